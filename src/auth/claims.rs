@@ -1,0 +1,186 @@
+//! Claim rules: what a verified token must say. Pure; called by `jwt` after the signature.
+
+use regex::{Regex, RegexBuilder};
+use serde_json::{Map, Value};
+
+/// The largest compiled pattern, in bytes.
+const MAX_PATTERN: usize = 256 * 1024;
+
+/// One entry under `claims`.
+#[derive(Clone, Debug)]
+pub struct ClaimRule {
+    /// Which claim.
+    pub pointer: Pointer,
+    /// What it must be.
+    pub test: ClaimTest,
+}
+
+/// A claim's name, or a JSON pointer to one inside another (RFC 6901).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointer(Vec<String>);
+
+/// What a claim must be.
+#[derive(Clone, Debug)]
+pub enum ClaimTest {
+    /// This value.
+    Equals(Value),
+    /// One of these values.
+    OneOf(Vec<Value>),
+    /// A list that holds the value, or a text that has it among its space-separated words, as scopes are
+    /// written (RFC 8693 §4.2). Never a part of a word.
+    Contains(Value),
+    /// A text that begins so.
+    Prefix(String),
+    /// A text that matches as a whole.
+    Matches(Regex),
+    /// There at all, whatever it says; or not.
+    Exists(bool),
+}
+
+impl Pointer {
+    /// `a` is the claim `a`, whatever else is in its name; `/a/b` is the member `b` of the claim `a`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix('/') {
+            None if text.is_empty() => None,
+            None => Some(Self(vec![text.to_owned()])),
+            Some(path) => path.split('/').map(unescape).collect::<Option<_>>().map(Self),
+        }
+    }
+
+    /// The value there, if any.
+    pub fn find<'c>(&self, claims: &'c Map<String, Value>) -> Option<&'c Value> {
+        let (first, rest) = self.0.split_first()?;
+        rest.iter().try_fold(claims.get(first)?, |value, segment| match value {
+            Value::Object(members) => members.get(segment),
+            Value::Array(items) => items.get(index(segment)?),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        })
+    }
+}
+
+/// RFC 6901 §4: `~1` is `/`, `~0` is `~`, and nothing else follows a `~`.
+fn unescape(segment: &str) -> Option<String> {
+    let stray = segment.split('~').skip(1).any(|after| !after.starts_with(['0', '1']));
+    (!stray).then(|| segment.replace("~1", "/").replace("~0", "~"))
+}
+
+/// RFC 6901 §4: digits without leading zeros.
+fn index(segment: &str) -> Option<usize> {
+    let plain = segment.bytes().all(|byte| byte.is_ascii_digit()) && (segment == "0" || !segment.starts_with('0'));
+    if plain { segment.parse().ok() } else { None }
+}
+
+impl ClaimRule {
+    /// Whether the claims say so.
+    pub fn holds(&self, claims: &Map<String, Value>) -> bool {
+        self.test.passes(self.pointer.find(claims))
+    }
+
+    /// The claim names rights: RFC 6750 §3.1 has its own error for these.
+    pub fn is_scope(&self) -> bool {
+        let name = self.pointer.0.last().map(String::as_str).unwrap_or_default();
+        ["scope", "scopes", "scp"].iter().any(|suffix| name.ends_with(suffix))
+    }
+}
+
+impl ClaimTest {
+    /// A pattern for the whole text.
+    ///
+    /// # Errors
+    /// Where it is no regular expression, or too large a one.
+    pub fn matches(pattern: &str) -> Result<Self, regex::Error> {
+        // Judged alone first, or `a)(b` would close the group that anchors it.
+        Regex::new(pattern)?;
+        let anchored = RegexBuilder::new(&format!("^(?:{pattern})\\z")).size_limit(MAX_PATTERN).build()?;
+        Ok(Self::Matches(anchored))
+    }
+
+    fn passes(&self, claim: Option<&Value>) -> bool {
+        match (self, claim) {
+            (Self::Exists(wanted), claim) => claim.is_some() == *wanted,
+            (_, None) => false,
+            (Self::Equals(wanted), Some(claim)) => claim == wanted,
+            (Self::OneOf(wanted), Some(claim)) => wanted.contains(claim),
+            (Self::Contains(wanted), Some(Value::Array(items))) => items.contains(wanted),
+            (Self::Contains(Value::String(word)), Some(Value::String(text))) => {
+                text.split(' ').any(|part| part == word)
+            }
+            (Self::Prefix(prefix), Some(Value::String(text))) => text.starts_with(prefix),
+            (Self::Matches(pattern), Some(Value::String(text))) => pattern.is_match(text),
+            (Self::Contains(_) | Self::Prefix(_) | Self::Matches(_), Some(_)) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn holds(name: &str, test: ClaimTest, claims: Value) -> bool {
+        let rule = ClaimRule { pointer: Pointer::parse(name).unwrap(), test };
+        rule.holds(claims.as_object().unwrap())
+    }
+
+    #[test]
+    fn equality_is_of_type_and_value() {
+        let webhook = || ClaimTest::Equals(json!("webhook"));
+        assert!(holds("s", webhook(), json!({"s": "webhook"})));
+        for other in [json!("Webhook"), json!("webhook "), json!(["webhook"]), json!(null), json!(true), json!(1)] {
+            assert!(!holds("s", webhook(), json!({"s": other})), "{other}");
+        }
+        assert!(!holds("s", webhook(), json!({})));
+        assert!(!holds("n", ClaimTest::Equals(json!(1)), json!({"n": "1"})));
+    }
+
+    #[test]
+    fn contains_takes_members_and_words_never_parts() {
+        let hook = || ClaimTest::Contains(json!("hook"));
+        assert!(holds("s", hook(), json!({"s": "read hook"})));
+        assert!(holds("s", hook(), json!({"s": ["read", "hook"]})));
+        assert!(!holds("s", hook(), json!({"s": "hook:read webhook"})));
+        assert!(!holds("s", hook(), json!({"s": ["hooks"]})));
+        assert!(!holds("s", hook(), json!({"s": {"hook": true}})));
+    }
+
+    #[test]
+    fn the_other_operators() {
+        assert!(holds("a", ClaimTest::OneOf(vec![json!("x"), json!(2)]), json!({"a": 2})));
+        assert!(!holds("a", ClaimTest::OneOf(vec![json!("x")]), json!({"a": ["x"]})));
+        assert!(holds("a", ClaimTest::Prefix("repo:".into()), json!({"a": "repo:x"})));
+        assert!(!holds("a", ClaimTest::Prefix("repo:".into()), json!({"a": "arepo:x"})));
+        assert!(holds("a", ClaimTest::Exists(true), json!({"a": null})));
+        assert!(holds("a", ClaimTest::Exists(false), json!({})));
+        assert!(!holds("a", ClaimTest::Exists(false), json!({"a": 0})));
+    }
+
+    #[test]
+    fn patterns_match_the_whole_text() {
+        let digits = || ClaimTest::matches("[0-9]+|x").unwrap();
+        assert!(holds("a", digits(), json!({"a": "12"})));
+        for other in ["12a", "a12", "12\n", "x1"] {
+            assert!(!holds("a", digits(), json!({"a": other})), "{other:?}");
+        }
+        assert!(ClaimTest::matches("a)(b").is_err());
+    }
+
+    #[test]
+    fn pointers_go_into_claims() {
+        let claims = json!({"a": {"b/c": {"~": [7]}}, "/a/b": 1, "x.y": 2});
+        let find = |text| Pointer::parse(text).unwrap().find(claims.as_object().unwrap()).cloned();
+        assert_eq!(find("/a/b~1c/~0/0"), Some(json!(7)));
+        assert_eq!(find("x.y"), Some(json!(2)));
+        for missing in ["/a/b", "/a/b~1c/~0/00", "/a/b~1c/~0/1", "y", "/"] {
+            assert_eq!(find(missing), None, "{missing}");
+        }
+        assert!(Pointer::parse("").is_none() && Pointer::parse("/a~2").is_none() && Pointer::parse("/a~").is_none());
+    }
+
+    #[test]
+    fn scopes_are_known_by_name() {
+        let is_scope =
+            |name| ClaimRule { pointer: Pointer::parse(name).unwrap(), test: ClaimTest::Exists(true) }.is_scope();
+        assert!(is_scope("scope") && is_scope("event_scope") && is_scope("scp") && is_scope("/realm/scopes"));
+        assert!(!is_scope("role") && !is_scope("/scope/name"));
+    }
+}

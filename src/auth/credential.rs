@@ -1,0 +1,156 @@
+//! Finds exactly one token in a request: where the route looks for it, and nowhere else.
+//!
+//! Two credentials are refused, not chosen between: a proxy and an app could each choose another one.
+
+use http::header::{AUTHORIZATION, COOKIE, HeaderName};
+use http::request::Parts;
+
+use super::Refusal;
+
+/// The longest token, in bytes.
+pub const MAX_TOKEN: usize = 8 * 1024;
+
+/// The query parameter of RFC 6750 §2.3.
+const ACCESS_TOKEN: &str = "access_token";
+
+/// Where a route looks for the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenLocation {
+    /// A header field, after `scheme` and one blank where there is a scheme.
+    Header {
+        /// Its name.
+        name: HeaderName,
+        /// Compared without case (RFC 9110 §11.1).
+        scheme: Option<String>,
+    },
+    /// A query parameter.
+    Query(String),
+    /// A cookie.
+    Cookie(String),
+}
+
+impl TokenLocation {
+    /// The token.
+    ///
+    /// # Errors
+    /// `MissingCredential`, `ManyCredentials`, `MalformedCredential` for what is no `b64token`
+    /// (RFC 6750 §2.1), `TokenTooLarge`.
+    pub fn find<'h>(&self, head: &'h Parts) -> Result<&'h str, Refusal> {
+        let token = match self {
+            Self::Header { name, scheme } => in_header(head, name, scheme.as_deref())?,
+            Self::Query(name) => sole(query_values(head, name))?.ok_or(Refusal::MissingCredential)?,
+            Self::Cookie(name) => sole(cookie_values(head, name))?.ok_or(Refusal::MissingCredential)?,
+        };
+        if token.len() > MAX_TOKEN {
+            return Err(Refusal::TokenTooLarge);
+        }
+        if token.is_empty() || !token.bytes().all(is_b64token) { Err(Refusal::MalformedCredential) } else { Ok(token) }
+    }
+}
+
+fn in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&str>) -> Result<&'h str, Refusal> {
+    let bearer = name == AUTHORIZATION;
+    let value = sole(head.headers.get_all(name).iter())?.ok_or(Refusal::MissingCredential)?;
+    let value = value.to_str().map_err(|_| Refusal::MalformedCredential)?;
+    // RFC 6750 §2: a client must not use two methods in one request.
+    if bearer && query_values(head, ACCESS_TOKEN).next().is_some() {
+        return Err(Refusal::ManyCredentials);
+    }
+    // Fields of one name may be joined by commas on the way (RFC 9110 §5.2).
+    if value.contains(',') {
+        return Err(Refusal::ManyCredentials);
+    }
+    let Some(scheme) = scheme else { return Ok(value) };
+    match value.split_once(' ') {
+        Some((found, token)) if found.eq_ignore_ascii_case(scheme) => Ok(token),
+        None if value.eq_ignore_ascii_case(scheme) => Err(Refusal::MalformedCredential),
+        // Another scheme is another credential, not a bad one of ours (RFC 6750 §3.1).
+        Some(_) | None => Err(Refusal::MissingCredential),
+    }
+}
+
+fn sole<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, Refusal> {
+    let (first, second) = (values.next(), values.next());
+    if second.is_some() { Err(Refusal::ManyCredentials) } else { Ok(first) }
+}
+
+/// Names are compared as they are written: an encoded one is another parameter, and a token needs no encoding.
+fn query_values<'h>(head: &'h Parts, name: &str) -> impl Iterator<Item = &'h str> {
+    let pairs = head.uri.query().unwrap_or_default().split('&');
+    pairs.filter_map(move |pair| pair.split_once('=').filter(|(found, _)| *found == name).map(|(_, value)| value))
+}
+
+fn cookie_values<'h>(head: &'h Parts, name: &str) -> impl Iterator<Item = &'h str> {
+    let fields = head.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = fields.flat_map(|value| value.split(';'));
+    pairs
+        .filter_map(move |pair| pair.trim().split_once('=').filter(|(found, _)| *found == name).map(|(_, value)| value))
+}
+
+const fn is_b64token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn bearer() -> TokenLocation {
+        TokenLocation::Header { name: AUTHORIZATION, scheme: Some("Bearer".into()) }
+    }
+
+    fn find(location: &TokenLocation, uri: &str, fields: &[(&str, &str)]) -> Result<String, Refusal> {
+        let request =
+            fields.iter().fold(Request::builder().uri(uri), |request, (name, value)| request.header(*name, *value));
+        location.find(&request.body(()).unwrap().into_parts().0).map(str::to_owned)
+    }
+
+    #[test]
+    fn one_token_is_found() {
+        assert_eq!(find(&bearer(), "/", &[("authorization", "bEaReR a.b.c")]), Ok("a.b.c".into()));
+        assert_eq!(find(&TokenLocation::Query("t".into()), "/?x=1&t=a.b.c", &[]), Ok("a.b.c".into()));
+        assert_eq!(find(&TokenLocation::Cookie("t".into()), "/", &[("cookie", "x=1; t=a.b.c")]), Ok("a.b.c".into()));
+        let own = TokenLocation::Header { name: HeaderName::from_static("x-token"), scheme: None };
+        assert_eq!(find(&own, "/", &[("x-token", "a.b.c"), ("authorization", "Basic x")]), Ok("a.b.c".into()));
+    }
+
+    #[test]
+    fn none_is_missing() {
+        for fields in [&[][..], &[("authorization", "Basic dTpw")], &[("authorization", "a.b.c")], &[("x", "Bearer a")]]
+        {
+            assert_eq!(find(&bearer(), "/", fields), Err(Refusal::MissingCredential), "{fields:?}");
+        }
+        assert_eq!(find(&bearer(), "/?access_token=a.b.c", &[]), Err(Refusal::MissingCredential));
+        assert_eq!(find(&TokenLocation::Query("t".into()), "/?T=a&%74=a", &[]), Err(Refusal::MissingCredential));
+    }
+
+    /// A valid and an invalid one together, and comma-joined tokens, passed a peer in HTTP/1 and 2.
+    #[test]
+    fn two_are_refused_not_chosen_between() {
+        let two = Err(Refusal::ManyCredentials);
+        assert_eq!(find(&bearer(), "/", &[("authorization", "Bearer a"), ("authorization", "Bearer b")]), two);
+        assert_eq!(find(&bearer(), "/", &[("authorization", "Bearer a, Bearer b")]), two);
+        assert_eq!(find(&bearer(), "/", &[("authorization", "Bearer a"), ("authorization", "Basic b")]), two);
+        assert_eq!(find(&bearer(), "/?access_token=b", &[("authorization", "Bearer a")]), two);
+        assert_eq!(find(&TokenLocation::Query("t".into()), "/?t=a&t=a", &[]), two);
+        assert_eq!(find(&TokenLocation::Cookie("t".into()), "/", &[("cookie", "t=a"), ("cookie", "t=b")]), two);
+    }
+
+    #[test]
+    fn what_is_no_token_is_malformed() {
+        for value in ["Bearer", "Bearer ", "Bearer  a", "Bearer a b", "Bearer a\tb", "Bearer \"a\"", "Bearer {}"] {
+            assert_eq!(find(&bearer(), "/", &[("authorization", value)]), Err(Refusal::MalformedCredential), "{value}");
+        }
+        let not_ascii =
+            Request::builder().header("authorization", http::HeaderValue::from_bytes(b"Bearer \xff").unwrap());
+        let head = not_ascii.body(()).unwrap().into_parts().0;
+        assert_eq!(bearer().find(&head), Err(Refusal::MalformedCredential));
+    }
+
+    #[test]
+    fn a_huge_one_is_not_looked_at() {
+        let value = format!("Bearer {}", "a".repeat(MAX_TOKEN + 1));
+        assert_eq!(find(&bearer(), "/", &[("authorization", &value)]), Err(Refusal::TokenTooLarge));
+    }
+}

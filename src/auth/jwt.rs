@@ -1,0 +1,279 @@
+//! Is this token good? Bytes in, claims out. From top to bottom: form, header, issuer, key, signature, claims.
+//!
+//! The library verifies signatures; everything else is decided here, since each library reads RFC 7519's
+//! liberties its own way (RFC 8725 has the list of what went wrong). Called by [`super::verify`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use super::claims::ClaimRule;
+use super::credential::TokenLocation;
+use super::json::parse_object;
+use super::keys::{Algorithm, Keys, algorithm_named};
+use super::time::{NumericDate, numeric_date};
+use super::{Refusal, Refused};
+use crate::clock::UnixTime;
+
+/// `typ` of the tokens that we take for access tokens where nothing else is written (RFC 8725 §3.11, RFC 9068 §2.1).
+pub const DEFAULT_TYPES: &[&str] = &["JWT", "at+jwt"];
+
+/// Audiences in one token.
+const MAX_AUDIENCES: usize = 64;
+
+/// `auth.jwt` of a route.
+#[derive(Clone, Debug)]
+pub struct JwtPolicy {
+    /// Who may have signed. Of several, the token's unverified `iss` selects one, and must match it after.
+    pub issuers: Vec<Issuer>,
+    /// The token must name one of these.
+    pub audiences: Vec<String>,
+    /// Claims that must be there.
+    pub required: Vec<String>,
+    /// What claims must say.
+    pub claims: Vec<ClaimRule>,
+    /// Allowed `typ`, compared without case and without `application/`.
+    pub types: Vec<String>,
+    /// The greatest now − iat.
+    pub max_age: Option<Duration>,
+    /// The greatest exp − iat.
+    pub max_lifetime: Option<Duration>,
+    /// How far clocks may differ.
+    pub leeway: Duration,
+    /// Where the token is.
+    pub token: TokenLocation,
+}
+
+/// Who may have signed.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    /// Its name in gateway.yaml.
+    pub name: Arc<str>,
+    /// The exact `iss`; `None` (written `none`, beside one pinned key only) does not look at it.
+    pub issuer: Option<String>,
+    /// Allowed algorithms.
+    pub algorithms: Vec<Algorithm>,
+    /// Its keys; never looked for in another issuer's.
+    pub keys: Keys,
+}
+
+/// A token that holds to its policy.
+pub(super) struct Verified {
+    pub(super) issuer: Arc<str>,
+    pub(super) kid: Option<String>,
+    pub(super) claims: Map<String, Value>,
+}
+
+impl JwtPolicy {
+    /// The whole judgement of one token.
+    pub(super) fn verify(&self, token: &str, now: UnixTime) -> Result<Verified, Refused> {
+        let parts = Parts::split(token).map_err(Refused::unproven)?;
+        let header = Header::read(parts.header, &self.types).map_err(Refused::unproven)?;
+        let payload = decode(parts.payload).and_then(|bytes| object(&bytes)).map_err(Refused::unproven)?;
+        let issuer = self.issuer(&payload).map_err(Refused::unproven)?;
+
+        let refuse =
+            |refusal, proven| Refused { refusal, proven, issuer: Some(Arc::clone(&issuer.name)), remote: None };
+        if !issuer.algorithms.contains(&header.algorithm) {
+            return Err(refuse(Refusal::UnsupportedAlgorithm, false));
+        }
+        // Without keys, or without this one, a fetch may help.
+        let undecided = |refusal| Refused { remote: issuer.keys.remote(), ..refuse(refusal, false) };
+        let keys = issuer.keys.current(now).ok_or_else(|| undecided(Refusal::KeysUnavailable))?;
+        let key = keys.select(header.kid.as_deref(), header.algorithm).map_err(|refusal| match refusal {
+            Refusal::UnknownKey => undecided(refusal),
+            other => refuse(other, false),
+        })?;
+        let signature = decode(parts.signature).map_err(|refusal| refuse(refusal, false))?;
+        key.verify(parts.signed, &signature, parts.signature).map_err(|refusal| refuse(refusal, false))?;
+
+        self.judge_claims(issuer, &payload, now).map_err(|refusal| refuse(refusal, true))?;
+        Ok(Verified { issuer: Arc::clone(&issuer.name), kid: header.kid, claims: payload })
+    }
+
+    /// One issuer needs no choice. Of several, `iss` chooses: an unverified word, which selects one key set
+    /// and is compared again under its signature.
+    fn issuer(&self, payload: &Map<String, Value>) -> Result<&Issuer, Refusal> {
+        match self.issuers.as_slice() {
+            [] => Err(Refusal::WrongIssuer),
+            [sole] => Ok(sole),
+            several => {
+                let says = payload.get("iss").ok_or(Refusal::MissingClaim)?.as_str().ok_or(Refusal::MalformedToken)?;
+                let says = |issuer: &&Issuer| issuer.issuer.as_deref() == Some(says);
+                several.iter().find(says).ok_or(Refusal::WrongIssuer)
+            }
+        }
+    }
+
+    fn judge_claims(&self, issuer: &Issuer, payload: &Map<String, Value>, now: UnixTime) -> Result<(), Refusal> {
+        let claims = Registered::read(payload)?;
+        if self.required.iter().any(|name| !payload.contains_key(name)) {
+            return Err(Refusal::MissingClaim);
+        }
+        if issuer.issuer.is_some() && claims.iss != issuer.issuer.as_deref() {
+            return Err(claims.iss.map_or(Refusal::MissingClaim, |_| Refusal::WrongIssuer));
+        }
+        // Exactly: no case folding, no trailing slash, no part of a text (mod_auth_openidc GHSA-wcvh-g65p-v576).
+        if !claims.audiences.iter().any(|audience| self.audiences.iter().any(|ours| ours == audience)) {
+            return Err(Refusal::WrongAudience);
+        }
+        self.judge_times(&claims, now)?;
+        match self.claims.iter().find(|rule| !rule.holds(payload)) {
+            Some(rule) => Err(Refusal::ClaimRefused { scope: rule.is_scope() }),
+            None => Ok(()),
+        }
+    }
+
+    fn judge_times(&self, claims: &Registered<'_>, now: UnixTime) -> Result<(), Refusal> {
+        // RFC 7519 §4.1.4: on or after `exp` the token must not be accepted.
+        if claims.expires.is_some_and(|expires| now >= expires.floor.plus(self.leeway)) {
+            return Err(Refusal::Expired);
+        }
+        if claims.not_before.is_some_and(|start| now.plus(self.leeway) < start.ceil) {
+            return Err(Refusal::NotYetValid);
+        }
+        if claims.issued.is_some_and(|issued| issued.ceil > now.plus(self.leeway)) {
+            return Err(Refusal::FutureTimestamp);
+        }
+        if let Some(max_age) = self.max_age {
+            let issued = claims.issued.ok_or(Refusal::MissingClaim)?;
+            if issued.floor.plus(max_age).plus(self.leeway) < now {
+                return Err(Refusal::StaleTimestamp);
+            }
+        }
+        if let Some(max_lifetime) = self.max_lifetime {
+            let (issued, expires) = claims.issued.zip(claims.expires).ok_or(Refusal::MissingClaim)?;
+            if expires.ceil > issued.floor.plus(max_lifetime) {
+                return Err(Refusal::LifetimeExceeded);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The three parts of a JWS in compact form (RFC 7515 §7.1), still encoded.
+struct Parts<'t> {
+    header: &'t str,
+    payload: &'t str,
+    signature: &'t str,
+    /// What was signed: header and payload with the dot between them.
+    signed: &'t [u8],
+}
+
+impl<'t> Parts<'t> {
+    /// Exactly three and none empty: five are a JWE, an empty third one is `none`. The token's size was
+    /// bounded where it was found.
+    fn split(token: &'t str) -> Result<Self, Refusal> {
+        let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::MalformedToken)?;
+        let (header, payload) = signed.split_once('.').ok_or(Refusal::MalformedToken)?;
+        if header.is_empty() || payload.is_empty() || signature.is_empty() || payload.contains('.') {
+            return Err(Refusal::MalformedToken);
+        }
+        Ok(Self { header, payload, signature, signed: signed.as_bytes() })
+    }
+}
+
+/// Canonical base64url without padding (RFC 7515 §2): no unused bits, no other letters, so that one token has
+/// one spelling.
+fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::MalformedToken)
+}
+
+fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    parse_object(bytes).map_err(|_| Refusal::MalformedToken)
+}
+
+/// What we take from the JOSE header. `jwk`, `jku`, `x5u` and `x5c` may stand there and mean nothing: keys come
+/// from the configuration (RFC 8725 §3.10, CVE-2026-27962).
+struct Header {
+    algorithm: Algorithm,
+    kid: Option<String>,
+}
+
+impl Header {
+    fn read(part: &str, types: &[String]) -> Result<Self, Refusal> {
+        let header = object(&decode(part)?)?;
+        // `crit` names extensions that must be understood: we understand none (RFC 7515 §4.1.11). `b64`, `enc`
+        // and `zip` change what was signed or wrap what was not.
+        if ["crit", "b64", "enc", "zip"].iter().any(|name| header.contains_key(*name)) {
+            return Err(Refusal::MalformedToken);
+        }
+        if optional_text(&header, "typ")?.is_some_and(|typ| !is_one_of(typ, types)) {
+            return Err(Refusal::MalformedToken);
+        }
+        // A token inside of a token (RFC 7519 §5.2).
+        if optional_text(&header, "cty")?.is_some_and(|cty| same_type(cty, "JWT")) {
+            return Err(Refusal::MalformedToken);
+        }
+        let algorithm = optional_text(&header, "alg")?.ok_or(Refusal::MalformedToken)?;
+        Ok(Self {
+            algorithm: algorithm_named(algorithm).ok_or(Refusal::UnsupportedAlgorithm)?,
+            kid: optional_text(&header, "kid")?.map(str::to_owned),
+        })
+    }
+}
+
+fn is_one_of(found: &str, types: &[String]) -> bool {
+    types.iter().any(|allowed| same_type(found, allowed))
+}
+
+/// RFC 7515 §4.1.9: media types compare without case, and `application/` may be left out.
+fn same_type(one: &str, other: &str) -> bool {
+    let bare = |text: &str| text.to_ascii_lowercase().trim_start_matches("application/").to_owned();
+    bare(one) == bare(other)
+}
+
+fn optional_text<'j>(object: &'j Map<String, Value>, name: &str) -> Result<Option<&'j str>, Refusal> {
+    match object.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Refusal::MalformedToken),
+    }
+}
+
+/// The registered claims (RFC 7519 §4.1), of the right types: a claim of another type is an error, never an
+/// absent claim (CVE-2026-25537).
+struct Registered<'p> {
+    iss: Option<&'p str>,
+    audiences: Vec<&'p str>,
+    expires: Option<NumericDate>,
+    not_before: Option<NumericDate>,
+    issued: Option<NumericDate>,
+}
+
+impl<'p> Registered<'p> {
+    fn read(payload: &'p Map<String, Value>) -> Result<Self, Refusal> {
+        optional_text(payload, "sub")?;
+        optional_text(payload, "jti")?;
+        Ok(Self {
+            iss: optional_text(payload, "iss")?,
+            audiences: audiences(payload.get("aud"))?,
+            expires: date(payload, "exp")?,
+            not_before: date(payload, "nbf")?,
+            issued: date(payload, "iat")?,
+        })
+    }
+}
+
+/// One text or a list of texts (RFC 7519 §4.1.3).
+fn audiences(claim: Option<&Value>) -> Result<Vec<&str>, Refusal> {
+    match claim {
+        None => Ok(Vec::new()),
+        Some(Value::String(audience)) => Ok(vec![audience]),
+        Some(Value::Array(audiences)) if audiences.len() <= MAX_AUDIENCES => {
+            audiences.iter().map(|audience| audience.as_str().ok_or(Refusal::MalformedToken)).collect()
+        }
+        Some(_) => Err(Refusal::MalformedToken),
+    }
+}
+
+fn date(payload: &Map<String, Value>, name: &str) -> Result<Option<NumericDate>, Refusal> {
+    match payload.get(name) {
+        None => Ok(None),
+        Some(Value::Number(number)) => numeric_date(number).map(Some).ok_or(Refusal::MalformedToken),
+        Some(_) => Err(Refusal::MalformedToken),
+    }
+}

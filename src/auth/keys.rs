@@ -1,0 +1,230 @@
+//! Key sets: JWK → (kid, ONE algorithm, public key), and the handle behind which fetched keys live.
+//!
+//! Keys are judged once, when they are loaded: a weak, private, foreign or off-curve key is skipped and the
+//! others serve. The library verifies; which key may verify what is decided here. Fetches nothing.
+
+mod jwk;
+mod remote;
+
+use std::fmt;
+use std::sync::Arc;
+
+use jsonwebtoken::{AlgorithmFamily, DecodingKey};
+
+use super::Refusal;
+use crate::clock::UnixTime;
+/// A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
+pub use jsonwebtoken::Algorithm;
+pub use jwk::{SkippedKey, Unusable};
+pub use remote::{Fetched, RemoteKeys, RemoteSource};
+
+/// Keys in one set; the largest public ones have a dozen.
+const MAX_KEYS: usize = 100;
+
+/// One verification key; its algorithm is fixed when it is loaded (RFC 8725 §3.1).
+#[derive(Clone)]
+pub struct Key {
+    id: KeyId,
+    algorithm: Algorithm,
+    /// Bytes of a signature, where the algorithm or the modulus fixes them.
+    signature_length: usize,
+    decoding: DecodingKey,
+}
+
+/// How a token's `kid` finds a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum KeyId {
+    /// By this name.
+    Named(String),
+    /// A member of a set without a name: only for tokens without one.
+    Unnamed,
+    /// The one key that was configured for the issuer: whatever the token calls it.
+    Pinned,
+}
+
+impl fmt::Debug for Key {
+    /// Without the key: a shared secret is one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("id", &self.id).field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// The keys of one issuer.
+#[derive(Clone, Debug, Default)]
+pub struct KeySet {
+    keys: Vec<Key>,
+}
+
+/// Why there is no key set at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeySetError {
+    /// Not a JSON object with a list `keys` (RFC 7517 §5).
+    #[error("not a JSON Web Key Set: expected an object with a list `keys`")]
+    NotAKeySet,
+    /// More than we keep.
+    #[error("more than {MAX_KEYS} keys")]
+    TooManyKeys,
+    /// RFC 7518 §3.2: a secret shorter than the hash can be guessed.
+    #[error("the secret is too short: this algorithm needs {0} bytes or more")]
+    ShortSecret(usize),
+    /// The PEM holds a private key, which has no place at a verifier.
+    #[error("a private key; write the public key's file instead")]
+    PrivateKey,
+    /// The PEM holds no public key that fits.
+    #[error("no public key in PEM form (SubjectPublicKeyInfo) for this algorithm")]
+    NotAPublicKey,
+    /// The one key cannot be used.
+    #[error("the key cannot be used: {0}")]
+    Unusable(#[from] Unusable),
+}
+
+/// The algorithm of this name, if it is supported.
+pub fn algorithm_named(name: &str) -> Option<Algorithm> {
+    name.parse().ok()
+}
+
+/// A shared-secret algorithm (HS256, HS384, HS512).
+pub fn is_hmac(algorithm: Algorithm) -> bool {
+    algorithm.family() == AlgorithmFamily::Hmac
+}
+
+impl KeySet {
+    /// Reads a JWK Set. Of a key without `alg`, the first of `allowed` that fits it becomes its algorithm.
+    ///
+    /// # Errors
+    /// Where it is no set; a key that cannot be used is skipped and told.
+    pub fn from_jwks(bytes: &[u8], allowed: &[Algorithm]) -> Result<(Self, Vec<SkippedKey>), KeySetError> {
+        let set = super::json::parse_object(bytes).map_err(|_| KeySetError::NotAKeySet)?;
+        let Some(serde_json::Value::Array(members)) = set.get("keys") else { return Err(KeySetError::NotAKeySet) };
+        if members.len() > MAX_KEYS {
+            return Err(KeySetError::TooManyKeys);
+        }
+        let (mut keys, mut skipped): (Vec<Key>, Vec<SkippedKey>) = (Vec::new(), Vec::new());
+        for (index, member) in members.iter().enumerate() {
+            let read = jwk::read(member, allowed).and_then(|key| {
+                let doubled = keys.iter().any(|other| other.id == key.id && other.algorithm == key.algorithm);
+                if doubled && key.id != KeyId::Unnamed { Err(Unusable::Doubled) } else { Ok(key) }
+            });
+            match read {
+                Ok(key) => keys.push(key),
+                Err(why) => skipped.push(SkippedKey { index, kid: jwk::kid(member), why }),
+            }
+        }
+        Ok((Self { keys }, skipped))
+    }
+
+    /// A shared secret, whatever `kid` its tokens name.
+    ///
+    /// # Errors
+    /// `ShortSecret`, which an empty one is too.
+    pub fn from_secret(secret: &[u8], algorithm: Algorithm) -> Result<Self, KeySetError> {
+        let length = jwk::hash_length(algorithm);
+        if secret.len() < length {
+            return Err(KeySetError::ShortSecret(length));
+        }
+        Ok(Self::pinned(algorithm, length, DecodingKey::from_secret(secret)))
+    }
+
+    /// One public key in PEM form, whatever `kid` its tokens name.
+    ///
+    /// # Errors
+    /// Where it is none, or one that we would skip in a set.
+    pub fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<Self, KeySetError> {
+        let (decoding, signature_length) = jwk::from_pem(pem, algorithm)?;
+        Ok(Self::pinned(algorithm, signature_length, decoding))
+    }
+
+    fn pinned(algorithm: Algorithm, signature_length: usize, decoding: DecodingKey) -> Self {
+        Self { keys: vec![Key { id: KeyId::Pinned, algorithm, signature_length, decoding }] }
+    }
+
+    /// How many keys serve.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The key for a token: by its `kid`, or without one the only key that fits its algorithm.
+    ///
+    /// # Errors
+    /// `UnknownKey`; `UnsupportedAlgorithm` where the named key is for another algorithm than the token's.
+    pub fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, Refusal> {
+        let mut fitting = self.keys.iter().filter(|key| key.id.answers_to(kid)).peekable();
+        if fitting.peek().is_none() {
+            return Err(Refusal::UnknownKey);
+        }
+        let mut fitting = fitting.filter(|key| key.algorithm == algorithm);
+        let (key, second) = (fitting.next(), fitting.next());
+        match (key, kid) {
+            (Some(key), _) if second.is_none() => Ok(key),
+            (None, Some(_)) => Err(Refusal::UnsupportedAlgorithm),
+            (Some(_) | None, _) => Err(Refusal::UnknownKey),
+        }
+    }
+}
+
+impl KeyId {
+    fn answers_to(&self, kid: Option<&str>) -> bool {
+        match (self, kid) {
+            (Self::Pinned, _) | (Self::Named(_) | Self::Unnamed, None) => true,
+            (Self::Named(name), Some(kid)) => name == kid,
+            (Self::Unnamed, Some(_)) => false,
+        }
+    }
+}
+
+impl Key {
+    /// Verifies `signature`, given raw and as it was written (canonical base64url), over `message`.
+    ///
+    /// # Errors
+    /// `BadSignature`.
+    pub fn verify(&self, message: &[u8], signature: &[u8], written: &str) -> Result<(), Refusal> {
+        // Exactly so long: no DER for fixed width, no padded halves. And neither half zero (CVE-2022-21449).
+        if signature.len() != self.signature_length || !self.halves_are_sane(signature) {
+            return Err(Refusal::BadSignature);
+        }
+        match jsonwebtoken::crypto::verify(written, message, &self.decoding, self.algorithm) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Refusal::BadSignature),
+        }
+    }
+
+    fn halves_are_sane(&self, signature: &[u8]) -> bool {
+        if self.algorithm.family() != AlgorithmFamily::Ec {
+            return true;
+        }
+        let (r, s) = signature.split_at(signature.len() / 2);
+        r.iter().any(|byte| *byte != 0) && s.iter().any(|byte| *byte != 0)
+    }
+}
+
+/// Where an issuer's keys come from.
+#[derive(Clone, Debug)]
+pub enum Keys {
+    /// Read with the configuration: inline, a file, a PEM public key or a shared secret.
+    Fixed(Arc<KeySet>),
+    /// Fetched; outlives a reload.
+    Remote(Arc<RemoteKeys>),
+}
+
+impl Keys {
+    /// The keys in force; `None` while there are none, or none that is fresh enough.
+    pub fn current(&self, now: UnixTime) -> Option<Arc<KeySet>> {
+        match self {
+            Self::Fixed(keys) => Some(Arc::clone(keys)),
+            Self::Remote(remote) => remote.current(now).map(|fetched| Arc::clone(&fetched.keys)),
+        }
+    }
+
+    /// The handle, where a fetch could help.
+    pub fn remote(&self) -> Option<Arc<RemoteKeys>> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Remote(remote) => Some(Arc::clone(remote)),
+        }
+    }
+}

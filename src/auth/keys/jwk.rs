@@ -1,0 +1,297 @@
+//! Judges one key: a JWK (RFC 7517, RFC 7518 §6, RFC 8037 §2) or a public key in PEM form.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    VerificationAlgorithm,
+};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{AlgorithmFamily, DecodingKey};
+use serde_json::{Map, Value};
+use x509_parser::prelude::FromDer;
+use x509_parser::public_key::RSAPublicKey;
+
+use super::{Algorithm, Key, KeyId, KeySetError};
+
+/// Members that only the owner of a private or shared key may know (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
+const PRIVATE_MEMBERS: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// Bits of an RSA modulus that we take: fewer can be factored, more are made to burn our time.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// A key that was left out of its set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedKey {
+    /// Its place in `keys`.
+    pub index: usize,
+    /// Its name, shortened, where it has one.
+    pub kid: Option<String>,
+    /// Why.
+    pub why: Unusable,
+}
+
+impl fmt::Display for SkippedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kid {
+            Some(kid) => write!(f, "keys[{}] (kid {kid:?}): {}", self.index, self.why),
+            None => write!(f, "keys[{}]: {}", self.index, self.why),
+        }
+    }
+}
+
+/// Why a key cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// No object, or a member of the wrong type or encoding.
+    #[error("malformed")]
+    Malformed,
+    /// A private or shared key where anybody can read it.
+    #[error("holds private members; whoever fetched it could sign")]
+    Private,
+    /// Its type or curve is none that we know.
+    #[error("a key type or curve that is not supported")]
+    UnsupportedType,
+    /// For something else than signatures.
+    #[error("not for verifying signatures (use, key_ops)")]
+    NotForVerifying,
+    /// Its algorithm is not allowed for this issuer, or not for this type of key.
+    #[error("its algorithm is not among the issuer's, or does not fit the key")]
+    Algorithm,
+    /// Fewer or more bits than are safe, or a bad exponent.
+    #[error("an RSA key with fewer than 2048 or more than 8192 bits, or an unsafe exponent")]
+    WeakRsa,
+    /// The library does not take it: off the curve, mostly.
+    #[error("not a valid public key")]
+    Invalid,
+    /// A key of this name and algorithm came before.
+    #[error("its kid was used before")]
+    Doubled,
+}
+
+/// A key's name for a message, at most 64 characters.
+pub(super) fn kid(member: &Value) -> Option<String> {
+    member.get("kid")?.as_str().map(|kid| kid.chars().take(64).collect())
+}
+
+/// Reads one member of `keys`.
+pub(super) fn read(member: &Value, allowed: &[Algorithm]) -> Result<Key, Unusable> {
+    let jwk = member.as_object().ok_or(Unusable::Malformed)?;
+    if PRIVATE_MEMBERS.iter().any(|name| jwk.contains_key(*name)) {
+        return Err(Unusable::Private);
+    }
+    for_verifying(jwk)?;
+    let material = Material::read(jwk)?;
+    let algorithm = material.algorithm(text(jwk, "alg")?, allowed)?;
+    let id = text(jwk, "kid")?.map_or(KeyId::Unnamed, |kid| KeyId::Named(kid.to_owned()));
+    Ok(Key { id, algorithm, signature_length: material.signature_length(), decoding: material.decoding()? })
+}
+
+/// RFC 7517 §4.2, §4.3.
+fn for_verifying(jwk: &Map<String, Value>) -> Result<(), Unusable> {
+    if text(jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
+        return Err(Unusable::NotForVerifying);
+    }
+    match jwk.get("key_ops") {
+        None => Ok(()),
+        Some(Value::Array(operations)) if operations.iter().any(|operation| operation == "verify") => Ok(()),
+        Some(Value::Array(_)) => Err(Unusable::NotForVerifying),
+        Some(_) => Err(Unusable::Malformed),
+    }
+}
+
+/// A member that is a text, if it is there at all.
+fn text<'j>(jwk: &'j Map<String, Value>, name: &str) -> Result<Option<&'j str>, Unusable> {
+    match jwk.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Unusable::Malformed),
+    }
+}
+
+fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, Unusable> {
+    let written = text(jwk, name)?.ok_or(Unusable::Malformed)?;
+    URL_SAFE_NO_PAD.decode(written).map_err(|_| Unusable::Malformed)
+}
+
+/// A public key, judged.
+enum Material {
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
+    /// The uncompressed point.
+    Ec {
+        curve: Curve,
+        point: Vec<u8>,
+    },
+    Ed25519 {
+        x: Vec<u8>,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Curve {
+    P256,
+    P384,
+}
+
+impl Curve {
+    const fn coordinate(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+        }
+    }
+
+    const fn algorithm(self) -> Algorithm {
+        match self {
+            Self::P256 => Algorithm::ES256,
+            Self::P384 => Algorithm::ES384,
+        }
+    }
+}
+
+impl Material {
+    fn read(jwk: &Map<String, Value>) -> Result<Self, Unusable> {
+        match (text(jwk, "kty")?.ok_or(Unusable::Malformed)?, text(jwk, "crv")?) {
+            ("RSA", _) => Self::rsa(bytes(jwk, "n")?, bytes(jwk, "e")?),
+            ("EC", Some("P-256")) => Self::ec(Curve::P256, &bytes(jwk, "x")?, &bytes(jwk, "y")?),
+            ("EC", Some("P-384")) => Self::ec(Curve::P384, &bytes(jwk, "x")?, &bytes(jwk, "y")?),
+            ("OKP", Some("Ed25519")) => Self::ed25519(bytes(jwk, "x")?),
+            ("oct", _) => Err(Unusable::Private),
+            (_, _) => Err(Unusable::UnsupportedType),
+        }
+    }
+
+    fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Self, Unusable> {
+        // RFC 7518 §6.3.1.1: no leading zero octets, so that the first one counts.
+        let leading = n.first().copied().filter(|first| *first != 0).ok_or(Unusable::Malformed)?.leading_zeros();
+        let bits = n.len() * 8 - usize::try_from(leading).unwrap_or(0);
+        // Odd and 3 or more, in at most 5 bytes as the library has it: with 1, everything is a signature.
+        let odd = e.last().is_some_and(|last| last % 2 == 1);
+        let sane_exponent = odd && e.as_slice() != [1] && e.first() != Some(&0) && e.len() <= 5;
+        if !RSA_BITS.contains(&bits) || !sane_exponent {
+            return Err(Unusable::WeakRsa);
+        }
+        Ok(Self::Rsa { n, e })
+    }
+
+    fn ec(curve: Curve, x: &[u8], y: &[u8]) -> Result<Self, Unusable> {
+        // RFC 7518 §6.2.1.2: the full size of a coordinate.
+        if x.len() != curve.coordinate() || y.len() != curve.coordinate() {
+            return Err(Unusable::Malformed);
+        }
+        let point = [&[4], x, y].concat();
+        let algorithm: &'static dyn VerificationAlgorithm = match curve {
+            Curve::P256 => &ECDSA_P256_SHA256_FIXED,
+            Curve::P384 => &ECDSA_P384_SHA384_FIXED,
+        };
+        parse(algorithm, &point)?;
+        Ok(Self::Ec { curve, point })
+    }
+
+    fn ed25519(x: Vec<u8>) -> Result<Self, Unusable> {
+        if x.len() != 32 {
+            return Err(Unusable::Malformed);
+        }
+        parse(&ED25519, &x)?;
+        Ok(Self::Ed25519 { x })
+    }
+
+    /// The key's one algorithm: as it says, or else the first of the issuer's that fits.
+    fn algorithm(&self, says: Option<&str>, allowed: &[Algorithm]) -> Result<Algorithm, Unusable> {
+        let fits = |algorithm: &Algorithm| match self {
+            Self::Rsa { .. } => algorithm.family() == AlgorithmFamily::Rsa,
+            Self::Ec { curve, .. } => *algorithm == curve.algorithm(),
+            Self::Ed25519 { .. } => *algorithm == Algorithm::EdDSA,
+        };
+        let mut fitting = allowed.iter().copied().filter(fits);
+        match says {
+            None => fitting.next(),
+            Some(name) => fitting.find(|algorithm| super::algorithm_named(name) == Some(*algorithm)),
+        }
+        .ok_or(Unusable::Algorithm)
+    }
+
+    fn signature_length(&self) -> usize {
+        match self {
+            Self::Rsa { n, .. } => n.len(),
+            Self::Ec { curve, .. } => 2 * curve.coordinate(),
+            Self::Ed25519 { .. } => 64,
+        }
+    }
+
+    fn decoding(&self) -> Result<DecodingKey, Unusable> {
+        let written = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let key = match self {
+            Self::Rsa { n, e } => DecodingKey::from_rsa_components(&written(n), &written(e)),
+            Self::Ec { point, .. } => Ok(DecodingKey::from_ec_der(point)),
+            Self::Ed25519 { x } => DecodingKey::from_ed_components(&written(x)),
+        };
+        key.map_err(|_| Unusable::Invalid)
+    }
+}
+
+fn parse(algorithm: &'static dyn VerificationAlgorithm, key: &[u8]) -> Result<(), Unusable> {
+    ParsedPublicKey::new(algorithm, key).map(|_| ()).map_err(|_| Unusable::Invalid)
+}
+
+/// Bytes of the algorithm's hash.
+pub(super) const fn hash_length(algorithm: Algorithm) -> usize {
+    match algorithm {
+        Algorithm::HS384 => 48,
+        Algorithm::HS512 => 64,
+        // HS256; the others have no use for this.
+        _ => 32,
+    }
+}
+
+/// A public key in PEM form and the length of its signatures.
+pub(super) fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<(DecodingKey, usize), KeySetError> {
+    let text = String::from_utf8_lossy(pem);
+    if text.contains("PRIVATE KEY-----") {
+        return Err(KeySetError::PrivateKey);
+    }
+    let key = match algorithm.family() {
+        AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
+        AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem),
+        AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem),
+        AlgorithmFamily::Hmac => return Err(KeySetError::NotAPublicKey),
+    };
+    let key = key.map_err(|_| KeySetError::NotAPublicKey)?;
+    let inner = key.try_get_as_bytes().map_err(|_| KeySetError::NotAPublicKey)?.to_vec();
+    let material = judge_pem(&inner, algorithm)?;
+    Ok((material.decoding()?, material.signature_length()))
+}
+
+/// What stands inside of the PEM: PKCS#1 for RSA, a point for EC, 32 bytes for Ed25519.
+fn judge_pem(inner: &[u8], algorithm: Algorithm) -> Result<Material, KeySetError> {
+    let material = match (algorithm, inner.split_first()) {
+        (Algorithm::ES256, Some((4, point))) if point.len() == 64 => {
+            let (x, y) = point.split_at(32);
+            Material::ec(Curve::P256, x, y)?
+        }
+        (Algorithm::ES384, Some((4, point))) if point.len() == 96 => {
+            let (x, y) = point.split_at(48);
+            Material::ec(Curve::P384, x, y)?
+        }
+        (Algorithm::EdDSA, _) => Material::ed25519(inner.to_vec())?,
+        _ if algorithm.family() == AlgorithmFamily::Rsa => rsa_from_pkcs1(inner)?,
+        _ => return Err(KeySetError::NotAPublicKey),
+    };
+    Ok(material)
+}
+
+/// RFC 8017 §A.1.1: a sequence of modulus and exponent. The library parses; we need the numbers to judge them.
+fn rsa_from_pkcs1(der: &[u8]) -> Result<Material, KeySetError> {
+    parse(&RSA_PKCS1_2048_8192_SHA256, der).map_err(|_| Unusable::WeakRsa)?;
+    let (_, key) = RSAPublicKey::from_der(der).map_err(|_| KeySetError::NotAPublicKey)?;
+    Ok(Material::rsa(without_sign(key.modulus), without_sign(key.exponent))?)
+}
+
+/// DER puts a zero before a number whose first bit is set.
+fn without_sign(number: &[u8]) -> Vec<u8> {
+    number.iter().copied().skip_while(|byte| *byte == 0).collect()
+}

@@ -1,0 +1,219 @@
+//! When is a request too old, too early, or without a time? Windows over the time handed in; no clock here.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use http::request::Parts;
+use serde_json::{Map, Value};
+
+use super::Refusal;
+use super::claims::Pointer;
+use crate::clock::UnixTime;
+
+/// `timestamp` of a route.
+#[derive(Clone, Debug)]
+pub struct TimestampRule {
+    /// Where it stands.
+    pub source: TimestampSource,
+    /// How it is written.
+    pub unit: TimestampUnit,
+    /// How old it may be; exactly so old passes.
+    pub max_age: Duration,
+    /// How far ahead it may be; exactly so far passes.
+    pub max_future: Duration,
+}
+
+/// Where a timestamp stands.
+#[derive(Clone, Debug)]
+pub enum TimestampSource {
+    /// In a header field, which must be there once.
+    Header(HeaderName),
+    /// In a verified claim.
+    Claim(Pointer),
+}
+
+/// How a timestamp is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampUnit {
+    /// Unix seconds.
+    Seconds,
+    /// Unix milliseconds.
+    Milliseconds,
+    /// Unix microseconds.
+    Microseconds,
+    /// RFC 3339, such as 2026-11-24T08:00:00Z.
+    Rfc3339,
+}
+
+impl TimestampRule {
+    /// # Errors
+    /// `MissingTimestamp` where there is none, more than one, or one that cannot be read: a check that is
+    /// skipped for a field that an attacker removes or breaks is no check. `StaleTimestamp` and
+    /// `FutureTimestamp` outside of the window.
+    pub fn check(&self, head: &Parts, claims: &Map<String, Value>, now: UnixTime) -> Result<(), Refusal> {
+        let time = match &self.source {
+            TimestampSource::Header(name) => self.unit.read(sole_field(head, name).ok_or(Refusal::MissingTimestamp)?),
+            TimestampSource::Claim(pointer) => pointer.find(claims).and_then(|claim| self.unit.read_claim(claim)),
+        };
+        within(time.ok_or(Refusal::MissingTimestamp)?, now, self.max_age, self.max_future)
+    }
+}
+
+fn sole_field<'h>(head: &'h Parts, name: &HeaderName) -> Option<&'h str> {
+    let mut fields = head.headers.get_all(name).iter();
+    let (field, second) = (fields.next()?, fields.next());
+    if second.is_some() { None } else { field.to_str().ok() }
+}
+
+impl TimestampUnit {
+    /// `None` for whatever is not exactly one time in this unit: no sign, blank, fraction or exponent.
+    pub fn read(self, text: &str) -> Option<UnixTime> {
+        match self {
+            Self::Seconds => digits(text).and_then(UnixTime::from_seconds),
+            Self::Milliseconds => digits(text).and_then(|number| UnixTime::from_seconds(number / 1_000)),
+            Self::Microseconds => digits(text).and_then(|number| UnixTime::from_seconds(number / 1_000_000)),
+            Self::Rfc3339 => rfc3339(text),
+        }
+    }
+
+    fn read_claim(self, claim: &Value) -> Option<UnixTime> {
+        match claim {
+            Value::String(text) => self.read(text),
+            Value::Number(number) if self == Self::Seconds => numeric_date(number).map(|date| date.floor),
+            Value::Number(number) => self.read(&number.as_u64()?.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+}
+
+fn digits(text: &str) -> Option<u64> {
+    let plain = !text.is_empty() && text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if plain { text.parse().ok() } else { None }
+}
+
+fn rfc3339(text: &str) -> Option<UnixTime> {
+    // The library also takes a blank for the `T` and names of zones; RFC 3339 §5.6 has neither.
+    let plain = text.len() <= 40 && text.as_bytes().get(10).is_some_and(|byte| matches!(byte, b'T' | b't'));
+    let ends = text.ends_with(['Z', 'z', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+    if !plain || !ends {
+        return None;
+    }
+    let time: jiff::Timestamp = text.parse().ok()?;
+    UnixTime::from_seconds(u64::try_from(time.as_second()).ok()?)
+}
+
+/// An RFC 7519 §2 `NumericDate`: whole seconds, rounded either way where it has a fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumericDate {
+    /// Rounded down: for what must not be later.
+    pub floor: UnixTime,
+    /// Rounded up: for what must not be earlier.
+    pub ceil: UnixTime,
+}
+
+/// `None` for what is negative or beyond the year 9999 (milliseconds, mostly).
+pub fn numeric_date(number: &serde_json::Number) -> Option<NumericDate> {
+    if let Some(seconds) = number.as_u64() {
+        let time = UnixTime::from_seconds(seconds)?;
+        return Some(NumericDate { floor: time, ceil: time });
+    }
+    let seconds = number.as_f64().filter(|seconds| *seconds >= 0.0)?;
+    let whole = |seconds: f64| {
+        // Beyond the range the cast saturates, which `from_seconds` refuses.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
+        UnixTime::from_seconds(seconds as u64)
+    };
+    Some(NumericDate { floor: whole(seconds.floor())?, ceil: whole(seconds.ceil())? })
+}
+
+/// # Errors
+/// `StaleTimestamp` or `FutureTimestamp`.
+pub fn within(time: UnixTime, now: UnixTime, max_age: Duration, max_future: Duration) -> Result<(), Refusal> {
+    if time.plus(max_age) < now {
+        return Err(Refusal::StaleTimestamp);
+    }
+    if time > now.plus(max_future) { Err(Refusal::FutureTimestamp) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+    use serde_json::json;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn rule(unit: TimestampUnit) -> TimestampRule {
+        TimestampRule {
+            source: TimestampSource::Header(HeaderName::from_static("x-time")),
+            unit,
+            max_age: Duration::from_secs(300),
+            max_future: Duration::from_secs(60),
+        }
+    }
+
+    fn check(unit: TimestampUnit, fields: &[&str]) -> Result<(), Refusal> {
+        let request = fields.iter().fold(Request::builder(), |request, field| request.header("x-time", *field));
+        let head = request.body(()).unwrap().into_parts().0;
+        rule(unit).check(&head, &Map::new(), UnixTime::from_seconds(NOW).unwrap())
+    }
+
+    #[test]
+    fn stale_future_and_missing_are_three_refusals() {
+        let at = |offset: i64| check(TimestampUnit::Seconds, &[&(NOW as i64 + offset).to_string()]);
+        assert_eq!((at(0), at(-300), at(60)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(at(-301), Err(Refusal::StaleTimestamp));
+        assert_eq!(at(61), Err(Refusal::FutureTimestamp));
+        assert_eq!(check(TimestampUnit::Seconds, &[]), Err(Refusal::MissingTimestamp));
+    }
+
+    /// Kong's standard-webhooks code skipped the check where the header was gone.
+    #[test]
+    fn a_time_that_cannot_be_read_is_none() {
+        let now = NOW.to_string();
+        assert_eq!(check(TimestampUnit::Seconds, &[&now, &now]), Err(Refusal::MissingTimestamp));
+        for text in ["", " 1800000000", "+1800000000", "-1", "1.8e9", "1800000000.0", "0x1", "99999999999999999999999"]
+        {
+            assert_eq!(check(TimestampUnit::Seconds, &[text]), Err(Refusal::MissingTimestamp), "{text}");
+        }
+        assert_eq!(check(TimestampUnit::Seconds, &["1800000000000"]), Err(Refusal::MissingTimestamp));
+    }
+
+    #[test]
+    fn every_unit_means_the_same_moment() {
+        assert_eq!(check(TimestampUnit::Milliseconds, &["1800000000000"]), Ok(()));
+        assert_eq!(check(TimestampUnit::Microseconds, &["1800000000000000"]), Ok(()));
+        assert_eq!(check(TimestampUnit::Rfc3339, &["2027-01-15T08:00:00Z"]), Ok(()));
+        assert_eq!(check(TimestampUnit::Rfc3339, &["2027-01-15T09:00:00.5+01:00"]), Ok(()));
+        for text in ["2027-01-15 08:00:00Z", "2027-01-15T08:00:00", "2027-01-15T08:00:00Z[UTC]", "1800000000"] {
+            assert_eq!(check(TimestampUnit::Rfc3339, &[text]), Err(Refusal::MissingTimestamp), "{text}");
+        }
+    }
+
+    #[test]
+    fn claims_may_be_numbers_or_texts() {
+        let read = |value: Value| TimestampUnit::Seconds.read_claim(&value).map(UnixTime::seconds);
+        assert_eq!(read(json!(NOW)), Some(NOW));
+        assert_eq!(read(json!("1800000000")), Some(NOW));
+        assert_eq!(read(json!(1_800_000_000.7)), Some(NOW));
+        assert_eq!(
+            TimestampUnit::Milliseconds.read_claim(&json!(1_800_000_000_999_u64)).map(UnixTime::seconds),
+            Some(NOW)
+        );
+        assert_eq!((read(json!(null)), read(json!(-5)), read(json!([NOW]))), (None, None, None));
+    }
+
+    #[test]
+    fn numeric_dates_are_rounded_to_the_strict_side() {
+        let date = |value: Value| match value {
+            Value::Number(number) => numeric_date(&number).map(|date| (date.floor.seconds(), date.ceil.seconds())),
+            _ => None,
+        };
+        assert_eq!(date(json!(5)), Some((5, 5)));
+        assert_eq!(date(json!(5.25)), Some((5, 6)));
+        assert_eq!(date(json!(253_402_300_799_u64)), Some((253_402_300_799, 253_402_300_799)));
+        for value in [json!(-1), json!(-0.5), json!(253_402_300_800_u64), json!(u64::MAX), json!(1e300)] {
+            assert_eq!(date(value.clone()), None, "{value}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Time as a value. Decisions take a [`UnixTime`]; only the edges of the program ask a [`Clock`].
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Whole seconds since 1970-01-01T00:00:00Z, as in RFC 7519 `NumericDate` without its fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UnixTime(u64);
+
+impl UnixTime {
+    /// 9999-12-31T23:59:59Z: what lies beyond is taken for a unit error (milliseconds), not for a date.
+    pub const MAX: Self = Self(253_402_300_799);
+
+    /// `None` beyond [`UnixTime::MAX`].
+    pub const fn from_seconds(seconds: u64) -> Option<Self> {
+        if seconds <= Self::MAX.0 { Some(Self(seconds)) } else { None }
+    }
+
+    /// Seconds since the epoch.
+    pub const fn seconds(self) -> u64 {
+        self.0
+    }
+
+    /// Saturates: a window that reaches beyond the end of time ends there.
+    #[must_use]
+    pub const fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration.as_secs()))
+    }
+
+    /// How long ago `earlier` was; zero if it is not earlier.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Where the time comes from: the system, or a test.
+pub trait Clock: Send + Sync {
+    /// The time now.
+    fn now(&self) -> UnixTime;
+}
+
+/// The system's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> UnixTime {
+        // A clock before 1970 reads as 1970: every token is then not yet valid, which refuses.
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+        UnixTime(seconds.min(UnixTime::MAX.0))
+    }
+}
