@@ -1,0 +1,135 @@
+//! Bounds on what strangers may hold: open connections, in all and by address. Called by the server.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::snapshot::ListenerLimits;
+
+/// Which bound a new connection met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionRefused {
+    /// `connections`
+    Total,
+    /// `connections_per_address`
+    Address,
+}
+
+/// Counts the open connections of one listener, over all workers.
+#[derive(Debug, Default)]
+pub struct Connections(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    total: usize,
+    by_address: HashMap<AddressKey, usize>,
+}
+
+/// An IPv6 customer has a /64 at least: one address of it is no more than one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum AddressKey {
+    V4([u8; 4]),
+    V6(u64),
+}
+
+impl AddressKey {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self::V4(v4.octets()),
+            IpAddr::V6(v6) => Self::V6(u64::try_from(v6.to_bits() >> 64).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// Held as long as the connection is open.
+#[derive(Debug)]
+pub struct ConnectionPermit {
+    connections: Arc<Connections>,
+    key: AddressKey,
+}
+
+impl Connections {
+    /// A permit for one more connection from `address`.
+    ///
+    /// # Errors
+    /// The bound that is met.
+    pub fn admit(
+        self: &Arc<Self>,
+        address: IpAddr,
+        limits: &ListenerLimits,
+    ) -> Result<ConnectionPermit, ConnectionRefused> {
+        let key = AddressKey::of(address);
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.total >= limits.connections {
+            return Err(ConnectionRefused::Total);
+        }
+        let of_address = counts.by_address.entry(key).or_default();
+        if *of_address >= limits.connections_per_address {
+            return Err(ConnectionRefused::Address);
+        }
+        *of_address += 1;
+        counts.total += 1;
+        Ok(ConnectionPermit { connections: Arc::clone(self), key })
+    }
+
+    /// Open connections now.
+    pub fn open(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).total
+    }
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        let mut counts = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.total = counts.total.saturating_sub(1);
+        if let Some(of_address) = counts.by_address.get_mut(&self.key) {
+            *of_address = of_address.saturating_sub(1);
+            if *of_address == 0 {
+                counts.by_address.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(connections: usize, connections_per_address: usize) -> ListenerLimits {
+        ListenerLimits { connections, connections_per_address, ..ListenerLimits::default() }
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn each_address_has_its_bound_and_all_have_one() {
+        let connections = Arc::new(Connections::default());
+        let limits = limits(3, 2);
+        let first = connections.admit(address("192.0.2.1"), &limits).unwrap();
+        let _second = connections.admit(address("::ffff:192.0.2.1"), &limits).unwrap();
+        assert_eq!(connections.admit(address("192.0.2.1"), &limits).unwrap_err(), ConnectionRefused::Address);
+        let _third = connections.admit(address("192.0.2.2"), &limits).unwrap();
+        assert_eq!(connections.admit(address("192.0.2.3"), &limits).unwrap_err(), ConnectionRefused::Total);
+        drop(first);
+        assert!(connections.admit(address("192.0.2.1"), &limits).is_ok());
+    }
+
+    #[test]
+    fn a_network_of_64_bits_counts_as_one_address() {
+        let connections = Arc::new(Connections::default());
+        let limits = limits(9, 1);
+        let _one = connections.admit(address("2001:db8::1"), &limits).unwrap();
+        assert!(connections.admit(address("2001:db8::2"), &limits).is_err());
+        assert!(connections.admit(address("2001:db8:0:1::2"), &limits).is_ok());
+    }
+
+    #[test]
+    fn closed_connections_leave_nothing_behind() {
+        let connections = Arc::new(Connections::default());
+        drop(connections.admit(address("192.0.2.1"), &limits(9, 9)).unwrap());
+        let counts = connections.0.lock().unwrap();
+        assert!(counts.total == 0 && counts.by_address.is_empty());
+    }
+}

@@ -1,0 +1,375 @@
+//! Which route does a request belong to? Host, path and method in; one [`Route`] or a reason out.
+//!
+//! The path is judged as it came and forwarded as it came: what two programs could read differently is
+//! refused, never rewritten. No route means no forward. Pure; called by the gateway for each request.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::Authority;
+use http::{HeaderName, Method, StatusCode};
+
+use crate::auth::Rules;
+
+/// One entry under `routes`.
+#[derive(Debug)]
+pub struct Route {
+    /// The name in gateway.yaml: metric label and log field.
+    pub name: Arc<str>,
+    /// Which requests.
+    pub matches: Match,
+    /// What is asked of them.
+    pub rules: Rules,
+    /// Where they go.
+    pub upstream: Upstream,
+    /// The largest request body, in bytes.
+    pub max_body: u64,
+    /// What the app is told.
+    pub forward: Forward,
+    /// Another status for a code (`responses`).
+    pub responses: BTreeMap<&'static str, StatusCode>,
+}
+
+/// `match` of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// Lower case, without port; `None` takes every host.
+    pub host: Option<String>,
+    /// Which paths.
+    pub path: PathMatch,
+    /// `None` takes every method.
+    pub methods: Option<Vec<Method>>,
+}
+
+/// How `path` is compared: byte by byte, case counts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PathMatch {
+    /// This path only.
+    Exact(String),
+    /// `/hooks/*`: what starts with `/hooks/`. The stored prefix ends in `/`.
+    Prefix(String),
+}
+
+/// `upstream` of a route.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Host and port; the scheme is http.
+    pub authority: Authority,
+    /// For establishing a connection.
+    pub connect: Duration,
+    /// From the end of the request's body to the end of the response.
+    pub timeout: Duration,
+    /// How long an unused connection is kept: less than the app's own keep-alive, so that the app never
+    /// closes a connection that a request is just being sent on.
+    pub idle: Duration,
+}
+
+/// `forward` of a route.
+#[derive(Clone, Debug, Default)]
+pub struct Forward {
+    /// Take the credential out of the request (`credential: remove`).
+    pub remove_credential: bool,
+    /// Claim name → header that carries it to the app.
+    pub claims: Vec<(String, HeaderName)>,
+}
+
+/// Why no route took the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unrouted {
+    /// Nothing matches host and path.
+    NoRoute,
+    /// Host and path match, the method does not; the methods that would (for `Allow`).
+    MethodRefused(Vec<Method>),
+}
+
+/// Two routes that would take the same request; the names of both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlap(pub Arc<str>, pub Arc<str>);
+
+/// Every route, ready for look-up.
+#[derive(Debug, Default)]
+pub struct RoutingTable {
+    hosts: HashMap<String, Paths>,
+    any: Paths,
+}
+
+/// The routes of one host: exact paths first, then the longest prefix.
+#[derive(Debug, Default)]
+struct Paths {
+    exact: HashMap<String, Vec<Arc<Route>>>,
+    prefixes: Vec<(String, Vec<Arc<Route>>)>,
+}
+
+impl RoutingTable {
+    /// # Errors
+    /// Every pair of routes with the same host and path and a method in common.
+    pub fn new(routes: Vec<Arc<Route>>) -> Result<Self, Vec<Overlap>> {
+        let mut table = Self::default();
+        let mut overlaps = Vec::new();
+        for route in routes {
+            let paths = match &route.matches.host {
+                Some(host) => table.hosts.entry(host.clone()).or_default(),
+                None => &mut table.any,
+            };
+            paths.add(route, &mut overlaps);
+        }
+        if overlaps.is_empty() { Ok(table) } else { Err(overlaps) }
+    }
+
+    /// The route for a request. `host` is compared without case, without port and without a final dot.
+    ///
+    /// # Errors
+    /// [`Unrouted`]. Where a path matches and its methods do not, no wider route takes over: the narrow
+    /// one was written to guard that path.
+    pub fn find(&self, host: &str, path: &str, method: &Method) -> Result<&Arc<Route>, Unrouted> {
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let candidates = self.hosts.get(&host).and_then(|paths| paths.find(path)).or_else(|| self.any.find(path));
+        let candidates = candidates.ok_or(Unrouted::NoRoute)?;
+        candidates.iter().find(|route| route.matches.takes(method)).ok_or_else(|| allowed(candidates))
+    }
+}
+
+impl Paths {
+    fn add(&mut self, route: Arc<Route>, overlaps: &mut Vec<Overlap>) {
+        let same = match &route.matches.path {
+            PathMatch::Exact(path) => self.exact.entry(path.clone()).or_default(),
+            PathMatch::Prefix(prefix) => self.prefix(prefix),
+        };
+        let others = same.iter().filter(|other| other.matches.shares_method(&route.matches));
+        overlaps.extend(others.map(|other| Overlap(other.name.clone(), route.name.clone())));
+        same.push(route);
+    }
+
+    /// The routes of this prefix; longer prefixes stand first.
+    fn prefix(&mut self, prefix: &str) -> &mut Vec<Arc<Route>> {
+        let at = self.prefixes.partition_point(|(other, _)| (other.len(), other.as_str()) > (prefix.len(), prefix));
+        if self.prefixes.get(at).is_none_or(|(other, _)| other != prefix) {
+            self.prefixes.insert(at, (prefix.to_owned(), Vec::new()));
+        }
+        // `insert` above made sure that the entry is there.
+        #[expect(clippy::indexing_slicing, reason = "the entry was found or inserted just above")]
+        &mut self.prefixes[at].1
+    }
+
+    fn find(&self, path: &str) -> Option<&[Arc<Route>]> {
+        let exact = self.exact.get(path).map(Vec::as_slice);
+        exact.or_else(|| {
+            let (_, routes) = self.prefixes.iter().find(|(prefix, _)| path.starts_with(prefix))?;
+            Some(routes.as_slice())
+        })
+    }
+}
+
+impl Match {
+    fn takes(&self, method: &Method) -> bool {
+        self.methods.as_ref().is_none_or(|methods| methods.contains(method))
+    }
+
+    fn shares_method(&self, other: &Self) -> bool {
+        match (&self.methods, &other.methods) {
+            (Some(mine), Some(theirs)) => mine.iter().any(|method| theirs.contains(method)),
+            (None, _) | (_, None) => true,
+        }
+    }
+}
+
+fn allowed(candidates: &[Arc<Route>]) -> Unrouted {
+    let methods = candidates.iter().filter_map(|route| route.matches.methods.as_ref());
+    Unrouted::MethodRefused(methods.flatten().cloned().collect())
+}
+
+/// A path that the app could read differently from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AmbiguousPath;
+
+/// Refuses what proxies and apps are known to read differently: dot segments, empty segments, `\`, `;`,
+/// raw non-ASCII or control bytes, and percent-encodings that are broken, doubled, not UTF-8, or stand for
+/// one of those or for a delimiter (RFC 3986 §2.2, §3.3; Istio CVE-2021-31920, Oathkeeper CVE-2026-33494).
+///
+/// # Errors
+/// [`AmbiguousPath`].
+pub fn judge_path(path: &str) -> Result<(), AmbiguousPath> {
+    let decoded = decode_strictly(path.strip_prefix('/').ok_or(AmbiguousPath)?)?;
+    let segments = decoded.split('/');
+    let last = segments.clone().count().saturating_sub(1);
+    for (index, segment) in segments.enumerate() {
+        // Only the last segment may be empty: `/hooks/` is a path, `/hooks//x` is a riddle.
+        if segment == "." || segment == ".." || (segment.is_empty() && index != last) {
+            return Err(AmbiguousPath);
+        }
+    }
+    Ok(())
+}
+
+fn decode_strictly(path: &str) -> Result<String, AmbiguousPath> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => decoded.push(decode_escape(bytes.next(), bytes.next())?),
+            b'\\' | b';' | b'#' | b'?' | 0x00..=0x20 | 0x7f..=0xff => return Err(AmbiguousPath),
+            plain => decoded.push(plain),
+        }
+    }
+    String::from_utf8(decoded).map_err(|_| AmbiguousPath)
+}
+
+/// An escape may stand for a letter or a blank, never for a byte that means something in a path.
+fn decode_escape(high: Option<u8>, low: Option<u8>) -> Result<u8, AmbiguousPath> {
+    let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+    let (high, low) = (digit(high).ok_or(AmbiguousPath)?, digit(low).ok_or(AmbiguousPath)?);
+    match u8::try_from(high * 16 + low).map_err(|_| AmbiguousPath)? {
+        b'/' | b'\\' | b'.' | b'%' | b';' | b'#' | b'?' | 0x00..=0x1f | 0x7f => Err(AmbiguousPath),
+        byte => Ok(byte),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Policy;
+
+    fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Method>>) -> Arc<Route> {
+        Arc::new(Route {
+            name: name.into(),
+            matches: Match { host: host.map(str::to_owned), path, methods },
+            rules: Rules { policy: Policy::Public, timestamp: None },
+            upstream: Upstream {
+                authority: Authority::from_static("127.0.0.1:8000"),
+                connect: Duration::from_secs(5),
+                timeout: Duration::from_secs(30),
+                idle: Duration::from_secs(4),
+            },
+            max_body: 1024,
+            forward: Forward::default(),
+            responses: BTreeMap::new(),
+        })
+    }
+
+    fn exact(path: &str) -> PathMatch {
+        PathMatch::Exact(path.into())
+    }
+
+    fn prefix(path: &str) -> PathMatch {
+        PathMatch::Prefix(path.into())
+    }
+
+    fn found<'a>(table: &'a RoutingTable, host: &str, path: &str) -> Result<&'a str, Unrouted> {
+        table.find(host, path, &Method::POST).map(|route| &*route.name)
+    }
+
+    #[test]
+    fn the_narrowest_match_wins() {
+        let table = RoutingTable::new(vec![
+            route("all", None, prefix("/"), None),
+            route("hooks", None, prefix("/hooks/"), None),
+            route("deep", None, prefix("/hooks/deep/"), None),
+            route("exact", None, exact("/hooks/deep/one"), None),
+            route("host", Some("a.example"), prefix("/hooks/"), None),
+        ])
+        .unwrap();
+        assert_eq!(found(&table, "b.example", "/hooks/deep/one"), Ok("exact"));
+        assert_eq!(found(&table, "b.example", "/hooks/deep/two"), Ok("deep"));
+        assert_eq!(found(&table, "b.example", "/hooks/x"), Ok("hooks"));
+        assert_eq!(found(&table, "b.example", "/hooks"), Ok("all"));
+        assert_eq!(found(&table, "A.Example.", "/hooks/deep/one"), Ok("host"));
+        assert_eq!(found(&table, "a.example", "/other"), Ok("all"));
+    }
+
+    #[test]
+    fn a_path_without_route_is_not_found_whatever_its_case() {
+        let table = RoutingTable::new(vec![route("a", None, exact("/webhook"), None)]).unwrap();
+        for path in ["/Webhook", "/webhook/", "/webhoo", "/"] {
+            assert_eq!(found(&table, "x", path), Err(Unrouted::NoRoute), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_wider_route_does_not_take_what_a_narrow_one_refuses() {
+        let table = RoutingTable::new(vec![
+            route("all", None, prefix("/"), None),
+            route("post", None, exact("/webhook"), Some(vec![Method::POST])),
+        ])
+        .unwrap();
+        let refused = table.find("x", "/webhook", &Method::GET).map(|route| route.name.clone());
+        assert_eq!(refused, Err(Unrouted::MethodRefused(vec![Method::POST])));
+    }
+
+    #[test]
+    fn two_routes_for_one_request_are_an_error() {
+        let overlap = RoutingTable::new(vec![
+            route("a", None, exact("/w"), Some(vec![Method::POST, Method::PUT])),
+            route("b", None, exact("/w"), Some(vec![Method::GET])),
+            route("c", None, exact("/w"), Some(vec![Method::PUT])),
+        ]);
+        assert_eq!(overlap.unwrap_err(), vec![Overlap("a".into(), "c".into())]);
+    }
+
+    #[test]
+    fn plain_paths_pass() {
+        for path in ["/", "/webhook", "/hooks/", "/a-b_c~d/e.f/g..h", "/a%20b", "/%C3%A9", "/a:b@c!$&'()*+,=", "/%41"] {
+            assert_eq!(judge_path(path), Ok(()), "{path}");
+        }
+    }
+
+    /// Istio CVE-2021-31920, CVE-2021-39156, Oathkeeper CVE-2026-33494, Envoy CVE-2026-73511.
+    #[test]
+    fn ambiguous_paths_are_refused() {
+        let paths = [
+            "",
+            "*",
+            "x",
+            "/..",
+            "/../a",
+            "/a/../b",
+            "/a/.",
+            "/./a",
+            "//",
+            "//a",
+            "/a//b",
+            "/a\\b",
+            "/a/%2e%2e/b",
+            "/%2E",
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%5cb",
+            "/%252e",
+            "/%25",
+            "/%c0%ae",
+            "/%u002e",
+            "/%",
+            "/%4",
+            "/%zz",
+            "/a;b",
+            "/..;x/a",
+            "/a%3Bb",
+            "/a%00",
+            "/a%0a",
+            "/a%7f",
+            "/a%23",
+            "/a%3f",
+            "/é",
+            "/a b",
+            "/%ff",
+        ];
+        for path in paths {
+            assert_eq!(judge_path(path), Err(AmbiguousPath), "{path}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_judged_without_panic(path in ".*") {
+            let _ = judge_path(&path);
+        }
+
+        /// What passes means the same to an app that decodes once before it splits.
+        #[test]
+        fn what_passes_has_one_meaning(path in "/[a-z%2eEfF./;]{0,12}") {
+            if judge_path(&path).is_ok() {
+                proptest::prop_assert!(!path.to_lowercase().contains("%2e") && !path.contains("/../"));
+            }
+        }
+    }
+}

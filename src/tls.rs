@@ -1,0 +1,168 @@
+//! PEM bytes → rustls configurations. Reads no file; `config` and `jwks` call it.
+
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::clock::UnixTime;
+
+/// Why PEM bytes cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// No certificate in the file.
+    #[error("no certificate in PEM form")]
+    NoCertificate,
+    /// No private key in the file.
+    #[error("no private key in PEM form (PKCS#8, PKCS#1 or SEC1, unencrypted)")]
+    NoKey(#[source] rustls::pki_types::pem::Error),
+    /// rustls says why.
+    #[error(transparent)]
+    Rustls(#[from] rustls::Error),
+    /// The certificate's fields cannot be read.
+    #[error("the certificate cannot be read")]
+    Unreadable,
+}
+
+/// A certificate chain and its key.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    key: Arc<CertifiedKey>,
+    names: Vec<String>,
+    /// When the leaf ends.
+    pub expires: UnixTime,
+}
+
+impl Certificate {
+    /// Reads a chain (leaf first) and a key, and sees that they belong together.
+    ///
+    /// # Errors
+    /// [`TlsError`]; a rotation caught half-way is a mismatch of the two.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        let chain = certificates(chain)?;
+        let leaf = chain.first().ok_or(TlsError::NoCertificate)?;
+        let (names, expires) = read_leaf(leaf)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::NoKey)?;
+        let key = CertifiedKey::from_der(chain, key, &provider())?;
+        key.keys_match()?;
+        Ok(Self { key: Arc::new(key), names, expires })
+    }
+
+    /// The DNS names of the leaf, in lower case.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    all.ok().filter(|all| !all.is_empty()).ok_or(TlsError::NoCertificate)
+}
+
+fn read_leaf(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, UnixTime), TlsError> {
+    let (_, leaf) = x509_parser::parse_x509_certificate(leaf).map_err(|_| TlsError::Unreadable)?;
+    let names = leaf.subject_alternative_name().ok().flatten().map_or_else(Vec::new, |extension| {
+        let names = extension.value.general_names.iter();
+        names.filter_map(dns_name).collect()
+    });
+    let expires = u64::try_from(leaf.validity().not_after.timestamp()).unwrap_or(0);
+    Ok((names, UnixTime::from_seconds(expires).unwrap_or(UnixTime::MAX)))
+}
+
+fn dns_name(name: &x509_parser::extensions::GeneralName<'_>) -> Option<String> {
+    match name {
+        x509_parser::extensions::GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    }
+}
+
+/// The lowest protocol version of a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinVersion {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    Tls12,
+    /// TLS 1.3 only.
+    Tls13,
+}
+
+/// The settings of a listener: certificates by SNI (the first one where no name fits), HTTP/2 and HTTP/1.1.
+/// Each has a session store of its own, so that no session outlives the settings it began under.
+///
+/// # Errors
+/// [`TlsError::Rustls`]; none is known with these settings.
+pub fn server_config(certificates: Vec<Certificate>, min: MinVersion) -> Result<Arc<ServerConfig>, TlsError> {
+    let versions: &[&rustls::SupportedProtocolVersion] = match min {
+        MinVersion::Tls12 => &[&rustls::version::TLS12, &rustls::version::TLS13],
+        MinVersion::Tls13 => &[&rustls::version::TLS13],
+    };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+        .with_protocol_versions(versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(BySni(certificates)));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Early data can be replayed by anybody who saw it (RFC 8446 §8): never.
+    config.max_early_data_size = 0;
+    Ok(Arc::new(config))
+}
+
+/// For our own requests: the given roots, or the public ones.
+///
+/// # Errors
+/// [`TlsError`] where `ca` has no usable certificate.
+pub fn client_config(ca: Option<&[u8]>) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(pem) => {
+            for certificate in certificates(pem)? {
+                roots.add(certificate)?;
+            }
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn provider() -> rustls::crypto::CryptoProvider {
+    rustls::crypto::aws_lc_rs::default_provider()
+}
+
+#[derive(Debug)]
+struct BySni(Vec<Certificate>);
+
+impl ResolvesServerCert for BySni {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let wanted = hello.server_name().map(str::to_ascii_lowercase);
+        let fitting = wanted.and_then(|wanted| {
+            let names = |certificate: &&Certificate| certificate.names.iter().any(|name| covers(name, &wanted));
+            self.0.iter().find(names)
+        });
+        fitting.or_else(|| self.0.first()).map(|certificate| Arc::clone(&certificate.key))
+    }
+}
+
+/// RFC 6125 §6.4.3: a star stands for one whole leftmost label.
+fn covers(name: &str, wanted: &str) -> bool {
+    match name.strip_prefix("*.") {
+        Some(domain) => wanted.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == domain),
+        None => name == wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_covers_one_label() {
+        assert!(covers("a.example", "a.example"));
+        assert!(covers("*.example.com", "a.example.com"));
+        assert!(!covers("*.example.com", "example.com"));
+        assert!(!covers("*.example.com", "a.b.example.com"));
+        assert!(!covers("*.example.com", ".example.com"));
+    }
+}
