@@ -1,0 +1,97 @@
+//! gateway.yaml → runtime types. [`load`] reads bytes; [`compile`] is pure and says everything that is wrong.
+//!
+//! `hookgate check`, the start and every reload come through here; there is no second way.
+
+pub mod compile;
+pub mod error;
+pub mod file;
+pub mod shape;
+pub mod sources;
+pub mod values;
+pub mod yaml;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::keys::RemoteKeys;
+use crate::clock::UnixTime;
+use crate::snapshot::Snapshot;
+pub use compile::compile;
+pub use error::ConfigErrors;
+pub use sources::Sources;
+
+/// A configuration, ready to run.
+#[derive(Debug)]
+pub struct Config {
+    /// What requests see.
+    pub snapshot: Arc<Snapshot>,
+    /// What only a restart can change.
+    pub process: ProcessSettings,
+    /// What SIGTERM does.
+    pub drain: Drain,
+    /// Key sets to keep fresh.
+    pub remote_keys: Vec<Arc<RemoteKeys>>,
+    /// File and end of each served certificate.
+    pub certificates: Vec<(String, UnixTime)>,
+    /// What is allowed and unwise, a line each.
+    pub warnings: Vec<String>,
+}
+
+/// What only a restart can change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessSettings {
+    /// Worker threads; 0 is one a core.
+    pub workers: usize,
+    /// In the order of `listeners`.
+    pub listeners: Vec<SocketAddr>,
+    /// Where the admin listener is, if anywhere.
+    pub admin: Option<SocketAddr>,
+    /// The form of log lines.
+    pub log_format: file::LogFormat,
+    /// One line a request.
+    pub access_log: bool,
+}
+
+impl ProcessSettings {
+    /// The fields in which `other` differs: a reload cannot carry them out.
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let fields = [
+            ("workers", self.workers != other.workers),
+            ("listeners[].address", self.listeners != other.listeners),
+            ("admin.address", self.admin != other.admin),
+            ("log.format", self.log_format != other.log_format),
+            ("log.access", self.access_log != other.access_log),
+        ];
+        fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
+    }
+}
+
+/// What SIGTERM does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Unready, still accepting, every reply ends its connection.
+    pub delay: Duration,
+    /// What is under way may take so long after that.
+    pub timeout: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { delay: Duration::from_secs(5), timeout: Duration::from_secs(30) }
+    }
+}
+
+/// Reads and compiles a configuration. `known` are the remote key sets in use, which keep their keys.
+///
+/// # Errors
+/// Every problem, each with its place.
+pub fn load(path: &Path, known: &[Arc<RemoteKeys>]) -> Result<Config, ConfigErrors> {
+    compile(&Sources::read(path)?, known)
+}
+
+/// The JSON Schema of gateway.yaml (draft 2020-12).
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(file::GatewayFile).to_value()
+}

@@ -1,0 +1,266 @@
+//! File shape → runtime types. Pure: bytes in, a [`Config`] or every problem at once out.
+//!
+//! Only this folder sees both shapes. Whatever it cannot be sure of it refuses: no default here lets more
+//! through than was written.
+
+mod auth;
+mod issuer;
+mod listener;
+mod route;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::error::{ConfigErrors, FieldPath, Problems};
+use super::file::{AdminFile, DrainFile, DurationText, ErrorsFile, GatewayFile, LogFile, SizeText};
+use super::sources::Content;
+use super::values::{parse_duration, parse_size};
+use super::{Config, Drain, ProcessSettings, Sources, yaml};
+use crate::auth::keys::RemoteKeys;
+use crate::clock::UnixTime;
+use crate::route::{Route, RoutingTable};
+use crate::snapshot::{Disclosure, Snapshot};
+use issuer::IssuerKeys;
+
+/// Compiles what was read. `known` are the remote key sets in use: an issuer that has not changed keeps its
+/// handle, one that has keeps its keys until the next fetch.
+///
+/// # Errors
+/// Every problem of shape and meaning, by place.
+pub fn compile(sources: &Sources, known: &[Arc<RemoteKeys>]) -> Result<Config, ConfigErrors> {
+    let file_name = sources.path.display().to_string();
+    let document = yaml::read(&sources.text).map_err(|problems| ConfigErrors::new(&file_name, problems))?;
+    let (file, problems) = GatewayFile::read(document.value.clone());
+    let mut compiler =
+        Compiler { sources, known, problems, warnings: Vec::new(), remote: Vec::new(), certificates: Vec::new() };
+    let config = compiler.gateway(&file);
+    match config {
+        Some(config) if compiler.problems.is_empty() => Ok(config),
+        Some(_) | None => Err(ConfigErrors::new(&file_name, document.locate(&compiler.problems))),
+    }
+}
+
+/// Walks the file and collects what is wrong on the way.
+struct Compiler<'a> {
+    sources: &'a Sources,
+    known: &'a [Arc<RemoteKeys>],
+    problems: Problems,
+    warnings: Vec<String>,
+    remote: Vec<Arc<RemoteKeys>>,
+    certificates: Vec<(String, UnixTime)>,
+}
+
+impl Compiler<'_> {
+    fn gateway(&mut self, file: &GatewayFile) -> Option<Config> {
+        let root = FieldPath::root();
+        self.not_yet(
+            &root,
+            &[
+                ("trusted_proxies", &file.trusted_proxies),
+                ("buffered_bodies", &file.buffered_bodies),
+                ("state", &file.state),
+            ],
+        );
+        let drain = self.drain(file.drain.as_ref(), &root.child("drain"));
+        let admin = self.admin(file.admin.as_ref(), &root.child("admin"));
+        let listeners = self.listeners(file.listeners.as_deref(), &root.child("listeners"));
+        let issuers = self.issuers(file.issuers.as_ref(), &root.child("issuers"));
+        let routes = self.routes(file.routes.as_deref(), &issuers, &root.child("routes"));
+        let (addresses, settings) = listeners?.into_iter().unzip();
+        let snapshot = Snapshot {
+            routes: routes?,
+            listeners: settings,
+            disclosure: disclosure(file.errors),
+            version: self.sources.hash(),
+        };
+        Some(Config {
+            snapshot: Arc::new(snapshot),
+            process: process(file.workers, file.log.as_ref(), addresses, admin),
+            drain,
+            remote_keys: std::mem::take(&mut self.remote),
+            certificates: std::mem::take(&mut self.certificates),
+            warnings: std::mem::take(&mut self.warnings),
+        })
+    }
+
+    fn drain(&mut self, file: Option<&DrainFile>, path: &FieldPath) -> Drain {
+        let mut drain = Drain::default();
+        if let Some(file) = file {
+            drain.delay = self.duration(file.delay.as_ref(), &path.child("delay"), drain.delay);
+            drain.timeout = self.duration(file.timeout.as_ref(), &path.child("timeout"), drain.timeout);
+        }
+        drain
+    }
+
+    fn admin(&mut self, file: Option<&AdminFile>, path: &FieldPath) -> Option<SocketAddr> {
+        self.address(file?.address.as_deref(), &path.child("address"))
+    }
+
+    fn routes(
+        &mut self,
+        files: Option<&[super::file::RouteFile]>,
+        issuers: &BTreeMap<String, IssuerKeys>,
+        path: &FieldPath,
+    ) -> Option<RoutingTable> {
+        let Some(files) = files.filter(|files| !files.is_empty()) else {
+            self.problems.add_follow_up(path, "at least one route is needed, with name, match, upstream and auth");
+            return None;
+        };
+        let mut names: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        let mut routes = Vec::new();
+        for (index, file) in files.iter().enumerate() {
+            let path = path.index(index);
+            let Some(route) = self.route(file, issuers, &path) else { continue };
+            if let Some(first) = names.insert(Arc::clone(&route.name), index) {
+                self.problems
+                    .add(&path.child("name"), format!("routes[{first}] has this name already; choose another"));
+            }
+            routes.push(Arc::new(route));
+        }
+        self.table(routes, &names, path)
+    }
+
+    fn table(
+        &mut self,
+        routes: Vec<Arc<Route>>,
+        names: &BTreeMap<Arc<str>, usize>,
+        path: &FieldPath,
+    ) -> Option<RoutingTable> {
+        match RoutingTable::new(routes) {
+            Ok(table) => Some(table),
+            Err(overlaps) => {
+                for overlap in overlaps {
+                    let index = names.get(&overlap.1).copied().unwrap_or_default();
+                    let message = format!(
+                        "takes requests that route `{}` takes too; make host, path or methods differ",
+                        overlap.0
+                    );
+                    self.problems.add(&path.index(index).child("match"), message);
+                }
+                None
+            }
+        }
+    }
+}
+
+/// What every part of the compiler uses.
+impl Compiler<'_> {
+    /// A field whose meaning the program does not have yet is refused: to ignore it would be to promise it.
+    fn not_yet(&mut self, path: &FieldPath, fields: &[(&str, &Option<Value>)]) {
+        for (name, _) in fields.iter().filter(|(_, value)| value.is_some()) {
+            self.problems.add(&path.child(name), "not supported yet; remove it");
+        }
+    }
+
+    fn missing(&mut self, path: &FieldPath, what: &str) {
+        self.problems.add_follow_up(path, format!("missing; write {what}"));
+    }
+
+    /// A duration greater than zero.
+    fn duration(&mut self, text: Option<&DurationText>, path: &FieldPath, default: Duration) -> Duration {
+        self.optional_duration(text, path).unwrap_or(default)
+    }
+
+    fn optional_duration(&mut self, text: Option<&DurationText>, path: &FieldPath) -> Option<Duration> {
+        let parsed = parse_duration(&text?.0);
+        if parsed.is_none() {
+            self.problems.add(path, "expected a duration: a whole number and ms, s, m, h or d, such as 30s");
+        }
+        parsed
+    }
+
+    /// One that would stop every request if it were zero.
+    fn deadline(&mut self, text: Option<&DurationText>, path: &FieldPath, default: Duration) -> Duration {
+        let duration = self.duration(text, path, default);
+        if duration.is_zero() {
+            self.problems.add(path, "must be longer than zero");
+        }
+        duration
+    }
+
+    fn size(&mut self, text: Option<&SizeText>, path: &FieldPath, default: u64) -> u64 {
+        let Some(text) = text else { return default };
+        parse_size(&text.0).unwrap_or_else(|| {
+            self.problems.add(path, "expected a size: a whole number and B, KiB, MiB or GiB, such as 1MiB");
+            default
+        })
+    }
+
+    fn count<N: Default + PartialEq + Copy>(&mut self, number: Option<N>, path: &FieldPath, default: N) -> N {
+        if number == Some(N::default()) {
+            self.problems.add(path, "must be 1 or more");
+        }
+        number.unwrap_or(default)
+    }
+
+    fn address(&mut self, text: Option<&str>, path: &FieldPath) -> Option<SocketAddr> {
+        let Some(text) = text else {
+            self.missing(path, "an address and a port, such as \"0.0.0.0:8443\"");
+            return None;
+        };
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.problems.add(path, "expected an IP address and a port, such as \"0.0.0.0:8443\" or \"[::]:8443\"");
+        }
+        parsed
+    }
+
+    /// The bytes of a file that is named at `path`.
+    fn file(&mut self, name: Option<&String>, path: &FieldPath) -> Option<&[u8]> {
+        let Some(name) = name else {
+            self.missing(path, "the path of a file");
+            return None;
+        };
+        content(self.sources.files.get(name), &mut self.problems, path, &format!("file {name}"))
+    }
+
+    fn variable(&mut self, name: &str, path: &FieldPath) -> Option<&[u8]> {
+        content(self.sources.variables.get(name), &mut self.problems, path, &format!("environment variable {name}"))
+    }
+}
+
+fn content<'s>(
+    content: Option<&'s Content>,
+    problems: &mut Problems,
+    path: &FieldPath,
+    what: &str,
+) -> Option<&'s [u8]> {
+    match content {
+        Some(Ok(bytes)) => Some(bytes.as_slice()),
+        Some(Err(error)) => {
+            problems.add(path, format!("{what}: {error}"));
+            None
+        }
+        None => {
+            problems.add(path, format!("{what}: was not read"));
+            None
+        }
+    }
+}
+
+const fn disclosure(file: Option<ErrorsFile>) -> Disclosure {
+    match file {
+        None | Some(ErrorsFile::Standard) => Disclosure::Standard,
+        Some(ErrorsFile::Opaque) => Disclosure::Opaque,
+        Some(ErrorsFile::Detailed) => Disclosure::Detailed,
+    }
+}
+
+fn process(
+    workers: Option<u16>,
+    log: Option<&LogFile>,
+    listeners: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+) -> ProcessSettings {
+    ProcessSettings {
+        workers: usize::from(workers.unwrap_or(0)),
+        listeners,
+        admin,
+        log_format: log.and_then(|log| log.format).unwrap_or_default(),
+        access_log: log.and_then(|log| log.access).unwrap_or(true),
+    }
+}

@@ -1,0 +1,258 @@
+//! `issuers`: algorithms and where the keys come from.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::Compiler;
+use crate::auth::jwt::Issuer;
+use crate::auth::keys::{self, Algorithm, KeySet, Keys, RemoteKeys, RemoteSource};
+use crate::config::error::FieldPath;
+use crate::config::file::{IssuerFile, JwksFile, PemFile, SecretFile};
+use crate::config::values::decode_secret;
+
+/// An issuer that routes may name.
+pub(super) struct IssuerKeys {
+    /// What the decision needs.
+    pub(super) issuer: Issuer,
+}
+
+impl Compiler<'_> {
+    pub(super) fn issuers(
+        &mut self,
+        files: Option<&BTreeMap<String, IssuerFile>>,
+        path: &FieldPath,
+    ) -> BTreeMap<String, IssuerKeys> {
+        let mut issuers = BTreeMap::new();
+        for (name, file) in files.into_iter().flatten() {
+            if let Some(issuer) = self.issuer(name, file, &path.child(name)) {
+                issuers.insert(name.clone(), issuer);
+            }
+        }
+        issuers
+    }
+
+    fn issuer(&mut self, name: &str, file: &IssuerFile, path: &FieldPath) -> Option<IssuerKeys> {
+        let iss = self.iss(file, &path.child("issuer"));
+        let algorithms = self.algorithms(file, &path.child("algorithms"));
+        let keys = match (&file.jwks, &file.pem, &file.secret) {
+            (Some(jwks), None, None) => self.jwks(name, jwks, &algorithms, path),
+            (None, Some(pem), None) => self.pem(pem, &algorithms, path),
+            (None, None, Some(secret)) => self.shared_secret(secret, &algorithms, path),
+            (None, None, None) => {
+                self.missing(path, "one of jwks, pem and secret: an issuer without keys proves nothing");
+                None
+            }
+            _several => {
+                self.problems.add(path, "has more than one of jwks, pem and secret; keep one");
+                None
+            }
+        };
+        Some(IssuerKeys { issuer: Issuer { name: name.into(), issuer: iss?, algorithms, keys: keys? } })
+    }
+
+    /// `Some(None)` is the written `none`.
+    fn iss(&mut self, file: &IssuerFile, path: &FieldPath) -> Option<Option<String>> {
+        match file.issuer.as_deref() {
+            None => {
+                self.missing(path, "the exact `iss` of its tokens");
+                None
+            }
+            Some("") => {
+                self.problems.add(path, "is empty; write the exact `iss` of its tokens");
+                None
+            }
+            Some("none") if file.jwks.is_some() => {
+                self.problems.add(path, "`none` is allowed only beside pem or secret: a key set may hold others' keys");
+                None
+            }
+            Some("none") => Some(None),
+            Some(iss) => Some(Some(iss.to_owned())),
+        }
+    }
+
+    fn algorithms(&mut self, file: &IssuerFile, path: &FieldPath) -> Vec<Algorithm> {
+        let names = file.algorithms.as_deref().unwrap_or_default();
+        if names.is_empty() {
+            self.missing(path, "the signature algorithms that its tokens may use, such as [RS256]");
+        }
+        let mut algorithms = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            match keys::algorithm_named(name) {
+                Some(algorithm) => algorithms.push(algorithm),
+                None => self.problems.add(
+                    &path.index(index),
+                    "unknown; known are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256, HS384 and HS512",
+                ),
+            }
+        }
+        // A public key that could be taken for a shared secret is the classic confusion (RFC 8725 §3.1).
+        let shared = algorithms.iter().any(|algorithm| keys::is_hmac(*algorithm));
+        if shared && file.secret.is_none() {
+            self.problems.add(path, "HS256, HS384 and HS512 need `secret`; they never go with jwks or pem");
+        }
+        if file.secret.is_some() && algorithms.iter().any(|algorithm| !keys::is_hmac(*algorithm)) {
+            self.problems.add(path, "beside `secret` only HS256, HS384 or HS512 make sense");
+        }
+        algorithms
+    }
+
+    fn jwks(&mut self, name: &str, file: &JwksFile, algorithms: &[Algorithm], path: &FieldPath) -> Option<Keys> {
+        let path = path.child("jwks");
+        self.not_yet(&path, &[("discovery", &file.discovery), ("cache", &file.cache)]);
+        match (&file.url, &file.file, &file.inline) {
+            (Some(url), None, None) => self.remote(name, url, file, algorithms, &path),
+            (None, Some(jwks), None) => {
+                let bytes = self.file(Some(jwks), &path.child("file"))?.to_vec();
+                self.key_set(&bytes, algorithms, &path.child("file"))
+            }
+            (None, None, Some(jwks)) => {
+                let bytes = serde_json::to_vec(jwks).unwrap_or_default();
+                self.key_set(&bytes, algorithms, &path.child("inline"))
+            }
+            (None, None, None) => {
+                self.missing(&path, "one of url, file and inline");
+                None
+            }
+            _several => {
+                self.problems.add(&path, "has more than one of url, file and inline; keep one");
+                None
+            }
+        }
+    }
+
+    fn key_set(&mut self, bytes: &[u8], algorithms: &[Algorithm], path: &FieldPath) -> Option<Keys> {
+        if algorithms.is_empty() {
+            return None;
+        }
+        match KeySet::from_jwks(bytes, algorithms) {
+            Ok((set, skipped)) => {
+                self.warnings.extend(skipped.iter().map(|key| format!("{path}: skipped {key}")));
+                if set.is_empty() {
+                    let why: Vec<String> = skipped.iter().map(ToString::to_string).collect();
+                    self.problems.add(path, format!("holds no usable key: {}", why.join("; ")));
+                }
+                Some(Keys::Fixed(Arc::new(set)))
+            }
+            Err(error) => {
+                self.problems.add(path, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn remote(
+        &mut self,
+        name: &str,
+        url: &str,
+        file: &JwksFile,
+        algorithms: &[Algorithm],
+        path: &FieldPath,
+    ) -> Option<Keys> {
+        if !is_https_or_loopback(url) {
+            self.problems
+                .add(&path.child("url"), "expected an https:// address; http:// only to 127.0.0.1, [::1] or localhost");
+            return None;
+        }
+        let ca = match &file.ca {
+            None => None,
+            Some(name) => Some(self.file(Some(name), &path.child("ca"))?.to_vec()),
+        };
+        if let Some(Err(error)) = ca.as_deref().map(|ca| crate::tls::client_config(Some(ca))) {
+            self.problems.add(&path.child("ca"), error.to_string());
+        }
+        let source = RemoteSource {
+            issuer: name.into(),
+            url: url.to_owned(),
+            ca,
+            algorithms: algorithms.to_vec(),
+            refresh: self.deadline(file.refresh.as_ref(), &path.child("refresh"), Duration::from_secs(600)),
+            max_stale: self.deadline(file.max_stale.as_ref(), &path.child("max_stale"), Duration::from_secs(86_400)),
+            cooldown: self.deadline(file.cooldown.as_ref(), &path.child("cooldown"), Duration::from_secs(30)),
+        };
+        if source.cooldown > source.refresh {
+            self.problems.add(&path.child("cooldown"), "is longer than refresh; make it shorter");
+        }
+        let keys = self.handle(source);
+        self.remote.push(Arc::clone(&keys));
+        Some(Keys::Remote(keys))
+    }
+
+    /// A reload must not forget fetched keys. They are carried over only if everything that says whose keys
+    /// they are and what they may do has stayed.
+    fn handle(&self, source: RemoteSource) -> Arc<RemoteKeys> {
+        let same = |known: &&Arc<RemoteKeys>| known.source == source;
+        let alike = |known: &&Arc<RemoteKeys>| {
+            let before = &known.source;
+            (&before.url, &before.ca, &before.algorithms) == (&source.url, &source.ca, &source.algorithms)
+        };
+        if let Some(known) = self.known.iter().find(same) {
+            return Arc::clone(known);
+        }
+        match self.known.iter().find(alike) {
+            Some(known) => Arc::new(RemoteKeys::adopt(source, known)),
+            None => Arc::new(RemoteKeys::new(source)),
+        }
+    }
+
+    fn pem(&mut self, file: &PemFile, algorithms: &[Algorithm], path: &FieldPath) -> Option<Keys> {
+        let at = path.child("pem").child("file");
+        let bytes = self.file(file.file.as_ref(), &at)?.to_vec();
+        let algorithm = self.only(algorithms, &path.child("algorithms"))?;
+        let set = KeySet::from_pem(&bytes, algorithm).map_err(|error| self.problems.add(&at, error.to_string()));
+        Some(Keys::Fixed(Arc::new(set.ok()?)))
+    }
+
+    fn shared_secret(&mut self, file: &SecretFile, algorithms: &[Algorithm], path: &FieldPath) -> Option<Keys> {
+        let at = path.child("secret");
+        let secret = self.secret(file, &at)?;
+        let algorithm = self.only(algorithms, &path.child("algorithms"))?;
+        let set = KeySet::from_secret(&secret, algorithm).map_err(|error| self.problems.add(&at, error.to_string()));
+        Some(Keys::Fixed(Arc::new(set.ok()?)))
+    }
+
+    /// One pinned key has one algorithm (RFC 8725 §3.1).
+    fn only(&mut self, algorithms: &[Algorithm], path: &FieldPath) -> Option<Algorithm> {
+        match algorithms {
+            [algorithm] => Some(*algorithm),
+            [] => None,
+            _several => {
+                self.problems.add(path, "one key has one algorithm; name it alone");
+                None
+            }
+        }
+    }
+
+    fn secret(&mut self, file: &SecretFile, path: &FieldPath) -> Option<Zeroizing<Vec<u8>>> {
+        let raw = match (&file.env, &file.file) {
+            (Some(name), None) => self.variable(name, &path.child("env")),
+            (None, Some(name)) => self.file(Some(name), &path.child("file")),
+            _none_or_both => {
+                self.missing(path, "either {env: NAME} or {file: path}");
+                return None;
+            }
+        };
+        let raw = Zeroizing::new(raw?.to_vec());
+        let encoding = file.encoding.unwrap_or_default();
+        let secret = decode_secret(&raw, encoding);
+        if secret.is_none() {
+            self.problems.add(&path.child("encoding"), "the secret is not written in this encoding");
+        }
+        secret
+    }
+}
+
+fn is_https_or_loopback(url: &str) -> bool {
+    let Ok(url) = url::Url::parse(url) else { return false };
+    let plain = url.username().is_empty() && url.password().is_none();
+    let loopback = || match url.host() {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(url::Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => false,
+    };
+    plain && url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && loopback()))
+}

@@ -1,0 +1,125 @@
+//! `listeners`: addresses, certificates, limits.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::Compiler;
+use crate::config::error::FieldPath;
+use crate::config::file::{CertificateFile, ListenerFile, ListenerLimitsFile, MinVersionFile, TlsFile};
+use crate::snapshot::{ListenerLimits, ListenerSettings};
+use crate::tls::{self, Certificate, MinVersion};
+
+/// A head must fit into memory many times over, and hyper's buffer into it.
+const HEAD_SIZES: std::ops::RangeInclusive<u64> = 8 * 1024..=256 * 1024;
+
+impl Compiler<'_> {
+    pub(super) fn listeners(
+        &mut self,
+        files: Option<&[ListenerFile]>,
+        path: &FieldPath,
+    ) -> Option<Vec<(SocketAddr, ListenerSettings)>> {
+        let Some(files) = files.filter(|files| !files.is_empty()) else {
+            self.missing(path, "at least one listener, with address and tls");
+            return None;
+        };
+        let compiled: Vec<_> =
+            files.iter().enumerate().map(|(index, file)| self.listener(file, &path.index(index))).collect();
+        compiled.into_iter().collect()
+    }
+
+    fn listener(&mut self, file: &ListenerFile, path: &FieldPath) -> Option<(SocketAddr, ListenerSettings)> {
+        if !matches!(file.proxy_protocol, None | Some(serde_json::Value::Bool(false))) {
+            self.not_yet(path, &[("proxy_protocol", &file.proxy_protocol)]);
+        }
+        let address = self.address(file.address.as_deref(), &path.child("address"));
+        let limits = self.listener_limits(file.limits.as_ref(), &path.child("limits"));
+        let tls = match (&file.tls, file.plaintext) {
+            (Some(tls), None | Some(false)) => Some(self.tls(tls, &path.child("tls"))?),
+            (None, Some(true)) => None,
+            (Some(_), Some(true)) => {
+                self.problems.add(&path.child("plaintext"), "stands beside tls; remove one of them");
+                None
+            }
+            (None, None | Some(false)) => {
+                let what = "certificates, or `plaintext: true` on the listener if something else ends TLS";
+                self.missing(&path.child("tls"), what);
+                None
+            }
+        };
+        Some((address?, ListenerSettings { tls, limits: Arc::new(limits) }))
+    }
+
+    fn tls(&mut self, file: &TlsFile, path: &FieldPath) -> Option<Arc<rustls::ServerConfig>> {
+        self.not_yet(
+            path,
+            &[("client_ca", &file.client_ca), ("client_auth", &file.client_auth), ("client_crl", &file.client_crl)],
+        );
+        let list = path.child("certificates");
+        let pairs = file.certificates.as_deref().unwrap_or_default();
+        if pairs.is_empty() {
+            self.missing(&list, "at least one { cert: …, key: … }");
+        }
+        let certificates: Vec<_> =
+            pairs.iter().enumerate().map(|(index, pair)| self.certificate(pair, &list.index(index))).collect();
+        let certificates: Vec<_> = certificates.into_iter().collect::<Option<_>>()?;
+        let min = match file.min_version {
+            None | Some(MinVersionFile::Tls12) => MinVersion::Tls12,
+            Some(MinVersionFile::Tls13) => MinVersion::Tls13,
+        };
+        let config = tls::server_config(certificates, min);
+        config.map_err(|error| self.problems.add(path, error.to_string())).ok()
+    }
+
+    fn certificate(&mut self, pair: &CertificateFile, path: &FieldPath) -> Option<Certificate> {
+        let chain = self.file(pair.cert.as_ref(), &path.child("cert")).map(<[u8]>::to_vec);
+        let key = self.file(pair.key.as_ref(), &path.child("key")).map(|key| zeroize::Zeroizing::new(key.to_vec()));
+        let (chain, key) = (chain?, key?);
+        match Certificate::from_pem(&chain, &key) {
+            Ok(certificate) => {
+                self.certificates.push((pair.cert.clone().unwrap_or_default(), certificate.expires));
+                Some(certificate)
+            }
+            Err(error) => {
+                self.problems.add(path, format!("certificate and key cannot be used: {error}"));
+                None
+            }
+        }
+    }
+
+    fn listener_limits(&mut self, file: Option<&ListenerLimitsFile>, path: &FieldPath) -> ListenerLimits {
+        let default = ListenerLimits::default();
+        let Some(file) = file else { return default };
+        let per_address = path.child("connections_per_address");
+        ListenerLimits {
+            connections: self.count(file.connections, &path.child("connections"), default.connections),
+            connections_per_address: self.count(
+                file.connections_per_address,
+                &per_address,
+                default.connections_per_address,
+            ),
+            handshake: self.deadline(file.handshake.as_ref(), &path.child("handshake"), default.handshake),
+            first_request: self.deadline(
+                file.first_request.as_ref(),
+                &path.child("first_request"),
+                default.first_request,
+            ),
+            head: self.deadline(file.head.as_ref(), &path.child("head"), default.head),
+            idle: self.deadline(file.idle.as_ref(), &path.child("idle"), default.idle),
+            body_stall: self.deadline(file.body_stall.as_ref(), &path.child("body_stall"), default.body_stall),
+            body: self.deadline(file.body.as_ref(), &path.child("body"), default.body),
+            head_bytes: self.head_bytes(file, path, default.head_bytes),
+            headers: self.count(file.headers, &path.child("headers"), default.headers),
+            streams: self.count(file.streams, &path.child("streams"), default.streams),
+            resets: self.count(file.resets, &path.child("resets"), default.resets),
+        }
+    }
+
+    fn head_bytes(&mut self, file: &ListenerLimitsFile, path: &FieldPath, default: u32) -> u32 {
+        let path = path.child("head_size");
+        let size = self.size(file.head_size.as_ref(), &path, u64::from(default));
+        if !HEAD_SIZES.contains(&size) {
+            self.problems.add(&path, "expected a size from 8KiB to 256KiB");
+        }
+        u32::try_from(size).unwrap_or(default)
+    }
+}

@@ -1,0 +1,287 @@
+//! What is wrong with a configuration file, and where: field paths, the collector that checks write to, and the error
+//! that a failed load ends in.
+//!
+//! Messages never hold a value that could be a secret; whoever adds a problem keeps to that. Nothing here reads files.
+//! Called by `yaml`, `shape` and the compile step; `check` and `run` print a [`ConfigErrors`].
+
+use std::fmt;
+
+use serde_json::json;
+
+/// One step of a [`FieldPath`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Segment {
+    /// An entry of a mapping.
+    Key(String),
+    /// An item of a list, counted from 0.
+    Index(usize),
+}
+
+/// Where in the file's tree a value stands, shown as `routes[0].auth.jwt.issuer` or `claims["/a/b"]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FieldPath(Vec<Segment>);
+
+impl FieldPath {
+    /// The whole document; shown as an empty string.
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// The entry `key` of the mapping at this path.
+    pub fn child(&self, key: &str) -> Self {
+        self.with(Segment::Key(key.to_owned()))
+    }
+
+    /// The item `index` (from 0) of the list at this path.
+    pub fn index(&self, index: usize) -> Self {
+        self.with(Segment::Index(index))
+    }
+
+    /// The mapping or list that holds this path; none for the root.
+    pub fn parent(&self) -> Option<Self> {
+        self.0.split_last().map(|(_, rest)| Self(rest.to_vec()))
+    }
+
+    /// The steps from the root.
+    pub fn segments(&self) -> &[Segment] {
+        &self.0
+    }
+
+    /// Goes one step down in place; for walks, which would otherwise copy the path at every node.
+    pub fn push(&mut self, segment: Segment) {
+        self.0.push(segment);
+    }
+
+    /// Undoes one [`push`](Self::push).
+    pub fn pop(&mut self) {
+        self.0.pop();
+    }
+
+    /// Whether `other` is this path or lies below it.
+    pub fn contains(&self, other: &Self) -> bool {
+        other.0.starts_with(&self.0)
+    }
+
+    fn with(&self, segment: Segment) -> Self {
+        let mut path = self.clone();
+        path.push(segment);
+        path
+    }
+}
+
+impl FromIterator<Segment> for FieldPath {
+    fn from_iter<I: IntoIterator<Item = Segment>>(segments: I) -> Self {
+        Self(segments.into_iter().collect())
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, segment) in self.0.iter().enumerate() {
+            match segment {
+                Segment::Index(index) => write!(f, "[{index}]")?,
+                // Debug escapes quotes and control characters, so a key cannot forge a line of output.
+                Segment::Key(key) if !is_plain(key) => write!(f, "[{key:?}]")?,
+                Segment::Key(key) if at == 0 => f.write_str(key)?,
+                Segment::Key(key) => write!(f, ".{key}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_plain(key: &str) -> bool {
+    let starts_well = key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    starts_well && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+}
+
+/// A place in a text; line and column count from 1, columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
+}
+
+impl Position {
+    /// The first character; also stands for a file as a whole.
+    pub const START: Self = Self { line: 1, column: 1 };
+}
+
+/// Something wrong with one field, not yet located in the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The field at fault. A missing field is named although it is not there.
+    pub path: FieldPath,
+    /// What is wrong and what to write instead; never a possible secret.
+    pub message: String,
+}
+
+/// Collects every problem of one load, and keeps one mistake from being told twice.
+#[derive(Debug, Default)]
+pub struct Problems {
+    found: Vec<Problem>,
+    excused: Vec<FieldPath>,
+}
+
+impl Problems {
+    /// Records a problem.
+    pub fn add(&mut self, path: &FieldPath, message: impl Into<String>) {
+        self.found.push(Problem { path: path.clone(), message: message.into() });
+    }
+
+    /// Records a problem unless one is known at, under or above `path`, which then explains this one: a field reported
+    /// as missing may have been pruned for its wrong type.
+    pub fn add_follow_up(&mut self, path: &FieldPath, message: impl Into<String>) {
+        if !self.has_under(path) {
+            self.add(path, message);
+        }
+    }
+
+    /// Marks `path` as explained by another field's problem: the field that a misspelt one was meant to be.
+    pub fn excuse(&mut self, path: &FieldPath) {
+        self.excused.push(path.clone());
+    }
+
+    /// Whether something was recorded or excused at, under or above `path`.
+    pub fn has_under(&self, path: &FieldPath) -> bool {
+        let known = self.found.iter().map(|problem| &problem.path).chain(&self.excused);
+        known.into_iter().any(|known| known.contains(path) || path.contains(known))
+    }
+
+    /// Whether there is no problem; an excuse is none.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// How many problems there are.
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// The problems, in the order found.
+    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+        self.found.iter()
+    }
+
+    /// Takes over what another collector found.
+    pub fn append(&mut self, other: Self) {
+        self.found.extend(other.found);
+        self.excused.extend(other.excused);
+    }
+}
+
+/// A problem with its place in the text. One about another file (a certificate, a key) stands at the field that names
+/// that file, and its message says which file it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// Where the field, or its nearest ancestor in the file, starts.
+    pub position: Position,
+    /// The field; the root for the file as a whole.
+    pub field: FieldPath,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Every problem of one file, by position. Displayed as one line each: `gateway.yaml:12:9: routes[0].name: expected …`.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.lines())]
+pub struct ConfigErrors {
+    file: String,
+    problems: Vec<Located>,
+}
+
+impl ConfigErrors {
+    /// The error for `file` (as the user named it).
+    pub fn new(file: impl Into<String>, mut problems: Vec<Located>) -> Self {
+        problems.sort_by(|a, b| (a.position, &a.field).cmp(&(b.position, &b.field)));
+        problems.dedup();
+        Self { file: file.into(), problems }
+    }
+
+    /// The error for a file that could not be read at all.
+    pub fn unreadable(file: impl Into<String>, message: impl Into<String>) -> Self {
+        let whole = Located { position: Position::START, field: FieldPath::root(), message: message.into() };
+        Self::new(file, vec![whole])
+    }
+
+    /// The problems, sorted by position.
+    pub fn problems(&self) -> &[Located] {
+        &self.problems
+    }
+
+    /// For `--format json`: an array of objects with `file`, `line`, `column`, `field`, `message`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let one = |at: &Located| {
+            json!({
+                "file": self.file, "line": at.position.line, "column": at.position.column,
+                "field": at.field.to_string(), "message": at.message,
+            })
+        };
+        self.problems.iter().map(one).collect()
+    }
+
+    fn lines(&self) -> String {
+        self.problems.iter().map(|at| self.line(at)).collect::<Vec<_>>().join("\n")
+    }
+
+    fn line(&self, at: &Located) -> String {
+        let Located { position: Position { line, column }, field, message } = at;
+        let field = if field.segments().is_empty() { String::new() } else { format!("{field}: ") };
+        format!("{}:{line}:{column}: {field}{message}", self.file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issuer() -> FieldPath {
+        FieldPath::root().child("routes").index(0).child("auth").child("jwt").child("issuer")
+    }
+
+    #[test]
+    fn paths_are_shown_so_that_they_can_be_read_back() {
+        assert_eq!(issuer().to_string(), "routes[0].auth.jwt.issuer");
+        let odd = FieldPath::root().child("claims").child("/a/b").child("x");
+        assert_eq!(odd.to_string(), r#"claims["/a/b"].x"#);
+        for (key, shown) in [("a.b", r#"["a.b"]"#), ("", r#"[""]"#), ("a\nb", r#"["a\nb"]"#), ("X-Sig", "X-Sig")] {
+            assert_eq!(FieldPath::root().child(key).to_string(), shown);
+        }
+        assert_eq!(issuer().parent().unwrap().to_string(), "routes[0].auth.jwt");
+        assert_eq!(FieldPath::root().parent(), None);
+    }
+
+    #[test]
+    fn a_follow_up_is_told_only_where_nothing_explains_it() {
+        let mut problems = Problems::default();
+        problems.add(&issuer(), "expected a string");
+        problems.excuse(&FieldPath::root().child("state"));
+        for known in [issuer(), issuer().parent().unwrap(), issuer().child("x"), FieldPath::root().child("state")] {
+            problems.add_follow_up(&known, "missing");
+        }
+        assert_eq!(problems.len(), 1);
+        problems.add_follow_up(&FieldPath::root().child("routes").index(1).child("auth"), "missing");
+        problems.add_follow_up(&FieldPath::root().child("statement"), "missing");
+        assert_eq!(problems.len(), 3);
+    }
+
+    #[test]
+    fn errors_are_sorted_and_shown_one_a_line() {
+        let at = |line, column, field, message: &str| Located {
+            position: Position { line, column },
+            field,
+            message: message.to_owned(),
+        };
+        let late = at(12, 9, issuer(), "expected a string, got a number");
+        let errors = ConfigErrors::new("gateway.yaml", vec![late, at(2, 1, FieldPath::root(), "bad")]);
+        let text = "gateway.yaml:2:1: bad\n\
+                    gateway.yaml:12:9: routes[0].auth.jwt.issuer: expected a string, got a number";
+        assert_eq!(errors.to_string(), text);
+        let json = errors.to_json();
+        assert_eq!(json[1]["field"], "routes[0].auth.jwt.issuer");
+        assert_eq!(json[1]["line"], 12);
+        assert_eq!(json.as_array().unwrap().len(), 2);
+    }
+}

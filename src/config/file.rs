@@ -1,0 +1,548 @@
+//! The shape of gateway.yaml: what may be written, with a word on each field. No meaning is checked here.
+//!
+//! Every field is optional for serde, so that what is left after the shape's problems were taken out can
+//! always be read and checked further; `compile` says what is missing. `hookgate schema` prints these types.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::error::{FieldPath, Problems};
+use super::shape;
+
+/// The configuration of hookgate.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewayFile {
+    /// Worker threads, each with its own runtime and upstream pool; 0 is one a core. A change needs a restart.
+    pub workers: Option<u16>,
+    /// What is logged. A change needs a restart.
+    pub log: Option<LogFile>,
+    /// How much a reply tells of its reason.
+    pub errors: Option<ErrorsFile>,
+    /// What SIGTERM does.
+    pub drain: Option<DrainFile>,
+    /// Not supported yet: networks whose forwarding headers count.
+    pub trusted_proxies: Option<Value>,
+    /// Not supported yet: memory for bodies that are hashed before they are forwarded.
+    pub buffered_bodies: Option<Value>,
+    /// Where requests come in.
+    pub listeners: Option<Vec<ListenerFile>>,
+    /// Where /metrics, /livez, /readyz and /status are served; without it, nowhere. A change needs a restart.
+    pub admin: Option<AdminFile>,
+    /// Not supported yet: where replay and idempotency are remembered.
+    pub state: Option<Value>,
+    /// Who signs tokens, by a name of your choice.
+    pub issuers: Option<BTreeMap<String, IssuerFile>>,
+    /// Which requests are let through to where.
+    pub routes: Option<Vec<RouteFile>>,
+}
+
+impl GatewayFile {
+    /// The file's fields, as far as they have the right shape, and what is wrong with the others.
+    pub fn read(mut value: Value) -> (Self, Problems) {
+        let mut problems = Problems::default();
+        shape::check(&super::schema(), &mut value, &mut problems);
+        let file = serde_json::from_value(value).unwrap_or_else(|error| {
+            // What the check lets through serde takes: an error here is a difference between the two.
+            problems.add(&FieldPath::root(), error.to_string());
+            Self::default()
+        });
+        (file, problems)
+    }
+}
+
+/// A duration such as 500ms, 30s, 5m or 24h.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(title = "a duration such as 500ms, 30s, 5m or 24h")]
+pub struct DurationText(pub String);
+
+/// A size such as 512B, 64KiB or 1MiB.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(title = "a size such as 64KiB or 1MiB")]
+pub struct SizeText(pub String);
+
+/// One name or a list of names.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    /// All of them.
+    pub fn to_vec(&self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one.clone()],
+            Self::Many(many) => many.clone(),
+        }
+    }
+}
+
+/// `log`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogFile {
+    /// One JSON object a line, or text.
+    pub format: Option<LogFormat>,
+    /// One line a request.
+    pub access: Option<bool>,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// JSON
+    #[default]
+    Json,
+    /// Text
+    Text,
+}
+
+/// How much a reply tells of its reason.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ErrorsFile {
+    /// The code, once a signature was verified.
+    Standard,
+    /// `unauthorized` or `forbidden`.
+    Opaque,
+    /// Always the code; for development.
+    Detailed,
+}
+
+/// `drain`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrainFile {
+    /// After SIGTERM: unready, still accepting, every reply ends its connection.
+    pub delay: Option<DurationText>,
+    /// Then: no more accepting; what is under way may take so long.
+    pub timeout: Option<DurationText>,
+}
+
+/// An entry of `listeners`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenerFile {
+    /// Address and port, such as "0.0.0.0:8443" or "[::]:8443". A change needs a restart.
+    pub address: Option<String>,
+    /// Limits and deadlines of connections.
+    pub limits: Option<ListenerLimitsFile>,
+    /// Certificates.
+    pub tls: Option<TlsFile>,
+    /// Written out as true instead of `tls`, where something else has ended TLS.
+    pub plaintext: Option<bool>,
+    /// Not supported yet.
+    pub proxy_protocol: Option<Value>,
+}
+
+/// `limits` of a listener; all times are absolute.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenerLimitsFile {
+    /// Open connections.
+    pub connections: Option<usize>,
+    /// Open connections of one address, or one /64 in IPv6.
+    pub connections_per_address: Option<usize>,
+    /// For the TLS handshake.
+    pub handshake: Option<DurationText>,
+    /// From the handshake to the end of the first request's head.
+    pub first_request: Option<DurationText>,
+    /// From the first to the last byte of a request's head.
+    pub head: Option<DurationText>,
+    /// Without a request.
+    pub idle: Option<DurationText>,
+    /// Without a byte of a request's body.
+    pub body_stall: Option<DurationText>,
+    /// For a whole request body, and for a reply that the client does not take.
+    pub body: Option<DurationText>,
+    /// Size of a request's head.
+    pub head_size: Option<SizeText>,
+    /// Header fields of a request.
+    pub headers: Option<usize>,
+    /// Concurrent HTTP/2 streams of a connection.
+    pub streams: Option<u32>,
+    /// HTTP/2 streams that a client may reset before they were dealt with.
+    pub resets: Option<usize>,
+}
+
+/// `tls` of a listener
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsFile {
+    /// Chosen by SNI; the first serves where no name fits.
+    pub certificates: Option<Vec<CertificateFile>>,
+    /// The lowest version.
+    pub min_version: Option<MinVersionFile>,
+    /// Not supported yet.
+    pub client_ca: Option<Value>,
+    /// Not supported yet.
+    pub client_auth: Option<Value>,
+    /// Not supported yet.
+    pub client_crl: Option<Value>,
+}
+
+/// A certificate and its key
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CertificateFile {
+    /// PEM file: the certificate and its intermediates.
+    pub cert: Option<String>,
+    /// PEM file: the private key.
+    pub key: Option<String>,
+}
+
+/// The lowest TLS version, in quotes.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+pub enum MinVersionFile {
+    /// TLS 1.2
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+/// `admin`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminFile {
+    /// Address and port, such as 127.0.0.1:9901.
+    pub address: Option<String>,
+}
+
+/// An entry of `issuers`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IssuerFile {
+    /// The exact `iss`; `none` only beside `pem` or `secret`.
+    pub issuer: Option<String>,
+    /// Allowed signature algorithms, such as RS256, ES256 or EdDSA.
+    pub algorithms: Option<Vec<String>>,
+    /// A JSON Web Key Set (RFC 7517).
+    pub jwks: Option<JwksFile>,
+    /// One public key in PEM form.
+    pub pem: Option<PemFile>,
+    /// A shared secret for HS256, HS384 or HS512: {env: NAME} or {file: path}, never the secret itself.
+    pub secret: Option<SecretFile>,
+}
+
+/// `jwks` of an issuer: exactly one of url, file and inline
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct JwksFile {
+    /// https, or http on loopback.
+    pub url: Option<String>,
+    /// Time between two fetches.
+    pub refresh: Option<DurationText>,
+    /// How long a fetched set serves.
+    pub max_stale: Option<DurationText>,
+    /// The least time between two fetches.
+    pub cooldown: Option<DurationText>,
+    /// PEM file: certificates to trust instead of the public roots.
+    pub ca: Option<String>,
+    /// A JSON file.
+    pub file: Option<String>,
+    /// The set itself.
+    pub inline: Option<BTreeMap<String, Value>>,
+    /// Not supported yet.
+    pub discovery: Option<Value>,
+    /// Not supported yet.
+    pub cache: Option<Value>,
+}
+
+/// A public key in PEM form
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PemFile {
+    /// The PEM file.
+    pub file: Option<String>,
+}
+
+/// {env: NAME} or {file: path}, never the secret itself
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "{env: NAME} or {file: path}, never the secret itself")]
+pub struct SecretFile {
+    /// An environment variable.
+    pub env: Option<String>,
+    /// A file; one line break at its end does not count.
+    pub file: Option<String>,
+    /// How the secret is written there.
+    pub encoding: Option<EncodingFile>,
+}
+
+/// How a secret is written
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EncodingFile {
+    /// As it is.
+    #[default]
+    Utf8,
+    /// Hexadecimal.
+    Hex,
+    /// Base64 with padding.
+    Base64,
+    /// `whsec_` and Base64 (Standard Webhooks).
+    Whsec,
+}
+
+/// An entry of `routes`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouteFile {
+    /// Its name in logs and metrics.
+    pub name: Option<String>,
+    /// Which requests.
+    #[serde(rename = "match")]
+    pub matches: Option<MatchFile>,
+    /// Not supported yet.
+    pub public_url: Option<Value>,
+    /// Where they go.
+    pub upstream: Option<UpstreamFile>,
+    /// Whether refusals are carried out.
+    pub mode: Option<ModeFile>,
+    /// Not supported yet.
+    pub observe_until: Option<Value>,
+    /// Who may pass: { jwt: … }, or `public`, written out, for everybody.
+    pub auth: Option<AuthFile>,
+    /// A timestamp beside the credential.
+    pub timestamp: Option<TimestampFile>,
+    /// `off`; {id: …, on_duplicate: …} is not supported yet. A JWT route must write it.
+    pub replay: Option<Value>,
+    /// Not supported yet.
+    pub idempotency: Option<Value>,
+    /// Not supported yet.
+    pub revocation: Option<Value>,
+    /// Limits of its requests.
+    pub limits: Option<RouteLimitsFile>,
+    /// What the app is told.
+    pub forward: Option<ForwardFile>,
+    /// Another status for a code, such as {expired: 403}.
+    pub responses: Option<BTreeMap<String, u16>>,
+    /// Not supported yet.
+    pub capture: Option<Value>,
+}
+
+/// `match` of a route
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MatchFile {
+    /// A host name without port; all hosts if absent.
+    pub host: Option<String>,
+    /// An exact path, or a prefix as `/hooks/*`.
+    pub path: Option<String>,
+    /// Methods; all if absent.
+    pub methods: Option<Vec<String>>,
+}
+
+/// `upstream` of a route
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamFile {
+    /// http://host:port
+    pub url: Option<String>,
+    /// From the end of the request's body to the end of the app's reply.
+    pub timeout: Option<DurationText>,
+    /// For a connection.
+    pub connect_timeout: Option<DurationText>,
+    /// How long an unused connection is kept: less than the app's own keep-alive.
+    pub idle: Option<DurationText>,
+    /// Not supported yet.
+    pub urls: Option<Value>,
+    /// Not supported yet.
+    pub ca: Option<Value>,
+}
+
+/// Whether refusals are carried out
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ModeFile {
+    /// Yes.
+    Enforce,
+    /// Not supported yet.
+    Observe,
+}
+
+/// Who may pass: `{ jwt: … }`, or `public`, written out, for everybody
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(title = "{ jwt: … }, or `public` for everybody")]
+pub enum AuthFile {
+    /// `public`
+    Word(AuthWord),
+    /// One of the schemes.
+    Scheme(Box<AuthScheme>),
+}
+
+/// The word for everybody
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthWord {
+    /// Everybody.
+    Public,
+}
+
+/// `auth` of a route: exactly one scheme
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthScheme {
+    /// A JSON Web Token.
+    pub jwt: Option<JwtFile>,
+    /// Not supported yet.
+    pub preset: Option<Value>,
+    /// Not supported yet.
+    pub secret: Option<Value>,
+    /// Not supported yet.
+    pub secrets: Option<Value>,
+    /// Not supported yet.
+    pub tolerance: Option<Value>,
+    /// Not supported yet.
+    pub parameters: Option<Value>,
+    /// Not supported yet.
+    pub signature: Option<Value>,
+    /// Not supported yet.
+    pub token: Option<Value>,
+    /// Not supported yet.
+    pub client_certificate: Option<Value>,
+    /// Not supported yet.
+    pub all_of: Option<Value>,
+    /// Not supported yet.
+    pub any_of: Option<Value>,
+}
+
+/// `jwt`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct JwtFile {
+    /// A name under `issuers`, or several.
+    pub issuer: Option<OneOrMany>,
+    /// The exact `aud`, or several of which one must be named.
+    pub audience: Option<OneOrMany>,
+    /// Claims that must be there; iss, aud and exp are in any case.
+    pub required: Option<Vec<String>>,
+    /// Claim, or JSON pointer → value, or {one_of|contains|prefix|matches|exists: …}.
+    pub claims: Option<BTreeMap<String, Value>>,
+    /// Allowed `typ` of the header, where there is one; JWT and at+jwt if absent.
+    pub types: Option<Vec<String>>,
+    /// The greatest age, now − iat.
+    pub max_age: Option<DurationText>,
+    /// The longest life, exp − iat.
+    pub max_lifetime: Option<DurationText>,
+    /// How far clocks may differ.
+    pub leeway: Option<DurationText>,
+    /// Where the token is; `Authorization: Bearer` if absent.
+    pub token: Option<TokenFile>,
+    /// Not supported yet.
+    pub body_hash: Option<Value>,
+    /// Not supported yet.
+    pub url_hash: Option<Value>,
+    /// Not supported yet.
+    pub url: Option<Value>,
+    /// Not supported yet.
+    pub method: Option<Value>,
+    /// Not supported yet.
+    pub bound_certificate: Option<Value>,
+}
+
+/// Where the token is: exactly one of header, query and cookie
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TokenFile {
+    /// A header's name.
+    pub header: Option<String>,
+    /// The word before the token in that header.
+    pub scheme: Option<String>,
+    /// A query parameter's name.
+    pub query: Option<String>,
+    /// A cookie's name.
+    pub cookie: Option<String>,
+    /// Not supported yet.
+    pub form: Option<Value>,
+    /// Not supported yet.
+    pub json: Option<Value>,
+    /// Not supported yet.
+    pub body: Option<Value>,
+}
+
+/// `timestamp` of a route: exactly one of header and claim
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimestampFile {
+    /// A header's name.
+    pub header: Option<String>,
+    /// A claim's name, or a JSON pointer.
+    pub claim: Option<String>,
+    /// Not supported yet.
+    pub json: Option<Value>,
+    /// How the time is written.
+    pub unit: Option<UnitFile>,
+    /// How old it may be.
+    pub max_age: Option<DurationText>,
+    /// How far ahead it may be.
+    pub max_future: Option<DurationText>,
+    /// Must be written as false where the credential does not sign the timestamp.
+    pub covered: Option<bool>,
+}
+
+/// How a time is written
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnitFile {
+    /// Unix seconds.
+    #[default]
+    S,
+    /// Unix milliseconds.
+    Ms,
+    /// Unix microseconds.
+    Us,
+    /// RFC 3339.
+    Rfc3339,
+}
+
+/// `limits` of a route
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouteLimitsFile {
+    /// The largest request body.
+    pub body: Option<SizeText>,
+    /// Not supported yet.
+    pub rate: Option<Value>,
+    /// Not supported yet.
+    pub burst: Option<Value>,
+    /// Not supported yet.
+    pub concurrency: Option<Value>,
+    /// Not supported yet.
+    pub rate_unauthenticated: Option<Value>,
+    /// Not supported yet.
+    pub allow: Option<Value>,
+}
+
+/// `forward` of a route
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForwardFile {
+    /// Whether the app sees the credential.
+    pub credential: Option<CredentialFile>,
+    /// Claim → header in which the app gets it.
+    pub claims: Option<BTreeMap<String, String>>,
+}
+
+/// Whether the app sees the credential
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CredentialFile {
+    /// As it came.
+    Keep,
+    /// No.
+    Remove,
+}

@@ -1,0 +1,234 @@
+//! How the shape check words its messages: what was expected, what came, which name was meant.
+//!
+//! A value is shown only where it is a number for a number or one of listed options; any other string could be a
+//! secret in the wrong place. Called by `shape` and `branches`.
+
+use serde_json::Value as Json;
+
+use super::branches::Leaf;
+
+/// `expected a list or a string, got a number`, with what to do about it where that is clear.
+pub(super) fn wrong_type(leaves: &[Leaf<'_>], value: &Json) -> String {
+    let mut message = format!("expected {}, got {}", expected(leaves), got(value));
+    if value.is_null() {
+        message.push_str("; give a value or remove the line");
+    } else if wants_quotes(leaves, value) {
+        message.push_str("; put it in quotes");
+    }
+    message
+}
+
+/// For a value of the options' type that is none of them.
+pub(super) fn wrong_option(options: &[&Json], value: &Json) -> String {
+    const LONGEST_SHOWN: usize = 40;
+    let names: Vec<&str> = options.iter().filter_map(|option| option.as_str()).collect();
+    let given = match value {
+        Json::String(text) if text.chars().count() <= LONGEST_SHOWN => format!("`{}`", text.escape_debug()),
+        Json::Number(_) | Json::Bool(_) => format!("`{value}`"),
+        _ => got(value).to_owned(),
+    };
+    let meant = value.as_str().and_then(|text| nearest(text, names.into_iter()));
+    let hint = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+    format!("expected {}, got {given}{hint}", one_of(options))
+}
+
+/// What the alternatives take, in words.
+pub(super) fn expected(leaves: &[Leaf<'_>]) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let options: Vec<&Json> = leaves.iter().flat_map(Leaf::options).collect();
+    let keys: Vec<&str> = leaves.iter().filter(|leaf| leaf.title.is_none()).filter_map(Leaf::sole_key).collect();
+    for leaf in leaves {
+        let word = match leaf.title {
+            Some(title) => title.to_owned(),
+            None if !leaf.options().is_empty() => one_of(&options),
+            None if leaf.sole_key().is_some() && keys.len() > 1 => format!("a mapping with one of {}", quoted(&keys)),
+            None => form(leaf),
+        };
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    match words.split_last() {
+        None => "a value".to_owned(),
+        Some((last, [])) => last.clone(),
+        Some((last, before)) => format!("{} or {last}", before.join(", ")),
+    }
+}
+
+fn form(leaf: &Leaf<'_>) -> String {
+    let words: Vec<String> = leaf.types().into_iter().map(|kind| form_of(leaf, kind)).collect();
+    if words.is_empty() { "nothing here".to_owned() } else { words.join(" or ") }
+}
+
+fn form_of(leaf: &Leaf<'_>, kind: &str) -> String {
+    match (kind, leaf.sole_key()) {
+        ("object", Some(key)) => return format!("a mapping with `{key}`"),
+        ("object", None) => return mapping(leaf),
+        ("array", _) => return "a list".to_owned(),
+        _ => {}
+    }
+    if let Some(description) = leaf.description {
+        return first_sentence(description);
+    }
+    let noun = match kind {
+        "boolean" => "`true` or `false`".to_owned(),
+        "integer" => format!("a whole number{}", range(leaf)),
+        "number" => format!("a number{}", range(leaf)),
+        _ => "a string".to_owned(),
+    };
+    let examples: Vec<&Json> = leaf.list("examples").iter().collect();
+    if examples.is_empty() { noun } else { format!("{noun} such as {}", list(&examples)) }
+}
+
+/// A short mapping is told by its fields: `{env: NAME}` is easier written than looked up.
+fn mapping(leaf: &Leaf<'_>) -> String {
+    const MOST_NAMED: usize = 4;
+    let names = leaf.field_names();
+    let is_variant = names.iter().any(|name| leaf.constant(name).is_some());
+    if names.is_empty() || names.len() > MOST_NAMED || is_variant {
+        return "a mapping".to_owned();
+    }
+    format!("a mapping ({})", quoted(&names))
+}
+
+fn range(leaf: &Leaf<'_>) -> String {
+    match leaf.bounds() {
+        (Some(low), Some(high)) if high < i64::MAX.into() => format!(" from {low} to {high}"),
+        (Some(low), _) if low > i64::MIN.into() => format!(" of at least {low}"),
+        (_, Some(high)) if high < i64::MAX.into() => format!(" of at most {high}"),
+        _ => String::new(),
+    }
+}
+
+/// Docs start with a capital and end with a full stop; a message continues with them.
+fn first_sentence(description: &str) -> String {
+    let sentence = description.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    let sentence = sentence.split(". ").next().unwrap_or_default().trim_end_matches('.').to_owned();
+    let mut chars = sentence.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(std::iter::once(second)).chain(chars).collect()
+        }
+        _ => sentence,
+    }
+}
+
+/// The type of a value; what it says is left out.
+pub(super) fn got(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "nothing",
+        Json::Bool(_) => "a boolean",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a string",
+        Json::Array(_) => "a list",
+        Json::Object(_) => "a mapping",
+    }
+}
+
+/// YAML took for a number or boolean what was meant as a string: `1.2` for the option `"1.2"`.
+fn wants_quotes(leaves: &[Leaf<'_>], value: &Json) -> bool {
+    let text = value.to_string();
+    let free = |leaf: &Leaf<'_>| {
+        leaf.types() == ["string"]
+            && leaf.title.or(leaf.description).is_none()
+            && leaf.list("examples").is_empty()
+            && leaf.options().is_empty()
+    };
+    let listed = |leaf: &Leaf<'_>| leaf.options().iter().any(|option| option.as_str() == Some(&text));
+    matches!(value, Json::Number(_) | Json::Bool(_)) && leaves.iter().any(|leaf| free(leaf) || listed(leaf))
+}
+
+/// `known fields are …`, for an unknown one.
+pub(super) fn known(names: &[&str]) -> String {
+    match names {
+        [] => "there are no fields here".to_owned(),
+        [one] => format!("the only field here is `{one}`"),
+        several => format!("known fields are {}", quoted(several)),
+    }
+}
+
+/// `one of …`, or the sole option.
+pub(super) fn one_of(options: &[&Json]) -> String {
+    if options.len() == 1 { list(options) } else { format!("one of {}", list(options)) }
+}
+
+fn list(values: &[&Json]) -> String {
+    let plain = |value: &&Json| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let names: Vec<String> = values.iter().map(plain).collect();
+    quoted(&names)
+}
+
+/// Names in backquotes with commas between.
+pub(super) fn quoted(names: &[impl AsRef<str>]) -> String {
+    names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+/// The name that a misspelt one was probably meant to be.
+pub(super) fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    /// No name of ours is longer; bounds the work.
+    const LONGEST: usize = 64;
+    if given.len() > LONGEST {
+        return None;
+    }
+    let plain = |name: &str| name.to_lowercase().replace('-', "_");
+    let given = plain(given);
+    let (distance, name) = names.map(|name| (distance(&given, &plain(name)), name)).min_by_key(|(away, _)| *away)?;
+    let allowed = (name.chars().count() / 3).clamp(1, 3);
+    (distance <= allowed && distance < name.chars().count()).then_some(name)
+}
+
+/// Insertions, deletions and replacements between the two (Levenshtein), one row at a time; two neighbours swapped, the
+/// commonest slip in a short name, count as one.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    if is_swap(&a, &b) {
+        return 1;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (at, from) in a.iter().enumerate() {
+        let mut diagonal = at;
+        let mut left = at + 1;
+        let mut next = vec![left];
+        for (to, above) in b.iter().zip(row.iter().skip(1)) {
+            left = (diagonal + usize::from(from != to)).min(above + 1).min(left + 1);
+            diagonal = *above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+fn is_swap(a: &[char], b: &[char]) -> bool {
+    let differ: Vec<(usize, &char, &char)> =
+        a.iter().zip(b).enumerate().filter(|(_, (x, y))| x != y).map(|(at, (x, y))| (at, x, y)).collect();
+    let [(first, a1, b1), (second, a2, b2)] = differ.as_slice() else { return false };
+    a.len() == b.len() && first + 1 == *second && a1 == b2 && a2 == b1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_finds_its_neighbour() {
+        let names = ["timeout", "url", "urls", "max_age", "ca"];
+        for (given, meant) in [
+            ("timout", Some("timeout")),
+            ("time_out", Some("timeout")),
+            ("max-age", Some("max_age")),
+            ("maxAge", Some("max_age")),
+            ("uri", Some("url")),
+            ("ulr", Some("url")),
+            ("ca_file", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(given, names.into_iter()), meant, "{given}");
+        }
+        assert_eq!(distance("abcd", "badc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+    }
+}

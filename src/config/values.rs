@@ -1,0 +1,100 @@
+//! Durations, sizes and secrets as they are written. Pure.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::file::EncodingFile;
+
+/// The longest duration that makes sense in a configuration: ten years.
+const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// `500ms`, `30s`, `5m`, `24h`, `7d`: a whole number and one unit.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split_number(text)?;
+    let duration = match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.checked_mul(60)?),
+        "h" => Duration::from_secs(number.checked_mul(3600)?),
+        "d" => Duration::from_secs(number.checked_mul(24 * 3600)?),
+        _ => return None,
+    };
+    Some(duration).filter(|duration| *duration <= MAX_DURATION)
+}
+
+/// `512B`, `64KiB`, `1MiB`, `2GiB` in bytes: a whole number and one unit.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let (number, unit) = split_number(text)?;
+    let scale = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(scale)
+}
+
+fn split_number(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    Some((number.parse().ok()?, unit))
+}
+
+/// A secret out of what a file or variable holds. `None` where it does not follow its encoding.
+pub fn decode_secret(raw: &[u8], encoding: EncodingFile) -> Option<Zeroizing<Vec<u8>>> {
+    let line = raw.strip_suffix(b"\n").map_or(raw, |line| line.strip_suffix(b"\r").unwrap_or(line));
+    let decoded = match encoding {
+        EncodingFile::Utf8 => line.to_vec(),
+        EncodingFile::Hex => decode_hex(line)?,
+        EncodingFile::Base64 => STANDARD.decode(line).ok()?,
+        EncodingFile::Whsec => STANDARD.decode(line.strip_prefix(b"whsec_")?).ok()?,
+    };
+    Some(Zeroizing::new(decoded))
+}
+
+fn decode_hex(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = text.chunks(2).map(|pair| match pair {
+        [high, low] => Some(digit(high)? << 4 | digit(low)?),
+        _ => None,
+    });
+    pairs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(parse_duration("24h"), Some(Duration::from_secs(86_400)));
+        for text in ["", "5", "s", "-5s", "5 s", "1h30m", "1.5h", "99999999999999999999s", "400000000s", "5S"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_a_unit() {
+        assert_eq!(parse_size("1MiB"), Some(1 << 20));
+        assert_eq!(parse_size("512B"), Some(512));
+        for text in ["1MB", "1", "MiB", "99999999999999999999GiB", "99999999999999GiB"] {
+            assert_eq!(parse_size(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_decoded_as_they_are_written() {
+        let decoded = |raw: &str, encoding| decode_secret(raw.as_bytes(), encoding).map(|secret| secret.to_vec());
+        assert_eq!(decoded("a b\r\n", EncodingFile::Utf8), Some(b"a b".to_vec()));
+        assert_eq!(decoded("00fF\n", EncodingFile::Hex), Some(vec![0, 255]));
+        assert_eq!(decoded("AP8=", EncodingFile::Base64), Some(vec![0, 255]));
+        assert_eq!(decoded("whsec_AP8=", EncodingFile::Whsec), Some(vec![0, 255]));
+        assert_eq!(decoded("AP8=", EncodingFile::Whsec), None);
+        assert_eq!(decoded("0", EncodingFile::Hex), None);
+    }
+}

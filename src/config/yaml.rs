@@ -1,0 +1,329 @@
+//! Reads YAML strictly, and remembers where each field stands.
+//!
+//! Two passes: `saphyr-parser`'s events give positions and let us refuse what a gateway's configuration must not hold
+//! (duplicate keys, anchors, aliases, merge keys, tags, second documents, keys that are no strings, deep nesting);
+//! `serde_yaml` then gives the values. What type a scalar has is serde_yaml's word alone.
+//! It knows nothing of hookgate's fields and opens no file. Called by the config loader, and for other YAML files.
+
+use std::collections::BTreeMap;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+use serde_json::Value as Json;
+use serde_yaml::Value as Yaml;
+
+use super::error::{FieldPath, Located, Position, Problems, Segment};
+
+/// Longest text read, in bytes.
+pub const MAX_TEXT: usize = 1 << 20;
+/// Deepest nesting of mappings and lists.
+pub const MAX_DEPTH: usize = 64;
+
+/// A file's value with the place of each field.
+#[derive(Debug)]
+pub struct Document {
+    /// What the file says; an empty file is an empty object.
+    pub value: Json,
+    positions: Node,
+}
+
+/// A tree like the value's. A flat map from paths would copy each long key once for every descendant.
+#[derive(Debug)]
+struct Node {
+    position: Position,
+    children: BTreeMap<Segment, Node>,
+}
+
+/// Reads one document. On failure tells everything wrong with it as YAML, in the order of the text.
+pub fn read(text: &str) -> Result<Document, Vec<Located>> {
+    if text.len() > MAX_TEXT {
+        return Err(vec![whole(Position::START, format!("file is larger than {MAX_TEXT} bytes"))]);
+    }
+    // libyaml takes a byte order mark for an indentation of one, and the second line for a second document.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    refuse_control_characters(text)?;
+    let positions = scan(text)?;
+    let value = match serde_yaml::from_str(text).map_err(|error| vec![second_pass_error(text, &error)])? {
+        Json::Null => Json::Object(serde_json::Map::new()),
+        value => value,
+    };
+    // Fail closed: a check made on one reading must not be undone by another.
+    if !agrees(&positions, &value) {
+        return Err(vec![whole(Position::START, "ambiguous YAML: two parsers read it differently; write it simpler")]);
+    }
+    Ok(Document { value, positions })
+}
+
+impl Document {
+    /// Where the field starts: a mapping entry's key, a list's item. For a field that is not there, its nearest
+    /// ancestor that is.
+    pub fn position(&self, path: &FieldPath) -> Position {
+        let mut node = &self.positions;
+        for segment in path.segments() {
+            match node.children.get(segment) {
+                Some(child) => node = child,
+                None => break,
+            }
+        }
+        node.position
+    }
+
+    /// Gives each problem its place.
+    pub fn locate(&self, problems: &Problems) -> Vec<Located> {
+        let locate = |path: &FieldPath, message: &str| Located {
+            position: self.position(path),
+            field: path.clone(),
+            message: message.to_owned(),
+        };
+        problems.iter().map(|problem| locate(&problem.path, &problem.message)).collect()
+    }
+}
+
+/// Control characters confuse terminals that show the file; the parsers disagree about the Unicode line breaks.
+fn refuse_control_characters(text: &str) -> Result<(), Vec<Located>> {
+    let bad = |c: char| {
+        (c.is_control() && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
+    };
+    let Some((before, found)) = text.char_indices().find(|(_, c)| bad(*c)).map(|(at, c)| (text.split_at(at).0, c))
+    else {
+        return Ok(());
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    Err(vec![whole(Position { line, column }, format!("control character U+{:04X} is not allowed", u32::from(found)))])
+}
+
+/// The first pass.
+fn scan(text: &str) -> Result<Node, Vec<Located>> {
+    let mut scan = Scan { stack: Vec::new(), root: None, found: Vec::new() };
+    for event in Parser::new_from_str(text) {
+        let go_on = match event {
+            Ok((event, span)) => scan.event(event, position_of(&span.start)),
+            Err(error) => {
+                scan.found.push(whole(position_of(error.marker()), syntax(text, error.marker().line(), error.info())));
+                Go::Stop
+            }
+        };
+        if go_on == Go::Stop {
+            break;
+        }
+    }
+    if scan.found.is_empty() { Ok(scan.root.unwrap_or_else(|| Node::at(Position::START))) } else { Err(scan.found) }
+}
+
+struct Scan {
+    stack: Vec<Frame>,
+    root: Option<Node>,
+    found: Vec<Located>,
+}
+
+/// An open mapping or list.
+struct Frame {
+    node: Node,
+    is_mapping: bool,
+    /// The key whose value comes next.
+    key: Option<(String, Position)>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Go {
+    On,
+    /// What follows cannot be understood.
+    Stop,
+}
+
+impl Scan {
+    fn event(&mut self, event: Event<'_>, at: Position) -> Go {
+        match event {
+            Event::DocumentStart(_) if self.root.is_some() => self.stop(at, "only one document is allowed in the file"),
+            Event::Alias(_) => {
+                self.refuse(at, "aliases (`*name`) are not allowed; write the value out");
+                self.scalar(String::new(), ScalarStyle::SingleQuoted, at)
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_properties(anchor, tag.is_some(), at);
+                self.scalar(text.into_owned(), style, at)
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_properties(anchor, tag.is_some(), at);
+                self.open(Frame { node: Node::at(at), is_mapping: true, key: None })
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_properties(anchor, tag.is_some(), at);
+                self.open(Frame { node: Node::at(at), is_mapping: false, key: None })
+            }
+            Event::MappingEnd | Event::SequenceEnd => {
+                if let Some(frame) = self.stack.pop() {
+                    self.attach(frame.node);
+                }
+                Go::On
+            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                Go::On
+            }
+        }
+    }
+
+    fn refuse_properties(&mut self, anchor: usize, has_tag: bool, at: Position) {
+        if anchor != 0 {
+            self.refuse(at, "anchors (`&name`) are not allowed; write the value out where it is needed");
+        }
+        if has_tag {
+            self.refuse(at, "tags (`!name`) are not allowed");
+        }
+    }
+
+    fn open(&mut self, frame: Frame) -> Go {
+        if self.at_key() {
+            return self.stop(frame.node.position, "a key must be a string, not a mapping or list");
+        }
+        if self.stack.len() >= MAX_DEPTH {
+            return self.stop(frame.node.position, format!("nested deeper than {MAX_DEPTH} levels"));
+        }
+        self.stack.push(frame);
+        Go::On
+    }
+
+    fn scalar(&mut self, text: String, style: ScalarStyle, at: Position) -> Go {
+        let is_plain = style == ScalarStyle::Plain;
+        if self.at_key() {
+            self.key(text, is_plain, at);
+            return Go::On;
+        }
+        if let Some(message) = is_plain.then(|| refused_value(&text)).flatten() {
+            self.refuse(at, message);
+        }
+        self.attach(Node::at(at));
+        Go::On
+    }
+
+    fn key(&mut self, text: String, is_plain: bool, at: Position) {
+        let Some(frame) = self.stack.last_mut() else { return };
+        let first = frame.node.children.get(&Segment::Key(text.clone())).map(|node| node.position.line);
+        frame.key = Some((text.clone(), at));
+        if let Some(line) = first {
+            self.refuse(at, format!("duplicate key, first on line {line}"));
+        }
+        if is_plain && text == "<<" {
+            self.refuse(at, "merge keys (`<<`) are not allowed; write the fields out");
+        }
+        if is_plain && may_be_typed(&text) && !matches!(serde_yaml::from_str(&text), Ok(Yaml::String(_))) {
+            self.refuse(at, format!("a key must be a string; write {text:?} with the quotes"));
+        }
+    }
+
+    fn attach(&mut self, mut node: Node) {
+        let Some(frame) = self.stack.last_mut() else {
+            self.root = Some(node);
+            return;
+        };
+        let segment = match frame.key.take() {
+            Some((key, position)) => {
+                node.position = position;
+                Segment::Key(key)
+            }
+            None => Segment::Index(frame.node.children.len()),
+        };
+        // The first of two equal keys stays: it is the one that later duplicates name.
+        frame.node.children.entry(segment).or_insert(node);
+    }
+
+    fn at_key(&self) -> bool {
+        self.stack.last().is_some_and(|frame| frame.is_mapping && frame.key.is_none())
+    }
+
+    fn stop(&mut self, position: Position, message: impl Into<String>) -> Go {
+        self.refuse(position, message);
+        Go::Stop
+    }
+
+    fn refuse(&mut self, position: Position, message: impl Into<String>) {
+        self.found.push(Located { position, field: self.path(), message: message.into() });
+    }
+
+    fn path(&self) -> FieldPath {
+        let step = |frame: &Frame| match &frame.key {
+            Some((key, _)) => Some(Segment::Key(key.clone())),
+            None => (!frame.is_mapping).then_some(Segment::Index(frame.node.children.len())),
+        };
+        self.stack.iter().filter_map(step).collect()
+    }
+}
+
+/// JSON holds neither: serde_yaml would silently make the first two null, and fail without a path on the third.
+fn refused_value(text: &str) -> Option<&'static str> {
+    let bare = text.trim_start_matches(['+', '-']);
+    if bare.len() == 4
+        && bare.starts_with('.')
+        && matches!(serde_yaml::from_str(text), Ok(Yaml::Number(n)) if !n.as_f64().is_some_and(f64::is_finite))
+    {
+        return Some("infinity and not-a-number are not allowed");
+    }
+    let long = bare.len() > 16 && bare.starts_with(|c: char| c.is_ascii_digit());
+    (long && serde_yaml::from_str::<Json>(text).is_err()).then_some("number out of range; more than 64 bits")
+}
+
+/// Spares the other keys a parser each; serde_yaml takes only such words for something other than strings.
+fn may_be_typed(key: &str) -> bool {
+    let words = ["", "null", "true", "false"];
+    key.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | '~'))
+        || words.iter().any(|word| key.eq_ignore_ascii_case(word))
+}
+
+fn agrees(node: &Node, value: &Json) -> bool {
+    let child = |segment: Segment, value: &Json| node.children.get(&segment).is_some_and(|child| agrees(child, value));
+    match value {
+        Json::Object(map) => {
+            map.len() == node.children.len() && map.iter().all(|(key, value)| child(Segment::Key(key.clone()), value))
+        }
+        Json::Array(items) => {
+            let mut numbered = items.iter().enumerate();
+            items.len() == node.children.len() && numbered.all(|(index, value)| child(Segment::Index(index), value))
+        }
+        _ => node.children.is_empty(),
+    }
+}
+
+/// Rarely reached: only what libyaml refuses and the first pass does not.
+fn second_pass_error(text: &str, error: &serde_yaml::Error) -> Located {
+    let position = error.location().map_or(Position::START, |at| Position { line: at.line(), column: at.column() });
+    whole(position, syntax(text, position.line, &error.to_string()))
+}
+
+/// What to write instead, for the mistakes that people make; the parser's own words for the rest.
+fn syntax(text: &str, line: usize, parser_says: &str) -> String {
+    const HELP: [(&str, &str); 9] = [
+        ("cannot start any token", "a value that starts with this character needs quotes"),
+        ("unexpected character", "a value that starts with this character needs quotes"),
+        ("mapping values are not allowed", "unexpected `:`; indent the line as its neighbours, or quote the value"),
+        ("scanning a quoted scalar, found unexpected end", "this quote is never closed"),
+        ("unknown escape", "unknown escape in double quotes; use single quotes to take backslashes as they are"),
+        ("parsing a flow sequence", "this list or one before it lacks a `,` or the closing `]`"),
+        ("parsing a flow mapping", "this mapping or one before it lacks a `,` or the closing `}`"),
+        // saphyr reads ahead of its events, so its own limit may come before ours.
+        ("recursion limit", "nested deeper than 64 levels"),
+        ("simple key", "expected `key: value`; a space must follow `:` and `-`"),
+    ];
+    let indentation = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().split(|c: char| !c.is_whitespace());
+    if indentation.into_iter().next().is_some_and(|blank| blank.contains('\t')) {
+        return "invalid YAML: the line is indented with a tab; use spaces".to_owned();
+    }
+    let help = HELP.iter().find(|(fragment, _)| parser_says.contains(fragment)).map(|(_, help)| *help);
+    format!("invalid YAML: {}", help.unwrap_or(parser_says))
+}
+
+fn whole(position: Position, message: impl Into<String>) -> Located {
+    Located { position, field: FieldPath::root(), message: message.into() }
+}
+
+fn position_of(marker: &Marker) -> Position {
+    Position { line: marker.line(), column: marker.col() + 1 }
+}
+
+impl Node {
+    fn at(position: Position) -> Self {
+        Self { position, children: BTreeMap::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
