@@ -1,0 +1,310 @@
+//! Every metric: its name, its help, its labels, and one typed method to count it.
+//!
+//! Labels come from finite sets: routes, issuers and listeners of gateway.yaml, and reason words. The
+//! children that a request needs are made once a route.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+use crate::clock::UnixTime;
+
+/// From half a millisecond, where a local app answers, to the longest time an app may take by default.
+const REQUEST_BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// From a cached signature to a wait for a fetch of keys.
+const VERIFY_BUCKETS: &[f64] =
+    &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.01, 0.1, 0.5, 2.0];
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The app answered.
+    Forwarded,
+    /// It was not let through.
+    Refused,
+    /// It was let through or undecided, and something broke.
+    Failed,
+}
+
+impl Outcome {
+    /// The label's value.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Forwarded => "forwarded",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_duration: HistogramVec,
+    upstream_duration: HistogramVec,
+    verify_duration: HistogramVec,
+    connections: IntGaugeVec,
+    connections_refused: IntCounterVec,
+    handshakes: IntCounterVec,
+    jwks_keys: IntGaugeVec,
+    jwks_age: GaugeVec,
+    jwks_refreshes: IntCounterVec,
+    reloads: IntCounterVec,
+    reload_successful: IntGauge,
+    reload_timestamp: Gauge,
+    certificate_expiry: GaugeVec,
+    routes: RwLock<HashMap<Arc<str>, Arc<RouteMetrics>>>,
+}
+
+/// The children of one route.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    name: Arc<str>,
+    requests: IntCounterVec,
+    forwarded: IntCounter,
+    request_duration: Histogram,
+    upstream_duration: Histogram,
+}
+
+impl Metrics {
+    /// # Errors
+    /// Never with the names below; a doubled name would be one.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let make = Maker { registry: &registry };
+        let metrics = Self {
+            requests: make.counters(
+                "hookgate_requests_total",
+                "Requests by what became of them; code is the reason word.",
+                &["route", "outcome", "code"],
+            )?,
+            request_duration: make.histograms(
+                "hookgate_request_duration_seconds",
+                "From a request's head to the end of its reply.",
+                &["route"],
+                REQUEST_BUCKETS,
+            )?,
+            upstream_duration: make.histograms(
+                "hookgate_upstream_duration_seconds",
+                "From sending a request on to the head of the app's reply.",
+                &["route"],
+                REQUEST_BUCKETS,
+            )?,
+            verify_duration: make.histograms(
+                "hookgate_verify_duration_seconds",
+                "The decision on one request, with any wait for keys.",
+                &["scheme"],
+                VERIFY_BUCKETS,
+            )?,
+            connections: make.gauges("hookgate_connections", "Open connections.", &["listener"])?,
+            connections_refused: make.counters(
+                "hookgate_connections_refused_total",
+                "Connections closed at once because a limit was met.",
+                &["listener", "limit"],
+            )?,
+            handshakes: make.counters(
+                "hookgate_tls_handshakes_total",
+                "TLS handshakes by their result.",
+                &["listener", "result"],
+            )?,
+            jwks_keys: make.gauges("hookgate_jwks_keys", "Keys held for an issuer with a JWKS URL.", &["issuer"])?,
+            jwks_age: make.float_gauges("hookgate_jwks_age_seconds", "Time since the last good fetch.", &["issuer"])?,
+            jwks_refreshes: make.counters(
+                "hookgate_jwks_refreshes_total",
+                "Fetches of an issuer's keys by their result.",
+                &["issuer", "result"],
+            )?,
+            reloads: make.counters(
+                "hookgate_config_reloads_total",
+                "Reloads of the configuration by their result.",
+                &["result"],
+            )?,
+            reload_successful: make.gauge(
+                "hookgate_config_last_reload_successful",
+                "1 if the configuration on disk is the one in force, 0 if the last one read was refused.",
+            )?,
+            reload_timestamp: make.float_gauge(
+                "hookgate_config_last_reload_timestamp_seconds",
+                "When a configuration was last put in force.",
+            )?,
+            certificate_expiry: make.float_gauges(
+                "hookgate_certificate_expiry_timestamp_seconds",
+                "When a served certificate ends; name is its file.",
+                &["name"],
+            )?,
+            routes: RwLock::default(),
+            registry: registry.clone(),
+        };
+        make.gauges("hookgate_build_info", "Always 1; the version runs.", &["version"])?
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(metrics)
+    }
+
+    /// The exposition format, as Prometheus scrapes it.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        // Writing into memory fails only for a metric without name or type: there is none.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        text
+    }
+
+    /// The children of a route.
+    pub fn route(&self, name: &Arc<str>) -> Arc<RouteMetrics> {
+        if let Some(found) = self.routes.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Arc::clone(found);
+        }
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(routes.entry(Arc::clone(name)).or_insert_with(|| Arc::new(self.new_route(name))))
+    }
+
+    fn new_route(&self, name: &Arc<str>) -> RouteMetrics {
+        RouteMetrics {
+            name: Arc::clone(name),
+            requests: self.requests.clone(),
+            forwarded: self.requests.with_label_values(&[&**name, Outcome::Forwarded.label(), ""]),
+            request_duration: self.request_duration.with_label_values(&[&**name]),
+            upstream_duration: self.upstream_duration.with_label_values(&[&**name]),
+        }
+    }
+
+    /// A request that no route took.
+    pub fn unrouted(&self, outcome: Outcome, code: &str) {
+        self.requests.with_label_values(&["", outcome.label(), code]).inc();
+    }
+
+    /// One decision.
+    pub fn verified(&self, scheme: &str, took: Duration) {
+        self.verify_duration.with_label_values(&[scheme]).observe(took.as_secs_f64());
+    }
+
+    /// The open connections of a listener, to be counted up and down.
+    pub fn connections(&self, listener: &str) -> IntGauge {
+        self.connections.with_label_values(&[listener])
+    }
+
+    /// A connection closed at once.
+    pub fn connection_refused(&self, listener: &str, limit: &str) {
+        self.connections_refused.with_label_values(&[listener, limit]).inc();
+    }
+
+    /// A handshake's end: `ok`, `failed`, `timeout` or `plain_http`.
+    pub fn handshake(&self, listener: &str, result: &str) {
+        self.handshakes.with_label_values(&[listener, result]).inc();
+    }
+
+    /// A fetch of an issuer's keys: `ok` or `failed`.
+    pub fn jwks_refreshed(&self, issuer: &str, result: &str) {
+        self.jwks_refreshes.with_label_values(&[issuer, result]).inc();
+    }
+
+    /// What is held for an issuer.
+    pub fn jwks_held(&self, issuer: &str, keys: usize, age: Duration) {
+        self.jwks_keys.with_label_values(&[issuer]).set(i64::try_from(keys).unwrap_or(i64::MAX));
+        self.jwks_age.with_label_values(&[issuer]).set(age.as_secs_f64());
+    }
+
+    /// An issuer that is no longer configured.
+    pub fn jwks_dropped(&self, issuer: &str) {
+        // An error says that there was no such child: just as well.
+        let _ = self.jwks_keys.remove_label_values(&[issuer]);
+        let _ = self.jwks_age.remove_label_values(&[issuer]);
+    }
+
+    /// A configuration was put in force: at the start, or by a reload.
+    pub fn config_in_force(&self, now: UnixTime) {
+        self.reload_successful.set(1);
+        self.reload_timestamp.set(seconds(now));
+    }
+
+    /// A reload's end: `applied`, `unchanged` or `refused`.
+    pub fn reloaded(&self, result: &str) {
+        self.reloads.with_label_values(&[result]).inc();
+    }
+
+    /// The configuration on disk is not the one in force, or is again.
+    pub fn config_is_current(&self, current: bool) {
+        self.reload_successful.set(i64::from(current));
+    }
+
+    /// The served certificates, anew.
+    pub fn certificates<'a>(&self, expiries: impl Iterator<Item = (&'a str, UnixTime)>) {
+        self.certificate_expiry.reset();
+        for (name, expiry) in expiries {
+            self.certificate_expiry.with_label_values(&[name]).set(seconds(expiry));
+        }
+    }
+}
+
+impl RouteMetrics {
+    /// A request's end.
+    pub fn finished(&self, outcome: Outcome, code: &str, took: Duration, upstream: Option<Duration>) {
+        match outcome {
+            Outcome::Forwarded => self.forwarded.inc(),
+            Outcome::Refused | Outcome::Failed => {
+                self.requests.with_label_values(&[&*self.name, outcome.label(), code]).inc();
+            }
+        }
+        self.request_duration.observe(took.as_secs_f64());
+        if let Some(upstream) = upstream {
+            self.upstream_duration.observe(upstream.as_secs_f64());
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a Unix time is exact in 53 bits for 285 million years")]
+fn seconds(time: UnixTime) -> f64 {
+    time.seconds() as f64
+}
+
+/// Makes a metric and registers it.
+struct Maker<'a> {
+    registry: &'a Registry,
+}
+
+impl Maker<'_> {
+    fn keep<M: prometheus::core::Collector + Clone + 'static>(&self, metric: M) -> Result<M, prometheus::Error> {
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        self.keep(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.keep(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
+        self.keep(GaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.keep(IntGauge::new(name, help)?)
+    }
+
+    fn float_gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+        self.keep(Gauge::new(name, help)?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        self.keep(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
+    }
+}

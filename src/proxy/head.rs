@@ -1,0 +1,143 @@
+//! Judges a request's head before anything else looks at it: which host, is the target one that every
+//! program reads alike, is it within its limits. Refuses; rewrites nothing. Called by the gateway.
+
+use http::header::{HOST, UPGRADE};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderValue, Method, Version};
+
+use super::Failure;
+use crate::route::judge_path;
+use crate::snapshot::ListenerLimits;
+
+/// The longest request target, in bytes (RFC 9110 §4.1 asks for 8,000 at least).
+pub const MAX_URI: usize = 8 * 1024;
+
+/// Where a request wants to go: its host, proven to be one and the same wherever the request names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    authority: Authority,
+}
+
+impl Target {
+    /// # Errors
+    /// `BadRequest` for no, two or contradicting hosts (RFC 9112 §3.2), CONNECT, TRACE and upgrades;
+    /// `AmbiguousPath`; `UriTooLong` and `HeadTooLarge` beyond the listener's limits.
+    pub fn judge(head: &Parts, limits: &ListenerLimits) -> Result<Self, Failure> {
+        judge_size(head, limits)?;
+        // RFC 9110 §7.8: we never switch protocols, and what an app behind us would do is not ours to find out.
+        if head.headers.contains_key(UPGRADE) || matches!(head.method, Method::CONNECT | Method::TRACE) {
+            return Err(Failure::BadRequest);
+        }
+        let authority = one_authority(head).ok_or(Failure::BadRequest)?;
+        judge_path(head.uri.path()).map_err(|_| Failure::AmbiguousPath)?;
+        Ok(Self { authority })
+    }
+
+    /// The host without its port.
+    pub fn host(&self) -> &str {
+        self.authority.host()
+    }
+
+    /// Host and port as they came.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+}
+
+fn judge_size(head: &Parts, limits: &ListenerLimits) -> Result<(), Failure> {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > MAX_URI {
+        return Err(Failure::UriTooLong);
+    }
+    // As RFC 9113 §6.5.2 counts a field section: 32 bytes a field on top of its name and value.
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
+    let size = fields.fold(target, usize::saturating_add);
+    let too_large = size > usize::try_from(limits.head_bytes).unwrap_or(usize::MAX);
+    if too_large || head.headers.len() > limits.headers { Err(Failure::HeadTooLarge) } else { Ok(()) }
+}
+
+/// The host of the target (HTTP/2, absolute form) and of `Host` must be one, or a proxy and an app could
+/// each believe another one.
+fn one_authority(head: &Parts) -> Option<Authority> {
+    let mut fields = head.headers.get_all(HOST).iter();
+    let (field, second) = (fields.next(), fields.next());
+    if second.is_some() {
+        return None;
+    }
+    match (head.uri.authority(), field.map(parse_authority)) {
+        (Some(target), None) if head.version == Version::HTTP_2 => plain(target.clone()),
+        (Some(target), Some(Some(host))) if same_authority(target, &host) => plain(host),
+        (None, Some(Some(host))) => plain(host),
+        _ => None,
+    }
+}
+
+fn parse_authority(value: &HeaderValue) -> Option<Authority> {
+    Authority::try_from(value.as_bytes()).ok()
+}
+
+fn same_authority(one: &Authority, other: &Authority) -> bool {
+    one.as_str().eq_ignore_ascii_case(other.as_str())
+}
+
+/// User information has no place in a request's host (RFC 9110 §4.2.4).
+fn plain(authority: Authority) -> Option<Authority> {
+    let bare = !authority.as_str().contains('@') && !authority.host().is_empty();
+    bare.then_some(authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn judge(request: http::request::Builder) -> Result<Target, Failure> {
+        Target::judge(&request.body(()).unwrap().into_parts().0, &ListenerLimits::default())
+    }
+
+    fn get(uri: &str) -> http::request::Builder {
+        Request::builder().uri(uri)
+    }
+
+    #[test]
+    fn one_host_is_enough_and_two_must_agree() {
+        assert_eq!(judge(get("/a").header(HOST, "a.example:8443")).unwrap().host(), "a.example");
+        assert_eq!(judge(get("https://a.example/a").version(Version::HTTP_2)).unwrap().host(), "a.example");
+        assert!(judge(get("https://a.example/a").header(HOST, "A.example")).is_ok());
+    }
+
+    #[test]
+    fn no_host_two_hosts_and_contradicting_hosts_are_refused() {
+        let requests = [
+            get("/a"),
+            get("/a").header(HOST, "a.example").header(HOST, "a.example"),
+            get("https://a.example/a").header(HOST, "b.example"),
+            get("https://a.example/a"),
+            get("/a").header(HOST, ""),
+            get("/a").header(HOST, "user@a.example"),
+            get("/a").header(HOST, "a.example/x"),
+        ];
+        for request in requests {
+            assert!(matches!(judge(request), Err(Failure::BadRequest)));
+        }
+    }
+
+    #[test]
+    fn connect_trace_and_upgrades_are_refused() {
+        let host = || get("/a").header(HOST, "a.example");
+        for request in [host().method("TRACE"), host().method("CONNECT"), host().header(UPGRADE, "websocket")] {
+            assert!(matches!(judge(request), Err(Failure::BadRequest)));
+        }
+    }
+
+    #[test]
+    fn long_targets_and_large_heads_are_refused() {
+        let long = format!("/{}", "a".repeat(MAX_URI));
+        assert!(matches!(judge(get(&long).header(HOST, "a")), Err(Failure::UriTooLong)));
+        let large = get("/a").header(HOST, "a").header("x", "a".repeat(40_000));
+        assert!(matches!(judge(large), Err(Failure::HeadTooLarge)));
+        let many = (0..101).fold(get("/a").header(HOST, "a"), |request, _| request.header("x", "1"));
+        assert!(matches!(judge(many), Err(Failure::HeadTooLarge)));
+    }
+}

@@ -1,0 +1,174 @@
+//! Which header fields cross the gateway. Hop-by-hop fields end here (RFC 9110 §7.6.1), claims about
+//! identity and origin that a stranger could have written are removed, ours are added last, so that no
+//! `Connection` field can take them away again (Traefik GHSA-62c8-mh53-4cqv). Called by the gateway.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+
+use super::Peer;
+use super::head::Target;
+use crate::auth::credential::TokenLocation;
+use crate::auth::{Grant, Policy};
+use crate::route::Route;
+
+/// The request's id, in both directions.
+pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+
+/// Fields of one connection, besides those that `Connection` names.
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Fields by which apps and frameworks let a client change who it is, where it came from or what it asked
+/// for (Envoy CVE-2023-27487, oauth2-proxy CVE-2026-40575, Traefik CVE-2026-35051). In normal form.
+const SPOOFABLE: &[&str] = &[
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "x-request-id",
+    "x-original-url",
+    "x-original-uri",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-envoy-original-path",
+    "x-envoy-original-host",
+];
+
+/// Families of such fields.
+const SPOOFABLE_PREFIXES: &[&str] = &["x-hookgate-", "x-forwarded-"];
+
+/// Turns the head that came into the head that goes to the app.
+pub fn prepare(head: &mut Parts, target: &Target, route: &Route, grant: &Grant, peer: &Peer, request_id: &str) {
+    remove_hop_by_hop(&mut head.headers);
+    // The gateway has answered `Expect: 100-continue` itself by the time it reads the body.
+    head.headers.remove(header::EXPECT);
+    remove_spoofable(&mut head.headers, route);
+    if route.forward.remove_credential {
+        remove_credential(&mut head.headers, &route.rules.policy);
+    }
+    add_ours(&mut head.headers, target, route, grant, peer, request_id);
+}
+
+/// Turns the app's reply into ours.
+pub fn clean_response(headers: &mut HeaderMap, request_id: &str) {
+    remove_hop_by_hop(headers);
+    set(headers, &REQUEST_ID, request_id);
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<HeaderName> =
+        named.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
+    for name in named.iter().filter(|name| may_be_named(name)) {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(*name);
+    }
+}
+
+/// `Connection: authorization` or `content-length` would change what the request means: end-to-end fields
+/// are not a client's to remove.
+fn may_be_named(name: &HeaderName) -> bool {
+    ![header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::CONTENT_TYPE].contains(name)
+}
+
+fn remove_spoofable(headers: &mut HeaderMap, route: &Route) {
+    let spoofed: Vec<HeaderName> = headers.keys().filter(|name| is_spoofable(name, route)).cloned().collect();
+    for name in spoofed {
+        headers.remove(name);
+    }
+}
+
+fn is_spoofable(name: &HeaderName, route: &Route) -> bool {
+    let name = name.as_str();
+    // Only names with these letters can be in the lists: most fields are settled without a copy.
+    let normal = if name.bytes().any(is_alias) { normalised(name) } else { name.to_owned() };
+    SPOOFABLE.contains(&normal.as_str())
+        || SPOOFABLE_PREFIXES.iter().any(|prefix| normal.starts_with(prefix))
+        || route.forward.claims.iter().any(|(_, ours)| normalised(ours.as_str()) == normal)
+}
+
+/// WSGI, Rack and CGI turn each of these into `_` and so make `X_Hookgate_Sub` one with `X-Hookgate-Sub`
+/// (oauth2-proxy CVE-2025-64484, Traefik CVE-2026-54763).
+fn normalised(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect()
+}
+
+const fn is_alias(byte: u8) -> bool {
+    !byte.is_ascii_alphanumeric() && byte != b'-'
+}
+
+fn remove_credential(headers: &mut HeaderMap, policy: &Policy) {
+    match policy {
+        Policy::Jwt(policy) => match &policy.token {
+            TokenLocation::Header { name, .. } => {
+                headers.remove(name);
+            }
+            // `check` refuses `credential: remove` for these: the target and the other cookies stay as they came.
+            TokenLocation::Query(_) | TokenLocation::Cookie(_) => {}
+        },
+        Policy::Public => {}
+    }
+}
+
+fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, grant: &Grant, peer: &Peer, request_id: &str) {
+    let authority = target.authority().as_str();
+    let proto = if peer.secure { "https" } else { "http" };
+    let address = peer.address.ip().to_canonical();
+    set(headers, &header::HOST, authority);
+    set(headers, &FORWARDED_FOR, &address.to_string());
+    set(headers, &FORWARDED_HOST, authority);
+    set(headers, &FORWARDED_PROTO, proto);
+    if let Some(port) = target.authority().port() {
+        set(headers, &FORWARDED_PORT, port.as_str());
+    }
+    set(headers, &header::FORWARDED, &forwarded(address, authority, proto));
+    set(headers, &REQUEST_ID, request_id);
+    for (claim, name) in &route.forward.claims {
+        if let Some(value) = grant.claims().get(claim).and_then(claim_text) {
+            set(headers, name, &value);
+        }
+    }
+}
+
+/// RFC 7239 §4; an IPv6 address stands in brackets and quotes (§6).
+fn forwarded(address: std::net::IpAddr, authority: &str, proto: &str) -> String {
+    match address {
+        std::net::IpAddr::V4(v4) => format!("for={v4};host=\"{authority}\";proto={proto}"),
+        std::net::IpAddr::V6(v6) => format!("for=\"[{v6}]\";host=\"{authority}\";proto={proto}"),
+    }
+}
+
+/// Text as it is, anything else as JSON; what cannot stand in a header field is not sent.
+fn claim_text(claim: &serde_json::Value) -> Option<String> {
+    match claim {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Null => None,
+        other => Some(other.to_string()),
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

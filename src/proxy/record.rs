@@ -1,0 +1,191 @@
+//! What is known of a request in the end: one access line and one set of metrics, written when its reply has
+//! gone out or it was given up. Nothing else on the request's path logs or counts.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use http::request::Parts;
+
+use super::body::Received;
+use super::{Failure, Peer};
+use crate::auth::{Grant, Refused};
+use crate::metrics::{Metrics, Outcome, RouteMetrics};
+use crate::route::Route;
+
+/// One request's record; closing it (dropping it) writes it down.
+#[derive(Debug)]
+pub struct Record {
+    metrics: Arc<Metrics>,
+    begun: Instant,
+    request_id: String,
+    route: Option<(Arc<Route>, Arc<RouteMetrics>)>,
+    received: Arc<Received>,
+    outcome: Outcome,
+    code: &'static str,
+    status: Option<StatusCode>,
+    bytes_sent: u64,
+    whole: bool,
+    upstream: Option<Duration>,
+    line: Option<Box<Line>>,
+}
+
+/// What only the access log wants.
+#[derive(Debug)]
+struct Line {
+    peer: std::net::SocketAddr,
+    method: String,
+    path: String,
+    traceparent: Option<String>,
+    issuer: Option<Arc<str>>,
+    kid: Option<String>,
+    verify: Option<Duration>,
+}
+
+impl Record {
+    /// Opens the record of a request.
+    pub fn new(metrics: &Arc<Metrics>, head: &Parts, peer: &Peer, access_log: bool) -> Self {
+        Self {
+            metrics: Arc::clone(metrics),
+            begun: Instant::now(),
+            request_id: new_request_id(),
+            route: None,
+            received: Arc::default(),
+            // What is dropped before anything else was said of it: the client left.
+            outcome: Outcome::Failed,
+            code: "client_gone",
+            status: None,
+            bytes_sent: 0,
+            whole: true,
+            upstream: None,
+            line: access_log.then(|| Box::new(Line::new(head, peer))),
+        }
+    }
+
+    /// The request's id: 128 random bits in hex.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Where the body's progress is kept.
+    pub fn received(&self) -> Arc<Received> {
+        Arc::clone(&self.received)
+    }
+
+    /// The route, once there is one.
+    pub fn route(&self) -> Option<&Arc<Route>> {
+        self.route.as_ref().map(|(route, _)| route)
+    }
+
+    pub(super) fn routed(&mut self, route: &Arc<Route>) {
+        self.route = Some((Arc::clone(route), self.metrics.route(&route.name)));
+    }
+
+    pub(super) fn decided(&mut self, decision: &Result<Grant, Refused>, scheme: &'static str, took: Duration) {
+        self.metrics.verified(scheme, took);
+        if let Some(line) = &mut self.line {
+            line.verify = Some(took);
+            match decision {
+                Ok(grant) => {
+                    line.issuer = grant.issuer().cloned();
+                    line.kid = grant.kid().map(str::to_owned);
+                }
+                Err(refused) => line.issuer.clone_from(&refused.issuer),
+            }
+        }
+    }
+
+    pub(super) fn upstream_answered(&mut self, took: Duration) {
+        self.upstream = Some(took);
+    }
+
+    pub(super) fn forwarded(&mut self, status: StatusCode) {
+        self.outcome = Outcome::Forwarded;
+        self.code = "";
+        self.status = Some(status);
+    }
+
+    pub(super) fn failed(&mut self, failure: &Failure) {
+        self.outcome = if failure.is_refusal() { Outcome::Refused } else { Outcome::Failed };
+        self.code = failure.code();
+    }
+
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.bytes_sent = self.bytes_sent.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn broke_off(&mut self) {
+        self.whole = false;
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let took = self.begun.elapsed();
+        match &self.route {
+            Some((_, metrics)) => metrics.finished(self.outcome, self.code, took, self.upstream),
+            None => self.metrics.unrouted(self.outcome, self.code),
+        }
+        if let Some(line) = self.line.take() {
+            self.write(&line, took);
+        }
+    }
+}
+
+impl Record {
+    /// Fields, not text: the subscriber escapes them, so that nobody writes lines of their own into the log.
+    fn write(&self, line: &Line, took: Duration) {
+        tracing::info!(
+            target: "hookgate::access",
+            request_id = self.request_id,
+            traceparent = line.traceparent,
+            route = self.route.as_ref().map(|(route, _)| &*route.name),
+            method = line.method,
+            path = line.path,
+            peer = %line.peer,
+            outcome = self.outcome.label(),
+            code = self.code,
+            status = self.status.map(|status| status.as_u16()),
+            issuer = line.issuer.as_deref(),
+            kid = line.kid,
+            duration_us = micros(took),
+            verify_us = line.verify.map(micros),
+            upstream_us = self.upstream.map(micros),
+            bytes_received = self.received.bytes(),
+            bytes_sent = self.bytes_sent,
+            whole = self.whole,
+            "request"
+        );
+    }
+}
+
+impl Line {
+    fn new(head: &Parts, peer: &Peer) -> Self {
+        let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        Self {
+            peer: peer.address,
+            method: head.method.as_str().to_owned(),
+            path: head.uri.path().to_owned(),
+            traceparent: traceparent.map(str::to_owned),
+            issuer: None,
+            kid: None,
+            verify: None,
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Never taken from a stranger: an id of the sender's choosing would let it write into another's trail.
+fn new_request_id() -> String {
+    let mut bytes = [0_u8; 16];
+    // The generator fails only where the system has no entropy; the ids of a log are then not unique.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    format!("{:032x}", u128::from_be_bytes(bytes))
+}
