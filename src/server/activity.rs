@@ -1,0 +1,262 @@
+//! What a connection is doing and since when: hyper has no deadline for a silent client that holds, and none
+//! at all for an idle one in HTTP/2, so the bytes and the requests are watched here.
+//!
+//! Every deadline counts from the moment a state began and is not moved by progress: a byte a second does
+//! not hold a connection.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::Sleep;
+
+use crate::proxy::body::{Body, ReplyBroke};
+use crate::snapshot::ListenerLimits;
+
+/// How long a closing connection is read on, so that a reply is not lost to a reset (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Activity(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    in_flight: u32,
+    requests: u64,
+    /// When the connection last came to rest.
+    resting_since: Instant,
+    /// When the first byte came after that.
+    head_since: Option<Instant>,
+    /// Since when the client has not taken what we write.
+    blocked_since: Option<Instant>,
+}
+
+/// Which deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// No request came, or the client takes no bytes: there is nothing to say.
+    Silent,
+    /// A request's head began and did not end.
+    Head,
+}
+
+impl Activity {
+    /// A connection that is ready for its first request.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State {
+            in_flight: 0,
+            requests: 0,
+            resting_since: Instant::now(),
+            head_since: None,
+            blocked_since: None,
+        })))
+    }
+
+    /// A request's head is whole; until the [`InFlight`] is dropped, the request's own deadlines hold.
+    pub fn begin(self: &Arc<Self>) -> InFlight {
+        self.with(|state| {
+            state.in_flight = state.in_flight.saturating_add(1);
+            state.requests = state.requests.saturating_add(1);
+            state.head_since = None;
+        });
+        InFlight(Arc::clone(self))
+    }
+
+    /// The next deadline of the state the connection is in.
+    pub fn deadline(&self, limits: &ListenerLimits) -> Option<(Instant, Expired)> {
+        self.with(|state| state.deadline(limits))
+    }
+
+    fn bytes_came(&self) {
+        self.with(|state| {
+            if state.in_flight == 0 && state.head_since.is_none() {
+                state.head_since = Some(Instant::now());
+            }
+        });
+    }
+
+    fn write_blocked(&self) {
+        self.with(|state| state.blocked_since = state.blocked_since.or_else(|| Some(Instant::now())));
+    }
+
+    fn write_done(&self) {
+        self.with(|state| state.blocked_since = None);
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    fn deadline(&self, limits: &ListenerLimits) -> Option<(Instant, Expired)> {
+        let blocked = self.blocked_since.map(|since| (since + limits.body, Expired::Silent));
+        let waiting = if self.in_flight == 0 { Some(self.waiting(limits)) } else { None };
+        [blocked, waiting].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    fn waiting(&self, limits: &ListenerLimits) -> (Instant, Expired) {
+        let rest = if self.requests == 0 { limits.first_request } else { limits.idle };
+        let rest = self.resting_since + rest;
+        match self.head_since {
+            Some(since) => (rest.min(since + limits.head), Expired::Head),
+            None => (rest, Expired::Silent),
+        }
+    }
+}
+
+/// A request on its way, from its head to the last byte of its reply.
+#[derive(Debug)]
+pub struct InFlight(Arc<Activity>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.with(|state| {
+            state.in_flight = state.in_flight.saturating_sub(1);
+            if state.in_flight == 0 {
+                state.resting_since = Instant::now();
+            }
+        });
+    }
+}
+
+/// A reply's body that keeps its request in flight.
+#[derive(Debug)]
+pub struct Tracked {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl Tracked {
+    /// Ends the flight when `body` is dropped.
+    pub fn new(body: Body, in_flight: InFlight) -> Self {
+        Self { body, _in_flight: in_flight }
+    }
+}
+
+impl HttpBody for Tracked {
+    type Data = Bytes;
+    type Error = ReplyBroke;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyBroke>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A stream that tells its [`Activity`] what passes.
+#[derive(Debug)]
+pub struct Watched<S> {
+    stream: S,
+    activity: Arc<Activity>,
+    /// Set once our side is closed: how long the client's may still take.
+    lingering: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Watched<S> {
+    /// Watches `stream`.
+    pub fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity, lingering: None }
+    }
+
+    /// The stream, for a last word.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.activity.bytes_came();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
+    fn watch_write<T>(&self, polled: Poll<T>) -> Poll<T> {
+        if polled.is_pending() {
+            self.activity.write_blocked();
+        }
+        polled
+    }
+
+    /// Reads and forgets until the client has closed too: data that nobody reads would make the kernel
+    /// answer with a reset, and a reset can take our last reply with it.
+    fn poll_until_closed(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let mut scratch = [0_u8; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => {}
+                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.watch_write(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
+        self.watch_write(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        if polled.is_ready() {
+            self.activity.write_done();
+        }
+        self.watch_write(polled)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if self.lingering.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.lingering = Some(Box::pin(tokio::time::sleep(LINGER)));
+        }
+        let given_up = self.lingering.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        if given_up { Poll::Ready(Ok(())) } else { self.poll_until_closed(cx) }
+    }
+}
+
+/// Says a last word on a connection and lets it arrive.
+pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, word: &[u8]) {
+    let saying = async {
+        stream.write_all(word).await?;
+        stream.shutdown().await?;
+        let mut scratch = [0_u8; 4096];
+        while stream.read(&mut scratch).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // Best effort by nature: whether the client hears it is up to the client.
+    let _ = tokio::time::timeout(LINGER, saying).await;
+}

@@ -1,0 +1,136 @@
+//! One connection after its handshake: hyper speaks the protocol, the [`Activity`] holds it to its deadlines.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1 as h1, http2 as h2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+
+use super::activity::{Activity, Expired, Tracked, Watched, linger};
+use super::{Phase, reached};
+use crate::proxy::{Gateway, Peer, reply};
+use crate::snapshot::ListenerLimits;
+
+/// hyper judges a head before we can, and says no without a body: it gets twice our own limits, which then
+/// answer for themselves.
+const HYPER_SLACK: usize = 2;
+
+/// Bytes of replies that one HTTP/2 stream may hold for a client that does not read.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// What a client may send on one HTTP/2 stream, or on all of a connection, before we have read it.
+const RECEIVE_WINDOW: u32 = 256 * 1024;
+
+/// Serves HTTP/1.1 until one side ends it.
+pub(super) async fn http1<S>(stream: S, peer: Peer, gateway: &Arc<Gateway>, phase: watch::Receiver<Phase>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = Arc::clone(&peer.limits);
+    let activity = Activity::new();
+    let told = phase.clone();
+    let service = service_fn(|request| {
+        let (told, answer) = (told.clone(), answer(gateway, &peer, &activity, request));
+        async move { answer.await.map(|response| announce(response, *told.borrow())) }
+    });
+    let mut connection = h1::Builder::new()
+        .max_headers(limits.headers.saturating_mul(HYPER_SLACK))
+        .max_header_size(usize::try_from(limits.head_bytes).unwrap_or(usize::MAX).saturating_mul(HYPER_SLACK))
+        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity))), service);
+    let expired = drive(Pin::new(&mut connection), &activity, &limits, phase, Phase::Closing).await;
+    if expired == Some(Expired::Head) {
+        let mut stream = connection.into_parts().io.into_inner().into_inner();
+        linger(&mut stream, &reply::head_timed_out()).await;
+    }
+}
+
+/// Serves HTTP/2 until one side ends it.
+pub(super) async fn http2<S>(stream: S, peer: Peer, gateway: &Arc<Gateway>, phase: watch::Receiver<Phase>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = Arc::clone(&peer.limits);
+    let activity = Activity::new();
+    let shared = (Arc::clone(gateway), peer, Arc::clone(&activity));
+    let service = service_fn(move |request| {
+        let (gateway, peer, activity) = shared.clone();
+        async move { answer(&gateway, &peer, &activity, request).await }
+    });
+    let connection = h2::Builder::new(TokioExecutor::new())
+        .max_concurrent_streams(limits.streams)
+        .max_pending_accept_reset_streams(limits.resets)
+        .max_local_error_reset_streams(limits.resets)
+        .max_header_list_size(limits.head_bytes.saturating_mul(2))
+        .initial_stream_window_size(RECEIVE_WINDOW)
+        .initial_connection_window_size(RECEIVE_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity))), service);
+    let connection = std::pin::pin!(connection);
+    drive(connection, &activity, &limits, phase, Phase::Announcing).await;
+}
+
+/// One request in, one reply out; in flight until the reply's last byte.
+async fn answer(
+    gateway: &Gateway,
+    peer: &Peer,
+    activity: &Arc<Activity>,
+    request: Request<Incoming>,
+) -> Result<Response<Tracked>, Infallible> {
+    let in_flight = activity.begin();
+    let response = gateway.handle(request, peer).await;
+    Ok(response.map(|body| Tracked::new(body, in_flight)))
+}
+
+/// A client that reads `Connection: close` sends its next request elsewhere (RFC 9112 §9.6).
+fn announce(mut response: Response<Tracked>, phase: Phase) -> Response<Tracked> {
+    if phase > Phase::Running {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Runs a connection to its end, or to the deadline that it broke. It is asked to end when the drain has
+/// come to `ends_at`: HTTP/2 loses nothing by a GOAWAY at once, while HTTP/1 can only close.
+async fn drive<C: GracefulConnection>(
+    mut connection: Pin<&mut C>,
+    activity: &Activity,
+    limits: &ListenerLimits,
+    mut phase: watch::Receiver<Phase>,
+    ends_at: Phase,
+) -> Option<Expired> {
+    // No deadline can pass sooner than the shortest of them after it began, so that a look every so often
+    // misses none, and no request has to set a timer.
+    let shortest = limits.shortest();
+    let mut wake = std::pin::pin!(sleep_until((Instant::now() + shortest).into()));
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            biased;
+            // An error is the client's: whatever it was owed, hyper has said.
+            _ended = connection.as_mut() => return None,
+            () = reached(&mut phase, ends_at), if !ending => {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = wake.as_mut() => {
+                let now = Instant::now();
+                let next = activity.deadline(limits);
+                if let Some((_, expired)) = next.filter(|(at, _)| *at <= now) {
+                    return Some(expired);
+                }
+                let look = next.map_or(now + shortest, |(at, _)| at.min(now + shortest));
+                wake.as_mut().reset(look.into());
+            }
+        }
+    }
+}
