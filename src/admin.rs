@@ -1,0 +1,151 @@
+//! The admin listener, for probes, Prometheus and people. It tells no secret and changes nothing.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/metrics` | everything counted, in Prometheus' text format |
+//! | `/livez` | 200 while the process runs |
+//! | `/readyz` | 200 when requests may come, else 503; the body says what is degraded |
+//! | `/status` | version, configuration in force, and each remote issuer's keys |
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, SERVER};
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::jwks::{IssuerHealth, Jwks};
+use crate::metrics::Metrics;
+use crate::proxy::reply::AdminStatus;
+use crate::server::Phase;
+use crate::snapshot::SharedSnapshot;
+
+/// How long readiness waits for first keys: an issuer that is gone must not keep the pod out of service.
+const FIRST_KEYS: Duration = Duration::from_secs(10);
+
+const MAX_CONNECTIONS: usize = 64;
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// What the endpoints look at.
+pub struct Admin {
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// The configuration in force.
+    pub snapshot: Arc<SharedSnapshot>,
+    /// Remote keys.
+    pub jwks: Arc<Jwks>,
+    /// How far a drain has come.
+    pub phase: watch::Receiver<Phase>,
+    /// When the process began.
+    pub started: Instant,
+}
+
+impl Admin {
+    /// Serves for ever.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            // Whoever finds no place waits in the kernel's queue.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let admin = Arc::clone(&self);
+            tokio::spawn(async move {
+                let service = service_fn(|request| {
+                    let response = admin.answer(&request);
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(MAX_WAIT)
+                    .keep_alive(false)
+                    .serve_connection(TokioIo::new(stream), service);
+                // Whether a prober hears the answer is its own affair.
+                let _ = tokio::time::timeout(MAX_WAIT * 3, connection).await;
+                drop(place);
+            });
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return reply(AdminStatus::MethodRefused, json!({"error": "only GET"}));
+        }
+        match request.uri().path() {
+            "/metrics" => self.scrape(),
+            "/livez" => reply(AdminStatus::Ok, json!({"alive": true})),
+            "/readyz" => self.readiness(),
+            "/status" => reply(AdminStatus::Ok, self.status()),
+            _ => reply(AdminStatus::NotFound, json!({"error": "try /metrics, /livez, /readyz or /status"})),
+        }
+    }
+
+    fn scrape(&self) -> Response<Full<Bytes>> {
+        for health in self.jwks.health() {
+            if let Some(age) = health.age {
+                self.metrics.jwks_held(&health.issuer, health.keys, age);
+            }
+        }
+        let mut response = Response::new(Full::from(self.metrics.render()));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+        response
+    }
+
+    fn readiness(&self) -> Response<Full<Bytes>> {
+        let draining = *self.phase.borrow() > Phase::Running;
+        let health = self.jwks.health();
+        let fetching = health.iter().any(|issuer| !issuer.tried) && self.started.elapsed() < FIRST_KEYS;
+        let degraded: Vec<_> = health.iter().filter(|issuer| !issuer.usable).map(|issuer| &*issuer.issuer).collect();
+        let ready = !draining && !fetching;
+        let status = if ready { AdminStatus::Ok } else { AdminStatus::NotReady };
+        reply(
+            status,
+            json!({
+                "ready": ready,
+                "draining": draining,
+                "fetching_first_keys": fetching,
+                "issuers_without_keys": degraded,
+            }),
+        )
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let issuers = self.jwks.health();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "configuration": self.snapshot.load().version.to_string(),
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "draining": *self.phase.borrow() > Phase::Running,
+            "issuers": issuers.iter().map(issuer_status).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn issuer_status(health: &IssuerHealth) -> serde_json::Value {
+    json!({
+        "issuer": &*health.issuer,
+        "keys": health.keys,
+        "age_seconds": health.age.map(|age| age.as_secs()),
+        "usable": health.usable,
+    })
+}
+
+fn reply(status: AdminStatus, body: serde_json::Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body.to_string()));
+    *response.status_mut() = status.code();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(SERVER, HeaderValue::from_static("hookgate"));
+    response
+}

@@ -1,0 +1,284 @@
+//! The composition root: builds the parts of a running gateway, starts its threads, and drains it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
+
+use crate::admin::Admin;
+use crate::clock::Clock;
+use crate::config::{Config, ProcessSettings};
+use crate::jwks::Jwks;
+use crate::limit::Connections;
+use crate::metrics::Metrics;
+use crate::proxy::Gateway;
+use crate::proxy::upstream::Upstreams;
+use crate::reload::{self, Cause, Reloaded, Reloader};
+use crate::server::{BACKLOG, Phase, Server, Shared, reached};
+use crate::snapshot::SharedSnapshot;
+
+/// Why the gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is taken, or not ours.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address as configured.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread or its runtime.
+    #[error("cannot start a thread")]
+    Thread(#[from] std::io::Error),
+    /// Two metrics of one name: an error in the program.
+    #[error("cannot register the metrics")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// A gateway at work. Dropping it stops it at once; [`Running::drain`] ends it well.
+pub struct Running {
+    /// Where each listener listens; port 0 has become a real one.
+    pub listeners: Vec<SocketAddr>,
+    /// Where the admin listener listens.
+    pub admin: Option<SocketAddr>,
+    reloader: Arc<Reloader>,
+    phase: watch::Sender<Phase>,
+    workers: Vec<JoinHandle<()>>,
+    control: Option<JoinHandle<()>>,
+}
+
+/// What all threads share.
+struct Parts {
+    snapshot: Arc<SharedSnapshot>,
+    clock: Arc<dyn Clock>,
+    jwks: Arc<Jwks>,
+    metrics: Arc<Metrics>,
+    access_log: bool,
+    phase: watch::Receiver<Phase>,
+}
+
+/// Starts the gateway that `config` describes; `path` is where to read it again, if anywhere.
+///
+/// # Errors
+/// [`StartError`]; nothing runs then.
+pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    let ProcessSettings { workers, listeners, admin, access_log, .. } = &config.process;
+    let sockets = listeners.iter().map(|address| listen(*address)).collect::<Result<Vec<_>, _>>()?;
+    let admin = admin.map(listen).transpose()?;
+    let addresses = sockets.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
+
+    let control = runtime()?;
+    let (phase, phases) = watch::channel(Phase::Running);
+    let metrics = Arc::new(Metrics::new()?);
+    let parts = Parts {
+        snapshot: Arc::new(SharedSnapshot::new(Arc::clone(&config.snapshot))),
+        jwks: Arc::new(Jwks::new(Arc::clone(&clock), Arc::clone(&metrics), control.handle().clone())),
+        clock,
+        metrics,
+        access_log: *access_log,
+        phase: phases,
+    };
+    let reloader = Arc::new(parts.reloader(path, config));
+    let shared = share(&addresses, listeners);
+    let workers =
+        (0..worker_count(*workers)).map(|_| worker(&parts, &shared, &sockets)).collect::<Result<Vec<_>, _>>()?;
+    let control = control_thread(control, &parts, Arc::clone(&reloader), admin)?;
+    for address in &addresses {
+        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    }
+    Ok(Running { listeners: addresses, admin: admin_address, reloader, phase, workers, control: Some(control) })
+}
+
+impl Parts {
+    fn reloader(&self, path: Option<PathBuf>, config: &Config) -> Reloader {
+        let parts = reload::Parts {
+            path,
+            snapshot: Arc::clone(&self.snapshot),
+            jwks: Arc::clone(&self.jwks),
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.clock),
+        };
+        Reloader::new(parts, config)
+    }
+
+    fn gateway(&self) -> Gateway {
+        Gateway {
+            snapshot: Arc::clone(&self.snapshot),
+            clock: Arc::clone(&self.clock),
+            jwks: Arc::clone(&self.jwks),
+            metrics: Arc::clone(&self.metrics),
+            access_log: self.access_log,
+            upstreams: Upstreams::default(),
+        }
+    }
+}
+
+/// A socket that all workers accept from.
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restart must not wait for old connections; another process on this port is still an error.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
+        Ok(TcpListener::from(socket))
+    };
+    bind().map_err(|source| StartError::Listen { address, source })
+}
+
+fn share(addresses: &[SocketAddr], configured: &[SocketAddr]) -> Vec<Arc<Shared>> {
+    let names = addresses.iter().zip(configured).map(|(real, configured)| {
+        // The label must be the same after each start, save where a test asked for any port.
+        if configured.port() == 0 { real.to_string() } else { configured.to_string() }
+    });
+    let shared =
+        names.enumerate().map(|(index, name)| Shared { index, name, connections: Arc::new(Connections::default()) });
+    shared.map(Arc::new).collect()
+}
+
+fn worker_count(configured: usize) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        count => count,
+    }
+}
+
+fn runtime() -> Result<Runtime, std::io::Error> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// One thread with its own runtime and upstream pool.
+fn worker(parts: &Parts, shared: &[Arc<Shared>], sockets: &[TcpListener]) -> Result<JoinHandle<()>, StartError> {
+    let sockets = sockets.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>()?;
+    let (alive, ended) = mpsc::channel(1);
+    let gateway = Arc::new(parts.gateway());
+    let servers: Vec<Server> = shared
+        .iter()
+        .map(|shared| Server {
+            shared: Arc::clone(shared),
+            gateway: Arc::clone(&gateway),
+            phase: parts.phase.clone(),
+            alive: alive.clone(),
+        })
+        .collect();
+    drop(alive);
+    let runtime = runtime()?;
+    let phase = parts.phase.clone();
+    let run = move || runtime.block_on(work(servers, sockets, ended, phase));
+    Ok(std::thread::Builder::new().name("worker".to_owned()).spawn(run)?)
+}
+
+/// Until every connection has ended, or until told to stop.
+async fn work(
+    servers: Vec<Server>,
+    sockets: Vec<TcpListener>,
+    mut ended: mpsc::Receiver<()>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    for (server, socket) in servers.into_iter().zip(sockets) {
+        match tokio::net::TcpListener::from_std(socket) {
+            Ok(listener) => drop(tokio::spawn(server.run(listener))),
+            Err(error) => tracing::error!(%error, "cannot listen"),
+        }
+    }
+    tokio::select! {
+        _all_ended = ended.recv() => {}
+        () = reached(&mut phase, Phase::Stopped) => {}
+    }
+}
+
+/// Fetches keys, watches files and answers probes, away from the workers.
+fn control_thread(
+    runtime: Runtime,
+    parts: &Parts,
+    reloader: Arc<Reloader>,
+    admin: Option<TcpListener>,
+) -> Result<JoinHandle<()>, StartError> {
+    let mut phase = parts.phase.clone();
+    let endpoints = Arc::new(Admin {
+        metrics: Arc::clone(&parts.metrics),
+        snapshot: Arc::clone(&parts.snapshot),
+        jwks: Arc::clone(&parts.jwks),
+        phase: parts.phase.clone(),
+        started: Instant::now(),
+    });
+    let control = async move {
+        tokio::spawn(reload::watch(reloader));
+        match admin.map(tokio::net::TcpListener::from_std) {
+            Some(Ok(listener)) => drop(tokio::spawn(endpoints.serve(listener))),
+            Some(Err(error)) => tracing::error!(%error, "cannot listen for admin requests"),
+            None => {}
+        }
+        // Probes and scrapes are answered to the end.
+        reached(&mut phase, Phase::Stopped).await;
+    };
+    let run = move || {
+        runtime.block_on(control);
+        // A fetch or a file may be slow; nobody waits for it any more.
+        runtime.shutdown_background();
+    };
+    Ok(std::thread::Builder::new().name("control".to_owned()).spawn(run)?)
+}
+
+impl Running {
+    /// Reads the configuration again (SIGHUP).
+    pub fn reload(&self) -> Reloaded {
+        self.reloader.reload(Cause::Asked)
+    }
+
+    /// Ends well: for `drain.delay` every reply ends its connection, then nothing is accepted any more and what
+    /// is under way has `drain.timeout` to finish. `hurry` cuts the delay and the wait short.
+    ///
+    /// Returns whether everything finished in time.
+    pub async fn drain(mut self, hurry: impl Future<Output = ()>) -> bool {
+        let drain = self.reloader.drain();
+        tracing::info!(delay_s = drain.delay.as_secs(), timeout_s = drain.timeout.as_secs(), "draining");
+        let workers = std::mem::take(&mut self.workers);
+        let orderly = async {
+            self.phase.send_replace(Phase::Announcing);
+            tokio::time::sleep(drain.delay).await;
+            self.phase.send_replace(Phase::Closing);
+            tokio::time::timeout(drain.timeout, all_ended(&workers)).await.is_ok()
+        };
+        let finished = tokio::select! {
+            finished = orderly => finished,
+            () = hurry => false,
+        };
+        tracing::info!(finished, "stopped");
+        self.stop();
+        workers.into_iter().for_each(join);
+        finished
+    }
+
+    fn stop(&mut self) {
+        self.phase.send_replace(Phase::Stopped);
+        self.workers.drain(..).chain(self.control.take()).for_each(join);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread has panicked");
+    }
+}
+
+/// Threads have no future of their own; a look every few milliseconds does for a drain.
+async fn all_ended(workers: &[JoinHandle<()>]) {
+    while !workers.iter().all(JoinHandle::is_finished) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,254 @@
+//! Remote key sets: fetched before they are needed, refreshed, and fetched once more, for all who wait, when
+//! a token names a key that is not there.
+//!
+//! A failed or bad fetch never replaces a good set, and an issuer that is gone hurts only its own routes.
+//! The addresses come from gateway.yaml alone, never from a token (Istio CVE-2026-41413).
+
+mod fetch;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::auth::keys::{KeySet, RemoteKeys};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use fetch::{FetchError, Fetcher};
+
+/// How long a request waits for a key that it names and we do not have.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+
+/// Every remote key set of the configuration in force.
+pub struct Jwks {
+    sources: RwLock<Vec<Arc<Source>>>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    runtime: Handle,
+}
+
+/// One of them, with the task that keeps it.
+struct Source {
+    keys: Arc<RemoteKeys>,
+    wanted: Notify,
+    attempts: watch::Sender<Attempts>,
+    task: std::sync::OnceLock<AbortHandle>,
+}
+
+/// What was tried so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Attempts {
+    count: u64,
+    last: Option<(Instant, bool)>,
+}
+
+/// What came of asking for one more fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refetch {
+    /// The set is new: look again.
+    Fetched,
+    /// The last attempt succeeded and was too recent for another: what we have is what there is.
+    CoolingDown,
+    /// The keys could not be had.
+    Failed,
+}
+
+/// An issuer's keys, for `/status`, `/readyz` and the metrics.
+#[derive(Clone, Debug)]
+pub struct IssuerHealth {
+    /// Its name in gateway.yaml.
+    pub issuer: Arc<str>,
+    /// Usable keys.
+    pub keys: usize,
+    /// Time since the last good fetch; `None` if there was none.
+    pub age: Option<Duration>,
+    /// There are keys, and they are not too old.
+    pub usable: bool,
+    /// A fetch has ended, well or not.
+    pub tried: bool,
+}
+
+impl Jwks {
+    /// Tasks run on `runtime`.
+    pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>, runtime: Handle) -> Self {
+        Self { sources: RwLock::default(), clock, metrics, runtime }
+    }
+
+    /// Keeps exactly these sets fresh from now on.
+    pub fn keep(self: &Arc<Self>, wanted: &[Arc<RemoteKeys>]) {
+        let mut sources = self.sources.write().unwrap_or_else(PoisonError::into_inner);
+        sources.retain(|source| {
+            let stays = wanted.iter().any(|keys| Arc::ptr_eq(keys, &source.keys));
+            if !stays {
+                source.stop();
+                self.metrics.jwks_dropped(&source.keys.source.issuer);
+            }
+            stays
+        });
+        for keys in wanted {
+            if !sources.iter().any(|source| Arc::ptr_eq(keys, &source.keys)) {
+                sources.push(self.start(keys));
+            }
+        }
+    }
+
+    fn start(self: &Arc<Self>, keys: &Arc<RemoteKeys>) -> Arc<Source> {
+        let source = Arc::new(Source {
+            keys: Arc::clone(keys),
+            wanted: Notify::new(),
+            attempts: watch::Sender::new(Attempts::default()),
+            task: std::sync::OnceLock::new(),
+        });
+        let task = self.runtime.spawn(Arc::clone(self).keep_fresh(Arc::clone(&source)));
+        let _first = source.task.set(task.abort_handle());
+        source
+    }
+
+    /// One fetch for all who ask at the same time, and none within the cool-down of the last attempt.
+    pub async fn refetch(&self, keys: &Arc<RemoteKeys>) -> Refetch {
+        let source = self.source(keys);
+        // A reload has dropped this issuer while the request was on its way.
+        let Some(source) = source else { return Refetch::Failed };
+        let mut attempts = source.attempts.subscribe();
+        let seen = *attempts.borrow();
+        if let Some((_, succeeded)) = seen.cooling_down(keys.source.cooldown) {
+            return if succeeded { Refetch::CoolingDown } else { Refetch::Failed };
+        }
+        source.wanted.notify_one();
+        let next = attempts.wait_for(|attempts| attempts.count > seen.count);
+        match tokio::time::timeout(MAX_WAIT, next).await {
+            Ok(Ok(attempts)) if attempts.last.is_some_and(|(_, succeeded)| succeeded) => Refetch::Fetched,
+            Ok(_) | Err(_) => Refetch::Failed,
+        }
+    }
+
+    /// How each issuer's keys stand.
+    pub fn health(&self) -> Vec<IssuerHealth> {
+        let now = self.clock.now();
+        let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner);
+        let health = sources.iter().map(|source| {
+            let fetched = source.keys.fetched();
+            IssuerHealth {
+                issuer: Arc::clone(&source.keys.source.issuer),
+                keys: fetched.as_ref().map_or(0, |fetched| fetched.keys.len()),
+                age: fetched.as_ref().map(|fetched| now.since(fetched.at)),
+                usable: source.keys.current(now).is_some(),
+                tried: source.attempts.borrow().count > 0 || fetched.is_some(),
+            }
+        });
+        health.collect()
+    }
+
+    fn source(&self, keys: &Arc<RemoteKeys>) -> Option<Arc<Source>> {
+        let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner);
+        sources.iter().find(|source| Arc::ptr_eq(&source.keys, keys)).cloned()
+    }
+
+    /// The task of one source.
+    async fn keep_fresh(self: Arc<Self>, source: Arc<Source>) {
+        let settings = &source.keys.source;
+        let fetcher = Fetcher::new(settings);
+        let mut failures = 0_u32;
+        let mut next = self.first_wait(&source.keys);
+        loop {
+            source.wait(next).await;
+            let result = match &fetcher {
+                Ok(fetcher) => fetcher.fetch().await,
+                Err(error) => Err(error.clone()),
+            };
+            next = match self.settle(&source.keys, result) {
+                Some(max_age) => {
+                    failures = 0;
+                    jittered(max_age.unwrap_or(settings.refresh).clamp(settings.cooldown, settings.refresh))
+                }
+                None => {
+                    failures = failures.saturating_add(1);
+                    jittered(backoff(settings.cooldown, failures).min(settings.refresh))
+                }
+            };
+            let succeeded = failures == 0;
+            source.attempts.send_modify(|attempts| attempts.add(succeeded));
+        }
+    }
+
+    /// A set that a reload carried over is as fresh as it was.
+    fn first_wait(&self, keys: &RemoteKeys) -> Duration {
+        let age = keys.fetched().map(|fetched| self.clock.now().since(fetched.at));
+        age.map_or(Duration::ZERO, |age| keys.source.refresh.saturating_sub(age))
+    }
+
+    /// Puts a good result in force and says when the issuer wants to be asked again; `None` for a bad one.
+    fn settle(&self, keys: &RemoteKeys, result: Result<fetch::Answer, FetchError>) -> Option<Option<Duration>> {
+        let issuer = &*keys.source.issuer;
+        match result.and_then(|answer| Ok((read_keys(issuer, keys, &answer.body)?, answer.max_age))) {
+            Ok((set, max_age)) => {
+                keys.replace(set, self.clock.now());
+                self.metrics.jwks_refreshed(issuer, "ok");
+                Some(max_age)
+            }
+            Err(error) => {
+                tracing::warn!(issuer, url = keys.source.url, error = %fetch::chain(&error), "could not fetch keys");
+                self.metrics.jwks_refreshed(issuer, "failed");
+                None
+            }
+        }
+    }
+}
+
+fn read_keys(issuer: &str, keys: &RemoteKeys, body: &[u8]) -> Result<KeySet, FetchError> {
+    let (set, skipped) = KeySet::from_jwks(body, &keys.source.algorithms).map_err(FetchError::bad_set)?;
+    for key in &skipped {
+        tracing::warn!(issuer, key = %key, "skipped a key of the fetched set");
+    }
+    if set.is_empty() { Err(FetchError::NoKeys) } else { Ok(set) }
+}
+
+impl Source {
+    /// Until it is time, or somebody wants a fetch; never within the cool-down.
+    async fn wait(&self, next: Duration) {
+        let attempts = *self.attempts.borrow();
+        let earliest = attempts.last.map(|(at, _)| at + self.keys.source.cooldown);
+        let scheduled = attempts.last.map_or_else(Instant::now, |(at, _)| at) + next;
+        tokio::select! {
+            () = tokio::time::sleep_until(scheduled) => {}
+            () = self.wanted.notified() => {}
+        }
+        if let Some(earliest) = earliest {
+            tokio::time::sleep_until(earliest).await;
+        }
+    }
+
+    fn stop(&self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+    }
+}
+
+impl Attempts {
+    fn cooling_down(&self, cooldown: Duration) -> Option<(Instant, bool)> {
+        self.last.filter(|(at, _)| at.elapsed() < cooldown)
+    }
+
+    fn add(&mut self, succeeded: bool) {
+        self.count = self.count.saturating_add(1);
+        self.last = Some((Instant::now(), succeeded));
+    }
+}
+
+/// Doubles from the cool-down on.
+fn backoff(cooldown: Duration, failures: u32) -> Duration {
+    cooldown.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(u32::MAX))
+}
+
+/// Up to a tenth less, so that a fleet does not ask in step.
+fn jittered(wait: Duration) -> Duration {
+    let mut byte = [0_u8; 1];
+    // Without entropy there is no jitter: harmless.
+    let _ = aws_lc_rs::rand::fill(&mut byte);
+    let [byte] = byte;
+    wait.saturating_sub(wait.mul_f64(f64::from(byte) / 2560.0))
+}

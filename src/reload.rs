@@ -1,0 +1,237 @@
+//! A change on disk or SIGHUP → read everything → swap, or keep what is in force and say why.
+//!
+//! Only a whole and valid configuration replaces another; no socket is bound again and no connection closed.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+use crate::auth::keys::RemoteKeys;
+use crate::clock::Clock;
+use crate::config::{Config, Drain, ProcessSettings, Sources, compile};
+use crate::jwks::Jwks;
+use crate::metrics::Metrics;
+use crate::snapshot::{ConfigHash, SharedSnapshot};
+
+/// What the watch misses (network file systems, a folder that was replaced) is found by looking.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Editors and ConfigMaps change several files in a row; one reload is enough for them.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Why the configuration is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody asked: SIGHUP.
+    Asked,
+    /// Something may have changed.
+    Noticed,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// The new configuration is in force.
+    Applied,
+    /// It is the one in force.
+    Unchanged,
+    /// It has problems, which were logged; the old one stays in force.
+    Refused,
+}
+
+impl Reloaded {
+    /// The metric's label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Puts configurations in force.
+pub struct Reloader {
+    path: Option<PathBuf>,
+    process: ProcessSettings,
+    snapshot: Arc<SharedSnapshot>,
+    jwks: Arc<Jwks>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+struct State {
+    drain: Drain,
+    remote_keys: Vec<Arc<RemoteKeys>>,
+    folders: Vec<PathBuf>,
+    /// Told already, and not told again until it changes.
+    refused: Option<ConfigHash>,
+}
+
+/// What a [`Reloader`] works on.
+pub struct Parts {
+    /// Where gateway.yaml is; a configuration made in memory (the demo's) stays as it is.
+    pub path: Option<PathBuf>,
+    /// What requests see.
+    pub snapshot: Arc<SharedSnapshot>,
+    /// Keeps remote keys.
+    pub jwks: Arc<Jwks>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Reloader {
+    /// For a process that runs with `config`, whose snapshot is in force already.
+    pub fn new(parts: Parts, config: &Config) -> Self {
+        let Parts { path, snapshot, jwks, metrics, clock } = parts;
+        let state =
+            State { drain: config.drain, remote_keys: config.remote_keys.clone(), folders: Vec::new(), refused: None };
+        let reloader =
+            Self { path, process: config.process.clone(), snapshot, jwks, metrics, clock, state: Mutex::new(state) };
+        reloader.announce(config);
+        reloader
+    }
+
+    /// The drain of the configuration in force.
+    pub fn drain(&self) -> Drain {
+        self.state().drain
+    }
+
+    /// Reads, compiles and swaps. Blocks on files.
+    pub fn reload(&self, cause: Cause) -> Reloaded {
+        let result = self.try_reload(cause);
+        if cause == Cause::Asked || result != Reloaded::Unchanged {
+            self.metrics.reloaded(result.label());
+        }
+        result
+    }
+
+    fn try_reload(&self, cause: Cause) -> Reloaded {
+        let Some(path) = &self.path else { return Reloaded::Unchanged };
+        let sources = match Sources::read(path) {
+            Ok(sources) => sources,
+            Err(errors) => {
+                self.refuse(None, errors.to_string().lines());
+                return Reloaded::Refused;
+            }
+        };
+        self.state().folders = sources.folders();
+        let hash = sources.hash();
+        if hash == self.snapshot.load().version {
+            self.state().refused = None;
+            self.metrics.config_is_current(true);
+            return Reloaded::Unchanged;
+        }
+        if cause == Cause::Noticed && self.state().refused == Some(hash) {
+            return Reloaded::Unchanged;
+        }
+        self.apply(&sources, hash)
+    }
+
+    fn apply(&self, sources: &Sources, hash: ConfigHash) -> Reloaded {
+        let known = self.state().remote_keys.clone();
+        let config = match compile(sources, &known) {
+            Ok(config) => config,
+            Err(errors) => {
+                self.refuse(Some(hash), errors.to_string().lines());
+                return Reloaded::Refused;
+            }
+        };
+        let fixed = self.process.differences(&config.process);
+        if !fixed.is_empty() {
+            let problems = fixed.iter().map(|field| format!("{field}: a change needs a restart"));
+            self.refuse(Some(hash), problems.collect::<Vec<_>>().iter().map(String::as_str));
+            return Reloaded::Refused;
+        }
+        self.announce(&config);
+        let mut state = self.state();
+        state.drain = config.drain;
+        state.remote_keys = config.remote_keys;
+        state.refused = None;
+        drop(state);
+        self.snapshot.swap(config.snapshot);
+        tracing::info!(version = %hash, "configuration reloaded");
+        Reloaded::Applied
+    }
+
+    /// What stands beside the snapshot: keys to fetch, metrics, warnings.
+    fn announce(&self, config: &Config) {
+        self.jwks.keep(&config.remote_keys);
+        self.metrics.certificates(config.certificates.iter().map(|(name, expires)| (name.as_str(), *expires)));
+        self.metrics.config_in_force(self.clock.now());
+        for warning in &config.warnings {
+            tracing::warn!(warning, "configuration");
+        }
+    }
+
+    fn refuse<'p>(&self, hash: Option<ConfigHash>, problems: impl Iterator<Item = &'p str>) {
+        for problem in problems {
+            tracing::error!(problem, "configuration refused; the old one stays in force");
+        }
+        self.metrics.config_is_current(false);
+        self.state().refused = hash;
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reloads whenever something changes, for ever.
+pub async fn watch(reloader: Arc<Reloader>) {
+    let (changed, mut changes) = mpsc::channel(1);
+    let mut watch = FolderWatch::new(changed);
+    loop {
+        let again = Arc::clone(&reloader);
+        // The files may be on a slow disk; the control thread also answers probes.
+        let reload = tokio::task::spawn_blocking(move || again.reload(Cause::Noticed));
+        if let Err(panicked) = reload.await {
+            tracing::error!(error = %panicked, "reload failed");
+        }
+        watch.follow(&reloader.state().folders);
+        let _either = tokio::time::timeout(LOOK_EVERY, changes.recv()).await;
+        tokio::time::sleep(SETTLE).await;
+        while changes.try_recv().is_ok() {}
+    }
+}
+
+/// Watches folders, since a watch on a file ends when a ConfigMap's `..data` link is swapped.
+struct FolderWatch {
+    watcher: Option<RecommendedWatcher>,
+    folders: Vec<PathBuf>,
+}
+
+impl FolderWatch {
+    fn new(changed: mpsc::Sender<()>) -> Self {
+        let on_event = move |event: notify::Result<notify::Event>| {
+            // Our own reading is an event too.
+            if event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
+                let _already_told = changed.try_send(());
+            }
+        };
+        let watcher = notify::recommended_watcher(on_event);
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "no notice of file changes; looking every few seconds instead");
+        }
+        Self { watcher: watcher.ok(), folders: Vec::new() }
+    }
+
+    fn follow(&mut self, folders: &[PathBuf]) {
+        let Some(watcher) = self.watcher.as_mut().filter(|_| self.folders != folders) else { return };
+        for folder in &self.folders {
+            let _may_be_gone = watcher.unwatch(folder);
+        }
+        for folder in folders {
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                tracing::warn!(folder = %folder.display(), %error, "folder not watched; looking every few seconds");
+            }
+        }
+        self.folders = folders.to_vec();
+    }
+}
