@@ -1,0 +1,51 @@
+//! `hookgate check`: the load path of `run`, without binding anything.
+
+use std::path::PathBuf;
+
+use crate::config::{self, ConfigErrors};
+
+/// `hookgate check`
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The configuration
+    #[arg(long, default_value = "gateway.yaml")]
+    config: PathBuf,
+    /// How problems are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// `file:line:column: field: problem`, a line each, on standard error
+    Text,
+    /// A list of objects, on standard output
+    Json,
+}
+
+/// The problems were printed already.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} problems")]
+pub(super) struct Told(usize);
+
+pub(super) fn check(arguments: &Arguments) -> anyhow::Result<()> {
+    let result = config::load(&arguments.config, &[]);
+    match (result, arguments.format) {
+        (Ok(config), format) => {
+            if format == Format::Json {
+                println!("[]");
+            }
+            for warning in &config.warnings {
+                eprintln!("{}: warning: {warning}", arguments.config.display());
+            }
+            Ok(())
+        }
+        (Err(errors), Format::Text) => Err(errors.into()),
+        (Err(errors), Format::Json) => tell_json(&errors),
+    }
+}
+
+fn tell_json(errors: &ConfigErrors) -> anyhow::Result<()> {
+    println!("{:#}", errors.to_json());
+    Err(Told(errors.problems().len()).into())
+}

@@ -1,0 +1,231 @@
+//! `hookgate demo`: the weak app, the gateway before it, and the classic attacks, as real requests over TLS.
+//!
+//! Everything is made in memory and gone afterwards; nothing leaves this machine.
+
+mod attacks;
+mod backend;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use zeroize::Zeroizing;
+
+use super::dev::{Certificates, DevIssuer};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Sources, compile};
+use crate::{app, tls};
+use attacks::{Attack, Send, Verdict};
+use backend::{IssuerServer, WeakApp};
+
+/// `hookgate demo`
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// End after the table; exit code 1 if anything got through wrongly
+    #[arg(long)]
+    once: bool,
+}
+
+pub(super) fn demo(arguments: &Arguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(run(arguments))
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    println!("Making a CA, a certificate for localhost and an issuer's key …");
+    let certificates = Certificates::generate()?;
+    let issuer = DevIssuer::generate()?;
+    let app = WeakApp::start().await?;
+    let keys = IssuerServer::start(issuer.jwks()?).await?;
+    let text = configuration(keys.address, app.address);
+    let config = compile(&in_memory(text.clone(), &certificates), &[])?;
+    let gateway = app::start(None, &config, Arc::new(SystemClock))?;
+    let address = gateway.listeners.first().copied().context("no listener")?;
+    println!("{}\n", introduction(&text, app.address, address));
+
+    let client = DemoClient::new(&certificates, address, app.address)?;
+    let now = SystemClock.now().seconds();
+    let mut failed = 0_usize;
+    println!("{}", Row::HEAD.line());
+    for attack in attacks::all(&issuer, now)? {
+        let row = client.play(&attack, &app).await?;
+        failed += usize::from(!row.as_expected);
+        println!("{}", row.line());
+    }
+    println!();
+    if failed > 0 {
+        anyhow::bail!("{failed} rows are not as expected");
+    }
+    println!("All rows as expected: only the good requests reached the app.");
+    if !arguments.once {
+        keep_serving(&issuer, &certificates, address, now).await?;
+    }
+    gateway.drain(std::future::ready(())).await;
+    Ok(())
+}
+
+/// The gateway.yaml of the demo, which is also shown.
+fn configuration(keys: SocketAddr, app: SocketAddr) -> String {
+    format!(
+        r#"errors: detailed            # for the table; leave it out in production
+log: {{ access: false }}
+listeners:
+  - address: "127.0.0.1:0"
+    tls: {{ certificates: [ {{ cert: server.crt, key: server.key }} ] }}
+issuers:
+  demo:
+    issuer: {issuer}
+    algorithms: [RS256]
+    jwks: {{ url: "http://{keys}/jwks.json" }}
+routes:
+  - name: webhook
+    match: {{ path: /webhook, methods: [POST] }}
+    upstream: {{ url: "http://{app}" }}
+    auth:
+      jwt:
+        issuer: demo
+        audience: {audience}
+        required: [iss, aud, exp, nbf]
+        claims: {{ event_scope: webhook }}
+        max_age: 5m
+        leeway: 5s
+    replay: off
+"#,
+        issuer = attacks::ISSUER,
+        audience = attacks::AUDIENCE,
+    )
+}
+
+fn in_memory(text: String, certificates: &Certificates) -> Sources {
+    let file = |name: &str, content: &str| (name.to_owned(), Ok(Zeroizing::new(content.as_bytes().to_vec())));
+    let files = [file("server.crt", &certificates.server), file("server.key", &certificates.server_key)];
+    Sources { path: PathBuf::from("demo.yaml"), text, files: BTreeMap::from(files), variables: BTreeMap::new() }
+}
+
+fn introduction(configuration: &str, app: SocketAddr, gateway: SocketAddr) -> String {
+    format!(
+        "\nThe app   http://{app}/webhook takes any bearer token that it is shown.\n\
+         hookgate  https://localhost:{port}/webhook stands before it with this configuration:\n\n{configuration}",
+        port = gateway.port()
+    )
+}
+
+/// Sends each row to the app alone and through the gateway.
+struct DemoClient {
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    gateway: SocketAddr,
+    app: SocketAddr,
+}
+
+/// One line of the table.
+struct Row {
+    name: String,
+    alone: String,
+    status: String,
+    why: String,
+    app: String,
+    mark: &'static str,
+    as_expected: bool,
+}
+
+impl DemoClient {
+    fn new(certificates: &Certificates, gateway: SocketAddr, app: SocketAddr) -> anyhow::Result<Self> {
+        let config = tls::client_config(Some(certificates.ca.as_bytes()))?;
+        let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
+        Ok(Self { http: Client::builder(TokioExecutor::new()).build(connector), gateway, app })
+    }
+
+    async fn play(&self, attack: &Attack, app: &WeakApp) -> anyhow::Result<Row> {
+        let (alone, _) = self.send(&format!("http://{}/webhook", self.app), attack).await?;
+        let before = app.seen();
+        let base = format!("https://localhost:{}/webhook", self.gateway.port());
+        let (status, why) = match attack.send {
+            Send::OverTls => self.send(&base, attack).await?,
+            Send::PlainHttp => backend::plain_http(self.gateway, &attack.token).await?,
+        };
+        let reached = app.seen() > before;
+        let as_expected = match attack.verdict {
+            Verdict::Passes => reached && status == StatusCode::OK,
+            Verdict::Stops(expected, reason) => !reached && status.as_u16() == expected && why == reason,
+        };
+        Ok(Row {
+            name: attack.name.to_owned(),
+            alone: alone.as_u16().to_string(),
+            status: status.as_u16().to_string(),
+            why,
+            app: if reached { "saw the request".to_owned() } else { "saw nothing".to_owned() },
+            mark: if as_expected { "ok" } else { "WRONG" },
+            as_expected,
+        })
+    }
+
+    /// The status, and the code of a refusal.
+    async fn send(&self, url: &str, attack: &Attack) -> anyhow::Result<(StatusCode, String)> {
+        let mut request = Request::post(url).header("content-type", "application/json");
+        for header in attack.authorization() {
+            request = request.header("authorization", header);
+        }
+        let response = self.http.request(request.body(Full::from(attacks::BODY))?).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok((status, code(&body)))
+    }
+}
+
+/// `code` of a problem document; empty for any other body.
+fn code(body: &[u8]) -> String {
+    let document: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let code = document.as_ref().and_then(|document| document.get("code")?.as_str());
+    code.unwrap_or_default().to_owned()
+}
+
+impl Row {
+    const HEAD: HeadLine = HeadLine;
+
+    fn line(&self) -> String {
+        columns(&self.name, &self.alone, &self.status, &self.why, &self.app, self.mark)
+    }
+}
+
+struct HeadLine;
+
+impl HeadLine {
+    fn line(&self) -> String {
+        let names = columns("request", "app alone", "hookgate", "why", "the app", "");
+        format!("{names}\n{}", "─".repeat(104))
+    }
+}
+
+fn columns(name: &str, alone: &str, status: &str, why: &str, app: &str, mark: &str) -> String {
+    format!("{name:<42} {alone:<10} {status:<9} {why:<22} {app:<15}  {mark}")
+}
+
+async fn keep_serving(
+    issuer: &DevIssuer,
+    certificates: &Certificates,
+    gateway: SocketAddr,
+    now: u64,
+) -> anyhow::Result<()> {
+    let ca = std::env::temp_dir().join(format!("hookgate-demo-{}.crt", std::process::id()));
+    std::fs::write(&ca, &certificates.ca)?;
+    let token = issuer.token(&attacks::good_claims(now))?;
+    println!(
+        "\nTry it (the token lives for five minutes; leave the header out to be refused):\n\n\
+         curl -i --cacert {} -H 'Authorization: Bearer {token}' -d '{{\"event\":\"test\"}}' https://localhost:{}/webhook\n\n\
+         Ctrl-C ends the demo.",
+        ca.display(),
+        gateway.port(),
+    );
+    tokio::signal::ctrl_c().await?;
+    std::fs::remove_file(&ca)?;
+    Ok(())
+}

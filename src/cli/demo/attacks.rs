@@ -1,0 +1,191 @@
+//! The rows of the demo: good requests and the classic attacks.
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+use super::super::dev::DevIssuer;
+
+pub(super) const ISSUER: &str = "https://issuer.example/";
+pub(super) const AUDIENCE: &str = "https://hooks.example/webhook";
+pub(super) const BODY: &str = r#"{"event":"order.paid","id":1}"#;
+
+/// One request.
+pub(super) struct Attack {
+    pub(super) name: &'static str,
+    pub(super) token: String,
+    pub(super) send: Send,
+    pub(super) credentials: Credentials,
+    pub(super) verdict: Verdict,
+}
+
+/// How it goes out.
+#[derive(Clone, Copy)]
+pub(super) enum Send {
+    OverTls,
+    PlainHttp,
+}
+
+/// How often the token stands in the request.
+#[derive(Clone, Copy)]
+pub(super) enum Credentials {
+    None,
+    One,
+    Two,
+}
+
+/// What must come of it.
+#[derive(Clone, Copy)]
+pub(super) enum Verdict {
+    Passes,
+    /// Status and code.
+    Stops(u16, &'static str),
+}
+
+impl Attack {
+    /// The values of its Authorization fields.
+    pub(super) fn authorization(&self) -> Vec<String> {
+        let bearer = format!("Bearer {}", self.token);
+        match self.credentials {
+            Credentials::None => Vec::new(),
+            Credentials::One => vec![bearer],
+            Credentials::Two => vec![bearer, "Bearer x.y.z".to_owned()],
+        }
+    }
+
+    fn passes(name: &'static str, token: String) -> Self {
+        Self { name, token, send: Send::OverTls, credentials: Credentials::One, verdict: Verdict::Passes }
+    }
+
+    fn stops(name: &'static str, token: String, status: u16, code: &'static str) -> Self {
+        Self { verdict: Verdict::Stops(status, code), ..Self::passes(name, token) }
+    }
+}
+
+/// Claims that pass.
+pub(super) fn good_claims(now: u64) -> Value {
+    json!({
+        "iss": ISSUER, "aud": AUDIENCE, "sub": "shop-42", "event_scope": "webhook",
+        "iat": now, "nbf": now, "exp": now + 300,
+    })
+}
+
+/// The good claims with some of them changed; `null` takes one out.
+fn changed(now: u64, changes: &Value) -> Value {
+    let mut claims = good_claims(now);
+    if let (Some(claims), Some(changes)) = (claims.as_object_mut(), changes.as_object()) {
+        for (name, value) in changes {
+            claims.insert(name.clone(), value.clone());
+        }
+        claims.retain(|_, value| !value.is_null());
+    }
+    claims
+}
+
+/// Every row, in the order of the table.
+pub(super) fn all(issuer: &DevIssuer, now: u64) -> anyhow::Result<Vec<Attack>> {
+    let good = issuer.token(&good_claims(now))?;
+    let with = |changes: Value| issuer.token(&changed(now, &changes));
+    let mut rows = vec![
+        Attack::passes("a good token", good.clone()),
+        Attack {
+            credentials: Credentials::None,
+            ..Attack::stops("no token", String::new(), 401, "missing_credential")
+        },
+        Attack::stops("garbage for a token", "letmein".to_owned(), 401, "malformed_token"),
+        Attack {
+            credentials: Credentials::Two,
+            ..Attack::stops("two tokens, one of them good", good.clone(), 401, "many_credentials")
+        },
+    ];
+    rows.extend(forgeries(issuer, &good, now)?);
+    rows.extend([
+        Attack::stops("another issuer's iss", with(json!({"iss": "https://evil.example/"}))?, 401, "wrong_issuer"),
+        Attack::stops(
+            "a token for another service",
+            with(json!({"aud": "https://other.example/"}))?,
+            401,
+            "wrong_audience",
+        ),
+        Attack::stops("expired", with(json!({"iat": now - 200, "nbf": now - 200, "exp": now - 60}))?, 401, "expired"),
+        Attack::stops("no expiry", with(json!({"exp": null}))?, 401, "missing_claim"),
+        Attack::stops("not yet valid", with(json!({"nbf": now + 200}))?, 401, "not_yet_valid"),
+        Attack::stops(
+            "stale: issued an hour ago, still unexpired",
+            with(json!({"iat": now - 3600, "nbf": now - 3600}))?,
+            401,
+            "stale_timestamp",
+        ),
+        Attack::stops("issued in the future", with(json!({"iat": now + 200}))?, 401, "future_timestamp"),
+        Attack::stops("genuine, without event_scope", with(json!({"event_scope": null}))?, 403, "claim_refused"),
+        Attack::stops(
+            "genuine, with another event_scope",
+            with(json!({"event_scope": "billing"}))?,
+            403,
+            "claim_refused",
+        ),
+        Attack {
+            send: Send::PlainHttp,
+            ..Attack::stops("a good token over plain HTTP", good.clone(), 400, "tls_required")
+        },
+        Attack::passes("the good token once more", good),
+    ]);
+    Ok(rows)
+}
+
+/// Tokens that the issuer did not sign, or not so.
+fn forgeries(issuer: &DevIssuer, good: &str, now: u64) -> anyhow::Result<Vec<Attack>> {
+    let [header, payload, signature] = parts(good)?;
+    let raised = URL_SAFE_NO_PAD.encode(changed(now, &json!({"sub": "admin"})).to_string());
+    let claims = good_claims(now);
+    Ok(vec![
+        Attack::stops("a claim changed after signing", format!("{header}.{raised}.{signature}"), 401, "bad_signature"),
+        Attack::stops("signed with a key of one's own", foreign(issuer, &claims)?, 401, "bad_signature"),
+        Attack::stops("alg: none", unsigned(&claims, ""), 401, "malformed_token"),
+        Attack::stops("alg: none with a signature", unsigned(&claims, signature), 401, "unsupported_algorithm"),
+        Attack::stops(
+            "HS256, signed with the RSA public key",
+            confused(issuer, &claims)?,
+            401,
+            "unsupported_algorithm",
+        ),
+        Attack::stops("a key that nobody published", unknown_kid(&claims)?, 401, "unknown_key"),
+        Attack::stops("a crit extension", critical(payload, signature), 401, "malformed_token"),
+    ])
+}
+
+fn parts(token: &str) -> anyhow::Result<[&str; 3]> {
+    let parts: Vec<&str> = token.split('.').collect();
+    parts.try_into().ok().context("a token has three parts")
+}
+
+/// The right kid, another key.
+fn foreign(issuer: &DevIssuer, claims: &Value) -> anyhow::Result<String> {
+    let mut other = DevIssuer::generate()?;
+    other.kid.clone_from(&issuer.kid);
+    other.token(claims)
+}
+
+fn unknown_kid(claims: &Value) -> anyhow::Result<String> {
+    DevIssuer::generate()?.token(claims)
+}
+
+fn unsigned(claims: &Value, signature: &str) -> String {
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
+    format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(claims.to_string()))
+}
+
+/// The public key, which everybody has, as if it were a shared secret (RFC 8725 §2.1).
+fn confused(issuer: &DevIssuer, claims: &Value) -> anyhow::Result<String> {
+    let public = issuer.jwks()?;
+    let modulus = public.pointer("/keys/0/n").and_then(Value::as_str).context("no modulus")?;
+    let header = Header { kid: Some(issuer.kid.clone()), ..Header::new(Algorithm::HS256) };
+    Ok(jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(&URL_SAFE_NO_PAD.decode(modulus)?))?)
+}
+
+fn critical(payload: &str, signature: &str) -> String {
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","crit":["exp"],"exp":1}"#);
+    format!("{header}.{payload}.{signature}")
+}

@@ -1,0 +1,101 @@
+//! What stands behind and beside the gateway in the demo: the weak app and the issuer's JWKS.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The classic hole: a handler that asks whether there is a bearer token, and not which.
+pub(super) struct WeakApp {
+    pub(super) address: SocketAddr,
+    seen: Arc<AtomicUsize>,
+}
+
+impl WeakApp {
+    pub(super) async fn start() -> anyhow::Result<Self> {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&seen);
+        let address = serve(move |request: &Request<Incoming>| {
+            let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+            let bearer = authorization.is_some_and(|value| value.starts_with("Bearer "));
+            count.fetch_add(1, Ordering::SeqCst);
+            if bearer {
+                (200, r#"{"ok":true}"#.to_owned())
+            } else {
+                (403, r#"{"detail":"Not authenticated"}"#.to_owned())
+            }
+        })
+        .await?;
+        Ok(Self { address, seen })
+    }
+
+    /// Requests that have reached it.
+    pub(super) fn seen(&self) -> usize {
+        self.seen.load(Ordering::SeqCst)
+    }
+}
+
+/// An issuer, as far as a gateway needs one.
+pub(super) struct IssuerServer {
+    pub(super) address: SocketAddr,
+}
+
+impl IssuerServer {
+    pub(super) async fn start(jwks: Value) -> anyhow::Result<Self> {
+        let jwks = jwks.to_string();
+        Ok(Self { address: serve(move |_: &Request<Incoming>| (200, jwks.clone())).await? })
+    }
+}
+
+/// Serves on a free port of this machine until the process ends.
+async fn serve<F>(answer: F) -> anyhow::Result<SocketAddr>
+where
+    F: Fn(&Request<Incoming>) -> (u16, String) + Send + Sync + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let answer = Arc::new(answer);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = Arc::clone(&answer);
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (status, body) = answer(&request);
+                async move {
+                    // An app reads what it is sent before it answers.
+                    let _read = request.into_body().collect().await;
+                    let mut response = Response::new(Full::<Bytes>::from(body));
+                    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+                    Ok::<_, Infallible>(response)
+                }
+            });
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    Ok(address)
+}
+
+/// A request without TLS to the TLS port: the status and the code of what comes back.
+pub(super) async fn plain_http(gateway: SocketAddr, token: &str) -> anyhow::Result<(StatusCode, String)> {
+    let mut stream = TcpStream::connect(gateway).await?;
+    let request = format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()).context("no HTTP answer")?;
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    Ok((StatusCode::from_u16(status)?, super::code(body.as_bytes())))
+}

@@ -1,0 +1,91 @@
+//! Material for development: a CA, a certificate for localhost, an issuer that signs RS256. Made anew each
+//! time, on this machine; nothing of it is fit for production.
+
+use anyhow::Context;
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose};
+use serde_json::{Value, json};
+
+/// A CA and what it has signed, in PEM form.
+pub(super) struct Certificates {
+    pub(super) ca: String,
+    pub(super) server: String,
+    pub(super) server_key: String,
+}
+
+impl Certificates {
+    /// For localhost, 127.0.0.1 and [::1].
+    pub(super) fn generate() -> anyhow::Result<Self> {
+        let ca_key = rcgen::KeyPair::generate()?;
+        let mut ca = CertificateParams::default();
+        ca.distinguished_name.push(DnType::CommonName, "hookgate development CA");
+        ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let ca_certificate = ca.self_signed(&ca_key)?;
+
+        let server_key = rcgen::KeyPair::generate()?;
+        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let mut server = CertificateParams::new(names)?;
+        server.distinguished_name.push(DnType::CommonName, "localhost");
+        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        server.use_authority_key_identifier_extension = true;
+        let server_certificate = server.signed_by(&server_key, &Issuer::new(ca, ca_key))?;
+        Ok(Self { ca: ca_certificate.pem(), server: server_certificate.pem(), server_key: server_key.serialize_pem() })
+    }
+}
+
+/// Somebody who signs tokens.
+pub(super) struct DevIssuer {
+    key: EncodingKey,
+    pkcs8: Vec<u8>,
+    public: Jwk,
+    /// The name of its key: the key's thumbprint (RFC 7638).
+    pub(super) kid: String,
+}
+
+impl DevIssuer {
+    /// With a new RSA key of 2048 bits.
+    pub(super) fn generate() -> anyhow::Result<Self> {
+        let pair = KeyPair::generate(KeySize::Rsa2048).ok().context("cannot make an RSA key")?;
+        let pkcs8 = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der>::as_der(&pair).ok().context("cannot write the key")?;
+        let pkcs8 = pkcs8.as_ref().to_vec();
+        // The library names its keys by their inner form, PKCS#1.
+        let key = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", &pkcs8).as_bytes())?;
+        let public = Jwk::from_encoding_key(&key, Algorithm::RS256)?;
+        let kid = public.thumbprint(ThumbprintHash::SHA256)?;
+        Ok(Self { key, pkcs8, public, kid })
+    }
+
+    /// The private key in PEM form (PKCS#8).
+    pub(super) fn private_pem(&self) -> String {
+        pem("PRIVATE KEY", &self.pkcs8)
+    }
+
+    /// Its JWK Set.
+    pub(super) fn jwks(&self) -> anyhow::Result<Value> {
+        let mut jwk = serde_json::to_value(&self.public)?;
+        if let Some(members) = jwk.as_object_mut() {
+            members.insert("kid".to_owned(), self.kid.clone().into());
+            members.insert("use".to_owned(), "sig".into());
+            members.insert("alg".to_owned(), "RS256".into());
+        }
+        Ok(json!({ "keys": [jwk] }))
+    }
+
+    /// A token with these claims.
+    pub(super) fn token(&self, claims: &Value) -> anyhow::Result<String> {
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) };
+        Ok(jsonwebtoken::encode(&header, claims, &self.key)?)
+    }
+}
+
+/// RFC 7468.
+fn pem(label: &str, der: &[u8]) -> String {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}

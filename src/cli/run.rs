@@ -1,0 +1,48 @@
+//! `hookgate run`: the gateway under the signals of its supervisor.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clock::SystemClock;
+use crate::{app, config, telemetry};
+
+/// `hookgate run`
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The configuration
+    #[arg(long, default_value = "gateway.yaml")]
+    config: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = config::load(&arguments.config, &[])?;
+    telemetry::start(config.process.log_format);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Before anything is served, so that no signal ever meets its default.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let gateway = app::start(Some(arguments.config.clone()), &config, Arc::new(SystemClock))?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => {
+                    gateway.reload();
+                }
+            }
+        }
+        // A second signal means: now.
+        let hurry = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        gateway.drain(hurry).await;
+        Ok(())
+    })
+}
