@@ -92,9 +92,7 @@ impl Admin {
 
     fn scrape(&self) -> Response<Full<Bytes>> {
         for health in self.jwks.health() {
-            if let Some(age) = health.age {
-                self.metrics.jwks_held(&health.issuer, health.keys, age);
-            }
+            self.metrics.jwks_held(&health.issuer, health.keys, health.age);
         }
         let mut response = Response::new(Full::from(self.metrics.render()));
         let headers = response.headers_mut();

@@ -96,6 +96,7 @@ impl Jwks {
     }
 
     fn start(self: &Arc<Self>, keys: &Arc<RemoteKeys>) -> Arc<Source> {
+        self.metrics.jwks_known(&keys.source.issuer);
         let source = Arc::new(Source {
             keys: Arc::clone(keys),
             wanted: Notify::new(),

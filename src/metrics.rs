@@ -144,6 +144,9 @@ impl Metrics {
             routes: RwLock::default(),
             registry: registry.clone(),
         };
+        for result in ["applied", "unchanged", "refused"] {
+            metrics.reloads.with_label_values(&[result]).inc_by(0);
+        }
         make.gauges("hookgate_build_info", "Always 1; the version runs.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
@@ -157,6 +160,11 @@ impl Metrics {
         // Writing into memory fails only for a metric without name or type: there is none.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         text
+    }
+
+    /// The names of all metrics that have a value, for documents.
+    pub fn names(&self) -> Vec<String> {
+        self.registry.gather().iter().map(|family| family.name().to_owned()).collect()
     }
 
     /// The children of a route.
@@ -209,9 +217,18 @@ impl Metrics {
     }
 
     /// What is held for an issuer.
-    pub fn jwks_held(&self, issuer: &str, keys: usize, age: Duration) {
+    pub fn jwks_held(&self, issuer: &str, keys: usize, age: Option<Duration>) {
         self.jwks_keys.with_label_values(&[issuer]).set(i64::try_from(keys).unwrap_or(i64::MAX));
-        self.jwks_age.with_label_values(&[issuer]).set(age.as_secs_f64());
+        if let Some(age) = age {
+            self.jwks_age.with_label_values(&[issuer]).set(age.as_secs_f64());
+        }
+    }
+
+    /// An issuer that is configured: its counters begin at zero, so that a first failure shows as an increase.
+    pub fn jwks_known(&self, issuer: &str) {
+        for result in ["ok", "failed"] {
+            self.jwks_refreshes.with_label_values(&[issuer, result]).inc_by(0);
+        }
     }
 
     /// An issuer that is no longer configured.

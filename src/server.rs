@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::limit::{ConnectionPermit, ConnectionRefused, Connections};
 use crate::metrics::Metrics;
@@ -117,28 +118,21 @@ impl Server {
     }
 
     async fn serve_tls(&self, stream: TcpStream, acceptor: TlsAcceptor, peer: Peer) {
-        let handshake = acceptor.accept(stream).into_fallible();
-        let stream = match tokio::time::timeout(peer.limits.handshake, handshake).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err((error, stream))) => return self.handshake_failed(&error, stream).await,
-            Err(_elapsed) => return self.metrics().handshake(&self.shared.name, "timeout"),
+        let handshake = tokio::time::timeout(peer.limits.handshake, handshake(stream, acceptor)).await;
+        let (result, stream) = match handshake {
+            Ok(Ok(stream)) => ("ok", Some(stream)),
+            Ok(Err(NoHandshake::PlainHttp)) => ("plain_http", None),
+            Ok(Err(NoHandshake::Failed)) => ("failed", None),
+            Err(_elapsed) => ("timeout", None),
         };
-        self.metrics().handshake(&self.shared.name, "ok");
+        self.metrics().handshake(&self.shared.name, result);
+        let Some(stream) = stream else { return };
         // Chosen by ALPN: a detection of our own would wait for bytes that never come (hyper-util's does).
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         if http2 {
             connection::http2(stream, peer, &self.gateway, self.phase.clone()).await;
         } else {
             connection::http1(stream, peer, &self.gateway, self.phase.clone()).await;
-        }
-    }
-
-    /// Somebody who speaks plain HTTP here gets a word that a person can read, as nginx gives one.
-    async fn handshake_failed(&self, error: &std::io::Error, mut stream: TcpStream) {
-        let plain = is_plain_http(error);
-        self.metrics().handshake(&self.shared.name, if plain { "plain_http" } else { "failed" });
-        if plain {
-            linger(&mut stream, &reply::plain_http_on_tls()).await;
         }
     }
 
@@ -152,9 +146,22 @@ pub async fn reached(phase: &mut watch::Receiver<Phase>, at: Phase) {
     let _end = phase.wait_for(|phase| *phase >= at).await;
 }
 
-fn is_plain_http(error: &std::io::Error) -> bool {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    matches!(cause, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
+/// Why there is no TLS connection.
+enum NoHandshake {
+    PlainHttp,
+    Failed,
+}
+
+/// Somebody who speaks plain HTTP gets a word that a person can read, as nginx gives one, and no TLS alert.
+async fn handshake(mut stream: TcpStream, acceptor: TlsAcceptor) -> Result<TlsStream<TcpStream>, NoHandshake> {
+    let mut first = [0];
+    let peeked = stream.peek(&mut first).await;
+    // A method begins with a letter, a TLS record with its type (RFC 8446 §5.1: 20 to 24).
+    if peeked.is_ok() && first.first().is_some_and(u8::is_ascii_alphabetic) {
+        linger(&mut stream, &reply::plain_http_on_tls()).await;
+        return Err(NoHandshake::PlainHttp);
+    }
+    acceptor.accept(stream).await.map_err(|_| NoHandshake::Failed)
 }
 
 const fn label(limit: ConnectionRefused) -> &'static str {

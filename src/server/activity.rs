@@ -73,6 +73,11 @@ impl Activity {
         self.with(|state| state.deadline(limits))
     }
 
+    /// Nothing was asked here yet.
+    pub fn is_fresh(&self) -> bool {
+        self.with(|state| state.requests == 0)
+    }
+
     fn bytes_came(&self) {
         self.with(|state| {
             if state.in_flight == 0 && state.head_since.is_none() {

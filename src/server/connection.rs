@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
@@ -30,6 +30,9 @@ const SEND_BUFFER: usize = 64 * 1024;
 
 /// What a client may send on one HTTP/2 stream, or on all of a connection, before we have read it.
 const RECEIVE_WINDOW: u32 = 256 * 1024;
+
+/// How long a connection may have no request yet when the drain closes.
+const FIRST_WORD: Duration = Duration::from_secs(1);
 
 /// Serves HTTP/1.1 until one side ends it.
 pub(super) async fn http1<S>(stream: S, peer: Peer, gateway: &Arc<Gateway>, phase: watch::Receiver<Phase>)
@@ -112,7 +115,7 @@ async fn drive<C: GracefulConnection>(
     // misses none, and no request has to set a timer.
     let shortest = limits.shortest();
     let mut wake = std::pin::pin!(sleep_until((Instant::now() + shortest).into()));
-    let mut ending = false;
+    let (mut ending, mut told) = (false, false);
     loop {
         tokio::select! {
             biased;
@@ -120,10 +123,20 @@ async fn drive<C: GracefulConnection>(
             _ended = connection.as_mut() => return None,
             () = reached(&mut phase, ends_at), if !ending => {
                 ending = true;
-                connection.as_mut().graceful_shutdown();
+                told = !activity.is_fresh();
+                if told {
+                    connection.as_mut().graceful_shutdown();
+                } else {
+                    // It has connected to send something: hyper would close before it is read.
+                    wake.as_mut().reset((Instant::now() + FIRST_WORD).into());
+                }
             }
             () = wake.as_mut() => {
                 let now = Instant::now();
+                if ending && !told {
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
+                }
                 let next = activity.deadline(limits);
                 if let Some((_, expired)) = next.filter(|(at, _)| *at <= now) {
                     return Some(expired);

@@ -1,0 +1,48 @@
+//! The admin listener.
+
+use crate::support::{Gateway, Upstream};
+
+#[tokio::test]
+async fn it_answers_probes_and_nothing_else() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    assert_eq!(gateway.admin("/livez").await.status, 200);
+    assert_eq!(gateway.admin("/readyz").await.json()["ready"], true);
+    assert_eq!(gateway.admin("/status").await.json()["version"], env!("CARGO_PKG_VERSION"));
+    for path in ["/", "/metrics/", "/debug", "/../metrics"] {
+        assert_eq!(gateway.admin(path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_outcome_and_code() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let client = gateway.client();
+    client.post(&gateway.token()).await;
+    client.post("x").await;
+    client.send(client.request("/nowhere"), "").await;
+    let count = async |labels: &str| gateway.metric(&format!("hookgate_requests_total{{{labels}}}")).await;
+    assert_eq!(count("code=\"\",outcome=\"forwarded\",route=\"webhook\"").await, Some(1.0));
+    assert_eq!(count("code=\"malformed_token\",outcome=\"refused\",route=\"webhook\"").await, Some(1.0));
+    assert_eq!(count("code=\"no_route\",outcome=\"refused\",route=\"\"").await, Some(1.0));
+    assert_eq!(gateway.metric("hookgate_request_duration_seconds_count{route=\"webhook\"}").await, Some(2.0));
+    assert_eq!(gateway.metric("hookgate_upstream_duration_seconds_count{route=\"webhook\"}").await, Some(1.0));
+    assert_eq!(gateway.metric("hookgate_verify_duration_seconds_count{scheme=\"jwt\"}").await, Some(2.0));
+    let expiry = gateway.metric("hookgate_certificate_expiry_timestamp_seconds{name=\"server.crt\"}").await;
+    assert!(expiry.is_some_and(|expiry| expiry > 1.8e9), "{expiry:?}");
+}
+
+/// What leaves by the admin listener is no secret.
+#[tokio::test]
+async fn no_page_holds_a_token_or_a_key() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let token = gateway.token();
+    gateway.client().post(&token).await;
+    let key = std::fs::read_to_string(gateway.path("server.key")).unwrap();
+    for page in ["/metrics", "/readyz", "/status"] {
+        let text = gateway.admin(page).await.text();
+        assert!(!text.contains(&token[..20]) && !text.contains(key.lines().nth(1).unwrap()), "{page}");
+    }
+}

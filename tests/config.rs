@@ -1,0 +1,222 @@
+//! Configurations that are refused: every problem at once, each with its place and a remedy.
+
+use std::path::{Path, PathBuf};
+
+use hookgate::config::{ConfigErrors, load};
+use tempfile::TempDir;
+
+use crate::support::{Issuer, certificate};
+
+/// A folder with a certificate, its key and a key set.
+fn folder() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let (_, certificate, key) = certificate(&["localhost"]);
+    std::fs::write(folder.path().join("server.crt"), certificate).unwrap();
+    std::fs::write(folder.path().join("server.key"), key).unwrap();
+    std::fs::write(folder.path().join("jwks.json"), Issuer::es256("k1").jwks()).unwrap();
+    folder
+}
+
+const VALID: &str = r#"listeners:
+  - address: "127.0.0.1:0"
+    tls: { certificates: [ { cert: server.crt, key: server.key } ] }
+issuers:
+  acme:
+    issuer: https://issuer.test/
+    algorithms: [ES256]
+    jwks: { file: jwks.json }
+routes:
+  - name: webhook
+    match: { path: /webhook }
+    upstream: { url: "http://127.0.0.1:8000" }
+    auth:
+      jwt:
+        issuer: acme
+        audience: https://hooks.test/
+    replay: off
+"#;
+
+fn write(folder: &Path, yaml: &str) -> PathBuf {
+    let path = folder.join("gateway.yaml");
+    std::fs::write(&path, yaml).unwrap();
+    path
+}
+
+/// The problems of the valid configuration with one piece replaced, as `line:column: field: message`.
+fn problems(old: &str, new: &str) -> Vec<String> {
+    assert!(VALID.contains(old), "{old}");
+    problems_of(&VALID.replace(old, new))
+}
+
+fn problems_of(yaml: &str) -> Vec<String> {
+    let folder = folder();
+    let path = write(folder.path(), yaml);
+    let told = load(&path, &[]).err().map(|errors: ConfigErrors| errors.to_string()).unwrap_or_default();
+    let prefix = format!("{}:", path.display());
+    told.lines().map(|line| line.strip_prefix(&prefix).unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_valid_one_is_valid() {
+    assert_eq!(problems("acme", "acme"), Vec::<String>::new());
+}
+
+/// Each of these lets something through, or seems to promise something, in another gateway.
+#[test]
+fn what_would_let_too_much_through_is_refused() {
+    let cases = [
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/\n",
+            "",
+            "10:5: routes[0].auth: missing",
+        ),
+        ("        audience: https://hooks.test/\n", "", "routes[0].auth.jwt.audience: missing"),
+        ("audience: https://hooks.test/", "audience: none", "routes[0].auth.jwt.audience: `none` needs"),
+        ("    replay: off\n", "", "routes[0].replay: missing; write `replay: off`"),
+        ("replay: off", "replay: { id: { claim: jti } }", "routes[0].replay: replay protection is not supported yet"),
+        (
+            "replay: off",
+            "replay: off\n    idempotency: { key: { header: Idempotency-Key } }",
+            "routes[0].idempotency: not supported yet",
+        ),
+        ("[ES256]", "[HS256]", "issuers.acme.algorithms: HS256, HS384 and HS512 need `secret`"),
+        ("[ES256]", "[none]", "issuers.acme.algorithms[0]: unknown"),
+        ("    issuer: https://issuer.test/\n", "", "issuers.acme.issuer: missing"),
+        (
+            "issuer: https://issuer.test/",
+            "issuer: none",
+            "issuers.acme.issuer: `none` is allowed only beside pem or secret",
+        ),
+        (
+            "{ file: jwks.json }",
+            "{ url: \"http://issuer.test/jwks.json\" }",
+            "issuers.acme.jwks.url: expected an https:// address",
+        ),
+        (
+            "    jwks: { file: jwks.json }\n",
+            "    secret: hunter2\n",
+            "issuers.acme.secret: expected {env: NAME} or {file: path}",
+        ),
+        ("    tls: { certificates: [ { cert: server.crt, key: server.key } ] }\n", "", "listeners[0].tls: missing"),
+        ("path: /webhook", "path: /a/../webhook", "routes[0].match.path: expected"),
+        ("path: /webhook", "path: /web*", "routes[0].match.path: expected"),
+        (
+            "replay: off",
+            "replay: off\n    responses: { upstream_timeout: 200 }",
+            "routes[0].responses.upstream_timeout: the sender must try again",
+        ),
+        (
+            "replay: off",
+            "replay: off\n    timestamp: { header: X-Time }",
+            "routes[0].timestamp.covered: write `covered: false`",
+        ),
+        ("replay: off", "replay: off\n    mode: observe", "routes[0].mode: `observe` is not supported yet"),
+        (
+            "audience: https://hooks.test/",
+            "audience: x\n        leeway: 1h",
+            "routes[0].auth.jwt.leeway: is more than 5m",
+        ),
+    ];
+    for (old, new, expected) in cases {
+        let told = problems(old, new);
+        assert!(told.iter().any(|line| line.contains(expected)), "{new:?}: {told:#?}");
+        assert!(told.iter().all(|line| !line.contains("hunter2")), "{told:#?}");
+    }
+}
+
+#[test]
+fn a_shared_secret_is_long_enough_and_never_in_the_file() {
+    let secret =
+        |yaml: &str| problems("[ES256]\n    jwks: { file: jwks.json }", &format!("[HS256]\n    secret: {yaml}"));
+    let told = secret("{ env: HOOKGATE_TEST_UNSET }");
+    assert_eq!(told, ["8:15: issuers.acme.secret.env: environment variable HOOKGATE_TEST_UNSET: not set"]);
+    let told = secret("{ file: gone }");
+    assert_eq!(told, ["8:15: issuers.acme.secret.file: file gone: not found"]);
+    let told = secret("{ file: jwks.json, encoding: hex }");
+    assert!(told[0].contains("issuers.acme.secret.encoding: the secret is not written in this encoding"), "{told:?}");
+}
+
+#[test]
+fn two_routes_for_one_request_are_a_problem() {
+    let second = format!("{}\n", VALID.split_once("routes:\n").unwrap().1);
+    let told = problems_of(&format!("{VALID}{second}"));
+    assert!(told.iter().any(|line| line.contains("routes[1].name: routes[0] has this name already")), "{told:#?}");
+    assert!(
+        told.iter().any(|line| line.contains("routes[1].match: takes requests that route `webhook` takes too")),
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn a_certificate_without_its_key_is_told_at_its_place() {
+    let told = problems("key: server.key", "key: server.crt");
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].starts_with("3:28: listeners[0].tls.certificates[0]: certificate and key cannot be used"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let yaml = r#"worker: 2
+listeners:
+  - adress: "127.0.0.1:0"
+    limits: { idle: 5, head: 0s, connections: 0 }
+    plaintext: true
+drain: { delay: soon }
+issuers:
+  acme: { issuer: "https://a/", algorithms: [RS999, ES256], jwks: { file: gone.json } }
+routes:
+  - name: a b
+    match: { path: webhook, methods: [post] }
+    upstream: { url: "https://app" }
+    auth: { jwt: { issuer: acne, audience: x, claims: { a: { like: 1 } } } }
+    replay: perhaps
+    responses: { nonsense: 200, expired: 99 }
+  - name: b
+    match: { path: /b }
+    upstream: { url: "http://127.0.0.1:8000/base" }
+    auth: privat
+"#;
+    let told = problems_of(yaml);
+    let fields: Vec<&str> =
+        told.iter().map(|line| line.splitn(3, ':').nth(2).unwrap().split(": ").next().unwrap().trim()).collect();
+    let expected = [
+        "worker",
+        "listeners[0].adress",
+        "listeners[0].limits.idle",
+        "listeners[0].limits.head",
+        "listeners[0].limits.connections",
+        "drain.delay",
+        "issuers.acme.algorithms[0]",
+        "issuers.acme.jwks.file",
+        "routes[0].name",
+        "routes[0].match.path",
+        "routes[0].match.methods[0]",
+        "routes[0].upstream.url",
+        "routes[0].auth.jwt.issuer",
+        "routes[0].auth.jwt.claims.a",
+        "routes[0].replay",
+        "routes[0].responses.nonsense",
+        "routes[0].responses.expired",
+        "routes[1].upstream.url",
+        "routes[1].auth",
+    ];
+    assert_eq!(fields, expected, "{told:#?}");
+    assert!(told.iter().all(|line| line.split(':').take(2).all(|number| number.parse::<u32>().is_ok())), "{told:#?}");
+}
+
+#[test]
+fn yaml_itself_is_read_strictly() {
+    for (yaml, expected) in [
+        ("routes: []\nroutes: []\n", "2:1: "),
+        ("a: &x 1\nb: *x\n", "1:4: "),
+        ("a: 1\n---\nb: 1\n", "2:"),
+        ("a:\n\t- b\n", "2:"),
+        ("[]", "1:1: "),
+    ] {
+        let told = problems_of(yaml);
+        assert!(told.first().is_some_and(|line| line.starts_with(expected)), "{yaml:?}: {told:#?}");
+    }
+}

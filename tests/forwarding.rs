@@ -1,0 +1,239 @@
+//! What reaches the app, and what comes back.
+
+use bytes::Bytes;
+
+use crate::support::{Gateway, Setup, Upstream};
+
+#[tokio::test]
+async fn a_good_request_reaches_the_app_as_it_came() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let body = Bytes::from_static(b"{\"a\": 1}\n\xff\x00 not json");
+    let request = gateway.client().request("/webhook?b=%2f..%2F&a=1;2&&c").header("x-own", "1");
+    let request = request.header("authorization", format!("Bearer {}", gateway.token()));
+    let answer = gateway.client().send(request.header("traceparent", "00-aa-bb-01"), body.clone()).await;
+    assert_eq!((answer.status.as_u16(), &answer.body), (200, &body));
+    let seen = upstream.only();
+    assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/webhook?b=%2f..%2F&a=1;2&&c"));
+    assert_eq!(seen.body, body);
+    assert_eq!(seen.header("x-own"), Some("1"));
+    assert_eq!(seen.header("traceparent"), Some("00-aa-bb-01"));
+    assert!(seen.header("authorization").unwrap().starts_with("Bearer ey"));
+}
+
+#[tokio::test]
+async fn the_app_learns_where_a_request_came_from() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let answer = gateway.client().post(&gateway.token()).await;
+    let seen = upstream.only();
+    let host = format!("localhost:{}", gateway.address().port());
+    assert_eq!(seen.header("host"), Some(host.as_str()));
+    assert_eq!(seen.header("x-forwarded-host"), Some(host.as_str()));
+    assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(seen.header("x-forwarded-proto"), Some("https"));
+    let forwarded = format!("for=127.0.0.1;host=\"{host}\";proto=https");
+    assert_eq!(seen.header("forwarded"), Some(forwarded.as_str()));
+    assert_eq!(seen.header("x-request-id"), answer.header("x-request-id"));
+    assert_eq!(answer.header("server"), Some("the-app"));
+}
+
+/// Caddy CVE-2026-30851, oauth2-proxy CVE-2025-64484, Traefik CVE-2026-54763, Envoy CVE-2023-27487.
+#[tokio::test]
+async fn nobody_writes_who_he_is_or_where_he_comes_from() {
+    let upstream = Upstream::echo().await;
+    let gateway = Setup::new(upstream.address)
+        .with("    replay: off", "    replay: off\n    forward: { claims: { sub: X-Who, nothing: X-Nothing } }")
+        .start();
+    let mut request =
+        gateway.client().request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
+    let spoofed = [
+        "x-who",
+        "X_Who",
+        "x.who",
+        "x-nothing",
+        "x-hookgate-sub",
+        "x_hookgate_sub",
+        "x.hookgate.sub",
+        "forwarded",
+        "x-forwarded-for",
+        "x_forwarded_for",
+        "x-forwarded-uri",
+        "x-forwarded-prefix",
+        "x-real-ip",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-http-method-override",
+        "x-envoy-original-path",
+        "x-request-id",
+        "x_request_id",
+    ];
+    for name in spoofed {
+        request = request.header(name, "evil").header(name, "evil, twice");
+    }
+    assert_eq!(gateway.client().send(request, "{}").await.status, 200);
+    let seen = upstream.only();
+    let evil: Vec<_> = seen.headers.iter().filter(|(_, value)| value.as_bytes().starts_with(b"evil")).collect();
+    assert!(evil.is_empty(), "{evil:?}");
+    assert_eq!((seen.header("x-who"), seen.header("x-nothing")), (Some("shop-42"), None));
+}
+
+/// Traefik GHSA-62c8-mh53-4cqv, pingora CVE-2026-105299: what `Connection` names must not be what the proxy sets.
+#[tokio::test]
+async fn hop_by_hop_fields_end_at_the_gateway() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let head = format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 2\r\n\
+         Connection: close, x-hop, authorization, x-forwarded-for, x-request-id, content-length, host\r\n\
+         X-Hop: 1\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\nProxy-Authorization: Basic x\r\n\r\n{{}}",
+        gateway.token()
+    );
+    assert!(gateway.wire().await.write(head).await.rest().await.starts_with("HTTP/1.1 200"));
+    let seen = upstream.only();
+    for gone in ["x-hop", "keep-alive", "te", "proxy-authorization", "connection"] {
+        assert_eq!(seen.header(gone), None, "{gone}");
+    }
+    for kept in ["authorization", "x-forwarded-for", "x-request-id", "content-length", "host"] {
+        assert!(seen.header(kept).is_some(), "{kept}");
+    }
+    assert_eq!(seen.body, "{}");
+}
+
+#[tokio::test]
+async fn trailers_of_a_request_do_not_reach_the_app() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let request = format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\
+         Trailer: x-hookgate-sub\r\nConnection: close\r\n\r\n2\r\n{{}}\r\n0\r\nX-Hookgate-Sub: admin\r\n\r\n",
+        gateway.token()
+    );
+    assert!(gateway.wire().await.write(request).await.rest().await.starts_with("HTTP/1.1 200"));
+    let seen = upstream.only();
+    assert_eq!((&seen.body[..], seen.trailers), (&b"{}"[..], None));
+}
+
+#[tokio::test]
+async fn the_credential_can_be_kept_from_the_app() {
+    let upstream = Upstream::echo().await;
+    let gateway = Setup::new(upstream.address)
+        .with("    replay: off", "    replay: off\n    forward: { credential: remove }")
+        .start();
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    assert_eq!(upstream.only().header("authorization"), None);
+}
+
+#[tokio::test]
+async fn large_bodies_stream_through_in_both_directions() {
+    let upstream = Upstream::echo().await;
+    let gateway =
+        Setup::new(upstream.address).with("    replay: off", "    replay: off\n    limits: { body: 16MiB }").start();
+    let body = Bytes::from((0..8_u32 << 20).map(|index| (index % 251) as u8).collect::<Vec<_>>());
+    for client in [gateway.client(), gateway.client_http2()] {
+        let request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
+        let answer = client.send(request, body.clone()).await;
+        assert!(answer.status == 200 && answer.body == body);
+    }
+}
+
+#[tokio::test]
+async fn http2_is_served_by_alpn() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    assert_eq!(gateway.client_http2().post(&gateway.token()).await.status, 200);
+    let host = format!("localhost:{}", gateway.address().port());
+    assert_eq!(upstream.only().header("host"), Some(host.as_str()));
+    assert_eq!(gateway.client_http2().post("x").await.problem(), (401, "unauthorized".into()));
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_each_answered() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let good = |connection: &str, body: &str| {
+        format!(
+            "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nConnection: {connection}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            gateway.token(),
+            body.len()
+        )
+    };
+    let bad = "POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    let requests = format!("{}{bad}{}", good("keep-alive", "one"), good("close", "two"));
+    let answers = gateway.wire().await.write(requests).await.rest().await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
+    assert_eq!(answers.matches("HTTP/1.1 401 Unauthorized").count(), 1, "{answers}");
+    assert_eq!(upstream.seen().iter().map(|seen| seen.body.clone()).collect::<Vec<_>>(), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn a_sender_that_expects_100_continue_is_refused_on_its_head() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let head = |token: &str| {
+        format!(
+            "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\
+             Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        )
+    };
+    let refused = gateway.wire().await.write(head("x.y.z")).await.rest().await;
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    let mut wire = gateway.wire().await;
+    wire.write(head(&gateway.token())).await.read_until("HTTP/1.1 100 Continue\r\n\r\n").await;
+    assert!(wire.write("{}").await.rest().await.contains("HTTP/1.1 200"));
+    assert_eq!(upstream.only().header("expect"), None);
+}
+
+#[tokio::test]
+async fn an_app_that_is_not_there_is_502() {
+    let gateway = Setup::new("127.0.0.1:9".parse().unwrap()).start();
+    assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (502, "upstream_unreachable".into()));
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_speak_http_is_502() {
+    for nonsense in [
+        &b""[..],
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+    ] {
+        let upstream = Upstream::saying(nonsense).await;
+        let gateway = Gateway::before(&upstream);
+        assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (502, "upstream_protocol".into()));
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_answer_is_504() {
+    let upstream = Upstream::silent().await;
+    let address = format!("http://{}\"", upstream.address);
+    let gateway = Setup::new(upstream.address).with(&address, &format!("{address}, timeout: 200ms")).start();
+    assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (504, "upstream_timeout".into()));
+}
+
+/// A reply that stops half-way must not look whole: the connection ends without the reply's end.
+#[tokio::test]
+async fn a_reply_that_breaks_off_or_stalls_breaks_off_here_too() {
+    let half = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf";
+    let upstream = Upstream::saying(half).await;
+    let gateway = Gateway::before(&upstream);
+    let request = format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
+        gateway.token()
+    );
+    let answer = gateway.wire().await.write(request).await.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("half"), "{answer}");
+}
+
+#[tokio::test]
+async fn statuses_of_the_app_are_its_own() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    for status in [204, 302, 401, 404, 429, 500, 503] {
+        let request = gateway.client().request(&format!("/webhook?status={status}"));
+        let answer =
+            gateway.client().send(request.header("authorization", format!("Bearer {}", gateway.token())), "").await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-from-app")), (status, Some("1")));
+    }
+}

@@ -1,0 +1,230 @@
+//! Key sets by URL: fetched ahead, refreshed, rotated; an issuer that is gone hurts its own routes only.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::support::{Gateway, Issuer, Setup, Upstream, claims, until};
+
+/// Serves a text at an address that stays the same over a stop and a start.
+struct KeyServer {
+    address: SocketAddr,
+    body: Arc<Mutex<String>>,
+    fetches: Arc<AtomicUsize>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl KeyServer {
+    async fn start(body: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut server = Self { address, body: Arc::new(Mutex::new(body)), fetches: Arc::default(), task: None };
+        server.serve(listener);
+        server
+    }
+
+    fn serve(&mut self, listener: TcpListener) {
+        let (body, fetches) = (Arc::clone(&self.body), Arc::clone(&self.fetches));
+        self.task = Some(tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                fetches.fetch_add(1, Ordering::SeqCst);
+                let answer = body.lock().unwrap().clone();
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        }));
+    }
+
+    async fn stop(&mut self) {
+        let task = self.task.take().unwrap();
+        task.abort();
+        let _ = task.await;
+    }
+
+    async fn start_again(&mut self) {
+        let address = self.address;
+        // The port may be lingering for a moment.
+        let mut listener = None;
+        until("the port is free", async || {
+            listener = TcpListener::bind(address).await.ok();
+            listener.is_some()
+        })
+        .await;
+        self.serve(listener.unwrap());
+    }
+
+    fn answers(&self, body: String) {
+        *self.body.lock().unwrap() = body;
+    }
+
+    fn fetches(&self) -> usize {
+        self.fetches.load(Ordering::SeqCst)
+    }
+
+    fn gateway(&self, upstream: &Upstream, issuer: &Issuer, more: &str) -> Gateway {
+        let jwks = format!("jwks: {{ url: \"http://{}/jwks.json\"{more} }}", self.address);
+        Setup::new(upstream.address).with("jwks: { file: jwks.json }", &jwks).issuer(issuer.clone()).start()
+    }
+}
+
+fn ok(body: &str) -> String {
+    with_head("200 OK\r\ncontent-type: application/json", body)
+}
+
+fn with_head(head: &str, body: &str) -> String {
+    format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test]
+async fn keys_are_fetched_before_they_are_needed() {
+    let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+    let server = KeyServer::start(ok(&issuer.jwks())).await;
+    let gateway = server.gateway(&upstream, &issuer, "");
+    until("the first fetch is done", async || gateway.admin("/readyz").await.status == 200).await;
+    assert_eq!((server.fetches(), gateway.metric("hookgate_jwks_keys{issuer=\"acme\"}").await), (1, Some(1.0)));
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    assert_eq!(server.fetches(), 1);
+}
+
+/// Kill, rotate, bring back: known keys never fail, and the new one works once the cool-down is over.
+#[tokio::test]
+async fn an_issuer_may_be_gone_for_a_while_and_come_back_with_another_key() {
+    let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
+    let mut server = KeyServer::start(ok(&issuer.jwks())).await;
+    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 300ms, refresh: 1h");
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    server.stop().await;
+    let rotated = next.token(&claims());
+    let undecided = async || gateway.client().post(&rotated).await.problem() == (503, "keys_unavailable".into());
+    until("the fetch has failed", undecided).await;
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    server.answers(ok(&format!("{{\"keys\":[{},{}]}}", issuer.jwk(), next.jwk())));
+    server.start_again().await;
+    until("the new key works", async || gateway.client().post(&rotated).await.status == 200).await;
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_unknown_keys_are_one_fetch() {
+    let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+    let server = KeyServer::start(ok(&issuer.jwks())).await;
+    let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 60s, refresh: 1h"));
+    until("the first fetch is done", async || server.fetches() == 1).await;
+    let stranger = Arc::new(Issuer::es256("x"));
+    let floods: Vec<_> = (0..8)
+        .map(|flood| {
+            let (gateway, stranger) = (Arc::clone(&gateway), Arc::clone(&stranger));
+            tokio::spawn(async move {
+                let client = gateway.client();
+                for index in 0..125 {
+                    let unknown = Issuer { kid: format!("{flood}-{index}"), ..Issuer::clone(&stranger) };
+                    assert_eq!(client.post(&unknown.token(&claims())).await.status, 401);
+                }
+            })
+        })
+        .collect();
+    for flood in floods {
+        flood.await.unwrap();
+    }
+    assert_eq!(server.fetches(), 1);
+}
+
+/// All who wait get the one answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_fetch_serves_all_who_wait_for_it() {
+    let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
+    let server = KeyServer::start(ok(&issuer.jwks())).await;
+    let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 50ms, refresh: 1h"));
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    server.answers(ok(&next.jwks()));
+    // The cool-down of the first fetch must be over for the next one to be made.
+    until("the new key works", async || gateway.client().post(&next.token(&claims())).await.status == 200).await;
+    assert!(server.fetches() <= 3, "{}", server.fetches());
+}
+
+#[tokio::test]
+async fn bad_answers_never_replace_a_good_set() {
+    let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
+    let server = KeyServer::start(ok(&issuer.jwks())).await;
+    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 10ms, refresh: 20ms");
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    let private = ok(r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"k1"}]}"#);
+    let bad = [
+        ok("{}"),
+        ok("nonsense"),
+        ok(r#"{"keys":[]}"#),
+        private,
+        with_head("500 Internal Server Error", &next.jwks()),
+        with_head("302 Found\r\nlocation: http://127.0.0.1:9/jwks.json", ""),
+        ok(&format!("{{\"keys\":[],\"x\":\"{}\"}}", "a".repeat(600 * 1024))),
+        "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"keys\":[".to_owned(),
+        "not http at all".to_owned(),
+    ];
+    for answer in bad {
+        server.answers(answer.clone());
+        let before = server.fetches();
+        until("it was fetched, and the answer judged", async || server.fetches() > before + 1).await;
+        assert_eq!(gateway.client().post(&gateway.token()).await.status, 200, "{answer:.80}");
+    }
+    assert!(gateway.metric("hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"failed\"}").await.unwrap() >= 9.0);
+}
+
+#[tokio::test]
+async fn redirects_are_followed_on_the_same_host_only() {
+    let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+    let other = KeyServer::start(ok(&issuer.jwks())).await;
+    let away = format!("302 Found\r\nlocation: http://{}/jwks.json", other.address);
+    let server = KeyServer::start(with_head(&away, "")).await;
+    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 10ms");
+    assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (503, "keys_unavailable".into()));
+    assert_eq!(other.fetches(), 0);
+}
+
+#[tokio::test]
+async fn a_set_serves_no_longer_than_max_stale() {
+    let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+    let mut server = KeyServer::start(ok(&issuer.jwks())).await;
+    let gateway = server.gateway(&upstream, &issuer, ", max_stale: 2m, cooldown: 10ms, refresh: 1h");
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    server.stop().await;
+    gateway.clock.forward(120);
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    gateway.clock.forward(1);
+    assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (503, "keys_unavailable".into()));
+}
+
+#[tokio::test]
+async fn a_dead_issuer_hurts_its_own_routes_only() {
+    let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+    let dead = "issuers:\n  dead: { issuer: https://dead.test/, algorithms: [RS256], jwks: { url: \"http://127.0.0.1:9/\", cooldown: 10ms } }";
+    let route = r#"routes:
+  - name: dead
+    match: { path: /dead }
+    upstream: { url: "http://127.0.0.1:9" }
+    auth: { jwt: { issuer: dead, audience: x } }
+    replay: off"#;
+    let gateway = Setup::new(upstream.address).with("issuers:", dead).with("routes:", route).issuer(issuer).start();
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    let request = gateway.client().request("/dead").header("authorization", format!("Bearer {}", gateway.token()));
+    let answer = gateway.client().send(request, "{}").await;
+    assert_eq!((answer.problem(), answer.header("retry-after")), ((503, "keys_unavailable".into()), Some("10")));
+    until("it is ready all the same", async || gateway.admin("/readyz").await.status == 200).await;
+    assert_eq!(gateway.admin("/readyz").await.json()["issuers_without_keys"], serde_json::json!(["dead"]));
+}
+
+#[tokio::test]
+async fn a_reload_does_not_forget_fetched_keys() {
+    let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+    let mut server = KeyServer::start(ok(&issuer.jwks())).await;
+    let gateway = server.gateway(&upstream, &issuer, ", refresh: 1h");
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    server.stop().await;
+    gateway.edit("refresh: 1h", "refresh: 2h");
+    gateway.running().reload();
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+}

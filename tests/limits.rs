@@ -1,0 +1,294 @@
+//! Clients that hold: each is gone after its limit, and none keeps a good request from its answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::support::{Gateway, Setup, Upstream, Wire, until};
+
+/// Every deadline short, save those that a test is not about.
+async fn gateway(upstream: &Upstream, limits: &str) -> Gateway {
+    Setup::new(upstream.address).limit(limits).start()
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// An empty SETTINGS frame (RFC 9113 §6.5).
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// A frame (RFC 9113 §4.1).
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// HEADERS of `POST https://localhost/webhook`, without Huffman coding, by RFC 7541's static table.
+fn http2_head(token: &str, flags: u8) -> Vec<u8> {
+    let literal = |index: u8, value: &str| {
+        assert!(value.len() >= 127 || index > 0);
+        let mut field = vec![index];
+        let length = value.len();
+        if length < 127 {
+            field.push(u8::try_from(length).unwrap());
+        } else {
+            let rest = length - 127;
+            field.extend([127, u8::try_from(rest % 128).unwrap() | 128, u8::try_from(rest / 128).unwrap()]);
+        }
+        field.extend(value.as_bytes());
+        field
+    };
+    // :method POST (3), :scheme https (7), :authority (1), :path (4), authorization (23 = 15 + 8).
+    let mut block = vec![0x83, 0x87];
+    block.extend(literal(0x01, "localhost"));
+    block.extend(literal(0x04, "/webhook"));
+    let mut authorization = literal(0x0f, &format!("Bearer {token}"));
+    authorization.splice(0..1, [0x0f, 8]);
+    block.extend(authorization);
+    frame(1, flags, 1, &block)
+}
+
+/// Sends a byte of `bytes` again and again until the other side ends the connection.
+async fn drip(wire: &mut Wire, byte: &[u8]) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    until("the dripping connection is closed", async || {
+        let mut buffer = [0; 4096];
+        let gone = wire.0.write_all(byte).await.is_err() || wire.0.flush().await.is_err();
+        let read = tokio::time::timeout(Duration::from_millis(1), wire.0.read(&mut buffer)).await;
+        gone || matches!(read, Ok(Ok(0) | Err(_)))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn silence_before_the_handshake_ends() {
+    use tokio::io::AsyncReadExt;
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "handshake: 200ms").await;
+    let mut stream = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
+    assert_eq!(stream.read(&mut [0; 16]).await.unwrap_or(0), 0);
+    let name = format!("hookgate_tls_handshakes_total{{listener=\"{}\",result=\"timeout\"}}", gateway.address());
+    until("the time-out is counted", async || gateway.metric(&name).await == Some(1.0)).await;
+}
+
+#[tokio::test]
+async fn silence_after_the_handshake_ends() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "first_request: 200ms").await;
+    assert_eq!(gateway.wire().await.rest().await, "");
+    // SETTINGS and GOAWAY may come; what counts is the end.
+    gateway.wire_http2().await.rest().await;
+    gateway.wire_http2().await.write([PREFACE, SETTINGS].concat()).await.rest().await;
+}
+
+#[tokio::test]
+async fn half_a_head_ends_with_408() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "head: 200ms").await;
+    let answer = gateway.wire().await.write("POST /webhook HTTP/1.1\r\nHost: loc").await.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
+}
+
+#[tokio::test]
+async fn half_a_second_head_ends_too() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "head: 200ms, idle: 30s").await;
+    let mut wire = gateway.wire().await;
+    wire.write("POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await.read_until("}").await;
+    let answer = wire.write("POST /web").await.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_byte_at_a_time_does_not_hold_a_head() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "head: 300ms").await;
+    let mut wire = gateway.wire().await;
+    wire.write("POST /webhook HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await;
+    drip(&mut wire, b"a").await;
+}
+
+#[tokio::test]
+async fn half_an_http2_head_ends() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "first_request: 300ms").await;
+    let mut wire = gateway.wire_http2().await;
+    // HEADERS without END_HEADERS, and then CONTINUATION for ever.
+    wire.write([PREFACE, SETTINGS, &frame(1, 0, 1, &[0x83, 0x87])].concat()).await;
+    drip(&mut wire, &frame(9, 0, 1, &[0x40, 1, b'a', 1, b'b'])).await;
+}
+
+#[tokio::test]
+async fn an_http2_connection_that_only_pings_ends() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "first_request: 300ms, idle: 300ms").await;
+    let mut wire = gateway.wire_http2().await;
+    wire.write([PREFACE, SETTINGS].concat()).await;
+    drip(&mut wire, &frame(6, 0, 0, &[0; 8])).await;
+}
+
+#[tokio::test]
+async fn idle_connections_end() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "idle: 200ms").await;
+    let mut wire = gateway.wire().await;
+    wire.write("POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await.read_until("}").await;
+    assert_eq!(wire.rest().await, "");
+}
+
+fn half_a_body(token: &str) -> String {
+    format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 1000\r\n\r\nhalf"
+    )
+}
+
+#[tokio::test]
+async fn half_a_body_ends_with_408() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "body_stall: 200ms").await;
+    let answer = gateway.wire().await.write(half_a_body(&gateway.token())).await.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_byte_at_a_time_does_not_hold_a_body() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "body: 300ms").await;
+    let mut wire = gateway.wire().await;
+    wire.write(half_a_body(&gateway.token())).await;
+    drip(&mut wire, b"a").await;
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn half_an_http2_body_ends() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "body_stall: 200ms, idle: 200ms").await;
+    let mut wire = gateway.wire_http2().await;
+    let head = http2_head(&gateway.token(), 4);
+    wire.write([PREFACE, SETTINGS, &head, &frame(0, 0, 1, b"half")].concat()).await.rest().await;
+    let timed_out = "hookgate_requests_total{code=\"request_timeout\",outcome=\"failed\",route=\"webhook\"}";
+    assert_eq!(gateway.metric(timed_out).await, Some(1.0));
+}
+
+#[tokio::test]
+async fn a_byte_at_a_time_does_not_hold_an_http2_body() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "body: 300ms, idle: 200ms").await;
+    let mut wire = gateway.wire_http2().await;
+    wire.write([PREFACE, SETTINGS, &http2_head(&gateway.token(), 4)].concat()).await;
+    drip(&mut wire, &frame(0, 0, 1, b"a")).await;
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_reply_is_dropped() {
+    let upstream = Upstream::echo().await;
+    let yaml = "    replay: off\n    limits: { body: 64MiB }";
+    let gateway = Setup::new(upstream.address).with("    replay: off", yaml).limit("body: 500ms").start();
+    let token = gateway.token();
+    let mut wire = gateway.wire().await;
+    let body = "x".repeat(24 << 20);
+    let head = format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    wire.write(head).await.write(body).await;
+    let open = format!("hookgate_connections{{listener=\"{}\"}}", gateway.address());
+    until("the connection is gone", async || gateway.metric(&open).await == Some(0.0)).await;
+}
+
+#[tokio::test]
+async fn bodies_have_a_size() {
+    let upstream = Upstream::echo().await;
+    let gateway =
+        Setup::new(upstream.address).with("    replay: off", "    replay: off\n    limits: { body: 1KiB }").start();
+    let client = gateway.client();
+    let request = || client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
+    assert_eq!(client.send(request(), Bytes::from(vec![0; 1024])).await.status, 200);
+    // Declared: refused before anything else is asked.
+    let declared = client.send(client.request("/webhook"), Bytes::from(vec![0; 1025])).await;
+    assert_eq!(declared.problem(), (413, "body_too_large".into()));
+    // Not declared: refused when it is there, and never whole at the app.
+    let chunked = format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\r\n\
+         401\r\n{}\r\n0\r\n\r\n",
+        gateway.token(),
+        "a".repeat(1025)
+    );
+    let answer = gateway.wire().await.write(chunked).await.read_until("body_too_large").await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn heads_have_a_size() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "head_size: 8KiB, headers: 20").await;
+    let client = gateway.client();
+    let large = client.send(client.request("/webhook").header("x", "a".repeat(9000)), "").await;
+    assert_eq!(large.problem(), (431, "head_too_large".into()));
+    let many = (0..25).fold(client.request("/webhook"), |request, index| request.header(format!("x-{index}"), "1"));
+    assert_eq!(client.send(many, "").await.problem(), (431, "head_too_large".into()));
+    let long = client.send(client.request(&format!("/{}", "a".repeat(8200))), "").await;
+    assert_eq!(long.problem(), (414, "uri_too_long".into()));
+    let huge = format!("POST /webhook HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "a".repeat(1 << 20));
+    assert!(gateway.wire().await.write(huge).await.rest().await.starts_with("HTTP/1.1 431"));
+    let token = format!("Bearer {}", "a".repeat(8193));
+    let gateway = Gateway::before(&upstream);
+    let answer = gateway.client().send(gateway.client().request("/webhook").header("authorization", token), "").await;
+    assert_eq!(answer.problem(), (431, "head_too_large".into()));
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn connections_of_one_address_have_a_number() {
+    let upstream = Upstream::echo().await;
+    let gateway =
+        Setup::new(upstream.address).with("connections_per_address: 20000", "connections_per_address: 2").start();
+    let (_one, two) = (gateway.wire().await, gateway.wire().await);
+    let mut third = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
+    let end = tokio::io::AsyncReadExt::read(&mut third, &mut [0; 16]).await.unwrap_or(0);
+    assert_eq!(end, 0);
+    let name = format!(
+        "hookgate_connections_refused_total{{limit=\"connections_per_address\",listener=\"{}\"}}",
+        gateway.address()
+    );
+    assert_eq!(gateway.metric(&name).await, Some(1.0));
+    drop(two);
+    until("there is room again", async || {
+        gateway.metric(&format!("hookgate_connections{{listener=\"{}\"}}", gateway.address())).await == Some(1.0)
+    })
+    .await;
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+}
+
+/// Two thousand that hold, in each way there is; a good sender does not notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_silent_clients_keep_nobody_waiting() {
+    let upstream = Upstream::echo().await;
+    let limits = "handshake: 8s, first_request: 8s, head: 8s, idle: 2s, body_stall: 8s";
+    let gateway = gateway(&upstream, limits).await;
+    let mut raw = Vec::new();
+    for _ in 0..1400 {
+        raw.push(tokio::net::TcpStream::connect(gateway.address()).await.unwrap());
+    }
+    let mut held = Vec::new();
+    for index in 0..600 {
+        let mut wire = if index % 2 == 0 { gateway.wire().await } else { gateway.wire_http2().await };
+        match index % 6 {
+            0 => {}
+            2 => drop(wire.write("POST /webhook HTTP/1.1\r\nHo").await),
+            4 => drop(wire.write(half_a_body(&gateway.token())).await),
+            1 => drop(wire.write(PREFACE).await),
+            3 => drop(wire.write([PREFACE, SETTINGS, &frame(1, 0, 1, &[0x83])].concat()).await),
+            _ => drop(wire.write([PREFACE, SETTINGS, &http2_head(&gateway.token(), 4)].concat()).await),
+        }
+        held.push(wire);
+    }
+    let open = format!("hookgate_connections{{listener=\"{}\"}}", gateway.address());
+    assert!(gateway.metric(&open).await.unwrap() >= 2000.0);
+    for _ in 0..20 {
+        assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    }
+    until("all of them are gone", async || gateway.metric(&open).await == Some(0.0)).await;
+}

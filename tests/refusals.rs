@@ -1,0 +1,206 @@
+//! What is refused, with which reply, and what a stranger may learn from it.
+
+use serde_json::json;
+
+use crate::support::{Gateway, NOW, Setup, Upstream};
+
+/// Refused and told to nobody but the log: the metric has the reason.
+async fn reason(gateway: &Gateway, outcome: &str, code: &str) -> Option<f64> {
+    let name = format!("hookgate_requests_total{{code=\"{code}\",outcome=\"{outcome}\",route=\"webhook\"}}");
+    gateway.metric(&name).await
+}
+
+#[tokio::test]
+async fn before_a_signature_is_verified_nothing_is_told() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let good = gateway.token();
+    let forged = format!("{}.{}", good.rsplit_once('.').unwrap().0, "A".repeat(342));
+    for (token, code) in [("garbage", "malformed_token"), (&forged, "bad_signature")] {
+        assert_eq!(gateway.client().post(token).await.problem(), (401, "unauthorized".into()));
+        assert_eq!(reason(&gateway, "refused", code).await, Some(1.0), "{code}");
+    }
+    let expired = gateway.issuer.token_with(json!({"exp": NOW - 60}));
+    assert_eq!(gateway.client().post(&expired).await.problem(), (401, "expired".into()));
+    let unscoped = gateway.issuer.token_with(json!({"event_scope": null}));
+    assert_eq!(gateway.client().post(&unscoped).await.problem(), (403, "claim_refused".into()));
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn opaque_and_detailed_tell_less_and_more() {
+    let upstream = Upstream::echo().await;
+    for (errors, unproven, proven, forbidden) in [
+        ("opaque", "unauthorized", "unauthorized", "forbidden"),
+        ("detailed", "malformed_token", "expired", "claim_refused"),
+    ] {
+        let gateway = Setup::new(upstream.address).and(&format!("errors: {errors}")).start();
+        let expired = gateway.issuer.token_with(json!({"exp": NOW - 60}));
+        let unscoped = gateway.issuer.token_with(json!({"event_scope": "x"}));
+        assert_eq!(gateway.client().post("garbage").await.problem(), (401, unproven.into()));
+        assert_eq!(gateway.client().post(&expired).await.problem(), (401, proven.into()));
+        assert_eq!(gateway.client().post(&unscoped).await.problem(), (403, forbidden.into()));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_problem_document_of_the_gateway() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let answer = gateway.client().post("garbage").await;
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    assert_eq!(answer.header("server"), Some("hookgate"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let id = answer.header("x-request-id").unwrap();
+    let expected = json!({
+        "type": "about:blank", "title": "Unauthorized", "status": 401, "code": "unauthorized", "instance": id,
+    });
+    assert_eq!(answer.json(), expected);
+}
+
+/// RFC 6750 §3.1: no error for a request without a credential.
+#[tokio::test]
+async fn challenges_follow_rfc_6750() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let client = gateway.client();
+    let challenge = |answer: crate::support::Answer| answer.header("www-authenticate").map(str::to_owned);
+    let nothing = client.send(client.request("/webhook"), "{}").await;
+    assert_eq!(challenge(nothing).as_deref(), Some("Bearer realm=\"webhook\""));
+    assert_eq!(challenge(client.post("x").await).as_deref(), Some("Bearer realm=\"webhook\", error=\"invalid_token\""));
+    let unscoped = client.post(&gateway.issuer.token_with(json!({"event_scope": "x"}))).await;
+    assert_eq!(challenge(unscoped).as_deref(), Some("Bearer realm=\"webhook\", error=\"insufficient_scope\""));
+}
+
+#[tokio::test]
+async fn routes_and_methods_that_are_not_there() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let client = gateway.client();
+    let good = format!("Bearer {}", gateway.token());
+    for path in ["/", "/webhook/", "/Webhook", "/webhook2", "/other"] {
+        let answer = client.send(client.request(path).header("authorization", &good), "{}").await;
+        assert_eq!(answer.problem(), (404, "no_route".into()), "{path}");
+    }
+    let answer = client.send(client.request("/webhook").method("GET").header("authorization", &good), "").await;
+    assert_eq!((answer.problem(), answer.header("allow")), ((405, "method_refused".into()), Some("POST, PUT")));
+    // No shortcut by method: oauth2-proxy CVE-2026-34457.
+    let answer = client.send(client.request("/webhook").method("OPTIONS"), "").await;
+    assert_eq!(answer.status, 405);
+    assert!(upstream.seen().is_empty());
+}
+
+/// Istio CVE-2021-31920 and its kin, on the wire: nothing of it reaches the app.
+#[tokio::test]
+async fn ambiguous_paths_are_refused_and_not_rewritten() {
+    let upstream = Upstream::echo().await;
+    let gateway = Setup::new(upstream.address).with("path: /webhook", "path: /*").start();
+    let paths = [
+        "//webhook",
+        "/a/../webhook",
+        "/./webhook",
+        "/a/%2e%2e/webhook",
+        "/a%2fb",
+        "/a%5Cb",
+        "/a;b",
+        "/..;/a",
+        "/%252e",
+        "/%c0%ae",
+        "/a%00",
+        "/%zz",
+        "/a%23b",
+    ];
+    for path in paths {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\
+             Connection: close\r\n\r\n",
+            gateway.token()
+        );
+        let answer = gateway.wire().await.write(request).await.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("ambiguous_path"), "{path}: {answer}");
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn tunnels_traces_upgrades_and_doubtful_hosts_are_refused() {
+    let upstream = Upstream::echo().await;
+    let gateway =
+        Setup::new(upstream.address).with("path: /webhook", "path: /*").with(", methods: [POST, PUT]", "").start();
+    let token = gateway.token();
+    let requests = [
+        "CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n",
+        "TRACE /webhook HTTP/1.1\r\nHost: localhost\r\n",
+        "GET /webhook HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n",
+        "POST /webhook HTTP/1.1\r\n",
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n",
+        "POST http://other/webhook HTTP/1.1\r\nHost: localhost\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n",
+    ];
+    for request in requests {
+        let request = format!("{request}Authorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n");
+        let answer = gateway.wire().await.write(request).await.read_until("\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn statuses_can_be_chosen() {
+    let upstream = Upstream::echo().await;
+    let gateway = Setup::new(upstream.address)
+        .with("    replay: off", "    replay: off\n    responses: { expired: 410, malformed_token: 200 }")
+        .start();
+    let answer = gateway.client().post(&gateway.issuer.token_with(json!({"exp": NOW - 60}))).await;
+    assert_eq!((answer.problem(), answer.header("www-authenticate")), ((410, "expired".into()), None));
+    assert_eq!(gateway.client().post("garbage").await.problem(), (200, "unauthorized".into()));
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_ends_when_its_time_comes() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let token = gateway.token();
+    gateway.clock.forward(329);
+    assert_eq!(gateway.client().post(&token).await.status, 200);
+    gateway.clock.forward(1);
+    assert_eq!(gateway.client().post(&token).await.problem(), (401, "expired".into()));
+}
+
+#[tokio::test]
+async fn a_timestamp_beside_the_token_is_missing_stale_or_early() {
+    let upstream = Upstream::echo().await;
+    let timestamp = "timestamp: { header: X-Time, max_age: 5m, max_future: 1m, covered: false }";
+    let gateway =
+        Setup::new(upstream.address).with("    replay: off", &format!("    replay: off\n    {timestamp}")).start();
+    let client = gateway.client();
+    for (time, told) in [
+        (None, Some("missing_timestamp")),
+        (Some("soon".to_owned()), Some("missing_timestamp")),
+        (Some((NOW - 301).to_string()), Some("stale_timestamp")),
+        (Some((NOW + 61).to_string()), Some("future_timestamp")),
+        (Some((NOW - 300).to_string()), None),
+    ] {
+        let mut request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
+        request = time.iter().fold(request, |request, time| request.header("x-time", time));
+        let answer = client.send(request, "{}").await;
+        match told {
+            Some(code) => assert_eq!(answer.problem(), (401, code.into())),
+            None => assert_eq!(answer.status, 200),
+        }
+    }
+}
+
+#[tokio::test]
+async fn plain_http_to_the_tls_port_is_told_so_and_never_forwarded() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let mut stream = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
+    stream.write_all(b"POST /webhook HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("tls_required"), "{answer}");
+    assert!(upstream.seen().is_empty());
+}

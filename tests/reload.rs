@@ -1,0 +1,145 @@
+//! Hot reload: routes, keys and certificates change under load; what is wrong changes nothing.
+
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use hookgate::reload::Reloaded;
+
+use crate::support::{Gateway, Issuer, Upstream, certificate, claims, replace, until};
+
+#[tokio::test]
+async fn a_new_key_is_taken_and_an_old_one_dropped() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let (old, next) = (gateway.token(), Issuer::es256("k2"));
+    assert_eq!(gateway.client().post(&next.token(&claims())).await.status, 401);
+    replace(&gateway.path("jwks.json"), &next.jwks());
+    assert_eq!(gateway.running().reload(), Reloaded::Applied);
+    assert_eq!(gateway.client().post(&next.token(&claims())).await.status, 200);
+    assert_eq!(gateway.client().post(&old).await.status, 401);
+}
+
+#[tokio::test]
+async fn changes_are_noticed_without_being_asked() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    gateway.edit("path: /webhook", "path: /other");
+    let moved = async || {
+        let request = gateway.client().request("/other").header("authorization", format!("Bearer {}", gateway.token()));
+        gateway.client().send(request, "{}").await.status == 200
+    };
+    until("the new path is served", moved).await;
+    assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (404, "no_route".into()));
+}
+
+/// A mounted ConfigMap changes by renaming the `..data` link; a watch on a file would be dead after the first.
+#[tokio::test]
+async fn configmap_swaps_are_noticed_again_and_again() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let text = std::fs::read_to_string(gateway.path("gateway.yaml")).unwrap();
+    let version = |name: &str, path: &str| {
+        std::fs::create_dir(gateway.path(name)).unwrap();
+        std::fs::write(gateway.path(name).join("gateway.yaml"), text.replace("path: /webhook", path)).unwrap();
+        symlink(name, gateway.path("..new")).unwrap();
+        std::fs::rename(gateway.path("..new"), gateway.path("..data")).unwrap();
+    };
+    version("..1", "path: /1");
+    std::fs::remove_file(gateway.path("gateway.yaml")).unwrap();
+    symlink("..data/gateway.yaml", gateway.path("gateway.yaml")).unwrap();
+    for number in 2..5 {
+        version(&format!("..{number}"), &format!("path: /{number}"));
+        let served = async || {
+            let request = gateway.client().request(&format!("/{number}"));
+            let request = request.header("authorization", format!("Bearer {}", gateway.token()));
+            gateway.client().send(request, "{}").await.status == 200
+        };
+        until("the swapped configuration is in force", served).await;
+    }
+}
+
+#[tokio::test]
+async fn an_invalid_file_keeps_the_old_one_and_says_so() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let successful = async || gateway.metric("hookgate_config_last_reload_successful").await;
+    assert_eq!(successful().await, Some(1.0));
+    gateway.edit("    replay: off\n", "    replay: of\n");
+    assert_eq!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(successful().await, Some(0.0));
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    gateway.edit("    replay: of\n", "    replay: off\n");
+    assert_eq!(gateway.running().reload(), Reloaded::Unchanged);
+    assert_eq!(successful().await, Some(1.0));
+}
+
+/// The certificate of one and the key of another: a rotation caught half-way.
+#[tokio::test]
+async fn half_a_rotation_keeps_the_old_certificate() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let (_, certificate, key) = certificate(&["localhost"]);
+    replace(&gateway.path("server.crt"), &certificate);
+    assert_eq!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    replace(&gateway.path("server.key"), &key);
+    assert_eq!(gateway.running().reload(), Reloaded::Applied);
+}
+
+#[tokio::test]
+async fn what_needs_a_restart_is_refused() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    gateway.edit("workers: 2", "workers: 3");
+    gateway.edit("path: /webhook", "path: /other");
+    assert_eq!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+}
+
+/// Sixteen senders, each on one connection that must never drop, while everything changes 100 times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_reloads_under_load_fail_no_request() {
+    let upstream = Upstream::echo().await;
+    let gateway = Arc::new(Gateway::before(&upstream));
+    let (done, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let second = Issuer::es256("k2");
+    let both = format!("{{\"keys\":[{},{}]}}", gateway.issuer.jwk(), second.jwk());
+    let senders: Vec<_> = (0..16)
+        .map(|_| {
+            let (gateway, done, sent) = (Arc::clone(&gateway), Arc::clone(&done), Arc::clone(&sent));
+            tokio::spawn(async move {
+                let (mut wire, token) = (gateway.wire().await, gateway.token());
+                while !done.load(Ordering::SeqCst) {
+                    let request = format!(
+                        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 3\r\n\r\nend"
+                    );
+                    let answer = wire.write(request).await.read_until("end").await;
+                    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                    sent.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    // One file for both, so that no look falls between them.
+    let (_, first, key) = certificate(&["localhost"]);
+    replace(&gateway.path("server.pem"), &format!("{first}{key}"));
+    gateway.edit("cert: server.crt, key: server.key", "cert: server.pem, key: server.pem");
+    let only = gateway.issuer.jwks();
+    for round in 0..100 {
+        replace(&gateway.path("jwks.json"), if round % 2 == 0 { &both } else { &only });
+        let (from, to) = if round % 2 == 0 { ("[POST, PUT]", "[POST]") } else { ("[POST]", "[POST, PUT]") };
+        gateway.edit(from, to);
+        let (_, certificate, key) = certificate(&["localhost"]);
+        replace(&gateway.path("server.pem"), &format!("{certificate}{key}"));
+        let before = sent.load(Ordering::SeqCst);
+        gateway.running().reload();
+        until("requests go on", async || sent.load(Ordering::SeqCst) > before).await;
+    }
+    done.store(true, Ordering::SeqCst);
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    let open = gateway.metric("hookgate_config_reloads_total{result=\"refused\"}").await;
+    assert_eq!(open, Some(0.0));
+}

@@ -1,0 +1,159 @@
+//! Clients over real TLS: one that speaks HTTP, and one that sends bytes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client as Http, Error};
+use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::PATIENCE;
+
+/// A reply, whole.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+    }
+
+    /// Status and code of a problem document.
+    pub fn problem(&self) -> (u16, String) {
+        (self.status.as_u16(), self.json()["code"].as_str().unwrap().to_owned())
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// Speaks HTTP/1.1 or HTTP/2 with kept connections.
+#[derive(Clone)]
+pub struct Client {
+    http: Http<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    base: String,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr, ca: &str) -> Self {
+        Self::over(
+            address,
+            HttpsConnectorBuilder::new().with_tls_config(trusting(ca)).https_only().enable_http1().build(),
+        )
+    }
+
+    pub fn http2(address: SocketAddr, ca: &str) -> Self {
+        Self::over(
+            address,
+            HttpsConnectorBuilder::new().with_tls_config(trusting(ca)).https_only().enable_http2().build(),
+        )
+    }
+
+    fn over(address: SocketAddr, connector: HttpsConnector<HttpConnector>) -> Self {
+        let http = Http::builder(TokioExecutor::new()).build(connector);
+        Self { http, base: format!("https://localhost:{}", address.port()) }
+    }
+
+    /// POST /webhook with this token.
+    pub async fn post(&self, token: &str) -> Answer {
+        self.send(self.request("/webhook").header("authorization", format!("Bearer {token}")), "{}").await
+    }
+
+    /// A POST to be finished.
+    pub fn request(&self, target: &str) -> http::request::Builder {
+        Request::post(format!("{}{target}", self.base))
+    }
+
+    pub async fn send(&self, request: http::request::Builder, body: impl Into<Bytes>) -> Answer {
+        self.try_send(request, body).await.unwrap()
+    }
+
+    /// # Errors
+    /// Where no whole reply came.
+    pub async fn try_send(&self, request: http::request::Builder, body: impl Into<Bytes>) -> Result<Answer, Error> {
+        let request = request.body(Full::new(body.into())).unwrap();
+        let response = tokio::time::timeout(PATIENCE, self.http.request(request)).await.expect("no reply")?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.expect("the reply broke off").to_bytes();
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+}
+
+fn trusting(ca: &str) -> rustls::ClientConfig {
+    hookgate::tls::client_config(Some(ca.as_bytes())).unwrap()
+}
+
+/// GET without TLS, from the admin listener.
+pub async fn get_plain(address: SocketAddr, path: &str) -> Answer {
+    let http = Http::builder(TokioExecutor::new()).build(HttpConnector::new());
+    let request = Request::get(format!("http://{address}{path}")).body(Full::<Bytes>::default()).unwrap();
+    let (head, body) = http.request(request).await.unwrap().into_parts();
+    Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+}
+
+/// One connection whose bytes the test writes itself.
+pub struct Wire(pub TlsStream<TcpStream>);
+
+impl Wire {
+    pub async fn connect(address: SocketAddr, ca: &str, protocols: &[&[u8]]) -> Self {
+        let mut config = trusting(ca);
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        Self(TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap())
+    }
+
+    /// `None` once nobody listens any more.
+    pub async fn try_connect(address: SocketAddr, ca: &str) -> Option<Self> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        let connector = TlsConnector::from(Arc::new(trusting(ca)));
+        let name = ServerName::try_from("localhost").unwrap();
+        Some(Self(connector.connect(name, stream).await.ok()?))
+    }
+
+    pub async fn write(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        // A peer that has closed already is what some tests are about.
+        let _ = self.0.write_all(bytes.as_ref()).await;
+        let _ = self.0.flush().await;
+        self
+    }
+
+    /// Everything up to the end of the connection, which must come.
+    pub async fn rest(&mut self) -> String {
+        let mut bytes = Vec::new();
+        // A reset or a missing close_notify is an end too.
+        let _ =
+            tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.expect("the connection stays open");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Everything until `end` was read.
+    pub async fn read_until(&mut self, end: &str) -> String {
+        let mut text = String::new();
+        let mut buffer = [0; 4096];
+        while !text.contains(end) {
+            let count = tokio::time::timeout(PATIENCE, self.0.read(&mut buffer)).await.expect("no answer").unwrap();
+            assert!(count > 0, "closed before {end:?}: {text}");
+            text.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+        text
+    }
+}

@@ -1,0 +1,222 @@
+//! The harness: a gateway on real sockets over TLS, a recording upstream, an issuer, a clock that is moved by hand.
+
+mod client;
+mod issuer;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hookgate::app::{self, Running};
+use hookgate::clock::{Clock, UnixTime};
+use hookgate::config;
+use tempfile::TempDir;
+
+pub use client::{Answer, Client, Wire, get_plain};
+pub use issuer::{Issuer, claims};
+pub use upstream::Upstream;
+
+/// 2026-11-24T00:00:00Z: where every manual clock begins.
+pub const NOW: u64 = 1_795_478_400;
+
+/// The longest that anything is waited for; reaching it is a failure, not a pause.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A clock that stands until it is moved.
+#[derive(Debug)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    pub fn forward(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> UnixTime {
+        UnixTime::from_seconds(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+/// A running gateway with its files.
+pub struct Gateway {
+    pub clock: Arc<ManualClock>,
+    pub issuer: Issuer,
+    pub running: Option<Running>,
+    pub ca: String,
+    folder: TempDir,
+}
+
+/// What a test changes of the usual configuration.
+pub struct Setup {
+    yaml: String,
+    issuer: Issuer,
+}
+
+impl Setup {
+    /// One JWT route at /webhook to `upstream`.
+    pub fn new(upstream: SocketAddr) -> Self {
+        Self { yaml: USUAL.replace("UPSTREAM", &upstream.to_string()), issuer: Issuer::rs256("k1") }
+    }
+
+    /// Replaces a piece of the usual configuration, which must be there.
+    pub fn with(mut self, old: &str, new: &str) -> Self {
+        assert!(self.yaml.contains(old), "no {old:?} in the usual configuration");
+        self.yaml = self.yaml.replace(old, new);
+        self
+    }
+
+    /// Adds top-level fields.
+    pub fn and(mut self, yaml: &str) -> Self {
+        self.yaml = format!("{yaml}\n{}", self.yaml);
+        self
+    }
+
+    /// A listener limit.
+    pub fn limit(self, limit: &str) -> Self {
+        self.with("limits: { connections: 20000,", &format!("limits: {{ {limit}, connections: 20000,"))
+    }
+
+    pub fn issuer(mut self, issuer: Issuer) -> Self {
+        self.issuer = issuer;
+        self
+    }
+
+    pub fn start(self) -> Gateway {
+        let folder = TempDir::new().unwrap();
+        let (ca, certificate, key) = certificate(&["localhost"]);
+        let gateway = |name: &str, content: &str| std::fs::write(folder.path().join(name), content).unwrap();
+        gateway("server.crt", &certificate);
+        gateway("server.key", &key);
+        gateway("jwks.json", &self.issuer.jwks());
+        gateway("gateway.yaml", &self.yaml);
+        let path = folder.path().join("gateway.yaml");
+        let config = config::load(&path, &[]).unwrap_or_else(|errors| panic!("{errors}"));
+        let clock = Arc::new(ManualClock(AtomicU64::new(NOW)));
+        let running = app::start(Some(path), &config, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+        Gateway { clock, issuer: self.issuer, running: Some(running), folder, ca }
+    }
+}
+
+const USUAL: &str = r#"
+log: { access: false }
+drain: { delay: 1s, timeout: 20s }
+workers: 2
+listeners:
+  - address: "127.0.0.1:0"
+    limits: { connections: 20000, connections_per_address: 20000 }
+    tls: { certificates: [ { cert: server.crt, key: server.key } ] }
+admin: { address: "127.0.0.1:0" }
+issuers:
+  acme:
+    issuer: https://issuer.test/
+    algorithms: [RS256, ES256, EdDSA]
+    jwks: { file: jwks.json }
+routes:
+  - name: webhook
+    match: { path: /webhook, methods: [POST, PUT] }
+    upstream: { url: "http://UPSTREAM" }
+    auth:
+      jwt:
+        issuer: acme
+        audience: https://hooks.test/webhook
+        required: [iss, aud, exp, nbf]
+        claims: { event_scope: webhook }
+        leeway: 30s
+    replay: off
+"#;
+
+impl Gateway {
+    /// The usual gateway before `upstream`.
+    pub fn before(upstream: &Upstream) -> Self {
+        Setup::new(upstream.address).start()
+    }
+
+    pub fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.running().listeners[0]
+    }
+
+    /// A client that trusts this gateway.
+    pub fn client(&self) -> Client {
+        Client::new(self.address(), &self.ca)
+    }
+
+    /// One that speaks HTTP/2.
+    pub fn client_http2(&self) -> Client {
+        Client::http2(self.address(), &self.ca)
+    }
+
+    /// One raw connection after its handshake.
+    pub async fn wire(&self) -> Wire {
+        Wire::connect(self.address(), &self.ca, &[b"http/1.1"]).await
+    }
+
+    /// One raw connection that speaks HTTP/2.
+    pub async fn wire_http2(&self) -> Wire {
+        Wire::connect(self.address(), &self.ca, &[b"h2"]).await
+    }
+
+    /// A token that passes the usual route.
+    pub fn token(&self) -> String {
+        self.issuer.token(&claims())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Changes the configuration's text.
+    pub fn edit(&self, old: &str, new: &str) {
+        let text = std::fs::read_to_string(self.path("gateway.yaml")).unwrap();
+        assert!(text.contains(old), "no {old:?} in the configuration");
+        replace(&self.path("gateway.yaml"), &text.replace(old, new));
+    }
+
+    /// A page of the admin listener.
+    pub async fn admin(&self, path: &str) -> Answer {
+        get_plain(self.running().admin.unwrap(), path).await
+    }
+
+    /// The value of one metric line, such as `hookgate_jwks_keys{issuer="acme"}`.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let page = self.admin("/metrics").await.text();
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+        line.map(|value| value.parse().unwrap())
+    }
+}
+
+/// As a careful operator does it: beside its place, then renamed.
+pub fn replace(path: &Path, content: &str) {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, content).unwrap();
+    std::fs::rename(&beside, path).unwrap();
+}
+
+/// CA, certificate and key in PEM form.
+pub fn certificate(names: &[&str]) -> (String, String, String) {
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut ca = rcgen::CertificateParams::default();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_certificate = ca.self_signed(&ca_key).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let leaf = rcgen::CertificateParams::new(names).unwrap();
+    let leaf = leaf.signed_by(&key, &rcgen::Issuer::new(ca, ca_key)).unwrap();
+    (ca_certificate.pem(), leaf.pem(), key.serialize_pem())
+}
+
+/// Looks again and again until it is so; what is waited for is a condition, never a time.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !condition().await {
+        assert!(begun.elapsed() < PATIENCE, "gave up waiting until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,138 @@
+//! An app that remembers what it was sent, and misbehaves as it is told by the path's query.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// A request as the app saw it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    pub method: Method,
+    pub target: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub trailers: Option<HeaderMap>,
+}
+
+impl Recorded {
+    /// The only value of a field.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let values: Vec<_> = self.headers.get_all(name).iter().collect();
+        assert!(values.len() <= 1, "{name} came {} times", values.len());
+        values.first().map(|value| value.to_str().unwrap())
+    }
+}
+
+pub struct Upstream {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Vec<Recorded>>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Upstream {
+    /// Answers 200 with the body that it was sent.
+    pub async fn echo() -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let record = Arc::clone(&seen);
+        let (address, task) = listen(move |stream| {
+            let record = Arc::clone(&record);
+            async move {
+                let service = service_fn(move |request| echo(request, Arc::clone(&record)));
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            }
+        })
+        .await;
+        Self { address, seen, task }
+    }
+
+    /// Reads something, says `bytes` and closes.
+    pub async fn saying(bytes: &'static [u8]) -> Self {
+        let (address, task) = listen(move |mut stream| async move {
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer).await;
+            let _ = stream.write_all(bytes).await;
+        })
+        .await;
+        Self { address, seen: Arc::default(), task }
+    }
+
+    /// Takes connections and never answers.
+    pub async fn silent() -> Self {
+        let (address, task) = listen(|mut stream| async move {
+            let mut buffer = [0; 4096];
+            while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+        })
+        .await;
+        Self { address, seen: Arc::default(), task }
+    }
+
+    /// What it saw so far.
+    pub fn seen(&self) -> Vec<Recorded> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// The one request that it saw.
+    pub fn only(&self) -> Recorded {
+        let seen = self.seen();
+        assert_eq!(seen.len(), 1, "{seen:#?}");
+        seen[0].clone()
+    }
+}
+
+async fn listen<F, T>(serve: F) -> (SocketAddr, JoinHandle<()>)
+where
+    F: Fn(tokio::net::TcpStream) -> T + Send + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    (address, task)
+}
+
+async fn echo(
+    request: Request<Incoming>,
+    record: Arc<Mutex<Vec<Recorded>>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let collected = body.collect().await;
+    let Ok(collected) = collected else { return Ok(Response::new(Full::default())) };
+    let trailers = collected.trailers().cloned();
+    let body = collected.to_bytes();
+    let target = head.uri.to_string();
+    let status =
+        head.uri.query().and_then(|query| query.strip_prefix("status=")).and_then(|status| status.parse().ok());
+    record.lock().unwrap().push(Recorded {
+        method: head.method,
+        target,
+        headers: head.headers,
+        body: body.clone(),
+        trailers,
+    });
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = StatusCode::from_u16(status.unwrap_or(200)).unwrap();
+    response.headers_mut().insert("server", "the-app".parse().unwrap());
+    response.headers_mut().insert("x-from-app", "1".parse().unwrap());
+    Ok(response)
+}
