@@ -22,9 +22,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::failure::AdminStatus;
 use crate::jwks::{IssuerHealth, Jwks};
 use crate::metrics::Metrics;
-use crate::proxy::reply::AdminStatus;
 use crate::server::Phase;
 use crate::snapshot::SharedSnapshot;
 

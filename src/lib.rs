@@ -19,6 +19,7 @@ pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod failure;
 pub mod jwks;
 pub mod limit;
 pub mod metrics;

@@ -20,14 +20,15 @@ use http::{Request, Response};
 
 use crate::auth::{self, Grant, Policy, Refusal, Refused, RequestView};
 use crate::clock::{Clock, UnixTime};
+use crate::failure::Failure;
 use crate::jwks::{Jwks, Refetch};
 use crate::metrics::Metrics;
-use crate::route::{Route, Unrouted};
+use crate::route::Route;
 use crate::snapshot::{ListenerLimits, SharedSnapshot, Snapshot};
-use body::{Body, BodyFault, Inbound, RequestBody};
+use body::{Body, Inbound, RequestBody};
 use head::Target;
 use record::Record;
-use upstream::{UpstreamFault, Upstreams};
+use upstream::Upstreams;
 
 /// Who is on the other end of a connection, and what that connection allows.
 #[derive(Clone, Debug)]
@@ -54,27 +55,6 @@ pub struct Gateway {
     pub access_log: bool,
     /// Connections to the apps.
     pub upstreams: Upstreams,
-}
-
-/// Why a request was not forwarded, or its forwarding failed. [`reply`] gives each its status.
-#[derive(Clone, Debug)]
-pub enum Failure {
-    /// Against HTTP itself: no or two hosts, an upgrade, an unknown target form.
-    BadRequest,
-    /// [`crate::route::AmbiguousPath`].
-    AmbiguousPath,
-    /// No route or no method.
-    Unrouted(Unrouted),
-    /// The target exceeds [`head::MAX_URI`].
-    UriTooLong,
-    /// More or longer header fields than the listener takes.
-    HeadTooLarge,
-    /// The decision.
-    Refused(Refused),
-    /// The request's body broke a limit or off.
-    Body(BodyFault),
-    /// The app did not answer.
-    Upstream(UpstreamFault),
 }
 
 impl Gateway {

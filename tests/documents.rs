@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use hookgate::config;
+use hookgate::failure::Failure;
 use hookgate::metrics::Metrics;
-use hookgate::proxy::Failure;
 use serde_json::Value;
 
 fn reference() -> String {

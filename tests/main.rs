@@ -1,5 +1,12 @@
 //! Everything that needs sockets, files or a whole gateway. One crate, so that it links once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails may panic"
+)]
 #![allow(unreachable_pub, reason = "everything here is used inside of this crate only")]
 
 mod admin;

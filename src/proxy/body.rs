@@ -14,8 +14,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use super::Failure;
 use super::record::Record;
+use crate::failure::{BodyFault, Failure};
 use crate::snapshot::ListenerLimits;
 
 /// A request's body as it comes: from a connection, or in memory.
@@ -37,20 +37,6 @@ impl From<Bytes> for Inbound {
     fn from(body: Bytes) -> Self {
         Self::Memory(Some(body).filter(|body| !body.is_empty()))
     }
-}
-
-/// How a request's body broke its rules, or broke off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyFault {
-    /// More bytes than the route takes.
-    #[error("the request body is too large")]
-    TooLarge,
-    /// No byte for `body_stall`, or not whole within `body`.
-    #[error("the request body came too slowly")]
-    Slow,
-    /// The client left, or broke the framing.
-    #[error("the request body broke off")]
-    Broken,
 }
 
 /// What became of a request's body; the body itself is with the connection to the app.
@@ -265,7 +251,16 @@ pub struct Body {
 impl Body {
     /// The reply and what is to be recorded when it has gone out.
     pub fn new(content: Content, record: Record) -> Self {
-        Self { content, record }
+        let mut body = Self { content, record };
+        body.look();
+        body
+    }
+
+    /// Nobody asks for more after the last frame.
+    fn look(&mut self) {
+        if self.is_end_stream() {
+            self.record.whole();
+        }
     }
 }
 
@@ -294,8 +289,10 @@ impl HttpBody for Body {
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             body.record.sent(frame.data_ref().map_or(0, Bytes::len));
         }
-        if let Poll::Ready(Some(Err(_))) = &polled {
-            body.record.broke_off();
+        match &polled {
+            Poll::Ready(None) => body.record.whole(),
+            Poll::Ready(Some(Ok(_))) => body.look(),
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
         }
         polled
     }

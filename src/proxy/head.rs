@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Version};
 
-use super::Failure;
+use crate::failure::Failure;
 use crate::route::judge_path;
 use crate::snapshot::ListenerLimits;
 

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use http::request::Parts;
 
+use super::Peer;
 use super::body::Received;
-use super::{Failure, Peer};
 use crate::auth::{Grant, Refused};
+use crate::failure::Failure;
 use crate::metrics::{Metrics, Outcome, RouteMetrics};
 use crate::route::Route;
 
@@ -56,7 +57,7 @@ impl Record {
             code: "client_gone",
             status: None,
             bytes_sent: 0,
-            whole: true,
+            whole: false,
             upstream: None,
             line: access_log.then(|| Box::new(Line::new(head, peer))),
         }
@@ -118,8 +119,8 @@ impl Record {
         self.bytes_sent = self.bytes_sent.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
-    pub(super) fn broke_off(&mut self) {
-        self.whole = false;
+    pub(super) fn whole(&mut self) {
+        self.whole = true;
     }
 }
 

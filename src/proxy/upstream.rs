@@ -14,27 +14,16 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::Failure;
 use super::body::{Content, Received, RequestBody};
 use super::record::Record;
 use crate::auth::Grant;
+use crate::failure::{Failure, UpstreamFault};
 use crate::route::{Route, Upstream};
 
 type Pool = Client<HttpConnector, RequestBody>;
 
 /// Unused connections that a pool keeps to one app.
 const MAX_IDLE: usize = 256;
-
-/// Why the app did not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamFault {
-    /// No connection within `connect`, or refused.
-    Unreachable,
-    /// The connection ended early, or what came was not HTTP.
-    Protocol,
-    /// No reply within `timeout`.
-    Timeout,
-}
 
 /// The pools of one worker: one for each pair of `connect` and `idle` that the routes use.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
@@ -63,13 +63,6 @@ impl Issuer {
         object.extend(changes.as_object().unwrap().clone());
         object.retain(|_, value| !value.is_null());
         self.token(&claims)
-    }
-
-    /// A genuine signature over any two texts.
-    pub fn sign_raw(&self, header: &str, payload: &str) -> String {
-        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, self.algorithm).unwrap();
-        format!("{signed}.{signature}")
     }
 }
 

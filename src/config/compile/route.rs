@@ -13,8 +13,7 @@ use super::issuer::IssuerKeys;
 use crate::auth::Policy;
 use crate::config::error::FieldPath;
 use crate::config::file::{CredentialFile, ForwardFile, MatchFile, ModeFile, RouteFile, RouteLimitsFile, UpstreamFile};
-use crate::proxy::Failure;
-use crate::proxy::reply::is_retried;
+use crate::failure::{Failure, is_retried};
 use crate::route::{Forward, Match, PathMatch, Route, Upstream, judge_path};
 
 const MAX_BODY: u64 = 1 << 20;

@@ -1,0 +1,195 @@
+//! Everything that a request can fail by, each with its word and its status: the only file that names status
+//! codes. Pure; `config` checks `responses` against it, the proxy answers by it.
+
+use http::StatusCode;
+
+use crate::auth::{Refusal, Refused};
+use crate::route::Unrouted;
+
+/// Why a request was not forwarded, or its forwarding failed. Undecided is a failure too: the sender must try again.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// Against HTTP itself: no or two hosts, an upgrade, an unknown target form.
+    BadRequest,
+    /// [`crate::route::AmbiguousPath`].
+    AmbiguousPath,
+    /// No route or no method.
+    Unrouted(Unrouted),
+    /// The target exceeds the longest that we read.
+    UriTooLong,
+    /// More or longer header fields than the listener takes.
+    HeadTooLarge,
+    /// The decision.
+    Refused(Refused),
+    /// The request's body broke a limit or off.
+    Body(BodyFault),
+    /// The app did not answer.
+    Upstream(UpstreamFault),
+}
+
+/// How a request's body broke its rules, or broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyFault {
+    /// More bytes than the route takes.
+    #[error("the request body is too large")]
+    TooLarge,
+    /// No byte for `body_stall`, or not whole within `body`.
+    #[error("the request body came too slowly")]
+    Slow,
+    /// The client left, or broke the framing.
+    #[error("the request body broke off")]
+    Broken,
+}
+
+/// Why the app did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamFault {
+    /// No connection within `connect`, or refused.
+    Unreachable,
+    /// The connection ended early, or what came was not HTTP.
+    Protocol,
+    /// No reply within `timeout`.
+    Timeout,
+}
+
+impl Failure {
+    /// The reason word: log field, metric label and, where it may be told, `code` of the reply.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::AmbiguousPath => "ambiguous_path",
+            Self::Unrouted(Unrouted::NoRoute) => "no_route",
+            Self::Unrouted(Unrouted::MethodRefused(_)) => "method_refused",
+            Self::UriTooLong => "uri_too_long",
+            Self::HeadTooLarge => "head_too_large",
+            Self::Refused(refused) => refused.refusal.reason(),
+            Self::Body(BodyFault::TooLarge) => "body_too_large",
+            Self::Body(BodyFault::Slow) => "request_timeout",
+            Self::Body(BodyFault::Broken) => "client_gone",
+            Self::Upstream(UpstreamFault::Unreachable) => "upstream_unreachable",
+            Self::Upstream(UpstreamFault::Protocol) => "upstream_protocol",
+            Self::Upstream(UpstreamFault::Timeout) => "upstream_timeout",
+        }
+    }
+
+    /// Every code that a reply may carry, for the configuration (`responses`) and for documents.
+    pub fn codes() -> impl Iterator<Item = (&'static str, StatusCode)> {
+        let refusals = Refusal::ALL.iter().map(|refusal| (refusal.reason(), refusal_status(*refusal)));
+        let others = [
+            Self::BadRequest,
+            Self::AmbiguousPath,
+            Self::Unrouted(Unrouted::NoRoute),
+            Self::Unrouted(Unrouted::MethodRefused(Vec::new())),
+            Self::UriTooLong,
+            Self::Body(BodyFault::TooLarge),
+            Self::Body(BodyFault::Slow),
+            Self::Body(BodyFault::Broken),
+            Self::Upstream(UpstreamFault::Unreachable),
+            Self::Upstream(UpstreamFault::Protocol),
+            Self::Upstream(UpstreamFault::Timeout),
+        ];
+        refusals.chain(others.map(|failure| (failure.code(), failure.status())))
+    }
+
+    /// What a stranger hears instead of the word, where the word is withheld.
+    pub const fn withheld_as(&self) -> Option<&'static str> {
+        match self.status() {
+            StatusCode::UNAUTHORIZED => Some("unauthorized"),
+            StatusCode::FORBIDDEN => Some("forbidden"),
+            _ => None,
+        }
+    }
+
+    /// We could not decide: the sender is asked to come again.
+    pub const fn is_undecided(&self) -> bool {
+        matches!(self, Self::Refused(Refused { refusal: Refusal::KeysUnavailable, .. }))
+    }
+
+    /// The decision fell against the request, rather than that its exchange failed.
+    pub const fn is_refusal(&self) -> bool {
+        let broke = matches!(self, Self::Upstream(_) | Self::Body(BodyFault::Broken | BodyFault::Slow));
+        !broke && !self.is_undecided()
+    }
+
+    /// Its status.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest | Self::AmbiguousPath | Self::Body(BodyFault::Broken) => StatusCode::BAD_REQUEST,
+            Self::Unrouted(Unrouted::NoRoute) => StatusCode::NOT_FOUND,
+            Self::Unrouted(Unrouted::MethodRefused(_)) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Refused(refused) => refusal_status(refused.refusal),
+            Self::Body(BodyFault::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(BodyFault::Slow) => StatusCode::REQUEST_TIMEOUT,
+            Self::Upstream(UpstreamFault::Unreachable | UpstreamFault::Protocol) => StatusCode::BAD_GATEWAY,
+            Self::Upstream(UpstreamFault::Timeout) => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+}
+
+const fn refusal_status(refusal: Refusal) -> StatusCode {
+    match refusal {
+        Refusal::MalformedCredential => StatusCode::BAD_REQUEST,
+        Refusal::TokenTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Refusal::ClaimRefused { .. } => StatusCode::FORBIDDEN,
+        Refusal::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::MissingCredential
+        | Refusal::ManyCredentials
+        | Refusal::MalformedToken
+        | Refusal::UnsupportedAlgorithm
+        | Refusal::UnknownKey
+        | Refusal::BadSignature
+        | Refusal::MissingClaim
+        | Refusal::WrongIssuer
+        | Refusal::WrongAudience
+        | Refusal::Expired
+        | Refusal::NotYetValid
+        | Refusal::LifetimeExceeded
+        | Refusal::MissingTimestamp
+        | Refusal::StaleTimestamp
+        | Refusal::FutureTimestamp => StatusCode::UNAUTHORIZED,
+    }
+}
+
+/// A status that makes a sender try again; `responses` may not turn it into a success.
+pub fn is_retried(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS)
+}
+
+/// A reply with this status may carry a challenge (RFC 9110 §11.6.1, RFC 6750 §3).
+pub fn may_challenge(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// For a head that never became whole (RFC 9110 §15.5.9).
+pub const HEAD_TIMED_OUT: (StatusCode, &str) = (StatusCode::REQUEST_TIMEOUT, "request_timeout");
+
+/// For plain HTTP on a TLS port.
+pub const TLS_REQUIRED: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "tls_required");
+
+/// What the admin listener answers; its statuses stand here with all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminStatus {
+    /// Yes.
+    Ok,
+    /// Draining, or still without first keys.
+    NotReady,
+    /// No such endpoint.
+    NotFound,
+    /// Nothing here can be changed.
+    MethodRefused,
+}
+
+impl AdminStatus {
+    /// Its status.
+    pub const fn code(self) -> StatusCode {
+        match self {
+            Self::Ok => StatusCode::OK,
+            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+}
