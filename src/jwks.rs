@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::auth::keys::{KeySet, RemoteKeys};
+use crate::auth::keys::{KeySet, RemoteKeys, RemoteSource};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use fetch::{FetchError, Fetcher};
@@ -163,11 +163,11 @@ impl Jwks {
             next = match self.settle(&source.keys, result) {
                 Some(max_age) => {
                     failures = 0;
-                    jittered(max_age.unwrap_or(settings.refresh).clamp(settings.cooldown, settings.refresh))
+                    jittered(after_success(settings, max_age))
                 }
                 None => {
                     failures = failures.saturating_add(1);
-                    jittered(backoff(settings.cooldown, failures).min(settings.refresh))
+                    jittered(after_failure(settings, failures))
                 }
             };
             let succeeded = failures == 0;
@@ -240,9 +240,15 @@ impl Attempts {
     }
 }
 
-/// Doubles from the cool-down on.
-fn backoff(cooldown: Duration, failures: u32) -> Duration {
-    cooldown.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(u32::MAX))
+/// What the issuer asks for, within the cool-down and `refresh`.
+fn after_success(source: &RemoteSource, max_age: Option<Duration>) -> Duration {
+    max_age.unwrap_or(source.refresh).max(source.cooldown).min(source.refresh)
+}
+
+/// Doubles from the cool-down on, up to `refresh`.
+fn after_failure(source: &RemoteSource, failures: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(u32::MAX);
+    source.cooldown.saturating_mul(doubled).min(source.refresh)
 }
 
 /// Up to a tenth less, so that a fleet does not ask in step.
@@ -252,4 +258,42 @@ fn jittered(wait: Duration) -> Duration {
     let _ = aws_lc_rs::rand::fill(&mut byte);
     let [byte] = byte;
     wait.saturating_sub(wait.mul_f64(f64::from(byte) / 2560.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source() -> RemoteSource {
+        RemoteSource {
+            issuer: "acme".into(),
+            url: "https://issuer.test/".into(),
+            ca: None,
+            algorithms: Vec::new(),
+            refresh: Duration::from_secs(600),
+            max_stale: Duration::from_secs(86_400),
+            cooldown: Duration::from_secs(30),
+        }
+    }
+
+    #[test]
+    fn cache_control_moves_the_next_fetch_within_bounds() {
+        let after = |seconds: Option<u64>| after_success(&source(), seconds.map(Duration::from_secs)).as_secs();
+        assert_eq!((after(None), after(Some(120)), after(Some(0)), after(Some(86_400))), (600, 120, 30, 600));
+    }
+
+    #[test]
+    fn failures_are_retried_ever_more_slowly() {
+        let waits: Vec<u64> = (1..8).map(|failures| after_failure(&source(), failures).as_secs()).collect();
+        assert_eq!(waits, [30, 60, 120, 240, 480, 600, 600]);
+        assert_eq!(after_failure(&source(), u32::MAX).as_secs(), 600);
+    }
+
+    #[test]
+    fn jitter_only_shortens_and_by_a_tenth_at_most() {
+        for _ in 0..100 {
+            let wait = jittered(Duration::from_secs(600)).as_secs_f64();
+            assert!((540.0..=600.0).contains(&wait), "{wait}");
+        }
+    }
 }

@@ -61,6 +61,8 @@ pub struct Reloader {
     jwks: Arc<Jwks>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+    /// One reload at a time: an older reading must not overtake a newer one.
+    turn: Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -92,8 +94,16 @@ impl Reloader {
         let Parts { path, snapshot, jwks, metrics, clock } = parts;
         let state =
             State { drain: config.drain, remote_keys: config.remote_keys.clone(), folders: Vec::new(), refused: None };
-        let reloader =
-            Self { path, process: config.process.clone(), snapshot, jwks, metrics, clock, state: Mutex::new(state) };
+        let reloader = Self {
+            path,
+            process: config.process.clone(),
+            snapshot,
+            jwks,
+            metrics,
+            clock,
+            turn: Mutex::new(()),
+            state: Mutex::new(state),
+        };
         reloader.announce(config);
         reloader
     }
@@ -105,6 +115,7 @@ impl Reloader {
 
     /// Reads, compiles and swaps. Blocks on files.
     pub fn reload(&self, cause: Cause) -> Reloaded {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let result = self.try_reload(cause);
         if cause == Cause::Asked || result != Reloaded::Unchanged {
             self.metrics.reloaded(result.label());

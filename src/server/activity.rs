@@ -25,8 +25,18 @@ const LINGER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Activity(Mutex<State>);
 
+/// What bytes may mean while no request is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// The beginning of a head.
+    Http1,
+    /// A head, or a frame about the connection, which hyper does not tell apart: no deadline but the resting one.
+    Http2,
+}
+
 #[derive(Debug)]
 struct State {
+    protocol: Protocol,
     in_flight: u32,
     requests: u64,
     /// When the connection last came to rest.
@@ -48,8 +58,9 @@ pub enum Expired {
 
 impl Activity {
     /// A connection that is ready for its first request.
-    pub fn new() -> Arc<Self> {
+    pub fn new(protocol: Protocol) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
+            protocol,
             in_flight: 0,
             requests: 0,
             resting_since: Instant::now(),
@@ -80,7 +91,8 @@ impl Activity {
 
     fn bytes_came(&self) {
         self.with(|state| {
-            if state.in_flight == 0 && state.head_since.is_none() {
+            let resting = state.in_flight == 0 && state.protocol == Protocol::Http1;
+            if resting && state.head_since.is_none() {
                 state.head_since = Some(Instant::now());
             }
         });
@@ -264,4 +276,53 @@ pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, word: &[u
     };
     // Best effort by nature: whether the client hears it is up to the client.
     let _ = tokio::time::timeout(LINGER, saying).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> ListenerLimits {
+        let seconds = Duration::from_secs;
+        ListenerLimits { first_request: seconds(1), head: seconds(2), idle: seconds(9), ..ListenerLimits::default() }
+    }
+
+    fn next(activity: &Activity) -> Option<(u64, Expired)> {
+        let (at, expired) = activity.deadline(&limits())?;
+        Some((at.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64, expired))
+    }
+
+    #[test]
+    fn each_state_has_its_deadline() {
+        let activity = Activity::new(Protocol::Http1);
+        assert_eq!(next(&activity), Some((1, Expired::Silent)));
+        activity.bytes_came();
+        assert_eq!(next(&activity), Some((1, Expired::Head)));
+        let request = activity.begin();
+        assert_eq!(next(&activity), None);
+        drop(request);
+        assert_eq!(next(&activity), Some((9, Expired::Silent)));
+        activity.bytes_came();
+        assert_eq!(next(&activity), Some((2, Expired::Head)));
+    }
+
+    /// A PING or a WINDOW_UPDATE is no head, and neither is it a request that would keep the connection.
+    #[test]
+    fn frames_of_http2_do_not_move_the_deadline() {
+        let activity = Activity::new(Protocol::Http2);
+        drop(activity.begin());
+        let before = activity.deadline(&limits());
+        activity.bytes_came();
+        assert_eq!(activity.deadline(&limits()), before);
+    }
+
+    #[test]
+    fn a_reply_that_is_not_read_has_a_deadline_although_its_request_is_in_flight() {
+        let activity = Activity::new(Protocol::Http1);
+        let _request = activity.begin();
+        activity.write_blocked();
+        assert_eq!(next(&activity), Some((60, Expired::Silent)));
+        activity.write_done();
+        assert_eq!(next(&activity), None);
+    }
 }

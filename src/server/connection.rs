@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::activity::{Activity, Expired, Tracked, Watched, linger};
+use super::activity::{Activity, Expired, Protocol, Tracked, Watched, linger};
 use super::{Phase, reached};
 use crate::proxy::{Gateway, Peer, reply};
 use crate::snapshot::ListenerLimits;
@@ -40,7 +40,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = Arc::clone(&peer.limits);
-    let activity = Activity::new();
+    let activity = Activity::new(Protocol::Http1);
     let told = phase.clone();
     let service = service_fn(|request| {
         let (told, answer) = (told.clone(), answer(gateway, &peer, &activity, request));
@@ -63,7 +63,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = Arc::clone(&peer.limits);
-    let activity = Activity::new();
+    let activity = Activity::new(Protocol::Http2);
     let shared = (Arc::clone(gateway), peer, Arc::clone(&activity));
     let service = service_fn(move |request| {
         let (gateway, peer, activity) = shared.clone();
