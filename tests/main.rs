@@ -20,3 +20,4 @@ mod limits;
 mod refusals;
 mod reload;
 mod support;
+mod tls;
