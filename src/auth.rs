@@ -10,6 +10,9 @@ pub mod jwt;
 pub mod keys;
 pub mod time;
 
+#[cfg(test)]
+mod testing;
+
 use std::sync::Arc;
 
 use crate::clock::UnixTime;
@@ -212,3 +215,6 @@ impl Refused {
         Self { refusal, proven: false, issuer: None, remote: None }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ use crate::jwks::{Jwks, Refetch};
 use crate::metrics::Metrics;
 use crate::route::Route;
 use crate::snapshot::{ListenerLimits, SharedSnapshot, Snapshot};
-use body::{Body, Inbound, RequestBody};
+use body::{Body, Inbound, RequestBody, Source};
 use head::Target;
 use record::Record;
 use upstream::Upstreams;
@@ -59,11 +59,12 @@ pub struct Gateway {
 
 impl Gateway {
     /// Answers a request: the app's reply, or one of our own.
-    pub async fn handle<B: Into<Inbound>>(&self, request: Request<B>, peer: &Peer) -> Response<Body> {
+    pub async fn handle<B: Into<Source>>(&self, request: Request<B>, peer: &Peer) -> Response<Body> {
         let snapshot = self.snapshot.load();
         let (head, body) = request.into_parts();
         let mut record = Record::new(&self.metrics, &head, peer, self.access_log);
-        match self.exchange(&snapshot, head, body.into(), peer, &mut record).await {
+        let body = Inbound::new(body.into(), &head);
+        match self.exchange(&snapshot, head, body, peer, &mut record).await {
             Ok(response) => response.map(|content| Body::new(content, record)),
             Err(failure) => {
                 record.failed(&failure);

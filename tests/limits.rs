@@ -4,46 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::support::http2::{PREFACE, SETTINGS, frame, http2_head};
 use crate::support::{Gateway, Setup, Upstream, Wire, until};
 
 /// Every deadline short, save those that a test is not about.
 async fn gateway(upstream: &Upstream, limits: &str) -> Gateway {
     Setup::new(upstream.address).limit(limits).start()
-}
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// An empty SETTINGS frame (RFC 9113 §6.5).
-const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-
-/// A frame (RFC 9113 §4.1).
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
-}
-
-/// HEADERS of `POST https://localhost/webhook`, without Huffman coding, by RFC 7541's static table.
-fn http2_head(token: &str, flags: u8) -> Vec<u8> {
-    let literal = |index: u8, value: &str| {
-        assert!(value.len() >= 127 || index > 0);
-        let mut field = vec![index];
-        let length = value.len();
-        if length < 127 {
-            field.push(u8::try_from(length).unwrap());
-        } else {
-            let rest = length - 127;
-            field.extend([127, u8::try_from(rest % 128).unwrap() | 128, u8::try_from(rest / 128).unwrap()]);
-        }
-        field.extend(value.as_bytes());
-        field
-    };
-    // :method POST (3), :scheme https (7), :authority (1), :path (4), authorization (23 = 15 + 8).
-    let mut block = vec![0x83, 0x87];
-    block.extend(literal(0x01, "localhost"));
-    block.extend(literal(0x04, "/webhook"));
-    let mut authorization = literal(0x0f, &format!("Bearer {token}"));
-    authorization.splice(0..1, [0x0f, 8]);
-    block.extend(authorization);
-    frame(1, flags, 1, &block)
 }
 
 /// Sends a byte of `bytes` again and again until the other side ends the connection.

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::http2::{PREFACE, SETTINGS, frame, frames_until, http2_head};
 use crate::support::{Gateway, NOW, Setup, Upstream};
 
 /// Refused and told to nobody but the log: the metric has the reason.
@@ -202,5 +203,26 @@ async fn plain_http_to_the_tls_port_is_told_so_and_never_forwarded() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("tls_required"), "{answer}");
+    assert!(upstream.seen().is_empty());
+}
+
+/// Older curl (7.88 was seen) takes any end of its stream for an error while it still sends, and loses the 401.
+#[tokio::test]
+async fn an_early_http2_refusal_lets_the_body_come() {
+    const DATA_WITH_END: (u8, u8) = (0, 1);
+    const PING_ACK: (u8, u8) = (6, 1);
+    const RST_STREAM: u8 = 3;
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let mut wire = gateway.wire_http2().await;
+    wire.write([PREFACE, SETTINGS, &http2_head("x.y.z", 4)].concat()).await;
+    let (kind, flags) = DATA_WITH_END;
+    frames_until(&mut wire, kind, flags).await;
+    let (kind, flags) = PING_ACK;
+    for last in [0, 1] {
+        wire.write([frame(0, last, 1, b"body"), frame(6, 0, 0, &[0; 8])].concat()).await;
+        let frames = frames_until(&mut wire, kind, flags).await;
+        assert!(frames.iter().all(|(kind, _)| *kind != RST_STREAM), "{frames:?}");
+    }
     assert!(upstream.seen().is_empty());
 }

@@ -38,8 +38,8 @@ impl TokenLocation {
     pub fn find<'h>(&self, head: &'h Parts) -> Result<&'h str, Refusal> {
         let token = match self {
             Self::Header { name, scheme } => in_header(head, name, scheme.as_deref())?,
-            Self::Query(name) => sole(query_values(head, name))?.ok_or(Refusal::MissingCredential)?,
-            Self::Cookie(name) => sole(cookie_values(head, name))?.ok_or(Refusal::MissingCredential)?,
+            Self::Query(name) => in_query(head, name)?,
+            Self::Cookie(name) => in_cookie(head, name)?,
         };
         if token.len() > MAX_TOKEN {
             return Err(Refusal::TokenTooLarge);
@@ -53,7 +53,7 @@ fn in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&str>) -> Re
     let value = sole(head.headers.get_all(name).iter())?.ok_or(Refusal::MissingCredential)?;
     let value = value.to_str().map_err(|_| Refusal::MalformedCredential)?;
     // RFC 6750 §2: a client must not use two methods in one request.
-    if bearer && query_values(head, ACCESS_TOKEN).next().is_some() {
+    if bearer && parameters(head, ACCESS_TOKEN).next().is_some() {
         return Err(Refusal::ManyCredentials);
     }
     // Fields of one name may be joined by commas on the way (RFC 9110 §5.2).
@@ -74,17 +74,58 @@ fn sole<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, Refusal> {
     if second.is_some() { Err(Refusal::ManyCredentials) } else { Ok(first) }
 }
 
-/// Names are compared as they are written: an encoded one is another parameter, and a token needs no encoding.
-fn query_values<'h>(head: &'h Parts, name: &str) -> impl Iterator<Item = &'h str> {
-    let pairs = head.uri.query().unwrap_or_default().split('&');
-    pairs.filter_map(move |pair| pair.split_once('=').filter(|(found, _)| *found == name).map(|(_, value)| value))
+/// The parameter as its name is written. An encoded spelling of the name is never the credential, but a second
+/// one beside it: the app would decode it, and might take the token that nobody has verified.
+fn in_query<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Refusal> {
+    let (found, value) = sole(parameters(head, name))?.ok_or(Refusal::MissingCredential)?;
+    if found == name { Ok(value) } else { Err(Refusal::MissingCredential) }
 }
 
-fn cookie_values<'h>(head: &'h Parts, name: &str) -> impl Iterator<Item = &'h str> {
-    let fields = head.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = fields.flat_map(|value| value.split(';'));
-    pairs
-        .filter_map(move |pair| pair.trim().split_once('=').filter(|(found, _)| *found == name).map(|(_, value)| value))
+/// Name and value, as they are written, of the parameters whose decoded name is `name`.
+fn parameters<'h>(head: &'h Parts, name: &str) -> impl Iterator<Item = (&'h str, &'h str)> {
+    let pairs = head.uri.query().unwrap_or_default().split('&');
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).filter(move |(found, _)| decodes_to(found, name))
+}
+
+/// Percent-decoding of a name (RFC 3986 §2.1); a stray `%` stands for itself, as apps have it.
+fn decodes_to(written: &str, name: &str) -> bool {
+    let mut rest = written.as_bytes();
+    let mut wanted = name.bytes();
+    while let Some((byte, after)) = next_byte(rest) {
+        if wanted.next() != Some(byte) {
+            return false;
+        }
+        rest = after;
+    }
+    wanted.next().is_none()
+}
+
+fn next_byte(written: &[u8]) -> Option<(u8, &[u8])> {
+    let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    match written {
+        [b'%', high, low, rest @ ..] => match hex(*high).zip(hex(*low)) {
+            Some((high, low)) => Some((high * 16 + low, rest)),
+            None => written.split_first().map(|(first, rest)| (*first, rest)),
+        },
+        [first, rest @ ..] => Some((*first, rest)),
+        [] => None,
+    }
+}
+
+fn in_cookie<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Refusal> {
+    let mut found = None;
+    for field in head.headers.get_all(COOKIE) {
+        // Skipping a field that we cannot read would hide its cookies from us and from nobody else.
+        let field = field.to_str().map_err(|_| Refusal::MalformedCredential)?;
+        let values =
+            field.split(';').filter_map(|pair| pair.trim().split_once('=')).filter(|(cookie, _)| *cookie == name);
+        for (_, value) in values {
+            if found.replace(value).is_some() {
+                return Err(Refusal::ManyCredentials);
+            }
+        }
+    }
+    found.ok_or(Refusal::MissingCredential)
 }
 
 const fn is_b64token(byte: u8) -> bool {
@@ -135,6 +176,28 @@ mod tests {
         assert_eq!(find(&bearer(), "/?access_token=b", &[("authorization", "Bearer a")]), two);
         assert_eq!(find(&TokenLocation::Query("t".into()), "/?t=a&t=a", &[]), two);
         assert_eq!(find(&TokenLocation::Cookie("t".into()), "/", &[("cookie", "t=a"), ("cookie", "t=b")]), two);
+    }
+
+    /// What the gateway does not see and the app does is the second credential.
+    #[test]
+    fn a_second_one_in_disguise_is_seen() {
+        let (query, cookie) = (TokenLocation::Query("token".into()), TokenLocation::Cookie("t".into()));
+        let good = ("authorization", "Bearer a");
+        for uri in ["/?token=a&%74oken=b", "/?to%6ben=b&token=a", "/?token=a&to%6Ben", "/?token=a&token"] {
+            assert_eq!(find(&query, uri, &[]), Err(Refusal::ManyCredentials), "{uri}");
+        }
+        for uri in ["/?access%5ftoken=b", "/?x&%61ccess_token=b", "/?access_token"] {
+            assert_eq!(find(&bearer(), uri, &[good]), Err(Refusal::ManyCredentials), "{uri}");
+        }
+        for uri in
+            ["/?access_tokens=b", "/?xaccess_token=b", "/?access+token=b", "/?%access_token=b", "/?x=access_token"]
+        {
+            assert_eq!(find(&bearer(), uri, &[good]), Ok("a".into()), "{uri}");
+        }
+        assert_eq!(find(&query, "/?token=a%2e", &[]), Err(Refusal::MalformedCredential));
+        let unreadable = http::HeaderValue::from_bytes(b"t=evil; x=\xff").unwrap();
+        let request = Request::builder().header("cookie", unreadable).header("cookie", "t=good");
+        assert_eq!(cookie.find(&request.body(()).unwrap().into_parts().0), Err(Refusal::MalformedCredential));
     }
 
     #[test]

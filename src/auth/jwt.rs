@@ -110,7 +110,8 @@ impl JwtPolicy {
 
     fn judge_claims(&self, issuer: &Issuer, payload: &Map<String, Value>, now: UnixTime) -> Result<(), Refusal> {
         let claims = Registered::read(payload)?;
-        if self.required.iter().any(|name| !payload.contains_key(name)) {
+        // A null says nothing, which is what `required` is there to refuse.
+        if self.required.iter().any(|name| payload.get(name).is_none_or(Value::is_null)) {
             return Err(Refusal::MissingClaim);
         }
         if issuer.issuer.is_some() && claims.iss != issuer.issuer.as_deref() {
@@ -130,6 +131,10 @@ impl JwtPolicy {
     fn judge_times(&self, claims: &Registered<'_>, now: UnixTime) -> Result<(), Refusal> {
         // RFC 7519 §4.1.4: on or after `exp` the token must not be accepted.
         if claims.expires.is_some_and(|expires| now >= expires.floor.plus(self.leeway)) {
+            return Err(Refusal::Expired);
+        }
+        // Over before it began: at no time was this token good, whatever the leeway.
+        if claims.expires.zip(claims.issued).is_some_and(|(expires, issued)| expires.ceil < issued.floor) {
             return Err(Refusal::Expired);
         }
         if claims.not_before.is_some_and(|start| now.plus(self.leeway) < start.ceil) {
@@ -222,7 +227,10 @@ fn is_one_of(found: &str, types: &[String]) -> bool {
 
 /// RFC 7515 §4.1.9: media types compare without case, and `application/` may be left out.
 fn same_type(one: &str, other: &str) -> bool {
-    let bare = |text: &str| text.to_ascii_lowercase().trim_start_matches("application/").to_owned();
+    let bare = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        text.strip_prefix("application/").map_or_else(|| text.clone(), str::to_owned)
+    };
     bare(one) == bare(other)
 }
 
@@ -277,3 +285,6 @@ fn date(payload: &Map<String, Value>, name: &str) -> Result<Option<NumericDate>,
         Some(_) => Err(Refusal::MalformedToken),
     }
 }
+
+#[cfg(test)]
+mod tests;

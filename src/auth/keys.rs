@@ -67,11 +67,14 @@ pub enum KeySetError {
     /// RFC 7518 §3.2: a secret shorter than the hash can be guessed.
     #[error("the secret is too short: this algorithm needs {0} bytes or more")]
     ShortSecret(usize),
+    /// An algorithm of public keys.
+    #[error("this algorithm has public keys, not a shared secret")]
+    NotASharedSecret,
     /// The PEM holds a private key, which has no place at a verifier.
     #[error("a private key; write the public key's file instead")]
     PrivateKey,
-    /// The PEM holds no public key that fits.
-    #[error("no public key in PEM form (SubjectPublicKeyInfo) for this algorithm")]
+    /// The PEM holds no public key that fits, or more than one key.
+    #[error("expected one public key in PEM form (`BEGIN PUBLIC KEY`) for this algorithm")]
     NotAPublicKey,
     /// The one key cannot be used.
     #[error("the key cannot be used: {0}")]
@@ -116,8 +119,11 @@ impl KeySet {
     /// A shared secret, whatever `kid` its tokens name.
     ///
     /// # Errors
-    /// `ShortSecret`, which an empty one is too.
+    /// `ShortSecret`, which an empty one is too; `NotASharedSecret` for an algorithm of public keys.
     pub fn from_secret(secret: &[u8], algorithm: Algorithm) -> Result<Self, KeySetError> {
+        if !is_hmac(algorithm) {
+            return Err(KeySetError::NotASharedSecret);
+        }
         let length = jwk::hash_length(algorithm);
         if secret.len() < length {
             return Err(KeySetError::ShortSecret(length));
@@ -228,3 +234,6 @@ impl Keys {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,33 +10,88 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::EXPECT;
+use http::request::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use super::record::Record;
 use crate::failure::{BodyFault, Failure};
 use crate::snapshot::ListenerLimits;
 
-/// A request's body as it comes: from a connection, or in memory.
+/// Bytes of a body that nobody wants which are still read, so that its sender hears why.
+const READ_ON_BYTES: usize = 1 << 20;
+
+/// How long they are read.
+const READ_ON_TIME: Duration = Duration::from_secs(5);
+
+/// Where a request's body comes from.
 #[derive(Debug)]
-pub enum Inbound {
+pub enum Source {
     /// From a connection.
     Wire(Incoming),
-    /// In memory; `None` once it was taken.
+    /// From memory; `None` once it was taken.
     Memory(Option<Bytes>),
 }
 
-impl From<Incoming> for Inbound {
+impl From<Incoming> for Source {
     fn from(body: Incoming) -> Self {
         Self::Wire(body)
     }
 }
 
-impl From<Bytes> for Inbound {
+impl From<Bytes> for Source {
     fn from(body: Bytes) -> Self {
         Self::Memory(Some(body).filter(|body| !body.is_empty()))
     }
+}
+
+/// A request's body as it comes.
+///
+/// A sender that is answered before it has sent everything may take the end of its stream for an error and
+/// lose the answer (older curl does, in HTTP/2). So what is left when this is dropped is read on, within bounds.
+#[derive(Debug)]
+pub struct Inbound {
+    source: Source,
+    leftover: Leftover,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leftover {
+    ReadOn,
+    /// It has all come, will not come, or must not be asked for.
+    Leave,
+}
+
+impl Inbound {
+    /// The body that belongs to this head.
+    pub fn new(source: Source, head: &Parts) -> Self {
+        // To read would be to say `100 Continue` to a sender that waits for our answer (RFC 9110 §10.1.1).
+        let leftover = if head.headers.contains_key(EXPECT) { Leftover::Leave } else { Leftover::ReadOn };
+        Self { source, leftover }
+    }
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        let source = std::mem::replace(&mut self.source, Source::Memory(None));
+        if let (Source::Wire(incoming), Leftover::ReadOn) = (source, self.leftover)
+            && let (false, Ok(runtime)) = (incoming.is_end_stream(), Handle::try_current())
+        {
+            runtime.spawn(read_on(incoming));
+        }
+    }
+}
+
+async fn read_on(incoming: Incoming) {
+    let reading = Limited::new(incoming, READ_ON_BYTES);
+    let mut reading = std::pin::pin!(reading);
+    let to_its_end = async { while let Some(Ok(_)) = reading.frame().await {} };
+    // Whatever comes after that is the sender's loss.
+    let _ = tokio::time::timeout(READ_ON_TIME, to_its_end).await;
 }
 
 /// What became of a request's body; the body itself is with the connection to the app.
@@ -111,6 +166,11 @@ impl RequestBody {
         let _first_time = self.received.ended.set(Instant::now());
     }
 
+    fn give_up(&mut self, fault: BodyFault) -> BodyFault {
+        self.inbound.leftover = Leftover::Leave;
+        self.received.broke(fault)
+    }
+
     fn take(&mut self, data: Bytes) -> Result<Frame<Bytes>, BodyFault> {
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
         self.left = self.left.checked_sub(length).ok_or_else(|| self.received.broke(BodyFault::TooLarge))?;
@@ -119,9 +179,9 @@ impl RequestBody {
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFault>>> {
-        let incoming = match &mut self.inbound {
-            Inbound::Memory(bytes) => return Poll::Ready(bytes.take().map(Ok)),
-            Inbound::Wire(incoming) => incoming,
+        let incoming = match &mut self.inbound.source {
+            Source::Memory(bytes) => return Poll::Ready(bytes.take().map(Ok)),
+            Source::Wire(incoming) => incoming,
         };
         loop {
             match Pin::new(&mut *incoming).poll_frame(cx) {
@@ -146,6 +206,7 @@ impl HttpBody for RequestBody {
         let body = self.get_mut();
         match body.poll_data(cx) {
             Poll::Ready(None) => {
+                body.inbound.leftover = Leftover::Leave;
                 body.end();
                 Poll::Ready(None)
             }
@@ -157,25 +218,25 @@ impl HttpBody for RequestBody {
                 }
                 Poll::Ready(Some(frame))
             }
-            Poll::Ready(Some(Err(fault))) => Poll::Ready(Some(Err(body.received.broke(fault)))),
+            Poll::Ready(Some(Err(fault))) => Poll::Ready(Some(Err(body.give_up(fault)))),
             Poll::Pending if body.patience.poll_exhausted(cx).is_ready() => {
-                Poll::Ready(Some(Err(body.received.broke(BodyFault::Slow))))
+                Poll::Ready(Some(Err(body.give_up(BodyFault::Slow))))
             }
             Poll::Pending => Poll::Pending,
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.inbound {
-            Inbound::Wire(incoming) => incoming.is_end_stream(),
-            Inbound::Memory(bytes) => bytes.is_none(),
+        match &self.inbound.source {
+            Source::Wire(incoming) => incoming.is_end_stream(),
+            Source::Memory(bytes) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.inbound {
-            Inbound::Wire(incoming) => incoming.size_hint(),
-            Inbound::Memory(bytes) => exactly(bytes.as_ref()),
+        match &self.inbound.source {
+            Source::Wire(incoming) => incoming.size_hint(),
+            Source::Memory(bytes) => exactly(bytes.as_ref()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The harness: a gateway on real sockets over TLS, a recording upstream, an issuer, a clock that is moved by hand.
 
 mod client;
+pub mod http2;
 mod issuer;
 mod upstream;
 

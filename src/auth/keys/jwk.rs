@@ -172,7 +172,9 @@ impl Material {
         // Odd and 3 or more, in at most 5 bytes as the library has it: with 1, everything is a signature.
         let odd = e.last().is_some_and(|last| last % 2 == 1);
         let sane_exponent = odd && e.as_slice() != [1] && e.first() != Some(&0) && e.len() <= 5;
-        if !RSA_BITS.contains(&bits) || !sane_exponent {
+        // An even modulus is factored at sight.
+        let even = n.last().is_some_and(|last| last % 2 == 0);
+        if even || !RSA_BITS.contains(&bits) || !sane_exponent {
             return Err(Unusable::WeakRsa);
         }
         Ok(Self::Rsa { n, e })
@@ -250,10 +252,7 @@ pub(super) const fn hash_length(algorithm: Algorithm) -> usize {
 
 /// A public key in PEM form and the length of its signatures.
 pub(super) fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<(DecodingKey, usize), KeySetError> {
-    let text = String::from_utf8_lossy(pem);
-    if text.contains("PRIVATE KEY-----") {
-        return Err(KeySetError::PrivateKey);
-    }
+    sole_public_key(&String::from_utf8_lossy(pem))?;
     let key = match algorithm.family() {
         AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
         AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem),
@@ -264,6 +263,20 @@ pub(super) fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<(DecodingKey,
     let inner = key.try_get_as_bytes().map_err(|_| KeySetError::NotAPublicKey)?.to_vec();
     let material = judge_pem(&inner, algorithm)?;
     Ok((material.decoding()?, material.signature_length()))
+}
+
+/// The library reads the first block whatever follows, and takes certificates, whose validity nobody would look at.
+fn sole_public_key(text: &str) -> Result<(), KeySetError> {
+    if text.contains("PRIVATE KEY-----") {
+        return Err(KeySetError::PrivateKey);
+    }
+    let mut labels = text.split("-----BEGIN ").skip(1);
+    match (labels.next(), labels.next()) {
+        (Some(block), None) if block.starts_with("PUBLIC KEY-----") || block.starts_with("RSA PUBLIC KEY-----") => {
+            Ok(())
+        }
+        (Some(_) | None, _) => Err(KeySetError::NotAPublicKey),
+    }
 }
 
 /// What stands inside of the PEM: PKCS#1 for RSA, a point for EC, 32 bytes for Ed25519.

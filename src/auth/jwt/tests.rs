@@ -1,0 +1,107 @@
+//! Is this token good? Every mechanism of the table of that name in docs/conformance.md that concerns tokens.
+
+use serde_json::json;
+
+use super::*;
+use crate::auth::keys::KeySet;
+use crate::auth::testing::{
+    AUDIENCE, ED25519, ISSUER, NOW, P256, RSA, Signer, b64, fixed, good_claims, hmac, key_set, now, pem, with,
+};
+
+mod claims;
+mod form;
+mod signature;
+
+const HEADER: &str = r#"{"alg":"EdDSA","typ":"JWT","kid":"1"}"#;
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn issuer(name: &str, iss: &str, keys: Keys, algorithms: &[Algorithm]) -> Issuer {
+    Issuer { name: name.into(), issuer: Some(iss.into()), algorithms: algorithms.to_vec(), keys }
+}
+
+fn policy(issuers: Vec<Issuer>) -> JwtPolicy {
+    JwtPolicy {
+        issuers,
+        audiences: vec![AUDIENCE.into()],
+        required: vec!["iss".into(), "aud".into(), "exp".into()],
+        claims: Vec::new(),
+        types: DEFAULT_TYPES.iter().map(|typ| (*typ).to_owned()).collect(),
+        max_age: None,
+        max_lifetime: None,
+        leeway: seconds(30),
+        token: TokenLocation::Query("unused".into()),
+    }
+}
+
+/// One issuer with one key of the name `1`.
+fn only(signer: &Signer, algorithm: Algorithm) -> JwtPolicy {
+    let keys = key_set(&[with(signer.jwk(), &json!({"kid": "1"}))], &[algorithm]);
+    policy(vec![issuer("acme", ISSUER, fixed(keys), &[algorithm])])
+}
+
+/// The policy of most tests, as it takes the least time: one Ed25519 key of the name `1`.
+fn usual() -> JwtPolicy {
+    only(&ED25519, Algorithm::EdDSA)
+}
+
+fn judge(policy: &JwtPolicy, token: &str) -> Result<(), Refusal> {
+    policy.verify(token, now()).map(|_| ()).map_err(|refused| refused.refusal)
+}
+
+/// What the usual policy says of a well-signed token with this header.
+fn header(text: impl AsRef<[u8]>) -> Result<(), Refusal> {
+    judge(&usual(), &ED25519.token(Algorithm::EdDSA, text, good_claims().to_string()))
+}
+
+/// What the usual policy says of a well-signed token with this payload.
+fn payload(text: impl AsRef<[u8]>) -> Result<(), Refusal> {
+    judge(&usual(), &ED25519.token(Algorithm::EdDSA, HEADER, text))
+}
+
+/// What this policy says of a well-signed token with these changes to its claims.
+fn claims_under(policy: &JwtPolicy, changes: &Value) -> Result<(), Refusal> {
+    judge(policy, &ED25519.token(Algorithm::EdDSA, HEADER, with(good_claims(), changes).to_string()))
+}
+
+fn claims(changes: &Value) -> Result<(), Refusal> {
+    claims_under(&usual(), changes)
+}
+
+fn good() -> String {
+    ED25519.token(Algorithm::EdDSA, HEADER, good_claims().to_string())
+}
+
+#[test]
+fn a_good_token_is_good() {
+    let verified = usual().verify(&good(), now()).ok().unwrap();
+    assert_eq!((&*verified.issuer, verified.kid.as_deref()), ("acme", Some("1")));
+    assert_eq!(Value::Object(verified.claims), good_claims());
+}
+
+/// RFC 8725 §2.1 and after: who is told what depends on whether a signature had been verified.
+#[test]
+fn only_what_follows_a_verified_signature_is_proven() {
+    let refused = |token: &str| {
+        let refused = usual().verify(token, now()).err().unwrap();
+        (refused.refusal, refused.proven, refused.issuer.as_deref() == Some("acme"))
+    };
+    let expired = with(good_claims(), &json!({"exp": NOW - 60})).to_string();
+    assert_eq!(refused("garbage"), (Refusal::MalformedToken, false, false));
+    let forged = Signer::ed25519().token(Algorithm::EdDSA, HEADER, &expired);
+    assert_eq!(refused(&forged), (Refusal::BadSignature, false, true));
+    assert_eq!(refused(&ED25519.token(Algorithm::EdDSA, HEADER, &expired)), (Refusal::Expired, true, true));
+}
+
+#[test]
+fn a_policy_without_issuers_or_audiences_lets_nobody_pass() {
+    assert_eq!(judge(&policy(vec![]), &good()), Err(Refusal::WrongIssuer));
+    let nobody = JwtPolicy { audiences: vec![], ..usual() };
+    assert_eq!(judge(&nobody, &good()), Err(Refusal::WrongAudience));
+    assert_eq!(claims_under(&nobody, &json!({"aud": null})), Err(Refusal::MissingClaim));
+    let unrequired = JwtPolicy { required: vec![], ..nobody };
+    assert_eq!(claims_under(&unrequired, &json!({"aud": []})), Err(Refusal::WrongAudience));
+    assert_eq!(claims_under(&unrequired, &json!({"aud": ""})), Err(Refusal::WrongAudience));
+}

@@ -1,0 +1,214 @@
+//! What a genuine token must say: types, issuer, audience, times, rules.
+
+use super::*;
+use crate::auth::claims::{ClaimTest, Pointer};
+
+/// mod_auth_openidc GHSA-wcvh-g65p-v576; jsonwebtoken takes a token without iss unless told otherwise.
+#[test]
+fn the_issuer_is_exact() {
+    for iss in [
+        "https://auth.example.com",
+        "https://AUTH.example.com/",
+        "https://auth.example.com//",
+        "https://auth.example.com/x",
+        "http://auth.example.com/",
+        " https://auth.example.com/",
+        "auth.example.com",
+        "",
+    ] {
+        let token = ED25519.token(Algorithm::EdDSA, HEADER, with(good_claims(), &json!({ "iss": iss })).to_string());
+        let refused = usual().verify(&token, now()).err().unwrap();
+        assert_eq!((refused.refusal, refused.proven), (Refusal::WrongIssuer, true), "{iss:?}");
+    }
+    assert_eq!(claims(&json!({"iss": null})), Err(Refusal::MissingClaim));
+    assert_eq!(claims(&json!({"iss": [ISSUER]})), Err(Refusal::MalformedToken));
+    let unrequired = JwtPolicy { required: vec![], ..usual() };
+    assert_eq!(claims_under(&unrequired, &json!({"iss": null})), Err(Refusal::MissingClaim));
+}
+
+#[test]
+fn an_issuer_written_none_is_not_compared_but_still_a_text() {
+    let mut policy = usual();
+    policy.required.clear();
+    policy.issuers[0].issuer = None;
+    assert_eq!(claims_under(&policy, &json!({"iss": null})), Ok(()));
+    assert_eq!(claims_under(&policy, &json!({"iss": "anybody"})), Ok(()));
+    assert_eq!(claims_under(&policy, &json!({"iss": 7})), Err(Refusal::MalformedToken));
+}
+
+#[test]
+fn one_audience_is_ours_exactly() {
+    for aud in [json!(AUDIENCE), json!([AUDIENCE]), json!(["other", AUDIENCE]), json!([AUDIENCE, AUDIENCE])] {
+        assert_eq!(claims(&json!({ "aud": aud })), Ok(()), "{aud}");
+    }
+    for aud in [
+        json!("https://api.example.com/webhook/"),
+        json!("https://api.example.com/Webhook"),
+        json!("https://api.example.com/web"),
+        json!("https://api.example.com/webhooks"),
+        json!(format!("{AUDIENCE} other")),
+        json!(format!("{AUDIENCE},other")),
+        json!("*"),
+        json!(""),
+        json!([]),
+        json!(["https://api.example.com/", "webhook"]),
+    ] {
+        assert_eq!(claims(&json!({ "aud": aud })), Err(Refusal::WrongAudience), "{aud}");
+    }
+    assert_eq!(claims(&json!({"aud": null})), Err(Refusal::MissingClaim));
+}
+
+/// Ran on jsonwebtoken: `aud: 5` and `iss: 7` pass.
+#[test]
+fn registered_claims_have_their_types() {
+    let odd = [
+        json!(5),
+        json!(true),
+        json!({}),
+        json!({"a": AUDIENCE}),
+        json!([5]),
+        json!([[AUDIENCE]]),
+        json!([AUDIENCE, 5]),
+    ];
+    for value in odd {
+        for name in ["iss", "sub", "jti", "aud"] {
+            assert_eq!(claims(&json!({ name: value })), Err(Refusal::MalformedToken), "{name}: {value}");
+        }
+    }
+    let many = |count| claims(&json!({"aud": vec![AUDIENCE; count]}));
+    assert_eq!((many(64), many(65)), (Ok(()), Err(Refusal::MalformedToken)));
+}
+
+/// CVE-2026-25537: a time of the wrong type was taken for none. Here it is an error, whether required or not.
+#[test]
+fn times_are_numbers() {
+    let lax = JwtPolicy { required: vec![], ..usual() };
+    let good = good_claims().to_string();
+    for name in ["exp", "nbf", "iat"] {
+        let number = good_claims()[name].to_string();
+        for value in [
+            format!("\"{number}\""),
+            "null".into(),
+            "true".into(),
+            "[]".into(),
+            format!("[{number}]"),
+            "{}".into(),
+            "-1".into(),
+            "-0.5".into(),
+            "253402300800".into(),
+            "18446744073709551615".into(),
+            "18446744073709551616".into(),
+            "1e300".into(),
+            "1e400".into(),
+            "1800000000000".into(),
+        ] {
+            let text = good.replace(&format!("\"{name}\":{number}"), &format!("\"{name}\":{value}"));
+            assert_ne!(text, good);
+            let token = ED25519.token(Algorithm::EdDSA, HEADER, text);
+            assert_eq!(judge(&lax, &token), Err(Refusal::MalformedToken), "{name}: {value}");
+        }
+    }
+}
+
+/// An exponent or a fraction is a number (RFC 7519 §2), read to the strict side.
+#[test]
+fn fractions_and_exponents_are_read_to_the_strict_side() {
+    let at = |name: &str, value: &str| {
+        let without = with(good_claims(), &json!({"exp": null, "nbf": null, "iat": null})).to_string();
+        let lax = JwtPolicy { required: vec![], ..usual() };
+        let text = without.replacen('{', &format!("{{\"{name}\":{value},"), 1);
+        judge(&lax, &ED25519.token(Algorithm::EdDSA, HEADER, text))
+    };
+    assert_eq!(at("exp", "1.9e9"), Ok(()));
+    assert_eq!(at("exp", "1.7e9"), Err(Refusal::Expired));
+    assert_eq!((at("exp", "1799999971"), at("exp", "1799999970.9")), (Ok(()), Err(Refusal::Expired)));
+    assert_eq!((at("nbf", "1800000030"), at("nbf", "1800000030.1")), (Ok(()), Err(Refusal::NotYetValid)));
+    assert_eq!((at("iat", "1800000030"), at("iat", "1800000030.1")), (Ok(()), Err(Refusal::FutureTimestamp)));
+}
+
+/// RFC 7519 §4.1.4: on `exp` the token is over; leeway moves the moment, not the rule.
+#[test]
+fn times_hold_to_the_second() {
+    let over = |exp: u64| claims(&json!({"exp": exp, "iat": null}));
+    assert_eq!((over(NOW - 29), over(NOW - 30), over(0)), (Ok(()), Err(Refusal::Expired), Err(Refusal::Expired)));
+    let from = |nbf: u64| claims(&json!({ "nbf": nbf }));
+    assert_eq!((from(NOW + 30), from(NOW + 31)), (Ok(()), Err(Refusal::NotYetValid)));
+    let issued = |iat: u64| claims(&json!({"iat": iat, "exp": NOW + 600}));
+    assert_eq!((issued(NOW + 30), issued(NOW + 31)), (Ok(()), Err(Refusal::FutureTimestamp)));
+    let exact = JwtPolicy { leeway: seconds(0), ..usual() };
+    assert_eq!(claims_under(&exact, &json!({"exp": NOW})), Err(Refusal::Expired));
+    assert_eq!(claims_under(&exact, &json!({"exp": NOW + 1, "nbf": NOW, "iat": NOW})), Ok(()));
+}
+
+#[test]
+fn the_end_of_time_is_no_overflow() {
+    let end = UnixTime::MAX.seconds();
+    let endless =
+        JwtPolicy { leeway: Duration::MAX, max_age: Some(Duration::MAX), max_lifetime: Some(Duration::MAX), ..usual() };
+    assert_eq!(claims_under(&endless, &json!({"exp": end, "nbf": end, "iat": end})), Ok(()));
+    assert_eq!(claims_under(&endless, &json!({"exp": 0, "nbf": 0, "iat": 0})), Ok(()));
+    assert_eq!(claims(&json!({"exp": end})), Ok(()));
+}
+
+#[test]
+fn a_token_that_ended_before_it_began_is_over() {
+    assert_eq!(claims(&json!({"exp": NOW - 5, "iat": NOW})), Err(Refusal::Expired));
+    assert_eq!(claims(&json!({"exp": NOW, "iat": NOW})), Ok(()));
+}
+
+#[test]
+fn max_age_needs_iat_and_bounds_it() {
+    let young = JwtPolicy { max_age: Some(seconds(300)), ..usual() };
+    let at = |iat: Value| claims_under(&young, &json!({ "iat": iat }));
+    assert_eq!(at(json!(NOW - 330)), Ok(()));
+    assert_eq!(at(json!(NOW - 331)), Err(Refusal::StaleTimestamp));
+    assert_eq!(at(json!(null)), Err(Refusal::MissingClaim));
+}
+
+#[test]
+fn max_lifetime_needs_both_ends_and_has_no_leeway() {
+    let short = JwtPolicy { max_lifetime: Some(seconds(60)), required: vec![], ..usual() };
+    let lives = |iat: Value, exp: Value| claims_under(&short, &json!({"iat": iat, "exp": exp}));
+    assert_eq!(lives(json!(NOW), json!(NOW + 60)), Ok(()));
+    assert_eq!(lives(json!(NOW), json!(NOW + 61)), Err(Refusal::LifetimeExceeded));
+    assert_eq!(lives(json!(null), json!(NOW + 60)), Err(Refusal::MissingClaim));
+    assert_eq!(lives(json!(NOW), json!(null)), Err(Refusal::MissingClaim));
+}
+
+/// Ran on jsonwebtoken: a token without exp lives for ever unless somebody asks for it.
+#[test]
+fn required_claims_are_there_and_say_something() {
+    for name in ["iss", "aud", "exp"] {
+        assert_eq!(claims(&json!({ name: null })), Err(Refusal::MissingClaim), "{name}");
+    }
+    let tenant = JwtPolicy { required: vec!["tenant".into()], ..usual() };
+    let text = |member: &str| good_claims().to_string().replacen('{', &format!("{{{member},"), 1);
+    let judge = |member: &str| judge(&tenant, &ED25519.token(Algorithm::EdDSA, HEADER, text(member)));
+    assert_eq!(judge(r#""tenant":"a""#), Ok(()));
+    assert_eq!(judge(r#""tenant":null"#), Err(Refusal::MissingClaim));
+    assert_eq!(judge(r#""Tenant":"a""#), Err(Refusal::MissingClaim));
+}
+
+#[test]
+fn a_claim_rule_that_does_not_hold_forbids_and_tells_whether_it_is_a_scope() {
+    let rule =
+        |name: &str| ClaimRule { pointer: Pointer::parse(name).unwrap(), test: ClaimTest::Equals(json!("webhook")) };
+    let scoped = JwtPolicy { claims: vec![rule("event_scope")], ..usual() };
+    assert_eq!(claims_under(&scoped, &json!({"event_scope": "webhook"})), Ok(()));
+    for value in [json!("x"), json!(["webhook"]), json!(null)] {
+        assert_eq!(claims_under(&scoped, &json!({ "event_scope": value })), Err(Refusal::ClaimRefused { scope: true }));
+    }
+    let roles = JwtPolicy { claims: vec![rule("event_scope"), rule("/user/role")], ..usual() };
+    let role = |role: &str| claims_under(&roles, &json!({"event_scope": "webhook", "user": {"role": role}}));
+    assert_eq!((role("webhook"), role("x")), (Ok(()), Err(Refusal::ClaimRefused { scope: false })));
+}
+
+/// 401 before 403: who is not who they say is not told which rights are missing.
+#[test]
+fn rules_come_last() {
+    let rule = ClaimRule { pointer: Pointer::parse("a").unwrap(), test: ClaimTest::Exists(true) };
+    let policy = JwtPolicy { claims: vec![rule], ..usual() };
+    assert_eq!(claims_under(&policy, &json!({"exp": NOW - 60})), Err(Refusal::Expired));
+    assert_eq!(claims_under(&policy, &json!({"aud": "x"})), Err(Refusal::WrongAudience));
+    assert_eq!(claims_under(&policy, &json!({})), Err(Refusal::ClaimRefused { scope: false }));
+}

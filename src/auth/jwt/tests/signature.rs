@@ -1,0 +1,290 @@
+//! Which key and algorithm verify a token, and what passes for a signature.
+
+use super::*;
+
+const BAD: Result<(), Refusal> = Err(Refusal::BadSignature);
+const UNSUPPORTED: Result<(), Refusal> = Err(Refusal::UnsupportedAlgorithm);
+
+const EVERY: &[Algorithm] = &[
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+
+fn named(algorithm: Algorithm) -> String {
+    format!(r#"{{"alg":"{algorithm:?}","kid":"1"}}"#)
+}
+
+fn signed(signer: &Signer, algorithm: Algorithm) -> String {
+    signer.token(algorithm, named(algorithm), good_claims().to_string())
+}
+
+/// The good token of this key with another signature.
+fn resigned(signer: &Signer, algorithm: Algorithm, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Result<(), Refusal> {
+    let token = signed(signer, algorithm);
+    let (message, _) = token.rsplit_once('.').unwrap();
+    let signature = change(signer.sign(algorithm, message.as_bytes()));
+    judge(&only(signer, algorithm), &format!("{message}.{}", b64(signature)))
+}
+
+#[test]
+fn every_algorithm_verifies_its_own_and_no_other() {
+    let p384 = Signer::p384();
+    for algorithm in EVERY.iter().copied() {
+        let signer = match algorithm {
+            Algorithm::ES256 => &*P256,
+            Algorithm::ES384 => &p384,
+            Algorithm::EdDSA => &*ED25519,
+            _ => &*RSA,
+        };
+        let policy = only(signer, algorithm);
+        assert_eq!(judge(&policy, &signed(signer, algorithm)), Ok(()), "{algorithm:?}");
+        for other in EVERY.iter().copied().filter(|other| *other != algorithm) {
+            let token = signer.token(algorithm, named(other), good_claims().to_string());
+            assert_eq!(judge(&policy, &token), UNSUPPORTED, "{algorithm:?} as {other:?}");
+        }
+    }
+    for (algorithm, length) in [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)] {
+        let set = KeySet::from_secret(&vec![7; length], algorithm).unwrap();
+        let policy = policy(vec![issuer("acme", ISSUER, fixed(set), &[algorithm])]);
+        assert_eq!(judge(&policy, &signed(&Signer::Secret(vec![7; length]), algorithm)), Ok(()), "{algorithm:?}");
+        assert_eq!(judge(&policy, &signed(&Signer::Secret(vec![8; length]), algorithm)), BAD, "{algorithm:?}");
+    }
+}
+
+/// CVE-2026-107720, and the classic of 2015 (RFC 8725 §2.1).
+#[test]
+fn none_is_no_algorithm_in_any_case() {
+    for alg in ["none", "None", "NONE", "nOnE", "", "null"] {
+        let message = format!("{}.{}", b64(format!(r#"{{"alg":"{alg}"}}"#)), b64(good_claims().to_string()));
+        assert_eq!(judge(&usual(), &format!("{message}.")), Err(Refusal::MalformedToken), "{alg}");
+        for signature in ["AA", "bm9uZQ", &b64([0; 64])] {
+            assert_eq!(judge(&usual(), &format!("{message}.{signature}")), UNSUPPORTED, "{alg}");
+        }
+    }
+}
+
+/// CVE-2026-22817: the public key, which everybody has, taken for an HMAC secret.
+#[test]
+fn a_public_key_is_never_a_secret() {
+    let n = b64_bytes(RSA.jwk()["n"].as_str().unwrap());
+    let text = pem("PUBLIC KEY", &RSA.spki());
+    let secrets = [text.trim_end().as_bytes().to_vec(), text.into_bytes(), RSA.spki(), n, RSA.jwk().to_string().into()];
+    // Also where somebody allowed both for one issuer.
+    let lax = policy(vec![issuer(
+        "acme",
+        ISSUER,
+        fixed(key_set(&[with(RSA.jwk(), &json!({"kid": "1"}))], &[Algorithm::RS256, Algorithm::HS256])),
+        &[Algorithm::RS256, Algorithm::HS256],
+    )]);
+    for secret in secrets {
+        for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+            let token = signed(&Signer::Secret(secret.clone()), algorithm);
+            assert_eq!(judge(&only(&RSA, Algorithm::RS256), &token), UNSUPPORTED, "{algorithm:?}");
+            assert_eq!(judge(&lax, &token), UNSUPPORTED, "{algorithm:?}");
+        }
+    }
+}
+
+fn b64_bytes(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
+/// CVE-2026-102266: an unset variable as a secret.
+#[test]
+fn an_empty_secret_signs_nothing() {
+    assert!(KeySet::from_secret(b"", Algorithm::HS256).is_err());
+    let set = KeySet::from_secret(&[7; 32], Algorithm::HS256).unwrap();
+    let policy = policy(vec![issuer("acme", ISSUER, fixed(set), &[Algorithm::HS256])]);
+    assert_eq!(judge(&policy, &signed(&Signer::Secret(vec![]), Algorithm::HS256)), BAD);
+}
+
+#[test]
+fn a_shortened_mac_is_refused() {
+    let secret = Signer::Secret(vec![7; 32]);
+    let set = KeySet::from_secret(&[7; 32], Algorithm::HS256).unwrap();
+    let policy = policy(vec![issuer("acme", ISSUER, fixed(set), &[Algorithm::HS256])]);
+    let message = format!("{}.{}", b64(named(Algorithm::HS256)), b64(good_claims().to_string()));
+    let mac = hmac(&[7; 32], Algorithm::HS256, message.as_bytes());
+    assert_eq!(judge(&policy, &signed(&secret, Algorithm::HS256)), Ok(()));
+    for length in [1, 16, 31] {
+        assert_eq!(judge(&policy, &format!("{message}.{}", b64(&mac[..length]))), BAD, "{length}");
+    }
+}
+
+/// Ran on a peer: the key's type decides, whatever the header says.
+#[test]
+fn kid_of_an_ec_key_with_rs256_is_refused() {
+    let both = &[Algorithm::RS256, Algorithm::ES256];
+    let jwks = [with(RSA.jwk(), &json!({"kid": "r"})), with(P256.jwk(), &json!({"kid": "e"}))];
+    let policy = policy(vec![issuer("acme", ISSUER, fixed(key_set(&jwks, both)), both)]);
+    let rsa = |kid: &str| {
+        RSA.token(Algorithm::RS256, format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#), good_claims().to_string())
+    };
+    assert_eq!((judge(&policy, &rsa("r")), judge(&policy, &rsa("e"))), (Ok(()), UNSUPPORTED));
+    let ec = P256.token(Algorithm::ES256, r#"{"alg":"ES256","kid":"r"}"#, good_claims().to_string());
+    assert_eq!(judge(&policy, &ec), UNSUPPORTED);
+}
+
+/// CVE-2026-27962: a token that brings its own key, or says where it is.
+#[test]
+fn keys_in_the_header_are_ignored() {
+    let mallory = Signer::ed25519();
+    let mut jwk = mallory.jwk();
+    for (name, kid) in [("jwk", "1"), ("jwk", "mallory")] {
+        jwk = with(jwk, &json!({"kid": kid}));
+        let header = json!({"alg": "EdDSA", "kid": kid, name: jwk});
+        let expected = if kid == "1" { BAD } else { Err(Refusal::UnknownKey) };
+        assert_eq!(
+            judge(&usual(), &mallory.token(Algorithm::EdDSA, header.to_string(), good_claims().to_string())),
+            expected
+        );
+    }
+    let elsewhere =
+        json!({"jku": "https://evil.example/", "x5u": "https://evil.example/", "x5c": ["MII="], "jwk": jwk});
+    let header = with(json!({"alg": "EdDSA", "kid": "1"}), &elsewhere).to_string();
+    assert_eq!(judge(&usual(), &mallory.token(Algorithm::EdDSA, &header, good_claims().to_string())), BAD);
+    assert_eq!(judge(&usual(), &ED25519.token(Algorithm::EdDSA, &header, good_claims().to_string())), Ok(()));
+}
+
+/// CVE-2022-21449: r = s = 0 was good for every message and key. And what is reduced to zero.
+#[test]
+fn an_ecdsa_signature_of_zeros_is_refused() {
+    let p384 = Signer::p384();
+    let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+    for (signer, algorithm, half) in [(&*P256, Algorithm::ES256, 32), (&p384, Algorithm::ES384, 48)] {
+        assert_eq!(resigned(signer, algorithm, |_| vec![0; 2 * half]), BAD);
+        assert_eq!(resigned(signer, algorithm, |good| [&vec![0; half], &good[half..]].concat()), BAD);
+        assert_eq!(resigned(signer, algorithm, |good| [&good[..half], &vec![0; half]].concat()), BAD);
+    }
+    assert_eq!(resigned(&P256, Algorithm::ES256, |_| [order.clone(), order.clone()].concat()), BAD);
+    assert_eq!(resigned(&ED25519, Algorithm::EdDSA, |_| vec![0; 64]), BAD);
+    assert_eq!(resigned(&RSA, Algorithm::RS256, |_| vec![0; 256]), BAD);
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+/// RFC 7518 §3.4: r and s in fixed width; X.509's form of the same numbers is a second spelling.
+#[test]
+fn a_der_ecdsa_signature_is_refused() {
+    let integer = |number: &[u8]| {
+        let bare: Vec<u8> = number.iter().copied().skip_while(|byte| *byte == 0).collect();
+        let sign = if bare[0] >= 0x80 { vec![0] } else { vec![] };
+        [vec![2, u8::try_from(sign.len() + bare.len()).unwrap()], sign, bare].concat()
+    };
+    let der = |good: Vec<u8>| {
+        let numbers = [integer(&good[..32]), integer(&good[32..])].concat();
+        [vec![0x30, u8::try_from(numbers.len()).unwrap()], numbers].concat()
+    };
+    assert_eq!(resigned(&P256, Algorithm::ES256, |good| good), Ok(()));
+    assert_eq!(resigned(&P256, Algorithm::ES256, der), BAD);
+}
+
+#[test]
+fn a_signature_has_exactly_its_length() {
+    let padded = |good: Vec<u8>| [&[0][..], &good[..32], &[0], &good[32..]].concat();
+    assert_eq!(resigned(&P256, Algorithm::ES256, padded), BAD);
+    for (signer, algorithm) in [(&*P256, Algorithm::ES256), (&*ED25519, Algorithm::EdDSA), (&*RSA, Algorithm::RS256)] {
+        assert_eq!(resigned(signer, algorithm, |good| [&[0], good.as_slice()].concat()), BAD, "{algorithm:?}");
+        assert_eq!(resigned(signer, algorithm, |good| [good.as_slice(), &[0]].concat()), BAD, "{algorithm:?}");
+        assert_eq!(resigned(signer, algorithm, |good| good[1..].to_vec()), BAD, "{algorithm:?}");
+        assert_eq!(resigned(signer, algorithm, |good| [good.clone(), good].concat()), BAD, "{algorithm:?}");
+    }
+}
+
+/// A set whose keys were all skipped is a set without keys, not one that lets pass.
+#[test]
+fn a_set_of_skipped_keys_verifies_nothing() {
+    let weak = json!({"keys": [with(RSA.jwk(), &json!({"kid": "1", "e": "AQ"}))]}).to_string();
+    let (set, skipped) = KeySet::from_jwks(weak.as_bytes(), &[Algorithm::RS256]).unwrap();
+    assert_eq!(skipped.len(), 1);
+    let policy = policy(vec![issuer("acme", ISSUER, fixed(set), &[Algorithm::RS256])]);
+    assert_eq!(judge(&policy, &signed(&RSA, Algorithm::RS256)), Err(Refusal::UnknownKey));
+}
+
+/// agentgateway: keys of all issuers in one map, so that one issuer's kid took another's place.
+#[test]
+fn a_kid_belongs_to_its_issuer() {
+    let (ours, theirs) = (Signer::ed25519(), Signer::ed25519());
+    let keys = |signer: &Signer| fixed(key_set(&[with(signer.jwk(), &json!({"kid": "1"}))], &[Algorithm::EdDSA]));
+    let policy = policy(vec![
+        issuer("ours", "https://ours/", keys(&ours), &[Algorithm::EdDSA]),
+        issuer("theirs", "https://theirs/", keys(&theirs), &[Algorithm::EdDSA]),
+    ]);
+    let token = |signer: &Signer, iss: &str| {
+        signer.token(Algorithm::EdDSA, HEADER, with(good_claims(), &json!({ "iss": iss })).to_string())
+    };
+    assert_eq!(
+        policy.verify(&token(&ours, "https://ours/"), now()).map(|good| good.issuer.to_string()).ok().as_deref(),
+        Some("ours")
+    );
+    assert_eq!(
+        policy.verify(&token(&theirs, "https://theirs/"), now()).map(|good| good.issuer.to_string()).ok().as_deref(),
+        Some("theirs")
+    );
+    assert_eq!(judge(&policy, &token(&theirs, "https://ours/")), BAD);
+    assert_eq!(judge(&policy, &token(&ours, "https://theirs/")), BAD);
+    for nobody in ["https://ours", "https://OURS/", "", "https://ours/ "] {
+        assert_eq!(judge(&policy, &token(&ours, nobody)), Err(Refusal::WrongIssuer), "{nobody:?}");
+    }
+    let without = |iss: Value| ours.token(Algorithm::EdDSA, HEADER, with(good_claims(), &iss).to_string());
+    assert_eq!(judge(&policy, &without(json!({"iss": null}))), Err(Refusal::MissingClaim));
+    assert_eq!(judge(&policy, &without(json!({"iss": ["https://ours/"]}))), Err(Refusal::MalformedToken));
+}
+
+/// Each issuer has its own algorithms, too.
+#[test]
+fn an_algorithm_is_allowed_for_its_issuer_only() {
+    let jwk = |signer: &Signer| fixed(key_set(&[signer.jwk()], &[Algorithm::EdDSA, Algorithm::ES256]));
+    let policy = policy(vec![
+        issuer("a", "a", jwk(&ED25519), &[Algorithm::ES256]),
+        issuer("b", "b", jwk(&P256), &[Algorithm::EdDSA]),
+    ]);
+    let token =
+        ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA"}"#, with(good_claims(), &json!({"iss": "a"})).to_string());
+    assert_eq!(judge(&policy, &token), UNSUPPORTED);
+}
+
+/// Undecided is not refused for good: whoever asks may fetch and ask again. Never a fallback key
+/// (Istio CVE-2026-31837).
+#[test]
+fn without_the_key_the_handle_is_told() {
+    use crate::auth::keys::{RemoteKeys, RemoteSource};
+    let source = RemoteSource {
+        issuer: "acme".into(),
+        url: "https://auth.example.com/jwks".into(),
+        ca: None,
+        algorithms: vec![Algorithm::EdDSA],
+        refresh: seconds(600),
+        max_stale: seconds(3600),
+        cooldown: seconds(30),
+    };
+    let remote = Arc::new(RemoteKeys::new(source));
+    let policy = policy(vec![issuer("acme", ISSUER, Keys::Remote(Arc::clone(&remote)), &[Algorithm::EdDSA])]);
+    let refused = |token: &str| {
+        let refused = policy.verify(token, now()).err().unwrap();
+        (refused.refusal, refused.proven, refused.remote.is_some())
+    };
+    assert_eq!(refused(&good()), (Refusal::KeysUnavailable, false, true));
+    let jwk = with(ED25519.jwk(), &json!({"kid": "1"}));
+    remote
+        .replace(key_set(std::slice::from_ref(&jwk), &[Algorithm::EdDSA]), UnixTime::from_seconds(NOW - 3601).unwrap());
+    assert_eq!(refused(&good()), (Refusal::KeysUnavailable, false, true));
+    remote.replace(key_set(&[jwk], &[Algorithm::EdDSA]), now());
+    assert_eq!(judge(&policy, &good()), Ok(()));
+    let unknown = ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA","kid":"2"}"#, good_claims().to_string());
+    assert_eq!(refused(&unknown), (Refusal::UnknownKey, false, true));
+    // What no fetch can help with has no handle, so that a stranger cannot cause one.
+    let forged = Signer::ed25519().token(Algorithm::EdDSA, HEADER, good_claims().to_string());
+    assert_eq!(refused(&forged), (Refusal::BadSignature, false, false));
+    let rs256 = RSA.token(Algorithm::RS256, named(Algorithm::RS256), good_claims().to_string());
+    assert_eq!(refused(&rs256), (Refusal::UnsupportedAlgorithm, false, false));
+}

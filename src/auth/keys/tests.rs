@@ -1,0 +1,382 @@
+//! Which keys are loaded, which are skipped, and which one a token gets.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::auth::testing::{ED25519, NOW, P256, RSA, Signer, b64, key_set, now, pem, with};
+
+const ALL: &[Algorithm] = &[Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA];
+
+/// What becomes of one JWK among `ALL`.
+fn load(jwk: Value) -> Result<Algorithm, Unusable> {
+    let (set, skipped) = KeySet::from_jwks(json!({ "keys": [jwk] }).to_string().as_bytes(), ALL).unwrap();
+    match (set.keys.as_slice(), skipped.as_slice()) {
+        ([key], []) => Ok(key.algorithm),
+        ([], [skipped]) => Err(skipped.why),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn rsa(changes: Value) -> Result<Algorithm, Unusable> {
+    load(with(RSA.jwk(), &changes))
+}
+
+fn p256(changes: Value) -> Result<Algorithm, Unusable> {
+    load(with(P256.jwk(), &changes))
+}
+
+fn ed25519(changes: Value) -> Result<Algorithm, Unusable> {
+    load(with(ED25519.jwk(), &changes))
+}
+
+/// An odd number of so many bits.
+fn modulus(bits: usize) -> Vec<u8> {
+    let mut number = vec![0xff; bits.div_ceil(8)];
+    number[0] = 0xff >> (number.len() * 8 - bits);
+    number
+}
+
+#[test]
+fn good_keys_are_loaded_each_with_one_algorithm() {
+    assert_eq!(rsa(json!({})), Ok(Algorithm::RS256));
+    assert_eq!(rsa(json!({"alg": "PS256"})), Ok(Algorithm::PS256));
+    assert_eq!(p256(json!({"use": "sig", "key_ops": ["verify"]})), Ok(Algorithm::ES256));
+    assert_eq!(load(Signer::p384().jwk()), Ok(Algorithm::ES384));
+    assert_eq!(ed25519(json!({"alg": "EdDSA", "x5c": ["ignored"]})), Ok(Algorithm::EdDSA));
+}
+
+/// RFC 8725 §3.1: a key that says another algorithm than its issuer allows, or its own type has, serves nobody.
+#[test]
+fn a_key_whose_alg_does_not_fit_is_skipped() {
+    for alg in ["RS512", "ES256", "HS256", "none", "RSA-OAEP", "rs256", "", "EdDSA"] {
+        assert_eq!(rsa(json!({ "alg": alg })), Err(Unusable::Algorithm), "{alg}");
+    }
+    assert_eq!(p256(json!({"alg": "ES384"})), Err(Unusable::Algorithm));
+    assert_eq!(p256(json!({"alg": 5})), Err(Unusable::Malformed));
+    let (set, _) = KeySet::from_jwks(json!({"keys": [RSA.jwk()]}).to_string().as_bytes(), &[Algorithm::ES256]).unwrap();
+    assert!(set.is_empty());
+}
+
+/// Ran on jsonwebtoken: an `oct` key in a fetched JWKS verifies HS256.
+#[test]
+fn shared_and_private_keys_from_the_network_are_skipped() {
+    assert_eq!(load(Signer::Secret(vec![7; 32]).jwk()), Err(Unusable::Private));
+    assert_eq!(load(json!({"kty": "oct"})), Err(Unusable::Private));
+    for member in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+        assert_eq!(rsa(json!({ member: "AQAB" })), Err(Unusable::Private), "{member}");
+        assert_eq!(p256(json!({ member: 5 })), Err(Unusable::Private), "{member}");
+    }
+}
+
+/// Ran on jsonwebtoken: `use: enc` and `key_ops: [encrypt]` are not looked at.
+#[test]
+fn keys_for_encryption_are_skipped() {
+    for changes in [
+        json!({"use": "enc"}),
+        json!({"key_ops": ["encrypt"]}),
+        json!({"key_ops": ["sign"]}),
+        json!({"key_ops": []}),
+        json!({"use": "SIG"}),
+        json!({"use": "sig", "key_ops": ["encrypt"]}),
+    ] {
+        assert_eq!(rsa(changes.clone()), Err(Unusable::NotForVerifying), "{changes}");
+    }
+    assert_eq!(rsa(json!({"key_ops": "verify"})), Err(Unusable::Malformed));
+}
+
+/// Ran on jsonwebtoken: a 512-bit modulus verifies. A huge one is work for nothing.
+#[test]
+fn rsa_moduli_of_unsafe_size_are_skipped() {
+    for bits in [512, 1024, 2040, 2047, 8193, 16384] {
+        assert_eq!(rsa(json!({"n": b64(modulus(bits))})), Err(Unusable::WeakRsa), "{bits}");
+    }
+    for bits in [2048, 2049, 4096, 8192] {
+        assert_eq!(rsa(json!({"n": b64(modulus(bits))})), Ok(Algorithm::RS256), "{bits}");
+    }
+    let mut even = modulus(2048);
+    even[255] = 0xfe;
+    assert_eq!(rsa(json!({"n": b64(even)})), Err(Unusable::WeakRsa));
+}
+
+/// With exponent 1 a signature is its own message: everybody signs.
+#[test]
+fn unsafe_rsa_exponents_are_skipped() {
+    for e in [&[1][..], &[0], &[2], &[1, 0, 0], &[0, 1, 0, 1], &[1, 0, 0, 0, 0, 1], &[]] {
+        assert_eq!(rsa(json!({"e": b64(e)})), Err(Unusable::WeakRsa), "{e:?}");
+    }
+    assert_eq!(rsa(json!({"e": "Aw"})), Ok(Algorithm::RS256));
+}
+
+/// One number, one spelling: a key that reads differently elsewhere is no key here.
+#[test]
+fn key_numbers_are_canonical_base64url() {
+    let n = RSA.jwk()["n"].as_str().unwrap().to_owned();
+    let padded_with_zero = b64([&[0][..], &modulus(2048)].concat());
+    for n in [format!("{n}=="), format!("{n}\n"), format!(" {n}"), n.replace(['-', '_'], "+"), padded_with_zero] {
+        let expected = if n == RSA.jwk()["n"] { Ok(Algorithm::RS256) } else { Err(Unusable::Malformed) };
+        assert_eq!(rsa(json!({ "n": n })), expected, "{n}");
+    }
+    for n in [json!(5), json!(["a"])] {
+        assert_eq!(rsa(json!({ "n": n })), Err(Unusable::Malformed));
+    }
+    assert_eq!(rsa(json!({"e": null})), Err(Unusable::Malformed));
+    assert_eq!(rsa(json!({"e": "AQABA"})), Err(Unusable::Malformed));
+    // The last letter of 32 bytes has two bits to spare.
+    let x = format!("{}B", "A".repeat(42));
+    assert_eq!(ed25519(json!({ "x": x })), Err(Unusable::Malformed));
+}
+
+/// A point beside the curve gives the private key's owner nothing and an attacker a small group.
+#[test]
+fn off_curve_points_are_skipped() {
+    for (x, y) in [([1; 32], [1; 32]), ([0; 32], [0; 32]), ([0xff; 32], [0xff; 32])] {
+        assert_eq!(p256(json!({"x": b64(x), "y": b64(y)})), Err(Unusable::Invalid));
+    }
+    // A good P-384 point, said to be on P-256, and the other way round.
+    assert_eq!(load(with(Signer::p384().jwk(), &json!({"crv": "P-256"}))), Err(Unusable::Malformed));
+    assert_eq!(p256(json!({"crv": "P-384"})), Err(Unusable::Malformed));
+    assert_eq!(p256(json!({"x": b64([1; 31])})), Err(Unusable::Malformed));
+    assert_eq!(p256(json!({"x": b64([0; 33])})), Err(Unusable::Malformed));
+}
+
+#[test]
+fn unknown_types_and_curves_are_skipped() {
+    for crv in ["secp256k1", "P-521", "p-256", "Ed25519", ""] {
+        assert_eq!(p256(json!({ "crv": crv })), Err(Unusable::UnsupportedType), "{crv}");
+    }
+    for crv in ["Ed448", "X25519", "P-256"] {
+        assert_eq!(ed25519(json!({ "crv": crv })), Err(Unusable::UnsupportedType), "{crv}");
+    }
+    assert_eq!(ed25519(json!({"x": b64([1; 31])})), Err(Unusable::Malformed));
+    assert_eq!(load(json!({"kty": "AKP"})), Err(Unusable::UnsupportedType));
+    assert_eq!(load(json!({})), Err(Unusable::Malformed));
+}
+
+/// Ran on jsonwebtoken: one `use: 5` fails the whole set.
+#[test]
+fn one_bad_key_does_not_kill_the_set() {
+    let keys = json!({"keys": [
+        5, null, [], {}, {"kty": 5}, {"kid": "bad", "kty": "EC", "crv": "P-256"}, with(RSA.jwk(), &json!({"use": 5})),
+        with(RSA.jwk(), &json!({"kid": 5})), with(P256.jwk(), &json!({"kid": "good"})),
+    ]});
+    let (set, skipped) = KeySet::from_jwks(keys.to_string().as_bytes(), ALL).unwrap();
+    assert!(set.select(Some("good"), Algorithm::ES256).is_ok());
+    assert_eq!((set.len(), skipped.len()), (1, 8));
+    assert_eq!(skipped[5], SkippedKey { index: 5, kid: Some("bad".into()), why: Unusable::Malformed });
+    assert_eq!(skipped[5].to_string(), "keys[5] (kid \"bad\"): malformed");
+}
+
+#[test]
+fn what_is_no_key_set_is_an_error() {
+    for text in [
+        "",
+        "[]",
+        "{}",
+        r#"{"keys":{}}"#,
+        r#"{"keys":5}"#,
+        r#"{"keys":[],"keys":[]}"#,
+        r#"{"keys":[]} x"#,
+        r#"{"keys":[{"kid":"a","kid":"b"}]}"#,
+        r#"{"Keys":[]}"#,
+    ] {
+        assert_eq!(KeySet::from_jwks(text.as_bytes(), ALL).err(), Some(KeySetError::NotAKeySet), "{text}");
+    }
+    let many = |count: usize| json!({"keys": vec![json!({}); count]}).to_string();
+    assert!(KeySet::from_jwks(many(100).as_bytes(), ALL).is_ok());
+    assert_eq!(KeySet::from_jwks(many(101).as_bytes(), ALL).err(), Some(KeySetError::TooManyKeys));
+    assert_eq!(KeySet::from_jwks(br#"{"keys":[],"more":1}"#, ALL).map(|(set, _)| set.len()), Ok(0));
+}
+
+/// Whoever may add a key to a set must not take another's name.
+#[test]
+fn of_two_keys_with_one_name_and_algorithm_the_first_serves() {
+    let named = |signer: &Signer| with(signer.jwk(), &json!({"kid": "1"}));
+    let second = Signer::p256();
+    let keys = json!({"keys": [named(&P256), named(&second), named(&ED25519)]});
+    let (set, skipped) = KeySet::from_jwks(keys.to_string().as_bytes(), ALL).unwrap();
+    assert_eq!(skipped, [SkippedKey { index: 1, kid: Some("1".into()), why: Unusable::Doubled }]);
+    let verified = |signer: &Signer| {
+        let signature = signer.sign(Algorithm::ES256, b"m");
+        set.select(Some("1"), Algorithm::ES256).unwrap().verify(b"m", &signature, &b64(&signature))
+    };
+    assert_eq!((verified(&P256), verified(&second)), (Ok(()), Err(Refusal::BadSignature)));
+    assert!(set.select(Some("1"), Algorithm::EdDSA).is_ok());
+}
+
+#[test]
+fn a_token_gets_the_key_that_it_names_or_the_only_one_that_fits() {
+    let set =
+        key_set(&[with(RSA.jwk(), &json!({"kid": "r"})), with(P256.jwk(), &json!({"kid": "e"})), ED25519.jwk()], ALL);
+    let select = |kid, algorithm| set.select(kid, algorithm).map(|key| key.algorithm);
+    assert_eq!(select(Some("r"), Algorithm::RS256), Ok(Algorithm::RS256));
+    assert_eq!(select(Some("e"), Algorithm::RS256), Err(Refusal::UnsupportedAlgorithm));
+    assert_eq!(select(Some("r"), Algorithm::RS512), Err(Refusal::UnsupportedAlgorithm));
+    for kid in ["R", "r ", "", "x"] {
+        assert_eq!(select(Some(kid), Algorithm::RS256), Err(Refusal::UnknownKey), "{kid:?}");
+    }
+    // A key without a name never serves a token that names one.
+    assert_eq!(select(Some("x"), Algorithm::EdDSA), Err(Refusal::UnknownKey));
+    assert_eq!(select(None, Algorithm::EdDSA), Ok(Algorithm::EdDSA));
+    assert_eq!(select(None, Algorithm::PS256), Err(Refusal::UnknownKey));
+}
+
+#[test]
+fn without_kid_two_fitting_keys_are_no_choice() {
+    let set = key_set(&[P256.jwk(), with(Signer::p256().jwk(), &json!({"kid": "2"}))], ALL);
+    assert_eq!(set.select(None, Algorithm::ES256).err(), Some(Refusal::UnknownKey));
+    assert_eq!(KeySet::default().select(None, Algorithm::ES256).err(), Some(Refusal::UnknownKey));
+}
+
+/// RFC 7518 §3.2, and CVE-2026-102266: an empty secret is everybody's.
+#[test]
+fn secrets_shorter_than_the_hash_are_refused() {
+    for (algorithm, length) in [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)] {
+        for short in [0, 1, length - 1] {
+            let error = KeySet::from_secret(&vec![7; short], algorithm).err();
+            assert_eq!(error, Some(KeySetError::ShortSecret(length)), "{algorithm:?} {short}");
+        }
+        assert!(KeySet::from_secret(&vec![7; length], algorithm).is_ok());
+    }
+    assert_eq!(KeySet::from_secret(&[7; 64], Algorithm::RS256).err(), Some(KeySetError::NotASharedSecret));
+}
+
+#[test]
+fn a_public_key_in_pem_form_is_pinned() {
+    let p384 = Signer::p384();
+    let signers: [(&Signer, Algorithm); 5] = [
+        (&RSA, Algorithm::RS256),
+        (&RSA, Algorithm::PS512),
+        (&P256, Algorithm::ES256),
+        (&p384, Algorithm::ES384),
+        (&ED25519, Algorithm::EdDSA),
+    ];
+    for (signer, algorithm) in signers {
+        let set = KeySet::from_pem(pem("PUBLIC KEY", &signer.spki()).as_bytes(), algorithm).unwrap();
+        let signature = signer.sign(algorithm, b"m");
+        for kid in [None, Some("whatever")] {
+            let key = set.select(kid, algorithm).unwrap();
+            assert_eq!(key.verify(b"m", &signature, &b64(&signature)), Ok(()), "{algorithm:?}");
+            assert_eq!(key.verify(b"n", &signature, &b64(&signature)), Err(Refusal::BadSignature));
+        }
+    }
+}
+
+#[test]
+fn a_private_key_in_pem_form_is_refused_by_name() {
+    let label = |kind: &str| format!("{kind}PRIVATE KEY");
+    for (signer, algorithm) in [(&*RSA, Algorithm::RS256), (&*P256, Algorithm::ES256), (&*ED25519, Algorithm::EdDSA)] {
+        for kind in ["", "RSA ", "EC ", "ENCRYPTED "] {
+            let text = pem(&label(kind), &signer.pkcs8());
+            assert_eq!(KeySet::from_pem(text.as_bytes(), algorithm).err(), Some(KeySetError::PrivateKey));
+        }
+        let both = pem("PUBLIC KEY", &signer.spki()) + &pem("PRIVATE KEY", &signer.pkcs8());
+        assert_eq!(KeySet::from_pem(both.as_bytes(), algorithm).err(), Some(KeySetError::PrivateKey));
+    }
+}
+
+/// A certificate has a validity that nobody would look at; of two keys only the first would serve.
+#[test]
+fn a_pem_file_holds_one_public_key_and_nothing_else() {
+    let refused = |text: &str, algorithm| KeySet::from_pem(text.as_bytes(), algorithm).err();
+    let (rsa, p256) = (pem("PUBLIC KEY", &RSA.spki()), pem("PUBLIC KEY", &P256.spki()));
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&pair).unwrap().pem();
+    for text in ["", "no pem", &certificate, &format!("{p256}{p256}"), &rsa, &p256.replace("PUBLIC", "RSA PUBLIC")] {
+        assert_eq!(refused(text, Algorithm::ES256), Some(KeySetError::NotAPublicKey), "{text}");
+    }
+    assert_eq!(refused(&p256, Algorithm::RS256), Some(KeySetError::NotAPublicKey));
+    assert!(refused(&p256, Algorithm::ES384).is_some());
+    assert!(refused(&p256, Algorithm::EdDSA).is_some());
+    assert_eq!(refused(&rsa, Algorithm::HS256), Some(KeySetError::NotAPublicKey));
+}
+
+#[test]
+fn a_weak_rsa_key_in_pem_form_is_refused() {
+    // PKCS #1 (RFC 8017 §A.1.1), by hand: the library would not write some of these.
+    let integer = |number: &[u8]| {
+        let sign: &[u8] = if number[0] >= 0x80 { &[0] } else { &[] };
+        der(2, &[sign, number].concat())
+    };
+    let pkcs1 = |n: &[u8], e: &[u8]| pem("RSA PUBLIC KEY", &der(0x30, &[integer(n), integer(e)].concat()));
+    let refused = |n: &[u8], e: &[u8]| KeySet::from_pem(pkcs1(n, e).as_bytes(), Algorithm::RS256).err();
+    assert_eq!(refused(&modulus(2048), &[1, 0, 1]), None);
+    for (bits, e) in [(512, &[1, 0, 1][..]), (1024, &[1, 0, 1]), (2048, &[1]), (2048, &[2])] {
+        let refused = refused(&modulus(bits), e);
+        assert_eq!(refused, Some(KeySetError::Unusable(Unusable::WeakRsa)), "{bits} {e:?}");
+    }
+}
+
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    match content.len() {
+        0..=127 => [&[tag, length[1]], content].concat(),
+        128..=255 => [&[tag, 0x81, length[1]], content].concat(),
+        _ => [&[tag, 0x82, length[0], length[1]], content].concat(),
+    }
+}
+
+/// CVE-2022-21449. The library refuses zeros today; this does not rely on it.
+#[test]
+fn neither_half_of_an_ecdsa_signature_is_zero() {
+    let set = key_set(&[P256.jwk(), ED25519.jwk()], ALL);
+    let sane = |algorithm, halves: [u8; 2]| {
+        set.select(None, algorithm).unwrap().halves_are_sane(&halves.map(|half| [0, half]).concat())
+    };
+    assert!(sane(Algorithm::ES256, [1, 1]) && sane(Algorithm::EdDSA, [0, 1]));
+    assert!(!sane(Algorithm::ES256, [0, 1]) && !sane(Algorithm::ES256, [1, 0]) && !sane(Algorithm::ES256, [0, 0]));
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let set = KeySet::from_secret(b"a-secret-of-thirty-two-bytes-or-more", Algorithm::HS256).unwrap();
+    let shown = format!("{set:?} {:?}", set.keys);
+    assert!(shown.contains("HS256") && !shown.contains("secret-of") && !shown.contains("97, 45"), "{shown}");
+}
+
+#[test]
+fn algorithms_have_exact_names() {
+    for name in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"] {
+        assert!(!is_hmac(algorithm_named(name).unwrap()), "{name}");
+    }
+    assert!(["HS256", "HS384", "HS512"].iter().all(|name| is_hmac(algorithm_named(name).unwrap())));
+    for name in ["none", "None", "", "rs256", "ES256K", "ES512", "RS1", "HS1", "Ed25519", "RSA-OAEP", "RS256 "] {
+        assert_eq!(algorithm_named(name), None, "{name}");
+    }
+}
+
+fn source(max_stale: u64) -> RemoteSource {
+    RemoteSource {
+        issuer: "acme".into(),
+        url: "https://auth.example.com/jwks".into(),
+        ca: None,
+        algorithms: ALL.to_vec(),
+        refresh: Duration::from_secs(600),
+        max_stale: Duration::from_secs(max_stale),
+        cooldown: Duration::from_secs(30),
+    }
+}
+
+/// Istio CVE-2026-31837: when a fetch fails there is no other key to fall back on.
+#[test]
+fn fetched_keys_serve_until_they_are_stale_and_then_there_are_none() {
+    let remote = Arc::new(RemoteKeys::new(source(100)));
+    let keys = Keys::Remote(Arc::clone(&remote));
+    assert!(keys.current(now()).is_none() && remote.fetched().is_none());
+    remote.replace(key_set(&[P256.jwk()], ALL), now());
+    let at = |offset| keys.current(UnixTime::from_seconds(NOW + offset).unwrap()).map(|keys| keys.len());
+    assert_eq!((at(0), at(100), at(101)), (Some(1), Some(1), None));
+    assert!(remote.fetched().is_some());
+}
+
+#[test]
+fn a_reload_keeps_keys_and_their_age() {
+    let old = RemoteKeys::new(source(100));
+    old.replace(key_set(&[P256.jwk()], ALL), now());
+    let new = RemoteKeys::adopt(source(50), &old);
+    assert_eq!(new.fetched().map(|fetched| (fetched.keys.len(), fetched.at)), Some((1, now())));
+    assert!(new.current(UnixTime::from_seconds(NOW + 51).unwrap()).is_none());
+    old.replace(KeySet::default(), now());
+    assert_eq!(new.fetched().map(|fetched| fetched.keys.len()), Some(1));
+}

@@ -1,0 +1,190 @@
+//! Keys and tokens for the tests beside the code: made when a test runs, never kept. Signs with aws-lc-rs itself,
+//! so that what verifies is not also what signs, and takes header and payload as text, so that what no library
+//! would write can be signed too. Not part of the program.
+
+use std::sync::{Arc, LazyLock};
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair,
+};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use x509_parser::prelude::FromDer;
+use x509_parser::public_key::RSAPublicKey;
+
+use super::keys::{Algorithm, KeySet, Keys};
+use crate::clock::UnixTime;
+
+/// The time in all tests.
+pub(super) const NOW: u64 = 1_800_000_000;
+
+/// Who signs in the tests.
+pub(super) const ISSUER: &str = "https://auth.example.com/";
+
+/// Who receives in the tests.
+pub(super) const AUDIENCE: &str = "https://api.example.com/webhook";
+
+pub(super) fn now() -> UnixTime {
+    UnixTime::from_seconds(NOW).unwrap()
+}
+
+pub(super) fn b64(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Whoever can sign.
+pub(super) enum Signer {
+    Rsa(Box<RsaKeyPair>),
+    P256(EcdsaKeyPair),
+    P384(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+    Secret(Vec<u8>),
+}
+
+/// One RSA key for all tests: to make one takes a tenth of a second.
+pub(super) static RSA: LazyLock<Signer> = LazyLock::new(Signer::rsa);
+pub(super) static P256: LazyLock<Signer> = LazyLock::new(Signer::p256);
+pub(super) static ED25519: LazyLock<Signer> = LazyLock::new(Signer::ed25519);
+
+impl Signer {
+    pub(super) fn rsa() -> Self {
+        Self::Rsa(Box::new(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()))
+    }
+
+    pub(super) fn p256() -> Self {
+        Self::P256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+    }
+
+    pub(super) fn p384() -> Self {
+        Self::P384(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap())
+    }
+
+    pub(super) fn ed25519() -> Self {
+        Self::Ed25519(Ed25519KeyPair::generate().unwrap())
+    }
+
+    pub(super) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Rsa(pair) => sign_rsa(pair, algorithm, message),
+            Self::P256(pair) | Self::P384(pair) => pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),
+            Self::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
+            Self::Secret(secret) => hmac(secret, algorithm, message),
+        }
+    }
+
+    /// A token with this header and payload, well signed whatever they say.
+    pub(super) fn token(&self, algorithm: Algorithm, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
+        let signed = format!("{}.{}", b64(header), b64(payload));
+        let signature = self.sign(algorithm, signed.as_bytes());
+        format!("{signed}.{}", b64(signature))
+    }
+
+    /// The public key as a JWK, without kid or alg.
+    pub(super) fn jwk(&self) -> Value {
+        match self {
+            Self::Rsa(pair) => {
+                let (n, e) = rsa_numbers(pair.public_key().as_ref());
+                json!({"kty": "RSA", "n": b64(n), "e": b64(e)})
+            }
+            Self::P256(pair) => ec_jwk("P-256", pair.public_key().as_ref()),
+            Self::P384(pair) => ec_jwk("P-384", pair.public_key().as_ref()),
+            Self::Ed25519(pair) => json!({"kty": "OKP", "crv": "Ed25519", "x": b64(pair.public_key().as_ref())}),
+            Self::Secret(secret) => json!({"kty": "oct", "k": b64(secret)}),
+        }
+    }
+
+    /// The public key as DER `SubjectPublicKeyInfo`.
+    pub(super) fn spki(&self) -> Vec<u8> {
+        match self {
+            Self::Rsa(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
+            Self::P256(pair) | Self::P384(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
+            Self::Ed25519(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
+            Self::Secret(_) => Vec::new(),
+        }
+    }
+
+    /// The private key as DER, PKCS #8.
+    pub(super) fn pkcs8(&self) -> Vec<u8> {
+        match self {
+            Self::Rsa(pair) => pair.as_der().unwrap().as_ref().to_vec(),
+            Self::P256(pair) | Self::P384(pair) => pair.to_pkcs8v1().unwrap().as_ref().to_vec(),
+            Self::Ed25519(pair) => pair.to_pkcs8v1().unwrap().as_ref().to_vec(),
+            Self::Secret(_) => Vec::new(),
+        }
+    }
+}
+
+fn sign_rsa(pair: &RsaKeyPair, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
+    let padding: &'static dyn aws_lc_rs::signature::RsaEncoding = match algorithm {
+        Algorithm::RS384 => &RSA_PKCS1_SHA384,
+        Algorithm::RS512 => &RSA_PKCS1_SHA512,
+        Algorithm::PS256 => &RSA_PSS_SHA256,
+        Algorithm::PS384 => &RSA_PSS_SHA384,
+        Algorithm::PS512 => &RSA_PSS_SHA512,
+        _ => &RSA_PKCS1_SHA256,
+    };
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(padding, &SystemRandom::new(), message, &mut signature).unwrap();
+    signature
+}
+
+/// HMAC, also with a secret that we would never load.
+pub(super) fn hmac(secret: &[u8], algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
+    let hash = match algorithm {
+        Algorithm::HS384 => aws_lc_rs::hmac::HMAC_SHA384,
+        Algorithm::HS512 => aws_lc_rs::hmac::HMAC_SHA512,
+        _ => aws_lc_rs::hmac::HMAC_SHA256,
+    };
+    aws_lc_rs::hmac::sign(&aws_lc_rs::hmac::Key::new(hash, secret), message).as_ref().to_vec()
+}
+
+fn ec_jwk(curve: &str, point: &[u8]) -> Value {
+    let (x, y) = point[1..].split_at(point.len() / 2);
+    json!({"kty": "EC", "crv": curve, "x": b64(x), "y": b64(y)})
+}
+
+/// Modulus and exponent, without the zero that DER puts before them.
+fn rsa_numbers(pkcs1: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let (_, key) = RSAPublicKey::from_der(pkcs1).unwrap();
+    let bare = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect();
+    (bare(key.modulus), bare(key.exponent))
+}
+
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+/// `value` with the members of `changes`; a null takes a member away.
+pub(super) fn with(mut value: Value, changes: &Value) -> Value {
+    for (name, change) in changes.as_object().unwrap() {
+        let members = value.as_object_mut().unwrap();
+        members.remove(name);
+        if !change.is_null() {
+            members.insert(name.clone(), change.clone());
+        }
+    }
+    value
+}
+
+/// Claims that every rule of the tests' policy likes.
+pub(super) fn good_claims() -> Value {
+    json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "acme", "jti": "1", "iat": NOW - 10, "nbf": NOW - 10, "exp": NOW + 60})
+}
+
+/// A set of these JWKs, of which none may be skipped.
+pub(super) fn key_set(jwks: &[Value], algorithms: &[Algorithm]) -> KeySet {
+    let (set, skipped) = KeySet::from_jwks(json!({ "keys": jwks }).to_string().as_bytes(), algorithms).unwrap();
+    assert_eq!(skipped, []);
+    set
+}
+
+pub(super) fn fixed(set: KeySet) -> Keys {
+    Keys::Fixed(Arc::new(set))
+}

@@ -1,0 +1,144 @@
+//! The whole decision: a request's head in, a grant or a refusal out.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use http::Request;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::claims::Pointer;
+use super::credential::TokenLocation;
+use super::jwt::{DEFAULT_TYPES, Issuer};
+use super::keys::Algorithm;
+use super::testing::{AUDIENCE, ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, with};
+use super::time::{TimestampSource, TimestampUnit};
+use super::*;
+
+fn jwt() -> Policy {
+    Policy::Jwt(Box::new(JwtPolicy {
+        issuers: vec![Issuer {
+            name: "acme".into(),
+            issuer: Some(ISSUER.into()),
+            algorithms: vec![Algorithm::EdDSA],
+            keys: fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA])),
+        }],
+        audiences: vec![AUDIENCE.into()],
+        required: vec!["exp".into()],
+        claims: vec![],
+        types: DEFAULT_TYPES.iter().map(|typ| (*typ).to_owned()).collect(),
+        max_age: None,
+        max_lifetime: None,
+        leeway: Duration::from_secs(30),
+        token: TokenLocation::Header { name: AUTHORIZATION, scheme: Some("Bearer".into()) },
+    }))
+}
+
+fn timed(source: TimestampSource) -> Option<TimestampRule> {
+    let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
+    Some(TimestampRule { source, unit: TimestampUnit::Seconds, max_age, max_future })
+}
+
+fn in_header() -> Option<TimestampRule> {
+    timed(TimestampSource::Header(HeaderName::from_static("x-time")))
+}
+
+fn decide(rules: &Rules, fields: &[(&str, &str)]) -> Result<Grant, (Refusal, bool)> {
+    let request = fields.iter().fold(Request::post("/webhook"), |request, (name, value)| request.header(*name, *value));
+    let head = request.body(()).unwrap().into_parts().0;
+    verify(rules, &RequestView { head: &head }, now()).map_err(|refused| (refused.refusal, refused.proven))
+}
+
+fn bearer(changes: &serde_json::Value) -> String {
+    let claims = with(good_claims(), changes).to_string();
+    format!("Bearer {}", ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA"}"#, claims))
+}
+
+#[test]
+fn a_good_token_is_granted_with_its_claims() {
+    let grant = decide(&Rules { policy: jwt(), timestamp: None }, &[("authorization", &bearer(&json!({})))]).unwrap();
+    assert_eq!((grant.issuer().map(|name| &**name), grant.kid(), grant.subject()), (Some("acme"), None, Some("acme")));
+    assert_eq!(grant.claims().get("jti"), Some(&json!("1")));
+}
+
+#[test]
+fn a_public_route_grants_everyone_and_nobody_an_identity() {
+    let public = Rules { policy: Policy::Public, timestamp: None };
+    for fields in [&[][..], &[("authorization", "Bearer x")]] {
+        let grant = decide(&public, fields).unwrap();
+        assert!(grant.issuer().is_none() && grant.kid().is_none() && grant.subject().is_none());
+        assert!(grant.claims().is_empty());
+    }
+}
+
+#[test]
+fn no_credential_is_no_grant() {
+    let rules = Rules { policy: jwt(), timestamp: None };
+    assert_eq!(decide(&rules, &[]).err(), Some((Refusal::MissingCredential, false)));
+    let (good, other) = (bearer(&json!({})), bearer(&json!({"jti": "2"})));
+    let both = [("authorization", good.as_str()), ("authorization", other.as_str())];
+    assert_eq!(decide(&rules, &both).err(), Some((Refusal::ManyCredentials, false)));
+}
+
+/// A timestamp that the sender need not send is none: it comes after the credential and beside it.
+#[test]
+fn a_timestamp_is_asked_for_beside_the_credential() {
+    let rules = Rules { policy: jwt(), timestamp: in_header() };
+    let (good, fresh) = (bearer(&json!({})), NOW.to_string());
+    let decide =
+        |token: &str, time: &[(&str, &str)]| decide(&rules, &[&[("authorization", token)], time].concat()).err();
+    assert_eq!(decide(&good, &[("x-time", &fresh)]), None);
+    assert_eq!(decide(&good, &[]), Some((Refusal::MissingTimestamp, true)));
+    assert_eq!(decide(&good, &[("x-time", "1")]), Some((Refusal::StaleTimestamp, true)));
+    assert_eq!(decide(&good, &[("x-time", "1900000000")]), Some((Refusal::FutureTimestamp, true)));
+    assert_eq!(decide("Bearer x", &[("x-time", &fresh)]), Some((Refusal::MalformedToken, false)));
+}
+
+#[test]
+fn on_a_public_route_a_bad_timestamp_proves_nothing() {
+    let rules = Rules { policy: Policy::Public, timestamp: in_header() };
+    assert_eq!(decide(&rules, &[]).err(), Some((Refusal::MissingTimestamp, false)));
+    assert!(decide(&rules, &[("x-time", &NOW.to_string())]).is_ok());
+}
+
+#[test]
+fn a_timestamp_may_be_a_verified_claim() {
+    let claim = TimestampSource::Claim(Pointer::parse("/event/time").unwrap());
+    let rules = Rules { policy: jwt(), timestamp: timed(claim) };
+    let at = |time: serde_json::Value| {
+        decide(&rules, &[("authorization", &bearer(&json!({"event": {"time": time}})))]).err()
+    };
+    assert_eq!((at(json!(NOW)), at(json!(NOW.to_string()))), (None, None));
+    assert_eq!(at(json!(NOW - 301)), Some((Refusal::StaleTimestamp, true)));
+    assert_eq!(at(json!(true)), Some((Refusal::MissingTimestamp, true)));
+}
+
+#[test]
+fn every_refusal_has_its_word() {
+    let words: HashSet<_> = Refusal::ALL.iter().map(|refusal| refusal.reason()).collect();
+    // One word for both kinds of refused claims.
+    assert_eq!(words.len(), Refusal::ALL.len() - 1);
+    assert!(words.iter().all(|word| word.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase())));
+}
+
+proptest! {
+    /// The field as a peer may send it: no bytes panic, and none pass.
+    #[test]
+    fn no_field_value_passes_or_panics(value in any::<Vec<u8>>(), scheme in any::<bool>()) {
+        let value = if scheme { [b"Bearer ", value.as_slice()].concat() } else { value };
+        if let Ok(value) = HeaderValue::from_bytes(&value) {
+            let head = Request::post("/webhook").header(AUTHORIZATION, value).body(()).unwrap().into_parts().0;
+            let rules = Rules { policy: jwt(), timestamp: None };
+            let view = RequestView { head: &head };
+            prop_assert!(verify(&rules, &view, now()).is_err());
+        }
+    }
+
+    #[test]
+    fn no_timestamp_panics(value in "\\PC{0,40}|[0-9]{0,25}|[-0-9T:Z+.]{0,32}") {
+        for unit in [TimestampUnit::Seconds, TimestampUnit::Milliseconds, TimestampUnit::Microseconds, TimestampUnit::Rfc3339] {
+            let _ = unit.read(&value);
+        }
+    }
+}
