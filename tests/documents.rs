@@ -61,3 +61,46 @@ fn the_repositorys_configuration_is_valid_but_for_its_certificates() {
         assert!(others.is_empty(), "{others:#?}");
     }
 }
+
+/// Every source file of the crate and of its tests.
+fn code() -> String {
+    fn walk(folder: &std::path::Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    walk(&root.join("src"), &mut text);
+    walk(&root.join("tests"), &mut text);
+    text
+}
+
+/// Rows of the page's tables without a test, and tests that are not there.
+fn gaps(page: &str, code: &str) -> Vec<String> {
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| mechanism"));
+    let mut gaps = Vec::new();
+    for row in rows {
+        let cell = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        let tests: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        let missing = tests.iter().filter(|name| !code.contains(&format!("fn {name}("))).map(|name| (*name).to_owned());
+        gaps.extend(missing);
+        if tests.is_empty() {
+            gaps.push(row.to_owned());
+        }
+    }
+    gaps
+}
+
+#[test]
+fn every_row_of_the_conformance_page_has_its_test() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conformance.md")).unwrap();
+    let gaps = gaps(&page, &code());
+    assert!(gaps.is_empty(), "{gaps:#?}");
+    assert_eq!(self::gaps("| a | b | c | |\n| a | b | c | `no_such_test` |", "").len(), 2);
+}
