@@ -35,7 +35,7 @@ pub struct Arguments {
     /// A claim beside those that the route asks for, or instead: NAME=VALUE, where VALUE may be JSON
     #[arg(long = "claim", value_name = "NAME=VALUE")]
     claims: Vec<String>,
-    /// Where the gateway is; else https://localhost and the port of its first listener
+    /// Where the gateway is, with a path if the route takes many; else https://localhost and its first port
     #[arg(long)]
     url: Option<String>,
     /// Print the token alone
@@ -203,10 +203,10 @@ fn curl(
 ) -> anyhow::Result<String> {
     let matches = route.matches.clone().unwrap_or_default();
     let path = matches.path.unwrap_or_default().replace('*', "");
-    let base = match &arguments.url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => gateway_url(file)?,
-    };
+    let base = arguments.url.clone().map_or_else(|| gateway_url(file), Ok)?;
+    // A prefix leaves the path open: an address with one of its own settles it.
+    let has_path = url::Url::parse(&base).is_ok_and(|url| url.path() != "/");
+    let target = if has_path { base } else { format!("{}{path}", base.trim_end_matches('/')) };
     let method = matches.methods.and_then(|methods| methods.first().cloned()).unwrap_or_else(|| "POST".to_owned());
     let ca = arguments.key.with_file_name("ca.crt");
     let mut words = vec!["curl -i".to_owned()];
@@ -223,7 +223,7 @@ fn curl(
         Some(body) => format!("--data-binary {}", quoted(&format!("@{}", body.display()))),
         None => "--data '{\"event\":\"test\"}'".to_owned(),
     });
-    words.push(quoted(&format!("{base}{path}{query}")));
+    words.push(quoted(&format!("{target}{query}")));
     Ok(words.join(" "))
 }
 

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Every test there is, with what they need: packages of the system, a Python environment, the binaries.
+#
+#   bash tests/run.sh
+#
+# CI=true (or HOOKGATE_IMAGE=1) also builds the static binary and runs it in an empty root, as the image does.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+TARGET=${CARGO_TARGET_DIR:-target}
+export VENV=${VENV:-$TARGET/venv}
+
+heading() { printf '\n== %s ==\n' "$1"; }
+
+fail() {
+    printf '%s\n' "$1" >&2
+    exit 1
+}
+
+# A command, and the Debian package that has it.
+needs() {
+    command -v "$1" >/dev/null || MISSING+=("$2")
+}
+
+install_packages() {
+    MISSING=()
+    needs python3 python3
+    needs openssl openssl
+    needs curl curl
+    needs promtool prometheus
+    python3 -c 'import ensurepip, venv' 2>/dev/null || MISSING+=(python3-venv)
+    if [ ${#MISSING[@]} -eq 0 ]; then return; fi
+    [ "$(id -u)" = 0 ] || fail "missing; install with: sudo apt-get install --no-install-recommends ${MISSING[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${MISSING[@]}" >/dev/null
+    # promtool comes with a server that nobody asked for.
+    if command -v systemctl >/dev/null; then systemctl stop prometheus 2>/dev/null || true; fi
+}
+
+make_environment() {
+    [ -x "$VENV/bin/python" ] || python3 -m venv "$VENV"
+    "$VENV/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
+}
+
+static_binary() {
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target x86_64-unknown-linux-gnu
+    export HOOKGATE_STATIC=$TARGET/x86_64-unknown-linux-gnu/release/hookgate
+}
+
+command -v cargo >/dev/null || fail "missing: a Rust toolchain of Cargo.toml's rust-version or later (rustup.rs)"
+
+heading "what the tests need"
+install_packages
+make_environment
+
+heading "unit and integration tests"
+cargo test --locked
+
+heading "end to end: FastAPI under uvicorn, PyJWT as the sender"
+cargo build --locked
+"$VENV/bin/python" tests/e2e/run.py --hookgate "$TARGET/debug/hookgate"
+
+if [ -n "${CI:-}${HOOKGATE_IMAGE:-}" ]; then
+    heading "the static binary"
+    static_binary
+fi
+
+heading "deployment files"
+bash tests/deploy.sh
+
+heading "all passed"
