@@ -231,6 +231,9 @@ async fn connections_of_one_address_have_a_number() {
 /// Two thousand that hold, in each way there is; a good sender does not notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_silent_clients_keep_nobody_waiting() {
+    // Both ends of each connection are in this process.
+    let open_files = rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    assert!(open_files >= 5000, "only {open_files} open files are allowed; see ulimit -n");
     let upstream = Upstream::echo().await;
     let limits = "handshake: 8s, first_request: 8s, head: 8s, idle: 2s, body_stall: 8s";
     let gateway = gateway(&upstream, limits).await;

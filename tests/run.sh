@@ -47,6 +47,9 @@ static_binary() {
     export HOOKGATE_STATIC=$TARGET/x86_64-unknown-linux-gnu/release/hookgate
 }
 
+# Some tests hold thousands of connections.
+ulimit -n 16384 2>/dev/null || true
+
 command -v cargo >/dev/null || fail "missing: a Rust toolchain of Cargo.toml's rust-version or later (rustup.rs)"
 
 heading "what the tests need"

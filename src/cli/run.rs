@@ -19,6 +19,7 @@ pub struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = config::load(&arguments.config, &[])?;
     telemetry::start(config.process.log_format);
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before anything is served, so that no signal ever meets its default.
@@ -45,4 +46,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         gateway.drain(hurry).await;
         Ok(())
     })
+}
+
+/// A connection and its way to the app are two open files; the hard limit is what the operator meant.
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(open_files) => tracing::info!(open_files, "limit of open files"),
+        Err(error) => tracing::warn!(%error, "could not raise the limit of open files"),
+    }
 }

@@ -2,6 +2,8 @@
 //! identity and origin that a stranger could have written are removed, ours are added last, so that no
 //! `Connection` field can take them away again (Traefik GHSA-62c8-mh53-4cqv). Called by the gateway.
 
+use std::borrow::Cow;
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 
@@ -99,17 +101,18 @@ fn remove_spoofable(headers: &mut HeaderMap, route: &Route) {
 }
 
 fn is_spoofable(name: &HeaderName, route: &Route) -> bool {
-    let name = name.as_str();
-    // Only names with these letters can be in the lists: most fields are settled without a copy.
-    let normal = if name.bytes().any(is_alias) { normalised(name) } else { name.to_owned() };
-    SPOOFABLE.contains(&normal.as_str())
+    let normal = normalised(name.as_str());
+    SPOOFABLE.contains(&&*normal)
         || SPOOFABLE_PREFIXES.iter().any(|prefix| normal.starts_with(prefix))
         || route.forward.claims.iter().any(|(_, ours)| normalised(ours.as_str()) == normal)
 }
 
 /// WSGI, Rack and CGI turn each of these into `_` and so make `X_Hookgate_Sub` one with `X-Hookgate-Sub`
 /// (oauth2-proxy CVE-2025-64484, Traefik CVE-2026-54763).
-fn normalised(name: &str) -> String {
+fn normalised(name: &str) -> Cow<'_, str> {
+    if !name.bytes().any(is_alias) {
+        return Cow::Borrowed(name);
+    }
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect()
 }
 
