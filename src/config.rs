@@ -1,4 +1,4 @@
-//! gateway.yaml → runtime types. [`load`] reads bytes; [`compile`] is pure and says everything that is wrong.
+//! gateway.yaml → runtime types. [`load`] reads bytes; [`compile()`] is pure and says everything that is wrong.
 //!
 //! `hookgate check`, the start and every reload come through here; there is no second way.
 

@@ -1,5 +1,5 @@
 //! The request's path. [`Gateway::handle`] takes a request and always answers; what it does in between
-//! stands in one function, [`Gateway::exchange`].
+//! stands in one function, `Gateway::exchange`.
 //!
 //! It decides nothing by itself (see [`crate::auth`]) and names no status code (see [`reply`]).
 //! Called by the server for each request.

@@ -139,7 +139,7 @@ pub struct DrainFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListenerFile {
-    /// Address and port, such as "0.0.0.0:8443" or "[::]:8443". A change needs a restart.
+    /// Address and port, such as `0.0.0.0:8443` or `[::]:8443`, in quotes. A change needs a restart.
     pub address: Option<String>,
     /// Limits and deadlines of connections.
     pub limits: Option<ListenerLimitsFile>,

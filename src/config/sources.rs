@@ -34,7 +34,7 @@ impl Sources {
     /// Reads all of it.
     ///
     /// # Errors
-    /// Only if the YAML itself cannot be read: what it names may be missing, which [`super::compile`] tells
+    /// Only if the YAML itself cannot be read: what it names may be missing, which [`super::compile()`] tells
     /// with its place.
     pub fn read(path: &Path) -> Result<Self, ConfigErrors> {
         let bytes = read_file(path).map_err(|error| ConfigErrors::unreadable(path.display().to_string(), error))?;

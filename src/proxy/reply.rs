@@ -61,11 +61,25 @@ fn takes_bearer(route: Option<&Route>) -> bool {
 /// RFC 6750 §3: no error for a request without a credential (§3.1), which might not know that it needs one.
 fn challenge(refusal: Refusal) -> String {
     let error = match refusal {
-        Refusal::MissingCredential => "",
+        Refusal::MissingCredential | Refusal::ClaimRefused { scope: false } => "",
         Refusal::ClaimRefused { scope: true } => ", error=\"insufficient_scope\"",
-        Refusal::ClaimRefused { scope: false } => "",
-        Refusal::MalformedCredential => ", error=\"invalid_request\"",
-        _ => ", error=\"invalid_token\"",
+        Refusal::ManyCredentials
+        | Refusal::MalformedCredential
+        | Refusal::TokenTooLarge
+        | Refusal::MalformedToken
+        | Refusal::UnsupportedAlgorithm
+        | Refusal::UnknownKey
+        | Refusal::BadSignature
+        | Refusal::MissingClaim
+        | Refusal::WrongIssuer
+        | Refusal::WrongAudience
+        | Refusal::Expired
+        | Refusal::NotYetValid
+        | Refusal::LifetimeExceeded
+        | Refusal::MissingTimestamp
+        | Refusal::StaleTimestamp
+        | Refusal::FutureTimestamp
+        | Refusal::KeysUnavailable => ", error=\"invalid_token\"",
     };
     format!("Bearer realm=\"webhook\"{error}")
 }
