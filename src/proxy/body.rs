@@ -1,6 +1,9 @@
 //! Bodies on their way through: the request's under its limits and deadlines, the reply's under the app's.
 //!
-//! Nothing is held back or changed; trailers of a request are dropped (an app could take one for a header).
+//! Nothing is held back or changed. What comes stands here, what goes back in `outbound`. Trailers of a request
+//! are dropped: an app could take one for a header.
+
+mod outbound;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,9 +21,9 @@ use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
-use super::record::Record;
 use crate::failure::{BodyFault, Failure};
 use crate::snapshot::ListenerLimits;
+pub use outbound::{Body, Content, ReplyBroke};
 
 /// Bytes of a body that nobody wants which are still read, so that its sender hears why.
 const READ_ON_BYTES: usize = 1 << 20;
@@ -272,103 +275,5 @@ impl Patience {
             timer.as_mut().reset(until);
         }
         timer.as_mut().poll(cx)
-    }
-}
-
-/// What a reply is made of.
-#[derive(Debug)]
-pub enum Content {
-    /// Our own words; `None` once they were taken.
-    Own(Option<Bytes>),
-    /// The app's reply, which must be whole in time.
-    Upstream {
-        /// From the app.
-        incoming: Incoming,
-        /// When it must be whole.
-        by: Instant,
-        /// Made when the first wait begins.
-        timer: Option<Pin<Box<Sleep>>>,
-    },
-}
-
-/// A reply that broke off: the connection (HTTP/1) or the stream (HTTP/2) ends without its proper end.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplyBroke {
-    /// The app's connection failed.
-    #[error("the upstream's reply broke off")]
-    Upstream(#[source] hyper::Error),
-    /// The app took longer than `upstream.timeout`.
-    #[error("the upstream's reply took too long")]
-    Late,
-}
-
-/// A reply's body; the request's record is closed with it.
-#[derive(Debug)]
-pub struct Body {
-    content: Content,
-    record: Record,
-}
-
-impl Body {
-    /// The reply and what is to be recorded when it has gone out.
-    pub fn new(content: Content, record: Record) -> Self {
-        let mut body = Self { content, record };
-        body.look();
-        body
-    }
-
-    /// Nobody asks for more after the last frame.
-    fn look(&mut self) {
-        if self.is_end_stream() {
-            self.record.whole();
-        }
-    }
-}
-
-impl Content {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyBroke>>> {
-        match self {
-            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Upstream { incoming, by, timer } => match Pin::new(incoming).poll_frame(cx) {
-                Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(ReplyBroke::Upstream))),
-                Poll::Pending => {
-                    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((*by).into())));
-                    timer.as_mut().poll(cx).map(|()| Some(Err(ReplyBroke::Late)))
-                }
-            },
-        }
-    }
-}
-
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = ReplyBroke;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyBroke>>> {
-        let body = self.get_mut();
-        let polled = body.content.poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            body.record.sent(frame.data_ref().map_or(0, Bytes::len));
-        }
-        match &polled {
-            Poll::Ready(None) => body.record.whole(),
-            Poll::Ready(Some(Ok(_))) => body.look(),
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Own(bytes) => bytes.is_none(),
-            Content::Upstream { incoming, .. } => incoming.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Own(bytes) => exactly(bytes.as_ref()),
-            Content::Upstream { incoming, .. } => incoming.size_hint(),
-        }
     }
 }

@@ -60,6 +60,7 @@ const SPOOFABLE_PREFIXES: &[&str] = &["x-hookgate-", "x-forwarded-"];
 /// Turns the head that came into the head that goes to the app.
 pub fn prepare(head: &mut Parts, target: &Target, route: &Route, grant: &Grant, peer: &Peer, request_id: &str) {
     remove_hop_by_hop(&mut head.headers);
+    join_cookies(&mut head.headers);
     // The gateway has answered `Expect: 100-continue` itself by the time it reads the body.
     head.headers.remove(header::EXPECT);
     remove_spoofable(&mut head.headers, route);
@@ -91,6 +92,18 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// are not a client's to remove.
 fn may_be_named(name: &HeaderName) -> bool {
     ![header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::CONTENT_TYPE].contains(name)
+}
+
+/// HTTP/2 may split cookies over fields, which HTTP/1.1 must not see (RFC 9113 §8.2.3): an app would join them
+/// by a comma.
+fn join_cookies(headers: &mut HeaderMap) {
+    let fields: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if fields.len() < 2 {
+        return;
+    }
+    if let Ok(joined) = HeaderValue::from_bytes(&fields.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
 }
 
 fn remove_spoofable(headers: &mut HeaderMap, route: &Route) {
