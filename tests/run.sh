@@ -24,6 +24,7 @@ needs() {
 
 install_packages() {
     MISSING=()
+    needs cc build-essential
     needs python3 python3
     needs openssl openssl
     needs curl curl
@@ -33,13 +34,25 @@ install_packages() {
     [ "$(id -u)" = 0 ] || fail "missing; install with: sudo apt-get install --no-install-recommends ${MISSING[*]}"
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${MISSING[@]}" >/dev/null
-    # promtool comes with a server that nobody asked for.
-    if command -v systemctl >/dev/null; then systemctl stop prometheus 2>/dev/null || true; fi
+    stop_prometheus
+}
+
+# promtool comes with a server that nobody asked for. Only after we have installed it: one that was there is not ours.
+stop_prometheus() {
+    [[ " ${MISSING[*]} " == *" prometheus "* ]] || return 0
+    if [ -d /run/systemd/system ]; then
+        systemctl disable --quiet --now prometheus || true
+    elif [ -x /etc/init.d/prometheus ]; then
+        /etc/init.d/prometheus stop >/dev/null || true
+    fi
 }
 
 make_environment() {
     [ -x "$VENV/bin/python" ] || python3 -m venv "$VENV"
+    local stamp=$VENV/requirements.txt
+    if cmp -s tests/requirements.txt "$stamp"; then return; fi
     "$VENV/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
+    cp tests/requirements.txt "$stamp"
 }
 
 static_binary() {

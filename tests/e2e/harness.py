@@ -1,6 +1,7 @@
 """Processes, files and keys of the end-to-end tests."""
 import contextlib
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -20,10 +21,13 @@ PATIENCE = 20  # seconds; reaching it is a failure, never a pause
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def free_ports(count):
+    """All are held until the last is known, so that no two are the same."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
 
 
 def until(what, condition):
@@ -41,28 +45,34 @@ def until(what, condition):
 class Issuer:
     """Keys of three kinds; tokens by PyJWT."""
 
-    def __init__(self):
+    def __init__(self, generation="1"):
+        self.generation = generation
         self.keys = {
             "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
             "ES256": ec.generate_private_key(ec.SECP256R1()),
             "EdDSA": ed25519.Ed25519PrivateKey.generate(),
         }
 
-    def jwks(self, generation="1"):
-        keys = []
-        for name, key in self.keys.items():
-            jwk = jwt.get_algorithm_by_name(name).to_jwk(key.public_key(), as_dict=True)
-            keys.append({**jwk, "kid": name + generation, "alg": name, "use": "sig"})
-        return json.dumps({"keys": keys})
+    def kid(self, algorithm):
+        return algorithm + self.generation
 
-    def token(self, algorithm="RS256", generation="1", headers=None, key=None, **changes):
+    def jwk(self, algorithm):
+        public = self.keys[algorithm].public_key()
+        jwk = jwt.get_algorithm_by_name(algorithm).to_jwk(public, as_dict=True)
+        return {**jwk, "kid": self.kid(algorithm), "alg": algorithm, "use": "sig"}
+
+    def jwks(self):
+        return json.dumps({"keys": [self.jwk(algorithm) for algorithm in self.keys]})
+
+    def token(self, algorithm="RS256", headers=None, key=None, **changes):
+        """Claims that pass, some of them changed; None takes one out."""
         now = int(time.time())
         claims = {
             "iss": ISSUER, "aud": AUDIENCE, "sub": "shop-42", "event_scope": "webhook",
             "iat": now, "nbf": now, "exp": now + 300, **changes,
         }
         claims = {name: value for name, value in claims.items() if value is not None}
-        headers = {"kid": algorithm + generation, **(headers or {})}
+        headers = {"kid": self.kid(algorithm), **(headers or {})}
         return jwt.encode(claims, key or self.keys[algorithm], algorithm=algorithm, headers=headers)
 
 
@@ -72,9 +82,10 @@ class World:
     def __init__(self, hookgate):
         self.hookgate = str(pathlib.Path(hookgate).resolve())
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hookgate-e2e-"))
-        self.seen_file, self.log_file = self.folder / "seen.jsonl", self.folder / "gateway.log"
+        self.seen_file = self.folder / "seen.jsonl"
+        self.app_log, self.gateway_log = self.folder / "app.log", self.folder / "gateway.log"
         self.seen_file.touch()
-        self.port, self.admin_port, self.app_port = free_port(), free_port(), free_port()
+        self.port, self.admin_port, self.app_port = free_ports(3)
         self.issuer, self.tokens, self.processes = Issuer(), [], []
 
     def __enter__(self):
@@ -112,7 +123,7 @@ routes:
     upstream: {{ url: "http://127.0.0.1:{self.app_port}" }}
     auth:
       jwt:
-        issuer: [test, dev, shared]
+        issuer: test
         audience: {AUDIENCE}
         required: [iss, aud, exp, nbf]
         claims: {{ event_scope: webhook }}
@@ -125,6 +136,16 @@ routes:
     auth: {{ jwt: {{ issuer: test, audience: "{AUDIENCE}" }} }}
     timestamp: {{ header: X-Webhook-Timestamp, max_age: 5m, max_future: 1m, covered: false }}
     replay: off
+  - name: signed
+    match: {{ host: localhost, path: /webhook, methods: [POST] }}
+    upstream: {{ url: "http://127.0.0.1:{self.app_port}" }}
+    auth: {{ jwt: {{ issuer: [dev, test], audience: "{AUDIENCE}", claims: {{ event_scope: webhook }} }} }}
+    replay: off
+  - name: shared
+    match: {{ host: shared.test, path: /webhook }}
+    upstream: {{ url: "http://127.0.0.1:{self.app_port}" }}
+    auth: {{ jwt: {{ issuer: shared, audience: "{AUDIENCE}" }} }}
+    replay: off
 """
 
     def write(self, name, text):
@@ -132,30 +153,44 @@ routes:
         beside.write_text(text)
         beside.rename(self.folder / name)
 
-    def run(self, *arguments, check=True):
-        command, where = [self.hookgate, *arguments], {"cwd": self.folder, "env": self.environment()}
-        return subprocess.run(command, **where, check=check, capture_output=True, text=True)
+    def run(self, *arguments, status=0):
+        done = self.shell([self.hookgate, *arguments])
+        assert done.returncode == status, (arguments, done)
+        return done
+
+    def shell(self, command, **options):
+        where = {"cwd": self.folder, "env": self.environment()}
+        return subprocess.run(command, **where, capture_output=True, text=True, timeout=PATIENCE, **options)
 
     def environment(self):
-        return {"PATH": "/usr/bin:/bin", "HOOKGATE_E2E_SECRET": SECRET, "SEEN": str(self.seen_file)}
+        ours = {"NO_PROXY": "*", "HOOKGATE_E2E_SECRET": SECRET, "SEEN": str(self.seen_file)}
+        return {"PATH": os.environ["PATH"], **ours}
 
-    def start(self, command, log, cwd):
+    def start(self, command, log, cwd, serves):
         with open(log, "ab") as output:
             process = subprocess.Popen(command, cwd=cwd, env=self.environment(), stdout=output, stderr=output)
         self.processes.append(process)
+        try:
+            until("it serves", lambda: process.poll() is not None or serves())
+            assert process.poll() is None, f"it ended with {process.returncode}"
+        except AssertionError as error:
+            raise AssertionError(f"{command}: {error}\n{log.read_text()}") from None
         return process
 
     def start_app(self):
-        command = [sys.executable, "-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--port", str(self.app_port)]
-        self.start(command, self.folder / "app.log", pathlib.Path(__file__).parent)
-        until("the app serves", lambda: httpx.get(f"http://127.0.0.1:{self.app_port}/docs").status_code == 200)
+        here, port = pathlib.Path(__file__).parent, str(self.app_port)
+        command = [sys.executable, "-m", "uvicorn", "app:recorded", "--host", "127.0.0.1", "--port", port]
+        self.start(command, self.app_log, here, lambda: get(self.app_port, "/docs").status_code == 200)
 
     def start_gateway(self):
-        self.gateway = self.start([self.hookgate, "run", "--config", "gateway.yaml"], self.log_file, self.folder)
-        until("the gateway is ready", lambda: self.admin("/readyz").status_code == 200)
+        command = [self.hookgate, "run", "--config", "gateway.yaml"]
+        self.gateway = self.start(command, self.gateway_log, self.folder, self.ready)
+
+    def ready(self):
+        return self.admin("/readyz").status_code == 200
 
     def admin(self, path):
-        return httpx.get(f"http://127.0.0.1:{self.admin_port}{path}")
+        return get(self.admin_port, path)
 
     def metric(self, name):
         lines = self.admin("/metrics").text.splitlines()
@@ -163,21 +198,32 @@ routes:
 
     def client(self, **options):
         context = ssl.create_default_context(cafile=self.folder / "certs/ca.crt")
-        return httpx.Client(verify=context, base_url=f"https://localhost:{self.port}", trust_env=False, **options)
+        return httpx.Client(verify=context, trust_env=False, timeout=PATIENCE, **options)
 
-    def post(self, token=None, body=b"{}", headers=None, path="/webhook", **options):
-        if token is not None:
-            self.tokens.append(token)
-        headers = {**({"Authorization": f"Bearer {token}"} if token is not None else {}), **(headers or {})}
+    def post(self, *tokens, body=b"{}", headers=(), path="/webhook", scheme="https", **options):
+        """One request on a connection of its own, with an Authorization field for each token."""
+        self.tokens.extend(tokens)
+        headers = [*[("Authorization", f"Bearer {token}") for token in tokens], *dict(headers).items()]
         with self.client(**options) as client:
-            return client.post(path, content=body, headers=headers)
+            return client.post(f"{scheme}://127.0.0.1:{self.port}{path}", content=body, headers=headers)
 
     def seen(self):
         return [json.loads(line) for line in self.seen_file.read_text().splitlines()]
 
     def log(self):
-        return self.log_file.read_text()
+        return self.gateway_log.read_text()
+
+    def access_line(self, request_id):
+        """It is written when the reply has gone out, which may be after the reply was read."""
+        def found():
+            return next((line for line in self.log().splitlines() if request_id in line), None)
+
+        return json.loads(until("the request is in the log", found))
 
     def terminate(self):
         self.gateway.send_signal(signal.SIGTERM)
         return self.gateway.wait(timeout=PATIENCE)
+
+
+def get(port, path):
+    return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False)
