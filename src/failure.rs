@@ -91,6 +91,14 @@ impl Failure {
         refusals.chain(others.map(|failure| (failure.code(), failure.status())))
     }
 
+    /// Answered before a route is known, or to nobody: `responses` of a route cannot change these.
+    pub const fn has_no_route(code: &str) -> bool {
+        matches!(
+            code.as_bytes(),
+            b"bad_request" | b"ambiguous_path" | b"no_route" | b"method_refused" | b"uri_too_long" | b"client_gone"
+        )
+    }
+
     /// What a stranger hears instead of the word, where the word is withheld.
     pub const fn withheld_as(&self) -> Option<&'static str> {
         match self.status() {

@@ -127,10 +127,7 @@ impl Reloader {
         let Some(path) = &self.path else { return Reloaded::Unchanged };
         let sources = match Sources::read(path) {
             Ok(sources) => sources,
-            Err(errors) => {
-                self.refuse(None, errors.to_string().lines());
-                return Reloaded::Refused;
-            }
+            Err(errors) => return self.unreadable(&errors.to_string(), cause),
         };
         self.state().folders = sources.folders();
         let hash = sources.hash();
@@ -145,19 +142,29 @@ impl Reloader {
         self.apply(&sources, hash)
     }
 
+    /// Told once, and again when somebody asks.
+    fn unreadable(&self, problem: &str, cause: Cause) -> Reloaded {
+        let hash = ConfigHash::of(&[problem.as_bytes()]);
+        if cause == Cause::Noticed && self.state().refused == Some(hash) {
+            return Reloaded::Unchanged;
+        }
+        self.refuse(hash, problem.lines());
+        Reloaded::Refused
+    }
+
     fn apply(&self, sources: &Sources, hash: ConfigHash) -> Reloaded {
         let known = self.state().remote_keys.clone();
         let config = match compile(sources, &known) {
             Ok(config) => config,
             Err(errors) => {
-                self.refuse(Some(hash), errors.to_string().lines());
+                self.refuse(hash, errors.to_string().lines());
                 return Reloaded::Refused;
             }
         };
         let fixed = self.process.differences(&config.process);
         if !fixed.is_empty() {
             let problems = fixed.iter().map(|field| format!("{field}: a change needs a restart"));
-            self.refuse(Some(hash), problems.collect::<Vec<_>>().iter().map(String::as_str));
+            self.refuse(hash, problems.collect::<Vec<_>>().iter().map(String::as_str));
             return Reloaded::Refused;
         }
         self.announce(&config);
@@ -181,12 +188,12 @@ impl Reloader {
         }
     }
 
-    fn refuse<'p>(&self, hash: Option<ConfigHash>, problems: impl Iterator<Item = &'p str>) {
+    fn refuse<'p>(&self, hash: ConfigHash, problems: impl Iterator<Item = &'p str>) {
         for problem in problems {
             tracing::error!(problem, "configuration refused; the old one stays in force");
         }
         self.metrics.config_is_current(false);
-        self.state().refused = hash;
+        self.state().refused = Some(hash);
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

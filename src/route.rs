@@ -11,6 +11,7 @@ use http::uri::Authority;
 use http::{HeaderName, Method, StatusCode};
 
 use crate::auth::Rules;
+use crate::auth::claims::Pointer;
 
 /// One entry under `routes`.
 #[derive(Debug)]
@@ -70,8 +71,8 @@ pub struct Upstream {
 pub struct Forward {
     /// Take the credential out of the request (`credential: remove`).
     pub remove_credential: bool,
-    /// Claim name → header that carries it to the app.
-    pub claims: Vec<(String, HeaderName)>,
+    /// Claim → header that carries it to the app.
+    pub claims: Vec<(Pointer, HeaderName)>,
 }
 
 /// Why no route took the request.

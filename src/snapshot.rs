@@ -4,12 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::route::RoutingTable;
 
 /// SHA-256 over everything that was read: the YAML and each file and variable that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConfigHash(pub [u8; 32]);
+
+impl ConfigHash {
+    /// Over all parts, each with its length first, so that no two lists run together to the same bytes.
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let mut context = Context::new(&SHA256);
+        for part in parts {
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part);
+        }
+        let mut hash = [0; 32];
+        // SHA-256 has 32 bytes.
+        hash.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        Self(hash)
+    }
+}
 
 impl std::fmt::Display for ConfigHash {
     /// The first eight bytes in hex: enough to tell two configurations apart in a log.

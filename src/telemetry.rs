@@ -9,7 +9,12 @@ use crate::config::file::LogFormat;
 ///
 /// A second call changes nothing: tests start several gateways in one process.
 pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("HOOKGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var("HOOKGATE_LOG").ok().filter(|wanted| !wanted.is_empty());
+    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or("info")).unwrap_or_else(|error| {
+        // There is no log yet to say it in.
+        eprintln!("HOOKGATE_LOG: {error}; using info");
+        EnvFilter::new("info")
+    });
     let builder = fmt().with_env_filter(filter).with_target(false);
     let _already_started = match format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),

@@ -124,6 +124,62 @@ fn what_would_let_too_much_through_is_refused() {
     }
 }
 
+/// A field that would be read and mean nothing, or never let anything pass.
+#[test]
+fn what_would_have_no_effect_is_refused() {
+    let own = |more: &str| format!("replay: off\n    {more}");
+    let cases = [
+        ("{ file: jwks.json }", "{ file: jwks.json, refresh: 5m }".to_owned(), "jwks.refresh: is for `url` only"),
+        (
+            "{ file: jwks.json }",
+            "{ url: \"https://a/\", max_stale: 1m }".to_owned(),
+            "jwks.max_stale: is shorter than refresh",
+        ),
+        ("replay: off", own("responses: { no_route: 410 }"), "responses.no_route: is answered before a route is known"),
+        (
+            "replay: off",
+            own("forward: { claims: { a: X-A, b: x-a } }"),
+            "forward.claims.b: another claim has this header",
+        ),
+        (
+            "replay: off",
+            own("forward: { claims: { a: X-Forwarded-For } }"),
+            "forward.claims.a: expected the name of a header of your own",
+        ),
+        (
+            "audience: https://hooks.test/",
+            "audience: x\n        max_age: 0s".to_owned(),
+            "jwt.max_age: must be longer than zero",
+        ),
+        ("audience: https://hooks.test/", "audience: x\n        types: []".to_owned(), "jwt.types: is empty"),
+        (
+            "audience: https://hooks.test/",
+            "audience: x\n        token: { query: t, scheme: a }".to_owned(),
+            "jwt.token.scheme: is for `header` only",
+        ),
+        (
+            "audience: https://hooks.test/",
+            "audience: x\n        token: { query: \"\" }".to_owned(),
+            "jwt.token.query: is empty",
+        ),
+        (
+            "audience: https://hooks.test/",
+            "audience: x\n        claims: { a: { matches: \"(\" } }".to_owned(),
+            "claims.a.matches: not a regular expression",
+        ),
+        ("    tls:", "    limits: { headers: 20000 }\n    tls:".to_owned(), "limits.headers: must be 1000 or less"),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { credential: keep }".to_owned(),
+            "forward: a public route has no credential",
+        ),
+    ];
+    for (old, new, expected) in cases {
+        let told = problems(old, &new);
+        assert!(told.iter().any(|line| line.contains(expected)), "{new:?}: {told:#?}");
+    }
+}
+
 #[test]
 fn a_shared_secret_is_long_enough_and_never_in_the_file() {
     let secret =

@@ -114,6 +114,24 @@ async fn trailers_of_a_request_do_not_reach_the_app() {
     assert_eq!((&seen.body[..], seen.trailers), (&b"{}"[..], None));
 }
 
+/// WSGI makes one field of `X-Auth-Token` and `X_Auth_Token`: only the one that was judged may arrive.
+#[tokio::test]
+async fn no_other_spelling_of_what_was_judged_reaches_the_app() {
+    let upstream = Upstream::echo().await;
+    let timestamp = "replay: off\n    timestamp: { header: X-Sent-At, covered: false }";
+    let gateway = Setup::new(upstream.address)
+        .with("leeway: 30s", "leeway: 30s\n        token: { header: X-Auth-Token }")
+        .with("replay: off", timestamp)
+        .start();
+    let now = crate::support::NOW.to_string();
+    let request = gateway.client().request("/webhook").header("x-auth-token", gateway.token()).header("x-sent-at", now);
+    let request = request.header("x_auth_token", "evil").header("x.auth.token", "evil").header("x_sent_at", "evil");
+    assert_eq!(gateway.client().send(request, "{}").await.status, 200);
+    let seen = upstream.only();
+    assert!(seen.header("x-auth-token").is_some() && seen.header("x-sent-at").is_some());
+    assert!(seen.headers.values().all(|value| value != "evil"), "{:?}", seen.headers);
+}
+
 #[tokio::test]
 async fn cookies_that_http2_has_split_are_one_field_again() {
     let upstream = Upstream::echo().await;

@@ -75,6 +75,24 @@ async fn an_invalid_file_keeps_the_old_one_and_says_so() {
     assert_eq!(successful().await, Some(1.0));
 }
 
+#[tokio::test]
+async fn a_file_that_is_gone_is_told_once_and_taken_when_it_is_back() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let text = std::fs::read_to_string(gateway.path("gateway.yaml")).unwrap();
+    let refused = async || gateway.metric("hookgate_config_reloads_total{result=\"refused\"}").await;
+    std::fs::remove_file(gateway.path("gateway.yaml")).unwrap();
+    until("it is noticed", async || refused().await == Some(1.0)).await;
+    // Each of these is another look at the same missing file.
+    for look in 0..5 {
+        std::fs::write(gateway.path(&format!("{look}.txt")), "").unwrap();
+        assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    }
+    replace(&gateway.path("gateway.yaml"), &text.replace("path: /webhook", "path: /back"));
+    until("it is in force", async || gateway.metric("hookgate_config_last_reload_successful").await == Some(1.0)).await;
+    assert_eq!(refused().await, Some(1.0));
+}
+
 /// The certificate of one and the key of another: a rotation caught half-way.
 #[tokio::test]
 async fn half_a_rotation_keeps_the_old_certificate() {

@@ -117,8 +117,10 @@ fn in_cookie<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Refusal> {
     for field in head.headers.get_all(COOKIE) {
         // Skipping a field that we cannot read would hide its cookies from us and from nobody else.
         let field = field.to_str().map_err(|_| Refusal::MalformedCredential)?;
-        let values =
-            field.split(';').filter_map(|pair| pair.trim().split_once('=')).filter(|(cookie, _)| *cookie == name);
+        let values = field
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='))
+            .filter(|(cookie, _)| cookie.trim_end() == name);
         for (_, value) in values {
             if found.replace(value).is_some() {
                 return Err(Refusal::ManyCredentials);
@@ -195,6 +197,9 @@ mod tests {
             assert_eq!(find(&bearer(), uri, &[good]), Ok("a".into()), "{uri}");
         }
         assert_eq!(find(&query, "/?token=a%2e", &[]), Err(Refusal::MalformedCredential));
+        // A blank before the sign is no part of the name for some parsers.
+        let blank = [("cookie", "t=good; t =evil")];
+        assert_eq!(find(&cookie, "/", &blank), Err(Refusal::ManyCredentials));
         let unreadable = http::HeaderValue::from_bytes(b"t=evil; x=\xff").unwrap();
         let request = Request::builder().header("cookie", unreadable).header("cookie", "t=good");
         assert_eq!(cookie.find(&request.body(()).unwrap().into_parts().0), Err(Refusal::MalformedCredential));

@@ -25,7 +25,7 @@ enum Format {
 
 /// The problems were printed already.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} problems")]
+#[error("problems in the configuration: {0}")]
 pub(super) struct Told(usize);
 
 pub(super) fn check(arguments: &Arguments) -> anyhow::Result<()> {

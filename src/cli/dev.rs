@@ -32,9 +32,17 @@ impl Certificates {
         server.distinguished_name.push(DnType::CommonName, "localhost");
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         server.use_authority_key_identifier_extension = true;
+        // Some clients refuse what lives longer than 825 days.
+        server.not_after = rcgen::date_time_ymd(this_year()? + 2, 1, 1);
         let server_certificate = server.signed_by(&server_key, &Issuer::new(ca, ca_key))?;
         Ok(Self { ca: ca_certificate.pem(), server: server_certificate.pem(), server_key: server_key.serialize_pem() })
     }
+}
+
+fn this_year() -> anyhow::Result<i32> {
+    let now = jiff::Timestamp::now().to_string();
+    let year = now.split('-').next().unwrap_or_default();
+    year.parse().context("the system's clock is out of range")
 }
 
 /// Somebody who signs tokens.

@@ -53,7 +53,10 @@ pub(super) fn sign(arguments: &Arguments) -> anyhow::Result<()> {
     let jwt = find_jwt(route)?;
     let issuer = find_issuer(&file, jwt)?;
     let now = SystemClock.now().seconds();
-    let claims = claims(jwt, issuer, now, &arguments.claims)?;
+    let mut claims = claims(jwt, issuer, now, &arguments.claims)?;
+    if let Some((name, value)) = timestamp_claim(route.timestamp.as_ref(), now) {
+        set(&mut claims, name, value)?;
+    }
     let token = jsonwebtoken::encode(&header(issuer, jwt, arguments)?, &claims, &key(issuer, arguments, &sources)?)?;
     if arguments.token {
         println!("{token}");
@@ -130,7 +133,7 @@ fn shared_secret(secret: &SecretFile, sources: &Sources) -> Option<zeroize::Zero
 }
 
 /// What the route asks for, with what was asked for here on top.
-fn claims(jwt: &JwtFile, issuer: &IssuerFile, now: u64, extra: &[String]) -> anyhow::Result<Value> {
+fn claims(jwt: &JwtFile, issuer: &IssuerFile, now: u64, extra: &[String]) -> anyhow::Result<Map<String, Value>> {
     let lifetime = jwt.max_lifetime.as_ref().and_then(|text| parse_duration(&text.0));
     let lifetime = lifetime.unwrap_or(Duration::from_secs(300)).min(Duration::from_secs(300)).as_secs();
     let audience = jwt.audience.as_ref().map(OneOrMany::to_vec).and_then(|audiences| audiences.first().cloned());
@@ -153,7 +156,7 @@ fn claims(jwt: &JwtFile, issuer: &IssuerFile, now: u64, extra: &[String]) -> any
     for name in jwt.required.iter().flatten() {
         claims.entry(name.clone()).or_insert_with(|| "development".into());
     }
-    Ok(Value::Object(claims))
+    Ok(claims)
 }
 
 /// A value that passes a rule; a pattern is not solved here, `--claim` gives what passes it.
@@ -249,15 +252,26 @@ fn credential(jwt: &JwtFile, token: &str) -> (String, Option<String>) {
     }
 }
 
+/// The header field of the route's timestamp.
 fn timestamp(file: Option<&TimestampFile>, now: u64) -> Option<String> {
     let file = file?;
-    let written = match file.unit.unwrap_or_default() {
+    let written = written(file, now)?;
+    file.header.as_ref().map(|header| format!("{header}: {written}"))
+}
+
+/// The claim of the route's timestamp.
+fn timestamp_claim(file: Option<&TimestampFile>, now: u64) -> Option<(&str, Value)> {
+    let file = file?;
+    Some((file.claim.as_deref()?, written(file, now)?.into()))
+}
+
+fn written(file: &TimestampFile, now: u64) -> Option<String> {
+    Some(match file.unit.unwrap_or_default() {
         UnitFile::S => now.to_string(),
         UnitFile::Ms => format!("{now}000"),
         UnitFile::Us => format!("{now}000000"),
         UnitFile::Rfc3339 => jiff::Timestamp::from_second(i64::try_from(now).ok()?).ok()?.to_string(),
-    };
-    file.header.as_ref().map(|header| format!("{header}: {written}"))
+    })
 }
 
 /// For a POSIX shell.

@@ -160,7 +160,7 @@ impl Compiler<'_> {
         self.problems.add_follow_up(path, format!("missing; write {what}"));
     }
 
-    /// A duration greater than zero.
+    /// A duration, which may be zero.
     fn duration(&mut self, text: Option<&DurationText>, path: &FieldPath, default: Duration) -> Duration {
         self.optional_duration(text, path).unwrap_or(default)
     }
@@ -171,6 +171,11 @@ impl Compiler<'_> {
             self.problems.add(path, "expected a duration: a whole number and ms, s, m, h or d, such as 30s");
         }
         parsed
+    }
+
+    /// One that would refuse every request if it were zero.
+    fn optional_deadline(&mut self, text: Option<&DurationText>, path: &FieldPath) -> Option<Duration> {
+        text.map(|_| self.deadline(text, path, Duration::MAX))
     }
 
     /// One that would stop every request if it were zero.

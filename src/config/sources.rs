@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{Context, SHA256};
 use zeroize::Zeroizing;
 
 use super::error::ConfigErrors;
@@ -55,19 +54,15 @@ impl Sources {
 
     /// A hash over all of it; equal hashes mean that nothing changed.
     pub fn hash(&self) -> ConfigHash {
-        let mut context = Context::new(&SHA256);
-        add(&mut context, self.text.as_bytes());
+        let mut parts = vec![self.text.as_bytes()];
         for (name, content) in self.files.iter().chain(&self.variables) {
-            add(&mut context, name.as_bytes());
-            match content {
-                Ok(bytes) => add(&mut context, bytes),
-                Err(error) => add(&mut context, error.as_bytes()),
-            }
+            parts.push(name.as_bytes());
+            parts.push(match content {
+                Ok(bytes) => bytes,
+                Err(error) => error.as_bytes(),
+            });
         }
-        let mut hash = [0; 32];
-        // SHA-256 has 32 bytes.
-        hash.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
-        ConfigHash(hash)
+        ConfigHash::of(&parts)
     }
 
     /// The folders in which something may change.
@@ -83,12 +78,6 @@ impl Sources {
 
 fn or_here(folder: PathBuf) -> PathBuf {
     if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
-}
-
-/// With its length first, so that no two lists of parts run together to the same bytes.
-fn add(context: &mut Context, part: &[u8]) {
-    context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-    context.update(part);
 }
 
 fn read_file(path: &Path) -> Content {

@@ -10,6 +10,7 @@ use http::request::Parts;
 use super::Peer;
 use super::head::Target;
 use crate::auth::credential::TokenLocation;
+use crate::auth::time::TimestampSource;
 use crate::auth::{Grant, Policy};
 use crate::route::Route;
 
@@ -118,6 +119,23 @@ fn is_spoofable(name: &HeaderName, route: &Route) -> bool {
     SPOOFABLE.contains(&&*normal)
         || SPOOFABLE_PREFIXES.iter().any(|prefix| normal.starts_with(prefix))
         || route.forward.claims.iter().any(|(_, ours)| normalised(ours.as_str()) == normal)
+        || judged(route).any(|judged| name != judged && normalised(judged.as_str()) == normal)
+}
+
+/// The fields that the decision has read: another spelling of one would reach the app beside it.
+fn judged(route: &Route) -> impl Iterator<Item = &HeaderName> {
+    let credential = match &route.rules.policy {
+        Policy::Jwt(policy) => match &policy.token {
+            TokenLocation::Header { name, .. } => Some(name),
+            TokenLocation::Query(_) | TokenLocation::Cookie(_) => None,
+        },
+        Policy::Public => None,
+    };
+    let timestamp = route.rules.timestamp.as_ref().and_then(|timestamp| match &timestamp.source {
+        TimestampSource::Header(name) => Some(name),
+        TimestampSource::Claim(_) => None,
+    });
+    credential.into_iter().chain(timestamp)
 }
 
 /// WSGI, Rack and CGI turn each of these into `_` and so make `X_Hookgate_Sub` one with `X-Hookgate-Sub`
@@ -160,7 +178,7 @@ fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, grant: &Gra
     set(headers, &header::FORWARDED, &forwarded(address, authority, proto));
     set(headers, &REQUEST_ID, request_id);
     for (claim, name) in &route.forward.claims {
-        if let Some(value) = grant.claims().get(claim).and_then(claim_text) {
+        if let Some(value) = claim.find(grant.claims()).and_then(claim_text) {
             set(headers, name, &value);
         }
     }

@@ -122,7 +122,9 @@ impl State {
         let rest = if self.requests == 0 { limits.first_request } else { limits.idle };
         let rest = self.resting_since + rest;
         match self.head_since {
-            Some(since) => (rest.min(since + limits.head), Expired::Head),
+            Some(since) if self.requests == 0 => (rest.min(since + limits.head), Expired::Head),
+            // A request that begins just before `idle` ends has its whole time.
+            Some(since) => (since + limits.head, Expired::Head),
             None => (rest, Expired::Silent),
         }
     }

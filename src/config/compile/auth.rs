@@ -100,8 +100,11 @@ impl Compiler<'_> {
         let chosen = self.chosen_issuers(file.issuer.as_ref(), issuers, &path.child("issuer"));
         let audiences = self.audiences(file.audience.as_ref(), &path.child("audience"));
         let claims = self.claim_rules(file.claims.as_ref(), &path.child("claims"));
-        let max_age = self.optional_duration(file.max_age.as_ref(), &path.child("max_age"));
-        let max_lifetime = self.optional_duration(file.max_lifetime.as_ref(), &path.child("max_lifetime"));
+        let max_age = self.optional_deadline(file.max_age.as_ref(), &path.child("max_age"));
+        let max_lifetime = self.optional_deadline(file.max_lifetime.as_ref(), &path.child("max_lifetime"));
+        if file.types.as_ref().is_some_and(Vec::is_empty) {
+            self.problems.add(&path.child("types"), "is empty, so that no `typ` would pass; name one or remove it");
+        }
         let leeway = self.leeway(file, path);
         let token = self.token(file.token.as_ref(), &path.child("token"));
         let issuers = chosen?;
@@ -202,7 +205,12 @@ impl Compiler<'_> {
             Value::Null | Value::Array(_) => None,
             Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(ClaimTest::Equals(written.clone())),
         };
-        if test.is_none() {
+        if let Some(Err(error)) = written.get("matches").and_then(Value::as_str).map(ClaimTest::matches) {
+            // The library draws a picture of several lines; its last one says what is wrong.
+            let error = error.to_string();
+            let error = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            self.problems.add(&path.child("matches"), format!("not a regular expression that we can use: {error}"));
+        } else if test.is_none() {
             let expected = "expected a value, or one of {one_of: [a list]}, {contains: a value}, {prefix: \"text\"}, \
                             {matches: \"a regular expression\"}, {exists: true}";
             self.problems.add(path, expected);
@@ -215,6 +223,14 @@ impl Compiler<'_> {
             return Some(TokenLocation::Header { name: AUTHORIZATION, scheme: Some("Bearer".to_owned()) });
         };
         self.not_yet(path, &[("form", &file.form), ("json", &file.json), ("body", &file.body)]);
+        if file.header.is_none() && file.scheme.is_some() {
+            self.problems.add(&path.child("scheme"), "is for `header` only; remove it");
+        }
+        for (name, written) in [("scheme", &file.scheme), ("query", &file.query), ("cookie", &file.cookie)] {
+            if written.as_deref() == Some("") {
+                self.problems.add(&path.child(name), "is empty; write a name or remove it");
+            }
+        }
         match (&file.header, &file.query, &file.cookie) {
             (Some(header), None, None) => {
                 let name = self.header_name(header, &path.child("header"))?;

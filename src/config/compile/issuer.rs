@@ -103,6 +103,17 @@ impl Compiler<'_> {
     fn jwks(&mut self, name: &str, file: &JwksFile, algorithms: &[Algorithm], path: &FieldPath) -> Option<Keys> {
         let path = path.child("jwks");
         self.not_yet(&path, &[("discovery", &file.discovery), ("cache", &file.cache)]);
+        if file.url.is_none() {
+            let fetching = [
+                ("refresh", file.refresh.is_some()),
+                ("max_stale", file.max_stale.is_some()),
+                ("cooldown", file.cooldown.is_some()),
+                ("ca", file.ca.is_some()),
+            ];
+            for (name, _) in fetching.iter().filter(|(_, written)| *written) {
+                self.problems.add(&path.child(name), "is for `url` only; remove it");
+            }
+        }
         match (&file.url, &file.file, &file.inline) {
             (Some(url), None, None) => self.remote(name, url, file, algorithms, &path),
             (None, Some(jwks), None) => {
@@ -175,6 +186,10 @@ impl Compiler<'_> {
         };
         if source.cooldown > source.refresh {
             self.problems.add(&path.child("cooldown"), "is longer than refresh; make it shorter");
+        }
+        if source.max_stale < source.refresh {
+            self.problems
+                .add(&path.child("max_stale"), "is shorter than refresh, so that there would be no keys in between");
         }
         let keys = self.handle(source);
         self.remote.push(Arc::clone(&keys));

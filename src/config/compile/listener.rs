@@ -9,6 +9,9 @@ use crate::config::file::{CertificateFile, ListenerFile, ListenerLimitsFile, Min
 use crate::snapshot::{ListenerLimits, ListenerSettings};
 use crate::tls::{self, Certificate, MinVersion};
 
+/// Fields of a head, and streams of a connection: far more than any sender needs.
+const MAX_COUNT: u16 = 1000;
+
 /// A head must fit into memory many times over, and hyper's buffer into it.
 const HEAD_SIZES: std::ops::RangeInclusive<u64> = 8 * 1024..=256 * 1024;
 
@@ -108,10 +111,21 @@ impl Compiler<'_> {
             body_stall: self.deadline(file.body_stall.as_ref(), &path.child("body_stall"), default.body_stall),
             body: self.deadline(file.body.as_ref(), &path.child("body"), default.body),
             head_bytes: self.head_bytes(file, path, default.head_bytes),
-            headers: self.count(file.headers, &path.child("headers"), default.headers),
-            streams: self.count(file.streams, &path.child("streams"), default.streams),
-            resets: self.count(file.resets, &path.child("resets"), default.resets),
+            headers: self.at_most(file.headers, &path.child("headers"), default.headers),
+            streams: self.at_most(file.streams, &path.child("streams"), default.streams),
+            resets: self.at_most(file.resets, &path.child("resets"), default.resets),
         }
+    }
+
+    /// hyper reserves room for what it is told to expect: a number without end would end the connection instead.
+    fn at_most<N>(&mut self, number: Option<N>, path: &FieldPath, default: N) -> N
+    where
+        N: Copy + Default + PartialOrd + From<u16>,
+    {
+        if number.is_some_and(|number| number > N::from(MAX_COUNT)) {
+            self.problems.add(path, format!("must be {MAX_COUNT} or less"));
+        }
+        self.count(number, path, default)
     }
 
     fn head_bytes(&mut self, file: &ListenerLimitsFile, path: &FieldPath, default: u32) -> u32 {

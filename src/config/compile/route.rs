@@ -11,8 +11,11 @@ use serde_json::Value;
 use super::Compiler;
 use super::issuer::IssuerKeys;
 use crate::auth::Policy;
+use crate::auth::claims::Pointer;
 use crate::config::error::FieldPath;
-use crate::config::file::{CredentialFile, ForwardFile, MatchFile, ModeFile, RouteFile, RouteLimitsFile, UpstreamFile};
+use crate::config::file::{
+    AuthFile, AuthWord, CredentialFile, ForwardFile, MatchFile, ModeFile, RouteFile, RouteLimitsFile, UpstreamFile,
+};
 use crate::failure::{Failure, is_retried};
 use crate::route::{Forward, Match, PathMatch, Route, Upstream, judge_path};
 
@@ -27,6 +30,8 @@ const NOT_FOR_CLAIMS: &[&str] = &[
     "transfer-encoding",
     "connection",
     "te",
+    "keep-alive",
+    "proxy-connection",
     "trailer",
     "upgrade",
     "expect",
@@ -35,6 +40,10 @@ const NOT_FOR_CLAIMS: &[&str] = &[
     "forwarded",
     "x-request-id",
 ];
+
+fn may_carry_claims(name: &HeaderName) -> bool {
+    !NOT_FOR_CLAIMS.contains(&name.as_str()) && !name.as_str().starts_with("x-forwarded-")
+}
 
 impl Compiler<'_> {
     pub(super) fn route(
@@ -218,17 +227,28 @@ impl Compiler<'_> {
             let message = "`remove` works for a token in a header; one in query or cookie stays, so write keep";
             self.problems.add(&path.child("credential"), message);
         }
-        let mut claims = Vec::new();
+        if matches!(route.auth, Some(AuthFile::Word(AuthWord::Public))) {
+            self.problems.add(path, "a public route has no credential and no claims; remove it");
+        }
+        Forward { remove_credential, claims: self.forwarded_claims(file, &path.child("claims")) }
+    }
+
+    fn forwarded_claims(&mut self, file: &ForwardFile, path: &FieldPath) -> Vec<(Pointer, HeaderName)> {
+        let mut claims: Vec<(Pointer, HeaderName)> = Vec::new();
         for (claim, header) in file.claims.iter().flatten() {
-            match HeaderName::try_from(header.as_str()) {
-                Ok(name) if !NOT_FOR_CLAIMS.contains(&name.as_str()) => claims.push((claim.clone(), name)),
-                Ok(_) | Err(_) => {
-                    let message = "expected the name of a header of your own, such as X-Hookgate-Subject";
-                    self.problems.add(&path.child("claims").child(claim), message);
+            let path = path.child(claim);
+            match (Pointer::parse(claim), HeaderName::try_from(header.as_str())) {
+                (None, _) => self.problems.add(&path, "expected a claim's name, or a JSON pointer such as /a/b"),
+                (Some(_), Ok(name)) if claims.iter().any(|(_, other)| *other == name) => {
+                    self.problems.add(&path, "another claim has this header already");
+                }
+                (Some(pointer), Ok(name)) if may_carry_claims(&name) => claims.push((pointer, name)),
+                (Some(_), Ok(_) | Err(_)) => {
+                    self.problems.add(&path, "expected the name of a header of your own, such as X-Hookgate-Subject");
                 }
             }
         }
-        Forward { remove_credential, claims }
+        claims
     }
 
     fn responses(
@@ -243,6 +263,10 @@ impl Compiler<'_> {
                 self.problems.add(&path, "no such code; the configuration reference lists them");
                 continue;
             };
+            if Failure::has_no_route(code) {
+                self.problems.add(&path, "is answered before a route is known; remove it");
+                continue;
+            }
             match StatusCode::from_u16(*status) {
                 Ok(status) if status.is_success() && is_retried(proper) => {
                     self.problems.add(&path, "the sender must try again, which it would not after a success");
