@@ -87,7 +87,7 @@ impl Gateway {
     ) -> Result<Response<body::Content>, Failure> {
         let now = self.clock.now();
         let target = Target::judge(&head, &peer.limits)?;
-        let route = snapshot.routes.find(target.host(), head.uri.path(), &head.method).map_err(Failure::Unrouted)?;
+        let route = snapshot.routes.find(target.host(), target.path(), &head.method).map_err(Failure::Unrouted)?;
         record.routed(route);
         let body = RequestBody::new(body, route.max_body, &peer.limits, record.received())?;
 

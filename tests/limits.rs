@@ -163,6 +163,24 @@ async fn a_client_that_does_not_read_its_reply_is_dropped() {
     until("the connection is gone", async || gateway.metric(&open).await == Some(0.0)).await;
 }
 
+/// Without a window no byte of a reply can be sent, and neither the socket nor the reply's deadline tells.
+#[tokio::test]
+async fn an_http2_client_that_opens_no_window_is_dropped() {
+    let upstream = Upstream::echo().await;
+    let address = format!("http://{}\"", upstream.address);
+    let gateway = Setup::new(upstream.address)
+        .with(&address, &format!("{address}, timeout: 500ms"))
+        .limit("body: 300ms, idle: 300ms")
+        .start();
+    // SETTINGS_INITIAL_WINDOW_SIZE (4) = 0 (RFC 9113 §6.5.2).
+    let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    for token in ["x.y.z".to_owned(), gateway.token()] {
+        let mut wire = gateway.wire_http2().await;
+        let body = frame(0, 1, 1, b"{}");
+        wire.write([PREFACE, &no_window, &http2_head(&token, 4), &body].concat()).await.rest().await;
+    }
+}
+
 #[tokio::test]
 async fn bodies_have_a_size() {
     let upstream = Upstream::echo().await;

@@ -123,6 +123,25 @@ async fn ambiguous_paths_are_refused_and_not_rewritten() {
     assert!(upstream.seen().is_empty());
 }
 
+/// An app decodes `/%61dmin`: the route that guards `/admin` must take it, not a wider one that is open.
+#[tokio::test]
+async fn an_encoded_letter_does_not_walk_around_a_guarded_route() {
+    let upstream = Upstream::echo().await;
+    let open = format!(
+        "routes:\n  - {{ name: open, match: {{ path: \"/*\" }}, upstream: {{ url: \"http://{}\" }}, auth: public }}",
+        upstream.address
+    );
+    let gateway = Setup::new(upstream.address).with("routes:", &open).start();
+    for path in ["/%77ebhook", "/%77%65%62%68%6f%6f%6B", "/w%65bhook"] {
+        for client in [gateway.client(), gateway.client_http2()] {
+            assert_eq!(client.send(client.request(path), "{}").await.problem().0, 401, "{path}");
+        }
+    }
+    let request = gateway.client().request("/%77ebhook").header("authorization", format!("Bearer {}", gateway.token()));
+    assert_eq!(gateway.client().send(request, "{}").await.status, 200);
+    assert_eq!(upstream.only().target, "/%77ebhook");
+}
+
 #[tokio::test]
 async fn tunnels_traces_upgrades_and_doubtful_hosts_are_refused() {
     let upstream = Upstream::echo().await;

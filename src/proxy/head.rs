@@ -17,6 +17,7 @@ pub const MAX_URI: usize = 8 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     authority: Authority,
+    path: String,
 }
 
 impl Target {
@@ -30,13 +31,18 @@ impl Target {
             return Err(Failure::BadRequest);
         }
         let authority = one_authority(head).ok_or(Failure::BadRequest)?;
-        judge_path(head.uri.path()).map_err(|_| Failure::AmbiguousPath)?;
-        Ok(Self { authority })
+        let path = judge_path(head.uri.path()).map_err(|_| Failure::AmbiguousPath)?.into_owned();
+        Ok(Self { authority, path })
     }
 
     /// The host without its port.
     pub fn host(&self) -> &str {
         self.authority.host()
+    }
+
+    /// The path decoded, by which its route is found.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// Host and port as they came.

@@ -4,6 +4,7 @@
 //! Every deadline counts from the moment a state began and is not moved by progress: a byte a second does
 //! not hold a connection.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,6 +46,8 @@ struct State {
     head_since: Option<Instant>,
     /// Since when the client has not taken what we write.
     blocked_since: Option<Instant>,
+    /// The replies that have begun, by when each is whole on our side.
+    due: BTreeSet<(Instant, u64)>,
 }
 
 /// Which deadline passed.
@@ -66,17 +69,19 @@ impl Activity {
             resting_since: Instant::now(),
             head_since: None,
             blocked_since: None,
+            due: BTreeSet::new(),
         })))
     }
 
     /// A request's head is whole; until the [`InFlight`] is dropped, the request's own deadlines hold.
     pub fn begin(self: &Arc<Self>) -> InFlight {
-        self.with(|state| {
+        let number = self.with(|state| {
             state.in_flight = state.in_flight.saturating_add(1);
             state.requests = state.requests.saturating_add(1);
             state.head_since = None;
+            state.requests
         });
-        InFlight(Arc::clone(self))
+        InFlight { activity: Arc::clone(self), number, due: None }
     }
 
     /// The next deadline of the state the connection is in.
@@ -114,8 +119,9 @@ impl Activity {
 impl State {
     fn deadline(&self, limits: &ListenerLimits) -> Option<(Instant, Expired)> {
         let blocked = self.blocked_since.map(|since| (since + limits.body, Expired::Silent));
+        let untaken = self.due.first().map(|(due, _)| (*due + limits.body, Expired::Silent));
         let waiting = if self.in_flight == 0 { Some(self.waiting(limits)) } else { None };
-        [blocked, waiting].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [blocked, untaken, waiting].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     fn waiting(&self, limits: &ListenerLimits) -> (Instant, Expired) {
@@ -132,11 +138,29 @@ impl State {
 
 /// A request on its way, from its head to the last byte of its reply.
 #[derive(Debug)]
-pub struct InFlight(Arc<Activity>);
+pub struct InFlight {
+    activity: Arc<Activity>,
+    /// Which request of its connection.
+    number: u64,
+    /// Until when its reply is whole on our side, once it has begun.
+    due: Option<Instant>,
+}
+
+impl InFlight {
+    /// The reply begins. From `due` on, only the client can hold it up: in HTTP/2 it may open no window for it,
+    /// and then neither the socket nor the reply's own deadline would ever tell.
+    fn reply_begins(&mut self, due: Instant) {
+        self.due = Some(due);
+        self.activity.with(|state| state.due.insert((due, self.number)));
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.with(|state| {
+        self.activity.with(|state| {
+            if let Some(due) = self.due {
+                state.due.remove(&(due, self.number));
+            }
             state.in_flight = state.in_flight.saturating_sub(1);
             if state.in_flight == 0 {
                 state.resting_since = Instant::now();
@@ -154,7 +178,8 @@ pub struct Tracked {
 
 impl Tracked {
     /// Ends the flight when `body` is dropped.
-    pub fn new(body: Body, in_flight: InFlight) -> Self {
+    pub fn new(body: Body, mut in_flight: InFlight) -> Self {
+        in_flight.reply_begins(body.due());
         Self { body, _in_flight: in_flight }
     }
 }

@@ -126,13 +126,14 @@ impl Compiler<'_> {
         };
         let (plain, prefix) =
             text.strip_suffix("/*").map_or((text.to_owned(), false), |stem| (format!("{stem}/"), true));
-        if judge_path(&plain).is_err() || plain.contains('*') {
+        let Some(decoded) = judge_path(&plain).ok().filter(|_| !plain.contains('*')) else {
             let expected = "expected an exact path such as /webhook, or a prefix such as /hooks/*, without query, \
                             `//`, dot segments or encoded delimiters";
             self.problems.add(path, expected);
             return None;
-        }
-        Some(if prefix { PathMatch::Prefix(plain) } else { PathMatch::Exact(plain) })
+        };
+        let decoded = decoded.into_owned();
+        Some(if prefix { PathMatch::Prefix(decoded) } else { PathMatch::Exact(decoded) })
     }
 
     fn methods(&mut self, names: Option<&[String]>, path: &FieldPath) -> Option<Vec<Method>> {

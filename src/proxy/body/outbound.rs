@@ -55,6 +55,14 @@ impl Body {
         body
     }
 
+    /// When the reply is whole on our side, whether or not the client takes it.
+    pub fn due(&self) -> Instant {
+        match &self.content {
+            Content::Own(_) => Instant::now(),
+            Content::Upstream { by, .. } => *by,
+        }
+    }
+
     /// Nobody asks for more after the last frame.
     fn look(&mut self) {
         if self.is_end_stream() {
