@@ -170,6 +170,9 @@ impl Jwks {
                     jittered(after_failure(settings, failures))
                 }
             };
+            // Whoever asked while this was under way is answered by it.
+            source.wanted.notify_one();
+            source.wanted.notified().await;
             let succeeded = failures == 0;
             source.attempts.send_modify(|attempts| attempts.add(succeeded));
         }

@@ -204,7 +204,8 @@ impl Reloader {
 /// Reloads whenever something changes, for ever.
 pub async fn watch(reloader: Arc<Reloader>) {
     let (changed, mut changes) = mpsc::channel(1);
-    let mut watch = FolderWatch::new(changed);
+    // Kept here too: where there is no watcher to hold it, a closed channel would end every wait at once.
+    let mut watch = FolderWatch::new(changed.clone());
     loop {
         let again = Arc::clone(&reloader);
         // The files may be on a slow disk; the control thread also answers probes.

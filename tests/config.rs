@@ -129,6 +129,13 @@ fn what_would_let_too_much_through_is_refused() {
 fn what_would_have_no_effect_is_refused() {
     let own = |more: &str| format!("replay: off\n    {more}");
     let cases = [
+        ("127.0.0.1:8000", "127.0.0.1:99999".to_owned(), "upstream.url: expected http://host:port"),
+        ("127.0.0.1:8000", "127.0.0.1:0".to_owned(), "upstream.url: expected http://host:port"),
+        (
+            "{ file: jwks.json }",
+            "{ url: \"https:127.0.0.1/jwks\" }".to_owned(),
+            "jwks.url: expected an https:// address",
+        ),
         ("{ file: jwks.json }", "{ file: jwks.json, refresh: 5m }".to_owned(), "jwks.refresh: is for `url` only"),
         (
             "{ file: jwks.json }",

@@ -83,7 +83,8 @@ fn in_query<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Refusal> {
 
 /// Name and value, as they are written, of the parameters whose decoded name is `name`.
 fn parameters<'h>(head: &'h Parts, name: &str) -> impl Iterator<Item = (&'h str, &'h str)> {
-    let pairs = head.uri.query().unwrap_or_default().split('&');
+    // Some parsers part at `;` too.
+    let pairs = head.uri.query().unwrap_or_default().split(['&', ';']);
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).filter(move |(found, _)| decodes_to(found, name))
 }
 
@@ -121,6 +122,11 @@ fn in_cookie<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Refusal> {
             .split(';')
             .filter_map(|pair| pair.trim().split_once('='))
             .filter(|(cookie, _)| cookie.trim_end() == name);
+        // Some parsers part at blanks and commas too.
+        let loose = field.split([';', ',', ' ', '\t']).filter_map(|pair| pair.split_once('='));
+        if loose.filter(|(cookie, _)| *cookie == name).count() > 1 {
+            return Err(Refusal::ManyCredentials);
+        }
         for (_, value) in values {
             if found.replace(value).is_some() {
                 return Err(Refusal::ManyCredentials);
@@ -200,6 +206,8 @@ mod tests {
         // A blank before the sign is no part of the name for some parsers.
         let blank = [("cookie", "t=good; t =evil")];
         assert_eq!(find(&cookie, "/", &blank), Err(Refusal::ManyCredentials));
+        assert_eq!(find(&cookie, "/", &[("cookie", "t=good; a=b t=evil")]), Err(Refusal::ManyCredentials));
+        assert_eq!(find(&bearer(), "/?x=1;access_token=b", &[good]), Err(Refusal::ManyCredentials));
         let unreadable = http::HeaderValue::from_bytes(b"t=evil; x=\xff").unwrap();
         let request = Request::builder().header("cookie", unreadable).header("cookie", "t=good");
         assert_eq!(cookie.find(&request.body(()).unwrap().into_parts().0), Err(Refusal::MalformedCredential));

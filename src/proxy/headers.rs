@@ -39,7 +39,13 @@ const HOP_BY_HOP: &[&str] = &[
 /// for (Envoy CVE-2023-27487, oauth2-proxy CVE-2026-40575, Traefik CVE-2026-35051). In normal form.
 const SPOOFABLE: &[&str] = &[
     "forwarded",
+    "x-forwarded",
+    "x-original-forwarded-for",
     "x-real-ip",
+    "client-ip",
+    "remote-user",
+    // httpoxy (CVE-2016-5385): CGI makes HTTP_PROXY of it.
+    "proxy",
     "x-client-ip",
     "x-cluster-client-ip",
     "true-client-ip",
@@ -55,12 +61,16 @@ const SPOOFABLE: &[&str] = &[
     "x-envoy-original-host",
 ];
 
+/// Fields of which another spelling (`Content_Length`) would be taken for the field by CGI and its heirs.
+const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding", "transfer-encoding"];
+
 /// Families of such fields.
 const SPOOFABLE_PREFIXES: &[&str] = &["x-hookgate-", "x-forwarded-"];
 
 /// Turns the head that came into the head that goes to the app.
 pub fn prepare(head: &mut Parts, target: &Target, route: &Route, grant: &Grant, peer: &Peer, request_id: &str) {
-    remove_hop_by_hop(&mut head.headers);
+    let kept: Vec<&HeaderName> = judged(route).collect();
+    remove_hop_by_hop(&mut head.headers, &kept);
     join_cookies(&mut head.headers);
     // The gateway has answered `Expect: 100-continue` itself by the time it reads the body.
     head.headers.remove(header::EXPECT);
@@ -73,15 +83,15 @@ pub fn prepare(head: &mut Parts, target: &Target, route: &Route, grant: &Grant, 
 
 /// Turns the app's reply into ours.
 pub fn clean_response(headers: &mut HeaderMap, request_id: &str) {
-    remove_hop_by_hop(headers);
+    remove_hop_by_hop(headers, &[]);
     set(headers, &REQUEST_ID, request_id);
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+fn remove_hop_by_hop(headers: &mut HeaderMap, kept: &[&HeaderName]) {
     let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let named: Vec<HeaderName> =
         named.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
-    for name in named.iter().filter(|name| may_be_named(name)) {
+    for name in named.iter().filter(|name| may_be_named(name) && !kept.contains(name)) {
         headers.remove(name);
     }
     for name in HOP_BY_HOP {
@@ -92,7 +102,15 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// `Connection: authorization` or `content-length` would change what the request means: end-to-end fields
 /// are not a client's to remove.
 fn may_be_named(name: &HeaderName) -> bool {
-    ![header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::CONTENT_TYPE].contains(name)
+    let meaning = [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::CONTENT_ENCODING,
+        header::AUTHORIZATION,
+        header::COOKIE,
+    ];
+    !meaning.contains(name)
 }
 
 /// HTTP/2 may split cookies over fields, which HTTP/1.1 must not see (RFC 9113 §8.2.3): an app would join them
@@ -119,6 +137,7 @@ fn is_spoofable(name: &HeaderName, route: &Route) -> bool {
     SPOOFABLE.contains(&&*normal)
         || SPOOFABLE_PREFIXES.iter().any(|prefix| normal.starts_with(prefix))
         || route.forward.claims.iter().any(|(_, ours)| normalised(ours.as_str()) == normal)
+        || (normal != name.as_str() && FRAMING.contains(&&*normal))
         || judged(route).any(|judged| name != judged && normalised(judged.as_str()) == normal)
 }
 

@@ -167,6 +167,7 @@ impl Record {
 impl Line {
     fn new(head: &Parts, peer: &Peer) -> Self {
         let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        let traceparent = traceparent.filter(|text| is_traceparent(text));
         Self {
             peer: peer.address,
             method: head.method.as_str().to_owned(),
@@ -177,6 +178,12 @@ impl Line {
             verify: None,
         }
     }
+}
+
+/// As the log takes it: the form of W3C Trace Context version 00 and nothing else a stranger might write there.
+fn is_traceparent(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f' | b'-');
+    text.len() == 55 && text.bytes().all(plain)
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -6,9 +6,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
-use http::{Request, Response, Uri, Version};
+use http::{HeaderValue, Request, Response, Uri, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
@@ -45,6 +47,10 @@ impl Upstreams {
         let begun = Instant::now();
         head.uri = upstream_uri(&head.uri, &route.upstream).ok_or(Failure::BadRequest)?;
         head.version = Version::HTTP_11;
+        if !body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
+            // The client library would send no body with a GET of unknown length.
+            head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let latest = body.latest_end() + route.upstream.timeout;
         let received = record.received();
         let pending = self.pool(&route.upstream).request(Request::from_parts(head, body));
@@ -116,6 +122,9 @@ fn accept(response: Response<Incoming>, received: &Received, timeout: Duration) 
         return Err(Failure::Upstream(UpstreamFault::Protocol));
     }
     let by = received.ended().unwrap_or_else(Instant::now) + timeout;
+    let mut response = response;
+    // Our own connection to the client is what it is, whatever the app speaks.
+    *response.version_mut() = Version::HTTP_11;
     Ok(response.map(|incoming| Content::Upstream { incoming, by, timer: None }))
 }
 

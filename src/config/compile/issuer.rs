@@ -261,7 +261,9 @@ impl Compiler<'_> {
 }
 
 fn is_https_or_loopback(url: &str) -> bool {
-    let Ok(url) = url::Url::parse(url) else { return false };
+    // What is fetched is the text as it stands, by a stricter reader.
+    let as_it_stands = url.parse::<http::Uri>().is_ok_and(|uri| uri.authority().is_some());
+    let Some(url) = url::Url::parse(url).ok().filter(|_| as_it_stands) else { return false };
     let plain = url.username().is_empty() && url.password().is_none();
     let loopback = || match url.host() {
         Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),

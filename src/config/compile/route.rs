@@ -180,7 +180,14 @@ impl Compiler<'_> {
         }
         let rest = url.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
         let authority = rest.and_then(|rest| Authority::try_from(rest).ok());
-        let authority = authority.filter(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'));
+        // The library takes any port, and the client then 80 for one that is none.
+        let port_is_one = |authority: &Authority| {
+            let bare = authority.as_str() == authority.host();
+            bare || authority.port_u16().is_some_and(|port| port > 0)
+        };
+        let authority = authority.filter(|authority| {
+            !authority.host().is_empty() && !authority.as_str().contains('@') && port_is_one(authority)
+        });
         if authority.is_none() {
             let expected = "expected http://host:port, without path, query and user: requests keep their own path";
             self.problems.add(path, expected);
