@@ -129,6 +129,22 @@ fn what_would_let_too_much_through_is_refused() {
 fn what_would_have_no_effect_is_refused() {
     let own = |more: &str| format!("replay: off\n    {more}");
     let cases = [
+        (
+            "replay: off",
+            own("forward: { claims: { a: X_A } }"),
+            "forward.claims.a: expected the name of a header of your own",
+        ),
+        (
+            "127.0.0.1:0\"",
+            "127.0.0.1:9\"\n    plaintext: true\n  - address: \"127.0.0.1:9\"".to_owned(),
+            "listeners[1].address: an earlier listener has",
+        ),
+        (
+            "listeners:",
+            "admin: { address: \"127.0.0.1:9\" }\nlisteners:\n  - { address: \"127.0.0.1:9\", plaintext: true }"
+                .to_owned(),
+            "admin.address: a listener has this address",
+        ),
         ("127.0.0.1:8000", "127.0.0.1:99999".to_owned(), "upstream.url: expected http://host:port"),
         ("127.0.0.1:8000", "127.0.0.1:0".to_owned(), "upstream.url: expected http://host:port"),
         (

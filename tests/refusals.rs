@@ -40,7 +40,10 @@ async fn opaque_and_detailed_tell_less_and_more() {
         let unscoped = gateway.issuer.token_with(json!({"event_scope": "x"}));
         assert_eq!(gateway.client().post("garbage").await.problem(), (401, unproven.into()));
         assert_eq!(gateway.client().post(&expired).await.problem(), (401, proven.into()));
-        assert_eq!(gateway.client().post(&unscoped).await.problem(), (403, forbidden.into()));
+        let refused = gateway.client().post(&unscoped).await;
+        assert_eq!(refused.problem(), (403, forbidden.into()));
+        let names_scope = refused.header("www-authenticate").unwrap().contains("insufficient_scope");
+        assert_eq!(names_scope, errors == "detailed");
     }
 }
 

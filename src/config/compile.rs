@@ -70,7 +70,8 @@ impl Compiler<'_> {
         let listeners = self.listeners(file.listeners.as_deref(), &root.child("listeners"));
         let issuers = self.issuers(file.issuers.as_ref(), &root.child("issuers"));
         let routes = self.routes(file.routes.as_deref(), &issuers, &root.child("routes"));
-        let (addresses, settings) = listeners?.into_iter().unzip();
+        let (addresses, settings): (Vec<SocketAddr>, Vec<_>) = listeners?.into_iter().unzip();
+        self.distinct(&addresses, admin, &root);
         let snapshot = Snapshot {
             routes: routes?,
             listeners: settings,
@@ -85,6 +86,19 @@ impl Compiler<'_> {
             certificates: std::mem::take(&mut self.certificates),
             warnings: std::mem::take(&mut self.warnings),
         })
+    }
+
+    /// The second to bind an address would keep the process from starting. Port 0 is another one each time.
+    fn distinct(&mut self, listeners: &[SocketAddr], admin: Option<SocketAddr>, root: &FieldPath) {
+        for (index, address) in listeners.iter().enumerate().filter(|(_, address)| address.port() != 0) {
+            if listeners.iter().take(index).any(|earlier| earlier == address) {
+                let path = root.child("listeners").index(index).child("address");
+                self.problems.add(&path, "an earlier listener has this address already");
+            }
+            if admin == Some(*address) {
+                self.problems.add(&root.child("admin").child("address"), "a listener has this address already");
+            }
+        }
     }
 
     fn drain(&mut self, file: Option<&DrainFile>, path: &FieldPath) -> Drain {

@@ -35,7 +35,7 @@ pub fn failure(
         insert(headers, ALLOW, &allow(methods));
     }
     if let (Failure::Refused(refused), true) = (failure, may_challenge(status) && takes_bearer(route)) {
-        insert(headers, WWW_AUTHENTICATE, &challenge(refused.refusal));
+        insert(headers, WWW_AUTHENTICATE, &challenge(refused.refusal, disclosure));
     }
     response
 }
@@ -59,27 +59,14 @@ fn takes_bearer(route: Option<&Route>) -> bool {
 }
 
 /// RFC 6750 §3: no error for a request without a credential (§3.1), which might not know that it needs one.
-fn challenge(refusal: Refusal) -> String {
-    let error = match refusal {
-        Refusal::MissingCredential | Refusal::ClaimRefused { scope: false } => "",
-        Refusal::ClaimRefused { scope: true } => ", error=\"insufficient_scope\"",
-        Refusal::ManyCredentials
-        | Refusal::MalformedCredential
-        | Refusal::TokenTooLarge
-        | Refusal::MalformedToken
-        | Refusal::UnsupportedAlgorithm
-        | Refusal::UnknownKey
-        | Refusal::BadSignature
-        | Refusal::MissingClaim
-        | Refusal::WrongIssuer
-        | Refusal::WrongAudience
-        | Refusal::Expired
-        | Refusal::NotYetValid
-        | Refusal::LifetimeExceeded
-        | Refusal::MissingTimestamp
-        | Refusal::StaleTimestamp
-        | Refusal::FutureTimestamp
-        | Refusal::KeysUnavailable => ", error=\"invalid_token\"",
+fn challenge(refusal: Refusal, disclosure: Disclosure) -> String {
+    let error = if refusal == Refusal::MissingCredential {
+        ""
+    } else if let Refusal::ClaimRefused { scope } = refusal {
+        let may_be_told = scope && disclosure != Disclosure::Opaque;
+        if may_be_told { ", error=\"insufficient_scope\"" } else { "" }
+    } else {
+        ", error=\"invalid_token\""
     };
     format!("Bearer realm=\"webhook\"{error}")
 }

@@ -116,13 +116,16 @@ async fn within<F: Future>(
     }
 }
 
-fn accept(response: Response<Incoming>, received: &Received, timeout: Duration) -> Result<Response<Content>, Failure> {
+fn accept(
+    mut response: Response<Incoming>,
+    received: &Received,
+    timeout: Duration,
+) -> Result<Response<Content>, Failure> {
     // We never asked for another protocol, so an app that switches is out of step.
     if response.status().is_informational() {
         return Err(Failure::Upstream(UpstreamFault::Protocol));
     }
     let by = received.ended().unwrap_or_else(Instant::now) + timeout;
-    let mut response = response;
     // Our own connection to the client is what it is, whatever the app speaks.
     *response.version_mut() = Version::HTTP_11;
     Ok(response.map(|incoming| Content::Upstream { incoming, by, timer: None }))

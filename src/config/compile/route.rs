@@ -41,8 +41,11 @@ const NOT_FOR_CLAIMS: &[&str] = &[
     "x-request-id",
 ];
 
+/// Letters, digits and `-` alone: another sign would be one more spelling of a field, to apps behind CGI.
 fn may_carry_claims(name: &HeaderName) -> bool {
-    !NOT_FOR_CLAIMS.contains(&name.as_str()) && !name.as_str().starts_with("x-forwarded-")
+    let name = name.as_str();
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    plain && !NOT_FOR_CLAIMS.contains(&name) && !name.starts_with("x-forwarded-")
 }
 
 impl Compiler<'_> {
