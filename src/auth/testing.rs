@@ -8,8 +8,9 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
+    RSA_PSS_SHA512, RsaKeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -42,6 +43,7 @@ pub(super) enum Signer {
     Rsa(Box<RsaKeyPair>),
     P256(EcdsaKeyPair),
     P384(EcdsaKeyPair),
+    P521(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
     Secret(Vec<u8>),
 }
@@ -64,6 +66,10 @@ impl Signer {
         Self::P384(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap())
     }
 
+    pub(super) fn p521() -> Self {
+        Self::P521(EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).unwrap())
+    }
+
     pub(super) fn ed25519() -> Self {
         Self::Ed25519(Ed25519KeyPair::generate().unwrap())
     }
@@ -71,7 +77,9 @@ impl Signer {
     pub(super) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
         match self {
             Self::Rsa(pair) => sign_rsa(pair, algorithm, message),
-            Self::P256(pair) | Self::P384(pair) => pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),
+            Self::P256(pair) | Self::P384(pair) | Self::P521(pair) => {
+                pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
+            }
             Self::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
             Self::Secret(secret) => hmac(secret, algorithm, message),
         }
@@ -93,6 +101,7 @@ impl Signer {
             }
             Self::P256(pair) => ec_jwk("P-256", pair.public_key().as_ref()),
             Self::P384(pair) => ec_jwk("P-384", pair.public_key().as_ref()),
+            Self::P521(pair) => ec_jwk("P-521", pair.public_key().as_ref()),
             Self::Ed25519(pair) => json!({"kty": "OKP", "crv": "Ed25519", "x": b64(pair.public_key().as_ref())}),
             Self::Secret(secret) => json!({"kty": "oct", "k": b64(secret)}),
         }
@@ -102,7 +111,9 @@ impl Signer {
     pub(super) fn spki(&self) -> Vec<u8> {
         match self {
             Self::Rsa(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
-            Self::P256(pair) | Self::P384(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
+            Self::P256(pair) | Self::P384(pair) | Self::P521(pair) => {
+                pair.public_key().as_der().unwrap().as_ref().to_vec()
+            }
             Self::Ed25519(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
             Self::Secret(_) => Vec::new(),
         }
@@ -112,7 +123,7 @@ impl Signer {
     pub(super) fn pkcs8(&self) -> Vec<u8> {
         match self {
             Self::Rsa(pair) => pair.as_der().unwrap().as_ref().to_vec(),
-            Self::P256(pair) | Self::P384(pair) => pair.to_pkcs8v1().unwrap().as_ref().to_vec(),
+            Self::P256(pair) | Self::P384(pair) | Self::P521(pair) => pair.to_pkcs8v1().unwrap().as_ref().to_vec(),
             Self::Ed25519(pair) => pair.to_pkcs8v1().unwrap().as_ref().to_vec(),
             Self::Secret(_) => Vec::new(),
         }

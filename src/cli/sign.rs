@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{AlgorithmFamily, EncodingKey, Header};
 use serde_json::{Map, Value, json};
 
+use crate::auth::keys::{Algorithm, algorithm_named};
 use crate::clock::{Clock, SystemClock};
 use crate::config::file::{
     AuthFile, AuthWord, GatewayFile, IssuerFile, JwtFile, OneOrMany, RouteFile, SecretFile, TimestampFile, UnitFile,
@@ -91,9 +92,10 @@ fn find_issuer<'f>(file: &'f GatewayFile, jwt: &JwtFile) -> anyhow::Result<&'f I
     file.issuers.as_ref().and_then(|issuers| issuers.get(name)).context("the route's issuer is not there")
 }
 
-fn algorithm(issuer: &IssuerFile) -> anyhow::Result<Algorithm> {
+fn algorithm(issuer: &IssuerFile) -> anyhow::Result<jsonwebtoken::Algorithm> {
     let name = issuer.algorithms.as_deref().unwrap_or_default().first().context("the issuer has no algorithm")?;
-    Ok(name.parse()?)
+    let algorithm = algorithm_named(name).and_then(Algorithm::in_library);
+    algorithm.with_context(|| format!("cannot sign with {name}; put another algorithm first"))
 }
 
 fn header(issuer: &IssuerFile, jwt: &JwtFile, arguments: &Arguments) -> anyhow::Result<Header> {
@@ -115,10 +117,10 @@ fn key(issuer: &IssuerFile, arguments: &Arguments, sources: &Sources) -> anyhow:
     let pem = std::fs::read(&arguments.key).with_context(|| {
         format!("cannot read {} (`hookgate certs` makes one; --key names another)", arguments.key.display())
     })?;
-    let key = match algorithm(issuer)? {
-        Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(&pem),
-        Algorithm::EdDSA => EncodingKey::from_ed_pem(&pem),
-        _ => EncodingKey::from_rsa_pem(&pem),
+    let key = match algorithm(issuer)?.family() {
+        AlgorithmFamily::Ec => EncodingKey::from_ec_pem(&pem),
+        AlgorithmFamily::Ed => EncodingKey::from_ed_pem(&pem),
+        AlgorithmFamily::Rsa | AlgorithmFamily::Hmac => EncodingKey::from_rsa_pem(&pem),
     };
     Ok(key?)
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -135,13 +135,30 @@ enum Material {
 enum Curve {
     P256,
     P384,
+    P521,
 }
 
 impl Curve {
+    /// RFC 7518 §6.2.1.1.
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "P-256" => Some(Self::P256),
+            "P-384" => Some(Self::P384),
+            "P-521" => Some(Self::P521),
+            _ => None,
+        }
+    }
+
+    fn of(algorithm: Algorithm) -> Option<Self> {
+        [Self::P256, Self::P384, Self::P521].into_iter().find(|curve| curve.algorithm() == algorithm)
+    }
+
     const fn coordinate(self) -> usize {
         match self {
             Self::P256 => 32,
             Self::P384 => 48,
+            // 521 bits.
+            Self::P521 => 66,
         }
     }
 
@@ -149,6 +166,15 @@ impl Curve {
         match self {
             Self::P256 => Algorithm::ES256,
             Self::P384 => Algorithm::ES384,
+            Self::P521 => Algorithm::ES512,
+        }
+    }
+
+    fn verification(self) -> &'static dyn VerificationAlgorithm {
+        match self {
+            Self::P256 => &ECDSA_P256_SHA256_FIXED,
+            Self::P384 => &ECDSA_P384_SHA384_FIXED,
+            Self::P521 => &ECDSA_P521_SHA512_FIXED,
         }
     }
 }
@@ -157,8 +183,10 @@ impl Material {
     fn read(jwk: &Map<String, Value>) -> Result<Self, Unusable> {
         match (text(jwk, "kty")?.ok_or(Unusable::Malformed)?, text(jwk, "crv")?) {
             ("RSA", _) => Self::rsa(bytes(jwk, "n")?, bytes(jwk, "e")?),
-            ("EC", Some("P-256")) => Self::ec(Curve::P256, &bytes(jwk, "x")?, &bytes(jwk, "y")?),
-            ("EC", Some("P-384")) => Self::ec(Curve::P384, &bytes(jwk, "x")?, &bytes(jwk, "y")?),
+            ("EC", Some(curve)) => {
+                let curve = Curve::named(curve).ok_or(Unusable::UnsupportedType)?;
+                Self::ec(curve, &bytes(jwk, "x")?, &bytes(jwk, "y")?)
+            }
             ("OKP", Some("Ed25519")) => Self::ed25519(bytes(jwk, "x")?),
             ("oct", _) => Err(Unusable::Private),
             (_, _) => Err(Unusable::UnsupportedType),
@@ -186,11 +214,7 @@ impl Material {
             return Err(Unusable::Malformed);
         }
         let point = [&[4], x, y].concat();
-        let algorithm: &'static dyn VerificationAlgorithm = match curve {
-            Curve::P256 => &ECDSA_P256_SHA256_FIXED,
-            Curve::P384 => &ECDSA_P384_SHA384_FIXED,
-        };
-        parse(algorithm, &point)?;
+        parse(curve.verification(), &point)?;
         Ok(Self::Ec { curve, point })
     }
 
@@ -240,16 +264,6 @@ fn parse(algorithm: &'static dyn VerificationAlgorithm, key: &[u8]) -> Result<()
     ParsedPublicKey::new(algorithm, key).map(|_| ()).map_err(|_| Unusable::Invalid)
 }
 
-/// Bytes of the algorithm's hash.
-pub(super) const fn hash_length(algorithm: Algorithm) -> usize {
-    match algorithm {
-        Algorithm::HS384 => 48,
-        Algorithm::HS512 => 64,
-        // HS256; the others have no use for this.
-        _ => 32,
-    }
-}
-
 /// A public key in PEM form and the length of its signatures.
 pub(super) fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<(DecodingKey, usize), KeySetError> {
     sole_public_key(&String::from_utf8_lossy(pem))?;
@@ -281,20 +295,19 @@ fn sole_public_key(text: &str) -> Result<(), KeySetError> {
 
 /// What stands inside of the PEM: PKCS#1 for RSA, a point for EC, 32 bytes for Ed25519.
 fn judge_pem(inner: &[u8], algorithm: Algorithm) -> Result<Material, KeySetError> {
-    let material = match (algorithm, inner.split_first()) {
-        (Algorithm::ES256, Some((4, point))) if point.len() == 64 => {
-            let (x, y) = point.split_at(32);
-            Material::ec(Curve::P256, x, y)?
-        }
-        (Algorithm::ES384, Some((4, point))) if point.len() == 96 => {
-            let (x, y) = point.split_at(48);
-            Material::ec(Curve::P384, x, y)?
-        }
-        (Algorithm::EdDSA, _) => Material::ed25519(inner.to_vec())?,
-        _ if algorithm.family() == AlgorithmFamily::Rsa => rsa_from_pkcs1(inner)?,
-        _ => return Err(KeySetError::NotAPublicKey),
-    };
-    Ok(material)
+    match (algorithm.family(), Curve::of(algorithm)) {
+        (AlgorithmFamily::Rsa, _) => rsa_from_pkcs1(inner),
+        (AlgorithmFamily::Ed, _) => Ok(Material::ed25519(inner.to_vec())?),
+        (AlgorithmFamily::Ec, Some(curve)) => ec_from_point(inner, curve),
+        (AlgorithmFamily::Ec | AlgorithmFamily::Hmac, _) => Err(KeySetError::NotAPublicKey),
+    }
+}
+
+/// SEC 1 §2.3.3: 4, then both coordinates.
+fn ec_from_point(point: &[u8], curve: Curve) -> Result<Material, KeySetError> {
+    let both = point.strip_prefix(&[4]).filter(|both| both.len() == 2 * curve.coordinate());
+    let (x, y) = both.ok_or(KeySetError::NotAPublicKey)?.split_at(curve.coordinate());
+    Ok(Material::ec(curve, x, y)?)
 }
 
 /// RFC 8017 §A.1.1: a sequence of modulus and exponent. The library parses; we need the numbers to judge them.

@@ -85,7 +85,8 @@ impl Compiler<'_> {
                 Some(algorithm) => algorithms.push(algorithm),
                 None => self.problems.add(
                     &path.index(index),
-                    "unknown; known are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256, HS384 and HS512",
+                    "unknown; known are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA (Ed25519), HS256, \
+                     HS384 and HS512",
                 ),
             }
         }

@@ -14,6 +14,7 @@ const EVERY: &[Algorithm] = &[
     Algorithm::PS512,
     Algorithm::ES256,
     Algorithm::ES384,
+    Algorithm::ES512,
     Algorithm::EdDSA,
 ];
 
@@ -35,11 +36,12 @@ fn resigned(signer: &Signer, algorithm: Algorithm, change: impl Fn(Vec<u8>) -> V
 
 #[test]
 fn every_algorithm_verifies_its_own_and_no_other() {
-    let p384 = Signer::p384();
+    let (p384, p521) = (Signer::p384(), Signer::p521());
     for algorithm in EVERY.iter().copied() {
         let signer = match algorithm {
             Algorithm::ES256 => &*P256,
             Algorithm::ES384 => &p384,
+            Algorithm::ES512 => &p521,
             Algorithm::EdDSA => &*ED25519,
             _ => &*RSA,
         };
@@ -156,9 +158,10 @@ fn keys_in_the_header_are_ignored() {
 /// CVE-2022-21449: r = s = 0 was good for every message and key. And what is reduced to zero.
 #[test]
 fn an_ecdsa_signature_of_zeros_is_refused() {
-    let p384 = Signer::p384();
+    let (p384, p521) = (Signer::p384(), Signer::p521());
     let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
-    for (signer, algorithm, half) in [(&*P256, Algorithm::ES256, 32), (&p384, Algorithm::ES384, 48)] {
+    let curves = [(&*P256, Algorithm::ES256, 32), (&p384, Algorithm::ES384, 48), (&p521, Algorithm::ES512, 66)];
+    for (signer, algorithm, half) in curves {
         assert_eq!(resigned(signer, algorithm, |_| vec![0; 2 * half]), BAD);
         assert_eq!(resigned(signer, algorithm, |good| [&vec![0; half], &good[half..]].concat()), BAD);
         assert_eq!(resigned(signer, algorithm, |good| [&good[..half], &vec![0; half]].concat()), BAD);
@@ -181,18 +184,65 @@ fn a_der_ecdsa_signature_is_refused() {
         [vec![2, u8::try_from(sign.len() + bare.len()).unwrap()], sign, bare].concat()
     };
     let der = |good: Vec<u8>| {
-        let numbers = [integer(&good[..32]), integer(&good[32..])].concat();
-        [vec![0x30, u8::try_from(numbers.len()).unwrap()], numbers].concat()
+        let (r, s) = good.split_at(good.len() / 2);
+        let numbers = [integer(r), integer(s)].concat();
+        let long: &[u8] = if numbers.len() > 127 { &[0x81] } else { &[] };
+        [&[0x30], long, &[u8::try_from(numbers.len()).unwrap()], &numbers].concat()
     };
-    assert_eq!(resigned(&P256, Algorithm::ES256, |good| good), Ok(()));
-    assert_eq!(resigned(&P256, Algorithm::ES256, der), BAD);
+    for (signer, algorithm) in [(&*P256, Algorithm::ES256), (&Signer::p521(), Algorithm::ES512)] {
+        assert_eq!(resigned(signer, algorithm, |good| good), Ok(()));
+        assert_eq!(resigned(signer, algorithm, der), BAD, "{algorithm:?}");
+    }
+}
+
+/// The library has no ES512: what it does for the others is done here.
+#[test]
+fn every_change_of_one_bit_of_an_es512_signature_is_refused() {
+    let signer = Signer::p521();
+    let policy = only(&signer, Algorithm::ES512);
+    let token = signed(&signer, Algorithm::ES512);
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let signature = b64_bytes(signature);
+    assert_eq!((judge(&policy, &token), signature.len()), (Ok(()), 132));
+    for bit in 0..signature.len() * 8 {
+        let mut changed = signature.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(judge(&policy, &format!("{message}.{}", b64(changed))), BAD, "{bit}");
+    }
+    let other = with(good_claims(), &json!({"sub": "mallory"})).to_string();
+    let message = format!("{}.{}", b64(named(Algorithm::ES512)), b64(other));
+    assert_eq!(judge(&policy, &format!("{message}.{}", b64(signature))), BAD);
+}
+
+/// RFC 9864 §2.2: another name for the same, in the token and in the key.
+#[test]
+fn ed25519_is_eddsa_and_esp256_is_nothing() {
+    let signed = |signer: &Signer, algorithm, alg: &str| {
+        signer.token(algorithm, format!(r#"{{"alg":"{alg}","kid":"1"}}"#), good_claims().to_string())
+    };
+    let jwk = with(ED25519.jwk(), &json!({"kid": "1", "alg": "Ed25519"}));
+    let keys = fixed(key_set(&[jwk], &[Algorithm::EdDSA]));
+    for policy in [usual(), policy(vec![issuer("acme", ISSUER, keys, &[Algorithm::EdDSA])])] {
+        assert_eq!(judge(&policy, &signed(&ED25519, Algorithm::EdDSA, "Ed25519")), Ok(()));
+        assert_eq!(judge(&policy, &signed(&ED25519, Algorithm::EdDSA, "EdDSA")), Ok(()));
+        assert_eq!(judge(&policy, &signed(&ED25519, Algorithm::EdDSA, "Ed448")), UNSUPPORTED);
+    }
+    let policy = only(&P256, Algorithm::ES256);
+    assert_eq!(judge(&policy, &signed(&P256, Algorithm::ES256, "ESP256")), UNSUPPORTED);
 }
 
 #[test]
 fn a_signature_has_exactly_its_length() {
     let padded = |good: Vec<u8>| [&[0][..], &good[..32], &[0], &good[32..]].concat();
     assert_eq!(resigned(&P256, Algorithm::ES256, padded), BAD);
-    for (signer, algorithm) in [(&*P256, Algorithm::ES256), (&*ED25519, Algorithm::EdDSA), (&*RSA, Algorithm::RS256)] {
+    let p521 = Signer::p521();
+    let signers = [
+        (&*P256, Algorithm::ES256),
+        (&p521, Algorithm::ES512),
+        (&*ED25519, Algorithm::EdDSA),
+        (&*RSA, Algorithm::RS256),
+    ];
+    for (signer, algorithm) in signers {
         assert_eq!(resigned(signer, algorithm, |good| [&[0], good.as_slice()].concat()), BAD, "{algorithm:?}");
         assert_eq!(resigned(signer, algorithm, |good| [good.as_slice(), &[0]].concat()), BAD, "{algorithm:?}");
         assert_eq!(resigned(signer, algorithm, |good| good[1..].to_vec()), BAD, "{algorithm:?}");

@@ -1,0 +1,136 @@
+//! The signature algorithms that we verify (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864), by their exact names.
+
+use jsonwebtoken::AlgorithmFamily;
+
+/// A signature algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// HMAC with SHA-256.
+    HS256,
+    /// HMAC with SHA-384.
+    HS384,
+    /// HMAC with SHA-512.
+    HS512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    RS256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    RS384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    RS512,
+    /// RSASSA-PSS with SHA-256.
+    PS256,
+    /// RSASSA-PSS with SHA-384.
+    PS384,
+    /// RSASSA-PSS with SHA-512.
+    PS512,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// ECDSA on P-384 with SHA-384.
+    ES384,
+    /// ECDSA on P-521 with SHA-512.
+    ES512,
+    /// Ed25519, under its old name.
+    EdDSA,
+}
+
+impl Algorithm {
+    /// The algorithm of this name. `Ed25519` is what RFC 9864 §2.2 calls the one curve that we know `EdDSA` by;
+    /// its other names (`Ed448`, `ESP256` and so on) are none of ours.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "HS256" => Self::HS256,
+            "HS384" => Self::HS384,
+            "HS512" => Self::HS512,
+            "RS256" => Self::RS256,
+            "RS384" => Self::RS384,
+            "RS512" => Self::RS512,
+            "PS256" => Self::PS256,
+            "PS384" => Self::PS384,
+            "PS512" => Self::PS512,
+            "ES256" => Self::ES256,
+            "ES384" => Self::ES384,
+            "ES512" => Self::ES512,
+            "EdDSA" | "Ed25519" => Self::EdDSA,
+            _ => return None,
+        })
+    }
+
+    /// What the library calls it; `None` for ES512, which it does not have.
+    pub const fn in_library(self) -> Option<jsonwebtoken::Algorithm> {
+        Some(match self {
+            Self::HS256 => jsonwebtoken::Algorithm::HS256,
+            Self::HS384 => jsonwebtoken::Algorithm::HS384,
+            Self::HS512 => jsonwebtoken::Algorithm::HS512,
+            Self::RS256 => jsonwebtoken::Algorithm::RS256,
+            Self::RS384 => jsonwebtoken::Algorithm::RS384,
+            Self::RS512 => jsonwebtoken::Algorithm::RS512,
+            Self::PS256 => jsonwebtoken::Algorithm::PS256,
+            Self::PS384 => jsonwebtoken::Algorithm::PS384,
+            Self::PS512 => jsonwebtoken::Algorithm::PS512,
+            Self::ES256 => jsonwebtoken::Algorithm::ES256,
+            Self::ES384 => jsonwebtoken::Algorithm::ES384,
+            Self::EdDSA => jsonwebtoken::Algorithm::EdDSA,
+            Self::ES512 => return None,
+        })
+    }
+
+    /// The type of its keys.
+    pub const fn family(self) -> AlgorithmFamily {
+        match self {
+            Self::HS256 | Self::HS384 | Self::HS512 => AlgorithmFamily::Hmac,
+            Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512 => AlgorithmFamily::Rsa,
+            Self::ES256 | Self::ES384 | Self::ES512 => AlgorithmFamily::Ec,
+            Self::EdDSA => AlgorithmFamily::Ed,
+        }
+    }
+
+    /// Bytes of the MAC, where it is one: the least length of its secret, too (RFC 7518 §3.2).
+    pub(super) const fn mac_length(self) -> Option<usize> {
+        match self {
+            Self::HS256 => Some(32),
+            Self::HS384 => Some(48),
+            Self::HS512 => Some(64),
+            Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512 => None,
+            Self::ES256 | Self::ES384 | Self::ES512 | Self::EdDSA => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn algorithms_have_exact_names() {
+        let public = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
+        for (name, shared) in public.map(|name| (name, false)).into_iter().chain([("HS256", true), ("HS512", true)]) {
+            let algorithm = Algorithm::named(name).unwrap();
+            assert_eq!((format!("{algorithm:?}"), algorithm.mac_length().is_some()), (name.to_owned(), shared));
+        }
+        for name in ["none", "None", "", "rs256", "ES256K", "es512", "RS1", "HS1", "RSA-OAEP", "RS256 "] {
+            assert_eq!(Algorithm::named(name), None, "{name}");
+        }
+    }
+
+    /// RFC 9864: one of its names is another word for what we have.
+    #[test]
+    fn ed25519_is_the_new_name_of_eddsa_and_the_other_new_names_are_unknown() {
+        assert_eq!(Algorithm::named("Ed25519"), Some(Algorithm::EdDSA));
+        for name in ["ed25519", "Ed448", "ESP256", "ESP384", "ESP512", "ESB256"] {
+            assert_eq!(Algorithm::named(name), None, "{name}");
+        }
+    }
+
+    /// A key must never be verified by another algorithm than its own.
+    #[test]
+    fn the_library_knows_each_by_the_same_name_and_family() {
+        for name in
+            ["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
+        {
+            let algorithm = Algorithm::named(name).unwrap();
+            let theirs = algorithm.in_library().unwrap();
+            assert_eq!((format!("{theirs:?}").as_str(), theirs.family()), (name, algorithm.family()));
+        }
+        assert_eq!(Algorithm::ES512.in_library(), None);
+    }
+}
