@@ -14,6 +14,7 @@ fn folder() -> TempDir {
     std::fs::write(folder.path().join("server.crt"), certificate).unwrap();
     std::fs::write(folder.path().join("server.key"), key).unwrap();
     std::fs::write(folder.path().join("jwks.json"), Issuer::es256("k1").jwks()).unwrap();
+    std::fs::write(folder.path().join("short"), "too short").unwrap();
     folder
 }
 
@@ -213,6 +214,25 @@ fn a_shared_secret_is_long_enough_and_never_in_the_file() {
     assert_eq!(told, ["8:15: issuers.acme.secret.file: file gone: not found"]);
     let told = secret("{ file: jwks.json, encoding: hex }");
     assert!(told[0].contains("issuers.acme.secret.encoding: the secret is not written in this encoding"), "{told:?}");
+}
+
+#[test]
+fn of_several_secrets_each_problem_has_its_place() {
+    let told = |more: &str| problems("[ES256]\n    jwks: { file: jwks.json }", &format!("[HS256]\n    {more}"));
+    let secrets = told("secrets: [ { file: jwks.json }, { file: gone }, { env: HOOKGATE_TEST_UNSET } ]");
+    assert_eq!(secrets.len(), 2, "{secrets:#?}");
+    assert!(secrets[0].contains("issuers.acme.secrets[1].file: file gone: not found"), "{secrets:#?}");
+    assert!(secrets[1].contains("issuers.acme.secrets[2].env: environment variable"), "{secrets:#?}");
+    for (yaml, expected) in [
+        ("secrets: []", "issuers.acme.secrets: expected 1 to 10 secrets"),
+        ("secrets: [ { file: jwks.json, encoding: hex } ]", "issuers.acme.secrets[0].encoding: the secret is not"),
+        ("secrets: [ { file: short } ]", "issuers.acme.secrets[0]: the secret is too short"),
+        ("secrets: [ { file: short } ]\n    secret: { file: short }", "issuers.acme: has more than one of jwks"),
+    ] {
+        let told = told(yaml);
+        assert!(told.iter().any(|line| line.contains(expected)), "{yaml}: {told:#?}");
+    }
+    assert_eq!(told("secrets: [ { file: jwks.json }, { file: server.key } ]"), Vec::<String>::new());
 }
 
 #[test]

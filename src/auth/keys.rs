@@ -39,7 +39,7 @@ enum KeyId {
     Named(String),
     /// A member of a set without a name: only for tokens without one.
     Unnamed,
-    /// The one key that was configured for the issuer: whatever the token calls it.
+    /// A key that was configured for the issuer: whatever the token calls it.
     Pinned,
 }
 
@@ -122,11 +122,19 @@ impl KeySet {
     /// # Errors
     /// `ShortSecret`, which an empty one is too; `NotASharedSecret` for an algorithm of public keys.
     pub fn from_secret(secret: &[u8], algorithm: Algorithm) -> Result<Self, KeySetError> {
-        let length = algorithm.mac_length().ok_or(KeySetError::NotASharedSecret)?;
-        if secret.len() < length {
-            return Err(KeySetError::ShortSecret(length));
+        Self::from_secrets(&[(secret, algorithm)])
+    }
+
+    /// Shared secrets of which any may have signed, as while one takes another's place.
+    ///
+    /// # Errors
+    /// As with one; `TooManyKeys`.
+    pub fn from_secrets(secrets: &[(&[u8], Algorithm)]) -> Result<Self, KeySetError> {
+        if secrets.len() > MAX_KEYS {
+            return Err(KeySetError::TooManyKeys);
         }
-        Ok(Self::pinned(algorithm, length, DecodingKey::from_secret(secret)))
+        let keys: Result<_, _> = secrets.iter().map(|(secret, algorithm)| Key::shared(secret, *algorithm)).collect();
+        Ok(Self { keys: keys? })
     }
 
     /// One public key in PEM form, whatever `kid` its tokens name.
@@ -135,11 +143,7 @@ impl KeySet {
     /// Where it is none, or one that we would skip in a set.
     pub fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<Self, KeySetError> {
         let (decoding, signature_length) = jwk::from_pem(pem, algorithm)?;
-        Ok(Self::pinned(algorithm, signature_length, decoding))
-    }
-
-    fn pinned(algorithm: Algorithm, signature_length: usize, decoding: DecodingKey) -> Self {
-        Self { keys: vec![Key { id: KeyId::Pinned, algorithm, signature_length, decoding }] }
+        Ok(Self { keys: vec![Key { id: KeyId::Pinned, algorithm, signature_length, decoding }] })
     }
 
     /// How many keys serve.
@@ -152,21 +156,24 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// The key for a token: by its `kid`, or without one the only key that fits its algorithm.
+    /// The keys that may have signed a token, with their places in the set. Never none: the one that its `kid`
+    /// names, or without one the only key that fits its algorithm; of pinned keys, all that fit.
     ///
     /// # Errors
     /// `UnknownKey`; `UnsupportedAlgorithm` where the named key is for another algorithm than the token's.
-    pub fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, Refusal> {
-        let mut fitting = self.keys.iter().filter(|key| key.id.answers_to(kid)).peekable();
-        if fitting.peek().is_none() {
+    pub fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<(usize, &Key)>, Refusal> {
+        let mut answering = self.keys.iter().enumerate().filter(|(_, key)| key.id.answers_to(kid)).peekable();
+        if answering.peek().is_none() {
             return Err(Refusal::UnknownKey);
         }
-        let mut fitting = fitting.filter(|key| key.algorithm == algorithm);
-        let (key, second) = (fitting.next(), fitting.next());
-        match (key, kid) {
-            (Some(key), _) if second.is_none() => Ok(key),
-            (None, Some(_)) => Err(Refusal::UnsupportedAlgorithm),
-            (Some(_) | None, _) => Err(Refusal::UnknownKey),
+        let fitting: Vec<_> = answering.filter(|(_, key)| key.algorithm == algorithm).collect();
+        // Of keys that somebody else may add to, two are no choice: their owner says which by `kid`.
+        let pinned = fitting.iter().all(|(_, key)| key.id == KeyId::Pinned);
+        match (fitting.len(), kid) {
+            (0, Some(_)) => Err(Refusal::UnsupportedAlgorithm),
+            (0, None) => Err(Refusal::UnknownKey),
+            (count, _) if count == 1 || pinned => Ok(fitting),
+            (_several, _) => Err(Refusal::UnknownKey),
         }
     }
 }
@@ -182,6 +189,14 @@ impl KeyId {
 }
 
 impl Key {
+    fn shared(secret: &[u8], algorithm: Algorithm) -> Result<Self, KeySetError> {
+        let signature_length = algorithm.mac_length().ok_or(KeySetError::NotASharedSecret)?;
+        if secret.len() < signature_length {
+            return Err(KeySetError::ShortSecret(signature_length));
+        }
+        Ok(Self { id: KeyId::Pinned, algorithm, signature_length, decoding: DecodingKey::from_secret(secret) })
+    }
+
     /// Verifies `signature`, given raw and as it was written (canonical base64url), over `message`.
     ///
     /// # Errors

@@ -111,7 +111,8 @@ fn kid_beside(key: &Path) -> Option<String> {
 }
 
 fn key(issuer: &IssuerFile, arguments: &Arguments, sources: &Sources) -> anyhow::Result<EncodingKey> {
-    if let Some(secret) = &issuer.secret {
+    // Of several, the first: which one is meant to stay nobody says.
+    if let Some(secret) = issuer.secret.as_ref().or(issuer.secrets.as_deref().and_then(<[SecretFile]>::first)) {
         return Ok(EncodingKey::from_secret(&shared_secret(secret, sources).context("the secret cannot be read")?));
     }
     let pem = std::fs::read(&arguments.key).with_context(|| {

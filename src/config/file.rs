@@ -230,7 +230,7 @@ pub struct AdminFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IssuerFile {
-    /// The exact `iss`; `none` only beside `pem` or `secret`.
+    /// The exact `iss`; `none` only beside `pem`, `secret` or `secrets`.
     pub issuer: Option<String>,
     /// Allowed signature algorithms, such as RS256, ES256 or EdDSA.
     pub algorithms: Option<Vec<String>>,
@@ -240,6 +240,8 @@ pub struct IssuerFile {
     pub pem: Option<PemFile>,
     /// A shared secret for HS256, HS384 or HS512: {env: NAME} or {file: path}, never the secret itself.
     pub secret: Option<SecretFile>,
+    /// Several, of which any may have signed, while one takes another's place.
+    pub secrets: Option<Vec<SecretFile>>,
 }
 
 /// `jwks` of an issuer: exactly one of url, file and inline

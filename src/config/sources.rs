@@ -130,7 +130,7 @@ impl Named {
         for issuer in file.issuers.iter().flat_map(BTreeMap::values) {
             let jwks = issuer.jwks.iter().flat_map(|jwks| jwks.file.iter().chain(&jwks.ca));
             self.files.extend(jwks.chain(issuer.pem.iter().flat_map(|pem| &pem.file)).cloned());
-            issuer.secret.iter().for_each(|secret| self.in_secret(secret));
+            issuer.secret.iter().chain(issuer.secrets.iter().flatten()).for_each(|secret| self.in_secret(secret));
         }
     }
 

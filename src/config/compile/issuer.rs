@@ -14,6 +14,9 @@ use crate::config::error::FieldPath;
 use crate::config::file::{IssuerFile, JwksFile, PemFile, SecretFile};
 use crate::config::values::decode_secret;
 
+/// Secrets of one issuer: a rotation needs two, and a forged token is judged by each.
+const MAX_SECRETS: usize = 10;
+
 /// An issuer that routes may name.
 pub(super) struct IssuerKeys {
     /// What the decision needs.
@@ -38,16 +41,17 @@ impl Compiler<'_> {
     fn issuer(&mut self, name: &str, file: &IssuerFile, path: &FieldPath) -> Option<IssuerKeys> {
         let iss = self.iss(file, &path.child("issuer"));
         let algorithms = self.algorithms(file, &path.child("algorithms"));
-        let keys = match (&file.jwks, &file.pem, &file.secret) {
-            (Some(jwks), None, None) => self.jwks(name, jwks, &algorithms, path),
-            (None, Some(pem), None) => self.pem(pem, &algorithms, path),
-            (None, None, Some(secret)) => self.shared_secret(secret, &algorithms, path),
-            (None, None, None) => {
-                self.missing(path, "one of jwks, pem and secret: an issuer without keys proves nothing");
+        let keys = match (&file.jwks, &file.pem, &file.secret, &file.secrets) {
+            (Some(jwks), None, None, None) => self.jwks(name, jwks, &algorithms, path),
+            (None, Some(pem), None, None) => self.pem(pem, &algorithms, path),
+            (None, None, Some(secret), None) => self.shared_secret(secret, &algorithms, path),
+            (None, None, None, Some(secrets)) => self.shared_secrets(secrets, &algorithms, path),
+            (None, None, None, None) => {
+                self.missing(path, "one of jwks, pem, secret and secrets: an issuer without keys proves nothing");
                 None
             }
             _several => {
-                self.problems.add(path, "has more than one of jwks, pem and secret; keep one");
+                self.problems.add(path, "has more than one of jwks, pem, secret and secrets; keep one");
                 None
             }
         };
@@ -66,7 +70,10 @@ impl Compiler<'_> {
                 None
             }
             Some("none") if file.jwks.is_some() => {
-                self.problems.add(path, "`none` is allowed only beside pem or secret: a key set may hold others' keys");
+                self.problems.add(
+                    path,
+                    "`none` is allowed only beside pem or secrets of your own: a key set may hold others' keys",
+                );
                 None
             }
             Some("none") => Some(None),
@@ -92,11 +99,13 @@ impl Compiler<'_> {
         }
         // A public key that could be taken for a shared secret is the classic confusion (RFC 8725 §3.1).
         let shared = algorithms.iter().any(|algorithm| keys::is_hmac(*algorithm));
-        if shared && file.secret.is_none() {
-            self.problems.add(path, "HS256, HS384 and HS512 need `secret`; they never go with jwks or pem");
+        let has_secret = file.secret.is_some() || file.secrets.is_some();
+        if shared && !has_secret {
+            self.problems
+                .add(path, "HS256, HS384 and HS512 need `secret` or `secrets`; they never go with jwks or pem");
         }
-        if file.secret.is_some() && algorithms.iter().any(|algorithm| !keys::is_hmac(*algorithm)) {
-            self.problems.add(path, "beside `secret` only HS256, HS384 or HS512 make sense");
+        if has_secret && algorithms.iter().any(|algorithm| !keys::is_hmac(*algorithm)) {
+            self.problems.add(path, "beside a shared secret only HS256, HS384 or HS512 make sense");
         }
         algorithms
     }
@@ -228,6 +237,24 @@ impl Compiler<'_> {
         let algorithm = self.only(algorithms, &path.child("algorithms"))?;
         let set = KeySet::from_secret(&secret, algorithm).map_err(|error| self.problems.add(&at, error.to_string()));
         Some(Keys::Fixed(Arc::new(set.ok()?)))
+    }
+
+    /// Any of them may have signed. Each problem stands at the secret that has it.
+    fn shared_secrets(&mut self, files: &[SecretFile], algorithms: &[Algorithm], path: &FieldPath) -> Option<Keys> {
+        let at = path.child("secrets");
+        if files.is_empty() || files.len() > MAX_SECRETS {
+            self.problems.add(&at, format!("expected 1 to {MAX_SECRETS} secrets: each is tried"));
+        }
+        let places = files.iter().enumerate();
+        let secrets: Vec<_> = places.map(|(index, file)| self.secret(file, &at.index(index))).collect();
+        let algorithm = self.only(algorithms, &path.child("algorithms"))?;
+        for (index, secret) in secrets.iter().enumerate() {
+            if let Some(Err(error)) = secret.as_ref().map(|secret| KeySet::from_secret(secret, algorithm)) {
+                self.problems.add(&at.index(index), error.to_string());
+            }
+        }
+        let pairs: Vec<_> = secrets.iter().flatten().map(|secret| (secret.as_slice(), algorithm)).collect();
+        Some(Keys::Fixed(Arc::new(KeySet::from_secrets(&pairs).ok()?)))
     }
 
     /// One pinned key has one algorithm (RFC 8725 §3.1).

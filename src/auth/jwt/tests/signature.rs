@@ -120,6 +120,19 @@ fn a_shortened_mac_is_refused() {
     }
 }
 
+/// While a secret is replaced, the old one and the new one are good, and nothing else is.
+#[test]
+fn any_of_several_secrets_may_have_signed() {
+    let secrets: [&[u8]; 2] = [&[1; 32], &[2; 32]];
+    let set = KeySet::from_secrets(&secrets.map(|secret| (secret, Algorithm::HS256))).unwrap();
+    let policy = policy(vec![issuer("acme", ISSUER, fixed(set), &[Algorithm::HS256])]);
+    let verified = |secret: u8| {
+        let token = signed(&Signer::Secret(vec![secret; 32]), Algorithm::HS256);
+        policy.verify(&token, now()).map(|verified| verified.key_index).map_err(|refused| refused.refusal)
+    };
+    assert_eq!((verified(1), verified(2), verified(3)), (Ok(0), Ok(1), Err(Refusal::BadSignature)));
+}
+
 /// Ran on a peer: the key's type decides, whatever the header says.
 #[test]
 fn kid_of_an_ec_key_with_rs256_is_refused() {
