@@ -1,84 +1,9 @@
 //! Key sets by URL: fetched ahead, refreshed, rotated; an issuer that is gone hurts its own routes only.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-
-use crate::support::{Gateway, Issuer, Setup, Upstream, claims, until};
-
-/// Serves a text at an address that stays the same over a stop and a start.
-struct KeyServer {
-    address: SocketAddr,
-    body: Arc<Mutex<String>>,
-    fetches: Arc<AtomicUsize>,
-    task: Option<JoinHandle<()>>,
-}
-
-impl KeyServer {
-    async fn start(body: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut server = Self { address, body: Arc::new(Mutex::new(body)), fetches: Arc::default(), task: None };
-        server.serve(listener);
-        server
-    }
-
-    fn serve(&mut self, listener: TcpListener) {
-        let (body, fetches) = (Arc::clone(&self.body), Arc::clone(&self.fetches));
-        self.task = Some(tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                fetches.fetch_add(1, Ordering::SeqCst);
-                let answer = body.lock().unwrap().clone();
-                let _ = stream.read(&mut [0; 4096]).await;
-                let _ = stream.write_all(answer.as_bytes()).await;
-            }
-        }));
-    }
-
-    async fn stop(&mut self) {
-        let task = self.task.take().unwrap();
-        task.abort();
-        let _ = task.await;
-    }
-
-    async fn start_again(&mut self) {
-        let address = self.address;
-        // The port may be lingering for a moment.
-        let mut listener = None;
-        until("the port is free", async || {
-            listener = TcpListener::bind(address).await.ok();
-            listener.is_some()
-        })
-        .await;
-        self.serve(listener.unwrap());
-    }
-
-    fn answers(&self, body: String) {
-        *self.body.lock().unwrap() = body;
-    }
-
-    fn fetches(&self) -> usize {
-        self.fetches.load(Ordering::SeqCst)
-    }
-
-    fn gateway(&self, upstream: &Upstream, issuer: &Issuer, more: &str) -> Gateway {
-        let jwks = format!("jwks: {{ url: \"http://{}/jwks.json\"{more} }}", self.address);
-        Setup::new(upstream.address).with("jwks: { file: jwks.json }", &jwks).issuer(issuer.clone()).start()
-    }
-}
-
-fn ok(body: &str) -> String {
-    with_head("200 OK\r\ncontent-type: application/json", body)
-}
-
-fn with_head(head: &str, body: &str) -> String {
-    format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
-}
+use crate::support::key_server::{KeyServer, ok, with_head};
+use crate::support::{Issuer, Setup, Upstream, claims, until};
 
 #[tokio::test]
 async fn keys_are_fetched_before_they_are_needed() {

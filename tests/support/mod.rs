@@ -3,6 +3,7 @@
 mod client;
 pub mod http2;
 mod issuer;
+pub mod key_server;
 mod upstream;
 
 use std::net::SocketAddr;
