@@ -272,6 +272,7 @@ mod tests {
             issuer: "acme".into(),
             url: "https://issuer.test/".into(),
             ca: None,
+            pins: Vec::new(),
             algorithms: Vec::new(),
             refresh: Duration::from_secs(600),
             max_stale: Duration::from_secs(86_400),

@@ -1,5 +1,7 @@
 //! PEM bytes → rustls configurations. Reads no file; `config` and `jwks` call it.
 
+mod pins;
+
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -22,6 +24,9 @@ pub enum TlsError {
     /// rustls says why.
     #[error(transparent)]
     Rustls(#[from] rustls::Error),
+    /// The verifier says why.
+    #[error(transparent)]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
     /// The certificate's fields cannot be read.
     #[error("the certificate cannot be read")]
     Unreadable,
@@ -114,6 +119,25 @@ pub fn server_config(certificates: Vec<Certificate>, min: MinVersion) -> Result<
 /// # Errors
 /// [`TlsError`] where `ca` has no usable certificate.
 pub fn client_config(ca: Option<&[u8]>) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots(ca)?).with_no_client_auth())
+}
+
+/// The same, and a key of the chain that a server presents must be among `pins`: each the SHA-256 of a
+/// `SubjectPublicKeyInfo` (RFC 7469 §2.4). Without pins, none is asked for.
+///
+/// # Errors
+/// [`TlsError`] where `ca` has no usable certificate.
+pub fn pinned_client_config(ca: Option<&[u8]>, pins: &[[u8; 32]]) -> Result<ClientConfig, TlsError> {
+    let mut config = client_config(ca)?;
+    if !pins.is_empty() {
+        let verifier = pins::Pinned::new(roots(ca)?, Arc::clone(config.crypto_provider()), pins)?;
+        config.dangerous().set_certificate_verifier(Arc::new(verifier));
+    }
+    Ok(config)
+}
+
+fn roots(ca: Option<&[u8]>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     match ca {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -123,8 +147,7 @@ pub fn client_config(ca: Option<&[u8]>) -> Result<ClientConfig, TlsError> {
             }
         }
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions()?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    Ok(roots)
 }
 
 fn provider() -> rustls::crypto::CryptoProvider {

@@ -159,6 +159,18 @@ fn what_would_have_no_effect_is_refused() {
             "{ url: \"https://a/\", max_stale: 1m }".to_owned(),
             "jwks.max_stale: is shorter than refresh",
         ),
+        ("{ file: jwks.json }", "{ url: \"https://a/\", pins: [] }".to_owned(), "jwks.pins: is empty"),
+        (
+            "{ file: jwks.json }",
+            "{ url: \"https://a/\", pins: [\"sha256/AAAA\"] }".to_owned(),
+            "jwks.pins[0]: expected `sha256/` and the base64 of 32 bytes",
+        ),
+        (
+            "{ file: jwks.json }",
+            format!("{{ url: \"http://127.0.0.1:9/\", pins: [\"sha256/{}=\"] }}", "A".repeat(43)),
+            "jwks.pins: plain http shows no key to pin",
+        ),
+        ("{ file: jwks.json }", "{ file: jwks.json, pins: [] }".to_owned(), "jwks.pins: is for `url` only"),
         ("replay: off", own("responses: { no_route: 410 }"), "responses.no_route: is answered before a route is known"),
         (
             "replay: off",

@@ -1,5 +1,7 @@
 //! Key sets by URL: fetched ahead, refreshed, rotated; an issuer that is gone hurts its own routes only.
 
+mod pins;
+
 use std::sync::Arc;
 
 use crate::support::key_server::{KeyServer, ok, with_head};

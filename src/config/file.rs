@@ -258,6 +258,8 @@ pub struct JwksFile {
     pub cooldown: Option<DurationText>,
     /// PEM file: certificates to trust instead of the public roots.
     pub ca: Option<String>,
+    /// Keys of which one must stand in the issuer's certificate chain: `sha256/` and the base64 of a hash (RFC 7469 §2.4).
+    pub pins: Option<Vec<String>>,
     /// A JSON file.
     pub file: Option<String>,
     /// The set itself.

@@ -1,4 +1,4 @@
-//! Durations, sizes and secrets as they are written. Pure.
+//! Durations, sizes, secrets and pins as they are written. Pure.
 
 use std::time::Duration;
 
@@ -56,6 +56,11 @@ pub fn decode_secret(raw: &[u8], encoding: EncodingFile) -> Option<Zeroizing<Vec
     Some(Zeroizing::new(decoded))
 }
 
+/// `sha256/` and the base64 of 32 bytes, with its padding: the hash of a pin (RFC 7469 §2.4).
+pub fn parse_pin(text: &str) -> Option<[u8; 32]> {
+    STANDARD.decode(text.strip_prefix("sha256/")?).ok()?.try_into().ok()
+}
+
 fn decode_hex(text: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pairs = text.chunks(2).map(|pair| match pair {
@@ -85,6 +90,24 @@ mod tests {
         for text in ["1MB", "1", "MiB", "99999999999999999999GiB", "99999999999999GiB"] {
             assert_eq!(parse_size(text), None, "{text}");
         }
+    }
+
+    /// One pin, one spelling: unused bits and other alphabets are typing errors.
+    #[test]
+    fn pins_are_the_canonical_base64_of_32_bytes() {
+        let written = |base64: &str| parse_pin(&format!("sha256/{base64}"));
+        assert_eq!(
+            written(&format!("{}E=", "A".repeat(42))),
+            Some([[0; 31].as_slice(), &[1]].concat().try_into().unwrap())
+        );
+        let bad = ["", "AAAA", &"A".repeat(43), &format!("{}B=", "A".repeat(42)), &format!("{}==", "A".repeat(42))];
+        for base64 in
+            bad.into_iter().chain([format!("{}_8=", "A".repeat(41)).as_str(), &format!(" {}A=", "A".repeat(42))])
+        {
+            assert_eq!(written(base64), None, "{base64}");
+        }
+        assert_eq!(parse_pin(&format!("{}A=", "A".repeat(42))), None);
+        assert_eq!(parse_pin(&format!("sha1/{}A=", "A".repeat(42))), None);
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     pub(super) fn new(source: &RemoteSource) -> Result<Self, FetchError> {
-        let config = tls::client_config(source.ca.as_deref()).map_err(|error| FetchError::Ca(Arc::new(error)))?;
+        let config = tls::pinned_client_config(source.ca.as_deref(), &source.pins);
+        let config = config.map_err(|error| FetchError::Ca(Arc::new(error)))?;
         // Whether plain http is allowed (loopback only) was decided when the configuration was compiled.
         let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);

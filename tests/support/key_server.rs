@@ -1,40 +1,75 @@
-//! An issuer's key set on a real socket.
+//! An issuer's key set on a real socket, with or without TLS.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use super::{Gateway, Issuer, Setup, Upstream, until};
 
-/// Serves a text at an address that stays the same over a stop and a start.
+/// Serves texts at an address that stays the same over a stop and a start.
 pub struct KeyServer {
     pub address: SocketAddr,
-    body: Arc<Mutex<String>>,
+    pages: Arc<Mutex<Pages>>,
     fetches: Arc<AtomicUsize>,
+    tls: Option<TlsAcceptor>,
     task: Option<JoinHandle<()>>,
 }
 
+/// What is said at which path, and elsewhere.
+#[derive(Default)]
+struct Pages {
+    by_path: BTreeMap<String, String>,
+    elsewhere: String,
+}
+
+impl Pages {
+    fn answer(&self, request: &str) -> &str {
+        let path = request.split(' ').nth(1).unwrap_or_default();
+        self.by_path.get(path).unwrap_or(&self.elsewhere)
+    }
+}
+
 impl KeyServer {
+    /// Says this, whatever is asked.
     pub async fn start(body: String) -> Self {
+        Self::over(None, body).await
+    }
+
+    /// The same over TLS, with a certificate and its key in PEM form.
+    pub async fn start_tls(chain: &str, key: &str, body: String) -> Self {
+        let certificate = hookgate::tls::Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        let config = hookgate::tls::server_config(vec![certificate], hookgate::tls::MinVersion::Tls12).unwrap();
+        Self::over(Some(TlsAcceptor::from(config)), body).await
+    }
+
+    async fn over(tls: Option<TlsAcceptor>, body: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut server = Self { address, body: Arc::new(Mutex::new(body)), fetches: Arc::default(), task: None };
+        let pages = Arc::new(Mutex::new(Pages { elsewhere: body, ..Pages::default() }));
+        let mut server = Self { address, pages, fetches: Arc::default(), tls, task: None };
         server.serve(listener);
         server
     }
 
     fn serve(&mut self, listener: TcpListener) {
-        let (body, fetches) = (Arc::clone(&self.body), Arc::clone(&self.fetches));
+        let (pages, fetches, tls) = (Arc::clone(&self.pages), Arc::clone(&self.fetches), self.tls.clone());
         self.task = Some(tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
+            while let Ok((stream, _)) = listener.accept().await {
                 fetches.fetch_add(1, Ordering::SeqCst);
-                let answer = body.lock().unwrap().clone();
-                let _ = stream.read(&mut [0; 4096]).await;
-                let _ = stream.write_all(answer.as_bytes()).await;
+                match &tls {
+                    None => reply(stream, &pages).await,
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            reply(stream, &pages).await;
+                        }
+                    }
+                }
             }
         }));
     }
@@ -58,17 +93,35 @@ impl KeyServer {
     }
 
     pub fn answers(&self, body: String) {
-        *self.body.lock().unwrap() = body;
+        self.pages.lock().unwrap().elsewhere = body;
+    }
+
+    pub fn answers_at(&self, path: &str, body: String) {
+        self.pages.lock().unwrap().by_path.insert(path.to_owned(), body);
     }
 
     pub fn fetches(&self) -> usize {
         self.fetches.load(Ordering::SeqCst)
     }
 
+    /// A gateway that fetches here.
     pub fn gateway(&self, upstream: &Upstream, issuer: &Issuer, more: &str) -> Gateway {
-        let jwks = format!("jwks: {{ url: \"http://{}/jwks.json\"{more} }}", self.address);
+        let jwks = format!("jwks: {{ url: \"{}/jwks.json\"{more} }}", self.url());
         Setup::new(upstream.address).with("jwks: { file: jwks.json }", &jwks).issuer(issuer.clone()).start()
     }
+
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://localhost:{}", self.address.port())
+    }
+}
+
+async fn reply(mut stream: impl AsyncRead + AsyncWrite + Unpin, pages: &Mutex<Pages>) {
+    let mut buffer = [0; 4096];
+    let count = stream.read(&mut buffer).await.unwrap_or(0);
+    let answer = pages.lock().unwrap().answer(&String::from_utf8_lossy(&buffer[..count])).to_owned();
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
 }
 
 pub fn ok(body: &str) -> String {

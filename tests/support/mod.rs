@@ -56,12 +56,13 @@ pub struct Gateway {
 pub struct Setup {
     yaml: String,
     issuer: Issuer,
+    files: Vec<(String, String)>,
 }
 
 impl Setup {
     /// One JWT route at /webhook to `upstream`.
     pub fn new(upstream: SocketAddr) -> Self {
-        Self { yaml: USUAL.replace("UPSTREAM", &upstream.to_string()), issuer: Issuer::rs256("k1") }
+        Self { yaml: USUAL.replace("UPSTREAM", &upstream.to_string()), issuer: Issuer::rs256("k1"), files: Vec::new() }
     }
 
     /// Replaces a piece of the usual configuration, which must be there.
@@ -87,6 +88,12 @@ impl Setup {
         self
     }
 
+    /// One more file beside the configuration.
+    pub fn file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
+
     pub fn start(self) -> Gateway {
         let folder = TempDir::new().unwrap();
         let (ca, certificate, key) = certificate(&["localhost"]);
@@ -95,6 +102,7 @@ impl Setup {
         gateway("server.key", &key);
         gateway("jwks.json", &self.issuer.jwks());
         gateway("gateway.yaml", &self.yaml);
+        self.files.iter().for_each(|(name, content)| gateway(name, content));
         let path = folder.path().join("gateway.yaml");
         let config = config::load(&path, &[]).unwrap_or_else(|errors| panic!("{errors}"));
         let clock = Arc::new(ManualClock(AtomicU64::new(NOW)));

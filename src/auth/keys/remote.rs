@@ -17,6 +17,9 @@ pub struct RemoteSource {
     pub url: String,
     /// PEM certificates to trust instead of the public roots.
     pub ca: Option<Vec<u8>>,
+    /// Of these keys one must stand in the issuer's certificate chain: SHA-256 of a `SubjectPublicKeyInfo` each
+    /// (RFC 7469 §2.4). None are asked for where there are none.
+    pub pins: Vec<[u8; 32]>,
     /// Allowed algorithms: a JWK without `alg` takes the first of these that fits.
     pub algorithms: Vec<Algorithm>,
     /// Time between two fetches, unless Cache-Control asks for less.

@@ -367,6 +367,7 @@ fn source(max_stale: u64) -> RemoteSource {
         issuer: "acme".into(),
         url: "https://auth.example.com/jwks".into(),
         ca: None,
+        pins: Vec::new(),
         algorithms: ALL.to_vec(),
         refresh: Duration::from_secs(600),
         max_stale: Duration::from_secs(max_stale),

@@ -325,6 +325,7 @@ fn without_the_key_the_handle_is_told() {
         issuer: "acme".into(),
         url: "https://auth.example.com/jwks".into(),
         ca: None,
+        pins: Vec::new(),
         algorithms: vec![Algorithm::EdDSA],
         refresh: seconds(600),
         max_stale: seconds(3600),

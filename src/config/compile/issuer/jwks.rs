@@ -8,6 +8,7 @@ use super::super::Compiler;
 use crate::auth::keys::{Algorithm, KeySet, Keys, RemoteKeys, RemoteSource};
 use crate::config::error::FieldPath;
 use crate::config::file::JwksFile;
+use crate::config::values::parse_pin;
 
 impl Compiler<'_> {
     pub(super) fn jwks(
@@ -25,6 +26,7 @@ impl Compiler<'_> {
                 ("max_stale", file.max_stale.is_some()),
                 ("cooldown", file.cooldown.is_some()),
                 ("ca", file.ca.is_some()),
+                ("pins", file.pins.is_some()),
             ];
             for (name, _) in fetching.iter().filter(|(_, written)| *written) {
                 self.problems.add(&path.child(name), "is for `url` only; remove it");
@@ -95,6 +97,7 @@ impl Compiler<'_> {
             issuer: name.into(),
             url: url.to_owned(),
             ca,
+            pins: self.pins(file.pins.as_deref(), url, &path.child("pins")),
             algorithms: algorithms.to_vec(),
             refresh: self.deadline(file.refresh.as_ref(), &path.child("refresh"), Duration::from_secs(600)),
             max_stale: self.deadline(file.max_stale.as_ref(), &path.child("max_stale"), Duration::from_secs(86_400)),
@@ -112,13 +115,34 @@ impl Compiler<'_> {
         Some(Keys::Remote(keys))
     }
 
+    fn pins(&mut self, written: Option<&[String]>, url: &str, path: &FieldPath) -> Vec<[u8; 32]> {
+        match written {
+            None => return Vec::new(),
+            Some([]) => self.problems.add(path, "is empty; write a pin or remove it"),
+            Some(_) if !is_https(url) => self.problems.add(path, "plain http shows no key to pin; use https"),
+            Some(_) => {}
+        }
+        let mut pins = Vec::new();
+        for (index, pin) in written.into_iter().flatten().enumerate() {
+            match parse_pin(pin) {
+                Some(pin) => pins.push(pin),
+                None => {
+                    let expected = "expected `sha256/` and the base64 of 32 bytes: the hash of a SubjectPublicKeyInfo";
+                    self.problems.add(&path.index(index), expected);
+                }
+            }
+        }
+        pins
+    }
+
     /// A reload must not forget fetched keys. They are carried over only if everything that says whose keys
     /// they are and what they may do has stayed.
     fn handle(&self, source: RemoteSource) -> Arc<RemoteKeys> {
         let same = |known: &&Arc<RemoteKeys>| known.source == source;
         let alike = |known: &&Arc<RemoteKeys>| {
             let before = &known.source;
-            (&before.url, &before.ca, &before.algorithms) == (&source.url, &source.ca, &source.algorithms)
+            let trusted = (&before.ca, &before.pins) == (&source.ca, &source.pins);
+            trusted && (&before.url, &before.algorithms) == (&source.url, &source.algorithms)
         };
         if let Some(known) = self.known.iter().find(same) {
             return Arc::clone(known);
@@ -128,6 +152,10 @@ impl Compiler<'_> {
             None => Arc::new(RemoteKeys::new(source)),
         }
     }
+}
+
+fn is_https(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| url.scheme() == "https")
 }
 
 fn is_https_or_loopback(url: &str) -> bool {

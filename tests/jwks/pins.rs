@@ -1,0 +1,51 @@
+//! `jwks.pins`: the key of the issuer's certificate is one that was written down.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::support::key_server::{KeyServer, ok};
+use crate::support::{Gateway, Issuer, Setup, Upstream, certificate, until};
+
+/// The pin of a certificate's key.
+fn pin(pem: &str) -> String {
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let parsed = rustls::server::ParsedCertificate::try_from(&certificate).unwrap();
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &parsed.subject_public_key_info());
+    format!("sha256/{}", STANDARD.encode(hash))
+}
+
+/// A gateway that fetches from this server, by a CA of its own, with these pins.
+fn gateway(server: &KeyServer, upstream: &Upstream, issuer: &Issuer, ca: &str, pins: &[String]) -> Gateway {
+    let jwks = format!("jwks: {{ url: \"{}/jwks.json\", ca: issuer.crt, pins: {pins:?} }}", server.url());
+    let setup = Setup::new(upstream.address).with("jwks: { file: jwks.json }", &jwks).issuer(issuer.clone());
+    setup.file("issuer.crt", ca).start()
+}
+
+#[tokio::test]
+async fn keys_come_over_a_connection_with_a_pinned_key_only() {
+    let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+    let (ca, leaf, key) = certificate(&["localhost"]);
+    let server = KeyServer::start_tls(&format!("{leaf}{ca}"), &key, ok(&issuer.jwks())).await;
+    let (_, stranger, _) = certificate(&["localhost"]);
+    for good in [pin(&leaf), pin(&ca)] {
+        let gateway = gateway(&server, &upstream, &issuer, &ca, &[pin(&stranger), good]);
+        assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    }
+    let gateway = gateway(&server, &upstream, &issuer, &ca, &[pin(&stranger)]);
+    until("the fetch has failed", async || gateway.admin("/readyz").await.status == 200).await;
+    assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (503, "keys_unavailable".into()));
+}
+
+/// Whoever has a certificate of the same authority may send the pinned one along: it proves nothing.
+#[tokio::test]
+async fn a_pinned_certificate_beside_the_chain_opens_nothing() {
+    let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+    let (ca, leaf, key) = certificate(&["localhost"]);
+    let (_, pinned, _) = certificate(&["localhost"]);
+    let server = KeyServer::start_tls(&format!("{leaf}{pinned}"), &key, ok(&issuer.jwks())).await;
+    let gateway = gateway(&server, &upstream, &issuer, &ca, &[pin(&pinned)]);
+    assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (503, "keys_unavailable".into()));
+    assert!(server.fetches() > 0);
+}
