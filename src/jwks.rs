@@ -4,6 +4,7 @@
 //! A failed or bad fetch never replaces a good set, and an issuer that is gone hurts only its own routes.
 //! The addresses come from gateway.yaml alone, never from a token (Istio CVE-2026-41413).
 
+mod discovery;
 mod fetch;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -271,6 +272,7 @@ mod tests {
         RemoteSource {
             issuer: "acme".into(),
             url: "https://issuer.test/".into(),
+            discovery: None,
             ca: None,
             pins: Vec::new(),
             algorithms: Vec::new(),

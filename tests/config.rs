@@ -153,11 +153,32 @@ fn what_would_have_no_effect_is_refused() {
             "{ url: \"https:127.0.0.1/jwks\" }".to_owned(),
             "jwks.url: expected an https:// address",
         ),
-        ("{ file: jwks.json }", "{ file: jwks.json, refresh: 5m }".to_owned(), "jwks.refresh: is for `url` only"),
+        (
+            "{ file: jwks.json }",
+            "{ file: jwks.json, refresh: 5m }".to_owned(),
+            "jwks.refresh: is for `url` and `discovery` only",
+        ),
         (
             "{ file: jwks.json }",
             "{ url: \"https://a/\", max_stale: 1m }".to_owned(),
             "jwks.max_stale: is shorter than refresh",
+        ),
+        (
+            "{ file: jwks.json }",
+            "{ url: \"https://a/\", discovery: true }".to_owned(),
+            "issuers.acme.jwks: has more than one of url, discovery, file and inline",
+        ),
+        ("{ file: jwks.json }", "{ file: jwks.json, discovery: true }".to_owned(), "jwks: has more than one of url"),
+        ("{ file: jwks.json }", "{ discovery: false }".to_owned(), "jwks: missing; write one of url, discovery"),
+        (
+            "issuer: https://issuer.test/\n    algorithms: [ES256]\n    jwks: { file: jwks.json }",
+            "issuer: none\n    algorithms: [ES256]\n    jwks: { discovery: true }".to_owned(),
+            "issuers.acme.issuer: `none` is allowed only beside",
+        ),
+        (
+            "issuer: https://issuer.test/\n    algorithms: [ES256]\n    jwks: { file: jwks.json }",
+            "issuer: http://issuer.test/\n    algorithms: [ES256]\n    jwks: { discovery: true }".to_owned(),
+            "jwks.discovery: needs an `issuer` that is an https:// address",
         ),
         ("{ file: jwks.json }", "{ url: \"https://a/\", pins: [] }".to_owned(), "jwks.pins: is empty"),
         (
@@ -170,7 +191,11 @@ fn what_would_have_no_effect_is_refused() {
             format!("{{ url: \"http://127.0.0.1:9/\", pins: [\"sha256/{}=\"] }}", "A".repeat(43)),
             "jwks.pins: plain http shows no key to pin",
         ),
-        ("{ file: jwks.json }", "{ file: jwks.json, pins: [] }".to_owned(), "jwks.pins: is for `url` only"),
+        (
+            "{ file: jwks.json }",
+            "{ file: jwks.json, pins: [] }".to_owned(),
+            "jwks.pins: is for `url` and `discovery` only",
+        ),
         ("replay: off", own("responses: { no_route: 410 }"), "responses.no_route: is answered before a route is known"),
         (
             "replay: off",

@@ -244,7 +244,7 @@ pub struct IssuerFile {
     pub secrets: Option<Vec<SecretFile>>,
 }
 
-/// `jwks` of an issuer: exactly one of url, file and inline
+/// `jwks` of an issuer: exactly one of url, discovery, file and inline
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JwksFile {
@@ -264,8 +264,8 @@ pub struct JwksFile {
     pub file: Option<String>,
     /// The set itself.
     pub inline: Option<BTreeMap<String, Value>>,
-    /// Not supported yet.
-    pub discovery: Option<Value>,
+    /// Written as true: the issuer's discovery document says where its keys are (OpenID Connect Discovery 1.0).
+    pub discovery: Option<bool>,
     /// Not supported yet.
     pub cache: Option<Value>,
 }

@@ -1,5 +1,6 @@
-//! Durations, sizes, secrets and pins as they are written. Pure.
+//! Durations, sizes, secrets, pins and addresses of keys as they are written. Pure.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine;
@@ -61,6 +62,33 @@ pub fn parse_pin(text: &str) -> Option<[u8; 32]> {
     STANDARD.decode(text.strip_prefix("sha256/")?).ok()?.try_into().ok()
 }
 
+/// An https address.
+pub fn is_https(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| url.scheme() == "https")
+}
+
+/// An address that we fetch from: https, or http on loopback, without user and password.
+pub fn is_https_or_loopback(url: &str) -> bool {
+    // What is fetched is the text as it stands, by a stricter reader.
+    let as_it_stands = url.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.authority().is_some());
+    let Some(url) = url::Url::parse(url).ok().filter(|_| as_it_stands) else { return false };
+    let plain = url.username().is_empty() && url.password().is_none();
+    let loopback = || match url.host() {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(url::Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => false,
+    };
+    plain && url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && loopback()))
+}
+
+/// Where the discovery document of an issuer is (OpenID Connect Discovery 1.0 §4): below its `iss`, which must be an
+/// address that we fetch from, without query and fragment.
+pub fn discovery_address(iss: &str) -> Option<String> {
+    let fetchable = is_https_or_loopback(iss) && !iss.contains(['?', '#']);
+    fetchable.then(|| format!("{}/.well-known/openid-configuration", iss.strip_suffix('/').unwrap_or(iss)))
+}
+
 fn decode_hex(text: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pairs = text.chunks(2).map(|pair| match pair {
@@ -89,6 +117,34 @@ mod tests {
         assert_eq!(parse_size("512B"), Some(512));
         for text in ["1MB", "1", "MiB", "99999999999999999999GiB", "99999999999999GiB"] {
             assert_eq!(parse_size(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_are_fetched_from_https_or_from_loopback() {
+        for good in ["https://issuer.test/jwks?a=1", "https://10.0.0.1:8443", "http://127.0.0.2/", "http://[::1]:80/"] {
+            assert!(is_https_or_loopback(good), "{good}");
+        }
+        for bad in
+            ["http://issuer.test/", "https:issuer.test", "https:issuer.test/jwks", "//issuer.test/", "issuer.test"]
+        {
+            assert!(!is_https_or_loopback(bad), "{bad}");
+        }
+        for bad in ["https://a:b@issuer.test/", "http://127.0.0.1@issuer.test/", "ftp://127.0.0.1/", "file:///jwks", ""]
+        {
+            assert!(!is_https_or_loopback(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_discovery_document_stands_below_the_issuer() {
+        let at = |iss: &str| discovery_address(iss).map(|url| url.replace("/.well-known/openid-configuration", "@"));
+        assert_eq!(at("https://issuer.test").as_deref(), Some("https://issuer.test@"));
+        assert_eq!(at("https://issuer.test/").as_deref(), Some("https://issuer.test@"));
+        assert_eq!(at("https://issuer.test/realms/a/").as_deref(), Some("https://issuer.test/realms/a@"));
+        assert_eq!(at("http://127.0.0.1:8080/a").as_deref(), Some("http://127.0.0.1:8080/a@"));
+        for iss in ["http://issuer.test/", "https://issuer.test/?a", "https://issuer.test/#a", "acme", "none", ""] {
+            assert_eq!(at(iss), None, "{iss}");
         }
     }
 

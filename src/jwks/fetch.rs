@@ -1,4 +1,5 @@
-//! One GET for a key set: over https, in bounded time and size, on the configured host only.
+//! One GET for a key set, and one before it for the document that says where it is: over https, in bounded time and
+//! size, on the configured host only. The document alone may name another one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +14,14 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use super::discovery::{DiscoveryError, key_set_address};
 use crate::auth::keys::{KeySetError, RemoteSource};
 use crate::tls;
 
-/// For the whole fetch, redirects included.
+/// For the whole fetch, discovery and redirects included.
 const MAX_TIME: Duration = Duration::from_secs(5);
 
-/// Bytes of a key set; the largest public ones are under 100 KiB.
+/// Bytes of a key set or document; the largest public ones are under 100 KiB.
 const MAX_SIZE: usize = 512 * 1024;
 
 const MAX_REDIRECTS: usize = 3;
@@ -41,6 +43,8 @@ pub(super) enum FetchError {
     Redirect,
     #[error("the body broke off or is larger than {MAX_SIZE} bytes")]
     Body,
+    #[error("no use as a discovery document")]
+    Discovery(#[from] DiscoveryError),
     #[error("not a key set")]
     BadSet(#[source] Arc<KeySetError>),
     #[error("the set has no usable key")]
@@ -66,28 +70,40 @@ pub(super) struct Answer {
     pub(super) max_age: Option<Duration>,
 }
 
-/// Fetches one address.
+/// Fetches one key set.
 pub(super) struct Fetcher {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
     uri: Uri,
+    /// The `iss` whose document is at `uri`, where the keys are not.
+    discovery: Option<String>,
 }
 
 impl Fetcher {
     pub(super) fn new(source: &RemoteSource) -> Result<Self, FetchError> {
         let config = tls::pinned_client_config(source.ca.as_deref(), &source.pins);
         let config = config.map_err(|error| FetchError::Ca(Arc::new(error)))?;
-        // Whether plain http is allowed (loopback only) was decided when the configuration was compiled.
+        // Whether plain http is allowed (loopback only) was decided when the configuration was compiled, or by
+        // what is asked of a discovery document.
         let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self { client, uri: source.url.parse().map_err(|_| FetchError::Address)? })
+        let uri = source.url.parse().map_err(|_| FetchError::Address)?;
+        Ok(Self { client, uri, discovery: source.discovery.clone() })
     }
 
     pub(super) async fn fetch(&self) -> Result<Answer, FetchError> {
-        tokio::time::timeout(MAX_TIME, self.follow()).await.map_err(|_| FetchError::Timeout)?
+        tokio::time::timeout(MAX_TIME, self.find()).await.map_err(|_| FetchError::Timeout)?
     }
 
-    async fn follow(&self) -> Result<Answer, FetchError> {
-        let mut uri = self.uri.clone();
+    /// The document is read each time: an issuer may move its keys.
+    async fn find(&self) -> Result<Answer, FetchError> {
+        let found = self.follow(self.uri.clone()).await?;
+        match &self.discovery {
+            None => Ok(found),
+            Some(iss) => self.follow(key_set_address(&found.body, iss)?).await,
+        }
+    }
+
+    async fn follow(&self, mut uri: Uri) -> Result<Answer, FetchError> {
         for _ in 0..=MAX_REDIRECTS {
             let response = self.get(uri.clone()).await?;
             if !response.status().is_redirection() {

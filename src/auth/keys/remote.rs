@@ -13,8 +13,10 @@ use crate::clock::UnixTime;
 pub struct RemoteSource {
     /// The issuer's name in gateway.yaml: log field and metric label.
     pub issuer: Arc<str>,
-    /// https, or http on loopback.
+    /// https, or http on loopback: the key set, or the document that says where it is.
     pub url: String,
+    /// The `iss` whose discovery document it is (OpenID Connect Discovery 1.0 §4), if it is one.
+    pub discovery: Option<String>,
     /// PEM certificates to trust instead of the public roots.
     pub ca: Option<Vec<u8>>,
     /// Of these keys one must stand in the issuer's certificate chain: SHA-256 of a `SubjectPublicKeyInfo` each

@@ -366,6 +366,7 @@ fn source(max_stale: u64) -> RemoteSource {
     RemoteSource {
         issuer: "acme".into(),
         url: "https://auth.example.com/jwks".into(),
+        discovery: None,
         ca: None,
         pins: Vec::new(),
         algorithms: ALL.to_vec(),

@@ -42,7 +42,7 @@ impl Compiler<'_> {
         let iss = self.iss(file, &path.child("issuer"));
         let algorithms = self.algorithms(file, &path.child("algorithms"));
         let keys = match (&file.jwks, &file.pem, &file.secret, &file.secrets) {
-            (Some(jwks), None, None, None) => self.jwks(name, jwks, &algorithms, path),
+            (Some(jwks), None, None, None) => self.jwks(name, file, jwks, &algorithms, path),
             (None, Some(pem), None, None) => self.pem(pem, &algorithms, path),
             (None, None, Some(secret), None) => self.shared_secret(secret, &algorithms, path),
             (None, None, None, Some(secrets)) => self.shared_secrets(secrets, &algorithms, path),

@@ -324,6 +324,7 @@ fn without_the_key_the_handle_is_told() {
     let source = RemoteSource {
         issuer: "acme".into(),
         url: "https://auth.example.com/jwks".into(),
+        discovery: None,
         ca: None,
         pins: Vec::new(),
         algorithms: vec![Algorithm::EdDSA],

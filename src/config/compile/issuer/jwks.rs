@@ -1,26 +1,35 @@
 //! `jwks` of an issuer: a key set that is fetched, read from a file, or written into the YAML.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::Compiler;
 use crate::auth::keys::{Algorithm, KeySet, Keys, RemoteKeys, RemoteSource};
 use crate::config::error::FieldPath;
-use crate::config::file::JwksFile;
-use crate::config::values::parse_pin;
+use crate::config::file::{IssuerFile, JwksFile};
+use crate::config::values::{discovery_address, is_https, is_https_or_loopback, parse_pin};
+
+/// Where a remote key set is found.
+struct Address {
+    /// The set itself, or the discovery document that leads to it.
+    url: String,
+    /// Whose document it must be.
+    discovery: Option<String>,
+}
 
 impl Compiler<'_> {
     pub(super) fn jwks(
         &mut self,
         name: &str,
+        issuer: &IssuerFile,
         file: &JwksFile,
         algorithms: &[Algorithm],
         path: &FieldPath,
     ) -> Option<Keys> {
         let path = path.child("jwks");
-        self.not_yet(&path, &[("discovery", &file.discovery), ("cache", &file.cache)]);
-        if file.url.is_none() {
+        self.not_yet(&path, &[("cache", &file.cache)]);
+        let discovers = file.discovery == Some(true);
+        if file.url.is_none() && !discovers {
             let fetching = [
                 ("refresh", file.refresh.is_some()),
                 ("max_stale", file.max_stale.is_some()),
@@ -29,25 +38,32 @@ impl Compiler<'_> {
                 ("pins", file.pins.is_some()),
             ];
             for (name, _) in fetching.iter().filter(|(_, written)| *written) {
-                self.problems.add(&path.child(name), "is for `url` only; remove it");
+                self.problems.add(&path.child(name), "is for `url` and `discovery` only; remove it");
             }
         }
-        match (&file.url, &file.file, &file.inline) {
-            (Some(url), None, None) => self.remote(name, url, file, algorithms, &path),
-            (None, Some(jwks), None) => {
+        match (&file.url, discovers, &file.file, &file.inline) {
+            (Some(url), false, None, None) => {
+                let address = self.written_address(url, &path.child("url"))?;
+                self.remote(name, address, file, algorithms, &path)
+            }
+            (None, true, None, None) => {
+                let address = self.discovered_address(issuer, &path.child("discovery"))?;
+                self.remote(name, address, file, algorithms, &path)
+            }
+            (None, false, Some(jwks), None) => {
                 let bytes = self.file(Some(jwks), &path.child("file"))?.to_vec();
                 self.key_set(&bytes, algorithms, &path.child("file"))
             }
-            (None, None, Some(jwks)) => {
+            (None, false, None, Some(jwks)) => {
                 let bytes = serde_json::to_vec(jwks).unwrap_or_default();
                 self.key_set(&bytes, algorithms, &path.child("inline"))
             }
-            (None, None, None) => {
-                self.missing(&path, "one of url, file and inline");
+            (None, false, None, None) => {
+                self.missing(&path, "one of url, discovery, file and inline");
                 None
             }
             _several => {
-                self.problems.add(&path, "has more than one of url, file and inline; keep one");
+                self.problems.add(&path, "has more than one of url, discovery, file and inline; keep one");
                 None
             }
         }
@@ -73,19 +89,33 @@ impl Compiler<'_> {
         }
     }
 
+    fn written_address(&mut self, url: &str, path: &FieldPath) -> Option<Address> {
+        if !is_https_or_loopback(url) {
+            self.problems.add(path, "expected an https:// address; http:// only to 127.0.0.1, [::1] or localhost");
+            return None;
+        }
+        Some(Address { url: url.to_owned(), discovery: None })
+    }
+
+    /// What is wrong with an `issuer` that is missing, empty or `none` was told there.
+    fn discovered_address(&mut self, issuer: &IssuerFile, path: &FieldPath) -> Option<Address> {
+        let iss = issuer.issuer.as_deref().filter(|iss| !["", "none"].contains(iss))?;
+        let url = discovery_address(iss);
+        if url.is_none() {
+            let needs = "needs an `issuer` that is an https:// address without a query (http:// only to loopback)";
+            self.problems.add(path, format!("{needs}: the document is fetched from there"));
+        }
+        Some(Address { url: url?, discovery: Some(iss.to_owned()) })
+    }
+
     fn remote(
         &mut self,
         name: &str,
-        url: &str,
+        address: Address,
         file: &JwksFile,
         algorithms: &[Algorithm],
         path: &FieldPath,
     ) -> Option<Keys> {
-        if !is_https_or_loopback(url) {
-            self.problems
-                .add(&path.child("url"), "expected an https:// address; http:// only to 127.0.0.1, [::1] or localhost");
-            return None;
-        }
         let ca = match &file.ca {
             None => None,
             Some(name) => Some(self.file(Some(name), &path.child("ca"))?.to_vec()),
@@ -95,9 +125,10 @@ impl Compiler<'_> {
         }
         let source = RemoteSource {
             issuer: name.into(),
-            url: url.to_owned(),
+            pins: self.pins(file.pins.as_deref(), &address.url, &path.child("pins")),
+            url: address.url,
+            discovery: address.discovery,
             ca,
-            pins: self.pins(file.pins.as_deref(), url, &path.child("pins")),
             algorithms: algorithms.to_vec(),
             refresh: self.deadline(file.refresh.as_ref(), &path.child("refresh"), Duration::from_secs(600)),
             max_stale: self.deadline(file.max_stale.as_ref(), &path.child("max_stale"), Duration::from_secs(86_400)),
@@ -142,7 +173,8 @@ impl Compiler<'_> {
         let alike = |known: &&Arc<RemoteKeys>| {
             let before = &known.source;
             let trusted = (&before.ca, &before.pins) == (&source.ca, &source.pins);
-            trusted && (&before.url, &before.algorithms) == (&source.url, &source.algorithms)
+            let address = (&before.url, &before.discovery) == (&source.url, &source.discovery);
+            trusted && address && before.algorithms == source.algorithms
         };
         if let Some(known) = self.known.iter().find(same) {
             return Arc::clone(known);
@@ -152,22 +184,4 @@ impl Compiler<'_> {
             None => Arc::new(RemoteKeys::new(source)),
         }
     }
-}
-
-fn is_https(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| url.scheme() == "https")
-}
-
-fn is_https_or_loopback(url: &str) -> bool {
-    // What is fetched is the text as it stands, by a stricter reader.
-    let as_it_stands = url.parse::<http::Uri>().is_ok_and(|uri| uri.authority().is_some());
-    let Some(url) = url::Url::parse(url).ok().filter(|_| as_it_stands) else { return false };
-    let plain = url.username().is_empty() && url.password().is_none();
-    let loopback = || match url.host() {
-        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(url::Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(url::Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        None => false,
-    };
-    plain && url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && loopback()))
 }

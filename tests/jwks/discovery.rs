@@ -1,0 +1,91 @@
+//! `jwks.discovery`: the issuer's own document says where its keys are.
+
+use serde_json::json;
+
+use crate::support::key_server::{KeyServer, ok, with_head};
+use crate::support::{Gateway, Issuer, Setup, Upstream, certificate, until};
+
+const DOCUMENT: &str = "/realm/.well-known/openid-configuration";
+
+/// The `iss` of this server.
+fn iss(server: &KeyServer) -> String {
+    format!("{}/realm/", server.url())
+}
+
+fn document(issuer: &str, jwks_uri: &str) -> String {
+    ok(&json!({ "issuer": issuer, "jwks_uri": jwks_uri, "response_types_supported": ["code"] }).to_string())
+}
+
+/// A gateway whose issuer is this server.
+fn gateway(server: &KeyServer, upstream: &Upstream, issuer: &Issuer, more: &str) -> Gateway {
+    let setup = Setup::new(upstream.address).with("issuer: https://issuer.test/", &format!("issuer: {}", iss(server)));
+    let jwks = format!("jwks: {{ discovery: true, cooldown: 10ms{more} }}");
+    setup.with("jwks: { file: jwks.json }", &jwks).issuer(issuer.clone()).start()
+}
+
+fn token(server: &KeyServer, issuer: &Issuer) -> String {
+    issuer.token_with(json!({ "iss": iss(server) }))
+}
+
+#[tokio::test]
+async fn the_document_leads_to_keys_also_on_another_host_and_anew_with_each_fetch() {
+    let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
+    let (keys, moved) = (KeyServer::start(ok(&issuer.jwks())).await, KeyServer::start(ok(&next.jwks())).await);
+    let server = KeyServer::start(with_head("404 Not Found", "")).await;
+    server.answers_at(DOCUMENT, document(&iss(&server), &format!("{}/keys", keys.url())));
+    let gateway = gateway(&server, &upstream, &issuer, ", refresh: 1h");
+    assert_eq!(gateway.client().post(&token(&server, &issuer)).await.status, 200);
+    assert_eq!((server.fetches(), keys.fetches(), moved.fetches()), (1, 1, 0));
+    server.answers_at(DOCUMENT, document(&iss(&server), &format!("{}/keys", moved.url())));
+    let rotated = token(&server, &next);
+    until("the moved key works", async || gateway.client().post(&rotated).await.status == 200).await;
+}
+
+/// No document, another one's, or one that leads to plain http: no keys, and none are asked for.
+#[tokio::test]
+async fn a_document_that_is_not_the_issuers_own_leads_nowhere() {
+    let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+    let keys = KeyServer::start(ok(&issuer.jwks())).await;
+    let server = KeyServer::start(ok(&issuer.jwks())).await;
+    let (own, there) = (iss(&server), format!("{}/keys", keys.url()));
+    let away = format!("302 Found\r\nlocation: {}/realm/.well-known/openid-configuration", keys.url());
+    let bad = [
+        document("https://issuer.test/", &there),
+        document(own.trim_end_matches('/'), &there),
+        document(&own, "http://keys.test/jwks"),
+        ok(&json!({ "jwks_uri": there }).to_string()),
+        ok(&json!({ "issuer": own }).to_string()),
+        ok("nonsense"),
+        with_head("500 Internal Server Error", &json!({ "issuer": own, "jwks_uri": there }).to_string()),
+        with_head(&away, ""),
+    ];
+    for answer in bad {
+        server.answers_at(DOCUMENT, answer.clone());
+        let gateway = gateway(&server, &upstream, &issuer, ", refresh: 20ms");
+        let before = server.fetches();
+        until("it was fetched, and judged", async || server.fetches() > before + 1).await;
+        let refused = gateway.client().post(&token(&server, &issuer)).await.problem();
+        assert_eq!(refused, (503, "keys_unavailable".into()), "{answer}");
+    }
+    assert_eq!(keys.fetches(), 0);
+}
+
+/// The document came over TLS; what it leads to must, too, even on the same machine.
+#[tokio::test]
+async fn an_https_issuer_does_not_lead_to_plain_http() {
+    let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+    let (ca, leaf, key) = certificate(&["localhost"]);
+    let keys = KeyServer::start(ok(&issuer.jwks())).await;
+    let server = KeyServer::start_tls(&leaf, &key, ok(&issuer.jwks())).await;
+    let judged = async |jwks_uri: String| {
+        server.answers_at(DOCUMENT, document(&iss(&server), &jwks_uri));
+        let setup =
+            Setup::new(upstream.address).with("issuer: https://issuer.test/", &format!("issuer: {}", iss(&server)));
+        let setup = setup.with("jwks: { file: jwks.json }", "jwks: { discovery: true, ca: issuer.crt }");
+        let gateway = setup.issuer(issuer.clone()).file("issuer.crt", &ca).start();
+        gateway.client().post(&token(&server, &issuer)).await.status.as_u16()
+    };
+    assert_eq!(judged(format!("{}/keys", server.url())).await, 200);
+    assert_eq!(judged(format!("{}/keys", keys.url())).await, 503);
+    assert_eq!(keys.fetches(), 0);
+}
