@@ -5,6 +5,11 @@ mod pins;
 
 use std::sync::Arc;
 
+use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
 use crate::support::key_server::{KeyServer, ok, with_head};
 use crate::support::{Issuer, Setup, Upstream, claims, until};
 
@@ -156,4 +161,46 @@ async fn a_reload_does_not_forget_fetched_keys() {
     gateway.edit("refresh: 1h", "refresh: 2h");
     gateway.running().reload();
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+}
+
+fn b64(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A genuine token, signed by `sign`.
+fn signed(header: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
+    let message = format!("{}.{}", b64(header.to_string()), b64(claims().to_string()));
+    format!("{message}.{}", b64(sign(message.as_bytes())))
+}
+
+/// What the library does not sign or name: P-521, and EdDSA by its name of RFC 9864.
+#[tokio::test]
+async fn fetched_keys_of_es512_and_ed25519_serve() {
+    let upstream = Upstream::echo().await;
+    let p521 = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).unwrap();
+    let (x, y) = p521.public_key().as_ref()[1..].split_at(66);
+    let ed25519 = Ed25519KeyPair::generate().unwrap();
+    let set = json!({"keys": [
+        {"kty": "EC", "crv": "P-521", "kid": "p", "x": b64(x), "y": b64(y)},
+        {"kty": "OKP", "crv": "Ed25519", "kid": "e", "alg": "Ed25519", "x": b64(ed25519.public_key())},
+        {"kty": "OKP", "crv": "Ed448", "kid": "f", "alg": "Ed448", "x": b64([1; 57])},
+    ]});
+    let server = KeyServer::start(ok(&set.to_string())).await;
+    let setup = Setup::new(upstream.address).with("[RS256, ES256, EdDSA]", "[ES512, Ed25519]");
+    let jwks = format!("jwks: {{ url: \"{}/\" }}", server.url());
+    let gateway = setup.with("jwks: { file: jwks.json }", &jwks).start();
+    let es512 = |message: &[u8]| p521.sign(&aws_lc_rs::rand::SystemRandom::new(), message).unwrap().as_ref().to_vec();
+    let post = async |token: String| gateway.client().post(&token).await.status.as_u16();
+    let header = json!({"alg": "ES512", "kid": "p"});
+    assert_eq!(post(signed(&header, es512)).await, 200);
+    let flipped = |message: &[u8]| {
+        let mut signature = es512(message);
+        signature[131] ^= 1;
+        signature
+    };
+    assert_eq!(post(signed(&header, flipped)).await, 401);
+    let eddsa = |message: &[u8]| ed25519.sign(message).as_ref().to_vec();
+    for (alg, expected) in [("Ed25519", 200), ("EdDSA", 200), ("ES512", 401), ("Ed448", 401)] {
+        assert_eq!(post(signed(&json!({"alg": alg, "kid": "e"}), eddsa)).await, expected, "{alg}");
+    }
 }
