@@ -1,12 +1,15 @@
 //! Remote key sets: fetched before they are needed, refreshed, and fetched once more, for all who wait, when
 //! a token names a key that is not there.
 //!
-//! A failed or bad fetch never replaces a good set, and an issuer that is gone hurts only its own routes.
+//! A failed or bad fetch never replaces a good set, and an issuer that is gone hurts only its own routes. With a cache
+//! on disk it does not even hurt these after a restart, until the set is stale.
 //! The addresses come from gateway.yaml alone, never from a token (Istio CVE-2026-41413).
 
+mod cache;
 mod discovery;
 mod fetch;
 
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -16,9 +19,10 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::auth::keys::{KeySet, RemoteKeys, RemoteSource};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixTime};
 use crate::metrics::Metrics;
-use fetch::{FetchError, Fetcher};
+use cache::CacheError;
+use fetch::{Answer, FetchError, Fetcher};
 
 /// How long a request waits for a key that it names and we do not have.
 const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -155,16 +159,18 @@ impl Jwks {
         let fetcher = Fetcher::new(settings);
         let mut failures = 0_u32;
         let mut next = self.first_wait(&source.keys);
+        self.restore(&source.keys).await;
         loop {
             source.wait(next).await;
             let result = match &fetcher {
                 Ok(fetcher) => fetcher.fetch().await,
                 Err(error) => Err(error.clone()),
             };
-            next = match self.settle(&source.keys, result) {
-                Some(max_age) => {
+            let good = self.settle(&source.keys, result);
+            next = match &good {
+                Some((answer, _)) => {
                     failures = 0;
-                    jittered(after_success(settings, max_age))
+                    jittered(after_success(settings, answer.max_age))
                 }
                 None => {
                     failures = failures.saturating_add(1);
@@ -176,7 +182,32 @@ impl Jwks {
             source.wanted.notified().await;
             let succeeded = failures == 0;
             source.attempts.send_modify(|attempts| attempts.add(succeeded));
+            // Nobody waits for the disk but the next fetch.
+            if let Some((answer, at)) = good {
+                store(&source.keys, answer, at).await;
+            }
         }
+    }
+
+    /// Begins with what an earlier process has left. The first fetch comes at once all the same.
+    async fn restore(&self, keys: &Arc<RemoteKeys>) {
+        let (keys, now) = (Arc::clone(keys), self.clock.now());
+        let Some(path) = keys.source.cache.clone().filter(|_| keys.fetched().is_none()) else { return };
+        off_the_runtime(move || {
+            let issuer = &*keys.source.issuer;
+            match read_cache(&keys, &path, now) {
+                Ok(None) => {}
+                Ok(Some((set, at))) => {
+                    tracing::info!(issuer, keys = set.len(), age_s = now.since(at).as_secs(), "begun with cached keys");
+                    keys.replace(set, at);
+                }
+                Err(error) => {
+                    let (cache, error) = (path.display(), fetch::chain(&error));
+                    tracing::warn!(issuer, %cache, error, "ignored the cached keys");
+                }
+            }
+        })
+        .await;
     }
 
     /// A set that a reload carried over is as fresh as it was.
@@ -185,14 +216,15 @@ impl Jwks {
         age.map_or(Duration::ZERO, |age| keys.source.refresh.saturating_sub(age))
     }
 
-    /// Puts a good result in force and says when the issuer wants to be asked again; `None` for a bad one.
-    fn settle(&self, keys: &RemoteKeys, result: Result<fetch::Answer, FetchError>) -> Option<Option<Duration>> {
+    /// Puts a good result in force and hands it back with its time; `None` for a bad one.
+    fn settle(&self, keys: &RemoteKeys, result: Result<Answer, FetchError>) -> Option<(Answer, UnixTime)> {
         let issuer = &*keys.source.issuer;
-        match result.and_then(|answer| Ok((read_keys(issuer, keys, &answer.body)?, answer.max_age))) {
-            Ok((set, max_age)) => {
-                keys.replace(set, self.clock.now());
+        match result.and_then(|answer| Ok((read_keys(keys, &answer.body)?, answer))) {
+            Ok((set, answer)) => {
+                let now = self.clock.now();
+                keys.replace(set, now);
                 self.metrics.jwks_refreshed(issuer, "ok");
-                Some(max_age)
+                Some((answer, now))
             }
             Err(error) => {
                 tracing::warn!(issuer, url = keys.source.url, error = %fetch::chain(&error), "could not fetch keys");
@@ -203,10 +235,38 @@ impl Jwks {
     }
 }
 
-fn read_keys(issuer: &str, keys: &RemoteKeys, body: &[u8]) -> Result<KeySet, FetchError> {
+/// Keeps a good set for the next start.
+async fn store(keys: &Arc<RemoteKeys>, answer: Answer, at: UnixTime) {
+    let keys = Arc::clone(keys);
+    let Some(path) = keys.source.cache.clone() else { return };
+    off_the_runtime(move || {
+        if let Err(error) = cache::write(&path, &keys.source, &answer.body, at) {
+            let (issuer, cache) = (&*keys.source.issuer, path.display());
+            tracing::warn!(issuer, %cache, %error, "could not write the cached keys");
+        }
+    })
+    .await;
+}
+
+/// Disks block.
+async fn off_the_runtime(work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = tokio::task::spawn_blocking(work).await {
+        tracing::error!(%error, "a thread for files has panicked");
+    }
+}
+
+fn read_cache(keys: &RemoteKeys, path: &Path, now: UnixTime) -> Result<Option<(KeySet, UnixTime)>, CacheError> {
+    match cache::read(path, &keys.source, now)? {
+        None => Ok(None),
+        Some(cached) => Ok(Some((read_keys(keys, &cached.body)?, cached.at))),
+    }
+}
+
+fn read_keys(keys: &RemoteKeys, body: &[u8]) -> Result<KeySet, FetchError> {
+    let issuer = &*keys.source.issuer;
     let (set, skipped) = KeySet::from_jwks(body, &keys.source.algorithms).map_err(FetchError::bad_set)?;
     for key in &skipped {
-        tracing::warn!(issuer, key = %key, "skipped a key of the fetched set");
+        tracing::warn!(issuer, key = %key, "skipped a key of the set");
     }
     if set.is_empty() { Err(FetchError::NoKeys) } else { Ok(set) }
 }
@@ -275,6 +335,7 @@ mod tests {
             discovery: None,
             ca: None,
             pins: Vec::new(),
+            cache: None,
             algorithms: Vec::new(),
             refresh: Duration::from_secs(600),
             max_stale: Duration::from_secs(86_400),

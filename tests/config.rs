@@ -181,6 +181,25 @@ fn what_would_have_no_effect_is_refused() {
             "jwks.discovery: needs an `issuer` that is an https:// address",
         ),
         ("{ file: jwks.json }", "{ url: \"https://a/\", pins: [] }".to_owned(), "jwks.pins: is empty"),
+        ("{ file: jwks.json }", "{ url: \"https://a/\", cache: \"\" }".to_owned(), "jwks.cache: expected the path"),
+        (
+            "{ file: jwks.json }",
+            "{ url: \"https://a/\", cache: server.key }".to_owned(),
+            "jwks.cache: the configuration is read from this file",
+        ),
+        (
+            "{ file: jwks.json }",
+            "{ url: \"https://a/\", cache: gateway.yaml }".to_owned(),
+            "jwks.cache: the configuration is read from this file",
+        ),
+        (
+            "    jwks: { file: jwks.json }",
+            "    jwks: { url: \"https://a/\", cache: c }\n  other: { issuer: b, algorithms: [ES256], \
+             jwks: { url: \"https://b/\", cache: c } }"
+                .to_owned(),
+            "issuers.other.jwks.cache: another issuer has this file",
+        ),
+        ("{ file: jwks.json }", "{ file: jwks.json, cache: c }".to_owned(), "jwks.cache: is for `url` and `discovery`"),
         (
             "{ file: jwks.json }",
             "{ url: \"https://a/\", pins: [\"sha256/AAAA\"] }".to_owned(),

@@ -1,5 +1,6 @@
 //! Key sets by URL: fetched ahead, refreshed, rotated; an issuer that is gone hurts its own routes only.
 
+mod cache;
 mod discovery;
 mod pins;
 

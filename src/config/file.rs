@@ -266,8 +266,8 @@ pub struct JwksFile {
     pub inline: Option<BTreeMap<String, Value>>,
     /// Written as true: the issuer's discovery document says where its keys are (OpenID Connect Discovery 1.0).
     pub discovery: Option<bool>,
-    /// Not supported yet.
-    pub cache: Option<Value>,
+    /// A file of our own for the last good set: a start while the issuer is gone begins with it.
+    pub cache: Option<String>,
 }
 
 /// A public key in PEM form

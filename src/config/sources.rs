@@ -52,6 +52,11 @@ impl Sources {
         Ok(Self { path: path.to_owned(), files: files.collect(), variables: variables.collect(), text })
     }
 
+    /// Where a relative path leads: beside the YAML.
+    pub fn resolve(&self, name: &str) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(name)
+    }
+
     /// A hash over all of it; equal hashes mean that nothing changed.
     pub fn hash(&self) -> ConfigHash {
         let mut parts = vec![self.text.as_bytes()];
@@ -68,7 +73,7 @@ impl Sources {
     /// The folders in which something may change.
     pub fn folders(&self) -> Vec<PathBuf> {
         let base = self.path.parent().unwrap_or(Path::new(""));
-        let files = self.files.keys().filter_map(|name| base.join(name).parent().map(Path::to_owned));
+        let files = self.files.keys().filter_map(|name| self.resolve(name).parent().map(Path::to_owned));
         let mut folders: Vec<PathBuf> = files.chain([base.to_owned()]).map(or_here).collect();
         folders.sort();
         folders.dedup();

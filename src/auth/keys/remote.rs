@@ -1,5 +1,6 @@
 //! The handle of a fetched key set: policies hold it, the fetcher fills it, a reload does not forget it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct RemoteSource {
     /// Of these keys one must stand in the issuer's certificate chain: SHA-256 of a `SubjectPublicKeyInfo` each
     /// (RFC 7469 §2.4). None are asked for where there are none.
     pub pins: Vec<[u8; 32]>,
+    /// Where the last good set is kept on disk, for a start while the issuer is gone.
+    pub cache: Option<PathBuf>,
     /// Allowed algorithms: a JWK without `alg` takes the first of these that fits.
     pub algorithms: Vec<Algorithm>,
     /// Time between two fetches, unless Cache-Control asks for less.

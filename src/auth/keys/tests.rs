@@ -369,6 +369,7 @@ fn source(max_stale: u64) -> RemoteSource {
         discovery: None,
         ca: None,
         pins: Vec::new(),
+        cache: None,
         algorithms: ALL.to_vec(),
         refresh: Duration::from_secs(600),
         max_stale: Duration::from_secs(max_stale),

@@ -327,6 +327,7 @@ fn without_the_key_the_handle_is_told() {
         discovery: None,
         ca: None,
         pins: Vec::new(),
+        cache: None,
         algorithms: vec![Algorithm::EdDSA],
         refresh: seconds(600),
         max_stale: seconds(3600),

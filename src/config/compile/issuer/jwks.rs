@@ -1,5 +1,6 @@
 //! `jwks` of an issuer: a key set that is fetched, read from a file, or written into the YAML.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,6 @@ impl Compiler<'_> {
         path: &FieldPath,
     ) -> Option<Keys> {
         let path = path.child("jwks");
-        self.not_yet(&path, &[("cache", &file.cache)]);
         let discovers = file.discovery == Some(true);
         if file.url.is_none() && !discovers {
             let fetching = [
@@ -36,6 +36,7 @@ impl Compiler<'_> {
                 ("cooldown", file.cooldown.is_some()),
                 ("ca", file.ca.is_some()),
                 ("pins", file.pins.is_some()),
+                ("cache", file.cache.is_some()),
             ];
             for (name, _) in fetching.iter().filter(|(_, written)| *written) {
                 self.problems.add(&path.child(name), "is for `url` and `discovery` only; remove it");
@@ -129,6 +130,7 @@ impl Compiler<'_> {
             url: address.url,
             discovery: address.discovery,
             ca,
+            cache: self.cache(file.cache.as_deref(), &path.child("cache")),
             algorithms: algorithms.to_vec(),
             refresh: self.deadline(file.refresh.as_ref(), &path.child("refresh"), Duration::from_secs(600)),
             max_stale: self.deadline(file.max_stale.as_ref(), &path.child("max_stale"), Duration::from_secs(86_400)),
@@ -164,6 +166,22 @@ impl Compiler<'_> {
             }
         }
         pins
+    }
+
+    /// It is written by us alone, and by one issuer.
+    fn cache(&mut self, name: Option<&str>, path: &FieldPath) -> Option<PathBuf> {
+        let (name, sources) = (name?, self.sources);
+        let cache = sources.resolve(name);
+        let read = sources.files.keys().any(|file| sources.resolve(file) == cache) || sources.path == cache;
+        if name.is_empty() || name.ends_with('/') {
+            self.problems.add(path, "expected the path of a file");
+        } else if read {
+            self.problems
+                .add(path, "the configuration is read from this file, which would be overwritten; name another");
+        } else if self.remote.iter().any(|other| other.source.cache.as_ref() == Some(&cache)) {
+            self.problems.add(path, "another issuer has this file already; name another");
+        }
+        Some(cache)
     }
 
     /// A reload must not forget fetched keys. They are carried over only if everything that says whose keys

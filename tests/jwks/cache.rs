@@ -1,0 +1,170 @@
+//! `jwks.cache`: a restart while the issuer is gone.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::key_server::{KeyServer, ok};
+use crate::support::{Gateway, Issuer, NOW, Setup, Upstream, until};
+
+/// What is left of a gateway that has fetched, and of an issuer that is gone.
+struct Left {
+    upstream: Upstream,
+    issuer: Issuer,
+    server: KeyServer,
+    folder: TempDir,
+}
+
+impl Left {
+    async fn behind() -> Self {
+        let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+        let server = KeyServer::start(ok(&issuer.jwks())).await;
+        let mut left = Self { upstream, issuer, server, folder: TempDir::new().unwrap() };
+        let gateway = left.gateway("");
+        until("the set is on disk", async || left.cache().exists()).await;
+        drop(gateway);
+        left.server.stop().await;
+        left
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.folder.path().join("acme.json")
+    }
+
+    fn gateway(&self, more: &str) -> Gateway {
+        let more = format!(", cache: {:?}{more}", self.cache());
+        self.server.gateway(&self.upstream, &self.issuer, &more)
+    }
+
+    /// What a new gateway says to a good token once it is ready.
+    async fn restarted(&self, more: &str) -> u16 {
+        let gateway = self.gateway(more);
+        until("it is ready", async || gateway.admin("/readyz").await.status == 200).await;
+        gateway.client().post(&gateway.token()).await.status.as_u16()
+    }
+
+    /// The cache with a member changed.
+    fn change(&self, name: &str, value: Value) {
+        let mut file: Value = serde_json::from_slice(&std::fs::read(self.cache()).unwrap()).unwrap();
+        file[name] = value;
+        std::fs::write(self.cache(), file.to_string()).unwrap();
+    }
+
+    fn set_mode(&self, mode: u32) {
+        std::fs::set_permissions(self.cache(), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_restart_without_the_issuer_verifies_from_the_cache_until_it_is_stale() {
+    let left = Left::behind().await;
+    left.change("fetched_at", (NOW - 3600).into());
+    let gateway = left.gateway(", max_stale: 2h");
+    until("it is ready", async || gateway.admin("/readyz").await.status == 200).await;
+    let token = left.issuer.token_with(json!({"exp": NOW + 90_000}));
+    assert_eq!(gateway.client().post(&token).await.status, 200);
+    // Its age is that of the fetch, not of the start.
+    gateway.clock.forward(3600);
+    assert_eq!(gateway.client().post(&token).await.status, 200);
+    gateway.clock.forward(1);
+    assert_eq!(gateway.client().post(&token).await.problem(), (503, "keys_unavailable".into()));
+}
+
+#[tokio::test]
+async fn a_cache_that_is_stale_or_from_the_future_is_ignored() {
+    let left = Left::behind().await;
+    for (fetched_at, expected) in [(NOW - 7200, 200), (NOW - 7201, 503), (NOW + 1, 503), (NOW, 200)] {
+        left.change("fetched_at", fetched_at.into());
+        assert_eq!(left.restarted(", max_stale: 2h").await, expected, "{fetched_at}");
+    }
+}
+
+#[tokio::test]
+async fn a_cache_that_others_could_have_written_is_ignored() {
+    let left = Left::behind().await;
+    for mode in [0o644, 0o660, 0o602] {
+        left.set_mode(mode);
+        assert_eq!(left.restarted("").await, 503, "{mode:o}");
+    }
+    left.set_mode(0o600);
+    assert_eq!(left.restarted("").await, 200);
+    let real = left.folder.path().join("real.json");
+    std::fs::rename(left.cache(), &real).unwrap();
+    symlink(&real, left.cache()).unwrap();
+    assert_eq!(left.restarted("").await, 503);
+}
+
+#[tokio::test]
+async fn a_cache_of_another_address_or_with_other_bytes_is_ignored() {
+    let left = Left::behind().await;
+    let whole = std::fs::read(left.cache()).unwrap();
+    let file: Value = serde_json::from_slice(&whole).unwrap();
+    let other = json!({"url": "http://localhost:9/jwks.json", "issuer": null, "trust": file["bound_to"]["trust"]});
+    left.change("bound_to", other);
+    assert_eq!(left.restarted("").await, 503);
+    std::fs::write(left.cache(), &whole).unwrap();
+    assert_eq!(left.restarted("").await, 200);
+    // No keys, and keys that we would not take from the network either.
+    for keys in ["eyJrZXlzIjpbXX0=", "eyJrZXlzIjpbeyJrdHkiOiJvY3QiLCJrIjoiQUFBQSJ9XX0=", "e30=", "AAAA", "?"] {
+        left.change("keys", keys.into());
+        assert_eq!(left.restarted("").await, 503, "{keys}");
+    }
+    std::fs::write(left.cache(), &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(left.restarted("").await, 503);
+}
+
+/// A bad file hinders nobody while the issuer is there, and the next good fetch takes its place.
+#[tokio::test]
+async fn a_good_fetch_replaces_the_cache_and_a_bad_one_does_not() {
+    let mut left = Left::behind().await;
+    std::fs::write(left.cache(), "nonsense").unwrap();
+    left.server.start_again().await;
+    let next = Issuer::es256("k2");
+    left.server.answers(ok(&format!("{{\"keys\":[{},{}]}}", left.issuer.jwk(), next.jwk())));
+    let gateway = left.gateway(", cooldown: 10ms, refresh: 20ms");
+    until("the cache is good again", async || read(&left.cache()).is_some()).await;
+    assert_eq!(std::fs::metadata(left.cache()).unwrap().permissions().mode() & 0o777, 0o600);
+    left.server.answers(ok("{}"));
+    let before = left.server.fetches();
+    until("bad answers were judged", async || left.server.fetches() > before + 2).await;
+    drop(gateway);
+    left.server.stop().await;
+    assert_eq!(left.restarted("").await, 200);
+    let gateway = left.gateway("");
+    until("it is ready", async || gateway.admin("/readyz").await.status == 200).await;
+    assert_eq!(gateway.client().post(&next.token(&crate::support::claims())).await.status, 200);
+    assert_eq!(std::fs::read_dir(left.folder.path()).unwrap().count(), 1);
+}
+
+fn read(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// A cache that cannot be written is a warning.
+#[tokio::test]
+async fn a_folder_that_is_not_there_hinders_no_fetch() {
+    let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+    let server = KeyServer::start(ok(&issuer.jwks())).await;
+    let gateway = server.gateway(&upstream, &issuer, ", cache: gone/acme.json, cooldown: 10ms, refresh: 20ms");
+    until("it was fetched twice", async || server.fetches() > 2).await;
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+}
+
+/// A relative path is one beside the YAML; of a document, the issuer is written down.
+#[tokio::test]
+async fn a_discovered_set_is_kept_beside_the_configuration() {
+    let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+    let server = KeyServer::start(ok(&issuer.jwks())).await;
+    let iss = server.url();
+    let document = json!({ "issuer": iss, "jwks_uri": format!("{iss}/keys") }).to_string();
+    server.answers_at("/.well-known/openid-configuration", ok(&document));
+    let setup = Setup::new(upstream.address).with("issuer: https://issuer.test/", &format!("issuer: {iss}"));
+    let setup = setup.with("jwks: { file: jwks.json }", "jwks: { discovery: true, cache: acme.json }");
+    let gateway = setup.issuer(issuer).start();
+    until("the set is on disk", async || read(&gateway.path("acme.json")).is_some()).await;
+    let file = read(&gateway.path("acme.json")).unwrap();
+    assert_eq!((&file["bound_to"]["issuer"], &file["fetched_at"]), (&json!(iss), &json!(NOW)));
+    assert_eq!(file["bound_to"]["url"], json!(format!("{iss}/.well-known/openid-configuration")));
+}
