@@ -3,6 +3,7 @@
 //! Nothing here waits, reads a clock, a file or a socket, logs or counts. Called by the gateway for each
 //! request, and by whoever wants to know what the gateway would say.
 
+pub mod certificate;
 pub mod claims;
 pub mod credential;
 pub mod json;

@@ -1,0 +1,187 @@
+//! Subject alternative names (RFC 5280 §4.2.1.6), of certificates and of rules, in one spelling: names are equal
+//! where their texts are.
+
+// Addresses only; there is no socket in it.
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::fmt;
+
+use x509_parser::extensions::GeneralName;
+
+/// The longest SPIFFE id (SPIFFE-ID §2.3).
+const MAX_SPIFFE_ID: usize = 2048;
+
+/// The longest trust domain (SPIFFE-ID §2.1).
+const MAX_TRUST_DOMAIN: usize = 255;
+
+/// The tag of a URI among the general names.
+const URI: u32 = 6;
+
+/// A name: `dns:…` in lower case, `uri:…`, `email:…`, `ip:…`, or `spiffe://…`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct San(String);
+
+/// Why a written name is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SanError {
+    /// No word that says what it is.
+    #[error("expected spiffe://…, dns:…, uri:…, email:… or ip:…")]
+    Kind,
+    /// A letter that no certificate may have there.
+    #[error("expected visible ASCII without blanks; an international domain is written as xn--…")]
+    Letters,
+    /// Names are equal or they are not.
+    #[error("`*` is not supported here; list each name")]
+    Star,
+    /// Not a host's name.
+    #[error("expected a name of letters, digits, `-`, `_` and single dots, such as dns:sender.example.com")]
+    Dns,
+    /// Not a URI.
+    #[error("expected a URI with its scheme, such as uri:https://sender.example.com/")]
+    Uri,
+    /// Under `uri:` the rules for SPIFFE ids would not be looked at.
+    #[error("a SPIFFE id is written without `uri:`")]
+    SpiffeAsUri,
+    /// Not an address.
+    #[error("expected an address, such as email:hooks@sender.example.com")]
+    Email,
+    /// Not an address either.
+    #[error("expected one IPv4 or IPv6 address, such as ip:192.0.2.1")]
+    Ip,
+    /// Not a SPIFFE id.
+    #[error(
+        "expected a SPIFFE id, such as spiffe://example.com/sender: the trust domain in lower case, then at least one \
+         segment of letters, digits, `.`, `-` and `_`, which is not `.` or `..`"
+    )]
+    Spiffe,
+}
+
+impl San {
+    /// A name as a rule writes it.
+    ///
+    /// # Errors
+    /// [`SanError`] says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, SanError> {
+        let (kind, name) = text.split_once(':').ok_or(SanError::Kind)?;
+        if !["spiffe", "dns", "uri", "email", "ip"].contains(&kind) {
+            return Err(SanError::Kind);
+        }
+        if !is_visible(name) {
+            return Err(SanError::Letters);
+        }
+        if name.contains('*') {
+            return Err(SanError::Star);
+        }
+        match kind {
+            "dns" => is_host(name).then(|| Self::dns(name)).ok_or(SanError::Dns),
+            "uri" => written_uri(name),
+            "email" => is_email(name).then(|| Self::email(name)).ok_or(SanError::Email),
+            "ip" => name.parse().map(Self::ip).map_err(|_| SanError::Ip),
+            _ => is_spiffe_id(text).then(|| Self(text.to_owned())).ok_or(SanError::Spiffe),
+        }
+    }
+
+    /// A name as a certificate bears it; `None` if it is of another kind, or not usable: programs that cut a text at
+    /// a NUL, or fold its letters, read another name (CVE-2025-66220 in Envoy).
+    pub(super) fn of(name: &GeneralName<'_>) -> Option<Self> {
+        match name {
+            GeneralName::DNSName(name) => is_visible(name).then(|| Self::dns(name)),
+            GeneralName::URI(name) => is_visible(name).then(|| Self::uri(name)),
+            GeneralName::RFC822Name(name) => is_visible(name).then(|| Self::email(name)),
+            GeneralName::IPAddress(octets) => ip_of(octets).map(Self::ip),
+            _ => None,
+        }
+    }
+
+    /// The SPIFFE id of a certificate with these names. With a second URI, a broken one too, it has none: programs
+    /// would choose differently (X509-SVID §2).
+    pub(super) fn spiffe_id(names: &[GeneralName<'_>]) -> Option<Self> {
+        let mut uris = names.iter().filter(|name| is_uri(name));
+        match (uris.next()?, uris.next()) {
+            (GeneralName::URI(id), None) if is_spiffe_id(id) => Some(Self((*id).to_owned())),
+            _ => None,
+        }
+    }
+
+    /// The name with the word before it that says what it is.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn dns(name: &str) -> Self {
+        Self(format!("dns:{}", name.to_ascii_lowercase()))
+    }
+
+    fn uri(name: &str) -> Self {
+        Self(format!("uri:{name}"))
+    }
+
+    fn email(name: &str) -> Self {
+        Self(format!("email:{name}"))
+    }
+
+    fn ip(address: IpAddr) -> Self {
+        Self(format!("ip:{address}"))
+    }
+}
+
+impl fmt::Display for San {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_visible(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_uri(name: &GeneralName<'_>) -> bool {
+    matches!(name, GeneralName::URI(_)) || matches!(name, GeneralName::Invalid(tag, _) if tag.0 == URI)
+}
+
+fn ip_of(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(octets).map(|octets| IpAddr::V4(Ipv4Addr::from(octets)));
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(|octets| IpAddr::V6(Ipv6Addr::from(octets)))).ok()
+}
+
+fn written_uri(name: &str) -> Result<San, SanError> {
+    let (scheme, rest) = name.split_once(':').ok_or(SanError::Uri)?;
+    if scheme.eq_ignore_ascii_case("spiffe") {
+        return Err(SanError::SpiffeAsUri);
+    }
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    (is_scheme && !rest.is_empty()).then(|| San::uri(name)).ok_or(SanError::Uri)
+}
+
+fn is_host(name: &str) -> bool {
+    name.split('.').all(|label| !label.is_empty() && label.bytes().all(is_host_byte))
+}
+
+const fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+fn is_email(name: &str) -> bool {
+    name.rsplit_once('@').is_some_and(|(mailbox, host)| !mailbox.is_empty() && is_host(host))
+}
+
+/// SPIFFE-ID §2: nothing in it is decoded or folded, so that one id has one spelling. Without a path it names a trust
+/// domain, and no client (X509-SVID §4.1).
+fn is_spiffe_id(text: &str) -> bool {
+    let id = text.strip_prefix("spiffe://").filter(|_| text.len() <= MAX_SPIFFE_ID);
+    id.and_then(|id| id.split_once('/'))
+        .is_some_and(|(domain, path)| is_domain(domain) && path.split('/').all(is_segment))
+}
+
+fn is_domain(domain: &str) -> bool {
+    (1..=MAX_TRUST_DOMAIN).contains(&domain.len()) && domain.bytes().all(is_domain_byte)
+}
+
+const fn is_domain_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_')
+}
+
+fn is_segment(segment: &str) -> bool {
+    let allowed = segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    allowed && !matches!(segment, "" | "." | "..")
+}

@@ -1,0 +1,250 @@
+use rcgen::SanType;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::WebPkiClientVerifier;
+
+use super::testing::{Authority, NOW, dns, leaf, leaf_of_bytes, uri};
+use super::*;
+
+const DNS: u8 = 2;
+const URI: u8 = 6;
+
+fn at(seconds: u64) -> UnixTime {
+    UnixTime::from_seconds(seconds).unwrap()
+}
+
+fn texts(certificate: &ClientCertificate) -> Vec<&str> {
+    certificate.names().iter().map(San::as_str).collect()
+}
+
+fn admits(names: &[&str], certificate: &ClientCertificate) -> bool {
+    let sans = names.iter().map(|name| San::parse(name).unwrap()).collect();
+    CertificateRule { sans, sha256: Vec::new() }.admits(certificate)
+}
+
+fn trust(authority: &Authority) -> ClientTrust {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.certificate.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ClientTrust::new(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap())
+}
+
+#[test]
+fn names_have_one_spelling() {
+    let client = Authority::new("a").client(&leaf(vec![
+        dns("Sender.Example.COM"),
+        uri("https://Sender.example/X"),
+        SanType::Rfc822Name("Hooks@sender.example".try_into().unwrap()),
+        SanType::IpAddress("192.0.2.1".parse().unwrap()),
+        SanType::IpAddress("2001:DB8::1".parse().unwrap()),
+    ]));
+    let names = [
+        "dns:sender.example.com",
+        "uri:https://Sender.example/X",
+        "email:Hooks@sender.example",
+        "ip:192.0.2.1",
+        "ip:2001:db8::1",
+    ];
+    assert_eq!(texts(&client), names);
+    assert_eq!(client.spiffe_id(), None);
+    for name in ["dns:SENDER.example.com", "ip:2001:db8:0::1", names[1], names[2], names[3]] {
+        assert!(admits(&[name], &client), "{name}");
+    }
+    for other in ["dns:example.com", "uri:https://sender.example/X", "email:hooks@sender.example", "ip:192.0.2.2"] {
+        assert!(!admits(&[other], &client), "{other}");
+    }
+}
+
+/// A star in a certificate stands for names of servers, and for no client.
+#[test]
+fn a_star_in_a_certificate_covers_nothing() {
+    let client = Authority::new("a").client(&leaf(vec![dns("*.example.com")]));
+    assert!(!admits(&["dns:a.example.com"], &client));
+}
+
+#[test]
+fn a_name_with_a_nul_or_beyond_ascii_is_not_usable() {
+    let bytes: [&[u8]; 5] = [b"good.test\0.evil.test", b"good.test\0", "gööd.test".as_bytes(), b"good.test\xff", b""];
+    for name in bytes {
+        for tag in [DNS, URI, 1] {
+            let client = Authority::new("a").client(&leaf_of_bytes(&[(tag, name)]));
+            assert!(texts(&client).is_empty(), "{name:?}");
+            assert!(!admits(&["dns:good.test"], &client));
+        }
+    }
+    let client = Authority::new("a").client(&leaf_of_bytes(&[(DNS, b"bad\0"), (DNS, b"good.test"), (7, &[1, 2, 3])]));
+    assert_eq!(texts(&client), ["dns:good.test"]);
+}
+
+#[test]
+fn a_spiffe_id_is_the_only_uri() {
+    let authority = Authority::new("a");
+    let id = "spiffe://example.com/Sender";
+    let client = authority.client(&leaf(vec![dns("sender.test"), uri(id)]));
+    assert_eq!(client.spiffe_id().map(San::as_str), Some(id));
+    assert!(admits(&[id], &client) && !admits(&["spiffe://example.com/sender"], &client));
+    let two = authority.client(&leaf(vec![uri(id), uri("spiffe://example.com/other")]));
+    let broken: [&[u8]; 3] = [b"", b"\xff", b"x:\0"];
+    let broken = broken.map(|other| authority.client(&leaf_of_bytes(&[(URI, id.as_bytes()), (URI, other)])));
+    for client in [&two].into_iter().chain(&broken) {
+        assert_eq!(client.spiffe_id(), None);
+        assert!(!admits(&[id], client));
+    }
+}
+
+#[test]
+fn what_is_no_spiffe_id_is_none() {
+    let long = format!("spiffe://example.com/{}", "a".repeat(2028));
+    let id = |text: &str| Authority::new("a").client(&leaf(vec![uri(text)])).spiffe_id().is_some();
+    assert!(id(&long[..2048]) && id("spiffe://a/b") && id("spiffe://a_b-1.c/B/c.-_"));
+    let wrong = [
+        &long,
+        "SPIFFE://a/b",
+        "spiffe:a/b",
+        "spiffe://a",
+        "spiffe:///b",
+        "spiffe://a/",
+        "spiffe://a/b/",
+        "spiffe://a//b",
+        "spiffe://A/b",
+        "spiffe://a:1/b",
+        "spiffe://u@a/b",
+        "spiffe://a/b?c",
+        "spiffe://a/b#c",
+        "spiffe://a/%62",
+        "spiffe://a/./b",
+        "spiffe://a/..",
+        "https://a/b",
+    ];
+    for text in wrong {
+        assert!(!id(text), "{text}");
+    }
+}
+
+#[test]
+fn written_names_say_what_is_wrong() {
+    let wrong = [
+        ("sender.example.com", SanError::Kind),
+        ("DNS:sender.example.com", SanError::Kind),
+        ("https://sender.example.com", SanError::Kind),
+        ("dns:sénder.example.com", SanError::Letters),
+        ("dns:a b", SanError::Letters),
+        ("dns:", SanError::Letters),
+        ("dns:*.example.com", SanError::Star),
+        ("spiffe://example.com/*", SanError::Star),
+        ("dns:example.com.", SanError::Dns),
+        ("dns:example..com", SanError::Dns),
+        ("dns:example.com:443", SanError::Dns),
+        ("uri:sender", SanError::Uri),
+        ("uri:1:x", SanError::Uri),
+        ("uri:Spiffe://example.com/sender", SanError::SpiffeAsUri),
+        ("email:sender.example.com", SanError::Email),
+        ("email:@example.com", SanError::Email),
+        ("ip:192.0.2.1/32", SanError::Ip),
+        ("ip:192.0.2.01", SanError::Ip),
+        ("spiffe:x", SanError::Spiffe),
+        ("spiffe://example.com", SanError::Spiffe),
+    ];
+    for (text, error) in wrong {
+        assert_eq!(San::parse(text), Err(error), "{text}");
+    }
+}
+
+#[test]
+fn fingerprints_are_hexadecimal_with_or_without_colons() {
+    let plain = "0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789";
+    let pairs: Vec<&str> = plain.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
+    let colons = pairs.join(":");
+    assert_eq!(parse_fingerprint(plain).unwrap()[..4], [0x01, 0x23, 0x45, 0x67]);
+    assert_eq!(parse_fingerprint(&colons), parse_fingerprint(plain));
+    let wrong = [
+        "",
+        ":",
+        &plain[2..],
+        &colons[..94],
+        &format!("{colons}:"),
+        &plain.replace('0', "g"),
+        &format!("+1{}", &plain[2..]),
+    ];
+    for text in wrong {
+        assert_eq!(parse_fingerprint(text), Err(FingerprintError), "{text}");
+    }
+    assert!(parse_fingerprint(&format!("0:1{}", &colons[2..])).is_err());
+}
+
+#[test]
+fn a_rule_admits_what_it_lists() {
+    let authority = Authority::new("a");
+    let (client, other) = (authority.client(&leaf(vec![dns("a.test")])), authority.client(&leaf(vec![dns("b.test")])));
+    assert!(CertificateRule::default().admits(&client));
+    let by_hash = CertificateRule { sans: Vec::new(), sha256: vec![[0; 32], *client.sha256()] };
+    assert!(by_hash.admits(&client) && !by_hash.admits(&other));
+    let either = CertificateRule { sans: vec![San::parse("dns:b.test").unwrap()], sha256: by_hash.sha256.clone() };
+    assert!(either.admits(&client) && either.admits(&other));
+    assert!(!either.admits(&authority.client(&leaf(vec![dns("c.test")]))));
+    assert!(!admits(&["dns:a.test"], &authority.client(&leaf(Vec::new()))));
+}
+
+#[test]
+fn trust_is_looked_at_with_the_time_that_is_handed_in() {
+    let authority = Authority::new("a");
+    let mut params = leaf(vec![dns("a.test")]);
+    (params.not_before, params.not_after) = (rcgen::date_time_ymd(2026, 11, 24), rcgen::date_time_ymd(2027, 1, 1));
+    let client = authority.client(&params);
+    let (trust, end) = (trust(&authority), 1_798_761_600);
+    assert!(trust.trusts(&client, at(NOW)) && trust.trusts(&client, at(end)));
+    assert!(!trust.trusts(&client, at(NOW - 1)) && !trust.trusts(&client, at(end + 1)));
+    assert_eq!(client.not_after(), at(end));
+}
+
+#[test]
+fn who_was_certified_by_somebody_else_or_as_something_else_is_not_trusted() {
+    let (authority, other) = (Authority::new("a"), Authority::new("a"));
+    let mut server = leaf(vec![dns("a.test")]);
+    let trust = trust(&authority);
+    assert!(trust.trusts(&authority.client(&server), at(NOW)));
+    assert!(!trust.trusts(&other.client(&server), at(NOW)));
+    server.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    assert!(!trust.trusts(&authority.client(&server), at(NOW)));
+}
+
+#[test]
+fn the_chain_that_was_shown_is_part_of_it() {
+    let root = Authority::new("root");
+    let between = root.below("between", 2);
+    let leaf = between.sign(&leaf(vec![dns("a.test")])).0.der().clone();
+    let chain = [leaf.clone(), between.certificate.der().clone()];
+    let trusted = |chain: &[_]| trust(&root).trusts(&ClientCertificate::from_chain(chain).unwrap(), at(NOW));
+    assert!(trusted(&chain));
+    assert!(!trusted(&[leaf]));
+}
+
+#[test]
+fn who_asks_no_client_trusts_none() {
+    let client = Authority::new("a").client(&leaf(Vec::new()));
+    let nobody = ClientTrust::new(WebPkiClientVerifier::no_client_auth());
+    assert!(!nobody.trusts(&client, at(NOW)) && !nobody.is_required());
+}
+
+#[test]
+fn what_cannot_be_read_is_no_certificate() {
+    let (leaf, _) = Authority::new("a").sign(&leaf(Vec::new()));
+    let longer = CertificateDer::from([leaf.der().as_ref(), &[0]].concat());
+    for chain in [vec![], vec![CertificateDer::from(vec![0x30, 0])], vec![longer]] {
+        assert_eq!(ClientCertificate::from_chain(&chain).map(|_| ()), Err(UnreadableCertificate));
+    }
+}
+
+/// The example of RFC 8705, Appendix A.
+#[test]
+fn the_thumbprint_is_that_of_the_rfc() {
+    let pem = b"-----BEGIN CERTIFICATE-----
+MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAx
+ODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqG
+SM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ
+/Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwID
+SQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOV
+bUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=
+-----END CERTIFICATE-----";
+    let client = ClientCertificate::from_chain(&[CertificateDer::from_pem_slice(pem).unwrap()]).unwrap();
+    assert_eq!(client.thumbprint(), "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0");
+}
