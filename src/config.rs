@@ -35,8 +35,21 @@ pub struct Config {
     pub remote_keys: Vec<Arc<RemoteKeys>>,
     /// File and end of each served certificate.
     pub certificates: Vec<(String, UnixTime)>,
-    /// What is allowed and unwise, a line each.
+    /// Place and end of each `client_crl`.
+    pub revocation_lists: Vec<(String, UnixTime)>,
+    /// What is allowed and unwise, a line each; see [`Config::warnings_at`].
     pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// What is allowed and unwise, and what is so only by the time: a line each.
+    pub fn warnings_at(&self, now: UnixTime) -> Vec<String> {
+        let ended = self.revocation_lists.iter().filter(|(_, expires)| *expires <= now);
+        let ended = ended.map(|(place, _)| {
+            format!("{place}: a revocation list has ended; clients of its issuer are refused until it is renewed")
+        });
+        self.warnings.iter().cloned().chain(ended).collect()
+    }
 }
 
 /// What only a restart can change.

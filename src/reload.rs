@@ -183,7 +183,7 @@ impl Reloader {
         self.jwks.keep(&config.remote_keys);
         self.metrics.certificates(config.certificates.iter().map(|(name, expires)| (name.as_str(), *expires)));
         self.metrics.config_in_force(self.clock.now());
-        for warning in &config.warnings {
+        for warning in config.warnings_at(self.clock.now()) {
             tracing::warn!(warning, "configuration");
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use aws_lc_rs::digest::{Context, SHA256};
 
+use crate::auth::certificate::ClientTrust;
 use crate::route::RoutingTable;
 
 /// SHA-256 over everything that was read: the YAML and each file and variable that it names.
@@ -64,6 +65,8 @@ pub struct Snapshot {
 pub struct ListenerSettings {
     /// `None` on a plaintext listener.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Whose certificates count now; `None` where no client is asked for one.
+    pub client_trust: Option<Arc<ClientTrust>>,
     /// Limits and deadlines of its connections.
     pub limits: Arc<ListenerLimits>,
 }

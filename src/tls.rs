@@ -1,16 +1,19 @@
 //! PEM bytes → rustls configurations. Reads no file; `config` and `jwks` call it.
 
+mod clients;
 mod pins;
 
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use crate::auth::certificate::ClientTrust;
 use crate::clock::UnixTime;
+pub use clients::{ClientAuth, RevocationLists, client_trust};
 
 /// Why PEM bytes cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +33,12 @@ pub enum TlsError {
     /// The certificate's fields cannot be read.
     #[error("the certificate cannot be read")]
     Unreadable,
+    /// No revocation list in the file: to go on without would trust whom the operator wants to shut out.
+    #[error("no certificate revocation list in PEM form")]
+    NoList,
+    /// A revocation list that cannot be used.
+    #[error("a certificate revocation list cannot be read; it must be complete, with its next update (RFC 5280 §5.1)")]
+    UnreadableList,
 }
 
 /// A certificate chain and its key.
@@ -94,19 +103,24 @@ pub enum MinVersion {
     Tls13,
 }
 
-/// The settings of a listener: certificates by SNI (the first one where no name fits), HTTP/2 and HTTP/1.1.
-/// Each has a session store of its own, so that no session outlives the settings it began under.
+/// The settings of a listener: certificates by SNI (the first one where no name fits), HTTP/2 and HTTP/1.1, and whose
+/// certificates clients may show, if they are asked for any. Each has a session store of its own, so that no session
+/// outlives the settings it began under: a resumed one does not show its certificate again.
 ///
 /// # Errors
 /// [`TlsError::Rustls`]; none is known with these settings.
-pub fn server_config(certificates: Vec<Certificate>, min: MinVersion) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server_config(
+    certificates: Vec<Certificate>,
+    min: MinVersion,
+    clients: Option<&ClientTrust>,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let versions: &[&rustls::SupportedProtocolVersion] = match min {
         MinVersion::Tls12 => &[&rustls::version::TLS12, &rustls::version::TLS13],
         MinVersion::Tls13 => &[&rustls::version::TLS13],
     };
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(versions)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients.map_or_else(WebPkiClientVerifier::no_client_auth, ClientTrust::verifier))
         .with_cert_resolver(Arc::new(BySni(certificates)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Early data can be replayed by anybody who saw it (RFC 8446 §8): never.
@@ -120,7 +134,7 @@ pub fn server_config(certificates: Vec<Certificate>, min: MinVersion) -> Result<
 /// [`TlsError`] where `ca` has no usable certificate.
 pub fn client_config(ca: Option<&[u8]>) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions()?;
-    Ok(builder.with_root_certificates(roots(ca)?).with_no_client_auth())
+    Ok(builder.with_root_certificates(roots_of(ca)?).with_no_client_auth())
 }
 
 /// The same, and a key of the chain that a server presents must be among `pins`: each the SHA-256 of a
@@ -131,21 +145,24 @@ pub fn client_config(ca: Option<&[u8]>) -> Result<ClientConfig, TlsError> {
 pub fn pinned_client_config(ca: Option<&[u8]>, pins: &[[u8; 32]]) -> Result<ClientConfig, TlsError> {
     let mut config = client_config(ca)?;
     if !pins.is_empty() {
-        let verifier = pins::Pinned::new(roots(ca)?, Arc::clone(config.crypto_provider()), pins)?;
+        let verifier = pins::Pinned::new(roots_of(ca)?, Arc::clone(config.crypto_provider()), pins)?;
         config.dangerous().set_certificate_verifier(Arc::new(verifier));
     }
     Ok(config)
 }
 
-fn roots(ca: Option<&[u8]>) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
+/// The given roots, or the public ones.
+fn roots_of(ca: Option<&[u8]>) -> Result<RootCertStore, TlsError> {
     match ca {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(pem) => {
-            for certificate in certificates(pem)? {
-                roots.add(certificate)?;
-            }
-        }
+        None => Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }),
+        Some(pem) => roots(pem),
+    }
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        roots.add(certificate)?;
     }
     Ok(roots)
 }

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use hookgate::clock::UnixTime;
 use hookgate::config::{ConfigErrors, load};
 use tempfile::TempDir;
 
-use crate::support::{Issuer, certificate};
+use crate::support::{Authority, Issuer, certificate};
 
 /// A folder with a certificate, its key and a key set.
 fn folder() -> TempDir {
@@ -310,6 +311,42 @@ fn a_certificate_without_its_key_is_told_at_its_place() {
         told[0].starts_with("3:28: listeners[0].tls.certificates[0]: certificate and key cannot be used"),
         "{told:?}"
     );
+}
+
+#[test]
+fn client_certificates_need_their_roots_and_readable_lists() {
+    let problem = |fields: &str| problems("tls: { ", &format!("tls: {{ {fields}, ")).join("\n");
+    for (fields, expected) in [
+        ("client_auth: optional", "tls.client_auth: stands without client_ca"),
+        ("client_crl: server.crt", "tls.client_crl: stands without client_ca"),
+        ("client_ca: null", "tls.client_ca: "),
+        ("client_ca: gone.crt", "tls.client_ca: file gone.crt: not found"),
+        ("client_ca: server.key", "tls.client_ca: cannot be used: no certificate in PEM form"),
+        ("client_ca: server.crt, client_crl: gone.crl", "tls.client_crl: file gone.crl: not found"),
+        (
+            "client_ca: server.crt, client_crl: server.crt",
+            "tls.client_crl: cannot be used: no certificate revocation list in PEM form",
+        ),
+        ("client_ca: server.crt, client_auth: request", "tls.client_auth: "),
+    ] {
+        let told = problem(fields);
+        assert!(told.contains(&format!("listeners[0].{expected}")), "{fields}: {told}");
+    }
+    assert_eq!(problem("client_ca: server.crt"), "");
+}
+
+#[test]
+fn a_revocation_list_that_has_ended_is_a_warning_and_no_problem() {
+    let (folder, authority) = (folder(), Authority::new("clients"));
+    std::fs::write(folder.path().join("clients.crt"), &authority.pem).unwrap();
+    std::fs::write(folder.path().join("clients.crl"), authority.list(2027, &[])).unwrap();
+    let fields = "tls: { client_ca: clients.crt, client_crl: clients.crl, ";
+    let config = load(&write(folder.path(), &VALID.replace("tls: { ", fields)), &[]).unwrap();
+    let end = 1_798_761_600;
+    let warnings = |seconds| config.warnings_at(UnixTime::from_seconds(seconds).unwrap());
+    assert_eq!(warnings(end - 1).len() + 1, warnings(end).len());
+    let told = warnings(end).pop().unwrap();
+    assert!(told.starts_with("listeners[0].tls.client_crl: clients.crl: a revocation list has ended"), "{told}");
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use hookgate::reload::Reloaded;
 use hookgate::tls::client_config;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::support::{Gateway, Setup, Upstream, certificate, replace};
+use crate::support::{Authority, Client, Gateway, Setup, Upstream, certificate, replace};
 
 /// The leaf that is served under a name, or why there was no connection.
 async fn served(
@@ -78,4 +79,98 @@ async fn a_listener_without_tls_must_be_written_out_and_says_so_to_the_app() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert_eq!(upstream.only().header("x-forwarded-proto"), Some("http"));
+}
+
+/// Writes files, changes the `tls` of the listener, and reloads.
+fn change(gateway: &Gateway, files: &[(&str, &str)], old: &str, new: &str) {
+    for (name, content) in files {
+        replace(&gateway.path(name), content);
+    }
+    gateway.edit(old, new);
+    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+}
+
+/// Whether a new client gets a connection and its genuine token an answer.
+async fn connects(gateway: &Gateway, client: Client) -> bool {
+    let request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
+    client.try_send(request, "{}").await.is_ok_and(|answer| answer.status == 200)
+}
+
+async fn failed_handshakes(gateway: &Gateway) -> f64 {
+    let labels = format!("{{listener=\"{}\",result=\"failed\"}}", gateway.address());
+    gateway.metric(&format!("hookgate_tls_handshakes_total{labels}")).await.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_required_where_its_ca_is_written() {
+    let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
+    let gateway = Gateway::before(&upstream);
+    let client = authority.client("sender.test", 7);
+    assert!(connects(&gateway, gateway.client()).await);
+    let ca = [("clients.crt", authority.pem.as_str())];
+    change(&gateway, &ca, "tls: { ", "tls: { client_ca: clients.crt, ");
+    for written in ["", "client_auth: required, "] {
+        change(&gateway, &[], "client_ca: clients.crt, ", &format!("client_ca: clients.crt, {written}"));
+        let before = failed_handshakes(&gateway).await;
+        assert!(!connects(&gateway, gateway.client()).await);
+        assert!(!connects(&gateway, gateway.client_http2()).await);
+        assert!(!connects(&gateway, gateway.client_showing(&Authority::new("clients").client("sender.test", 7))).await);
+        assert!(failed_handshakes(&gateway).await >= before + 3.0);
+        assert!(connects(&gateway, gateway.client_showing(&client)).await);
+    }
+}
+
+#[tokio::test]
+async fn an_optional_certificate_may_be_absent_and_not_wrong() {
+    let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
+    let gateway = Gateway::before(&upstream);
+    let optional = "tls: { client_ca: clients.crt, client_auth: optional, ";
+    change(&gateway, &[("clients.crt", &authority.pem)], "tls: { ", optional);
+    assert!(connects(&gateway, gateway.client()).await);
+    assert!(connects(&gateway, gateway.client_showing(&authority.client("sender.test", 7))).await);
+    for stranger in [Authority::new("others"), Authority::new("clients")] {
+        assert!(!connects(&gateway, gateway.client_showing(&stranger.client("sender.test", 7))).await);
+    }
+}
+
+#[tokio::test]
+async fn new_roots_count_from_the_next_handshake_on() {
+    let (upstream, old, new) = (Upstream::echo().await, Authority::new("old"), Authority::new("new"));
+    let gateway = Gateway::before(&upstream);
+    let (first, second) = (old.client("sender.test", 7), new.client("sender.test", 7));
+    change(&gateway, &[("clients.crt", &old.pem)], "tls: { ", "tls: { client_ca: clients.crt, ");
+    assert!(connects(&gateway, gateway.client_showing(&first)).await);
+    assert!(!connects(&gateway, gateway.client_showing(&second)).await);
+    change(&gateway, &[("clients.crt", &[old.pem.as_str(), &new.pem].concat())], "tls: ", "tls: ");
+    assert!(connects(&gateway, gateway.client_showing(&first)).await);
+    assert!(connects(&gateway, gateway.client_showing(&second)).await);
+    change(&gateway, &[("clients.crt", &new.pem)], "tls: ", "tls: ");
+    assert!(!connects(&gateway, gateway.client_showing(&first)).await);
+    assert!(connects(&gateway, gateway.client_showing(&second)).await);
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_connects_no_more_and_without_a_list_in_force_none_does() {
+    let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
+    let gateway = Gateway::before(&upstream);
+    let (first, second) = (authority.client("a.test", 7), authority.client("b.test", 8));
+    let both = async || {
+        let first = connects(&gateway, gateway.client_showing(&first)).await;
+        (first, connects(&gateway, gateway.client_showing(&second)).await)
+    };
+    change(&gateway, &[("clients.crt", &authority.pem)], "tls: { ", "tls: { client_ca: clients.crt, ");
+    assert_eq!(both().await, (true, true));
+    let list = [("clients.crl", authority.list(4000, &[7]))];
+    change(&gateway, &[(list[0].0, &list[0].1)], "tls: { ", "tls: { client_crl: clients.crl, ");
+    assert_eq!(both().await, (false, true));
+    // From here on only the file changes.
+    for (content, expected) in [
+        (authority.list(4000, &[7, 8]), (false, false)),
+        (authority.list(4000, &[]), (true, true)),
+        (authority.list(2021, &[]), (false, false)),
+    ] {
+        replace(&gateway.path("clients.crl"), &content);
+        assert_ne!(gateway.running().reload(), Reloaded::Refused);
+        assert_eq!(both().await, expected);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::clock::{Clock, SystemClock};
 use crate::config::{self, ConfigErrors};
 
 /// `hookgate check`
@@ -35,7 +36,7 @@ pub(super) fn check(arguments: &Arguments) -> anyhow::Result<()> {
             if format == Format::Json {
                 println!("[]");
             }
-            for warning in &config.warnings {
+            for warning in config.warnings_at(SystemClock.now()) {
                 eprintln!("{}: warning: {warning}", arguments.config.display());
             }
             Ok(())

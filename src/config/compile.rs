@@ -35,8 +35,15 @@ pub fn compile(sources: &Sources, known: &[Arc<RemoteKeys>]) -> Result<Config, C
     let file_name = sources.path.display().to_string();
     let document = yaml::read(&sources.text).map_err(|problems| ConfigErrors::new(&file_name, problems))?;
     let (file, problems) = GatewayFile::read(document.value.clone());
-    let mut compiler =
-        Compiler { sources, known, problems, warnings: Vec::new(), remote: Vec::new(), certificates: Vec::new() };
+    let mut compiler = Compiler {
+        sources,
+        known,
+        problems,
+        warnings: Vec::new(),
+        remote: Vec::new(),
+        certificates: Vec::new(),
+        revocation_lists: Vec::new(),
+    };
     let config = compiler.gateway(&file);
     match config {
         Some(config) if compiler.problems.is_empty() => Ok(config),
@@ -52,6 +59,7 @@ struct Compiler<'a> {
     warnings: Vec<String>,
     remote: Vec<Arc<RemoteKeys>>,
     certificates: Vec<(String, UnixTime)>,
+    revocation_lists: Vec<(String, UnixTime)>,
 }
 
 impl Compiler<'_> {
@@ -84,6 +92,7 @@ impl Compiler<'_> {
             drain,
             remote_keys: std::mem::take(&mut self.remote),
             certificates: std::mem::take(&mut self.certificates),
+            revocation_lists: std::mem::take(&mut self.revocation_lists),
             warnings: std::mem::take(&mut self.warnings),
         })
     }

@@ -189,12 +189,22 @@ pub struct TlsFile {
     pub certificates: Option<Vec<CertificateFile>>,
     /// The lowest version.
     pub min_version: Option<MinVersionFile>,
-    /// Not supported yet.
-    pub client_ca: Option<Value>,
-    /// Not supported yet.
-    pub client_auth: Option<Value>,
-    /// Not supported yet.
-    pub client_crl: Option<Value>,
+    /// PEM file: the roots of client certificates, which are asked for if this is written.
+    pub client_ca: Option<String>,
+    /// What becomes of a client without a certificate; beside `client_ca`.
+    pub client_auth: Option<ClientAuthFile>,
+    /// PEM file: revocation lists, one for every issuer of client certificates; beside `client_ca`.
+    pub client_crl: Option<String>,
+}
+
+/// What becomes of a client without a certificate.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuthFile {
+    /// No connection.
+    Required,
+    /// A connection, and what the route asks for.
+    Optional,
 }
 
 /// A certificate and its key

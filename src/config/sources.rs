@@ -128,8 +128,9 @@ impl Named {
 
     fn in_file(&mut self, file: &GatewayFile) {
         for listener in file.listeners.iter().flatten() {
-            for pair in listener.tls.iter().flat_map(|tls| tls.certificates.iter().flatten()) {
-                self.files.extend(pair.cert.iter().chain(&pair.key).cloned());
+            if let Some(tls) = &listener.tls {
+                let pairs = tls.certificates.iter().flatten().flat_map(|pair| pair.cert.iter().chain(&pair.key));
+                self.files.extend(pairs.chain(&tls.client_ca).chain(&tls.client_crl).cloned());
             }
         }
         for issuer in file.issuers.iter().flat_map(BTreeMap::values) {

@@ -10,13 +10,14 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client as Http, Error};
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::PATIENCE;
+use super::{Identity, PATIENCE};
 
 /// A reply, whole.
 #[derive(Clone, Debug)]
@@ -65,6 +66,20 @@ impl Client {
             address,
             HttpsConnectorBuilder::new().with_tls_config(trusting(ca)).https_only().enable_http2().build(),
         )
+    }
+
+    pub fn showing(address: SocketAddr, ca: &str, identity: &Identity) -> Self {
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let config = rustls::ClientConfig::builder_with_provider(Arc::clone(trusting(ca).crypto_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![identity.certificate.clone()], identity.key.clone_key())
+            .unwrap();
+        Self::over(address, HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build())
     }
 
     fn over(address: SocketAddr, connector: HttpsConnector<HttpConnector>) -> Self {

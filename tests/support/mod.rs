@@ -1,5 +1,6 @@
 //! The harness: a gateway on real sockets over TLS, a recording upstream, an issuer, a clock that is moved by hand.
 
+mod authority;
 mod client;
 pub mod http2;
 mod issuer;
@@ -17,6 +18,7 @@ use hookgate::clock::{Clock, UnixTime};
 use hookgate::config;
 use tempfile::TempDir;
 
+pub use authority::{Authority, Identity};
 pub use client::{Answer, Client, Wire, get_plain};
 pub use issuer::{Issuer, claims};
 pub use upstream::Upstream;
@@ -161,6 +163,11 @@ impl Gateway {
     /// One that speaks HTTP/2.
     pub fn client_http2(&self) -> Client {
         Client::http2(self.address(), &self.ca)
+    }
+
+    /// One that shows a certificate where it is asked for one.
+    pub fn client_showing(&self, identity: &Identity) -> Client {
+        Client::showing(self.address(), &self.ca, identity)
     }
 
     /// One raw connection after its handshake.

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Compiler;
+use crate::auth::certificate::ClientTrust;
 use crate::config::error::FieldPath;
-use crate::config::file::{CertificateFile, ListenerFile, ListenerLimitsFile, MinVersionFile, TlsFile};
+use crate::config::file::{CertificateFile, ClientAuthFile, ListenerFile, ListenerLimitsFile, MinVersionFile, TlsFile};
 use crate::snapshot::{ListenerLimits, ListenerSettings};
-use crate::tls::{self, Certificate, MinVersion};
+use crate::tls::{self, Certificate, ClientAuth, MinVersion, RevocationLists, TlsError};
 
 /// Fields of a head, and streams of a connection: far more than any sender needs.
 const MAX_COUNT: u16 = 1000;
@@ -36,27 +37,32 @@ impl Compiler<'_> {
         }
         let address = self.address(file.address.as_deref(), &path.child("address"));
         let limits = self.listener_limits(file.limits.as_ref(), &path.child("limits"));
-        let tls = match (&file.tls, file.plaintext) {
-            (Some(tls), None | Some(false)) => Some(self.tls(tls, &path.child("tls"))?),
-            (None, Some(true)) => None,
+        let (tls, client_trust) = match (&file.tls, file.plaintext) {
+            (Some(tls), None | Some(false)) => {
+                let path = path.child("tls");
+                let trust = self.client_trust(tls, &path);
+                (Some(self.tls(tls, trust.as_ref(), &path)?), trust.map(Arc::new))
+            }
+            (None, Some(true)) => (None, None),
             (Some(_), Some(true)) => {
                 self.problems.add(&path.child("plaintext"), "stands beside tls; remove one of them");
-                None
+                (None, None)
             }
             (None, None | Some(false)) => {
                 let what = "certificates, or `plaintext: true` on the listener if something else ends TLS";
                 self.missing(&path.child("tls"), what);
-                None
+                (None, None)
             }
         };
-        Some((address?, ListenerSettings { tls, limits: Arc::new(limits) }))
+        Some((address?, ListenerSettings { tls, client_trust, limits: Arc::new(limits) }))
     }
 
-    fn tls(&mut self, file: &TlsFile, path: &FieldPath) -> Option<Arc<rustls::ServerConfig>> {
-        self.not_yet(
-            path,
-            &[("client_ca", &file.client_ca), ("client_auth", &file.client_auth), ("client_crl", &file.client_crl)],
-        );
+    fn tls(
+        &mut self,
+        file: &TlsFile,
+        clients: Option<&ClientTrust>,
+        path: &FieldPath,
+    ) -> Option<Arc<rustls::ServerConfig>> {
         let list = path.child("certificates");
         let pairs = file.certificates.as_deref().unwrap_or_default();
         if pairs.is_empty() {
@@ -69,7 +75,7 @@ impl Compiler<'_> {
             None | Some(MinVersionFile::Tls12) => MinVersion::Tls12,
             Some(MinVersionFile::Tls13) => MinVersion::Tls13,
         };
-        let config = tls::server_config(certificates, min);
+        let config = tls::server_config(certificates, min, clients);
         config.map_err(|error| self.problems.add(path, error.to_string())).ok()
     }
 
@@ -84,6 +90,56 @@ impl Compiler<'_> {
             }
             Err(error) => {
                 self.problems.add(path, format!("certificate and key cannot be used: {error}"));
+                None
+            }
+        }
+    }
+
+    /// `None` where no client is asked for a certificate, and where there is a problem, which ends the load.
+    fn client_trust(&mut self, file: &TlsFile, path: &FieldPath) -> Option<ClientTrust> {
+        if file.client_ca.is_none() {
+            self.only_beside_client_ca(file, path);
+            return None;
+        }
+        let (at, at_lists) = (path.child("client_ca"), path.child("client_crl"));
+        let ca = self.file(file.client_ca.as_ref(), &at).map(<[u8]>::to_vec);
+        let lists = match &file.client_crl {
+            None => None,
+            Some(name) => Some(self.revocation_lists(name, &at_lists)?),
+        };
+        let auth = match file.client_auth {
+            None | Some(ClientAuthFile::Required) => ClientAuth::Required,
+            Some(ClientAuthFile::Optional) => ClientAuth::Optional,
+        };
+        match tls::client_trust(&ca?, lists, auth) {
+            Ok(trust) => Some(trust),
+            Err(error) => {
+                let at = if matches!(error, TlsError::UnreadableList) { at_lists } else { at };
+                self.problems.add(&at, format!("cannot be used: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Whoever writes one of these believes that clients are asked for certificates.
+    fn only_beside_client_ca(&mut self, file: &TlsFile, path: &FieldPath) {
+        for (name, written) in [("client_auth", file.client_auth.is_some()), ("client_crl", file.client_crl.is_some())]
+        {
+            if written && !self.problems.has_under(&path.child("client_ca")) {
+                self.problems.add(&path.child(name), "stands without client_ca; write client_ca, or remove it");
+            }
+        }
+    }
+
+    fn revocation_lists(&mut self, name: &String, path: &FieldPath) -> Option<RevocationLists> {
+        let lists = RevocationLists::from_pem(self.file(Some(name), path)?);
+        match lists {
+            Ok(lists) => {
+                self.revocation_lists.push((format!("{path}: {name}"), lists.expires));
+                Some(lists)
+            }
+            Err(error) => {
+                self.problems.add(path, format!("cannot be used: {error}"));
                 None
             }
         }

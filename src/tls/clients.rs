@@ -1,0 +1,82 @@
+//! Whom a listener trusts among clients: PEM roots and revocation lists → a [`ClientTrust`].
+
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+
+use super::{TlsError, provider, roots};
+use crate::auth::certificate::ClientTrust;
+use crate::clock::UnixTime;
+
+/// What becomes of a client without a certificate. One with a bad certificate gets no connection either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// It gets no connection.
+    #[default]
+    Required,
+    /// It gets one, and what a route then asks of it.
+    Optional,
+}
+
+/// The revocation lists of a file, at least one.
+#[derive(Clone, Debug)]
+pub struct RevocationLists {
+    newest_first: Vec<CertificateRevocationListDer<'static>>,
+    /// When the first of them ends; from then on it refuses everybody whom its issuer has certified.
+    pub expires: UnixTime,
+}
+
+impl RevocationLists {
+    /// Reads every list.
+    ///
+    /// # Errors
+    /// [`TlsError::NoList`], and [`TlsError::UnreadableList`] if any of them is damaged.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, TlsError> {
+        let all: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
+        let all = all.map_err(|_| TlsError::UnreadableList)?;
+        let mut lists = Vec::new();
+        for list in all {
+            let (issued, expires) = times(&list)?;
+            lists.push((issued, expires, list));
+        }
+        let expires = lists.iter().map(|(_, expires, _)| *expires).min().ok_or(TlsError::NoList)?;
+        // Of two lists of one issuer the first counts: a new one appended to its forerunner must not be passed over.
+        lists.sort_by_key(|(issued, _, _)| std::cmp::Reverse(*issued));
+        Ok(Self { newest_first: lists.into_iter().map(|(_, _, list)| list).collect(), expires })
+    }
+}
+
+/// When a list was issued, and when the next one is due.
+fn times(list: &CertificateRevocationListDer<'_>) -> Result<(i64, UnixTime), TlsError> {
+    let (_, list) = x509_parser::parse_x509_crl(list).map_err(|_| TlsError::UnreadableList)?;
+    let next = list.next_update().ok_or(TlsError::UnreadableList)?.timestamp();
+    let expires =
+        u64::try_from(next).map_or(UnixTime::default(), |next| UnixTime::from_seconds(next).unwrap_or(UnixTime::MAX));
+    Ok((list.last_update().timestamp(), expires))
+}
+
+/// Trust in whom the roots have certified. With lists, every certificate of the chain below its root must be covered
+/// by a list that has not ended, and not stand in it: a list that is missing or old refuses, as in nginx and Envoy.
+///
+/// # Errors
+/// [`TlsError`]: no usable root, or a list that is of no use (an indirect one, a delta).
+pub fn client_trust(ca: &[u8], lists: Option<RevocationLists>, auth: ClientAuth) -> Result<ClientTrust, TlsError> {
+    let lists = lists.map(|lists| lists.newest_first).unwrap_or_default();
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), Arc::new(provider()))
+        .with_crls(lists)
+        .enforce_revocation_expiration();
+    let builder = match auth {
+        ClientAuth::Required => builder,
+        ClientAuth::Optional => builder.allow_unauthenticated(),
+    };
+    match builder.build() {
+        Ok(verifier) => Ok(ClientTrust::new(verifier)),
+        Err(VerifierBuilderError::InvalidCrl(_)) => Err(TlsError::UnreadableList),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
