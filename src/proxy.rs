@@ -18,6 +18,7 @@ use std::time::Instant;
 use http::request::Parts;
 use http::{Request, Response};
 
+use crate::auth::certificate::ClientCertificate;
 use crate::auth::{self, Grant, Policy, Refusal, Refused, RequestView};
 use crate::clock::{Clock, UnixTime};
 use crate::failure::Failure;
@@ -37,6 +38,12 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The connection came over TLS.
     pub secure: bool,
+    /// The place of its listener in `listeners`: the snapshot has the settings that hold now.
+    pub listener: usize,
+    /// The certificate that the client has shown to hold. It was trusted at the handshake, perhaps not any more.
+    pub client: Option<Arc<ClientCertificate>>,
+    /// The name that the client asked for (SNI), in lower case.
+    pub server_name: Option<Arc<str>>,
     /// Limits of its listener.
     pub limits: Arc<ListenerLimits>,
 }

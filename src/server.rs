@@ -9,11 +9,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConnection;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::auth::certificate::{ClientCertificate, UnreadableCertificate};
 use crate::limit::{ConnectionPermit, ConnectionRefused, Connections};
 use crate::metrics::Metrics;
 use crate::proxy::{Gateway, Peer, reply};
@@ -110,7 +112,14 @@ impl Server {
         let _closed = OnDrop(|| gauge.dec());
         // Fails only on a connection that is gone already.
         let _ = stream.set_nodelay(true);
-        let peer = Peer { address, secure: settings.tls.is_some(), limits: settings.limits };
+        let peer = Peer {
+            address,
+            secure: settings.tls.is_some(),
+            listener: self.shared.index,
+            client: None,
+            server_name: None,
+            limits: settings.limits,
+        };
         match settings.tls {
             None => connection::http1(stream, peer, &self.gateway, self.phase.clone()).await,
             Some(config) => self.serve_tls(stream, TlsAcceptor::from(config), peer).await,
@@ -118,15 +127,16 @@ impl Server {
     }
 
     async fn serve_tls(&self, stream: TcpStream, acceptor: TlsAcceptor, peer: Peer) {
-        let handshake = tokio::time::timeout(peer.limits.handshake, handshake(stream, acceptor)).await;
-        let (result, stream) = match handshake {
-            Ok(Ok(stream)) => ("ok", Some(stream)),
+        let deadline = peer.limits.handshake;
+        let handshake = tokio::time::timeout(deadline, handshake(stream, acceptor, peer)).await;
+        let (result, shaken) = match handshake {
+            Ok(Ok(shaken)) => ("ok", Some(shaken)),
             Ok(Err(NoHandshake::PlainHttp)) => ("plain_http", None),
             Ok(Err(NoHandshake::Failed)) => ("failed", None),
             Err(_elapsed) => ("timeout", None),
         };
         self.metrics().handshake(&self.shared.name, result);
-        let Some(stream) = stream else { return };
+        let Some((stream, peer)) = shaken else { return };
         // Chosen by ALPN: a detection of our own would wait for bytes that never come (hyper-util's does).
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         if http2 {
@@ -152,8 +162,13 @@ enum NoHandshake {
     Failed,
 }
 
-/// Somebody who speaks plain HTTP gets a word that a person can read, as nginx gives one, and no TLS alert.
-async fn handshake(mut stream: TcpStream, acceptor: TlsAcceptor) -> Result<TlsStream<TcpStream>, NoHandshake> {
+/// The connection, and its peer with what the handshake told of it. Somebody who speaks plain HTTP gets a word that a
+/// person can read, as nginx gives one, and no TLS alert.
+async fn handshake(
+    mut stream: TcpStream,
+    acceptor: TlsAcceptor,
+    peer: Peer,
+) -> Result<(TlsStream<TcpStream>, Peer), NoHandshake> {
     let mut first = [0];
     let peeked = stream.peek(&mut first).await;
     // A method begins with a letter, a TLS record with its type (RFC 8446 §5.1: 20 to 24).
@@ -161,7 +176,17 @@ async fn handshake(mut stream: TcpStream, acceptor: TlsAcceptor) -> Result<TlsSt
         linger(&mut stream, &reply::plain_http_on_tls()).await;
         return Err(NoHandshake::PlainHttp);
     }
-    acceptor.accept(stream).await.map_err(|_| NoHandshake::Failed)
+    let stream = acceptor.accept(stream).await.map_err(|_| NoHandshake::Failed)?;
+    let peer = introduced(peer, stream.get_ref().1).map_err(|UnreadableCertificate| NoHandshake::Failed)?;
+    Ok((stream, peer))
+}
+
+/// A resumed session brings the certificate and the name that it began with. Whose certificate we cannot read gets no
+/// connection: it would count as somebody without one.
+fn introduced(peer: Peer, tls: &ServerConnection) -> Result<Peer, UnreadableCertificate> {
+    let client = tls.peer_certificates().map(ClientCertificate::from_chain).transpose()?;
+    let server_name = tls.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
+    Ok(Peer { client: client.map(Arc::new), server_name, ..peer })
 }
 
 const fn label(limit: ConnectionRefused) -> &'static str {
@@ -178,3 +203,6 @@ impl<F: FnMut()> Drop for OnDrop<F> {
         (self.0)();
     }
 }
+
+#[cfg(test)]
+mod tests;
