@@ -15,6 +15,8 @@ pub enum Failure {
     AmbiguousPath,
     /// No route or no method.
     Unrouted(Unrouted),
+    /// The peer's address is in none of the route's nets.
+    AddressRefused,
     /// The target exceeds the longest that we read.
     UriTooLong,
     /// More or longer header fields than the listener takes.
@@ -60,6 +62,7 @@ impl Failure {
             Self::AmbiguousPath => "ambiguous_path",
             Self::Unrouted(Unrouted::NoRoute) => "no_route",
             Self::Unrouted(Unrouted::MethodRefused(_)) => "method_refused",
+            Self::AddressRefused => "address_refused",
             Self::UriTooLong => "uri_too_long",
             Self::HeadTooLarge => "head_too_large",
             Self::Refused(refused) => refused.refusal.reason(),
@@ -80,6 +83,7 @@ impl Failure {
             Self::AmbiguousPath,
             Self::Unrouted(Unrouted::NoRoute),
             Self::Unrouted(Unrouted::MethodRefused(Vec::new())),
+            Self::AddressRefused,
             Self::UriTooLong,
             Self::Body(BodyFault::TooLarge),
             Self::Body(BodyFault::Slow),
@@ -125,6 +129,7 @@ impl Failure {
             Self::BadRequest | Self::AmbiguousPath | Self::Body(BodyFault::Broken) => StatusCode::BAD_REQUEST,
             Self::Unrouted(Unrouted::NoRoute) => StatusCode::NOT_FOUND,
             Self::Unrouted(Unrouted::MethodRefused(_)) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::AddressRefused => StatusCode::FORBIDDEN,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Refused(refused) => refusal_status(refused.refusal),

@@ -96,6 +96,9 @@ impl Gateway {
         let target = Target::judge(&head, &peer.limits)?;
         let route = snapshot.routes.find(target.host(), target.path(), &head.method).map_err(Failure::Unrouted)?;
         record.routed(route);
+        if !route.admits(peer.address.ip()) {
+            return Err(Failure::AddressRefused);
+        }
         let body = RequestBody::new(body, route.max_body, &peer.limits, record.received())?;
 
         let grant = self.decide(route, &head, now, record).await.map_err(Failure::Refused)?;

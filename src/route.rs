@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use core::net::IpAddr;
 use http::uri::Authority;
 use http::{HeaderName, Method, StatusCode};
+use ipnet::IpNet;
 
 use crate::auth::Rules;
 use crate::auth::claims::Pointer;
@@ -27,10 +29,21 @@ pub struct Route {
     pub upstream: Upstream,
     /// The largest request body, in bytes.
     pub max_body: u64,
+    /// The peer's address must be in one of these nets (`limits.allow`); `None` takes every address.
+    pub allow: Option<Vec<IpNet>>,
     /// What the app is told.
     pub forward: Forward,
     /// Another status for a code (`responses`).
     pub responses: BTreeMap<&'static str, StatusCode>,
+}
+
+impl Route {
+    /// Whether a request from this address may be looked at. An IPv4 address is one, also where a socket for both
+    /// families shows it as `::ffff:192.0.2.7`.
+    pub fn admits(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.allow.as_ref().is_none_or(|nets| nets.iter().any(|net| net.contains(&peer)))
+    }
 }
 
 /// `match` of a route.
@@ -248,6 +261,7 @@ mod tests {
                 idle: Duration::from_secs(4),
             },
             max_body: 1024,
+            allow: None,
             forward: Forward::default(),
             responses: BTreeMap::new(),
         })
@@ -310,6 +324,23 @@ mod tests {
             route("c", None, exact("/w"), Some(vec![Method::PUT])),
         ]);
         assert_eq!(overlap.unwrap_err(), vec![Overlap("a".into(), "c".into())]);
+    }
+
+    #[test]
+    fn an_address_is_compared_in_one_form() {
+        let nets = |nets: &[&str]| Some(nets.iter().map(|net| net.parse().unwrap()).collect());
+        let of = |allow| Route { allow, ..Arc::into_inner(route("a", None, exact("/"), None)).unwrap() };
+        let admits = |route: &Route, peer: &str| route.admits(peer.parse().unwrap());
+        let some = of(nets(&["203.0.113.0/24", "2001:db8::/32", "192.0.2.7/32"]));
+        for peer in ["203.0.113.0", "203.0.113.255", "::ffff:203.0.113.9", "2001:db8:ffff::1", "192.0.2.7"] {
+            assert!(admits(&some, peer), "{peer}");
+        }
+        for peer in ["203.0.114.0", "192.0.2.8", "2001:db9::", "::1", "::ffff:192.0.2.8", "::203.0.113.9"] {
+            assert!(!admits(&some, peer), "{peer}");
+        }
+        // A net of one family says nothing of the other.
+        assert!(!admits(&of(nets(&["::/0"])), "::ffff:192.0.2.7") && !admits(&of(nets(&["0.0.0.0/0"])), "2001:db8::1"));
+        assert!(admits(&of(None), "192.0.2.8") && !admits(&of(nets(&[])), "192.0.2.8"));
     }
 
     #[test]

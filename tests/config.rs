@@ -233,6 +233,13 @@ fn what_would_have_no_effect_is_refused() {
             "jwt.max_age: must be longer than zero",
         ),
         ("audience: https://hooks.test/", "audience: x\n        types: []".to_owned(), "jwt.types: is empty"),
+        ("replay: off", own("limits: { allow: [] }"), "routes[0].limits.allow: is empty"),
+        (
+            "replay: off",
+            own("limits: { allow: [192.0.2.7, 203.0.113.5/24] }"),
+            "routes[0].limits.allow[1]: has bits set beyond its prefix; write 203.0.113.0/24",
+        ),
+        ("replay: off", own("limits: { allow: [2001:db8::/32, hooks.test] }"), "limits.allow[1]: expected an address"),
         (
             "audience: https://hooks.test/",
             "audience: x\n        token: { query: t, scheme: a }".to_owned(),

@@ -168,6 +168,37 @@ async fn tunnels_traces_upgrades_and_doubtful_hosts_are_refused() {
     assert!(upstream.seen().is_empty());
 }
 
+/// Cheap checks first: neither the body nor the credential of an address without a right is looked at.
+#[tokio::test]
+async fn an_address_that_is_not_allowed_is_refused_before_all_else() {
+    let upstream = Upstream::echo().await;
+    for (errors, told) in [("standard", "address_refused"), ("opaque", "forbidden")] {
+        let limits = "replay: off\n    limits: { body: 16B, allow: [203.0.113.0/24, 2001:db8::/32] }";
+        let setup = Setup::new(upstream.address).with("replay: off", limits).and(&format!("errors: {errors}"));
+        let gateway = setup.start();
+        assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (403, told.into()));
+        assert_eq!(gateway.client().post("garbage").await.problem(), (403, told.into()));
+        let answer = gateway.client().send(gateway.client().request("/webhook"), "x".repeat(17)).await;
+        assert_eq!((answer.problem(), answer.header("www-authenticate")), ((403, told.into()), None));
+        assert_eq!(reason(&gateway, "refused", "address_refused").await, Some(3.0));
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+/// Whoever sends may write what he likes into a header; the other end of the connection is who it is.
+#[tokio::test]
+async fn an_allow_list_looks_at_the_connection_alone() {
+    let upstream = Upstream::echo().await;
+    for (allow, claimed, status) in [("127.0.0.0/8", "203.0.113.9", 200), ("203.0.113.0/24", "203.0.113.9", 403)] {
+        let limits = format!("replay: off\n    limits: {{ allow: [{allow}] }}");
+        let gateway = Setup::new(upstream.address).with("replay: off", &limits).start();
+        let request = gateway.client().request("/webhook").header("x-forwarded-for", claimed);
+        let request = request.header("forwarded", format!("for={claimed}")).header("x-real-ip", claimed);
+        let request = request.header("authorization", format!("Bearer {}", gateway.token()));
+        assert_eq!(gateway.client().send(request, "{}").await.status, status, "{allow}");
+    }
+}
+
 #[tokio::test]
 async fn statuses_can_be_chosen() {
     let upstream = Upstream::echo().await;

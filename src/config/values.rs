@@ -1,10 +1,11 @@
-//! Durations, sizes, secrets, pins and addresses of keys as they are written. Pure.
+//! Durations, sizes, nets, secrets, pins and addresses of keys as they are written. Pure.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::file::EncodingFile;
@@ -45,6 +46,61 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit))
 }
 
+/// Why a text is no net.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotANet {
+    /// Neither an address nor an address with the length of a prefix.
+    #[error("expected an address such as 192.0.2.7, or a net such as 203.0.113.0/24 or 2001:db8::/32")]
+    Unreadable,
+    /// One address was written, and many would be let in.
+    #[error("has bits set beyond its prefix; write {net} for the net, or {address} for this address alone")]
+    HostBits {
+        /// The net that holds it.
+        net: IpNet,
+        /// What stands before the `/`.
+        address: IpAddr,
+    },
+    /// Peers are compared by their IPv4 address, so that it would hold nobody.
+    #[error("is IPv4 written as IPv6; write {0}")]
+    Mapped(IpNet),
+}
+
+/// `203.0.113.0/24`, `2001:db8::/32`, or one address.
+///
+/// # Errors
+/// [`NotANet`].
+pub fn parse_net(text: &str) -> Result<IpNet, NotANet> {
+    let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    // The crate's own parser takes 010.0.0.1, which others read as octal.
+    let address: IpAddr = address.parse().map_err(|_| NotANet::Unreadable)?;
+    let net = match prefix {
+        None => IpNet::from(address),
+        Some(prefix) => {
+            prefix_length(prefix).and_then(|length| IpNet::new(address, length).ok()).ok_or(NotANet::Unreadable)?
+        }
+    };
+    if let Some(v4) = mapped(net) {
+        return Err(NotANet::Mapped(v4));
+    }
+    if net.addr() != net.network() {
+        return Err(NotANet::HostBits { net: net.trunc(), address });
+    }
+    Ok(net)
+}
+
+fn prefix_length(text: &str) -> Option<u8> {
+    // One spelling: no sign, no leading zero.
+    text.parse().ok().filter(|length: &u8| length.to_string() == text)
+}
+
+fn mapped(net: IpNet) -> Option<IpNet> {
+    let length = net.prefix_len().checked_sub(96)?;
+    match (net.addr(), net.addr().to_canonical()) {
+        (IpAddr::V6(_), v4 @ IpAddr::V4(_)) => IpNet::new(v4, length).ok().map(|net| net.trunc()),
+        (IpAddr::V4(_) | IpAddr::V6(_), _) => None,
+    }
+}
+
 /// A secret out of what a file or variable holds. `None` where it does not follow its encoding.
 pub fn decode_secret(raw: &[u8], encoding: EncodingFile) -> Option<Zeroizing<Vec<u8>>> {
     let line = raw.strip_suffix(b"\n").map_or(raw, |line| line.strip_suffix(b"\r").unwrap_or(line));
@@ -52,7 +108,7 @@ pub fn decode_secret(raw: &[u8], encoding: EncodingFile) -> Option<Zeroizing<Vec
         EncodingFile::Utf8 => line.to_vec(),
         EncodingFile::Hex => decode_hex(line)?,
         EncodingFile::Base64 => STANDARD.decode(line).ok()?,
-        EncodingFile::Whsec => STANDARD.decode(line.strip_prefix(b"whsec_")?).ok()?,
+        EncodingFile::Whsec => STANDARD.decode(line.strip_prefix(b"whsec_").unwrap_or(line)).ok()?,
     };
     Some(Zeroizing::new(decoded))
 }
@@ -167,13 +223,39 @@ mod tests {
     }
 
     #[test]
+    fn nets_have_one_spelling() {
+        let read = |text: &str| parse_net(text).map(|net| net.to_string()).map_err(|why| why.to_string());
+        for (text, net) in [
+            ("203.0.113.0/24", "203.0.113.0/24"),
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("2001:DB8::/32", "2001:db8::/32"),
+            ("::1", "::1/128"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+        ] {
+            assert_eq!(read(text), Ok(net.to_owned()));
+        }
+        for text in
+            ["", "/", "10", "10.0.0/8", "010.0.0.0/8", "10.0.0.0/08", "10.0.0.0/+8", "10.0.0.0/33", " ::1", "::/129"]
+        {
+            assert_eq!(parse_net(text), Err(NotANet::Unreadable), "{text}");
+        }
+        let host_bits =
+            "has bits set beyond its prefix; write 203.0.113.0/24 for the net, or 203.0.113.5 for this address alone";
+        assert_eq!(read("203.0.113.5/24"), Err(host_bits.to_owned()));
+        for (text, v4) in [("::ffff:192.0.2.7", "192.0.2.7/32"), ("::ffff:10.0.0.0/104", "10.0.0.0/8")] {
+            assert_eq!(read(text), Err(format!("is IPv4 written as IPv6; write {v4}")));
+        }
+    }
+
+    #[test]
     fn secrets_are_decoded_as_they_are_written() {
         let decoded = |raw: &str, encoding| decode_secret(raw.as_bytes(), encoding).map(|secret| secret.to_vec());
         assert_eq!(decoded("a b\r\n", EncodingFile::Utf8), Some(b"a b".to_vec()));
         assert_eq!(decoded("00fF\n", EncodingFile::Hex), Some(vec![0, 255]));
         assert_eq!(decoded("AP8=", EncodingFile::Base64), Some(vec![0, 255]));
         assert_eq!(decoded("whsec_AP8=", EncodingFile::Whsec), Some(vec![0, 255]));
-        assert_eq!(decoded("AP8=", EncodingFile::Whsec), None);
+        assert_eq!(decoded("AP8=", EncodingFile::Whsec), Some(vec![0, 255]));
+        assert_eq!(decoded("whpk_AP8=", EncodingFile::Whsec), None);
         assert_eq!(decoded("0", EncodingFile::Hex), None);
     }
 }

@@ -42,10 +42,11 @@ pub fn failure(
 
 /// The word that the sender may read.
 fn told(failure: &Failure, disclosure: Disclosure) -> &'static str {
-    let proven = matches!(failure, Failure::Refused(Refused { proven: true, .. }));
+    // An address is no secret to who has it, and a sender that has moved must know what to ask for.
+    let may_know = matches!(failure, Failure::AddressRefused | Failure::Refused(Refused { proven: true, .. }));
     let withheld = match disclosure {
         Disclosure::Detailed => None,
-        Disclosure::Standard if proven => None,
+        Disclosure::Standard if may_know => None,
         Disclosure::Standard | Disclosure::Opaque => failure.withheld_as(),
     };
     withheld.unwrap_or(failure.code())

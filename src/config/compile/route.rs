@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use http::{HeaderName, Method, StatusCode};
+use ipnet::IpNet;
 use serde_json::Value;
 
 use super::Compiler;
@@ -16,6 +17,7 @@ use crate::config::error::FieldPath;
 use crate::config::file::{
     AuthFile, AuthWord, CredentialFile, ForwardFile, MatchFile, ModeFile, RouteFile, RouteLimitsFile, UpstreamFile,
 };
+use crate::config::values::parse_net;
 use crate::failure::{Failure, is_retried};
 use crate::route::{Forward, Match, PathMatch, Route, Upstream, judge_path};
 
@@ -75,10 +77,20 @@ impl Compiler<'_> {
         let is_jwt = rules.as_ref().is_some_and(|rules| matches!(rules.policy, Policy::Jwt(_)));
         self.replay(file.replay.as_ref(), is_jwt, &path.child("replay"));
         let max_body = self.route_limits(file.limits.as_ref(), &path.child("limits"));
+        let allow = file.limits.as_ref().and_then(|limits| limits.allow.as_deref());
+        let allow = self.allow(allow, &path.child("limits").child("allow"));
         let forward = self.forward(file.forward.as_ref(), file, &path.child("forward"));
         let responses = self.responses(file.responses.as_ref(), &path.child("responses"));
-        let route =
-            Route { name: name?, matches: matches?, rules: rules?, upstream: upstream?, max_body, forward, responses };
+        let route = Route {
+            name: name?,
+            matches: matches?,
+            rules: rules?,
+            upstream: upstream?,
+            max_body,
+            allow,
+            forward,
+            responses,
+        };
         if is_jwt {
             let warning = "nothing binds the body: who gets hold of a token can send another body with it";
             self.warnings.push(format!("{path}: {warning}"));
@@ -223,10 +235,24 @@ impl Compiler<'_> {
                 ("burst", &file.burst),
                 ("concurrency", &file.concurrency),
                 ("rate_unauthenticated", &file.rate_unauthenticated),
-                ("allow", &file.allow),
             ],
         );
         self.size(file.body.as_ref(), &path.child("body"), MAX_BODY)
+    }
+
+    fn allow(&mut self, texts: Option<&[String]>, path: &FieldPath) -> Option<Vec<IpNet>> {
+        let texts = texts?;
+        if texts.is_empty() {
+            self.problems.add(path, "is empty, so that nobody would pass; name a net or remove the field");
+        }
+        let mut nets = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            match parse_net(text) {
+                Ok(net) => nets.push(net),
+                Err(why) => self.problems.add(&path.index(index), why.to_string()),
+            }
+        }
+        Some(nets)
     }
 
     fn forward(&mut self, forward: Option<&ForwardFile>, route: &RouteFile, path: &FieldPath) -> Forward {

@@ -235,8 +235,8 @@ pub struct RouteLimitsFile {
     pub concurrency: Option<Value>,
     /// Not supported yet.
     pub rate_unauthenticated: Option<Value>,
-    /// Not supported yet.
-    pub allow: Option<Value>,
+    /// Addresses, or nets such as 203.0.113.0/24, one of which must hold the peer's.
+    pub allow: Option<Vec<String>>,
 }
 
 /// `forward` of a route
