@@ -13,8 +13,20 @@ use serde_yaml::Value as Yaml;
 
 use super::error::{FieldPath, Located, Position, Problems, Segment};
 
-/// Longest text read, in bytes.
-pub const MAX_TEXT: usize = 1 << 20;
+/// How much is read: the text is held three times over, as it is, as places and as values.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Longest text, in bytes.
+    pub bytes: usize,
+    /// Most mappings, lists and scalars that are no keys.
+    pub values: usize,
+}
+
+impl Bounds {
+    /// Of a configuration; so short a text bounds its values too.
+    pub const CONFIGURATION: Self = Self { bytes: 1 << 20, values: 1 << 20 };
+}
+
 /// Deepest nesting of mappings and lists.
 pub const MAX_DEPTH: usize = 64;
 
@@ -33,15 +45,20 @@ struct Node {
     children: BTreeMap<Segment, Node>,
 }
 
-/// Reads one document. On failure tells everything wrong with it as YAML, in the order of the text.
+/// Reads a configuration. On failure tells everything wrong with it as YAML, in the order of the text.
 pub fn read(text: &str) -> Result<Document, Vec<Located>> {
-    if text.len() > MAX_TEXT {
-        return Err(vec![whole(Position::START, format!("file is larger than {MAX_TEXT} bytes"))]);
+    read_within(text, &Bounds::CONFIGURATION)
+}
+
+/// Reads one document; as [`read()`] for a text that may be larger, or has to be smaller.
+pub fn read_within(text: &str, bounds: &Bounds) -> Result<Document, Vec<Located>> {
+    if text.len() > bounds.bytes {
+        return Err(vec![whole(Position::START, format!("file is larger than {} bytes", bounds.bytes))]);
     }
     // libyaml takes a byte order mark for an indentation of one, and the second line for a second document.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     refuse_control_characters(text)?;
-    let positions = scan(text)?;
+    let positions = scan(text, bounds.values)?;
     let value = match serde_yaml::from_str(text).map_err(|error| vec![second_pass_error(text, &error)])? {
         Json::Null => Json::Object(serde_json::Map::new()),
         value => value,
@@ -93,8 +110,8 @@ fn refuse_control_characters(text: &str) -> Result<(), Vec<Located>> {
 }
 
 /// The first pass.
-fn scan(text: &str) -> Result<Node, Vec<Located>> {
-    let mut scan = Scan { stack: Vec::new(), root: None, found: Vec::new() };
+fn scan(text: &str, max_values: usize) -> Result<Node, Vec<Located>> {
+    let mut scan = Scan { stack: Vec::new(), root: None, found: Vec::new(), values: 0 };
     for event in Parser::new_from_str(text) {
         let go_on = match event {
             Ok((event, span)) => scan.event(event, position_of(&span.start)),
@@ -103,6 +120,10 @@ fn scan(text: &str) -> Result<Node, Vec<Located>> {
                 Go::Stop
             }
         };
+        if scan.values > max_values {
+            scan.found.push(whole(Position::START, format!("holds more than {max_values} values")));
+            break;
+        }
         if go_on == Go::Stop {
             break;
         }
@@ -114,6 +135,8 @@ struct Scan {
     stack: Vec<Frame>,
     root: Option<Node>,
     found: Vec<Located>,
+    /// Finished so far.
+    values: usize,
 }
 
 /// An open mapping or list.
@@ -212,6 +235,7 @@ impl Scan {
     }
 
     fn attach(&mut self, mut node: Node) {
+        self.values = self.values.saturating_add(1);
         let Some(frame) = self.stack.last_mut() else {
             self.root = Some(node);
             return;

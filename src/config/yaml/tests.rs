@@ -79,7 +79,7 @@ fn what_cannot_be_followed_ends_the_reading() {
     assert!(read(&deep(MAX_DEPTH)).is_ok());
     assert!(refusals(&deep(MAX_DEPTH + 1))[0].ends_with("nested deeper than 64 levels"));
     assert_eq!(refusals(&deep(100_000)), ["f:1:256: invalid YAML: nested deeper than 64 levels"]);
-    assert_eq!(refusals(&"#".repeat(MAX_TEXT + 1)), ["f:1:1: file is larger than 1048576 bytes"]);
+    assert_eq!(refusals(&"#".repeat(Bounds::CONFIGURATION.bytes + 1)), ["f:1:1: file is larger than 1048576 bytes"]);
     assert_eq!(refusals("a: b\nc: d\u{2028}e: f"), ["f:2:5: control character U+2028 is not allowed"]);
 }
 
