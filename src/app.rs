@@ -14,7 +14,7 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ProcessSettings};
 use crate::jwks::Jwks;
-use crate::limit::Connections;
+use crate::limit::{Connections, Handshakes, HeldBodies};
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::upstream::Upstreams;
@@ -47,6 +47,8 @@ pub struct Running {
     pub listeners: Vec<SocketAddr>,
     /// Where the admin listener listens.
     pub admin: Option<SocketAddr>,
+    /// Bodies that wait to be judged.
+    pub held: Arc<HeldBodies>,
     reloader: Arc<Reloader>,
     phase: watch::Sender<Phase>,
     workers: Vec<JoinHandle<()>>,
@@ -60,6 +62,8 @@ struct Parts {
     jwks: Arc<Jwks>,
     metrics: Arc<Metrics>,
     access_log: bool,
+    held: Arc<HeldBodies>,
+    handshakes: Arc<Handshakes>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -83,6 +87,8 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
         clock,
         metrics,
         access_log: *access_log,
+        held: Arc::default(),
+        handshakes: Arc::default(),
         phase: phases,
     };
     let reloader = Arc::new(parts.reloader(path, config));
@@ -93,7 +99,8 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
     for address in &addresses {
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     }
-    Ok(Running { listeners: addresses, admin: admin_address, reloader, phase, workers, control: Some(control) })
+    let (held, control) = (parts.held, Some(control));
+    Ok(Running { listeners: addresses, admin: admin_address, held, reloader, phase, workers, control })
 }
 
 impl Parts {
@@ -115,6 +122,8 @@ impl Parts {
             jwks: Arc::clone(&self.jwks),
             metrics: Arc::clone(&self.metrics),
             access_log: self.access_log,
+            held: Arc::clone(&self.held),
+            handshakes: Arc::clone(&self.handshakes),
             upstreams: Upstreams::default(),
         }
     }

@@ -1,71 +1,100 @@
-//! The decision: may this request pass? Bytes, headers and the time in; a [`Grant`] or a [`Refused`] out.
+//! The decision: may this request pass? A request and the time in; a [`Grant`] or a [`Stop`] out.
 //!
 //! Nothing here waits, reads a clock, a file or a socket, logs or counts. Called by the gateway for each
-//! request, and by whoever wants to know what the gateway would say.
+//! request, and by `hookgate explain`, which wants to know what the gateway would say.
 
+pub mod binding;
 pub mod certificate;
 pub mod claims;
 pub mod credential;
+pub mod detached;
+pub mod handshake;
 pub mod json;
 pub mod jwt;
 pub mod keys;
+pub mod notes;
+mod refusal;
+pub mod request;
+pub mod revocation;
+pub mod signature;
 pub mod time;
+pub mod token;
+pub mod tree;
 
 #[cfg(test)]
 mod testing;
 
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use crate::clock::UnixTime;
+use certificate::CertificateRule;
+use detached::DetachedPolicy;
 use jwt::JwtPolicy;
-use keys::RemoteKeys;
-use time::TimestampRule;
+use notes::Notes;
+pub use refusal::{Refusal, Refused, Stop};
+pub use request::RequestView;
+use revocation::RevocationHandle;
+use signature::SignaturePolicy;
+use time::{TimestampRule, TimestampSource};
+use token::TokenPolicy;
 
 /// What a route asks of a request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// Who may pass.
     pub policy: Policy,
+    /// Tokens that shall not pass any more, if the route has a list of them.
+    pub revocation: Option<Arc<RevocationHandle>>,
     /// A timestamp beside the credential, if the route wants one.
     pub timestamp: Option<TimestampRule>,
 }
 
 /// Who may pass.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Policy {
     /// The bearer of a JWT (RFC 7519) that holds to these rules.
     Jwt(Box<JwtPolicy>),
+    /// The sender of a request that a detached JWS has signed.
+    Detached(Box<DetachedPolicy>),
+    /// Whoever has signed the request.
+    Signature(Box<SignaturePolicy>),
+    /// Whoever holds a certificate that this rule admits.
+    ClientCertificate(Box<CertificateRule>),
+    /// Whoever shows a secret.
+    Token(Box<TokenPolicy>),
+    /// Whoever satisfies each of these.
+    AllOf(Vec<Policy>),
+    /// Whoever satisfies one of these, and each whose credential is there.
+    AnyOf(Vec<Policy>),
     /// Everyone; written out as `auth: public`.
     Public,
 }
 
-/// What the decision may see of a request.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestView<'a> {
-    /// Method, target and header fields as they came.
-    pub head: &'a http::request::Parts,
-}
-
 /// Proof that [`verify`] let a request pass. Nothing else can make one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Grant {
     issuer: Option<Arc<str>>,
     kid: Option<String>,
     claims: serde_json::Map<String, serde_json::Value>,
+    secrets: Vec<usize>,
+    /// What other credentials of the request have proven: the app may read those too.
+    others: Vec<Grant>,
 }
 
 impl Grant {
-    /// The issuer's name in gateway.yaml; `None` on a public route.
+    /// The issuer's name in gateway.yaml, or the preset's; `None` on a public route.
     pub fn issuer(&self) -> Option<&Arc<str>> {
         self.issuer.as_ref()
     }
 
-    /// The key id that the token named.
+    /// The key id that the token named, or else that of the key which verified it.
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
 
-    /// The verified claims; empty on a public route.
+    /// The verified claims; empty without a token.
     pub fn claims(&self) -> &serde_json::Map<String, serde_json::Value> {
         &self.claims
     }
@@ -74,146 +103,201 @@ impl Grant {
     pub fn subject(&self) -> Option<&str> {
         self.claims.get("sub").and_then(serde_json::Value::as_str)
     }
-}
 
-/// A refusal and what was known when it was made.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    /// Why.
-    pub refusal: Refusal,
-    /// A signature had been verified: whoever asks holds a genuine credential and may be told the code.
-    pub proven: bool,
-    /// The issuer's name in gateway.yaml, where one had been chosen.
-    pub issuer: Option<Arc<str>>,
-    /// The fetched keys that lacked the key: a fetch may turn this refusal into a decision.
-    pub remote: Option<Arc<RemoteKeys>>,
-}
-
-/// Why a request may not pass: ONE word for the log, the metric's label, the reply and the documents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
-    /// No credential where the route looks for one.
-    MissingCredential,
-    /// More than one credential, or a second place that holds one.
-    ManyCredentials,
-    /// The field that carries the credential cannot be read.
-    MalformedCredential,
-    /// Over [`credential::MAX_TOKEN`].
-    TokenTooLarge,
-    /// Not a JWS in compact form, or its header or payload breaks a rule of RFC 7515, 7519 or 8725.
-    MalformedToken,
-    /// The algorithm is not allowed for this issuer, or is not the key's.
-    UnsupportedAlgorithm,
-    /// No key fits the token's `kid`.
-    UnknownKey,
-    /// The signature does not verify.
-    BadSignature,
-    /// A required claim is absent.
-    MissingClaim,
-    /// `iss` is not the issuer's.
-    WrongIssuer,
-    /// `aud` does not name this receiver.
-    WrongAudience,
-    /// `exp` has passed.
-    Expired,
-    /// `nbf` has not come.
-    NotYetValid,
-    /// `exp` − `iat` exceeds `max_lifetime`.
-    LifetimeExceeded,
-    /// The timestamp that the route asks for is absent or cannot be read.
-    MissingTimestamp,
-    /// The timestamp, or `iat` under `max_age`, is too old.
-    StaleTimestamp,
-    /// The timestamp, or `iat`, lies in the future.
-    FutureTimestamp,
-    /// A claim rule does not hold: genuine, without the right.
-    ClaimRefused {
-        /// The claim is a scope: RFC 6750 §3.1 `insufficient_scope`.
-        scope: bool,
-    },
-    /// The issuer's keys are not known (yet, or any more): undecided, not refused for good.
-    KeysUnavailable,
-}
-
-impl Refusal {
-    /// Every refusal once, for documents and tests that walk the table.
-    pub const ALL: &'static [Self] = &[
-        Self::MissingCredential,
-        Self::ManyCredentials,
-        Self::MalformedCredential,
-        Self::TokenTooLarge,
-        Self::MalformedToken,
-        Self::UnsupportedAlgorithm,
-        Self::UnknownKey,
-        Self::BadSignature,
-        Self::MissingClaim,
-        Self::WrongIssuer,
-        Self::WrongAudience,
-        Self::Expired,
-        Self::NotYetValid,
-        Self::LifetimeExceeded,
-        Self::MissingTimestamp,
-        Self::StaleTimestamp,
-        Self::FutureTimestamp,
-        Self::ClaimRefused { scope: false },
-        Self::ClaimRefused { scope: true },
-        Self::KeysUnavailable,
-    ];
-
-    /// The reason word.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::MissingCredential => "missing_credential",
-            Self::ManyCredentials => "many_credentials",
-            Self::MalformedCredential => "malformed_credential",
-            Self::TokenTooLarge => "head_too_large",
-            Self::MalformedToken => "malformed_token",
-            Self::UnsupportedAlgorithm => "unsupported_algorithm",
-            Self::UnknownKey => "unknown_key",
-            Self::BadSignature => "bad_signature",
-            Self::MissingClaim => "missing_claim",
-            Self::WrongIssuer => "wrong_issuer",
-            Self::WrongAudience => "wrong_audience",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::LifetimeExceeded => "lifetime_exceeded",
-            Self::MissingTimestamp => "missing_timestamp",
-            Self::StaleTimestamp => "stale_timestamp",
-            Self::FutureTimestamp => "future_timestamp",
-            Self::ClaimRefused { .. } => "claim_refused",
-            Self::KeysUnavailable => "keys_unavailable",
-        }
+    /// Which of the route's secrets were used.
+    pub fn secrets(&self) -> &[usize] {
+        &self.secrets
     }
+}
+
+/// What may be forwarded.
+#[derive(Debug)]
+pub enum Permit {
+    /// It was let through.
+    Granted(Grant),
+    /// It would have been refused, on a route that only observes: forwarded without any identity.
+    Observed(Refused),
 }
 
 /// The whole decision, from top to bottom.
 ///
 /// # Errors
-/// The first rule that does not hold.
-pub fn verify(rules: &Rules, request: &RequestView<'_>, now: UnixTime) -> Result<Grant, Refused> {
-    let grant = match &rules.policy {
-        Policy::Public => Grant { issuer: None, kid: None, claims: serde_json::Map::new() },
-        Policy::Jwt(policy) => {
-            let token = policy.token.find(request.head).map_err(Refused::unproven)?;
-            let verified = policy.verify(token, now)?;
-            Grant { issuer: Some(verified.issuer), kid: verified.kid, claims: verified.claims }
-        }
+/// The first rule that does not hold, or [`Stop::NeedsBody`] where all hold that could be judged without it.
+pub fn verify(rules: &Rules, request: &RequestView<'_>, now: UnixTime) -> Result<Grant, Stop> {
+    verify_noting(rules, request, now, &mut Notes::off())
+}
+
+/// The same, with notes of what was looked at.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_noting(
+    rules: &Rules,
+    request: &RequestView<'_>,
+    now: UnixTime,
+    notes: &mut Notes,
+) -> Result<Grant, Stop> {
+    let judged = rules.policy.judge(request, now, notes);
+    let in_head = rules.timestamp.as_ref().filter(|rule| matches!(rule.source, TimestampSource::Header(_)));
+    if let (Err(Stop::NeedsBody), Some(timestamp)) = (&judged, in_head) {
+        // A stale request is not worth reading.
+        timestamp.check(request, &serde_json::Map::new(), now, notes)?;
+    }
+    let grant = judged?;
+    let proven = |stop: Stop| match &grant.issuer {
+        Some(issuer) => stop.proven(issuer),
+        None => stop,
     };
+    if rules.revocation.as_ref().is_some_and(|list| list.revokes(&grant)) {
+        return Err(proven(Refusal::Revoked.into()));
+    }
     if let Some(timestamp) = &rules.timestamp {
-        timestamp.check(request.head, &grant.claims, now).map_err(|refusal| Refused {
-            refusal,
-            proven: grant.issuer.is_some(),
-            issuer: grant.issuer.clone(),
-            remote: None,
-        })?;
+        timestamp.check(request, &grant.claims, now, notes).map_err(proven)?;
     }
     Ok(grant)
 }
 
-impl Refused {
-    /// Before anything was known of who asks.
-    fn unproven(refusal: Refusal) -> Self {
-        Self { refusal, proven: false, issuer: None, remote: None }
+impl Policy {
+    /// One scheme's judgement, or a tree's.
+    fn judge(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Grant, Stop> {
+        match self {
+            Self::Public => Ok(Grant::default()),
+            Self::Jwt(policy) => {
+                let verified = policy.verify(request, now, notes)?;
+                let secrets = verified.secret.into_iter().collect();
+                let (issuer, kid, claims) = (Some(verified.issuer), verified.kid, verified.claims);
+                Ok(Grant { issuer, kid, claims, secrets, ..Grant::default() })
+            }
+            Self::Detached(policy) => {
+                let verified = policy.verify(request, now, notes)?;
+                Ok(Grant { issuer: Some(verified.issuer), kid: verified.kid, ..Grant::default() })
+            }
+            Self::Signature(policy) => {
+                let signed = policy.verify(request, now, notes)?;
+                Ok(Grant { issuer: Some(Arc::clone(&policy.name)), secrets: vec![signed.secret], ..Grant::default() })
+            }
+            Self::ClientCertificate(rule) => judge_certificate(rule, request, now, notes).map(|()| Grant::default()),
+            Self::Token(policy) => Ok(Grant { secrets: vec![policy.verify(request, notes)?], ..Grant::default() }),
+            Self::AllOf(policies) => tree::all_of(policies, request, now, notes),
+            Self::AnyOf(policies) => tree::any_of(policies, request, now, notes),
+        }
+    }
+
+    /// The label of `hookgate_verify_duration_seconds`.
+    pub const fn scheme(&self) -> &'static str {
+        match self {
+            Self::Jwt(_) => "jwt",
+            Self::Detached(_) => "detached_jws",
+            Self::Signature(_) => "signature",
+            Self::ClientCertificate(_) => "client_certificate",
+            Self::Token(_) => "token",
+            Self::AllOf(_) => "all_of",
+            Self::AnyOf(_) => "any_of",
+            Self::Public => "public",
+        }
+    }
+
+    /// This and every policy below it.
+    pub fn leaves(&self) -> Vec<&Self> {
+        match self {
+            Self::AllOf(policies) | Self::AnyOf(policies) => policies.iter().flat_map(Self::leaves).collect(),
+            Self::Jwt(_)
+            | Self::Detached(_)
+            | Self::Signature(_)
+            | Self::ClientCertificate(_)
+            | Self::Token(_)
+            | Self::Public => vec![self],
+        }
+    }
+
+    /// Whether the body's bytes are what the sender signed, whichever way a request passes.
+    pub fn binds_body(&self) -> bool {
+        match self {
+            Self::Jwt(policy) => policy.binds_body(),
+            Self::Detached(_) => true,
+            Self::Signature(policy) => policy.binds_body(),
+            Self::AllOf(policies) => policies.iter().any(Self::binds_body),
+            Self::AnyOf(policies) => policies.iter().all(Self::binds_body),
+            Self::ClientCertificate(_) | Self::Token(_) | Self::Public => false,
+        }
+    }
+
+    /// Whether a client certificate counts: it was shown to the connection's own host, and to no other.
+    pub fn looks_at_certificates(&self) -> bool {
+        match self {
+            Self::ClientCertificate(_) => true,
+            Self::Jwt(policy) => policy.bindings.certificate,
+            Self::AllOf(policies) | Self::AnyOf(policies) => policies.iter().any(Self::looks_at_certificates),
+            Self::Detached(_) | Self::Signature(_) | Self::Token(_) | Self::Public => false,
+        }
+    }
+
+    /// Header fields that carry a credential and nothing else.
+    pub fn credential_headers(&self) -> Vec<&HeaderName> {
+        self.leaves().into_iter().flat_map(Self::own_credential_headers).collect()
+    }
+
+    fn own_credential_headers(&self) -> Vec<&HeaderName> {
+        match self {
+            Self::Jwt(policy) => policy.token.header().into_iter().collect(),
+            Self::Detached(policy) => policy.token.header().into_iter().collect(),
+            Self::Signature(policy) => policy.places.iter().filter_map(signature::Place::header).collect(),
+            Self::Token(policy) => policy.header().into_iter().collect(),
+            Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => Vec::new(),
+        }
+    }
+}
+
+fn judge_certificate(
+    rule: &CertificateRule,
+    request: &RequestView<'_>,
+    now: UnixTime,
+    notes: &mut Notes,
+) -> Result<(), Stop> {
+    let client = request.client.ok_or(Refusal::MissingCredential)?;
+    let trusted = client.is_trusted(now);
+    notes.add("client certificate", || if trusted { "is trusted" } else { "is not trusted, or no longer" }.into());
+    if trusted && rule.admits(client.certificate) { Ok(()) } else { Err(Refusal::CertificateRefused.into()) }
+}
+
+impl Rules {
+    /// Header fields that the decision reads: another spelling of one would reach the app beside it.
+    pub fn headers(&self) -> Vec<&HeaderName> {
+        let mut names = self.policy.credential_headers();
+        for leaf in self.policy.leaves() {
+            if let Policy::Signature(policy) = leaf {
+                names.extend(policy.headers());
+            }
+        }
+        if let Some(TimestampRule { source: TimestampSource::Header(name), .. }) = &self.timestamp {
+            names.push(name);
+        }
+        names
+    }
+}
+
+impl Grant {
+    /// What both have proven.
+    fn and(mut self, mut other: Self) -> Self {
+        self.issuer = self.issuer.or_else(|| other.issuer.clone());
+        self.kid = self.kid.or_else(|| other.kid.clone());
+        if self.claims.is_empty() {
+            std::mem::swap(&mut self.claims, &mut other.claims);
+        }
+        self.secrets.extend(&other.secrets);
+        self.beside(other)
+    }
+
+    /// What this one has proven; the other one was there too.
+    fn beside(mut self, mut other: Self) -> Self {
+        self.others.append(&mut other.others);
+        self.others.push(other);
+        self
+    }
+
+    /// This one and the others.
+    fn each(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
     }
 }
 

@@ -5,6 +5,8 @@
 pub mod compile;
 pub mod error;
 pub mod file;
+pub mod presets;
+pub mod revocation;
 pub mod shape;
 pub mod sources;
 pub mod values;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::keys::RemoteKeys;
+use crate::auth::revocation::RevocationHandle;
 use crate::clock::UnixTime;
 use crate::snapshot::Snapshot;
 pub use compile::compile;
@@ -31,8 +34,8 @@ pub struct Config {
     pub process: ProcessSettings,
     /// What SIGTERM does.
     pub drain: Drain,
-    /// Key sets to keep fresh.
-    pub remote_keys: Vec<Arc<RemoteKeys>>,
+    /// What is kept fresh beside it.
+    pub handles: Handles,
     /// File and end of each served certificate.
     pub certificates: Vec<(String, UnixTime)>,
     /// Place and end of each `client_crl`.
@@ -50,6 +53,16 @@ impl Config {
         });
         self.warnings.iter().cloned().chain(ended).collect()
     }
+}
+
+/// What changes on its own while configurations come and go. [`compile()`] is given the handles in use, so that a
+/// reload forgets neither keys nor revocations.
+#[derive(Clone, Debug, Default)]
+pub struct Handles {
+    /// Key sets, filled by fetching.
+    pub remote_keys: Vec<Arc<RemoteKeys>>,
+    /// Revocation lists, each filled from its file.
+    pub revocations: Vec<Arc<RevocationHandle>>,
 }
 
 /// What only a restart can change.
@@ -96,12 +109,12 @@ impl Default for Drain {
     }
 }
 
-/// Reads and compiles a configuration. `known` are the remote key sets in use, which keep their keys.
+/// Reads and compiles a configuration. `known` are the handles in use, which keep what they hold.
 ///
 /// # Errors
 /// Every problem, each with its place.
-pub fn load(path: &Path, known: &[Arc<RemoteKeys>]) -> Result<Config, ConfigErrors> {
-    compile(&Sources::read(path)?, known)
+pub fn load(path: &Path, known: &Handles) -> Result<Config, ConfigErrors> {
+    compile(&Sources::read(path, known)?, known)
 }
 
 /// The JSON Schema of gateway.yaml (draft 2020-12).

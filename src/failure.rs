@@ -21,10 +21,16 @@ pub enum Failure {
     UriTooLong,
     /// More or longer header fields than the listener takes.
     HeadTooLarge,
+    /// The route looks at client certificates, and the connection's was shown to another host (RFC 9110 §15.5.20).
+    Misdirected,
     /// The decision.
     Refused(Refused),
     /// The request's body broke a limit or off.
     Body(BodyFault),
+    /// Too many bodies wait to be judged.
+    Overloaded,
+    /// Too many handshakes at once.
+    RateLimited,
     /// The app did not answer.
     Upstream(UpstreamFault),
 }
@@ -62,6 +68,7 @@ impl Failure {
             Self::AmbiguousPath => "ambiguous_path",
             Self::Unrouted(Unrouted::NoRoute) => "no_route",
             Self::Unrouted(Unrouted::MethodRefused(_)) => "method_refused",
+            Self::Misdirected => "misdirected_request",
             Self::AddressRefused => "address_refused",
             Self::UriTooLong => "uri_too_long",
             Self::HeadTooLarge => "head_too_large",
@@ -69,6 +76,8 @@ impl Failure {
             Self::Body(BodyFault::TooLarge) => "body_too_large",
             Self::Body(BodyFault::Slow) => "request_timeout",
             Self::Body(BodyFault::Broken) => "client_gone",
+            Self::Overloaded => "overloaded",
+            Self::RateLimited => "rate_limited",
             Self::Upstream(UpstreamFault::Unreachable) => "upstream_unreachable",
             Self::Upstream(UpstreamFault::Protocol) => "upstream_protocol",
             Self::Upstream(UpstreamFault::Timeout) => "upstream_timeout",
@@ -85,9 +94,12 @@ impl Failure {
             Self::Unrouted(Unrouted::MethodRefused(Vec::new())),
             Self::AddressRefused,
             Self::UriTooLong,
+            Self::Misdirected,
             Self::Body(BodyFault::TooLarge),
             Self::Body(BodyFault::Slow),
             Self::Body(BodyFault::Broken),
+            Self::Overloaded,
+            Self::RateLimited,
             Self::Upstream(UpstreamFault::Unreachable),
             Self::Upstream(UpstreamFault::Protocol),
             Self::Upstream(UpstreamFault::Timeout),
@@ -114,13 +126,41 @@ impl Failure {
 
     /// We could not decide: the sender is asked to come again.
     pub const fn is_undecided(&self) -> bool {
-        matches!(self, Self::Refused(Refused { refusal: Refusal::KeysUnavailable, .. }))
+        matches!(self, Self::Refused(Refused { refusal: Refusal::KeysUnavailable, .. }) | Self::Overloaded)
+    }
+
+    /// The sender is told when to come again.
+    pub const fn may_be_retried(&self) -> bool {
+        self.is_undecided() || matches!(self, Self::RateLimited)
     }
 
     /// The decision fell against the request, rather than that its exchange failed.
     pub const fn is_refusal(&self) -> bool {
         let broke = matches!(self, Self::Upstream(_) | Self::Body(BodyFault::Broken | BodyFault::Slow));
         !broke && !self.is_undecided()
+    }
+
+    /// Status and `err` for a transmitter of security event tokens (RFC 8935 §2.3, §2.4); `None` where that protocol
+    /// has no word for it, and what HTTP itself says stands.
+    pub const fn secevent(&self) -> Option<(StatusCode, &'static str)> {
+        let error = match self {
+            Self::Refused(refused) => secevent_error(refused.refusal),
+            Self::AddressRefused => Some("access_denied"),
+            Self::BadRequest
+            | Self::AmbiguousPath
+            | Self::Unrouted(_)
+            | Self::UriTooLong
+            | Self::HeadTooLarge
+            | Self::Misdirected
+            | Self::Body(_)
+            | Self::Overloaded
+            | Self::RateLimited
+            | Self::Upstream(_) => None,
+        };
+        match error {
+            Some(error) => Some((StatusCode::BAD_REQUEST, error)),
+            None => None,
+        }
     }
 
     /// Its status.
@@ -131,8 +171,11 @@ impl Failure {
             Self::Unrouted(Unrouted::MethodRefused(_)) => StatusCode::METHOD_NOT_ALLOWED,
             Self::AddressRefused => StatusCode::FORBIDDEN,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Refused(refused) => refusal_status(refused.refusal),
+            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Body(BodyFault::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(BodyFault::Slow) => StatusCode::REQUEST_TIMEOUT,
             Self::Upstream(UpstreamFault::Unreachable | UpstreamFault::Protocol) => StatusCode::BAD_GATEWAY,
@@ -145,7 +188,7 @@ const fn refusal_status(refusal: Refusal) -> StatusCode {
     match refusal {
         Refusal::MalformedCredential => StatusCode::BAD_REQUEST,
         Refusal::TokenTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        Refusal::ClaimRefused { .. } => StatusCode::FORBIDDEN,
+        Refusal::ClaimRefused { .. } | Refusal::CertificateRefused => StatusCode::FORBIDDEN,
         Refusal::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::MissingCredential
         | Refusal::ManyCredentials
@@ -161,8 +204,39 @@ const fn refusal_status(refusal: Refusal) -> StatusCode {
         | Refusal::LifetimeExceeded
         | Refusal::MissingTimestamp
         | Refusal::StaleTimestamp
-        | Refusal::FutureTimestamp => StatusCode::UNAUTHORIZED,
+        | Refusal::FutureTimestamp
+        | Refusal::BodyMismatch
+        | Refusal::UrlMismatch
+        | Refusal::CertificateMismatch
+        | Refusal::Revoked => StatusCode::UNAUTHORIZED,
     }
+}
+
+/// RFC 8935 §2.4. A token that breaks its own rules, times among them, is an invalid request.
+const fn secevent_error(refusal: Refusal) -> Option<&'static str> {
+    Some(match refusal {
+        Refusal::MissingCredential
+        | Refusal::ManyCredentials
+        | Refusal::MalformedCredential
+        | Refusal::TokenTooLarge
+        | Refusal::MalformedToken
+        | Refusal::MissingClaim
+        | Refusal::Expired
+        | Refusal::NotYetValid
+        | Refusal::LifetimeExceeded
+        | Refusal::MissingTimestamp
+        | Refusal::StaleTimestamp
+        | Refusal::FutureTimestamp
+        | Refusal::BodyMismatch
+        | Refusal::UrlMismatch => "invalid_request",
+        Refusal::UnsupportedAlgorithm | Refusal::UnknownKey => "invalid_key",
+        Refusal::BadSignature | Refusal::CertificateMismatch => "authentication_failed",
+        Refusal::WrongIssuer => "invalid_issuer",
+        Refusal::WrongAudience => "invalid_audience",
+        Refusal::CertificateRefused | Refusal::Revoked | Refusal::ClaimRefused { .. } => "access_denied",
+        // Undecided: the transmitter must come again.
+        Refusal::KeysUnavailable => return None,
+    })
 }
 
 /// A status that makes a sender try again; `responses` may not turn it into a success.
@@ -203,6 +277,32 @@ impl AdminStatus {
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8935 §2.4: one of six words for what was decided, and none for what was not.
+    #[test]
+    fn every_decision_has_its_word_of_rfc_8935() {
+        let words = [
+            "invalid_request",
+            "invalid_key",
+            "invalid_issuer",
+            "invalid_audience",
+            "authentication_failed",
+            "access_denied",
+        ];
+        for refusal in Refusal::ALL {
+            let failure = Failure::Refused(Refused::at_once(*refusal));
+            let told = failure.secevent().filter(|(status, word)| status.as_u16() == 400 && words.contains(word));
+            assert_eq!(told.is_none(), failure.is_undecided(), "{refusal:?}");
+        }
+        for failure in [Failure::Overloaded, Failure::RateLimited, Failure::Body(BodyFault::TooLarge)] {
+            assert_eq!(failure.secevent(), None);
         }
     }
 }

@@ -1,10 +1,12 @@
-//! Bounds on what strangers may hold: open connections, in all and by address. Called by the server.
+//! Bounds on what strangers may hold: open connections, and bodies that wait to be judged, in all and by address;
+//! and how often we answer what nobody has signed. Called by the server and the gateway.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::snapshot::ListenerLimits;
+use crate::clock::UnixTime;
+use crate::snapshot::{ADDRESS_SHARE, ListenerLimits};
 
 /// Which bound a new connection met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,82 @@ impl Drop for ConnectionPermit {
     }
 }
 
+/// Counts the bytes of bodies that are held until they are judged, over all workers.
+#[derive(Debug, Default)]
+pub struct HeldBodies(Mutex<Bytes>);
+
+#[derive(Debug, Default)]
+struct Bytes {
+    total: u64,
+    by_address: HashMap<AddressKey, u64>,
+}
+
+/// Bytes held for one body; given back when it is dropped.
+#[derive(Debug)]
+pub struct Holding {
+    bodies: Arc<HeldBodies>,
+    key: AddressKey,
+    bytes: u64,
+}
+
+impl HeldBodies {
+    /// Nothing yet, for a body from `address`.
+    pub fn begin(self: &Arc<Self>, address: IpAddr) -> Holding {
+        Holding { bodies: Arc::clone(self), key: AddressKey::of(address), bytes: 0 }
+    }
+
+    /// Bytes held now.
+    pub fn total(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).total
+    }
+}
+
+impl Holding {
+    /// Holds `more` bytes; `None` beyond `limit` in all, or beyond one address's share of it.
+    pub fn grow(&mut self, more: usize, limit: u64) -> Option<()> {
+        let more = u64::try_from(more).ok()?;
+        let mut held = self.bodies.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = held.total.checked_add(more).filter(|total| *total <= limit)?;
+        let of_address = held.by_address.entry(self.key).or_default();
+        *of_address = of_address.checked_add(more).filter(|bytes| *bytes <= limit / ADDRESS_SHARE)?;
+        held.total = total;
+        self.bytes += more;
+        Some(())
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        let mut held = self.bodies.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.total = held.total.saturating_sub(self.bytes);
+        if let Some(of_address) = held.by_address.get_mut(&self.key) {
+            *of_address = of_address.saturating_sub(self.bytes);
+            if *of_address == 0 {
+                held.by_address.remove(&self.key);
+            }
+        }
+    }
+}
+
+/// Answers to handshakes a second, over all routes: providers ask once in hours.
+const HANDSHAKES: u32 = 20;
+
+/// Counts handshakes by the second.
+#[derive(Debug, Default)]
+pub struct Handshakes(Mutex<(UnixTime, u32)>);
+
+impl Handshakes {
+    /// Whether one more may be answered in this second.
+    pub fn admit(&self, now: UnixTime) -> bool {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.0 != now {
+            *counted = (now, 0);
+        }
+        counted.1 = counted.1.saturating_add(1);
+        counted.1 <= HANDSHAKES
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +209,24 @@ mod tests {
         drop(connections.admit(address("192.0.2.1"), &limits(9, 9)).unwrap());
         let counts = connections.0.lock().unwrap();
         assert!(counts.total == 0 && counts.by_address.is_empty());
+    }
+
+    #[test]
+    fn held_bodies_are_bounded_in_all_and_by_address() {
+        let bodies = Arc::new(HeldBodies::default());
+        let mut one = bodies.begin(address("192.0.2.1"));
+        assert_eq!((one.grow(25, 100), one.grow(1, 100)), (Some(()), None));
+        let mut others: Vec<_> = (2..6).map(|last| bodies.begin(address(&format!("192.0.2.{last}")))).collect();
+        let grown: Vec<_> = others.iter_mut().map(|held| held.grow(25, 100)).collect();
+        assert_eq!(grown, [Some(()), Some(()), Some(()), None]);
+        drop((one, others));
+        assert!(bodies.total() == 0 && bodies.0.lock().unwrap().by_address.is_empty());
+    }
+
+    #[test]
+    fn handshakes_are_bounded_by_the_second() {
+        let (handshakes, at) = (Handshakes::default(), |seconds| UnixTime::from_seconds(seconds).unwrap());
+        let answered = (0..100).filter(|_| handshakes.admit(at(1))).count();
+        assert_eq!((answered, handshakes.admit(at(2))), (20, true));
     }
 }

@@ -29,6 +29,10 @@ pub enum Outcome {
     Forwarded,
     /// It was not let through.
     Refused,
+    /// It would not have been let through, on a route that only observes.
+    Observed,
+    /// A provider's handshake, which we have answered ourselves.
+    Answered,
     /// It was let through or undecided, and something broke.
     Failed,
 }
@@ -39,6 +43,8 @@ impl Outcome {
         match self {
             Self::Forwarded => "forwarded",
             Self::Refused => "refused",
+            Self::Observed => "observed",
+            Self::Answered => "answered",
             Self::Failed => "failed",
         }
     }
@@ -61,7 +67,11 @@ pub struct Metrics {
     reloads: IntCounterVec,
     reload_successful: IntGauge,
     reload_timestamp: Gauge,
+    revocation_reloads: IntCounterVec,
+    revocation_successful: IntGaugeVec,
+    revocation_entries: IntGaugeVec,
     certificate_expiry: GaugeVec,
+    secret_last_used: GaugeVec,
     routes: RwLock<HashMap<Arc<str>, Arc<RouteMetrics>>>,
 }
 
@@ -73,6 +83,7 @@ pub struct RouteMetrics {
     forwarded: IntCounter,
     request_duration: Histogram,
     upstream_duration: Histogram,
+    secret_last_used: GaugeVec,
 }
 
 impl Metrics {
@@ -136,10 +147,30 @@ impl Metrics {
                 "hookgate_config_last_reload_timestamp_seconds",
                 "When a configuration was last put in force.",
             )?,
+            revocation_reloads: make.counters(
+                "hookgate_revocation_reloads_total",
+                "Readings of a changed revocation list by their result.",
+                &["file", "result"],
+            )?,
+            revocation_successful: make.gauges(
+                "hookgate_revocation_last_reload_successful",
+                "1 if the revocation list on disk is the one in force, 0 if the last one read was refused.",
+                &["file"],
+            )?,
+            revocation_entries: make.gauges(
+                "hookgate_revocation_entries",
+                "Token ids, subjects and key ids on the revocation list in force.",
+                &["file"],
+            )?,
             certificate_expiry: make.float_gauges(
                 "hookgate_certificate_expiry_timestamp_seconds",
                 "When a served certificate ends; name is its file.",
                 &["name"],
+            )?,
+            secret_last_used: make.float_gauges(
+                "hookgate_secret_last_used_timestamp_seconds",
+                "When one of a route's secrets last verified a request; index counts from 0 in the order of the file.",
+                &["route", "index"],
             )?,
             routes: RwLock::default(),
             registry: registry.clone(),
@@ -183,6 +214,7 @@ impl Metrics {
             forwarded: self.requests.with_label_values(&[&**name, Outcome::Forwarded.label(), ""]),
             request_duration: self.request_duration.with_label_values(&[&**name]),
             upstream_duration: self.upstream_duration.with_label_values(&[&**name]),
+            secret_last_used: self.secret_last_used.clone(),
         }
     }
 
@@ -254,6 +286,36 @@ impl Metrics {
         self.reload_successful.set(i64::from(current));
     }
 
+    /// A revocation list that is configured: its counters begin at zero.
+    pub fn revocation_known(&self, file: &str) {
+        for result in ["applied", "refused"] {
+            self.revocation_reloads.with_label_values(&[file, result]).inc_by(0);
+        }
+    }
+
+    /// A revocation list that is no longer configured.
+    pub fn revocation_dropped(&self, file: &str) {
+        // An error says that there was no such child: just as well.
+        let _ = self.revocation_successful.remove_label_values(&[file]);
+        let _ = self.revocation_entries.remove_label_values(&[file]);
+    }
+
+    /// The revocation list on disk is the one in force.
+    pub fn revocation_in_force(&self, file: &str, entries: usize) {
+        self.revocation_successful.with_label_values(&[file]).set(1);
+        self.revocation_entries.with_label_values(&[file]).set(i64::try_from(entries).unwrap_or(i64::MAX));
+    }
+
+    /// The revocation list on disk is not the one in force.
+    pub fn revocation_refused(&self, file: &str) {
+        self.revocation_successful.with_label_values(&[file]).set(0);
+    }
+
+    /// A reading of a changed revocation list: `applied` or `refused`.
+    pub fn revocation_reloaded(&self, file: &str, result: &str) {
+        self.revocation_reloads.with_label_values(&[file, result]).inc();
+    }
+
     /// The served certificates, anew.
     pub fn certificates<'a>(&self, expiries: impl Iterator<Item = (&'a str, UnixTime)>) {
         self.certificate_expiry.reset();
@@ -264,11 +326,16 @@ impl Metrics {
 }
 
 impl RouteMetrics {
+    /// One of the route's secrets has verified a request: the others may be old ones that can go.
+    pub fn secret_used(&self, index: usize, now: UnixTime) {
+        self.secret_last_used.with_label_values(&[&*self.name, &index.to_string()]).set(seconds(now));
+    }
+
     /// A request's end.
     pub fn finished(&self, outcome: Outcome, code: &str, took: Duration, upstream: Option<Duration>) {
         match outcome {
             Outcome::Forwarded => self.forwarded.inc(),
-            Outcome::Refused | Outcome::Failed => {
+            Outcome::Refused | Outcome::Observed | Outcome::Answered | Outcome::Failed => {
                 self.requests.with_label_values(&[&*self.name, outcome.label(), code]).inc();
             }
         }

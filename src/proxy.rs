@@ -5,6 +5,7 @@
 //! Called by the server for each request.
 
 pub mod body;
+mod capture;
 pub mod head;
 pub mod headers;
 pub mod record;
@@ -15,16 +16,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
+use http_body::Body as _;
 
-use crate::auth::certificate::ClientCertificate;
-use crate::auth::{self, Grant, Policy, Refusal, Refused, RequestView};
+use crate::auth::certificate::{ClientCertificate, ClientTrust};
+use crate::auth::handshake::Answer;
+use crate::auth::request::Client;
+use crate::auth::{self, Permit, Refusal, Refused, RequestView, Stop};
 use crate::clock::{Clock, UnixTime};
 use crate::failure::Failure;
 use crate::jwks::{Jwks, Refetch};
+use crate::limit::{Handshakes, HeldBodies};
 use crate::metrics::Metrics;
-use crate::route::Route;
+use crate::route::{Asker, Route};
 use crate::snapshot::{ListenerLimits, SharedSnapshot, Snapshot};
 use body::{Body, Inbound, RequestBody, Source};
 use head::Target;
@@ -60,6 +66,10 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// One line a request (`log.access`).
     pub access_log: bool,
+    /// Bodies that wait to be judged, over all workers.
+    pub held: Arc<HeldBodies>,
+    /// Handshakes answered, over all workers.
+    pub handshakes: Arc<Handshakes>,
     /// Connections to the apps.
     pub upstreams: Upstreams,
 }
@@ -99,38 +109,140 @@ impl Gateway {
         if !route.admits(peer.address.ip()) {
             return Err(Failure::AddressRefused);
         }
-        let body = RequestBody::new(body, route.max_body, &peer.limits, record.received())?;
+        if route.rules.policy.looks_at_certificates() && !peer.spoke_to(target.host()) {
+            return Err(Failure::Misdirected);
+        }
+        let mut body = RequestBody::new(body, route.max_body, &peer.limits, record.received())?;
 
-        let grant = self.decide(route, &head, now, record).await.map_err(Failure::Refused)?;
+        let asked = Asked { snapshot, route, head: &head, target: &target, peer, now };
+        let permit = match self.judge(&asked, &mut body, record).await? {
+            Verdict::Forward(permit) => permit,
+            Verdict::Answer(answer) => {
+                let response = reply::handshake(&answer, record.request_id());
+                record.handshake(response.status());
+                return Ok(response);
+            }
+        };
 
-        headers::prepare(&mut head, &target, route, &grant, peer, record.request_id());
-        let mut response = self.upstreams.forward(&grant, head, body, route, record).await?;
+        headers::prepare(&mut head, &target, route, &permit, peer, record.request_id());
+        record.permitted(&permit);
+        let mut response = self.upstreams.forward(&permit, head, body, route, record).await?;
         headers::clean_response(response.headers_mut(), record.request_id());
         record.forwarded(response.status());
         Ok(response)
     }
 
+    /// The decision, first by the head alone: what can be refused by it is refused unread. The body is read only
+    /// where the rest of the decision, or a handshake, needs it.
+    async fn judge(&self, asked: &Asked<'_>, body: &mut RequestBody, record: &mut Record) -> Result<Verdict, Failure> {
+        let Asked { route, now, .. } = *asked;
+        if !asked.may_stay() {
+            return Err(Failure::Refused(Refused::at_once(Refusal::CertificateRefused)));
+        }
+        let mut verdict = Err(Stop::NeedsBody);
+        if body.is_end_stream() || !route.reads_body_first() {
+            let view = asked.view();
+            let view = if body.is_end_stream() { view.with_body(&[]) } else { view };
+            verdict = self.decide(route, &view, now, record).await;
+        }
+        let mut held = Bytes::new();
+        if let Err(Stop::NeedsBody) = verdict {
+            held = body.hold(self.held.begin(asked.peer.address.ip()), asked.snapshot.buffered_bodies).await?;
+            verdict = self.decide(route, &asked.view().with_body(&held), now, record).await;
+        }
+        match verdict {
+            Ok(Verdict::Answer(_)) if !self.handshakes.admit(now) => Err(Failure::RateLimited),
+            Ok(verdict) => Ok(verdict),
+            Err(Stop::Refused(refused)) if route.observes(now) => Ok(Verdict::Forward(Permit::Observed(refused))),
+            Err(Stop::Refused(refused)) => {
+                capture::keep(route, asked.head, &held, &refused, record.request_id());
+                Err(Failure::Refused(refused))
+            }
+            // The whole body was there: whoever still asks for it is wrong.
+            Err(Stop::NeedsBody) => Err(Failure::BadRequest),
+        }
+    }
+
     /// [`auth::verify`], and once more when a fetch of the issuer's keys may turn "unknown" into an answer.
-    async fn decide(&self, route: &Route, head: &Parts, now: UnixTime, record: &mut Record) -> Result<Grant, Refused> {
+    async fn decide(
+        &self,
+        route: &Route,
+        view: &RequestView<'_>,
+        now: UnixTime,
+        record: &mut Record,
+    ) -> Result<Verdict, Stop> {
+        if let Some(answer) = route.answer(view, Asker::Anybody)? {
+            return Ok(Verdict::Answer(answer));
+        }
         let begun = Instant::now();
-        let view = RequestView { head };
-        let mut decision = auth::verify(&route.rules, &view, now);
-        if let Err(Refused { remote: Some(keys), .. }) = &decision {
+        let mut decision = auth::verify(&route.rules, view, now);
+        if let Err(Stop::Refused(Refused { remote: Some(keys), .. })) = &decision {
             decision = match self.jwks.refetch(keys).await {
-                Refetch::Fetched => auth::verify(&route.rules, &view, self.clock.now()),
+                Refetch::Fetched => auth::verify(&route.rules, view, self.clock.now()),
                 Refetch::CoolingDown => decision,
-                Refetch::Failed => decision.map_err(|refused| Refused { refusal: Refusal::KeysUnavailable, ..refused }),
+                Refetch::Failed => decision.map_err(undecided),
             };
         }
-        record.decided(&decision, scheme(&route.rules.policy), begun.elapsed());
-        decision
+        record.decided(&decision, route.rules.policy.scheme(), begun.elapsed(), now);
+        let grant = decision?;
+        Ok(match route.answer(view, Asker::Granted)? {
+            Some(answer) => Verdict::Answer(answer),
+            None => Verdict::Forward(Permit::Granted(grant)),
+        })
     }
 }
 
-/// The label of `hookgate_verify_duration_seconds`.
-const fn scheme(policy: &Policy) -> &'static str {
-    match policy {
-        Policy::Jwt(_) => "jwt",
-        Policy::Public => "public",
+/// What comes of a request that is not refused.
+enum Verdict {
+    Forward(Permit),
+    Answer(Answer),
+}
+
+/// A request on its way to a decision.
+struct Asked<'a> {
+    snapshot: &'a Snapshot,
+    route: &'a Route,
+    head: &'a Parts,
+    target: &'a Target,
+    peer: &'a Peer,
+    now: UnixTime,
+}
+
+impl Asked<'_> {
+    fn view(&self) -> RequestView<'_> {
+        let url = self.route.url_base(self.target.authority().as_str());
+        RequestView::new(self.head, url).with_client(self.client())
+    }
+
+    fn client(&self) -> Option<Client<'_>> {
+        let certificate = self.peer.client.as_deref()?;
+        Some(Client { certificate, trust: self.trust() })
+    }
+
+    /// Whom the listener trusts now, which may be others than when the connection began.
+    fn trust(&self) -> Option<&ClientTrust> {
+        self.snapshot.listeners.get(self.peer.listener)?.client_trust.as_deref()
+    }
+
+    /// A listener that has no connection without a certificate has no request with one that has ended, or was
+    /// revoked, since.
+    fn may_stay(&self) -> bool {
+        let required = self.trust().is_some_and(ClientTrust::is_required);
+        !required || self.client().is_some_and(|client| client.is_trusted(self.now))
+    }
+}
+
+impl Peer {
+    /// A client that has named a server meant no other one by its certificate.
+    fn spoke_to(&self, host: &str) -> bool {
+        self.server_name.as_deref().is_none_or(|name| name.eq_ignore_ascii_case(host))
+    }
+}
+
+/// Without the keys, nobody can say whether the token is good.
+fn undecided(stop: Stop) -> Stop {
+    match stop {
+        Stop::Refused(refused) => Stop::Refused(Refused { refusal: Refusal::KeysUnavailable, ..refused }),
+        Stop::NeedsBody => Stop::NeedsBody,
     }
 }

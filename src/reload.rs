@@ -1,6 +1,9 @@
 //! A change on disk or SIGHUP → read everything → swap, or keep what is in force and say why.
 //!
 //! Only a whole and valid configuration replaces another; no socket is bound again and no connection closed.
+//! Revocation lists come first and do not wait for the rest.
+
+mod revocation;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,12 +12,12 @@ use std::time::Duration;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-use crate::auth::keys::RemoteKeys;
 use crate::clock::Clock;
-use crate::config::{Config, Drain, ProcessSettings, Sources, compile};
+use crate::config::{Config, Drain, Handles, ProcessSettings, Sources, compile};
 use crate::jwks::Jwks;
 use crate::metrics::Metrics;
 use crate::snapshot::{ConfigHash, SharedSnapshot};
+use revocation::Revocations;
 
 /// What the watch misses (network file systems, a folder that was replaced) is found by looking.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -59,6 +62,7 @@ pub struct Reloader {
     process: ProcessSettings,
     snapshot: Arc<SharedSnapshot>,
     jwks: Arc<Jwks>,
+    revocations: Revocations,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     /// One reload at a time: an older reading must not overtake a newer one.
@@ -68,7 +72,7 @@ pub struct Reloader {
 
 struct State {
     drain: Drain,
-    remote_keys: Vec<Arc<RemoteKeys>>,
+    handles: Handles,
     folders: Vec<PathBuf>,
     /// Told already, and not told again until it changes.
     refused: Option<ConfigHash>,
@@ -92,13 +96,13 @@ impl Reloader {
     /// For a process that runs with `config`, whose snapshot is in force already.
     pub fn new(parts: Parts, config: &Config) -> Self {
         let Parts { path, snapshot, jwks, metrics, clock } = parts;
-        let state =
-            State { drain: config.drain, remote_keys: config.remote_keys.clone(), folders: Vec::new(), refused: None };
+        let state = State { drain: config.drain, handles: config.handles.clone(), folders: Vec::new(), refused: None };
         let reloader = Self {
             path,
             process: config.process.clone(),
             snapshot,
             jwks,
+            revocations: Revocations::new(Arc::clone(&metrics)),
             metrics,
             clock,
             turn: Mutex::new(()),
@@ -113,9 +117,12 @@ impl Reloader {
         self.state().drain
     }
 
-    /// Reads, compiles and swaps. Blocks on files.
+    /// Reads, compiles and swaps. Blocks on files. The result tells of the configuration; a revocation list is none.
     pub fn reload(&self, cause: Cause) -> Reloaded {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = &self.path {
+            self.revocations.refresh(path, cause);
+        }
         let result = self.try_reload(cause);
         if cause == Cause::Asked || result != Reloaded::Unchanged {
             self.metrics.reloaded(result.label());
@@ -125,21 +132,23 @@ impl Reloader {
 
     fn try_reload(&self, cause: Cause) -> Reloaded {
         let Some(path) = &self.path else { return Reloaded::Unchanged };
-        let sources = match Sources::read(path) {
+        let known = self.state().handles.clone();
+        let sources = match Sources::read(path, &known) {
             Ok(sources) => sources,
             Err(errors) => return self.unreadable(&errors.to_string(), cause),
         };
-        self.state().folders = sources.folders();
+        self.state().folders = sources.folders(&known);
         let hash = sources.hash();
         if hash == self.snapshot.load().version {
             self.state().refused = None;
             self.metrics.config_is_current(true);
             return Reloaded::Unchanged;
         }
-        if cause == Cause::Noticed && self.state().refused == Some(hash) {
+        let attempt = sources.attempt();
+        if cause == Cause::Noticed && self.state().refused == Some(attempt) {
             return Reloaded::Unchanged;
         }
-        self.apply(&sources, hash)
+        self.apply(&sources, &known, attempt)
     }
 
     /// Told once, and again when somebody asks.
@@ -152,35 +161,36 @@ impl Reloader {
         Reloaded::Refused
     }
 
-    fn apply(&self, sources: &Sources, hash: ConfigHash) -> Reloaded {
-        let known = self.state().remote_keys.clone();
-        let config = match compile(sources, &known) {
+    fn apply(&self, sources: &Sources, known: &Handles, attempt: ConfigHash) -> Reloaded {
+        let config = match compile(sources, known) {
             Ok(config) => config,
             Err(errors) => {
-                self.refuse(hash, errors.to_string().lines());
+                self.refuse(attempt, errors.to_string().lines());
                 return Reloaded::Refused;
             }
         };
         let fixed = self.process.differences(&config.process);
         if !fixed.is_empty() {
             let problems = fixed.iter().map(|field| format!("{field}: a change needs a restart"));
-            self.refuse(hash, problems.collect::<Vec<_>>().iter().map(String::as_str));
+            self.refuse(attempt, problems.collect::<Vec<_>>().iter().map(String::as_str));
             return Reloaded::Refused;
         }
         self.announce(&config);
         let mut state = self.state();
         state.drain = config.drain;
-        state.remote_keys = config.remote_keys;
+        state.handles = config.handles;
         state.refused = None;
         drop(state);
+        let version = config.snapshot.version;
         self.snapshot.swap(config.snapshot);
-        tracing::info!(version = %hash, "configuration reloaded");
+        tracing::info!(%version, "configuration reloaded");
         Reloaded::Applied
     }
 
-    /// What stands beside the snapshot: keys to fetch, metrics, warnings.
+    /// What stands beside the snapshot: keys to fetch, lists to look after, metrics, warnings.
     fn announce(&self, config: &Config) {
-        self.jwks.keep(&config.remote_keys);
+        self.jwks.keep(&config.handles.remote_keys);
+        self.revocations.keep(&config.handles.revocations);
         self.metrics.certificates(config.certificates.iter().map(|(name, expires)| (name.as_str(), *expires)));
         self.metrics.config_in_force(self.clock.now());
         for warning in config.warnings_at(self.clock.now()) {

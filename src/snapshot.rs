@@ -47,6 +47,9 @@ pub enum Disclosure {
     Detailed,
 }
 
+/// Of `buffered_bodies`, one address may hold one part in so many.
+pub const ADDRESS_SHARE: u64 = 4;
+
 /// One configuration, whole.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -56,6 +59,8 @@ pub struct Snapshot {
     pub listeners: Vec<ListenerSettings>,
     /// How much a reply tells.
     pub disclosure: Disclosure,
+    /// Bytes of all bodies that may wait to be judged.
+    pub buffered_bodies: u64,
     /// Which configuration this is.
     pub version: ConfigHash,
 }

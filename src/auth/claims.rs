@@ -50,12 +50,35 @@ impl Pointer {
     /// The value there, if any.
     pub fn find<'c>(&self, claims: &'c Map<String, Value>) -> Option<&'c Value> {
         let (first, rest) = self.0.split_first()?;
-        rest.iter().try_fold(claims.get(first)?, |value, segment| match value {
-            Value::Object(members) => members.get(segment),
-            Value::Array(items) => items.get(index(segment)?),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-        })
+        descend(claims.get(first)?, rest)
     }
+
+    /// The value there inside of any value.
+    pub fn find_in<'c>(&self, value: &'c Value) -> Option<&'c Value> {
+        descend(value, &self.0)
+    }
+
+    /// What stands before and after a segment `*`, which some rules read as "every item".
+    pub fn split_at_star(&self) -> Option<(Self, Self)> {
+        let at = self.0.iter().position(|segment| segment == "*")?;
+        let (before, rest) = self.0.split_at_checked(at)?;
+        Some((Self(before.to_vec()), Self(rest.get(1..)?.to_vec())))
+    }
+}
+
+impl std::fmt::Display for Pointer {
+    /// As a JSON pointer.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|segment| write!(f, "/{}", segment.replace('~', "~0").replace('/', "~1")))
+    }
+}
+
+fn descend<'c>(value: &'c Value, segments: &[String]) -> Option<&'c Value> {
+    segments.iter().try_fold(value, |value, segment| match value {
+        Value::Object(members) => members.get(segment),
+        Value::Array(items) => items.get(index(segment)?),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    })
 }
 
 /// RFC 6901 §4: `~1` is `/`, `~0` is `~`, and nothing else follows a `~`.

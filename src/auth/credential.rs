@@ -2,10 +2,14 @@
 //!
 //! Two credentials are refused, not chosen between: a proxy and an app could each choose another one.
 
+use std::borrow::Cow;
+
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 use http::request::Parts;
 
-use super::Refusal;
+use super::claims::Pointer;
+use super::request::{RequestView, sole};
+use super::{Refusal, Stop};
 
 /// The longest token, in bytes.
 pub const MAX_TOKEN: usize = 8 * 1024;
@@ -20,17 +24,56 @@ pub enum TokenLocation {
     Header {
         /// Its name.
         name: HeaderName,
-        /// Compared without case (RFC 9110 §11.1).
+        /// Compared without case (RFC 9110 §11.1); one that ends in `=` stands right before the token.
         scheme: Option<String>,
     },
     /// A query parameter.
     Query(String),
     /// A cookie.
     Cookie(String),
+    /// A field of a form body.
+    Form(String),
+    /// A member of a JSON body.
+    Json(Pointer),
+    /// The whole body.
+    Body,
 }
 
 impl TokenLocation {
-    /// The token.
+    /// The token, wherever it is.
+    ///
+    /// # Errors
+    /// As [`Self::find`]; [`Stop::NeedsBody`]. One in the body is bounded by the body's own limit.
+    pub fn find_in<'a>(&self, request: &RequestView<'a>) -> Result<Cow<'a, str>, Stop> {
+        let token = match self {
+            Self::Header { .. } | Self::Query(_) | Self::Cookie(_) => {
+                return Ok(Cow::Borrowed(self.find(request.head)?));
+            }
+            Self::Form(name) => request.form_field(name)?,
+            Self::Json(pointer) => {
+                request.json_value(pointer)?.and_then(|value| value.as_str()).map(|text| Cow::Owned(text.to_owned()))
+            }
+            // Another body is no bad token, but none.
+            Self::Body => whole(request.body()?).map(Cow::Borrowed),
+        };
+        let token = token.ok_or(Refusal::MissingCredential)?;
+        if token.bytes().all(is_b64token) { Ok(token) } else { Err(Refusal::MalformedCredential.into()) }
+    }
+
+    /// The header, if it stands in one.
+    pub fn header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Header { name, .. } => Some(name),
+            Self::Query(_) | Self::Cookie(_) | Self::Form(_) | Self::Json(_) | Self::Body => None,
+        }
+    }
+
+    /// Whether the token stands in the body.
+    pub fn is_in_body(&self) -> bool {
+        matches!(self, Self::Form(_) | Self::Json(_) | Self::Body)
+    }
+
+    /// The token in a request's head.
     ///
     /// # Errors
     /// `MissingCredential`, `ManyCredentials`, `MalformedCredential` for what is no `b64token`
@@ -40,12 +83,17 @@ impl TokenLocation {
             Self::Header { name, scheme } => in_header(head, name, scheme.as_deref())?,
             Self::Query(name) => in_query(head, name)?,
             Self::Cookie(name) => in_cookie(head, name)?,
+            Self::Form(_) | Self::Json(_) | Self::Body => return Err(Refusal::MissingCredential),
         };
         if token.len() > MAX_TOKEN {
             return Err(Refusal::TokenTooLarge);
         }
         if token.is_empty() || !token.bytes().all(is_b64token) { Err(Refusal::MalformedCredential) } else { Ok(token) }
     }
+}
+
+fn whole(body: &[u8]) -> Option<&str> {
+    std::str::from_utf8(body).ok().filter(|body| !body.is_empty() && body.bytes().all(is_b64token))
 }
 
 fn in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&str>) -> Result<&'h str, Refusal> {
@@ -61,17 +109,16 @@ fn in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&str>) -> Re
         return Err(Refusal::ManyCredentials);
     }
     let Some(scheme) = scheme else { return Ok(value) };
+    if scheme.ends_with('=') {
+        // A parameter and no scheme: `Digest: JWT=…` (Wix).
+        return value.strip_prefix(scheme).ok_or(Refusal::MissingCredential);
+    }
     match value.split_once(' ') {
         Some((found, token)) if found.eq_ignore_ascii_case(scheme) => Ok(token),
         None if value.eq_ignore_ascii_case(scheme) => Err(Refusal::MalformedCredential),
         // Another scheme is another credential, not a bad one of ours (RFC 6750 §3.1).
         Some(_) | None => Err(Refusal::MissingCredential),
     }
-}
-
-fn sole<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, Refusal> {
-    let (first, second) = (values.next(), values.next());
-    if second.is_some() { Err(Refusal::ManyCredentials) } else { Ok(first) }
 }
 
 /// The parameter as its name is written. An encoded spelling of the name is never the credential, but a second

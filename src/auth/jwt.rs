@@ -7,15 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
+use super::binding::Bindings;
 use super::claims::ClaimRule;
 use super::credential::TokenLocation;
 use super::json::parse_object;
 use super::keys::{Algorithm, Key, Keys, algorithm_named};
-use super::time::{NumericDate, numeric_date};
-use super::{Refusal, Refused};
+use super::notes::Notes;
+use super::request::RequestView;
+use super::time::{NumericDate, TimestampRule, numeric_date};
+use super::{Refusal, Refused, Stop};
 use crate::clock::UnixTime;
 
 /// `typ` of the tokens that we take for access tokens where nothing else is written (RFC 8725 §3.11, RFC 9068 §2.1).
@@ -29,8 +32,8 @@ const MAX_AUDIENCES: usize = 64;
 pub struct JwtPolicy {
     /// Who may have signed. Of several, the token's unverified `iss` selects one, and must match it after.
     pub issuers: Vec<Issuer>,
-    /// The token must name one of these.
-    pub audiences: Vec<String>,
+    /// Whom the token must name.
+    pub audience: Audience,
     /// Claims that must be there.
     pub required: Vec<String>,
     /// What claims must say.
@@ -45,6 +48,19 @@ pub struct JwtPolicy {
     pub leeway: Duration,
     /// Where the token is.
     pub token: TokenLocation,
+    /// What it must say of its request.
+    pub bindings: Bindings,
+    /// A time other than `iat` that bounds its age.
+    pub time: Option<TimestampRule>,
+}
+
+/// Whom a token must be for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// One of these.
+    OneOf(Vec<String>),
+    /// Anybody (`none`): something else ties the token to this endpoint.
+    Anybody,
 }
 
 /// Who may have signed.
@@ -64,36 +80,69 @@ pub struct Issuer {
 pub(super) struct Verified {
     pub(super) issuer: Arc<str>,
     pub(super) kid: Option<String>,
-    /// The place of the key that fitted in its set: which of several secrets it was.
-    #[allow(dead_code, reason = "a webhook's secrets are told apart by it; until then only tests look")]
-    pub(super) key_index: usize,
     pub(super) claims: Map<String, Value>,
+    /// Which of the route's secrets made it, if it was one.
+    pub(super) secret: Option<usize>,
 }
 
 impl JwtPolicy {
-    /// The whole judgement of one token.
-    pub(super) fn verify(&self, token: &str, now: UnixTime) -> Result<Verified, Refused> {
-        let parts = Parts::split(token).map_err(Refused::unproven)?;
-        let header = Header::read(parts.header, &self.types).map_err(Refused::unproven)?;
-        let payload = decode(parts.payload).and_then(|bytes| object(&bytes)).map_err(Refused::unproven)?;
-        let issuer = self.issuer(&payload).map_err(Refused::unproven)?;
+    /// The whole judgement of one request: its token, and what that says of the request.
+    pub(super) fn verify(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Verified, Stop> {
+        let token = self.token.find_in(request)?;
+        let verified = self.verify_token(&token, now, notes)?;
+        let bound = self.judge_bindings(&verified.claims, request, now, notes);
+        bound.map_err(|stop| stop.proven(&verified.issuer))?;
+        Ok(verified)
+    }
+
+    fn judge_bindings(
+        &self,
+        claims: &Map<String, Value>,
+        request: &RequestView<'_>,
+        now: UnixTime,
+        notes: &mut Notes,
+    ) -> Result<(), Stop> {
+        if let Some(time) = &self.time {
+            time.check(request, claims, now, notes)?;
+        }
+        self.bindings.check(claims, request, now, notes)
+    }
+
+    /// The judgement of the token alone.
+    pub(super) fn verify_token(&self, token: &str, now: UnixTime, notes: &mut Notes) -> Result<Verified, Stop> {
+        let parts = Parts::split(token)?;
+        let header = Header::read(parts.header, &self.types)?;
+        notes.add("header", || format!("alg {:?}, kid {:?}", header.algorithm, header.kid));
+        let payload = decode(parts.payload).and_then(|bytes| object(&bytes))?;
+        let issuer = self.issuer(&payload)?;
+        notes.add("issuer", || issuer.name.to_string());
 
         let refuse =
             |refusal, proven| Refused { refusal, proven, issuer: Some(Arc::clone(&issuer.name)), remote: None };
         if !issuer.algorithms.contains(&header.algorithm) {
-            return Err(refuse(Refusal::UnsupportedAlgorithm, false));
+            return Err(refuse(Refusal::UnsupportedAlgorithm, false).into());
         }
         // Without keys, or without this one, a fetch may help.
         let undecided = |refusal| Refused { remote: issuer.keys.remote(), ..refuse(refusal, false) };
-        let keys = issuer.keys.current(now).ok_or_else(|| undecided(Refusal::KeysUnavailable))?;
+        let keys = match &issuer.keys {
+            Keys::Chain(root) => {
+                let chain = header.chain().map_err(|refusal| refuse(refusal, false))?;
+                Arc::new(root.key(&chain, header.algorithm, now).map_err(|refusal| refuse(refusal, false))?)
+            }
+            keys => keys.current(now).ok_or_else(|| undecided(Refusal::KeysUnavailable))?,
+        };
         let candidates = keys.select(header.kid.as_deref(), header.algorithm).map_err(|refusal| match refusal {
             Refusal::UnknownKey => undecided(refusal),
             other => refuse(other, false),
         })?;
-        let key_index = parts.signed_by(&candidates).map_err(|refusal| refuse(refusal, false))?;
+        let key = parts.signed_by(&candidates).map_err(|refusal| refuse(refusal, false))?;
+        notes.add("signature", || "verifies".into());
 
         self.judge_claims(issuer, &payload, now).map_err(|refusal| refuse(refusal, true))?;
-        Ok(Verified { issuer: Arc::clone(&issuer.name), kid: header.kid, key_index, claims: payload })
+        notes.add("claims", || "hold".into());
+        // A token may leave the name out where only one key fits; that must not hide a key that is revoked.
+        let kid = header.kid.or_else(|| key.name().map(str::to_owned));
+        Ok(Verified { issuer: Arc::clone(&issuer.name), kid, claims: payload, secret: key.secret() })
     }
 
     /// One issuer needs no choice. Of several, `iss` chooses: an unverified word, which selects one key set
@@ -110,6 +159,11 @@ impl JwtPolicy {
         }
     }
 
+    /// Whether the token says what body it came with, or is the body.
+    pub fn binds_body(&self) -> bool {
+        self.bindings.binds_body() || self.token.is_in_body()
+    }
+
     fn judge_claims(&self, issuer: &Issuer, payload: &Map<String, Value>, now: UnixTime) -> Result<(), Refusal> {
         let claims = Registered::read(payload)?;
         // A null says nothing, which is what `required` is there to refuse.
@@ -120,7 +174,8 @@ impl JwtPolicy {
             return Err(claims.iss.map_or(Refusal::MissingClaim, |_| Refusal::WrongIssuer));
         }
         // Exactly: no case folding, no trailing slash, no part of a text (mod_auth_openidc GHSA-wcvh-g65p-v576).
-        if !claims.audiences.iter().any(|audience| self.audiences.iter().any(|ours| ours == audience)) {
+        let names = |ours: &String| claims.audiences.iter().any(|audience| audience == ours);
+        if matches!(&self.audience, Audience::OneOf(ours) if !ours.iter().any(names)) {
             return Err(Refusal::WrongAudience);
         }
         self.judge_times(&claims, now)?;
@@ -182,21 +237,21 @@ impl<'t> Parts<'t> {
         Ok(Self { header, payload, signature, signed: signed.as_bytes() })
     }
 
-    /// The place of the first of these keys by which the signature verifies.
-    fn signed_by(&self, candidates: &[(usize, &Key)]) -> Result<usize, Refusal> {
+    /// The first of these keys by which the signature verifies.
+    fn signed_by<'k>(&self, candidates: &[&'k Key]) -> Result<&'k Key, Refusal> {
         let signature = decode(self.signature)?;
-        let fits = |(_, key): &&(usize, &Key)| key.verify(self.signed, &signature, self.signature).is_ok();
-        candidates.iter().find(fits).map(|(index, _)| *index).ok_or(Refusal::BadSignature)
+        let fits = |key: &&&Key| key.verify(self.signed, &signature, self.signature).is_ok();
+        candidates.iter().find(fits).copied().ok_or(Refusal::BadSignature)
     }
 }
 
 /// Canonical base64url without padding (RFC 7515 §2): no unused bits, no other letters, so that one token has
 /// one spelling.
-fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
+pub(super) fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::MalformedToken)
 }
 
-fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
+pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
     parse_object(bytes).map_err(|_| Refusal::MalformedToken)
 }
 
@@ -205,11 +260,12 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
 struct Header {
     algorithm: Algorithm,
     kid: Option<String>,
+    x5c: Option<Value>,
 }
 
 impl Header {
     fn read(part: &str, types: &[String]) -> Result<Self, Refusal> {
-        let header = object(&decode(part)?)?;
+        let mut header = object(&decode(part)?)?;
         // `crit` names extensions that must be understood: we understand none (RFC 7515 §4.1.11). `b64`, `enc`
         // and `zip` change what was signed or wrap what was not.
         if ["crit", "b64", "enc", "zip"].iter().any(|name| header.contains_key(*name)) {
@@ -226,7 +282,15 @@ impl Header {
         Ok(Self {
             algorithm: algorithm_named(algorithm).ok_or(Refusal::UnsupportedAlgorithm)?,
             kid: optional_text(&header, "kid")?.map(str::to_owned),
+            x5c: header.remove("x5c"),
         })
+    }
+
+    /// The certificates that came along, looked at only where a root is pinned (RFC 7515 §4.1.6: base64, not url).
+    fn chain(&self) -> Result<Vec<Vec<u8>>, Refusal> {
+        let Some(Value::Array(written)) = &self.x5c else { return Err(Refusal::UnknownKey) };
+        let certificates = written.iter().map(|certificate| STANDARD.decode(certificate.as_str()?).ok());
+        certificates.collect::<Option<_>>().ok_or(Refusal::UnknownKey)
     }
 }
 
@@ -243,7 +307,7 @@ fn same_type(one: &str, other: &str) -> bool {
     bare(one) == bare(other)
 }
 
-fn optional_text<'j>(object: &'j Map<String, Value>, name: &str) -> Result<Option<&'j str>, Refusal> {
+pub(super) fn optional_text<'j>(object: &'j Map<String, Value>, name: &str) -> Result<Option<&'j str>, Refusal> {
     match object.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -279,6 +343,8 @@ impl<'p> Registered<'p> {
 fn audiences(claim: Option<&Value>) -> Result<Vec<&str>, Refusal> {
     match claim {
         None => Ok(Vec::new()),
+        // A null names nobody.
+        Some(Value::Null) => Ok(Vec::new()),
         Some(Value::String(audience)) => Ok(vec![audience]),
         Some(Value::Array(audiences)) if audiences.len() <= MAX_AUDIENCES => {
             audiences.iter().map(|audience| audience.as_str().ok_or(Refusal::MalformedToken)).collect()

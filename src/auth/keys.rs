@@ -4,6 +4,7 @@
 //! others serve. The library verifies; which key may verify what is decided here. Fetches nothing.
 
 mod algorithm;
+mod chain;
 mod jwk;
 mod remote;
 
@@ -11,11 +12,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, VerificationAlgorithm};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{AlgorithmFamily, DecodingKey};
 
 use super::Refusal;
 use crate::clock::UnixTime;
 pub use algorithm::Algorithm;
+pub use chain::{NotARoot, PinnedRoot};
 pub use jwk::{SkippedKey, Unusable};
 pub use remote::{Fetched, RemoteKeys, RemoteSource};
 
@@ -30,6 +34,8 @@ pub struct Key {
     /// Bytes of a signature, where the algorithm or the modulus fixes them.
     signature_length: usize,
     decoding: DecodingKey,
+    /// Its place among several shared secrets.
+    secret: Option<usize>,
 }
 
 /// How a token's `kid` finds a key.
@@ -133,8 +139,28 @@ impl KeySet {
         if secrets.len() > MAX_KEYS {
             return Err(KeySetError::TooManyKeys);
         }
-        let keys: Result<_, _> = secrets.iter().map(|(secret, algorithm)| Key::shared(secret, *algorithm)).collect();
-        Ok(Self { keys: keys? })
+        let keys = secrets.iter().enumerate().map(|(index, (secret, algorithm))| {
+            let key = Key::shared(secret, *algorithm, index)?;
+            // RFC 7518 §3.2: as long as the hash at least.
+            if secret.len() < key.signature_length {
+                Err(KeySetError::ShortSecret(key.signature_length))
+            } else {
+                Ok(key)
+            }
+        });
+        Ok(Self { keys: keys.collect::<Result<_, _>>()? })
+    }
+
+    /// Adds a shared secret that was chosen by a provider, so that its length is not ours to judge.
+    ///
+    /// # Errors
+    /// `ShortSecret` for an empty one; `NotASharedSecret`.
+    pub fn add_secret(&mut self, secret: &[u8], algorithm: Algorithm, index: usize) -> Result<(), KeySetError> {
+        if secret.is_empty() {
+            return Err(KeySetError::ShortSecret(1));
+        }
+        self.keys.push(Key::shared(secret, algorithm, index)?);
+        Ok(())
     }
 
     /// One public key in PEM form, whatever `kid` its tokens name.
@@ -143,7 +169,28 @@ impl KeySet {
     /// Where it is none, or one that we would skip in a set.
     pub fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<Self, KeySetError> {
         let (decoding, signature_length) = jwk::from_pem(pem, algorithm)?;
-        Ok(Self { keys: vec![Key { id: KeyId::Pinned, algorithm, signature_length, decoding }] })
+        Ok(Self { keys: vec![Key { id: KeyId::Pinned, algorithm, signature_length, decoding, secret: None }] })
+    }
+
+    /// One public key as DER `SubjectPublicKeyInfo`.
+    ///
+    /// # Errors
+    /// As [`Self::from_pem`].
+    pub fn from_spki(der: &[u8], algorithm: Algorithm) -> Result<Self, KeySetError> {
+        let lines = STANDARD.encode(der);
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n");
+        Self::from_pem(pem.as_bytes(), algorithm)
+    }
+
+    /// The first shared secret of this algorithm, to sign with it for development.
+    pub fn shared_secret(&self, algorithm: Algorithm) -> Option<&[u8]> {
+        let key = self.keys.iter().find(|key| key.secret.is_some() && key.algorithm == algorithm)?;
+        key.decoding.try_get_as_bytes().ok()
+    }
+
+    /// Takes over the keys of another set, as while one takes another's place.
+    pub fn extend(&mut self, other: Self) {
+        self.keys.extend(other.keys);
     }
 
     /// How many keys serve.
@@ -156,19 +203,19 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// The keys that may have signed a token, with their places in the set. Never none: the one that its `kid`
+    /// The keys that may have signed a token. Never none: the one that its `kid`
     /// names, or without one the only key that fits its algorithm; of pinned keys, all that fit.
     ///
     /// # Errors
     /// `UnknownKey`; `UnsupportedAlgorithm` where the named key is for another algorithm than the token's.
-    pub fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<(usize, &Key)>, Refusal> {
-        let mut answering = self.keys.iter().enumerate().filter(|(_, key)| key.id.answers_to(kid)).peekable();
+    pub fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<&Key>, Refusal> {
+        let mut answering = self.keys.iter().filter(|key| key.id.answers_to(kid)).peekable();
         if answering.peek().is_none() {
             return Err(Refusal::UnknownKey);
         }
-        let fitting: Vec<_> = answering.filter(|(_, key)| key.algorithm == algorithm).collect();
+        let fitting: Vec<_> = answering.filter(|key| key.algorithm == algorithm).collect();
         // Of keys that somebody else may add to, two are no choice: their owner says which by `kid`.
-        let pinned = fitting.iter().all(|(_, key)| key.id == KeyId::Pinned);
+        let pinned = fitting.iter().all(|key| key.id == KeyId::Pinned);
         match (fitting.len(), kid) {
             (0, Some(_)) => Err(Refusal::UnsupportedAlgorithm),
             (0, None) => Err(Refusal::UnknownKey),
@@ -189,12 +236,23 @@ impl KeyId {
 }
 
 impl Key {
-    fn shared(secret: &[u8], algorithm: Algorithm) -> Result<Self, KeySetError> {
+    fn shared(secret: &[u8], algorithm: Algorithm, index: usize) -> Result<Self, KeySetError> {
         let signature_length = algorithm.mac_length().ok_or(KeySetError::NotASharedSecret)?;
-        if secret.len() < signature_length {
-            return Err(KeySetError::ShortSecret(signature_length));
+        let decoding = DecodingKey::from_secret(secret);
+        Ok(Self { id: KeyId::Pinned, algorithm, signature_length, decoding, secret: Some(index) })
+    }
+
+    /// Which of the secrets it is, if it is one.
+    pub fn secret(&self) -> Option<usize> {
+        self.secret
+    }
+
+    /// Its `kid`, where it has one.
+    pub fn name(&self) -> Option<&str> {
+        match &self.id {
+            KeyId::Named(name) => Some(name),
+            KeyId::Unnamed | KeyId::Pinned => None,
         }
-        Ok(Self { id: KeyId::Pinned, algorithm, signature_length, decoding: DecodingKey::from_secret(secret) })
     }
 
     /// Verifies `signature`, given raw and as it was written (canonical base64url), over `message`.
@@ -235,6 +293,8 @@ pub enum Keys {
     Fixed(Arc<KeySet>),
     /// Fetched; outlives a reload.
     Remote(Arc<RemoteKeys>),
+    /// The token's own, if they lead to this root.
+    Chain(Arc<PinnedRoot>),
 }
 
 impl Keys {
@@ -243,13 +303,14 @@ impl Keys {
         match self {
             Self::Fixed(keys) => Some(Arc::clone(keys)),
             Self::Remote(remote) => remote.current(now).map(|fetched| Arc::clone(&fetched.keys)),
+            Self::Chain(_) => None,
         }
     }
 
     /// The handle, where a fetch could help.
     pub fn remote(&self) -> Option<Arc<RemoteKeys>> {
         match self {
-            Self::Fixed(_) => None,
+            Self::Fixed(_) | Self::Chain(_) => None,
             Self::Remote(remote) => Some(Arc::clone(remote)),
         }
     }

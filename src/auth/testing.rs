@@ -3,6 +3,7 @@
 //! would write can be signed too. Not part of the program.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
@@ -14,10 +15,14 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::RSAPublicKey;
 
+use super::binding::Bindings;
+use super::credential::TokenLocation;
+use super::jwt::{Audience, DEFAULT_TYPES, Issuer, JwtPolicy};
 use super::keys::{Algorithm, KeySet, Keys};
 use crate::clock::UnixTime;
 
@@ -187,6 +192,23 @@ pub(super) fn with(mut value: Value, changes: &Value) -> Value {
 /// Claims that every rule of the tests' policy likes.
 pub(super) fn good_claims() -> Value {
     json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "acme", "jti": "1", "iat": NOW - 10, "nbf": NOW - 10, "exp": NOW + 60})
+}
+
+/// The rules of most tests' tokens: this audience, the registered claims, in `Authorization: Bearer`.
+pub(super) fn policy(issuers: Vec<Issuer>) -> JwtPolicy {
+    JwtPolicy {
+        issuers,
+        audience: Audience::OneOf(vec![AUDIENCE.into()]),
+        required: vec!["iss".into(), "aud".into(), "exp".into()],
+        claims: Vec::new(),
+        types: DEFAULT_TYPES.iter().map(|typ| (*typ).to_owned()).collect(),
+        max_age: None,
+        max_lifetime: None,
+        leeway: Duration::from_secs(30),
+        token: TokenLocation::Header { name: AUTHORIZATION, scheme: Some("Bearer".into()) },
+        bindings: Bindings::default(),
+        time: None,
+    }
 }
 
 /// A set of these JWKs, of which none may be skipped.

@@ -9,30 +9,20 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::claims::Pointer;
-use super::credential::TokenLocation;
-use super::jwt::{DEFAULT_TYPES, Issuer};
+use super::jwt::Issuer;
 use super::keys::Algorithm;
-use super::testing::{AUDIENCE, ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, with};
+use super::request::UrlBase;
+use super::testing::{ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, policy, with};
 use super::time::{TimestampSource, TimestampUnit};
 use super::*;
 
 fn jwt() -> Policy {
-    Policy::Jwt(Box::new(JwtPolicy {
-        issuers: vec![Issuer {
-            name: "acme".into(),
-            issuer: Some(ISSUER.into()),
-            algorithms: vec![Algorithm::EdDSA],
-            keys: fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA])),
-        }],
-        audiences: vec![AUDIENCE.into()],
-        required: vec!["exp".into()],
-        claims: vec![],
-        types: DEFAULT_TYPES.iter().map(|typ| (*typ).to_owned()).collect(),
-        max_age: None,
-        max_lifetime: None,
-        leeway: Duration::from_secs(30),
-        token: TokenLocation::Header { name: AUTHORIZATION, scheme: Some("Bearer".into()) },
-    }))
+    Policy::Jwt(Box::new(policy(vec![Issuer {
+        name: "acme".into(),
+        issuer: Some(ISSUER.into()),
+        algorithms: vec![Algorithm::EdDSA],
+        keys: fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA])),
+    }])))
 }
 
 fn timed(source: TimestampSource) -> Option<TimestampRule> {
@@ -47,7 +37,11 @@ fn in_header() -> Option<TimestampRule> {
 fn decide(rules: &Rules, fields: &[(&str, &str)]) -> Result<Grant, (Refusal, bool)> {
     let request = fields.iter().fold(Request::post("/webhook"), |request, (name, value)| request.header(*name, *value));
     let head = request.body(()).unwrap().into_parts().0;
-    verify(rules, &RequestView { head: &head }, now()).map_err(|refused| (refused.refusal, refused.proven))
+    let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
+    verify(rules, &view, now()).map_err(|stop| match stop {
+        Stop::Refused(refused) => (refused.refusal, refused.proven),
+        Stop::NeedsBody => panic!("nothing here has a body"),
+    })
 }
 
 fn bearer(changes: &serde_json::Value) -> String {
@@ -57,14 +51,16 @@ fn bearer(changes: &serde_json::Value) -> String {
 
 #[test]
 fn a_good_token_is_granted_with_its_claims() {
-    let grant = decide(&Rules { policy: jwt(), timestamp: None }, &[("authorization", &bearer(&json!({})))]).unwrap();
+    let grant =
+        decide(&Rules { policy: jwt(), revocation: None, timestamp: None }, &[("authorization", &bearer(&json!({})))])
+            .unwrap();
     assert_eq!((grant.issuer().map(|name| &**name), grant.kid(), grant.subject()), (Some("acme"), None, Some("acme")));
     assert_eq!(grant.claims().get("jti"), Some(&json!("1")));
 }
 
 #[test]
 fn a_public_route_grants_everyone_and_nobody_an_identity() {
-    let public = Rules { policy: Policy::Public, timestamp: None };
+    let public = Rules { policy: Policy::Public, revocation: None, timestamp: None };
     for fields in [&[][..], &[("authorization", "Bearer x")]] {
         let grant = decide(&public, fields).unwrap();
         assert!(grant.issuer().is_none() && grant.kid().is_none() && grant.subject().is_none());
@@ -74,7 +70,7 @@ fn a_public_route_grants_everyone_and_nobody_an_identity() {
 
 #[test]
 fn no_credential_is_no_grant() {
-    let rules = Rules { policy: jwt(), timestamp: None };
+    let rules = Rules { policy: jwt(), revocation: None, timestamp: None };
     assert_eq!(decide(&rules, &[]).err(), Some((Refusal::MissingCredential, false)));
     let (good, other) = (bearer(&json!({})), bearer(&json!({"jti": "2"})));
     let both = [("authorization", good.as_str()), ("authorization", other.as_str())];
@@ -84,7 +80,7 @@ fn no_credential_is_no_grant() {
 /// A timestamp that the sender need not send is none: it comes after the credential and beside it.
 #[test]
 fn a_timestamp_is_asked_for_beside_the_credential() {
-    let rules = Rules { policy: jwt(), timestamp: in_header() };
+    let rules = Rules { policy: jwt(), revocation: None, timestamp: in_header() };
     let (good, fresh) = (bearer(&json!({})), NOW.to_string());
     let decide =
         |token: &str, time: &[(&str, &str)]| decide(&rules, &[&[("authorization", token)], time].concat()).err();
@@ -97,7 +93,7 @@ fn a_timestamp_is_asked_for_beside_the_credential() {
 
 #[test]
 fn on_a_public_route_a_bad_timestamp_proves_nothing() {
-    let rules = Rules { policy: Policy::Public, timestamp: in_header() };
+    let rules = Rules { policy: Policy::Public, revocation: None, timestamp: in_header() };
     assert_eq!(decide(&rules, &[]).err(), Some((Refusal::MissingTimestamp, false)));
     assert!(decide(&rules, &[("x-time", &NOW.to_string())]).is_ok());
 }
@@ -105,7 +101,7 @@ fn on_a_public_route_a_bad_timestamp_proves_nothing() {
 #[test]
 fn a_timestamp_may_be_a_verified_claim() {
     let claim = TimestampSource::Claim(Pointer::parse("/event/time").unwrap());
-    let rules = Rules { policy: jwt(), timestamp: timed(claim) };
+    let rules = Rules { policy: jwt(), revocation: None, timestamp: timed(claim) };
     let at = |time: serde_json::Value| {
         decide(&rules, &[("authorization", &bearer(&json!({"event": {"time": time}})))]).err()
     };
@@ -129,8 +125,8 @@ proptest! {
         let value = if scheme { [b"Bearer ", value.as_slice()].concat() } else { value };
         if let Ok(value) = HeaderValue::from_bytes(&value) {
             let head = Request::post("/webhook").header(AUTHORIZATION, value).body(()).unwrap().into_parts().0;
-            let rules = Rules { policy: jwt(), timestamp: None };
-            let view = RequestView { head: &head };
+            let rules = Rules { policy: jwt(), revocation: None, timestamp: None };
+            let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
             prop_assert!(verify(&rules, &view, now()).is_err());
         }
     }

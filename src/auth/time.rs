@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use http::HeaderName;
-use http::request::Parts;
 use serde_json::{Map, Value};
 
-use super::Refusal;
 use super::claims::Pointer;
+use super::notes::Notes;
+use super::request::RequestView;
+use super::{Refusal, Stop};
 use crate::clock::UnixTime;
 
 /// `timestamp` of a route.
@@ -30,6 +31,8 @@ pub enum TimestampSource {
     Header(HeaderName),
     /// In a verified claim.
     Claim(Pointer),
+    /// In a JSON body.
+    Json(Pointer),
 }
 
 /// How a timestamp is written.
@@ -50,19 +53,24 @@ impl TimestampRule {
     /// `MissingTimestamp` where there is none, more than one, or one that cannot be read: a check that is
     /// skipped for a field that an attacker removes or breaks is no check. `StaleTimestamp` and
     /// `FutureTimestamp` outside of the window.
-    pub fn check(&self, head: &Parts, claims: &Map<String, Value>, now: UnixTime) -> Result<(), Refusal> {
+    pub fn check(
+        &self,
+        request: &RequestView<'_>,
+        claims: &Map<String, Value>,
+        now: UnixTime,
+        notes: &mut Notes,
+    ) -> Result<(), Stop> {
         let time = match &self.source {
-            TimestampSource::Header(name) => self.unit.read(sole_field(head, name).ok_or(Refusal::MissingTimestamp)?),
+            TimestampSource::Header(name) => request.header(name).ok().flatten().and_then(|text| self.unit.read(text)),
             TimestampSource::Claim(pointer) => pointer.find(claims).and_then(|claim| self.unit.read_claim(claim)),
+            TimestampSource::Json(pointer) => {
+                request.json_value(pointer)?.and_then(|value| self.unit.read_claim(value))
+            }
         };
-        within(time.ok_or(Refusal::MissingTimestamp)?, now, self.max_age, self.max_future)
+        let time = time.ok_or(Refusal::MissingTimestamp)?;
+        notes.add("timestamp", || told(time, now));
+        Ok(within(time, now, self.max_age, self.max_future)?)
     }
-}
-
-fn sole_field<'h>(head: &'h Parts, name: &HeaderName) -> Option<&'h str> {
-    let mut fields = head.headers.get_all(name).iter();
-    let (field, second) = (fields.next()?, fields.next());
-    if second.is_some() { None } else { field.to_str().ok() }
 }
 
 impl TimestampUnit {
@@ -76,7 +84,21 @@ impl TimestampUnit {
         }
     }
 
-    fn read_claim(self, claim: &Value) -> Option<UnixTime> {
+    /// A time as it is written in this unit.
+    pub fn write(self, seconds: u64) -> String {
+        match self {
+            Self::Seconds => seconds.to_string(),
+            Self::Milliseconds => format!("{seconds}000"),
+            Self::Microseconds => format!("{seconds}000000"),
+            Self::Rfc3339 => {
+                let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+                time.map(|time| time.to_string()).unwrap_or_default()
+            }
+        }
+    }
+
+    /// The same for a value in JSON, which may be a number.
+    pub fn read_claim(self, claim: &Value) -> Option<UnixTime> {
         match claim {
             Value::String(text) => self.read(text),
             Value::Number(number) if self == Self::Seconds => numeric_date(number).map(|date| date.floor),
@@ -126,6 +148,15 @@ pub fn numeric_date(number: &serde_json::Number) -> Option<NumericDate> {
     Some(NumericDate { floor: whole(seconds.floor())?, ceil: whole(seconds.ceil())? })
 }
 
+/// A time as `explain` tells it.
+pub fn told(time: UnixTime, now: UnixTime) -> String {
+    let (at, past, ahead) = (time.seconds(), now.since(time).as_secs(), time.since(now).as_secs());
+    match ahead {
+        0 => format!("{at}, {past} s ago"),
+        _ => format!("{at}, {ahead} s ahead"),
+    }
+}
+
 /// # Errors
 /// `StaleTimestamp` or `FutureTimestamp`.
 pub fn within(time: UnixTime, now: UnixTime, max_age: Duration, max_future: Duration) -> Result<(), Refusal> {
@@ -138,6 +169,7 @@ pub fn within(time: UnixTime, now: UnixTime, max_age: Duration, max_future: Dura
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::request::UrlBase;
     use http::Request;
     use serde_json::json;
 
@@ -155,7 +187,8 @@ mod tests {
     fn check(unit: TimestampUnit, fields: &[&str]) -> Result<(), Refusal> {
         let request = fields.iter().fold(Request::builder(), |request, field| request.header("x-time", *field));
         let head = request.body(()).unwrap().into_parts().0;
-        rule(unit).check(&head, &Map::new(), UnixTime::from_seconds(NOW).unwrap())
+        let (view, now) = (RequestView::new(&head, UrlBase::Host("a")), UnixTime::from_seconds(NOW).unwrap());
+        rule(unit).check(&view, &Map::new(), now, &mut Notes::off()).map_err(|stop| stop.refusal().unwrap())
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, ConfigErrors};
+use crate::config::{self, ConfigErrors, Handles};
 
 /// `hookgate check`
 #[derive(Debug, clap::Args)]
@@ -30,7 +30,7 @@ enum Format {
 pub(super) struct Told(usize);
 
 pub(super) fn check(arguments: &Arguments) -> anyhow::Result<()> {
-    let result = config::load(&arguments.config, &[]);
+    let result = config::load(&arguments.config, &Handles::default());
     match (result, arguments.format) {
         (Ok(config), format) => {
             if format == Format::Json {

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::dev::{Certificates, DevIssuer};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Sources, compile};
+use crate::config::{Handles, Sources, compile};
 use crate::{app, tls};
 use attacks::{Attack, Send, Verdict};
 use backend::{IssuerServer, WeakApp};
@@ -47,7 +47,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let app = WeakApp::start().await?;
     let keys = IssuerServer::start(issuer.jwks()?).await?;
     let text = configuration(keys.address, app.address);
-    let config = compile(&in_memory(text.clone(), &certificates), &[])?;
+    let config = compile(&in_memory(text.clone(), &certificates), &Handles::default())?;
     let gateway = app::start(None, &config, Arc::new(SystemClock))?;
     let address = gateway.listeners.first().copied().context("no listener")?;
     println!("{}\n", introduction(&text, app.address, address));
@@ -108,7 +108,13 @@ routes:
 fn in_memory(text: String, certificates: &Certificates) -> Sources {
     let file = |name: &str, content: &str| (name.to_owned(), Ok(Zeroizing::new(content.as_bytes().to_vec())));
     let files = [file("server.crt", &certificates.server), file("server.key", &certificates.server_key)];
-    Sources { path: PathBuf::from("demo.yaml"), text, files: BTreeMap::from(files), variables: BTreeMap::new() }
+    Sources {
+        path: PathBuf::from("demo.yaml"),
+        text,
+        files: BTreeMap::from(files),
+        variables: BTreeMap::new(),
+        revocations: BTreeMap::new(),
+    }
 }
 
 fn introduction(configuration: &str, app: SocketAddr, gateway: SocketAddr) -> String {

@@ -1,19 +1,28 @@
-//! `hookgate sign`: makes a request that passes a JWT route, from the route's own rules.
+//! `hookgate sign`: makes a request that passes a route, out of the route's own rules: for trying a route, and for
+//! trying `hookgate explain`. It needs what the sender has: a shared secret of the configuration, or a private key.
+
+mod draft;
+mod jws;
+mod signature;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use jsonwebtoken::{AlgorithmFamily, EncodingKey, Header};
-use serde_json::{Map, Value, json};
+use bytes::Bytes;
+use http::{HeaderName, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
 
-use crate::auth::keys::{Algorithm, algorithm_named};
-use crate::clock::{Clock, SystemClock};
-use crate::config::file::{
-    AuthFile, AuthWord, GatewayFile, IssuerFile, JwtFile, OneOrMany, RouteFile, SecretFile, TimestampFile, UnitFile,
-};
-use crate::config::values::{decode_secret, parse_duration};
-use crate::config::{Sources, compile, yaml};
+use super::{at, find_route};
+use crate::auth::Policy;
+use crate::auth::time::{TimestampRule, TimestampSource};
+use crate::config::{Config, Handles, Sources, compile};
+use crate::route::{PathMatch, Route};
+use draft::Draft;
 
 /// `hookgate sign`
 #[derive(Debug, clap::Args)]
@@ -27,81 +36,97 @@ pub struct Arguments {
     /// The body of the request
     #[arg(long)]
     body: Option<PathBuf>,
-    /// The issuer's private key in PEM form; not needed for a shared secret
+    /// Its method; else the route's first
+    #[arg(long)]
+    method: Option<String>,
+    /// A header: NAME: VALUE
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// The sender's private key in PEM form; not needed for a shared secret
     #[arg(long, default_value = "certs/issuer.key")]
     key: PathBuf,
     /// The name of the key; else the first of the key set beside it (KEY.jwks.json), where there is one
     #[arg(long)]
     kid: Option<String>,
+    /// The key's certificates in PEM form, the key's own first, for a token that brings them along (x5c)
+    #[arg(long)]
+    chain: Option<PathBuf>,
     /// A claim beside those that the route asks for, or instead: NAME=VALUE, where VALUE may be JSON
     #[arg(long = "claim", value_name = "NAME=VALUE")]
     claims: Vec<String>,
     /// Where the gateway is, with a path if the route takes many; else https://localhost and its first port
     #[arg(long)]
     url: Option<String>,
+    /// The time to sign for: Unix seconds or RFC 3339; else now
+    #[arg(long)]
+    now: Option<String>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Curl)]
+    format: Format,
     /// Print the token alone
     #[arg(long)]
     token: bool,
+    /// Send it, and print the answer
+    #[arg(long)]
+    send: bool,
+    /// Certificates to trust when sending; else ca.crt beside the key, where there is one
+    #[arg(long)]
+    cacert: Option<PathBuf>,
+}
+
+/// What to print
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// A command line
+    Curl,
+    /// The message itself, as `hookgate explain` reads it
+    Http,
+}
+
+/// What the sender has.
+struct Keyring {
+    key: PathBuf,
+    kid: Option<String>,
+    chain: Option<Vec<u8>>,
+    claims: Vec<(String, Value)>,
+    now: u64,
 }
 
 pub(super) fn sign(arguments: &Arguments) -> anyhow::Result<()> {
-    let sources = Sources::read(&arguments.config)?;
-    // Everything is judged first: a request for a configuration that would not load helps nobody.
-    compile(&sources, &[])?;
-    let document = yaml::read(&sources.text).map_err(|_| anyhow::anyhow!("not a configuration"))?;
-    let file = GatewayFile::read(document.value).0;
-    let route = find_route(&file, arguments.route.as_deref())?;
-    let jwt = find_jwt(route)?;
-    let issuer = find_issuer(&file, jwt)?;
-    let now = SystemClock.now().seconds();
-    let mut claims = claims(jwt, issuer, now, &arguments.claims)?;
-    if let Some((name, value)) = timestamp_claim(route.timestamp.as_ref(), now) {
-        set(&mut claims, name, value)?;
+    let sources = Sources::read(&arguments.config, &Handles::default())?;
+    let config = compile(&sources, &Handles::default())?;
+    let route = find_route(&config, arguments.route.as_deref())?;
+    let keys = keyring(arguments)?;
+    let mut draft = blank(&config, &route, arguments)?;
+    let token = fill(&route, &mut draft, &keys)?;
+    let ca = ca(arguments);
+    if arguments.send {
+        return send(&draft, ca.as_deref());
     }
-    let token = jsonwebtoken::encode(&header(issuer, jwt, arguments)?, &claims, &key(issuer, arguments, &sources)?)?;
-    if arguments.token {
-        println!("{token}");
-    } else {
-        println!("{}", curl(&file, route, jwt, &token, now, arguments)?);
+    match (arguments.token, arguments.format) {
+        (true, _) => println!("{}", token.context("the route takes no token")?),
+        (false, Format::Curl) => {
+            let unchanged =
+                arguments.body.as_deref().filter(|path| std::fs::read(path).is_ok_and(|body| body == draft.body));
+            println!("{}", draft.curl(ca.as_deref(), unchanged));
+        }
+        (false, Format::Http) => std::io::Write::write_all(&mut std::io::stdout(), &draft.message())?,
     }
     Ok(())
 }
 
-fn find_route<'f>(file: &'f GatewayFile, name: Option<&str>) -> anyhow::Result<&'f RouteFile> {
-    let routes = file.routes.as_deref().unwrap_or_default();
-    match (name, routes) {
-        (Some(name), routes) => {
-            let found = routes.iter().find(|route| route.name.as_deref() == Some(name));
-            found.with_context(|| format!("no route {name:?}"))
-        }
-        (None, [route]) => Ok(route),
-        (None, _) => bail!("there are several routes; name one with --route"),
-    }
-}
-
-fn find_jwt(route: &RouteFile) -> anyhow::Result<&JwtFile> {
-    match &route.auth {
-        Some(AuthFile::Scheme(scheme)) => scheme.jwt.as_ref().context("the route takes no JWT"),
-        Some(AuthFile::Word(AuthWord::Public)) | None => bail!("the route takes no JWT"),
-    }
-}
-
-fn find_issuer<'f>(file: &'f GatewayFile, jwt: &JwtFile) -> anyhow::Result<&'f IssuerFile> {
-    let name = jwt.issuer.as_ref().map(OneOrMany::to_vec).unwrap_or_default();
-    let name = name.first().context("the route names no issuer")?;
-    file.issuers.as_ref().and_then(|issuers| issuers.get(name)).context("the route's issuer is not there")
-}
-
-fn algorithm(issuer: &IssuerFile) -> anyhow::Result<jsonwebtoken::Algorithm> {
-    let name = issuer.algorithms.as_deref().unwrap_or_default().first().context("the issuer has no algorithm")?;
-    let algorithm = algorithm_named(name).and_then(Algorithm::in_library);
-    algorithm.with_context(|| format!("cannot sign with {name}; put another algorithm first"))
-}
-
-fn header(issuer: &IssuerFile, jwt: &JwtFile, arguments: &Arguments) -> anyhow::Result<Header> {
-    let typ = jwt.types.as_ref().and_then(|types| types.first().cloned()).unwrap_or_else(|| "JWT".to_owned());
-    let kid = arguments.kid.clone().or_else(|| kid_beside(&arguments.key));
-    Ok(Header { typ: Some(typ), kid, ..Header::new(algorithm(issuer)?) })
+fn keyring(arguments: &Arguments) -> anyhow::Result<Keyring> {
+    let claims = arguments.claims.iter().map(|claim| {
+        let (name, value) = claim.split_once('=').with_context(|| format!("--claim {claim}: expected NAME=VALUE"))?;
+        Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into())))
+    });
+    Ok(Keyring {
+        key: arguments.key.clone(),
+        kid: arguments.kid.clone().or_else(|| kid_beside(&arguments.key)),
+        chain: arguments.chain.as_ref().map(std::fs::read).transpose()?,
+        claims: claims.collect::<anyhow::Result<_>>()?,
+        now: at(arguments.now.as_deref())?.seconds(),
+    })
 }
 
 /// `certs/issuer.key` has its set in `certs/issuer.jwks.json`.
@@ -110,86 +135,123 @@ fn kid_beside(key: &Path) -> Option<String> {
     set.pointer("/keys/0/kid")?.as_str().map(str::to_owned)
 }
 
-fn key(issuer: &IssuerFile, arguments: &Arguments, sources: &Sources) -> anyhow::Result<EncodingKey> {
-    // Of several, the first: which one is meant to stay nobody says.
-    if let Some(secret) = issuer.secret.as_ref().or(issuer.secrets.as_deref().and_then(<[SecretFile]>::first)) {
-        return Ok(EncodingKey::from_secret(&shared_secret(secret, sources).context("the secret cannot be read")?));
+impl Keyring {
+    fn private_key(&self) -> anyhow::Result<Vec<u8>> {
+        std::fs::read(&self.key).with_context(|| {
+            format!("cannot read {} (`hookgate certs` makes one; --key names another)", self.key.display())
+        })
     }
-    let pem = std::fs::read(&arguments.key).with_context(|| {
-        format!("cannot read {} (`hookgate certs` makes one; --key names another)", arguments.key.display())
-    })?;
-    let key = match algorithm(issuer)?.family() {
-        AlgorithmFamily::Ec => EncodingKey::from_ec_pem(&pem),
-        AlgorithmFamily::Ed => EncodingKey::from_ed_pem(&pem),
-        AlgorithmFamily::Rsa | AlgorithmFamily::Hmac => EncodingKey::from_rsa_pem(&pem),
-    };
-    Ok(key?)
 }
 
-fn shared_secret(secret: &SecretFile, sources: &Sources) -> Option<zeroize::Zeroizing<Vec<u8>>> {
-    let content = match (&secret.env, &secret.file) {
-        (Some(name), _) => sources.variables.get(name),
-        (None, Some(name)) => sources.files.get(name),
-        (None, None) => None,
+/// The request before it is signed.
+fn blank(config: &Config, route: &Route, arguments: &Arguments) -> anyhow::Result<Draft> {
+    let (gateway, path) = address(config, arguments)?;
+    let written = match &route.matches.path {
+        PathMatch::Exact(path) | PathMatch::Prefix(path) => path.clone(),
     };
-    decode_secret(content?.as_ref().ok()?, secret.encoding.unwrap_or_default())
+    let authority = gateway.split_once("://").map_or(gateway.as_str(), |(_, rest)| rest).to_owned();
+    let methods = route.matches.methods.as_ref();
+    let method = arguments.method.clone().or_else(|| Some(methods?.first()?.to_string()));
+    let mut draft = Draft {
+        method: method.as_deref().unwrap_or("POST").parse()?,
+        host: route.matches.host.clone().unwrap_or(authority),
+        gateway,
+        target: path.unwrap_or(written),
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: match &arguments.body {
+            Some(path) => std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+            None => br#"{"event":"test"}"#.to_vec(),
+        },
+    };
+    for header in &arguments.headers {
+        let (name, value) =
+            header.split_once(':').with_context(|| format!("--header {header}: expected NAME: VALUE"))?;
+        draft.set_header(&name.trim().parse::<HeaderName>()?, value.trim());
+    }
+    Ok(draft)
 }
 
-/// What the route asks for, with what was asked for here on top.
-fn claims(jwt: &JwtFile, issuer: &IssuerFile, now: u64, extra: &[String]) -> anyhow::Result<Map<String, Value>> {
-    let lifetime = jwt.max_lifetime.as_ref().and_then(|text| parse_duration(&text.0));
-    let lifetime = lifetime.unwrap_or(Duration::from_secs(300)).min(Duration::from_secs(300)).as_secs();
-    let audience = jwt.audience.as_ref().map(OneOrMany::to_vec).and_then(|audiences| audiences.first().cloned());
-    let mut claims = Map::new();
-    claims.insert("iss".to_owned(), issuer.issuer.clone().into());
-    claims.insert("aud".to_owned(), audience.into());
-    claims.insert("iat".to_owned(), now.into());
-    claims.insert("nbf".to_owned(), now.into());
-    claims.insert("exp".to_owned(), (now + lifetime).into());
-    claims.insert("jti".to_owned(), random_id().into());
-    for (name, rule) in jwt.claims.iter().flatten() {
-        if let Some(value) = satisfying(rule) {
-            set(&mut claims, name, value)?;
+/// Where the gateway is, and the path if one is named.
+fn address(config: &Config, arguments: &Arguments) -> anyhow::Result<(String, Option<String>)> {
+    let Some(url) = &arguments.url else {
+        let listener = config.process.listeners.first().context("no listener")?;
+        let tls = config.snapshot.listeners.first().is_some_and(|listener| listener.tls.is_some());
+        return Ok((format!("{}://localhost:{}", if tls { "https" } else { "http" }, listener.port()), None));
+    };
+    let uri: http::Uri = url.parse().with_context(|| format!("--url {url}"))?;
+    let (scheme, authority) = uri.scheme_str().zip(uri.authority()).context("--url: expected https://HOST:PORT")?;
+    let path = uri.path_and_query().filter(|path| path.as_str() != "/").map(ToString::to_string);
+    Ok((format!("{scheme}://{authority}"), path))
+}
+
+/// Adds what each scheme asks for; the token, if there is one.
+fn fill(route: &Arc<Route>, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<Option<String>> {
+    if let Some(time) = &route.rules.timestamp {
+        add_time(time, draft, keys.now)?;
+    }
+    let mut token = None;
+    let mut leaves = needed(&route.rules.policy);
+    // What becomes part of the body comes before what signs the body.
+    leaves.sort_by_key(|leaf| !matches!(leaf, Policy::Token(_)));
+    for leaf in leaves {
+        match leaf {
+            Policy::Jwt(policy) => token = Some(jws::add_token(policy, route, draft, keys)?),
+            Policy::Detached(policy) => token = Some(jws::add_detached(policy, draft, keys)?),
+            Policy::Signature(policy) => signature::add(policy, route, draft, keys)?,
+            Policy::Token(policy) => signature::add_token(policy, draft)?,
+            Policy::ClientCertificate(_) => {
+                eprintln!("the route asks for a client certificate: add --cert and --key to curl")
+            }
+            Policy::AllOf(_) | Policy::AnyOf(_) | Policy::Public => {}
         }
     }
-    for claim in extra {
-        let (name, value) = claim.split_once('=').with_context(|| format!("--claim {claim}: expected NAME=VALUE"))?;
-        set(&mut claims, name, serde_json::from_str(value).unwrap_or_else(|_| value.into()))?;
-    }
-    for name in jwt.required.iter().flatten() {
-        claims.entry(name.clone()).or_insert_with(|| "development".into());
-    }
-    Ok(claims)
+    Ok(token)
 }
 
-/// A value that passes a rule; a pattern is not solved here, `--claim` gives what passes it.
-fn satisfying(rule: &Value) -> Option<Value> {
-    let Value::Object(operators) = rule else { return Some(rule.clone()) };
-    let (operator, value) = operators.iter().next()?;
-    match operator.as_str() {
-        "one_of" => value.as_array()?.first().cloned(),
-        "contains" => Some(json!([value])),
-        "prefix" => Some(value.clone()),
-        "exists" if value == &json!(true) => Some("development".into()),
-        _ => None,
+/// Of several that would do, the first.
+fn needed(policy: &Policy) -> Vec<&Policy> {
+    match policy {
+        Policy::AllOf(policies) => policies.iter().flat_map(needed).collect(),
+        Policy::AnyOf(policies) => policies.first().map(needed).unwrap_or_default(),
+        leaf => vec![leaf],
     }
 }
 
-/// A claim by its name, or the innermost member of a JSON pointer, with the objects around it.
-fn set(claims: &mut Map<String, Value>, name: &str, value: Value) -> anyhow::Result<()> {
-    let Some(path) = name.strip_prefix('/') else {
-        claims.insert(name.to_owned(), value);
-        return Ok(());
-    };
-    let mut segments: Vec<String> = path.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
-    let last = segments.pop().unwrap_or_default();
-    let mut members = claims;
-    for segment in segments {
-        let inner = members.entry(segment).or_insert_with(|| json!({}));
-        members = inner.as_object_mut().with_context(|| format!("--claim {name}: stands in no object"))?;
+fn add_time(time: &TimestampRule, draft: &mut Draft, now: u64) -> anyhow::Result<()> {
+    let text = time.unit.write(now);
+    match &time.source {
+        TimestampSource::Header(name) => draft.set_header(name, text),
+        TimestampSource::Json(pointer) => draft.set_json(pointer, text.into())?,
+        // Goes into the token.
+        TimestampSource::Claim(_) => {}
     }
-    members.insert(last, value);
     Ok(())
+}
+
+fn ca(arguments: &Arguments) -> Option<PathBuf> {
+    let beside = || Some(arguments.key.with_file_name("ca.crt")).filter(|path| path.exists());
+    arguments.cacert.clone().or_else(beside)
+}
+
+fn send(draft: &Draft, ca: Option<&Path>) -> anyhow::Result<()> {
+    let ca = ca.map(std::fs::read).transpose()?;
+    let config = crate::tls::client_config(ca.as_deref())?;
+    let mut request = Request::builder().method(draft.method.clone()).uri(format!("{}{}", draft.gateway, draft.target));
+    request = request.header("host", &draft.host);
+    for (name, value) in &draft.headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::new(Bytes::from(draft.body.clone())))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
+        let response = Client::builder(TokioExecutor::new()).build(connector).request(request).await?;
+        println!("{}", response.status());
+        let passed = response.status().is_success();
+        let body = response.into_body().collect().await?.to_bytes();
+        println!("{}", String::from_utf8_lossy(&body));
+        if passed { Ok(()) } else { bail!("it was not accepted") }
+    })
 }
 
 fn random_id() -> String {
@@ -197,115 +259,4 @@ fn random_id() -> String {
     // Without entropy the id is a constant: good enough for one request made by hand.
     let _ = aws_lc_rs::rand::fill(&mut bytes);
     format!("{:032x}", u128::from_be_bytes(bytes))
-}
-
-fn curl(
-    file: &GatewayFile,
-    route: &RouteFile,
-    jwt: &JwtFile,
-    token: &str,
-    now: u64,
-    arguments: &Arguments,
-) -> anyhow::Result<String> {
-    let matches = route.matches.clone().unwrap_or_default();
-    let path = matches.path.unwrap_or_default().replace('*', "");
-    let base = arguments.url.clone().map_or_else(|| gateway_url(file), Ok)?;
-    // A prefix leaves the path open: an address with one of its own settles it.
-    let has_path = url::Url::parse(&base).is_ok_and(|url| url.path() != "/");
-    let target = if has_path { base } else { format!("{}{path}", base.trim_end_matches('/')) };
-    let method = matches.methods.and_then(|methods| methods.first().cloned()).unwrap_or_else(|| "POST".to_owned());
-    let ca = arguments.key.with_file_name("ca.crt");
-    let mut words = vec!["curl -i".to_owned()];
-    if ca.exists() {
-        words.push(format!("--cacert {}", quoted(&ca.display().to_string())));
-    }
-    words.push(format!("-X {method}"));
-    words.extend(matches.host.map(|host| format!("-H {}", quoted(&format!("Host: {host}")))));
-    let (query, header) = credential(jwt, token);
-    words.extend(header.map(|header| format!("-H {}", quoted(&header))));
-    words.extend(timestamp(route.timestamp.as_ref(), now).map(|header| format!("-H {}", quoted(&header))));
-    words.push("-H 'Content-Type: application/json'".to_owned());
-    words.push(match &arguments.body {
-        Some(body) => format!("--data-binary {}", quoted(&format!("@{}", body.display()))),
-        None => "--data '{\"event\":\"test\"}'".to_owned(),
-    });
-    words.push(quoted(&format!("{target}{query}")));
-    Ok(words.join(" "))
-}
-
-fn gateway_url(file: &GatewayFile) -> anyhow::Result<String> {
-    let listener = file.listeners.iter().flatten().next().context("no listener")?;
-    let address: std::net::SocketAddr = listener.address.as_deref().unwrap_or_default().parse()?;
-    let scheme = if listener.tls.is_some() { "https" } else { "http" };
-    Ok(format!("{scheme}://localhost:{}", address.port()))
-}
-
-/// The query and the header field that carry the token.
-fn credential(jwt: &JwtFile, token: &str) -> (String, Option<String>) {
-    let place = jwt.token.clone().unwrap_or_default();
-    match (place.header, place.query, place.cookie) {
-        (_, Some(query), _) => (format!("?{query}={token}"), None),
-        (_, _, Some(cookie)) => (String::new(), Some(format!("Cookie: {cookie}={token}"))),
-        (None, None, None) => (String::new(), Some(format!("Authorization: Bearer {token}"))),
-        (Some(header), None, None) => {
-            let implied = header.eq_ignore_ascii_case("authorization").then(|| "Bearer".to_owned());
-            let scheme = place.scheme.or(implied).map(|scheme| format!("{scheme} ")).unwrap_or_default();
-            (String::new(), Some(format!("{header}: {scheme}{token}")))
-        }
-    }
-}
-
-/// The header field of the route's timestamp.
-fn timestamp(file: Option<&TimestampFile>, now: u64) -> Option<String> {
-    let file = file?;
-    let written = written(file, now)?;
-    file.header.as_ref().map(|header| format!("{header}: {written}"))
-}
-
-/// The claim of the route's timestamp.
-fn timestamp_claim(file: Option<&TimestampFile>, now: u64) -> Option<(&str, Value)> {
-    let file = file?;
-    Some((file.claim.as_deref()?, written(file, now)?.into()))
-}
-
-fn written(file: &TimestampFile, now: u64) -> Option<String> {
-    Some(match file.unit.unwrap_or_default() {
-        UnitFile::S => now.to_string(),
-        UnitFile::Ms => format!("{now}000"),
-        UnitFile::Us => format!("{now}000000"),
-        UnitFile::Rfc3339 => jiff::Timestamp::from_second(i64::try_from(now).ok()?).ok()?.to_string(),
-    })
-}
-
-/// For a POSIX shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    #[test]
-    fn every_operator_but_a_pattern_is_satisfied() {
-        let rules: BTreeMap<String, Value> = serde_json::from_value(json!({
-            "a": "x", "b": {"one_of": [1, 2]}, "c": {"contains": "y"}, "d": {"prefix": "p:"}, "e": {"exists": true},
-            "f": {"matches": "[0-9]"}, "g": {"exists": false},
-        }))
-        .unwrap();
-        let values: Vec<_> = rules.values().map(satisfying).collect();
-        let expected = [json!("x"), json!(1), json!(["y"]), json!("p:"), json!("development")];
-        assert_eq!(values[..5], expected.map(Some));
-        assert_eq!(values[5..], [None, None]);
-    }
-
-    #[test]
-    fn pointers_are_made_with_what_is_around_them() {
-        let mut claims = Map::new();
-        set(&mut claims, "/a/b~1c", json!(1)).unwrap();
-        set(&mut claims, "d", json!(2)).unwrap();
-        assert_eq!(Value::Object(claims), json!({"a": {"b/c": 1}, "d": 2}));
-    }
 }

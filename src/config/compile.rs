@@ -4,9 +4,14 @@
 //! through than was written.
 
 mod auth;
+mod forward;
 mod issuer;
+mod jwt;
 mod listener;
+mod preset;
+mod revocation;
 mod route;
+mod signature;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,19 +24,23 @@ use super::error::{ConfigErrors, FieldPath, Problems};
 use super::file::{AdminFile, DrainFile, DurationText, ErrorsFile, GatewayFile, LogFile, SizeText};
 use super::sources::Content;
 use super::values::{parse_duration, parse_size};
-use super::{Config, Drain, ProcessSettings, Sources, yaml};
-use crate::auth::keys::RemoteKeys;
+use super::{Config, Drain, Handles, ProcessSettings, Sources, yaml};
+use crate::auth::Policy;
+use crate::auth::handshake::Handshake;
 use crate::clock::UnixTime;
-use crate::route::{Route, RoutingTable};
+use crate::route::{ErrorForm, Route, RoutingTable};
 use crate::snapshot::{Disclosure, Snapshot};
 use issuer::IssuerKeys;
 
-/// Compiles what was read. `known` are the remote key sets in use: an issuer that has not changed keeps its
-/// handle, one that has keeps its keys until the next fetch.
+/// Memory for bodies that wait to be judged.
+const BUFFERED_BODIES: u64 = 64 << 20;
+
+/// Compiles what was read. `known` are the handles in use: an issuer that has not changed keeps its own, one that has
+/// keeps its keys until the next fetch, and a revocation list that is still named stays what it is.
 ///
 /// # Errors
 /// Every problem of shape and meaning, by place.
-pub fn compile(sources: &Sources, known: &[Arc<RemoteKeys>]) -> Result<Config, ConfigErrors> {
+pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigErrors> {
     let file_name = sources.path.display().to_string();
     let document = yaml::read(&sources.text).map_err(|problems| ConfigErrors::new(&file_name, problems))?;
     let (file, problems) = GatewayFile::read(document.value.clone());
@@ -40,8 +49,14 @@ pub fn compile(sources: &Sources, known: &[Arc<RemoteKeys>]) -> Result<Config, C
         known,
         problems,
         warnings: Vec::new(),
-        remote: Vec::new(),
+        handles: Handles::default(),
         certificates: Vec::new(),
+        asks_clients: false,
+        buffered_bodies: BUFFERED_BODIES,
+        route_secrets: 0,
+        route_handshakes: Vec::new(),
+        route_errors: ErrorForm::default(),
+        route_largest_body: None,
         revocation_lists: Vec::new(),
     };
     let config = compiler.gateway(&file);
@@ -54,25 +69,32 @@ pub fn compile(sources: &Sources, known: &[Arc<RemoteKeys>]) -> Result<Config, C
 /// Walks the file and collects what is wrong on the way.
 struct Compiler<'a> {
     sources: &'a Sources,
-    known: &'a [Arc<RemoteKeys>],
+    known: &'a Handles,
     problems: Problems,
     warnings: Vec<String>,
-    remote: Vec<Arc<RemoteKeys>>,
+    handles: Handles,
     certificates: Vec<(String, UnixTime)>,
+    /// A listener asks for client certificates.
+    asks_clients: bool,
+    /// Bytes of all bodies that may wait to be judged.
+    buffered_bodies: u64,
+    /// Secrets of the route that is being compiled, so far.
+    route_secrets: usize,
+    /// Its handshakes, so far.
+    route_handshakes: Vec<Handshake>,
+    /// How its refusals are told.
+    route_errors: ErrorForm,
+    /// Preset, largest body, and whether the sender never comes again.
+    route_largest_body: Option<(String, String, bool)>,
     revocation_lists: Vec<(String, UnixTime)>,
 }
 
 impl Compiler<'_> {
     fn gateway(&mut self, file: &GatewayFile) -> Option<Config> {
         let root = FieldPath::root();
-        self.not_yet(
-            &root,
-            &[
-                ("trusted_proxies", &file.trusted_proxies),
-                ("buffered_bodies", &file.buffered_bodies),
-                ("state", &file.state),
-            ],
-        );
+        self.not_yet(&root, &[("trusted_proxies", &file.trusted_proxies), ("state", &file.state)]);
+        self.buffered_bodies =
+            self.size(file.buffered_bodies.as_ref(), &root.child("buffered_bodies"), BUFFERED_BODIES);
         let drain = self.drain(file.drain.as_ref(), &root.child("drain"));
         let admin = self.admin(file.admin.as_ref(), &root.child("admin"));
         let listeners = self.listeners(file.listeners.as_deref(), &root.child("listeners"));
@@ -84,13 +106,14 @@ impl Compiler<'_> {
             routes: routes?,
             listeners: settings,
             disclosure: disclosure(file.errors),
+            buffered_bodies: self.buffered_bodies,
             version: self.sources.hash(),
         };
         Some(Config {
             snapshot: Arc::new(snapshot),
             process: process(file.workers, file.log.as_ref(), addresses, admin),
             drain,
-            remote_keys: std::mem::take(&mut self.remote),
+            handles: std::mem::take(&mut self.handles),
             certificates: std::mem::take(&mut self.certificates),
             revocation_lists: std::mem::take(&mut self.revocation_lists),
             warnings: std::mem::take(&mut self.warnings),
@@ -137,14 +160,42 @@ impl Compiler<'_> {
         let mut routes = Vec::new();
         for (index, file) in files.iter().enumerate() {
             let path = path.index(index);
-            let Some(route) = self.route(file, issuers, &path) else { continue };
+            let Some(route) = self.route(file, issuers, &path) else {
+                // Without it, a wider route would take its requests.
+                if self.problems.is_empty() {
+                    self.problems.add(&path, "cannot be used as it is written");
+                }
+                continue;
+            };
             if let Some(first) = names.insert(Arc::clone(&route.name), index) {
                 self.problems
                     .add(&path.child("name"), format!("routes[{first}] has this name already; choose another"));
             }
             routes.push(Arc::new(route));
         }
+        self.judge_shared_handshakes(&routes, path);
         self.table(routes, &names, path)
+    }
+
+    /// A handshake signs what it is asked to: with a secret that another route takes for bodies of any form, whoever
+    /// asks the one could send to the other.
+    fn judge_shared_handshakes(&mut self, routes: &[Arc<Route>], path: &FieldPath) {
+        let signers = routes.iter().flat_map(|route| &route.handshakes).filter_map(|one| one.secret.as_ref()?.shared());
+        let signers: Vec<&[u8]> = signers.collect();
+        for (index, route) in routes.iter().enumerate() {
+            let open = route.rules.policy.leaves().into_iter().any(|leaf| match leaf {
+                Policy::Signature(policy) if policy.required_json.is_none() => {
+                    let shared = policy.secrets.iter().filter_map(|secret| secret.key.shared());
+                    shared.into_iter().any(|secret| signers.contains(&secret))
+                }
+                _ => false,
+            });
+            if open {
+                let message = "a handshake of another route signs with this secret: use another one, or switch the \
+                               handshake on here too, so that bodies must be JSON objects";
+                self.problems.add(&path.index(index).child("auth"), message);
+            }
+        }
     }
 
     fn table(

@@ -3,7 +3,9 @@
 //! Every field is optional for serde, so that what is left after the shape's problems were taken out can
 //! always be read and checked further; `compile` says what is missing. `hookgate schema` prints these types.
 
+pub mod preset;
 mod route;
+pub mod signature;
 
 use std::collections::BTreeMap;
 
@@ -14,8 +16,9 @@ use serde_json::Value;
 use super::error::{FieldPath, Problems};
 use super::shape;
 pub use route::{
-    AuthFile, AuthScheme, AuthWord, CredentialFile, ForwardFile, JwtFile, MatchFile, ModeFile, RouteFile,
-    RouteLimitsFile, TimestampFile, TokenFile, UnitFile, UpstreamFile,
+    AuthFile, AuthScheme, AuthWord, BodyHashFile, CaptureFile, ClientCertificateFile, CredentialFile, ForwardFile,
+    HashFile, HashPresenceFile, JwtFile, MatchFile, MethodClaimFile, ModeFile, RevocationFile, RouteFile,
+    RouteLimitsFile, TimeClaimFile, TimestampFile, TokenFile, UnitFile, UpstreamFile, UrlClaimFile, UrlHashFile,
 };
 
 /// The configuration of hookgate.
@@ -32,8 +35,8 @@ pub struct GatewayFile {
     pub drain: Option<DrainFile>,
     /// Not supported yet: networks whose forwarding headers count.
     pub trusted_proxies: Option<Value>,
-    /// Not supported yet: memory for bodies that are hashed before they are forwarded.
-    pub buffered_bodies: Option<Value>,
+    /// Memory for all bodies that wait to be judged; beyond it 503.
+    pub buffered_bodies: Option<SizeText>,
     /// Where requests come in.
     pub listeners: Option<Vec<ListenerFile>>,
     /// Where /metrics, /livez, /readyz and /status are served; without it, nowhere. A change needs a restart.
@@ -80,6 +83,12 @@ pub enum OneOrMany {
     One(String),
     /// Several.
     Many(Vec<String>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
 }
 
 impl OneOrMany {
@@ -297,6 +306,8 @@ pub struct SecretFile {
     pub env: Option<String>,
     /// A file; one line break at its end does not count.
     pub file: Option<String>,
+    /// Its name, where the signature names one.
+    pub id: Option<String>,
     /// How the secret is written there.
     pub encoding: Option<EncodingFile>,
 }
@@ -312,6 +323,6 @@ pub enum EncodingFile {
     Hex,
     /// Base64 with padding.
     Base64,
-    /// `whsec_` and Base64 (Standard Webhooks).
+    /// Base64, after `whsec_` or alone (Standard Webhooks).
     Whsec,
 }

@@ -12,7 +12,8 @@ use serde_json::{Map, Value as Json};
 
 use super::error::{FieldPath, Problems, Segment};
 use branches::Leaf;
-use wording::{expected, got, known, nearest, one_of};
+pub(crate) use wording::nearest;
+use wording::{expected, got, known, one_of};
 
 /// Reports to `problems` all that is wrong with `value`, and prunes it so that the rest deserialises into the types
 /// that `schema` (a root schema by schemars) was made of, given that each field of theirs may be missing.

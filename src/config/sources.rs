@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::error::ConfigErrors;
-use super::file::{GatewayFile, SecretFile};
-use super::yaml;
+use super::file::preset::HandshakeSwitch;
+use super::file::{AuthFile, AuthScheme, GatewayFile, JwksFile, SecretFile};
+use super::{Handles, revocation, yaml};
 use crate::snapshot::ConfigHash;
 
-/// The largest file that a configuration may name.
+/// The largest file that a configuration may name, save a revocation list.
 const MAX_FILE: u64 = 4 << 20;
 
 /// Bytes, or why there are none.
@@ -27,29 +28,44 @@ pub struct Sources {
     pub files: BTreeMap<String, Content>,
     /// The variables it names.
     pub variables: BTreeMap<String, Content>,
+    /// The revocation lists it names and that no handle holds yet. They change on their own and are no part of what
+    /// says which configuration this is.
+    pub revocations: BTreeMap<String, Content>,
 }
 
 impl Sources {
-    /// Reads all of it.
+    /// Reads all of it, save what `known` handles keep up to date themselves.
     ///
     /// # Errors
     /// Only if the YAML itself cannot be read: what it names may be missing, which [`super::compile()`] tells
     /// with its place.
-    pub fn read(path: &Path) -> Result<Self, ConfigErrors> {
-        let bytes = read_file(path).map_err(|error| ConfigErrors::unreadable(path.display().to_string(), error))?;
+    pub fn read(path: &Path, known: &Handles) -> Result<Self, ConfigErrors> {
+        let bytes =
+            read_file(path, MAX_FILE).map_err(|error| ConfigErrors::unreadable(path.display().to_string(), error))?;
         let text = String::from_utf8(bytes.to_vec())
             .map_err(|_| ConfigErrors::unreadable(path.display().to_string(), "not UTF-8 text"))?;
         let named = Named::in_text(&text);
         let folder = path.parent().unwrap_or(Path::new(""));
         let files = named.files.into_iter().map(|name| {
-            let content = read_file(&folder.join(&name));
+            let content = read_file(&folder.join(&name), MAX_FILE);
+            (name, content)
+        });
+        let held = |name: &String| known.revocations.iter().any(|handle| handle.file == *name);
+        let revocations = named.revocations.into_iter().filter(|name| !held(name)).map(|name| {
+            let content = read_revocation(path, &name);
             (name, content)
         });
         let variables = named.variables.into_iter().map(|name| {
             let content = read_variable(&name);
             (name, content)
         });
-        Ok(Self { path: path.to_owned(), files: files.collect(), variables: variables.collect(), text })
+        Ok(Self {
+            path: path.to_owned(),
+            files: files.collect(),
+            variables: variables.collect(),
+            revocations: revocations.collect(),
+            text,
+        })
     }
 
     /// Where a relative path leads: beside the YAML.
@@ -57,23 +73,22 @@ impl Sources {
         self.path.parent().unwrap_or(Path::new("")).join(name)
     }
 
-    /// A hash over all of it; equal hashes mean that nothing changed.
+    /// A hash over all of it but the revocation lists: equal hashes mean that the configuration has not changed.
     pub fn hash(&self) -> ConfigHash {
-        let mut parts = vec![self.text.as_bytes()];
-        for (name, content) in self.files.iter().chain(&self.variables) {
-            parts.push(name.as_bytes());
-            parts.push(match content {
-                Ok(bytes) => bytes,
-                Err(error) => error.as_bytes(),
-            });
-        }
-        ConfigHash::of(&parts)
+        hash([self.text.as_bytes()], self.files.iter().chain(&self.variables))
     }
 
-    /// The folders in which something may change.
-    pub fn folders(&self) -> Vec<PathBuf> {
+    /// A hash over all that was read: if it was refused, it will be again while this stays the same.
+    pub fn attempt(&self) -> ConfigHash {
+        hash([&self.hash().0], self.revocations.iter())
+    }
+
+    /// The folders in which something may change, those of the `known` handles too: a list in force is looked after
+    /// also while the YAML cannot be read.
+    pub fn folders(&self, known: &Handles) -> Vec<PathBuf> {
         let base = self.path.parent().unwrap_or(Path::new(""));
-        let files = self.files.keys().filter_map(|name| self.resolve(name).parent().map(Path::to_owned));
+        let lists = self.revocations.keys().chain(known.revocations.iter().map(|handle| &handle.file));
+        let files = self.files.keys().chain(lists).filter_map(|name| self.resolve(name).parent().map(Path::to_owned));
         let mut folders: Vec<PathBuf> = files.chain([base.to_owned()]).map(or_here).collect();
         folders.sort();
         folders.dedup();
@@ -85,10 +100,27 @@ fn or_here(folder: PathBuf) -> PathBuf {
     if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
 }
 
-fn read_file(path: &Path) -> Content {
+fn hash<'c>(first: [&[u8]; 1], named: impl Iterator<Item = (&'c String, &'c Content)>) -> ConfigHash {
+    let mut parts = Vec::from(first);
+    for (name, content) in named {
+        parts.push(name.as_bytes());
+        parts.push(match content {
+            Ok(bytes) => bytes,
+            Err(error) => error.as_bytes(),
+        });
+    }
+    ConfigHash::of(&parts)
+}
+
+/// The bytes of a revocation list that the configuration at `path` names.
+pub fn read_revocation(path: &Path, name: &str) -> Content {
+    read_file(&path.parent().unwrap_or(Path::new("")).join(name), revocation::MAX_FILE)
+}
+
+fn read_file(path: &Path, max: u64) -> Content {
     let size = std::fs::metadata(path).map_err(|error| describe(&error))?.len();
-    if size > MAX_FILE {
-        return Err(format!("larger than {} MiB", MAX_FILE >> 20));
+    if size > max {
+        return Err(format!("larger than {} MiB", max >> 20));
     }
     std::fs::read(path).map(Zeroizing::new).map_err(|error| describe(&error))
 }
@@ -114,6 +146,7 @@ fn read_variable(name: &str) -> Content {
 struct Named {
     files: Vec<String>,
     variables: Vec<String>,
+    revocations: Vec<String>,
 }
 
 impl Named {
@@ -133,15 +166,71 @@ impl Named {
                 self.files.extend(pairs.chain(&tls.client_ca).chain(&tls.client_crl).cloned());
             }
         }
+        for route in file.routes.iter().flatten() {
+            if let Some(AuthFile::Scheme(scheme)) = &route.auth {
+                self.in_scheme(scheme);
+            }
+        }
         for issuer in file.issuers.iter().flat_map(BTreeMap::values) {
-            let jwks = issuer.jwks.iter().flat_map(|jwks| jwks.file.iter().chain(&jwks.ca));
-            self.files.extend(jwks.chain(issuer.pem.iter().flat_map(|pem| &pem.file)).cloned());
+            issuer.jwks.iter().for_each(|jwks| self.in_jwks(jwks));
+            self.files.extend(issuer.pem.iter().flat_map(|pem| &pem.file).cloned());
             issuer.secret.iter().chain(issuer.secrets.iter().flatten()).for_each(|secret| self.in_secret(secret));
         }
+        for route in file.routes.iter().flatten() {
+            self.revocations.extend(route.revocation.iter().filter_map(|revocation| revocation.file.clone()));
+        }
+    }
+
+    fn in_scheme(&mut self, scheme: &AuthScheme) {
+        scheme.all_of.iter().chain(&scheme.any_of).flatten().for_each(|below| self.in_scheme(below));
+        scheme.jwks.iter().for_each(|jwks| self.in_jwks(jwks));
+        let signature =
+            scheme.signature.iter().flat_map(|file| file.secret.iter().chain(file.secrets.iter().flatten()));
+        let token = scheme.token.iter().flat_map(|file| file.secret.iter().chain(file.secrets.iter().flatten()));
+        let preset = scheme.secret.iter().chain(scheme.secrets.iter().flatten());
+        let handshake = scheme.handshake.iter().filter_map(|switch| match switch {
+            HandshakeSwitch::Switch(_) => None,
+            HandshakeSwitch::Token(file) => file.token.as_ref(),
+        });
+        preset.chain(signature).chain(token).chain(handshake).for_each(|secret| self.in_secret(secret));
+    }
+
+    fn in_jwks(&mut self, jwks: &JwksFile) {
+        self.files.extend(jwks.file.iter().chain(&jwks.ca).cloned());
     }
 
     fn in_secret(&mut self, secret: &SecretFile) {
         self.files.extend(secret.file.iter().cloned());
         self.variables.extend(secret.env.iter().cloned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::auth::revocation::{RevocationHandle, RevocationList};
+
+    fn sources(list: &str) -> Sources {
+        let list = ("new/list.yaml".to_owned(), Ok(Zeroizing::new(list.as_bytes().to_vec())));
+        let (files, variables, revocations) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::from([list]));
+        Sources { path: PathBuf::from("conf/gateway.yaml"), text: "routes: [".into(), files, variables, revocations }
+    }
+
+    /// The YAML names nothing that could be understood, and the list in force is looked after all the same.
+    #[test]
+    fn folders_of_lists_in_force_are_watched_whatever_the_yaml_says() {
+        let handle = RevocationHandle::new("lists/old.yaml".into(), RevocationList::default());
+        let known = Handles { revocations: vec![Arc::new(handle)], ..Handles::default() };
+        let folders: Vec<PathBuf> = ["conf", "conf/lists", "conf/new"].map(PathBuf::from).into();
+        assert_eq!(sources("").folders(&known), folders);
+    }
+
+    #[test]
+    fn a_list_says_which_attempt_this_is_and_not_which_configuration() {
+        let (one, other) = (sources("jti: [a]"), sources("jti: [b]"));
+        assert_eq!(one.hash(), other.hash());
+        assert_ne!(one.attempt(), other.attempt());
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::EXPECT;
 use http::request::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use crate::failure::{BodyFault, Failure};
+use crate::limit::Holding;
 use crate::snapshot::ListenerLimits;
 pub use outbound::{Body, Content, ReplyBroke};
 
@@ -38,6 +39,8 @@ pub enum Source {
     Wire(Incoming),
     /// From memory; `None` once it was taken.
     Memory(Option<Bytes>),
+    /// Read and judged already; the bytes count as held until they are gone.
+    Held(Option<Bytes>, Holding),
 }
 
 impl From<Incoming> for Source {
@@ -160,6 +163,24 @@ impl RequestBody {
         Ok(body)
     }
 
+    /// Reads all of it, to be judged before it is forwarded.
+    ///
+    /// # Errors
+    /// [`Failure::Body`] as it would have failed on its way; [`Failure::Overloaded`] beyond `limit` bytes of all
+    /// bodies that are held.
+    pub async fn hold(&mut self, mut holding: Holding, limit: u64) -> Result<Bytes, Failure> {
+        let mut whole = BytesMut::new();
+        while let Some(frame) = self.frame().await {
+            if let Ok(data) = frame.map_err(Failure::Body)?.into_data() {
+                holding.grow(data.len(), limit).ok_or(Failure::Overloaded)?;
+                whole.extend_from_slice(&data);
+            }
+        }
+        let whole = whole.freeze();
+        self.inbound.source = Source::Held(Some(whole.clone()).filter(|body| !body.is_empty()), holding);
+        Ok(whole)
+    }
+
     /// When this body will be whole at the latest, if it is being read.
     pub fn latest_end(&self) -> Instant {
         self.patience.whole_by
@@ -183,7 +204,7 @@ impl RequestBody {
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFault>>> {
         let incoming = match &mut self.inbound.source {
-            Source::Memory(bytes) => return Poll::Ready(bytes.take().map(Ok)),
+            Source::Memory(bytes) | Source::Held(bytes, _) => return Poll::Ready(bytes.take().map(Ok)),
             Source::Wire(incoming) => incoming,
         };
         loop {
@@ -213,6 +234,10 @@ impl HttpBody for RequestBody {
                 body.end();
                 Poll::Ready(None)
             }
+            // Counted when it was read.
+            Poll::Ready(Some(Ok(data))) if matches!(body.inbound.source, Source::Held(..)) => {
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
             Poll::Ready(Some(Ok(data))) => {
                 body.patience.satisfied();
                 let frame = body.take(data);
@@ -232,14 +257,14 @@ impl HttpBody for RequestBody {
     fn is_end_stream(&self) -> bool {
         match &self.inbound.source {
             Source::Wire(incoming) => incoming.is_end_stream(),
-            Source::Memory(bytes) => bytes.is_none(),
+            Source::Memory(bytes) | Source::Held(bytes, _) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.inbound.source {
             Source::Wire(incoming) => incoming.size_hint(),
-            Source::Memory(bytes) => exactly(bytes.as_ref()),
+            Source::Memory(bytes) | Source::Held(bytes, _) => exactly(bytes.as_ref()),
         }
     }
 }

@@ -9,9 +9,7 @@ use http::request::Parts;
 
 use super::Peer;
 use super::head::Target;
-use crate::auth::credential::TokenLocation;
-use crate::auth::time::TimestampSource;
-use crate::auth::{Grant, Policy};
+use crate::auth::Permit;
 use crate::route::Route;
 
 /// The request's id, in both directions.
@@ -61,24 +59,28 @@ const SPOOFABLE: &[&str] = &[
     "x-envoy-original-host",
 ];
 
-/// Fields of which another spelling (`Content_Length`) would be taken for the field by CGI and its heirs.
+/// Fields of which another spelling (`Content_Length`) would be taken for the field by CGI and its heirs; of any other
+/// field it is removed where the field itself is there, which may have been signed.
 const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding", "transfer-encoding"];
 
 /// Families of such fields.
 const SPOOFABLE_PREFIXES: &[&str] = &["x-hookgate-", "x-forwarded-"];
 
 /// Turns the head that came into the head that goes to the app.
-pub fn prepare(head: &mut Parts, target: &Target, route: &Route, grant: &Grant, peer: &Peer, request_id: &str) {
-    let kept: Vec<&HeaderName> = judged(route).collect();
-    remove_hop_by_hop(&mut head.headers, &kept);
+pub fn prepare(head: &mut Parts, target: &Target, route: &Route, permit: &Permit, peer: &Peer, request_id: &str) {
+    let judged = route.rules.headers();
+    remove_hop_by_hop(&mut head.headers, &judged);
     join_cookies(&mut head.headers);
     // The gateway has answered `Expect: 100-continue` itself by the time it reads the body.
     head.headers.remove(header::EXPECT);
-    remove_spoofable(&mut head.headers, route);
+    remove_spoofable(&mut head.headers, route, &judged);
     if route.forward.remove_credential {
-        remove_credential(&mut head.headers, &route.rules.policy);
+        // `check` refuses this where a credential stands elsewhere: target, cookies and body stay as they came.
+        for name in route.rules.policy.credential_headers() {
+            head.headers.remove(name);
+        }
     }
-    add_ours(&mut head.headers, target, route, grant, peer, request_id);
+    add_ours(&mut head.headers, target, route, permit, peer, request_id);
 }
 
 /// Turns the app's reply into ours.
@@ -125,36 +127,22 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn remove_spoofable(headers: &mut HeaderMap, route: &Route) {
-    let spoofed: Vec<HeaderName> = headers.keys().filter(|name| is_spoofable(name, route)).cloned().collect();
+fn remove_spoofable(headers: &mut HeaderMap, route: &Route, judged: &[&HeaderName]) {
+    let spoofed = headers.keys().filter(|name| is_spoofable(name, headers, route, judged));
+    let spoofed: Vec<HeaderName> = spoofed.cloned().collect();
     for name in spoofed {
         headers.remove(name);
     }
 }
 
-fn is_spoofable(name: &HeaderName, route: &Route) -> bool {
+fn is_spoofable(name: &HeaderName, headers: &HeaderMap, route: &Route, judged: &[&HeaderName]) -> bool {
     let normal = normalised(name.as_str());
     SPOOFABLE.contains(&&*normal)
         || SPOOFABLE_PREFIXES.iter().any(|prefix| normal.starts_with(prefix))
         || route.forward.claims.iter().any(|(_, ours)| normalised(ours.as_str()) == normal)
-        || (normal != name.as_str() && FRAMING.contains(&&*normal))
-        || judged(route).any(|judged| name != judged && normalised(judged.as_str()) == normal)
-}
-
-/// The fields that the decision has read: another spelling of one would reach the app beside it.
-fn judged(route: &Route) -> impl Iterator<Item = &HeaderName> {
-    let credential = match &route.rules.policy {
-        Policy::Jwt(policy) => match &policy.token {
-            TokenLocation::Header { name, .. } => Some(name),
-            TokenLocation::Query(_) | TokenLocation::Cookie(_) => None,
-        },
-        Policy::Public => None,
-    };
-    let timestamp = route.rules.timestamp.as_ref().and_then(|timestamp| match &timestamp.source {
-        TimestampSource::Header(name) => Some(name),
-        TimestampSource::Claim(_) => None,
-    });
-    credential.into_iter().chain(timestamp)
+        || (normal != name.as_str() && (FRAMING.contains(&&*normal) || headers.contains_key(&*normal)))
+        // What the decision has read: another spelling of it would reach the app beside it.
+        || judged.iter().any(|judged| name != *judged && normalised(judged.as_str()) == normal)
 }
 
 /// WSGI, Rack and CGI turn each of these into `_` and so make `X_Hookgate_Sub` one with `X-Hookgate-Sub`
@@ -170,20 +158,7 @@ const fn is_alias(byte: u8) -> bool {
     !byte.is_ascii_alphanumeric() && byte != b'-'
 }
 
-fn remove_credential(headers: &mut HeaderMap, policy: &Policy) {
-    match policy {
-        Policy::Jwt(policy) => match &policy.token {
-            TokenLocation::Header { name, .. } => {
-                headers.remove(name);
-            }
-            // `check` refuses `credential: remove` for these: the target and the other cookies stay as they came.
-            TokenLocation::Query(_) | TokenLocation::Cookie(_) => {}
-        },
-        Policy::Public => {}
-    }
-}
-
-fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, grant: &Grant, peer: &Peer, request_id: &str) {
+fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Permit, peer: &Peer, request_id: &str) {
     let authority = target.authority().as_str();
     let proto = if peer.secure { "https" } else { "http" };
     let address = peer.address.ip().to_canonical();
@@ -196,6 +171,7 @@ fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, grant: &Gra
     }
     set(headers, &header::FORWARDED, &forwarded(address, authority, proto));
     set(headers, &REQUEST_ID, request_id);
+    let Permit::Granted(grant) = permit else { return };
     for (claim, name) in &route.forward.claims {
         if let Some(value) = claim.find(grant.claims()).and_then(claim_text) {
             set(headers, name, &value);

@@ -9,7 +9,8 @@ use http::request::Parts;
 
 use super::Peer;
 use super::body::Received;
-use crate::auth::{Grant, Refused};
+use crate::auth::{Grant, Permit, Stop};
+use crate::clock::UnixTime;
 use crate::failure::Failure;
 use crate::metrics::{Metrics, Outcome, RouteMetrics};
 use crate::route::Route;
@@ -24,9 +25,12 @@ pub struct Record {
     received: Arc<Received>,
     outcome: Outcome,
     code: &'static str,
+    forwarded_as: Outcome,
+    code_if_forwarded: &'static str,
     status: Option<StatusCode>,
     bytes_sent: u64,
     whole: bool,
+    verify: Duration,
     upstream: Option<Duration>,
     line: Option<Box<Line>>,
 }
@@ -40,7 +44,7 @@ struct Line {
     traceparent: Option<String>,
     issuer: Option<Arc<str>>,
     kid: Option<String>,
-    verify: Option<Duration>,
+    decided: bool,
 }
 
 impl Record {
@@ -55,9 +59,12 @@ impl Record {
             // What is dropped before anything else was said of it: the client left.
             outcome: Outcome::Failed,
             code: "client_gone",
+            forwarded_as: Outcome::Forwarded,
+            code_if_forwarded: "",
             status: None,
             bytes_sent: 0,
             whole: false,
+            verify: Duration::ZERO,
             upstream: None,
             line: access_log.then(|| Box::new(Line::new(head, peer))),
         }
@@ -82,18 +89,43 @@ impl Record {
         self.route = Some((Arc::clone(route), self.metrics.route(&route.name)));
     }
 
-    pub(super) fn decided(&mut self, decision: &Result<Grant, Refused>, scheme: &'static str, took: Duration) {
-        self.metrics.verified(scheme, took);
-        if let Some(line) = &mut self.line {
-            line.verify = Some(took);
-            match decision {
-                Ok(grant) => {
-                    line.issuer = grant.issuer().cloned();
-                    line.kid = grant.kid().map(str::to_owned);
-                }
-                Err(refused) => line.issuer.clone_from(&refused.issuer),
-            }
+    /// A look at the request took so long; what needs its body is looked at twice, and counted once.
+    pub(super) fn decided(
+        &mut self,
+        decision: &Result<Grant, Stop>,
+        scheme: &'static str,
+        took: Duration,
+        now: UnixTime,
+    ) {
+        self.verify += took;
+        if let Err(Stop::NeedsBody) = decision {
+            return;
         }
+        self.metrics.verified(scheme, self.verify);
+        if let (Ok(grant), Some((_, metrics))) = (decision, &self.route) {
+            grant.secrets().iter().for_each(|index| metrics.secret_used(*index, now));
+        }
+        if let Some(line) = &mut self.line {
+            line.decided = true;
+            (line.issuer, line.kid) = match decision {
+                Ok(grant) => (grant.issuer().cloned(), grant.kid().map(str::to_owned)),
+                Err(Stop::Refused(refused)) => (refused.issuer.clone(), None),
+                Err(Stop::NeedsBody) => (None, None),
+            };
+        }
+    }
+
+    /// What is forwarded though it would be refused is still counted by its reason.
+    pub(super) fn permitted(&mut self, permit: &Permit) {
+        (self.forwarded_as, self.code_if_forwarded) = match permit {
+            Permit::Granted(_) => (Outcome::Forwarded, ""),
+            Permit::Observed(refused) => (Outcome::Observed, refused.refusal.reason()),
+        };
+    }
+
+    /// A handshake was answered.
+    pub(super) fn handshake(&mut self, status: StatusCode) {
+        (self.outcome, self.code, self.status) = (Outcome::Answered, "handshake", Some(status));
     }
 
     pub(super) fn upstream_answered(&mut self, took: Duration) {
@@ -101,8 +133,7 @@ impl Record {
     }
 
     pub(super) fn forwarded(&mut self, status: StatusCode) {
-        self.outcome = Outcome::Forwarded;
-        self.code = "";
+        (self.outcome, self.code) = (self.forwarded_as, self.code_if_forwarded);
         self.status = Some(status);
     }
 
@@ -154,7 +185,7 @@ impl Record {
             issuer = line.issuer.as_deref(),
             kid = line.kid,
             duration_us = micros(took),
-            verify_us = line.verify.map(micros),
+            verify_us = line.decided.then_some(micros(self.verify)),
             upstream_us = self.upstream.map(micros),
             bytes_received = self.received.bytes(),
             bytes_sent = self.bytes_sent,
@@ -175,7 +206,7 @@ impl Line {
             traceparent: traceparent.map(str::to_owned),
             issuer: None,
             kid: None,
-            verify: None,
+            decided: false,
         }
     }
 }

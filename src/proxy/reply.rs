@@ -1,17 +1,22 @@
 //! Failure → response.
 //!
 //! Replies are problem details (RFC 9457) and never say what would have been right: no claim, no expected
-//! value, and before a signature has been verified no reason either (see [`Disclosure`]).
+//! value, and before a signature has been verified no reason either (see [`Disclosure`]). Transmitters of security
+//! event tokens get the form of their own protocol (RFC 8935 §2.3).
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SERVER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, SERVER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::body::Content;
 use super::headers::REQUEST_ID;
+use crate::auth::handshake::Answer;
 use crate::auth::{Policy, Refusal, Refused};
 use crate::failure::{Failure, HEAD_TIMED_OUT, TLS_REQUIRED, may_challenge};
-use crate::route::{Route, Unrouted};
+use crate::route::{ErrorForm, Route, Unrouted};
 use crate::snapshot::Disclosure;
 
 /// Seconds after which a sender may try again when we could not decide.
@@ -25,10 +30,17 @@ pub fn failure(
     request_id: &str,
 ) -> Response<Content> {
     let chosen = route.and_then(|route| route.responses.get(failure.code()).copied());
+    let in_secevent = route.is_some_and(|route| route.errors == ErrorForm::Secevent);
+    if let (true, Some((status, error))) = (in_secevent, failure.secevent()) {
+        // The protocol tells key, issuer and audience apart; `opaque` does not.
+        let opaque = disclosure == Disclosure::Opaque && failure.withheld_as() == Some("unauthorized");
+        let error = if opaque { "authentication_failed" } else { error };
+        return secevent(chosen.unwrap_or(status), error, told(failure, disclosure), request_id);
+    }
     let status = chosen.unwrap_or_else(|| failure.status());
     let mut response = problem(status, told(failure, disclosure), request_id);
     let headers = response.headers_mut();
-    if failure.is_undecided() {
+    if failure.may_be_retried() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
     }
     if let Failure::Unrouted(Unrouted::MethodRefused(methods)) = failure {
@@ -36,6 +48,22 @@ pub fn failure(
     }
     if let (Failure::Refused(refused), true) = (failure, may_challenge(status) && takes_bearer(route)) {
         insert(headers, WWW_AUTHENTICATE, &challenge(refused.refusal, disclosure));
+    }
+    response
+}
+
+/// Our answer to a provider's question.
+pub fn handshake(answer: &Answer, request_id: &str) -> Response<Content> {
+    let mut response =
+        Response::new(Content::Own(Some(Bytes::from(answer.body.clone())).filter(|body| !body.is_empty())));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(SERVER, HeaderValue::from_static("hookgate"));
+    insert(headers, REQUEST_ID.clone(), request_id);
+    for (name, value) in &answer.headers {
+        insert(headers, name.clone(), value);
     }
     response
 }
@@ -53,10 +81,9 @@ fn told(failure: &Failure, disclosure: Disclosure) -> &'static str {
 }
 
 fn takes_bearer(route: Option<&Route>) -> bool {
-    route.is_some_and(|route| match &route.rules.policy {
-        Policy::Jwt(_) => true,
-        Policy::Public => false,
-    })
+    let takes =
+        |policy: &&Policy| matches!(policy, Policy::Jwt(policy) if policy.token.header() == Some(&AUTHORIZATION));
+    route.is_some_and(|route| route.rules.policy.leaves().iter().any(takes))
 }
 
 /// RFC 6750 §3: no error for a request without a credential (§3.1), which might not know that it needs one.
@@ -78,11 +105,24 @@ fn allow(methods: &[Method]) -> String {
 }
 
 fn problem(status: StatusCode, code: &str, request_id: &str) -> Response<Content> {
-    let body = problem_json(status, code, request_id);
+    let content_type = HeaderValue::from_static("application/problem+json");
+    ours(status, content_type, problem_json(status, code, request_id), request_id)
+}
+
+/// RFC 8935 §2.3: the error's name, and a text whose language is named.
+fn secevent(status: StatusCode, error: &str, told: &str, request_id: &str) -> Response<Content> {
+    let body =
+        serde_json::json!({"err": error, "description": format!("the security event token was refused: {told}")});
+    let mut response = ours(status, HeaderValue::from_static("application/json"), body.to_string(), request_id);
+    response.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static("en"));
+    response
+}
+
+fn ours(status: StatusCode, content_type: HeaderValue, body: String, request_id: &str) -> Response<Content> {
     let mut response = Response::new(Content::Own(Some(Bytes::from(body))));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(SERVER, HeaderValue::from_static("hookgate"));
     insert(headers, REQUEST_ID.clone(), request_id);

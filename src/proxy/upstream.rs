@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::body::{Content, Received, RequestBody};
 use super::record::Record;
-use crate::auth::Grant;
+use crate::auth::Permit;
 use crate::failure::{Failure, UpstreamFault};
 use crate::route::{Route, Upstream};
 
@@ -32,13 +32,13 @@ const MAX_IDLE: usize = 256;
 pub struct Upstreams(Mutex<Vec<(Duration, Duration, Pool)>>);
 
 impl Upstreams {
-    /// Sends the request on; only a [`Grant`] opens this way.
+    /// Sends the request on; only a [`Permit`] opens this way.
     ///
     /// # Errors
     /// [`Failure::Body`] where the client's body was at fault, else [`Failure::Upstream`].
     pub async fn forward(
         &self,
-        _proof: &Grant,
+        _proof: &Permit,
         mut head: Parts,
         body: RequestBody,
         route: &Route,

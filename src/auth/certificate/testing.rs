@@ -25,8 +25,18 @@ impl Authority {
 
     /// One that this one has certified.
     pub(crate) fn below(&self, name: &str, serial: u64) -> Self {
+        self.below_with(name, serial, |params| params)
+    }
+
+    /// The same with something changed.
+    pub(crate) fn below_with(
+        &self,
+        name: &str,
+        serial: u64,
+        change: impl FnOnce(CertificateParams) -> CertificateParams,
+    ) -> Self {
         let key = KeyPair::generate().unwrap();
-        let params = authority(name, serial);
+        let params = change(authority(name, serial));
         Self { certificate: params.signed_by(&key, &self.issuer()).unwrap(), params, key }
     }
 

@@ -85,7 +85,8 @@ pub(super) fn read(member: &Value, allowed: &[Algorithm]) -> Result<Key, Unusabl
     let material = Material::read(jwk)?;
     let algorithm = material.algorithm(text(jwk, "alg")?, allowed)?;
     let id = text(jwk, "kid")?.map_or(KeyId::Unnamed, |kid| KeyId::Named(kid.to_owned()));
-    Ok(Key { id, algorithm, signature_length: material.signature_length(), decoding: material.decoding()? })
+    let signature_length = material.signature_length();
+    Ok(Key { id, algorithm, signature_length, decoding: material.decoding()?, secret: None })
 }
 
 /// RFC 7517 §4.2, §4.3.

@@ -1,34 +1,24 @@
-//! `auth` and `timestamp` of a route.
+//! `auth` and `timestamp` of a route: which scheme, and trees of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::HeaderName;
-use http::header::AUTHORIZATION;
-use serde_json::Value;
 
 use super::Compiler;
 use super::issuer::IssuerKeys;
-use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
-use crate::auth::credential::TokenLocation;
-use crate::auth::jwt::{DEFAULT_TYPES, Issuer, JwtPolicy};
+use crate::auth::certificate::{CertificateRule, San, parse_fingerprint};
+use crate::auth::claims::Pointer;
 use crate::auth::time::{TimestampRule, TimestampSource, TimestampUnit};
 use crate::auth::{Policy, Rules};
 use crate::config::error::FieldPath;
-use crate::config::file::{
-    AuthFile, AuthScheme, AuthWord, JwtFile, OneOrMany, RouteFile, TimestampFile, TokenFile, UnitFile,
-};
+use crate::config::file::{AuthFile, AuthScheme, AuthWord, ClientCertificateFile, RouteFile, TimestampFile, UnitFile};
 
-/// The registered claims that a token must carry whatever is written (RFC 7519 §4.1).
-const ALWAYS_REQUIRED: &[&str] = &["iss", "aud", "exp"];
+/// Schemes in one tree, and levels of it.
+const MAX_BRANCHES: usize = 16;
 
-/// `auth.jwt.token` of a route, where written.
-pub(super) fn token_file(route: &RouteFile) -> Option<&TokenFile> {
-    match route.auth.as_ref()? {
-        AuthFile::Word(AuthWord::Public) => None,
-        AuthFile::Scheme(scheme) => scheme.jwt.as_ref()?.token.as_ref(),
-    }
-}
+const SCHEMES: &str =
+    "one of jwt, preset, signature, token, client_certificate, all_of and any_of, or `auth: public` for everybody";
 
 impl Compiler<'_> {
     pub(super) fn rules(
@@ -40,7 +30,7 @@ impl Compiler<'_> {
         let auth = path.child("auth");
         let policy = match &file.auth {
             None => {
-                self.missing(&auth, "who may pass: { jwt: … }, or `auth: public` for everybody");
+                self.missing(&auth, &format!("who may pass: {SCHEMES}"));
                 None
             }
             Some(AuthFile::Word(AuthWord::Public)) => Some(Policy::Public),
@@ -50,204 +40,123 @@ impl Compiler<'_> {
             None => None,
             Some(timestamp) => Some(self.timestamp(timestamp, policy.as_ref(), &path.child("timestamp"))?),
         };
-        Some(Rules { policy: policy?, timestamp })
+        let revocation = self.revocation(file.revocation.as_ref(), policy.as_ref(), &path.child("revocation"));
+        Some(Rules { policy: policy?, revocation, timestamp })
     }
 
+    /// Exactly one scheme, and nothing that belongs to another.
     fn scheme(
         &mut self,
         file: &AuthScheme,
         issuers: &BTreeMap<String, IssuerKeys>,
         path: &FieldPath,
     ) -> Option<Policy> {
-        let before = self.problems.len();
-        self.not_yet(
-            path,
-            &[
-                ("preset", &file.preset),
-                ("secret", &file.secret),
-                ("secrets", &file.secrets),
-                ("tolerance", &file.tolerance),
-                ("parameters", &file.parameters),
-                ("signature", &file.signature),
-                ("token", &file.token),
-                ("client_certificate", &file.client_certificate),
-                ("all_of", &file.all_of),
-                ("any_of", &file.any_of),
-            ],
-        );
-        match &file.jwt {
-            Some(jwt) => self.jwt(jwt, issuers, &path.child("jwt")).map(|policy| Policy::Jwt(Box::new(policy))),
-            None => {
-                if self.problems.len() == before {
-                    self.missing(path, "{ jwt: … }, or `auth: public` for everybody");
-                }
-                None
-            }
+        if file.preset.is_none() {
+            self.only_beside_preset(file, path);
         }
-    }
-
-    fn jwt(&mut self, file: &JwtFile, issuers: &BTreeMap<String, IssuerKeys>, path: &FieldPath) -> Option<JwtPolicy> {
-        self.not_yet(
-            path,
-            &[
-                ("body_hash", &file.body_hash),
-                ("url_hash", &file.url_hash),
-                ("url", &file.url),
-                ("method", &file.method),
-                ("bound_certificate", &file.bound_certificate),
-            ],
-        );
-        let chosen = self.chosen_issuers(file.issuer.as_ref(), issuers, &path.child("issuer"));
-        let audiences = self.audiences(file.audience.as_ref(), &path.child("audience"));
-        let claims = self.claim_rules(file.claims.as_ref(), &path.child("claims"));
-        let max_age = self.optional_deadline(file.max_age.as_ref(), &path.child("max_age"));
-        let max_lifetime = self.optional_deadline(file.max_lifetime.as_ref(), &path.child("max_lifetime"));
-        if file.types.as_ref().is_some_and(Vec::is_empty) {
-            self.problems.add(&path.child("types"), "is empty, so that no `typ` would pass; name one or remove it");
-        }
-        let leeway = self.leeway(file, path);
-        let token = self.token(file.token.as_ref(), &path.child("token"));
-        let issuers = chosen?;
-        let required = required(file.required.as_deref(), &issuers, max_age.is_some());
-        let types = file.types.clone().unwrap_or_else(|| DEFAULT_TYPES.iter().map(|name| (*name).to_owned()).collect());
-        Some(JwtPolicy {
-            issuers,
-            audiences: audiences?,
-            required,
-            claims,
-            types,
-            max_age,
-            max_lifetime,
-            leeway,
-            token: token?,
-        })
-    }
-
-    fn leeway(&mut self, file: &JwtFile, path: &FieldPath) -> Duration {
-        let path = path.child("leeway");
-        let leeway = self.duration(file.leeway.as_ref(), &path, Duration::from_secs(30));
-        if leeway > Duration::from_secs(300) {
-            self.problems.add(&path, "is more than 5m: it would let expired tokens live on; set the clocks instead");
-        }
-        leeway
-    }
-
-    fn chosen_issuers(
-        &mut self,
-        names: Option<&OneOrMany>,
-        issuers: &BTreeMap<String, IssuerKeys>,
-        path: &FieldPath,
-    ) -> Option<Vec<Issuer>> {
-        let names = names.map(OneOrMany::to_vec).unwrap_or_default();
-        if names.is_empty() {
-            self.missing(path, "a name under `issuers`");
-            return None;
-        }
-        let chosen: Option<Vec<Issuer>> = names.iter().map(|name| self.chosen_issuer(name, issuers, path)).collect();
-        let chosen = chosen?;
-        // The unverified `iss` selects the key set, so that each must have one, and one of its own.
-        let mut seen: Vec<&str> = chosen.iter().filter_map(|issuer| issuer.issuer.as_deref()).collect();
-        seen.sort_unstable();
-        seen.dedup();
-        if chosen.len() > 1 && seen.len() != chosen.len() {
-            self.problems.add(path, "several issuers on one route need an `issuer` each, none of them `none` or twice");
-        }
-        Some(chosen)
-    }
-
-    fn chosen_issuer(
-        &mut self,
-        name: &str,
-        issuers: &BTreeMap<String, IssuerKeys>,
-        path: &FieldPath,
-    ) -> Option<Issuer> {
-        let found = issuers.get(name);
-        if found.is_none() && !self.problems.has_under(&FieldPath::root().child("issuers").child(name)) {
-            self.problems.add(path, format!("no issuer `{name}` under `issuers`"));
-        }
-        found.map(|found| found.issuer.clone())
-    }
-
-    fn audiences(&mut self, audience: Option<&OneOrMany>, path: &FieldPath) -> Option<Vec<String>> {
-        let audiences = audience.map(OneOrMany::to_vec).unwrap_or_default();
-        if audiences.is_empty() {
-            let what =
-                "the exact `aud` that names this endpoint: without it, a token for another service opens this one";
-            self.missing(path, what);
-            return None;
-        }
-        if audiences.iter().any(|audience| audience.is_empty() || audience == "none") {
-            self.problems
-                .add(path, "`none` needs a body or URL binding, which is not supported yet; write the exact `aud`");
-            return None;
-        }
-        Some(audiences)
-    }
-
-    fn claim_rules(&mut self, claims: Option<&BTreeMap<String, Value>>, path: &FieldPath) -> Vec<ClaimRule> {
-        let rules = claims.into_iter().flatten().filter_map(|(name, written)| {
-            let path = path.child(name);
-            let Some(pointer) = Pointer::parse(name) else {
-                self.problems.add(&path, "expected a claim's name, or a JSON pointer such as /a/b (RFC 6901)");
+        let written = [
+            file.jwt.is_some(),
+            file.preset.is_some(),
+            file.signature.is_some(),
+            file.token.is_some(),
+            file.client_certificate.is_some(),
+            file.all_of.is_some(),
+            file.any_of.is_some(),
+        ];
+        match written.iter().filter(|written| **written).count() {
+            0 => {
+                self.problems.add_follow_up(path, format!("missing; write {SCHEMES}"));
                 return None;
-            };
-            Some(ClaimRule { pointer, test: self.claim_test(written, &path)? })
-        });
-        rules.collect()
+            }
+            1 => {}
+            _several => {
+                self.problems
+                    .add(path, format!("has more than one scheme; keep one, or nest them in all_of: {SCHEMES}"));
+                return None;
+            }
+        }
+        if let Some(jwt) = &file.jwt {
+            return self.jwt(jwt, issuers, &path.child("jwt")).map(|policy| Policy::Jwt(Box::new(policy)));
+        }
+        if let Some(preset) = &file.preset {
+            return self.preset(preset, file, path);
+        }
+        if let Some(signature) = &file.signature {
+            return self
+                .signature(signature, &path.child("signature"))
+                .map(|policy| Policy::Signature(Box::new(policy)));
+        }
+        if let Some(token) = &file.token {
+            return self.static_token(token, &path.child("token")).map(|policy| Policy::Token(Box::new(policy)));
+        }
+        if let Some(certificate) = &file.client_certificate {
+            self.asks_for_certificates(path);
+            let rule = self.client_certificate(certificate, &path.child("client_certificate"));
+            return Some(Policy::ClientCertificate(Box::new(rule)));
+        }
+        let all = self.branches(file.all_of.as_deref(), issuers, &path.child("all_of")).map(Policy::AllOf);
+        all.or_else(|| self.branches(file.any_of.as_deref(), issuers, &path.child("any_of")).map(Policy::AnyOf))
     }
 
-    fn claim_test(&mut self, written: &Value, path: &FieldPath) -> Option<ClaimTest> {
-        let test = match written {
-            Value::Object(operators) => match operators.iter().next().filter(|_| operators.len() == 1) {
-                Some((operator, value)) => operator_test(operator, value),
-                None => None,
-            },
-            Value::Null | Value::Array(_) => None,
-            Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(ClaimTest::Equals(written.clone())),
-        };
-        if let Some(Err(error)) = written.get("matches").and_then(Value::as_str).map(ClaimTest::matches) {
-            // The library draws a picture of several lines; its last one says what is wrong.
-            let error = error.to_string();
-            let error = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            self.problems.add(&path.child("matches"), format!("not a regular expression that we can use: {error}"));
-        } else if test.is_none() {
-            let expected = "expected a value, or one of {one_of: [a list]}, {contains: a value}, {prefix: \"text\"}, \
-                            {matches: \"a regular expression\"}, {exists: true}";
-            self.problems.add(path, expected);
-        }
-        test
-    }
-
-    fn token(&mut self, file: Option<&TokenFile>, path: &FieldPath) -> Option<TokenLocation> {
-        let Some(file) = file else {
-            return Some(TokenLocation::Header { name: AUTHORIZATION, scheme: Some("Bearer".to_owned()) });
-        };
-        self.not_yet(path, &[("form", &file.form), ("json", &file.json), ("body", &file.body)]);
-        if file.header.is_none() && file.scheme.is_some() {
-            self.problems.add(&path.child("scheme"), "is for `header` only; remove it");
-        }
-        for (name, written) in [("scheme", &file.scheme), ("query", &file.query), ("cookie", &file.cookie)] {
-            if written.as_deref() == Some("") {
-                self.problems.add(&path.child(name), "is empty; write a name or remove it");
-            }
-        }
-        match (&file.header, &file.query, &file.cookie) {
-            (Some(header), None, None) => {
-                let name = self.header_name(header, &path.child("header"))?;
-                // Authorization always has a scheme (RFC 9110 §11.6.2).
-                let implied = (name == AUTHORIZATION).then(|| "Bearer".to_owned());
-                Some(TokenLocation::Header { name, scheme: file.scheme.clone().or(implied) })
-            }
-            (None, Some(query), None) => Some(TokenLocation::Query(query.clone())),
-            (None, None, Some(cookie)) => Some(TokenLocation::Cookie(cookie.clone())),
-            _none_or_several => {
-                self.missing(path, "exactly one of header, query and cookie");
-                None
-            }
+    pub(super) fn asks_for_certificates(&mut self, path: &FieldPath) {
+        if !self.asks_clients {
+            self.problems.add(path, "no listener asks for client certificates; write client_ca under its tls");
         }
     }
 
-    fn header_name(&mut self, name: &str, path: &FieldPath) -> Option<HeaderName> {
+    fn client_certificate(&mut self, file: &ClientCertificateFile, path: &FieldPath) -> CertificateRule {
+        let mut rule = CertificateRule::default();
+        for (index, name) in file.san.iter().flatten().enumerate() {
+            match San::parse(name) {
+                Ok(name) => rule.sans.push(name),
+                Err(error) => self.problems.add(&path.child("san").index(index), error.to_string()),
+            }
+        }
+        for (index, fingerprint) in file.sha256.iter().flatten().enumerate() {
+            match parse_fingerprint(fingerprint) {
+                Ok(fingerprint) => rule.sha256.push(fingerprint),
+                Err(error) => self.problems.add(&path.child("sha256").index(index), error.to_string()),
+            }
+        }
+        for (name, list) in [("san", &file.san), ("sha256", &file.sha256)] {
+            if list.as_ref().is_some_and(Vec::is_empty) {
+                self.problems
+                    .add(&path.child(name), "is empty, so that no certificate would pass; name one or remove it");
+            }
+        }
+        rule
+    }
+
+    fn only_beside_preset(&mut self, file: &AuthScheme, path: &FieldPath) {
+        let fields = [
+            ("secret", file.secret.is_some()),
+            ("secrets", file.secrets.is_some()),
+            ("tolerance", file.tolerance.is_some()),
+            ("parameters", file.parameters.is_some()),
+            ("jwks", file.jwks.is_some()),
+            ("handshake", file.handshake.is_some()),
+        ];
+        for (name, _) in fields.iter().filter(|(_, written)| *written) {
+            self.problems.add(&path.child(name), "goes with `preset`; other schemes have their own field for it");
+        }
+    }
+
+    fn branches(
+        &mut self,
+        files: Option<&[AuthScheme]>,
+        issuers: &BTreeMap<String, IssuerKeys>,
+        path: &FieldPath,
+    ) -> Option<Vec<Policy>> {
+        let files = files?;
+        if !(2..=MAX_BRANCHES).contains(&files.len()) || path.segments().len() > MAX_BRANCHES {
+            self.problems.add(path, format!("expected 2 to {MAX_BRANCHES} schemes"));
+        }
+        let branches = files.iter().enumerate().map(|(index, file)| self.scheme(file, issuers, &path.index(index)));
+        let branches: Vec<Option<Policy>> = branches.collect();
+        branches.into_iter().collect()
+    }
+
+    pub(super) fn header_name(&mut self, name: &str, path: &FieldPath) -> Option<HeaderName> {
         let parsed = HeaderName::try_from(name).ok();
         if parsed.is_none() {
             self.problems.add(path, "expected the name of a header");
@@ -255,16 +164,18 @@ impl Compiler<'_> {
         parsed
     }
 
+    pub(super) fn pointer(&mut self, name: &str, path: &FieldPath) -> Option<Pointer> {
+        let pointer = Pointer::parse(name);
+        if pointer.is_none() {
+            self.problems.add(path, "expected a name, or a JSON pointer such as /a/b (RFC 6901)");
+        }
+        pointer
+    }
+
     fn timestamp(&mut self, file: &TimestampFile, policy: Option<&Policy>, path: &FieldPath) -> Option<TimestampRule> {
-        self.not_yet(path, &[("json", &file.json)]);
         let max_age = self.deadline(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
         let max_future = self.duration(file.max_future.as_ref(), &path.child("max_future"), Duration::from_secs(60));
-        let unit = match file.unit.unwrap_or_default() {
-            UnitFile::S => TimestampUnit::Seconds,
-            UnitFile::Ms => TimestampUnit::Milliseconds,
-            UnitFile::Us => TimestampUnit::Microseconds,
-            UnitFile::Rfc3339 => TimestampUnit::Rfc3339,
-        };
+        let unit = unit(file.unit.unwrap_or_default());
         let source = self.timestamp_source(file, policy, path);
         Some(TimestampRule { source: source?, unit, max_age, max_future })
     }
@@ -275,57 +186,59 @@ impl Compiler<'_> {
         policy: Option<&Policy>,
         path: &FieldPath,
     ) -> Option<TimestampSource> {
-        match (&file.header, &file.claim) {
-            (Some(header), None) => {
-                if file.covered != Some(false) {
-                    let what = "`covered: false`: no signature covers this header, so that a thief can renew it";
-                    self.problems.add(&path.child("covered"), format!("write {what}"));
+        let source = match (&file.header, &file.claim, &file.json) {
+            (Some(header), None, None) => TimestampSource::Header(self.header_name(header, &path.child("header"))?),
+            (None, Some(claim), None) => {
+                if policy.is_some_and(|policy| !has_jwt(policy)) {
+                    self.problems.add(&path.child("claim"), "without a JWT there are no claims; use header or json");
                 }
-                self.header_name(header, &path.child("header")).map(TimestampSource::Header)
+                TimestampSource::Claim(self.pointer(claim, &path.child("claim"))?)
             }
-            (None, Some(claim)) => {
-                if matches!(policy, Some(Policy::Public)) {
-                    self.problems.add(&path.child("claim"), "a public route has no claims; use header");
-                }
-                let pointer = Pointer::parse(claim);
-                if pointer.is_none() {
-                    self.problems.add(&path.child("claim"), "expected a claim's name, or a JSON pointer such as /a/b");
-                }
-                pointer.map(TimestampSource::Claim)
+            (None, None, Some(pointer)) => TimestampSource::Json(self.pointer(pointer, &path.child("json"))?),
+            _none_or_several => {
+                self.missing(path, "exactly one of header, claim and json");
+                return None;
             }
-            _none_or_both => {
-                self.missing(path, "exactly one of header and claim");
-                None
-            }
+        };
+        if policy.is_some_and(|policy| !covers(policy, &source)) && file.covered != Some(false) {
+            let what = "`covered: false`: no signature covers this timestamp, so that a thief can renew it";
+            self.problems.add(&path.child("covered"), format!("write {what}"));
+        }
+        Some(source)
+    }
+}
+
+/// Whether whoever signs also signs this time.
+fn covers(policy: &Policy, source: &TimestampSource) -> bool {
+    match source {
+        TimestampSource::Claim(_) => true,
+        TimestampSource::Json(_) => policy.binds_body(),
+        TimestampSource::Header(name) => signs_header(policy, name),
+    }
+}
+
+/// Whichever way a request passes.
+fn signs_header(policy: &Policy, name: &HeaderName) -> bool {
+    match policy {
+        Policy::Signature(signature) => signature.signs_header(name),
+        Policy::AllOf(policies) => policies.iter().any(|policy| signs_header(policy, name)),
+        Policy::AnyOf(policies) => policies.iter().all(|policy| signs_header(policy, name)),
+        Policy::Jwt(_) | Policy::Detached(_) | Policy::ClientCertificate(_) | Policy::Token(_) | Policy::Public => {
+            false
         }
     }
 }
 
-/// What was written, and what must be there in any case: `exp` may be missing only where `max_age` bounds
-/// the token's life by `iat`, and `iss` only where it is not compared.
-fn required(written: Option<&[String]>, issuers: &[Issuer], bounded_by_age: bool) -> Vec<String> {
-    let mut required: Vec<String> = written.unwrap_or_default().to_vec();
-    let explicit = written.is_some();
-    let no_iss = issuers.iter().any(|issuer| issuer.issuer.is_none());
-    for name in ALWAYS_REQUIRED {
-        let optional = (*name == "iss" && no_iss) || (*name == "exp" && bounded_by_age && explicit);
-        if !optional && !required.iter().any(|written| written == name) {
-            required.push((*name).to_owned());
-        }
-    }
-    if bounded_by_age && !required.iter().any(|written| written == "iat") {
-        required.push("iat".to_owned());
-    }
-    required
+/// Whether a JWT is among the policies.
+pub(super) fn has_jwt(policy: &Policy) -> bool {
+    policy.leaves().iter().any(|leaf| matches!(leaf, Policy::Jwt(_)))
 }
 
-fn operator_test(operator: &str, value: &Value) -> Option<ClaimTest> {
-    match (operator, value) {
-        ("one_of", Value::Array(values)) if !values.is_empty() => Some(ClaimTest::OneOf(values.clone())),
-        ("contains", Value::String(_) | Value::Number(_)) => Some(ClaimTest::Contains(value.clone())),
-        ("prefix", Value::String(prefix)) if !prefix.is_empty() => Some(ClaimTest::Prefix(prefix.clone())),
-        ("matches", Value::String(pattern)) => ClaimTest::matches(pattern).ok(),
-        ("exists", Value::Bool(exists)) => Some(ClaimTest::Exists(*exists)),
-        _other => None,
+pub(super) const fn unit(file: UnitFile) -> TimestampUnit {
+    match file {
+        UnitFile::S => TimestampUnit::Seconds,
+        UnitFile::Ms => TimestampUnit::Milliseconds,
+        UnitFile::Us => TimestampUnit::Microseconds,
+        UnitFile::Rfc3339 => TimestampUnit::Rfc3339,
     }
 }

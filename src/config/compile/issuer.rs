@@ -11,7 +11,7 @@ use super::Compiler;
 use crate::auth::jwt::Issuer;
 use crate::auth::keys::{self, Algorithm, KeySet, Keys};
 use crate::config::error::FieldPath;
-use crate::config::file::{IssuerFile, PemFile, SecretFile};
+use crate::config::file::{EncodingFile, IssuerFile, PemFile, SecretFile};
 use crate::config::values::decode_secret;
 
 /// Secrets of one issuer: a rotation needs two, and a forged token is judged by each.
@@ -157,6 +157,27 @@ impl Compiler<'_> {
     }
 
     fn secret(&mut self, file: &SecretFile, path: &FieldPath) -> Option<Zeroizing<Vec<u8>>> {
+        self.secret_as(file, EncodingFile::default(), path)
+    }
+
+    /// A secret, written as it says, or else so.
+    pub(super) fn secret_as(
+        &mut self,
+        file: &SecretFile,
+        default: EncodingFile,
+        path: &FieldPath,
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let raw = self.secret_bytes(file, path)?;
+        let secret = decode_secret(&raw, file.encoding.unwrap_or(default));
+        if secret.is_none() {
+            let at = if file.encoding.is_some() { &path.child("encoding") } else { path };
+            self.problems.add(at, "the secret is not written in this encoding");
+        }
+        secret
+    }
+
+    /// What the file or the variable holds.
+    pub(super) fn secret_bytes(&mut self, file: &SecretFile, path: &FieldPath) -> Option<Zeroizing<Vec<u8>>> {
         let raw = match (&file.env, &file.file) {
             (Some(name), None) => self.variable(name, &path.child("env")),
             (None, Some(name)) => self.file(Some(name), &path.child("file")),
@@ -165,12 +186,6 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        let raw = Zeroizing::new(raw?.to_vec());
-        let encoding = file.encoding.unwrap_or_default();
-        let secret = decode_secret(&raw, encoding);
-        if secret.is_none() {
-            self.problems.add(&path.child("encoding"), "the secret is not written in this encoding");
-        }
-        secret
+        raw.map(|raw| Zeroizing::new(raw.to_vec()))
     }
 }

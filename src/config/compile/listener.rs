@@ -63,6 +63,7 @@ impl Compiler<'_> {
         clients: Option<&ClientTrust>,
         path: &FieldPath,
     ) -> Option<Arc<rustls::ServerConfig>> {
+        self.asks_clients |= clients.is_some();
         let list = path.child("certificates");
         let pairs = file.certificates.as_deref().unwrap_or_default();
         if pairs.is_empty() {

@@ -4,50 +4,69 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use http::uri::Authority;
-use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 use serde_json::Value;
 
 use super::Compiler;
 use super::issuer::IssuerKeys;
 use crate::auth::Policy;
-use crate::auth::claims::Pointer;
+use crate::auth::handshake::Handshake;
+use crate::auth::jwt::Audience;
+use crate::auth::request::PublicUrl;
+use crate::auth::token::TokenPlace;
+use crate::clock::UnixTime;
 use crate::config::error::FieldPath;
 use crate::config::file::{
-    AuthFile, AuthWord, CredentialFile, ForwardFile, MatchFile, ModeFile, RouteFile, RouteLimitsFile, UpstreamFile,
+    AuthFile, AuthScheme, AuthWord, CaptureFile, MatchFile, ModeFile, RouteFile, RouteLimitsFile, UpstreamFile,
 };
-use crate::config::values::parse_net;
-use crate::failure::{Failure, is_retried};
-use crate::route::{Forward, Match, PathMatch, Route, Upstream, judge_path};
+use crate::config::values::{parse_net, parse_size};
+use crate::route::{Capture, Match, PathMatch, Route, Upstream, judge_path};
+use crate::snapshot::ADDRESS_SHARE;
+
+/// Captured requests of a route.
+const MAX_CAPTURED: usize = 10_000;
 
 const MAX_BODY: u64 = 1 << 20;
 
-/// Fields that steer the connection or the request itself; a claim must not write them.
-const NOT_FOR_CLAIMS: &[&str] = &[
-    "host",
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "transfer-encoding",
-    "connection",
-    "te",
-    "keep-alive",
-    "proxy-connection",
-    "trailer",
-    "upgrade",
-    "expect",
-    "authorization",
-    "cookie",
-    "forwarded",
-    "x-request-id",
-];
+/// A JWT that is not a preset's, which knows by itself whether it can come twice.
+fn writes_jwt(auth: &AuthFile) -> bool {
+    fn in_scheme(scheme: &AuthScheme) -> bool {
+        let below = scheme.all_of.iter().chain(&scheme.any_of).flatten();
+        scheme.jwt.is_some() || below.into_iter().any(in_scheme)
+    }
+    match auth {
+        AuthFile::Word(AuthWord::Public) => false,
+        AuthFile::Scheme(scheme) => in_scheme(scheme),
+    }
+}
 
-/// Letters, digits and `-` alone: another sign would be one more spelling of a field, to apps behind CGI.
-fn may_carry_claims(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    plain && !NOT_FOR_CLAIMS.contains(&name) && !name.starts_with("x-forwarded-")
+/// Whether a body is held until it is judged, rather than passed on as it comes.
+fn holds_bodies(leaf: &Policy) -> bool {
+    match leaf {
+        Policy::Jwt(policy) => policy.binds_body(),
+        Policy::Token(policy) => matches!(policy.place, TokenPlace::Json(_) | TokenPlace::Form(_)),
+        Policy::Signature(_) | Policy::Detached(_) => true,
+        Policy::ClientCertificate(_) | Policy::Public | Policy::AllOf(_) | Policy::AnyOf(_) => false,
+    }
+}
+
+fn parse_public_url(text: &str) -> Option<PublicUrl> {
+    let uri: http::Uri = text.parse().ok()?;
+    let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "https" | "http"))?;
+    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
+    let prefix = uri.path().trim_end_matches('/');
+    (uri.query().is_none() && !text.contains('#')).then(|| PublicUrl {
+        scheme: scheme.to_owned(),
+        authority: authority.as_str().to_owned(),
+        prefix: prefix.to_owned(),
+    })
+}
+
+fn end_of_day(day: &str) -> Option<UnixTime> {
+    let begins: jiff::Timestamp = if day.len() == 10 { format!("{day}T00:00:00Z").parse().ok()? } else { return None };
+    Some(UnixTime::from_seconds(u64::try_from(begins.as_second()).ok()?)?.plus(Duration::from_secs(24 * 3600)))
 }
 
 impl Compiler<'_> {
@@ -57,45 +76,144 @@ impl Compiler<'_> {
         issuers: &BTreeMap<String, IssuerKeys>,
         path: &FieldPath,
     ) -> Option<Route> {
-        self.not_yet(
-            path,
-            &[
-                ("public_url", &file.public_url),
-                ("observe_until", &file.observe_until),
-                ("idempotency", &file.idempotency),
-                ("revocation", &file.revocation),
-                ("capture", &file.capture),
-            ],
-        );
-        if file.mode == Some(ModeFile::Observe) {
-            self.problems.add(&path.child("mode"), "`observe` is not supported yet; write enforce");
-        }
+        self.not_yet(path, &[("idempotency", &file.idempotency)]);
+        self.route_secrets = 0;
         let name = self.name(file.name.as_deref(), &path.child("name"));
         let matches = self.matches(file.matches.as_ref(), &path.child("match"));
         let upstream = self.upstream(file.upstream.as_ref(), &path.child("upstream"));
         let rules = self.rules(file, issuers, path);
-        let is_jwt = rules.as_ref().is_some_and(|rules| matches!(rules.policy, Policy::Jwt(_)));
+        let handshakes = std::mem::take(&mut self.route_handshakes);
+        let errors = std::mem::take(&mut self.route_errors);
+        let is_jwt = file.auth.as_ref().is_some_and(writes_jwt);
         self.replay(file.replay.as_ref(), is_jwt, &path.child("replay"));
+        let public_url = self.public_url(file.public_url.as_deref(), &path.child("public_url"));
+        let observe_until = self.observe_until(file, path);
+        let capture = self.capture(file.capture.as_ref(), &path.child("capture"));
         let max_body = self.route_limits(file.limits.as_ref(), &path.child("limits"));
         let allow = file.limits.as_ref().and_then(|limits| limits.allow.as_deref());
         let allow = self.allow(allow, &path.child("limits").child("allow"));
-        let forward = self.forward(file.forward.as_ref(), file, &path.child("forward"));
+        let forward =
+            self.forward(file.forward.as_ref(), rules.as_ref().map(|rules| &rules.policy), &path.child("forward"));
         let responses = self.responses(file.responses.as_ref(), &path.child("responses"));
-        let route = Route {
+        let rules = rules?;
+        if !rules.policy.binds_body() && !matches!(rules.policy, Policy::Public) {
+            let warning = "nothing binds the body: who gets hold of a credential can send another body with it";
+            self.warnings.push(format!("{path}: {warning}"));
+        }
+        self.warn_of_large_bodies(max_body, path);
+        if (capture.is_some() || rules.policy.leaves().into_iter().any(holds_bodies))
+            && max_body > self.buffered_bodies / ADDRESS_SHARE
+        {
+            let warning = "limits.body is more than a quarter of buffered_bodies, which is one address's share: larger \
+                           bodies are answered 503 each time; raise buffered_bodies";
+            self.warnings.push(format!("{path}: {warning}"));
+        }
+        let matches = matches?;
+        if public_url.is_none() && matches.host.is_none() {
+            self.judge_open_url(&rules.policy, path);
+        }
+        self.handshake_methods(&handshakes, &matches, path);
+        Some(Route {
             name: name?,
-            matches: matches?,
-            rules: rules?,
+            matches,
+            rules,
             upstream: upstream?,
             max_body,
             allow,
             forward,
             responses,
-        };
-        if is_jwt {
-            let warning = "nothing binds the body: who gets hold of a token can send another body with it";
+            public_url,
+            observe_until,
+            handshakes,
+            capture,
+            errors,
+        })
+    }
+
+    /// Without either, the URL is what the request itself says: one that was signed for another receiver comes with
+    /// that receiver's host.
+    fn judge_open_url(&mut self, policy: &Policy, path: &FieldPath) {
+        let path = path.child("public_url");
+        let by_url_alone = |leaf: &&Policy| matches!(leaf, Policy::Jwt(jwt) if jwt.audience == Audience::Anybody && jwt.bindings.binds_url());
+        let signs_url = |leaf: &&Policy| matches!(leaf, Policy::Signature(signature) if signature.signs_url());
+        if policy.leaves().iter().any(by_url_alone) {
+            self.missing(
+                &path,
+                "it, or match.host: the URL alone tells whom a token is for, and a request names its own host",
+            );
+        } else if policy.leaves().iter().any(signs_url) {
+            let warning = "the sender signs the URL, and its host is taken from the request itself: write public_url";
             self.warnings.push(format!("{path}: {warning}"));
         }
-        Some(route)
+    }
+
+    fn warn_of_large_bodies(&mut self, max_body: u64, path: &FieldPath) {
+        let Some((preset, written, never_retries)) = self.route_largest_body.take() else { return };
+        if parse_size(&written).is_some_and(|largest| largest > max_body) {
+            let lost = if never_retries { ", and never sends again what was refused" } else { "" };
+            let warning = format!("{preset} sends up to {written}, more than limits.body{lost}");
+            self.warnings.push(format!("{path}: {warning}"));
+        }
+        if never_retries {
+            let warning = format!("{preset} never sends again: an event that meets a 503 is lost unless it is fetched");
+            self.warnings.push(format!("{path}: {warning}"));
+        }
+    }
+
+    /// A question that its route does not take would never be answered.
+    fn handshake_methods(&mut self, handshakes: &[Handshake], matches: &Match, path: &FieldPath) {
+        for handshake in handshakes.iter().filter(|handshake| !matches.takes(&handshake.method)) {
+            let message = format!("the handshake comes as {}; add it to the methods", handshake.method);
+            self.problems.add(&path.child("match").child("methods"), message);
+        }
+    }
+
+    fn public_url(&mut self, text: Option<&str>, path: &FieldPath) -> Option<PublicUrl> {
+        let text = text?;
+        let parsed = parse_public_url(text);
+        if parsed.is_none() {
+            let expected = "expected https://host, with a port where senders write one, and a path only where another \
+                            proxy takes it away";
+            self.problems.add(path, expected);
+        }
+        parsed
+    }
+
+    /// The end of its last day.
+    fn observe_until(&mut self, file: &RouteFile, path: &FieldPath) -> Option<UnixTime> {
+        let at = path.child("observe_until");
+        match (file.mode, &file.observe_until) {
+            (Some(ModeFile::Observe), Some(day)) => {
+                let end = end_of_day(day);
+                if end.is_none() {
+                    self.problems.add(&at, "expected a day such as 2026-12-31");
+                }
+                end
+            }
+            (Some(ModeFile::Observe), None) => {
+                self.missing(&at, "its last day, such as 2026-12-31: until then, everything is let through");
+                None
+            }
+            (None | Some(ModeFile::Enforce), Some(_)) => {
+                self.problems.add(&at, "goes with `mode: observe`; remove it");
+                None
+            }
+            (None | Some(ModeFile::Enforce), None) => None,
+        }
+    }
+
+    fn capture(&mut self, file: Option<&CaptureFile>, path: &FieldPath) -> Option<Capture> {
+        let file = file?;
+        let refused = self.count(file.refused, &path.child("refused"), 100);
+        if refused > MAX_CAPTURED {
+            self.problems.add(&path.child("refused"), format!("must be {MAX_CAPTURED} or less"));
+        }
+        let Some(dir) = &file.dir else {
+            self.missing(&path.child("dir"), "the folder in which they are kept");
+            return None;
+        };
+        let base = self.sources.path.parent().unwrap_or(std::path::Path::new(""));
+        Some(Capture { refused, dir: base.join(dir) })
     }
 
     fn name(&mut self, name: Option<&str>, path: &FieldPath) -> Option<Arc<str>> {
@@ -104,8 +222,10 @@ impl Compiler<'_> {
             return None;
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
-            self.problems.add(path, "expected 1 to 64 letters, digits, `-`, `_` or `.`");
+        // Captured requests are kept in a folder of this name.
+        let begins = name.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_');
+        if !begins || name.len() > 64 || !name.bytes().all(plain) {
+            self.problems.add(path, "expected 1 to 64 letters, digits, `-`, `_` or `.`, the first no `-` or `.`");
             return None;
         }
         Some(name.into())
@@ -253,67 +373,5 @@ impl Compiler<'_> {
             }
         }
         Some(nets)
-    }
-
-    fn forward(&mut self, forward: Option<&ForwardFile>, route: &RouteFile, path: &FieldPath) -> Forward {
-        let Some(file) = forward else { return Forward::default() };
-        let remove_credential = file.credential == Some(CredentialFile::Remove);
-        let elsewhere =
-            super::auth::token_file(route).is_some_and(|token| token.query.is_some() || token.cookie.is_some());
-        if remove_credential && elsewhere {
-            let message = "`remove` works for a token in a header; one in query or cookie stays, so write keep";
-            self.problems.add(&path.child("credential"), message);
-        }
-        if matches!(route.auth, Some(AuthFile::Word(AuthWord::Public))) {
-            self.problems.add(path, "a public route has no credential and no claims; remove it");
-        }
-        Forward { remove_credential, claims: self.forwarded_claims(file, &path.child("claims")) }
-    }
-
-    fn forwarded_claims(&mut self, file: &ForwardFile, path: &FieldPath) -> Vec<(Pointer, HeaderName)> {
-        let mut claims: Vec<(Pointer, HeaderName)> = Vec::new();
-        for (claim, header) in file.claims.iter().flatten() {
-            let path = path.child(claim);
-            match (Pointer::parse(claim), HeaderName::try_from(header.as_str())) {
-                (None, _) => self.problems.add(&path, "expected a claim's name, or a JSON pointer such as /a/b"),
-                (Some(_), Ok(name)) if claims.iter().any(|(_, other)| *other == name) => {
-                    self.problems.add(&path, "another claim has this header already");
-                }
-                (Some(pointer), Ok(name)) if may_carry_claims(&name) => claims.push((pointer, name)),
-                (Some(_), Ok(_) | Err(_)) => {
-                    self.problems.add(&path, "expected the name of a header of your own, such as X-Hookgate-Subject");
-                }
-            }
-        }
-        claims
-    }
-
-    fn responses(
-        &mut self,
-        file: Option<&BTreeMap<String, u16>>,
-        path: &FieldPath,
-    ) -> BTreeMap<&'static str, StatusCode> {
-        let mut responses = BTreeMap::new();
-        for (code, status) in file.into_iter().flatten() {
-            let path = path.child(code);
-            let Some((code, proper)) = Failure::codes().find(|(known, _)| known == code) else {
-                self.problems.add(&path, "no such code; the configuration reference lists them");
-                continue;
-            };
-            if Failure::has_no_route(code) {
-                self.problems.add(&path, "is answered before a route is known; remove it");
-                continue;
-            }
-            match StatusCode::from_u16(*status) {
-                Ok(status) if status.is_success() && is_retried(proper) => {
-                    self.problems.add(&path, "the sender must try again, which it would not after a success");
-                }
-                Ok(status) if status.is_success() || status.is_client_error() || status.is_server_error() => {
-                    responses.insert(code, status);
-                }
-                Ok(_) | Err(_) => self.problems.add(&path, "expected a status from 200 to 299 or 400 to 599"),
-            }
-        }
-        responses
     }
 }

@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{DurationText, OneOrMany, SizeText};
+use super::preset::HandshakeSwitch;
+use super::signature::{SignatureEncodingFile, SignatureFile, StaticTokenFile, UrlVariantFile};
+use super::{DurationText, JwksFile, OneOrMany, SecretFile, SizeText};
 
 /// An entry of `routes`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -17,15 +19,15 @@ pub struct RouteFile {
     /// Which requests.
     #[serde(rename = "match")]
     pub matches: Option<MatchFile>,
-    /// Not supported yet.
-    pub public_url: Option<Value>,
+    /// The address that senders know, such as `https://hooks.example.com`; https and the request's host if absent.
+    pub public_url: Option<String>,
     /// Where they go.
     pub upstream: Option<UpstreamFile>,
     /// Whether refusals are carried out.
     pub mode: Option<ModeFile>,
-    /// Not supported yet.
-    pub observe_until: Option<Value>,
-    /// Who may pass: { jwt: … }, or `public`, written out, for everybody.
+    /// The last day of `mode: observe`, in UTC, such as 2026-12-31.
+    pub observe_until: Option<String>,
+    /// Who may pass: { jwt: … }, { preset: … }, …, or `public`, written out, for everybody.
     pub auth: Option<AuthFile>,
     /// A timestamp beside the credential.
     pub timestamp: Option<TimestampFile>,
@@ -33,16 +35,26 @@ pub struct RouteFile {
     pub replay: Option<Value>,
     /// Not supported yet.
     pub idempotency: Option<Value>,
-    /// Not supported yet.
-    pub revocation: Option<Value>,
+    /// Tokens that shall not pass any more.
+    pub revocation: Option<RevocationFile>,
     /// Limits of its requests.
     pub limits: Option<RouteLimitsFile>,
     /// What the app is told.
     pub forward: Option<ForwardFile>,
     /// Another status for a code, such as {expired: 403}.
     pub responses: Option<BTreeMap<String, u16>>,
-    /// Not supported yet.
-    pub capture: Option<Value>,
+    /// Keeps refused requests, secrets and all, for `hookgate explain`.
+    pub capture: Option<CaptureFile>,
+}
+
+/// `capture` of a route
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaptureFile {
+    /// How many are kept; the oldest go.
+    pub refused: Option<usize>,
+    /// The folder in which they are kept.
+    pub dir: Option<String>,
 }
 
 /// `match` of a route
@@ -81,14 +93,14 @@ pub struct UpstreamFile {
 pub enum ModeFile {
     /// Yes.
     Enforce,
-    /// Not supported yet.
+    /// No: everything is forwarded, and log and metrics say what would have been refused.
     Observe,
 }
 
-/// Who may pass: `{ jwt: … }`, or `public`, written out, for everybody
+/// Who may pass: `{ jwt: … }`, `{ preset: … }`, …, or `public`, written out, for everybody
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[schemars(title = "{ jwt: … }, or `public` for everybody")]
+#[schemars(title = "{ jwt: … }, { preset: … }, …, or `public` for everybody")]
 pub enum AuthFile {
     /// `public`
     Word(AuthWord),
@@ -104,32 +116,46 @@ pub enum AuthWord {
     Public,
 }
 
-/// `auth` of a route: exactly one scheme
+/// `auth` of a route: exactly one of jwt, preset, signature, token, client_certificate, all_of and any_of
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthScheme {
     /// A JSON Web Token.
     pub jwt: Option<JwtFile>,
-    /// Not supported yet.
-    pub preset: Option<Value>,
-    /// Not supported yet.
-    pub secret: Option<Value>,
-    /// Not supported yet.
-    pub secrets: Option<Value>,
-    /// Not supported yet.
-    pub tolerance: Option<Value>,
-    /// Not supported yet.
-    pub parameters: Option<Value>,
-    /// Not supported yet.
-    pub signature: Option<Value>,
-    /// Not supported yet.
-    pub token: Option<Value>,
-    /// Not supported yet.
-    pub client_certificate: Option<Value>,
-    /// Not supported yet.
-    pub all_of: Option<Value>,
-    /// Not supported yet.
-    pub any_of: Option<Value>,
+    /// A provider's name; `hookgate presets` lists them.
+    pub preset: Option<String>,
+    /// The secret that the preset asks for.
+    pub secret: Option<SecretFile>,
+    /// Several, of which any may match.
+    pub secrets: Option<Vec<SecretFile>>,
+    /// How old a request of the preset may be; it may not be farther ahead than that either.
+    pub tolerance: Option<DurationText>,
+    /// What else the preset asks for, by name.
+    pub parameters: Option<BTreeMap<String, String>>,
+    /// Keys instead of those that the preset fetches.
+    pub jwks: Option<JwksFile>,
+    /// Whether the provider's questions about the endpoint are answered.
+    pub handshake: Option<HandshakeSwitch>,
+    /// A signature, described piece by piece.
+    pub signature: Option<SignatureFile>,
+    /// A secret that the sender shows as it is.
+    pub token: Option<StaticTokenFile>,
+    /// A client certificate (mutual TLS) that the listener trusts.
+    pub client_certificate: Option<ClientCertificateFile>,
+    /// Each of these.
+    pub all_of: Option<Vec<AuthScheme>>,
+    /// One of these, and each whose credential is there.
+    pub any_of: Option<Vec<AuthScheme>>,
+}
+
+/// `client_certificate`: with neither list, any certificate that the listener trusts
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientCertificateFile {
+    /// Names of which it has one: spiffe://…, dns:…, uri:…, email:… or ip:….
+    pub san: Option<Vec<String>>,
+    /// SHA-256 of which it has one, in hex.
+    pub sha256: Option<Vec<String>>,
 }
 
 /// `jwt`
@@ -154,39 +180,131 @@ pub struct JwtFile {
     pub leeway: Option<DurationText>,
     /// Where the token is; `Authorization: Bearer` if absent.
     pub token: Option<TokenFile>,
-    /// Not supported yet.
-    pub body_hash: Option<Value>,
-    /// Not supported yet.
-    pub url_hash: Option<Value>,
-    /// Not supported yet.
-    pub url: Option<Value>,
-    /// Not supported yet.
-    pub method: Option<Value>,
-    /// Not supported yet.
-    pub bound_certificate: Option<Value>,
+    /// The claim that holds a hash of the body.
+    pub body_hash: Option<BodyHashFile>,
+    /// The claim that holds a hash of the URL.
+    pub url_hash: Option<UrlHashFile>,
+    /// The claim that holds the URL.
+    pub url: Option<UrlClaimFile>,
+    /// The claim that holds the method.
+    pub method: Option<MethodClaimFile>,
+    /// Atlassian's hash over method, path and query, in the claim `qsh`.
+    pub qsh: Option<bool>,
+    /// A claim beside `iat` that tells when the token was made.
+    pub time: Option<TimeClaimFile>,
+    /// The token is bound to the client's certificate (`cnf`, RFC 8705).
+    pub bound_certificate: Option<bool>,
 }
 
-/// Where the token is: exactly one of header, query and cookie
+/// `body_hash`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BodyHashFile {
+    /// A claim's name, or a JSON pointer.
+    pub claim: Option<String>,
+    /// Which hash; sha256 if absent.
+    pub algorithm: Option<HashFile>,
+    /// How it is written; hex if absent. Both base64 forms with or without padding.
+    pub encoding: Option<SignatureEncodingFile>,
+    /// When it must be there; always, if absent.
+    pub presence: Option<HashPresenceFile>,
+}
+
+/// `url_hash`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UrlHashFile {
+    /// A claim's name, or a JSON pointer.
+    pub claim: Option<String>,
+    /// Which hash; sha256 if absent.
+    pub algorithm: Option<HashFile>,
+    /// How it is written; hex if absent.
+    pub encoding: Option<SignatureEncodingFile>,
+    /// Parts of the URL in which senders differ from what arrives: port, slash.
+    pub variants: Option<Vec<UrlVariantFile>>,
+}
+
+/// `url`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UrlClaimFile {
+    /// A claim's name, or a JSON pointer.
+    pub claim: Option<String>,
+    /// Whether the query belongs to it; it does, save in `htu` (RFC 9449).
+    pub query: Option<bool>,
+    /// Parts of the URL in which senders differ from what arrives: port, slash.
+    pub variants: Option<Vec<UrlVariantFile>>,
+}
+
+/// `method`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MethodClaimFile {
+    /// A claim's name, or a JSON pointer.
+    pub claim: Option<String>,
+}
+
+/// `time` of a JWT
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeClaimFile {
+    /// A claim's name, or a JSON pointer.
+    pub claim: Option<String>,
+    /// How the time is written.
+    pub unit: Option<UnitFile>,
+    /// How old it may be.
+    pub max_age: Option<DurationText>,
+}
+
+/// A hash
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HashFile {
+    /// SHA-256
+    #[default]
+    Sha256,
+    /// SHA-384
+    Sha384,
+    /// SHA-512
+    Sha512,
+}
+
+/// When a body's hash must be there
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HashPresenceFile {
+    /// Always.
+    #[default]
+    Required,
+    /// Never: a body without its hash passes.
+    Optional,
+    /// Where the body is not empty.
+    WithBody,
+    /// Where the body is not empty, and never where it is.
+    AbsentIfEmpty,
+}
+
+/// Where the token is: exactly one of header, query, cookie, form, json and body
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenFile {
     /// A header's name.
     pub header: Option<String>,
-    /// The word before the token in that header.
+    /// The word before the token in that header, with a blank after it unless it ends in `=`; `none` for none.
     pub scheme: Option<String>,
     /// A query parameter's name.
     pub query: Option<String>,
     /// A cookie's name.
     pub cookie: Option<String>,
-    /// Not supported yet.
-    pub form: Option<Value>,
-    /// Not supported yet.
-    pub json: Option<Value>,
-    /// Not supported yet.
-    pub body: Option<Value>,
+    /// A field's name in a form body.
+    pub form: Option<String>,
+    /// A JSON pointer into the body.
+    pub json: Option<String>,
+    /// `true`: the whole body.
+    pub body: Option<bool>,
 }
 
-/// `timestamp` of a route: exactly one of header and claim
+/// `timestamp` of a route: exactly one of header, claim and json
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimestampFile {
@@ -194,8 +312,8 @@ pub struct TimestampFile {
     pub header: Option<String>,
     /// A claim's name, or a JSON pointer.
     pub claim: Option<String>,
-    /// Not supported yet.
-    pub json: Option<Value>,
+    /// A JSON pointer into the body.
+    pub json: Option<String>,
     /// How the time is written.
     pub unit: Option<UnitFile>,
     /// How old it may be.
@@ -219,6 +337,14 @@ pub enum UnitFile {
     Us,
     /// RFC 3339.
     Rfc3339,
+}
+
+/// `revocation` of a route
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RevocationFile {
+    /// A YAML file with lists of `jti`, `sub` and `kid`, and a time `issued_before`; a change takes effect by itself.
+    pub file: Option<String>,
 }
 
 /// `limits` of a route

@@ -164,7 +164,7 @@ pub(super) fn quoted(names: &[impl AsRef<str>]) -> String {
 }
 
 /// The name that a misspelt one was probably meant to be.
-pub(super) fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     /// No name of ours is longer; bounds the work.
     const LONGEST: usize = 64;
     if given.len() > LONGEST {

@@ -17,7 +17,7 @@ fn the_issuer_is_exact() {
         "",
     ] {
         let token = ED25519.token(Algorithm::EdDSA, HEADER, with(good_claims(), &json!({ "iss": iss })).to_string());
-        let refused = usual().verify(&token, now()).err().unwrap();
+        let refused = verify(&usual(), &token).err().unwrap();
         assert_eq!((refused.refusal, refused.proven), (Refusal::WrongIssuer, true), "{iss:?}");
     }
     assert_eq!(claims(&json!({"iss": null})), Err(Refusal::MissingClaim));

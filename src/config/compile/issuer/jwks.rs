@@ -1,6 +1,6 @@
 //! `jwks` of an issuer: a key set that is fetched, read from a file, or written into the YAML.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ struct Address {
 }
 
 impl Compiler<'_> {
-    pub(super) fn jwks(
+    pub(in crate::config::compile) fn jwks(
         &mut self,
         name: &str,
         issuer: &IssuerFile,
@@ -70,7 +70,12 @@ impl Compiler<'_> {
         }
     }
 
-    fn key_set(&mut self, bytes: &[u8], algorithms: &[Algorithm], path: &FieldPath) -> Option<Keys> {
+    pub(in crate::config::compile) fn key_set(
+        &mut self,
+        bytes: &[u8],
+        algorithms: &[Algorithm],
+        path: &FieldPath,
+    ) -> Option<Keys> {
         if algorithms.is_empty() {
             return None;
         }
@@ -125,7 +130,7 @@ impl Compiler<'_> {
             self.problems.add(&path.child("ca"), error.to_string());
         }
         let source = RemoteSource {
-            issuer: name.into(),
+            issuer: self.label(name, &address).into(),
             pins: self.pins(file.pins.as_deref(), &address.url, &path.child("pins")),
             url: address.url,
             discovery: address.discovery,
@@ -143,9 +148,28 @@ impl Compiler<'_> {
             self.problems
                 .add(&path.child("max_stale"), "is shorter than refresh, so that there would be no keys in between");
         }
-        let keys = self.handle(source);
-        self.remote.push(Arc::clone(&keys));
+        let shared = self.handles.remote_keys.iter().find(|keys| keys.source == source).cloned();
+        let keys = shared.unwrap_or_else(|| self.handle(source));
+        if !self.handles.remote_keys.iter().any(|known| Arc::ptr_eq(known, &keys)) {
+            self.handles.remote_keys.push(Arc::clone(&keys));
+        }
+        if let Some(cache) = &keys.source.cache {
+            self.sole_cache(cache, &keys, &path.child("cache"));
+        }
         Some(Keys::Remote(keys))
+    }
+
+    /// One name for one address: a preset may be used by routes of several tenants.
+    fn label(&self, name: &str, address: &Address) -> String {
+        let others = self.handles.remote_keys.iter().filter(|keys| {
+            let label = &*keys.source.issuer;
+            let ours = label.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'));
+            ours && keys.source.url != address.url
+        });
+        match others.count() {
+            0 => name.to_owned(),
+            count => format!("{name}#{}", count + 1),
+        }
     }
 
     fn pins(&mut self, written: Option<&[String]>, url: &str, path: &FieldPath) -> Vec<[u8; 32]> {
@@ -178,10 +202,15 @@ impl Compiler<'_> {
         } else if read {
             self.problems
                 .add(path, "the configuration is read from this file, which would be overwritten; name another");
-        } else if self.remote.iter().any(|other| other.source.cache.as_ref() == Some(&cache)) {
-            self.problems.add(path, "another issuer has this file already; name another");
         }
         Some(cache)
+    }
+
+    fn sole_cache(&mut self, cache: &Path, keys: &Arc<RemoteKeys>, path: &FieldPath) {
+        let others = self.handles.remote_keys.iter().filter(|other| !Arc::ptr_eq(other, keys));
+        if others.into_iter().any(|other| other.source.cache.as_deref() == Some(cache)) {
+            self.problems.add(path, "another issuer has this file already; name another");
+        }
     }
 
     /// A reload must not forget fetched keys. They are carried over only if everything that says whose keys
@@ -194,10 +223,10 @@ impl Compiler<'_> {
             let address = (&before.url, &before.discovery) == (&source.url, &source.discovery);
             trusted && address && before.algorithms == source.algorithms
         };
-        if let Some(known) = self.known.iter().find(same) {
+        if let Some(known) = self.known.remote_keys.iter().find(same) {
             return Arc::clone(known);
         }
-        match self.known.iter().find(alike) {
+        match self.known.remote_keys.iter().find(alike) {
             Some(known) => Arc::new(RemoteKeys::adopt(source, known)),
             None => Arc::new(RemoteKeys::new(source)),
         }

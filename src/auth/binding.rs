@@ -1,0 +1,359 @@
+//! What a token says of the request that it came with: body, URL, method, client certificate. A token that is
+//! bound to its request is no use with another one. Called by `jwt` after the signature and the claims.
+
+use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use serde_json::{Map, Value};
+
+use super::claims::Pointer;
+use super::notes::Notes;
+use super::request::{RequestView, UrlVariant};
+use super::signature::Encoding;
+use super::{Refusal, Stop};
+use crate::clock::UnixTime;
+
+/// What a token must say of its request.
+#[derive(Clone, Debug, Default)]
+pub struct Bindings {
+    /// A hash of the body.
+    pub body: Option<BodyHash>,
+    /// A hash of the URL.
+    pub url_hash: Option<UrlHash>,
+    /// The URL itself.
+    pub url: Option<UrlEquals>,
+    /// The method.
+    pub method: Option<Pointer>,
+    /// Atlassian's hash over method, path and query (`qsh`).
+    pub qsh: bool,
+    /// The client certificate (`cnf`, RFC 8705 §3.1).
+    pub certificate: bool,
+}
+
+/// `body_hash`
+#[derive(Clone, Debug)]
+pub struct BodyHash {
+    /// Which claim.
+    pub claim: Pointer,
+    /// With which hash.
+    pub hash: BindingHash,
+    /// How it is written.
+    pub encoding: Encoding,
+    /// When it must be there.
+    pub presence: HashPresence,
+}
+
+/// `url_hash`
+#[derive(Clone, Debug)]
+pub struct UrlHash {
+    /// Which claim.
+    pub claim: Pointer,
+    /// With which hash.
+    pub hash: BindingHash,
+    /// How it is written.
+    pub encoding: Encoding,
+    /// In what senders differ.
+    pub variants: Vec<UrlVariant>,
+}
+
+/// `url`
+#[derive(Clone, Debug)]
+pub struct UrlEquals {
+    /// Which claim.
+    pub claim: Pointer,
+    /// Whether the query belongs to it (RFC 9449 §4.2 leaves it out of `htu`).
+    pub query: bool,
+    /// In what senders differ.
+    pub variants: Vec<UrlVariant>,
+}
+
+/// The hash of a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindingHash {
+    /// SHA-256
+    Sha256,
+    /// SHA-384
+    Sha384,
+    /// SHA-512
+    Sha512,
+}
+
+/// When a body's hash must be there. One that is there must always fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashPresence {
+    /// Always.
+    Required,
+    /// Never: a body without its hash passes.
+    Optional,
+    /// Where the body is not empty.
+    WithBody,
+    /// Where the body is not empty, and never where it is.
+    AbsentIfEmpty,
+}
+
+impl BindingHash {
+    fn algorithm(self) -> &'static Algorithm {
+        match self {
+            Self::Sha256 => &SHA256,
+            Self::Sha384 => &SHA384,
+            Self::Sha512 => &SHA512,
+        }
+    }
+
+    /// The hash as senders write it.
+    pub fn written(self, bytes: &[u8], encoding: Encoding) -> String {
+        encoding.encode(digest(self.algorithm(), bytes).as_ref())
+    }
+
+    /// Hex in either case, base64 of either kind with or without padding: the claim is signed, so that its
+    /// spelling is its issuer's.
+    fn fits(self, bytes: &[u8], says: &str, encoding: Encoding) -> bool {
+        let hash = digest(self.algorithm(), bytes);
+        match encoding {
+            Encoding::Hex => encoding.encode(hash.as_ref()).eq_ignore_ascii_case(says),
+            Encoding::Base64 => [STANDARD.encode(hash), STANDARD_NO_PAD.encode(hash)].iter().any(|ours| ours == says),
+            Encoding::Base64Url => {
+                [URL_SAFE.encode(hash), URL_SAFE_NO_PAD.encode(hash)].iter().any(|ours| ours == says)
+            }
+        }
+    }
+}
+
+impl Bindings {
+    /// Nothing here asks for the body's bytes to be what the sender signed.
+    pub fn binds_body(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.presence != HashPresence::Optional)
+    }
+
+    /// Whether a token for somebody else can be told by what it says of its request. A hash that need not be there
+    /// tells nothing.
+    pub fn binds_anything(&self) -> bool {
+        let body = self.body.as_ref().map(|body| body.presence);
+        matches!(body, Some(HashPresence::Required | HashPresence::AbsentIfEmpty)) || self.qsh || self.binds_url()
+    }
+
+    /// Whether the token says for which URL it is, with its host.
+    pub fn binds_url(&self) -> bool {
+        self.url_hash.is_some() || self.url.is_some()
+    }
+
+    /// # Errors
+    /// `CertificateMismatch`, `UrlMismatch`, `BodyMismatch`; `MissingClaim` for one that must be there; [`Stop::NeedsBody`].
+    pub fn check(
+        &self,
+        claims: &Map<String, Value>,
+        request: &RequestView<'_>,
+        now: UnixTime,
+        notes: &mut Notes,
+    ) -> Result<(), Stop> {
+        if self.certificate {
+            judge("client certificate", certificate_fits(claims, request, now)?, Refusal::CertificateMismatch, notes)?;
+        }
+        if let Some(claim) = &self.method {
+            let fits = text(claims, claim)? == request.head.method.as_str();
+            judge("method", fits, Refusal::UrlMismatch, notes)?;
+        }
+        if let Some(url) = &self.url {
+            judge("URL", url.fits(claims, request)?, Refusal::UrlMismatch, notes)?;
+        }
+        if let Some(url) = &self.url_hash {
+            judge("URL hash", url.fits(claims, request)?, Refusal::UrlMismatch, notes)?;
+        }
+        if self.qsh {
+            judge("qsh", qsh_fits(claims, request)?, Refusal::UrlMismatch, notes)?;
+        }
+        match &self.body {
+            Some(body) => judge("body hash", body.fits(claims, request)?, Refusal::BodyMismatch, notes),
+            None => Ok(()),
+        }
+    }
+}
+
+fn judge(what: &'static str, fits: bool, refusal: Refusal, notes: &mut Notes) -> Result<(), Stop> {
+    notes.add(what, || if fits { "fits the request" } else { "is another request's" }.into());
+    if fits { Ok(()) } else { Err(refusal.into()) }
+}
+
+fn text<'c>(claims: &'c Map<String, Value>, claim: &Pointer) -> Result<&'c str, Refusal> {
+    claim.find(claims).ok_or(Refusal::MissingClaim)?.as_str().ok_or(Refusal::MalformedToken)
+}
+
+impl BodyHash {
+    fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Stop> {
+        let says = match self.claim.find(claims) {
+            None => None,
+            Some(value) => Some(value.as_str().ok_or(Refusal::MalformedToken)?),
+        };
+        let body = request.body()?;
+        match (says, self.presence, body.is_empty()) {
+            (Some(_), HashPresence::AbsentIfEmpty, true) => Ok(false),
+            // Vonage hashes the query of a GET there.
+            (Some(_), HashPresence::WithBody, true) => Ok(true),
+            (Some(says), _, _) => Ok(self.hash.fits(body, says, self.encoding)),
+            (None, HashPresence::Optional, _) | (None, HashPresence::WithBody | HashPresence::AbsentIfEmpty, true) => {
+                Ok(true)
+            }
+            (None, HashPresence::Required, _) => Err(Refusal::MissingClaim.into()),
+            (None, HashPresence::WithBody | HashPresence::AbsentIfEmpty, false) => Err(Refusal::MissingClaim.into()),
+        }
+    }
+}
+
+impl UrlHash {
+    fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Refusal> {
+        let says = text(claims, &self.claim)?;
+        let spellings = request.url.spellings(request.path_and_query(), &self.variants);
+        Ok(spellings.iter().any(|url| self.hash.fits(url.as_bytes(), says, self.encoding)))
+    }
+}
+
+impl UrlEquals {
+    fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Refusal> {
+        let says = text(claims, &self.claim)?;
+        Ok(self.spellings(request).iter().any(|url| url == says))
+    }
+
+    /// What the claim may say.
+    pub fn spellings(&self, request: &RequestView<'_>) -> Vec<String> {
+        let target = if self.query { request.path_and_query() } else { request.head.uri.path() };
+        request.url.spellings(target, &self.variants)
+    }
+}
+
+/// RFC 8705 §3.1: the token's thumbprint is that of the certificate of this connection, which is still trusted.
+fn certificate_fits(claims: &Map<String, Value>, request: &RequestView<'_>, now: UnixTime) -> Result<bool, Refusal> {
+    let confirmation = claims.get("cnf").ok_or(Refusal::MissingClaim)?.as_object().ok_or(Refusal::MalformedToken)?;
+    let says = confirmation.get("x5t#S256").ok_or(Refusal::MissingClaim)?.as_str().ok_or(Refusal::MalformedToken)?;
+    Ok(request.client.is_some_and(|client| client.certificate.thumbprint() == says && client.is_trusted(now)))
+}
+
+fn qsh_fits(claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Refusal> {
+    let says = claims.get("qsh").ok_or(Refusal::MissingClaim)?.as_str().ok_or(Refusal::MalformedToken)?;
+    Ok(BindingHash::Sha256.fits(canonical_request(request).as_bytes(), says, Encoding::Hex))
+}
+
+/// Atlassian's canonical request: METHOD&path&query, the query without `jwt`, its names and values decoded, encoded
+/// as RFC 3986 has it, sorted, and the values of one name joined by commas
+/// (developer.atlassian.com, "Understanding JWT for Connect apps"; atlassian-jwt's url_utils).
+pub fn canonical_request(request: &RequestView<'_>) -> String {
+    let mut parameters: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+    for (name, value) in url::form_urlencoded::parse(request.head.uri.query().unwrap_or_default().as_bytes()) {
+        if name != "jwt" {
+            parameters.entry(encoded(&name)).or_default().push(encoded(&value));
+        }
+    }
+    let pairs = parameters.into_iter().map(|(name, mut values)| {
+        values.sort();
+        format!("{name}={}", values.join(","))
+    });
+    let path = match request.head.uri.path().trim_end_matches('/') {
+        "" => "/",
+        path => path,
+    };
+    let query = pairs.collect::<Vec<_>>().join("&");
+    format!("{}&{}&{query}", request.head.method.as_str().to_ascii_uppercase(), path.replace('&', "%26"))
+}
+
+/// RFC 3986 §2.3: everything but the unreserved characters is escaped.
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+        encoded
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::request::UrlBase;
+    use http::Request;
+    use serde_json::json;
+
+    fn check(bindings: &Bindings, claims: Value, method: &str, uri: &str, body: &[u8]) -> Result<(), Refusal> {
+        let head = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0;
+        let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(body);
+        let checked = bindings.check(claims.as_object().unwrap(), &view, UnixTime::MAX, &mut Notes::off());
+        checked.map_err(|stop| stop.refusal().unwrap())
+    }
+
+    fn body(presence: HashPresence, encoding: Encoding) -> Bindings {
+        let claim = Pointer::parse("h").unwrap();
+        Bindings {
+            body: Some(BodyHash { claim, hash: BindingHash::Sha256, encoding, presence }),
+            ..Bindings::default()
+        }
+    }
+
+    #[test]
+    fn a_hash_is_there_when_it_must_be_and_fits() {
+        use HashPresence::{AbsentIfEmpty, Optional, Required, WithBody};
+        let hash = |body: &[u8]| BindingHash::Sha256.written(body, Encoding::Hex);
+        let run = |presence, claims, sent: &[u8]| check(&body(presence, Encoding::Hex), claims, "POST", "/", sent);
+        for presence in [Required, Optional, WithBody, AbsentIfEmpty] {
+            assert_eq!(run(presence, json!({"h": hash(b"x")}), b"x"), Ok(()));
+            assert_eq!(run(presence, json!({"h": hash(b"x")}), b"y"), Err(Refusal::BodyMismatch));
+            assert_eq!(run(presence, json!({"h": 5}), b"x"), Err(Refusal::MalformedToken));
+        }
+        let with_body = [Required, Optional, WithBody, AbsentIfEmpty].map(|presence| run(presence, json!({}), b"x"));
+        let missing = Err(Refusal::MissingClaim);
+        assert_eq!(with_body, [missing, Ok(()), missing, missing]);
+        let empty = [Required, Optional, WithBody, AbsentIfEmpty].map(|presence| run(presence, json!({}), b""));
+        assert_eq!(empty, [missing, Ok(()), Ok(()), Ok(())]);
+        assert_eq!(run(WithBody, json!({"h": hash(b"another thing")}), b""), Ok(()));
+        assert_eq!(run(AbsentIfEmpty, json!({"h": hash(b"")}), b""), Err(Refusal::BodyMismatch));
+    }
+
+    #[test]
+    fn a_hash_is_written_in_its_encoding() {
+        for encoding in [Encoding::Base64, Encoding::Base64Url] {
+            let hash = BindingHash::Sha256.written(b"?>", encoding);
+            for says in [hash.trim_end_matches('=').to_owned(), format!("{}=", hash.trim_end_matches('='))] {
+                let bindings = body(HashPresence::Required, encoding);
+                assert_eq!(check(&bindings, json!({ "h": says }), "POST", "/", b"?>"), Ok(()), "{says}");
+            }
+        }
+        let hex = BindingHash::Sha256.written(b"x", Encoding::Hex);
+        let bindings = body(HashPresence::Required, Encoding::Base64);
+        assert_eq!(check(&bindings, json!({ "h": hex }), "POST", "/", b"x"), Err(Refusal::BodyMismatch));
+    }
+
+    #[test]
+    fn url_and_method_are_this_request_s() {
+        let claim = |name| Pointer::parse(name).unwrap();
+        let url = |query| Bindings {
+            url: Some(UrlEquals { claim: claim("htu"), query, variants: vec![] }),
+            method: Some(claim("htm")),
+            ..Bindings::default()
+        };
+        let claims = |htu: &str| json!({"htu": htu, "htm": "POST"});
+        let run = |query, htu: &str, method| check(&url(query), claims(htu), method, "/a?b=c", b"");
+        assert_eq!(run(true, "https://hooks.test/a?b=c", "POST"), Ok(()));
+        assert_eq!(run(false, "https://hooks.test/a", "POST"), Ok(()));
+        assert_eq!(run(true, "https://hooks.test/a", "POST"), Err(Refusal::UrlMismatch));
+        assert_eq!(run(false, "https://hooks.test/A", "POST"), Err(Refusal::UrlMismatch));
+        assert_eq!(run(false, "https://hooks.test/a", "PUT"), Err(Refusal::UrlMismatch));
+        assert_eq!(check(&url(true), json!({}), "POST", "/a", b""), Err(Refusal::MissingClaim));
+    }
+
+    /// From atlassian-jwt's documentation of the canonical request.
+    #[test]
+    fn qsh_is_atlassian_s() {
+        let canonical = |uri: &str| {
+            let head = Request::get(uri).body(()).unwrap().into_parts().0;
+            canonical_request(&RequestView::new(&head, UrlBase::Host("a")))
+        };
+        assert_eq!(
+            canonical("/path/to/service?zee_last=param&repeated=parameter%201&first=param&repeated=parameter+2&jwt=x"),
+            "GET&/path/to/service&first=param&repeated=parameter%201,parameter%202&zee_last=param"
+        );
+        assert_eq!(canonical("/"), "GET&/&");
+        let bindings = Bindings { qsh: true, ..Bindings::default() };
+        let qsh = BindingHash::Sha256.written(b"POST&/a&b=c", Encoding::Hex);
+        assert_eq!(check(&bindings, json!({ "qsh": qsh }), "POST", "/a?b=c&jwt=z", b""), Ok(()));
+        assert_eq!(check(&bindings, json!({ "qsh": qsh }), "POST", "/a?b=d", b""), Err(Refusal::UrlMismatch));
+    }
+}

@@ -1,0 +1,167 @@
+//! A JWS whose payload is the request itself and so not sent twice (RFC 7515 appendix F). Two kinds are known, each by
+//! a preset: the body as it is (RFC 7797, `b64: false`), and TrueLayer's method, path, headers and body.
+//!
+//! Nothing outside of these presets accepts `b64` or `crit`. Called by [`super::verify`].
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderName;
+use serde_json::{Map, Value, json};
+
+use super::credential::TokenLocation;
+use super::jwt::{Issuer, decode, object, optional_text};
+use super::keys::{Algorithm, algorithm_named};
+use super::notes::Notes;
+use super::request::{RequestView, UrlVariant, target_spellings};
+use super::time::TimestampRule;
+use super::{Refusal, Refused, Stop};
+use crate::clock::UnixTime;
+
+/// Headers that one signature may list.
+const MAX_LISTED: usize = 32;
+
+/// A preset's detached JWS.
+#[derive(Clone, Debug)]
+pub struct DetachedPolicy {
+    /// What it signs.
+    pub payload: Payload,
+    /// Where it stands.
+    pub token: TokenLocation,
+    /// Who may have signed.
+    pub issuer: Issuer,
+    /// When: a parameter of the JWS header, or a header field that is signed.
+    pub time: Option<TimestampRule>,
+}
+
+/// What a detached JWS signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// The body as it is.
+    Unencoded,
+    /// As docs.truelayer.com has it: `METHOD PATH`, a line each for the headers that `tl_headers` lists, the body.
+    TrueLayer,
+}
+
+/// A good one.
+pub(super) struct Verified {
+    pub(super) issuer: Arc<str>,
+    pub(super) kid: Option<String>,
+}
+
+/// What is taken from the JWS header.
+struct Header {
+    algorithm: Algorithm,
+    kid: Option<String>,
+    parameters: Map<String, Value>,
+}
+
+impl DetachedPolicy {
+    /// # Errors
+    /// As for a JWT; `MissingTimestamp` where the time is not among what is signed.
+    pub(super) fn verify(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Verified, Stop> {
+        let token = self.token.find_in(request)?;
+        let (encoded, signature) = split(&token).ok_or(Refusal::MalformedToken)?;
+        let header = self.payload.header(encoded)?;
+        notes.add("header", || format!("alg {:?}, kid {:?}", header.algorithm, header.kid));
+        let refuse =
+            |refusal| Refused { refusal, proven: false, issuer: Some(Arc::clone(&self.issuer.name)), remote: None };
+        if !self.issuer.algorithms.contains(&header.algorithm) {
+            return Err(refuse(Refusal::UnsupportedAlgorithm).into());
+        }
+        let undecided = |refusal| Refused { remote: self.issuer.keys.remote(), ..refuse(refusal) };
+        let keys = self.issuer.keys.current(now).ok_or_else(|| undecided(Refusal::KeysUnavailable))?;
+        let keys = keys.select(header.kid.as_deref(), header.algorithm).map_err(undecided)?;
+        let bytes = decode(signature).map_err(refuse)?;
+        let signs = |text: &[u8]| keys.iter().any(|key| key.verify(text, &bytes, signature).is_ok());
+        if !self.payload.texts(encoded, &header, request)?.iter().any(|text| signs(text)) {
+            notes.add("signature", || "is of another request".into());
+            return Err(refuse(Refusal::BadSignature).into());
+        }
+        notes.add("signature", || "verifies".into());
+        if let Some(time) = &self.time {
+            let signed = self.payload.signed_values(&header, request)?;
+            time.check(request, &signed, now, notes).map_err(|stop| stop.proven(&self.issuer.name))?;
+        }
+        Ok(Verified { issuer: Arc::clone(&self.issuer.name), kid: header.kid })
+    }
+}
+
+/// Header and signature; nothing stands between the dots.
+fn split(token: &str) -> Option<(&str, &str)> {
+    let (header, signature) = token.split_once("..")?;
+    let plain = !header.is_empty() && !signature.is_empty() && !header.contains('.') && !signature.contains('.');
+    plain.then_some((header, signature))
+}
+
+impl Payload {
+    fn header(self, encoded: &str) -> Result<Header, Refusal> {
+        let parameters = object(&decode(encoded)?)?;
+        let extensions = match self {
+            Self::Unencoded => {
+                parameters.get("crit") == Some(&json!(["b64"])) && parameters.get("b64") == Some(&json!(false))
+            }
+            Self::TrueLayer => {
+                !["crit", "b64"].iter().any(|name| parameters.contains_key(*name))
+                    && parameters.get("tl_version") == Some(&json!("2"))
+            }
+        };
+        if !extensions || ["enc", "zip"].iter().any(|name| parameters.contains_key(*name)) {
+            return Err(Refusal::MalformedToken);
+        }
+        let algorithm = optional_text(&parameters, "alg")?.ok_or(Refusal::MalformedToken)?;
+        let algorithm = algorithm_named(algorithm).ok_or(Refusal::UnsupportedAlgorithm)?;
+        let kid = optional_text(&parameters, "kid")?.map(str::to_owned);
+        Ok(Header { algorithm, kid, parameters })
+    }
+
+    /// What may have been signed; TrueLayer's own verifiers let one slash at the path's end go.
+    fn texts(self, encoded: &str, header: &Header, request: &RequestView<'_>) -> Result<Vec<Vec<u8>>, Stop> {
+        let input = |payload: &[u8]| [encoded.as_bytes(), b".", payload].concat();
+        match self {
+            Self::Unencoded => Ok(vec![input(request.body()?)]),
+            Self::TrueLayer => {
+                let mut listed = String::new();
+                for (name, value) in listed_headers(header, request)? {
+                    listed.push_str(&format!("{name}: {value}\n"));
+                }
+                let body = request.body()?;
+                let paths = target_spellings(request.head.uri.path(), &[UrlVariant::Slash]);
+                let texts = paths.iter().map(|path| {
+                    let head = format!("{} {path}\n{listed}", request.head.method);
+                    input(URL_SAFE_NO_PAD.encode([head.as_bytes(), body].concat()).as_bytes())
+                });
+                Ok(texts.collect())
+            }
+        }
+    }
+
+    /// Where a time may be found, all of it signed.
+    fn signed_values(self, header: &Header, request: &RequestView<'_>) -> Result<Map<String, Value>, Refusal> {
+        match self {
+            Self::Unencoded => Ok(header.parameters.clone()),
+            Self::TrueLayer => {
+                let listed = listed_headers(header, request)?;
+                Ok(listed.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value.into())).collect())
+            }
+        }
+    }
+}
+
+/// Name, as it is listed, and value of each signed header.
+fn listed_headers<'h>(header: &'h Header, request: &RequestView<'h>) -> Result<Vec<(&'h str, &'h str)>, Refusal> {
+    let names = optional_text(&header.parameters, "tl_headers")?.unwrap_or_default();
+    let names: Vec<&str> = names.split(',').filter(|name| !name.is_empty()).take(MAX_LISTED + 1).collect();
+    if names.len() > MAX_LISTED {
+        return Err(Refusal::MalformedToken);
+    }
+    let values = names.into_iter().map(|name| {
+        let field: HeaderName = name.parse().map_err(|_| Refusal::MalformedToken)?;
+        Ok((name, request.header(&field)?.ok_or(Refusal::BadSignature)?))
+    });
+    values.collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Detached signatures: each kind as its preset has it, and nothing of it anywhere else.
+
+use std::time::Duration;
+
+use http::Request;
+
+use super::*;
+use crate::auth::claims::Pointer;
+use crate::auth::keys::Keys;
+use crate::auth::request::UrlBase;
+use crate::auth::testing::{ED25519, ISSUER, NOW, Signer, b64, fixed, good_claims, key_set, now, policy};
+use crate::auth::time::{TimestampSource, TimestampUnit};
+
+fn issuer() -> Issuer {
+    let keys: Keys = fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA]));
+    Issuer { name: "acme".into(), issuer: None, algorithms: vec![Algorithm::EdDSA], keys }
+}
+
+fn detached(payload: Payload) -> DetachedPolicy {
+    let token = TokenLocation::Header { name: HeaderName::from_static("x-jws"), scheme: None };
+    DetachedPolicy { payload, token, issuer: issuer(), time: None }
+}
+
+fn judge_by(policy: &DetachedPolicy, fields: &[(&str, &str)], body: &[u8]) -> Result<(), Refusal> {
+    let request = fields.iter().fold(Request::post("/hook"), |request, (name, value)| request.header(*name, *value));
+    let head = request.body(()).unwrap().into_parts().0;
+    let view = RequestView::new(&head, UrlBase::Host("a")).with_body(body);
+    policy.verify(&view, now(), &mut Notes::off()).map(|_| ()).map_err(|stop| stop.refusal().unwrap())
+}
+
+const GOOD: &str = r#"{"alg":"EdDSA","b64":false,"crit":["b64"]}"#;
+
+fn made_by(signer: &Signer, header: &str, payload: &str) -> String {
+    let signed = format!("{}.{payload}", b64(header));
+    format!("{}..{}", b64(header), b64(signer.sign(Algorithm::EdDSA, signed.as_bytes())))
+}
+
+/// The signature of a body as it is (RFC 7797 §3).
+fn unencoded(header: &str, body: &str) -> String {
+    made_by(&ED25519, header, body)
+}
+
+fn judge(token: &str, body: &str) -> Result<(), Refusal> {
+    judge_by(&detached(Payload::Unencoded), &[("x-jws", token)], body.as_bytes())
+}
+
+#[test]
+fn the_body_as_it_is_is_what_was_signed() {
+    let good = unencoded(GOOD, "a body. with dots");
+    assert_eq!(judge(&good, "a body. with dots"), Ok(()));
+    for body in ["a body", "", "a body. with dots\n"] {
+        assert_eq!(judge(&good, body), Err(Refusal::BadSignature), "{body}");
+    }
+    let forged = made_by(&Signer::ed25519(), GOOD, "body");
+    assert_eq!(judge(&forged, "body"), Err(Refusal::BadSignature));
+    // The encoded payload is another text.
+    assert_eq!(judge(&unencoded(GOOD, &b64("body")), "body"), Err(Refusal::BadSignature));
+    assert_eq!(judge_by(&detached(Payload::Unencoded), &[], b""), Err(Refusal::MissingCredential));
+}
+
+/// RFC 7797 §6: who does not know `b64` must not take such a token, so that it says `crit`.
+#[test]
+fn b64_is_false_and_critical_and_nothing_else_is() {
+    for header in [
+        r#"{"alg":"EdDSA"}"#,
+        r#"{"alg":"EdDSA","b64":false}"#,
+        r#"{"alg":"EdDSA","crit":["b64"]}"#,
+        r#"{"alg":"EdDSA","b64":true,"crit":["b64"]}"#,
+        r#"{"alg":"EdDSA","b64":"false","crit":["b64"]}"#,
+        r#"{"alg":"EdDSA","b64":false,"crit":["b64","exp"]}"#,
+        r#"{"alg":"EdDSA","b64":false,"crit":["b64","b64"]}"#,
+        r#"{"alg":"EdDSA","b64":false,"crit":[]}"#,
+        r#"{"alg":"EdDSA","b64":false,"crit":"b64"}"#,
+        r#"{"alg":"EdDSA","b64":false,"crit":["b64"],"zip":"DEF"}"#,
+        r#"{"alg":"EdDSA","b64":false,"b64":false,"crit":["b64"]}"#,
+        r#"{"b64":false,"crit":["b64"]}"#,
+    ] {
+        assert_eq!(judge(&unencoded(header, "body"), "body"), Err(Refusal::MalformedToken), "{header}");
+    }
+    for alg in ["none", "HS256", "ES256", "eddsa"] {
+        let header = format!(r#"{{"alg":"{alg}","b64":false,"crit":["b64"]}}"#);
+        assert_eq!(judge(&unencoded(&header, "body"), "body"), Err(Refusal::UnsupportedAlgorithm), "{alg}");
+    }
+    let named = r#"{"alg":"EdDSA","kid":"other","b64":false,"crit":["b64"]}"#;
+    assert_eq!(judge(&unencoded(named, "body"), "body"), Err(Refusal::UnknownKey));
+}
+
+#[test]
+fn a_detached_signature_has_nothing_between_its_dots() {
+    let good = unencoded(GOOD, "body");
+    let (header, signature) = good.split_once("..").unwrap();
+    for token in [
+        format!("{header}.{}.{signature}", b64("body")),
+        format!("{header}...{signature}"),
+        format!("{header}.{signature}"),
+        format!("..{signature}"),
+        format!("{header}.."),
+        format!("{good}."),
+        format!("{header}..{signature}..{signature}"),
+    ] {
+        assert_eq!(judge(&token, "body"), Err(Refusal::MalformedToken), "{token}");
+    }
+}
+
+/// The route of a JWT takes neither the parameter nor the form, whoever has signed it.
+#[test]
+fn routes_of_tokens_take_no_detached_signature() {
+    let mut issuer = issuer();
+    issuer.issuer = Some(ISSUER.into());
+    let policy = policy(vec![issuer]);
+    let judge =
+        |token: &str| policy.verify_token(token, now(), &mut Notes::off()).err().and_then(|stop| stop.refusal());
+    let claims = good_claims().to_string();
+    let with_payload = |header: &str| ED25519.token(Algorithm::EdDSA, header, &claims);
+    assert_eq!(judge(&with_payload(r#"{"alg":"EdDSA"}"#)), None);
+    for header in [GOOD, r#"{"alg":"EdDSA","b64":true,"crit":["b64"]}"#, r#"{"alg":"EdDSA","b64":true}"#] {
+        assert_eq!(judge(&with_payload(header)), Some(Refusal::MalformedToken), "{header}");
+    }
+    assert_eq!(judge(&unencoded(GOOD, &claims)), Some(Refusal::MalformedToken));
+}
+
+/// TrueLayer's text: method and path, the headers that are listed, the body.
+fn truelayer(header: &str, text: &str) -> String {
+    made_by(&ED25519, header, &b64(text))
+}
+
+const LISTS: &str = r#"{"alg":"EdDSA","tl_version":"2","tl_headers":"X-Time,X-Id"}"#;
+
+#[test]
+fn truelayer_signs_method_path_listed_headers_and_body() {
+    let policy = detached(Payload::TrueLayer);
+    let judge =
+        |token: &str, fields: &[(&str, &str)]| judge_by(&policy, &[&[("x-jws", token)], fields].concat(), b"body");
+    let (time, id) = (("x-time", "1"), ("x-id", "7"));
+    let good = truelayer(LISTS, "POST /hook\nX-Time: 1\nX-Id: 7\nbody");
+    assert_eq!(judge(&good, &[time, id]), Ok(()));
+    assert_eq!(judge(&truelayer(LISTS, "POST /hook/\nX-Time: 1\nX-Id: 7\nbody"), &[time, id]), Ok(()));
+    assert_eq!(judge(&good, &[time]), Err(Refusal::BadSignature));
+    assert_eq!(judge(&good, &[time, ("x-id", "8")]), Err(Refusal::BadSignature));
+    assert_eq!(judge(&good, &[time, id, id]), Err(Refusal::ManyCredentials));
+    for text in ["PUT /hook\nX-Time: 1\nX-Id: 7\nbody", "POST /hook\nX-Id: 7\nX-Time: 1\nbody", "POST /hook\nbody"] {
+        assert_eq!(judge(&truelayer(LISTS, text), &[time, id]), Err(Refusal::BadSignature), "{text}");
+    }
+    for header in [
+        r#"{"alg":"EdDSA","tl_headers":""}"#,
+        r#"{"alg":"EdDSA","tl_version":"1"}"#,
+        r#"{"alg":"EdDSA","tl_version":2}"#,
+        r#"{"alg":"EdDSA","tl_version":"2","crit":["b64"],"b64":false}"#,
+        r#"{"alg":"EdDSA","tl_version":"2","crit":[]}"#,
+    ] {
+        assert_eq!(judge(&truelayer(header, "POST /hook\nbody"), &[]), Err(Refusal::MalformedToken), "{header}");
+    }
+    let many = format!(r#"{{"alg":"EdDSA","tl_version":"2","tl_headers":"{}"}}"#, ["X-Id"; 33].join(","));
+    let text = format!("POST /hook\n{}body", "X-Id: 7\n".repeat(33));
+    assert_eq!(judge(&truelayer(&many, &text), &[id]), Err(Refusal::MalformedToken));
+}
+
+/// A time that is sent and not listed was not signed.
+#[test]
+fn a_time_beside_the_signature_is_among_what_is_signed() {
+    let source = TimestampSource::Claim(Pointer::parse("x-time").unwrap());
+    let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
+    let mut policy = detached(Payload::TrueLayer);
+    policy.time = Some(TimestampRule { source, unit: TimestampUnit::Seconds, max_age, max_future });
+    let judge = |header: &str, time: u64, text: String| {
+        judge_by(&policy, &[("x-jws", &truelayer(header, &text)), ("x-time", &time.to_string()), ("x-id", "7")], b"")
+    };
+    let signed = |time: u64| judge(LISTS, time, format!("POST /hook\nX-Time: {time}\nX-Id: 7\n"));
+    assert_eq!((signed(NOW), signed(NOW - 300), signed(NOW + 60)), (Ok(()), Ok(()), Ok(())));
+    assert_eq!(signed(NOW - 301), Err(Refusal::StaleTimestamp));
+    assert_eq!(signed(NOW + 61), Err(Refusal::FutureTimestamp));
+    let without = r#"{"alg":"EdDSA","tl_version":"2","tl_headers":"X-Id"}"#;
+    assert_eq!(judge(without, NOW, "POST /hook\nX-Id: 7\n".to_owned()), Err(Refusal::MissingTimestamp));
+}

@@ -1,0 +1,120 @@
+//! Good tokens that a list names, over the whole decision.
+
+use std::sync::Arc;
+
+use http::Request;
+use http::header::AUTHORIZATION;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::auth::jwt::Issuer;
+use crate::auth::keys::{Algorithm, KeySet, Keys};
+use crate::auth::request::UrlBase;
+use crate::auth::testing::{ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, pem, policy, with};
+use crate::auth::{Policy, Refusal, RequestView, Rules, Stop, verify};
+
+/// A route of one issuer with these keys, and this list.
+fn route(keys: Keys, list: RevocationList) -> Rules {
+    let mut policy = policy(vec![Issuer {
+        name: "acme".into(),
+        issuer: Some(ISSUER.into()),
+        algorithms: vec![Algorithm::EdDSA],
+        keys,
+    }]);
+    policy.required = vec![];
+    let handle = RevocationHandle::new("revoked.yaml".into(), list);
+    Rules { policy: Policy::Jwt(Box::new(policy)), revocation: Some(Arc::new(handle)), timestamp: None }
+}
+
+fn named_key() -> Keys {
+    fixed(key_set(&[with(ED25519.jwk(), &json!({"kid": "k1"}))], &[Algorithm::EdDSA]))
+}
+
+fn set(names: &[&str]) -> HashSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn decide(rules: &Rules, header: &str, changes: &Value) -> Option<(Refusal, bool)> {
+    let token = ED25519.token(Algorithm::EdDSA, header, with(good_claims(), changes).to_string());
+    let request = Request::post("/").header(AUTHORIZATION, format!("Bearer {token}"));
+    let head = request.body(()).unwrap().into_parts().0;
+    let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
+    match verify(rules, &view, now()) {
+        Err(Stop::Refused(refused)) => Some((refused.refusal, refused.proven)),
+        Ok(_) | Err(Stop::NeedsBody) => None,
+    }
+}
+
+const WITH_KID: &str = r#"{"alg":"EdDSA","kid":"k1"}"#;
+const WITHOUT_KID: &str = r#"{"alg":"EdDSA"}"#;
+const REVOKED: Option<(Refusal, bool)> = Some((Refusal::Revoked, true));
+
+#[test]
+fn each_field_revokes_what_it_names_and_nothing_else() {
+    let ids = route(named_key(), RevocationList { token_ids: set(&["1", "7"]), ..RevocationList::default() });
+    assert_eq!(decide(&ids, WITH_KID, &json!({})), REVOKED);
+    for passes in [json!({"jti": "2"}), json!({"jti": null}), json!({"jti": "1 "}), json!({"jti": "2", "sub": "1"})] {
+        assert_eq!(decide(&ids, WITH_KID, &passes), None, "{passes}");
+    }
+    let subjects = route(named_key(), RevocationList { subjects: set(&["acme"]), ..RevocationList::default() });
+    assert_eq!(decide(&subjects, WITH_KID, &json!({})), REVOKED);
+    for passes in [json!({"sub": "ACME"}), json!({"sub": null}), json!({"sub": "x", "jti": "acme"})] {
+        assert_eq!(decide(&subjects, WITH_KID, &passes), None, "{passes}");
+    }
+    let keys = route(named_key(), RevocationList { key_ids: set(&["k1"]), ..RevocationList::default() });
+    assert_eq!(decide(&keys, WITH_KID, &json!({})), REVOKED);
+    let others = route(named_key(), RevocationList { key_ids: set(&["k2"]), ..RevocationList::default() });
+    assert_eq!(decide(&others, WITH_KID, &json!({"jti": "k2", "sub": "k2"})), None);
+}
+
+/// Who holds a revoked key would only have to leave its name out.
+#[test]
+fn a_revoked_key_is_known_without_its_name() {
+    let list = || RevocationList { key_ids: set(&["k1"]), ..RevocationList::default() };
+    assert_eq!(decide(&route(named_key(), list()), WITHOUT_KID, &json!({})), REVOKED);
+    let pinned = || {
+        Keys::Fixed(Arc::new(
+            KeySet::from_pem(pem("PUBLIC KEY", &ED25519.spki()).as_bytes(), Algorithm::EdDSA).unwrap(),
+        ))
+    };
+    assert_eq!(decide(&route(pinned(), list()), WITH_KID, &json!({})), REVOKED);
+    assert_eq!(decide(&route(pinned(), list()), WITHOUT_KID, &json!({})), None);
+}
+
+#[test]
+fn what_was_issued_before_is_revoked_and_what_does_not_say_when() {
+    let bound = UnixTime::from_seconds(NOW - 10);
+    let rules = route(named_key(), RevocationList { issued_before: bound, ..RevocationList::default() });
+    for (issued, expected) in [
+        (json!(NOW - 10), None),
+        (json!(NOW), None),
+        (json!(NOW - 11), REVOKED),
+        (json!(NOW as f64 - 10.5), REVOKED),
+        (json!(0), REVOKED),
+        (Value::Null, REVOKED),
+    ] {
+        assert_eq!(decide(&rules, WITH_KID, &json!({"iat": issued})), expected, "{issued}");
+    }
+}
+
+/// What is no good token is told so first: a stranger does not learn who is on the list.
+#[test]
+fn only_a_good_token_is_called_revoked() {
+    let list =
+        RevocationList { token_ids: set(&["1"]), issued_before: Some(UnixTime::MAX), ..RevocationList::default() };
+    let rules = route(named_key(), list);
+    assert_eq!(decide(&rules, WITH_KID, &json!({"exp": NOW - 60})), Some((Refusal::Expired, true)));
+    assert_eq!(decide(&rules, WITH_KID, &json!({"aud": "x"})), Some((Refusal::WrongAudience, true)));
+    assert_eq!(decide(&rules, r#"{"alg":"EdDSA","kid":"k2"}"#, &json!({})), Some((Refusal::UnknownKey, false)));
+}
+
+#[test]
+fn a_list_is_replaced_behind_its_handle() {
+    let rules = route(named_key(), RevocationList::default());
+    assert_eq!(decide(&rules, WITH_KID, &json!({})), None);
+    let list = RevocationList { token_ids: set(&["1"]), version: [1; 32], ..RevocationList::default() };
+    let handle = rules.revocation.as_ref().unwrap();
+    handle.replace(list);
+    assert_eq!((handle.entries(), handle.version()), (1, [1; 32]));
+    assert_eq!(decide(&rules, WITH_KID, &json!({})), REVOKED);
+}

@@ -1,0 +1,279 @@
+//! One piece of a signed text: what it is called in a preset, and its bytes in a request.
+
+use std::borrow::Cow;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use http::HeaderName;
+use serde_json::Value as Json;
+
+use super::parse::{Encoding, Value};
+use super::{BodyCounts, Ways};
+use crate::auth::claims::Pointer;
+use crate::auth::request::RequestView;
+use crate::auth::{Refusal, Stop};
+
+/// Headers that one value may list as signed.
+const MAX_LISTED: usize = 32;
+
+/// Escapes that HubSpot undoes in the URL before it signs (its v3 documentation lists them).
+const HUBSPOT_ESCAPES: &[(&str, &str)] = &[
+    ("%3A", ":"),
+    ("%2F", "/"),
+    ("%3F", "?"),
+    ("%40", "@"),
+    ("%21", "!"),
+    ("%24", "$"),
+    ("%27", "'"),
+    ("%28", "("),
+    ("%29", ")"),
+    ("%2A", "*"),
+    ("%2C", ","),
+    ("%3B", ";"),
+];
+
+/// One piece of a signed text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// `text:…`: this text.
+    Text(String),
+    /// `body`: its bytes as they came.
+    Body,
+    /// `body.sha256.…`: its hash.
+    BodyHash(Digest),
+    /// `method`.
+    Method,
+    /// `url`: the public URL with its query.
+    Url,
+    /// `url.decoded`: with HubSpot's escapes undone.
+    UrlDecoded,
+    /// `path`: path and query.
+    Path,
+    /// `query.sorted`: the pairs of the query as they came, sorted by name.
+    QuerySorted,
+    /// `form.sorted`: name and value of each field, decoded, sorted, each once.
+    FormSorted,
+    /// `header:NAME`, or `header?:NAME` for one that may be absent.
+    Header(HeaderName, Presence),
+    /// `part:KEY` of the signature's value.
+    Part(String),
+    /// `headers:KEY`: the values of the headers that a part lists.
+    ListedHeaders(String),
+    /// `json:/pointer`, or `json?:/pointer`.
+    Json(Pointer, Presence),
+    /// `form:FIELD`.
+    Form(String),
+    /// `secret`.
+    Secret,
+}
+
+/// Whether a piece may be absent; it is empty then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It must be there.
+    Required,
+    /// It need not.
+    Optional,
+}
+
+/// SHA-256, written so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Digest {
+    /// As bytes.
+    Raw,
+    /// As text.
+    Written(Encoding),
+}
+
+impl Digest {
+    fn of(self, body: &[u8]) -> Vec<u8> {
+        let hash = digest(&SHA256, body);
+        match self {
+            Self::Raw => hash.as_ref().to_vec(),
+            Self::Written(encoding) => encoding.encode(hash.as_ref()).into_bytes(),
+        }
+    }
+
+    /// In hex.
+    pub fn hex_sha256(body: &[u8]) -> String {
+        Encoding::Hex.encode(digest(&SHA256, body).as_ref())
+    }
+}
+
+impl Piece {
+    /// `None` for what is no piece.
+    pub fn parse(text: &str) -> Option<Self> {
+        let simple = match text {
+            "body" => Self::Body,
+            "body.sha256.raw" => Self::BodyHash(Digest::Raw),
+            "body.sha256.hex" => Self::BodyHash(Digest::Written(Encoding::Hex)),
+            "body.sha256.base64" => Self::BodyHash(Digest::Written(Encoding::Base64)),
+            "body.sha256.base64url" => Self::BodyHash(Digest::Written(Encoding::Base64Url)),
+            "method" => Self::Method,
+            "url" => Self::Url,
+            "url.decoded" => Self::UrlDecoded,
+            "path" => Self::Path,
+            "query.sorted" => Self::QuerySorted,
+            "form.sorted" => Self::FormSorted,
+            "secret" => Self::Secret,
+            _ => return Self::named(text),
+        };
+        Some(simple)
+    }
+
+    fn named(text: &str) -> Option<Self> {
+        let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty())?;
+        Some(match kind {
+            "text" => Self::Text(name.to_owned()),
+            "header" => Self::Header(name.parse().ok()?, Presence::Required),
+            "header?" => Self::Header(name.parse().ok()?, Presence::Optional),
+            "part" => Self::Part(name.to_owned()),
+            "headers" => Self::ListedHeaders(name.to_owned()),
+            "json" => Self::Json(Pointer::parse(name)?, Presence::Required),
+            "json?" => Self::Json(Pointer::parse(name)?, Presence::Optional),
+            "form" => Self::Form(name.to_owned()),
+            _ => return None,
+        })
+    }
+
+    /// Its bytes.
+    pub(super) fn bytes<'a>(
+        &'a self,
+        request: &RequestView<'a>,
+        value: &Value<'a>,
+        ways: &Ways<'a>,
+    ) -> Result<Cow<'a, [u8]>, Stop> {
+        Ok(match self {
+            Self::Body => Cow::Borrowed(request.body()?),
+            Self::BodyHash(digest) => Cow::Owned(digest.of(request.body()?)),
+            Self::Url => Cow::Borrowed(ways.url.url.as_bytes()),
+            Self::UrlDecoded => Cow::Owned(decoded(&ways.url.url).into_bytes()),
+            Self::Path => Cow::Borrowed(ways.url.path.as_bytes()),
+            Self::FormSorted if ways.body == BodyCounts::ByItsHash => Cow::Borrowed(&[]),
+            Self::Secret => Cow::Borrowed(ways.secret.key.shared().unwrap_or_default()),
+            Self::Text(_)
+            | Self::Method
+            | Self::QuerySorted
+            | Self::FormSorted
+            | Self::Header(..)
+            | Self::Part(_)
+            | Self::ListedHeaders(_)
+            | Self::Json(..)
+            | Self::Form(_) => bytes_of(self.text(request, value)?),
+        })
+    }
+
+    /// Its text, for those that are one by themselves.
+    ///
+    /// # Errors
+    /// `BadSignature` where it is not there.
+    pub(super) fn text<'a>(&'a self, request: &RequestView<'a>, value: &Value<'a>) -> Result<Cow<'a, str>, Stop> {
+        let missing = || Stop::from(Refusal::BadSignature);
+        match self {
+            Self::Text(text) => Ok(Cow::Borrowed(text)),
+            Self::Method => Ok(Cow::Borrowed(request.head.method.as_str())),
+            Self::QuerySorted => Ok(Cow::Owned(sorted_query(request.head.uri.query().unwrap_or_default()))),
+            Self::FormSorted => sorted_form(request).map(Cow::Owned),
+            Self::Header(name, presence) => {
+                let value = request.header(name)?.map(Cow::Borrowed);
+                value.or_else(|| presence.empty()).ok_or_else(missing)
+            }
+            Self::Part(key) => value.part(key).map(Cow::Borrowed).ok_or_else(missing),
+            Self::ListedHeaders(key) => listed(request, value.part(key).ok_or_else(missing)?).map(Cow::Owned),
+            Self::Json(pointer, presence) => {
+                let text = request.json_value(pointer)?.and_then(json_text).map(Cow::Owned);
+                text.or_else(|| presence.empty()).ok_or_else(missing)
+            }
+            Self::Form(name) => request.form_field(name)?.ok_or_else(missing),
+            Self::Body | Self::BodyHash(_) | Self::Url | Self::UrlDecoded | Self::Path | Self::Secret => Err(missing()),
+        }
+    }
+
+    pub(super) fn is_url(&self) -> bool {
+        matches!(self, Self::Url | Self::UrlDecoded)
+    }
+
+    pub(super) fn is_whole_body(&self) -> bool {
+        matches!(self, Self::Body | Self::BodyHash(_) | Self::FormSorted)
+    }
+
+    /// The body must have been read for it.
+    pub(super) fn needs_body(&self) -> bool {
+        self.is_whole_body() || matches!(self, Self::Json(..) | Self::Form(_))
+    }
+
+    pub(super) fn header(&self) -> Option<&HeaderName> {
+        if let Self::Header(name, _) = self { Some(name) } else { None }
+    }
+
+    /// Whether whoever signs `pieces` signs this too, so that nobody else can change it.
+    pub fn is_covered_by(&self, pieces: &[Self]) -> bool {
+        let whole_body = || pieces.iter().any(|piece| matches!(piece, Self::Body | Self::BodyHash(_)));
+        match self {
+            Self::Json(pointer, _) => {
+                let itself = |piece: &Self| matches!(piece, Self::Json(signed, _) if signed == pointer);
+                whole_body() || pieces.iter().any(itself)
+            }
+            Self::Form(_) => pieces.iter().any(|piece| piece == self || piece.is_whole_body()),
+            Self::Header(name, _) => pieces.iter().any(|piece| piece.header() == Some(name)),
+            _ => pieces.contains(self),
+        }
+    }
+}
+
+impl Presence {
+    fn empty(self) -> Option<Cow<'static, str>> {
+        (self == Self::Optional).then_some(Cow::Borrowed(""))
+    }
+}
+
+fn bytes_of(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+fn decoded(url: &str) -> String {
+    HUBSPOT_ESCAPES.iter().fold(url.to_owned(), |url, (escaped, plain)| {
+        url.replace(escaped, plain).replace(&escaped.to_ascii_lowercase(), plain)
+    })
+}
+
+fn sorted_query(query: &str) -> String {
+    let mut pairs: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).collect();
+    pairs.sort_by_key(|pair| pair.split_once('=').map_or(*pair, |(name, _)| name));
+    pairs.join("&")
+}
+
+/// Twilio's rule. A body that is no form would be unsigned: it is refused unless it is empty.
+fn sorted_form(request: &RequestView<'_>) -> Result<String, Stop> {
+    let Some(mut pairs) = request.form()? else {
+        return if request.body()?.is_empty() { Ok(String::new()) } else { Err(Refusal::BodyMismatch.into()) };
+    };
+    pairs.sort();
+    pairs.dedup();
+    Ok(pairs.iter().fold(String::new(), |text, (name, value)| text + name + value))
+}
+
+fn listed(request: &RequestView<'_>, names: &str) -> Result<String, Stop> {
+    let names: Vec<&str> = names.split_ascii_whitespace().take(MAX_LISTED + 1).collect();
+    if names.len() > MAX_LISTED {
+        return Err(Refusal::BadSignature.into());
+    }
+    let values = names.iter().map(|name| {
+        let name: HeaderName = name.parse().map_err(|_| Refusal::BadSignature)?;
+        request.header(&name)?.ok_or(Refusal::BadSignature)
+    });
+    let values: Result<Vec<&str>, Refusal> = values.collect();
+    Ok(values?.join("."))
+}
+
+/// Texts, whole numbers and truth values as a sender's own code writes them; of others there is more than one way.
+fn json_text(value: &Json) -> Option<String> {
+    match value {
+        Json::String(text) => Some(text.clone()),
+        Json::Bool(truth) => Some(truth.to_string()),
+        Json::Number(number) if !number.is_f64() => Some(number.to_string()),
+        Json::Number(_) | Json::Null | Json::Array(_) | Json::Object(_) => None,
+    }
+}

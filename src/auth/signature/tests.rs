@@ -1,0 +1,296 @@
+//! What a signature is made of, how it is written, and which request it is good for.
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::Request;
+use http::request::Parts;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::auth::claims::ClaimTest;
+use crate::auth::request::UrlBase;
+use crate::auth::testing::{ED25519, NOW, RSA, Signer, now, pem};
+
+mod keys;
+mod text;
+mod times;
+
+const SECRET: &[u8] = b"the secret of a sender";
+
+fn secret(index: usize, id: Option<&str>, bytes: &[u8]) -> Secret {
+    let key = SecretKey::from_secret(Zeroizing::new(bytes.to_vec())).unwrap();
+    Secret { index, id: id.map(str::to_owned), key }
+}
+
+/// HMAC-SHA256 in hex over these pieces, alone in `X-Sig`.
+fn policy(pieces: &[&str]) -> SignaturePolicy {
+    SignaturePolicy {
+        name: "signature".into(),
+        places: vec![Place::Header(HeaderName::from_static("x-sig"))],
+        parse: Parse::Raw,
+        encoding: Encoding::Hex,
+        algorithm: SignatureAlgorithm::Hmac(Hash::Sha256),
+        signed: pieces.iter().map(|piece| Piece::parse(piece).unwrap()).collect(),
+        join: ".".into(),
+        url_variants: Vec::new(),
+        time: None,
+        key_id: None,
+        required_headers: Vec::new(),
+        required_parts: Vec::new(),
+        required_json: None,
+        body_hash: None,
+        id: None,
+        secrets: vec![secret(0, None, SECRET)],
+    }
+}
+
+/// HMAC-SHA256 with a secret of this policy, in hex.
+fn mac_by(secret: &[u8], text: impl AsRef<[u8]>) -> String {
+    let key = SecretKey::from_secret(Zeroizing::new(secret.to_vec())).unwrap();
+    let mac = key.mac(SignatureAlgorithm::Hmac(Hash::Sha256), &[Cow::Borrowed(text.as_ref())]);
+    Encoding::Hex.encode(&mac.unwrap())
+}
+
+fn mac(text: impl AsRef<[u8]>) -> String {
+    mac_by(SECRET, text)
+}
+
+fn head(target: &str, fields: &[(&str, &str)]) -> Parts {
+    let request = fields.iter().fold(Request::post(target), |request, (name, value)| request.header(*name, *value));
+    request.body(()).unwrap().into_parts().0
+}
+
+/// Which secret has signed a POST of this to `target`, or why it is refused.
+fn judge_at(policy: &SignaturePolicy, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Result<usize, Refusal> {
+    let head = head(target, fields);
+    let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(body);
+    let judged = policy.verify(&view, now(), &mut Notes::off());
+    judged.map(|signed| signed.secret).map_err(|stop| stop.refusal().unwrap())
+}
+
+fn judge(policy: &SignaturePolicy, fields: &[(&str, &str)], body: &[u8]) -> Result<usize, Refusal> {
+    judge_at(policy, "/a", fields, body)
+}
+
+const BAD: Result<usize, Refusal> = Err(Refusal::BadSignature);
+
+#[test]
+fn a_signature_is_good_for_its_body_alone() {
+    let policy = policy(&["body"]);
+    let good = mac("body");
+    assert_eq!(judge(&policy, &[("x-sig", &good)], b"body"), Ok(0));
+    for body in [&b""[..], b"Body", b"body ", b"bod"] {
+        assert_eq!(judge(&policy, &[("x-sig", &good)], body), BAD);
+    }
+    assert_eq!(judge(&policy, &[("x-sig", &mac_by(b"another", "body"))], b"body"), BAD);
+    assert_eq!(judge(&policy, &[], b"body"), Err(Refusal::MissingCredential));
+    assert_eq!(judge(&policy, &[("x-sig", &good), ("x-sig", &good)], b"body"), Err(Refusal::ManyCredentials));
+    for shorter in ["", &good[..62], &good[..1]] {
+        assert_eq!(judge(&policy, &[("x-sig", shorter)], b"body"), BAD, "{shorter:?}");
+    }
+}
+
+/// Most SDKs compare texts: of two spellings they would take one for another signature.
+#[test]
+fn a_signature_has_one_spelling() {
+    let written = |text: &str| Encoding::Hex.decode(text);
+    assert_eq!(written("00ff"), Some(vec![0, 255]));
+    for text in ["00FF", "0fF0", "0", "00f", "0x00", " 00", "00 ", "00:ff", "gg", "ß0"] {
+        assert_eq!(written(text), None, "{text}");
+    }
+    assert_eq!(Encoding::Base64.decode("+/8="), Some(vec![251, 255]));
+    // Padding left out or added, unused bits, the other alphabet, blanks.
+    for text in ["+/8", "+/8==", "+/9=", "-_8=", " +/8=", "+/8=\n", "+/8=+/8="] {
+        assert_eq!(Encoding::Base64.decode(text), None, "{text}");
+    }
+    assert_eq!(Encoding::Base64Url.decode("-_8"), Some(vec![251, 255]));
+    for text in ["-_8=", "-_9", "+/8", "-_8 "] {
+        assert_eq!(Encoding::Base64Url.decode(text), None, "{text}");
+    }
+    let policy = policy(&["body"]);
+    assert_eq!(judge(&policy, &[("x-sig", &mac("body").to_uppercase())], b"body"), BAD);
+}
+
+fn signatures(parse: &Parse, value: &str) -> Vec<Vec<u8>> {
+    parse.read(value).iter().flat_map(|value| value.decoded(Encoding::Hex)).collect()
+}
+
+fn pairs(key: &str) -> Parse {
+    Parse::Pairs { separator: ",".into(), equals: "=".into(), key: key.into() }
+}
+
+fn split(list: Option<&str>) -> Parse {
+    Parse::Split { separator: ":".into(), index: 1, list: list.map(str::to_owned) }
+}
+
+#[test]
+fn each_form_finds_its_signatures_and_nothing_else() {
+    let list = Parse::List { separator: " ".into(), prefix: "v1,".into() };
+    let none: &[&[u8]] = &[];
+    for (parse, value, expected) in [
+        (&Parse::Raw, "01", &[&[1][..]][..]),
+        (&Parse::Prefix("v0=".into()), "v0=01", &[&[1]]),
+        (&Parse::Prefix("v0=".into()), "V0=01", none),
+        (&Parse::Prefix("v0=".into()), "01", none),
+        (&pairs("v1"), "t=5,v1=01, v0=02,v1=03", &[&[1], &[3]]),
+        (&pairs("v1"), "t=5", none),
+        (&pairs("v1"), "v1=01,nonsense", none),
+        (&pairs("v1"), "", none),
+        (&list, "v1,01 v1a,02 v1,03", &[&[1], &[3]]),
+        (&list, "v2,01", none),
+        (&split(None), "id:01", &[&[1]]),
+        (&split(None), "id", none),
+        (&split(Some(",")), "a:01, b:02,c", &[&[1], &[2]]),
+    ] {
+        assert_eq!(signatures(parse, value), expected, "{parse:?} {value}");
+    }
+}
+
+#[test]
+fn very_many_signatures_are_none() {
+    let many = |count: usize, one: &str, between: &str| vec![one; count].join(between);
+    assert_eq!(signatures(&pairs("v1"), &many(16, "v1=01", ",")).len(), 16);
+    assert_eq!(signatures(&pairs("v1"), &many(17, "v1=01", ",")).len(), 0);
+    assert_eq!(signatures(&pairs("v1"), &format!("v1=01,{}", many(64, "a=1", ","))).len(), 0);
+    let list = Parse::List { separator: " ".into(), prefix: "v1,".into() };
+    assert_eq!(signatures(&list, &many(17, "v1,01", " ")).len(), 0);
+    assert_eq!(signatures(&split(Some(",")), &many(99, "a:01", ",")).len(), 16);
+}
+
+/// Of two, the app's reader might take the other one.
+#[test]
+fn of_two_parts_of_one_name_none_counts() {
+    let mut policy = policy(&["part:t", "body"]);
+    policy.parse = pairs("v1");
+    let judge = |value: String| judge(&policy, &[("x-sig", &value)], b"body");
+    let (five, six) = (mac("5.body"), mac("6.body"));
+    assert_eq!(judge(format!("t=5,v1={five}")), Ok(0));
+    assert_eq!(judge(format!("t=5,v1=00,v1={five}")), Ok(0));
+    for value in [
+        format!("t=5,t=6,v1={five}"),
+        format!("t=5,t=6,v1={six}"),
+        format!("t=5,t=5,v1={five}"),
+        format!("v1={five}"),
+        format!("T=5,v1={five}"),
+    ] {
+        assert_eq!(judge(value.clone()), BAD, "{value}");
+    }
+}
+
+#[test]
+fn each_value_is_read_with_parts_of_its_own() {
+    let mut policy = policy(&["part:0", "body"]);
+    policy.parse = split(Some(","));
+    let (a, b) = (mac("a.body"), mac("b.body"));
+    assert_eq!(judge(&policy, &[("x-sig", &format!("a:00,b:{b}"))], b"body"), Ok(0));
+    assert_eq!(judge(&policy, &[("x-sig", &format!("a:{b},b:{a}"))], b"body"), BAD);
+}
+
+#[test]
+fn a_signature_stands_where_it_is_looked_for() {
+    let mut policy = policy(&["text:x"]);
+    let good = mac("x");
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let (json, doubled) = (json!({"a": {"s": good}}).to_string(), format!("s={good}&s={good}"));
+    policy.places = vec![Place::Query("s".into())];
+    assert_eq!(judge_at(&policy, &format!("/a?s={good}"), &[("x-sig", "00")], b""), Ok(0));
+    assert_eq!(judge_at(&policy, &format!("/a?s={good}&%73=00"), &[], b""), Err(Refusal::ManyCredentials));
+    policy.places = vec![Place::Json(Pointer::parse("/a/s").unwrap())];
+    assert_eq!(judge(&policy, &[], json.as_bytes()), Ok(0));
+    assert_eq!(judge(&policy, &[], br#"{"a":{"s":5}}"#), Err(Refusal::MissingCredential));
+    policy.places = vec![Place::Form("s".into())];
+    assert_eq!(judge(&policy, &[form], format!("s={good}").as_bytes()), Ok(0));
+    assert_eq!(judge(&policy, &[form], doubled.as_bytes()), Err(Refusal::ManyCredentials));
+    assert_eq!(judge(&policy, &[], format!("s={good}").as_bytes()), Err(Refusal::MissingCredential));
+    // Of several headers each that is there is tried.
+    policy.places = ["x-one", "x-two"].map(|name| Place::Header(HeaderName::from_static(name))).to_vec();
+    assert_eq!(judge(&policy, &[("x-one", "00"), ("x-two", &good)], b""), Ok(0));
+    assert_eq!(judge(&policy, &[("x-one", "00")], b""), BAD);
+}
+
+#[test]
+fn what_must_be_there_is_there() {
+    let mut policy = policy(&["body"]);
+    let body = br#"{"type":"a"}"#;
+    let good = mac(body);
+    let judge = |policy: &SignaturePolicy, more: &[(&str, &str)], body: &[u8]| {
+        let good = mac(body);
+        judge(policy, &[&[("x-sig", good.as_str())], more].concat(), body)
+    };
+    policy.required_headers = vec![(HeaderName::from_static("x-version"), "2".into())];
+    assert_eq!(judge(&policy, &[("x-version", "2")], body), Ok(0));
+    for other in [&[][..], &[("x-version", "1")], &[("x-version", "2 ,1")]] {
+        assert_eq!(judge(&policy, other, body), BAD);
+    }
+    assert_eq!(judge(&policy, &[("x-version", "2"), ("x-version", "1")], body), Err(Refusal::ManyCredentials));
+    policy.required_headers.clear();
+    let test = ClaimTest::Equals(json!("a"));
+    policy.required_json = Some(vec![ClaimRule { pointer: Pointer::parse("/type").unwrap(), test }]);
+    assert_eq!(judge(&policy, &[], body), Ok(0));
+    for other in [&b"{}"[..], br#"{"type":"b"}"#, br#"{"type":"a","type":"a"}"#, b"[]", b"a", b""] {
+        assert_eq!(judge(&policy, &[], other), BAD);
+    }
+    policy.required_json = None;
+    (policy.parse, policy.required_parts) = (pairs("v1"), vec![("v".into(), "2".into())]);
+    let judge = |value: String| super::tests::judge(&policy, &[("x-sig", &value)], body);
+    assert_eq!(judge(format!("v=2,v1={good}")), Ok(0));
+    for value in [format!("v=1,v1={good}"), format!("v1={good}"), format!("v=2,v=2,v1={good}")] {
+        assert_eq!(judge(value.clone()), BAD, "{value}");
+    }
+}
+
+#[test]
+fn any_of_several_secrets_may_have_signed_and_is_named() {
+    let mut policy = policy(&["body"]);
+    policy.secrets = vec![secret(3, None, b"the next"), secret(4, None, SECRET)];
+    assert_eq!(judge(&policy, &[("x-sig", &mac("body"))], b"body"), Ok(4));
+    assert_eq!(judge(&policy, &[("x-sig", &mac_by(b"the next", "body"))], b"body"), Ok(3));
+    assert_eq!(judge(&policy, &[("x-sig", &mac_by(b"the last", "body"))], b"body"), BAD);
+    policy.secrets.clear();
+    assert_eq!(judge(&policy, &[("x-sig", &mac("body"))], b"body"), BAD);
+}
+
+/// A tenant signs with its own secret under its own name, never under another's.
+#[test]
+fn a_named_secret_serves_its_name_alone() {
+    let mut policy = policy(&["body"]);
+    policy.parse = pairs("v1");
+    policy.key_id = Piece::parse("part:key");
+    policy.secrets = vec![secret(0, Some("a"), b"secret a"), secret(1, Some("b"), b"secret b")];
+    let judge = |key: &str, secret: &[u8]| {
+        let value = format!("{key}v1={}", mac_by(secret, "body"));
+        super::tests::judge(&policy, &[("x-sig", &value)], b"body")
+    };
+    assert_eq!((judge("key=a,", b"secret a"), judge("key=b,", b"secret b")), (Ok(0), Ok(1)));
+    for key in ["key=a,", "key=c,", "key=,", "", "key=B,", "key=b,key=b,"] {
+        assert_eq!(judge(key, b"secret b"), BAD, "{key}");
+    }
+}
+
+/// Before the body is read, all is judged that does not need it.
+#[test]
+fn the_head_is_judged_without_the_body() {
+    let policy = policy(&["body"]);
+    let judge = |fields: &[(&str, &str)]| {
+        let head = head("/a", fields);
+        let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
+        policy.verify(&view, now(), &mut Notes::off()).unwrap_err()
+    };
+    assert_eq!(judge(&[("x-sig", "00")]), Stop::NeedsBody);
+    assert_eq!(judge(&[]), Refusal::MissingCredential.into());
+    assert_eq!(judge(&[("x-sig", "00"), ("x-sig", "00")]), Refusal::ManyCredentials.into());
+}
+
+#[test]
+fn notes_never_hold_the_secret() {
+    let mut policy = policy(&["secret", "body"]);
+    policy.algorithm = SignatureAlgorithm::Sha256;
+    let (head, mut notes) = (head("/a", &[("x-sig", "00")]), Notes::on());
+    let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(b"body");
+    assert!(policy.verify(&view, now(), &mut notes).is_err());
+    let told: String = notes.into_vec().into_iter().map(|note| note.found).collect();
+    assert!(told.contains("<secret>.body") && !told.contains("the secret of"), "{told}");
+    assert!(!format!("{policy:?}").contains("the secret of"));
+}

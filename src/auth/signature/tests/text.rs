@@ -1,0 +1,171 @@
+//! What is signed, piece by piece.
+
+use super::*;
+
+/// A policy whose text is these pieces, and a good signature of `text` beside `fields`.
+fn signs(pieces: &[&str], target: &str, fields: &[(&str, &str)], body: &[u8], text: &str) -> Result<usize, Refusal> {
+    let good = mac(text);
+    judge_at(&policy(pieces), target, &[&[("x-sig", good.as_str())], fields].concat(), body)
+}
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+#[test]
+fn pieces_are_what_they_are_called() {
+    let hash = Digest::hex_sha256(b"{}");
+    for (pieces, text) in [
+        (&["text:v0", "body"][..], "v0.{}"),
+        (&["body", "body"], "{}.{}"),
+        (&["body.sha256.hex"], hash.as_str()),
+        (&["method", "path"], "POST./a?c=2&b=1"),
+        (&["url"], "https://hooks.test/a?c=2&b=1"),
+        (&["query.sorted"], "b=1&c=2"),
+        (&["header:x-id", "header?:x-none"], "7."),
+    ] {
+        assert_eq!(signs(pieces, "/a?c=2&b=1", &[("x-id", "7")], b"{}", text), Ok(0), "{pieces:?}");
+        assert_eq!(signs(pieces, "/a?c=2&b=1", &[("x-id", "7")], b"{}", &format!("{text} ")), BAD, "{pieces:?}");
+    }
+    for text in ["", "boddy", "header:", "header:a b", "json:", "body.sha1.hex", "text", "part:", "url.sorted"] {
+        assert_eq!(Piece::parse(text), None, "{text}");
+    }
+}
+
+/// A piece that is not there is not the empty text, or whoever takes a field away would still have a signature.
+#[test]
+fn a_missing_piece_is_a_bad_signature() {
+    for (pieces, body) in [
+        (&["header:x-id"][..], &b"{}"[..]),
+        (&["json:/id"], b"{}"),
+        (&["json:/id"], br#"{"id":null}"#),
+        (&["json:/id"], br#"{"id":1.5}"#),
+        (&["json:/id"], br#"{"id":[""]}"#),
+        (&["json:/id"], b"no JSON"),
+        (&["form:id"], b"{}"),
+        (&["part:id"], b""),
+        (&["headers:id"], b""),
+    ] {
+        assert_eq!(signs(pieces, "/a", &[], body, ""), BAD, "{pieces:?} {}", String::from_utf8_lossy(body));
+    }
+    assert_eq!(signs(&["header?:x-id", "json?:/id"], "/a", &[], b"{}", "."), Ok(0));
+    let two = [("x-id", "1"), ("x-id", "1")];
+    assert_eq!(signs(&["header:x-id"], "/a", &two, b"", "1"), Err(Refusal::ManyCredentials));
+    assert_eq!(signs(&["header?:x-id"], "/a", &two, b"", "1"), Err(Refusal::ManyCredentials));
+}
+
+#[test]
+fn json_values_have_one_text() {
+    for (value, text) in [("\"a\\u0062\"", "ab"), ("15", "15"), ("true", "true"), ("-3", "-3")] {
+        let body = format!("{{\"id\": {value}}}");
+        assert_eq!(signs(&["json:/id"], "/a", &[], body.as_bytes(), text), Ok(0), "{value}");
+    }
+    // Of these there is more than one way to write them.
+    for (value, text) in [("1.5", "1.5"), ("1e2", "100"), ("null", "null"), ("[1]", "[1]"), ("{}", "{}")] {
+        let body = format!("{{\"id\": {value}}}");
+        assert_eq!(signs(&["json:/id"], "/a", &[], body.as_bytes(), text), BAD, "{value}");
+    }
+}
+
+#[test]
+fn listed_headers_are_all_there() {
+    let mut policy = policy(&["headers:h", "body"]);
+    policy.parse = pairs("v1");
+    let judge = |names: &str, text: &str, fields: &[(&str, &str)]| {
+        let value = format!("h={names},v1={}", mac(text));
+        super::judge(&policy, &[&[("x-sig", value.as_str())], fields].concat(), b"body")
+    };
+    let both = [("x-a", "1"), ("x-b", "2")];
+    assert_eq!(judge("x-a x-b", "1.2.body", &both), Ok(0));
+    assert_eq!(judge("x-b x-a", "1.2.body", &both), BAD);
+    assert_eq!(judge("x-a x-c", "1..body", &both), BAD);
+    assert_eq!(judge("x-a (x", "1..body", &both), BAD);
+    assert_eq!(judge(&["x-a"; 33].join(" "), &format!("{}.body", ["1"; 33].join(".")), &both), BAD);
+    let three = [("x-a", "1"), ("x-b", "2"), ("x-b", "3")];
+    assert_eq!(judge("x-a x-b", "1.2.body", &three), Err(Refusal::ManyCredentials));
+}
+
+#[test]
+fn only_the_variants_that_are_written_are_tried() {
+    let judge = |variants: &[UrlVariant], text: &str| {
+        let mut policy = policy(&["url"]);
+        policy.url_variants = variants.to_vec();
+        judge_at(&policy, "/a?b=c", &[("x-sig", &mac(text))], b"")
+    };
+    let (port, slash) = (UrlVariant::Port, UrlVariant::Slash);
+    assert_eq!(judge(&[], "https://hooks.test/a?b=c"), Ok(0));
+    for (variant, text) in [(port, "https://hooks.test:443/a?b=c"), (slash, "https://hooks.test/a/?b=c")] {
+        assert_eq!((judge(&[], text), judge(&[variant], text)), (BAD, Ok(0)), "{text}");
+    }
+    for text in ["https://hooks.test/a/?b=c/", "http://hooks.test/a?b=c", "https://hooks.test:80/a?b=c", "/a?b=c"] {
+        assert_eq!(judge(&[port, slash], text), BAD, "{text}");
+    }
+    let mut policy = policy(&["path"]);
+    policy.url_variants = vec![slash];
+    assert_eq!(judge_at(&policy, "/a?b=c", &[("x-sig", &mac("/a/?b=c"))], b""), Ok(0));
+}
+
+/// HubSpot undoes some escapes before it signs, and no others.
+#[test]
+fn hubspot_s_escapes_are_undone_in_either_case() {
+    let text = "https://hooks.test/a?u=https://x&v=%20%23";
+    assert_eq!(signs(&["url.decoded"], "/a?u=https%3A%2f%2Fx&v=%20%23", &[], b"", text), Ok(0));
+    assert_eq!(signs(&["url"], "/a?u=https%3A%2f%2Fx&v=%20%23", &[], b"", text), BAD);
+}
+
+/// Twilio's rule: a body that is no form would be unsigned.
+#[test]
+fn a_sorted_form_is_a_form_or_nothing() {
+    let run = |fields: &[(&str, &str)], body: &[u8], text: &str| signs(&["form.sorted"], "/a", fields, body, text);
+    assert_eq!(run(&[FORM], b"b=2&a=%31&b=1", "a1b1b2"), Ok(0));
+    assert_eq!(run(&[FORM], b"b=2&a=1&c=", "a1b2"), BAD);
+    assert_eq!(run(&[], b"", ""), Ok(0));
+    assert_eq!(run(&[], b"b=2", ""), Err(Refusal::BodyMismatch));
+    assert_eq!(run(&[("content-type", "application/json")], b"{}", ""), Err(Refusal::BodyMismatch));
+}
+
+#[test]
+fn a_hash_in_the_signed_url_stands_for_the_body() {
+    let mut policy = policy(&["url", "form.sorted"]);
+    (policy.body_hash, policy.join) = (Some("bodySHA256".into()), String::new());
+    let hash = Digest::hex_sha256(b"{}");
+    let judge = |query: &str, body: &[u8]| {
+        let target = format!("/a{query}");
+        judge_at(&policy, &target, &[("x-sig", &mac(format!("https://hooks.test{target}")))], body)
+    };
+    assert_eq!(judge(&format!("?bodySHA256={hash}"), b"{}"), Ok(0));
+    assert_eq!(judge(&format!("?bodySHA256={}", hash.to_uppercase()), b"{}"), Ok(0));
+    assert_eq!(judge(&format!("?bodySHA256={hash}"), b"{ }"), Err(Refusal::BodyMismatch));
+    assert_eq!(judge("?bodySHA256=", b"{}"), Err(Refusal::BodyMismatch));
+    assert_eq!(judge("?other=1", b"{}"), Err(Refusal::BodyMismatch));
+    let twice = format!("?bodySHA256={hash}&bodySHA256={hash}");
+    assert_eq!(judge(&twice, b"{}"), Err(Refusal::ManyCredentials));
+}
+
+/// PageSpace#2199: what nobody has signed names nothing.
+#[test]
+fn an_id_or_a_time_counts_where_it_is_signed() {
+    let covered = |piece: &str, signed: &[&str]| {
+        let signed: Vec<Piece> = signed.iter().map(|piece| Piece::parse(piece).unwrap()).collect();
+        Piece::parse(piece).unwrap().is_covered_by(&signed)
+    };
+    for (piece, signed) in [
+        ("header:x-id", &["header:X-Id"][..]),
+        ("json:/id", &["body"]),
+        ("json:/id", &["body.sha256.hex"]),
+        ("json:/id", &["json:/id"]),
+        ("form:id", &["form.sorted"]),
+        ("form:id", &["form:id"]),
+        ("part:t", &["part:t"]),
+    ] {
+        assert!(covered(piece, signed), "{piece}");
+    }
+    for (piece, signed) in [
+        ("header:x-id", &["header:x-other", "body"][..]),
+        ("json:/id", &["json:/other", "header:id"]),
+        ("json:/id", &["form.sorted"]),
+        ("form:id", &["form:other"]),
+        ("part:t", &["part:v", "body"]),
+        ("url", &["path"]),
+    ] {
+        assert!(!covered(piece, signed), "{piece}");
+    }
+}

@@ -1,0 +1,111 @@
+//! The signed time: on both sides of its window, in each unit, at each place.
+
+use super::*;
+
+fn timed(source: &str, unit: TimestampUnit) -> SignaturePolicy {
+    let source = Piece::parse(source).unwrap();
+    let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
+    let mut policy = policy(&["body"]);
+    policy.signed.insert(0, source.clone());
+    policy.time = Some(SignedTime { source, unit, max_age, max_future });
+    policy
+}
+
+/// A genuine signature with this time in a header.
+fn at(unit: TimestampUnit, time: &str) -> Result<usize, Refusal> {
+    let fields = [("x-time", time), ("x-sig", &mac(format!("{time}.body")))];
+    judge(&timed("header:x-time", unit), &fields, b"body")
+}
+
+#[test]
+fn the_window_has_two_sides_in_every_unit() {
+    use TimestampUnit::{Microseconds, Milliseconds, Rfc3339, Seconds};
+    let written = |unit: TimestampUnit, seconds: u64| match unit {
+        Seconds => seconds.to_string(),
+        Milliseconds => format!("{seconds}000"),
+        Microseconds => format!("{seconds}000000"),
+        Rfc3339 => jiff::Timestamp::from_second(i64::try_from(seconds).unwrap()).unwrap().to_string(),
+    };
+    for unit in [Seconds, Milliseconds, Microseconds, Rfc3339] {
+        for (time, expected) in [
+            (NOW - 301, Err(Refusal::StaleTimestamp)),
+            (NOW - 300, Ok(0)),
+            (NOW, Ok(0)),
+            (NOW + 60, Ok(0)),
+            (NOW + 61, Err(Refusal::FutureTimestamp)),
+        ] {
+            assert_eq!(at(unit, &written(unit, time)), expected, "{unit:?} {time}");
+        }
+    }
+    assert_eq!(at(Seconds, &written(Milliseconds, NOW)), Err(Refusal::MissingTimestamp));
+    assert_eq!(at(Milliseconds, &written(Seconds, NOW)), Err(Refusal::StaleTimestamp));
+    assert_eq!(at(Rfc3339, &written(Seconds, NOW)), Err(Refusal::MissingTimestamp));
+}
+
+/// Kong's standard-webhooks code skipped the check where the header was gone (windmill GHSA-q9g3-q6fj-hc2x).
+#[test]
+fn a_time_that_is_gone_doubled_or_unreadable_is_missing() {
+    let policy = timed("header:x-time", TimestampUnit::Seconds);
+    let (now, good) = (NOW.to_string(), mac(format!("{NOW}.body")));
+    let sig = ("x-sig", good.as_str());
+    let missing = Err(Refusal::MissingTimestamp);
+    assert_eq!(judge(&policy, &[sig], b"body"), missing);
+    assert_eq!(judge(&policy, &[sig, ("x-time", &now), ("x-time", &now)], b"body"), missing);
+    for time in ["", "soon", "-1", "1.8e9", "1800000000.0", "+1800000000", "99999999999999999999999"] {
+        assert_eq!(at(TimestampUnit::Seconds, time), missing, "{time}");
+    }
+}
+
+/// A fresh time of a thief's own is none that was signed.
+#[test]
+fn a_time_that_was_renewed_breaks_the_signature() {
+    let policy = timed("header:x-time", TimestampUnit::Seconds);
+    let (now, old) = (NOW.to_string(), mac(format!("{}.body", NOW - 1000)));
+    assert_eq!(judge(&policy, &[("x-sig", &old), ("x-time", &now)], b"body"), BAD);
+}
+
+#[test]
+fn a_time_stands_in_a_part_the_json_or_the_form() {
+    let stale = Err(Refusal::StaleTimestamp);
+    let mut policy = timed("part:t", TimestampUnit::Seconds);
+    policy.parse = pairs("v1");
+    for (time, expected) in [(NOW, Ok(0)), (NOW - 301, stale)] {
+        let value = format!("t={time},v1={}", mac(format!("{time}.body")));
+        assert_eq!(judge(&policy, &[("x-sig", &value)], b"body"), expected);
+    }
+    let policy = timed("json:/t", TimestampUnit::Milliseconds);
+    for (time, expected) in [(NOW, Ok(0)), (NOW - 301, stale)] {
+        let body = format!("{{\"t\":{time}000}}");
+        assert_eq!(judge(&policy, &[("x-sig", &mac(format!("{time}000.{body}")))], body.as_bytes()), expected);
+    }
+    let policy = timed("form:t", TimestampUnit::Seconds);
+    for (time, expected) in [(NOW, Ok(0)), (NOW - 301, stale)] {
+        let body = format!("t={time}");
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        assert_eq!(judge(&policy, &[("x-sig", &mac(format!("{time}.{body}"))), form], body.as_bytes()), expected);
+    }
+    assert_eq!(judge(&policy, &[("x-sig", &mac(".t="))], b"t="), BAD);
+}
+
+/// A time in a body that nobody has signed tells nothing.
+#[test]
+fn a_time_in_the_body_is_judged_after_the_signature() {
+    let policy = timed("json:/t", TimestampUnit::Seconds);
+    assert_eq!(judge(&policy, &[("x-sig", "00")], br#"{"t":1}"#), BAD);
+    let head = head("/a", &[("x-sig", "00")]);
+    let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
+    assert_eq!(policy.verify(&view, now(), &mut Notes::off()), Err(Stop::NeedsBody));
+}
+
+/// Each of several values has a time of its own: a fresh one beside a stale one renews nothing.
+#[test]
+fn each_of_several_values_is_in_time() {
+    let mut policy = timed("part:t", TimestampUnit::Seconds);
+    policy.parse = pairs("v1");
+    policy.places = ["x-one", "x-two"].map(|name| Place::Header(HeaderName::from_static(name))).to_vec();
+    let value = |time: u64| format!("t={time},v1={}", mac(format!("{time}.body")));
+    let judge = |one: u64, two: u64| judge(&policy, &[("x-one", &value(one)), ("x-two", &value(two))], b"body");
+    assert_eq!(judge(NOW, NOW - 1), Ok(0));
+    assert_eq!(judge(NOW, NOW - 301), Err(Refusal::StaleTimestamp));
+    assert_eq!(judge(NOW - 301, NOW), Err(Refusal::StaleTimestamp));
+}

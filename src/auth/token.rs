@@ -1,0 +1,203 @@
+//! A secret that the sender shows as it is. It proves who sends, and nothing of what is sent.
+
+use std::borrow::Cow;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use http::HeaderName;
+use serde_json::Value;
+
+use super::claims::Pointer;
+use super::notes::Notes;
+use super::request::RequestView;
+use super::signature::Secret;
+use super::{Refusal, Stop};
+
+/// `auth.token` of a route.
+#[derive(Clone, Debug)]
+pub struct TokenPolicy {
+    /// Where it stands.
+    pub place: TokenPlace,
+    /// What it may be.
+    pub secrets: Vec<Secret>,
+}
+
+/// Where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenPlace {
+    /// In a header field, after `scheme` and one blank where there is a scheme.
+    Header {
+        /// Its name.
+        name: HeaderName,
+        /// Compared without case.
+        scheme: Option<String>,
+    },
+    /// In a query parameter.
+    Query(String),
+    /// In a JSON body; of a list every item must have it.
+    Json(Pointer),
+    /// In a form body.
+    Form(String),
+}
+
+impl TokenPolicy {
+    /// Which of the secrets is shown.
+    ///
+    /// # Errors
+    /// `MissingCredential`, `ManyCredentials`, `BadSignature`.
+    pub fn verify(&self, request: &RequestView<'_>, notes: &mut Notes) -> Result<usize, Stop> {
+        let shown = self.place.find(request)?;
+        let (first, rest) = shown.split_first().ok_or(Refusal::MissingCredential)?;
+        if rest.iter().any(|other| other != first) {
+            return Err(Refusal::BadSignature.into());
+        }
+        let fits = |secret: &&Secret| secret.key.shared().is_some_and(|secret| same(secret, first.as_bytes()));
+        let found = self.secrets.iter().find(fits);
+        notes.add("token", || match found {
+            Some(secret) => format!("is secret {}", secret.index),
+            None => "is none of the secrets".into(),
+        });
+        Ok(found.ok_or(Refusal::BadSignature)?.index)
+    }
+
+    /// The header, if it stands in one.
+    pub fn header(&self) -> Option<&HeaderName> {
+        match &self.place {
+            TokenPlace::Header { name, .. } => Some(name),
+            TokenPlace::Query(_) | TokenPlace::Json(_) | TokenPlace::Form(_) => None,
+        }
+    }
+}
+
+/// Hashes compare in a time that tells nothing of either text, its length included.
+pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
+    verify_slices_are_equal(digest(&SHA256, one).as_ref(), digest(&SHA256, other).as_ref()).is_ok()
+}
+
+impl TokenPlace {
+    fn find<'a>(&self, request: &RequestView<'a>) -> Result<Vec<Cow<'a, str>>, Stop> {
+        let one = match self {
+            Self::Header { name, scheme } => in_header(request, name, scheme.as_deref())?.map(Cow::Borrowed),
+            Self::Query(name) => request.query(name)?,
+            Self::Form(name) => request.form_field(name)?,
+            Self::Json(pointer) => return in_json(request, pointer),
+        };
+        Ok(one.into_iter().collect())
+    }
+}
+
+fn in_header<'a>(
+    request: &RequestView<'a>,
+    name: &HeaderName,
+    scheme: Option<&str>,
+) -> Result<Option<&'a str>, Refusal> {
+    let value = request.header(name)?;
+    let Some(scheme) = scheme else { return Ok(value) };
+    Ok(value
+        .and_then(|value| value.split_once(' '))
+        .filter(|(found, _)| found.eq_ignore_ascii_case(scheme))
+        .map(|(_, token)| token))
+}
+
+/// One place, or every item of the list before a `*`; an item without it counts as an empty one, which never fits.
+fn in_json<'a>(request: &RequestView<'a>, pointer: &Pointer) -> Result<Vec<Cow<'a, str>>, Stop> {
+    let Some(body) = request.json()? else { return Ok(Vec::new()) };
+    let text = |value: Option<&Value>| Cow::Owned(value.and_then(Value::as_str).unwrap_or_default().to_owned());
+    let Some((list, rest)) = pointer.split_at_star() else {
+        return Ok(pointer.find(body).map(|value| vec![text(Some(value))]).unwrap_or_default());
+    };
+    let Some(Value::Array(items)) = list.find(body) else { return Ok(Vec::new()) };
+    Ok(items.iter().map(|item| text(rest.find_in(item))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::request::UrlBase;
+    use crate::auth::signature::SecretKey;
+    use http::Request;
+    use zeroize::Zeroizing;
+
+    fn policy(place: TokenPlace) -> TokenPolicy {
+        let secret = |index, bytes: &[u8]| {
+            let key = SecretKey::from_secret(Zeroizing::new(bytes.to_vec())).unwrap();
+            Secret { index, id: None, key }
+        };
+        TokenPolicy { place, secrets: vec![secret(0, b"the next"), secret(1, b"the token")] }
+    }
+
+    fn judge(place: TokenPlace, target: &str, fields: &[(&str, &str)], body: &str) -> Result<usize, Refusal> {
+        let request = fields.iter().fold(Request::post(target), |request, (name, value)| request.header(*name, *value));
+        let head = request.body(()).unwrap().into_parts().0;
+        let view = RequestView::new(&head, UrlBase::Host("a")).with_body(body.as_bytes());
+        policy(place).verify(&view, &mut Notes::off()).map_err(|stop| stop.refusal().unwrap())
+    }
+
+    const MISSING: Result<usize, Refusal> = Err(Refusal::MissingCredential);
+    const BAD: Result<usize, Refusal> = Err(Refusal::BadSignature);
+
+    #[test]
+    fn a_token_is_one_of_the_secrets_exactly() {
+        let place = || TokenPlace::Header { name: HeaderName::from_static("x-t"), scheme: None };
+        let judge = |fields: &[(&str, &str)]| judge(place(), "/", fields, "");
+        assert_eq!((judge(&[("x-t", "the next")]), judge(&[("x-t", "the token")])), (Ok(0), Ok(1)));
+        for other in ["", "the toke", "the token2", "The token", "the nextthe token", "*"] {
+            assert_eq!(judge(&[("x-t", other)]), BAD, "{other}");
+        }
+        assert_eq!(judge(&[]), MISSING);
+        assert_eq!(judge(&[("x-t", "the token"), ("x-t", "the token")]), Err(Refusal::ManyCredentials));
+        assert_eq!(judge(&[("x-t", "the tok\u{e9}n")]), Err(Refusal::MalformedCredential));
+    }
+
+    /// Another scheme is another credential.
+    #[test]
+    fn a_token_after_a_scheme_is_looked_for_there_alone() {
+        let place = || TokenPlace::Header { name: HeaderName::from_static("x-t"), scheme: Some("Token".into()) };
+        let judge = |value: &str| judge(place(), "/", &[("x-t", value)], "");
+        assert_eq!((judge("Token the token"), judge("tOKEN the token")), (Ok(1), Ok(1)));
+        assert_eq!((judge("Bearer the token"), judge("Token"), judge("the token")), (MISSING, MISSING, MISSING));
+        assert_eq!((judge("Token  the token"), judge("Token ")), (BAD, BAD));
+    }
+
+    #[test]
+    fn a_token_stands_in_the_query_or_the_form_once() {
+        let query = |target: &str| judge(TokenPlace::Query("t".into()), target, &[], "");
+        assert_eq!((query("/?t=the%20token"), query("/?t=x"), query("/")), (Ok(1), BAD, MISSING));
+        assert_eq!(query("/?t=the+token&%74=x"), Err(Refusal::ManyCredentials));
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let form = |body: &str| judge(TokenPlace::Form("t".into()), "/", &form, body);
+        assert_eq!((form("t=the+token"), form("t="), form("u=1")), (Ok(1), BAD, MISSING));
+        assert_eq!(form("t=the+token&t=the+token"), Err(Refusal::ManyCredentials));
+    }
+
+    /// Microsoft Graph shows it in every notification: one without it would ride along.
+    #[test]
+    fn every_item_of_a_list_shows_the_token() {
+        let judge =
+            |pointer: &str, body: &str| judge(TokenPlace::Json(Pointer::parse(pointer).unwrap()), "/", &[], body);
+        let list = |body: &str| judge("/value/*/s", body);
+        assert_eq!(list(r#"{"value":[{"s":"the token"},{"s":"the token"}]}"#), Ok(1));
+        for other in [
+            r#"{"value":[{"s":"the token"},{"s":"the next"}]}"#,
+            r#"{"value":[{"s":"the token"},{}]}"#,
+            r#"{"value":[{},{"s":"the token"}]}"#,
+            r#"{"value":[{"s":"the token"},"the token"]}"#,
+            r#"{"value":[{"s":["the token"]}]}"#,
+            r#"{"value":[{}]}"#,
+        ] {
+            assert_eq!(list(other), BAD, "{other}");
+        }
+        for nothing in [r#"{"value":[]}"#, r#"{"value":{"s":"the token"}}"#, "{}", "", r#"{"s":"the token"}"#] {
+            assert_eq!(list(nothing), MISSING, "{nothing}");
+        }
+        assert_eq!((judge("/s", r#"{"s":"the token"}"#), judge("/s", r#"{"s":5}"#)), (Ok(1), BAD));
+        assert_eq!(judge("/s", r#"{"s":"the token","s":"x"}"#), MISSING);
+    }
+
+    /// A text that ends sooner must not be told from one that differs at its end.
+    #[test]
+    fn tokens_are_compared_by_their_hashes() {
+        assert!(same(b"a", b"a") && same(b"", b""));
+        assert!(!same(b"a", b"b") && !same(b"a", b"aa") && !same(b"a", b""));
+    }
+}

@@ -1,0 +1,209 @@
+//! The rules of several schemes on one route, over schemes that take a secret from a header each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, Request};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::auth::credential::TokenLocation;
+use crate::auth::jwt::Issuer;
+use crate::auth::keys::{Algorithm, Keys, RemoteKeys, RemoteSource};
+use crate::auth::request::UrlBase;
+use crate::auth::revocation::{RevocationHandle, RevocationList};
+use crate::auth::signature::{Secret, SecretKey};
+use crate::auth::testing::{ED25519, ISSUER, fixed, good_claims, key_set, now, policy, with};
+use crate::auth::token::{TokenPlace, TokenPolicy};
+use crate::auth::{Rules, verify};
+
+/// The word `good` in this header; its secret has this number.
+fn header(name: &'static str, index: usize) -> Policy {
+    let place = TokenPlace::Header { name: HeaderName::from_static(name), scheme: None };
+    token(place, index)
+}
+
+fn token(place: TokenPlace, index: usize) -> Policy {
+    let key = SecretKey::from_secret(Zeroizing::new(b"good".to_vec())).unwrap();
+    Policy::Token(Box::new(TokenPolicy { place, secrets: vec![Secret { index, id: None, key }] }))
+}
+
+/// The word `good` in the body's field `t`.
+fn in_body(index: usize) -> Policy {
+    token(TokenPlace::Form("t".into()), index)
+}
+
+fn jwt(keys: Keys) -> Policy {
+    let issuer = Issuer { name: "acme".into(), issuer: Some(ISSUER.into()), algorithms: vec![Algorithm::EdDSA], keys };
+    Policy::Jwt(Box::new(policy(vec![issuer])))
+}
+
+fn known() -> Keys {
+    fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA]))
+}
+
+/// Keys that were never fetched.
+fn unknown() -> Keys {
+    let day = Duration::from_secs(24 * 3600);
+    Keys::Remote(Arc::new(RemoteKeys::new(RemoteSource {
+        issuer: "acme".into(),
+        url: "https://a/".into(),
+        discovery: None,
+        ca: None,
+        pins: vec![],
+        cache: None,
+        algorithms: vec![Algorithm::EdDSA],
+        refresh: day,
+        max_stale: day,
+        cooldown: day,
+    })))
+}
+
+fn bearer() -> String {
+    format!("Bearer {}", ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA"}"#, good_claims().to_string()))
+}
+
+fn judge(policy: &Policy, fields: &[(&str, &str)], body: Option<&[u8]>) -> Result<Grant, Stop> {
+    let request = Request::post("/").header("content-type", "application/x-www-form-urlencoded");
+    let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let head = request.body(()).unwrap().into_parts().0;
+    let view = RequestView::new(&head, UrlBase::Host("a"));
+    let view = if let Some(body) = body { view.with_body(body) } else { view };
+    policy.judge(&view, now(), &mut Notes::off())
+}
+
+/// Secrets used, or why not.
+fn outcome(policy: &Policy, fields: &[(&str, &str)]) -> Result<Vec<usize>, Refusal> {
+    judge(policy, fields, Some(b"")).map(|grant| grant.secrets).map_err(|stop| stop.refusal().unwrap())
+}
+
+const MISSING: Result<Vec<usize>, Refusal> = Err(Refusal::MissingCredential);
+const BAD: Result<Vec<usize>, Refusal> = Err(Refusal::BadSignature);
+
+#[test]
+fn all_of_grants_what_each_has_proven() {
+    let all = Policy::AllOf(vec![header("x-a", 0), jwt(known()), header("x-b", 1)]);
+    let (a, b, token) = (("x-a", "good"), ("x-b", "good"), bearer());
+    let bearer = ("authorization", token.as_str());
+    let grant = judge(&all, &[a, b, bearer], None).unwrap();
+    assert_eq!((grant.secrets(), grant.subject(), grant.issuer().is_some()), (&[0, 1][..], Some("acme"), true));
+    for some in [&[][..], &[a], &[a, b], &[b, bearer], &[a, bearer]] {
+        assert_eq!(outcome(&all, some), MISSING, "{some:?}");
+    }
+    assert_eq!(outcome(&all, &[a, bearer, ("x-b", "bad")]), BAD);
+}
+
+/// What is refused by its head is not read.
+#[test]
+fn all_of_refuses_before_it_reads() {
+    let all = Policy::AllOf(vec![in_body(0), header("x-a", 1)]);
+    let judge = |fields: &[(&str, &str)], body: Option<&[u8]>| judge(&all, fields, body).map(|grant| grant.secrets);
+    assert_eq!(judge(&[("x-a", "bad")], None), Err(Refusal::BadSignature.into()));
+    assert_eq!(judge(&[], None), Err(Refusal::MissingCredential.into()));
+    assert_eq!(judge(&[("x-a", "good")], None), Err(Stop::NeedsBody));
+    assert_eq!(judge(&[("x-a", "good")], Some(b"t=good")), Ok(vec![0, 1]));
+    assert_eq!(judge(&[("x-a", "good")], Some(b"t=bad")), Err(Refusal::BadSignature.into()));
+}
+
+#[test]
+fn any_of_wants_one_and_each_that_is_there() {
+    let any = Policy::AnyOf(vec![header("x-a", 0), header("x-b", 1), header("x-c", 2)]);
+    let (a, b, c) = (("x-a", "good"), ("x-b", "good"), ("x-c", "good"));
+    assert_eq!(outcome(&any, &[]), MISSING);
+    assert_eq!((outcome(&any, &[a]), outcome(&any, &[b])), (Ok(vec![0]), Ok(vec![1])));
+    // The first grant wins.
+    assert_eq!((outcome(&any, &[c, b]), outcome(&any, &[c, b, a])), (Ok(vec![1]), Ok(vec![0])));
+    for bad in ["x-a", "x-b", "x-c"] {
+        let others: Vec<_> = [a, b, c].into_iter().filter(|(name, _)| *name != bad).collect();
+        assert_eq!(outcome(&any, &[&others[..], &[(bad, "bad")]].concat()), BAD, "{bad}");
+        assert_eq!(outcome(&any, &[(bad, "bad")]), BAD, "{bad}");
+    }
+    let doubled = [a, b, b];
+    assert_eq!(outcome(&any, &doubled), Err(Refusal::ManyCredentials));
+}
+
+#[test]
+fn any_of_waits_for_what_the_body_tells() {
+    let any = Policy::AnyOf(vec![header("x-a", 0), in_body(1)]);
+    let judge = |fields: &[(&str, &str)], body: Option<&[u8]>| judge(&any, fields, body).map(|grant| grant.secrets);
+    let good = [("x-a", "good")];
+    assert_eq!(judge(&good, None), Err(Stop::NeedsBody));
+    assert_eq!(judge(&[("x-a", "bad")], None), Err(Refusal::BadSignature.into()));
+    assert_eq!(judge(&good, Some(b"t=bad")), Err(Refusal::BadSignature.into()));
+    assert_eq!((judge(&good, Some(b"")), judge(&[], Some(b"t=good"))), (Ok(vec![0]), Ok(vec![1])));
+}
+
+/// 503, so that the sender comes again: neither a grant beside it nor a refusal decides what nobody could.
+#[test]
+fn undecided_comes_before_refused() {
+    let token = bearer();
+    let bearer = ("authorization", token.as_str());
+    for policies in [vec![jwt(unknown()), header("x-a", 0)], vec![header("x-a", 0), jwt(unknown())]] {
+        let any = Policy::AnyOf(policies);
+        for fields in [&[bearer][..], &[bearer, ("x-a", "good")], &[bearer, ("x-a", "bad")]] {
+            assert_eq!(outcome(&any, fields), Err(Refusal::KeysUnavailable), "{fields:?}");
+        }
+        assert_eq!((outcome(&any, &[("x-a", "good")]), outcome(&any, &[("x-a", "bad")])), (Ok(vec![0]), BAD));
+    }
+}
+
+/// In whichever order the branch lists its parts.
+#[test]
+fn a_bad_part_of_a_branch_is_refused_though_another_part_is_missing() {
+    for order in [["x-a", "x-b"], ["x-b", "x-a"]] {
+        let branch = Policy::AllOf(order.map(|name| header(name, 0)).to_vec());
+        let any = Policy::AnyOf(vec![branch, header("x-c", 2)]);
+        assert_eq!(outcome(&any, &[("x-a", "bad"), ("x-c", "good")]), BAD, "{order:?}");
+        assert_eq!(outcome(&any, &[("x-a", "good"), ("x-c", "good")]), Ok(vec![2]));
+        assert_eq!(outcome(&any, &[("x-a", "good")]), MISSING);
+    }
+    let half = Policy::AllOf(vec![header("x-a", 0), in_body(1)]);
+    let any = Policy::AnyOf(vec![half, header("x-c", 2)]);
+    assert_eq!(judge(&any, &[("x-c", "good")], None).err(), Some(Stop::NeedsBody));
+    assert_eq!(judge(&any, &[("x-c", "good")], Some(b"t=bad")).err(), Some(Refusal::BadSignature.into()));
+}
+
+#[test]
+fn trees_nest() {
+    let inner = Policy::AnyOf(vec![header("x-a", 0), header("x-b", 1)]);
+    let all = Policy::AllOf(vec![inner, header("x-c", 2)]);
+    assert_eq!(outcome(&all, &[("x-b", "good"), ("x-c", "good")]), Ok(vec![1, 2]));
+    assert_eq!(outcome(&all, &[("x-a", "good"), ("x-b", "bad"), ("x-c", "good")]), BAD);
+    assert_eq!((outcome(&all, &[("x-a", "good")]), outcome(&all, &[("x-c", "good")])), (MISSING, MISSING));
+    let nobody = Policy::AnyOf(vec![]);
+    assert_eq!(outcome(&nobody, &[("x-a", "good")]), MISSING);
+}
+
+/// A list names tokens, whichever of several it was: the second one must not ride along with the first.
+#[test]
+fn of_several_tokens_none_is_revoked() {
+    let in_header = |name: &'static str| {
+        let Policy::Jwt(mut policy) = jwt(known()) else { panic!("a JWT") };
+        policy.token = TokenLocation::Header { name: HeaderName::from_static(name), scheme: None };
+        Policy::Jwt(policy)
+    };
+    let token = |id: &str| {
+        let claims = with(good_claims(), &json!({ "jti": id })).to_string();
+        ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA"}"#, claims)
+    };
+    let (one, two) = (token("1"), token("2"));
+    let both = || vec![in_header("x-one"), in_header("x-two")];
+    let half = Policy::AllOf(vec![in_header("x-two"), header("x-b", 0)]);
+    for policy in [
+        Policy::AllOf(both()),
+        Policy::AnyOf(both()),
+        Policy::AllOf(vec![header("x-a", 0), Policy::AnyOf(both())]),
+        Policy::AnyOf(vec![half, in_header("x-one")]),
+    ] {
+        for (revoked, refused) in [("1", true), ("2", true), ("3", false)] {
+            let list = RevocationList { token_ids: [revoked.to_owned()].into(), ..RevocationList::default() };
+            let handle = RevocationHandle::new("revoked.yaml".into(), list);
+            let rules = Rules { policy: policy.clone(), revocation: Some(Arc::new(handle)), timestamp: None };
+            let head = Request::post("/").header("x-one", &one).header("x-two", &two).header("x-a", "good");
+            let head = head.body(()).unwrap().into_parts().0;
+            let stop = verify(&rules, &RequestView::new(&head, UrlBase::Host("a")), now()).err();
+            assert_eq!(stop.and_then(|stop| stop.refusal()), refused.then_some(Refusal::Revoked), "{revoked}");
+        }
+    }
+}

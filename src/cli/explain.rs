@@ -1,0 +1,219 @@
+//! `hookgate explain`: what the gateway would say of a captured request, check by check, and what is probably wrong.
+//! Offline: it reads the configuration and the request, and asks nobody.
+
+mod hints;
+mod message;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde_json::json;
+
+use super::{at, find_route};
+use crate::auth::keys::{KeySet, Keys};
+use crate::auth::notes::{Note, Notes};
+use crate::auth::request::Client;
+use crate::auth::{Policy, Refusal, RequestView, Rules, Stop, verify_noting};
+use crate::clock::UnixTime;
+use crate::config::{Config, Handles, Sources, compile};
+use crate::failure::{BodyFault, Failure};
+use crate::route::{Asker, Route, Unrouted, judge_path};
+use message::Captured;
+
+/// `hookgate explain`
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The configuration
+    #[arg(long, default_value = "gateway.yaml")]
+    config: PathBuf,
+    /// The route; else the one that would take the request
+    #[arg(long)]
+    route: Option<String>,
+    /// The captured request: a raw HTTP/1.1 message, or a HAR file
+    #[arg(long)]
+    request: PathBuf,
+    /// The time of the request: Unix seconds or RFC 3339; else now
+    #[arg(long)]
+    now: Option<String>,
+    /// A key set, for an issuer whose keys are fetched
+    #[arg(long)]
+    jwks: Option<PathBuf>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// What to print
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For scripts
+    Json,
+}
+
+/// It would be refused: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("it would be refused")]
+pub(super) struct WouldRefuse;
+
+/// One request and what it would meet.
+struct Trial<'a> {
+    route: &'a Route,
+    captured: Captured,
+    now: UnixTime,
+}
+
+/// What was found.
+struct Findings {
+    checks: Vec<Note>,
+    verdict: Result<&'static str, &'static str>,
+    hints: Vec<String>,
+}
+
+pub(super) fn explain(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = compile(&Sources::read(&arguments.config, &Handles::default())?, &Handles::default())?;
+    let bytes =
+        std::fs::read(&arguments.request).with_context(|| format!("cannot read {}", arguments.request.display()))?;
+    let captured = message::read(&bytes)?;
+    let now = at(arguments.now.as_deref())?;
+    if let Some(path) = &arguments.jwks {
+        let keys = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        give_keys(&config, &keys, now)?;
+    }
+    let findings = findings(&config, captured, arguments.route.as_deref(), now)?;
+    match arguments.format {
+        Format::Text => print!("{}", text(&findings)),
+        Format::Json => println!("{:#}", as_json(&findings)),
+    }
+    if findings.verdict.is_ok() { Ok(()) } else { Err(WouldRefuse.into()) }
+}
+
+/// What a fetch would have brought.
+fn give_keys(config: &Config, bytes: &[u8], now: UnixTime) -> anyhow::Result<()> {
+    for remote in &config.handles.remote_keys {
+        let (set, _skipped) = KeySet::from_jwks(bytes, &remote.source.algorithms)?;
+        remote.replace(set, now);
+    }
+    Ok(())
+}
+
+fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTime) -> anyhow::Result<Findings> {
+    let mut checks = Vec::new();
+    let mut check = |check, found: String| checks.push(Note { check, found });
+    let refused = |code, checks| Ok(Findings { checks, verdict: Err(code), hints: Vec::new() });
+    let Ok(path) = judge_path(captured.head.uri.path()) else {
+        check("path", "two programs could read it differently".to_owned());
+        return refused(Failure::AmbiguousPath.code(), checks);
+    };
+    let host = captured.host().to_owned();
+    let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host).to_owned();
+    let found = config.snapshot.routes.find(&host, &path, &captured.head.method);
+    check(
+        "route",
+        match &found {
+            Ok(route) => format!("{} takes {} {path} on {host:?}", route.name, captured.head.method),
+            Err(Unrouted::NoRoute) => format!("none takes {path} on host {host:?}"),
+            Err(Unrouted::MethodRefused(methods)) => format!("{path} takes {methods:?}, not {}", captured.head.method),
+        },
+    );
+    let route = match (name, found) {
+        (Some(name), _) => find_route(config, Some(name))?,
+        (None, Ok(route)) => std::sync::Arc::clone(route),
+        (None, Err(unrouted)) => return refused(Failure::Unrouted(unrouted).code(), checks),
+    };
+    let length = captured.body.len();
+    check("body", format!("{length} bytes of at most {}", route.max_body));
+    if u64::try_from(length).unwrap_or(u64::MAX) > route.max_body {
+        return refused(Failure::Body(BodyFault::TooLarge).code(), checks);
+    }
+    Ok(judged(config, &Trial { route: &route, captured, now }, checks))
+}
+
+fn judged(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findings {
+    if let Some(answer) = trial.answer(Asker::Anybody) {
+        checks.push(answer);
+        return Findings { checks, verdict: Ok("answered"), hints: Vec::new() };
+    }
+    let mut notes = Notes::on();
+    let result = trial.verdict(&trial.route.rules, &mut notes);
+    checks.extend(notes.into_vec());
+    match result {
+        Ok(()) => {
+            let answer = trial.answer(Asker::Granted);
+            let verdict = if answer.is_some() { "answered" } else { "forwarded" };
+            checks.extend(answer);
+            Findings { checks, verdict: Ok(verdict), hints: Vec::new() }
+        }
+        Err(refusal) => {
+            let mut hints = hints::find(config, trial, refusal);
+            if trial.route.observes(trial.now) {
+                hints.push("the route only observes: it would be forwarded, and counted as refused".to_owned());
+                return Findings { checks, verdict: Ok("observed"), hints };
+            }
+            if fetches_keys(&trial.route.rules.policy) && refusal == Refusal::KeysUnavailable {
+                hints.push(
+                    "the issuer's keys are fetched, and nothing is fetched here: give them with --jwks".to_owned(),
+                );
+            }
+            Findings { checks, verdict: Err(refusal.reason()), hints }
+        }
+    }
+}
+
+fn fetches_keys(policy: &Policy) -> bool {
+    policy.leaves().iter().any(|leaf| match leaf {
+        Policy::Jwt(policy) => policy.issuers.iter().any(|issuer| matches!(issuer.keys, Keys::Remote(_))),
+        Policy::Detached(policy) => matches!(policy.issuer.keys, Keys::Remote(_)),
+        _ => false,
+    })
+}
+
+impl Trial<'_> {
+    fn view(&self) -> RequestView<'_> {
+        let no_client: Option<Client<'_>> = None;
+        let url = self.route.url_base(self.captured.host());
+        RequestView::new(&self.captured.head, url).with_body(&self.captured.body).with_client(no_client)
+    }
+
+    fn verdict(&self, rules: &Rules, notes: &mut Notes) -> Result<(), Refusal> {
+        match verify_noting(rules, &self.view(), self.now, notes) {
+            Ok(_) => Ok(()),
+            Err(Stop::Refused(refused)) => Err(refused.refusal),
+            // The body was there.
+            Err(Stop::NeedsBody) => Err(Refusal::MalformedCredential),
+        }
+    }
+
+    fn answer(&self, asker: Asker) -> Option<Note> {
+        let answer = self.route.answer(&self.view(), asker).ok()??;
+        Some(Note { check: "handshake", found: format!("answered by the gateway, {} bytes", answer.body.len()) })
+    }
+}
+
+fn text(findings: &Findings) -> String {
+    let mut text = String::new();
+    for Note { check, found } in &findings.checks {
+        // A signed text may have lines of its own.
+        let found = found.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
+        text.push_str(&format!("  {check:<20} {found}\n"));
+    }
+    match findings.verdict {
+        Ok(word) => text.push_str(&format!("\nIt would be {word}.\n")),
+        Err(code) => text.push_str(&format!("\nIt would be refused: {code}\n")),
+    }
+    for hint in &findings.hints {
+        text.push_str(&format!("  hint: {hint}\n"));
+    }
+    text
+}
+
+fn as_json(findings: &Findings) -> serde_json::Value {
+    let checks: Vec<_> = findings.checks.iter().map(|note| json!({"check": note.check, "found": note.found})).collect();
+    json!({
+        "verdict": findings.verdict.unwrap_or("refused"),
+        "code": findings.verdict.err(),
+        "checks": checks,
+        "hints": findings.hints,
+    })
+}

@@ -1,0 +1,232 @@
+//! What is probably wrong: the refused request is tried again with one thing changed at a time, and whatever makes it
+//! pass is the cause.
+
+mod bodies;
+
+use std::time::Duration;
+
+use super::Trial;
+use super::message::Captured;
+use crate::auth::notes::Notes;
+use crate::auth::request::{PublicUrl, UrlVariant};
+use crate::auth::signature::{Encoding, Secret, SecretKey, SignaturePolicy};
+use crate::auth::time::TimestampUnit;
+use crate::auth::{Policy, Refusal, Rules};
+use crate::clock::UnixTime;
+use crate::config::file::EncodingFile;
+use crate::config::values::decode_secret;
+use crate::config::{Config, presets};
+use crate::route::Route;
+
+/// The farthest that a clock is tried to be off.
+const MAX_OFFSET: u64 = 10 * 366 * 24 * 3600;
+
+pub(super) fn find(config: &Config, trial: &Trial<'_>, refusal: Refusal) -> Vec<String> {
+    let mut hints = Vec::new();
+    match refusal {
+        Refusal::BadSignature | Refusal::BodyMismatch | Refusal::UrlMismatch => {
+            hints.extend(of_body(trial));
+            hints.extend(of_url(trial));
+            hints.extend(of_secrets(config, trial));
+            hints.extend(of_encoding(trial));
+        }
+        Refusal::StaleTimestamp
+        | Refusal::FutureTimestamp
+        | Refusal::MissingTimestamp
+        | Refusal::Expired
+        | Refusal::NotYetValid => {
+            hints.extend(of_unit(trial));
+            hints.extend(of_clock(trial));
+        }
+        Refusal::MissingCredential => hints.extend(of_senders(trial)),
+        _other => {}
+    }
+    if hints.is_empty() {
+        hints.extend(general(refusal));
+    }
+    hints
+}
+
+/// Whether the request passes with these rules, body, head and time instead, or at least meets another refusal than
+/// the signature's.
+fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Captured, &mut UnixTime)) -> bool {
+    let (mut route, mut captured, mut now) = (trial.route.clone(), trial.captured.clone(), trial.now);
+    change(&mut route, &mut captured, &mut now);
+    let changed = Trial { route: &route, captured, now };
+    changed.verdict(&route.rules, &mut Notes::off()).is_ok()
+}
+
+fn of_body(trial: &Trial<'_>) -> Option<String> {
+    let variants = bodies::variants(&trial.captured.body);
+    let found = variants.into_iter().find(|(_, body)| passes(trial, |_, captured, _| captured.body.clone_from(body)));
+    found.map(|(what, _)| format!("the body was changed on its way: {what}"))
+}
+
+fn of_url(trial: &Trial<'_>) -> Option<String> {
+    let authority = trial.captured.host();
+    let bare = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let forwarded = trial.captured.head.headers.get("x-forwarded-host").and_then(|value| value.to_str().ok());
+    let hosts = [Some(authority), Some(bare), forwarded];
+    for host in hosts.into_iter().flatten() {
+        for scheme in ["https", "http"] {
+            let url = PublicUrl { scheme: scheme.to_owned(), authority: host.to_owned(), prefix: String::new() };
+            if passes(trial, |route, _, _| route.public_url = Some(url)) {
+                return Some(format!("the sender signs another URL: set public_url to {scheme}://{host}"));
+            }
+        }
+    }
+    let slashed = passes(trial, |route, _, _| {
+        each_signature(&mut route.rules, |policy| policy.url_variants = vec![UrlVariant::Port, UrlVariant::Slash]);
+    });
+    slashed.then(|| "the sender signs the URL with another port or slash: see url_variants".to_owned())
+}
+
+fn each_signature(rules: &mut Rules, mut change: impl FnMut(&mut SignaturePolicy)) {
+    fn walk(policy: &mut Policy, change: &mut impl FnMut(&mut SignaturePolicy)) {
+        match policy {
+            Policy::Signature(policy) => change(policy),
+            Policy::AllOf(policies) | Policy::AnyOf(policies) => {
+                policies.iter_mut().for_each(|policy| walk(policy, change));
+            }
+            _other => {}
+        }
+    }
+    walk(&mut rules.policy, &mut change);
+}
+
+fn secrets_of(rules: &Rules) -> Vec<Secret> {
+    let leaves = rules.policy.leaves().into_iter();
+    leaves
+        .filter_map(|leaf| if let Policy::Signature(policy) = leaf { Some(policy.secrets.clone()) } else { None })
+        .flatten()
+        .collect()
+}
+
+/// A secret that was read in the wrong encoding, or that of another route.
+fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
+    let with = |key: &SecretKey| {
+        passes(trial, |route, _, _| {
+            each_signature(&mut route.rules, |policy| {
+                policy.key_id = None;
+                policy.secrets = vec![Secret { index: 0, id: None, key: key.clone() }];
+            });
+        })
+    };
+    for secret in secrets_of(&trial.route.rules) {
+        let raw = secret.key.shared().unwrap_or_default();
+        for (encoding, name) in
+            [(EncodingFile::Hex, "hex"), (EncodingFile::Base64, "base64"), (EncodingFile::Whsec, "whsec")]
+        {
+            let decoded = decode_secret(raw, encoding).and_then(|secret| SecretKey::from_secret(secret).ok());
+            if decoded.is_some_and(|key| with(&key)) {
+                return Some(format!("the secret is written in {name}: say so with `encoding: {name}`"));
+            }
+        }
+        let as_text = [(Encoding::Hex.encode(raw), "utf8"), (Encoding::Base64.encode(raw), "utf8")];
+        let line_end =
+            [(String::from_utf8_lossy(&[raw, b"\n"].concat()).into_owned(), "with the line end of its file")];
+        for (text, name) in as_text.into_iter().chain(line_end) {
+            let key = SecretKey::from_secret(zeroize::Zeroizing::new(text.into_bytes())).ok();
+            if key.is_some_and(|key| with(&key)) {
+                return Some(match name {
+                    "utf8" => "the sender takes the secret as text: say so with `encoding: utf8`".to_owned(),
+                    other => format!("the sender takes the secret {other}"),
+                });
+            }
+        }
+    }
+    let others = config.snapshot.routes.routes().filter(|route| route.name != trial.route.name);
+    let found = others.into_iter().find(|route| secrets_of(&route.rules).iter().any(|secret| with(&secret.key)));
+    found.map(|route| {
+        format!("it is signed with a secret of the route {}: a previous one, or another endpoint's", route.name)
+    })
+}
+
+fn of_encoding(trial: &Trial<'_>) -> Option<String> {
+    let encodings =
+        [(Encoding::Hex, "hex"), (Encoding::Base64, "base64"), (Encoding::Base64Url, "base64url without padding")];
+    let found = encodings.into_iter().find(|(encoding, _)| {
+        passes(trial, |route, _, _| each_signature(&mut route.rules, |policy| policy.encoding = *encoding))
+    });
+    found.map(|(_, name)| format!("the signature is written in {name}"))
+}
+
+/// Milliseconds for seconds, mostly.
+fn of_unit(trial: &Trial<'_>) -> Option<String> {
+    let units = [
+        (TimestampUnit::Milliseconds, "milliseconds (ms)"),
+        (TimestampUnit::Seconds, "seconds (s)"),
+        (TimestampUnit::Microseconds, "microseconds (us)"),
+        (TimestampUnit::Rfc3339, "RFC 3339 (rfc3339)"),
+    ];
+    let found = units.into_iter().find(|(unit, _)| {
+        passes(trial, |route, _, _| {
+            each_signature(&mut route.rules, |policy| {
+                if let Some(time) = &mut policy.time {
+                    time.unit = *unit;
+                }
+            });
+            if let Some(time) = &mut route.rules.timestamp {
+                time.unit = *unit;
+            }
+        })
+    });
+    found.map(|(_, name)| format!("the sender writes the time in {name}"))
+}
+
+/// The least offset of our clock with which it passes, by halving.
+fn of_clock(trial: &Trial<'_>) -> Option<String> {
+    let earlier = |seconds: u64| trial.now.seconds().checked_sub(seconds).and_then(UnixTime::from_seconds);
+    let later = |seconds: u64| Some(trial.now.plus(Duration::from_secs(seconds)));
+    let at = |now: Option<UnixTime>| now.is_some_and(|now| passes(trial, |_, _, time| *time = now));
+    let scales = std::iter::successors(Some(1_u64), |seconds| seconds.checked_mul(2)).take_while(|s| *s <= MAX_OFFSET);
+    for seconds in scales {
+        for step in [seconds, seconds + seconds / 4, seconds + seconds / 2, seconds + 3 * (seconds / 4)] {
+            if at(earlier(step)) {
+                return Some(format!(
+                    "it would have passed {step} s ago: an old request (say when with --now), or a clock that is off"
+                ));
+            }
+            if at(later(step)) {
+                return Some(format!("it will pass in {step} s: a clock that is off"));
+            }
+        }
+    }
+    None
+}
+
+/// No credential where the route looks for one: whose is it, then?
+fn of_senders(trial: &Trial<'_>) -> Option<String> {
+    let headers = &trial.captured.head.headers;
+    let wanted = trial.route.rules.policy.credential_headers();
+    let wanted: Vec<&str> = wanted.iter().map(|name| name.as_str()).collect();
+    let looks_like = presets::PRESETS.iter().filter_map(|(name, _)| {
+        let preset = presets::find(name)?;
+        let names = preset.signature?.header?.to_vec();
+        names.iter().any(|header| headers.contains_key(header.to_ascii_lowercase())).then_some(*name)
+    });
+    let looks_like: Vec<&str> = looks_like.collect();
+    let place = if wanted.is_empty() { String::new() } else { format!("the route looks for {}", wanted.join(", ")) };
+    match (looks_like.is_empty(), place.is_empty()) {
+        (true, true) => None,
+        (true, false) => Some(place),
+        (false, _) => Some(format!("{place}; the request looks like one of {}", looks_like.join(", "))),
+    }
+}
+
+fn general(refusal: Refusal) -> Option<String> {
+    let hint = match refusal {
+        Refusal::BadSignature => {
+            "neither the body, the URL, the encoding nor a known secret explains it: compare the signed \
+                                  text with the sender's, and the secret with the one in its console"
+        }
+        Refusal::ManyCredentials => "a credential is there twice: another proxy may add one",
+        Refusal::WrongAudience => "`aud` is not this route's audience: the token was made for another service",
+        Refusal::WrongIssuer => "`iss` is not the issuer's: the token comes from another tenant or environment",
+        Refusal::UnknownKey => "no key of the issuer has this kid: its key set may be older than the token's key",
+        Refusal::UnsupportedAlgorithm => "the token's `alg` is not among the issuer's algorithms, or not its key's",
+        Refusal::CertificateRefused | Refusal::CertificateMismatch => "certificates cannot be tried offline",
+        _other => return None,
+    };
+    Some(hint.to_owned())
+}

@@ -1,0 +1,160 @@
+//! What proxies, frameworks and editors make of a body: each way back.
+
+/// What was changed, and the body as it may have been before.
+pub(super) fn variants(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let mut variants = vec![
+        ("it has lost the line end (LF) after it", [body, b"\n"].concat()),
+        ("it has lost the line end (CRLF) after it", [body, b"\r\n"].concat()),
+        ("a line end was added after it", trimmed(body)),
+        ("its line ends were CRLF", replaced(body, b"\n", b"\r\n")),
+        ("its line ends were LF", replaced(body, b"\r\n", b"\n")),
+        ("a byte order mark was taken away", [b"\xef\xbb\xbf", body].concat()),
+    ];
+    if let Ok(text) = std::str::from_utf8(body) {
+        let escaped = escape_unicode(text);
+        variants
+            .push(("it was decoded and written anew: its sender writes \\u for other letters", escaped.clone().into()));
+        variants.push(("it was written anew: its sender escapes slashes", text.replace('/', "\\/").into()));
+        variants.push(("it was written anew: its sender does not escape slashes", text.replace("\\/", "/").into()));
+        for (what, style) in [
+            ("it was written anew with blanks; its sender writes none", Style { comma: ",", colon: ":", indent: None }),
+            (
+                "it was written anew; its sender has a blank after comma and colon",
+                Style { comma: ", ", colon: ": ", indent: None },
+            ),
+            (
+                "it was written anew in one line; its sender indents by two",
+                Style { comma: ",", colon: ": ", indent: Some(2) },
+            ),
+            (
+                "it was written anew in one line; its sender indents by four",
+                Style { comma: ",", colon: ": ", indent: Some(4) },
+            ),
+        ] {
+            for text in [style.write(text), style.write(&escaped)] {
+                variants.push((what, format!("{text}\n").into()));
+                variants.push((what, text.into()));
+            }
+        }
+    }
+    variants.retain(|(_, variant)| variant != body);
+    variants
+}
+
+fn trimmed(body: &[u8]) -> Vec<u8> {
+    let body = body.strip_suffix(b"\n").unwrap_or(body);
+    body.strip_suffix(b"\r").unwrap_or(body).to_vec()
+}
+
+fn replaced(body: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut rest = body;
+    let mut changed = Vec::with_capacity(body.len());
+    while let Some((first, after)) = rest.split_first() {
+        match rest.strip_prefix(from) {
+            Some(after) => {
+                changed.extend_from_slice(to);
+                rest = after;
+            }
+            None => {
+                changed.push(*first);
+                rest = after;
+            }
+        }
+    }
+    changed
+}
+
+/// As many languages' JSON writers do by default.
+fn escape_unicode(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_ascii() {
+            escaped.push(letter);
+        } else {
+            let mut units = [0; 2];
+            letter.encode_utf16(&mut units).iter().for_each(|unit| escaped.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    escaped
+}
+
+/// How JSON is laid out. The members stay in their order and every text as it is.
+#[derive(Clone, Copy)]
+struct Style {
+    comma: &'static str,
+    colon: &'static str,
+    indent: Option<usize>,
+}
+
+impl Style {
+    fn write(self, text: &str) -> String {
+        let mut written = String::with_capacity(text.len() * 2);
+        let (mut in_text, mut escaped, mut depth) = (false, false, 0_usize);
+        let mut letters = text.chars().peekable();
+        while let Some(letter) = letters.next() {
+            if in_text {
+                written.push(letter);
+                in_text = escaped || letter != '"';
+                escaped = !escaped && letter == '\\';
+                continue;
+            }
+            match letter {
+                letter if letter.is_ascii_whitespace() => {}
+                '"' => {
+                    in_text = true;
+                    written.push(letter);
+                }
+                '{' | '[' => {
+                    written.push(letter);
+                    while letters.next_if(char::is_ascii_whitespace).is_some() {}
+                    if letters.peek().is_some_and(|next| !matches!(next, '}' | ']')) {
+                        depth += 1;
+                        self.line(&mut written, depth);
+                    } else if let Some(end) = letters.next() {
+                        written.push(end);
+                    }
+                }
+                '}' | ']' => {
+                    depth = depth.saturating_sub(1);
+                    self.line(&mut written, depth);
+                    written.push(letter);
+                }
+                ',' => {
+                    written.push_str(self.comma);
+                    self.line(&mut written, depth);
+                }
+                ':' => written.push_str(self.colon),
+                other => written.push(other),
+            }
+        }
+        written
+    }
+
+    fn line(self, written: &mut String, depth: usize) {
+        if let Some(indent) = self.indent {
+            written.push('\n');
+            written.push_str(&" ".repeat(indent * depth));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_are_those_of_the_usual_writers() {
+        let text = r#"{ "a" : [1, {"b":"x, \"y\": {"}], "c":{}, "d":[ ] }"#;
+        let write = |comma, colon, indent| Style { comma, colon, indent }.write(text);
+        assert_eq!(write(",", ":", None), r#"{"a":[1,{"b":"x, \"y\": {"}],"c":{},"d":[]}"#);
+        assert_eq!(write(", ", ": ", None), r#"{"a": [1, {"b": "x, \"y\": {"}], "c": {}, "d": []}"#);
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(write(",", ": ", Some(2)), serde_json::to_string_pretty(&value).unwrap());
+    }
+
+    #[test]
+    fn letters_are_escaped_as_utf_16() {
+        assert_eq!(escape_unicode("aé😀"), "a\\u00e9\\ud83d\\ude00");
+        assert_eq!(replaced(b"a\nb\r\n", b"\n", b"\r\n"), b"a\r\nb\r\r\n");
+    }
+}

@@ -1,0 +1,269 @@
+//! docs/presets.md out of presets/*.yaml: a row a provider, and how each is configured. A test compares the two.
+
+use super::known;
+use crate::config::file::preset::{HandshakeFile, PresetFile, PresetParameterFile};
+use crate::config::file::signature::{SignatureAlgorithmFile, SignatureFile, SignedTimeFile, StaticTokenFile};
+use crate::config::file::{BodyHashFile, DurationText, HashPresenceFile, JwtFile, TimeClaimFile, TokenFile};
+
+const INTRODUCTION: &str = "\
+# Presets
+
+<!-- Made by: hookgate presets --markdown > docs/presets.md -->
+
+A preset is what [`signature`](configuration.md#signature), [`token`](configuration.md#token) or
+[`jwt`](configuration.md#jwt) would be for one provider, read in the provider's documents and libraries; what it asks for
+beside its name is under [`preset`](configuration.md#preset). `hookgate presets NAME` prints one in full, with where it was
+read and what is odd about it.
+
+- *Time*: what bounds the age of a request. Where there is none, a copied request stays good for ever.
+- *Replay id*: what tells one delivery from another, for the app: replay protection is not there yet. It is signed.
+  *hash*: there is none, and what is signed as a whole serves. *none*: two deliveries may bear the same credential.
+- *Handshake*: a question about the endpoint that can be answered, [if it is switched on](configuration.md#handshakes).
+- *Left unsigned*: what a stranger who has copied a request can change in it, so that the app must not rely on it.
+
+";
+
+/// The page docs/presets.md.
+pub fn markdown() -> String {
+    let columns = ["preset", "provider", "signed by", "time", "replay id", "handshake", "left unsigned", "retries"];
+    let mut page = INTRODUCTION.to_owned();
+    page.push_str(&row(&columns.map(str::to_owned)));
+    page.push_str(&row(&columns.map(|_| "---".to_owned())));
+    for (name, preset) in known() {
+        page.push_str(&row(&cells(name, &preset)));
+    }
+    page.push_str("\n## How each is configured\n\n");
+    page.push_str("`auth` of a route. Words in capitals and example.com are yours to fill in.\n");
+    for (name, preset) in known() {
+        page.push_str(&section(name, &preset));
+    }
+    page
+}
+
+fn row(cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+fn cells(name: &str, preset: &PresetFile) -> [String; 8] {
+    [
+        format!("[{name}](#{name})"),
+        preset.title.clone(),
+        signed_by(preset),
+        time(preset),
+        replay_id(preset),
+        or(handshakes(preset), "no"),
+        preset.unsigned.clone(),
+        preset.retries.clone(),
+    ]
+}
+
+fn or(text: String, otherwise: &str) -> String {
+    if text.is_empty() { otherwise.to_owned() } else { text }
+}
+
+fn signed_by(preset: &PresetFile) -> String {
+    if let Some(signature) = &preset.signature {
+        return format!("{}, {}", signature.algorithm.map_or("", algorithm), signature_place(signature));
+    }
+    if let Some(token) = &preset.token {
+        return format!("nothing: a secret, {}", token_place(token));
+    }
+    let Some(jwt) = &preset.jwt else { return String::new() };
+    let algorithms = preset.issuer.as_ref().and_then(|issuer| issuer.algorithms.clone()).unwrap_or_default().join(", ");
+    let kind = match (preset.detached.is_some(), preset.x5c.is_some()) {
+        (true, _) => "detached JWS",
+        (false, true) => "JWT with its certificates",
+        (false, false) => "JWT",
+    };
+    format!("{kind} ({algorithms}), {}", jwt_place(jwt.token.as_ref()))
+}
+
+const fn algorithm(file: SignatureAlgorithmFile) -> &'static str {
+    match file {
+        SignatureAlgorithmFile::HmacSha1 => "HMAC-SHA1",
+        SignatureAlgorithmFile::HmacSha256 => "HMAC-SHA256",
+        SignatureAlgorithmFile::HmacSha384 => "HMAC-SHA384",
+        SignatureAlgorithmFile::HmacSha512 => "HMAC-SHA512",
+        SignatureAlgorithmFile::Sha256 => "plain SHA-256",
+        SignatureAlgorithmFile::Ed25519 => "Ed25519",
+        SignatureAlgorithmFile::EcdsaP256 => "ECDSA P-256",
+        SignatureAlgorithmFile::RsaSha256 => "RSA-SHA256",
+    }
+}
+
+/// Of several headers the first, which tells the others.
+fn signature_place(file: &SignatureFile) -> String {
+    let headers = file.header.as_ref().map(|headers| headers.to_vec()).unwrap_or_default();
+    match headers.as_slice() {
+        [] => place(&[("query", &file.query), ("body", &file.json), ("form field", &file.form)]),
+        [one] => format!("header `{one}`"),
+        [one, other] => format!("header `{one}` or `{other}`"),
+        [first, .., last] => format!("headers `{first}` to `{last}`"),
+    }
+}
+
+fn token_place(file: &StaticTokenFile) -> String {
+    let places = [("header", &file.header), ("query", &file.query), ("body", &file.json), ("form field", &file.form)];
+    place(&places)
+}
+
+fn jwt_place(file: Option<&TokenFile>) -> String {
+    let Some(file) = file else { return "header `Authorization`".to_owned() };
+    if file.body == Some(true) {
+        return "the whole body".to_owned();
+    }
+    let in_head = [("header", &file.header), ("query", &file.query), ("cookie", &file.cookie)];
+    let in_body = [("body", &file.json), ("form field", &file.form)];
+    place(&[&in_head[..], &in_body].concat())
+}
+
+fn place(places: &[(&str, &Option<String>)]) -> String {
+    let found = places.iter().find_map(|(kind, name)| Some(format!("{kind} `{}`", name.as_ref()?)));
+    found.unwrap_or_default()
+}
+
+fn time(preset: &PresetFile) -> String {
+    let bounds = match (&preset.signature, &preset.jwt) {
+        (Some(signature), _) => signature.timestamp.iter().map(signed_time).collect(),
+        (None, Some(jwt)) => jwt_times(jwt),
+        (None, None) => Vec::new(),
+    };
+    or(bounds.join("; "), "none")
+}
+
+fn signed_time(file: &SignedTimeFile) -> String {
+    let source = match &file.part {
+        Some(part) => format!("`{part}` beside the signature"),
+        None => place(&[("header", &file.header), ("body", &file.json), ("form field", &file.form)]),
+    };
+    let back = written(file.max_age.as_ref());
+    let window = match written(file.max_future.as_ref()) {
+        "" => format!("{back} either way"),
+        ahead if ahead == back => format!("{back} either way"),
+        ahead => format!("{back} back, {ahead} ahead"),
+    };
+    format!("{source}, {window}")
+}
+
+fn jwt_times(file: &JwtFile) -> Vec<String> {
+    let names = file.required.iter().flatten().filter(|name| *name == "exp").map(|name| format!("`{name}`"));
+    let age = file.max_age.iter().map(|age| format!("`iat`, {} back", age.0));
+    names.chain(age).chain(file.time.iter().map(claimed_time)).collect()
+}
+
+fn claimed_time(file: &TimeClaimFile) -> String {
+    format!("`{}`, {} back", file.claim.as_deref().unwrap_or_default(), written(file.max_age.as_ref()))
+}
+
+fn written(duration: Option<&DurationText>) -> &str {
+    duration.map_or("", |duration| duration.0.as_str())
+}
+
+/// A token that says nothing of its request comes with more than one.
+fn replay_id(preset: &PresetFile) -> String {
+    if let Some(signature) = &preset.signature {
+        return signature.id.as_ref().map_or_else(|| "hash".to_owned(), |id| format!("`{id}`"));
+    }
+    let Some(jwt) = &preset.jwt else { return "none".to_owned() };
+    let has_id = jwt.required.iter().flatten().any(|name| name == "jti");
+    match (has_id, preset.detached.is_some() || binds_body(jwt)) {
+        (true, _) => "`jti`".to_owned(),
+        (false, true) => "hash".to_owned(),
+        (false, false) => "none".to_owned(),
+    }
+}
+
+fn binds_body(jwt: &JwtFile) -> bool {
+    let in_body = |token: &TokenFile| token.body == Some(true) || token.json.is_some() || token.form.is_some();
+    let hashed = |hash: &BodyHashFile| !matches!(hash.presence, Some(HashPresenceFile::Optional));
+    jwt.token.as_ref().is_some_and(in_body) || jwt.body_hash.as_ref().is_some_and(hashed)
+}
+
+fn handshakes(preset: &PresetFile) -> String {
+    let questions: Vec<String> = preset.handshake.iter().flatten().map(question).collect();
+    questions.join("; ")
+}
+
+fn question(file: &HandshakeFile) -> String {
+    match (file.signed, shows_token(file)) {
+        (true, _) => format!("{}, signed", file.method),
+        (false, true) => format!("{} with a token", file.method),
+        (false, false) => file.method.clone(),
+    }
+}
+
+fn shows_token(file: &HandshakeFile) -> bool {
+    file.query.values().any(|value| value == "$token")
+}
+
+fn section(name: &str, preset: &PresetFile) -> String {
+    let mut section = format!("\n### {name}\n\n```yaml\nauth:\n  preset: {name}\n");
+    section.push_str(&secret(name, preset));
+    section.push_str(&parameters(preset));
+    section.push_str(&handshake(name, preset));
+    if signs_url(preset) {
+        section.push_str("public_url: https://hooks.example.com\n");
+    }
+    section.push_str("```\n\n");
+    for note in notes(preset) {
+        section.push_str(&format!("- {note}\n"));
+    }
+    section
+}
+
+/// Where keys are fetched, one of its own is a choice.
+fn secret(name: &str, preset: &PresetFile) -> String {
+    let Some(secret) = &preset.secret else { return String::new() };
+    let names_key = preset.signature.as_ref().is_some_and(|signature| signature.key_id.is_some());
+    let id = if names_key { ", id: KEY_ID" } else { "" };
+    let fetched = preset.issuer.as_ref().is_some_and(|issuer| issuer.jwks.is_some());
+    let off = if fetched { "# " } else { "" };
+    format!("  # {}\n  {off}secret: {{ file: secrets/{name}{id} }}\n", secret.what)
+}
+
+fn parameters(preset: &PresetFile) -> String {
+    if preset.parameters.is_empty() {
+        return String::new();
+    }
+    let needed = preset.parameters.values().any(|parameter| parameter.default.is_none());
+    let head = if needed { "  parameters:\n" } else { "  # parameters:\n" };
+    preset.parameters.iter().fold(head.to_owned(), |lines, (name, about)| lines + &parameter(name, about, needed))
+}
+
+fn parameter(name: &str, about: &PresetParameterFile, beside_needed: bool) -> String {
+    let indent = if beside_needed { "    " } else { "  #   " };
+    let off = if beside_needed { "# " } else { "" };
+    match &about.default {
+        Some(default) => format!("{indent}# {}; {default} if absent\n{indent}{off}{name}: {default}\n", about.what),
+        None => format!("{indent}# {}\n{indent}{name}: {}\n", about.what, example(name)),
+    }
+}
+
+fn example(parameter: &str) -> String {
+    if parameter.ends_with("url") { "https://example.com".to_owned() } else { parameter.to_uppercase() }
+}
+
+fn handshake(name: &str, preset: &PresetFile) -> String {
+    let questions = preset.handshake.as_deref().unwrap_or_default();
+    let switch = match (questions.is_empty(), questions.iter().any(shows_token)) {
+        (true, _) => return String::new(),
+        (false, true) => format!("{{ token: {{ file: secrets/{name}-token }} }}"),
+        (false, false) => "true".to_owned(),
+    };
+    format!("  # to have the provider's question answered\n  # handshake: {switch}\n")
+}
+
+fn notes(preset: &PresetFile) -> Vec<String> {
+    let url = "The URL is signed: [`public_url`](configuration.md#public_url) must be the one that the provider knows.";
+    let size = |size: &String| format!("Sends up to {size}: raise `limits.body`.");
+    let url = signs_url(preset).then(|| url.to_owned());
+    let sources = format!("Sources: {}", preset.source.to_vec().join(", "));
+    url.into_iter().chain(preset.largest_body.iter().map(size)).chain([sources]).collect()
+}
+
+fn signs_url(preset: &PresetFile) -> bool {
+    let signed = preset.signature.iter().filter_map(|signature| signature.signed.as_deref()).flatten();
+    let claimed = preset.jwt.as_ref().is_some_and(|jwt| jwt.url.is_some() || jwt.url_hash.is_some());
+    claimed || signed.into_iter().any(|piece| piece == "url" || piece == "url.decoded")
+}

@@ -1,0 +1,214 @@
+//! A request that is being made: filled in by the schemes, then printed or sent.
+
+use std::path::Path;
+
+use anyhow::Context;
+use http::request::Parts;
+use http::{HeaderName, Method, Request};
+use serde_json::{Map, Value, json};
+
+use crate::auth::RequestView;
+use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
+use crate::auth::request::Pair;
+use crate::route::Route;
+
+/// A request.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub(super) method: Method,
+    /// Where the gateway is, such as https://localhost:8443.
+    pub(super) gateway: String,
+    /// The host that is asked for.
+    pub(super) host: String,
+    /// Path and query.
+    pub(super) target: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Draft {
+    pub(super) fn head(&self) -> anyhow::Result<Parts> {
+        let mut request = Request::builder().method(self.method.clone()).uri(&self.target).header("host", &self.host);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        Ok(request.body(())?.into_parts().0)
+    }
+
+    /// As the decision would see it.
+    pub(super) fn view<'a>(&'a self, head: &'a Parts, route: &'a Route) -> RequestView<'a> {
+        RequestView::new(head, route.url_base(&self.host)).with_body(&self.body)
+    }
+
+    pub(super) fn has_header(&self, name: &HeaderName) -> bool {
+        self.headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(name.as_str()))
+    }
+
+    pub(super) fn set_header(&mut self, name: &HeaderName, value: impl Into<String>) {
+        self.headers.retain(|(found, _)| !found.eq_ignore_ascii_case(name.as_str()));
+        self.headers.push((name.as_str().to_owned(), value.into()));
+    }
+
+    pub(super) fn add_header(&mut self, name: &HeaderName, value: &str) {
+        if !self.has_header(name) {
+            self.set_header(name, value);
+        }
+    }
+
+    pub(super) fn add_query(&mut self, name: &str, value: &str) {
+        let pair = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
+        let sign = if self.target.contains('?') { '&' } else { '?' };
+        self.target.push_str(&format!("{sign}{pair}"));
+    }
+
+    pub(super) fn content_type(&mut self, value: &str) {
+        self.set_header(&http::header::CONTENT_TYPE, value);
+    }
+
+    /// A field of a form body; a body that is no form becomes one.
+    pub(super) fn set_field(&mut self, name: &str, value: &str) {
+        let is_form = self.headers.iter().any(|(_, value)| value.starts_with("application/x-www-form-urlencoded"));
+        let before = if is_form { self.body.clone() } else { Vec::new() };
+        let pairs: Vec<Pair<'_>> = url::form_urlencoded::parse(&before).filter(|(found, _)| found != name).collect();
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(pairs).append_pair(name, value);
+        self.body = form.finish().into_bytes();
+        self.content_type("application/x-www-form-urlencoded");
+    }
+
+    pub(super) fn has_field(&self, name: &str) -> bool {
+        url::form_urlencoded::parse(&self.body).any(|(found, _)| found == name)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| json!({}))
+    }
+
+    /// A member of a JSON body; a body that is no JSON becomes one.
+    pub(super) fn set_json(&mut self, pointer: &Pointer, value: Value) -> anyhow::Result<()> {
+        let mut body = self.json();
+        set(&mut body, &pointer.to_string(), value)?;
+        self.body = serde_json::to_vec(&body)?;
+        self.content_type("application/json");
+        Ok(())
+    }
+
+    pub(super) fn add_json(&mut self, pointer: &Pointer, value: Value) -> anyhow::Result<()> {
+        if pointer.find_in(&self.json()).is_some() { Ok(()) } else { self.set_json(pointer, value) }
+    }
+
+    /// Makes a JSON body hold to rules, as far as they can be solved.
+    pub(super) fn satisfy(&mut self, rules: &[ClaimRule]) -> anyhow::Result<()> {
+        for rule in rules {
+            if let Some(value) = satisfying(&rule.test) {
+                self.set_json(&rule.pointer, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// For a POSIX shell.
+    pub(super) fn curl(&self, ca: Option<&Path>, body: Option<&Path>) -> String {
+        let mut words = vec!["curl -i".to_owned()];
+        words.extend(ca.map(|ca| format!("--cacert {}", quoted(&ca.display().to_string()))));
+        words.push(format!("-X {}", self.method));
+        if self.gateway.split_once("://").is_none_or(|(_, rest)| rest != self.host) {
+            words.push(format!("-H {}", quoted(&format!("Host: {}", self.host))));
+        }
+        words.extend(self.headers.iter().map(|(name, value)| format!("-H {}", quoted(&format!("{name}: {value}")))));
+        words.push(match body {
+            Some(file) => format!("--data-binary {}", quoted(&format!("@{}", file.display()))),
+            None => format!("--data-binary {}", quoted(&String::from_utf8_lossy(&self.body))),
+        });
+        words.push(quoted(&format!("{}{}", self.gateway, self.target)));
+        words.join(" ")
+    }
+
+    /// The message as it goes over HTTP/1.1; `hookgate explain` reads it.
+    pub(super) fn message(&self) -> Vec<u8> {
+        let mut message = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", self.method, self.target, self.host);
+        for (name, value) in &self.headers {
+            message.push_str(&format!("{name}: {value}\r\n"));
+        }
+        message.push_str(&format!("content-length: {}\r\n\r\n", self.body.len()));
+        [message.as_bytes(), &self.body].concat()
+    }
+}
+
+/// A value that passes a rule; a pattern is not solved here.
+pub(super) fn satisfying(test: &ClaimTest) -> Option<Value> {
+    match test {
+        ClaimTest::Equals(value) => Some(value.clone()),
+        ClaimTest::OneOf(values) => values.first().cloned(),
+        ClaimTest::Contains(value) => Some(json!([value])),
+        ClaimTest::Prefix(prefix) => Some(prefix.clone().into()),
+        ClaimTest::Exists(true) => Some("development".into()),
+        ClaimTest::Exists(false) | ClaimTest::Matches(_) => None,
+    }
+}
+
+/// The value at a JSON pointer, with what is around it: a list where a segment is a number.
+pub(super) fn set(root: &mut Value, pointer: &str, value: Value) -> anyhow::Result<()> {
+    let mut at = root;
+    for segment in pointer.split('/').skip(1) {
+        let segment = segment.replace("~1", "/").replace("~0", "~");
+        at = match segment.parse::<usize>() {
+            Ok(index) if index < 16 => item(at, index)?,
+            Ok(_) | Err(_) => member(at, segment).with_context(|| format!("{pointer}: stands in no object"))?,
+        };
+    }
+    *at = value;
+    Ok(())
+}
+
+fn member(at: &mut Value, name: String) -> Option<&mut Value> {
+    if at.is_null() {
+        *at = Value::Object(Map::new());
+    }
+    Some(at.as_object_mut()?.entry(name).or_insert(Value::Null))
+}
+
+fn item(at: &mut Value, index: usize) -> anyhow::Result<&mut Value> {
+    if at.is_null() {
+        *at = json!([]);
+    }
+    let items = at.as_array_mut().context("stands in no list")?;
+    while items.len() <= index {
+        items.push(Value::Null);
+    }
+    items.get_mut(index).context("stands in no list")
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_are_made_with_what_is_around_them() {
+        let mut body = json!({});
+        set(&mut body, "/a/b~1c", json!(1)).unwrap();
+        set(&mut body, "/d", json!(2)).unwrap();
+        set(&mut body, "/l/0/x", json!(3)).unwrap();
+        assert_eq!(body, json!({"a": {"b/c": 1}, "d": 2, "l": [{"x": 3}]}));
+        assert!(set(&mut body, "/d/e", json!(1)).is_err());
+    }
+
+    #[test]
+    fn every_rule_but_a_pattern_is_satisfied() {
+        let tests = [
+            ClaimTest::Equals(json!("x")),
+            ClaimTest::OneOf(vec![json!(1), json!(2)]),
+            ClaimTest::Contains(json!("y")),
+            ClaimTest::Prefix("p:".into()),
+            ClaimTest::Exists(true),
+        ];
+        let values = tests.iter().map(|test| satisfying(test).unwrap());
+        assert_eq!(values.collect::<Vec<_>>(), [json!("x"), json!(1), json!(["y"]), json!("p:"), json!("development")]);
+        assert_eq!(satisfying(&ClaimTest::Exists(false)), None);
+        assert_eq!(satisfying(&ClaimTest::matches("[0-9]").unwrap()), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! Signs a request as `auth.signature`, or a preset, says that its sender does.
+
+use std::borrow::Cow;
+
+use anyhow::{Context, bail};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::Keyring;
+use super::draft::Draft;
+use crate::auth::signature::{Digest, Parse, Piece, Place, Presence, Secret, SignatureAlgorithm, SignaturePolicy};
+use crate::auth::token::{TokenPlace, TokenPolicy};
+use crate::route::Route;
+
+/// Adds a signature that passes `policy`, and before it what it signs.
+pub(super) fn add(policy: &SignaturePolicy, route: &Route, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<()> {
+    let secret = policy.secrets.first().context("the route has no secret")?;
+    prepare(policy, draft, keys)?;
+    let parts = parts(policy, secret, draft, keys);
+    let head = draft.head()?;
+    let text = policy.text_to_sign(&draft.view(&head, route), &parts, secret);
+    let text = text.map_err(|stop| anyhow::anyhow!("a piece of the signed text is missing ({stop:?})"))?;
+    let signature = match secret.key.mac(policy.algorithm, &[Cow::Borrowed(text.as_slice())]) {
+        Some(mac) => mac,
+        None => sign(policy.algorithm, &keys.private_key()?, &text)?,
+    };
+    let value = written(policy, &parts, &policy.encoding.encode(&signature));
+    match policy.places.first().context("the signature has no place")? {
+        Place::Header(name) => draft.set_header(name, value),
+        Place::Query(name) => draft.add_query(name, &value),
+        Place::Json(pointer) => draft.set_json(pointer, value.into())?,
+        Place::Form(field) => draft.set_field(field, &value),
+    }
+    Ok(())
+}
+
+/// Everything that must be in the request before it can be signed.
+fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<()> {
+    for (name, value) in &policy.required_headers {
+        draft.set_header(name, value);
+    }
+    if let Some(rules) = &policy.required_json {
+        draft.satisfy(rules)?;
+    }
+    if let Some(time) = &policy.time {
+        let text = time.unit.write(keys.now);
+        match &time.source {
+            Piece::Header(name, _) => draft.set_header(name, text),
+            Piece::Json(pointer, _) => {
+                let number = text.parse::<u64>().map_or_else(|_| text.clone().into(), serde_json::Value::from);
+                draft.set_json(pointer, number)?;
+            }
+            Piece::Form(field) => draft.set_field(field, &text),
+            _part => {}
+        }
+    }
+    for piece in policy.signed.iter().chain(&policy.key_id) {
+        match piece {
+            Piece::Header(name, Presence::Required) => draft.add_header(name, "development"),
+            Piece::Json(pointer, Presence::Required) => draft.add_json(pointer, "development".into())?,
+            Piece::Form(field) if !draft.has_field(field) => draft.set_field(field, "development"),
+            Piece::FormSorted => as_form(policy, draft),
+            _other => {}
+        }
+    }
+    Ok(())
+}
+
+/// Twilio signs form fields, or the hash of another body by way of the URL.
+fn as_form(policy: &SignaturePolicy, draft: &mut Draft) {
+    let is_form = draft.headers.iter().any(|(_, value)| value.starts_with("application/x-www-form-urlencoded"));
+    match &policy.body_hash {
+        Some(name) if !is_form => draft.add_query(name, &Digest::hex_sha256(&draft.body)),
+        Some(_) | None if is_form => {}
+        Some(_) | None => draft.set_field("event", "test"),
+    }
+}
+
+/// The parts of the signature's own value.
+fn parts(policy: &SignaturePolicy, secret: &Secret, draft: &Draft, keys: &Keyring) -> Vec<(String, String)> {
+    let mut parts: Vec<(String, String)> = policy.required_parts.clone();
+    let mut add = |name: &str, value: String| {
+        if !parts.iter().any(|(known, _)| known == name) {
+            parts.push((name.to_owned(), value));
+        }
+    };
+    if let Some(Piece::Part(name)) = policy.time.as_ref().map(|time| &time.source) {
+        add(name, policy.time.as_ref().map(|time| time.unit.write(keys.now)).unwrap_or_default());
+    }
+    if let Some(Piece::Part(name)) = &policy.key_id {
+        add(name, secret.id.clone().unwrap_or_default());
+    }
+    for piece in &policy.signed {
+        if let Piece::ListedHeaders(name) = piece {
+            let listed = draft.headers.first().map_or("", |(name, _)| name);
+            add(name, listed.to_owned());
+        }
+    }
+    for piece in &policy.signed {
+        if let Piece::Part(name) = piece {
+            add(name, "development".to_owned());
+        }
+    }
+    parts
+}
+
+fn written(policy: &SignaturePolicy, parts: &[(String, String)], signature: &str) -> String {
+    match &policy.parse {
+        Parse::Raw => signature.to_owned(),
+        Parse::Prefix(prefix) | Parse::List { prefix, .. } => format!("{prefix}{signature}"),
+        Parse::Pairs { separator, equals, key } => {
+            let pairs =
+                parts.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain([(key.as_str(), signature)]);
+            pairs.map(|(name, value)| format!("{name}{equals}{value}")).collect::<Vec<_>>().join(separator)
+        }
+        Parse::Split { separator, index, .. } => {
+            let last = parts.iter().filter_map(|(name, _)| name.parse().ok()).max().unwrap_or(0).max(*index);
+            let field = |at: usize| match parts.iter().find(|(name, _)| name.parse() == Ok(at)) {
+                Some((_, value)) => value.as_str(),
+                None if at == *index => signature,
+                None => "",
+            };
+            (0..=last).map(field).collect::<Vec<_>>().join(separator)
+        }
+    }
+}
+
+fn sign(algorithm: SignatureAlgorithm, pem: &[u8], text: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let der = PrivatePkcs8KeyDer::from_pem_slice(pem).ok().context("expected a private key in PKCS #8 PEM form")?;
+    let der = der.secret_pkcs8_der();
+    let random = SystemRandom::new();
+    let wrong = "the key is not for this algorithm";
+    match algorithm {
+        SignatureAlgorithm::Ed25519 => {
+            let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok().context(wrong)?;
+            Ok(pair.sign(text).as_ref().to_vec())
+        }
+        SignatureAlgorithm::EcdsaP256 => {
+            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der).ok().context(wrong)?;
+            Ok(pair.sign(&random, text).ok().context(wrong)?.as_ref().to_vec())
+        }
+        SignatureAlgorithm::RsaSha256 => {
+            let pair = RsaKeyPair::from_pkcs8(der).ok().context(wrong)?;
+            let mut signature = vec![0; pair.public_modulus_len()];
+            pair.sign(&RSA_PKCS1_SHA256, &random, text, &mut signature).ok().context(wrong)?;
+            Ok(signature)
+        }
+        SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => bail!("a shared secret signs this"),
+    }
+}
+
+/// Shows the secret that a route asks for.
+pub(super) fn add_token(policy: &TokenPolicy, draft: &mut Draft) -> anyhow::Result<()> {
+    let secret = policy.secrets.first().and_then(|secret| secret.key.shared()).context("the route has no secret")?;
+    let secret = String::from_utf8(secret.to_vec()).context("the secret is no text")?;
+    match &policy.place {
+        TokenPlace::Header { name, scheme: Some(scheme) } => draft.set_header(name, format!("{scheme} {secret}")),
+        TokenPlace::Header { name, scheme: None } => draft.set_header(name, secret),
+        TokenPlace::Query(name) => draft.add_query(name, &secret),
+        TokenPlace::Form(field) => draft.set_field(field, &secret),
+        TokenPlace::Json(pointer) => {
+            let first = crate::auth::claims::Pointer::parse(&pointer.to_string().replace("/*", "/0"));
+            draft.set_json(&first.context("not a pointer")?, secret.into())?;
+        }
+    }
+    Ok(())
+}

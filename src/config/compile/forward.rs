@@ -1,0 +1,122 @@
+//! `forward` and `responses` of a route: what the app is told, and what the sender is.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderName, StatusCode};
+
+use super::Compiler;
+use super::auth::has_jwt;
+use crate::auth::Policy;
+use crate::auth::claims::Pointer;
+use crate::config::error::FieldPath;
+use crate::config::file::{CredentialFile, ForwardFile};
+use crate::failure::{Failure, is_retried};
+use crate::route::Forward;
+
+/// Fields that steer the connection or the request itself; a claim must not write them.
+const NOT_FOR_CLAIMS: &[&str] = &[
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "te",
+    "keep-alive",
+    "proxy-connection",
+    "trailer",
+    "upgrade",
+    "expect",
+    "authorization",
+    "cookie",
+    "forwarded",
+    "x-request-id",
+];
+
+/// Letters, digits and `-` alone: another sign would be one more spelling of a field, to apps behind CGI.
+fn may_carry_claims(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    plain && !NOT_FOR_CLAIMS.contains(&name) && !name.starts_with("x-forwarded-")
+}
+
+/// Whether every credential stands in a header.
+fn stands_in_headers(policy: &Policy) -> bool {
+    policy.leaves().iter().all(|leaf| match leaf {
+        Policy::Jwt(jwt) => jwt.token.header().is_some(),
+        Policy::Detached(detached) => detached.token.header().is_some(),
+        Policy::Signature(signature) => signature.places.iter().all(|place| place.header().is_some()),
+        Policy::Token(token) => token.header().is_some(),
+        Policy::ClientCertificate(_) | Policy::AllOf(_) | Policy::AnyOf(_) | Policy::Public => true,
+    })
+}
+
+impl Compiler<'_> {
+    pub(super) fn forward(
+        &mut self,
+        forward: Option<&ForwardFile>,
+        policy: Option<&Policy>,
+        path: &FieldPath,
+    ) -> Forward {
+        let Some(file) = forward else { return Forward::default() };
+        let remove_credential = file.credential == Some(CredentialFile::Remove);
+        if remove_credential && policy.is_some_and(|policy| !stands_in_headers(policy)) {
+            let message = "`remove` works for a credential in a header; one elsewhere stays, so write keep";
+            self.problems.add(&path.child("credential"), message);
+        }
+        if matches!(policy, Some(Policy::Public)) {
+            self.problems.add(path, "a public route has no credential and no claims; remove it");
+        }
+        if policy.is_some_and(|policy| !has_jwt(policy)) && file.claims.is_some() {
+            self.problems.add_follow_up(&path.child("claims"), "without a JWT there are no claims; remove it");
+        }
+        Forward { remove_credential, claims: self.forwarded_claims(file, &path.child("claims")) }
+    }
+
+    fn forwarded_claims(&mut self, file: &ForwardFile, path: &FieldPath) -> Vec<(Pointer, HeaderName)> {
+        let mut claims: Vec<(Pointer, HeaderName)> = Vec::new();
+        for (claim, header) in file.claims.iter().flatten() {
+            let path = path.child(claim);
+            match (Pointer::parse(claim), HeaderName::try_from(header.as_str())) {
+                (None, _) => self.problems.add(&path, "expected a claim's name, or a JSON pointer such as /a/b"),
+                (Some(_), Ok(name)) if claims.iter().any(|(_, other)| *other == name) => {
+                    self.problems.add(&path, "another claim has this header already");
+                }
+                (Some(pointer), Ok(name)) if may_carry_claims(&name) => claims.push((pointer, name)),
+                (Some(_), Ok(_) | Err(_)) => {
+                    self.problems.add(&path, "expected the name of a header of your own, such as X-Hookgate-Subject");
+                }
+            }
+        }
+        claims
+    }
+
+    pub(super) fn responses(
+        &mut self,
+        file: Option<&BTreeMap<String, u16>>,
+        path: &FieldPath,
+    ) -> BTreeMap<&'static str, StatusCode> {
+        let mut responses = BTreeMap::new();
+        for (code, status) in file.into_iter().flatten() {
+            let path = path.child(code);
+            let Some((code, proper)) = Failure::codes().find(|(known, _)| known == code) else {
+                self.problems.add(&path, "no such code; the configuration reference lists them");
+                continue;
+            };
+            if Failure::has_no_route(code) {
+                self.problems.add(&path, "is answered before a route is known; remove it");
+                continue;
+            }
+            match StatusCode::from_u16(*status) {
+                Ok(status) if status.is_success() && is_retried(proper) => {
+                    self.problems.add(&path, "the sender must try again, which it would not after a success");
+                }
+                Ok(status) if status.is_success() || status.is_client_error() || status.is_server_error() => {
+                    responses.insert(code, status);
+                }
+                Ok(_) | Err(_) => self.problems.add(&path, "expected a status from 200 to 299 or 400 to 599"),
+            }
+        }
+        responses
+    }
+}

@@ -1,0 +1,352 @@
+//! `jwt`: whose tokens, where, and what they must say. Presets of providers that send JWTs come through here too.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use serde_json::Value;
+
+use super::Compiler;
+use super::auth::unit;
+use super::issuer::IssuerKeys;
+use crate::auth::binding::{BindingHash, Bindings, BodyHash, HashPresence, UrlEquals, UrlHash};
+use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
+use crate::auth::credential::TokenLocation;
+use crate::auth::jwt::{Audience, DEFAULT_TYPES, Issuer, JwtPolicy};
+use crate::auth::request::UrlVariant;
+use crate::auth::signature::Encoding;
+use crate::auth::time::{TimestampRule, TimestampSource};
+use crate::config::error::FieldPath;
+use crate::config::file::signature::{SignatureEncodingFile, UrlVariantFile};
+use crate::config::file::{
+    BodyHashFile, HashFile, HashPresenceFile, JwtFile, OneOrMany, TimeClaimFile, TokenFile, UrlClaimFile, UrlHashFile,
+};
+
+/// The registered claims that a token must carry whatever is written (RFC 7519 §4.1).
+const ALWAYS_REQUIRED: &[&str] = &["iss", "aud", "exp"];
+
+/// Who wrote the rules: a preset follows its provider, also where that leaves out what we would ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Operator,
+    Preset,
+}
+
+impl Compiler<'_> {
+    pub(super) fn jwt(
+        &mut self,
+        file: &JwtFile,
+        issuers: &BTreeMap<String, IssuerKeys>,
+        path: &FieldPath,
+    ) -> Option<JwtPolicy> {
+        let chosen = self.chosen_issuers(file.issuer.as_ref(), issuers, &path.child("issuer"));
+        self.jwt_policy(file, chosen, Origin::Operator, path)
+    }
+
+    pub(super) fn jwt_policy(
+        &mut self,
+        file: &JwtFile,
+        issuers: Option<Vec<Issuer>>,
+        origin: Origin,
+        path: &FieldPath,
+    ) -> Option<JwtPolicy> {
+        if file.bound_certificate == Some(true) {
+            self.asks_for_certificates(&path.child("bound_certificate"));
+        }
+        let token = self.token(file.token.as_ref(), &path.child("token"));
+        let bindings = self.bindings(file, path);
+        let bound = bindings.binds_anything() || token.as_ref().is_some_and(TokenLocation::is_in_body);
+        let audience = self.audience(file.audience.as_ref(), bound, origin, &path.child("audience"));
+        let claims = self.claim_rules(file.claims.as_ref(), &path.child("claims"));
+        let max_age = self.optional_deadline(file.max_age.as_ref(), &path.child("max_age"));
+        let max_lifetime = self.optional_deadline(file.max_lifetime.as_ref(), &path.child("max_lifetime"));
+        if file.types.as_ref().is_some_and(Vec::is_empty) {
+            self.problems.add(&path.child("types"), "is empty, so that no `typ` would pass; name one or remove it");
+        }
+        let time = self.time_claim(file.time.as_ref(), &path.child("time"));
+        let leeway = self.leeway(file, path);
+        let (issuers, audience) = (issuers?, audience?);
+        let required = match origin {
+            Origin::Operator => required(file.required.as_deref(), &issuers, &audience, max_age.is_some()),
+            Origin::Preset => file.required.clone().unwrap_or_default(),
+        };
+        let types = file.types.clone().unwrap_or_else(|| DEFAULT_TYPES.iter().map(|name| (*name).to_owned()).collect());
+        let token = token?;
+        Some(JwtPolicy {
+            issuers,
+            audience,
+            required,
+            claims,
+            types,
+            max_age,
+            max_lifetime,
+            leeway,
+            token,
+            bindings,
+            time,
+        })
+    }
+
+    fn bindings(&mut self, file: &JwtFile, path: &FieldPath) -> Bindings {
+        let method = file.method.as_ref();
+        Bindings {
+            body: file.body_hash.as_ref().and_then(|file| self.body_hash(file, &path.child("body_hash"))),
+            url_hash: file.url_hash.as_ref().and_then(|file| self.url_hash(file, &path.child("url_hash"))),
+            url: file.url.as_ref().and_then(|file| self.url_claim(file, &path.child("url"))),
+            method: method.and_then(|file| self.claim(file.claim.as_deref(), &path.child("method"))),
+            qsh: file.qsh == Some(true),
+            certificate: file.bound_certificate == Some(true),
+        }
+    }
+
+    fn body_hash(&mut self, file: &BodyHashFile, path: &FieldPath) -> Option<BodyHash> {
+        Some(BodyHash {
+            claim: self.claim(file.claim.as_deref(), path)?,
+            hash: hash(file.algorithm),
+            encoding: encoding(file.encoding.unwrap_or(SignatureEncodingFile::Hex)),
+            presence: match file.presence.unwrap_or_default() {
+                HashPresenceFile::Required => HashPresence::Required,
+                HashPresenceFile::Optional => HashPresence::Optional,
+                HashPresenceFile::WithBody => HashPresence::WithBody,
+                HashPresenceFile::AbsentIfEmpty => HashPresence::AbsentIfEmpty,
+            },
+        })
+    }
+
+    fn url_hash(&mut self, file: &UrlHashFile, path: &FieldPath) -> Option<UrlHash> {
+        Some(UrlHash {
+            claim: self.claim(file.claim.as_deref(), path)?,
+            hash: hash(file.algorithm),
+            encoding: encoding(file.encoding.unwrap_or(SignatureEncodingFile::Hex)),
+            variants: variants(file.variants.as_deref()),
+        })
+    }
+
+    fn url_claim(&mut self, file: &UrlClaimFile, path: &FieldPath) -> Option<UrlEquals> {
+        let claim = self.claim(file.claim.as_deref(), path)?;
+        let query = file.query.unwrap_or(file.claim.as_deref() != Some("htu"));
+        Some(UrlEquals { claim, query, variants: variants(file.variants.as_deref()) })
+    }
+
+    fn claim(&mut self, name: Option<&str>, path: &FieldPath) -> Option<Pointer> {
+        let Some(name) = name else {
+            self.missing(&path.child("claim"), "the claim's name");
+            return None;
+        };
+        self.pointer(name, &path.child("claim"))
+    }
+
+    fn time_claim(&mut self, file: Option<&TimeClaimFile>, path: &FieldPath) -> Option<TimestampRule> {
+        let file = file?;
+        let max_age = self.deadline(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
+        let source = TimestampSource::Claim(self.claim(file.claim.as_deref(), path)?);
+        let max_future = max_age.min(Duration::from_secs(300));
+        Some(TimestampRule { source, unit: unit(file.unit.unwrap_or_default()), max_age, max_future })
+    }
+
+    fn leeway(&mut self, file: &JwtFile, path: &FieldPath) -> Duration {
+        let path = path.child("leeway");
+        let leeway = self.duration(file.leeway.as_ref(), &path, Duration::from_secs(30));
+        if leeway > Duration::from_secs(300) {
+            self.problems.add(&path, "is more than 5m: it would let expired tokens live on; set the clocks instead");
+        }
+        leeway
+    }
+
+    fn chosen_issuers(
+        &mut self,
+        names: Option<&OneOrMany>,
+        issuers: &BTreeMap<String, IssuerKeys>,
+        path: &FieldPath,
+    ) -> Option<Vec<Issuer>> {
+        let names = names.map(OneOrMany::to_vec).unwrap_or_default();
+        if names.is_empty() {
+            self.missing(path, "a name under `issuers`");
+            return None;
+        }
+        let chosen: Option<Vec<Issuer>> = names.iter().map(|name| self.chosen_issuer(name, issuers, path)).collect();
+        let chosen = chosen?;
+        // The unverified `iss` selects the key set, so that each must have one, and one of its own.
+        let mut seen: Vec<&str> = chosen.iter().filter_map(|issuer| issuer.issuer.as_deref()).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        if chosen.len() > 1 && seen.len() != chosen.len() {
+            self.problems.add(path, "several issuers on one route need an `issuer` each, none of them `none` or twice");
+        }
+        Some(chosen)
+    }
+
+    fn chosen_issuer(
+        &mut self,
+        name: &str,
+        issuers: &BTreeMap<String, IssuerKeys>,
+        path: &FieldPath,
+    ) -> Option<Issuer> {
+        let found = issuers.get(name);
+        if found.is_none() && !self.problems.has_under(&FieldPath::root().child("issuers").child(name)) {
+            self.problems.add(path, format!("no issuer `{name}` under `issuers`"));
+        }
+        found.map(|found| found.issuer.clone())
+    }
+
+    /// `none` only where something else ties the token to this endpoint; a preset knows whether that is so.
+    fn audience(
+        &mut self,
+        audience: Option<&OneOrMany>,
+        bound: bool,
+        origin: Origin,
+        path: &FieldPath,
+    ) -> Option<Audience> {
+        let audiences = audience.map(OneOrMany::to_vec).unwrap_or_default();
+        if audiences.is_empty() {
+            let what =
+                "the exact `aud` that names this endpoint: without it, a token for another service opens this one";
+            self.missing(path, what);
+            return None;
+        }
+        if audiences.iter().any(String::is_empty) {
+            self.problems.add(path, "is empty; write the exact `aud` that names this endpoint");
+            return None;
+        }
+        if !audiences.iter().any(|audience| audience == "none") {
+            return Some(Audience::OneOf(audiences));
+        }
+        if audiences.len() > 1 || !(bound || origin == Origin::Preset) {
+            self.problems.add(
+                path,
+                "`none` stands alone, and only beside body_hash (required, or absent_if_empty), url_hash, url or qsh, or a token \
+                 in the body",
+            );
+        }
+        Some(Audience::Anybody)
+    }
+
+    pub(super) fn claim_rules(&mut self, claims: Option<&BTreeMap<String, Value>>, path: &FieldPath) -> Vec<ClaimRule> {
+        let rules = claims.into_iter().flatten().filter_map(|(name, written)| {
+            let path = path.child(name);
+            let Some(pointer) = Pointer::parse(name) else {
+                self.problems.add(&path, "expected a claim's name, or a JSON pointer such as /a/b (RFC 6901)");
+                return None;
+            };
+            Some(ClaimRule { pointer, test: self.claim_test(written, &path)? })
+        });
+        rules.collect()
+    }
+
+    fn claim_test(&mut self, written: &Value, path: &FieldPath) -> Option<ClaimTest> {
+        let test = match written {
+            Value::Object(operators) => match operators.iter().next().filter(|_| operators.len() == 1) {
+                Some((operator, value)) => operator_test(operator, value),
+                None => None,
+            },
+            Value::Null | Value::Array(_) => None,
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(ClaimTest::Equals(written.clone())),
+        };
+        if let Some(Err(error)) = written.get("matches").and_then(Value::as_str).map(ClaimTest::matches) {
+            // The library draws a picture of several lines; its last one says what is wrong.
+            let error = error.to_string();
+            let error = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            self.problems.add(&path.child("matches"), format!("not a regular expression that we can use: {error}"));
+        } else if test.is_none() {
+            let expected = "expected a value, or one of {one_of: [a list]}, {contains: a value}, {prefix: \"text\"}, \
+                            {matches: \"a regular expression\"}, {exists: true}";
+            self.problems.add(path, expected);
+        }
+        test
+    }
+
+    fn token(&mut self, file: Option<&TokenFile>, path: &FieldPath) -> Option<TokenLocation> {
+        let Some(file) = file else {
+            return Some(TokenLocation::Header { name: AUTHORIZATION, scheme: Some("Bearer".to_owned()) });
+        };
+        if file.header.is_none() && file.scheme.is_some() {
+            self.problems.add(&path.child("scheme"), "is for `header` only; remove it");
+        }
+        for (name, written) in
+            [("scheme", &file.scheme), ("query", &file.query), ("cookie", &file.cookie), ("form", &file.form)]
+        {
+            if written.as_deref() == Some("") {
+                self.problems.add(&path.child(name), "is empty; write a name or remove it");
+            }
+        }
+        let body = file.body.filter(|body| *body);
+        match (&file.header, &file.query, &file.cookie, &file.form, &file.json, body) {
+            (Some(header), None, None, None, None, None) => {
+                let name = self.header_name(header, &path.child("header"))?;
+                let scheme = match file.scheme.as_deref() {
+                    // Authorization has a scheme (RFC 9110 §11.6.2) unless a sender is said to have none.
+                    None => (name == AUTHORIZATION).then(|| "Bearer".to_owned()),
+                    Some("none") => None,
+                    Some(scheme) => Some(scheme.to_owned()),
+                };
+                Some(TokenLocation::Header { name, scheme })
+            }
+            (None, Some(query), None, None, None, None) => Some(TokenLocation::Query(query.clone())),
+            (None, None, Some(cookie), None, None, None) => Some(TokenLocation::Cookie(cookie.clone())),
+            (None, None, None, Some(field), None, None) => Some(TokenLocation::Form(field.clone())),
+            (None, None, None, None, Some(json), None) => {
+                self.pointer(json, &path.child("json")).map(TokenLocation::Json)
+            }
+            (None, None, None, None, None, Some(true)) => Some(TokenLocation::Body),
+            _none_or_several => {
+                self.missing(path, "exactly one of header, query, cookie, form, json and body");
+                None
+            }
+        }
+    }
+}
+
+pub(super) const fn encoding(file: SignatureEncodingFile) -> Encoding {
+    match file {
+        SignatureEncodingFile::Hex => Encoding::Hex,
+        SignatureEncodingFile::Base64 => Encoding::Base64,
+        SignatureEncodingFile::Base64url => Encoding::Base64Url,
+    }
+}
+
+fn hash(file: Option<HashFile>) -> BindingHash {
+    match file.unwrap_or_default() {
+        HashFile::Sha256 => BindingHash::Sha256,
+        HashFile::Sha384 => BindingHash::Sha384,
+        HashFile::Sha512 => BindingHash::Sha512,
+    }
+}
+
+pub(super) fn variants(files: Option<&[UrlVariantFile]>) -> Vec<UrlVariant> {
+    let variants = files.unwrap_or_default().iter().map(|file| match file {
+        UrlVariantFile::Port => UrlVariant::Port,
+        UrlVariantFile::Slash => UrlVariant::Slash,
+    });
+    variants.collect()
+}
+
+/// What was written, and what must be there in any case: `exp` may be missing only where `max_age` bounds
+/// the token's life by `iat`, and `iss` only where it is not compared.
+fn required(written: Option<&[String]>, issuers: &[Issuer], audience: &Audience, bounded_by_age: bool) -> Vec<String> {
+    let mut required: Vec<String> = written.unwrap_or_default().to_vec();
+    let explicit = written.is_some();
+    let no_iss = issuers.iter().any(|issuer| issuer.issuer.is_none());
+    for name in ALWAYS_REQUIRED {
+        let optional = (*name == "iss" && no_iss)
+            || (*name == "aud" && *audience == Audience::Anybody)
+            || (*name == "exp" && bounded_by_age && explicit);
+        if !optional && !required.iter().any(|written| written == name) {
+            required.push((*name).to_owned());
+        }
+    }
+    if bounded_by_age && !required.iter().any(|written| written == "iat") {
+        required.push("iat".to_owned());
+    }
+    required
+}
+
+fn operator_test(operator: &str, value: &Value) -> Option<ClaimTest> {
+    match (operator, value) {
+        ("one_of", Value::Array(values)) if !values.is_empty() => Some(ClaimTest::OneOf(values.clone())),
+        ("contains", Value::String(_) | Value::Number(_)) => Some(ClaimTest::Contains(value.clone())),
+        ("prefix", Value::String(prefix)) if !prefix.is_empty() => Some(ClaimTest::Prefix(prefix.clone())),
+        ("matches", Value::String(pattern)) => ClaimTest::matches(pattern).ok(),
+        ("exists", Value::Bool(exists)) => Some(ClaimTest::Exists(*exists)),
+        _other => None,
+    }
+}

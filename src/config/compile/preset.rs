@@ -1,0 +1,360 @@
+//! `preset`: a provider's file and what the operator gives to it → a policy.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderName, Method};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::Compiler;
+use super::jwt::Origin;
+use super::signature::{Written, algorithm, secret_files};
+use crate::auth::Policy;
+use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
+use crate::auth::detached::{DetachedPolicy, Payload};
+use crate::auth::handshake::{Challenge, Expected, Handshake, Template};
+use crate::auth::jwt::Issuer;
+use crate::auth::keys::{self, Algorithm, KeySet, Keys, PinnedRoot};
+use crate::auth::signature::{Piece, Secret, SecretKey};
+use crate::config::error::FieldPath;
+use crate::config::file::preset::{DetachedFile, HandshakeFile, HandshakeSwitch, PresetErrors, PresetFile, X5cFile};
+use crate::config::file::{AuthScheme, EncodingFile, SecretFile};
+use crate::config::presets;
+use crate::config::shape::nearest;
+use crate::route::ErrorForm;
+
+impl Compiler<'_> {
+    pub(super) fn preset(&mut self, name: &str, file: &AuthScheme, path: &FieldPath) -> Option<Policy> {
+        let preset = self.filled(name, file, path)?;
+        if let Some(size) = preset.largest_body.as_deref() {
+            self.route_largest_body = Some((name.to_owned(), size.to_owned(), preset.retries.starts_with("never")));
+        }
+        if preset.errors == Some(PresetErrors::Secevent) {
+            self.route_errors = ErrorForm::Secevent;
+        }
+        let secrets = self.preset_secrets(&preset, file, path);
+        let policy = self.preset_policy(name, &preset, file, secrets.as_deref(), path);
+        let mut policy = policy?;
+        let handshakes = self.handshakes(&preset, file, secrets.as_deref().unwrap_or_default(), path);
+        // A MAC over a challenge must never be one over a body: bodies are JSON objects then, challenges are not.
+        if let (true, Policy::Signature(signature)) = (handshakes.iter().any(|one| one.secret.is_some()), &mut policy) {
+            signature.required_json.get_or_insert_default();
+        }
+        self.route_handshakes.extend(handshakes);
+        Some(policy)
+    }
+
+    /// The preset with its parameters.
+    fn filled(&mut self, name: &str, file: &AuthScheme, path: &FieldPath) -> Option<PresetFile> {
+        let at = path.child("preset");
+        let Some((bare, text)) = presets::find(name).zip(presets::text(name)) else {
+            let known = presets::PRESETS.iter().map(|(name, _)| *name);
+            let meant = nearest(name, known).map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
+            self.problems.add(&at, format!("no such preset{meant}; `hookgate presets` lists them"));
+            return None;
+        };
+        let mut parameters = BTreeMap::new();
+        for (parameter, about) in &bare.parameters {
+            let given = file.parameters.as_ref().and_then(|given| given.get(parameter)).or(about.default.as_ref());
+            match given.filter(|given| !given.is_empty()) {
+                Some(given) => {
+                    parameters.insert(parameter.clone(), given.clone());
+                }
+                // Keys of one's own need no address of the provider's.
+                None if file.jwks.is_some() && only_in_jwks(&bare, parameter) => {}
+                None => self.missing(&path.child("parameters").child(parameter), &about.what),
+            }
+        }
+        for parameter in file.parameters.iter().flat_map(BTreeMap::keys) {
+            if !bare.parameters.contains_key(parameter) {
+                let known: Vec<&str> = bare.parameters.keys().map(String::as_str).collect();
+                let known =
+                    if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+                self.problems.add(&path.child("parameters").child(parameter), format!("unknown; {known}"));
+            }
+        }
+        presets::parse(text, &parameters).map_err(|error| self.problems.add(&at, error)).ok()
+    }
+
+    /// The secrets that the preset asks for; an empty list where keys come from elsewhere.
+    fn preset_secrets(
+        &mut self,
+        preset: &PresetFile,
+        file: &AuthScheme,
+        path: &FieldPath,
+    ) -> Option<Vec<(SecretFile, Option<Secret>)>> {
+        let asked = preset.secret.as_ref();
+        let written = file.secret.is_some() || file.secrets.is_some();
+        if file.jwks.is_some() && !takes_jwks(preset) {
+            self.problems.add(&path.child("jwks"), "this preset has no key set; remove it");
+        }
+        if file.jwks.is_some() && written {
+            self.problems.add(&path.child("jwks"), "stands beside a secret; keep one of them");
+        }
+        let Some(asked) = asked else {
+            if written {
+                self.problems.add(path, "this preset has no secret: its keys are fetched; remove secret and secrets");
+            }
+            return Some(Vec::new());
+        };
+        let has_jwks = file.jwks.is_some() || preset.issuer.as_ref().is_some_and(|issuer| issuer.jwks.is_some());
+        if !written && has_jwks {
+            return Some(Vec::new());
+        }
+        if !written {
+            self.missing(&path.child("secret"), &format!("{{env: NAME}} or {{file: path}}: {}", asked.what));
+            return None;
+        }
+        let files = secret_files(file.secret.as_ref(), file.secrets.as_deref(), path);
+        self.unused_ids(preset, &files);
+        let scheme = preset.signature.as_ref().and_then(|signature| signature.algorithm).map(algorithm);
+        if preset.signature.is_some() || preset.token.is_some() || asked.encoding.shared().is_some() {
+            let secrets = self.secrets(file.secret.as_ref(), file.secrets.as_deref(), asked.encoding, scheme, path)?;
+            return Some(files.into_iter().map(|(file, _)| file.clone()).zip(secrets.into_iter().map(Some)).collect());
+        }
+        // Public keys of tokens, which are read where their set is put together.
+        if files.is_empty() || (file.secret.is_some() && file.secrets.is_some()) {
+            self.problems.add(&path.child("secrets"), "expected `secret`, or a list of `secrets`, each a public key");
+            return None;
+        }
+        Some(files.into_iter().map(|(file, _)| (file.clone(), None)).collect())
+    }
+
+    /// A name that nobody asks for would only seem to choose.
+    fn unused_ids(&mut self, preset: &PresetFile, files: &[(&SecretFile, FieldPath)]) {
+        if preset.signature.as_ref().is_some_and(|signature| signature.key_id.is_some()) {
+            return;
+        }
+        for (_, path) in files.iter().filter(|(file, _)| file.id.is_some()) {
+            self.problems.add(&path.child("id"), "this sender names no secret; remove it");
+        }
+    }
+
+    fn preset_policy(
+        &mut self,
+        name: &str,
+        preset: &PresetFile,
+        file: &AuthScheme,
+        secrets: Option<&[(SecretFile, Option<Secret>)]>,
+        path: &FieldPath,
+    ) -> Option<Policy> {
+        let at = path.child("preset");
+        let tolerance = self.tolerance(file.tolerance.as_ref(), path);
+        if let Some(signature) = &preset.signature {
+            let secrets = Some(made(secrets?));
+            let policy = self.signature_policy(signature, Written { name, secrets, tolerance }, &at)?;
+            if tolerance.is_some() && policy.time.is_none() {
+                self.problems.add(&path.child("tolerance"), "this sender signs no time; remove it");
+            }
+            return Some(Policy::Signature(Box::new(policy)));
+        }
+        if let Some(token) = &preset.token {
+            if tolerance.is_some() {
+                self.problems.add(&path.child("tolerance"), "this sender signs no time; remove it");
+            }
+            return self.token_policy(token, Some(made(secrets?)), &at).map(|policy| Policy::Token(Box::new(policy)));
+        }
+        let jwt = preset.jwt.as_ref()?;
+        let issuer = self.preset_issuer(name, preset, file, secrets?, path);
+        let policy = self.jwt_policy(jwt, issuer.map(|issuer| vec![issuer]), Origin::Preset, &at);
+        let mut policy = policy?;
+        if let Some(tolerance) = tolerance {
+            match &mut policy.time {
+                Some(time) => time.max_age = tolerance,
+                None if policy.max_age.is_some() || policy.required.iter().any(|name| name == "iat") => {
+                    policy.max_age = Some(tolerance);
+                }
+                None => self.problems.add(&path.child("tolerance"), "this sender signs no time of issue; remove it"),
+            }
+        }
+        let Some(detached) = preset.detached else { return Some(Policy::Jwt(Box::new(policy))) };
+        let issuer = policy.issuers.pop()?;
+        let payload = match detached {
+            DetachedFile::Unencoded => Payload::Unencoded,
+            DetachedFile::Truelayer => Payload::TrueLayer,
+        };
+        Some(Policy::Detached(Box::new(DetachedPolicy { payload, token: policy.token, issuer, time: policy.time })))
+    }
+
+    fn preset_issuer(
+        &mut self,
+        name: &str,
+        preset: &PresetFile,
+        file: &AuthScheme,
+        secrets: &[(SecretFile, Option<Secret>)],
+        path: &FieldPath,
+    ) -> Option<Issuer> {
+        let issuer = preset.issuer.as_ref()?;
+        let names = issuer.algorithms.as_deref().unwrap_or_default();
+        let algorithms: Option<Vec<Algorithm>> = names.iter().map(|name| keys::algorithm_named(name)).collect();
+        let algorithms = algorithms?;
+        let keys = match (secrets.first(), &preset.x5c) {
+            (Some(_), Some(extensions)) => self.pinned_root(secrets, extensions, &path.child("secret")),
+            (Some((_, Some(_))), None) => self.shared_keys(secrets, &algorithms, &path.child("secret")),
+            (Some((_, None)), None) => self.public_keys(secrets, &algorithms, &path.child("secret")),
+            (None, _) => {
+                let jwks = file.jwks.as_ref().or(issuer.jwks.as_ref())?;
+                let at = if file.jwks.is_some() { path.clone() } else { path.child("preset") };
+                self.jwks(name, issuer, jwks, &algorithms, &at)
+            }
+        };
+        let iss = issuer.issuer.clone().filter(|iss| iss != "none");
+        Some(Issuer { name: name.into(), issuer: iss, algorithms, keys: keys? })
+    }
+
+    /// One secret serves every HS algorithm that the provider uses.
+    fn shared_keys(
+        &mut self,
+        secrets: &[(SecretFile, Option<Secret>)],
+        algorithms: &[Algorithm],
+        path: &FieldPath,
+    ) -> Option<Keys> {
+        let mut set = KeySet::default();
+        for secret in secrets.iter().filter_map(|(_, secret)| secret.as_ref()) {
+            for algorithm in algorithms.iter().filter(|algorithm| keys::is_hmac(**algorithm)) {
+                let added = set.add_secret(secret.key.shared().unwrap_or_default(), *algorithm, secret.index);
+                added.map_err(|error| self.problems.add(path, error.to_string())).ok()?;
+            }
+        }
+        Some(Keys::Fixed(Arc::new(set)))
+    }
+
+    /// PEM keys, or JWK sets.
+    fn public_keys(
+        &mut self,
+        secrets: &[(SecretFile, Option<Secret>)],
+        algorithms: &[Algorithm],
+        path: &FieldPath,
+    ) -> Option<Keys> {
+        let mut all = KeySet::default();
+        for (file, _) in secrets {
+            let bytes = self.public_text(file, path)?;
+            if bytes.trim_ascii_start().starts_with(b"{") {
+                let Keys::Fixed(set) = self.key_set(&bytes, algorithms, path)? else { return None };
+                all.extend(KeySet::clone(&set));
+                continue;
+            }
+            let fitting = algorithms.iter().find_map(|algorithm| KeySet::from_pem(&bytes, *algorithm).ok());
+            if fitting.is_none() {
+                let names: Vec<String> = algorithms.iter().map(|algorithm| format!("{algorithm:?}")).collect();
+                let expected = "expected a public key in PEM form (`BEGIN PUBLIC KEY`) or a JWK set, for";
+                self.problems.add(path, format!("{expected} {}", names.join(", ")));
+            }
+            all.extend(fitting?);
+        }
+        Some(Keys::Fixed(Arc::new(all)))
+    }
+
+    fn pinned_root(
+        &mut self,
+        secrets: &[(SecretFile, Option<Secret>)],
+        extensions: &X5cFile,
+        path: &FieldPath,
+    ) -> Option<Keys> {
+        let [(file, _)] = secrets else {
+            self.problems.add(path, "expected one root certificate");
+            return None;
+        };
+        let bytes = self.public_text(file, path)?;
+        let der = CertificateDer::from_pem_slice(&bytes).map_or_else(|_| bytes.to_vec(), |der| der.to_vec());
+        let root = PinnedRoot::new(der, extensions.leaf.clone(), extensions.intermediate.clone());
+        let root = root.map_err(|error| self.problems.add(path, error.to_string())).ok()?;
+        Some(Keys::Chain(Arc::new(root)))
+    }
+
+    fn handshakes(
+        &mut self,
+        preset: &PresetFile,
+        file: &AuthScheme,
+        secrets: &[(SecretFile, Option<Secret>)],
+        path: &FieldPath,
+    ) -> Vec<Handshake> {
+        let at = path.child("handshake");
+        let token = match &file.handshake {
+            None | Some(HandshakeSwitch::Switch(false)) => return Vec::new(),
+            Some(HandshakeSwitch::Switch(true)) => None,
+            Some(HandshakeSwitch::Token(file)) => self.handshake_token(file.token.as_ref(), &at),
+        };
+        let known = preset.handshake.as_deref().unwrap_or_default();
+        if known.is_empty() {
+            self.problems.add(&at, "this provider asks no questions; remove it");
+        }
+        let asks_token = known.iter().any(|one| one.query.values().any(|value| value == "$token"));
+        match (asks_token, &token) {
+            (true, None) => {
+                self.problems.add(&at, "expected { token: {env: NAME} }: what the provider was told to show")
+            }
+            (false, Some(_)) => self.problems.add(&at, "this provider shows no token; write `handshake: true`"),
+            (true, Some(_)) | (false, None) => {}
+        }
+        let signer = made(secrets).into_iter().next().map(|secret| secret.key);
+        known.iter().filter_map(|one| handshake(one, token.as_ref(), signer.as_ref())).collect()
+    }
+
+    fn handshake_token(&mut self, file: Option<&SecretFile>, path: &FieldPath) -> Option<SecretKey> {
+        let Some(file) = file else {
+            self.missing(&path.child("token"), "{env: NAME} or {file: path}");
+            return None;
+        };
+        let secret = self.secret_as(file, EncodingFile::Utf8, &path.child("token"))?;
+        let key = SecretKey::from_secret(secret);
+        key.map_err(|error| self.problems.add(&path.child("token"), error.to_string())).ok()
+    }
+}
+
+/// Public keys, which may come as a set; never shared secrets or a chain of certificates.
+fn takes_jwks(preset: &PresetFile) -> bool {
+    let shared = preset.secret.as_ref().is_some_and(|secret| secret.encoding.shared().is_some());
+    preset.issuer.is_some() && preset.x5c.is_none() && !shared
+}
+
+fn made(secrets: &[(SecretFile, Option<Secret>)]) -> Vec<Secret> {
+    secrets.iter().filter_map(|(_, secret)| secret.clone()).collect()
+}
+
+/// Whether a parameter stands in the address of the keys and nowhere else.
+fn only_in_jwks(preset: &PresetFile, parameter: &str) -> bool {
+    let name = format!("${{{parameter}}}");
+    let jwks = preset.issuer.as_ref().and_then(|issuer| issuer.jwks.as_ref());
+    let elsewhere = format!("{:?}{:?}", preset.jwt, preset.issuer.as_ref().map(|issuer| &issuer.issuer));
+    jwks.and_then(|jwks| jwks.url.as_ref()).is_some_and(|url| url.contains(&name)) && !elsewhere.contains(&name)
+}
+
+/// `None` cannot be: a test reads every preset.
+fn handshake(file: &HandshakeFile, token: Option<&SecretKey>, signer: Option<&SecretKey>) -> Option<Handshake> {
+    let query = file.query.iter().map(|(name, value)| {
+        let expected = if value == "$token" { Expected::Secret(token?.clone()) } else { Expected::Text(value.clone()) };
+        Some((name.clone(), expected))
+    });
+    let json = file.json.iter().map(|(pointer, value)| {
+        Some(ClaimRule { pointer: Pointer::parse(pointer)?, test: ClaimTest::Equals(value.clone()) })
+    });
+    let challenge = match &file.challenge {
+        None => None,
+        Some(place) => Some(match place.strip_prefix("query:") {
+            Some(name) => Challenge::Query(name.to_owned()),
+            None => Challenge::Piece(Piece::parse(place)?),
+        }),
+    };
+    let answer = match (&file.text, &file.reply) {
+        (_, Some(reply)) => Template::Json(reply.clone()),
+        (text, None) => Template::Text(text.clone().unwrap_or_default()),
+    };
+    let signs = format!("{:?}{:?}", file.reply, file.reply_headers).contains("$hmac");
+    Some(Handshake {
+        method: file.method.parse::<Method>().ok()?,
+        signed: file.signed,
+        query: query.collect::<Option<_>>()?,
+        json: json.collect::<Option<_>>()?,
+        headers: fields(&file.headers)?,
+        challenge,
+        answer,
+        answer_headers: fields(&file.reply_headers)?,
+        secret: if signs { Some(signer?.clone()) } else { None },
+    })
+}
+
+fn fields(written: &BTreeMap<String, String>) -> Option<Vec<(HeaderName, String)>> {
+    written.iter().map(|(name, value)| Some((name.parse().ok()?, value.clone()))).collect()
+}

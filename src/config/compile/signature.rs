@@ -1,0 +1,408 @@
+//! `signature` and `token`: what a preset is written in, and what an operator writes for a sender without one.
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::Compiler;
+use super::auth::unit;
+use super::jwt::{encoding, variants};
+use crate::auth::claims::ClaimRule;
+use crate::auth::signature::{
+    Encoding, Hash, Parse, Piece, Place, Presence, Secret, SecretKey, SignatureAlgorithm, SignaturePolicy, SignedTime,
+};
+use crate::auth::token::{TokenPlace, TokenPolicy};
+use crate::config::error::FieldPath;
+use crate::config::file::signature::{
+    ParseFile, PresetSecretEncoding, RequireFile, SignatureAlgorithmFile, SignatureFile, SignedTimeFile,
+    StaticTokenFile,
+};
+use crate::config::file::{DurationText, SecretFile};
+
+/// Pieces of a signed text.
+const MAX_PIECES: usize = 64;
+
+/// Secrets of one scheme: a current one, a next one, and a few more for tenants that are told apart by key id.
+const MAX_SECRETS: usize = 64;
+
+/// Secrets that are tried one after the other: a rotation needs two, and a forged signature is judged by each.
+const MAX_TRIED: usize = 10;
+
+const PIECES: &str = "expected a piece: text:…, body, body.sha256.hex, method, url, url.decoded, path, query.sorted, \
+                      form.sorted, header:NAME, header?:NAME, part:KEY, headers:KEY, json:/POINTER, json?:/POINTER, \
+                      form:FIELD or secret";
+
+/// What a signature is written with beside its own fields.
+pub(super) struct Written<'a> {
+    /// Field of the log.
+    pub(super) name: &'a str,
+    /// The secrets, wherever they stand; `None` where something was wrong with them.
+    pub(super) secrets: Option<Vec<Secret>>,
+    /// Another window than the preset's.
+    pub(super) tolerance: Option<Duration>,
+}
+
+impl Compiler<'_> {
+    pub(super) fn signature(&mut self, file: &SignatureFile, path: &FieldPath) -> Option<SignaturePolicy> {
+        let algorithm = self.algorithm(file, path);
+        let secrets = self.secrets(
+            file.secret.as_ref(),
+            file.secrets.as_deref(),
+            algorithm.map_or(PresetSecretEncoding::Utf8, encoding_of),
+            algorithm,
+            path,
+        );
+        if file.key_id.is_none() {
+            for (_, at) in secret_files(file.secret.as_ref(), file.secrets.as_deref(), path)
+                .iter()
+                .filter(|(file, _)| file.id.is_some())
+            {
+                self.problems.add(&at.child("id"), "nothing names a secret; write key_id, or remove it");
+            }
+        }
+        self.signature_policy(file, Written { name: "signature", secrets, tolerance: None }, path)
+    }
+
+    pub(super) fn signature_policy(
+        &mut self,
+        file: &SignatureFile,
+        written: Written<'_>,
+        path: &FieldPath,
+    ) -> Option<SignaturePolicy> {
+        let algorithm = self.algorithm(file, path);
+        let places = self.places(file, path);
+        let parse = self.parse(file.parse.as_ref(), &path.child("parse"));
+        if file.encoding.is_none() {
+            self.missing(&path.child("encoding"), "hex, base64 or base64url");
+        }
+        let signed = self.pieces(file, algorithm, path);
+        let time = match &file.timestamp {
+            None => Some(None),
+            Some(time) => self.signed_time(time, written.tolerance, &signed, &path.child("timestamp")).map(Some),
+        };
+        let key_id = self.key_id(file, written.secrets.as_deref().unwrap_or_default(), path);
+        let id = self.event_id(file, &signed, &path.child("id"));
+        let (required_headers, required_json) = self.require(file.require.as_ref(), &path.child("require"));
+        let required_parts = file.require.as_ref().and_then(|require| require.parts.clone());
+        let body_hash = file.body_hash.as_ref().and_then(|hash| hash.query.clone());
+        if file.body_hash.is_some() && body_hash.is_none() {
+            self.missing(&path.child("body_hash").child("query"), "the name of the query parameter");
+        }
+        if body_hash.is_some() && !signed.contains(&Piece::Url) {
+            self.problems.add(&path.child("body_hash"), "the URL that holds it is not signed; add url to `signed`");
+        }
+        Some(SignaturePolicy {
+            name: written.name.into(),
+            places: places?,
+            parse: parse?,
+            encoding: file.encoding.map_or(Encoding::Hex, encoding),
+            algorithm: algorithm?,
+            signed,
+            join: file.join.clone().unwrap_or_default(),
+            url_variants: variants(file.url_variants.as_deref()),
+            time: time?,
+            key_id,
+            required_headers,
+            required_parts: required_parts.into_iter().flatten().collect(),
+            required_json,
+            body_hash,
+            id,
+            secrets: written.secrets?,
+        })
+    }
+
+    fn algorithm(&mut self, file: &SignatureFile, path: &FieldPath) -> Option<SignatureAlgorithm> {
+        if file.algorithm.is_none() {
+            self.missing(&path.child("algorithm"), "how the signature is made, such as hmac-sha256");
+        }
+        file.algorithm.map(algorithm)
+    }
+
+    fn places(&mut self, file: &SignatureFile, path: &FieldPath) -> Option<Vec<Place>> {
+        match (&file.header, &file.query, &file.json, &file.form) {
+            (Some(headers), None, None, None) => {
+                let at = path.child("header");
+                let names = headers.to_vec();
+                if names.is_empty() {
+                    self.problems.add(&at, "is empty; name the header");
+                }
+                names.iter().map(|name| self.header_name(name, &at).map(Place::Header)).collect()
+            }
+            (None, Some(query), None, None) => Some(vec![Place::Query(query.clone())]),
+            (None, None, Some(json), None) => {
+                self.pointer(json, &path.child("json")).map(|pointer| vec![Place::Json(pointer)])
+            }
+            (None, None, None, Some(form)) => Some(vec![Place::Form(form.clone())]),
+            _none_or_several => {
+                self.missing(path, "exactly one of header, query, json and form");
+                None
+            }
+        }
+    }
+
+    fn parse(&mut self, file: Option<&ParseFile>, path: &FieldPath) -> Option<Parse> {
+        let Some(file) = file else { return Some(Parse::Raw) };
+        match (&file.prefix, &file.pairs, &file.list, &file.split) {
+            (Some(prefix), None, None, None) => Some(Parse::Prefix(prefix.clone())),
+            (None, Some(pairs), None, None) => Some(Parse::Pairs {
+                separator: self
+                    .text(pairs.separator.as_deref().or(Some(",")), &path.child("pairs").child("separator"))?,
+                equals: self.text(pairs.equals.as_deref().or(Some("=")), &path.child("pairs").child("equals"))?,
+                key: self.text(pairs.key.as_deref(), &path.child("pairs").child("key"))?,
+            }),
+            (None, None, Some(list), None) => Some(Parse::List {
+                separator: self.text(list.separator.as_deref(), &path.child("list").child("separator"))?,
+                prefix: list.prefix.clone().unwrap_or_default(),
+            }),
+            (None, None, None, Some(split)) => {
+                let at = path.child("split");
+                if split.index.is_none() {
+                    self.missing(&at.child("index"), "which field is the signature, from 0");
+                }
+                let separator = self.text(split.separator.as_deref(), &at.child("separator"));
+                Some(Parse::Split { separator: separator?, index: split.index?, list: split.list.clone() })
+            }
+            _none_or_several => {
+                self.missing(path, "exactly one of prefix, pairs, list and split");
+                None
+            }
+        }
+    }
+
+    /// A text that must not be empty.
+    fn text(&mut self, text: Option<&str>, path: &FieldPath) -> Option<String> {
+        let text = text.filter(|text| !text.is_empty()).map(str::to_owned);
+        if text.is_none() {
+            self.missing(path, "a text that is not empty");
+        }
+        text
+    }
+
+    fn pieces(&mut self, file: &SignatureFile, algorithm: Option<SignatureAlgorithm>, path: &FieldPath) -> Vec<Piece> {
+        let path = path.child("signed");
+        let written = file.signed.as_deref().unwrap_or_default();
+        if written.is_empty() || written.len() > MAX_PIECES {
+            self.problems.add_follow_up(&path, format!("expected 1 to {MAX_PIECES} pieces, such as [part:t, body]"));
+        }
+        let mut pieces = Vec::new();
+        for (index, text) in written.iter().enumerate() {
+            match Piece::parse(text) {
+                Some(piece) => pieces.push(piece),
+                None => self.problems.add(&path.index(index), PIECES),
+            }
+        }
+        let holds_secret = pieces.contains(&Piece::Secret);
+        match algorithm {
+            Some(SignatureAlgorithm::Sha256) if !holds_secret => {
+                self.problems.add(&path, "a plain sha256 proves something only if `secret` is one of the pieces");
+            }
+            Some(SignatureAlgorithm::Sha256) | None => {}
+            Some(_) if holds_secret => {
+                self.problems.add(&path, "`secret` is a piece of plain sha256 only; an HMAC has it as its key");
+            }
+            Some(_) => {}
+        }
+        pieces
+    }
+
+    fn signed_time(
+        &mut self,
+        file: &SignedTimeFile,
+        tolerance: Option<Duration>,
+        signed: &[Piece],
+        path: &FieldPath,
+    ) -> Option<SignedTime> {
+        let source = match (&file.header, &file.part, &file.json, &file.form) {
+            (Some(header), None, None, None) => {
+                Piece::Header(self.header_name(header, &path.child("header"))?, Presence::Required)
+            }
+            (None, Some(part), None, None) => Piece::Part(part.clone()),
+            (None, None, Some(json), None) => Piece::Json(self.pointer(json, &path.child("json"))?, Presence::Required),
+            (None, None, None, Some(form)) => Piece::Form(form.clone()),
+            _none_or_several => {
+                self.missing(path, "exactly one of header, part, json and form");
+                return None;
+            }
+        };
+        if !source.is_covered_by(signed) {
+            let problem = "is not signed, so that a thief can renew it; add it to `signed`, or, where the sender does \
+                           not sign it, write it as the route's `timestamp` with `covered: false`";
+            self.problems.add(path, problem);
+        }
+        let written = self.deadline(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
+        let ahead = self.duration(file.max_future.as_ref(), &path.child("max_future"), written);
+        // What comes from the future is a clock that is off: to take older requests is no reason for more of it.
+        let max_future = tolerance.map_or(ahead, |tolerance| tolerance.min(ahead));
+        let max_age = tolerance.unwrap_or(written);
+        Some(SignedTime { source, unit: unit(file.unit.unwrap_or_default()), max_age, max_future })
+    }
+
+    fn key_id(&mut self, file: &SignatureFile, secrets: &[Secret], path: &FieldPath) -> Option<Piece> {
+        let Some(written) = file.key_id.as_deref() else {
+            if secrets.len() > MAX_TRIED {
+                self.problems.add(path, format!("more than {MAX_TRIED} secrets, each of which is tried; use key_id"));
+            }
+            return None;
+        };
+        let piece = Piece::parse(written);
+        if piece.is_none() {
+            self.problems.add(&path.child("key_id"), PIECES);
+        }
+        if secrets.iter().any(|secret| secret.id.is_none()) {
+            self.problems.add(path, "each secret needs an `id`, by which the signature names it");
+        }
+        piece
+    }
+
+    /// An id that anybody can change is no protection against replay (PageSpace#2199).
+    fn event_id(&mut self, file: &SignatureFile, signed: &[Piece], path: &FieldPath) -> Option<Piece> {
+        let written = file.id.as_deref()?;
+        let piece = Piece::parse(written);
+        match &piece {
+            None => self.problems.add(path, PIECES),
+            Some(piece) if !piece.is_covered_by(signed) => {
+                self.problems.add(path, "is not signed: whoever repeats the request could change it; leave it out");
+            }
+            Some(_) => {}
+        }
+        piece
+    }
+
+    fn require(
+        &mut self,
+        file: Option<&RequireFile>,
+        path: &FieldPath,
+    ) -> (Vec<(http::HeaderName, String)>, Option<Vec<ClaimRule>>) {
+        let Some(file) = file else { return (Vec::new(), None) };
+        let mut headers = Vec::new();
+        for (name, value) in file.headers.iter().flatten() {
+            if let Some(name) = self.header_name(name, &path.child("headers").child(name)) {
+                headers.push((name, value.clone()));
+            }
+        }
+        let json = file.json.as_ref().map(|rules| self.claim_rules(Some(rules), &path.child("json")));
+        (headers, json)
+    }
+
+    pub(super) fn static_token(&mut self, file: &StaticTokenFile, path: &FieldPath) -> Option<TokenPolicy> {
+        let secrets =
+            self.secrets(file.secret.as_ref(), file.secrets.as_deref(), PresetSecretEncoding::Utf8, None, path);
+        self.token_policy(file, secrets, path)
+    }
+
+    pub(super) fn token_policy(
+        &mut self,
+        file: &StaticTokenFile,
+        secrets: Option<Vec<Secret>>,
+        path: &FieldPath,
+    ) -> Option<TokenPolicy> {
+        if file.header.is_none() && file.scheme.is_some() {
+            self.problems.add(&path.child("scheme"), "is for `header` only; remove it");
+        }
+        let place = match (&file.header, &file.query, &file.json, &file.form) {
+            (Some(header), None, None, None) => {
+                let name = self.header_name(header, &path.child("header"))?;
+                let scheme = file.scheme.clone().filter(|scheme| scheme != "none");
+                TokenPlace::Header { name, scheme }
+            }
+            (None, Some(query), None, None) => TokenPlace::Query(query.clone()),
+            (None, None, Some(json), None) => TokenPlace::Json(self.pointer(json, &path.child("json"))?),
+            (None, None, None, Some(form)) => TokenPlace::Form(form.clone()),
+            _none_or_several => {
+                self.missing(path, "exactly one of header, query, json and form");
+                return None;
+            }
+        };
+        Some(TokenPolicy { place, secrets: secrets? })
+    }
+
+    /// The secrets of one scheme, in the order of the file; each gets the route's next number.
+    pub(super) fn secrets(
+        &mut self,
+        one: Option<&SecretFile>,
+        several: Option<&[SecretFile]>,
+        written_as: PresetSecretEncoding,
+        algorithm: Option<SignatureAlgorithm>,
+        path: &FieldPath,
+    ) -> Option<Vec<Secret>> {
+        let files = secret_files(one, several, path);
+        if files.is_empty() || files.len() > MAX_SECRETS || (one.is_some() && several.is_some()) {
+            self.missing(path, &format!("`secret`, or a list of 1 to {MAX_SECRETS} `secrets` of which any may match"));
+            return None;
+        }
+        let secrets: Vec<Option<Secret>> =
+            files.into_iter().map(|(file, at)| self.signature_secret(file, written_as, algorithm, &at)).collect();
+        secrets.into_iter().collect()
+    }
+
+    fn signature_secret(
+        &mut self,
+        file: &SecretFile,
+        written_as: PresetSecretEncoding,
+        algorithm: Option<SignatureAlgorithm>,
+        path: &FieldPath,
+    ) -> Option<Secret> {
+        let key = match (written_as.shared(), algorithm) {
+            (Some(default), _) => SecretKey::from_secret(self.secret_as(file, default, path)?),
+            (None, Some(algorithm)) => SecretKey::from_public(&self.public_text(file, path)?, algorithm),
+            (None, None) => SecretKey::from_secret(self.public_text(file, path)?),
+        };
+        let key = key.map_err(|error| self.problems.add(path, error.to_string())).ok()?;
+        if key.shared().is_some_and(|secret| secret.len() < 16) {
+            self.warnings.push(format!("{path}: is shorter than 16 bytes: it can be guessed from one signed request"));
+        }
+        Some(Secret { index: self.next_secret(), id: file.id.clone(), key })
+    }
+
+    /// What is public is written as the provider shows it.
+    pub(super) fn public_text(&mut self, file: &SecretFile, path: &FieldPath) -> Option<Zeroizing<Vec<u8>>> {
+        if file.encoding.is_some() {
+            self.problems.add(&path.child("encoding"), "is for shared secrets; a public key is recognised as it is");
+        }
+        self.secret_bytes(file, path)
+    }
+
+    fn next_secret(&mut self) -> usize {
+        let index = self.route_secrets;
+        self.route_secrets += 1;
+        index
+    }
+
+    /// A duration that stands for another one.
+    pub(super) fn tolerance(&mut self, text: Option<&DurationText>, path: &FieldPath) -> Option<Duration> {
+        self.optional_deadline(text, &path.child("tolerance"))
+    }
+}
+
+/// Each with its place.
+pub(super) fn secret_files<'f>(
+    one: Option<&'f SecretFile>,
+    several: Option<&'f [SecretFile]>,
+    path: &FieldPath,
+) -> Vec<(&'f SecretFile, FieldPath)> {
+    let at = path.child("secrets");
+    let several = several.into_iter().flatten().enumerate().map(|(index, file)| (file, at.index(index)));
+    one.map(|one| (one, path.child("secret"))).into_iter().chain(several).collect()
+}
+
+fn encoding_of(algorithm: SignatureAlgorithm) -> PresetSecretEncoding {
+    match algorithm {
+        SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => PresetSecretEncoding::Utf8,
+        SignatureAlgorithm::Ed25519 | SignatureAlgorithm::EcdsaP256 | SignatureAlgorithm::RsaSha256 => {
+            PresetSecretEncoding::PublicKey
+        }
+    }
+}
+
+pub(super) const fn algorithm(file: SignatureAlgorithmFile) -> SignatureAlgorithm {
+    match file {
+        SignatureAlgorithmFile::HmacSha1 => SignatureAlgorithm::Hmac(Hash::Sha1),
+        SignatureAlgorithmFile::HmacSha256 => SignatureAlgorithm::Hmac(Hash::Sha256),
+        SignatureAlgorithmFile::HmacSha384 => SignatureAlgorithm::Hmac(Hash::Sha384),
+        SignatureAlgorithmFile::HmacSha512 => SignatureAlgorithm::Hmac(Hash::Sha512),
+        SignatureAlgorithmFile::Sha256 => SignatureAlgorithm::Sha256,
+        SignatureAlgorithmFile::Ed25519 => SignatureAlgorithm::Ed25519,
+        SignatureAlgorithmFile::EcdsaP256 => SignatureAlgorithm::EcdsaP256,
+        SignatureAlgorithmFile::RsaSha256 => SignatureAlgorithm::RsaSha256,
+    }
+}

@@ -1,0 +1,180 @@
+//! A revocation list as it is written: YAML in, a [`RevocationList`] or every problem at once out. Pure.
+//!
+//! `compile` reads a list for the first time, `reload` whenever its file has changed.
+
+use std::collections::HashSet;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::error::{ConfigErrors, FieldPath, Problems};
+use super::{shape, yaml};
+use crate::auth::revocation::RevocationList;
+use crate::auth::time::TimestampUnit;
+use crate::clock::UnixTime;
+use crate::snapshot::ConfigHash;
+
+/// The largest file.
+pub const MAX_FILE: u64 = 64 << 20;
+
+/// Names in one list.
+pub const MAX_ENTRIES: usize = 1_000_000;
+
+/// The names, and the file's own mapping, lists and time.
+const BOUNDS: yaml::Bounds = yaml::Bounds { bytes: 64 << 20, values: MAX_ENTRIES + 5 };
+
+/// One mistake of the program that writes the file may be a million problems.
+const MAX_TOLD: usize = 20;
+
+/// What may be written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct ListFile {
+    /// Ids of tokens.
+    jti: Option<Vec<String>>,
+    /// Subjects.
+    sub: Option<Vec<String>>,
+    /// Ids of keys.
+    kid: Option<Vec<String>>,
+    /// Tokens that were issued earlier, or do not say when.
+    issued_before: Option<TimeFile>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(title = "a time such as 2026-11-24T00:00:00Z, or Unix seconds")]
+enum TimeFile {
+    Seconds(u64),
+    Text(String),
+}
+
+/// Reads a list; `file` is its name in problems.
+///
+/// # Errors
+/// Every problem of YAML, shape and meaning, by place.
+pub fn read(file: &str, bytes: &[u8]) -> Result<RevocationList, ConfigErrors> {
+    let text = std::str::from_utf8(bytes).map_err(|_| ConfigErrors::unreadable(file, "not UTF-8 text"))?;
+    if is_blank(text) {
+        let message = "is empty, as a file is while it is being written; write {} where nothing is revoked";
+        return Err(ConfigErrors::unreadable(file, message));
+    }
+    let mut document = yaml::read_within(text, &BOUNDS).map_err(|problems| ConfigErrors::new(file, problems))?;
+    let mut problems = Problems::default();
+    let list = compile(std::mem::take(&mut document.value), &mut problems);
+    if !problems.is_empty() {
+        return Err(ConfigErrors::new(file, document.locate(&problems)));
+    }
+    Ok(RevocationList { version: ConfigHash::of(&[bytes]).0, ..list })
+}
+
+/// The first problems, a line each, and how many there are beside them.
+pub fn told(errors: &ConfigErrors) -> Vec<String> {
+    let mut lines: Vec<String> = errors.to_string().lines().take(MAX_TOLD).map(str::to_owned).collect();
+    let more = errors.problems().len().saturating_sub(MAX_TOLD);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines
+}
+
+/// Who truncates a file and then writes it would have nothing revoked in between.
+fn is_blank(text: &str) -> bool {
+    text.lines().map(str::trim_start).all(|line| line.is_empty() || line.starts_with('#'))
+}
+
+fn compile(mut value: Value, problems: &mut Problems) -> RevocationList {
+    let root = FieldPath::root();
+    shape::check(&schemars::schema_for!(ListFile).to_value(), &mut value, problems);
+    let file: ListFile = serde_json::from_value(value).unwrap_or_else(|error| {
+        problems.add(&root, error.to_string());
+        ListFile::default()
+    });
+    RevocationList {
+        token_ids: names(file.jti, &root.child("jti"), problems),
+        subjects: names(file.sub, &root.child("sub"), problems),
+        key_ids: names(file.kid, &root.child("kid"), problems),
+        issued_before: file.issued_before.and_then(|time| issued_before(&time, &root.child("issued_before"), problems)),
+        version: [0; 32],
+    }
+}
+
+fn names(names: Option<Vec<String>>, path: &FieldPath, problems: &mut Problems) -> HashSet<String> {
+    let names = names.unwrap_or_default();
+    for (index, _) in names.iter().enumerate().filter(|(_, name)| name.is_empty()) {
+        problems.add(&path.index(index), "is empty; write a name or remove it");
+    }
+    names.into_iter().collect()
+}
+
+fn issued_before(time: &TimeFile, path: &FieldPath, problems: &mut Problems) -> Option<UnixTime> {
+    let read = match time {
+        TimeFile::Seconds(seconds) => UnixTime::from_seconds(*seconds),
+        // A fraction would be cut off, and what was issued within that second let through.
+        TimeFile::Text(text) if text.contains(['.', ',']) => None,
+        TimeFile::Text(text) => TimestampUnit::Rfc3339.read(text),
+    };
+    if read.is_none() {
+        problems.add(path, "expected a time of whole seconds such as 2026-11-24T00:00:00Z, or Unix seconds");
+    }
+    read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> Vec<String> {
+        read("r.yaml", text.as_bytes()).map_or_else(|errors| told(&errors), |_| Vec::new())
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let text = "jti: [a, \"1\"]\nsub:\n  - b\nkid: [c]\nissued_before: 2027-01-15T08:00:00Z\n";
+        let list = read("r.yaml", text.as_bytes()).unwrap();
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<HashSet<_>>();
+        assert_eq!((&list.token_ids, &list.subjects, &list.key_ids), (&set(&["a", "1"]), &set(&["b"]), &set(&["c"])));
+        assert_eq!((list.entries(), list.issued_before.map(UnixTime::seconds)), (4, Some(1_800_000_000)));
+        let seconds = read("r.yaml", b"issued_before: 1800000000").unwrap();
+        assert_eq!(seconds.issued_before, list.issued_before);
+        assert_ne!(seconds.version, list.version);
+        assert_eq!(read("r.yaml", b"{}").unwrap().entries(), 0);
+    }
+
+    #[test]
+    fn every_problem_has_its_place() {
+        for (text, expected) in [
+            ("jit: [a]", "r.yaml:1:1: jit: unknown field, did you mean `jti`?"),
+            ("jti: [a]\njti: [b]", "r.yaml:2:1: jti: duplicate key, first on line 1"),
+            ("jti:\n  - a\n  - \"\"", "r.yaml:3:5: jti[1]: is empty"),
+            ("sub: [1]", "r.yaml:1:7: sub[0]: expected a string, got a number"),
+            ("sub: a", "r.yaml:1:1: sub: expected a list, got a string"),
+            ("kid:", "r.yaml:1:1: kid: expected a list, got nothing"),
+            ("issued_before: 1800000000000", "r.yaml:1:1: issued_before: expected a time of whole seconds"),
+            ("issued_before: 2027-01-15", "r.yaml:1:1: issued_before: expected a time of whole seconds"),
+            ("issued_before: 2027-01-15T08:00:00.5Z", "r.yaml:1:1: issued_before: expected a time of whole seconds"),
+            ("issued_before: -1", "r.yaml:1:1: issued_before: expected a time such as"),
+            ("- a", "r.yaml:1:1: expected a mapping"),
+            ("jti: [a", "r.yaml:"),
+            ("", "r.yaml:1:1: is empty, as a file is while it is being written"),
+            ("# revoked\n\n", "r.yaml:1:1: is empty"),
+        ] {
+            let told = problems(text);
+            assert!(told.len() == 1 && told[0].starts_with(expected), "{text:?}: {told:#?}");
+        }
+        assert_eq!(read("r.yaml", b"jti: [\xff]").unwrap_err().to_string(), "r.yaml:1:1: not UTF-8 text");
+        assert_eq!(problems("jit: [a]\nsub: [\"\"]").len(), 2);
+    }
+
+    #[test]
+    fn a_million_problems_are_told_in_a_few_lines() {
+        let told = problems(&format!("jti: [{}]", "'',".repeat(100)));
+        assert_eq!((told.len(), told.last().map(String::as_str)), (21, Some("and 80 more")));
+    }
+
+    #[test]
+    fn names_have_a_number() {
+        let told = problems(&format!("jti: [{}]", "a,".repeat(MAX_ENTRIES + 10)));
+        assert!(told.len() == 1 && told[0].contains("more than 1000005 values"), "{told:#?}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Keeps refused requests for `hookgate explain` (`capture` of a route): as they came, secrets and all, for the
+//! operator's eyes only, and never more than so many.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use http::request::Parts;
+use tokio::sync::Semaphore;
+
+use crate::auth::Refused;
+use crate::route::Route;
+
+/// Files that may be written at the same time.
+static UNDER_WAY: Semaphore = Semaphore::const_new(4);
+
+/// Who makes room fills it before another does: together they would keep more than so many, and remove one file twice.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Writes one down, if the route wants it, away from the request's own thread.
+pub(super) fn keep(route: &Route, head: &Parts, body: &[u8], refused: &Refused, request_id: &str) {
+    let Some(capture) = route.capture.clone() else { return };
+    let message = message(head, body);
+    let reason = refused.refusal.reason();
+    let (folder, name) = (capture.dir.join(&*route.name), format!("{}-{reason}-{request_id}.http", millis()));
+    // In a flood the first few tell as much as all of them.
+    let Ok(permit) = UNDER_WAY.try_acquire() else { return };
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = write(&folder, capture.refused, &name, &message) {
+            tracing::warn!(folder = %folder.display(), %error, "could not keep a refused request");
+        }
+        drop(permit);
+    });
+}
+
+/// So that names sort by time.
+fn millis() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{:013}", since.as_millis())
+}
+
+/// The request as an HTTP/1.1 message, whichever version it came in.
+fn message(head: &Parts, body: &[u8]) -> Vec<u8> {
+    let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let mut message = format!("{} {target} HTTP/1.1\r\n", head.method).into_bytes();
+    let host = head.uri.authority().filter(|_| !head.headers.contains_key(http::header::HOST));
+    if let Some(host) = host {
+        message.extend_from_slice(format!("host: {host}\r\n").as_bytes());
+    }
+    for (name, value) in &head.headers {
+        message.extend_from_slice(name.as_str().as_bytes());
+        message.extend_from_slice(b": ");
+        message.extend_from_slice(value.as_bytes());
+        message.extend_from_slice(b"\r\n");
+    }
+    message.extend_from_slice(b"\r\n");
+    message.extend_from_slice(body);
+    message
+}
+
+fn write(folder: &Path, most: usize, name: &str, message: &[u8]) -> io::Result<()> {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    make_room(folder, most)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(name))?;
+    file.write_all(message)
+}
+
+/// The oldest go, until there is room for one more.
+fn make_room(folder: &Path, most: usize) -> io::Result<()> {
+    let entries = fs::read_dir(folder)?.filter_map(Result::ok).map(|entry| entry.path());
+    let mut kept: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "http")).collect();
+    kept.sort();
+    let surplus = (kept.len() + 1).saturating_sub(most);
+    kept.iter().take(surplus).try_for_each(fs::remove_file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_come_together_no_more_are_kept() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let kept = || fs::read_dir(folder.path()).unwrap().count();
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let folder = folder.path();
+                scope.spawn(move || {
+                    for turn in 0..50 {
+                        write(folder, 3, &format!("{turn:03}-{writer}.http"), b"x").unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(kept(), 3);
+        write(folder.path(), 1, "999.http", b"x").unwrap();
+        assert_eq!(kept(), 1);
+    }
+
+    /// A file of the operator's own in that folder is none of ours.
+    #[test]
+    fn only_captures_make_room() {
+        let folder = tempfile::TempDir::new().unwrap();
+        fs::write(folder.path().join("000-notes.txt"), "mine").unwrap();
+        for name in ["1.http", "2.http", "3.http"] {
+            write(folder.path(), 2, name, b"x").unwrap();
+        }
+        let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["000-notes.txt", "2.http", "3.http"]);
+        assert!(write(folder.path(), 2, "3.http", b"y").is_err());
+    }
+}

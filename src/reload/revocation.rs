@@ -1,0 +1,109 @@
+//! Revocation lists: a changed file takes effect by itself, whatever the state of gateway.yaml and of all it names.
+//!
+//! A file that cannot be read or understood takes nothing back: the last good list stays in force. Called by
+//! [`super::Reloader`], before it reads anything else.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Cause;
+use crate::auth::revocation::{RevocationHandle, RevocationList};
+use crate::config::revocation;
+use crate::config::sources::{Content, read_revocation};
+use crate::metrics::Metrics;
+use crate::snapshot::ConfigHash;
+
+/// The lists of the configuration in force.
+pub(super) struct Revocations {
+    lists: Mutex<Vec<Watched>>,
+    metrics: Arc<Metrics>,
+}
+
+/// One of them.
+struct Watched {
+    handle: Arc<RevocationHandle>,
+    /// Told already, and not told again until it changes.
+    refused: Option<ConfigHash>,
+}
+
+impl Revocations {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { lists: Mutex::default(), metrics }
+    }
+
+    /// Looks after exactly these lists from now on.
+    pub(super) fn keep(&self, wanted: &[Arc<RevocationHandle>]) {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.retain(|list| {
+            let stays = wanted.iter().any(|handle| Arc::ptr_eq(handle, &list.handle));
+            if !stays {
+                self.metrics.revocation_dropped(&list.handle.file);
+            }
+            stays
+        });
+        for handle in wanted {
+            if !lists.iter().any(|list| Arc::ptr_eq(handle, &list.handle)) {
+                self.metrics.revocation_known(&handle.file);
+                self.metrics.revocation_in_force(&handle.file, handle.entries());
+                lists.push(Watched { handle: Arc::clone(handle), refused: None });
+            }
+        }
+    }
+
+    /// Reads each file again; `configuration` is the path of gateway.yaml, which the files are relative to.
+    pub(super) fn refresh(&self, configuration: &Path, cause: Cause) {
+        for list in self.lists.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            let content = read_revocation(configuration, &list.handle.file);
+            list.settle(&content, cause, &self.metrics);
+        }
+    }
+}
+
+impl Watched {
+    /// In force already, refused already, or to be read.
+    fn settle(&mut self, content: &Content, cause: Cause, metrics: &Metrics) {
+        let hash = hash(content);
+        if content.is_ok() && hash.0 == self.handle.version() {
+            self.refused = None;
+            metrics.revocation_in_force(&self.handle.file, self.handle.entries());
+            return;
+        }
+        if cause == Cause::Noticed && self.refused == Some(hash) {
+            return;
+        }
+        match read(&self.handle.file, content) {
+            Ok(list) => self.replace(list, metrics),
+            Err(problems) => self.refuse(hash, &problems, metrics),
+        }
+    }
+
+    fn replace(&mut self, list: RevocationList, metrics: &Metrics) {
+        self.handle.replace(list);
+        self.refused = None;
+        let (file, entries) = (&*self.handle.file, self.handle.entries());
+        metrics.revocation_in_force(file, entries);
+        metrics.revocation_reloaded(file, "applied");
+        tracing::info!(file, entries, "revocation list reloaded");
+    }
+
+    fn refuse(&mut self, hash: ConfigHash, problems: &str, metrics: &Metrics) {
+        let file = &*self.handle.file;
+        self.refused = Some(hash);
+        metrics.revocation_refused(file);
+        metrics.revocation_reloaded(file, "refused");
+        tracing::error!(file, problems, "revocation list refused; the old one stays in force");
+    }
+}
+
+fn read(file: &str, content: &Content) -> Result<RevocationList, String> {
+    let bytes = content.as_ref().map_err(|error| format!("file {file}: {error}"))?;
+    revocation::read(file, bytes).map_err(|errors| revocation::told(&errors).join("; "))
+}
+
+/// As a list has it for its version.
+fn hash(content: &Content) -> ConfigHash {
+    match content {
+        Ok(bytes) => ConfigHash::of(&[bytes]),
+        Err(error) => ConfigHash::of(&[error.as_bytes()]),
+    }
+}
