@@ -1,0 +1,286 @@
+//! `hookgate sign` and `hookgate explain` as an operator runs them: each preset signed for and explained, and the usual
+//! mistakes found.
+
+mod keys;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use hookgate::config::file::preset::PresetFile;
+use hookgate::config::file::signature::{PresetSecretEncoding, SignatureAlgorithmFile};
+use hookgate::config::presets;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use keys::Kind;
+
+const NOW: &str = "1800000000";
+
+fn hookgate(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hookgate")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+/// A folder with a configuration of one route, or more.
+fn folder(routes: &[(&str, Value)], public_url: Option<&str>) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let routes: Vec<Value> = routes.iter().map(|(name, auth)| {
+        let mut route = json!({
+            "name": name, "match": {"path": format!("/{name}")}, "upstream": {"url": "http://127.0.0.1:1"}, "auth": auth,
+            "public_url": public_url,
+        });
+        route.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        route
+    })
+    .collect();
+    let yaml = json!({"listeners": [{"address": "127.0.0.1:8443", "plaintext": true}], "routes": routes});
+    std::fs::write(folder.path().join("gateway.yaml"), yaml.to_string()).unwrap();
+    folder
+}
+
+fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) {
+    std::fs::write(folder.path().join(name), content).unwrap();
+}
+
+/// A request that passes the route, as a message.
+fn signed(folder: &TempDir, route: &str, more: &[&str]) -> Vec<u8> {
+    let arguments = ["sign", "--route", route, "--format", "http", "--now", NOW, "--key", "key.pem"];
+    let output = hookgate(folder.path(), &[&arguments, more].concat());
+    assert!(output.status.success(), "{route}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Exit code and findings for a message.
+fn explained(folder: &TempDir, message: &[u8], now: &str) -> (i32, Value) {
+    write(folder, "request.http", message);
+    let arguments = ["explain", "--request", "request.http", "--now", now, "--format", "json"];
+    let output = hookgate(folder.path(), &arguments);
+    let findings = serde_json::from_slice(&output.stdout);
+    (output.status.code().unwrap(), findings.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
+}
+
+fn kind(preset: &PresetFile) -> Kind {
+    if let Some(signature) = &preset.signature {
+        return match signature.algorithm.unwrap() {
+            SignatureAlgorithmFile::Ed25519 => Kind::Ed25519,
+            SignatureAlgorithmFile::EcdsaP256 => Kind::P256,
+            _ => Kind::Rsa,
+        };
+    }
+    let algorithms = preset.issuer.as_ref().and_then(|issuer| issuer.algorithms.clone()).unwrap_or_default();
+    match algorithms.first().map(String::as_str) {
+        Some("ES256") => Kind::P256,
+        Some("ES512") => Kind::P521,
+        Some("EdDSA") => Kind::Ed25519,
+        _ => Kind::Rsa,
+    }
+}
+
+/// A configuration for a preset, with a secret or a key of the right kind.
+fn configured(name: &str) -> (TempDir, Vec<&'static str>) {
+    let preset = presets::find(name).unwrap();
+    let mut auth = json!({ "preset": name });
+    let parameters = ["signatures.json", "tokens.json"].iter().flat_map(|file| crate::vectors::read(file));
+    let parameters = parameters.into_iter().find(|vector| vector["preset"] == name).unwrap()["parameters"].clone();
+    if parameters.as_object().is_some_and(|parameters| !parameters.is_empty()) {
+        auth["parameters"] = parameters;
+    }
+    let pair = keys::Pair::generate(kind(&preset));
+    let (mut secret, mut more) = (None, Vec::new());
+    match preset.secret.as_ref().map(|secret| secret.encoding) {
+        None => auth["jwks"] = json!({"file": "jwks.json"}),
+        Some(PresetSecretEncoding::Utf8) => {
+            secret = Some("an example of a secret that is long enough for HS512, by far".repeat(2))
+        }
+        Some(PresetSecretEncoding::Hex) => secret = Some("0f".repeat(32)),
+        Some(PresetSecretEncoding::Base64) => secret = Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+        Some(PresetSecretEncoding::Whsec) => {
+            secret = Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned())
+        }
+        Some(PresetSecretEncoding::PublicKey) => secret = Some(pair.public_pem()),
+        Some(PresetSecretEncoding::Certificate) => more = vec!["--chain", "chain.pem"],
+    }
+    if secret.is_some() || !more.is_empty() {
+        auth["secret"] = json!({"file": "secret"});
+    }
+    if preset.signature.as_ref().is_some_and(|signature| signature.key_id.is_some()) {
+        auth["secret"]["id"] = "1".into();
+    }
+    let folder = folder(&[("hook", auth)], Some("https://localhost:8443"));
+    write(&folder, "secret", secret.unwrap_or_default());
+    write(&folder, "key.pem", pair.private_pem());
+    if more.is_empty() {
+        if preset.secret.is_none() {
+            write(&folder, "jwks.json", pair.jwks());
+        }
+    } else {
+        let chain = keys::chain(&pair, preset.x5c.as_ref().unwrap());
+        write(&folder, "secret", chain.root);
+        write(&folder, "chain.pem", chain.chain);
+    }
+    (folder, more)
+}
+
+#[test]
+fn whatever_is_signed_for_a_preset_would_be_forwarded_and_nothing_else() {
+    let mut count = 0;
+    for (name, _) in presets::PRESETS {
+        let (folder, more) = configured(name);
+        let message = signed(&folder, "hook", &more);
+        let (code, findings) = explained(&folder, &message, NOW);
+        assert_eq!(
+            (code, &findings["verdict"]),
+            (0, &json!("forwarded")),
+            "{name}: {findings:#} {}",
+            String::from_utf8_lossy(&message)
+        );
+        let preset = presets::find(name).unwrap();
+        let unbound = preset.token.is_some() || ["mailgun"].contains(name) || findings.to_string().contains("no body");
+        let changed = [message.as_slice(), b"x"].concat();
+        let changed = replaced(&changed, "content-length", "x-content-length");
+        let (code, findings) = explained(&folder, &changed, NOW);
+        let json_alone = preset.signature.as_ref().is_some_and(|signature| signature.json.is_some());
+        let binds = folder_binds(&folder);
+        if binds && !json_alone {
+            assert_eq!((code, &findings["verdict"]), (2, &json!("refused")), "{name}: {findings:#}");
+        } else {
+            assert!(unbound || !binds || json_alone, "{name}");
+        }
+        count += 1;
+    }
+    println!("{count} presets signed and explained");
+}
+
+/// Whether the route's policy binds the body, as `check` warns where it does not.
+fn folder_binds(folder: &TempDir) -> bool {
+    let output = hookgate(folder.path(), &["check"]);
+    !String::from_utf8_lossy(&output.stderr).contains("nothing binds the body")
+}
+
+fn replaced(message: &[u8], from: &str, to: &str) -> Vec<u8> {
+    String::from_utf8(message.to_vec()).unwrap().replacen(from, to, 1).into_bytes()
+}
+
+/// One route, its secret, and a message that passes it.
+fn hmac(auth: Value, body: &str, public_url: Option<&str>) -> (TempDir, Vec<u8>) {
+    let folder =
+        folder(&[("hook", auth), ("other", json!({"preset": "github", "secret": {"file": "old"}}))], public_url);
+    write(&folder, "secret", "the secret of this endpoint");
+    write(&folder, "old", "the secret of another endpoint");
+    write(&folder, "body", body);
+    let message = signed(&folder, "hook", &["--body", "body"]);
+    assert_eq!(explained(&folder, &message, NOW).0, 0);
+    (folder, message)
+}
+
+fn github() -> Value {
+    json!({"preset": "github", "secret": {"file": "secret"}})
+}
+
+#[track_caller]
+fn hints(folder: &TempDir, message: &[u8], now: &str, hint: &str) {
+    let (code, findings) = explained(folder, message, now);
+    assert_eq!(code, 2, "{findings:#}");
+    let told = findings["hints"].as_array().unwrap().iter().any(|found| found.as_str().unwrap().contains(hint));
+    assert!(told, "no {hint:?} in {findings:#}");
+}
+
+#[test]
+fn a_body_that_was_changed_on_its_way_is_recognised() {
+    for (sent, came, hint) in [
+        ("{\"a\": 1}\n", "{\"a\": 1}", "lost the line end (LF)"),
+        ("{\"a\": 1}\r\n", "{\"a\": 1}", "lost the line end (CRLF)"),
+        ("{\"a\": 1}", "{\"a\": 1}\n", "a line end was added"),
+        ("{\"a\":1,\"b\":[2]}", "{\n  \"a\": 1,\n  \"b\": [\n    2\n  ]\n}", "its sender writes none"),
+        ("{\"a\":1}\n", "{\"a\": 1}\n", "its sender writes none"),
+        ("{\"a\": 1, \"b\": [2, 3]}", "{\"a\":1,\"b\":[2,3]}", "a blank after comma and colon"),
+        ("{\n  \"a\": 1\n}", "{\"a\":1}", "indents by two"),
+        ("{\"a\":\"\\u00e9\"}", "{\"a\":\"é\"}", "writes \\u for other letters"),
+        ("{\"a\":\"b\\/c\"}", "{\"a\":\"b/c\"}", "escapes slashes"),
+    ] {
+        let (folder, message) = hmac(github(), sent, None);
+        let head = message.strip_suffix(sent.as_bytes()).unwrap();
+        let message = replaced(&[head, came.as_bytes()].concat(), "content-length", "x-content-length");
+        hints(&folder, &message, NOW, hint);
+    }
+}
+
+#[test]
+fn a_time_in_another_unit_and_a_clock_that_is_off_are_recognised() {
+    let zoom = json!({"preset": "zoom", "secret": {"file": "secret"}});
+    let (folder, message) = hmac(zoom, "{}", None);
+    hints(&folder, &message, "1800003600", "it would have passed");
+    hints(&folder, &message, "1799996400", "a clock that is off");
+    let described = |unit: &str| {
+        json!({"signature": {
+            "algorithm": "hmac-sha256", "header": "X-Sig", "encoding": "hex", "signed": ["header:X-Time", "body"], "join": ".",
+            "timestamp": {"header": "X-Time", "unit": unit}, "secret": {"file": "secret"},
+        }})
+    };
+    let (folder, message) = hmac(described("ms"), "{}", None);
+    let text = std::fs::read_to_string(folder.path().join("gateway.yaml")).unwrap();
+    write(&folder, "gateway.yaml", text.replace("\"ms\"", "\"s\""));
+    hints(&folder, &message, NOW, "milliseconds");
+}
+
+#[test]
+fn a_secret_that_is_read_wrongly_and_one_of_another_route_are_recognised() {
+    let (folder, message) = hmac(github(), "{}", None);
+    write(&folder, "secret", "the secret of another endpoint, which nobody knows");
+    hints(&folder, &message, NOW, "neither the body");
+    write(&folder, "secret", "another one");
+    write(&folder, "old", "the secret of this endpoint");
+    hints(&folder, &message, NOW, "a secret of the route other");
+    // "the secret of this endpoint" in base64, which nobody has told us to decode.
+    write(&folder, "old", "something else entirely");
+    write(&folder, "secret", "dGhlIHNlY3JldCBvZiB0aGlzIGVuZHBvaW50");
+    hints(&folder, &message, NOW, "encoding: base64");
+}
+
+#[test]
+fn another_public_url_is_recognised() {
+    let square = json!({"preset": "square", "secret": {"file": "secret"}});
+    let (folder, message) = hmac(square, "{}", Some("https://localhost:8443"));
+    let text = std::fs::read_to_string(folder.path().join("gateway.yaml")).unwrap();
+    write(&folder, "gateway.yaml", text.replace("https://localhost:8443", "https://hooks.example.com"));
+    hints(&folder, &message, NOW, "set public_url to https://localhost:8443");
+}
+
+#[test]
+fn a_request_of_another_sender_is_recognised() {
+    let (folder, message) = hmac(github(), "{}", None);
+    let message = replaced(&message, "x-hub-signature-256", "x-line-signature");
+    hints(&folder, &message, NOW, "looks like one of line");
+}
+
+#[test]
+fn a_har_entry_is_read_as_a_message_is() {
+    let (folder, message) = hmac(github(), "{\"é\":1}", None);
+    let text = String::from_utf8(message).unwrap();
+    let signature = text.lines().find_map(|line| line.strip_prefix("x-hub-signature-256: ")).unwrap();
+    let har = json!({"log": {"entries": [{"request": {
+        "method": "POST", "url": "https://localhost:8443/hook",
+        "headers": [{"name": ":method", "value": "POST"}, {"name": "X-Hub-Signature-256", "value": signature}],
+        "postData": {"text": "{\"é\":1}"},
+    }}]}});
+    assert_eq!(explained(&folder, har.to_string().as_bytes(), NOW).0, 0);
+}
+
+/// The signed text is shown, the secret in it never.
+#[test]
+fn no_secret_is_shown() {
+    let (folder, message) = hmac(json!({"preset": "hubspot-v1", "secret": {"file": "secret"}}), "{\"a\":1}", None);
+    write(&folder, "request.http", &message);
+    let output = hookgate(folder.path(), &["explain", "--request", "request.http", "--now", NOW]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("<secret>{\"a\":1}") && text.contains("It would be forwarded"), "{text}");
+    assert!(!text.contains("the secret of this endpoint"), "{text}");
+}
+
+/// Exit codes are for scripts: 2 is "would be refused" and nothing else.
+#[test]
+fn a_wrong_command_line_is_no_refusal() {
+    let folder = TempDir::new().unwrap();
+    assert_eq!(hookgate(folder.path(), &["explain"]).status.code(), Some(64));
+    assert_eq!(hookgate(folder.path(), &["explain", "--request", "gone"]).status.code(), Some(64));
+    assert_eq!(hookgate(folder.path(), &["--help"]).status.code(), Some(0));
+}

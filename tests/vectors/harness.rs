@@ -1,0 +1,204 @@
+//! One request through configuration → compilation → decision, without sockets.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hookgate::auth::handshake::Answer;
+use hookgate::auth::{RequestView, Stop, verify};
+use hookgate::clock::UnixTime;
+use hookgate::config::{Config, Handles, Sources, compile};
+use hookgate::route::{Asker, Route};
+use http::Request;
+use http::request::Parts;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// A request and what its route is configured with.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub auth: Value,
+    pub secrets: Vec<Vec<u8>>,
+    pub jwks: Option<Value>,
+    pub tolerance: Option<u64>,
+    pub request: Value,
+    pub now: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judged {
+    Granted,
+    Refused(&'static str),
+    NotLoaded(String),
+}
+
+/// The project's own vectors.
+pub fn read(file: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(file);
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// Id, case, and whether it must pass.
+pub fn cases(file: &str) -> Vec<(String, Case, bool)> {
+    let vectors = read(file).into_iter();
+    vectors.map(|vector| (vector["id"].to_string(), Case::read(&vector), vector["expected"] == "valid")).collect()
+}
+
+impl Case {
+    pub fn read(vector: &Value) -> Self {
+        let mut auth = json!({"preset": vector["preset"]});
+        if vector["parameters"].as_object().is_some_and(|parameters| !parameters.is_empty()) {
+            auth["parameters"] = vector["parameters"].clone();
+        }
+        let ids = vector["secrets"].as_array().into_iter().flatten().map(|secret| secret.get("id").cloned());
+        let ids: Vec<Option<Value>> = ids.collect();
+        if ids.iter().any(Option::is_some) {
+            auth["secret_ids"] = json!(ids);
+        }
+        let text = |secret: &Value| {
+            let text = secret.get("secret").unwrap_or(secret).as_str().unwrap();
+            text.as_bytes().to_vec()
+        };
+        let one = vector.get("secret").filter(|secret| secret.is_string()).map(text);
+        let several = vector["secrets"].as_array().into_iter().flatten().map(text);
+        Self {
+            auth,
+            secrets: one.into_iter().chain(several).collect(),
+            jwks: vector.get("jwks").filter(|_| vector.get("secret").is_none()).cloned(),
+            tolerance: None,
+            request: vector["request"].clone(),
+            now: vector["now"].as_u64().unwrap(),
+        }
+    }
+
+    /// The configuration of its route, and the files that it names.
+    fn sources(&self, handshake: Option<&Value>) -> Sources {
+        let mut auth = self.auth.clone();
+        let ids = auth.as_object_mut().unwrap().remove("secret_ids").unwrap_or_default();
+        let file = |index: usize| {
+            let mut file = json!({"file": format!("secret{index}")});
+            if let Some(id) = ids.get(index).filter(|id| id.is_string()) {
+                file["id"] = id.clone();
+            }
+            file
+        };
+        let inside = auth.get("signature").is_some();
+        let holder = if inside { &mut auth["signature"] } else { &mut auth };
+        match self.secrets.len() {
+            0 => {}
+            1 if ids.is_null() => holder["secret"] = file(0),
+            count => holder["secrets"] = (0..count).map(file).collect(),
+        }
+        if let Some(jwks) = &self.jwks {
+            auth["jwks"] = json!({ "inline": jwks });
+        }
+        if let Some(tolerance) = self.tolerance {
+            auth["tolerance"] = format!("{tolerance}s").into();
+        }
+        if let Some(handshake) = handshake {
+            auth["handshake"] = handshake.clone();
+        }
+        let yaml = json!({
+            "listeners": [{"address": "127.0.0.1:0", "plaintext": true}],
+            "routes": [{
+                "name": "route", "match": {"path": "/*"}, "upstream": {"url": "http://127.0.0.1:1"},
+                "public_url": self.base(), "auth": auth,
+            }],
+        });
+        let mut files: BTreeMap<String, _> = BTreeMap::new();
+        for (index, secret) in self.secrets.iter().enumerate() {
+            files.insert(format!("secret{index}"), Ok(Zeroizing::new(secret.clone())));
+        }
+        files.insert("token".to_owned(), Ok(Zeroizing::new(b"a token".to_vec())));
+        Sources {
+            path: PathBuf::from("gateway.yaml"),
+            text: yaml.to_string(),
+            files,
+            variables: BTreeMap::new(),
+            revocations: BTreeMap::new(),
+        }
+    }
+
+    fn url(&self) -> http::Uri {
+        self.request["url"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Scheme and host as the sender has written them.
+    fn base(&self) -> String {
+        let url = self.url();
+        format!("{}://{}", url.scheme_str().unwrap(), url.authority().unwrap())
+    }
+
+    pub fn head(&self) -> Parts {
+        let url = self.url();
+        let target = url.path_and_query().unwrap().as_str().to_owned();
+        let mut request = Request::builder().method(self.request["method"].as_str().unwrap()).uri(target);
+        request = request.header("host", url.authority().unwrap().as_str());
+        for (name, value) in self.request["headers"].as_object().unwrap() {
+            request = request.header(name, value.as_str().unwrap());
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    pub fn body(&self) -> Vec<u8> {
+        match self.request.get("body_base64").and_then(Value::as_str) {
+            Some(body) => STANDARD.decode(body).unwrap(),
+            None => self.request["body"].as_str().unwrap_or_default().as_bytes().to_vec(),
+        }
+    }
+
+    pub fn compile(&self) -> Result<Config, String> {
+        compile(&self.sources(None), &Handles::default()).map_err(|errors| errors.to_string())
+    }
+
+    pub fn judge(&self) -> Judged {
+        match self.compile() {
+            Ok(config) => judge(&config, &self.head(), &self.body(), self.now),
+            Err(errors) => Judged::NotLoaded(errors),
+        }
+    }
+
+    /// The answer to the handshake that it is; signed ones only after the decision, as in the gateway.
+    pub fn handshake(&self, token: &Value) -> Result<Answer, String> {
+        let switch = if token.is_string() { json!({"token": {"file": "token"}}) } else { json!(true) };
+        let mut sources = self.sources(Some(&switch));
+        if let Some(token) = token.as_str() {
+            sources.files.insert("token".to_owned(), Ok(Zeroizing::new(token.as_bytes().to_vec())));
+        }
+        let config = compile(&sources, &Handles::default()).map_err(|errors| errors.to_string())?;
+        let (head, body) = (self.head(), self.body());
+        let route = route(&config, &head);
+        let view = || RequestView::new(&head, route.url_base("unused")).with_body(&body);
+        if let Ok(Some(answer)) = route.answer(&view(), Asker::Anybody) {
+            return Ok(answer);
+        }
+        let granted = verify(&route.rules, &view(), UnixTime::from_seconds(self.now).unwrap());
+        granted.map_err(|stop| format!("{stop:?}"))?;
+        route.answer(&view(), Asker::Granted).unwrap().ok_or_else(|| "no answer".to_owned())
+    }
+}
+
+fn route(config: &Config, head: &Parts) -> Arc<Route> {
+    Arc::clone(config.snapshot.routes.find("any", head.uri.path(), &head.method).unwrap())
+}
+
+/// Twice, as the gateway does: first without the body, whose verdict must not differ but for what needs it.
+pub fn judge(config: &Config, head: &Parts, body: &[u8], now: u64) -> Judged {
+    let route = route(config, head);
+    let now = UnixTime::from_seconds(now).unwrap();
+    let view = || RequestView::new(head, route.url_base("unused"));
+    let whole = match verify(&route.rules, &view().with_body(body), now) {
+        Ok(_) => Judged::Granted,
+        Err(Stop::Refused(refused)) => Judged::Refused(refused.refusal.reason()),
+        Err(Stop::NeedsBody) => panic!("the body was there"),
+    };
+    match verify(&route.rules, &view(), now) {
+        Ok(_) => assert_eq!(whole, Judged::Granted),
+        Err(Stop::Refused(refused)) => assert_eq!(whole, Judged::Refused(refused.refusal.reason())),
+        Err(Stop::NeedsBody) => {}
+    }
+    whole
+}
