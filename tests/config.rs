@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use hookgate::clock::UnixTime;
-use hookgate::config::{ConfigErrors, load};
+use hookgate::config::{ConfigErrors, Handles, load};
 use tempfile::TempDir;
 
 use crate::support::{Authority, Issuer, certificate};
+
+mod schemes;
 
 /// A folder with a certificate, its key and a key set.
 fn folder() -> TempDir {
@@ -53,7 +55,8 @@ fn problems(old: &str, new: &str) -> Vec<String> {
 fn problems_of(yaml: &str) -> Vec<String> {
     let folder = folder();
     let path = write(folder.path(), yaml);
-    let told = load(&path, &[]).err().map(|errors: ConfigErrors| errors.to_string()).unwrap_or_default();
+    let told =
+        load(&path, &Handles::default()).err().map(|errors: ConfigErrors| errors.to_string()).unwrap_or_default();
     let prefix = format!("{}:", path.display());
     told.lines().map(|line| line.strip_prefix(&prefix).unwrap().to_owned()).collect()
 }
@@ -73,7 +76,7 @@ fn what_would_let_too_much_through_is_refused() {
             "10:5: routes[0].auth: missing",
         ),
         ("        audience: https://hooks.test/\n", "", "routes[0].auth.jwt.audience: missing"),
-        ("audience: https://hooks.test/", "audience: none", "routes[0].auth.jwt.audience: `none` needs"),
+        ("audience: https://hooks.test/", "audience: none", "routes[0].auth.jwt.audience: `none` stands alone"),
         ("    replay: off\n", "", "routes[0].replay: missing; write `replay: off`"),
         ("replay: off", "replay: { id: { claim: jti } }", "routes[0].replay: replay protection is not supported yet"),
         (
@@ -112,7 +115,17 @@ fn what_would_let_too_much_through_is_refused() {
             "replay: off\n    timestamp: { header: X-Time }",
             "routes[0].timestamp.covered: write `covered: false`",
         ),
-        ("replay: off", "replay: off\n    mode: observe", "routes[0].mode: `observe` is not supported yet"),
+        ("replay: off", "replay: off\n    mode: observe", "routes[0].observe_until: missing; write its last day"),
+        (
+            "audience: https://hooks.test/",
+            "audience: x\n        bound_certificate: true",
+            "routes[0].auth.jwt.bound_certificate: no listener asks for client certificates",
+        ),
+        (
+            "replay: off",
+            "replay: off\n    observe_until: 2026-12-31",
+            "routes[0].observe_until: goes with `mode: observe`",
+        ),
         (
             "audience: https://hooks.test/",
             "audience: x\n        leeway: 1h",
@@ -234,6 +247,18 @@ fn what_would_have_no_effect_is_refused() {
         ),
         ("audience: https://hooks.test/", "audience: x\n        types: []".to_owned(), "jwt.types: is empty"),
         ("replay: off", own("limits: { allow: [] }"), "routes[0].limits.allow: is empty"),
+        ("replay: off", own("revocation: {}"), "routes[0].revocation.file: missing; write the path of a YAML file"),
+        ("replay: off", own("revocation: { file: gone.yaml }"), "routes[0].revocation.file: file gone.yaml: not found"),
+        (
+            "replay: off",
+            own("revocation: { file: jwks.json }"),
+            "routes[0].revocation.file: jwks.json:1:2: keys: unknown field",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    revocation: { file: gone.yaml }".to_owned(),
+            "routes[0].revocation: without a JWT there is no token to revoke",
+        ),
         (
             "replay: off",
             own("limits: { allow: [192.0.2.7, 203.0.113.5/24] }"),
@@ -348,7 +373,7 @@ fn a_revocation_list_that_has_ended_is_a_warning_and_no_problem() {
     std::fs::write(folder.path().join("clients.crt"), &authority.pem).unwrap();
     std::fs::write(folder.path().join("clients.crl"), authority.list(2027, &[])).unwrap();
     let fields = "tls: { client_ca: clients.crt, client_crl: clients.crl, ";
-    let config = load(&write(folder.path(), &VALID.replace("tls: { ", fields)), &[]).unwrap();
+    let config = load(&write(folder.path(), &VALID.replace("tls: { ", fields)), &Handles::default()).unwrap();
     let end = 1_798_761_600;
     let warnings = |seconds| config.warnings_at(UnixTime::from_seconds(seconds).unwrap());
     assert_eq!(warnings(end - 1).len() + 1, warnings(end).len());
@@ -432,8 +457,9 @@ proptest::proptest! {
             text,
             files: ["server.crt", "server.key", "jwks.json"].map(file).into(),
             variables: std::collections::BTreeMap::new(),
+            revocations: std::collections::BTreeMap::new(),
         };
-        let problems = hookgate::config::compile(&sources, &[]).unwrap_err();
+        let problems = hookgate::config::compile(&sources, &Handles::default()).unwrap_err();
         proptest::prop_assert!(problems.problems().iter().all(|problem| problem.position.line >= 1));
     }
 }

@@ -10,14 +10,23 @@
 #![allow(unreachable_pub, reason = "everything here is used inside of this crate only")]
 
 mod admin;
+mod capture;
 mod config;
 mod documents;
 mod drain;
+mod explain;
 mod forwarding;
+mod handshakes;
 mod jwks;
 mod layers;
 mod limits;
+mod observe;
 mod refusals;
 mod reload;
+mod revocation;
+mod secevent;
+mod signatures;
 mod support;
 mod tls;
+mod trees;
+mod vectors;

@@ -1,6 +1,6 @@
 //! A certificate authority for clients, with its revocation list.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, RevokedCertParams, SerialNumber};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, RevokedCertParams, SanType, SerialNumber};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 pub struct Authority {
@@ -15,6 +15,13 @@ pub struct Identity {
     pub key: PrivateKeyDer<'static>,
 }
 
+impl Identity {
+    /// SHA-256 of the certificate.
+    pub fn sha256(&self) -> Vec<u8> {
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.certificate).as_ref().to_vec()
+    }
+}
+
 impl Authority {
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
@@ -26,8 +33,14 @@ impl Authority {
 
     /// A client with one DNS name.
     pub fn client(&self, name: &str, serial: u64) -> Identity {
+        self.client_named(SanType::DnsName(name.try_into().unwrap()), serial)
+    }
+
+    /// A client with one name of any kind.
+    pub fn client_named(&self, name: SanType, serial: u64) -> Identity {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![name];
         params.serial_number = Some(serial.into());
         let certificate = params.signed_by(&key, &self.issuer()).unwrap().der().clone();
         Identity { certificate, key: PrivateKeyDer::try_from(key.serialize_der()).unwrap() }

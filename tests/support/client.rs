@@ -13,7 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -129,9 +129,19 @@ pub struct Wire(pub TlsStream<TcpStream>);
 
 impl Wire {
     pub async fn connect(address: SocketAddr, ca: &str, protocols: &[&[u8]]) -> Self {
+        Self::over(TcpStream::connect(address).await.unwrap(), ca, protocols).await
+    }
+
+    /// HTTP/1.1 from an address of this machine.
+    pub async fn connect_from(source: [u8; 4], address: SocketAddr, ca: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((source, 0))).unwrap();
+        Self::over(socket.connect(address).await.unwrap(), ca, &[b"http/1.1"]).await
+    }
+
+    async fn over(stream: TcpStream, ca: &str, protocols: &[&[u8]]) -> Self {
         let mut config = trusting(ca);
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         Self(TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap())
     }

@@ -74,6 +74,19 @@ impl Setup {
         self
     }
 
+    /// Another `auth` than the JWT's.
+    pub fn auth(mut self, yaml: &str) -> Self {
+        let (before, rest) = self.yaml.split_once("    auth:").expect("the usual `auth`");
+        let (_, after) = rest.split_once("    replay: off").expect("what follows it");
+        self.yaml = format!("{before}    auth: {yaml}\n    replay: off{after}");
+        self
+    }
+
+    /// More fields of the route.
+    pub fn route(self, yaml: &str) -> Self {
+        self.with("    replay: off", &format!("    replay: off\n    {yaml}"))
+    }
+
     /// Adds top-level fields.
     pub fn and(mut self, yaml: &str) -> Self {
         self.yaml = format!("{yaml}\n{}", self.yaml);
@@ -106,7 +119,7 @@ impl Setup {
         gateway("gateway.yaml", &self.yaml);
         self.files.iter().for_each(|(name, content)| gateway(name, content));
         let path = folder.path().join("gateway.yaml");
-        let config = config::load(&path, &[]).unwrap_or_else(|errors| panic!("{errors}"));
+        let config = config::load(&path, &config::Handles::default()).unwrap_or_else(|errors| panic!("{errors}"));
         let clock = Arc::new(ManualClock(AtomicU64::new(NOW)));
         let running = app::start(Some(path), &config, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
         Gateway { clock, issuer: self.issuer, running: Some(running), folder, ca }
@@ -175,6 +188,11 @@ impl Gateway {
         Wire::connect(self.address(), &self.ca, &[b"http/1.1"]).await
     }
 
+    /// One raw connection from 127.0.0.`last`.
+    pub async fn wire_from(&self, last: u8) -> Wire {
+        Wire::connect_from([127, 0, 0, last], self.address(), &self.ca).await
+    }
+
     /// One raw connection that speaks HTTP/2.
     pub async fn wire_http2(&self) -> Wire {
         Wire::connect(self.address(), &self.ca, &[b"h2"]).await
@@ -201,12 +219,24 @@ impl Gateway {
         get_plain(self.running().admin.unwrap(), path).await
     }
 
+    /// How many requests ended so; `None` for none.
+    pub async fn counted(&self, outcome: &str, code: &str) -> Option<f64> {
+        let labels = format!("{{code=\"{code}\",outcome=\"{outcome}\",route=\"webhook\"}}");
+        self.metric(&format!("hookgate_requests_total{labels}")).await
+    }
+
     /// The value of one metric line, such as `hookgate_jwks_keys{issuer="acme"}`.
     pub async fn metric(&self, name: &str) -> Option<f64> {
         let page = self.admin("/metrics").await.text();
         let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
         line.map(|value| value.parse().unwrap())
     }
+}
+
+/// HMAC-SHA256 in hex.
+pub fn hmac(secret: &str, text: impl AsRef<[u8]>) -> String {
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
+    aws_lc_rs::hmac::sign(&key, text.as_ref()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// As a careful operator does it: beside its place, then renamed.

@@ -1,0 +1,309 @@
+//! `auth` in all its forms but the JWT's: what would prove nothing, or never let anything pass, is refused at load.
+
+use std::sync::LazyLock;
+
+use super::{folder, write};
+use hookgate::config::{Handles, load};
+
+const BASE: &str = r#"listeners:
+  - address: "127.0.0.1:0"
+    tls: { certificates: [ { cert: server.crt, key: server.key } ], client_ca: server.crt, client_auth: optional }
+routes:
+  - name: webhook
+    match: { path: /webhook, methods: [POST] }
+    upstream: { url: "http://127.0.0.1:8000" }
+    auth: "#;
+
+/// A secret of usual length, an empty one, and a pair of keys.
+fn told(auth: &str) -> Result<Vec<String>, String> {
+    static KEYS: LazyLock<(String, String)> = LazyLock::new(|| {
+        let pair = rcgen::KeyPair::generate().unwrap();
+        (pair.serialize_pem(), pair.public_key_pem())
+    });
+    let folder = folder();
+    for (name, content) in
+        [("secret", "0123456789abcdef0123"), ("empty", ""), ("private.pem", &KEYS.0), ("public.pem", &KEYS.1)]
+    {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let path = write(folder.path(), &format!("{BASE}{auth}\n"));
+    let config = load(&path, &Handles::default()).map_err(|errors| errors.to_string())?;
+    Ok(config.warnings)
+}
+
+/// Refused, with this among the problems and a place before it.
+fn refused(cases: &[(&str, &str)]) {
+    for (auth, expected) in cases {
+        let problems = told(auth).expect_err(auth);
+        assert!(problems.contains(&format!("routes[0].auth.{expected}")), "{auth}: {problems}");
+        assert!(!problems.contains("0123456789abcdef"), "{problems}");
+    }
+}
+
+fn accepted(cases: &[&str]) {
+    for auth in cases {
+        if let Err(problems) = told(auth) {
+            panic!("{auth}: {problems}");
+        }
+    }
+}
+
+/// An HMAC of the body with one more field.
+fn signature(more: &str) -> String {
+    let more = if more.contains("signed:") { more.to_owned() } else { format!("signed: [body], {more}") };
+    format!(
+        "{{ signature: {{ algorithm: hmac-sha256, header: X-Sig, encoding: hex, secret: {{ file: secret }}, {more} }} }}"
+    )
+}
+
+fn signature_refused(cases: &[(&str, &str)]) {
+    for (more, expected) in cases {
+        refused(&[(signature(more).as_str(), format!("signature{expected}").as_str())]);
+    }
+}
+
+#[test]
+fn what_is_not_signed_is_no_time_and_no_id() {
+    signature_refused(&[
+        ("id: \"header:X-Id\"", ".id: is not signed"),
+        ("id: \"part:id\"", ".id: is not signed"),
+        ("signed: [\"json:/a\"], id: \"json:/b\"", ".id: is not signed"),
+        ("timestamp: { header: X-Time }", ".timestamp: is not signed"),
+        ("timestamp: { part: t }", ".timestamp: is not signed"),
+        ("signed: [\"header:X-Time\"], timestamp: { json: /time }", ".timestamp: is not signed"),
+        ("timestamp: { header: X-Time, json: /t }", ".timestamp: missing; write exactly one of header, part"),
+        ("body_hash: { query: h }", ".body_hash: the URL that holds it is not signed"),
+    ]);
+    let own = signature("signed: [\"header:X-Time\", body], timestamp: { header: X-Time }, id: \"json:/id\"");
+    accepted(&[&own, &signature("timestamp: { json: /t }"), &signature("signed: [url], body_hash: { query: h }")]);
+}
+
+/// The route's own `timestamp` says so where the signature leaves it out.
+#[test]
+fn a_time_beside_a_signature_is_covered_or_says_so() {
+    let beside = |auth: &str, covered: &str| told(&format!("{auth}\n    timestamp: {{ header: X-Time{covered} }}"));
+    let (unsigned, signed) =
+        (signature("encoding: hex").replace(", encoding: hex }", " }"), signature("signed: [\"header:X-Time\", body]"));
+    let problems = beside(&unsigned, "").unwrap_err();
+    assert!(problems.contains("routes[0].timestamp.covered: write `covered: false`"), "{problems}");
+    assert!(beside(&unsigned, ", covered: false").is_ok() && beside(&signed, "").is_ok());
+}
+
+#[test]
+fn a_signature_is_made_with_a_secret_of_somebody_s() {
+    let plain = |pieces: &str| {
+        format!(
+            "{{ signature: {{ algorithm: sha256, header: X-Sig, encoding: hex, signed: [{pieces}], secret: {{ file: secret }} }} }}"
+        )
+    };
+    let of = |algorithm: &str, secret: &str| {
+        format!("{{ signature: {{ algorithm: {algorithm}, header: X-Sig, encoding: hex, signed: [body]{secret} }} }}")
+    };
+    refused(&[
+        (&plain("body"), "signature.signed: a plain sha256 proves something only if `secret`"),
+        (&signature("signed: [secret, body]"), "signature.signed: `secret` is a piece of plain sha256 only"),
+        (&of("hmac-sha256", ""), "signature: missing; write `secret`, or a list of 1 to 64 `secrets`"),
+        (&of("hmac-sha256", ", secrets: []"), "signature: missing; write `secret`, or a list of 1 to 64 `secrets`"),
+        (&of("hmac-sha256", ", secret: { file: secret }, secrets: [ { file: secret } ]"), "signature: missing"),
+        (&of("hmac-sha256", ", secret: { file: empty }"), "signature.secret: is empty"),
+        (&of("hmac-sha256", ", secrets: [ { file: secret }, { file: empty } ]"), "signature.secrets[1]: is empty"),
+        (&of("hmac-sha256", ", secret: { file: gone }"), "signature.secret.file: file gone: not found"),
+        (
+            &of("hmac-sha256", ", secret: \"0123456789abcdef\""),
+            "signature.secret: expected {env: NAME} or {file: path}",
+        ),
+        (&of("ed25519", ", secret: { file: secret }"), "signature.secret: expected the sender's public key"),
+        (&of("ecdsa-p256", ", secret: { file: private.pem }"), "signature.secret: holds a private key"),
+        (&of("rsa-sha256", ", secret: { file: public.pem }"), "signature.secret: expected the sender's public key"),
+        (
+            &of("ecdsa-p256", ", secret: { file: public.pem, encoding: hex }"),
+            "signature.secret.encoding: is for shared",
+        ),
+        (&of("hmac-md5", ", secret: { file: secret }"), "signature.algorithm: "),
+    ]);
+    accepted(&[&plain("secret, body"), &of("ecdsa-p256", ", secret: { file: public.pem }")]);
+}
+
+#[test]
+fn a_signature_is_described_in_full() {
+    signature_refused(&[
+        ("signed: [boddy]", ".signed[0]: expected a piece"),
+        ("signed: []", ".signed: expected 1 to 64 pieces"),
+        ("query: s", ": missing; write exactly one of header, query"),
+        ("parse: { prefix: a, list: { separator: b } }", ".parse: missing; write exactly one of prefix"),
+        ("parse: { pairs: { separator: \"\" } }", ".parse.pairs.separator: missing"),
+        ("parse: { split: { separator: \",\" } }", ".parse.split.index: missing"),
+        ("key_id: \"part:k\"", ": each secret needs an `id`"),
+        ("require: { headers: { \"a b\": c } }", ".require.headers[\"a b\"]: expected the name of a header"),
+        ("nonsense: 1", ".nonsense: unknown field"),
+    ]);
+    let without = |field: &str| signature("").replace(field, "");
+    refused(&[
+        (&without("encoding: hex, "), "signature.encoding: missing"),
+        (&without("algorithm: hmac-sha256, "), "signature.algorithm: missing"),
+        (&without("header: X-Sig, "), "signature: missing; write exactly one of header"),
+    ]);
+}
+
+#[test]
+fn a_preset_gets_what_it_asks_for_and_nothing_else() {
+    let secret = "secret: { file: secret }";
+    let preset = |name: &str, more: &str| format!("{{ preset: {name}{more} }}");
+    let set = "security-event-token, parameters: { issuer: a, audience: b";
+    for (auth, expected) in [
+        (preset("githup", ""), "preset: no such preset"),
+        (preset("github", ""), "secret: missing; write {env: NAME} or {file: path}: the webhook's secret"),
+        (preset("github", ", secret: { file: empty }"), "secret: is empty"),
+        (preset("github", &format!(", {secret}, parameters: {{ url: x }}")), "parameters.url: unknown; it has none"),
+        (preset("github", &format!(", {secret}, tolerance: 5m")), "tolerance: this sender signs no time"),
+        (preset("gitlab-token", &format!(", {secret}, tolerance: 5m")), "tolerance: this sender signs no time"),
+        (preset("github", &format!(", {secret}, handshake: true")), "handshake: this provider asks no questions"),
+        (preset("discord", ", secret: { file: private.pem }"), "secret: holds a private key"),
+        (preset(set, " }"), "parameters.jwks_url: missing"),
+        (preset(set, ", jwks_url: \"https://a/\", more: c }"), "parameters.more: unknown; it has audience, issuer"),
+        (preset(set, &format!(", jwks_url: \"https://a/\" }}, {secret}")), "auth: this preset has no secret"),
+        (preset("meta", &format!(", {secret}, handshake: true")), "handshake: expected { token: {env: NAME} }"),
+        (
+            preset("slack", &format!(", {secret}, handshake: {{ token: {{ file: secret }} }}")),
+            "handshake: this provider shows no token",
+        ),
+        (
+            preset("meta", &format!(", {secret}, handshake: {{ token: {{ file: empty }} }}")),
+            "handshake.token: is empty",
+        ),
+        (preset("meta", &format!(", {secret}, handshake: {{}}")), "handshake.token: missing"),
+    ] {
+        let expected =
+            expected.strip_prefix("auth: ").map_or_else(|| format!(".{expected}"), |rest| format!(": {rest}"));
+        let problems = told(&auth).expect_err(&auth);
+        assert!(problems.contains(&format!("routes[0].auth{expected}")), "{auth}: {problems}");
+    }
+}
+
+/// A question that its route does not take would be refused for ever.
+#[test]
+fn a_handshake_comes_by_a_method_that_the_route_takes() {
+    let meta = "{ preset: meta, secret: { file: secret }, handshake: { token: { file: secret } } }";
+    let problems = told(meta).unwrap_err();
+    assert!(problems.contains("routes[0].match.methods: the handshake comes as GET; add it"), "{problems}");
+    accepted(&["{ preset: slack, secret: { file: secret }, handshake: true }"]);
+}
+
+#[test]
+fn a_shown_token_has_one_place_and_a_secret() {
+    let token = |fields: &str| format!("{{ token: {{ {fields} }} }}");
+    refused(&[
+        (&token("header: X-T"), "token: missing; write `secret`, or a list"),
+        (&token("header: X-T, secret: { file: empty }"), "token.secret: is empty"),
+        (&token("secret: { file: secret }"), "token: missing; write exactly one of header, query, json and form"),
+        (&token("header: X-T, query: t, secret: { file: secret }"), "token: missing; write exactly one of header"),
+        (&token("query: t, scheme: a, secret: { file: secret }"), "token.scheme: is for `header` only"),
+        (&token("header: \"a b\", secret: { file: secret }"), "token.header: expected the name of a header"),
+        (&token("header: X-T, secret: { env: HOOKGATE_TEST_UNSET }"), "token.secret.env: environment variable"),
+    ]);
+    accepted(&[&token("header: Authorization, scheme: Token, secrets: [ { file: secret }, { file: secret } ]")]);
+}
+
+/// `public` in a tree would let everybody through, one branch is none, and two schemes side by side say neither which.
+#[test]
+fn a_tree_has_branches_and_public_is_none() {
+    let token = "{ token: { header: X-T, secret: { file: secret } } }";
+    let certificate = "{ client_certificate: {} }";
+    for (auth, expected) in [
+        (format!("{{ any_of: [ {token} ] }}"), ".any_of: expected 2 to 16 schemes"),
+        ("{ all_of: [] }".to_owned(), ".all_of: expected 2 to 16 schemes"),
+        (format!("{{ any_of: [ {} ] }}", vec![token; 17].join(", ")), ".any_of: expected 2 to 16 schemes"),
+        (format!("{{ any_of: [ {token}, public ] }}"), ".any_of[1]: "),
+        (format!("{{ any_of: [ {token}, {{}} ] }}"), ".any_of[1]: missing"),
+        ("{}".to_owned(), ": missing; write one of jwt, preset"),
+        (
+            format!("{{ all_of: [ {token}, {certificate} ], any_of: [ {token}, {certificate} ] }}"),
+            ": has more than one",
+        ),
+        (
+            "{ client_certificate: {}, token: { header: X-T, secret: { file: secret } } }".to_owned(),
+            ": has more than one",
+        ),
+        ("{ client_certificate: { san: [] } }".to_owned(), ".client_certificate.san: is empty"),
+        ("{ client_certificate: { sha256: [] } }".to_owned(), ".client_certificate.sha256: is empty"),
+        ("{ client_certificate: { sha256: [abc] } }".to_owned(), ".client_certificate.sha256[0]: expected the SHA-256"),
+        ("{ client_certificate: { san: [\"dns:*.a.test\"] } }".to_owned(), ".client_certificate.san[0]: "),
+        ("{ client_certificate: {}, secret: { file: secret } }".to_owned(), ".secret: goes with `preset`"),
+        ("{ client_certificate: {}, tolerance: 5m }".to_owned(), ".tolerance: goes with `preset`"),
+    ] {
+        let problems = told(&auth).expect_err(&auth);
+        assert!(problems.contains(&format!("routes[0].auth{expected}")), "{auth}: {problems}");
+    }
+    accepted(&[&format!("{{ all_of: [ {token}, {{ any_of: [ {certificate}, {token} ] }} ] }}")]);
+}
+
+#[test]
+fn what_is_weak_and_allowed_is_a_warning() {
+    let warned = |auth: &str, expected: &str| {
+        let warnings = told(auth).unwrap();
+        assert!(warnings.iter().any(|warning| warning.contains(expected)), "{auth}: {warnings:?}");
+    };
+    warned("{ token: { header: X-T, secret: { file: short } } }", "is shorter than 16 bytes");
+    warned("{ token: { header: X-T, secret: { file: secret } } }", "nothing binds the body");
+    warned("{ client_certificate: {} }", "nothing binds the body");
+    warned(
+        "{ preset: github, secret: { file: secret } }",
+        "github sends up to 25MiB, more than limits.body, and never",
+    );
+    let bound = told(&signature("join: \".\"")).unwrap();
+    assert_eq!(bound, Vec::<String>::new());
+}
+
+/// One address holds a quarter at most: a larger body would be answered 503 whenever it comes.
+#[test]
+fn a_body_that_could_never_be_held_is_a_warning() {
+    let warned = |auth: &str, size: &str| {
+        let warnings = told(&format!("{auth}\n    limits: {{ body: {size} }}")).unwrap();
+        warnings.iter().any(|warning| warning.contains("limits.body is more than a quarter of buffered_bodies"))
+    };
+    let github = "{ preset: github, secret: { file: secret } }";
+    let shown = "{ token: { json: /t, secret: { file: secret } } }";
+    assert!(warned(github, "17MiB") && !warned(github, "16MiB"));
+    assert!(warned(&format!("{{ all_of: [ {github}, {{ client_certificate: {{}} }} ] }}"), "17MiB"));
+    assert!(warned(shown, "17MiB") && !warned("{ client_certificate: {} }", "17MiB"));
+    assert!(warned("public\n    capture: { dir: kept }", "17MiB") && !warned("public", "17MiB"));
+}
+
+/// Whoever asks the handshake of the one route for a MAC could send it as a body to the other.
+#[test]
+fn a_secret_of_a_signing_handshake_is_no_other_route_s() {
+    let beside = |auth: &str| {
+        told(&format!(
+            "{{ preset: zoom, secret: {{ file: secret }}, handshake: true }}\n  - name: other\n    match: {{ path: /other }}\n    \
+             upstream: {{ url: \"http://127.0.0.1:8000\" }}\n    auth: {auth}"
+        ))
+    };
+    let problems = beside("{ preset: github, secret: { file: secret } }").unwrap_err();
+    assert!(problems.contains("routes[1].auth: a handshake of another route signs with this secret"), "{problems}");
+    assert!(beside("{ preset: zoom, secret: { file: secret }, handshake: true }").is_ok());
+    assert!(beside("{ preset: stripe, secret: { file: public.pem } }").is_ok());
+}
+
+/// A route that cannot be used must not leave its requests to a wider one.
+#[test]
+fn keys_of_presets_are_there_and_of_their_kind() {
+    refused(&[
+        ("{ preset: plaid, secrets: [] }", "secrets: expected `secret`, or a list"),
+        (
+            "{ preset: wix, secret: { file: public.pem }, secrets: [ { file: public.pem } ] }",
+            "secrets: expected `secret`, or a list",
+        ),
+        (
+            "{ preset: wix, secrets: [ { file: public.pem }, { file: secret } ] }",
+            "secret: expected a public key in PEM form",
+        ),
+        ("{ preset: stripe, secret: { file: secret }, jwks: { file: x } }", "jwks: this preset has no key set"),
+        ("{ preset: vonage, jwks: { url: https://a.example/ } }", "jwks: this preset has no key set"),
+        ("{ preset: plaid, secret: { file: public.pem }, jwks: { file: x } }", "jwks: stands beside a secret"),
+        (
+            "{ preset: netlify, secret: { file: secret }, tolerance: 5m }",
+            "tolerance: this sender signs no time of issue",
+        ),
+        ("{ preset: stripe, secret: { file: secret, id: a } }", "secret.id: this sender names no secret"),
+    ]);
+}

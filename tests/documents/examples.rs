@@ -1,0 +1,106 @@
+//! What the documents show is what the program takes: pages that are generated, and examples that must load.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use hookgate::cli::presets::markdown;
+use hookgate::config::presets::PRESETS;
+use hookgate::config::{Config, Handles, Sources, compile};
+use zeroize::Zeroizing;
+
+use crate::support::certificate;
+use crate::vectors::cases;
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// What stands between the lines that begin and end an example in YAML.
+fn blocks(page: &str) -> Vec<String> {
+    let blocks = page.split("\n```yaml\n").skip(1);
+    blocks.map(|block| format!("{}\n", block.split("\n```").next().unwrap())).collect()
+}
+
+/// One that asks for client certificates, which some examples look at.
+const LISTENERS: &str = "listeners:
+  - address: '127.0.0.1:0'
+    tls: { certificates: [{ cert: server.crt, key: server.key }], client_ca: clients.crt, client_auth: optional }
+";
+
+const ISSUERS: &str = "issuers:
+  acme:
+    issuer: https://auth.example.com/
+    algorithms: [RS256]
+    jwks: { url: https://auth.example.com/keys }
+";
+
+/// Fields of a route, as a whole configuration.
+fn around(fields: &str) -> String {
+    let others = [("match:", "match: { path: /webhook }"), ("upstream:", "upstream: { url: http://127.0.0.1:1 }")];
+    let others = others.iter().filter(|(field, _)| !fields.starts_with(field)).map(|(_, line)| *line);
+    let fields: String = others.chain(fields.lines()).map(|line| format!("    {line}\n")).collect();
+    format!("{ISSUERS}routes:\n  - name: example\n{fields}")
+}
+
+fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
+    let (ca, certificate, key) = certificate(&["localhost"]);
+    let served = [("clients.crt", ca), ("server.crt", certificate), ("server.key", key)];
+    let served = served.map(|(name, content)| (name.to_owned(), Ok(Zeroizing::new(content.into_bytes()))));
+    let files = files.iter().map(|(name, content)| (name.clone(), Ok(Zeroizing::new(content.clone())))).chain(served);
+    let sources = Sources {
+        path: PathBuf::from("gateway.yaml"),
+        files: files.collect(),
+        variables: BTreeMap::new(),
+        revocations: BTreeMap::new(),
+        text: format!("{LISTENERS}{yaml}"),
+    };
+    let config = compile(&sources, &Handles::default());
+    config.unwrap_or_else(|errors| panic!("{errors}\n{}", sources.text))
+}
+
+#[test]
+fn the_page_of_presets_is_made_of_them() {
+    let same = page("docs/presets.md") == markdown();
+    assert!(same, "write it anew: cargo run -- presets --markdown > docs/presets.md");
+}
+
+/// Secrets of the right kind are those of the vectors.
+fn secrets_of(preset: &str) -> BTreeMap<String, Vec<u8>> {
+    let all = ["signatures.json", "tokens.json"].into_iter().flat_map(cases);
+    let mut of_preset = all.filter(|(_, case, valid)| *valid && case.auth["preset"] == preset);
+    let secret = of_preset.find_map(|(_, case, _)| case.secrets.first().cloned());
+    let named = secret.into_iter().map(|secret| (format!("secrets/{preset}"), secret));
+    named.chain([(format!("secrets/{preset}-token"), b"what the provider was told".to_vec())]).collect()
+}
+
+#[test]
+fn every_preset_loads_as_its_page_shows_it() {
+    let blocks = blocks(&page("docs/presets.md"));
+    assert_eq!(blocks.len(), PRESETS.len());
+    for ((name, _), block) in PRESETS.iter().zip(blocks) {
+        assert!(block.contains(&format!("preset: {name}\n")), "{name}");
+        let files = secrets_of(name);
+        assert_eq!(handshakes(&load(&around(&block), &files)), 0, "{name}: off unless it is switched on");
+        let answers = block.replace("# handshake: ", "handshake: ");
+        assert_eq!(handshakes(&load(&around(&answers), &files)) > 0, answers != block, "{name}");
+    }
+}
+
+fn handshakes(config: &Config) -> usize {
+    config.snapshot.routes.find("any", "/webhook", &http::Method::POST).unwrap().handshakes.len()
+}
+
+/// Examples are fields of a route, or issuers and routes.
+#[test]
+fn every_example_loads() {
+    let blocks: Vec<String> =
+        ["docs/configuration.md", "README.md"].iter().flat_map(|name| blocks(&page(name))).collect();
+    for block in &blocks {
+        let named = block.split("file: ").skip(1).map(|rest| rest.split([' ', '}', ',', '\n']).next().unwrap());
+        let files = named.map(|name| (name.to_owned(), b"0123456789abcdef0123456789abcdef".to_vec())).collect();
+        let whole = if block.starts_with("issuers:") { block.clone() } else { around(block) };
+        let found = load(&whole, &files).snapshot.routes.find("any", "/webhook", &http::Method::POST).is_ok();
+        assert!(found, "its route is not there: {block}");
+    }
+    assert!(blocks.len() > 5, "{}", blocks.len());
+}

@@ -1,0 +1,83 @@
+//! `mode: observe`: what would be refused is forwarded, told, and bears no identity. Limits stay.
+
+use serde_json::json;
+
+use crate::support::{NOW, Setup, Upstream};
+
+/// The clock of the tests begins with this day.
+fn observing(upstream: &Upstream) -> Setup {
+    let forward = "forward: { claims: { sub: X-Who } }";
+    Setup::new(upstream.address).route(&format!("mode: observe\n    observe_until: 2026-11-24\n    {forward}"))
+}
+
+#[tokio::test]
+async fn what_would_be_refused_is_forwarded_without_identity_and_told() {
+    let upstream = Upstream::echo().await;
+    let gateway = observing(&upstream).start();
+    let client = gateway.client();
+    let expired = gateway.issuer.token_with(json!({"exp": NOW - 60}));
+    for (token, code) in [("x.y.z", "malformed_token"), (&expired, "expired")] {
+        let request = client.request("/webhook").header("authorization", format!("Bearer {token}"));
+        let request = request.header("x-who", "evil").header("X_Who", "evil").header("x-hookgate-sub", "evil");
+        let answer = client.send(request, "the body").await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "the body"));
+        let seen = upstream.seen().pop().unwrap();
+        assert!(seen.headers.values().all(|value| value != "evil" && value != "shop-42"), "{:?}", seen.headers);
+        assert_eq!(gateway.counted("observed", code).await, Some(1.0));
+    }
+    assert_eq!(client.send(client.request("/webhook"), "").await.status, 200);
+    assert_eq!(gateway.counted("observed", "missing_credential").await, Some(1.0));
+    assert_eq!(client.post(&gateway.token()).await.status, 200);
+    assert_eq!(upstream.seen().pop().unwrap().header("x-who"), Some("shop-42"));
+    assert_eq!(gateway.counted("forwarded", "").await, Some(1.0));
+}
+
+#[tokio::test]
+async fn a_body_that_was_read_to_be_judged_is_forwarded_whole() {
+    let upstream = Upstream::echo().await;
+    let github = "{ preset: github, secret: { file: token } }";
+    let gateway = observing(&upstream).with("\n    forward: { claims: { sub: X-Who } }", "").file("token", "t");
+    let gateway = gateway.auth(github).start();
+    let request = gateway.client().request("/webhook").header("x-hub-signature-256", "sha256=00");
+    assert_eq!(gateway.client().send(request, "the body").await.text(), "the body");
+    assert_eq!(gateway.counted("observed", "bad_signature").await, Some(1.0));
+}
+
+#[tokio::test]
+async fn limits_and_paths_stay_enforced() {
+    let upstream = Upstream::echo().await;
+    let setup = observing(&upstream).with("path: /webhook", "path: /*").with("workers: 2", "workers: 1");
+    let gateway = setup.route("limits: { body: 4B }").start();
+    let client = gateway.client();
+    let answer = client.send(client.request("/webhook"), "12345").await;
+    assert_eq!(answer.problem(), (413, "body_too_large".into()));
+    for path in ["/a//b", "/a%2fb", "/..;/a", "/a%00"] {
+        let answer = client.send(client.request(path), "").await;
+        assert_eq!(answer.problem(), (400, "ambiguous_path".into()), "{path}");
+    }
+    assert_eq!(client.send(client.request("/webhook").method("DELETE"), "").await.status, 405);
+    assert!(upstream.seen().is_empty());
+    let narrow = observing(&upstream).route("limits: { allow: [203.0.113.0/24] }").start();
+    assert_eq!(narrow.client().post(&narrow.token()).await.problem(), (403, "address_refused".into()));
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn from_the_day_after_the_last_it_enforces() {
+    let upstream = Upstream::echo().await;
+    let gateway = observing(&upstream).start();
+    gateway.clock.forward(24 * 3600 - 1);
+    assert_eq!(gateway.client().post("x.y.z").await.status, 200);
+    gateway.clock.forward(1);
+    assert_eq!(gateway.client().post("x.y.z").await.problem(), (401, "unauthorized".into()));
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn what_nobody_could_decide_is_observed_too() {
+    let upstream = Upstream::echo().await;
+    let gateway = observing(&upstream).with("{ file: jwks.json }", "{ url: \"http://127.0.0.1:9/jwks.json\" }").start();
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    assert_eq!(gateway.counted("observed", "keys_unavailable").await, Some(1.0));
+    assert_eq!(upstream.only().header("x-who"), None);
+}

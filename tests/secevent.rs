@@ -1,0 +1,106 @@
+//! Security event tokens by push: refused in the words of their own protocol (RFC 8935 §2.3, §2.4).
+
+use jsonwebtoken::{Header, encode};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Gateway, Issuer, NOW, Setup, Upstream};
+
+const AUDIENCE: &str = "https://receiver.test/";
+
+fn setup(upstream: &Upstream) -> Setup {
+    let parameters = "{ issuer: \"https://issuer.test/\", audience: \"https://receiver.test/\" }";
+    let preset = format!("{{ preset: security-event-token, parameters: {parameters}, jwks: {{ file: jwks.json }} }}");
+    Setup::new(upstream.address).auth(&preset)
+}
+
+/// A token that passes, but for these changes; `null` takes a claim out.
+fn event(issuer: &Issuer, changes: &Value) -> String {
+    let mut claims = json!({
+        "iss": "https://issuer.test/", "aud": AUDIENCE, "iat": NOW - 60, "jti": "756E69717565206964656E746966696572",
+        "events": {"https://schemas.openid.net/secevent/caep/event-type/session-revoked": {}},
+    });
+    let object = claims.as_object_mut().unwrap();
+    object.extend(changes.as_object().unwrap().clone());
+    object.retain(|_, value| !value.is_null());
+    let header =
+        Header { kid: Some(issuer.kid.clone()), typ: Some("secevent+jwt".into()), ..Header::new(issuer.algorithm) };
+    encode(&header, &claims, &issuer.key).unwrap()
+}
+
+async fn push(gateway: &Gateway, body: &str) -> Answer {
+    let request = gateway.client().request("/webhook").header("content-type", "application/secevent+jwt");
+    gateway.client().send(request, body.to_owned()).await
+}
+
+/// `err` of a refusal, which has the form that RFC 8935 §2.3 asks for.
+fn err(answer: &Answer) -> String {
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (400, Some("application/json")));
+    assert_eq!((answer.header("content-language"), answer.header("www-authenticate")), (Some("en"), None));
+    assert_eq!((answer.header("server"), answer.header("cache-control")), (Some("hookgate"), Some("no-store")));
+    let told = answer.json();
+    assert_eq!(told.as_object().unwrap().len(), 2, "{told}");
+    let description = told["description"].as_str().unwrap();
+    let secret = ["issuer.test", "receiver.test", "k1", "756E"].iter().find(|expected| description.contains(*expected));
+    assert_eq!((secret, description.is_empty()), (None, false), "{description}");
+    told["err"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_refused_event_is_told_in_the_words_of_rfc_8935() {
+    let upstream = Upstream::echo().await;
+    let gateway = setup(&upstream).start();
+    let genuine = |changes: Value| event(&gateway.issuer, &changes);
+    let (namesake, stranger) = (Issuer::rs256("k1"), Issuer::rs256("k2"));
+    for (body, expected) in [
+        (String::new(), "invalid_request"),
+        ("garbage".to_owned(), "invalid_request"),
+        ("{\"err\": \"x\"}".to_owned(), "invalid_request"),
+        (gateway.token(), "invalid_request"),
+        (genuine(json!({"events": null})), "invalid_request"),
+        (genuine(json!({"iat": NOW - 8 * 24 * 3600})), "invalid_request"),
+        (event(&namesake, &json!({})), "authentication_failed"),
+        (event(&stranger, &json!({})), "invalid_key"),
+        (
+            event(&Issuer { algorithm: jsonwebtoken::Algorithm::RS384, ..gateway.issuer.clone() }, &json!({})),
+            "invalid_key",
+        ),
+        (genuine(json!({"iss": "https://other.test/"})), "invalid_issuer"),
+        (genuine(json!({"aud": "https://other.test/"})), "invalid_audience"),
+    ] {
+        assert_eq!(err(&push(&gateway, &body).await), expected, "{body}");
+    }
+    assert!(upstream.seen().is_empty());
+    assert_eq!(push(&gateway, &genuine(json!({}))).await.status, 200);
+    assert_eq!(upstream.only().body, genuine(json!({})));
+}
+
+#[tokio::test]
+async fn an_event_from_an_address_without_a_right_is_denied() {
+    let upstream = Upstream::echo().await;
+    let gateway = setup(&upstream).route("limits: { allow: [203.0.113.0/24] }").start();
+    assert_eq!(err(&push(&gateway, &event(&gateway.issuer, &json!({}))).await), "access_denied");
+    assert!(upstream.seen().is_empty());
+}
+
+/// RFC 8935 §2.3 is for what was decided; the rest is HTTP's, and the transmitter comes again.
+#[tokio::test]
+async fn what_is_no_decision_keeps_its_own_status() {
+    let upstream = Upstream::echo().await;
+    let jwks = "{ url: \"http://127.0.0.1:9/jwks.json\" }";
+    let gateway = setup(&upstream).with("jwks: { file: jwks.json } }\n", &format!("jwks: {jwks} }}\n"));
+    let gateway = gateway.route("limits: { body: 2KiB }").start();
+    let answer = push(&gateway, &event(&gateway.issuer, &json!({}))).await;
+    assert_eq!((answer.problem(), answer.header("retry-after")), ((503, "keys_unavailable".into()), Some("10")));
+    assert_eq!(push(&gateway, &"x".repeat(3000)).await.problem(), (413, "body_too_large".into()));
+}
+
+#[tokio::test]
+async fn opaque_tells_transmitters_no_more_than_others() {
+    let upstream = Upstream::echo().await;
+    let gateway = setup(&upstream).and("errors: opaque").start();
+    for changes in [json!({"aud": "https://other.test/"}), json!({"events": null})] {
+        let answer = push(&gateway, &event(&gateway.issuer, &changes)).await;
+        assert_eq!(err(&answer), "authentication_failed");
+        assert!(answer.text().contains("refused: unauthorized"), "{}", answer.text());
+    }
+}

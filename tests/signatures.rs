@@ -1,0 +1,347 @@
+//! Signed requests on their way: what is read before it is judged, how much of it, and what the app gets.
+
+use bytes::Bytes;
+
+use crate::support::{Answer, Client, Gateway, NOW, Setup, Upstream, hmac, until};
+
+const SECRET: &str = "the secret of a sender's app";
+
+/// Signs the body alone.
+fn github(upstream: &Upstream) -> Setup {
+    let setup = Setup::new(upstream.address).file("secret", SECRET);
+    setup.auth("{ preset: github, secret: { file: secret } }").and("errors: detailed")
+}
+
+/// Signs a time too.
+fn timed(upstream: &Upstream) -> Setup {
+    let signed = "signed: [\"header:X-Time\", body], join: \".\", timestamp: { header: X-Time, max_age: 5m }";
+    let auth = format!(
+        "{{ signature: {{ algorithm: hmac-sha256, header: X-Sig, encoding: hex, {signed}, secret: {{ file: secret }} }} }}"
+    );
+    Setup::new(upstream.address).file("secret", SECRET).auth(&auth).and("errors: detailed")
+}
+
+fn signature(body: impl AsRef<[u8]>) -> String {
+    format!("sha256={}", hmac(SECRET, body))
+}
+
+async fn send(client: &Client, body: impl Into<Bytes>, signature: &str) -> Answer {
+    client.send(client.request("/webhook").header("x-hub-signature-256", signature), body).await
+}
+
+/// A head of HTTP/1.1 that is good but for what follows it.
+fn head(signature: &str, more: &str) -> String {
+    format!("POST /webhook HTTP/1.1\r\nHost: localhost\r\nX-Hub-Signature-256: {signature}\r\n{more}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_signed_body_reaches_the_app_byte_for_byte() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).start();
+    let large = vec![b'x'; 300_000];
+    for body in [&b""[..], b"{\"a\": 1}\n", b"\xff\x00 no text\r\n\r\n", &large] {
+        for client in [gateway.client(), gateway.client_http2()] {
+            let answer = send(&client, Bytes::copy_from_slice(body), &signature(body)).await;
+            assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, body));
+            let seen = upstream.seen().pop().unwrap();
+            assert_eq!((&seen.body[..], seen.header("x-hub-signature-256")), (body, Some(signature(body).as_str())));
+        }
+    }
+    assert_eq!(gateway.counted("forwarded", "").await, Some(8.0));
+}
+
+#[tokio::test]
+async fn a_signed_body_may_come_in_chunks() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).start();
+    for (chunks, body) in [("2\r\n{}\r\n1\r\n\n\r\n0\r\n\r\n", "{}\n"), ("0\r\n\r\n", "")] {
+        let head = head(&signature(body), "Transfer-Encoding: chunked\r\nConnection: close");
+        let answer = gateway.wire().await.write(format!("{head}{chunks}")).await.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!(upstream.seen().pop().unwrap().body, body);
+    }
+}
+
+#[tokio::test]
+async fn another_body_never_reaches_the_app() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).start();
+    let good = signature("{\"a\":1}");
+    for body in ["{\"a\":2}", "{\"a\":1}\n", "{\"a\": 1}", ""] {
+        for client in [gateway.client(), gateway.client_http2()] {
+            assert_eq!(send(&client, body, &good).await.problem(), (401, "bad_signature".into()), "{body:?}");
+        }
+    }
+    for signature in [good.to_uppercase(), good.replace("sha256=", "sha1="), good[..70].to_owned(), String::new()] {
+        assert_eq!(send(&gateway.client(), "{\"a\":1}", &signature).await.problem(), (401, "bad_signature".into()));
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+/// Nobody who has signed nothing learns why.
+#[tokio::test]
+async fn no_signature_or_two_are_refused_unread() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).start();
+    let two = format!("{}\r\nX-Hub-Signature-256: {}", signature(""), signature(""));
+    let none = head("", "Content-Length: 1000").replace("X-Hub-Signature-256: \r\n", "");
+    for (head, code) in [(none, "missing_credential"), (head(&two, "Content-Length: 1000"), "many_credentials")] {
+        let answer = gateway.wire().await.write(head).await.read_until("}").await;
+        assert!(answer.starts_with("HTTP/1.1 401") && answer.contains(code), "{answer}");
+    }
+    gateway.edit("errors: detailed", "errors: standard");
+    gateway.running().reload();
+    assert_eq!(send(&gateway.client(), "x", "sha256=00").await.problem(), (401, "unauthorized".into()));
+    assert!(upstream.seen().is_empty());
+}
+
+/// The body was declared and never sent: whoever waits for it would answer 408 in the end.
+#[tokio::test]
+async fn a_stale_request_is_refused_unread() {
+    let upstream = Upstream::echo().await;
+    let gateway = timed(&upstream).start();
+    let ask = async |time: &str| {
+        let fields = format!("X-Time: {time}\r\nX-Sig: 00\r\nContent-Length: 1000");
+        gateway.wire().await.write(head("", &fields)).await.read_until("}").await
+    };
+    for (time, code) in [
+        ((NOW - 301).to_string(), "stale_timestamp"),
+        ((NOW + 301).to_string(), "future_timestamp"),
+        ("soon".to_owned(), "missing_timestamp"),
+    ] {
+        let answer = ask(&time).await;
+        assert!(answer.starts_with("HTTP/1.1 401") && answer.contains(code), "{answer}");
+    }
+    for time in [NOW - 300, NOW + 300] {
+        let sig = hmac(SECRET, format!("{time}.{{}}"));
+        let request = gateway.client().request("/webhook").header("x-time", time).header("x-sig", sig);
+        assert_eq!(gateway.client().send(request, "{}").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_stale_time_beside_the_signature_is_refused_unread_too() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).route("timestamp: { header: X-Time, max_age: 5m, covered: false }").start();
+    for (time, code) in [(NOW - 301, "stale_timestamp"), (NOW + 61, "future_timestamp")] {
+        let head = head(&signature("{}"), &format!("X-Time: {time}\r\nContent-Length: 2"));
+        let answer = gateway.wire().await.write(head).await.read_until("}").await;
+        assert!(answer.starts_with("HTTP/1.1 401") && answer.contains(code), "{answer}");
+    }
+    let request = gateway.client().request("/webhook").header("x-time", NOW);
+    let answer = gateway.client().send(request.header("x-hub-signature-256", signature("{}")), "{}").await;
+    assert_eq!((answer.status.as_u16(), upstream.seen().len()), (200, 1));
+}
+
+#[tokio::test]
+async fn a_signed_body_has_its_limit() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).route("limits: { body: 4B }").start();
+    let declared = head(&signature("12345"), "Content-Length: 5");
+    let chunked = head(&signature("12345"), "Transfer-Encoding: chunked") + "5\r\n12345\r\n";
+    for request in [declared, chunked] {
+        let answer = gateway.wire().await.write(request).await.read_until("}").await;
+        assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body_too_large"), "{answer}");
+    }
+    assert_eq!(send(&gateway.client(), "1234", &signature("1234")).await.status, 200);
+    assert_eq!(send(&gateway.client_http2(), "12345", &signature("12345")).await.status, 413);
+    assert_eq!(upstream.only().body, "1234");
+}
+
+/// A small signed request from 127.0.0.`last`.
+async fn small_from(gateway: &Gateway, last: u8) -> String {
+    let request = head(&signature("x"), "Content-Length: 1\r\nConnection: close") + "x";
+    gateway.wire_from(last).await.write(request).await.rest().await
+}
+
+/// Its last byte never comes.
+const HOLDS_A_QUARTER: usize = 16 * 1024;
+
+async fn hold_a_quarter(gateway: &Gateway, last: u8) -> crate::support::Wire {
+    let (mut wire, before) = (gateway.wire_from(last).await, gateway.running().held.total());
+    wire.write(head(&signature("x"), &format!("Content-Length: {}", HOLDS_A_QUARTER + 1))).await;
+    wire.write(vec![b'x'; HOLDS_A_QUARTER]).await;
+    let held = before + u64::try_from(HOLDS_A_QUARTER).unwrap();
+    until("its bytes are held", async || gateway.running().held.total() == held).await;
+    wire
+}
+
+#[tokio::test]
+async fn one_address_holds_no_more_than_a_quarter() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).and("buffered_bodies: 64KiB").start();
+    let whole = vec![b'x'; HOLDS_A_QUARTER + 1];
+    assert_eq!(send(&gateway.client(), whole.clone(), &signature(&whole)).await.problem(), (503, "overloaded".into()));
+    let wire = hold_a_quarter(&gateway, 2).await;
+    let told = small_from(&gateway, 2).await.to_lowercase();
+    assert!(told.contains("overloaded") && told.contains("retry-after: 10"), "{told}");
+    assert!(small_from(&gateway, 3).await.starts_with("HTTP/1.1 200"));
+    drop(wire);
+    until("its bytes are free", async || gateway.running().held.total() == 0).await;
+    assert!(small_from(&gateway, 2).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn all_together_hold_no_more_than_all() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).and("buffered_bodies: 64KiB").start();
+    let mut wires = Vec::new();
+    for last in 2..6 {
+        wires.push(hold_a_quarter(&gateway, last).await);
+    }
+    assert!(small_from(&gateway, 9).await.starts_with("HTTP/1.1 503"));
+    until("it is counted", async || gateway.counted("failed", "overloaded").await == Some(1.0)).await;
+    // One byte more is one too many, and what was held goes with the answer.
+    assert!(wires[0].write("y").await.read_until("}").await.starts_with("HTTP/1.1 503"));
+    until("a quarter is free", async || gateway.running().held.total() == 3 * 16 * 1024).await;
+    assert!(small_from(&gateway, 9).await.starts_with("HTTP/1.1 200"));
+}
+
+/// What a good request held is free as soon as it has gone on: a hundred of them never meet the bound.
+#[tokio::test]
+async fn forwarded_bodies_are_held_no_more() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).and("buffered_bodies: 64KiB").start();
+    let body = vec![b'x'; HOLDS_A_QUARTER];
+    for client in [gateway.client(), gateway.client_http2()] {
+        for _ in 0..10 {
+            assert_eq!(send(&client, body.clone(), &signature(&body)).await.status, 200);
+        }
+    }
+    until("nothing is held", async || gateway.running().held.total() == 0).await;
+}
+
+#[tokio::test]
+async fn half_a_signed_body_ends_with_408() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).limit("body_stall: 200ms").start();
+    let request = head(&signature("12345"), "Content-Length: 5") + "123";
+    let answer = gateway.wire().await.write(request).await.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_sender_that_breaks_off_leaves_nothing() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).start();
+    let mut wire = gateway.wire().await;
+    wire.write(head(&signature("12345"), "Content-Length: 5") + "123").await;
+    drop(wire);
+    until("it is counted", async || gateway.counted("failed", "client_gone").await == Some(1.0)).await;
+    assert!(upstream.seen().is_empty());
+}
+
+/// RFC 9110 §10.1.1: the body of what is refused by its head is not asked for.
+#[tokio::test]
+async fn a_signed_request_that_expects_100_continue_is_judged_by_its_head_first() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).start();
+    let expecting = |signature: &str| {
+        let head = head(signature, "Expect: 100-continue\r\nContent-Length: 2\r\nConnection: close");
+        if signature.is_empty() { head.replace("X-Hub-Signature-256: \r\n", "") } else { head }
+    };
+    let refused = gateway.wire().await.write(expecting("")).await.rest().await;
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    let mut wire = gateway.wire().await;
+    wire.write(expecting(&signature("{}"))).await.read_until("HTTP/1.1 100 Continue\r\n\r\n").await;
+    assert!(wire.write("{}").await.rest().await.contains("HTTP/1.1 200"));
+    assert_eq!(upstream.only().body, "{}");
+}
+
+#[tokio::test]
+async fn while_secrets_rotate_any_of_them_may_have_signed_and_each_use_is_seen() {
+    let upstream = Upstream::echo().await;
+    let secrets = "{ preset: github, secrets: [ { file: new }, { file: secret } ] }";
+    let gateway = github(&upstream).file("new", "the next secret").auth(secrets).start();
+    let used = async |index: usize| {
+        let labels = format!("{{index=\"{index}\",route=\"webhook\"}}");
+        gateway.metric(&format!("hookgate_secret_last_used_timestamp_seconds{labels}")).await
+    };
+    let (old, new) = (signature("x"), format!("sha256={}", hmac("the next secret", "x")));
+    assert_eq!(send(&gateway.client(), "x", &old).await.status, 200);
+    assert_eq!((used(0).await, used(1).await), (None, Some(NOW as f64)));
+    gateway.clock.forward(60);
+    assert_eq!(send(&gateway.client(), "x", &new).await.status, 200);
+    let other = format!("sha256={}", hmac("another secret", "x"));
+    assert_eq!(send(&gateway.client(), "x", &other).await.status, 401);
+    assert_eq!((used(0).await, used(1).await), (Some((NOW + 60) as f64), Some(NOW as f64)));
+}
+
+/// WSGI makes one field of both: only the one that was judged may arrive.
+#[tokio::test]
+async fn no_other_spelling_of_a_signed_header_reaches_the_app() {
+    let upstream = Upstream::echo().await;
+    let gateway = timed(&upstream).start();
+    let sig = hmac(SECRET, format!("{NOW}.{{}}"));
+    let request = gateway.client().request("/webhook").header("x-time", NOW).header("x-sig", sig);
+    let request = request.header("x_time", "evil").header("X.Sig", "evil").header("x_sig", "evil");
+    assert_eq!(gateway.client().send(request, "{}").await.status, 200);
+    let seen = upstream.only();
+    assert!(seen.header("x-time").is_some() && seen.header("x-sig").is_some());
+    assert!(seen.headers.values().all(|value| value != "evil"), "{:?}", seen.headers);
+}
+
+/// An app that verifies once more would refuse what we let through.
+#[tokio::test]
+async fn connection_does_not_take_a_signature_away() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).start();
+    let connection = "Content-Length: 2\r\nConnection: close, x-hub-signature-256, x-hop\r\nX-Hop: 1";
+    let answer = gateway.wire().await.write(head(&signature("{}"), connection) + "{}").await.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let seen = upstream.only();
+    assert_eq!((seen.header("x-hub-signature-256"), seen.header("x-hop")), (Some(signature("{}").as_str()), None));
+}
+
+#[tokio::test]
+async fn a_signature_can_be_kept_from_the_app() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).route("forward: { credential: remove }").start();
+    assert_eq!(send(&gateway.client(), "x", &signature("x")).await.status, 200);
+    assert_eq!(upstream.only().header("x-hub-signature-256"), None);
+}
+
+/// github.com/standard-webhooks/standard-webhooks, spec: several signatures while a secret rotates, those of other
+/// versions are passed over, and id and time are signed and asked for.
+#[tokio::test]
+async fn standard_webhooks_are_held_to_their_specification() {
+    use base64::Engine;
+    let upstream = Upstream::echo().await;
+    let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let setup = |secret: &str| Setup::new(upstream.address).file("secret", secret).and("errors: detailed");
+    let preset = "{ preset: standard-webhooks, secret: { file: secret } }";
+    let gateway = setup(&format!("whsec_{}", encode(SECRET.as_bytes()))).auth(preset).start();
+    let mac = |text: String| {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET.as_bytes());
+        encode(aws_lc_rs::hmac::sign(&key, text.as_bytes()).as_ref())
+    };
+    let good = mac(format!("msg_1.{NOW}.{{}}"));
+    let ask = async |id: &str, time: u64, signature: &str| {
+        let fields = [("webhook-id", id), ("webhook-timestamp", &time.to_string()), ("webhook-signature", signature)];
+        let present = fields.iter().filter(|(_, value)| !["", "0"].contains(value));
+        let client = gateway.client();
+        let request = present.fold(client.request("/webhook"), |request, (name, value)| request.header(*name, *value));
+        let answer = client.send(request, "{}").await;
+        if answer.status == 200 { "passed".to_owned() } else { answer.problem().1 }
+    };
+    for signature in [format!("v1,{good}"), format!("v1a,x v2,{good} v1,AAAA v1,{good}")] {
+        assert_eq!(ask("msg_1", NOW, &signature).await, "passed");
+    }
+    let stale = mac(format!("msg_1.{}.{{}}", NOW - 301));
+    for (id, time, signature, code) in [
+        ("msg_1", NOW, good.clone(), "bad_signature"),
+        ("msg_1", NOW, format!("v1a,{good}"), "bad_signature"),
+        ("msg_1", NOW, format!("v1,{good}v1,{good}"), "bad_signature"),
+        ("msg_1", NOW, String::new(), "missing_credential"),
+        ("msg_2", NOW, format!("v1,{good}"), "bad_signature"),
+        ("", NOW, format!("v1,{good}"), "bad_signature"),
+        ("msg_1", NOW + 1, format!("v1,{good}"), "bad_signature"),
+        ("msg_1", 0, format!("v1,{good}"), "missing_timestamp"),
+        ("msg_1", NOW - 301, format!("v1,{stale}"), "stale_timestamp"),
+        ("msg_1", NOW + 301, format!("v1,{good}"), "future_timestamp"),
+    ] {
+        assert_eq!(ask(id, time, &signature).await, code, "{id} {time} {signature}");
+    }
+    assert_eq!(upstream.seen().len(), 2);
+}

@@ -1,0 +1,271 @@
+//! Several schemes on one route, and client certificates among them: at the handshake and long after it.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hookgate::reload::Reloaded;
+use rcgen::SanType;
+use serde_json::json;
+
+use crate::support::{Answer, Authority, Client, Gateway, Identity, Issuer, Setup, Upstream, replace};
+
+const JWT: &str = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook } }";
+const TOKEN: &str = "{ token: { header: X-Token, secret: { file: token } } }";
+const HMAC: &str = "{ preset: github, secret: { file: token } }";
+
+/// This `auth`, before clients of this authority, who need not show a certificate.
+fn setup(upstream: &Upstream, authority: &Authority, auth: &str) -> Setup {
+    let setup = Setup::new(upstream.address).file("clients.crt", &authority.pem).file("token", "the token");
+    let setup = setup.with("tls: { ", "tls: { client_ca: clients.crt, client_auth: optional, ");
+    let setup = setup.auth(auth).and("errors: detailed");
+    if auth.contains("jwt:") { setup.route("forward: { claims: { sub: X-Who } }") } else { setup }
+}
+
+/// Status and code of an answer; no code where the app gave it.
+fn told(answer: &Answer) -> (u16, String) {
+    if answer.header("x-from-app").is_some() { (answer.status.as_u16(), String::new()) } else { answer.problem() }
+}
+
+/// POST with these fields; an empty value is no field.
+async fn ask(client: &Client, fields: &[(&str, &str)]) -> (u16, String) {
+    let present = fields.iter().filter(|(_, value)| !value.is_empty());
+    let request = present.fold(client.request("/webhook"), |request, (name, value)| request.header(*name, *value));
+    told(&client.send(request, "{}").await)
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+fn refused(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
+
+fn passed() -> (u16, String) {
+    (200, String::new())
+}
+
+#[tokio::test]
+async fn all_of_wants_each() {
+    let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
+    let auth = format!("{{ all_of: [ {JWT}, {{ client_certificate: {{ san: [\"dns:a.test\"] }} }} ] }}");
+    let gateway = setup(&upstream, &authority, &auth).start();
+    let with = |name| gateway.client_showing(&authority.client(name, 7));
+    let (right, other, nobody) = (with("a.test"), with("b.test"), gateway.client());
+    let (good, bad) = (bearer(&gateway.token()), bearer("x.y.z"));
+    for (client, token, expected) in [
+        (&right, "", refused(401, "missing_credential")),
+        (&right, bad.as_str(), refused(401, "malformed_token")),
+        (&other, &good, refused(403, "certificate_refused")),
+        (&nobody, &good, refused(401, "missing_credential")),
+        (&nobody, "", refused(401, "missing_credential")),
+    ] {
+        assert_eq!(ask(client, &[("authorization", token)]).await, expected, "{token}");
+    }
+    assert!(upstream.seen().is_empty());
+    assert_eq!(ask(&right, &[("authorization", &good)]).await, passed());
+    assert_eq!(upstream.only().header("x-who"), Some("shop-42"));
+}
+
+/// Or whoever holds the weaker credential would choose by which he is judged, and the app would read the other one.
+#[tokio::test]
+async fn any_of_wants_each_credential_that_is_there() {
+    let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
+    let gateway = setup(&upstream, &authority, &format!("{{ any_of: [ {JWT}, {TOKEN} ] }}")).start();
+    let (client, good) = (gateway.client(), bearer(&gateway.token()));
+    for (authorization, token, expected) in [
+        ("", "", refused(401, "missing_credential")),
+        (good.as_str(), "another token", refused(401, "bad_signature")),
+        ("Bearer x.y.z", "the token", refused(401, "malformed_token")),
+        ("Bearer x.y.z", "", refused(401, "malformed_token")),
+        ("", "another token", refused(401, "bad_signature")),
+    ] {
+        assert_eq!(ask(&client, &[("authorization", authorization), ("x-token", token)]).await, expected);
+    }
+    assert!(upstream.seen().is_empty());
+    for (authorization, token, who) in
+        [(good.as_str(), "", Some("shop-42")), ("", "the token", None), (&good, "the token", Some("shop-42"))]
+    {
+        let fields = [("authorization", authorization), ("x-token", token), ("X_Who", "evil"), ("x-who", "evil")];
+        assert_eq!(ask(&client, &fields).await, passed());
+        assert_eq!(upstream.seen().pop().unwrap().header("x-who"), who);
+    }
+}
+
+/// What the body must tell is waited for, also where another branch has granted already.
+#[tokio::test]
+async fn a_grant_does_not_hide_a_signature_that_the_body_breaks() {
+    let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
+    let gateway = setup(&upstream, &authority, &format!("{{ any_of: [ {TOKEN}, {HMAC} ] }}")).start();
+    let signature = |body| format!("sha256={}", crate::support::hmac("the token", body));
+    for (signed, expected) in [("{}", passed()), ("{} ", refused(401, "bad_signature"))] {
+        let fields = [("x-token", "the token"), ("x-hub-signature-256", &signature(signed))];
+        assert_eq!(ask(&gateway.client(), &fields).await, expected);
+        assert_eq!(ask(&gateway.client(), &fields[1..]).await, expected);
+    }
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+/// A branch of which a part is missing does not make the rest of it good.
+#[tokio::test]
+async fn a_bad_credential_in_half_a_branch_is_refused() {
+    let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
+    for inner in [format!("{{ client_certificate: {{}} }}, {JWT}"), format!("{JWT}, {{ client_certificate: {{}} }}")] {
+        let gateway =
+            setup(&upstream, &authority, &format!("{{ any_of: [ {{ all_of: [ {inner} ] }}, {TOKEN} ] }}")).start();
+        let ask =
+            async |token: &str| ask(&gateway.client(), &[("authorization", token), ("x-token", "the token")]).await;
+        assert_eq!(ask("Bearer x.y.z").await, refused(401, "malformed_token"), "{inner}");
+        assert_eq!(ask("").await, passed());
+    }
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn what_nobody_can_decide_is_503_and_hides_behind_no_other_credential() {
+    let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
+    let gateway = setup(&upstream, &authority, &format!("{{ any_of: [ {JWT}, {TOKEN} ] }}"))
+        .with("{ file: jwks.json }", "{ url: \"http://127.0.0.1:9/jwks.json\" }")
+        .start();
+    let (client, good) = (gateway.client(), bearer(&gateway.token()));
+    for token in ["", "the token"] {
+        let fields = [("authorization", good.as_str()), ("x-token", token)];
+        assert_eq!(ask(&client, &fields).await, refused(503, "keys_unavailable"));
+    }
+    assert_eq!(ask(&client, &[("x-token", "the token")]).await, passed());
+    assert_eq!(ask(&client, &[("x-token", "another")]).await, refused(401, "bad_signature"));
+}
+
+#[tokio::test]
+async fn a_certificate_is_admitted_by_its_names_or_its_fingerprint() {
+    let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
+    let uri = |text: &str| authority.client_named(SanType::URI(text.try_into().unwrap()), 7);
+    let (dns, spiffe) = (authority.client("a.test", 7), uri("spiffe://example.org/sender"));
+    let (other, pinned) = (uri("spiffe://example.org/sender/2"), authority.client("c.test", 9));
+    let fingerprint: String = pinned.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
+    let rule = format!("san: [\"dns:a.test\", \"spiffe://example.org/sender\"], sha256: [\"{fingerprint}\"]");
+    let gateway = setup(&upstream, &authority, &format!("{{ client_certificate: {{ {rule} }} }}")).start();
+    for (identity, expected) in [
+        (&dns, passed()),
+        (&spiffe, passed()),
+        (&pinned, passed()),
+        (&other, refused(403, "certificate_refused")),
+        (&authority.client("c.test", 9), refused(403, "certificate_refused")),
+        (&authority.client("b.a.test", 9), refused(403, "certificate_refused")),
+    ] {
+        assert_eq!(ask(&gateway.client_showing(identity), &[]).await, expected);
+    }
+    assert_eq!(ask(&gateway.client(), &[]).await, refused(401, "missing_credential"));
+}
+
+/// Where a certificate is the only rule, any that the listener trusts is one.
+const ANY_CERTIFICATE: &str = "{ client_certificate: {} }";
+
+fn reload(gateway: &Gateway) {
+    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+}
+
+async fn handshakes(gateway: &Gateway) -> Option<f64> {
+    let labels = format!("{{listener=\"{}\",result=\"ok\"}}", gateway.address());
+    gateway.metric(&format!("hookgate_tls_handshakes_total{labels}")).await
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_revoked_meanwhile_passes_no_more() {
+    let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
+    for (auth, client_auth) in [(ANY_CERTIFICATE, "optional"), (JWT, "required")] {
+        let gateway = setup(&upstream, &authority, auth)
+            .with("client_auth: optional", &format!("client_auth: {client_auth}, client_crl: clients.crl"))
+            .file("clients.crl", &authority.list(4000, &[8]))
+            .start();
+        let client = gateway.client_showing(&authority.client("a.test", 7));
+        let token = bearer(&gateway.token());
+        assert_eq!(ask(&client, &[("authorization", &token)]).await, passed());
+        replace(&gateway.path("clients.crl"), &authority.list(4000, &[7]));
+        reload(&gateway);
+        assert_eq!(ask(&client, &[("authorization", &token)]).await, refused(403, "certificate_refused"));
+        assert_eq!(handshakes(&gateway).await, Some(1.0));
+    }
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn an_authority_that_is_trusted_no_more_counts_no_more() {
+    let (upstream, old, new) = (Upstream::echo().await, Authority::new("old"), Authority::new("new"));
+    let gateway = setup(&upstream, &old, ANY_CERTIFICATE).start();
+    let client = gateway.client_showing(&old.client("a.test", 7));
+    assert_eq!(ask(&client, &[]).await, passed());
+    for (pem, expected) in
+        [(&new.pem, refused(403, "certificate_refused")), (&format!("{}{}", old.pem, new.pem), passed())]
+    {
+        replace(&gateway.path("clients.crt"), pem);
+        reload(&gateway);
+        assert_eq!(ask(&client, &[]).await, expected);
+    }
+    // Without any authority the route could let nobody pass: what was in force stays.
+    gateway.edit("client_ca: clients.crt, client_auth: optional, ", "");
+    assert_eq!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(ask(&client, &[]).await, passed());
+    assert_eq!(handshakes(&gateway).await, Some(1.0));
+}
+
+/// Its end comes by the gateway's own time.
+#[tokio::test]
+async fn a_certificate_that_ends_meanwhile_passes_no_more() {
+    let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
+    let gateway = setup(&upstream, &authority, ANY_CERTIFICATE).start();
+    let client = gateway.client_showing(&authority.client("a.test", 7));
+    assert_eq!(ask(&client, &[]).await, passed());
+    // rcgen's certificates end in the year 4096.
+    gateway.clock.forward(2080 * 366 * 24 * 3600);
+    assert_eq!(ask(&client, &[]).await, refused(403, "certificate_refused"));
+}
+
+/// Caddy GHSA-gr7w-x2jp-3xgw: a certificate was shown to one host, and the request is another's.
+#[tokio::test]
+async fn a_request_for_another_host_than_the_connection_s_is_misdirected() {
+    let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
+    let bound = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook, bound_certificate: true } }";
+    let in_a_tree = format!("{{ any_of: [ {TOKEN}, {ANY_CERTIFICATE} ] }}");
+    for (auth, status) in [(ANY_CERTIFICATE, 421), (bound, 421), (&in_a_tree, 421), (JWT, 401)] {
+        let gateway = setup(&upstream, &authority, auth).start();
+        for (host, expected) in [("other.test", status), ("localhost.", status), ("LocalHost:443", 401)] {
+            let request = format!("POST /webhook HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n");
+            let answer = gateway.wire().await.write(request).await.read_until("}").await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{host}: {answer}");
+            assert_eq!(answer.contains("misdirected_request"), expected == 421);
+        }
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+fn bound_to(issuer: &Issuer, identity: &Identity) -> String {
+    bearer(&issuer.token_with(json!({"cnf": {"x5t#S256": URL_SAFE_NO_PAD.encode(identity.sha256())}})))
+}
+
+/// RFC 8705 §3.
+#[tokio::test]
+async fn a_token_that_is_bound_to_a_certificate_is_no_use_with_another() {
+    let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
+    let auth = JWT.replace(" } }", ", bound_certificate: true } }");
+    let gateway = setup(&upstream, &authority, &auth).start();
+    let (own, other) = (authority.client("a.test", 7), authority.client("a.test", 8));
+    let token = bound_to(&gateway.issuer, &own);
+    let (owner, thief) = (gateway.client_showing(&own), gateway.client_showing(&other));
+    for client in [&thief, &gateway.client()] {
+        let answer = client.send(client.request("/webhook").header("authorization", &token), "{}").await;
+        assert_eq!(told(&answer), refused(401, "certificate_mismatch"));
+        assert!(answer.header("www-authenticate").unwrap().ends_with("error=\"invalid_token\""));
+    }
+    for (claims, code) in [
+        (json!({}), "missing_claim"),
+        (json!({"cnf": {}}), "missing_claim"),
+        (json!({"cnf": {"jkt": "x"}}), "missing_claim"),
+        (json!({"cnf": "x"}), "malformed_token"),
+        (json!({"cnf": {"x5t#S256": ""}}), "certificate_mismatch"),
+    ] {
+        let token = bearer(&gateway.issuer.token_with(claims));
+        assert_eq!(ask(&owner, &[("authorization", &token)]).await, refused(401, code));
+    }
+    assert!(upstream.seen().is_empty());
+    assert_eq!(ask(&owner, &[("authorization", &token)]).await, passed());
+}
