@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every test there is, with what they need: packages of the system, a Python environment, the binaries.
+# Every test there is, with what they need: packages of the system, a Python environment, a package for Node, the
+# binaries.
 #
 #   bash tests/run.sh
 #
@@ -29,6 +30,8 @@ install_packages() {
     needs openssl openssl
     needs curl curl
     needs promtool prometheus
+    needs node nodejs
+    needs npm npm
     python3 -c 'import ensurepip, venv' 2>/dev/null || MISSING+=(python3-venv)
     if [ ${#MISSING[@]} -eq 0 ]; then return; fi
     [ "$(id -u)" = 0 ] || fail "missing; install with: sudo apt-get install --no-install-recommends ${MISSING[*]}"
@@ -55,6 +58,14 @@ make_environment() {
     cp tests/requirements.txt "$stamp"
 }
 
+make_provider() {
+    local folder=tests/e2e/oidc
+    local stamp=$folder/node_modules/package-lock.json
+    if cmp -s "$folder/package-lock.json" "$stamp"; then return; fi
+    npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
+    cp "$folder/package-lock.json" "$stamp"
+}
+
 static_binary() {
     RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target x86_64-unknown-linux-gnu
     export HOOKGATE_STATIC=$TARGET/x86_64-unknown-linux-gnu/release/hookgate
@@ -68,6 +79,7 @@ command -v cargo >/dev/null || fail "missing: a Rust toolchain of Cargo.toml's r
 heading "what the tests need"
 install_packages
 make_environment
+make_provider
 
 heading "unit and integration tests"
 cargo test --locked
@@ -75,6 +87,9 @@ cargo test --locked
 heading "end to end: FastAPI under uvicorn, PyJWT as the sender"
 cargo build --locked
 "$VENV/bin/python" tests/e2e/run.py --hookgate "$TARGET/debug/hookgate"
+
+heading "end to end: SDKs of webhook providers, PyJWT and an OpenID provider as the senders"
+"$VENV/bin/python" tests/e2e/senders.py --hookgate "$TARGET/debug/hookgate"
 
 if [ -n "${CI:-}${HOOKGATE_IMAGE:-}" ]; then
     heading "the static binary"

@@ -18,6 +18,12 @@ async def webhook(request: Request):
     return {"ok": True, "received": len(await request.body())}
 
 
+@app.post("/events")
+async def events(request: Request):
+    """For senders that sign and bring no bearer: this handler asks for nothing at all."""
+    return {"ok": True, "received": len(await request.body())}
+
+
 async def recorded(scope, receive, send):
     """Notes a request before the app judges it: what the app itself turns away has reached it all the same."""
     if scope["type"] != "http":

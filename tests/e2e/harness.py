@@ -42,16 +42,23 @@ def until(what, condition):
         time.sleep(0.02)
 
 
-class Issuer:
-    """Keys of three kinds; tokens by PyJWT."""
+def rsa_key():
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
-    def __init__(self, generation="1"):
-        self.generation = generation
-        self.keys = {
-            "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
-            "ES256": ec.generate_private_key(ec.SECP256R1()),
-            "EdDSA": ed25519.Ed25519PrivateKey.generate(),
-        }
+
+KEYS = {
+    "RS256": rsa_key, "PS256": rsa_key,
+    "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate,
+}
+
+
+class Issuer:
+    """A key for each algorithm; tokens by PyJWT."""
+
+    def __init__(self, generation="1", algorithms=("RS256", "ES256", "EdDSA"), iss=ISSUER):
+        self.generation, self.iss = generation, iss
+        self.keys = {algorithm: KEYS[algorithm]() for algorithm in algorithms}
 
     def kid(self, algorithm):
         return algorithm + self.generation
@@ -68,7 +75,7 @@ class Issuer:
         """Claims that pass, some of them changed; None takes one out."""
         now = int(time.time())
         claims = {
-            "iss": ISSUER, "aud": AUDIENCE, "sub": "shop-42", "event_scope": "webhook",
+            "iss": self.iss, "aud": AUDIENCE, "sub": "shop-42", "event_scope": "webhook",
             "iat": now, "nbf": now, "exp": now + 300, **changes,
         }
         claims = {name: value for name, value in claims.items() if value is not None}
@@ -87,11 +94,12 @@ class World:
         self.seen_file.touch()
         self.port, self.admin_port, self.app_port = free_ports(3)
         self.issuer, self.tokens, self.processes = Issuer(), [], []
+        self.at_exit = contextlib.ExitStack()
 
     def __enter__(self):
         try:
             self.run("certs", "--dir", "certs")
-            self.write("jwks.json", self.issuer.jwks())
+            self.prepare()
             self.write("gateway.yaml", self.configuration())
             self.start_app()
             self.start_gateway()
@@ -104,7 +112,12 @@ class World:
         for process in self.processes:
             process.kill()
             process.wait()
+        self.at_exit.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def prepare(self):
+        """What has to be there before the gateway starts."""
+        self.write("jwks.json", self.issuer.jwks())
 
     def configuration(self):
         return f"""

@@ -2,60 +2,19 @@
 
     python tests/e2e/run.py --hookgate target/debug/hookgate
 """
-import argparse
 import base64
 import functools
-import hashlib
 import hmac
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
-import traceback
 
 import jwt
+from checks import fields, main, named, no_secret_is_in_the_log, passed, refused, rows
 from cryptography.hazmat.primitives import serialization
 from harness import SECRET, Issuer, World, until
-
-PROBLEM = {"type", "title", "status", "code", "instance"}
-
-
-# --- what is said of a reply ------------------------------------------------------------------------------------------
-
-
-def passed(world, *tokens, body=b"{}", **options):
-    """The app has answered, and it has seen this request whole, its bearer too. Gives reply and what was seen."""
-    before = len(world.seen())
-    reply = world.post(*tokens, body=body, **options)
-    assert reply.status_code == 200 and reply.json()["ok"], (reply.status_code, reply.text)
-    assert reply.headers["server"] == "uvicorn"
-    [seen] = world.seen()[before:]
-    sent = body if isinstance(body, bytes) else b"".join(body)
-    assert seen["sha256"] == hashlib.sha256(sent).hexdigest() and reply.json()["received"] == len(sent)
-    assert fields(seen, "authorization") == [f"Bearer {token}" for token in tokens]
-    return reply, seen
-
-
-def refused(world, status, code, *tokens, reason=None, **options):
-    """The gateway has answered so, the log tells the reason (the code, unless named), and the app has seen nothing."""
-    before = len(world.seen())
-    reply = world.post(*tokens, **options)
-    assert (reply.status_code, reply.json()["code"]) == (status, code), (reply.status_code, reply.text)
-    assert reply.headers["server"] == "hookgate" and reply.headers["content-type"] == "application/problem+json"
-    assert set(reply.json()) == PROBLEM and reply.json()["status"] == status
-    assert reply.json()["instance"] == reply.headers["x-request-id"]
-    line = world.access_line(reply.headers["x-request-id"])
-    assert (line["code"], line["outcome"]) == (reason or code, "refused"), line
-    assert len(world.seen()) == before, "it reached the app"
-    return reply
-
-
-def fields(seen, name):
-    """Every value of a header field: a second one must not hide behind the first."""
-    return [value for found, value in seen["headers"] if found == name]
-
 
 # --- tokens that nobody should take -----------------------------------------------------------------------------------
 
@@ -289,22 +248,7 @@ def sigterm_drains_and_exits_with_zero(world):
 
 
 def no_token_is_in_the_log(world):
-    log = world.log()
-    requests = [line for line in map(json.loads, log.splitlines()) if line.get("message") == "request"]
-    assert len(requests) > 30 and len(world.tokens) > 30
-    secrets = {SECRET, "order=5"}
-    for token in world.tokens:
-        secrets |= {token} | {part for part in token.split(".") if len(part) > 10}
-    assert not [secret for secret in secrets if secret in log]
-
-
-def rows(check, table):
-    """A check for each row, under the row's name."""
-    return {f"refused: {name}": lambda world, row=row: check(world, *row) for name, row in table.items()}
-
-
-def named(*checks):
-    return {check.__name__.replace("_", " "): check for check in checks}
+    no_secret_is_in_the_log(world, SECRET, "order=5")
 
 
 CHECKS = {
@@ -324,35 +268,5 @@ CHECKS = {
 }
 
 
-def run_checks(world):
-    """The number of checks that failed."""
-    failed = 0
-    for name, check in CHECKS.items():
-        try:
-            check(world)
-            print(f"ok    {name}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"FAIL  {name}\n{traceback.format_exc()}", flush=True)
-    if failed:
-        print("the gateway's last lines:", *world.log().splitlines()[-20:], sep="\n")
-    return failed
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hookgate", required=True, help="the binary")
-    # So that what was started is ended when this is.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        with World(parser.parse_args().hookgate) as world:
-            failed = run_checks(world)
-    except Exception:
-        failed = len(CHECKS)
-        print(f"FAIL  the start\n{traceback.format_exc()}")
-    print(f"{len(CHECKS) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, World, CHECKS))

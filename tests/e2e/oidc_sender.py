@@ -1,0 +1,224 @@
+"""A sender with access tokens of an OpenID provider (oidc/provider.mjs), whose keys the gateway finds by discovery."""
+import json
+import pathlib
+import secrets
+import signal
+
+import httpx
+import jwt
+from checks import named, passed, refused
+from harness import AUDIENCE, PATIENCE, Issuer, get, until
+
+OPAQUE = "https://opaque.test/"
+# The same provider twice: fetched again only when a key is unknown, and all the time.
+LAZY, EAGER = "oidc", "oidc-eager"
+
+
+class Provider:
+    """The process on Node, and what a sender asks of it."""
+
+    def __init__(self, world):
+        self.world, self.port, self.process, self.starts = world, 0, None, 0
+        self.client = {"id": "shop", "secret": secrets.token_urlsafe(32)}
+        world.secrets.append(self.client["secret"])
+
+    def start(self):
+        """On the same port, if it had one."""
+        settings = json.dumps({"port": self.port, "client": self.client, "opaque": OPAQUE})
+        log = self.world.folder / f"provider{self.starts}.log"
+        here = pathlib.Path(__file__).parent / "oidc"
+
+        def serves():
+            said = [line for line in log.read_text().splitlines() if line.startswith('{"port":')]
+            self.port = json.loads(said[0])["port"] if said else self.port
+            return said
+
+        self.starts += 1
+        self.process = self.world.start(["node", "provider.mjs", settings], log, here, serves)
+        self.iss = f"http://127.0.0.1:{self.port}"
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=PATIENCE)
+
+    def published(self):
+        """The ids of its keys; the first one signs."""
+        return [key["kid"] for key in get(self.port, "/jwks").json()["keys"]]
+
+    def rotate(self):
+        """A new key signs, the old ones stay published."""
+        before = self.published()
+        self.process.send_signal(signal.SIGHUP)
+        until("a key more is published", lambda: self.published()[1:] == before)
+
+    def retire(self):
+        """Only the key that signs stays published."""
+        before = self.published()
+        self.process.send_signal(signal.SIGUSR2)
+        until("the old keys are gone", lambda: self.published() == before[:1])
+
+    def token(self, scope="webhook", resource=AUDIENCE):
+        asked = {"grant_type": "client_credentials", "resource": resource, **({"scope": scope} if scope else {})}
+        who = tuple(self.client.values())
+        reply = httpx.post(f"{self.iss}/token", data=asked, auth=who, trust_env=False)
+        assert reply.status_code == 200 and reply.json()["token_type"] == "Bearer", reply.text
+        return reply.json()["access_token"]
+
+
+def prepare(world):
+    world.provider = Provider(world)
+    world.provider.start()
+    paces = {LAZY: {"refresh": "1h"}, EAGER: {"refresh": "500ms"}}
+    for name, pace in paces.items():
+        keys = {"discovery": True, "cooldown": "200ms", **pace}
+        world.issuers[name] = {"issuer": world.provider.iss, "algorithms": ["ES256"], "jwks": keys}
+        rule = {"scope": {"contains": "webhook"}}
+        world.add_route(name, {"jwt": {"issuer": name, "audience": AUDIENCE, "types": ["at+jwt"], "claims": rule}})
+
+
+def to(route):
+    return {"headers": {"Host": f"{route}.test"}}
+
+
+def kid(token):
+    return jwt.get_unverified_header(token)["kid"]
+
+
+def strangers_token(world, **headers):
+    """As the provider would make it, with a key of one's own."""
+    issuer = Issuer(algorithms=["ES256"], iss=world.provider.iss)
+    return issuer.token("ES256", headers={"typ": "at+jwt", **headers}, scope="webhook")
+
+
+def accepted(world, route, token):
+    return world.post(token, **to(route)).status_code == 200
+
+
+def until_accepted(world, route, token):
+    until(f"the key serves on {route}", lambda: accepted(world, route, token))
+
+
+def fetches(world, route, result="ok"):
+    return world.metric(f'hookgate_jwks_refreshes_total{{issuer="{route}",result="{result}"}}') or 0
+
+
+# --- checks, in their order -------------------------------------------------------------------------------------------
+
+
+def a_fetched_token_passes(world):
+    token = world.provider.token()
+    header, claims = jwt.get_unverified_header(token), jwt.decode(token, options={"verify_signature": False})
+    assert (header["typ"], header["alg"], header["kid"]) == ("at+jwt", "ES256", world.provider.published()[0])
+    assert (claims["iss"], claims["aud"], claims["scope"]) == (world.provider.iss, AUDIENCE, "webhook")
+    for route in [LAZY, EAGER]:
+        for http2 in [False, True]:
+            passed(world, token, http2=http2, http1=not http2, **to(route))
+    passed(world, world.provider.token(scope="billing webhook"), **to(LAZY))
+
+
+def a_token_without_the_scope_is_forbidden(world):
+    for scope in [None, "billing"]:
+        reply = refused(world, 403, "claim_refused", world.provider.token(scope=scope), **to(LAZY))
+        assert 'error="insufficient_scope"' in reply.headers["www-authenticate"], reply.headers
+
+
+def a_token_for_another_resource_is_refused(world):
+    token = world.provider.token(resource="https://other.test/")
+    refused(world, 401, "wrong_audience", token, **to(LAZY))
+
+
+def an_opaque_token_is_refused(world):
+    token = world.provider.token(resource=OPAQUE)
+    refused(world, 401, "unauthorized", token, reason="malformed_token", **to(LAZY))
+
+
+def a_token_of_another_type_is_refused(world):
+    """The route takes access tokens only (RFC 9068 §4), whoever has signed."""
+    token = strangers_token(world, kid=world.provider.published()[0], typ="JWT")
+    refused(world, 401, "unauthorized", token, reason="malformed_token", **to(LAZY))
+
+
+def a_key_of_ones_own_under_the_published_id_is_refused(world):
+    token = strangers_token(world, kid=world.provider.published()[0])
+    refused(world, 401, "unauthorized", token, reason="bad_signature", **to(LAZY))
+
+
+def a_new_key_is_found_with_one_fetch(world):
+    old, before = world.provider.token(), fetches(world, LAZY)
+    passed(world, old, **to(LAZY))
+    world.provider.rotate()
+    new = world.provider.token()
+    assert kid(new) != kid(old)
+    passed(world, old, **to(LAZY))
+    assert fetches(world, LAZY) == before
+    until_accepted(world, LAZY, new)
+    assert fetches(world, LAZY) == before + 1
+    for token in [new, old, new]:
+        passed(world, token, **to(LAZY))
+    assert fetches(world, LAZY) == before + 1
+
+
+def an_old_key_serves_no_more_when_it_is_gone_from_the_set(world):
+    old = world.provider.token()
+    world.provider.rotate()
+    new = world.provider.token()
+    for route in [LAZY, EAGER]:
+        until_accepted(world, route, new)
+        until_accepted(world, route, old)
+    world.provider.retire()
+    before = fetches(world, LAZY)
+    # Nobody has asked again.
+    passed(world, old, **to(LAZY))
+    assert fetches(world, LAZY) == before
+    # The next refresh comes by itself.
+    until("the refresh has come", lambda: not accepted(world, EAGER, old))
+    refused(world, 401, "unauthorized", old, reason="unknown_key", **to(EAGER))
+    passed(world, new, **to(EAGER))
+    # And here with the next key that is unknown.
+    world.provider.rotate()
+    new = world.provider.token()
+    until_accepted(world, LAZY, new)
+    refused(world, 401, "unauthorized", old, reason="unknown_key", **to(LAZY))
+    passed(world, new, **to(LAZY))
+
+
+def known_keys_go_on_while_the_provider_is_away(world):
+    token = world.provider.token()
+    for route in [LAZY, EAGER]:
+        until_accepted(world, route, token)
+    world.kept = token
+    failed = fetches(world, EAGER, "failed")
+    world.provider.stop()
+    until("a refresh has failed twice", lambda: fetches(world, EAGER, "failed") >= failed + 2)
+    for route in [LAZY, EAGER]:
+        passed(world, token, **to(route))
+
+
+def an_unknown_key_is_undecided_while_the_provider_is_away(world):
+    token = strangers_token(world, kid="nobody")
+    until("a fetch has failed", lambda: world.post(token, **to(LAZY)).status_code == 503)
+    for route in [LAZY, EAGER]:
+        reply = refused(world, 503, "keys_unavailable", token, outcome="failed", **to(route))
+        assert reply.headers["retry-after"] == "10"
+        passed(world, world.kept, **to(route))
+
+
+def a_provider_that_comes_back_with_other_keys_is_believed(world):
+    world.provider.start()
+    token = world.provider.token()
+    assert kid(token) != kid(world.kept)
+    for route in [LAZY, EAGER]:
+        until_accepted(world, route, token)
+        passed(world, token, **to(route))
+        refused(world, 401, "unauthorized", world.kept, reason="unknown_key", **to(route))
+    refused(world, 401, "unauthorized", strangers_token(world, kid="nobody"), reason="unknown_key", **to(LAZY))
+
+
+CHECKS = {f"oidc: {name}": check for name, check in named(
+    a_fetched_token_passes, a_token_without_the_scope_is_forbidden, a_token_for_another_resource_is_refused,
+    an_opaque_token_is_refused, a_token_of_another_type_is_refused,
+    a_key_of_ones_own_under_the_published_id_is_refused,
+    a_new_key_is_found_with_one_fetch, an_old_key_serves_no_more_when_it_is_gone_from_the_set,
+    known_keys_go_on_while_the_provider_is_away, an_unknown_key_is_undecided_while_the_provider_is_away,
+    a_provider_that_comes_back_with_other_keys_is_believed,
+).items()}
