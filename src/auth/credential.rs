@@ -124,14 +124,23 @@ fn in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&str>) -> Re
 /// The parameter as its name is written. An encoded spelling of the name is never the credential, but a second
 /// one beside it: the app would decode it, and might take the token that nobody has verified.
 fn in_query<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Refusal> {
-    let (found, value) = sole(parameters(head, name))?.ok_or(Refusal::MissingCredential)?;
+    let (found, value) = sole(parameters_parted(head, name, &['&']))?.ok_or(Refusal::MissingCredential)?;
+    // Who parts at `;` too must see no other one.
+    sole(parameters(head, name))?;
     if found == name { Ok(value) } else { Err(Refusal::MissingCredential) }
 }
 
-/// Name and value, as they are written, of the parameters whose decoded name is `name`.
+/// Name and value, as they are written, of the parameters whose decoded name is `name`. Some parsers part at `;` too.
 fn parameters<'h>(head: &'h Parts, name: &str) -> impl Iterator<Item = (&'h str, &'h str)> {
-    // Some parsers part at `;` too.
-    let pairs = head.uri.query().unwrap_or_default().split(['&', ';']);
+    parameters_parted(head, name, &['&', ';'])
+}
+
+fn parameters_parted<'h>(
+    head: &'h Parts,
+    name: &str,
+    signs: &'static [char],
+) -> impl Iterator<Item = (&'h str, &'h str)> {
+    let pairs = head.uri.query().unwrap_or_default().split(signs);
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).filter(move |(found, _)| decodes_to(found, name))
 }
 
@@ -250,6 +259,10 @@ mod tests {
             assert_eq!(find(&bearer(), uri, &[good]), Ok("a".into()), "{uri}");
         }
         assert_eq!(find(&query, "/?token=a%2e", &[]), Err(Refusal::MalformedCredential));
+        // Found by fuzzing: what ends at `;` for us goes on for who parts at `&` alone, as the URL standard has it.
+        assert_eq!(find(&query, "/?token=a;x=b", &[]), Err(Refusal::MalformedCredential));
+        assert_eq!(find(&query, "/?x=1;token=a", &[]), Err(Refusal::MissingCredential));
+        assert_eq!(find(&query, "/?token=a&x=1;token=b", &[]), Err(Refusal::ManyCredentials));
         // A blank before the sign is no part of the name for some parsers.
         let blank = [("cookie", "t=good; t =evil")];
         assert_eq!(find(&cookie, "/", &blank), Err(Refusal::ManyCredentials));

@@ -20,7 +20,7 @@ use super::Refusal;
 use crate::clock::UnixTime;
 pub use algorithm::Algorithm;
 pub use chain::{NotARoot, PinnedRoot};
-pub use jwk::{SkippedKey, Unusable};
+pub use jwk::{SkippedKey, Unusable, is_small_order};
 pub use remote::{Fetched, RemoteKeys, RemoteSource};
 
 /// Keys in one set; the largest public ones have a dozen.

@@ -223,6 +223,9 @@ impl Material {
         if x.len() != 32 {
             return Err(Unusable::Malformed);
         }
+        if is_small_order(&x) {
+            return Err(Unusable::Invalid);
+        }
         parse(&ED25519, &x)?;
         Ok(Self::Ed25519 { x })
     }
@@ -259,6 +262,25 @@ impl Material {
         };
         key.map_err(|_| Unusable::Invalid)
     }
+}
+
+/// The points of order 1, 2, 4 and 8 in every spelling, without the sign bit: under such a key anybody can sign (the
+/// table is that of libsodium's `ge25519_has_small_order`; RFC 8032 §8.9 tells of the cofactor).
+const SMALL_ORDER: &[&str] = &[
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+
+/// Whether an Ed25519 key is one by which anybody can sign.
+pub fn is_small_order(key: &[u8]) -> bool {
+    let Some((last, rest)) = key.split_last() else { return true };
+    let bare = rest.iter().copied().chain([last & 0x7f]);
+    SMALL_ORDER.contains(&bare.map(|byte| format!("{byte:02x}")).collect::<String>().as_str())
 }
 
 fn parse(algorithm: &'static dyn VerificationAlgorithm, key: &[u8]) -> Result<(), Unusable> {

@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
 use super::parse::decode_hex;
+use crate::auth::keys::is_small_order;
 
 /// How a signature is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +114,11 @@ impl SecretKey {
             SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => return Err(KeyError::NotAPublicKey),
         };
         let key = public_key_bytes(written)?;
+        // The bare key, or the end of its SubjectPublicKeyInfo.
+        let bare = key.get(key.len().saturating_sub(32)..).unwrap_or_default();
+        if algorithm == SignatureAlgorithm::Ed25519 && is_small_order(bare) {
+            return Err(KeyError::NotAPublicKey);
+        }
         ParsedPublicKey::new(parameters, &key).map(Self::Public).map_err(|_| KeyError::NotAPublicKey)
     }
 

@@ -109,6 +109,9 @@ fn a_public_key_is_read_in_each_form_that_providers_show() {
 #[test]
 fn what_is_no_public_key_is_refused() {
     let read = |bytes: &[u8], algorithm| SecretKey::from_public(bytes, algorithm).unwrap_err();
+    // By the neutral element, anybody can sign.
+    let neutral = format!("01{}", "00".repeat(31));
+    assert_eq!(read(neutral.as_bytes(), SignatureAlgorithm::Ed25519), KeyError::NotAPublicKey);
     for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {
         let text = pem(label, &ED25519.pkcs8());
         assert_eq!(read(text.as_bytes(), SignatureAlgorithm::Ed25519), KeyError::PrivateKey, "{label}");
