@@ -1,0 +1,48 @@
+//! Texts of presets: one that can be read is also written into a route as a scheme of the operator's own, and if that
+//! compiles, no request of a stranger passes.
+#![no_main]
+
+use std::collections::BTreeMap;
+
+use hookgate::config::{presets, yaml};
+use hookgate_fuzz::keys::SECRET;
+use hookgate_fuzz::{Outcome, gateway, head, judge, route};
+use libfuzzer_sys::fuzz_target;
+use serde_json::{Value, json};
+
+fuzz_target!(|text: &str| {
+    let bare = presets::parse(text, &BTreeMap::new());
+    let names = bare.iter().flat_map(|preset| preset.parameters.keys());
+    let parameters: BTreeMap<String, String> = names.map(|name| (name.clone(), "https://p.example/".into())).collect();
+    let Ok(_) = presets::parse(text, &parameters) else { return };
+    // No bare `${…}` in what is compiled.
+    let written =
+        parameters.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value));
+    let Ok(document) = yaml::read(&written) else { return };
+    let Some((auth, issuers)) = scheme(&document.value) else { return };
+    let Ok(config) = gateway(&[auth], issuers, &[("secret", SECRET.as_bytes())]) else { return };
+    for (method, body) in
+        [("POST", &b"{\"signature\":{\"signature\":\"00\",\"timestamp\":1700000000}}"[..]), ("POST", b"")]
+    {
+        let names = ["authorization", "x-signature", "stripe-signature", "x-hub-signature-256", "signature"];
+        let fields = names.map(|name| (name.as_bytes(), &b"sha256=00"[..]));
+        let head = head(method, b"/0?token=00&signature=00", fields).expect("a head");
+        let Some(route) = route(&config, &head) else { continue };
+        assert!(!matches!(judge(&route, &head, body), Outcome::Granted(_)), "a stranger passes: {written}");
+    }
+});
+
+/// The preset's scheme with a secret, as `auth` has it, and its issuer.
+fn scheme(preset: &Value) -> Option<(Value, Value)> {
+    let secret = json!({"file": "secret"});
+    for name in ["signature", "token"] {
+        if let Some(Value::Object(scheme)) = preset.get(name) {
+            let mut scheme = scheme.clone();
+            scheme.insert("secret".to_owned(), secret);
+            return Some((json!({ name: scheme }), json!({})));
+        }
+    }
+    let mut jwt = preset.get("jwt")?.clone();
+    jwt.as_object_mut()?.insert("issuer".to_owned(), "own".into());
+    Some((json!({ "jwt": jwt }), json!({"own": preset.get("issuer")?})))
+}

@@ -1,0 +1,123 @@
+//! What the targets share: a configuration compiled once a run, and requests judged as the gateway judges them.
+//!
+//! No target opens a file or a socket, and none reads the clock: an input means the same in each run.
+
+pub mod keys;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hookgate::auth::handshake::Answer;
+use hookgate::auth::{Grant, RequestView, Stop, verify};
+use hookgate::clock::UnixTime;
+use hookgate::config::{Config, Handles, Sources, compile};
+use hookgate::route::{Asker, Route};
+use http::Request;
+use http::request::Parts;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+/// The time of every request; also in the dictionaries.
+pub const NOW: u64 = 1_700_000_000;
+
+/// What came of a request.
+pub enum Outcome {
+    Granted(Grant),
+    Answered(Answer),
+    Refused,
+}
+
+/// A configuration as it would be read, with these files beside it.
+pub fn sources(text: String, files: &[(&str, &[u8])]) -> Sources {
+    let files = files.iter().map(|(name, content)| ((*name).to_owned(), Ok(Zeroizing::new(content.to_vec()))));
+    let (variables, revocations) = (BTreeMap::new(), BTreeMap::new());
+    Sources { path: PathBuf::from("gateway.yaml"), text, files: files.collect(), variables, revocations }
+}
+
+/// One route at `/0`, `/1` and so on for each `auth`.
+pub fn routes(auths: &[Value]) -> Value {
+    let route = |(index, auth): (usize, &Value)| {
+        let path = format!("/{index}");
+        let upstream = json!({"url": "http://127.0.0.1:1"});
+        json!({"name": format!("r{index}"), "match": {"path": path}, "upstream": upstream, "auth": auth, "replay": "off"})
+    };
+    auths.iter().enumerate().map(route).collect()
+}
+
+/// A configuration of these routes and issuers.
+pub fn gateway(auths: &[Value], issuers: Value, files: &[(&str, &[u8])]) -> Result<Config, String> {
+    let listeners = json!([{"address": "127.0.0.1:0", "plaintext": true}]);
+    let text = json!({"listeners": listeners, "issuers": issuers, "routes": routes(auths)}).to_string();
+    compile(&sources(text, files), &Handles::default()).map_err(|errors| errors.to_string())
+}
+
+/// A request's head; `None` for what could not come out of a parser of HTTP.
+pub fn head<'f>(method: &str, target: &[u8], fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>) -> Option<Parts> {
+    let request = Request::builder().method(method).uri(target);
+    let request = fields.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+    Some(request.body(()).ok()?.into_parts().0)
+}
+
+/// Its route by path and method.
+pub fn route(config: &Config, head: &Parts) -> Option<Arc<Route>> {
+    config.snapshot.routes.find("hooks.example", head.uri.path(), &head.method).ok().cloned()
+}
+
+/// As `Gateway::judge`: by the head alone, and with the body where that was not enough. What the head decides must
+/// not be decided otherwise with the body.
+pub fn judge(route: &Route, head: &Parts, body: &[u8]) -> Outcome {
+    let view = || RequestView::new(head, route.url_base("hooks.example"));
+    let whole = decide(route, &view().with_body(body)).unwrap_or_else(|stop| match stop {
+        Stop::Refused(_) => Outcome::Refused,
+        Stop::NeedsBody => panic!("the body was there"),
+    });
+    match (decide(route, &view()), &whole) {
+        (Err(Stop::NeedsBody), _)
+        | (Ok(Outcome::Granted(_)), Outcome::Granted(_))
+        | (Ok(Outcome::Answered(_)), Outcome::Answered(_))
+        | (Err(Stop::Refused(_)), Outcome::Refused) => whole,
+        (_, _) => panic!("the head alone was judged otherwise"),
+    }
+}
+
+fn decide(route: &Route, view: &RequestView<'_>) -> Result<Outcome, Stop> {
+    if let Some(answer) = route.answer(view, Asker::Anybody)? {
+        return Ok(Outcome::Answered(answer));
+    }
+    let grant = verify(&route.rules, view, UnixTime::from_seconds(NOW).expect("a time"))?;
+    Ok(route.answer(view, Asker::Granted)?.map_or(Outcome::Granted(grant), Outcome::Answered))
+}
+
+/// RFC 3986 §2.1 in its simplest form, to compare with; a broken escape stands for itself.
+pub fn percent_decode(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        let escape = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = escape.filter(|digits| *first == b'%' && digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    decoded
+}
+
+/// `text` with each name replaced by its value: how an input can hold what only the run knows.
+pub fn fill(text: &[u8], values: &[(&str, &str)]) -> Vec<u8> {
+    let mut filled = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        match values.iter().find(|(name, _)| rest.starts_with(name.as_bytes())) {
+            Some((name, value)) => {
+                filled.extend_from_slice(value.as_bytes());
+                rest = &rest[name.len()..];
+            }
+            None => {
+                filled.push(*first);
+                rest = after;
+            }
+        }
+    }
+    filled
+}
