@@ -231,19 +231,12 @@ fn a_token_gets_the_key_that_it_names_or_the_only_one_that_fits() {
     assert_eq!(select(None, Algorithm::PS256), Err(Refusal::UnknownKey));
 }
 
-/// Found by fuzzing: the neutral element verifies R = 1, S = 0 over anything.
+/// Found by fuzzing: the neutral element verifies R = 1, S = 0 over anything. The sign bit makes no difference.
 #[test]
 fn ed25519_keys_of_small_order_are_skipped() {
-    let mut neutral = [0; 32];
-    neutral[0] = 1;
-    let (mut negated, mut order_two) = (neutral, [0xff; 32]);
-    negated[31] = 0x80;
-    (order_two[0], order_two[31]) = (0xec, 0x7f);
-    let order_eight = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05";
-    let order_eight: Vec<u8> =
-        (0..32).map(|at| u8::from_str_radix(&order_eight[2 * at..2 * at + 2], 16).unwrap()).collect();
-    for x in [&neutral[..], &negated, &order_two, &order_eight, &[0; 32]] {
-        let set = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": b64(x)}]}).to_string();
+    let ends = |first, middle, last| [&[first][..], &[middle; 30], &[last]].concat();
+    for x in [ends(1, 0, 0), ends(1, 0, 0x80), ends(0, 0, 0), ends(0xec, 0xff, 0x7f), ends(0xed, 0xff, 0xff)] {
+        let set = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": b64(&x)}]}).to_string();
         let (set, skipped) = KeySet::from_jwks(set.as_bytes(), ALL).unwrap();
         assert_eq!((set.len(), skipped[0].why), (0, Unusable::Invalid), "{x:?}");
     }
