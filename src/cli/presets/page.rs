@@ -23,6 +23,22 @@ read and what is odd about it.
 
 ";
 
+/// Providers whose rule no preset can state, so that nobody looks for them in vain.
+const NOT_HERE: &str = "
+## Not here
+
+These need code of their own, and half a check would be none. What they send must be verified in the app.
+
+- Amazon SNS and PayPal: the request names the address of the certificate that signed it.
+- Contentful: each request names the headers that it signed.
+- Microsoft Bot Framework, Google Chat with a project number, OpenID Connect back-channel logout: their rules on claims
+  were not read in a source, or are about claims that must be absent.
+- Microsoft Graph notifications with resource data: the payload is encrypted.
+- Benchling: rotating JWKS for a signature that is no JWS. Alibaba EventBridge: a secret that comes encrypted.
+- HTTP Message Signatures (RFC 9421), and Secure Webhook Tokens.
+
+";
+
 /// The page docs/presets.md.
 pub fn markdown() -> String {
     let columns = ["preset", "provider", "signed by", "time", "replay id", "handshake", "left unsigned", "retries"];
@@ -32,7 +48,8 @@ pub fn markdown() -> String {
     for (name, preset) in known() {
         page.push_str(&row(&cells(name, &preset)));
     }
-    page.push_str("\n## How each is configured\n\n");
+    page.push_str(NOT_HERE);
+    page.push_str("## How each is configured\n\n");
     page.push_str("`auth` of a route. Words in capitals and example.com are yours to fill in.\n");
     for (name, preset) in known() {
         page.push_str(&section(name, &preset));
