@@ -90,6 +90,15 @@ fn at(written: Option<&str>) -> anyhow::Result<UnixTime> {
     time.with_context(|| format!("--now {written}: expected Unix seconds, or a time such as 2026-11-24T08:00:00Z"))
 }
 
+/// How `check` and `explain` print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For scripts
+    Json,
+}
+
 /// The process's exit code for an error.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<ConfigErrors>() || error.is::<check::Told>() {

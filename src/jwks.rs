@@ -328,7 +328,7 @@ fn jittered(wait: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    fn source() -> RemoteSource {
+    pub(super) fn source() -> RemoteSource {
         RemoteSource {
             issuer: "acme".into(),
             url: "https://issuer.test/".into(),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Format;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, ConfigErrors, Handles};
 
@@ -11,17 +12,10 @@ pub struct Arguments {
     /// The configuration
     #[arg(long, default_value = "gateway.yaml")]
     config: PathBuf,
-    /// How problems are printed
+    /// How problems are printed: `file:line:column: field: problem`, a line each, on standard error, or a list of
+    /// objects on standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// `file:line:column: field: problem`, a line each, on standard error
-    Text,
-    /// A list of objects, on standard output
-    Json,
 }
 
 /// The problems were printed already.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::json;
 
-use super::{at, find_route};
+use super::{Format, at, find_route};
 use crate::auth::keys::{KeySet, Keys};
 use crate::auth::notes::{Note, Notes};
 use crate::auth::request::Client;
@@ -41,15 +41,6 @@ pub struct Arguments {
     /// What to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-/// What to print
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// For people
-    Text,
-    /// For scripts
-    Json,
 }
 
 /// It would be refused: exit code 2.

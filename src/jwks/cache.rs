@@ -165,18 +165,7 @@ mod tests {
     }
 
     fn source() -> RemoteSource {
-        RemoteSource {
-            issuer: "acme".into(),
-            url: "https://issuer.test/jwks".into(),
-            discovery: None,
-            ca: None,
-            pins: Vec::new(),
-            cache: None,
-            algorithms: Vec::new(),
-            refresh: Duration::from_secs(600),
-            max_stale: Duration::from_secs(3600),
-            cooldown: Duration::from_secs(30),
-        }
+        RemoteSource { max_stale: Duration::from_secs(3600), ..crate::jwks::tests::source() }
     }
 
     /// A folder with a cache in it.
@@ -245,7 +234,7 @@ mod tests {
     fn a_cache_is_for_its_own_address_roots_and_pins() {
         let (_folder, path) = written();
         let others = [
-            RemoteSource { url: "https://issuer.test/jwks2".into(), ..source() },
+            RemoteSource { url: "https://issuer.test/2".into(), ..source() },
             RemoteSource { discovery: Some("https://issuer.test/".into()), ..source() },
             RemoteSource { pins: vec![[1; 32]], ..source() },
             RemoteSource { ca: Some(b"another".to_vec()), ..source() },
