@@ -14,7 +14,7 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ProcessSettings};
 use crate::jwks::Jwks;
-use crate::limit::{Connections, Handshakes, HeldBodies};
+use crate::limit::{Connections, Handshakes, HeldBodies, RequestLimits};
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::upstream::Upstreams;
@@ -64,6 +64,7 @@ struct Parts {
     access_log: bool,
     held: Arc<HeldBodies>,
     handshakes: Arc<Handshakes>,
+    limits: Arc<RequestLimits>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -89,6 +90,7 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
         access_log: *access_log,
         held: Arc::default(),
         handshakes: Arc::default(),
+        limits: Arc::default(),
         phase: phases,
     };
     let reloader = Arc::new(parts.reloader(path, config));
@@ -124,6 +126,7 @@ impl Parts {
             access_log: self.access_log,
             held: Arc::clone(&self.held),
             handshakes: Arc::clone(&self.handshakes),
+            limits: Arc::clone(&self.limits),
             upstreams: Upstreams::default(),
         }
     }

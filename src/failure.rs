@@ -29,10 +29,32 @@ pub enum Failure {
     Body(BodyFault),
     /// Too many bodies wait to be judged.
     Overloaded,
-    /// Too many handshakes at once.
-    RateLimited,
+    /// Too often: a route's limit, or that of handshakes.
+    RateLimited(Limited),
+    /// Too many at once.
+    TooManyInFlight(Limited),
     /// The app did not answer.
     Upstream(UpstreamFault),
+}
+
+/// The limit that a request exceeds, as its sender is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limited {
+    /// Its name: `route`, `issuer`, `subject`, `address` or `handshakes`.
+    pub limit: &'static str,
+    /// Requests that it lets through at once.
+    pub quota: u32,
+    /// Seconds in which those are whole again; `None` where they are counted while they last.
+    pub window: Option<u64>,
+    /// Seconds until the next request may pass.
+    pub retry_after: u64,
+}
+
+impl Limited {
+    /// So many at once. Nobody knows when one of them will be over.
+    pub const fn at_once(limit: &'static str, quota: u32) -> Self {
+        Self { limit, quota, window: None, retry_after: 1 }
+    }
 }
 
 /// How a request's body broke its rules, or broke off.
@@ -77,7 +99,8 @@ impl Failure {
             Self::Body(BodyFault::Slow) => "request_timeout",
             Self::Body(BodyFault::Broken) => "client_gone",
             Self::Overloaded => "overloaded",
-            Self::RateLimited => "rate_limited",
+            Self::RateLimited(_) => "rate_limited",
+            Self::TooManyInFlight(_) => "too_many_requests_in_flight",
             Self::Upstream(UpstreamFault::Unreachable) => "upstream_unreachable",
             Self::Upstream(UpstreamFault::Protocol) => "upstream_protocol",
             Self::Upstream(UpstreamFault::Timeout) => "upstream_timeout",
@@ -99,7 +122,8 @@ impl Failure {
             Self::Body(BodyFault::Slow),
             Self::Body(BodyFault::Broken),
             Self::Overloaded,
-            Self::RateLimited,
+            Self::RateLimited(Limited::default()),
+            Self::TooManyInFlight(Limited::default()),
             Self::Upstream(UpstreamFault::Unreachable),
             Self::Upstream(UpstreamFault::Protocol),
             Self::Upstream(UpstreamFault::Timeout),
@@ -129,9 +153,9 @@ impl Failure {
         matches!(self, Self::Refused(Refused { refusal: Refusal::KeysUnavailable, .. }) | Self::Overloaded)
     }
 
-    /// The sender is told when to come again.
-    pub const fn may_be_retried(&self) -> bool {
-        self.is_undecided() || matches!(self, Self::RateLimited)
+    /// The limit that the request exceeds, if that is why.
+    pub const fn limited(&self) -> Option<&Limited> {
+        if let Self::RateLimited(limited) | Self::TooManyInFlight(limited) = self { Some(limited) } else { None }
     }
 
     /// The decision fell against the request, rather than that its exchange failed.
@@ -154,7 +178,8 @@ impl Failure {
             | Self::Misdirected
             | Self::Body(_)
             | Self::Overloaded
-            | Self::RateLimited
+            | Self::RateLimited(_)
+            | Self::TooManyInFlight(_)
             | Self::Upstream(_) => None,
         };
         match error {
@@ -175,7 +200,7 @@ impl Failure {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Refused(refused) => refusal_status(refused.refusal),
             Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited(_) | Self::TooManyInFlight(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Body(BodyFault::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(BodyFault::Slow) => StatusCode::REQUEST_TIMEOUT,
             Self::Upstream(UpstreamFault::Unreachable | UpstreamFault::Protocol) => StatusCode::BAD_GATEWAY,
@@ -301,7 +326,9 @@ mod tests {
             let told = failure.secevent().filter(|(status, word)| status.as_u16() == 400 && words.contains(word));
             assert_eq!(told.is_none(), failure.is_undecided(), "{refusal:?}");
         }
-        for failure in [Failure::Overloaded, Failure::RateLimited, Failure::Body(BodyFault::TooLarge)] {
+        for failure in
+            [Failure::Overloaded, Failure::RateLimited(Limited::default()), Failure::Body(BodyFault::TooLarge)]
+        {
             assert_eq!(failure.secevent(), None);
         }
     }

@@ -1,12 +1,20 @@
 //! Bounds on what strangers may hold: open connections, and bodies that wait to be judged, in all and by address;
-//! and how often we answer what nobody has signed. Called by the server and the gateway.
+//! how often we answer what nobody has signed; and the limits of routes. Called by the server and the gateway.
+
+mod budgets;
+mod gcra;
+mod in_flight;
+mod keys;
+mod requests;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::UnixTime;
+use crate::failure::Limited;
 use crate::snapshot::{ADDRESS_SHARE, ListenerLimits};
+pub use requests::{Places, RequestLimits, Sender};
 
 /// Which bound a new connection met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,13 +167,17 @@ pub struct Handshakes(Mutex<(UnixTime, u32)>);
 
 impl Handshakes {
     /// Whether one more may be answered in this second.
-    pub fn admit(&self, now: UnixTime) -> bool {
+    ///
+    /// # Errors
+    /// None may.
+    pub fn admit(&self, now: UnixTime) -> Result<(), Limited> {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counted.0 != now {
             *counted = (now, 0);
         }
         counted.1 = counted.1.saturating_add(1);
-        counted.1 <= HANDSHAKES
+        let limited = Limited { limit: "handshakes", quota: HANDSHAKES, window: Some(1), retry_after: 10 };
+        if counted.1 <= HANDSHAKES { Ok(()) } else { Err(limited) }
     }
 }
 
@@ -226,7 +238,7 @@ mod tests {
     #[test]
     fn handshakes_are_bounded_by_the_second() {
         let (handshakes, at) = (Handshakes::default(), |seconds| UnixTime::from_seconds(seconds).unwrap());
-        let answered = (0..100).filter(|_| handshakes.admit(at(1))).count();
-        assert_eq!((answered, handshakes.admit(at(2))), (20, true));
+        let answered = (0..100).filter(|_| handshakes.admit(at(1)).is_ok()).count();
+        assert_eq!((answered, handshakes.admit(at(2))), (20, Ok(())));
     }
 }

@@ -8,6 +8,7 @@ pub mod body;
 mod capture;
 pub mod head;
 pub mod headers;
+mod limits;
 pub mod record;
 pub mod reply;
 pub mod upstream;
@@ -28,7 +29,7 @@ use crate::auth::{self, Permit, Refusal, Refused, RequestView, Stop};
 use crate::clock::{Clock, UnixTime};
 use crate::failure::Failure;
 use crate::jwks::{Jwks, Refetch};
-use crate::limit::{Handshakes, HeldBodies};
+use crate::limit::{Handshakes, HeldBodies, RequestLimits};
 use crate::metrics::Metrics;
 use crate::route::{Asker, Route};
 use crate::snapshot::{ListenerLimits, SharedSnapshot, Snapshot};
@@ -70,6 +71,8 @@ pub struct Gateway {
     pub held: Arc<HeldBodies>,
     /// Handshakes answered, over all workers.
     pub handshakes: Arc<Handshakes>,
+    /// What requests have used up of their routes' limits, over all workers.
+    pub limits: Arc<RequestLimits>,
     /// Connections to the apps.
     pub upstreams: Upstreams,
 }
@@ -109,13 +112,16 @@ impl Gateway {
         if !route.admits(peer.address.ip()) {
             return Err(Failure::AddressRefused);
         }
+        self.may_ask(route, peer).await?;
         if route.rules.policy.looks_at_certificates() && !peer.spoke_to(target.host()) {
             return Err(Failure::Misdirected);
         }
         let mut body = RequestBody::new(body, route.max_body, &peer.limits, record.received())?;
 
         let asked = Asked { snapshot, route, head: &head, target: &target, peer, now };
-        let permit = match self.judge(&asked, &mut body, record).await? {
+        let judged = self.judge(&asked, &mut body, record).await;
+        self.charge(route, peer, &judged).await;
+        let permit = match judged? {
             Verdict::Forward(permit) => permit,
             Verdict::Answer(answer) => {
                 let response = reply::handshake(&answer, record.request_id());
@@ -123,6 +129,7 @@ impl Gateway {
                 return Ok(response);
             }
         };
+        record.holds(self.admit(route, &permit).await?);
 
         headers::prepare(&mut head, &target, route, &permit, peer, record.request_id());
         record.permitted(&permit);
@@ -151,7 +158,9 @@ impl Gateway {
             verdict = self.decide(route, &asked.view().with_body(&held), now, record).await;
         }
         match verdict {
-            Ok(Verdict::Answer(_)) if !self.handshakes.admit(now) => Err(Failure::RateLimited),
+            Ok(Verdict::Answer(answer)) => {
+                self.handshakes.admit(now).map(|()| Verdict::Answer(answer)).map_err(Failure::RateLimited)
+            }
             Ok(verdict) => Ok(verdict),
             Err(Stop::Refused(refused)) if route.observes(now) => Ok(Verdict::Forward(Permit::Observed(refused))),
             Err(Stop::Refused(refused)) => {

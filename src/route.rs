@@ -3,6 +3,8 @@
 //! The path is judged as it came and forwarded as it came: what two programs could read differently is
 //! refused, never rewritten. No route means no forward. Pure; called by the gateway for each request.
 
+mod limits;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -19,6 +21,7 @@ use crate::auth::handshake::{Answer, Handshake};
 use crate::auth::request::{PublicUrl, UrlBase};
 use crate::auth::{RequestView, Rules, Stop};
 use crate::clock::UnixTime;
+pub use limits::{Limit, Rate, RouteLimits};
 
 /// One entry under `routes`.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub struct Route {
     pub max_body: u64,
     /// The peer's address must be in one of these nets (`limits.allow`); `None` takes every address.
     pub allow: Option<Vec<IpNet>>,
+    /// How many requests it takes.
+    pub limits: RouteLimits,
     /// What the app is told.
     pub forward: Forward,
     /// Another status for a code (`responses`).

@@ -21,6 +21,7 @@ mod jwks;
 mod layers;
 mod limits;
 mod observe;
+mod rates;
 mod refusals;
 mod reload;
 mod revocation;

@@ -7,6 +7,7 @@ mod auth;
 mod forward;
 mod issuer;
 mod jwt;
+mod limits;
 mod listener;
 mod preset;
 mod revocation;
@@ -53,6 +54,7 @@ pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigError
         certificates: Vec::new(),
         asks_clients: false,
         buffered_bodies: BUFFERED_BODIES,
+        shares_limits: false,
         route_secrets: 0,
         route_handshakes: Vec::new(),
         route_errors: ErrorForm::default(),
@@ -78,6 +80,8 @@ struct Compiler<'a> {
     asks_clients: bool,
     /// Bytes of all bodies that may wait to be judged.
     buffered_bodies: u64,
+    /// There is a store in which replicas count together.
+    shares_limits: bool,
     /// Secrets of the route that is being compiled, so far.
     route_secrets: usize,
     /// Its handshakes, so far.
@@ -95,6 +99,7 @@ impl Compiler<'_> {
         self.not_yet(&root, &[("trusted_proxies", &file.trusted_proxies), ("state", &file.state)]);
         self.buffered_bodies =
             self.size(file.buffered_bodies.as_ref(), &root.child("buffered_bodies"), BUFFERED_BODIES);
+        self.shares_limits = limits::are_shared(file.state.as_ref());
         let drain = self.drain(file.drain.as_ref(), &root.child("drain"));
         let admin = self.admin(file.admin.as_ref(), &root.child("admin"));
         let listeners = self.listeners(file.listeners.as_deref(), &root.child("listeners"));

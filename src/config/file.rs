@@ -17,7 +17,7 @@ use super::error::{FieldPath, Problems};
 use super::shape;
 pub use route::{
     AuthFile, AuthScheme, AuthWord, BodyHashFile, CaptureFile, ClientCertificateFile, CredentialFile, ForwardFile,
-    HashFile, HashPresenceFile, JwtFile, MatchFile, MethodClaimFile, ModeFile, RevocationFile, RouteFile,
+    HashFile, HashPresenceFile, JwtFile, LimitFile, MatchFile, MethodClaimFile, ModeFile, RevocationFile, RouteFile,
     RouteLimitsFile, TimeClaimFile, TimestampFile, TokenFile, UnitFile, UpstreamFile, UrlClaimFile, UrlHashFile,
 };
 
@@ -74,6 +74,12 @@ pub struct DurationText(pub String);
 #[serde(transparent)]
 #[schemars(title = "a size such as 64KiB or 1MiB")]
 pub struct SizeText(pub String);
+
+/// A rate such as 100/s, 30/m or 5/h.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(title = "a rate such as 100/s, 30/m or 5/h")]
+pub struct RateText(pub String);
 
 /// One name or a list of names.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! Durations, sizes, nets, secrets, pins and addresses of keys as they are written. Pure.
+//! Durations, sizes, rates, nets, secrets, pins and addresses of keys as they are written. Pure.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::file::EncodingFile;
+use crate::route::Rate;
 
 /// The longest duration that makes sense in a configuration: ten years.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
@@ -38,6 +39,19 @@ pub fn parse_size(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.checked_mul(scale)
+}
+
+/// `100/s`, `30/m`, `5/h`: how many, and in how many seconds.
+pub fn parse_rate(text: &str) -> Option<(u32, u32)> {
+    let (number, unit) = split_number(text)?;
+    let seconds = match unit {
+        "/s" => 1,
+        "/m" => 60,
+        "/h" => 3600,
+        _ => return None,
+    };
+    let count = u32::try_from(number).ok().filter(|count| (1..=Rate::MAX).contains(count))?;
+    Some((count, seconds))
 }
 
 fn split_number(text: &str) -> Option<(u64, &str)> {
@@ -173,6 +187,15 @@ mod tests {
         assert_eq!(parse_size("512B"), Some(512));
         for text in ["1MB", "1", "MiB", "99999999999999999999GiB", "99999999999999GiB"] {
             assert_eq!(parse_size(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_have_a_time() {
+        let read = ["100/s", "30/m", "1/h", "1000000/s"].map(parse_rate);
+        assert_eq!(read, [Some((100, 1)), Some((30, 60)), Some((1, 3600)), Some((1_000_000, 1))]);
+        for text in ["", "100", "/s", "0/s", "-1/s", "1.5/s", "1 /s", "1/d", "1/sec", "1/ s", "1000001/s", "1/S"] {
+            assert_eq!(parse_rate(text), None, "{text}");
         }
     }
 

@@ -12,6 +12,7 @@ use super::body::Received;
 use crate::auth::{Grant, Permit, Stop};
 use crate::clock::UnixTime;
 use crate::failure::Failure;
+use crate::limit::Places;
 use crate::metrics::{Metrics, Outcome, RouteMetrics};
 use crate::route::Route;
 
@@ -32,6 +33,7 @@ pub struct Record {
     whole: bool,
     verify: Duration,
     upstream: Option<Duration>,
+    places: Places,
     line: Option<Box<Line>>,
 }
 
@@ -66,6 +68,7 @@ impl Record {
             whole: false,
             verify: Duration::ZERO,
             upstream: None,
+            places: Places::default(),
             line: access_log.then(|| Box::new(Line::new(head, peer))),
         }
     }
@@ -128,6 +131,11 @@ impl Record {
         (self.outcome, self.code, self.status) = (Outcome::Answered, "handshake", Some(status));
     }
 
+    /// Kept until the exchange has ended.
+    pub(super) fn holds(&mut self, places: Places) {
+        self.places = places;
+    }
+
     pub(super) fn upstream_answered(&mut self, took: Duration) {
         self.upstream = Some(took);
     }
@@ -150,8 +158,11 @@ impl Record {
         self.bytes_sent = self.bytes_sent.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
+    /// The reply is whole on our side. Its places are free before its sender can have seen the end of it: who then
+    /// sends the next request shall not find its own in the way.
     pub(super) fn whole(&mut self) {
         self.whole = true;
+        self.places = Places::default();
     }
 }
 

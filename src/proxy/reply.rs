@@ -15,9 +15,15 @@ use super::body::Content;
 use super::headers::REQUEST_ID;
 use crate::auth::handshake::Answer;
 use crate::auth::{Policy, Refusal, Refused};
-use crate::failure::{Failure, HEAD_TIMED_OUT, TLS_REQUIRED, may_challenge};
+use crate::failure::{Failure, HEAD_TIMED_OUT, Limited, TLS_REQUIRED, may_challenge};
 use crate::route::{ErrorForm, Route, Unrouted};
 use crate::snapshot::Disclosure;
+
+/// draft-ietf-httpapi-ratelimit-headers-10 §3: which limit there is.
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// The same, §4: what is left of it.
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Seconds after which a sender may try again when we could not decide.
 const RETRY_SECONDS: &str = "10";
@@ -40,8 +46,11 @@ pub fn failure(
     let status = chosen.unwrap_or_else(|| failure.status());
     let mut response = problem(status, told(failure, disclosure), request_id);
     let headers = response.headers_mut();
-    if failure.may_be_retried() {
+    if failure.is_undecided() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+    }
+    if let Some(limited) = failure.limited() {
+        tell_limit(headers, limited);
     }
     if let Failure::Unrouted(Unrouted::MethodRefused(methods)) = failure {
         insert(headers, ALLOW, &allow(methods));
@@ -97,6 +106,19 @@ fn challenge(refusal: Refusal, disclosure: Disclosure) -> String {
         ", error=\"invalid_token\""
     };
     format!("Bearer realm=\"webhook\"{error}")
+}
+
+/// Which limit, and when to come again. What is counted while it lasts has no window, and nobody knows when there is
+/// room: a second is a guess, and no promise as `t` would be.
+fn tell_limit(headers: &mut http::HeaderMap, limited: &Limited) {
+    let Limited { limit, quota, window, retry_after } = limited;
+    let (policy, left) = match window {
+        Some(window) => (format!("\"{limit}\";q={quota};w={window}"), format!("\"{limit}\";r=0;t={retry_after}")),
+        None => (format!("\"{limit}\";q={quota};qu=\"concurrent-requests\""), format!("\"{limit}\";r=0")),
+    };
+    insert(headers, RETRY_AFTER, &retry_after.to_string());
+    insert(headers, RATELIMIT_POLICY, &policy);
+    insert(headers, RATELIMIT, &left);
 }
 
 fn allow(methods: &[Method]) -> String {

@@ -15,6 +15,7 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
             idle: Duration::from_secs(4),
         },
         max_body: 1024,
+        limits: RouteLimits::default(),
         allow: None,
         forward: Forward::default(),
         responses: BTreeMap::new(),

@@ -250,6 +250,10 @@ fn what_is_weak_and_allowed_is_a_warning() {
         "{ preset: github, secret: { file: secret } }",
         "github sends up to 25MiB, more than limits.body, and never",
     );
+    warned(
+        "{ token: { header: X-T, secret: { file: secret } } }\n    limits: { subject: { rate: 1/s } }",
+        "no scheme here tells subjects apart",
+    );
     let bound = told(&signature("join: \".\"")).unwrap();
     assert_eq!(bound, Vec::<String>::new());
 }

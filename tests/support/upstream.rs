@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// A request as the app saw it.
@@ -78,6 +79,22 @@ impl Upstream {
         let (address, task) = listen(|mut stream| async move {
             let mut buffer = [0; 4096];
             while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+        })
+        .await;
+        Self { address, seen: Arc::default(), task }
+    }
+
+    /// Answers one request a connection with `half`, and stops within until it may take one from `gate`.
+    pub async fn halting(gate: Arc<Semaphore>) -> Self {
+        let (address, task) = listen(move |mut stream| {
+            let gate = Arc::clone(&gate);
+            async move {
+                let mut buffer = [0; 4096];
+                let _ = stream.read(&mut buffer).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nha").await;
+                gate.acquire().await.unwrap().forget();
+                let _ = stream.write_all(b"lf").await;
+            }
         })
         .await;
         Self { address, seen: Arc::default(), task }

@@ -18,17 +18,13 @@ use crate::auth::request::PublicUrl;
 use crate::auth::token::TokenPlace;
 use crate::clock::UnixTime;
 use crate::config::error::FieldPath;
-use crate::config::file::{
-    AuthFile, AuthScheme, AuthWord, CaptureFile, MatchFile, ModeFile, RouteFile, RouteLimitsFile, UpstreamFile,
-};
+use crate::config::file::{AuthFile, AuthScheme, AuthWord, CaptureFile, MatchFile, ModeFile, RouteFile, UpstreamFile};
 use crate::config::values::{parse_net, parse_size};
 use crate::route::{Capture, Match, PathMatch, Route, Upstream, judge_path};
 use crate::snapshot::ADDRESS_SHARE;
 
 /// Captured requests of a route.
 const MAX_CAPTURED: usize = 10_000;
-
-const MAX_BODY: u64 = 1 << 20;
 
 /// A JWT that is not a preset's, which knows by itself whether it can come twice.
 fn writes_jwt(auth: &AuthFile) -> bool {
@@ -89,7 +85,8 @@ impl Compiler<'_> {
         let public_url = self.public_url(file.public_url.as_deref(), &path.child("public_url"));
         let observe_until = self.observe_until(file, path);
         let capture = self.capture(file.capture.as_ref(), &path.child("capture"));
-        let max_body = self.route_limits(file.limits.as_ref(), &path.child("limits"));
+        let max_body = self.max_body(file.limits.as_ref(), &path.child("limits"));
+        let limits = self.route_limits(file.limits.as_ref(), &path.child("limits"));
         let allow = file.limits.as_ref().and_then(|limits| limits.allow.as_deref());
         let allow = self.allow(allow, &path.child("limits").child("allow"));
         let forward =
@@ -101,6 +98,7 @@ impl Compiler<'_> {
             self.warnings.push(format!("{path}: {warning}"));
         }
         self.warn_of_large_bodies(max_body, path);
+        self.warn_of_no_subject(&limits, &rules.policy, path);
         if (capture.is_some() || rules.policy.leaves().into_iter().any(holds_bodies))
             && max_body > self.buffered_bodies / ADDRESS_SHARE
         {
@@ -119,6 +117,7 @@ impl Compiler<'_> {
             rules,
             upstream: upstream?,
             max_body,
+            limits,
             allow,
             forward,
             responses,
@@ -344,20 +343,6 @@ impl Compiler<'_> {
             }
             None => {}
         }
-    }
-
-    fn route_limits(&mut self, file: Option<&RouteLimitsFile>, path: &FieldPath) -> u64 {
-        let Some(file) = file else { return MAX_BODY };
-        self.not_yet(
-            path,
-            &[
-                ("rate", &file.rate),
-                ("burst", &file.burst),
-                ("concurrency", &file.concurrency),
-                ("rate_unauthenticated", &file.rate_unauthenticated),
-            ],
-        );
-        self.size(file.body.as_ref(), &path.child("body"), MAX_BODY)
     }
 
     fn allow(&mut self, texts: Option<&[String]>, path: &FieldPath) -> Option<Vec<IpNet>> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::preset::HandshakeSwitch;
 use super::signature::{SignatureEncodingFile, SignatureFile, StaticTokenFile, UrlVariantFile};
-use super::{DurationText, JwksFile, OneOrMany, SecretFile, SizeText};
+use super::{DurationText, JwksFile, OneOrMany, RateText, SecretFile, SizeText};
 
 /// An entry of `routes`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -353,16 +353,34 @@ pub struct RevocationFile {
 pub struct RouteLimitsFile {
     /// The largest request body.
     pub body: Option<SizeText>,
-    /// Not supported yet.
-    pub rate: Option<Value>,
-    /// Not supported yet.
-    pub burst: Option<Value>,
-    /// Not supported yet.
-    pub concurrency: Option<Value>,
-    /// Not supported yet.
-    pub rate_unauthenticated: Option<Value>,
+    /// How often verified requests pass, all together.
+    pub rate: Option<RateText>,
+    /// How many of them at once, after a silence; as many as the number in `rate` if absent.
+    pub burst: Option<u32>,
+    /// How many verified requests are on their way at a time.
+    pub concurrency: Option<u32>,
+    /// How often requests of one address, or one /64 in IPv6, are refused before it is not listened to any more.
+    pub rate_unauthenticated: Option<RateText>,
+    /// The same for each issuer.
+    pub issuer: Option<LimitFile>,
+    /// The same for each subject of an issuer.
+    pub subject: Option<LimitFile>,
+    /// Counted together with other replicas; needs a `state` of kind redis.
+    pub shared: Option<bool>,
     /// Addresses, or nets such as 203.0.113.0/24, one of which must hold the peer's.
     pub allow: Option<Vec<String>>,
+}
+
+/// `issuer` or `subject` of `limits`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitFile {
+    /// How often verified requests pass.
+    pub rate: Option<RateText>,
+    /// How many of them at once, after a silence; as many as the number in `rate` if absent.
+    pub burst: Option<u32>,
+    /// How many verified requests are on their way at a time.
+    pub concurrency: Option<u32>,
 }
 
 /// `forward` of a route

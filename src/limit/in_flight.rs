@@ -1,0 +1,47 @@
+//! How many at once. There are no more entries than requests on their way, which the listeners' limits bound.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::keys::{Id, Sharded};
+
+/// Counts the requests that are on their way.
+#[derive(Debug, Default)]
+pub(super) struct InFlight(Sharded<HashMap<Id, u32>>);
+
+/// One of so many places; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    of: Arc<InFlight>,
+    id: Id,
+}
+
+impl InFlight {
+    /// One more of `id`; `None` beyond `most`.
+    pub(super) fn enter(self: &Arc<Self>, id: Id, most: u32) -> Option<Place> {
+        let mut counts = self.0.lock(id);
+        let count = counts.entry(id).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Place { of: Arc::clone(self), id })
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.sum(HashMap::len)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.of.0.lock(self.id);
+        if let Some(count) = counts.get_mut(&self.id) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&self.id);
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `limits` of the routes: what requests have used up of them, over all workers. This lives beside the snapshot, so
+//! that a reload forgives nobody.
+//!
+//! Strangers use up budgets of their own address and no others. The rest counts verified requests.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::AddressKey;
+use super::budgets::{Budgets, Refused};
+use super::in_flight::{InFlight, Place};
+use super::keys::{Id, Namer};
+use crate::failure::{Failure, Limited};
+use crate::route::{Rate, RouteLimits};
+
+/// All that was counted.
+#[derive(Debug)]
+pub struct RequestLimits {
+    begun: Instant,
+    namer: Namer,
+    routes: Budgets,
+    issuers: Budgets,
+    subjects: Budgets,
+    addresses: Budgets,
+    in_flight: Arc<InFlight>,
+}
+
+/// Held until a request's exchange has ended.
+#[derive(Debug, Default)]
+pub struct Places(#[expect(dead_code, reason = "held to be dropped")] Vec<Place>);
+
+/// Who has sent a verified request.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender<'a> {
+    /// The route's name.
+    pub route: &'a str,
+    /// As the grant says; those without one count as one.
+    pub issuer: Option<&'a str>,
+    /// As the grant says; those without one count as one of their issuer.
+    pub subject: Option<&'a str>,
+}
+
+/// A rate that a request counts for.
+struct Wanted<'a> {
+    limit: &'static str,
+    budgets: &'a Budgets,
+    id: Id,
+    rate: &'a Rate,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            namer: Namer::default(),
+            routes: Budgets::default(),
+            issuers: Budgets::default(),
+            subjects: Budgets::default(),
+            addresses: Budgets::default(),
+            in_flight: Arc::default(),
+        }
+    }
+}
+
+impl RequestLimits {
+    /// Whether a request from this address may be looked at.
+    ///
+    /// # Errors
+    /// The address has used up its budget on this route.
+    pub fn may_ask(&self, route: &str, limits: &RouteLimits, address: IpAddr, at: Instant) -> Result<(), Limited> {
+        let Some(rate) = &limits.address else { return Ok(()) };
+        let id = self.address(route, address);
+        match self.addresses.lock(id).wait(id, self.now(at), rate) {
+            0 => Ok(()),
+            early => Err(too_often("address", rate, Refused::Early(early))),
+        }
+    }
+
+    /// A request from this address was refused by the decision.
+    pub fn refused(&self, route: &str, limits: &RouteLimits, address: IpAddr, at: Instant) {
+        if let Some(rate) = &limits.address {
+            let id = self.address(route, address);
+            self.addresses.lock(id).charge(id, self.now(at), rate);
+        }
+    }
+
+    /// Counts a verified request: by all of its limits, or by none.
+    ///
+    /// # Errors
+    /// The narrowest limit that it exceeds.
+    pub fn admit(&self, sender: &Sender<'_>, limits: &RouteLimits, at: Instant) -> Result<Places, Failure> {
+        let counted = [
+            ("subject", self.subject(sender), &limits.subject, &self.subjects),
+            ("issuer", self.issuer(sender), &limits.issuer, &self.issuers),
+            ("route", self.route(sender), &limits.route, &self.routes),
+        ];
+        let (mut places, mut wanted) = (Vec::new(), Vec::new());
+        for (limit, id, of, budgets) in counted {
+            if let Some(most) = of.concurrency {
+                let place = self.in_flight.enter(id, most);
+                places.push(place.ok_or(Failure::TooManyInFlight(Limited::at_once(limit, most)))?);
+            }
+            wanted.extend(of.rate.as_ref().map(|rate| Wanted { limit, budgets, id, rate }));
+        }
+        take(&wanted, self.now(at)).map_err(Failure::RateLimited)?;
+        Ok(Places(places))
+    }
+
+    fn now(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.begun).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn address(&self, route: &str, address: IpAddr) -> Id {
+        self.namer.id(("address", route, AddressKey::of(address)))
+    }
+
+    fn route(&self, sender: &Sender<'_>) -> Id {
+        self.namer.id(("route", sender.route))
+    }
+
+    fn issuer(&self, sender: &Sender<'_>) -> Id {
+        self.namer.id(("issuer", sender.route, sender.issuer))
+    }
+
+    fn subject(&self, sender: &Sender<'_>) -> Id {
+        self.namer.id(("subject", sender.route, sender.issuer, sender.subject))
+    }
+}
+
+/// Takes from all or from none: a sender that is refused by its own budget must not use up the route's. Until all have
+/// answered they stay locked, always in the same order.
+fn take(wanted: &[Wanted<'_>], now: u64) -> Result<(), Limited> {
+    let mut taken = Vec::with_capacity(wanted.len());
+    for Wanted { limit, budgets, id, rate } in wanted {
+        let mut debts = budgets.lock(*id);
+        let free_at = debts.take(*id, now, rate).map_err(|refused| too_often(limit, rate, refused))?;
+        taken.push((debts, *id, free_at));
+    }
+    for (mut debts, id, free_at) in taken {
+        debts.owe(id, free_at);
+    }
+    Ok(())
+}
+
+fn too_often(limit: &'static str, rate: &Rate, refused: Refused) -> Limited {
+    let retry_after = match refused {
+        Refused::Early(nanoseconds) => nanoseconds.div_ceil(1_000_000_000).max(1),
+        Refused::Full => 1,
+    };
+    Limited { limit, quota: rate.burst(), window: Some(rate.window()), retry_after }
+}
+
+#[cfg(test)]
+mod tests;

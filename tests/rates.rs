@@ -1,0 +1,180 @@
+//! How often and how many at once: strangers use up their own budgets only, senders each theirs. Rates of one an hour
+//! make the clock's own speed of no account.
+
+use std::sync::Arc;
+
+use hookgate::reload::Reloaded;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use crate::support::{Answer, Gateway, Issuer, Setup, Upstream, Wire, until};
+
+fn gateway(upstream: &Upstream, limits: &str) -> Gateway {
+    Setup::new(upstream.address).route(&format!("limits: {{ {limits} }}")).start()
+}
+
+fn token_of(gateway: &Gateway, subject: &str) -> String {
+    gateway.issuer.token_with(json!({"sub": subject}))
+}
+
+/// Status and, where a limit was met, its name.
+fn met(answer: &Answer) -> (u16, Option<&str>) {
+    (answer.status.as_u16(), answer.header("ratelimit").and_then(|value| value.split('"').nth(1)))
+}
+
+#[tokio::test]
+async fn strangers_do_not_use_up_what_senders_may_send() {
+    let upstream = Upstream::echo().await;
+    let gateway =
+        gateway(&upstream, "rate: 1/h, burst: 2, issuer: { rate: 9/h }, subject: { rate: 2/h, concurrency: 1 }");
+    let forged = Issuer { kid: gateway.issuer.kid.clone(), ..Issuer::rs256("x") }.token(&crate::support::claims());
+    for token in ["x.y.z", &forged, &gateway.issuer.token_with(json!({"exp": 1}))].repeat(10) {
+        assert_eq!(gateway.client().post(token).await.status, 401);
+    }
+    // Each over a connection of its own, and so perhaps by another worker.
+    for _ in 0..2 {
+        assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    }
+    let answer = gateway.client().post(&token_of(&gateway, "another")).await;
+    assert_eq!((answer.problem(), met(&answer)), ((429, "rate_limited".into()), (429, Some("route"))));
+    assert_eq!(gateway.counted("refused", "rate_limited").await, Some(1.0));
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn who_is_refused_too_often_is_not_listened_to() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "rate_unauthenticated: 3/h");
+    for _ in 0..9 {
+        assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    }
+    for _ in 0..3 {
+        assert_eq!(gateway.client().post("x.y.z").await.status, 401);
+    }
+    for token in ["x.y.z", &gateway.token()] {
+        let answer = gateway.client().post(token).await;
+        assert_eq!((answer.problem(), met(&answer)), ((429, "rate_limited".into()), (429, Some("address"))));
+    }
+    let head = format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
+        gateway.token()
+    );
+    let answer = gateway.wire_from(2).await.write(head).await.read_until("\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(upstream.seen().len(), 10);
+}
+
+#[tokio::test]
+async fn each_subject_has_its_budget_within_its_issuer_s() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "issuer: { rate: 1/h, burst: 3 }, subject: { rate: 1/h, burst: 2 }");
+    for (subject, expected) in [
+        ("shop-1", (200, None)),
+        ("shop-1", (200, None)),
+        ("shop-1", (429, Some("subject"))),
+        ("shop-2", (200, None)),
+        ("shop-2", (429, Some("issuer"))),
+    ] {
+        let answer = gateway.client().post(&token_of(&gateway, subject)).await;
+        assert_eq!(met(&answer), expected, "{subject}");
+    }
+}
+
+/// draft-ietf-httpapi-ratelimit-headers-10.
+#[tokio::test]
+async fn a_429_tells_which_limit_and_when_to_come_again() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "rate: 6/h, burst: 20");
+    let client = gateway.client();
+    for _ in 0..20 {
+        let answer = client.post(&gateway.token()).await;
+        assert_eq!((met(&answer), answer.header("ratelimit-policy")), ((200, None), None));
+    }
+    let answer = client.post(&gateway.token()).await;
+    let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=600).contains(&seconds), "{seconds}");
+    assert_eq!(answer.header("ratelimit-policy"), Some("\"route\";q=20;w=12000"));
+    assert_eq!(answer.header("ratelimit"), Some(format!("\"route\";r=0;t={seconds}").as_str()));
+}
+
+#[tokio::test]
+async fn a_reload_forgives_nobody() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, "rate: 1/h, rate_unauthenticated: 1/h");
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    gateway.edit("rate: 1/h,", "concurrency: 9, rate: 2/h, burst: 1,");
+    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    let answer = gateway.client().post(&gateway.token()).await;
+    assert_eq!((met(&answer), answer.header("ratelimit-policy")), ((429, Some("route")), Some("\"route\";q=1;w=1800")));
+    assert_eq!(gateway.client().post("x.y.z").await.status, 401);
+    gateway.edit("concurrency: 9", "concurrency: 8");
+    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(met(&gateway.client().post(&gateway.token()).await), (429, Some("address")));
+}
+
+#[tokio::test]
+async fn a_route_that_observes_keeps_its_limits() {
+    let upstream = Upstream::echo().await;
+    let observing = "mode: observe\n    observe_until: 2026-11-24";
+    let limits = "limits: { rate: 1/h, rate_unauthenticated: 2/h }";
+    let gateway = Setup::new(upstream.address).route(&format!("{observing}\n    {limits}")).start();
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    assert_eq!(met(&gateway.client().post(&gateway.token()).await), (429, Some("route")));
+    // What has proven nothing counts for its address and for nothing else.
+    for _ in 0..2 {
+        assert_eq!(gateway.client().post("x.y.z").await.status, 200);
+    }
+    assert_eq!(met(&gateway.client().post("x.y.z").await), (429, Some("address")));
+    assert_eq!(upstream.seen().len(), 3);
+}
+
+/// A request that is on its way: half of its reply is there.
+async fn half_answered(gateway: &Gateway, subject: &str) -> Wire {
+    let mut wire = gateway.wire().await;
+    let token = token_of(gateway, subject);
+    let head = "POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n";
+    wire.write(format!("{head}Authorization: Bearer {token}\r\n\r\n")).await.read_until("\r\n\r\nha").await;
+    wire
+}
+
+async fn post(gateway: &Gateway, subject: &str) -> Answer {
+    let client = gateway.client();
+    let request = client.request("/webhook").header("authorization", format!("Bearer {}", token_of(gateway, subject)));
+    client.send(request, "").await
+}
+
+#[tokio::test]
+async fn so_many_are_on_their_way_at_once() {
+    let gate = Arc::new(Semaphore::new(0));
+    let upstream = Upstream::halting(Arc::clone(&gate)).await;
+    let gateway = gateway(&upstream, "concurrency: 2, subject: { concurrency: 1 }");
+    let mut first = half_answered(&gateway, "shop-1").await;
+    let answer = post(&gateway, "shop-1").await;
+    assert_eq!(
+        (answer.problem(), answer.header("retry-after")),
+        ((429, "too_many_requests_in_flight".into()), Some("1"))
+    );
+    assert_eq!(answer.header("ratelimit-policy"), Some("\"subject\";q=1;qu=\"concurrent-requests\""));
+    assert_eq!(answer.header("ratelimit"), Some("\"subject\";r=0"));
+    let mut second = half_answered(&gateway, "shop-2").await;
+    assert_eq!(met(&post(&gateway, "shop-3").await), (429, Some("route")));
+    gate.add_permits(2);
+    first.read_until("lf").await;
+    second.read_until("lf").await;
+    // Who has its answer may send the next request.
+    for _ in 0..20 {
+        gate.add_permits(1);
+        assert_eq!(post(&gateway, "shop-1").await.status, 200);
+    }
+    assert_eq!(gateway.counted("refused", "too_many_requests_in_flight").await, Some(2.0));
+}
+
+#[tokio::test]
+async fn who_leaves_gives_its_place_back() {
+    let gate = Arc::new(Semaphore::new(0));
+    let upstream = Upstream::halting(Arc::clone(&gate)).await;
+    let gateway = gateway(&upstream, "concurrency: 1");
+    drop(half_answered(&gateway, "shop-1").await);
+    gate.add_permits(9);
+    until("there is room again", async || post(&gateway, "shop-1").await.status == 200).await;
+}
