@@ -9,6 +9,7 @@ pub mod presets;
 pub mod revocation;
 pub mod shape;
 pub mod sources;
+pub mod state;
 pub mod values;
 pub mod yaml;
 

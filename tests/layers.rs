@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["snapshot", "tls"],
     &["config"],
     &["metrics", "telemetry"],
-    &["jwks", "limit", "proxy", "server", "reload", "admin"],
+    &["admission", "jwks", "limit", "proxy", "server", "reload", "admin"],
     &["app"],
     &["cli", "main", "lib"],
 ];

@@ -1,0 +1,174 @@
+//! What the stores of `hookgate::admission` cost: memory and time of 10 million live ids, and reserve + commit a second
+//! for each store. `cargo bench --bench admission`; `-- pairs` leaves the millions out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hookgate::admission::embedded::Embedded;
+use hookgate::admission::memory::Memory;
+use hookgate::admission::state::{EntryId, Fingerprint, Owner, Settlement};
+use hookgate::admission::store::Ask;
+use hookgate::clock::UnixTime;
+use hookgate::config::state::Durability;
+
+// As in src/main.rs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const IDS: u64 = 10_000_000;
+const UNTIL: u64 = 1000;
+
+fn main() {
+    if !std::env::args().any(|argument| argument == "pairs") {
+        for threads in [1, 4] {
+            millions(threads);
+        }
+    }
+    for tasks in [1, 8, 64] {
+        pairs(tasks);
+    }
+}
+
+fn at(seconds: u64) -> UnixTime {
+    UnixTime::from_seconds(seconds).unwrap_or(UnixTime::MAX)
+}
+
+/// SplitMix64 of the number: as even as an HMAC.
+fn mixed(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+fn ask(number: u64, route: &Arc<str>) -> Ask {
+    let first = mixed(number.wrapping_mul(2)).to_le_bytes();
+    let second = mixed(number.wrapping_mul(2).wrapping_add(1)).to_le_bytes();
+    let mut id = [0; 16];
+    for (place, byte) in id.iter_mut().zip(first.into_iter().chain(second)) {
+        *place = byte;
+    }
+    Ask {
+        id: EntryId(id),
+        fingerprint: Fingerprint(number),
+        owner: Owner(number),
+        route: Arc::clone(route),
+        share: usize::MAX,
+        until: at(UNTIL),
+        lease: Duration::from_secs(10),
+        issued: None,
+    }
+}
+
+/// Resident bytes; pages of 4 KiB.
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096
+}
+
+fn millions(threads: u64) {
+    let memory = Memory::new(usize::MAX);
+    let before = resident();
+    let started = Instant::now();
+    let mut times: Vec<u32> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|thread| scope.spawn(worker(&memory, thread, threads))).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+    });
+    let elapsed = started.elapsed();
+    times.sort_unstable();
+    let sampled = times.len();
+    let part = |of: usize| times.get((sampled.saturating_sub(1)) * of / 1000).copied().unwrap_or_default();
+    let (median, slow, slowest) = (part(500), part(990), part(1000));
+    drop(times);
+    let held = resident().saturating_sub(before);
+    println!(
+        "{threads} threads: {} ids in {elapsed:.2?}, {:.0} reserve+commit/s, {:.1} bytes an entry; reserve p50 {median} ns, p99 {slow} ns, max {slowest} ns",
+        memory.entries(),
+        IDS as f64 / elapsed.as_secs_f64(),
+        held as f64 / IDS as f64,
+    );
+    let idle = Instant::now();
+    memory.sweep(at(UNTIL));
+    let idle = idle.elapsed();
+    let started = Instant::now();
+    memory.sweep(at(UNTIL + 1));
+    println!(
+        "  sweep: {idle:.2?} with nothing ended, {:.2?} for all; {} entries and {} MiB more than at start are left",
+        started.elapsed(),
+        memory.entries(),
+        resident().saturating_sub(before) >> 20
+    );
+}
+
+/// Reserves and commits its part of the ids; the time of each 16th reservation.
+fn worker(memory: &Memory, thread: u64, threads: u64) -> impl FnOnce() -> Vec<u32> + Send + '_ {
+    move || {
+        let route = Arc::from("orders");
+        let mut times = Vec::new();
+        for number in (thread..IDS).step_by(usize::try_from(threads).unwrap_or(1)) {
+            let ask = ask(number, &route);
+            let started = Instant::now();
+            let _ = memory.reserve(&ask, at(1));
+            if (number / threads).is_multiple_of(16) {
+                times.push(u32::try_from(started.elapsed().as_nanos()).unwrap_or(u32::MAX));
+            }
+            memory.settle(&ask, &Settlement::Commit(None), at(1));
+        }
+        times
+    }
+}
+
+fn pairs(tasks: u64) {
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build() else { return };
+    let memory = Arc::new(Memory::new(usize::MAX));
+    let rate = runtime.block_on(run(tasks, move |ask| {
+        let memory = Arc::clone(&memory);
+        async move {
+            let reserved = memory.reserve(&ask, at(1)).is_ok();
+            memory.settle(&ask, &Settlement::Commit(None), at(1));
+            reserved
+        }
+    }));
+    println!("{tasks} tasks, memory: {rate:.0} pairs/s");
+    for durability in [Durability::Sync, Durability::Interval(Duration::from_secs(1))] {
+        let path = std::env::temp_dir().join(format!("hookgate-bench-{}", std::process::id()));
+        let store = match Embedded::open(&path, durability, usize::MAX, at(1)) {
+            Ok(store) => Arc::new(store),
+            Err(error) => return println!("{error}"),
+        };
+        let rate = runtime.block_on(run(tasks, move |ask| {
+            let store = Arc::clone(&store);
+            async move {
+                let reserved = store.reserve(&ask, at(1)).await.is_ok();
+                reserved && store.settle(&ask, &Settlement::Commit(None), at(1)).await.is_ok()
+            }
+        }));
+        println!("{tasks} tasks, {durability:?}: {rate:.0} pairs/s");
+        let _ = std::fs::remove_file(&path);
+    }
+}
+
+/// Pairs a second, over two seconds.
+async fn run<F: Future<Output = bool> + Send>(tasks: u64, pair: impl Fn(Ask) -> F + Clone + Send + 'static) -> f64 {
+    let started = Instant::now();
+    let tasks: Vec<_> = (0..tasks)
+        .map(|task| {
+            let pair = pair.clone();
+            tokio::spawn(async move {
+                let route = Arc::from("orders");
+                let mut done = 0_u64;
+                while started.elapsed() < Duration::from_secs(2) {
+                    if pair(ask((task << 40) | done, &route)).await {
+                        done += 1;
+                    }
+                }
+                done
+            })
+        })
+        .collect();
+    let mut done = 0;
+    for task in tasks {
+        done += task.await.unwrap_or_default();
+    }
+    done as f64 / started.elapsed().as_secs_f64()
+}

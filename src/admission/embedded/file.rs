@@ -1,0 +1,318 @@
+//! The file: one redb database, with what an entry looks like in it, and everything that can be wrong with it.
+
+use std::any::Any;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::backends::FileBackend;
+use redb::{
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError,
+};
+use rustix::fs::OFlags;
+
+use super::super::memory::Record;
+use super::super::state::{EntryId, Fingerprint, Owner, State};
+use crate::clock::UnixTime;
+
+const ENTRIES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("hookgate entries");
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("hookgate");
+const FORMAT: &str = "format";
+const KEY: &str = "key";
+
+/// Another number for each change of what `encode` writes.
+pub(super) const VERSION: u32 = 1;
+
+/// Pages that redb holds in memory; `Memory` answers all that is asked, so only writes need them.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// Another process, or this one, has it open.
+    #[error("{0} is in use: another hookgate has it open; stop that one, or give each its own file")]
+    InUse(PathBuf),
+    /// What it holds cannot be relied upon.
+    #[error(
+        "{path} is damaged ({cause}): move it away and start again; then what was delivered before can be replayed until \
+         its credentials end"
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What redb says.
+        cause: String,
+    },
+    /// Something else's.
+    #[error("{0} is not a file of hookgate's embedded store: name another one; it has not been changed")]
+    Foreign(PathBuf),
+    /// Of another hookgate.
+    #[error(
+        "{path} has format {found}, and this hookgate reads format {VERSION}: run the hookgate that wrote it, or name \
+         another file"
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// No such folder.
+    #[error("{0} has no folder to lie in: make it, writable by the user that hookgate runs as")]
+    NoFolder(PathBuf),
+    /// It cannot be read or written.
+    #[error("{path} cannot be read and written: {source}; hookgate's user must own it, and its disk must have room")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// No random numbers for a key, or no thread.
+    #[error("{0} cannot be used: the system gives no {1}")]
+    System(PathBuf, &'static str),
+}
+
+/// An open file.
+pub(super) struct Store {
+    database: Database,
+    pub(super) key: [u8; 32],
+}
+
+/// A change to one id; `None` deletes it.
+pub(super) type Change = (EntryId, Option<Record>);
+
+impl Store {
+    /// Opens or makes the file, and gives all its entries to `each`.
+    pub(super) fn open(path: &Path, each: &mut dyn FnMut(EntryId, Record)) -> Result<Self, EmbeddedError> {
+        let file = open(path)?;
+        let kept = catch_unwind(AssertUnwindSafe(|| {
+            let store = Self::database(path, file)?;
+            store.read(path, each)?;
+            Ok(store)
+        }));
+        // redb panics on some damage that its checksums do not cover.
+        kept.unwrap_or_else(|panic| Err(corrupt(path, &said(&*panic))))
+    }
+
+    fn database(path: &Path, file: File) -> Result<Self, EmbeddedError> {
+        let failed = |error: DatabaseError| unusable(path, error);
+        let length = file.metadata().map_err(|source| io(path, source))?.len();
+        let backend = FileBackend::new(file).map_err(failed)?;
+        // Everything is read at start anyway; a plain open would trust pages that others have changed.
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .set_check_integrity_on_open(true)
+            .create_with_backend(backend)
+            .map_err(failed)?;
+        let key = match stored_key(path, &database)? {
+            Some(key) => key,
+            // Ours is never without: the tables are made in one transaction. Whatever else has tables is not ours.
+            None if length == 0 || empty(path, &database)? => new(path, &database)?,
+            None => return Err(EmbeddedError::Foreign(path.to_owned())),
+        };
+        Ok(Self { database, key })
+    }
+
+    fn read(&self, path: &Path, each: &mut dyn FnMut(EntryId, Record)) -> Result<(), EmbeddedError> {
+        let failed = |error: redb::Error| damaged(path, error);
+        let transaction = self.database.begin_read().map_err(|error| failed(error.into()))?;
+        let table = transaction.open_table(ENTRIES).map_err(|error| failed(error.into()))?;
+        for entry in table.iter().map_err(|error| failed(error.into()))? {
+            let (id, value) = entry.map_err(|error| failed(error.into()))?;
+            let record = decode(value.value()).ok_or_else(|| corrupt(path, "an entry cannot be read"))?;
+            each(EntryId(*id.value()), record);
+        }
+        Ok(())
+    }
+
+    /// One transaction. After an error the store must be opened anew: redb refuses to go on.
+    pub(super) fn apply(&self, changes: &[Change], durability: Durability) -> Result<(), String> {
+        let written = catch_unwind(AssertUnwindSafe(|| self.try_apply(changes, durability)));
+        match written {
+            Ok(written) => written.map_err(|error| error.to_string()),
+            Err(panic) => Err(said(&*panic)),
+        }
+    }
+
+    fn try_apply(&self, changes: &[Change], durability: Durability) -> Result<(), redb::Error> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(durability)?;
+        {
+            let mut table = transaction.open_table(ENTRIES)?;
+            for (id, record) in changes {
+                match record {
+                    Some(record) => drop(table.insert(&id.0, encode(record).as_slice())?),
+                    None => drop(table.remove(&id.0)?),
+                }
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// redb writes when it closes, and may panic where its file is gone.
+    pub(super) fn close(self) {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
+    }
+}
+
+fn open(path: &Path) -> Result<File, EmbeddedError> {
+    // It has a secret: ours alone, and not through a link that another user has laid.
+    let no_links = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(no_links)
+        .open(path)
+        .map_err(|source| match source.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => EmbeddedError::NoFolder(path.to_owned()),
+            _ => io(path, source),
+        })?;
+    let metadata = file.metadata().map_err(|source| io(path, source))?;
+    if !metadata.is_file() {
+        return Err(EmbeddedError::Foreign(path.to_owned()));
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(|source| io(path, source))?;
+    }
+    Ok(file)
+}
+
+/// `None` where the file has no table of ours.
+fn stored_key(path: &Path, database: &Database) -> Result<Option<[u8; 32]>, EmbeddedError> {
+    let failed = |error: redb::Error| damaged(path, error);
+    let transaction = database.begin_read().map_err(|error| failed(error.into()))?;
+    let table = match transaction.open_table(META) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_) | TableError::TableTypeMismatch { .. }) => return Ok(None),
+        Err(error) => return Err(failed(error.into())),
+    };
+    let value = |name| table.get(name).map_err(|error| failed(error.into()));
+    let format = value(FORMAT)?.and_then(|format| Some(u32::from_le_bytes(format.value().try_into().ok()?)));
+    match format {
+        Some(VERSION) => {}
+        Some(found) => return Err(EmbeddedError::Version { path: path.to_owned(), found }),
+        None => return Err(corrupt(path, "it says no format")),
+    }
+    let key = value(KEY)?.and_then(|key| key.value().try_into().ok());
+    key.map(Some).ok_or_else(|| corrupt(path, "it has no key"))
+}
+
+fn empty(path: &Path, database: &Database) -> Result<bool, EmbeddedError> {
+    let transaction = database.begin_read().map_err(|error| damaged(path, error.into()))?;
+    let mut tables = transaction.list_tables().map_err(|error| damaged(path, error.into()))?;
+    Ok(tables.next().is_none())
+}
+
+fn new(path: &Path, database: &Database) -> Result<[u8; 32], EmbeddedError> {
+    let mut key = [0; 32];
+    aws_lc_rs::rand::fill(&mut key).map_err(|_| EmbeddedError::System(path.to_owned(), "random numbers"))?;
+    let make = || -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        {
+            let mut meta = transaction.open_table(META)?;
+            meta.insert(FORMAT, VERSION.to_le_bytes().as_slice())?;
+            meta.insert(KEY, key.as_slice())?;
+            transaction.open_table(ENTRIES)?;
+        }
+        Ok(transaction.commit()?)
+    };
+    make().map_err(|error| damaged(path, error))?;
+    Ok(key)
+}
+
+fn encode(record: &Record) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    let (tag, fingerprint) = match &record.state {
+        State::InFlight { fingerprint, .. } => (1, fingerprint),
+        State::Released { fingerprint } => (2, fingerprint),
+        State::Committed { fingerprint, reply: None } => (3, fingerprint),
+        State::Committed { fingerprint, reply: Some(_) } => (4, fingerprint),
+    };
+    out.push(tag);
+    out.extend(record.until.seconds().to_le_bytes());
+    out.extend(fingerprint.0.to_le_bytes());
+    // Names of routes are short; what is cut off would only count as another route.
+    let name = record.route.get(..usize::from(u16::MAX)).unwrap_or(&record.route);
+    let length = u16::try_from(name.len()).unwrap_or_default();
+    out.extend(length.to_le_bytes());
+    out.extend(name.as_bytes().iter().take(usize::from(length)));
+    match &record.state {
+        State::InFlight { owner, lease, .. } => {
+            out.extend(owner.0.to_le_bytes());
+            out.extend(lease.seconds().to_le_bytes());
+        }
+        State::Committed { reply: Some(reply), .. } => out.extend_from_slice(reply),
+        State::Released { .. } | State::Committed { reply: None, .. } => {}
+    }
+    out
+}
+
+fn decode(value: &[u8]) -> Option<Record> {
+    let (&tag, value) = value.split_first()?;
+    let (until, value) = number(value)?;
+    let (fingerprint, value) = number(value)?;
+    let (length, value) = value.split_first_chunk()?;
+    let (name, rest) = value.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+    let fingerprint = Fingerprint(fingerprint);
+    let state = match tag {
+        1 => {
+            let (owner, rest) = number(rest)?;
+            let (lease, rest) = number(rest)?;
+            rest.is_empty().then_some(())?;
+            State::InFlight { owner: Owner(owner), lease: UnixTime::from_seconds(lease)?, fingerprint }
+        }
+        2 if rest.is_empty() => State::Released { fingerprint },
+        3 if rest.is_empty() => State::Committed { fingerprint, reply: None },
+        4 => State::Committed { fingerprint, reply: Some(Bytes::copy_from_slice(rest)) },
+        _ => return None,
+    };
+    let route = Arc::from(std::str::from_utf8(name).ok()?);
+    Some(Record { route, until: UnixTime::from_seconds(until)?, state })
+}
+
+fn number(value: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = value.split_first_chunk()?;
+    Some((u64::from_le_bytes(*number), rest))
+}
+
+fn unusable(path: &Path, error: DatabaseError) -> EmbeddedError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            EmbeddedError::InUse(path.to_owned())
+        }
+        // redb's word for "no database of mine".
+        DatabaseError::Storage(StorageError::Io(source)) if source.kind() == ErrorKind::InvalidData => {
+            EmbeddedError::Foreign(path.to_owned())
+        }
+        error => damaged(path, error.into()),
+    }
+}
+
+fn damaged(path: &Path, error: redb::Error) -> EmbeddedError {
+    match error {
+        // A file that ends too early is no trouble of the disk's.
+        redb::Error::Io(source) if source.kind() != ErrorKind::UnexpectedEof => io(path, source),
+        error => corrupt(path, &error.to_string()),
+    }
+}
+
+fn corrupt(path: &Path, cause: &str) -> EmbeddedError {
+    EmbeddedError::Corrupt { path: path.to_owned(), cause: cause.to_owned() }
+}
+
+fn io(path: &Path, source: std::io::Error) -> EmbeddedError {
+    EmbeddedError::Io { path: path.to_owned(), source }
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "redb gave up".to_owned())
+}

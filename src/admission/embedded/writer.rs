@@ -1,0 +1,219 @@
+//! The one thread that writes the file: waits, groups, writes, answers. A write that fails never ends it: the file is
+//! opened anew, and the ids that may have been lost are written again.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::super::memory::Memory;
+use super::super::state::EntryId;
+use super::super::store::StoreError;
+use super::file::{Change, Store};
+use crate::config::state::Durability;
+
+/// Ids in one transaction.
+const GROUP: usize = 4096;
+
+/// Between two tries to open a file that could not be written.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How long what nobody waits for lies in memory, if nobody else is waited for.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Ids written and not yet on disk; more end an interval early.
+const UNSYNCED: usize = 65_536;
+
+/// What the thread and those who ask share.
+pub(super) struct Shared {
+    pub(super) memory: Memory,
+    /// To be written, waited for by nobody. No more than were entries.
+    pub(super) later: Mutex<Vec<EntryId>>,
+    pub(super) failing: AtomicBool,
+    pub(super) transactions: AtomicU64,
+    /// A disk without room.
+    #[cfg(test)]
+    pub(super) broken: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(memory: Memory) -> Self {
+        Self {
+            memory,
+            later: Mutex::default(),
+            failing: AtomicBool::new(false),
+            transactions: AtomicU64::new(0),
+            #[cfg(test)]
+            broken: AtomicBool::new(false),
+        }
+    }
+}
+
+/// One id that has changed, and who waits until the file has it.
+pub(super) struct Write {
+    pub(super) id: EntryId,
+    pub(super) done: Option<oneshot::Sender<Result<(), StoreError>>>,
+}
+
+/// The thread's own.
+pub(super) struct Writer {
+    path: PathBuf,
+    durability: Durability,
+    shared: Arc<Shared>,
+    /// `None` after a write has failed.
+    store: Option<Store>,
+    key: [u8; 32],
+    /// Written without being on disk.
+    unsynced: Vec<EntryId>,
+    /// When an interval ends, or the next try begins.
+    due: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) fn new(path: &Path, durability: Durability, shared: Arc<Shared>, store: Store) -> Self {
+        let key = store.key;
+        Self { path: path.to_owned(), durability, shared, store: Some(store), key, unsynced: Vec::new(), due: None }
+    }
+
+    /// Until all senders are gone.
+    pub(super) fn run(mut self, timer: &Runtime, mut writes: mpsc::Receiver<Write>) {
+        let mut group = Vec::with_capacity(GROUP);
+        loop {
+            let open = timer.block_on(self.next(&mut writes, &mut group));
+            let ids = self.ids(&group);
+            let written = self.write(ids, if open { self.durability } else { Durability::Sync });
+            for done in group.drain(..).filter_map(|write| write.done) {
+                // Who has gone does not wait.
+                let _ = done.send(written);
+            }
+            if !open && (written.is_err() || self.nothing_left()) {
+                break;
+            }
+        }
+        if let Some(store) = self.store.take() {
+            store.close();
+        }
+    }
+
+    /// Waits for writes or for what is due. `false`: there will be no more.
+    async fn next(&self, writes: &mut mpsc::Receiver<Write>, group: &mut Vec<Write>) -> bool {
+        let idle = Instant::now() + IDLE;
+        let until = self.due.map_or(idle, |due| due.min(idle));
+        // More than a group waits already.
+        let until = if self.store.is_some() && self.waiting() >= GROUP { Instant::now() } else { until };
+        timeout_at(until, writes.recv_many(group, GROUP)).await.is_err() || !group.is_empty()
+    }
+
+    fn waiting(&self) -> usize {
+        self.shared.later.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn nothing_left(&self) -> bool {
+        self.waiting() == 0 && self.unsynced.is_empty()
+    }
+
+    /// Those of the group, and as many of those that nobody waits for.
+    fn ids(&self, group: &[Write]) -> Vec<EntryId> {
+        let mut later = self.shared.later.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = later.len().saturating_sub(GROUP);
+        let mut ids: Vec<EntryId> = later.drain(rest..).chain(group.iter().map(|write| write.id)).collect();
+        if later.is_empty() {
+            later.shrink_to(GROUP);
+        }
+        drop(later);
+        // In the order of the tree, and each once: memory is asked when it is written.
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    fn write(&mut self, ids: Vec<EntryId>, durability: Durability) -> Result<(), StoreError> {
+        let now = Instant::now();
+        let due = self.due.is_some_and(|due| now >= due) || self.unsynced.len() >= UNSYNCED;
+        let on_disk = match durability {
+            Durability::Sync => redb::Durability::Immediate,
+            Durability::Interval(_) if due => redb::Durability::Immediate,
+            Durability::Interval(_) => redb::Durability::None,
+        };
+        let sync = matches!(on_disk, redb::Durability::Immediate);
+        let nothing_to_sync = !sync || self.unsynced.is_empty();
+        if ids.is_empty() && nothing_to_sync && self.store.is_some() {
+            return Ok(());
+        }
+        self.reopen(now);
+        let Some(store) = &self.store else {
+            self.again(ids);
+            return Err(StoreError::Unavailable);
+        };
+        let changes: Vec<Change> = ids.iter().map(|id| (*id, self.shared.memory.record(*id))).collect();
+        if let Err(error) = self.apply(store, &changes, on_disk) {
+            tracing::error!(path = %self.path.display(), error, "cannot write the embedded store");
+            self.fail(ids, now);
+            return Err(StoreError::Unavailable);
+        }
+        self.shared.transactions.fetch_add(1, Ordering::Relaxed);
+        self.shared.failing.store(false, Ordering::Relaxed);
+        match durability {
+            Durability::Interval(interval) if !sync => {
+                self.unsynced.extend(ids);
+                self.due.get_or_insert(now + interval);
+            }
+            Durability::Interval(_) | Durability::Sync => {
+                self.unsynced.clear();
+                self.due = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, store: &Store, changes: &[Change], on_disk: redb::Durability) -> Result<(), String> {
+        #[cfg(test)]
+        if self.shared.broken.load(Ordering::Relaxed) {
+            return Err("no space left on device".to_owned());
+        }
+        store.apply(changes, on_disk)
+    }
+
+    /// redb goes on only with a file that is opened anew, which has nothing of what was not on disk.
+    fn fail(&mut self, ids: Vec<EntryId>, now: Instant) {
+        self.shared.failing.store(true, Ordering::Relaxed);
+        self.due = Some(now + RETRY);
+        if let Some(store) = self.store.take() {
+            store.close();
+        }
+        let unsynced = std::mem::take(&mut self.unsynced);
+        self.again(ids);
+        self.again(unsynced);
+    }
+
+    fn again(&self, ids: Vec<EntryId>) {
+        let mut later = self.shared.later.lock().unwrap_or_else(PoisonError::into_inner);
+        later.extend(ids);
+        // Failing for long must not name the same ids over and over.
+        later.sort_unstable();
+        later.dedup();
+    }
+
+    fn reopen(&mut self, now: Instant) {
+        if self.store.is_some() || self.due.is_some_and(|due| now < due) {
+            return;
+        }
+        self.due = Some(now + RETRY);
+        match Store::open(&self.path, &mut |_, _| {}) {
+            // Another file in its place knows nothing of ours.
+            Ok(store) if store.key == self.key => {
+                self.store = Some(store);
+                self.due = None;
+            }
+            Ok(store) => {
+                store.close();
+                tracing::error!(path = %self.path.display(), "another file is in place of the embedded store");
+            }
+            Err(error) => tracing::error!(error = %error, "cannot open the embedded store again"),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Routes as numbers, so that an entry need not name its own, and the share that each holds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Names of routes as numbers, and how many entries each holds.
+#[derive(Default)]
+pub(super) struct Routes {
+    numbers: HashMap<Arc<str>, u16>,
+    held: Vec<(Arc<str>, AtomicUsize)>,
+}
+
+/// A place in a route's share.
+pub(super) enum Claim {
+    Held(u16),
+    Full,
+    Unknown,
+}
+
+impl Routes {
+    pub(super) fn claim(&self, route: &str, share: usize) -> Claim {
+        let Some(number) = self.numbers.get(route) else { return Claim::Unknown };
+        match self.held.get(usize::from(*number)) {
+            Some((_, count)) if add(count, 1, share) => Claim::Held(*number),
+            _ => Claim::Full,
+        }
+    }
+
+    pub(super) fn name(&self, number: u16) -> Option<Arc<str>> {
+        self.held.get(usize::from(number)).map(|(name, _)| Arc::clone(name))
+    }
+
+    /// Routes come and go with reloads; a number whose route holds nothing is free again once all are taken.
+    pub(super) fn introduce(&mut self, route: &Arc<str>, share: usize) -> Claim {
+        if !self.numbers.contains_key(route) {
+            let place = (Arc::clone(route), AtomicUsize::new(0));
+            let number = if let Ok(number) = u16::try_from(self.held.len()) {
+                self.held.push(place);
+                number
+            } else {
+                let free =
+                    self.held.iter_mut().zip(0..=u16::MAX).find(|((_, count), _)| count.load(Ordering::Relaxed) == 0);
+                let Some((old, number)) = free else { return Claim::Full };
+                self.numbers.remove(&old.0);
+                *old = place;
+                number
+            };
+            self.numbers.insert(Arc::clone(route), number);
+        }
+        self.claim(route, share)
+    }
+
+    pub(super) fn give_back(&self, number: u16) {
+        if let Some((_, count)) = self.held.get(usize::from(number)) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Adds unless that exceeds the bound.
+pub(super) fn add(count: &AtomicUsize, more: usize, bound: usize) -> bool {
+    let sum = |held: usize| held.checked_add(more).filter(|sum| *sum <= bound);
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).is_ok()
+}

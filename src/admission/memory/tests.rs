@@ -1,0 +1,206 @@
+use std::time::Duration;
+
+use super::*;
+
+fn at(seconds: u64) -> UnixTime {
+    UnixTime::from_seconds(seconds).unwrap()
+}
+
+fn id(number: u64) -> EntryId {
+    // Spread as an HMAC is.
+    let mixed = number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&mixed.to_be_bytes());
+    bytes[8..].copy_from_slice(&(mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9).to_le_bytes());
+    EntryId(bytes)
+}
+
+fn ask(number: u64, until: u64) -> Ask {
+    Ask {
+        id: id(number),
+        fingerprint: Fingerprint(7),
+        owner: Owner(number),
+        route: Arc::from("orders"),
+        share: usize::MAX,
+        until: at(until),
+        lease: Duration::from_secs(10),
+        issued: None,
+    }
+}
+
+fn committed(reply: Option<&'static str>) -> Answer {
+    Answer::Committed { same: true, reply: reply.map(|text| Bytes::from_static(text.as_bytes())) }
+}
+
+fn commit(reply: &'static str) -> Settlement {
+    Settlement::Commit(Some(Bytes::from_static(reply.as_bytes())))
+}
+
+#[test]
+fn an_id_is_reserved_once_and_committed_with_its_reply() {
+    let memory = Memory::new(10);
+    let first = ask(1, 100);
+    let second = Ask { owner: Owner(99), ..first.clone() };
+    assert_eq!(memory.reserve(&first, at(1)), Ok(Answer::Reserved));
+    assert_eq!(memory.reserve(&second, at(1)), Ok(Answer::InFlight));
+    assert_eq!(memory.settle(&second, &commit("no"), at(1)), Settled::Lost);
+    assert_eq!(memory.settle(&first, &commit("yes"), at(1)), Settled::Done);
+    assert_eq!(memory.reserve(&second, at(2)), Ok(committed(Some("yes"))));
+    assert_eq!(memory.entries(), 1);
+}
+
+#[test]
+fn a_released_id_keeps_its_fingerprint() {
+    let memory = Memory::new(10);
+    let first = ask(1, 100);
+    let other = Ask { fingerprint: Fingerprint(8), ..first.clone() };
+    memory.reserve(&first, at(1)).unwrap();
+    assert_eq!(memory.settle(&first, &Settlement::Release, at(1)), Settled::Done);
+    assert_eq!(memory.reserve(&other, at(1)), Ok(Answer::Mismatch));
+    assert_eq!(memory.reserve(&first, at(1)), Ok(Answer::Reserved));
+}
+
+#[test]
+fn an_entry_lives_through_its_last_second() {
+    let memory = Memory::new(10);
+    memory.reserve(&ask(1, 100), at(1)).unwrap();
+    memory.settle(&ask(1, 100), &Settlement::Commit(None), at(1));
+    memory.sweep(at(100));
+    assert_eq!(memory.reserve(&ask(1, 100), at(100)), Ok(committed(None)));
+    memory.sweep(at(101));
+    assert_eq!(memory.entries(), 0);
+}
+
+#[test]
+fn a_lease_outlives_its_credential() {
+    let memory = Memory::new(10);
+    memory.reserve(&ask(1, 5), at(1)).unwrap();
+    memory.sweep(at(11));
+    assert_eq!(memory.entries(), 1);
+    memory.sweep(at(12));
+    assert_eq!(memory.entries(), 0);
+}
+
+#[test]
+fn until_never_shrinks() {
+    let memory = Memory::new(10);
+    memory.reserve(&ask(1, 100), at(1)).unwrap();
+    memory.settle(&ask(1, 100), &Settlement::Release, at(1));
+    memory.reserve(&ask(1, 50), at(1)).unwrap();
+    memory.settle(&ask(1, 50), &Settlement::Commit(None), at(1));
+    memory.sweep(at(60));
+    assert_eq!(memory.reserve(&ask(1, 100), at(60)), Ok(committed(None)));
+}
+
+#[test]
+fn an_end_beyond_u32_never_comes() {
+    let memory = Memory::new(10);
+    let far = u64::from(u32::MAX) + 10;
+    memory.reserve(&ask(1, far), at(1)).unwrap();
+    memory.settle(&ask(1, far), &Settlement::Commit(None), at(1));
+    memory.sweep(at(far - 1));
+    assert_eq!(memory.entries(), 1);
+}
+
+#[test]
+fn a_full_store_refuses_until_something_ends() {
+    let memory = Memory::new(3);
+    for number in 0..3 {
+        memory.reserve(&ask(number, 100), at(1)).unwrap();
+    }
+    assert_eq!(memory.reserve(&ask(3, 300), at(1)), Err(StoreError::Full));
+    // What is known is answered even then, and lives.
+    assert_eq!(memory.reserve(&Ask { owner: Owner(9), ..ask(0, 100) }, at(1)), Ok(Answer::InFlight));
+    memory.sweep(at(101));
+    assert_eq!(memory.reserve(&ask(3, 300), at(101)), Ok(Answer::Reserved));
+}
+
+#[test]
+fn a_full_shard_makes_room_by_itself() {
+    let memory = Memory::new(1);
+    let same_shard = |last: u8| {
+        let mut bytes = [3; 16];
+        bytes[15] = last;
+        EntryId(bytes)
+    };
+    memory.reserve(&Ask { id: same_shard(1), ..ask(0, 20) }, at(1)).unwrap();
+    assert_eq!(memory.reserve(&Ask { id: same_shard(2), ..ask(1, 100) }, at(20)), Err(StoreError::Full));
+    assert_eq!(memory.reserve(&Ask { id: same_shard(2), ..ask(1, 100) }, at(21)), Ok(Answer::Reserved));
+    assert_eq!(memory.entries(), 1);
+}
+
+#[test]
+fn a_route_has_its_share_alone() {
+    let memory = Memory::new(100);
+    let of = |number, route: &str| Ask { share: 2, route: Arc::from(route), ..ask(number, 100) };
+    memory.reserve(&of(1, "a"), at(1)).unwrap();
+    memory.reserve(&of(2, "a"), at(1)).unwrap();
+    assert_eq!(memory.reserve(&of(3, "a"), at(1)), Err(StoreError::Full));
+    assert_eq!(memory.reserve(&of(4, "b"), at(1)), Ok(Answer::Reserved));
+    assert_eq!(memory.entries(), 3);
+    memory.sweep(at(101));
+    assert_eq!(memory.reserve(&of(3, "a"), at(101)), Ok(Answer::Reserved));
+}
+
+#[test]
+fn replies_beyond_their_bound_are_not_kept() {
+    let memory = Memory::new(100);
+    let half = Settlement::Commit(Some(Bytes::from(vec![0; REPLY_BYTES / 2])));
+    for number in 0..3 {
+        memory.reserve(&ask(number, 100), at(1)).unwrap();
+        memory.settle(&ask(number, 100), &half, at(1));
+    }
+    let kept = |number| match memory.reserve(&ask(number, 100), at(1)) {
+        Ok(Answer::Committed { reply, .. }) => reply.is_some(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([kept(0), kept(1), kept(2)], [true, true, false]);
+    memory.sweep(at(101));
+    assert_eq!(memory.reply_bytes.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn eight_threads_reserve_each_id_once() {
+    let memory = Memory::new(100_000);
+    let reserved = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..8_u64 {
+            let (memory, reserved) = (&memory, &reserved);
+            scope.spawn(move || {
+                for number in 0..10_000 {
+                    let ask = Ask { owner: Owner(thread), ..ask(number, 100) };
+                    if memory.reserve(&ask, at(1)) == Ok(Answer::Reserved) {
+                        reserved.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!((reserved.into_inner(), memory.entries()), (10_000, 10_000));
+}
+
+#[test]
+fn expiry_gives_memory_back() {
+    let memory = Memory::new(1_000_000);
+    for number in 0..200_000 {
+        memory.reserve(&ask(number, 100), at(1)).unwrap();
+    }
+    let places = || memory.shards.iter().map(|shard| lock(shard).slots.capacity()).sum::<usize>();
+    assert!(places() >= 200_000);
+    memory.sweep(at(101));
+    assert!(places() <= SHARDS * SMALLEST * 2, "{}", places());
+    assert_eq!(memory.entries(), 0);
+}
+
+#[test]
+fn a_slot_stays_compact() {
+    assert_eq!(size_of::<(EntryId, Slot)>(), 32);
+}
+
+#[test]
+fn a_sweep_tells_only_where_it_was_asked_to() {
+    for (memory, told) in [(Memory::new(10), 0), (Memory::telling(10), 1)] {
+        memory.reserve(&ask(1, 100), at(1)).unwrap();
+        assert_eq!(memory.sweep(at(101)).len(), told);
+    }
+}

@@ -1,0 +1,77 @@
+//! Names of ids, and fingerprints of requests: keyed hashes, so that nobody can choose what they come to.
+//!
+//! Each part goes in with its length before it: no two lists of parts run together to the same bytes.
+
+use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
+
+use super::state::{EntryId, Fingerprint};
+
+/// Names ids of one store.
+#[derive(Clone)]
+pub struct Namer(Key);
+
+impl Namer {
+    /// With the secret of one process, or of the file that outlives it.
+    pub fn new(key: &[u8]) -> Self {
+        Self(Key::new(HMAC_SHA256, key))
+    }
+
+    /// With one that every gateway of a fleet makes for itself: what is under `prefix` is theirs.
+    pub fn of_prefix(prefix: &str) -> Self {
+        Self::new(format!("hookgate ids of {prefix}").as_bytes())
+    }
+
+    /// The name of an id: `[route, issuer, kind, id]`, in this order, so that no issuer and no tenant can use up
+    /// another's.
+    pub fn id(&self, parts: &[&[u8]]) -> EntryId {
+        EntryId(self.hash(b"id", parts))
+    }
+
+    /// Of a request: method, target, and its body where it is known.
+    pub fn fingerprint(&self, method: &str, target: &str, body: Option<&[u8]>) -> Fingerprint {
+        let known: &[u8] = if body.is_some() { b"body" } else { b"" };
+        let [a, b, c, d, e, f, g, h, ..] =
+            self.hash(b"fingerprint", &[method.as_bytes(), target.as_bytes(), known, body.unwrap_or_default()]);
+        Fingerprint(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
+
+    fn hash(&self, what: &[u8], parts: &[&[u8]]) -> [u8; 16] {
+        let mut context = Context::with_key(&self.0);
+        for part in [what].iter().chain(parts) {
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part);
+        }
+        let mut hash = [0; 16];
+        hash.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
+        hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_do_not_run_together_and_keys_do_not_agree() {
+        let namer = Namer::of_prefix("a");
+        assert_eq!(namer.id(&[b"ab", b"c"]), namer.id(&[b"ab", b"c"]));
+        assert_ne!(namer.id(&[b"ab", b"c"]), namer.id(&[b"a", b"bc"]));
+        assert_ne!(namer.id(&[b"ab", b"c"]), Namer::of_prefix("b").id(&[b"ab", b"c"]));
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_method_target_and_body() {
+        let namer = Namer::new(b"key");
+        let first = namer.fingerprint("POST", "/a", Some(b"x"));
+        assert_eq!(first, namer.fingerprint("POST", "/a", Some(b"x")));
+        for (method, target, body) in [
+            ("PUT", "/a", Some(&b"x"[..])),
+            ("POST", "/b", Some(b"x")),
+            ("POST", "/a", Some(b"y")),
+            ("POST", "/a", None),
+        ] {
+            assert_ne!(first, namer.fingerprint(method, target, body));
+        }
+        assert_ne!(namer.fingerprint("POST", "/a", None), namer.fingerprint("POST", "/a", Some(b"")));
+    }
+}

@@ -1,0 +1,307 @@
+//! Redis and Valkey, alone or as a cluster: the rules of `state.rs` as one script a call, leases by the server's clock,
+//! and an eye on whether the server may have forgotten something (`redis/epoch.lua`).
+//!
+//! A call never waits for a connection and never takes longer than its deadline. `redis/node.rs` keeps connections.
+
+mod epochs;
+mod node;
+mod nodes;
+mod script;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ServerErrorKind};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::state::{Answer, Settled, Settlement};
+use super::store::{Ask, StoreError};
+use crate::clock::UnixTime;
+use crate::config::state::{Failover, RedisSettings};
+use crate::tls::TlsError;
+use epochs::{BUCKETS, Epochs, flag, is_elsewhere, is_full};
+use node::{Dialer, Live, Node, NodeError};
+use nodes::Nodes;
+use script::{Call, Scripts};
+
+/// Why the settings cannot be used. A server that is down is none of these.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisStartError {
+    /// Not `redis://host:port` or `rediss://host:port`. It is not shown: it might hold a password.
+    #[error("a URL of the shared store cannot be used")]
+    Url(#[source] Option<RedisError>),
+    /// No URL at all.
+    #[error("the shared store has no URL")]
+    NoUrl,
+    /// The CA.
+    #[error("the CA of the shared store cannot be used")]
+    Ca(#[source] TlsError),
+}
+
+/// What the shared revocation sets say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// One of the names is in its set.
+    pub named: bool,
+    /// What was issued before this is revoked.
+    pub issued_before: Option<UnixTime>,
+}
+
+/// The shared store.
+pub struct Redis {
+    dialer: Arc<Dialer>,
+    nodes: Nodes,
+    prefix: String,
+    failover: Failover,
+}
+
+impl Redis {
+    /// Connects in the background; connections live on `runtime`, whoever uses them.
+    ///
+    /// # Errors
+    /// [`RedisStartError`]: a URL or the CA cannot be used.
+    pub fn new(settings: &RedisSettings, runtime: Handle) -> Result<Self, RedisStartError> {
+        let mut seeds = Vec::new();
+        let (mut secure, mut login) = (false, redis::RedisConnectionInfo::default());
+        for url in &settings.urls {
+            let info = url.as_str().into_connection_info().map_err(|error| RedisStartError::Url(Some(error)))?;
+            login = info.redis_settings().clone();
+            match info.addr() {
+                ConnectionAddr::Tcp(host, port) => seeds.push((host.clone(), *port)),
+                ConnectionAddr::TcpTls { host, port, insecure: false, .. } => {
+                    secure = true;
+                    seeds.push((host.clone(), *port));
+                }
+                _ => return Err(RedisStartError::Url(None)),
+            }
+        }
+        if let Some(username) = &settings.username {
+            login = login.set_username(username);
+        }
+        if let Some(password) = &settings.password {
+            login = login.set_password(password.as_str());
+        }
+        let tls = if secure { Some(connector(settings)?) } else { None };
+        let dialer = Arc::new(Dialer {
+            login: login.set_skip_set_lib_name(),
+            tls,
+            timeout: settings.timeout,
+            runtime,
+            scripts: Scripts::new(),
+            epochs: Epochs::new(&settings.prefix),
+        });
+        let nodes = if settings.cluster {
+            Nodes::cluster(seeds, &dialer)
+        } else {
+            Nodes::single(seeds.into_iter().next().ok_or(RedisStartError::NoUrl)?, &dialer)
+        };
+        Ok(Self { dialer, nodes, prefix: settings.prefix.clone(), failover: settings.failover })
+    }
+
+    /// Asks for an id, as `state::reserve`.
+    ///
+    /// # Errors
+    /// [`StoreError`]. After `Unavailable` it may still have been reserved: `settle` it as released.
+    pub async fn reserve(&self, ask: &Ask, now: UnixTime) -> Result<Answer, StoreError> {
+        let bucket = bucket(ask);
+        let (epoch, entry) = (self.dialer.epochs.key(bucket), self.entry(ask));
+        let keys = [epoch.as_str(), entry.as_str()];
+        let call = |durable| {
+            let mut args = vec![self.dialer.epochs.seen(bucket).as_bytes().to_vec(), flag(durable)];
+            args.extend([hex(ask.owner.0), hex(ask.fingerprint.0)]);
+            args.extend([number(ask.lease.as_millis()), number(ask.until.since(now).as_millis())]);
+            args.push(flag(self.failover == Failover::Refuse));
+            args.push(ask.issued.map(|issued| number(issued.seconds().into())).unwrap_or_default());
+            Call { script: &self.dialer.scripts.reserve, keys: &keys, args }
+        };
+        let ((code, news, reply), live): ((String, String, Option<Vec<u8>>), Live) = self.run(&entry, call).await?;
+        if self.dialer.epochs.learn(bucket, &news) {
+            self.touch(live);
+        }
+        let reply = reply.map(Into::into);
+        match code.as_str() {
+            "R" => Ok(Answer::Reserved),
+            "I" => Ok(Answer::InFlight),
+            "M" => Ok(Answer::Mismatch),
+            "S" => Ok(Answer::Committed { same: true, reply }),
+            "D" => Ok(Answer::Committed { same: false, reply }),
+            _ => Err(StoreError::Unavailable),
+        }
+    }
+
+    /// Ends a reservation, as `state::settle`; it may be said again.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may have been settled all the same.
+    pub async fn settle(&self, ask: &Ask, settlement: &Settlement, now: UnixTime) -> Result<Settled, StoreError> {
+        let entry = self.entry(ask);
+        let keys = [entry.as_str()];
+        let (kind, reply) = match settlement {
+            Settlement::Commit(Some(reply)) => (b"C", [b"+", reply.as_ref()].concat()),
+            Settlement::Commit(None) => (b"C", b"-".to_vec()),
+            Settlement::Release => (b"R", Vec::new()),
+        };
+        let left = number(ask.until.since(now).as_millis());
+        let call = |_| {
+            let args = vec![hex(ask.owner.0), hex(ask.fingerprint.0), left.clone(), kind.to_vec(), reply.clone()];
+            Call { script: &self.dialer.scripts.settle, keys: &keys, args }
+        };
+        let (code, _): (String, Live) = self.run(&entry, call).await?;
+        Ok(if code == "D" { Settled::Done } else { Settled::Lost })
+    }
+
+    /// Whether each bucket's server can be asked at this moment.
+    pub fn is_available(&self) -> bool {
+        (0..BUCKETS)
+            .all(|bucket| self.nodes.of(&self.dialer.epochs.key(bucket)).is_some_and(|node| node.live().is_some()))
+    }
+
+    /// One of a shared rate: `burst` at once, then one an `interval`. `None`: taken; else how long to wait.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn take(&self, key: &str, interval: Duration, burst: u32) -> Result<Option<Duration>, StoreError> {
+        // Any even spread does.
+        let bucket = key.bytes().fold(0_u8, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte)) & 0x3f;
+        let key = format!("{}rate:{key}", self.dialer.epochs.tag(bucket.into()));
+        let keys = [key.as_str()];
+        let call = |_| {
+            let args = vec![number(interval.as_micros().max(1)), number(burst.max(1).into())];
+            Call { script: &self.dialer.scripts.take, keys: &keys, args }
+        };
+        let (wait, _): (u64, Live) = self.run(&key, call).await?;
+        Ok(Some(Duration::from_micros(wait)).filter(|wait| !wait.is_zero()))
+    }
+
+    /// Whether the shared sets revoke one of these names, and what else they revoke.
+    ///
+    /// # Errors
+    /// [`StoreError`]; also where `issued_before` is no number.
+    pub async fn revoked(
+        &self,
+        jti: Option<&str>,
+        sub: Option<&str>,
+        kid: Option<&str>,
+    ) -> Result<Revoked, StoreError> {
+        let keys = ["jti", "sub", "kid", "issued_before"].map(|name| format!("{{{}:revoked}}:{name}", self.prefix));
+        let [jtis, subs, kids, before] = &keys;
+        let keys = [jtis.as_str(), subs, kids, before];
+        let call = |_| {
+            let args = [jti, sub, kid].map(|name| name.map_or(b"-".to_vec(), |name| format!("+{name}").into_bytes()));
+            Call { script: &self.dialer.scripts.revoked, keys: &keys, args: args.to_vec() }
+        };
+        let ((named, before), _): ((bool, Option<String>), Live) = self.run(jtis, call).await?;
+        let before = before.map(|before| before.trim().parse().ok().and_then(UnixTime::from_seconds));
+        match before {
+            None => Ok(Revoked { named, issued_before: None }),
+            Some(Some(before)) => Ok(Revoked { named, issued_before: Some(before) }),
+            Some(None) => {
+                tracing::error!("issued_before of the shared revocation sets must be a time in whole seconds");
+                Err(StoreError::Unavailable)
+            }
+        }
+    }
+
+    fn entry(&self, ask: &Ask) -> String {
+        format!("{}{:032x}", self.dialer.epochs.tag(bucket(ask)), u128::from_be_bytes(ask.id.0))
+    }
+
+    /// One call under the deadline, sent once more where the first server says who has the key now.
+    async fn run<'a, T: FromRedisValue>(
+        &self,
+        key: &str,
+        call: impl Fn(bool) -> Call<'a>,
+    ) -> Result<(T, Live), StoreError> {
+        let until = Instant::now() + self.dialer.timeout;
+        let Some(node) = self.nodes.of(key) else {
+            self.nodes.doubt();
+            return Err(StoreError::Unavailable);
+        };
+        let error = match self.once(&node, until, &call).await {
+            Ok(done) => return Ok(done),
+            Err(Failed::Store(error)) => return Err(error),
+            Err(Failed::Elsewhere(error)) => error,
+        };
+        self.nodes.doubt();
+        let moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
+        let next = error.redirect_node().filter(|_| moved).and_then(|(address, _)| self.nodes.at(address));
+        let next = next.ok_or(StoreError::Unavailable)?;
+        match self.once(&next, until, &call).await {
+            Ok(done) => Ok(done),
+            Err(Failed::Store(error)) => Err(error),
+            Err(Failed::Elsewhere(_)) => Err(StoreError::Unavailable),
+        }
+    }
+
+    async fn once<'a, T: FromRedisValue>(
+        &self,
+        node: &Node,
+        until: Instant,
+        call: impl Fn(bool) -> Call<'a>,
+    ) -> Result<(T, Live), Failed> {
+        let Some(mut live) = node.live() else {
+            self.nodes.doubt();
+            return Err(Failed::Store(StoreError::Unavailable));
+        };
+        let error = match timeout_at(until, call(live.durable).on(&mut live.connection)).await {
+            Ok(Ok(answer)) => return Ok((answer, live)),
+            Ok(Err(error)) if is_full(&error) => return Err(Failed::Store(StoreError::Full)),
+            Ok(Err(error)) if is_elsewhere(&error) => return Err(Failed::Elsewhere(error)),
+            // About this one key or call, such as a value of another kind.
+            Ok(Err(error)) if is_of_call(&error) => {
+                node.complain(&error);
+                return Err(Failed::Store(StoreError::Unavailable));
+            }
+            Ok(Err(error)) => NodeError::from(error),
+            Err(late) => NodeError::from(late),
+        };
+        node.fail(&live, &error);
+        self.nodes.doubt();
+        Err(Failed::Store(StoreError::Unavailable))
+    }
+
+    fn touch(&self, mut live: Live) {
+        let dialer = Arc::clone(&self.dialer);
+        self.dialer.runtime.spawn(async move {
+            let touch = dialer.epochs.touch(&mut live.connection, &dialer.scripts.touch, live.durable);
+            // Where it fails, each bucket notices when it is used next.
+            let _ = timeout_at(Instant::now() + dialer.patience(), touch).await;
+        });
+    }
+}
+
+enum Failed {
+    Store(StoreError),
+    Elsewhere(RedisError),
+}
+
+fn connector(settings: &RedisSettings) -> Result<TlsConnector, RedisStartError> {
+    let config = crate::tls::client_config(settings.ca.as_deref()).map_err(RedisStartError::Ca)?;
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn is_of_call(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::NoPerm)
+            | ErrorKind::Extension
+            | ErrorKind::UnexpectedReturnType
+    )
+}
+
+fn bucket(ask: &Ask) -> usize {
+    let [first, ..] = ask.id.0;
+    usize::from(first & 0x3f)
+}
+
+fn hex(number: u64) -> Vec<u8> {
+    format!("{number:016x}").into_bytes()
+}
+
+fn number(number: u128) -> Vec<u8> {
+    number.to_string().into_bytes()
+}

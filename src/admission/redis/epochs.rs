@@ -1,0 +1,100 @@
+//! What this gateway knows of each bucket's epoch; `epoch.lua` says what one is.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redis::aio::MultiplexedConnection;
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
+
+use super::script::{Call, Script};
+
+/// Keys are spread over so many hash tags, so that a script may read an entry and its epoch in a cluster.
+pub(super) const BUCKETS: usize = 64;
+
+/// The epochs seen last.
+pub(super) struct Epochs {
+    prefix: String,
+    seen: Vec<Mutex<Arc<str>>>,
+    /// The latest event that was logged.
+    told: AtomicU64,
+}
+
+impl Epochs {
+    pub(super) fn new(prefix: &str) -> Self {
+        let seen = (0..BUCKETS).map(|_| Mutex::new(Arc::from(""))).collect();
+        Self { prefix: prefix.to_owned(), seen, told: AtomicU64::new(0) }
+    }
+
+    pub(super) fn seen(&self, bucket: usize) -> Arc<str> {
+        let seen = self.seen.get(bucket).map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        seen.unwrap_or_else(|| Arc::from(""))
+    }
+
+    /// Whether ids may have been lost since what was seen before.
+    pub(super) fn learn(&self, bucket: usize, news: &str) -> bool {
+        let Some(seen) = self.seen.get(bucket).filter(|_| !news.is_empty()) else { return false };
+        let before = std::mem::replace(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner), Arc::from(news));
+        let now = event(news);
+        let is_new = now > event(&before);
+        // Its buckets say the same within a moment.
+        if is_new && now > self.told.fetch_max(now, Ordering::Relaxed).saturating_add(2) {
+            tracing::warn!(event = now, "the shared store may have lost ids that were recorded before this time");
+        }
+        is_new
+    }
+
+    /// Looks at all buckets at once, so that they agree on the time of an event. Those of other nodes answer MOVED.
+    pub(super) async fn touch(
+        &self,
+        connection: &mut MultiplexedConnection,
+        touch: &Script,
+        durable: bool,
+    ) -> Result<(), RedisError> {
+        let mut all = redis::pipe();
+        for bucket in 0..BUCKETS {
+            let args = vec![self.seen(bucket).as_bytes().to_vec(), flag(durable)];
+            all.add_command(Call { script: touch, keys: &[&self.key(bucket)], args }.command());
+        }
+        for (bucket, answer) in connection.send_packed_commands(&all, 0, BUCKETS).await?.into_iter().enumerate() {
+            match answer {
+                Value::ServerError(error) => match RedisError::from(error) {
+                    // The first reserve that needs it will see; what is full still answers for what it holds.
+                    error if is_elsewhere(&error) || is_full(&error) => (),
+                    error => return Err(error),
+                },
+                news => {
+                    let news: String = redis::from_redis_value(news)?;
+                    self.learn(bucket, &news);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn key(&self, bucket: usize) -> String {
+        format!("{}epoch", self.tag(bucket))
+    }
+
+    /// What all names of a bucket begin with.
+    pub(super) fn tag(&self, bucket: usize) -> String {
+        format!("{{{}:{bucket:02x}}}:", self.prefix)
+    }
+}
+
+pub(super) fn flag(set: bool) -> Vec<u8> {
+    if set { b"1".to_vec() } else { b"0".to_vec() }
+}
+
+/// Out of memory. Before Redis 7, the code of an error within a script stands in its text.
+pub(super) fn is_full(error: &RedisError) -> bool {
+    error.code() == Some("OOM") || error.detail().is_some_and(|detail| detail.contains("OOM command not allowed"))
+}
+
+pub(super) fn is_elsewhere(error: &RedisError) -> bool {
+    use ServerErrorKind::{Ask, Moved, TryAgain};
+    matches!(error.kind(), ErrorKind::Server(Moved | Ask | TryAgain))
+}
+
+fn event(epoch: &str) -> u64 {
+    epoch.split(' ').nth(1).and_then(|event| event.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,287 @@
+//! One server: its connection, kept up by a task of its own, which is also what tries again after a failure. Callers
+//! find a connection or none; they never wait for one.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsConnector;
+
+use super::epochs::Epochs;
+use super::script::Scripts;
+
+/// Between two attempts to connect.
+pub(super) const PAUSE: Duration = Duration::from_millis(250);
+/// Between two signs of life, so that an idle connection that has ended is replaced before it is needed.
+const PING: Duration = Duration::from_secs(1);
+/// Between two looks at the server's settings.
+const LOOK: Duration = Duration::from_secs(60);
+/// The same while they make it unusable.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// For one attempt to connect, in all, at least: a first TLS handshake is slower than an answer.
+const CONNECT: Duration = Duration::from_secs(1);
+/// Requests that wait to be written, per connection; further ones wait for a place, within their deadline.
+const WAITING: usize = 1024;
+
+/// Host and port.
+pub(super) type Address = (String, u16);
+
+/// How to reach any node.
+pub(super) struct Dialer {
+    pub(super) login: RedisConnectionInfo,
+    pub(super) tls: Option<TlsConnector>,
+    pub(super) timeout: Duration,
+    pub(super) runtime: Handle,
+    pub(super) scripts: Scripts,
+    pub(super) epochs: Epochs,
+}
+
+/// Why a server cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NodeError {
+    #[error("not reached: {0}")]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    #[error("no answer in time")]
+    Late(#[from] tokio::time::error::Elapsed),
+    #[error("not a name that a certificate can have")]
+    Name,
+    #[error("it is a replica or still loading")]
+    NotMaster,
+    #[error("maxmemory-policy is {0}")]
+    Evicts(String),
+}
+
+impl Dialer {
+    /// A connection, logged in. Its task lives on our runtime, whoever asks.
+    pub(super) async fn dial(&self, address: &Address) -> Result<MultiplexedConnection, NodeError> {
+        let (host, port) = address;
+        let stream = TcpStream::connect((host.as_str(), *port)).await?;
+        stream.set_nodelay(true)?;
+        // Our own deadlines; the library's would end one request and leave the connection in use.
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(None)
+            .set_connection_timeout(None)
+            .set_pipeline_buffer_size(WAITING);
+        let Some(tls) = &self.tls else {
+            let (connection, driver) = MultiplexedConnection::new_with_config(&self.login, stream, config).await?;
+            self.runtime.spawn(driver);
+            return Ok(connection);
+        };
+        let name = ServerName::try_from(host.clone()).map_err(|_| NodeError::Name)?;
+        let stream = tls.connect(name, stream).await?;
+        let (connection, driver) = MultiplexedConnection::new_with_config(&self.login, stream, config).await?;
+        self.runtime.spawn(driver);
+        Ok(connection)
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.timeout.max(CONNECT)
+    }
+}
+
+/// A connection that may be used.
+#[derive(Clone)]
+pub(super) struct Live {
+    pub(super) connection: MultiplexedConnection,
+    /// Each write is on disk before it is answered.
+    pub(super) durable: bool,
+    number: u64,
+}
+
+/// A server.
+pub(super) struct Node {
+    pub(super) address: Address,
+    dialer: Arc<Dialer>,
+    live: Mutex<Option<Live>>,
+    lost: Notify,
+    dialled: AtomicU64,
+    told: AtomicBool,
+    complained: AtomicBool,
+    keeper: Mutex<Option<AbortHandle>>,
+}
+
+impl Node {
+    /// Begins to connect.
+    pub(super) fn start(address: Address, dialer: &Arc<Dialer>) -> Arc<Self> {
+        let node = Arc::new(Self {
+            address,
+            dialer: Arc::clone(dialer),
+            live: Mutex::new(None),
+            lost: Notify::new(),
+            dialled: AtomicU64::new(0),
+            told: AtomicBool::new(false),
+            complained: AtomicBool::new(false),
+            keeper: Mutex::new(None),
+        });
+        let keeper = dialer.runtime.spawn(Arc::clone(&node).keep()).abort_handle();
+        *node.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
+        node
+    }
+
+    /// For good.
+    pub(super) fn stop(&self) {
+        if let Some(keeper) = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            keeper.abort();
+        }
+        self.set(None);
+    }
+
+    pub(super) fn live(&self) -> Option<Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Nobody uses this connection any more; the keeper makes a new one.
+    pub(super) fn fail(&self, used: &Live, error: &NodeError) {
+        {
+            let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            if live.as_ref().is_none_or(|live| live.number != used.number) {
+                return;
+            }
+            *live = None;
+        }
+        self.tell(error);
+        self.lost.notify_one();
+    }
+
+    /// The server does not do what it is asked; once, until it is connected to again.
+    pub(super) fn complain(&self, error: &RedisError) {
+        if !self.complained.swap(true, Ordering::Relaxed) {
+            let (host, port) = &self.address;
+            // Only the code: the text may have a key in it.
+            tracing::warn!(host, port, code = error.code(), "the shared store refuses a call");
+        }
+    }
+
+    fn set(&self, new: Option<Live>) {
+        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = new;
+    }
+
+    fn tell(&self, error: &NodeError) {
+        if self.told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (host, port) = &self.address;
+        match error {
+            NodeError::Evicts(policy) => tracing::error!(
+                host,
+                port,
+                policy,
+                "the shared store may drop ids and is not used: set maxmemory-policy to noeviction"
+            ),
+            NodeError::Io(_) | NodeError::Redis(_) | NodeError::Late(_) | NodeError::Name | NodeError::NotMaster => {
+                tracing::warn!(host, port, %error, "the shared store is not available")
+            }
+        }
+    }
+
+    async fn keep(self: Arc<Self>) {
+        loop {
+            let begun = Instant::now();
+            let opened = timeout(self.dialer.patience(), self.open()).await;
+            match opened.map_err(NodeError::from).and_then(|opened| opened) {
+                Ok(live) => {
+                    self.set(Some(live.clone()));
+                    let (host, port) = &self.address;
+                    tracing::info!(host, port, "the shared store is available");
+                    self.told.store(false, Ordering::Relaxed);
+                    self.complained.store(false, Ordering::Relaxed);
+                    let error = self.watch(live.clone()).await;
+                    if let Some(error) = error {
+                        self.fail(&live, &error);
+                    }
+                }
+                Err(error) => {
+                    let again = if matches!(error, NodeError::Evicts(_)) { LOOK_AGAIN } else { PAUSE };
+                    self.tell(&error);
+                    sleep_until(begun + again).await;
+                }
+            }
+            sleep_until(begun + PAUSE).await;
+        }
+    }
+
+    async fn open(&self) -> Result<Live, NodeError> {
+        let mut connection = self.dialer.dial(&self.address).await?;
+        let durable = look(&mut connection).await?;
+        self.dialer.scripts.load(&mut connection).await?;
+        // Events are noticed now and not only when the next id comes: less is refused then.
+        self.dialer.epochs.touch(&mut connection, &self.dialer.scripts.touch, durable).await?;
+        let number = self.dialled.fetch_add(1, Ordering::Relaxed);
+        Ok(Live { connection, durable, number })
+    }
+
+    /// Until it fails. `None`: another has noticed first.
+    async fn watch(&self, mut live: Live) -> Option<NodeError> {
+        let mut looked = Instant::now();
+        loop {
+            let current = self.live().map(|live| live.number);
+            if current != Some(live.number) {
+                return None;
+            }
+            if timeout(PING, self.lost.notified()).await.is_ok() {
+                continue;
+            }
+            let ping = redis::cmd("PING");
+            let alive = timeout(self.dialer.patience(), ping.query_async::<String>(&mut live.connection)).await;
+            match alive {
+                Ok(Ok(_)) => (),
+                Ok(Err(error)) => return Some(error.into()),
+                Err(late) => return Some(late.into()),
+            }
+            if looked.elapsed() < LOOK {
+                continue;
+            }
+            looked = Instant::now();
+            match timeout(self.dialer.patience(), look(&mut live.connection)).await {
+                Ok(Ok(durable)) => {
+                    live.durable = durable;
+                    self.renew(&live);
+                }
+                Ok(Err(error)) => return Some(error),
+                Err(late) => return Some(late.into()),
+            }
+        }
+    }
+
+    fn renew(&self, new: &Live) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if live.as_ref().is_some_and(|live| live.number == new.number) {
+            *live = Some(new.clone());
+        }
+    }
+}
+
+/// Whether each write is on disk before it is answered, if the server can be used at all.
+async fn look(connection: &mut MultiplexedConnection) -> Result<bool, NodeError> {
+    let info: String = redis::cmd("INFO").query_async(connection).await?;
+    let field = |name: &str| {
+        let mut lines = info.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    };
+    if field("role") != Some("master") || field("loading") == Some("1") {
+        return Err(NodeError::NotMaster);
+    }
+    match field("maxmemory_policy") {
+        Some("noeviction") => (),
+        other => return Err(NodeError::Evicts(other.unwrap_or("unknown").to_owned())),
+    }
+    // Managed servers refuse CONFIG: then nothing is known, and a restart counts as a loss.
+    let always: Result<Vec<String>, RedisError> =
+        redis::cmd("CONFIG").arg("GET").arg("appendfsync").query_async(connection).await;
+    let always = match always {
+        Ok(pair) => pair.get(1).is_some_and(|value| value == "always"),
+        Err(error) if error.is_io_error() => return Err(error.into()),
+        Err(_) => false,
+    };
+    Ok(always && field("aof_enabled") == Some("1"))
+}

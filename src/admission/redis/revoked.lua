@@ -1,0 +1,9 @@
+-- KEYS[1..3] the sets of revoked jti, sub and kid; KEYS[4] what was issued before this (seconds) is revoked.
+-- ARGV[1..3] - or + and the name to look for.
+local named = 0
+for i = 1, 3 do
+  if string.sub(ARGV[i], 1, 1) == '+' and redis.call('SISMEMBER', KEYS[i], string.sub(ARGV[i], 2)) == 1 then
+    named = 1
+  end
+end
+return { named, redis.call('GET', KEYS[4]) }

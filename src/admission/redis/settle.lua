@@ -1,0 +1,14 @@
+-- `settle` of state.rs; `reserve.lua` says what an entry looks like.
+-- KEYS[1] the entry; ARGV[1] owner, [2] fingerprint, [3] ms for which it must be remembered, [4] C or R,
+-- [5] of a commit: - or + and the reply.
+local wanted = ARGV[4]
+local found = redis.call('GET', KEYS[1]) or ''
+local kind = string.sub(found, 1, 1)
+if kind == '' and wanted == 'R' then return 'D' end
+if kind == 'F' and string.sub(found, 2, 17) ~= ARGV[1] then return 'L' end
+if kind == 'C' or kind == 'R' then return kind == wanted and 'D' or 'L' end
+local entry = wanted .. ARGV[2]
+if wanted == 'C' then entry = entry .. ARGV[5] end
+local keep = math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[3]), 1)
+redis.call('SET', KEYS[1], entry, 'PX', string.format('%.0f', keep))
+return 'D'

@@ -1,0 +1,310 @@
+//! Against real servers.
+
+mod failover;
+mod server;
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::admission::state::{self, EntryId, Fingerprint, Owner, State};
+use server::{Server, until};
+use zeroize::Zeroizing;
+
+/// Connections live on a runtime of their own, as in the gateway; calls come from the test's.
+struct Store {
+    redis: Redis,
+    calls: tokio::runtime::Runtime,
+    _connections: tokio::runtime::Runtime,
+}
+
+fn settings(urls: Vec<String>) -> RedisSettings {
+    RedisSettings {
+        urls,
+        cluster: false,
+        ca: None,
+        username: None,
+        password: None,
+        // This machine may be busy.
+        timeout: Duration::from_secs(1),
+        prefix: "hg".into(),
+        failover: Failover::Refuse,
+    }
+}
+
+impl Store {
+    fn new(settings: &RedisSettings) -> Self {
+        let connections = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let calls = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let redis = Redis::new(settings, connections.handle().clone()).unwrap();
+        Self { redis, calls, _connections: connections }
+    }
+
+    fn ready(settings: &RedisSettings) -> Self {
+        let store = Self::new(settings);
+        store.wait();
+        store
+    }
+
+    fn of(server: &Server) -> Self {
+        Self::ready(&settings(vec![server.url()]))
+    }
+
+    fn wait(&self) {
+        until("the store is available", || self.redis.is_available());
+    }
+
+    fn reserve(&self, ask: &Ask) -> Result<Answer, StoreError> {
+        self.calls.block_on(self.redis.reserve(ask, now()))
+    }
+
+    fn settle(&self, ask: &Ask, settlement: &Settlement) -> Result<Settled, StoreError> {
+        self.calls.block_on(self.redis.settle(ask, settlement, now()))
+    }
+
+    fn commit(&self, ask: &Ask) {
+        assert_eq!(self.reserve(ask), Ok(Answer::Reserved));
+        assert_eq!(self.settle(ask, &Settlement::Commit(None)), Ok(Settled::Done));
+    }
+}
+
+fn now() -> UnixTime {
+    use crate::clock::{Clock, SystemClock};
+    SystemClock.now()
+}
+
+/// Its bucket is `n` mod 64.
+fn ask(n: u8) -> Ask {
+    Ask {
+        id: EntryId([n; 16]),
+        fingerprint: Fingerprint(7),
+        owner: Owner(1),
+        route: "r".into(),
+        share: 1,
+        until: now().plus(Duration::from_secs(600)),
+        lease: Duration::from_secs(60),
+        issued: Some(now()),
+    }
+}
+
+const DONE: Answer = Answer::Committed { same: true, reply: None };
+
+/// Small, fast and the same each time.
+fn random(seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    *seed
+}
+
+#[test]
+fn it_answers_as_the_state_machine_does() {
+    let server = Server::start(&[]);
+    let store = Store::of(&server);
+    let (mut seed, mut states) = (0x9e37_79b9_7f4a_7c15, std::collections::HashMap::new());
+    let mut lapsed = 0;
+    for step in 0..4000_u32 {
+        let n = u8::try_from(random(&mut seed) % 8).unwrap() + u8::try_from(step / 200).unwrap() * 8;
+        let owner = Owner(random(&mut seed) % 3);
+        let fingerprint = Fingerprint(random(&mut seed) % 5 / 4);
+        let lease = if random(&mut seed).is_multiple_of(6) { 20 } else { 60_000 };
+        let ask = Ask { owner, fingerprint, lease: Duration::from_millis(lease), ..ask(n) };
+        // Leases of the model: 1 has ended at 2 and 3 has not.
+        let end = UnixTime::from_seconds(if lease == 20 { 1 } else { 3 }).unwrap();
+        let at = UnixTime::from_seconds(2).unwrap();
+        let found: Option<&State> = states.get(&n);
+        let next = match random(&mut seed) % 16 {
+            0..10 => {
+                let (answer, next) = state::reserve(found, owner, fingerprint, end, at);
+                assert_eq!(store.reserve(&ask), Ok(answer), "step {step}");
+                next
+            }
+            kind => {
+                let reply = if kind == 10 { Some(Bytes::from_static(b"\0\xff +")) } else { None };
+                let reply = if kind == 11 { Some(Bytes::new()) } else { reply };
+                let settlement = if kind < 13 { Settlement::Commit(reply) } else { Settlement::Release };
+                let (settled, next) = state::settle(found, owner, fingerprint, &settlement);
+                assert_eq!(store.settle(&ask, &settlement), Ok(settled), "step {step}");
+                next
+            }
+        };
+        if let Some(next) = next {
+            if lease == 20 && matches!(next, State::InFlight { .. }) {
+                lapsed += 1;
+                let end = milliseconds(&server) + 20;
+                until("the lease ends", || milliseconds(&server) > end);
+            }
+            states.insert(n, next);
+        }
+    }
+    assert!(lapsed > 50, "{lapsed}");
+}
+
+fn milliseconds(server: &Server) -> u64 {
+    let time = server.cli(&["TIME"]);
+    let (seconds, micros) = time.split_once('\n').unwrap();
+    seconds.parse::<u64>().unwrap() * 1000 + micros.parse::<u64>().unwrap() / 1000
+}
+
+#[test]
+fn an_entry_lives_as_long_as_it_was_ever_asked_to() {
+    let server = Server::start(&[]);
+    let store = Store::of(&server);
+    let long = ask(5);
+    let left = || server.cli(&["PTTL", &store.redis.entry(&long)]).parse::<u64>().unwrap();
+    store.commit(&Ask { until: now(), lease: Duration::from_secs(900), ..long.clone() });
+    assert!(left() > 800_000);
+    let key = server.cli(&["KEYS", "*:0505*"]);
+    assert_eq!(key, "{hg:05}:05050505050505050505050505050505");
+    assert_eq!(store.reserve(&long), Ok(DONE));
+    let other = ask(6);
+    let left = || server.cli(&["PTTL", &store.redis.entry(&other)]).parse::<u64>().unwrap();
+    assert_eq!(store.reserve(&other), Ok(Answer::Reserved));
+    store.settle(&Ask { until: now(), ..other.clone() }, &Settlement::Release).unwrap();
+    assert!((590_000..=600_000).contains(&left()));
+}
+
+#[test]
+fn it_is_down_at_once_and_back_by_itself() {
+    let mut server = Server::prepared(&[]);
+    let store = Store::new(&settings(vec![server.url()]));
+    assert_eq!(store.reserve(&ask(1)), Err(StoreError::Unavailable));
+    server.run();
+    store.wait();
+    store.commit(&ask(1));
+    server.kill();
+    until("it is noticed", || store.reserve(&ask(2)) == Err(StoreError::Unavailable));
+    let begun = Instant::now();
+    assert_eq!(store.reserve(&ask(2)), Err(StoreError::Unavailable));
+    assert!(begun.elapsed() < Duration::from_millis(200));
+    server.run();
+    let back = Instant::now();
+    store.wait();
+    assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
+    store.commit(&Ask { issued: Some(now().plus(Duration::from_secs(5))), ..ask(3) });
+}
+
+#[test]
+fn a_server_that_hangs_costs_one_deadline() {
+    let server = Server::start(&[]);
+    let timeout = Duration::from_millis(300);
+    let store = Store::ready(&RedisSettings { timeout, ..settings(vec![server.url()]) });
+    server.signal("STOP");
+    let begun = Instant::now();
+    assert_eq!(store.reserve(&ask(1)), Err(StoreError::Unavailable));
+    let first = begun.elapsed();
+    assert_eq!(store.reserve(&ask(2)), Err(StoreError::Unavailable));
+    let second = begun.elapsed() - first;
+    server.signal("CONT");
+    assert!(first < Duration::from_millis(600) && second < Duration::from_millis(100), "{first:?} {second:?}");
+    store.wait();
+    store.commit(&ask(3));
+    // The first may have run when the server woke up; its owner says how it ended.
+    assert_eq!(store.settle(&ask(1), &Settlement::Release), Ok(Settled::Done));
+    assert_eq!(store.settle(&ask(1), &Settlement::Release), Ok(Settled::Done));
+}
+
+#[test]
+fn a_store_that_evicts_is_not_used() {
+    let server = Server::start(&["--maxmemory-policy", "allkeys-lru"]);
+    let store = Store::new(&settings(vec![server.url()]));
+    until("it has looked", || server.cli(&["INFO", "commandstats"]).contains("cmdstat_info"));
+    until("it has hung up", || !server.cli(&["CLIENT", "LIST"]).contains("cmd=info"));
+    assert_eq!(store.reserve(&ask(1)), Err(StoreError::Unavailable));
+    assert!(!server.cli(&["INFO", "commandstats"]).contains("cmdstat_evalsha"));
+    server.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    store.wait();
+    store.commit(&ask(1));
+}
+
+#[test]
+fn a_full_store_says_so() {
+    let server = Server::start(&[]);
+    let store = Store::of(&server);
+    store.commit(&ask(1));
+    server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert_eq!(store.reserve(&ask(2)), Err(StoreError::Full));
+    assert_eq!(store.reserve(&ask(1)), Ok(DONE));
+    assert!(store.redis.is_available());
+}
+
+#[test]
+fn it_logs_in() {
+    let server = Server::start(&["--requirepass", "secret", "--user", "gate", "on", ">other", "~*", "+@all"]);
+    let login = |username: Option<&str>, password: &str| RedisSettings {
+        username: username.map(Into::into),
+        password: Some(Zeroizing::new(password.into())),
+        ..settings(vec![server.url()])
+    };
+    Store::ready(&login(None, "secret")).commit(&ask(1));
+    Store::ready(&login(Some("gate"), "other")).commit(&ask(2));
+    let wrong = Store::new(&login(None, "wrong"));
+    until("it has tried", || cli_with_password(&server, &["ACL", "LOG"]).contains("auth"));
+    assert!(!wrong.redis.is_available());
+}
+
+fn cli_with_password(server: &Server, arguments: &[&str]) -> String {
+    server.cli(&[&["--no-auth-warning", "-a", "secret"], arguments].concat())
+}
+
+#[test]
+fn it_speaks_tls_to_whom_it_trusts() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mut server = Server::prepared(&[
+        "--tls-port",
+        "--tls-cert-file",
+        "c.pem",
+        "--tls-key-file",
+        "k.pem",
+        "--tls-ca-cert-file",
+        "c.pem",
+        "--tls-auth-clients",
+        "no",
+    ]);
+    std::fs::write(server.path().join("c.pem"), made.cert.pem()).unwrap();
+    std::fs::write(server.path().join("k.pem"), made.signing_key.serialize_pem()).unwrap();
+    server.spawn();
+    let url = vec![format!("rediss://localhost:{}", server.port)];
+    let ca = Some(made.cert.pem().into_bytes());
+    Store::ready(&RedisSettings { ca, ..settings(url.clone()) }).commit(&ask(1));
+    let strict = Store::new(&settings(url));
+    assert_eq!(strict.reserve(&ask(2)), Err(StoreError::Unavailable));
+    let bad = RedisSettings { ca: Some(b"none".to_vec()), ..settings(vec!["rediss://localhost:1".into()]) };
+    let runtime = strict.calls.handle().clone();
+    assert!(matches!(Redis::new(&bad, runtime.clone()), Err(RedisStartError::Ca(_))));
+    assert!(matches!(Redis::new(&settings(vec!["http://a".into()]), runtime), Err(RedisStartError::Url(_))));
+}
+
+#[test]
+fn a_rate_is_shared() {
+    let server = Server::start(&[]);
+    let (one, other) = (Store::of(&server), Store::of(&server));
+    let take = |store: &Store, key| store.calls.block_on(store.redis.take(key, Duration::from_secs(100), 2)).unwrap();
+    assert_eq!((take(&one, "a {b}"), take(&other, "a {b}")), (None, None));
+    let wait = take(&one, "a {b}").unwrap();
+    assert!(wait > Duration::from_secs(60) && wait <= Duration::from_secs(100), "{wait:?}");
+    assert_eq!(take(&one, "c"), None);
+    let brief = || one.calls.block_on(one.redis.take("d", Duration::from_millis(50), 1)).unwrap();
+    assert_eq!(brief(), None);
+    until("the next is due", || brief().is_none());
+}
+
+#[test]
+fn revocations_are_seen() {
+    let server = Server::start(&[]);
+    let store = Store::of(&server);
+    let revoked = |jti, sub, kid| store.calls.block_on(store.redis.revoked(jti, sub, kid));
+    let none = Revoked { named: false, issued_before: None };
+    assert_eq!(revoked(Some("j"), Some("s"), None), Ok(none));
+    server.cli(&["SADD", "{hg:revoked}:sub", "s"]);
+    server.cli(&["SADD", "{hg:revoked}:kid", "k"]);
+    assert_eq!(revoked(Some("s"), None, Some("s")), Ok(none));
+    assert_eq!(revoked(Some("j"), Some("s"), None), Ok(Revoked { named: true, issued_before: None }));
+    assert_eq!(revoked(None, None, Some("k")), Ok(Revoked { named: true, issued_before: None }));
+    server.cli(&["SET", "{hg:revoked}:issued_before", "1700000000"]);
+    let before = UnixTime::from_seconds(1_700_000_000);
+    assert_eq!(revoked(None, None, None), Ok(Revoked { named: false, issued_before: before }));
+    server.cli(&["SET", "{hg:revoked}:issued_before", "yesterday"]);
+    assert_eq!(revoked(None, None, None), Err(StoreError::Unavailable));
+}

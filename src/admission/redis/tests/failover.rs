@@ -1,0 +1,202 @@
+//! What may have been forgotten: promotions, restarts, a cluster that loses a node.
+
+use super::server::{Server, cli, until};
+use super::*;
+
+fn store(server: &Server, failover: Failover) -> Store {
+    Store::ready(&RedisSettings { failover, ..settings(vec![server.url()]) })
+}
+
+fn issued(n: u8, issued: Option<UnixTime>) -> Ask {
+    Ask { issued, ..ask(n) }
+}
+
+/// What was issued by then is refused, also where another id or another bucket is asked for; later ones pass.
+fn refuses_what_was_issued_before(store: &Store, old: UnixTime) {
+    let later = now().plus(Duration::from_secs(120));
+    for n in [1, 2, 64, 200] {
+        assert_eq!(store.reserve(&issued(n, Some(old))), Err(StoreError::Unavailable), "{n}");
+        assert_eq!(store.reserve(&issued(n, None)), Err(StoreError::Unavailable), "{n}");
+    }
+    store.commit(&issued(77, Some(later)));
+    // No credential from before the event could live until now.
+    let brief = Ask { until: now().plus(Duration::from_secs(0)), ..issued(78, None) };
+    assert_eq!(store.calls.block_on(store.redis.reserve(&brief, now())), Ok(Answer::Reserved));
+}
+
+#[test]
+fn a_promotion_refuses_what_it_may_have_lost() {
+    let mut master = Server::start(&[]);
+    let replica = Server::start(&[]);
+    let (strict, lax) = (store(&master, Failover::Refuse), store(&master, Failover::Accept));
+    strict.commit(&ask(9));
+    replica.cli(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
+    until("the replica follows", || replica.cli(&["INFO", "replication"]).contains("master_link_status:up"));
+    until("the replica has the first", || replica.cli(&["EXISTS", &strict.redis.entry(&ask(9))]) == "1");
+    // From here on nothing gets through.
+    replica.signal("STOP");
+    strict.commit(&ask(1));
+    master.kill();
+    replica.signal("CONT");
+    // What the master had sent is still in the replica's socket.
+    until("the replica sees it", || replica.cli(&["INFO", "replication"]).contains("master_link_status:down"));
+    replica.cli(&["DEL", &strict.redis.entry(&ask(1))]);
+    replica.cli(&["CONFIG", "SET", "replica-read-only", "no"]);
+    replica.cli(&["DEL", &strict.redis.entry(&ask(1))]);
+    let port = master.port.to_string();
+    replica.cli(&["CONFIG", "SET", "port", &port]);
+    // A replica is looked at, and not used: not even to touch an epoch.
+    cli(master.port, &["CONFIG", "RESETSTAT"]);
+    let calls = || cli(master.port, &["INFO", "commandstats"]);
+    let mut asked = 0;
+    until("it is looked at", || {
+        asked += 1;
+        let stats = calls();
+        let info = stats.split_once("cmdstat_info:calls=").and_then(|(_, rest)| rest.split_once(','));
+        info.is_some_and(|(count, _)| count.parse::<u32>().unwrap() > asked)
+    });
+    assert!(!calls().contains("cmdstat_evalsha") && !strict.redis.is_available());
+    let old = now();
+    cli(master.port, &["REPLICAOF", "NO", "ONE"]);
+    strict.wait();
+    lax.wait();
+    assert_eq!(strict.reserve(&issued(1, Some(old))), Err(StoreError::Unavailable));
+    assert_eq!(strict.reserve(&ask(9)), Ok(DONE));
+    refuses_what_was_issued_before(&strict, old);
+    assert_eq!(lax.reserve(&issued(1, Some(old))), Ok(Answer::Reserved));
+    assert_eq!(lax.reserve(&issued(2, None)), Ok(Answer::Reserved));
+    // One that begins now knows of it by the epoch.
+    refuses_nothing_new(&Store::ready(&settings(vec![format!("redis://127.0.0.1:{port}")])));
+}
+
+fn refuses_nothing_new(store: &Store) {
+    assert_eq!(store.reserve(&issued(3, Some(UnixTime::default()))), Err(StoreError::Unavailable));
+    store.commit(&issued(3, Some(now().plus(Duration::from_secs(120)))));
+}
+
+#[test]
+fn a_master_that_comes_back_empty_has_lost_ids() {
+    let mut server = Server::start(&[]);
+    let store = store(&server, Failover::Refuse);
+    store.commit(&ask(1));
+    let old = now();
+    server.kill();
+    until("it is noticed", || !store.redis.is_available());
+    server.run();
+    store.wait();
+    refuses_what_was_issued_before(&store, old);
+}
+
+#[test]
+fn an_emptied_database_that_another_has_begun_anew_has_lost_ids() {
+    let server = Server::start(&[]);
+    let old = store(&server, Failover::Refuse);
+    let ask = Ask { issued: Some(now()), ..ask(1) };
+    old.commit(&ask);
+    server.cli(&["FLUSHALL"]);
+    let fresh = store(&server, Failover::Refuse);
+    assert_eq!(fresh.reserve(&Ask { owner: Owner(5), ..super::ask(40) }), Ok(Answer::Reserved));
+    assert_eq!(old.reserve(&ask), Err(StoreError::Unavailable));
+    let touched = || fresh.reserve(&Ask { id: EntryId([50; 16]), ..ask.clone() }) == Err(StoreError::Unavailable);
+    until("the others hear of it", touched);
+}
+
+#[test]
+fn a_master_that_writes_before_it_answers_loses_nothing() {
+    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let (one, other) = (store(&server, Failover::Refuse), store(&server, Failover::Refuse));
+    let old = now();
+    one.commit(&issued(1, Some(old)));
+    server.kill();
+    until("it is noticed", || !one.redis.is_available() && !other.redis.is_available());
+    server.run();
+    one.wait();
+    other.wait();
+    for store in [&one, &other] {
+        assert_eq!(store.reserve(&ask(1)), Ok(DONE));
+    }
+    one.commit(&issued(2, Some(old)));
+    other.commit(&issued(3, None));
+}
+
+#[test]
+fn a_master_that_writes_now_and_then_may_have_lost_ids() {
+    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "everysec"]);
+    let store = store(&server, Failover::Refuse);
+    let old = now();
+    store.commit(&issued(1, Some(old)));
+    until("it is on disk", || server.cli(&["INFO", "persistence"]).contains("aof_pending_bio_fsync:0"));
+    server.kill();
+    until("it is noticed", || !store.redis.is_available());
+    server.run();
+    store.wait();
+    assert_eq!(store.reserve(&issued(2, Some(old))), Err(StoreError::Unavailable));
+    store.commit(&issued(3, Some(now().plus(Duration::from_secs(120)))));
+}
+
+#[test]
+fn a_cluster_loses_only_what_the_dead_node_holds() {
+    let cluster =
+        ["--cluster-enabled", "yes", "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000"];
+    let mut servers: Vec<Server> = (0..3).map(|_| Server::start(&cluster)).collect();
+    for (server, (from, to)) in servers.iter().zip([("0", "5000"), ("5001", "11000"), ("11001", "16383")]) {
+        server.cli(&["CLUSTER", "ADDSLOTSRANGE", from, to]);
+        server.cli(&["CLUSTER", "MEET", "127.0.0.1", &servers[0].port.to_string()]);
+    }
+    let whole = |server: &Server| {
+        let info = server.cli(&["CLUSTER", "INFO"]);
+        info.contains("cluster_state:ok") && info.contains("slots_ok:16384") && info.contains("known_nodes:3")
+    };
+    until("the cluster is whole", || servers.iter().all(whole));
+    let settings = RedisSettings {
+        cluster: true,
+        failover: Failover::Accept,
+        ..settings(servers[..2].iter().map(Server::url).collect())
+    };
+    let store = Store::ready(&settings);
+    (0..64).for_each(|n| store.commit(&ask(n)));
+    let dead: Vec<bool> = (0..64).map(|n| at(&store, n) == servers[2].port).collect();
+    assert!(dead.iter().any(|dead| *dead) && dead.iter().any(|dead| !*dead));
+    servers[2].kill();
+    until("it is noticed", || !store.redis.is_available());
+    for _ in 0..20 {
+        for (n, dead) in dead.iter().enumerate() {
+            let expected = if *dead { Err(StoreError::Unavailable) } else { Ok(DONE) };
+            assert_eq!(store.reserve(&ask(u8::try_from(n).unwrap())), expected, "{n}");
+        }
+    }
+    servers[2].run();
+    store.wait();
+    let again = |n: u8| matches!(store.reserve(&ask(n)), Ok(Answer::Reserved | Answer::Committed { .. }));
+    until("all answer", || (0..64).all(again));
+}
+
+fn at(store: &Store, n: u8) -> u16 {
+    store.redis.nodes.of(&store.redis.entry(&ask(n))).unwrap().address.1
+}
+
+#[test]
+fn a_slot_that_has_moved_is_found() {
+    let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+    let servers: Vec<Server> = (0..2).map(|_| Server::start(&cluster)).collect();
+    servers[0].cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "8000"]);
+    servers[1].cli(&["CLUSTER", "ADDSLOTSRANGE", "8001", "16383"]);
+    servers[0].cli(&["CLUSTER", "MEET", "127.0.0.1", &servers[1].port.to_string()]);
+    until("the cluster is whole", || {
+        servers.iter().all(|server| server.cli(&["CLUSTER", "INFO"]).contains("slots_ok:16384"))
+    });
+    let settings = RedisSettings { cluster: true, ..settings(vec![servers[0].url()]) };
+    let store = Store::ready(&settings);
+    let n = (0..64).find(|n| at(&store, *n) == servers[0].port).unwrap();
+    let slot = servers[0].cli(&["CLUSTER", "KEYSLOT", &store.redis.entry(&ask(n))]);
+    let epoch = store.redis.dialer.epochs.key(n.into());
+    servers[0].cli(&["DEL", &epoch]);
+    let id = servers[1].cli(&["CLUSTER", "MYID"]);
+    for server in servers.iter().rev() {
+        assert_eq!(server.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]), "OK");
+    }
+    // Without its keys it looks emptied, which refuses; what matters here is that the new owner was asked.
+    let _ = store.reserve(&ask(n));
+    assert_eq!(servers[1].cli(&["EXISTS", &epoch]), "1");
+    until("the map is new", || at(&store, n) == servers[1].port);
+}

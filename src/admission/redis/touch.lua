@@ -1,0 +1,2 @@
+-- After `epoch.lua`: nothing but that.
+return news

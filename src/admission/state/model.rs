@@ -1,0 +1,397 @@
+//! Every interleaving of two gateways over one id, breadth first: `reserve` and `settle` as they are, and broken on
+//! purpose, which the invariants must notice.
+//!
+//! Lost are requests to the store, its answers, gateways and upstreams; late are settlements, by any time. Assumed, and to
+//! be kept by the proxy: a forward begins and ends within its lease, and each reservation has an owner of its own.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
+
+use super::{Answer, Fingerprint, Owner, Settled, Settlement, State, reserve, settle};
+use crate::clock::UnixTime;
+
+const GATEWAYS: usize = 2;
+/// How long a lease is, in ticks.
+const LEASE: u64 = 2;
+/// Two leases can end one after the other.
+const LAST_TICK: u64 = 4;
+/// The sender's request, and an attacker's with the same id.
+const REQUESTS: [Fingerprint; 2] = [Fingerprint(1), Fingerprint(2)];
+/// Of nobody in the search.
+const STRANGER: Owner = Owner(u64::MAX);
+
+type Reserve = fn(Option<&State>, Owner, Fingerprint, UnixTime, UnixTime) -> (Answer, Option<State>);
+type Settle = fn(Option<&State>, Owner, Fingerprint, &Settlement) -> (Settled, Option<State>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Invariant {
+    /// (a) At most one forward at a time.
+    OneForward,
+    /// (b) None begins after a commit.
+    NotAfterCommit,
+    /// (c) No other request than the first one is forwarded.
+    SameRequest,
+    /// (c, d) What was released, or lost with its gateway, can be reserved again.
+    ComesAgain,
+    /// (d) But not before the owner has settled or its lease has ended.
+    LeaseHolds,
+    /// (e) Who has lost the id to another changes nothing.
+    OwnerSettles,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Exchange {
+    owner: Owner,
+    request: usize,
+    lease: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Phase {
+    Idle,
+    /// The store was asked and has not answered.
+    Unsure(Exchange),
+    Reserved(Exchange),
+    Forwarding(Exchange),
+    /// It arrived, or not; to be told to the store until that answers.
+    Settling(Exchange, bool),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Gateway {
+    phase: Phase,
+    exchanges: u64,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Stored(Option<State>);
+
+impl Hash for Stored {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        // The history tells most of the rest.
+        self.0.as_ref().map(std::mem::discriminant).hash(hasher);
+    }
+}
+
+/// What has happened, as the answers told it: the invariants do not look into the store.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+struct History {
+    first: Option<usize>,
+    /// Who was given the id last.
+    last: Option<Owner>,
+    /// Until when nobody else may have it; 0 once it is settled.
+    held: u64,
+    crashed: bool,
+    forwarded: bool,
+    committed: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct World {
+    now: u64,
+    stored: Stored,
+    gateways: [Gateway; GATEWAYS],
+    /// Leases of forwards that go on in the upstream though their gateway is gone.
+    orphans: Vec<u64>,
+    history: History,
+}
+
+impl World {
+    fn forwards(&self) -> impl Iterator<Item = u64> + '_ {
+        let own = self.gateways.iter().filter_map(|gateway| match gateway.phase {
+            Phase::Forwarding(exchange) => Some(exchange.lease),
+            _ => None,
+        });
+        own.chain(self.orphans.iter().copied())
+    }
+
+    fn with(&self, gateway: usize, phase: Phase) -> Self {
+        let mut next = self.clone();
+        next.gateways[gateway].phase = phase;
+        next
+    }
+}
+
+struct Search {
+    reserve: Reserve,
+    settle: Settle,
+    /// How many a gateway begins in its life.
+    exchanges: u64,
+    seen: HashSet<World>,
+    queue: VecDeque<World>,
+    broken: BTreeSet<Invariant>,
+    /// Must all be there in the end, else the search proves nothing.
+    events: BTreeSet<&'static str>,
+}
+
+fn at(tick: u64) -> UnixTime {
+    UnixTime::from_seconds(tick).unwrap()
+}
+
+/// Ends early once all of `wanted` are broken; with none of them it looks at every world.
+fn search(reserve: Reserve, settle: Settle, exchanges: u64, wanted: &[Invariant]) -> Search {
+    let (seen, queue, broken, events) = Default::default();
+    let mut search = Search { reserve, settle, exchanges, seen, queue, broken, events };
+    search.reach(World {
+        now: 0,
+        stored: Stored(None),
+        gateways: [Gateway { phase: Phase::Idle, exchanges: 0 }; GATEWAYS],
+        orphans: Vec::new(),
+        history: History::default(),
+    });
+    while let Some(world) = search.queue.pop_front() {
+        if !wanted.is_empty() && wanted.iter().all(|invariant| search.broken.contains(invariant)) {
+            break;
+        }
+        search.look(&world);
+        search.time_passes(&world);
+        for gateway in 0..GATEWAYS {
+            search.act(&world, gateway);
+        }
+    }
+    search
+}
+
+impl Search {
+    fn reach(&mut self, world: World) {
+        if self.seen.insert(world.clone()) {
+            self.queue.push_back(world);
+        }
+    }
+
+    fn require(&mut self, holds: bool, invariant: Invariant) {
+        if !holds {
+            self.broken.insert(invariant);
+        }
+    }
+
+    fn note(&mut self, happened: bool, event: &'static str) {
+        if happened {
+            self.events.insert(event);
+        }
+    }
+
+    /// What holds in every world, and what would come of one more request once the lease has ended.
+    fn look(&mut self, world: &World) {
+        self.require(world.forwards().count() <= 1, Invariant::OneForward);
+        let Some(first) = world.history.first else { return };
+        let later = world.now.max(world.history.held);
+        let ask = |request: usize| {
+            let lease = at(later + LEASE);
+            (self.reserve)(world.stored.0.as_ref(), STRANGER, REQUESTS[request], lease, at(later)).0
+        };
+        let (same, other) = (ask(first), ask(1 - first));
+        self.require((same == Answer::Reserved) != world.history.committed, Invariant::ComesAgain);
+        self.require(other != Answer::Reserved, Invariant::SameRequest);
+    }
+
+    /// No tick ends a lease while its forward runs: the upstream's deadline is earlier.
+    fn time_passes(&mut self, world: &World) {
+        if world.now < LAST_TICK && world.forwards().all(|lease| lease > world.now + 1) {
+            self.reach(World { now: world.now + 1, ..world.clone() });
+        }
+        for orphan in 0..world.orphans.len() {
+            let mut next = world.clone();
+            next.orphans.remove(orphan);
+            self.reach(next);
+        }
+    }
+
+    fn act(&mut self, world: &World, gateway: usize) {
+        match world.gateways[gateway].phase {
+            Phase::Idle => self.begin(world, gateway),
+            Phase::Unsure(exchange) => {
+                self.crash(world, gateway, exchange);
+                self.ask(world, gateway, exchange);
+                self.reach(world.with(gateway, Phase::Settling(exchange, false)));
+            }
+            Phase::Reserved(exchange) => {
+                self.crash(world, gateway, exchange);
+                self.forward(world, gateway, exchange);
+                // The client left before its body was complete.
+                self.reach(world.with(gateway, Phase::Settling(exchange, false)));
+            }
+            Phase::Forwarding(exchange) => {
+                self.crash(world, gateway, exchange);
+                // 2xx; or else: 5xx, no answer, lost, too late.
+                self.reach(world.with(gateway, Phase::Settling(exchange, true)));
+                self.reach(world.with(gateway, Phase::Settling(exchange, false)));
+            }
+            Phase::Settling(exchange, arrived) => {
+                self.crash(world, gateway, exchange);
+                self.end(world, gateway, exchange, arrived);
+            }
+        }
+    }
+
+    fn crash(&mut self, world: &World, gateway: usize, exchange: Exchange) {
+        let mut next = world.with(gateway, Phase::Idle);
+        next.history.crashed |= world.history.last == Some(exchange.owner) && world.history.held > 0;
+        self.reach(next.clone());
+        if matches!(world.gateways[gateway].phase, Phase::Forwarding(_)) {
+            next.orphans.push(exchange.lease);
+            next.orphans.sort_unstable();
+            self.reach(next);
+        }
+    }
+
+    fn begin(&mut self, world: &World, gateway: usize) {
+        let number = world.gateways[gateway].exchanges;
+        if number == self.exchanges {
+            return;
+        }
+        for request in 0..REQUESTS.len() {
+            let owner = Owner(number * GATEWAYS as u64 + gateway as u64);
+            let exchange = Exchange { owner, request, lease: 0 };
+            let mut next = world.clone();
+            next.gateways[gateway].exchanges += 1;
+            self.ask(&next, gateway, exchange);
+            // The store never hears of it.
+            self.reach(next.with(gateway, Phase::Unsure(exchange)));
+        }
+    }
+
+    fn ask(&mut self, world: &World, gateway: usize, exchange: Exchange) {
+        let lease = world.now + LEASE;
+        let Exchange { owner, request, .. } = exchange;
+        let found = world.stored.0.as_ref();
+        let (answer, write) = (self.reserve)(found, owner, REQUESTS[request], at(lease), at(world.now));
+        let mut next = world.clone();
+        next.stored.0 = write.or(next.stored.0);
+        let phase = match answer {
+            Answer::Reserved => {
+                self.reserved(world, owner);
+                let first = world.history.first.or(Some(request));
+                let (last, held, crashed) = (Some(owner), lease, false);
+                next.history = History { first, last, held, crashed, ..next.history };
+                Phase::Reserved(Exchange { lease, ..exchange })
+            }
+            refused => {
+                self.events.insert(match refused {
+                    Answer::Committed { same: true, .. } => "replayed",
+                    Answer::Committed { .. } => "replayed as another",
+                    Answer::Mismatch => "mismatch",
+                    Answer::InFlight | Answer::Reserved => "in flight",
+                });
+                Phase::Idle
+            }
+        };
+        self.reach(next.with(gateway, phase));
+        self.reach(next.with(gateway, Phase::Unsure(exchange)));
+    }
+
+    fn reserved(&mut self, world: &World, owner: Owner) {
+        let history = &world.history;
+        let own = history.last == Some(owner);
+        self.require(own || history.held <= world.now, Invariant::LeaseHolds);
+        self.note(own, "reserved twice");
+        self.note(!own && history.crashed, "reserved after a crash");
+    }
+
+    fn forward(&mut self, world: &World, gateway: usize, exchange: Exchange) {
+        if exchange.lease <= world.now {
+            self.events.insert("heard after the lease");
+            return;
+        }
+        let history = &world.history;
+        self.require(!history.committed, Invariant::NotAfterCommit);
+        self.require(history.first == Some(exchange.request), Invariant::SameRequest);
+        self.note(history.forwarded, "forwarded again");
+        let mut next = world.with(gateway, Phase::Forwarding(exchange));
+        next.history.forwarded = true;
+        self.reach(next);
+    }
+
+    fn end(&mut self, world: &World, gateway: usize, exchange: Exchange, arrived: bool) {
+        let settlement = if arrived { Settlement::Commit(None) } else { Settlement::Release };
+        let found = world.stored.0.as_ref();
+        let (settled, write) = (self.settle)(found, exchange.owner, REQUESTS[exchange.request], &settlement);
+        let history = &world.history;
+        let own = history.last == Some(exchange.owner);
+        self.require(own || write.is_none(), Invariant::OwnerSettles);
+        let done = settled == Settled::Done;
+        self.note(arrived && !done, "commit lost");
+        self.note(!arrived && !done, "release lost");
+        self.note(arrived && done && own, "committed");
+        self.note(arrived && done && own && write.is_none(), "committed twice");
+        self.note(arrived && write.is_some() && history.held <= world.now, "committed after the lease");
+        self.note(!arrived && write.is_some() && exchange.lease == 0, "released unheard");
+        let mut next = world.with(gateway, Phase::Idle);
+        next.stored.0 = write.or(next.stored.0);
+        next.history.committed |= arrived && done;
+        if own && done {
+            next.history.held = 0;
+        }
+        self.reach(next.clone());
+        // The answer is lost.
+        self.reach(next.with(gateway, Phase::Settling(exchange, arrived)));
+    }
+}
+
+#[test]
+fn every_interleaving_keeps_the_promises() {
+    let found = search(reserve, settle, 3, &[]);
+    assert_eq!(found.broken, BTreeSet::new());
+    assert!(found.seen.len() > 10_000, "{} worlds", found.seen.len());
+    let wanted = "committed, committed twice, committed after the lease, commit lost, release lost, released unheard, \
+                  forwarded again, reserved after a crash, reserved twice, in flight, mismatch, replayed, \
+                  replayed as another, heard after the lease";
+    assert_eq!(found.events, wanted.split(", ").collect());
+}
+
+/// A broken rule, and what must notice it; others may as well.
+#[track_caller]
+fn breaks(reserve: Reserve, settle: Settle, wanted: &[Invariant]) {
+    let broken = search(reserve, settle, 2, wanted).broken;
+    assert!(wanted.iter().all(|invariant| broken.contains(invariant)), "only {broken:?}");
+}
+
+#[test]
+fn broken_leases_are_noticed() {
+    let ignored: Reserve = |found, owner, request, lease, _| reserve(found, owner, request, lease, UnixTime::MAX);
+    breaks(ignored, settle, &[Invariant::LeaseHolds, Invariant::OneForward]);
+    let endless: Reserve = |found, owner, request, lease, _| reserve(found, owner, request, lease, at(0));
+    breaks(endless, settle, &[Invariant::ComesAgain]);
+}
+
+#[test]
+fn owners_that_are_not_compared_are_noticed() {
+    let anyone: Settle = |found, owner, request, settlement| {
+        let holder = if let Some(State::InFlight { owner, .. }) = found { *owner } else { owner };
+        settle(found, holder, request, settlement)
+    };
+    breaks(reserve, anyone, &[Invariant::OwnerSettles, Invariant::OneForward]);
+}
+
+#[test]
+fn fingerprints_that_are_not_compared_are_noticed() {
+    let any: Reserve = |found, owner, request, lease, now| match reserve(found, owner, request, lease, now) {
+        (Answer::Mismatch, _) => reserve(None, owner, request, lease, now),
+        answer => answer,
+    };
+    breaks(any, settle, &[Invariant::SameRequest]);
+}
+
+#[test]
+fn settlements_that_do_the_other_thing_are_noticed() {
+    let releases: Settle = |found, owner, request, _| settle(found, owner, request, &Settlement::Release);
+    breaks(reserve, releases, &[Invariant::NotAfterCommit]);
+    let commits: Settle = |found, owner, request, _| settle(found, owner, request, &Settlement::Commit(None));
+    breaks(reserve, commits, &[Invariant::ComesAgain]);
+}
+
+#[test]
+fn commits_that_do_not_last_are_noticed() {
+    let forgets: Reserve = |found, owner, request, lease, now| {
+        let found = found.filter(|state| !matches!(state, State::Committed { .. }));
+        reserve(found, owner, request, lease, now)
+    };
+    breaks(forgets, settle, &[Invariant::NotAfterCommit]);
+    let undoes: Settle = |found, owner, request, settlement| match (found, settlement) {
+        (Some(State::Committed { .. }), Settlement::Release) => {
+            (Settled::Done, Some(State::Released { fingerprint: request }))
+        }
+        _ => settle(found, owner, request, settlement),
+    };
+    breaks(reserve, undoes, &[Invariant::OwnerSettles, Invariant::NotAfterCommit]);
+}
