@@ -22,6 +22,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::admission::Admission;
 use crate::failure::AdminStatus;
 use crate::jwks::{IssuerHealth, Jwks};
 use crate::metrics::Metrics;
@@ -42,6 +43,8 @@ pub struct Admin {
     pub snapshot: Arc<SharedSnapshot>,
     /// Remote keys.
     pub jwks: Arc<Jwks>,
+    /// What has been here before.
+    pub admission: Option<Arc<Admission>>,
     /// How far a drain has come.
     pub phase: watch::Receiver<Phase>,
     /// When the process began.
@@ -94,6 +97,9 @@ impl Admin {
         for health in self.jwks.health() {
             self.metrics.jwks_held(&health.issuer, health.keys, health.age);
         }
+        if let Some(entries) = self.admission.as_ref().and_then(|admission| admission.entries()) {
+            self.metrics.admission_entries(entries);
+        }
         let mut response = Response::new(Full::from(self.metrics.render()));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
@@ -105,6 +111,7 @@ impl Admin {
         let health = self.jwks.health();
         let fetching = health.iter().any(|issuer| !issuer.tried) && self.started.elapsed() < FIRST_KEYS;
         let degraded: Vec<_> = health.iter().filter(|issuer| !issuer.usable).map(|issuer| &*issuer.issuer).collect();
+        let state = self.admission.as_ref().is_none_or(|admission| admission.is_available());
         let ready = !draining && !fetching;
         let status = if ready { AdminStatus::Ok } else { AdminStatus::NotReady };
         reply(
@@ -114,6 +121,7 @@ impl Admin {
                 "draining": draining,
                 "fetching_first_keys": fetching,
                 "issuers_without_keys": degraded,
+                "state_available": state,
             }),
         )
     }

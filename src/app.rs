@@ -11,6 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::Admin;
+use crate::admission::{Admission, StateError};
 use crate::clock::Clock;
 use crate::config::{Config, ProcessSettings};
 use crate::jwks::Jwks;
@@ -36,6 +37,9 @@ pub enum StartError {
     /// A thread or its runtime.
     #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
+    /// The store of `state`.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// Two metrics of one name: an error in the program.
     #[error("cannot register the metrics")]
     Metrics(#[from] prometheus::Error),
@@ -64,6 +68,7 @@ struct Parts {
     access_log: bool,
     held: Arc<HeldBodies>,
     handshakes: Arc<Handshakes>,
+    admission: Option<Arc<Admission>>,
     limits: Arc<RequestLimits>,
     phase: watch::Receiver<Phase>,
 }
@@ -82,6 +87,15 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
     let control = runtime()?;
     let (phase, phases) = watch::channel(Phase::Running);
     let metrics = Arc::new(Metrics::new()?);
+    let admission = match &config.process.state {
+        None => None,
+        Some(state) => {
+            let (clock, metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
+            let admission = Admission::new(state, clock, metrics, control.handle().clone())?;
+            await_store(&control, &admission);
+            Some(Arc::new(admission))
+        }
+    };
     let parts = Parts {
         snapshot: Arc::new(SharedSnapshot::new(Arc::clone(&config.snapshot))),
         jwks: Arc::new(Jwks::new(Arc::clone(&clock), Arc::clone(&metrics), control.handle().clone())),
@@ -90,6 +104,7 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
         access_log: *access_log,
         held: Arc::default(),
         handshakes: Arc::default(),
+        admission,
         limits: Arc::default(),
         phase: phases,
     };
@@ -117,7 +132,7 @@ impl Parts {
         Reloader::new(parts, config)
     }
 
-    fn gateway(&self) -> Gateway {
+    fn gateway(&self, alive: mpsc::Sender<()>) -> Gateway {
         Gateway {
             snapshot: Arc::clone(&self.snapshot),
             clock: Arc::clone(&self.clock),
@@ -126,9 +141,30 @@ impl Parts {
             access_log: self.access_log,
             held: Arc::clone(&self.held),
             handshakes: Arc::clone(&self.handshakes),
+            admission: self.admission.clone(),
             limits: Arc::clone(&self.limits),
-            upstreams: Upstreams::default(),
+            upstreams: Arc::new(Upstreams::default()),
+            alive,
         }
+    }
+}
+
+/// How long a Redis is waited for, which may be down.
+const FIRST_CONNECTION: Duration = Duration::from_secs(2);
+
+/// A store that is there answers the first request.
+fn await_store(control: &Runtime, admission: &Admission) {
+    let available = async {
+        while !admission.is_available() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // A thread of its own: the caller's may belong to another runtime.
+    let waited = std::thread::scope(|scope| {
+        scope.spawn(|| control.block_on(async { tokio::time::timeout(FIRST_CONNECTION, available).await })).join()
+    });
+    if !matches!(waited, Ok(Ok(()))) {
+        tracing::warn!("the store of `state` is not available; its routes answer 503 until it is");
     }
 }
 
@@ -171,7 +207,7 @@ fn runtime() -> Result<Runtime, std::io::Error> {
 fn worker(parts: &Parts, shared: &[Arc<Shared>], sockets: &[TcpListener]) -> Result<JoinHandle<()>, StartError> {
     let sockets = sockets.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>()?;
     let (alive, ended) = mpsc::channel(1);
-    let gateway = Arc::new(parts.gateway());
+    let gateway = Arc::new(parts.gateway(alive.clone()));
     let servers: Vec<Server> = shared
         .iter()
         .map(|shared| Server {
@@ -219,11 +255,16 @@ fn control_thread(
         metrics: Arc::clone(&parts.metrics),
         snapshot: Arc::clone(&parts.snapshot),
         jwks: Arc::clone(&parts.jwks),
+        admission: parts.admission.clone(),
         phase: parts.phase.clone(),
         started: Instant::now(),
     });
+    let admission = parts.admission.clone();
     let control = async move {
         tokio::spawn(reload::watch(reloader));
+        if let Some(admission) = admission {
+            tokio::spawn(admission.sweep());
+        }
         match admin.map(tokio::net::TcpListener::from_std) {
             Some(Ok(listener)) => drop(tokio::spawn(endpoints.serve(listener))),
             Some(Err(error)) => tracing::error!(%error, "cannot listen for admin requests"),

@@ -13,6 +13,7 @@ pub mod json;
 pub mod jwt;
 pub mod keys;
 pub mod notes;
+pub mod once;
 mod refusal;
 pub mod request;
 pub mod revocation;
@@ -33,9 +34,10 @@ use certificate::CertificateRule;
 use detached::DetachedPolicy;
 use jwt::JwtPolicy;
 use notes::Notes;
+use once::Once;
 pub use refusal::{Refusal, Refused, Stop};
 pub use request::RequestView;
-use revocation::RevocationHandle;
+use revocation::{Revocable, RevocationHandle};
 use signature::SignaturePolicy;
 use time::{TimestampRule, TimestampSource};
 use token::TokenPolicy;
@@ -79,6 +81,7 @@ pub struct Grant {
     kid: Option<String>,
     claims: serde_json::Map<String, serde_json::Value>,
     secrets: Vec<usize>,
+    once: Option<Once>,
     /// What other credentials of the request have proven: the app may read those too.
     others: Vec<Grant>,
 }
@@ -102,6 +105,17 @@ impl Grant {
     /// The `sub` claim, where it is a string.
     pub fn subject(&self) -> Option<&str> {
         self.claims.get("sub").and_then(serde_json::Value::as_str)
+    }
+
+    /// The ids by which its credentials are known, where the route asks for them: of each that was there, or whoever
+    /// leaves one out of a repetition would be a new sender.
+    pub fn onces(&self) -> impl Iterator<Item = &Once> {
+        self.each().filter_map(|grant| grant.once.as_ref())
+    }
+
+    /// What the revocation of its tokens goes by: of each, `jti`, `sub` and key id, and when it was issued.
+    pub fn revocables(&self) -> impl Iterator<Item = Revocable<'_>> {
+        self.each().filter(|grant| grant.kid.is_some() || !grant.claims.is_empty()).map(revocation::revocable)
     }
 
     /// Which of the route's secrets were used.
@@ -166,15 +180,17 @@ impl Policy {
                 let verified = policy.verify(request, now, notes)?;
                 let secrets = verified.secret.into_iter().collect();
                 let (issuer, kid, claims) = (Some(verified.issuer), verified.kid, verified.claims);
-                Ok(Grant { issuer, kid, claims, secrets, ..Grant::default() })
+                Ok(Grant { issuer, kid, claims, secrets, once: verified.once, ..Grant::default() })
             }
             Self::Detached(policy) => {
                 let verified = policy.verify(request, now, notes)?;
-                Ok(Grant { issuer: Some(verified.issuer), kid: verified.kid, ..Grant::default() })
+                let (issuer, kid, once) = (Some(verified.issuer), verified.kid, verified.once);
+                Ok(Grant { issuer, kid, once, ..Grant::default() })
             }
             Self::Signature(policy) => {
                 let signed = policy.verify(request, now, notes)?;
-                Ok(Grant { issuer: Some(Arc::clone(&policy.name)), secrets: vec![signed.secret], ..Grant::default() })
+                let (issuer, secrets) = (Some(Arc::clone(&policy.name)), vec![signed.secret]);
+                Ok(Grant { issuer, secrets, once: signed.once, ..Grant::default() })
             }
             Self::ClientCertificate(rule) => judge_certificate(rule, request, now, notes).map(|()| Grant::default()),
             Self::Token(policy) => Ok(Grant { secrets: vec![policy.verify(request, notes)?], ..Grant::default() }),

@@ -13,6 +13,7 @@ pub mod state;
 pub mod values;
 pub mod yaml;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use crate::auth::keys::RemoteKeys;
 use crate::auth::revocation::RevocationHandle;
 use crate::clock::UnixTime;
+use crate::route::admission::Widened;
 use crate::snapshot::Snapshot;
 pub use compile::compile;
 pub use error::ConfigErrors;
@@ -64,6 +66,19 @@ pub struct Handles {
     pub remote_keys: Vec<Arc<RemoteKeys>>,
     /// Revocation lists, each filled from its file.
     pub revocations: Vec<Arc<RevocationHandle>>,
+    /// How long the credentials of each route with `replay` stay good, and since when it is longer than it was.
+    pub windows: BTreeMap<Arc<str>, Window>,
+    /// The time of the reading, which is when a window that it widens grows.
+    pub read_at: UnixTime,
+}
+
+/// How long the credentials of a route stay good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// All its bounds together.
+    pub length: Duration,
+    /// A reload has made it longer.
+    pub widened: Option<Widened>,
 }
 
 /// What only a restart can change.
@@ -79,6 +94,8 @@ pub struct ProcessSettings {
     pub log_format: file::LogFormat,
     /// One line a request.
     pub access_log: bool,
+    /// Where ids, keys and shared limits are kept, if anywhere.
+    pub state: Option<state::StateSettings>,
 }
 
 impl ProcessSettings {
@@ -90,6 +107,7 @@ impl ProcessSettings {
             ("admin.address", self.admin != other.admin),
             ("log.format", self.log_format != other.log_format),
             ("log.access", self.access_log != other.access_log),
+            ("state", self.state != other.state),
         ];
         fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
     }

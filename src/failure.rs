@@ -27,6 +27,10 @@ pub enum Failure {
     Refused(Refused),
     /// The request's body broke a limit or off.
     Body(BodyFault),
+    /// It has been here before.
+    Duplicate(Duplicate),
+    /// The store of ids could not say whether it has.
+    Undecided(StoreFault),
     /// Too many bodies wait to be judged.
     Overloaded,
     /// Too often: a route's limit, or that of handshakes.
@@ -71,6 +75,28 @@ pub enum BodyFault {
     Broken,
 }
 
+/// How a request has been here before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duplicate {
+    /// It has arrived.
+    Replayed,
+    /// Its id has been here with another request, which has not arrived.
+    Mismatch,
+    /// It is on its way at this moment.
+    InFlight,
+    /// Its idempotency key was used with another request.
+    KeyMismatch,
+}
+
+/// Why the store of ids could not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFault {
+    /// No answer in time, or none that can be relied upon.
+    Unavailable,
+    /// No place for another id.
+    Full,
+}
+
 /// Why the app did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamFault {
@@ -98,6 +124,12 @@ impl Failure {
             Self::Body(BodyFault::TooLarge) => "body_too_large",
             Self::Body(BodyFault::Slow) => "request_timeout",
             Self::Body(BodyFault::Broken) => "client_gone",
+            Self::Duplicate(Duplicate::Replayed) => "replayed",
+            Self::Duplicate(Duplicate::Mismatch) => "replay_mismatch",
+            Self::Duplicate(Duplicate::InFlight) => "in_flight",
+            Self::Duplicate(Duplicate::KeyMismatch) => "idempotency_mismatch",
+            Self::Undecided(StoreFault::Unavailable) => "state_unavailable",
+            Self::Undecided(StoreFault::Full) => "state_full",
             Self::Overloaded => "overloaded",
             Self::RateLimited(_) => "rate_limited",
             Self::TooManyInFlight(_) => "too_many_requests_in_flight",
@@ -121,6 +153,12 @@ impl Failure {
             Self::Body(BodyFault::TooLarge),
             Self::Body(BodyFault::Slow),
             Self::Body(BodyFault::Broken),
+            Self::Duplicate(Duplicate::Replayed),
+            Self::Duplicate(Duplicate::Mismatch),
+            Self::Duplicate(Duplicate::InFlight),
+            Self::Duplicate(Duplicate::KeyMismatch),
+            Self::Undecided(StoreFault::Unavailable),
+            Self::Undecided(StoreFault::Full),
             Self::Overloaded,
             Self::RateLimited(Limited::default()),
             Self::TooManyInFlight(Limited::default()),
@@ -150,7 +188,17 @@ impl Failure {
 
     /// We could not decide: the sender is asked to come again.
     pub const fn is_undecided(&self) -> bool {
-        matches!(self, Self::Refused(Refused { refusal: Refusal::KeysUnavailable, .. }) | Self::Overloaded)
+        matches!(
+            self,
+            Self::Refused(Refused { refusal: Refusal::KeysUnavailable | Refusal::RevocationUnknown, .. })
+                | Self::Overloaded
+                | Self::Undecided(_)
+        )
+    }
+
+    /// The sender is told when to come again; of limits, their own time.
+    pub const fn may_be_retried(&self) -> bool {
+        self.is_undecided() || matches!(self, Self::Duplicate(Duplicate::InFlight))
     }
 
     /// The limit that the request exceeds, if that is why.
@@ -177,6 +225,8 @@ impl Failure {
             | Self::HeadTooLarge
             | Self::Misdirected
             | Self::Body(_)
+            | Self::Duplicate(_)
+            | Self::Undecided(_)
             | Self::Overloaded
             | Self::RateLimited(_)
             | Self::TooManyInFlight(_)
@@ -199,7 +249,9 @@ impl Failure {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Refused(refused) => refusal_status(refused.refusal),
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Duplicate(Duplicate::KeyMismatch) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Duplicate(Duplicate::Replayed | Duplicate::Mismatch | Duplicate::InFlight) => StatusCode::CONFLICT,
+            Self::Undecided(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::RateLimited(_) | Self::TooManyInFlight(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Body(BodyFault::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(BodyFault::Slow) => StatusCode::REQUEST_TIMEOUT,
@@ -214,7 +266,7 @@ const fn refusal_status(refusal: Refusal) -> StatusCode {
         Refusal::MalformedCredential => StatusCode::BAD_REQUEST,
         Refusal::TokenTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Refusal::ClaimRefused { .. } | Refusal::CertificateRefused => StatusCode::FORBIDDEN,
-        Refusal::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::KeysUnavailable | Refusal::RevocationUnknown => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::MissingCredential
         | Refusal::ManyCredentials
         | Refusal::MalformedToken
@@ -260,8 +312,14 @@ const fn secevent_error(refusal: Refusal) -> Option<&'static str> {
         Refusal::WrongAudience => "invalid_audience",
         Refusal::CertificateRefused | Refusal::Revoked | Refusal::ClaimRefused { .. } => "access_denied",
         // Undecided: the transmitter must come again.
-        Refusal::KeysUnavailable => return None,
+        Refusal::KeysUnavailable | Refusal::RevocationUnknown => return None,
     })
+}
+
+/// For what has arrived already, where that is no error: nothing more is to be done. A transmitter of security event
+/// tokens knows one status only (RFC 8935 §2.2).
+pub const fn acknowledged(secevent: bool) -> StatusCode {
+    if secevent { StatusCode::ACCEPTED } else { StatusCode::OK }
 }
 
 /// A status that makes a sender try again; `responses` may not turn it into a success.

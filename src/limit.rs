@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::clock::UnixTime;
 use crate::failure::Limited;
 use crate::snapshot::{ADDRESS_SHARE, ListenerLimits};
-pub use requests::{Places, RequestLimits, Sender};
+pub use requests::{Places, RequestLimits, Sender, limited};
 
 /// Which bound a new connection met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

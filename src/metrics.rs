@@ -72,6 +72,8 @@ pub struct Metrics {
     revocation_entries: IntGaugeVec,
     certificate_expiry: GaugeVec,
     secret_last_used: GaugeVec,
+    admission: IntCounterVec,
+    admission_entries: IntGauge,
     routes: RwLock<HashMap<Arc<str>, Arc<RouteMetrics>>>,
 }
 
@@ -172,6 +174,13 @@ impl Metrics {
                 "When one of a route's secrets last verified a request; index counts from 0 in the order of the file.",
                 &["route", "index"],
             )?,
+            admission: make.counters(
+                "hookgate_admission_total",
+                "Replay ids and idempotency keys by what became of them.",
+                &["kind", "result"],
+            )?,
+            admission_entries: make
+                .gauge("hookgate_admission_entries", "Ids and keys that this process holds; 0 where a Redis does.")?,
             routes: RwLock::default(),
             registry: registry.clone(),
         };
@@ -314,6 +323,16 @@ impl Metrics {
     /// A reading of a changed revocation list: `applied` or `refused`.
     pub fn revocation_reloaded(&self, file: &str, result: &str) {
         self.revocation_reloads.with_label_values(&[file, result]).inc();
+    }
+
+    /// An id or a key: `reserved`, `committed`, `duplicate`, …
+    pub fn admission(&self, kind: &str, result: &str) {
+        self.admission.with_label_values(&[kind, result]).inc();
+    }
+
+    /// Entries that this process holds.
+    pub fn admission_entries(&self, entries: usize) {
+        self.admission_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
     }
 
     /// The served certificates, anew.

@@ -4,10 +4,13 @@
 //! It decides nothing by itself (see [`crate::auth`]) and names no status code (see [`reply`]).
 //! Called by the server for each request.
 
+mod admit;
 pub mod body;
 mod capture;
+pub mod exchange;
 pub mod head;
 pub mod headers;
+mod kept;
 mod limits;
 pub mod record;
 pub mod reply;
@@ -21,22 +24,26 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as _;
+use tokio::sync::mpsc;
 
+use crate::admission::{Admission, Ending, Reservation};
 use crate::auth::certificate::{ClientCertificate, ClientTrust};
 use crate::auth::handshake::Answer;
 use crate::auth::request::Client;
 use crate::auth::{self, Permit, Refusal, Refused, RequestView, Stop};
 use crate::clock::{Clock, UnixTime};
-use crate::failure::Failure;
+use crate::failure::{Duplicate, Failure};
 use crate::jwks::{Jwks, Refetch};
-use crate::limit::{Handshakes, HeldBodies, RequestLimits};
+use crate::limit::{Handshakes, HeldBodies, Places, RequestLimits};
 use crate::metrics::Metrics;
 use crate::route::{Asker, Route};
 use crate::snapshot::{ListenerLimits, SharedSnapshot, Snapshot};
+use admit::{Admit, Applicant};
 use body::{Body, Inbound, RequestBody, Source};
+use exchange::Exchange;
 use head::Target;
 use record::Record;
-use upstream::Upstreams;
+use upstream::{MARGIN, Upstreams};
 
 /// Who is on the other end of a connection, and what that connection allows.
 #[derive(Clone, Debug)]
@@ -71,10 +78,14 @@ pub struct Gateway {
     pub held: Arc<HeldBodies>,
     /// Handshakes answered, over all workers.
     pub handshakes: Arc<Handshakes>,
+    /// What has been here before, where a `state` is configured.
+    pub admission: Option<Arc<Admission>>,
     /// What requests have used up of their routes' limits, over all workers.
     pub limits: Arc<RequestLimits>,
     /// Connections to the apps.
-    pub upstreams: Upstreams,
+    pub upstreams: Arc<Upstreams>,
+    /// A drain ends when the last of these is gone; exchanges outlive their connections.
+    pub alive: mpsc::Sender<()>,
 }
 
 impl Gateway {
@@ -129,14 +140,108 @@ impl Gateway {
                 return Ok(response);
             }
         };
-        record.holds(self.admit(route, &permit).await?);
+        record.permitted(&permit);
+        let reservation = match self.admit(&asked, &permit, &mut body, record).await? {
+            Admit::Forward(reservation) => reservation,
+            Admit::Answer(response) => {
+                record.repeated(response.status());
+                return Ok(response);
+            }
+        };
+
+        // After the reservation: whoever repeats a request that he has seen must not use up the limits of its sender.
+        let (reservation, places) = self.within_limits(route, &permit, reservation).await?;
 
         headers::prepare(&mut head, &target, route, &permit, peer, record.request_id());
-        record.permitted(&permit);
-        let mut response = self.upstreams.forward(&permit, head, body, route, record).await?;
-        headers::clean_response(response.headers_mut(), record.request_id());
+        let begun = Instant::now();
+        let answer = match reservation {
+            None => {
+                record.holds(places);
+                self.forward(&permit, head, body, route, record).await
+            }
+            Some(reservation) => self.exchange_of(permit, head, body, route, (reservation, places), record).run().await,
+        };
+        record.upstream_answered(begun.elapsed());
+        let response = answer?;
         record.forwarded(response.status());
         Ok(response)
+    }
+
+    async fn within_limits(
+        &self,
+        route: &Route,
+        permit: &Permit,
+        reservation: Option<Reservation>,
+    ) -> Result<(Option<Reservation>, Places), Failure> {
+        match self.count(route, permit).await {
+            Ok(places) => Ok((reservation, places)),
+            Err(limited) => {
+                if let Some(reservation) = reservation {
+                    reservation.settle(Ending::RELEASED).await;
+                }
+                Err(limited)
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        permit: &Permit,
+        head: Parts,
+        body: RequestBody,
+        route: &Route,
+        record: &Record,
+    ) -> Result<Response<body::Content>, Failure> {
+        let mut response = self.upstreams.forward(permit, head, body, route, &record.received()).await?;
+        headers::clean_response(response.headers_mut(), record.request_id());
+        Ok(response)
+    }
+
+    fn exchange_of(
+        &self,
+        permit: Permit,
+        head: Parts,
+        body: RequestBody,
+        route: &Arc<Route>,
+        (reservation, places): (Reservation, Places),
+        record: &Record,
+    ) -> Exchange {
+        let (upstreams, route) = (Arc::clone(&self.upstreams), Arc::clone(route));
+        let (received, request_id) = (record.received(), record.request_id().to_owned());
+        let alive = self.alive.clone();
+        Exchange { upstreams, permit, head, body, route, received, reservation, places, request_id, alive }
+    }
+
+    /// Reserves what the request must not be twice. On a route that only observes, a repetition is told and passes.
+    async fn admit(
+        &self,
+        asked: &Asked<'_>,
+        permit: &Permit,
+        body: &mut RequestBody,
+        record: &mut Record,
+    ) -> Result<Admit, Failure> {
+        let rules = asked.route.admission.as_ref();
+        let (Some(admission), Some(rules), Permit::Granted(grant)) = (&self.admission, rules, permit) else {
+            return Ok(Admit::Forward(None));
+        };
+        if rules.idempotency.is_some() && body.known().is_none() {
+            body.hold(self.held.begin(asked.peer.address.ip()), asked.snapshot.buffered_bodies).await?;
+        }
+        let view = asked.view();
+        let view = body.known().map_or(asked.view(), |known| view.with_body(known));
+        let lease = body.time_left() + asked.route.upstream.timeout + MARGIN;
+        let (route, now, request_id) = (asked.route, asked.now, record.request_id().to_owned());
+        let applicant = Applicant { route, rules, grant, view: &view, now, lease, request_id: &request_id };
+        let admitted = admit::admit(admission, &applicant).await;
+        if !route.observes(now) {
+            return admitted;
+        }
+        match &admitted {
+            Ok(Admit::Forward(_)) => return admitted,
+            Ok(Admit::Answer(_)) => record.observed(&Failure::Duplicate(Duplicate::Replayed)),
+            Err(failure) => record.observed(failure),
+        }
+        Ok(Admit::Forward(None))
     }
 
     /// The decision, first by the head alone: what can be refused by it is refused unread. The body is read only
@@ -192,6 +297,12 @@ impl Gateway {
                 Refetch::Failed => decision.map_err(undecided),
             };
         }
+        if let (Ok(grant), true) = (&decision, route.shared_revocation) {
+            decision = match admit::revocation(self.admission.as_deref(), grant).await {
+                Ok(()) => decision,
+                Err(refused) => Err(refused.into()),
+            };
+        }
         record.decided(&decision, route.rules.policy.scheme(), begun.elapsed(), now);
         let grant = decision?;
         Ok(match route.answer(view, Asker::Granted)? {
@@ -210,7 +321,7 @@ enum Verdict {
 /// A request on its way to a decision.
 struct Asked<'a> {
     snapshot: &'a Snapshot,
-    route: &'a Route,
+    route: &'a Arc<Route>,
     head: &'a Parts,
     target: &'a Target,
     peer: &'a Peer,

@@ -132,7 +132,7 @@ impl Reloader {
 
     fn try_reload(&self, cause: Cause) -> Reloaded {
         let Some(path) = &self.path else { return Reloaded::Unchanged };
-        let known = self.state().handles.clone();
+        let known = Handles { read_at: self.clock.now(), ..self.state().handles.clone() };
         let sources = match Sources::read(path, &known) {
             Ok(sources) => sources,
             Err(errors) => return self.unreadable(&errors.to_string(), cause),

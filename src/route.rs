@@ -3,6 +3,7 @@
 //! The path is judged as it came and forwarded as it came: what two programs could read differently is
 //! refused, never rewritten. No route means no forward. Pure; called by the gateway for each request.
 
+pub mod admission;
 mod limits;
 
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ use crate::auth::handshake::{Answer, Handshake};
 use crate::auth::request::{PublicUrl, UrlBase};
 use crate::auth::{RequestView, Rules, Stop};
 use crate::clock::UnixTime;
+use admission::Admission;
 pub use limits::{Limit, Rate, RouteLimits};
 
 /// One entry under `routes`.
@@ -50,6 +52,10 @@ pub struct Route {
     pub observe_until: Option<UnixTime>,
     /// Questions of the provider, and their answers.
     pub handshakes: Vec<Handshake>,
+    /// What is remembered of its requests.
+    pub admission: Option<Admission>,
+    /// Tokens that the shared state revokes do not pass.
+    pub shared_revocation: bool,
     /// Where refused requests are kept.
     pub capture: Option<Capture>,
     /// How refusals are told.

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::support::{Authority, Issuer, certificate};
 
 mod schemes;
+mod state;
 
 /// A folder with a certificate, its key and a key set.
 fn folder() -> TempDir {
@@ -77,12 +78,12 @@ fn what_would_let_too_much_through_is_refused() {
         ),
         ("        audience: https://hooks.test/\n", "", "routes[0].auth.jwt.audience: missing"),
         ("audience: https://hooks.test/", "audience: none", "routes[0].auth.jwt.audience: `none` stands alone"),
-        ("    replay: off\n", "", "routes[0].replay: missing; write `replay: off`"),
-        ("replay: off", "replay: { id: { claim: jti } }", "routes[0].replay: replay protection is not supported yet"),
+        ("    replay: off\n", "", "routes[0].replay: missing; write { id: { claim: jti } } with a `state`, or `off`"),
+        ("replay: off", "replay: { id: { claim: jti } }", "state: missing; write `state: { kind: memory }`"),
         (
             "replay: off",
             "replay: off\n    idempotency: { key: { header: Idempotency-Key } }",
-            "routes[0].idempotency: not supported yet",
+            "state: missing; write `state: { kind: memory }`",
         ),
         ("[ES256]", "[HS256]", "issuers.acme.algorithms: HS256, HS384 and HS512 need `secret`"),
         ("[ES256]", "[none]", "issuers.acme.algorithms[0]: unknown"),

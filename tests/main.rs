@@ -24,6 +24,7 @@ mod observe;
 mod rates;
 mod refusals;
 mod reload;
+mod replay;
 mod revocation;
 mod secevent;
 mod signatures;

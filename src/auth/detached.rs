@@ -4,6 +4,7 @@
 //! Nothing outside of these presets accepts `b64` or `crit`. Called by [`super::verify`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,6 +15,7 @@ use super::credential::TokenLocation;
 use super::jwt::{Issuer, decode, object, optional_text};
 use super::keys::{Algorithm, algorithm_named};
 use super::notes::Notes;
+use super::once::{Once, OnceRule, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::time::TimestampRule;
 use super::{Refusal, Refused, Stop};
@@ -33,6 +35,8 @@ pub struct DetachedPolicy {
     pub issuer: Issuer,
     /// When: a parameter of the JWS header, or a header field that is signed.
     pub time: Option<TimestampRule>,
+    /// Whether the route asks what makes one another than the next.
+    pub once: Option<OnceRule>,
 }
 
 /// What a detached JWS signs.
@@ -48,6 +52,7 @@ pub enum Payload {
 pub(super) struct Verified {
     pub(super) issuer: Arc<str>,
     pub(super) kid: Option<String>,
+    pub(super) once: Option<Once>,
 }
 
 /// What is taken from the JWS header.
@@ -75,16 +80,25 @@ impl DetachedPolicy {
         let keys = keys.select(header.kid.as_deref(), header.algorithm).map_err(undecided)?;
         let bytes = decode(signature).map_err(refuse)?;
         let signs = |text: &[u8]| keys.iter().any(|key| key.verify(text, &bytes, signature).is_ok());
-        if !self.payload.texts(encoded, &header, request)?.iter().any(|text| signs(text)) {
+        let texts = self.payload.texts(encoded, &header, request)?;
+        let Some(text) = texts.iter().find(|text| signs(text)) else {
             notes.add("signature", || "is of another request".into());
             return Err(refuse(Refusal::BadSignature).into());
-        }
+        };
         notes.add("signature", || "verifies".into());
+        let mut issued = None;
         if let Some(time) = &self.time {
             let signed = self.payload.signed_values(&header, request)?;
-            time.check(request, &signed, now, notes).map_err(|stop| stop.proven(&self.issuer.name))?;
+            issued = Some(time.check(request, &signed, now, notes).map_err(|stop| stop.proven(&self.issuer.name))?);
         }
-        Ok(Verified { issuer: Arc::clone(&self.issuer.name), kid: header.kid })
+        let once = self.once.as_ref().map(|_| self.once_of(text, issued));
+        Ok(Verified { issuer: Arc::clone(&self.issuer.name), kid: header.kid, once })
+    }
+
+    fn once_of(&self, text: &[u8], issued: Option<UnixTime>) -> Once {
+        let first = issued.zip(self.time.as_ref()).map(|(at, rule)| at.minus(rule.max_future));
+        let ends = issued.zip(self.time.as_ref()).map(|(at, rule)| at.plus(rule.max_age).plus(Duration::from_secs(1)));
+        Once { issuer: Arc::clone(&self.issuer.name), kind: "hash", id: hash_of(text), until: ends, issued: first }
     }
 }
 

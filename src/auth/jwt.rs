@@ -16,6 +16,7 @@ use super::credential::TokenLocation;
 use super::json::parse_object;
 use super::keys::{Algorithm, Key, Keys, algorithm_named};
 use super::notes::Notes;
+use super::once::{Once, OnceRule};
 use super::request::RequestView;
 use super::time::{NumericDate, TimestampRule, numeric_date};
 use super::{Refusal, Refused, Stop};
@@ -52,6 +53,8 @@ pub struct JwtPolicy {
     pub bindings: Bindings,
     /// A time other than `iat` that bounds its age.
     pub time: Option<TimestampRule>,
+    /// What makes one token another than the next, if the route asks for it.
+    pub once: Option<OnceRule>,
 }
 
 /// Whom a token must be for.
@@ -83,15 +86,19 @@ pub(super) struct Verified {
     pub(super) claims: Map<String, Value>,
     /// Which of the route's secrets made it, if it was one.
     pub(super) secret: Option<usize>,
+    /// By which it is known, if the route asks for it.
+    pub(super) once: Option<Once>,
 }
 
 impl JwtPolicy {
     /// The whole judgement of one request: its token, and what that says of the request.
     pub(super) fn verify(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Verified, Stop> {
         let token = self.token.find_in(request)?;
-        let verified = self.verify_token(&token, now, notes)?;
+        let mut verified = self.verify_token(&token, now, notes)?;
         let bound = self.judge_bindings(&verified.claims, request, now, notes);
-        bound.map_err(|stop| stop.proven(&verified.issuer))?;
+        let time = bound.map_err(|stop| stop.proven(&verified.issuer))?;
+        let once = self.once_of(&verified.issuer, &token, &verified.claims, time);
+        verified.once = once.map_err(|refusal| Stop::from(refusal).proven(&verified.issuer))?;
         Ok(verified)
     }
 
@@ -101,11 +108,10 @@ impl JwtPolicy {
         request: &RequestView<'_>,
         now: UnixTime,
         notes: &mut Notes,
-    ) -> Result<(), Stop> {
-        if let Some(time) = &self.time {
-            time.check(request, claims, now, notes)?;
-        }
-        self.bindings.check(claims, request, now, notes)
+    ) -> Result<Option<UnixTime>, Stop> {
+        let time = self.time.as_ref().map(|time| time.check(request, claims, now, notes)).transpose()?;
+        self.bindings.check(claims, request, now, notes)?;
+        Ok(time)
     }
 
     /// The judgement of the token alone.
@@ -142,7 +148,7 @@ impl JwtPolicy {
         notes.add("claims", || "hold".into());
         // A token may leave the name out where only one key fits; that must not hide a key that is revoked.
         let kid = header.kid.or_else(|| key.name().map(str::to_owned));
-        Ok(Verified { issuer: Arc::clone(&issuer.name), kid, claims: payload, secret: key.secret() })
+        Ok(Verified { issuer: Arc::clone(&issuer.name), kid, claims: payload, secret: key.secret(), once: None })
     }
 
     /// One issuer needs no choice. Of several, `iss` chooses: an unverified word, which selects one key set

@@ -123,6 +123,8 @@ pub enum Refusal {
         /// The claim is a scope: RFC 6750 §3.1 `insufficient_scope`.
         scope: bool,
     },
+    /// Nobody could say whether the token is revoked: undecided, not refused for good.
+    RevocationUnknown,
     /// The issuer's keys are not known (yet, or any more): undecided, not refused for good.
     KeysUnavailable,
 }
@@ -154,6 +156,7 @@ impl Refusal {
         Self::Revoked,
         Self::ClaimRefused { scope: false },
         Self::ClaimRefused { scope: true },
+        Self::RevocationUnknown,
         Self::KeysUnavailable,
     ];
 
@@ -183,6 +186,7 @@ impl Refusal {
             Self::CertificateRefused => "certificate_refused",
             Self::Revoked => "revoked",
             Self::ClaimRefused { .. } => "claim_refused",
+            Self::RevocationUnknown => "state_unavailable",
             Self::KeysUnavailable => "keys_unavailable",
         }
     }

@@ -34,26 +34,51 @@ impl RevocationList {
     }
 
     fn revokes(&self, grant: &Grant) -> bool {
-        let token_id = grant.claims.get("jti").and_then(Value::as_str);
-        holds(&self.token_ids, token_id)
-            || holds(&self.subjects, grant.subject())
-            || holds(&self.key_ids, grant.kid())
-            // Whoever passes by another scheme of the route has no token.
-            || (!grant.claims.is_empty() && self.issued_before.is_some_and(|bound| !issued_since(bound, grant)))
+        let one = revocable(grant);
+        holds(&self.token_ids, one.token_id)
+            || holds(&self.subjects, one.subject)
+            || holds(&self.key_ids, one.key_id)
+            || self.issued_before.is_some_and(|bound| one.is_older_than(bound))
+    }
+}
+
+/// What a revocation goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revocable<'a> {
+    /// `jti`
+    pub token_id: Option<&'a str>,
+    /// `sub`
+    pub subject: Option<&'a str>,
+    /// `kid`
+    pub key_id: Option<&'a str>,
+    /// Whoever passes by another scheme of the route has no token.
+    is_token: bool,
+    issued: Option<UnixTime>,
+}
+
+impl Revocable<'_> {
+    /// A token that hides its age is taken for an old one.
+    pub fn is_older_than(&self, bound: UnixTime) -> bool {
+        self.is_token && self.issued.is_none_or(|issued| issued < bound)
+    }
+}
+
+pub(super) fn revocable(grant: &Grant) -> Revocable<'_> {
+    let issued = match grant.claims.get("iat") {
+        Some(Value::Number(number)) => numeric_date(number).map(|date| date.floor),
+        Some(_) | None => None,
+    };
+    Revocable {
+        token_id: grant.claims.get("jti").and_then(Value::as_str),
+        subject: grant.subject(),
+        key_id: grant.kid(),
+        is_token: !grant.claims.is_empty(),
+        issued,
     }
 }
 
 fn holds(names: &HashSet<String>, name: Option<&str>) -> bool {
     name.is_some_and(|name| names.contains(name))
-}
-
-/// A token that hides its age is taken for an old one.
-fn issued_since(bound: UnixTime, grant: &Grant) -> bool {
-    let issued = match grant.claims.get("iat") {
-        Some(Value::Number(number)) => numeric_date(number),
-        Some(_) | None => None,
-    };
-    issued.is_some_and(|issued| issued.floor >= bound)
 }
 
 /// The handle of one file's list.

@@ -16,6 +16,7 @@ use http::HeaderName;
 
 use super::claims::{ClaimRule, Pointer};
 use super::notes::Notes;
+use super::once::{Once, OnceRule, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::time::{TimestampUnit, within};
 use super::{Refusal, Stop};
@@ -59,6 +60,8 @@ pub struct SignaturePolicy {
     pub id: Option<Piece>,
     /// Any of these may have signed.
     pub secrets: Vec<Secret>,
+    /// What makes one request another than the next, if the route asks for it.
+    pub once: Option<OnceRule>,
 }
 
 /// Where a signature stands.
@@ -88,10 +91,12 @@ pub struct SignedTime {
 }
 
 /// A good signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
     /// Which of the route's secrets made it.
     pub secret: usize,
+    /// By which the request is known, if the route asks for it.
+    pub once: Option<Once>,
 }
 
 impl SignaturePolicy {
@@ -113,13 +118,19 @@ impl SignaturePolicy {
             return Err(Refusal::BadSignature.into());
         }
         // What needs no body is judged first: a stale request is not worth reading.
+        let mut at = None;
         if let Some(time) = self.time.as_ref().filter(|time| !time.source.needs_body()) {
-            judge_time(time, request, &values, now, notes)?;
+            at = judge_time(time, request, &values, now, notes)?;
         }
         self.judge_json(request, notes)?;
-        let signed = self.signed_by(request, &values, notes)?;
+        let mut signed = self.signed_by(request, &values, notes)?;
         if let Some(time) = self.time.as_ref().filter(|time| time.source.needs_body()) {
-            judge_time(time, request, &values, now, notes).map_err(|stop| stop.proven(&self.name))?;
+            at = judge_time(time, request, &values, now, notes).map_err(|stop| stop.proven(&self.name))?;
+        }
+        if let Some(once) = &mut signed.once {
+            let last = at.zip(self.time.as_ref()).map(|((_, last), time)| last.plus(time.max_age));
+            once.issued = at.zip(self.time.as_ref()).map(|((first, _), time)| first.minus(time.max_future));
+            once.until = last.map(|last| last.plus(Duration::from_secs(1)));
         }
         Ok(signed)
     }
@@ -169,13 +180,29 @@ impl SignaturePolicy {
                     notes.add("signed text", || shown(&text, secret));
                     if signatures.iter().any(|signature| secret.key.verifies(self.algorithm, &text, signature)) {
                         notes.add("signature", || format!("made with secret {}", secret.index));
-                        return Ok(Signed { secret: secret.index });
+                        let once = self.once_of(request, value, &text)?;
+                        return Ok(Signed { secret: secret.index, once });
                     }
                 }
             }
         }
         notes.add("signature", || "is none that these secrets make over this text".into());
         Err(Refusal::BadSignature.into())
+    }
+
+    /// The id of a request with a good signature over `text`; its times are set by the caller.
+    fn once_of(
+        &self,
+        request: &RequestView<'_>,
+        value: &Value<'_>,
+        text: &[Cow<'_, [u8]>],
+    ) -> Result<Option<Once>, Stop> {
+        let (kind, id) = match &self.once {
+            None | Some(OnceRule::Claim(_)) => return Ok(None),
+            Some(OnceRule::Hash) => ("hash", hash_of(&text.concat())),
+            Some(OnceRule::Piece(piece)) => ("piece", piece.text(request, value)?.into_owned().into_bytes()),
+        };
+        Ok(Some(Once { issuer: Arc::clone(&self.name), kind, id, until: None, issued: None }))
     }
 
     /// The URL in its spellings, if it is signed.
@@ -308,13 +335,15 @@ pub enum BodyCounts {
     ByItsHash,
 }
 
+/// The first and the last of the times, each of which must be good.
 fn judge_time(
     time: &SignedTime,
     request: &RequestView<'_>,
     values: &[Value<'_>],
     now: UnixTime,
     notes: &mut Notes,
-) -> Result<(), Stop> {
+) -> Result<Option<(UnixTime, UnixTime)>, Stop> {
+    let mut found: Option<(UnixTime, UnixTime)> = None;
     for value in values {
         let text = match time.source.text(request, value) {
             Ok(text) => text,
@@ -324,8 +353,9 @@ fn judge_time(
         let at = time.unit.read(&text).ok_or(Refusal::MissingTimestamp)?;
         notes.add("timestamp", || super::time::told(at, now));
         within(at, now, time.max_age, time.max_future)?;
+        found = Some(found.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
     }
-    Ok(())
+    Ok(found)
 }
 
 impl Place {

@@ -49,6 +49,8 @@ pub enum TimestampUnit {
 }
 
 impl TimestampRule {
+    /// The time that it found.
+    ///
     /// # Errors
     /// `MissingTimestamp` where there is none, more than one, or one that cannot be read: a check that is
     /// skipped for a field that an attacker removes or breaks is no check. `StaleTimestamp` and
@@ -59,7 +61,7 @@ impl TimestampRule {
         claims: &Map<String, Value>,
         now: UnixTime,
         notes: &mut Notes,
-    ) -> Result<(), Stop> {
+    ) -> Result<UnixTime, Stop> {
         let time = match &self.source {
             TimestampSource::Header(name) => request.header(name).ok().flatten().and_then(|text| self.unit.read(text)),
             TimestampSource::Claim(pointer) => pointer.find(claims).and_then(|claim| self.unit.read_claim(claim)),
@@ -69,7 +71,8 @@ impl TimestampRule {
         };
         let time = time.ok_or(Refusal::MissingTimestamp)?;
         notes.add("timestamp", || told(time, now));
-        Ok(within(time, now, self.max_age, self.max_future)?)
+        within(time, now, self.max_age, self.max_future)?;
+        Ok(time)
     }
 }
 
@@ -188,7 +191,7 @@ mod tests {
         let request = fields.iter().fold(Request::builder(), |request, field| request.header("x-time", *field));
         let head = request.body(()).unwrap().into_parts().0;
         let (view, now) = (RequestView::new(&head, UrlBase::Host("a")), UnixTime::from_seconds(NOW).unwrap());
-        rule(unit).check(&view, &Map::new(), now, &mut Notes::off()).map_err(|stop| stop.refusal().unwrap())
+        rule(unit).check(&view, &Map::new(), now, &mut Notes::off()).map(|_| ()).map_err(|stop| stop.refusal().unwrap())
     }
 
     #[test]

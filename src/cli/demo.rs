@@ -78,6 +78,7 @@ fn configuration(keys: SocketAddr, app: SocketAddr) -> String {
     format!(
         r#"errors: detailed            # for the table; leave it out in production
 log: {{ access: false }}
+state: {{ kind: memory }}
 listeners:
   - address: "127.0.0.1:0"
     tls: {{ certificates: [ {{ cert: server.crt, key: server.key }} ] }}
@@ -98,7 +99,7 @@ routes:
         claims: {{ event_scope: webhook }}
         max_age: 5m
         leeway: 5s
-    replay: off
+    replay: {{ id: {{ claim: jti }} }}
 "#,
         issuer = attacks::ISSUER,
         audience = attacks::AUDIENCE,
@@ -223,9 +224,9 @@ async fn keep_serving(
 ) -> anyhow::Result<()> {
     let ca = std::env::temp_dir().join(format!("hookgate-demo-{}.crt", std::process::id()));
     std::fs::write(&ca, &certificates.ca)?;
-    let token = issuer.token(&attacks::good_claims(now))?;
+    let token = issuer.token(&attacks::changed(now, &serde_json::json!({"jti": "yours"})))?;
     println!(
-        "\nTry it (the token lives for five minutes; leave the header out to be refused):\n\n\
+        "\nTry it twice (the token lives for five minutes and passes once; without the header nothing does):\n\n\
          curl -i --cacert {} -H 'Authorization: Bearer {token}' -d '{{\"event\":\"test\"}}' https://localhost:{}/webhook\n\n\
          Ctrl-C ends the demo.",
         ca.display(),

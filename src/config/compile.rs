@@ -10,9 +10,11 @@ mod jwt;
 mod limits;
 mod listener;
 mod preset;
+mod replay;
 mod revocation;
 mod route;
 mod signature;
+mod state;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ use serde_json::Value;
 use super::error::{ConfigErrors, FieldPath, Problems};
 use super::file::{AdminFile, DrainFile, DurationText, ErrorsFile, GatewayFile, LogFile, SizeText};
 use super::sources::Content;
+use super::state::StateSettings;
 use super::values::{parse_duration, parse_size};
 use super::{Config, Drain, Handles, ProcessSettings, Sources, yaml};
 use crate::auth::Policy;
@@ -60,6 +63,9 @@ pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigError
         route_errors: ErrorForm::default(),
         route_largest_body: None,
         revocation_lists: Vec::new(),
+        route_shares_revocation: false,
+        has_state: false,
+        state_share: 0,
     };
     let config = compiler.gateway(&file);
     match config {
@@ -91,12 +97,22 @@ struct Compiler<'a> {
     /// Preset, largest body, and whether the sender never comes again.
     route_largest_body: Option<(String, String, bool)>,
     revocation_lists: Vec<(String, UnixTime)>,
+    /// Its revocations stand in the shared state.
+    route_shares_revocation: bool,
+    /// There is a `state`, right or wrong.
+    has_state: bool,
+    /// Entries that one of its routes may hold.
+    state_share: usize,
 }
 
 impl Compiler<'_> {
     fn gateway(&mut self, file: &GatewayFile) -> Option<Config> {
         let root = FieldPath::root();
-        self.not_yet(&root, &[("trusted_proxies", &file.trusted_proxies), ("state", &file.state)]);
+        self.not_yet(&root, &[("trusted_proxies", &file.trusted_proxies)]);
+        let state = self.state(file.state.as_ref(), &root.child("state"));
+        let users = file.routes.iter().flatten().filter(|route| replay::remembers(route)).count();
+        self.has_state = file.state.is_some();
+        self.state_share = state.as_ref().map_or(0, |state| state.capacity / users.max(1));
         self.buffered_bodies =
             self.size(file.buffered_bodies.as_ref(), &root.child("buffered_bodies"), BUFFERED_BODIES);
         self.shares_limits = limits::are_shared(file.state.as_ref());
@@ -116,7 +132,7 @@ impl Compiler<'_> {
         };
         Some(Config {
             snapshot: Arc::new(snapshot),
-            process: process(file.workers, file.log.as_ref(), addresses, admin),
+            process: process(file.workers, file.log.as_ref(), addresses, admin, state),
             drain,
             handles: std::mem::take(&mut self.handles),
             certificates: std::mem::take(&mut self.certificates),
@@ -339,6 +355,7 @@ fn process(
     log: Option<&LogFile>,
     listeners: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
+    state: Option<StateSettings>,
 ) -> ProcessSettings {
     ProcessSettings {
         workers: usize::from(workers.unwrap_or(0)),
@@ -346,5 +363,6 @@ fn process(
         admin,
         log_format: log.and_then(|log| log.format).unwrap_or_default(),
         access_log: log.and_then(|log| log.access).unwrap_or(true),
+        state,
     }
 }

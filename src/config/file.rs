@@ -6,6 +6,7 @@
 pub mod preset;
 mod route;
 pub mod signature;
+pub mod state;
 
 use std::collections::BTreeMap;
 
@@ -42,7 +43,7 @@ pub struct GatewayFile {
     /// Where /metrics, /livez, /readyz and /status are served; without it, nowhere. A change needs a restart.
     pub admin: Option<AdminFile>,
     /// Not supported yet: where replay and idempotency are remembered.
-    pub state: Option<Value>,
+    pub state: Option<state::StateFile>,
     /// Who signs tokens, by a name of your choice.
     pub issuers: Option<BTreeMap<String, IssuerFile>>,
     /// Which requests are let through to where.

@@ -171,6 +171,10 @@ impl Named {
                 self.in_scheme(scheme);
             }
         }
+        if let Some(state) = &file.state {
+            self.files.extend(state.tls.iter().flat_map(|tls| &tls.ca).cloned());
+            state.password.iter().for_each(|secret| self.in_secret(secret));
+        }
         for issuer in file.issuers.iter().flat_map(BTreeMap::values) {
             issuer.jwks.iter().for_each(|jwks| self.in_jwks(jwks));
             self.files.extend(issuer.pem.iter().flat_map(|pem| &pem.file).cloned());

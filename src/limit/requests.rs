@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::AddressKey;
 use super::budgets::{Budgets, Refused};
@@ -144,10 +144,19 @@ fn take(wanted: &[Wanted<'_>], now: u64) -> Result<(), Limited> {
 }
 
 fn too_often(limit: &'static str, rate: &Rate, refused: Refused) -> Limited {
-    let retry_after = match refused {
-        Refused::Early(nanoseconds) => nanoseconds.div_ceil(1_000_000_000).max(1),
-        Refused::Full => 1,
-    };
+    limited(
+        limit,
+        rate,
+        match refused {
+            Refused::Early(nanoseconds) => Duration::from_nanos(nanoseconds),
+            Refused::Full => Duration::ZERO,
+        },
+    )
+}
+
+/// A rate that is used up, for at least a second.
+pub fn limited(limit: &'static str, rate: &Rate, wait: Duration) -> Limited {
+    let retry_after = u64::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX).max(1);
     Limited { limit, quota: rate.burst(), window: Some(rate.window()), retry_after }
 }
 

@@ -24,7 +24,7 @@ use tokio::time::Sleep;
 use crate::failure::{BodyFault, Failure};
 use crate::limit::Holding;
 use crate::snapshot::ListenerLimits;
-pub use outbound::{Body, Content, ReplyBroke};
+pub use outbound::{Body, Content, Relayed, ReplyBroke};
 
 /// Bytes of a body that nobody wants which are still read, so that its sender hears why.
 const READ_ON_BYTES: usize = 1 << 20;
@@ -179,6 +179,20 @@ impl RequestBody {
         let whole = whole.freeze();
         self.inbound.source = Source::Held(Some(whole.clone()).filter(|body| !body.is_empty()), holding);
         Ok(whole)
+    }
+
+    /// The whole body, where it has been read or there is none.
+    pub fn known(&self) -> Option<&[u8]> {
+        match &self.inbound.source {
+            Source::Wire(incoming) => incoming.is_end_stream().then_some(&[]),
+            Source::Memory(bytes) | Source::Held(bytes, _) => Some(bytes.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// How long it may still take until it is whole.
+    pub fn time_left(&self) -> Duration {
+        let whole = self.known().is_some();
+        if whole { Duration::ZERO } else { self.patience.whole_by.saturating_duration_since(Instant::now()) }
     }
 
     /// When this body will be whole at the latest, if it is being read.

@@ -131,6 +131,16 @@ impl Record {
         (self.outcome, self.code, self.status) = (Outcome::Answered, "handshake", Some(status));
     }
 
+    /// What has arrived already was answered once more.
+    pub(super) fn repeated(&mut self, status: StatusCode) {
+        (self.outcome, self.code, self.status) = (Outcome::Answered, "replayed", Some(status));
+    }
+
+    /// The store would not have let it through, on a route that only observes.
+    pub(super) fn observed(&mut self, failure: &Failure) {
+        (self.forwarded_as, self.code_if_forwarded) = (Outcome::Observed, failure.code());
+    }
+
     /// Kept until the exchange has ended.
     pub(super) fn holds(&mut self, places: Places) {
         self.places = places;

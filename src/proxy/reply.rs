@@ -46,7 +46,7 @@ pub fn failure(
     let status = chosen.unwrap_or_else(|| failure.status());
     let mut response = problem(status, told(failure, disclosure), request_id);
     let headers = response.headers_mut();
-    if failure.is_undecided() {
+    if failure.may_be_retried() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
     }
     if let Some(limited) = failure.limited() {
@@ -74,6 +74,23 @@ pub fn handshake(answer: &Answer, request_id: &str) -> Response<Content> {
     for (name, value) in &answer.headers {
         insert(headers, name.clone(), value);
     }
+    response
+}
+
+/// For what has arrived already: nothing more is to be done.
+pub fn acknowledged(route: &Route, request_id: &str) -> Response<Content> {
+    let mut response = Response::new(Content::Own(None));
+    *response.status_mut() = crate::failure::acknowledged(route.errors == ErrorForm::Secevent);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(SERVER, HeaderValue::from_static("hookgate"));
+    insert(headers, REQUEST_ID.clone(), request_id);
+    response
+}
+
+/// A reply that was given before.
+pub fn again(mut response: Response<Content>, request_id: &str) -> Response<Content> {
+    insert(response.headers_mut(), REQUEST_ID.clone(), request_id);
     response
 }
 

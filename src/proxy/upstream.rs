@@ -17,7 +17,6 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::body::{Content, Received, RequestBody};
-use super::record::Record;
 use crate::auth::Permit;
 use crate::failure::{Failure, UpstreamFault};
 use crate::route::{Route, Upstream};
@@ -31,6 +30,9 @@ const MAX_IDLE: usize = 256;
 #[derive(Default)]
 pub struct Upstreams(Mutex<Vec<(Duration, Duration, Pool)>>);
 
+/// What an exchange may take longer than its upstream's deadline: for the end of a reply, and to settle what it holds.
+pub const MARGIN: Duration = Duration::from_secs(10);
+
 impl Upstreams {
     /// Sends the request on; only a [`Permit`] opens this way.
     ///
@@ -42,7 +44,7 @@ impl Upstreams {
         mut head: Parts,
         body: RequestBody,
         route: &Route,
-        record: &mut Record,
+        received: &Received,
     ) -> Result<Response<Content>, Failure> {
         let begun = Instant::now();
         head.uri = upstream_uri(&head.uri, &route.upstream).ok_or(Failure::BadRequest)?;
@@ -52,13 +54,10 @@ impl Upstreams {
             head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let latest = body.latest_end() + route.upstream.timeout;
-        let received = record.received();
         let pending = self.pool(&route.upstream).request(Request::from_parts(head, body));
-        let answer = within(pending, &received, begun, route.upstream.timeout, latest).await;
-        record.upstream_answered(begun.elapsed());
-        match answer {
-            Some(Ok(response)) => accept(response, &received, route.upstream.timeout),
-            Some(Err(error)) => Err(blame(&error, &received)),
+        match within(pending, received, begun, route.upstream.timeout, latest).await {
+            Some(Ok(response)) => accept(response, received, route.upstream.timeout),
+            Some(Err(error)) => Err(blame(&error, received)),
             None => Err(received.fault().map_or(Failure::Upstream(UpstreamFault::Timeout), Failure::Body)),
         }
     }

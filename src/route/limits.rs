@@ -15,6 +15,21 @@ pub struct RouteLimits {
     pub shared: bool,
 }
 
+impl RouteLimits {
+    /// How many at once, alone.
+    #[must_use]
+    pub fn without_rates(&self) -> Self {
+        let places = |limit: &Limit| Limit { rate: None, ..*limit };
+        Self {
+            route: places(&self.route),
+            issuer: places(&self.issuer),
+            subject: places(&self.subject),
+            address: None,
+            shared: self.shared,
+        }
+    }
+}
+
 /// How often, and how many at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limit {

@@ -22,6 +22,8 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
         public_url: None,
         observe_until: None,
         handshakes: Vec::new(),
+        admission: None,
+        shared_revocation: false,
         capture: None,
         errors: ErrorForm::default(),
     })

@@ -34,12 +34,29 @@ const ISSUERS: &str = "issuers:
     jwks: { url: https://auth.example.com/keys }
 ";
 
+const STATE: &str = "state: { kind: memory }\n";
+
 /// Fields of a route, as a whole configuration.
 fn around(fields: &str) -> String {
     let others = [("match:", "match: { path: /webhook }"), ("upstream:", "upstream: { url: http://127.0.0.1:1 }")];
     let others = others.iter().filter(|(field, _)| !fields.starts_with(field)).map(|(_, line)| *line);
     let fields: String = others.chain(fields.lines()).map(|line| format!("    {line}\n")).collect();
-    format!("{ISSUERS}routes:\n  - name: example\n{fields}")
+    format!("{STATE}{ISSUERS}routes:\n  - name: example\n{fields}")
+}
+
+/// An example as a whole configuration: it is fields of a route, or of the top level.
+fn whole(block: &str) -> String {
+    if block.starts_with("issuers:") {
+        return block.to_owned();
+    }
+    if block.starts_with("state:") {
+        return around("auth: public").replace(STATE, block);
+    }
+    // Who remembers needs somebody to remember.
+    let alone = block.starts_with("replay:") || block.starts_with("idempotency:");
+    let auth = if alone { "auth: { jwt: { issuer: acme, audience: a } }\n" } else { "" };
+    let off = if block.starts_with("idempotency:") { "replay: off\n" } else { "" };
+    around(&format!("{auth}{off}{block}"))
 }
 
 fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
@@ -90,7 +107,6 @@ fn handshakes(config: &Config) -> usize {
     config.snapshot.routes.find("any", "/webhook", &http::Method::POST).unwrap().handshakes.len()
 }
 
-/// Examples are fields of a route, or issuers and routes.
 #[test]
 fn every_example_loads() {
     let blocks: Vec<String> =
@@ -98,8 +114,7 @@ fn every_example_loads() {
     for block in &blocks {
         let named = block.split("file: ").skip(1).map(|rest| rest.split([' ', '}', ',', '\n']).next().unwrap());
         let files = named.map(|name| (name.to_owned(), b"0123456789abcdef0123456789abcdef".to_vec())).collect();
-        let whole = if block.starts_with("issuers:") { block.clone() } else { around(block) };
-        let found = load(&whole, &files).snapshot.routes.find("any", "/webhook", &http::Method::POST).is_ok();
+        let found = load(&whole(block), &files).snapshot.routes.find("any", "/webhook", &http::Method::POST).is_ok();
         assert!(found, "its route is not there: {block}");
     }
     assert!(blocks.len() > 5, "{}", blocks.len());

@@ -63,6 +63,51 @@ impl Upstream {
         Self { address, seen, task }
     }
 
+    /// Answers with these statuses, one after the other, then 200.
+    pub async fn answering(statuses: &[u16]) -> Self {
+        let left = Arc::new(Mutex::new(statuses.iter().rev().copied().collect::<Vec<_>>()));
+        Self::each(move |_| {
+            let status = left.lock().unwrap().pop().unwrap_or(200);
+            async move { status }
+        })
+        .await
+    }
+
+    /// Answers 200 once the semaphore has a permit for it.
+    pub async fn held() -> (Self, Arc<Semaphore>) {
+        let gate = Arc::new(Semaphore::new(0));
+        let open = Arc::clone(&gate);
+        let upstream = Self::each(move |_| {
+            let gate = Arc::clone(&open);
+            async move {
+                gate.acquire_owned().await.unwrap().forget();
+                200
+            }
+        })
+        .await;
+        (upstream, gate)
+    }
+
+    /// Records each request and answers with what `status` comes to.
+    async fn each<F, T>(status: F) -> Self
+    where
+        F: Fn(&Recorded) -> T + Send + Sync + 'static,
+        T: Future<Output = u16> + Send + 'static,
+    {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (record, status) = (Arc::clone(&seen), Arc::new(status));
+        let (address, task) = listen(move |stream| {
+            let (record, status) = (Arc::clone(&record), Arc::clone(&status));
+            async move {
+                let service = service_fn(move |request| answer(request, Arc::clone(&record), Arc::clone(&status)));
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            }
+        })
+        .await;
+        Self { address, seen, task }
+    }
+
     /// Reads something, says `bytes` and closes.
     pub async fn saying(bytes: &'static [u8]) -> Self {
         let (address, task) = listen(move |mut stream| async move {
@@ -151,5 +196,27 @@ async fn echo(
     *response.status_mut() = StatusCode::from_u16(status.unwrap_or(200)).unwrap();
     response.headers_mut().insert("server", "the-app".parse().unwrap());
     response.headers_mut().insert("x-from-app", "1".parse().unwrap());
+    Ok(response)
+}
+
+async fn answer<F, T>(
+    request: Request<Incoming>,
+    record: Arc<Mutex<Vec<Recorded>>>,
+    status: Arc<F>,
+) -> Result<Response<Full<Bytes>>, hyper::Error>
+where
+    F: Fn(&Recorded) -> T,
+    T: Future<Output = u16>,
+{
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let (method, target, headers) = (head.method, head.uri.to_string(), head.headers);
+    let recorded = Recorded { method, target, headers, body: body.clone(), trailers: None };
+    record.lock().unwrap().push(recorded.clone());
+    let status = status(&recorded).await;
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    response.headers_mut().insert("x-from-app", "1".parse().unwrap());
+    response.headers_mut().insert("set-cookie", "session=1".parse().unwrap());
     Ok(response)
 }

@@ -18,7 +18,7 @@ fn issuer() -> Issuer {
 
 fn detached(payload: Payload) -> DetachedPolicy {
     let token = TokenLocation::Header { name: HeaderName::from_static("x-jws"), scheme: None };
-    DetachedPolicy { payload, token, issuer: issuer(), time: None }
+    DetachedPolicy { payload, token, issuer: issuer(), time: None, once: None }
 }
 
 fn judge_by(policy: &DetachedPolicy, fields: &[(&str, &str)], body: &[u8]) -> Result<(), Refusal> {

@@ -36,6 +36,7 @@ fn policy(pieces: &[&str]) -> SignaturePolicy {
         join: ".".into(),
         url_variants: Vec::new(),
         time: None,
+        once: None,
         key_id: None,
         required_headers: Vec::new(),
         required_parts: Vec::new(),

@@ -65,15 +65,15 @@ impl Attack {
 }
 
 /// Claims that pass.
-pub(super) fn good_claims(now: u64) -> Value {
+fn good_claims(now: u64) -> Value {
     json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "shop-42", "event_scope": "webhook",
-        "iat": now, "nbf": now, "exp": now + 300,
+        "jti": "event-1", "iat": now, "nbf": now, "exp": now + 300,
     })
 }
 
 /// The good claims with some of them changed; `null` takes one out.
-fn changed(now: u64, changes: &Value) -> Value {
+pub(super) fn changed(now: u64, changes: &Value) -> Value {
     let mut claims = good_claims(now);
     if let (Some(claims), Some(changes)) = (claims.as_object_mut(), changes.as_object()) {
         for (name, value) in changes {
@@ -130,7 +130,8 @@ pub(super) fn all(issuer: &DevIssuer, now: u64) -> anyhow::Result<Vec<Attack>> {
             send: Send::PlainHttp,
             ..Attack::stops("a good token over plain HTTP", good.clone(), 400, "tls_required")
         },
-        Attack::passes("the good token once more", good),
+        Attack::stops("the good token once more: a replay", good, 409, "replayed"),
+        Attack::passes("the next good token", with(json!({"jti": "event-2"}))?),
     ]);
     Ok(rows)
 }

@@ -16,7 +16,8 @@ beside its name is under [`preset`](configuration.md#preset). `hookgate presets 
 read and what is odd about it.
 
 - *Time*: what bounds the age of a request. Where there is none, a copied request stays good for ever.
-- *Replay id*: what tells one delivery from another, for the app: replay protection is not there yet. It is signed.
+- *Replay id*: what tells one delivery from another, and is signed: [`replay`](configuration.md#replay) goes by it. With
+  `none`, one token serves many deliveries: the app must know them by their own id.
   *hash*: there is none, and what is signed as a whole serves. *none*: two deliveries may bear the same credential.
 - *Handshake*: a question about the endpoint that can be answered, [if it is switched on](configuration.md#handshakes).
 - *Left unsigned*: what a stranger who has copied a request can change in it, so that the app must not rely on it.

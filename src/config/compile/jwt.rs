@@ -84,6 +84,7 @@ impl Compiler<'_> {
             token,
             bindings,
             time,
+            once: None,
         })
     }
 

@@ -1,10 +1,9 @@
 //! `limits` of a route: how large, how often, and how many at once.
 
-use serde_json::Value;
-
 use super::Compiler;
 use crate::auth::Policy;
 use crate::config::error::FieldPath;
+use crate::config::file::state::{StateFile, StateKind};
 use crate::config::file::{LimitFile, RateText, RouteLimitsFile};
 use crate::config::values::parse_rate;
 use crate::route::{Limit, Rate, RouteLimits};
@@ -12,8 +11,8 @@ use crate::route::{Limit, Rate, RouteLimits};
 const MAX_BODY: u64 = 1 << 20;
 
 /// Whether there is a store in which replicas can count together.
-pub(super) fn are_shared(state: Option<&Value>) -> bool {
-    state.and_then(|state| state.get("kind")).is_some_and(|kind| kind == "redis")
+pub(super) fn are_shared(state: Option<&StateFile>) -> bool {
+    state.is_some_and(|state| state.kind == Some(StateKind::Redis))
 }
 
 impl Compiler<'_> {

@@ -174,7 +174,13 @@ impl Compiler<'_> {
             DetachedFile::Unencoded => Payload::Unencoded,
             DetachedFile::Truelayer => Payload::TrueLayer,
         };
-        Some(Policy::Detached(Box::new(DetachedPolicy { payload, token: policy.token, issuer, time: policy.time })))
+        Some(Policy::Detached(Box::new(DetachedPolicy {
+            payload,
+            token: policy.token,
+            issuer,
+            time: policy.time,
+            once: None,
+        })))
     }
 
     fn preset_issuer(

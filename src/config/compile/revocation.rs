@@ -24,9 +24,17 @@ impl Compiler<'_> {
         if policy.is_some_and(|policy| !revocable(policy)) {
             self.problems.add(path, "without a JWT there is no token to revoke; remove it");
         }
+        if file.shared == Some(true) {
+            if !self.shares_limits {
+                self.problems.add(&path.child("shared"), "needs a `state` of kind redis; name a file instead");
+            }
+            self.route_shares_revocation = true;
+        }
         let path = path.child("file");
         let Some(name) = &file.file else {
-            self.missing(&path, "the path of a YAML file with the revoked jti, sub or kid");
+            if file.shared != Some(true) {
+                self.missing(&path, "the path of a YAML file with the revoked jti, sub or kid, or `shared: true`");
+            }
             return None;
         };
         let same = |handle: &&Arc<RevocationHandle>| handle.file == *name;

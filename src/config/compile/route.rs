@@ -7,7 +7,6 @@ use std::time::Duration;
 use http::Method;
 use http::uri::Authority;
 use ipnet::IpNet;
-use serde_json::Value;
 
 use super::Compiler;
 use super::issuer::IssuerKeys;
@@ -18,25 +17,13 @@ use crate::auth::request::PublicUrl;
 use crate::auth::token::TokenPlace;
 use crate::clock::UnixTime;
 use crate::config::error::FieldPath;
-use crate::config::file::{AuthFile, AuthScheme, AuthWord, CaptureFile, MatchFile, ModeFile, RouteFile, UpstreamFile};
+use crate::config::file::{CaptureFile, MatchFile, ModeFile, RouteFile, UpstreamFile};
 use crate::config::values::{parse_net, parse_size};
 use crate::route::{Capture, Match, PathMatch, Route, Upstream, judge_path};
 use crate::snapshot::ADDRESS_SHARE;
 
 /// Captured requests of a route.
 const MAX_CAPTURED: usize = 10_000;
-
-/// A JWT that is not a preset's, which knows by itself whether it can come twice.
-fn writes_jwt(auth: &AuthFile) -> bool {
-    fn in_scheme(scheme: &AuthScheme) -> bool {
-        let below = scheme.all_of.iter().chain(&scheme.any_of).flatten();
-        scheme.jwt.is_some() || below.into_iter().any(in_scheme)
-    }
-    match auth {
-        AuthFile::Word(AuthWord::Public) => false,
-        AuthFile::Scheme(scheme) => in_scheme(scheme),
-    }
-}
 
 /// Whether a body is held until it is judged, rather than passed on as it comes.
 fn holds_bodies(leaf: &Policy) -> bool {
@@ -72,16 +59,16 @@ impl Compiler<'_> {
         issuers: &BTreeMap<String, IssuerKeys>,
         path: &FieldPath,
     ) -> Option<Route> {
-        self.not_yet(path, &[("idempotency", &file.idempotency)]);
         self.route_secrets = 0;
         let name = self.name(file.name.as_deref(), &path.child("name"));
         let matches = self.matches(file.matches.as_ref(), &path.child("match"));
         let upstream = self.upstream(file.upstream.as_ref(), &path.child("upstream"));
-        let rules = self.rules(file, issuers, path);
+        let mut rules = self.rules(file, issuers, path);
         let handshakes = std::mem::take(&mut self.route_handshakes);
         let errors = std::mem::take(&mut self.route_errors);
-        let is_jwt = file.auth.as_ref().is_some_and(writes_jwt);
-        self.replay(file.replay.as_ref(), is_jwt, &path.child("replay"));
+        let shared_revocation = std::mem::take(&mut self.route_shares_revocation);
+        let policy = rules.as_mut().map(|rules| &mut rules.policy);
+        let admission = self.admission(file, policy, name.as_ref(), path);
         let public_url = self.public_url(file.public_url.as_deref(), &path.child("public_url"));
         let observe_until = self.observe_until(file, path);
         let capture = self.capture(file.capture.as_ref(), &path.child("capture"));
@@ -99,7 +86,8 @@ impl Compiler<'_> {
         }
         self.warn_of_large_bodies(max_body, path);
         self.warn_of_no_subject(&limits, &rules.policy, path);
-        if (capture.is_some() || rules.policy.leaves().into_iter().any(holds_bodies))
+        let keyed = admission.as_ref().is_some_and(|admission| admission.idempotency.is_some());
+        if (keyed || capture.is_some() || rules.policy.leaves().into_iter().any(holds_bodies))
             && max_body > self.buffered_bodies / ADDRESS_SHARE
         {
             let warning = "limits.body is more than a quarter of buffered_bodies, which is one address's share: larger \
@@ -124,6 +112,8 @@ impl Compiler<'_> {
             public_url,
             observe_until,
             handshakes,
+            admission,
+            shared_revocation,
             capture,
             errors,
         })
@@ -327,22 +317,6 @@ impl Compiler<'_> {
             self.problems.add(path, expected);
         }
         authority
-    }
-
-    /// What has no store yet cannot be promised, and what a JWT route leaves open must be written out.
-    fn replay(&mut self, replay: Option<&Value>, is_jwt: bool, path: &FieldPath) {
-        match replay {
-            Some(Value::Bool(false)) => {}
-            Some(Value::String(word)) if word == "off" => {}
-            Some(Value::Object(_)) => {
-                self.problems.add(path, "replay protection is not supported yet; write `replay: off` to go without");
-            }
-            Some(_) => self.problems.add(path, "expected `off`"),
-            None if is_jwt => {
-                self.missing(path, "`replay: off`: a token that somebody copies can be sent again until it expires");
-            }
-            None => {}
-        }
     }
 
     fn allow(&mut self, texts: Option<&[String]>, path: &FieldPath) -> Option<Vec<IpNet>> {

@@ -108,6 +108,7 @@ impl Compiler<'_> {
             body_hash,
             id,
             secrets: written.secrets?,
+            once: None,
         })
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::preset::HandshakeSwitch;
 use super::signature::{SignatureEncodingFile, SignatureFile, StaticTokenFile, UrlVariantFile};
+use super::state::{IdempotencyFile, ReplayFile};
 use super::{DurationText, JwksFile, OneOrMany, RateText, SecretFile, SizeText};
 
 /// An entry of `routes`
@@ -31,10 +32,10 @@ pub struct RouteFile {
     pub auth: Option<AuthFile>,
     /// A timestamp beside the credential.
     pub timestamp: Option<TimestampFile>,
-    /// `off`; {id: …, on_duplicate: …} is not supported yet. A JWT route must write it.
-    pub replay: Option<Value>,
-    /// Not supported yet.
-    pub idempotency: Option<Value>,
+    /// `off`, or what is remembered: {id: …, on_duplicate: …}. A JWT route must write it.
+    pub replay: Option<ReplayFile>,
+    /// What was done for a key is not done again.
+    pub idempotency: Option<IdempotencyFile>,
     /// Tokens that shall not pass any more.
     pub revocation: Option<RevocationFile>,
     /// Limits of its requests.
@@ -345,6 +346,8 @@ pub enum UnitFile {
 pub struct RevocationFile {
     /// A YAML file with lists of `jti`, `sub` and `kid`, and a time `issued_before`; a change takes effect by itself.
     pub file: Option<String>,
+    /// true: what a `state` of kind redis says is revoked; asked for each request, and effective at once.
+    pub shared: Option<bool>,
 }
 
 /// `limits` of a route

@@ -8,9 +8,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::exactly;
+use crate::proxy::exchange::Piece;
 use crate::proxy::record::Record;
 
 /// What a reply is made of.
@@ -27,6 +29,39 @@ pub enum Content {
         /// Made when the first wait begins.
         timer: Option<Pin<Box<Sleep>>>,
     },
+    /// The app's reply as its exchange passes it on, which keeps the deadline.
+    Relayed(Relayed),
+}
+
+/// A reply from an exchange that runs in a task of its own.
+#[derive(Debug)]
+pub struct Relayed {
+    pieces: mpsc::Receiver<Piece>,
+    hint: SizeHint,
+    due: Instant,
+    ended: bool,
+}
+
+impl Relayed {
+    /// `due` is when it is whole at the latest.
+    pub fn new(pieces: mpsc::Receiver<Piece>, hint: SizeHint, due: Instant) -> Self {
+        Self { pieces, hint, due, ended: false }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyBroke>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        self.pieces.poll_recv(cx).map(|piece| match piece {
+            Some(Piece::Frame(frame)) => Some(Ok(frame)),
+            Some(Piece::End(last)) => {
+                self.ended = true;
+                last.map(Ok)
+            }
+            Some(Piece::Broke(broke)) => Some(Err(broke)),
+            None => Some(Err(ReplyBroke::Lost)),
+        })
+    }
 }
 
 /// A reply that broke off: the connection (HTTP/1) or the stream (HTTP/2) ends without its proper end.
@@ -38,6 +73,9 @@ pub enum ReplyBroke {
     /// The app took longer than `upstream.timeout`.
     #[error("the upstream's reply took too long")]
     Late,
+    /// The exchange has ended without its reply's end.
+    #[error("the exchange ended early")]
+    Lost,
 }
 
 /// A reply's body; the request's record is closed with it.
@@ -60,6 +98,7 @@ impl Body {
         match &self.content {
             Content::Own(_) => Instant::now(),
             Content::Upstream { by, .. } => *by,
+            Content::Relayed(relayed) => relayed.due,
         }
     }
 
@@ -82,6 +121,7 @@ impl Content {
                     timer.as_mut().poll(cx).map(|()| Some(Err(ReplyBroke::Late)))
                 }
             },
+            Self::Relayed(relayed) => relayed.poll_frame(cx),
         }
     }
 }
@@ -108,6 +148,7 @@ impl HttpBody for Body {
         match &self.content {
             Content::Own(bytes) => bytes.is_none(),
             Content::Upstream { incoming, .. } => incoming.is_end_stream(),
+            Content::Relayed(relayed) => relayed.ended,
         }
     }
 
@@ -115,6 +156,7 @@ impl HttpBody for Body {
         match &self.content {
             Content::Own(bytes) => exactly(bytes.as_ref()),
             Content::Upstream { incoming, .. } => incoming.size_hint(),
+            Content::Relayed(relayed) => relayed.hint,
         }
     }
 }

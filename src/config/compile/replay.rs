@@ -1,0 +1,248 @@
+//! `replay` and `idempotency` of a route: what is remembered of its requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Compiler;
+use crate::auth::Policy;
+use crate::auth::once::{NoOnce, OnceRule};
+use crate::auth::signature::{Piece, Presence};
+use crate::config::Window;
+use crate::config::error::FieldPath;
+use crate::config::file::state::{
+    IdempotencyFile, OnDuplicateFile, ReplayFile, ReplayIdFile, ReplayRuleFile, StatusText,
+};
+use crate::config::file::{AuthFile, AuthScheme, AuthWord, RouteFile};
+use crate::config::presets;
+use crate::route::admission::{Admission, Idempotency, KeyPlace, OnDuplicate, Replay, Statuses, Widened};
+
+/// As long as most senders try again.
+const KEY_TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// Longer ones would fill any store.
+const MAX_TTL: Duration = Duration::from_secs(366 * 24 * 3600);
+
+impl Compiler<'_> {
+    /// What the route remembers; the policy learns which id it is to find.
+    pub(super) fn admission(
+        &mut self,
+        file: &RouteFile,
+        policy: Option<&mut Policy>,
+        name: Option<&Arc<str>>,
+        path: &FieldPath,
+    ) -> Option<Admission> {
+        let at = path.child("replay");
+        let replay = match &file.replay {
+            Some(ReplayFile::Word(_) | ReplayFile::Switch(false)) => None,
+            Some(ReplayFile::Switch(true)) => {
+                self.problems.add(&at, "expected `off`, or what is remembered, such as { id: { claim: jti } }");
+                None
+            }
+            Some(ReplayFile::Rule(rule)) => self.replay(rule, file.auth.as_ref(), policy, name, &at),
+            None if file.auth.as_ref().is_some_and(writes_jwt) => {
+                let what = "{ id: { claim: jti } } with a `state`, or `off`: a token that somebody copies can be sent \
+                            again until it expires";
+                self.missing(&at, what);
+                None
+            }
+            None => None,
+        };
+        let at = path.child("idempotency");
+        let idempotency = file.idempotency.as_ref().and_then(|file| self.idempotency(file, &at));
+        if replay.is_none() && idempotency.is_none() {
+            return None;
+        }
+        if !self.has_state {
+            let what = "`state: { kind: memory }` for one process, or embedded or redis, at the top level: what a \
+                        route remembers is kept there";
+            self.missing(&FieldPath::root().child("state"), what);
+        }
+        Some(Admission { replay, idempotency, share: self.state_share })
+    }
+
+    fn replay(
+        &mut self,
+        file: &ReplayRuleFile,
+        auth: Option<&AuthFile>,
+        policy: Option<&mut Policy>,
+        name: Option<&Arc<str>>,
+        path: &FieldPath,
+    ) -> Option<Replay> {
+        let ttl = self.ttl(file.ttl.as_ref(), &path.child("ttl"));
+        let on_duplicate = match file.on_duplicate {
+            Some(OnDuplicateFile::Refuse) => OnDuplicate::Refuse,
+            Some(OnDuplicateFile::Acknowledge) => OnDuplicate::Acknowledge,
+            Some(OnDuplicateFile::Replay) => {
+                self.problems
+                    .add(&path.child("on_duplicate"), "`replay` is of idempotency; write refuse or acknowledge");
+                OnDuplicate::Refuse
+            }
+            None if auth.is_some_and(of_a_sender_that_retries) => OnDuplicate::Acknowledge,
+            None => OnDuplicate::Refuse,
+        };
+        let commit_on = self.commit_on(file.commit_on.as_deref(), &path.child("commit_on"));
+        let id = match &file.id {
+            None => None,
+            Some(id) => Some(self.replay_id(id, &path.child("id"))?),
+        };
+        let policy = policy?;
+        match policy.identify(id.as_ref(), ttl.is_some()) {
+            Ok(()) => self.warn_of_late_retries(policy, ttl, path),
+            Err(why) => self.no_id(why, path),
+        }
+        let widened = name.and_then(|name| self.window(name, policy.window()));
+        Some(Replay { on_duplicate, ttl, commit_on, widened })
+    }
+
+    fn no_id(&mut self, why: NoOnce, path: &FieldPath) {
+        match why {
+            NoOnce::NoId => {
+                let message = "nothing that each sender of this route signs tells one request from the next, or not by \
+                               this `id`; write another `id`, or `replay: off`";
+                self.problems.add(path, message);
+            }
+            NoOnce::Unsigned => {
+                let message = "is not signed: whoever repeats a request could change it; leave `id` out, or write \
+                               { hash: true }";
+                self.problems.add(&path.child("id"), message);
+            }
+            NoOnce::Endless => {
+                let message = "how long an id is kept, such as 72h: nothing ends the credentials of this route";
+                self.missing(&path.child("ttl"), message);
+            }
+        }
+    }
+
+    /// An id that stays the same while its signature is made anew outlives the window of one signature.
+    fn warn_of_late_retries(&mut self, policy: &Policy, ttl: Option<Duration>, path: &FieldPath) {
+        let stays = |leaf: &&Policy| match leaf {
+            Policy::Signature(policy) => policy.time.is_some() && matches!(policy.once, Some(OnceRule::Piece(_))),
+            _ => false,
+        };
+        if ttl.is_none() && policy.leaves().iter().any(stays) {
+            let warning = "a retry that the sender signs anew after the window is forwarded again, though its id has \
+                           arrived; write `ttl` as long as the sender tries again";
+            self.warnings.push(format!("{path}: {warning}"));
+        }
+    }
+
+    /// Remembered for the next reading; a longer one than in force is for what is issued from now on.
+    fn window(&mut self, name: &Arc<str>, length: Duration) -> Option<Widened> {
+        let before = self.known.windows.get(name).copied();
+        let widened = before.and_then(|before| match before.widened {
+            _ if length > before.length => {
+                let by = length - before.length + before.widened.map_or(Duration::ZERO, |widened| widened.by);
+                Some(Widened { at: self.known.read_at, by })
+            }
+            still => still,
+        });
+        self.handles.windows.insert(Arc::clone(name), Window { length, widened });
+        widened
+    }
+
+    fn ttl(&mut self, text: Option<&crate::config::file::DurationText>, path: &FieldPath) -> Option<Duration> {
+        let ttl = self.optional_deadline(text, path);
+        if ttl.is_some_and(|ttl| ttl > MAX_TTL) {
+            self.problems.add(path, "must be 366d or less");
+        }
+        ttl
+    }
+
+    fn commit_on(&mut self, texts: Option<&[StatusText]>, path: &FieldPath) -> Vec<Statuses> {
+        let Some(texts) = texts else { return vec![Statuses::Class(2), Statuses::Class(3)] };
+        if texts.is_empty() {
+            self.problems.add(path, "is empty, so that nothing would ever have arrived; name 2xx or remove it");
+        }
+        let mut statuses = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            match parse_statuses(text) {
+                Some(some) => statuses.push(some),
+                None => self.problems.add(&path.index(index), "expected 2xx, 3xx, 4xx or 5xx, or a status such as 202"),
+            }
+        }
+        statuses
+    }
+
+    fn replay_id(&mut self, file: &ReplayIdFile, path: &FieldPath) -> Option<OnceRule> {
+        match (&file.claim, &file.header, &file.json, &file.form, file.hash) {
+            (Some(claim), None, None, None, None) => self.pointer(claim, &path.child("claim")).map(OnceRule::Claim),
+            (None, Some(header), None, None, None) => {
+                let header = self.header_name(header, &path.child("header"))?;
+                Some(OnceRule::Piece(Piece::Header(header, Presence::Required)))
+            }
+            (None, None, Some(json), None, None) => {
+                let pointer = self.pointer(json, &path.child("json"))?;
+                Some(OnceRule::Piece(Piece::Json(pointer, Presence::Required)))
+            }
+            (None, None, None, Some(form), None) => Some(OnceRule::Piece(Piece::Form(form.clone()))),
+            (None, None, None, None, Some(true)) => Some(OnceRule::Hash),
+            _none_or_several => {
+                self.missing(path, "exactly one of claim, header, json, form and `hash: true`");
+                None
+            }
+        }
+    }
+
+    fn idempotency(&mut self, file: &IdempotencyFile, path: &FieldPath) -> Option<Idempotency> {
+        let ttl = self.ttl(file.ttl.as_ref(), &path.child("ttl")).unwrap_or(KEY_TTL);
+        let on_duplicate = match file.on_duplicate {
+            None | Some(OnDuplicateFile::Replay) => OnDuplicate::Replay,
+            Some(OnDuplicateFile::Refuse) => OnDuplicate::Refuse,
+            Some(OnDuplicateFile::Acknowledge) => OnDuplicate::Acknowledge,
+        };
+        let at = path.child("key");
+        let places = file.key.as_ref().map(|key| (&key.header, &key.claim, &key.json));
+        let key = match places {
+            Some((Some(header), None, None)) => KeyPlace::Header(self.header_name(header, &at.child("header"))?),
+            Some((None, Some(claim), None)) => KeyPlace::Claim(self.pointer(claim, &at.child("claim"))?),
+            Some((None, None, Some(json))) => KeyPlace::Json(self.pointer(json, &at.child("json"))?),
+            _none_or_several => {
+                self.missing(&at, "exactly one of header, claim and json, such as { header: Idempotency-Key }");
+                return None;
+            }
+        };
+        Some(Idempotency { key, required: file.required == Some(true), ttl, on_duplicate })
+    }
+}
+
+fn parse_statuses(text: &StatusText) -> Option<Statuses> {
+    match text {
+        StatusText::Number(number) => Some(Statuses::One(*number)).filter(|_| (200..600).contains(number)),
+        StatusText::Class(class) => match class.as_str() {
+            "2xx" => Some(Statuses::Class(2)),
+            "3xx" => Some(Statuses::Class(3)),
+            "4xx" => Some(Statuses::Class(4)),
+            "5xx" => Some(Statuses::Class(5)),
+            _ => None,
+        },
+    }
+}
+
+/// Whether a route remembers anything.
+pub(super) fn remembers(file: &RouteFile) -> bool {
+    matches!(file.replay, Some(ReplayFile::Rule(_))) || file.idempotency.is_some()
+}
+
+/// A JWT that is not a preset's, which knows by itself whether it can come twice.
+fn writes_jwt(auth: &AuthFile) -> bool {
+    any_scheme(auth, &|scheme| scheme.jwt.is_some())
+}
+
+/// A preset whose sender takes anything but a success for a reason to try again.
+fn of_a_sender_that_retries(auth: &AuthFile) -> bool {
+    any_scheme(auth, &|scheme| {
+        let preset = scheme.preset.as_deref().and_then(presets::find);
+        preset.is_some_and(|preset| !preset.retries.starts_with("never"))
+    })
+}
+
+fn any_scheme(auth: &AuthFile, holds: &dyn Fn(&AuthScheme) -> bool) -> bool {
+    fn below(scheme: &AuthScheme, holds: &dyn Fn(&AuthScheme) -> bool) -> bool {
+        let branches = scheme.all_of.iter().chain(&scheme.any_of).flatten();
+        holds(scheme) || branches.into_iter().any(|branch| below(branch, holds))
+    }
+    match auth {
+        AuthFile::Word(AuthWord::Public) => false,
+        AuthFile::Scheme(scheme) => below(scheme, holds),
+    }
+}

@@ -1,0 +1,185 @@
+//! The request's ids, reserved: a [`Grant`] and the route's `replay` and `idempotency` in; a reservation, an answer that
+//! was given before, or a failure out. Called by the gateway once the decision has been made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+
+use super::body::Content;
+use super::{kept, reply};
+use crate::admission::state::Answer;
+use crate::admission::store::{Ask, StoreError};
+use crate::admission::{Admission, Admitted, Kind, Reservation, Wanted, new_owner};
+use crate::auth::{Grant, Refusal, Refused, RequestView};
+use crate::clock::UnixTime;
+use crate::failure::{Duplicate, Failure, StoreFault};
+use crate::route::Route;
+use crate::route::admission::{Admission as Rules, Idempotency, KeyPlace, OnDuplicate, Replay};
+
+/// The longest idempotency key, in bytes.
+const MAX_KEY: usize = 1024;
+
+/// What a request is to be admitted by.
+pub(super) struct Applicant<'a> {
+    pub(super) route: &'a Arc<Route>,
+    pub(super) rules: &'a Rules,
+    pub(super) grant: &'a Grant,
+    /// With its body, where that is known.
+    pub(super) view: &'a RequestView<'a>,
+    pub(super) now: UnixTime,
+    /// How long its exchange may take.
+    pub(super) lease: Duration,
+    pub(super) request_id: &'a str,
+}
+
+/// What comes of it.
+pub(super) enum Admit {
+    /// It is forwarded; what it holds is settled by how that ends.
+    Forward(Option<Reservation>),
+    /// It has arrived already, and this is what is said of that.
+    Answer(Response<Content>),
+}
+
+/// Reserves the idempotency key first: one that is finished answers before replay is asked.
+///
+/// # Errors
+/// [`Failure::Duplicate`], [`Failure::Undecided`]; `BadRequest` without a key that is required, or with one that cannot
+/// be read; `StaleTimestamp` for a credential that only a reload has made good again.
+pub(super) async fn admit(admission: &Arc<Admission>, applicant: &Applicant<'_>) -> Result<Admit, Failure> {
+    let mut wanted = Vec::new();
+    if let Some(rule) = &applicant.rules.idempotency {
+        wanted.extend(applicant.key(admission, rule)?);
+    }
+    if let Some(rule) = &applicant.rules.replay {
+        applicant.ids(admission, rule, &mut wanted)?;
+    }
+    match admission.reserve(wanted).await {
+        Admitted::Reserved(reservation) => Ok(Admit::Forward(Some(reservation))),
+        Admitted::Duplicate(kind, answer) => applicant.repeated(kind, answer),
+        Admitted::Undecided(error) => Err(undecided(error)),
+    }
+}
+
+/// Whether the shared state revokes a token of this grant.
+///
+/// # Errors
+/// `Revoked`, or `RevocationUnknown` where the store does not answer.
+pub(super) async fn revocation(admission: Option<&Admission>, grant: &Grant) -> Result<(), Refused> {
+    let refuse = |refusal| Refused { proven: true, issuer: grant.issuer().cloned(), ..Refused::at_once(refusal) };
+    let admission = admission.ok_or_else(|| refuse(Refusal::RevocationUnknown))?;
+    for one in grant.revocables() {
+        match admission.revokes(one).await {
+            Ok(false) => {}
+            Ok(true) => return Err(refuse(Refusal::Revoked)),
+            Err(_) => return Err(refuse(Refusal::RevocationUnknown)),
+        }
+    }
+    Ok(())
+}
+
+fn undecided(error: StoreError) -> Failure {
+    Failure::Undecided(match error {
+        StoreError::Full => StoreFault::Full,
+        StoreError::Unavailable => StoreFault::Unavailable,
+    })
+}
+
+impl Applicant<'_> {
+    fn ids(&self, admission: &Admission, rule: &Replay, wanted: &mut Vec<Wanted>) -> Result<(), Failure> {
+        for once in self.grant.onces() {
+            if rule.widened.is_some_and(|widened| widened.forbids(once, self.now)) {
+                return Err(Failure::Refused(Refused { proven: true, ..Refused::at_once(Refusal::StaleTimestamp) }));
+            }
+            let kept = rule.ttl.map(|ttl| self.now.plus(ttl));
+            let until = once.until.max(kept).unwrap_or(self.now);
+            let parts = [self.route.name.as_bytes(), once.issuer.as_bytes(), once.kind.as_bytes(), &once.id];
+            wanted.push(self.wanted(admission, Kind::Replay, &parts, until, once.issued)?);
+        }
+        Ok(())
+    }
+
+    /// Unsigned as it may be, a key is its sender's own: another issuer's or subject's is another key.
+    fn key(&self, admission: &Admission, rule: &Idempotency) -> Result<Option<Wanted>, Failure> {
+        let Some(key) = self.find_key(&rule.key)? else {
+            return if rule.required { Err(Failure::BadRequest) } else { Ok(None) };
+        };
+        let issuer = self.grant.issuer().map(|issuer| issuer.as_bytes()).unwrap_or_default();
+        let subject = self.grant.subject().unwrap_or_default().as_bytes();
+        let parts = [self.route.name.as_bytes(), issuer, b"key", subject, key.as_bytes()];
+        let wanted = self.wanted(admission, Kind::Idempotency, &parts, self.now.plus(rule.ttl), Some(UnixTime::MAX))?;
+        Ok(Some(wanted))
+    }
+
+    fn find_key(&self, place: &KeyPlace) -> Result<Option<String>, Failure> {
+        let bad = |_| Failure::BadRequest;
+        let value = match place {
+            KeyPlace::Header(name) => self.view.header(name).map_err(bad)?.map(|text| text.trim().to_owned()),
+            KeyPlace::Claim(pointer) => text_of(pointer.find(self.grant.claims())),
+            KeyPlace::Json(pointer) => text_of(self.view.json_value(pointer).map_err(|_| Failure::BadRequest)?),
+        };
+        match value {
+            Some(key) if key.is_empty() || key.len() > MAX_KEY => Err(Failure::BadRequest),
+            other => Ok(other),
+        }
+    }
+
+    fn wanted(
+        &self,
+        admission: &Admission,
+        kind: Kind,
+        parts: &[&[u8]],
+        until: UnixTime,
+        issued: Option<UnixTime>,
+    ) -> Result<Wanted, Failure> {
+        let head = self.view.head;
+        let fingerprint =
+            admission.namer().fingerprint(head.method.as_str(), self.view.path_and_query(), self.view.body);
+        let ask = Ask {
+            id: admission.namer().id(parts),
+            fingerprint,
+            owner: new_owner().map_err(undecided)?,
+            route: Arc::clone(&self.route.name),
+            share: self.rules.share,
+            until,
+            lease: self.lease,
+            issued,
+        };
+        Ok(Wanted { kind, ask })
+    }
+
+    fn repeated(&self, kind: Kind, answer: Answer) -> Result<Admit, Failure> {
+        let rule = match kind {
+            Kind::Replay => self.rules.replay.as_ref().map(|rule| rule.on_duplicate),
+            Kind::Idempotency => self.rules.idempotency.as_ref().map(|rule| rule.on_duplicate),
+        };
+        let (same, kept) = match (answer, kind) {
+            (Answer::Committed { same, reply }, _) => (same, reply),
+            (Answer::InFlight, _) => return Err(Failure::Duplicate(Duplicate::InFlight)),
+            (Answer::Mismatch, Kind::Replay) => return Err(Failure::Duplicate(Duplicate::Mismatch)),
+            (Answer::Mismatch, Kind::Idempotency) => return Err(Failure::Duplicate(Duplicate::KeyMismatch)),
+            // The caller keeps those.
+            (Answer::Reserved, _) => return Err(Failure::Undecided(StoreFault::Unavailable)),
+        };
+        if kind == Kind::Idempotency && !same {
+            return Err(Failure::Duplicate(Duplicate::KeyMismatch));
+        }
+        match rule {
+            None | Some(OnDuplicate::Refuse) => Err(Failure::Duplicate(Duplicate::Replayed)),
+            Some(OnDuplicate::Acknowledge) => Ok(Admit::Answer(reply::acknowledged(self.route, self.request_id))),
+            Some(OnDuplicate::Replay) => {
+                let again = kept.as_ref().and_then(kept::read);
+                let again = again.map(|response| reply::again(response, self.request_id));
+                Ok(Admit::Answer(again.unwrap_or_else(|| reply::acknowledged(self.route, self.request_id))))
+            }
+        }
+    }
+}
+
+fn text_of(value: Option<&serde_json::Value>) -> Option<String> {
+    match value {
+        Some(serde_json::Value::String(text)) => Some(text.clone()),
+        Some(serde_json::Value::Number(number)) => Some(number.to_string()),
+        Some(_) | None => None,
+    }
+}

@@ -1,0 +1,163 @@
+//! The exchange of a request that holds a reservation, in a task of its own: a client that hangs up drops the future of
+//! its request, and dropping can neither wait nor decide. Only this task commits or releases.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::{mpsc, oneshot};
+
+use super::body::{Content, Received, Relayed, ReplyBroke, RequestBody};
+use super::headers;
+use super::kept::Keeper;
+use super::upstream::Upstreams;
+use crate::admission::state::Settlement;
+use crate::admission::{Ending, Reservation};
+use crate::auth::Permit;
+use crate::failure::{Failure, UpstreamFault};
+use crate::limit::Places;
+use crate::route::Route;
+
+/// Frames of a reply that wait for the client.
+const FRAMES: usize = 8;
+
+/// What is left of a reply that the client takes too slowly is read on for so long.
+const READ_ON: Duration = Duration::from_secs(5);
+
+/// All that an exchange needs.
+pub(super) struct Exchange {
+    pub(super) upstreams: Arc<Upstreams>,
+    pub(super) permit: Permit,
+    pub(super) head: Parts,
+    pub(super) body: RequestBody,
+    pub(super) route: Arc<Route>,
+    pub(super) received: Arc<Received>,
+    pub(super) reservation: Reservation,
+    /// Counted as long as the app is at it.
+    pub(super) places: Places,
+    pub(super) request_id: String,
+    /// A drain waits for it.
+    pub(super) alive: mpsc::Sender<()>,
+}
+
+type Answer = Result<Response<Content>, Failure>;
+
+impl Exchange {
+    /// Begins it; the reply's head, or why there is none.
+    pub(super) async fn run(self) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        tokio::spawn(self.carry_out(answer));
+        // A task that has panicked says nothing; its lease runs out.
+        answered.await.unwrap_or(Err(Failure::Upstream(UpstreamFault::Protocol)))
+    }
+
+    async fn carry_out(self, answer: oneshot::Sender<Answer>) {
+        let Self { upstreams, permit, head, body, route, received, reservation, places, request_id, alive } = self;
+        let forwarded = upstreams.forward(&permit, head, body, &route, &received).await;
+        let (mut head, incoming, by) = match forwarded.map(Response::into_parts) {
+            Ok((head, Content::Upstream { incoming, by, .. })) => (head, incoming, by),
+            // The upstream's replies are of no other kind.
+            Ok((_, Content::Own(_) | Content::Relayed(_))) => return,
+            Err(failure) => {
+                reservation.settle(Ending::RELEASED).await;
+                // Nobody may be there any more to hear it; so it is below.
+                let _ = answer.send(Err(failure));
+                return;
+            }
+        };
+        headers::clean_response(&mut head.headers, &request_id);
+        let mut keeper = (reservation.keeps_reply() && head.status.is_success()).then(|| Keeper::new(&head));
+        if incoming.is_end_stream() {
+            reservation.settle(ending(&route, head.status, keeper)).await;
+            let _ = answer.send(Ok(Response::from_parts(head, Content::Own(None))));
+            return;
+        }
+        let (frames, relayed) = mpsc::channel(FRAMES);
+        let status = head.status;
+        let relayed = Relayed::new(relayed, incoming.size_hint(), by + READ_ON);
+        let _ = answer.send(Ok(Response::from_parts(head, Content::Relayed(relayed))));
+        let mut relay = Relay { frames: Some(frames), last: None, by };
+        let whole = relay.pass(incoming, keeper.as_mut()).await;
+        let ending = if whole.is_ok() { ending(&route, status, keeper) } else { Ending::RELEASED };
+        reservation.settle(ending).await;
+        relay.end(whole).await;
+        drop((places, alive));
+    }
+}
+
+/// What a whole reply with this status comes to. Only what was done is kept for an idempotency key.
+fn ending(route: &Route, status: StatusCode, keeper: Option<Keeper>) -> Ending {
+    let replay = route.admission.as_ref().and_then(|rules| rules.replay.as_ref());
+    let commits = replay.map_or(status.is_success(), |replay| replay.commit_on.iter().any(|some| some.holds(status)));
+    if !commits {
+        return Ending::RELEASED;
+    }
+    let idempotency = keeper.map_or(Settlement::Release, |keeper| Settlement::Commit(Some(keeper.kept(status))));
+    Ending { replay: Settlement::Commit(None), idempotency }
+}
+
+/// A piece of a reply on its way from the exchange to the client.
+#[derive(Debug)]
+pub enum Piece {
+    /// More comes.
+    Frame(Frame<Bytes>),
+    /// The end, with the last frame where one was held back.
+    End(Option<Frame<Bytes>>),
+    /// It broke off.
+    Broke(ReplyBroke),
+}
+
+/// Passes a reply on to the client, for as long as that is there. The end is held back until the reservation is settled:
+/// who has seen a whole reply may rely on it.
+struct Relay {
+    frames: Option<mpsc::Sender<Piece>>,
+    last: Option<Frame<Bytes>>,
+    by: Instant,
+}
+
+impl Relay {
+    async fn pass(&mut self, mut incoming: Incoming, mut keeper: Option<&mut Keeper>) -> Result<(), ReplyBroke> {
+        loop {
+            let next = tokio::time::timeout_at(self.by.into(), incoming.frame()).await;
+            let frame = match next {
+                Err(_elapsed) => return Err(ReplyBroke::Late),
+                Ok(None) => return Ok(()),
+                Ok(Some(Err(error))) => return Err(ReplyBroke::Upstream(error)),
+                Ok(Some(Ok(frame))) => frame,
+            };
+            if let (Some(keeper), Some(data)) = (&mut keeper, frame.data_ref()) {
+                keeper.add(data);
+            }
+            if incoming.is_end_stream() {
+                self.last = Some(frame);
+                return Ok(());
+            }
+            self.send(frame).await;
+        }
+    }
+
+    /// A client that does not take its reply in the app's time is given up, and not the reply: the app has done its
+    /// part.
+    async fn send(&mut self, frame: Frame<Bytes>) {
+        let Some(frames) = &self.frames else { return };
+        let sent = tokio::time::timeout_at(self.by.into(), frames.send(Piece::Frame(frame))).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            self.frames = None;
+            self.by = self.by.max(Instant::now() + READ_ON);
+        }
+    }
+
+    async fn end(self, whole: Result<(), ReplyBroke>) {
+        let Some(frames) = self.frames else { return };
+        let piece = match whole {
+            Ok(()) => Piece::End(self.last),
+            Err(broke) => Piece::Broke(broke),
+        };
+        let _ = tokio::time::timeout(READ_ON, frames.send(piece)).await;
+    }
+}

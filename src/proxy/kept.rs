@@ -1,0 +1,109 @@
+//! A reply as it is kept for an idempotency key: status, fields and body as an HTTP/1.1 message. Without what was for
+//! one connection or one client: hop-by-hop fields and cookies. Of a large reply only the status is kept.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, DATE, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
+
+use super::body::Content;
+
+/// Body bytes that are kept.
+const MAX_BODY: usize = 64 * 1024;
+
+/// Fields that are read back.
+const MAX_FIELDS: usize = 256;
+
+/// Says that a reply was given before (draft-ietf-httpapi-idempotency-key-header, appendix).
+static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Keeps a reply while it goes by.
+pub(super) struct Keeper {
+    head: Vec<u8>,
+    /// `None` once it has become too large.
+    body: Option<Vec<u8>>,
+}
+
+impl Keeper {
+    /// For the reply with this head, whose hop-by-hop fields are gone already.
+    pub(super) fn new(head: &response::Parts) -> Self {
+        let mut text = status_line(head.status);
+        for (name, value) in &head.headers {
+            if ![SET_COOKIE, CONTENT_LENGTH, DATE].contains(name) {
+                text.extend_from_slice(name.as_str().as_bytes());
+                text.extend_from_slice(b": ");
+                text.extend_from_slice(value.as_bytes());
+                text.extend_from_slice(b"\r\n");
+            }
+        }
+        Self { head: text, body: Some(Vec::new()) }
+    }
+
+    /// More of its body.
+    pub(super) fn add(&mut self, data: &[u8]) {
+        match &mut self.body {
+            Some(body) if body.len().saturating_add(data.len()) <= MAX_BODY => body.extend_from_slice(data),
+            Some(_) | None => self.body = None,
+        }
+    }
+
+    /// All of it.
+    pub(super) fn kept(mut self, status: StatusCode) -> Bytes {
+        let body = self.body.take().unwrap_or_else(|| {
+            self.head = status_line(status);
+            Vec::new()
+        });
+        [self.head.as_slice(), b"\r\n", body.as_slice()].concat().into()
+    }
+}
+
+fn status_line(status: StatusCode) -> Vec<u8> {
+    format!("HTTP/1.1 {}\r\n", status.as_u16()).into_bytes()
+}
+
+/// The reply again; `None` for what is none, such as that of a later version.
+pub(super) fn read(kept: &Bytes) -> Option<Response<Content>> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut message = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(length) = message.parse(kept).ok()? else { return None };
+    let body = Some(kept.slice(length..)).filter(|body| !body.is_empty());
+    let mut headers = HeaderMap::new();
+    for field in message.headers.iter() {
+        headers.append(field.name.parse::<HeaderName>().ok()?, HeaderValue::from_bytes(field.value).ok()?);
+    }
+    headers.insert(&IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    let mut response = Response::new(Content::Own(body));
+    *response.status_mut() = StatusCode::from_u16(message.code?).ok()?;
+    *response.headers_mut() = headers;
+    Some(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keep(size: usize) -> Response<Content> {
+        let reply = Response::builder().status(201).header("x-a", "1").header("set-cookie", "s=1").body(()).unwrap();
+        let (head, ()) = reply.into_parts();
+        let mut keeper = Keeper::new(&head);
+        keeper.add(&vec![b'x'; size]);
+        read(&keeper.kept(head.status)).unwrap()
+    }
+
+    #[test]
+    fn a_reply_comes_back_without_its_cookies() {
+        let again = keep(3);
+        assert_eq!(again.status(), 201);
+        assert_eq!(again.headers()["x-a"], "1");
+        assert_eq!(again.headers()["idempotent-replayed"], "true");
+        assert!(!again.headers().contains_key("set-cookie"));
+        assert!(matches!(again.body(), Content::Own(Some(body)) if body == "xxx"));
+    }
+
+    #[test]
+    fn of_a_large_reply_the_status_comes_back() {
+        assert!(matches!(keep(MAX_BODY).body(), Content::Own(Some(_))));
+        let again = keep(MAX_BODY + 1);
+        assert_eq!((again.status().as_u16(), again.headers().len()), (201, 1));
+        assert!(matches!(again.body(), Content::Own(None)));
+    }
+}

@@ -1,0 +1,120 @@
+//! Idempotency keys (draft-ietf-httpapi-idempotency-key-header): what was done for a key is not done again.
+
+use serde_json::json;
+
+use super::remembering;
+use crate::support::{Answer, Gateway, Upstream, until};
+
+const KEYED: &str = "replay: off\n    idempotency: { key: { header: Idempotency-Key } }";
+
+async fn post(gateway: &Gateway, subject: &str, key: Option<&str>, body: &str) -> Answer {
+    let client = gateway.client();
+    let token = gateway.issuer.token_with(json!({ "sub": subject, "jti": key }));
+    let request = client.request("/webhook").header("authorization", format!("Bearer {token}"));
+    let request = key.into_iter().fold(request, |request, key| request.header("idempotency-key", key));
+    client.send(request, body.to_owned()).await
+}
+
+#[tokio::test]
+async fn a_finished_key_gets_the_first_reply_again() {
+    let upstream = Upstream::answering(&[201]).await;
+    let gateway = remembering(&upstream, KEYED).start();
+    let first = post(&gateway, "s", Some("k"), "body").await;
+    let again = post(&gateway, "s", Some("k"), "body").await;
+    assert_eq!((first.status.as_u16(), first.text().as_str()), (201, "body"));
+    assert_eq!((again.status.as_u16(), again.text().as_str()), (201, "body"));
+    assert_eq!((again.header("idempotent-replayed"), again.header("x-from-app")), (Some("true"), Some("1")));
+    assert!(first.header("idempotent-replayed").is_none() && first.header("set-cookie").is_some());
+    assert!(again.header("set-cookie").is_none() && again.header("x-request-id") != first.header("x-request-id"));
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_is_of_one_payload_and_one_sender() {
+    let upstream = Upstream::echo().await;
+    let gateway = remembering(&upstream, KEYED).start();
+    assert_eq!(post(&gateway, "s", Some("k"), "body").await.status, 200);
+    assert_eq!(post(&gateway, "s", Some("k"), "other").await.problem(), (422, "idempotency_mismatch".to_owned()));
+    assert_eq!(post(&gateway, "t", Some("k"), "other").await.status, 200);
+    assert_eq!(post(&gateway, "s", None, "body").await.status, 200);
+    assert_eq!(post(&gateway, "s", None, "body").await.status, 200);
+    assert_eq!(post(&gateway, "s", Some(""), "body").await.problem().0, 400);
+    assert_eq!(upstream.seen().len(), 4);
+}
+
+#[tokio::test]
+async fn a_key_may_be_required() {
+    let upstream = Upstream::echo().await;
+    let keyed = KEYED.replace("key: {", "required: true, key: {");
+    let gateway = remembering(&upstream, &keyed).start();
+    assert_eq!(post(&gateway, "s", None, "").await.problem(), (400, "bad_request".to_owned()));
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_not_done_is_done_again() {
+    let upstream = Upstream::answering(&[500, 302, 200]).await;
+    let gateway = remembering(&upstream, KEYED).start();
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(post(&gateway, "s", Some("k"), "body").await.status.as_u16());
+    }
+    assert_eq!((statuses, upstream.seen().len()), (vec![500, 302, 200, 200], 3));
+}
+
+#[tokio::test]
+async fn a_key_is_in_flight_once() {
+    let (upstream, gate) = Upstream::held().await;
+    let gateway = std::sync::Arc::new(remembering(&upstream, KEYED).start());
+    let asking = std::sync::Arc::clone(&gateway);
+    let first = tokio::spawn(async move { post(&asking, "s", Some("k"), "body").await.status });
+    until("the app has it", async || upstream.seen().len() == 1).await;
+    assert_eq!(post(&gateway, "s", Some("k"), "body").await.problem(), (409, "in_flight".to_owned()));
+    gate.add_permits(1);
+    assert_eq!(first.await.unwrap(), 200);
+}
+
+/// The finished key answers before replay is asked, and a replayed token leaves no key behind.
+#[tokio::test]
+async fn keys_and_replay_ids_are_reserved_together() {
+    let upstream = Upstream::echo().await;
+    let both = "replay: { id: { claim: jti } }\n    idempotency: { key: { header: Idempotency-Key } }";
+    let gateway = remembering(&upstream, both).start();
+    let client = gateway.client();
+    let token = gateway.issuer.token_with(json!({ "jti": "1" }));
+    let send = async |key: &str, token: &str| {
+        let request = client.request("/webhook").header("authorization", format!("Bearer {token}"));
+        client.send(request.header("idempotency-key", key), "body").await
+    };
+    assert_eq!(send("a", &token).await.header("idempotent-replayed"), None);
+    assert_eq!(send("a", &token).await.header("idempotent-replayed"), Some("true"));
+    assert_eq!(send("b", &token).await.problem(), (409, "replayed".to_owned()));
+    let other = gateway.issuer.token_with(json!({ "jti": "2" }));
+    assert_eq!(send("b", &other).await.header("idempotent-replayed"), None);
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_finished_key_may_be_acknowledged_or_refused() {
+    for (word, status, body) in [("acknowledge", 200, ""), ("refuse", 409, "replayed")] {
+        let upstream = Upstream::answering(&[201]).await;
+        let keyed = KEYED.replace("key: {", &format!("on_duplicate: {word}, key: {{"));
+        let gateway = remembering(&upstream, &keyed).start();
+        assert_eq!(post(&gateway, "s", Some("k"), "body").await.status, 201);
+        let again = post(&gateway, "s", Some("k"), "body").await;
+        assert!(again.status == status && again.text().contains(body), "{word}: {}", again.text());
+    }
+}
+
+#[tokio::test]
+async fn keys_may_stand_in_a_claim_or_in_the_body() {
+    for place in ["{ claim: jti }", "{ json: /event/id }"] {
+        let upstream = Upstream::echo().await;
+        let keyed = KEYED.replace("{ header: Idempotency-Key }", place);
+        let gateway = remembering(&upstream, &keyed).start();
+        let body = r#"{"event": {"id": 7}}"#;
+        assert_eq!(post(&gateway, "s", Some("k"), body).await.status, 200);
+        let again = post(&gateway, "s", Some("k"), body).await;
+        assert_eq!((again.header("idempotent-replayed"), upstream.seen().len()), (Some("true"), 1), "{place}");
+    }
+}

@@ -1,0 +1,102 @@
+//! Senders that sign: what their ids are, and what becomes of their retries.
+
+use crate::support::{Answer, Gateway, NOW, Setup, Upstream, hmac};
+
+/// Text and, for Standard Webhooks, base64.
+const SECRET: &str = "dGVzdC1zZWNyZXQtb2YtMjQtYnl0ZXMh";
+
+fn signed_by(upstream: &Upstream, auth: &str, replay: &str) -> Gateway {
+    let setup = Setup::new(upstream.address).auth(&auth.replace("SECRET", "{ file: secret }"));
+    setup.file("secret", SECRET).with("replay: off", replay).and("state: { kind: memory }").start()
+}
+
+const PLAIN: &str = "{ signature: { algorithm: hmac-sha256, header: X-Signature, encoding: hex, \
+                     signed: [header:X-Id, body], join: \".\", secret: SECRET } }";
+
+async fn plain(gateway: &Gateway, id: &str, body: &str) -> Answer {
+    let client = gateway.client();
+    let signature = hmac(SECRET, format!("{id}.{body}"));
+    client.send(client.request("/webhook").header("x-id", id).header("x-signature", signature), body.to_owned()).await
+}
+
+#[tokio::test]
+async fn the_hash_of_what_is_signed_is_an_id() {
+    let upstream = Upstream::echo().await;
+    let gateway = signed_by(&upstream, PLAIN, "replay: { ttl: 1h }");
+    assert_eq!(plain(&gateway, "1", "x").await.status, 200);
+    assert_eq!(plain(&gateway, "1", "x").await.problem().1, "replayed");
+    assert_eq!(plain(&gateway, "1", "y").await.status, 200);
+    gateway.clock.forward(3600);
+    assert_eq!(plain(&gateway, "1", "x").await.problem().1, "replayed");
+    gateway.clock.forward(1);
+    assert_eq!(plain(&gateway, "1", "x").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_signed_id_is_one_whatever_comes_with_it() {
+    let upstream = Upstream::answering(&[500]).await;
+    let gateway = signed_by(&upstream, PLAIN, "replay: { id: { header: X-Id }, ttl: 1h, on_duplicate: acknowledge }");
+    assert_eq!(plain(&gateway, "1", "x").await.status, 500);
+    assert_eq!(plain(&gateway, "1", "y").await.problem(), (409, "replay_mismatch".to_owned()));
+    assert_eq!(plain(&gateway, "1", "x").await.status, 200);
+    let again = plain(&gateway, "1", "y").await;
+    assert_eq!((again.status.as_u16(), again.text().as_str(), again.header("server")), (200, "", Some("hookgate")));
+    assert_eq!((upstream.seen().len(), gateway.counted("answered", "replayed").await), (2, Some(1.0)));
+}
+
+/// Standard Webhooks: a retry keeps its id and is signed anew.
+#[tokio::test]
+async fn a_retry_that_is_signed_anew_passes_until_it_has_arrived() {
+    let upstream = Upstream::answering(&[500, 503]).await;
+    let gateway = signed_by(&upstream, "{ preset: standard-webhooks, secret: SECRET }", "replay: { ttl: 3d }");
+    let key = base64(SECRET);
+    let send = async |seconds: u64| {
+        let signature = base64_hmac(&key, &format!("msg_1.{seconds}.{{}}"));
+        let client = gateway.client();
+        let request = client.request("/webhook").header("webhook-id", "msg_1");
+        let request = request.header("webhook-timestamp", seconds.to_string());
+        client.send(request.header("webhook-signature", format!("v1,{signature}")), "{}").await.status.as_u16()
+    };
+    let mut statuses = Vec::new();
+    for pause in [0, 5, 300, 1800, 7200] {
+        gateway.clock.forward(pause);
+        let now = hookgate::clock::Clock::now(&*gateway.clock).seconds();
+        statuses.push(send(now).await);
+    }
+    // The fourth and fifth are answered without the app: it has the event.
+    assert_eq!((statuses, upstream.seen().len()), (vec![500, 503, 200, 200, 200], 3));
+    assert!(hookgate::clock::Clock::now(&*gateway.clock).seconds() > NOW + 9000);
+}
+
+fn base64(secret: &str) -> Vec<u8> {
+    use ::base64::Engine;
+    ::base64::engine::general_purpose::STANDARD.decode(secret).unwrap()
+}
+
+fn base64_hmac(key: &[u8], text: &str) -> String {
+    use ::base64::Engine;
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key);
+    ::base64::engine::general_purpose::STANDARD.encode(aws_lc_rs::hmac::sign(&key, text.as_bytes()))
+}
+
+/// Who sends two credentials may not come again with one of them.
+#[tokio::test]
+async fn each_credential_of_a_request_is_used_up() {
+    let upstream = Upstream::echo().await;
+    let jwt = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook } }";
+    let auth = format!("{{ any_of: [ {jwt}, {PLAIN} ] }}");
+    let gateway = signed_by(&upstream, &auth, "replay: { ttl: 1h }");
+    let client = gateway.client();
+    let token = gateway.issuer.token_with(serde_json::json!({ "jti": "1" }));
+    let both = || client.request("/webhook").header("x-id", "1").header("x-signature", hmac(SECRET, "1."));
+    let both = both().header("authorization", format!("Bearer {token}"));
+    assert_eq!(client.send(both, "").await.status, 200);
+    assert_eq!(plain(&gateway, "1", "").await.problem().1, "replayed");
+    assert_eq!(post_token(&gateway, &token).await.problem().1, "replayed");
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+async fn post_token(gateway: &Gateway, token: &str) -> Answer {
+    let client = gateway.client();
+    client.send(client.request("/webhook").header("authorization", format!("Bearer {token}")), "").await
+}
