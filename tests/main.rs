@@ -15,6 +15,7 @@ mod config;
 mod documents;
 mod drain;
 mod explain;
+mod fleet;
 mod forwarding;
 mod handshakes;
 mod jwks;

@@ -2,6 +2,7 @@
 
 mod idempotency;
 mod senders;
+mod shared;
 
 use serde_json::json;
 

@@ -30,6 +30,7 @@ install_packages() {
     needs openssl openssl
     needs curl curl
     needs promtool prometheus
+    needs redis-server redis-server
     needs node nodejs
     needs npm npm
     python3 -c 'import ensurepip, venv' 2>/dev/null || MISSING+=(python3-venv)
@@ -37,16 +38,17 @@ install_packages() {
     [ "$(id -u)" = 0 ] || fail "missing; install with: sudo apt-get install --no-install-recommends ${MISSING[*]}"
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${MISSING[@]}" >/dev/null
-    stop_prometheus
+    stop_service prometheus
+    stop_service redis-server
 }
 
-# promtool comes with a server that nobody asked for. Only after we have installed it: one that was there is not ours.
-stop_prometheus() {
-    [[ " ${MISSING[*]} " == *" prometheus "* ]] || return 0
+# A package starts a server that nobody asked for. Only after we have installed it: one that was there is not ours.
+stop_service() {
+    [[ " ${MISSING[*]} " == *" $1 "* ]] || return 0
     if [ -d /run/systemd/system ]; then
-        systemctl disable --quiet --now prometheus || true
-    elif [ -x /etc/init.d/prometheus ]; then
-        /etc/init.d/prometheus stop >/dev/null || true
+        systemctl disable --quiet --now "$1" || true
+    elif [ -x "/etc/init.d/$1" ]; then
+        "/etc/init.d/$1" stop >/dev/null || true
     fi
 }
 

@@ -1,0 +1,106 @@
+//! Clients that send and hang up, whenever: what they have sent arrives or may come again, and nothing passes twice.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::app::App;
+use super::process::GatewayProcess;
+use super::redis::RedisServer;
+use super::sender::{Dice, IN_FLIGHT, REPLAYED, Sender, sign};
+use super::size;
+use crate::support::Client;
+
+const CLIENTS: usize = 8;
+
+/// The longest that one stays, in microseconds: about what an exchange takes on a busy machine.
+const STAYS: usize = 30_000;
+
+/// At once as often as not.
+fn patience(dice: &mut Dice) -> Duration {
+    let stays = dice.below(2) * dice.below(STAYS);
+    Duration::from_micros(stays.try_into().unwrap())
+}
+
+/// Sends one over HTTP/1.1 and closes.
+async fn send_and_close(gateway: SocketAddr, id: &str, patience: Duration) {
+    let (request, body) = sign(http::Request::post("/webhook"), id);
+    let mut text = format!("POST /webhook HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in request.headers_ref().unwrap() {
+        text += &format!("{name}: {}\r\n", value.to_str().unwrap());
+    }
+    let mut stream = TcpStream::connect(gateway).await.unwrap();
+    stream.write_all(format!("{text}\r\n{body}").as_bytes()).await.unwrap();
+    let _ = tokio::time::timeout(patience, stream.read(&mut [0; 1024])).await;
+}
+
+/// Sends one over HTTP/2; the stream is reset where there is no reply yet.
+async fn send_and_reset(client: &Client, id: &str, patience: Duration) {
+    let (request, body) = sign(client.request("/webhook"), id);
+    let _ = tokio::time::timeout(patience, client.try_send(request, body)).await;
+}
+
+/// One client's ids: sent and left, each over the one protocol or the other.
+async fn send_and_leave(gateway: SocketAddr, http2: Client, ids: Vec<String>, mut dice: Dice) {
+    for id in ids {
+        let patience = patience(&mut dice);
+        match dice.below(2) {
+            0 => send_and_close(gateway, &id, patience).await,
+            _ => send_and_reset(&http2, &id, patience).await,
+        }
+    }
+}
+
+/// With these ids; then asks for each again.
+async fn everybody_leaves(ids: usize, state: &str) {
+    let app = App::start().await;
+    let gateway = GatewayProcess::start(app.address, "2s", state).await;
+    let (sender, plain) = (Sender::new(&app.ledger), gateway.plain);
+    let of_client = |client: usize| (client..ids).step_by(CLIENTS).map(|id| format!("e{id}")).collect::<Vec<_>>();
+    let http2 = Client::http2(gateway.tls, &gateway.ca);
+    let leaving =
+        (0..CLIENTS).map(|client| send_and_leave(plain, http2.clone(), of_client(client), Dice::new(client as u64)));
+    leaving.collect::<JoinSet<()>>().join_all().await;
+    let seen = app.ledger.sums();
+    let asking = (0..CLIENTS).map(|client| {
+        let (sender, ids) = (sender.clone(), of_client(client));
+        async move {
+            for id in ids {
+                sender.deliver(&[plain], &id, &mut Dice::new(0)).await;
+            }
+        }
+    });
+    asking.collect::<JoinSet<()>>().join_all().await;
+    let (tally, sums) = (sender.tally.lock().unwrap(), app.ledger.sums());
+    let blocked = app.ledger.count("409 in_flight");
+    println!(
+        "clients that leave, {state}: before they ask again {seen:?}, in the end {sums:?}, {blocked} blocked for a while, {tally:?}"
+    );
+    tally.only(&["200", REPLAYED, IN_FLIGHT]);
+    assert_eq!(app.ledger.each_once(ids).forwards, ids);
+    assert!(tally.of(REPLAYED) > 0, "nothing arrived of what was left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_leave_behind_arrives_once() {
+    everybody_leaves(size(300, 10_000), "{ kind: memory }").await;
+}
+
+/// Here the gateway waits for its store as well, and may be left while it does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_leave_behind_in_a_redis_arrives_once() {
+    let server = RedisServer::start().await;
+    let state = format!("{{ kind: redis, url: \"redis://{}\", timeout: 2s }}", server.address);
+    everybody_leaves(size(300, 10_000), &state).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_leave_behind_in_a_file_arrives_once() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("state");
+    everybody_leaves(size(300, 10_000), &format!("{{ kind: embedded, path: {} }}", path.display())).await;
+}

@@ -1,0 +1,138 @@
+//! Processes that end with their test, and the gateway as one.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::sender::SECRET;
+use crate::support::{certificate, until};
+
+/// Below the ports that the system gives to clients, so that a server that comes back finds its own free.
+const PORTS: std::ops::Range<u16> = 12_000..31_000;
+
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
+pub fn free_address() -> SocketAddr {
+    let spread = u16::try_from(std::process::id() % 500).unwrap() * 37;
+    loop {
+        let next = (NEXT_PORT.fetch_add(1, Ordering::Relaxed) + spread) % (PORTS.end - PORTS.start);
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", PORTS.start + next)) {
+            return listener.local_addr().unwrap();
+        }
+    }
+}
+
+/// Killed when it is dropped.
+pub struct Process(Child);
+
+impl Process {
+    /// What it says goes to `log`.
+    pub fn start(command: &mut Command, log: &Path) -> std::io::Result<Self> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn().map(Self)
+    }
+
+    /// SIGKILL, and waits for its end.
+    pub fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    /// Waits until somebody listens there.
+    pub async fn listens(&mut self, address: SocketAddr, log: &Path) {
+        until("the process listens", async || {
+            let ended = self.0.try_wait().unwrap();
+            assert!(ended.is_none(), "ended with {ended:?}: {}", std::fs::read_to_string(log).unwrap());
+            TcpStream::connect(address).is_ok()
+        })
+        .await;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `hookgate run`
+pub struct GatewayProcess {
+    /// HTTP/1.1 without TLS.
+    pub plain: SocketAddr,
+    /// With TLS, for HTTP/2.
+    pub tls: SocketAddr,
+    pub ca: String,
+    folder: TempDir,
+    process: Process,
+}
+
+const CONFIG: &str = r#"
+log: { access: false }
+workers: 1
+listeners:
+  - address: "PLAIN"
+    plaintext: true
+    limits: { connections: 20000, connections_per_address: 20000 }
+  - address: "TLS"
+    tls: { certificates: [ { cert: server.crt, key: server.key } ] }
+    limits: { connections: 20000, connections_per_address: 20000 }
+state: STATE
+routes:
+  - name: webhook
+    match: { path: /webhook, methods: [POST] }
+    upstream: { url: "http://APP", timeout: TIMEOUT }
+    auth:
+      signature:
+        algorithm: hmac-sha256
+        header: X-Signature
+        encoding: hex
+        signed: ["header:X-Id", "header:X-Time", body]
+        join: "."
+        timestamp: { header: X-Time, max_age: 5m }
+        secret: { file: secret }
+    replay: { id: { header: X-Id }, ttl: 1h, on_duplicate: refuse }
+"#;
+
+impl GatewayProcess {
+    /// Before `app`, which has `timeout` to answer.
+    pub async fn start(app: SocketAddr, timeout: &str, state: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let (plain, tls) = (free_address(), free_address());
+        let (ca, certificate, key) = certificate(&["localhost"]);
+        let config = CONFIG.replace("PLAIN", &plain.to_string()).replace("TLS", &tls.to_string());
+        let config = config.replace("STATE", state).replace("APP", &app.to_string()).replace("TIMEOUT", timeout);
+        let files =
+            [("gateway.yaml", &*config), ("server.crt", &certificate), ("server.key", &key), ("secret", SECRET)];
+        for (name, content) in files {
+            std::fs::write(folder.path().join(name), content).unwrap();
+        }
+        let process = run(folder.path());
+        let mut gateway = Self { plain, tls, ca, folder, process };
+        gateway.process.listens(plain, &gateway.folder.path().join("log")).await;
+        gateway
+    }
+
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// With the same files and addresses.
+    pub async fn restart(&mut self) {
+        self.process = run(self.folder.path());
+        self.process.listens(self.plain, &self.folder.path().join("log")).await;
+    }
+}
+
+fn run(folder: &Path) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
+    Process::start(command.current_dir(folder).arg("run"), &folder.join("log")).unwrap()
+}

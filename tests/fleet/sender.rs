@@ -1,0 +1,130 @@
+//! Senders: they sign each try anew and say in the ledger what they have heard.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::Request;
+use http::request::Builder;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use super::ledger::Ledger;
+use crate::support::{PATIENCE, hmac};
+
+pub const SECRET: &str = "the secret of the fleet's senders";
+
+pub const REPLAYED: &str = "409 replayed";
+pub const IN_FLIGHT: &str = "409 in_flight";
+pub const UNAVAILABLE: &str = "503 state_unavailable";
+
+/// What a sender hears where no whole reply came.
+pub const NOTHING: &str = "nothing";
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Adds id, time and signature.
+pub fn sign(request: Builder, id: &str) -> (Builder, String) {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let body = format!("{{\"event\":\"{id}\"}}");
+    let signature = hmac(SECRET, format!("{id}.{time}.{body}"));
+    (request.header("x-id", id).header("x-time", time).header("x-signature", signature), body)
+}
+
+/// How often each answer was heard, and how long one took at most.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub heard: BTreeMap<String, usize>,
+    pub slowest: Duration,
+}
+
+impl Tally {
+    pub fn of(&self, what: &str) -> usize {
+        self.heard.get(what).copied().unwrap_or_default()
+    }
+
+    /// Nothing else was heard.
+    pub fn only(&self, expected: &[&str]) {
+        let other: Vec<_> = self.heard.iter().filter(|(what, _)| !expected.contains(&what.as_str())).collect();
+        assert!(other.is_empty(), "heard {other:?}");
+    }
+}
+
+/// One or many that share connections.
+#[derive(Clone)]
+pub struct Sender {
+    http: Client<HttpConnector, Full<Bytes>>,
+    ledger: Arc<Ledger>,
+    pub tally: Arc<Mutex<Tally>>,
+}
+
+impl Sender {
+    pub fn new(ledger: &Arc<Ledger>) -> Self {
+        let http = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+        Self { http, ledger: Arc::clone(ledger), tally: Arc::default() }
+    }
+
+    /// Sends it once: the status and, where the gateway says one, the code.
+    pub async fn ask(&self, gateway: SocketAddr, id: &str) -> String {
+        let begun = Instant::now();
+        let (request, body) = sign(Request::post(format!("http://{gateway}/webhook")), id);
+        let request = request.body(Full::from(body)).unwrap();
+        let heard = tokio::time::timeout(PATIENCE, self.hear(request)).await.expect("no reply");
+        let heard = heard.unwrap_or_else(|| NOTHING.to_owned());
+        self.ledger.heard(id, &heard);
+        let mut tally = self.tally.lock().unwrap();
+        *tally.heard.entry(heard.clone()).or_default() += 1;
+        tally.slowest = tally.slowest.max(begun.elapsed());
+        heard
+    }
+
+    async fn hear(&self, request: Request<Full<Bytes>>) -> Option<String> {
+        let (head, body) = self.http.request(request).await.ok()?.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        let problem: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
+        let code = problem.as_ref().and_then(|problem| problem["code"].as_str()).unwrap_or_default();
+        Some(format!("{} {code}", head.status.as_u16()).trim_end().to_owned())
+    }
+
+    /// Sends it, to one gateway or the other, until it has arrived.
+    pub async fn deliver(&self, gateways: &[SocketAddr], id: &str, dice: &mut Dice) {
+        // Not `until`: what it makes of a closure cannot be spawned.
+        let begun = Instant::now();
+        while !matches!(&*self.ask(*dice.pick(gateways), id).await, "200" | REPLAYED) {
+            assert!(begun.elapsed() < PATIENCE, "{id} does not arrive: {:?}", self.ledger.log(id));
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// The same throws in each run: xorshift.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// Below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap() % end
+    }
+
+    pub fn pick<'a, T>(&mut self, some: &'a [T]) -> &'a T {
+        &some[self.below(some.len())]
+    }
+
+    pub fn shuffle<T>(&mut self, all: &mut [T]) {
+        for last in (1..all.len()).rev() {
+            all.swap(last, self.below(last + 1));
+        }
+    }
+}

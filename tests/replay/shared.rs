@@ -1,0 +1,111 @@
+//! What gateways share through a Redis: ids, rates, revocations.
+
+use serde_json::json;
+
+use super::{post, token};
+use crate::fleet::redis::RedisServer;
+use crate::support::{Gateway, Setup, Upstream, until};
+
+fn sharing(upstream: &Upstream, server: &RedisServer, fields: &str) -> Gateway {
+    let state = format!("state: {{ kind: redis, url: \"redis://{}\" }}", server.address);
+    Setup::new(upstream.address).with("replay: off", fields).and(&state).start()
+}
+
+#[tokio::test]
+async fn a_token_that_one_gateway_has_seen_is_a_replay_to_the_other() {
+    let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
+    let fields = "replay: { id: { claim: jti } }";
+    let gateways = [sharing(&upstream, &server, fields), sharing(&upstream, &server, fields)];
+    // Both trust one issuer, as the replicas of a fleet do.
+    let token = token(&gateways[0], "a");
+    std::fs::copy(gateways[0].path("jwks.json"), gateways[1].path("jwks.json")).unwrap();
+    gateways[1].running().reload();
+    assert_eq!(post(&gateways[0].client(), &token, "/webhook", "x").await.status, 200);
+    assert_eq!(post(&gateways[1].client(), &token, "/webhook", "x").await.problem().1, "replayed");
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+/// Whoever repeats what he has seen uses up nobody's rate.
+#[tokio::test]
+async fn rates_are_counted_together_and_replays_are_not() {
+    let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
+    let fields = "replay: { id: { claim: jti } }\n    limits: { rate: 1/h, burst: 2, shared: true }";
+    let gateway = sharing(&upstream, &server, fields);
+    let client = gateway.client();
+    assert_eq!(post(&client, &token(&gateway, "a"), "/webhook", "").await.status, 200);
+    for _ in 0..5 {
+        assert_eq!(post(&client, &token(&gateway, "a"), "/webhook", "").await.problem().1, "replayed");
+    }
+    let other = sharing(&upstream, &server, fields);
+    assert_eq!(post(&other.client(), &token(&other, "b"), "/webhook", "").await.status, 200);
+    let limited = post(&client, &token(&gateway, "c"), "/webhook", "").await;
+    assert_eq!(limited.problem(), (429, "rate_limited".to_owned()));
+    assert!(limited.header("ratelimit").unwrap().starts_with("\"route\";r=0;t="), "{:?}", limited.headers);
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn what_the_redis_revokes_does_not_pass_and_neither_does_what_it_cannot_say() {
+    let (upstream, mut server) = (Upstream::echo().await, RedisServer::start().await);
+    let gateway = sharing(&upstream, &server, "replay: off\n    revocation: { shared: true }");
+    let client = gateway.client();
+    let of = |changes| gateway.issuer.token_with(changes);
+    let (one, other) = (of(json!({"jti": "1", "sub": "s"})), of(json!({"jti": "2", "sub": "t"})));
+    assert_eq!(client.post(&one).await.status, 200);
+    server.say("SADD {hookgate:revoked}:jti 1");
+    assert_eq!(client.post(&one).await.problem(), (401, "revoked".to_owned()));
+    assert_eq!(client.post(&other).await.status, 200);
+    server.say("SADD {hookgate:revoked}:sub t");
+    assert_eq!(client.post(&other).await.problem(), (401, "revoked".to_owned()));
+    let third = of(json!({"jti": "3", "sub": "u"}));
+    server.say(&format!("SET {{hookgate:revoked}}:issued_before {}", crate::support::NOW + 1));
+    assert_eq!(client.post(&third).await.problem(), (401, "revoked".to_owned()));
+    server.kill();
+    let unknown = client.post(&third).await;
+    assert_eq!((unknown.problem(), unknown.header("retry-after")), ((503, "state_unavailable".to_owned()), Some("10")));
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+/// The request's future is dropped while it waits for the store, which has reserved by then.
+#[tokio::test]
+async fn a_client_that_leaves_while_the_store_thinks_blocks_nothing() {
+    let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
+    let gateway = sharing(&upstream, &server, "replay: { id: { claim: jti } }");
+    let token = token(&gateway, "a");
+    server.pause();
+    let mut wire = gateway.wire().await;
+    wire.write(super::head(&token, "content-length: 0")).await;
+    until("it has reached the decision", async || {
+        gateway.metric("hookgate_verify_duration_seconds_count{scheme=\"jwt\"}").await.is_some()
+    })
+    .await;
+    drop(wire);
+    until("it is left", async || {
+        gateway.metric("hookgate_requests_total{code=\"client_gone\",outcome=\"failed\",route=\"webhook\"}").await
+            == Some(1.0)
+    })
+    .await;
+    server.resume();
+    let client = gateway.client();
+    let mut last = 0;
+    until("it passes", async || {
+        last = post(&client, &token, "/webhook", "").await.status.as_u16();
+        last == 200
+    })
+    .await;
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn without_a_redis_nothing_is_decided_unless_that_is_written() {
+    let (upstream, mut server) = (Upstream::echo().await, RedisServer::start().await);
+    server.kill();
+    for (word, status) in [("refuse", 503), ("allow", 200)] {
+        let state = format!("state: {{ kind: redis, url: \"redis://{}\", on_error: {word} }}", server.address);
+        let gateway =
+            Setup::new(upstream.address).with("replay: off", "replay: { id: { claim: jti } }").and(&state).start();
+        assert_eq!(post(&gateway.client(), &token(&gateway, "a"), "/webhook", "").await.status, status);
+        let ready = gateway.admin("/readyz").await;
+        assert_eq!((ready.status.as_u16(), ready.json()["state_available"].clone()), (200, json!(false)));
+    }
+}
