@@ -105,11 +105,10 @@ impl Policy {
             }
             Self::Token(_) | Self::ClientCertificate(_) | Self::Public => return Err(NoOnce::NoId),
             Self::Jwt(policy) => {
-                let own = || Pointer::parse("jti").map(OnceRule::Claim).ok_or(NoOnce::NoId);
                 let rule = match rule {
                     Some(OnceRule::Piece(_)) => return Err(NoOnce::NoId),
                     Some(rule) => rule.clone(),
-                    None => own()?,
+                    None => policy.own_rule().ok_or(NoOnce::NoId)?,
                 };
                 let bounded = policy.is_bounded();
                 (&mut policy.once, rule, bounded)
@@ -158,6 +157,14 @@ impl Policy {
 const NO_BOUND: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl JwtPolicy {
+    /// `jti` where each token must have one; else a token is told by all that it says, if that is of one request only.
+    fn own_rule(&self) -> Option<OnceRule> {
+        if self.required.iter().any(|name| name == "jti") {
+            return Pointer::parse("jti").map(OnceRule::Claim);
+        }
+        self.binds_body().then_some(OnceRule::Hash)
+    }
+
     fn is_bounded(&self) -> bool {
         self.required.iter().any(|name| name == "exp") || self.max_age.is_some() || self.time.is_some()
     }

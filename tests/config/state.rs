@@ -69,3 +69,13 @@ fn an_unsigned_id_is_no_id() {
     assert!(endless.iter().any(|line| line.contains("replay.ttl: missing")), "{endless:#?}");
     assert_eq!(told("replay: { ttl: 1h }"), Vec::<String>::new());
 }
+
+/// One token for many deliveries is no id.
+#[test]
+fn a_token_that_need_not_differ_is_no_id() {
+    let told = with_state("{ kind: memory }", "replay: { ttl: 1h }");
+    assert!(told.iter().any(|line| line.contains("replay: nothing that each sender of this route signs")), "{told:#?}");
+    let text = VALID.replace("audience: https://hooks.test/", "audience: https://hooks.test/\n        required: [jti]");
+    let text = format!("state: {{ kind: memory }}\n{}", text.replace("replay: off", "replay: { ttl: 1h }"));
+    assert_eq!(problems_of(&text), Vec::<String>::new());
+}

@@ -83,7 +83,7 @@ fn base64_hmac(key: &[u8], text: &str) -> String {
 #[tokio::test]
 async fn each_credential_of_a_request_is_used_up() {
     let upstream = Upstream::echo().await;
-    let jwt = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook } }";
+    let jwt = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook, required: [jti] } }";
     let auth = format!("{{ any_of: [ {jwt}, {PLAIN} ] }}");
     let gateway = signed_by(&upstream, &auth, "replay: { ttl: 1h }");
     let client = gateway.client();

@@ -117,8 +117,8 @@ pub enum ReplayWord {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReplayRuleFile {
-    /// What tells one request from the next; the scheme's own id if absent: `jti`, a signed id, or the hash of what is
-    /// signed.
+    /// What tells one request from the next; the scheme's own id if absent: a required `jti`, a signed id, or the hash of
+    /// what is signed.
     pub id: Option<ReplayIdFile>,
     /// What a sender hears who repeats what has arrived.
     pub on_duplicate: Option<OnDuplicateFile>,
