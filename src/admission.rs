@@ -209,7 +209,7 @@ impl Admission {
                 (Ok(Answer::Reserved), _) => reservation.held.push(one),
                 (Ok(answer), _) => {
                     left.wanted.clear();
-                    reservation.settle(Ending::RELEASED).await;
+                    reservation.release().await;
                     return Admitted::Duplicate(one.kind, answer);
                 }
                 // The store may have heard it and only its answer be lost.
@@ -221,7 +221,7 @@ impl Admission {
                     left.wanted.clear();
                     self.settle_late(one, Settlement::Release);
                     // Not waited for: the store has just shown that it has no answer.
-                    self.runtime.spawn(reservation.settle(Ending::RELEASED));
+                    self.runtime.spawn(reservation.release());
                     return Admitted::Undecided(error);
                 }
             }
@@ -347,14 +347,45 @@ impl Ending {
     pub const RELEASED: Self = Self { replay: Settlement::Release, idempotency: Settlement::Release };
 }
 
-/// What a request holds while it is on its way. Dropping it decides nothing: its lease runs out then.
-#[must_use = "a reservation that is not settled blocks its id until the lease ends"]
+/// What a request holds before it is on its way. Dropping it gives it back: its client has left.
+#[must_use = "a reservation that is dropped is given back"]
 pub struct Reservation {
     admission: Arc<Admission>,
     held: Vec<Wanted>,
 }
 
+impl Drop for Reservation {
+    /// Nothing was forwarded: whoever forwards takes what is held out first, by [`Reservation::keep`].
+    fn drop(&mut self) {
+        for one in self.held.drain(..) {
+            self.admission.settle_late(one, Settlement::Release);
+        }
+    }
+}
+
+/// What is held by a request that is on its way to the app. Dropping it decides nothing: its lease runs out then.
+#[must_use = "what is not settled blocks its id until the lease ends"]
+pub struct Kept {
+    admission: Arc<Admission>,
+    held: Vec<Wanted>,
+}
+
 impl Reservation {
+    /// From here on only a settlement ends it, or its lease.
+    pub fn keep(mut self) -> Kept {
+        Kept { admission: Arc::clone(&self.admission), held: std::mem::take(&mut self.held) }
+    }
+
+    /// The request is not forwarded after all.
+    pub async fn release(mut self) {
+        while let Some(one) = self.held.last().cloned() {
+            self.admission.settle(one, Settlement::Release).await;
+            self.held.pop();
+        }
+    }
+}
+
+impl Kept {
     /// Ends it. The idempotency key comes first, as it was reserved first: whoever finds it committed is answered by it.
     pub async fn settle(self, ending: Ending) {
         for one in self.held {

@@ -26,7 +26,7 @@ use http::{Request, Response};
 use http_body::Body as _;
 use tokio::sync::mpsc;
 
-use crate::admission::{Admission, Ending, Reservation};
+use crate::admission::{Admission, Reservation};
 use crate::auth::certificate::{ClientCertificate, ClientTrust};
 use crate::auth::handshake::Answer;
 use crate::auth::request::Client;
@@ -177,7 +177,7 @@ impl Gateway {
             Ok(places) => Ok((reservation, places)),
             Err(limited) => {
                 if let Some(reservation) = reservation {
-                    reservation.settle(Ending::RELEASED).await;
+                    reservation.release().await;
                 }
                 Err(limited)
             }
@@ -208,7 +208,7 @@ impl Gateway {
     ) -> Exchange {
         let (upstreams, route) = (Arc::clone(&self.upstreams), Arc::clone(route));
         let (received, request_id) = (record.received(), record.request_id().to_owned());
-        let alive = self.alive.clone();
+        let (alive, reservation) = (self.alive.clone(), reservation.keep());
         Exchange { upstreams, permit, head, body, route, received, reservation, places, request_id, alive }
     }
 

@@ -67,6 +67,10 @@ impl Embedded {
             self.shared.later([ask.id]);
             return Err(StoreError::Unavailable);
         }
+        if answer != Answer::Reserved {
+            // It may have to be remembered for longer.
+            self.shared.later([ask.id]);
+        }
         Ok(answer)
     }
 

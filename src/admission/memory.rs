@@ -133,6 +133,9 @@ impl Memory {
                 None => (compact(ask.until), self.place(&mut shard, ask, now)?),
             };
             self.write(&mut shard, ask.id, place, next);
+        } else if let Some(slot) = shard.slots.get_mut(&ask.id) {
+            // What comes with this id now may be good for longer than what came first, and could be repeated then.
+            slot.until = slot.until.max(compact(ask.until));
         }
         Ok(answer)
     }

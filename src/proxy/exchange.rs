@@ -17,7 +17,7 @@ use super::headers;
 use super::kept::Keeper;
 use super::upstream::Upstreams;
 use crate::admission::state::Settlement;
-use crate::admission::{Ending, Reservation};
+use crate::admission::{Ending, Kept};
 use crate::auth::Permit;
 use crate::failure::{Failure, UpstreamFault};
 use crate::limit::Places;
@@ -37,7 +37,7 @@ pub(super) struct Exchange {
     pub(super) body: RequestBody,
     pub(super) route: Arc<Route>,
     pub(super) received: Arc<Received>,
-    pub(super) reservation: Reservation,
+    pub(super) reservation: Kept,
     /// Counted as long as the app is at it.
     pub(super) places: Places,
     pub(super) request_id: String,
@@ -81,7 +81,7 @@ impl Exchange {
         let status = head.status;
         let relayed = Relayed::new(relayed, incoming.size_hint(), by + READ_ON);
         let _ = answer.send(Ok(Response::from_parts(head, Content::Relayed(relayed))));
-        let mut relay = Relay { frames: Some(frames), last: None, by };
+        let mut relay = Relay { frames: Some(frames), last: None, by, latest: by + READ_ON };
         let whole = relay.pass(incoming, keeper.as_mut()).await;
         let ending = if whole.is_ok() { ending(&route, status, keeper) } else { Ending::RELEASED };
         reservation.settle(ending).await;
@@ -118,6 +118,8 @@ struct Relay {
     frames: Option<mpsc::Sender<Piece>>,
     last: Option<Frame<Bytes>>,
     by: Instant,
+    /// `by` and what a client may have cost.
+    latest: Instant,
 }
 
 impl Relay {
@@ -133,7 +135,7 @@ impl Relay {
             if let (Some(keeper), Some(data)) = (&mut keeper, frame.data_ref()) {
                 keeper.add(data);
             }
-            if incoming.is_end_stream() {
+            if incoming.is_end_stream() || frame.is_trailers() {
                 self.last = Some(frame);
                 return Ok(());
             }
@@ -145,10 +147,13 @@ impl Relay {
     /// part.
     async fn send(&mut self, frame: Frame<Bytes>) {
         let Some(frames) = &self.frames else { return };
+        let begun = Instant::now();
         let sent = tokio::time::timeout_at(self.by.into(), frames.send(Piece::Frame(frame))).await;
+        // The app cannot write while the client does not read: that time is not the app's.
+        self.by = (self.by + begun.elapsed()).min(self.latest);
         if !matches!(sent, Ok(Ok(()))) {
             self.frames = None;
-            self.by = self.by.max(Instant::now() + READ_ON);
+            self.by = self.latest;
         }
     }
 

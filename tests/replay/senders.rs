@@ -28,7 +28,8 @@ async fn the_hash_of_what_is_signed_is_an_id() {
     assert_eq!(plain(&gateway, "1", "y").await.status, 200);
     gateway.clock.forward(3600);
     assert_eq!(plain(&gateway, "1", "x").await.problem().1, "replayed");
-    gateway.clock.forward(1);
+    // Counted from when it was last seen.
+    gateway.clock.forward(3601);
     assert_eq!(plain(&gateway, "1", "x").await.status, 200);
 }
 
@@ -66,6 +67,26 @@ async fn a_retry_that_is_signed_anew_passes_until_it_has_arrived() {
     // The fourth and fifth are answered without the app: it has the event.
     assert_eq!((statuses, upstream.seen().len()), (vec![500, 503, 200, 200, 200], 3));
     assert!(hookgate::clock::Clock::now(&*gateway.clock).seconds() > NOW + 9000);
+}
+
+/// The second signature is good for longer than the first, whose end must not be the id's.
+#[tokio::test]
+async fn an_id_is_kept_for_the_last_signature_that_was_seen() {
+    let upstream = Upstream::echo().await;
+    let timed =
+        PLAIN.replace("signed: [header:X-Id,", "timestamp: { header: X-Time }, signed: [header:X-Time, header:X-Id,");
+    let gateway = signed_by(&upstream, &timed, "replay: { id: { header: X-Id } }");
+    let send = async |seconds: u64| {
+        let client = gateway.client();
+        let request = client.request("/webhook").header("x-id", "1").header("x-time", seconds.to_string());
+        let request = request.header("x-signature", hmac(SECRET, format!("{seconds}.1.x")));
+        client.send(request, "x").await.status.as_u16()
+    };
+    assert_eq!(send(NOW).await, 200);
+    gateway.clock.forward(250);
+    assert_eq!(send(NOW + 250).await, 409);
+    gateway.clock.forward(60);
+    assert_eq!((send(NOW + 250).await, upstream.seen().len()), (409, 1));
 }
 
 fn base64(secret: &str) -> Vec<u8> {

@@ -8,6 +8,10 @@ local owner, fingerprint = ARGV[3], ARGV[4]
 local lease, left = tonumber(ARGV[5]), tonumber(ARGV[6])
 local found = redis.call('GET', KEYS[2]) or ''
 local kind = string.sub(found, 1, 1)
+-- What comes with this id now may be good for longer than what came first, and could be repeated then.
+if kind ~= '' and left > redis.call('PTTL', KEYS[2]) then
+  redis.call('PEXPIRE', KEYS[2], string.format('%.0f', left))
+end
 if kind == 'C' then
   local reply = string.sub(found, 18, 18) == '+' and string.sub(found, 19)
   return { string.sub(found, 2, 17) == fingerprint and 'S' or 'D', news, reply }

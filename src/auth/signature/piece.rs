@@ -213,7 +213,8 @@ impl Piece {
                 let itself = |piece: &Self| matches!(piece, Self::Json(signed, _) if signed == pointer);
                 whole_body() || pieces.iter().any(itself)
             }
-            Self::Form(_) => pieces.iter().any(|piece| piece == self || piece.is_whole_body()),
+            // Sorted fields run together, so that a part of one could become another's.
+            Self::Form(_) => pieces.contains(self) || whole_body(),
             Self::Header(name, _) => pieces.iter().any(|piece| piece.header() == Some(name)),
             _ => pieces.contains(self),
         }

@@ -152,7 +152,7 @@ fn an_id_or_a_time_counts_where_it_is_signed() {
         ("json:/id", &["body"]),
         ("json:/id", &["body.sha256.hex"]),
         ("json:/id", &["json:/id"]),
-        ("form:id", &["form.sorted"]),
+        ("form:id", &["body"]),
         ("form:id", &["form:id"]),
         ("part:t", &["part:t"]),
     ] {
@@ -163,6 +163,7 @@ fn an_id_or_a_time_counts_where_it_is_signed() {
         ("json:/id", &["json:/other", "header:id"]),
         ("json:/id", &["form.sorted"]),
         ("form:id", &["form:other"]),
+        ("form:id", &["form.sorted"]),
         ("part:t", &["part:v", "body"]),
         ("url", &["path"]),
     ] {
