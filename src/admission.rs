@@ -68,6 +68,15 @@ impl Kind {
             Self::Idempotency => "idempotency",
         }
     }
+
+    /// How it ends without a forward. A replay id keeps the fingerprint that it came with first; a key, which anybody may
+    /// write beside a request that he has seen, leaves nothing behind.
+    const fn unforwarded(self) -> Settlement {
+        match self {
+            Self::Replay => Settlement::Release,
+            Self::Idempotency => Settlement::Forget,
+        }
+    }
 }
 
 /// An entry that a request needs.
@@ -201,14 +210,17 @@ impl Admission {
     pub async fn reserve(self: &Arc<Self>, wanted: Vec<Wanted>) -> Admitted {
         let now = self.clock.now();
         let mut reservation = Reservation { admission: Arc::clone(self), held: Vec::new() };
-        let mut left = Left { admission: self, wanted: wanted.clone() };
         for one in wanted {
+            // Before it is asked: whoever leaves meanwhile may have reserved what nobody would settle.
+            reservation.held.push(one.clone());
             let answer = self.store.reserve(&one.ask, now).await;
             self.metrics.admission(one.kind.label(), label(&answer));
+            if answer == Ok(Answer::Reserved) {
+                continue;
+            }
+            reservation.held.pop();
             match (answer, self.on_error) {
-                (Ok(Answer::Reserved), _) => reservation.held.push(one),
                 (Ok(answer), _) => {
-                    left.wanted.clear();
                     reservation.release().await;
                     return Admitted::Duplicate(one.kind, answer);
                 }
@@ -218,15 +230,14 @@ impl Admission {
                     self.settle_late(one, Settlement::Release);
                 }
                 (Err(error), OnError::Refuse) => {
-                    left.wanted.clear();
-                    self.settle_late(one, Settlement::Release);
+                    let unforwarded = one.kind.unforwarded();
+                    self.settle_late(one, unforwarded);
                     // Not waited for: the store has just shown that it has no answer.
                     self.runtime.spawn(reservation.release());
                     return Admitted::Undecided(error);
                 }
             }
         }
-        left.wanted.clear();
         Admitted::Reserved(reservation)
     }
 
@@ -241,10 +252,10 @@ impl Admission {
     fn count(&self, one: &Wanted, settlement: &Settlement, settled: Result<Settled, StoreError>) {
         let result = match (settled, settlement) {
             (Ok(Settled::Done), Settlement::Commit(_)) => "committed",
-            (Ok(Settled::Done), Settlement::Release) => "released",
+            (Ok(Settled::Done), Settlement::Release | Settlement::Forget) => "released",
             (Ok(Settled::Lost), _) => "lost",
             (Err(_), Settlement::Commit(_)) => "commit_failed",
-            (Err(_), Settlement::Release) => "release_failed",
+            (Err(_), Settlement::Release | Settlement::Forget) => "release_failed",
         };
         self.metrics.admission(one.kind.label(), result);
     }
@@ -288,20 +299,6 @@ impl Admission {
                 }
             });
             let _panicked = swept.await;
-        }
-    }
-}
-
-/// What is asked for while its client may leave: a future that is dropped here has reserved what nobody will settle.
-struct Left<'a> {
-    admission: &'a Arc<Admission>,
-    wanted: Vec<Wanted>,
-}
-
-impl Drop for Left<'_> {
-    fn drop(&mut self) {
-        for one in self.wanted.drain(..) {
-            self.admission.settle_late(one, Settlement::Release);
         }
     }
 }
@@ -358,7 +355,8 @@ impl Drop for Reservation {
     /// Nothing was forwarded: whoever forwards takes what is held out first, by [`Reservation::keep`].
     fn drop(&mut self) {
         for one in self.held.drain(..) {
-            self.admission.settle_late(one, Settlement::Release);
+            let unforwarded = one.kind.unforwarded();
+            self.admission.settle_late(one, unforwarded);
         }
     }
 }
@@ -379,7 +377,8 @@ impl Reservation {
     /// The request is not forwarded after all.
     pub async fn release(mut self) {
         while let Some(one) = self.held.last().cloned() {
-            self.admission.settle(one, Settlement::Release).await;
+            let unforwarded = one.kind.unforwarded();
+            self.admission.settle(one, unforwarded).await;
             self.held.pop();
         }
     }

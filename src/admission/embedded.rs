@@ -81,7 +81,7 @@ impl Embedded {
             // Also when memory knew it already: the first time it may not have reached the file.
             (Settled::Done, Settlement::Commit(_)) => self.write(ask.id).await?,
             // Lost with a crash, its lease ends instead.
-            (Settled::Done, Settlement::Release) => self.shared.later([ask.id]),
+            (Settled::Done, Settlement::Release | Settlement::Forget) => self.shared.later([ask.id]),
             (Settled::Lost, _) => {}
         }
         Ok(settled)

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 
 use self::routes::{Claim, Routes, add};
-use super::state::{self, Answer, EntryId, Fingerprint, Owner, Settled, Settlement, State};
+use super::state::{self, Answer, Change, EntryId, Fingerprint, Owner, Settled, Settlement, State};
 use super::store::{Ask, StoreError};
 use crate::clock::UnixTime;
 
@@ -146,8 +146,15 @@ impl Memory {
         let Some(mut shard) = self.shard(ask.id) else { return Settled::Lost };
         let found = shard.slots.get(&ask.id).copied();
         let known = found.map(|slot| shard.state(&ask.id, slot));
-        let (settled, next) = state::settle(known.as_ref(), ask.owner, ask.fingerprint, settlement);
-        let Some(next) = next else { return settled };
+        let (settled, change) = state::settle(known.as_ref(), ask.owner, ask.fingerprint, settlement);
+        let next = match change {
+            Change::Put(next) => next,
+            Change::Nothing => return settled,
+            Change::Delete => {
+                self.forget(&mut shard, ask.id);
+                return settled;
+            }
+        };
         let place = match found {
             Some(slot) => Some((slot.until, slot.route)),
             // Nothing that has ended need be learned.

@@ -144,6 +144,7 @@ impl Redis {
             Settlement::Commit(Some(reply)) => (b"C", [b"+", reply.as_ref()].concat()),
             Settlement::Commit(None) => (b"C", b"-".to_vec()),
             Settlement::Release => (b"R", Vec::new()),
+            Settlement::Forget => (b"-", Vec::new()),
         };
         let left = number(ask.until.since(now).as_millis());
         let call = |_| {

@@ -78,6 +78,19 @@ pub enum Settlement {
     Commit(Option<Bytes>),
     /// It has not.
     Release,
+    /// It was never on its way, so that even its fingerprint need not be kept.
+    Forget,
+}
+
+/// What a settlement makes of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It stays as it is.
+    Nothing,
+    /// To be written.
+    Put(State),
+    /// To be deleted.
+    Delete,
 }
 
 /// What came of it.
@@ -119,23 +132,24 @@ pub fn settle(
     owner: Owner,
     fingerprint: Fingerprint,
     settlement: &Settlement,
-) -> (Settled, Option<State>) {
+) -> (Settled, Change) {
+    let committed =
+        |reply: &Option<Bytes>| (Settled::Done, Change::Put(State::Committed { fingerprint, reply: reply.clone() }));
     match (found, settlement) {
         // A store that has forgotten the reservation learns at least how it ended.
-        (None, Settlement::Commit(reply)) => {
-            (Settled::Done, Some(State::Committed { fingerprint, reply: reply.clone() }))
+        (None, Settlement::Commit(reply)) => committed(reply),
+        (None, Settlement::Release | Settlement::Forget) => (Settled::Done, Change::Nothing),
+        (Some(State::InFlight { owner: holder, .. }), _) if *holder != owner => (Settled::Lost, Change::Nothing),
+        (Some(State::InFlight { .. }), Settlement::Commit(reply)) => committed(reply),
+        (Some(State::InFlight { .. }), Settlement::Release) => {
+            (Settled::Done, Change::Put(State::Released { fingerprint }))
         }
-        (None, Settlement::Release) => (Settled::Done, None),
-        (Some(State::InFlight { owner: holder, .. }), _) if *holder != owner => (Settled::Lost, None),
-        (Some(State::InFlight { .. }), Settlement::Commit(reply)) => {
-            (Settled::Done, Some(State::Committed { fingerprint, reply: reply.clone() }))
-        }
-        (Some(State::InFlight { .. }), Settlement::Release) => (Settled::Done, Some(State::Released { fingerprint })),
+        (Some(State::InFlight { .. }), Settlement::Forget) => (Settled::Done, Change::Delete),
         // Said twice, since the answer to the first was lost.
-        (Some(State::Committed { .. }), Settlement::Commit(_)) => (Settled::Done, None),
-        (Some(State::Released { .. }), Settlement::Release) => (Settled::Done, None),
-        (Some(State::Committed { .. }), Settlement::Release) => (Settled::Lost, None),
-        (Some(State::Released { .. }), Settlement::Commit(_)) => (Settled::Lost, None),
+        (Some(State::Committed { .. }), Settlement::Commit(_)) => (Settled::Done, Change::Nothing),
+        (Some(State::Released { .. }), Settlement::Release | Settlement::Forget) => (Settled::Done, Change::Nothing),
+        (Some(State::Committed { .. }), Settlement::Release | Settlement::Forget) => (Settled::Lost, Change::Nothing),
+        (Some(State::Released { .. }), Settlement::Commit(_)) => (Settled::Lost, Change::Nothing),
     }
 }
 

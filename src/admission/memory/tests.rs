@@ -61,6 +61,20 @@ fn a_released_id_keeps_its_fingerprint() {
 }
 
 #[test]
+fn what_was_never_on_its_way_is_forgotten_by_its_owner_alone() {
+    let memory = Memory::new(10);
+    let first = ask(1, 100);
+    let other = Ask { owner: Owner(99), ..first.clone() };
+    memory.reserve(&first, at(1)).unwrap();
+    assert_eq!((memory.settle(&other, &Settlement::Forget, at(1)), memory.entries()), (Settled::Lost, 1));
+    assert_eq!((memory.settle(&first, &Settlement::Forget, at(1)), memory.entries()), (Settled::Done, 0));
+    memory.reserve(&first, at(1)).unwrap();
+    memory.settle(&first, &commit("yes"), at(1));
+    assert_eq!(memory.settle(&first, &Settlement::Forget, at(1)), Settled::Lost);
+    assert_eq!(memory.reserve(&other, at(1)), Ok(committed(Some("yes"))));
+}
+
+#[test]
 fn an_entry_lives_through_its_last_second() {
     let memory = Memory::new(10);
     memory.reserve(&ask(1, 100), at(1)).unwrap();

@@ -1,12 +1,17 @@
 -- `settle` of state.rs; `reserve.lua` says what an entry looks like.
--- KEYS[1] the entry; ARGV[1] owner, [2] fingerprint, [3] ms for which it must be remembered, [4] C or R,
+-- KEYS[1] the entry; ARGV[1] owner, [2] fingerprint, [3] ms for which it must be remembered, [4] C, R or - (forget),
 -- [5] of a commit: - or + and the reply.
 local wanted = ARGV[4]
 local found = redis.call('GET', KEYS[1]) or ''
 local kind = string.sub(found, 1, 1)
-if kind == '' and wanted == 'R' then return 'D' end
+if kind == '' and wanted ~= 'C' then return 'D' end
 if kind == 'F' and string.sub(found, 2, 17) ~= ARGV[1] then return 'L' end
-if kind == 'C' or kind == 'R' then return kind == wanted and 'D' or 'L' end
+if kind == 'R' then return wanted == 'C' and 'L' or 'D' end
+if kind == 'C' then return wanted == 'C' and 'D' or 'L' end
+if wanted == '-' then
+  redis.call('DEL', KEYS[1])
+  return 'D'
+end
 local entry = wanted .. ARGV[2]
 if wanted == 'C' then entry = entry .. ARGV[5] end
 local keep = math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[3]), 1)

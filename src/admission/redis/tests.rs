@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::*;
-use crate::admission::state::{self, EntryId, Fingerprint, Owner, State};
+use crate::admission::state::{self, Change, EntryId, Fingerprint, Owner, State};
 use server::{Server, until};
 use zeroize::Zeroizing;
 
@@ -103,7 +103,7 @@ fn it_answers_as_the_state_machine_does() {
     let server = Server::start(&[]);
     let store = Store::of(&server);
     let (mut seed, mut states) = (0x9e37_79b9_7f4a_7c15, std::collections::HashMap::new());
-    let mut lapsed = 0;
+    let (mut lapsed, mut forgotten) = (0, 0);
     for step in 0..4000_u32 {
         let n = u8::try_from(random(&mut seed) % 8).unwrap() + u8::try_from(step / 200).unwrap() * 8;
         let owner = Owner(random(&mut seed) % 3);
@@ -123,10 +123,22 @@ fn it_answers_as_the_state_machine_does() {
             kind => {
                 let reply = if kind == 10 { Some(Bytes::from_static(b"\0\xff +")) } else { None };
                 let reply = if kind == 11 { Some(Bytes::new()) } else { reply };
-                let settlement = if kind < 13 { Settlement::Commit(reply) } else { Settlement::Release };
-                let (settled, next) = state::settle(found, owner, fingerprint, &settlement);
+                let settlement = match kind {
+                    ..13 => Settlement::Commit(reply),
+                    13 => Settlement::Forget,
+                    _ => Settlement::Release,
+                };
+                let (settled, change) = state::settle(found, owner, fingerprint, &settlement);
                 assert_eq!(store.settle(&ask, &settlement), Ok(settled), "step {step}");
-                next
+                match change {
+                    Change::Put(next) => Some(next),
+                    Change::Nothing => None,
+                    Change::Delete => {
+                        states.remove(&n);
+                        forgotten += 1;
+                        None
+                    }
+                }
             }
         };
         if let Some(next) = next {
@@ -138,7 +150,7 @@ fn it_answers_as_the_state_machine_does() {
             states.insert(n, next);
         }
     }
-    assert!(lapsed > 50, "{lapsed}");
+    assert!(lapsed > 50 && forgotten > 20, "{lapsed} {forgotten}");
 }
 
 fn milliseconds(server: &Server) -> u64 {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
 
-use super::{Answer, Fingerprint, Owner, Settled, Settlement, State, reserve, settle};
+use super::{Answer, Change, Fingerprint, Owner, Settled, Settlement, State, reserve, settle};
 use crate::clock::UnixTime;
 
 const GATEWAYS: usize = 2;
@@ -21,7 +21,7 @@ const REQUESTS: [Fingerprint; 2] = [Fingerprint(1), Fingerprint(2)];
 const STRANGER: Owner = Owner(u64::MAX);
 
 type Reserve = fn(Option<&State>, Owner, Fingerprint, UnixTime, UnixTime) -> (Answer, Option<State>);
-type Settle = fn(Option<&State>, Owner, Fingerprint, &Settlement) -> (Settled, Option<State>);
+type Settle = fn(Option<&State>, Owner, Fingerprint, &Settlement) -> (Settled, Change);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Invariant {
@@ -305,7 +305,8 @@ impl Search {
     fn end(&mut self, world: &World, gateway: usize, exchange: Exchange, arrived: bool) {
         let settlement = if arrived { Settlement::Commit(None) } else { Settlement::Release };
         let found = world.stored.0.as_ref();
-        let (settled, write) = (self.settle)(found, exchange.owner, REQUESTS[exchange.request], &settlement);
+        let (settled, change) = (self.settle)(found, exchange.owner, REQUESTS[exchange.request], &settlement);
+        let write = if let Change::Put(state) = change { Some(state) } else { None };
         let history = &world.history;
         let own = history.last == Some(exchange.owner);
         self.require(own || write.is_none(), Invariant::OwnerSettles);
@@ -389,7 +390,7 @@ fn commits_that_do_not_last_are_noticed() {
     breaks(forgets, settle, &[Invariant::NotAfterCommit]);
     let undoes: Settle = |found, owner, request, settlement| match (found, settlement) {
         (Some(State::Committed { .. }), Settlement::Release) => {
-            (Settled::Done, Some(State::Released { fingerprint: request }))
+            (Settled::Done, Change::Put(State::Released { fingerprint: request }))
         }
         _ => settle(found, owner, request, settlement),
     };
