@@ -13,6 +13,8 @@ pub enum Failure {
     BadRequest,
     /// [`crate::route::AmbiguousPath`].
     AmbiguousPath,
+    /// Two programs could see other requests in these bytes (RFC 9112 §11.2).
+    AmbiguousFraming,
     /// No route or no method.
     Unrouted(Unrouted),
     /// The peer's address is in none of the route's nets.
@@ -70,9 +72,12 @@ pub enum BodyFault {
     /// No byte for `body_stall`, or not whole within `body`.
     #[error("the request body came too slowly")]
     Slow,
-    /// The client left, or broke the framing.
+    /// The client left.
     #[error("the request body broke off")]
     Broken,
+    /// Its chunks are none (RFC 9112 §7.1).
+    #[error("the request body breaks the framing")]
+    Ambiguous,
 }
 
 /// How a request has been here before.
@@ -114,6 +119,7 @@ impl Failure {
         match self {
             Self::BadRequest => "bad_request",
             Self::AmbiguousPath => "ambiguous_path",
+            Self::AmbiguousFraming | Self::Body(BodyFault::Ambiguous) => "ambiguous_framing",
             Self::Unrouted(Unrouted::NoRoute) => "no_route",
             Self::Unrouted(Unrouted::MethodRefused(_)) => "method_refused",
             Self::Misdirected => "misdirected_request",
@@ -145,6 +151,7 @@ impl Failure {
         let others = [
             Self::BadRequest,
             Self::AmbiguousPath,
+            Self::AmbiguousFraming,
             Self::Unrouted(Unrouted::NoRoute),
             Self::Unrouted(Unrouted::MethodRefused(Vec::new())),
             Self::AddressRefused,
@@ -173,7 +180,13 @@ impl Failure {
     pub const fn has_no_route(code: &str) -> bool {
         matches!(
             code.as_bytes(),
-            b"bad_request" | b"ambiguous_path" | b"no_route" | b"method_refused" | b"uri_too_long" | b"client_gone"
+            b"bad_request"
+                | b"ambiguous_path"
+                | b"ambiguous_framing"
+                | b"no_route"
+                | b"method_refused"
+                | b"uri_too_long"
+                | b"client_gone"
         )
     }
 
@@ -220,6 +233,7 @@ impl Failure {
             Self::AddressRefused => Some("access_denied"),
             Self::BadRequest
             | Self::AmbiguousPath
+            | Self::AmbiguousFraming
             | Self::Unrouted(_)
             | Self::UriTooLong
             | Self::HeadTooLarge
@@ -241,7 +255,10 @@ impl Failure {
     /// Its status.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::AmbiguousPath | Self::Body(BodyFault::Broken) => StatusCode::BAD_REQUEST,
+            Self::BadRequest
+            | Self::AmbiguousPath
+            | Self::AmbiguousFraming
+            | Self::Body(BodyFault::Broken | BodyFault::Ambiguous) => StatusCode::BAD_REQUEST,
             Self::Unrouted(Unrouted::NoRoute) => StatusCode::NOT_FOUND,
             Self::Unrouted(Unrouted::MethodRefused(_)) => StatusCode::METHOD_NOT_ALLOWED,
             Self::AddressRefused => StatusCode::FORBIDDEN,

@@ -35,7 +35,7 @@ use crate::clock::{Clock, UnixTime};
 use crate::failure::{Duplicate, Failure};
 use crate::jwks::{Jwks, Refetch};
 use crate::limit::{Handshakes, HeldBodies, Places, RequestLimits};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Outcome};
 use crate::route::{Asker, Route};
 use crate::snapshot::{ListenerLimits, SharedSnapshot, Snapshot};
 use admit::{Admit, Applicant};
@@ -105,6 +105,15 @@ impl Gateway {
                 response.map(|content| Body::new(content, record))
             }
         }
+    }
+
+    /// Counts and logs a head that is none and never came to `handle`; what is said to its sender.
+    pub fn unframed(&self, failure: &Failure, peer: SocketAddr) -> Vec<u8> {
+        self.metrics.unrouted(Outcome::Refused, failure.code());
+        if self.access_log {
+            record::unframed(failure, peer);
+        }
+        reply::unframed(failure)
     }
 
     /// The path of a request, from its head to the app's reply.

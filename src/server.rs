@@ -4,6 +4,7 @@
 
 pub mod activity;
 mod connection;
+mod framing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

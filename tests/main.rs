@@ -17,6 +17,7 @@ mod drain;
 mod explain;
 mod fleet;
 mod forwarding;
+mod framing;
 mod handshakes;
 mod jwks;
 mod layers;

@@ -270,11 +270,11 @@ async fn an_early_http2_refusal_lets_the_body_come() {
     let mut wire = gateway.wire_http2().await;
     wire.write([PREFACE, SETTINGS, &http2_head("x.y.z", 4)].concat()).await;
     let (kind, flags) = DATA_WITH_END;
-    frames_until(&mut wire, kind, flags).await;
+    frames_until(&mut wire, |k, f| (k, f) == (kind, flags)).await;
     let (kind, flags) = PING_ACK;
     for last in [0, 1] {
         wire.write([frame(0, last, 1, b"body"), frame(6, 0, 0, &[0; 8])].concat()).await;
-        let frames = frames_until(&mut wire, kind, flags).await;
+        let frames = frames_until(&mut wire, |k, f| (k, f) == (kind, flags)).await;
         assert!(frames.iter().all(|(kind, _)| *kind != RST_STREAM), "{frames:?}");
     }
     assert!(upstream.seen().is_empty());

@@ -5,7 +5,9 @@
 
 mod outbound;
 
+use std::error::Error as _;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -125,6 +127,7 @@ impl Received {
             1 => Some(BodyFault::TooLarge),
             2 => Some(BodyFault::Slow),
             3 => Some(BodyFault::Broken),
+            4 => Some(BodyFault::Ambiguous),
             _none => None,
         }
     }
@@ -134,6 +137,7 @@ impl Received {
             BodyFault::TooLarge => 1,
             BodyFault::Slow => 2,
             BodyFault::Broken => 3,
+            BodyFault::Ambiguous => 4,
         };
         self.fault.store(code, Ordering::Relaxed);
         fault
@@ -225,7 +229,7 @@ impl RequestBody {
             match Pin::new(&mut *incoming).poll_frame(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(Err(_broken))) => return Poll::Ready(Some(Err(BodyFault::Broken))),
+                Poll::Ready(Some(Err(broken))) => return Poll::Ready(Some(Err(fault(&broken)))),
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
                         return Poll::Ready(Some(Ok(data)));
@@ -280,6 +284,16 @@ impl HttpBody for RequestBody {
             Source::Wire(incoming) => incoming.size_hint(),
             Source::Memory(bytes) | Source::Held(bytes, _) => exactly(bytes.as_ref()),
         }
+    }
+}
+
+/// Broken off, or no body: as the connection, or hyper, has told it.
+fn fault(broken: &hyper::Error) -> BodyFault {
+    let kind = broken.source().and_then(|source| source.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    if matches!(kind, Some(ErrorKind::InvalidData | ErrorKind::InvalidInput)) {
+        BodyFault::Ambiguous
+    } else {
+        BodyFault::Broken
     }
 }
 

@@ -216,6 +216,18 @@ impl Record {
     }
 }
 
+/// The line of what came in place of a request.
+pub(super) fn unframed(failure: &Failure, peer: std::net::SocketAddr) {
+    tracing::info!(
+        target: "hookgate::access",
+        %peer,
+        outcome = Outcome::Refused.label(),
+        code = failure.code(),
+        status = failure.status().as_u16(),
+        "request"
+    );
+}
+
 impl Line {
     fn new(head: &Parts, peer: &Peer) -> Self {
         let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok());

@@ -6,8 +6,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, SERVER, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, SERVER,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
@@ -15,7 +15,7 @@ use super::body::Content;
 use super::headers::REQUEST_ID;
 use crate::auth::handshake::Answer;
 use crate::auth::{Policy, Refusal, Refused};
-use crate::failure::{Failure, HEAD_TIMED_OUT, Limited, TLS_REQUIRED, may_challenge};
+use crate::failure::{BodyFault, Failure, HEAD_TIMED_OUT, Limited, TLS_REQUIRED, may_challenge};
 use crate::route::{ErrorForm, Route, Unrouted};
 use crate::snapshot::Disclosure;
 
@@ -48,6 +48,10 @@ pub fn failure(
     let headers = response.headers_mut();
     if failure.may_be_retried() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+    }
+    if matches!(failure, Failure::Body(BodyFault::Ambiguous)) {
+        // Where the next request begins, nobody knows.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(limited) = failure.limited() {
         tell_limit(headers, limited);
@@ -190,6 +194,11 @@ fn insert(headers: &mut http::HeaderMap, name: HeaderName, value: &str) {
 /// The bytes of a 408 for a connection whose head never became whole (RFC 9110 §15.5.9).
 pub fn head_timed_out() -> Vec<u8> {
     raw(HEAD_TIMED_OUT)
+}
+
+/// The bytes for a client whose next head is none, as `failure` says.
+pub fn unframed(failure: &Failure) -> Vec<u8> {
+    raw((failure.status(), failure.code()))
 }
 
 /// The bytes for a client that speaks plain HTTP to a TLS port.

@@ -16,6 +16,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
+use super::framing::{Framing, Unframed};
 use crate::proxy::body::{Body, ReplyBroke};
 use crate::snapshot::ListenerLimits;
 
@@ -48,6 +49,8 @@ struct State {
     blocked_since: Option<Instant>,
     /// The replies that have begun, by when each is whole on our side.
     due: BTreeSet<(Instant, u64)>,
+    /// The next head is none.
+    unframed: Option<Unframed>,
 }
 
 /// Which deadline passed.
@@ -57,6 +60,8 @@ pub enum Expired {
     Silent,
     /// A request's head began and did not end.
     Head,
+    /// No deadline: what came is no request.
+    Unframed(Unframed),
 }
 
 impl Activity {
@@ -70,6 +75,7 @@ impl Activity {
             head_since: None,
             blocked_since: None,
             due: BTreeSet::new(),
+            unframed: None,
         })))
     }
 
@@ -89,6 +95,19 @@ impl Activity {
         self.with(|state| state.deadline(limits))
     }
 
+    /// Waits for a head that is none, until all that was asked before it is answered. Ready only when the connection,
+    /// polled before in the same task, has made it so.
+    pub async fn unframed(&self) -> Expired {
+        std::future::poll_fn(|_| {
+            let unframed = self.with(|state| {
+                let at_rest = state.in_flight == 0 && state.blocked_since.is_none();
+                state.unframed.filter(|_| at_rest)
+            });
+            unframed.map_or(Poll::Pending, |unframed| Poll::Ready(Expired::Unframed(unframed)))
+        })
+        .await
+    }
+
     /// Nothing was asked here yet.
     pub fn is_fresh(&self) -> bool {
         self.with(|state| state.requests == 0)
@@ -101,6 +120,10 @@ impl Activity {
                 state.head_since = Some(Instant::now());
             }
         });
+    }
+
+    fn broke_framing(&self, unframed: Unframed) {
+        self.with(|state| state.unframed = Some(unframed));
     }
 
     fn write_blocked(&self) {
@@ -206,14 +229,25 @@ impl HttpBody for Tracked {
 pub struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,
+    /// Of HTTP/1; HTTP/2 has frames.
+    framing: Option<Framing>,
+    /// Nothing more is read: what came is no request, or no body.
+    ended: Ended,
     /// Set once our side is closed: how long the client's may still take.
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    No,
+    InHead,
+    InBody,
+}
+
 impl<S> Watched<S> {
     /// Watches `stream`.
-    pub fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity, lingering: None }
+    pub fn new(stream: S, activity: Arc<Activity>, framing: Option<Framing>) -> Self {
+        Self { stream, activity, framing, ended: Ended::No, lingering: None }
     }
 
     /// The stream, for a last word.
@@ -225,11 +259,36 @@ impl<S> Watched<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.activity.bytes_came();
+        if self.ended == Ended::No {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            if buf.filled().len() > before {
+                self.activity.bytes_came();
+                self.follow(buf, before);
+            }
         }
-        polled
+        match self.ended {
+            Ended::InHead | Ended::InBody if buf.filled().len() > before => Poll::Ready(Ok(())),
+            Ended::No => Poll::Ready(Ok(())),
+            // The connection's own task ends it, once what came before is answered.
+            Ended::InHead => Poll::Pending,
+            Ended::InBody => Poll::Ready(Err(std::io::ErrorKind::InvalidData.into())),
+        }
+    }
+}
+
+impl<S> Watched<S> {
+    /// Nothing of what breaks the framing goes further.
+    fn follow(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
+        let Some(framing) = &mut self.framing else { return };
+        let came = buf.filled().get(before..).unwrap_or_default();
+        let Err((good, unframed)) = framing.follow(came) else { return };
+        buf.set_filled(before + good);
+        if framing.is_in_body() {
+            self.ended = Ended::InBody;
+        } else {
+            self.ended = Ended::InHead;
+            self.activity.broke_framing(unframed);
+        }
     }
 }
 

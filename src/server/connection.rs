@@ -17,13 +17,10 @@ use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use super::activity::{Activity, Expired, Protocol, Tracked, Watched, linger};
+use super::framing::{Framing, SLACK};
 use super::{Phase, reached};
 use crate::proxy::{Gateway, Peer, reply};
 use crate::snapshot::ListenerLimits;
-
-/// hyper judges a head before we can, and says no without a body: it gets twice our own limits, which then
-/// answer for themselves.
-const HYPER_SLACK: usize = 2;
 
 /// Bytes of replies that one HTTP/2 stream may hold for a client that does not read.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -41,20 +38,23 @@ where
 {
     let limits = Arc::clone(&peer.limits);
     let activity = Activity::new(Protocol::Http1);
+    let framing = Framing::new(&limits);
     let told = phase.clone();
     let service = service_fn(|request| {
         let (told, answer) = (told.clone(), answer(gateway, &peer, &activity, request));
         async move { answer.await.map(|response| announce(response, *told.borrow())) }
     });
     let mut connection = h1::Builder::new()
-        .max_headers(limits.headers.saturating_mul(HYPER_SLACK))
-        .max_header_size(usize::try_from(limits.head_bytes).unwrap_or(usize::MAX).saturating_mul(HYPER_SLACK))
-        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity))), service);
-    let expired = drive(Pin::new(&mut connection), &activity, &limits, phase, Phase::Closing).await;
-    if expired == Some(Expired::Head) {
-        let mut stream = connection.into_parts().io.into_inner().into_inner();
-        linger(&mut stream, &reply::head_timed_out()).await;
-    }
+        .max_headers(limits.headers.saturating_mul(SLACK))
+        .max_header_size(usize::try_from(limits.head_bytes).unwrap_or(usize::MAX).saturating_mul(SLACK))
+        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity), Some(framing))), service);
+    let word = match drive(Pin::new(&mut connection), &activity, &limits, phase, Phase::Closing).await {
+        None | Some(Expired::Silent) => return,
+        Some(Expired::Head) => reply::head_timed_out(),
+        Some(Expired::Unframed(unframed)) => gateway.unframed(&unframed.failure(), peer.address),
+    };
+    let mut stream = connection.into_parts().io.into_inner().into_inner();
+    linger(&mut stream, &word).await;
 }
 
 /// Serves HTTP/2 until one side ends it.
@@ -77,7 +77,7 @@ where
         .initial_stream_window_size(RECEIVE_WINDOW)
         .initial_connection_window_size(RECEIVE_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity))), service);
+        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity), None)), service);
     let connection = std::pin::pin!(connection);
     drive(connection, &activity, &limits, phase, Phase::Announcing).await;
 }
@@ -121,6 +121,7 @@ async fn drive<C: GracefulConnection>(
             biased;
             // An error is the client's: whatever it was owed, hyper has said.
             _ended = connection.as_mut() => return None,
+            expired = activity.unframed() => return Some(expired),
             () = reached(&mut phase, ends_at), if !ending => {
                 ending = true;
                 told = !activity.is_fresh();

@@ -6,42 +6,50 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty SETTINGS frame (RFC 9113 §6.5).
 pub const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
+/// Types of frames (RFC 9113 §6).
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const GOAWAY: u8 = 7;
+
 /// A frame (RFC 9113 §4.1).
 pub fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
-/// HEADERS of `POST https://localhost/webhook`, without Huffman coding, by RFC 7541's static table.
-pub fn http2_head(token: &str, flags: u8) -> Vec<u8> {
-    let literal = |index: u8, value: &str| {
-        assert!(value.len() >= 127 || index > 0);
-        let mut field = vec![index];
-        let length = value.len();
-        if length < 127 {
-            field.push(u8::try_from(length).unwrap());
-        } else {
-            let rest = length - 127;
-            field.extend([127, u8::try_from(rest % 128).unwrap() | 128, u8::try_from(rest / 128).unwrap()]);
-        }
-        field.extend(value.as_bytes());
-        field
-    };
-    // :method POST (3), :scheme https (7), :authority (1), :path (4), authorization (23 = 15 + 8).
-    let mut block = vec![0x83, 0x87];
-    block.extend(literal(0x01, "localhost"));
-    block.extend(literal(0x04, "/webhook"));
-    let mut authorization = literal(0x0f, &format!("Bearer {token}"));
-    authorization.splice(0..1, [0x0f, 8]);
-    block.extend(authorization);
-    frame(1, flags, 1, &block)
+/// A field as an HPACK literal without indexing or Huffman coding (RFC 7541 §6.2.2).
+pub fn literal(name: &str, value: &str) -> Vec<u8> {
+    [vec![0], text(name), text(value)].concat()
 }
 
-/// The frames that come, each with its type and flags, until one is `(kind, flags)`.
-pub async fn frames_until(wire: &mut Wire, kind: u8, flags: u8) -> Vec<(u8, u8)> {
+/// RFC 7541 §5.2, with a length of up to 16 KiB.
+fn text(text: &str) -> Vec<u8> {
+    let length = text.len();
+    let mut coded = match length.checked_sub(127) {
+        None => vec![u8::try_from(length).unwrap()],
+        Some(rest) => vec![127, u8::try_from(rest % 128).unwrap() | 128, u8::try_from(rest / 128).unwrap()],
+    };
+    coded.extend(text.as_bytes());
+    coded
+}
+
+/// The fields of `POST https://localhost/webhook`.
+pub fn http2_fields(token: &str) -> Vec<u8> {
+    // :method POST and :scheme https, by RFC 7541's static table.
+    let [authority, path] = [literal(":authority", "localhost"), literal(":path", "/webhook")];
+    [vec![0x83, 0x87], authority, path, literal("authorization", &format!("Bearer {token}"))].concat()
+}
+
+/// HEADERS of that.
+pub fn http2_head(token: &str, flags: u8) -> Vec<u8> {
+    frame(HEADERS, flags, 1, &http2_fields(token))
+}
+
+/// The frames that come, each with its type and flags, until one is the last.
+pub async fn frames_until(wire: &mut Wire, last: impl Fn(u8, u8) -> bool) -> Vec<(u8, u8)> {
     use tokio::io::AsyncReadExt;
     let mut frames = Vec::new();
-    while frames.last() != Some(&(kind, flags)) {
+    while !frames.last().is_some_and(|(kind, flags)| last(*kind, *flags)) {
         let mut head = [0; 9];
         let read = tokio::time::timeout(PATIENCE, wire.0.read_exact(&mut head)).await;
         read.expect("no such frame").unwrap();
