@@ -32,7 +32,7 @@ use http::HeaderName;
 use crate::clock::UnixTime;
 use certificate::CertificateRule;
 use detached::DetachedPolicy;
-use jwt::JwtPolicy;
+use jwt::{JwtPolicy, Signed};
 use notes::Notes;
 use once::Once;
 pub use refusal::{Refusal, Refused, Stop};
@@ -79,8 +79,9 @@ pub enum Policy {
 pub struct Grant {
     issuer: Option<Arc<str>>,
     kid: Option<String>,
-    claims: serde_json::Map<String, serde_json::Value>,
+    claims: Arc<serde_json::Map<String, serde_json::Value>>,
     secrets: Vec<usize>,
+    signed: Option<Signed>,
     once: Option<Once>,
     /// What other credentials of the request have proven: the app may read those too.
     others: Vec<Grant>,
@@ -116,6 +117,11 @@ impl Grant {
     /// What the revocation of its tokens goes by: of each, `jti`, `sub` and key id, and when it was issued.
     pub fn revocables(&self) -> impl Iterator<Item = Revocable<'_>> {
         self.each().filter(|grant| grant.kid.is_some() || !grant.claims.is_empty()).map(revocation::revocable)
+    }
+
+    /// How the signature of a token was found good.
+    pub fn signed(&self) -> Option<Signed> {
+        self.signed
     }
 
     /// Which of the route's secrets were used.
@@ -180,7 +186,8 @@ impl Policy {
                 let verified = policy.verify(request, now, notes)?;
                 let secrets = verified.secret.into_iter().collect();
                 let (issuer, kid, claims) = (Some(verified.issuer), verified.kid, verified.claims);
-                Ok(Grant { issuer, kid, claims, secrets, once: verified.once, ..Grant::default() })
+                let (signed, once) = (Some(verified.signed), verified.once);
+                Ok(Grant { issuer, kid, claims, secrets, signed, once, ..Grant::default() })
             }
             Self::Detached(policy) => {
                 let verified = policy.verify(request, now, notes)?;

@@ -3,16 +3,19 @@
 //! Labels come from finite sets: routes, issuers and listeners of gateway.yaml, and reason words. The
 //! children that a request needs are made once a route.
 
+mod maker;
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder,
 };
 
 use crate::clock::UnixTime;
+use maker::Maker;
 
 /// From half a millisecond, where a local app answers, to the longest time an app may take by default.
 const REQUEST_BUCKETS: &[f64] =
@@ -58,6 +61,8 @@ pub struct Metrics {
     request_duration: HistogramVec,
     upstream_duration: HistogramVec,
     verify_duration: HistogramVec,
+    token_known: IntCounter,
+    token_verified: IntCounter,
     connections: IntGaugeVec,
     connections_refused: IntCounterVec,
     handshakes: IntCounterVec,
@@ -94,6 +99,11 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let make = Maker { registry: &registry };
+        let token_cache = make.counters(
+            "hookgate_token_cache_total",
+            "Tokens with a good signature: known from before (hit), or verified (miss).",
+            &["result"],
+        )?;
         let metrics = Self {
             requests: make.counters(
                 "hookgate_requests_total",
@@ -118,6 +128,8 @@ impl Metrics {
                 &["scheme"],
                 VERIFY_BUCKETS,
             )?,
+            token_known: token_cache.with_label_values(&["hit"]),
+            token_verified: token_cache.with_label_values(&["miss"]),
             connections: make.gauges("hookgate_connections", "Open connections.", &["listener"])?,
             connections_refused: make.counters(
                 "hookgate_connections_refused_total",
@@ -235,6 +247,11 @@ impl Metrics {
     /// One decision.
     pub fn verified(&self, scheme: &str, took: Duration) {
         self.verify_duration.with_label_values(&[scheme]).observe(took.as_secs_f64());
+    }
+
+    /// A token with a good signature, which was known from before or not.
+    pub fn token(&self, known: bool) {
+        if known { self.token_known.inc() } else { self.token_verified.inc() }
     }
 
     /// The open connections of a listener, to be counted up and down.
@@ -368,46 +385,4 @@ impl RouteMetrics {
 #[expect(clippy::cast_precision_loss, reason = "a Unix time is exact in 53 bits for 285 million years")]
 fn seconds(time: UnixTime) -> f64 {
     time.seconds() as f64
-}
-
-/// Makes a metric and registers it.
-struct Maker<'a> {
-    registry: &'a Registry,
-}
-
-impl Maker<'_> {
-    fn keep<M: prometheus::core::Collector + Clone + 'static>(&self, metric: M) -> Result<M, prometheus::Error> {
-        self.registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-        self.keep(IntCounterVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-        self.keep(IntGaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
-        self.keep(GaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-        self.keep(IntGauge::new(name, help)?)
-    }
-
-    fn float_gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
-        self.keep(Gauge::new(name, help)?)
-    }
-
-    fn histograms(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        buckets: &[f64],
-    ) -> Result<HistogramVec, prometheus::Error> {
-        self.keep(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
-    }
 }

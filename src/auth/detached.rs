@@ -79,7 +79,7 @@ impl DetachedPolicy {
         let keys = self.issuer.keys.current(now).ok_or_else(|| undecided(Refusal::KeysUnavailable))?;
         let keys = keys.select(header.kid.as_deref(), header.algorithm).map_err(undecided)?;
         let bytes = decode(signature).map_err(refuse)?;
-        let signs = |text: &[u8]| keys.iter().any(|key| key.verify(text, &bytes, signature).is_ok());
+        let signs = |text: &[u8]| keys.iter().any(|(_, key)| key.verify(text, &bytes).is_ok());
         let texts = self.payload.texts(encoded, &header, request)?;
         let Some(text) = texts.iter().find(|text| signs(text)) else {
             notes.add("signature", || "is of another request".into());

@@ -3,6 +3,8 @@
 //! The library verifies signatures; everything else is decided here, since each library reads RFC 7519's
 //! liberties its own way (RFC 8725 has the list of what went wrong). Called by [`super::verify`].
 
+mod known;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ use super::request::RequestView;
 use super::time::{NumericDate, TimestampRule, numeric_date};
 use super::{Refusal, Refused, Stop};
 use crate::clock::UnixTime;
+pub use known::Known;
+use known::KnownToken;
 
 /// `typ` of the tokens that we take for access tokens where nothing else is written (RFC 8725 §3.11, RFC 9068 §2.1).
 pub const DEFAULT_TYPES: &[&str] = &["JWT", "at+jwt"];
@@ -77,15 +81,27 @@ pub struct Issuer {
     pub algorithms: Vec<Algorithm>,
     /// Its keys; never looked for in another issuer's.
     pub keys: Keys,
+    /// Tokens that these keys have verified.
+    pub known: Arc<Known>,
+}
+
+/// How a token's signature was found good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signed {
+    /// By verifying it.
+    Verified,
+    /// It was, before, with the same keys.
+    Known,
 }
 
 /// A token that holds to its policy.
 pub(super) struct Verified {
     pub(super) issuer: Arc<str>,
     pub(super) kid: Option<String>,
-    pub(super) claims: Map<String, Value>,
+    pub(super) claims: Arc<Map<String, Value>>,
     /// Which of the route's secrets made it, if it was one.
     pub(super) secret: Option<usize>,
+    pub(super) signed: Signed,
     /// By which it is known, if the route asks for it.
     pub(super) once: Option<Once>,
 }
@@ -117,38 +133,53 @@ impl JwtPolicy {
     /// The judgement of the token alone.
     pub(super) fn verify_token(&self, token: &str, now: UnixTime, notes: &mut Notes) -> Result<Verified, Stop> {
         let parts = Parts::split(token)?;
-        let header = Header::read(parts.header, &self.types)?;
-        notes.add("header", || format!("alg {:?}, kid {:?}", header.algorithm, header.kid));
-        let payload = decode(parts.payload).and_then(|bytes| object(&bytes))?;
-        let issuer = self.issuer(&payload)?;
+        let name = Known::name(token);
+        let known = name.and_then(|name| self.issuers.iter().find_map(|issuer| issuer.known.get(name)));
+        let token =
+            known.as_ref().map_or_else(|| Token::read(&parts).map(Arc::new), |known| Ok(Arc::clone(&known.token)))?;
+        token.is_of(&self.types)?;
+        notes.add("header", || format!("alg {:?}, kid {:?}", token.algorithm, token.kid));
+        let issuer = self.issuer(&token.claims)?;
         notes.add("issuer", || issuer.name.to_string());
 
         let refuse =
             |refusal, proven| Refused { refusal, proven, issuer: Some(Arc::clone(&issuer.name)), remote: None };
-        if !issuer.algorithms.contains(&header.algorithm) {
+        if !issuer.algorithms.contains(&token.algorithm) {
             return Err(refuse(Refusal::UnsupportedAlgorithm, false).into());
         }
         // Without keys, or without this one, a fetch may help.
         let undecided = |refusal| Refused { remote: issuer.keys.remote(), ..refuse(refusal, false) };
         let keys = match &issuer.keys {
             Keys::Chain(root) => {
-                let chain = header.chain().map_err(|refusal| refuse(refusal, false))?;
-                Arc::new(root.key(&chain, header.algorithm, now).map_err(|refusal| refuse(refusal, false))?)
+                let chain = token.chain().map_err(|refusal| refuse(refusal, false))?;
+                Arc::new(root.key(&chain, token.algorithm, now).map_err(|refusal| refuse(refusal, false))?)
             }
             keys => keys.current(now).ok_or_else(|| undecided(Refusal::KeysUnavailable))?,
         };
-        let candidates = keys.select(header.kid.as_deref(), header.algorithm).map_err(|refusal| match refusal {
+        let candidates = keys.select(token.kid.as_deref(), token.algorithm).map_err(|refusal| match refusal {
             Refusal::UnknownKey => undecided(refusal),
             other => refuse(other, false),
         })?;
-        let key = parts.signed_by(&candidates).map_err(|refusal| refuse(refusal, false))?;
+        let before = known.filter(|known| Arc::ptr_eq(&known.keys, &keys));
+        let (key, signed) = match before.as_ref().and_then(|known| keys.get(known.key)) {
+            Some(key) => (key, Signed::Known),
+            None => {
+                let (place, key) = parts.signed_by(&candidates).map_err(|refusal| refuse(refusal, false))?;
+                if let Some(name) = name {
+                    let (token, keys) = (Arc::clone(&token), Arc::clone(&keys));
+                    issuer.known.add(name, KnownToken { token, keys, key: place });
+                }
+                (key, Signed::Verified)
+            }
+        };
         notes.add("signature", || "verifies".into());
 
-        self.judge_claims(issuer, &payload, now).map_err(|refusal| refuse(refusal, true))?;
+        self.judge_claims(issuer, &token.claims, now).map_err(|refusal| refuse(refusal, true))?;
         notes.add("claims", || "hold".into());
         // A token may leave the name out where only one key fits; that must not hide a key that is revoked.
-        let kid = header.kid.or_else(|| key.name().map(str::to_owned));
-        Ok(Verified { issuer: Arc::clone(&issuer.name), kid, claims: payload, secret: key.secret(), once: None })
+        let kid = token.kid.as_deref().or_else(|| key.name()).map(str::to_owned);
+        let (issuer, claims) = (Arc::clone(&issuer.name), Arc::clone(&token.claims));
+        Ok(Verified { issuer, kid, claims, secret: key.secret(), signed, once: None })
     }
 
     /// One issuer needs no choice. Of several, `iss` chooses: an unverified word, which selects one key set
@@ -243,10 +274,10 @@ impl<'t> Parts<'t> {
         Ok(Self { header, payload, signature, signed: signed.as_bytes() })
     }
 
-    /// The first of these keys by which the signature verifies.
-    fn signed_by<'k>(&self, candidates: &[&'k Key]) -> Result<&'k Key, Refusal> {
+    /// The first of these keys by which the signature verifies, and its place.
+    fn signed_by<'k>(&self, candidates: &[(usize, &'k Key)]) -> Result<(usize, &'k Key), Refusal> {
         let signature = decode(self.signature)?;
-        let fits = |key: &&&Key| key.verify(self.signed, &signature, self.signature).is_ok();
+        let fits = |(_, key): &&(usize, &Key)| key.verify(self.signed, &signature).is_ok();
         candidates.iter().find(fits).copied().ok_or(Refusal::BadSignature)
     }
 }
@@ -261,35 +292,40 @@ pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
     parse_object(bytes).map_err(|_| Refusal::MalformedToken)
 }
 
-/// What we take from the JOSE header. `jwk`, `jku`, `x5u` and `x5c` may stand there and mean nothing: keys come
-/// from the configuration (RFC 8725 §3.10, CVE-2026-27962).
-struct Header {
+/// What a token says, whoever reads it. `jwk`, `jku`, `x5u` and `x5c` may stand in its header and mean nothing: keys
+/// come from the configuration (RFC 8725 §3.10, CVE-2026-27962).
+struct Token {
     algorithm: Algorithm,
     kid: Option<String>,
+    typ: Option<String>,
     x5c: Option<Value>,
+    claims: Arc<Map<String, Value>>,
 }
 
-impl Header {
-    fn read(part: &str, types: &[String]) -> Result<Self, Refusal> {
-        let mut header = object(&decode(part)?)?;
+impl Token {
+    fn read(parts: &Parts<'_>) -> Result<Self, Refusal> {
+        let mut header = object(&decode(parts.header)?)?;
         // `crit` names extensions that must be understood: we understand none (RFC 7515 §4.1.11). `b64`, `enc`
         // and `zip` change what was signed or wrap what was not.
         if ["crit", "b64", "enc", "zip"].iter().any(|name| header.contains_key(*name)) {
-            return Err(Refusal::MalformedToken);
-        }
-        if optional_text(&header, "typ")?.is_some_and(|typ| !is_one_of(typ, types)) {
             return Err(Refusal::MalformedToken);
         }
         // A token inside of a token (RFC 7519 §5.2).
         if optional_text(&header, "cty")?.is_some_and(|cty| same_type(cty, "JWT")) {
             return Err(Refusal::MalformedToken);
         }
+        let text = |name| Ok(optional_text(&header, name)?.map(str::to_owned));
+        let (typ, kid) = (text("typ")?, text("kid")?);
         let algorithm = optional_text(&header, "alg")?.ok_or(Refusal::MalformedToken)?;
-        Ok(Self {
-            algorithm: algorithm_named(algorithm).ok_or(Refusal::UnsupportedAlgorithm)?,
-            kid: optional_text(&header, "kid")?.map(str::to_owned),
-            x5c: header.remove("x5c"),
-        })
+        let algorithm = algorithm_named(algorithm).ok_or(Refusal::UnsupportedAlgorithm)?;
+        let claims = Arc::new(object(&decode(parts.payload)?)?);
+        Ok(Self { algorithm, kid, typ, x5c: header.remove("x5c"), claims })
+    }
+
+    /// Of one of the types that a route takes; a token need not say.
+    fn is_of(&self, types: &[String]) -> Result<(), Refusal> {
+        let other = self.typ.as_ref().is_some_and(|typ| !types.iter().any(|allowed| same_type(typ, allowed)));
+        if other { Err(Refusal::MalformedToken) } else { Ok(()) }
     }
 
     /// The certificates that came along, looked at only where a root is pinned (RFC 7515 §4.1.6: base64, not url).
@@ -298,10 +334,6 @@ impl Header {
         let certificates = written.iter().map(|certificate| STANDARD.decode(certificate.as_str()?).ok());
         certificates.collect::<Option<_>>().ok_or(Refusal::UnknownKey)
     }
-}
-
-fn is_one_of(found: &str, types: &[String]) -> bool {
-    types.iter().any(|allowed| same_type(found, allowed))
 }
 
 /// RFC 7515 §4.1.9: media types compare without case, and `application/` may be left out.

@@ -22,6 +22,7 @@ fn jwt() -> Policy {
         issuer: Some(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys: fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA])),
+        known: Arc::default(),
     }])))
 }
 

@@ -41,6 +41,9 @@ pub struct Sender<'a> {
     pub subject: Option<&'a str>,
 }
 
+/// Made only where there is a limit to count for.
+type IdOf = fn(&RequestLimits, &Sender<'_>) -> Id;
+
 /// A rate that a request counts for.
 struct Wanted<'a> {
     limit: &'static str,
@@ -90,13 +93,17 @@ impl RequestLimits {
     /// # Errors
     /// The narrowest limit that it exceeds.
     pub fn admit(&self, sender: &Sender<'_>, limits: &RouteLimits, at: Instant) -> Result<Places, Failure> {
-        let counted = [
-            ("subject", self.subject(sender), &limits.subject, &self.subjects),
-            ("issuer", self.issuer(sender), &limits.issuer, &self.issuers),
-            ("route", self.route(sender), &limits.route, &self.routes),
+        let counted: [(_, IdOf, _, _); 3] = [
+            ("subject", Self::subject, &limits.subject, &self.subjects),
+            ("issuer", Self::issuer, &limits.issuer, &self.issuers),
+            ("route", Self::route, &limits.route, &self.routes),
         ];
         let (mut places, mut wanted) = (Vec::new(), Vec::new());
         for (limit, id, of, budgets) in counted {
+            if of.concurrency.is_none() && of.rate.is_none() {
+                continue;
+            }
+            let id = id(self, sender);
             if let Some(most) = of.concurrency {
                 let place = self.in_flight.enter(id, most);
                 places.push(place.ok_or(Failure::TooManyInFlight(Limited::at_once(limit, most)))?);

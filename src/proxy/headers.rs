@@ -20,60 +20,69 @@ static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
-/// Fields of one connection, besides those that `Connection` names.
-const HOP_BY_HOP: &[&str] = &[
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+/// Families of fields by which apps and frameworks let a client change who it is or where it came from.
+const SPOOFABLE_PREFIXES: &[&str] = &["x-hookgate-", "x-forwarded-"];
 
-/// Fields by which apps and frameworks let a client change who it is, where it came from or what it asked
-/// for (Envoy CVE-2023-27487, oauth2-proxy CVE-2026-40575, Traefik CVE-2026-35051). In normal form.
-const SPOOFABLE: &[&str] = &[
-    "forwarded",
-    "x-forwarded",
-    "x-original-forwarded-for",
-    "x-real-ip",
-    "client-ip",
-    "remote-user",
-    // httpoxy (CVE-2016-5385): CGI makes HTTP_PROXY of it.
-    "proxy",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
-    "x-request-id",
-    "x-original-url",
-    "x-original-uri",
-    "x-original-host",
-    "x-rewrite-url",
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-    "x-envoy-original-path",
-    "x-envoy-original-host",
-];
+/// Fields of one connection, besides those that `Connection` names.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Other such fields, also of what was asked for, in normal form (Envoy CVE-2023-27487, oauth2-proxy CVE-2026-40575,
+/// Traefik CVE-2026-35051); `proxy` is httpoxy's (CVE-2016-5385): CGI makes HTTP_PROXY of it.
+fn is_listed(normal: &str) -> bool {
+    matches!(
+        normal,
+        "forwarded"
+            | "x-forwarded"
+            | "x-original-forwarded-for"
+            | "x-real-ip"
+            | "client-ip"
+            | "remote-user"
+            | "proxy"
+            | "x-client-ip"
+            | "x-cluster-client-ip"
+            | "true-client-ip"
+            | "x-request-id"
+            | "x-original-url"
+            | "x-original-uri"
+            | "x-original-host"
+            | "x-rewrite-url"
+            | "x-http-method-override"
+            | "x-http-method"
+            | "x-method-override"
+            | "x-envoy-original-path"
+            | "x-envoy-original-host"
+    )
+}
 
 /// Fields of which another spelling (`Content_Length`) would be taken for the field by CGI and its heirs; of any other
 /// field it is removed where the field itself is there, which may have been signed.
 const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding", "transfer-encoding"];
 
-/// Families of such fields.
-const SPOOFABLE_PREFIXES: &[&str] = &["x-hookgate-", "x-forwarded-"];
-
 /// Turns the head that came into the head that goes to the app.
 pub fn prepare(head: &mut Parts, target: &Target, route: &Route, permit: &Permit, peer: &Peer, request_id: &str) {
-    let judged = route.rules.headers();
-    remove_hop_by_hop(&mut head.headers, &judged);
+    let (headers, judged) = (&head.headers, route.rules.headers());
+    let named = named_by_connection(headers);
+    remove(&mut head.headers, |headers, name| {
+        is_hop_by_hop(name.as_str())
+            // The gateway has answered `Expect: 100-continue` itself by the time it reads the body.
+            || *name == header::EXPECT
+            || (named.contains(name) && !judged.contains(&name))
+            || is_spoofable(name, headers, route, &judged)
+    });
     join_cookies(&mut head.headers);
-    // The gateway has answered `Expect: 100-continue` itself by the time it reads the body.
-    head.headers.remove(header::EXPECT);
-    remove_spoofable(&mut head.headers, route, &judged);
     if route.forward.remove_credential {
         // `check` refuses this where a credential stands elsewhere: target, cookies and body stay as they came.
         for name in route.rules.policy.credential_headers() {
@@ -85,20 +94,23 @@ pub fn prepare(head: &mut Parts, target: &Target, route: &Route, permit: &Permit
 
 /// Turns the app's reply into ours.
 pub fn clean_response(headers: &mut HeaderMap, request_id: &str) {
-    remove_hop_by_hop(headers, &[]);
+    let named = named_by_connection(headers);
+    remove(headers, |_, name| is_hop_by_hop(name.as_str()) || named.contains(name));
     set(headers, &REQUEST_ID, request_id);
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap, kept: &[&HeaderName]) {
-    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let named: Vec<HeaderName> =
-        named.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
-    for name in named.iter().filter(|name| may_be_named(name) && !kept.contains(name)) {
+/// One look at all fields: most messages have none of these.
+fn remove(headers: &mut HeaderMap, is_doomed: impl Fn(&HeaderMap, &HeaderName) -> bool) {
+    let doomed: Vec<HeaderName> = headers.keys().filter(|name| is_doomed(headers, name)).cloned().collect();
+    for name in doomed {
         headers.remove(name);
     }
-    for name in HOP_BY_HOP {
-        headers.remove(*name);
-    }
+}
+
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
+    names.filter(may_be_named).collect()
 }
 
 /// `Connection: authorization` or `content-length` would change what the request means: end-to-end fields
@@ -127,17 +139,9 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn remove_spoofable(headers: &mut HeaderMap, route: &Route, judged: &[&HeaderName]) {
-    let spoofed = headers.keys().filter(|name| is_spoofable(name, headers, route, judged));
-    let spoofed: Vec<HeaderName> = spoofed.cloned().collect();
-    for name in spoofed {
-        headers.remove(name);
-    }
-}
-
 fn is_spoofable(name: &HeaderName, headers: &HeaderMap, route: &Route, judged: &[&HeaderName]) -> bool {
     let normal = normalised(name.as_str());
-    SPOOFABLE.contains(&&*normal)
+    is_listed(&normal)
         || SPOOFABLE_PREFIXES.iter().any(|prefix| normal.starts_with(prefix))
         || route.forward.claims.iter().any(|(_, ours)| normalised(ours.as_str()) == normal)
         || (normal != name.as_str() && (FRAMING.contains(&&*normal) || headers.contains_key(&*normal)))

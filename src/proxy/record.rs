@@ -9,6 +9,7 @@ use http::request::Parts;
 
 use super::Peer;
 use super::body::Received;
+use crate::auth::jwt::Signed;
 use crate::auth::{Grant, Permit, Stop};
 use crate::clock::UnixTime;
 use crate::failure::Failure;
@@ -105,6 +106,9 @@ impl Record {
             return;
         }
         self.metrics.verified(scheme, self.verify);
+        if let Some(signed) = decision.as_ref().ok().and_then(Grant::signed) {
+            self.metrics.token(signed == Signed::Known);
+        }
         if let (Ok(grant), Some((_, metrics))) = (decision, &self.route) {
             grant.secrets().iter().for_each(|index| metrics.secret_used(*index, now));
         }
@@ -259,5 +263,6 @@ fn new_request_id() -> String {
     let mut bytes = [0_u8; 16];
     // The generator fails only where the system has no entropy; the ids of a log are then not unique.
     let _ = aws_lc_rs::rand::fill(&mut bytes);
-    format!("{:032x}", u128::from_be_bytes(bytes))
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -13,7 +13,7 @@ use crate::auth::time::{TimestampSource, TimestampUnit};
 
 fn issuer() -> Issuer {
     let keys: Keys = fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA]));
-    Issuer { name: "acme".into(), issuer: None, algorithms: vec![Algorithm::EdDSA], keys }
+    Issuer { name: "acme".into(), issuer: None, algorithms: vec![Algorithm::EdDSA], keys, known: Arc::default() }
 }
 
 fn detached(payload: Payload) -> DetachedPolicy {

@@ -1,5 +1,9 @@
 //! The signature algorithms that we verify (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864), by their exact names.
 
+use aws_lc_rs::signature::{
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
+};
 use jsonwebtoken::AlgorithmFamily;
 
 /// A signature algorithm.
@@ -71,6 +75,21 @@ impl Algorithm {
             Self::ES384 => jsonwebtoken::Algorithm::ES384,
             Self::EdDSA => jsonwebtoken::Algorithm::EdDSA,
             Self::ES512 => return None,
+        })
+    }
+
+    /// RSA's padding and hash.
+    pub(super) fn rsa(self) -> Option<&'static RsaParameters> {
+        Some(match self {
+            Self::RS256 => &RSA_PKCS1_2048_8192_SHA256,
+            Self::RS384 => &RSA_PKCS1_2048_8192_SHA384,
+            Self::RS512 => &RSA_PKCS1_2048_8192_SHA512,
+            Self::PS256 => &RSA_PSS_2048_8192_SHA256,
+            Self::PS384 => &RSA_PSS_2048_8192_SHA384,
+            Self::PS512 => &RSA_PSS_2048_8192_SHA512,
+            Self::HS256 | Self::HS384 | Self::HS512 | Self::ES256 | Self::ES384 | Self::ES512 | Self::EdDSA => {
+                return None;
+            }
         })
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, VerificationAlgorithm,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::RSAPublicKey;
 
-use super::{Algorithm, Key, KeyId, KeySetError};
+use super::{Algorithm, Key, KeyId, KeySetError, Verifier};
 
 /// Members that only the owner of a private or shared key may know (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
 const PRIVATE_MEMBERS: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
@@ -85,8 +85,7 @@ pub(super) fn read(member: &Value, allowed: &[Algorithm]) -> Result<Key, Unusabl
     let material = Material::read(jwk)?;
     let algorithm = material.algorithm(text(jwk, "alg")?, allowed)?;
     let id = text(jwk, "kid")?.map_or(KeyId::Unnamed, |kid| KeyId::Named(kid.to_owned()));
-    let signature_length = material.signature_length();
-    Ok(Key { id, algorithm, signature_length, decoding: material.decoding()?, secret: None })
+    material.key(id, algorithm)
 }
 
 /// RFC 7517 §4.2, §4.3.
@@ -253,14 +252,17 @@ impl Material {
         }
     }
 
-    fn decoding(&self) -> Result<DecodingKey, Unusable> {
-        let written = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let key = match self {
-            Self::Rsa { n, e } => DecodingKey::from_rsa_components(&written(n), &written(e)),
-            Self::Ec { point, .. } => Ok(DecodingKey::from_ec_der(point)),
-            Self::Ed25519 { x } => DecodingKey::from_ed_components(&written(x)),
+    fn key(&self, id: KeyId, algorithm: Algorithm) -> Result<Key, Unusable> {
+        let parsed = match self {
+            Self::Rsa { n, e } => {
+                let padding = algorithm.rsa().ok_or(Unusable::Algorithm)?;
+                RsaPublicKeyComponents { n, e }.to_parsed_public_key(padding)
+            }
+            Self::Ec { curve, point } => ParsedPublicKey::new(curve.verification(), point),
+            Self::Ed25519 { x } => ParsedPublicKey::new(&ED25519, x),
         };
-        key.map_err(|_| Unusable::Invalid)
+        let verifier = Verifier::Public(parsed.map_err(|_| Unusable::Invalid)?);
+        Ok(Key { id, algorithm, signature_length: self.signature_length(), verifier, secret: None })
     }
 }
 
@@ -287,8 +289,8 @@ fn parse(algorithm: &'static dyn VerificationAlgorithm, key: &[u8]) -> Result<()
     ParsedPublicKey::new(algorithm, key).map(|_| ()).map_err(|_| Unusable::Invalid)
 }
 
-/// A public key in PEM form and the length of its signatures.
-pub(super) fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<(DecodingKey, usize), KeySetError> {
+/// A public key in PEM form.
+pub(super) fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<Key, KeySetError> {
     sole_public_key(&String::from_utf8_lossy(pem))?;
     let key = match algorithm.family() {
         AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
@@ -298,8 +300,7 @@ pub(super) fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<(DecodingKey,
     };
     let key = key.map_err(|_| KeySetError::NotAPublicKey)?;
     let inner = key.try_get_as_bytes().map_err(|_| KeySetError::NotAPublicKey)?.to_vec();
-    let material = judge_pem(&inner, algorithm)?;
-    Ok((material.decoding()?, material.signature_length()))
+    Ok(judge_pem(&inner, algorithm)?.key(KeyId::Pinned, algorithm)?)
 }
 
 /// The library reads the first block whatever follows, and takes certificates, whose validity nobody would look at.

@@ -206,7 +206,7 @@ fn of_two_keys_with_one_name_and_algorithm_the_first_serves() {
     assert_eq!(skipped, [SkippedKey { index: 1, kid: Some("1".into()), why: Unusable::Doubled }]);
     let verified = |signer: &Signer| {
         let signature = signer.sign(Algorithm::ES256, b"m");
-        set.select(Some("1"), Algorithm::ES256).unwrap()[0].verify(b"m", &signature, &b64(&signature))
+        set.select(Some("1"), Algorithm::ES256).unwrap()[0].1.verify(b"m", &signature)
     };
     assert_eq!((verified(&P256), verified(&second)), (Ok(()), Err(Refusal::BadSignature)));
     assert!(set.select(Some("1"), Algorithm::EdDSA).is_ok());
@@ -216,7 +216,7 @@ fn of_two_keys_with_one_name_and_algorithm_the_first_serves() {
 fn a_token_gets_the_key_that_it_names_or_the_only_one_that_fits() {
     let set =
         key_set(&[with(RSA.jwk(), &json!({"kid": "r"})), with(P256.jwk(), &json!({"kid": "e"})), ED25519.jwk()], ALL);
-    let named = |key: &&Key| key.id.clone();
+    let named = |(_, key): &(usize, &Key)| key.id.clone();
     let select = |kid, algorithm| set.select(kid, algorithm).map(|keys| keys.iter().map(named).collect::<Vec<_>>());
     let name = |name: &str| KeyId::Named(name.to_owned());
     assert_eq!(select(Some("r"), Algorithm::RS256), Ok(vec![name("r")]));
@@ -269,7 +269,8 @@ fn of_several_secrets_all_that_fit_are_tried() {
     let secrets = [(&*long, Algorithm::HS256), (&*long, Algorithm::HS512), (&*short, Algorithm::HS256)];
     let set = KeySet::from_secrets(&secrets).unwrap();
     for kid in [None, Some("whatever")] {
-        let places = |algorithm| set.select(kid, algorithm).unwrap().iter().map(|key| key.secret()).collect::<Vec<_>>();
+        let places =
+            |algorithm| set.select(kid, algorithm).unwrap().iter().map(|(_, key)| key.secret()).collect::<Vec<_>>();
         assert_eq!(places(Algorithm::HS256), [Some(0), Some(2)]);
         assert_eq!(places(Algorithm::HS512), [Some(1)]);
     }
@@ -295,9 +296,9 @@ fn a_public_key_in_pem_form_is_pinned() {
         let set = KeySet::from_pem(pem("PUBLIC KEY", &signer.spki()).as_bytes(), algorithm).unwrap();
         let signature = signer.sign(algorithm, b"m");
         for kid in [None, Some("whatever")] {
-            let key = set.select(kid, algorithm).unwrap()[0];
-            assert_eq!(key.verify(b"m", &signature, &b64(&signature)), Ok(()), "{algorithm:?}");
-            assert_eq!(key.verify(b"n", &signature, &b64(&signature)), Err(Refusal::BadSignature));
+            let key = set.select(kid, algorithm).unwrap()[0].1;
+            assert_eq!(key.verify(b"m", &signature), Ok(()), "{algorithm:?}");
+            assert_eq!(key.verify(b"n", &signature), Err(Refusal::BadSignature));
         }
     }
 }
@@ -362,7 +363,7 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
 fn neither_half_of_an_ecdsa_signature_is_zero() {
     let set = key_set(&[P256.jwk(), ED25519.jwk()], ALL);
     let sane = |algorithm, halves: [u8; 2]| {
-        set.select(None, algorithm).unwrap()[0].halves_are_sane(&halves.map(|half| [0, half]).concat())
+        set.select(None, algorithm).unwrap()[0].1.halves_are_sane(&halves.map(|half| [0, half]).concat())
     };
     assert!(sane(Algorithm::ES256, [1, 1]) && sane(Algorithm::EdDSA, [0, 1]));
     assert!(!sane(Algorithm::ES256, [0, 1]) && !sane(Algorithm::ES256, [1, 0]) && !sane(Algorithm::ES256, [0, 0]));

@@ -20,6 +20,7 @@ fn route(keys: Keys, list: RevocationList) -> Rules {
         issuer: Some(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys,
+        known: Arc::default(),
     }]);
     policy.required = vec![];
     let handle = RevocationHandle::new("revoked.yaml".into(), list);

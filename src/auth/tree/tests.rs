@@ -35,7 +35,13 @@ fn in_body(index: usize) -> Policy {
 }
 
 fn jwt(keys: Keys) -> Policy {
-    let issuer = Issuer { name: "acme".into(), issuer: Some(ISSUER.into()), algorithms: vec![Algorithm::EdDSA], keys };
+    let issuer = Issuer {
+        name: "acme".into(),
+        issuer: Some(ISSUER.into()),
+        algorithms: vec![Algorithm::EdDSA],
+        keys,
+        known: Arc::default(),
+    };
     Policy::Jwt(Box::new(policy(vec![issuer])))
 }
 

@@ -55,7 +55,9 @@ impl Compiler<'_> {
                 None
             }
         };
-        Some(IssuerKeys { issuer: Issuer { name: name.into(), issuer: iss?, algorithms, keys: keys? } })
+        Some(IssuerKeys {
+            issuer: Issuer { name: name.into(), issuer: iss?, algorithms, keys: keys?, known: Arc::default() },
+        })
     }
 
     /// `Some(None)` is the written `none`.

@@ -206,7 +206,7 @@ impl Compiler<'_> {
             }
         };
         let iss = issuer.issuer.clone().filter(|iss| iss != "none");
-        Some(Issuer { name: name.into(), issuer: iss, algorithms, keys: keys? })
+        Some(Issuer { name: name.into(), issuer: iss, algorithms, keys: keys?, known: Arc::default() })
     }
 
     /// One secret serves every HS algorithm that the provider uses.

@@ -354,3 +354,37 @@ fn without_the_key_the_handle_is_told() {
     let rs256 = RSA.token(Algorithm::RS256, named(Algorithm::RS256), good_claims().to_string());
     assert_eq!(refused(&rs256), (Refusal::UnsupportedAlgorithm, false, false));
 }
+
+/// Oathkeeper CVE-2026-33496: a token that was verified is known to the key set that verified it, and what it says is
+/// judged each time.
+#[test]
+fn a_token_that_is_known_is_judged_again_and_by_its_own_keys() {
+    let policy = usual();
+    let token = ED25519.token(Algorithm::EdDSA, HEADER, good_claims().to_string());
+    let signed = |policy: &JwtPolicy, token: &str| verify(policy, token).ok().map(|verified| verified.signed);
+    assert_eq!([signed(&policy, &token), signed(&policy, &token)], [Some(Signed::Verified), Some(Signed::Known)]);
+    // The same route with other demands, and the same token.
+    let known = |change: fn(&mut JwtPolicy)| {
+        let mut changed = policy.clone();
+        change(&mut changed);
+        judge(&changed, &token)
+    };
+    assert_eq!(known(|_| {}), Ok(()));
+    assert_eq!(known(|policy| policy.types = vec!["secevent+jwt".into()]), Err(Refusal::MalformedToken));
+    assert_eq!(known(|policy| policy.audience = Audience::OneOf(vec!["other".into()])), Err(Refusal::WrongAudience));
+    assert_eq!(known(|policy| policy.issuers[0].issuer = Some("other".into())), Err(Refusal::WrongIssuer));
+    assert_eq!(known(|policy| policy.issuers[0].algorithms.clear()), Err(Refusal::UnsupportedAlgorithm));
+    let late = UnixTime::from_seconds(NOW + 100_000).unwrap();
+    let expired = policy.verify_token(&token, late, &mut Notes::off()).map(|_| ());
+    assert_eq!(expired.map_err(|stop| stop.refusal()), Err(Some(Refusal::Expired)));
+    // The issuer's next keys: the memory is his, and the token is not theirs.
+    let mut rotated = policy.clone();
+    rotated.issuers[0].keys = only(&Signer::ed25519(), Algorithm::EdDSA).issuers[0].keys.clone();
+    assert_eq!(judge(&rotated, &token), Err(Refusal::BadSignature));
+    // Another issuer with these very keys begins with nothing, and a changed signature is another token.
+    assert_eq!(signed(&usual(), &token), Some(Signed::Verified));
+    let (signed_text, signature) = token.rsplit_once('.').unwrap();
+    let forged = format!("{signed_text}.{}", signature.chars().rev().collect::<String>());
+    assert!(judge(&policy, &forged).is_err());
+    assert_eq!(signed(&policy, &token), Some(Signed::Known));
+}
