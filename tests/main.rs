@@ -32,4 +32,5 @@ mod signatures;
 mod support;
 mod tls;
 mod trees;
+mod upstreams;
 mod vectors;
