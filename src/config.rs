@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::auth::keys::RemoteKeys;
 use crate::auth::revocation::RevocationHandle;
 use crate::clock::UnixTime;
+use crate::route::Endpoint;
 use crate::route::admission::Widened;
 use crate::snapshot::Snapshot;
 pub use compile::compile;
@@ -58,14 +59,16 @@ impl Config {
     }
 }
 
-/// What changes on its own while configurations come and go. [`compile()`] is given the handles in use, so that a
-/// reload forgets neither keys nor revocations.
+/// What has a life of its own while configurations come and go. [`compile()`] is given the handles in use, so that a
+/// reload forgets neither keys nor revocations nor connections.
 #[derive(Clone, Debug, Default)]
 pub struct Handles {
     /// Key sets, filled by fetching.
     pub remote_keys: Vec<Arc<RemoteKeys>>,
     /// Revocation lists, each filled from its file.
     pub revocations: Vec<Arc<RevocationHandle>>,
+    /// Where apps listen: each worker keeps connections to them.
+    pub endpoints: Vec<Arc<Endpoint>>,
     /// How long the credentials of each route with `replay` stay good, and since when it is longer than it was.
     pub windows: BTreeMap<Arc<str>, Window>,
     /// The time of the reading, which is when a window that it widens grows.

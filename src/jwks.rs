@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::auth::keys::{KeySet, RemoteKeys, RemoteSource};
 use crate::clock::{Clock, UnixTime};
 use crate::metrics::Metrics;
+use crate::telemetry;
 use cache::CacheError;
 use fetch::{Answer, FetchError, Fetcher};
 
@@ -202,7 +203,7 @@ impl Jwks {
                     keys.replace(set, at);
                 }
                 Err(error) => {
-                    let (cache, error) = (path.display(), fetch::chain(&error));
+                    let (cache, error) = (path.display(), telemetry::chain(&error));
                     tracing::warn!(issuer, %cache, error, "ignored the cached keys");
                 }
             }
@@ -227,7 +228,7 @@ impl Jwks {
                 Some((answer, now))
             }
             Err(error) => {
-                tracing::warn!(issuer, url = keys.source.url, error = %fetch::chain(&error), "could not fetch keys");
+                tracing::warn!(issuer, url = keys.source.url, error = %telemetry::chain(&error), "could not fetch keys");
                 self.metrics.jwks_refreshed(issuer, "failed");
                 None
             }

@@ -5,15 +5,14 @@
 
 pub mod admission;
 mod limits;
+mod upstream;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use core::net::IpAddr;
-use http::uri::Authority;
 use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
@@ -24,6 +23,7 @@ use crate::auth::{RequestView, Rules, Stop};
 use crate::clock::UnixTime;
 use admission::Admission;
 pub use limits::{Limit, Rate, RouteLimits};
+pub use upstream::{Address, Endpoint, Trust, Upstream};
 
 /// One entry under `routes`.
 #[derive(Clone, Debug)]
@@ -148,20 +148,6 @@ pub enum PathMatch {
     Exact(String),
     /// `/hooks/*`: what starts with `/hooks/`. The stored prefix ends in `/`.
     Prefix(String),
-}
-
-/// `upstream` of a route.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    /// Host and port; the scheme is http.
-    pub authority: Authority,
-    /// For establishing a connection.
-    pub connect: Duration,
-    /// From the end of the request's body to the end of the response.
-    pub timeout: Duration,
-    /// How long an unused connection is kept: less than the app's own keep-alive, so that the app never
-    /// closes a connection that a request is just being sent on.
-    pub idle: Duration,
 }
 
 /// `forward` of a route.

@@ -21,3 +21,9 @@ pub fn start(format: LogFormat) {
         LogFormat::Text => builder.with_ansi(false).try_init(),
     };
 }
+
+/// An error with its causes, for a line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

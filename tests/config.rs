@@ -10,6 +10,7 @@ use crate::support::{Authority, Issuer, certificate};
 
 mod schemes;
 mod state;
+mod upstreams;
 
 /// A folder with a certificate, its key and a key set.
 fn folder() -> TempDir {
@@ -413,7 +414,7 @@ issuers:
 routes:
   - name: a b
     match: { path: webhook, methods: [post] }
-    upstream: { url: "https://app" }
+    upstream: { url: "ftp://app" }
     auth: { jwt: { issuer: acne, audience: x, claims: { a: { like: 1 } } } }
     replay: perhaps
     responses: { nonsense: 200, expired: 99 }

@@ -33,4 +33,5 @@ mod signatures;
 mod support;
 mod tls;
 mod trees;
+mod upstreams;
 mod vectors;

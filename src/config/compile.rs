@@ -15,6 +15,7 @@ mod revocation;
 mod route;
 mod signature;
 mod state;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

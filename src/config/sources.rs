@@ -170,6 +170,7 @@ impl Named {
             if let Some(AuthFile::Scheme(scheme)) = &route.auth {
                 self.in_scheme(scheme);
             }
+            self.files.extend(route.upstream.iter().filter_map(|upstream| upstream.ca.clone()));
         }
         if let Some(state) = &file.state {
             self.files.extend(state.tls.iter().flat_map(|tls| &tls.ca).cloned());

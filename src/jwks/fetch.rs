@@ -57,12 +57,6 @@ impl FetchError {
     }
 }
 
-/// An error with its causes, for the log.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 /// A key set as it came.
 pub(super) struct Answer {
     pub(super) body: Bytes,

@@ -9,13 +9,12 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::{mpsc, oneshot};
 
 use super::body::{Content, Received, Relayed, ReplyBroke, RequestBody};
 use super::headers;
 use super::kept::Keeper;
-use super::upstream::Upstreams;
+use super::upstream::{Reply, Upstreams};
 use crate::admission::state::Settlement;
 use crate::admission::{Ending, Kept};
 use crate::auth::Permit;
@@ -123,7 +122,7 @@ struct Relay {
 }
 
 impl Relay {
-    async fn pass(&mut self, mut incoming: Incoming, mut keeper: Option<&mut Keeper>) -> Result<(), ReplyBroke> {
+    async fn pass(&mut self, mut incoming: Reply, mut keeper: Option<&mut Keeper>) -> Result<(), ReplyBroke> {
         loop {
             let next = tokio::time::timeout_at(self.by.into(), incoming.frame()).await;
             let frame = match next {

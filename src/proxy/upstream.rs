@@ -1,34 +1,39 @@
-//! Connections to the apps: kept alive, bounded in time. One pool a worker, so that no lock is shared.
+//! Connections to the apps: kept alive, bounded in time. One pool a worker and endpoint, so that no lock is shared.
 //!
 //! A request is never sent a second time: what an app may have seen is the sender's to retry
-//! (hyper#2136 has the race that a blind retry would turn into a doubled event).
+//! (hyper#2136 has the race that a blind retry would turn into a doubled event). Of several endpoints, another one is
+//! asked only where nothing of the request has left.
 
-use std::sync::{Mutex, PoisonError};
+mod health;
+mod pool;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::uri::{PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::body::{Content, Received, RequestBody};
 use crate::auth::Permit;
 use crate::failure::{Failure, UpstreamFault};
-use crate::route::{Route, Upstream};
+use crate::route::{Endpoint, Route, Upstream};
+use health::Fared;
+pub use pool::Reply;
+use pool::{Failed, Pool};
 
-type Pool = Client<HttpConnector, RequestBody>;
+/// The pools of one worker.
+#[derive(Debug, Default)]
+pub struct Upstreams(Mutex<Pools>);
 
-/// Unused connections that a pool keeps to one app.
-const MAX_IDLE: usize = 256;
-
-/// The pools of one worker: one for each pair of `connect` and `idle` that the routes use.
-#[derive(Default)]
-pub struct Upstreams(Mutex<Vec<(Duration, Duration, Pool)>>);
+#[derive(Debug, Default)]
+struct Pools {
+    all: Vec<Arc<Pool>>,
+    /// Requests to routes with several endpoints, so far.
+    turn: u64,
+}
 
 /// What an exchange may take longer than its upstream's deadline: for the end of a reply, and to settle what it holds.
 pub const MARGIN: Duration = Duration::from_secs(10);
@@ -46,80 +51,124 @@ impl Upstreams {
         route: &Route,
         received: &Received,
     ) -> Result<Response<Content>, Failure> {
-        let begun = Instant::now();
-        head.uri = upstream_uri(&head.uri, &route.upstream).ok_or(Failure::BadRequest)?;
+        let (begun, timeout) = (Instant::now(), route.upstream.timeout);
+        head.uri = origin_form(head.uri);
         head.version = Version::HTTP_11;
         if !body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
             // The client library would send no body with a GET of unknown length.
             head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let latest = body.latest_end() + route.upstream.timeout;
-        let pending = self.pool(&route.upstream).request(Request::from_parts(head, body));
-        match within(pending, received, begun, route.upstream.timeout, latest).await {
-            Some(Ok(response)) => accept(response, received, route.upstream.timeout),
-            Some(Err(error)) => Err(blame(&error, received)),
-            None => Err(received.fault().map_or(Failure::Upstream(UpstreamFault::Timeout), Failure::Body)),
-        }
+        let deadline = Deadline { received, begun, timeout, latest: body.latest_end() + timeout };
+        let request = Request::from_parts(head, body);
+        let (only, several) = self.pools(&route.upstream);
+        let sent = match only {
+            Some(pool) => pool.send(request, &deadline).await,
+            None => send_to_one_of(several, request, &deadline).await,
+        };
+        let fault = match sent {
+            Ok(response) => return accept(response, received, timeout),
+            Err(Failed::NotSent(_)) => UpstreamFault::Unreachable,
+            Err(Failed::Broke) => UpstreamFault::Protocol,
+            Err(Failed::Late) => UpstreamFault::Timeout,
+        };
+        Err(received.fault().map_or(Failure::Upstream(fault), Failure::Body))
     }
 
-    fn pool(&self, upstream: &Upstream) -> Pool {
+    /// The only one, or several in the order in which they are to be tried, the first of which has this turn.
+    fn pools(&self, upstream: &Upstream) -> (Option<Arc<Pool>>, Vec<Arc<Pool>>) {
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = pools.iter().find(|(connect, idle, _)| (*connect, *idle) == (upstream.connect, upstream.idle));
-        if let Some((_, _, pool)) = found {
-            return pool.clone();
+        let first = pools.of(&upstream.first);
+        if upstream.others.is_empty() {
+            return (Some(first), Vec::new());
         }
-        let pool = new_pool(upstream);
-        pools.push((upstream.connect, upstream.idle, pool.clone()));
+        let now = Instant::now();
+        let mut several: Vec<_> =
+            std::iter::once(first).chain(upstream.others.iter().map(|other| pools.of(other))).collect();
+        several.sort_by_cached_key(|pool| pool.rank(now));
+        pools.turn += 1;
+        several.iter().take(1).for_each(|next| next.begin(pools.turn, now));
+        (None, several)
+    }
+}
+
+impl Pools {
+    /// Found by identity: another CA, or anything else that has changed, is another endpoint.
+    fn of(&mut self, endpoint: &Arc<Endpoint>) -> Arc<Pool> {
+        if let Some(pool) = self.all.iter().find(|pool| pool.is_of(endpoint)) {
+            return Arc::clone(pool);
+        }
+        self.all.retain(|pool| pool.endpoint.strong_count() > 0);
+        let pool = Pool::new(endpoint);
+        self.all.push(Arc::clone(&pool));
         pool
     }
 }
 
-fn new_pool(upstream: &Upstream) -> Pool {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(upstream.connect));
-    Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(upstream.idle)
-        .pool_max_idle_per_host(MAX_IDLE)
-        .pool_timer(TokioTimer::new())
-        .build(connector)
+/// The next one is asked only where nothing of the request has left.
+async fn send_to_one_of(
+    pools: Vec<Arc<Pool>>,
+    request: Request<RequestBody>,
+    deadline: &Deadline<'_>,
+) -> Result<Response<Reply>, Failed> {
+    let mut unsent = Box::new(request);
+    for pool in pools {
+        let sent = pool.send(*unsent, deadline).await;
+        match &sent {
+            Ok(_) => pool.note(Fared::Answered),
+            Err(Failed::NotSent(_)) => pool.note(Fared::Unreached),
+            // Whose body breaks off says nothing of the app.
+            Err(Failed::Broke | Failed::Late) if deadline.received.fault().is_some() => {}
+            Err(Failed::Broke | Failed::Late) => pool.note(Fared::Unanswered),
+        }
+        match sent {
+            Err(Failed::NotSent(back)) if !deadline.left().is_zero() => unsent = back,
+            done => return done,
+        }
+    }
+    Err(Failed::NotSent(unsent))
 }
 
-/// The target as it came, at the app's address.
-fn upstream_uri(came: &Uri, upstream: &Upstream) -> Option<Uri> {
-    let target = came.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let uri = Uri::builder().scheme(Scheme::HTTP).authority(upstream.authority.clone()).path_and_query(target);
-    uri.build().ok()
+/// The target as it came, without the address that it may have come with.
+fn origin_form(came: Uri) -> Uri {
+    if came.authority().is_none() {
+        return came;
+    }
+    Uri::from(came.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")))
 }
 
 /// The app's time runs from the end of the request's body; while that still comes, its own limits hold, and
 /// `latest` bounds an app that does not read it.
-async fn within<F: Future>(
-    answer: F,
-    received: &Received,
+struct Deadline<'a> {
+    received: &'a Received,
     begun: Instant,
     timeout: Duration,
     latest: Instant,
-) -> Option<F::Output> {
-    let mut answer = std::pin::pin!(answer);
-    let mut deadline = begun + timeout;
-    loop {
-        if let Ok(answer) = tokio::time::timeout_at(deadline.into(), answer.as_mut()).await {
-            return Some(answer);
+}
+
+impl Deadline<'_> {
+    /// What is left for a connection, before which nothing is read of the body.
+    fn left(&self) -> Duration {
+        self.timeout.saturating_sub(self.begun.elapsed())
+    }
+
+    async fn within<F: Future>(&self, answer: F) -> Option<F::Output> {
+        let mut answer = std::pin::pin!(answer);
+        let mut deadline = self.begun + self.timeout;
+        loop {
+            if let Ok(answer) = tokio::time::timeout_at(deadline.into(), answer.as_mut()).await {
+                return Some(answer);
+            }
+            let ended = self.received.ended().unwrap_or_else(Instant::now);
+            let next = (ended + self.timeout).min(self.latest);
+            if next <= deadline {
+                return None;
+            }
+            deadline = next;
         }
-        let next = received.ended().map_or(Instant::now() + timeout, |ended| ended + timeout).min(latest);
-        if next <= deadline {
-            return None;
-        }
-        deadline = next;
     }
 }
 
-fn accept(
-    mut response: Response<Incoming>,
-    received: &Received,
-    timeout: Duration,
-) -> Result<Response<Content>, Failure> {
+fn accept(mut response: Response<Reply>, received: &Received, timeout: Duration) -> Result<Response<Content>, Failure> {
     // We never asked for another protocol, so an app that switches is out of step.
     if response.status().is_informational() {
         return Err(Failure::Upstream(UpstreamFault::Protocol));
@@ -128,12 +177,4 @@ fn accept(
     // Our own connection to the client is what it is, whatever the app speaks.
     *response.version_mut() = Version::HTTP_11;
     Ok(response.map(|incoming| Content::Upstream { incoming, by, timer: None }))
-}
-
-fn blame(error: &Error, received: &Received) -> Failure {
-    match received.fault() {
-        Some(fault) => Failure::Body(fault),
-        None if error.is_connect() => Failure::Upstream(UpstreamFault::Unreachable),
-        None => Failure::Upstream(UpstreamFault::Protocol),
-    }
 }

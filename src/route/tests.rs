@@ -1,5 +1,9 @@
 //! Which route a request finds, and which paths find none.
 
+use std::time::Duration;
+
+use http::Uri;
+
 use super::*;
 use crate::auth::Policy;
 
@@ -8,12 +12,7 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
         name: name.into(),
         matches: Match { host: host.map(str::to_owned), path, methods },
         rules: Rules { policy: Policy::Public, revocation: None, timestamp: None },
-        upstream: Upstream {
-            authority: Authority::from_static("127.0.0.1:8000"),
-            connect: Duration::from_secs(5),
-            timeout: Duration::from_secs(30),
-            idle: Duration::from_secs(4),
-        },
+        upstream: Upstream { first: endpoint(), others: Vec::new(), timeout: Duration::from_secs(30) },
         max_body: 1024,
         limits: RouteLimits::default(),
         allow: None,
@@ -27,6 +26,11 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
         capture: None,
         errors: ErrorForm::default(),
     })
+}
+
+fn endpoint() -> Arc<Endpoint> {
+    let (url, address) = ("http://127.0.0.1:8000", Address::Tcp(Uri::from_static("http://127.0.0.1:8000")));
+    Arc::new(Endpoint { url: url.into(), address, connect: Duration::from_secs(5), idle: Duration::from_secs(4) })
 }
 
 fn exact(path: &str) -> PathMatch {

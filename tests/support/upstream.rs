@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -10,10 +12,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 /// A request as the app saw it.
 #[derive(Clone, Debug)]
@@ -37,7 +40,15 @@ impl Recorded {
 pub struct Upstream {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Recorded>>>,
+    connections: Arc<Connections>,
     task: JoinHandle<()>,
+}
+
+/// How many there were, and how many are over.
+#[derive(Debug, Default)]
+struct Connections {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
 }
 
 impl Drop for Upstream {
@@ -49,18 +60,53 @@ impl Drop for Upstream {
 impl Upstream {
     /// Answers 200 with the body that it was sent.
     pub async fn echo() -> Self {
+        Self::echo_at("127.0.0.1:0".parse().unwrap()).await
+    }
+
+    /// The same at an address of which the port is free again.
+    pub async fn echo_at(address: SocketAddr) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&seen);
-        let (address, task) = listen(move |stream| {
-            let record = Arc::clone(&record);
+        let (address, connections, task) =
+            listen_at(address, move |stream| serve_echo(stream, Arc::clone(&record))).await;
+        Self { address, seen, connections, task }
+    }
+
+    /// The same over TLS, with a certificate and its key in PEM form.
+    pub async fn echo_tls(chain: &str, key: &str) -> Self {
+        let certificate = hookgate::tls::Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        let config = hookgate::tls::server_config(vec![certificate], hookgate::tls::MinVersion::Tls12, None).unwrap();
+        let (seen, tls) = (Arc::new(Mutex::new(Vec::new())), TlsAcceptor::from(config));
+        let record = Arc::clone(&seen);
+        let (address, connections, task) = listen(move |stream| {
+            let (record, tls) = (Arc::clone(&record), tls.clone());
             async move {
-                let service = service_fn(move |request| echo(request, Arc::clone(&record)));
-                let _ =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                if let Ok(stream) = tls.accept(stream).await {
+                    serve_echo(stream, record).await;
+                }
             }
         })
         .await;
-        Self { address, seen, task }
+        Self { address, seen, connections, task }
+    }
+
+    /// The same on a Unix socket; the address means nothing.
+    pub fn echo_unix(path: &Path) -> Self {
+        let (seen, listener) = (Arc::new(Mutex::new(Vec::new())), UnixListener::bind(path).unwrap());
+        let record = Arc::clone(&seen);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve_echo(stream, Arc::clone(&record)));
+            }
+        });
+        Self { address: "0.0.0.0:0".parse().unwrap(), seen, connections: Arc::default(), task }
+    }
+
+    /// Ends, and every connection with it.
+    pub async fn stop(mut self) -> SocketAddr {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+        self.address
     }
 
     /// Answers with these statuses, one after the other, then 200.
@@ -96,7 +142,7 @@ impl Upstream {
     {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (record, status) = (Arc::clone(&seen), Arc::new(status));
-        let (address, task) = listen(move |stream| {
+        let (address, connections, task) = listen(move |stream| {
             let (record, status) = (Arc::clone(&record), Arc::clone(&status));
             async move {
                 let service = service_fn(move |request| answer(request, Arc::clone(&record), Arc::clone(&status)));
@@ -105,33 +151,58 @@ impl Upstream {
             }
         })
         .await;
-        Self { address, seen, task }
+        Self { address, seen, connections, task }
     }
 
     /// Reads something, says `bytes` and closes.
     pub async fn saying(bytes: &'static [u8]) -> Self {
-        let (address, task) = listen(move |mut stream| async move {
+        let (address, connections, task) = listen(move |mut stream| async move {
             let mut buffer = [0; 4096];
             let _ = stream.read(&mut buffer).await;
             let _ = stream.write_all(bytes).await;
         })
         .await;
-        Self { address, seen: Arc::default(), task }
+        Self { address, seen: Arc::default(), connections, task }
+    }
+
+    /// Answers the first request of each connection; takes the second and closes.
+    pub async fn leaving() -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let record = Arc::clone(&seen);
+        let (address, connections, task) = listen(move |stream| {
+            let (record, answered) = (Arc::clone(&record), AtomicUsize::new(0));
+            async move {
+                let service = service_fn(|request| {
+                    let first = answered.fetch_add(1, Ordering::SeqCst) == 0;
+                    let echoed = echo(request, Arc::clone(&record));
+                    async move {
+                        echoed
+                            .await
+                            .map_err(|never| match never {})
+                            .and_then(|reply| first.then_some(reply).ok_or("gone"))
+                    }
+                });
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            }
+        })
+        .await;
+        Self { address, seen, connections, task }
     }
 
     /// Takes connections and never answers.
     pub async fn silent() -> Self {
-        let (address, task) = listen(|mut stream| async move {
+        let (address, connections, task) = listen(|mut stream| async move {
             let mut buffer = [0; 4096];
             while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
         })
         .await;
-        Self { address, seen: Arc::default(), task }
+        Self { address, seen: Arc::default(), connections, task }
     }
 
     /// Answers one request a connection with `half`, and stops within until it may take one from `gate`.
     pub async fn halting(gate: Arc<Semaphore>) -> Self {
-        let (address, task) = listen(move |mut stream| {
+        let (address, connections, task) = listen(move |mut stream| {
             let gate = Arc::clone(&gate);
             async move {
                 let mut buffer = [0; 4096];
@@ -142,7 +213,17 @@ impl Upstream {
             }
         })
         .await;
-        Self { address, seen: Arc::default(), task }
+        Self { address, seen: Arc::default(), connections, task }
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> usize {
+        self.connections.begun.load(Ordering::SeqCst)
+    }
+
+    /// Those that have not ended.
+    pub fn open(&self) -> usize {
+        self.connections() - self.connections.ended.load(Ordering::SeqCst)
     }
 
     /// What it saw so far.
@@ -158,19 +239,44 @@ impl Upstream {
     }
 }
 
-async fn listen<F, T>(serve: F) -> (SocketAddr, JoinHandle<()>)
+async fn listen<F, T>(serve: F) -> (SocketAddr, Arc<Connections>, JoinHandle<()>)
 where
     F: Fn(tokio::net::TcpStream) -> T + Send + 'static,
     T: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listen_at("127.0.0.1:0".parse().unwrap(), serve).await
+}
+
+/// Connections end with the task.
+async fn listen_at<F, T>(address: SocketAddr, serve: F) -> (SocketAddr, Arc<Connections>, JoinHandle<()>)
+where
+    F: Fn(tokio::net::TcpStream) -> T + Send + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap();
+    let connections = Arc::new(Connections::default());
+    let counted = Arc::clone(&connections);
     let task = tokio::spawn(async move {
+        let mut serving = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream));
+            counted.begun.fetch_add(1, Ordering::SeqCst);
+            let (served, counted) = (serve(stream), Arc::clone(&counted));
+            serving.spawn(async move {
+                served.await;
+                counted.ended.fetch_add(1, Ordering::SeqCst);
+            });
         }
     });
-    (address, task)
+    (address, connections, task)
+}
+
+async fn serve_echo<S>(stream: S, record: Arc<Mutex<Vec<Recorded>>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(move |request| echo(request, Arc::clone(&record)));
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn echo(

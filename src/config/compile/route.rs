@@ -1,4 +1,4 @@
-//! `routes`: which requests, to where, and what the app is told.
+//! `routes`: which requests, and what the app is told.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use crate::auth::request::PublicUrl;
 use crate::auth::token::TokenPlace;
 use crate::clock::UnixTime;
 use crate::config::error::FieldPath;
-use crate::config::file::{CaptureFile, MatchFile, ModeFile, RouteFile, UpstreamFile};
+use crate::config::file::{CaptureFile, MatchFile, ModeFile, RouteFile};
 use crate::config::values::{parse_net, parse_size};
-use crate::route::{Capture, Match, PathMatch, Route, Upstream, judge_path};
+use crate::route::{Capture, Match, PathMatch, Route, judge_path};
 use crate::snapshot::ADDRESS_SHARE;
 
 /// Captured requests of a route.
@@ -277,46 +277,6 @@ impl Compiler<'_> {
             }
         }
         Some(methods)
-    }
-
-    fn upstream(&mut self, file: Option<&UpstreamFile>, path: &FieldPath) -> Option<Upstream> {
-        let Some(file) = file else {
-            self.missing(path, "where the app is, such as { url: http://127.0.0.1:8000 }");
-            return None;
-        };
-        self.not_yet(path, &[("urls", &file.urls), ("ca", &file.ca)]);
-        let connect =
-            self.deadline(file.connect_timeout.as_ref(), &path.child("connect_timeout"), Duration::from_secs(5));
-        let timeout = self.deadline(file.timeout.as_ref(), &path.child("timeout"), Duration::from_secs(30));
-        let idle = self.deadline(file.idle.as_ref(), &path.child("idle"), Duration::from_secs(4));
-        let authority = self.upstream_authority(file.url.as_deref(), &path.child("url"))?;
-        Some(Upstream { authority, connect, timeout, idle })
-    }
-
-    fn upstream_authority(&mut self, url: Option<&str>, path: &FieldPath) -> Option<Authority> {
-        let Some(url) = url else {
-            self.missing(path, "the app's address, such as http://127.0.0.1:8000");
-            return None;
-        };
-        if url.starts_with("https:") || url.starts_with("unix:") {
-            self.problems.add(path, "https and unix upstreams are not supported yet; write http://host:port");
-            return None;
-        }
-        let rest = url.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-        let authority = rest.and_then(|rest| Authority::try_from(rest).ok());
-        // The library takes any port, and the client then 80 for one that is none.
-        let port_is_one = |authority: &Authority| {
-            let bare = authority.as_str() == authority.host();
-            bare || authority.port_u16().is_some_and(|port| port > 0)
-        };
-        let authority = authority.filter(|authority| {
-            !authority.host().is_empty() && !authority.as_str().contains('@') && port_is_one(authority)
-        });
-        if authority.is_none() {
-            let expected = "expected http://host:port, without path, query and user: requests keep their own path";
-            self.problems.add(path, expected);
-        }
-        authority
     }
 
     fn allow(&mut self, texts: Option<&[String]>, path: &FieldPath) -> Option<Vec<IpNet>> {

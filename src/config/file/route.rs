@@ -74,18 +74,18 @@ pub struct MatchFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpstreamFile {
-    /// http://host:port
+    /// http://host:port, https://host:port or unix:/path
     pub url: Option<String>,
+    /// Several instead, which take turns; what cannot be reached is set aside for a while.
+    pub urls: Option<Vec<String>>,
+    /// PEM file of certificates that an https app's must hang from; public roots if absent.
+    pub ca: Option<String>,
     /// From the end of the request's body to the end of the app's reply.
     pub timeout: Option<DurationText>,
-    /// For a connection.
+    /// For a connection, its TLS handshake included.
     pub connect_timeout: Option<DurationText>,
     /// How long an unused connection is kept: less than the app's own keep-alive.
     pub idle: Option<DurationText>,
-    /// Not supported yet.
-    pub urls: Option<Value>,
-    /// Not supported yet.
-    pub ca: Option<Value>,
 }
 
 /// Whether refusals are carried out

@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::exactly;
 use crate::proxy::exchange::Piece;
 use crate::proxy::record::Record;
+use crate::proxy::upstream::Reply;
 
 /// What a reply is made of.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub enum Content {
     /// The app's reply, which must be whole in time.
     Upstream {
         /// From the app.
-        incoming: Incoming,
+        incoming: Reply,
         /// When it must be whole.
         by: Instant,
         /// Made when the first wait begins.

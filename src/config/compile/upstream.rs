@@ -1,0 +1,150 @@
+//! `upstream` of a route: http, https or a Unix socket, one or several.
+
+use std::os::unix::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use http::uri::{Authority, Scheme};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
+use super::Compiler;
+use crate::config::error::FieldPath;
+use crate::config::file::UpstreamFile;
+use crate::route::{Address, Endpoint, Trust, Upstream};
+use crate::tls;
+
+/// What a certificate must hang from, and what comes of it.
+type Roots = (Option<Vec<u8>>, Arc<ClientConfig>);
+
+impl Compiler<'_> {
+    pub(super) fn upstream(&mut self, file: Option<&UpstreamFile>, path: &FieldPath) -> Option<Upstream> {
+        let Some(file) = file else {
+            self.missing(path, "where the app is, such as { url: http://127.0.0.1:8000 }");
+            return None;
+        };
+        let connect =
+            self.deadline(file.connect_timeout.as_ref(), &path.child("connect_timeout"), Duration::from_secs(5));
+        let timeout = self.deadline(file.timeout.as_ref(), &path.child("timeout"), Duration::from_secs(30));
+        let idle = self.deadline(file.idle.as_ref(), &path.child("idle"), Duration::from_secs(4));
+        let urls = self.upstream_urls(file, path)?;
+        let roots = self.upstream_roots(file, &urls, &path.child("ca"));
+        let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
+        for (url, path) in &urls {
+            let Some(address) = self.upstream_address(url, roots.as_ref(), path) else { continue };
+            if endpoints.iter().any(|other| other.address == address) {
+                self.problems.add(path, "is there twice; remove one of them");
+            }
+            endpoints.push(self.endpoint(Endpoint { url: (*url).to_owned(), address, connect, idle }));
+        }
+        if endpoints.len() < urls.len() {
+            return None;
+        }
+        let mut endpoints = endpoints.into_iter();
+        Some(Upstream { first: endpoints.next()?, others: endpoints.collect(), timeout })
+    }
+
+    /// Each with its place.
+    fn upstream_urls<'f>(&mut self, file: &'f UpstreamFile, path: &FieldPath) -> Option<Vec<(&'f str, FieldPath)>> {
+        let several = path.child("urls");
+        match (&file.url, &file.urls) {
+            (Some(url), None) => return Some(vec![(url, path.child("url"))]),
+            (None, Some(urls)) if !urls.is_empty() => {
+                let urls = urls.iter().enumerate();
+                return Some(urls.map(|(index, url)| (url.as_str(), several.index(index))).collect());
+            }
+            (None, Some(_empty)) => self.problems.add(&several, "is empty; write the apps' addresses"),
+            (Some(_), Some(_)) => self.problems.add(&several, "stands beside `url`; write one of them"),
+            (None, None) => self.missing(&path.child("url"), "the app's address, such as http://127.0.0.1:8000"),
+        }
+        None
+    }
+
+    /// `None` where `ca` cannot be used, or nothing needs them.
+    fn upstream_roots(&mut self, file: &UpstreamFile, urls: &[(&str, FieldPath)], path: &FieldPath) -> Option<Roots> {
+        let needed = urls.iter().any(|(url, _)| url.starts_with("https:"));
+        if file.ca.is_some() && !needed {
+            self.problems.add(path, "is for https only; write https://host:port, or remove it");
+        }
+        if !needed {
+            return None;
+        }
+        let ca = match &file.ca {
+            None => None,
+            name => Some(self.file(name.as_ref(), path)?.to_vec()),
+        };
+        match tls::client_config(ca.as_deref()) {
+            Ok(config) => Some((ca, Arc::new(config))),
+            Err(error) => {
+                self.problems.add(path, format!("cannot be used: {error}"));
+                None
+            }
+        }
+    }
+
+    /// What is wrong with the roots was told.
+    fn upstream_address(&mut self, url: &str, roots: Option<&Roots>, path: &FieldPath) -> Option<Address> {
+        if let Some(socket) = url.strip_prefix("unix:") {
+            return self.socket_address(socket, path);
+        }
+        let parsed = parse_url(url);
+        if parsed.is_none() {
+            let expected = "expected http://host:port, https://host:port or unix:/path, without path, query and user: \
+                            requests keep their own path";
+            self.problems.add(path, expected);
+        }
+        match parsed? {
+            (uri, None) => Some(Address::Tcp(uri)),
+            (uri, Some(name)) => {
+                let (ca, config) = roots?.clone();
+                Some(Address::Tls(uri, Trust { name, ca, config }))
+            }
+        }
+    }
+
+    fn socket_address(&mut self, socket: &str, path: &FieldPath) -> Option<Address> {
+        let resolved = self.sources.resolve(socket);
+        let problem = match SocketAddr::from_pathname(&resolved) {
+            _ if socket.is_empty() => "expected the path of a socket after `unix:`",
+            Err(_) => "the path of a socket may have 107 bytes; use a shorter one",
+            Ok(_) => return Some(Address::Unix(resolved)),
+        };
+        self.problems.add(path, problem);
+        None
+    }
+
+    /// One that other routes have already, or that is in use, stays what it is.
+    fn endpoint(&mut self, wanted: Endpoint) -> Arc<Endpoint> {
+        let same = |other: &&Arc<Endpoint>| ***other == wanted;
+        if let Some(ours) = self.handles.endpoints.iter().find(same) {
+            return Arc::clone(ours);
+        }
+        let known = self.known.endpoints.iter().find(same).cloned();
+        let endpoint = known.unwrap_or_else(|| Arc::new(wanted));
+        self.handles.endpoints.push(Arc::clone(&endpoint));
+        endpoint
+    }
+}
+
+/// An address, and with https the name that the app must prove.
+fn parse_url(url: &str) -> Option<(Uri, Option<ServerName<'static>>)> {
+    let (scheme, rest) = match url.split_once("://")? {
+        ("http", rest) => (Scheme::HTTP, rest),
+        ("https", rest) => (Scheme::HTTPS, rest),
+        _ => return None,
+    };
+    let authority = Authority::try_from(rest.strip_suffix('/').unwrap_or(rest)).ok()?;
+    let host = authority.host();
+    // The library takes any port, and the client then the scheme's own for one that is none.
+    let port_is_one = authority.as_str() == host || authority.port_u16().is_some_and(|port| port > 0);
+    if host.is_empty() || authority.as_str().contains('@') || !port_is_one {
+        return None;
+    }
+    let name = match scheme == Scheme::HTTPS {
+        true => Some(ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok()?),
+        false => None,
+    };
+    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build().ok()?;
+    Some((uri, name))
+}

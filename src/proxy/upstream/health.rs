@@ -1,0 +1,129 @@
+//! Which of several endpoints gets the next request, by how they have fared with one worker. Pure.
+
+use std::time::{Duration, Instant};
+
+/// How long an endpoint that fails gets no requests while others do. One is then tried with it before the rest.
+pub(super) const ASIDE: Duration = Duration::from_secs(10);
+
+/// It was reached and did not answer so many times in a row. One that cannot be reached is set aside at once.
+const MAX_FAILURES: u32 = 5;
+
+/// What an endpoint has done with a request. Whatever it answers is its own business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fared {
+    /// There was a reply.
+    Answered,
+    /// There was none, or none in time.
+    Unanswered,
+    /// There was no connection.
+    Unreached,
+}
+
+/// What an outcome changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    SetAside,
+    TakenBack,
+}
+
+/// How an endpoint has fared.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    failures: u32,
+    aside_until: Option<Instant>,
+    /// When it had its last request: the worker's count of them.
+    turn: u64,
+}
+
+impl Health {
+    /// The lowest is next: those that are set aside come last, and else whoever has waited longest.
+    pub(super) fn rank(&self, now: Instant) -> (bool, u64) {
+        (self.aside_until.is_some_and(|until| now < until), self.turn)
+    }
+
+    /// It gets a request. If it has failed before, no other one comes until it has shown what it does with this.
+    pub(super) fn begin(&mut self, turn: u64, now: Instant) {
+        self.turn = turn;
+        self.aside_until = self.aside_until.map(|_| now + ASIDE);
+    }
+
+    pub(super) fn note(&mut self, fared: Fared, now: Instant) -> Option<Change> {
+        let was_aside = self.aside_until.is_some();
+        self.failures = match fared {
+            Fared::Answered => 0,
+            Fared::Unanswered => self.failures.saturating_add(1),
+            Fared::Unreached => MAX_FAILURES,
+        };
+        // One that was set aside is on probation: its next failure counts at once.
+        let aside = self.failures >= MAX_FAILURES || (self.failures > 0 && was_aside);
+        self.aside_until = aside.then(|| now + ASIDE);
+        match (was_aside, aside) {
+            (false, true) => Some(Change::SetAside),
+            (true, false) => Some(Change::TakenBack),
+            (false, false) | (true, true) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(1);
+
+    /// Whose turn it is, and takes it.
+    fn next(all: &mut [Health], turn: u64, now: Instant) -> usize {
+        let place = (0..all.len()).min_by_key(|place| all[*place].rank(now)).unwrap();
+        all[place].begin(turn, now);
+        place
+    }
+
+    fn places(all: &mut [Health], turns: std::ops::Range<u64>, now: Instant) -> Vec<usize> {
+        turns.map(|turn| next(all, turn, now)).collect()
+    }
+
+    #[test]
+    fn they_take_turns() {
+        let mut all = [Health::default(), Health::default(), Health::default()];
+        assert_eq!(places(&mut all, 1..8, Instant::now()), [0, 1, 2, 0, 1, 2, 0]);
+    }
+
+    #[test]
+    fn one_that_is_not_reached_sits_out_and_is_then_tried_once() {
+        let (mut all, now) = ([Health::default(), Health::default()], Instant::now());
+        assert_eq!(next(&mut all, 1, now), 0);
+        assert_eq!(all[0].note(Fared::Unreached, now), Some(Change::SetAside));
+        assert_eq!(places(&mut all, 2..5, now + ASIDE - TICK), [1, 1, 1]);
+        // While it is being tried, the others stay away.
+        assert_eq!(places(&mut all, 5..8, now + ASIDE), [0, 1, 1]);
+        assert_eq!(all[0].note(Fared::Unreached, now + ASIDE), None);
+        assert_eq!(places(&mut all, 8..10, now + 2 * ASIDE - TICK), [1, 1]);
+        assert_eq!(next(&mut all, 10, now + 2 * ASIDE), 0);
+        assert_eq!(all[0].note(Fared::Answered, now + 2 * ASIDE), Some(Change::TakenBack));
+        assert_eq!(places(&mut all, 11..15, now + 2 * ASIDE), [1, 0, 1, 0]);
+    }
+
+    #[test]
+    fn one_that_does_not_answer_is_set_aside_when_it_happens_again_and_again() {
+        let (mut health, now) = (Health::default(), Instant::now());
+        for _ in 1..MAX_FAILURES {
+            assert_eq!(health.note(Fared::Unanswered, now), None);
+        }
+        assert_eq!(health.note(Fared::Answered, now), None);
+        for _ in 1..MAX_FAILURES {
+            assert_eq!(health.note(Fared::Unanswered, now), None);
+        }
+        assert_eq!(health.note(Fared::Unanswered, now), Some(Change::SetAside));
+        assert_eq!(health.note(Fared::Unanswered, now + ASIDE), None);
+        assert_eq!(health.rank(now + ASIDE + TICK), (true, 0));
+    }
+
+    #[test]
+    fn if_all_are_set_aside_all_are_tried() {
+        let (mut all, now) = ([Health::default(), Health::default()], Instant::now());
+        for health in &mut all {
+            health.note(Fared::Unreached, now);
+        }
+        assert_eq!(places(&mut all, 1..4, now + TICK), [0, 1, 0]);
+    }
+}

@@ -1,0 +1,261 @@
+//! The connections of one worker to one endpoint: opened when there is none to use, kept while they are young enough.
+//!
+//! It says of each request that fails whether anything of it has left, and never sends one again of which something has.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::rt::{Read, Write};
+use hyper::service::Service;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use super::health::{Change, Fared, Health};
+use super::{Deadline, RequestBody};
+use crate::route::{Address, Endpoint};
+use crate::telemetry;
+
+type Sender = SendRequest<RequestBody>;
+
+/// Unused connections to one endpoint.
+const MAX_IDLE: usize = 256;
+
+/// The shortest time between two looks for connections that are too old.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Connections to one endpoint, and how it has fared.
+#[derive(Debug)]
+pub(super) struct Pool {
+    /// Gone when no configuration and no request has it any more.
+    pub(super) endpoint: Weak<Endpoint>,
+    idle: Duration,
+    /// The oldest first.
+    waiting: Mutex<Vec<Waiting>>,
+    /// Looked at where there are several endpoints to choose from.
+    health: Mutex<Health>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    sender: Sender,
+    since: Instant,
+}
+
+/// Why there is no reply.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// There was no connection, and nothing of the request has left.
+    NotSent(Box<Request<RequestBody>>),
+    /// The connection broke, and the app may have seen the request.
+    Broke,
+    /// There was none in time.
+    Late,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+enum ConnectError {
+    #[error("not within its time")]
+    Late,
+    #[error("no endpoint any more")]
+    Gone,
+    #[error(transparent)]
+    Tcp(Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Socket(std::io::Error),
+    #[error("no TLS")]
+    Tls(#[source] std::io::Error),
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+}
+
+impl Pool {
+    pub(super) fn new(endpoint: &Arc<Endpoint>) -> Arc<Self> {
+        let (idle, weak) = (endpoint.idle, Arc::downgrade(endpoint));
+        let pool = Arc::new(Self { endpoint: weak, idle, waiting: Mutex::default(), health: Mutex::default() });
+        tokio::spawn(sweep(Arc::downgrade(&pool)));
+        pool
+    }
+
+    pub(super) fn is_of(&self, endpoint: &Arc<Endpoint>) -> bool {
+        std::ptr::eq(self.endpoint.as_ptr(), Arc::as_ptr(endpoint))
+    }
+
+    /// Sends a request over a connection that waits, or a new one.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        mut request: Request<RequestBody>,
+        deadline: &Deadline<'_>,
+    ) -> Result<Response<Reply>, Failed> {
+        if let Some(waiting) = self.take() {
+            match self.exchange(waiting, request, deadline).await {
+                // The app has closed it just now.
+                Err(Failed::NotSent(back)) => request = *back,
+                done => return done,
+            }
+        }
+        match self.connect(deadline.left()).await {
+            Ok(fresh) => self.exchange(fresh, request, deadline).await,
+            Err(error) => {
+                let url = self.endpoint.upgrade().map(|endpoint| endpoint.url.clone());
+                tracing::warn!(upstream = url, error = telemetry::chain(&error), "cannot connect");
+                Err(Failed::NotSent(Box::new(request)))
+            }
+        }
+    }
+
+    async fn exchange(
+        self: &Arc<Self>,
+        mut sender: Sender,
+        request: Request<RequestBody>,
+        deadline: &Deadline<'_>,
+    ) -> Result<Response<Reply>, Failed> {
+        match deadline.within(sender.try_send_request(request)).await {
+            Some(Ok(response)) => {
+                let connection = Lent { sender: Some(sender), pool: Arc::clone(self) };
+                Ok(response.map(|incoming| Reply { incoming, _connection: connection }))
+            }
+            Some(Err(mut error)) => {
+                Err(error.take_message().map_or(Failed::Broke, |back| Failed::NotSent(Box::new(back))))
+            }
+            None => Err(Failed::Late),
+        }
+    }
+
+    /// The youngest that waits.
+    fn take(&self) -> Option<Sender> {
+        let mut waiting = locked(&self.waiting);
+        while waiting.pop_if(|last| last.sender.is_closed()).is_some() {}
+        // One may still be busy with the end of a body that its app did not wait for.
+        let youngest = waiting.iter().rposition(|one| one.sender.is_ready())?;
+        let one = waiting.remove(youngest);
+        (one.since.elapsed() < self.idle).then_some(one.sender)
+    }
+
+    fn keep(&self, sender: Sender) {
+        let mut waiting = locked(&self.waiting);
+        if !sender.is_closed() && waiting.len() < MAX_IDLE {
+            waiting.push(Waiting { sender, since: Instant::now() });
+        }
+    }
+
+    async fn connect(&self, left: Duration) -> Result<Sender, ConnectError> {
+        let endpoint = self.endpoint.upgrade().ok_or(ConnectError::Gone)?;
+        let limit = endpoint.connect.min(left);
+        let opened = tokio::time::timeout(limit, open(&endpoint.address, limit)).await;
+        opened.unwrap_or(Err(ConnectError::Late))
+    }
+
+    pub(super) fn rank(&self, now: Instant) -> (bool, u64) {
+        locked(&self.health).rank(now)
+    }
+
+    pub(super) fn begin(&self, turn: u64, now: Instant) {
+        locked(&self.health).begin(turn, now);
+    }
+
+    pub(super) fn note(&self, fared: Fared) {
+        let change = locked(&self.health).note(fared, Instant::now());
+        let url = self.endpoint.upgrade().map(|endpoint| endpoint.url.clone());
+        match change {
+            None => {}
+            Some(Change::SetAside) => tracing::warn!(upstream = url, "upstream set aside"),
+            Some(Change::TakenBack) => tracing::info!(upstream = url, "upstream taken back"),
+        }
+    }
+}
+
+/// One worker's, so that nobody waits for it.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Closes what has waited too long, as long as there is the pool.
+async fn sweep(pool: Weak<Pool>) {
+    while let Some(pool) = pool.upgrade() {
+        let idle = pool.idle;
+        locked(&pool.waiting).retain(|one| !one.sender.is_closed() && one.since.elapsed() < idle);
+        drop(pool);
+        tokio::time::sleep(idle.max(SWEEP_EVERY)).await;
+    }
+}
+
+async fn open(address: &Address, limit: Duration) -> Result<Sender, ConnectError> {
+    match address {
+        Address::Tcp(uri) => speak(TokioIo::new(tcp(uri, limit).await?)).await,
+        Address::Tls(uri, trust) => {
+            let connector = TlsConnector::from(Arc::clone(&trust.config));
+            let stream = connector.connect(trust.name.clone(), tcp(uri, limit).await?).await;
+            speak(TokioIo::new(stream.map_err(ConnectError::Tls)?)).await
+        }
+        Address::Unix(path) => {
+            let stream = UnixStream::connect(path).await.map_err(ConnectError::Socket)?;
+            speak(TokioIo::new(stream)).await
+        }
+    }
+}
+
+/// Looks the name up and tries its addresses, of both families at once; `limit` is for all of them.
+async fn tcp(uri: &Uri, limit: Duration) -> Result<TcpStream, ConnectError> {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(limit));
+    let stream = TowerToHyperService::new(connector).call(uri.clone()).await;
+    stream.map(TokioIo::into_inner).map_err(|error| ConnectError::Tcp(error.into()))
+}
+
+async fn speak(io: impl Read + Write + Send + Unpin + 'static) -> Result<Sender, ConnectError> {
+    let (sender, connection) = handshake(io).await?;
+    // Whoever uses it hears of its errors.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// A reply's body, and the connection that it comes over, which is the next request's when this is over.
+#[derive(Debug)]
+pub struct Reply {
+    incoming: Incoming,
+    _connection: Lent,
+}
+
+#[derive(Debug)]
+struct Lent {
+    sender: Option<Sender>,
+    pool: Arc<Pool>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            self.pool.keep(sender);
+        }
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.incoming).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,56 @@
+//! `upstream` in its forms: what each refuses.
+
+use super::{VALID, problems, problems_of};
+
+/// The problems of the valid configuration with this upstream.
+fn told(upstream: &str) -> Vec<String> {
+    problems("{ url: \"http://127.0.0.1:8000\" }", upstream)
+}
+
+#[test]
+fn every_form_of_an_upstream_is_taken() {
+    for upstream in [
+        "{ url: \"http://app\" }",
+        "{ url: \"http://[::1]:8000/\" }",
+        "{ url: \"https://app.test\" }",
+        "{ url: \"https://[::1]:8443\", ca: server.crt }",
+        "{ url: \"unix:/run/app.sock\" }",
+        "{ urls: [\"http://a:1\", \"https://b\", \"unix:c\"], ca: server.crt }",
+    ] {
+        assert_eq!(told(upstream), Vec::<String>::new(), "{upstream}");
+    }
+}
+
+#[test]
+fn an_upstream_that_means_nothing_is_refused() {
+    let long = format!("{{ url: \"unix:/{}\" }}", "a".repeat(107));
+    for (upstream, expected) in [
+        ("{}", ".url: missing; write the app's address"),
+        ("{ url: \"app:8000\" }", ".url: expected http://host:port, https://host:port or unix:/path"),
+        ("{ url: \"ftp://app\" }", ".url: expected http://"),
+        ("{ url: \"https://app/base\" }", ".url: expected http://"),
+        ("{ url: \"https://user@app\" }", ".url: expected http://"),
+        ("{ url: \"https://app:0\" }", ".url: expected http://"),
+        ("{ url: \"https://a_b.-c\" }", ".url: expected http://"),
+        ("{ url: \"unix:\" }", ".url: expected the path of a socket after `unix:`"),
+        (&long, ".url: the path of a socket may have 107 bytes"),
+        ("{ urls: [] }", ".urls: is empty; write the apps' addresses"),
+        ("{ urls: [\"http://a\", \"ftp://b\"] }", ".urls[1]: expected http://"),
+        ("{ urls: [\"http://a\", \"http://a/\"] }", ".urls[1]: is there twice"),
+        ("{ url: \"http://a\", urls: [\"http://b\"] }", ".urls: stands beside `url`; write one of them"),
+        ("{ url: \"http://a\", ca: server.crt }", ".ca: is for https only; write https://host:port, or remove it"),
+        ("{ url: \"https://a\", ca: gone.crt }", ".ca: file gone.crt: not found"),
+        ("{ url: \"https://a\", ca: server.key }", ".ca: cannot be used: no certificate in PEM form"),
+    ] {
+        let told = told(upstream);
+        assert_eq!(told.len(), 1, "{upstream}: {told:#?}");
+        assert!(told[0].contains(&format!("routes[0].upstream{expected}")), "{upstream}: {told:#?}");
+    }
+}
+
+#[test]
+fn the_problem_of_an_upstream_has_its_place() {
+    let several = VALID.replace("{ url: \"http://127.0.0.1:8000\" }", "\n      urls:\n        - http://a\n        - b");
+    let told = problems_of(&several);
+    assert!(told[0].starts_with("15:11: routes[0].upstream.urls[1]: "), "{told:?}");
+}

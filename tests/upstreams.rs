@@ -1,0 +1,213 @@
+//! Apps behind TLS, behind a Unix socket, and several that are alike.
+
+use std::net::SocketAddr;
+
+use hookgate::reload::Reloaded;
+use tempfile::TempDir;
+
+use crate::support::{Gateway, Setup, Upstream, certificate, replace, until};
+
+const NOWHERE: &str = "127.0.0.1:9";
+
+/// The usual gateway with one worker and this upstream.
+fn before(upstream: &str) -> Setup {
+    let usual = format!("url: \"http://{NOWHERE}\"");
+    Setup::new(NOWHERE.parse().unwrap()).with(&usual, upstream).with("workers: 2", "workers: 1")
+}
+
+fn several(addresses: &[SocketAddr]) -> Gateway {
+    let urls: Vec<String> = addresses.iter().map(|address| format!("\"http://{address}\"")).collect();
+    before(&format!("urls: [{}]", urls.join(", "))).start()
+}
+
+/// Where nobody listens, until somebody does.
+async fn dead() -> SocketAddr {
+    Upstream::echo().await.stop().await
+}
+
+/// The statuses of so many requests, one after the other.
+async fn statuses(gateway: &Gateway, count: usize) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for _ in 0..count {
+        statuses.push(gateway.client().post(&gateway.token()).await.status.as_u16());
+    }
+    statuses
+}
+
+const UNREACHABLE: (u16, &str) = (502, "upstream_unreachable");
+
+async fn problem(gateway: &Gateway) -> (u16, String) {
+    gateway.client().post(&gateway.token()).await.problem()
+}
+
+#[tokio::test]
+async fn an_app_behind_tls_is_reached_under_its_own_ca() {
+    for name in ["localhost", "127.0.0.1"] {
+        let (ca, chain, key) = certificate(&[name]);
+        let upstream = Upstream::echo_tls(&chain, &key).await;
+        let url = format!("url: \"https://{name}:{}\", ca: app.pem", upstream.address.port());
+        let gateway = before(&url).file("app.pem", &ca).start();
+        assert_eq!(statuses(&gateway, 3).await, [200; 3]);
+        // The sender's host, and not the app's address.
+        let host = format!("localhost:{}", gateway.address().port());
+        assert_eq!(upstream.seen()[0].header("host"), Some(host.as_str()));
+        assert_eq!(upstream.seen()[0].target, "/webhook");
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_cannot_prove_its_name_gets_nothing() {
+    let (ca, chain, key) = certificate(&["localhost"]);
+    let (other_ca, other_chain, other_key) = certificate(&["other.test"]);
+    let upstream = Upstream::echo_tls(&chain, &key).await;
+    let other = Upstream::echo_tls(&other_chain, &other_key).await;
+    let cases = [
+        (&upstream, ", ca: app.pem", &other_ca),
+        // The public roots do not know it.
+        (&upstream, "", &ca),
+        (&other, ", ca: app.pem", &other_ca),
+    ];
+    for (app, trusted, ca) in cases {
+        let url = format!("url: \"https://localhost:{}\"{trusted}", app.address.port());
+        let gateway = before(&url).file("app.pem", ca).start();
+        let (status, code) = problem(&gateway).await;
+        assert_eq!((status, code.as_str()), UNREACHABLE, "{url}");
+    }
+    assert!(upstream.seen().is_empty() && other.seen().is_empty());
+}
+
+/// The handshake has the time of the connection and no other: `timeout` would be 504, half a minute later.
+#[tokio::test]
+async fn a_handshake_that_does_not_end_is_502() {
+    let upstream = Upstream::silent().await;
+    let gateway = before(&format!("url: \"https://{}\", connect_timeout: 100ms", upstream.address)).start();
+    let (status, code) = problem(&gateway).await;
+    assert_eq!((status, code.as_str()), UNREACHABLE);
+}
+
+#[tokio::test]
+async fn a_new_ca_counts_from_the_reload_on() {
+    let (ca, chain, key) = certificate(&["localhost"]);
+    let (other_ca, ..) = certificate(&["localhost"]);
+    let upstream = Upstream::echo_tls(&chain, &key).await;
+    let url = format!("url: \"https://localhost:{}\", ca: app.pem", upstream.address.port());
+    let gateway = before(&url).file("app.pem", &ca).start();
+    assert_eq!(statuses(&gateway, 1).await, [200]);
+    replace(&gateway.path("app.pem"), &other_ca);
+    // The watch may have been faster, and then there is nothing left to do.
+    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    // A connection of the old trust still waits, and must not be used.
+    let (status, code) = problem(&gateway).await;
+    assert_eq!((status, code.as_str(), upstream.seen().len()), (502, "upstream_unreachable", 1));
+    replace(&gateway.path("app.pem"), "no certificate");
+    assert_eq!(gateway.running().reload(), Reloaded::Refused);
+    replace(&gateway.path("app.pem"), &ca);
+    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(statuses(&gateway, 1).await, [200]);
+}
+
+#[tokio::test]
+async fn an_app_on_a_unix_socket_is_reached() {
+    let folder = TempDir::new().unwrap();
+    let upstream = Upstream::echo_unix(&folder.path().join("app.sock"));
+    let gateway = before(&format!("url: \"unix:{}\"", folder.path().join("app.sock").display())).start();
+    assert_eq!(statuses(&gateway, 2).await, [200; 2]);
+    let host = format!("localhost:{}", gateway.address().port());
+    assert_eq!(upstream.seen()[0].header("host"), Some(host.as_str()));
+    assert_eq!(upstream.seen()[0].target, "/webhook");
+}
+
+#[tokio::test]
+async fn the_path_of_a_socket_is_relative_to_the_configuration() {
+    let gateway = before("url: \"unix:app.sock\"").start();
+    let (status, code) = problem(&gateway).await;
+    assert_eq!((status, code.as_str()), UNREACHABLE);
+    let upstream = Upstream::echo_unix(&gateway.path("app.sock"));
+    assert_eq!(statuses(&gateway, 1).await, [200]);
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn connections_are_used_again_and_closed_when_nobody_needs_them() {
+    let upstream = Upstream::echo().await;
+    let gateway = before(&format!("url: \"http://{}\", idle: 10s", upstream.address)).start();
+    assert_eq!(statuses(&gateway, 10).await, [200; 10]);
+    assert_eq!((upstream.connections(), upstream.open()), (1, 1));
+    gateway.edit("idle: 10s", "idle: 1ms");
+    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(statuses(&gateway, 1).await, [200]);
+    until("none is open", async || upstream.open() == 0).await;
+}
+
+#[tokio::test]
+async fn several_apps_take_turns() {
+    let (one, two) = (Upstream::echo().await, Upstream::echo().await);
+    let gateway = several(&[one.address, two.address]);
+    assert_eq!(statuses(&gateway, 10).await, [200; 10]);
+    assert_eq!((one.seen().len(), two.seen().len()), (5, 5));
+}
+
+#[tokio::test]
+async fn one_that_is_dead_costs_no_request_and_is_taken_back() {
+    let (address, two) = (dead().await, Upstream::echo().await);
+    let gateway = several(&[address, two.address]);
+    assert_eq!(statuses(&gateway, 20).await, [200; 20]);
+    assert_eq!(two.seen().len(), 20);
+    // It is still set aside; with the other one gone, all are tried.
+    let one = Upstream::echo_at(address).await;
+    let address = two.stop().await;
+    // The gateway may send one request more over the connection that ends.
+    until("it has answered", async || statuses(&gateway, 1).await == [200] && one.seen().len() > 2).await;
+    // It serves alone now: the other one, which is up again, waits for its time.
+    let (two, before) = (Upstream::echo_at(address).await, one.seen().len());
+    assert_eq!(statuses(&gateway, 10).await, [200; 10]);
+    assert_eq!((one.seen().len() - before, two.seen().len()), (10, 0));
+}
+
+#[tokio::test]
+async fn with_all_of_them_dead_the_answer_is_502() {
+    let gateway = several(&[dead().await, dead().await]);
+    for _ in 0..3 {
+        let (status, code) = problem(&gateway).await;
+        assert_eq!((status, code.as_str()), UNREACHABLE);
+    }
+}
+
+/// A second app would do again what the first may have done.
+#[tokio::test]
+async fn what_one_app_may_have_seen_is_not_sent_to_another() {
+    let (one, two) = (Upstream::saying(b"").await, Upstream::echo().await);
+    let gateway = several(&[one.address, two.address]);
+    let (status, code) = problem(&gateway).await;
+    assert_eq!((status, code.as_str(), two.seen().len()), (502, "upstream_protocol", 0));
+    // Each second request, until it has failed five times in a row.
+    let statuses = statuses(&gateway, 19).await;
+    assert_eq!(statuses.iter().filter(|status| **status == 502).count(), 4, "{statuses:?}");
+    assert_eq!(two.seen().len(), 15);
+}
+
+/// A used connection may be closed by an app that has not seen the request, or by one that has.
+#[tokio::test]
+async fn what_was_sent_over_a_used_connection_is_not_sent_over_a_new_one() {
+    let (one, two) = (Upstream::leaving().await, dead().await);
+    let gateway = several(&[one.address, two]);
+    assert_eq!(statuses(&gateway, 3).await, [200, 502, 200]);
+    assert_eq!((one.seen().len(), one.connections()), (3, 2));
+}
+
+#[tokio::test]
+async fn a_reload_keeps_what_is_known_of_apps_that_have_stayed() {
+    let (address, two, three) = (dead().await, Upstream::echo().await, Upstream::echo().await);
+    let gateway = several(&[address, two.address]);
+    assert_eq!(statuses(&gateway, 4).await, [200; 4]);
+    let one = Upstream::echo_at(address).await;
+    let last = format!("\"http://{}\"", two.address);
+    gateway.edit(&last, &format!("{last}, \"http://{}\"", three.address));
+    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(statuses(&gateway, 6).await, [200; 6]);
+    assert_eq!(one.seen().len(), 0);
+    // The new one is next, having waited longest.
+    assert_eq!((two.seen().len(), three.seen().len()), (7, 3));
+    // And so are its connections.
+    assert_eq!(two.connections(), 1);
+}
