@@ -324,6 +324,10 @@ impl Compiler<'_> {
         if texts.is_empty() {
             self.problems.add(path, "is empty, so that nobody would pass; name a net or remove the field");
         }
+        Some(self.nets(texts, path))
+    }
+
+    pub(super) fn nets(&mut self, texts: &[String], path: &FieldPath) -> Vec<IpNet> {
         let mut nets = Vec::new();
         for (index, text) in texts.iter().enumerate() {
             match parse_net(text) {
@@ -331,6 +335,6 @@ impl Compiler<'_> {
                 Err(why) => self.problems.add(&path.index(index), why.to_string()),
             }
         }
-        Some(nets)
+        nets
     }
 }
