@@ -37,10 +37,10 @@ pub fn sender<'p>(peer: &'p Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Cow
     if !peer.named || !within(trusted, peer.address.ip()) {
         return Cow::Borrowed(peer);
     }
-    let chain = chain(headers, &FORWARDED_FOR, address, trusted);
-    let standard = chain_of_standard(headers, trusted);
-    let contradictory = matches!((&chain, &standard), (Some(one), Some(other)) if one.first() != other.first());
-    let chain = chain.or(standard).unwrap_or_default();
+    let plain = chain(headers, &FORWARDED_FOR, address, trusted);
+    let standard = chain(headers, &FORWARDED, for_of_element, trusted);
+    let contradictory = matches!((&plain, &standard), (Some(one), Some(other)) if one.first() != other.first());
+    let chain = plain.or(standard).unwrap_or_default();
     let mut sender = peer.clone();
     if let Some((client, proxies)) = chain.split_first() {
         // Nobody says from which port.
@@ -53,16 +53,12 @@ pub fn sender<'p>(peer: &'p Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Cow
     Cow::Owned(sender)
 }
 
-fn chain_of_standard(headers: &HeaderMap, trusted: &[IpNet]) -> Option<Vec<IpAddr>> {
-    chain(headers, &FORWARDED, for_of_element, trusted)
-}
-
 /// The client, and the trusted proxies after it, out of the entries of a field: nobody if the last entry is no address,
 /// and `None` where there is no such field.
 fn chain(
     headers: &HeaderMap,
     field: &HeaderName,
-    address: fn(&str) -> Option<IpAddr>,
+    address: fn(&[u8]) -> Option<IpAddr>,
     trusted: &[IpNet],
 ) -> Option<Vec<IpAddr>> {
     let values = headers.get_all(field);
@@ -70,7 +66,7 @@ fn chain(
     let entries = values.iter().rev().flat_map(|value| FromTheRight { rest: Some(value.as_bytes()), separator: b',' });
     let mut chain = Vec::new();
     for entry in entries.take(MOST_PROXIES) {
-        let Some(address) = std::str::from_utf8(entry).ok().and_then(address) else { break };
+        let Some(address) = address(entry) else { break };
         chain.push(address);
         if !within(trusted, address) {
             break;
@@ -118,8 +114,8 @@ fn is_escaped(text: &[u8], at: usize) -> bool {
 }
 
 /// `203.0.113.7` or `2001:db8::7`, and as some proxies write it with a port: `203.0.113.7:4711`, `[2001:db8::7]:4711`.
-fn address(text: &str) -> Option<IpAddr> {
-    let text = text.trim_matches([' ', '\t']);
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     if let Some(inside) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return inside.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical());
     }
@@ -129,13 +125,16 @@ fn address(text: &str) -> Option<IpAddr> {
 
 /// The one `for` of an element such as `for="[2001:db8::7]:4711";proto=https`; `unknown` and names that hide the
 /// address (RFC 7239 §6) are none.
-fn for_of_element(element: &str) -> Option<IpAddr> {
-    let pairs = FromTheRight { rest: Some(element.as_bytes()), separator: b';' };
-    let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='));
-    let mut nodes = pairs.filter(|(name, _)| name.trim_matches([' ', '\t']).eq_ignore_ascii_case("for"));
+fn for_of_element(element: &[u8]) -> Option<IpAddr> {
+    let pairs = FromTheRight { rest: Some(element), separator: b';' }.filter_map(name_and_value);
+    let mut nodes = pairs.filter(|(name, _)| name.eq_ignore_ascii_case(b"for"));
     let ((_, node), None) = (nodes.next()?, nodes.next()) else { return None };
-    let node = node.trim_matches([' ', '\t']);
-    address(node.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(node))
+    address(node.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(node))
+}
+
+fn name_and_value(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, value) = pair.split_at_checked(pair.iter().position(|byte| *byte == b'=')?)?;
+    Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
 }
 
 /// The scheme that the client has spoken, where that is told once and is one of ours.

@@ -105,6 +105,14 @@ fn the_standard_field_is_read_where_the_other_is_absent() {
     }
 }
 
+/// A stranger chooses what host it asks a proxy for, which writes that down.
+#[test]
+fn a_host_that_is_no_text_hides_nobody() {
+    let field = HeaderValue::from_bytes(b"for=10.0.0.5, for=198.51.100.7;host=\"\xff\"").unwrap();
+    let headers = HeaderMap::from_iter([(FORWARDED, field)]);
+    assert_eq!(sender(&peer("10.0.0.1:9"), &headers, &trusted()).address.to_string(), "198.51.100.7:0");
+}
+
 #[test]
 fn two_fields_that_name_two_clients_contradict_each_other() {
     let contradictory = |one: &str, other: &str| {
