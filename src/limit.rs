@@ -55,31 +55,22 @@ impl AddressKey {
 #[derive(Debug)]
 pub struct ConnectionPermit {
     connections: Arc<Connections>,
-    key: AddressKey,
+    /// Whose it is, once that is known.
+    key: Option<AddressKey>,
 }
 
 impl Connections {
-    /// A permit for one more connection from `address`.
+    /// A permit for one more connection, of nobody yet.
     ///
     /// # Errors
-    /// The bound that is met.
-    pub fn admit(
-        self: &Arc<Self>,
-        address: IpAddr,
-        limits: &ListenerLimits,
-    ) -> Result<ConnectionPermit, ConnectionRefused> {
-        let key = AddressKey::of(address);
+    /// `Total`.
+    pub fn admit(self: &Arc<Self>, limits: &ListenerLimits) -> Result<ConnectionPermit, ConnectionRefused> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.total >= limits.connections {
             return Err(ConnectionRefused::Total);
         }
-        let of_address = counts.by_address.entry(key).or_default();
-        if *of_address >= limits.connections_per_address {
-            return Err(ConnectionRefused::Address);
-        }
-        *of_address += 1;
         counts.total += 1;
-        Ok(ConnectionPermit { connections: Arc::clone(self), key })
+        Ok(ConnectionPermit { connections: Arc::clone(self), key: None })
     }
 
     /// Open connections now.
@@ -88,14 +79,33 @@ impl Connections {
     }
 }
 
+impl ConnectionPermit {
+    /// Counts the connection for `address` too.
+    ///
+    /// # Errors
+    /// `Address`.
+    pub fn belongs_to(&mut self, address: IpAddr, limits: &ListenerLimits) -> Result<(), ConnectionRefused> {
+        let key = AddressKey::of(address);
+        let mut counts = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_address = counts.by_address.entry(key).or_default();
+        if *of_address >= limits.connections_per_address {
+            return Err(ConnectionRefused::Address);
+        }
+        *of_address += 1;
+        self.key = Some(key);
+        Ok(())
+    }
+}
+
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut counts = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.total = counts.total.saturating_sub(1);
-        if let Some(of_address) = counts.by_address.get_mut(&self.key) {
+        let Some(key) = &self.key else { return };
+        if let Some(of_address) = counts.by_address.get_mut(key) {
             *of_address = of_address.saturating_sub(1);
             if *of_address == 0 {
-                counts.by_address.remove(&self.key);
+                counts.by_address.remove(key);
             }
         }
     }
@@ -193,32 +203,43 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn open(
+        connections: &Arc<Connections>,
+        from: &str,
+        limits: &ListenerLimits,
+    ) -> Result<ConnectionPermit, ConnectionRefused> {
+        let mut permit = connections.admit(limits)?;
+        permit.belongs_to(address(from), limits)?;
+        Ok(permit)
+    }
+
     #[test]
     fn each_address_has_its_bound_and_all_have_one() {
         let connections = Arc::new(Connections::default());
         let limits = limits(3, 2);
-        let first = connections.admit(address("192.0.2.1"), &limits).unwrap();
-        let _second = connections.admit(address("::ffff:192.0.2.1"), &limits).unwrap();
-        assert_eq!(connections.admit(address("192.0.2.1"), &limits).unwrap_err(), ConnectionRefused::Address);
-        let _third = connections.admit(address("192.0.2.2"), &limits).unwrap();
-        assert_eq!(connections.admit(address("192.0.2.3"), &limits).unwrap_err(), ConnectionRefused::Total);
+        let first = open(&connections, "192.0.2.1", &limits).unwrap();
+        let _second = open(&connections, "::ffff:192.0.2.1", &limits).unwrap();
+        assert_eq!(open(&connections, "192.0.2.1", &limits).unwrap_err(), ConnectionRefused::Address);
+        let _third = open(&connections, "192.0.2.2", &limits).unwrap();
+        assert_eq!(open(&connections, "192.0.2.3", &limits).unwrap_err(), ConnectionRefused::Total);
         drop(first);
-        assert!(connections.admit(address("192.0.2.1"), &limits).is_ok());
+        assert!(open(&connections, "192.0.2.1", &limits).is_ok());
     }
 
     #[test]
     fn a_network_of_64_bits_counts_as_one_address() {
         let connections = Arc::new(Connections::default());
         let limits = limits(9, 1);
-        let _one = connections.admit(address("2001:db8::1"), &limits).unwrap();
-        assert!(connections.admit(address("2001:db8::2"), &limits).is_err());
-        assert!(connections.admit(address("2001:db8:0:1::2"), &limits).is_ok());
+        let _one = open(&connections, "2001:db8::1", &limits).unwrap();
+        assert!(open(&connections, "2001:db8::2", &limits).is_err());
+        assert!(open(&connections, "2001:db8:0:1::2", &limits).is_ok());
     }
 
     #[test]
     fn closed_connections_leave_nothing_behind() {
         let connections = Arc::new(Connections::default());
-        drop(connections.admit(address("192.0.2.1"), &limits(9, 9)).unwrap());
+        drop(open(&connections, "192.0.2.1", &limits(9, 9)).unwrap());
+        drop(connections.admit(&limits(9, 9)).unwrap());
         let counts = connections.0.lock().unwrap();
         assert!(counts.total == 0 && counts.by_address.is_empty());
     }

@@ -133,7 +133,7 @@ impl Metrics {
             connections: make.gauges("hookgate_connections", "Open connections.", &["listener"])?,
             connections_refused: make.counters(
                 "hookgate_connections_refused_total",
-                "Connections closed at once because a limit was met.",
+                "Connections closed at once, by the field of the configuration that they met.",
                 &["listener", "limit"],
             )?,
             handshakes: make.counters(

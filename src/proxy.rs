@@ -8,6 +8,7 @@ mod admit;
 pub mod body;
 mod capture;
 pub mod exchange;
+pub mod forwarded;
 pub mod head;
 pub mod headers;
 mod kept;
@@ -41,6 +42,7 @@ use crate::snapshot::{ListenerLimits, SharedSnapshot, Snapshot};
 use admit::{Admit, Applicant};
 use body::{Body, Inbound, RequestBody, Source};
 use exchange::Exchange;
+use forwarded::Told;
 use head::Target;
 use record::Record;
 use upstream::{MARGIN, Upstreams};
@@ -48,10 +50,14 @@ use upstream::{MARGIN, Upstreams};
 /// Who is on the other end of a connection, and what that connection allows.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// The address of the connection.
+    /// The address of the connection, or the client's as the proxies name it that are trusted: then without a port.
     pub address: SocketAddr,
-    /// The connection came over TLS.
+    /// False where a PROXY header has left open who is there: nothing that is said of other clients counts then.
+    pub named: bool,
+    /// The client speaks TLS: with us, or with a trusted proxy that says so.
     pub secure: bool,
+    /// What else trusted proxies have told.
+    pub told: Told,
     /// The place of its listener in `listeners`: the snapshot has the settings that hold now.
     pub listener: usize,
     /// The certificate that the client has shown to hold. It was trusted at the handshake, perhaps not any more.
@@ -93,9 +99,10 @@ impl Gateway {
     pub async fn handle<B: Into<Source>>(&self, request: Request<B>, peer: &Peer) -> Response<Body> {
         let snapshot = self.snapshot.load();
         let (head, body) = request.into_parts();
-        let mut record = Record::new(&self.metrics, &head, peer, self.access_log);
+        let sender = forwarded::sender(peer, &head.headers, &snapshot.trusted_proxies);
+        let mut record = Record::new(&self.metrics, &head, &sender, self.access_log);
         let body = Inbound::new(body.into(), &head);
-        match self.exchange(&snapshot, head, body, peer, &mut record).await {
+        match self.exchange(&snapshot, head, body, &sender, &mut record).await {
             Ok(response) => response.map(|content| Body::new(content, record)),
             Err(failure) => {
                 record.failed(&failure);
@@ -127,6 +134,9 @@ impl Gateway {
     ) -> Result<Response<body::Content>, Failure> {
         let now = self.clock.now();
         let target = Target::judge(&head, &peer.limits)?;
+        if peer.told.contradictory {
+            return Err(Failure::BadRequest);
+        }
         let route = snapshot.routes.find(target.host(), target.path(), &head.method).map_err(Failure::Unrouted)?;
         record.routed(route);
         if !route.admits(peer.address.ip()) {

@@ -38,7 +38,7 @@ pub struct Route {
     pub upstream: Upstream,
     /// The largest request body, in bytes.
     pub max_body: u64,
-    /// The peer's address must be in one of these nets (`limits.allow`); `None` takes every address.
+    /// The sender's address must be in one of these nets (`limits.allow`); `None` takes every address.
     pub allow: Option<Vec<IpNet>>,
     /// How many requests it takes.
     pub limits: RouteLimits,
@@ -122,12 +122,17 @@ impl Route {
 }
 
 impl Route {
-    /// Whether a request from this address may be looked at. An IPv4 address is one, also where a socket for both
-    /// families shows it as `::ffff:192.0.2.7`.
+    /// Whether a request from this address may be looked at.
     pub fn admits(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.allow.as_ref().is_none_or(|nets| nets.iter().any(|net| net.contains(&peer)))
+        self.allow.as_ref().is_none_or(|nets| within(nets, peer))
     }
+}
+
+/// Whether one of these nets holds an address. An IPv4 address is one, also where a socket for both families shows it
+/// as `::ffff:192.0.2.7`.
+pub fn within(nets: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    nets.iter().any(|net| net.contains(&address))
 }
 
 /// `match` of a route.

@@ -5,23 +5,29 @@
 pub mod activity;
 mod connection;
 mod framing;
+pub mod proxy_protocol;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustls::ServerConnection;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::auth::certificate::{ClientCertificate, UnreadableCertificate};
 use crate::limit::{ConnectionPermit, ConnectionRefused, Connections};
 use crate::metrics::Metrics;
+use crate::proxy::forwarded::Told;
 use crate::proxy::{Gateway, Peer, reply};
+use crate::route::within;
 use crate::snapshot::ListenerSettings;
 use activity::linger;
+use proxy_protocol::Source;
 
 /// Connections that may wait to be accepted, by the kernel's leave.
 pub const BACKLOG: usize = 1024;
@@ -92,44 +98,84 @@ impl Server {
     fn admit(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) {
         let snapshot = self.gateway.snapshot.load();
         let Some(settings) = snapshot.listeners.get(self.shared.index) else { return };
-        match self.shared.connections.admit(address.ip(), &settings.limits) {
+        match self.permit(address.ip(), settings, &snapshot.trusted_proxies) {
             Ok(permit) => {
                 let serving = Arc::clone(self).serve(stream, address, settings.clone(), permit);
                 tokio::spawn(serving);
             }
-            Err(limit) => self.metrics().connection_refused(&self.shared.name, label(limit)),
+            Err(closed) => self.closed(closed),
         }
+    }
+
+    /// The connections of a trusted proxy are its clients', and only a PROXY header says whose.
+    fn permit(
+        &self,
+        address: IpAddr,
+        settings: &ListenerSettings,
+        trusted: &[IpNet],
+    ) -> Result<ConnectionPermit, Closed> {
+        let trusted = within(trusted, address);
+        if settings.proxy_protocol && !trusted {
+            return Err(Closed::NoProxy);
+        }
+        let mut permit = self.shared.connections.admit(&settings.limits)?;
+        if !trusted {
+            permit.belongs_to(address, &settings.limits)?;
+        }
+        Ok(permit)
     }
 
     async fn serve(
         self: Arc<Self>,
-        stream: TcpStream,
+        mut stream: TcpStream,
         address: SocketAddr,
         settings: ListenerSettings,
-        _permit: ConnectionPermit,
+        mut permit: ConnectionPermit,
     ) {
         let gauge = self.metrics().connections(&self.shared.name);
         gauge.inc();
         let _closed = OnDrop(|| gauge.dec());
         // Fails only on a connection that is gone already.
         let _ = stream.set_nodelay(true);
-        let peer = Peer {
+        let deadline = Instant::now() + settings.limits.handshake;
+        let mut peer = Peer {
             address,
+            named: true,
             secure: settings.tls.is_some(),
+            told: Told::default(),
             listener: self.shared.index,
             client: None,
             server_name: None,
             limits: settings.limits,
         };
+        if settings.proxy_protocol {
+            let source = timeout_at(deadline, proxy_protocol::read(&mut stream)).await;
+            let source = source.ok().and_then(Result::ok).ok_or(Closed::NoHeader);
+            if let Err(closed) = source.and_then(|source| self.name(&mut peer, source, &mut permit)) {
+                return self.closed(closed);
+            }
+        }
         match settings.tls {
             None => connection::http1(stream, peer, &self.gateway, self.phase.clone()).await,
-            Some(config) => self.serve_tls(stream, TlsAcceptor::from(config), peer).await,
+            Some(config) => self.serve_tls(stream, TlsAcceptor::from(config), peer, deadline).await,
         }
     }
 
-    async fn serve_tls(&self, stream: TcpStream, acceptor: TlsAcceptor, peer: Peer) {
-        let deadline = peer.limits.handshake;
-        let handshake = tokio::time::timeout(deadline, handshake(stream, acceptor, peer)).await;
+    /// The peer is who the PROXY header says, and has that one's number of connections.
+    fn name(&self, peer: &mut Peer, source: Source, permit: &mut ConnectionPermit) -> Result<(), Closed> {
+        let Source::Address(address) = source else {
+            peer.named = false;
+            return Ok(());
+        };
+        peer.address = address;
+        if !within(&self.gateway.snapshot.load().trusted_proxies, address.ip()) {
+            permit.belongs_to(address.ip(), &peer.limits)?;
+        }
+        Ok(())
+    }
+
+    async fn serve_tls(&self, stream: TcpStream, acceptor: TlsAcceptor, peer: Peer, deadline: Instant) {
+        let handshake = timeout_at(deadline, handshake(stream, acceptor, peer)).await;
         let (result, shaken) = match handshake {
             Ok(Ok(shaken)) => ("ok", Some(shaken)),
             Ok(Err(NoHandshake::PlainHttp)) => ("plain_http", None),
@@ -145,6 +191,10 @@ impl Server {
         } else {
             connection::http1(stream, peer, &self.gateway, self.phase.clone()).await;
         }
+    }
+
+    fn closed(&self, closed: Closed) {
+        self.metrics().connection_refused(&self.shared.name, closed.label());
     }
 
     fn metrics(&self) -> &Metrics {
@@ -190,10 +240,30 @@ fn introduced(peer: Peer, tls: &ServerConnection) -> Result<Peer, UnreadableCert
     Ok(Peer { client: client.map(Arc::new), server_name, ..peer })
 }
 
-const fn label(limit: ConnectionRefused) -> &'static str {
-    match limit {
-        ConnectionRefused::Total => "connections",
-        ConnectionRefused::Address => "connections_per_address",
+/// Why a connection is closed before anything is said on it.
+enum Closed {
+    Limit(ConnectionRefused),
+    /// It comes from no trusted proxy, where all of them must.
+    NoProxy,
+    /// No PROXY header, or not in time.
+    NoHeader,
+}
+
+impl From<ConnectionRefused> for Closed {
+    fn from(limit: ConnectionRefused) -> Self {
+        Self::Limit(limit)
+    }
+}
+
+impl Closed {
+    /// The field of gateway.yaml that it has met.
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::Limit(ConnectionRefused::Total) => "connections",
+            Self::Limit(ConnectionRefused::Address) => "connections_per_address",
+            Self::NoProxy => "trusted_proxies",
+            Self::NoHeader => "proxy_protocol",
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use aws_lc_rs::digest::{Context, SHA256};
+use ipnet::IpNet;
 
 use crate::auth::certificate::ClientTrust;
 use crate::route::RoutingTable;
@@ -57,6 +58,8 @@ pub struct Snapshot {
     pub routes: RoutingTable,
     /// In the order of `listeners`.
     pub listeners: Vec<ListenerSettings>,
+    /// Whose word counts on where a connection or a request came from (`trusted_proxies`).
+    pub trusted_proxies: Vec<IpNet>,
     /// How much a reply tells.
     pub disclosure: Disclosure,
     /// Bytes of all bodies that may wait to be judged.
@@ -72,6 +75,8 @@ pub struct ListenerSettings {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Whose certificates count now; `None` where no client is asked for one.
     pub client_trust: Option<Arc<ClientTrust>>,
+    /// Each connection begins with a PROXY header, and comes from a trusted proxy.
+    pub proxy_protocol: bool,
     /// Limits and deadlines of its connections.
     pub limits: Arc<ListenerLimits>,
 }

@@ -388,6 +388,45 @@ fn client_certificates_need_their_roots_and_readable_lists() {
 }
 
 #[test]
+fn proxies_are_named_by_their_nets_and_headers_come_from_some() {
+    let problem = |top: &str, listener: &str| {
+        let yaml = VALID.replace("    tls: {", &format!("{listener}    tls: {{"));
+        problems_of(&format!("{top}{yaml}")).join("\n")
+    };
+    let (trusted, taken) = ("trusted_proxies: [10.0.0.0/8, \"2001:db8::7\"]\n", "    proxy_protocol: true\n");
+    for (top, listener, expected) in [
+        ("", taken, "3:5: listeners[0].proxy_protocol: needs `trusted_proxies`"),
+        ("trusted_proxies: []\n", taken, "4:5: listeners[0].proxy_protocol: needs `trusted_proxies`"),
+        (trusted, "    proxy_protocol: v2\n", "4:5: listeners[0].proxy_protocol: expected `true` or `false`"),
+        (
+            "trusted_proxies: [10.0.0.1/8]\n",
+            "",
+            "1:19: trusted_proxies[0]: has bits set beyond its prefix; write 10.0.0.0/8",
+        ),
+        ("trusted_proxies: [10.0.0.0/8, proxy.test]\n", "", "1:31: trusted_proxies[1]: expected an address such as"),
+        ("trusted_proxies: 10.0.0.0/8\n", "", "1:1: trusted_proxies: expected a list"),
+    ] {
+        let told = problem(top, listener);
+        assert!(told.contains(expected), "{top}{listener}: {told}");
+    }
+    for (top, listener) in [(trusted, taken), (trusted, ""), ("trusted_proxies: []\n", "    proxy_protocol: false\n")] {
+        assert_eq!(problem(top, listener), "", "{top}{listener}");
+    }
+}
+
+#[test]
+fn to_trust_everybody_is_a_warning() {
+    let folder = folder();
+    let warnings = |nets: &str| {
+        let yaml = format!("trusted_proxies: [{nets}]\n{VALID}");
+        load(&write(folder.path(), &yaml), &Handles::default()).unwrap().warnings
+    };
+    let (some, all) = (warnings("10.0.0.0/8"), warnings("10.0.0.0/8, \"::/0\""));
+    assert_eq!(some.len() + 1, all.len());
+    assert!(all.iter().any(|warning| warning.starts_with("trusted_proxies: trusts every address")), "{all:?}");
+}
+
+#[test]
 fn a_revocation_list_that_has_ended_is_a_warning_and_no_problem() {
     let (folder, authority) = (folder(), Authority::new("clients"));
     std::fs::write(folder.path().join("clients.crt"), &authority.pem).unwrap();

@@ -5,7 +5,7 @@ mod app;
 mod killed;
 mod leaving;
 mod ledger;
-mod process;
+pub mod process;
 pub mod redis;
 mod sender;
 mod shared;

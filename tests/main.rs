@@ -23,6 +23,7 @@ mod jwks;
 mod layers;
 mod limits;
 mod observe;
+mod proxies;
 mod rates;
 mod refusals;
 mod reload;

@@ -31,6 +31,8 @@ install_packages() {
     needs curl curl
     needs promtool prometheus
     needs redis-server redis-server
+    needs nginx nginx
+    needs haproxy haproxy
     needs node nodejs
     needs npm npm
     python3 -c 'import ensurepip, venv' 2>/dev/null || MISSING+=(python3-venv)
@@ -40,6 +42,8 @@ install_packages() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${MISSING[@]}" >/dev/null
     stop_service prometheus
     stop_service redis-server
+    stop_service nginx
+    stop_service haproxy
 }
 
 # A package starts a server that nobody asked for. Only after we have installed it: one that was there is not ours.

@@ -22,7 +22,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 
 use super::error::{ConfigErrors, FieldPath, Problems};
 use super::file::{AdminFile, DrainFile, DurationText, ErrorsFile, GatewayFile, LogFile, SizeText};
@@ -57,6 +56,7 @@ pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigError
         handles: Handles::default(),
         certificates: Vec::new(),
         asks_clients: false,
+        trusts_proxies: false,
         buffered_bodies: BUFFERED_BODIES,
         shares_limits: false,
         route_secrets: 0,
@@ -85,6 +85,8 @@ struct Compiler<'a> {
     certificates: Vec<(String, UnixTime)>,
     /// A listener asks for client certificates.
     asks_clients: bool,
+    /// Proxies are named that are trusted.
+    trusts_proxies: bool,
     /// Bytes of all bodies that may wait to be judged.
     buffered_bodies: u64,
     /// There is a store in which replicas count together.
@@ -109,7 +111,7 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn gateway(&mut self, file: &GatewayFile) -> Option<Config> {
         let root = FieldPath::root();
-        self.not_yet(&root, &[("trusted_proxies", &file.trusted_proxies)]);
+        let trusted_proxies = self.trusted_proxies(file.trusted_proxies.as_deref(), &root.child("trusted_proxies"));
         let state = self.state(file.state.as_ref(), &root.child("state"));
         let users = file.routes.iter().flatten().filter(|route| replay::remembers(route)).count();
         self.has_state = file.state.is_some();
@@ -127,6 +129,7 @@ impl Compiler<'_> {
         let snapshot = Snapshot {
             routes: routes?,
             listeners: settings,
+            trusted_proxies,
             disclosure: disclosure(file.errors),
             buffered_bodies: self.buffered_bodies,
             version: self.sources.hash(),
@@ -245,13 +248,6 @@ impl Compiler<'_> {
 
 /// What every part of the compiler uses.
 impl Compiler<'_> {
-    /// A field whose meaning the program does not have yet is refused: to ignore it would be to promise it.
-    fn not_yet(&mut self, path: &FieldPath, fields: &[(&str, &Option<Value>)]) {
-        for (name, _) in fields.iter().filter(|(_, value)| value.is_some()) {
-            self.problems.add(&path.child(name), "not supported yet; remove it");
-        }
-    }
-
     fn missing(&mut self, path: &FieldPath, what: &str) {
         self.problems.add_follow_up(path, format!("missing; write {what}"));
     }

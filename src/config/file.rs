@@ -34,8 +34,9 @@ pub struct GatewayFile {
     pub errors: Option<ErrorsFile>,
     /// What SIGTERM does.
     pub drain: Option<DrainFile>,
-    /// Not supported yet: networks whose forwarding headers count.
-    pub trusted_proxies: Option<Value>,
+    /// Addresses and nets of the proxies in front: their PROXY header, X-Forwarded-For or Forwarded,
+    /// X-Forwarded-Proto and X-Request-Id count.
+    pub trusted_proxies: Option<Vec<String>>,
     /// Memory for all bodies that wait to be judged; beyond it 503.
     pub buffered_bodies: Option<SizeText>,
     /// Where requests come in.
@@ -163,8 +164,8 @@ pub struct ListenerFile {
     pub tls: Option<TlsFile>,
     /// Written out as true instead of `tls`, where something else has ended TLS.
     pub plaintext: Option<bool>,
-    /// Not supported yet.
-    pub proxy_protocol: Option<Value>,
+    /// Each connection begins with a PROXY header, version 1 or 2, and comes from one of `trusted_proxies`.
+    pub proxy_protocol: Option<bool>,
 }
 
 /// `limits` of a listener; all times are absolute.

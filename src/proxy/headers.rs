@@ -3,6 +3,7 @@
 //! `Connection` field can take them away again (Traefik GHSA-62c8-mh53-4cqv). Called by the gateway.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -15,9 +16,9 @@ use crate::route::Route;
 /// The request's id, in both directions.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// Families of fields by which apps and frameworks let a client change who it is or where it came from.
@@ -167,13 +168,13 @@ fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Pe
     let proto = if peer.secure { "https" } else { "http" };
     let address = peer.address.ip().to_canonical();
     set(headers, &header::HOST, authority);
-    set(headers, &FORWARDED_FOR, &address.to_string());
+    set(headers, &FORWARDED_FOR, &forwarded_for(address, &peer.told.via));
     set(headers, &FORWARDED_HOST, authority);
     set(headers, &FORWARDED_PROTO, proto);
     if let Some(port) = target.authority().port() {
         set(headers, &FORWARDED_PORT, port.as_str());
     }
-    set(headers, &header::FORWARDED, &forwarded(address, authority, proto));
+    set(headers, &header::FORWARDED, &forwarded(address, authority, proto, &peer.told.via));
     set(headers, &REQUEST_ID, request_id);
     let Permit::Granted(grant) = permit else { return };
     for (claim, name) in &route.forward.claims {
@@ -183,11 +184,22 @@ fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Pe
     }
 }
 
-/// RFC 7239 §4; an IPv6 address stands in brackets and quotes (§6).
-fn forwarded(address: std::net::IpAddr, authority: &str, proto: &str) -> String {
+/// The client, and the trusted proxies after it.
+fn forwarded_for(client: IpAddr, via: &[IpAddr]) -> String {
+    via.iter().fold(client.to_string(), |chain, proxy| chain + ", " + &proxy.to_string())
+}
+
+/// RFC 7239 §4, in the same order.
+fn forwarded(client: IpAddr, authority: &str, proto: &str, via: &[IpAddr]) -> String {
+    let client = format!("for={};host=\"{authority}\";proto={proto}", node(client));
+    via.iter().fold(client, |chain, proxy| chain + ", for=" + &node(*proxy))
+}
+
+/// An IPv6 address stands in brackets and quotes (RFC 7239 §6).
+fn node(address: IpAddr) -> String {
     match address {
-        std::net::IpAddr::V4(v4) => format!("for={v4};host=\"{authority}\";proto={proto}"),
-        std::net::IpAddr::V6(v6) => format!("for=\"[{v6}]\";host=\"{authority}\";proto={proto}"),
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("\"[{v6}]\""),
     }
 }
 

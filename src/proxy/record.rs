@@ -56,7 +56,7 @@ impl Record {
         Self {
             metrics: Arc::clone(metrics),
             begun: Instant::now(),
-            request_id: new_request_id(),
+            request_id: peer.told.request_id.clone().unwrap_or_else(new_request_id),
             route: None,
             received: Arc::default(),
             // What is dropped before anything else was said of it: the client left.
@@ -74,7 +74,7 @@ impl Record {
         }
     }
 
-    /// The request's id: 128 random bits in hex.
+    /// The request's id: 128 random bits in hex, or what a trusted proxy calls it.
     pub fn request_id(&self) -> &str {
         &self.request_id
     }
@@ -203,7 +203,7 @@ impl Record {
             route = self.route.as_ref().map(|(route, _)| &*route.name),
             method = line.method,
             path = line.path,
-            peer = %line.peer,
+            peer = %Shown(line.peer),
             outcome = self.outcome.label(),
             code = self.code,
             status = self.status.map(|status| status.as_u16()),
@@ -230,6 +230,15 @@ pub(super) fn unframed(failure: &Failure, peer: std::net::SocketAddr) {
         status = failure.status().as_u16(),
         "request"
     );
+}
+
+/// An address, and its port where that is known.
+struct Shown(std::net::SocketAddr);
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.port() == 0 { self.0.ip().fmt(f) } else { self.0.fmt(f) }
+    }
 }
 
 impl Line {

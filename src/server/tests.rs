@@ -47,7 +47,9 @@ fn connect(client: &Arc<ClientConfig>, listener: &Arc<ServerConfig>) -> (Peer, H
     }
     let stranger = Peer {
         address: "127.0.0.1:9".parse().unwrap(),
+        named: true,
         secure: true,
+        told: Told::default(),
         listener: 0,
         client: None,
         server_name: None,

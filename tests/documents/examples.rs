@@ -49,6 +49,9 @@ fn whole(block: &str) -> String {
     if block.starts_with("issuers:") {
         return block.to_owned();
     }
+    if block.starts_with("trusted_proxies:") {
+        return around("auth: public") + block;
+    }
     if block.starts_with("state:") {
         return around("auth: public").replace(STATE, block);
     }
@@ -64,12 +67,13 @@ fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
     let served = [("clients.crt", ca), ("server.crt", certificate), ("server.key", key)];
     let served = served.map(|(name, content)| (name.to_owned(), Ok(Zeroizing::new(content.into_bytes()))));
     let files = files.iter().map(|(name, content)| (name.clone(), Ok(Zeroizing::new(content.clone())))).chain(served);
+    let listeners = if yaml.contains("\nlisteners:") { "" } else { LISTENERS };
     let sources = Sources {
         path: PathBuf::from("gateway.yaml"),
         files: files.collect(),
         variables: BTreeMap::new(),
         revocations: BTreeMap::new(),
-        text: format!("{LISTENERS}{yaml}"),
+        text: format!("{listeners}{yaml}"),
     };
     let config = compile(&sources, &Handles::default());
     config.unwrap_or_else(|errors| panic!("{errors}\n{}", sources.text))

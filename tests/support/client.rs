@@ -124,6 +124,13 @@ pub async fn get_plain(address: SocketAddr, path: &str) -> Answer {
     Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
 }
 
+/// A connection from an address of this machine.
+pub async fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((source, 0))).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
 /// One connection whose bytes the test writes itself.
 pub struct Wire(pub TlsStream<TcpStream>);
 
@@ -134,12 +141,11 @@ impl Wire {
 
     /// HTTP/1.1 from an address of this machine.
     pub async fn connect_from(source: [u8; 4], address: SocketAddr, ca: &str) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(SocketAddr::from((source, 0))).unwrap();
-        Self::over(socket.connect(address).await.unwrap(), ca, &[b"http/1.1"]).await
+        Self::over(connect_from(source, address).await, ca, &[b"http/1.1"]).await
     }
 
-    async fn over(stream: TcpStream, ca: &str, protocols: &[&[u8]]) -> Self {
+    /// A handshake on a connection that is there.
+    pub async fn over(stream: TcpStream, ca: &str, protocols: &[&[u8]]) -> Self {
         let mut config = trusting(ca);
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         let name = ServerName::try_from("localhost").unwrap();

@@ -19,7 +19,7 @@ use hookgate::config;
 use tempfile::TempDir;
 
 pub use authority::{Authority, Identity};
-pub use client::{Answer, Client, Wire, get_plain};
+pub use client::{Answer, Client, Wire, connect_from, get_plain};
 pub use issuer::{Issuer, claims};
 pub use upstream::Upstream;
 

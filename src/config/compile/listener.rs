@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::Compiler;
 use crate::auth::certificate::ClientTrust;
 use crate::config::error::FieldPath;
@@ -17,6 +19,17 @@ const MAX_COUNT: u16 = 1000;
 const HEAD_SIZES: std::ops::RangeInclusive<u64> = 8 * 1024..=256 * 1024;
 
 impl Compiler<'_> {
+    pub(super) fn trusted_proxies(&mut self, texts: Option<&[String]>, path: &FieldPath) -> Vec<IpNet> {
+        let texts = texts.unwrap_or_default();
+        self.trusts_proxies = !texts.is_empty();
+        let nets = self.nets(texts, path);
+        if nets.iter().any(|net| net.prefix_len() == 0) {
+            let warning = "trusts every address: anybody can write whose request it is; name the proxies' own";
+            self.warnings.push(format!("{path}: {warning}"));
+        }
+        nets
+    }
+
     pub(super) fn listeners(
         &mut self,
         files: Option<&[ListenerFile]>,
@@ -32,8 +45,11 @@ impl Compiler<'_> {
     }
 
     fn listener(&mut self, file: &ListenerFile, path: &FieldPath) -> Option<(SocketAddr, ListenerSettings)> {
-        if !matches!(file.proxy_protocol, None | Some(serde_json::Value::Bool(false))) {
-            self.not_yet(path, &[("proxy_protocol", &file.proxy_protocol)]);
+        let proxy_protocol = file.proxy_protocol.unwrap_or_default();
+        if proxy_protocol && !self.trusts_proxies {
+            let message = "needs `trusted_proxies`, the addresses of the proxies that send the header, such as \
+                           [10.0.0.0/8]; write that too, or remove this";
+            self.problems.add(&path.child("proxy_protocol"), message);
         }
         let address = self.address(file.address.as_deref(), &path.child("address"));
         let limits = self.listener_limits(file.limits.as_ref(), &path.child("limits"));
@@ -54,7 +70,7 @@ impl Compiler<'_> {
                 (None, None)
             }
         };
-        Some((address?, ListenerSettings { tls, client_trust, limits: Arc::new(limits) }))
+        Some((address?, ListenerSettings { tls, client_trust, proxy_protocol, limits: Arc::new(limits) }))
     }
 
     fn tls(

@@ -284,6 +284,10 @@ impl Compiler<'_> {
         if texts.is_empty() {
             self.problems.add(path, "is empty, so that nobody would pass; name a net or remove the field");
         }
+        Some(self.nets(texts, path))
+    }
+
+    pub(super) fn nets(&mut self, texts: &[String], path: &FieldPath) -> Vec<IpNet> {
         let mut nets = Vec::new();
         for (index, text) in texts.iter().enumerate() {
             match parse_net(text) {
@@ -291,6 +295,6 @@ impl Compiler<'_> {
                 Err(why) => self.problems.add(&path.index(index), why.to_string()),
             }
         }
-        Some(nets)
+        nets
     }
 }

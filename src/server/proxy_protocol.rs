@@ -1,0 +1,166 @@
+//! The header that a proxy of connections puts before a connection's own bytes: HAProxy's PROXY protocol, versions 1
+//! and 2 (its proxy-protocol.txt, §2.1 and §2.2). Strict: what two readers could take differently is no header.
+//!
+//! Whose header counts is the server's to know, which calls [`read`] before anything else of the connection.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// The longest line of version 1, with its CRLF.
+const LONGEST_LINE: usize = 107;
+
+/// The longest header of version 2 that we take: what fits into the smallest TCP segment that everybody can receive.
+const LONGEST: usize = 536;
+
+const LINE: &[u8] = b"PROXY ";
+const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+/// `PROXY UNKNOWN\r\n`: no header of either version is shorter.
+const SHORTEST: usize = 15;
+
+/// Before the addresses of version 2.
+const FIXED: usize = 16;
+
+/// Version 2, and what it is: a connection of the proxy's own, or a client's.
+const LOCAL: u8 = 0x20;
+const PROXY: u8 = 0x21;
+
+/// Who has connected to the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Address and port.
+    Address(SocketAddr),
+    /// The proxy does not say (UNKNOWN, UNSPEC), or has connected on its own account (LOCAL).
+    Unnamed,
+}
+
+/// What is to be done about the bytes that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Read at most so many more: they belong to the header.
+    Read(usize),
+    /// The header is whole.
+    Done(Source),
+}
+
+/// The bytes are not the beginning of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no PROXY header")]
+pub struct NotAHeader;
+
+/// Takes the header off a stream, and not a byte more.
+///
+/// # Errors
+/// The stream's own; `UnexpectedEof` where it ends within the header, `InvalidData` where there is none.
+pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Source> {
+    let mut header = Vec::with_capacity(LONGEST);
+    loop {
+        match step(&header).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
+            Step::Done(source) => return Ok(source),
+            Step::Read(more) => {
+                let more = u64::try_from(more).unwrap_or_default();
+                if (&mut *stream).take(more).read_buf(&mut header).await? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
+    }
+}
+
+/// What follows after these bytes.
+///
+/// # Errors
+/// [`NotAHeader`], as soon as it is certain.
+pub fn step(header: &[u8]) -> Result<Step, NotAHeader> {
+    if header.is_empty() {
+        return Ok(Step::Read(SHORTEST));
+    }
+    if begins(header, SIGNATURE) {
+        return step_of_version_2(header);
+    }
+    if begins(header, LINE) {
+        return step_of_version_1(header);
+    }
+    Err(NotAHeader)
+}
+
+/// `header` begins with `magic`, as far as it goes.
+fn begins(header: &[u8], magic: &[u8]) -> bool {
+    header.iter().zip(magic).all(|(is, must)| is == must)
+}
+
+/// The length of a line is told by its end alone, so that it is read byte by byte.
+fn step_of_version_1(header: &[u8]) -> Result<Step, NotAHeader> {
+    if header.len() < SHORTEST {
+        return Ok(Step::Read(SHORTEST - header.len()));
+    }
+    match header.iter().position(|byte| *byte == b'\n') {
+        None if header.len() < LONGEST_LINE => Ok(Step::Read(1)),
+        Some(end) if end + 1 == header.len() => line(header).map(Step::Done).ok_or(NotAHeader),
+        None | Some(_) => Err(NotAHeader),
+    }
+}
+
+/// `PROXY TCP4 203.0.113.7 192.0.2.1 56324 443\r\n`
+fn line(header: &[u8]) -> Option<Source> {
+    let line = std::str::from_utf8(header).ok()?.strip_suffix("\r\n")?;
+    let mut words = line.strip_prefix("PROXY ")?.split(' ');
+    let family = words.next()?;
+    if family == "UNKNOWN" {
+        // Whatever else stands there is to be ignored.
+        return Some(Source::Unnamed);
+    }
+    let (source, destination) = (words.next()?.parse::<IpAddr>().ok()?, words.next()?.parse::<IpAddr>().ok()?);
+    let (port, _) = (port(words.next()?)?, port(words.next()?)?);
+    let fits = match family {
+        "TCP4" => source.is_ipv4() && destination.is_ipv4(),
+        "TCP6" => source.is_ipv6() && destination.is_ipv6(),
+        _ => false,
+    };
+    (fits && words.next().is_none()).then_some(Source::Address(SocketAddr::new(source, port)))
+}
+
+/// Rust would take `+80` and `080` too.
+fn port(text: &str) -> Option<u16> {
+    let plain = text == "0" || !text.starts_with(['0', '+']);
+    text.parse().ok().filter(|_| plain)
+}
+
+fn step_of_version_2(header: &[u8]) -> Result<Step, NotAHeader> {
+    let Some(fixed) = header.first_chunk::<FIXED>() else { return Ok(Step::Read(FIXED - header.len())) };
+    let [.., command, family, high, low] = *fixed;
+    let length = FIXED + usize::from(u16::from_be_bytes([high, low]));
+    if !matches!(command, LOCAL | PROXY) || length > LONGEST {
+        return Err(NotAHeader);
+    }
+    if header.len() < length {
+        return Ok(Step::Read(length - header.len()));
+    }
+    let addresses = header.get(FIXED..length).unwrap_or_default();
+    let source = if command == LOCAL { Some(Source::Unnamed) } else { addressed(family, addresses) };
+    source.map(Step::Done).ok_or(NotAHeader)
+}
+
+/// Source address, destination address, source port, destination port, and then what else the proxy has to say.
+/// Datagrams and Unix sockets do not come over TCP to us; a proxy that has some is to say so by LOCAL or UNSPEC.
+fn addressed(family: u8, addresses: &[u8]) -> Option<Source> {
+    let (address, port) = match family {
+        0x00 => return Some(Source::Unnamed),
+        0x11 => {
+            let [a, b, c, d, _, _, _, _, high, low, _, _] = *addresses.first_chunk::<12>()?;
+            (IpAddr::from(Ipv4Addr::new(a, b, c, d)), [high, low])
+        }
+        0x21 => {
+            let source: [u8; 16] = *addresses.first_chunk::<16>()?;
+            let [high, low, ..] = *addresses.get(32..)?.first_chunk::<4>()?;
+            (IpAddr::from(Ipv6Addr::from(source)), [high, low])
+        }
+        _ => return None,
+    };
+    Some(Source::Address(SocketAddr::new(address, u16::from_be_bytes(port))))
+}
+
+#[cfg(test)]
+mod tests;

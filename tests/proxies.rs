@@ -1,0 +1,74 @@
+//! Behind other proxies: whose word on a client's address counts, and what it counts for.
+
+mod fields;
+mod header;
+mod real;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Gateway, PATIENCE, Setup, Upstream, connect_from};
+
+/// 127.0.0.8 to 127.0.0.15 are proxies of ours; 127.0.0.1 is not.
+const TRUSTED: &str = "trusted_proxies: [127.0.0.8/29]";
+
+/// The one that connects, where a test says nothing else.
+const PROXY: u8 = 9;
+
+const STRANGER: u8 = 1;
+
+const TLS: &str = "tls: { certificates: [ { cert: server.crt, key: server.key } ] }";
+
+fn behind_proxies(upstream: &Upstream) -> Setup {
+    Setup::new(upstream.address).and(TRUSTED)
+}
+
+/// A small good request that ends its connection, with more fields.
+fn good(gateway: &Gateway, fields: &str) -> String {
+    request(&gateway.token(), fields)
+}
+
+fn request(token: &str, fields: &str) -> String {
+    format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n{fields}\r\n"
+    )
+}
+
+/// Sends over TLS from 127.0.0.`last`.
+async fn ask(gateway: &Gateway, last: u8, request: String) -> String {
+    gateway.wire_from(last).await.write(request).await.rest().await
+}
+
+/// From a proxy of ours, with these fields.
+async fn forwarded(gateway: &Gateway, fields: &str) -> String {
+    ask(gateway, PROXY, good(gateway, fields)).await
+}
+
+async fn tcp(gateway: &Gateway, last: u8) -> TcpStream {
+    connect_from([127, 0, 0, last], gateway.address()).await
+}
+
+/// Sends without TLS from 127.0.0.`last`; the answer, or nothing where the connection is closed without one.
+async fn ask_plainly(gateway: &Gateway, last: u8, bytes: impl AsRef<[u8]>) -> String {
+    let mut stream = tcp(gateway, last).await;
+    // Who is closed at once may not get all of it out.
+    let _ = stream.write_all(bytes.as_ref()).await;
+    rest(&mut stream).await
+}
+
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the connection stays open");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn status(answer: &str) -> &str {
+    answer.get(9..12).unwrap_or_default()
+}
+
+/// How many connections were closed at once by this field.
+async fn closed(gateway: &Gateway, field: &str) -> f64 {
+    let labels = format!("{{limit=\"{field}\",listener=\"{}\"}}", gateway.address());
+    gateway.metric(&format!("hookgate_connections_refused_total{labels}")).await.unwrap_or_default()
+}

@@ -1,0 +1,160 @@
+//! The proxies that people have: nginx ends TLS and tells by fields, haproxy passes connections on and tells by header.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+
+use super::{TLS, behind_proxies};
+use crate::fleet::process::{Process, free_address};
+use crate::support::{Client, Gateway, Upstream, Wire, certificate, connect_from, until};
+
+/// Running, in a folder of its own.
+struct Front {
+    address: SocketAddr,
+    ca: String,
+    _folder: TempDir,
+    _process: Process,
+}
+
+/// `config` is made of the folder, the proxy's own address and the gateway's.
+async fn front(program: &str, arguments: &[&str], config: &str, gateway: &Gateway) -> Front {
+    let (address, folder) = (free_address(), TempDir::new().unwrap());
+    let (ca, certificate, key) = certificate(&["localhost"]);
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("server.crt", &certificate);
+    write("server.key", &key);
+    let config = config.replace("FOLDER", &folder.path().display().to_string());
+    write(
+        "config",
+        &config.replace("ADDRESS", &address.to_string()).replace("GATEWAY", &gateway.address().to_string()),
+    );
+    let process = start(program, arguments, folder.path(), address).await;
+    Front { address, ca, _folder: folder, _process: process }
+}
+
+async fn start(program: &str, arguments: &[&str], folder: &Path, address: SocketAddr) -> Process {
+    let mut command = Command::new(program);
+    command.current_dir(folder).args(arguments).arg(folder.join("config"));
+    let log = folder.join("log");
+    let hint = format!("{program} does not start; apt-get install {program}");
+    let mut process = Process::start(&mut command, &log).expect(&hint);
+    process.listens(address, &log).await;
+    process
+}
+
+const NGINX: &str = r#"
+daemon off;
+master_process off;
+pid FOLDER/pid;
+error_log stderr;
+events {}
+http {
+  access_log off;
+  client_body_temp_path FOLDER/body;
+  proxy_temp_path FOLDER/proxy;
+  fastcgi_temp_path FOLDER/fastcgi;
+  uwsgi_temp_path FOLDER/uwsgi;
+  scgi_temp_path FOLDER/scgi;
+  server {
+    listen ADDRESS ssl;
+    ssl_certificate FOLDER/server.crt;
+    ssl_certificate_key FOLDER/server.key;
+    location / {
+      proxy_pass http://GATEWAY;
+      proxy_bind 127.0.0.9;
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header X-Request-Id $request_id;
+    }
+  }
+}
+"#;
+
+#[tokio::test]
+async fn nginx_tells_the_client_the_scheme_and_the_id() {
+    let upstream = Upstream::echo().await;
+    let gateway = behind_proxies(&upstream).with(TLS, "plaintext: true").start();
+    let nginx = front("nginx", &["-e", "stderr", "-c"], NGINX, &gateway).await;
+    let client = Client::new(nginx.address, &nginx.ca);
+    let request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
+    let spoofing = request.header("x-forwarded-for", "6.6.6.6").header("x-forwarded-proto", "http");
+    let answer = client.send(spoofing.header("x-request-id", "mine"), "{}").await;
+    assert_eq!(answer.status, 200);
+    let seen = upstream.only();
+    assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.1, 127.0.0.9"));
+    assert_eq!(seen.header("x-forwarded-proto"), Some("https"));
+    let id = seen.header("x-request-id").unwrap();
+    assert!(id.len() == 32 && answer.header("x-request-id") == Some(id), "{id}");
+    // What nginx does not know it passes on, and then nobody knows whose it is.
+    let request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
+    assert_eq!(client.send(request.header("forwarded", "for=6.6.6.6"), "{}").await.status, 400);
+}
+
+/// hookgate as a process, whose log can be read.
+const LOGGING: &str = r#"
+trusted_proxies: [127.0.0.8/29]
+workers: 1
+listeners:
+  - address: "GATEWAY"
+    plaintext: true
+routes:
+  - name: open
+    match: { path: /webhook }
+    upstream: { url: "http://APP" }
+    auth: public
+"#;
+
+#[tokio::test]
+async fn the_log_has_the_client_s_address_and_the_proxy_s_id() {
+    let (upstream, address, folder) = (Upstream::echo().await, free_address(), TempDir::new().unwrap());
+    let config = LOGGING.replace("GATEWAY", &address.to_string()).replace("APP", &upstream.address.to_string());
+    std::fs::write(folder.path().join("config"), config).unwrap();
+    let _gateway = start(env!("CARGO_BIN_EXE_hookgate"), &["run", "--config"], folder.path(), address).await;
+    let told = "X-Forwarded-For: 6.6.6.6, 2001:db8::7\r\nX-Request-Id: front-7\r\n";
+    for from in [super::PROXY, super::STRANGER] {
+        let mut stream = connect_from([127, 0, 0, from], address).await;
+        stream.write_all(super::request("x", told).as_bytes()).await.unwrap();
+        assert_eq!(super::status(&super::rest(&mut stream).await), "200");
+    }
+    let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
+    // The last line may not be whole yet.
+    let all = || log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<serde_json::Value>>();
+    let lines = || all().into_iter().filter(|line| line["message"] == "request").collect::<Vec<_>>();
+    until("both lines are there", async || lines().len() == 2).await;
+    let (proxied, direct) = (&lines()[0], &lines()[1]);
+    assert_eq!((&proxied["peer"], &proxied["request_id"]), (&"2001:db8::7".into(), &"front-7".into()));
+    assert!(direct["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{direct}");
+    assert_eq!(direct["request_id"].as_str().unwrap().len(), 32);
+    assert!(!log().contains("6.6.6.6"));
+}
+
+const HAPROXY: &str = "
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 20s
+  timeout server 20s
+listen hooks
+  bind ADDRESS
+  server gateway GATEWAY source 127.0.0.9 HEADER
+";
+
+#[tokio::test]
+async fn haproxy_names_the_client_in_both_versions() {
+    let upstream = Upstream::echo().await;
+    let gateway = behind_proxies(&upstream).with("    tls: {", "    proxy_protocol: true\n    tls: {").start();
+    let more = "send-proxy-v2 proxy-v2-options crc32c,unique-id,ssl";
+    for (last, header) in [(21, "send-proxy"), (22, "send-proxy-v2"), (23, more)] {
+        let haproxy = front("haproxy", &["-db", "-f"], &HAPROXY.replace("HEADER", header), &gateway).await;
+        let stream = connect_from([127, 0, 0, last], haproxy.address).await;
+        let mut wire = Wire::over(stream, &gateway.ca, &[b"http/1.1"]).await;
+        let spoofing = super::good(&gateway, "X-Forwarded-For: 6.6.6.6\r\n");
+        assert_eq!(super::status(&wire.write(spoofing).await.rest().await), "200", "{header}");
+        let client = format!("127.0.0.{last}");
+        assert_eq!(upstream.seen().pop().unwrap().header("x-forwarded-for"), Some(&*client), "{header}");
+    }
+}
