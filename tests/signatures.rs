@@ -182,6 +182,22 @@ async fn one_address_holds_no_more_than_a_quarter() {
 }
 
 #[tokio::test]
+async fn each_client_of_a_trusted_proxy_holds_a_quarter() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).and("buffered_bodies: 64KiB\ntrusted_proxies: [127.0.0.2]").start();
+    let of = |client: u8, more: &str| head(&signature("x"), &format!("X-Forwarded-For: 198.51.100.{client}\r\n{more}"));
+    let mut wire = gateway.wire_from(2).await;
+    wire.write(of(7, &format!("Content-Length: {}", HOLDS_A_QUARTER + 1))).await;
+    wire.write(vec![b'x'; HOLDS_A_QUARTER]).await;
+    let held = u64::try_from(HOLDS_A_QUARTER).unwrap();
+    until("its bytes are held", async || gateway.running().held.total() == held).await;
+    for (client, status) in [(7, "HTTP/1.1 503"), (8, "HTTP/1.1 200")] {
+        let small = of(client, "Content-Length: 1\r\nConnection: close") + "x";
+        assert!(gateway.wire_from(2).await.write(small).await.rest().await.starts_with(status), "{client}");
+    }
+}
+
+#[tokio::test]
 async fn all_together_hold_no_more_than_all() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).and("buffered_bodies: 64KiB").start();

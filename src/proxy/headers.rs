@@ -3,6 +3,7 @@
 //! `Connection` field can take them away again (Traefik GHSA-62c8-mh53-4cqv). Called by the gateway.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -186,20 +187,24 @@ fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Pe
 
 /// The client, and the trusted proxies after it.
 fn forwarded_for(client: IpAddr, via: &[IpAddr]) -> String {
-    via.iter().fold(client.to_string(), |chain, proxy| chain + ", " + &proxy.to_string())
+    via.iter().fold(client.to_string(), |chain, proxy| format!("{chain}, {proxy}"))
 }
 
 /// RFC 7239 §4, in the same order.
 fn forwarded(client: IpAddr, authority: &str, proto: &str, via: &[IpAddr]) -> String {
-    let client = format!("for={};host=\"{authority}\";proto={proto}", node(client));
-    via.iter().fold(client, |chain, proxy| chain + ", for=" + &node(*proxy))
+    let client = format!("for={};host=\"{authority}\";proto={proto}", Node(client));
+    via.iter().fold(client, |chain, proxy| format!("{chain}, for={}", Node(*proxy)))
 }
 
 /// An IPv6 address stands in brackets and quotes (RFC 7239 §6).
-fn node(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => format!("\"[{v6}]\""),
+struct Node(IpAddr);
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(v4) => v4.fmt(f),
+            IpAddr::V6(v6) => write!(f, "\"[{v6}]\""),
+        }
     }
 }
 
