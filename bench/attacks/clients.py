@@ -107,12 +107,12 @@ def large_bodies(site, index, end):
 def unread_replies(site, index, end):
     first = http1("/public/large", method="GET")
     connect = lambda: opened(Wire(site.port, address(index), receive_buffer=4096), first, end, reading=False)
-    return hold(connect, b"", 50, end, reading=False)
+    return hold(connect, b"", 25, end, reading=False)
 
 
 def unread_replies_http2(site, index, end):
-    """A hundred streams of each connection, none of which ever has a window."""
-    first = b"".join(frame(w.HEADERS, 5, stream, request("/public/large", "GET")) for stream in range(1, 200, 2))
+    """A hundred streams of each connection, none of which ever has a window. Replies small enough for the kernel."""
+    first = b"".join(frame(w.HEADERS, 5, stream, request("/public/medium", "GET")) for stream in range(1, 200, 2))
     return hold(lambda: opened(Http2(site.port, address(index), w.setting(4, 0)), first, end), b"", 5, end)
 
 
@@ -120,6 +120,13 @@ def stalled_streams(site, index, end):
     """A hundred streams of each connection, each with a beginning of a body."""
     head = request("/signed", "POST", ("x-signature", SIGNATURE))
     first = b"".join(frame(w.HEADERS, 4, stream, head) + frame(w.DATA, 0, stream, b"x" * 500) for stream in range(1, 200, 2))
+    return hold(lambda: opened(Http2(site.port, address(index)), first, end), b"", 50, end)
+
+
+def refused_streams(site, index, end):
+    """A hundred streams of each connection that are refused at once, while their bodies never come."""
+    head = request("/webhook", "POST")
+    first = b"".join(frame(w.HEADERS, 4, stream, head) for stream in range(1, 200, 2))
     return hold(lambda: opened(Http2(site.port, address(index)), first, end), b"", 50, end)
 
 
@@ -405,4 +412,4 @@ def unread_pipelines(site, index, end):
     """Requests without end, of whose answers none is read."""
     blob = bearer("x.y.z") * 20_000
     connect = lambda: opened(Wire(site.port, address(index)), blob, end, reading=False)
-    return hold(connect, b"", 50, end, reading=False)
+    return hold(connect, b"", 10, end, reading=False)

@@ -43,9 +43,10 @@ ATTACKS = [
     Attack("large bodies that stall, one address", "connections", c.large_bodies, processes=1),
     Attack("large bodies that stall, eight addresses", "connections", c.large_bodies, processes=8),
     Attack("unread replies of 16 MiB", "connections", c.unread_replies, seconds=14, limits="body: 8s"),
-    Attack("unread replies, HTTP/2 streams without window", "connections of 100 streams", c.unread_replies_http2,
+    Attack("unread replies of 256 KiB, HTTP/2 streams without window", "connections of 100 streams", c.unread_replies_http2,
            seconds=14, limits="body: 5s", timeout="5s"),
     Attack("stalled bodies on HTTP/2 streams", "connections of 100 streams", c.stalled_streams, seconds=14, limits="body: 8s"),
+    Attack("refused HTTP/2 streams whose bodies do not come", "connections of 100 streams", c.refused_streams),
     Attack("stalled HTTP/2 streams with heads of 30 KiB", "connections of 100 streams", c.stalled_streams_with_large_heads,
            seconds=14, limits="body: 8s"),
     Attack("silent connections, one address", "connections", lambda *a: c.silent_connections(*a, c.address(0)), seconds=8),
@@ -76,7 +77,7 @@ ATTACKS = [
     Attack("JSON bodies, deep or of 100,000 members", "requests", c.json_bodies),
     Attack("huge heads, targets, tokens, many fields", "requests", c.huge_heads),
     Attack("unknown paths, pipelined", "requests", c.unknown_paths),
-    Attack("pipelined requests, answers unread", "connections", c.unread_pipelines, seconds=14, limits="body: 8s"),
+    Attack("pipelined requests, answers unread", "connections", c.unread_pipelines, seconds=20, limits="body: 8s"),
 ]
 
 

@@ -161,10 +161,10 @@ class Gateway:
 
 @contextlib.contextmanager
 def nginx(folder: pathlib.Path):
-    """The app: 200 for whatever comes, and a large file; yields its port."""
+    """The app: 200 for whatever comes, and two files; yields its port."""
     port = free_port()
-    # Not sparse: what is sent without being read would else cost this machine nothing.
-    (folder / "large").write_bytes(b"x" * (16 << 20))
+    for name, size in (("large", 16 << 20), ("medium", 256 << 10)):
+        (folder / name).write_bytes(b"x" * size)
     folder.chmod(0o755)
     (folder / "nginx.conf").write_text(
         f"daemon off; pid {folder}/pid; error_log /dev/null; worker_processes 1; worker_rlimit_nofile 20000;\n"
@@ -172,7 +172,7 @@ def nginx(folder: pathlib.Path):
         f"http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {folder}/bodies;\n"
         f"  proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
         f"  server {{ listen 127.0.0.1:{port} backlog=4096; client_max_body_size 0;\n"
-        f"    location / {{ return 200 'ok'; }} location = /public/large {{ alias {folder}/large; }} }} }}\n"
+        f"    location / {{ return 200 'ok'; }} location ~ ^/public/(large|medium)$ {{ alias {folder}/$1; }} }} }}\n"
     )
     process = subprocess.Popen(["nginx", "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL)
     try:
