@@ -47,6 +47,12 @@ use head::Target;
 use record::Record;
 use upstream::{MARGIN, Upstreams};
 
+/// Bytes that a request takes while it waits for its body, beside those of its head: in HTTP/2, a stream and a task.
+const WAITING: usize = 8 * 1024;
+
+/// All requests that wait for their bodies; of one address, a quarter.
+const WAITING_IN_ALL: u64 = 64 << 20;
+
 /// Who is on the other end of a connection, and what that connection allows.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -82,6 +88,8 @@ pub struct Gateway {
     pub access_log: bool,
     /// Bodies that wait to be judged, over all workers.
     pub held: Arc<HeldBodies>,
+    /// Requests that wait for their bodies, likewise.
+    pub waiting: Arc<HeldBodies>,
     /// Handshakes answered, over all workers.
     pub handshakes: Arc<Handshakes>,
     /// What has been here before, where a `state` is configured.
@@ -109,6 +117,8 @@ impl Gateway {
                 let route = record.route().cloned();
                 let response = reply::failure(&failure, snapshot.disclosure, route.as_deref(), record.request_id());
                 record.answered(response.status());
+                // Nobody else had to be waited for: whoever sends many such requests in a row lets the others go first.
+                tokio::task::yield_now().await;
                 response.map(|content| Body::new(content, record))
             }
         }
@@ -244,7 +254,7 @@ impl Gateway {
             return Ok(Admit::Forward(None));
         };
         if rules.idempotency.is_some() && body.known().is_none() {
-            body.hold(self.held.begin(asked.peer.address.ip()), asked.snapshot.buffered_bodies).await?;
+            self.hold(asked, body).await?;
         }
         let view = asked.view();
         let view = body.known().map_or(asked.view(), |known| view.with_body(known));
@@ -278,7 +288,7 @@ impl Gateway {
         }
         let mut held = Bytes::new();
         if let Err(Stop::NeedsBody) = verdict {
-            held = body.hold(self.held.begin(asked.peer.address.ip()), asked.snapshot.buffered_bodies).await?;
+            held = self.hold(asked, body).await?;
             verdict = self.decide(route, &asked.view().with_body(&held), now, record).await;
         }
         match verdict {
@@ -294,6 +304,15 @@ impl Gateway {
             // The whole body was there: whoever still asks for it is wrong.
             Err(Stop::NeedsBody) => Err(Failure::BadRequest),
         }
+    }
+
+    /// Reads the body. Until it is whole its request waits: a hundred of each HTTP/2 connection, if nothing bounded it.
+    async fn hold(&self, asked: &Asked<'_>, body: &mut RequestBody) -> Result<Bytes, Failure> {
+        let address = asked.peer.address.ip();
+        let mut waiting = self.waiting.begin(address);
+        let size = head::size(asked.head).saturating_add(WAITING);
+        waiting.grow(size, WAITING_IN_ALL).ok_or(Failure::Overloaded)?;
+        body.hold(self.held.begin(address), asked.snapshot.buffered_bodies).await
     }
 
     /// [`auth::verify`], and once more when a fetch of the issuer's keys may turn "unknown" into an answer.
@@ -385,3 +404,6 @@ fn undecided(stop: Stop) -> Stop {
         Stop::NeedsBody => Stop::NeedsBody,
     }
 }
+
+#[cfg(test)]
+mod tests;

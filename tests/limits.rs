@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::support::http2::{PREFACE, SETTINGS, frame, http2_head};
+use crate::support::http2::{PREFACE, SETTINGS, frame, frames_until, http2_head};
 use crate::support::{Gateway, Setup, Upstream, Wire, until};
 
 /// Every deadline short, save those that a test is not about.
@@ -89,6 +89,33 @@ async fn an_http2_connection_that_only_pings_ends() {
     let mut wire = gateway.wire_http2().await;
     wire.write([PREFACE, SETTINGS].concat()).await;
     drip(&mut wire, &frame(6, 0, 0, &[0; 8])).await;
+}
+
+/// As on the wire: what CVE-2023-44487, CVE-2024-27316, CVE-2025-8671 and RUSTSEC-2026-0258 sent without end, and a
+/// head of 40 MB in 14 kB of references to one field (RFC 7541 §7.3).
+#[tokio::test]
+async fn floods_of_http2_frames_end_their_connection() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let head = [&[0x83, 0x87, 1, 9][..], b"localhost", &[4, 8], b"/nowhere"].concat();
+    let each_stream = |then: &[u8], kind| {
+        let one = |stream| [frame(1, 5, stream, &head), frame(kind, 0, stream, then)].concat();
+        (0..100).flat_map(|number| one(2 * number + 1)).collect::<Vec<_>>()
+    };
+    let field = [&[0x40, 1, b'x', 0x7f, 0xa1, 0x1e][..], &[b'a'; 4000], &[0xbe; 10_000]].concat();
+    let floods = [
+        ("rapid reset", each_stream(&[0, 0, 0, 8], 3)),
+        ("made-you-reset", each_stream(&[0; 4], 8)),
+        ("CONTINUATION", [frame(1, 0, 1, &head), frame(9, 0, 1, &[0, 1, b'x', 1, b'y']).repeat(1000)].concat()),
+        ("empty DATA", [http2_head(&gateway.token(), 4), frame(0, 0, 1, &[]).repeat(20_000)].concat()),
+        ("HPACK bomb", frame(1, 5, 1, &[head.clone(), field].concat())),
+    ];
+    for (name, flood) in floods {
+        let mut wire = gateway.wire_http2().await;
+        wire.write([PREFACE, SETTINGS, &flood].concat()).await;
+        let frames = frames_until(&mut wire, 7, 0).await;
+        assert!(!frames.contains(&(1, 4)), "{name}: {frames:?}");
+    }
 }
 
 #[tokio::test]

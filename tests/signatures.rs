@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::support::http2::{PREFACE, SETTINGS, frame};
 use crate::support::{Answer, Client, Gateway, NOW, Setup, Upstream, hmac, until};
 
 const SECRET: &str = "the secret of a sender's app";
@@ -211,6 +212,37 @@ async fn all_together_hold_no_more_than_all() {
     assert!(wires[0].write("y").await.read_until("}").await.starts_with("HTTP/1.1 503"));
     until("a quarter is free", async || gateway.running().held.total() == 3 * 16 * 1024).await;
     assert!(small_from(&gateway, 9).await.starts_with("HTTP/1.1 200"));
+}
+
+/// HEADERS of a hundred signed requests on as many streams, whose bodies never come.
+fn heads_without_bodies() -> Vec<u8> {
+    let (signature, mut block) = (signature("x"), vec![0x83, 0x87]);
+    // :authority (1), :path (4), and a name that is not in the static table (RFC 7541 §6.2.2).
+    for (name, value) in [(&[1][..], "localhost"), (&[4], "/webhook"), (b"\0\x13x-hub-signature-256", &signature)] {
+        block.extend(name);
+        block.push(u8::try_from(value.len()).unwrap());
+        block.extend(value.as_bytes());
+    }
+    (0..100).flat_map(|stream| frame(1, 4, 2 * stream + 1, &block)).collect()
+}
+
+/// Without a bound of their own, each of a thousand connections could have a hundred.
+#[tokio::test]
+async fn requests_that_wait_for_their_bodies_are_bounded() {
+    let upstream = Upstream::echo().await;
+    let gateway = github(&upstream).start();
+    let mut wires = Vec::new();
+    for _ in 0..21 {
+        let mut wire = gateway.wire_http2().await;
+        wire.write([PREFACE, SETTINGS, &heads_without_bodies()].concat()).await;
+        wires.push(wire);
+    }
+    until("some are told", async || gateway.counted("failed", "overloaded").await > Some(0.0)).await;
+    assert!(gateway.counted("failed", "overloaded").await < Some(400.0));
+    assert!(small_from(&gateway, 1).await.starts_with("HTTP/1.1 503"));
+    assert!(small_from(&gateway, 2).await.starts_with("HTTP/1.1 200"));
+    drop(wires);
+    until("there is room again", async || small_from(&gateway, 1).await.starts_with("HTTP/1.1 200")).await;
 }
 
 /// What a good request held is free as soon as it has gone on: a hundred of them never meet the bound.

@@ -22,10 +22,14 @@ pub struct Target {
 
 impl Target {
     /// # Errors
-    /// `BadRequest` for no, two or contradicting hosts (RFC 9112 §3.2), CONNECT, TRACE and upgrades;
+    /// `BadRequest` for no, two or contradicting hosts (RFC 9112 §3.2), CONNECT, TRACE and upgrades, and for what
+    /// HTTP/2 alone can carry: blanks around a value, another scheme than http and https;
     /// `AmbiguousPath`; `UriTooLong` and `HeadTooLarge` beyond the listener's limits.
     pub fn judge(head: &Parts, limits: &ListenerLimits) -> Result<Self, Failure> {
         judge_size(head, limits)?;
+        if head.headers.values().any(has_blanks_around) || has_another_scheme(head) {
+            return Err(Failure::BadRequest);
+        }
         // RFC 9110 §7.8: we never switch protocols, and what an app behind us would do is not ours to find out.
         if head.headers.contains_key(UPGRADE) || matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Failure::BadRequest);
@@ -52,15 +56,33 @@ impl Target {
 }
 
 fn judge_size(head: &Parts, limits: &ListenerLimits) -> Result<(), Failure> {
-    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if target > MAX_URI {
+    if target_size(head) > MAX_URI {
         return Err(Failure::UriTooLong);
     }
-    // As RFC 9113 §6.5.2 counts a field section: 32 bytes a field on top of its name and value.
-    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
-    let size = fields.fold(target, usize::saturating_add);
-    let too_large = size > usize::try_from(limits.head_bytes).unwrap_or(usize::MAX);
+    let too_large = size(head) > usize::try_from(limits.head_bytes).unwrap_or(usize::MAX);
     if too_large || head.headers.len() > limits.headers { Err(Failure::HeadTooLarge) } else { Ok(()) }
+}
+
+fn target_size(head: &Parts) -> usize {
+    head.uri.path_and_query().map_or(0, |target| target.as_str().len())
+}
+
+/// As RFC 9113 §6.5.2 counts a field section: 32 bytes a field on top of its name and value.
+pub fn size(head: &Parts) -> usize {
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
+    fields.fold(target_size(head), usize::saturating_add)
+}
+
+/// Malformed in HTTP/2 (RFC 9113 §8.2.1), and gone in HTTP/1: the app would not see the value that was judged.
+fn has_blanks_around(value: &HeaderValue) -> bool {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    blank(value.as_bytes().first()) || blank(value.as_bytes().last())
+}
+
+/// HTTP/2 requests name theirs (RFC 9113 §8.3.1), which is lost with a target that has no host.
+fn has_another_scheme(head: &Parts) -> bool {
+    let named = head.version == Version::HTTP_2 && head.uri.authority().is_some();
+    named && !matches!(head.uri.scheme_str(), Some("https" | "http"))
 }
 
 /// The host of the target (HTTP/2, absolute form) and of `Host` must be one, or a proxy and an app could
@@ -135,6 +157,17 @@ mod tests {
         for request in [host().method("TRACE"), host().method("CONNECT"), host().header(UPGRADE, "websocket")] {
             assert!(matches!(judge(request), Err(Failure::BadRequest)));
         }
+    }
+
+    #[test]
+    fn what_http_2_alone_can_carry_is_refused() {
+        for value in [" a", "a ", "\ta", "a\t"] {
+            let request = get("https://a.example/a").version(Version::HTTP_2).header("x", value);
+            assert!(matches!(judge(request), Err(Failure::BadRequest)), "{value:?}");
+        }
+        assert!(matches!(judge(get("ftp://a.example/a").version(Version::HTTP_2)), Err(Failure::BadRequest)));
+        assert!(judge(get("/a").version(Version::HTTP_2).header(HOST, "a.example")).is_ok());
+        assert!(judge(get("http://a.example/a").version(Version::HTTP_2).header("x", "a b")).is_ok());
     }
 
     #[test]

@@ -1,0 +1,57 @@
+//! A gateway without routes, sockets or workers.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::route::RoutingTable;
+use crate::snapshot::{ConfigHash, Disclosure};
+
+fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
+    let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new().unwrap()));
+    let snapshot = Snapshot {
+        routes: RoutingTable::default(),
+        listeners: Vec::new(),
+        disclosure: Disclosure::Standard,
+        buffered_bodies: 0,
+        version: ConfigHash([0; 32]),
+    };
+    Gateway {
+        snapshot: Arc::new(SharedSnapshot::new(Arc::new(snapshot))),
+        jwks: Arc::new(Jwks::new(clock.clone(), Arc::clone(&metrics), runtime.handle().clone())),
+        clock,
+        metrics,
+        access_log: false,
+        held: Arc::default(),
+        waiting: Arc::default(),
+        handshakes: Arc::default(),
+        admission: None,
+        limits: Arc::default(),
+        upstreams: Arc::default(),
+        alive: mpsc::channel(1).0,
+    }
+}
+
+/// hyper judges the next request of a pipeline at once, if nothing makes it wait: a client of refused ones would
+/// keep the worker to itself.
+#[test]
+fn a_refused_request_lets_others_go_first() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let gateway = gateway(&runtime);
+    let peer = Peer {
+        address: "127.0.0.1:1".parse().unwrap(),
+        secure: true,
+        listener: 0,
+        client: None,
+        server_name: None,
+        limits: Arc::default(),
+    };
+    let request = Request::get("/nowhere").header("host", "a.example").body(Bytes::new()).unwrap();
+    let mut answer = pin!(gateway.handle(request, &peer));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(answer.as_mut().poll(&mut context).is_pending());
+    let Poll::Ready(response) = answer.as_mut().poll(&mut context) else { panic!("nothing else is waited for") };
+    assert_eq!(response.status(), 404);
+}
