@@ -149,14 +149,14 @@ impl Server {
             limits: settings.limits,
         };
         if settings.proxy_protocol {
-            let source = timeout_at(deadline, proxy_protocol::read(&mut stream)).await;
+            let source = Box::pin(timeout_at(deadline, proxy_protocol::read(&mut stream))).await;
             let source = source.ok().and_then(Result::ok).ok_or(Closed::NoHeader);
             if let Err(closed) = source.and_then(|source| self.name(&mut peer, source, &mut permit)) {
                 return self.closed(closed);
             }
         }
         match settings.tls {
-            None => connection::http1(stream, peer, &self.gateway, self.phase.clone()).await,
+            None => Box::pin(connection::http1(stream, peer, &self.gateway, self.phase.clone())).await,
             Some(config) => self.serve_tls(stream, TlsAcceptor::from(config), peer, deadline).await,
         }
     }
@@ -175,7 +175,8 @@ impl Server {
     }
 
     async fn serve_tls(&self, stream: TcpStream, acceptor: TlsAcceptor, peer: Peer, deadline: Instant) {
-        let handshake = timeout_at(deadline, handshake(stream, acceptor, peer)).await;
+        // What is over soon, or is not for everybody, must not make each connection's task larger.
+        let handshake = Box::pin(timeout_at(deadline, handshake(stream, acceptor, peer))).await;
         let (result, shaken) = match handshake {
             Ok(Ok(shaken)) => ("ok", Some(shaken)),
             Ok(Err(NoHandshake::PlainHttp)) => ("plain_http", None),
@@ -187,7 +188,7 @@ impl Server {
         // Chosen by ALPN: a detection of our own would wait for bytes that never come (hyper-util's does).
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         if http2 {
-            connection::http2(stream, peer, &self.gateway, self.phase.clone()).await;
+            Box::pin(connection::http2(stream, peer, &self.gateway, self.phase.clone())).await;
         } else {
             connection::http1(stream, peer, &self.gateway, self.phase.clone()).await;
         }
@@ -219,7 +220,7 @@ async fn handshake(
     mut stream: TcpStream,
     acceptor: TlsAcceptor,
     peer: Peer,
-) -> Result<(TlsStream<TcpStream>, Peer), NoHandshake> {
+) -> Result<(Box<TlsStream<TcpStream>>, Peer), NoHandshake> {
     let mut first = [0];
     let peeked = stream.peek(&mut first).await;
     // A method begins with a letter, a TLS record with its type (RFC 8446 §5.1: 20 to 24).
@@ -229,7 +230,8 @@ async fn handshake(
     }
     let stream = acceptor.accept(stream).await.map_err(|_| NoHandshake::Failed)?;
     let peer = introduced(peer, stream.get_ref().1).map_err(|UnreadableCertificate| NoHandshake::Failed)?;
-    Ok((stream, peer))
+    // In one place, wherever it goes: a task keeps room for each move of what it holds.
+    Ok((Box::new(stream), peer))
 }
 
 /// A resumed session brings the certificate and the name that it began with. Whose certificate we cannot read gets no

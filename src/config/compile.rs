@@ -22,7 +22,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-
 use super::error::{ConfigErrors, FieldPath, Problems};
 use super::file::{AdminFile, DrainFile, DurationText, ErrorsFile, GatewayFile, LogFile, SizeText};
 use super::sources::Content;

@@ -3,7 +3,6 @@
 //! `Connection` field can take them away again (Traefik GHSA-62c8-mh53-4cqv). Called by the gateway.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -77,12 +76,13 @@ const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding",
 pub fn prepare(head: &mut Parts, target: &Target, route: &Route, permit: &Permit, peer: &Peer, request_id: &str) {
     let (headers, judged) = (&head.headers, route.rules.headers());
     let named = named_by_connection(headers);
+    let judged_as: Vec<_> = judged.iter().map(|name| (*name, normalised(name.as_str()))).collect();
     remove(&mut head.headers, |headers, name| {
         is_hop_by_hop(name.as_str())
             // The gateway has answered `Expect: 100-continue` itself by the time it reads the body.
             || *name == header::EXPECT
             || (named.contains(name) && !judged.contains(&name))
-            || is_spoofable(name, headers, route, &judged)
+            || is_spoofable(name, headers, route, &judged_as)
     });
     join_cookies(&mut head.headers);
     if route.forward.remove_credential {
@@ -141,20 +141,20 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn is_spoofable(name: &HeaderName, headers: &HeaderMap, route: &Route, judged: &[&HeaderName]) -> bool {
+fn is_spoofable(name: &HeaderName, headers: &HeaderMap, route: &Route, judged: &[(&HeaderName, Cow<'_, str>)]) -> bool {
     let normal = normalised(name.as_str());
     is_listed(&normal)
         || SPOOFABLE_PREFIXES.iter().any(|prefix| normal.starts_with(prefix))
         || route.forward.claims.iter().any(|(_, ours)| normalised(ours.as_str()) == normal)
         || (normal != name.as_str() && (FRAMING.contains(&&*normal) || headers.contains_key(&*normal)))
         // What the decision has read: another spelling of it would reach the app beside it.
-        || judged.iter().any(|judged| name != *judged && normalised(judged.as_str()) == normal)
+        || judged.iter().any(|(judged, judged_as)| *judged_as == normal && name != *judged)
 }
 
 /// WSGI, Rack and CGI turn each of these into `_` and so make `X_Hookgate_Sub` one with `X-Hookgate-Sub`
 /// (oauth2-proxy CVE-2025-64484, Traefik CVE-2026-54763).
 fn normalised(name: &str) -> Cow<'_, str> {
-    if !name.bytes().any(is_alias) {
+    if !name.bytes().fold(false, |found, byte| found | is_alias(byte)) {
         return Cow::Borrowed(name);
     }
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect()
@@ -167,15 +167,20 @@ const fn is_alias(byte: u8) -> bool {
 fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Permit, peer: &Peer, request_id: &str) {
     let authority = target.authority().as_str();
     let proto = if peer.secure { "https" } else { "http" };
-    let address = peer.address.ip().to_canonical();
-    set(headers, &header::HOST, authority);
-    set(headers, &FORWARDED_FOR, &forwarded_for(address, &peer.told.via));
-    set(headers, &FORWARDED_HOST, authority);
-    set(headers, &FORWARDED_PROTO, proto);
+    let client = peer.address.ip().to_canonical().to_string();
+    // In HTTP/1 it stands there already.
+    if headers.get(header::HOST).is_none_or(|host| host != authority) {
+        set(headers, &header::HOST, authority);
+    }
+    if let Some(host) = headers.get(header::HOST).cloned() {
+        headers.insert(&FORWARDED_HOST, host);
+    }
+    headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(proto));
+    set(headers, &FORWARDED_FOR, &forwarded_for(&client, &peer.told.via));
     if let Some(port) = target.authority().port() {
         set(headers, &FORWARDED_PORT, port.as_str());
     }
-    set(headers, &header::FORWARDED, &forwarded(address, authority, proto, &peer.told.via));
+    set(headers, &header::FORWARDED, &forwarded(&client, authority, proto, &peer.told.via));
     set(headers, &REQUEST_ID, request_id);
     let Permit::Granted(grant) = permit else { return };
     for (claim, name) in &route.forward.claims {
@@ -186,26 +191,22 @@ fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Pe
 }
 
 /// The client, and the trusted proxies after it.
-fn forwarded_for(client: IpAddr, via: &[IpAddr]) -> String {
-    via.iter().fold(client.to_string(), |chain, proxy| format!("{chain}, {proxy}"))
+fn forwarded_for(client: &str, via: &[IpAddr]) -> String {
+    via.iter().fold(client.to_owned(), |chain, proxy| chain + ", " + &proxy.to_string())
 }
 
-/// RFC 7239 §4, in the same order.
-fn forwarded(client: IpAddr, authority: &str, proto: &str, via: &[IpAddr]) -> String {
-    let client = format!("for={};host=\"{authority}\";proto={proto}", Node(client));
-    via.iter().fold(client, |chain, proxy| format!("{chain}, for={}", Node(*proxy)))
+/// RFC 7239 §4, in the same order; an IPv6 address stands in brackets and quotes (§6).
+fn forwarded(client: &str, authority: &str, proto: &str, via: &[IpAddr]) -> String {
+    let [open, close] = brackets(client);
+    let client = ["for=", open, client, close, ";host=\"", authority, "\";proto=", proto].concat();
+    via.iter().map(IpAddr::to_string).fold(client, |chain, proxy| {
+        let [open, close] = brackets(&proxy);
+        chain + ", for=" + open + &proxy + close
+    })
 }
 
-/// An IPv6 address stands in brackets and quotes (RFC 7239 §6).
-struct Node(IpAddr);
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            IpAddr::V4(v4) => v4.fmt(f),
-            IpAddr::V6(v6) => write!(f, "\"[{v6}]\""),
-        }
-    }
+fn brackets(address: &str) -> [&'static str; 2] {
+    if address.contains(':') { ["\"[", "]\""] } else { ["", ""] }
 }
 
 /// Text as it is, anything else as JSON; what cannot stand in a header field is not sent.

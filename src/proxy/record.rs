@@ -1,6 +1,7 @@
 //! What is known of a request in the end: one access line and one set of metrics, written when its reply has
 //! gone out or it was given up. Nothing else on the request's path logs or counts.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -267,11 +268,34 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+thread_local! {
+    static RANDOM: RefCell<Random> = const { RefCell::new(Random { bytes: [0; BATCH], used: BATCH }) };
+}
+
+/// Random bytes that are drawn at once, since each draw costs as much as this many.
+const BATCH: usize = 512;
+
+struct Random {
+    bytes: [u8; BATCH],
+    used: usize,
+}
+
+impl Random {
+    fn next(&mut self) -> [u8; 16] {
+        if self.used >= BATCH {
+            // Fails only where the system has no entropy; the ids of a log are then not unique.
+            let _ = aws_lc_rs::rand::fill(&mut self.bytes);
+            self.used = 0;
+        }
+        let next = self.bytes.get(self.used..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+        self.used += next.len();
+        next
+    }
+}
+
 /// Never taken from a stranger: an id of the sender's choosing would let it write into another's trail.
 fn new_request_id() -> String {
-    let mut bytes = [0_u8; 16];
-    // The generator fails only where the system has no entropy; the ids of a log are then not unique.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    let bytes = RANDOM.with_borrow_mut(Random::next);
     let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

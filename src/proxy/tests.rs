@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use super::forwarded::Told;
 use super::*;
 use crate::clock::SystemClock;
 use crate::route::RoutingTable;
@@ -16,6 +17,7 @@ fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
         listeners: Vec::new(),
         disclosure: Disclosure::Standard,
         buffered_bodies: 0,
+        trusted_proxies: Vec::new(),
         version: ConfigHash([0; 32]),
     };
     Gateway {
@@ -42,7 +44,9 @@ fn a_refused_request_lets_others_go_first() {
     let gateway = gateway(&runtime);
     let peer = Peer {
         address: "127.0.0.1:1".parse().unwrap(),
+        named: true,
         secure: true,
+        told: Told::default(),
         listener: 0,
         client: None,
         server_name: None,

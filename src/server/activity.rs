@@ -23,6 +23,10 @@ use crate::snapshot::ListenerLimits;
 /// How long a closing connection is read on, so that a reply is not lost to a reset (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Bytes that a connection may bring before others have their turn: frames that lead to no request, such as PRIORITY,
+/// would keep its worker busy for as long as tokio's own budget lasts, which counts reads and not what is read.
+const TURN: usize = 64 * 1024;
+
 /// The state of one connection.
 #[derive(Debug)]
 pub struct Activity(Mutex<State>);
@@ -233,6 +237,8 @@ pub struct Watched<S> {
     framing: Option<Framing>,
     /// Nothing more is read: what came is no request, or no body.
     ended: Ended,
+    /// Bytes read since others had their turn.
+    read: usize,
     /// Set once our side is closed: how long the client's may still take.
     lingering: Option<Pin<Box<Sleep>>>,
 }
@@ -247,7 +253,7 @@ enum Ended {
 impl<S> Watched<S> {
     /// Watches `stream`.
     pub fn new(stream: S, activity: Arc<Activity>, framing: Option<Framing>) -> Self {
-        Self { stream, activity, framing, ended: Ended::No, lingering: None }
+        Self { stream, activity, framing, ended: Ended::No, read: 0, lingering: None }
     }
 
     /// The stream, for a last word.
@@ -258,10 +264,17 @@ impl<S> Watched<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        if self.read >= TURN {
+            self.read = 0;
+            // Woken only after the runtime has looked at what else is ready.
+            return std::pin::pin!(tokio::task::yield_now()).poll(cx).map(Ok);
+        }
         let before = buf.filled().len();
         if self.ended == Ended::No {
             ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-            if buf.filled().len() > before {
+            let came = buf.filled().len().saturating_sub(before);
+            self.read = self.read.saturating_add(came);
+            if came > 0 {
                 self.activity.bytes_came();
                 self.follow(buf, before);
             }

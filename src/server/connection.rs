@@ -22,6 +22,9 @@ use super::{Phase, reached};
 use crate::proxy::{Gateway, Peer, reply};
 use crate::snapshot::ListenerLimits;
 
+/// So many header fields hyper takes unless it is told; a number that it is told costs it two allocations a request.
+const PARSER_HEADERS: usize = 100;
+
 /// Bytes of replies that one HTTP/2 stream may hold for a client that does not read.
 const SEND_BUFFER: usize = 64 * 1024;
 
@@ -42,10 +45,14 @@ where
     let told = phase.clone();
     let service = service_fn(|request| {
         let (told, answer) = (told.clone(), answer(gateway, &peer, &activity, request));
-        async move { answer.await.map(|response| announce(response, *told.borrow())) }
+        // hyper moves it several times, and keeps a place for it in every connection.
+        Box::pin(async move { answer.await.map(|response| announce(response, *told.borrow())) })
     });
-    let mut connection = h1::Builder::new()
-        .max_headers(limits.headers.saturating_mul(SLACK))
+    let mut builder = h1::Builder::new();
+    if limits.headers > PARSER_HEADERS {
+        builder.max_headers(limits.headers);
+    }
+    let mut connection = builder
         .max_header_size(usize::try_from(limits.head_bytes).unwrap_or(usize::MAX).saturating_mul(SLACK))
         .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity), Some(framing))), service);
     let word = match drive(Pin::new(&mut connection), &activity, &limits, phase, Phase::Closing).await {
@@ -54,7 +61,8 @@ where
         Some(Expired::Unframed(unframed)) => gateway.unframed(&unframed.failure(), peer.address),
     };
     let mut stream = connection.into_parts().io.into_inner().into_inner();
-    linger(&mut stream, &word).await;
+    // It has a buffer.
+    Box::pin(linger(&mut stream, &word)).await;
 }
 
 /// Serves HTTP/2 until one side ends it.
@@ -67,7 +75,7 @@ where
     let shared = (Arc::clone(gateway), peer, Arc::clone(&activity));
     let service = service_fn(move |request| {
         let (gateway, peer, activity) = shared.clone();
-        async move { answer(&gateway, &peer, &activity, request).await }
+        Box::pin(async move { answer(&gateway, &peer, &activity, request).await })
     });
     let connection = h2::Builder::new(TokioExecutor::new())
         .max_concurrent_streams(limits.streams)

@@ -50,6 +50,8 @@ pub struct Framing {
     line: Vec<u8>,
     /// Bytes of a head, or of trailers, at most.
     max_head: usize,
+    /// Its fields, at most.
+    max_fields: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,7 @@ enum At {
 struct Head {
     /// Bytes of its lines.
     bytes: usize,
+    fields: usize,
     /// An empty line before it (RFC 9112 §2.2 lets one pass).
     blank: bool,
     /// Its first line has come.
@@ -86,7 +89,8 @@ impl Framing {
     /// At the first head.
     pub fn new(limits: &ListenerLimits) -> Self {
         let head_bytes = usize::try_from(limits.head_bytes).unwrap_or(usize::MAX);
-        Self { at: At::Head, head: Head::default(), line: Vec::new(), max_head: head_bytes.saturating_mul(SLACK) }
+        let max_head = head_bytes.saturating_mul(SLACK);
+        Self { at: At::Head, head: Head::default(), line: Vec::new(), max_head, max_fields: limits.headers }
     }
 
     /// Follows what has come. Of bytes that break the framing, those before them may still be handed on: they belong to
@@ -200,6 +204,7 @@ impl Framing {
                     (false, Some(length)) => At::Body(length),
                 });
             }
+            (true, _) if head.fields >= self.max_fields => return Err(Unframed::TooLarge),
             (true, text) => head.field(text)?,
         }
         Ok(At::Head)
@@ -209,6 +214,7 @@ impl Framing {
 impl Head {
     fn field(&mut self, text: &[u8]) -> Result<(), Unframed> {
         let (name, value) = field(text)?;
+        self.fields += 1;
         if name.eq_ignore_ascii_case(b"content-length") {
             let first = self.length.is_none() && !self.chunked;
             self.length = Some(number(value, LENGTH_DIGITS, 10)?);

@@ -104,7 +104,8 @@ impl Pool {
                 done => return done,
             }
         }
-        match self.connect(deadline.left()).await {
+        // Rare and large: TLS and names are in it.
+        match Box::pin(self.connect(deadline.left())).await {
             Ok(fresh) => self.exchange(fresh, request, deadline).await,
             Err(error) => {
                 let url = self.endpoint.upgrade().map(|endpoint| endpoint.url.clone());

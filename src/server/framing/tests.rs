@@ -143,6 +143,10 @@ fn chunks_have_a_size_and_nothing_beside_it() {
 
 #[test]
 fn a_head_and_its_trailers_have_an_end() {
+    let few = ListenerLimits { headers: 3, ..ListenerLimits::default() };
+    assert_eq!(Framing::new(&few).follow(&head("A: b\r\nC: d")), Ok(()));
+    let fourth = Framing::new(&few).follow(&head("A: b\r\nC: d\r\nE: f"));
+    assert_eq!(fourth.map_err(|(_, why)| why), Err(Unframed::TooLarge));
     let long = "X: y\r\n".repeat(60);
     assert_eq!(follow(&head(&long)).1, Err(Unframed::TooLarge));
     assert_eq!(follow("X".repeat(201).as_bytes()).1, Err(Unframed::TooLarge));
