@@ -6,6 +6,7 @@
 mod maker;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ const REQUEST_BUCKETS: &[f64] =
 /// From a cached signature to a wait for a fetch of keys.
 const VERIFY_BUCKETS: &[f64] =
     &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.01, 0.1, 0.5, 2.0];
+
+/// Panics of this process: who panics has no gateway to ask for its metrics.
+pub static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +83,7 @@ pub struct Metrics {
     secret_last_used: GaugeVec,
     admission: IntCounterVec,
     admission_entries: IntGauge,
+    panics: IntCounter,
     routes: RwLock<HashMap<Arc<str>, Arc<RouteMetrics>>>,
 }
 
@@ -193,6 +198,10 @@ impl Metrics {
             )?,
             admission_entries: make
                 .gauge("hookgate_admission_entries", "Ids and keys that this process holds; 0 where a Redis does.")?,
+            panics: make.counter(
+                "hookgate_panics_total",
+                "Tasks that ended by a panic: a bug. Their requests were not forwarded, or have no reply.",
+            )?,
             routes: RwLock::default(),
             registry: registry.clone(),
         };
@@ -208,6 +217,8 @@ impl Metrics {
 
     /// The exposition format, as Prometheus scrapes it.
     pub fn render(&self) -> Vec<u8> {
+        self.panics.reset();
+        self.panics.inc_by(PANICS.load(Ordering::Relaxed));
         let mut text = Vec::new();
         // Writing into memory fails only for a metric without name or type: there is none.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);

@@ -4,8 +4,9 @@
 
 pub mod activity;
 mod connection;
-mod framing;
+pub mod framing;
 pub mod proxy_protocol;
+pub mod watched;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -26,8 +27,8 @@ use crate::proxy::forwarded::Told;
 use crate::proxy::{Gateway, Peer, reply};
 use crate::route::within;
 use crate::snapshot::ListenerSettings;
-use activity::linger;
 use proxy_protocol::Source;
+use watched::linger;
 
 /// Connections that may wait to be accepted, by the kernel's leave.
 pub const BACKLOG: usize = 1024;

@@ -19,6 +19,7 @@ pub struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = config::load(&arguments.config, &config::Handles::default())?;
     telemetry::start(config.process.log_format);
+    telemetry::count_panics();
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

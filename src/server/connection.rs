@@ -16,8 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::activity::{Activity, Expired, Protocol, Tracked, Watched, linger};
+use super::activity::{Activity, Expired, Protocol, Tracked};
 use super::framing::{Framing, SLACK};
+use super::watched::{Watched, linger};
 use super::{Phase, reached};
 use crate::proxy::{Gateway, Peer, reply};
 use crate::snapshot::ListenerLimits;

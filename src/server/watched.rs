@@ -1,0 +1,170 @@
+//! The stream of one connection as hyper sees it: it tells the [`Activity`] what passes, hands on nothing that breaks the
+//! framing, lets others have their turn, and closes so that the last reply arrives.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::Sleep;
+
+use super::activity::Activity;
+use super::framing::Framing;
+
+/// How long a closing connection is read on, so that a reply is not lost to a reset (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes that a connection may bring before others have their turn: frames that lead to no request, such as PRIORITY,
+/// would keep its worker busy for as long as tokio's own budget lasts, which counts reads and not what is read.
+const TURN: usize = 64 * 1024;
+
+/// A stream that tells its [`Activity`] what passes.
+#[derive(Debug)]
+pub struct Watched<S> {
+    stream: S,
+    activity: Arc<Activity>,
+    /// Of HTTP/1; HTTP/2 has frames.
+    framing: Option<Framing>,
+    /// Nothing more is read: what came is no request, or no body.
+    ended: Ended,
+    /// Bytes read since others had their turn.
+    read: usize,
+    /// Set once our side is closed: how long the client's may still take.
+    lingering: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    No,
+    InHead,
+    InBody,
+}
+
+impl<S> Watched<S> {
+    /// Watches `stream`.
+    pub fn new(stream: S, activity: Arc<Activity>, framing: Option<Framing>) -> Self {
+        Self { stream, activity, framing, ended: Ended::No, read: 0, lingering: None }
+    }
+
+    /// The stream, for a last word.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        if self.read >= TURN {
+            self.read = 0;
+            // Woken only after the runtime has looked at what else is ready.
+            return std::pin::pin!(tokio::task::yield_now()).poll(cx).map(Ok);
+        }
+        let before = buf.filled().len();
+        if self.ended == Ended::No {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            let came = buf.filled().len().saturating_sub(before);
+            self.read = self.read.saturating_add(came);
+            if came > 0 {
+                self.activity.bytes_came();
+                self.follow(buf, before);
+            }
+        }
+        match self.ended {
+            Ended::InHead | Ended::InBody if buf.filled().len() > before => Poll::Ready(Ok(())),
+            Ended::No => Poll::Ready(Ok(())),
+            // The connection's own task ends it, once what came before is answered.
+            Ended::InHead => Poll::Pending,
+            Ended::InBody => Poll::Ready(Err(std::io::ErrorKind::InvalidData.into())),
+        }
+    }
+}
+
+impl<S> Watched<S> {
+    /// Nothing of what breaks the framing goes further.
+    fn follow(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
+        let Some(framing) = &mut self.framing else { return };
+        let came = buf.filled().get(before..).unwrap_or_default();
+        let Err((good, unframed)) = framing.follow(came) else { return };
+        buf.set_filled(before + good);
+        if framing.is_in_body() {
+            self.ended = Ended::InBody;
+        } else {
+            self.ended = Ended::InHead;
+            self.activity.broke_framing(unframed);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
+    fn watch_write<T>(&self, polled: Poll<T>) -> Poll<T> {
+        if polled.is_pending() {
+            self.activity.write_blocked();
+        }
+        polled
+    }
+
+    /// Reads and forgets until the client has closed too: data that nobody reads would make the kernel
+    /// answer with a reset, and a reset can take our last reply with it.
+    fn poll_until_closed(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let mut scratch = [0_u8; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => {}
+                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.watch_write(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
+        self.watch_write(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        if polled.is_ready() {
+            self.activity.write_done();
+        }
+        self.watch_write(polled)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if self.lingering.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.lingering = Some(Box::pin(tokio::time::sleep(LINGER)));
+        }
+        let given_up = self.lingering.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        if given_up { Poll::Ready(Ok(())) } else { self.poll_until_closed(cx) }
+    }
+}
+
+/// Says a last word on a connection and lets it arrive.
+pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, word: &[u8]) {
+    let saying = async {
+        stream.write_all(word).await?;
+        stream.shutdown().await?;
+        let mut scratch = [0_u8; 4096];
+        while stream.read(&mut scratch).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // Best effort by nature: whether the client hears it is up to the client.
+    let _ = tokio::time::timeout(LINGER, saying).await;
+}
