@@ -17,6 +17,7 @@ pub struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    decline_huge_pages();
     let config = config::load(&arguments.config, &config::Handles::default())?;
     telemetry::start(config.process.log_format);
     telemetry::count_panics();
@@ -47,6 +48,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         gateway.drain(hurry).await;
         Ok(())
     })
+}
+
+/// The kernel would give 2 MiB where the allocator touches a few KiB: a third of what idle connections take, measured.
+fn decline_huge_pages() {
+    // An older kernel gives them all the same.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 /// A connection and its way to the app are two open files; the hard limit is what the operator meant.

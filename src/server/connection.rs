@@ -54,7 +54,9 @@ where
         builder.max_headers(limits.headers);
     }
     let mut connection = builder
-        .max_header_size(usize::try_from(limits.head_bytes).unwrap_or(usize::MAX).saturating_mul(SLACK))
+        .max_header_size(
+            usize::try_from(limits.head_bytes).unwrap_or(usize::MAX).saturating_mul(SLACK).saturating_add(1),
+        )
         .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity), Some(framing))), service);
     let word = match drive(Pin::new(&mut connection), &activity, &limits, phase, Phase::Closing).await {
         None | Some(Expired::Silent) => return,

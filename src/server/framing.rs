@@ -10,7 +10,8 @@ use memchr::memchr;
 use crate::failure::Failure;
 use crate::snapshot::ListenerLimits;
 
-/// hyper's own limits are so many times ours: ours answer for themselves.
+/// A head may come so many times as long as its limit before it is cut off; up to there its refusal is a reply with an
+/// id. hyper, which says no without a word, gets one byte more and never sees it.
 pub(super) const SLACK: usize = 2;
 
 /// Digits of a chunk's size: as many as fit.
