@@ -168,3 +168,33 @@ pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, word: &[u
     // Best effort by nature: whether the client hears it is up to the client.
     let _ = tokio::time::timeout(LINGER, saying).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::server::activity::Protocol;
+
+    /// Frames that lead to no request make no one else wait for longer than 64 KiB take.
+    #[test]
+    fn a_connection_lets_others_have_their_turn() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (mut far, near) = tokio::io::duplex(8 * TURN);
+        runtime.block_on(far.write_all(&vec![0; 4 * TURN])).unwrap();
+        let mut watched = Watched::new(near, Activity::new(Protocol::Http2), None);
+        let mut context = Context::from_waker(Waker::noop());
+        let mut turn = || {
+            let (mut came, mut bytes) = (0, [0; 4096]);
+            loop {
+                let mut buf = ReadBuf::new(&mut bytes);
+                match Pin::new(&mut watched).poll_read(&mut context, &mut buf) {
+                    Poll::Ready(read) => read.unwrap(),
+                    Poll::Pending => return came,
+                }
+                came += buf.filled().len();
+            }
+        };
+        assert_eq!([turn(), turn(), turn()], [TURN; 3]);
+    }
+}
