@@ -51,6 +51,8 @@ pub struct Rules {
     pub revocation: Option<Arc<RevocationHandle>>,
     /// A timestamp beside the credential, if the route wants one.
     pub timestamp: Option<TimestampRule>,
+    /// Header fields that they read.
+    headers: Vec<HeaderName>,
 }
 
 /// Who may pass.
@@ -284,18 +286,23 @@ fn judge_certificate(
 }
 
 impl Rules {
-    /// Header fields that the decision reads: another spelling of one would reach the app beside it.
-    pub fn headers(&self) -> Vec<&HeaderName> {
-        let mut names = self.policy.credential_headers();
-        for leaf in self.policy.leaves() {
+    /// Of these parts.
+    pub fn new(policy: Policy, revocation: Option<Arc<RevocationHandle>>, timestamp: Option<TimestampRule>) -> Self {
+        let mut headers: Vec<HeaderName> = policy.credential_headers().into_iter().cloned().collect();
+        for leaf in policy.leaves() {
             if let Policy::Signature(policy) = leaf {
-                names.extend(policy.headers());
+                headers.extend(policy.headers().cloned());
             }
         }
-        if let Some(TimestampRule { source: TimestampSource::Header(name), .. }) = &self.timestamp {
-            names.push(name);
+        if let Some(TimestampRule { source: TimestampSource::Header(name), .. }) = &timestamp {
+            headers.push(name.clone());
         }
-        names
+        Self { policy, revocation, timestamp, headers }
+    }
+
+    /// Header fields that the decision reads: another spelling of one would reach the app beside it.
+    pub fn headers(&self) -> &[HeaderName] {
+        &self.headers
     }
 }
 

@@ -7,7 +7,7 @@ mod maker;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus::{
@@ -95,6 +95,9 @@ pub struct RouteMetrics {
     forwarded: IntCounter,
     request_duration: Histogram,
     upstream_duration: Histogram,
+    verify_durations: HistogramVec,
+    /// The scheme that the route was first seen with, which is the one it mostly keeps.
+    verify_duration: OnceLock<(&'static str, Histogram)>,
     secret_last_used: GaugeVec,
 }
 
@@ -246,6 +249,8 @@ impl Metrics {
             forwarded: self.requests.with_label_values(&[&**name, Outcome::Forwarded.label(), ""]),
             request_duration: self.request_duration.with_label_values(&[&**name]),
             upstream_duration: self.upstream_duration.with_label_values(&[&**name]),
+            verify_durations: self.verify_duration.clone(),
+            verify_duration: OnceLock::new(),
             secret_last_used: self.secret_last_used.clone(),
         }
     }
@@ -253,11 +258,6 @@ impl Metrics {
     /// A request that no route took.
     pub fn unrouted(&self, outcome: Outcome, code: &str) {
         self.requests.with_label_values(&["", outcome.label(), code]).inc();
-    }
-
-    /// One decision.
-    pub fn verified(&self, scheme: &str, took: Duration) {
-        self.verify_duration.with_label_values(&[scheme]).observe(took.as_secs_f64());
     }
 
     /// A token with a good signature, which was known from before or not.
@@ -376,6 +376,13 @@ impl RouteMetrics {
     /// One of the route's secrets has verified a request: the others may be old ones that can go.
     pub fn secret_used(&self, index: usize, now: UnixTime) {
         self.secret_last_used.with_label_values(&[&*self.name, &index.to_string()]).set(seconds(now));
+    }
+
+    /// One decision.
+    pub fn verified(&self, scheme: &'static str, took: Duration) {
+        let child = || self.verify_durations.with_label_values(&[scheme]);
+        let (first, kept) = self.verify_duration.get_or_init(|| (scheme, child()));
+        if *first == scheme { kept.observe(took.as_secs_f64()) } else { child().observe(took.as_secs_f64()) }
     }
 
     /// A request's end.

@@ -133,7 +133,8 @@ impl Gateway {
         reply::unframed(failure)
     }
 
-    /// The path of a request, from its head to the app's reply.
+    /// The path of a request, from its head to the app's reply. What few requests come to stands in boxes: each request
+    /// takes as much memory as the largest of all that it may wait for.
     async fn exchange(
         &self,
         snapshot: &Snapshot,
@@ -170,7 +171,11 @@ impl Gateway {
             }
         };
         record.permitted(&permit);
-        let reservation = match self.admit(&asked, &permit, &mut body, record).await? {
+        let admitted = match route.admission {
+            None => Admit::Forward(None),
+            Some(_) => Box::pin(self.admit(&asked, &permit, &mut body, record)).await?,
+        };
+        let reservation = match admitted {
             Admit::Forward(reservation) => reservation,
             Admit::Answer(response) => {
                 record.repeated(response.status());
@@ -188,7 +193,9 @@ impl Gateway {
                 record.holds(places);
                 self.forward(&permit, head, body, route, record).await
             }
-            Some(reservation) => self.exchange_of(permit, head, body, route, (reservation, places), record).run().await,
+            Some(reservation) => {
+                Box::pin(self.exchange_of(permit, head, body, route, (reservation, places), record).run()).await
+            }
         };
         record.upstream_answered(begun.elapsed());
         let response = answer?;
@@ -206,7 +213,7 @@ impl Gateway {
             Ok(places) => Ok((reservation, places)),
             Err(limited) => {
                 if let Some(reservation) = reservation {
-                    reservation.release().await;
+                    Box::pin(reservation.release()).await;
                 }
                 Err(limited)
             }
@@ -288,7 +295,7 @@ impl Gateway {
         }
         let mut held = Bytes::new();
         if let Err(Stop::NeedsBody) = verdict {
-            held = self.hold(asked, body).await?;
+            held = Box::pin(self.hold(asked, body)).await?;
             verdict = self.decide(route, &asked.view().with_body(&held), now, record).await;
         }
         match verdict {
@@ -329,14 +336,14 @@ impl Gateway {
         let begun = Instant::now();
         let mut decision = auth::verify(&route.rules, view, now);
         if let Err(Stop::Refused(Refused { remote: Some(keys), .. })) = &decision {
-            decision = match self.jwks.refetch(keys).await {
+            decision = match Box::pin(self.jwks.refetch(keys)).await {
                 Refetch::Fetched => auth::verify(&route.rules, view, self.clock.now()),
                 Refetch::CoolingDown => decision,
                 Refetch::Failed => decision.map_err(undecided),
             };
         }
         if let (Ok(grant), true) = (&decision, route.shared_revocation) {
-            decision = match admit::revocation(self.admission.as_deref(), grant).await {
+            decision = match Box::pin(admit::revocation(self.admission.as_deref(), grant)).await {
                 Ok(()) => decision,
                 Err(refused) => Err(refused.into()),
             };

@@ -52,16 +52,14 @@ fn bearer(changes: &serde_json::Value) -> String {
 
 #[test]
 fn a_good_token_is_granted_with_its_claims() {
-    let grant =
-        decide(&Rules { policy: jwt(), revocation: None, timestamp: None }, &[("authorization", &bearer(&json!({})))])
-            .unwrap();
+    let grant = decide(&Rules::new(jwt(), None, None), &[("authorization", &bearer(&json!({})))]).unwrap();
     assert_eq!((grant.issuer().map(|name| &**name), grant.kid(), grant.subject()), (Some("acme"), None, Some("acme")));
     assert_eq!(grant.claims().get("jti"), Some(&json!("1")));
 }
 
 #[test]
 fn a_public_route_grants_everyone_and_nobody_an_identity() {
-    let public = Rules { policy: Policy::Public, revocation: None, timestamp: None };
+    let public = Rules::new(Policy::Public, None, None);
     for fields in [&[][..], &[("authorization", "Bearer x")]] {
         let grant = decide(&public, fields).unwrap();
         assert!(grant.issuer().is_none() && grant.kid().is_none() && grant.subject().is_none());
@@ -71,7 +69,7 @@ fn a_public_route_grants_everyone_and_nobody_an_identity() {
 
 #[test]
 fn no_credential_is_no_grant() {
-    let rules = Rules { policy: jwt(), revocation: None, timestamp: None };
+    let rules = Rules::new(jwt(), None, None);
     assert_eq!(decide(&rules, &[]).err(), Some((Refusal::MissingCredential, false)));
     let (good, other) = (bearer(&json!({})), bearer(&json!({"jti": "2"})));
     let both = [("authorization", good.as_str()), ("authorization", other.as_str())];
@@ -81,7 +79,7 @@ fn no_credential_is_no_grant() {
 /// A timestamp that the sender need not send is none: it comes after the credential and beside it.
 #[test]
 fn a_timestamp_is_asked_for_beside_the_credential() {
-    let rules = Rules { policy: jwt(), revocation: None, timestamp: in_header() };
+    let rules = Rules::new(jwt(), None, in_header());
     let (good, fresh) = (bearer(&json!({})), NOW.to_string());
     let decide =
         |token: &str, time: &[(&str, &str)]| decide(&rules, &[&[("authorization", token)], time].concat()).err();
@@ -94,7 +92,7 @@ fn a_timestamp_is_asked_for_beside_the_credential() {
 
 #[test]
 fn on_a_public_route_a_bad_timestamp_proves_nothing() {
-    let rules = Rules { policy: Policy::Public, revocation: None, timestamp: in_header() };
+    let rules = Rules::new(Policy::Public, None, in_header());
     assert_eq!(decide(&rules, &[]).err(), Some((Refusal::MissingTimestamp, false)));
     assert!(decide(&rules, &[("x-time", &NOW.to_string())]).is_ok());
 }
@@ -102,7 +100,7 @@ fn on_a_public_route_a_bad_timestamp_proves_nothing() {
 #[test]
 fn a_timestamp_may_be_a_verified_claim() {
     let claim = TimestampSource::Claim(Pointer::parse("/event/time").unwrap());
-    let rules = Rules { policy: jwt(), revocation: None, timestamp: timed(claim) };
+    let rules = Rules::new(jwt(), None, timed(claim));
     let at = |time: serde_json::Value| {
         decide(&rules, &[("authorization", &bearer(&json!({"event": {"time": time}})))]).err()
     };
@@ -126,7 +124,7 @@ proptest! {
         let value = if scheme { [b"Bearer ", value.as_slice()].concat() } else { value };
         if let Ok(value) = HeaderValue::from_bytes(&value) {
             let head = Request::post("/webhook").header(AUTHORIZATION, value).body(()).unwrap().into_parts().0;
-            let rules = Rules { policy: jwt(), revocation: None, timestamp: None };
+            let rules = Rules::new(jwt(), None, None);
             let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
             prop_assert!(verify(&rules, &view, now()).is_err());
         }

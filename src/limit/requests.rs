@@ -71,20 +71,26 @@ impl RequestLimits {
     ///
     /// # Errors
     /// The address has used up its budget on this route.
-    pub fn may_ask(&self, route: &str, limits: &RouteLimits, address: IpAddr, at: Instant) -> Result<(), Limited> {
+    pub fn may_ask(
+        &self,
+        route: &str,
+        limits: &RouteLimits,
+        address: IpAddr,
+        at: impl FnOnce() -> Instant,
+    ) -> Result<(), Limited> {
         let Some(rate) = &limits.address else { return Ok(()) };
         let id = self.address(route, address);
-        match self.addresses.lock(id).wait(id, self.now(at), rate) {
+        match self.addresses.lock(id).wait(id, self.now(at()), rate) {
             0 => Ok(()),
             early => Err(too_often("address", rate, Refused::Early(early))),
         }
     }
 
     /// A request from this address was refused by the decision.
-    pub fn refused(&self, route: &str, limits: &RouteLimits, address: IpAddr, at: Instant) {
+    pub fn refused(&self, route: &str, limits: &RouteLimits, address: IpAddr, at: impl FnOnce() -> Instant) {
         if let Some(rate) = &limits.address {
             let id = self.address(route, address);
-            self.addresses.lock(id).charge(id, self.now(at), rate);
+            self.addresses.lock(id).charge(id, self.now(at()), rate);
         }
     }
 
@@ -92,7 +98,12 @@ impl RequestLimits {
     ///
     /// # Errors
     /// The narrowest limit that it exceeds.
-    pub fn admit(&self, sender: &Sender<'_>, limits: &RouteLimits, at: Instant) -> Result<Places, Failure> {
+    pub fn admit(
+        &self,
+        sender: &Sender<'_>,
+        limits: &RouteLimits,
+        at: impl FnOnce() -> Instant,
+    ) -> Result<Places, Failure> {
         let counted: [(_, IdOf, _, _); 3] = [
             ("subject", Self::subject, &limits.subject, &self.subjects),
             ("issuer", Self::issuer, &limits.issuer, &self.issuers),
@@ -110,7 +121,9 @@ impl RequestLimits {
             }
             wanted.extend(of.rate.as_ref().map(|rate| Wanted { limit, budgets, id, rate }));
         }
-        take(&wanted, self.now(at)).map_err(Failure::RateLimited)?;
+        if !wanted.is_empty() {
+            take(&wanted, self.now(at())).map_err(Failure::RateLimited)?;
+        }
         Ok(Places(places))
     }
 

@@ -74,15 +74,14 @@ const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding",
 
 /// Turns the head that came into the head that goes to the app.
 pub fn prepare(head: &mut Parts, target: &Target, route: &Route, permit: &Permit, peer: &Peer, request_id: &str) {
-    let (headers, judged) = (&head.headers, route.rules.headers());
-    let named = named_by_connection(headers);
-    let judged_as: Vec<_> = judged.iter().map(|name| (*name, normalised(name.as_str()))).collect();
+    let judged = route.rules.headers();
+    let named = named_by_connection(&head.headers);
     remove(&mut head.headers, |headers, name| {
         is_hop_by_hop(name.as_str())
             // The gateway has answered `Expect: 100-continue` itself by the time it reads the body.
             || *name == header::EXPECT
-            || (named.contains(name) && !judged.contains(&name))
-            || is_spoofable(name, headers, route, &judged_as)
+            || (named.contains(name) && !judged.contains(name))
+            || is_spoofable(name, headers, route)
     });
     join_cookies(&mut head.headers);
     if route.forward.remove_credential {
@@ -141,14 +140,18 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn is_spoofable(name: &HeaderName, headers: &HeaderMap, route: &Route, judged: &[(&HeaderName, Cow<'_, str>)]) -> bool {
+fn is_spoofable(name: &HeaderName, headers: &HeaderMap, route: &Route) -> bool {
     let normal = normalised(name.as_str());
     is_listed(&normal)
         || SPOOFABLE_PREFIXES.iter().any(|prefix| normal.starts_with(prefix))
-        || route.forward.claims.iter().any(|(_, ours)| normalised(ours.as_str()) == normal)
+        || route.forward.claims.iter().any(|(_, ours)| is_spelt(ours, &normal))
         || (normal != name.as_str() && (FRAMING.contains(&&*normal) || headers.contains_key(&*normal)))
         // What the decision has read: another spelling of it would reach the app beside it.
-        || judged.iter().any(|(judged, judged_as)| *judged_as == normal && name != *judged)
+        || route.rules.headers().iter().any(|judged| judged != name && is_spelt(judged, &normal))
+}
+
+fn is_spelt(name: &HeaderName, normal: &str) -> bool {
+    name.as_str().len() == normal.len() && normalised(name.as_str()) == normal
 }
 
 /// WSGI, Rack and CGI turn each of these into `_` and so make `X_Hookgate_Sub` one with `X-Hookgate-Sub`

@@ -13,14 +13,14 @@ use crate::route::{Limit, Route, RouteLimits};
 impl Gateway {
     /// Before anything is verified: whether the address has been refused too often.
     pub(super) async fn may_ask(&self, route: &Route, peer: &Peer) -> Result<(), Failure> {
-        let asked = self.limits.may_ask(&route.name, &route.limits, peer.address.ip(), Instant::now());
+        let asked = self.limits.may_ask(&route.name, &route.limits, peer.address.ip(), Instant::now);
         asked.map_err(Failure::RateLimited)
     }
 
     /// Who was refused pays for it; on a route that only observes too, or that would be a way around the limit.
     pub(super) async fn charge(&self, route: &Route, peer: &Peer, judged: &Result<Verdict, Failure>) {
         if is_refused(judged) {
-            self.limits.refused(&route.name, &route.limits, peer.address.ip(), Instant::now());
+            self.limits.refused(&route.name, &route.limits, peer.address.ip(), Instant::now);
         }
     }
 
@@ -30,15 +30,15 @@ impl Gateway {
         let (issuer, subject) = (grant.issuer().map(|issuer| &**issuer), grant.subject());
         let sender = Sender { route: &route.name, issuer, subject };
         let (Some(admission), true) = (&self.admission, route.limits.shared) else {
-            return self.limits.admit(&sender, &route.limits, Instant::now());
+            return self.limits.admit(&sender, &route.limits, Instant::now);
         };
         // How many at once is counted in each process: nobody else knows when one has ended.
-        let places = self.limits.admit(&sender, &route.limits.without_rates(), Instant::now())?;
-        match (take_shared(admission, &sender, &route.limits).await, admission.on_error()) {
+        let places = self.limits.admit(&sender, &route.limits.without_rates(), Instant::now)?;
+        match (Box::pin(take_shared(admission, &sender, &route.limits)).await, admission.on_error()) {
             (Ok(()), _) => Ok(places),
             (Err(Failure::Undecided(_)), OnError::Allow) => {
                 drop(places);
-                self.limits.admit(&sender, &route.limits, Instant::now())
+                self.limits.admit(&sender, &route.limits, Instant::now)
             }
             (Err(failure), _) => Err(failure),
         }

@@ -106,12 +106,13 @@ impl Record {
         if let Err(Stop::NeedsBody) = decision {
             return;
         }
-        self.metrics.verified(scheme, self.verify);
+        if let Some((_, metrics)) = &self.route {
+            metrics.verified(scheme, self.verify);
+            let secrets = decision.as_ref().map(Grant::secrets).unwrap_or_default();
+            secrets.iter().for_each(|index| metrics.secret_used(*index, now));
+        }
         if let Some(signed) = decision.as_ref().ok().and_then(Grant::signed) {
             self.metrics.token(signed == Signed::Known);
-        }
-        if let (Ok(grant), Some((_, metrics))) = (decision, &self.route) {
-            grant.secrets().iter().for_each(|index| metrics.secret_used(*index, now));
         }
         if let Some(line) = &mut self.line {
             line.decided = true;

@@ -63,7 +63,7 @@ impl Upstreams {
         let (only, several) = self.pools(&route.upstream);
         let sent = match only {
             Some(pool) => pool.send(request, &deadline).await,
-            None => send_to_one_of(several, request, &deadline).await,
+            None => Box::pin(send_to_one_of(several, request, &deadline)).await,
         };
         let fault = match sent {
             Ok(response) => return accept(response, received, timeout),

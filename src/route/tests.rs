@@ -11,7 +11,7 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
     Arc::new(Route {
         name: name.into(),
         matches: Match { host: host.map(str::to_owned), path, methods },
-        rules: Rules { policy: Policy::Public, revocation: None, timestamp: None },
+        rules: Rules::new(Policy::Public, None, None),
         upstream: Upstream { first: endpoint(), others: Vec::new(), timeout: Duration::from_secs(30) },
         max_body: 1024,
         limits: RouteLimits::default(),

@@ -43,11 +43,13 @@ where
     let limits = Arc::clone(&peer.limits);
     let activity = Activity::new(Protocol::Http1);
     let framing = Framing::new(&limits);
-    let told = phase.clone();
-    let service = service_fn(|request| {
-        let (told, answer) = (told.clone(), answer(gateway, &peer, &activity, request));
-        // hyper moves it several times, and keeps a place for it in every connection.
-        Box::pin(async move { answer.await.map(|response| announce(response, *told.borrow())) })
+    let (peer, activity, told) = (&peer, &activity, &phase.clone());
+    // Boxed, since hyper moves it several times and keeps a place for it in every connection; made in its box.
+    let service = service_fn(move |request| {
+        Box::pin(async move {
+            let response = answer(gateway, peer, activity, request).await;
+            response.map(|response| announce(response, *told.borrow()))
+        })
     });
     let mut builder = h1::Builder::new();
     if limits.headers > PARSER_HEADERS {
@@ -57,8 +59,8 @@ where
         .max_header_size(
             usize::try_from(limits.head_bytes).unwrap_or(usize::MAX).saturating_mul(SLACK).saturating_add(1),
         )
-        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity), Some(framing))), service);
-    let word = match drive(Pin::new(&mut connection), &activity, &limits, phase, Phase::Closing).await {
+        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(activity), Some(framing))), service);
+    let word = match drive(Pin::new(&mut connection), activity, &limits, phase, Phase::Closing).await {
         None | Some(Expired::Silent) => return,
         Some(Expired::Head) => reply::head_timed_out(),
         Some(Expired::Unframed(unframed)) => gateway.unframed(&unframed.failure(), peer.address),

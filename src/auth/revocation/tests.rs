@@ -24,7 +24,7 @@ fn route(keys: Keys, list: RevocationList) -> Rules {
     }]);
     policy.required = vec![];
     let handle = RevocationHandle::new("revoked.yaml".into(), list);
-    Rules { policy: Policy::Jwt(Box::new(policy)), revocation: Some(Arc::new(handle)), timestamp: None }
+    Rules::new(Policy::Jwt(Box::new(policy)), Some(Arc::new(handle)), None)
 }
 
 fn named_key() -> Keys {

@@ -205,7 +205,7 @@ fn of_several_tokens_none_is_revoked() {
         for (revoked, refused) in [("1", true), ("2", true), ("3", false)] {
             let list = RevocationList { token_ids: [revoked.to_owned()].into(), ..RevocationList::default() };
             let handle = RevocationHandle::new("revoked.yaml".into(), list);
-            let rules = Rules { policy: policy.clone(), revocation: Some(Arc::new(handle)), timestamp: None };
+            let rules = Rules::new(policy.clone(), Some(Arc::new(handle)), None);
             let head = Request::post("/").header("x-one", &one).header("x-two", &two).header("x-a", "good");
             let head = head.body(()).unwrap().into_parts().0;
             let stop = verify(&rules, &RequestView::new(&head, UrlBase::Host("a")), now()).err();

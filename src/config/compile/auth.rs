@@ -41,7 +41,7 @@ impl Compiler<'_> {
             Some(timestamp) => Some(self.timestamp(timestamp, policy.as_ref(), &path.child("timestamp"))?),
         };
         let revocation = self.revocation(file.revocation.as_ref(), policy.as_ref(), &path.child("revocation"));
-        Some(Rules { policy: policy?, revocation, timestamp })
+        Some(Rules::new(policy?, revocation, timestamp))
     }
 
     /// Exactly one scheme, and nothing that belongs to another.

@@ -17,7 +17,7 @@ fn sender<'a>(issuer: &'a str, subject: &'a str) -> Sender<'a> {
 
 /// Of so many requests at one time, how many pass; the rest may have waited for nothing.
 fn passed(counted: &RequestLimits, limits: &RouteLimits, sender: &Sender<'_>, requests: usize) -> usize {
-    (0..requests).filter(|_| counted.admit(sender, limits, counted.begun).is_ok()).count()
+    (0..requests).filter(|_| counted.admit(sender, limits, || counted.begun).is_ok()).count()
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_request_that_the_route_s_budget_refuses_costs_its_subject_nothing() {
     let limits = RouteLimits { route: often(3600, 1), subject: often(1, 2), ..RouteLimits::default() };
     let a = sender("a", "1");
     assert_eq!(passed(&counted, &limits, &a, 50), 1);
-    assert!(counted.admit(&a, &limits, counted.begun + Duration::from_secs(1)).is_ok());
+    assert!(counted.admit(&a, &limits, || counted.begun + Duration::from_secs(1)).is_ok());
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_place_is_free_when_it_is_dropped() {
     let counted = RequestLimits::default();
     let limits = RouteLimits { route: at_once(3), issuer: at_once(2), subject: at_once(1), ..RouteLimits::default() };
     let enter = |issuer, subject| {
-        counted.admit(&sender(issuer, subject), &limits, counted.begun).map_err(|failure| {
+        counted.admit(&sender(issuer, subject), &limits, || counted.begun).map_err(|failure| {
             assert!(matches!(failure, Failure::TooManyInFlight(_)));
             failure.limited().unwrap().limit
         })
@@ -90,8 +90,8 @@ fn a_request_that_comes_too_often_takes_no_place() {
     let counted = RequestLimits::default();
     let route = Limit { concurrency: Some(9), ..often(1, 1) };
     let limits = RouteLimits { route, ..RouteLimits::default() };
-    let held = counted.admit(&sender("a", "1"), &limits, counted.begun).unwrap();
-    assert!(matches!(counted.admit(&sender("a", "1"), &limits, counted.begun), Err(Failure::RateLimited(_))));
+    let held = counted.admit(&sender("a", "1"), &limits, || counted.begun).unwrap();
+    assert!(matches!(counted.admit(&sender("a", "1"), &limits, || counted.begun), Err(Failure::RateLimited(_))));
     drop(held);
     assert_eq!(counted.in_flight.len(), 0);
 }
@@ -101,16 +101,16 @@ fn an_address_pays_for_refusals_alone_and_a_64_is_one() {
     let counted = RequestLimits::default();
     let limits = RouteLimits { address: Some(Rate::new(1, 3600, 2)), ..RouteLimits::default() };
     let address = |text: &str| text.parse::<IpAddr>().unwrap();
-    let may_ask = |text| counted.may_ask("webhook", &limits, address(text), counted.begun);
+    let may_ask = |text| counted.may_ask("webhook", &limits, address(text), || counted.begun);
     assert!((0..9).all(|_| may_ask("2001:db8::1").is_ok()));
     for last in 1..=2 {
         assert!(may_ask("2001:db8::1").is_ok());
-        counted.refused("webhook", &limits, address(&format!("2001:db8::{last}")), counted.begun);
+        counted.refused("webhook", &limits, address(&format!("2001:db8::{last}")), || counted.begun);
     }
     let limited = Limited { limit: "address", quota: 2, window: Some(7200), retry_after: 3600 };
     assert_eq!(may_ask("2001:db8::3"), Err(limited));
     assert!(may_ask("2001:db8:0:1::1").is_ok() && may_ask("192.0.2.1").is_ok());
-    assert!(counted.may_ask("other", &limits, address("2001:db8::1"), counted.begun).is_ok());
+    assert!(counted.may_ask("other", &limits, address("2001:db8::1"), || counted.begun).is_ok());
 }
 
 /// Subjects beyond what can be remembered are refused; addresses pass, or strangers could shut out everybody.
@@ -121,12 +121,12 @@ fn what_cannot_be_counted_is_refused_where_it_is_verified_and_passes_where_it_is
     let subjects = (0..200_000_u32).map(|number| number.to_string());
     let first_refused = subjects
         .into_iter()
-        .find_map(|subject| counted.admit(&sender("a", &subject), &limits, counted.begun).err()?.limited().copied());
+        .find_map(|subject| counted.admit(&sender("a", &subject), &limits, || counted.begun).err()?.limited().copied());
     assert_eq!(first_refused.map(|limited| (limited.limit, limited.retry_after)), Some(("subject", 1)));
     for number in 0..200_000_u32 {
         let address = IpAddr::from(number.to_be_bytes());
-        assert!(counted.may_ask("webhook", &limits, address, counted.begun).is_ok());
-        counted.refused("webhook", &limits, address, counted.begun);
+        assert!(counted.may_ask("webhook", &limits, address, || counted.begun).is_ok());
+        counted.refused("webhook", &limits, address, || counted.begun);
     }
     assert!(counted.addresses.len() < 200_000);
 }
