@@ -42,7 +42,7 @@ use crate::snapshot::{ListenerLimits, SharedSnapshot, Snapshot};
 use admit::{Admit, Applicant};
 use body::{Body, Inbound, RequestBody, Source};
 use exchange::Exchange;
-use forwarded::Told;
+use forwarded::{ClientAddress, Told};
 use head::Target;
 use record::Record;
 use upstream::{MARGIN, Upstreams};
@@ -57,7 +57,7 @@ const WAITING_IN_ALL: u64 = 64 << 20;
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The address of the connection, or the client's as the proxies name it that are trusted: then without a port.
-    pub address: SocketAddr,
+    pub address: ClientAddress,
     /// False where a PROXY header has left open who is there: nothing that is said of other clients counts then.
     pub named: bool,
     /// The client speaks TLS: with us, or with a trusted proxy that says so.

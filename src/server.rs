@@ -140,7 +140,7 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let deadline = Instant::now() + settings.limits.handshake;
         let mut peer = Peer {
-            address,
+            address: address.into(),
             named: true,
             secure: settings.tls.is_some(),
             told: Told::default(),
@@ -168,7 +168,7 @@ impl Server {
             peer.named = false;
             return Ok(());
         };
-        peer.address = address;
+        peer.address = address.into();
         if !within(&self.gateway.snapshot.load().trusted_proxies, address.ip()) {
             permit.belongs_to(address.ip(), &peer.limits)?;
         }

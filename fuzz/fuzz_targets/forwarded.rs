@@ -26,7 +26,7 @@ const PROXIES: [&str; 3] = ["10.0.0.4", "2001:db8:f::3", "10.0.0.2"];
 
 fn peer(address: &str) -> Peer {
     Peer {
-        address: address.parse().expect("an address"),
+        address: address.parse::<SocketAddr>().expect("an address").into(),
         named: true,
         secure: false,
         told: Told::default(),
@@ -50,7 +50,7 @@ fuzz_target!(|input: &[u8]| {
     let told = sender(&PROXY, &alone, &TRUSTED);
     assert!(told.told.via.iter().all(|proxy| trusted(*proxy)) && !told.told.contradictory);
     if !standard && !written.contains(&b'"') {
-        assert_eq!(told.address, plainly(written), "{:?}", String::from_utf8_lossy(written));
+        assert_eq!(*told.address, plainly(written), "{:?}", String::from_utf8_lossy(written));
     }
 
     let client = CLIENTS[usize::from(client)];
@@ -94,7 +94,7 @@ fn elements(client: &str, hops: usize, host: &[u8]) -> Vec<u8> {
 
 /// The walk over a field without quotes, once more.
 fn plainly(written: &[u8]) -> SocketAddr {
-    let mut found = PROXY.address;
+    let mut found = *PROXY.address;
     for entry in written.split(|byte| *byte == b',').rev().take(16) {
         let entry = std::str::from_utf8(entry).unwrap_or_default().trim_matches([' ', '\t']);
         let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));

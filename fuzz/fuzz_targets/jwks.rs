@@ -3,7 +3,6 @@
 #![no_main]
 
 use hookgate::auth::keys::{Algorithm, KeySet, algorithm_named, is_hmac};
-use hookgate_fuzz::keys::base64url;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -52,7 +51,7 @@ fn judge(member: &Value, set: &KeySet, allowed: &[Algorithm]) {
         let fits = names.iter().any(|name| algorithm_named(name) == Some(algorithm));
         // A name may be shared by keys of several algorithms.
         assert!(fits || kid.is_none() || set.len() > 1, "{member}");
-        keys.iter().for_each(|key| nobody_signs(key, member));
+        keys.iter().for_each(|(_, key)| nobody_signs(key, member));
     }
 }
 
@@ -64,7 +63,7 @@ fn nobody_signs(key: &hookgate::auth::keys::Key, member: &Value) {
             let mut signature = vec![rest; length];
             signature[0] = first;
             for message in [&b"a"[..], b"b", b"c"] {
-                assert!(key.verify(message, &signature, &base64url(&signature)).is_err(), "{member}");
+                assert!(key.verify(message, &signature).is_err(), "{member}");
             }
         }
     }

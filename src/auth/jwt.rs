@@ -168,8 +168,9 @@ impl JwtPolicy {
                 })?;
                 let (place, key) = parts.signed_by(&candidates).map_err(|refusal| refuse(refusal, false))?;
                 if let Some(name) = name {
-                    let (token, keys) = (Arc::clone(&token), Arc::clone(&keys));
-                    issuer.known.add(name, KnownToken { token, keys, key: place });
+                    let (token, keys) = (&token, &keys);
+                    let known = || KnownToken { token: Arc::clone(token), keys: Arc::clone(keys), key: place };
+                    issuer.known.add(name, known);
                 }
                 (key, Signed::Verified)
             }

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use http::HeaderValue;
 use http::header::{FORWARDED, HeaderMap, HeaderName};
@@ -32,6 +33,34 @@ pub struct Told {
     pub contradictory: bool,
 }
 
+/// An address with its text, which each request of a connection tells to the app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAddress {
+    socket: SocketAddr,
+    text: Arc<str>,
+}
+
+impl From<SocketAddr> for ClientAddress {
+    fn from(socket: SocketAddr) -> Self {
+        Self { socket, text: socket.ip().to_canonical().to_string().into() }
+    }
+}
+
+impl std::ops::Deref for ClientAddress {
+    type Target = SocketAddr;
+
+    fn deref(&self) -> &SocketAddr {
+        &self.socket
+    }
+}
+
+impl ClientAddress {
+    /// Without a port, and IPv4 as such.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 /// Who has sent a request that came over this connection: its peer, or whom the proxies name that are trusted.
 pub fn sender<'p>(peer: &'p Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Cow<'p, Peer> {
     if !peer.named || !within(trusted, peer.address.ip()) {
@@ -44,7 +73,7 @@ pub fn sender<'p>(peer: &'p Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Cow
     let mut sender = peer.clone();
     if let Some((client, proxies)) = chain.split_first() {
         // Nobody says from which port.
-        sender.address = SocketAddr::new(*client, 0);
+        sender.address = SocketAddr::new(*client, 0).into();
         sender.told.via = proxies.iter().copied().chain([peer.address.ip().to_canonical()]).collect();
     }
     sender.secure = is_secure(headers).unwrap_or(peer.secure);

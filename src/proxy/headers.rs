@@ -170,7 +170,7 @@ const fn is_alias(byte: u8) -> bool {
 fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Permit, peer: &Peer, request_id: &str) {
     let authority = target.authority().as_str();
     let proto = if peer.secure { "https" } else { "http" };
-    let client = peer.address.ip().to_canonical().to_string();
+    let client = peer.address.text();
     // In HTTP/1 it stands there already.
     if headers.get(header::HOST).is_none_or(|host| host != authority) {
         set(headers, &header::HOST, authority);
@@ -179,11 +179,11 @@ fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Pe
         headers.insert(&FORWARDED_HOST, host);
     }
     headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(proto));
-    set(headers, &FORWARDED_FOR, &forwarded_for(&client, &peer.told.via));
+    set(headers, &FORWARDED_FOR, &forwarded_for(client, &peer.told.via));
     if let Some(port) = target.authority().port() {
         set(headers, &FORWARDED_PORT, port.as_str());
     }
-    set(headers, &header::FORWARDED, &forwarded(&client, authority, proto, &peer.told.via));
+    set(headers, &header::FORWARDED, &forwarded(client, authority, proto, &peer.told.via));
     set(headers, &REQUEST_ID, request_id);
     let Permit::Granted(grant) = permit else { return };
     for (claim, name) in &route.forward.claims {

@@ -248,7 +248,7 @@ impl Line {
         let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
         let traceparent = traceparent.filter(|text| is_traceparent(text));
         Self {
-            peer: peer.address,
+            peer: *peer.address,
             method: head.method.as_str().to_owned(),
             path: head.uri.path().to_owned(),
             traceparent: traceparent.map(str::to_owned),

@@ -43,7 +43,7 @@ fn a_refused_request_lets_others_go_first() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let gateway = gateway(&runtime);
     let peer = Peer {
-        address: "127.0.0.1:1".parse().unwrap(),
+        address: SocketAddr::from(([127, 0, 0, 1], 1)).into(),
         named: true,
         secure: true,
         told: Told::default(),

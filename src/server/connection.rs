@@ -63,7 +63,7 @@ where
     let word = match drive(Pin::new(&mut connection), activity, &limits, phase, Phase::Closing).await {
         None | Some(Expired::Silent) => return,
         Some(Expired::Head) => reply::head_timed_out(),
-        Some(Expired::Unframed(unframed)) => gateway.unframed(&unframed.failure(), peer.address),
+        Some(Expired::Unframed(unframed)) => gateway.unframed(&unframed.failure(), *peer.address),
     };
     let mut stream = connection.into_parts().io.into_inner().into_inner();
     // It has a buffer.

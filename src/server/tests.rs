@@ -46,7 +46,7 @@ fn connect(client: &Arc<ClientConfig>, listener: &Arc<ServerConfig>) -> (Peer, H
         client.process_new_packets().unwrap();
     }
     let stranger = Peer {
-        address: "127.0.0.1:9".parse().unwrap(),
+        address: SocketAddr::from(([127, 0, 0, 1], 9)).into(),
         named: true,
         secure: true,
         told: Told::default(),

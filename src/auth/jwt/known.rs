@@ -1,6 +1,9 @@
 //! Tokens whose signature was verified before: one token comes again and again, and its signature is the dearest part of
 //! a request. That these bytes are a token of this key set stays true; what it says is judged each time.
 //!
+//! A token is kept when it comes for the second time: most senders make a new one for each event, and to keep those
+//! would only push out the ones that do come again.
+//!
 //! An issuer has a memory of its own, and in it a token belongs to the very key set that verified it: another issuer, a
 //! set that was fetched anew or a reload begin with nothing (Oathkeeper CVE-2026-33496). Pure to whoever asks: with or
 //! without it, the answer is the same.
@@ -36,9 +39,16 @@ pub(super) struct KnownToken {
     pub(super) key: usize,
 }
 
-type Slot = Option<(Name, KnownToken)>;
+/// One place for each name: bounded, without upkeep.
+#[derive(Default)]
+struct Slot {
+    /// Who came last and was verified.
+    last: Option<Name>,
+    /// Who came twice in a row.
+    kept: Option<(Name, KnownToken)>,
+}
 
-/// One place for each name, and whoever comes last has it: bounded, without upkeep.
+/// The tokens of one issuer.
 #[derive(Default)]
 pub struct Known([Mutex<Vec<Slot>>; STRIPES]);
 
@@ -59,17 +69,22 @@ impl Known {
     pub(super) fn get(&self, name: Name) -> Option<KnownToken> {
         let (stripe, at) = self.place(name)?;
         let slots = stripe.lock().unwrap_or_else(PoisonError::into_inner);
-        let (found, known) = slots.get(at)?.as_ref()?;
+        let (found, known) = slots.get(at)?.kept.as_ref()?;
         (*found == name).then(|| known.clone())
     }
 
-    pub(super) fn add(&self, name: Name, known: KnownToken) {
+    /// A token was verified, which is made to be kept if this is not the first time.
+    pub(super) fn add(&self, name: Name, known: impl FnOnce() -> KnownToken) {
         let Some((stripe, at)) = self.place(name) else { return };
         let mut slots = stripe.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.is_empty() {
-            slots.resize_with(SLOTS, || None);
+            slots.resize_with(SLOTS, Slot::default);
         }
-        let before = slots.get_mut(at).and_then(|slot| slot.replace((name, known)));
+        let Some(slot) = slots.get_mut(at) else { return };
+        if slot.last.replace(name) != Some(name) {
+            return;
+        }
+        let before = slot.kept.replace((name, known()));
         drop(slots);
         drop(before);
     }
@@ -101,7 +116,9 @@ mod tests {
         let memory = Known::default();
         let names: Vec<Name> = (0..20_000).map(|number| Known::name(&number.to_string()).unwrap()).collect();
         assert!(memory.get(names[0]).is_none());
-        names.iter().for_each(|name| memory.add(*name, known()));
+        names.iter().for_each(|name| memory.add(*name, known));
+        assert!(names.iter().all(|name| memory.get(*name).is_none()), "each came but once");
+        names.iter().for_each(|name| (0..2).for_each(|_| memory.add(*name, known)));
         let held = names.iter().filter(|name| memory.get(**name).is_some()).count();
         assert!((STRIPES * SLOTS / 2..=STRIPES * SLOTS).contains(&held), "{held}");
         assert!(memory.get(*names.last().unwrap()).is_some());

@@ -5,7 +5,7 @@ use crate::snapshot::ListenerLimits;
 
 fn peer(address: &str) -> Peer {
     Peer {
-        address: address.parse().unwrap(),
+        address: address.parse::<SocketAddr>().unwrap().into(),
         named: true,
         secure: false,
         told: Told::default(),

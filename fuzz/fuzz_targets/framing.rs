@@ -1,0 +1,193 @@
+//! Bytes of an HTTP/1 connection: the same in one piece and in many; and where they are taken as good, readers who are
+//! lenient in different ways all see the same requests.
+#![no_main]
+
+use hookgate::server::framing::{Framing, Unframed};
+use hookgate::snapshot::ListenerLimits;
+use libfuzzer_sys::fuzz_target;
+
+// A run in which nothing could pass would find nothing.
+fuzz_target!(init: {
+    let two = b"POST /a HTTP/1.1\r\nContent-Length: 1\r\n\r\nxPOST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\ny\r\n0\r\n\r\n";
+    assert_eq!(followed(two, two.len()), Ok(()));
+    assert_eq!(STRICT.requests(two).len(), 2);
+}, |input: &[u8]| {
+    let [piece, bytes @ ..] = input else { return };
+    let whole = followed(bytes, bytes.len());
+    assert_eq!(whole.err().map(|(_, why)| why), followed(bytes, 1 + usize::from(piece % 16)).err().map(|(_, why)| why));
+    let good = &bytes[..whole.err().map_or(bytes.len(), |(good, _)| good)];
+    let seen = STRICT.requests(good);
+    for (name, reader) in READERS {
+        assert_eq!(reader.requests(good), seen, "{name}: {}", good.escape_ascii());
+    }
+});
+
+/// In pieces of so many bytes at most: where it ended and why.
+fn followed(bytes: &[u8], piece: usize) -> Result<(), (usize, Unframed)> {
+    let mut framing = Framing::new(&ListenerLimits { head_bytes: 2048, ..ListenerLimits::default() });
+    let mut good = 0;
+    for piece in bytes.chunks(piece.max(1)) {
+        framing.follow(piece).map_err(|(more, why)| (good + more, why))?;
+        good += piece.len();
+    }
+    Ok(())
+}
+
+/// What a program may do with bytes that the standard forbids.
+#[derive(Clone, Copy)]
+struct Reader {
+    /// A LF alone ends a line.
+    bare_lf: bool,
+    /// A CR alone does.
+    bare_cr: bool,
+    /// Where a length and chunks are both told, the length counts.
+    prefers_length: bool,
+    /// The last of several lengths counts; else the first.
+    last_length: bool,
+    /// Any transfer encoding that names chunked, in any spelling, means chunks; else the exact word alone.
+    any_chunked: bool,
+    /// A length may have a sign, and ends where its digits end.
+    loose_numbers: bool,
+    /// Blanks around names.
+    loose_names: bool,
+    /// A line that begins with a blank goes on with the one before.
+    folds: bool,
+}
+
+const STRICT: Reader = Reader {
+    bare_lf: false,
+    bare_cr: false,
+    prefers_length: false,
+    last_length: false,
+    any_chunked: false,
+    loose_numbers: false,
+    loose_names: false,
+    folds: false,
+};
+
+const READERS: [(&str, Reader); 9] = [
+    ("bare LF", Reader { bare_lf: true, ..STRICT }),
+    ("bare CR", Reader { bare_cr: true, ..STRICT }),
+    ("length first", Reader { prefers_length: true, ..STRICT }),
+    ("last length", Reader { last_length: true, ..STRICT }),
+    ("any chunked", Reader { any_chunked: true, ..STRICT }),
+    ("loose numbers", Reader { loose_numbers: true, ..STRICT }),
+    ("loose names", Reader { loose_names: true, ..STRICT }),
+    ("folds", Reader { folds: true, ..STRICT }),
+    (
+        "all at once",
+        Reader {
+            bare_lf: true,
+            bare_cr: false,
+            prefers_length: true,
+            last_length: true,
+            any_chunked: true,
+            loose_numbers: true,
+            loose_names: true,
+            folds: true,
+        },
+    ),
+];
+
+impl Reader {
+    /// Where each whole request begins, and where its body does and ends.
+    fn requests(self, bytes: &[u8]) -> Vec<(usize, usize, usize)> {
+        let (mut at, mut found) = (0, Vec::new());
+        while let Some((head, body)) = self.head(bytes, at) {
+            let Some(end) = self.end(bytes, &head, body) else { break };
+            found.push((at, body, end));
+            at = end;
+        }
+        found
+    }
+
+    /// A line's text, and where the next one begins.
+    fn line(self, bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
+        let ends = |(index, byte): (usize, &u8)| match byte {
+            b'\n' => self.bare_lf || (index > 0 && bytes[at + index - 1] == b'\r'),
+            b'\r' => self.bare_cr && bytes.get(at + index + 1).is_some_and(|next| *next != b'\n'),
+            _ => false,
+        };
+        let end = at + bytes[at..].iter().enumerate().position(ends)?;
+        let text = &bytes[at..end];
+        Some((text.strip_suffix(b"\r").unwrap_or(text), end + 1))
+    }
+
+    fn head(self, bytes: &[u8], at: usize) -> Option<(Vec<Vec<u8>>, usize)> {
+        let (mut lines, mut at) = (Vec::<Vec<u8>>::new(), at);
+        loop {
+            let (line, next) = self.line(bytes, at)?;
+            at = next;
+            match line {
+                // One empty line before a head is none of it.
+                [] if lines.is_empty() => {}
+                [] => return Some((lines, at)),
+                [b' ' | b'\t', ..] if self.folds && !lines.is_empty() => {
+                    lines.last_mut().expect("a line").extend_from_slice(line)
+                }
+                line => lines.push(line.to_vec()),
+            }
+        }
+    }
+
+    fn end(self, bytes: &[u8], head: &[Vec<u8>], body: usize) -> Option<usize> {
+        let (mut lengths, mut chunked) = (Vec::new(), false);
+        for line in &head[1..] {
+            let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+            let mut name = line[..colon].to_ascii_lowercase();
+            if self.loose_names {
+                name = name.trim_ascii().to_vec();
+            }
+            let value = line[colon + 1..].trim_ascii();
+            match &name[..] {
+                b"content-length" => lengths.extend(self.number(value, 10)),
+                b"transfer-encoding" if self.any_chunked => {
+                    chunked |= value.to_ascii_lowercase().windows(7).any(|word| word == b"chunked");
+                }
+                b"transfer-encoding" => chunked |= value == b"chunked",
+                _ => {}
+            }
+        }
+        let length = if self.last_length { lengths.last() } else { lengths.first() }.copied();
+        match (chunked, length) {
+            (true, Some(length)) if self.prefers_length => self.sized(bytes, body, length),
+            (true, _) => self.chunks(bytes, body),
+            (false, length) => self.sized(bytes, body, length.unwrap_or(0)),
+        }
+    }
+
+    fn sized(self, bytes: &[u8], at: usize, length: u64) -> Option<usize> {
+        at.checked_add(usize::try_from(length).ok()?).filter(|end| *end <= bytes.len())
+    }
+
+    fn chunks(self, bytes: &[u8], mut at: usize) -> Option<usize> {
+        loop {
+            let (size, next) = self.line(bytes, at)?;
+            let size = size.split(|byte| *byte == b';').next().unwrap_or_default();
+            let size = self.number(size, 16)?;
+            at = next;
+            if size == 0 {
+                break;
+            }
+            at = self.sized(bytes, at, size)?;
+            at = self.line(bytes, at)?.1;
+        }
+        loop {
+            let (trailer, next) = self.line(bytes, at)?;
+            at = next;
+            if trailer.is_empty() {
+                return Some(at);
+            }
+        }
+    }
+
+    fn number(self, text: &[u8], radix: u32) -> Option<u64> {
+        let mut text = std::str::from_utf8(text).ok()?;
+        if self.loose_numbers {
+            text = text.trim().trim_start_matches(['+', '-']).trim_start_matches("0x");
+            let end = text.find(|digit: char| !digit.is_digit(radix)).unwrap_or(text.len());
+            text = &text[..end];
+        }
+        u64::from_str_radix(text, radix).ok()
+    }
+}
