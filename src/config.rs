@@ -16,7 +16,7 @@ pub mod yaml;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crate::auth::keys::RemoteKeys;
@@ -140,6 +140,8 @@ pub fn load(path: &Path, known: &Handles) -> Result<Config, ConfigErrors> {
 }
 
 /// The JSON Schema of gateway.yaml (draft 2020-12).
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(file::GatewayFile).to_value()
+pub fn schema() -> &'static serde_json::Value {
+    // Made once: each look for a change reads by it.
+    static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(|| schemars::schema_for!(file::GatewayFile).to_value());
+    &SCHEMA
 }

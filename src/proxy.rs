@@ -413,4 +413,4 @@ fn undecided(stop: Stop) -> Stop {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

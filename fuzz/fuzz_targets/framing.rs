@@ -14,7 +14,8 @@ fuzz_target!(init: {
 }, |input: &[u8]| {
     let [piece, bytes @ ..] = input else { return };
     let whole = followed(bytes, bytes.len());
-    assert_eq!(whole.err().map(|(_, why)| why), followed(bytes, 1 + usize::from(piece % 16)).err().map(|(_, why)| why));
+    // A line may be both too long and ambiguous: which comes first depends on the pieces.
+    assert_eq!(whole.is_err(), followed(bytes, 1 + usize::from(piece % 16)).is_err());
     let good = &bytes[..whole.err().map_or(bytes.len(), |(good, _)| good)];
     let seen = STRICT.requests(good);
     for (name, reader) in READERS {

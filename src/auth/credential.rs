@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 use http::request::Parts;
+use memchr::memchr;
 
 use super::claims::Pointer;
 use super::request::{RequestView, sole};
@@ -99,13 +100,14 @@ fn whole(body: &[u8]) -> Option<&str> {
 fn in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&str>) -> Result<&'h str, Refusal> {
     let bearer = name == AUTHORIZATION;
     let value = sole(head.headers.get_all(name).iter())?.ok_or(Refusal::MissingCredential)?;
-    let value = value.to_str().map_err(|_| Refusal::MalformedCredential)?;
+    let value = std::str::from_utf8(value.as_bytes()).ok().filter(|value| value.is_ascii());
+    let value = value.ok_or(Refusal::MalformedCredential)?;
     // RFC 6750 §2: a client must not use two methods in one request.
     if bearer && parameters(head, ACCESS_TOKEN).next().is_some() {
         return Err(Refusal::ManyCredentials);
     }
     // Fields of one name may be joined by commas on the way (RFC 9110 §5.2).
-    if value.contains(',') {
+    if memchr(b',', value.as_bytes()).is_some() {
         return Err(Refusal::ManyCredentials);
     }
     let Some(scheme) = scheme else { return Ok(value) };

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use memchr::memchr_iter;
 use serde_json::{Map, Value};
 
 use super::binding::Bindings;
@@ -269,12 +270,16 @@ impl<'t> Parts<'t> {
     /// Exactly three and none empty: five are a JWE, an empty third one is `none`. The token's size was
     /// bounded where it was found.
     fn split(token: &'t str) -> Result<Self, Refusal> {
-        let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::MalformedToken)?;
-        let (header, payload) = signed.split_once('.').ok_or(Refusal::MalformedToken)?;
-        if header.is_empty() || payload.is_empty() || signature.is_empty() || payload.contains('.') {
+        let mut dots = memchr_iter(b'.', token.as_bytes());
+        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
             return Err(Refusal::MalformedToken);
-        }
-        Ok(Self { header, payload, signature, signed: signed.as_bytes() })
+        };
+        let part = |range| {
+            token.get::<std::ops::Range<usize>>(range).filter(|part| !part.is_empty()).ok_or(Refusal::MalformedToken)
+        };
+        let (header, payload) = (part(0..first)?, part(first + 1..second)?);
+        let signature = part(second + 1..token.len())?;
+        Ok(Self { header, payload, signature, signed: part(0..second)?.as_bytes() })
     }
 
     /// The first of these keys by which the signature verifies, and its place.

@@ -55,7 +55,7 @@ impl GatewayFile {
     /// The file's fields, as far as they have the right shape, and what is wrong with the others.
     pub fn read(mut value: Value) -> (Self, Problems) {
         let mut problems = Problems::default();
-        shape::check(&super::schema(), &mut value, &mut problems);
+        shape::check(super::schema(), &mut value, &mut problems);
         let file = serde_json::from_value(value).unwrap_or_else(|error| {
             // What the check lets through serde takes: an error here is a difference between the two.
             problems.add(&FieldPath::root(), error.to_string());

@@ -10,7 +10,7 @@ use crate::clock::SystemClock;
 use crate::route::RoutingTable;
 use crate::snapshot::{ConfigHash, Disclosure};
 
-fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
+pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
     let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new().unwrap()));
     let snapshot = Snapshot {
         routes: RoutingTable::default(),
@@ -36,14 +36,10 @@ fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
     }
 }
 
-/// hyper judges the next request of a pipeline at once, if nothing makes it wait: a client of refused ones would
-/// keep the worker to itself.
-#[test]
-fn a_refused_request_lets_others_go_first() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let gateway = gateway(&runtime);
-    let peer = Peer {
-        address: SocketAddr::from(([127, 0, 0, 1], 1)).into(),
+/// Somebody on a connection of TLS.
+pub(crate) fn stranger() -> Peer {
+    Peer {
+        address: SocketAddr::from(([127, 0, 0, 1], 9)).into(),
         named: true,
         secure: true,
         told: Told::default(),
@@ -51,7 +47,16 @@ fn a_refused_request_lets_others_go_first() {
         client: None,
         server_name: None,
         limits: Arc::default(),
-    };
+    }
+}
+
+/// hyper judges the next request of a pipeline at once, if nothing makes it wait: a client of refused ones would
+/// keep the worker to itself.
+#[test]
+fn a_refused_request_lets_others_go_first() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let gateway = gateway(&runtime);
+    let peer = stranger();
     let request = Request::get("/nowhere").header("host", "a.example").body(Bytes::new()).unwrap();
     let mut answer = pin!(gateway.handle(request, &peer));
     let mut context = Context::from_waker(Waker::noop());

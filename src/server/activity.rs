@@ -21,24 +21,16 @@ use crate::snapshot::ListenerLimits;
 #[derive(Debug)]
 pub struct Activity(Mutex<State>);
 
-/// What bytes may mean while no request is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// The beginning of a head.
-    Http1,
-    /// A head, or a frame about the connection, which hyper does not tell apart: no deadline but the resting one.
-    Http2,
-}
-
 #[derive(Debug)]
 struct State {
-    protocol: Protocol,
     in_flight: u32,
     requests: u64,
     /// When the connection last came to rest.
     resting_since: Instant,
     /// When the first byte came after that.
     head_since: Option<Instant>,
+    /// A part of a request has come, and not the rest.
+    in_request: bool,
     /// Since when the client has not taken what we write.
     blocked_since: Option<Instant>,
     /// The replies that have begun, by when each is whole on our side.
@@ -54,19 +46,21 @@ pub enum Expired {
     Silent,
     /// A request's head began and did not end.
     Head,
+    /// No deadline: nothing was under way for a while.
+    Rest,
     /// No deadline: what came is no request.
     Unframed(Unframed),
 }
 
 impl Activity {
     /// A connection that is ready for its first request.
-    pub fn new(protocol: Protocol) -> Arc<Self> {
+    pub fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
-            protocol,
             in_flight: 0,
             requests: 0,
             resting_since: Instant::now(),
             head_since: None,
+            in_request: false,
             blocked_since: None,
             due: BTreeSet::new(),
             unframed: None,
@@ -102,15 +96,25 @@ impl Activity {
         .await
     }
 
+    /// Since when nothing at all is under way.
+    pub fn rests_since(&self) -> Option<Instant> {
+        self.with(|state| {
+            let under_way = state.in_flight > 0 || state.in_request || state.blocked_since.is_some();
+            (!under_way && state.unframed.is_none()).then_some(state.resting_since)
+        })
+    }
+
     /// Nothing was asked here yet.
     pub fn is_fresh(&self) -> bool {
         self.with(|state| state.requests == 0)
     }
 
-    pub(super) fn bytes_came(&self) {
+    /// They leave the connection within a request, or between two. Of HTTP/1 alone: in HTTP/2 a frame may be about the
+    /// connection, and there is no deadline but the resting one.
+    pub(super) fn bytes_came(&self, in_request: bool) {
         self.with(|state| {
-            let resting = state.in_flight == 0 && state.protocol == Protocol::Http1;
-            if resting && state.head_since.is_none() {
+            state.in_request = in_request;
+            if state.in_flight == 0 && state.head_since.is_none() {
                 state.head_since = Some(Instant::now());
             }
         });
@@ -236,31 +240,21 @@ mod tests {
 
     #[test]
     fn each_state_has_its_deadline() {
-        let activity = Activity::new(Protocol::Http1);
+        let activity = Activity::new();
         assert_eq!(next(&activity), Some((1, Expired::Silent)));
-        activity.bytes_came();
+        activity.bytes_came(true);
         assert_eq!(next(&activity), Some((1, Expired::Head)));
         let request = activity.begin();
         assert_eq!(next(&activity), None);
         drop(request);
         assert_eq!(next(&activity), Some((9, Expired::Silent)));
-        activity.bytes_came();
+        activity.bytes_came(true);
         assert_eq!(next(&activity), Some((2, Expired::Head)));
-    }
-
-    /// A PING or a WINDOW_UPDATE is no head, and neither is it a request that would keep the connection.
-    #[test]
-    fn frames_of_http2_do_not_move_the_deadline() {
-        let activity = Activity::new(Protocol::Http2);
-        drop(activity.begin());
-        let before = activity.deadline(&limits());
-        activity.bytes_came();
-        assert_eq!(activity.deadline(&limits()), before);
     }
 
     #[test]
     fn a_reply_that_is_not_read_has_a_deadline_although_its_request_is_in_flight() {
-        let activity = Activity::new(Protocol::Http1);
+        let activity = Activity::new();
         let _request = activity.begin();
         activity.write_blocked();
         assert_eq!(next(&activity), Some((60, Expired::Silent)));

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::activity::{Activity, Expired, Protocol, Tracked};
+use super::activity::{Activity, Expired, Tracked};
 use super::framing::{Framing, SLACK};
 use super::watched::{Watched, linger};
 use super::{Phase, reached};
@@ -32,51 +32,79 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// What a client may send on one HTTP/2 stream, or on all of a connection, before we have read it.
 const RECEIVE_WINDOW: u32 = 256 * 1024;
 
+/// After so long without a request, hyper and its two buffers of 8 KiB are let go until the client says more.
+const REST: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(2) };
+
 /// How long a connection may have no request yet when the drain closes.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
 /// Serves HTTP/1.1 until one side ends it.
-pub(super) async fn http1<S>(stream: S, peer: Peer, gateway: &Arc<Gateway>, phase: watch::Receiver<Phase>)
+pub(super) async fn http1<S>(stream: S, peer: Peer, gateway: &Arc<Gateway>, mut phase: watch::Receiver<Phase>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = Arc::clone(&peer.limits);
-    let activity = Activity::new(Protocol::Http1);
-    let framing = Framing::new(&limits);
-    let (peer, activity, told) = (&peer, &activity, &phase.clone());
-    // Boxed, since hyper moves it several times and keeps a place for it in every connection; made in its box.
-    let service = service_fn(move |request| {
-        Box::pin(async move {
-            let response = answer(gateway, peer, activity, request).await;
-            response.map(|response| announce(response, *told.borrow()))
-        })
-    });
+    let activity = Activity::new();
     let mut builder = h1::Builder::new();
     if limits.headers > PARSER_HEADERS {
         builder.max_headers(limits.headers);
     }
-    let mut connection = builder
-        .max_header_size(
-            usize::try_from(limits.head_bytes).unwrap_or(usize::MAX).saturating_mul(SLACK).saturating_add(1),
-        )
-        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(activity), Some(framing))), service);
-    let word = match drive(Pin::new(&mut connection), activity, &limits, phase, Phase::Closing).await {
-        None | Some(Expired::Silent) => return,
-        Some(Expired::Head) => reply::head_timed_out(),
-        Some(Expired::Unframed(unframed)) => gateway.unframed(&unframed.failure(), *peer.address),
-    };
-    let mut stream = connection.into_parts().io.into_inner().into_inner();
-    // It has a buffer.
-    Box::pin(linger(&mut stream, &word)).await;
+    builder.max_header_size(
+        usize::try_from(limits.head_bytes).unwrap_or(usize::MAX).saturating_mul(SLACK).saturating_add(1),
+    );
+    let (peer, activity, told) = (&peer, &activity, &phase.clone());
+    let mut stream = Watched::new(stream, Arc::clone(activity), Some(Framing::new(&limits)));
+    loop {
+        // Boxed, since hyper moves it several times and keeps a place for it in every connection; made in its box.
+        let service = service_fn(move |request| {
+            Box::pin(async move {
+                let response = answer(gateway, peer, activity, request).await;
+                response.map(|response| announce(response, *told.borrow()))
+            })
+        });
+        let mut connection = builder.serve_connection(TokioIo::new(stream), service);
+        let until = Until { rest: Some(REST), ends_at: Phase::Closing };
+        let word = match drive(Pin::new(&mut connection), activity, &limits, &mut phase, until).await {
+            None | Some(Expired::Silent) => return,
+            Some(Expired::Rest) => {
+                stream = connection.into_parts().io.into_inner();
+                if !rest(&mut stream, activity, &limits, &mut phase).await {
+                    return;
+                }
+                continue;
+            }
+            Some(Expired::Head) => reply::head_timed_out(),
+            Some(Expired::Unframed(unframed)) => gateway.unframed(&unframed.failure(), *peer.address),
+        };
+        let mut stream = connection.into_parts().io.into_inner().into_inner();
+        // It has a buffer.
+        return Box::pin(linger(&mut stream, &word)).await;
+    }
+}
+
+/// Waits for a client that has nothing to say; false where that took too long.
+async fn rest<S: AsyncRead + Unpin>(
+    stream: &mut Watched<S>,
+    activity: &Activity,
+    limits: &ListenerLimits,
+    phase: &mut watch::Receiver<Phase>,
+) -> bool {
+    let Some((end, _)) = activity.deadline(limits) else { return true };
+    tokio::select! {
+        () = stream.something_comes() => true,
+        // hyper closes it as it closes the others.
+        () = reached(phase, Phase::Closing) => true,
+        () = sleep_until(end.into()) => false,
+    }
 }
 
 /// Serves HTTP/2 until one side ends it.
-pub(super) async fn http2<S>(stream: S, peer: Peer, gateway: &Arc<Gateway>, phase: watch::Receiver<Phase>)
+pub(super) async fn http2<S>(stream: S, peer: Peer, gateway: &Arc<Gateway>, mut phase: watch::Receiver<Phase>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = Arc::clone(&peer.limits);
-    let activity = Activity::new(Protocol::Http2);
+    let activity = Activity::new();
     let shared = (Arc::clone(gateway), peer, Arc::clone(&activity));
     let service = service_fn(move |request| {
         let (gateway, peer, activity) = shared.clone();
@@ -92,7 +120,8 @@ where
         .max_send_buf_size(SEND_BUFFER)
         .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity), None)), service);
     let connection = std::pin::pin!(connection);
-    drive(connection, &activity, &limits, phase, Phase::Announcing).await;
+    let until = Until { rest: None, ends_at: Phase::Announcing };
+    drive(connection, &activity, &limits, &mut phase, until).await;
 }
 
 /// One request in, one reply out; in flight until the reply's last byte.
@@ -115,18 +144,27 @@ fn announce(mut response: Response<Tracked>, phase: Phase) -> Response<Tracked> 
     response
 }
 
-/// Runs a connection to its end, or to the deadline that it broke. It is asked to end when the drain has
-/// come to `ends_at`: HTTP/2 loses nothing by a GOAWAY at once, while HTTP/1 can only close.
+/// How long hyper has a connection.
+#[derive(Clone, Copy)]
+struct Until {
+    /// Until nothing has been under way for so long.
+    rest: Option<Duration>,
+    /// It is asked to end when the drain has come so far: HTTP/2 loses nothing by a GOAWAY at once, while HTTP/1 can
+    /// only close.
+    ends_at: Phase,
+}
+
+/// Runs a connection to its end, or to the deadline that it broke.
 async fn drive<C: GracefulConnection>(
     mut connection: Pin<&mut C>,
     activity: &Activity,
     limits: &ListenerLimits,
-    mut phase: watch::Receiver<Phase>,
-    ends_at: Phase,
+    phase: &mut watch::Receiver<Phase>,
+    until: Until,
 ) -> Option<Expired> {
     // No deadline can pass sooner than the shortest of them after it began, so that a look every so often
     // misses none, and no request has to set a timer.
-    let shortest = limits.shortest();
+    let shortest = limits.shortest().min(until.rest.unwrap_or(Duration::MAX));
     let mut wake = std::pin::pin!(sleep_until((Instant::now() + shortest).into()));
     let (mut ending, mut told) = (false, false);
     loop {
@@ -135,7 +173,7 @@ async fn drive<C: GracefulConnection>(
             // An error is the client's: whatever it was owed, hyper has said.
             _ended = connection.as_mut() => return None,
             expired = activity.unframed() => return Some(expired),
-            () = reached(&mut phase, ends_at), if !ending => {
+            () = reached(phase, until.ends_at), if !ending => {
                 ending = true;
                 told = !activity.is_fresh();
                 if told {
@@ -151,7 +189,9 @@ async fn drive<C: GracefulConnection>(
                     told = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                let next = activity.deadline(limits);
+                let rest = activity.rests_since().zip(until.rest).filter(|_| !ending);
+                let rest = rest.map(|(since, rest)| (since + rest, Expired::Rest));
+                let next = activity.deadline(limits).into_iter().chain(rest).min_by_key(|(at, _)| *at);
                 if let Some((_, expired)) = next.filter(|(at, _)| *at <= now) {
                     return Some(expired);
                 }
@@ -161,3 +201,6 @@ async fn drive<C: GracefulConnection>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

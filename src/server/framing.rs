@@ -108,6 +108,11 @@ impl Framing {
         Ok(())
     }
 
+    /// Nothing has come yet of another request.
+    pub fn is_between_requests(&self) -> bool {
+        self.at == At::Head && self.head.bytes == 0 && self.line.is_empty()
+    }
+
     /// A request's head is whole and its body is not.
     pub fn is_in_body(&self) -> bool {
         self.at != At::Head

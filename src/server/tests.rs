@@ -3,7 +3,7 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, Serve
 
 use super::*;
 use crate::auth::certificate::testing::{Authority, dns, leaf};
-use crate::snapshot::ListenerLimits;
+use crate::proxy::tests::stranger;
 use crate::tls::{Certificate, ClientAuth, MinVersion, client_trust, server_config};
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
@@ -45,17 +45,7 @@ fn connect(client: &Arc<ClientConfig>, listener: &Arc<ServerConfig>) -> (Peer, H
         client.read_tls(&mut back.as_slice()).unwrap();
         client.process_new_packets().unwrap();
     }
-    let stranger = Peer {
-        address: SocketAddr::from(([127, 0, 0, 1], 9)).into(),
-        named: true,
-        secure: true,
-        told: Told::default(),
-        listener: 0,
-        client: None,
-        server_name: None,
-        limits: Arc::new(ListenerLimits::default()),
-    };
-    (introduced(stranger, &server).unwrap(), server.handshake_kind().unwrap())
+    (introduced(stranger(), &server).unwrap(), server.handshake_kind().unwrap())
 }
 
 /// The handshake verifies no certificate when it resumes, so that each request must find it to look at it again.

@@ -29,6 +29,8 @@ pub struct Watched<S> {
     framing: Option<Framing>,
     /// Nothing more is read: what came is no request, or no body.
     ended: Ended,
+    /// Read while nobody asked for it, and not followed yet.
+    first: Option<u8>,
     /// Bytes read since others had their turn.
     read: usize,
     /// Set once our side is closed: how long the client's may still take.
@@ -45,7 +47,7 @@ enum Ended {
 impl<S> Watched<S> {
     /// Watches `stream`.
     pub fn new(stream: S, activity: Arc<Activity>, framing: Option<Framing>) -> Self {
-        Self { stream, activity, framing, ended: Ended::No, read: 0, lingering: None }
+        Self { stream, activity, framing, ended: Ended::No, first: None, read: 0, lingering: None }
     }
 
     /// The stream, for a last word.
@@ -63,11 +65,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         }
         let before = buf.filled().len();
         if self.ended == Ended::No {
-            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            match self.first {
+                Some(first) if buf.remaining() > 0 => {
+                    self.first = None;
+                    buf.put_slice(&[first]);
+                }
+                _ => ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?,
+            }
             let came = buf.filled().len().saturating_sub(before);
             self.read = self.read.saturating_add(came);
             if came > 0 {
-                self.activity.bytes_came();
                 self.follow(buf, before);
             }
         }
@@ -86,13 +93,25 @@ impl<S> Watched<S> {
     fn follow(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
         let Some(framing) = &mut self.framing else { return };
         let came = buf.filled().get(before..).unwrap_or_default();
-        let Err((good, unframed)) = framing.follow(came) else { return };
+        let followed = framing.follow(came);
+        self.activity.bytes_came(!framing.is_between_requests());
+        let Err((good, unframed)) = followed else { return };
         buf.set_filled(before + good);
         if framing.is_in_body() {
             self.ended = Ended::InBody;
         } else {
             self.ended = Ended::InHead;
             self.activity.broke_framing(unframed);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Watched<S> {
+    /// Waits until something comes, or the stream ends or breaks; the next read tells which.
+    pub async fn something_comes(&mut self) {
+        let mut first = [0];
+        if let Ok(1) = self.stream.read(&mut first).await {
+            self.first = Some(first[0]);
         }
     }
 }
@@ -174,7 +193,21 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
-    use crate::server::activity::Protocol;
+
+    /// A PING or a WINDOW_UPDATE is no head, and neither is it a request that would keep the connection.
+    #[test]
+    fn frames_of_http2_do_not_move_the_deadline() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (mut far, near) = tokio::io::duplex(64);
+        let (activity, limits) = (Activity::new(), crate::snapshot::ListenerLimits::default());
+        let before = activity.deadline(&limits);
+        let mut watched = Watched::new(near, Arc::clone(&activity), None);
+        runtime.block_on(async {
+            far.write_all(b"a frame").await.unwrap();
+            watched.read_exact(&mut [0; 7]).await.unwrap();
+        });
+        assert_eq!(activity.deadline(&limits), before);
+    }
 
     /// Frames that lead to no request make no one else wait for longer than 64 KiB take.
     #[test]
@@ -182,7 +215,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (mut far, near) = tokio::io::duplex(8 * TURN);
         runtime.block_on(far.write_all(&vec![0; 4 * TURN])).unwrap();
-        let mut watched = Watched::new(near, Activity::new(Protocol::Http2), None);
+        let mut watched = Watched::new(near, Activity::new(), None);
         let mut context = Context::from_waker(Waker::noop());
         let mut turn = || {
             let (mut came, mut bytes) = (0, [0; 4096]);

@@ -1,0 +1,142 @@
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::proxy::tests::{gateway, stranger};
+
+/// A stream that tells when it is asked for a single byte, which is all that a connection at rest wants.
+struct Asked {
+    stream: DuplexStream,
+    for_one_byte: mpsc::UnboundedSender<()>,
+}
+
+impl AsyncRead for Asked {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        if buf.remaining() == 1 {
+            let _ = self.for_one_byte.send(());
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Asked {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A client and its connection, which tells when it has come to rest.
+struct Client {
+    stream: DuplexStream,
+    rests: mpsc::UnboundedReceiver<()>,
+    served: tokio::task::JoinHandle<()>,
+    phase: watch::Sender<Phase>,
+}
+
+impl Client {
+    fn connect(gateway: Gateway) -> Self {
+        let (stream, near) = tokio::io::duplex(64 * 1024);
+        let (for_one_byte, rests) = mpsc::unbounded_channel();
+        let (phase, told) = watch::channel(Phase::Running);
+        let (near, gateway) = (Asked { stream: near, for_one_byte }, Arc::new(gateway));
+        let served = tokio::spawn(async move { http1(near, stranger(), &gateway, told).await });
+        Self { stream, rests, served, phase }
+    }
+
+    async fn rests(&mut self) {
+        self.rests.recv().await.unwrap();
+    }
+
+    async fn says(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// The status of the next reply, whose body is read.
+    async fn answered(&mut self) -> String {
+        let mut reply = Vec::new();
+        while !reply.ends_with(b"}") {
+            reply.push(self.stream.read_u8().await.unwrap());
+        }
+        String::from_utf8(reply).unwrap().split(' ').nth(1).unwrap().to_owned()
+    }
+
+    /// Nothing more comes.
+    async fn ended(mut self) {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"");
+        drop(self.stream);
+        self.served.await.unwrap();
+    }
+}
+
+fn run<F: Future>(test: impl FnOnce(Gateway) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let gateway = gateway(&runtime);
+    runtime.block_on(test(gateway));
+}
+
+const GET: &[u8] = b"GET /nowhere HTTP/1.1\r\nHost: a.example\r\n\r\n";
+
+#[test]
+fn a_connection_at_rest_goes_on_where_it_was() {
+    run(|gateway| async {
+        let mut client = Client::connect(gateway);
+        for _ in 0..3 {
+            client.rests().await;
+            client.says(GET).await;
+            assert_eq!(client.answered().await, "404");
+        }
+        client.rests().await;
+        client.says(b"G").await;
+        // A head that has begun is not at rest, and is still followed from its first byte.
+        client.says(b"ET /nowhere HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n").await;
+        assert_eq!(client.answered().await, "400");
+        client.ended().await;
+    });
+}
+
+#[test]
+fn half_a_request_is_no_rest() {
+    run(|gateway| async {
+        let mut client = Client::connect(gateway);
+        let (first, last) = GET.split_at(7);
+        // The beginning of the next request comes with this one.
+        client.says(&[GET, first].concat()).await;
+        assert_eq!(client.answered().await, "404");
+        tokio::time::timeout(REST * 5, client.rests()).await.unwrap_err();
+        client.says(last).await;
+        assert_eq!(client.answered().await, "404");
+        client.rests().await;
+    });
+}
+
+#[test]
+fn a_connection_at_rest_ends_with_its_client_or_the_drain() {
+    run(|gateway| async {
+        let mut client = Client::connect(gateway);
+        client.says(GET).await;
+        client.answered().await;
+        client.rests().await;
+        client.stream.shutdown().await.unwrap();
+        client.ended().await;
+    });
+    run(|gateway| async {
+        let mut client = Client::connect(gateway);
+        client.says(GET).await;
+        client.answered().await;
+        client.rests().await;
+        client.phase.send(Phase::Closing).unwrap();
+        client.ended().await;
+    });
+}
