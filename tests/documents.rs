@@ -31,7 +31,7 @@ fn properties(schema: &Value, names: &mut BTreeSet<String>) {
 #[test]
 fn every_field_is_in_the_reference() {
     let (mut names, reference) = (BTreeSet::new(), reference());
-    properties(&config::schema(), &mut names);
+    properties(config::schema(), &mut names);
     let missing: Vec<_> = names.iter().filter(|name| !reference.contains(&format!("`{name}`"))).collect();
     assert!(names.len() > 80 && missing.is_empty(), "{missing:?}");
 }

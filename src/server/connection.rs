@@ -62,23 +62,24 @@ where
                 response.map(|response| announce(response, *told.borrow()))
             })
         });
-        let mut connection = builder.serve_connection(TokioIo::new(stream), service);
-        let until = Until { rest: Some(REST), ends_at: Phase::Closing };
-        let word = match drive(Pin::new(&mut connection), activity, &limits, &mut phase, until).await {
+        // In a box too: a connection at rest has none of it.
+        let (left, kept) = Box::pin(async {
+            let mut connection = builder.serve_connection(TokioIo::new(stream), service);
+            let until = Until { rest: Some(REST), ends_at: Phase::Closing };
+            let left = drive(Pin::new(&mut connection), activity, &limits, &mut phase, until).await;
+            (left, connection.into_parts().io.into_inner())
+        })
+        .await;
+        stream = kept;
+        let word = match left {
             None | Some(Expired::Silent) => return,
-            Some(Expired::Rest) => {
-                stream = connection.into_parts().io.into_inner();
-                if !rest(&mut stream, activity, &limits, &mut phase).await {
-                    return;
-                }
-                continue;
-            }
+            Some(Expired::Rest) if rest(&mut stream, activity, &limits, &mut phase).await => continue,
+            Some(Expired::Rest) => return,
             Some(Expired::Head) => reply::head_timed_out(),
             Some(Expired::Unframed(unframed)) => gateway.unframed(&unframed.failure(), *peer.address),
         };
-        let mut stream = connection.into_parts().io.into_inner().into_inner();
         // It has a buffer.
-        return Box::pin(linger(&mut stream, &word)).await;
+        return Box::pin(linger(&mut stream.into_inner(), &word)).await;
     }
 }
 
