@@ -51,7 +51,7 @@ pub struct Rules {
     pub revocation: Option<Arc<RevocationHandle>>,
     /// A timestamp beside the credential, if the route wants one.
     pub timestamp: Option<TimestampRule>,
-    /// Header fields that they read.
+    /// Header fields that the policy and the timestamp read, as they were when this was made.
     headers: Vec<HeaderName>,
 }
 
@@ -286,7 +286,7 @@ fn judge_certificate(
 }
 
 impl Rules {
-    /// Of these parts.
+    /// Rules are made here, since what they read is told from them.
     pub fn new(policy: Policy, revocation: Option<Arc<RevocationHandle>>, timestamp: Option<TimestampRule>) -> Self {
         let mut headers: Vec<HeaderName> = policy.credential_headers().into_iter().cloned().collect();
         for leaf in policy.leaves() {

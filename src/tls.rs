@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use zeroize::Zeroize;
 
 use crate::auth::certificate::ClientTrust;
 use crate::clock::UnixTime;
@@ -59,8 +60,10 @@ impl Certificate {
         let chain = certificates(chain)?;
         let leaf = chain.first().ok_or(TlsError::NoCertificate)?;
         let (names, expires) = read_leaf(leaf)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::NoKey)?;
-        let key = CertifiedKey::from_der(chain, key, &provider())?;
+        let mut key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::NoKey)?;
+        let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key);
+        key.zeroize();
+        let key = CertifiedKey::new(chain, signing?);
         key.keys_match()?;
         Ok(Self { key: Arc::new(key), names, expires })
     }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::support::{Authority, Issuer, certificate};
 
 mod schemes;
+mod secrets;
 mod state;
 mod upstreams;
 

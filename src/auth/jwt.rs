@@ -5,6 +5,7 @@
 
 mod known;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -274,9 +275,8 @@ impl<'t> Parts<'t> {
         let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
             return Err(Refusal::MalformedToken);
         };
-        let part = |range| {
-            token.get::<std::ops::Range<usize>>(range).filter(|part| !part.is_empty()).ok_or(Refusal::MalformedToken)
-        };
+        let part =
+            |range: Range<usize>| token.get(range).filter(|part| !part.is_empty()).ok_or(Refusal::MalformedToken);
         let (header, payload) = (part(0..first)?, part(first + 1..second)?);
         let signature = part(second + 1..token.len())?;
         Ok(Self { header, payload, signature, signed: part(0..second)?.as_bytes() })
@@ -322,8 +322,8 @@ impl Token {
         if optional_text(&header, "cty")?.is_some_and(|cty| same_type(cty, "JWT")) {
             return Err(Refusal::MalformedToken);
         }
-        let text = |name| Ok(optional_text(&header, name)?.map(str::to_owned));
-        let (typ, kid) = (text("typ")?, text("kid")?);
+        let owned = |name| Ok(optional_text(&header, name)?.map(str::to_owned));
+        let (typ, kid) = (owned("typ")?, owned("kid")?);
         let algorithm = optional_text(&header, "alg")?.ok_or(Refusal::MalformedToken)?;
         let algorithm = algorithm_named(algorithm).ok_or(Refusal::UnsupportedAlgorithm)?;
         let claims = Arc::new(object(&decode(parts.payload)?)?);

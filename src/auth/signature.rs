@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use zeroize::Zeroizing;
 
 use super::claims::{ClaimRule, Pointer};
 use super::notes::Notes;
@@ -199,7 +200,8 @@ impl SignaturePolicy {
     ) -> Result<Option<Once>, Stop> {
         let (kind, id) = match &self.once {
             None | Some(OnceRule::Claim(_)) => return Ok(None),
-            Some(OnceRule::Hash) => ("hash", hash_of(&text.concat())),
+            // Some senders put the secret into it.
+            Some(OnceRule::Hash) => ("hash", hash_of(&Zeroizing::new(text.concat()))),
             Some(OnceRule::Piece(piece)) => ("piece", piece.text(request, value)?.into_owned().into_bytes()),
         };
         Ok(Some(Once { issuer: Arc::clone(&self.name), kind, id, until: None, issued: None }))
@@ -289,10 +291,11 @@ impl SignaturePolicy {
 
 /// The text for `explain`, without the secret that some senders put into it.
 fn shown(text: &[Cow<'_, [u8]>], secret: &Secret) -> String {
-    let whole = String::from_utf8_lossy(&text.concat()).into_owned();
+    let text = Zeroizing::new(text.concat());
+    let whole = String::from_utf8_lossy(&text);
     match secret.key.shared().map(String::from_utf8_lossy).filter(|secret| !secret.is_empty()) {
         Some(secret) => whole.replace(&*secret, "<secret>"),
-        None => whole,
+        None => whole.into_owned(),
     }
 }
 

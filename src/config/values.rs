@@ -118,13 +118,13 @@ fn mapped(net: IpNet) -> Option<IpNet> {
 /// A secret out of what a file or variable holds. `None` where it does not follow its encoding.
 pub fn decode_secret(raw: &[u8], encoding: EncodingFile) -> Option<Zeroizing<Vec<u8>>> {
     let line = raw.strip_suffix(b"\n").map_or(raw, |line| line.strip_suffix(b"\r").unwrap_or(line));
-    let decoded = match encoding {
-        EncodingFile::Utf8 => line.to_vec(),
-        EncodingFile::Hex => decode_hex(line)?,
-        EncodingFile::Base64 => STANDARD.decode(line).ok()?,
-        EncodingFile::Whsec => STANDARD.decode(line.strip_prefix(b"whsec_").unwrap_or(line)).ok()?,
-    };
-    Some(Zeroizing::new(decoded))
+    let base64 = |text| STANDARD.decode(text).ok().map(Zeroizing::new);
+    match encoding {
+        EncodingFile::Utf8 => Some(Zeroizing::new(line.to_vec())),
+        EncodingFile::Hex => decode_hex(line),
+        EncodingFile::Base64 => base64(line),
+        EncodingFile::Whsec => base64(line.strip_prefix(b"whsec_").unwrap_or(line)),
+    }
 }
 
 /// `sha256/` and the base64 of 32 bytes, with its padding: the hash of a pin (RFC 7469 §2.4).
@@ -159,13 +159,15 @@ pub fn discovery_address(iss: &str) -> Option<String> {
     fetchable.then(|| format!("{}/.well-known/openid-configuration", iss.strip_suffix('/').unwrap_or(iss)))
 }
 
-fn decode_hex(text: &[u8]) -> Option<Vec<u8>> {
+/// In one piece: a vector that grows leaves its beginnings behind.
+fn decode_hex(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = text.chunks(2).map(|pair| match pair {
-        [high, low] => Some(digit(high)? << 4 | digit(low)?),
-        _ => None,
-    });
-    pairs.collect()
+    let mut decoded = Zeroizing::new(Vec::with_capacity(text.len() / 2));
+    for pair in text.chunks(2) {
+        let [high, low] = pair else { return None };
+        decoded.push(digit(high)? << 4 | digit(low)?);
+    }
+    Some(decoded)
 }
 
 #[cfg(test)]

@@ -150,6 +150,7 @@ fn is_spoofable(name: &HeaderName, headers: &HeaderMap, route: &Route) -> bool {
         || route.rules.headers().iter().any(|judged| judged != name && is_spelt(judged, &normal))
 }
 
+/// The normal form of a name is as long as the name.
 fn is_spelt(name: &HeaderName, normal: &str) -> bool {
     name.as_str().len() == normal.len() && normalised(name.as_str()) == normal
 }

@@ -49,8 +49,8 @@ pub fn failure(
     if failure.may_be_retried() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
     }
-    if matches!(failure, Failure::Body(BodyFault::Ambiguous)) {
-        // Where the next request begins, nobody knows.
+    if matches!(failure, Failure::BadRequest | Failure::Body(BodyFault::Ambiguous)) {
+        // Where the next request begins, or what its sender believes of this one, nobody knows.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(limited) = failure.limited() {

@@ -13,7 +13,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::framing::Unframed;
+use super::framing::{Place, Unframed};
 use crate::proxy::body::{Body, ReplyBroke};
 use crate::snapshot::ListenerLimits;
 
@@ -27,10 +27,14 @@ struct State {
     requests: u64,
     /// When the connection last came to rest.
     resting_since: Instant,
-    /// When the first byte came after that.
+    /// Since when a head has been coming, while no request is under way.
     head_since: Option<Instant>,
-    /// A part of a request has come, and not the rest.
-    in_request: bool,
+    /// Where the bytes that came have ended.
+    place: Place,
+    /// hyper has asked for more than has come: it holds nothing back.
+    all_taken: bool,
+    /// Our side is closed, or about to be.
+    closing: bool,
     /// Since when the client has not taken what we write.
     blocked_since: Option<Instant>,
     /// The replies that have begun, by when each is whole on our side.
@@ -60,7 +64,9 @@ impl Activity {
             requests: 0,
             resting_since: Instant::now(),
             head_since: None,
-            in_request: false,
+            place: Place::Between,
+            all_taken: false,
+            closing: false,
             blocked_since: None,
             due: BTreeSet::new(),
             unframed: None,
@@ -96,11 +102,12 @@ impl Activity {
         .await
     }
 
-    /// Since when nothing at all is under way.
-    pub fn rests_since(&self) -> Option<Instant> {
+    /// Since when hyper has had nothing to do and nothing in its hands: it may be let go.
+    pub fn idle_since(&self) -> Option<Instant> {
         self.with(|state| {
-            let under_way = state.in_flight > 0 || state.in_request || state.blocked_since.is_some();
-            (!under_way && state.unframed.is_none()).then_some(state.resting_since)
+            let under_way = state.in_flight > 0 || state.blocked_since.is_some() || state.unframed.is_some();
+            let idle = !under_way && !state.closing && state.place == Place::Between && state.all_taken;
+            idle.then_some(state.resting_since)
         })
     }
 
@@ -109,15 +116,23 @@ impl Activity {
         self.with(|state| state.requests == 0)
     }
 
-    /// They leave the connection within a request, or between two. Of HTTP/1 alone: in HTTP/2 a frame may be about the
-    /// connection, and there is no deadline but the resting one.
-    pub(super) fn bytes_came(&self, in_request: bool) {
+    /// Bytes of HTTP/1, which end there; in HTTP/2 a frame may be about the connection, and no deadline is moved.
+    pub(super) fn bytes_came(&self, place: Place) {
         self.with(|state| {
-            state.in_request = in_request;
-            if state.in_flight == 0 && state.head_since.is_none() {
-                state.head_since = Some(Instant::now());
+            (state.place, state.all_taken) = (place, false);
+            if state.in_flight == 0 {
+                let in_head = place == Place::InHead;
+                state.head_since = in_head.then(|| state.head_since.unwrap_or_else(Instant::now));
             }
         });
+    }
+
+    pub(super) fn no_more_bytes(&self) {
+        self.with(|state| state.all_taken = true);
+    }
+
+    pub(super) fn closes(&self) {
+        self.with(|state| state.closing = true);
     }
 
     pub(super) fn broke_framing(&self, unframed: Unframed) {
@@ -184,7 +199,10 @@ impl Drop for InFlight {
             }
             state.in_flight = state.in_flight.saturating_sub(1);
             if state.in_flight == 0 {
-                state.resting_since = Instant::now();
+                let now = Instant::now();
+                state.resting_since = now;
+                // What came of the next head while this one was under way.
+                state.head_since = (state.place == Place::InHead).then_some(now);
             }
         });
     }
@@ -242,13 +260,14 @@ mod tests {
     fn each_state_has_its_deadline() {
         let activity = Activity::new();
         assert_eq!(next(&activity), Some((1, Expired::Silent)));
-        activity.bytes_came(true);
+        activity.bytes_came(Place::InHead);
         assert_eq!(next(&activity), Some((1, Expired::Head)));
+        activity.bytes_came(Place::Between);
         let request = activity.begin();
         assert_eq!(next(&activity), None);
         drop(request);
         assert_eq!(next(&activity), Some((9, Expired::Silent)));
-        activity.bytes_came(true);
+        activity.bytes_came(Place::InHead);
         assert_eq!(next(&activity), Some((2, Expired::Head)));
     }
 

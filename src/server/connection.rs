@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::activity::{Activity, Expired, Tracked};
+use super::activity::{Activity, Expired, InFlight, Tracked};
 use super::framing::{Framing, SLACK};
 use super::watched::{Watched, linger};
 use super::{Phase, reached};
@@ -57,8 +57,10 @@ where
     loop {
         // Boxed, since hyper moves it several times and keeps a place for it in every connection; made in its box.
         let service = service_fn(move |request| {
+            // Now, and not when it is first polled: from here on the connection is in use.
+            let in_flight = activity.begin();
             Box::pin(async move {
-                let response = answer(gateway, peer, activity, request).await;
+                let response = answer(gateway, peer, in_flight, request).await;
                 response.map(|response| announce(response, *told.borrow()))
             })
         });
@@ -67,12 +69,14 @@ where
             let mut connection = builder.serve_connection(TokioIo::new(stream), service);
             let until = Until { rest: Some(REST), ends_at: Phase::Closing };
             let left = drive(Pin::new(&mut connection), activity, &limits, &mut phase, until).await;
-            (left, connection.into_parts().io.into_inner())
+            (left, connection.into_parts())
         })
         .await;
-        stream = kept;
+        stream = kept.io.into_inner();
         let word = match left {
             None | Some(Expired::Silent) => return,
+            // Never, or what it holds would be lost.
+            Some(Expired::Rest) if !kept.read_buf.is_empty() => return,
             Some(Expired::Rest) if rest(&mut stream, activity, &limits, &mut phase).await => continue,
             Some(Expired::Rest) => return,
             Some(Expired::Head) => reply::head_timed_out(),
@@ -83,7 +87,7 @@ where
     }
 }
 
-/// Waits for a client that has nothing to say; false where that took too long.
+/// Waits for a client that has nothing to say; false where that took too long, or the connection broke.
 async fn rest<S: AsyncRead + Unpin>(
     stream: &mut Watched<S>,
     activity: &Activity,
@@ -92,7 +96,7 @@ async fn rest<S: AsyncRead + Unpin>(
 ) -> bool {
     let Some((end, _)) = activity.deadline(limits) else { return true };
     tokio::select! {
-        () = stream.something_comes() => true,
+        unbroken = stream.something_comes() => unbroken,
         // hyper closes it as it closes the others.
         () = reached(phase, Phase::Closing) => true,
         () = sleep_until(end.into()) => false,
@@ -106,10 +110,11 @@ where
 {
     let limits = Arc::clone(&peer.limits);
     let activity = Activity::new();
-    let shared = (Arc::clone(gateway), peer, Arc::clone(&activity));
+    let (shared, begun) = ((Arc::clone(gateway), peer), Arc::clone(&activity));
     let service = service_fn(move |request| {
-        let (gateway, peer, activity) = shared.clone();
-        Box::pin(async move { answer(&gateway, &peer, &activity, request).await })
+        let (gateway, peer) = shared.clone();
+        let in_flight = begun.begin();
+        Box::pin(async move { answer(&gateway, &peer, in_flight, request).await })
     });
     let connection = h2::Builder::new(TokioExecutor::new())
         .max_concurrent_streams(limits.streams)
@@ -129,10 +134,9 @@ where
 async fn answer(
     gateway: &Gateway,
     peer: &Peer,
-    activity: &Arc<Activity>,
+    in_flight: InFlight,
     request: Request<Incoming>,
 ) -> Result<Response<Tracked>, Infallible> {
-    let in_flight = activity.begin();
     let response = gateway.handle(request, peer).await;
     Ok(response.map(|body| Tracked::new(body, in_flight)))
 }
@@ -145,7 +149,7 @@ fn announce(mut response: Response<Tracked>, phase: Phase) -> Response<Tracked> 
     response
 }
 
-/// How long hyper has a connection.
+/// When hyper is to give a connection back, or to end it.
 #[derive(Clone, Copy)]
 struct Until {
     /// Until nothing has been under way for so long.
@@ -163,10 +167,12 @@ async fn drive<C: GracefulConnection>(
     phase: &mut watch::Receiver<Phase>,
     until: Until,
 ) -> Option<Expired> {
-    // No deadline can pass sooner than the shortest of them after it began, so that a look every so often
-    // misses none, and no request has to set a timer.
+    // No deadline can pass sooner than the shortest of them after it began, so that a look every so often misses none,
+    // and no request has to set a timer. Only a connection that had rested has one that began before.
     let shortest = limits.shortest().min(until.rest.unwrap_or(Duration::MAX));
-    let mut wake = std::pin::pin!(sleep_until((Instant::now() + shortest).into()));
+    let first = Instant::now() + shortest;
+    let first = activity.deadline(limits).map_or(first, |(at, _)| at.min(first));
+    let mut wake = std::pin::pin!(sleep_until(first.into()));
     let (mut ending, mut told) = (false, false);
     loop {
         tokio::select! {
@@ -190,7 +196,7 @@ async fn drive<C: GracefulConnection>(
                     told = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                let rest = activity.rests_since().zip(until.rest).filter(|_| !ending);
+                let rest = activity.idle_since().zip(until.rest).filter(|_| !ending);
                 let rest = rest.map(|(since, rest)| (since + rest, Expired::Rest));
                 let next = activity.deadline(limits).into_iter().chain(rest).min_by_key(|(at, _)| *at);
                 if let Some((_, expired)) = next.filter(|(at, _)| *at <= now) {

@@ -42,6 +42,17 @@ impl Unframed {
     }
 }
 
+/// Where a connection is in its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// All that came belongs to whole requests.
+    Between,
+    /// A head has begun.
+    InHead,
+    /// A head is whole and its body is not.
+    InBody,
+}
+
 /// Where the bytes of a connection have come to.
 #[derive(Debug)]
 pub struct Framing {
@@ -108,14 +119,13 @@ impl Framing {
         Ok(())
     }
 
-    /// Nothing has come yet of another request.
-    pub fn is_between_requests(&self) -> bool {
-        self.at == At::Head && self.head.bytes == 0 && self.line.is_empty()
-    }
-
-    /// A request's head is whole and its body is not.
-    pub fn is_in_body(&self) -> bool {
-        self.at != At::Head
+    /// Where the next byte belongs.
+    pub fn place(&self) -> Place {
+        match self.at {
+            At::Head if self.head.bytes == 0 && self.line.is_empty() => Place::Between,
+            At::Head => Place::InHead,
+            At::Body(_) | At::ChunkSize | At::Chunk(_) | At::ChunkEnd | At::Trailers => Place::InBody,
+        }
     }
 
     fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Unframed> {

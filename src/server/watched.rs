@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
 use super::activity::Activity;
-use super::framing::Framing;
+use super::framing::{Framing, Place};
 
 /// How long a closing connection is read on, so that a reply is not lost to a reset (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);
@@ -65,12 +65,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         }
         let before = buf.filled().len();
         if self.ended == Ended::No {
-            match self.first {
-                Some(first) if buf.remaining() > 0 => {
-                    self.first = None;
-                    buf.put_slice(&[first]);
-                }
-                _ => ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?,
+            match self.first.take_if(|_| buf.remaining() > 0) {
+                Some(first) => buf.put_slice(&[first]),
+                None => match Pin::new(&mut self.stream).poll_read(cx, buf) {
+                    Poll::Ready(read) => read?,
+                    Poll::Pending => {
+                        self.activity.no_more_bytes();
+                        return Poll::Pending;
+                    }
+                },
             }
             let came = buf.filled().len().saturating_sub(before);
             self.read = self.read.saturating_add(came);
@@ -94,10 +97,10 @@ impl<S> Watched<S> {
         let Some(framing) = &mut self.framing else { return };
         let came = buf.filled().get(before..).unwrap_or_default();
         let followed = framing.follow(came);
-        self.activity.bytes_came(!framing.is_between_requests());
+        self.activity.bytes_came(framing.place());
         let Err((good, unframed)) = followed else { return };
         buf.set_filled(before + good);
-        if framing.is_in_body() {
+        if framing.place() == Place::InBody {
             self.ended = Ended::InBody;
         } else {
             self.ended = Ended::InHead;
@@ -107,12 +110,14 @@ impl<S> Watched<S> {
 }
 
 impl<S: AsyncRead + Unpin> Watched<S> {
-    /// Waits until something comes, or the stream ends or breaks; the next read tells which.
-    pub async fn something_comes(&mut self) {
+    /// Waits until something comes, or the stream ends, as the next read will tell; false where it breaks.
+    pub async fn something_comes(&mut self) -> bool {
         let mut first = [0];
-        if let Ok(1) = self.stream.read(&mut first).await {
+        let came = self.stream.read(&mut first).await;
+        if matches!(came, Ok(1)) {
             self.first = Some(first[0]);
         }
+        came.is_ok()
     }
 }
 
@@ -167,6 +172,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         if self.lingering.is_none() {
+            // What comes from now on is read for politeness, by nobody.
+            self.activity.closes();
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             self.lingering = Some(Box::pin(tokio::time::sleep(LINGER)));
         }

@@ -1,7 +1,7 @@
 //! Tokens whose signature was verified before: one token comes again and again, and its signature is the dearest part of
 //! a request. That these bytes are a token of this key set stays true; what it says is judged each time.
 //!
-//! A token is kept when it comes for the second time: most senders make a new one for each event, and to keep those
+//! A token is kept when it comes twice in a row in its place: most senders make a new one for each event, and to keep those
 //! would only push out the ones that do come again.
 //!
 //! An issuer has a memory of its own, and in it a token belongs to the very key set that verified it: another issuer, a

@@ -121,6 +121,38 @@ fn half_a_request_is_no_rest() {
     });
 }
 
+/// hyper answers the second by itself.
+#[test]
+fn a_connection_that_closes_does_not_rest() {
+    for last in ["GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET /< HTTP/1.1\r\nHost: a\r\n\r\n"]
+    {
+        run(|gateway| async {
+            let mut client = Client::connect(gateway);
+            client.says(last.as_bytes()).await;
+            let mut reply = Vec::new();
+            client.stream.read_to_end(&mut reply).await.unwrap();
+            assert!(reply.starts_with(b"HTTP/1.1 40"), "{}", reply.escape_ascii());
+            // Our side is closed, and reads on: what comes now is no request, and nobody's byte to wait for.
+            client.says(GET).await;
+            assert!(tokio::time::timeout(REST * 5, client.rests()).await.is_err(), "{last}");
+        });
+    }
+}
+
+/// The app may answer early and read on: hyper then holds what it does not take yet.
+#[test]
+fn a_body_that_nobody_has_read_is_no_rest() {
+    run(|gateway| async {
+        let mut client = Client::connect(gateway);
+        client.says(b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf").await;
+        assert_eq!(client.answered().await, "404");
+        assert!(tokio::time::timeout(REST * 5, client.rests()).await.is_err());
+        client.says(&[&[b'x'; 96], GET].concat()).await;
+        assert_eq!(client.answered().await, "404");
+        client.rests().await;
+    });
+}
+
 #[test]
 fn a_connection_at_rest_ends_with_its_client_or_the_drain() {
     run(|gateway| async {

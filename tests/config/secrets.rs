@@ -1,0 +1,50 @@
+use super::*;
+
+/// By a marker in each: as text, in base64 and as a list of bytes.
+#[test]
+fn no_debug_shows_a_secret() {
+    let folder = folder();
+    let write = |name: &str, secret: &str| std::fs::write(folder.path().join(name), secret).unwrap();
+    for name in ["hs256", "hmac", "shown", "handshake", "redis"] {
+        write(name, &format!("marker-of-the-{name}-secret-and-more-of-it"));
+    }
+    let text = r#"
+state: { kind: redis, url: "redis://127.0.0.1:6379", password: { file: redis } }
+listeners:
+  - address: "127.0.0.1:0"
+    tls: { certificates: [ { cert: server.crt, key: server.key } ] }
+issuers:
+  acme: { issuer: "https://issuer.test/", algorithms: [HS256], secret: { file: hs256 } }
+routes:
+  - name: jwt
+    match: { path: /jwt }
+    upstream: { url: "http://127.0.0.1:8000" }
+    auth: { jwt: { issuer: acme, audience: app } }
+    replay: off
+  - name: stripe
+    match: { path: /stripe }
+    upstream: { url: "http://127.0.0.1:8000" }
+    auth: { preset: stripe, secret: { file: hmac } }
+    replay: off
+  - name: meta
+    match: { path: /meta }
+    upstream: { url: "http://127.0.0.1:8000" }
+    auth: { preset: meta, secret: { file: hmac }, handshake: { token: { file: handshake } } }
+    replay: off
+  - name: shown
+    match: { path: /shown }
+    upstream: { url: "http://127.0.0.1:8000" }
+    auth: { token: { header: X-Token, secret: { file: shown } } }
+    replay: off
+"#;
+    let path = folder.path().join("gateway.yaml");
+    std::fs::write(&path, text).unwrap();
+    let config = load(&path, &Handles::default()).unwrap();
+    let printed = format!("{config:?} {config:#?}");
+    let key = std::fs::read_to_string(folder.path().join("server.key")).unwrap();
+    let key = key.lines().nth(1).unwrap();
+    assert!(printed.contains("acme"));
+    for shown in ["marker", "bWFya2Vy", "109, 97, 114, 107", "6d61726b6572", key] {
+        assert!(!printed.contains(shown), "{shown}");
+    }
+}
