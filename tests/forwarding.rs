@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::support::{Gateway, Setup, Upstream};
+use crate::support::http2::{HEADERS, PREFACE, SETTINGS, frame, frames_until, http2_fields, literal};
+use crate::support::{Gateway, Setup, Upstream, hmac};
 
 #[tokio::test]
 async fn a_good_request_reaches_the_app_as_it_came() {
@@ -63,11 +64,20 @@ async fn nobody_writes_who_he_is_or_where_he_comes_from() {
         "x_forwarded_for",
         "x-forwarded-uri",
         "x-forwarded-prefix",
+        "x-original-forwarded-for",
         "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "true-client-ip",
         "x-original-url",
+        "x-original-uri",
+        "x-original-host",
         "x-rewrite-url",
         "x-http-method-override",
+        "x-http-method",
+        "x-method-override",
         "x-envoy-original-path",
+        "x-envoy-original-host",
         "proxy",
         "x-forwarded",
         "client-ip",
@@ -91,11 +101,11 @@ async fn nobody_writes_who_he_is_or_where_he_comes_from() {
 #[tokio::test]
 async fn hop_by_hop_fields_end_at_the_gateway() {
     let upstream = Upstream::echo().await;
-    let gateway = Gateway::before(&upstream);
+    let gateway = Setup::new(upstream.address).route("forward: { claims: { sub: X-Hookgate-Sub } }").start();
     let head = format!(
         "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 2\r\n\
-         Connection: close, x-hop, authorization, x-forwarded-for, x-request-id, content-length, host\r\n\
-         X-Hop: 1\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\nProxy-Authorization: Basic x\r\n\r\n{{}}",
+         Connection: close, x-hop, authorization, x-forwarded-for, x-request-id, content-length, host,\
+         x-hookgate-sub\r\nX-Hookgate-Sub: evil\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\nProxy-Authorization: Basic x\r\n\r\n{{}}",
         gateway.token()
     );
     assert!(gateway.wire().await.write(head).await.rest().await.starts_with("HTTP/1.1 200"));
@@ -106,7 +116,7 @@ async fn hop_by_hop_fields_end_at_the_gateway() {
     for kept in ["authorization", "x-forwarded-for", "x-request-id", "content-length", "host"] {
         assert!(seen.header(kept).is_some(), "{kept}");
     }
-    assert_eq!(seen.body, "{}");
+    assert_eq!((&seen.body[..], seen.header("x-hookgate-sub")), (&b"{}"[..], Some("shop-42")));
 }
 
 /// hyper's client would send a GET of unknown length without its body.
@@ -123,18 +133,75 @@ async fn a_get_keeps_its_chunked_body() {
     assert_eq!(upstream.only().body, "body");
 }
 
+/// One that passes a body on as it comes, and one that holds it for its signature.
+fn streaming_and_holding(upstream: &Upstream) -> [Gateway; 2] {
+    let holding = Setup::new(upstream.address).file("secret", SECRET);
+    [Gateway::before(upstream), holding.auth("{ preset: github, secret: { file: secret } }").start()]
+}
+
+const SECRET: &str = "the secret of a sender's app";
+
+/// Good for both of them, with the body `{}`.
+fn good_twice(gateway: &Gateway) -> [(&'static str, String); 2] {
+    let signature = format!("sha256={}", hmac(SECRET, "{}"));
+    [("authorization", format!("Bearer {}", gateway.token())), ("x-hub-signature-256", signature)]
+}
+
+/// The last request has its body and nothing of its trailers.
+#[track_caller]
+fn saw_no_trailers(upstream: &Upstream, gateway: &Gateway) {
+    let seen = upstream.seen().pop().unwrap();
+    assert_eq!((&seen.body[..], &seen.trailers), (&b"{}"[..], &None));
+    assert_eq!(seen.header("authorization"), Some(&*format!("Bearer {}", gateway.token())));
+    assert_eq!((seen.header("x-hookgate-sub"), seen.header("trailer")), (None, None));
+}
+
 #[tokio::test]
 async fn trailers_of_a_request_do_not_reach_the_app() {
     let upstream = Upstream::echo().await;
-    let gateway = Gateway::before(&upstream);
-    let request = format!(
-        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\
-         Trailer: x-hookgate-sub\r\nConnection: close\r\n\r\n2\r\n{{}}\r\n0\r\nX-Hookgate-Sub: admin\r\n\r\n",
-        gateway.token()
-    );
+    for gateway in streaming_and_holding(&upstream) {
+        let good = good_twice(&gateway).map(|(name, value)| format!("{name}: {value}\r\n")).concat();
+        let request = format!(
+            "POST /webhook HTTP/1.1\r\nHost: localhost\r\n{good}Transfer-Encoding: chunked\r\n\
+             Trailer: x-hookgate-sub, authorization\r\nConnection: close\r\n\r\n2\r\n{{}}\r\n0\r\n\
+             X-Hookgate-Sub: admin\r\nAuthorization: Bearer admin\r\n\r\n"
+        );
+        let answer = gateway.wire().await.write(request).await.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        saw_no_trailers(&upstream, &gateway);
+    }
+}
+
+/// There they are HEADERS after the DATA (RFC 9113 §8.1).
+#[tokio::test]
+async fn trailers_over_http2_do_not_reach_the_app() {
+    const DATA_WITH_END: (u8, u8) = (0, 1);
+    let upstream = Upstream::echo().await;
+    let trailers = [literal("x-hookgate-sub", "admin"), literal("authorization", "Bearer admin")].concat();
+    for gateway in streaming_and_holding(&upstream) {
+        let [_, (name, signature)] = good_twice(&gateway);
+        let head = [http2_fields(&gateway.token()), literal(name, &signature)].concat();
+        let request = [frame(HEADERS, 4, 1, &head), frame(0, 0, 1, b"{}"), frame(HEADERS, 5, 1, &trailers)].concat();
+        let mut wire = gateway.wire_http2().await;
+        wire.write([PREFACE, SETTINGS, &request].concat()).await;
+        frames_until(&mut wire, |kind, flags| (kind, flags) == DATA_WITH_END).await;
+        saw_no_trailers(&upstream, &gateway);
+    }
+}
+
+/// Caddy CVE-2026-27588: beyond a hundred hosts their case counted.
+#[tokio::test]
+async fn a_host_is_found_among_many_in_any_case() {
+    let upstream = Upstream::echo().await;
+    let to = format!("upstream: {{ url: \"http://{}\" }}, auth: public", upstream.address);
+    let route = |index| format!("\n  - {{ name: r-{index}, match: {{ host: Host-{index}.Example, path: /a }}, {to} }}");
+    let routes = (0..300).map(route).collect::<String>();
+    let gateway = Setup::new(upstream.address).with("routes:", &format!("routes:{routes}")).start();
+    let request = "POST /a HTTP/1.1\r\nHost: hOST-299.eXAMPLE\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     assert!(gateway.wire().await.write(request).await.rest().await.starts_with("HTTP/1.1 200"));
-    let seen = upstream.only();
-    assert_eq!((&seen.body[..], seen.trailers), (&b"{}"[..], None));
+    let forwarded = "hookgate_requests_total{code=\"\",outcome=\"forwarded\",route=\"r-299\"}";
+    assert_eq!(gateway.metric(forwarded).await, Some(1.0));
+    assert_eq!(upstream.only().header("host"), Some("hOST-299.eXAMPLE"));
 }
 
 /// WSGI makes one field of `X-Auth-Token` and `X_Auth_Token`: only the one that was judged may arrive.

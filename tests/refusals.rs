@@ -5,6 +5,14 @@ use serde_json::json;
 use crate::support::http2::{PREFACE, SETTINGS, frame, frames_until, http2_head};
 use crate::support::{Gateway, NOW, Setup, Upstream};
 
+/// Routes for everybody, one for each of these matches, beside the guarded one.
+fn beside_open(upstream: &Upstream, matches: &[&str]) -> Setup {
+    let to = format!("upstream: {{ url: \"http://{}\" }}, auth: public", upstream.address);
+    let routes = matches.iter().enumerate();
+    let routes = routes.map(|(index, matches)| format!("\n  - {{ name: open-{index}, match: {{ {matches} }}, {to} }}"));
+    Setup::new(upstream.address).with("routes:", &format!("routes:{}", routes.collect::<String>()))
+}
+
 /// Refused and told to nobody but the log: the metric has the reason.
 async fn reason(gateway: &Gateway, outcome: &str, code: &str) -> Option<f64> {
     let name = format!("hookgate_requests_total{{code=\"{code}\",outcome=\"{outcome}\",route=\"webhook\"}}");
@@ -82,7 +90,7 @@ async fn routes_and_methods_that_are_not_there() {
     let gateway = Gateway::before(&upstream);
     let client = gateway.client();
     let good = format!("Bearer {}", gateway.token());
-    for path in ["/", "/webhook/", "/Webhook", "/webhook2", "/other"] {
+    for path in ["/", "/webhook/", "/Webhook", "/webhook2", "/other", "/other?/webhook", "/?x=/webhook"] {
         let answer = client.send(client.request(path).header("authorization", &good), "{}").await;
         assert_eq!(answer.problem(), (404, "no_route".into()), "{path}");
     }
@@ -92,6 +100,73 @@ async fn routes_and_methods_that_are_not_there() {
     let answer = client.send(client.request("/webhook").method("OPTIONS"), "").await;
     assert_eq!(answer.status, 405);
     assert!(upstream.seen().is_empty());
+}
+
+/// oauth2-proxy CVE-2025-54576.
+#[tokio::test]
+async fn a_query_is_no_part_of_the_path() {
+    let upstream = Upstream::echo().await;
+    let gateway = beside_open(&upstream, &["path: /open", "path: /open/*"]).start();
+    let post = async |target: &str| gateway.client().send(gateway.client().request(target), "{}").await.status.as_u16();
+    for target in ["/webhook?/open", "/webhook?/open/", "/webhook?x=/open", "/webhook?/../open"] {
+        assert_eq!(post(target).await, 401, "{target}");
+    }
+    assert_eq!(post("/open?/webhook").await, 200);
+    assert_eq!(upstream.only().target, "/open?/webhook");
+}
+
+/// oauth2-proxy CVE-2026-34457: who asks as a probe does is no probe, and our own probes are answered elsewhere.
+#[tokio::test]
+async fn no_health_page_and_no_user_agent_is_a_way_in() {
+    let upstream = Upstream::echo().await;
+    let setup = Setup::new(upstream.address).with("path: /webhook", "path: /*").with(", methods: [POST, PUT]", "");
+    let (gateway, mut asked) = (setup.start(), 0.0);
+    let client = gateway.client();
+    for path in PROBED {
+        for agent in ["kube-probe/1.30", "GoogleHC/1.0"] {
+            for method in ["GET", "HEAD", "OPTIONS"] {
+                let request = client.request(path).method(method).header("user-agent", agent);
+                assert_eq!(client.send(request, "").await.status, 401, "{method} {path} {agent}");
+                asked += 1.0;
+            }
+        }
+    }
+    assert_eq!(reason(&gateway, "refused", "missing_credential").await, Some(asked));
+    assert!(upstream.seen().is_empty());
+}
+
+const PROBED: &[&str] =
+    &["/livez", "/readyz", "/healthz", "/metrics", "/ping", "/favicon.ico", "/robots.txt", "/oauth2/auth"];
+
+/// Envoy CVE-2023-27487, Traefik CVE-2026-35051: each names a way in that is open, if anybody listens to it.
+#[tokio::test]
+async fn no_field_steers_the_route() {
+    let upstream = Upstream::echo().await;
+    let open = ["path: /open", "host: open.test, path: /webhook", "path: /webhook, methods: [GET]"];
+    let gateway = beside_open(&upstream, &open).start();
+    let (client, client_http2) = (gateway.client(), gateway.client_http2());
+    for (name, value) in [
+        ("x-original-url", "/open"),
+        ("x-original-uri", "/open"),
+        ("x-rewrite-url", "/open"),
+        ("x-forwarded-uri", "/open"),
+        ("x-forwarded-prefix", "/open"),
+        ("x-envoy-original-path", "/open"),
+        ("x-forwarded-host", "open.test"),
+        ("x-original-host", "open.test"),
+        ("forwarded", "host=open.test"),
+        ("x-http-method-override", "GET"),
+        ("x-forwarded-method", "GET"),
+    ] {
+        for client in [&client, &client_http2] {
+            let answer = client.send(client.request("/webhook").header(name, value), "{}").await;
+            assert_eq!(answer.status, 401, "{name}");
+        }
+    }
+    assert!(upstream.seen().is_empty());
+    for request in [client.request("/open"), client.request("/webhook").method("GET")] {
+        assert_eq!(client.send(request, "").await.status, 200);
+    }
 }
 
 /// Istio CVE-2021-31920 and its kin, on the wire: nothing of it reaches the app.
@@ -130,11 +205,7 @@ async fn ambiguous_paths_are_refused_and_not_rewritten() {
 #[tokio::test]
 async fn an_encoded_letter_does_not_walk_around_a_guarded_route() {
     let upstream = Upstream::echo().await;
-    let open = format!(
-        "routes:\n  - {{ name: open, match: {{ path: \"/*\" }}, upstream: {{ url: \"http://{}\" }}, auth: public }}",
-        upstream.address
-    );
-    let gateway = Setup::new(upstream.address).with("routes:", &open).start();
+    let gateway = beside_open(&upstream, &["path: \"/*\""]).start();
     for path in ["/%77ebhook", "/%77%65%62%68%6f%6f%6B", "/w%65bhook"] {
         for client in [gateway.client(), gateway.client_http2()] {
             assert_eq!(client.send(client.request(path), "{}").await.problem().0, 401, "{path}");

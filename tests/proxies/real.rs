@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
 use super::{TLS, behind_proxies};
 use crate::fleet::process::{Process, free_address};
-use crate::support::{Client, Gateway, Upstream, Wire, certificate, connect_from, until};
+use crate::support::{Client, Gateway, Issuer, Upstream, Wire, certificate, connect_from, until};
 
 /// Running, in a folder of its own.
 struct Front {
@@ -130,6 +131,88 @@ async fn the_log_has_the_client_s_address_and_the_proxy_s_id() {
     assert!(direct["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{direct}");
     assert_eq!(direct["request_id"].as_str().unwrap().len(), 32);
     assert!(!log().contains("6.6.6.6"));
+}
+
+/// Keys in PEM form take tokens that name any key.
+const GUARDED: &str = r#"
+log: { format: FORMAT }
+workers: 1
+listeners:
+  - address: "GATEWAY"
+    plaintext: true
+issuers:
+  acme: { issuer: https://issuer.test/, algorithms: [ES256], pem: { file: key.pem } }
+routes:
+  - name: webhook
+    match: { path: "/*" }
+    upstream: { url: "http://APP" }
+    auth: { jwt: { issuer: acme, audience: https://hooks.test/webhook } }
+    replay: off
+"#;
+
+/// What would be a line of either form, and the beginning of a colour.
+const FORGED: &str = "k\n2026-11-24T00:00:00Z  INFO request x=1\n{\"message\":\"request\"}\n\"\x1b[31m";
+
+const MARKER: &str = "never-to-be-logged";
+
+/// A key that the configuration knows, and a token for it, which names what was forged.
+fn forging() -> (String, String) {
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let key = jsonwebtoken::EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap();
+    let issuer = Issuer { kid: FORGED.to_owned(), algorithm: jsonwebtoken::Algorithm::ES256, key };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let token = issuer.token_with(json!({"iat": now, "nbf": now, "exp": now + 300, "marker": MARKER}));
+    (pair.public_key_pem(), token)
+}
+
+/// The lines that tell of requests, of those that are whole.
+fn told(log: &str, format: &str) -> usize {
+    let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let json = |line: &&str| serde_json::from_str::<Value>(line).is_ok_and(|line| line["message"] == "request");
+    let text = |line: &&str| line.split_whitespace().nth(2) == Some("request");
+    if format == "json" { whole.lines().filter(json).count() } else { whole.lines().filter(text).count() }
+}
+
+#[tokio::test]
+async fn nobody_writes_lines_of_their_own_into_the_log() {
+    let upstream = Upstream::echo().await;
+    let (key, token) = forging();
+    let path = "/\"}{\"message\":\"request\"}";
+    let traceparent = format!("{:\"<55}", "{\"message\":\"request\"}{'message':'request'}");
+    for format in ["json", "text"] {
+        let (address, folder) = (free_address(), TempDir::new().unwrap());
+        let config = GUARDED.replace("GATEWAY", &address.to_string()).replace("APP", &upstream.address.to_string());
+        std::fs::write(folder.path().join("config"), config.replace("FORMAT", format)).unwrap();
+        std::fs::write(folder.path().join("key.pem"), &key).unwrap();
+        let _gateway = start(env!("CARGO_BIN_EXE_hookgate"), &["run", "--config"], folder.path(), address).await;
+        for (credential, status) in [(&*token, "200"), (MARKER, "401")] {
+            let request = format!(
+                "POST {path}?{MARKER}=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {credential}\r\n\
+                 Traceparent: {traceparent}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{MARKER}",
+                MARKER.len()
+            );
+            let mut stream = connect_from([127, 0, 0, super::STRANGER], address).await;
+            stream.write_all(request.as_bytes()).await.unwrap();
+            assert_eq!(super::status(&super::rest(&mut stream).await), status);
+        }
+        let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
+        until("both lines are there", async || told(&log(), format) >= 2).await;
+        is_clean(&log(), format);
+        assert!(token.split('.').all(|part| !log().contains(part)), "{}", log());
+    }
+}
+
+/// What was forged is told, within its fields.
+#[track_caller]
+fn is_clean(log: &str, format: &str) {
+    assert_eq!(told(log, format), 2, "{log}");
+    assert!(!log.contains('\x1b') && !log.contains(MARKER) && !log.contains("'message'"), "{log}");
+    if format == "json" {
+        let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.iter().filter(|line| line["kid"] == FORGED).count(), 1, "{log}");
+    } else {
+        assert!(log.lines().all(|line| line.starts_with("20")) && log.contains(&format!("kid={FORGED:?}")), "{log}");
+    }
 }
 
 const HAPROXY: &str = "
