@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use zeroize::Zeroizing;
 
 use crate::auth::revocation::Revocable;
 use crate::clock::{Clock, UnixTime};
@@ -145,10 +146,10 @@ impl Admission {
         runtime: Handle,
     ) -> Result<Self, StateError> {
         let (store, namer) = match &settings.store {
-            StoreSettings::Memory => (Store::Memory(Memory::new(settings.capacity)), Namer::new(&random_key()?)),
+            StoreSettings::Memory => (Store::Memory(Memory::new(settings.capacity)), Namer::new(&*random_key()?)),
             StoreSettings::Embedded { path, durability } => {
                 let embedded = Embedded::open(path, *durability, settings.capacity, clock.now())?;
-                let namer = Namer::new(&embedded.key());
+                let namer = Namer::new(embedded.key());
                 (Store::Embedded(embedded), namer)
             }
             StoreSettings::Redis(redis) => {
@@ -314,9 +315,9 @@ fn label(answer: &Result<Answer, StoreError>) -> &'static str {
     }
 }
 
-fn random_key() -> Result<[u8; 32], StateError> {
-    let mut key = [0; 32];
-    aws_lc_rs::rand::fill(&mut key).map_err(|_| StateError::NoEntropy)?;
+fn random_key() -> Result<Zeroizing<[u8; 32]>, StateError> {
+    let mut key = Zeroizing::new([0; 32]);
+    aws_lc_rs::rand::fill(&mut *key).map_err(|_| StateError::NoEntropy)?;
     Ok(key)
 }
 

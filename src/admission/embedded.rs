@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 pub use self::file::EmbeddedError;
 use self::file::Store;
@@ -28,7 +29,7 @@ const QUEUE: usize = 4096;
 pub struct Embedded {
     shared: Arc<Shared>,
     durability: Durability,
-    key: [u8; 32],
+    key: Zeroizing<[u8; 32]>,
     /// `None` only while it is dropped.
     queue: Option<mpsc::Sender<Write>>,
     thread: Option<JoinHandle<()>>,
@@ -48,7 +49,7 @@ impl Embedded {
         })?;
         shared.later(ended);
         let (queue, writes) = mpsc::channel(QUEUE);
-        let key = store.key;
+        let key = store.key.clone();
         let writer = Writer::new(path, durability, Arc::clone(&shared), store);
         let timer = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let none = |what| move |_| EmbeddedError::System(path.to_owned(), what);
@@ -98,8 +99,8 @@ impl Embedded {
     }
 
     /// A random secret that is kept in the file, for keyed hashes of ids.
-    pub fn key(&self) -> [u8; 32] {
-        self.key
+    pub fn key(&self) -> &[u8; 32] {
+        &self.key
     }
 
     /// Transactions so far.

@@ -19,8 +19,7 @@ use crate::clock::UnixTime;
 /// Fields of a form, parameters of a query: more than any webhook has.
 const MAX_PAIRS: usize = 1000;
 
-/// What the decision may see of a request.
-#[derive(Debug)]
+/// What the decision may see of a request; it holds its credentials, and so has no `Debug`.
 pub struct RequestView<'a> {
     /// Method, target and header fields as they came.
     pub head: &'a Parts,

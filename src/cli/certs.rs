@@ -1,7 +1,7 @@
 //! `hookgate certs`: files for a first run.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,33 @@ fn write(path: &Path, mode: Mode, content: &str) -> std::io::Result<()> {
         Mode::Owner => 0o600,
     };
     let beside = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(bits).open(&beside)?;
+    // One that was left over has a mode of its own.
+    if let Err(error) = fs::remove_file(&beside)
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(bits).open(&beside)?;
     file.write_all(content.as_bytes())?;
     fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// Of a run that broke off, perhaps under another mask: a key that is written into it would be everybody's.
+    #[test]
+    fn what_was_left_over_lends_a_key_no_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, left_over) = (folder.path().join("server.key"), folder.path().join("server.new"));
+        fs::write(&left_over, "half a key").unwrap();
+        fs::set_permissions(&left_over, fs::Permissions::from_mode(0o644)).unwrap();
+        write(&key, Mode::Owner, "a key").unwrap();
+        let metadata = fs::metadata(&key).unwrap();
+        assert_eq!((metadata.permissions().mode() & 0o777, fs::read_to_string(&key).unwrap()), (0o600, "a key".into()));
+        assert!(!left_over.exists());
+    }
 }

@@ -14,6 +14,7 @@ use redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError,
 };
 use rustix::fs::OFlags;
+use zeroize::Zeroizing;
 
 use super::super::memory::Record;
 use super::super::state::{EntryId, Fingerprint, Owner, State};
@@ -80,7 +81,7 @@ pub enum EmbeddedError {
 /// An open file.
 pub(super) struct Store {
     database: Database,
-    pub(super) key: [u8; 32],
+    pub(super) key: Zeroizing<[u8; 32]>,
 }
 
 /// A change to one id; `None` deletes it.
@@ -186,7 +187,7 @@ fn open(path: &Path) -> Result<File, EmbeddedError> {
 }
 
 /// `None` where the file has no table of ours.
-fn stored_key(path: &Path, database: &Database) -> Result<Option<[u8; 32]>, EmbeddedError> {
+fn stored_key(path: &Path, database: &Database) -> Result<Option<Zeroizing<[u8; 32]>>, EmbeddedError> {
     let failed = |error: redb::Error| damaged(path, error);
     let transaction = database.begin_read().map_err(|error| failed(error.into()))?;
     let table = match transaction.open_table(META) {
@@ -202,7 +203,7 @@ fn stored_key(path: &Path, database: &Database) -> Result<Option<[u8; 32]>, Embe
         None => return Err(corrupt(path, "it says no format")),
     }
     let key = value(KEY)?.and_then(|key| key.value().try_into().ok());
-    key.map(Some).ok_or_else(|| corrupt(path, "it has no key"))
+    key.map(Zeroizing::new).map(Some).ok_or_else(|| corrupt(path, "it has no key"))
 }
 
 fn empty(path: &Path, database: &Database) -> Result<bool, EmbeddedError> {
@@ -211,9 +212,9 @@ fn empty(path: &Path, database: &Database) -> Result<bool, EmbeddedError> {
     Ok(tables.next().is_none())
 }
 
-fn new(path: &Path, database: &Database) -> Result<[u8; 32], EmbeddedError> {
-    let mut key = [0; 32];
-    aws_lc_rs::rand::fill(&mut key).map_err(|_| EmbeddedError::System(path.to_owned(), "random numbers"))?;
+fn new(path: &Path, database: &Database) -> Result<Zeroizing<[u8; 32]>, EmbeddedError> {
+    let mut key = Zeroizing::new([0; 32]);
+    aws_lc_rs::rand::fill(&mut *key).map_err(|_| EmbeddedError::System(path.to_owned(), "random numbers"))?;
     let make = || -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
         {

@@ -70,11 +70,11 @@ async fn everything_is_there_after_a_close() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("state");
         let store = Embedded::open(&path, durability, 1000, at(1)).unwrap();
-        let key = store.key();
+        let key = *store.key();
         fill(&store).await;
         drop(store);
         let store = open(&path);
-        assert_eq!(store.key(), key);
+        assert_eq!(*store.key(), key);
         is_filled(&store).await;
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroizing;
 
 use super::super::memory::Memory;
 use super::super::state::EntryId;
@@ -66,7 +67,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     /// `None` after a write has failed.
     store: Option<Store>,
-    key: [u8; 32],
+    key: Zeroizing<[u8; 32]>,
     /// Written without being on disk.
     unsynced: Vec<EntryId>,
     /// When an interval ends, or the next try begins.
@@ -75,7 +76,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(path: &Path, durability: Durability, shared: Arc<Shared>, store: Store) -> Self {
-        let key = store.key;
+        let key = store.key.clone();
         Self { path: path.to_owned(), durability, shared, store: Some(store), key, unsynced: Vec::new(), due: None }
     }
 
