@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::support::key_server::{KeyServer, ok, with_head};
+use crate::support::key_server::{KeyServer, SILENCE, ok, with_head};
 use crate::support::{Issuer, Setup, Upstream, claims, until};
 
 #[tokio::test]
@@ -66,6 +66,49 @@ async fn a_thousand_unknown_keys_are_one_fetch() {
         flood.await.unwrap();
     }
     assert_eq!(server.fetches(), 1);
+}
+
+/// The cool-down counts from the last attempt, and not from the last good one: a flood must not keep an issuer down.
+#[tokio::test]
+async fn a_failing_issuer_is_asked_once_a_cooldown() {
+    let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
+    let server = KeyServer::start(with_head("500 Internal Server Error", "")).await;
+    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 60s, refresh: 1h");
+    let failed = "hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"failed\"}";
+    until("the first fetch has failed", async || gateway.metric(failed).await == Some(1.0)).await;
+    let client = gateway.client();
+    for _ in 0..50 {
+        assert_eq!(client.post(&gateway.token()).await.problem(), (503, "keys_unavailable".into()));
+    }
+    assert_eq!((server.fetches(), gateway.metric(failed).await), (1, Some(1.0)));
+}
+
+/// Only who shows an unknown key waits for an issuer that says nothing.
+#[tokio::test]
+async fn a_slow_issuer_delays_nobody_whose_key_is_known() {
+    let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
+    let server = KeyServer::start(ok(&issuer.jwks())).await;
+    let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 10ms, refresh: 1h"));
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    server.answers(SILENCE.to_owned());
+    let asked = server.fetches();
+    let rotated = next.token(&claims());
+    let waiting = tokio::spawn({
+        let gateway = Arc::clone(&gateway);
+        // Within the cool-down it is answered at once.
+        async move {
+            loop {
+                let problem = gateway.client().post(&rotated).await.problem();
+                if problem.0 != 401 {
+                    return problem;
+                }
+            }
+        }
+    });
+    until("the issuer is asked", async || server.fetches() > asked).await;
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    assert!(!waiting.is_finished(), "the known key has waited for the unknown one");
+    assert_eq!(waiting.await.unwrap(), (503, "keys_unavailable".into()));
 }
 
 /// All who wait get the one answer.
