@@ -40,6 +40,9 @@ pub enum StartError {
     /// The store of `state`.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Keys, ids and what TLS makes up need them.
+    #[error("the system gives no random numbers")]
+    NoEntropy,
     /// Two metrics of one name: an error in the program.
     #[error("cannot register the metrics")]
     Metrics(#[from] prometheus::Error),
@@ -80,6 +83,9 @@ struct Parts {
 /// [`StartError`]; nothing runs then.
 pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     let ProcessSettings { workers, listeners, admin, access_log, .. } = &config.process;
+    // The first of a process takes a tenth of a second (aws-lc watches the processor's jitter for its seed): here, and
+    // not in the first request while all others wait.
+    aws_lc_rs::rand::fill(&mut [0]).map_err(|_| StartError::NoEntropy)?;
     let sockets = listeners.iter().map(|address| listen(*address)).collect::<Result<Vec<_>, _>>()?;
     let admin = admin.map(listen).transpose()?;
     let addresses = sockets.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;

@@ -180,16 +180,16 @@ fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Pe
         headers.insert(&FORWARDED_HOST, host);
     }
     headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(proto));
-    set(headers, &FORWARDED_FOR, &forwarded_for(client, &peer.told.via));
+    set(headers, &FORWARDED_FOR, forwarded_for(client, &peer.told.via));
     if let Some(port) = target.authority().port() {
         set(headers, &FORWARDED_PORT, port.as_str());
     }
-    set(headers, &header::FORWARDED, &forwarded(client, authority, proto, &peer.told.via));
+    set(headers, &header::FORWARDED, forwarded(client, authority, proto, &peer.told.via));
     set(headers, &REQUEST_ID, request_id);
     let Permit::Granted(grant) = permit else { return };
     for (claim, name) in &route.forward.claims {
         if let Some(value) = claim.find(grant.claims()).and_then(claim_text) {
-            set(headers, name, &value);
+            set(headers, name, value);
         }
     }
 }
@@ -222,8 +222,8 @@ fn claim_text(claim: &serde_json::Value) -> Option<String> {
     }
 }
 
-fn set(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+fn set(headers: &mut HeaderMap, name: &HeaderName, value: impl TryInto<HeaderValue>) {
+    if let Ok(value) = value.try_into() {
         headers.insert(name, value);
     }
 }
