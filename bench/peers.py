@@ -132,10 +132,14 @@ def find(name: str) -> tuple[Peer, int]:
     raise SystemExit(f"no such peer: {name}; there are {', '.join([*PEERS, *TWO])}")
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+def free_port(taken: set[int] = set()) -> int:
+    """Below those that connections get, and never one twice: the default is kept from call to call."""
+    for port in range(17000, 18000):
+        with socket.socket() as one:
+            if port not in taken and one.connect_ex(("127.0.0.1", port)) != 0:
+                taken.add(port)
+                return port
+    raise SystemExit("no free port from 17000 to 17999")
 
 
 def answers(port: int, process: subprocess.Popen) -> bool:
