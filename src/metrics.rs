@@ -14,6 +14,7 @@ use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     TextEncoder,
 };
+use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::clock::UnixTime;
 use maker::Maker;
@@ -28,6 +29,9 @@ const VERIFY_BUCKETS: &[f64] =
 
 /// Panics of this process: who panics has no gateway to ask for its metrics.
 pub static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Lines of its log that were not written, once there is a log.
+pub static LINES: OnceLock<ErrorCounter> = OnceLock::new();
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +88,7 @@ pub struct Metrics {
     admission: IntCounterVec,
     admission_entries: IntGauge,
     panics: IntCounter,
+    log_lines_dropped: IntCounter,
     routes: RwLock<HashMap<Arc<str>, Arc<RouteMetrics>>>,
 }
 
@@ -205,6 +210,10 @@ impl Metrics {
                 "hookgate_panics_total",
                 "Tasks that ended by a panic: a bug. Their requests were not forwarded, or have no reply.",
             )?,
+            log_lines_dropped: make.counter(
+                "hookgate_log_lines_dropped_total",
+                "Lines of the log that were dropped, since nobody read those before them.",
+            )?,
             routes: RwLock::default(),
             registry: registry.clone(),
         };
@@ -222,6 +231,9 @@ impl Metrics {
     pub fn render(&self) -> Vec<u8> {
         self.panics.reset();
         self.panics.inc_by(PANICS.load(Ordering::Relaxed));
+        self.log_lines_dropped.reset();
+        let dropped = LINES.get().map_or(0, ErrorCounter::dropped_lines);
+        self.log_lines_dropped.inc_by(u64::try_from(dropped).unwrap_or(u64::MAX));
         let mut text = Vec::new();
         // Writing into memory fails only for a metric without name or type: there is none.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);

@@ -1,28 +1,63 @@
 //! Where log lines go: standard output, one JSON object or one line of text each.
+//!
+//! A thread writes them, many at once where many wait. Nobody waits for it: while a pipe is not read, lines are dropped and
+//! counted.
 
+use std::io::{BufWriter, stdout};
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::Duration;
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::config::file::LogFormat;
-use crate::metrics::PANICS;
+use crate::metrics::{LINES, PANICS};
+
+/// Lines that wait to be written, of some hundred bytes each.
+const WAITING: usize = 8192;
+
+/// How long a process that ends waits for its last lines to be read.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Ends the log when it is dropped: what was said before is written, if anybody reads it.
+#[must_use = "lines that nobody waits for may be lost when the process ends"]
+pub struct Log(Option<WorkerGuard>);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let (written, waiting) = mpsc::channel();
+        let guard = self.0.take();
+        // In a thread, since it prints what it cannot write.
+        std::thread::spawn(move || {
+            drop(guard);
+            // Nobody waits for it any more.
+            let _ = written.send(());
+        });
+        let _ = waiting.recv_timeout(LAST_WORDS);
+    }
+}
 
 /// Starts logging. `HOOKGATE_LOG` sets levels, such as `debug` or `hookgate::jwks=debug,info`.
 ///
 /// A second call changes nothing: tests start several gateways in one process.
-pub fn start(format: LogFormat) {
+pub fn start(format: LogFormat) -> Log {
     let wanted = std::env::var("HOOKGATE_LOG").ok().filter(|wanted| !wanted.is_empty());
     let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or("info")).unwrap_or_else(|error| {
         // There is no log yet to say it in.
         eprintln!("HOOKGATE_LOG: {error}; using info");
         EnvFilter::new("info")
     });
-    let builder = fmt().with_env_filter(filter).with_target(false);
+    let thread = NonBlockingBuilder::default().buffered_lines_limit(WAITING).thread_name("log");
+    let (writer, guard) = thread.finish(BufWriter::new(stdout()));
+    let _already_counted = LINES.set(writer.error_counter());
+    let builder = fmt().with_env_filter(filter).with_target(false).with_writer(writer);
     let _already_started = match format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
         LogFormat::Text => builder.with_ansi(false).try_init(),
     };
+    Log(Some(guard))
 }
 
 /// Counts each panic and logs where it was, beside what Rust itself says of it. Its task has ended, and the runtime goes on

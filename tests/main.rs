@@ -22,6 +22,7 @@ mod handshakes;
 mod jwks;
 mod layers;
 mod limits;
+mod log;
 mod observe;
 mod proxies;
 mod rates;

@@ -19,7 +19,7 @@ pub struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     decline_huge_pages();
     let config = config::load(&arguments.config, &config::Handles::default())?;
-    telemetry::start(config.process.log_format);
+    let _log = telemetry::start(config.process.log_format);
     telemetry::count_panics();
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

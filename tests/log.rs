@@ -1,0 +1,63 @@
+//! The log of a process.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::fleet::process::free_address;
+use crate::support::{get_plain, until};
+
+/// More lines than a pipe and the queue before it take.
+const REQUESTS: usize = 12_000;
+
+/// A reader of the log that comes to a halt, stops neither requests nor the end.
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_nobody() {
+    let (address, admin, folder) = (free_address(), free_address(), TempDir::new().unwrap());
+    let config = format!(
+        r#"
+workers: 1
+drain: {{ delay: 0s }}
+admin: {{ address: "{admin}" }}
+listeners: [ {{ address: "{address}", plaintext: true }} ]
+routes:
+  - name: all
+    match: {{ path: /webhook }}
+    upstream: {{ url: "http://127.0.0.1:9" }}
+    auth: public
+    replay: off
+"#
+    );
+    std::fs::write(folder.path().join("gateway.yaml"), config).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
+    command.args(["run", "--config", "gateway.yaml"]).current_dir(folder.path());
+    let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stream = None;
+    until("it listens", async || {
+        stream = TcpStream::connect(address).await.ok();
+        stream.is_some()
+    })
+    .await;
+    let (mut reading, mut writing) = stream.unwrap().into_split();
+    let asking = tokio::spawn(async move {
+        let request = "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n";
+        let all = format!("{request}\r\n").repeat(REQUESTS - 1) + request + "Connection: close\r\n\r\n";
+        writing.write_all(all.as_bytes()).await.unwrap();
+        writing
+    });
+    let mut answers = String::new();
+    let answered = timeout(Duration::from_secs(60), reading.read_to_string(&mut answers)).await;
+    answered.expect("answers cease").unwrap();
+    let _open = asking.await.unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 404").count(), REQUESTS);
+    let metrics = get_plain(admin, "/metrics").await.text();
+    let dropped = metrics.lines().find_map(|line| line.strip_prefix("hookgate_log_lines_dropped_total ")).unwrap();
+    assert!(dropped.parse::<usize>().unwrap() > 100, "{dropped}");
+    kill_process(Pid::from_child(&process), Signal::Term).unwrap();
+    until("it has ended", async || process.try_wait().unwrap().is_some()).await;
+}
