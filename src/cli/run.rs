@@ -1,7 +1,9 @@
 //! `hookgate run`: the gateway under the signals of its supervisor.
 
+use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,6 +26,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        tokio::spawn(give_memory_back());
         // Before anything is served, so that no signal ever meets its default.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -54,6 +57,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn decline_huge_pages() {
     // An older kernel gives them all the same.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+/// The allocator keeps what was freed for a second, and looks what is due only when another of its pages becomes free: what
+/// a burst of connections has left would stay until the next one. A block of this size is a page of its own.
+async fn give_memory_back() {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(black_box(Vec::<u8>::with_capacity(1 << 20)));
+    }
 }
 
 /// A connection and its way to the app are two open files; the hard limit is what the operator meant.

@@ -65,18 +65,20 @@ where
             })
         });
         // In a box too: a connection at rest has none of it.
-        let (left, kept) = Box::pin(async {
+        let (left, io, all_read) = Box::pin(async {
             let mut connection = builder.serve_connection(TokioIo::new(stream), service);
             let until = Until { rest: Some(REST), ends_at: Phase::Closing };
             let left = drive(Pin::new(&mut connection), activity, &limits, &mut phase, until).await;
-            (left, connection.into_parts())
+            let parts = connection.into_parts();
+            // Empty or not, it would keep hyper's buffer for as long as it is kept.
+            (left, parts.io, parts.read_buf.is_empty())
         })
         .await;
-        stream = kept.io.into_inner();
+        stream = io.into_inner();
         let word = match left {
             None | Some(Expired::Silent) => return,
             // Never, or what it holds would be lost.
-            Some(Expired::Rest) if !kept.read_buf.is_empty() => return,
+            Some(Expired::Rest) if !all_read => return,
             Some(Expired::Rest) if rest(&mut stream, activity, &limits, &mut phase).await => continue,
             Some(Expired::Rest) => return,
             Some(Expired::Head) => reply::head_timed_out(),
