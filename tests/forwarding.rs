@@ -1,6 +1,7 @@
 //! What reaches the app, and what comes back.
 
 use bytes::Bytes;
+use serde_json::json;
 
 use crate::support::http2::{HEADERS, PREFACE, SETTINGS, frame, frames_until, http2_fields, literal};
 use crate::support::{Gateway, Setup, Upstream, hmac};
@@ -117,6 +118,21 @@ async fn hop_by_hop_fields_end_at_the_gateway() {
         assert!(seen.header(kept).is_some(), "{kept}");
     }
     assert_eq!((&seen.body[..], seen.header("x-hookgate-sub")), (&b"{}"[..], Some("shop-42")));
+}
+
+/// Each app would read other bytes in its own way, and a line's end as the next field.
+#[tokio::test]
+async fn a_claim_that_is_not_visible_ascii_is_not_sent() {
+    let upstream = Upstream::echo().await;
+    let forward = "forward: { claims: { sub: X-Sub, name: X-Name, line: X-Line, list: X-List, nothing: X-Nothing } }";
+    let gateway = Setup::new(upstream.address).route(forward).start();
+    let claims = json!({"name": "Jos\u{e9}", "line": "a\r\nX-Admin: 1", "list": [1, "b"], "nothing": null});
+    assert_eq!(gateway.client().post(&gateway.issuer.token_with(claims)).await.status, 200);
+    let seen = upstream.only();
+    assert_eq!((seen.header("x-sub"), seen.header("x-list")), (Some("shop-42"), Some("[1,\"b\"]")));
+    for none in ["x-name", "x-line", "x-nothing", "x-admin"] {
+        assert_eq!(seen.header(none), None, "{none}");
+    }
 }
 
 /// hyper's client would send a GET of unknown length without its body.

@@ -180,16 +180,16 @@ fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Pe
         headers.insert(&FORWARDED_HOST, host);
     }
     headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(proto));
-    set(headers, &FORWARDED_FOR, forwarded_for(client, &peer.told.via));
+    set(headers, &FORWARDED_FOR, &forwarded_for(client, &peer.told.via));
     if let Some(port) = target.authority().port() {
         set(headers, &FORWARDED_PORT, port.as_str());
     }
-    set(headers, &header::FORWARDED, forwarded(client, authority, proto, &peer.told.via));
+    set(headers, &header::FORWARDED, &forwarded(client, authority, proto, &peer.told.via));
     set(headers, &REQUEST_ID, request_id);
     let Permit::Granted(grant) = permit else { return };
     for (claim, name) in &route.forward.claims {
         if let Some(value) = claim.find(grant.claims()).and_then(claim_text) {
-            set(headers, name, value);
+            set(headers, name, &value);
         }
     }
 }
@@ -213,17 +213,19 @@ fn brackets(address: &str) -> [&'static str; 2] {
     if address.contains(':') { ["\"[", "]\""] } else { ["", ""] }
 }
 
-/// Text as it is, anything else as JSON; what cannot stand in a header field is not sent.
+/// Text as it is, anything else as JSON; what cannot stand in a header field is not sent, nor what each app would read in a
+/// way of its own (RFC 9110 §5.5).
 fn claim_text(claim: &serde_json::Value) -> Option<String> {
-    match claim {
-        serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Null => None,
-        other => Some(other.to_string()),
-    }
+    let text = match claim {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => return None,
+        other => other.to_string(),
+    };
+    Some(text).filter(|text| text.is_ascii())
 }
 
-fn set(headers: &mut HeaderMap, name: &HeaderName, value: impl TryInto<HeaderValue>) {
-    if let Ok(value) = value.try_into() {
+fn set(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
 }
