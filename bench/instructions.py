@@ -82,7 +82,7 @@ routes:
     match: {{ path: /orders }}
     upstream: {{ url: "http://127.0.0.1:{app.port}" }}
     auth: {{ jwt: {{ issuer: bench, audience: orders, claims: {{ event_scope: webhook }} }} }}
-    replay: off
+    replay_protection: disabled
 """)
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", gateway, "run", "--config", str(config)]
     log = pathlib.Path(folder) / "log"

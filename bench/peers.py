@@ -92,7 +92,7 @@ def stick(*options: str) -> Callable[[Run], list[str]]:
     return lambda run: [str(BUILD / "hookgate-stick"), str(run.port), str(run.app), str(KEYS), *options]
 
 
-def hookgate(access: str = "false", state: str = "", replay: str = "off") -> Callable[[Run], list[str]]:
+def hookgate(access: str = "false", state: str = "", replay: str = "disabled") -> Callable[[Run], list[str]]:
     def command(run: Run) -> list[str]:
         more = {"ACCESS": access, "STATE": state, "REPLAY": replay, "ADMIN": str(free_port())}
         return [HOOKGATE, "run", "--config", run.configuration("hookgate.yaml", **more)]
@@ -115,7 +115,7 @@ PEERS = {
     "hookgate-log": Peer(hookgate(access="true")),
     # A token passes once, so that it has its workloads with tokens that are new each time.
     "hookgate-replay": Peer(
-        hookgate(state="state: { kind: memory, capacity: 4000000 }", replay="{ id: { claim: jti } }"), FRESH_TOKENS
+        hookgate(state="store: { type: memory, capacity: 4000000 }", replay="{ id: { claim: jti } }"), FRESH_TOKENS
     ),
 }
 DEFAULT = [name for name in PEERS if name not in ("haproxy28-noauth", "ref-hyper-jwt-cache")]

@@ -59,11 +59,11 @@ def signed(run: str, count: int, path: pathlib.Path) -> None:
 
 
 def configuration(port: int, app: int, state: str) -> str:
-    replay = "replay: { id: { header: X-Id }, ttl: 1h }" if state else "replay: off"
+    replay = "replay_protection: { id: { header: X-Id }, ttl: 1h }" if state else "replay_protection: disabled"
     return f"""
 workers: 1
 log: {{ access: false }}
-{f"state: {state}" if state else ""}
+{f"store: {state}" if state else ""}
 listeners:
   - address: "127.0.0.1:{port}"
     plaintext: true
@@ -71,7 +71,7 @@ routes:
   - name: webhook
     match: {{ path: /webhook, methods: [POST] }}
     upstream: {{ url: "http://127.0.0.1:{app}" }}
-    auth: {{ signature: {{ algorithm: hmac-sha256, header: X-Signature, encoding: hex, signed: [header:X-Id, body],
+    auth: {{ signature: {{ algorithm: hmac-sha256, header: X-Signature, encoding: hex, signed_payload: [header:X-Id, body],
                            join: ".", secret: {{ file: secret }} }} }}
     {replay}
 """
@@ -124,11 +124,11 @@ def main() -> None:
             answers(app)
             answers(store)
             print(f"{'store':<22}{'requests/s':>10}{'p50':>11}{'p99':>11}{'CPU µs each':>12}")
-            measure("none (replay: off)", "", args, folder, app)
-            measure("memory", "{ kind: memory }", args, folder, app)
-            measure("embedded interval", "{ kind: embedded, path: interval.db, durability: interval }", args, folder, app)
-            measure("embedded sync", "{ kind: embedded, path: sync.db }", args, folder, app)
-            measure("redis", f'{{ kind: redis, url: "redis://127.0.0.1:{store}" }}', args, folder, app)
+            measure("none (replay_protection: disabled)", "", args, folder, app)
+            measure("memory", "{ type: memory }", args, folder, app)
+            measure("embedded interval", "{ type: embedded, path: interval.db, durability: interval }", args, folder, app)
+            measure("embedded sync", "{ type: embedded, path: sync.db }", args, folder, app)
+            measure("redis", f'{{ type: redis, url: "redis://127.0.0.1:{store}" }}', args, folder, app)
         finally:
             nginx.terminate()
             redis.terminate()

@@ -6,6 +6,7 @@ pub mod compile;
 pub mod error;
 pub mod file;
 pub mod presets;
+pub mod renames;
 pub mod revocation;
 pub mod shape;
 pub mod sources;
@@ -110,7 +111,7 @@ impl ProcessSettings {
             ("admin.address", self.admin != other.admin),
             ("log.format", self.log_format != other.log_format),
             ("log.access", self.access_log != other.access_log),
-            ("state", self.state != other.state),
+            ("store", self.state != other.state),
         ];
         fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
     }

@@ -98,8 +98,10 @@ pub struct ListenerLimits {
     pub idle: Duration,
     /// Without a byte of a request's body.
     pub body_stall: Duration,
-    /// For a whole request body; also for a reply that the client does not take.
+    /// A whole request body.
     pub body: Duration,
+    /// Between two bytes of a response that the client reads.
+    pub response_write_idle: Duration,
     /// Bytes of a request's head.
     pub head_bytes: u32,
     /// Header fields of a request.
@@ -121,6 +123,7 @@ impl Default for ListenerLimits {
             idle: Duration::from_secs(60),
             body_stall: Duration::from_secs(15),
             body: Duration::from_secs(60),
+            response_write_idle: Duration::from_secs(60),
             head_bytes: 32 * 1024,
             headers: 100,
             streams: 100,
@@ -132,7 +135,7 @@ impl Default for ListenerLimits {
 impl ListenerLimits {
     /// The shortest time in which a connection can run out of one of its deadlines.
     pub fn shortest(&self) -> Duration {
-        self.first_request.min(self.head).min(self.idle).min(self.body)
+        self.first_request.min(self.head).min(self.idle).min(self.response_write_idle)
     }
 }
 

@@ -32,7 +32,7 @@ async fn refuse(gateway: &Gateway, body: &'static str) {
 #[tokio::test]
 async fn a_refused_request_is_kept_whole_for_its_owner_alone() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream).route("capture: { refused: 3, dir: kept }").start();
+    let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
     refuse(&gateway, "{\"a\": 1}\n").await;
     let files = kept(&gateway);
     assert_eq!(files.len(), 1);
@@ -55,7 +55,7 @@ async fn a_refused_request_is_kept_whole_for_its_owner_alone() {
 #[tokio::test]
 async fn a_request_over_http2_is_kept_as_http1() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream).route("capture: { refused: 3, dir: kept }").start();
+    let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
     let client = gateway.client_http2();
     assert_eq!(client.send(client.request("/webhook"), "the body").await.status, 401);
     until("it is kept", async || texts(&gateway).iter().any(|text| text.ends_with("the body"))).await;
@@ -66,7 +66,7 @@ async fn a_request_over_http2_is_kept_as_http1() {
 #[tokio::test]
 async fn the_oldest_go_first() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream).route("capture: { refused: 3, dir: kept }").start();
+    let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
     for body in ["one", "two", "three", "four", "five", "six"] {
         refuse(&gateway, body).await;
         assert!(kept(&gateway).len() <= 3);
@@ -79,7 +79,7 @@ async fn the_oldest_go_first() {
 #[tokio::test]
 async fn nothing_is_kept_of_what_was_forwarded() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream).route("capture: { refused: 3, dir: kept }").start();
+    let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
     let good = format!("sha256={}", crate::support::hmac("a secret", "good"));
     let request = gateway.client().request("/webhook").header("x-hub-signature-256", good);
     assert_eq!(gateway.client().send(request, "good").await.status, 200);
@@ -94,7 +94,10 @@ async fn nothing_is_kept_unless_it_is_written() {
     let gateway = setup(&upstream).start();
     let request = gateway.client().request("/webhook").header("x-hub-signature-256", "sha256=00");
     assert_eq!(gateway.client().send(request, "before").await.status, 401);
-    gateway.edit("replay: off", "replay: off\n    capture: { refused: 3, dir: kept }");
+    gateway.edit(
+        "replay_protection: disabled",
+        "replay_protection: disabled\n    capture: { max_requests: 3, dir: kept }",
+    );
     gateway.running().reload();
     refuse(&gateway, "after").await;
     assert_eq!(kept(&gateway).len(), 1);

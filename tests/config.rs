@@ -40,7 +40,7 @@ routes:
       jwt:
         issuer: acme
         audience: https://hooks.test/
-    replay: off
+    replay_protection: disabled
 "#;
 
 fn write(folder: &Path, yaml: &str) -> PathBuf {
@@ -80,12 +80,20 @@ fn what_would_let_too_much_through_is_refused() {
         ),
         ("        audience: https://hooks.test/\n", "", "routes[0].auth.jwt.audience: missing"),
         ("audience: https://hooks.test/", "audience: none", "routes[0].auth.jwt.audience: `none` stands alone"),
-        ("    replay: off\n", "", "routes[0].replay: missing; write { id: { claim: jti } } with a `state`, or `off`"),
-        ("replay: off", "replay: { id: { claim: jti } }", "state: missing; write `state: { kind: memory }`"),
         (
-            "replay: off",
-            "replay: off\n    idempotency: { key: { header: Idempotency-Key } }",
-            "state: missing; write `state: { kind: memory }`",
+            "    replay_protection: disabled\n",
+            "",
+            "routes[0].replay_protection: missing; write { id: { claim: jti } } together with a `store`, or `disabled`",
+        ),
+        (
+            "replay_protection: disabled",
+            "replay_protection: { id: { claim: jti } }",
+            "store: missing; write `store: { type: memory }`",
+        ),
+        (
+            "replay_protection: disabled",
+            "replay_protection: disabled\n    idempotency: { key: { header: Idempotency-Key } }",
+            "store: missing; write `store: { type: memory }`",
         ),
         ("[ES256]", "[HS256]", "issuers.acme.algorithms: HS256, HS384 and HS512 need `secret`"),
         ("[ES256]", "[none]", "issuers.acme.algorithms[0]: unknown"),
@@ -93,7 +101,7 @@ fn what_would_let_too_much_through_is_refused() {
         (
             "issuer: https://issuer.test/",
             "issuer: none",
-            "issuers.acme.issuer: `none` is allowed only beside pem or secret",
+            "issuers.acme.issuer: `none` is allowed only together with public_key or secret",
         ),
         (
             "{ file: jwks.json }",
@@ -109,25 +117,29 @@ fn what_would_let_too_much_through_is_refused() {
         ("path: /webhook", "path: /a/../webhook", "routes[0].match.path: expected"),
         ("path: /webhook", "path: /web*", "routes[0].match.path: expected"),
         (
-            "replay: off",
-            "replay: off\n    responses: { upstream_timeout: 200 }",
-            "routes[0].responses.upstream_timeout: the sender must try again",
+            "replay_protection: disabled",
+            "replay_protection: disabled\n    status_overrides: { upstream_timeout: 200 }",
+            "routes[0].status_overrides.upstream_timeout: the sender must try again",
         ),
         (
-            "replay: off",
-            "replay: off\n    timestamp: { header: X-Time }",
-            "routes[0].timestamp.covered: write `covered: false`",
+            "replay_protection: disabled",
+            "replay_protection: disabled\n    timestamp: { header: X-Time }",
+            "routes[0].timestamp.signed: write `signed: false`",
         ),
-        ("replay: off", "replay: off\n    mode: observe", "routes[0].observe_until: missing; write its last day"),
+        (
+            "replay_protection: disabled",
+            "replay_protection: disabled\n    mode: dry_run",
+            "routes[0].dry_run_until: missing; write its last day",
+        ),
         (
             "audience: https://hooks.test/",
             "audience: x\n        bound_certificate: true",
             "routes[0].auth.jwt.bound_certificate: no listener asks for client certificates",
         ),
         (
-            "replay: off",
-            "replay: off\n    observe_until: 2026-12-31",
-            "routes[0].observe_until: goes with `mode: observe`",
+            "replay_protection: disabled",
+            "replay_protection: disabled\n    dry_run_until: 2026-12-31",
+            "routes[0].dry_run_until: goes with `mode: dry_run`",
         ),
         (
             "audience: https://hooks.test/",
@@ -145,12 +157,12 @@ fn what_would_let_too_much_through_is_refused() {
 /// A field that would be read and mean nothing, or never let anything pass.
 #[test]
 fn what_would_have_no_effect_is_refused() {
-    let own = |more: &str| format!("replay: off\n    {more}");
+    let own = |more: &str| format!("replay_protection: disabled\n    {more}");
     let cases = [
         (
-            "replay: off",
-            own("forward: { claims: { a: X_A } }"),
-            "forward.claims.a: expected the name of a header of your own",
+            "replay_protection: disabled",
+            own("forward: { claims_to_headers: { a: X_A } }"),
+            "forward.claims_to_headers.a: expected the name of a header of your own",
         ),
         (
             "127.0.0.1:0\"",
@@ -172,8 +184,8 @@ fn what_would_have_no_effect_is_refused() {
         ),
         (
             "{ file: jwks.json }",
-            "{ file: jwks.json, refresh: 5m }".to_owned(),
-            "jwks.refresh: is for `url` and `discovery` only",
+            "{ file: jwks.json, refresh_interval: 5m }".to_owned(),
+            "jwks.refresh_interval: is for `url` and `discovery` only",
         ),
         (
             "{ file: jwks.json }",
@@ -190,7 +202,7 @@ fn what_would_have_no_effect_is_refused() {
         (
             "issuer: https://issuer.test/\n    algorithms: [ES256]\n    jwks: { file: jwks.json }",
             "issuer: none\n    algorithms: [ES256]\n    jwks: { discovery: true }".to_owned(),
-            "issuers.acme.issuer: `none` is allowed only beside",
+            "issuers.acme.issuer: `none` is allowed only together",
         ),
         (
             "issuer: https://issuer.test/\n    algorithms: [ES256]\n    jwks: { file: jwks.json }",
@@ -232,46 +244,86 @@ fn what_would_have_no_effect_is_refused() {
             "{ file: jwks.json, pins: [] }".to_owned(),
             "jwks.pins: is for `url` and `discovery` only",
         ),
-        ("replay: off", own("responses: { no_route: 410 }"), "responses.no_route: is answered before a route is known"),
         (
-            "replay: off",
-            own("forward: { claims: { a: X-A, b: x-a } }"),
-            "forward.claims.b: another claim has this header",
+            "replay_protection: disabled",
+            own("status_overrides: { no_route: 410 }"),
+            "status_overrides.no_route: is answered before a route is known",
         ),
         (
-            "replay: off",
-            own("forward: { claims: { a: X-Forwarded-For } }"),
-            "forward.claims.a: expected the name of a header of your own",
+            "replay_protection: disabled",
+            own("forward: { claims_to_headers: { a: X-A, b: x-a } }"),
+            "forward.claims_to_headers.b: another claim has this header",
+        ),
+        (
+            "replay_protection: disabled",
+            own("forward: { claims_to_headers: { a: X-Forwarded-For } }"),
+            "forward.claims_to_headers.a: expected the name of a header of your own",
         ),
         (
             "audience: https://hooks.test/",
             "audience: x\n        max_age: 0s".to_owned(),
             "jwt.max_age: must be longer than zero",
         ),
-        ("audience: https://hooks.test/", "audience: x\n        types: []".to_owned(), "jwt.types: is empty"),
-        ("replay: off", own("limits: { rate: 100 }"), "routes[0].limits.rate: expected a rate such as 100/s"),
-        ("replay: off", own("limits: { rate: 0/s }"), "limits.rate: expected a rate: a whole number from 1 to 1000000"),
         (
-            "replay: off",
-            own("limits: { rate_unauthenticated: 5/d }"),
-            "limits.rate_unauthenticated: expected a rate: a",
+            "audience: https://hooks.test/",
+            "audience: x\n        allowed_types: []".to_owned(),
+            "jwt.allowed_types: is empty",
         ),
-        ("replay: off", own("limits: { burst: 5 }"), "limits.burst: goes with `rate`; write that too"),
-        ("replay: off", own("limits: { issuer: { burst: 5 } }"), "limits.issuer.burst: goes with `rate`"),
-        ("replay: off", own("limits: { rate: 1/s, burst: 0 }"), "limits.burst: must be from 1 to 1000000"),
-        ("replay: off", own("limits: { concurrency: 0 }"), "limits.concurrency: must be 1 or more"),
-        ("replay: off", own("limits: { subject: { rate: 5 per s } }"), "limits.subject.rate: expected a rate: a whole"),
         (
-            "replay: off",
-            own("limits: { subject: { concurrency: 0 } }"),
-            "limits.subject.concurrency: must be 1 or more",
+            "replay_protection: disabled",
+            own("limits: { rate: 100 }"),
+            "routes[0].limits.rate: expected a rate such as 100/s",
         ),
-        ("replay: off", own("limits: { rate: 1/s, shared: true }"), "limits.shared: needs a `state` of kind redis"),
-        ("replay: off", own("limits: { allow: [] }"), "routes[0].limits.allow: is empty"),
-        ("replay: off", own("revocation: {}"), "routes[0].revocation.file: missing; write the path of a YAML file"),
-        ("replay: off", own("revocation: { file: gone.yaml }"), "routes[0].revocation.file: file gone.yaml: not found"),
         (
-            "replay: off",
+            "replay_protection: disabled",
+            own("limits: { rate: 0/s }"),
+            "limits.rate: expected a rate: a whole number from 1 to 1000000",
+        ),
+        (
+            "replay_protection: disabled",
+            own("limits: { failed_auth_rate: 5/d }"),
+            "limits.failed_auth_rate: expected a rate: a",
+        ),
+        ("replay_protection: disabled", own("limits: { burst: 5 }"), "limits.burst: goes with `rate`; write that too"),
+        (
+            "replay_protection: disabled",
+            own("limits: { per_issuer: { burst: 5 } }"),
+            "limits.per_issuer.burst: goes with `rate`",
+        ),
+        (
+            "replay_protection: disabled",
+            own("limits: { rate: 1/s, burst: 0 }"),
+            "limits.burst: must be from 1 to 1000000",
+        ),
+        ("replay_protection: disabled", own("limits: { concurrency: 0 }"), "limits.concurrency: must be 1 or more"),
+        (
+            "replay_protection: disabled",
+            own("limits: { per_subject: { rate: 5 per s } }"),
+            "limits.per_subject.rate: expected a rate: a whole",
+        ),
+        (
+            "replay_protection: disabled",
+            own("limits: { per_subject: { concurrency: 0 } }"),
+            "limits.per_subject.concurrency: must be 1 or more",
+        ),
+        (
+            "replay_protection: disabled",
+            own("limits: { rate: 1/s, shared: true }"),
+            "limits.shared: needs a `store` of type redis",
+        ),
+        ("replay_protection: disabled", own("allowed_ips: []"), "routes[0].allowed_ips: is empty"),
+        (
+            "replay_protection: disabled",
+            own("revocation: {}"),
+            "routes[0].revocation.file: missing; write the path of a YAML file",
+        ),
+        (
+            "replay_protection: disabled",
+            own("revocation: { file: gone.yaml }"),
+            "routes[0].revocation.file: file gone.yaml: not found",
+        ),
+        (
+            "replay_protection: disabled",
             own("revocation: { file: jwks.json }"),
             "routes[0].revocation.file: jwks.json:1:2: keys: unknown field",
         ),
@@ -281,27 +333,35 @@ fn what_would_have_no_effect_is_refused() {
             "routes[0].revocation: without a JWT there is no token to revoke",
         ),
         (
-            "replay: off",
-            own("limits: { allow: [192.0.2.7, 203.0.113.5/24] }"),
-            "routes[0].limits.allow[1]: has bits set beyond its prefix; write 203.0.113.0/24",
-        ),
-        ("replay: off", own("limits: { allow: [2001:db8::/32, hooks.test] }"), "limits.allow[1]: expected an address"),
-        (
-            "audience: https://hooks.test/",
-            "audience: x\n        token: { query: t, scheme: a }".to_owned(),
-            "jwt.token.scheme: is for `header` only",
+            "replay_protection: disabled",
+            own("allowed_ips: [192.0.2.7, 203.0.113.5/24]"),
+            "routes[0].allowed_ips[1]: has bits set beyond its prefix; write 203.0.113.0/24",
         ),
         (
+            "replay_protection: disabled",
+            own("allowed_ips: [2001:db8::/32, hooks.test]"),
+            "allowed_ips[1]: expected an address",
+        ),
+        (
             "audience: https://hooks.test/",
-            "audience: x\n        token: { query: \"\" }".to_owned(),
-            "jwt.token.query: is empty",
+            "audience: x\n        token_from: { query: t, scheme: a }".to_owned(),
+            "jwt.token_from.scheme: is for `header` only",
+        ),
+        (
+            "audience: https://hooks.test/",
+            "audience: x\n        token_from: { query: \"\" }".to_owned(),
+            "jwt.token_from.query: is empty",
         ),
         (
             "audience: https://hooks.test/",
             "audience: x\n        claims: { a: { matches: \"(\" } }".to_owned(),
             "claims.a.matches: not a regular expression",
         ),
-        ("    tls:", "    limits: { headers: 20000 }\n    tls:".to_owned(), "limits.headers: must be 1000 or less"),
+        (
+            "    tls:",
+            "    limits: { max_headers_count: 20000 }\n    tls:".to_owned(),
+            "limits.max_headers_count: must be 1000 or less",
+        ),
         (
             "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
             "    auth: public\n    forward: { credential: keep }".to_owned(),
@@ -446,7 +506,8 @@ fn every_problem_is_told_at_once() {
     let yaml = r#"worker: 2
 listeners:
   - adress: "127.0.0.1:0"
-    limits: { idle: 5, head: 0s, connections: 0 }
+    timeouts: { keepalive: 5, headers: 0s }
+    limits: { max_connections: 0 }
     plaintext: true
 drain: { delay: soon }
 issuers:
@@ -456,8 +517,8 @@ routes:
     match: { path: webhook, methods: [post] }
     upstream: { url: "ftp://app" }
     auth: { jwt: { issuer: acne, audience: x, claims: { a: { like: 1 } } } }
-    replay: perhaps
-    responses: { nonsense: 200, expired: 99 }
+    replay_protection: perhaps
+    status_overrides: { nonsense: 200, token_expired: 99 }
   - name: b
     match: { path: /b }
     upstream: { url: "http://127.0.0.1:8000/base" }
@@ -469,9 +530,9 @@ routes:
     let expected = [
         "worker",
         "listeners[0].adress",
-        "listeners[0].limits.idle",
-        "listeners[0].limits.head",
-        "listeners[0].limits.connections",
+        "listeners[0].timeouts.keepalive",
+        "listeners[0].timeouts.headers",
+        "listeners[0].limits.max_connections",
         "drain.delay",
         "issuers.acme.algorithms[0]",
         "issuers.acme.jwks.file",
@@ -481,9 +542,9 @@ routes:
         "routes[0].upstream.url",
         "routes[0].auth.jwt.issuer",
         "routes[0].auth.jwt.claims.a",
-        "routes[0].replay",
-        "routes[0].responses.nonsense",
-        "routes[0].responses.expired",
+        "routes[0].replay_protection",
+        "routes[0].status_overrides.nonsense",
+        "routes[0].status_overrides.token_expired",
         "routes[1].upstream.url",
         "routes[1].auth",
     ];

@@ -265,9 +265,9 @@ routes:
       jwt:
         issuer: test
         audience: https://api.test/webhook
-        required: [iss, aud, exp, nbf]
+        required_claims: [iss, aud, exp, nbf]
         claims: { event_scope: webhook }
-    replay: off
+    replay_protection: disabled
 YAML
 }
 

@@ -6,8 +6,9 @@ mod keys;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use hookgate::config::file::EncodingFile;
 use hookgate::config::file::preset::PresetFile;
-use hookgate::config::file::signature::{PresetSecretEncoding, SignatureAlgorithmFile};
+use hookgate::config::file::signature::SignatureAlgorithmFile;
 use hookgate::config::presets;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -86,32 +87,29 @@ fn configured(name: &str) -> (TempDir, Vec<&'static str>) {
     }
     let pair = keys::Pair::generate(kind(&preset));
     let (mut secret, mut more) = (None, Vec::new());
+    let mut key = "secret";
     match preset.secret.as_ref().map(|secret| secret.encoding) {
+        None if preset.root_ca.is_some() => (key, more) = ("root_ca", vec!["--chain", "chain.pem"]),
+        None if preset.public_key.is_some() => (key, secret) = ("public_key", Some(pair.public_pem())),
         None => auth["jwks"] = json!({"file": "jwks.json"}),
-        Some(PresetSecretEncoding::Utf8) => {
+        Some(EncodingFile::Utf8) => {
             secret = Some("an example of a secret that is long enough for HS512, by far".repeat(2))
         }
-        Some(PresetSecretEncoding::Hex) => secret = Some("0f".repeat(32)),
-        Some(PresetSecretEncoding::Base64) => secret = Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
-        Some(PresetSecretEncoding::Whsec) => {
-            secret = Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned())
-        }
-        Some(PresetSecretEncoding::PublicKey) => secret = Some(pair.public_pem()),
-        Some(PresetSecretEncoding::Certificate) => more = vec!["--chain", "chain.pem"],
+        Some(EncodingFile::Hex) => secret = Some("0f".repeat(32)),
+        Some(EncodingFile::Base64) => secret = Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+        Some(EncodingFile::Whsec) => secret = Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
     }
     if secret.is_some() || !more.is_empty() {
-        auth["secret"] = json!({"file": "secret"});
+        auth[key] = json!({"file": "secret"});
     }
     if preset.signature.as_ref().is_some_and(|signature| signature.key_id.is_some()) {
-        auth["secret"]["id"] = "1".into();
+        auth[key]["id"] = "1".into();
     }
     let folder = folder(&[("hook", auth)], Some("https://localhost:8443"));
     write(&folder, "secret", secret.unwrap_or_default());
     write(&folder, "key.pem", pair.private_pem());
     if more.is_empty() {
-        if preset.secret.is_none() {
-            write(&folder, "jwks.json", pair.jwks());
-        }
+        write(&folder, "jwks.json", pair.jwks());
     } else {
         let chain = keys::chain(&pair, preset.x5c.as_ref().unwrap());
         write(&folder, "secret", chain.root);
@@ -134,7 +132,8 @@ fn whatever_is_signed_for_a_preset_would_be_forwarded_and_nothing_else() {
             String::from_utf8_lossy(&message)
         );
         let preset = presets::find(name).unwrap();
-        let unbound = preset.token.is_some() || ["mailgun"].contains(name) || findings.to_string().contains("no body");
+        let unbound =
+            preset.static_token.is_some() || ["mailgun"].contains(name) || findings.to_string().contains("no body");
         let changed = [message.as_slice(), b"x"].concat();
         let changed = replaced(&changed, "content-length", "x-content-length");
         let (code, findings) = explained(&folder, &changed, NOW);
@@ -212,7 +211,7 @@ fn a_time_in_another_unit_and_a_clock_that_is_off_are_recognised() {
     hints(&folder, &message, "1799996400", "a clock that is off");
     let described = |unit: &str| {
         json!({"signature": {
-            "algorithm": "hmac-sha256", "header": "X-Sig", "encoding": "hex", "signed": ["header:X-Time", "body"], "join": ".",
+            "algorithm": "hmac-sha256", "header": "X-Sig", "encoding": "hex", "signed_payload": ["header:X-Time", "body"], "join": ".",
             "timestamp": {"header": "X-Time", "unit": unit}, "secret": {"file": "secret"},
         }})
     };

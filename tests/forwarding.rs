@@ -48,7 +48,10 @@ async fn the_app_learns_where_a_request_came_from() {
 async fn nobody_writes_who_he_is_or_where_he_comes_from() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address)
-        .with("    replay: off", "    replay: off\n    forward: { claims: { sub: X-Who, nothing: X-Nothing } }")
+        .with(
+            "    replay_protection: disabled",
+            "    replay_protection: disabled\n    forward: { claims_to_headers: { sub: X-Who, nothing: X-Nothing } }",
+        )
         .start();
     let mut request =
         gateway.client().request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
@@ -102,7 +105,7 @@ async fn nobody_writes_who_he_is_or_where_he_comes_from() {
 #[tokio::test]
 async fn hop_by_hop_fields_end_at_the_gateway() {
     let upstream = Upstream::echo().await;
-    let gateway = Setup::new(upstream.address).route("forward: { claims: { sub: X-Hookgate-Sub } }").start();
+    let gateway = Setup::new(upstream.address).route("forward: { claims_to_headers: { sub: X-Hookgate-Sub } }").start();
     let head = format!(
         "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 2\r\n\
          Connection: close, x-hop, authorization, x-forwarded-for, x-request-id, content-length, host,\
@@ -124,7 +127,8 @@ async fn hop_by_hop_fields_end_at_the_gateway() {
 #[tokio::test]
 async fn a_claim_that_is_not_visible_ascii_is_not_sent() {
     let upstream = Upstream::echo().await;
-    let forward = "forward: { claims: { sub: X-Sub, name: X-Name, line: X-Line, list: X-List, nothing: X-Nothing } }";
+    let forward =
+        "forward: { claims_to_headers: { sub: X-Sub, name: X-Name, line: X-Line, list: X-List, nothing: X-Nothing } }";
     let gateway = Setup::new(upstream.address).route(forward).start();
     let claims = json!({"name": "Jos\u{e9}", "line": "a\r\nX-Admin: 1", "list": [1, "b"], "nothing": null});
     assert_eq!(gateway.client().post(&gateway.issuer.token_with(claims)).await.status, 200);
@@ -224,10 +228,10 @@ async fn a_host_is_found_among_many_in_any_case() {
 #[tokio::test]
 async fn no_other_spelling_of_what_was_judged_reaches_the_app() {
     let upstream = Upstream::echo().await;
-    let timestamp = "replay: off\n    timestamp: { header: X-Sent-At, covered: false }";
+    let timestamp = "replay_protection: disabled\n    timestamp: { header: X-Sent-At, signed: false }";
     let gateway = Setup::new(upstream.address)
-        .with("leeway: 30s", "leeway: 30s\n        token: { header: X-Auth-Token }")
-        .with("replay: off", timestamp)
+        .with("leeway: 30s", "leeway: 30s\n        token_from: { header: X-Auth-Token }")
+        .with("replay_protection: disabled", timestamp)
         .start();
     let now = crate::support::NOW.to_string();
     let request = gateway.client().request("/webhook").header("x-auth-token", gateway.token()).header("x-sent-at", now);
@@ -252,7 +256,7 @@ async fn cookies_that_http2_has_split_are_one_field_again() {
 async fn the_credential_can_be_kept_from_the_app() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address)
-        .with("    replay: off", "    replay: off\n    forward: { credential: remove }")
+        .with("    replay_protection: disabled", "    replay_protection: disabled\n    forward: { credential: remove }")
         .start();
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     assert_eq!(upstream.only().header("authorization"), None);
@@ -261,8 +265,12 @@ async fn the_credential_can_be_kept_from_the_app() {
 #[tokio::test]
 async fn large_bodies_stream_through_in_both_directions() {
     let upstream = Upstream::echo().await;
-    let gateway =
-        Setup::new(upstream.address).with("    replay: off", "    replay: off\n    limits: { body: 16MiB }").start();
+    let gateway = Setup::new(upstream.address)
+        .with(
+            "    replay_protection: disabled",
+            "    replay_protection: disabled\n    limits: { max_body_size: 16MiB }",
+        )
+        .start();
     let body = Bytes::from((0..8_u32 << 20).map(|index| (index % 251) as u8).collect::<Vec<_>>());
     for client in [gateway.client(), gateway.client_http2()] {
         let request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
@@ -342,7 +350,8 @@ async fn an_app_that_does_not_speak_http_is_502() {
 async fn an_app_that_does_not_answer_is_504() {
     let upstream = Upstream::silent().await;
     let address = format!("http://{}\"", upstream.address);
-    let gateway = Setup::new(upstream.address).with(&address, &format!("{address}, timeout: 200ms")).start();
+    let gateway =
+        Setup::new(upstream.address).with(&address, &format!("{address}, timeouts: {{ total: 200ms }}")).start();
     assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (504, "upstream_timeout".into()));
 }
 

@@ -18,8 +18,8 @@ fn setup(upstream: &Upstream, preset: &str, handshake: &str) -> Setup {
     setup.with("methods: [POST, PUT]", "methods: [GET, POST]").auth(&auth)
 }
 
-const ON: &str = ", handshake: true";
-const WITH_TOKEN: &str = ", handshake: { token: { file: token } }";
+const ON: &str = ", challenge: true";
+const WITH_TOKEN: &str = ", challenge: { token: { file: token } }";
 
 async fn get(client: &Client, query: &str) -> Answer {
     client.send(client.request(&format!("/webhook?{query}")).method("GET"), "").await
@@ -40,7 +40,7 @@ fn answered(answer: &Answer) -> String {
 async fn questions_are_refused_where_the_handshake_is_off() {
     let upstream = Upstream::echo().await;
     for preset in ["meta", "x", "dropbox"] {
-        for handshake in ["", ", handshake: false"] {
+        for handshake in ["", ", challenge: false"] {
             let gateway = setup(&upstream, preset, handshake).start();
             let query = "hub.mode=subscribe&hub.challenge=riddle&hub.verify_token=x&crc_token=riddle&challenge=riddle";
             let answer = get(&gateway.client(), query).await;
@@ -241,11 +241,11 @@ fn no_answer_signs_what_the_preset_would_accept() {
         ["signature_handshakes.json", "token_handshakes.json"].iter().flat_map(|file| read(file)).collect();
     let mut oracles = Vec::new();
     for (name, text) in PRESETS.iter().filter(|(_, text)| text.contains("$hmac")) {
-        let place = find(name).unwrap().handshake.unwrap().into_iter().find_map(|one| one.challenge).unwrap();
+        let place = find(name).unwrap().challenge.unwrap().into_iter().find_map(|one| one.value_from).unwrap();
         let mut asked = Case::read(questions.iter().find(|vector| vector["preset"] == **name).unwrap());
         let mut good = cases("signatures.json").into_iter().map(|(_, case, valid)| (case, valid));
         let (mut good, _) = good.find(|(case, valid)| *valid && case.auth["preset"] == **name).unwrap();
-        asked.auth["handshake"] = true.into();
+        asked.auth["challenge"] = true.into();
         (good.auth, good.secrets) = (asked.auth.clone(), asked.secrets.clone());
         let mut answers = 0;
         for wish in WISHES {

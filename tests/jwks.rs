@@ -30,7 +30,7 @@ async fn keys_are_fetched_before_they_are_needed() {
 async fn an_issuer_may_be_gone_for_a_while_and_come_back_with_another_key() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let mut server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 300ms, refresh: 1h");
+    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 300ms, refresh_interval: 1h");
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     server.stop().await;
     let rotated = next.token(&claims());
@@ -47,7 +47,7 @@ async fn an_issuer_may_be_gone_for_a_while_and_come_back_with_another_key() {
 async fn a_thousand_unknown_keys_are_one_fetch() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 60s, refresh: 1h"));
+    let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 60s, refresh_interval: 1h"));
     until("the first fetch is done", async || server.fetches() == 1).await;
     let stranger = Arc::new(Issuer::es256("x"));
     let floods: Vec<_> = (0..8)
@@ -73,7 +73,7 @@ async fn a_thousand_unknown_keys_are_one_fetch() {
 async fn a_failing_issuer_is_asked_once_a_cooldown() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let server = KeyServer::start(with_head("500 Internal Server Error", "")).await;
-    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 60s, refresh: 1h");
+    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 60s, refresh_interval: 1h");
     let failed = "hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"failed\"}";
     until("the first fetch has failed", async || gateway.metric(failed).await == Some(1.0)).await;
     let client = gateway.client();
@@ -88,7 +88,7 @@ async fn a_failing_issuer_is_asked_once_a_cooldown() {
 async fn a_slow_issuer_delays_nobody_whose_key_is_known() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 10ms, refresh: 1h"));
+    let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 10ms, refresh_interval: 1h"));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     server.answers(SILENCE.to_owned());
     let asked = server.fetches();
@@ -116,7 +116,7 @@ async fn a_slow_issuer_delays_nobody_whose_key_is_known() {
 async fn one_fetch_serves_all_who_wait_for_it() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 50ms, refresh: 1h"));
+    let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 50ms, refresh_interval: 1h"));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     server.answers(ok(&next.jwks()));
     // The cool-down of the first fetch must be over for the next one to be made.
@@ -128,7 +128,7 @@ async fn one_fetch_serves_all_who_wait_for_it() {
 async fn bad_answers_never_replace_a_good_set() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 10ms, refresh: 20ms");
+    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 10ms, refresh_interval: 20ms");
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     let private = ok(r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"k1"}]}"#);
     let bad = [
@@ -166,7 +166,7 @@ async fn redirects_are_followed_on_the_same_host_only() {
 async fn a_set_serves_no_longer_than_max_stale() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let mut server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = server.gateway(&upstream, &issuer, ", max_stale: 2h, cooldown: 10ms, refresh: 1h");
+    let gateway = server.gateway(&upstream, &issuer, ", max_stale: 2h, cooldown: 10ms, refresh_interval: 1h");
     let token = issuer.token_with(serde_json::json!({"exp": crate::support::NOW + 90_000}));
     assert_eq!(gateway.client().post(&token).await.status, 200);
     server.stop().await;
@@ -185,7 +185,7 @@ async fn a_dead_issuer_hurts_its_own_routes_only() {
     match: { path: /dead }
     upstream: { url: "http://127.0.0.1:9" }
     auth: { jwt: { issuer: dead, audience: x } }
-    replay: off"#;
+    replay_protection: disabled"#;
     let gateway = Setup::new(upstream.address).with("issuers:", dead).with("routes:", route).issuer(issuer).start();
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     let request = gateway.client().request("/dead").header("authorization", format!("Bearer {}", gateway.token()));
@@ -199,10 +199,10 @@ async fn a_dead_issuer_hurts_its_own_routes_only() {
 async fn a_reload_does_not_forget_fetched_keys() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let mut server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = server.gateway(&upstream, &issuer, ", refresh: 1h");
+    let gateway = server.gateway(&upstream, &issuer, ", refresh_interval: 1h");
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     server.stop().await;
-    gateway.edit("refresh: 1h", "refresh: 2h");
+    gateway.edit("refresh_interval: 1h", "refresh_interval: 2h");
     gateway.running().reload();
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
 }

@@ -8,8 +8,8 @@ use crate::support::http2::{GOAWAY, PREFACE, SETTINGS, frame, frames_until, http
 use crate::support::{Gateway, Setup, Upstream, Wire, until};
 
 /// Every deadline short, save those that a test is not about.
-async fn gateway(upstream: &Upstream, limits: &str) -> Gateway {
-    Setup::new(upstream.address).limit(limits).start()
+async fn gateway(upstream: &Upstream, timeouts: &str) -> Gateway {
+    Setup::new(upstream.address).timeouts(timeouts).start()
 }
 
 /// Sends a byte of `bytes` again and again until the other side ends the connection.
@@ -28,7 +28,7 @@ async fn drip(wire: &mut Wire, byte: &[u8]) {
 async fn silence_before_the_handshake_ends() {
     use tokio::io::AsyncReadExt;
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "handshake: 200ms").await;
+    let gateway = gateway(&upstream, "tls_handshake: 200ms").await;
     let mut stream = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
     assert_eq!(stream.read(&mut [0; 16]).await.unwrap_or(0), 0);
     let name = format!("hookgate_tls_handshakes_total{{listener=\"{}\",result=\"timeout\"}}", gateway.address());
@@ -48,7 +48,7 @@ async fn silence_after_the_handshake_ends() {
 #[tokio::test]
 async fn half_a_head_ends_with_408() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "head: 200ms").await;
+    let gateway = gateway(&upstream, "headers: 200ms").await;
     let answer = gateway.wire().await.write("POST /webhook HTTP/1.1\r\nHost: loc").await.rest().await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
 }
@@ -56,7 +56,7 @@ async fn half_a_head_ends_with_408() {
 #[tokio::test]
 async fn half_a_second_head_ends_too() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "head: 200ms, idle: 30s").await;
+    let gateway = gateway(&upstream, "headers: 200ms, keepalive: 30s").await;
     let mut wire = gateway.wire().await;
     wire.write("POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await.read_until("}").await;
     let answer = wire.write("POST /web").await.rest().await;
@@ -66,7 +66,7 @@ async fn half_a_second_head_ends_too() {
 #[tokio::test]
 async fn a_byte_at_a_time_does_not_hold_a_head() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "head: 300ms").await;
+    let gateway = gateway(&upstream, "headers: 300ms").await;
     let mut wire = gateway.wire().await;
     wire.write("POST /webhook HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await;
     drip(&mut wire, b"a").await;
@@ -85,7 +85,7 @@ async fn half_an_http2_head_ends() {
 #[tokio::test]
 async fn an_http2_connection_that_only_pings_ends() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "first_request: 300ms, idle: 300ms").await;
+    let gateway = gateway(&upstream, "first_request: 300ms, keepalive: 300ms").await;
     let mut wire = gateway.wire_http2().await;
     wire.write([PREFACE, SETTINGS].concat()).await;
     drip(&mut wire, &frame(6, 0, 0, &[0; 8])).await;
@@ -121,7 +121,7 @@ async fn floods_of_http2_frames_end_their_connection() {
 #[tokio::test]
 async fn idle_connections_end() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "idle: 200ms").await;
+    let gateway = gateway(&upstream, "keepalive: 200ms").await;
     let mut wire = gateway.wire().await;
     wire.write("POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await.read_until("}").await;
     assert_eq!(wire.rest().await, "");
@@ -136,7 +136,7 @@ fn half_a_body(token: &str) -> String {
 #[tokio::test]
 async fn half_a_body_ends_with_408() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "body_stall: 200ms").await;
+    let gateway = gateway(&upstream, "request_body_idle: 200ms").await;
     let answer = gateway.wire().await.write(half_a_body(&gateway.token())).await.rest().await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
     assert!(upstream.seen().is_empty());
@@ -145,7 +145,7 @@ async fn half_a_body_ends_with_408() {
 #[tokio::test]
 async fn a_byte_at_a_time_does_not_hold_a_body() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "body: 300ms").await;
+    let gateway = gateway(&upstream, "request_body: 300ms").await;
     let mut wire = gateway.wire().await;
     wire.write(half_a_body(&gateway.token())).await;
     drip(&mut wire, b"a").await;
@@ -155,7 +155,7 @@ async fn a_byte_at_a_time_does_not_hold_a_body() {
 #[tokio::test]
 async fn half_an_http2_body_ends() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "body_stall: 200ms, idle: 200ms").await;
+    let gateway = gateway(&upstream, "request_body_idle: 200ms, keepalive: 200ms").await;
     let mut wire = gateway.wire_http2().await;
     let head = http2_head(&gateway.token(), 4);
     wire.write([PREFACE, SETTINGS, &head, &frame(0, 0, 1, b"half")].concat()).await.rest().await;
@@ -166,7 +166,7 @@ async fn half_an_http2_body_ends() {
 #[tokio::test]
 async fn a_byte_at_a_time_does_not_hold_an_http2_body() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "body: 300ms, idle: 200ms").await;
+    let gateway = gateway(&upstream, "request_body: 300ms, keepalive: 200ms").await;
     let mut wire = gateway.wire_http2().await;
     wire.write([PREFACE, SETTINGS, &http2_head(&gateway.token(), 4)].concat()).await;
     drip(&mut wire, &frame(0, 0, 1, b"a")).await;
@@ -176,8 +176,11 @@ async fn a_byte_at_a_time_does_not_hold_an_http2_body() {
 #[tokio::test]
 async fn a_client_that_does_not_read_its_reply_is_dropped() {
     let upstream = Upstream::echo().await;
-    let yaml = "    replay: off\n    limits: { body: 64MiB }";
-    let gateway = Setup::new(upstream.address).with("    replay: off", yaml).limit("body: 500ms").start();
+    let yaml = "    replay_protection: disabled\n    limits: { max_body_size: 64MiB }";
+    let gateway = Setup::new(upstream.address)
+        .with("    replay_protection: disabled", yaml)
+        .timeouts("response_write_idle: 500ms")
+        .start();
     let token = gateway.token();
     let mut wire = gateway.wire().await;
     let body = "x".repeat(24 << 20);
@@ -196,8 +199,8 @@ async fn an_http2_client_that_opens_no_window_is_dropped() {
     let upstream = Upstream::echo().await;
     let address = format!("http://{}\"", upstream.address);
     let gateway = Setup::new(upstream.address)
-        .with(&address, &format!("{address}, timeout: 500ms"))
-        .limit("body: 300ms, idle: 300ms")
+        .with(&address, &format!("{address}, timeouts: {{ total: 500ms }}"))
+        .timeouts("response_write_idle: 300ms, keepalive: 300ms")
         .start();
     // SETTINGS_INITIAL_WINDOW_SIZE (4) = 0 (RFC 9113 §6.5.2).
     let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
@@ -211,8 +214,9 @@ async fn an_http2_client_that_opens_no_window_is_dropped() {
 #[tokio::test]
 async fn bodies_have_a_size() {
     let upstream = Upstream::echo().await;
-    let gateway =
-        Setup::new(upstream.address).with("    replay: off", "    replay: off\n    limits: { body: 1KiB }").start();
+    let gateway = Setup::new(upstream.address)
+        .with("    replay_protection: disabled", "    replay_protection: disabled\n    limits: { max_body_size: 1KiB }")
+        .start();
     let client = gateway.client();
     let request = || client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
     assert_eq!(client.send(request(), Bytes::from(vec![0; 1024])).await.status, 200);
@@ -234,7 +238,7 @@ async fn bodies_have_a_size() {
 #[tokio::test]
 async fn heads_have_a_size() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "head_size: 8KiB, headers: 20").await;
+    let gateway = Setup::new(upstream.address).limit("max_headers_size: 8KiB, max_headers_count: 20").start();
     let client = gateway.client();
     let large = client.send(client.request("/webhook").header("x", "a".repeat(9000)), "").await;
     assert_eq!(large.problem(), (431, "head_too_large".into()));
@@ -255,7 +259,7 @@ async fn heads_have_a_size() {
 async fn connections_of_one_address_have_a_number() {
     let upstream = Upstream::echo().await;
     let gateway =
-        Setup::new(upstream.address).with("connections_per_address: 20000", "connections_per_address: 2").start();
+        Setup::new(upstream.address).with("max_connections_per_ip: 20000", "max_connections_per_ip: 2").start();
     let (_one, two) = (gateway.wire().await, gateway.wire().await);
     let mut third = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
     let end = tokio::io::AsyncReadExt::read(&mut third, &mut [0; 16]).await.unwrap_or(0);
@@ -280,8 +284,8 @@ async fn two_thousand_silent_clients_keep_nobody_waiting() {
     let open_files = rlimit::increase_nofile_limit(u64::MAX).unwrap();
     assert!(open_files >= 5000, "only {open_files} open files are allowed; see ulimit -n");
     let upstream = Upstream::echo().await;
-    let limits = "handshake: 8s, first_request: 8s, head: 8s, idle: 2s, body_stall: 8s";
-    let gateway = gateway(&upstream, limits).await;
+    let timeouts = "tls_handshake: 8s, first_request: 8s, headers: 8s, keepalive: 2s, request_body_idle: 8s";
+    let gateway = gateway(&upstream, timeouts).await;
     let mut raw = Vec::new();
     for _ in 0..1400 {
         raw.push(tokio::net::TcpStream::connect(gateway.address()).await.unwrap());

@@ -30,7 +30,7 @@ routes:
     match: {{ path: /webhook }}
     upstream: {{ url: "http://127.0.0.1:9" }}
     auth: public
-    replay: off
+    replay_protection: disabled
 "#
     );
     std::fs::write(folder.path().join("gateway.yaml"), config).unwrap();

@@ -1,4 +1,4 @@
-//! `mode: observe`: what would be refused is forwarded, told, and bears no identity. Limits stay.
+//! `mode: dry_run`: what would be refused is forwarded, told, and bears no identity. Limits stay.
 
 use serde_json::json;
 
@@ -6,8 +6,8 @@ use crate::support::{NOW, Setup, Upstream};
 
 /// The clock of the tests begins with this day.
 fn observing(upstream: &Upstream) -> Setup {
-    let forward = "forward: { claims: { sub: X-Who } }";
-    Setup::new(upstream.address).route(&format!("mode: observe\n    observe_until: 2026-11-24\n    {forward}"))
+    let forward = "forward: { claims_to_headers: { sub: X-Who } }";
+    Setup::new(upstream.address).route(&format!("mode: dry_run\n    dry_run_until: 2026-11-24\n    {forward}"))
 }
 
 #[tokio::test]
@@ -36,7 +36,8 @@ async fn what_would_be_refused_is_forwarded_without_identity_and_told() {
 async fn a_body_that_was_read_to_be_judged_is_forwarded_whole() {
     let upstream = Upstream::echo().await;
     let github = "{ preset: github, secret: { file: token } }";
-    let gateway = observing(&upstream).with("\n    forward: { claims: { sub: X-Who } }", "").file("token", "t");
+    let gateway =
+        observing(&upstream).with("\n    forward: { claims_to_headers: { sub: X-Who } }", "").file("token", "t");
     let gateway = gateway.auth(github).start();
     let request = gateway.client().request("/webhook").header("x-hub-signature-256", "sha256=00");
     assert_eq!(gateway.client().send(request, "the body").await.text(), "the body");
@@ -47,7 +48,7 @@ async fn a_body_that_was_read_to_be_judged_is_forwarded_whole() {
 async fn limits_and_paths_stay_enforced() {
     let upstream = Upstream::echo().await;
     let setup = observing(&upstream).with("path: /webhook", "path: /*").with("workers: 2", "workers: 1");
-    let gateway = setup.route("limits: { body: 4B }").start();
+    let gateway = setup.route("limits: { max_body_size: 4B }").start();
     let client = gateway.client();
     let answer = client.send(client.request("/webhook"), "12345").await;
     assert_eq!(answer.problem(), (413, "body_too_large".into()));
@@ -57,7 +58,7 @@ async fn limits_and_paths_stay_enforced() {
     }
     assert_eq!(client.send(client.request("/webhook").method("DELETE"), "").await.status, 405);
     assert!(upstream.seen().is_empty());
-    let narrow = observing(&upstream).route("limits: { allow: [203.0.113.0/24] }").start();
+    let narrow = observing(&upstream).route("allowed_ips: [203.0.113.0/24]").start();
     assert_eq!(narrow.client().post(&narrow.token()).await.problem(), (403, "address_refused".into()));
     assert!(upstream.seen().is_empty());
 }

@@ -44,7 +44,7 @@ async fn strangers_do_not_use_up_what_senders_may_send() {
 #[tokio::test]
 async fn who_is_refused_too_often_is_not_listened_to() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "rate_unauthenticated: 3/h");
+    let gateway = gateway(&upstream, "failed_auth_rate: 3/h");
     for _ in 0..9 {
         assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     }
@@ -100,7 +100,7 @@ async fn a_429_tells_which_limit_and_when_to_come_again() {
 #[tokio::test]
 async fn a_reload_forgives_nobody() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "rate: 1/h, rate_unauthenticated: 1/h");
+    let gateway = gateway(&upstream, "rate: 1/h, failed_auth_rate: 1/h");
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     gateway.edit("rate: 1/h,", "concurrency: 9, rate: 2/h, burst: 1,");
     assert_ne!(gateway.running().reload(), Reloaded::Refused);
@@ -115,8 +115,8 @@ async fn a_reload_forgives_nobody() {
 #[tokio::test]
 async fn a_route_that_observes_keeps_its_limits() {
     let upstream = Upstream::echo().await;
-    let observing = "mode: observe\n    observe_until: 2026-11-24";
-    let limits = "limits: { rate: 1/h, rate_unauthenticated: 2/h }";
+    let observing = "mode: dry_run\n    dry_run_until: 2026-11-24";
+    let limits = "limits: { rate: 1/h, failed_auth_rate: 2/h }";
     let gateway = Setup::new(upstream.address).route(&format!("{observing}\n    {limits}")).start();
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     assert_eq!(met(&gateway.client().post(&gateway.token()).await), (429, Some("route")));

@@ -43,7 +43,7 @@ async fn opaque_and_detailed_tell_less_and_more() {
         ("opaque", "unauthorized", "unauthorized", "forbidden"),
         ("detailed", "malformed_token", "expired", "claim_refused"),
     ] {
-        let gateway = Setup::new(upstream.address).and(&format!("errors: {errors}")).start();
+        let gateway = Setup::new(upstream.address).and(&format!("error_detail: {errors}")).start();
         let expired = gateway.issuer.token_with(json!({"exp": NOW - 60}));
         let unscoped = gateway.issuer.token_with(json!({"event_scope": "x"}));
         assert_eq!(gateway.client().post("garbage").await.problem(), (401, unproven.into()));
@@ -249,8 +249,10 @@ async fn tunnels_traces_upgrades_and_doubtful_hosts_are_refused() {
 async fn an_address_that_is_not_allowed_is_refused_before_all_else() {
     let upstream = Upstream::echo().await;
     for (errors, told) in [("standard", "address_refused"), ("opaque", "forbidden")] {
-        let limits = "replay: off\n    limits: { body: 16B, allow: [203.0.113.0/24, 2001:db8::/32] }";
-        let setup = Setup::new(upstream.address).with("replay: off", limits).and(&format!("errors: {errors}"));
+        let limits = "replay_protection: disabled\n    limits: { max_body_size: 16B }\n    allowed_ips: [203.0.113.0/24, 2001:db8::/32]";
+        let setup = Setup::new(upstream.address)
+            .with("replay_protection: disabled", limits)
+            .and(&format!("error_detail: {errors}"));
         let gateway = setup.start();
         assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (403, told.into()));
         assert_eq!(gateway.client().post("garbage").await.problem(), (403, told.into()));
@@ -266,8 +268,8 @@ async fn an_address_that_is_not_allowed_is_refused_before_all_else() {
 async fn an_allow_list_looks_at_the_connection_alone() {
     let upstream = Upstream::echo().await;
     for (allow, claimed, status) in [("127.0.0.0/8", "203.0.113.9", 200), ("203.0.113.0/24", "203.0.113.9", 403)] {
-        let limits = format!("replay: off\n    limits: {{ allow: [{allow}] }}");
-        let gateway = Setup::new(upstream.address).with("replay: off", &limits).start();
+        let limits = format!("replay_protection: disabled\n    allowed_ips: [{allow}]");
+        let gateway = Setup::new(upstream.address).with("replay_protection: disabled", &limits).start();
         let request = gateway.client().request("/webhook").header("x-forwarded-for", claimed);
         let request = request.header("forwarded", format!("for={claimed}")).header("x-real-ip", claimed);
         let request = request.header("authorization", format!("Bearer {}", gateway.token()));
@@ -279,7 +281,10 @@ async fn an_allow_list_looks_at_the_connection_alone() {
 async fn statuses_can_be_chosen() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address)
-        .with("    replay: off", "    replay: off\n    responses: { expired: 410, malformed_token: 200 }")
+        .with(
+            "    replay_protection: disabled",
+            "    replay_protection: disabled\n    status_overrides: { expired: 410, malformed_token: 200 }",
+        )
         .start();
     let answer = gateway.client().post(&gateway.issuer.token_with(json!({"exp": NOW - 60}))).await;
     assert_eq!((answer.problem(), answer.header("www-authenticate")), ((410, "expired".into()), None));
@@ -301,9 +306,10 @@ async fn a_token_ends_when_its_time_comes() {
 #[tokio::test]
 async fn a_timestamp_beside_the_token_is_missing_stale_or_early() {
     let upstream = Upstream::echo().await;
-    let timestamp = "timestamp: { header: X-Time, max_age: 5m, max_future: 1m, covered: false }";
-    let gateway =
-        Setup::new(upstream.address).with("    replay: off", &format!("    replay: off\n    {timestamp}")).start();
+    let timestamp = "timestamp: { header: X-Time, max_age: 5m, max_future: 1m, signed: false }";
+    let gateway = Setup::new(upstream.address)
+        .with("    replay_protection: disabled", &format!("    replay_protection: disabled\n    {timestamp}"))
+        .start();
     let client = gateway.client();
     for (time, told) in [
         (None, Some("missing_timestamp")),

@@ -66,11 +66,11 @@ async fn an_invalid_file_keeps_the_old_one_and_says_so() {
     let gateway = Gateway::before(&upstream);
     let successful = async || gateway.metric("hookgate_config_last_reload_successful").await;
     assert_eq!(successful().await, Some(1.0));
-    gateway.edit("    replay: off\n", "    replay: of\n");
+    gateway.edit("    replay_protection: disabled\n", "    replay_protection: disable\n");
     assert_eq!(gateway.running().reload(), Reloaded::Refused);
     assert_eq!(successful().await, Some(0.0));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
-    gateway.edit("    replay: of\n", "    replay: off\n");
+    gateway.edit("    replay_protection: disable\n", "    replay_protection: disabled\n");
     assert_eq!(gateway.running().reload(), Reloaded::Unchanged);
     assert_eq!(successful().await, Some(1.0));
 }

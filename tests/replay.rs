@@ -8,11 +8,13 @@ use serde_json::json;
 
 use crate::support::{Answer, Client, Gateway, Setup, Upstream, claims, until};
 
-const REPLAY: &str = "replay: { id: { claim: jti } }";
+const REPLAY: &str = "replay_protection: { id: { claim: jti } }";
 
 /// The usual gateway with this `replay`, and a store in memory.
 fn remembering(upstream: &Upstream, replay: &str) -> Setup {
-    Setup::new(upstream.address).with("replay: off", replay).and("state: { kind: memory, capacity: 1000 }")
+    Setup::new(upstream.address)
+        .with("replay_protection: disabled", replay)
+        .and("store: { type: memory, capacity: 1000 }")
 }
 
 fn token(gateway: &Gateway, id: &str) -> String {
@@ -70,7 +72,7 @@ async fn what_has_not_arrived_may_come_again_unchanged() {
 #[tokio::test]
 async fn commit_on_says_what_has_arrived() {
     let upstream = Upstream::answering(&[302, 200]).await;
-    let gateway = remembering(&upstream, "replay: { id: { claim: jti }, commit_on: [2xx] }").start();
+    let gateway = remembering(&upstream, "replay_protection: { id: { claim: jti }, commit_on: [2xx] }").start();
     let (client, first) = (gateway.client(), token(&gateway, "a"));
     let statuses = [post(&client, &first, "/webhook", "").await, post(&client, &first, "/webhook", "").await];
     assert_eq!(statuses.map(|answer| answer.status.as_u16()), [302, 200]);
@@ -97,7 +99,7 @@ async fn a_reply_that_breaks_off_has_not_arrived() {
 #[tokio::test]
 async fn an_app_that_does_not_answer_has_it_not() {
     let upstream = Upstream::silent().await;
-    let slow = format!("url: \"http://{}\", timeout: 100ms", upstream.address);
+    let slow = format!("url: \"http://{}\", timeouts: {{ total: 100ms }}", upstream.address);
     let gateway = remembering(&upstream, REPLAY).with(&format!("url: \"http://{}\"", upstream.address), &slow).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     for _ in 0..2 {
@@ -198,7 +200,7 @@ async fn a_full_store_lets_pass_where_that_is_written() {
 #[tokio::test]
 async fn observed_routes_tell_repetitions_and_pass_them() {
     let upstream = Upstream::echo().await;
-    let observing = format!("{REPLAY}\n    mode: observe\n    observe_until: 2026-12-31");
+    let observing = format!("{REPLAY}\n    mode: dry_run\n    dry_run_until: 2026-12-31");
     let gateway = remembering(&upstream, &observing).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     for _ in 0..2 {

@@ -12,7 +12,7 @@ const REFUSED: &str = "hookgate_revocation_reloads_total{file=\"revoked.yaml\",r
 
 fn setup(upstream: &Upstream) -> Setup {
     let setup = Setup::new(upstream.address).file("revoked.yaml", "{}");
-    setup.with("replay: off", "replay: off\n    revocation: { file: revoked.yaml }")
+    setup.with("replay_protection: disabled", "replay_protection: disabled\n    revocation: { file: revoked.yaml }")
 }
 
 fn revoke(gateway: &Gateway, list: &str) {

@@ -77,7 +77,7 @@ async fn a_refused_event_is_told_in_the_words_of_rfc_8935() {
 #[tokio::test]
 async fn an_event_from_an_address_without_a_right_is_denied() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream).route("limits: { allow: [203.0.113.0/24] }").start();
+    let gateway = setup(&upstream).route("allowed_ips: [203.0.113.0/24]").start();
     assert_eq!(err(&push(&gateway, &event(&gateway.issuer, &json!({}))).await), "access_denied");
     assert!(upstream.seen().is_empty());
 }
@@ -88,7 +88,7 @@ async fn what_is_no_decision_keeps_its_own_status() {
     let upstream = Upstream::echo().await;
     let jwks = "{ url: \"http://127.0.0.1:9/jwks.json\" }";
     let gateway = setup(&upstream).with("jwks: { file: jwks.json } }\n", &format!("jwks: {jwks} }}\n"));
-    let gateway = gateway.route("limits: { body: 2KiB }").start();
+    let gateway = gateway.route("limits: { max_body_size: 2KiB }").start();
     let answer = push(&gateway, &event(&gateway.issuer, &json!({}))).await;
     assert_eq!((answer.problem(), answer.header("retry-after")), ((503, "keys_unavailable".into()), Some("10")));
     assert_eq!(push(&gateway, &"x".repeat(3000)).await.problem(), (413, "body_too_large".into()));
@@ -97,7 +97,7 @@ async fn what_is_no_decision_keeps_its_own_status() {
 #[tokio::test]
 async fn opaque_tells_transmitters_no_more_than_others() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream).and("errors: opaque").start();
+    let gateway = setup(&upstream).and("error_detail: opaque").start();
     for changes in [json!({"aud": "https://other.test/"}), json!({"events": null})] {
         let answer = push(&gateway, &event(&gateway.issuer, &changes)).await;
         assert_eq!(err(&answer), "authentication_failed");

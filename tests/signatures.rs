@@ -10,16 +10,16 @@ const SECRET: &str = "the secret of a sender's app";
 /// Signs the body alone.
 fn github(upstream: &Upstream) -> Setup {
     let setup = Setup::new(upstream.address).file("secret", SECRET);
-    setup.auth("{ preset: github, secret: { file: secret } }").and("errors: detailed")
+    setup.auth("{ preset: github, secret: { file: secret } }").and("error_detail: detailed")
 }
 
 /// Signs a time too.
 fn timed(upstream: &Upstream) -> Setup {
-    let signed = "signed: [\"header:X-Time\", body], join: \".\", timestamp: { header: X-Time, max_age: 5m }";
+    let signed = "signed_payload: [\"header:X-Time\", body], join: \".\", timestamp: { header: X-Time, max_age: 5m }";
     let auth = format!(
         "{{ signature: {{ algorithm: hmac-sha256, header: X-Sig, encoding: hex, {signed}, secret: {{ file: secret }} }} }}"
     );
-    Setup::new(upstream.address).file("secret", SECRET).auth(&auth).and("errors: detailed")
+    Setup::new(upstream.address).file("secret", SECRET).auth(&auth).and("error_detail: detailed")
 }
 
 fn signature(body: impl AsRef<[u8]>) -> String {
@@ -90,7 +90,7 @@ async fn no_signature_or_two_are_refused_unread() {
         let answer = gateway.wire().await.write(head).await.read_until("}").await;
         assert!(answer.starts_with("HTTP/1.1 401") && answer.contains(code), "{answer}");
     }
-    gateway.edit("errors: detailed", "errors: standard");
+    gateway.edit("error_detail: detailed", "error_detail: standard");
     gateway.running().reload();
     assert_eq!(send(&gateway.client(), "x", "sha256=00").await.problem(), (401, "unauthorized".into()));
     assert!(upstream.seen().is_empty());
@@ -123,7 +123,7 @@ async fn a_stale_request_is_refused_unread() {
 #[tokio::test]
 async fn a_stale_time_beside_the_signature_is_refused_unread_too() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).route("timestamp: { header: X-Time, max_age: 5m, covered: false }").start();
+    let gateway = github(&upstream).route("timestamp: { header: X-Time, max_age: 5m, signed: false }").start();
     for (time, code) in [(NOW - 301, "stale_timestamp"), (NOW + 61, "future_timestamp")] {
         let head = head(&signature("{}"), &format!("X-Time: {time}\r\nContent-Length: 2"));
         let answer = gateway.wire().await.write(head).await.read_until("}").await;
@@ -137,7 +137,7 @@ async fn a_stale_time_beside_the_signature_is_refused_unread_too() {
 #[tokio::test]
 async fn a_signed_body_has_its_limit() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).route("limits: { body: 4B }").start();
+    let gateway = github(&upstream).route("limits: { max_body_size: 4B }").start();
     let declared = head(&signature("12345"), "Content-Length: 5");
     let chunked = head(&signature("12345"), "Transfer-Encoding: chunked") + "5\r\n12345\r\n";
     for request in [declared, chunked] {
@@ -170,7 +170,7 @@ async fn hold_a_quarter(gateway: &Gateway, last: u8) -> crate::support::Wire {
 #[tokio::test]
 async fn one_address_holds_no_more_than_a_quarter() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).and("buffered_bodies: 64KiB").start();
+    let gateway = github(&upstream).and("max_buffered_bytes: 64KiB").start();
     let whole = vec![b'x'; HOLDS_A_QUARTER + 1];
     assert_eq!(send(&gateway.client(), whole.clone(), &signature(&whole)).await.problem(), (503, "overloaded".into()));
     let wire = hold_a_quarter(&gateway, 2).await;
@@ -185,7 +185,7 @@ async fn one_address_holds_no_more_than_a_quarter() {
 #[tokio::test]
 async fn each_client_of_a_trusted_proxy_holds_a_quarter() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).and("buffered_bodies: 64KiB\ntrusted_proxies: [127.0.0.2]").start();
+    let gateway = github(&upstream).and("max_buffered_bytes: 64KiB\ntrusted_proxies: [127.0.0.2]").start();
     let of = |client: u8, more: &str| head(&signature("x"), &format!("X-Forwarded-For: 198.51.100.{client}\r\n{more}"));
     let mut wire = gateway.wire_from(2).await;
     wire.write(of(7, &format!("Content-Length: {}", HOLDS_A_QUARTER + 1))).await;
@@ -201,7 +201,7 @@ async fn each_client_of_a_trusted_proxy_holds_a_quarter() {
 #[tokio::test]
 async fn all_together_hold_no_more_than_all() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).and("buffered_bodies: 64KiB").start();
+    let gateway = github(&upstream).and("max_buffered_bytes: 64KiB").start();
     let mut wires = Vec::new();
     for last in 2..6 {
         wires.push(hold_a_quarter(&gateway, last).await);
@@ -249,7 +249,7 @@ async fn requests_that_wait_for_their_bodies_are_bounded() {
 #[tokio::test]
 async fn forwarded_bodies_are_held_no_more() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).and("buffered_bodies: 64KiB").start();
+    let gateway = github(&upstream).and("max_buffered_bytes: 64KiB").start();
     let body = vec![b'x'; HOLDS_A_QUARTER];
     for client in [gateway.client(), gateway.client_http2()] {
         for _ in 0..10 {
@@ -262,7 +262,7 @@ async fn forwarded_bodies_are_held_no_more() {
 #[tokio::test]
 async fn half_a_signed_body_ends_with_408() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).limit("body_stall: 200ms").start();
+    let gateway = github(&upstream).timeouts("request_body_idle: 200ms").start();
     let request = head(&signature("12345"), "Content-Length: 5") + "123";
     let answer = gateway.wire().await.write(request).await.rest().await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
@@ -357,7 +357,7 @@ async fn standard_webhooks_are_held_to_their_specification() {
     use base64::Engine;
     let upstream = Upstream::echo().await;
     let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
-    let setup = |secret: &str| Setup::new(upstream.address).file("secret", secret).and("errors: detailed");
+    let setup = |secret: &str| Setup::new(upstream.address).file("secret", secret).and("error_detail: detailed");
     let preset = "{ preset: standard-webhooks, secret: { file: secret } }";
     let gateway = setup(&format!("whsec_{}", encode(SECRET.as_bytes()))).auth(preset).start();
     let mac = |text: String| {

@@ -9,15 +9,15 @@ use serde_json::json;
 use crate::support::{Answer, Authority, Client, Gateway, Identity, Issuer, Setup, Upstream, replace};
 
 const JWT: &str = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook } }";
-const TOKEN: &str = "{ token: { header: X-Token, secret: { file: token } } }";
+const TOKEN: &str = "{ static_token: { header: X-Token, secret: { file: token } } }";
 const HMAC: &str = "{ preset: github, secret: { file: token } }";
 
 /// This `auth`, before clients of this authority, who need not show a certificate.
 fn setup(upstream: &Upstream, authority: &Authority, auth: &str) -> Setup {
     let setup = Setup::new(upstream.address).file("clients.crt", &authority.pem).file("token", "the token");
     let setup = setup.with("tls: { ", "tls: { client_ca: clients.crt, client_auth: optional, ");
-    let setup = setup.auth(auth).and("errors: detailed");
-    if auth.contains("jwt:") { setup.route("forward: { claims: { sub: X-Who } }") } else { setup }
+    let setup = setup.auth(auth).and("error_detail: detailed");
+    if auth.contains("jwt:") { setup.route("forward: { claims_to_headers: { sub: X-Who } }") } else { setup }
 }
 
 /// Status and code of an answer; no code where the app gave it.

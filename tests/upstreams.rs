@@ -80,7 +80,7 @@ async fn an_app_that_cannot_prove_its_name_gets_nothing() {
 #[tokio::test]
 async fn a_handshake_that_does_not_end_is_502() {
     let upstream = Upstream::silent().await;
-    let gateway = before(&format!("url: \"https://{}\", connect_timeout: 100ms", upstream.address)).start();
+    let gateway = before(&format!("url: \"https://{}\", timeouts: {{ connect: 100ms }}", upstream.address)).start();
     let (status, code) = problem(&gateway).await;
     assert_eq!((status, code.as_str()), UNREACHABLE);
 }
@@ -130,10 +130,10 @@ async fn the_path_of_a_socket_is_relative_to_the_configuration() {
 #[tokio::test]
 async fn connections_are_used_again_and_closed_when_nobody_needs_them() {
     let upstream = Upstream::echo().await;
-    let gateway = before(&format!("url: \"http://{}\", idle: 10s", upstream.address)).start();
+    let gateway = before(&format!("url: \"http://{}\", timeouts: {{ keepalive: 10s }}", upstream.address)).start();
     assert_eq!(statuses(&gateway, 10).await, [200; 10]);
     assert_eq!((upstream.connections(), upstream.open()), (1, 1));
-    gateway.edit("idle: 10s", "idle: 1ms");
+    gateway.edit("timeouts: { keepalive: 10s }", "timeouts: { keepalive: 1ms }");
     assert_ne!(gateway.running().reload(), Reloaded::Refused);
     assert_eq!(statuses(&gateway, 1).await, [200]);
     until("none is open", async || upstream.open() == 0).await;

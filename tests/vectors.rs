@@ -23,7 +23,7 @@ fn shared() -> Option<Value> {
 fn auth(vector: &Value) -> Value {
     let websub = |hash: &str| {
         json!({"signature": {
-            "algorithm": format!("hmac-{hash}"), "header": "X-Hub-Signature", "encoding": "hex", "signed": ["body"],
+            "algorithm": format!("hmac-{hash}"), "header": "X-Hub-Signature", "encoding": "hex", "signed_payload": ["body"],
             "parse": {"prefix": format!("{hash}=")},
         }})
     };
@@ -33,7 +33,7 @@ fn auth(vector: &Value) -> Value {
             "bundle_id": vector["credentials"]["bundle_id"], "environment": vector["credentials"]["environment"],
         }}),
         ("generic-multi-sha256", _) => json!({"signature": {
-            "algorithm": "hmac-sha256", "header": "X-Signature", "encoding": "hex", "signed": ["body"],
+            "algorithm": "hmac-sha256", "header": "X-Signature", "encoding": "hex", "signed_payload": ["body"],
             "parse": {"list": {"separator": ",", "prefix": "sha256="}},
         }}),
         ("standard-webhooks-v1", "OpenAI") => json!({"preset": "openai"}),

@@ -28,7 +28,7 @@ class Attack:
     run: Callable[[Site, int, float], c.Counts]
     processes: int = 2
     seconds: float = 10
-    limits: str = ""
+    timeouts: str = ""
     jwks: str = "good"
     timeout: str = "30s"
 
@@ -39,16 +39,16 @@ ATTACKS = [
     Attack("no attack", "", lambda site, index, end: time.sleep(end - c.now()) or c.Counts(), processes=1),
     Attack("slow heads, a byte a second", "connections", c.slow_heads, seconds=14),
     Attack("slow HTTP/2 heads, a field a second", "connections", c.slow_heads_http2, seconds=14),
-    Attack("slow bodies, a byte a second", "connections", c.slow_bodies, seconds=14, limits="body: 8s"),
+    Attack("slow bodies, a byte a second", "connections", c.slow_bodies, seconds=14, timeouts="request_body: 8s"),
     Attack("large bodies that stall, one address", "connections", c.large_bodies, processes=1),
     Attack("large bodies that stall, eight addresses", "connections", c.large_bodies, processes=8),
-    Attack("unread replies of 16 MiB", "connections", c.unread_replies, seconds=14, limits="body: 8s"),
+    Attack("unread replies of 16 MiB", "connections", c.unread_replies, seconds=14, timeouts="response_write_idle: 8s"),
     Attack("unread replies of 256 KiB, HTTP/2 streams without window", "connections of 100 streams", c.unread_replies_http2,
-           seconds=14, limits="body: 5s", timeout="5s"),
-    Attack("stalled bodies on HTTP/2 streams", "connections of 100 streams", c.stalled_streams, seconds=14, limits="body: 8s"),
+           seconds=14, timeouts="response_write_idle: 5s", timeout="5s"),
+    Attack("stalled bodies on HTTP/2 streams", "connections of 100 streams", c.stalled_streams, seconds=14, timeouts="request_body: 8s"),
     Attack("refused HTTP/2 streams whose bodies do not come", "connections of 100 streams", c.refused_streams),
     Attack("stalled HTTP/2 streams with heads of 30 KiB", "connections of 100 streams", c.stalled_streams_with_large_heads,
-           seconds=14, limits="body: 8s"),
+           seconds=14, timeouts="request_body: 8s"),
     Attack("silent connections, one address", "connections", lambda *a: c.silent_connections(*a, c.address(0)), seconds=8),
     Attack("silent connections, sixteen addresses", "connections", lambda s, i, e: c.silent_connections(s, i, e, c.address(i)),
            processes=16, seconds=9),
@@ -77,7 +77,7 @@ ATTACKS = [
     Attack("JSON bodies, deep or of 100,000 members", "requests", c.json_bodies),
     Attack("huge heads, targets, tokens, many fields", "requests", c.huge_heads),
     Attack("unknown paths, pipelined", "requests", c.unknown_paths),
-    Attack("pipelined requests, answers unread", "connections", c.unread_pipelines, seconds=20, limits="body: 8s"),
+    Attack("pipelined requests, answers unread", "connections", c.unread_pipelines, seconds=20, timeouts="response_write_idle: 8s"),
 ]
 
 
@@ -100,7 +100,7 @@ def carry_out(attack: Attack, site: Site, gateway: Gateway) -> c.Counts:
 
 def measure(attack: Attack, hookgate: str, folder: pathlib.Path, app: int, issuer, tokens: list[str]) -> str:
     site, admin, keys = Site(free_port(), issuer, tokens), free_port(), KeyServer(issuer)
-    text = configuration(site.port, admin, app, keys.port, attack.limits, attack.jwks, attack.timeout)
+    text = configuration(site.port, admin, app, keys.port, attack.timeouts, attack.jwks, attack.timeout)
     with Gateway(hookgate, folder, text, admin) as gateway:
         good = Good(site)
         time.sleep(WARM_UP)

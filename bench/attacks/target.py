@@ -24,15 +24,15 @@ class Site:
     tokens: list[str]
 
 
-def configuration(port: int, admin: int, app: int, keys: int, limits: str, jwks: str, timeout: str) -> str:
-    upstream = f'upstream: {{ url: "http://127.0.0.1:{app}", timeout: {timeout} }}'
-    often = ", refresh: 1s, cooldown: 1s" if jwks != "good" else ", cooldown: 5s"
+def configuration(port: int, admin: int, app: int, keys: int, timeouts: str, jwks: str, timeout: str) -> str:
+    upstream = f'upstream: {{ url: "http://127.0.0.1:{app}", timeouts: {{ total: {timeout} }} }}'
+    often = ", refresh_interval: 1s, cooldown: 1s" if jwks != "good" else ", cooldown: 5s"
     jwt = f"jwt: {{ issuer: ISSUER, audience: {AUDIENCE}"
     return f"""
 listeners:
   - address: "127.0.0.1:{port}"
     tls: {{ certificates: [ {{ cert: server.pem, key: server.pem }} ] }}
-    limits: {{ {limits} }}
+    timeouts: {{ {timeouts} }}
 admin: {{ address: "127.0.0.1:{admin}" }}
 issuers:
   local: {{ issuer: "{ISSUER}", algorithms: [ES256], jwks: {{ file: jwks.json }} }}
@@ -42,22 +42,22 @@ routes:
     match: {{ path: /webhook, methods: [POST] }}
     {upstream}
     auth: {{ {jwt.replace("ISSUER", "local")} }} }}
-    replay: off
+    replay_protection: disabled
   - name: remote
     match: {{ path: /remote, methods: [POST] }}
     {upstream}
     auth: {{ {jwt.replace("ISSUER", "remote")} }} }}
-    replay: off
+    replay_protection: disabled
   - name: json
     match: {{ path: /json, methods: [POST] }}
     {upstream}
-    auth: {{ {jwt.replace("ISSUER", "local")}, token: {{ json: /token }} }} }}
-    replay: off
+    auth: {{ {jwt.replace("ISSUER", "local")}, token_from: {{ json: /token }} }} }}
+    replay_protection: disabled
   - name: signed
     match: {{ path: /signed, methods: [POST] }}
     {upstream}
-    auth: {{ signature: {{ algorithm: hmac-sha256, header: X-Signature, encoding: hex, signed: [body], secret: {{ file: secret }} }} }}
-    replay: off
+    auth: {{ signature: {{ algorithm: hmac-sha256, header: X-Signature, encoding: hex, signed_payload: [body], secret: {{ file: secret }} }} }}
+    replay_protection: disabled
   - name: public
     match: {{ path: "/public/*", methods: [GET, POST] }}
     {upstream}

@@ -34,8 +34,7 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
         let mut auth = json!({"preset": name, "secret": {"file": "secret"}});
         match name {
             "apple-app-store" => {
-                auth["secret"] = json!({"file": "root"});
-                auth["parameters"] = json!({"bundle_id": "com.example"});
+                auth = json!({"preset": name, "root_ca": {"file": "root"}, "parameters": {"bundle_id": "com.example"}});
             }
             "security-event-token" => {
                 auth = json!({"preset": name, "jwks": SIGNERS.issuers()["set"]["jwks"]});
@@ -43,10 +42,10 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
             }
             "azure-event-grid" => {
                 let parameters = json!({"tenant": "t", "issuer": "https://sts.windows.net/t/", "audience": "a"});
-                auth = json!({"preset": name, "parameters": parameters, "handshake": true});
+                auth = json!({"preset": name, "parameters": parameters, "challenge": true});
             }
-            "microsoft-graph" | "slack" => auth["handshake"] = true.into(),
-            "zoom" | "x" => auth = json!({"preset": name, "secret": {"file": name}, "handshake": true}),
+            "microsoft-graph" | "slack" => auth["challenge"] = true.into(),
+            "zoom" | "x" => auth = json!({"preset": name, "secret": {"file": name}, "challenge": true}),
             _ => {}
         }
         auth

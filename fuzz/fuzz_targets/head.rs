@@ -16,7 +16,7 @@ use serde_json::json;
 const BODY: &str = "{}";
 
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
-    let jwt = |token| json!({"jwt": {"issuer": "shared", "audience": "a", "token": token}});
+    let jwt = |token| json!({"jwt": {"issuer": "shared", "audience": "a", "token_from": token}});
     let preset = |name| json!({"preset": name, "secret": {"file": "secret"}});
     let routes = [
         jwt(json!({"header": "Authorization"})),

@@ -35,10 +35,12 @@ fuzz_target!(|text: &str| {
 /// The preset's scheme with a secret, as `auth` has it, and its issuer.
 fn scheme(preset: &Value) -> Option<(Value, Value)> {
     let secret = json!({"file": "secret"});
-    for name in ["signature", "token"] {
+    for name in ["signature", "static_token"] {
         if let Some(Value::Object(scheme)) = preset.get(name) {
             let mut scheme = scheme.clone();
-            scheme.insert("secret".to_owned(), secret);
+            let public = scheme.get("algorithm").and_then(Value::as_str).is_some_and(|name| !name.starts_with("hmac"));
+            let public = public && scheme.get("algorithm").is_some_and(|name| name != "sha256");
+            scheme.insert(if public { "public_key" } else { "secret" }.to_owned(), secret);
             return Some((json!({ name: scheme }), json!({})));
         }
     }

@@ -51,7 +51,7 @@ impl Signers {
         ]);
         json!({
             "set": {"issuer": NAMES[0].1, "algorithms": ["ES256", "EdDSA"], "jwks": {"inline": {"keys": keys}}},
-            "pem": {"issuer": NAMES[2].1, "algorithms": ["RS256"], "pem": {"file": "pem"}},
+            "pem": {"issuer": NAMES[2].1, "algorithms": ["RS256"], "public_key": {"file": "pem"}},
             "shared": {"issuer": NAMES[3].1, "algorithms": ["HS256"], "secret": {"file": "secret"}},
         })
     }

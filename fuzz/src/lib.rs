@@ -40,7 +40,7 @@ pub fn routes(auths: &[Value]) -> Value {
     let route = |(index, auth): (usize, &Value)| {
         let path = format!("/{index}");
         let upstream = json!({"url": "http://127.0.0.1:1"});
-        json!({"name": format!("r{index}"), "match": {"path": path}, "upstream": upstream, "auth": auth, "replay": "off"})
+        json!({"name": format!("r{index}"), "match": {"path": path}, "upstream": upstream, "auth": auth, "replay_protection": "disabled"})
     };
     auths.iter().enumerate().map(route).collect()
 }

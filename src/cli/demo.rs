@@ -76,9 +76,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// The gateway.yaml of the demo, which is also shown.
 fn configuration(keys: SocketAddr, app: SocketAddr) -> String {
     format!(
-        r#"errors: detailed            # for the table; leave it out in production
+        r#"error_detail: detailed            # for the table; leave it out in production
 log: {{ access: false }}
-state: {{ kind: memory }}
+store: {{ type: memory }}
 listeners:
   - address: "127.0.0.1:0"
     tls: {{ certificates: [ {{ cert: server.crt, key: server.key }} ] }}
@@ -95,11 +95,11 @@ routes:
       jwt:
         issuer: demo
         audience: {audience}
-        required: [iss, aud, exp, nbf]
+        required_claims: [iss, aud, exp, nbf]
         claims: {{ event_scope: webhook }}
         max_age: 5m
         leeway: 5s
-    replay: {{ id: {{ claim: jti }} }}
+    replay_protection: {{ id: {{ claim: jti }} }}
 "#,
         issuer = attacks::ISSUER,
         audience = attacks::AUDIENCE,

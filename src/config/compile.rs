@@ -14,7 +14,7 @@ mod replay;
 mod revocation;
 mod route;
 mod signature;
-mod state;
+mod store;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{ConfigErrors, FieldPath, Problems};
-use super::file::{AdminFile, DrainFile, DurationText, ErrorsFile, GatewayFile, LogFile, SizeText};
+use super::file::{AdminFile, DrainFile, DurationText, ErrorDetailFile, GatewayFile, LogFile, SizeText};
 use super::sources::Content;
 use super::state::StateSettings;
 use super::values::{parse_duration, parse_size};
@@ -111,13 +111,13 @@ impl Compiler<'_> {
     fn gateway(&mut self, file: &GatewayFile) -> Option<Config> {
         let root = FieldPath::root();
         let trusted_proxies = self.trusted_proxies(file.trusted_proxies.as_deref(), &root.child("trusted_proxies"));
-        let state = self.state(file.state.as_ref(), &root.child("state"));
+        let state = self.store(file.store.as_ref(), &root.child("store"));
         let users = file.routes.iter().flatten().filter(|route| replay::remembers(route)).count();
-        self.has_state = file.state.is_some();
+        self.has_state = file.store.is_some();
         self.state_share = state.as_ref().map_or(0, |state| state.capacity / users.max(1));
         self.buffered_bodies =
-            self.size(file.buffered_bodies.as_ref(), &root.child("buffered_bodies"), BUFFERED_BODIES);
-        self.shares_limits = limits::are_shared(file.state.as_ref());
+            self.size(file.max_buffered_bytes.as_ref(), &root.child("max_buffered_bytes"), BUFFERED_BODIES);
+        self.shares_limits = limits::are_shared(file.store.as_ref());
         let drain = self.drain(file.drain.as_ref(), &root.child("drain"));
         let admin = self.admin(file.admin.as_ref(), &root.child("admin"));
         let listeners = self.listeners(file.listeners.as_deref(), &root.child("listeners"));
@@ -129,7 +129,7 @@ impl Compiler<'_> {
             routes: routes?,
             listeners: settings,
             trusted_proxies,
-            disclosure: disclosure(file.errors),
+            disclosure: disclosure(file.error_detail),
             buffered_bodies: self.buffered_bodies,
             version: self.sources.hash(),
         };
@@ -338,11 +338,11 @@ fn content<'s>(
     }
 }
 
-const fn disclosure(file: Option<ErrorsFile>) -> Disclosure {
+const fn disclosure(file: Option<ErrorDetailFile>) -> Disclosure {
     match file {
-        None | Some(ErrorsFile::Standard) => Disclosure::Standard,
-        Some(ErrorsFile::Opaque) => Disclosure::Opaque,
-        Some(ErrorsFile::Detailed) => Disclosure::Detailed,
+        None | Some(ErrorDetailFile::Standard) => Disclosure::Standard,
+        Some(ErrorDetailFile::Opaque) => Disclosure::Opaque,
+        Some(ErrorDetailFile::Detailed) => Disclosure::Detailed,
     }
 }
 

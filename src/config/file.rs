@@ -1,12 +1,12 @@
-//! The shape of gateway.yaml: what may be written, with a word on each field. No meaning is checked here.
+//! The schema of gateway.yaml: every key, with its description. The meaning of the values is not checked here.
 //!
-//! Every field is optional for serde, so that what is left after the shape's problems were taken out can
-//! always be read and checked further; `compile` says what is missing. `hookgate schema` prints these types.
+//! Every key is optional for serde, so that the file can always be read and checked further after the problems
+//! of its shape were removed; `compile` reports missing keys. `hookgate schema` prints these types as JSON Schema.
 
 pub mod preset;
 mod route;
 pub mod signature;
-pub mod state;
+pub mod store;
 
 use std::collections::BTreeMap;
 
@@ -15,49 +15,53 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::{FieldPath, Problems};
-use super::shape;
+use super::{renames, shape};
 pub use route::{
     AuthFile, AuthScheme, AuthWord, BodyHashFile, CaptureFile, ClientCertificateFile, CredentialFile, ForwardFile,
     HashFile, HashPresenceFile, JwtFile, LimitFile, MatchFile, MethodClaimFile, ModeFile, RevocationFile, RouteFile,
-    RouteLimitsFile, TimeClaimFile, TimestampFile, TokenFile, UnitFile, UpstreamFile, UrlClaimFile, UrlHashFile,
+    RouteLimitsFile, TimeClaimFile, TimestampFile, TokenFile, UnitFile, UpstreamFile, UpstreamTimeoutsFile,
+    UrlClaimFile, UrlHashFile,
 };
 
 /// The configuration of hookgate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayFile {
-    /// Worker threads, each with its own runtime and upstream pool; 0 is one a core. A change needs a restart.
+    /// Worker threads, each with its own runtime and upstream connection pool; 0 means one per core. A change needs a
+    /// restart.
     pub workers: Option<u16>,
-    /// What is logged. A change needs a restart.
+    /// The access log and other log lines. A change needs a restart.
     pub log: Option<LogFile>,
-    /// How much a reply tells of its reason.
-    pub errors: Option<ErrorsFile>,
-    /// What SIGTERM does.
+    /// How much of the reason a rejection's response discloses.
+    pub error_detail: Option<ErrorDetailFile>,
+    /// Graceful shutdown after SIGTERM.
     pub drain: Option<DrainFile>,
-    /// Addresses and nets of the proxies in front: their PROXY header, X-Forwarded-For or Forwarded,
-    /// X-Forwarded-Proto and X-Request-Id count.
+    /// IP addresses and CIDR ranges of the proxies in front of hookgate. Only from them are the PROXY protocol header,
+    /// X-Forwarded-For or Forwarded, X-Forwarded-Proto and X-Request-Id trusted.
     pub trusted_proxies: Option<Vec<String>>,
-    /// Memory for all bodies that wait to be judged; beyond it 503.
-    pub buffered_bodies: Option<SizeText>,
-    /// Where requests come in.
+    /// Memory for all request bodies that are buffered until they are verified. A request that exceeds it is answered
+    /// 503.
+    pub max_buffered_bytes: Option<SizeText>,
+    /// Addresses on which requests are accepted.
     pub listeners: Option<Vec<ListenerFile>>,
-    /// Where /metrics, /livez, /readyz and /status are served; without it, nowhere. A change needs a restart.
+    /// The admin listener for /metrics, /livez, /readyz and /status; if absent, there is none. A change needs a restart.
     pub admin: Option<AdminFile>,
-    /// Not supported yet: where replay and idempotency are remembered.
-    pub state: Option<state::StateFile>,
-    /// Who signs tokens, by a name of your choice.
+    /// The store for replay ids, idempotency keys and shared rate limits. A change needs a restart.
+    pub store: Option<store::StoreFile>,
+    /// Token issuers, each under a name that routes refer to.
     pub issuers: Option<BTreeMap<String, IssuerFile>>,
-    /// Which requests are let through to where.
+    /// Routes: which requests are accepted, by which credential, and to which upstream they are forwarded.
     pub routes: Option<Vec<RouteFile>>,
 }
 
 impl GatewayFile {
-    /// The file's fields, as far as they have the right shape, and what is wrong with the others.
+    /// The keys of the file that have the right shape, and every problem with the others.
     pub fn read(mut value: Value) -> (Self, Problems) {
         let mut problems = Problems::default();
+        renames::check(&mut value, &mut problems);
         shape::check(super::schema(), &mut value, &mut problems);
         let file = serde_json::from_value(value).unwrap_or_else(|error| {
-            // What the check lets through serde takes: an error here is a difference between the two.
+            // serde accepts every value that passes the check: an error here is a difference between the two.
             problems.add(&FieldPath::root(), error.to_string());
             Self::default()
         });
@@ -83,13 +87,13 @@ pub struct SizeText(pub String);
 #[schemars(title = "a rate such as 100/s, 30/m or 5/h")]
 pub struct RateText(pub String);
 
-/// One name or a list of names.
+/// One string or a list of strings.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum OneOrMany {
-    /// One.
+    /// One string.
     One(String),
-    /// Several.
+    /// A list of strings.
     Many(Vec<String>),
 }
 
@@ -100,7 +104,7 @@ impl Default for OneOrMany {
 }
 
 impl OneOrMany {
-    /// All of them.
+    /// The strings as a list.
     pub fn to_vec(&self) -> Vec<String> {
         match self {
             Self::One(one) => vec![one.clone()],
@@ -113,32 +117,32 @@ impl OneOrMany {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogFile {
-    /// One JSON object a line, or text.
+    /// The format of log lines: one JSON object per line, or text.
     pub format: Option<LogFormat>,
-    /// One line a request.
+    /// Whether the access log is written: one line per request.
     pub access: Option<bool>,
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// JSON
+    /// One JSON object per line.
     #[default]
     Json,
-    /// Text
+    /// Plain text.
     Text,
 }
 
-/// How much a reply tells of its reason.
+/// How much of the reason a rejection's response discloses.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum ErrorsFile {
-    /// The code, once a signature was verified.
+pub enum ErrorDetailFile {
+    /// The reason of a 401 or 403 only after a signature was verified; before that `unauthorized` or `forbidden`.
     Standard,
-    /// `unauthorized` or `forbidden`.
+    /// `unauthorized` or `forbidden` in place of every reason of a 401 or 403.
     Opaque,
-    /// Always the code; for development.
+    /// Always the reason; for development.
     Detailed,
 }
 
@@ -146,9 +150,10 @@ pub enum ErrorsFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DrainFile {
-    /// After SIGTERM: unready, still accepting, every reply ends its connection.
+    /// Time after SIGTERM in which the process is not ready but still accepts connections; every response closes its
+    /// connection.
     pub delay: Option<DurationText>,
-    /// Then: no more accepting; what is under way may take so long.
+    /// Time after that, without accepting connections, in which requests in flight may finish.
     pub timeout: Option<DurationText>,
 }
 
@@ -156,75 +161,86 @@ pub struct DrainFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListenerFile {
-    /// Address and port, such as `0.0.0.0:8443` or `[::]:8443`, in quotes. A change needs a restart.
+    /// IP address and port, such as `0.0.0.0:8443` or `[::]:8443`, in quotes. A change needs a restart.
     pub address: Option<String>,
-    /// Limits and deadlines of connections.
+    /// Limits of connections.
     pub limits: Option<ListenerLimitsFile>,
-    /// Certificates.
+    /// Timeouts of connections.
+    pub timeouts: Option<ListenerTimeoutsFile>,
+    /// TLS termination: certificates, and mutual TLS (mTLS).
     pub tls: Option<TlsFile>,
-    /// Written out as true instead of `tls`, where something else has ended TLS.
+    /// `true` in place of `tls` where another proxy terminates TLS.
     pub plaintext: Option<bool>,
-    /// Each connection begins with a PROXY header, version 1 or 2, and comes from one of `trusted_proxies`.
+    /// Whether each connection begins with a PROXY protocol header, version 1 or 2, and comes from `trusted_proxies`.
     pub proxy_protocol: Option<bool>,
 }
 
-/// `limits` of a listener; all times are absolute.
+/// `limits` of a listener
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListenerLimitsFile {
-    /// Open connections.
-    pub connections: Option<usize>,
-    /// Open connections of one address, or one /64 in IPv6.
-    pub connections_per_address: Option<usize>,
-    /// For the TLS handshake.
-    pub handshake: Option<DurationText>,
-    /// From the handshake to the end of the first request's head.
-    pub first_request: Option<DurationText>,
-    /// From the first to the last byte of a request's head.
-    pub head: Option<DurationText>,
-    /// Without a request.
-    pub idle: Option<DurationText>,
-    /// Without a byte of a request's body.
-    pub body_stall: Option<DurationText>,
-    /// For a whole request body, and for a reply that the client does not take.
-    pub body: Option<DurationText>,
-    /// Size of a request's head.
-    pub head_size: Option<SizeText>,
-    /// Header fields of a request.
-    pub headers: Option<usize>,
+    /// Open connections in total.
+    pub max_connections: Option<usize>,
+    /// Open connections of one IP address, or of one /64 in IPv6.
+    pub max_connections_per_ip: Option<usize>,
+    /// Size of all headers of a request together.
+    pub max_headers_size: Option<SizeText>,
+    /// Headers of a request.
+    pub max_headers_count: Option<usize>,
     /// Concurrent HTTP/2 streams of a connection.
-    pub streams: Option<u32>,
-    /// HTTP/2 streams that a client may reset before they were dealt with.
-    pub resets: Option<usize>,
+    pub max_concurrent_streams: Option<u32>,
+    /// HTTP/2 streams that a client may reset before they are processed (rapid reset).
+    pub max_pending_resets: Option<usize>,
+}
+
+/// `timeouts` of a listener
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenerTimeoutsFile {
+    /// The whole TLS handshake.
+    pub tls_handshake: Option<DurationText>,
+    /// From the TLS handshake to the end of the first request's headers.
+    pub first_request: Option<DurationText>,
+    /// From the first to the last byte of a request's headers.
+    pub headers: Option<DurationText>,
+    /// A whole request body.
+    pub request_body: Option<DurationText>,
+    /// Between two bytes of a request body.
+    pub request_body_idle: Option<DurationText>,
+    /// Between two bytes of a response that the client reads.
+    pub response_write_idle: Option<DurationText>,
+    /// Between two requests of a connection.
+    pub keepalive: Option<DurationText>,
 }
 
 /// `tls` of a listener
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsFile {
-    /// Chosen by SNI; the first serves where no name fits.
+    /// Server certificates, selected by SNI; the first is the default.
     pub certificates: Option<Vec<CertificateFile>>,
-    /// The lowest version.
+    /// The lowest TLS version.
     pub min_version: Option<MinVersionFile>,
-    /// PEM file: the roots of client certificates, which are asked for if this is written.
+    /// PEM file with the root certificates of client certificates (mTLS); clients are asked for a certificate if it is
+    /// set.
     pub client_ca: Option<String>,
-    /// What becomes of a client without a certificate; beside `client_ca`.
+    /// Whether a client must present a certificate; goes with `client_ca`.
     pub client_auth: Option<ClientAuthFile>,
-    /// PEM file: revocation lists, one for every issuer of client certificates; beside `client_ca`.
+    /// PEM file with certificate revocation lists, one for every issuer of client certificates; goes with `client_ca`.
     pub client_crl: Option<String>,
 }
 
-/// What becomes of a client without a certificate.
+/// Whether a client must present a certificate.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuthFile {
-    /// No connection.
+    /// A handshake without a client certificate fails.
     Required,
-    /// A connection, and what the route asks for.
+    /// A client may connect without a certificate; each route decides whether it needs one.
     Optional,
 }
 
-/// A certificate and its key
+/// A server certificate and its private key
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CertificateFile {
@@ -249,7 +265,7 @@ pub enum MinVersionFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminFile {
-    /// Address and port, such as 127.0.0.1:9901.
+    /// IP address and port, such as 127.0.0.1:9901.
     pub address: Option<String>,
 }
 
@@ -257,80 +273,81 @@ pub struct AdminFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IssuerFile {
-    /// The exact `iss`; `none` only beside `pem`, `secret` or `secrets`.
+    /// The exact `iss` claim of the issuer's tokens; `none` only with `public_key`, `secret` or `secrets`.
     pub issuer: Option<String>,
     /// Allowed signature algorithms, such as RS256, ES256 or EdDSA.
     pub algorithms: Option<Vec<String>>,
     /// A JSON Web Key Set (RFC 7517).
     pub jwks: Option<JwksFile>,
     /// One public key in PEM form.
-    pub pem: Option<PemFile>,
+    pub public_key: Option<PublicKeyFile>,
     /// A shared secret for HS256, HS384 or HS512: {env: NAME} or {file: path}, never the secret itself.
     pub secret: Option<SecretFile>,
-    /// Several, of which any may have signed, while one takes another's place.
+    /// Several shared secrets during a rotation; a token signed with any of them is accepted.
     pub secrets: Option<Vec<SecretFile>>,
 }
 
-/// `jwks` of an issuer: exactly one of url, discovery, file and inline
+/// `jwks`: exactly one of url, discovery, file and inline
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JwksFile {
-    /// https, or http on loopback.
+    /// URL of the key set: https, or http to a loopback address.
     pub url: Option<String>,
     /// Time between two fetches.
-    pub refresh: Option<DurationText>,
-    /// How long a fetched set serves.
+    pub refresh_interval: Option<DurationText>,
+    /// How long a fetched key set is used while fetches fail.
     pub max_stale: Option<DurationText>,
-    /// The least time between two fetches.
+    /// Minimum time between two fetches.
     pub cooldown: Option<DurationText>,
-    /// PEM file: certificates to trust instead of the public roots.
+    /// PEM file with root certificates to trust in place of the public ones.
     pub ca: Option<String>,
-    /// Keys of which one must stand in the issuer's certificate chain: `sha256/` and the base64 of a hash (RFC 7469 §2.4).
+    /// Public key pins, of which one must match a certificate of the issuer's chain: `sha256/` and base64 of the SHA-256
+    /// of the SubjectPublicKeyInfo (RFC 7469 §2.4).
     pub pins: Option<Vec<String>>,
-    /// A JSON file.
+    /// JSON file with the key set.
     pub file: Option<String>,
-    /// The set itself.
+    /// The key set itself.
     pub inline: Option<BTreeMap<String, Value>>,
-    /// Written as true: the issuer's discovery document says where its keys are (OpenID Connect Discovery 1.0).
+    /// `true`: the address of the key set comes from the issuer's discovery document (OpenID Connect Discovery 1.0).
     pub discovery: Option<bool>,
-    /// A file of our own for the last good set: a start while the issuer is gone begins with it.
+    /// A file that hookgate writes, with the last good key set; a start while the issuer is unreachable uses it.
     pub cache: Option<String>,
 }
 
 /// A public key in PEM form
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct PemFile {
-    /// The PEM file.
+pub struct PublicKeyFile {
+    /// PEM file with the public key.
     pub file: Option<String>,
 }
 
-/// {env: NAME} or {file: path}, never the secret itself
+/// {env: NAME} or {file: path}, never the value itself
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(title = "{env: NAME} or {file: path}, never the secret itself")]
+#[schemars(title = "{env: NAME} or {file: path}, never the value itself")]
 pub struct SecretFile {
-    /// An environment variable.
+    /// Name of an environment variable.
     pub env: Option<String>,
-    /// A file; one line break at its end does not count.
+    /// Path of a file; one line break at its end is ignored.
     pub file: Option<String>,
-    /// Its name, where the signature names one.
+    /// Key id, by which the signature names this secret or key.
     pub id: Option<String>,
-    /// How the secret is written there.
+    /// Encoding of a shared secret in the file or variable.
     pub encoding: Option<EncodingFile>,
 }
 
-/// How a secret is written
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+/// The encoding of a shared secret
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EncodingFile {
-    /// As it is.
+    /// The bytes as they are.
     #[default]
     Utf8,
     /// Hexadecimal.
     Hex,
     /// Base64 with padding.
     Base64,
-    /// Base64, after `whsec_` or alone (Standard Webhooks).
+    /// Base64 with or without the prefix `whsec_` (Standard Webhooks).
     Whsec,
 }

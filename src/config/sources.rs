@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::error::ConfigErrors;
-use super::file::preset::HandshakeSwitch;
+use super::file::preset::ChallengeSwitch;
+use super::file::store::StoreFile;
 use super::file::{AuthFile, AuthScheme, GatewayFile, JwksFile, SecretFile};
 use super::{Handles, revocation, yaml};
 use crate::snapshot::ConfigHash;
@@ -172,13 +173,13 @@ impl Named {
             }
             self.files.extend(route.upstream.iter().filter_map(|upstream| upstream.ca.clone()));
         }
-        if let Some(state) = &file.state {
-            self.files.extend(state.tls.iter().flat_map(|tls| &tls.ca).cloned());
-            state.password.iter().for_each(|secret| self.in_secret(secret));
+        if let Some(StoreFile::Redis(redis)) = &file.store {
+            self.files.extend(redis.tls.iter().flat_map(|tls| &tls.ca).cloned());
+            redis.password.iter().for_each(|secret| self.in_secret(secret));
         }
         for issuer in file.issuers.iter().flat_map(BTreeMap::values) {
             issuer.jwks.iter().for_each(|jwks| self.in_jwks(jwks));
-            self.files.extend(issuer.pem.iter().flat_map(|pem| &pem.file).cloned());
+            self.files.extend(issuer.public_key.iter().flat_map(|key| &key.file).cloned());
             issuer.secret.iter().chain(issuer.secrets.iter().flatten()).for_each(|secret| self.in_secret(secret));
         }
         for route in file.routes.iter().flatten() {
@@ -189,15 +190,18 @@ impl Named {
     fn in_scheme(&mut self, scheme: &AuthScheme) {
         scheme.all_of.iter().chain(&scheme.any_of).flatten().for_each(|below| self.in_scheme(below));
         scheme.jwks.iter().for_each(|jwks| self.in_jwks(jwks));
-        let signature =
-            scheme.signature.iter().flat_map(|file| file.secret.iter().chain(file.secrets.iter().flatten()));
-        let token = scheme.token.iter().flat_map(|file| file.secret.iter().chain(file.secrets.iter().flatten()));
-        let preset = scheme.secret.iter().chain(scheme.secrets.iter().flatten());
-        let handshake = scheme.handshake.iter().filter_map(|switch| match switch {
-            HandshakeSwitch::Switch(_) => None,
-            HandshakeSwitch::Token(file) => file.token.as_ref(),
+        let given = [&scheme.secret, &scheme.public_key, &scheme.root_ca].into_iter().flatten();
+        let given = given.chain([&scheme.secrets, &scheme.public_keys].into_iter().flatten().flatten());
+        let signature = scheme.signature.iter().flat_map(|file| {
+            let one = file.secret.iter().chain(&file.public_key);
+            one.chain([&file.secrets, &file.public_keys].into_iter().flatten().flatten())
         });
-        preset.chain(signature).chain(token).chain(handshake).for_each(|secret| self.in_secret(secret));
+        let token = scheme.static_token.iter().flat_map(|file| file.secret.iter().chain(file.secrets.iter().flatten()));
+        let challenge = scheme.challenge.iter().filter_map(|switch| match switch {
+            ChallengeSwitch::Switch(_) => None,
+            ChallengeSwitch::Token(file) => file.token.as_ref(),
+        });
+        given.chain(signature).chain(token).chain(challenge).for_each(|secret| self.in_secret(secret));
     }
 
     fn in_jwks(&mut self, jwks: &JwksFile) {

@@ -154,8 +154,8 @@ impl Activity {
 
 impl State {
     fn deadline(&self, limits: &ListenerLimits) -> Option<(Instant, Expired)> {
-        let blocked = self.blocked_since.map(|since| (since + limits.body, Expired::Silent));
-        let untaken = self.due.first().map(|(due, _)| (*due + limits.body, Expired::Silent));
+        let blocked = self.blocked_since.map(|since| (since + limits.response_write_idle, Expired::Silent));
+        let untaken = self.due.first().map(|(due, _)| (*due + limits.response_write_idle, Expired::Silent));
         let waiting = if self.in_flight == 0 { Some(self.waiting(limits)) } else { None };
         [blocked, untaken, waiting].into_iter().flatten().min_by_key(|(at, _)| *at)
     }

@@ -50,7 +50,8 @@ fn accepted(cases: &[&str]) {
 
 /// An HMAC of the body with one more field.
 fn signature(more: &str) -> String {
-    let more = if more.contains("signed:") { more.to_owned() } else { format!("signed: [body], {more}") };
+    let more =
+        if more.contains("signed_payload:") { more.to_owned() } else { format!("signed_payload: [body], {more}") };
     format!(
         "{{ signature: {{ algorithm: hmac-sha256, header: X-Sig, encoding: hex, secret: {{ file: secret }}, {more} }} }}"
     )
@@ -67,41 +68,52 @@ fn what_is_not_signed_is_no_time_and_no_id() {
     signature_refused(&[
         ("id: \"header:X-Id\"", ".id: is not signed"),
         ("id: \"part:id\"", ".id: is not signed"),
-        ("signed: [\"json:/a\"], id: \"json:/b\"", ".id: is not signed"),
+        ("signed_payload: [\"json:/a\"], id: \"json:/b\"", ".id: is not signed"),
         ("timestamp: { header: X-Time }", ".timestamp: is not signed"),
         ("timestamp: { part: t }", ".timestamp: is not signed"),
-        ("signed: [\"header:X-Time\"], timestamp: { json: /time }", ".timestamp: is not signed"),
+        ("signed_payload: [\"header:X-Time\"], timestamp: { json: /time }", ".timestamp: is not signed"),
         ("timestamp: { header: X-Time, json: /t }", ".timestamp: missing; write exactly one of header, part"),
-        ("body_hash: { query: h }", ".body_hash: the URL that holds it is not signed"),
+        ("body_hash: { query: h }", ".body_hash: the URL with the hash is not signed"),
     ]);
-    let own = signature("signed: [\"header:X-Time\", body], timestamp: { header: X-Time }, id: \"json:/id\"");
-    accepted(&[&own, &signature("timestamp: { json: /t }"), &signature("signed: [url], body_hash: { query: h }")]);
+    let own = signature("signed_payload: [\"header:X-Time\", body], timestamp: { header: X-Time }, id: \"json:/id\"");
+    accepted(&[
+        &own,
+        &signature("timestamp: { json: /t }"),
+        &signature("signed_payload: [url], body_hash: { query: h }"),
+    ]);
 }
 
 /// The route's own `timestamp` says so where the signature leaves it out.
 #[test]
 fn a_time_beside_a_signature_is_covered_or_says_so() {
     let beside = |auth: &str, covered: &str| told(&format!("{auth}\n    timestamp: {{ header: X-Time{covered} }}"));
-    let (unsigned, signed) =
-        (signature("encoding: hex").replace(", encoding: hex }", " }"), signature("signed: [\"header:X-Time\", body]"));
+    let (unsigned, signed) = (
+        signature("encoding: hex").replace(", encoding: hex }", " }"),
+        signature("signed_payload: [\"header:X-Time\", body]"),
+    );
     let problems = beside(&unsigned, "").unwrap_err();
-    assert!(problems.contains("routes[0].timestamp.covered: write `covered: false`"), "{problems}");
-    assert!(beside(&unsigned, ", covered: false").is_ok() && beside(&signed, "").is_ok());
+    assert!(problems.contains("routes[0].timestamp.signed: write `signed: false`"), "{problems}");
+    assert!(beside(&unsigned, ", signed: false").is_ok() && beside(&signed, "").is_ok());
 }
 
 #[test]
 fn a_signature_is_made_with_a_secret_of_somebody_s() {
     let plain = |pieces: &str| {
         format!(
-            "{{ signature: {{ algorithm: sha256, header: X-Sig, encoding: hex, signed: [{pieces}], secret: {{ file: secret }} }} }}"
+            "{{ signature: {{ algorithm: sha256, header: X-Sig, encoding: hex, signed_payload: [{pieces}], secret: {{ file: secret }} }} }}"
         )
     };
     let of = |algorithm: &str, secret: &str| {
-        format!("{{ signature: {{ algorithm: {algorithm}, header: X-Sig, encoding: hex, signed: [body]{secret} }} }}")
+        format!(
+            "{{ signature: {{ algorithm: {algorithm}, header: X-Sig, encoding: hex, signed_payload: [body]{secret} }} }}"
+        )
     };
     refused(&[
-        (&plain("body"), "signature.signed: a plain sha256 proves something only if `secret`"),
-        (&signature("signed: [secret, body]"), "signature.signed: `secret` is a piece of plain sha256 only"),
+        (&plain("body"), "signature.signed_payload: a plain sha256 authenticates the sender only with `secret`"),
+        (
+            &signature("signed_payload: [secret, body]"),
+            "signature.signed_payload: `secret` is a component of plain sha256 only",
+        ),
         (&of("hmac-sha256", ""), "signature: missing; write `secret`, or a list of 1 to 64 `secrets`"),
         (&of("hmac-sha256", ", secrets: []"), "signature: missing; write `secret`, or a list of 1 to 64 `secrets`"),
         (&of("hmac-sha256", ", secret: { file: secret }, secrets: [ { file: secret } ]"), "signature: missing"),
@@ -112,23 +124,31 @@ fn a_signature_is_made_with_a_secret_of_somebody_s() {
             &of("hmac-sha256", ", secret: \"0123456789abcdef\""),
             "signature.secret: expected {env: NAME} or {file: path}",
         ),
-        (&of("ed25519", ", secret: { file: secret }"), "signature.secret: expected the sender's public key"),
-        (&of("ecdsa-p256", ", secret: { file: private.pem }"), "signature.secret: holds a private key"),
-        (&of("rsa-sha256", ", secret: { file: public.pem }"), "signature.secret: expected the sender's public key"),
+        (&of("ed25519", ", public_key: { file: secret }"), "signature.public_key: expected the sender's public key"),
+        (&of("ed25519", ", secret: { file: secret }"), "signature.secret: this scheme is verified with a public key"),
         (
-            &of("ecdsa-p256", ", secret: { file: public.pem, encoding: hex }"),
-            "signature.secret.encoding: is for shared",
+            &of("hmac-sha256", ", public_key: { file: secret }"),
+            "signature.public_key: this scheme is verified with a shared",
+        ),
+        (&of("ecdsa-p256", ", public_key: { file: private.pem }"), "signature.public_key: holds a private key"),
+        (
+            &of("rsa-sha256", ", public_key: { file: public.pem }"),
+            "signature.public_key: expected the sender's public key",
+        ),
+        (
+            &of("ecdsa-p256", ", public_key: { file: public.pem, encoding: hex }"),
+            "signature.public_key.encoding: is for shared",
         ),
         (&of("hmac-md5", ", secret: { file: secret }"), "signature.algorithm: "),
     ]);
-    accepted(&[&plain("secret, body"), &of("ecdsa-p256", ", secret: { file: public.pem }")]);
+    accepted(&[&plain("secret, body"), &of("ecdsa-p256", ", public_key: { file: public.pem }")]);
 }
 
 #[test]
 fn a_signature_is_described_in_full() {
     signature_refused(&[
-        ("signed: [boddy]", ".signed[0]: expected a piece"),
-        ("signed: []", ".signed: expected 1 to 64 pieces"),
+        ("signed_payload: [boddy]", ".signed_payload[0]: expected a component"),
+        ("signed_payload: []", ".signed_payload: expected 1 to 64 components"),
         ("query: s", ": missing; write exactly one of header, query"),
         ("parse: { prefix: a, list: { separator: b } }", ".parse: missing; write exactly one of prefix"),
         ("parse: { pairs: { separator: \"\" } }", ".parse.pairs.separator: missing"),
@@ -157,21 +177,31 @@ fn a_preset_gets_what_it_asks_for_and_nothing_else() {
         (preset("github", &format!(", {secret}, parameters: {{ url: x }}")), "parameters.url: unknown; it has none"),
         (preset("github", &format!(", {secret}, tolerance: 5m")), "tolerance: this sender signs no time"),
         (preset("gitlab-token", &format!(", {secret}, tolerance: 5m")), "tolerance: this sender signs no time"),
-        (preset("github", &format!(", {secret}, handshake: true")), "handshake: this provider asks no questions"),
-        (preset("discord", ", secret: { file: private.pem }"), "secret: holds a private key"),
+        (
+            preset("github", &format!(", {secret}, challenge: true")),
+            "challenge: this provider sends no endpoint verification challenge",
+        ),
+        (
+            preset("discord", ", secret: { file: private.pem }"),
+            "secret: this scheme is verified with a public key; write",
+        ),
+        (preset("discord", ", public_key: { file: private.pem }"), "public_key: holds a private key"),
         (preset(set, " }"), "parameters.jwks_url: missing"),
         (preset(set, ", jwks_url: \"https://a/\", more: c }"), "parameters.more: unknown; it has audience, issuer"),
-        (preset(set, &format!(", jwks_url: \"https://a/\" }}, {secret}")), "auth: this preset has no secret"),
-        (preset("meta", &format!(", {secret}, handshake: true")), "handshake: expected { token: {env: NAME} }"),
         (
-            preset("slack", &format!(", {secret}, handshake: {{ token: {{ file: secret }} }}")),
-            "handshake: this provider shows no token",
+            preset(set, &format!(", jwks_url: \"https://a/\" }}, {secret}")),
+            "secret: this preset uses a key set; remove this",
+        ),
+        (preset("meta", &format!(", {secret}, challenge: true")), "challenge: expected { token: {env: NAME} }"),
+        (
+            preset("slack", &format!(", {secret}, challenge: {{ token: {{ file: secret }} }}")),
+            "challenge: this provider presents no token",
         ),
         (
-            preset("meta", &format!(", {secret}, handshake: {{ token: {{ file: empty }} }}")),
-            "handshake.token: is empty",
+            preset("meta", &format!(", {secret}, challenge: {{ token: {{ file: empty }} }}")),
+            "challenge.token: is empty",
         ),
-        (preset("meta", &format!(", {secret}, handshake: {{}}")), "handshake.token: missing"),
+        (preset("meta", &format!(", {secret}, challenge: {{}}")), "challenge.token: missing"),
     ] {
         let expected =
             expected.strip_prefix("auth: ").map_or_else(|| format!(".{expected}"), |rest| format!(": {rest}"));
@@ -183,23 +213,29 @@ fn a_preset_gets_what_it_asks_for_and_nothing_else() {
 /// A question that its route does not take would be refused for ever.
 #[test]
 fn a_handshake_comes_by_a_method_that_the_route_takes() {
-    let meta = "{ preset: meta, secret: { file: secret }, handshake: { token: { file: secret } } }";
+    let meta = "{ preset: meta, secret: { file: secret }, challenge: { token: { file: secret } } }";
     let problems = told(meta).unwrap_err();
-    assert!(problems.contains("routes[0].match.methods: the handshake comes as GET; add it"), "{problems}");
-    accepted(&["{ preset: slack, secret: { file: secret }, handshake: true }"]);
+    assert!(problems.contains("routes[0].match.methods: the challenge is sent with GET; add"), "{problems}");
+    accepted(&["{ preset: slack, secret: { file: secret }, challenge: true }"]);
 }
 
 #[test]
 fn a_shown_token_has_one_place_and_a_secret() {
-    let token = |fields: &str| format!("{{ token: {{ {fields} }} }}");
+    let token = |fields: &str| format!("{{ static_token: {{ {fields} }} }}");
     refused(&[
-        (&token("header: X-T"), "token: missing; write `secret`, or a list"),
-        (&token("header: X-T, secret: { file: empty }"), "token.secret: is empty"),
-        (&token("secret: { file: secret }"), "token: missing; write exactly one of header, query, json and form"),
-        (&token("header: X-T, query: t, secret: { file: secret }"), "token: missing; write exactly one of header"),
-        (&token("query: t, scheme: a, secret: { file: secret }"), "token.scheme: is for `header` only"),
-        (&token("header: \"a b\", secret: { file: secret }"), "token.header: expected the name of a header"),
-        (&token("header: X-T, secret: { env: HOOKGATE_TEST_UNSET }"), "token.secret.env: environment variable"),
+        (&token("header: X-T"), "static_token: missing; write `secret`, or a list"),
+        (&token("header: X-T, secret: { file: empty }"), "static_token.secret: is empty"),
+        (
+            &token("secret: { file: secret }"),
+            "static_token: missing; write exactly one of header, query, json and form",
+        ),
+        (
+            &token("header: X-T, query: t, secret: { file: secret }"),
+            "static_token: missing; write exactly one of header",
+        ),
+        (&token("query: t, scheme: a, secret: { file: secret }"), "static_token.scheme: is for `header` only"),
+        (&token("header: \"a b\", secret: { file: secret }"), "static_token.header: expected the name of a header"),
+        (&token("header: X-T, secret: { env: HOOKGATE_TEST_UNSET }"), "static_token.secret.env: environment variable"),
     ]);
     accepted(&[&token("header: Authorization, scheme: Token, secrets: [ { file: secret }, { file: secret } ]")]);
 }
@@ -207,7 +243,7 @@ fn a_shown_token_has_one_place_and_a_secret() {
 /// `public` in a tree would let everybody through, one branch is none, and two schemes side by side say neither which.
 #[test]
 fn a_tree_has_branches_and_public_is_none() {
-    let token = "{ token: { header: X-T, secret: { file: secret } } }";
+    let token = "{ static_token: { header: X-T, secret: { file: secret } } }";
     let certificate = "{ client_certificate: {} }";
     for (auth, expected) in [
         (format!("{{ any_of: [ {token} ] }}"), ".any_of: expected 2 to 16 schemes"),
@@ -221,7 +257,7 @@ fn a_tree_has_branches_and_public_is_none() {
             ": has more than one",
         ),
         (
-            "{ client_certificate: {}, token: { header: X-T, secret: { file: secret } } }".to_owned(),
+            "{ client_certificate: {}, static_token: { header: X-T, secret: { file: secret } } }".to_owned(),
             ": has more than one",
         ),
         ("{ client_certificate: { san: [] } }".to_owned(), ".client_certificate.san: is empty"),
@@ -243,16 +279,16 @@ fn what_is_weak_and_allowed_is_a_warning() {
         let warnings = told(auth).unwrap();
         assert!(warnings.iter().any(|warning| warning.contains(expected)), "{auth}: {warnings:?}");
     };
-    warned("{ token: { header: X-T, secret: { file: short } } }", "is shorter than 16 bytes");
-    warned("{ token: { header: X-T, secret: { file: secret } } }", "nothing binds the body");
-    warned("{ client_certificate: {} }", "nothing binds the body");
+    warned("{ static_token: { header: X-T, secret: { file: short } } }", "is shorter than 16 bytes");
+    warned("{ static_token: { header: X-T, secret: { file: secret } } }", "the credential is not bound to the body");
+    warned("{ client_certificate: {} }", "the credential is not bound to the body");
     warned(
         "{ preset: github, secret: { file: secret } }",
-        "github sends up to 25MiB, more than limits.body, and never",
+        "github sends up to 25MiB, more than limits.max_body_size, and never",
     );
     warned(
-        "{ token: { header: X-T, secret: { file: secret } } }\n    limits: { subject: { rate: 1/s } }",
-        "no scheme here tells subjects apart",
+        "{ static_token: { header: X-T, secret: { file: secret } } }\n    limits: { per_subject: { rate: 1/s } }",
+        "no scheme of this route identifies subjects",
     );
     let bound = told(&signature("join: \".\"")).unwrap();
     assert_eq!(bound, Vec::<String>::new());
@@ -262,11 +298,13 @@ fn what_is_weak_and_allowed_is_a_warning() {
 #[test]
 fn a_body_that_could_never_be_held_is_a_warning() {
     let warned = |auth: &str, size: &str| {
-        let warnings = told(&format!("{auth}\n    limits: {{ body: {size} }}")).unwrap();
-        warnings.iter().any(|warning| warning.contains("limits.body is more than a quarter of buffered_bodies"))
+        let warnings = told(&format!("{auth}\n    limits: {{ max_body_size: {size} }}")).unwrap();
+        warnings
+            .iter()
+            .any(|warning| warning.contains("limits.max_body_size is more than a quarter of max_buffered_bytes"))
     };
     let github = "{ preset: github, secret: { file: secret } }";
-    let shown = "{ token: { json: /t, secret: { file: secret } } }";
+    let shown = "{ static_token: { json: /t, secret: { file: secret } } }";
     assert!(warned(github, "17MiB") && !warned(github, "16MiB"));
     assert!(warned(&format!("{{ all_of: [ {github}, {{ client_certificate: {{}} }} ] }}"), "17MiB"));
     assert!(warned(shown, "17MiB") && !warned("{ client_certificate: {} }", "17MiB"));
@@ -278,13 +316,13 @@ fn a_body_that_could_never_be_held_is_a_warning() {
 fn a_secret_of_a_signing_handshake_is_no_other_route_s() {
     let beside = |auth: &str| {
         told(&format!(
-            "{{ preset: zoom, secret: {{ file: secret }}, handshake: true }}\n  - name: other\n    match: {{ path: /other }}\n    \
+            "{{ preset: zoom, secret: {{ file: secret }}, challenge: true }}\n  - name: other\n    match: {{ path: /other }}\n    \
              upstream: {{ url: \"http://127.0.0.1:8000\" }}\n    auth: {auth}"
         ))
     };
     let problems = beside("{ preset: github, secret: { file: secret } }").unwrap_err();
     assert!(problems.contains("routes[1].auth: a handshake of another route signs with this secret"), "{problems}");
-    assert!(beside("{ preset: zoom, secret: { file: secret }, handshake: true }").is_ok());
+    assert!(beside("{ preset: zoom, secret: { file: secret }, challenge: true }").is_ok());
     assert!(beside("{ preset: stripe, secret: { file: public.pem } }").is_ok());
 }
 
@@ -292,18 +330,19 @@ fn a_secret_of_a_signing_handshake_is_no_other_route_s() {
 #[test]
 fn keys_of_presets_are_there_and_of_their_kind() {
     refused(&[
-        ("{ preset: plaid, secrets: [] }", "secrets: expected `secret`, or a list"),
+        ("{ preset: wix, public_keys: [] }", "public_keys: expected `public_key`, or a list"),
+        ("{ preset: plaid }", "jwks: missing; write {file: path}: the JWK set of Plaid"),
         (
-            "{ preset: wix, secret: { file: public.pem }, secrets: [ { file: public.pem } ] }",
-            "secrets: expected `secret`, or a list",
+            "{ preset: wix, public_key: { file: public.pem }, public_keys: [ { file: public.pem } ] }",
+            "public_keys: expected `public_key`, or a list",
         ),
         (
-            "{ preset: wix, secrets: [ { file: public.pem }, { file: secret } ] }",
-            "secret: expected a public key in PEM form",
+            "{ preset: wix, public_keys: [ { file: public.pem }, { file: secret } ] }",
+            "public_key: expected a public key in PEM form",
         ),
         ("{ preset: stripe, secret: { file: secret }, jwks: { file: x } }", "jwks: this preset has no key set"),
         ("{ preset: vonage, jwks: { url: https://a.example/ } }", "jwks: this preset has no key set"),
-        ("{ preset: plaid, secret: { file: public.pem }, jwks: { file: x } }", "jwks: stands beside a secret"),
+        ("{ preset: gong, public_key: { file: public.pem }, jwks: { file: x } }", "jwks: stands beside a secret"),
         (
             "{ preset: netlify, secret: { file: secret }, tolerance: 5m }",
             "tolerance: this sender signs no time of issue",

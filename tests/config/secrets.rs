@@ -9,7 +9,7 @@ fn no_debug_shows_a_secret() {
         write(name, &format!("marker-of-the-{name}-secret-and-more-of-it"));
     }
     let text = r#"
-state: { kind: redis, url: "redis://127.0.0.1:6379", password: { file: redis } }
+store: { type: redis, url: "redis://127.0.0.1:6379", password: { file: redis } }
 listeners:
   - address: "127.0.0.1:0"
     tls: { certificates: [ { cert: server.crt, key: server.key } ] }
@@ -20,22 +20,22 @@ routes:
     match: { path: /jwt }
     upstream: { url: "http://127.0.0.1:8000" }
     auth: { jwt: { issuer: acme, audience: app } }
-    replay: off
+    replay_protection: disabled
   - name: stripe
     match: { path: /stripe }
     upstream: { url: "http://127.0.0.1:8000" }
     auth: { preset: stripe, secret: { file: hmac } }
-    replay: off
+    replay_protection: disabled
   - name: meta
     match: { path: /meta }
     upstream: { url: "http://127.0.0.1:8000" }
-    auth: { preset: meta, secret: { file: hmac }, handshake: { token: { file: handshake } } }
-    replay: off
+    auth: { preset: meta, secret: { file: hmac }, challenge: { token: { file: handshake } } }
+    replay_protection: disabled
   - name: shown
     match: { path: /shown }
     upstream: { url: "http://127.0.0.1:8000" }
-    auth: { token: { header: X-Token, secret: { file: shown } } }
-    replay: off
+    auth: { static_token: { header: X-Token, secret: { file: shown } } }
+    replay_protection: disabled
 "#;
     let path = folder.path().join("gateway.yaml");
     std::fs::write(&path, text).unwrap();

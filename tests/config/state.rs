@@ -1,36 +1,37 @@
-//! `state`, `replay` and `idempotency`: what is refused, and what is only told.
+//! `store`, `replay_protection` and `idempotency`: rejected configurations and warnings.
 
 use super::{VALID, problems_of};
 
 fn with_state(state: &str, replay: &str) -> Vec<String> {
-    let text = VALID.replace("replay: off", replay);
-    problems_of(&format!("state: {state}\n{text}"))
+    let text = VALID.replace("replay_protection: disabled", replay);
+    problems_of(&format!("store: {state}\n{text}"))
 }
 
 #[test]
 fn stores_say_what_they_need() {
     let cases = [
-        ("{}", "state.kind: missing; write memory, embedded or redis"),
-        ("{ kind: disk }", "state.kind: "),
-        ("{ kind: memory, capacity: 0 }", "state.capacity: must be 1 or more"),
-        ("{ kind: memory, path: a }", "state.path: is for kind embedded"),
-        ("{ kind: embedded }", "state.path: missing"),
-        ("{ kind: embedded, path: a, interval: 1s }", "state.interval: goes with `durability: interval`"),
-        ("{ kind: embedded, path: a, url: \"redis://a\" }", "state.url: is for kind redis"),
-        ("{ kind: redis }", "state.url: missing; write redis://host:6379"),
-        ("{ kind: redis, url: \"http://a\" }", "state.url: expected redis://host:6379"),
-        ("{ kind: redis, url: \"redis://:hunter2@a\" }", "state.url: holds a name or a password"),
-        ("{ kind: redis, url: \"redis://a\", tls: { ca: jwks.json } }", "state.url: is without TLS"),
+        ("{}", "store.type: missing; expected one of `memory`, `embedded`, `redis`"),
+        ("{ type: disk }", "store.type: expected one of `memory`, `embedded`, `redis`"),
+        ("{ type: redis, url: \"redis://a\", capacity: 5 }", "store.capacity: unknown field"),
+        ("{ type: memory, capacity: 0 }", "store.capacity: must be 1 or more"),
+        ("{ type: memory, path: a }", "store.path: unknown field"),
+        ("{ type: embedded }", "store.path: missing"),
+        ("{ type: embedded, path: a, interval: 1s }", "store.interval: goes with `durability: interval`"),
+        ("{ type: embedded, path: a, url: \"redis://a\" }", "store.url: unknown field"),
+        ("{ type: redis }", "store.url: missing; write redis://host:6379"),
+        ("{ type: redis, url: \"http://a\" }", "store.url: expected redis://host:6379"),
+        ("{ type: redis, url: \"redis://:hunter2@a\" }", "store.url: holds a name or a password"),
+        ("{ type: redis, url: \"redis://a\", tls: { ca: jwks.json } }", "store.url: is without TLS"),
         (
-            "{ kind: redis, url: [\"redis://a\", \"redis://b\"] }",
-            "state.url: several addresses are for `cluster: true`",
+            "{ type: redis, url: [\"redis://a\", \"redis://b\"] }",
+            "store.url: several addresses are for `cluster: true`",
         ),
-        ("{ kind: redis, url: \"redis://a\", password: hunter2 }", "state.password: "),
-        ("{ kind: redis, url: \"redis://a\", timeout: 1m }", "state.timeout: must be 2s or less"),
-        ("{ kind: redis, url: \"redis://a\", prefix: \"a{b}\" }", "state.prefix: expected 1 to 64 letters"),
+        ("{ type: redis, url: \"redis://a\", password: hunter2 }", "store.password: "),
+        ("{ type: redis, url: \"redis://a\", timeout: 1m }", "store.timeout: must be 2s or less"),
+        ("{ type: redis, url: \"redis://a\", prefix: \"a{b}\" }", "store.prefix: expected 1 to 64 letters"),
     ];
     for (state, expected) in cases {
-        let told = with_state(state, "replay: { id: { claim: jti } }");
+        let told = with_state(state, "replay_protection: { id: { claim: jti } }");
         assert!(told.iter().any(|line| line.contains(expected)), "{state}: {told:#?}");
         assert!(!told.iter().any(|line| line.contains("hunter2")), "{told:#?}");
     }
@@ -39,17 +40,23 @@ fn stores_say_what_they_need() {
 #[test]
 fn what_a_route_remembers_must_be_possible() {
     let cases = [
-        ("replay: true", "replay: expected `off`"),
-        ("replay: { id: {} }", "replay.id: missing; write exactly one of"),
-        ("replay: { id: { header: X-Id } }", "replay: nothing that each sender of this route signs"),
-        ("replay: { on_duplicate: replay }", "replay.on_duplicate: `replay` is of idempotency"),
-        ("replay: { ttl: 800d }", "replay.ttl: must be 366d or less"),
-        ("replay: { commit_on: [] }", "replay.commit_on: is empty"),
-        ("replay: { commit_on: [2xx, 99, 6xx] }", "replay.commit_on[1]: expected 2xx"),
-        ("replay: off\n    idempotency: {}", "idempotency.key: missing; write exactly one of"),
+        ("replay_protection: true", "replay_protection: expected `disabled`"),
+        ("replay_protection: { id: {} }", "replay_protection.id: missing; write exactly one of"),
+        (
+            "replay_protection: { id: { header: X-Id } }",
+            "replay_protection: nothing that each sender of this route signs",
+        ),
+        (
+            "replay_protection: { on_duplicate: stored_response }",
+            "replay_protection.on_duplicate: `stored_response` is for idempotency",
+        ),
+        ("replay_protection: { ttl: 800d }", "replay_protection.ttl: must be 366d or less"),
+        ("replay_protection: { commit_on: [] }", "replay_protection.commit_on: is empty"),
+        ("replay_protection: { commit_on: [2xx, 99, 6xx] }", "replay_protection.commit_on[1]: expected 2xx"),
+        ("replay_protection: disabled\n    idempotency: {}", "idempotency.key: missing; write exactly one of"),
     ];
     for (replay, expected) in cases {
-        let told = with_state("{ kind: memory }", replay);
+        let told = with_state("{ type: memory }", replay);
         assert!(told.iter().any(|line| line.contains(expected)), "{replay}: {told:#?}");
     }
 }
@@ -58,24 +65,31 @@ fn what_a_route_remembers_must_be_possible() {
 #[test]
 fn an_unsigned_id_is_no_id() {
     let start = VALID.find("    auth:").unwrap();
-    let end = VALID.find("    replay: off").unwrap();
-    let auth = "    auth: { signature: { algorithm: hmac-sha256, header: X-Signature, encoding: hex, signed: [body], \
+    let end = VALID.find("    replay_protection: disabled").unwrap();
+    let auth = "    auth: { signature: { algorithm: hmac-sha256, header: X-Signature, encoding: hex, signed_payload: [body], \
                 secret: { file: jwks.json } } }\n";
-    let text = format!("state: {{ kind: memory }}\n{}{auth}{}", &VALID[..start], &VALID[end..]);
-    let told = |replay: &str| problems_of(&text.replace("replay: off", replay));
-    let unsigned = told("replay: { id: { header: X-Delivery }, ttl: 1h }");
-    assert!(unsigned.iter().any(|line| line.contains("replay.id: is not signed")), "{unsigned:#?}");
-    let endless = told("replay: { id: { hash: true } }");
-    assert!(endless.iter().any(|line| line.contains("replay.ttl: missing")), "{endless:#?}");
-    assert_eq!(told("replay: { ttl: 1h }"), Vec::<String>::new());
+    let text = format!("store: {{ type: memory }}\n{}{auth}{}", &VALID[..start], &VALID[end..]);
+    let told = |replay: &str| problems_of(&text.replace("replay_protection: disabled", replay));
+    let unsigned = told("replay_protection: { id: { header: X-Delivery }, ttl: 1h }");
+    assert!(unsigned.iter().any(|line| line.contains("replay_protection.id: is not signed")), "{unsigned:#?}");
+    let endless = told("replay_protection: { id: { hash: true } }");
+    assert!(endless.iter().any(|line| line.contains("replay_protection.ttl: missing")), "{endless:#?}");
+    assert_eq!(told("replay_protection: { ttl: 1h }"), Vec::<String>::new());
 }
 
 /// One token for many deliveries is no id.
 #[test]
 fn a_token_that_need_not_differ_is_no_id() {
-    let told = with_state("{ kind: memory }", "replay: { ttl: 1h }");
-    assert!(told.iter().any(|line| line.contains("replay: nothing that each sender of this route signs")), "{told:#?}");
-    let text = VALID.replace("audience: https://hooks.test/", "audience: https://hooks.test/\n        required: [jti]");
-    let text = format!("state: {{ kind: memory }}\n{}", text.replace("replay: off", "replay: { ttl: 1h }"));
+    let told = with_state("{ type: memory }", "replay_protection: { ttl: 1h }");
+    assert!(
+        told.iter().any(|line| line.contains("replay_protection: nothing that each sender of this route signs")),
+        "{told:#?}"
+    );
+    let text =
+        VALID.replace("audience: https://hooks.test/", "audience: https://hooks.test/\n        required_claims: [jti]");
+    let text = format!(
+        "store: {{ type: memory }}\n{}",
+        text.replace("replay_protection: disabled", "replay_protection: { ttl: 1h }")
+    );
     assert_eq!(problems_of(&text), Vec::<String>::new());
 }

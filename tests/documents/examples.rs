@@ -34,7 +34,7 @@ const ISSUERS: &str = "issuers:
     jwks: { url: https://auth.example.com/keys }
 ";
 
-const STATE: &str = "state: { kind: memory }\n";
+const STATE: &str = "store: { type: memory }\n";
 
 /// Fields of a route, as a whole configuration.
 fn around(fields: &str) -> String {
@@ -52,13 +52,13 @@ fn whole(block: &str) -> String {
     if block.starts_with("trusted_proxies:") {
         return around("auth: public") + block;
     }
-    if block.starts_with("state:") {
+    if block.starts_with("store:") {
         return around("auth: public").replace(STATE, block);
     }
     // Who remembers needs somebody to remember.
-    let alone = block.starts_with("replay:") || block.starts_with("idempotency:");
+    let alone = block.starts_with("replay_protection:") || block.starts_with("idempotency:");
     let auth = if alone { "auth: { jwt: { issuer: acme, audience: a } }\n" } else { "" };
-    let off = if block.starts_with("idempotency:") { "replay: off\n" } else { "" };
+    let off = if block.starts_with("idempotency:") { "replay_protection: disabled\n" } else { "" };
     around(&format!("{auth}{off}{block}"))
 }
 
@@ -102,7 +102,7 @@ fn every_preset_loads_as_its_page_shows_it() {
         assert!(block.contains(&format!("preset: {name}\n")), "{name}");
         let files = secrets_of(name);
         assert_eq!(handshakes(&load(&around(&block), &files)), 0, "{name}: off unless it is switched on");
-        let answers = block.replace("# handshake: ", "handshake: ");
+        let answers = block.replace("# challenge: ", "challenge: ");
         assert_eq!(handshakes(&load(&around(&answers), &files)) > 0, answers != block, "{name}");
     }
 }

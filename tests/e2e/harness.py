@@ -138,27 +138,27 @@ routes:
       jwt:
         issuer: test
         audience: {AUDIENCE}
-        required: [iss, aud, exp, nbf]
+        required_claims: [iss, aud, exp, nbf]
         claims: {{ event_scope: webhook }}
         max_age: 5m
         leeway: 5s
-    replay: off
+    replay_protection: disabled
   - name: timed
     match: {{ host: timed.test, path: "/*" }}
     upstream: {{ url: "http://127.0.0.1:{self.app_port}" }}
     auth: {{ jwt: {{ issuer: test, audience: "{AUDIENCE}" }} }}
-    timestamp: {{ header: X-Webhook-Timestamp, max_age: 5m, max_future: 1m, covered: false }}
-    replay: off
+    timestamp: {{ header: X-Webhook-Timestamp, max_age: 5m, max_future: 1m, signed: false }}
+    replay_protection: disabled
   - name: signed
     match: {{ host: localhost, path: /webhook, methods: [POST] }}
     upstream: {{ url: "http://127.0.0.1:{self.app_port}" }}
     auth: {{ jwt: {{ issuer: [dev, test], audience: "{AUDIENCE}", claims: {{ event_scope: webhook }} }} }}
-    replay: off
+    replay_protection: disabled
   - name: shared
     match: {{ host: shared.test, path: /webhook }}
     upstream: {{ url: "http://127.0.0.1:{self.app_port}" }}
     auth: {{ jwt: {{ issuer: shared, audience: "{AUDIENCE}" }} }}
-    replay: off
+    replay_protection: disabled
 """
 
     def write(self, name, text):

@@ -68,12 +68,12 @@ class Provider:
 def prepare(world):
     world.provider = Provider(world)
     world.provider.start()
-    paces = {LAZY: {"refresh": "1h"}, EAGER: {"refresh": "500ms"}}
+    paces = {LAZY: {"refresh_interval": "1h"}, EAGER: {"refresh_interval": "500ms"}}
     for name, pace in paces.items():
         keys = {"discovery": True, "cooldown": "200ms", **pace}
         world.issuers[name] = {"issuer": world.provider.iss, "algorithms": ["ES256"], "jwks": keys}
         rule = {"scope": {"contains": "webhook"}}
-        world.add_route(name, {"jwt": {"issuer": name, "audience": AUDIENCE, "types": ["at+jwt"], "claims": rule}})
+        world.add_route(name, {"jwt": {"issuer": name, "audience": AUDIENCE, "allowed_types": ["at+jwt"], "claims": rule}})
 
 
 def to(route):

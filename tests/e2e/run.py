@@ -226,11 +226,11 @@ def an_invalid_file_keeps_the_old_configuration(world):
 def check_names_every_problem_with_its_place(world):
     world.run("check", "--config", "gateway.yaml")
     text = (world.folder / "gateway.yaml").read_text()
-    world.write("broken.yaml", text.replace("listeners:", "listener:").replace("replay: off", "replay: of"))
+    world.write("broken.yaml", text.replace("listeners:", "listener:").replace("replay_protection: disabled", "replay_protection: disable"))
     problems = world.run("check", "--config", "broken.yaml", status=64).stderr.splitlines()
     lines = text.splitlines()
     places = [f"broken.yaml:{lines.index('listeners:') + 1}:1: listener: unknown field"]
-    places += [f"broken.yaml:{i + 1}:" for i, line in enumerate(lines) if line.strip() == "replay: off"]
+    places += [f"broken.yaml:{i + 1}:" for i, line in enumerate(lines) if line.strip() == "replay_protection: disabled"]
     missing = [place for place in places if not any(problem.startswith(place) for problem in problems)]
     assert not missing, (missing, problems)
 

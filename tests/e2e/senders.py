@@ -29,7 +29,7 @@ class Senders(World):
             "match": {"host": f"{name}.test", "path": "/*"},
             "upstream": {"url": f"http://127.0.0.1:{self.app_port}"},
             "auth": auth,
-            **({"replay": False} if "jwt" in auth else {}),
+            **({"replay_protection": "disabled"} if "jwt" in auth else {}),
         })
 
     def secret_file(self, name, secret):

@@ -46,7 +46,7 @@ async fn are_known(app: &App, gateway: SocketAddr, answered: &[String]) {
 async fn what_was_answered_before_a_kill_is_known_after_it() {
     let kills = size(2, 20);
     let (app, folder) = (App::start().await, TempDir::new().unwrap());
-    let state = format!("{{ kind: embedded, path: {}, durability: sync }}", folder.path().join("state").display());
+    let state = format!("{{ type: embedded, path: {}, durability: sync }}", folder.path().join("state").display());
     let mut gateway = GatewayProcess::start(app.address, "200ms", &state).await;
     let (mut answered, mut unknown) = (Vec::new(), Vec::new());
     for round in 0..kills {

@@ -87,14 +87,14 @@ async fn everybody_leaves(ids: usize, state: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_clients_leave_behind_arrives_once() {
-    everybody_leaves(size(300, 10_000), "{ kind: memory }").await;
+    everybody_leaves(size(300, 10_000), "{ type: memory }").await;
 }
 
 /// Here the gateway waits for its store as well, and may be left while it does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_clients_leave_behind_in_a_redis_arrives_once() {
     let server = RedisServer::start().await;
-    let state = format!("{{ kind: redis, url: \"redis://{}\", timeout: 2s }}", server.address);
+    let state = format!("{{ type: redis, url: \"redis://{}\", timeout: 2s }}", server.address);
     everybody_leaves(size(300, 10_000), &state).await;
 }
 
@@ -102,5 +102,5 @@ async fn what_clients_leave_behind_in_a_redis_arrives_once() {
 async fn what_clients_leave_behind_in_a_file_arrives_once() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("state");
-    everybody_leaves(size(300, 10_000), &format!("{{ kind: embedded, path: {} }}", path.display())).await;
+    everybody_leaves(size(300, 10_000), &format!("{{ type: embedded, path: {} }}", path.display())).await;
 }

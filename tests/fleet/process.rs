@@ -81,25 +81,25 @@ workers: 1
 listeners:
   - address: "PLAIN"
     plaintext: true
-    limits: { connections: 20000, connections_per_address: 20000 }
+    limits: { max_connections: 20000, max_connections_per_ip: 20000 }
   - address: "TLS"
     tls: { certificates: [ { cert: server.crt, key: server.key } ] }
-    limits: { connections: 20000, connections_per_address: 20000 }
-state: STATE
+    limits: { max_connections: 20000, max_connections_per_ip: 20000 }
+store: STATE
 routes:
   - name: webhook
     match: { path: /webhook, methods: [POST] }
-    upstream: { url: "http://APP", timeout: TIMEOUT }
+    upstream: { url: "http://APP", timeouts: { total: TIMEOUT } }
     auth:
       signature:
         algorithm: hmac-sha256
         header: X-Signature
         encoding: hex
-        signed: ["header:X-Id", "header:X-Time", body]
+        signed_payload: ["header:X-Id", "header:X-Time", body]
         join: "."
         timestamp: { header: X-Time, max_age: 5m }
         secret: { file: secret }
-    replay: { id: { header: X-Id }, ttl: 1h, on_duplicate: refuse }
+    replay_protection: { id: { header: X-Id }, ttl: 1h, on_duplicate: reject }
 "#;
 
 impl GatewayProcess {

@@ -36,7 +36,7 @@ async fn two_gateways(app: &App, state: &str) -> [GatewayProcess; 2] {
 }
 
 fn over(server: &RedisServer) -> String {
-    format!("{{ kind: redis, url: \"redis://{}\", timeout: {}ms }}", server.address, STATE_TIMEOUT.as_millis())
+    format!("{{ type: redis, url: \"redis://{}\", timeout: {}ms }}", server.address, STATE_TIMEOUT.as_millis())
 }
 
 async fn finish(mut tasks: JoinSet<()>) {
@@ -80,7 +80,7 @@ async fn a_cluster_that_loses_a_master_for_a_while_passes_nothing_twice() {
     let ids = size(500, 10_000);
     let (mut cluster, app) = (Cluster::start().await, App::start().await);
     let timeout = STATE_TIMEOUT.as_millis();
-    let state = format!("{{ kind: redis, cluster: true, url: [{}], timeout: {timeout}ms }}", cluster.urls());
+    let state = format!("{{ type: redis, cluster: true, url: [{}], timeout: {timeout}ms }}", cluster.urls());
     let gateways = two_gateways(&app, &state).await;
     let sender = Sender::new(&app.ledger);
     let load = send_all(&sender, [gateways[0].plain, gateways[1].plain], ids);

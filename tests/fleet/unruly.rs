@@ -25,7 +25,7 @@ async fn each_event_reaches_an_unruly_app_and_none_after_its_success() {
         if dice.below(5) == 0 { *dice.pick(&MOODS) } else { Mood::Does }
     })
     .await;
-    let gateway = GatewayProcess::start(app.address, TIMEOUT, "{ kind: memory }").await;
+    let gateway = GatewayProcess::start(app.address, TIMEOUT, "{ type: memory }").await;
     let sender = Sender::new(&app.ledger);
     let clients = (0..CLIENTS).map(|client| {
         let (sender, gateway) = (sender.clone(), gateway.plain);

@@ -123,7 +123,7 @@ async fn a_good_fetch_replaces_the_cache_and_a_bad_one_does_not() {
     left.server.start_again().await;
     let next = Issuer::es256("k2");
     left.server.answers(ok(&format!("{{\"keys\":[{},{}]}}", left.issuer.jwk(), next.jwk())));
-    let gateway = left.gateway(", cooldown: 10ms, refresh: 20ms");
+    let gateway = left.gateway(", cooldown: 10ms, refresh_interval: 20ms");
     until("the cache is good again", async || read(&left.cache()).is_some()).await;
     assert_eq!(std::fs::metadata(left.cache()).unwrap().permissions().mode() & 0o777, 0o600);
     left.server.answers(ok("{}"));
@@ -147,7 +147,7 @@ fn read(path: &Path) -> Option<Value> {
 async fn a_folder_that_is_not_there_hinders_no_fetch() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = server.gateway(&upstream, &issuer, ", cache: gone/acme.json, cooldown: 10ms, refresh: 20ms");
+    let gateway = server.gateway(&upstream, &issuer, ", cache: gone/acme.json, cooldown: 10ms, refresh_interval: 20ms");
     until("it was fetched twice", async || server.fetches() > 2).await;
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
 }

@@ -33,7 +33,7 @@ async fn the_document_leads_to_keys_also_on_another_host_and_anew_with_each_fetc
     let (keys, moved) = (KeyServer::start(ok(&issuer.jwks())).await, KeyServer::start(ok(&next.jwks())).await);
     let server = KeyServer::start(with_head("404 Not Found", "")).await;
     server.answers_at(DOCUMENT, document(&iss(&server), &format!("{}/keys", keys.url())));
-    let gateway = gateway(&server, &upstream, &issuer, ", refresh: 1h");
+    let gateway = gateway(&server, &upstream, &issuer, ", refresh_interval: 1h");
     assert_eq!(gateway.client().post(&token(&server, &issuer)).await.status, 200);
     assert_eq!((server.fetches(), keys.fetches(), moved.fetches()), (1, 1, 0));
     server.answers_at(DOCUMENT, document(&iss(&server), &format!("{}/keys", moved.url())));
@@ -61,7 +61,7 @@ async fn a_document_that_is_not_the_issuers_own_leads_nowhere() {
     ];
     for answer in bad {
         server.answers_at(DOCUMENT, answer.clone());
-        let gateway = gateway(&server, &upstream, &issuer, ", refresh: 20ms");
+        let gateway = gateway(&server, &upstream, &issuer, ", refresh_interval: 20ms");
         let before = server.fetches();
         until("it was fetched, and judged", async || server.fetches() > before + 1).await;
         let refused = gateway.client().post(&token(&server, &issuer)).await.problem();

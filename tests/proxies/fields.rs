@@ -86,7 +86,7 @@ async fn two_fields_that_name_two_clients_are_refused() {
 #[tokio::test]
 async fn an_allow_list_looks_at_the_client_behind_trusted_proxies() {
     let upstream = Upstream::echo().await;
-    let gateway = behind_proxies(&upstream).route("limits: { allow: [198.51.100.0/24] }").start();
+    let gateway = behind_proxies(&upstream).route("allowed_ips: [198.51.100.0/24]").start();
     for (chain, expected) in [
         ("198.51.100.7", "200"),
         ("203.0.113.9, 198.51.100.7, 127.0.0.10", "200"),
@@ -108,7 +108,7 @@ async fn an_allow_list_looks_at_the_client_behind_trusted_proxies() {
 #[tokio::test]
 async fn who_is_refused_behind_a_proxy_pays_for_himself_alone() {
     let upstream = Upstream::echo().await;
-    let gateway = behind_proxies(&upstream).route("limits: { rate_unauthenticated: 2/h }").start();
+    let gateway = behind_proxies(&upstream).route("limits: { failed_auth_rate: 2/h }").start();
     let from = |client: &str| format!("X-Forwarded-For: {client}\r\n");
     for (invented, expected) in [("6.6.6.1, ", "401"), ("6.6.6.2, ", "401"), ("6.6.6.3, ", "429"), ("", "429")] {
         let fields = from(&format!("{invented}203.0.113.9"));

@@ -103,7 +103,7 @@ async fn a_connection_without_a_good_header_is_closed_and_counted() {
 async fn half_a_header_ends_with_the_handshake_s_time() {
     let upstream = Upstream::echo().await;
     for setup in [taking_headers(&upstream), plainly(&upstream)] {
-        let gateway = setup.limit("handshake: 200ms").start();
+        let gateway = setup.timeouts("tls_handshake: 200ms").start();
         for half in [&b""[..], &LINE[..20], &LOCAL[..14]] {
             let mut stream = tcp(&gateway, PROXY).await;
             stream.write_all(half).await.unwrap();
@@ -117,7 +117,7 @@ async fn half_a_header_ends_with_the_handshake_s_time() {
 #[tokio::test]
 async fn silence_after_the_header_ends_too() {
     let upstream = Upstream::echo().await;
-    let gateway = taking_headers(&upstream).limit("handshake: 200ms").start();
+    let gateway = taking_headers(&upstream).timeouts("tls_handshake: 200ms").start();
     let mut stream = tcp(&gateway, PROXY).await;
     stream.write_all(LINE).await.unwrap();
     assert_eq!(rest(&mut stream).await, "");
@@ -168,7 +168,7 @@ async fn fields_count_only_from_a_trusted_proxy_that_the_header_names() {
 #[tokio::test]
 async fn allow_lists_and_budgets_go_by_the_header() {
     let upstream = Upstream::echo().await;
-    let limits = "limits: { allow: [198.51.100.0/24], rate_unauthenticated: 1/h }";
+    let limits = "allowed_ips: [198.51.100.0/24]\n    limits: { failed_auth_rate: 1/h }";
     let gateway = plainly(&upstream).route(limits).start();
     let ask = async |client: &str, token: &str| {
         let whole = format!("PROXY TCP4 {client} 192.0.2.1 56324 443\r\n{}", request(token, ""));
@@ -185,7 +185,7 @@ async fn allow_lists_and_budgets_go_by_the_header() {
 #[tokio::test]
 async fn connections_are_counted_for_the_client_and_never_for_a_proxy() {
     let upstream = Upstream::echo().await;
-    let few = |setup: Setup| setup.with("connections_per_address: 20000", "connections_per_address: 2").start();
+    let few = |setup: Setup| setup.with("max_connections_per_ip: 20000", "max_connections_per_ip: 2").start();
     let gateway = few(behind_proxies(&upstream));
     let mut wires = Vec::new();
     for _ in 0..4 {

@@ -141,13 +141,13 @@ listeners:
   - address: "GATEWAY"
     plaintext: true
 issuers:
-  acme: { issuer: https://issuer.test/, algorithms: [ES256], pem: { file: key.pem } }
+  acme: { issuer: https://issuer.test/, algorithms: [ES256], public_key: { file: key.pem } }
 routes:
   - name: webhook
     match: { path: "/*" }
     upstream: { url: "http://APP" }
     auth: { jwt: { issuer: acme, audience: https://hooks.test/webhook } }
-    replay: off
+    replay_protection: disabled
 "#;
 
 /// What would be a line of either form, and the beginning of a colour.

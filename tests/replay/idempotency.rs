@@ -5,7 +5,7 @@ use serde_json::json;
 use super::remembering;
 use crate::support::{Answer, Gateway, Upstream, until};
 
-const KEYED: &str = "replay: off\n    idempotency: { key: { header: Idempotency-Key } }";
+const KEYED: &str = "replay_protection: disabled\n    idempotency: { key: { header: Idempotency-Key } }";
 
 async fn post(gateway: &Gateway, subject: &str, key: Option<&str>, body: &str) -> Answer {
     let client = gateway.client();
@@ -78,7 +78,7 @@ async fn a_key_is_in_flight_once() {
 #[tokio::test]
 async fn keys_and_replay_ids_are_reserved_together() {
     let upstream = Upstream::echo().await;
-    let both = "replay: { id: { claim: jti } }\n    idempotency: { key: { header: Idempotency-Key } }";
+    let both = "replay_protection: { id: { claim: jti } }\n    idempotency: { key: { header: Idempotency-Key } }";
     let gateway = remembering(&upstream, both).start();
     let client = gateway.client();
     let token = gateway.issuer.token_with(json!({ "jti": "1" }));

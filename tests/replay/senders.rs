@@ -7,11 +7,11 @@ const SECRET: &str = "dGVzdC1zZWNyZXQtb2YtMjQtYnl0ZXMh";
 
 fn signed_by(upstream: &Upstream, auth: &str, replay: &str) -> Gateway {
     let setup = Setup::new(upstream.address).auth(&auth.replace("SECRET", "{ file: secret }"));
-    setup.file("secret", SECRET).with("replay: off", replay).and("state: { kind: memory }").start()
+    setup.file("secret", SECRET).with("replay_protection: disabled", replay).and("store: { type: memory }").start()
 }
 
 const PLAIN: &str = "{ signature: { algorithm: hmac-sha256, header: X-Signature, encoding: hex, \
-                     signed: [header:X-Id, body], join: \".\", secret: SECRET } }";
+                     signed_payload: [header:X-Id, body], join: \".\", secret: SECRET } }";
 
 async fn plain(gateway: &Gateway, id: &str, body: &str) -> Answer {
     let client = gateway.client();
@@ -22,7 +22,7 @@ async fn plain(gateway: &Gateway, id: &str, body: &str) -> Answer {
 #[tokio::test]
 async fn the_hash_of_what_is_signed_is_an_id() {
     let upstream = Upstream::echo().await;
-    let gateway = signed_by(&upstream, PLAIN, "replay: { ttl: 1h }");
+    let gateway = signed_by(&upstream, PLAIN, "replay_protection: { ttl: 1h }");
     assert_eq!(plain(&gateway, "1", "x").await.status, 200);
     assert_eq!(plain(&gateway, "1", "x").await.problem().1, "replayed");
     assert_eq!(plain(&gateway, "1", "y").await.status, 200);
@@ -36,7 +36,8 @@ async fn the_hash_of_what_is_signed_is_an_id() {
 #[tokio::test]
 async fn a_signed_id_is_one_whatever_comes_with_it() {
     let upstream = Upstream::answering(&[500]).await;
-    let gateway = signed_by(&upstream, PLAIN, "replay: { id: { header: X-Id }, ttl: 1h, on_duplicate: acknowledge }");
+    let gateway =
+        signed_by(&upstream, PLAIN, "replay_protection: { id: { header: X-Id }, ttl: 1h, on_duplicate: acknowledge }");
     assert_eq!(plain(&gateway, "1", "x").await.status, 500);
     assert_eq!(plain(&gateway, "1", "y").await.problem(), (409, "replay_mismatch".to_owned()));
     assert_eq!(plain(&gateway, "1", "x").await.status, 200);
@@ -49,7 +50,8 @@ async fn a_signed_id_is_one_whatever_comes_with_it() {
 #[tokio::test]
 async fn a_retry_that_is_signed_anew_passes_until_it_has_arrived() {
     let upstream = Upstream::answering(&[500, 503]).await;
-    let gateway = signed_by(&upstream, "{ preset: standard-webhooks, secret: SECRET }", "replay: { ttl: 3d }");
+    let gateway =
+        signed_by(&upstream, "{ preset: standard-webhooks, secret: SECRET }", "replay_protection: { ttl: 3d }");
     let key = base64(SECRET);
     let send = async |seconds: u64| {
         let signature = base64_hmac(&key, &format!("msg_1.{seconds}.{{}}"));
@@ -73,9 +75,11 @@ async fn a_retry_that_is_signed_anew_passes_until_it_has_arrived() {
 #[tokio::test]
 async fn an_id_is_kept_for_the_last_signature_that_was_seen() {
     let upstream = Upstream::echo().await;
-    let timed =
-        PLAIN.replace("signed: [header:X-Id,", "timestamp: { header: X-Time }, signed: [header:X-Time, header:X-Id,");
-    let gateway = signed_by(&upstream, &timed, "replay: { id: { header: X-Id } }");
+    let timed = PLAIN.replace(
+        "signed_payload: [header:X-Id,",
+        "timestamp: { header: X-Time }, signed_payload: [header:X-Time, header:X-Id,",
+    );
+    let gateway = signed_by(&upstream, &timed, "replay_protection: { id: { header: X-Id } }");
     let send = async |seconds: u64| {
         let client = gateway.client();
         let request = client.request("/webhook").header("x-id", "1").header("x-time", seconds.to_string());
@@ -104,9 +108,9 @@ fn base64_hmac(key: &[u8], text: &str) -> String {
 #[tokio::test]
 async fn each_credential_of_a_request_is_used_up() {
     let upstream = Upstream::echo().await;
-    let jwt = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook, required: [jti] } }";
+    let jwt = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook, required_claims: [jti] } }";
     let auth = format!("{{ any_of: [ {jwt}, {PLAIN} ] }}");
-    let gateway = signed_by(&upstream, &auth, "replay: { ttl: 1h }");
+    let gateway = signed_by(&upstream, &auth, "replay_protection: { ttl: 1h }");
     let client = gateway.client();
     let token = gateway.issuer.token_with(serde_json::json!({ "jti": "1" }));
     let both = || client.request("/webhook").header("x-id", "1").header("x-signature", hmac(SECRET, "1."));

@@ -7,14 +7,14 @@ use crate::fleet::redis::RedisServer;
 use crate::support::{Gateway, Setup, Upstream, until};
 
 fn sharing(upstream: &Upstream, server: &RedisServer, fields: &str) -> Gateway {
-    let state = format!("state: {{ kind: redis, url: \"redis://{}\" }}", server.address);
-    Setup::new(upstream.address).with("replay: off", fields).and(&state).start()
+    let state = format!("store: {{ type: redis, url: \"redis://{}\" }}", server.address);
+    Setup::new(upstream.address).with("replay_protection: disabled", fields).and(&state).start()
 }
 
 #[tokio::test]
 async fn a_token_that_one_gateway_has_seen_is_a_replay_to_the_other() {
     let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
-    let fields = "replay: { id: { claim: jti } }";
+    let fields = "replay_protection: { id: { claim: jti } }";
     let gateways = [sharing(&upstream, &server, fields), sharing(&upstream, &server, fields)];
     // Both trust one issuer, as the replicas of a fleet do.
     let token = token(&gateways[0], "a");
@@ -29,7 +29,7 @@ async fn a_token_that_one_gateway_has_seen_is_a_replay_to_the_other() {
 #[tokio::test]
 async fn rates_are_counted_together_and_replays_are_not() {
     let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
-    let fields = "replay: { id: { claim: jti } }\n    limits: { rate: 1/h, burst: 2, shared: true }";
+    let fields = "replay_protection: { id: { claim: jti } }\n    limits: { rate: 1/h, burst: 2, shared: true }";
     let gateway = sharing(&upstream, &server, fields);
     let client = gateway.client();
     assert_eq!(post(&client, &token(&gateway, "a"), "/webhook", "").await.status, 200);
@@ -47,7 +47,7 @@ async fn rates_are_counted_together_and_replays_are_not() {
 #[tokio::test]
 async fn what_the_redis_revokes_does_not_pass_and_neither_does_what_it_cannot_say() {
     let (upstream, mut server) = (Upstream::echo().await, RedisServer::start().await);
-    let gateway = sharing(&upstream, &server, "replay: off\n    revocation: { shared: true }");
+    let gateway = sharing(&upstream, &server, "replay_protection: disabled\n    revocation: { shared: true }");
     let client = gateway.client();
     let of = |changes| gateway.issuer.token_with(changes);
     let (one, other) = (of(json!({"jti": "1", "sub": "s"})), of(json!({"jti": "2", "sub": "t"})));
@@ -70,7 +70,7 @@ async fn what_the_redis_revokes_does_not_pass_and_neither_does_what_it_cannot_sa
 #[tokio::test]
 async fn a_client_that_leaves_while_the_store_thinks_blocks_nothing() {
     let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
-    let gateway = sharing(&upstream, &server, "replay: { id: { claim: jti } }");
+    let gateway = sharing(&upstream, &server, "replay_protection: { id: { claim: jti } }");
     let token = token(&gateway, "a");
     server.pause();
     let mut wire = gateway.wire().await;
@@ -101,9 +101,11 @@ async fn without_a_redis_nothing_is_decided_unless_that_is_written() {
     let (upstream, mut server) = (Upstream::echo().await, RedisServer::start().await);
     server.kill();
     for (word, status) in [("refuse", 503), ("allow", 200)] {
-        let state = format!("state: {{ kind: redis, url: \"redis://{}\", on_error: {word} }}", server.address);
-        let gateway =
-            Setup::new(upstream.address).with("replay: off", "replay: { id: { claim: jti } }").and(&state).start();
+        let state = format!("store: {{ type: redis, url: \"redis://{}\", on_error: {word} }}", server.address);
+        let gateway = Setup::new(upstream.address)
+            .with("replay_protection: disabled", "replay_protection: { id: { claim: jti } }")
+            .and(&state)
+            .start();
         assert_eq!(post(&gateway.client(), &token(&gateway, "a"), "/webhook", "").await.status, status);
         let ready = gateway.admin("/readyz").await;
         assert_eq!((ready.status.as_u16(), ready.json()["state_available"].clone()), (200, json!(false)));

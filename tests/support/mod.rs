@@ -77,14 +77,14 @@ impl Setup {
     /// Another `auth` than the JWT's.
     pub fn auth(mut self, yaml: &str) -> Self {
         let (before, rest) = self.yaml.split_once("    auth:").expect("the usual `auth`");
-        let (_, after) = rest.split_once("    replay: off").expect("what follows it");
-        self.yaml = format!("{before}    auth: {yaml}\n    replay: off{after}");
+        let (_, after) = rest.split_once("    replay_protection: disabled").expect("what follows it");
+        self.yaml = format!("{before}    auth: {yaml}\n    replay_protection: disabled{after}");
         self
     }
 
     /// More fields of the route.
     pub fn route(self, yaml: &str) -> Self {
-        self.with("    replay: off", &format!("    replay: off\n    {yaml}"))
+        self.with("    replay_protection: disabled", &format!("    replay_protection: disabled\n    {yaml}"))
     }
 
     /// Adds top-level fields.
@@ -95,7 +95,12 @@ impl Setup {
 
     /// A listener limit.
     pub fn limit(self, limit: &str) -> Self {
-        self.with("limits: { connections: 20000,", &format!("limits: {{ {limit}, connections: 20000,"))
+        self.with("limits: { max_connections: 20000,", &format!("limits: {{ {limit}, max_connections: 20000,"))
+    }
+
+    /// Listener timeouts.
+    pub fn timeouts(self, timeouts: &str) -> Self {
+        self.with("    limits: { max_conn", &format!("    timeouts: {{ {timeouts} }}\n    limits: {{ max_conn"))
     }
 
     pub fn issuer(mut self, issuer: Issuer) -> Self {
@@ -132,7 +137,7 @@ drain: { delay: 1s, timeout: 20s }
 workers: 2
 listeners:
   - address: "127.0.0.1:0"
-    limits: { connections: 20000, connections_per_address: 20000 }
+    limits: { max_connections: 20000, max_connections_per_ip: 20000 }
     tls: { certificates: [ { cert: server.crt, key: server.key } ] }
 admin: { address: "127.0.0.1:0" }
 issuers:
@@ -148,10 +153,10 @@ routes:
       jwt:
         issuer: acme
         audience: https://hooks.test/webhook
-        required: [iss, aud, exp, nbf]
+        required_claims: [iss, aud, exp, nbf]
         claims: { event_scope: webhook }
         leeway: 30s
-    replay: off
+    replay_protection: disabled
 "#;
 
 impl Gateway {

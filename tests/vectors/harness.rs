@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use hookgate::auth::handshake::Answer;
 use hookgate::auth::{RequestView, Stop, verify};
 use hookgate::clock::UnixTime;
+use hookgate::config::presets::find;
 use hookgate::config::{Config, Handles, Sources, compile};
 use hookgate::route::{Asker, Route};
 use http::Request;
@@ -47,6 +48,10 @@ pub fn cases(file: &str) -> Vec<(String, Case, bool)> {
     vectors.map(|vector| (vector["id"].to_string(), Case::read(&vector), vector["expected"] == "valid")).collect()
 }
 
+fn is_shared(algorithm: &str) -> bool {
+    algorithm.starts_with("hmac-") || algorithm == "sha256"
+}
+
 impl Case {
     pub fn read(vector: &Value) -> Self {
         let mut auth = json!({"preset": vector["preset"]});
@@ -64,10 +69,12 @@ impl Case {
         };
         let one = vector.get("secret").filter(|secret| secret.is_string()).map(text);
         let several = vector["secrets"].as_array().into_iter().flatten().map(text);
+        let secrets: Vec<_> = one.into_iter().chain(several).collect();
+        let by_key_set = vector["preset"].as_str().and_then(find).is_some_and(|preset| preset.jwks.is_some());
         Self {
             auth,
-            secrets: one.into_iter().chain(several).collect(),
-            jwks: vector.get("jwks").filter(|_| vector.get("secret").is_none()).cloned(),
+            jwks: vector.get("jwks").filter(|_| secrets.is_empty() || by_key_set).cloned(),
+            secrets: if by_key_set { Vec::new() } else { secrets },
             tolerance: None,
             request: vector["request"].clone(),
             now: vector["now"].as_u64().unwrap(),
@@ -86,11 +93,12 @@ impl Case {
             file
         };
         let inside = auth.get("signature").is_some();
+        let (one, several) = self.key_names();
         let holder = if inside { &mut auth["signature"] } else { &mut auth };
         match self.secrets.len() {
             0 => {}
-            1 if ids.is_null() => holder["secret"] = file(0),
-            count => holder["secrets"] = (0..count).map(file).collect(),
+            1 if ids.is_null() => holder[one] = file(0),
+            count => holder[several] = (0..count).map(file).collect(),
         }
         if let Some(jwks) = &self.jwks {
             auth["jwks"] = json!({ "inline": jwks });
@@ -99,7 +107,7 @@ impl Case {
             auth["tolerance"] = format!("{tolerance}s").into();
         }
         if let Some(handshake) = handshake {
-            auth["handshake"] = handshake.clone();
+            auth["challenge"] = handshake.clone();
         }
         let yaml = json!({
             "listeners": [{"address": "127.0.0.1:0", "plaintext": true}],
@@ -119,6 +127,18 @@ impl Case {
             files,
             variables: BTreeMap::new(),
             revocations: BTreeMap::new(),
+        }
+    }
+
+    /// The keys under which the scheme takes one and several of what it is verified with.
+    fn key_names(&self) -> (&'static str, &'static str) {
+        let preset = self.auth["preset"].as_str().and_then(find);
+        let asymmetric = self.auth["signature"]["algorithm"].as_str().is_some_and(|name| !is_shared(name));
+        match preset {
+            Some(preset) if preset.root_ca.is_some() => ("root_ca", "root_ca"),
+            Some(preset) if preset.public_key.is_some() => ("public_key", "public_keys"),
+            _ if asymmetric => ("public_key", "public_keys"),
+            _ => ("secret", "secrets"),
         }
     }
 

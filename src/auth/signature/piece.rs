@@ -123,7 +123,7 @@ impl Piece {
     fn named(text: &str) -> Option<Self> {
         let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty())?;
         Some(match kind {
-            "text" => Self::Text(name.to_owned()),
+            "literal" => Self::Text(name.to_owned()),
             "header" => Self::Header(name.parse().ok()?, Presence::Required),
             "header?" => Self::Header(name.parse().ok()?, Presence::Optional),
             "part" => Self::Part(name.to_owned()),

@@ -191,7 +191,7 @@ fn each_value_is_read_with_parts_of_its_own() {
 
 #[test]
 fn a_signature_stands_where_it_is_looked_for() {
-    let mut policy = policy(&["text:x"]);
+    let mut policy = policy(&["literal:x"]);
     let good = mac("x");
     let form = ("content-type", "application/x-www-form-urlencoded");
     let (json, doubled) = (json!({"a": {"s": good}}).to_string(), format!("s={good}&s={good}"));

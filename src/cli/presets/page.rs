@@ -1,7 +1,7 @@
 //! docs/presets.md out of presets/*.yaml: a row a provider, and how each is configured. A test compares the two.
 
 use super::known;
-use crate::config::file::preset::{HandshakeFile, PresetFile, PresetParameterFile};
+use crate::config::file::preset::{ChallengeFile, PresetFile, PresetParameterFile};
 use crate::config::file::signature::{SignatureAlgorithmFile, SignatureFile, SignedTimeFile, StaticTokenFile};
 use crate::config::file::{BodyHashFile, DurationText, HashPresenceFile, JwtFile, TimeClaimFile, TokenFile};
 
@@ -84,7 +84,7 @@ fn signed_by(preset: &PresetFile) -> String {
     if let Some(signature) = &preset.signature {
         return format!("{}, {}", signature.algorithm.map_or("", algorithm), signature_place(signature));
     }
-    if let Some(token) = &preset.token {
+    if let Some(token) = &preset.static_token {
         return format!("nothing: a secret, {}", token_place(token));
     }
     let Some(jwt) = &preset.jwt else { return String::new() };
@@ -94,7 +94,7 @@ fn signed_by(preset: &PresetFile) -> String {
         (false, true) => "JWT with its certificates",
         (false, false) => "JWT",
     };
-    format!("{kind} ({algorithms}), {}", jwt_place(jwt.token.as_ref()))
+    format!("{kind} ({algorithms}), {}", jwt_place(jwt.token_from.as_ref()))
 }
 
 const fn algorithm(file: SignatureAlgorithmFile) -> &'static str {
@@ -165,9 +165,9 @@ fn signed_time(file: &SignedTimeFile) -> String {
 }
 
 fn jwt_times(file: &JwtFile) -> Vec<String> {
-    let names = file.required.iter().flatten().filter(|name| *name == "exp").map(|name| format!("`{name}`"));
+    let names = file.required_claims.iter().flatten().filter(|name| *name == "exp").map(|name| format!("`{name}`"));
     let age = file.max_age.iter().map(|age| format!("`iat`, {} back", age.0));
-    names.chain(age).chain(file.time.iter().map(claimed_time)).collect()
+    names.chain(age).chain(file.time_claim.iter().map(claimed_time)).collect()
 }
 
 fn claimed_time(file: &TimeClaimFile) -> String {
@@ -184,7 +184,7 @@ fn replay_id(preset: &PresetFile) -> String {
         return signature.id.as_ref().map_or_else(|| "hash".to_owned(), |id| format!("`{id}`"));
     }
     let Some(jwt) = &preset.jwt else { return "none".to_owned() };
-    let has_id = jwt.required.iter().flatten().any(|name| name == "jti");
+    let has_id = jwt.required_claims.iter().flatten().any(|name| name == "jti");
     match (has_id, preset.detached.is_some() || binds_body(jwt)) {
         (true, _) => "`jti`".to_owned(),
         (false, true) => "hash".to_owned(),
@@ -195,15 +195,15 @@ fn replay_id(preset: &PresetFile) -> String {
 fn binds_body(jwt: &JwtFile) -> bool {
     let in_body = |token: &TokenFile| token.body == Some(true) || token.json.is_some() || token.form.is_some();
     let hashed = |hash: &BodyHashFile| !matches!(hash.presence, Some(HashPresenceFile::Optional));
-    jwt.token.as_ref().is_some_and(in_body) || jwt.body_hash.as_ref().is_some_and(hashed)
+    jwt.token_from.as_ref().is_some_and(in_body) || jwt.body_hash.as_ref().is_some_and(hashed)
 }
 
 fn handshakes(preset: &PresetFile) -> String {
-    let questions: Vec<String> = preset.handshake.iter().flatten().map(question).collect();
+    let questions: Vec<String> = preset.challenge.iter().flatten().map(question).collect();
     questions.join("; ")
 }
 
-fn question(file: &HandshakeFile) -> String {
+fn question(file: &ChallengeFile) -> String {
     match (file.signed, shows_token(file)) {
         (true, _) => format!("{}, signed", file.method),
         (false, true) => format!("{} with a token", file.method),
@@ -211,7 +211,7 @@ fn question(file: &HandshakeFile) -> String {
     }
 }
 
-fn shows_token(file: &HandshakeFile) -> bool {
+fn shows_token(file: &ChallengeFile) -> bool {
     file.query.values().any(|value| value == "$token")
 }
 
@@ -232,12 +232,15 @@ fn section(name: &str, preset: &PresetFile) -> String {
 
 /// Where keys are fetched, one of its own is a choice.
 fn secret(name: &str, preset: &PresetFile) -> String {
-    let Some(secret) = &preset.secret else { return String::new() };
+    let secret = preset.secret.as_ref().map(|secret| ("secret", &secret.what));
+    let keys = [("public_key", &preset.public_key), ("root_ca", &preset.root_ca), ("jwks", &preset.jwks)];
+    let key = keys.into_iter().find_map(|(name, key)| Some((name, &key.as_ref()?.what)));
+    let Some((key, what)) = secret.or(key) else { return String::new() };
     let names_key = preset.signature.as_ref().is_some_and(|signature| signature.key_id.is_some());
     let id = if names_key { ", id: KEY_ID" } else { "" };
     let fetched = preset.issuer.as_ref().is_some_and(|issuer| issuer.jwks.is_some());
     let off = if fetched { "# " } else { "" };
-    format!("  # {}\n  {off}secret: {{ file: secrets/{name}{id} }}\n", secret.what)
+    format!("  # {what}\n  {off}{key}: {{ file: secrets/{name}{id} }}\n")
 }
 
 fn parameters(preset: &PresetFile) -> String {
@@ -263,25 +266,25 @@ fn example(parameter: &str) -> String {
 }
 
 fn handshake(name: &str, preset: &PresetFile) -> String {
-    let questions = preset.handshake.as_deref().unwrap_or_default();
+    let questions = preset.challenge.as_deref().unwrap_or_default();
     let switch = match (questions.is_empty(), questions.iter().any(shows_token)) {
         (true, _) => return String::new(),
         (false, true) => format!("{{ token: {{ file: secrets/{name}-token }} }}"),
         (false, false) => "true".to_owned(),
     };
-    format!("  # to have the provider's question answered\n  # handshake: {switch}\n")
+    format!("  # to have the provider's question answered\n  # challenge: {switch}\n")
 }
 
 fn notes(preset: &PresetFile) -> Vec<String> {
     let url = "The URL is signed: [`public_url`](configuration.md#public_url) must be the one that the provider knows.";
-    let size = |size: &String| format!("Sends up to {size}: raise `limits.body`.");
+    let size = |size: &String| format!("Sends up to {size}: raise `limits.max_body_size`.");
     let url = signs_url(preset).then(|| url.to_owned());
     let sources = format!("Sources: {}", preset.source.to_vec().join(", "));
     url.into_iter().chain(preset.largest_body.iter().map(size)).chain([sources]).collect()
 }
 
 fn signs_url(preset: &PresetFile) -> bool {
-    let signed = preset.signature.iter().filter_map(|signature| signature.signed.as_deref()).flatten();
+    let signed = preset.signature.iter().filter_map(|signature| signature.signed_payload.as_deref()).flatten();
     let claimed = preset.jwt.as_ref().is_some_and(|jwt| jwt.url.is_some() || jwt.url_hash.is_some());
     claimed || signed.into_iter().any(|piece| piece == "url" || piece == "url.decoded")
 }

@@ -17,8 +17,8 @@ use crate::config::file::{AuthFile, AuthScheme, AuthWord, ClientCertificateFile,
 /// Schemes in one tree, and levels of it.
 const MAX_BRANCHES: usize = 16;
 
-const SCHEMES: &str =
-    "one of jwt, preset, signature, token, client_certificate, all_of and any_of, or `auth: public` for everybody";
+const SCHEMES: &str = "one of jwt, preset, signature, static_token, client_certificate, all_of and any_of, or `auth: public` for no \
+     authentication";
 
 impl Compiler<'_> {
     pub(super) fn rules(
@@ -30,7 +30,7 @@ impl Compiler<'_> {
         let auth = path.child("auth");
         let policy = match &file.auth {
             None => {
-                self.missing(&auth, &format!("who may pass: {SCHEMES}"));
+                self.missing(&auth, SCHEMES);
                 None
             }
             Some(AuthFile::Word(AuthWord::Public)) => Some(Policy::Public),
@@ -58,7 +58,7 @@ impl Compiler<'_> {
             file.jwt.is_some(),
             file.preset.is_some(),
             file.signature.is_some(),
-            file.token.is_some(),
+            file.static_token.is_some(),
             file.client_certificate.is_some(),
             file.all_of.is_some(),
             file.any_of.is_some(),
@@ -86,8 +86,8 @@ impl Compiler<'_> {
                 .signature(signature, &path.child("signature"))
                 .map(|policy| Policy::Signature(Box::new(policy)));
         }
-        if let Some(token) = &file.token {
-            return self.static_token(token, &path.child("token")).map(|policy| Policy::Token(Box::new(policy)));
+        if let Some(token) = &file.static_token {
+            return self.static_token(token, &path.child("static_token")).map(|policy| Policy::Token(Box::new(policy)));
         }
         if let Some(certificate) = &file.client_certificate {
             self.asks_for_certificates(path);
@@ -131,13 +131,16 @@ impl Compiler<'_> {
         let fields = [
             ("secret", file.secret.is_some()),
             ("secrets", file.secrets.is_some()),
+            ("public_key", file.public_key.is_some()),
+            ("public_keys", file.public_keys.is_some()),
+            ("root_ca", file.root_ca.is_some()),
             ("tolerance", file.tolerance.is_some()),
             ("parameters", file.parameters.is_some()),
             ("jwks", file.jwks.is_some()),
-            ("handshake", file.handshake.is_some()),
+            ("challenge", file.challenge.is_some()),
         ];
         for (name, _) in fields.iter().filter(|(_, written)| *written) {
-            self.problems.add(&path.child(name), "goes with `preset`; other schemes have their own field for it");
+            self.problems.add(&path.child(name), "goes with `preset`; other schemes have a key of their own for it");
         }
     }
 
@@ -200,9 +203,9 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        if policy.is_some_and(|policy| !covers(policy, &source)) && file.covered != Some(false) {
-            let what = "`covered: false`: no signature covers this timestamp, so that a thief can renew it";
-            self.problems.add(&path.child("covered"), format!("write {what}"));
+        if policy.is_some_and(|policy| !covers(policy, &source)) && file.signed != Some(false) {
+            let what = "`signed: false`: no signature covers this timestamp, so that an attacker can change it";
+            self.problems.add(&path.child("signed"), format!("write {what}"));
         }
         Some(source)
     }

@@ -1,4 +1,4 @@
-//! `forward` and `responses` of a route: what the app is told, and what the sender is.
+//! `forward` and `status_overrides` of a route.
 
 use std::collections::BTreeMap;
 
@@ -67,15 +67,16 @@ impl Compiler<'_> {
         if matches!(policy, Some(Policy::Public)) {
             self.problems.add(path, "a public route has no credential and no claims; remove it");
         }
-        if policy.is_some_and(|policy| !has_jwt(policy)) && file.claims.is_some() {
-            self.problems.add_follow_up(&path.child("claims"), "without a JWT there are no claims; remove it");
+        if policy.is_some_and(|policy| !has_jwt(policy)) && file.claims_to_headers.is_some() {
+            self.problems
+                .add_follow_up(&path.child("claims_to_headers"), "without a JWT there are no claims; remove it");
         }
-        Forward { remove_credential, claims: self.forwarded_claims(file, &path.child("claims")) }
+        Forward { remove_credential, claims: self.forwarded_claims(file, &path.child("claims_to_headers")) }
     }
 
     fn forwarded_claims(&mut self, file: &ForwardFile, path: &FieldPath) -> Vec<(Pointer, HeaderName)> {
         let mut claims: Vec<(Pointer, HeaderName)> = Vec::new();
-        for (claim, header) in file.claims.iter().flatten() {
+        for (claim, header) in file.claims_to_headers.iter().flatten() {
             let path = path.child(claim);
             match (Pointer::parse(claim), HeaderName::try_from(header.as_str())) {
                 (None, _) => self.problems.add(&path, "expected a claim's name, or a JSON pointer such as /a/b"),
@@ -91,7 +92,7 @@ impl Compiler<'_> {
         claims
     }
 
-    pub(super) fn responses(
+    pub(super) fn status_overrides(
         &mut self,
         file: Option<&BTreeMap<String, u16>>,
         path: &FieldPath,
@@ -100,7 +101,7 @@ impl Compiler<'_> {
         for (code, status) in file.into_iter().flatten() {
             let path = path.child(code);
             let Some((code, proper)) = Failure::codes().find(|(known, _)| known == code) else {
-                self.problems.add(&path, "no such code; the configuration reference lists them");
+                self.problems.add(&path, "unknown reason; the reference lists the reasons");
                 continue;
             };
             if Failure::has_no_route(code) {

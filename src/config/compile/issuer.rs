@@ -11,7 +11,7 @@ use super::Compiler;
 use crate::auth::jwt::Issuer;
 use crate::auth::keys::{self, Algorithm, KeySet, Keys};
 use crate::config::error::FieldPath;
-use crate::config::file::{EncodingFile, IssuerFile, PemFile, SecretFile};
+use crate::config::file::{EncodingFile, IssuerFile, PublicKeyFile, SecretFile};
 use crate::config::values::decode_secret;
 
 /// Secrets of one issuer: a rotation needs two, and a forged token is judged by each.
@@ -41,17 +41,20 @@ impl Compiler<'_> {
     fn issuer(&mut self, name: &str, file: &IssuerFile, path: &FieldPath) -> Option<IssuerKeys> {
         let iss = self.iss(file, &path.child("issuer"));
         let algorithms = self.algorithms(file, &path.child("algorithms"));
-        let keys = match (&file.jwks, &file.pem, &file.secret, &file.secrets) {
+        let keys = match (&file.jwks, &file.public_key, &file.secret, &file.secrets) {
             (Some(jwks), None, None, None) => self.jwks(name, file, jwks, &algorithms, path),
-            (None, Some(pem), None, None) => self.pem(pem, &algorithms, path),
+            (None, Some(key), None, None) => self.public_key(key, &algorithms, path),
             (None, None, Some(secret), None) => self.shared_secret(secret, &algorithms, path),
             (None, None, None, Some(secrets)) => self.shared_secrets(secrets, &algorithms, path),
             (None, None, None, None) => {
-                self.missing(path, "one of jwks, pem, secret and secrets: an issuer without keys proves nothing");
+                self.missing(
+                    path,
+                    "one of jwks, public_key, secret and secrets: tokens cannot be verified without a key",
+                );
                 None
             }
             _several => {
-                self.problems.add(path, "has more than one of jwks, pem, secret and secrets; keep one");
+                self.problems.add(path, "has more than one of jwks, public_key, secret and secrets; keep one");
                 None
             }
         };
@@ -74,7 +77,7 @@ impl Compiler<'_> {
             Some("none") if file.jwks.is_some() => {
                 self.problems.add(
                     path,
-                    "`none` is allowed only beside pem or secrets of your own: a key set may hold others' keys",
+                    "`none` is allowed only together with public_key or secrets: a key set may contain keys of other parties",
                 );
                 None
             }
@@ -103,8 +106,10 @@ impl Compiler<'_> {
         let shared = algorithms.iter().any(|algorithm| keys::is_hmac(*algorithm));
         let has_secret = file.secret.is_some() || file.secrets.is_some();
         if shared && !has_secret {
-            self.problems
-                .add(path, "HS256, HS384 and HS512 need `secret` or `secrets`; they never go with jwks or pem");
+            self.problems.add(
+                path,
+                "HS256, HS384 and HS512 need `secret` or `secrets`; they cannot be used with jwks or public_key",
+            );
         }
         if has_secret && algorithms.iter().any(|algorithm| !keys::is_hmac(*algorithm)) {
             self.problems.add(path, "beside a shared secret only HS256, HS384 or HS512 make sense");
@@ -112,8 +117,8 @@ impl Compiler<'_> {
         algorithms
     }
 
-    fn pem(&mut self, file: &PemFile, algorithms: &[Algorithm], path: &FieldPath) -> Option<Keys> {
-        let at = path.child("pem").child("file");
+    fn public_key(&mut self, file: &PublicKeyFile, algorithms: &[Algorithm], path: &FieldPath) -> Option<Keys> {
+        let at = path.child("public_key").child("file");
         let bytes = self.file(file.file.as_ref(), &at)?.to_vec();
         let algorithm = self.only(algorithms, &path.child("algorithms"))?;
         let set = KeySet::from_pem(&bytes, algorithm).map_err(|error| self.problems.add(&at, error.to_string()));

@@ -53,24 +53,26 @@ impl Compiler<'_> {
         if file.bound_certificate == Some(true) {
             self.asks_for_certificates(&path.child("bound_certificate"));
         }
-        let token = self.token(file.token.as_ref(), &path.child("token"));
+        let token = self.token(file.token_from.as_ref(), &path.child("token_from"));
         let bindings = self.bindings(file, path);
         let bound = bindings.binds_anything() || token.as_ref().is_some_and(TokenLocation::is_in_body);
         let audience = self.audience(file.audience.as_ref(), bound, origin, &path.child("audience"));
         let claims = self.claim_rules(file.claims.as_ref(), &path.child("claims"));
         let max_age = self.optional_deadline(file.max_age.as_ref(), &path.child("max_age"));
         let max_lifetime = self.optional_deadline(file.max_lifetime.as_ref(), &path.child("max_lifetime"));
-        if file.types.as_ref().is_some_and(Vec::is_empty) {
-            self.problems.add(&path.child("types"), "is empty, so that no `typ` would pass; name one or remove it");
+        if file.allowed_types.as_ref().is_some_and(Vec::is_empty) {
+            let problem = "is empty, so that no `typ` would be accepted; write one or remove the key";
+            self.problems.add(&path.child("allowed_types"), problem);
         }
-        let time = self.time_claim(file.time.as_ref(), &path.child("time"));
+        let time = self.time_claim(file.time_claim.as_ref(), &path.child("time_claim"));
         let leeway = self.leeway(file, path);
         let (issuers, audience) = (issuers?, audience?);
         let required = match origin {
-            Origin::Operator => required(file.required.as_deref(), &issuers, &audience, max_age.is_some()),
-            Origin::Preset => file.required.clone().unwrap_or_default(),
+            Origin::Operator => required(file.required_claims.as_deref(), &issuers, &audience, max_age.is_some()),
+            Origin::Preset => file.required_claims.clone().unwrap_or_default(),
         };
-        let types = file.types.clone().unwrap_or_else(|| DEFAULT_TYPES.iter().map(|name| (*name).to_owned()).collect());
+        let types =
+            file.allowed_types.clone().unwrap_or_else(|| DEFAULT_TYPES.iter().map(|name| (*name).to_owned()).collect());
         let token = token?;
         Some(JwtPolicy {
             issuers,

@@ -3,7 +3,7 @@
 use super::Compiler;
 use crate::auth::Policy;
 use crate::config::error::FieldPath;
-use crate::config::file::state::{StateFile, StateKind};
+use crate::config::file::store::StoreFile;
 use crate::config::file::{LimitFile, RateText, RouteLimitsFile};
 use crate::config::values::parse_rate;
 use crate::route::{Limit, Rate, RouteLimits};
@@ -11,13 +11,13 @@ use crate::route::{Limit, Rate, RouteLimits};
 const MAX_BODY: u64 = 1 << 20;
 
 /// Whether there is a store in which replicas can count together.
-pub(super) fn are_shared(state: Option<&StateFile>) -> bool {
-    state.is_some_and(|state| state.kind == Some(StateKind::Redis))
+pub(super) const fn are_shared(store: Option<&StoreFile>) -> bool {
+    matches!(store, Some(StoreFile::Redis(_)))
 }
 
 impl Compiler<'_> {
     pub(super) fn max_body(&mut self, file: Option<&RouteLimitsFile>, path: &FieldPath) -> u64 {
-        self.size(file.and_then(|file| file.body.as_ref()), &path.child("body"), MAX_BODY)
+        self.size(file.and_then(|file| file.max_body_size.as_ref()), &path.child("max_body_size"), MAX_BODY)
     }
 
     pub(super) fn route_limits(&mut self, file: Option<&RouteLimitsFile>, path: &FieldPath) -> RouteLimits {
@@ -25,14 +25,14 @@ impl Compiler<'_> {
         let shared = file.shared.unwrap_or_default();
         if shared && !self.shares_limits {
             self.problems
-                .add(&path.child("shared"), "needs a `state` of kind redis; remove it to count in this process");
+                .add(&path.child("shared"), "needs a `store` of type redis; remove it to count in this process");
         }
         let all = LimitFile { rate: file.rate.clone(), burst: file.burst, concurrency: file.concurrency };
         RouteLimits {
             route: self.limit(Some(&all), path),
-            issuer: self.limit(file.issuer.as_ref(), &path.child("issuer")),
-            subject: self.limit(file.subject.as_ref(), &path.child("subject")),
-            address: self.rate(file.rate_unauthenticated.as_ref(), None, &path.child("rate_unauthenticated")),
+            issuer: self.limit(file.per_issuer.as_ref(), &path.child("per_issuer")),
+            subject: self.limit(file.per_subject.as_ref(), &path.child("per_subject")),
+            address: self.rate(file.failed_auth_rate.as_ref(), None, &path.child("failed_auth_rate")),
             shared,
         }
     }
@@ -68,7 +68,7 @@ impl Compiler<'_> {
     pub(super) fn warn_of_no_subject(&mut self, limits: &RouteLimits, policy: &Policy, path: &FieldPath) {
         let names_one = policy.leaves().into_iter().any(|leaf| matches!(leaf, Policy::Jwt(_)));
         if limits.subject != Limit::default() && !names_one {
-            let warning = "no scheme here tells subjects apart: limits.subject counts all of an issuer as one";
+            let warning = "no scheme of this route identifies subjects: limits.per_subject counts all requests of an issuer together";
             self.warnings.push(format!("{path}: {warning}"));
         }
     }

@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use super::Compiler;
 use crate::auth::certificate::ClientTrust;
 use crate::config::error::FieldPath;
-use crate::config::file::{CertificateFile, ClientAuthFile, ListenerFile, ListenerLimitsFile, MinVersionFile, TlsFile};
+use crate::config::file::{
+    CertificateFile, ClientAuthFile, ListenerFile, ListenerLimitsFile, ListenerTimeoutsFile, MinVersionFile, TlsFile,
+};
 use crate::snapshot::{ListenerLimits, ListenerSettings};
 use crate::tls::{self, Certificate, ClientAuth, MinVersion, RevocationLists, TlsError};
 
@@ -53,6 +55,7 @@ impl Compiler<'_> {
         }
         let address = self.address(file.address.as_deref(), &path.child("address"));
         let limits = self.listener_limits(file.limits.as_ref(), &path.child("limits"));
+        let limits = self.listener_timeouts(file.timeouts.as_ref(), limits, &path.child("timeouts"));
         let (tls, client_trust) = match (&file.tls, file.plaintext) {
             (Some(tls), None | Some(false)) => {
                 let path = path.child("tls");
@@ -165,28 +168,35 @@ impl Compiler<'_> {
     fn listener_limits(&mut self, file: Option<&ListenerLimitsFile>, path: &FieldPath) -> ListenerLimits {
         let default = ListenerLimits::default();
         let Some(file) = file else { return default };
-        let per_address = path.child("connections_per_address");
+        let (per_ip, streams) = (path.child("max_connections_per_ip"), path.child("max_concurrent_streams"));
         ListenerLimits {
-            connections: self.count(file.connections, &path.child("connections"), default.connections),
-            connections_per_address: self.count(
-                file.connections_per_address,
-                &per_address,
-                default.connections_per_address,
-            ),
-            handshake: self.deadline(file.handshake.as_ref(), &path.child("handshake"), default.handshake),
-            first_request: self.deadline(
-                file.first_request.as_ref(),
-                &path.child("first_request"),
-                default.first_request,
-            ),
-            head: self.deadline(file.head.as_ref(), &path.child("head"), default.head),
-            idle: self.deadline(file.idle.as_ref(), &path.child("idle"), default.idle),
-            body_stall: self.deadline(file.body_stall.as_ref(), &path.child("body_stall"), default.body_stall),
-            body: self.deadline(file.body.as_ref(), &path.child("body"), default.body),
+            connections: self.count(file.max_connections, &path.child("max_connections"), default.connections),
+            connections_per_address: self.count(file.max_connections_per_ip, &per_ip, default.connections_per_address),
             head_bytes: self.head_bytes(file, path, default.head_bytes),
-            headers: self.at_most(file.headers, &path.child("headers"), default.headers),
-            streams: self.at_most(file.streams, &path.child("streams"), default.streams),
-            resets: self.at_most(file.resets, &path.child("resets"), default.resets),
+            headers: self.at_most(file.max_headers_count, &path.child("max_headers_count"), default.headers),
+            streams: self.at_most(file.max_concurrent_streams, &streams, default.streams),
+            resets: self.at_most(file.max_pending_resets, &path.child("max_pending_resets"), default.resets),
+            ..default
+        }
+    }
+
+    fn listener_timeouts(
+        &mut self,
+        file: Option<&ListenerTimeoutsFile>,
+        limits: ListenerLimits,
+        path: &FieldPath,
+    ) -> ListenerLimits {
+        let Some(file) = file else { return limits };
+        let mut timeout = |text: &Option<_>, name, default| self.deadline(text.as_ref(), &path.child(name), default);
+        ListenerLimits {
+            handshake: timeout(&file.tls_handshake, "tls_handshake", limits.handshake),
+            first_request: timeout(&file.first_request, "first_request", limits.first_request),
+            head: timeout(&file.headers, "headers", limits.head),
+            body: timeout(&file.request_body, "request_body", limits.body),
+            body_stall: timeout(&file.request_body_idle, "request_body_idle", limits.body_stall),
+            response_write_idle: timeout(&file.response_write_idle, "response_write_idle", limits.response_write_idle),
+            idle: timeout(&file.keepalive, "keepalive", limits.idle),
+            ..limits
         }
     }
 
@@ -202,8 +212,8 @@ impl Compiler<'_> {
     }
 
     fn head_bytes(&mut self, file: &ListenerLimitsFile, path: &FieldPath, default: u32) -> u32 {
-        let path = path.child("head_size");
-        let size = self.size(file.head_size.as_ref(), &path, u64::from(default));
+        let path = path.child("max_headers_size");
+        let size = self.size(file.max_headers_size.as_ref(), &path, u64::from(default));
         if !HEAD_SIZES.contains(&size) {
             self.problems.add(&path, "expected a size from 8KiB to 256KiB");
         }

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::Compiler;
 use super::jwt::Origin;
-use super::signature::{Written, algorithm, secret_files};
+use super::signature::{KeyMaterial, Written, WrittenKeys, algorithm};
 use crate::auth::Policy;
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
 use crate::auth::detached::{DetachedPolicy, Payload};
@@ -18,7 +18,7 @@ use crate::auth::jwt::Issuer;
 use crate::auth::keys::{self, Algorithm, KeySet, Keys, PinnedRoot};
 use crate::auth::signature::{Piece, Secret, SecretKey};
 use crate::config::error::FieldPath;
-use crate::config::file::preset::{DetachedFile, HandshakeFile, HandshakeSwitch, PresetErrors, PresetFile, X5cFile};
+use crate::config::file::preset::{ChallengeFile, ChallengeSwitch, DetachedFile, ErrorFormatFile, PresetFile, X5cFile};
 use crate::config::file::{AuthScheme, EncodingFile, SecretFile};
 use crate::config::presets;
 use crate::config::shape::nearest;
@@ -30,7 +30,7 @@ impl Compiler<'_> {
         if let Some(size) = preset.largest_body.as_deref() {
             self.route_largest_body = Some((name.to_owned(), size.to_owned(), preset.retries.starts_with("never")));
         }
-        if preset.errors == Some(PresetErrors::Secevent) {
+        if preset.error_format == Some(ErrorFormatFile::Secevent) {
             self.route_errors = ErrorForm::Secevent;
         }
         let secrets = self.preset_secrets(&preset, file, path);
@@ -77,48 +77,55 @@ impl Compiler<'_> {
         presets::parse(text, &parameters).map_err(|error| self.problems.add(&at, error)).ok()
     }
 
-    /// The secrets that the preset asks for; an empty list where keys come from elsewhere.
+    /// The secrets or public keys that the preset needs; an empty list where its key set is fetched.
     fn preset_secrets(
         &mut self,
         preset: &PresetFile,
         file: &AuthScheme,
         path: &FieldPath,
     ) -> Option<Vec<(SecretFile, Option<Secret>)>> {
-        let asked = preset.secret.as_ref();
-        let written = file.secret.is_some() || file.secrets.is_some();
+        let needed = needed(preset);
         if file.jwks.is_some() && !takes_jwks(preset) {
             self.problems.add(&path.child("jwks"), "this preset has no key set; remove it");
         }
-        if file.jwks.is_some() && written {
-            self.problems.add(&path.child("jwks"), "stands beside a secret; keep one of them");
+        let all = [KeyMaterial::Shared(EncodingFile::Utf8), KeyMaterial::PublicKey, KeyMaterial::RootCa];
+        let all = all.map(|material| WrittenKeys::of_scheme(file, material));
+        if file.jwks.is_some() && all.iter().any(WrittenKeys::is_written) {
+            self.problems.add(&path.child("jwks"), "stands beside a secret or public key; keep one of them");
         }
-        let Some(asked) = asked else {
-            if written {
-                self.problems.add(path, "this preset has no secret: its keys are fetched; remove secret and secrets");
+        let Some((material, what)) = needed else {
+            for (_, at) in all.iter().filter(|keys| keys.is_written()).flat_map(|keys| keys.files(path)) {
+                self.problems.add(&at, "this preset uses a key set; remove this");
             }
             return Some(Vec::new());
         };
+        let keys = WrittenKeys::of_scheme(file, material);
+        for wrong in all.iter().filter(|other| other.material.names() != material.names()) {
+            self.only_material(wrong, material, path);
+        }
         let has_jwks = file.jwks.is_some() || preset.issuer.as_ref().is_some_and(|issuer| issuer.jwks.is_some());
-        if !written && has_jwks {
+        if !keys.is_written() && has_jwks {
             return Some(Vec::new());
         }
-        if !written {
-            self.missing(&path.child("secret"), &format!("{{env: NAME}} or {{file: path}}: {}", asked.what));
+        if !keys.is_written() {
+            self.missing(&path.child(material.names().0), &format!("{{env: NAME}} or {{file: path}}: {what}"));
             return None;
         }
-        let files = secret_files(file.secret.as_ref(), file.secrets.as_deref(), path);
+        let files = keys.files(path);
         self.unused_ids(preset, &files);
         let scheme = preset.signature.as_ref().and_then(|signature| signature.algorithm).map(algorithm);
-        if preset.signature.is_some() || preset.token.is_some() || asked.encoding.shared().is_some() {
-            let secrets = self.secrets(file.secret.as_ref(), file.secrets.as_deref(), asked.encoding, scheme, path)?;
-            return Some(files.into_iter().map(|(file, _)| file.clone()).zip(secrets.into_iter().map(Some)).collect());
+        if preset.signature.is_some() || preset.static_token.is_some() || material.shared().is_some() {
+            let secrets = self.secrets(&keys, scheme, path)?;
+            return Some(
+                files.into_iter().map(|(file, _)| (*file).clone()).zip(secrets.into_iter().map(Some)).collect(),
+            );
         }
-        // Public keys of tokens, which are read where their set is put together.
-        if files.is_empty() || (file.secret.is_some() && file.secrets.is_some()) {
-            self.problems.add(&path.child("secrets"), "expected `secret`, or a list of `secrets`, each a public key");
+        // Public keys of tokens are read where their key set is made.
+        if files.is_empty() || (keys.one.is_some() && keys.several.is_some()) {
+            self.problems.add(&path.child("public_keys"), "expected `public_key`, or a list of `public_keys`");
             return None;
         }
-        Some(files.into_iter().map(|(file, _)| (file.clone(), None)).collect())
+        Some(files.into_iter().map(|(file, _)| ((*file).clone(), None)).collect())
     }
 
     /// A name that nobody asks for would only seem to choose.
@@ -149,7 +156,7 @@ impl Compiler<'_> {
             }
             return Some(Policy::Signature(Box::new(policy)));
         }
-        if let Some(token) = &preset.token {
+        if let Some(token) = &preset.static_token {
             if tolerance.is_some() {
                 self.problems.add(&path.child("tolerance"), "this sender signs no time; remove it");
             }
@@ -196,11 +203,15 @@ impl Compiler<'_> {
         let algorithms: Option<Vec<Algorithm>> = names.iter().map(|name| keys::algorithm_named(name)).collect();
         let algorithms = algorithms?;
         let keys = match (secrets.first(), &preset.x5c) {
-            (Some(_), Some(extensions)) => self.pinned_root(secrets, extensions, &path.child("secret")),
+            (Some(_), Some(extensions)) => self.pinned_root(secrets, extensions, &path.child("root_ca")),
             (Some((_, Some(_))), None) => self.shared_keys(secrets, &algorithms, &path.child("secret")),
-            (Some((_, None)), None) => self.public_keys(secrets, &algorithms, &path.child("secret")),
+            (Some((_, None)), None) => self.public_keys(secrets, &algorithms, &path.child("public_key")),
             (None, _) => {
-                let jwks = file.jwks.as_ref().or(issuer.jwks.as_ref())?;
+                let Some(jwks) = file.jwks.as_ref().or(issuer.jwks.as_ref()) else {
+                    let what = preset.jwks.as_ref().map_or("the key set", |jwks| &*jwks.what);
+                    self.missing(&path.child("jwks"), &format!("{{file: path}}: {what}"));
+                    return None;
+                };
                 let at = if file.jwks.is_some() { path.clone() } else { path.child("preset") };
                 self.jwks(name, issuer, jwks, &algorithms, &at)
             }
@@ -226,7 +237,7 @@ impl Compiler<'_> {
         Some(Keys::Fixed(Arc::new(set)))
     }
 
-    /// PEM keys, or JWK sets.
+    /// Public keys in PEM form.
     fn public_keys(
         &mut self,
         secrets: &[(SecretFile, Option<Secret>)],
@@ -236,15 +247,10 @@ impl Compiler<'_> {
         let mut all = KeySet::default();
         for (file, _) in secrets {
             let bytes = self.public_text(file, path)?;
-            if bytes.trim_ascii_start().starts_with(b"{") {
-                let Keys::Fixed(set) = self.key_set(&bytes, algorithms, path)? else { return None };
-                all.extend(KeySet::clone(&set));
-                continue;
-            }
             let fitting = algorithms.iter().find_map(|algorithm| KeySet::from_pem(&bytes, *algorithm).ok());
             if fitting.is_none() {
                 let names: Vec<String> = algorithms.iter().map(|algorithm| format!("{algorithm:?}")).collect();
-                let expected = "expected a public key in PEM form (`BEGIN PUBLIC KEY`) or a JWK set, for";
+                let expected = "expected a public key in PEM form (`BEGIN PUBLIC KEY`; a key set is `jwks`), for";
                 self.problems.add(path, format!("{expected} {}", names.join(", ")));
             }
             all.extend(fitting?);
@@ -276,22 +282,22 @@ impl Compiler<'_> {
         secrets: &[(SecretFile, Option<Secret>)],
         path: &FieldPath,
     ) -> Vec<Handshake> {
-        let at = path.child("handshake");
-        let token = match &file.handshake {
-            None | Some(HandshakeSwitch::Switch(false)) => return Vec::new(),
-            Some(HandshakeSwitch::Switch(true)) => None,
-            Some(HandshakeSwitch::Token(file)) => self.handshake_token(file.token.as_ref(), &at),
+        let at = path.child("challenge");
+        let token = match &file.challenge {
+            None | Some(ChallengeSwitch::Switch(false)) => return Vec::new(),
+            Some(ChallengeSwitch::Switch(true)) => None,
+            Some(ChallengeSwitch::Token(file)) => self.handshake_token(file.token.as_ref(), &at),
         };
-        let known = preset.handshake.as_deref().unwrap_or_default();
+        let known = preset.challenge.as_deref().unwrap_or_default();
         if known.is_empty() {
-            self.problems.add(&at, "this provider asks no questions; remove it");
+            self.problems.add(&at, "this provider sends no endpoint verification challenge; remove it");
         }
         let asks_token = known.iter().any(|one| one.query.values().any(|value| value == "$token"));
         match (asks_token, &token) {
-            (true, None) => {
-                self.problems.add(&at, "expected { token: {env: NAME} }: what the provider was told to show")
-            }
-            (false, Some(_)) => self.problems.add(&at, "this provider shows no token; write `handshake: true`"),
+            (true, None) => self
+                .problems
+                .add(&at, "expected { token: {env: NAME} }: the token that was entered in the provider's console"),
+            (false, Some(_)) => self.problems.add(&at, "this provider presents no token; write `challenge: true`"),
             (true, Some(_)) | (false, None) => {}
         }
         let signer = made(secrets).into_iter().next().map(|secret| secret.key);
@@ -309,10 +315,18 @@ impl Compiler<'_> {
     }
 }
 
-/// Public keys, which may come as a set; never shared secrets or a chain of certificates.
-fn takes_jwks(preset: &PresetFile) -> bool {
-    let shared = preset.secret.as_ref().is_some_and(|secret| secret.encoding.shared().is_some());
-    preset.issuer.is_some() && preset.x5c.is_none() && !shared
+/// The key material that a preset needs, with a description for the operator.
+fn needed(preset: &PresetFile) -> Option<(KeyMaterial, &str)> {
+    if let Some(secret) = &preset.secret {
+        return Some((KeyMaterial::Shared(secret.encoding), &secret.what));
+    }
+    let public = preset.public_key.as_ref().map(|key| (KeyMaterial::PublicKey, &*key.what));
+    public.or_else(|| preset.root_ca.as_ref().map(|ca| (KeyMaterial::RootCa, &*ca.what)))
+}
+
+/// Whether a key set may be given: for tokens that are verified with public keys.
+const fn takes_jwks(preset: &PresetFile) -> bool {
+    preset.issuer.is_some() && preset.x5c.is_none() && preset.secret.is_none()
 }
 
 fn made(secrets: &[(SecretFile, Option<Secret>)]) -> Vec<Secret> {
@@ -328,7 +342,7 @@ fn only_in_jwks(preset: &PresetFile, parameter: &str) -> bool {
 }
 
 /// `None` cannot be: a test reads every preset.
-fn handshake(file: &HandshakeFile, token: Option<&SecretKey>, signer: Option<&SecretKey>) -> Option<Handshake> {
+fn handshake(file: &ChallengeFile, token: Option<&SecretKey>, signer: Option<&SecretKey>) -> Option<Handshake> {
     let query = file.query.iter().map(|(name, value)| {
         let expected = if value == "$token" { Expected::Secret(token?.clone()) } else { Expected::Text(value.clone()) };
         Some((name.clone(), expected))
@@ -336,18 +350,18 @@ fn handshake(file: &HandshakeFile, token: Option<&SecretKey>, signer: Option<&Se
     let json = file.json.iter().map(|(pointer, value)| {
         Some(ClaimRule { pointer: Pointer::parse(pointer)?, test: ClaimTest::Equals(value.clone()) })
     });
-    let challenge = match &file.challenge {
+    let challenge = match &file.value_from {
         None => None,
         Some(place) => Some(match place.strip_prefix("query:") {
             Some(name) => Challenge::Query(name.to_owned()),
             None => Challenge::Piece(Piece::parse(place)?),
         }),
     };
-    let answer = match (&file.text, &file.reply) {
-        (_, Some(reply)) => Template::Json(reply.clone()),
+    let answer = match (&file.literal, &file.response) {
+        (_, Some(response)) => Template::Json(response.clone()),
         (text, None) => Template::Text(text.clone().unwrap_or_default()),
     };
-    let signs = format!("{:?}{:?}", file.reply, file.reply_headers).contains("$hmac");
+    let signs = format!("{:?}{:?}", file.response, file.response_headers).contains("$hmac");
     Some(Handshake {
         method: file.method.parse::<Method>().ok()?,
         signed: file.signed,
@@ -356,7 +370,7 @@ fn handshake(file: &HandshakeFile, token: Option<&SecretKey>, signer: Option<&Se
         headers: fields(&file.headers)?,
         challenge,
         answer,
-        answer_headers: fields(&file.reply_headers)?,
+        answer_headers: fields(&file.response_headers)?,
         secret: if signs { Some(signer?.clone()) } else { None },
     })
 }

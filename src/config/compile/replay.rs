@@ -9,8 +9,8 @@ use crate::auth::once::{NoOnce, OnceRule};
 use crate::auth::signature::{Piece, Presence};
 use crate::config::Window;
 use crate::config::error::FieldPath;
-use crate::config::file::state::{
-    IdempotencyFile, OnDuplicateFile, ReplayFile, ReplayIdFile, ReplayRuleFile, StatusText,
+use crate::config::file::store::{
+    IdempotencyFile, OnDuplicateFile, ReplayIdFile, ReplayProtectionFile, ReplayRuleFile, StatusText,
 };
 use crate::config::file::{AuthFile, AuthScheme, AuthWord, RouteFile};
 use crate::config::presets;
@@ -31,17 +31,13 @@ impl Compiler<'_> {
         name: Option<&Arc<str>>,
         path: &FieldPath,
     ) -> Option<Admission> {
-        let at = path.child("replay");
-        let replay = match &file.replay {
-            Some(ReplayFile::Word(_) | ReplayFile::Switch(false)) => None,
-            Some(ReplayFile::Switch(true)) => {
-                self.problems.add(&at, "expected `off`, or what is remembered, such as { id: { claim: jti } }");
-                None
-            }
-            Some(ReplayFile::Rule(rule)) => self.replay(rule, file.auth.as_ref(), policy, name, &at),
+        let at = path.child("replay_protection");
+        let replay = match &file.replay_protection {
+            Some(ReplayProtectionFile::Word(_)) => None,
+            Some(ReplayProtectionFile::Rule(rule)) => self.replay(rule, file.auth.as_ref(), policy, name, &at),
             None if file.auth.as_ref().is_some_and(writes_jwt) => {
-                let what = "{ id: { claim: jti } } with a `state`, or `off`: a token that somebody copies can be sent \
-                            again until it expires";
+                let what = "{ id: { claim: jti } } together with a `store`, or `disabled`: a copied token can be sent again \
+                            until it expires";
                 self.missing(&at, what);
                 None
             }
@@ -53,9 +49,9 @@ impl Compiler<'_> {
             return None;
         }
         if !self.has_state {
-            let what = "`state: { kind: memory }` for one process, or embedded or redis, at the top level: what a \
-                        route remembers is kept there";
-            self.missing(&FieldPath::root().child("state"), what);
+            let what = "`store: { type: memory }` for one process, or embedded or redis, at the top level: replay ids \
+                        and idempotency keys are kept there";
+            self.missing(&FieldPath::root().child("store"), what);
         }
         Some(Admission { replay, idempotency, share: self.state_share })
     }
@@ -70,11 +66,13 @@ impl Compiler<'_> {
     ) -> Option<Replay> {
         let ttl = self.ttl(file.ttl.as_ref(), &path.child("ttl"));
         let on_duplicate = match file.on_duplicate {
-            Some(OnDuplicateFile::Refuse) => OnDuplicate::Refuse,
+            Some(OnDuplicateFile::Reject) => OnDuplicate::Refuse,
             Some(OnDuplicateFile::Acknowledge) => OnDuplicate::Acknowledge,
-            Some(OnDuplicateFile::Replay) => {
-                self.problems
-                    .add(&path.child("on_duplicate"), "`replay` is of idempotency; write refuse or acknowledge");
+            Some(OnDuplicateFile::StoredResponse) => {
+                self.problems.add(
+                    &path.child("on_duplicate"),
+                    "`stored_response` is for idempotency only; write reject or acknowledge",
+                );
                 OnDuplicate::Refuse
             }
             None if auth.is_some_and(of_a_sender_that_retries) => OnDuplicate::Acknowledge,
@@ -98,7 +96,7 @@ impl Compiler<'_> {
         match why {
             NoOnce::NoId => {
                 let message = "nothing that each sender of this route signs tells one request from the next, or not by \
-                               this `id`; write another `id`, or `replay: off`";
+                               this `id`; write another `id`, or `replay_protection: disabled`";
                 self.problems.add(path, message);
             }
             NoOnce::Unsigned => {
@@ -186,8 +184,8 @@ impl Compiler<'_> {
     fn idempotency(&mut self, file: &IdempotencyFile, path: &FieldPath) -> Option<Idempotency> {
         let ttl = self.ttl(file.ttl.as_ref(), &path.child("ttl")).unwrap_or(KEY_TTL);
         let on_duplicate = match file.on_duplicate {
-            None | Some(OnDuplicateFile::Replay) => OnDuplicate::Replay,
-            Some(OnDuplicateFile::Refuse) => OnDuplicate::Refuse,
+            None | Some(OnDuplicateFile::StoredResponse) => OnDuplicate::Replay,
+            Some(OnDuplicateFile::Reject) => OnDuplicate::Refuse,
             Some(OnDuplicateFile::Acknowledge) => OnDuplicate::Acknowledge,
         };
         let at = path.child("key");
@@ -220,7 +218,7 @@ fn parse_statuses(text: &StatusText) -> Option<Statuses> {
 
 /// Whether a route remembers anything.
 pub(super) fn remembers(file: &RouteFile) -> bool {
-    matches!(file.replay, Some(ReplayFile::Rule(_))) || file.idempotency.is_some()
+    matches!(file.replay_protection, Some(ReplayProtectionFile::Rule(_))) || file.idempotency.is_some()
 }
 
 /// A JWT that is not a preset's, which knows by itself whether it can come twice.

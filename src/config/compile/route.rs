@@ -70,18 +70,18 @@ impl Compiler<'_> {
         let policy = rules.as_mut().map(|rules| &mut rules.policy);
         let admission = self.admission(file, policy, name.as_ref(), path);
         let public_url = self.public_url(file.public_url.as_deref(), &path.child("public_url"));
-        let observe_until = self.observe_until(file, path);
+        let observe_until = self.dry_run_until(file, path);
         let capture = self.capture(file.capture.as_ref(), &path.child("capture"));
         let max_body = self.max_body(file.limits.as_ref(), &path.child("limits"));
         let limits = self.route_limits(file.limits.as_ref(), &path.child("limits"));
-        let allow = file.limits.as_ref().and_then(|limits| limits.allow.as_deref());
-        let allow = self.allow(allow, &path.child("limits").child("allow"));
+        let allow = self.allow(file.allowed_ips.as_deref(), &path.child("allowed_ips"));
         let forward =
             self.forward(file.forward.as_ref(), rules.as_ref().map(|rules| &rules.policy), &path.child("forward"));
-        let responses = self.responses(file.responses.as_ref(), &path.child("responses"));
+        let responses = self.status_overrides(file.status_overrides.as_ref(), &path.child("status_overrides"));
         let rules = rules?;
         if !rules.policy.binds_body() && !matches!(rules.policy, Policy::Public) {
-            let warning = "nothing binds the body: who gets hold of a credential can send another body with it";
+            let warning =
+                "the credential is not bound to the body: an attacker with a stolen credential can send another body";
             self.warnings.push(format!("{path}: {warning}"));
         }
         self.warn_of_large_bodies(max_body, path);
@@ -90,8 +90,8 @@ impl Compiler<'_> {
         if (keyed || capture.is_some() || rules.policy.leaves().into_iter().any(holds_bodies))
             && max_body > self.buffered_bodies / ADDRESS_SHARE
         {
-            let warning = "limits.body is more than a quarter of buffered_bodies, which is one address's share: larger \
-                           bodies are answered 503 each time; raise buffered_bodies";
+            let warning = "limits.max_body_size is more than a quarter of max_buffered_bytes, which is the share of one IP \
+                           address: larger bodies are always answered 503; raise max_buffered_bytes";
             self.warnings.push(format!("{path}: {warning}"));
         }
         let matches = matches?;
@@ -139,12 +139,12 @@ impl Compiler<'_> {
     fn warn_of_large_bodies(&mut self, max_body: u64, path: &FieldPath) {
         let Some((preset, written, never_retries)) = self.route_largest_body.take() else { return };
         if parse_size(&written).is_some_and(|largest| largest > max_body) {
-            let lost = if never_retries { ", and never sends again what was refused" } else { "" };
-            let warning = format!("{preset} sends up to {written}, more than limits.body{lost}");
+            let lost = if never_retries { ", and never retries a rejected request" } else { "" };
+            let warning = format!("{preset} sends up to {written}, more than limits.max_body_size{lost}");
             self.warnings.push(format!("{path}: {warning}"));
         }
         if never_retries {
-            let warning = format!("{preset} never sends again: an event that meets a 503 is lost unless it is fetched");
+            let warning = format!("{preset} never retries: an event that is answered 503 is lost unless it is fetched");
             self.warnings.push(format!("{path}: {warning}"));
         }
     }
@@ -152,7 +152,7 @@ impl Compiler<'_> {
     /// A question that its route does not take would never be answered.
     fn handshake_methods(&mut self, handshakes: &[Handshake], matches: &Match, path: &FieldPath) {
         for handshake in handshakes.iter().filter(|handshake| !matches.takes(&handshake.method)) {
-            let message = format!("the handshake comes as {}; add it to the methods", handshake.method);
+            let message = format!("the challenge is sent with {}; add this method", handshake.method);
             self.problems.add(&path.child("match").child("methods"), message);
         }
     }
@@ -169,22 +169,22 @@ impl Compiler<'_> {
     }
 
     /// The end of its last day.
-    fn observe_until(&mut self, file: &RouteFile, path: &FieldPath) -> Option<UnixTime> {
-        let at = path.child("observe_until");
-        match (file.mode, &file.observe_until) {
-            (Some(ModeFile::Observe), Some(day)) => {
+    fn dry_run_until(&mut self, file: &RouteFile, path: &FieldPath) -> Option<UnixTime> {
+        let at = path.child("dry_run_until");
+        match (file.mode, &file.dry_run_until) {
+            (Some(ModeFile::DryRun), Some(day)) => {
                 let end = end_of_day(day);
                 if end.is_none() {
                     self.problems.add(&at, "expected a day such as 2026-12-31");
                 }
                 end
             }
-            (Some(ModeFile::Observe), None) => {
-                self.missing(&at, "its last day, such as 2026-12-31: until then, everything is let through");
+            (Some(ModeFile::DryRun), None) => {
+                self.missing(&at, "its last day, such as 2026-12-31: until then every request is forwarded");
                 None
             }
             (None | Some(ModeFile::Enforce), Some(_)) => {
-                self.problems.add(&at, "goes with `mode: observe`; remove it");
+                self.problems.add(&at, "goes with `mode: dry_run`; remove it");
                 None
             }
             (None | Some(ModeFile::Enforce), None) => None,
@@ -193,12 +193,12 @@ impl Compiler<'_> {
 
     fn capture(&mut self, file: Option<&CaptureFile>, path: &FieldPath) -> Option<Capture> {
         let file = file?;
-        let refused = self.count(file.refused, &path.child("refused"), 100);
+        let refused = self.count(file.max_requests, &path.child("max_requests"), 100);
         if refused > MAX_CAPTURED {
-            self.problems.add(&path.child("refused"), format!("must be {MAX_CAPTURED} or less"));
+            self.problems.add(&path.child("max_requests"), format!("must be {MAX_CAPTURED} or less"));
         }
         let Some(dir) = &file.dir else {
-            self.missing(&path.child("dir"), "the folder in which they are kept");
+            self.missing(&path.child("dir"), "the directory in which they are stored");
             return None;
         };
         let base = self.sources.path.parent().unwrap_or(std::path::Path::new(""));
@@ -263,7 +263,7 @@ impl Compiler<'_> {
     fn methods(&mut self, names: Option<&[String]>, path: &FieldPath) -> Option<Vec<Method>> {
         let names = names?;
         if names.is_empty() {
-            self.problems.add(path, "is empty, so that nothing would match; name a method or remove the field");
+            self.problems.add(path, "is empty, so that no request would match; write a method or remove the key");
         }
         let mut methods = Vec::new();
         for (index, name) in names.iter().enumerate() {
@@ -282,7 +282,8 @@ impl Compiler<'_> {
     fn allow(&mut self, texts: Option<&[String]>, path: &FieldPath) -> Option<Vec<IpNet>> {
         let texts = texts?;
         if texts.is_empty() {
-            self.problems.add(path, "is empty, so that nobody would pass; name a net or remove the field");
+            self.problems
+                .add(path, "is empty, so that every request would be rejected; write a CIDR range or remove the key");
         }
         Some(self.nets(texts, path))
     }

@@ -1,4 +1,4 @@
-//! `signature` and `token`: what a preset is written in, and what an operator writes for a sender without one.
+//! `signature` and `static_token`: the schemes that presets and operators describe.
 
 use std::time::Duration;
 
@@ -14,10 +14,9 @@ use crate::auth::signature::{
 use crate::auth::token::{TokenPlace, TokenPolicy};
 use crate::config::error::FieldPath;
 use crate::config::file::signature::{
-    ParseFile, PresetSecretEncoding, RequireFile, SignatureAlgorithmFile, SignatureFile, SignedTimeFile,
-    StaticTokenFile,
+    ParseFile, RequireFile, SignatureAlgorithmFile, SignatureFile, SignedTimeFile, StaticTokenFile,
 };
-use crate::config::file::{DurationText, SecretFile};
+use crate::config::file::{AuthScheme, DurationText, EncodingFile, SecretFile};
 
 /// Pieces of a signed text.
 const MAX_PIECES: usize = 64;
@@ -28,7 +27,7 @@ const MAX_SECRETS: usize = 64;
 /// Secrets that are tried one after the other: a rotation needs two, and a forged signature is judged by each.
 const MAX_TRIED: usize = 10;
 
-const PIECES: &str = "expected a piece: text:…, body, body.sha256.hex, method, url, url.decoded, path, query.sorted, \
+const PIECES: &str = "expected a component: literal:…, body, body.sha256.hex, method, url, url.decoded, path, query.sorted, \
                       form.sorted, header:NAME, header?:NAME, part:KEY, headers:KEY, json:/POINTER, json?:/POINTER, \
                       form:FIELD or secret";
 
@@ -45,19 +44,13 @@ pub(super) struct Written<'a> {
 impl Compiler<'_> {
     pub(super) fn signature(&mut self, file: &SignatureFile, path: &FieldPath) -> Option<SignaturePolicy> {
         let algorithm = self.algorithm(file, path);
-        let secrets = self.secrets(
-            file.secret.as_ref(),
-            file.secrets.as_deref(),
-            algorithm.map_or(PresetSecretEncoding::Utf8, encoding_of),
-            algorithm,
-            path,
-        );
+        let material = algorithm.map_or(KeyMaterial::Shared(EncodingFile::Utf8), material_of);
+        let keys = WrittenKeys::of_signature(file, material);
+        self.only_material(&WrittenKeys::of_signature(file, material.other()), material, path);
+        let secrets = self.secrets(&keys, algorithm, path);
         if file.key_id.is_none() {
-            for (_, at) in secret_files(file.secret.as_ref(), file.secrets.as_deref(), path)
-                .iter()
-                .filter(|(file, _)| file.id.is_some())
-            {
-                self.problems.add(&at.child("id"), "nothing names a secret; write key_id, or remove it");
+            for (_, at) in keys.files(path).iter().filter(|(file, _)| file.id.is_some()) {
+                self.problems.add(&at.child("id"), "the signature has no key id; write key_id, or remove this");
             }
         }
         self.signature_policy(file, Written { name: "signature", secrets, tolerance: None }, path)
@@ -89,7 +82,8 @@ impl Compiler<'_> {
             self.missing(&path.child("body_hash").child("query"), "the name of the query parameter");
         }
         if body_hash.is_some() && !signed.contains(&Piece::Url) {
-            self.problems.add(&path.child("body_hash"), "the URL that holds it is not signed; add url to `signed`");
+            self.problems
+                .add(&path.child("body_hash"), "the URL with the hash is not signed; add url to `signed_payload`");
         }
         Some(SignaturePolicy {
             name: written.name.into(),
@@ -180,10 +174,11 @@ impl Compiler<'_> {
     }
 
     fn pieces(&mut self, file: &SignatureFile, algorithm: Option<SignatureAlgorithm>, path: &FieldPath) -> Vec<Piece> {
-        let path = path.child("signed");
-        let written = file.signed.as_deref().unwrap_or_default();
+        let path = path.child("signed_payload");
+        let written = file.signed_payload.as_deref().unwrap_or_default();
         if written.is_empty() || written.len() > MAX_PIECES {
-            self.problems.add_follow_up(&path, format!("expected 1 to {MAX_PIECES} pieces, such as [part:t, body]"));
+            self.problems
+                .add_follow_up(&path, format!("expected 1 to {MAX_PIECES} components, such as [part:t, body]"));
         }
         let mut pieces = Vec::new();
         for (index, text) in written.iter().enumerate() {
@@ -195,11 +190,12 @@ impl Compiler<'_> {
         let holds_secret = pieces.contains(&Piece::Secret);
         match algorithm {
             Some(SignatureAlgorithm::Sha256) if !holds_secret => {
-                self.problems.add(&path, "a plain sha256 proves something only if `secret` is one of the pieces");
+                self.problems
+                    .add(&path, "a plain sha256 authenticates the sender only with `secret` as one of the components");
             }
             Some(SignatureAlgorithm::Sha256) | None => {}
             Some(_) if holds_secret => {
-                self.problems.add(&path, "`secret` is a piece of plain sha256 only; an HMAC has it as its key");
+                self.problems.add(&path, "`secret` is a component of plain sha256 only; an HMAC uses it as its key");
             }
             Some(_) => {}
         }
@@ -226,8 +222,8 @@ impl Compiler<'_> {
             }
         };
         if !source.is_covered_by(signed) {
-            let problem = "is not signed, so that a thief can renew it; add it to `signed`, or, where the sender does \
-                           not sign it, write it as the route's `timestamp` with `covered: false`";
+            let problem = "is not signed, so that an attacker can change it; add it to `signed_payload`, or, where the \
+                           sender does not sign it, write it as the route's `timestamp` with `signed: false`";
             self.problems.add(path, problem);
         }
         let written = self.deadline(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
@@ -286,8 +282,9 @@ impl Compiler<'_> {
     }
 
     pub(super) fn static_token(&mut self, file: &StaticTokenFile, path: &FieldPath) -> Option<TokenPolicy> {
-        let secrets =
-            self.secrets(file.secret.as_ref(), file.secrets.as_deref(), PresetSecretEncoding::Utf8, None, path);
+        let material = KeyMaterial::Shared(EncodingFile::Utf8);
+        let keys = WrittenKeys { one: file.secret.as_ref(), several: file.secrets.as_deref(), material };
+        let secrets = self.secrets(&keys, None, path);
         self.token_policy(file, secrets, path)
     }
 
@@ -320,30 +317,29 @@ impl Compiler<'_> {
     /// The secrets of one scheme, in the order of the file; each gets the route's next number.
     pub(super) fn secrets(
         &mut self,
-        one: Option<&SecretFile>,
-        several: Option<&[SecretFile]>,
-        written_as: PresetSecretEncoding,
+        keys: &WrittenKeys<'_>,
         algorithm: Option<SignatureAlgorithm>,
         path: &FieldPath,
     ) -> Option<Vec<Secret>> {
-        let files = secret_files(one, several, path);
-        if files.is_empty() || files.len() > MAX_SECRETS || (one.is_some() && several.is_some()) {
-            self.missing(path, &format!("`secret`, or a list of 1 to {MAX_SECRETS} `secrets` of which any may match"));
+        let files = keys.files(path);
+        if files.is_empty() || files.len() > MAX_SECRETS || (keys.one.is_some() && keys.several.is_some()) {
+            let (one, many) = keys.material.names();
+            self.missing(path, &format!("`{one}`, or a list of 1 to {MAX_SECRETS} `{many}`, any of which may match"));
             return None;
         }
         let secrets: Vec<Option<Secret>> =
-            files.into_iter().map(|(file, at)| self.signature_secret(file, written_as, algorithm, &at)).collect();
+            files.into_iter().map(|(file, at)| self.signature_secret(file, keys.material, algorithm, &at)).collect();
         secrets.into_iter().collect()
     }
 
     fn signature_secret(
         &mut self,
         file: &SecretFile,
-        written_as: PresetSecretEncoding,
+        material: KeyMaterial,
         algorithm: Option<SignatureAlgorithm>,
         path: &FieldPath,
     ) -> Option<Secret> {
-        let key = match (written_as.shared(), algorithm) {
+        let key = match (material.shared(), algorithm) {
             (Some(default), _) => SecretKey::from_secret(self.secret_as(file, default, path)?),
             (None, Some(algorithm)) => SecretKey::from_public(&self.public_text(file, path)?, algorithm),
             (None, None) => SecretKey::from_secret(self.public_text(file, path)?),
@@ -355,12 +351,27 @@ impl Compiler<'_> {
         Some(Secret { index: self.next_secret(), id: file.id.clone(), key })
     }
 
-    /// What is public is written as the provider shows it.
+    /// The bytes of a public key, root certificate or key set, in the form in which the provider shows it.
     pub(super) fn public_text(&mut self, file: &SecretFile, path: &FieldPath) -> Option<Zeroizing<Vec<u8>>> {
         if file.encoding.is_some() {
-            self.problems.add(&path.child("encoding"), "is for shared secrets; a public key is recognised as it is");
+            self.problems.add(&path.child("encoding"), "is for shared secrets; the form of a public key is detected");
         }
         self.secret_bytes(file, path)
+    }
+
+    /// Reports keys of the wrong kind: a public key would be used as an HMAC secret, or a secret as a public key.
+    pub(super) fn only_material(&mut self, wrong: &WrittenKeys<'_>, material: KeyMaterial, path: &FieldPath) {
+        let (one, many) = material.names();
+        let (wrong_one, wrong_many) = wrong.material.names();
+        for (name, right, written) in
+            [(wrong_one, one, wrong.one.is_some()), (wrong_many, many, wrong.several.is_some())]
+        {
+            if written {
+                let problem = format!("this scheme is verified with a {}; write `{right}`", material.noun());
+                self.problems.add(&path.child(name), problem);
+                self.problems.excuse(&path.child(one));
+            }
+        }
     }
 
     fn next_secret(&mut self) -> usize {
@@ -375,22 +386,96 @@ impl Compiler<'_> {
     }
 }
 
-/// Each with its place.
-pub(super) fn secret_files<'f>(
-    one: Option<&'f SecretFile>,
-    several: Option<&'f [SecretFile]>,
-    path: &FieldPath,
-) -> Vec<(&'f SecretFile, FieldPath)> {
-    let at = path.child("secrets");
-    let several = several.into_iter().flatten().enumerate().map(|(index, file)| (file, at.index(index)));
-    one.map(|one| (one, path.child("secret"))).into_iter().chain(several).collect()
+/// The key material with which a scheme is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyMaterial {
+    /// A shared secret, in this encoding unless its file says otherwise.
+    Shared(EncodingFile),
+    /// A public key: PEM, DER, or its bytes in base64 or hex.
+    PublicKey,
+    /// A root certificate: PEM or DER.
+    RootCa,
 }
 
-fn encoding_of(algorithm: SignatureAlgorithm) -> PresetSecretEncoding {
+impl KeyMaterial {
+    /// The keys under which one and several are written.
+    pub(super) const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Shared(_) => ("secret", "secrets"),
+            Self::PublicKey => ("public_key", "public_keys"),
+            Self::RootCa => ("root_ca", "root_ca"),
+        }
+    }
+
+    const fn noun(self) -> &'static str {
+        match self {
+            Self::Shared(_) => "shared secret",
+            Self::PublicKey => "public key",
+            Self::RootCa => "root certificate",
+        }
+    }
+
+    /// The encoding of a shared secret.
+    pub(super) const fn shared(self) -> Option<EncodingFile> {
+        match self {
+            Self::Shared(encoding) => Some(encoding),
+            Self::PublicKey | Self::RootCa => None,
+        }
+    }
+
+    const fn other(self) -> Self {
+        match self {
+            Self::Shared(_) => Self::PublicKey,
+            Self::PublicKey | Self::RootCa => Self::Shared(EncodingFile::Utf8),
+        }
+    }
+}
+
+/// The keys of one scheme as they are written in the file.
+#[derive(Clone, Copy)]
+pub(super) struct WrittenKeys<'f> {
+    pub(super) one: Option<&'f SecretFile>,
+    pub(super) several: Option<&'f [SecretFile]>,
+    pub(super) material: KeyMaterial,
+}
+
+impl<'f> WrittenKeys<'f> {
+    fn of_signature(file: &'f SignatureFile, material: KeyMaterial) -> Self {
+        let (one, several) = match material {
+            KeyMaterial::Shared(_) => (&file.secret, &file.secrets),
+            KeyMaterial::PublicKey | KeyMaterial::RootCa => (&file.public_key, &file.public_keys),
+        };
+        Self { one: one.as_ref(), several: several.as_deref(), material }
+    }
+
+    /// The keys that stand beside a `preset`.
+    pub(super) fn of_scheme(file: &'f AuthScheme, material: KeyMaterial) -> Self {
+        let (one, several) = match material {
+            KeyMaterial::Shared(_) => (&file.secret, &file.secrets),
+            KeyMaterial::PublicKey => (&file.public_key, &file.public_keys),
+            KeyMaterial::RootCa => (&file.root_ca, &None),
+        };
+        Self { one: one.as_ref(), several: several.as_deref(), material }
+    }
+
+    pub(super) const fn is_written(&self) -> bool {
+        self.one.is_some() || self.several.is_some()
+    }
+
+    /// Each key with its place in the file.
+    pub(super) fn files(&self, path: &FieldPath) -> Vec<(&'f SecretFile, FieldPath)> {
+        let (one, many) = self.material.names();
+        let at = path.child(many);
+        let several = self.several.into_iter().flatten().enumerate().map(|(index, file)| (file, at.index(index)));
+        self.one.map(|file| (file, path.child(one))).into_iter().chain(several).collect()
+    }
+}
+
+const fn material_of(algorithm: SignatureAlgorithm) -> KeyMaterial {
     match algorithm {
-        SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => PresetSecretEncoding::Utf8,
+        SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => KeyMaterial::Shared(EncodingFile::Utf8),
         SignatureAlgorithm::Ed25519 | SignatureAlgorithm::EcdsaP256 | SignatureAlgorithm::RsaSha256 => {
-            PresetSecretEncoding::PublicKey
+            KeyMaterial::PublicKey
         }
     }
 }

@@ -24,10 +24,11 @@ impl Compiler<'_> {
             self.missing(path, "where the app is, such as { url: http://127.0.0.1:8000 }");
             return None;
         };
-        let connect =
-            self.deadline(file.connect_timeout.as_ref(), &path.child("connect_timeout"), Duration::from_secs(5));
-        let timeout = self.deadline(file.timeout.as_ref(), &path.child("timeout"), Duration::from_secs(30));
-        let idle = self.deadline(file.idle.as_ref(), &path.child("idle"), Duration::from_secs(4));
+        let timeouts = file.timeouts.clone().unwrap_or_default();
+        let at = path.child("timeouts");
+        let connect = self.deadline(timeouts.connect.as_ref(), &at.child("connect"), Duration::from_secs(5));
+        let timeout = self.deadline(timeouts.total.as_ref(), &at.child("total"), Duration::from_secs(30));
+        let idle = self.deadline(timeouts.keepalive.as_ref(), &at.child("keepalive"), Duration::from_secs(4));
         let urls = self.upstream_urls(file, path)?;
         let roots = self.upstream_roots(file, &urls, &path.child("ca"));
         let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();

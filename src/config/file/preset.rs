@@ -1,4 +1,4 @@
-//! The shape of presets/*.yaml: one provider a file, in the words of gateway.yaml itself.
+//! The schema of presets/*.yaml: one provider a file, with the keys of gateway.yaml.
 
 use std::collections::BTreeMap;
 
@@ -6,72 +6,86 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::signature::{PresetSecretEncoding, SignatureFile, StaticTokenFile};
-use super::{IssuerFile, JwtFile, OneOrMany};
+use super::signature::{SignatureFile, StaticTokenFile};
+use super::{EncodingFile, IssuerFile, JwtFile, OneOrMany};
 
-/// A provider. Texts may hold `${name}`, which stands for a parameter.
+/// A provider. Strings may contain `${name}`, which is replaced by a parameter.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PresetFile {
-    /// Its name for people.
+    /// The provider's name for people.
     pub title: String,
-    /// Where the rule was read.
+    /// The documents and code in which the scheme is described.
     pub source: OneOrMany,
-    /// What its sender does after a failure.
+    /// The provider's retries after a failed delivery.
     pub retries: String,
-    /// The largest body it sends, where known.
+    /// The largest body that the provider sends, where documented.
     pub largest_body: Option<String>,
-    /// What the signature leaves unsigned.
+    /// The parts of a request that the signature does not cover.
     pub unsigned: String,
-    /// The secret that goes with it.
+    /// The shared secret that the operator gives.
     pub secret: Option<PresetSecretFile>,
-    /// What else must be given.
+    /// The provider's public key that the operator gives.
+    pub public_key: Option<PresetKeyFile>,
+    /// The root certificate that the operator gives; tokens carry their certificates.
+    pub root_ca: Option<PresetKeyFile>,
+    /// The key set that the operator gives, where the provider has no address that can be fetched.
+    pub jwks: Option<PresetKeyFile>,
+    /// Further parameters that the operator gives.
     pub parameters: BTreeMap<String, PresetParameterFile>,
-    /// How it signs.
+    /// The provider's signature.
     pub signature: Option<SignatureFile>,
-    /// The token that it shows.
-    pub token: Option<StaticTokenFile>,
-    /// The JWT that it sends.
+    /// The provider's static token.
+    pub static_token: Option<StaticTokenFile>,
+    /// The provider's JWT.
     pub jwt: Option<JwtFile>,
-    /// Who signs that JWT; its name in the log is the preset's.
+    /// The issuer of that JWT; its name in the access log is the preset's.
     pub issuer: Option<IssuerFile>,
-    /// A JWS whose payload is the request itself (RFC 7515 appendix F).
+    /// A JWS whose payload is the request itself (detached content, RFC 7515 appendix F).
     pub detached: Option<DetachedFile>,
-    /// The JWT brings its certificates along (RFC 7515 §4.1.6), which must lead to the `secret`.
+    /// The JWT carries its certificate chain (`x5c`, RFC 7515 §4.1.6), which must lead to `root_ca`.
     pub x5c: Option<X5cFile>,
-    /// Questions of the provider about the endpoint, and the answers.
-    pub handshake: Option<Vec<HandshakeFile>>,
-    /// Refusals are told in the form of this protocol.
-    pub errors: Option<PresetErrors>,
+    /// The provider's endpoint verification challenges.
+    pub challenge: Option<Vec<ChallengeFile>>,
+    /// The protocol that defines the form of error responses.
+    pub error_format: Option<ErrorFormatFile>,
 }
 
-/// What to give as `secret`
+/// A shared secret that the operator gives
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PresetSecretFile {
-    /// What it is and where it is found.
+    /// A description of the secret, and where the provider shows it.
     pub what: String,
-    /// How it is written.
-    pub encoding: PresetSecretEncoding,
+    /// The encoding of the secret as the provider shows it.
+    pub encoding: EncodingFile,
 }
 
-/// What to give as a parameter
+/// A public key, root certificate or key set that the operator gives
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PresetKeyFile {
+    /// A description of the key, and where the provider shows it.
+    pub what: String,
+}
+
+/// A parameter that the operator gives
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PresetParameterFile {
-    /// What it is and where it is found.
+    /// A description of the parameter, and where the provider shows it.
     pub what: String,
-    /// What it is where it is not given.
+    /// The value if the operator gives none.
     pub default: Option<String>,
 }
 
-/// What a detached JWS signs
+/// The payload of a detached JWS
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DetachedFile {
-    /// The body as it is (RFC 7797, `b64: false`).
+    /// The body as is (RFC 7797, `b64: false`).
     Unencoded,
-    /// Method, path, listed headers and body, as TrueLayer writes them.
+    /// Method, path, listed headers and body, in TrueLayer's format.
     Truelayer,
 }
 
@@ -79,59 +93,59 @@ pub enum DetachedFile {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct X5cFile {
-    /// Of the one that signs.
+    /// Extension of the signing certificate.
     pub leaf: Option<String>,
-    /// Of the one above it.
+    /// Extension of the intermediate certificate.
     pub intermediate: Option<String>,
 }
 
-/// A question and its answer
+/// An endpoint verification challenge and its response
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct HandshakeFile {
-    /// Its method.
+pub struct ChallengeFile {
+    /// Method of the challenge request.
     pub method: String,
-    /// Whether its signature is verified first.
+    /// Whether the signature of the challenge is verified first.
     pub signed: bool,
-    /// Query parameter → its value; `$token` stands for the handshake's own secret.
+    /// Query parameter → expected value; `$token` stands for the secret of the challenge.
     pub query: BTreeMap<String, String>,
-    /// JSON pointer → its value in the body.
+    /// JSON pointer into the body → expected value.
     pub json: BTreeMap<String, Value>,
-    /// Header → its value.
+    /// Header → expected value.
     pub headers: BTreeMap<String, String>,
-    /// Where the challenge stands: query:NAME, json:/POINTER or header:NAME.
-    pub challenge: Option<String>,
-    /// The answer as text: `$challenge`.
-    pub text: Option<String>,
-    /// The answer as JSON; its texts may hold `$challenge`, `$hmac.hex` or `$hmac.base64`.
-    pub reply: Option<Value>,
-    /// Headers of the answer, which may hold `$challenge`.
-    pub reply_headers: BTreeMap<String, String>,
+    /// Where the challenge's value is: query:NAME, json:/POINTER or header:NAME.
+    pub value_from: Option<String>,
+    /// The response as text, with `$challenge` in place of the value.
+    pub literal: Option<String>,
+    /// The response as JSON; its strings may contain `$challenge`, `$hmac.hex` or `$hmac.base64`.
+    pub response: Option<Value>,
+    /// Headers of the response, which may contain `$challenge`.
+    pub response_headers: BTreeMap<String, String>,
 }
 
-/// How refusals are told
+/// The protocol that defines the form of error responses
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum PresetErrors {
-    /// RFC 8935 §2.4.
+pub enum ErrorFormatFile {
+    /// Security event tokens: RFC 8935 §2.4.
     Secevent,
 }
 
-/// `handshake` of a route: `true`, or the secret that some providers show
+/// `challenge` of a route: `true`, or the secret that some providers present
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[schemars(title = "true, or { token: {env: NAME} } where the provider shows a token")]
-pub enum HandshakeSwitch {
-    /// Whether questions are answered.
+#[schemars(title = "true, or { token: {env: NAME} } where the provider presents a token")]
+pub enum ChallengeSwitch {
+    /// Whether challenges are answered.
     Switch(bool),
-    /// They are, and must show this.
-    Token(HandshakeTokenFile),
+    /// Challenges with this token are answered.
+    Token(ChallengeTokenFile),
 }
 
-/// The secret of a handshake
+/// The secret of a challenge
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct HandshakeTokenFile {
-    /// The token that the provider was told to show.
+pub struct ChallengeTokenFile {
+    /// The token that was entered in the provider's console.
     pub token: Option<super::SecretFile>,
 }

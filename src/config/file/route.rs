@@ -1,4 +1,4 @@
-//! The shape of an entry of `routes`.
+//! The schema of an entry of `routes`.
 
 use std::collections::BTreeMap;
 
@@ -6,45 +6,48 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::preset::HandshakeSwitch;
+use super::preset::ChallengeSwitch;
 use super::signature::{SignatureEncodingFile, SignatureFile, StaticTokenFile, UrlVariantFile};
-use super::state::{IdempotencyFile, ReplayFile};
+use super::store::{IdempotencyFile, ReplayProtectionFile};
 use super::{DurationText, JwksFile, OneOrMany, RateText, SecretFile, SizeText};
 
 /// An entry of `routes`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteFile {
-    /// Its name in logs and metrics.
+    /// The route's name in the access log and in metrics.
     pub name: Option<String>,
-    /// Which requests.
+    /// Which requests the route takes.
     #[serde(rename = "match")]
     pub matches: Option<MatchFile>,
-    /// The address that senders know, such as `https://hooks.example.com`; https and the request's host if absent.
+    /// The URL under which senders know the route, such as `https://hooks.example.com`; https and the request's host if
+    /// absent.
     pub public_url: Option<String>,
-    /// Where they go.
+    /// IP allowlist: IP addresses and CIDR ranges such as 203.0.113.0/24, one of which must contain the client's address.
+    pub allowed_ips: Option<Vec<String>>,
+    /// Where verified requests are forwarded.
     pub upstream: Option<UpstreamFile>,
-    /// Whether refusals are carried out.
+    /// Whether requests are rejected (`enforce`), or only counted and logged as such (`dry_run`).
     pub mode: Option<ModeFile>,
-    /// The last day of `mode: observe`, in UTC, such as 2026-12-31.
-    pub observe_until: Option<String>,
-    /// Who may pass: { jwt: … }, { preset: … }, …, or `public`, written out, for everybody.
+    /// The last day of `mode: dry_run`, in UTC, such as 2026-12-31.
+    pub dry_run_until: Option<String>,
+    /// How requests are authenticated: { jwt: … }, { preset: … }, …, or `public` for no authentication.
     pub auth: Option<AuthFile>,
-    /// A timestamp beside the credential.
+    /// A timestamp outside the credential, which must be recent.
     pub timestamp: Option<TimestampFile>,
-    /// `off`, or what is remembered: {id: …, on_duplicate: …}. A JWT route must write it.
-    pub replay: Option<ReplayFile>,
-    /// What was done for a key is not done again.
+    /// Replay protection: `disabled`, or {id: …, on_duplicate: …}. Required for a JWT.
+    pub replay_protection: Option<ReplayProtectionFile>,
+    /// Idempotency keys: a request with the key of a committed one is not forwarded again.
     pub idempotency: Option<IdempotencyFile>,
-    /// Tokens that shall not pass any more.
+    /// Revocation of tokens before they expire.
     pub revocation: Option<RevocationFile>,
-    /// Limits of its requests.
+    /// Limits of requests: body size, rate, concurrency.
     pub limits: Option<RouteLimitsFile>,
-    /// What the app is told.
+    /// What is forwarded to the upstream besides the request.
     pub forward: Option<ForwardFile>,
-    /// Another status for a code, such as {expired: 403}.
-    pub responses: Option<BTreeMap<String, u16>>,
-    /// Keeps refused requests, secrets and all, for `hookgate explain`.
+    /// Another HTTP status for a reason, such as {token_expired: 403}.
+    pub status_overrides: Option<BTreeMap<String, u16>>,
+    /// Stores rejected requests, credentials included, for `hookgate explain`.
     pub capture: Option<CaptureFile>,
 }
 
@@ -52,9 +55,9 @@ pub struct RouteFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CaptureFile {
-    /// How many are kept; the oldest go.
-    pub refused: Option<usize>,
-    /// The folder in which they are kept.
+    /// Number of requests to store; the oldest are deleted.
+    pub max_requests: Option<usize>,
+    /// Directory in which they are stored.
     pub dir: Option<String>,
 }
 
@@ -62,11 +65,11 @@ pub struct CaptureFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MatchFile {
-    /// A host name without port; all hosts if absent.
+    /// Host name without a port; every host if absent.
     pub host: Option<String>,
-    /// An exact path, or a prefix as `/hooks/*`.
+    /// Exact path, or a prefix such as `/hooks/*`.
     pub path: Option<String>,
-    /// Methods; all if absent.
+    /// HTTP methods; every method if absent.
     pub methods: Option<Vec<String>>,
 }
 
@@ -76,86 +79,100 @@ pub struct MatchFile {
 pub struct UpstreamFile {
     /// http://host:port, https://host:port or unix:/path
     pub url: Option<String>,
-    /// Several instead, which take turns; what cannot be reached is set aside for a while.
+    /// Several endpoints in place of `url`, with round-robin load balancing and passive health checks.
     pub urls: Option<Vec<String>>,
-    /// PEM file of certificates that an https app's must hang from; public roots if absent.
+    /// PEM file with the root certificates that an https upstream's certificate must chain to; public roots if absent.
     pub ca: Option<String>,
-    /// From the end of the request's body to the end of the app's reply.
-    pub timeout: Option<DurationText>,
-    /// For a connection, its TLS handshake included.
-    pub connect_timeout: Option<DurationText>,
-    /// How long an unused connection is kept: less than the app's own keep-alive.
-    pub idle: Option<DurationText>,
+    /// Timeouts of the upstream.
+    pub timeouts: Option<UpstreamTimeoutsFile>,
 }
 
-/// Whether refusals are carried out
+/// `timeouts` of an upstream
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamTimeoutsFile {
+    /// From the end of the request's body to the end of the response; 30s if absent.
+    pub total: Option<DurationText>,
+    /// Connecting, TLS handshake included; 5s if absent.
+    pub connect: Option<DurationText>,
+    /// How long an idle connection is kept; 4s if absent. It must be shorter than the upstream's own keep-alive timeout.
+    pub keepalive: Option<DurationText>,
+}
+
+/// Whether requests are rejected
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum ModeFile {
-    /// Yes.
+    /// Requests that fail verification are rejected.
     Enforce,
-    /// No: everything is forwarded, and log and metrics say what would have been refused.
-    Observe,
+    /// Dry run (shadow mode): every request is forwarded; the access log and metrics tell which would be rejected.
+    DryRun,
 }
 
-/// Who may pass: `{ jwt: … }`, `{ preset: … }`, …, or `public`, written out, for everybody
+/// How requests are authenticated: `{ jwt: … }`, `{ preset: … }`, …, or `public`
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[schemars(title = "{ jwt: … }, { preset: … }, …, or `public` for everybody")]
+#[schemars(title = "{ jwt: … }, { preset: … }, …, or `public` for no authentication")]
 pub enum AuthFile {
     /// `public`
     Word(AuthWord),
-    /// One of the schemes.
+    /// An authentication scheme.
     Scheme(Box<AuthScheme>),
 }
 
-/// The word for everybody
+/// The word for no authentication
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AuthWord {
-    /// Everybody.
+    /// Every client may send requests.
     Public,
 }
 
-/// `auth` of a route: exactly one of jwt, preset, signature, token, client_certificate, all_of and any_of
+/// `auth` of a route: exactly one of jwt, preset, signature, static_token, client_certificate, all_of and any_of
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthScheme {
-    /// A JSON Web Token.
+    /// A JSON Web Token (RFC 7519).
     pub jwt: Option<JwtFile>,
-    /// A provider's name; `hookgate presets` lists them.
+    /// Name of a provider's preset; `hookgate presets` lists them.
     pub preset: Option<String>,
-    /// The secret that the preset asks for.
+    /// The shared secret of the preset.
     pub secret: Option<SecretFile>,
-    /// Several, of which any may match.
+    /// Several shared secrets during a rotation; a request signed with any of them is accepted.
     pub secrets: Option<Vec<SecretFile>>,
-    /// How old a request of the preset may be; it may not be farther ahead than that either.
+    /// The public key of the preset.
+    pub public_key: Option<SecretFile>,
+    /// Several public keys during a rotation; a request signed with any of them is accepted.
+    pub public_keys: Option<Vec<SecretFile>>,
+    /// The root certificate that the certificates of the preset's tokens must chain to.
+    pub root_ca: Option<SecretFile>,
+    /// Maximum age of the preset's signed time; also the most that it may lie in the future.
     pub tolerance: Option<DurationText>,
-    /// What else the preset asks for, by name.
+    /// Parameters of the preset, by name.
     pub parameters: Option<BTreeMap<String, String>>,
-    /// Keys instead of those that the preset fetches.
+    /// Key set to use for the preset, in place of the one that it fetches.
     pub jwks: Option<JwksFile>,
-    /// Whether the provider's questions about the endpoint are answered.
-    pub handshake: Option<HandshakeSwitch>,
-    /// A signature, described piece by piece.
+    /// Whether the provider's endpoint verification challenges are answered.
+    pub challenge: Option<ChallengeSwitch>,
+    /// A signature scheme of your own description.
     pub signature: Option<SignatureFile>,
-    /// A secret that the sender shows as it is.
-    pub token: Option<StaticTokenFile>,
-    /// A client certificate (mutual TLS) that the listener trusts.
+    /// A static token: a secret that the sender presents as is.
+    pub static_token: Option<StaticTokenFile>,
+    /// A client certificate (mTLS) that the listener trusts.
     pub client_certificate: Option<ClientCertificateFile>,
-    /// Each of these.
+    /// Every one of these schemes must accept the request.
     pub all_of: Option<Vec<AuthScheme>>,
-    /// One of these, and each whose credential is there.
+    /// One of these schemes must accept the request, and none whose credential is present may reject it.
     pub any_of: Option<Vec<AuthScheme>>,
 }
 
-/// `client_certificate`: with neither list, any certificate that the listener trusts
+/// `client_certificate`: without `san` and `sha256`, any certificate that the listener trusts
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientCertificateFile {
-    /// Names of which it has one: spiffe://…, dns:…, uri:…, email:… or ip:….
+    /// Subject alternative names, one of which the certificate must have: spiffe://…, dns:…, uri:…, email:… or ip:….
     pub san: Option<Vec<String>>,
-    /// SHA-256 of which it has one, in hex.
+    /// SHA-256 fingerprints in hex, one of which the certificate must have.
     pub sha256: Option<Vec<String>>,
 }
 
@@ -165,35 +182,35 @@ pub struct ClientCertificateFile {
 pub struct JwtFile {
     /// A name under `issuers`, or several.
     pub issuer: Option<OneOrMany>,
-    /// The exact `aud`, or several of which one must be named.
+    /// The exact `aud`, or several, one of which the token must have.
     pub audience: Option<OneOrMany>,
-    /// Claims that must be there; iss, aud and exp are in any case.
-    pub required: Option<Vec<String>>,
-    /// Claim, or JSON pointer → value, or {one_of|contains|prefix|matches|exists: …}.
+    /// Claims that a token must have; iss, aud and exp are always required.
+    pub required_claims: Option<Vec<String>>,
+    /// Claim name or JSON pointer → value, or {one_of|contains|prefix|matches|exists: …}.
     pub claims: Option<BTreeMap<String, Value>>,
-    /// Allowed `typ` of the header, where there is one; JWT and at+jwt if absent.
-    pub types: Option<Vec<String>>,
-    /// The greatest age, now − iat.
+    /// Allowed values of the header parameter `typ`, where a token has one; JWT and at+jwt if absent.
+    pub allowed_types: Option<Vec<String>>,
+    /// Maximum age of a token: now − iat.
     pub max_age: Option<DurationText>,
-    /// The longest life, exp − iat.
+    /// Maximum lifetime of a token: exp − iat.
     pub max_lifetime: Option<DurationText>,
-    /// How far clocks may differ.
+    /// Clock skew that is tolerated between the issuer and hookgate.
     pub leeway: Option<DurationText>,
     /// Where the token is; `Authorization: Bearer` if absent.
-    pub token: Option<TokenFile>,
-    /// The claim that holds a hash of the body.
+    pub token_from: Option<TokenFile>,
+    /// The claim with a hash of the body.
     pub body_hash: Option<BodyHashFile>,
-    /// The claim that holds a hash of the URL.
+    /// The claim with a hash of the URL.
     pub url_hash: Option<UrlHashFile>,
-    /// The claim that holds the URL.
+    /// The claim with the URL.
     pub url: Option<UrlClaimFile>,
-    /// The claim that holds the method.
+    /// The claim with the method.
     pub method: Option<MethodClaimFile>,
-    /// Atlassian's hash over method, path and query, in the claim `qsh`.
+    /// Atlassian's hash of method, path and query, in the claim `qsh`.
     pub qsh: Option<bool>,
-    /// A claim beside `iat` that tells when the token was made.
-    pub time: Option<TimeClaimFile>,
-    /// The token is bound to the client's certificate (`cnf`, RFC 8705).
+    /// A claim other than `iat` with the time of issue.
+    pub time_claim: Option<TimeClaimFile>,
+    /// Whether the token is bound to the client's certificate (`cnf`, RFC 8705).
     pub bound_certificate: Option<bool>,
 }
 
@@ -201,13 +218,13 @@ pub struct JwtFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BodyHashFile {
-    /// A claim's name, or a JSON pointer.
+    /// Name of the claim, or a JSON pointer.
     pub claim: Option<String>,
-    /// Which hash; sha256 if absent.
+    /// Hash algorithm; sha256 if absent.
     pub algorithm: Option<HashFile>,
-    /// How it is written; hex if absent. Both base64 forms with or without padding.
+    /// Encoding of the hash; hex if absent. Both base64 encodings are accepted with and without padding.
     pub encoding: Option<SignatureEncodingFile>,
-    /// When it must be there; always, if absent.
+    /// When the claim must be present; required if absent.
     pub presence: Option<HashPresenceFile>,
 }
 
@@ -215,13 +232,13 @@ pub struct BodyHashFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UrlHashFile {
-    /// A claim's name, or a JSON pointer.
+    /// Name of the claim, or a JSON pointer.
     pub claim: Option<String>,
-    /// Which hash; sha256 if absent.
+    /// Hash algorithm; sha256 if absent.
     pub algorithm: Option<HashFile>,
-    /// How it is written; hex if absent.
+    /// Encoding of the hash; hex if absent.
     pub encoding: Option<SignatureEncodingFile>,
-    /// Parts of the URL in which senders differ from what arrives: port, slash.
+    /// Parts of the URL that senders spell in two ways: port, slash.
     pub variants: Option<Vec<UrlVariantFile>>,
 }
 
@@ -229,11 +246,11 @@ pub struct UrlHashFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UrlClaimFile {
-    /// A claim's name, or a JSON pointer.
+    /// Name of the claim, or a JSON pointer.
     pub claim: Option<String>,
-    /// Whether the query belongs to it; it does, save in `htu` (RFC 9449).
+    /// Whether the claim holds the query too; true if absent, except for `htu` (RFC 9449).
     pub query: Option<bool>,
-    /// Parts of the URL in which senders differ from what arrives: port, slash.
+    /// Parts of the URL that senders spell in two ways: port, slash.
     pub variants: Option<Vec<UrlVariantFile>>,
 }
 
@@ -241,23 +258,23 @@ pub struct UrlClaimFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MethodClaimFile {
-    /// A claim's name, or a JSON pointer.
+    /// Name of the claim, or a JSON pointer.
     pub claim: Option<String>,
 }
 
-/// `time` of a JWT
+/// `time_claim` of a JWT
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeClaimFile {
-    /// A claim's name, or a JSON pointer.
+    /// Name of the claim, or a JSON pointer.
     pub claim: Option<String>,
-    /// How the time is written.
+    /// Unit or format of the time; s if absent.
     pub unit: Option<UnitFile>,
-    /// How old it may be.
+    /// Maximum age; 5m if absent.
     pub max_age: Option<DurationText>,
 }
 
-/// A hash
+/// A hash algorithm
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HashFile {
@@ -270,18 +287,18 @@ pub enum HashFile {
     Sha512,
 }
 
-/// When a body's hash must be there
+/// When the hash of a body must be present
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HashPresenceFile {
     /// Always.
     #[default]
     Required,
-    /// Never: a body without its hash passes.
+    /// Never: a body without its hash is accepted.
     Optional,
-    /// Where the body is not empty.
+    /// With a body that is not empty.
     WithBody,
-    /// Where the body is not empty, and never where it is.
+    /// With a body that is not empty; it must be absent with an empty body.
     AbsentIfEmpty,
 }
 
@@ -289,19 +306,20 @@ pub enum HashPresenceFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenFile {
-    /// A header's name.
+    /// Name of a header.
     pub header: Option<String>,
-    /// The word before the token in that header, with a blank after it unless it ends in `=`; `none` for none.
+    /// Authentication scheme before the token in that header, followed by a space unless it ends in `=`; `none` for no
+    /// scheme.
     pub scheme: Option<String>,
-    /// A query parameter's name.
+    /// Name of a query parameter.
     pub query: Option<String>,
-    /// A cookie's name.
+    /// Name of a cookie.
     pub cookie: Option<String>,
-    /// A field's name in a form body.
+    /// Field of a form body.
     pub form: Option<String>,
-    /// A JSON pointer into the body.
+    /// JSON pointer into the body.
     pub json: Option<String>,
-    /// `true`: the whole body.
+    /// `true`: the body is the token.
     pub body: Option<bool>,
 }
 
@@ -309,32 +327,32 @@ pub struct TokenFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimestampFile {
-    /// A header's name.
+    /// Name of a header.
     pub header: Option<String>,
-    /// A claim's name, or a JSON pointer.
+    /// Name of a token's claim, or a JSON pointer to one.
     pub claim: Option<String>,
-    /// A JSON pointer into the body.
+    /// JSON pointer into the body.
     pub json: Option<String>,
-    /// How the time is written.
+    /// Unit or format of the time; s if absent.
     pub unit: Option<UnitFile>,
-    /// How old it may be.
+    /// Maximum age; 5m if absent.
     pub max_age: Option<DurationText>,
-    /// How far ahead it may be.
+    /// The most that the timestamp may lie in the future; 60s if absent.
     pub max_future: Option<DurationText>,
-    /// Must be written as false where the credential does not sign the timestamp.
-    pub covered: Option<bool>,
+    /// `false` is required where the credential does not sign the timestamp.
+    pub signed: Option<bool>,
 }
 
-/// How a time is written
+/// The unit or format of a time
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UnitFile {
-    /// Unix seconds.
+    /// Unix time in seconds.
     #[default]
     S,
-    /// Unix milliseconds.
+    /// Unix time in milliseconds.
     Ms,
-    /// Unix microseconds.
+    /// Unix time in microseconds.
     Us,
     /// RFC 3339.
     Rfc3339,
@@ -344,9 +362,9 @@ pub enum UnitFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RevocationFile {
-    /// A YAML file with lists of `jti`, `sub` and `kid`, and a time `issued_before`; a change takes effect by itself.
+    /// YAML file with lists of revoked `jti`, `sub` and `kid`, and a time `issued_before`; it is reloaded when it changes.
     pub file: Option<String>,
-    /// true: what a `state` of kind redis says is revoked; asked for each request, and effective at once.
+    /// `true`: tokens are also looked up in the revocations of a `store` of type redis, for each request.
     pub shared: Option<bool>,
 }
 
@@ -354,35 +372,34 @@ pub struct RevocationFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteLimitsFile {
-    /// The largest request body.
-    pub body: Option<SizeText>,
-    /// How often verified requests pass, all together.
+    /// Maximum size of a request body.
+    pub max_body_size: Option<SizeText>,
+    /// Rate limit of verified requests in total.
     pub rate: Option<RateText>,
-    /// How many of them at once, after a silence; as many as the number in `rate` if absent.
+    /// Verified requests that may arrive at once; as many as the number in `rate` if absent.
     pub burst: Option<u32>,
-    /// How many verified requests are on their way at a time.
+    /// Verified requests that may be in flight at a time.
     pub concurrency: Option<u32>,
-    /// How often requests of one address, or one /64 in IPv6, are refused before it is not listened to any more.
-    pub rate_unauthenticated: Option<RateText>,
-    /// The same for each issuer.
-    pub issuer: Option<LimitFile>,
-    /// The same for each subject of an issuer.
-    pub subject: Option<LimitFile>,
-    /// Counted together with other replicas; needs a `state` of kind redis.
+    /// Rate of requests with failed authentication from one IP address, or one /64 in IPv6, above which all its requests
+    /// are rejected.
+    pub failed_auth_rate: Option<RateText>,
+    /// Limits of the verified requests of each issuer.
+    pub per_issuer: Option<LimitFile>,
+    /// Limits of the verified requests of each subject of an issuer.
+    pub per_subject: Option<LimitFile>,
+    /// Whether replicas count together; needs a `store` of type redis.
     pub shared: Option<bool>,
-    /// Addresses, or nets such as 203.0.113.0/24, one of which must hold the peer's.
-    pub allow: Option<Vec<String>>,
 }
 
-/// `issuer` or `subject` of `limits`
+/// `per_issuer` or `per_subject` of `limits`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitFile {
-    /// How often verified requests pass.
+    /// Rate limit of verified requests.
     pub rate: Option<RateText>,
-    /// How many of them at once, after a silence; as many as the number in `rate` if absent.
+    /// Verified requests that may arrive at once; as many as the number in `rate` if absent.
     pub burst: Option<u32>,
-    /// How many verified requests are on their way at a time.
+    /// Verified requests that may be in flight at a time.
     pub concurrency: Option<u32>,
 }
 
@@ -390,18 +407,18 @@ pub struct LimitFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ForwardFile {
-    /// Whether the app sees the credential.
+    /// Whether the credential is forwarded to the upstream.
     pub credential: Option<CredentialFile>,
-    /// Claim → header in which the app gets it.
-    pub claims: Option<BTreeMap<String, String>>,
+    /// Claim → header in which it is forwarded to the upstream.
+    pub claims_to_headers: Option<BTreeMap<String, String>>,
 }
 
-/// Whether the app sees the credential
+/// Whether the credential is forwarded
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CredentialFile {
-    /// As it came.
+    /// The credential is forwarded unchanged.
     Keep,
-    /// No.
+    /// The credential is removed.
     Remove,
 }

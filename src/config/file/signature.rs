@@ -1,4 +1,4 @@
-//! The shape of `auth.signature` and `auth.token`: what presets are written in too.
+//! The schema of `auth.signature` and `auth.static_token`, in which presets are written too.
 
 use std::collections::BTreeMap;
 
@@ -6,53 +6,57 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{DurationText, EncodingFile, OneOrMany, SecretFile, UnitFile};
+use super::{DurationText, OneOrMany, SecretFile, UnitFile};
 
-/// `signature`: how a sender signs, in the words of its documentation
+/// `signature`: the signature scheme of a sender
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SignatureFile {
-    /// How the signature is made.
+    /// Signature algorithm.
     pub algorithm: Option<SignatureAlgorithmFile>,
-    /// The header that carries it, or several, of which any may match.
+    /// Header with the signature, or several headers, any of which may match.
     pub header: Option<OneOrMany>,
-    /// The query parameter that carries it.
+    /// Query parameter with the signature.
     pub query: Option<String>,
-    /// A JSON pointer to where the body carries it.
+    /// JSON pointer to the signature in the body.
     pub json: Option<String>,
-    /// The field of a form body that carries it.
+    /// Field of a form body with the signature.
     pub form: Option<String>,
-    /// How the signature stands in that value; as it is, if absent.
+    /// Format of that value; the signature alone if absent.
     pub parse: Option<ParseFile>,
-    /// How its bytes are written.
+    /// Encoding of the signature.
     pub encoding: Option<SignatureEncodingFile>,
-    /// What is signed, piece by piece, such as [part:t, body].
-    pub signed: Option<Vec<String>>,
-    /// What stands between the pieces; nothing if absent.
+    /// Components of the string to sign (signed payload), such as [part:t, body].
+    pub signed_payload: Option<Vec<String>>,
+    /// Separator between the components; empty if absent.
     pub join: Option<String>,
-    /// Parts of the URL in which senders differ from what arrives: port, slash.
+    /// Parts of the URL that senders spell in two ways: port, slash.
     pub url_variants: Option<Vec<UrlVariantFile>>,
-    /// The signed time.
+    /// The signed timestamp.
     pub timestamp: Option<SignedTimeFile>,
-    /// The piece that names the secret, such as part:keyId; secrets then need an `id`.
+    /// Component with the key id, such as part:keyId; each secret or key then needs an `id`.
     pub key_id: Option<String>,
-    /// What else the request must say.
+    /// Further values that the request must have.
     pub require: Option<RequireFile>,
-    /// A hash of the body in a signed query parameter, which stands for the body where it is there.
+    /// Hash of the body in a signed query parameter, which covers the body where it is present.
     pub body_hash: Option<QueryHashFile>,
-    /// The piece that names the event once and for all; it must be signed.
+    /// Component with the event id, which stays the same in retries; it must be signed.
     pub id: Option<String>,
-    /// The shared secret, or the sender's public key.
+    /// The shared secret of an HMAC or a plain SHA-256.
     pub secret: Option<SecretFile>,
-    /// Several, of which any may match.
+    /// Several shared secrets during a rotation; a signature by any of them is accepted.
     pub secrets: Option<Vec<SecretFile>>,
+    /// The sender's public key for Ed25519, ECDSA or RSA.
+    pub public_key: Option<SecretFile>,
+    /// Several public keys during a rotation; a signature by any of them is accepted.
+    pub public_keys: Option<Vec<SecretFile>>,
 }
 
-/// How a signature is made
+/// A signature algorithm
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SignatureAlgorithmFile {
-    /// HMAC with SHA-1 (RFC 2104): still unbroken, though its hash is not.
+    /// HMAC with SHA-1 (RFC 2104). Collisions of SHA-1 do not break its HMAC.
     HmacSha1,
     /// HMAC with SHA-256.
     HmacSha256,
@@ -60,7 +64,7 @@ pub enum SignatureAlgorithmFile {
     HmacSha384,
     /// HMAC with SHA-512.
     HmacSha512,
-    /// A plain SHA-256 over a text that holds the secret.
+    /// Plain SHA-256 over a string that contains the secret.
     Sha256,
     /// Ed25519 (RFC 8032).
     Ed25519,
@@ -70,11 +74,11 @@ pub enum SignatureAlgorithmFile {
     RsaSha256,
 }
 
-/// How a signature's bytes are written
+/// The encoding of a signature
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SignatureEncodingFile {
-    /// Hexadecimal; signatures in lower case.
+    /// Hexadecimal; signatures in lower case only.
     Hex,
     /// Base64 with padding.
     Base64,
@@ -82,17 +86,17 @@ pub enum SignatureEncodingFile {
     Base64url,
 }
 
-/// How the signature stands in its value: exactly one of these
+/// The format of the value with the signature: exactly one of these
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParseFile {
-    /// After this text.
+    /// The signature after this prefix.
     pub prefix: Option<String>,
-    /// As one of several pairs, such as t=1,v1=ab.
+    /// Pairs of key and value, such as t=1,v1=ab.
     pub pairs: Option<PairsFile>,
-    /// As one of several items, each after a text.
+    /// A list of items, each with a prefix.
     pub list: Option<ListFile>,
-    /// As one field of several.
+    /// Fields, one of which is the signature.
     pub split: Option<SplitFile>,
 }
 
@@ -100,11 +104,11 @@ pub struct ParseFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PairsFile {
-    /// Between pairs; a comma if absent.
+    /// Separator between pairs; a comma if absent.
     pub separator: Option<String>,
-    /// Between key and value; `=` if absent.
+    /// Separator between key and value; `=` if absent.
     pub equals: Option<String>,
-    /// The key of signatures; it may be there more than once.
+    /// Key of the signature; it may occur more than once.
     pub key: Option<String>,
 }
 
@@ -112,9 +116,9 @@ pub struct PairsFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListFile {
-    /// Between items.
+    /// Separator between items.
     pub separator: Option<String>,
-    /// Before each signature; items without it are of another kind.
+    /// Prefix of a signature; items without it are ignored.
     pub prefix: Option<String>,
 }
 
@@ -122,21 +126,21 @@ pub struct ListFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SplitFile {
-    /// Between fields.
+    /// Separator between fields.
     pub separator: Option<String>,
-    /// Which field is the signature, from 0.
+    /// Index of the field that is the signature, from 0.
     pub index: Option<usize>,
-    /// Between several such values, if there may be several.
+    /// Separator between several such values, where several are allowed.
     pub list: Option<String>,
 }
 
-/// A part of the URL in which senders differ
+/// A part of the URL that senders spell in two ways
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UrlVariantFile {
-    /// With the scheme's own port, and without any.
+    /// With the default port of the scheme, and without a port.
     Port,
-    /// With a slash at the end of the path, and without.
+    /// With a trailing slash of the path, and without one.
     Slash,
 }
 
@@ -144,19 +148,19 @@ pub enum UrlVariantFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SignedTimeFile {
-    /// A header's name.
+    /// Name of a header.
     pub header: Option<String>,
-    /// A part of the signature's value, as `parse` takes it apart.
+    /// Part of the signature's value, as split by `parse`.
     pub part: Option<String>,
-    /// A JSON pointer into the body.
+    /// JSON pointer into the body.
     pub json: Option<String>,
-    /// A field of a form body.
+    /// Field of a form body.
     pub form: Option<String>,
-    /// How the time is written.
+    /// Unit or format of the time; s if absent.
     pub unit: Option<UnitFile>,
-    /// How old it may be.
+    /// Maximum age; 5m if absent.
     pub max_age: Option<DurationText>,
-    /// How far ahead it may be; as `max_age` if absent.
+    /// The most that the timestamp may lie in the future; as `max_age` if absent.
     pub max_future: Option<DurationText>,
 }
 
@@ -164,11 +168,11 @@ pub struct SignedTimeFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RequireFile {
-    /// Header → the value that it must have.
+    /// Header → required value.
     pub headers: Option<BTreeMap<String, String>>,
-    /// Part of the signature's value → what it must be.
+    /// Part of the signature's value → required value.
     pub parts: Option<BTreeMap<String, String>>,
-    /// The body is a JSON object, and each of these JSON pointers → what stands there, as under `claims`.
+    /// JSON pointer → required value in the body, which must be a JSON object; rules as under `claims`.
     pub json: Option<BTreeMap<String, Value>>,
 }
 
@@ -176,57 +180,26 @@ pub struct RequireFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueryHashFile {
-    /// The query parameter's name.
+    /// Name of the query parameter.
     pub query: Option<String>,
 }
 
-/// `token`: a secret that the sender shows as it is
+/// `static_token`: a secret that the sender presents as is
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StaticTokenFile {
-    /// The header that carries it.
+    /// Header with the token.
     pub header: Option<String>,
-    /// The word before it in that header.
+    /// Authentication scheme before the token in that header.
     pub scheme: Option<String>,
-    /// The query parameter that carries it.
+    /// Query parameter with the token.
     pub query: Option<String>,
-    /// A JSON pointer to where the body carries it; `*` stands for every item of a list.
+    /// JSON pointer to the token in the body; `*` stands for every item of a list.
     pub json: Option<String>,
-    /// The field of a form body that carries it.
+    /// Field of a form body with the token.
     pub form: Option<String>,
-    /// What it must be.
+    /// The expected token.
     pub secret: Option<SecretFile>,
-    /// Several, of which any may match.
+    /// Several tokens during a rotation; any of them is accepted.
     pub secrets: Option<Vec<SecretFile>>,
-}
-
-/// How the secret of a preset is written where nothing else is said
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PresetSecretEncoding {
-    /// As it is.
-    Utf8,
-    /// Hexadecimal.
-    Hex,
-    /// Base64 with padding.
-    Base64,
-    /// Base64, after `whsec_` or alone (Standard Webhooks).
-    Whsec,
-    /// A public key: PEM, DER, or its bytes in base64 or hex.
-    PublicKey,
-    /// A certificate: PEM or DER.
-    Certificate,
-}
-
-impl PresetSecretEncoding {
-    /// The encoding of a shared secret; `None` for what is none.
-    pub const fn shared(self) -> Option<EncodingFile> {
-        match self {
-            Self::Utf8 => Some(EncodingFile::Utf8),
-            Self::Hex => Some(EncodingFile::Hex),
-            Self::Base64 => Some(EncodingFile::Base64),
-            Self::Whsec => Some(EncodingFile::Whsec),
-            Self::PublicKey | Self::Certificate => None,
-        }
-    }
 }

@@ -14,7 +14,7 @@ const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded")
 fn pieces_are_what_they_are_called() {
     let hash = Digest::hex_sha256(b"{}");
     for (pieces, text) in [
-        (&["text:v0", "body"][..], "v0.{}"),
+        (&["literal:v0", "body"][..], "v0.{}"),
         (&["body", "body"], "{}.{}"),
         (&["body.sha256.hex"], hash.as_str()),
         (&["method", "path"], "POST./a?c=2&b=1"),

@@ -10,6 +10,9 @@ use crate::config::error::FieldPath;
 use crate::config::file::{IssuerFile, JwksFile};
 use crate::config::values::{discovery_address, is_https, is_https_or_loopback, parse_pin};
 
+/// Time between two fetches.
+const REFRESH: Duration = Duration::from_secs(600);
+
 /// Where a remote key set is found.
 struct Address {
     /// The set itself, or the discovery document that leads to it.
@@ -31,7 +34,7 @@ impl Compiler<'_> {
         let discovers = file.discovery == Some(true);
         if file.url.is_none() && !discovers {
             let fetching = [
-                ("refresh", file.refresh.is_some()),
+                ("refresh_interval", file.refresh_interval.is_some()),
                 ("max_stale", file.max_stale.is_some()),
                 ("cooldown", file.cooldown.is_some()),
                 ("ca", file.ca.is_some()),
@@ -137,16 +140,18 @@ impl Compiler<'_> {
             ca,
             cache: self.cache(file.cache.as_deref(), &path.child("cache")),
             algorithms: algorithms.to_vec(),
-            refresh: self.deadline(file.refresh.as_ref(), &path.child("refresh"), Duration::from_secs(600)),
+            refresh: self.deadline(file.refresh_interval.as_ref(), &path.child("refresh_interval"), REFRESH),
             max_stale: self.deadline(file.max_stale.as_ref(), &path.child("max_stale"), Duration::from_secs(86_400)),
             cooldown: self.deadline(file.cooldown.as_ref(), &path.child("cooldown"), Duration::from_secs(30)),
         };
         if source.cooldown > source.refresh {
-            self.problems.add(&path.child("cooldown"), "is longer than refresh; make it shorter");
+            self.problems.add(&path.child("cooldown"), "is longer than refresh_interval; make it shorter");
         }
         if source.max_stale < source.refresh {
-            self.problems
-                .add(&path.child("max_stale"), "is shorter than refresh, so that there would be no keys in between");
+            self.problems.add(
+                &path.child("max_stale"),
+                "is shorter than refresh_interval, so that there would be no keys between two fetches",
+            );
         }
         let shared = self.handles.remote_keys.iter().find(|keys| keys.source == source).cloned();
         let keys = shared.unwrap_or_else(|| self.handle(source));

@@ -1,4 +1,4 @@
-//! `state`: where ids, keys and shared limits are kept.
+//! `store`: where replay ids, idempotency keys and shared limits are kept.
 
 use std::time::Duration;
 
@@ -7,84 +7,64 @@ use zeroize::Zeroizing;
 
 use super::Compiler;
 use crate::config::error::FieldPath;
-use crate::config::file::EncodingFile;
-use crate::config::file::state::{DurabilityFile, FailoverFile, OnErrorFile, StateFile, StateKind};
+use crate::config::file::store::{DurabilityFile, OnErrorFile, OnFailoverFile, RedisFile, StoreFile};
+use crate::config::file::{DurationText, EncodingFile, OneOrMany, SecretFile};
 use crate::config::state::{Durability, Failover, OnError, RedisSettings, StateSettings, StoreSettings};
 
-/// Live entries.
+/// Maximum number of live entries.
 const CAPACITY: usize = 1_000_000;
 
-/// What an embedded store may lose.
+/// Time between two writes of an embedded store.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// For one answer of a Redis.
+/// Timeout of one Redis command.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The longest that a request may wait for one.
+/// The longest timeout of one Redis command, for which a request may wait.
 const MAX_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Compiler<'_> {
-    pub(super) fn state(&mut self, file: Option<&StateFile>, path: &FieldPath) -> Option<StateSettings> {
-        let file = file?;
-        let Some(kind) = file.kind else {
-            self.missing(&path.child("kind"), "memory, embedded or redis");
-            return None;
+    pub(super) fn store(&mut self, file: Option<&StoreFile>, path: &FieldPath) -> Option<StateSettings> {
+        let (store, capacity, on_error) = match file? {
+            StoreFile::Memory { capacity, on_error } => (Some(StoreSettings::Memory), *capacity, *on_error),
+            StoreFile::Embedded { capacity, on_error, path: name, durability, interval } => {
+                let store = self.embedded(name.as_ref(), durability.unwrap_or_default(), interval.as_ref(), path);
+                (store, *capacity, *on_error)
+            }
+            StoreFile::Redis(redis) => (self.redis(redis, path), None, redis.on_error),
         };
-        self.stray_fields(file, kind, path);
-        let capacity = self.count(file.capacity, &path.child("capacity"), CAPACITY);
-        let on_error = match file.on_error.unwrap_or_default() {
-            OnErrorFile::Refuse => OnError::Refuse,
+        let capacity = self.count(capacity, &path.child("capacity"), CAPACITY);
+        let on_error = match on_error.unwrap_or_default() {
+            OnErrorFile::Reject => OnError::Refuse,
             OnErrorFile::Allow => OnError::Allow,
         };
-        let store = match kind {
-            StateKind::Memory => StoreSettings::Memory,
-            StateKind::Embedded => self.embedded(file, path)?,
-            StateKind::Redis => self.redis(file, path)?,
-        };
-        Some(StateSettings { store, capacity, on_error })
+        Some(StateSettings { store: store?, capacity, on_error })
     }
 
-    /// A field that means nothing for the kind is a mistake about the kind.
-    fn stray_fields(&mut self, file: &StateFile, kind: StateKind, path: &FieldPath) {
-        let (memory, embedded, redis) = (StateKind::Memory, StateKind::Embedded, StateKind::Redis);
-        let fields: [(&str, bool, &[StateKind]); 12] = [
-            ("capacity", file.capacity.is_some(), &[memory, embedded]),
-            ("path", file.path.is_some(), &[embedded]),
-            ("durability", file.durability.is_some(), &[embedded]),
-            ("interval", file.interval.is_some(), &[embedded]),
-            ("url", file.url.is_some(), &[redis]),
-            ("cluster", file.cluster.is_some(), &[redis]),
-            ("tls", file.tls.is_some(), &[redis]),
-            ("username", file.username.is_some(), &[redis]),
-            ("password", file.password.is_some(), &[redis]),
-            ("timeout", file.timeout.is_some(), &[redis]),
-            ("prefix", file.prefix.is_some(), &[redis]),
-            ("failover", file.failover.is_some(), &[redis]),
-        ];
-        for (name, _, kinds) in fields.iter().filter(|(_, written, kinds)| *written && !kinds.contains(&kind)) {
-            let kinds: Vec<&str> = kinds.iter().map(|kind| word(*kind)).collect();
-            self.problems.add(&path.child(name), format!("is for kind {}; remove it", kinds.join(" and ")));
-        }
-    }
-
-    fn embedded(&mut self, file: &StateFile, path: &FieldPath) -> Option<StoreSettings> {
-        let interval = self.deadline(file.interval.as_ref(), &path.child("interval"), INTERVAL);
-        let durability = match file.durability.unwrap_or_default() {
-            DurabilityFile::Sync if file.interval.is_some() => {
+    fn embedded(
+        &mut self,
+        name: Option<&String>,
+        durability: DurabilityFile,
+        interval: Option<&DurationText>,
+        path: &FieldPath,
+    ) -> Option<StoreSettings> {
+        let length = self.deadline(interval, &path.child("interval"), INTERVAL);
+        let durability = match durability {
+            DurabilityFile::Sync if interval.is_some() => {
                 self.problems.add(&path.child("interval"), "goes with `durability: interval`; remove it");
                 Durability::Sync
             }
             DurabilityFile::Sync => Durability::Sync,
-            DurabilityFile::Interval => Durability::Interval(interval),
+            DurabilityFile::Interval => Durability::Interval(length),
         };
-        let Some(name) = &file.path else {
-            self.missing(&path.child("path"), "the path of the file, which is made if it is not there");
+        let Some(name) = name else {
+            self.missing(&path.child("path"), "the path of the file, which is created if it does not exist");
             return None;
         };
         Some(StoreSettings::Embedded { path: self.sources.resolve(name), durability })
     }
 
-    fn redis(&mut self, file: &StateFile, path: &FieldPath) -> Option<StoreSettings> {
+    fn redis(&mut self, file: &RedisFile, path: &FieldPath) -> Option<StoreSettings> {
         let urls = self.redis_urls(file, path);
         let ca = match file.tls.as_ref().map(|tls| &tls.ca) {
             None => None,
@@ -103,9 +83,9 @@ impl Compiler<'_> {
         if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(plain) {
             self.problems.add(&path.child("prefix"), "expected 1 to 64 letters, digits, `-`, `_` or `.`");
         }
-        let failover = match file.failover.unwrap_or_default() {
-            FailoverFile::Refuse => Failover::Refuse,
-            FailoverFile::Accept => Failover::Accept,
+        let failover = match file.on_failover.unwrap_or_default() {
+            OnFailoverFile::Reject => Failover::Refuse,
+            OnFailoverFile::Allow => Failover::Accept,
         };
         let (cluster, username) = (file.cluster == Some(true), file.username.clone());
         Some(StoreSettings::Redis(RedisSettings {
@@ -120,11 +100,7 @@ impl Compiler<'_> {
         }))
     }
 
-    fn redis_password(
-        &mut self,
-        secret: &crate::config::file::SecretFile,
-        path: &FieldPath,
-    ) -> Option<Zeroizing<String>> {
+    fn redis_password(&mut self, secret: &SecretFile, path: &FieldPath) -> Option<Zeroizing<String>> {
         let bytes = self.secret_as(secret, EncodingFile::Utf8, path)?;
         let text = std::str::from_utf8(&bytes).ok().map(|text| Zeroizing::new(text.to_owned()));
         if text.is_none() {
@@ -133,9 +109,9 @@ impl Compiler<'_> {
         text
     }
 
-    fn redis_urls(&mut self, file: &StateFile, path: &FieldPath) -> Option<Vec<String>> {
+    fn redis_urls(&mut self, file: &RedisFile, path: &FieldPath) -> Option<Vec<String>> {
         let at = path.child("url");
-        let urls = file.url.as_ref().map(crate::config::file::OneOrMany::to_vec).unwrap_or_default();
+        let urls = file.url.as_ref().map(OneOrMany::to_vec).unwrap_or_default();
         if urls.is_empty() {
             self.missing(&at, "redis://host:6379, or rediss://host:6379 with TLS");
             return None;
@@ -161,18 +137,10 @@ impl Compiler<'_> {
         Some(urls)
     }
 
-    fn warn_of_plain_redis(&mut self, url: &Url, file: &StateFile, path: &FieldPath) {
+    fn warn_of_plain_redis(&mut self, url: &Url, file: &RedisFile, path: &FieldPath) {
         let near = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         if url.scheme() == "redis" && file.password.is_some() && !near {
             self.warnings.push(format!("{path}: the password goes over the network in plain text; use rediss://"));
         }
-    }
-}
-
-const fn word(kind: StateKind) -> &'static str {
-    match kind {
-        StateKind::Memory => "memory",
-        StateKind::Embedded => "embedded",
-        StateKind::Redis => "redis",
     }
 }

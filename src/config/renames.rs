@@ -1,0 +1,298 @@
+//! The names that keys and values of gateway.yaml had before the first release, and their present names.
+//!
+//! The only place that knows old names. They are not accepted: [`check`] reports each one with its present name and
+//! removes it, so that the rest of the file can be checked. Called between `yaml` and `shape`.
+
+use serde_json::Value;
+
+use super::error::{FieldPath, Problems, Segment};
+
+/// A former key or value, and its present form.
+#[derive(Clone, Copy, Debug)]
+pub struct Rename {
+    /// Path of the former key. `*` stands for one segment (a key or an index), `**` for any nesting of `all_of` and
+    /// `any_of`.
+    pub old: &'static str,
+    /// The former value, where the key keeps its name and only a value was renamed.
+    pub value: Option<&'static str>,
+    /// The present key (with its path from the object that contains the former one), or the present value.
+    pub new: &'static str,
+}
+
+const fn key(old: &'static str, new: &'static str) -> Rename {
+    Rename { old, value: None, new }
+}
+
+const fn value(old: &'static str, value: &'static str, new: &'static str) -> Rename {
+    Rename { old, value: Some(value), new }
+}
+
+/// Every renamed key and value.
+pub const RENAMES: &[Rename] = &[
+    key("errors", "error_detail"),
+    key("buffered_bodies", "max_buffered_bytes"),
+    key("state", "store"),
+    key("state.kind", "store.type"),
+    key("state.failover", "store.on_failover"),
+    value("state.failover", "refuse", "reject"),
+    value("state.failover", "accept", "allow"),
+    value("state.on_error", "refuse", "reject"),
+    key("store.kind", "type"),
+    key("store.failover", "on_failover"),
+    value("store.failover", "refuse", "reject"),
+    value("store.failover", "accept", "allow"),
+    value("store.on_error", "refuse", "reject"),
+    key("listeners.*.limits.handshake", "timeouts.tls_handshake"),
+    key("listeners.*.limits.first_request", "timeouts.first_request"),
+    key("listeners.*.limits.head", "timeouts.headers"),
+    key("listeners.*.limits.body", "timeouts.request_body` and `timeouts.response_write_idle"),
+    key("listeners.*.limits.body_stall", "timeouts.request_body_idle"),
+    key("listeners.*.limits.idle", "timeouts.keepalive"),
+    key("listeners.*.limits.connections", "max_connections"),
+    key("listeners.*.limits.connections_per_address", "max_connections_per_ip"),
+    key("listeners.*.limits.head_size", "max_headers_size"),
+    key("listeners.*.limits.headers", "max_headers_count"),
+    key("listeners.*.limits.streams", "max_concurrent_streams"),
+    key("listeners.*.limits.resets", "max_pending_resets"),
+    key("issuers.*.pem", "public_key"),
+    key("issuers.*.jwks.refresh", "refresh_interval"),
+    key("routes.*.auth.**.jwks.refresh", "refresh_interval"),
+    key("routes.*.limits.body", "max_body_size"),
+    key("routes.*.limits.allow", "allowed_ips` of the route"),
+    key("routes.*.limits.rate_unauthenticated", "failed_auth_rate"),
+    key("routes.*.limits.issuer", "per_issuer"),
+    key("routes.*.limits.subject", "per_subject"),
+    key("routes.*.upstream.timeout", "timeouts.total"),
+    key("routes.*.upstream.connect_timeout", "timeouts.connect"),
+    key("routes.*.upstream.idle", "timeouts.keepalive"),
+    key("routes.*.replay", "replay_protection"),
+    value("routes.*.replay", "off", "disabled"),
+    value("routes.*.replay", "false", "disabled"),
+    value("routes.*.replay_protection", "off", "disabled"),
+    value("routes.*.replay_protection", "false", "disabled"),
+    value("routes.*.replay.on_duplicate", "refuse", "reject"),
+    value("routes.*.replay_protection.on_duplicate", "refuse", "reject"),
+    value("routes.*.idempotency.on_duplicate", "refuse", "reject"),
+    value("routes.*.idempotency.on_duplicate", "replay", "stored_response"),
+    value("routes.*.mode", "observe", "dry_run"),
+    key("routes.*.observe_until", "dry_run_until"),
+    key("routes.*.responses", "status_overrides"),
+    key("routes.*.forward.claims", "claims_to_headers"),
+    key("routes.*.capture.refused", "max_requests"),
+    key("routes.*.timestamp.covered", "signed"),
+    key("routes.*.auth.**.token", "static_token"),
+    key("routes.*.auth.**.handshake", "challenge"),
+    key("routes.*.auth.**.jwt.required", "required_claims"),
+    key("routes.*.auth.**.jwt.types", "allowed_types"),
+    key("routes.*.auth.**.jwt.time", "time_claim"),
+    key("routes.*.auth.**.jwt.token", "token_from"),
+    key("routes.*.auth.**.signature.signed", "signed_payload"),
+];
+
+/// Former reasons (RFC 9110 statuses are chosen by reason in `status_overrides`), and their present names.
+pub const REASONS: &[(&str, &str)] = &[
+    ("method_refused", "method_not_allowed"),
+    ("address_refused", "ip_not_allowed"),
+    ("certificate_refused", "certificate_not_allowed"),
+    ("claim_refused", "claim_mismatch"),
+    ("many_credentials", "multiple_credentials"),
+    ("bad_signature", "invalid_signature"),
+    ("wrong_issuer", "invalid_issuer"),
+    ("wrong_audience", "invalid_audience"),
+    ("expired", "token_expired"),
+    ("not_yet_valid", "token_not_yet_valid"),
+    ("lifetime_exceeded", "token_lifetime_too_long"),
+    ("stale_timestamp", "timestamp_too_old"),
+    ("future_timestamp", "timestamp_in_future"),
+    ("replayed", "duplicate_request"),
+    ("replay_mismatch", "replay_id_reused"),
+    ("idempotency_mismatch", "idempotency_key_reused"),
+    ("in_flight", "duplicate_in_flight"),
+    ("too_many_requests_in_flight", "concurrency_limited"),
+    ("head_too_large", "headers_too_large"),
+    ("client_gone", "client_disconnected"),
+    ("state_unavailable", "store_unavailable"),
+    ("state_full", "store_full"),
+    ("keys_unavailable", "jwks_unavailable"),
+    ("overloaded", "buffer_full"),
+    ("upstream_protocol", "upstream_protocol_error"),
+];
+
+/// Reports every former name in `value` with the present one, and removes it.
+pub fn check(value: &mut Value, problems: &mut Problems) {
+    visit(value, &mut FieldPath::root(), problems);
+}
+
+/// Whether the value at `path` must go, because its key or the value itself has another name now.
+fn visit(value: &mut Value, path: &mut FieldPath, problems: &mut Problems) -> bool {
+    let is_former = report(value, path, problems);
+    match value {
+        Value::Object(members) => members.retain(|key, member| {
+            path.push(Segment::Key(key.clone()));
+            let is_former = visit(member, path, problems);
+            path.pop();
+            !is_former
+        }),
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                path.push(Segment::Index(index));
+                visit(item, path, problems);
+                path.pop();
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+    is_former
+}
+
+fn report(value: &Value, path: &FieldPath, problems: &mut Problems) -> bool {
+    let text = value.as_str().map(str::to_owned).or_else(|| value.as_bool().map(|flag| flag.to_string()));
+    let fits = |rename: &&Rename| matches(rename.old, path.segments());
+    let renamed = RENAMES.iter().filter(fits).find(|rename| rename.value.is_none()).map(|rename| rename.new);
+    let changed = RENAMES.iter().filter(fits).find(|rename| rename.value.is_some() && rename.value == text.as_deref());
+    let reason = former_reason(path);
+    let message = match (renamed.or(reason), changed) {
+        (Some(new), None) => format!("was renamed; write `{new}`"),
+        (Some(new), Some(value)) => format!("was renamed; write `{new}: {}`", value.new),
+        (None, Some(value)) => format!("`{}` was renamed; write `{}`", value.value.unwrap_or_default(), value.new),
+        (None, None) => return false,
+    };
+    problems.add(path, message);
+    // The present key must not be reported as missing.
+    if let (Some(new), Some(parent)) = (renamed, path.parent()) {
+        problems.excuse(&new.split('.').fold(parent, |path, key| path.child(key)));
+    }
+    true
+}
+
+/// The present name of a reason under `status_overrides`, or under its own former name.
+fn former_reason(path: &FieldPath) -> Option<&'static str> {
+    let [.., Segment::Key(reason)] = path.segments() else { return None };
+    let overrides = ["routes.*.responses.*", "routes.*.status_overrides.*"];
+    if !overrides.iter().any(|pattern| matches(pattern, path.segments())) {
+        return None;
+    }
+    REASONS.iter().find(|(old, _)| old == reason).map(|(_, new)| *new)
+}
+
+fn matches(pattern: &str, path: &[Segment]) -> bool {
+    let parts: Vec<&str> = pattern.split('.').collect();
+    fits(&parts, path)
+}
+
+fn fits(parts: &[&str], path: &[Segment]) -> bool {
+    match (parts.split_first(), path.split_first()) {
+        (None, None) => true,
+        (Some((&"**", rest)), _) => match path {
+            [Segment::Key(key), Segment::Index(_), below @ ..] if key == "all_of" || key == "any_of" => {
+                fits(parts, below)
+            }
+            path => fits(rest, path),
+        },
+        (Some((part, parts)), Some((segment, path))) => {
+            let same = matches!(segment, Segment::Key(key) if key == part);
+            (same || *part == "*") && fits(parts, path)
+        }
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::schema;
+
+    fn messages(mut value: Value) -> (Vec<String>, Value) {
+        let mut problems = Problems::default();
+        check(&mut value, &mut problems);
+        (problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect(), value)
+    }
+
+    #[test]
+    fn a_former_key_and_the_former_keys_below_it_are_reported_and_removed() {
+        let (found, rest) =
+            messages(json!({"state": {"kind": "redis", "failover": "accept", "url": "redis://a"}, "workers": 1}));
+        let expected = [
+            "state: was renamed; write `store`",
+            "state.failover: was renamed; write `store.on_failover: allow`",
+            "state.kind: was renamed; write `store.type`",
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(rest, json!({"workers": 1}));
+    }
+
+    #[test]
+    fn a_former_value_is_reported_at_its_key() {
+        let route = json!({"mode": "observe", "replay": false, "idempotency": {"on_duplicate": "replay"}});
+        let (found, _) = messages(json!({ "routes": [route] }));
+        let expected = [
+            "routes[0].idempotency.on_duplicate: `replay` was renamed; write `stored_response`",
+            "routes[0].mode: `observe` was renamed; write `dry_run`",
+            "routes[0].replay: was renamed; write `replay_protection: disabled`",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn keys_are_found_at_any_depth_of_auth_and_not_among_free_names() {
+        let jwt = json!({"required": ["exp"], "claims": {"required": "a", "token": "b"}, "token": {"body": true}});
+        let auth = json!({"any_of": [{"jwt": jwt}, {"token": {"header": "X-Key"}}]});
+        let (found, _) = messages(json!({"routes": [{"auth": auth, "responses": {"expired": 403, "revoked": 403}}]}));
+        let expected = [
+            "routes[0].auth.any_of[0].jwt.required: was renamed; write `required_claims`",
+            "routes[0].auth.any_of[0].jwt.token: was renamed; write `token_from`",
+            "routes[0].auth.any_of[1].token: was renamed; write `static_token`",
+            "routes[0].responses: was renamed; write `status_overrides`",
+            "routes[0].responses.expired: was renamed; write `token_expired`",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    /// The former gateway.yaml of the repository: each former name with its line.
+    #[test]
+    fn the_former_gateway_yaml_is_reported_line_by_line() {
+        let text = "\
+state: { kind: memory }
+issuers:
+  dev: { issuer: a, algorithms: [RS256], jwks: { file: a } }
+routes:
+  - name: webhook
+    match: { path: /webhook, methods: [POST] }
+    upstream: { url: \"http://127.0.0.1:8000\" }
+    auth:
+      jwt:
+        issuer: dev
+        audience: https://localhost/webhook
+        required: [iss, aud, exp, nbf]
+    replay: { id: { claim: jti } }
+";
+        let document = crate::config::yaml::read(text).unwrap();
+        let (_, problems) = crate::config::file::GatewayFile::read(document.value.clone());
+        let found = crate::config::ConfigErrors::new("gateway.yaml", document.locate(&problems)).to_string();
+        let expected = "\
+gateway.yaml:1:1: state: was renamed; write `store`
+gateway.yaml:1:10: state.kind: was renamed; write `store.type`
+gateway.yaml:12:9: routes[0].auth.jwt.required: was renamed; write `required_claims`
+gateway.yaml:13:5: routes[0].replay: was renamed; write `replay_protection`";
+        assert_eq!(found, expected);
+    }
+
+    /// A row whose former name is still in use, or whose present name is not, would mislead.
+    #[test]
+    fn the_table_agrees_with_the_schema() {
+        let schema = schema().to_string();
+        for rename in RENAMES {
+            for new in
+                rename.new.split(['.', '`', ' ']).filter(|word| !["", "and", "of", "the", "route"].contains(word))
+            {
+                assert!(schema.contains(&format!("\"{new}\"")), "{new}");
+            }
+        }
+        let present: Vec<&str> = crate::failure::Failure::codes().map(|(reason, _)| reason).collect();
+        for (old, _) in REASONS {
+            assert!(!present.contains(old), "{old}");
+        }
+    }
+}
