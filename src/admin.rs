@@ -82,7 +82,7 @@ impl Admin {
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return reply(AdminStatus::MethodRefused, json!({"error": "only GET"}));
+            return reply(AdminStatus::MethodNotAllowed, json!({"error": "only GET"}));
         }
         match request.uri().path() {
             "/metrics" => self.scrape(),

@@ -282,7 +282,7 @@ fn judge_certificate(
     let client = request.client.ok_or(Refusal::MissingCredential)?;
     let trusted = client.is_trusted(now);
     notes.add("client certificate", || if trusted { "is trusted" } else { "is not trusted, or no longer" }.into());
-    if trusted && rule.admits(client.certificate) { Ok(()) } else { Err(Refusal::CertificateRefused.into()) }
+    if trusted && rule.admits(client.certificate) { Ok(()) } else { Err(Refusal::CertificateNotAllowed.into()) }
 }
 
 impl Rules {

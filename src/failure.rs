@@ -18,11 +18,11 @@ pub enum Failure {
     /// No route or no method.
     Unrouted(Unrouted),
     /// The peer's address is in none of the route's nets.
-    AddressRefused,
+    IpNotAllowed,
     /// The target exceeds the longest that we read.
     UriTooLong,
     /// More or longer header fields than the listener takes.
-    HeadTooLarge,
+    HeadersTooLarge,
     /// The route looks at client certificates, and the connection's was shown to another host (RFC 9110 §15.5.20).
     Misdirected,
     /// The decision.
@@ -34,11 +34,11 @@ pub enum Failure {
     /// The store of ids could not say whether it has.
     Undecided(StoreFault),
     /// Too many bodies wait to be judged.
-    Overloaded,
+    BufferFull,
     /// Too often: a route's limit, or that of handshakes.
     RateLimited(Limited),
     /// Too many at once.
-    TooManyInFlight(Limited),
+    ConcurrencyLimited(Limited),
     /// The app did not answer.
     Upstream(UpstreamFault),
 }
@@ -74,7 +74,7 @@ pub enum BodyFault {
     Slow,
     /// The client left.
     #[error("the request body broke off")]
-    Broken,
+    ClientDisconnected,
     /// Its chunks are none (RFC 9112 §7.1).
     #[error("the request body breaks the framing")]
     Ambiguous,
@@ -84,13 +84,13 @@ pub enum BodyFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duplicate {
     /// It has arrived.
-    Replayed,
+    Request,
     /// Its id has been here with another request, which has not arrived.
-    Mismatch,
+    ReplayIdReused,
     /// It is on its way at this moment.
     InFlight,
     /// Its idempotency key was used with another request.
-    KeyMismatch,
+    IdempotencyKeyReused,
 }
 
 /// Why the store of ids could not say.
@@ -108,85 +108,85 @@ pub enum UpstreamFault {
     /// No connection within `connect`, or refused.
     Unreachable,
     /// The connection ended early, or what came was not HTTP.
-    Protocol,
+    ProtocolError,
     /// No reply within `timeout`.
     Timeout,
 }
 
 impl Failure {
     /// The reason word: log field, metric label and, where it may be told, `code` of the reply.
-    pub const fn code(&self) -> &'static str {
+    pub const fn reason(&self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
             Self::AmbiguousPath => "ambiguous_path",
             Self::AmbiguousFraming | Self::Body(BodyFault::Ambiguous) => "ambiguous_framing",
             Self::Unrouted(Unrouted::NoRoute) => "no_route",
-            Self::Unrouted(Unrouted::MethodRefused(_)) => "method_refused",
+            Self::Unrouted(Unrouted::MethodNotAllowed(_)) => "method_not_allowed",
             Self::Misdirected => "misdirected_request",
-            Self::AddressRefused => "address_refused",
+            Self::IpNotAllowed => "ip_not_allowed",
             Self::UriTooLong => "uri_too_long",
-            Self::HeadTooLarge => "head_too_large",
+            Self::HeadersTooLarge => "headers_too_large",
             Self::Refused(refused) => refused.refusal.reason(),
             Self::Body(BodyFault::TooLarge) => "body_too_large",
             Self::Body(BodyFault::Slow) => "request_timeout",
-            Self::Body(BodyFault::Broken) => "client_gone",
-            Self::Duplicate(Duplicate::Replayed) => "replayed",
-            Self::Duplicate(Duplicate::Mismatch) => "replay_mismatch",
-            Self::Duplicate(Duplicate::InFlight) => "in_flight",
-            Self::Duplicate(Duplicate::KeyMismatch) => "idempotency_mismatch",
-            Self::Undecided(StoreFault::Unavailable) => "state_unavailable",
-            Self::Undecided(StoreFault::Full) => "state_full",
-            Self::Overloaded => "overloaded",
+            Self::Body(BodyFault::ClientDisconnected) => "client_disconnected",
+            Self::Duplicate(Duplicate::Request) => "duplicate_request",
+            Self::Duplicate(Duplicate::ReplayIdReused) => "replay_id_reused",
+            Self::Duplicate(Duplicate::InFlight) => "duplicate_in_flight",
+            Self::Duplicate(Duplicate::IdempotencyKeyReused) => "idempotency_key_reused",
+            Self::Undecided(StoreFault::Unavailable) => "store_unavailable",
+            Self::Undecided(StoreFault::Full) => "store_full",
+            Self::BufferFull => "buffer_full",
             Self::RateLimited(_) => "rate_limited",
-            Self::TooManyInFlight(_) => "too_many_requests_in_flight",
+            Self::ConcurrencyLimited(_) => "concurrency_limited",
             Self::Upstream(UpstreamFault::Unreachable) => "upstream_unreachable",
-            Self::Upstream(UpstreamFault::Protocol) => "upstream_protocol",
+            Self::Upstream(UpstreamFault::ProtocolError) => "upstream_protocol_error",
             Self::Upstream(UpstreamFault::Timeout) => "upstream_timeout",
         }
     }
 
     /// Every code that a reply may carry, for the configuration (`responses`) and for documents.
-    pub fn codes() -> impl Iterator<Item = (&'static str, StatusCode)> {
+    pub fn reasons() -> impl Iterator<Item = (&'static str, StatusCode)> {
         let refusals = Refusal::ALL.iter().map(|refusal| (refusal.reason(), refusal_status(*refusal)));
         let others = [
             Self::BadRequest,
             Self::AmbiguousPath,
             Self::AmbiguousFraming,
             Self::Unrouted(Unrouted::NoRoute),
-            Self::Unrouted(Unrouted::MethodRefused(Vec::new())),
-            Self::AddressRefused,
+            Self::Unrouted(Unrouted::MethodNotAllowed(Vec::new())),
+            Self::IpNotAllowed,
             Self::UriTooLong,
             Self::Misdirected,
             Self::Body(BodyFault::TooLarge),
             Self::Body(BodyFault::Slow),
-            Self::Body(BodyFault::Broken),
-            Self::Duplicate(Duplicate::Replayed),
-            Self::Duplicate(Duplicate::Mismatch),
+            Self::Body(BodyFault::ClientDisconnected),
+            Self::Duplicate(Duplicate::Request),
+            Self::Duplicate(Duplicate::ReplayIdReused),
             Self::Duplicate(Duplicate::InFlight),
-            Self::Duplicate(Duplicate::KeyMismatch),
+            Self::Duplicate(Duplicate::IdempotencyKeyReused),
             Self::Undecided(StoreFault::Unavailable),
             Self::Undecided(StoreFault::Full),
-            Self::Overloaded,
+            Self::BufferFull,
             Self::RateLimited(Limited::default()),
-            Self::TooManyInFlight(Limited::default()),
+            Self::ConcurrencyLimited(Limited::default()),
             Self::Upstream(UpstreamFault::Unreachable),
-            Self::Upstream(UpstreamFault::Protocol),
+            Self::Upstream(UpstreamFault::ProtocolError),
             Self::Upstream(UpstreamFault::Timeout),
         ];
-        refusals.chain(others.map(|failure| (failure.code(), failure.status())))
+        refusals.chain(others.map(|failure| (failure.reason(), failure.status())))
     }
 
     /// Answered before a route is known, or to nobody: `responses` of a route cannot change these.
-    pub const fn has_no_route(code: &str) -> bool {
+    pub const fn has_no_route(reason: &str) -> bool {
         matches!(
-            code.as_bytes(),
+            reason.as_bytes(),
             b"bad_request"
                 | b"ambiguous_path"
                 | b"ambiguous_framing"
                 | b"no_route"
-                | b"method_refused"
+                | b"method_not_allowed"
                 | b"uri_too_long"
-                | b"client_gone"
+                | b"client_disconnected"
         )
     }
 
@@ -203,8 +203,8 @@ impl Failure {
     pub const fn is_undecided(&self) -> bool {
         matches!(
             self,
-            Self::Refused(Refused { refusal: Refusal::KeysUnavailable | Refusal::RevocationUnknown, .. })
-                | Self::Overloaded
+            Self::Refused(Refused { refusal: Refusal::JwksUnavailable | Refusal::RevocationUnknown, .. })
+                | Self::BufferFull
                 | Self::Undecided(_)
         )
     }
@@ -216,12 +216,12 @@ impl Failure {
 
     /// The limit that the request exceeds, if that is why.
     pub const fn limited(&self) -> Option<&Limited> {
-        if let Self::RateLimited(limited) | Self::TooManyInFlight(limited) = self { Some(limited) } else { None }
+        if let Self::RateLimited(limited) | Self::ConcurrencyLimited(limited) = self { Some(limited) } else { None }
     }
 
     /// The decision fell against the request, rather than that its exchange failed.
     pub const fn is_refusal(&self) -> bool {
-        let broke = matches!(self, Self::Upstream(_) | Self::Body(BodyFault::Broken | BodyFault::Slow));
+        let broke = matches!(self, Self::Upstream(_) | Self::Body(BodyFault::ClientDisconnected | BodyFault::Slow));
         !broke && !self.is_undecided()
     }
 
@@ -230,20 +230,20 @@ impl Failure {
     pub const fn secevent(&self) -> Option<(StatusCode, &'static str)> {
         let error = match self {
             Self::Refused(refused) => secevent_error(refused.refusal),
-            Self::AddressRefused => Some("access_denied"),
+            Self::IpNotAllowed => Some("access_denied"),
             Self::BadRequest
             | Self::AmbiguousPath
             | Self::AmbiguousFraming
             | Self::Unrouted(_)
             | Self::UriTooLong
-            | Self::HeadTooLarge
+            | Self::HeadersTooLarge
             | Self::Misdirected
             | Self::Body(_)
             | Self::Duplicate(_)
             | Self::Undecided(_)
-            | Self::Overloaded
+            | Self::BufferFull
             | Self::RateLimited(_)
-            | Self::TooManyInFlight(_)
+            | Self::ConcurrencyLimited(_)
             | Self::Upstream(_) => None,
         };
         match error {
@@ -258,21 +258,23 @@ impl Failure {
             Self::BadRequest
             | Self::AmbiguousPath
             | Self::AmbiguousFraming
-            | Self::Body(BodyFault::Broken | BodyFault::Ambiguous) => StatusCode::BAD_REQUEST,
+            | Self::Body(BodyFault::ClientDisconnected | BodyFault::Ambiguous) => StatusCode::BAD_REQUEST,
             Self::Unrouted(Unrouted::NoRoute) => StatusCode::NOT_FOUND,
-            Self::Unrouted(Unrouted::MethodRefused(_)) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::AddressRefused => StatusCode::FORBIDDEN,
+            Self::Unrouted(Unrouted::MethodNotAllowed(_)) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::IpNotAllowed => StatusCode::FORBIDDEN,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Refused(refused) => refusal_status(refused.refusal),
-            Self::Duplicate(Duplicate::KeyMismatch) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Duplicate(Duplicate::Replayed | Duplicate::Mismatch | Duplicate::InFlight) => StatusCode::CONFLICT,
-            Self::Undecided(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::RateLimited(_) | Self::TooManyInFlight(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Duplicate(Duplicate::IdempotencyKeyReused) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Duplicate(Duplicate::Request | Duplicate::ReplayIdReused | Duplicate::InFlight) => {
+                StatusCode::CONFLICT
+            }
+            Self::Undecided(_) | Self::BufferFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RateLimited(_) | Self::ConcurrencyLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Body(BodyFault::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(BodyFault::Slow) => StatusCode::REQUEST_TIMEOUT,
-            Self::Upstream(UpstreamFault::Unreachable | UpstreamFault::Protocol) => StatusCode::BAD_GATEWAY,
+            Self::Upstream(UpstreamFault::Unreachable | UpstreamFault::ProtocolError) => StatusCode::BAD_GATEWAY,
             Self::Upstream(UpstreamFault::Timeout) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -282,23 +284,23 @@ const fn refusal_status(refusal: Refusal) -> StatusCode {
     match refusal {
         Refusal::MalformedCredential => StatusCode::BAD_REQUEST,
         Refusal::TokenTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        Refusal::ClaimRefused { .. } | Refusal::CertificateRefused => StatusCode::FORBIDDEN,
-        Refusal::KeysUnavailable | Refusal::RevocationUnknown => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::ClaimMismatch { .. } | Refusal::CertificateNotAllowed => StatusCode::FORBIDDEN,
+        Refusal::JwksUnavailable | Refusal::RevocationUnknown => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::MissingCredential
-        | Refusal::ManyCredentials
+        | Refusal::MultipleCredentials
         | Refusal::MalformedToken
         | Refusal::UnsupportedAlgorithm
         | Refusal::UnknownKey
-        | Refusal::BadSignature
+        | Refusal::InvalidSignature
         | Refusal::MissingClaim
-        | Refusal::WrongIssuer
-        | Refusal::WrongAudience
-        | Refusal::Expired
-        | Refusal::NotYetValid
-        | Refusal::LifetimeExceeded
+        | Refusal::InvalidIssuer
+        | Refusal::InvalidAudience
+        | Refusal::TokenExpired
+        | Refusal::TokenNotYetValid
+        | Refusal::TokenLifetimeTooLong
         | Refusal::MissingTimestamp
-        | Refusal::StaleTimestamp
-        | Refusal::FutureTimestamp
+        | Refusal::TimestampTooOld
+        | Refusal::TimestampInFuture
         | Refusal::BodyMismatch
         | Refusal::UrlMismatch
         | Refusal::CertificateMismatch
@@ -310,26 +312,26 @@ const fn refusal_status(refusal: Refusal) -> StatusCode {
 const fn secevent_error(refusal: Refusal) -> Option<&'static str> {
     Some(match refusal {
         Refusal::MissingCredential
-        | Refusal::ManyCredentials
+        | Refusal::MultipleCredentials
         | Refusal::MalformedCredential
         | Refusal::TokenTooLarge
         | Refusal::MalformedToken
         | Refusal::MissingClaim
-        | Refusal::Expired
-        | Refusal::NotYetValid
-        | Refusal::LifetimeExceeded
+        | Refusal::TokenExpired
+        | Refusal::TokenNotYetValid
+        | Refusal::TokenLifetimeTooLong
         | Refusal::MissingTimestamp
-        | Refusal::StaleTimestamp
-        | Refusal::FutureTimestamp
+        | Refusal::TimestampTooOld
+        | Refusal::TimestampInFuture
         | Refusal::BodyMismatch
         | Refusal::UrlMismatch => "invalid_request",
         Refusal::UnsupportedAlgorithm | Refusal::UnknownKey => "invalid_key",
-        Refusal::BadSignature | Refusal::CertificateMismatch => "authentication_failed",
-        Refusal::WrongIssuer => "invalid_issuer",
-        Refusal::WrongAudience => "invalid_audience",
-        Refusal::CertificateRefused | Refusal::Revoked | Refusal::ClaimRefused { .. } => "access_denied",
+        Refusal::InvalidSignature | Refusal::CertificateMismatch => "authentication_failed",
+        Refusal::InvalidIssuer => "invalid_issuer",
+        Refusal::InvalidAudience => "invalid_audience",
+        Refusal::CertificateNotAllowed | Refusal::Revoked | Refusal::ClaimMismatch { .. } => "access_denied",
         // Undecided: the transmitter must come again.
-        Refusal::KeysUnavailable | Refusal::RevocationUnknown => return None,
+        Refusal::JwksUnavailable | Refusal::RevocationUnknown => return None,
     })
 }
 
@@ -366,7 +368,7 @@ pub enum AdminStatus {
     /// No such endpoint.
     NotFound,
     /// Nothing here can be changed.
-    MethodRefused,
+    MethodNotAllowed,
 }
 
 impl AdminStatus {
@@ -376,7 +378,7 @@ impl AdminStatus {
             Self::Ok => StatusCode::OK,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
 }
@@ -402,7 +404,7 @@ mod tests {
             assert_eq!(told.is_none(), failure.is_undecided(), "{refusal:?}");
         }
         for failure in
-            [Failure::Overloaded, Failure::RateLimited(Limited::default()), Failure::Body(BodyFault::TooLarge)]
+            [Failure::BufferFull, Failure::RateLimited(Limited::default()), Failure::Body(BodyFault::TooLarge)]
         {
             assert_eq!(failure.secevent(), None);
         }

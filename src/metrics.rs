@@ -39,13 +39,15 @@ pub enum Outcome {
     /// The app answered.
     Forwarded,
     /// It was not let through.
-    Refused,
+    Rejected,
     /// It would not have been let through, on a route that only observes.
-    Observed,
+    DryRunRejected,
     /// A provider's handshake, which we have answered ourselves.
-    Answered,
+    ChallengeAnswered,
+    /// A duplicate whose event has been processed already, answered once more.
+    DuplicateAnswered,
     /// It was let through or undecided, and something broke.
-    Failed,
+    Error,
 }
 
 impl Outcome {
@@ -53,10 +55,11 @@ impl Outcome {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",
-            Self::Refused => "refused",
-            Self::Observed => "observed",
-            Self::Answered => "answered",
-            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::DryRunRejected => "dry_run_rejected",
+            Self::ChallengeAnswered => "challenge_answered",
+            Self::DuplicateAnswered => "duplicate_answered",
+            Self::Error => "error",
         }
     }
 }
@@ -120,8 +123,8 @@ impl Metrics {
         let metrics = Self {
             requests: make.counters(
                 "hookgate_requests_total",
-                "Requests by what became of them; code is the reason word.",
-                &["route", "outcome", "code"],
+                "Requests by what became of them; reason says why.",
+                &["route", "outcome", "reason"],
             )?,
             request_duration: make.histograms(
                 "hookgate_request_duration_seconds",
@@ -268,8 +271,8 @@ impl Metrics {
     }
 
     /// A request that no route took.
-    pub fn unrouted(&self, outcome: Outcome, code: &str) {
-        self.requests.with_label_values(&["", outcome.label(), code]).inc();
+    pub fn unrouted(&self, outcome: Outcome, reason: &str) {
+        self.requests.with_label_values(&["", outcome.label(), reason]).inc();
     }
 
     /// A token with a good signature, which was known from before or not.
@@ -398,11 +401,15 @@ impl RouteMetrics {
     }
 
     /// A request's end.
-    pub fn finished(&self, outcome: Outcome, code: &str, took: Duration, upstream: Option<Duration>) {
+    pub fn finished(&self, outcome: Outcome, reason: &str, took: Duration, upstream: Option<Duration>) {
         match outcome {
             Outcome::Forwarded => self.forwarded.inc(),
-            Outcome::Refused | Outcome::Observed | Outcome::Answered | Outcome::Failed => {
-                self.requests.with_label_values(&[&*self.name, outcome.label(), code]).inc();
+            Outcome::Rejected
+            | Outcome::DryRunRejected
+            | Outcome::ChallengeAnswered
+            | Outcome::DuplicateAnswered
+            | Outcome::Error => {
+                self.requests.with_label_values(&[&*self.name, outcome.label(), reason]).inc();
             }
         }
         self.request_duration.observe(took.as_secs_f64());

@@ -215,7 +215,7 @@ async fn a_host_is_found_among_many_in_any_case() {
     let gateway = Setup::new(upstream.address).with("routes:", &format!("routes:{routes}")).start();
     let request = "POST /a HTTP/1.1\r\nHost: hOST-299.eXAMPLE\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     assert!(gateway.wire().await.write(request).await.rest().await.starts_with("HTTP/1.1 200"));
-    let forwarded = "hookgate_requests_total{code=\"\",outcome=\"forwarded\",route=\"r-299\"}";
+    let forwarded = "hookgate_requests_total{outcome=\"forwarded\",reason=\"\",route=\"r-299\"}";
     assert_eq!(gateway.metric(forwarded).await, Some(1.0));
     assert_eq!(upstream.only().header("host"), Some("hOST-299.eXAMPLE"));
 }
@@ -334,7 +334,7 @@ async fn an_app_that_does_not_speak_http_is_502() {
     ] {
         let upstream = Upstream::saying(nonsense).await;
         let gateway = Gateway::before(&upstream);
-        assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (502, "upstream_protocol".into()));
+        assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (502, "upstream_protocol_error".into()));
     }
 }
 

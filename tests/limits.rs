@@ -159,7 +159,7 @@ async fn half_an_http2_body_ends() {
     let mut wire = gateway.wire_http2().await;
     let head = http2_head(&gateway.token(), 4);
     wire.write([PREFACE, SETTINGS, &head, &frame(0, 0, 1, b"half")].concat()).await.rest().await;
-    let timed_out = "hookgate_requests_total{code=\"request_timeout\",outcome=\"failed\",route=\"webhook\"}";
+    let timed_out = "hookgate_requests_total{outcome=\"error\",reason=\"request_timeout\",route=\"webhook\"}";
     assert_eq!(gateway.metric(timed_out).await, Some(1.0));
 }
 
@@ -237,9 +237,9 @@ async fn heads_have_a_size() {
     let gateway = gateway(&upstream, "head_size: 8KiB, headers: 20").await;
     let client = gateway.client();
     let large = client.send(client.request("/webhook").header("x", "a".repeat(9000)), "").await;
-    assert_eq!(large.problem(), (431, "head_too_large".into()));
+    assert_eq!(large.problem(), (431, "headers_too_large".into()));
     let many = (0..25).fold(client.request("/webhook"), |request, index| request.header(format!("x-{index}"), "1"));
-    assert_eq!(client.send(many, "").await.problem(), (431, "head_too_large".into()));
+    assert_eq!(client.send(many, "").await.problem(), (431, "headers_too_large".into()));
     let long = client.send(client.request(&format!("/{}", "a".repeat(8200))), "").await;
     assert_eq!(long.problem(), (414, "uri_too_long".into()));
     let huge = format!("POST /webhook HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "a".repeat(1 << 20));
@@ -247,7 +247,7 @@ async fn heads_have_a_size() {
     let token = format!("Bearer {}", "a".repeat(8193));
     let gateway = Gateway::before(&upstream);
     let answer = gateway.client().send(gateway.client().request("/webhook").header("authorization", token), "").await;
-    assert_eq!(answer.problem(), (431, "head_too_large".into()));
+    assert_eq!(answer.problem(), (431, "headers_too_large".into()));
     assert!(upstream.seen().is_empty());
 }
 

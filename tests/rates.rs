@@ -37,7 +37,7 @@ async fn strangers_do_not_use_up_what_senders_may_send() {
     }
     let answer = gateway.client().post(&token_of(&gateway, "another")).await;
     assert_eq!((answer.problem(), met(&answer)), ((429, "rate_limited".into()), (429, Some("route"))));
-    assert_eq!(gateway.counted("refused", "rate_limited").await, Some(1.0));
+    assert_eq!(gateway.counted("rejected", "rate_limited").await, Some(1.0));
     assert_eq!(upstream.seen().len(), 2);
 }
 
@@ -150,10 +150,7 @@ async fn so_many_are_on_their_way_at_once() {
     let gateway = gateway(&upstream, "concurrency: 2, subject: { concurrency: 1 }");
     let mut first = half_answered(&gateway, "shop-1").await;
     let answer = post(&gateway, "shop-1").await;
-    assert_eq!(
-        (answer.problem(), answer.header("retry-after")),
-        ((429, "too_many_requests_in_flight".into()), Some("1"))
-    );
+    assert_eq!((answer.problem(), answer.header("retry-after")), ((429, "concurrency_limited".into()), Some("1")));
     assert_eq!(answer.header("ratelimit-policy"), Some("\"subject\";q=1;qu=\"concurrent-requests\""));
     assert_eq!(answer.header("ratelimit"), Some("\"subject\";r=0"));
     let mut second = half_answered(&gateway, "shop-2").await;
@@ -166,7 +163,7 @@ async fn so_many_are_on_their_way_at_once() {
         gate.add_permits(1);
         assert_eq!(post(&gateway, "shop-1").await.status, 200);
     }
-    assert_eq!(gateway.counted("refused", "too_many_requests_in_flight").await, Some(2.0));
+    assert_eq!(gateway.counted("rejected", "concurrency_limited").await, Some(2.0));
 }
 
 #[tokio::test]

@@ -201,7 +201,9 @@ async fn what_was_not_proven_is_not_called_revoked() {
     let stranger = Issuer::rs256("k1").token_with(json!({"jti": "1"}));
     assert_eq!(gateway.client().post(&stranger).await.problem(), (401, "unauthorized".into()));
     assert_eq!(
-        gateway.metric("hookgate_requests_total{code=\"bad_signature\",outcome=\"refused\",route=\"webhook\"}").await,
+        gateway
+            .metric("hookgate_requests_total{outcome=\"rejected\",reason=\"invalid_signature\",route=\"webhook\"}")
+            .await,
         Some(1.0)
     );
 }

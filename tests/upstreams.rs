@@ -179,7 +179,7 @@ async fn what_one_app_may_have_seen_is_not_sent_to_another() {
     let (one, two) = (Upstream::saying(b"").await, Upstream::echo().await);
     let gateway = several(&[one.address, two.address]);
     let (status, code) = problem(&gateway).await;
-    assert_eq!((status, code.as_str(), two.seen().len()), (502, "upstream_protocol", 0));
+    assert_eq!((status, code.as_str(), two.seen().len()), (502, "upstream_protocol_error", 0));
     // Each second request, until it has failed five times in a row.
     let statuses = statuses(&gateway, 19).await;
     assert_eq!(statuses.iter().filter(|status| **status == 502).count(), 4, "{statuses:?}");

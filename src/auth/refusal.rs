@@ -77,7 +77,7 @@ pub enum Refusal {
     /// No credential where the route looks for one.
     MissingCredential,
     /// More than one credential, or a second place that holds one.
-    ManyCredentials,
+    MultipleCredentials,
     /// The field that carries the credential cannot be read.
     MalformedCredential,
     /// Over [`super::credential::MAX_TOKEN`].
@@ -89,25 +89,25 @@ pub enum Refusal {
     /// No key fits the token's `kid`.
     UnknownKey,
     /// The signature does not verify.
-    BadSignature,
+    InvalidSignature,
     /// A required claim is absent.
     MissingClaim,
     /// `iss` is not the issuer's.
-    WrongIssuer,
+    InvalidIssuer,
     /// `aud` does not name this receiver.
-    WrongAudience,
+    InvalidAudience,
     /// `exp` has passed.
-    Expired,
+    TokenExpired,
     /// `nbf` has not come.
-    NotYetValid,
+    TokenNotYetValid,
     /// `exp` − `iat` exceeds `max_lifetime`.
-    LifetimeExceeded,
+    TokenLifetimeTooLong,
     /// The timestamp that the route asks for is absent or cannot be read.
     MissingTimestamp,
     /// The timestamp, or `iat` under `max_age`, is too old.
-    StaleTimestamp,
+    TimestampTooOld,
     /// The timestamp, or `iat`, lies in the future.
-    FutureTimestamp,
+    TimestampInFuture,
     /// The body is not the one that was signed for.
     BodyMismatch,
     /// The URL or the method is not the one that was signed for.
@@ -115,79 +115,79 @@ pub enum Refusal {
     /// The token is bound to another client certificate, or none was shown.
     CertificateMismatch,
     /// The client certificate is not trusted (any longer), or not one that this route admits.
-    CertificateRefused,
+    CertificateNotAllowed,
     /// The token is good, and on the route's revocation list by its id, subject, key or age.
     Revoked,
     /// A claim rule does not hold: genuine, without the right.
-    ClaimRefused {
+    ClaimMismatch {
         /// The claim is a scope: RFC 6750 §3.1 `insufficient_scope`.
         scope: bool,
     },
     /// Nobody could say whether the token is revoked: undecided, not refused for good.
     RevocationUnknown,
     /// The issuer's keys are not known (yet, or any more): undecided, not refused for good.
-    KeysUnavailable,
+    JwksUnavailable,
 }
 
 impl Refusal {
     /// Every refusal once, for documents and tests that walk the table.
     pub const ALL: &'static [Self] = &[
         Self::MissingCredential,
-        Self::ManyCredentials,
+        Self::MultipleCredentials,
         Self::MalformedCredential,
         Self::TokenTooLarge,
         Self::MalformedToken,
         Self::UnsupportedAlgorithm,
         Self::UnknownKey,
-        Self::BadSignature,
+        Self::InvalidSignature,
         Self::MissingClaim,
-        Self::WrongIssuer,
-        Self::WrongAudience,
-        Self::Expired,
-        Self::NotYetValid,
-        Self::LifetimeExceeded,
+        Self::InvalidIssuer,
+        Self::InvalidAudience,
+        Self::TokenExpired,
+        Self::TokenNotYetValid,
+        Self::TokenLifetimeTooLong,
         Self::MissingTimestamp,
-        Self::StaleTimestamp,
-        Self::FutureTimestamp,
+        Self::TimestampTooOld,
+        Self::TimestampInFuture,
         Self::BodyMismatch,
         Self::UrlMismatch,
         Self::CertificateMismatch,
-        Self::CertificateRefused,
+        Self::CertificateNotAllowed,
         Self::Revoked,
-        Self::ClaimRefused { scope: false },
-        Self::ClaimRefused { scope: true },
+        Self::ClaimMismatch { scope: false },
+        Self::ClaimMismatch { scope: true },
         Self::RevocationUnknown,
-        Self::KeysUnavailable,
+        Self::JwksUnavailable,
     ];
 
     /// The reason word.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::MissingCredential => "missing_credential",
-            Self::ManyCredentials => "many_credentials",
+            Self::MultipleCredentials => "multiple_credentials",
             Self::MalformedCredential => "malformed_credential",
-            Self::TokenTooLarge => "head_too_large",
+            Self::TokenTooLarge => "headers_too_large",
             Self::MalformedToken => "malformed_token",
             Self::UnsupportedAlgorithm => "unsupported_algorithm",
             Self::UnknownKey => "unknown_key",
-            Self::BadSignature => "bad_signature",
+            Self::InvalidSignature => "invalid_signature",
             Self::MissingClaim => "missing_claim",
-            Self::WrongIssuer => "wrong_issuer",
-            Self::WrongAudience => "wrong_audience",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::LifetimeExceeded => "lifetime_exceeded",
+            Self::InvalidIssuer => "invalid_issuer",
+            Self::InvalidAudience => "invalid_audience",
+            Self::TokenExpired => "token_expired",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenLifetimeTooLong => "token_lifetime_too_long",
             Self::MissingTimestamp => "missing_timestamp",
-            Self::StaleTimestamp => "stale_timestamp",
-            Self::FutureTimestamp => "future_timestamp",
+            Self::TimestampTooOld => "timestamp_too_old",
+            Self::TimestampInFuture => "timestamp_in_future",
             Self::BodyMismatch => "body_mismatch",
             Self::UrlMismatch => "url_mismatch",
             Self::CertificateMismatch => "certificate_mismatch",
-            Self::CertificateRefused => "certificate_refused",
+            Self::CertificateNotAllowed => "certificate_not_allowed",
             Self::Revoked => "revoked",
-            Self::ClaimRefused { .. } => "claim_refused",
-            Self::RevocationUnknown => "state_unavailable",
-            Self::KeysUnavailable => "keys_unavailable",
+            Self::ClaimMismatch { .. } => "claim_mismatch",
+            Self::RevocationUnknown => "store_unavailable",
+            Self::JwksUnavailable => "jwks_unavailable",
         }
     }
 }

@@ -104,8 +104,8 @@ impl SignaturePolicy {
     /// The whole judgement of one request.
     ///
     /// # Errors
-    /// `MissingCredential` only where no signature is there at all; `MissingTimestamp`, `StaleTimestamp`,
-    /// `FutureTimestamp`; else `BadSignature`, which a missing piece of the signed text is too.
+    /// `MissingCredential` only where no signature is there at all; `MissingTimestamp`, `TimestampTooOld`,
+    /// `TimestampInFuture`; else `InvalidSignature`, which a missing piece of the signed text is too.
     pub fn verify(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Signed, Stop> {
         let values = self.values(request)?;
         if values.is_empty() {
@@ -116,7 +116,7 @@ impl SignaturePolicy {
         let values: Vec<Value<'_>> = read.filter(|value| self.has_its_parts(value)).collect();
         if values.is_empty() {
             notes.add("signature", || "the value has not the form that `parse` describes".into());
-            return Err(Refusal::BadSignature.into());
+            return Err(Refusal::InvalidSignature.into());
         }
         // What needs no body is judged first: a stale request is not worth reading.
         let mut at = None;
@@ -153,7 +153,7 @@ impl SignaturePolicy {
         for (name, wanted) in &self.required_headers {
             if request.header(name)? != Some(wanted.as_str()) {
                 notes.add("required header", || format!("{name} is not {wanted:?}"));
-                return Err(Refusal::BadSignature.into());
+                return Err(Refusal::InvalidSignature.into());
             }
         }
         Ok(())
@@ -163,7 +163,7 @@ impl SignaturePolicy {
         let Some(rules) = &self.required_json else { return Ok(()) };
         let holds = request.json()?.is_some_and(|body| rules.iter().all(|rule| rule.holds(body)));
         notes.add("required body", || if holds { "as it must be" } else { "not the JSON that it must be" }.into());
-        if holds { Ok(()) } else { Err(Refusal::BadSignature.into()) }
+        if holds { Ok(()) } else { Err(Refusal::InvalidSignature.into()) }
     }
 
     /// Tries every spelling of the URL with every secret; which of them fits is no secret.
@@ -188,7 +188,7 @@ impl SignaturePolicy {
             }
         }
         notes.add("signature", || "is none that these secrets make over this text".into());
-        Err(Refusal::BadSignature.into())
+        Err(Refusal::InvalidSignature.into())
     }
 
     /// The id of a request with a good signature over `text`; its times are set by the caller.
@@ -223,7 +223,7 @@ impl SignaturePolicy {
     /// What the sender signed, piece by piece.
     ///
     /// # Errors
-    /// `BadSignature` where a piece is not there.
+    /// `InvalidSignature` where a piece is not there.
     pub fn text<'a>(
         &'a self,
         request: &RequestView<'a>,
@@ -252,7 +252,7 @@ impl SignaturePolicy {
     ) -> Result<Vec<u8>, Stop> {
         let body = self.judge_body_hash(request, &mut Notes::off())?;
         let urls = self.urls(request);
-        let url = urls.first().ok_or(Refusal::BadSignature)?;
+        let url = urls.first().ok_or(Refusal::InvalidSignature)?;
         Ok(self.text(request, &Value::of_parts(parts), &Ways { url, body, secret })?.concat())
     }
 

@@ -53,8 +53,8 @@ impl TimestampRule {
     ///
     /// # Errors
     /// `MissingTimestamp` where there is none, more than one, or one that cannot be read: a check that is
-    /// skipped for a field that an attacker removes or breaks is no check. `StaleTimestamp` and
-    /// `FutureTimestamp` outside of the window.
+    /// skipped for a field that an attacker removes or breaks is no check. `TimestampTooOld` and
+    /// `TimestampInFuture` outside of the window.
     pub fn check(
         &self,
         request: &RequestView<'_>,
@@ -161,12 +161,12 @@ pub fn told(time: UnixTime, now: UnixTime) -> String {
 }
 
 /// # Errors
-/// `StaleTimestamp` or `FutureTimestamp`.
+/// `TimestampTooOld` or `TimestampInFuture`.
 pub fn within(time: UnixTime, now: UnixTime, max_age: Duration, max_future: Duration) -> Result<(), Refusal> {
     if time.plus(max_age) < now {
-        return Err(Refusal::StaleTimestamp);
+        return Err(Refusal::TimestampTooOld);
     }
-    if time > now.plus(max_future) { Err(Refusal::FutureTimestamp) } else { Ok(()) }
+    if time > now.plus(max_future) { Err(Refusal::TimestampInFuture) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -198,8 +198,8 @@ mod tests {
     fn stale_future_and_missing_are_three_refusals() {
         let at = |offset: i64| check(TimestampUnit::Seconds, &[&(NOW as i64 + offset).to_string()]);
         assert_eq!((at(0), at(-300), at(60)), (Ok(()), Ok(()), Ok(())));
-        assert_eq!(at(-301), Err(Refusal::StaleTimestamp));
-        assert_eq!(at(61), Err(Refusal::FutureTimestamp));
+        assert_eq!(at(-301), Err(Refusal::TimestampTooOld));
+        assert_eq!(at(61), Err(Refusal::TimestampInFuture));
         assert_eq!(check(TimestampUnit::Seconds, &[]), Err(Refusal::MissingTimestamp));
     }
 

@@ -92,10 +92,10 @@ fn give_keys(config: &Config, bytes: &[u8], now: UnixTime) -> anyhow::Result<()>
 fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTime) -> anyhow::Result<Findings> {
     let mut checks = Vec::new();
     let mut check = |check, found: String| checks.push(Note { check, found });
-    let refused = |code, checks| Ok(Findings { checks, verdict: Err(code), hints: Vec::new() });
+    let refused = |reason, checks| Ok(Findings { checks, verdict: Err(reason), hints: Vec::new() });
     let Ok(path) = judge_path(captured.head.uri.path()) else {
         check("path", "two programs could read it differently".to_owned());
-        return refused(Failure::AmbiguousPath.code(), checks);
+        return refused(Failure::AmbiguousPath.reason(), checks);
     };
     let host = captured.host().to_owned();
     let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host).to_owned();
@@ -105,18 +105,20 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
         match &found {
             Ok(route) => format!("{} takes {} {path} on {host:?}", route.name, captured.head.method),
             Err(Unrouted::NoRoute) => format!("none takes {path} on host {host:?}"),
-            Err(Unrouted::MethodRefused(methods)) => format!("{path} takes {methods:?}, not {}", captured.head.method),
+            Err(Unrouted::MethodNotAllowed(methods)) => {
+                format!("{path} takes {methods:?}, not {}", captured.head.method)
+            }
         },
     );
     let route = match (name, found) {
         (Some(name), _) => find_route(config, Some(name))?,
         (None, Ok(route)) => std::sync::Arc::clone(route),
-        (None, Err(unrouted)) => return refused(Failure::Unrouted(unrouted).code(), checks),
+        (None, Err(unrouted)) => return refused(Failure::Unrouted(unrouted).reason(), checks),
     };
     let length = captured.body.len();
     check("body", format!("{length} bytes of at most {}", route.max_body));
     if u64::try_from(length).unwrap_or(u64::MAX) > route.max_body {
-        return refused(Failure::Body(BodyFault::TooLarge).code(), checks);
+        return refused(Failure::Body(BodyFault::TooLarge).reason(), checks);
     }
     Ok(judged(config, &Trial { route: &route, captured, now }, checks))
 }
@@ -142,7 +144,7 @@ fn judged(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findings
                 hints.push("the route only observes: it would be forwarded, and counted as refused".to_owned());
                 return Findings { checks, verdict: Ok("observed"), hints };
             }
-            if fetches_keys(&trial.route.rules.policy) && refusal == Refusal::KeysUnavailable {
+            if fetches_keys(&trial.route.rules.policy) && refusal == Refusal::JwksUnavailable {
                 hints.push(
                     "the issuer's keys are fetched, and nothing is fetched here: give them with --jwks".to_owned(),
                 );
@@ -191,7 +193,7 @@ fn text(findings: &Findings) -> String {
     }
     match findings.verdict {
         Ok(word) => text.push_str(&format!("\nIt would be {word}.\n")),
-        Err(code) => text.push_str(&format!("\nIt would be refused: {code}\n")),
+        Err(reason) => text.push_str(&format!("\nIt would be rejected: {reason}\n")),
     }
     for hint in &findings.hints {
         text.push_str(&format!("  hint: {hint}\n"));
@@ -203,7 +205,7 @@ fn as_json(findings: &Findings) -> serde_json::Value {
     let checks: Vec<_> = findings.checks.iter().map(|note| json!({"check": note.check, "found": note.found})).collect();
     json!({
         "verdict": findings.verdict.unwrap_or("refused"),
-        "code": findings.verdict.err(),
+        "reason": findings.verdict.err(),
         "checks": checks,
         "hints": findings.hints,
     })

@@ -117,7 +117,7 @@ impl RequestLimits {
             let id = id(self, sender);
             if let Some(most) = of.concurrency {
                 let place = self.in_flight.enter(id, most);
-                places.push(place.ok_or(Failure::TooManyInFlight(Limited::at_once(limit, most)))?);
+                places.push(place.ok_or(Failure::ConcurrencyLimited(Limited::at_once(limit, most)))?);
             }
             wanted.extend(of.rate.as_ref().map(|rate| Wanted { limit, budgets, id, rate }));
         }

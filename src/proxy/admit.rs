@@ -45,7 +45,7 @@ pub(super) enum Admit {
 ///
 /// # Errors
 /// [`Failure::Duplicate`], [`Failure::Undecided`]; `BadRequest` without a key that is required, or with one that cannot
-/// be read; `StaleTimestamp` for a credential that only a reload has made good again.
+/// be read; `TimestampTooOld` for a credential that only a reload has made good again.
 pub(super) async fn admit(admission: &Arc<Admission>, applicant: &Applicant<'_>) -> Result<Admit, Failure> {
     let mut wanted = Vec::new();
     if let Some(rule) = &applicant.rules.idempotency {
@@ -89,7 +89,7 @@ impl Applicant<'_> {
     fn ids(&self, admission: &Admission, rule: &Replay, wanted: &mut Vec<Wanted>) -> Result<(), Failure> {
         for once in self.grant.onces() {
             if rule.widened.is_some_and(|widened| widened.forbids(once, self.now)) {
-                return Err(Failure::Refused(Refused { proven: true, ..Refused::at_once(Refusal::StaleTimestamp) }));
+                return Err(Failure::Refused(Refused { proven: true, ..Refused::at_once(Refusal::TimestampTooOld) }));
             }
             let kept = rule.ttl.map(|ttl| self.now.plus(ttl));
             let until = once.until.max(kept).unwrap_or(self.now);
@@ -156,16 +156,16 @@ impl Applicant<'_> {
         let (same, kept) = match (answer, kind) {
             (Answer::Committed { same, reply }, _) => (same, reply),
             (Answer::InFlight, _) => return Err(Failure::Duplicate(Duplicate::InFlight)),
-            (Answer::Mismatch, Kind::Replay) => return Err(Failure::Duplicate(Duplicate::Mismatch)),
-            (Answer::Mismatch, Kind::Idempotency) => return Err(Failure::Duplicate(Duplicate::KeyMismatch)),
+            (Answer::Mismatch, Kind::Replay) => return Err(Failure::Duplicate(Duplicate::ReplayIdReused)),
+            (Answer::Mismatch, Kind::Idempotency) => return Err(Failure::Duplicate(Duplicate::IdempotencyKeyReused)),
             // The caller keeps those.
             (Answer::Reserved, _) => return Err(Failure::Undecided(StoreFault::Unavailable)),
         };
         if kind == Kind::Idempotency && !same {
-            return Err(Failure::Duplicate(Duplicate::KeyMismatch));
+            return Err(Failure::Duplicate(Duplicate::IdempotencyKeyReused));
         }
         match rule {
-            None | Some(OnDuplicate::Refuse) => Err(Failure::Duplicate(Duplicate::Replayed)),
+            None | Some(OnDuplicate::Refuse) => Err(Failure::Duplicate(Duplicate::Request)),
             Some(OnDuplicate::Acknowledge) => Ok(Admit::Answer(reply::acknowledged(self.route, self.request_id))),
             Some(OnDuplicate::Replay) => {
                 let again = kept.as_ref().and_then(kept::read);

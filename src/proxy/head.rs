@@ -24,7 +24,7 @@ impl Target {
     /// # Errors
     /// `BadRequest` for no, two or contradicting hosts (RFC 9112 §3.2), CONNECT, TRACE and upgrades, and for what
     /// HTTP/2 alone can carry: blanks around a value, another scheme than http and https;
-    /// `AmbiguousPath`; `UriTooLong` and `HeadTooLarge` beyond the listener's limits.
+    /// `AmbiguousPath`; `UriTooLong` and `HeadersTooLarge` beyond the listener's limits.
     pub fn judge(head: &Parts, limits: &ListenerLimits) -> Result<Self, Failure> {
         judge_size(head, limits)?;
         if head.headers.values().any(has_blanks_around) || has_another_scheme(head) {
@@ -60,7 +60,7 @@ fn judge_size(head: &Parts, limits: &ListenerLimits) -> Result<(), Failure> {
         return Err(Failure::UriTooLong);
     }
     let too_large = size(head) > usize::try_from(limits.head_bytes).unwrap_or(usize::MAX);
-    if too_large || head.headers.len() > limits.headers { Err(Failure::HeadTooLarge) } else { Ok(()) }
+    if too_large || head.headers.len() > limits.headers { Err(Failure::HeadersTooLarge) } else { Ok(()) }
 }
 
 fn target_size(head: &Parts) -> usize {
@@ -175,8 +175,8 @@ mod tests {
         let long = format!("/{}", "a".repeat(MAX_URI));
         assert!(matches!(judge(get(&long).header(HOST, "a")), Err(Failure::UriTooLong)));
         let large = get("/a").header(HOST, "a").header("x", "a".repeat(40_000));
-        assert!(matches!(judge(large), Err(Failure::HeadTooLarge)));
+        assert!(matches!(judge(large), Err(Failure::HeadersTooLarge)));
         let many = (0..101).fold(get("/a").header(HOST, "a"), |request, _| request.header("x", "1"));
-        assert!(matches!(judge(many), Err(Failure::HeadTooLarge)));
+        assert!(matches!(judge(many), Err(Failure::HeadersTooLarge)));
     }
 }

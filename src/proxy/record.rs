@@ -27,9 +27,9 @@ pub struct Record {
     route: Option<(Arc<Route>, Arc<RouteMetrics>)>,
     received: Arc<Received>,
     outcome: Outcome,
-    code: &'static str,
+    reason: &'static str,
     forwarded_as: Outcome,
-    code_if_forwarded: &'static str,
+    reason_if_forwarded: &'static str,
     status: Option<StatusCode>,
     bytes_sent: u64,
     whole: bool,
@@ -61,10 +61,10 @@ impl Record {
             route: None,
             received: Arc::default(),
             // What is dropped before anything else was said of it: the client left.
-            outcome: Outcome::Failed,
-            code: "client_gone",
+            outcome: Outcome::Error,
+            reason: "client_disconnected",
             forwarded_as: Outcome::Forwarded,
-            code_if_forwarded: "",
+            reason_if_forwarded: "",
             status: None,
             bytes_sent: 0,
             whole: false,
@@ -126,25 +126,25 @@ impl Record {
 
     /// What is forwarded though it would be refused is still counted by its reason.
     pub(super) fn permitted(&mut self, permit: &Permit) {
-        (self.forwarded_as, self.code_if_forwarded) = match permit {
+        (self.forwarded_as, self.reason_if_forwarded) = match permit {
             Permit::Granted(_) => (Outcome::Forwarded, ""),
-            Permit::Observed(refused) => (Outcome::Observed, refused.refusal.reason()),
+            Permit::Observed(refused) => (Outcome::DryRunRejected, refused.refusal.reason()),
         };
     }
 
     /// A handshake was answered.
     pub(super) fn handshake(&mut self, status: StatusCode) {
-        (self.outcome, self.code, self.status) = (Outcome::Answered, "handshake", Some(status));
+        (self.outcome, self.reason, self.status) = (Outcome::ChallengeAnswered, "", Some(status));
     }
 
     /// What has arrived already was answered once more.
     pub(super) fn repeated(&mut self, status: StatusCode) {
-        (self.outcome, self.code, self.status) = (Outcome::Answered, "replayed", Some(status));
+        (self.outcome, self.reason, self.status) = (Outcome::DuplicateAnswered, "duplicate_request", Some(status));
     }
 
     /// The store would not have let it through, on a route that only observes.
     pub(super) fn observed(&mut self, failure: &Failure) {
-        (self.forwarded_as, self.code_if_forwarded) = (Outcome::Observed, failure.code());
+        (self.forwarded_as, self.reason_if_forwarded) = (Outcome::DryRunRejected, failure.reason());
     }
 
     /// Kept until the exchange has ended.
@@ -157,13 +157,13 @@ impl Record {
     }
 
     pub(super) fn forwarded(&mut self, status: StatusCode) {
-        (self.outcome, self.code) = (self.forwarded_as, self.code_if_forwarded);
+        (self.outcome, self.reason) = (self.forwarded_as, self.reason_if_forwarded);
         self.status = Some(status);
     }
 
     pub(super) fn failed(&mut self, failure: &Failure) {
-        self.outcome = if failure.is_refusal() { Outcome::Refused } else { Outcome::Failed };
-        self.code = failure.code();
+        self.outcome = if failure.is_refusal() { Outcome::Rejected } else { Outcome::Error };
+        self.reason = failure.reason();
     }
 
     pub(super) fn answered(&mut self, status: StatusCode) {
@@ -186,8 +186,8 @@ impl Drop for Record {
     fn drop(&mut self) {
         let took = self.begun.elapsed();
         match &self.route {
-            Some((_, metrics)) => metrics.finished(self.outcome, self.code, took, self.upstream),
-            None => self.metrics.unrouted(self.outcome, self.code),
+            Some((_, metrics)) => metrics.finished(self.outcome, self.reason, took, self.upstream),
+            None => self.metrics.unrouted(self.outcome, self.reason),
         }
         if let Some(line) = self.line.take() {
             self.write(&line, took);
@@ -207,7 +207,7 @@ impl Record {
             path = line.path,
             peer = %Shown(line.peer),
             outcome = self.outcome.label(),
-            code = self.code,
+            reason = self.reason,
             status = self.status.map(|status| status.as_u16()),
             issuer = line.issuer.as_deref(),
             kid = line.kid,
@@ -227,8 +227,8 @@ pub(super) fn unframed(failure: &Failure, peer: std::net::SocketAddr) {
     tracing::info!(
         target: "hookgate::access",
         %peer,
-        outcome = Outcome::Refused.label(),
-        code = failure.code(),
+        outcome = Outcome::Rejected.label(),
+        reason = failure.reason(),
         status = failure.status().as_u16(),
         "request"
     );

@@ -35,7 +35,7 @@ pub fn failure(
     route: Option<&Route>,
     request_id: &str,
 ) -> Response<Content> {
-    let chosen = route.and_then(|route| route.responses.get(failure.code()).copied());
+    let chosen = route.and_then(|route| route.responses.get(failure.reason()).copied());
     let in_secevent = route.is_some_and(|route| route.errors == ErrorForm::Secevent);
     if let (true, Some((status, error))) = (in_secevent, failure.secevent()) {
         // The protocol tells key, issuer and audience apart; `opaque` does not.
@@ -56,7 +56,7 @@ pub fn failure(
     if let Some(limited) = failure.limited() {
         tell_limit(headers, limited);
     }
-    if let Failure::Unrouted(Unrouted::MethodRefused(methods)) = failure {
+    if let Failure::Unrouted(Unrouted::MethodNotAllowed(methods)) = failure {
         insert(headers, ALLOW, &allow(methods));
     }
     if let (Failure::Refused(refused), true) = (failure, may_challenge(status) && takes_bearer(route)) {
@@ -101,13 +101,13 @@ pub fn again(mut response: Response<Content>, request_id: &str) -> Response<Cont
 /// The word that the sender may read.
 fn told(failure: &Failure, disclosure: Disclosure) -> &'static str {
     // An address is no secret to who has it, and a sender that has moved must know what to ask for.
-    let may_know = matches!(failure, Failure::AddressRefused | Failure::Refused(Refused { proven: true, .. }));
+    let may_know = matches!(failure, Failure::IpNotAllowed | Failure::Refused(Refused { proven: true, .. }));
     let withheld = match disclosure {
         Disclosure::Detailed => None,
         Disclosure::Standard if may_know => None,
         Disclosure::Standard | Disclosure::Opaque => failure.withheld_as(),
     };
-    withheld.unwrap_or(failure.code())
+    withheld.unwrap_or(failure.reason())
 }
 
 fn takes_bearer(route: Option<&Route>) -> bool {
@@ -120,7 +120,7 @@ fn takes_bearer(route: Option<&Route>) -> bool {
 fn challenge(refusal: Refusal, disclosure: Disclosure) -> String {
     let error = if refusal == Refusal::MissingCredential {
         ""
-    } else if let Refusal::ClaimRefused { scope } = refusal {
+    } else if let Refusal::ClaimMismatch { scope } = refusal {
         let may_be_told = scope && disclosure != Disclosure::Opaque;
         if may_be_told { ", error=\"insufficient_scope\"" } else { "" }
     } else {
@@ -147,9 +147,9 @@ fn allow(methods: &[Method]) -> String {
     names.join(", ")
 }
 
-fn problem(status: StatusCode, code: &str, request_id: &str) -> Response<Content> {
+fn problem(status: StatusCode, reason: &str, request_id: &str) -> Response<Content> {
     let content_type = HeaderValue::from_static("application/problem+json");
-    ours(status, content_type, problem_json(status, code, request_id), request_id)
+    ours(status, content_type, problem_json(status, reason, request_id), request_id)
 }
 
 /// RFC 8935 §2.3: the error's name, and a text whose language is named.
@@ -173,13 +173,13 @@ fn ours(status: StatusCode, content_type: HeaderValue, body: String, request_id:
 }
 
 /// RFC 9457 §3; `type` is `about:blank` (§4.2.1), so that `title` is the status's own phrase.
-fn problem_json(status: StatusCode, code: &str, request_id: &str) -> String {
+fn problem_json(status: StatusCode, reason: &str, request_id: &str) -> String {
     let title = status.canonical_reason().unwrap_or("Error");
     serde_json::json!({
         "type": "about:blank",
         "title": title,
         "status": status.as_u16(),
-        "code": code,
+        "reason": reason,
         "instance": request_id,
     })
     .to_string()
@@ -198,7 +198,7 @@ pub fn head_timed_out() -> Vec<u8> {
 
 /// The bytes for a client whose next head is none, as `failure` says.
 pub fn unframed(failure: &Failure) -> Vec<u8> {
-    raw((failure.status(), failure.code()))
+    raw((failure.status(), failure.reason()))
 }
 
 /// The bytes for a client that speaks plain HTTP to a TLS port.
@@ -206,8 +206,8 @@ pub fn plain_http_on_tls() -> Vec<u8> {
     raw(TLS_REQUIRED)
 }
 
-fn raw((status, code): (StatusCode, &str)) -> Vec<u8> {
-    let body = problem_json(status, code, "");
+fn raw((status, reason): (StatusCode, &str)) -> Vec<u8> {
+    let body = problem_json(status, reason, "");
     let phrase = status.canonical_reason().unwrap_or_default();
     format!(
         "HTTP/1.1 {} {phrase}\r\nserver: hookgate\r\ncontent-type: application/problem+json\r\n\

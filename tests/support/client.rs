@@ -38,7 +38,7 @@ impl Answer {
 
     /// Status and code of a problem document.
     pub fn problem(&self) -> (u16, String) {
-        (self.status.as_u16(), self.json()["code"].as_str().unwrap().to_owned())
+        (self.status.as_u16(), self.json()["reason"].as_str().unwrap().to_owned())
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

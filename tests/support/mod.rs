@@ -221,7 +221,7 @@ impl Gateway {
 
     /// How many requests ended so; `None` for none.
     pub async fn counted(&self, outcome: &str, code: &str) -> Option<f64> {
-        let labels = format!("{{code=\"{code}\",outcome=\"{outcome}\",route=\"webhook\"}}");
+        let labels = format!("{{outcome=\"{outcome}\",reason=\"{code}\",route=\"webhook\"}}");
         self.metric(&format!("hookgate_requests_total{labels}")).await
     }
 

@@ -165,9 +165,9 @@ impl Piece {
     /// Its text, for those that are one by themselves.
     ///
     /// # Errors
-    /// `BadSignature` where it is not there.
+    /// `InvalidSignature` where it is not there.
     pub(super) fn text<'a>(&'a self, request: &RequestView<'a>, value: &Value<'a>) -> Result<Cow<'a, str>, Stop> {
-        let missing = || Stop::from(Refusal::BadSignature);
+        let missing = || Stop::from(Refusal::InvalidSignature);
         match self {
             Self::Text(text) => Ok(Cow::Borrowed(text)),
             Self::Method => Ok(Cow::Borrowed(request.head.method.as_str())),
@@ -259,11 +259,11 @@ fn sorted_form(request: &RequestView<'_>) -> Result<String, Stop> {
 fn listed(request: &RequestView<'_>, names: &str) -> Result<String, Stop> {
     let names: Vec<&str> = names.split_ascii_whitespace().take(MAX_LISTED + 1).collect();
     if names.len() > MAX_LISTED {
-        return Err(Refusal::BadSignature.into());
+        return Err(Refusal::InvalidSignature.into());
     }
     let values = names.iter().map(|name| {
-        let name: HeaderName = name.parse().map_err(|_| Refusal::BadSignature)?;
-        request.header(&name)?.ok_or(Refusal::BadSignature)
+        let name: HeaderName = name.parse().map_err(|_| Refusal::InvalidSignature)?;
+        request.header(&name)?.ok_or(Refusal::InvalidSignature)
     });
     let values: Result<Vec<&str>, Refusal> = values.collect();
     Ok(values?.join("."))

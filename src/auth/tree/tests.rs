@@ -85,7 +85,7 @@ fn outcome(policy: &Policy, fields: &[(&str, &str)]) -> Result<Vec<usize>, Refus
 }
 
 const MISSING: Result<Vec<usize>, Refusal> = Err(Refusal::MissingCredential);
-const BAD: Result<Vec<usize>, Refusal> = Err(Refusal::BadSignature);
+const BAD: Result<Vec<usize>, Refusal> = Err(Refusal::InvalidSignature);
 
 #[test]
 fn all_of_grants_what_each_has_proven() {
@@ -105,11 +105,11 @@ fn all_of_grants_what_each_has_proven() {
 fn all_of_refuses_before_it_reads() {
     let all = Policy::AllOf(vec![in_body(0), header("x-a", 1)]);
     let judge = |fields: &[(&str, &str)], body: Option<&[u8]>| judge(&all, fields, body).map(|grant| grant.secrets);
-    assert_eq!(judge(&[("x-a", "bad")], None), Err(Refusal::BadSignature.into()));
+    assert_eq!(judge(&[("x-a", "bad")], None), Err(Refusal::InvalidSignature.into()));
     assert_eq!(judge(&[], None), Err(Refusal::MissingCredential.into()));
     assert_eq!(judge(&[("x-a", "good")], None), Err(Stop::NeedsBody));
     assert_eq!(judge(&[("x-a", "good")], Some(b"t=good")), Ok(vec![0, 1]));
-    assert_eq!(judge(&[("x-a", "good")], Some(b"t=bad")), Err(Refusal::BadSignature.into()));
+    assert_eq!(judge(&[("x-a", "good")], Some(b"t=bad")), Err(Refusal::InvalidSignature.into()));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn any_of_wants_one_and_each_that_is_there() {
         assert_eq!(outcome(&any, &[(bad, "bad")]), BAD, "{bad}");
     }
     let doubled = [a, b, b];
-    assert_eq!(outcome(&any, &doubled), Err(Refusal::ManyCredentials));
+    assert_eq!(outcome(&any, &doubled), Err(Refusal::MultipleCredentials));
 }
 
 #[test]
@@ -135,8 +135,8 @@ fn any_of_waits_for_what_the_body_tells() {
     let judge = |fields: &[(&str, &str)], body: Option<&[u8]>| judge(&any, fields, body).map(|grant| grant.secrets);
     let good = [("x-a", "good")];
     assert_eq!(judge(&good, None), Err(Stop::NeedsBody));
-    assert_eq!(judge(&[("x-a", "bad")], None), Err(Refusal::BadSignature.into()));
-    assert_eq!(judge(&good, Some(b"t=bad")), Err(Refusal::BadSignature.into()));
+    assert_eq!(judge(&[("x-a", "bad")], None), Err(Refusal::InvalidSignature.into()));
+    assert_eq!(judge(&good, Some(b"t=bad")), Err(Refusal::InvalidSignature.into()));
     assert_eq!((judge(&good, Some(b"")), judge(&[], Some(b"t=good"))), (Ok(vec![0]), Ok(vec![1])));
 }
 
@@ -148,7 +148,7 @@ fn undecided_comes_before_refused() {
     for policies in [vec![jwt(unknown()), header("x-a", 0)], vec![header("x-a", 0), jwt(unknown())]] {
         let any = Policy::AnyOf(policies);
         for fields in [&[bearer][..], &[bearer, ("x-a", "good")], &[bearer, ("x-a", "bad")]] {
-            assert_eq!(outcome(&any, fields), Err(Refusal::KeysUnavailable), "{fields:?}");
+            assert_eq!(outcome(&any, fields), Err(Refusal::JwksUnavailable), "{fields:?}");
         }
         assert_eq!((outcome(&any, &[("x-a", "good")]), outcome(&any, &[("x-a", "bad")])), (Ok(vec![0]), BAD));
     }
@@ -167,7 +167,7 @@ fn a_bad_part_of_a_branch_is_refused_though_another_part_is_missing() {
     let half = Policy::AllOf(vec![header("x-a", 0), in_body(1)]);
     let any = Policy::AnyOf(vec![half, header("x-c", 2)]);
     assert_eq!(judge(&any, &[("x-c", "good")], None).err(), Some(Stop::NeedsBody));
-    assert_eq!(judge(&any, &[("x-c", "good")], Some(b"t=bad")).err(), Some(Refusal::BadSignature.into()));
+    assert_eq!(judge(&any, &[("x-c", "good")], Some(b"t=bad")).err(), Some(Refusal::InvalidSignature.into()));
 }
 
 #[test]

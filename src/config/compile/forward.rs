@@ -97,13 +97,13 @@ impl Compiler<'_> {
         path: &FieldPath,
     ) -> BTreeMap<&'static str, StatusCode> {
         let mut responses = BTreeMap::new();
-        for (code, status) in file.into_iter().flatten() {
-            let path = path.child(code);
-            let Some((code, proper)) = Failure::codes().find(|(known, _)| known == code) else {
-                self.problems.add(&path, "no such code; the configuration reference lists them");
+        for (reason, status) in file.into_iter().flatten() {
+            let path = path.child(reason);
+            let Some((reason, proper)) = Failure::reasons().find(|(known, _)| known == reason) else {
+                self.problems.add(&path, "no such reason; the configuration reference lists them");
                 continue;
             };
-            if Failure::has_no_route(code) {
+            if Failure::has_no_route(reason) {
                 self.problems.add(&path, "is answered before a route is known; remove it");
                 continue;
             }
@@ -112,7 +112,7 @@ impl Compiler<'_> {
                     self.problems.add(&path, "the sender must try again, which it would not after a success");
                 }
                 Ok(status) if status.is_success() || status.is_client_error() || status.is_server_error() => {
-                    responses.insert(code, status);
+                    responses.insert(reason, status);
                 }
                 Ok(_) | Err(_) => self.problems.add(&path, "expected a status from 200 to 299 or 400 to 599"),
             }

@@ -69,7 +69,7 @@ fn a_place_is_free_when_it_is_dropped() {
     let limits = RouteLimits { route: at_once(3), issuer: at_once(2), subject: at_once(1), ..RouteLimits::default() };
     let enter = |issuer, subject| {
         counted.admit(&sender(issuer, subject), &limits, || counted.begun).map_err(|failure| {
-            assert!(matches!(failure, Failure::TooManyInFlight(_)));
+            assert!(matches!(failure, Failure::ConcurrencyLimited(_)));
             failure.limited().unwrap().limit
         })
     };

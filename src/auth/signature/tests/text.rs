@@ -48,8 +48,8 @@ fn a_missing_piece_is_a_bad_signature() {
     }
     assert_eq!(signs(&["header?:x-id", "json?:/id"], "/a", &[], b"{}", "."), Ok(0));
     let two = [("x-id", "1"), ("x-id", "1")];
-    assert_eq!(signs(&["header:x-id"], "/a", &two, b"", "1"), Err(Refusal::ManyCredentials));
-    assert_eq!(signs(&["header?:x-id"], "/a", &two, b"", "1"), Err(Refusal::ManyCredentials));
+    assert_eq!(signs(&["header:x-id"], "/a", &two, b"", "1"), Err(Refusal::MultipleCredentials));
+    assert_eq!(signs(&["header?:x-id"], "/a", &two, b"", "1"), Err(Refusal::MultipleCredentials));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn listed_headers_are_all_there() {
     assert_eq!(judge("x-a (x", "1..body", &both), BAD);
     assert_eq!(judge(&["x-a"; 33].join(" "), &format!("{}.body", ["1"; 33].join(".")), &both), BAD);
     let three = [("x-a", "1"), ("x-b", "2"), ("x-b", "3")];
-    assert_eq!(judge("x-a x-b", "1.2.body", &three), Err(Refusal::ManyCredentials));
+    assert_eq!(judge("x-a x-b", "1.2.body", &three), Err(Refusal::MultipleCredentials));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_hash_in_the_signed_url_stands_for_the_body() {
     assert_eq!(judge("?bodySHA256=", b"{}"), Err(Refusal::BodyMismatch));
     assert_eq!(judge("?other=1", b"{}"), Err(Refusal::BodyMismatch));
     let twice = format!("?bodySHA256={hash}&bodySHA256={hash}");
-    assert_eq!(judge(&twice, b"{}"), Err(Refusal::ManyCredentials));
+    assert_eq!(judge(&twice, b"{}"), Err(Refusal::MultipleCredentials));
 }
 
 /// PageSpace#2199: what nobody has signed names nothing.

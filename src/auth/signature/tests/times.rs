@@ -28,17 +28,17 @@ fn the_window_has_two_sides_in_every_unit() {
     };
     for unit in [Seconds, Milliseconds, Microseconds, Rfc3339] {
         for (time, expected) in [
-            (NOW - 301, Err(Refusal::StaleTimestamp)),
+            (NOW - 301, Err(Refusal::TimestampTooOld)),
             (NOW - 300, Ok(0)),
             (NOW, Ok(0)),
             (NOW + 60, Ok(0)),
-            (NOW + 61, Err(Refusal::FutureTimestamp)),
+            (NOW + 61, Err(Refusal::TimestampInFuture)),
         ] {
             assert_eq!(at(unit, &written(unit, time)), expected, "{unit:?} {time}");
         }
     }
     assert_eq!(at(Seconds, &written(Milliseconds, NOW)), Err(Refusal::MissingTimestamp));
-    assert_eq!(at(Milliseconds, &written(Seconds, NOW)), Err(Refusal::StaleTimestamp));
+    assert_eq!(at(Milliseconds, &written(Seconds, NOW)), Err(Refusal::TimestampTooOld));
     assert_eq!(at(Rfc3339, &written(Seconds, NOW)), Err(Refusal::MissingTimestamp));
 }
 
@@ -66,7 +66,7 @@ fn a_time_that_was_renewed_breaks_the_signature() {
 
 #[test]
 fn a_time_stands_in_a_part_the_json_or_the_form() {
-    let stale = Err(Refusal::StaleTimestamp);
+    let stale = Err(Refusal::TimestampTooOld);
     let mut policy = timed("part:t", TimestampUnit::Seconds);
     policy.parse = pairs("v1");
     for (time, expected) in [(NOW, Ok(0)), (NOW - 301, stale)] {
@@ -106,6 +106,6 @@ fn each_of_several_values_is_in_time() {
     let value = |time: u64| format!("t={time},v1={}", mac(format!("{time}.body")));
     let judge = |one: u64, two: u64| judge(&policy, &[("x-one", &value(one)), ("x-two", &value(two))], b"body");
     assert_eq!(judge(NOW, NOW - 1), Ok(0));
-    assert_eq!(judge(NOW, NOW - 301), Err(Refusal::StaleTimestamp));
-    assert_eq!(judge(NOW - 301, NOW), Err(Refusal::StaleTimestamp));
+    assert_eq!(judge(NOW, NOW - 301), Err(Refusal::TimestampTooOld));
+    assert_eq!(judge(NOW - 301, NOW), Err(Refusal::TimestampTooOld));
 }
