@@ -126,7 +126,7 @@ impl Gateway {
 
     /// Counts and logs a head that is none and never came to `handle`; what is said to its sender.
     pub fn unframed(&self, failure: &Failure, peer: SocketAddr) -> Vec<u8> {
-        self.metrics.unrouted(Outcome::Rejected, failure.reason());
+        self.metrics.unrouted(Outcome::Rejected, failure.reason(), Some(failure.status()));
         if self.access_log {
             record::unframed(failure, peer);
         }
@@ -318,7 +318,7 @@ impl Gateway {
         let address = asked.peer.address.ip();
         let mut waiting = self.waiting.begin(address);
         let size = head::size(asked.head).saturating_add(WAITING);
-        waiting.grow(size, WAITING_IN_ALL).ok_or(Failure::BufferFull)?;
+        waiting.grow(size, WAITING_IN_ALL).map_err(Failure::TooManyWaitingRequests)?;
         body.hold(self.held.begin(address), asked.snapshot.buffered_bodies).await
     }
 

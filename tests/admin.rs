@@ -23,9 +23,12 @@ async fn requests_are_counted_by_route_outcome_and_reason() {
     client.post("x").await;
     client.send(client.request("/nowhere"), "").await;
     let count = async |labels: &str| gateway.metric(&format!("hookgate_requests_total{{{labels}}}")).await;
-    assert_eq!(count("outcome=\"forwarded\",reason=\"\",route=\"webhook\"").await, Some(1.0));
-    assert_eq!(count("outcome=\"rejected\",reason=\"malformed_token\",route=\"webhook\"").await, Some(1.0));
-    assert_eq!(count("outcome=\"rejected\",reason=\"no_route\",route=\"\"").await, Some(1.0));
+    let forwarded = "outcome=\"forwarded\",reason=\"\",route=\"webhook\"";
+    assert_eq!(count(forwarded).await, Some(1.0));
+    assert_eq!(count(&format!("{forwarded},status=\"200\"")).await, Some(1.0));
+    let rejected = "outcome=\"rejected\",reason=\"malformed_token\",route=\"webhook\",status=\"401\"";
+    assert_eq!(count(rejected).await, Some(1.0));
+    assert_eq!(count("outcome=\"rejected\",reason=\"no_route\",route=\"\",status=\"404\"").await, Some(1.0));
     assert_eq!(gateway.metric("hookgate_request_duration_seconds_count{route=\"webhook\"}").await, Some(2.0));
     assert_eq!(gateway.metric("hookgate_upstream_duration_seconds_count{route=\"webhook\"}").await, Some(1.0));
     assert_eq!(gateway.metric("hookgate_verify_duration_seconds_count{scheme=\"jwt\"}").await, Some(2.0));

@@ -23,6 +23,10 @@ async fn keys_are_fetched_before_they_are_needed() {
     assert_eq!((server.fetches(), gateway.metric("hookgate_jwks_keys{issuer=\"acme\"}").await), (1, Some(1.0)));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     assert_eq!(server.fetches(), 1);
+    let at = gateway.metric("hookgate_jwks_last_success_timestamp_seconds{issuer=\"acme\"}").await;
+    assert_eq!(at, Some(1_795_478_400.0));
+    assert_eq!(gateway.admin("/status").await.json()["issuers"][0]["last_success"], "2026-11-24T00:00:00Z");
+    assert_eq!(gateway.metric("hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"success\"}").await, Some(1.0));
 }
 
 /// Kill, rotate, bring back: known keys never fail, and the new one works once the cool-down is over.
@@ -74,7 +78,7 @@ async fn a_failing_issuer_is_asked_once_a_cooldown() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let server = KeyServer::start(with_head("500 Internal Server Error", "")).await;
     let gateway = server.gateway(&upstream, &issuer, ", cooldown: 60s, refresh: 1h");
-    let failed = "hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"failed\"}";
+    let failed = "hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"error\"}";
     until("the first fetch has failed", async || gateway.metric(failed).await == Some(1.0)).await;
     let client = gateway.client();
     for _ in 0..50 {
@@ -148,7 +152,7 @@ async fn bad_answers_never_replace_a_good_set() {
         until("it was fetched, and the answer judged", async || server.fetches() > before + 1).await;
         assert_eq!(gateway.client().post(&gateway.token()).await.status, 200, "{answer:.80}");
     }
-    assert!(gateway.metric("hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"failed\"}").await.unwrap() >= 9.0);
+    assert!(gateway.metric("hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"error\"}").await.unwrap() >= 9.0);
 }
 
 #[tokio::test]

@@ -31,7 +31,10 @@ async fn silence_before_the_handshake_ends() {
     let gateway = gateway(&upstream, "handshake: 200ms").await;
     let mut stream = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
     assert_eq!(stream.read(&mut [0; 16]).await.unwrap_or(0), 0);
-    let name = format!("hookgate_tls_handshakes_total{{listener=\"{}\",result=\"timeout\"}}", gateway.address());
+    let name = format!(
+        "hookgate_tls_handshakes_total{{listener=\"{}\",result=\"error\",reason=\"timeout\"}}",
+        gateway.address()
+    );
     until("the time-out is counted", async || gateway.metric(&name).await == Some(1.0)).await;
 }
 
@@ -186,7 +189,7 @@ async fn a_client_that_does_not_read_its_reply_is_dropped() {
         body.len()
     );
     wire.write(head).await.write(body).await;
-    let open = format!("hookgate_connections{{listener=\"{}\"}}", gateway.address());
+    let open = format!("hookgate_open_connections{{listener=\"{}\"}}", gateway.address());
     until("the connection is gone", async || gateway.metric(&open).await == Some(0.0)).await;
 }
 
@@ -247,7 +250,7 @@ async fn heads_have_a_size() {
     let token = format!("Bearer {}", "a".repeat(8193));
     let gateway = Gateway::before(&upstream);
     let answer = gateway.client().send(gateway.client().request("/webhook").header("authorization", token), "").await;
-    assert_eq!(answer.problem(), (431, "headers_too_large".into()));
+    assert_eq!(answer.problem(), (431, "token_too_large".into()));
     assert!(upstream.seen().is_empty());
 }
 
@@ -261,13 +264,13 @@ async fn connections_of_one_address_have_a_number() {
     let end = tokio::io::AsyncReadExt::read(&mut third, &mut [0; 16]).await.unwrap_or(0);
     assert_eq!(end, 0);
     let name = format!(
-        "hookgate_connections_refused_total{{limit=\"connections_per_address\",listener=\"{}\"}}",
+        "hookgate_connections_rejected_total{{listener=\"{}\",reason=\"max_connections_per_ip\"}}",
         gateway.address()
     );
     assert_eq!(gateway.metric(&name).await, Some(1.0));
     drop(two);
     until("there is room again", async || {
-        gateway.metric(&format!("hookgate_connections{{listener=\"{}\"}}", gateway.address())).await == Some(1.0)
+        gateway.metric(&format!("hookgate_open_connections{{listener=\"{}\"}}", gateway.address())).await == Some(1.0)
     })
     .await;
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
@@ -299,7 +302,7 @@ async fn two_thousand_silent_clients_keep_nobody_waiting() {
         }
         held.push(wire);
     }
-    let open = format!("hookgate_connections{{listener=\"{}\"}}", gateway.address());
+    let open = format!("hookgate_open_connections{{listener=\"{}\"}}", gateway.address());
     assert!(gateway.metric(&open).await.unwrap() >= 2000.0);
     for _ in 0..20 {
         assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);

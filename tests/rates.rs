@@ -53,7 +53,7 @@ async fn who_is_refused_too_often_is_not_listened_to() {
     }
     for token in ["x.y.z", &gateway.token()] {
         let answer = gateway.client().post(token).await;
-        assert_eq!((answer.problem(), met(&answer)), ((429, "rate_limited".into()), (429, Some("address"))));
+        assert_eq!((answer.problem(), met(&answer)), ((429, "rate_limited".into()), (429, Some("failed_auth"))));
     }
     let head = format!(
         "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
@@ -103,13 +103,13 @@ async fn a_reload_forgives_nobody() {
     let gateway = gateway(&upstream, "rate: 1/h, rate_unauthenticated: 1/h");
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     gateway.edit("rate: 1/h,", "concurrency: 9, rate: 2/h, burst: 1,");
-    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     let answer = gateway.client().post(&gateway.token()).await;
     assert_eq!((met(&answer), answer.header("ratelimit-policy")), ((429, Some("route")), Some("\"route\";q=1;w=1800")));
     assert_eq!(gateway.client().post("x.y.z").await.status, 401);
     gateway.edit("concurrency: 9", "concurrency: 8");
-    assert_ne!(gateway.running().reload(), Reloaded::Refused);
-    assert_eq!(met(&gateway.client().post(&gateway.token()).await), (429, Some("address")));
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
+    assert_eq!(met(&gateway.client().post(&gateway.token()).await), (429, Some("failed_auth")));
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_route_that_observes_keeps_its_limits() {
     for _ in 0..2 {
         assert_eq!(gateway.client().post("x.y.z").await.status, 200);
     }
-    assert_eq!(met(&gateway.client().post("x.y.z").await), (429, Some("address")));
+    assert_eq!(met(&gateway.client().post("x.y.z").await), (429, Some("failed_auth")));
     assert_eq!(upstream.seen().len(), 3);
 }
 

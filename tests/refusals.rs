@@ -222,21 +222,23 @@ async fn tunnels_traces_upgrades_and_doubtful_hosts_are_refused() {
     let gateway =
         Setup::new(upstream.address).with("path: /webhook", "path: /*").with(", methods: [POST, PUT]", "").start();
     let token = gateway.token();
+    let upgrade = "POST /webhook HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n";
     let requests = [
-        "CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n",
-        "TRACE /webhook HTTP/1.1\r\nHost: localhost\r\n",
-        "GET /webhook HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n",
-        "POST /webhook HTTP/1.1\r\n",
-        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n",
-        "POST http://other/webhook HTTP/1.1\r\nHost: localhost\r\n",
+        ("CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n", "bad_request"),
+        ("TRACE /webhook HTTP/1.1\r\nHost: localhost\r\n", "bad_request"),
+        (upgrade, "upgrade_not_supported"),
+        ("POST /webhook HTTP/1.1\r\n", "missing_host"),
+        ("POST /webhook HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n", "bad_request"),
+        ("POST http://other/webhook HTTP/1.1\r\nHost: localhost\r\n", "bad_request"),
     ];
     let credential = format!("Authorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n");
-    for request in requests {
+    for (request, reason) in requests {
         // What comes behind it is nobody's any more.
         let second = format!("POST /webhook HTTP/1.1\r\nHost: localhost\r\n{credential}");
         let answer = gateway.wire().await.write(format!("{request}{credential}{second}")).await.rest().await;
         assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("connection: close"), "{answer}");
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+        assert!(answer.contains(&format!("\"reason\":\"{reason}\"")), "{reason}: {answer}");
     }
     let asterisk = format!("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n{credential}");
     let answer = gateway.wire().await.write(asterisk).await.read_until("\r\n\r\n").await;
@@ -307,7 +309,7 @@ async fn a_timestamp_beside_the_token_is_missing_stale_or_early() {
     let client = gateway.client();
     for (time, told) in [
         (None, Some("missing_timestamp")),
-        (Some("soon".to_owned()), Some("missing_timestamp")),
+        (Some("soon".to_owned()), Some("malformed_timestamp")),
         (Some((NOW - 301).to_string()), Some("timestamp_too_old")),
         (Some((NOW + 61).to_string()), Some("timestamp_in_future")),
         (Some((NOW - 300).to_string()), None),

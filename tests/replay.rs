@@ -25,7 +25,7 @@ async fn post(client: &Client, token: &str, target: &str, body: &str) -> Answer 
 }
 
 async fn admitted(gateway: &Gateway, result: &str) -> Option<f64> {
-    gateway.metric(&format!("hookgate_admission_total{{kind=\"replay\",result=\"{result}\"}}")).await
+    gateway.metric(&format!("hookgate_store_operations_total{{kind=\"replay\",result=\"{result}\"}}")).await
 }
 
 #[tokio::test]
@@ -41,7 +41,8 @@ async fn a_request_passes_once() {
     assert_eq!(upstream.seen().len(), 2);
     assert_eq!(gateway.counted("rejected", "duplicate_request").await, Some(2.0));
     assert_eq!((admitted(&gateway, "committed").await, admitted(&gateway, "duplicate").await), (Some(2.0), Some(2.0)));
-    assert_eq!(gateway.metric("hookgate_admission_entries").await, Some(2.0));
+    assert_eq!(gateway.metric("hookgate_store_entries").await, Some(2.0));
+    assert_eq!(gateway.metric("hookgate_store_capacity").await, Some(1000.0));
 }
 
 #[tokio::test]
@@ -170,7 +171,7 @@ async fn ids_are_kept_as_long_as_their_tokens_are_good() {
     gateway.clock.forward(1);
     assert_eq!(post(&client, &token, "/webhook", "").await.problem().1, "token_expired");
     gateway.clock.forward(2);
-    until("it is forgotten", async || gateway.metric("hookgate_admission_entries").await == Some(0.0)).await;
+    until("it is forgotten", async || gateway.metric("hookgate_store_entries").await == Some(0.0)).await;
 }
 
 #[tokio::test]

@@ -101,6 +101,6 @@ async fn opaque_tells_transmitters_no_more_than_others() {
     for changes in [json!({"aud": "https://other.test/"}), json!({"events": null})] {
         let answer = push(&gateway, &event(&gateway.issuer, &changes)).await;
         assert_eq!(err(&answer), "authentication_failed");
-        assert!(answer.text().contains("refused: unauthorized"), "{}", answer.text());
+        assert!(answer.text().contains("rejected: unauthorized"), "{}", answer.text());
     }
 }

@@ -172,7 +172,7 @@ fn listed_headers<'h>(header: &'h Header, request: &RequestView<'h>) -> Result<V
     }
     let values = names.into_iter().map(|name| {
         let field: HeaderName = name.parse().map_err(|_| Refusal::MalformedToken)?;
-        Ok((name, request.header(&field)?.ok_or(Refusal::InvalidSignature)?))
+        Ok((name, request.header(&field)?.ok_or(Refusal::MissingSignedComponent)?))
     });
     values.collect()
 }

@@ -240,12 +240,12 @@ impl JwtPolicy {
             return Err(Refusal::TokenNotYetValid);
         }
         if claims.issued.is_some_and(|issued| issued.ceil > now.plus(self.leeway)) {
-            return Err(Refusal::TimestampInFuture);
+            return Err(Refusal::TokenIssuedInFuture);
         }
         if let Some(max_age) = self.max_age {
             let issued = claims.issued.ok_or(Refusal::MissingClaim)?;
             if issued.floor.plus(max_age).plus(self.leeway) < now {
-                return Err(Refusal::TimestampTooOld);
+                return Err(Refusal::TokenTooOld);
             }
         }
         if let Some(max_lifetime) = self.max_lifetime {

@@ -67,6 +67,14 @@ impl<'a> RequestView<'a> {
         Ok(self.json.get_or_init(|| parse_object(body).ok()).as_ref())
     }
 
+    /// The body as one JSON object, where nothing else will do.
+    ///
+    /// # Errors
+    /// [`Stop::NeedsBody`]; `MalformedBody` for anything else.
+    pub fn json_object(&self) -> Result<&Map<String, Value>, Stop> {
+        self.json()?.ok_or_else(|| Refusal::MalformedBody.into())
+    }
+
     /// The value at a pointer into a JSON body.
     ///
     /// # Errors
@@ -95,14 +103,14 @@ impl<'a> RequestView<'a> {
     /// The pairs of a form body (`application/x-www-form-urlencoded`), decoded; `None` for another body.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`]; `MalformedCredential` for very many.
+    /// [`Stop::NeedsBody`]; `MalformedBody` for more than a thousand.
     pub fn form(&self) -> Result<Option<Vec<Pair<'a>>>, Stop> {
         let body = self.body()?;
         if !self.is_form() {
             return Ok(None);
         }
         let pairs: Vec<_> = url::form_urlencoded::parse(body).take(MAX_PAIRS + 1).collect();
-        if pairs.len() > MAX_PAIRS { Err(Refusal::MalformedCredential.into()) } else { Ok(Some(pairs)) }
+        if pairs.len() > MAX_PAIRS { Err(Refusal::MalformedBody.into()) } else { Ok(Some(pairs)) }
     }
 
     /// A field of a form body that is there once.

@@ -106,7 +106,7 @@ fn a_timestamp_may_be_a_verified_claim() {
     };
     assert_eq!((at(json!(NOW)), at(json!(NOW.to_string()))), (None, None));
     assert_eq!(at(json!(NOW - 301)), Some((Refusal::TimestampTooOld, true)));
-    assert_eq!(at(json!(true)), Some((Refusal::MissingTimestamp, true)));
+    assert_eq!(at(json!(true)), Some((Refusal::MalformedTimestamp, true)));
 }
 
 #[test]

@@ -44,12 +44,12 @@ impl TokenPolicy {
     /// Which of the secrets is shown.
     ///
     /// # Errors
-    /// `MissingCredential`, `MultipleCredentials`, `InvalidSignature`.
+    /// `MissingCredential`, `MultipleCredentials`, `InvalidStaticToken`.
     pub fn verify(&self, request: &RequestView<'_>, notes: &mut Notes) -> Result<usize, Stop> {
         let shown = self.place.find(request)?;
         let (first, rest) = shown.split_first().ok_or(Refusal::MissingCredential)?;
         if rest.iter().any(|other| other != first) {
-            return Err(Refusal::InvalidSignature.into());
+            return Err(Refusal::InvalidStaticToken.into());
         }
         let fits = |secret: &&Secret| secret.key.shared().is_some_and(|secret| same(secret, first.as_bytes()));
         let found = self.secrets.iter().find(fits);
@@ -57,7 +57,7 @@ impl TokenPolicy {
             Some(secret) => format!("is secret {}", secret.index),
             None => "is none of the secrets".into(),
         });
-        Ok(found.ok_or(Refusal::InvalidSignature)?.index)
+        Ok(found.ok_or(Refusal::InvalidStaticToken)?.index)
     }
 
     /// The header, if it stands in one.
@@ -134,7 +134,7 @@ mod tests {
     }
 
     const MISSING: Result<usize, Refusal> = Err(Refusal::MissingCredential);
-    const BAD: Result<usize, Refusal> = Err(Refusal::InvalidSignature);
+    const BAD: Result<usize, Refusal> = Err(Refusal::InvalidStaticToken);
 
     #[test]
     fn a_token_is_one_of_the_secrets_exactly() {

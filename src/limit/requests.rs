@@ -82,7 +82,7 @@ impl RequestLimits {
         let id = self.address(route, address);
         match self.addresses.lock(id).wait(id, self.now(at()), rate) {
             0 => Ok(()),
-            early => Err(too_often("address", rate, Refused::Early(early))),
+            early => Err(too_often("failed_auth", rate, Refused::Early(early))),
         }
     }
 

@@ -45,7 +45,8 @@ pub(super) enum Admit {
 ///
 /// # Errors
 /// [`Failure::Duplicate`], [`Failure::Undecided`]; `BadRequest` without a key that is required, or with one that cannot
-/// be read; `TimestampTooOld` for a credential that only a reload has made good again.
+/// be read, and `MalformedBody` where it stands in a body that is no JSON; `TimestampTooOld` for a credential that only a
+/// reload has made good again.
 pub(super) async fn admit(admission: &Arc<Admission>, applicant: &Applicant<'_>) -> Result<Admit, Failure> {
     let mut wanted = Vec::new();
     if let Some(rule) = &applicant.rules.idempotency {
@@ -102,7 +103,14 @@ impl Applicant<'_> {
     /// Unsigned as it may be, a key is its sender's own: another issuer's or subject's is another key.
     fn key(&self, admission: &Admission, rule: &Idempotency) -> Result<Option<Wanted>, Failure> {
         let Some(key) = self.find_key(&rule.key)? else {
-            return if rule.required { Err(Failure::BadRequest) } else { Ok(None) };
+            let unreadable = matches!(rule.key, KeyPlace::Json(_)) && self.view.json() == Ok(None);
+            return match (rule.required, unreadable) {
+                (true, true) => {
+                    Err(Failure::Refused(Refused { proven: true, ..Refused::at_once(Refusal::MalformedBody) }))
+                }
+                (true, false) => Err(Failure::BadRequest),
+                (false, _) => Ok(None),
+            };
         };
         let issuer = self.grant.issuer().map(|issuer| issuer.as_bytes()).unwrap_or_default();
         let subject = self.grant.subject().unwrap_or_default().as_bytes();

@@ -176,7 +176,7 @@ impl RequestBody {
         let mut whole = BytesMut::new();
         while let Some(frame) = self.frame().await {
             if let Ok(data) = frame.map_err(Failure::Body)?.into_data() {
-                holding.grow(data.len(), limit).ok_or(Failure::BufferFull)?;
+                holding.grow(data.len(), limit).map_err(Failure::BufferFull)?;
                 whole.extend_from_slice(&data);
             }
         }

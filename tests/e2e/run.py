@@ -86,8 +86,8 @@ VERIFIED = {
     "without nbf": (401, "missing_claim", lambda now: {"nbf": None}),
     "without aud": (401, "missing_claim", lambda now: {"aud": None}),
     "not yet valid": (401, "token_not_yet_valid", lambda now: {"nbf": now + 200}),
-    "issued an hour ago": (401, "timestamp_too_old", lambda now: {"iat": now - 3600, "nbf": now - 3600}),
-    "issued in the future": (401, "timestamp_in_future", lambda now: {"iat": now + 200}),
+    "issued an hour ago": (401, "token_too_old", lambda now: {"iat": now - 3600, "nbf": now - 3600}),
+    "issued in the future": (401, "token_issued_in_future", lambda now: {"iat": now + 200}),
     "without event_scope": (403, "claim_mismatch", lambda now: {"event_scope": None}),
     "with another event_scope": (403, "claim_mismatch", lambda now: {"event_scope": "billing"}),
 }

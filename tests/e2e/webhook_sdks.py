@@ -64,9 +64,9 @@ class Stripe:
     # Name: what the log says, and the header's value made from a good one.
     EDITED = {
         "no timestamp": ("missing_timestamp", lambda value: value.split(",", 1)[1]),
-        "two timestamps": ("missing_timestamp", lambda value: f"{value},t=1"),
-        "a timestamp that is no number": ("missing_timestamp", lambda value: value.replace("t=", "t=x")),
-        "a timestamp in milliseconds": ("missing_timestamp", lambda value: re.sub(r"t=(\d+)", r"t=\g<1>000", value)),
+        "two timestamps": ("malformed_timestamp", lambda value: f"{value},t=1"),
+        "a timestamp that is no number": ("malformed_timestamp", lambda value: value.replace("t=", "t=x")),
+        "a timestamp in milliseconds": ("malformed_timestamp", lambda value: re.sub(r"t=(\d+)", r"t=\g<1>000", value)),
         "a renewed timestamp": ("invalid_signature", lambda value: re.sub(r"t=\d+", f"t={int(time.time()) - 1}", value)),
         "a signature of the test scheme alone": ("invalid_signature", lambda value: value.replace("v1=", "v0=")),
         "a signature in capitals": ("invalid_signature", lambda value: value.upper().replace("T=", "t=").replace("V", "v")),
@@ -104,11 +104,11 @@ class StandardWebhooks:
     def edits(self):
         return {
             "no timestamp": ("missing_timestamp", self.timestamp, lambda _: None),
-            "a timestamp that is no number": ("missing_timestamp", self.timestamp, lambda value: "x" + value),
-            "a timestamp in milliseconds": ("missing_timestamp", self.timestamp, lambda value: value + "000"),
+            "a timestamp that is no number": ("malformed_timestamp", self.timestamp, lambda value: "x" + value),
+            "a timestamp in milliseconds": ("malformed_timestamp", self.timestamp, lambda value: value + "000"),
             "a renewed timestamp": ("invalid_signature", self.timestamp, lambda value: str(int(value) - 1)),
             "another id": ("invalid_signature", self.id, lambda value: value + "0"),
-            "no id": ("invalid_signature", self.id, lambda _: None),
+            "no id": ("missing_signed_component", self.id, lambda _: None),
             "a signature of another version alone": ("invalid_signature", self.signature, lambda v: v.replace("v1", "v1a")),
             "a signature without a version": ("invalid_signature", self.signature, lambda value: value[3:]),
             "a signature cut short": ("invalid_signature", self.signature, lambda value: value[:-4]),

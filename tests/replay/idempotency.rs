@@ -92,7 +92,7 @@ async fn keys_and_replay_ids_are_reserved_together() {
         assert_eq!(send(key, &token).await.problem(), (409, "duplicate_request".to_owned()));
     }
     // Of the first request; those of the others would fill the route's share.
-    assert_eq!(gateway.metric("hookgate_admission_entries").await, Some(2.0));
+    assert_eq!(gateway.metric("hookgate_store_entries").await, Some(2.0));
     let other = gateway.issuer.token_with(json!({ "jti": "2" }));
     assert_eq!(send("b", &other).await.header("idempotent-replayed"), None);
     assert_eq!(upstream.seen().len(), 2);

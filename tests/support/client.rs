@@ -36,7 +36,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
     }
 
-    /// Status and code of a problem document.
+    /// Status and reason of a problem document.
     pub fn problem(&self) -> (u16, String) {
         (self.status.as_u16(), self.json()["reason"].as_str().unwrap().to_owned())
     }

@@ -121,9 +121,9 @@ pub(super) fn all(issuer: &DevIssuer, now: u64) -> anyhow::Result<Vec<Attack>> {
             "stale: issued an hour ago, still unexpired",
             with(json!({"iat": now - 3600, "nbf": now - 3600}))?,
             401,
-            "timestamp_too_old",
+            "token_too_old",
         ),
-        Attack::stops("issued in the future", with(json!({"iat": now + 200}))?, 401, "timestamp_in_future"),
+        Attack::stops("issued in the future", with(json!({"iat": now + 200}))?, 401, "token_issued_in_future"),
         Attack::stops("genuine, without event_scope", with(json!({"event_scope": null}))?, 403, "claim_mismatch"),
         Attack::stops(
             "genuine, with another event_scope",

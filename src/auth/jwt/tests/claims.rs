@@ -123,7 +123,7 @@ fn fractions_and_exponents_are_read_to_the_strict_side() {
     assert_eq!(at("exp", "1.7e9"), Err(Refusal::TokenExpired));
     assert_eq!((at("exp", "1799999971"), at("exp", "1799999970.9")), (Ok(()), Err(Refusal::TokenExpired)));
     assert_eq!((at("nbf", "1800000030"), at("nbf", "1800000030.1")), (Ok(()), Err(Refusal::TokenNotYetValid)));
-    assert_eq!((at("iat", "1800000030"), at("iat", "1800000030.1")), (Ok(()), Err(Refusal::TimestampInFuture)));
+    assert_eq!((at("iat", "1800000030"), at("iat", "1800000030.1")), (Ok(()), Err(Refusal::TokenIssuedInFuture)));
 }
 
 /// RFC 7519 §4.1.4: on `exp` the token is over; leeway moves the moment, not the rule.
@@ -137,7 +137,7 @@ fn times_hold_to_the_second() {
     let from = |nbf: u64| claims(&json!({ "nbf": nbf }));
     assert_eq!((from(NOW + 30), from(NOW + 31)), (Ok(()), Err(Refusal::TokenNotYetValid)));
     let issued = |iat: u64| claims(&json!({"iat": iat, "exp": NOW + 600}));
-    assert_eq!((issued(NOW + 30), issued(NOW + 31)), (Ok(()), Err(Refusal::TimestampInFuture)));
+    assert_eq!((issued(NOW + 30), issued(NOW + 31)), (Ok(()), Err(Refusal::TokenIssuedInFuture)));
     let exact = JwtPolicy { leeway: seconds(0), ..usual() };
     assert_eq!(claims_under(&exact, &json!({"exp": NOW})), Err(Refusal::TokenExpired));
     assert_eq!(claims_under(&exact, &json!({"exp": NOW + 1, "nbf": NOW, "iat": NOW})), Ok(()));
@@ -164,7 +164,7 @@ fn max_age_needs_iat_and_bounds_it() {
     let young = JwtPolicy { max_age: Some(seconds(300)), ..usual() };
     let at = |iat: Value| claims_under(&young, &json!({ "iat": iat }));
     assert_eq!(at(json!(NOW - 330)), Ok(()));
-    assert_eq!(at(json!(NOW - 331)), Err(Refusal::TimestampTooOld));
+    assert_eq!(at(json!(NOW - 331)), Err(Refusal::TokenTooOld));
     assert_eq!(at(json!(null)), Err(Refusal::MissingClaim));
 }
 
