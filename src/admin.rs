@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::admission::Admission;
+use crate::auth::time::TimestampUnit;
 use crate::failure::AdminStatus;
 use crate::jwks::{IssuerHealth, Jwks};
 use crate::metrics::Metrics;
@@ -82,7 +83,7 @@ impl Admin {
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return reply(AdminStatus::MethodRefused, json!({"error": "only GET"}));
+            return reply(AdminStatus::MethodNotAllowed, json!({"error": "only GET"}));
         }
         match request.uri().path() {
             "/metrics" => self.scrape(),
@@ -95,10 +96,10 @@ impl Admin {
 
     fn scrape(&self) -> Response<Full<Bytes>> {
         for health in self.jwks.health() {
-            self.metrics.jwks_held(&health.issuer, health.keys, health.age);
+            self.metrics.jwks_held(&health.issuer, health.keys, health.last_success);
         }
-        if let Some(entries) = self.admission.as_ref().and_then(|admission| admission.entries()) {
-            self.metrics.admission_entries(entries);
+        if let Some((entries, capacity)) = self.admission.as_ref().and_then(|admission| admission.usage()) {
+            self.metrics.store_usage(entries, capacity);
         }
         let mut response = Response::new(Full::from(self.metrics.render()));
         let headers = response.headers_mut();
@@ -142,7 +143,7 @@ fn issuer_status(health: &IssuerHealth) -> serde_json::Value {
     json!({
         "issuer": &*health.issuer,
         "keys": health.keys,
-        "age_seconds": health.age.map(|age| age.as_secs()),
+        "last_success": health.last_success.map(|at| TimestampUnit::Rfc3339.write(at.seconds())),
         "usable": health.usable,
     })
 }

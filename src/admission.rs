@@ -127,6 +127,7 @@ impl Store {
 pub struct Admission {
     store: Store,
     namer: Namer,
+    capacity: usize,
     on_error: OnError,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -156,7 +157,8 @@ impl Admission {
                 (Store::Redis(Redis::new(redis, runtime.clone())?), Namer::of_prefix(&redis.prefix))
             }
         };
-        Ok(Self { store, namer, on_error: settings.on_error, clock, metrics, runtime, late: AtomicUsize::new(0) })
+        let (capacity, on_error) = (settings.capacity, settings.on_error);
+        Ok(Self { store, namer, capacity, on_error, clock, metrics, runtime, late: AtomicUsize::new(0) })
     }
 
     /// Names ids and requests.
@@ -198,11 +200,11 @@ impl Admission {
         self.on_error
     }
 
-    /// Entries held here; `None` where they are held elsewhere.
-    pub fn entries(&self) -> Option<usize> {
+    /// The entries that this process stores and how many it can store; `None` where a Redis stores them.
+    pub fn usage(&self) -> Option<(usize, usize)> {
         match &self.store {
-            Store::Memory(memory) => Some(memory.entries()),
-            Store::Embedded(embedded) => Some(embedded.entries()),
+            Store::Memory(memory) => Some((memory.entries(), self.capacity)),
+            Store::Embedded(embedded) => Some((embedded.entries(), self.capacity)),
             Store::Redis(_) => None,
         }
     }

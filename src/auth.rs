@@ -31,6 +31,7 @@ use http::HeaderName;
 
 use crate::clock::UnixTime;
 use certificate::CertificateRule;
+use credential::TokenLocation;
 use detached::DetachedPolicy;
 use jwt::{JwtPolicy, Signed};
 use notes::Notes;
@@ -40,7 +41,7 @@ pub use request::RequestView;
 use revocation::{Revocable, RevocationHandle};
 use signature::SignaturePolicy;
 use time::{TimestampRule, TimestampSource};
-use token::TokenPolicy;
+use token::{TokenPlace, TokenPolicy};
 
 /// What a route asks of a request.
 #[derive(Clone, Debug)]
@@ -165,7 +166,7 @@ pub fn verify_noting(
         // A stale request is not worth reading.
         timestamp.check(request, &serde_json::Map::new(), now, notes)?;
     }
-    let grant = judged?;
+    let grant = judged.map_err(|stop| rules.policy.unread(request, stop))?;
     let proven = |stop: Stop| match &grant.issuer {
         Some(issuer) => stop.proven(issuer),
         None => stop,
@@ -215,7 +216,7 @@ impl Policy {
             Self::Detached(_) => "detached_jws",
             Self::Signature(_) => "signature",
             Self::ClientCertificate(_) => "client_certificate",
-            Self::Token(_) => "token",
+            Self::Token(_) => "static_token",
             Self::AllOf(_) => "all_of",
             Self::AnyOf(_) => "any_of",
             Self::Public => "public",
@@ -273,6 +274,23 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// A request without a credential is one whose body cannot be read, where the credential stands in a JSON body alone.
+    fn unread(&self, request: &RequestView<'_>, stop: Stop) -> Stop {
+        let in_json = match self {
+            Self::Jwt(policy) => matches!(policy.token, TokenLocation::Json(_)),
+            Self::Detached(policy) => matches!(policy.token, TokenLocation::Json(_)),
+            Self::Signature(policy) => policy.places.iter().all(|place| matches!(place, signature::Place::Json(_))),
+            Self::Token(policy) => matches!(policy.place, TokenPlace::Json(_)),
+            Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => false,
+        };
+        let missing = stop.refusal() == Some(Refusal::MissingCredential);
+        let has_body = request.body.is_some_and(|body| !body.is_empty());
+        let unreadable = missing && in_json && has_body && request.json() == Ok(None);
+        if unreadable { Refusal::MalformedBody.into() } else { stop }
+    }
+}
+
 fn judge_certificate(
     rule: &CertificateRule,
     request: &RequestView<'_>,
@@ -282,7 +300,7 @@ fn judge_certificate(
     let client = request.client.ok_or(Refusal::MissingCredential)?;
     let trusted = client.is_trusted(now);
     notes.add("client certificate", || if trusted { "is trusted" } else { "is not trusted, or no longer" }.into());
-    if trusted && rule.admits(client.certificate) { Ok(()) } else { Err(Refusal::CertificateRefused.into()) }
+    if trusted && rule.admits(client.certificate) { Ok(()) } else { Err(Refusal::CertificateNotAllowed.into()) }
 }
 
 impl Rules {

@@ -1,196 +1,149 @@
-//! Everything that a request can fail by, each with its word and its status: the only file that names status
-//! codes. Pure; `config` checks `responses` against it, the proxy answers by it.
+//! Every failure of a request, with its reason and its status: the only file that names status codes. Pure;
+//! `config` checks `status_overrides` against it, the proxy builds its responses from it.
+
+mod kinds;
 
 use http::StatusCode;
 
 use crate::auth::{Refusal, Refused};
 use crate::route::Unrouted;
+pub use kinds::{BodyFault, Duplicate, Exhausted, Limited, StoreFault, UpstreamFault};
 
-/// Why a request was not forwarded, or its forwarding failed. Undecided is a failure too: the sender must try again.
+/// Why a request was not forwarded, or why forwarding it failed. Includes the cases in which the gateway cannot
+/// decide and the sender must retry.
 #[derive(Clone, Debug)]
 pub enum Failure {
-    /// Against HTTP itself: no or two hosts, an upgrade, an unknown target form.
+    /// A violation of HTTP that no other reason names: two or contradicting hosts, CONNECT or TRACE, whitespace around
+    /// a value in HTTP/2, contradicting headers of a trusted proxy, a required idempotency key that is absent.
     BadRequest,
+    /// No `Host` header, and no `:authority` in HTTP/2 (RFC 9112 §3.2).
+    MissingHost,
+    /// The client asks for another protocol (`Upgrade`, RFC 9110 §7.8).
+    UpgradeNotSupported,
     /// [`crate::route::AmbiguousPath`].
     AmbiguousPath,
-    /// Two programs could see other requests in these bytes (RFC 9112 §11.2).
+    /// Two parsers could read different requests from the same bytes (RFC 9112 §11.2).
     AmbiguousFraming,
-    /// No route or no method.
+    /// No route matches the host and path, or none allows the method.
     Unrouted(Unrouted),
-    /// The peer's address is in none of the route's nets.
-    AddressRefused,
-    /// The target exceeds the longest that we read.
+    /// The client's address is in none of the CIDR ranges that the route allows.
+    IpNotAllowed,
+    /// The request target exceeds [`crate::proxy::head::MAX_URI`].
     UriTooLong,
-    /// More or longer header fields than the listener takes.
-    HeadTooLarge,
-    /// The route looks at client certificates, and the connection's was shown to another host (RFC 9110 §15.5.20).
+    /// The headers exceed the listener's size or number.
+    HeadersTooLarge,
+    /// The route looks at client certificates, and the connection's was presented to another host (RFC 9110 §15.5.20).
     Misdirected,
-    /// The decision.
+    /// The decision rejected the request.
     Refused(Refused),
-    /// The request's body broke a limit or off.
+    /// The request body broke a limit or broke off.
     Body(BodyFault),
-    /// It has been here before.
+    /// The request is a duplicate.
     Duplicate(Duplicate),
-    /// The store of ids could not say whether it has.
+    /// The store could not say whether the request is a duplicate, or over a shared limit.
     Undecided(StoreFault),
-    /// Too many bodies wait to be judged.
-    Overloaded,
-    /// Too often: a route's limit, or that of handshakes.
+    /// The memory for buffered bodies is used up.
+    BufferFull(Exhausted),
+    /// Too many requests wait for their bodies.
+    TooManyWaitingRequests(Exhausted),
+    /// A rate is exceeded: a route's limit, or that of endpoint verification challenges.
     RateLimited(Limited),
-    /// Too many at once.
-    TooManyInFlight(Limited),
-    /// The app did not answer.
+    /// A concurrency limit is exceeded.
+    ConcurrencyLimited(Limited),
+    /// The upstream gave no response.
     Upstream(UpstreamFault),
 }
 
-/// The limit that a request exceeds, as its sender is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limited {
-    /// Its name: `route`, `issuer`, `subject`, `address` or `handshakes`.
-    pub limit: &'static str,
-    /// Requests that it lets through at once.
-    pub quota: u32,
-    /// Seconds in which those are whole again; `None` where they are counted while they last.
-    pub window: Option<u64>,
-    /// Seconds until the next request may pass.
-    pub retry_after: u64,
-}
-
-impl Limited {
-    /// So many at once. Nobody knows when one of them will be over.
-    pub const fn at_once(limit: &'static str, quota: u32) -> Self {
-        Self { limit, quota, window: None, retry_after: 1 }
-    }
-}
-
-/// How a request's body broke its rules, or broke off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyFault {
-    /// More bytes than the route takes.
-    #[error("the request body is too large")]
-    TooLarge,
-    /// No byte for `body_stall`, or not whole within `body`.
-    #[error("the request body came too slowly")]
-    Slow,
-    /// The client left.
-    #[error("the request body broke off")]
-    Broken,
-    /// Its chunks are none (RFC 9112 §7.1).
-    #[error("the request body breaks the framing")]
-    Ambiguous,
-}
-
-/// How a request has been here before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Duplicate {
-    /// It has arrived.
-    Replayed,
-    /// Its id has been here with another request, which has not arrived.
-    Mismatch,
-    /// It is on its way at this moment.
-    InFlight,
-    /// Its idempotency key was used with another request.
-    KeyMismatch,
-}
-
-/// Why the store of ids could not say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreFault {
-    /// No answer in time, or none that can be relied upon.
-    Unavailable,
-    /// No place for another id.
-    Full,
-}
-
-/// Why the app did not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamFault {
-    /// No connection within `connect`, or refused.
-    Unreachable,
-    /// The connection ended early, or what came was not HTTP.
-    Protocol,
-    /// No reply within `timeout`.
-    Timeout,
-}
-
 impl Failure {
-    /// The reason word: log field, metric label and, where it may be told, `code` of the reply.
-    pub const fn code(&self) -> &'static str {
+    /// The reason: log field, metric label and, where it may be disclosed, `reason` of the response.
+    pub const fn reason(&self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
+            Self::MissingHost => "missing_host",
+            Self::UpgradeNotSupported => "upgrade_not_supported",
             Self::AmbiguousPath => "ambiguous_path",
             Self::AmbiguousFraming | Self::Body(BodyFault::Ambiguous) => "ambiguous_framing",
             Self::Unrouted(Unrouted::NoRoute) => "no_route",
-            Self::Unrouted(Unrouted::MethodRefused(_)) => "method_refused",
+            Self::Unrouted(Unrouted::MethodNotAllowed(_)) => "method_not_allowed",
             Self::Misdirected => "misdirected_request",
-            Self::AddressRefused => "address_refused",
+            Self::IpNotAllowed => "ip_not_allowed",
             Self::UriTooLong => "uri_too_long",
-            Self::HeadTooLarge => "head_too_large",
+            Self::HeadersTooLarge => "headers_too_large",
             Self::Refused(refused) => refused.refusal.reason(),
             Self::Body(BodyFault::TooLarge) => "body_too_large",
             Self::Body(BodyFault::Slow) => "request_timeout",
-            Self::Body(BodyFault::Broken) => "client_gone",
-            Self::Duplicate(Duplicate::Replayed) => "replayed",
-            Self::Duplicate(Duplicate::Mismatch) => "replay_mismatch",
-            Self::Duplicate(Duplicate::InFlight) => "in_flight",
-            Self::Duplicate(Duplicate::KeyMismatch) => "idempotency_mismatch",
-            Self::Undecided(StoreFault::Unavailable) => "state_unavailable",
-            Self::Undecided(StoreFault::Full) => "state_full",
-            Self::Overloaded => "overloaded",
+            Self::Body(BodyFault::ClientDisconnected) => "client_disconnected",
+            Self::Duplicate(Duplicate::Request) => "duplicate_request",
+            Self::Duplicate(Duplicate::ReplayIdReused) => "replay_id_reused",
+            Self::Duplicate(Duplicate::InFlight) => "duplicate_in_flight",
+            Self::Duplicate(Duplicate::IdempotencyKeyReused) => "idempotency_key_reused",
+            Self::Undecided(StoreFault::Unavailable) => "store_unavailable",
+            Self::Undecided(StoreFault::Full) => "store_full",
+            Self::BufferFull(_) => "buffer_full",
+            Self::TooManyWaitingRequests(_) => "too_many_waiting_requests",
             Self::RateLimited(_) => "rate_limited",
-            Self::TooManyInFlight(_) => "too_many_requests_in_flight",
+            Self::ConcurrencyLimited(_) => "concurrency_limited",
             Self::Upstream(UpstreamFault::Unreachable) => "upstream_unreachable",
-            Self::Upstream(UpstreamFault::Protocol) => "upstream_protocol",
+            Self::Upstream(UpstreamFault::ProtocolError) => "upstream_protocol_error",
             Self::Upstream(UpstreamFault::Timeout) => "upstream_timeout",
         }
     }
 
-    /// Every code that a reply may carry, for the configuration (`responses`) and for documents.
-    pub fn codes() -> impl Iterator<Item = (&'static str, StatusCode)> {
+    /// Every reason that a response may carry, with its status, for the configuration (`status_overrides`) and for
+    /// documents.
+    pub fn reasons() -> impl Iterator<Item = (&'static str, StatusCode)> {
         let refusals = Refusal::ALL.iter().map(|refusal| (refusal.reason(), refusal_status(*refusal)));
         let others = [
             Self::BadRequest,
+            Self::MissingHost,
+            Self::UpgradeNotSupported,
             Self::AmbiguousPath,
             Self::AmbiguousFraming,
             Self::Unrouted(Unrouted::NoRoute),
-            Self::Unrouted(Unrouted::MethodRefused(Vec::new())),
-            Self::AddressRefused,
+            Self::Unrouted(Unrouted::MethodNotAllowed(Vec::new())),
+            Self::IpNotAllowed,
             Self::UriTooLong,
+            Self::HeadersTooLarge,
             Self::Misdirected,
             Self::Body(BodyFault::TooLarge),
             Self::Body(BodyFault::Slow),
-            Self::Body(BodyFault::Broken),
-            Self::Duplicate(Duplicate::Replayed),
-            Self::Duplicate(Duplicate::Mismatch),
+            Self::Body(BodyFault::ClientDisconnected),
+            Self::Duplicate(Duplicate::Request),
+            Self::Duplicate(Duplicate::ReplayIdReused),
             Self::Duplicate(Duplicate::InFlight),
-            Self::Duplicate(Duplicate::KeyMismatch),
+            Self::Duplicate(Duplicate::IdempotencyKeyReused),
             Self::Undecided(StoreFault::Unavailable),
             Self::Undecided(StoreFault::Full),
-            Self::Overloaded,
+            Self::BufferFull(Exhausted::Total),
+            Self::TooManyWaitingRequests(Exhausted::Total),
             Self::RateLimited(Limited::default()),
-            Self::TooManyInFlight(Limited::default()),
+            Self::ConcurrencyLimited(Limited::default()),
             Self::Upstream(UpstreamFault::Unreachable),
-            Self::Upstream(UpstreamFault::Protocol),
+            Self::Upstream(UpstreamFault::ProtocolError),
             Self::Upstream(UpstreamFault::Timeout),
         ];
-        refusals.chain(others.map(|failure| (failure.code(), failure.status())))
+        refusals.chain(others.map(|failure| (failure.reason(), failure.status())))
     }
 
-    /// Answered before a route is known, or to nobody: `responses` of a route cannot change these.
-    pub const fn has_no_route(code: &str) -> bool {
+    /// Whether the response is sent before a route is known, or to no client: a route's `status_overrides` cannot
+    /// change its status.
+    pub const fn has_no_route(reason: &str) -> bool {
         matches!(
-            code.as_bytes(),
+            reason.as_bytes(),
             b"bad_request"
+                | b"missing_host"
+                | b"upgrade_not_supported"
                 | b"ambiguous_path"
                 | b"ambiguous_framing"
                 | b"no_route"
-                | b"method_refused"
+                | b"method_not_allowed"
                 | b"uri_too_long"
-                | b"client_gone"
+                | b"headers_too_large"
+                | b"client_disconnected"
         )
     }
 
-    /// What a stranger hears instead of the word, where the word is withheld.
+    /// The reason that an unauthenticated client is given where the real one is withheld.
     pub const fn withheld_as(&self) -> Option<&'static str> {
         match self.status() {
             StatusCode::UNAUTHORIZED => Some("unauthorized"),
@@ -199,51 +152,63 @@ impl Failure {
         }
     }
 
-    /// We could not decide: the sender is asked to come again.
+    /// The gateway could not decide: the sender is asked to retry.
     pub const fn is_undecided(&self) -> bool {
         matches!(
             self,
-            Self::Refused(Refused { refusal: Refusal::KeysUnavailable | Refusal::RevocationUnknown, .. })
-                | Self::Overloaded
+            Self::Refused(Refused { refusal: Refusal::JwksUnavailable | Refusal::RevocationUnknown, .. })
+                | Self::BufferFull(_)
+                | Self::TooManyWaitingRequests(_)
                 | Self::Undecided(_)
         )
     }
 
-    /// The sender is told when to come again; of limits, their own time.
+    /// The response has a `Retry-After` header; limits state their own time.
     pub const fn may_be_retried(&self) -> bool {
         self.is_undecided() || matches!(self, Self::Duplicate(Duplicate::InFlight))
     }
 
-    /// The limit that the request exceeds, if that is why.
+    /// The limit that the request exceeds, if that is the reason.
     pub const fn limited(&self) -> Option<&Limited> {
-        if let Self::RateLimited(limited) | Self::TooManyInFlight(limited) = self { Some(limited) } else { None }
+        if let Self::RateLimited(limited) | Self::ConcurrencyLimited(limited) = self { Some(limited) } else { None }
     }
 
-    /// The decision fell against the request, rather than that its exchange failed.
+    /// The log's field `detail`, where the reason has one.
+    pub const fn detail(&self) -> Option<&'static str> {
+        match self {
+            Self::BufferFull(exhausted) | Self::TooManyWaitingRequests(exhausted) => Some(exhausted.label()),
+            _ => None,
+        }
+    }
+
+    /// The gateway decided against the request, rather than that its exchange failed.
     pub const fn is_refusal(&self) -> bool {
-        let broke = matches!(self, Self::Upstream(_) | Self::Body(BodyFault::Broken | BodyFault::Slow));
+        let broke = matches!(self, Self::Upstream(_) | Self::Body(BodyFault::ClientDisconnected | BodyFault::Slow));
         !broke && !self.is_undecided()
     }
 
     /// Status and `err` for a transmitter of security event tokens (RFC 8935 §2.3, §2.4); `None` where that protocol
-    /// has no word for it, and what HTTP itself says stands.
+    /// has no error for it, and the response is the usual one.
     pub const fn secevent(&self) -> Option<(StatusCode, &'static str)> {
         let error = match self {
             Self::Refused(refused) => secevent_error(refused.refusal),
-            Self::AddressRefused => Some("access_denied"),
+            Self::IpNotAllowed => Some("access_denied"),
             Self::BadRequest
+            | Self::MissingHost
+            | Self::UpgradeNotSupported
             | Self::AmbiguousPath
             | Self::AmbiguousFraming
             | Self::Unrouted(_)
             | Self::UriTooLong
-            | Self::HeadTooLarge
+            | Self::HeadersTooLarge
             | Self::Misdirected
             | Self::Body(_)
             | Self::Duplicate(_)
             | Self::Undecided(_)
-            | Self::Overloaded
+            | Self::BufferFull(_)
+            | Self::TooManyWaitingRequests(_)
             | Self::RateLimited(_)
-            | Self::TooManyInFlight(_)
+            | Self::ConcurrencyLimited(_)
             | Self::Upstream(_) => None,
         };
         match error {
@@ -252,27 +217,33 @@ impl Failure {
         }
     }
 
-    /// Its status.
+    /// The HTTP status of the response.
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest
+            | Self::MissingHost
+            | Self::UpgradeNotSupported
             | Self::AmbiguousPath
             | Self::AmbiguousFraming
-            | Self::Body(BodyFault::Broken | BodyFault::Ambiguous) => StatusCode::BAD_REQUEST,
+            | Self::Body(BodyFault::ClientDisconnected | BodyFault::Ambiguous) => StatusCode::BAD_REQUEST,
             Self::Unrouted(Unrouted::NoRoute) => StatusCode::NOT_FOUND,
-            Self::Unrouted(Unrouted::MethodRefused(_)) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::AddressRefused => StatusCode::FORBIDDEN,
+            Self::Unrouted(Unrouted::MethodNotAllowed(_)) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::IpNotAllowed => StatusCode::FORBIDDEN,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Refused(refused) => refusal_status(refused.refusal),
-            Self::Duplicate(Duplicate::KeyMismatch) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Duplicate(Duplicate::Replayed | Duplicate::Mismatch | Duplicate::InFlight) => StatusCode::CONFLICT,
-            Self::Undecided(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::RateLimited(_) | Self::TooManyInFlight(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Duplicate(Duplicate::IdempotencyKeyReused) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Duplicate(Duplicate::Request | Duplicate::ReplayIdReused | Duplicate::InFlight) => {
+                StatusCode::CONFLICT
+            }
+            Self::Undecided(_) | Self::BufferFull(_) | Self::TooManyWaitingRequests(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::RateLimited(_) | Self::ConcurrencyLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Body(BodyFault::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(BodyFault::Slow) => StatusCode::REQUEST_TIMEOUT,
-            Self::Upstream(UpstreamFault::Unreachable | UpstreamFault::Protocol) => StatusCode::BAD_GATEWAY,
+            Self::Upstream(UpstreamFault::Unreachable | UpstreamFault::ProtocolError) => StatusCode::BAD_GATEWAY,
             Self::Upstream(UpstreamFault::Timeout) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -280,131 +251,122 @@ impl Failure {
 
 const fn refusal_status(refusal: Refusal) -> StatusCode {
     match refusal {
-        Refusal::MalformedCredential => StatusCode::BAD_REQUEST,
+        Refusal::MalformedCredential | Refusal::MalformedBody => StatusCode::BAD_REQUEST,
         Refusal::TokenTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        Refusal::ClaimRefused { .. } | Refusal::CertificateRefused => StatusCode::FORBIDDEN,
-        Refusal::KeysUnavailable | Refusal::RevocationUnknown => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::ClaimMismatch { .. } | Refusal::CertificateNotAllowed => StatusCode::FORBIDDEN,
+        Refusal::JwksUnavailable | Refusal::RevocationUnknown => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::MissingCredential
-        | Refusal::ManyCredentials
+        | Refusal::MultipleCredentials
         | Refusal::MalformedToken
         | Refusal::UnsupportedAlgorithm
         | Refusal::UnknownKey
-        | Refusal::BadSignature
+        | Refusal::InvalidSignature
+        | Refusal::RequirementNotMet
+        | Refusal::MissingSignedComponent
+        | Refusal::InvalidStaticToken
         | Refusal::MissingClaim
-        | Refusal::WrongIssuer
-        | Refusal::WrongAudience
-        | Refusal::Expired
-        | Refusal::NotYetValid
-        | Refusal::LifetimeExceeded
+        | Refusal::InvalidIssuer
+        | Refusal::InvalidAudience
+        | Refusal::TokenExpired
+        | Refusal::TokenNotYetValid
+        | Refusal::TokenLifetimeTooLong
+        | Refusal::TokenTooOld
+        | Refusal::TokenIssuedInFuture
         | Refusal::MissingTimestamp
-        | Refusal::StaleTimestamp
-        | Refusal::FutureTimestamp
+        | Refusal::MalformedTimestamp
+        | Refusal::TimestampTooOld
+        | Refusal::TimestampInFuture
         | Refusal::BodyMismatch
         | Refusal::UrlMismatch
+        | Refusal::MethodMismatch
         | Refusal::CertificateMismatch
         | Refusal::Revoked => StatusCode::UNAUTHORIZED,
     }
 }
 
-/// RFC 8935 §2.4. A token that breaks its own rules, times among them, is an invalid request.
+/// The error of RFC 8935 §2.4. A token that breaks its own rules, times included, is an invalid request.
 const fn secevent_error(refusal: Refusal) -> Option<&'static str> {
     Some(match refusal {
         Refusal::MissingCredential
-        | Refusal::ManyCredentials
+        | Refusal::MultipleCredentials
         | Refusal::MalformedCredential
         | Refusal::TokenTooLarge
         | Refusal::MalformedToken
+        | Refusal::MalformedBody
         | Refusal::MissingClaim
-        | Refusal::Expired
-        | Refusal::NotYetValid
-        | Refusal::LifetimeExceeded
+        | Refusal::TokenExpired
+        | Refusal::TokenNotYetValid
+        | Refusal::TokenLifetimeTooLong
+        | Refusal::TokenTooOld
+        | Refusal::TokenIssuedInFuture
         | Refusal::MissingTimestamp
-        | Refusal::StaleTimestamp
-        | Refusal::FutureTimestamp
+        | Refusal::MalformedTimestamp
+        | Refusal::TimestampTooOld
+        | Refusal::TimestampInFuture
         | Refusal::BodyMismatch
-        | Refusal::UrlMismatch => "invalid_request",
+        | Refusal::UrlMismatch
+        | Refusal::MethodMismatch => "invalid_request",
         Refusal::UnsupportedAlgorithm | Refusal::UnknownKey => "invalid_key",
-        Refusal::BadSignature | Refusal::CertificateMismatch => "authentication_failed",
-        Refusal::WrongIssuer => "invalid_issuer",
-        Refusal::WrongAudience => "invalid_audience",
-        Refusal::CertificateRefused | Refusal::Revoked | Refusal::ClaimRefused { .. } => "access_denied",
-        // Undecided: the transmitter must come again.
-        Refusal::KeysUnavailable | Refusal::RevocationUnknown => return None,
+        Refusal::InvalidSignature
+        | Refusal::RequirementNotMet
+        | Refusal::MissingSignedComponent
+        | Refusal::InvalidStaticToken
+        | Refusal::CertificateMismatch => "authentication_failed",
+        Refusal::InvalidIssuer => "invalid_issuer",
+        Refusal::InvalidAudience => "invalid_audience",
+        Refusal::CertificateNotAllowed | Refusal::Revoked | Refusal::ClaimMismatch { .. } => "access_denied",
+        // The gateway cannot verify the token: the transmitter must retry.
+        Refusal::JwksUnavailable | Refusal::RevocationUnknown => return None,
     })
 }
 
-/// For what has arrived already, where that is no error: nothing more is to be done. A transmitter of security event
-/// tokens knows one status only (RFC 8935 §2.2).
+/// The status for a duplicate of a processed event, where that is no error. A transmitter of security event tokens
+/// knows only one status of success (RFC 8935 §2.2).
 pub const fn acknowledged(secevent: bool) -> StatusCode {
     if secevent { StatusCode::ACCEPTED } else { StatusCode::OK }
 }
 
-/// A status that makes a sender try again; `responses` may not turn it into a success.
+/// A status after which a sender retries; `status_overrides` may not turn it into a success.
 pub fn is_retried(status: StatusCode) -> bool {
     status.is_server_error()
         || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS)
 }
 
-/// A reply with this status may carry a challenge (RFC 9110 §11.6.1, RFC 6750 §3).
+/// A response with this status may have a `WWW-Authenticate` challenge (RFC 9110 §11.6.1, RFC 6750 §3).
 pub fn may_challenge(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
-/// For a head that never became whole (RFC 9110 §15.5.9).
+/// Status and reason where the request headers did not arrive in time (RFC 9110 §15.5.9).
 pub const HEAD_TIMED_OUT: (StatusCode, &str) = (StatusCode::REQUEST_TIMEOUT, "request_timeout");
 
-/// For plain HTTP on a TLS port.
+/// Status and reason for plain HTTP on a TLS port.
 pub const TLS_REQUIRED: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "tls_required");
 
-/// What the admin listener answers; its statuses stand here with all others.
+/// The responses of the admin listener; their statuses stand here with all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminStatus {
-    /// Yes.
+    /// The requested page, or a check that passes.
     Ok,
-    /// Draining, or still without first keys.
+    /// The gateway drains, or the first fetch of the keys has not ended.
     NotReady,
     /// No such endpoint.
     NotFound,
-    /// Nothing here can be changed.
-    MethodRefused,
+    /// A method other than GET and HEAD.
+    MethodNotAllowed,
 }
 
 impl AdminStatus {
-    /// Its status.
+    /// The HTTP status.
     pub const fn code(self) -> StatusCode {
         match self {
             Self::Ok => StatusCode::OK,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// RFC 8935 §2.4: one of six words for what was decided, and none for what was not.
-    #[test]
-    fn every_decision_has_its_word_of_rfc_8935() {
-        let words = [
-            "invalid_request",
-            "invalid_key",
-            "invalid_issuer",
-            "invalid_audience",
-            "authentication_failed",
-            "access_denied",
-        ];
-        for refusal in Refusal::ALL {
-            let failure = Failure::Refused(Refused::at_once(*refusal));
-            let told = failure.secevent().filter(|(status, word)| status.as_u16() == 400 && words.contains(word));
-            assert_eq!(told.is_none(), failure.is_undecided(), "{refusal:?}");
-        }
-        for failure in
-            [Failure::Overloaded, Failure::RateLimited(Limited::default()), Failure::Body(BodyFault::TooLarge)]
-        {
-            assert_eq!(failure.secevent(), None);
-        }
-    }
-}
+mod tests;

@@ -69,8 +69,8 @@ pub struct IssuerHealth {
     pub issuer: Arc<str>,
     /// Usable keys.
     pub keys: usize,
-    /// Time since the last good fetch; `None` if there was none.
-    pub age: Option<Duration>,
+    /// When the last fetch succeeded; `None` if none has.
+    pub last_success: Option<UnixTime>,
     /// There are keys, and they are not too old.
     pub usable: bool,
     /// A fetch has ended, well or not.
@@ -141,7 +141,7 @@ impl Jwks {
             IssuerHealth {
                 issuer: Arc::clone(&source.keys.source.issuer),
                 keys: fetched.as_ref().map_or(0, |fetched| fetched.keys.len()),
-                age: fetched.as_ref().map(|fetched| now.since(fetched.at)),
+                last_success: fetched.as_ref().map(|fetched| fetched.at),
                 usable: source.keys.current(now).is_some(),
                 tried: source.attempts.borrow().count > 0 || fetched.is_some(),
             }
@@ -224,12 +224,12 @@ impl Jwks {
             Ok((set, answer)) => {
                 let now = self.clock.now();
                 keys.replace(set, now);
-                self.metrics.jwks_refreshed(issuer, "ok");
+                self.metrics.jwks_refreshed(issuer, "success");
                 Some((answer, now))
             }
             Err(error) => {
                 tracing::warn!(issuer, url = keys.source.url, error = %telemetry::chain(&error), "could not fetch keys");
-                self.metrics.jwks_refreshed(issuer, "failed");
+                self.metrics.jwks_refreshed(issuer, "error");
                 None
             }
         }

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::UnixTime;
-use crate::failure::Limited;
+use crate::failure::{Exhausted, Limited};
 use crate::snapshot::{ADDRESS_SHARE, ListenerLimits};
 pub use requests::{Places, RequestLimits, Sender, limited};
 
@@ -142,16 +142,20 @@ impl HeldBodies {
 }
 
 impl Holding {
-    /// Holds `more` bytes; `None` beyond `limit` in all, or beyond one address's share of it.
-    pub fn grow(&mut self, more: usize, limit: u64) -> Option<()> {
-        let more = u64::try_from(more).ok()?;
+    /// Holds `more` bytes.
+    ///
+    /// # Errors
+    /// Beyond `limit` in total, or beyond one address's share of it; nothing more is held then.
+    pub fn grow(&mut self, more: usize, limit: u64) -> Result<(), Exhausted> {
+        let more = u64::try_from(more).map_err(|_| Exhausted::Total)?;
         let mut held = self.bodies.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let total = held.total.checked_add(more).filter(|total| *total <= limit)?;
+        let total = held.total.checked_add(more).filter(|total| *total <= limit).ok_or(Exhausted::Total)?;
         let of_address = held.by_address.entry(self.key).or_default();
-        *of_address = of_address.checked_add(more).filter(|bytes| *bytes <= limit / ADDRESS_SHARE)?;
+        let grown = of_address.checked_add(more).filter(|bytes| *bytes <= limit / ADDRESS_SHARE);
+        *of_address = grown.ok_or(Exhausted::Address)?;
         held.total = total;
         self.bytes += more;
-        Some(())
+        Ok(())
     }
 }
 
@@ -186,7 +190,7 @@ impl Handshakes {
             *counted = (now, 0);
         }
         counted.1 = counted.1.saturating_add(1);
-        let limited = Limited { limit: "handshakes", quota: HANDSHAKES, window: Some(1), retry_after: 10 };
+        let limited = Limited { limit: "challenges", quota: HANDSHAKES, window: Some(1), retry_after: 10 };
         if counted.1 <= HANDSHAKES { Ok(()) } else { Err(limited) }
     }
 }
@@ -248,10 +252,10 @@ mod tests {
     fn held_bodies_are_bounded_in_all_and_by_address() {
         let bodies = Arc::new(HeldBodies::default());
         let mut one = bodies.begin(address("192.0.2.1"));
-        assert_eq!((one.grow(25, 100), one.grow(1, 100)), (Some(()), None));
+        assert_eq!((one.grow(25, 100), one.grow(1, 100)), (Ok(()), Err(Exhausted::Address)));
         let mut others: Vec<_> = (2..6).map(|last| bodies.begin(address(&format!("192.0.2.{last}")))).collect();
         let grown: Vec<_> = others.iter_mut().map(|held| held.grow(25, 100)).collect();
-        assert_eq!(grown, [Some(()), Some(()), Some(()), None]);
+        assert_eq!(grown, [Ok(()), Ok(()), Ok(()), Err(Exhausted::Total)]);
         drop((one, others));
         assert!(bodies.total() == 0 && bodies.0.lock().unwrap().by_address.is_empty());
     }

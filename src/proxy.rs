@@ -126,7 +126,7 @@ impl Gateway {
 
     /// Counts and logs a head that is none and never came to `handle`; what is said to its sender.
     pub fn unframed(&self, failure: &Failure, peer: SocketAddr) -> Vec<u8> {
-        self.metrics.unrouted(Outcome::Refused, failure.code());
+        self.metrics.unrouted(Outcome::Rejected, failure.reason(), Some(failure.status()));
         if self.access_log {
             record::unframed(failure, peer);
         }
@@ -151,7 +151,7 @@ impl Gateway {
         let route = snapshot.routes.find(target.host(), target.path(), &head.method).map_err(Failure::Unrouted)?;
         record.routed(route);
         if !route.admits(peer.address.ip()) {
-            return Err(Failure::AddressRefused);
+            return Err(Failure::IpNotAllowed);
         }
         self.may_ask(route, peer).await?;
         if route.rules.policy.looks_at_certificates() && !peer.spoke_to(target.host()) {
@@ -274,7 +274,7 @@ impl Gateway {
         }
         match &admitted {
             Ok(Admit::Forward(_)) => return admitted,
-            Ok(Admit::Answer(_)) => record.observed(&Failure::Duplicate(Duplicate::Replayed)),
+            Ok(Admit::Answer(_)) => record.observed(&Failure::Duplicate(Duplicate::Request)),
             Err(failure) => record.observed(failure),
         }
         Ok(Admit::Forward(None))
@@ -285,7 +285,7 @@ impl Gateway {
     async fn judge(&self, asked: &Asked<'_>, body: &mut RequestBody, record: &mut Record) -> Result<Verdict, Failure> {
         let Asked { route, now, .. } = *asked;
         if !asked.may_stay() {
-            return Err(Failure::Refused(Refused::at_once(Refusal::CertificateRefused)));
+            return Err(Failure::Refused(Refused::at_once(Refusal::CertificateNotAllowed)));
         }
         let mut verdict = Err(Stop::NeedsBody);
         if body.is_end_stream() || !route.reads_body_first() {
@@ -318,7 +318,7 @@ impl Gateway {
         let address = asked.peer.address.ip();
         let mut waiting = self.waiting.begin(address);
         let size = head::size(asked.head).saturating_add(WAITING);
-        waiting.grow(size, WAITING_IN_ALL).ok_or(Failure::Overloaded)?;
+        waiting.grow(size, WAITING_IN_ALL).map_err(Failure::TooManyWaitingRequests)?;
         body.hold(self.held.begin(address), asked.snapshot.buffered_bodies).await
     }
 
@@ -407,7 +407,7 @@ impl Peer {
 /// Without the keys, nobody can say whether the token is good.
 fn undecided(stop: Stop) -> Stop {
     match stop {
-        Stop::Refused(refused) => Stop::Refused(Refused { refusal: Refusal::KeysUnavailable, ..refused }),
+        Stop::Refused(refused) => Stop::Refused(Refused { refusal: Refusal::JwksUnavailable, ..refused }),
         Stop::NeedsBody => Stop::NeedsBody,
     }
 }

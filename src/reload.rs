@@ -42,7 +42,7 @@ pub enum Reloaded {
     /// It is the one in force.
     Unchanged,
     /// It has problems, which were logged; the old one stays in force.
-    Refused,
+    Rejected,
 }
 
 impl Reloaded {
@@ -51,7 +51,7 @@ impl Reloaded {
         match self {
             Self::Applied => "applied",
             Self::Unchanged => "unchanged",
-            Self::Refused => "refused",
+            Self::Rejected => "rejected",
         }
     }
 }
@@ -158,7 +158,7 @@ impl Reloader {
             return Reloaded::Unchanged;
         }
         self.refuse(hash, problem.lines());
-        Reloaded::Refused
+        Reloaded::Rejected
     }
 
     fn apply(&self, sources: &Sources, known: &Handles, attempt: ConfigHash) -> Reloaded {
@@ -166,14 +166,14 @@ impl Reloader {
             Ok(config) => config,
             Err(errors) => {
                 self.refuse(attempt, errors.to_string().lines());
-                return Reloaded::Refused;
+                return Reloaded::Rejected;
             }
         };
         let fixed = self.process.differences(&config.process);
         if !fixed.is_empty() {
             let problems = fixed.iter().map(|field| format!("{field}: a change needs a restart"));
             self.refuse(attempt, problems.collect::<Vec<_>>().iter().map(String::as_str));
-            return Reloaded::Refused;
+            return Reloaded::Rejected;
         }
         self.announce(&config);
         let mut state = self.state();

@@ -170,7 +170,7 @@ pub enum Unrouted {
     /// Nothing matches host and path.
     NoRoute,
     /// Host and path match, the method does not; the methods that would (for `Allow`).
-    MethodRefused(Vec<Method>),
+    MethodNotAllowed(Vec<Method>),
 }
 
 /// Two routes that would take the same request; the names of both.
@@ -276,7 +276,7 @@ impl Match {
 
 fn allowed(candidates: &[Arc<Route>]) -> Unrouted {
     let methods = candidates.iter().filter_map(|route| route.matches.methods.as_ref());
-    Unrouted::MethodRefused(methods.flatten().cloned().collect())
+    Unrouted::MethodNotAllowed(methods.flatten().cloned().collect())
 }
 
 /// A path that the app could read differently from us.

@@ -5,6 +5,7 @@
 pub mod activity;
 mod connection;
 pub mod framing;
+mod handshake_error;
 pub mod proxy_protocol;
 pub mod watched;
 
@@ -27,6 +28,7 @@ use crate::proxy::forwarded::Told;
 use crate::proxy::{Gateway, Peer, reply};
 use crate::route::within;
 use crate::snapshot::ListenerSettings;
+use handshake_error::HandshakeError;
 use proxy_protocol::Source;
 use watched::linger;
 
@@ -178,14 +180,9 @@ impl Server {
     async fn serve_tls(&self, stream: TcpStream, acceptor: TlsAcceptor, peer: Peer, deadline: Instant) {
         // What is over soon, or is not for everybody, must not make each connection's task larger.
         let handshake = Box::pin(timeout_at(deadline, handshake(stream, acceptor, peer))).await;
-        let (result, shaken) = match handshake {
-            Ok(Ok(shaken)) => ("ok", Some(shaken)),
-            Ok(Err(NoHandshake::PlainHttp)) => ("plain_http", None),
-            Ok(Err(NoHandshake::Failed)) => ("failed", None),
-            Err(_elapsed) => ("timeout", None),
-        };
-        self.metrics().handshake(&self.shared.name, result);
-        let Some((stream, peer)) = shaken else { return };
+        let shaken = handshake.unwrap_or(Err(HandshakeError::Timeout));
+        self.metrics().handshake(&self.shared.name, shaken.as_ref().map(|_| ()).map_err(|error| error.label()));
+        let Ok((stream, peer)) = shaken else { return };
         // Chosen by ALPN: a detection of our own would wait for bytes that never come (hyper-util's does).
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         if http2 {
@@ -196,7 +193,7 @@ impl Server {
     }
 
     fn closed(&self, closed: Closed) {
-        self.metrics().connection_refused(&self.shared.name, closed.label());
+        self.metrics().connection_rejected(&self.shared.name, closed.label());
     }
 
     fn metrics(&self) -> &Metrics {
@@ -209,28 +206,22 @@ pub async fn reached(phase: &mut watch::Receiver<Phase>, at: Phase) {
     let _end = phase.wait_for(|phase| *phase >= at).await;
 }
 
-/// Why there is no TLS connection.
-enum NoHandshake {
-    PlainHttp,
-    Failed,
-}
-
 /// The connection, and its peer with what the handshake told of it. Somebody who speaks plain HTTP gets a word that a
 /// person can read, as nginx gives one, and no TLS alert.
 async fn handshake(
     mut stream: TcpStream,
     acceptor: TlsAcceptor,
     peer: Peer,
-) -> Result<(Box<TlsStream<TcpStream>>, Peer), NoHandshake> {
+) -> Result<(Box<TlsStream<TcpStream>>, Peer), HandshakeError> {
     let mut first = [0];
     let peeked = stream.peek(&mut first).await;
     // A method begins with a letter, a TLS record with its type (RFC 8446 §5.1: 20 to 24).
     if peeked.is_ok() && first.first().is_some_and(u8::is_ascii_alphabetic) {
         linger(&mut stream, &reply::plain_http_on_tls()).await;
-        return Err(NoHandshake::PlainHttp);
+        return Err(HandshakeError::PlainHttp);
     }
-    let stream = acceptor.accept(stream).await.map_err(|_| NoHandshake::Failed)?;
-    let peer = introduced(peer, stream.get_ref().1).map_err(|UnreadableCertificate| NoHandshake::Failed)?;
+    let stream = acceptor.accept(stream).await.map_err(|error| HandshakeError::of(&error))?;
+    let peer = introduced(peer, stream.get_ref().1).map_err(|UnreadableCertificate| HandshakeError::Other)?;
     // In one place, wherever it goes: a task keeps room for each move of what it holds.
     Ok((Box::new(stream), peer))
 }
@@ -259,11 +250,11 @@ impl From<ConnectionRefused> for Closed {
 }
 
 impl Closed {
-    /// The field of gateway.yaml that it has met.
+    /// The reason, as `hookgate_connections_rejected_total` counts it: a key of the listener, or `trusted_proxies`.
     const fn label(&self) -> &'static str {
         match self {
-            Self::Limit(ConnectionRefused::Total) => "connections",
-            Self::Limit(ConnectionRefused::Address) => "connections_per_address",
+            Self::Limit(ConnectionRefused::Total) => "max_connections",
+            Self::Limit(ConnectionRefused::Address) => "max_connections_per_ip",
             Self::NoProxy => "trusted_proxies",
             Self::NoHeader => "proxy_protocol",
         }

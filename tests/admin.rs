@@ -15,7 +15,7 @@ async fn it_answers_probes_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn requests_are_counted_by_route_outcome_and_code() {
+async fn requests_are_counted_by_route_outcome_and_reason() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let client = gateway.client();
@@ -23,9 +23,12 @@ async fn requests_are_counted_by_route_outcome_and_code() {
     client.post("x").await;
     client.send(client.request("/nowhere"), "").await;
     let count = async |labels: &str| gateway.metric(&format!("hookgate_requests_total{{{labels}}}")).await;
-    assert_eq!(count("code=\"\",outcome=\"forwarded\",route=\"webhook\"").await, Some(1.0));
-    assert_eq!(count("code=\"malformed_token\",outcome=\"refused\",route=\"webhook\"").await, Some(1.0));
-    assert_eq!(count("code=\"no_route\",outcome=\"refused\",route=\"\"").await, Some(1.0));
+    let forwarded = "outcome=\"forwarded\",reason=\"\",route=\"webhook\"";
+    assert_eq!(count(forwarded).await, Some(1.0));
+    assert_eq!(count(&format!("{forwarded},status=\"200\"")).await, Some(1.0));
+    let rejected = "outcome=\"rejected\",reason=\"malformed_token\",route=\"webhook\",status=\"401\"";
+    assert_eq!(count(rejected).await, Some(1.0));
+    assert_eq!(count("outcome=\"rejected\",reason=\"no_route\",route=\"\",status=\"404\"").await, Some(1.0));
     assert_eq!(gateway.metric("hookgate_request_duration_seconds_count{route=\"webhook\"}").await, Some(2.0));
     assert_eq!(gateway.metric("hookgate_upstream_duration_seconds_count{route=\"webhook\"}").await, Some(1.0));
     assert_eq!(gateway.metric("hookgate_verify_duration_seconds_count{scheme=\"jwt\"}").await, Some(2.0));

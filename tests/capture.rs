@@ -40,7 +40,7 @@ async fn a_refused_request_is_kept_whole_for_its_owner_alone() {
     let folder = files[0].parent().unwrap();
     assert_eq!((mode(&files[0]), mode(folder), mode(folder.parent().unwrap())), (0o600, 0o700, 0o700));
     let name = files[0].file_name().unwrap().to_str().unwrap();
-    assert!(name.contains("-bad_signature-") && name.ends_with(".http"), "{name}");
+    assert!(name.contains("-invalid_signature-") && name.ends_with(".http"), "{name}");
     let text = texts(&gateway).remove(0);
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /webhook?a=%20 HTTP/1.1\r\n"), "{head}");

@@ -324,13 +324,13 @@ check_requests() {
 check_alerted_metrics() {
     local name
     for name in hookgate_requests_total hookgate_request_duration_seconds_bucket hookgate_tls_handshakes_total \
-        hookgate_jwks_keys hookgate_jwks_age_seconds hookgate_jwks_refreshes_total \
+        hookgate_jwks_keys hookgate_jwks_last_success_timestamp_seconds hookgate_jwks_refreshes_total \
         hookgate_config_last_reload_successful hookgate_certificate_expiry_timestamp_seconds; do
         grep -q "\b$name\b" deploy/prometheus/alerts.yml || fail "alerts.yml does not use $name"
         grep -q "^${name}[{ ]" "$WORK/admin" || gateway_failed "/metrics has no $name, which alerts.yml uses"
     done
-    grep -q '^hookgate_jwks_refreshes_total{.*result="ok"' "$WORK/admin" || gateway_failed "no refresh counted as ok"
-    grep -q '^hookgate_tls_handshakes_total{.*result="ok"' "$WORK/admin" || gateway_failed "no handshake counted as ok"
+    grep -q '^hookgate_jwks_refreshes_total{.*result="success"' "$WORK/admin" || gateway_failed "no refresh counted as success"
+    grep -q '^hookgate_tls_handshakes_total{.*result="success"' "$WORK/admin" || gateway_failed "no handshake counted as success"
 }
 
 check_drain() {

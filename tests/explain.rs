@@ -140,7 +140,7 @@ fn whatever_is_signed_for_a_preset_would_be_forwarded_and_nothing_else() {
         let json_alone = preset.signature.as_ref().is_some_and(|signature| signature.json.is_some());
         let binds = folder_binds(&folder);
         if binds && !json_alone {
-            assert_eq!((code, &findings["verdict"]), (2, &json!("refused")), "{name}: {findings:#}");
+            assert_eq!((code, &findings["verdict"]), (2, &json!("rejected")), "{name}: {findings:#}");
         } else {
             assert!(unbound || !binds || json_alone, "{name}");
         }

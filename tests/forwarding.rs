@@ -1,7 +1,10 @@
 //! What reaches the app, and what comes back.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use crate::support::http2::{HEADERS, PREFACE, SETTINGS, frame, frames_until, http2_fields, literal};
 use crate::support::{Gateway, Setup, Upstream, hmac};
@@ -219,7 +222,7 @@ async fn a_host_is_found_among_many_in_any_case() {
     let gateway = Setup::new(upstream.address).with("routes:", &format!("routes:{routes}")).start();
     let request = "POST /a HTTP/1.1\r\nHost: hOST-299.eXAMPLE\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     assert!(gateway.wire().await.write(request).await.rest().await.starts_with("HTTP/1.1 200"));
-    let forwarded = "hookgate_requests_total{code=\"\",outcome=\"forwarded\",route=\"r-299\"}";
+    let forwarded = "hookgate_requests_total{outcome=\"forwarded\",reason=\"\",route=\"r-299\"}";
     assert_eq!(gateway.metric(forwarded).await, Some(1.0));
     assert_eq!(upstream.only().header("host"), Some("hOST-299.eXAMPLE"));
 }
@@ -342,7 +345,7 @@ async fn an_app_that_does_not_speak_http_is_502() {
     ] {
         let upstream = Upstream::saying(nonsense).await;
         let gateway = Gateway::before(&upstream);
-        assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (502, "upstream_protocol".into()));
+        assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (502, "upstream_protocol_error".into()));
     }
 }
 
@@ -367,6 +370,38 @@ async fn a_reply_that_breaks_off_or_stalls_breaks_off_here_too() {
     );
     let answer = gateway.wire().await.write(request).await.rest().await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("half"), "{answer}");
+    let incomplete = "outcome=\"upstream_incomplete\",reason=\"upstream_protocol_error\",status=\"200\"";
+    assert_eq!(gateway.metric(&format!("hookgate_requests_total{{{incomplete}}}")).await, Some(1.0));
+    assert_eq!(gateway.counted("forwarded", "").await, Some(0.0));
+}
+
+#[tokio::test]
+async fn a_reply_that_takes_too_long_is_counted_as_incomplete() {
+    let upstream = Upstream::halting(Arc::new(Semaphore::new(0))).await;
+    let address = format!("http://{}\"", upstream.address);
+    let gateway = Setup::new(upstream.address).with(&address, &format!("{address}, timeout: 200ms")).start();
+    let request = format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
+        gateway.token()
+    );
+    let answer = gateway.wire().await.write(request).await.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ha"), "{answer}");
+    let incomplete = "outcome=\"upstream_incomplete\",reason=\"upstream_timeout\",status=\"200\"";
+    assert_eq!(gateway.metric(&format!("hookgate_requests_total{{{incomplete}}}")).await, Some(1.0));
+}
+
+#[tokio::test]
+async fn forwarded_requests_are_counted_by_their_status() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    for status in [200, 204, 302, 503, 204] {
+        let request = gateway.client().request(&format!("/webhook?status={status}"));
+        gateway.client().send(request.header("authorization", format!("Bearer {}", gateway.token())), "").await;
+    }
+    for (status, count) in [(200, 1.0), (204, 2.0), (302, 1.0), (503, 1.0)] {
+        let labels = format!("{{outcome=\"forwarded\",reason=\"\",route=\"webhook\",status=\"{status}\"}}");
+        assert_eq!(gateway.metric(&format!("hookgate_requests_total{labels}")).await, Some(count), "{status}");
+    }
 }
 
 #[tokio::test]

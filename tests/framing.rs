@@ -81,7 +81,7 @@ fn refused(answer: &str, code: &str, what: &str) {
         head.contains("\r\nserver: hookgate\r\n") && head.contains("\r\nconnection: close\r\n"),
         "{what}: {answer}"
     );
-    assert!(head.contains(&format!("\"code\":\"{code}\"")), "{what}: {answer}");
+    assert!(head.contains(&format!("\"reason\":\"{code}\"")), "{what}: {answer}");
     assert_eq!(head.matches("http/1.1 ").count(), 1, "{what}: {answer}");
 }
 
@@ -98,7 +98,7 @@ async fn an_ambiguous_head_is_refused_and_ends_its_connection() {
         refused(&answer, "ambiguous_framing", what);
     }
     assert!(upstream.seen().is_empty());
-    let counted = "hookgate_requests_total{code=\"ambiguous_framing\",outcome=\"refused\",route=\"\"}";
+    let counted = "hookgate_requests_total{outcome=\"rejected\",reason=\"ambiguous_framing\",route=\"\"}";
     assert_eq!(gateway.metric(counted).await, Some(all.len() as f64));
 }
 
@@ -136,7 +136,7 @@ async fn ambiguous_chunks_end_the_exchange() {
         refused(&answer, "ambiguous_framing", what);
     }
     assert!(upstream.seen().is_empty(), "{:?}", upstream.seen());
-    assert_eq!(gateway.counted("refused", "ambiguous_framing").await, Some(CHUNKS.len() as f64));
+    assert_eq!(gateway.counted("rejected", "ambiguous_framing").await, Some(CHUNKS.len() as f64));
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn a_head_without_end_is_answered_in_our_words() {
     let gateway = Gateway::before(&upstream);
     let endless = format!("POST /webhook HTTP/1.1\r\nX-A: {}", "a".repeat(80_000));
     let answer = gateway.wire().await.write(endless).await.rest().await;
-    assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("\"code\":\"head_too_large\""), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("\"reason\":\"headers_too_large\""), "{answer}");
 }
 
 /// A stream error, or the connection's: never a request.

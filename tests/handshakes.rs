@@ -73,7 +73,7 @@ async fn a_question_with_a_token_is_answered_for_that_token_only() {
         assert_eq!(ask(token, more).await.problem(), (401, "unauthorized".into()), "{token}{more}");
     }
     assert!(upstream.seen().is_empty());
-    assert_eq!(gateway.counted("answered", "handshake").await, Some(1.0));
+    assert_eq!(gateway.counted("challenge_answered", "").await, Some(1.0));
 }
 
 #[tokio::test]
@@ -144,10 +144,10 @@ async fn more_than_twenty_answers_a_second_are_too_many() {
     }
     let answer = get(&client, "challenge=riddle").await;
     assert_eq!((answer.problem(), answer.header("retry-after")), ((429, "rate_limited".into()), Some("10")));
-    assert_eq!(gateway.counted("refused", "rate_limited").await, Some(1.0));
+    assert_eq!(gateway.counted("rejected", "rate_limited").await, Some(1.0));
     gateway.clock.forward(1);
     answered(&get(&client, "challenge=a").await);
-    assert_eq!(gateway.counted("answered", "handshake").await, Some(21.0));
+    assert_eq!(gateway.counted("challenge_answered", "").await, Some(21.0));
 }
 
 /// What an attacker would like to have signed.

@@ -23,6 +23,10 @@ async fn keys_are_fetched_before_they_are_needed() {
     assert_eq!((server.fetches(), gateway.metric("hookgate_jwks_keys{issuer=\"acme\"}").await), (1, Some(1.0)));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     assert_eq!(server.fetches(), 1);
+    let at = gateway.metric("hookgate_jwks_last_success_timestamp_seconds{issuer=\"acme\"}").await;
+    assert_eq!(at, Some(1_795_478_400.0));
+    assert_eq!(gateway.admin("/status").await.json()["issuers"][0]["last_success"], "2026-11-24T00:00:00Z");
+    assert_eq!(gateway.metric("hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"success\"}").await, Some(1.0));
 }
 
 /// Kill, rotate, bring back: known keys never fail, and the new one works once the cool-down is over.
@@ -34,7 +38,7 @@ async fn an_issuer_may_be_gone_for_a_while_and_come_back_with_another_key() {
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     server.stop().await;
     let rotated = next.token(&claims());
-    let undecided = async || gateway.client().post(&rotated).await.problem() == (503, "keys_unavailable".into());
+    let undecided = async || gateway.client().post(&rotated).await.problem() == (503, "jwks_unavailable".into());
     until("the fetch has failed", undecided).await;
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     server.answers(ok(&format!("{{\"keys\":[{},{}]}}", issuer.jwk(), next.jwk())));
@@ -74,11 +78,11 @@ async fn a_failing_issuer_is_asked_once_a_cooldown() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let server = KeyServer::start(with_head("500 Internal Server Error", "")).await;
     let gateway = server.gateway(&upstream, &issuer, ", cooldown: 60s, refresh_interval: 1h");
-    let failed = "hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"failed\"}";
+    let failed = "hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"error\"}";
     until("the first fetch has failed", async || gateway.metric(failed).await == Some(1.0)).await;
     let client = gateway.client();
     for _ in 0..50 {
-        assert_eq!(client.post(&gateway.token()).await.problem(), (503, "keys_unavailable".into()));
+        assert_eq!(client.post(&gateway.token()).await.problem(), (503, "jwks_unavailable".into()));
     }
     assert_eq!((server.fetches(), gateway.metric(failed).await), (1, Some(1.0)));
 }
@@ -108,7 +112,7 @@ async fn a_slow_issuer_delays_nobody_whose_key_is_known() {
     until("the issuer is asked", async || server.fetches() > asked).await;
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     assert!(!waiting.is_finished(), "the known key has waited for the unknown one");
-    assert_eq!(waiting.await.unwrap(), (503, "keys_unavailable".into()));
+    assert_eq!(waiting.await.unwrap(), (503, "jwks_unavailable".into()));
 }
 
 /// All who wait get the one answer.
@@ -148,7 +152,7 @@ async fn bad_answers_never_replace_a_good_set() {
         until("it was fetched, and the answer judged", async || server.fetches() > before + 1).await;
         assert_eq!(gateway.client().post(&gateway.token()).await.status, 200, "{answer:.80}");
     }
-    assert!(gateway.metric("hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"failed\"}").await.unwrap() >= 9.0);
+    assert!(gateway.metric("hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"error\"}").await.unwrap() >= 9.0);
 }
 
 #[tokio::test]
@@ -158,7 +162,7 @@ async fn redirects_are_followed_on_the_same_host_only() {
     let away = format!("302 Found\r\nlocation: http://{}/jwks.json", other.address);
     let server = KeyServer::start(with_head(&away, "")).await;
     let gateway = server.gateway(&upstream, &issuer, ", cooldown: 10ms");
-    assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (503, "keys_unavailable".into()));
+    assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (503, "jwks_unavailable".into()));
     assert_eq!(other.fetches(), 0);
 }
 
@@ -173,7 +177,7 @@ async fn a_set_serves_no_longer_than_max_stale() {
     gateway.clock.forward(7200);
     assert_eq!(gateway.client().post(&token).await.status, 200);
     gateway.clock.forward(1);
-    assert_eq!(gateway.client().post(&token).await.problem(), (503, "keys_unavailable".into()));
+    assert_eq!(gateway.client().post(&token).await.problem(), (503, "jwks_unavailable".into()));
 }
 
 #[tokio::test]
@@ -190,7 +194,7 @@ async fn a_dead_issuer_hurts_its_own_routes_only() {
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     let request = gateway.client().request("/dead").header("authorization", format!("Bearer {}", gateway.token()));
     let answer = gateway.client().send(request, "{}").await;
-    assert_eq!((answer.problem(), answer.header("retry-after")), ((503, "keys_unavailable".into()), Some("10")));
+    assert_eq!((answer.problem(), answer.header("retry-after")), ((503, "jwks_unavailable".into()), Some("10")));
     until("it is ready all the same", async || gateway.admin("/readyz").await.status == 200).await;
     assert_eq!(gateway.admin("/readyz").await.json()["issuers_without_keys"], serde_json::json!(["dead"]));
 }

@@ -31,7 +31,10 @@ async fn silence_before_the_handshake_ends() {
     let gateway = gateway(&upstream, "tls_handshake: 200ms").await;
     let mut stream = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
     assert_eq!(stream.read(&mut [0; 16]).await.unwrap_or(0), 0);
-    let name = format!("hookgate_tls_handshakes_total{{listener=\"{}\",result=\"timeout\"}}", gateway.address());
+    let name = format!(
+        "hookgate_tls_handshakes_total{{listener=\"{}\",result=\"error\",reason=\"timeout\"}}",
+        gateway.address()
+    );
     until("the time-out is counted", async || gateway.metric(&name).await == Some(1.0)).await;
 }
 
@@ -159,7 +162,7 @@ async fn half_an_http2_body_ends() {
     let mut wire = gateway.wire_http2().await;
     let head = http2_head(&gateway.token(), 4);
     wire.write([PREFACE, SETTINGS, &head, &frame(0, 0, 1, b"half")].concat()).await.rest().await;
-    let timed_out = "hookgate_requests_total{code=\"request_timeout\",outcome=\"failed\",route=\"webhook\"}";
+    let timed_out = "hookgate_requests_total{outcome=\"error\",reason=\"request_timeout\",route=\"webhook\"}";
     assert_eq!(gateway.metric(timed_out).await, Some(1.0));
 }
 
@@ -189,7 +192,7 @@ async fn a_client_that_does_not_read_its_reply_is_dropped() {
         body.len()
     );
     wire.write(head).await.write(body).await;
-    let open = format!("hookgate_connections{{listener=\"{}\"}}", gateway.address());
+    let open = format!("hookgate_open_connections{{listener=\"{}\"}}", gateway.address());
     until("the connection is gone", async || gateway.metric(&open).await == Some(0.0)).await;
 }
 
@@ -241,9 +244,9 @@ async fn heads_have_a_size() {
     let gateway = Setup::new(upstream.address).limit("max_headers_size: 8KiB, max_headers_count: 20").start();
     let client = gateway.client();
     let large = client.send(client.request("/webhook").header("x", "a".repeat(9000)), "").await;
-    assert_eq!(large.problem(), (431, "head_too_large".into()));
+    assert_eq!(large.problem(), (431, "headers_too_large".into()));
     let many = (0..25).fold(client.request("/webhook"), |request, index| request.header(format!("x-{index}"), "1"));
-    assert_eq!(client.send(many, "").await.problem(), (431, "head_too_large".into()));
+    assert_eq!(client.send(many, "").await.problem(), (431, "headers_too_large".into()));
     let long = client.send(client.request(&format!("/{}", "a".repeat(8200))), "").await;
     assert_eq!(long.problem(), (414, "uri_too_long".into()));
     let huge = format!("POST /webhook HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "a".repeat(1 << 20));
@@ -251,7 +254,7 @@ async fn heads_have_a_size() {
     let token = format!("Bearer {}", "a".repeat(8193));
     let gateway = Gateway::before(&upstream);
     let answer = gateway.client().send(gateway.client().request("/webhook").header("authorization", token), "").await;
-    assert_eq!(answer.problem(), (431, "head_too_large".into()));
+    assert_eq!(answer.problem(), (431, "token_too_large".into()));
     assert!(upstream.seen().is_empty());
 }
 
@@ -265,13 +268,13 @@ async fn connections_of_one_address_have_a_number() {
     let end = tokio::io::AsyncReadExt::read(&mut third, &mut [0; 16]).await.unwrap_or(0);
     assert_eq!(end, 0);
     let name = format!(
-        "hookgate_connections_refused_total{{limit=\"connections_per_address\",listener=\"{}\"}}",
+        "hookgate_connections_rejected_total{{listener=\"{}\",reason=\"max_connections_per_ip\"}}",
         gateway.address()
     );
     assert_eq!(gateway.metric(&name).await, Some(1.0));
     drop(two);
     until("there is room again", async || {
-        gateway.metric(&format!("hookgate_connections{{listener=\"{}\"}}", gateway.address())).await == Some(1.0)
+        gateway.metric(&format!("hookgate_open_connections{{listener=\"{}\"}}", gateway.address())).await == Some(1.0)
     })
     .await;
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
@@ -303,7 +306,7 @@ async fn two_thousand_silent_clients_keep_nobody_waiting() {
         }
         held.push(wire);
     }
-    let open = format!("hookgate_connections{{listener=\"{}\"}}", gateway.address());
+    let open = format!("hookgate_open_connections{{listener=\"{}\"}}", gateway.address());
     assert!(gateway.metric(&open).await.unwrap() >= 2000.0);
     for _ in 0..20 {
         assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);

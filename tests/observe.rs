@@ -16,17 +16,17 @@ async fn what_would_be_refused_is_forwarded_without_identity_and_told() {
     let gateway = observing(&upstream).start();
     let client = gateway.client();
     let expired = gateway.issuer.token_with(json!({"exp": NOW - 60}));
-    for (token, code) in [("x.y.z", "malformed_token"), (&expired, "expired")] {
+    for (token, code) in [("x.y.z", "malformed_token"), (&expired, "token_expired")] {
         let request = client.request("/webhook").header("authorization", format!("Bearer {token}"));
         let request = request.header("x-who", "evil").header("X_Who", "evil").header("x-hookgate-sub", "evil");
         let answer = client.send(request, "the body").await;
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "the body"));
         let seen = upstream.seen().pop().unwrap();
         assert!(seen.headers.values().all(|value| value != "evil" && value != "shop-42"), "{:?}", seen.headers);
-        assert_eq!(gateway.counted("observed", code).await, Some(1.0));
+        assert_eq!(gateway.counted("dry_run_rejected", code).await, Some(1.0));
     }
     assert_eq!(client.send(client.request("/webhook"), "").await.status, 200);
-    assert_eq!(gateway.counted("observed", "missing_credential").await, Some(1.0));
+    assert_eq!(gateway.counted("dry_run_rejected", "missing_credential").await, Some(1.0));
     assert_eq!(client.post(&gateway.token()).await.status, 200);
     assert_eq!(upstream.seen().pop().unwrap().header("x-who"), Some("shop-42"));
     assert_eq!(gateway.counted("forwarded", "").await, Some(1.0));
@@ -41,7 +41,7 @@ async fn a_body_that_was_read_to_be_judged_is_forwarded_whole() {
     let gateway = gateway.auth(github).start();
     let request = gateway.client().request("/webhook").header("x-hub-signature-256", "sha256=00");
     assert_eq!(gateway.client().send(request, "the body").await.text(), "the body");
-    assert_eq!(gateway.counted("observed", "bad_signature").await, Some(1.0));
+    assert_eq!(gateway.counted("dry_run_rejected", "invalid_signature").await, Some(1.0));
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn limits_and_paths_stay_enforced() {
     assert_eq!(client.send(client.request("/webhook").method("DELETE"), "").await.status, 405);
     assert!(upstream.seen().is_empty());
     let narrow = observing(&upstream).route("allowed_ips: [203.0.113.0/24]").start();
-    assert_eq!(narrow.client().post(&narrow.token()).await.problem(), (403, "address_refused".into()));
+    assert_eq!(narrow.client().post(&narrow.token()).await.problem(), (403, "ip_not_allowed".into()));
     assert!(upstream.seen().is_empty());
 }
 
@@ -79,6 +79,6 @@ async fn what_nobody_could_decide_is_observed_too() {
     let upstream = Upstream::echo().await;
     let gateway = observing(&upstream).with("{ file: jwks.json }", "{ url: \"http://127.0.0.1:9/jwks.json\" }").start();
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
-    assert_eq!(gateway.counted("observed", "keys_unavailable").await, Some(1.0));
+    assert_eq!(gateway.counted("dry_run_rejected", "jwks_unavailable").await, Some(1.0));
     assert_eq!(upstream.only().header("x-who"), None);
 }

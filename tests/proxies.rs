@@ -69,6 +69,6 @@ fn status(answer: &str) -> &str {
 
 /// How many connections were closed at once by this field.
 async fn closed(gateway: &Gateway, field: &str) -> f64 {
-    let labels = format!("{{limit=\"{field}\",listener=\"{}\"}}", gateway.address());
-    gateway.metric(&format!("hookgate_connections_refused_total{labels}")).await.unwrap_or_default()
+    let labels = format!("{{listener=\"{}\",reason=\"{field}\"}}", gateway.address());
+    gateway.metric(&format!("hookgate_connections_rejected_total{labels}")).await.unwrap_or_default()
 }

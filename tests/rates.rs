@@ -37,7 +37,7 @@ async fn strangers_do_not_use_up_what_senders_may_send() {
     }
     let answer = gateway.client().post(&token_of(&gateway, "another")).await;
     assert_eq!((answer.problem(), met(&answer)), ((429, "rate_limited".into()), (429, Some("route"))));
-    assert_eq!(gateway.counted("refused", "rate_limited").await, Some(1.0));
+    assert_eq!(gateway.counted("rejected", "rate_limited").await, Some(1.0));
     assert_eq!(upstream.seen().len(), 2);
 }
 
@@ -53,7 +53,7 @@ async fn who_is_refused_too_often_is_not_listened_to() {
     }
     for token in ["x.y.z", &gateway.token()] {
         let answer = gateway.client().post(token).await;
-        assert_eq!((answer.problem(), met(&answer)), ((429, "rate_limited".into()), (429, Some("address"))));
+        assert_eq!((answer.problem(), met(&answer)), ((429, "rate_limited".into()), (429, Some("failed_auth"))));
     }
     let head = format!(
         "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
@@ -103,13 +103,13 @@ async fn a_reload_forgives_nobody() {
     let gateway = gateway(&upstream, "rate: 1/h, failed_auth_rate: 1/h");
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     gateway.edit("rate: 1/h,", "concurrency: 9, rate: 2/h, burst: 1,");
-    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     let answer = gateway.client().post(&gateway.token()).await;
     assert_eq!((met(&answer), answer.header("ratelimit-policy")), ((429, Some("route")), Some("\"route\";q=1;w=1800")));
     assert_eq!(gateway.client().post("x.y.z").await.status, 401);
     gateway.edit("concurrency: 9", "concurrency: 8");
-    assert_ne!(gateway.running().reload(), Reloaded::Refused);
-    assert_eq!(met(&gateway.client().post(&gateway.token()).await), (429, Some("address")));
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
+    assert_eq!(met(&gateway.client().post(&gateway.token()).await), (429, Some("failed_auth")));
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_route_that_observes_keeps_its_limits() {
     for _ in 0..2 {
         assert_eq!(gateway.client().post("x.y.z").await.status, 200);
     }
-    assert_eq!(met(&gateway.client().post("x.y.z").await), (429, Some("address")));
+    assert_eq!(met(&gateway.client().post("x.y.z").await), (429, Some("failed_auth")));
     assert_eq!(upstream.seen().len(), 3);
 }
 
@@ -150,10 +150,7 @@ async fn so_many_are_on_their_way_at_once() {
     let gateway = gateway(&upstream, "concurrency: 2, subject: { concurrency: 1 }");
     let mut first = half_answered(&gateway, "shop-1").await;
     let answer = post(&gateway, "shop-1").await;
-    assert_eq!(
-        (answer.problem(), answer.header("retry-after")),
-        ((429, "too_many_requests_in_flight".into()), Some("1"))
-    );
+    assert_eq!((answer.problem(), answer.header("retry-after")), ((429, "concurrency_limited".into()), Some("1")));
     assert_eq!(answer.header("ratelimit-policy"), Some("\"subject\";q=1;qu=\"concurrent-requests\""));
     assert_eq!(answer.header("ratelimit"), Some("\"subject\";r=0"));
     let mut second = half_answered(&gateway, "shop-2").await;
@@ -166,7 +163,7 @@ async fn so_many_are_on_their_way_at_once() {
         gate.add_permits(1);
         assert_eq!(post(&gateway, "shop-1").await.status, 200);
     }
-    assert_eq!(gateway.counted("refused", "too_many_requests_in_flight").await, Some(2.0));
+    assert_eq!(gateway.counted("rejected", "concurrency_limited").await, Some(2.0));
 }
 
 #[tokio::test]

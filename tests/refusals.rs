@@ -15,7 +15,7 @@ fn beside_open(upstream: &Upstream, matches: &[&str]) -> Setup {
 
 /// Refused and told to nobody but the log: the metric has the reason.
 async fn reason(gateway: &Gateway, outcome: &str, code: &str) -> Option<f64> {
-    let name = format!("hookgate_requests_total{{code=\"{code}\",outcome=\"{outcome}\",route=\"webhook\"}}");
+    let name = format!("hookgate_requests_total{{outcome=\"{outcome}\",reason=\"{code}\",route=\"webhook\"}}");
     gateway.metric(&name).await
 }
 
@@ -25,14 +25,14 @@ async fn before_a_signature_is_verified_nothing_is_told() {
     let gateway = Gateway::before(&upstream);
     let good = gateway.token();
     let forged = format!("{}.{}", good.rsplit_once('.').unwrap().0, "A".repeat(342));
-    for (token, code) in [("garbage", "malformed_token"), (&forged, "bad_signature")] {
+    for (token, code) in [("garbage", "malformed_token"), (&forged, "invalid_signature")] {
         assert_eq!(gateway.client().post(token).await.problem(), (401, "unauthorized".into()));
-        assert_eq!(reason(&gateway, "refused", code).await, Some(1.0), "{code}");
+        assert_eq!(reason(&gateway, "rejected", code).await, Some(1.0), "{code}");
     }
     let expired = gateway.issuer.token_with(json!({"exp": NOW - 60}));
-    assert_eq!(gateway.client().post(&expired).await.problem(), (401, "expired".into()));
+    assert_eq!(gateway.client().post(&expired).await.problem(), (401, "token_expired".into()));
     let unscoped = gateway.issuer.token_with(json!({"event_scope": null}));
-    assert_eq!(gateway.client().post(&unscoped).await.problem(), (403, "claim_refused".into()));
+    assert_eq!(gateway.client().post(&unscoped).await.problem(), (403, "claim_mismatch".into()));
     assert!(upstream.seen().is_empty());
 }
 
@@ -41,7 +41,7 @@ async fn opaque_and_detailed_tell_less_and_more() {
     let upstream = Upstream::echo().await;
     for (errors, unproven, proven, forbidden) in [
         ("opaque", "unauthorized", "unauthorized", "forbidden"),
-        ("detailed", "malformed_token", "expired", "claim_refused"),
+        ("detailed", "malformed_token", "token_expired", "claim_mismatch"),
     ] {
         let gateway = Setup::new(upstream.address).and(&format!("error_detail: {errors}")).start();
         let expired = gateway.issuer.token_with(json!({"exp": NOW - 60}));
@@ -65,7 +65,7 @@ async fn a_refusal_is_a_problem_document_of_the_gateway() {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let id = answer.header("x-request-id").unwrap();
     let expected = json!({
-        "type": "about:blank", "title": "Unauthorized", "status": 401, "code": "unauthorized", "instance": id,
+        "type": "about:blank", "title": "Unauthorized", "status": 401, "reason": "unauthorized", "instance": id,
     });
     assert_eq!(answer.json(), expected);
 }
@@ -95,7 +95,7 @@ async fn routes_and_methods_that_are_not_there() {
         assert_eq!(answer.problem(), (404, "no_route".into()), "{path}");
     }
     let answer = client.send(client.request("/webhook").method("GET").header("authorization", &good), "").await;
-    assert_eq!((answer.problem(), answer.header("allow")), ((405, "method_refused".into()), Some("POST, PUT")));
+    assert_eq!((answer.problem(), answer.header("allow")), ((405, "method_not_allowed".into()), Some("POST, PUT")));
     // No shortcut by method: oauth2-proxy CVE-2026-34457.
     let answer = client.send(client.request("/webhook").method("OPTIONS"), "").await;
     assert_eq!(answer.status, 405);
@@ -131,7 +131,7 @@ async fn no_health_page_and_no_user_agent_is_a_way_in() {
             }
         }
     }
-    assert_eq!(reason(&gateway, "refused", "missing_credential").await, Some(asked));
+    assert_eq!(reason(&gateway, "rejected", "missing_credential").await, Some(asked));
     assert!(upstream.seen().is_empty());
 }
 
@@ -222,21 +222,23 @@ async fn tunnels_traces_upgrades_and_doubtful_hosts_are_refused() {
     let gateway =
         Setup::new(upstream.address).with("path: /webhook", "path: /*").with(", methods: [POST, PUT]", "").start();
     let token = gateway.token();
+    let upgrade = "POST /webhook HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n";
     let requests = [
-        "CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n",
-        "TRACE /webhook HTTP/1.1\r\nHost: localhost\r\n",
-        "GET /webhook HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n",
-        "POST /webhook HTTP/1.1\r\n",
-        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n",
-        "POST http://other/webhook HTTP/1.1\r\nHost: localhost\r\n",
+        ("CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n", "bad_request"),
+        ("TRACE /webhook HTTP/1.1\r\nHost: localhost\r\n", "bad_request"),
+        (upgrade, "upgrade_not_supported"),
+        ("POST /webhook HTTP/1.1\r\n", "missing_host"),
+        ("POST /webhook HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n", "bad_request"),
+        ("POST http://other/webhook HTTP/1.1\r\nHost: localhost\r\n", "bad_request"),
     ];
     let credential = format!("Authorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n");
-    for request in requests {
+    for (request, reason) in requests {
         // What comes behind it is nobody's any more.
         let second = format!("POST /webhook HTTP/1.1\r\nHost: localhost\r\n{credential}");
         let answer = gateway.wire().await.write(format!("{request}{credential}{second}")).await.rest().await;
         assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("connection: close"), "{answer}");
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+        assert!(answer.contains(&format!("\"reason\":\"{reason}\"")), "{reason}: {answer}");
     }
     let asterisk = format!("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n{credential}");
     let answer = gateway.wire().await.write(asterisk).await.read_until("\r\n\r\n").await;
@@ -248,7 +250,7 @@ async fn tunnels_traces_upgrades_and_doubtful_hosts_are_refused() {
 #[tokio::test]
 async fn an_address_that_is_not_allowed_is_refused_before_all_else() {
     let upstream = Upstream::echo().await;
-    for (errors, told) in [("standard", "address_refused"), ("opaque", "forbidden")] {
+    for (errors, told) in [("standard", "ip_not_allowed"), ("opaque", "forbidden")] {
         let limits = "replay_protection: disabled\n    limits: { max_body_size: 16B }\n    allowed_ips: [203.0.113.0/24, 2001:db8::/32]";
         let setup = Setup::new(upstream.address)
             .with("replay_protection: disabled", limits)
@@ -258,7 +260,7 @@ async fn an_address_that_is_not_allowed_is_refused_before_all_else() {
         assert_eq!(gateway.client().post("garbage").await.problem(), (403, told.into()));
         let answer = gateway.client().send(gateway.client().request("/webhook"), "x".repeat(17)).await;
         assert_eq!((answer.problem(), answer.header("www-authenticate")), ((403, told.into()), None));
-        assert_eq!(reason(&gateway, "refused", "address_refused").await, Some(3.0));
+        assert_eq!(reason(&gateway, "rejected", "ip_not_allowed").await, Some(3.0));
     }
     assert!(upstream.seen().is_empty());
 }
@@ -283,11 +285,11 @@ async fn statuses_can_be_chosen() {
     let gateway = Setup::new(upstream.address)
         .with(
             "    replay_protection: disabled",
-            "    replay_protection: disabled\n    status_overrides: { expired: 410, malformed_token: 200 }",
+            "    replay_protection: disabled\n    status_overrides: { token_expired: 410, malformed_token: 200 }",
         )
         .start();
     let answer = gateway.client().post(&gateway.issuer.token_with(json!({"exp": NOW - 60}))).await;
-    assert_eq!((answer.problem(), answer.header("www-authenticate")), ((410, "expired".into()), None));
+    assert_eq!((answer.problem(), answer.header("www-authenticate")), ((410, "token_expired".into()), None));
     assert_eq!(gateway.client().post("garbage").await.problem(), (200, "unauthorized".into()));
     assert!(upstream.seen().is_empty());
 }
@@ -300,7 +302,7 @@ async fn a_token_ends_when_its_time_comes() {
     gateway.clock.forward(329);
     assert_eq!(gateway.client().post(&token).await.status, 200);
     gateway.clock.forward(1);
-    assert_eq!(gateway.client().post(&token).await.problem(), (401, "expired".into()));
+    assert_eq!(gateway.client().post(&token).await.problem(), (401, "token_expired".into()));
 }
 
 #[tokio::test]
@@ -313,9 +315,9 @@ async fn a_timestamp_beside_the_token_is_missing_stale_or_early() {
     let client = gateway.client();
     for (time, told) in [
         (None, Some("missing_timestamp")),
-        (Some("soon".to_owned()), Some("missing_timestamp")),
-        (Some((NOW - 301).to_string()), Some("stale_timestamp")),
-        (Some((NOW + 61).to_string()), Some("future_timestamp")),
+        (Some("soon".to_owned()), Some("malformed_timestamp")),
+        (Some((NOW - 301).to_string()), Some("timestamp_too_old")),
+        (Some((NOW + 61).to_string()), Some("timestamp_in_future")),
         (Some((NOW - 300).to_string()), None),
     ] {
         let mut request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));

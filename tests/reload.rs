@@ -16,7 +16,7 @@ async fn a_new_key_is_taken_and_an_old_one_dropped() {
     assert_eq!(gateway.client().post(&next.token(&claims())).await.status, 401);
     replace(&gateway.path("jwks.json"), &next.jwks());
     // The watch may have been faster, and then there is nothing left to do.
-    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(gateway.client().post(&next.token(&claims())).await.status, 200);
     assert_eq!(gateway.client().post(&old).await.status, 401);
 }
@@ -67,7 +67,7 @@ async fn an_invalid_file_keeps_the_old_one_and_says_so() {
     let successful = async || gateway.metric("hookgate_config_last_reload_successful").await;
     assert_eq!(successful().await, Some(1.0));
     gateway.edit("    replay_protection: disabled\n", "    replay_protection: disable\n");
-    assert_eq!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(successful().await, Some(0.0));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     gateway.edit("    replay_protection: disable\n", "    replay_protection: disabled\n");
@@ -80,7 +80,7 @@ async fn a_file_that_is_gone_is_told_once_and_taken_when_it_is_back() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let text = std::fs::read_to_string(gateway.path("gateway.yaml")).unwrap();
-    let refused = async || gateway.metric("hookgate_config_reloads_total{result=\"refused\"}").await;
+    let refused = async || gateway.metric("hookgate_config_reloads_total{result=\"rejected\"}").await;
     std::fs::remove_file(gateway.path("gateway.yaml")).unwrap();
     until("it is noticed", async || refused().await == Some(1.0)).await;
     // Each of these is another look at the same missing file.
@@ -100,11 +100,11 @@ async fn half_a_rotation_keeps_the_old_certificate() {
     let gateway = Gateway::before(&upstream);
     let (_, certificate, key) = certificate(&["localhost"]);
     replace(&gateway.path("server.crt"), &certificate);
-    assert_eq!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     replace(&gateway.path("server.key"), &key);
     // The watch may have been faster, and then there is nothing left to do.
-    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn what_needs_a_restart_is_refused() {
     let gateway = Gateway::before(&upstream);
     gateway.edit("workers: 2", "workers: 3");
     gateway.edit("path: /webhook", "path: /other");
-    assert_eq!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
 }
 
@@ -160,6 +160,6 @@ async fn a_hundred_reloads_under_load_fail_no_request() {
     for sender in senders {
         sender.await.unwrap();
     }
-    let open = gateway.metric("hookgate_config_reloads_total{result=\"refused\"}").await;
+    let open = gateway.metric("hookgate_config_reloads_total{result=\"rejected\"}").await;
     assert_eq!(open, Some(0.0));
 }

@@ -27,7 +27,7 @@ async fn post(client: &Client, token: &str, target: &str, body: &str) -> Answer 
 }
 
 async fn admitted(gateway: &Gateway, result: &str) -> Option<f64> {
-    gateway.metric(&format!("hookgate_admission_total{{kind=\"replay\",result=\"{result}\"}}")).await
+    gateway.metric(&format!("hookgate_store_operations_total{{kind=\"replay\",result=\"{result}\"}}")).await
 }
 
 #[tokio::test]
@@ -36,14 +36,15 @@ async fn a_request_passes_once() {
     let gateway = remembering(&upstream, REPLAY).start();
     let (client, first) = (gateway.client(), token(&gateway, "a"));
     assert_eq!(post(&client, &first, "/webhook", "x").await.status, 200);
-    assert_eq!(post(&client, &first, "/webhook", "x").await.problem(), (409, "replayed".to_owned()));
+    assert_eq!(post(&client, &first, "/webhook", "x").await.problem(), (409, "duplicate_request".to_owned()));
     // Another token with this id is the same request to us; another id is another one.
-    assert_eq!(post(&client, &token(&gateway, "a"), "/webhook", "y").await.problem().1, "replayed");
+    assert_eq!(post(&client, &token(&gateway, "a"), "/webhook", "y").await.problem().1, "duplicate_request");
     assert_eq!(post(&client, &token(&gateway, "b"), "/webhook", "x").await.status, 200);
     assert_eq!(upstream.seen().len(), 2);
-    assert_eq!(gateway.counted("refused", "replayed").await, Some(2.0));
+    assert_eq!(gateway.counted("rejected", "duplicate_request").await, Some(2.0));
     assert_eq!((admitted(&gateway, "committed").await, admitted(&gateway, "duplicate").await), (Some(2.0), Some(2.0)));
-    assert_eq!(gateway.metric("hookgate_admission_entries").await, Some(2.0));
+    assert_eq!(gateway.metric("hookgate_store_entries").await, Some(2.0));
+    assert_eq!(gateway.metric("hookgate_store_capacity").await, Some(1000.0));
 }
 
 #[tokio::test]
@@ -62,10 +63,13 @@ async fn what_has_not_arrived_may_come_again_unchanged() {
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     for status in [404, 429, 500] {
         assert_eq!(post(&client, &token, "/webhook", "x").await.status, status);
-        assert_eq!(post(&client, &token, "/webhook?other=1", "x").await.problem(), (409, "replay_mismatch".to_owned()));
+        assert_eq!(
+            post(&client, &token, "/webhook?other=1", "x").await.problem(),
+            (409, "replay_id_reused".to_owned())
+        );
     }
     assert_eq!(post(&client, &token, "/webhook", "x").await.status, 200);
-    assert_eq!(post(&client, &token, "/webhook", "x").await.problem().1, "replayed");
+    assert_eq!(post(&client, &token, "/webhook", "x").await.problem().1, "duplicate_request");
     assert_eq!((upstream.seen().len(), admitted(&gateway, "released").await), (4, Some(3.0)));
 }
 
@@ -121,10 +125,10 @@ async fn one_at_a_time_and_a_client_that_leaves_changes_nothing() {
     until("the app has it", async || upstream.seen().len() == 1).await;
     drop(wire);
     let second = post(&client, &token, "/webhook", "").await;
-    assert_eq!((second.problem(), second.header("retry-after")), ((409, "in_flight".to_owned()), Some("10")));
+    assert_eq!((second.problem(), second.header("retry-after")), ((409, "duplicate_in_flight".to_owned()), Some("10")));
     gate.add_permits(1);
     until("it is committed", async || admitted(&gateway, "committed").await == Some(1.0)).await;
-    assert_eq!(post(&client, &token, "/webhook", "").await.problem().1, "replayed");
+    assert_eq!(post(&client, &token, "/webhook", "").await.problem().1, "duplicate_request");
     assert_eq!(upstream.seen().len(), 1);
 }
 
@@ -151,10 +155,10 @@ async fn a_reset_stream_changes_nothing_either() {
     let (sender, asked) = (client.clone(), tokio::spawn(async move { client.try_send(request, "").await.map(drop) }));
     until("the app has it", async || upstream.seen().len() == 1).await;
     asked.abort();
-    assert_eq!(post(&sender, &token, "/webhook", "").await.problem().1, "in_flight");
+    assert_eq!(post(&sender, &token, "/webhook", "").await.problem().1, "duplicate_in_flight");
     gate.add_permits(1);
     until("it is committed", async || admitted(&gateway, "committed").await == Some(1.0)).await;
-    assert_eq!(post(&sender, &token, "/webhook", "").await.problem().1, "replayed");
+    assert_eq!(post(&sender, &token, "/webhook", "").await.problem().1, "duplicate_request");
 }
 
 #[tokio::test]
@@ -165,11 +169,11 @@ async fn ids_are_kept_as_long_as_their_tokens_are_good() {
     let lives = claims()["exp"].as_u64().unwrap() - crate::support::NOW + 30;
     assert_eq!(post(&client, &token, "/webhook", "").await.status, 200);
     gateway.clock.forward(lives - 1);
-    assert_eq!(post(&client, &token, "/webhook", "").await.problem().1, "replayed");
+    assert_eq!(post(&client, &token, "/webhook", "").await.problem().1, "duplicate_request");
     gateway.clock.forward(1);
-    assert_eq!(post(&client, &token, "/webhook", "").await.problem().1, "expired");
+    assert_eq!(post(&client, &token, "/webhook", "").await.problem().1, "token_expired");
     gateway.clock.forward(2);
-    until("it is forgotten", async || gateway.metric("hookgate_admission_entries").await == Some(0.0)).await;
+    until("it is forgotten", async || gateway.metric("hookgate_store_entries").await == Some(0.0)).await;
 }
 
 #[tokio::test]
@@ -181,8 +185,8 @@ async fn a_full_store_says_come_again() {
         assert_eq!(post(&client, &token(&gateway, id), "/webhook", "").await.status, 200);
     }
     let full = post(&client, &token(&gateway, "c"), "/webhook", "").await;
-    assert_eq!((full.problem(), full.header("retry-after")), ((503, "state_full".to_owned()), Some("10")));
-    assert_eq!(post(&client, &token(&gateway, "a"), "/webhook", "").await.problem().1, "replayed");
+    assert_eq!((full.problem(), full.header("retry-after")), ((503, "store_full".to_owned()), Some("10")));
+    assert_eq!(post(&client, &token(&gateway, "a"), "/webhook", "").await.problem().1, "duplicate_request");
     assert_eq!(upstream.seen().len(), 2);
 }
 
@@ -207,7 +211,7 @@ async fn observed_routes_tell_repetitions_and_pass_them() {
         assert_eq!(post(&client, &token, "/webhook", "").await.status, 200);
     }
     assert_eq!(upstream.seen().len(), 2);
-    assert_eq!(gateway.counted("observed", "replayed").await, Some(1.0));
+    assert_eq!(gateway.counted("dry_run_rejected", "duplicate_request").await, Some(1.0));
     assert_eq!(admitted(&gateway, "committed").await, Some(1.0));
 }
 
@@ -222,11 +226,11 @@ async fn a_reload_forgets_nothing_and_widens_only_for_what_comes() {
     gateway.clock.forward(10);
     gateway.edit("leeway: 30s", "leeway: 60s");
     gateway.running().reload();
-    assert_eq!(post(&client, &used, "/webhook", "").await.problem().1, "replayed");
+    assert_eq!(post(&client, &used, "/webhook", "").await.problem().1, "duplicate_request");
     gateway.clock.forward(lives + 30);
     // The wider window would take both, and the first one's id is forgotten by now.
     for old in [&used, &unused] {
-        assert_eq!(post(&client, old, "/webhook", "").await.problem(), (401, "stale_timestamp".to_owned()));
+        assert_eq!(post(&client, old, "/webhook", "").await.problem(), (401, "timestamp_too_old".to_owned()));
     }
     assert_eq!(upstream.seen().len(), 1);
 }

@@ -8,7 +8,7 @@ use crate::support::{Gateway, Issuer, NOW, Setup, Upstream, replace, until};
 
 const SUCCESSFUL: &str = "hookgate_revocation_last_reload_successful{file=\"revoked.yaml\"}";
 const ENTRIES: &str = "hookgate_revocation_entries{file=\"revoked.yaml\"}";
-const REFUSED: &str = "hookgate_revocation_reloads_total{file=\"revoked.yaml\",result=\"refused\"}";
+const REFUSED: &str = "hookgate_revocation_reloads_total{file=\"revoked.yaml\",result=\"rejected\"}";
 
 fn setup(upstream: &Upstream) -> Setup {
     let setup = Setup::new(upstream.address).file("revoked.yaml", "{}");
@@ -105,7 +105,7 @@ async fn a_revocation_does_not_wait_for_another_file_that_is_broken() {
     assert_ne!(gateway.running().reload(), Reloaded::Applied);
     assert!(passes(&gateway, &good).await);
     revoke(&gateway, "jti: [\"1\"]");
-    assert_eq!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(gateway.client().post(&good).await.problem(), (401, "revoked".into()));
     assert_eq!(gateway.metric("hookgate_config_last_reload_successful").await, Some(0.0));
 }
@@ -185,7 +185,7 @@ async fn routes_that_name_one_file_share_its_list_over_reloads() {
     assert_eq!(first.handles.revocations.len(), 1);
     assert!(std::sync::Arc::ptr_eq(&first.handles.revocations[0], &again.handles.revocations[0]));
 
-    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     revoke(&gateway, "jti: [\"1\"]");
     let bad = token(&gateway, "1");
     until_revoked(&gateway, &bad).await;
@@ -201,7 +201,9 @@ async fn what_was_not_proven_is_not_called_revoked() {
     let stranger = Issuer::rs256("k1").token_with(json!({"jti": "1"}));
     assert_eq!(gateway.client().post(&stranger).await.problem(), (401, "unauthorized".into()));
     assert_eq!(
-        gateway.metric("hookgate_requests_total{code=\"bad_signature\",outcome=\"refused\",route=\"webhook\"}").await,
+        gateway
+            .metric("hookgate_requests_total{outcome=\"rejected\",reason=\"invalid_signature\",route=\"webhook\"}")
+            .await,
         Some(1.0)
     );
 }

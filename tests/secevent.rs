@@ -90,7 +90,7 @@ async fn what_is_no_decision_keeps_its_own_status() {
     let gateway = setup(&upstream).with("jwks: { file: jwks.json } }\n", &format!("jwks: {jwks} }}\n"));
     let gateway = gateway.route("limits: { max_body_size: 2KiB }").start();
     let answer = push(&gateway, &event(&gateway.issuer, &json!({}))).await;
-    assert_eq!((answer.problem(), answer.header("retry-after")), ((503, "keys_unavailable".into()), Some("10")));
+    assert_eq!((answer.problem(), answer.header("retry-after")), ((503, "jwks_unavailable".into()), Some("10")));
     assert_eq!(push(&gateway, &"x".repeat(3000)).await.problem(), (413, "body_too_large".into()));
 }
 
@@ -101,6 +101,6 @@ async fn opaque_tells_transmitters_no_more_than_others() {
     for changes in [json!({"aud": "https://other.test/"}), json!({"events": null})] {
         let answer = push(&gateway, &event(&gateway.issuer, &changes)).await;
         assert_eq!(err(&answer), "authentication_failed");
-        assert!(answer.text().contains("refused: unauthorized"), "{}", answer.text());
+        assert!(answer.text().contains("rejected: unauthorized"), "{}", answer.text());
     }
 }

@@ -87,7 +87,7 @@ fn change(gateway: &Gateway, files: &[(&str, &str)], old: &str, new: &str) {
         replace(&gateway.path(name), content);
     }
     gateway.edit(old, new);
-    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
 }
 
 /// Whether a new client gets a connection and its genuine token an answer.
@@ -97,7 +97,13 @@ async fn connects(gateway: &Gateway, client: Client) -> bool {
 }
 
 async fn failed_handshakes(gateway: &Gateway) -> f64 {
-    let labels = format!("{{listener=\"{}\",result=\"failed\"}}", gateway.address());
+    failed(gateway, "").await
+}
+
+/// How many TLS handshakes have failed for this reason; for any, where it is empty.
+async fn failed(gateway: &Gateway, reason: &str) -> f64 {
+    let reason = if reason.is_empty() { String::new() } else { format!(",reason=\"{reason}\"") };
+    let labels = format!("{{listener=\"{}\",result=\"error\"{reason}}}", gateway.address());
     gateway.metric(&format!("hookgate_tls_handshakes_total{labels}")).await.unwrap_or_default()
 }
 
@@ -116,6 +122,7 @@ async fn a_client_certificate_is_required_where_its_ca_is_written() {
         assert!(!connects(&gateway, gateway.client_http2()).await);
         assert!(!connects(&gateway, gateway.client_showing(&Authority::new("clients").client("sender.test", 7))).await);
         assert!(failed_handshakes(&gateway).await >= before + 3.0);
+        assert!(failed(&gateway, "no_client_certificate").await >= 2.0 && failed(&gateway, "unknown_ca").await >= 1.0);
         assert!(connects(&gateway, gateway.client_showing(&client)).await);
     }
 }
@@ -170,7 +177,7 @@ async fn a_revoked_certificate_connects_no_more_and_without_a_list_in_force_none
         (authority.list(2021, &[]), (false, false)),
     ] {
         replace(&gateway.path("clients.crl"), &content);
-        assert_ne!(gateway.running().reload(), Reloaded::Refused);
+        assert_ne!(gateway.running().reload(), Reloaded::Rejected);
         assert_eq!(both().await, expected);
     }
 }

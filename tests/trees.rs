@@ -55,7 +55,7 @@ async fn all_of_wants_each() {
     for (client, token, expected) in [
         (&right, "", refused(401, "missing_credential")),
         (&right, bad.as_str(), refused(401, "malformed_token")),
-        (&other, &good, refused(403, "certificate_refused")),
+        (&other, &good, refused(403, "certificate_not_allowed")),
         (&nobody, &good, refused(401, "missing_credential")),
         (&nobody, "", refused(401, "missing_credential")),
     ] {
@@ -74,10 +74,10 @@ async fn any_of_wants_each_credential_that_is_there() {
     let (client, good) = (gateway.client(), bearer(&gateway.token()));
     for (authorization, token, expected) in [
         ("", "", refused(401, "missing_credential")),
-        (good.as_str(), "another token", refused(401, "bad_signature")),
+        (good.as_str(), "another token", refused(401, "invalid_static_token")),
         ("Bearer x.y.z", "the token", refused(401, "malformed_token")),
         ("Bearer x.y.z", "", refused(401, "malformed_token")),
-        ("", "another token", refused(401, "bad_signature")),
+        ("", "another token", refused(401, "invalid_static_token")),
     ] {
         assert_eq!(ask(&client, &[("authorization", authorization), ("x-token", token)]).await, expected);
     }
@@ -97,7 +97,7 @@ async fn a_grant_does_not_hide_a_signature_that_the_body_breaks() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let gateway = setup(&upstream, &authority, &format!("{{ any_of: [ {TOKEN}, {HMAC} ] }}")).start();
     let signature = |body| format!("sha256={}", crate::support::hmac("the token", body));
-    for (signed, expected) in [("{}", passed()), ("{} ", refused(401, "bad_signature"))] {
+    for (signed, expected) in [("{}", passed()), ("{} ", refused(401, "invalid_signature"))] {
         let fields = [("x-token", "the token"), ("x-hub-signature-256", &signature(signed))];
         assert_eq!(ask(&gateway.client(), &fields).await, expected);
         assert_eq!(ask(&gateway.client(), &fields[1..]).await, expected);
@@ -129,10 +129,10 @@ async fn what_nobody_can_decide_is_503_and_hides_behind_no_other_credential() {
     let (client, good) = (gateway.client(), bearer(&gateway.token()));
     for token in ["", "the token"] {
         let fields = [("authorization", good.as_str()), ("x-token", token)];
-        assert_eq!(ask(&client, &fields).await, refused(503, "keys_unavailable"));
+        assert_eq!(ask(&client, &fields).await, refused(503, "jwks_unavailable"));
     }
     assert_eq!(ask(&client, &[("x-token", "the token")]).await, passed());
-    assert_eq!(ask(&client, &[("x-token", "another")]).await, refused(401, "bad_signature"));
+    assert_eq!(ask(&client, &[("x-token", "another")]).await, refused(401, "invalid_static_token"));
 }
 
 #[tokio::test]
@@ -148,9 +148,9 @@ async fn a_certificate_is_admitted_by_its_names_or_its_fingerprint() {
         (&dns, passed()),
         (&spiffe, passed()),
         (&pinned, passed()),
-        (&other, refused(403, "certificate_refused")),
-        (&authority.client("c.test", 9), refused(403, "certificate_refused")),
-        (&authority.client("b.a.test", 9), refused(403, "certificate_refused")),
+        (&other, refused(403, "certificate_not_allowed")),
+        (&authority.client("c.test", 9), refused(403, "certificate_not_allowed")),
+        (&authority.client("b.a.test", 9), refused(403, "certificate_not_allowed")),
     ] {
         assert_eq!(ask(&gateway.client_showing(identity), &[]).await, expected);
     }
@@ -161,11 +161,11 @@ async fn a_certificate_is_admitted_by_its_names_or_its_fingerprint() {
 const ANY_CERTIFICATE: &str = "{ client_certificate: {} }";
 
 fn reload(gateway: &Gateway) {
-    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
 }
 
 async fn handshakes(gateway: &Gateway) -> Option<f64> {
-    let labels = format!("{{listener=\"{}\",result=\"ok\"}}", gateway.address());
+    let labels = format!("{{listener=\"{}\",result=\"success\"}}", gateway.address());
     gateway.metric(&format!("hookgate_tls_handshakes_total{labels}")).await
 }
 
@@ -182,7 +182,7 @@ async fn a_certificate_that_is_revoked_meanwhile_passes_no_more() {
         assert_eq!(ask(&client, &[("authorization", &token)]).await, passed());
         replace(&gateway.path("clients.crl"), &authority.list(4000, &[7]));
         reload(&gateway);
-        assert_eq!(ask(&client, &[("authorization", &token)]).await, refused(403, "certificate_refused"));
+        assert_eq!(ask(&client, &[("authorization", &token)]).await, refused(403, "certificate_not_allowed"));
         assert_eq!(handshakes(&gateway).await, Some(1.0));
     }
     assert_eq!(upstream.seen().len(), 2);
@@ -195,7 +195,7 @@ async fn an_authority_that_is_trusted_no_more_counts_no_more() {
     let client = gateway.client_showing(&old.client("a.test", 7));
     assert_eq!(ask(&client, &[]).await, passed());
     for (pem, expected) in
-        [(&new.pem, refused(403, "certificate_refused")), (&format!("{}{}", old.pem, new.pem), passed())]
+        [(&new.pem, refused(403, "certificate_not_allowed")), (&format!("{}{}", old.pem, new.pem), passed())]
     {
         replace(&gateway.path("clients.crt"), pem);
         reload(&gateway);
@@ -203,7 +203,7 @@ async fn an_authority_that_is_trusted_no_more_counts_no_more() {
     }
     // Without any authority the route could let nobody pass: what was in force stays.
     gateway.edit("client_ca: clients.crt, client_auth: optional, ", "");
-    assert_eq!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(ask(&client, &[]).await, passed());
     assert_eq!(handshakes(&gateway).await, Some(1.0));
 }
@@ -217,7 +217,7 @@ async fn a_certificate_that_ends_meanwhile_passes_no_more() {
     assert_eq!(ask(&client, &[]).await, passed());
     // rcgen's certificates end in the year 4096.
     gateway.clock.forward(2080 * 366 * 24 * 3600);
-    assert_eq!(ask(&client, &[]).await, refused(403, "certificate_refused"));
+    assert_eq!(ask(&client, &[]).await, refused(403, "certificate_not_allowed"));
 }
 
 /// Caddy GHSA-gr7w-x2jp-3xgw: a certificate was shown to one host, and the request is another's.

@@ -95,14 +95,14 @@ async fn a_new_ca_counts_from_the_reload_on() {
     assert_eq!(statuses(&gateway, 1).await, [200]);
     replace(&gateway.path("app.pem"), &other_ca);
     // The watch may have been faster, and then there is nothing left to do.
-    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     // A connection of the old trust still waits, and must not be used.
     let (status, code) = problem(&gateway).await;
     assert_eq!((status, code.as_str(), upstream.seen().len()), (502, "upstream_unreachable", 1));
     replace(&gateway.path("app.pem"), "no certificate");
-    assert_eq!(gateway.running().reload(), Reloaded::Refused);
+    assert_eq!(gateway.running().reload(), Reloaded::Rejected);
     replace(&gateway.path("app.pem"), &ca);
-    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(statuses(&gateway, 1).await, [200]);
 }
 
@@ -134,7 +134,7 @@ async fn connections_are_used_again_and_closed_when_nobody_needs_them() {
     assert_eq!(statuses(&gateway, 10).await, [200; 10]);
     assert_eq!((upstream.connections(), upstream.open()), (1, 1));
     gateway.edit("timeouts: { keepalive: 10s }", "timeouts: { keepalive: 1ms }");
-    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(statuses(&gateway, 1).await, [200]);
     until("none is open", async || upstream.open() == 0).await;
 }
@@ -179,7 +179,7 @@ async fn what_one_app_may_have_seen_is_not_sent_to_another() {
     let (one, two) = (Upstream::saying(b"").await, Upstream::echo().await);
     let gateway = several(&[one.address, two.address]);
     let (status, code) = problem(&gateway).await;
-    assert_eq!((status, code.as_str(), two.seen().len()), (502, "upstream_protocol", 0));
+    assert_eq!((status, code.as_str(), two.seen().len()), (502, "upstream_protocol_error", 0));
     // Each second request, until it has failed five times in a row.
     let statuses = statuses(&gateway, 19).await;
     assert_eq!(statuses.iter().filter(|status| **status == 502).count(), 4, "{statuses:?}");
@@ -203,7 +203,7 @@ async fn a_reload_keeps_what_is_known_of_apps_that_have_stayed() {
     let one = Upstream::echo_at(address).await;
     let last = format!("\"http://{}\"", two.address);
     gateway.edit(&last, &format!("{last}, \"http://{}\"", three.address));
-    assert_ne!(gateway.running().reload(), Reloaded::Refused);
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(statuses(&gateway, 6).await, [200; 6]);
     assert_eq!(one.seen().len(), 0);
     // The new one is next, having waited longest.

@@ -94,7 +94,7 @@ def carry_out(attack: Attack, site: Site, gateway: Gateway) -> c.Counts:
         FORK.Process(target=attacker, args=(attack, site, index, end, theirs), daemon=True).start()
         pipes.append(ours)
     time.sleep(max(0, end - 0.5 - c.now()))
-    open_ = gateway.metrics()[f'hookgate_connections{{listener="127.0.0.1:{site.port}"}}'] - GOOD_CONNECTIONS
+    open_ = gateway.metrics()[f'hookgate_open_connections{{listener="127.0.0.1:{site.port}"}}'] - GOOD_CONNECTIONS
     return sum((ours.recv() for ours in pipes), c.Counts({"open at the end": max(0, int(open_))}))
 
 

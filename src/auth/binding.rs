@@ -120,7 +120,7 @@ impl BindingHash {
 }
 
 impl Bindings {
-    /// Nothing here asks for the body's bytes to be what the sender signed.
+    /// Whether the bytes of the body must be those that the sender signed.
     pub fn binds_body(&self) -> bool {
         self.body.as_ref().is_some_and(|body| body.presence != HashPresence::Optional)
     }
@@ -138,7 +138,8 @@ impl Bindings {
     }
 
     /// # Errors
-    /// `CertificateMismatch`, `UrlMismatch`, `BodyMismatch`; `MissingClaim` for one that must be there; [`Stop::NeedsBody`].
+    /// `CertificateMismatch`, `MethodMismatch`, `UrlMismatch`, `BodyMismatch`; `MissingClaim` for one that must be there;
+    /// [`Stop::NeedsBody`].
     pub fn check(
         &self,
         claims: &Map<String, Value>,
@@ -151,7 +152,7 @@ impl Bindings {
         }
         if let Some(claim) = &self.method {
             let fits = text(claims, claim)? == request.head.method.as_str();
-            judge("method", fits, Refusal::UrlMismatch, notes)?;
+            judge("method", fits, Refusal::MethodMismatch, notes)?;
         }
         if let Some(url) = &self.url {
             judge("URL", url.fits(claims, request)?, Refusal::UrlMismatch, notes)?;
@@ -335,7 +336,7 @@ mod tests {
         assert_eq!(run(false, "https://hooks.test/a", "POST"), Ok(()));
         assert_eq!(run(true, "https://hooks.test/a", "POST"), Err(Refusal::UrlMismatch));
         assert_eq!(run(false, "https://hooks.test/A", "POST"), Err(Refusal::UrlMismatch));
-        assert_eq!(run(false, "https://hooks.test/a", "PUT"), Err(Refusal::UrlMismatch));
+        assert_eq!(run(false, "https://hooks.test/a", "PUT"), Err(Refusal::MethodMismatch));
         assert_eq!(check(&url(true), json!({}), "POST", "/a", b""), Err(Refusal::MissingClaim));
     }
 

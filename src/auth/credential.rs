@@ -77,7 +77,7 @@ impl TokenLocation {
     /// The token in a request's head.
     ///
     /// # Errors
-    /// `MissingCredential`, `ManyCredentials`, `MalformedCredential` for what is no `b64token`
+    /// `MissingCredential`, `MultipleCredentials`, `MalformedCredential` for what is no `b64token`
     /// (RFC 6750 §2.1), `TokenTooLarge`.
     pub fn find<'h>(&self, head: &'h Parts) -> Result<&'h str, Refusal> {
         let token = match self {
@@ -104,11 +104,11 @@ fn in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&str>) -> Re
     let value = value.ok_or(Refusal::MalformedCredential)?;
     // RFC 6750 §2: a client must not use two methods in one request.
     if bearer && parameters(head, ACCESS_TOKEN).next().is_some() {
-        return Err(Refusal::ManyCredentials);
+        return Err(Refusal::MultipleCredentials);
     }
     // Fields of one name may be joined by commas on the way (RFC 9110 §5.2).
     if memchr(b',', value.as_bytes()).is_some() {
-        return Err(Refusal::ManyCredentials);
+        return Err(Refusal::MultipleCredentials);
     }
     let Some(scheme) = scheme else { return Ok(value) };
     if scheme.ends_with('=') {
@@ -183,11 +183,11 @@ fn in_cookie<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Refusal> {
         // Some parsers part at blanks and commas too.
         let loose = field.split([';', ',', ' ', '\t']).filter_map(|pair| pair.split_once('='));
         if loose.filter(|(cookie, _)| *cookie == name).count() > 1 {
-            return Err(Refusal::ManyCredentials);
+            return Err(Refusal::MultipleCredentials);
         }
         for (_, value) in values {
             if found.replace(value).is_some() {
-                return Err(Refusal::ManyCredentials);
+                return Err(Refusal::MultipleCredentials);
             }
         }
     }
@@ -240,7 +240,7 @@ mod tests {
     /// A valid and an invalid one together, and comma-joined tokens, passed a peer in HTTP/1 and 2.
     #[test]
     fn two_are_refused_not_chosen_between() {
-        let two = Err(Refusal::ManyCredentials);
+        let two = Err(Refusal::MultipleCredentials);
         assert_eq!(find(&bearer(), "/", &[("authorization", "Bearer a"), ("authorization", "Bearer b")]), two);
         assert_eq!(find(&bearer(), "/", &[("authorization", "Bearer a, Bearer b")]), two);
         assert_eq!(find(&bearer(), "/", &[("authorization", "Bearer a"), ("authorization", "Basic b")]), two);
@@ -255,10 +255,10 @@ mod tests {
         let (query, cookie) = (TokenLocation::Query("token".into()), TokenLocation::Cookie("t".into()));
         let good = ("authorization", "Bearer a");
         for uri in ["/?token=a&%74oken=b", "/?to%6ben=b&token=a", "/?token=a&to%6Ben", "/?token=a&token"] {
-            assert_eq!(find(&query, uri, &[]), Err(Refusal::ManyCredentials), "{uri}");
+            assert_eq!(find(&query, uri, &[]), Err(Refusal::MultipleCredentials), "{uri}");
         }
         for uri in ["/?access%5ftoken=b", "/?x&%61ccess_token=b", "/?access_token"] {
-            assert_eq!(find(&bearer(), uri, &[good]), Err(Refusal::ManyCredentials), "{uri}");
+            assert_eq!(find(&bearer(), uri, &[good]), Err(Refusal::MultipleCredentials), "{uri}");
         }
         for uri in
             ["/?access_tokens=b", "/?xaccess_token=b", "/?access+token=b", "/?%access_token=b", "/?x=access_token"]
@@ -269,12 +269,12 @@ mod tests {
         // Found by fuzzing: what ends at `;` for us goes on for who parts at `&` alone, as the URL standard has it.
         assert_eq!(find(&query, "/?token=a;x=b", &[]), Err(Refusal::MalformedCredential));
         assert_eq!(find(&query, "/?x=1;token=a", &[]), Err(Refusal::MissingCredential));
-        assert_eq!(find(&query, "/?token=a&x=1;token=b", &[]), Err(Refusal::ManyCredentials));
+        assert_eq!(find(&query, "/?token=a&x=1;token=b", &[]), Err(Refusal::MultipleCredentials));
         // A blank before the sign is no part of the name for some parsers.
         let blank = [("cookie", "t=good; t =evil")];
-        assert_eq!(find(&cookie, "/", &blank), Err(Refusal::ManyCredentials));
-        assert_eq!(find(&cookie, "/", &[("cookie", "t=good; a=b t=evil")]), Err(Refusal::ManyCredentials));
-        assert_eq!(find(&bearer(), "/?x=1;access_token=b", &[good]), Err(Refusal::ManyCredentials));
+        assert_eq!(find(&cookie, "/", &blank), Err(Refusal::MultipleCredentials));
+        assert_eq!(find(&cookie, "/", &[("cookie", "t=good; a=b t=evil")]), Err(Refusal::MultipleCredentials));
+        assert_eq!(find(&bearer(), "/?x=1;access_token=b", &[good]), Err(Refusal::MultipleCredentials));
         let unreadable = http::HeaderValue::from_bytes(b"t=evil; x=\xff").unwrap();
         let request = Request::builder().header("cookie", unreadable).header("cookie", "t=good");
         assert_eq!(cookie.find(&request.body(()).unwrap().into_parts().0), Err(Refusal::MalformedCredential));

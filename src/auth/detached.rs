@@ -76,14 +76,14 @@ impl DetachedPolicy {
             return Err(refuse(Refusal::UnsupportedAlgorithm).into());
         }
         let undecided = |refusal| Refused { remote: self.issuer.keys.remote(), ..refuse(refusal) };
-        let keys = self.issuer.keys.current(now).ok_or_else(|| undecided(Refusal::KeysUnavailable))?;
+        let keys = self.issuer.keys.current(now).ok_or_else(|| undecided(Refusal::JwksUnavailable))?;
         let keys = keys.select(header.kid.as_deref(), header.algorithm).map_err(undecided)?;
         let bytes = decode(signature).map_err(refuse)?;
         let signs = |text: &[u8]| keys.iter().any(|(_, key)| key.verify(text, &bytes).is_ok());
         let texts = self.payload.texts(encoded, &header, request)?;
         let Some(text) = texts.iter().find(|text| signs(text)) else {
             notes.add("signature", || "is of another request".into());
-            return Err(refuse(Refusal::BadSignature).into());
+            return Err(refuse(Refusal::InvalidSignature).into());
         };
         notes.add("signature", || "verifies".into());
         let mut issued = None;
@@ -172,7 +172,7 @@ fn listed_headers<'h>(header: &'h Header, request: &RequestView<'h>) -> Result<V
     }
     let values = names.into_iter().map(|name| {
         let field: HeaderName = name.parse().map_err(|_| Refusal::MalformedToken)?;
-        Ok((name, request.header(&field)?.ok_or(Refusal::BadSignature)?))
+        Ok((name, request.header(&field)?.ok_or(Refusal::MissingSignedComponent)?))
     });
     values.collect()
 }

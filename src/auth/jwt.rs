@@ -156,7 +156,7 @@ impl JwtPolicy {
                 let chain = token.chain().map_err(|refusal| refuse(refusal, false))?;
                 Arc::new(root.key(&chain, token.algorithm, now).map_err(|refusal| refuse(refusal, false))?)
             }
-            keys => keys.current(now).ok_or_else(|| undecided(Refusal::KeysUnavailable))?,
+            keys => keys.current(now).ok_or_else(|| undecided(Refusal::JwksUnavailable))?,
         };
         // What these very keys have chosen and verified before, they would again.
         let before = known.filter(|known| Arc::ptr_eq(&known.keys, &keys));
@@ -191,12 +191,12 @@ impl JwtPolicy {
     /// and is compared again under its signature.
     fn issuer(&self, payload: &Map<String, Value>) -> Result<&Issuer, Refusal> {
         match self.issuers.as_slice() {
-            [] => Err(Refusal::WrongIssuer),
+            [] => Err(Refusal::InvalidIssuer),
             [sole] => Ok(sole),
             several => {
                 let says = payload.get("iss").ok_or(Refusal::MissingClaim)?.as_str().ok_or(Refusal::MalformedToken)?;
                 let says = |issuer: &&Issuer| issuer.issuer.as_deref() == Some(says);
-                several.iter().find(says).ok_or(Refusal::WrongIssuer)
+                several.iter().find(says).ok_or(Refusal::InvalidIssuer)
             }
         }
     }
@@ -213,16 +213,16 @@ impl JwtPolicy {
             return Err(Refusal::MissingClaim);
         }
         if issuer.issuer.is_some() && claims.iss != issuer.issuer.as_deref() {
-            return Err(claims.iss.map_or(Refusal::MissingClaim, |_| Refusal::WrongIssuer));
+            return Err(claims.iss.map_or(Refusal::MissingClaim, |_| Refusal::InvalidIssuer));
         }
         // Exactly: no case folding, no trailing slash, no part of a text (mod_auth_openidc GHSA-wcvh-g65p-v576).
         let names = |ours: &String| claims.audiences.iter().any(|audience| audience == ours);
         if matches!(&self.audience, Audience::OneOf(ours) if !ours.iter().any(names)) {
-            return Err(Refusal::WrongAudience);
+            return Err(Refusal::InvalidAudience);
         }
         self.judge_times(&claims, now)?;
         match self.claims.iter().find(|rule| !rule.holds(payload)) {
-            Some(rule) => Err(Refusal::ClaimRefused { scope: rule.is_scope() }),
+            Some(rule) => Err(Refusal::ClaimMismatch { scope: rule.is_scope() }),
             None => Ok(()),
         }
     }
@@ -230,28 +230,28 @@ impl JwtPolicy {
     fn judge_times(&self, claims: &Registered<'_>, now: UnixTime) -> Result<(), Refusal> {
         // RFC 7519 §4.1.4: on or after `exp` the token must not be accepted.
         if claims.expires.is_some_and(|expires| now >= expires.floor.plus(self.leeway)) {
-            return Err(Refusal::Expired);
+            return Err(Refusal::TokenExpired);
         }
         // Over before it began: at no time was this token good, whatever the leeway.
         if claims.expires.zip(claims.issued).is_some_and(|(expires, issued)| expires.ceil < issued.floor) {
-            return Err(Refusal::Expired);
+            return Err(Refusal::TokenExpired);
         }
         if claims.not_before.is_some_and(|start| now.plus(self.leeway) < start.ceil) {
-            return Err(Refusal::NotYetValid);
+            return Err(Refusal::TokenNotYetValid);
         }
         if claims.issued.is_some_and(|issued| issued.ceil > now.plus(self.leeway)) {
-            return Err(Refusal::FutureTimestamp);
+            return Err(Refusal::TokenIssuedInFuture);
         }
         if let Some(max_age) = self.max_age {
             let issued = claims.issued.ok_or(Refusal::MissingClaim)?;
             if issued.floor.plus(max_age).plus(self.leeway) < now {
-                return Err(Refusal::StaleTimestamp);
+                return Err(Refusal::TokenTooOld);
             }
         }
         if let Some(max_lifetime) = self.max_lifetime {
             let (issued, expires) = claims.issued.zip(claims.expires).ok_or(Refusal::MissingClaim)?;
             if expires.ceil > issued.floor.plus(max_lifetime) {
-                return Err(Refusal::LifetimeExceeded);
+                return Err(Refusal::TokenLifetimeTooLong);
             }
         }
         Ok(())
@@ -286,7 +286,7 @@ impl<'t> Parts<'t> {
     fn signed_by<'k>(&self, candidates: &[(usize, &'k Key)]) -> Result<(usize, &'k Key), Refusal> {
         let signature = decode(self.signature)?;
         let fits = |(_, key): &&(usize, &Key)| key.verify(self.signed, &signature).is_ok();
-        candidates.iter().find(fits).copied().ok_or(Refusal::BadSignature)
+        candidates.iter().find(fits).copied().ok_or(Refusal::InvalidSignature)
     }
 }
 

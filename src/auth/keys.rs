@@ -272,24 +272,24 @@ impl Key {
     /// Verifies the raw bytes of a signature over `message`.
     ///
     /// # Errors
-    /// `BadSignature`.
+    /// `InvalidSignature`.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Refusal> {
         // Exactly so long: no DER for fixed width, no padded halves. And neither half zero (CVE-2022-21449).
         if signature.len() != self.signature_length || !self.halves_are_sane(signature) {
-            return Err(Refusal::BadSignature);
+            return Err(Refusal::InvalidSignature);
         }
         match &self.verifier {
             Verifier::Shared(secret) => self.verify_mac(secret, message, signature),
-            Verifier::Public(key) => key.verify_sig(message, signature).map_err(|_| Refusal::BadSignature),
+            Verifier::Public(key) => key.verify_sig(message, signature).map_err(|_| Refusal::InvalidSignature),
         }
     }
 
     fn verify_mac(&self, secret: &DecodingKey, message: &[u8], signature: &[u8]) -> Result<(), Refusal> {
-        let algorithm = self.algorithm.in_library().ok_or(Refusal::BadSignature)?;
+        let algorithm = self.algorithm.in_library().ok_or(Refusal::InvalidSignature)?;
         let written = URL_SAFE_NO_PAD.encode(signature);
         match jsonwebtoken::crypto::verify(&written, message, secret, algorithm) {
             Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(Refusal::BadSignature),
+            Ok(false) | Err(_) => Err(Refusal::InvalidSignature),
         }
     }
 

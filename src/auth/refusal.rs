@@ -1,20 +1,20 @@
-//! Why a request may not pass, in one word, and what was known when that was said.
+//! The rejections of the decision: the reason of each, and the facts known when it was made.
 
 use std::sync::Arc;
 
 use super::keys::RemoteKeys;
 
-/// Why there is no [`Grant`](super::Grant).
+/// Why [`super::verify`] returned no [`Grant`](super::Grant).
 #[derive(Clone, Debug)]
 pub enum Stop {
-    /// What has been looked at is good so far: the rest needs the body.
+    /// Every check so far passed; the remaining checks need the body.
     NeedsBody,
-    /// No.
+    /// The request is rejected.
     Refused(Refused),
 }
 
 impl Stop {
-    /// The refusal, if it is one.
+    /// The reason of the rejection; `None` where only the body is missing.
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::NeedsBody => None,
@@ -22,7 +22,7 @@ impl Stop {
         }
     }
 
-    /// The same, told of somebody whose signature had been verified.
+    /// The same rejection, of a sender whose signature has been verified with a key of `issuer`.
     pub(super) fn proven(self, issuer: &Arc<str>) -> Self {
         match self {
             Self::NeedsBody => Self::NeedsBody,
@@ -51,143 +51,176 @@ impl PartialEq for Stop {
     }
 }
 
-/// A refusal and what was known when it was made.
+/// A rejection and the facts known when it was made.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// Why.
+    /// The reason.
     pub refusal: Refusal,
-    /// A signature had been verified: whoever asks holds a genuine credential and may be told the code.
+    /// A signature had been verified: the client holds a genuine credential, so the response may state the reason.
     pub proven: bool,
     /// The issuer's name in gateway.yaml, where one had been chosen.
     pub issuer: Option<Arc<str>>,
-    /// The fetched keys that lacked the key: a fetch may turn this refusal into a decision.
+    /// The fetched key set that lacks the key: after another fetch the token may verify.
     pub remote: Option<Arc<RemoteKeys>>,
 }
 
 impl Refused {
-    /// Before anything was known of who asks.
+    /// A rejection before any signature was verified or an issuer chosen.
     pub const fn at_once(refusal: Refusal) -> Self {
         Self { refusal, proven: false, issuer: None, remote: None }
     }
 }
 
-/// Why a request may not pass: ONE word for the log, the metric's label, the reply and the documents.
+/// The reason why the decision rejects a request. [`Refusal::reason`] is its name in log, metrics, responses and
+/// documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// No credential where the route looks for one.
+    /// No credential in any place where the route looks for one.
     MissingCredential,
     /// More than one credential, or a second place that holds one.
-    ManyCredentials,
-    /// The field that carries the credential cannot be read.
+    MultipleCredentials,
+    /// The header that carries the credential cannot be read.
     MalformedCredential,
-    /// Over [`super::credential::MAX_TOKEN`].
+    /// The token is longer than [`super::credential::MAX_TOKEN`].
     TokenTooLarge,
     /// Not a JWS in compact form, or its header or payload breaks a rule of RFC 7515, 7519 or 8725.
     MalformedToken,
+    /// A body that must be read as a JSON object or a form, and is none.
+    MalformedBody,
     /// The algorithm is not allowed for this issuer, or is not the key's.
     UnsupportedAlgorithm,
     /// No key fits the token's `kid`.
     UnknownKey,
-    /// The signature does not verify.
-    BadSignature,
+    /// The signature does not verify with any key or secret of the route, or does not have the configured form.
+    InvalidSignature,
+    /// A `require` of the signature (header, part of the signature's value, member of the JSON body) does not hold.
+    RequirementNotMet,
+    /// A header, a part of the signature's value, a JSON member or a form field that must be signed is absent.
+    MissingSignedComponent,
+    /// The static token is none of the route's secrets.
+    InvalidStaticToken,
     /// A required claim is absent.
     MissingClaim,
     /// `iss` is not the issuer's.
-    WrongIssuer,
+    InvalidIssuer,
     /// `aud` does not name this receiver.
-    WrongAudience,
-    /// `exp` has passed.
-    Expired,
-    /// `nbf` has not come.
-    NotYetValid,
+    InvalidAudience,
+    /// `exp` has passed (RFC 7519 §4.1.4).
+    TokenExpired,
+    /// `nbf` lies in the future (RFC 7519 §4.1.5).
+    TokenNotYetValid,
     /// `exp` − `iat` exceeds `max_lifetime`.
-    LifetimeExceeded,
-    /// The timestamp that the route asks for is absent or cannot be read.
+    TokenLifetimeTooLong,
+    /// `iat` is older than `max_age`.
+    TokenTooOld,
+    /// `iat` lies in the future.
+    TokenIssuedInFuture,
+    /// The timestamp that the route requires is absent.
     MissingTimestamp,
-    /// The timestamp, or `iat` under `max_age`, is too old.
-    StaleTimestamp,
-    /// The timestamp, or `iat`, lies in the future.
-    FutureTimestamp,
-    /// The body is not the one that was signed for.
+    /// The timestamp cannot be read in its unit, or is there more than once.
+    MalformedTimestamp,
+    /// The timestamp is older than `max_age`.
+    TimestampTooOld,
+    /// The timestamp lies further in the future than `max_future`.
+    TimestampInFuture,
+    /// The body is not the one that was signed.
     BodyMismatch,
-    /// The URL or the method is not the one that was signed for.
+    /// The URL is not the one in the token.
     UrlMismatch,
-    /// The token is bound to another client certificate, or none was shown.
+    /// The method is not the one in the token.
+    MethodMismatch,
+    /// The token is bound to another client certificate, or the client presented none (RFC 8705 §3.1).
     CertificateMismatch,
-    /// The client certificate is not trusted (any longer), or not one that this route admits.
-    CertificateRefused,
-    /// The token is good, and on the route's revocation list by its id, subject, key or age.
+    /// The client certificate is not trusted (any longer), or not one that this route allows.
+    CertificateNotAllowed,
+    /// The token is genuine, but on the route's revocation list by its id, subject, key or age.
     Revoked,
-    /// A claim rule does not hold: genuine, without the right.
-    ClaimRefused {
+    /// A claim rule does not hold: the token is genuine, but lacks the right.
+    ClaimMismatch {
         /// The claim is a scope: RFC 6750 §3.1 `insufficient_scope`.
         scope: bool,
     },
-    /// Nobody could say whether the token is revoked: undecided, not refused for good.
+    /// The store could not say whether the token is revoked: cannot verify, 503.
     RevocationUnknown,
-    /// The issuer's keys are not known (yet, or any more): undecided, not refused for good.
-    KeysUnavailable,
+    /// The issuer's keys are not available: cannot verify, 503.
+    JwksUnavailable,
 }
 
 impl Refusal {
-    /// Every refusal once, for documents and tests that walk the table.
+    /// Every value once, for documents and tests that walk the table.
     pub const ALL: &'static [Self] = &[
         Self::MissingCredential,
-        Self::ManyCredentials,
+        Self::MultipleCredentials,
         Self::MalformedCredential,
         Self::TokenTooLarge,
         Self::MalformedToken,
+        Self::MalformedBody,
         Self::UnsupportedAlgorithm,
         Self::UnknownKey,
-        Self::BadSignature,
+        Self::InvalidSignature,
+        Self::RequirementNotMet,
+        Self::MissingSignedComponent,
+        Self::InvalidStaticToken,
         Self::MissingClaim,
-        Self::WrongIssuer,
-        Self::WrongAudience,
-        Self::Expired,
-        Self::NotYetValid,
-        Self::LifetimeExceeded,
+        Self::InvalidIssuer,
+        Self::InvalidAudience,
+        Self::TokenExpired,
+        Self::TokenNotYetValid,
+        Self::TokenLifetimeTooLong,
+        Self::TokenTooOld,
+        Self::TokenIssuedInFuture,
         Self::MissingTimestamp,
-        Self::StaleTimestamp,
-        Self::FutureTimestamp,
+        Self::MalformedTimestamp,
+        Self::TimestampTooOld,
+        Self::TimestampInFuture,
         Self::BodyMismatch,
         Self::UrlMismatch,
+        Self::MethodMismatch,
         Self::CertificateMismatch,
-        Self::CertificateRefused,
+        Self::CertificateNotAllowed,
         Self::Revoked,
-        Self::ClaimRefused { scope: false },
-        Self::ClaimRefused { scope: true },
+        Self::ClaimMismatch { scope: false },
+        Self::ClaimMismatch { scope: true },
         Self::RevocationUnknown,
-        Self::KeysUnavailable,
+        Self::JwksUnavailable,
     ];
 
-    /// The reason word.
+    /// The reason as log, metrics and responses state it.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::MissingCredential => "missing_credential",
-            Self::ManyCredentials => "many_credentials",
+            Self::MultipleCredentials => "multiple_credentials",
             Self::MalformedCredential => "malformed_credential",
-            Self::TokenTooLarge => "head_too_large",
+            Self::TokenTooLarge => "token_too_large",
             Self::MalformedToken => "malformed_token",
+            Self::MalformedBody => "malformed_body",
             Self::UnsupportedAlgorithm => "unsupported_algorithm",
             Self::UnknownKey => "unknown_key",
-            Self::BadSignature => "bad_signature",
+            Self::InvalidSignature => "invalid_signature",
+            Self::RequirementNotMet => "requirement_not_met",
+            Self::MissingSignedComponent => "missing_signed_component",
+            Self::InvalidStaticToken => "invalid_static_token",
             Self::MissingClaim => "missing_claim",
-            Self::WrongIssuer => "wrong_issuer",
-            Self::WrongAudience => "wrong_audience",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::LifetimeExceeded => "lifetime_exceeded",
+            Self::InvalidIssuer => "invalid_issuer",
+            Self::InvalidAudience => "invalid_audience",
+            Self::TokenExpired => "token_expired",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenLifetimeTooLong => "token_lifetime_too_long",
+            Self::TokenTooOld => "token_too_old",
+            Self::TokenIssuedInFuture => "token_issued_in_future",
             Self::MissingTimestamp => "missing_timestamp",
-            Self::StaleTimestamp => "stale_timestamp",
-            Self::FutureTimestamp => "future_timestamp",
+            Self::MalformedTimestamp => "malformed_timestamp",
+            Self::TimestampTooOld => "timestamp_too_old",
+            Self::TimestampInFuture => "timestamp_in_future",
             Self::BodyMismatch => "body_mismatch",
             Self::UrlMismatch => "url_mismatch",
+            Self::MethodMismatch => "method_mismatch",
             Self::CertificateMismatch => "certificate_mismatch",
-            Self::CertificateRefused => "certificate_refused",
+            Self::CertificateNotAllowed => "certificate_not_allowed",
             Self::Revoked => "revoked",
-            Self::ClaimRefused { .. } => "claim_refused",
-            Self::RevocationUnknown => "state_unavailable",
-            Self::KeysUnavailable => "keys_unavailable",
+            Self::ClaimMismatch { .. } => "claim_mismatch",
+            Self::RevocationUnknown => "store_unavailable",
+            Self::JwksUnavailable => "jwks_unavailable",
         }
     }
 }

@@ -67,6 +67,14 @@ impl<'a> RequestView<'a> {
         Ok(self.json.get_or_init(|| parse_object(body).ok()).as_ref())
     }
 
+    /// The body as one JSON object, where nothing else will do.
+    ///
+    /// # Errors
+    /// [`Stop::NeedsBody`]; `MalformedBody` for anything else.
+    pub fn json_object(&self) -> Result<&Map<String, Value>, Stop> {
+        self.json()?.ok_or_else(|| Refusal::MalformedBody.into())
+    }
+
     /// The value at a pointer into a JSON body.
     ///
     /// # Errors
@@ -78,7 +86,7 @@ impl<'a> RequestView<'a> {
     /// A header field that is there once.
     ///
     /// # Errors
-    /// `ManyCredentials` for two, `MalformedCredential` for what is no ASCII text.
+    /// `MultipleCredentials` for two, `MalformedCredential` for what is no ASCII text.
     pub fn header(&self, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
         let value = sole(self.head.headers.get_all(name).iter())?;
         value.map(|value| value.to_str().map_err(|_| Refusal::MalformedCredential)).transpose()
@@ -87,7 +95,7 @@ impl<'a> RequestView<'a> {
     /// A query parameter, decoded, that is there once in any spelling.
     ///
     /// # Errors
-    /// `ManyCredentials` for two.
+    /// `MultipleCredentials` for two.
     pub fn query(&self, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
         find_pair(self.head.uri.query().unwrap_or_default().as_bytes(), name)
     }
@@ -95,20 +103,20 @@ impl<'a> RequestView<'a> {
     /// The pairs of a form body (`application/x-www-form-urlencoded`), decoded; `None` for another body.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`]; `MalformedCredential` for very many.
+    /// [`Stop::NeedsBody`]; `MalformedBody` for more than a thousand.
     pub fn form(&self) -> Result<Option<Vec<Pair<'a>>>, Stop> {
         let body = self.body()?;
         if !self.is_form() {
             return Ok(None);
         }
         let pairs: Vec<_> = url::form_urlencoded::parse(body).take(MAX_PAIRS + 1).collect();
-        if pairs.len() > MAX_PAIRS { Err(Refusal::MalformedCredential.into()) } else { Ok(Some(pairs)) }
+        if pairs.len() > MAX_PAIRS { Err(Refusal::MalformedBody.into()) } else { Ok(Some(pairs)) }
     }
 
     /// A field of a form body that is there once.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`]; `ManyCredentials` for two.
+    /// [`Stop::NeedsBody`]; `MultipleCredentials` for two.
     pub fn form_field(&self, name: &str) -> Result<Option<Cow<'a, str>>, Stop> {
         let pairs = self.form()?.unwrap_or_default();
         let mut values = pairs.into_iter().filter(|(found, _)| found == name).map(|(_, value)| value);
@@ -151,10 +159,10 @@ fn find_pair<'a>(encoded: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, 
 }
 
 /// # Errors
-/// `ManyCredentials` for two.
+/// `MultipleCredentials` for two.
 pub fn sole<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, Refusal> {
     let (first, second) = (values.next(), values.next());
-    if second.is_some() { Err(Refusal::ManyCredentials) } else { Ok(first) }
+    if second.is_some() { Err(Refusal::MultipleCredentials) } else { Ok(first) }
 }
 
 /// The address that senders know, up to the path.
@@ -244,9 +252,9 @@ mod tests {
     fn two_of_one_name_are_refused_in_any_spelling() {
         let head = head("/?t=1&%74=2&u=a%20b", &[("x-s", "1"), ("x-s", "2"), ("x-t", "1")]);
         let view = RequestView::new(&head, UrlBase::Host("a"));
-        assert_eq!(view.query("t"), Err(Refusal::ManyCredentials));
+        assert_eq!(view.query("t"), Err(Refusal::MultipleCredentials));
         assert_eq!(view.query("u").unwrap().as_deref(), Some("a b"));
-        assert_eq!(view.header(&HeaderName::from_static("x-s")), Err(Refusal::ManyCredentials));
+        assert_eq!(view.header(&HeaderName::from_static("x-s")), Err(Refusal::MultipleCredentials));
         assert_eq!(view.header(&HeaderName::from_static("x-t")), Ok(Some("1")));
         assert_eq!(view.header(&HeaderName::from_static("x-u")), Ok(None));
     }
@@ -257,7 +265,7 @@ mod tests {
         let view = || RequestView::new(&form, UrlBase::Host("a"));
         assert_eq!(view().form_field("a").err(), Some(Stop::NeedsBody));
         assert_eq!(view().with_body(b"a=1%2B2&b=c").form_field("a").unwrap().as_deref(), Some("1+2"));
-        assert_eq!(view().with_body(b"a=1&a=2").form_field("a").err(), Some(Refusal::ManyCredentials.into()));
+        assert_eq!(view().with_body(b"a=1&a=2").form_field("a").err(), Some(Refusal::MultipleCredentials.into()));
         let json = head("/", &[("content-type", "application/json")]);
         let view = RequestView::new(&json, UrlBase::Host("a")).with_body(b"a=1");
         assert_eq!(view.form().unwrap(), None);

@@ -104,19 +104,25 @@ impl SignaturePolicy {
     /// The whole judgement of one request.
     ///
     /// # Errors
-    /// `MissingCredential` only where no signature is there at all; `MissingTimestamp`, `StaleTimestamp`,
-    /// `FutureTimestamp`; else `BadSignature`, which a missing piece of the signed text is too.
+    /// `MissingCredential` only where no signature is there at all; `RequirementNotMet` where a `require` does not hold;
+    /// `MissingTimestamp`, `MalformedTimestamp`, `TimestampTooOld`, `TimestampInFuture`; `MissingSignedComponent` where a
+    /// component that must be signed is absent; `MalformedBody` where the body must be read and cannot; else
+    /// `InvalidSignature`.
     pub fn verify(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Signed, Stop> {
         let values = self.values(request)?;
         if values.is_empty() {
             return Err(Refusal::MissingCredential.into());
         }
         self.judge_headers(request, notes)?;
-        let read = values.iter().flat_map(|value| self.parse.read(value));
-        let values: Vec<Value<'_>> = read.filter(|value| self.has_its_parts(value)).collect();
+        let mut values: Vec<Value<'_>> = values.iter().flat_map(|value| self.parse.read(value)).collect();
         if values.is_empty() {
             notes.add("signature", || "the value has not the form that `parse` describes".into());
-            return Err(Refusal::BadSignature.into());
+            return Err(Refusal::InvalidSignature.into());
+        }
+        values.retain(|value| self.has_its_parts(value));
+        if values.is_empty() {
+            notes.add("required part", || "a part of the value is absent or has another value".into());
+            return Err(Refusal::RequirementNotMet.into());
         }
         // What needs no body is judged first: a stale request is not worth reading.
         let mut at = None;
@@ -153,7 +159,7 @@ impl SignaturePolicy {
         for (name, wanted) in &self.required_headers {
             if request.header(name)? != Some(wanted.as_str()) {
                 notes.add("required header", || format!("{name} is not {wanted:?}"));
-                return Err(Refusal::BadSignature.into());
+                return Err(Refusal::RequirementNotMet.into());
             }
         }
         Ok(())
@@ -161,9 +167,17 @@ impl SignaturePolicy {
 
     fn judge_json(&self, request: &RequestView<'_>, notes: &mut Notes) -> Result<(), Stop> {
         let Some(rules) = &self.required_json else { return Ok(()) };
-        let holds = request.json()?.is_some_and(|body| rules.iter().all(|rule| rule.holds(body)));
-        notes.add("required body", || if holds { "as it must be" } else { "not the JSON that it must be" }.into());
-        if holds { Ok(()) } else { Err(Refusal::BadSignature.into()) }
+        let holds = request.json()?.map(|body| rules.iter().all(|rule| rule.holds(body)));
+        notes.add("required body", || match holds {
+            Some(true) => "as it must be".into(),
+            Some(false) => "not the JSON that it must be".into(),
+            None => "is no JSON object".into(),
+        });
+        match holds {
+            Some(true) => Ok(()),
+            Some(false) => Err(Refusal::RequirementNotMet.into()),
+            None => Err(Refusal::MalformedBody.into()),
+        }
     }
 
     /// Tries every spelling of the URL with every secret; which of them fits is no secret.
@@ -172,7 +186,7 @@ impl SignaturePolicy {
         for value in values {
             let signatures = value.decoded(self.encoding);
             let key_id = match &self.key_id {
-                Some(piece) => Some(piece.text(request, value)?),
+                Some(piece) => Some(piece.text(request, value).map_err(without_key_id)?),
                 None => None,
             };
             for url in self.urls(request) {
@@ -188,7 +202,7 @@ impl SignaturePolicy {
             }
         }
         notes.add("signature", || "is none that these secrets make over this text".into());
-        Err(Refusal::BadSignature.into())
+        Err(Refusal::InvalidSignature.into())
     }
 
     /// The id of a request with a good signature over `text`; its times are set by the caller.
@@ -223,7 +237,7 @@ impl SignaturePolicy {
     /// What the sender signed, piece by piece.
     ///
     /// # Errors
-    /// `BadSignature` where a piece is not there.
+    /// `MissingSignedComponent` where a piece is not there; `MalformedBody`.
     pub fn text<'a>(
         &'a self,
         request: &RequestView<'a>,
@@ -252,7 +266,7 @@ impl SignaturePolicy {
     ) -> Result<Vec<u8>, Stop> {
         let body = self.judge_body_hash(request, &mut Notes::off())?;
         let urls = self.urls(request);
-        let url = urls.first().ok_or(Refusal::BadSignature)?;
+        let url = urls.first().ok_or(Refusal::InvalidSignature)?;
         Ok(self.text(request, &Value::of_parts(parts), &Ways { url, body, secret })?.concat())
     }
 
@@ -350,15 +364,29 @@ fn judge_time(
     for value in values {
         let text = match time.source.text(request, value) {
             Ok(text) => text,
-            Err(Stop::Refused(_)) => return Err(Refusal::MissingTimestamp.into()),
-            Err(Stop::NeedsBody) => return Err(Stop::NeedsBody),
+            Err(stop) => return Err(without_time(stop)),
         };
-        let at = time.unit.read(&text).ok_or(Refusal::MissingTimestamp)?;
+        let at = time.unit.read(&text).ok_or(Refusal::MalformedTimestamp)?;
         notes.add("timestamp", || super::time::told(at, now));
         within(at, now, time.max_age, time.max_future)?;
         found = Some(found.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
     }
     Ok(found)
+}
+
+/// Why there is no time where `stop` is why there is no text.
+fn without_time(stop: Stop) -> Stop {
+    match stop.refusal() {
+        None | Some(Refusal::MalformedBody) => stop,
+        Some(Refusal::MissingSignedComponent) => Refusal::MissingTimestamp.into(),
+        Some(_twice_or_unreadable) => Refusal::MalformedTimestamp.into(),
+    }
+}
+
+/// A key id need not be signed: its absence makes the signature invalid.
+fn without_key_id(stop: Stop) -> Stop {
+    let absent = stop.refusal() == Some(Refusal::MissingSignedComponent);
+    if absent { Refusal::InvalidSignature.into() } else { stop }
 }
 
 impl Place {

@@ -52,9 +52,9 @@ impl TimestampRule {
     /// The time that it found.
     ///
     /// # Errors
-    /// `MissingTimestamp` where there is none, more than one, or one that cannot be read: a check that is
-    /// skipped for a field that an attacker removes or breaks is no check. `StaleTimestamp` and
-    /// `FutureTimestamp` outside of the window.
+    /// `MissingTimestamp` where there is none, `MalformedTimestamp` for more than one or one that cannot be read: a check
+    /// that is skipped for a header that an attacker removes or breaks is no check. `MalformedBody` where it stands in a
+    /// JSON body and the body is none; `TimestampTooOld` and `TimestampInFuture` outside of the window.
     pub fn check(
         &self,
         request: &RequestView<'_>,
@@ -63,13 +63,15 @@ impl TimestampRule {
         notes: &mut Notes,
     ) -> Result<UnixTime, Stop> {
         let time = match &self.source {
-            TimestampSource::Header(name) => request.header(name).ok().flatten().and_then(|text| self.unit.read(text)),
-            TimestampSource::Claim(pointer) => pointer.find(claims).and_then(|claim| self.unit.read_claim(claim)),
+            TimestampSource::Header(name) => {
+                request.header(name).map_err(|_| Refusal::MalformedTimestamp)?.map(|text| self.unit.read(text))
+            }
+            TimestampSource::Claim(pointer) => pointer.find(claims).map(|claim| self.unit.read_claim(claim)),
             TimestampSource::Json(pointer) => {
-                request.json_value(pointer)?.and_then(|value| self.unit.read_claim(value))
+                pointer.find(request.json_object()?).map(|value| self.unit.read_claim(value))
             }
         };
-        let time = time.ok_or(Refusal::MissingTimestamp)?;
+        let time = time.ok_or(Refusal::MissingTimestamp)?.ok_or(Refusal::MalformedTimestamp)?;
         notes.add("timestamp", || told(time, now));
         within(time, now, self.max_age, self.max_future)?;
         Ok(time)
@@ -161,12 +163,12 @@ pub fn told(time: UnixTime, now: UnixTime) -> String {
 }
 
 /// # Errors
-/// `StaleTimestamp` or `FutureTimestamp`.
+/// `TimestampTooOld` or `TimestampInFuture`.
 pub fn within(time: UnixTime, now: UnixTime, max_age: Duration, max_future: Duration) -> Result<(), Refusal> {
     if time.plus(max_age) < now {
-        return Err(Refusal::StaleTimestamp);
+        return Err(Refusal::TimestampTooOld);
     }
-    if time > now.plus(max_future) { Err(Refusal::FutureTimestamp) } else { Ok(()) }
+    if time > now.plus(max_future) { Err(Refusal::TimestampInFuture) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -198,8 +200,8 @@ mod tests {
     fn stale_future_and_missing_are_three_refusals() {
         let at = |offset: i64| check(TimestampUnit::Seconds, &[&(NOW as i64 + offset).to_string()]);
         assert_eq!((at(0), at(-300), at(60)), (Ok(()), Ok(()), Ok(())));
-        assert_eq!(at(-301), Err(Refusal::StaleTimestamp));
-        assert_eq!(at(61), Err(Refusal::FutureTimestamp));
+        assert_eq!(at(-301), Err(Refusal::TimestampTooOld));
+        assert_eq!(at(61), Err(Refusal::TimestampInFuture));
         assert_eq!(check(TimestampUnit::Seconds, &[]), Err(Refusal::MissingTimestamp));
     }
 
@@ -207,12 +209,30 @@ mod tests {
     #[test]
     fn a_time_that_cannot_be_read_is_none() {
         let now = NOW.to_string();
-        assert_eq!(check(TimestampUnit::Seconds, &[&now, &now]), Err(Refusal::MissingTimestamp));
+        assert_eq!(check(TimestampUnit::Seconds, &[&now, &now]), Err(Refusal::MalformedTimestamp));
         for text in ["", " 1800000000", "+1800000000", "-1", "1.8e9", "1800000000.0", "0x1", "99999999999999999999999"]
         {
-            assert_eq!(check(TimestampUnit::Seconds, &[text]), Err(Refusal::MissingTimestamp), "{text}");
+            assert_eq!(check(TimestampUnit::Seconds, &[text]), Err(Refusal::MalformedTimestamp), "{text}");
         }
-        assert_eq!(check(TimestampUnit::Seconds, &["1800000000000"]), Err(Refusal::MissingTimestamp));
+        assert_eq!(check(TimestampUnit::Seconds, &["1800000000000"]), Err(Refusal::MalformedTimestamp));
+    }
+
+    #[test]
+    fn a_time_in_the_body_wants_a_json_object() {
+        let rule = TimestampRule {
+            source: TimestampSource::Json(Pointer::parse("/t").unwrap()),
+            ..rule(TimestampUnit::Seconds)
+        };
+        let check = |body: &str| {
+            let head = Request::post("/").body(()).unwrap().into_parts().0;
+            let view = RequestView::new(&head, UrlBase::Host("a")).with_body(body.as_bytes());
+            let now = UnixTime::from_seconds(NOW).unwrap();
+            rule.check(&view, &Map::new(), now, &mut Notes::off()).map(|_| ()).map_err(|stop| stop.refusal().unwrap())
+        };
+        assert_eq!(check(&format!("{{\"t\":{NOW}}}")), Ok(()));
+        assert_eq!(check(&format!("{{\"t\":{NOW}")), Err(Refusal::MalformedBody));
+        assert_eq!(check(&format!("{{\"u\":{NOW}}}")), Err(Refusal::MissingTimestamp));
+        assert_eq!(check(&format!("{{\"t\":-{NOW}}}")), Err(Refusal::MalformedTimestamp));
     }
 
     #[test]
@@ -222,7 +242,7 @@ mod tests {
         assert_eq!(check(TimestampUnit::Rfc3339, &["2027-01-15T08:00:00Z"]), Ok(()));
         assert_eq!(check(TimestampUnit::Rfc3339, &["2027-01-15T09:00:00.5+01:00"]), Ok(()));
         for text in ["2027-01-15 08:00:00Z", "2027-01-15T08:00:00", "2027-01-15T08:00:00Z[UTC]", "1800000000"] {
-            assert_eq!(check(TimestampUnit::Rfc3339, &[text]), Err(Refusal::MissingTimestamp), "{text}");
+            assert_eq!(check(TimestampUnit::Rfc3339, &[text]), Err(Refusal::MalformedTimestamp), "{text}");
         }
     }
 

@@ -44,12 +44,12 @@ impl TokenPolicy {
     /// Which of the secrets is shown.
     ///
     /// # Errors
-    /// `MissingCredential`, `ManyCredentials`, `BadSignature`.
+    /// `MissingCredential`, `MultipleCredentials`, `InvalidStaticToken`.
     pub fn verify(&self, request: &RequestView<'_>, notes: &mut Notes) -> Result<usize, Stop> {
         let shown = self.place.find(request)?;
         let (first, rest) = shown.split_first().ok_or(Refusal::MissingCredential)?;
         if rest.iter().any(|other| other != first) {
-            return Err(Refusal::BadSignature.into());
+            return Err(Refusal::InvalidStaticToken.into());
         }
         let fits = |secret: &&Secret| secret.key.shared().is_some_and(|secret| same(secret, first.as_bytes()));
         let found = self.secrets.iter().find(fits);
@@ -57,7 +57,7 @@ impl TokenPolicy {
             Some(secret) => format!("is secret {}", secret.index),
             None => "is none of the secrets".into(),
         });
-        Ok(found.ok_or(Refusal::BadSignature)?.index)
+        Ok(found.ok_or(Refusal::InvalidStaticToken)?.index)
     }
 
     /// The header, if it stands in one.
@@ -134,7 +134,7 @@ mod tests {
     }
 
     const MISSING: Result<usize, Refusal> = Err(Refusal::MissingCredential);
-    const BAD: Result<usize, Refusal> = Err(Refusal::BadSignature);
+    const BAD: Result<usize, Refusal> = Err(Refusal::InvalidStaticToken);
 
     #[test]
     fn a_token_is_one_of_the_secrets_exactly() {
@@ -145,7 +145,7 @@ mod tests {
             assert_eq!(judge(&[("x-t", other)]), BAD, "{other}");
         }
         assert_eq!(judge(&[]), MISSING);
-        assert_eq!(judge(&[("x-t", "the token"), ("x-t", "the token")]), Err(Refusal::ManyCredentials));
+        assert_eq!(judge(&[("x-t", "the token"), ("x-t", "the token")]), Err(Refusal::MultipleCredentials));
         assert_eq!(judge(&[("x-t", "the tok\u{e9}n")]), Err(Refusal::MalformedCredential));
     }
 
@@ -163,11 +163,11 @@ mod tests {
     fn a_token_stands_in_the_query_or_the_form_once() {
         let query = |target: &str| judge(TokenPlace::Query("t".into()), target, &[], "");
         assert_eq!((query("/?t=the%20token"), query("/?t=x"), query("/")), (Ok(1), BAD, MISSING));
-        assert_eq!(query("/?t=the+token&%74=x"), Err(Refusal::ManyCredentials));
+        assert_eq!(query("/?t=the+token&%74=x"), Err(Refusal::MultipleCredentials));
         let form = [("content-type", "application/x-www-form-urlencoded")];
         let form = |body: &str| judge(TokenPlace::Form("t".into()), "/", &form, body);
         assert_eq!((form("t=the+token"), form("t="), form("u=1")), (Ok(1), BAD, MISSING));
-        assert_eq!(form("t=the+token&t=the+token"), Err(Refusal::ManyCredentials));
+        assert_eq!(form("t=the+token&t=the+token"), Err(Refusal::MultipleCredentials));
     }
 
     /// Microsoft Graph shows it in every notification: one without it would ride along.

@@ -63,7 +63,7 @@ fn is_missing(judged: &Result<Grant, Stop>) -> bool {
 
 /// Undecided before refused: a fetch, or another try, may turn it into a grant.
 fn worst(refusals: Vec<Refused>) -> Option<Refused> {
-    let undecided = |refused: &Refused| refused.remote.is_some() || refused.refusal == Refusal::KeysUnavailable;
+    let undecided = |refused: &Refused| refused.remote.is_some() || refused.refusal == Refusal::JwksUnavailable;
     let at = refusals.iter().position(undecided).unwrap_or(0);
     refusals.into_iter().nth(at)
 }

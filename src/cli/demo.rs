@@ -175,7 +175,7 @@ impl DemoClient {
         })
     }
 
-    /// The status, and the code of a refusal.
+    /// The status, and the reason of a rejection.
     async fn send(&self, url: &str, attack: &Attack) -> anyhow::Result<(StatusCode, String)> {
         let mut request = Request::post(url).header("content-type", "application/json");
         for header in attack.authorization() {
@@ -184,15 +184,15 @@ impl DemoClient {
         let response = self.http.request(request.body(Full::from(attacks::BODY))?).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
-        Ok((status, code(&body)))
+        Ok((status, reason(&body)))
     }
 }
 
-/// `code` of a problem document; empty for any other body.
-fn code(body: &[u8]) -> String {
+/// `reason` of a problem document; empty for any other body.
+fn reason(body: &[u8]) -> String {
     let document: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let code = document.as_ref().and_then(|document| document.get("code")?.as_str());
-    code.unwrap_or_default().to_owned()
+    let reason = document.as_ref().and_then(|document| document.get("reason")?.as_str());
+    reason.unwrap_or_default().to_owned()
 }
 
 impl Row {

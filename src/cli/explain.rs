@@ -17,6 +17,7 @@ use crate::auth::{Policy, Refusal, RequestView, Rules, Stop, verify_noting};
 use crate::clock::UnixTime;
 use crate::config::{Config, Handles, Sources, compile};
 use crate::failure::{BodyFault, Failure};
+use crate::metrics::Outcome;
 use crate::route::{Asker, Route, Unrouted, judge_path};
 use message::Captured;
 
@@ -43,9 +44,9 @@ pub struct Arguments {
     format: Format,
 }
 
-/// It would be refused: exit code 2.
+/// The request would be rejected: exit code 2.
 #[derive(Debug, thiserror::Error)]
-#[error("it would be refused")]
+#[error("it would be rejected")]
 pub(super) struct WouldRefuse;
 
 /// One request and what it would meet.
@@ -58,7 +59,7 @@ struct Trial<'a> {
 /// What was found.
 struct Findings {
     checks: Vec<Note>,
-    verdict: Result<&'static str, &'static str>,
+    verdict: Result<Outcome, &'static str>,
     hints: Vec<String>,
 }
 
@@ -92,10 +93,10 @@ fn give_keys(config: &Config, bytes: &[u8], now: UnixTime) -> anyhow::Result<()>
 fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTime) -> anyhow::Result<Findings> {
     let mut checks = Vec::new();
     let mut check = |check, found: String| checks.push(Note { check, found });
-    let refused = |code, checks| Ok(Findings { checks, verdict: Err(code), hints: Vec::new() });
+    let refused = |reason, checks| Ok(Findings { checks, verdict: Err(reason), hints: Vec::new() });
     let Ok(path) = judge_path(captured.head.uri.path()) else {
         check("path", "two programs could read it differently".to_owned());
-        return refused(Failure::AmbiguousPath.code(), checks);
+        return refused(Failure::AmbiguousPath.reason(), checks);
     };
     let host = captured.host().to_owned();
     let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host).to_owned();
@@ -105,18 +106,20 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
         match &found {
             Ok(route) => format!("{} takes {} {path} on {host:?}", route.name, captured.head.method),
             Err(Unrouted::NoRoute) => format!("none takes {path} on host {host:?}"),
-            Err(Unrouted::MethodRefused(methods)) => format!("{path} takes {methods:?}, not {}", captured.head.method),
+            Err(Unrouted::MethodNotAllowed(methods)) => {
+                format!("{path} takes {methods:?}, not {}", captured.head.method)
+            }
         },
     );
     let route = match (name, found) {
         (Some(name), _) => find_route(config, Some(name))?,
         (None, Ok(route)) => std::sync::Arc::clone(route),
-        (None, Err(unrouted)) => return refused(Failure::Unrouted(unrouted).code(), checks),
+        (None, Err(unrouted)) => return refused(Failure::Unrouted(unrouted).reason(), checks),
     };
     let length = captured.body.len();
     check("body", format!("{length} bytes of at most {}", route.max_body));
     if u64::try_from(length).unwrap_or(u64::MAX) > route.max_body {
-        return refused(Failure::Body(BodyFault::TooLarge).code(), checks);
+        return refused(Failure::Body(BodyFault::TooLarge).reason(), checks);
     }
     Ok(judged(config, &Trial { route: &route, captured, now }, checks))
 }
@@ -124,7 +127,7 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
 fn judged(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findings {
     if let Some(answer) = trial.answer(Asker::Anybody) {
         checks.push(answer);
-        return Findings { checks, verdict: Ok("answered"), hints: Vec::new() };
+        return Findings { checks, verdict: Ok(Outcome::ChallengeAnswered), hints: Vec::new() };
     }
     let mut notes = Notes::on();
     let result = trial.verdict(&trial.route.rules, &mut notes);
@@ -132,17 +135,17 @@ fn judged(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findings
     match result {
         Ok(()) => {
             let answer = trial.answer(Asker::Granted);
-            let verdict = if answer.is_some() { "answered" } else { "forwarded" };
+            let verdict = if answer.is_some() { Outcome::ChallengeAnswered } else { Outcome::Forwarded };
             checks.extend(answer);
             Findings { checks, verdict: Ok(verdict), hints: Vec::new() }
         }
         Err(refusal) => {
             let mut hints = hints::find(config, trial, refusal);
             if trial.route.observes(trial.now) {
-                hints.push("the route only observes: it would be forwarded, and counted as refused".to_owned());
-                return Findings { checks, verdict: Ok("observed"), hints };
+                hints.push("the route is in dry run: it would be forwarded, and counted as rejected".to_owned());
+                return Findings { checks, verdict: Ok(Outcome::DryRunRejected), hints };
             }
-            if fetches_keys(&trial.route.rules.policy) && refusal == Refusal::KeysUnavailable {
+            if fetches_keys(&trial.route.rules.policy) && refusal == Refusal::JwksUnavailable {
                 hints.push(
                     "the issuer's keys are fetched, and nothing is fetched here: give them with --jwks".to_owned(),
                 );
@@ -178,7 +181,7 @@ impl Trial<'_> {
 
     fn answer(&self, asker: Asker) -> Option<Note> {
         let answer = self.route.answer(&self.view(), asker).ok()??;
-        Some(Note { check: "handshake", found: format!("answered by the gateway, {} bytes", answer.body.len()) })
+        Some(Note { check: "challenge", found: format!("answered by the gateway, {} bytes", answer.body.len()) })
     }
 }
 
@@ -190,8 +193,8 @@ fn text(findings: &Findings) -> String {
         text.push_str(&format!("  {check:<20} {found}\n"));
     }
     match findings.verdict {
-        Ok(word) => text.push_str(&format!("\nIt would be {word}.\n")),
-        Err(code) => text.push_str(&format!("\nIt would be refused: {code}\n")),
+        Ok(outcome) => text.push_str(&format!("\nIt would be {}.\n", done(outcome))),
+        Err(reason) => text.push_str(&format!("\nIt would be rejected: {reason}\n")),
     }
     for hint in &findings.hints {
         text.push_str(&format!("  hint: {hint}\n"));
@@ -199,11 +202,20 @@ fn text(findings: &Findings) -> String {
     text
 }
 
+/// What the gateway would do.
+const fn done(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::ChallengeAnswered => "answered by the gateway",
+        Outcome::DryRunRejected => "forwarded in dry run",
+        _ => "forwarded",
+    }
+}
+
 fn as_json(findings: &Findings) -> serde_json::Value {
     let checks: Vec<_> = findings.checks.iter().map(|note| json!({"check": note.check, "found": note.found})).collect();
     json!({
-        "verdict": findings.verdict.unwrap_or("refused"),
-        "code": findings.verdict.err(),
+        "verdict": findings.verdict.map_or("rejected", Outcome::label),
+        "reason": findings.verdict.err(),
         "checks": checks,
         "hints": findings.hints,
     })

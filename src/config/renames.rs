@@ -290,7 +290,7 @@ gateway.yaml:13:5: routes[0].replay: was renamed; write `replay_protection`";
                 assert!(schema.contains(&format!("\"{new}\"")), "{new}");
             }
         }
-        let present: Vec<&str> = crate::failure::Failure::codes().map(|(reason, _)| reason).collect();
+        let present: Vec<&str> = crate::failure::Failure::reasons().map(|(reason, _)| reason).collect();
         for (old, _) in REASONS {
             assert!(!present.contains(old), "{old}");
         }

@@ -82,7 +82,7 @@ impl RequestLimits {
         let id = self.address(route, address);
         match self.addresses.lock(id).wait(id, self.now(at()), rate) {
             0 => Ok(()),
-            early => Err(too_often("address", rate, Refused::Early(early))),
+            early => Err(too_often("failed_auth", rate, Refused::Early(early))),
         }
     }
 
@@ -117,7 +117,7 @@ impl RequestLimits {
             let id = id(self, sender);
             if let Some(most) = of.concurrency {
                 let place = self.in_flight.enter(id, most);
-                places.push(place.ok_or(Failure::TooManyInFlight(Limited::at_once(limit, most)))?);
+                places.push(place.ok_or(Failure::ConcurrencyLimited(Limited::at_once(limit, most)))?);
             }
             wanted.extend(of.rate.as_ref().map(|rate| Wanted { limit, budgets, id, rate }));
         }

@@ -45,7 +45,8 @@ pub(super) enum Admit {
 ///
 /// # Errors
 /// [`Failure::Duplicate`], [`Failure::Undecided`]; `BadRequest` without a key that is required, or with one that cannot
-/// be read; `StaleTimestamp` for a credential that only a reload has made good again.
+/// be read, and `MalformedBody` where it stands in a body that is no JSON; `TimestampTooOld` for a credential that only a
+/// reload has made good again.
 pub(super) async fn admit(admission: &Arc<Admission>, applicant: &Applicant<'_>) -> Result<Admit, Failure> {
     let mut wanted = Vec::new();
     if let Some(rule) = &applicant.rules.idempotency {
@@ -89,7 +90,7 @@ impl Applicant<'_> {
     fn ids(&self, admission: &Admission, rule: &Replay, wanted: &mut Vec<Wanted>) -> Result<(), Failure> {
         for once in self.grant.onces() {
             if rule.widened.is_some_and(|widened| widened.forbids(once, self.now)) {
-                return Err(Failure::Refused(Refused { proven: true, ..Refused::at_once(Refusal::StaleTimestamp) }));
+                return Err(Failure::Refused(Refused { proven: true, ..Refused::at_once(Refusal::TimestampTooOld) }));
             }
             let kept = rule.ttl.map(|ttl| self.now.plus(ttl));
             let until = once.until.max(kept).unwrap_or(self.now);
@@ -102,7 +103,14 @@ impl Applicant<'_> {
     /// Unsigned as it may be, a key is its sender's own: another issuer's or subject's is another key.
     fn key(&self, admission: &Admission, rule: &Idempotency) -> Result<Option<Wanted>, Failure> {
         let Some(key) = self.find_key(&rule.key)? else {
-            return if rule.required { Err(Failure::BadRequest) } else { Ok(None) };
+            let unreadable = matches!(rule.key, KeyPlace::Json(_)) && self.view.json() == Ok(None);
+            return match (rule.required, unreadable) {
+                (true, true) => {
+                    Err(Failure::Refused(Refused { proven: true, ..Refused::at_once(Refusal::MalformedBody) }))
+                }
+                (true, false) => Err(Failure::BadRequest),
+                (false, _) => Ok(None),
+            };
         };
         let issuer = self.grant.issuer().map(|issuer| issuer.as_bytes()).unwrap_or_default();
         let subject = self.grant.subject().unwrap_or_default().as_bytes();
@@ -156,16 +164,16 @@ impl Applicant<'_> {
         let (same, kept) = match (answer, kind) {
             (Answer::Committed { same, reply }, _) => (same, reply),
             (Answer::InFlight, _) => return Err(Failure::Duplicate(Duplicate::InFlight)),
-            (Answer::Mismatch, Kind::Replay) => return Err(Failure::Duplicate(Duplicate::Mismatch)),
-            (Answer::Mismatch, Kind::Idempotency) => return Err(Failure::Duplicate(Duplicate::KeyMismatch)),
+            (Answer::Mismatch, Kind::Replay) => return Err(Failure::Duplicate(Duplicate::ReplayIdReused)),
+            (Answer::Mismatch, Kind::Idempotency) => return Err(Failure::Duplicate(Duplicate::IdempotencyKeyReused)),
             // The caller keeps those.
             (Answer::Reserved, _) => return Err(Failure::Undecided(StoreFault::Unavailable)),
         };
         if kind == Kind::Idempotency && !same {
-            return Err(Failure::Duplicate(Duplicate::KeyMismatch));
+            return Err(Failure::Duplicate(Duplicate::IdempotencyKeyReused));
         }
         match rule {
-            None | Some(OnDuplicate::Refuse) => Err(Failure::Duplicate(Duplicate::Replayed)),
+            None | Some(OnDuplicate::Refuse) => Err(Failure::Duplicate(Duplicate::Request)),
             Some(OnDuplicate::Acknowledge) => Ok(Admit::Answer(reply::acknowledged(self.route, self.request_id))),
             Some(OnDuplicate::Replay) => {
                 let again = kept.as_ref().and_then(kept::read);

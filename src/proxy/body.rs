@@ -126,20 +126,20 @@ impl Received {
         match self.fault.load(Ordering::Relaxed) {
             1 => Some(BodyFault::TooLarge),
             2 => Some(BodyFault::Slow),
-            3 => Some(BodyFault::Broken),
+            3 => Some(BodyFault::ClientDisconnected),
             4 => Some(BodyFault::Ambiguous),
             _none => None,
         }
     }
 
     fn broke(&self, fault: BodyFault) -> BodyFault {
-        let code = match fault {
+        let number = match fault {
             BodyFault::TooLarge => 1,
             BodyFault::Slow => 2,
-            BodyFault::Broken => 3,
+            BodyFault::ClientDisconnected => 3,
             BodyFault::Ambiguous => 4,
         };
-        self.fault.store(code, Ordering::Relaxed);
+        self.fault.store(number, Ordering::Relaxed);
         fault
     }
 }
@@ -170,13 +170,13 @@ impl RequestBody {
     /// Reads all of it, to be judged before it is forwarded.
     ///
     /// # Errors
-    /// [`Failure::Body`] as it would have failed on its way; [`Failure::Overloaded`] beyond `limit` bytes of all
+    /// [`Failure::Body`] as it would have failed on its way; [`Failure::BufferFull`] beyond `limit` bytes of all
     /// bodies that are held.
     pub async fn hold(&mut self, mut holding: Holding, limit: u64) -> Result<Bytes, Failure> {
         let mut whole = BytesMut::new();
         while let Some(frame) = self.frame().await {
             if let Ok(data) = frame.map_err(Failure::Body)?.into_data() {
-                holding.grow(data.len(), limit).ok_or(Failure::Overloaded)?;
+                holding.grow(data.len(), limit).map_err(Failure::BufferFull)?;
                 whole.extend_from_slice(&data);
             }
         }
@@ -293,7 +293,7 @@ fn fault(broken: &hyper::Error) -> BodyFault {
     if matches!(kind, Some(ErrorKind::InvalidData | ErrorKind::InvalidInput)) {
         BodyFault::Ambiguous
     } else {
-        BodyFault::Broken
+        BodyFault::ClientDisconnected
     }
 }
 

@@ -52,7 +52,7 @@ impl Exchange {
         let (answer, answered) = oneshot::channel();
         tokio::spawn(self.carry_out(answer));
         // A task that has panicked says nothing; its lease runs out.
-        answered.await.unwrap_or(Err(Failure::Upstream(UpstreamFault::Protocol)))
+        answered.await.unwrap_or(Err(Failure::Upstream(UpstreamFault::ProtocolError)))
     }
 
     async fn carry_out(self, answer: oneshot::Sender<Answer>) {

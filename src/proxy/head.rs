@@ -22,19 +22,22 @@ pub struct Target {
 
 impl Target {
     /// # Errors
-    /// `BadRequest` for no, two or contradicting hosts (RFC 9112 §3.2), CONNECT, TRACE and upgrades, and for what
-    /// HTTP/2 alone can carry: blanks around a value, another scheme than http and https;
-    /// `AmbiguousPath`; `UriTooLong` and `HeadTooLarge` beyond the listener's limits.
+    /// `MissingHost`, and `BadRequest` for two or contradicting hosts (RFC 9112 §3.2); `UpgradeNotSupported`, and
+    /// `BadRequest` for CONNECT and TRACE, and for what HTTP/2 alone can carry: whitespace around a value, a scheme other
+    /// than http and https; `AmbiguousPath`; `UriTooLong` and `HeadersTooLarge` beyond the listener's limits.
     pub fn judge(head: &Parts, limits: &ListenerLimits) -> Result<Self, Failure> {
         judge_size(head, limits)?;
         if head.headers.values().any(has_blanks_around) || has_another_scheme(head) {
             return Err(Failure::BadRequest);
         }
         // RFC 9110 §7.8: we never switch protocols, and what an app behind us would do is not ours to find out.
-        if head.headers.contains_key(UPGRADE) || matches!(head.method, Method::CONNECT | Method::TRACE) {
+        if head.headers.contains_key(UPGRADE) {
+            return Err(Failure::UpgradeNotSupported);
+        }
+        if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Failure::BadRequest);
         }
-        let authority = one_authority(head).ok_or(Failure::BadRequest)?;
+        let authority = one_authority(head)?;
         let path = judge_path(head.uri.path()).map_err(|_| Failure::AmbiguousPath)?.into_owned();
         Ok(Self { authority, path })
     }
@@ -60,7 +63,7 @@ fn judge_size(head: &Parts, limits: &ListenerLimits) -> Result<(), Failure> {
         return Err(Failure::UriTooLong);
     }
     let too_large = size(head) > usize::try_from(limits.head_bytes).unwrap_or(usize::MAX);
-    if too_large || head.headers.len() > limits.headers { Err(Failure::HeadTooLarge) } else { Ok(()) }
+    if too_large || head.headers.len() > limits.headers { Err(Failure::HeadersTooLarge) } else { Ok(()) }
 }
 
 fn target_size(head: &Parts) -> usize {
@@ -87,18 +90,21 @@ fn has_another_scheme(head: &Parts) -> bool {
 
 /// The host of the target (HTTP/2, absolute form) and of `Host` must be one, or a proxy and an app could
 /// each believe another one.
-fn one_authority(head: &Parts) -> Option<Authority> {
+fn one_authority(head: &Parts) -> Result<Authority, Failure> {
     let mut fields = head.headers.get_all(HOST).iter();
     let (field, second) = (fields.next(), fields.next());
     if second.is_some() {
-        return None;
+        return Err(Failure::BadRequest);
     }
-    match (head.uri.authority(), field.map(parse_authority)) {
+    let authority = match (head.uri.authority(), field.map(parse_authority)) {
         (Some(target), None) if head.version == Version::HTTP_2 => plain(target.clone()),
+        // HTTP/1.1 requires the header with the absolute form too (RFC 9112 §3.2).
+        (_, None) => return Err(Failure::MissingHost),
         (Some(target), Some(Some(host))) if same_authority(target, &host) => plain(host),
         (None, Some(Some(host))) => plain(host),
-        _ => None,
-    }
+        (_, Some(_)) => None,
+    };
+    authority.ok_or(Failure::BadRequest)
 }
 
 fn parse_authority(value: &HeaderValue) -> Option<Authority> {
@@ -137,11 +143,12 @@ mod tests {
 
     #[test]
     fn no_host_two_hosts_and_contradicting_hosts_are_refused() {
+        for request in [get("/a"), get("https://a.example/a"), get("/a").version(Version::HTTP_2)] {
+            assert!(matches!(judge(request), Err(Failure::MissingHost)));
+        }
         let requests = [
-            get("/a"),
             get("/a").header(HOST, "a.example").header(HOST, "a.example"),
             get("https://a.example/a").header(HOST, "b.example"),
-            get("https://a.example/a"),
             get("/a").header(HOST, ""),
             get("/a").header(HOST, "user@a.example"),
             get("/a").header(HOST, "a.example/x"),
@@ -154,9 +161,11 @@ mod tests {
     #[test]
     fn connect_trace_and_upgrades_are_refused() {
         let host = || get("/a").header(HOST, "a.example");
-        for request in [host().method("TRACE"), host().method("CONNECT"), host().header(UPGRADE, "websocket")] {
+        for request in [host().method("TRACE"), host().method("CONNECT")] {
             assert!(matches!(judge(request), Err(Failure::BadRequest)));
         }
+        assert!(judge(host()).is_ok());
+        assert!(matches!(judge(host().header(UPGRADE, "websocket")), Err(Failure::UpgradeNotSupported)));
     }
 
     #[test]
@@ -175,8 +184,8 @@ mod tests {
         let long = format!("/{}", "a".repeat(MAX_URI));
         assert!(matches!(judge(get(&long).header(HOST, "a")), Err(Failure::UriTooLong)));
         let large = get("/a").header(HOST, "a").header("x", "a".repeat(40_000));
-        assert!(matches!(judge(large), Err(Failure::HeadTooLarge)));
+        assert!(matches!(judge(large), Err(Failure::HeadersTooLarge)));
         let many = (0..101).fold(get("/a").header(HOST, "a"), |request, _| request.header("x", "1"));
-        assert!(matches!(judge(many), Err(Failure::HeadTooLarge)));
+        assert!(matches!(judge(many), Err(Failure::HeadersTooLarge)));
     }
 }

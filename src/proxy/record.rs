@@ -1,5 +1,5 @@
-//! What is known of a request in the end: one access line and one set of metrics, written when its reply has
-//! gone out or it was given up. Nothing else on the request's path logs or counts.
+//! The record of a request: one access log line and one set of metrics, written when its response has been sent or
+//! the request was given up. Nothing else on the request path logs or counts.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use http::StatusCode;
 use http::request::Parts;
 
 use super::Peer;
-use super::body::Received;
+use super::body::{Received, ReplyBroke};
 use crate::auth::jwt::Signed;
 use crate::auth::{Grant, Permit, Stop};
 use crate::clock::UnixTime;
-use crate::failure::Failure;
+use crate::failure::{Failure, UpstreamFault};
 use crate::limit::Places;
 use crate::metrics::{Metrics, Outcome, RouteMetrics};
 use crate::route::Route;
 
-/// One request's record; closing it (dropping it) writes it down.
+/// The record of one request; it is written when it is dropped.
 #[derive(Debug)]
 pub struct Record {
     metrics: Arc<Metrics>,
@@ -27,28 +27,30 @@ pub struct Record {
     route: Option<(Arc<Route>, Arc<RouteMetrics>)>,
     received: Arc<Received>,
     outcome: Outcome,
-    code: &'static str,
+    /// Empty where the outcome needs none.
+    reason: &'static str,
     forwarded_as: Outcome,
-    code_if_forwarded: &'static str,
+    reason_if_forwarded: &'static str,
     status: Option<StatusCode>,
     bytes_sent: u64,
-    whole: bool,
+    complete: bool,
     verify: Duration,
     upstream: Option<Duration>,
     places: Places,
     line: Option<Box<Line>>,
 }
 
-/// What only the access log wants.
+/// The fields that only the access log needs.
 #[derive(Debug)]
 struct Line {
-    peer: std::net::SocketAddr,
+    client: std::net::SocketAddr,
     method: String,
     path: String,
     traceparent: Option<String>,
     issuer: Option<Arc<str>>,
     kid: Option<String>,
     decided: bool,
+    detail: Option<&'static str>,
 }
 
 impl Record {
@@ -60,14 +62,14 @@ impl Record {
             request_id: peer.told.request_id.clone().unwrap_or_else(new_request_id),
             route: None,
             received: Arc::default(),
-            // What is dropped before anything else was said of it: the client left.
-            outcome: Outcome::Failed,
-            code: "client_gone",
+            // A record that is dropped before anything else is known of its request: the client disconnected.
+            outcome: Outcome::Error,
+            reason: Failure::Body(crate::failure::BodyFault::ClientDisconnected).reason(),
             forwarded_as: Outcome::Forwarded,
-            code_if_forwarded: "",
+            reason_if_forwarded: "",
             status: None,
             bytes_sent: 0,
-            whole: false,
+            complete: false,
             verify: Duration::ZERO,
             upstream: None,
             places: Places::default(),
@@ -75,17 +77,17 @@ impl Record {
         }
     }
 
-    /// The request's id: 128 random bits in hex, or what a trusted proxy calls it.
+    /// The request id: 128 random bits in hex, or the id that a trusted proxy sent.
     pub fn request_id(&self) -> &str {
         &self.request_id
     }
 
-    /// Where the body's progress is kept.
+    /// The counters of the request body, which is read elsewhere.
     pub fn received(&self) -> Arc<Received> {
         Arc::clone(&self.received)
     }
 
-    /// The route, once there is one.
+    /// The route, once it is known.
     pub fn route(&self) -> Option<&Arc<Route>> {
         self.route.as_ref().map(|(route, _)| route)
     }
@@ -94,7 +96,7 @@ impl Record {
         self.route = Some((Arc::clone(route), self.metrics.route(&route.name)));
     }
 
-    /// A look at the request took so long; what needs its body is looked at twice, and counted once.
+    /// Adds the time of one verification. A request whose body is needed is verified twice and counted once.
     pub(super) fn decided(
         &mut self,
         decision: &Result<Grant, Stop>,
@@ -124,30 +126,31 @@ impl Record {
         }
     }
 
-    /// What is forwarded though it would be refused is still counted by its reason.
+    /// A request that is forwarded in dry run although it would be rejected is counted by the reason.
     pub(super) fn permitted(&mut self, permit: &Permit) {
-        (self.forwarded_as, self.code_if_forwarded) = match permit {
+        (self.forwarded_as, self.reason_if_forwarded) = match permit {
             Permit::Granted(_) => (Outcome::Forwarded, ""),
-            Permit::Observed(refused) => (Outcome::Observed, refused.refusal.reason()),
+            Permit::Observed(refused) => (Outcome::DryRunRejected, refused.refusal.reason()),
         };
     }
 
-    /// A handshake was answered.
+    /// An endpoint verification challenge was answered.
     pub(super) fn handshake(&mut self, status: StatusCode) {
-        (self.outcome, self.code, self.status) = (Outcome::Answered, "handshake", Some(status));
+        (self.outcome, self.reason, self.status) = (Outcome::ChallengeAnswered, "", Some(status));
     }
 
-    /// What has arrived already was answered once more.
+    /// A duplicate of a processed event was acknowledged, or got the stored response.
     pub(super) fn repeated(&mut self, status: StatusCode) {
-        (self.outcome, self.code, self.status) = (Outcome::Answered, "replayed", Some(status));
+        let reason = Failure::Duplicate(crate::failure::Duplicate::Request).reason();
+        (self.outcome, self.reason, self.status) = (Outcome::DuplicateAnswered, reason, Some(status));
     }
 
-    /// The store would not have let it through, on a route that only observes.
+    /// Without dry run, the store would have rejected the request.
     pub(super) fn observed(&mut self, failure: &Failure) {
-        (self.forwarded_as, self.code_if_forwarded) = (Outcome::Observed, failure.code());
+        (self.forwarded_as, self.reason_if_forwarded) = (Outcome::DryRunRejected, failure.reason());
     }
 
-    /// Kept until the exchange has ended.
+    /// Keeps the concurrency permits until the exchange has ended.
     pub(super) fn holds(&mut self, places: Places) {
         self.places = places;
     }
@@ -157,13 +160,27 @@ impl Record {
     }
 
     pub(super) fn forwarded(&mut self, status: StatusCode) {
-        (self.outcome, self.code) = (self.forwarded_as, self.code_if_forwarded);
+        (self.outcome, self.reason) = (self.forwarded_as, self.reason_if_forwarded);
         self.status = Some(status);
     }
 
+    /// The response broke off after it had begun. In dry run the reason of the rejection stays.
+    pub(super) fn broke(&mut self, broke: &ReplyBroke) {
+        if self.outcome == Outcome::Forwarded {
+            let fault = match broke {
+                ReplyBroke::Late => UpstreamFault::Timeout,
+                ReplyBroke::Upstream(_) | ReplyBroke::Lost => UpstreamFault::ProtocolError,
+            };
+            (self.outcome, self.reason) = (Outcome::UpstreamIncomplete, Failure::Upstream(fault).reason());
+        }
+    }
+
     pub(super) fn failed(&mut self, failure: &Failure) {
-        self.outcome = if failure.is_refusal() { Outcome::Refused } else { Outcome::Failed };
-        self.code = failure.code();
+        self.outcome = if failure.is_refusal() { Outcome::Rejected } else { Outcome::Error };
+        self.reason = failure.reason();
+        if let Some(line) = &mut self.line {
+            line.detail = failure.detail();
+        }
     }
 
     pub(super) fn answered(&mut self, status: StatusCode) {
@@ -174,10 +191,10 @@ impl Record {
         self.bytes_sent = self.bytes_sent.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
-    /// The reply is whole on our side. Its places are free before its sender can have seen the end of it: who then
-    /// sends the next request shall not find its own in the way.
-    pub(super) fn whole(&mut self) {
-        self.whole = true;
+    /// The response is complete on the gateway's side. Its concurrency permits are released before the sender can have
+    /// seen the end of the response, so that the sender's next request is not limited by this one.
+    pub(super) fn complete(&mut self) {
+        self.complete = true;
         self.places = Places::default();
     }
 }
@@ -186,8 +203,8 @@ impl Drop for Record {
     fn drop(&mut self) {
         let took = self.begun.elapsed();
         match &self.route {
-            Some((_, metrics)) => metrics.finished(self.outcome, self.code, took, self.upstream),
-            None => self.metrics.unrouted(self.outcome, self.code),
+            Some((_, metrics)) => metrics.finished(self.outcome, self.reason, self.status, took, self.upstream),
+            None => self.metrics.unrouted(self.outcome, self.reason, self.status),
         }
         if let Some(line) = self.line.take() {
             self.write(&line, took);
@@ -196,7 +213,8 @@ impl Drop for Record {
 }
 
 impl Record {
-    /// Fields, not text: the subscriber escapes them, so that nobody writes lines of their own into the log.
+    /// Fields, not text: the subscriber escapes them, so that no client can write lines of its own into the log. Fields
+    /// that are `None` are left out.
     fn write(&self, line: &Line, took: Duration) {
         tracing::info!(
             target: "hookgate::access",
@@ -205,9 +223,11 @@ impl Record {
             route = self.route.as_ref().map(|(route, _)| &*route.name),
             method = line.method,
             path = line.path,
-            peer = %Shown(line.peer),
+            client_address = %line.client.ip(),
+            client_port = port(line.client),
             outcome = self.outcome.label(),
-            code = self.code,
+            reason = Some(self.reason).filter(|reason| !reason.is_empty()),
+            detail = line.detail,
             status = self.status.map(|status| status.as_u16()),
             issuer = line.issuer.as_deref(),
             kid = line.kid,
@@ -216,31 +236,28 @@ impl Record {
             upstream_us = self.upstream.map(micros),
             bytes_received = self.received.bytes(),
             bytes_sent = self.bytes_sent,
-            whole = self.whole,
+            complete = self.complete,
             "request"
         );
     }
 }
 
-/// The line of what came in place of a request.
-pub(super) fn unframed(failure: &Failure, peer: std::net::SocketAddr) {
+/// Writes the line of bytes that are no request.
+pub(super) fn unframed(failure: &Failure, client: std::net::SocketAddr) {
     tracing::info!(
         target: "hookgate::access",
-        %peer,
-        outcome = Outcome::Refused.label(),
-        code = failure.code(),
+        client_address = %client.ip(),
+        client_port = port(client),
+        outcome = Outcome::Rejected.label(),
+        reason = failure.reason(),
         status = failure.status().as_u16(),
         "request"
     );
 }
 
-/// An address, and its port where that is known.
-struct Shown(std::net::SocketAddr);
-
-impl std::fmt::Display for Shown {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.port() == 0 { self.0.ip().fmt(f) } else { self.0.fmt(f) }
-    }
+/// The port of a client; `None` where a trusted proxy has named the address alone.
+fn port(client: std::net::SocketAddr) -> Option<u16> {
+    Some(client.port()).filter(|port| *port != 0)
 }
 
 impl Line {
@@ -248,18 +265,20 @@ impl Line {
         let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
         let traceparent = traceparent.filter(|text| is_traceparent(text));
         Self {
-            peer: *peer.address,
+            client: *peer.address,
             method: head.method.as_str().to_owned(),
             path: head.uri.path().to_owned(),
             traceparent: traceparent.map(str::to_owned),
             issuer: None,
             kid: None,
             decided: false,
+            detail: None,
         }
     }
 }
 
-/// As the log takes it: the form of W3C Trace Context version 00 and nothing else a stranger might write there.
+/// Whether the value has the form of W3C Trace Context version 00. Only such a value is logged, since an
+/// unauthenticated client could write anything else there.
 fn is_traceparent(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f' | b'-');
     text.len() == 55 && text.bytes().all(plain)
@@ -273,7 +292,7 @@ thread_local! {
     static RANDOM: RefCell<Random> = const { RefCell::new(Random { bytes: [0; BATCH], used: BATCH }) };
 }
 
-/// Random bytes that are drawn at once, since each draw costs as much as this many.
+/// Random bytes that are drawn in one call, since a call for one id costs as much.
 const BATCH: usize = 512;
 
 struct Random {
@@ -284,7 +303,7 @@ struct Random {
 impl Random {
     fn next(&mut self) -> [u8; 16] {
         if self.used >= BATCH {
-            // Fails only where the system has no entropy; the ids of a log are then not unique.
+            // Fails only where the system has no entropy; request ids are then not unique.
             let _ = aws_lc_rs::rand::fill(&mut self.bytes);
             self.used = 0;
         }
@@ -294,7 +313,7 @@ impl Random {
     }
 }
 
-/// Never taken from a stranger: an id of the sender's choosing would let it write into another's trail.
+/// A new request id. A client's own id is never used, as the client could then write into the trail of another request.
 fn new_request_id() -> String {
     let bytes = RANDOM.with_borrow_mut(Random::next);
     let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });

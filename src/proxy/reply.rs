@@ -1,8 +1,8 @@
-//! Failure → response.
+//! The responses that the gateway makes itself: a [`Failure`] in, a response out.
 //!
-//! Replies are problem details (RFC 9457) and never say what would have been right: no claim, no expected
-//! value, and before a signature has been verified no reason either (see [`Disclosure`]). Transmitters of security
-//! event tokens get the form of their own protocol (RFC 8935 §2.3).
+//! Responses are problem details (RFC 9457). They never state a claim or an expected value, and no reason before a
+//! signature has been verified (see [`Disclosure`]). Transmitters of security event tokens get the form of their own
+//! protocol (RFC 8935 §2.3).
 
 use bytes::Bytes;
 use http::header::{
@@ -19,26 +19,26 @@ use crate::failure::{BodyFault, Failure, HEAD_TIMED_OUT, Limited, TLS_REQUIRED, 
 use crate::route::{ErrorForm, Route, Unrouted};
 use crate::snapshot::Disclosure;
 
-/// draft-ietf-httpapi-ratelimit-headers-10 §3: which limit there is.
+/// The limit (draft-ietf-httpapi-ratelimit-headers-10 §3).
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// The same, §4: what is left of it.
+/// The remaining quota of the limit (draft-ietf-httpapi-ratelimit-headers-10 §4).
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Seconds after which a sender may try again when we could not decide.
+/// Seconds after which a sender may retry where the gateway could not decide.
 const RETRY_SECONDS: &str = "10";
 
-/// Our reply to a request that was not forwarded.
+/// The response to a request that was not forwarded.
 pub fn failure(
     failure: &Failure,
     disclosure: Disclosure,
     route: Option<&Route>,
     request_id: &str,
 ) -> Response<Content> {
-    let chosen = route.and_then(|route| route.responses.get(failure.code()).copied());
+    let chosen = route.and_then(|route| route.responses.get(failure.reason()).copied());
     let in_secevent = route.is_some_and(|route| route.errors == ErrorForm::Secevent);
     if let (true, Some((status, error))) = (in_secevent, failure.secevent()) {
-        // The protocol tells key, issuer and audience apart; `opaque` does not.
+        // The protocol has an error each for key, issuer and audience; `opaque` gives the same one for all.
         let opaque = disclosure == Disclosure::Opaque && failure.withheld_as() == Some("unauthorized");
         let error = if opaque { "authentication_failed" } else { error };
         return secevent(chosen.unwrap_or(status), error, told(failure, disclosure), request_id);
@@ -49,14 +49,18 @@ pub fn failure(
     if failure.may_be_retried() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
     }
-    if matches!(failure, Failure::BadRequest | Failure::Body(BodyFault::Ambiguous)) {
-        // Where the next request begins, or what its sender believes of this one, nobody knows.
+    let closes = matches!(
+        failure,
+        Failure::BadRequest | Failure::MissingHost | Failure::UpgradeNotSupported | Failure::Body(BodyFault::Ambiguous)
+    );
+    if closes {
+        // The gateway and the client may disagree about where the next request begins, or what this one was.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(limited) = failure.limited() {
         tell_limit(headers, limited);
     }
-    if let Failure::Unrouted(Unrouted::MethodRefused(methods)) = failure {
+    if let Failure::Unrouted(Unrouted::MethodNotAllowed(methods)) = failure {
         insert(headers, ALLOW, &allow(methods));
     }
     if let (Failure::Refused(refused), true) = (failure, may_challenge(status) && takes_bearer(route)) {
@@ -65,7 +69,7 @@ pub fn failure(
     response
 }
 
-/// Our answer to a provider's question.
+/// The response to an endpoint verification challenge of a provider.
 pub fn handshake(answer: &Answer, request_id: &str) -> Response<Content> {
     let mut response =
         Response::new(Content::Own(Some(Bytes::from(answer.body.clone())).filter(|body| !body.is_empty())));
@@ -81,7 +85,7 @@ pub fn handshake(answer: &Answer, request_id: &str) -> Response<Content> {
     response
 }
 
-/// For what has arrived already: nothing more is to be done.
+/// The response without a body that acknowledges a duplicate of a processed event.
 pub fn acknowledged(route: &Route, request_id: &str) -> Response<Content> {
     let mut response = Response::new(Content::Own(None));
     *response.status_mut() = crate::failure::acknowledged(route.errors == ErrorForm::Secevent);
@@ -92,22 +96,22 @@ pub fn acknowledged(route: &Route, request_id: &str) -> Response<Content> {
     response
 }
 
-/// A reply that was given before.
+/// A stored response, with the request id of this request.
 pub fn again(mut response: Response<Content>, request_id: &str) -> Response<Content> {
     insert(response.headers_mut(), REQUEST_ID.clone(), request_id);
     response
 }
 
-/// The word that the sender may read.
+/// The reason that the response may state.
 fn told(failure: &Failure, disclosure: Disclosure) -> &'static str {
-    // An address is no secret to who has it, and a sender that has moved must know what to ask for.
-    let may_know = matches!(failure, Failure::AddressRefused | Failure::Refused(Refused { proven: true, .. }));
+    // A client knows its own address, and a sender whose address has changed must learn what to ask the operator for.
+    let may_know = matches!(failure, Failure::IpNotAllowed | Failure::Refused(Refused { proven: true, .. }));
     let withheld = match disclosure {
         Disclosure::Detailed => None,
         Disclosure::Standard if may_know => None,
         Disclosure::Standard | Disclosure::Opaque => failure.withheld_as(),
     };
-    withheld.unwrap_or(failure.code())
+    withheld.unwrap_or(failure.reason())
 }
 
 fn takes_bearer(route: Option<&Route>) -> bool {
@@ -116,11 +120,12 @@ fn takes_bearer(route: Option<&Route>) -> bool {
     route.is_some_and(|route| route.rules.policy.leaves().iter().any(takes))
 }
 
-/// RFC 6750 §3: no error for a request without a credential (§3.1), which might not know that it needs one.
+/// The value of `WWW-Authenticate` (RFC 6750 §3). There is no error for a request without a credential (§3.1), since its
+/// sender might not know that it needs one.
 fn challenge(refusal: Refusal, disclosure: Disclosure) -> String {
     let error = if refusal == Refusal::MissingCredential {
         ""
-    } else if let Refusal::ClaimRefused { scope } = refusal {
+    } else if let Refusal::ClaimMismatch { scope } = refusal {
         let may_be_told = scope && disclosure != Disclosure::Opaque;
         if may_be_told { ", error=\"insufficient_scope\"" } else { "" }
     } else {
@@ -129,8 +134,8 @@ fn challenge(refusal: Refusal, disclosure: Disclosure) -> String {
     format!("Bearer realm=\"webhook\"{error}")
 }
 
-/// Which limit, and when to come again. What is counted while it lasts has no window, and nobody knows when there is
-/// room: a second is a guess, and no promise as `t` would be.
+/// Sets the headers that describe the limit and when to retry. A concurrency limit has no window, and the gateway cannot
+/// know when a request in flight ends: `Retry-After: 1` is a guess, and there is no `t`, which would be a promise.
 fn tell_limit(headers: &mut http::HeaderMap, limited: &Limited) {
     let Limited { limit, quota, window, retry_after } = limited;
     let (policy, left) = match window {
@@ -147,15 +152,15 @@ fn allow(methods: &[Method]) -> String {
     names.join(", ")
 }
 
-fn problem(status: StatusCode, code: &str, request_id: &str) -> Response<Content> {
+fn problem(status: StatusCode, reason: &str, request_id: &str) -> Response<Content> {
     let content_type = HeaderValue::from_static("application/problem+json");
-    ours(status, content_type, problem_json(status, code, request_id), request_id)
+    ours(status, content_type, problem_json(status, reason, request_id), request_id)
 }
 
-/// RFC 8935 §2.3: the error's name, and a text whose language is named.
+/// The error and a description with its language (RFC 8935 §2.3).
 fn secevent(status: StatusCode, error: &str, told: &str, request_id: &str) -> Response<Content> {
     let body =
-        serde_json::json!({"err": error, "description": format!("the security event token was refused: {told}")});
+        serde_json::json!({"err": error, "description": format!("the security event token was rejected: {told}")});
     let mut response = ours(status, HeaderValue::from_static("application/json"), body.to_string(), request_id);
     response.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static("en"));
     response
@@ -172,14 +177,14 @@ fn ours(status: StatusCode, content_type: HeaderValue, body: String, request_id:
     response
 }
 
-/// RFC 9457 §3; `type` is `about:blank` (§4.2.1), so that `title` is the status's own phrase.
-fn problem_json(status: StatusCode, code: &str, request_id: &str) -> String {
+/// The problem document (RFC 9457 §3). `type` is `about:blank` (§4.2.1), so `title` is the phrase of the status.
+fn problem_json(status: StatusCode, reason: &str, request_id: &str) -> String {
     let title = status.canonical_reason().unwrap_or("Error");
     serde_json::json!({
         "type": "about:blank",
         "title": title,
         "status": status.as_u16(),
-        "code": code,
+        "reason": reason,
         "instance": request_id,
     })
     .to_string()
@@ -191,23 +196,23 @@ fn insert(headers: &mut http::HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// The bytes of a 408 for a connection whose head never became whole (RFC 9110 §15.5.9).
+/// The bytes of a 408 for a connection whose request headers did not arrive in time (RFC 9110 §15.5.9).
 pub fn head_timed_out() -> Vec<u8> {
     raw(HEAD_TIMED_OUT)
 }
 
-/// The bytes for a client whose next head is none, as `failure` says.
+/// The bytes of the response to a client whose bytes are no request, for the reason of `failure`.
 pub fn unframed(failure: &Failure) -> Vec<u8> {
-    raw((failure.status(), failure.code()))
+    raw((failure.status(), failure.reason()))
 }
 
-/// The bytes for a client that speaks plain HTTP to a TLS port.
+/// The bytes of the response to a client that speaks plain HTTP to a TLS port.
 pub fn plain_http_on_tls() -> Vec<u8> {
     raw(TLS_REQUIRED)
 }
 
-fn raw((status, code): (StatusCode, &str)) -> Vec<u8> {
-    let body = problem_json(status, code, "");
+fn raw((status, reason): (StatusCode, &str)) -> Vec<u8> {
+    let body = problem_json(status, reason, "");
     let phrase = status.canonical_reason().unwrap_or_default();
     format!(
         "HTTP/1.1 {} {phrase}\r\nserver: hookgate\r\ncontent-type: application/problem+json\r\n\

@@ -68,7 +68,7 @@ impl Upstreams {
         let fault = match sent {
             Ok(response) => return accept(response, received, timeout),
             Err(Failed::NotSent(_)) => UpstreamFault::Unreachable,
-            Err(Failed::Broke) => UpstreamFault::Protocol,
+            Err(Failed::Broke) => UpstreamFault::ProtocolError,
             Err(Failed::Late) => UpstreamFault::Timeout,
         };
         Err(received.fault().map_or(Failure::Upstream(fault), Failure::Body))
@@ -171,7 +171,7 @@ impl Deadline<'_> {
 fn accept(mut response: Response<Reply>, received: &Received, timeout: Duration) -> Result<Response<Content>, Failure> {
     // We never asked for another protocol, so an app that switches is out of step.
     if response.status().is_informational() {
-        return Err(Failure::Upstream(UpstreamFault::Protocol));
+        return Err(Failure::Upstream(UpstreamFault::ProtocolError));
     }
     let by = received.ended().unwrap_or_else(Instant::now) + timeout;
     // Our own connection to the client is what it is, whatever the app speaks.

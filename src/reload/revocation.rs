@@ -90,7 +90,7 @@ impl Watched {
         let file = &*self.handle.file;
         self.refused = Some(hash);
         metrics.revocation_refused(file);
-        metrics.revocation_reloaded(file, "refused");
+        metrics.revocation_reloaded(file, "rejected");
         tracing::error!(file, problems, "revocation list refused; the old one stays in force");
     }
 }

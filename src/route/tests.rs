@@ -79,7 +79,7 @@ fn a_wider_route_does_not_take_what_a_narrow_one_refuses() {
     ])
     .unwrap();
     let refused = table.find("x", "/webhook", &Method::GET).map(|route| route.name.clone());
-    assert_eq!(refused, Err(Unrouted::MethodRefused(vec![Method::POST])));
+    assert_eq!(refused, Err(Unrouted::MethodNotAllowed(vec![Method::POST])));
 }
 
 #[test]

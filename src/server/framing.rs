@@ -37,7 +37,7 @@ impl Unframed {
         match self {
             Self::Ambiguous => Failure::AmbiguousFraming,
             Self::Fragment => Failure::AmbiguousPath,
-            Self::TooLarge => Failure::HeadTooLarge,
+            Self::TooLarge => Failure::HeadersTooLarge,
         }
     }
 }

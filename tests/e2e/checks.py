@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 
-PROBLEM = {"type", "title", "status", "code", "instance"}
+PROBLEM = {"type", "title", "status", "reason", "instance"}
 
 
 # --- what is said of a reply ------------------------------------------------------------------------------------------
@@ -26,16 +26,16 @@ def passed(world, *tokens, body=b"{}", **options):
     return reply, seen
 
 
-def refused(world, status, code, *tokens, reason=None, outcome="refused", **options):
-    """The gateway has answered so, the log tells the reason (the code, unless named), and the app has seen nothing."""
+def refused(world, status, told, *tokens, reason=None, outcome="rejected", **options):
+    """The gateway has answered so, the log has the reason (the one in the response, unless named), and the app has seen nothing."""
     before = len(world.seen())
     reply = world.post(*tokens, **options)
-    assert (reply.status_code, reply.json()["code"]) == (status, code), (reply.status_code, reply.text)
+    assert (reply.status_code, reply.json()["reason"]) == (status, told), (reply.status_code, reply.text)
     assert reply.headers["server"] == "hookgate" and reply.headers["content-type"] == "application/problem+json"
     assert set(reply.json()) == PROBLEM and reply.json()["status"] == status
     assert reply.json()["instance"] == reply.headers["x-request-id"]
     line = world.access_line(reply.headers["x-request-id"])
-    assert (line["code"], line["outcome"]) == (reason or code, outcome), line
+    assert (line["reason"], line["outcome"]) == (reason or told, outcome), line
     assert len(world.seen()) == before, "it reached the app"
     return reply
 

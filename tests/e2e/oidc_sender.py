@@ -98,7 +98,7 @@ def until_accepted(world, route, token):
     until(f"the key serves on {route}", lambda: accepted(world, route, token))
 
 
-def fetches(world, route, result="ok"):
+def fetches(world, route, result="success"):
     return world.metric(f'hookgate_jwks_refreshes_total{{issuer="{route}",result="{result}"}}') or 0
 
 
@@ -118,13 +118,13 @@ def a_fetched_token_passes(world):
 
 def a_token_without_the_scope_is_forbidden(world):
     for scope in [None, "billing"]:
-        reply = refused(world, 403, "claim_refused", world.provider.token(scope=scope), **to(LAZY))
+        reply = refused(world, 403, "claim_mismatch", world.provider.token(scope=scope), **to(LAZY))
         assert 'error="insufficient_scope"' in reply.headers["www-authenticate"], reply.headers
 
 
 def a_token_for_another_resource_is_refused(world):
     token = world.provider.token(resource="https://other.test/")
-    refused(world, 401, "wrong_audience", token, **to(LAZY))
+    refused(world, 401, "invalid_audience", token, **to(LAZY))
 
 
 def an_opaque_token_is_refused(world):
@@ -140,7 +140,7 @@ def a_token_of_another_type_is_refused(world):
 
 def a_key_of_ones_own_under_the_published_id_is_refused(world):
     token = strangers_token(world, kid=world.provider.published()[0])
-    refused(world, 401, "unauthorized", token, reason="bad_signature", **to(LAZY))
+    refused(world, 401, "unauthorized", token, reason="invalid_signature", **to(LAZY))
 
 
 def a_new_key_is_found_with_one_fetch(world):
@@ -187,9 +187,9 @@ def known_keys_go_on_while_the_provider_is_away(world):
     for route in [LAZY, EAGER]:
         until_accepted(world, route, token)
     world.kept = token
-    failed = fetches(world, EAGER, "failed")
+    failed = fetches(world, EAGER, "error")
     world.provider.stop()
-    until("a refresh has failed twice", lambda: fetches(world, EAGER, "failed") >= failed + 2)
+    until("a refresh has failed twice", lambda: fetches(world, EAGER, "error") >= failed + 2)
     for route in [LAZY, EAGER]:
         passed(world, token, **to(route))
 
@@ -198,7 +198,7 @@ def an_unknown_key_is_undecided_while_the_provider_is_away(world):
     token = strangers_token(world, kid="nobody")
     until("a fetch has failed", lambda: world.post(token, **to(LAZY)).status_code == 503)
     for route in [LAZY, EAGER]:
-        reply = refused(world, 503, "keys_unavailable", token, outcome="failed", **to(route))
+        reply = refused(world, 503, "jwks_unavailable", token, outcome="error", **to(route))
         assert reply.headers["retry-after"] == "10"
         passed(world, world.kept, **to(route))
 

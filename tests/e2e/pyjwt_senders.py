@@ -106,7 +106,7 @@ def a_flipped_bit_is_refused(world, algorithm, part, place):
     bad = flipped(token, part, place)
     for route in [algorithm.lower(), "any"]:
         passed(world, token, **to(route))
-        refused(world, 401, "unauthorized", bad, reason="bad_signature", **to(route))
+        refused(world, 401, "unauthorized", bad, reason="invalid_signature", **to(route))
         passed(world, token, **to(route))
 
 
@@ -170,7 +170,7 @@ def a_forged_hash_is_told_nothing(world, algorithm):
     other = BODY.replace(b"2000", b"9000")
     signature = bound(world, algorithm).rsplit(".", 1)[1]
     forged = f"{bound(world, algorithm, other).rsplit('.', 1)[0]}.{signature}"
-    refused(world, 401, "unauthorized", forged, reason="bad_signature", **to(BOUND, other))
+    refused(world, 401, "unauthorized", forged, reason="invalid_signature", **to(BOUND, other))
 
 
 CHECKS = named(the_algorithm_of_another_issuer_is_refused, a_hash_that_is_missing_or_written_otherwise_is_refused)

@@ -64,13 +64,13 @@ class Stripe:
     # Name: what the log says, and the header's value made from a good one.
     EDITED = {
         "no timestamp": ("missing_timestamp", lambda value: value.split(",", 1)[1]),
-        "two timestamps": ("missing_timestamp", lambda value: f"{value},t=1"),
-        "a timestamp that is no number": ("missing_timestamp", lambda value: value.replace("t=", "t=x")),
-        "a timestamp in milliseconds": ("missing_timestamp", lambda value: re.sub(r"t=(\d+)", r"t=\g<1>000", value)),
-        "a renewed timestamp": ("bad_signature", lambda value: re.sub(r"t=\d+", f"t={int(time.time()) - 1}", value)),
-        "a signature of the test scheme alone": ("bad_signature", lambda value: value.replace("v1=", "v0=")),
-        "a signature in capitals": ("bad_signature", lambda value: value.upper().replace("T=", "t=").replace("V", "v")),
-        "a signature cut short": ("bad_signature", lambda value: value[:-2]),
+        "two timestamps": ("malformed_timestamp", lambda value: f"{value},t=1"),
+        "a timestamp that is no number": ("malformed_timestamp", lambda value: value.replace("t=", "t=x")),
+        "a timestamp in milliseconds": ("malformed_timestamp", lambda value: re.sub(r"t=(\d+)", r"t=\g<1>000", value)),
+        "a renewed timestamp": ("invalid_signature", lambda value: re.sub(r"t=\d+", f"t={int(time.time()) - 1}", value)),
+        "a signature of the test scheme alone": ("invalid_signature", lambda value: value.replace("v1=", "v0=")),
+        "a signature in capitals": ("invalid_signature", lambda value: value.upper().replace("T=", "t=").replace("V", "v")),
+        "a signature cut short": ("invalid_signature", lambda value: value[:-2]),
     }
 
     def edits(self):
@@ -104,14 +104,14 @@ class StandardWebhooks:
     def edits(self):
         return {
             "no timestamp": ("missing_timestamp", self.timestamp, lambda _: None),
-            "a timestamp that is no number": ("missing_timestamp", self.timestamp, lambda value: "x" + value),
-            "a timestamp in milliseconds": ("missing_timestamp", self.timestamp, lambda value: value + "000"),
-            "a renewed timestamp": ("bad_signature", self.timestamp, lambda value: str(int(value) - 1)),
-            "another id": ("bad_signature", self.id, lambda value: value + "0"),
-            "no id": ("bad_signature", self.id, lambda _: None),
-            "a signature of another version alone": ("bad_signature", self.signature, lambda v: v.replace("v1", "v1a")),
-            "a signature without a version": ("bad_signature", self.signature, lambda value: value[3:]),
-            "a signature cut short": ("bad_signature", self.signature, lambda value: value[:-4]),
+            "a timestamp that is no number": ("malformed_timestamp", self.timestamp, lambda value: "x" + value),
+            "a timestamp in milliseconds": ("malformed_timestamp", self.timestamp, lambda value: value + "000"),
+            "a renewed timestamp": ("invalid_signature", self.timestamp, lambda value: str(int(value) - 1)),
+            "another id": ("invalid_signature", self.id, lambda value: value + "0"),
+            "no id": ("missing_signed_component", self.id, lambda _: None),
+            "a signature of another version alone": ("invalid_signature", self.signature, lambda v: v.replace("v1", "v1a")),
+            "a signature without a version": ("invalid_signature", self.signature, lambda value: value[3:]),
+            "a signature cut short": ("invalid_signature", self.signature, lambda value: value[:-4]),
         }
 
 
@@ -182,22 +182,22 @@ def a_clock_may_be_off_within_the_tolerance(world, sdk):
         assert takes(sdk, sdk.new, accept(world, sdk, sdk.request(sdk.new, age=age)))
     tight = f"{sdk.preset}-tight"
     accept(world, sdk, sdk.request(sdk.new, age=TIGHT - 20), route=tight)
-    refuse(world, sdk, "stale_timestamp", sdk.request(sdk.new, age=TIGHT + 20), route=tight)
-    refuse(world, sdk, "future_timestamp", sdk.request(sdk.new, age=-TIGHT - 20), route=tight)
+    refuse(world, sdk, "timestamp_too_old", sdk.request(sdk.new, age=TIGHT + 20), route=tight)
+    refuse(world, sdk, "timestamp_in_future", sdk.request(sdk.new, age=-TIGHT - 20), route=tight)
 
 
 # Name: what the log says, and the request.
 FORGED = {
-    "a changed body": ("bad_signature", lambda s: s.request(s.new)._replace(body=EVENT.replace(b"2000", b"9000"))),
-    "a line break more": ("bad_signature", lambda s: s.request(s.new)._replace(body=EVENT + b"\n")),
-    "no body": ("bad_signature", lambda s: s.request(s.new)._replace(body=b"")),
-    "an old timestamp": ("stale_timestamp", lambda s: s.request(s.new, age=TOLERANCE + 10)),
-    "a future timestamp": ("future_timestamp", lambda s: s.request(s.new, age=-TOLERANCE - 10)),
-    "a secret that serves no more": ("bad_signature", lambda s: s.request(s.old)),
-    "a wrong secret": ("bad_signature", lambda s: s.request(s.strange)),
-    "two wrong secrets": ("bad_signature", lambda s: s.request(s.old, s.strange)),
+    "a changed body": ("invalid_signature", lambda s: s.request(s.new)._replace(body=EVENT.replace(b"2000", b"9000"))),
+    "a line break more": ("invalid_signature", lambda s: s.request(s.new)._replace(body=EVENT + b"\n")),
+    "no body": ("invalid_signature", lambda s: s.request(s.new)._replace(body=b"")),
+    "an old timestamp": ("timestamp_too_old", lambda s: s.request(s.new, age=TOLERANCE + 10)),
+    "a future timestamp": ("timestamp_in_future", lambda s: s.request(s.new, age=-TOLERANCE - 10)),
+    "a secret that serves no more": ("invalid_signature", lambda s: s.request(s.old)),
+    "a wrong secret": ("invalid_signature", lambda s: s.request(s.strange)),
+    "two wrong secrets": ("invalid_signature", lambda s: s.request(s.old, s.strange)),
     "no signature": ("missing_credential", lambda s: s.request(s.new).edited(s.signature, lambda _: None)),
-    "an empty signature": ("bad_signature", lambda s: s.request(s.new).edited(s.signature, lambda _: "")),
+    "an empty signature": ("invalid_signature", lambda s: s.request(s.new).edited(s.signature, lambda _: "")),
 }
 
 
@@ -219,7 +219,7 @@ def both_secrets_serve_and_the_metric_tells_which(world, sdk):
     """The first to use this route."""
     route, begun = f"{sdk.preset}-rotating", int(time.time())
     assert last_used(world, route) == [None, None]
-    refuse(world, sdk, "bad_signature", sdk.request(sdk.strange), route)
+    refuse(world, sdk, "invalid_signature", sdk.request(sdk.strange), route)
     assert last_used(world, route) == [None, None]
     accept(world, sdk, sdk.request(sdk.old), route)
     new, old = last_used(world, route)
@@ -235,7 +235,7 @@ def one_good_signature_of_several_suffices(world, sdk):
     rotating = f"{sdk.preset}-rotating"
     for signers in [(sdk.old, sdk.new), (sdk.strange, sdk.old)]:
         accept(world, sdk, sdk.request(*signers), rotating)
-    refuse(world, sdk, "bad_signature", sdk.request(sdk.strange, sdk.strange), rotating)
+    refuse(world, sdk, "invalid_signature", sdk.request(sdk.strange, sdk.strange), rotating)
 
 
 def signatures_of_other_kinds_are_passed_over(world, sdk):

@@ -76,7 +76,7 @@ async fn everybody_leaves(ids: usize, state: &str) {
     });
     asking.collect::<JoinSet<()>>().join_all().await;
     let (tally, sums) = (sender.tally.lock().unwrap(), app.ledger.sums());
-    let blocked = app.ledger.count("409 in_flight");
+    let blocked = app.ledger.count("409 duplicate_in_flight");
     println!(
         "clients that leave, {state}: before they ask again {seen:?}, in the end {sums:?}, {blocked} blocked for a while, {tally:?}"
     );

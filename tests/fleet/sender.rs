@@ -18,9 +18,9 @@ use crate::support::{PATIENCE, hmac};
 
 pub const SECRET: &str = "the secret of the fleet's senders";
 
-pub const REPLAYED: &str = "409 replayed";
-pub const IN_FLIGHT: &str = "409 in_flight";
-pub const UNAVAILABLE: &str = "503 state_unavailable";
+pub const REPLAYED: &str = "409 duplicate_request";
+pub const IN_FLIGHT: &str = "409 duplicate_in_flight";
+pub const UNAVAILABLE: &str = "503 store_unavailable";
 
 /// What a sender hears where no whole reply came.
 pub const NOTHING: &str = "nothing";
@@ -87,7 +87,7 @@ impl Sender {
         let (head, body) = self.http.request(request).await.ok()?.into_parts();
         let body = body.collect().await.ok()?.to_bytes();
         let problem: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-        let code = problem.as_ref().and_then(|problem| problem["code"].as_str()).unwrap_or_default();
+        let code = problem.as_ref().and_then(|problem| problem["reason"].as_str()).unwrap_or_default();
         Some(format!("{} {code}", head.status.as_u16()).trim_end().to_owned())
     }
 

@@ -69,7 +69,7 @@ async fn a_restart_without_the_issuer_verifies_from_the_cache_until_it_is_stale(
     gateway.clock.forward(3600);
     assert_eq!(gateway.client().post(&token).await.status, 200);
     gateway.clock.forward(1);
-    assert_eq!(gateway.client().post(&token).await.problem(), (503, "keys_unavailable".into()));
+    assert_eq!(gateway.client().post(&token).await.problem(), (503, "jwks_unavailable".into()));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ fn iss(server: &KeyServer) -> String {
 }
 
 fn document(issuer: &str, jwks_uri: &str) -> String {
-    ok(&json!({ "issuer": issuer, "jwks_uri": jwks_uri, "response_types_supported": ["code"] }).to_string())
+    ok(&json!({ "issuer": issuer, "jwks_uri": jwks_uri, "response_types_supported": ["reason"] }).to_string())
 }
 
 /// A gateway whose issuer is this server.
@@ -65,7 +65,7 @@ async fn a_document_that_is_not_the_issuers_own_leads_nowhere() {
         let before = server.fetches();
         until("it was fetched, and judged", async || server.fetches() > before + 1).await;
         let refused = gateway.client().post(&token(&server, &issuer)).await.problem();
-        assert_eq!(refused, (503, "keys_unavailable".into()), "{answer}");
+        assert_eq!(refused, (503, "jwks_unavailable".into()), "{answer}");
     }
     assert_eq!(keys.fetches(), 0);
 }

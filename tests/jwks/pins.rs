@@ -35,7 +35,7 @@ async fn keys_come_over_a_connection_with_a_pinned_key_only() {
     }
     let gateway = gateway(&server, &upstream, &issuer, &ca, &[pin(&stranger)]);
     until("the fetch has failed", async || gateway.admin("/readyz").await.status == 200).await;
-    assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (503, "keys_unavailable".into()));
+    assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (503, "jwks_unavailable".into()));
 }
 
 /// Whoever has a certificate of the same authority may send the pinned one along: it proves nothing.
@@ -46,6 +46,6 @@ async fn a_pinned_certificate_beside_the_chain_opens_nothing() {
     let (_, pinned, _) = certificate(&["localhost"]);
     let server = KeyServer::start_tls(&format!("{leaf}{pinned}"), &key, ok(&issuer.jwks())).await;
     let gateway = gateway(&server, &upstream, &issuer, &ca, &[pin(&pinned)]);
-    assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (503, "keys_unavailable".into()));
+    assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (503, "jwks_unavailable".into()));
     assert!(server.fetches() > 0);
 }

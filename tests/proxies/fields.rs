@@ -143,7 +143,7 @@ async fn each_request_of_a_connection_has_its_own_client() {
             assert_eq!(upstream.seen().pop().unwrap().header("x-forwarded-for"), Some(expected));
         }
     }
-    let opened = format!("hookgate_tls_handshakes_total{{listener=\"{}\",result=\"ok\"}}", gateway.address());
+    let opened = format!("hookgate_tls_handshakes_total{{listener=\"{}\",result=\"success\"}}", gateway.address());
     assert_eq!(gateway.metric(&opened).await, Some(2.0));
 }
 

@@ -121,7 +121,10 @@ async fn silence_after_the_header_ends_too() {
     let mut stream = tcp(&gateway, PROXY).await;
     stream.write_all(LINE).await.unwrap();
     assert_eq!(rest(&mut stream).await, "");
-    let timed_out = format!("hookgate_tls_handshakes_total{{listener=\"{}\",result=\"timeout\"}}", gateway.address());
+    let timed_out = format!(
+        "hookgate_tls_handshakes_total{{listener=\"{}\",result=\"error\",reason=\"timeout\"}}",
+        gateway.address()
+    );
     until("the time-out is counted", async || gateway.metric(&timed_out).await == Some(1.0)).await;
 }
 
@@ -204,7 +207,7 @@ async fn connections_are_counted_for_the_client_and_never_for_a_proxy() {
     };
     // Those before it are counted in any order, until both are.
     until("the client's connections are all there are", async || ask(LINE).await.is_empty()).await;
-    assert!(closed(&gateway, "connections_per_address").await >= 1.0);
+    assert!(closed(&gateway, "max_connections_per_ip").await >= 1.0);
     for header in [LINE_6, LOCAL, b"PROXY TCP4 127.0.0.10 192.0.2.1 1 2\r\n"] {
         assert_eq!(ask(header).await, "200");
     }

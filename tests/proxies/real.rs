@@ -127,8 +127,14 @@ async fn the_log_has_the_client_s_address_and_the_proxy_s_id() {
     let lines = || all().into_iter().filter(|line| line["message"] == "request").collect::<Vec<_>>();
     until("both lines are there", async || lines().len() == 2).await;
     let (proxied, direct) = (&lines()[0], &lines()[1]);
-    assert_eq!((&proxied["peer"], &proxied["request_id"]), (&"2001:db8::7".into(), &"front-7".into()));
-    assert!(direct["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{direct}");
+    assert_eq!((&proxied["client_address"], &proxied["request_id"]), (&"2001:db8::7".into(), &"front-7".into()));
+    assert!(proxied.get("client_port").is_none(), "{proxied}");
+    let stranger = format!("127.0.0.{}", super::STRANGER);
+    assert!(direct["client_address"] == stranger && direct["client_port"].as_u64() > Some(0), "{direct}");
+    for line in [proxied, direct] {
+        assert!(line["outcome"] == "forwarded" && line["status"] == 200 && line["complete"] == true, "{line}");
+        assert!(line.get("reason").is_none() && line.get("detail").is_none(), "{line}");
+    }
     assert_eq!(direct["request_id"].as_str().unwrap().len(), 32);
     assert!(!log().contains("6.6.6.6"));
 }

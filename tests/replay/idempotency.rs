@@ -34,7 +34,7 @@ async fn a_key_is_of_one_payload_and_one_sender() {
     let upstream = Upstream::echo().await;
     let gateway = remembering(&upstream, KEYED).start();
     assert_eq!(post(&gateway, "s", Some("k"), "body").await.status, 200);
-    assert_eq!(post(&gateway, "s", Some("k"), "other").await.problem(), (422, "idempotency_mismatch".to_owned()));
+    assert_eq!(post(&gateway, "s", Some("k"), "other").await.problem(), (422, "idempotency_key_reused".to_owned()));
     assert_eq!(post(&gateway, "t", Some("k"), "other").await.status, 200);
     assert_eq!(post(&gateway, "s", None, "body").await.status, 200);
     assert_eq!(post(&gateway, "s", None, "body").await.status, 200);
@@ -69,7 +69,7 @@ async fn a_key_is_in_flight_once() {
     let asking = std::sync::Arc::clone(&gateway);
     let first = tokio::spawn(async move { post(&asking, "s", Some("k"), "body").await.status });
     until("the app has it", async || upstream.seen().len() == 1).await;
-    assert_eq!(post(&gateway, "s", Some("k"), "body").await.problem(), (409, "in_flight".to_owned()));
+    assert_eq!(post(&gateway, "s", Some("k"), "body").await.problem(), (409, "duplicate_in_flight".to_owned()));
     gate.add_permits(1);
     assert_eq!(first.await.unwrap(), 200);
 }
@@ -89,10 +89,10 @@ async fn keys_and_replay_ids_are_reserved_together() {
     assert_eq!(send("a", &token).await.header("idempotent-replayed"), None);
     assert_eq!(send("a", &token).await.header("idempotent-replayed"), Some("true"));
     for key in ["b", "c", "d"] {
-        assert_eq!(send(key, &token).await.problem(), (409, "replayed".to_owned()));
+        assert_eq!(send(key, &token).await.problem(), (409, "duplicate_request".to_owned()));
     }
     // Of the first request; those of the others would fill the route's share.
-    assert_eq!(gateway.metric("hookgate_admission_entries").await, Some(2.0));
+    assert_eq!(gateway.metric("hookgate_store_entries").await, Some(2.0));
     let other = gateway.issuer.token_with(json!({ "jti": "2" }));
     assert_eq!(send("b", &other).await.header("idempotent-replayed"), None);
     assert_eq!(upstream.seen().len(), 2);
@@ -100,7 +100,7 @@ async fn keys_and_replay_ids_are_reserved_together() {
 
 #[tokio::test]
 async fn a_finished_key_may_be_acknowledged_or_refused() {
-    for (word, status, body) in [("acknowledge", 200, ""), ("refuse", 409, "replayed")] {
+    for (word, status, body) in [("acknowledge", 200, ""), ("refuse", 409, "duplicate_request")] {
         let upstream = Upstream::answering(&[201]).await;
         let keyed = KEYED.replace("key: {", &format!("on_duplicate: {word}, key: {{"));
         let gateway = remembering(&upstream, &keyed).start();

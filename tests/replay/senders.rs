@@ -24,10 +24,10 @@ async fn the_hash_of_what_is_signed_is_an_id() {
     let upstream = Upstream::echo().await;
     let gateway = signed_by(&upstream, PLAIN, "replay_protection: { ttl: 1h }");
     assert_eq!(plain(&gateway, "1", "x").await.status, 200);
-    assert_eq!(plain(&gateway, "1", "x").await.problem().1, "replayed");
+    assert_eq!(plain(&gateway, "1", "x").await.problem().1, "duplicate_request");
     assert_eq!(plain(&gateway, "1", "y").await.status, 200);
     gateway.clock.forward(3600);
-    assert_eq!(plain(&gateway, "1", "x").await.problem().1, "replayed");
+    assert_eq!(plain(&gateway, "1", "x").await.problem().1, "duplicate_request");
     // Counted from when it was last seen.
     gateway.clock.forward(3601);
     assert_eq!(plain(&gateway, "1", "x").await.status, 200);
@@ -39,11 +39,14 @@ async fn a_signed_id_is_one_whatever_comes_with_it() {
     let gateway =
         signed_by(&upstream, PLAIN, "replay_protection: { id: { header: X-Id }, ttl: 1h, on_duplicate: acknowledge }");
     assert_eq!(plain(&gateway, "1", "x").await.status, 500);
-    assert_eq!(plain(&gateway, "1", "y").await.problem(), (409, "replay_mismatch".to_owned()));
+    assert_eq!(plain(&gateway, "1", "y").await.problem(), (409, "replay_id_reused".to_owned()));
     assert_eq!(plain(&gateway, "1", "x").await.status, 200);
     let again = plain(&gateway, "1", "y").await;
     assert_eq!((again.status.as_u16(), again.text().as_str(), again.header("server")), (200, "", Some("hookgate")));
-    assert_eq!((upstream.seen().len(), gateway.counted("answered", "replayed").await), (2, Some(1.0)));
+    assert_eq!(
+        (upstream.seen().len(), gateway.counted("duplicate_answered", "duplicate_request").await),
+        (2, Some(1.0))
+    );
 }
 
 /// Standard Webhooks: a retry keeps its id and is signed anew.
@@ -116,8 +119,8 @@ async fn each_credential_of_a_request_is_used_up() {
     let both = || client.request("/webhook").header("x-id", "1").header("x-signature", hmac(SECRET, "1."));
     let both = both().header("authorization", format!("Bearer {token}"));
     assert_eq!(client.send(both, "").await.status, 200);
-    assert_eq!(plain(&gateway, "1", "").await.problem().1, "replayed");
-    assert_eq!(post_token(&gateway, &token).await.problem().1, "replayed");
+    assert_eq!(plain(&gateway, "1", "").await.problem().1, "duplicate_request");
+    assert_eq!(post_token(&gateway, &token).await.problem().1, "duplicate_request");
     assert_eq!(upstream.seen().len(), 1);
 }
 

@@ -21,7 +21,7 @@ async fn a_token_that_one_gateway_has_seen_is_a_replay_to_the_other() {
     std::fs::copy(gateways[0].path("jwks.json"), gateways[1].path("jwks.json")).unwrap();
     gateways[1].running().reload();
     assert_eq!(post(&gateways[0].client(), &token, "/webhook", "x").await.status, 200);
-    assert_eq!(post(&gateways[1].client(), &token, "/webhook", "x").await.problem().1, "replayed");
+    assert_eq!(post(&gateways[1].client(), &token, "/webhook", "x").await.problem().1, "duplicate_request");
     assert_eq!(upstream.seen().len(), 1);
 }
 
@@ -34,7 +34,7 @@ async fn rates_are_counted_together_and_replays_are_not() {
     let client = gateway.client();
     assert_eq!(post(&client, &token(&gateway, "a"), "/webhook", "").await.status, 200);
     for _ in 0..5 {
-        assert_eq!(post(&client, &token(&gateway, "a"), "/webhook", "").await.problem().1, "replayed");
+        assert_eq!(post(&client, &token(&gateway, "a"), "/webhook", "").await.problem().1, "duplicate_request");
     }
     let other = sharing(&upstream, &server, fields);
     assert_eq!(post(&other.client(), &token(&other, "b"), "/webhook", "").await.status, 200);
@@ -62,7 +62,7 @@ async fn what_the_redis_revokes_does_not_pass_and_neither_does_what_it_cannot_sa
     assert_eq!(client.post(&third).await.problem(), (401, "revoked".to_owned()));
     server.kill();
     let unknown = client.post(&third).await;
-    assert_eq!((unknown.problem(), unknown.header("retry-after")), ((503, "state_unavailable".to_owned()), Some("10")));
+    assert_eq!((unknown.problem(), unknown.header("retry-after")), ((503, "store_unavailable".to_owned()), Some("10")));
     assert_eq!(upstream.seen().len(), 2);
 }
 
@@ -81,7 +81,9 @@ async fn a_client_that_leaves_while_the_store_thinks_blocks_nothing() {
     .await;
     drop(wire);
     until("it is left", async || {
-        gateway.metric("hookgate_requests_total{code=\"client_gone\",outcome=\"failed\",route=\"webhook\"}").await
+        gateway
+            .metric("hookgate_requests_total{outcome=\"error\",reason=\"client_disconnected\",route=\"webhook\"}")
+            .await
             == Some(1.0)
     })
     .await;

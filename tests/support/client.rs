@@ -36,9 +36,9 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
     }
 
-    /// Status and code of a problem document.
+    /// Status and reason of a problem document.
     pub fn problem(&self) -> (u16, String) {
-        (self.status.as_u16(), self.json()["code"].as_str().unwrap().to_owned())
+        (self.status.as_u16(), self.json()["reason"].as_str().unwrap().to_owned())
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

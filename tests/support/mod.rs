@@ -225,16 +225,22 @@ impl Gateway {
     }
 
     /// How many requests ended so; `None` for none.
-    pub async fn counted(&self, outcome: &str, code: &str) -> Option<f64> {
-        let labels = format!("{{code=\"{code}\",outcome=\"{outcome}\",route=\"webhook\"}}");
+    pub async fn counted(&self, outcome: &str, reason: &str) -> Option<f64> {
+        let labels = format!("{{outcome=\"{outcome}\",reason=\"{reason}\",route=\"webhook\"}}");
         self.metric(&format!("hookgate_requests_total{labels}")).await
     }
 
-    /// The value of one metric line, such as `hookgate_jwks_keys{issuer="acme"}`.
+    /// The sum over all lines of a metric that have these labels, such as `hookgate_jwks_keys{issuer="acme"}`.
     pub async fn metric(&self, name: &str) -> Option<f64> {
         let page = self.admin("/metrics").await.text();
-        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
-        line.map(|value| value.parse().unwrap())
+        let (name, wanted) = name.strip_suffix('}').and_then(|name| name.split_once('{')).unwrap_or((name, ""));
+        let values = page.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (found, labels) = series.strip_suffix('}').and_then(|s| s.split_once('{')).unwrap_or((series, ""));
+            let has = |label: &str| label.is_empty() || labels.split(',').any(|found| found == label);
+            (found == name && wanted.split(',').all(has)).then(|| value.parse::<f64>().unwrap())
+        });
+        values.reduce(|sum, value| sum + value)
     }
 }
 

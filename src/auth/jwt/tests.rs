@@ -84,17 +84,17 @@ fn only_what_follows_a_verified_signature_is_proven() {
     let expired = with(good_claims(), &json!({"exp": NOW - 60})).to_string();
     assert_eq!(refused("garbage"), (Refusal::MalformedToken, false, false));
     let forged = Signer::ed25519().token(Algorithm::EdDSA, HEADER, &expired);
-    assert_eq!(refused(&forged), (Refusal::BadSignature, false, true));
-    assert_eq!(refused(&ED25519.token(Algorithm::EdDSA, HEADER, &expired)), (Refusal::Expired, true, true));
+    assert_eq!(refused(&forged), (Refusal::InvalidSignature, false, true));
+    assert_eq!(refused(&ED25519.token(Algorithm::EdDSA, HEADER, &expired)), (Refusal::TokenExpired, true, true));
 }
 
 #[test]
 fn a_policy_without_issuers_or_audiences_lets_nobody_pass() {
-    assert_eq!(judge(&policy(vec![]), &good()), Err(Refusal::WrongIssuer));
+    assert_eq!(judge(&policy(vec![]), &good()), Err(Refusal::InvalidIssuer));
     let nobody = JwtPolicy { audience: Audience::OneOf(vec![]), ..usual() };
-    assert_eq!(judge(&nobody, &good()), Err(Refusal::WrongAudience));
+    assert_eq!(judge(&nobody, &good()), Err(Refusal::InvalidAudience));
     assert_eq!(claims_under(&nobody, &json!({"aud": null})), Err(Refusal::MissingClaim));
     let unrequired = JwtPolicy { required: vec![], ..nobody };
-    assert_eq!(claims_under(&unrequired, &json!({"aud": []})), Err(Refusal::WrongAudience));
-    assert_eq!(claims_under(&unrequired, &json!({"aud": ""})), Err(Refusal::WrongAudience));
+    assert_eq!(claims_under(&unrequired, &json!({"aud": []})), Err(Refusal::InvalidAudience));
+    assert_eq!(claims_under(&unrequired, &json!({"aud": ""})), Err(Refusal::InvalidAudience));
 }

@@ -104,8 +104,8 @@ fn only_a_good_token_is_called_revoked() {
     let list =
         RevocationList { token_ids: set(&["1"]), issued_before: Some(UnixTime::MAX), ..RevocationList::default() };
     let rules = route(named_key(), list);
-    assert_eq!(decide(&rules, WITH_KID, &json!({"exp": NOW - 60})), Some((Refusal::Expired, true)));
-    assert_eq!(decide(&rules, WITH_KID, &json!({"aud": "x"})), Some((Refusal::WrongAudience, true)));
+    assert_eq!(decide(&rules, WITH_KID, &json!({"exp": NOW - 60})), Some((Refusal::TokenExpired, true)));
+    assert_eq!(decide(&rules, WITH_KID, &json!({"aud": "x"})), Some((Refusal::InvalidAudience, true)));
     assert_eq!(decide(&rules, r#"{"alg":"EdDSA","kid":"k2"}"#, &json!({})), Some((Refusal::UnknownKey, false)));
 }
 

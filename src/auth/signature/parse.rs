@@ -121,14 +121,24 @@ impl<'a> Value<'a> {
 
     /// A part that is there once, by its key or its place.
     pub fn part(&self, key: &str) -> Option<&'a str> {
+        let mut found = self.parts_named(key);
+        let (first, second) = (found.next()?, found.next());
+        // Of two, the app's reader might take the other one.
+        if second.is_some() { None } else { Some(first) }
+    }
+
+    /// Whether a part is there, once or more often.
+    pub(super) fn has_part(&self, key: &str) -> bool {
+        self.parts_named(key).next().is_some()
+    }
+
+    fn parts_named(&self, key: &str) -> impl Iterator<Item = &'a str> {
         let index = key.parse().ok();
-        let mut found = self.parts.iter().filter(|(name, _)| match name {
+        let named = self.parts.iter().filter(move |(name, _)| match name {
             PartKey::Name(name) => *name == key,
             PartKey::Index(place) => Some(*place) == index,
         });
-        let (first, second) = (found.next()?, found.next());
-        // Of two, the app's reader might take the other one.
-        if second.is_some() { None } else { Some(first.1) }
+        named.map(|(_, text)| *text)
     }
 
     /// The signatures' bytes; what is not written properly is none.

@@ -165,9 +165,10 @@ impl Piece {
     /// Its text, for those that are one by themselves.
     ///
     /// # Errors
-    /// `BadSignature` where it is not there.
+    /// `MissingSignedComponent` where it is not there, `InvalidSignature` where it is there twice or has no text;
+    /// `MalformedBody` where the body is no JSON object or no form.
     pub(super) fn text<'a>(&'a self, request: &RequestView<'a>, value: &Value<'a>) -> Result<Cow<'a, str>, Stop> {
-        let missing = || Stop::from(Refusal::BadSignature);
+        let missing = || Stop::from(Refusal::MissingSignedComponent);
         match self {
             Self::Text(text) => Ok(Cow::Borrowed(text)),
             Self::Method => Ok(Cow::Borrowed(request.head.method.as_str())),
@@ -177,13 +178,23 @@ impl Piece {
                 let value = request.header(name)?.map(Cow::Borrowed);
                 value.or_else(|| presence.empty()).ok_or_else(missing)
             }
-            Self::Part(key) => value.part(key).map(Cow::Borrowed).ok_or_else(missing),
-            Self::ListedHeaders(key) => listed(request, value.part(key).ok_or_else(missing)?).map(Cow::Owned),
+            Self::Part(key) => part(value, key).map(Cow::Borrowed),
+            Self::ListedHeaders(key) => listed(request, part(value, key)?).map(Cow::Owned),
             Self::Json(pointer, presence) => {
-                let text = request.json_value(pointer)?.and_then(json_text).map(Cow::Owned);
-                text.or_else(|| presence.empty()).ok_or_else(missing)
+                if let Some(text) = request.json_value(pointer)?.and_then(json_text) {
+                    return Ok(Cow::Owned(text));
+                }
+                presence.empty().ok_or_else(|| match request.json_object() {
+                    Ok(body) if pointer.find(body).is_some() => Refusal::InvalidSignature.into(),
+                    Ok(_) => missing(),
+                    Err(stop) => stop,
+                })
             }
-            Self::Form(name) => request.form_field(name)?.ok_or_else(missing),
+            Self::Form(name) => match request.form_field(name)? {
+                Some(text) => Ok(text),
+                None if request.form()?.is_none() => Err(Refusal::MalformedBody.into()),
+                None => Err(missing()),
+            },
             Self::Body | Self::BodyHash(_) | Self::Url | Self::UrlDecoded | Self::Path | Self::Secret => Err(missing()),
         }
     }
@@ -246,24 +257,30 @@ fn sorted_query(query: &str) -> String {
     pairs.join("&")
 }
 
-/// Twilio's rule. A body that is no form would be unsigned: it is refused unless it is empty.
+/// Twilio's rule. A body that is no form would be unsigned: it is rejected unless it is empty.
 fn sorted_form(request: &RequestView<'_>) -> Result<String, Stop> {
     let Some(mut pairs) = request.form()? else {
-        return if request.body()?.is_empty() { Ok(String::new()) } else { Err(Refusal::BodyMismatch.into()) };
+        return if request.body()?.is_empty() { Ok(String::new()) } else { Err(Refusal::MalformedBody.into()) };
     };
     pairs.sort();
     pairs.dedup();
     Ok(pairs.iter().fold(String::new(), |text, (name, value)| text + name + value))
 }
 
+/// A part of the signature's value.
+fn part<'a>(value: &Value<'a>, key: &str) -> Result<&'a str, Stop> {
+    let twice = || if value.has_part(key) { Refusal::InvalidSignature } else { Refusal::MissingSignedComponent };
+    value.part(key).ok_or_else(|| twice().into())
+}
+
 fn listed(request: &RequestView<'_>, names: &str) -> Result<String, Stop> {
     let names: Vec<&str> = names.split_ascii_whitespace().take(MAX_LISTED + 1).collect();
     if names.len() > MAX_LISTED {
-        return Err(Refusal::BadSignature.into());
+        return Err(Refusal::InvalidSignature.into());
     }
     let values = names.iter().map(|name| {
-        let name: HeaderName = name.parse().map_err(|_| Refusal::BadSignature)?;
-        request.header(&name)?.ok_or(Refusal::BadSignature)
+        let name: HeaderName = name.parse().map_err(|_| Refusal::InvalidSignature)?;
+        request.header(&name)?.ok_or(Refusal::MissingSignedComponent)
     });
     let values: Result<Vec<&str>, Refusal> = values.collect();
     Ok(values?.join("."))

@@ -8,6 +8,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::auth::claims::Pointer;
 use crate::auth::credential::TokenLocation;
 use crate::auth::jwt::Issuer;
 use crate::auth::keys::{Algorithm, Keys, RemoteKeys, RemoteSource};
@@ -85,7 +86,7 @@ fn outcome(policy: &Policy, fields: &[(&str, &str)]) -> Result<Vec<usize>, Refus
 }
 
 const MISSING: Result<Vec<usize>, Refusal> = Err(Refusal::MissingCredential);
-const BAD: Result<Vec<usize>, Refusal> = Err(Refusal::BadSignature);
+const BAD: Result<Vec<usize>, Refusal> = Err(Refusal::InvalidStaticToken);
 
 #[test]
 fn all_of_grants_what_each_has_proven() {
@@ -105,11 +106,11 @@ fn all_of_grants_what_each_has_proven() {
 fn all_of_refuses_before_it_reads() {
     let all = Policy::AllOf(vec![in_body(0), header("x-a", 1)]);
     let judge = |fields: &[(&str, &str)], body: Option<&[u8]>| judge(&all, fields, body).map(|grant| grant.secrets);
-    assert_eq!(judge(&[("x-a", "bad")], None), Err(Refusal::BadSignature.into()));
+    assert_eq!(judge(&[("x-a", "bad")], None), Err(Refusal::InvalidStaticToken.into()));
     assert_eq!(judge(&[], None), Err(Refusal::MissingCredential.into()));
     assert_eq!(judge(&[("x-a", "good")], None), Err(Stop::NeedsBody));
     assert_eq!(judge(&[("x-a", "good")], Some(b"t=good")), Ok(vec![0, 1]));
-    assert_eq!(judge(&[("x-a", "good")], Some(b"t=bad")), Err(Refusal::BadSignature.into()));
+    assert_eq!(judge(&[("x-a", "good")], Some(b"t=bad")), Err(Refusal::InvalidStaticToken.into()));
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn any_of_wants_one_and_each_that_is_there() {
         assert_eq!(outcome(&any, &[(bad, "bad")]), BAD, "{bad}");
     }
     let doubled = [a, b, b];
-    assert_eq!(outcome(&any, &doubled), Err(Refusal::ManyCredentials));
+    assert_eq!(outcome(&any, &doubled), Err(Refusal::MultipleCredentials));
 }
 
 #[test]
@@ -135,8 +136,8 @@ fn any_of_waits_for_what_the_body_tells() {
     let judge = |fields: &[(&str, &str)], body: Option<&[u8]>| judge(&any, fields, body).map(|grant| grant.secrets);
     let good = [("x-a", "good")];
     assert_eq!(judge(&good, None), Err(Stop::NeedsBody));
-    assert_eq!(judge(&[("x-a", "bad")], None), Err(Refusal::BadSignature.into()));
-    assert_eq!(judge(&good, Some(b"t=bad")), Err(Refusal::BadSignature.into()));
+    assert_eq!(judge(&[("x-a", "bad")], None), Err(Refusal::InvalidStaticToken.into()));
+    assert_eq!(judge(&good, Some(b"t=bad")), Err(Refusal::InvalidStaticToken.into()));
     assert_eq!((judge(&good, Some(b"")), judge(&[], Some(b"t=good"))), (Ok(vec![0]), Ok(vec![1])));
 }
 
@@ -148,7 +149,7 @@ fn undecided_comes_before_refused() {
     for policies in [vec![jwt(unknown()), header("x-a", 0)], vec![header("x-a", 0), jwt(unknown())]] {
         let any = Policy::AnyOf(policies);
         for fields in [&[bearer][..], &[bearer, ("x-a", "good")], &[bearer, ("x-a", "bad")]] {
-            assert_eq!(outcome(&any, fields), Err(Refusal::KeysUnavailable), "{fields:?}");
+            assert_eq!(outcome(&any, fields), Err(Refusal::JwksUnavailable), "{fields:?}");
         }
         assert_eq!((outcome(&any, &[("x-a", "good")]), outcome(&any, &[("x-a", "bad")])), (Ok(vec![0]), BAD));
     }
@@ -167,7 +168,7 @@ fn a_bad_part_of_a_branch_is_refused_though_another_part_is_missing() {
     let half = Policy::AllOf(vec![header("x-a", 0), in_body(1)]);
     let any = Policy::AnyOf(vec![half, header("x-c", 2)]);
     assert_eq!(judge(&any, &[("x-c", "good")], None).err(), Some(Stop::NeedsBody));
-    assert_eq!(judge(&any, &[("x-c", "good")], Some(b"t=bad")).err(), Some(Refusal::BadSignature.into()));
+    assert_eq!(judge(&any, &[("x-c", "good")], Some(b"t=bad")).err(), Some(Refusal::InvalidStaticToken.into()));
 }
 
 #[test]
@@ -212,4 +213,25 @@ fn of_several_tokens_none_is_revoked() {
             assert_eq!(stop.and_then(|stop| stop.refusal()), refused.then_some(Refusal::Revoked), "{revoked}");
         }
     }
+}
+
+/// A body that holds the only credential must be read; one that may hold another is skipped.
+#[test]
+fn a_body_that_holds_the_only_credential_must_be_json() {
+    let in_json = || token(TokenPlace::Json(Pointer::parse("/t").unwrap()), 1);
+    let decide = |policy: Policy, fields: &[(&str, &str)], body: &[u8]| {
+        let request = fields.iter().fold(Request::post("/"), |request, (name, value)| request.header(*name, *value));
+        let head = request.body(()).unwrap().into_parts().0;
+        let view = RequestView::new(&head, UrlBase::Host("a")).with_body(body);
+        let decided = verify(&Rules::new(policy, None, None), &view, now());
+        decided.map(|grant| grant.secrets).map_err(|stop| stop.refusal().unwrap())
+    };
+    assert_eq!(decide(in_json(), &[], br#"{"t":"good"}"#), Ok(vec![1]));
+    assert_eq!(decide(in_json(), &[], br#"{"t":"good""#), Err(Refusal::MalformedBody));
+    for nothing in [&b""[..], b"{}"] {
+        assert_eq!(decide(in_json(), &[], nothing), MISSING);
+    }
+    let any = || Policy::AnyOf(vec![header("x-a", 0), in_json()]);
+    assert_eq!(decide(any(), &[("x-a", "good")], b"no JSON"), Ok(vec![0]));
+    assert_eq!(decide(any(), &[], b"no JSON"), MISSING);
 }

@@ -40,7 +40,7 @@ pub(super) enum Credentials {
 #[derive(Clone, Copy)]
 pub(super) enum Verdict {
     Passes,
-    /// Status and code.
+    /// Status and reason.
     Stops(u16, &'static str),
 }
 
@@ -59,8 +59,8 @@ impl Attack {
         Self { name, token, send: Send::OverTls, credentials: Credentials::One, verdict: Verdict::Passes }
     }
 
-    fn stops(name: &'static str, token: String, status: u16, code: &'static str) -> Self {
-        Self { verdict: Verdict::Stops(status, code), ..Self::passes(name, token) }
+    fn stops(name: &'static str, token: String, status: u16, reason: &'static str) -> Self {
+        Self { verdict: Verdict::Stops(status, reason), ..Self::passes(name, token) }
     }
 }
 
@@ -97,40 +97,45 @@ pub(super) fn all(issuer: &DevIssuer, now: u64) -> anyhow::Result<Vec<Attack>> {
         Attack::stops("garbage for a token", "letmein".to_owned(), 401, "malformed_token"),
         Attack {
             credentials: Credentials::Two,
-            ..Attack::stops("two tokens, one of them good", good.clone(), 401, "many_credentials")
+            ..Attack::stops("two tokens, one of them good", good.clone(), 401, "multiple_credentials")
         },
     ];
     rows.extend(forgeries(issuer, &good, now)?);
     rows.extend([
-        Attack::stops("another issuer's iss", with(json!({"iss": "https://evil.example/"}))?, 401, "wrong_issuer"),
+        Attack::stops("another issuer's iss", with(json!({"iss": "https://evil.example/"}))?, 401, "invalid_issuer"),
         Attack::stops(
             "a token for another service",
             with(json!({"aud": "https://other.example/"}))?,
             401,
-            "wrong_audience",
+            "invalid_audience",
         ),
-        Attack::stops("expired", with(json!({"iat": now - 200, "nbf": now - 200, "exp": now - 60}))?, 401, "expired"),
+        Attack::stops(
+            "expired",
+            with(json!({"iat": now - 200, "nbf": now - 200, "exp": now - 60}))?,
+            401,
+            "token_expired",
+        ),
         Attack::stops("no expiry", with(json!({"exp": null}))?, 401, "missing_claim"),
-        Attack::stops("not yet valid", with(json!({"nbf": now + 200}))?, 401, "not_yet_valid"),
+        Attack::stops("not yet valid", with(json!({"nbf": now + 200}))?, 401, "token_not_yet_valid"),
         Attack::stops(
             "stale: issued an hour ago, still unexpired",
             with(json!({"iat": now - 3600, "nbf": now - 3600}))?,
             401,
-            "stale_timestamp",
+            "token_too_old",
         ),
-        Attack::stops("issued in the future", with(json!({"iat": now + 200}))?, 401, "future_timestamp"),
-        Attack::stops("genuine, without event_scope", with(json!({"event_scope": null}))?, 403, "claim_refused"),
+        Attack::stops("issued in the future", with(json!({"iat": now + 200}))?, 401, "token_issued_in_future"),
+        Attack::stops("genuine, without event_scope", with(json!({"event_scope": null}))?, 403, "claim_mismatch"),
         Attack::stops(
             "genuine, with another event_scope",
             with(json!({"event_scope": "billing"}))?,
             403,
-            "claim_refused",
+            "claim_mismatch",
         ),
         Attack {
             send: Send::PlainHttp,
             ..Attack::stops("a good token over plain HTTP", good.clone(), 400, "tls_required")
         },
-        Attack::stops("the good token once more: a replay", good, 409, "replayed"),
+        Attack::stops("the good token once more: a replay", good, 409, "duplicate_request"),
         Attack::passes("the next good token", with(json!({"jti": "event-2"}))?),
     ]);
     Ok(rows)
@@ -142,8 +147,13 @@ fn forgeries(issuer: &DevIssuer, good: &str, now: u64) -> anyhow::Result<Vec<Att
     let raised = URL_SAFE_NO_PAD.encode(changed(now, &json!({"sub": "admin"})).to_string());
     let claims = good_claims(now);
     Ok(vec![
-        Attack::stops("a claim changed after signing", format!("{header}.{raised}.{signature}"), 401, "bad_signature"),
-        Attack::stops("signed with a key of one's own", foreign(issuer, &claims)?, 401, "bad_signature"),
+        Attack::stops(
+            "a claim changed after signing",
+            format!("{header}.{raised}.{signature}"),
+            401,
+            "invalid_signature",
+        ),
+        Attack::stops("signed with a key of one's own", foreign(issuer, &claims)?, 401, "invalid_signature"),
         Attack::stops("alg: none", unsigned(&claims, ""), 401, "malformed_token"),
         Attack::stops("alg: none with a signature", unsigned(&claims, signature), 401, "unsupported_algorithm"),
         Attack::stops(

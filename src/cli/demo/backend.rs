@@ -85,7 +85,7 @@ where
     Ok(address)
 }
 
-/// A request without TLS to the TLS port: the status and the code of what comes back.
+/// A request without TLS to the TLS port: the status and the reason of what comes back.
 pub(super) async fn plain_http(gateway: SocketAddr, token: &str) -> anyhow::Result<(StatusCode, String)> {
     let mut stream = TcpStream::connect(gateway).await?;
     let request = format!(
@@ -97,5 +97,5 @@ pub(super) async fn plain_http(gateway: SocketAddr, token: &str) -> anyhow::Resu
     stream.read_to_string(&mut answer).await?;
     let status = answer.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()).context("no HTTP answer")?;
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok((StatusCode::from_u16(status)?, super::code(body.as_bytes())))
+    Ok((StatusCode::from_u16(status)?, super::reason(body.as_bytes())))
 }

@@ -24,17 +24,26 @@ const MAX_OFFSET: u64 = 10 * 366 * 24 * 3600;
 pub(super) fn find(config: &Config, trial: &Trial<'_>, refusal: Refusal) -> Vec<String> {
     let mut hints = Vec::new();
     match refusal {
-        Refusal::BadSignature | Refusal::BodyMismatch | Refusal::UrlMismatch => {
+        Refusal::InvalidSignature
+        | Refusal::RequirementNotMet
+        | Refusal::MissingSignedComponent
+        | Refusal::MalformedBody
+        | Refusal::BodyMismatch
+        | Refusal::UrlMismatch
+        | Refusal::MethodMismatch => {
             hints.extend(of_body(trial));
             hints.extend(of_url(trial));
             hints.extend(of_secrets(config, trial));
             hints.extend(of_encoding(trial));
         }
-        Refusal::StaleTimestamp
-        | Refusal::FutureTimestamp
+        Refusal::TimestampTooOld
+        | Refusal::TimestampInFuture
         | Refusal::MissingTimestamp
-        | Refusal::Expired
-        | Refusal::NotYetValid => {
+        | Refusal::MalformedTimestamp
+        | Refusal::TokenTooOld
+        | Refusal::TokenIssuedInFuture
+        | Refusal::TokenExpired
+        | Refusal::TokenNotYetValid => {
             hints.extend(of_unit(trial));
             hints.extend(of_clock(trial));
         }
@@ -216,16 +225,27 @@ fn of_senders(trial: &Trial<'_>) -> Option<String> {
 
 fn general(refusal: Refusal) -> Option<String> {
     let hint = match refusal {
-        Refusal::BadSignature => {
+        Refusal::InvalidSignature => {
             "neither the body, the URL, the encoding nor a known secret explains it: compare the signed \
                                   text with the sender's, and the secret with the one in its console"
         }
-        Refusal::ManyCredentials => "a credential is there twice: another proxy may add one",
-        Refusal::WrongAudience => "`aud` is not this route's audience: the token was made for another service",
-        Refusal::WrongIssuer => "`iss` is not the issuer's: the token comes from another tenant or environment",
+        Refusal::RequirementNotMet => {
+            "a `require` of the signature does not hold: the request is of another kind or version"
+        }
+        Refusal::MissingSignedComponent => {
+            "a header, part or member that must be signed is absent: compare `signed_payload`"
+        }
+        Refusal::InvalidStaticToken => {
+            "the token is none of the route's secrets: compare it with the one in the sender's console"
+        }
+        Refusal::MalformedBody => "the body must be a JSON object or a form, and is none",
+        Refusal::MethodMismatch => "the token was made for another method",
+        Refusal::MultipleCredentials => "a credential is there twice: another proxy may add one",
+        Refusal::InvalidAudience => "`aud` is not this route's audience: the token was made for another service",
+        Refusal::InvalidIssuer => "`iss` is not the issuer's: the token comes from another tenant or environment",
         Refusal::UnknownKey => "no key of the issuer has this kid: its key set may be older than the token's key",
         Refusal::UnsupportedAlgorithm => "the token's `alg` is not among the issuer's algorithms, or not its key's",
-        Refusal::CertificateRefused | Refusal::CertificateMismatch => "certificates cannot be tried offline",
+        Refusal::CertificateNotAllowed | Refusal::CertificateMismatch => "certificates cannot be tried offline",
         _other => return None,
     };
     Some(hint.to_owned())

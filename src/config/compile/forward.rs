@@ -98,13 +98,13 @@ impl Compiler<'_> {
         path: &FieldPath,
     ) -> BTreeMap<&'static str, StatusCode> {
         let mut responses = BTreeMap::new();
-        for (code, status) in file.into_iter().flatten() {
-            let path = path.child(code);
-            let Some((code, proper)) = Failure::codes().find(|(known, _)| known == code) else {
+        for (reason, status) in file.into_iter().flatten() {
+            let path = path.child(reason);
+            let Some((reason, proper)) = Failure::reasons().find(|(known, _)| known == reason) else {
                 self.problems.add(&path, "unknown reason; the reference lists the reasons");
                 continue;
             };
-            if Failure::has_no_route(code) {
+            if Failure::has_no_route(reason) {
                 self.problems.add(&path, "is answered before a route is known; remove it");
                 continue;
             }
@@ -113,7 +113,7 @@ impl Compiler<'_> {
                     self.problems.add(&path, "the sender must try again, which it would not after a success");
                 }
                 Ok(status) if status.is_success() || status.is_client_error() || status.is_server_error() => {
-                    responses.insert(code, status);
+                    responses.insert(reason, status);
                 }
                 Ok(_) | Err(_) => self.problems.add(&path, "expected a status from 200 to 299 or 400 to 599"),
             }

@@ -69,7 +69,7 @@ fn a_place_is_free_when_it_is_dropped() {
     let limits = RouteLimits { route: at_once(3), issuer: at_once(2), subject: at_once(1), ..RouteLimits::default() };
     let enter = |issuer, subject| {
         counted.admit(&sender(issuer, subject), &limits, || counted.begun).map_err(|failure| {
-            assert!(matches!(failure, Failure::TooManyInFlight(_)));
+            assert!(matches!(failure, Failure::ConcurrencyLimited(_)));
             failure.limited().unwrap().limit
         })
     };
@@ -107,7 +107,7 @@ fn an_address_pays_for_refusals_alone_and_a_64_is_one() {
         assert!(may_ask("2001:db8::1").is_ok());
         counted.refused("webhook", &limits, address(&format!("2001:db8::{last}")), || counted.begun);
     }
-    let limited = Limited { limit: "address", quota: 2, window: Some(7200), retry_after: 3600 };
+    let limited = Limited { limit: "failed_auth", quota: 2, window: Some(7200), retry_after: 3600 };
     assert_eq!(may_ask("2001:db8::3"), Err(limited));
     assert!(may_ask("2001:db8:0:1::1").is_ok() && may_ask("192.0.2.1").is_ok());
     assert!(counted.may_ask("other", &limits, address("2001:db8::1"), || counted.begun).is_ok());

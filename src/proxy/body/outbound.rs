@@ -105,7 +105,7 @@ impl Body {
     /// Nobody asks for more after the last frame.
     fn look(&mut self) {
         if self.is_end_stream() {
-            self.record.whole();
+            self.record.complete();
         }
     }
 }
@@ -137,9 +137,10 @@ impl HttpBody for Body {
             body.record.sent(frame.data_ref().map_or(0, Bytes::len));
         }
         match &polled {
-            Poll::Ready(None) => body.record.whole(),
+            Poll::Ready(None) => body.record.complete(),
             Poll::Ready(Some(Ok(_))) => body.look(),
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+            Poll::Ready(Some(Err(broke))) => body.record.broke(broke),
+            Poll::Pending => {}
         }
         polled
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const BAD: Result<(), Refusal> = Err(Refusal::BadSignature);
+const BAD: Result<(), Refusal> = Err(Refusal::InvalidSignature);
 const UNSUPPORTED: Result<(), Refusal> = Err(Refusal::UnsupportedAlgorithm);
 
 const EVERY: &[Algorithm] = &[
@@ -130,7 +130,7 @@ fn any_of_several_secrets_may_have_signed() {
         let token = signed(&Signer::Secret(vec![secret; 32]), Algorithm::HS256);
         verify(&policy, &token).map(|verified| verified.secret.unwrap()).map_err(|refused| refused.refusal)
     };
-    assert_eq!((verified(1), verified(2), verified(3)), (Ok(0), Ok(1), Err(Refusal::BadSignature)));
+    assert_eq!((verified(1), verified(2), verified(3)), (Ok(0), Ok(1), Err(Refusal::InvalidSignature)));
 }
 
 /// Ran on a peer: the key's type decides, whatever the header says.
@@ -296,7 +296,7 @@ fn a_kid_belongs_to_its_issuer() {
     assert_eq!(judge(&policy, &token(&theirs, "https://ours/")), BAD);
     assert_eq!(judge(&policy, &token(&ours, "https://theirs/")), BAD);
     for nobody in ["https://ours", "https://OURS/", "", "https://ours/ "] {
-        assert_eq!(judge(&policy, &token(&ours, nobody)), Err(Refusal::WrongIssuer), "{nobody:?}");
+        assert_eq!(judge(&policy, &token(&ours, nobody)), Err(Refusal::InvalidIssuer), "{nobody:?}");
     }
     let without = |iss: Value| ours.token(Algorithm::EdDSA, HEADER, with(good_claims(), &iss).to_string());
     assert_eq!(judge(&policy, &without(json!({"iss": null}))), Err(Refusal::MissingClaim));
@@ -339,18 +339,18 @@ fn without_the_key_the_handle_is_told() {
         let refused = verify(&policy, token).err().unwrap();
         (refused.refusal, refused.proven, refused.remote.is_some())
     };
-    assert_eq!(refused(&good()), (Refusal::KeysUnavailable, false, true));
+    assert_eq!(refused(&good()), (Refusal::JwksUnavailable, false, true));
     let jwk = with(ED25519.jwk(), &json!({"kid": "1"}));
     remote
         .replace(key_set(std::slice::from_ref(&jwk), &[Algorithm::EdDSA]), UnixTime::from_seconds(NOW - 3601).unwrap());
-    assert_eq!(refused(&good()), (Refusal::KeysUnavailable, false, true));
+    assert_eq!(refused(&good()), (Refusal::JwksUnavailable, false, true));
     remote.replace(key_set(&[jwk], &[Algorithm::EdDSA]), now());
     assert_eq!(judge(&policy, &good()), Ok(()));
     let unknown = ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA","kid":"2"}"#, good_claims().to_string());
     assert_eq!(refused(&unknown), (Refusal::UnknownKey, false, true));
     // What no fetch can help with has no handle, so that a stranger cannot cause one.
     let forged = Signer::ed25519().token(Algorithm::EdDSA, HEADER, good_claims().to_string());
-    assert_eq!(refused(&forged), (Refusal::BadSignature, false, false));
+    assert_eq!(refused(&forged), (Refusal::InvalidSignature, false, false));
     let rs256 = RSA.token(Algorithm::RS256, named(Algorithm::RS256), good_claims().to_string());
     assert_eq!(refused(&rs256), (Refusal::UnsupportedAlgorithm, false, false));
 }
@@ -372,16 +372,16 @@ fn a_token_that_is_known_is_judged_again_and_by_its_own_keys() {
     };
     assert_eq!(known(|_| {}), Ok(()));
     assert_eq!(known(|policy| policy.types = vec!["secevent+jwt".into()]), Err(Refusal::MalformedToken));
-    assert_eq!(known(|policy| policy.audience = Audience::OneOf(vec!["other".into()])), Err(Refusal::WrongAudience));
-    assert_eq!(known(|policy| policy.issuers[0].issuer = Some("other".into())), Err(Refusal::WrongIssuer));
+    assert_eq!(known(|policy| policy.audience = Audience::OneOf(vec!["other".into()])), Err(Refusal::InvalidAudience));
+    assert_eq!(known(|policy| policy.issuers[0].issuer = Some("other".into())), Err(Refusal::InvalidIssuer));
     assert_eq!(known(|policy| policy.issuers[0].algorithms.clear()), Err(Refusal::UnsupportedAlgorithm));
     let late = UnixTime::from_seconds(NOW + 100_000).unwrap();
     let expired = policy.verify_token(&token, late, &mut Notes::off()).map(|_| ());
-    assert_eq!(expired.map_err(|stop| stop.refusal()), Err(Some(Refusal::Expired)));
+    assert_eq!(expired.map_err(|stop| stop.refusal()), Err(Some(Refusal::TokenExpired)));
     // The issuer's next keys: the memory is his, and the token is not theirs.
     let mut rotated = policy.clone();
     rotated.issuers[0].keys = only(&Signer::ed25519(), Algorithm::EdDSA).issuers[0].keys.clone();
-    assert_eq!(judge(&rotated, &token), Err(Refusal::BadSignature));
+    assert_eq!(judge(&rotated, &token), Err(Refusal::InvalidSignature));
     // Another issuer with these very keys begins with nothing, and a changed signature is another token.
     assert_eq!(signed(&usual(), &token), Some(Signed::Verified));
     let (signed_text, signature) = token.rsplit_once('.').unwrap();

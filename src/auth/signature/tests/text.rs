@@ -8,6 +8,8 @@ fn signs(pieces: &[&str], target: &str, fields: &[(&str, &str)], body: &[u8], te
     judge_at(&policy(pieces), target, &[&[("x-sig", good.as_str())], fields].concat(), body)
 }
 
+const MISSING: Result<usize, Refusal> = Err(Refusal::MissingSignedComponent);
+
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 #[test]
@@ -33,23 +35,29 @@ fn pieces_are_what_they_are_called() {
 /// A piece that is not there is not the empty text, or whoever takes a field away would still have a signature.
 #[test]
 fn a_missing_piece_is_a_bad_signature() {
-    for (pieces, body) in [
-        (&["header:x-id"][..], &b"{}"[..]),
-        (&["json:/id"], b"{}"),
-        (&["json:/id"], br#"{"id":null}"#),
-        (&["json:/id"], br#"{"id":1.5}"#),
-        (&["json:/id"], br#"{"id":[""]}"#),
-        (&["json:/id"], b"no JSON"),
-        (&["form:id"], b"{}"),
-        (&["part:id"], b""),
-        (&["headers:id"], b""),
+    let malformed = Err(Refusal::MalformedBody);
+    for (pieces, fields, body, expected) in [
+        (&["header:x-id"][..], &[][..], &b"{}"[..], MISSING),
+        (&["json:/id"], &[], b"{}", MISSING),
+        (&["json:/id"], &[], br#"{"id":null}"#, BAD),
+        (&["json:/id"], &[], br#"{"id":1.5}"#, BAD),
+        (&["json:/id"], &[], br#"{"id":[""]}"#, BAD),
+        (&["json:/id"], &[], b"no JSON", malformed),
+        (&["json:/id"], &[], br#"{"id":"1","id":"1"}"#, malformed),
+        (&["form:id"], &[], b"{}", malformed),
+        (&["form:id"], &[FORM], b"other=1", MISSING),
+        (&["part:id"], &[], b"", MISSING),
+        (&["headers:id"], &[], b"", MISSING),
     ] {
-        assert_eq!(signs(pieces, "/a", &[], body, ""), BAD, "{pieces:?} {}", String::from_utf8_lossy(body));
+        let told = String::from_utf8_lossy(body);
+        assert_eq!(signs(pieces, "/a", fields, body, ""), expected, "{pieces:?} {told}");
     }
+    assert_eq!(signs(&["header:x-id"], "/a", &[("x-id", "1")], b"{}", "1"), Ok(0));
+    assert_eq!(signs(&["json:/id"], "/a", &[], br#"{"id":"1"}"#, "1"), Ok(0));
     assert_eq!(signs(&["header?:x-id", "json?:/id"], "/a", &[], b"{}", "."), Ok(0));
     let two = [("x-id", "1"), ("x-id", "1")];
-    assert_eq!(signs(&["header:x-id"], "/a", &two, b"", "1"), Err(Refusal::ManyCredentials));
-    assert_eq!(signs(&["header?:x-id"], "/a", &two, b"", "1"), Err(Refusal::ManyCredentials));
+    assert_eq!(signs(&["header:x-id"], "/a", &two, b"", "1"), Err(Refusal::MultipleCredentials));
+    assert_eq!(signs(&["header?:x-id"], "/a", &two, b"", "1"), Err(Refusal::MultipleCredentials));
 }
 
 #[test]
@@ -76,11 +84,11 @@ fn listed_headers_are_all_there() {
     let both = [("x-a", "1"), ("x-b", "2")];
     assert_eq!(judge("x-a x-b", "1.2.body", &both), Ok(0));
     assert_eq!(judge("x-b x-a", "1.2.body", &both), BAD);
-    assert_eq!(judge("x-a x-c", "1..body", &both), BAD);
+    assert_eq!(judge("x-a x-c", "1..body", &both), MISSING);
     assert_eq!(judge("x-a (x", "1..body", &both), BAD);
     assert_eq!(judge(&["x-a"; 33].join(" "), &format!("{}.body", ["1"; 33].join(".")), &both), BAD);
     let three = [("x-a", "1"), ("x-b", "2"), ("x-b", "3")];
-    assert_eq!(judge("x-a x-b", "1.2.body", &three), Err(Refusal::ManyCredentials));
+    assert_eq!(judge("x-a x-b", "1.2.body", &three), Err(Refusal::MultipleCredentials));
 }
 
 #[test]
@@ -118,8 +126,10 @@ fn a_sorted_form_is_a_form_or_nothing() {
     assert_eq!(run(&[FORM], b"b=2&a=%31&b=1", "a1b1b2"), Ok(0));
     assert_eq!(run(&[FORM], b"b=2&a=1&c=", "a1b2"), BAD);
     assert_eq!(run(&[], b"", ""), Ok(0));
-    assert_eq!(run(&[], b"b=2", ""), Err(Refusal::BodyMismatch));
-    assert_eq!(run(&[("content-type", "application/json")], b"{}", ""), Err(Refusal::BodyMismatch));
+    assert_eq!(run(&[], b"b=2", ""), Err(Refusal::MalformedBody));
+    assert_eq!(run(&[("content-type", "application/json")], b"{}", ""), Err(Refusal::MalformedBody));
+    let many = vec!["a=1"; 1001].join("&");
+    assert_eq!(run(&[FORM], many.as_bytes(), ""), Err(Refusal::MalformedBody));
 }
 
 #[test]
@@ -135,9 +145,9 @@ fn a_hash_in_the_signed_url_stands_for_the_body() {
     assert_eq!(judge(&format!("?bodySHA256={}", hash.to_uppercase()), b"{}"), Ok(0));
     assert_eq!(judge(&format!("?bodySHA256={hash}"), b"{ }"), Err(Refusal::BodyMismatch));
     assert_eq!(judge("?bodySHA256=", b"{}"), Err(Refusal::BodyMismatch));
-    assert_eq!(judge("?other=1", b"{}"), Err(Refusal::BodyMismatch));
+    assert_eq!(judge("?other=1", b"{}"), Err(Refusal::MalformedBody));
     let twice = format!("?bodySHA256={hash}&bodySHA256={hash}");
-    assert_eq!(judge(&twice, b"{}"), Err(Refusal::ManyCredentials));
+    assert_eq!(judge(&twice, b"{}"), Err(Refusal::MultipleCredentials));
 }
 
 /// PageSpace#2199: what nobody has signed names nothing.

@@ -1,0 +1,90 @@
+//! The kinds of a [`Failure`](super::Failure), with the details that responses and log state.
+
+/// The limit that a request exceeds, as the `RateLimit` headers of the response describe it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limited {
+    /// Its policy name: `route`, `issuer`, `subject`, `failed_auth` or `challenges`.
+    pub limit: &'static str,
+    /// The number of requests that may come at once.
+    pub quota: u32,
+    /// Seconds until the whole quota is available again; `None` for a concurrency limit.
+    pub window: Option<u64>,
+    /// Seconds until the next request may pass.
+    pub retry_after: u64,
+}
+
+impl Limited {
+    /// A concurrency limit. The gateway cannot know when a request in flight will end, so the retry time is a guess.
+    pub const fn at_once(limit: &'static str, quota: u32) -> Self {
+        Self { limit, quota, window: None, retry_after: 1 }
+    }
+}
+
+/// Which bound of a shared amount of memory is reached; the log's field `detail`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exhausted {
+    /// The bound of all clients together.
+    Total,
+    /// The share of one client address.
+    Address,
+}
+
+impl Exhausted {
+    /// Its value in the log.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// How a request body broke a limit or broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyFault {
+    /// More bytes than the route allows.
+    #[error("the request body is too large")]
+    TooLarge,
+    /// No byte within the idle timeout, or not complete within the timeout of the whole body.
+    #[error("the request body came too slowly")]
+    Slow,
+    /// The client disconnected.
+    #[error("the request body broke off")]
+    ClientDisconnected,
+    /// The chunks break the framing (RFC 9112 §7.1).
+    #[error("the request body breaks the framing")]
+    Ambiguous,
+}
+
+/// How a request duplicates an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duplicate {
+    /// The same event has been processed.
+    Request,
+    /// The same replay id came with another request, which has not been processed.
+    ReplayIdReused,
+    /// The same event is in flight.
+    InFlight,
+    /// The same idempotency key came with another request.
+    IdempotencyKeyReused,
+}
+
+/// Why the store could not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFault {
+    /// No response in time, or none that can be relied upon.
+    Unavailable,
+    /// No capacity for another id.
+    Full,
+}
+
+/// Why the upstream gave no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamFault {
+    /// No connection within the connect timeout, or connection refused.
+    Unreachable,
+    /// The connection ended early, or its bytes were not HTTP.
+    ProtocolError,
+    /// No response within the timeout.
+    Timeout,
+}

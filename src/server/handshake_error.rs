@@ -1,0 +1,125 @@
+//! Why a TLS handshake with a client failed, as `hookgate_tls_handshakes_total` counts it.
+
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+
+/// Why there is no TLS connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HandshakeError {
+    /// One side's certificate does not chain to an authority that the other side trusts.
+    UnknownCa,
+    /// The listener requires a client certificate, and the client presented none.
+    NoClientCertificate,
+    /// The client's certificate has expired, or the client says so of the served one.
+    CertificateExpired,
+    /// The client's certificate is revoked, or the client says so of the served one.
+    CertificateRevoked,
+    /// No TLS version that both sides support.
+    ProtocolVersion,
+    /// No application protocol (ALPN, RFC 7301) that both sides support.
+    NoCommonAlpn,
+    /// Plain HTTP on a TLS port.
+    PlainHttp,
+    /// The handshake was not complete in time.
+    Timeout,
+    /// Any other error, such as a client that disconnected.
+    Other,
+}
+
+impl HandshakeError {
+    /// The reason in an error of [`tokio_rustls::TlsAcceptor::accept`].
+    pub(super) fn of(error: &io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        inner.map_or(Self::Other, Self::of_tls)
+    }
+
+    fn of_tls(error: &Error) -> Self {
+        match error {
+            Error::NoCertificatesPresented => Self::NoClientCertificate,
+            Error::NoApplicationProtocol => Self::NoCommonAlpn,
+            Error::InvalidCertificate(error) => Self::of_certificate(error),
+            Error::PeerIncompatible(error) => Self::of_client(error),
+            Error::AlertReceived(alert) => Self::of_alert(*alert),
+            _other => Self::Other,
+        }
+    }
+
+    fn of_certificate(error: &CertificateError) -> Self {
+        match error {
+            // rustls says so where the authority's name is known and its key is another.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownCa,
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::CertificateExpired,
+            CertificateError::Revoked => Self::CertificateRevoked,
+            _other => Self::Other,
+        }
+    }
+
+    fn of_client(error: &PeerIncompatible) -> Self {
+        match error {
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::Tls13RequiredForQuic
+            | PeerIncompatible::SupportedVersionsExtensionRequired => Self::ProtocolVersion,
+            _other => Self::Other,
+        }
+    }
+
+    /// The alert of a client that ends the handshake (RFC 8446 §6.2).
+    fn of_alert(alert: AlertDescription) -> Self {
+        match alert {
+            AlertDescription::UnknownCA => Self::UnknownCa,
+            AlertDescription::CertificateExpired => Self::CertificateExpired,
+            AlertDescription::CertificateRevoked => Self::CertificateRevoked,
+            AlertDescription::ProtocolVersion => Self::ProtocolVersion,
+            AlertDescription::NoApplicationProtocol => Self::NoCommonAlpn,
+            _other => Self::Other,
+        }
+    }
+
+    /// The label's value.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::UnknownCa => "unknown_ca",
+            Self::NoClientCertificate => "no_client_certificate",
+            Self::CertificateExpired => "certificate_expired",
+            Self::CertificateRevoked => "certificate_revoked",
+            Self::ProtocolVersion => "protocol_version",
+            Self::NoCommonAlpn => "no_common_alpn",
+            Self::PlainHttp => "plain_http",
+            Self::Timeout => "timeout",
+            Self::Other => "other",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(error: Error) -> &'static str {
+        HandshakeError::of(&io::Error::new(io::ErrorKind::InvalidData, error)).label()
+    }
+
+    #[test]
+    fn errors_of_rustls_have_their_reasons() {
+        let certificate = Error::InvalidCertificate;
+        for (error, reason) in [
+            (Error::NoCertificatesPresented, "no_client_certificate"),
+            (certificate(CertificateError::UnknownIssuer), "unknown_ca"),
+            (certificate(CertificateError::Expired), "certificate_expired"),
+            (certificate(CertificateError::Revoked), "certificate_revoked"),
+            (certificate(CertificateError::BadSignature), "unknown_ca"),
+            (certificate(CertificateError::BadEncoding), "other"),
+            (Error::PeerIncompatible(PeerIncompatible::Tls12NotOfferedOrEnabled), "protocol_version"),
+            (Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon), "other"),
+            (Error::NoApplicationProtocol, "no_common_alpn"),
+            (Error::AlertReceived(AlertDescription::UnknownCA), "unknown_ca"),
+            (Error::AlertReceived(AlertDescription::BadCertificate), "other"),
+            (Error::DecryptError, "other"),
+        ] {
+            assert_eq!(label(error.clone()), reason, "{error:?}");
+        }
+        assert_eq!(HandshakeError::of(&io::ErrorKind::UnexpectedEof.into()).label(), "other");
+    }
+}
