@@ -152,7 +152,7 @@ fn whatever_is_signed_for_a_preset_would_be_forwarded_and_nothing_else() {
 /// Whether the route's policy binds the body, as `check` warns where it does not.
 fn folder_binds(folder: &TempDir) -> bool {
     let output = hookgate(folder.path(), &["check"]);
-    !String::from_utf8_lossy(&output.stderr).contains("nothing binds the body")
+    !String::from_utf8_lossy(&output.stderr).contains("is not bound to the body")
 }
 
 fn replaced(message: &[u8], from: &str, to: &str) -> Vec<u8> {

@@ -379,7 +379,8 @@ async fn a_reply_that_breaks_off_or_stalls_breaks_off_here_too() {
 async fn a_reply_that_takes_too_long_is_counted_as_incomplete() {
     let upstream = Upstream::halting(Arc::new(Semaphore::new(0))).await;
     let address = format!("http://{}\"", upstream.address);
-    let gateway = Setup::new(upstream.address).with(&address, &format!("{address}, timeout: 200ms")).start();
+    let gateway =
+        Setup::new(upstream.address).with(&address, &format!("{address}, timeouts: {{ total: 200ms }}")).start();
     let request = format!(
         "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
         gateway.token()

@@ -25,8 +25,10 @@ fn met(answer: &Answer) -> (u16, Option<&str>) {
 #[tokio::test]
 async fn strangers_do_not_use_up_what_senders_may_send() {
     let upstream = Upstream::echo().await;
-    let gateway =
-        gateway(&upstream, "rate: 1/h, burst: 2, issuer: { rate: 9/h }, subject: { rate: 2/h, concurrency: 1 }");
+    let gateway = gateway(
+        &upstream,
+        "rate: 1/h, burst: 2, per_issuer: { rate: 9/h }, per_subject: { rate: 2/h, concurrency: 1 }",
+    );
     let forged = Issuer { kid: gateway.issuer.kid.clone(), ..Issuer::rs256("x") }.token(&crate::support::claims());
     for token in ["x.y.z", &forged, &gateway.issuer.token_with(json!({"exp": 1}))].repeat(10) {
         assert_eq!(gateway.client().post(token).await.status, 401);
@@ -67,7 +69,7 @@ async fn who_is_refused_too_often_is_not_listened_to() {
 #[tokio::test]
 async fn each_subject_has_its_budget_within_its_issuer_s() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "issuer: { rate: 1/h, burst: 3 }, subject: { rate: 1/h, burst: 2 }");
+    let gateway = gateway(&upstream, "per_issuer: { rate: 1/h, burst: 3 }, per_subject: { rate: 1/h, burst: 2 }");
     for (subject, expected) in [
         ("shop-1", (200, None)),
         ("shop-1", (200, None)),
@@ -147,7 +149,7 @@ async fn post(gateway: &Gateway, subject: &str) -> Answer {
 async fn so_many_are_on_their_way_at_once() {
     let gate = Arc::new(Semaphore::new(0));
     let upstream = Upstream::halting(Arc::clone(&gate)).await;
-    let gateway = gateway(&upstream, "concurrency: 2, subject: { concurrency: 1 }");
+    let gateway = gateway(&upstream, "concurrency: 2, per_subject: { concurrency: 1 }");
     let mut first = half_answered(&gateway, "shop-1").await;
     let answer = post(&gateway, "shop-1").await;
     assert_eq!((answer.problem(), answer.header("retry-after")), ((429, "concurrency_limited".into()), Some("1")));

@@ -3,6 +3,7 @@
 //! Every key is optional for serde, so that the file can always be read and checked further after the problems
 //! of its shape were removed; `compile` reports missing keys. `hookgate schema` prints these types as JSON Schema.
 
+mod jwt;
 pub mod preset;
 mod route;
 pub mod signature;
@@ -16,11 +17,14 @@ use serde_json::Value;
 
 use super::error::{FieldPath, Problems};
 use super::{renames, shape};
+pub use jwt::{
+    BodyHashFile, HashFile, HashPresenceFile, JwtFile, MethodClaimFile, TimeClaimFile, TokenFile, UrlClaimFile,
+    UrlHashFile,
+};
 pub use route::{
-    AuthFile, AuthScheme, AuthWord, BodyHashFile, CaptureFile, ClientCertificateFile, CredentialFile, ForwardFile,
-    HashFile, HashPresenceFile, JwtFile, LimitFile, MatchFile, MethodClaimFile, ModeFile, RevocationFile, RouteFile,
-    RouteLimitsFile, TimeClaimFile, TimestampFile, TokenFile, UnitFile, UpstreamFile, UpstreamTimeoutsFile,
-    UrlClaimFile, UrlHashFile,
+    AuthFile, AuthScheme, AuthWord, CaptureFile, ClientCertificateFile, CredentialFile, ForwardFile, LimitFile,
+    MatchFile, ModeFile, RevocationFile, RouteFile, RouteLimitsFile, TimestampFile, UnitFile, UpstreamFile,
+    UpstreamTimeoutsFile,
 };
 
 /// The configuration of hookgate.

@@ -100,7 +100,7 @@ async fn keys_and_replay_ids_are_reserved_together() {
 
 #[tokio::test]
 async fn a_finished_key_may_be_acknowledged_or_refused() {
-    for (word, status, body) in [("acknowledge", 200, ""), ("refuse", 409, "duplicate_request")] {
+    for (word, status, body) in [("acknowledge", 200, ""), ("reject", 409, "duplicate_request")] {
         let upstream = Upstream::answering(&[201]).await;
         let keyed = KEYED.replace("key: {", &format!("on_duplicate: {word}, key: {{"));
         let gateway = remembering(&upstream, &keyed).start();

@@ -102,7 +102,7 @@ async fn a_client_that_leaves_while_the_store_thinks_blocks_nothing() {
 async fn without_a_redis_nothing_is_decided_unless_that_is_written() {
     let (upstream, mut server) = (Upstream::echo().await, RedisServer::start().await);
     server.kill();
-    for (word, status) in [("refuse", 503), ("allow", 200)] {
+    for (word, status) in [("reject", 503), ("allow", 200)] {
         let state = format!("store: {{ type: redis, url: \"redis://{}\", on_error: {word} }}", server.address);
         let gateway = Setup::new(upstream.address)
             .with("replay_protection: disabled", "replay_protection: { id: { claim: jti } }")
