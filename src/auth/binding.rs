@@ -1,5 +1,5 @@
-//! What a token says of the request that it came with: body, URL, method, client certificate. A token that is
-//! bound to its request is no use with another one. Called by `jwt` after the signature and the claims.
+//! Bindings: claims that tie a token to its request by body, URL, method or client certificate. A bound token cannot be
+//! used with another request. Called by `jwt` after the signature and the claims.
 
 use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
 use base64::Engine;
@@ -13,61 +13,61 @@ use super::signature::Encoding;
 use super::{Refusal, Stop};
 use crate::clock::UnixTime;
 
-/// What a token must say of its request.
+/// The bindings that a policy requires.
 #[derive(Clone, Debug, Default)]
 pub struct Bindings {
-    /// A hash of the body.
+    /// A claim holds a hash of the body (`body_hash`).
     pub body: Option<BodyHash>,
-    /// A hash of the URL.
+    /// A claim holds a hash of the URL (`url_hash`).
     pub url_hash: Option<UrlHash>,
-    /// The URL itself.
+    /// A claim holds the URL itself (`url`).
     pub url: Option<UrlEquals>,
-    /// The method.
+    /// The claim that holds the method.
     pub method: Option<Pointer>,
-    /// Atlassian's hash over method, path and query (`qsh`).
+    /// The claim `qsh` holds Atlassian's hash of method, path and query.
     pub qsh: bool,
-    /// The client certificate (`cnf`, RFC 8705 §3.1).
+    /// The claim `cnf` holds the thumbprint of the client certificate (RFC 8705 §3.1).
     pub certificate: bool,
 }
 
-/// `body_hash`
+/// `body_hash`: the binding to the body.
 #[derive(Clone, Debug)]
 pub struct BodyHash {
-    /// Which claim.
+    /// The claim that holds it.
     pub claim: Pointer,
-    /// With which hash.
+    /// Hash algorithm.
     pub hash: BindingHash,
-    /// How it is written.
+    /// Encoding of the hash.
     pub encoding: Encoding,
-    /// When it must be there.
+    /// When the hash must be present.
     pub presence: HashPresence,
 }
 
-/// `url_hash`
+/// `url_hash`: the binding to a hash of the URL.
 #[derive(Clone, Debug)]
 pub struct UrlHash {
-    /// Which claim.
+    /// The claim that holds it.
     pub claim: Pointer,
-    /// With which hash.
+    /// Hash algorithm.
     pub hash: BindingHash,
-    /// How it is written.
+    /// Encoding of the hash.
     pub encoding: Encoding,
-    /// In what senders differ.
+    /// Other spellings of the URL that senders may use.
     pub variants: Vec<UrlVariant>,
 }
 
-/// `url`
+/// `url`: the binding to the URL itself.
 #[derive(Clone, Debug)]
 pub struct UrlEquals {
-    /// Which claim.
+    /// The claim that holds it.
     pub claim: Pointer,
-    /// Whether the query belongs to it (RFC 9449 §4.2 leaves it out of `htu`).
+    /// Whether the claim includes the query (RFC 9449 §4.2 excludes it from `htu`).
     pub query: bool,
-    /// In what senders differ.
+    /// Other spellings of the URL that senders may use.
     pub variants: Vec<UrlVariant>,
 }
 
-/// The hash of a binding.
+/// Hash algorithm of a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindingHash {
     /// SHA-256
@@ -78,16 +78,16 @@ pub enum BindingHash {
     Sha512,
 }
 
-/// When a body's hash must be there. One that is there must always fit.
+/// When the body hash must be present. A hash that is present must match, except under `WithBody` with an empty body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashPresence {
     /// Always.
     Required,
-    /// Never: a body without its hash passes.
+    /// Never: a body without a hash is accepted.
     Optional,
-    /// Where the body is not empty.
+    /// If the body is not empty.
     WithBody,
-    /// Where the body is not empty, and never where it is.
+    /// If the body is not empty; it must be absent if the body is empty.
     AbsentIfEmpty,
 }
 
@@ -100,13 +100,13 @@ impl BindingHash {
         }
     }
 
-    /// The hash as senders write it.
+    /// The encoded hash of `bytes`.
     pub fn written(self, bytes: &[u8], encoding: Encoding) -> String {
         encoding.encode(digest(self.algorithm(), bytes).as_ref())
     }
 
-    /// Hex in either case, base64 of either kind with or without padding: the claim is signed, so that its
-    /// spelling is its issuer's.
+    /// Whether `says` is the hash of `bytes`. Hex matches in either case, base64 and base64url with or without padding:
+    /// the claim is signed, so its issuer chooses the spelling.
     fn fits(self, bytes: &[u8], says: &str, encoding: Encoding) -> bool {
         let hash = digest(self.algorithm(), bytes);
         match encoding {
@@ -120,26 +120,27 @@ impl BindingHash {
 }
 
 impl Bindings {
-    /// Whether the bytes of the body must be those that the sender signed.
+    /// Whether the body is covered by the token: a hash of it is required, at least if the body is not empty.
     pub fn binds_body(&self) -> bool {
         self.body.as_ref().is_some_and(|body| body.presence != HashPresence::Optional)
     }
 
-    /// Whether a token for somebody else can be told by what it says of its request. A hash that need not be there
-    /// tells nothing.
+    /// Whether a binding can distinguish a token that was issued for another receiver. An optional hash cannot.
     pub fn binds_anything(&self) -> bool {
         let body = self.body.as_ref().map(|body| body.presence);
         matches!(body, Some(HashPresence::Required | HashPresence::AbsentIfEmpty)) || self.qsh || self.binds_url()
     }
 
-    /// Whether the token says for which URL it is, with its host.
+    /// Whether the token names its URL, with the host.
     pub fn binds_url(&self) -> bool {
         self.url_hash.is_some() || self.url.is_some()
     }
 
+    /// Checks every binding against the request.
+    ///
     /// # Errors
-    /// `CertificateMismatch`, `MethodMismatch`, `UrlMismatch`, `BodyMismatch`; `MissingClaim` for one that must be there;
-    /// [`Stop::NeedsBody`].
+    /// `certificate_mismatch`, `method_mismatch`, `url_mismatch`, `body_mismatch`; `missing_claim` for a required claim
+    /// that is absent; `malformed_token` for a claim of the wrong type; [`Stop::NeedsBody`].
     pub fn check(
         &self,
         claims: &Map<String, Value>,
@@ -171,7 +172,7 @@ impl Bindings {
 }
 
 fn judge(what: &'static str, fits: bool, refusal: Refusal, notes: &mut Notes) -> Result<(), Stop> {
-    notes.add(what, || if fits { "fits the request" } else { "is another request's" }.into());
+    notes.add(what, || if fits { "matches the request" } else { "does not match the request" }.into());
     if fits { Ok(()) } else { Err(refusal.into()) }
 }
 
@@ -188,7 +189,7 @@ impl BodyHash {
         let body = request.body()?;
         match (says, self.presence, body.is_empty()) {
             (Some(_), HashPresence::AbsentIfEmpty, true) => Ok(false),
-            // Vonage hashes the query of a GET there.
+            // In a GET request, Vonage puts a hash of the query there.
             (Some(_), HashPresence::WithBody, true) => Ok(true),
             (Some(says), _, _) => Ok(self.hash.fits(body, says, self.encoding)),
             (None, HashPresence::Optional, _) | (None, HashPresence::WithBody | HashPresence::AbsentIfEmpty, true) => {
@@ -214,14 +215,15 @@ impl UrlEquals {
         Ok(self.spellings(request).iter().any(|url| url == says))
     }
 
-    /// What the claim may say.
+    /// The values that the claim may have.
     pub fn spellings(&self, request: &RequestView<'_>) -> Vec<String> {
         let target = if self.query { request.path_and_query() } else { request.head.uri.path() };
         request.url.spellings(target, &self.variants)
     }
 }
 
-/// RFC 8705 §3.1: the token's thumbprint is that of the certificate of this connection, which is still trusted.
+/// Whether the thumbprint in the token is that of this connection's client certificate, and the certificate is still
+/// trusted (RFC 8705 §3.1).
 fn certificate_fits(claims: &Map<String, Value>, request: &RequestView<'_>, now: UnixTime) -> Result<bool, Refusal> {
     let confirmation = claims.get("cnf").ok_or(Refusal::MissingClaim)?.as_object().ok_or(Refusal::MalformedToken)?;
     let says = confirmation.get("x5t#S256").ok_or(Refusal::MissingClaim)?.as_str().ok_or(Refusal::MalformedToken)?;
@@ -233,8 +235,8 @@ fn qsh_fits(claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bo
     Ok(BindingHash::Sha256.fits(canonical_request(request).as_bytes(), says, Encoding::Hex))
 }
 
-/// Atlassian's canonical request: METHOD&path&query, the query without `jwt`, its names and values decoded, encoded
-/// as RFC 3986 has it, sorted, and the values of one name joined by commas
+/// Atlassian's canonical request: `METHOD&path&query`. The query omits `jwt`; its names and values are decoded,
+/// percent-encoded as in RFC 3986 and sorted, and the values of one name are joined by commas
 /// (developer.atlassian.com, "Understanding JWT for Connect apps"; atlassian-jwt's url_utils).
 pub fn canonical_request(request: &RequestView<'_>) -> String {
     let mut parameters: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
@@ -255,7 +257,7 @@ pub fn canonical_request(request: &RequestView<'_>) -> String {
     format!("{}&{}&{query}", request.head.method.as_str().to_ascii_uppercase(), path.replace('&', "%26"))
 }
 
-/// RFC 3986 §2.3: everything but the unreserved characters is escaped.
+/// Percent-encodes everything but the unreserved characters (RFC 3986 §2.3).
 fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

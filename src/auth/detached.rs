@@ -1,7 +1,8 @@
-//! A JWS whose payload is the request itself and so not sent twice (RFC 7515 appendix F). Two kinds are known, each by
-//! a preset: the body as it is (RFC 7797, `b64: false`), and TrueLayer's method, path, headers and body.
+//! Verification of a detached JWS: its payload is the request itself and is not sent twice (RFC 7515 appendix F). Two
+//! kinds are supported, each by a preset: the unencoded body (RFC 7797, `b64: false`), and TrueLayer's method, path,
+//! headers and body.
 //!
-//! Nothing outside of these presets accepts `b64` or `crit`. Called by [`super::verify`].
+//! Only these presets accept `b64` or `crit`. Called by [`super::verify`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,41 +22,41 @@ use super::time::TimestampRule;
 use super::{Refusal, Refused, Stop};
 use crate::clock::UnixTime;
 
-/// Headers that one signature may list.
+/// Maximum number of headers that one signature may list.
 const MAX_LISTED: usize = 32;
 
-/// A preset's detached JWS.
+/// The detached JWS scheme of a preset.
 #[derive(Clone, Debug)]
 pub struct DetachedPolicy {
-    /// What it signs.
+    /// The signed payload.
     pub payload: Payload,
-    /// Where it stands.
+    /// Where the request carries the JWS.
     pub token: TokenLocation,
-    /// Who may have signed.
+    /// The accepted issuer.
     pub issuer: Issuer,
-    /// When: a parameter of the JWS header, or a header field that is signed.
+    /// The signed timestamp: a parameter of the JWS header, or a signed HTTP header.
     pub time: Option<TimestampRule>,
-    /// Whether the route asks what makes one another than the next.
+    /// Set if the route needs a replay id, which is the hash of the signing input.
     pub once: Option<OnceRule>,
 }
 
-/// What a detached JWS signs.
+/// The payload of a detached JWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
-    /// The body as it is.
+    /// The unencoded body.
     Unencoded,
-    /// As docs.truelayer.com has it: `METHOD PATH`, a line each for the headers that `tl_headers` lists, the body.
+    /// `METHOD PATH`, one line for each header listed in `tl_headers`, the body (docs.truelayer.com).
     TrueLayer,
 }
 
-/// A good one.
+/// A verified detached JWS.
 pub(super) struct Verified {
     pub(super) issuer: Arc<str>,
     pub(super) kid: Option<String>,
     pub(super) once: Option<Once>,
 }
 
-/// What is taken from the JWS header.
+/// The JWS header.
 struct Header {
     algorithm: Algorithm,
     kid: Option<String>,
@@ -63,8 +64,10 @@ struct Header {
 }
 
 impl DetachedPolicy {
+    /// Verifies the detached JWS of one request.
+    ///
     /// # Errors
-    /// As for a JWT; `MissingTimestamp` where the time is not among what is signed.
+    /// Those of a JWT; `missing_timestamp` if the time is not signed.
     pub(super) fn verify(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Verified, Stop> {
         let token = self.token.find_in(request)?;
         let (encoded, signature) = split(&token).ok_or(Refusal::MalformedToken)?;
@@ -82,10 +85,10 @@ impl DetachedPolicy {
         let signs = |text: &[u8]| keys.iter().any(|(_, key)| key.verify(text, &bytes).is_ok());
         let texts = self.payload.texts(encoded, &header, request)?;
         let Some(text) = texts.iter().find(|text| signs(text)) else {
-            notes.add("signature", || "is of another request".into());
+            notes.add("signature", || "does not match this request".into());
             return Err(refuse(Refusal::InvalidSignature).into());
         };
-        notes.add("signature", || "verifies".into());
+        notes.add("signature", || "valid".into());
         let mut issued = None;
         if let Some(time) = &self.time {
             let signed = self.payload.signed_values(&header, request)?;
@@ -102,7 +105,7 @@ impl DetachedPolicy {
     }
 }
 
-/// Header and signature; nothing stands between the dots.
+/// Splits a detached JWS into header and signature; the payload between the dots is empty.
 fn split(token: &str) -> Option<(&str, &str)> {
     let (header, signature) = token.split_once("..")?;
     let plain = !header.is_empty() && !signature.is_empty() && !header.contains('.') && !signature.contains('.');
@@ -130,7 +133,7 @@ impl Payload {
         Ok(Header { algorithm, kid, parameters })
     }
 
-    /// What may have been signed; TrueLayer's own verifiers let one slash at the path's end go.
+    /// The possible signing inputs. TrueLayer's own verifiers also ignore one trailing slash of the path.
     fn texts(self, encoded: &str, header: &Header, request: &RequestView<'_>) -> Result<Vec<Vec<u8>>, Stop> {
         let input = |payload: &[u8]| [encoded.as_bytes(), b".", payload].concat();
         match self {
@@ -151,7 +154,7 @@ impl Payload {
         }
     }
 
-    /// Where a time may be found, all of it signed.
+    /// The signed values among which the time is looked up.
     fn signed_values(self, header: &Header, request: &RequestView<'_>) -> Result<Map<String, Value>, Refusal> {
         match self {
             Self::Unencoded => Ok(header.parameters.clone()),
@@ -163,7 +166,7 @@ impl Payload {
     }
 }
 
-/// Name, as it is listed, and value of each signed header.
+/// Name, as listed in `tl_headers`, and value of each signed header.
 fn listed_headers<'h>(header: &'h Header, request: &RequestView<'h>) -> Result<Vec<(&'h str, &'h str)>, Refusal> {
     let names = optional_text(&header.parameters, "tl_headers")?.unwrap_or_default();
     let names: Vec<&str> = names.split(',').filter(|name| !name.is_empty()).take(MAX_LISTED + 1).collect();

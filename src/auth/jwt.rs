@@ -1,7 +1,7 @@
-//! Is this token good? Bytes in, claims out. From top to bottom: form, header, issuer, key, signature, claims.
+//! Verification of a JWT: bytes in, claims out. In this order: format, header, issuer, key, signature, claims.
 //!
-//! The library verifies signatures; everything else is decided here, since each library reads RFC 7519's
-//! liberties its own way (RFC 8725 has the list of what went wrong). Called by [`super::verify`].
+//! The library verifies signatures; this module decides everything else, because each library interprets RFC 7519's
+//! optional behaviour differently (RFC 8725 lists the resulting vulnerabilities). Called by [`super::verify`].
 
 mod known;
 
@@ -28,88 +28,88 @@ use crate::clock::UnixTime;
 pub use known::Known;
 use known::KnownToken;
 
-/// `typ` of the tokens that we take for access tokens where nothing else is written (RFC 8725 §3.11, RFC 9068 §2.1).
+/// Default for `allowed_types`: the `typ` values of access tokens (RFC 8725 §3.11, RFC 9068 §2.1).
 pub const DEFAULT_TYPES: &[&str] = &["JWT", "at+jwt"];
 
-/// Audiences in one token.
+/// Maximum number of audiences in one token.
 const MAX_AUDIENCES: usize = 64;
 
 /// `auth.jwt` of a route.
 #[derive(Clone, Debug)]
 pub struct JwtPolicy {
-    /// Who may have signed. Of several, the token's unverified `iss` selects one, and must match it after.
+    /// Accepted issuers. Of several, the token's unverified `iss` selects one and is compared again after verification.
     pub issuers: Vec<Issuer>,
-    /// Whom the token must name.
+    /// Accepted audiences.
     pub audience: Audience,
-    /// Claims that must be there.
+    /// Claims that must be present (`required_claims`).
     pub required: Vec<String>,
-    /// What claims must say.
+    /// Rules that claims must satisfy.
     pub claims: Vec<ClaimRule>,
-    /// Allowed `typ`, compared without case and without `application/`.
+    /// Allowed `typ` values (`allowed_types`), compared case-insensitively and without `application/`.
     pub types: Vec<String>,
-    /// The greatest now − iat.
+    /// Maximum of now − `iat`.
     pub max_age: Option<Duration>,
-    /// The greatest exp − iat.
+    /// Maximum of `exp` − `iat`.
     pub max_lifetime: Option<Duration>,
-    /// How far clocks may differ.
+    /// Tolerated clock skew.
     pub leeway: Duration,
-    /// Where the token is.
+    /// Where the request carries the token (`token_from`).
     pub token: TokenLocation,
-    /// What it must say of its request.
+    /// Claims that bind the token to its request.
     pub bindings: Bindings,
-    /// A time other than `iat` that bounds its age.
+    /// A time other than `iat` that limits the token's age (`time_claim`).
     pub time: Option<TimestampRule>,
-    /// What makes one token another than the next, if the route asks for it.
+    /// Source of the replay id, if the route needs one.
     pub once: Option<OnceRule>,
 }
 
-/// Whom a token must be for.
+/// The audiences that a policy accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// One of these.
+    /// `aud` must contain one of these.
     OneOf(Vec<String>),
-    /// Anybody (`none`): something else ties the token to this endpoint.
+    /// Any audience (`none`): a binding ties the token to this endpoint instead.
     Anybody,
 }
 
-/// Who may have signed.
+/// A trusted issuer.
 #[derive(Clone, Debug)]
 pub struct Issuer {
-    /// Its name in gateway.yaml.
+    /// The issuer's name in gateway.yaml.
     pub name: Arc<str>,
-    /// The exact `iss`; `None` (written `none`, beside one pinned key only) does not look at it.
+    /// The exact `iss`. `None` skips the comparison (`none` in gateway.yaml, only together with one pinned key).
     pub issuer: Option<String>,
     /// Allowed algorithms.
     pub algorithms: Vec<Algorithm>,
-    /// Its keys; never looked for in another issuer's.
+    /// The issuer's keys; another issuer's keys are never searched.
     pub keys: Keys,
-    /// Tokens that these keys have verified.
+    /// Cache of tokens that these keys have verified.
     pub known: Arc<Known>,
 }
 
-/// How a token's signature was found good.
+/// How a token's signature was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signed {
-    /// By verifying it.
+    /// By a signature verification now.
     Verified,
-    /// It was, before, with the same keys.
+    /// By a cache hit: an earlier verification with the same keys.
     Known,
 }
 
-/// A token that holds to its policy.
+/// A token that satisfies its policy.
 pub(super) struct Verified {
     pub(super) issuer: Arc<str>,
     pub(super) kid: Option<String>,
     pub(super) claims: Arc<Map<String, Value>>,
-    /// Which of the route's secrets made it, if it was one.
+    /// Index of the route's shared secret that signed the token; `None` for a public key.
     pub(super) secret: Option<usize>,
     pub(super) signed: Signed,
-    /// By which it is known, if the route asks for it.
+    /// Replay id, if the route needs one.
     pub(super) once: Option<Once>,
 }
 
 impl JwtPolicy {
-    /// The whole judgement of one request: its token, and what that says of the request.
+    /// Verifies the token of one request, then the claims that bind it to the request.
     pub(super) fn verify(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Verified, Stop> {
         let token = self.token.find_in(request)?;
         let mut verified = self.verify_token(&token, now, notes)?;
@@ -132,7 +132,7 @@ impl JwtPolicy {
         Ok(time)
     }
 
-    /// The judgement of the token alone.
+    /// Verifies the token alone, without its bindings.
     pub(super) fn verify_token(&self, token: &str, now: UnixTime, notes: &mut Notes) -> Result<Verified, Stop> {
         let parts = Parts::split(token)?;
         let name = Known::name(token);
@@ -149,7 +149,7 @@ impl JwtPolicy {
         if !issuer.algorithms.contains(&token.algorithm) {
             return Err(refuse(Refusal::UnsupportedAlgorithm, false).into());
         }
-        // Without keys, or without this one, a fetch may help.
+        // No key set, or a key that is not in it: a fetch may resolve this rejection.
         let undecided = |refusal| Refused { remote: issuer.keys.remote(), ..refuse(refusal, false) };
         let keys = match &issuer.keys {
             Keys::Chain(root) => {
@@ -158,7 +158,7 @@ impl JwtPolicy {
             }
             keys => keys.current(now).ok_or_else(|| undecided(Refusal::JwksUnavailable))?,
         };
-        // What these very keys have chosen and verified before, they would again.
+        // A cached result holds only for the same key set, which would select and verify the same key again.
         let before = known.filter(|known| Arc::ptr_eq(&known.keys, &keys));
         let (key, signed) = match before.as_ref().and_then(|known| keys.get(known.key)) {
             Some(key) => (key, Signed::Known),
@@ -177,18 +177,18 @@ impl JwtPolicy {
                 (key, Signed::Verified)
             }
         };
-        notes.add("signature", || "verifies".into());
+        notes.add("signature", || "valid".into());
 
         self.judge_claims(issuer, &token.claims, now).map_err(|refusal| refuse(refusal, true))?;
-        notes.add("claims", || "hold".into());
-        // A token may leave the name out where only one key fits; that must not hide a key that is revoked.
+        notes.add("claims", || "valid".into());
+        // A token may omit `kid` if only one key fits; the key's own `kid` then lets revocation by key apply.
         let kid = token.kid.as_deref().or_else(|| key.name()).map(str::to_owned);
         let (issuer, claims) = (Arc::clone(&issuer.name), Arc::clone(&token.claims));
         Ok(Verified { issuer, kid, claims, secret: key.secret(), signed, once: None })
     }
 
-    /// One issuer needs no choice. Of several, `iss` chooses: an unverified word, which selects one key set
-    /// and is compared again under its signature.
+    /// Selects the issuer. A single issuer needs no selection. Of several, the unverified `iss` selects one; it is
+    /// compared again once the signature is verified.
     fn issuer(&self, payload: &Map<String, Value>) -> Result<&Issuer, Refusal> {
         match self.issuers.as_slice() {
             [] => Err(Refusal::InvalidIssuer),
@@ -201,21 +201,21 @@ impl JwtPolicy {
         }
     }
 
-    /// Whether the token says what body it came with, or is the body.
+    /// Whether the token must contain a hash of the request body, or is the body itself.
     pub fn binds_body(&self) -> bool {
         self.bindings.binds_body() || self.token.is_in_body()
     }
 
     fn judge_claims(&self, issuer: &Issuer, payload: &Map<String, Value>, now: UnixTime) -> Result<(), Refusal> {
         let claims = Registered::read(payload)?;
-        // A null says nothing, which is what `required` is there to refuse.
+        // A null claim counts as missing, since it carries no value.
         if self.required.iter().any(|name| payload.get(name).is_none_or(Value::is_null)) {
             return Err(Refusal::MissingClaim);
         }
         if issuer.issuer.is_some() && claims.iss != issuer.issuer.as_deref() {
             return Err(claims.iss.map_or(Refusal::MissingClaim, |_| Refusal::InvalidIssuer));
         }
-        // Exactly: no case folding, no trailing slash, no part of a text (mod_auth_openidc GHSA-wcvh-g65p-v576).
+        // Exact comparison: no case folding, trailing slash or substring match (mod_auth_openidc GHSA-wcvh-g65p-v576).
         let names = |ours: &String| claims.audiences.iter().any(|audience| audience == ours);
         if matches!(&self.audience, Audience::OneOf(ours) if !ours.iter().any(names)) {
             return Err(Refusal::InvalidAudience);
@@ -232,7 +232,7 @@ impl JwtPolicy {
         if claims.expires.is_some_and(|expires| now >= expires.floor.plus(self.leeway)) {
             return Err(Refusal::TokenExpired);
         }
-        // Over before it began: at no time was this token good, whatever the leeway.
+        // `exp` before `iat`: the token was never valid, at any leeway.
         if claims.expires.zip(claims.issued).is_some_and(|(expires, issued)| expires.ceil < issued.floor) {
             return Err(Refusal::TokenExpired);
         }
@@ -258,18 +258,18 @@ impl JwtPolicy {
     }
 }
 
-/// The three parts of a JWS in compact form (RFC 7515 §7.1), still encoded.
+/// The three parts of a JWS in compact serialization (RFC 7515 §7.1), still encoded.
 struct Parts<'t> {
     header: &'t str,
     payload: &'t str,
     signature: &'t str,
-    /// What was signed: header and payload with the dot between them.
+    /// The JWS signing input: header, dot, payload (RFC 7515 §5.1).
     signed: &'t [u8],
 }
 
 impl<'t> Parts<'t> {
-    /// Exactly three and none empty: five are a JWE, an empty third one is `none`. The token's size was
-    /// bounded where it was found.
+    /// Splits a token into exactly three non-empty parts: five parts are a JWE, and an empty third part is `alg: none`.
+    /// The lookup of the token has already limited its size.
     fn split(token: &'t str) -> Result<Self, Refusal> {
         let mut dots = memchr_iter(b'.', token.as_bytes());
         let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
@@ -282,7 +282,7 @@ impl<'t> Parts<'t> {
         Ok(Self { header, payload, signature, signed: part(0..second)?.as_bytes() })
     }
 
-    /// The first of these keys by which the signature verifies, and its place.
+    /// The first of these keys under which the signature is valid, and its index.
     fn signed_by<'k>(&self, candidates: &[(usize, &'k Key)]) -> Result<(usize, &'k Key), Refusal> {
         let signature = decode(self.signature)?;
         let fits = |(_, key): &&(usize, &Key)| key.verify(self.signed, &signature).is_ok();
@@ -290,8 +290,8 @@ impl<'t> Parts<'t> {
     }
 }
 
-/// Canonical base64url without padding (RFC 7515 §2): no unused bits, no other letters, so that one token has
-/// one spelling.
+/// Decodes canonical base64url without padding (RFC 7515 §2): no unused bits and no other characters, so that a token
+/// has exactly one spelling.
 pub(super) fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::MalformedToken)
 }
@@ -300,8 +300,8 @@ pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
     parse_object(bytes).map_err(|_| Refusal::MalformedToken)
 }
 
-/// What a token says, whoever reads it. `jwk`, `jku`, `x5u` and `x5c` may stand in its header and mean nothing: keys
-/// come from the configuration (RFC 8725 §3.10, CVE-2026-27962).
+/// The header and the claims of a token, independent of any policy. `jwk`, `jku`, `x5u` and `x5c` in the header are
+/// ignored, except `x5c` under a pinned root: keys come from the configuration (RFC 8725 §3.10, CVE-2026-27962).
 struct Token {
     algorithm: Algorithm,
     kid: Option<String>,
@@ -313,12 +313,12 @@ struct Token {
 impl Token {
     fn read(parts: &Parts<'_>) -> Result<Self, Refusal> {
         let mut header = object(&decode(parts.header)?)?;
-        // `crit` names extensions that must be understood: we understand none (RFC 7515 §4.1.11). `b64`, `enc`
-        // and `zip` change what was signed or wrap what was not.
+        // `crit` names extensions that must be understood; none is supported (RFC 7515 §4.1.11). `b64` changes the
+        // signing input, and `enc` and `zip` wrap content that was not signed.
         if ["crit", "b64", "enc", "zip"].iter().any(|name| header.contains_key(*name)) {
             return Err(Refusal::MalformedToken);
         }
-        // A token inside of a token (RFC 7519 §5.2).
+        // A nested token (RFC 7519 §5.2).
         if optional_text(&header, "cty")?.is_some_and(|cty| same_type(cty, "JWT")) {
             return Err(Refusal::MalformedToken);
         }
@@ -330,13 +330,13 @@ impl Token {
         Ok(Self { algorithm, kid, typ, x5c: header.remove("x5c"), claims })
     }
 
-    /// Of one of the types that a route takes; a token need not say.
+    /// Checks `typ` against the allowed types; a token without `typ` passes.
     fn is_of(&self, types: &[String]) -> Result<(), Refusal> {
         let other = self.typ.as_ref().is_some_and(|typ| !types.iter().any(|allowed| same_type(typ, allowed)));
         if other { Err(Refusal::MalformedToken) } else { Ok(()) }
     }
 
-    /// The certificates that came along, looked at only where a root is pinned (RFC 7515 §4.1.6: base64, not url).
+    /// The certificates in `x5c`, read only if a root is pinned (RFC 7515 §4.1.6: base64, not base64url).
     fn chain(&self) -> Result<Vec<Vec<u8>>, Refusal> {
         let Some(Value::Array(written)) = &self.x5c else { return Err(Refusal::UnknownKey) };
         let certificates = written.iter().map(|certificate| STANDARD.decode(certificate.as_str()?).ok());
@@ -344,7 +344,7 @@ impl Token {
     }
 }
 
-/// RFC 7515 §4.1.9: media types compare without case, and `application/` may be left out.
+/// Compares media types (RFC 7515 §4.1.9): case-insensitively, and `application/` may be omitted.
 fn same_type(one: &str, other: &str) -> bool {
     bare_type(one).eq_ignore_ascii_case(bare_type(other))
 }
@@ -364,7 +364,7 @@ fn text(claim: &Value) -> Result<&str, Refusal> {
     claim.as_str().ok_or(Refusal::MalformedToken)
 }
 
-/// The registered claims (RFC 7519 §4.1), of the right types: a claim of another type is an error, never an
+/// The registered claims (RFC 7519 §4.1), checked for their types: a claim of the wrong type is an error, never an
 /// absent claim (CVE-2026-25537).
 struct Registered<'p> {
     iss: Option<&'p str>,
@@ -375,7 +375,7 @@ struct Registered<'p> {
 }
 
 impl<'p> Registered<'p> {
-    /// In one pass: seven look-ups would compare each name many times.
+    /// Reads the claims in one pass: seven look-ups would compare each name many times.
     fn read(payload: &'p Map<String, Value>) -> Result<Self, Refusal> {
         let mut read = Self { iss: None, audiences: Vec::new(), expires: None, not_before: None, issued: None };
         for (name, claim) in payload {
@@ -393,10 +393,10 @@ impl<'p> Registered<'p> {
     }
 }
 
-/// One text or a list of texts (RFC 7519 §4.1.3).
+/// Reads `aud`: one string or an array of strings (RFC 7519 §4.1.3).
 fn audiences(claim: &Value) -> Result<Vec<&str>, Refusal> {
     match claim {
-        // A null names nobody.
+        // A null names no audience.
         Value::Null => Ok(Vec::new()),
         Value::String(audience) => Ok(vec![audience]),
         Value::Array(audiences) if audiences.len() <= MAX_AUDIENCES => audiences.iter().map(text).collect(),

@@ -1,7 +1,8 @@
-//! Key sets: JWK → (kid, ONE algorithm, public key), and the handle behind which fetched keys live.
+//! Key sets: each JWK becomes a `kid`, exactly one algorithm and a public key. Also the handle that holds fetched keys.
 //!
-//! Keys are judged once, when they are loaded: a weak, private, foreign or off-curve key is skipped and the
-//! others serve, parsed once. Libraries verify; which key may verify what is decided here. Fetches nothing.
+//! Keys are validated and parsed once, when they are loaded. A weak, private, unsupported or off-curve key is skipped,
+//! and the others are used. Libraries verify signatures; this module decides which key may verify which token. It
+//! fetches nothing.
 
 mod algorithm;
 mod chain;
@@ -23,7 +24,7 @@ pub use chain::{NotARoot, PinnedRoot};
 pub use jwk::{SkippedKey, Unusable, is_small_order};
 pub use remote::{Fetched, RemoteKeys, RemoteSource};
 
-/// Keys in one set; the largest public ones have a dozen.
+/// Maximum number of keys in one set; the largest public sets have a dozen.
 const MAX_KEYS: usize = 100;
 
 /// One verification key; its algorithm is fixed when it is loaded (RFC 8725 §3.1).
@@ -31,36 +32,36 @@ const MAX_KEYS: usize = 100;
 pub struct Key {
     id: KeyId,
     algorithm: Algorithm,
-    /// Bytes of a signature, where the algorithm or the modulus fixes them.
+    /// Length of a signature in bytes, which the algorithm or the modulus determines.
     signature_length: usize,
     verifier: Verifier,
-    /// Its place among several shared secrets.
+    /// Index among the shared secrets; `None` for a public key.
     secret: Option<usize>,
 }
 
-/// What verifies a key's signatures.
+/// The key material that verifies signatures.
 #[derive(Clone)]
 enum Verifier {
     /// A shared secret.
     Shared(DecodingKey),
-    /// A public key, by the cryptography beneath jsonwebtoken: that would parse it for each token, a fifth of the time
-    /// that RS256 takes, and has no ES512.
+    /// A public key, parsed by aws-lc-rs, the library under jsonwebtoken. jsonwebtoken would parse the key for each
+    /// token, which takes a fifth of the time of an RS256 verification, and does not support ES512.
     Public(ParsedPublicKey),
 }
 
-/// How a token's `kid` finds a key.
+/// How a token's `kid` selects a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum KeyId {
-    /// By this name.
+    /// A key with this `kid`.
     Named(String),
-    /// A member of a set without a name: only for tokens without one.
+    /// A key of a set without a `kid`: used only for tokens without `kid`.
     Unnamed,
-    /// A key that was configured for the issuer: whatever the token calls it.
+    /// A key that was configured for the issuer: used for any `kid`.
     Pinned,
 }
 
 impl fmt::Debug for Key {
-    /// Without the key: a shared secret is one.
+    /// Omits the key material, which may be a shared secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key").field("id", &self.id).field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
@@ -72,47 +73,48 @@ pub struct KeySet {
     keys: Vec<Key>,
 }
 
-/// Why there is no key set at all.
+/// Why a key set cannot be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
-    /// Not a JSON object with a list `keys` (RFC 7517 §5).
-    #[error("not a JSON Web Key Set: expected an object with a list `keys`")]
+    /// Not a JSON object with an array `keys` (RFC 7517 §5).
+    #[error("not a JSON Web Key Set: expected an object with an array `keys`")]
     NotAKeySet,
-    /// More than we keep.
+    /// More keys than the maximum.
     #[error("more than {MAX_KEYS} keys")]
     TooManyKeys,
-    /// RFC 7518 §3.2: a secret shorter than the hash can be guessed.
+    /// The secret is shorter than the hash, so that it can be guessed (RFC 7518 §3.2).
     #[error("the secret is too short: this algorithm needs {0} bytes or more")]
     ShortSecret(usize),
-    /// An algorithm of public keys.
-    #[error("this algorithm has public keys, not a shared secret")]
+    /// A shared secret for an algorithm that uses public keys.
+    #[error("this algorithm uses a public key, not a shared secret")]
     NotASharedSecret,
-    /// The PEM holds a private key, which has no place at a verifier.
-    #[error("a private key; write the public key's file instead")]
+    /// The PEM holds a private key, which a verifier must not have.
+    #[error("holds a private key; use the public key's file instead")]
     PrivateKey,
-    /// The PEM holds no public key that fits, or more than one key.
+    /// The PEM holds no public key for this algorithm, or more than one key.
     #[error("expected one public key in PEM form (`BEGIN PUBLIC KEY`) for this algorithm")]
     NotAPublicKey,
-    /// The one key cannot be used.
+    /// The single key cannot be used.
     #[error("the key cannot be used: {0}")]
     Unusable(#[from] Unusable),
 }
 
-/// The algorithm of this name, if it is supported.
+/// The supported algorithm with this name.
 pub fn algorithm_named(name: &str) -> Option<Algorithm> {
     Algorithm::named(name)
 }
 
-/// A shared-secret algorithm (HS256, HS384, HS512).
+/// Whether the algorithm uses a shared secret (HS256, HS384, HS512).
 pub fn is_hmac(algorithm: Algorithm) -> bool {
     algorithm.mac_length().is_some()
 }
 
 impl KeySet {
-    /// Reads a JWK Set. Of a key without `alg`, the first of `allowed` that fits it becomes its algorithm.
+    /// Parses a JWK Set. A key without `alg` gets the first of `allowed` that fits its type. Returns the keys, and
+    /// those that were skipped because they cannot be used.
     ///
     /// # Errors
-    /// Where it is no set; a key that cannot be used is skipped and told.
+    /// `NotAKeySet`, `TooManyKeys`.
     pub fn from_jwks(bytes: &[u8], allowed: &[Algorithm]) -> Result<(Self, Vec<SkippedKey>), KeySetError> {
         let set = super::json::parse_object(bytes).map_err(|_| KeySetError::NotAKeySet)?;
         let Some(serde_json::Value::Array(members)) = set.get("keys") else { return Err(KeySetError::NotAKeySet) };
@@ -133,25 +135,25 @@ impl KeySet {
         Ok((Self { keys }, skipped))
     }
 
-    /// A shared secret, whatever `kid` its tokens name.
+    /// A key set of one shared secret, used for any `kid`.
     ///
     /// # Errors
-    /// `ShortSecret`, which an empty one is too; `NotASharedSecret` for an algorithm of public keys.
+    /// `ShortSecret`, also for an empty secret; `NotASharedSecret` for an algorithm that uses public keys.
     pub fn from_secret(secret: &[u8], algorithm: Algorithm) -> Result<Self, KeySetError> {
         Self::from_secrets(&[(secret, algorithm)])
     }
 
-    /// Shared secrets of which any may have signed, as while one takes another's place.
+    /// A key set of several shared secrets, for example during a rotation; a token signed with any of them is valid.
     ///
     /// # Errors
-    /// As with one; `TooManyKeys`.
+    /// Those of [`Self::from_secret`]; `TooManyKeys`.
     pub fn from_secrets(secrets: &[(&[u8], Algorithm)]) -> Result<Self, KeySetError> {
         if secrets.len() > MAX_KEYS {
             return Err(KeySetError::TooManyKeys);
         }
         let keys = secrets.iter().enumerate().map(|(index, (secret, algorithm))| {
             let key = Key::shared(secret, *algorithm, index)?;
-            // RFC 7518 §3.2: as long as the hash at least.
+            // RFC 7518 §3.2: at least as long as the hash.
             if secret.len() < key.signature_length {
                 Err(KeySetError::ShortSecret(key.signature_length))
             } else {
@@ -161,10 +163,10 @@ impl KeySet {
         Ok(Self { keys: keys.collect::<Result<_, _>>()? })
     }
 
-    /// Adds a shared secret that was chosen by a provider, so that its length is not ours to judge.
+    /// Adds a shared secret that a provider chose. Any length but zero is accepted, since the provider determines it.
     ///
     /// # Errors
-    /// `ShortSecret` for an empty one; `NotASharedSecret`.
+    /// `ShortSecret` for an empty secret; `NotASharedSecret` for an algorithm that uses public keys.
     pub fn add_secret(&mut self, secret: &[u8], algorithm: Algorithm, index: usize) -> Result<(), KeySetError> {
         if secret.is_empty() {
             return Err(KeySetError::ShortSecret(1));
@@ -173,62 +175,62 @@ impl KeySet {
         Ok(())
     }
 
-    /// One public key in PEM form, whatever `kid` its tokens name.
+    /// A key set of one public key in PEM form, used for any `kid`.
     ///
     /// # Errors
-    /// Where it is none, or one that we would skip in a set.
+    /// `PrivateKey`, `NotAPublicKey`; `Unusable` for a key that a JWK set would skip.
     pub fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<Self, KeySetError> {
         Ok(Self { keys: vec![jwk::from_pem(pem, algorithm)?] })
     }
 
-    /// One public key as DER `SubjectPublicKeyInfo`.
+    /// A key set of one public key as DER `SubjectPublicKeyInfo`.
     ///
     /// # Errors
-    /// As [`Self::from_pem`].
+    /// Those of [`Self::from_pem`].
     pub fn from_spki(der: &[u8], algorithm: Algorithm) -> Result<Self, KeySetError> {
         let lines = STANDARD.encode(der);
         let pem = format!("-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n");
         Self::from_pem(pem.as_bytes(), algorithm)
     }
 
-    /// The first shared secret of this algorithm, to sign with it for development.
+    /// The first shared secret for this algorithm, with which `hookgate sign` signs.
     pub fn shared_secret(&self, algorithm: Algorithm) -> Option<&[u8]> {
         let key = self.keys.iter().find(|key| key.secret.is_some() && key.algorithm == algorithm)?;
         if let Verifier::Shared(secret) = &key.verifier { secret.try_get_as_bytes().ok() } else { None }
     }
 
-    /// Takes over the keys of another set, as while one takes another's place.
+    /// Adds the keys of another set, for example during a rotation.
     pub fn extend(&mut self, other: Self) {
         self.keys.extend(other.keys);
     }
 
-    /// How many keys serve.
+    /// Number of keys.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether none does.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// The key in this place.
+    /// The key at this index.
     pub fn get(&self, place: usize) -> Option<&Key> {
         self.keys.get(place)
     }
 
-    /// The keys that may have signed a token, each with its place. Never none: the one that its `kid`
-    /// names, or without one the only key that fits its algorithm; of pinned keys, all that fit.
+    /// The candidate keys for a token, each with its index; never empty. That is the key with the token's `kid`, or,
+    /// for a token without `kid`, the only key for its algorithm; of pinned keys, all for its algorithm.
     ///
     /// # Errors
-    /// `UnknownKey`; `UnsupportedAlgorithm` where the named key is for another algorithm than the token's.
+    /// `unknown_key`; `unsupported_algorithm` if the key with this `kid` is for another algorithm than the token's.
     pub fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<(usize, &Key)>, Refusal> {
         let mut answering = self.keys.iter().enumerate().filter(|(_, key)| key.id.answers_to(kid)).peekable();
         if answering.peek().is_none() {
             return Err(Refusal::UnknownKey);
         }
         let fitting: Vec<_> = answering.filter(|(_, key)| key.algorithm == algorithm).collect();
-        // Of keys that somebody else may add to, two are no choice: their owner says which by `kid`.
+        // A fetched set with two candidates is ambiguous: its owner selects a key by `kid`.
         let pinned = fitting.iter().all(|(_, key)| key.id == KeyId::Pinned);
         match (fitting.len(), kid) {
             (0, Some(_)) => Err(Refusal::UnsupportedAlgorithm),
@@ -256,12 +258,12 @@ impl Key {
         Ok(Self { id: KeyId::Pinned, algorithm, signature_length, verifier, secret: Some(index) })
     }
 
-    /// Which of the secrets it is, if it is one.
+    /// Index among the shared secrets; `None` for a public key.
     pub fn secret(&self) -> Option<usize> {
         self.secret
     }
 
-    /// Its `kid`, where it has one.
+    /// The key's `kid`, if it has one.
     pub fn name(&self) -> Option<&str> {
         match &self.id {
             KeyId::Named(name) => Some(name),
@@ -272,9 +274,9 @@ impl Key {
     /// Verifies the raw bytes of a signature over `message`.
     ///
     /// # Errors
-    /// `InvalidSignature`.
+    /// `invalid_signature`.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Refusal> {
-        // Exactly so long: no DER for fixed width, no padded halves. And neither half zero (CVE-2022-21449).
+        // Exact length: no DER instead of fixed width, no padded halves. Neither half may be zero (CVE-2022-21449).
         if signature.len() != self.signature_length || !self.halves_are_sane(signature) {
             return Err(Refusal::InvalidSignature);
         }
@@ -302,19 +304,20 @@ impl Key {
     }
 }
 
-/// Where an issuer's keys come from.
+/// Source of an issuer's keys.
 #[derive(Clone, Debug)]
 pub enum Keys {
-    /// Read with the configuration: inline, a file, a PEM public key or a shared secret.
+    /// Loaded with the configuration: inline, a file, a PEM public key or a shared secret.
     Fixed(Arc<KeySet>),
-    /// Fetched; outlives a reload.
+    /// Fetched over HTTP; the keys survive a reload.
     Remote(Arc<RemoteKeys>),
-    /// The token's own, if they lead to this root.
+    /// Taken from the token's certificates, if they chain to this root.
     Chain(Arc<PinnedRoot>),
 }
 
 impl Keys {
-    /// The keys in force; `None` while there are none, or none that is fresh enough.
+    /// The active keys; `None` if none have been fetched, or they are older than `max_stale`. Always `None` for
+    /// [`Self::Chain`].
     pub fn current(&self, now: UnixTime) -> Option<Arc<KeySet>> {
         match self {
             Self::Fixed(keys) => Some(Arc::clone(keys)),
@@ -323,7 +326,7 @@ impl Keys {
         }
     }
 
-    /// The handle, where a fetch could help.
+    /// The handle of fetched keys; `None` for keys that are not fetched.
     pub fn remote(&self) -> Option<Arc<RemoteKeys>> {
         match self {
             Self::Fixed(_) | Self::Chain(_) => None,

@@ -1,7 +1,7 @@
-//! Is this signature good? The value is found and taken apart, the time is judged, the signed text is put together
-//! piece by piece as the sender did it, and compared with each secret.
+//! Verification of a webhook signature: finds and parses the signature value, checks the timestamp, builds the string
+//! to sign from its components as the sender did, and tries each secret.
 //!
-//! Everything here is data that a preset or `auth.signature` describes; no provider has code of its own.
+//! A preset or `auth.signature` describes all of this as data; no provider has its own code.
 //! Called by [`super::verify`].
 
 mod key;
@@ -26,88 +26,88 @@ pub use key::{Hash, KeyError, Secret, SecretKey, SignatureAlgorithm};
 pub use parse::{Encoding, Parse, Value};
 pub use piece::{Digest, Piece, Presence};
 
-/// `auth.signature` of a route, or a preset's.
+/// `auth.signature` of a route, or the signature scheme of a preset.
 #[derive(Clone, Debug)]
 pub struct SignaturePolicy {
-    /// The preset's name, or `signature`: field of the log.
+    /// The preset's name, or `signature`; a field of the access log.
     pub name: Arc<str>,
-    /// Where signatures may stand; each that is there is tried.
+    /// Where the request carries signatures; each one present is tried.
     pub places: Vec<Place>,
-    /// How a signature stands in its value.
+    /// How the signature is parsed out of its value.
     pub parse: Parse,
-    /// How its bytes are written.
+    /// Encoding of the signature's bytes.
     pub encoding: Encoding,
-    /// How it is made.
+    /// Signature algorithm.
     pub algorithm: SignatureAlgorithm,
-    /// What is signed.
+    /// Components of the string to sign, in order (`signed_payload`).
     pub signed: Vec<Piece>,
-    /// What stands between the pieces.
+    /// Separator between the components.
     pub join: String,
-    /// In what senders differ from what arrives.
+    /// Other spellings of the URL that senders may have signed.
     pub url_variants: Vec<UrlVariant>,
-    /// The signed time.
+    /// The signed timestamp.
     pub time: Option<SignedTime>,
-    /// The piece that names the secret.
+    /// The component that identifies the secret.
     pub key_id: Option<Piece>,
-    /// Headers that must have these values.
+    /// Headers and the values that they must have (`require.headers`).
     pub required_headers: Vec<(HeaderName, String)>,
-    /// Parts of the signature's value that must be these.
+    /// Parts of the signature's value and the text that they must have (`require.parts`).
     pub required_parts: Vec<(String, String)>,
-    /// What the body, a JSON object then, must say.
+    /// Rules for the members of the body, which must then be a JSON object (`require.json`).
     pub required_json: Option<Vec<ClaimRule>>,
-    /// A signed query parameter that may stand for the body: its SHA-256 in hex.
+    /// Name of a signed query parameter that may replace the body: it holds the body's SHA-256 in hex.
     pub body_hash: Option<String>,
-    /// The piece that names the event once and for all.
+    /// The component that identifies the event across retries.
     pub id: Option<Piece>,
-    /// Any of these may have signed.
+    /// Secrets and public keys; a signature under any of them is valid.
     pub secrets: Vec<Secret>,
-    /// What makes one request another than the next, if the route asks for it.
+    /// Source of the replay id, if the route needs one.
     pub once: Option<OnceRule>,
 }
 
-/// Where a signature stands.
+/// Where the request carries a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In a header field.
+    /// In this header.
     Header(HeaderName),
-    /// In a query parameter.
+    /// In this query parameter.
     Query(String),
-    /// In a JSON body.
+    /// In this member of a JSON body.
     Json(Pointer),
-    /// In a form body.
+    /// In this field of a form body.
     Form(String),
 }
 
 /// `timestamp` of a signature.
 #[derive(Clone, Debug)]
 pub struct SignedTime {
-    /// Where it stands.
+    /// The component that holds the time.
     pub source: Piece,
-    /// How it is written.
+    /// Unit and format of the time.
     pub unit: TimestampUnit,
-    /// How old it may be; exactly so old passes.
+    /// Maximum age; a time of exactly this age is accepted.
     pub max_age: Duration,
-    /// How far ahead it may be; exactly so far passes.
+    /// Maximum distance into the future; a time of exactly this distance is accepted.
     pub max_future: Duration,
 }
 
-/// A good signature.
+/// A valid signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// Which of the route's secrets made it.
+    /// Index of the route's secret under which it is valid.
     pub secret: usize,
-    /// By which the request is known, if the route asks for it.
+    /// Replay id of the request, if the route needs one.
     pub once: Option<Once>,
 }
 
 impl SignaturePolicy {
-    /// The whole judgement of one request.
+    /// Verifies the signature of one request.
     ///
     /// # Errors
-    /// `MissingCredential` only where no signature is there at all; `RequirementNotMet` where a `require` does not hold;
-    /// `MissingTimestamp`, `MalformedTimestamp`, `TimestampTooOld`, `TimestampInFuture`; `MissingSignedComponent` where a
-    /// component that must be signed is absent; `MalformedBody` where the body must be read and cannot; else
-    /// `InvalidSignature`.
+    /// `missing_credential` only if the request carries no signature at all; `requirement_not_met` if a rule of `require`
+    /// does not hold; `missing_timestamp`, `malformed_timestamp`, `timestamp_too_old`, `timestamp_in_future`;
+    /// `missing_signed_component`; `body_mismatch`; `malformed_body` if the body must be parsed and cannot; otherwise
+    /// `invalid_signature`.
     pub fn verify(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Signed, Stop> {
         let values = self.values(request)?;
         if values.is_empty() {
@@ -116,7 +116,7 @@ impl SignaturePolicy {
         self.judge_headers(request, notes)?;
         let mut values: Vec<Value<'_>> = values.iter().flat_map(|value| self.parse.read(value)).collect();
         if values.is_empty() {
-            notes.add("signature", || "the value has not the form that `parse` describes".into());
+            notes.add("signature", || "the value does not match `parse`".into());
             return Err(Refusal::InvalidSignature.into());
         }
         values.retain(|value| self.has_its_parts(value));
@@ -124,7 +124,7 @@ impl SignaturePolicy {
             notes.add("required part", || "a part of the value is absent or has another value".into());
             return Err(Refusal::RequirementNotMet.into());
         }
-        // What needs no body is judged first: a stale request is not worth reading.
+        // Checks that need no body run first: the body of a stale request need not be read.
         let mut at = None;
         if let Some(time) = self.time.as_ref().filter(|time| !time.source.needs_body()) {
             at = judge_time(time, request, &values, now, notes)?;
@@ -142,7 +142,7 @@ impl SignaturePolicy {
         Ok(signed)
     }
 
-    /// The text of each value that carries signatures.
+    /// Each signature value in the request.
     fn values<'a>(&self, request: &RequestView<'a>) -> Result<Vec<Cow<'a, str>>, Stop> {
         let mut found = Vec::new();
         for place in &self.places {
@@ -169,9 +169,9 @@ impl SignaturePolicy {
         let Some(rules) = &self.required_json else { return Ok(()) };
         let holds = request.json()?.map(|body| rules.iter().all(|rule| rule.holds(body)));
         notes.add("required body", || match holds {
-            Some(true) => "as it must be".into(),
-            Some(false) => "not the JSON that it must be".into(),
-            None => "is no JSON object".into(),
+            Some(true) => "matches `require.json`".into(),
+            Some(false) => "does not match `require.json`".into(),
+            None => "is not a JSON object".into(),
         });
         match holds {
             Some(true) => Ok(()),
@@ -180,7 +180,7 @@ impl SignaturePolicy {
         }
     }
 
-    /// Tries every spelling of the URL with every secret; which of them fits is no secret.
+    /// Tries every spelling of the URL with every secret. Timing may reveal which one matches; that is no secret.
     fn signed_by(&self, request: &RequestView<'_>, values: &[Value<'_>], notes: &mut Notes) -> Result<Signed, Stop> {
         let body = self.judge_body_hash(request, notes)?;
         for value in values {
@@ -192,20 +192,20 @@ impl SignaturePolicy {
             for url in self.urls(request) {
                 for secret in self.secrets.iter().filter(|secret| secret.answers_to(key_id.as_deref())) {
                     let text = self.text(request, value, &Ways { url: &url, body, secret })?;
-                    notes.add("signed text", || shown(&text, secret));
+                    notes.add("string to sign", || shown(&text, secret));
                     if signatures.iter().any(|signature| secret.key.verifies(self.algorithm, &text, signature)) {
-                        notes.add("signature", || format!("made with secret {}", secret.index));
+                        notes.add("signature", || format!("valid, made with secret {}", secret.index));
                         let once = self.once_of(request, value, &text)?;
                         return Ok(Signed { secret: secret.index, once });
                     }
                 }
             }
         }
-        notes.add("signature", || "is none that these secrets make over this text".into());
+        notes.add("signature", || "matches none of the route's secrets".into());
         Err(Refusal::InvalidSignature.into())
     }
 
-    /// The id of a request with a good signature over `text`; its times are set by the caller.
+    /// The replay id of a request with a valid signature over `text`; the caller sets its times.
     fn once_of(
         &self,
         request: &RequestView<'_>,
@@ -214,14 +214,14 @@ impl SignaturePolicy {
     ) -> Result<Option<Once>, Stop> {
         let (kind, id) = match &self.once {
             None | Some(OnceRule::Claim(_)) => return Ok(None),
-            // Some senders put the secret into it.
+            // Zeroized, because some senders put the secret into the string to sign.
             Some(OnceRule::Hash) => ("hash", hash_of(&Zeroizing::new(text.concat()))),
             Some(OnceRule::Piece(piece)) => ("piece", piece.text(request, value)?.into_owned().into_bytes()),
         };
         Ok(Some(Once { issuer: Arc::clone(&self.name), kind, id, until: None, issued: None }))
     }
 
-    /// The URL in its spellings, if it is signed.
+    /// The spellings of the URL to try; one empty spelling if the URL is not signed.
     fn urls(&self, request: &RequestView<'_>) -> Vec<Urls> {
         let variants = &self.url_variants;
         let signs = |wanted: fn(&Piece) -> bool| self.signed.iter().any(wanted);
@@ -234,10 +234,10 @@ impl SignaturePolicy {
         }
     }
 
-    /// What the sender signed, piece by piece.
+    /// The string to sign, as a list of its components and the separators between them.
     ///
     /// # Errors
-    /// `MissingSignedComponent` where a piece is not there; `MalformedBody`.
+    /// `missing_signed_component` if a component is absent; `malformed_body` if the body cannot be parsed for one.
     pub fn text<'a>(
         &'a self,
         request: &RequestView<'a>,
@@ -254,10 +254,10 @@ impl SignaturePolicy {
         Ok(text)
     }
 
-    /// What a sender with this secret signs, given the parts of the signature's own value.
+    /// The string that a sender with this secret signs, given the parts of the signature value.
     ///
     /// # Errors
-    /// As [`Self::text`].
+    /// Those of [`Self::text`].
     pub fn text_to_sign(
         &self,
         request: &RequestView<'_>,
@@ -270,31 +270,32 @@ impl SignaturePolicy {
         Ok(self.text(request, &Value::of_parts(parts), &Ways { url, body, secret })?.concat())
     }
 
-    /// Where a signed query parameter holds the body's hash, the body counts by it, and no form is read.
+    /// Compares the body with the hash in the signed query parameter, if it is present. The hash then represents the
+    /// body in the string to sign, and no form is read.
     fn judge_body_hash(&self, request: &RequestView<'_>, notes: &mut Notes) -> Result<BodyCounts, Stop> {
         let Some(name) = &self.body_hash else { return Ok(BodyCounts::AsItIs) };
         let Some(wanted) = request.query(name)? else { return Ok(BodyCounts::AsItIs) };
         let fits = Digest::hex_sha256(request.body()?).eq_ignore_ascii_case(&wanted);
-        notes.add("body hash", || format!("{name} {} the body", if fits { "fits" } else { "does not fit" }));
+        notes.add("body hash", || format!("{name} {} the body", if fits { "matches" } else { "does not match" }));
         if fits { Ok(BodyCounts::ByItsHash) } else { Err(Refusal::BodyMismatch.into()) }
     }
 
-    /// Whether the body is signed, or a hash of it.
+    /// Whether the body or a hash of it is signed.
     pub fn binds_body(&self) -> bool {
         self.signed.iter().any(Piece::is_whole_body)
     }
 
-    /// Whether the URL is, with its host.
+    /// Whether the URL is signed, with its host.
     pub fn signs_url(&self) -> bool {
         self.signed.iter().any(Piece::is_url)
     }
 
-    /// Whether this header is part of what is signed.
+    /// Whether this header is signed.
     pub fn signs_header(&self, name: &HeaderName) -> bool {
         self.signed.iter().any(|piece| piece.header() == Some(name))
     }
 
-    /// Header fields that this looks at.
+    /// The headers that this policy reads.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         let places = self.places.iter().filter_map(Place::header);
         let time = self.time.iter().map(|time| &time.source);
@@ -303,7 +304,7 @@ impl SignaturePolicy {
     }
 }
 
-/// The text for `explain`, without the secret that some senders put into it.
+/// The string to sign, for `explain`; a secret that the sender put into it is replaced by `<secret>`.
 fn shown(text: &[Cow<'_, [u8]>], secret: &Secret) -> String {
     let text = Zeroizing::new(text.concat());
     let whole = String::from_utf8_lossy(&text);
@@ -313,18 +314,18 @@ fn shown(text: &[Cow<'_, [u8]>], secret: &Secret) -> String {
     }
 }
 
-/// What may differ from try to try.
+/// The inputs that vary between attempts at one signature.
 #[derive(Clone, Copy, Debug)]
 pub struct Ways<'a> {
     /// The spelling of the URL.
     pub url: &'a Urls,
-    /// How the body counts.
+    /// How the body is represented.
     pub body: BodyCounts,
-    /// The secret, for senders that put it into the text.
+    /// The secret, for senders that put it into the string to sign.
     pub secret: &'a Secret,
 }
 
-/// One spelling of the URL; empty where none is signed.
+/// One spelling of the URL; empty if the URL is not signed.
 #[derive(Clone, Debug, Default)]
 pub struct Urls {
     url: String,
@@ -343,16 +344,16 @@ impl Urls {
     }
 }
 
-/// How the body counts in the signed text.
+/// How the body is represented in the string to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyCounts {
-    /// Its bytes, or its form fields.
+    /// By its bytes, or its form fields.
     AsItIs,
-    /// It has been compared with a hash in the URL.
+    /// By its hash in the URL, which has been compared with the body.
     ByItsHash,
 }
 
-/// The first and the last of the times, each of which must be good.
+/// Checks the time of each value. Returns the earliest and the latest.
 fn judge_time(
     time: &SignedTime,
     request: &RequestView<'_>,
@@ -374,7 +375,7 @@ fn judge_time(
     Ok(found)
 }
 
-/// Why there is no time where `stop` is why there is no text.
+/// Maps the rejection of the time's component to one of the timestamp: `missing_timestamp` or `malformed_timestamp`.
 fn without_time(stop: Stop) -> Stop {
     match stop.refusal() {
         None | Some(Refusal::MalformedBody) => stop,
@@ -383,14 +384,14 @@ fn without_time(stop: Stop) -> Stop {
     }
 }
 
-/// A key id need not be signed: its absence makes the signature invalid.
+/// Maps an absent key id to `invalid_signature`: a key id need not be signed.
 fn without_key_id(stop: Stop) -> Stop {
     let absent = stop.refusal() == Some(Refusal::MissingSignedComponent);
     if absent { Refusal::InvalidSignature.into() } else { stop }
 }
 
 impl Place {
-    /// The header, if it stands in one.
+    /// The header's name, if this is a header.
     pub fn header(&self) -> Option<&HeaderName> {
         match self {
             Self::Header(name) => Some(name),

@@ -1,4 +1,5 @@
-//! A secret that the sender shows as it is. It proves who sends, and nothing of what is sent.
+//! A static token: a secret that the sender includes in each request. It authenticates the sender, but does not protect
+//! the content of the request.
 
 use std::borrow::Cow;
 
@@ -13,38 +14,38 @@ use super::request::RequestView;
 use super::signature::Secret;
 use super::{Refusal, Stop};
 
-/// `auth.token` of a route.
+/// `auth.static_token` of a route.
 #[derive(Clone, Debug)]
 pub struct TokenPolicy {
-    /// Where it stands.
+    /// Where the request carries the token.
     pub place: TokenPlace,
-    /// What it may be.
+    /// The accepted tokens.
     pub secrets: Vec<Secret>,
 }
 
-/// Where it stands.
+/// Where the request carries a static token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenPlace {
-    /// In a header field, after `scheme` and one blank where there is a scheme.
+    /// In a header, after `scheme` and one space if there is a scheme.
     Header {
-        /// Its name.
+        /// Name of the header.
         name: HeaderName,
-        /// Compared without case.
+        /// Authentication scheme before the token, compared case-insensitively.
         scheme: Option<String>,
     },
-    /// In a query parameter.
+    /// In this query parameter.
     Query(String),
-    /// In a JSON body; of a list every item must have it.
+    /// In this member of a JSON body; with a `*`, every item of the array must contain the token.
     Json(Pointer),
-    /// In a form body.
+    /// In this field of a form body.
     Form(String),
 }
 
 impl TokenPolicy {
-    /// Which of the secrets is shown.
+    /// Index of the secret that the request presents.
     ///
     /// # Errors
-    /// `MissingCredential`, `MultipleCredentials`, `InvalidStaticToken`.
+    /// `missing_credential`, `multiple_credentials`, `malformed_credential`, `invalid_static_token`.
     pub fn verify(&self, request: &RequestView<'_>, notes: &mut Notes) -> Result<usize, Stop> {
         let shown = self.place.find(request)?;
         let (first, rest) = shown.split_first().ok_or(Refusal::MissingCredential)?;
@@ -53,14 +54,14 @@ impl TokenPolicy {
         }
         let fits = |secret: &&Secret| secret.key.shared().is_some_and(|secret| same(secret, first.as_bytes()));
         let found = self.secrets.iter().find(fits);
-        notes.add("token", || match found {
-            Some(secret) => format!("is secret {}", secret.index),
-            None => "is none of the secrets".into(),
+        notes.add("static token", || match found {
+            Some(secret) => format!("matches secret {}", secret.index),
+            None => "matches none of the secrets".into(),
         });
         Ok(found.ok_or(Refusal::InvalidStaticToken)?.index)
     }
 
-    /// The header, if it stands in one.
+    /// The header that carries the token, if one does.
     pub fn header(&self) -> Option<&HeaderName> {
         match &self.place {
             TokenPlace::Header { name, .. } => Some(name),
@@ -69,7 +70,7 @@ impl TokenPolicy {
     }
 }
 
-/// Hashes compare in a time that tells nothing of either text, its length included.
+/// Compares the hashes of two texts in constant time, so that timing reveals neither content nor length.
 pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
     verify_slices_are_equal(digest(&SHA256, one).as_ref(), digest(&SHA256, other).as_ref()).is_ok()
 }
@@ -99,7 +100,8 @@ fn in_header<'a>(
         .map(|(_, token)| token))
 }
 
-/// One place, or every item of the list before a `*`; an item without it counts as an empty one, which never fits.
+/// The text at `pointer`, or at each item of the array before a `*`. An item without a token yields an empty text,
+/// which never matches.
 fn in_json<'a>(request: &RequestView<'a>, pointer: &Pointer) -> Result<Vec<Cow<'a, str>>, Stop> {
     let Some(body) = request.json()? else { return Ok(Vec::new()) };
     let text = |value: Option<&Value>| Cow::Owned(value.and_then(Value::as_str).unwrap_or_default().to_owned());
@@ -149,7 +151,7 @@ mod tests {
         assert_eq!(judge(&[("x-t", "the tok\u{e9}n")]), Err(Refusal::MalformedCredential));
     }
 
-    /// Another scheme is another credential.
+    /// A value with another scheme is a different credential.
     #[test]
     fn a_token_after_a_scheme_is_looked_for_there_alone() {
         let place = || TokenPlace::Header { name: HeaderName::from_static("x-t"), scheme: Some("Token".into()) };
@@ -170,7 +172,7 @@ mod tests {
         assert_eq!(form("t=the+token&t=the+token"), Err(Refusal::MultipleCredentials));
     }
 
-    /// Microsoft Graph shows it in every notification: one without it would ride along.
+    /// Microsoft Graph puts the token in every notification; one without it would be accepted along with the others.
     #[test]
     fn every_item_of_a_list_shows_the_token() {
         let judge =
@@ -194,7 +196,7 @@ mod tests {
         assert_eq!(judge("/s", r#"{"s":"the token","s":"x"}"#), MISSING);
     }
 
-    /// A text that ends sooner must not be told from one that differs at its end.
+    /// Timing must not distinguish a shorter token from one that differs in its last byte.
     #[test]
     fn tokens_are_compared_by_their_hashes() {
         assert!(same(b"a", b"a") && same(b"", b""));

@@ -1,4 +1,4 @@
-//! Detached signatures: each kind as its preset has it, and nothing of it anywhere else.
+//! Detached signatures: each kind is accepted as its preset defines it, and nowhere else.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn made_by(signer: &Signer, header: &str, payload: &str) -> String {
     format!("{}..{}", b64(header), b64(signer.sign(Algorithm::EdDSA, signed.as_bytes())))
 }
 
-/// The signature of a body as it is (RFC 7797 §3).
+/// A detached JWS over the unencoded body (RFC 7797 §3).
 fn unencoded(header: &str, body: &str) -> String {
     made_by(&ED25519, header, body)
 }
@@ -53,12 +53,12 @@ fn the_body_as_it_is_is_what_was_signed() {
     }
     let forged = made_by(&Signer::ed25519(), GOOD, "body");
     assert_eq!(judge(&forged, "body"), Err(Refusal::InvalidSignature));
-    // The encoded payload is another text.
+    // The encoded payload is a different signing input.
     assert_eq!(judge(&unencoded(GOOD, &b64("body")), "body"), Err(Refusal::InvalidSignature));
     assert_eq!(judge_by(&detached(Payload::Unencoded), &[], b""), Err(Refusal::MissingCredential));
 }
 
-/// RFC 7797 §6: who does not know `b64` must not take such a token, so that it says `crit`.
+/// RFC 7797 §6: a receiver that does not support `b64` must reject the token, so `crit` must list it.
 #[test]
 fn b64_is_false_and_critical_and_nothing_else_is() {
     for header in [
@@ -102,7 +102,7 @@ fn a_detached_signature_has_nothing_between_its_dots() {
     }
 }
 
-/// The route of a JWT takes neither the parameter nor the form, whoever has signed it.
+/// A route with `auth.jwt` accepts neither the `b64` parameter nor the detached form, even with a valid signature.
 #[test]
 fn routes_of_tokens_take_no_detached_signature() {
     let mut issuer = issuer();
@@ -119,7 +119,7 @@ fn routes_of_tokens_take_no_detached_signature() {
     assert_eq!(judge(&unencoded(GOOD, &claims)), Some(Refusal::MalformedToken));
 }
 
-/// TrueLayer's text: method and path, the headers that are listed, the body.
+/// A JWS over TrueLayer's payload: method and path, the listed headers, the body.
 fn truelayer(header: &str, text: &str) -> String {
     made_by(&ED25519, header, &b64(text))
 }
@@ -155,7 +155,7 @@ fn truelayer_signs_method_path_listed_headers_and_body() {
     assert_eq!(judge(&truelayer(&many, &text), &[id]), Err(Refusal::MalformedToken));
 }
 
-/// A time that is sent and not listed was not signed.
+/// A time header that is sent but not listed was not signed.
 #[test]
 fn a_time_beside_the_signature_is_among_what_is_signed() {
     let source = TimestampSource::Claim(Pointer::parse("x-time").unwrap());

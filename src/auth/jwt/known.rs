@@ -1,12 +1,13 @@
-//! Tokens whose signature was verified before: one token comes again and again, and its signature is the dearest part of
-//! a request. That these bytes are a token of this key set stays true; what it says is judged each time.
+//! Cache of tokens whose signature has been verified. A sender may present one token many times, and verifying its
+//! signature is the most expensive part of a request. A cache hit proves only that this key set has verified these
+//! bytes; the claims are checked on every request.
 //!
-//! A token is kept when it comes twice in a row in its place: most senders make a new one for each event, and to keep those
-//! would only push out the ones that do come again.
+//! A token is cached once it is verified twice in a row in its slot. Most senders make a new token for each event, and
+//! caching those would evict the tokens that do recur.
 //!
-//! An issuer has a memory of its own, and in it a token belongs to the very key set that verified it: another issuer, a
-//! set that was fetched anew or a reload begin with nothing (Oathkeeper CVE-2026-33496). Pure to whoever asks: with or
-//! without it, the answer is the same.
+//! Each issuer has its own cache, and an entry belongs to the key set that verified it: another issuer, a key set that
+//! was fetched again or a reload starts without entries (Oathkeeper CVE-2026-33496). The cache never changes a
+//! decision.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,51 +17,51 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::Token;
 use crate::auth::keys::KeySet;
 
-/// Locks, so that workers do not wait for each other.
+/// Number of lock stripes, so that workers do not wait for each other.
 const STRIPES: usize = 16;
 
-/// Tokens that one stripe remembers: two thousand in all, about 2 KiB each.
+/// Tokens per stripe: two thousand in total, about 2 KiB each.
 const SLOTS: usize = 128;
 
-/// Longer tokens are verified each time.
+/// Longest token that is cached, in bytes; longer tokens are verified on every request.
 const MAX_TOKEN: usize = 4 * 1024;
 
-/// A collision would be a forgery, so that it is a whole SHA-256.
+/// SHA-256 of a token. Not truncated, because a collision would be a forgery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Name([u8; 32]);
 
-/// A token with a good signature.
+/// A token with a valid signature.
 #[derive(Clone)]
 pub(super) struct KnownToken {
     pub(super) token: Arc<Token>,
-    /// Whose it is.
+    /// The key set that verified it.
     pub(super) keys: Arc<KeySet>,
-    /// The place of its key among these.
+    /// Index of its key in `keys`.
     pub(super) key: usize,
 }
 
-/// One place for each name: bounded, without upkeep.
+/// One slot of a direct-mapped cache: bounded memory without eviction work.
 #[derive(Default)]
 struct Slot {
-    /// Who came last and was verified.
+    /// The token verified last.
     last: Option<Name>,
-    /// Who came twice in a row.
+    /// The last token verified twice in a row.
     kept: Option<(Name, KnownToken)>,
 }
 
-/// The tokens of one issuer.
+/// The cached tokens of one issuer.
 #[derive(Default)]
 pub struct Known([Mutex<Vec<Slot>>; STRIPES]);
 
 impl fmt::Debug for Known {
-    /// Without tokens.
+    /// Omits the tokens, which are credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Known").finish_non_exhaustive()
     }
 }
 
 impl Known {
-    /// `None` for what is too long to be remembered.
+    /// The cache key of a token; `None` if it is too long to be cached.
     pub(super) fn name(token: &str) -> Option<Name> {
         let hash = (token.len() <= MAX_TOKEN).then(|| digest(&SHA256, token.as_bytes()))?;
         hash.as_ref().try_into().ok().map(Name)
@@ -73,7 +74,7 @@ impl Known {
         (*found == name).then(|| known.clone())
     }
 
-    /// A token was verified, which is made to be kept if this is not the first time.
+    /// Records that a token was verified. Calls `known` and caches the entry if the slot verified the same token last.
     pub(super) fn add(&self, name: Name, known: impl FnOnce() -> KnownToken) {
         let Some((stripe, at)) = self.place(name) else { return };
         let mut slots = stripe.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,7 +118,7 @@ mod tests {
         let names: Vec<Name> = (0..20_000).map(|number| Known::name(&number.to_string()).unwrap()).collect();
         assert!(memory.get(names[0]).is_none());
         names.iter().for_each(|name| memory.add(*name, known));
-        assert!(names.iter().all(|name| memory.get(*name).is_none()), "each came but once");
+        assert!(names.iter().all(|name| memory.get(*name).is_none()), "each was verified only once");
         names.iter().for_each(|name| (0..2).for_each(|_| memory.add(*name, known)));
         let held = names.iter().filter(|name| memory.get(**name).is_some()).count();
         assert!((STRIPES * SLOTS / 2..=STRIPES * SLOTS).contains(&held), "{held}");

@@ -1,4 +1,4 @@
-//! Is this token good? Every mechanism of the table of that name in docs/conformance.md that concerns tokens.
+//! Verification of tokens: every mechanism in the tables of docs/conformance.md that concerns tokens.
 
 use serde_json::json;
 
@@ -22,13 +22,13 @@ fn issuer(name: &str, iss: &str, keys: Keys, algorithms: &[Algorithm]) -> Issuer
     Issuer { name: name.into(), issuer: Some(iss.into()), algorithms: algorithms.to_vec(), keys, known: Arc::default() }
 }
 
-/// One issuer with one key of the name `1`.
+/// A policy of one issuer with one key whose `kid` is `1`.
 fn only(signer: &Signer, algorithm: Algorithm) -> JwtPolicy {
     let keys = key_set(&[with(signer.jwk(), &json!({"kid": "1"}))], &[algorithm]);
     policy(vec![issuer("acme", ISSUER, fixed(keys), &[algorithm])])
 }
 
-/// The policy of most tests, as it takes the least time: one Ed25519 key of the name `1`.
+/// The policy of most tests: one Ed25519 key, the fastest algorithm, with the `kid` `1`.
 fn usual() -> JwtPolicy {
     only(&ED25519, Algorithm::EdDSA)
 }
@@ -44,17 +44,17 @@ fn judge(policy: &JwtPolicy, token: &str) -> Result<(), Refusal> {
     verify(policy, token).map(|_| ()).map_err(|refused| refused.refusal)
 }
 
-/// What the usual policy says of a well-signed token with this header.
+/// Verifies a correctly signed token with this header under the usual policy.
 fn header(text: impl AsRef<[u8]>) -> Result<(), Refusal> {
     judge(&usual(), &ED25519.token(Algorithm::EdDSA, text, good_claims().to_string()))
 }
 
-/// What the usual policy says of a well-signed token with this payload.
+/// Verifies a correctly signed token with this payload under the usual policy.
 fn payload(text: impl AsRef<[u8]>) -> Result<(), Refusal> {
     judge(&usual(), &ED25519.token(Algorithm::EdDSA, HEADER, text))
 }
 
-/// What this policy says of a well-signed token with these changes to its claims.
+/// Verifies a correctly signed token with these changes to its claims.
 fn claims_under(policy: &JwtPolicy, changes: &Value) -> Result<(), Refusal> {
     judge(policy, &ED25519.token(Algorithm::EdDSA, HEADER, with(good_claims(), changes).to_string()))
 }
@@ -74,7 +74,7 @@ fn a_good_token_is_good() {
     assert_eq!(Value::Object((*verified.claims).clone()), good_claims());
 }
 
-/// RFC 8725 §2.1 and after: who is told what depends on whether a signature had been verified.
+/// RFC 8725 §2.1 onwards: a rejection is `proven` only if the signature had been verified.
 #[test]
 fn only_what_follows_a_verified_signature_is_proven() {
     let refused = |token: &str| {

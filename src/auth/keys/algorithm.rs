@@ -1,4 +1,4 @@
-//! The signature algorithms that we verify (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864), by their exact names.
+//! The supported signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864), by their exact names.
 
 use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
@@ -33,13 +33,13 @@ pub enum Algorithm {
     ES384,
     /// ECDSA on P-521 with SHA-512.
     ES512,
-    /// Ed25519, under its old name.
+    /// Ed25519, by the name of RFC 8037.
     EdDSA,
 }
 
 impl Algorithm {
-    /// The algorithm of this name. `Ed25519` is what RFC 9864 §2.2 calls the one curve that we know `EdDSA` by;
-    /// its other names (`Ed448`, `ESP256` and so on) are none of ours.
+    /// The algorithm with this name. `Ed25519` is the name in RFC 9864 §2.2 for `EdDSA` on the one curve that is
+    /// supported; the other names of that RFC (`Ed448`, `ESP256` and so on) are not supported.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "HS256" => Self::HS256,
@@ -59,7 +59,7 @@ impl Algorithm {
         })
     }
 
-    /// What the library calls it; `None` for ES512, which it does not have.
+    /// The algorithm in jsonwebtoken; `None` for ES512, which it does not support.
     pub const fn in_library(self) -> Option<jsonwebtoken::Algorithm> {
         Some(match self {
             Self::HS256 => jsonwebtoken::Algorithm::HS256,
@@ -78,7 +78,7 @@ impl Algorithm {
         })
     }
 
-    /// RSA's padding and hash.
+    /// RSA padding and hash; `None` for other families.
     pub(super) fn rsa(self) -> Option<&'static RsaParameters> {
         Some(match self {
             Self::RS256 => &RSA_PKCS1_2048_8192_SHA256,
@@ -93,7 +93,7 @@ impl Algorithm {
         })
     }
 
-    /// The type of its keys.
+    /// The family, which determines the key type.
     pub const fn family(self) -> AlgorithmFamily {
         match self {
             Self::HS256 | Self::HS384 | Self::HS512 => AlgorithmFamily::Hmac,
@@ -103,7 +103,8 @@ impl Algorithm {
         }
     }
 
-    /// Bytes of the MAC, where it is one: the least length of its secret, too (RFC 7518 §3.2).
+    /// Length of the MAC in bytes, which is also the minimum length of the secret (RFC 7518 §3.2); `None` for
+    /// public-key algorithms.
     pub(super) const fn mac_length(self) -> Option<usize> {
         match self {
             Self::HS256 => Some(32),
@@ -131,7 +132,7 @@ mod tests {
         }
     }
 
-    /// RFC 9864: one of its names is another word for what we have.
+    /// RFC 9864: `Ed25519` is another name for a supported algorithm.
     #[test]
     fn ed25519_is_the_new_name_of_eddsa_and_the_other_new_names_are_unknown() {
         assert_eq!(Algorithm::named("Ed25519"), Some(Algorithm::EdDSA));
@@ -140,7 +141,7 @@ mod tests {
         }
     }
 
-    /// A key must never be verified by another algorithm than its own.
+    /// A key must never verify with another algorithm than its own.
     #[test]
     fn the_library_knows_each_by_the_same_name_and_family() {
         for name in

@@ -1,5 +1,5 @@
-//! Keys that a token brings along as certificates (`x5c`, RFC 7515 §4.1.6): good for it only if they lead to the one
-//! root that was configured, at the time of the request, and carry the extensions that their owner puts there.
+//! Keys that a token carries as a certificate chain (`x5c`, RFC 7515 §4.1.6). A key is used only if its certificate
+//! chains to the configured root at the time of the request, and the certificates have the required extensions.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use super::{Algorithm, KeySet};
 use crate::auth::Refusal;
 use crate::clock::UnixTime;
 
-/// Certificates in one token.
+/// Maximum number of certificates in one token.
 const MAX_CHAIN: usize = 5;
 
-/// A root, and what the certificates below it must say.
+/// A root certificate, and the extensions that the certificates below it must have.
 #[derive(Clone)]
 pub struct PinnedRoot {
     root: CertificateDer<'static>,
-    /// Extension of the certificate that signs, by its object identifier.
+    /// Object identifier of an extension that the leaf certificate must have.
     leaf: Option<String>,
-    /// Extension of the one above it.
+    /// Object identifier of an extension that its issuing intermediate must have.
     intermediate: Option<String>,
 }
 
-/// Not a certificate that can be a root.
+/// The bytes are not a certificate that can be a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected one root certificate, in PEM or DER form")]
 pub struct NotARoot;
@@ -40,6 +40,8 @@ impl fmt::Debug for PinnedRoot {
 }
 
 impl PinnedRoot {
+    /// Pins a root certificate in DER form.
+    ///
     /// # Errors
     /// [`NotARoot`].
     pub fn new(der: Vec<u8>, leaf: Option<String>, intermediate: Option<String>) -> Result<Self, NotARoot> {
@@ -48,10 +50,10 @@ impl PinnedRoot {
         Ok(Self { root, leaf, intermediate })
     }
 
-    /// The key of the first certificate, if the chain leads to the root.
+    /// The key of the leaf certificate, if the chain leads to the root at `now`.
     ///
     /// # Errors
-    /// `UnknownKey`.
+    /// `unknown_key`.
     pub fn key(&self, chain: &[Vec<u8>], algorithm: Algorithm, now: UnixTime) -> Result<KeySet, Refusal> {
         self.judge(chain, now).ok_or(Refusal::UnknownKey)?;
         let leaf = chain.first().ok_or(Refusal::UnknownKey)?;
@@ -74,7 +76,7 @@ impl PinnedRoot {
         let anchors: [TrustAnchor<'_>; 1] = [webpki::anchor_from_trusted_cert(&self.root).ok()?];
         let at = PkiTime::since_unix_epoch(Duration::from_secs(now.seconds()));
         let algorithms = default_provider().signature_verification_algorithms.all;
-        // An extended key usage, where there is one, would have to be one for servers: code signers have others.
+        // An extended key usage, if present, must be server authentication: certificates for code signing have others.
         leaf.verify_for_usage(algorithms, &anchors, &above, at, KeyUsage::server_auth(), None, None).ok()?;
         Some(())
     }
@@ -104,7 +106,7 @@ mod tests {
         params
     }
 
-    /// A root, and a chain below it: leaf, intermediate, root.
+    /// A root, and its chain: leaf, intermediate, root.
     fn chain(leaf: &CertificateParams, intermediate: &[u64]) -> (Authority, Vec<Vec<u8>>) {
         let root = Authority::new("root");
         let below = root.below_with("intermediate", 2, |params| marked(params, intermediate));
@@ -129,7 +131,7 @@ mod tests {
         let (root, chain) = chain(&marked(leaf(vec![]), LEAF), INTERMEDIATE);
         assert_eq!(key(&root, &chain, Algorithm::ES256, NOW), Ok(1));
         assert_eq!(key(&root, &chain[..2], Algorithm::ES256, NOW), Ok(1));
-        // A root of the same name, and one that the token brings along itself.
+        // Another root with the same name, and another root although the token carries its own.
         for other in [Authority::new("root"), Authority::new("other")] {
             assert_eq!(key(&other, &chain, Algorithm::ES256, NOW), REFUSED);
         }
@@ -137,7 +139,7 @@ mod tests {
         assert_eq!(key(&root, &reversed, Algorithm::ES256, NOW), REFUSED);
     }
 
-    /// A leaf alone, though the root itself has signed it, has nobody who vouches for its kind.
+    /// A leaf without an intermediate is rejected, even if the root signed it: no intermediate attests its purpose.
     #[test]
     fn a_chain_has_its_links_and_not_very_many() {
         let (root, chain) = chain(&marked(leaf(vec![]), LEAF), INTERMEDIATE);
@@ -152,7 +154,7 @@ mod tests {
         assert_eq!(key(&root, &[b"no".to_vec(), b"certificate".to_vec()], Algorithm::ES256, NOW), REFUSED);
     }
 
-    /// The time is the request's, not the machine's.
+    /// The time is that of the request, not of the system clock.
     #[test]
     fn a_chain_is_good_at_the_time_of_the_request() {
         let mut params = marked(leaf(vec![]), LEAF);
@@ -164,7 +166,7 @@ mod tests {
         }
     }
 
-    /// Any other certificate of the same authority would sign just as well.
+    /// Without the extensions, any other certificate of the same authority could sign.
     #[test]
     fn both_certificates_carry_their_owner_s_extension() {
         for (leaf_oid, intermediate) in [(LEAF, &[1, 2, 3][..]), (&[1, 2, 3], INTERMEDIATE), (INTERMEDIATE, LEAF)] {

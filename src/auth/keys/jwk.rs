@@ -1,4 +1,4 @@
-//! Judges one key: a JWK (RFC 7517, RFC 7518 §6, RFC 8037 §2) or a public key in PEM form.
+//! Parsing and validation of one key: a JWK (RFC 7517, RFC 7518 §6, RFC 8037 §2) or a public key in PEM form.
 
 use std::fmt;
 
@@ -15,20 +15,21 @@ use x509_parser::public_key::RSAPublicKey;
 
 use super::{Algorithm, Key, KeyId, KeySetError, Verifier};
 
-/// Members that only the owner of a private or shared key may know (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
+/// Members of private and shared keys, which must stay secret (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
 const PRIVATE_MEMBERS: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// Bits of an RSA modulus that we take: fewer can be factored, more are made to burn our time.
+/// Accepted sizes of an RSA modulus in bits: a smaller one can be factored, a larger one can be used for denial of
+/// service.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// A key that was left out of its set.
+/// A key that was skipped when its set was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedKey {
-    /// Its place in `keys`.
+    /// Index in `keys`.
     pub index: usize,
-    /// Its name, shortened, where it has one.
+    /// The key's `kid`, truncated to 64 characters, if it has one.
     pub kid: Option<String>,
-    /// Why.
+    /// Why the key was skipped.
     pub why: Unusable,
 }
 
@@ -44,38 +45,38 @@ impl fmt::Display for SkippedKey {
 /// Why a key cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// No object, or a member of the wrong type or encoding.
+    /// Not an object, or a member has the wrong type or encoding.
     #[error("malformed")]
     Malformed,
-    /// A private or shared key where anybody can read it.
-    #[error("holds private members; whoever fetched it could sign")]
+    /// A private or shared key in a set that any client can read.
+    #[error("holds private members, so that any client that fetches it could sign")]
     Private,
-    /// Its type or curve is none that we know.
+    /// The key type or curve is not supported.
     #[error("a key type or curve that is not supported")]
     UnsupportedType,
-    /// For something else than signatures.
+    /// `use` or `key_ops` exclude verifying signatures.
     #[error("not for verifying signatures (use, key_ops)")]
     NotForVerifying,
-    /// Its algorithm is not allowed for this issuer, or not for this type of key.
-    #[error("its algorithm is not among the issuer's, or does not fit the key")]
+    /// The algorithm is not allowed for this issuer, or does not match the key type.
+    #[error("its algorithm is not allowed for the issuer, or does not match the key type")]
     Algorithm,
-    /// Fewer or more bits than are safe, or a bad exponent.
+    /// An RSA key of unsafe size, or with an unsafe exponent.
     #[error("an RSA key with fewer than 2048 or more than 8192 bits, or an unsafe exponent")]
     WeakRsa,
-    /// The library does not take it: off the curve, mostly.
+    /// The library rejects the key, in most cases because the point is not on the curve.
     #[error("not a valid public key")]
     Invalid,
-    /// A key of this name and algorithm came before.
-    #[error("its kid was used before")]
+    /// An earlier key in the set has the same `kid` and algorithm.
+    #[error("duplicate kid: an earlier key has the same kid and algorithm")]
     Doubled,
 }
 
-/// A key's name for a message, at most 64 characters.
+/// A key's `kid` for messages, truncated to 64 characters.
 pub(super) fn kid(member: &Value) -> Option<String> {
     member.get("kid")?.as_str().map(|kid| kid.chars().take(64).collect())
 }
 
-/// Reads one member of `keys`.
+/// Parses and validates one element of `keys`.
 pub(super) fn read(member: &Value, allowed: &[Algorithm]) -> Result<Key, Unusable> {
     let jwk = member.as_object().ok_or(Unusable::Malformed)?;
     if PRIVATE_MEMBERS.iter().any(|name| jwk.contains_key(*name)) {
@@ -88,7 +89,7 @@ pub(super) fn read(member: &Value, allowed: &[Algorithm]) -> Result<Key, Unusabl
     material.key(id, algorithm)
 }
 
-/// RFC 7517 §4.2, §4.3.
+/// Checks that `use` and `key_ops` permit verifying signatures (RFC 7517 §4.2, §4.3).
 fn for_verifying(jwk: &Map<String, Value>) -> Result<(), Unusable> {
     if text(jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
         return Err(Unusable::NotForVerifying);
@@ -101,7 +102,7 @@ fn for_verifying(jwk: &Map<String, Value>) -> Result<(), Unusable> {
     }
 }
 
-/// A member that is a text, if it is there at all.
+/// An optional member that must be a string.
 fn text<'j>(jwk: &'j Map<String, Value>, name: &str) -> Result<Option<&'j str>, Unusable> {
     match jwk.get(name) {
         None => Ok(None),
@@ -115,13 +116,13 @@ fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, Unusable> {
     URL_SAFE_NO_PAD.decode(written).map_err(|_| Unusable::Malformed)
 }
 
-/// A public key, judged.
+/// A validated public key.
 enum Material {
     Rsa {
         n: Vec<u8>,
         e: Vec<u8>,
     },
-    /// The uncompressed point.
+    /// An uncompressed point.
     Ec {
         curve: Curve,
         point: Vec<u8>,
@@ -139,7 +140,7 @@ enum Curve {
 }
 
 impl Curve {
-    /// RFC 7518 §6.2.1.1.
+    /// The curve with this `crv` name (RFC 7518 §6.2.1.1).
     fn named(name: &str) -> Option<Self> {
         match name {
             "P-256" => Some(Self::P256),
@@ -194,13 +195,13 @@ impl Material {
     }
 
     fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Self, Unusable> {
-        // RFC 7518 §6.3.1.1: no leading zero octets, so that the first one counts.
+        // RFC 7518 §6.3.1.1: no leading zero octets, so that the first octet determines the size.
         let leading = n.first().copied().filter(|first| *first != 0).ok_or(Unusable::Malformed)?.leading_zeros();
         let bits = n.len() * 8 - usize::try_from(leading).unwrap_or(0);
-        // Odd and 3 or more, in at most 5 bytes as the library has it: with 1, everything is a signature.
+        // Odd, at least 3, at most 5 bytes (the library's limit). With exponent 1, any value is a valid signature.
         let odd = e.last().is_some_and(|last| last % 2 == 1);
         let sane_exponent = odd && e.as_slice() != [1] && e.first() != Some(&0) && e.len() <= 5;
-        // An even modulus is factored at sight.
+        // An even modulus has the factor 2.
         let even = n.last().is_some_and(|last| last % 2 == 0);
         if even || !RSA_BITS.contains(&bits) || !sane_exponent {
             return Err(Unusable::WeakRsa);
@@ -209,7 +210,7 @@ impl Material {
     }
 
     fn ec(curve: Curve, x: &[u8], y: &[u8]) -> Result<Self, Unusable> {
-        // RFC 7518 §6.2.1.2: the full size of a coordinate.
+        // RFC 7518 §6.2.1.2: each coordinate has its full size.
         if x.len() != curve.coordinate() || y.len() != curve.coordinate() {
             return Err(Unusable::Malformed);
         }
@@ -229,7 +230,7 @@ impl Material {
         Ok(Self::Ed25519 { x })
     }
 
-    /// The key's one algorithm: as it says, or else the first of the issuer's that fits.
+    /// The key's only algorithm: its `alg`, or else the first of `allowed` that fits its type.
     fn algorithm(&self, says: Option<&str>, allowed: &[Algorithm]) -> Result<Algorithm, Unusable> {
         let fits = |algorithm: &Algorithm| match self {
             Self::Rsa { .. } => algorithm.family() == AlgorithmFamily::Rsa,
@@ -266,8 +267,8 @@ impl Material {
     }
 }
 
-/// The points of order 1, 2, 4 and 8 in every spelling, without the sign bit: under such a key anybody can sign (the
-/// table is that of libsodium's `ge25519_has_small_order`; RFC 8032 §8.9 tells of the cofactor).
+/// The points of order 1, 2, 4 and 8 in every encoding, without the sign bit: any client can forge signatures under
+/// such a key. The table is that of libsodium's `ge25519_has_small_order`; RFC 8032 §8.9 describes the cofactor.
 const SMALL_ORDER: &[&str] = &[
     "0000000000000000000000000000000000000000000000000000000000000000",
     "0100000000000000000000000000000000000000000000000000000000000000",
@@ -278,7 +279,7 @@ const SMALL_ORDER: &[&str] = &[
     "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 ];
 
-/// Whether an Ed25519 key is one by which anybody can sign.
+/// Whether an Ed25519 key has small order, so that any client can forge signatures under it.
 pub fn is_small_order(key: &[u8]) -> bool {
     let Some((last, rest)) = key.split_last() else { return true };
     let bare = rest.iter().copied().chain([last & 0x7f]);
@@ -289,7 +290,7 @@ fn parse(algorithm: &'static dyn VerificationAlgorithm, key: &[u8]) -> Result<()
     ParsedPublicKey::new(algorithm, key).map(|_| ()).map_err(|_| Unusable::Invalid)
 }
 
-/// A public key in PEM form.
+/// Parses and validates one public key in PEM form.
 pub(super) fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<Key, KeySetError> {
     sole_public_key(&String::from_utf8_lossy(pem))?;
     let key = match algorithm.family() {
@@ -303,7 +304,8 @@ pub(super) fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<Key, KeySetEr
     Ok(judge_pem(&inner, algorithm)?.key(KeyId::Pinned, algorithm)?)
 }
 
-/// The library reads the first block whatever follows, and takes certificates, whose validity nobody would look at.
+/// Checks that the PEM holds exactly one public key. The library reads only the first block, and accepts certificates
+/// without checking their validity.
 fn sole_public_key(text: &str) -> Result<(), KeySetError> {
     if text.contains("PRIVATE KEY-----") {
         return Err(KeySetError::PrivateKey);
@@ -317,7 +319,7 @@ fn sole_public_key(text: &str) -> Result<(), KeySetError> {
     }
 }
 
-/// What stands inside of the PEM: PKCS#1 for RSA, a point for EC, 32 bytes for Ed25519.
+/// Validates the content of the PEM: PKCS#1 for RSA, a point for EC, 32 bytes for Ed25519.
 fn judge_pem(inner: &[u8], algorithm: Algorithm) -> Result<Material, KeySetError> {
     match (algorithm.family(), Curve::of(algorithm)) {
         (AlgorithmFamily::Rsa, _) => rsa_from_pkcs1(inner),
@@ -327,21 +329,22 @@ fn judge_pem(inner: &[u8], algorithm: Algorithm) -> Result<Material, KeySetError
     }
 }
 
-/// SEC 1 §2.3.3: 4, then both coordinates.
+/// Parses an uncompressed point: the byte 4, then both coordinates (SEC 1 §2.3.3).
 fn ec_from_point(point: &[u8], curve: Curve) -> Result<Material, KeySetError> {
     let both = point.strip_prefix(&[4]).filter(|both| both.len() == 2 * curve.coordinate());
     let (x, y) = both.ok_or(KeySetError::NotAPublicKey)?.split_at(curve.coordinate());
     Ok(Material::ec(curve, x, y)?)
 }
 
-/// RFC 8017 §A.1.1: a sequence of modulus and exponent. The library parses; we need the numbers to judge them.
+/// Parses PKCS#1: a sequence of modulus and exponent (RFC 8017 §A.1.1). The library parses the key as well, but does
+/// not return the numbers that are validated here.
 fn rsa_from_pkcs1(der: &[u8]) -> Result<Material, KeySetError> {
     parse(&RSA_PKCS1_2048_8192_SHA256, der).map_err(|_| Unusable::WeakRsa)?;
     let (_, key) = RSAPublicKey::from_der(der).map_err(|_| KeySetError::NotAPublicKey)?;
     Ok(Material::rsa(without_sign(key.modulus), without_sign(key.exponent))?)
 }
 
-/// DER puts a zero before a number whose first bit is set.
+/// Strips the zero byte that DER puts before a number whose first bit is set.
 fn without_sign(number: &[u8]) -> Vec<u8> {
     number.iter().copied().skip_while(|byte| *byte == 0).collect()
 }

@@ -1,4 +1,4 @@
-//! The handle of a fetched key set: policies hold it, the fetcher fills it, a reload does not forget it.
+//! The handle of a fetched key set. Policies hold it, the fetcher updates it, and its keys survive a reload.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,71 +9,71 @@ use arc_swap::ArcSwapOption;
 use super::{Algorithm, KeySet};
 use crate::clock::UnixTime;
 
-/// How a remote key set is fetched. Two equal sources are one fetch.
+/// How a remote key set is fetched. Equal sources share one fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteSource {
-    /// The issuer's name in gateway.yaml: log field and metric label.
+    /// The issuer's name in gateway.yaml; a log field and a metric label.
     pub issuer: Arc<str>,
-    /// https, or http on loopback: the key set, or the document that says where it is.
+    /// URL of the key set or of the discovery document: https, or http on loopback.
     pub url: String,
-    /// The `iss` whose discovery document it is (OpenID Connect Discovery 1.0 §4), if it is one.
+    /// The `iss` of the discovery document (OpenID Connect Discovery 1.0 §4); `None` if the URL is that of the key set.
     pub discovery: Option<String>,
-    /// PEM certificates to trust instead of the public roots.
+    /// PEM certificates that are trusted instead of the public roots.
     pub ca: Option<Vec<u8>>,
-    /// Of these keys one must stand in the issuer's certificate chain: SHA-256 of a `SubjectPublicKeyInfo` each
-    /// (RFC 7469 §2.4). None are asked for where there are none.
+    /// Pinned keys, of which the issuer's certificate chain must contain one: SHA-256 of a `SubjectPublicKeyInfo` each
+    /// (RFC 7469 §2.4). Empty: no pinning.
     pub pins: Vec<[u8; 32]>,
-    /// Where the last good set is kept on disk, for a start while the issuer is gone.
+    /// File that stores the last valid key set, for a start while the issuer is unreachable.
     pub cache: Option<PathBuf>,
-    /// Allowed algorithms: a JWK without `alg` takes the first of these that fits.
+    /// Allowed algorithms; a JWK without `alg` gets the first of these that fits its type.
     pub algorithms: Vec<Algorithm>,
-    /// Time between two fetches, unless Cache-Control asks for less.
+    /// Time between two fetches (`refresh_interval`), unless `Cache-Control` specifies less.
     pub refresh: Duration,
-    /// How long a set serves after its fetch.
+    /// How long a key set is used after its fetch.
     pub max_stale: Duration,
-    /// The least time between two attempts.
+    /// Minimum time between two fetch attempts.
     pub cooldown: Duration,
 }
 
-/// The handle.
+/// The handle of one remote key set.
 #[derive(Debug)]
 pub struct RemoteKeys {
-    /// How it is fetched.
+    /// How the key set is fetched.
     pub source: RemoteSource,
     fetched: ArcSwapOption<Fetched>,
 }
 
-/// A key set and when it was fetched.
+/// A key set and the time of its fetch.
 #[derive(Debug)]
 pub struct Fetched {
     /// The keys.
     pub keys: Arc<KeySet>,
-    /// When they were fetched.
+    /// Time of the fetch.
     pub at: UnixTime,
 }
 
 impl RemoteKeys {
-    /// Without keys yet.
+    /// A handle without keys.
     pub fn new(source: RemoteSource) -> Self {
         Self { source, fetched: ArcSwapOption::empty() }
     }
 
-    /// With the keys, and their age, of another handle.
+    /// A handle that takes over the keys of another one, and the time of their fetch.
     pub fn adopt(source: RemoteSource, other: &Self) -> Self {
         Self { source, fetched: ArcSwapOption::new(other.fetched.load_full()) }
     }
 
-    /// What was fetched last, however old.
+    /// The last fetched key set, of any age.
     pub fn fetched(&self) -> Option<Arc<Fetched>> {
         self.fetched.load_full()
     }
 
-    /// What was fetched, unless it is older than `max_stale`.
+    /// The last fetched key set, unless it is older than `max_stale`.
     pub fn current(&self, now: UnixTime) -> Option<Arc<Fetched>> {
         self.fetched().filter(|fetched| now.since(fetched.at) <= self.source.max_stale)
     }
 
-    /// Puts a good set in force.
+    /// Makes a valid key set the active one.
     pub fn replace(&self, keys: KeySet, at: UnixTime) {
         self.fetched.store(Some(Arc::new(Fetched { keys: Arc::new(keys), at })));
     }

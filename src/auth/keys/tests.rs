@@ -1,4 +1,4 @@
-//! Which keys are loaded, which are skipped, and which one a token gets.
+//! Loading of keys: accepted keys, skipped keys, and the selection of the key for a token.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::auth::testing::{ED25519, NOW, P256, RSA, Signer, b64, key_set, now, p
 const ALL: &[Algorithm] =
     &[Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::ES384, Algorithm::ES512, Algorithm::EdDSA];
 
-/// What becomes of one JWK among `ALL`.
+/// Loads a set of one JWK with the algorithms `ALL`.
 fn load(jwk: Value) -> Result<Algorithm, Unusable> {
     let (set, skipped) = KeySet::from_jwks(json!({ "keys": [jwk] }).to_string().as_bytes(), ALL).unwrap();
     match (set.keys.as_slice(), skipped.as_slice()) {
@@ -32,7 +32,7 @@ fn ed25519(changes: Value) -> Result<Algorithm, Unusable> {
     load(with(ED25519.jwk(), &changes))
 }
 
-/// An odd number of so many bits.
+/// An odd number of this size in bits.
 fn modulus(bits: usize) -> Vec<u8> {
     let mut number = vec![0xff; bits.div_ceil(8)];
     number[0] = 0xff >> (number.len() * 8 - bits);
@@ -50,7 +50,7 @@ fn good_keys_are_loaded_each_with_one_algorithm() {
     assert_eq!(ed25519(json!({"alg": "EdDSA", "x5c": ["ignored"]})), Ok(Algorithm::EdDSA));
 }
 
-/// RFC 8725 §3.1: a key that says another algorithm than its issuer allows, or its own type has, serves nobody.
+/// RFC 8725 §3.1: a key is unusable if its `alg` is not allowed for the issuer, or does not match its type.
 #[test]
 fn a_key_whose_alg_does_not_fit_is_skipped() {
     for alg in ["RS512", "ES256", "HS256", "none", "RSA-OAEP", "rs256", "", "EdDSA"] {
@@ -62,7 +62,7 @@ fn a_key_whose_alg_does_not_fit_is_skipped() {
     assert!(set.is_empty());
 }
 
-/// Ran on jsonwebtoken: an `oct` key in a fetched JWKS verifies HS256.
+/// Observed with jsonwebtoken: an `oct` key in a fetched JWKS verifies HS256.
 #[test]
 fn shared_and_private_keys_from_the_network_are_skipped() {
     assert_eq!(load(Signer::Secret(vec![7; 32]).jwk()), Err(Unusable::Private));
@@ -73,7 +73,7 @@ fn shared_and_private_keys_from_the_network_are_skipped() {
     }
 }
 
-/// Ran on jsonwebtoken: `use: enc` and `key_ops: [encrypt]` are not looked at.
+/// Observed with jsonwebtoken: `use: enc` and `key_ops: [encrypt]` are ignored.
 #[test]
 fn keys_for_encryption_are_skipped() {
     for changes in [
@@ -89,7 +89,7 @@ fn keys_for_encryption_are_skipped() {
     assert_eq!(rsa(json!({"key_ops": "verify"})), Err(Unusable::Malformed));
 }
 
-/// Ran on jsonwebtoken: a 512-bit modulus verifies. A huge one is work for nothing.
+/// Observed with jsonwebtoken: a 512-bit modulus verifies. A huge modulus wastes CPU time.
 #[test]
 fn rsa_moduli_of_unsafe_size_are_skipped() {
     for bits in [512, 1024, 2040, 2047, 8193, 16384] {
@@ -103,7 +103,7 @@ fn rsa_moduli_of_unsafe_size_are_skipped() {
     assert_eq!(rsa(json!({"n": b64(even)})), Err(Unusable::WeakRsa));
 }
 
-/// With exponent 1 a signature is its own message: everybody signs.
+/// With exponent 1 the signature equals the padded message, so that any client can sign.
 #[test]
 fn unsafe_rsa_exponents_are_skipped() {
     for e in [&[1][..], &[0], &[2], &[1, 0, 0], &[0, 1, 0, 1], &[1, 0, 0, 0, 0, 1], &[]] {
@@ -112,7 +112,7 @@ fn unsafe_rsa_exponents_are_skipped() {
     assert_eq!(rsa(json!({"e": "Aw"})), Ok(Algorithm::RS256));
 }
 
-/// One number, one spelling: a key that reads differently elsewhere is no key here.
+/// Each number has one spelling: a key that another parser could read differently is rejected.
 #[test]
 fn key_numbers_are_canonical_base64url() {
     let n = RSA.jwk()["n"].as_str().unwrap().to_owned();
@@ -126,18 +126,18 @@ fn key_numbers_are_canonical_base64url() {
     }
     assert_eq!(rsa(json!({"e": null})), Err(Unusable::Malformed));
     assert_eq!(rsa(json!({"e": "AQABA"})), Err(Unusable::Malformed));
-    // The last letter of 32 bytes has two bits to spare.
+    // The last character of 32 encoded bytes has two unused bits.
     let x = format!("{}B", "A".repeat(42));
     assert_eq!(ed25519(json!({ "x": x })), Err(Unusable::Malformed));
 }
 
-/// A point beside the curve gives the private key's owner nothing and an attacker a small group.
+/// A point off the curve has no use for the key's owner, and gives an attacker a small group.
 #[test]
 fn off_curve_points_are_skipped() {
     for (x, y) in [([1; 32], [1; 32]), ([0; 32], [0; 32]), ([0xff; 32], [0xff; 32])] {
         assert_eq!(p256(json!({"x": b64(x), "y": b64(y)})), Err(Unusable::Invalid));
     }
-    // A good P-384 point, said to be on P-256, and the other way round.
+    // A valid P-384 point labelled as P-256, and vice versa.
     assert_eq!(load(with(Signer::p384().jwk(), &json!({"crv": "P-256"}))), Err(Unusable::Malformed));
     assert_eq!(p256(json!({"crv": "P-384"})), Err(Unusable::Malformed));
     assert_eq!(p256(json!({"crv": "P-521"})), Err(Unusable::Malformed));
@@ -161,7 +161,7 @@ fn unknown_types_and_curves_are_skipped() {
     assert_eq!(load(json!({})), Err(Unusable::Malformed));
 }
 
-/// Ran on jsonwebtoken: one `use: 5` fails the whole set.
+/// Observed with jsonwebtoken: one `use: 5` fails the whole set.
 #[test]
 fn one_bad_key_does_not_kill_the_set() {
     let keys = json!({"keys": [
@@ -196,7 +196,7 @@ fn what_is_no_key_set_is_an_error() {
     assert_eq!(KeySet::from_jwks(br#"{"keys":[],"more":1}"#, ALL).map(|(set, _)| set.len()), Ok(0));
 }
 
-/// Whoever may add a key to a set must not take another's name.
+/// A client that can add a key to a set must not take over the `kid` of another key.
 #[test]
 fn of_two_keys_with_one_name_and_algorithm_the_first_serves() {
     let named = |signer: &Signer| with(signer.jwk(), &json!({"kid": "1"}));
@@ -225,13 +225,13 @@ fn a_token_gets_the_key_that_it_names_or_the_only_one_that_fits() {
     for kid in ["R", "r ", "", "x"] {
         assert_eq!(select(Some(kid), Algorithm::RS256), Err(Refusal::UnknownKey), "{kid:?}");
     }
-    // A key without a name never serves a token that names one.
+    // A key without `kid` never verifies a token with `kid`.
     assert_eq!(select(Some("x"), Algorithm::EdDSA), Err(Refusal::UnknownKey));
     assert_eq!(select(None, Algorithm::EdDSA), Ok(vec![KeyId::Unnamed]));
     assert_eq!(select(None, Algorithm::PS256), Err(Refusal::UnknownKey));
 }
 
-/// Found by fuzzing: the neutral element verifies R = 1, S = 0 over anything. The sign bit makes no difference.
+/// Found by fuzzing: the neutral element verifies R = 1, S = 0 over any message, with either sign bit.
 #[test]
 fn ed25519_keys_of_small_order_are_skipped() {
     let ends = |first, middle, last| [&[first][..], &[middle; 30], &[last]].concat();
@@ -249,7 +249,7 @@ fn without_kid_two_fitting_keys_are_no_choice() {
     assert_eq!(KeySet::default().select(None, Algorithm::ES256).err(), Some(Refusal::UnknownKey));
 }
 
-/// RFC 7518 §3.2, and CVE-2026-102266: an empty secret is everybody's.
+/// RFC 7518 §3.2, and CVE-2026-102266: any client can sign with an empty secret.
 #[test]
 fn secrets_shorter_than_the_hash_are_refused() {
     for (algorithm, length) in [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)] {
@@ -262,13 +262,13 @@ fn secrets_shorter_than_the_hash_are_refused() {
     assert_eq!(KeySet::from_secret(&[7; 64], Algorithm::RS256).err(), Some(KeySetError::NotASharedSecret));
 }
 
-/// Any of them may have signed, by its own algorithm; a token's `kid` means nothing.
+/// Each shared secret is tried with its own algorithm; the token's `kid` is ignored.
 #[test]
 fn of_several_secrets_all_that_fit_are_tried() {
     let (long, short) = (vec![7; 64], vec![8; 32]);
     let secrets = [(&*long, Algorithm::HS256), (&*long, Algorithm::HS512), (&*short, Algorithm::HS256)];
     let set = KeySet::from_secrets(&secrets).unwrap();
-    for kid in [None, Some("whatever")] {
+    for kid in [None, Some("any")] {
         let places =
             |algorithm| set.select(kid, algorithm).unwrap().iter().map(|(_, key)| key.secret()).collect::<Vec<_>>();
         assert_eq!(places(Algorithm::HS256), [Some(0), Some(2)]);
@@ -295,7 +295,7 @@ fn a_public_key_in_pem_form_is_pinned() {
     for (signer, algorithm) in signers {
         let set = KeySet::from_pem(pem("PUBLIC KEY", &signer.spki()).as_bytes(), algorithm).unwrap();
         let signature = signer.sign(algorithm, b"m");
-        for kid in [None, Some("whatever")] {
+        for kid in [None, Some("any")] {
             let key = set.select(kid, algorithm).unwrap()[0].1;
             assert_eq!(key.verify(b"m", &signature), Ok(()), "{algorithm:?}");
             assert_eq!(key.verify(b"n", &signature), Err(Refusal::InvalidSignature));
@@ -316,7 +316,7 @@ fn a_private_key_in_pem_form_is_refused_by_name() {
     }
 }
 
-/// A certificate has a validity that nobody would look at; of two keys only the first would serve.
+/// A certificate's validity would not be checked; of two keys only the first would be used.
 #[test]
 fn a_pem_file_holds_one_public_key_and_nothing_else() {
     let refused = |text: &str, algorithm| KeySet::from_pem(text.as_bytes(), algorithm).err();
@@ -335,7 +335,7 @@ fn a_pem_file_holds_one_public_key_and_nothing_else() {
 
 #[test]
 fn a_weak_rsa_key_in_pem_form_is_refused() {
-    // PKCS #1 (RFC 8017 §A.1.1), by hand: the library would not write some of these.
+    // PKCS #1 (RFC 8017 §A.1.1), encoded by hand: the library does not encode some of these keys.
     let integer = |number: &[u8]| {
         let sign: &[u8] = if number[0] >= 0x80 { &[0] } else { &[] };
         der(2, &[sign, number].concat())
@@ -358,7 +358,7 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     }
 }
 
-/// CVE-2022-21449. The library refuses zeros today; this does not rely on it.
+/// CVE-2022-21449. The library rejects zeros today; hookgate does not rely on it.
 #[test]
 fn neither_half_of_an_ecdsa_signature_is_zero() {
     let set = key_set(&[P256.jwk(), ED25519.jwk()], ALL);
@@ -391,7 +391,7 @@ fn source(max_stale: u64) -> RemoteSource {
     }
 }
 
-/// Istio CVE-2026-31837: when a fetch fails there is no other key to fall back on.
+/// Istio CVE-2026-31837: there is no fallback key when a fetch fails.
 #[test]
 fn fetched_keys_serve_until_they_are_stale_and_then_there_are_none() {
     let remote = Arc::new(RemoteKeys::new(source(100)));

@@ -1,4 +1,4 @@
-//! Secrets and public keys of signatures, and what they make or verify. In constant time.
+//! Secrets and public keys of signatures: computes MACs and verifies signatures, in constant time.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,16 +16,16 @@ use zeroize::Zeroizing;
 use super::parse::decode_hex;
 use crate::auth::keys::is_small_order;
 
-/// How a signature is made.
+/// A signature algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureAlgorithm {
     /// HMAC (RFC 2104) with this hash.
     Hmac(Hash),
-    /// SHA-256 over a text that holds the secret.
+    /// SHA-256 over a string that contains the secret.
     Sha256,
-    /// RFC 8032.
+    /// Ed25519 (RFC 8032).
     Ed25519,
-    /// P-256 with SHA-256, in DER form.
+    /// ECDSA on P-256 with SHA-256, signature in DER form.
     EcdsaP256,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RsaSha256,
@@ -34,7 +34,7 @@ pub enum SignatureAlgorithm {
 /// The hash of an HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hash {
-    /// SHA-1: collisions are known, forged MACs are not.
+    /// SHA-1: collisions are known, but no forgery of its HMAC is.
     Sha1,
     /// SHA-256
     Sha256,
@@ -47,20 +47,20 @@ pub enum Hash {
 /// One of a route's secrets.
 #[derive(Clone, Debug)]
 pub struct Secret {
-    /// Its place among the route's secrets: label of the metric.
+    /// Index among the route's secrets; a label of the metric.
     pub index: usize,
-    /// Its name, where the signature names one.
+    /// The key id, if signatures name their secret.
     pub id: Option<String>,
-    /// The secret.
+    /// The key material.
     pub key: SecretKey,
 }
 
 /// A shared secret or a public key.
 #[derive(Clone)]
 pub enum SecretKey {
-    /// Shared with the sender.
+    /// A secret shared with the sender.
     Shared(Zeroizing<Vec<u8>>),
-    /// The sender's.
+    /// The sender's public key.
     Public(ParsedPublicKey),
 }
 
@@ -73,17 +73,17 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// Why bytes are no key.
+/// Why bytes cannot be used as a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// With it, anybody can sign.
-    #[error("is empty; a signature by an empty secret is nobody's")]
+    /// The secret is empty: any client could sign with it.
+    #[error("is empty; any client could sign with an empty secret")]
     Empty,
-    /// Not a key of this algorithm.
-    #[error("expected the sender's public key for this algorithm: PEM, DER, or its bytes in base64 or hex")]
+    /// Not a public key for this algorithm.
+    #[error("expected the sender's public key for this algorithm, as PEM, DER, or its bytes in base64 or hex")]
     NotAPublicKey,
-    /// The owner's key.
-    #[error("holds a private key; write the public key's file instead")]
+    /// The sender's private key.
+    #[error("holds a private key; use the public key's file instead")]
     PrivateKey,
 }
 
@@ -94,18 +94,18 @@ impl Secret {
 }
 
 impl SecretKey {
-    /// A shared secret.
+    /// Makes a key from a shared secret.
     ///
     /// # Errors
-    /// `Empty`.
+    /// [`KeyError::Empty`].
     pub fn from_secret(secret: Zeroizing<Vec<u8>>) -> Result<Self, KeyError> {
         if secret.is_empty() { Err(KeyError::Empty) } else { Ok(Self::Shared(secret)) }
     }
 
-    /// A public key, in whichever form a provider shows it.
+    /// Parses a public key in any form that providers publish: PEM, DER, or the bytes in base64 or hex.
     ///
     /// # Errors
-    /// `NotAPublicKey`, `PrivateKey`.
+    /// [`KeyError::NotAPublicKey`], [`KeyError::PrivateKey`].
     pub fn from_public(written: &[u8], algorithm: SignatureAlgorithm) -> Result<Self, KeyError> {
         let parameters: &'static dyn VerificationAlgorithm = match algorithm {
             SignatureAlgorithm::Ed25519 => &ED25519,
@@ -114,7 +114,7 @@ impl SecretKey {
             SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => return Err(KeyError::NotAPublicKey),
         };
         let key = public_key_bytes(written)?;
-        // The bare key, or the end of its SubjectPublicKeyInfo.
+        // The last 32 bytes: the raw key, which also ends a SubjectPublicKeyInfo.
         let bare = key.get(key.len().saturating_sub(32)..).unwrap_or_default();
         if algorithm == SignatureAlgorithm::Ed25519 && is_small_order(bare) {
             return Err(KeyError::NotAPublicKey);
@@ -122,7 +122,7 @@ impl SecretKey {
         ParsedPublicKey::new(parameters, &key).map(Self::Public).map_err(|_| KeyError::NotAPublicKey)
     }
 
-    /// The shared secret, if it is one.
+    /// The shared secret; `None` for a public key.
     pub fn shared(&self) -> Option<&[u8]> {
         match self {
             Self::Shared(secret) => Some(secret),
@@ -130,7 +130,7 @@ impl SecretKey {
         }
     }
 
-    /// Whether `signature` was made with this key over the pieces of `text`, one after the other.
+    /// Whether `signature` is valid under this key over the concatenated components of `text`.
     pub(super) fn verifies(&self, algorithm: SignatureAlgorithm, text: &[Cow<'_, [u8]>], signature: &[u8]) -> bool {
         match (self, algorithm) {
             (Self::Public(key), _) => key.verify_sig(&text.concat(), signature).is_ok(),
@@ -140,7 +140,7 @@ impl SecretKey {
         }
     }
 
-    /// The signature that a shared secret makes; `None` for an algorithm of public keys.
+    /// The MAC over `text` under the shared secret; `None` for a public key or an asymmetric algorithm.
     pub fn mac(&self, algorithm: SignatureAlgorithm, text: &[Cow<'_, [u8]>]) -> Option<Vec<u8>> {
         let secret = self.shared()?;
         match algorithm {
@@ -170,7 +170,8 @@ impl Hash {
     }
 }
 
-/// PEM, or the bytes in base64 or hex, with or without Standard Webhooks' `whpk_`; else they stand for themselves.
+/// Decodes PEM, base64 or hex, with or without the prefix `whpk_` of Standard Webhooks; any other input is taken as raw
+/// bytes.
 fn public_key_bytes(written: &[u8]) -> Result<Vec<u8>, KeyError> {
     let Ok(text) = std::str::from_utf8(written) else { return Ok(written.to_vec()) };
     let text = text.trim();

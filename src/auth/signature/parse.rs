@@ -1,49 +1,49 @@
-//! How a signature stands in its value, and how its bytes are written. Everything in one spelling only.
+//! Parsing of a signature value, and decoding of the signature's bytes. Exactly one spelling of each is accepted.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-/// Signatures in one value: senders that rotate put two or three there.
+/// Maximum number of signatures in one value: senders that rotate their secret send two or three.
 const MAX_SIGNATURES: usize = 16;
 
-/// Parts of one value.
+/// Maximum number of parts in one value.
 const MAX_PARTS: usize = 64;
 
-/// How a signature stands in its value.
+/// Format of the value that carries the signature (`parse`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parse {
-    /// It is the value.
+    /// The whole value is the signature.
     Raw,
-    /// After this text.
+    /// The signature follows this prefix.
     Prefix(String),
-    /// As the value of `key` among pairs; the others are parts.
+    /// Key-value pairs: those with the key `key` are signatures, the others are parts.
     Pairs {
-        /// Between pairs.
+        /// Separator between pairs.
         separator: String,
-        /// Between key and value.
+        /// Separator between key and value.
         equals: String,
-        /// Of the signatures.
+        /// Key of the signatures.
         key: String,
     },
-    /// Items, of which those with `prefix` are signatures.
+    /// A list of items; those with `prefix` are signatures.
     List {
-        /// Between items.
+        /// Separator between items.
         separator: String,
-        /// Before each signature.
+        /// Prefix of each signature.
         prefix: String,
     },
-    /// Fields, of which the one at `index` is the signature; all are parts.
+    /// A list of fields; the one at `index` is the signature, and all are parts.
     Split {
-        /// Between fields.
+        /// Separator between fields.
         separator: String,
-        /// From 0.
+        /// Index of the signature, from 0.
         index: usize,
-        /// Between several such values.
+        /// Separator between several such values; `None` if there is only one.
         list: Option<String>,
     },
 }
 
-/// A value, taken apart.
+/// A parsed signature value: its signatures and its parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Value<'a> {
     signatures: Vec<&'a str>,
@@ -56,10 +56,10 @@ enum PartKey<'a> {
     Index(usize),
 }
 
-/// How a signature's bytes are written.
+/// Encoding of a signature's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// Hexadecimal, in lower case.
+    /// Lower-case hexadecimal.
     Hex,
     /// Base64 with padding.
     Base64,
@@ -68,8 +68,8 @@ pub enum Encoding {
 }
 
 impl Parse {
-    /// What stands in a value: several only where it lists several, each with parts of its own. Empty where it has
-    /// another form, or very many parts.
+    /// Parses a value. Returns several values, each with its own parts, only for [`Self::Split`] with `list`. Returns
+    /// none if the value has another format, or too many pairs or signatures.
     pub fn read<'a>(&self, value: &'a str) -> Vec<Value<'a>> {
         let read = match self {
             Self::Raw => Some(Value::of_signature(value)),
@@ -119,15 +119,15 @@ impl<'a> Value<'a> {
         Self { signatures: vec![signature], parts: Vec::new() }
     }
 
-    /// A part that is there once, by its key or its place.
+    /// The part with this key or index; `None` if it is absent or occurs more than once.
     pub fn part(&self, key: &str) -> Option<&'a str> {
         let mut found = self.parts_named(key);
         let (first, second) = (found.next()?, found.next());
-        // Of two, the app's reader might take the other one.
+        // Of two parts with one key, the upstream's parser might use the other one.
         if second.is_some() { None } else { Some(first) }
     }
 
-    /// Whether a part is there, once or more often.
+    /// Whether a part with this key or index is present, once or more often.
     pub(super) fn has_part(&self, key: &str) -> bool {
         self.parts_named(key).next().is_some()
     }
@@ -141,12 +141,12 @@ impl<'a> Value<'a> {
         named.map(|(_, text)| *text)
     }
 
-    /// The signatures' bytes; what is not written properly is none.
+    /// The decoded signatures; one that is not strictly encoded is left out.
     pub fn decoded(&self, encoding: Encoding) -> Vec<Vec<u8>> {
         self.signatures.iter().filter_map(|text| encoding.decode(text)).collect()
     }
 
-    /// A value of these parts and no signature, to make one.
+    /// A value with these parts and without a signature, as input to signing.
     pub fn of_parts(parts: &'a [(String, String)]) -> Self {
         let parts = parts.iter().map(|(name, text)| match name.parse() {
             Ok(index) => (PartKey::Index(index), text.as_str()),
@@ -157,8 +157,8 @@ impl<'a> Value<'a> {
 }
 
 impl Encoding {
-    /// Strictly: hex in lower case, base64 without unused bits and with padding exactly where it belongs, so that one
-    /// signature has one spelling (a text comparison, as most SDKs have it, sees two in any other).
+    /// Decodes strictly: lower-case hex, base64 without unused bits and with exactly the padding that belongs to it.
+    /// One signature therefore has one spelling (most SDKs compare text, to which two spellings are two signatures).
     pub fn decode(self, text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Hex if text.bytes().any(|byte| byte.is_ascii_uppercase()) => None,
@@ -168,7 +168,7 @@ impl Encoding {
         }
     }
 
-    /// The one spelling.
+    /// Encodes bytes in the one spelling that [`Self::decode`] accepts.
     pub fn encode(self, bytes: &[u8]) -> String {
         match self {
             Self::Hex => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -178,7 +178,7 @@ impl Encoding {
     }
 }
 
-/// Two digits a byte, in either case.
+/// Decodes hex, two digits a byte, in either case.
 pub(super) fn decode_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pairs = text.as_bytes().chunks(2).map(|pair| match *pair {

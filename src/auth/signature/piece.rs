@@ -1,4 +1,4 @@
-//! One piece of a signed text: what it is called in a preset, and its bytes in a request.
+//! One component of the string to sign: its name in the configuration, and its bytes in a request.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,10 @@ use crate::auth::claims::Pointer;
 use crate::auth::request::RequestView;
 use crate::auth::{Refusal, Stop};
 
-/// Headers that one value may list as signed.
+/// Maximum number of headers that one value may list as signed.
 const MAX_LISTED: usize = 32;
 
-/// Escapes that HubSpot undoes in the URL before it signs (its v3 documentation lists them).
+/// Percent-escapes that HubSpot decodes in the URL before it signs (listed in its v3 documentation).
 const HUBSPOT_ESCAPES: &[(&str, &str)] = &[
     ("%3A", ":"),
     ("%2F", "/"),
@@ -31,56 +31,56 @@ const HUBSPOT_ESCAPES: &[(&str, &str)] = &[
     ("%3B", ";"),
 ];
 
-/// One piece of a signed text.
+/// One component of the string to sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// `text:…`: this text.
+    /// `literal:…`: this text.
     Text(String),
-    /// `body`: its bytes as they came.
+    /// `body`: the body's bytes as received.
     Body,
-    /// `body.sha256.…`: its hash.
+    /// `body.sha256.…`: the body's SHA-256.
     BodyHash(Digest),
-    /// `method`.
+    /// `method`: the request method.
     Method,
     /// `url`: the public URL with its query.
     Url,
-    /// `url.decoded`: with HubSpot's escapes undone.
+    /// `url.decoded`: the public URL with HubSpot's percent-escapes decoded.
     UrlDecoded,
-    /// `path`: path and query.
+    /// `path`: path and query as received.
     Path,
-    /// `query.sorted`: the pairs of the query as they came, sorted by name.
+    /// `query.sorted`: the pairs of the query as received, sorted by name.
     QuerySorted,
-    /// `form.sorted`: name and value of each field, decoded, sorted, each once.
+    /// `form.sorted`: name and value of each form field, decoded, sorted, without duplicates.
     FormSorted,
-    /// `header:NAME`, or `header?:NAME` for one that may be absent.
+    /// `header:NAME`: the value of a header; `header?:NAME` if it may be absent.
     Header(HeaderName, Presence),
-    /// `part:KEY` of the signature's value.
+    /// `part:KEY`: a part of the signature's value.
     Part(String),
-    /// `headers:KEY`: the values of the headers that a part lists.
+    /// `headers:KEY`: the values of the headers that this part lists.
     ListedHeaders(String),
-    /// `json:/pointer`, or `json?:/pointer`.
+    /// `json:/pointer`: a member of a JSON body; `json?:/pointer` if it may be absent.
     Json(Pointer, Presence),
-    /// `form:FIELD`.
+    /// `form:FIELD`: a field of a form body.
     Form(String),
-    /// `secret`.
+    /// `secret`: the shared secret.
     Secret,
 }
 
-/// Whether a piece may be absent; it is empty then.
+/// Whether a component may be absent; an absent one is the empty string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It must be there.
+    /// The component must be present.
     Required,
-    /// It need not.
+    /// The component may be absent.
     Optional,
 }
 
-/// SHA-256, written so.
+/// The form in which a SHA-256 is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Digest {
-    /// As bytes.
+    /// Its 32 bytes.
     Raw,
-    /// As text.
+    /// Text in this encoding.
     Written(Encoding),
 }
 
@@ -93,14 +93,14 @@ impl Digest {
         }
     }
 
-    /// In hex.
+    /// The SHA-256 of `body` in lower-case hex.
     pub fn hex_sha256(body: &[u8]) -> String {
         Encoding::Hex.encode(digest(&SHA256, body).as_ref())
     }
 }
 
 impl Piece {
-    /// `None` for what is no piece.
+    /// Parses the name of a component; `None` for an unknown one.
     pub fn parse(text: &str) -> Option<Self> {
         let simple = match text {
             "body" => Self::Body,
@@ -135,7 +135,7 @@ impl Piece {
         })
     }
 
-    /// Its bytes.
+    /// The component's bytes in the string to sign.
     pub(super) fn bytes<'a>(
         &'a self,
         request: &RequestView<'a>,
@@ -162,11 +162,11 @@ impl Piece {
         })
     }
 
-    /// Its text, for those that are one by themselves.
+    /// The component's text, for those that have one without body bytes, URL or secret.
     ///
     /// # Errors
-    /// `MissingSignedComponent` where it is not there, `InvalidSignature` where it is there twice or has no text;
-    /// `MalformedBody` where the body is no JSON object or no form.
+    /// `missing_signed_component` if it is absent; `invalid_signature` if it occurs twice or has no text;
+    /// `malformed_body` if the body is not a JSON object or a form.
     pub(super) fn text<'a>(&'a self, request: &RequestView<'a>, value: &Value<'a>) -> Result<Cow<'a, str>, Stop> {
         let missing = || Stop::from(Refusal::MissingSignedComponent);
         match self {
@@ -207,7 +207,7 @@ impl Piece {
         matches!(self, Self::Body | Self::BodyHash(_) | Self::FormSorted)
     }
 
-    /// The body must have been read for it.
+    /// Whether the component can only be computed once the body has been read.
     pub(super) fn needs_body(&self) -> bool {
         self.is_whole_body() || matches!(self, Self::Json(..) | Self::Form(_))
     }
@@ -216,7 +216,7 @@ impl Piece {
         if let Self::Header(name, _) = self { Some(name) } else { None }
     }
 
-    /// Whether whoever signs `pieces` signs this too, so that nobody else can change it.
+    /// Whether a signature over `pieces` covers this component as well, so that an attacker cannot change it.
     pub fn is_covered_by(&self, pieces: &[Self]) -> bool {
         let whole_body = || pieces.iter().any(|piece| matches!(piece, Self::Body | Self::BodyHash(_)));
         match self {
@@ -224,7 +224,7 @@ impl Piece {
                 let itself = |piece: &Self| matches!(piece, Self::Json(signed, _) if signed == pointer);
                 whole_body() || pieces.iter().any(itself)
             }
-            // Sorted fields run together, so that a part of one could become another's.
+            // `form.sorted` has no separators: bytes could be moved from one field to another.
             Self::Form(_) => pieces.contains(self) || whole_body(),
             Self::Header(name, _) => pieces.iter().any(|piece| piece.header() == Some(name)),
             _ => pieces.contains(self),
@@ -257,7 +257,7 @@ fn sorted_query(query: &str) -> String {
     pairs.join("&")
 }
 
-/// Twilio's rule. A body that is no form would be unsigned: it is rejected unless it is empty.
+/// Twilio's rule. A body that is not a form would be unsigned: it is rejected unless it is empty.
 fn sorted_form(request: &RequestView<'_>) -> Result<String, Stop> {
     let Some(mut pairs) = request.form()? else {
         return if request.body()?.is_empty() { Ok(String::new()) } else { Err(Refusal::MalformedBody.into()) };
@@ -267,7 +267,7 @@ fn sorted_form(request: &RequestView<'_>) -> Result<String, Stop> {
     Ok(pairs.iter().fold(String::new(), |text, (name, value)| text + name + value))
 }
 
-/// A part of the signature's value.
+/// The text of a part of the signature's value.
 fn part<'a>(value: &Value<'a>, key: &str) -> Result<&'a str, Stop> {
     let twice = || if value.has_part(key) { Refusal::InvalidSignature } else { Refusal::MissingSignedComponent };
     value.part(key).ok_or_else(|| twice().into())
@@ -286,7 +286,8 @@ fn listed(request: &RequestView<'_>, names: &str) -> Result<String, Stop> {
     Ok(values?.join("."))
 }
 
-/// Texts, whole numbers and truth values as a sender's own code writes them; of others there is more than one way.
+/// Strings, integers and booleans as a sender's code prints them; `None` for other values, which have several
+/// spellings.
 fn json_text(value: &Json) -> Option<String> {
     match value {
         Json::String(text) => Some(text.clone()),

@@ -1,4 +1,4 @@
-//! What a signature is made of, how it is written, and which request it is good for.
+//! Parsing, encoding and verification of signatures.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use base64::Engine;
@@ -24,7 +24,7 @@ fn secret(index: usize, id: Option<&str>, bytes: &[u8]) -> Secret {
     Secret { index, id: id.map(str::to_owned), key }
 }
 
-/// HMAC-SHA256 in hex over these pieces, alone in `X-Sig`.
+/// A policy for HMAC-SHA256 in hex over these components, as the whole value of `X-Sig`.
 fn policy(pieces: &[&str]) -> SignaturePolicy {
     SignaturePolicy {
         name: "signature".into(),
@@ -47,7 +47,7 @@ fn policy(pieces: &[&str]) -> SignaturePolicy {
     }
 }
 
-/// HMAC-SHA256 with a secret of this policy, in hex.
+/// HMAC-SHA256 with this secret, in hex.
 fn mac_by(secret: &[u8], text: impl AsRef<[u8]>) -> String {
     let key = SecretKey::from_secret(Zeroizing::new(secret.to_vec())).unwrap();
     let mac = key.mac(SignatureAlgorithm::Hmac(Hash::Sha256), &[Cow::Borrowed(text.as_ref())]);
@@ -63,7 +63,7 @@ fn head(target: &str, fields: &[(&str, &str)]) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-/// Which secret has signed a POST of this to `target`, or why it is refused.
+/// Verifies a POST request to `target`. Returns the index of the secret that signed it, or the reason of the rejection.
 fn judge_at(policy: &SignaturePolicy, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Result<usize, Refusal> {
     let head = head(target, fields);
     let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(body);
@@ -93,7 +93,7 @@ fn a_signature_is_good_for_its_body_alone() {
     }
 }
 
-/// Most SDKs compare texts: of two spellings they would take one for another signature.
+/// Most SDKs compare text, so that to them a second spelling is a different signature.
 #[test]
 fn a_signature_has_one_spelling() {
     let written = |text: &str| Encoding::Hex.decode(text);
@@ -102,7 +102,7 @@ fn a_signature_has_one_spelling() {
         assert_eq!(written(text), None, "{text}");
     }
     assert_eq!(Encoding::Base64.decode("+/8="), Some(vec![251, 255]));
-    // Padding left out or added, unused bits, the other alphabet, blanks.
+    // Missing or extra padding, unused bits, the other alphabet, whitespace.
     for text in ["+/8", "+/8==", "+/9=", "-_8=", " +/8=", "+/8=\n", "+/8=+/8="] {
         assert_eq!(Encoding::Base64.decode(text), None, "{text}");
     }
@@ -160,7 +160,7 @@ fn very_many_signatures_are_none() {
     assert_eq!(signatures(&split(Some(",")), &many(99, "a:01", ",")).len(), 16);
 }
 
-/// Of two, the app's reader might take the other one.
+/// Of two parts with one name, the upstream's parser might use the other one.
 #[test]
 fn of_two_parts_of_one_name_none_counts() {
     let mut policy = policy(&["part:t", "body"]);
@@ -202,7 +202,7 @@ fn a_signature_stands_where_it_is_looked_for() {
     assert_eq!(judge(&policy, &[form], format!("s={good}").as_bytes()), Ok(0));
     assert_eq!(judge(&policy, &[form], doubled.as_bytes()), Err(Refusal::MultipleCredentials));
     assert_eq!(judge(&policy, &[], format!("s={good}").as_bytes()), Err(Refusal::MissingCredential));
-    // Of several headers each that is there is tried.
+    // Of several headers, each one present is tried.
     policy.places = ["x-one", "x-two"].map(|name| Place::Header(HeaderName::from_static(name))).to_vec();
     assert_eq!(judge(&policy, &[("x-one", "00"), ("x-two", &good)], b""), Ok(0));
     assert_eq!(judge(&policy, &[("x-one", "00")], b""), BAD);
@@ -257,7 +257,7 @@ fn any_of_several_secrets_may_have_signed_and_is_named() {
     assert_eq!(judge(&policy, &[("x-sig", &mac("body"))], b"body"), BAD);
 }
 
-/// A tenant signs with its own secret under its own name, never under another's.
+/// A tenant's secret is valid only with the tenant's own key id.
 #[test]
 fn a_named_secret_serves_its_name_alone() {
     let mut policy = policy(&["body"]);
@@ -274,7 +274,7 @@ fn a_named_secret_serves_its_name_alone() {
     }
 }
 
-/// Before the body is read, all is judged that does not need it.
+/// Every check that does not need the body runs before the body is read.
 #[test]
 fn the_head_is_judged_without_the_body() {
     let policy = policy(&["body"]);

@@ -1,9 +1,9 @@
-//! What a genuine token must say: types, issuer, audience, times, rules.
+//! Claims of a correctly signed token: types, issuer, audience, times, rules.
 
 use super::*;
 use crate::auth::claims::{ClaimTest, Pointer};
 
-/// mod_auth_openidc GHSA-wcvh-g65p-v576; jsonwebtoken takes a token without iss unless told otherwise.
+/// mod_auth_openidc GHSA-wcvh-g65p-v576; jsonwebtoken accepts a token without `iss` by default.
 #[test]
 fn the_issuer_is_exact() {
     for iss in [
@@ -32,7 +32,7 @@ fn an_issuer_written_none_is_not_compared_but_still_a_text() {
     policy.required.clear();
     policy.issuers[0].issuer = None;
     assert_eq!(claims_under(&policy, &json!({"iss": null})), Ok(()));
-    assert_eq!(claims_under(&policy, &json!({"iss": "anybody"})), Ok(()));
+    assert_eq!(claims_under(&policy, &json!({"iss": "any"})), Ok(()));
     assert_eq!(claims_under(&policy, &json!({"iss": 7})), Err(Refusal::MalformedToken));
 }
 
@@ -58,7 +58,7 @@ fn one_audience_is_ours_exactly() {
     assert_eq!(claims(&json!({"aud": null})), Err(Refusal::MissingClaim));
 }
 
-/// Ran on jsonwebtoken: `aud: 5` and `iss: 7` pass.
+/// Observed with jsonwebtoken: `aud: 5` and `iss: 7` are accepted.
 #[test]
 fn registered_claims_have_their_types() {
     let odd = [
@@ -79,7 +79,7 @@ fn registered_claims_have_their_types() {
     assert_eq!((many(64), many(65)), (Ok(()), Err(Refusal::MalformedToken)));
 }
 
-/// CVE-2026-25537: a time of the wrong type was taken for none. Here it is an error, whether required or not.
+/// CVE-2026-25537: a time of the wrong type was treated as absent. In hookgate it is an error, required or not.
 #[test]
 fn times_are_numbers() {
     let lax = JwtPolicy { required: vec![], ..usual() };
@@ -110,7 +110,7 @@ fn times_are_numbers() {
     }
 }
 
-/// An exponent or a fraction is a number (RFC 7519 §2), read to the strict side.
+/// A number may have an exponent or a fraction (RFC 7519 §2), which is rounded to the strict side.
 #[test]
 fn fractions_and_exponents_are_read_to_the_strict_side() {
     let at = |name: &str, value: &str| {
@@ -126,7 +126,7 @@ fn fractions_and_exponents_are_read_to_the_strict_side() {
     assert_eq!((at("iat", "1800000030"), at("iat", "1800000030.1")), (Ok(()), Err(Refusal::TokenIssuedInFuture)));
 }
 
-/// RFC 7519 §4.1.4: on `exp` the token is over; leeway moves the moment, not the rule.
+/// RFC 7519 §4.1.4: the token is expired at `exp` itself; leeway shifts that second.
 #[test]
 fn times_hold_to_the_second() {
     let over = |exp: u64| claims(&json!({"exp": exp, "iat": null}));
@@ -178,7 +178,7 @@ fn max_lifetime_needs_both_ends_and_has_no_leeway() {
     assert_eq!(lives(json!(NOW), json!(null)), Err(Refusal::MissingClaim));
 }
 
-/// Ran on jsonwebtoken: a token without exp lives for ever unless somebody asks for it.
+/// Observed with jsonwebtoken: a token without `exp` never expires unless `exp` is required.
 #[test]
 fn required_claims_are_there_and_say_something() {
     for name in ["iss", "aud", "exp"] {
@@ -209,7 +209,7 @@ fn a_claim_rule_that_does_not_hold_forbids_and_tells_whether_it_is_a_scope() {
     assert_eq!((role("webhook"), role("x")), (Ok(()), Err(Refusal::ClaimMismatch { scope: false })));
 }
 
-/// 401 before 403: who is not who they say is not told which rights are missing.
+/// 401 comes before 403: a client that is not authenticated must not learn which permissions are missing.
 #[test]
 fn rules_come_last() {
     let rule = ClaimRule { pointer: Pointer::parse("a").unwrap(), test: ClaimTest::Exists(true) };

@@ -1,4 +1,4 @@
-//! The token's form: parts, encoding, JSON, header.
+//! Format of a token: parts, encoding, JSON, header.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const MALFORMED: Result<(), Refusal> = Err(Refusal::MalformedToken);
 
-/// CVE-2026-107720: what has not three full parts is another thing, or has no signature.
+/// CVE-2026-107720: a token without three non-empty parts is no JWS, or is unsigned.
 #[test]
 fn a_token_has_exactly_three_parts_and_none_is_empty() {
     let good = good();
@@ -28,7 +28,7 @@ fn a_token_has_exactly_three_parts_and_none_is_empty() {
     }
 }
 
-/// CVE-2026-102266: RFC 7515 §7.2's JSON forms carry unprotected headers and several signatures.
+/// CVE-2026-102266: the JSON serializations of RFC 7515 §7.2 allow unprotected headers and several signatures.
 #[test]
 fn the_json_serialisation_is_refused() {
     let good = good();
@@ -41,7 +41,7 @@ fn the_json_serialisation_is_refused() {
     }
 }
 
-/// GHSA-pm7g-w2cf-q238: encrypted to our public key, which everybody has, an unsigned token looks private.
+/// GHSA-pm7g-w2cf-q238: any client can encrypt an unsigned token to the receiver's public key.
 #[test]
 fn an_encrypted_token_is_refused() {
     let jwe = b64(r#"{"alg":"RSA-OAEP","enc":"A256GCM","cty":"JWT"}"#);
@@ -51,7 +51,7 @@ fn an_encrypted_token_is_refused() {
     }
 }
 
-/// RFC 7519 §5.2, same advisory: a token inside of a token.
+/// RFC 7519 §5.2 and the same advisory: a nested token.
 #[test]
 fn a_nested_token_is_refused() {
     for cty in ["JWT", "jwt", "application/jwt", "Application/JWT"] {
@@ -61,7 +61,7 @@ fn a_nested_token_is_refused() {
     assert_eq!(payload(format!("\"{}\"", good())), MALFORMED);
 }
 
-/// CVE-2026-32597, CVE-2026-35042; ran on jsonwebtoken: `crit` is not looked at (RFC 7515 §4.1.11).
+/// CVE-2026-32597, CVE-2026-35042; observed with jsonwebtoken: `crit` is ignored (RFC 7515 §4.1.11).
 #[test]
 fn critical_extensions_are_refused_known_or_not() {
     for crit in [r#"["exp"]"#, r#"["x"]"#, "[]", "null", r#"["b64"]"#, "\"exp\""] {
@@ -69,7 +69,7 @@ fn critical_extensions_are_refused_known_or_not() {
     }
 }
 
-/// RFC 7797: with `b64: false` the payload's bytes are the text that was signed.
+/// RFC 7797: with `b64: false` the signing input contains the unencoded payload.
 #[test]
 fn an_unencoded_payload_is_refused() {
     for b64 in ["false", "true", "null", "0"] {
@@ -77,7 +77,7 @@ fn an_unencoded_payload_is_refused() {
     }
 }
 
-/// RFC 8725 §3.11: an identity token, a logout token or a proof is no access token.
+/// RFC 8725 §3.11: an ID token, a logout token or a DPoP proof is not an access token.
 #[test]
 fn typ_is_one_of_those_that_we_take() {
     let typ = |typ: &str| header(format!(r#"{{"alg":"EdDSA","kid":"1","typ":{typ}}}"#));
@@ -115,7 +115,7 @@ fn header_members_have_their_types() {
     }
 }
 
-/// Ran on jsonwebtoken: the last of two equal claims wins, in another reader the first (RFC 8725 §2.4).
+/// Observed with jsonwebtoken: the last of two equal members wins; in other parsers the first does (RFC 8725 §2.4).
 #[test]
 fn doubled_members_are_refused_also_by_escapes() {
     for text in [r#"{"alg":"EdDSA","kid":"1","kid":"1"}"#, r#"{"alg":"EdDSA","\u0061lg":"none"}"#] {
@@ -135,7 +135,7 @@ fn doubled_members_are_refused_also_by_escapes() {
     }
 }
 
-/// Ran on several libraries: what a lenient reader takes, the app reads otherwise.
+/// Observed with several libraries: the upstream may read JSON differently from a lenient parser that accepts it.
 #[test]
 fn json_is_strict() {
     let good = good_claims().to_string();
@@ -180,7 +180,7 @@ fn deep_nesting_is_refused() {
     assert_eq!((claim(31), claim(32), claim(2500)), (Ok(()), MALFORMED, MALFORMED));
 }
 
-/// CVE-2026-107723.
+/// CVE-2026-107723: a header or payload that is not a JSON object.
 #[test]
 fn header_and_payload_are_objects() {
     for text in ["", "[]", "1", "null", "true", "\"x\"", "[{}]", r#"[{"alg":"EdDSA"}]"#] {
@@ -189,7 +189,7 @@ fn header_and_payload_are_objects() {
     }
 }
 
-/// Ran on a library: one token with two spellings passes a list of revoked or seen ones twice.
+/// Observed with a library: a token with a second spelling bypasses a revocation list or a replay check.
 #[test]
 fn base64url_has_one_spelling() {
     let good = good();
@@ -213,7 +213,7 @@ fn base64url_has_one_spelling() {
     }
 }
 
-/// The last letter of 64 bytes has four bits to spare; so have those of header and payload, by their length.
+/// The last character of 64 encoded bytes has four unused bits; header and payload have some too, depending on length.
 #[test]
 fn unused_bits_are_zero() {
     let good = good();
@@ -231,7 +231,7 @@ fn unused_bits_are_zero() {
     assert_eq!(judge(&usual(), &format!("{respelled}.{}", b64(signature))), MALFORMED);
 }
 
-/// Every one of them, by each kind of key: nothing in a token is left unlooked at.
+/// Flips every bit, for each type of key: no byte of a token goes unchecked.
 #[test]
 fn every_change_of_one_bit_is_refused() {
     let secret = Signer::Secret(vec![7; 32]);
@@ -249,7 +249,7 @@ fn every_change_of_one_bit_is_refused() {
         for bit in 0..token.len() * 8 {
             let mut bytes = token.clone().into_bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            // What is not ASCII never gets here: `credential` refuses it.
+            // `credential` rejects a token that is not ASCII before it is verified.
             let Ok(changed) = String::from_utf8(bytes) else { continue };
             assert!(judge(&policy, &changed).is_err(), "{algorithm:?}: bit {bit}");
         }
@@ -268,7 +268,7 @@ proptest! {
         prop_assert!(judge(&usual(), &token).is_err());
     }
 
-    /// Well signed, so that every later step sees it.
+    /// The tokens are correctly signed, so that every later step is reached.
     #[test]
     fn no_signed_bytes_panic(header_bytes in any::<Vec<u8>>(), payload_bytes in any::<Vec<u8>>()) {
         prop_assert!(header(header_bytes).is_err());

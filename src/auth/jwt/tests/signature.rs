@@ -1,4 +1,4 @@
-//! Which key and algorithm verify a token, and what passes for a signature.
+//! Selection of key and algorithm for a token, and the format of a signature.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn signed(signer: &Signer, algorithm: Algorithm) -> String {
     signer.token(algorithm, named(algorithm), good_claims().to_string())
 }
 
-/// The good token of this key with another signature.
+/// Verifies a valid token of this key after a change to its signature.
 fn resigned(signer: &Signer, algorithm: Algorithm, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Result<(), Refusal> {
     let token = signed(signer, algorithm);
     let (message, _) = token.rsplit_once('.').unwrap();
@@ -60,7 +60,7 @@ fn every_algorithm_verifies_its_own_and_no_other() {
     }
 }
 
-/// CVE-2026-107720, and the classic of 2015 (RFC 8725 §2.1).
+/// CVE-2026-107720, and the `alg: none` attack of 2015 (RFC 8725 §2.1).
 #[test]
 fn none_is_no_algorithm_in_any_case() {
     for alg in ["none", "None", "NONE", "nOnE", "", "null"] {
@@ -72,13 +72,13 @@ fn none_is_no_algorithm_in_any_case() {
     }
 }
 
-/// CVE-2026-22817: the public key, which everybody has, taken for an HMAC secret.
+/// CVE-2026-22817: the public key, which every client has, used as an HMAC secret.
 #[test]
 fn a_public_key_is_never_a_secret() {
     let n = b64_bytes(RSA.jwk()["n"].as_str().unwrap());
     let text = pem("PUBLIC KEY", &RSA.spki());
     let secrets = [text.trim_end().as_bytes().to_vec(), text.into_bytes(), RSA.spki(), n, RSA.jwk().to_string().into()];
-    // Also where somebody allowed both for one issuer.
+    // Also if the operator allowed both algorithms for one issuer.
     let lax = policy(vec![issuer(
         "acme",
         ISSUER,
@@ -98,7 +98,7 @@ fn b64_bytes(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// CVE-2026-102266: an unset variable as a secret.
+/// CVE-2026-102266: an unset environment variable as the secret.
 #[test]
 fn an_empty_secret_signs_nothing() {
     assert!(KeySet::from_secret(b"", Algorithm::HS256).is_err());
@@ -120,7 +120,7 @@ fn a_shortened_mac_is_refused() {
     }
 }
 
-/// While a secret is replaced, the old one and the new one are good, and nothing else is.
+/// During a rotation the old and the new secret are valid, and no other.
 #[test]
 fn any_of_several_secrets_may_have_signed() {
     let secrets: [&[u8]; 2] = [&[1; 32], &[2; 32]];
@@ -133,7 +133,7 @@ fn any_of_several_secrets_may_have_signed() {
     assert_eq!((verified(1), verified(2), verified(3)), (Ok(0), Ok(1), Err(Refusal::InvalidSignature)));
 }
 
-/// Ran on a peer: the key's type decides, whatever the header says.
+/// Observed with another gateway: the key's type determined the algorithm, and the header's `alg` was ignored.
 #[test]
 fn kid_of_an_ec_key_with_rs256_is_refused() {
     let both = &[Algorithm::RS256, Algorithm::ES256];
@@ -147,7 +147,7 @@ fn kid_of_an_ec_key_with_rs256_is_refused() {
     assert_eq!(judge(&policy, &ec), UNSUPPORTED);
 }
 
-/// CVE-2026-27962: a token that brings its own key, or says where it is.
+/// CVE-2026-27962: a token that contains its own key, or a URL of it.
 #[test]
 fn keys_in_the_header_are_ignored() {
     let mallory = Signer::ed25519();
@@ -168,7 +168,7 @@ fn keys_in_the_header_are_ignored() {
     assert_eq!(judge(&usual(), &ED25519.token(Algorithm::EdDSA, &header, good_claims().to_string())), Ok(()));
 }
 
-/// CVE-2022-21449: r = s = 0 was good for every message and key. And what is reduced to zero.
+/// CVE-2022-21449: r = s = 0 was valid for every message and key. Values that reduce to zero are tested too.
 #[test]
 fn an_ecdsa_signature_of_zeros_is_refused() {
     let (p384, p521) = (Signer::p384(), Signer::p521());
@@ -188,7 +188,7 @@ fn hex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
-/// RFC 7518 §3.4: r and s in fixed width; X.509's form of the same numbers is a second spelling.
+/// RFC 7518 §3.4: r and s have fixed width; the DER encoding of X.509 would be a second spelling.
 #[test]
 fn a_der_ecdsa_signature_is_refused() {
     let integer = |number: &[u8]| {
@@ -208,7 +208,7 @@ fn a_der_ecdsa_signature_is_refused() {
     }
 }
 
-/// The library has no ES512: what it does for the others is done here.
+/// jsonwebtoken does not support ES512, so its checks of the other algorithms do not cover it.
 #[test]
 fn every_change_of_one_bit_of_an_es512_signature_is_refused() {
     let signer = Signer::p521();
@@ -227,7 +227,7 @@ fn every_change_of_one_bit_of_an_es512_signature_is_refused() {
     assert_eq!(judge(&policy, &format!("{message}.{}", b64(signature))), BAD);
 }
 
-/// RFC 9864 §2.2: another name for the same, in the token and in the key.
+/// RFC 9864 §2.2: `Ed25519` is another name for `EdDSA`, in a token and in a key.
 #[test]
 fn ed25519_is_eddsa_and_esp256_is_nothing() {
     let signed = |signer: &Signer, algorithm, alg: &str| {
@@ -263,7 +263,7 @@ fn a_signature_has_exactly_its_length() {
     }
 }
 
-/// A set whose keys were all skipped is a set without keys, not one that lets pass.
+/// A set whose keys were all skipped verifies no token.
 #[test]
 fn a_set_of_skipped_keys_verifies_nothing() {
     let weak = json!({"keys": [with(RSA.jwk(), &json!({"kid": "1", "e": "AQ"}))]}).to_string();
@@ -273,7 +273,7 @@ fn a_set_of_skipped_keys_verifies_nothing() {
     assert_eq!(judge(&policy, &signed(&RSA, Algorithm::RS256)), Err(Refusal::UnknownKey));
 }
 
-/// agentgateway: keys of all issuers in one map, so that one issuer's kid took another's place.
+/// agentgateway: the keys of all issuers were in one map, so that one issuer's `kid` could replace another's.
 #[test]
 fn a_kid_belongs_to_its_issuer() {
     let (ours, theirs) = (Signer::ed25519(), Signer::ed25519());
@@ -303,7 +303,7 @@ fn a_kid_belongs_to_its_issuer() {
     assert_eq!(judge(&policy, &without(json!({"iss": ["https://ours/"]}))), Err(Refusal::MalformedToken));
 }
 
-/// Each issuer has its own algorithms, too.
+/// Each issuer has its own allowed algorithms.
 #[test]
 fn an_algorithm_is_allowed_for_its_issuer_only() {
     let jwk = |signer: &Signer| fixed(key_set(&[signer.jwk()], &[Algorithm::EdDSA, Algorithm::ES256]));
@@ -316,8 +316,8 @@ fn an_algorithm_is_allowed_for_its_issuer_only() {
     assert_eq!(judge(&policy, &token), UNSUPPORTED);
 }
 
-/// Undecided is not refused for good: whoever asks may fetch and ask again. Never a fallback key
-/// (Istio CVE-2026-31837).
+/// A token that cannot be verified without a fetch is rejected with the handle of the key set: the caller may fetch and
+/// verify again. There is never a fallback key (Istio CVE-2026-31837).
 #[test]
 fn without_the_key_the_handle_is_told() {
     use crate::auth::keys::{RemoteKeys, RemoteSource};
@@ -348,15 +348,15 @@ fn without_the_key_the_handle_is_told() {
     assert_eq!(judge(&policy, &good()), Ok(()));
     let unknown = ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA","kid":"2"}"#, good_claims().to_string());
     assert_eq!(refused(&unknown), (Refusal::UnknownKey, false, true));
-    // What no fetch can help with has no handle, so that a stranger cannot cause one.
+    // A rejection that a fetch cannot resolve has no handle, so that an unauthenticated client cannot cause a fetch.
     let forged = Signer::ed25519().token(Algorithm::EdDSA, HEADER, good_claims().to_string());
     assert_eq!(refused(&forged), (Refusal::InvalidSignature, false, false));
     let rs256 = RSA.token(Algorithm::RS256, named(Algorithm::RS256), good_claims().to_string());
     assert_eq!(refused(&rs256), (Refusal::UnsupportedAlgorithm, false, false));
 }
 
-/// Oathkeeper CVE-2026-33496: a token that was verified is known to the key set that verified it, and what it says is
-/// judged each time.
+/// Oathkeeper CVE-2026-33496: a cached token belongs to the key set that verified it, and its claims are checked on
+/// every request.
 #[test]
 fn a_token_that_is_known_is_judged_again_and_by_its_own_keys() {
     let policy = usual();
@@ -364,7 +364,7 @@ fn a_token_that_is_known_is_judged_again_and_by_its_own_keys() {
     let signed = |policy: &JwtPolicy, token: &str| verify(policy, token).ok().map(|verified| verified.signed);
     let three = [(); 3].map(|()| signed(&policy, &token));
     assert_eq!(three, [Some(Signed::Verified), Some(Signed::Verified), Some(Signed::Known)]);
-    // The same route with other demands, and the same token.
+    // The same token under a changed policy of the route.
     let known = |change: fn(&mut JwtPolicy)| {
         let mut changed = policy.clone();
         change(&mut changed);
@@ -378,11 +378,11 @@ fn a_token_that_is_known_is_judged_again_and_by_its_own_keys() {
     let late = UnixTime::from_seconds(NOW + 100_000).unwrap();
     let expired = policy.verify_token(&token, late, &mut Notes::off()).map(|_| ());
     assert_eq!(expired.map_err(|stop| stop.refusal()), Err(Some(Refusal::TokenExpired)));
-    // The issuer's next keys: the memory is his, and the token is not theirs.
+    // After a key rotation: the issuer's cache is the same, but the new keys did not sign the token.
     let mut rotated = policy.clone();
     rotated.issuers[0].keys = only(&Signer::ed25519(), Algorithm::EdDSA).issuers[0].keys.clone();
     assert_eq!(judge(&rotated, &token), Err(Refusal::InvalidSignature));
-    // Another issuer with these very keys begins with nothing, and a changed signature is another token.
+    // Another issuer with the same keys has its own cache, and a changed signature makes another token.
     assert_eq!(signed(&usual(), &token), Some(Signed::Verified));
     let (signed_text, signature) = token.rsplit_once('.').unwrap();
     let forged = format!("{signed_text}.{}", signature.chars().rev().collect::<String>());

@@ -1,4 +1,4 @@
-//! Secrets and public keys, and what each algorithm makes of them.
+//! Secrets and public keys under each algorithm.
 
 use aws_lc_rs::rand::SystemRandom;
 
@@ -39,7 +39,7 @@ fn an_empty_secret_is_no_secret() {
     assert_eq!(SecretKey::from_secret(Zeroizing::new(Vec::new())).unwrap_err(), KeyError::Empty);
 }
 
-/// SPKI, key and one who signs with it.
+/// A public key as DER `SubjectPublicKeyInfo`, its algorithm, and a function that signs with the private key.
 type Signs = (Vec<u8>, SignatureAlgorithm, Box<dyn Fn(&[u8]) -> Vec<u8>>);
 
 fn signers() -> Vec<Signs> {
@@ -60,7 +60,7 @@ fn signers() -> Vec<Signs> {
     ]
 }
 
-/// One key has one algorithm, and its bytes are no shared secret.
+/// A public key has one algorithm, and its bytes are not a shared secret.
 #[test]
 fn a_public_key_verifies_its_own_signatures_and_no_macs() {
     for (spki, algorithm, sign) in signers() {
@@ -109,7 +109,7 @@ fn a_public_key_is_read_in_each_form_that_providers_show() {
 #[test]
 fn what_is_no_public_key_is_refused() {
     let read = |bytes: &[u8], algorithm| SecretKey::from_public(bytes, algorithm).unwrap_err();
-    // By the neutral element, anybody can sign.
+    // Any client can forge signatures under the neutral element.
     let neutral = format!("01{}", "00".repeat(31));
     assert_eq!(read(neutral.as_bytes(), SignatureAlgorithm::Ed25519), KeyError::NotAPublicKey);
     for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {

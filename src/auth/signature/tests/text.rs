@@ -1,8 +1,8 @@
-//! What is signed, piece by piece.
+//! Components of the string to sign.
 
 use super::*;
 
-/// A policy whose text is these pieces, and a good signature of `text` beside `fields`.
+/// Verifies a request with these headers and a correct signature over `text`, under a policy with these components.
 fn signs(pieces: &[&str], target: &str, fields: &[(&str, &str)], body: &[u8], text: &str) -> Result<usize, Refusal> {
     let good = mac(text);
     judge_at(&policy(pieces), target, &[&[("x-sig", good.as_str())], fields].concat(), body)
@@ -32,7 +32,7 @@ fn pieces_are_what_they_are_called() {
     }
 }
 
-/// A piece that is not there is not the empty text, or whoever takes a field away would still have a signature.
+/// An absent component is not an empty one: otherwise an attacker could remove a header and keep the signature valid.
 #[test]
 fn a_missing_piece_is_a_bad_signature() {
     let malformed = Err(Refusal::MalformedBody);
@@ -66,7 +66,7 @@ fn json_values_have_one_text() {
         let body = format!("{{\"id\": {value}}}");
         assert_eq!(signs(&["json:/id"], "/a", &[], body.as_bytes(), text), Ok(0), "{value}");
     }
-    // Of these there is more than one way to write them.
+    // These values have more than one spelling.
     for (value, text) in [("1.5", "1.5"), ("1e2", "100"), ("null", "null"), ("[1]", "[1]"), ("{}", "{}")] {
         let body = format!("{{\"id\": {value}}}");
         assert_eq!(signs(&["json:/id"], "/a", &[], body.as_bytes(), text), BAD, "{value}");
@@ -111,7 +111,7 @@ fn only_the_variants_that_are_written_are_tried() {
     assert_eq!(judge_at(&policy, "/a?b=c", &[("x-sig", &mac("/a/?b=c"))], b""), Ok(0));
 }
 
-/// HubSpot undoes some escapes before it signs, and no others.
+/// HubSpot decodes these percent-escapes before it signs, and no others.
 #[test]
 fn hubspot_s_escapes_are_undone_in_either_case() {
     let text = "https://hooks.test/a?u=https://x&v=%20%23";
@@ -119,7 +119,7 @@ fn hubspot_s_escapes_are_undone_in_either_case() {
     assert_eq!(signs(&["url"], "/a?u=https%3A%2f%2Fx&v=%20%23", &[], b"", text), BAD);
 }
 
-/// Twilio's rule: a body that is no form would be unsigned.
+/// Twilio's rule: a body that is not a form would be unsigned.
 #[test]
 fn a_sorted_form_is_a_form_or_nothing() {
     let run = |fields: &[(&str, &str)], body: &[u8], text: &str| signs(&["form.sorted"], "/a", fields, body, text);
@@ -150,7 +150,7 @@ fn a_hash_in_the_signed_url_stands_for_the_body() {
     assert_eq!(judge(&twice, b"{}"), Err(Refusal::MultipleCredentials));
 }
 
-/// PageSpace#2199: what nobody has signed names nothing.
+/// PageSpace#2199: an unsigned value must not identify an event.
 #[test]
 fn an_id_or_a_time_counts_where_it_is_signed() {
     let covered = |piece: &str, signed: &[&str]| {

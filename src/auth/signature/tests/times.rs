@@ -1,4 +1,4 @@
-//! The signed time: on both sides of its window, in each unit, at each place.
+//! The signed timestamp: both limits, each unit, each source.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn timed(source: &str, unit: TimestampUnit) -> SignaturePolicy {
     policy
 }
 
-/// A genuine signature with this time in a header.
+/// Verifies a valid signature with this time in a header.
 fn at(unit: TimestampUnit, time: &str) -> Result<usize, Refusal> {
     let fields = [("x-time", time), ("x-sig", &mac(format!("{time}.body")))];
     judge(&timed("header:x-time", unit), &fields, b"body")
@@ -42,7 +42,7 @@ fn the_window_has_two_sides_in_every_unit() {
     assert_eq!(at(Rfc3339, &written(Seconds, NOW)), Err(Refusal::MalformedTimestamp));
 }
 
-/// Kong's standard-webhooks code skipped the check where the header was gone (windmill GHSA-q9g3-q6fj-hc2x).
+/// Kong's standard-webhooks code skipped the check if the header was absent (windmill GHSA-q9g3-q6fj-hc2x).
 #[test]
 fn a_time_that_is_gone_doubled_or_unreadable_is_missing() {
     let policy = timed("header:x-time", TimestampUnit::Seconds);
@@ -57,7 +57,7 @@ fn a_time_that_is_gone_doubled_or_unreadable_is_missing() {
     }
 }
 
-/// A fresh time of a thief's own is none that was signed.
+/// An attacker who replaces the time invalidates the signature.
 #[test]
 fn a_time_that_was_renewed_breaks_the_signature() {
     let policy = timed("header:x-time", TimestampUnit::Seconds);
@@ -88,7 +88,7 @@ fn a_time_stands_in_a_part_the_json_or_the_form() {
     assert_eq!(judge(&policy, &[("x-sig", &mac(".t="))], b"t="), Err(Refusal::MalformedBody));
 }
 
-/// A time in a body that nobody has signed tells nothing.
+/// A time in a body with an invalid signature is not evaluated.
 #[test]
 fn a_time_in_the_body_is_judged_after_the_signature() {
     let policy = timed("json:/t", TimestampUnit::Seconds);
@@ -98,7 +98,7 @@ fn a_time_in_the_body_is_judged_after_the_signature() {
     assert_eq!(policy.verify(&view, now(), &mut Notes::off()), Err(Stop::NeedsBody));
 }
 
-/// Each of several values has a time of its own: a fresh one beside a stale one renews nothing.
+/// Each of several values has its own time, and each must be recent: a fresh one does not renew a stale one.
 #[test]
 fn each_of_several_values_is_in_time() {
     let mut policy = timed("part:t", TimestampUnit::Seconds);
