@@ -104,13 +104,13 @@ def large_bodies(site, index, end):
     return hold(lambda: opened(Wire(site.port, address(index)), first, end), b"", 40, end, pause=0.2)
 
 
-def unread_replies(site, index, end):
+def unread_responses(site, index, end):
     first = http1("/public/large", method="GET")
     connect = lambda: opened(Wire(site.port, address(index), receive_buffer=4096), first, end, reading=False)
     return hold(connect, b"", 25, end, reading=False)
 
 
-def unread_replies_http2(site, index, end):
+def unread_responses_http2(site, index, end):
     """A hundred streams on each connection, each with a window of 0. The responses fit into the kernel's buffers."""
     first = b"".join(frame(w.HEADERS, 5, stream, request("/public/medium", "GET")) for stream in range(1, 200, 2))
     return hold(lambda: opened(Http2(site.port, address(index), w.setting(4, 0)), first, end), b"", 5, end)
