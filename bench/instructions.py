@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Instructions of one request, counted by Valgrind: what a change costs, on a machine where no clock can tell.
+"""Instructions per request, counted by Valgrind: the cost of a change on a machine where timing is too noisy.
 
     cargo build --release && python3 bench/instructions.py [GATEWAY]        (needs valgrind and PyJWT)
 
-Each figure is the difference between two runs that differ in their number of requests, so that what a start takes drops
-out. Kernel, TLS and network are not in it, and tokens are HS256, whose signature is cheap: this is about our own part,
-which costs the same on each machine. (Valgrind knows no SHA instructions: each hash counts for more than it takes.) Fails where a figure is more than a tenth above what is written here; one
-that is a tenth below should be written anew, so that the gain is kept.
+Each figure is the difference between two runs with different numbers of requests, so that the cost of the start cancels
+out. Kernel, TLS and network are not included, and tokens are HS256, whose signature is cheap: the figure is hookgate's own
+part, which costs the same on each machine. (Valgrind has no SHA instructions: each hash counts for more than it takes.)
+Fails if a figure is more than a tenth above its baseline; if it is a tenth below, update the baseline to keep the gain.
 """
 
 import argparse
@@ -22,17 +22,17 @@ import time
 
 import jwt
 
-# What a request of each kind took when it was last written down, in instructions of user space.
+# The baseline for a request of each kind, in user-space instructions.
 WRITTEN = {"known": 70_000, "fresh": 104_600, "forged": 88_000}
 LEEWAY = 0.10
 FEW, MANY = 200, 1200
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 KINDS = {
-    "known": "one token that comes again: its signature is known",
+    "known": "one token used repeatedly: its verified signature is cached",
     "fresh": "a new token each time, which is verified",
-    "forged": "a signature that does not verify: refused",
+    "forged": "a signature that does not verify: rejected",
 }
-REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def main() -> None:
@@ -55,10 +55,10 @@ def main() -> None:
             figure, written = (counted[1] - counted[0]) / (MANY - FEW), WRITTEN[kind]
             change = figure / written - 1
             exceeded |= change > LEEWAY
-            hint = ". Write it down in WRITTEN" if change < -LEEWAY else ""
+            hint = ". Update the baseline in WRITTEN" if change < -LEEWAY else ""
             print(f"{kind:7} {figure:9,.0f} instructions, {change:+.1%} against {written:,}: {what}{hint}", flush=True)
     if exceeded:
-        sys.exit(f"more than {LEEWAY:.0%} above what was written")
+        sys.exit(f"more than {LEEWAY:.0%} above the baseline")
 
 
 def token(number: int) -> str:
@@ -68,7 +68,7 @@ def token(number: int) -> str:
 
 
 def count(gateway: str, folder: str, app: "App", tokens: list[str], status: int) -> int:
-    """Instructions of a gateway that has answered so many requests, from its start to its end."""
+    """Instructions of a gateway from its start to its end, with one request for each token."""
     port = free_port()
     config = pathlib.Path(folder) / "gateway.yaml"
     config.write_text(f"""
@@ -138,7 +138,7 @@ def lost() -> bytes:
 
 
 class App:
-    """Answers each request on a connection."""
+    """The upstream: answers each request on a connection."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -155,9 +155,9 @@ class App:
             got = b""
             while more := stream.recv(65536):
                 got += more
-                # The body is JSON and its only brace that closes is its last byte.
+                # The body is JSON, and its only closing brace is its last byte.
                 if b"\r\n\r\n" in got and got.endswith(b"}"):
-                    stream.sendall(REPLY)
+                    stream.sendall(RESPONSE)
                     got = b""
 
 

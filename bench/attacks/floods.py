@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What many hostile clients cost, and what a good one notices of them. See README.md.
+"""The cost of many hostile clients for the gateway, and their effect on a legitimate client. See README.md.
 
-Each attack meets a gateway of its own, with the default limits save where a row of ATTACKS says else, while a good
-client at another address sends a hundred requests a second. The attackers run at a lower priority: their work would be
-done on machines of their own.
+Each attack runs against a fresh gateway, with the default limits except where a row of ATTACKS sets others, while a
+legitimate client at another address sends a hundred requests a second. The attackers run at a lower priority: real ones
+would run on other machines.
 """
 
 import argparse
@@ -37,47 +37,47 @@ class Attack:
 
 ATTACKS = [
     Attack("no attack", "", lambda site, index, end: time.sleep(end - c.now()) or c.Counts(), processes=1),
-    Attack("slow heads, a byte a second", "connections", c.slow_heads, seconds=14),
-    Attack("slow HTTP/2 heads, a field a second", "connections", c.slow_heads_http2, seconds=14),
+    Attack("slow request headers, a byte a second", "connections", c.slow_heads, seconds=14),
+    Attack("slow HTTP/2 headers, one header a second", "connections", c.slow_heads_http2, seconds=14),
     Attack("slow bodies, a byte a second", "connections", c.slow_bodies, seconds=14, timeouts="request_body: 8s"),
     Attack("large bodies that stall, one address", "connections", c.large_bodies, processes=1),
     Attack("large bodies that stall, eight addresses", "connections", c.large_bodies, processes=8),
-    Attack("unread replies of 16 MiB", "connections", c.unread_replies, seconds=14, timeouts="response_write_idle: 8s"),
-    Attack("unread replies of 256 KiB, HTTP/2 streams without window", "connections of 100 streams", c.unread_replies_http2,
+    Attack("unread responses of 16 MiB", "connections", c.unread_responses, seconds=14, timeouts="response_write_idle: 8s"),
+    Attack("unread responses of 256 KiB, HTTP/2 streams with a window of 0", "connections of 100 streams", c.unread_responses_http2,
            seconds=14, timeouts="response_write_idle: 5s", timeout="5s"),
     Attack("stalled bodies on HTTP/2 streams", "connections of 100 streams", c.stalled_streams, seconds=14, timeouts="request_body: 8s"),
-    Attack("refused HTTP/2 streams whose bodies do not come", "connections of 100 streams", c.refused_streams),
-    Attack("stalled HTTP/2 streams with heads of 30 KiB", "connections of 100 streams", c.stalled_streams_with_large_heads,
+    Attack("rejected HTTP/2 streams whose bodies never arrive", "connections of 100 streams", c.refused_streams),
+    Attack("stalled HTTP/2 streams with headers of 30 KiB", "connections of 100 streams", c.stalled_streams_with_large_heads,
            seconds=14, timeouts="request_body: 8s"),
     Attack("silent connections, one address", "connections", lambda *a: c.silent_connections(*a, c.address(0)), seconds=8),
     Attack("silent connections, sixteen addresses", "connections", lambda s, i, e: c.silent_connections(s, i, e, c.address(i)),
            processes=16, seconds=9),
-    Attack("half handshakes", "connections", c.half_handshakes, seconds=14),
-    Attack("abandoned handshakes", "handshakes", c.abandoned_handshakes, processes=4),
+    Attack("incomplete TLS handshakes", "connections", c.half_handshakes, seconds=14),
+    Attack("abandoned TLS handshakes", "handshakes", c.abandoned_handshakes, processes=4),
     Attack("rapid reset", "streams", c.rapid_reset),
     Attack("made-you-reset", "streams", c.made_you_reset),
-    Attack("CONTINUATION without end", "frames", c.continuations, processes=4),
+    Attack("endless CONTINUATION", "frames", c.continuations, processes=4),
     Attack("SETTINGS", "frames", c.settings),
     Attack("PING", "frames", c.pings),
     Attack("empty DATA", "frames", c.empty_data),
     Attack("PRIORITY", "frames", c.priorities),
     Attack("frames of an unknown type", "frames", c.unknown_frames),
     Attack("WINDOW_UPDATE, and beyond 2³¹−1", "frames", c.window_updates),
-    Attack("HPACK bomb", "heads", c.hpack_bomb),
+    Attack("HPACK bomb", "header blocks", c.hpack_bomb),
     Attack("forged signatures", "requests", c.forged_signatures),
     Attack("unknown kid, keys from a file", "requests", c.wrong_kids),
-    Attack("garbage for tokens", "requests", c.garbage),
+    Attack("random bytes as tokens", "requests", c.garbage),
     Attack("deep JSON in tokens", "requests", c.deep_tokens),
     Attack("tokens of 8 KiB", "requests", c.largest_tokens),
-    Attack("unknown kid, keys from an address", "requests", c.unknown_kids),
-    Attack("key set without end", "requests", c.unknown_kids, jwks="endless"),
+    Attack("unknown kid, keys from a URL", "requests", c.unknown_kids),
+    Attack("endless key set", "requests", c.unknown_kids, jwks="endless"),
     Attack("key set of 2000 keys", "requests", c.unknown_kids, jwks="thousands"),
     Attack("key set 400,000 deep", "requests", c.unknown_kids, jwks="deep"),
     Attack("key set a byte at a time", "requests", c.unknown_kids, jwks="drip"),
     Attack("JSON bodies, deep or of 100,000 members", "requests", c.json_bodies),
-    Attack("huge heads, targets, tokens, many fields", "requests", c.huge_heads),
+    Attack("huge headers, targets and tokens, many headers", "requests", c.huge_heads),
     Attack("unknown paths, pipelined", "requests", c.unknown_paths),
-    Attack("pipelined requests, answers unread", "connections", c.unread_pipelines, seconds=20, timeouts="response_write_idle: 8s"),
+    Attack("pipelined requests, unread responses", "connections", c.unread_pipelines, seconds=20, timeouts="response_write_idle: 8s"),
 ]
 
 
@@ -87,7 +87,7 @@ def attacker(attack: Attack, site: Site, index: int, end: float, results) -> Non
 
 
 def carry_out(attack: Attack, site: Site, gateway: Gateway) -> c.Counts:
-    """What became of it, and how many connections are open in its last moment."""
+    """Runs the attack: counts of its results, and the number of connections that are open half a second before its end."""
     end, pipes = c.now() + attack.seconds, []
     for index in range(attack.processes):
         ours, theirs = FORK.Pipe(duplex=False)
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--hookgate", default="target/release/hookgate")
     args = parser.parse_args()
     chosen = [attack for attack in ATTACKS if not args.names or any(name.lower() in attack.name.lower() for name in args.names)]
-    print("| attack | tried | what became of it | CPU of the gateway | peak memory on top | good client p50 / p99 | served |")
+    print("| attack | attempts | result | CPU of the gateway | peak memory added | legitimate client p50 / p99 | served |")
     print("|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""HTTP/2, case by case: what RFC 9113 and RFC 7541 ask of a server, each on a connection of its own.
+"""HTTP/2 conformance: cases of RFC 9113 and RFC 7541, each on a separate connection.
 
-See README.md. An error of a connection also passes for one of a stream (RFC 9113 §5.4.2 lets a server choose), and so
-does a connection that ends without GOAWAY. `code` is the right error under another number. Nothing malformed may reach the app. Exits 1 on a failure not in KNOWN.
+See README.md. A connection error is accepted in place of a stream error (RFC 9113 §5.4.2 lets a server choose), and so
+is a connection that ends without GOAWAY. `code` is the right kind of error with another error code. No malformed request
+may reach the upstream. Exits 1 on a failure not in KNOWN.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from world import Authority, Gateway, accepts, free_port, until
 ES, EH = w.END_STREAM, w.END_HEADERS
 SEEN: list = []
 
-# --- what becomes of a case -------------------------------------------------------------------------------------------
+# --- results of a case -------------------------------------------------------------------------------------------
 
 
 def connection(*codes):
@@ -39,7 +40,7 @@ OK, ALIVE = {"answered 200"}, {"ignored", "answered 200"}
 # RFC 9113 §8.1.1: a server may answer before it closes or resets the stream.
 MALFORMED = stream(PROTOCOL) | {"answered 400"}
 
-# --- what is sent -----------------------------------------------------------------------------------------------------
+# --- requests and frames -----------------------------------------------------------------------------------------------------
 
 
 def head(*more, method="GET", path="/case", number=1, flags=ES | EH, **pseudo) -> bytes:
@@ -79,7 +80,7 @@ def ping(payload=b"12345678", flags=0, number=0) -> bytes:
 PRIORITY = bytes([0, 0, 0, 0, 15])
 LONG = ("x-long", "a" * 300)
 
-# Each: section, what is done, the bytes (several: an answer is waited for in between), what must become of it.
+# Each: section, name, the bytes (with several: it waits for a response in between), the accepted results.
 CASES = [
     # RFC 9113 §3 and §4: beginning and frames
     ("3.4", "a preface of something else", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], connection(PROTOCOL), "no preface"),
@@ -230,7 +231,7 @@ CASES = [
     ("7541 6.3", "a table larger than SETTINGS allow", [raw(b"\x3f\xe2\x1f" + block())], connection(COMPRESSION)),
 ]
 
-# What fails and is let be; docs/attacks.md has the reasons.
+# Accepted failures; docs/attacks.md has the reasons.
 KNOWN = [
     "3.4 PING before SETTINGS",
     "8.3 a pseudo-header in trailers",
@@ -241,7 +242,7 @@ KNOWN = [
 
 
 class App(http.server.BaseHTTPRequestHandler):
-    """Answers four bytes, and notes each request that arrived whole."""
+    """The upstream: answers four bytes, and records each request that arrived whole."""
 
     protocol_version = "HTTP/1.1"
 
@@ -273,7 +274,7 @@ class App(http.server.BaseHTTPRequestHandler):
 
 
 class Watch:
-    """What has come on a connection until now, in words."""
+    """The frames received on a connection, summarized in words."""
 
     def __init__(self, wire: Http2):
         self.wire, self.error, self.status = wire, None, None
@@ -324,7 +325,7 @@ def carry_out(port: int, sent: list[bytes], kind: str) -> str:
     return watch.told(kind)
 
 
-def judged(told: str, wanted: set[str], arrived: bool) -> str:
+def verdict_of(told: str, wanted: set[str], arrived: bool) -> str:
     """`code` is an error of the right kind with another code than the RFC's."""
     if wanted >= MALFORMED and OK.isdisjoint(wanted) and arrived:
         return "FAIL"
@@ -352,7 +353,7 @@ def main() -> None:
     args = parser.parse_args()
     port, admin, app = free_port(), free_port(), free_port()
     threading.Thread(target=http.server.ThreadingHTTPServer(("127.0.0.1", app), App).serve_forever, daemon=True).start()
-    until("the app is there", lambda: accepts(app))
+    until("the upstream listens", lambda: accepts(app))
     verdicts = {"ok": [], "code": [], "FAIL": []}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -363,7 +364,7 @@ def main() -> None:
                     continue
                 before = len(SEEN)
                 told = carry_out(port, sent, kind[0] if kind else "")
-                verdict = judged(told, wanted, len(SEEN) > before)
+                verdict = verdict_of(told, wanted, len(SEEN) > before)
                 verdicts[verdict].append(f"{section} {name}")
                 why = "" if verdict == "ok" else f"   wanted {', '.join(sorted(wanted - connection()))}"
                 print(f"{verdict:<5} {section:<11} {name:<60} {told}{why}", flush=True)

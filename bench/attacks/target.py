@@ -1,4 +1,4 @@
-"""The site that is flooded: routes of each kind under the default limits, a good client, a server of key sets."""
+"""The target of the floods: routes of each kind under the default limits, a legitimate client, a server of key sets."""
 
 import http.server
 import json
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from wire import Wire
 from world import AUDIENCE, ISSUER, SECRET, Authority, TokenIssuer, free_port, until, accepts
 
-# A process that forks keeps what the parent has made: keys, tokens, ports.
+# A forked process inherits the keys, tokens and ports of its parent.
 FORK = multiprocessing.get_context("fork")
 GOOD_RATE, GOOD_CONNECTIONS, GOOD_ADDRESS = 100, 4, "127.0.0.2"
 
@@ -73,11 +73,11 @@ def prepare(folder: pathlib.Path) -> TokenIssuer:
     return issuer
 
 
-# --- the good client --------------------------------------------------------------------------------------------------
+# --- the legitimate client --------------------------------------------------------------------------------------------------
 
 
 class Good:
-    """A sender at another address, whose requests are due a hundred times a second, whatever has become of the last."""
+    """A sender at another address, whose requests are due a hundred times a second, regardless of the previous response."""
 
     def __init__(self, site: Site):
         self.stop, (self.results, theirs) = FORK.Event(), FORK.Pipe(duplex=False)
@@ -85,7 +85,7 @@ class Good:
         self.process.start()
 
     def finish(self, begun: float, ended: float) -> tuple[int, int, float, float]:
-        """Of what was due in that time: how many, answered 200, and the median and 99th percentile in ms."""
+        """Of the requests due in that time: their number, those answered 200, the median and 99th percentile in ms."""
         self.stop.set()
         rows = [row for row in self.results.recv() if begun <= row[0] < ended]
         self.process.join()
@@ -134,13 +134,13 @@ def good_request(wire: Wire, token: str) -> int:
 
 
 class KeyServer:
-    """Key sets of each kind by path; counts what is fetched, over process borders."""
+    """Serves each kind of key set by path; counts fetches and bytes across processes."""
 
     def __init__(self, issuer: TokenIssuer):
         self.port, self.fetches, self.bytes = free_port(), FORK.Value("l"), FORK.Value("l")
         self.process = FORK.Process(target=self.serve, args=(issuer,), daemon=True)
         self.process.start()
-        until("the key server is there", lambda: accepts(self.port))
+        until("the key server listens", lambda: accepts(self.port))
 
     def serve(self, issuer: TokenIssuer) -> None:
         one = issuer.jwks()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What TLS is spoken: sslyze against Mozilla's profiles, known attacks, and client certificates of each kind.
+"""TLS tests: sslyze against Mozilla's profiles, known attacks, and client certificates of each kind.
 
-See README.md. Exits 1 where something is not as expected.
+See README.md. Exits 1 if a result is not as expected.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def spoken(result) -> str:
 
 
 def findings(result) -> list[tuple[str, object, object]]:
-    """Name, what was found, what it must be."""
+    """Rows of name, result and required result."""
     scan, no = result.scan_result, False
     suites = spoken(result)
     weak = [word for word in ("RC4", "CBC", "3DES", "NULL", "EXPORT", "anon", "TLS_RSA_WITH", "MD5", "_SHA,") if word in suites + ","]
@@ -77,7 +77,7 @@ def findings(result) -> list[tuple[str, object, object]]:
         ("renegotiation by the client", renegotiation.is_vulnerable_to_client_renegotiation_dos, no),
         ("secure renegotiation indicated (RFC 5746), or TLS 1.3 only", renegotiation.supports_secure_renegotiation, True),
         ("extended master secret, or TLS 1.3 only", scan.tls_extended_master_secret.result.supports_ems_extension, True),
-        ("fallback to a lower version noticed, or only one version", scan.tls_fallback_scsv.result.supports_fallback_scsv, True),
+        ("fallback to a lower version detected, or only one version", scan.tls_fallback_scsv.result.supports_fallback_scsv, True),
         ("Heartbleed", scan.heartbleed.result.is_vulnerable_to_heartbleed, no),
         ("CCS injection", scan.openssl_ccs_injection.result.is_vulnerable_to_ccs_injection, no),
         ("ROBOT", scan.robot.result.robot_result.name,
@@ -109,7 +109,7 @@ def scan(hookgate: str, folder: pathlib.Path, app: int) -> bool:
 
 
 def connect(port: int, version: ssl.TLSVersion, certificate: pathlib.Path | None, context=None, session=None):
-    """A request over a connection of this version: what became of it, the session, and the context that it is of."""
+    """One request over a connection of this version: the result, the TLS session, and its context."""
     if not context:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -122,16 +122,16 @@ def connect(port: int, version: ssl.TLSVersion, certificate: pathlib.Path | None
             status = wire.recv(4096)[9:12].decode()
             return (status or "closed") + (", resumed" if wire.session_reused else ""), wire.session, context
     except ssl.SSLError as error:
-        return f"refused: {(error.reason or str(error)).lower().replace('_', ' ')}", None, context
+        return f"rejected: {(error.reason or str(error)).lower().replace('_', ' ')}", None, context
     except OSError as error:
-        return f"refused: {type(error).__name__}", None, context
+        return f"rejected: {type(error).__name__}", None, context
 
 
 def clients(hookgate: str, folder: pathlib.Path, app: int) -> bool:
-    authority, other = Authority("clients"), Authority("somebody else")
+    authority, other = Authority("clients"), Authority("another CA")
     made = {
-        "right": authority.issue("right", usage=CLIENT),
-        "of another authority": other.issue("wrong", usage=CLIENT),
+        "valid": authority.issue("valid", usage=CLIENT),
+        "of another CA": other.issue("wrong", usage=CLIENT),
         "expired": authority.issue("expired", days=(-30, -1), usage=CLIENT),
         "not valid yet": authority.issue("early", days=(1, 30), usage=CLIENT),
         "for servers only": authority.issue("server"),
@@ -156,23 +156,23 @@ def clients(hookgate: str, folder: pathlib.Path, app: int) -> bool:
                 for name in ["none", *made]:
                     told, *session = connect(port, number, folder / f"{name}.pem" if name != "none" else None)
                     table.setdefault(name, []).append(told)
-                    good &= told.startswith("200") == (name == "right" or (name == "none" and auth == "optional"))
-                    if name == "right":
+                    good &= told.startswith("200") == (name == "valid" or (name == "none" and auth == "optional"))
+                    if name == "valid":
                         sessions[version] = session
                 told, *_ = connect(port, number, None, sessions[version][1], sessions[version][0])
-                table.setdefault("right, session resumed", []).append(told)
+                table.setdefault("valid, session resumed", []).append(told)
                 good &= told == "200, resumed"
-            # The certificate that has the sessions is revoked now.
+            # Revokes the certificate of the saved sessions.
             loaded = 'hookgate_config_reloads_total{result="applied"}'
             before = gateway.metrics()[loaded]
-            crl.write_bytes(authority.revocations([made["revoked"][1], made["right"][1]]))
+            crl.write_bytes(authority.revocations([made["revoked"][1], made["valid"][1]]))
             gateway.process.send_signal(signal.SIGHUP)
             until("the list is loaded", lambda: gateway.metrics()[loaded] > before)
             for version, number in VERSIONS.items():
                 told, *_ = connect(port, number, None, sessions[version][1], sessions[version][0])
                 table.setdefault("session resumed after its certificate was revoked", []).append(told)
                 good &= not told.startswith("200")
-                told, *_ = connect(port, number, folder / "right.pem")
+                told, *_ = connect(port, number, folder / "valid.pem")
                 table.setdefault("the same certificate, new session", []).append(told)
                 good &= not told.startswith("200")
     for name, cells in table.items():

@@ -1,4 +1,4 @@
-"""TLS connections and bytes: HTTP/2 frames as one likes them, and sending while what comes back is read."""
+"""TLS connections and raw bytes: arbitrary HTTP/2 frames, and sending while responses are read."""
 
 import collections
 import select
@@ -30,7 +30,7 @@ def setting(number: int, value: int) -> bytes:
 
 
 def fields(*pairs) -> bytes:
-    """A field block that touches no dynamic table, so that it can be sent on any connection, any number of times."""
+    """A field block without the dynamic table, so that it can be sent on any connection, any number of times."""
     return b"".join(b"\x00" + text(name) + text(value) for name, value in pairs)
 
 
@@ -56,14 +56,14 @@ def request(path="/webhook", method="POST", *more) -> bytes:
 
 
 def code(one: "Frame") -> str:
-    """Of a GOAWAY, which may have a text after it, or of a RST_STREAM."""
+    """The error code of a GOAWAY, which may carry debug data after it, or of a RST_STREAM."""
     at = 4 if one.kind == GOAWAY else 0
     number = int.from_bytes(one.payload[at:at + 4], "big")
     return CODES[number] if number < len(CODES) else str(number)
 
 
 def context(alpn=None) -> ssl.SSLContext:
-    """What the server shows is not looked at: it is the one that is attacked."""
+    """A client context that does not verify the certificate: the server is the target."""
     made = ssl.create_default_context()
     made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
     if alpn:
@@ -81,7 +81,7 @@ CONTEXTS = {alpn: context(alpn) for alpn in (None, "h2", "http/1.1")}
 
 
 class Wire:
-    """A TLS connection. `received` is what came and was not taken yet, `ended` why no more will."""
+    """A TLS connection. `received` holds unread bytes; `ended` is the reason why the connection is over, or None."""
 
     def __init__(self, port: int, source="127.0.0.3", alpn="http/1.1", timeout=5.0, receive_buffer=None):
         plain = tcp(port, source, timeout)
@@ -95,7 +95,7 @@ class Wire:
         self.socket.close()
 
     def read(self) -> None:
-        """Whatever is there."""
+        """Reads all bytes that are available."""
         while not self.ended:
             try:
                 got = self.socket.recv(65536)
@@ -109,7 +109,7 @@ class Wire:
             self.received += got
 
     def write(self, data: bytes) -> int:
-        """As much as there is room for."""
+        """Writes as much as the socket accepts; returns the number of bytes."""
         try:
             return self.socket.send(data)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -126,7 +126,7 @@ class Wire:
             poll.poll(max(0, seconds * 1000))
 
     def send(self, data: bytes, end: float, reading=True) -> bool:
-        """All of it, while what comes is read; False once the connection or the time is over."""
+        """Sends all data, while it reads responses; False if the connection or the time ends before."""
         view = memoryview(data)
         while view and not self.ended and time.monotonic() < end:
             if reading:
@@ -145,7 +145,7 @@ class Wire:
 
 
 class Http2(Wire):
-    """A connection that has sent its preface and nothing else, unless told."""
+    """An HTTP/2 connection that has sent its preface, unless `preface` is False, and nothing else."""
 
     def __init__(self, port: int, source="127.0.0.3", settings=b"", preface=True, **more):
         super().__init__(port, source, "h2", **more)
@@ -154,7 +154,7 @@ class Http2(Wire):
             self.send(PREFACE + frame(SETTINGS, 0, 0, settings), time.monotonic() + 2)
 
     def frames(self) -> list[Frame]:
-        """The whole frames that have come, which are taken."""
+        """Takes the complete frames from the received bytes."""
         self.read()
         found = []
         while len(self.received) >= 9:

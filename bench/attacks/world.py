@@ -1,4 +1,4 @@
-"""What the attacks share: keys and certificates, the gateway, what stands behind it, and a look at its process."""
+"""Shared by the attacks: keys and certificates, the gateway, its upstream, and figures of its process."""
 
 import contextlib
 import datetime
@@ -19,7 +19,7 @@ ISSUER, AUDIENCE, SECRET = "https://issuer.test/", "https://hooks.test/webhook",
 
 
 def free_port(taken=set()) -> int:
-    """From 18000 on; never one twice, the default is kept from call to call."""
+    """A free port from 18000 on; never the same one twice, since the default argument persists between calls."""
     for port in range(18000, 19000):
         with socket.socket() as one:
             if port not in taken and one.connect_ex(("127.0.0.1", port)) != 0:
@@ -54,7 +54,7 @@ def new_key(kind="ecdsa"):
 
 
 class Authority:
-    """A certificate authority, what it has issued and what it has revoked."""
+    """A certificate authority that issues certificates and CRLs."""
 
     def __init__(self, name="test CA"):
         self.key, self.serial = new_key(), 1
@@ -77,7 +77,7 @@ class Authority:
         )
 
     def issue(self, name="localhost", kind="ecdsa", days=(-1, 80), usage=ExtendedKeyUsageOID.SERVER_AUTH):
-        """Certificate and key in one PEM text, and the certificate's number."""
+        """Certificate and key in one PEM text, and the certificate's serial number."""
         key = new_key(kind)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = x509.SubjectAlternativeName([x509.DNSName(name)])
@@ -121,7 +121,7 @@ class TokenIssuer:
 
 
 class Gateway:
-    """A gateway of its own for each attack, so that its memory tells of that attack alone."""
+    """A fresh gateway for each attack, so that its memory figures belong to that attack alone."""
 
     def __init__(self, hookgate, folder: pathlib.Path, configuration: str, admin: int):
         path = folder / "gateway.yaml"
@@ -132,7 +132,7 @@ class Gateway:
         command = [hookgate, "run", "--config", str(path)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.pid, self.admin = self.process.pid, admin
-        until("the gateway is there", lambda: accepts(admin))
+        until("the gateway listens", lambda: accepts(admin))
 
     def __enter__(self):
         return self
@@ -161,7 +161,7 @@ class Gateway:
 
 @contextlib.contextmanager
 def nginx(folder: pathlib.Path):
-    """The app: 200 for whatever comes, and two files; yields its port."""
+    """The upstream: answers 200 to every request, and serves two files; yields its port."""
     port = free_port()
     for name, size in (("large", 16 << 20), ("medium", 256 << 10)):
         (folder / name).write_bytes(b"x" * size)
@@ -176,7 +176,7 @@ def nginx(folder: pathlib.Path):
     )
     process = subprocess.Popen(["nginx", "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL)
     try:
-        until("nginx is there", lambda: accepts(port))
+        until("nginx listens", lambda: accepts(port))
         yield port
     finally:
         process.terminate()

@@ -1,4 +1,4 @@
-"""The same check inside the app, as FastAPI users write it with PyJWT. BENCH_KEYS is the folder of the keys."""
+"""The same check inside a FastAPI application, with PyJWT. BENCH_KEYS is the folder of the keys."""
 
 import json
 import os

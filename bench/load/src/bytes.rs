@@ -1,12 +1,12 @@
-//! Finding things in the head of an HTTP/1.1 message that one of our own programs, or a known proxy, has written.
-//! Not a parser for strangers' bytes.
+//! Searches the headers of an HTTP/1.1 message that one of our own programs, or a known proxy, has written.
+//! Not a parser for untrusted bytes.
 
-/// Where `needle` begins.
+/// The position of `needle`.
 pub fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).position(|window| window == needle)
 }
 
-/// The value of a header, without the blanks around it.
+/// The value of a header, without surrounding whitespace.
 pub fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
     head.split(|byte| *byte == b'\n').find_map(|line| {
         let colon = line.iter().position(|byte| *byte == b':')?;
@@ -17,7 +17,7 @@ pub fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
     })
 }
 
-/// The length that a chunk's first line tells.
+/// The length in the first line of a chunk.
 pub fn chunk_length(line: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(line).ok()?;
     usize::from_str_radix(text.split(';').next()?.trim(), 16).ok()

@@ -1,4 +1,4 @@
-//! The few system calls that std does not have; all of the crate's unsafe code. Linux only.
+//! System calls that std does not offer, with all of the crate's unsafe code. Linux only.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const BIND_ADDRESS_NO_PORT: libc::c_int = 24;
 
-/// Level-triggered; closing a socket takes it out.
+/// A level-triggered epoll; closing a socket removes it.
 pub struct Epoll {
     file: OwnedFd,
     room: Vec<libc::epoll_event>,
@@ -19,7 +19,7 @@ pub struct Event {
     pub token: u64,
     pub readable: bool,
     pub writable: bool,
-    /// Reset or refused; reading tells which.
+    /// Reset, or connection refused; a read returns the error.
     pub broken: bool,
 }
 
@@ -48,10 +48,10 @@ impl Epoll {
         positive(unsafe { libc::epoll_ctl(self.file.as_raw_fd(), what, socket.as_raw_fd(), &mut event) }).map(drop)
     }
 
-    /// What has happened, after at most `longest`. Precise below a millisecond (epoll_pwait2, Linux 5.11).
+    /// The events, after at most `longest`. Precise below a millisecond (epoll_pwait2, Linux 5.11).
     pub fn wait(&mut self, longest: Duration) -> Vec<Event> {
         let time = libc::timespec { tv_sec: longest.as_secs() as _, tv_nsec: longest.subsec_nanos() as _ };
-        // SAFETY: `room` has as many places as are said, and both outlive the call. There is no signal mask.
+        // SAFETY: `room` has the length that is passed, and both outlive the call. There is no signal mask.
         let count = unsafe {
             libc::syscall(
                 libc::SYS_epoll_pwait2,
@@ -82,7 +82,7 @@ pub enum Wants {
     ReadAndWrite,
 }
 
-/// A connection that is under way: writable once it is there. `source` is the address of ours to come from.
+/// Begins a connection, which is writable once it is established. `source` is the local address.
 pub fn connect(to: SocketAddrV4, source: Option<Ipv4Addr>) -> io::Result<TcpStream> {
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers; the descriptor is ours alone.
@@ -92,7 +92,7 @@ pub fn connect(to: SocketAddrV4, source: Option<Ipv4Addr>) -> io::Result<TcpStre
     if let Some(source) = source {
         let yes: libc::c_int = 1;
         let from = socket_address(SocketAddrV4::new(source, 0));
-        // SAFETY: both are of the sizes that are said, and outlive their calls.
+        // SAFETY: both have the sizes that are passed, and outlive their calls.
         unsafe {
             let option = ptr::from_ref(&yes).cast();
             positive(libc::setsockopt(stream.as_raw_fd(), libc::IPPROTO_IP, BIND_ADDRESS_NO_PORT, option, 4))?;
@@ -100,7 +100,7 @@ pub fn connect(to: SocketAddrV4, source: Option<Ipv4Addr>) -> io::Result<TcpStre
         }
     }
     let to = socket_address(to);
-    // SAFETY: of the size that is said, and outlives the call.
+    // SAFETY: it has the size that is passed, and outlives the call.
     let begun = unsafe { libc::connect(stream.as_raw_fd(), ptr::from_ref(&to).cast(), length) };
     match positive(begun) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
@@ -108,13 +108,13 @@ pub fn connect(to: SocketAddrV4, source: Option<Ipv4Addr>) -> io::Result<TcpStre
     }
 }
 
-/// More connections may wait to be accepted than std's 128.
+/// Raises the listen backlog above std's 128.
 pub fn lengthen_queue(listener: &TcpListener) -> io::Result<()> {
     // SAFETY: no pointers.
     positive(unsafe { libc::listen(listener.as_raw_fd(), 4096) }).map(drop)
 }
 
-/// Processor seconds of this process.
+/// CPU seconds of this process.
 pub fn own_seconds() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` outlives the call.
@@ -122,7 +122,7 @@ pub fn own_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// How many ticks of /proc are a second.
+/// The number of /proc ticks per second.
 pub fn ticks_a_second() -> f64 {
     // SAFETY: no pointers.
     unsafe { libc::sysconf(libc::_SC_CLK_TCK) as f64 }

@@ -1,4 +1,4 @@
-//! What the generator and the app share: sockets that wait in one epoll, and a look at their bytes.
+//! Shared by the generator and the upstream: sockets in one epoll, and helpers for their bytes.
 
 pub mod bytes;
 pub mod epoll;

@@ -1,8 +1,8 @@
 //! stick PORT APP_PORT KEYS [--cache]
 //!
-//! Bare hyper, tokio and rustls on one thread, with the least token check that a proxy could do: it says what the
-//! libraries cost. It has no limits, deadlines, rules for headers, reload or log, and must never stand in front of
-//! anything. KEYS is the folder that bench/setup.sh makes.
+//! Bare hyper, tokio and rustls on one thread, with the minimal token check of a proxy: it measures the cost of the
+//! libraries. It has no limits, deadlines, rules for headers, reload or log, and must not be used in production.
+//! KEYS is the folder that bench/setup.sh makes.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
@@ -24,9 +24,9 @@ struct Stick {
     app: String,
     client: Client<HttpConnector, Incoming>,
     tls: TlsAcceptor,
-    /// By `alg` and `kid`.
+    /// Keys by `alg` and `kid`.
     keys: HashMap<(&'static str, &'static str), ParsedPublicKey>,
-    /// Whole tokens that have passed, with their end.
+    /// Verified tokens with their `exp`.
     cache: Option<RefCell<HashMap<Vec<u8>, u64>>>,
 }
 
@@ -82,11 +82,11 @@ fn stick(app: &str, keys: &Path, cached: bool) -> Stick {
 }
 
 async fn serve(stream: TcpStream, stick: Rc<Stick>) {
-    // Only speed is lost.
+    // A failure costs only speed.
     let _ = stream.set_nodelay(true);
     let Ok(stream) = stick.tls.accept(stream).await else { return };
     let service = service_fn(|request| forward(request, &stick));
-    // Clients leave as they like.
+    // Clients may disconnect at any time.
     let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -94,11 +94,11 @@ async fn forward(
     mut request: Request<Incoming>,
     stick: &Stick,
 ) -> Result<Response<BoxBody<Bytes, hyper::Error>>, Error> {
-    if stick.judge(request.headers().get(header::AUTHORIZATION)).is_none() {
+    if stick.verify(request.headers().get(header::AUTHORIZATION)).is_none() {
         let body = Full::new(Bytes::from_static(b"{\"error\":\"invalid_token\"}")).map_err(|never| match never {});
-        let mut refusal = Response::new(body.boxed());
-        *refusal.status_mut() = StatusCode::UNAUTHORIZED;
-        return Ok(refusal);
+        let mut rejection = Response::new(body.boxed());
+        *rejection.status_mut() = StatusCode::UNAUTHORIZED;
+        return Ok(rejection);
     }
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     *request.uri_mut() = format!("{}{target}", stick.app).parse().expect("an address");
@@ -107,7 +107,7 @@ async fn forward(
 }
 
 impl Stick {
-    fn judge(&self, authorization: Option<&header::HeaderValue>) -> Option<()> {
+    fn verify(&self, authorization: Option<&header::HeaderValue>) -> Option<()> {
         let token = authorization?.as_bytes().strip_prefix(b"Bearer ")?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
         if let Some(end) = self.cache.as_ref().and_then(|cache| cache.borrow().get(token).copied()) {

@@ -1,6 +1,6 @@
 //! app 127.0.0.1:PORT
 //!
-//! The app behind every proxy: one thread, keep-alive, plain HTTP/1.1. It reads a whole request, by its length or in
+//! The upstream behind every proxy: one thread, keep-alive, plain HTTP/1.1. It reads a whole request, by its length or in
 //! chunks, and answers a fixed 200.
 
 use hookgate_load::bytes::{chunk_length, find, header};
@@ -10,16 +10,16 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"ok\":true}";
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"ok\":true}";
 const LISTENER: u64 = u64::MAX;
 
 #[derive(Clone, Copy)]
 enum Expects {
     Head,
-    /// So many bytes, then the next request.
+    /// The number of bytes before the next request.
     Body(usize),
     ChunkLength,
-    /// So many bytes with the line break behind them.
+    /// The number of bytes, including the line break after the chunk.
     Chunk(usize),
     Trailer,
 }
@@ -27,7 +27,7 @@ enum Expects {
 struct Connection {
     stream: TcpStream,
     expects: Expects,
-    /// Bytes that are not enough yet for what is expected.
+    /// Bytes of an incomplete part.
     kept: Vec<u8>,
 }
 
@@ -37,7 +37,7 @@ fn main() -> io::Result<()> {
     lengthen_queue(&listener)?;
     let mut epoll = Epoll::new()?;
     epoll.add(&listener, LISTENER, Wants::Read)?;
-    // By descriptor.
+    // Indexed by descriptor.
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut room = vec![0; 256 * 1024];
     loop {
@@ -69,7 +69,7 @@ fn accept_all(listener: &TcpListener, epoll: &Epoll, connections: &mut Vec<Optio
 }
 
 impl Connection {
-    /// Reads once, and answers the requests that have ended with it. `None`: the connection is over.
+    /// Reads once, and answers the requests that are complete. `None`: the connection is over.
     fn read(&mut self, room: &mut [u8]) -> Option<()> {
         let count = match self.stream.read(room) {
             Ok(0) => return None,
@@ -78,7 +78,7 @@ impl Connection {
             Err(_) => return None,
         };
         let mut bytes = &room[..count];
-        // Most of a large body comes here and is not copied.
+        // Most bytes of a large body take this branch and are not copied.
         if let (Expects::Body(left), true) = (self.expects, self.kept.is_empty())
             && count < left
         {
@@ -94,7 +94,7 @@ impl Connection {
         Some(())
     }
 
-    /// How many of the kept bytes, from `at` on, what is expected next takes. `Some(None)`: there are not enough.
+    /// The number of kept bytes, from `at` on, that the expected part takes. `Some(None)`: it is incomplete.
     fn step(&mut self, at: usize) -> Option<Option<usize>> {
         let bytes = &self.kept[at..];
         let (used, next) = match self.expects {
@@ -118,7 +118,7 @@ impl Connection {
             },
         };
         if matches!(self.expects, Expects::Body(0)) {
-            self.stream.write_all(REPLY).ok()?;
+            self.stream.write_all(RESPONSE).ok()?;
         }
         self.expects = next;
         Some(Some(used))

@@ -1,6 +1,6 @@
 //! tokens rs256|es256 KEY.pkcs8.der KID ISSUER AUDIENCE COUNT [good|bad|expired] > FILE
 //!
-//! One JWT a line, each with a `jti` of its own. `bad` flips bits in the middle of each signature.
+//! Writes one JWT a line, each with a unique `jti`. `bad` flips bits in the middle of each signature.
 
 use aws_lc_rs::{rand::SystemRandom, signature};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
@@ -27,7 +27,7 @@ fn main() {
         BASE64URL.encode(format!(r#"{{"alg":"{}","typ":"JWT","kid":"{kid}"}}"#, algorithm.to_ascii_uppercase()));
     let mut out = BufWriter::new(std::io::stdout().lock());
     for number in 0..count.parse::<u64>().expect("a count") {
-        // About what identity providers write.
+        // Claims similar to those of identity providers.
         let claims = format!(
             r#"{{"iss":"{issuer}","sub":"auth0|user-{number:08}","aud":"{audience}","iat":{issued},"nbf":{issued},"exp":{expires},"azp":"client-7f3a91","jti":"{algorithm}-{:016x}","scope":"openid profile orders:read orders:write","tenant":"acme"}}"#,
             number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
@@ -50,7 +50,7 @@ fn read_key(algorithm: &str, file: &str) -> Key {
             signature::EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &der)
                 .expect("a P-256 key"),
         ),
-        other => panic!("no algorithm of ours: {other}"),
+        other => panic!("unsupported algorithm: {other}"),
     }
 }
 

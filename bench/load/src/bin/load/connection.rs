@@ -1,4 +1,4 @@
-//! One connection: TCP, mostly with TLS, and one request at a time.
+//! One connection: TCP, usually with TLS, and one request at a time.
 
 use hookgate_load::bytes::{chunk_length, find, header};
 use hookgate_load::epoll::Wants;
@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
-/// Reset, or not HTTP.
+/// The connection was reset, or its bytes are not HTTP.
 pub struct Broken;
 
 #[derive(PartialEq, Clone, Copy)]
@@ -22,12 +22,12 @@ pub struct Connection {
     pub stream: TcpStream,
     tls: Option<ClientConnection>,
     pub state: State,
-    /// What the epoll waits for.
+    /// The events that the epoll waits for.
     pub waits: Wants,
     pub request: Vec<u8>,
     sent: usize,
     received: Vec<u8>,
-    /// When the request under way should have gone out.
+    /// When the current request was due.
     pub began: Instant,
     pub served: u64,
     pub token: u64,
@@ -63,7 +63,7 @@ impl Connection {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
-    /// The next request, to be written into `request`.
+    /// Begins the next request; returns the buffer for it.
     pub fn begin(&mut self) -> &mut Vec<u8> {
         self.state = State::Busy;
         self.sent = 0;
@@ -75,7 +75,7 @@ impl Connection {
         self.sent >= self.request.len()
     }
 
-    /// Sends what can be sent, and says what to wait for then.
+    /// Sends as much as the socket accepts, and returns the events to wait for.
     pub fn send(&mut self) -> Result<Wants, Broken> {
         let Some(tls) = &mut self.tls else { return self.send_plain() };
         loop {
@@ -132,7 +132,7 @@ impl Connection {
         }
     }
 
-    /// The reply, once all of it is there; `ended` if nothing follows any more.
+    /// The response, once it is complete; `ended` if the server has closed the connection.
     pub fn take_reply(&mut self, ended: bool) -> Result<Option<Reply>, Broken> {
         let Some((length, reply)) = parse(&self.received, ended)? else { return Ok(None) };
         self.received.drain(..length);
@@ -142,13 +142,13 @@ impl Connection {
     pub fn say_goodbye(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
-            // It is over either way.
+            // The connection ends in either case.
             let _ = tls.write_tls(&mut self.stream);
         }
     }
 }
 
-/// A whole reply and its length.
+/// A complete response and its length.
 fn parse(bytes: &[u8], ended: bool) -> Result<Option<(usize, Reply)>, Broken> {
     let Some(end) = find(bytes, b"\r\n\r\n") else { return Ok(None) };
     let (head, body) = (&bytes[..end], &bytes[end + 4..]);
@@ -169,7 +169,7 @@ fn parse(bytes: &[u8], ended: bool) -> Result<Option<(usize, Reply)>, Broken> {
     Ok(length.filter(|length| *length <= body.len()).map(|length| (end + 4 + length, Reply { status, closes })))
 }
 
-/// How long a chunked body without trailers is; `None`: its end is not there yet.
+/// The length of a chunked body without trailers; `None`: it is incomplete.
 fn chunked_length(body: &[u8]) -> Result<Option<usize>, Broken> {
     let mut at = 0;
     while at < body.len() {

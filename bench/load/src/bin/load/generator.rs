@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 pub struct Plan {
     pub address: SocketAddrV4,
-    /// Without it, plain HTTP.
+    /// `None`: plain HTTP.
     pub tls: Option<Arc<ClientConfig>>,
-    /// How many addresses, from 127.0.0.2 on, connections come from; 0 leaves it to the system.
+    /// The number of source addresses, from 127.0.0.2 on; 0 leaves the choice to the system.
     pub sources: u32,
     pub tokens: Vec<String>,
     pub order: Order,
@@ -26,23 +26,23 @@ pub struct Plan {
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum Order {
-    /// The first token, always.
+    /// Always the first token.
     First,
-    /// One after the other, and from the start again.
+    /// One after the other, then again from the first.
     Rotate,
-    /// One after the other, and no request without a fresh one.
+    /// Each token once; no request without a fresh one.
     Once,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum Pace {
-    /// The next request when the reply is there.
+    /// The next request follows the response (closed loop).
     Closed,
-    /// The same, with a new connection for each.
+    /// A closed loop with a new connection for each request.
     ClosedAndNew,
-    /// Requests as the caller schedules them, whether or not replies come.
+    /// Requests follow a schedule, independent of responses (open loop).
     Open,
-    /// One request, then nothing more.
+    /// One request, then the connection stays idle.
     Single,
 }
 
@@ -59,13 +59,13 @@ pub struct Generator {
     name: ServerName<'static>,
     epoll: Epoll,
     connections: Vec<Option<Connection>>,
-    /// In a connection's token, so that no event of an earlier one in its place counts.
+    /// Part of a connection's token, so that events of an earlier connection at the same index are ignored.
     generation: u32,
     next_token: usize,
-    /// Requests that found every connection busy, by when they were due.
+    /// Due times of requests that found every connection busy.
     waiting: VecDeque<Instant>,
     free: VecDeque<usize>,
-    /// Nothing is opened and nothing asked any more.
+    /// No more connections are opened and no more requests sent.
     pub stopping: bool,
     pub counts: Counts,
     pub latencies: Histogram,
@@ -93,12 +93,12 @@ impl Generator {
         self.latencies = Histogram::new();
     }
 
-    /// Every token was used once.
+    /// Whether every token was used once.
     pub fn exhausted(&self) -> bool {
         self.plan.order == Order::Once && self.next_token >= self.plan.tokens.len()
     }
 
-    /// How many connections have had their reply and wait.
+    /// The number of idle connections that have received a response.
     pub fn settled(&self) -> usize {
         self.connections.iter().flatten().filter(|one| one.state == State::Idle && one.served > 0).count()
     }
@@ -122,7 +122,7 @@ impl Generator {
         self.connections[index] = Some(Connection::new(stream, tls, token));
     }
 
-    /// A request that is due, of an open pace.
+    /// Sends a request of an open loop that is due, or queues it.
     pub fn schedule(&mut self, due: Instant) {
         let Some(index) = self.free.pop_front() else { return self.waiting.push_back(due) };
         self.ask(index, due);
@@ -131,7 +131,7 @@ impl Generator {
         }
     }
 
-    /// Deals with what happens within `longest`, or with the first of it.
+    /// Handles the next events, after at most `longest`.
     pub fn turn(&mut self, longest: Duration) {
         for event in self.epoll.wait(longest) {
             let index = (event.token & 0xffff_ffff) as usize;
@@ -204,7 +204,7 @@ impl Generator {
         }
     }
 
-    /// The connection is free: its next request, if there is one.
+    /// Sends the next request of a free connection, if there is one.
     fn next(&mut self, index: usize) -> Result<(), Broken> {
         let Some(connection) = &mut self.connections[index] else { return Ok(()) };
         connection.state = State::Idle;
@@ -212,7 +212,7 @@ impl Generator {
             _ if self.stopping => None,
             Pace::Single if connection.served > 0 => None,
             Pace::Single | Pace::Closed => Some(Instant::now()),
-            // With the time that the connection took.
+            // Includes the time to connect.
             Pace::ClosedAndNew => Some(connection.began),
             Pace::Open => self.waiting.pop_front(),
         };
@@ -258,7 +258,7 @@ impl Generator {
         Ok(())
     }
 
-    /// A server may close what is idle; anything else that breaks is a failure.
+    /// Replaces a broken connection. A server may close an idle one; any other break counts as a failure.
     fn fail(&mut self, index: usize) {
         match &self.connections[index] {
             Some(connection) if connection.state == State::Idle => self.free.retain(|one| *one != index),

@@ -1,4 +1,4 @@
-//! Latencies, in 64 steps an octave: at most 1.6 % off.
+//! A histogram of latencies, with 64 steps per octave: an error of at most 1.6 %.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Histogram {
         self.total += 1;
     }
 
-    /// In microseconds; the middle of the step in which it lies.
+    /// The quantile in microseconds: the middle of its step.
     pub fn quantile(&self, share: f64) -> f64 {
         let wanted = (self.total as f64 * share).ceil().max(1.0) as u64;
         let mut seen = 0;

@@ -4,9 +4,9 @@
 //!
 //! An HTTPS/1.1 load generator in one thread, for bench/run.py; prints one line of JSON. Loopback only.
 //!
-//! In a closed loop each connection sends its next request when the reply is there, `--new` over a new connection, never
-//! resumed. With `--rate` requests are due at fixed times, and latency counts from these. With `--idle` each connection
-//! sends one request and stays open. The client offers TLS 1.3 with X25519 and AES-128-GCM and does not verify the
+//! In a closed loop each connection sends its next request after the response, with `--new` over a new connection without
+//! session resumption. With `--rate` requests are due at fixed times, and latency counts from these. With `--idle` each
+//! connection sends one request and stays open. The client offers TLS 1.3 with X25519 and AES-128-GCM and does not verify the
 //! certificate, so that every proxy does the same cryptography.
 
 mod connection;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use usage::usage;
 
-/// Connections that open at a time with `--idle`, so that no queue of the proxy's overflows.
+/// Connections opened at a time with `--idle`, so that the proxy's accept queue does not overflow.
 const OPENING: usize = 32;
 const OPENING_TAKES_AT_MOST: Duration = Duration::from_secs(120);
 const TURN: Duration = Duration::from_millis(50);
@@ -57,7 +57,7 @@ fn plan(arguments: &Arguments) -> Plan {
             "first" => Order::First,
             "rotate" => Order::Rotate,
             "once" => Order::Once,
-            other => panic!("no order of ours: {other}"),
+            other => panic!("unknown order: {other}"),
         },
         body: body(arguments.number("body", 1024.0) as usize),
         pace: match () {
@@ -83,18 +83,18 @@ fn measure(mut generator: Generator, connections: usize, arguments: &Arguments) 
     let (after, app_after, own) = (usage(proxy), usage(app), own_seconds() - own_before);
 
     let counts = &generator.counts;
-    let replies = (counts.expected + counts.other) as f64;
+    let responses = (counts.expected + counts.other) as f64;
     let used = after.seconds - before.seconds;
     let statuses: Vec<String> =
         counts.statuses.iter().map(|(status, count)| format!("\"{status}\": {count}")).collect();
     print(
         &[
             ("seconds", seconds),
-            ("replies", replies),
-            ("per_second", replies / seconds),
+            ("responses", responses),
+            ("per_second", responses / seconds),
             ("unexpected", counts.other as f64),
             ("failed", counts.failed as f64),
-            ("cpu_us", used * 1e6 / replies.max(1.0)),
+            ("cpu_us", used * 1e6 / responses.max(1.0)),
             ("p50_us", generator.latencies.quantile(0.5)),
             ("p99_us", generator.latencies.quantile(0.99)),
             ("p999_us", generator.latencies.quantile(0.999)),
@@ -109,7 +109,7 @@ fn measure(mut generator: Generator, connections: usize, arguments: &Arguments) 
     );
 }
 
-/// Opens all connections, each with one request, then looks at what they take.
+/// Opens all connections, each with one request, then measures the memory and CPU time that they take.
 fn hold(mut generator: Generator, connections: usize, arguments: &Arguments) {
     let proxy = arguments.process("proxy");
     let before = usage(proxy);
@@ -148,7 +148,7 @@ fn print(fields: &[(&str, f64)], more: &str) {
     println!("{{{}{more}}}", fields.join(", "));
 }
 
-/// When requests are due; never without a rate.
+/// The due times of requests; empty without a rate.
 struct Schedule {
     every: Option<Duration>,
     due: Instant,
@@ -156,12 +156,12 @@ struct Schedule {
 
 impl Schedule {
     fn new(rate: f64) -> Self {
-        // Connections come first.
+        // Leaves time to open the connections first.
         let due = Instant::now() + Duration::from_millis(300);
         Self { every: (rate > 0.0).then(|| Duration::from_secs_f64(1.0 / rate)), due }
     }
 
-    /// Ends early where there is no fresh token any more.
+    /// Ends early when the fresh tokens are used up.
     fn run(&mut self, generator: &mut Generator, time: Duration) {
         let end = Instant::now() + time;
         loop {
@@ -182,7 +182,7 @@ impl Schedule {
     }
 }
 
-/// A JSON document of so many bytes, or the least that is one.
+/// A JSON document of `length` bytes, or the smallest possible.
 fn body(length: usize) -> Vec<u8> {
     let (begin, end) = (r#"{"order":"A-1001","items":[{"sku":"x-1","qty":2}],"note":""#, r#""}"#);
     let letters = ('a'..='z').cycle().take(length.saturating_sub(begin.len() + end.len()));
@@ -204,7 +204,7 @@ fn client() -> Arc<ClientConfig> {
     Arc::new(settings)
 }
 
-/// Takes every certificate: verifying is the client's work, and only the proxy's is measured.
+/// Accepts every certificate: verification is the client's work, and only the proxy's is measured.
 #[derive(Debug)]
 struct Anyone;
 
@@ -243,7 +243,7 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// `--name value`, or `--name` alone.
+/// Command-line options: `--name value`, or `--name` alone.
 struct Arguments(HashMap<String, String>);
 
 impl Arguments {

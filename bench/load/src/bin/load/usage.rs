@@ -1,18 +1,18 @@
-//! What a process and its descendants have used, as /proc tells.
+//! CPU time and memory of a process and its descendants, from /proc.
 
 use hookgate_load::epoll::ticks_a_second;
 use std::fs;
 
 #[derive(Default)]
 pub struct Usage {
-    /// User and system time, that of ended children with it. In steps of a tick, mostly 10 ms.
+    /// User and system time, including that of terminated children. In steps of a tick, mostly 10 ms.
     pub seconds: f64,
     pub resident_kib: f64,
-    /// The sum of each process' own peak.
+    /// The sum of the peaks of all processes.
     pub peak_kib: f64,
 }
 
-/// Of nobody if there is no `root`.
+/// The usage of `root` and its descendants; zero without a `root`.
 pub fn usage(root: Option<u32>) -> Usage {
     let mut sum = Usage::default();
     for process in root.map(family).unwrap_or_default() {
@@ -42,7 +42,7 @@ fn family(root: u32) -> Vec<u32> {
     family
 }
 
-/// The fields of /proc/PID/stat from the state on; the name before it may hold blanks.
+/// The fields of /proc/PID/stat from the state on; the name before it may contain spaces.
 fn stat(process: u32) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let (_, fields) = text.rsplit_once(") ")?;
