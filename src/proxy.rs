@@ -128,7 +128,7 @@ impl Gateway {
         }
     }
 
-    /// Counts and logs bytes that are no valid HTTP/1 request and never reached `handle`; returns the response as
+    /// Counts and logs bytes that are not a valid HTTP/1 request and never reached `handle`; returns the response as
     /// bytes.
     pub fn unframed(&self, failure: &Failure, peer: SocketAddr) -> Vec<u8> {
         self.metrics.unrouted(Outcome::Refused, failure.code());

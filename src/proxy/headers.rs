@@ -117,7 +117,7 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     names.filter(may_be_named).collect()
 }
 
-/// Headers that `Connection` must not remove: without `authorization` or `content-length`, for example, the request
+/// Whether `Connection` may remove this header: without `authorization` or `content-length`, for example, the request
 /// would mean something else.
 fn may_be_named(name: &HeaderName) -> bool {
     let meaning = [
