@@ -1,5 +1,5 @@
-//! What the stores of `hookgate::admission` cost: memory and time of 10 million live ids, and reserve + commit a second
-//! for each store. `cargo bench --bench admission`; `-- pairs` leaves the millions out.
+//! Cost of the stores of `hookgate::admission`: memory and time of 10 million live ids, and reserve + commit per second
+//! for each store. `cargo bench --bench admission`; `-- pairs` skips the 10 million ids.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ fn at(seconds: u64) -> UnixTime {
     UnixTime::from_seconds(seconds).unwrap_or(UnixTime::MAX)
 }
 
-/// SplitMix64 of the number: as even as an HMAC.
+/// SplitMix64 of the number: as evenly distributed as an HMAC.
 fn mixed(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -60,14 +60,14 @@ fn ask(number: u64, route: &Arc<str>) -> Ask {
     }
 }
 
-/// Resident bytes; pages of 4 KiB.
+/// Resident memory in bytes, from pages of 4 KiB.
 fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096
 }
 
-/// What is left above `before` once the allocator has given back what it holds for a while: it does so as others allocate,
-/// which a gateway does all the time.
+/// Memory above `before` once the allocator has returned the pages that it keeps for a while: it does so as other
+/// memory is allocated, which a gateway does all the time.
 fn settled(before: u64) -> u64 {
     let mut left = u64::MAX;
     for _ in 0..100 {
@@ -113,7 +113,7 @@ fn millions(threads: u64) {
     );
 }
 
-/// Reserves and commits its part of the ids; the time of each 16th reservation.
+/// Reserves and commits its part of the ids; returns the time of each 16th reservation in nanoseconds.
 fn worker(memory: &Memory, thread: u64, threads: u64) -> impl FnOnce() -> Vec<u32> + Send + '_ {
     move || {
         let route = Arc::from("orders");
@@ -161,7 +161,7 @@ fn pairs(tasks: u64) {
     }
 }
 
-/// Pairs a second, over two seconds.
+/// Pairs of reserve and commit per second, over two seconds.
 async fn run<F: Future<Output = bool> + Send>(tasks: u64, pair: impl Fn(Ask) -> F + Clone + Send + 'static) -> f64 {
     let started = Instant::now();
     let tasks: Vec<_> = (0..tasks)

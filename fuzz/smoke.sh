@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Each fuzz target for a while, from its corpus on; fails on the first finding. Needs a nightly toolchain and cargo-fuzz.
+# Runs each fuzz target for a while from its corpus; fails on the first finding. Needs a nightly toolchain and
+# cargo-fuzz.
 #
-#     fuzz/smoke.sh [SECONDS] [TARGET ...]      60 s and every target, if nothing is said
+#     fuzz/smoke.sh [SECONDS] [TARGET ...]      default: 60 s and every target
 #
-# What a run learns stays under fuzz/target, so that the corpus changes only on purpose: docs/fuzzing.md says how.
+# New inputs of a run stay under fuzz/target, so that the corpus changes only on purpose (docs/fuzzing.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TOOLCHAIN=${FUZZ_TOOLCHAIN:-nightly}
-# MiB; a target that needs more is a finding.
+# MiB; a target that needs more memory is a finding.
 MEMORY=2048
-# A single input longer than this many seconds is one too.
+# Seconds; a single input that takes longer is a finding.
 SLOWEST=10
 # Bytes; the longest input that is tried.
 LONGEST=8192

@@ -1,11 +1,11 @@
-//! The admin listener, for probes, Prometheus and people. It tells no secret and changes nothing.
+//! The admin listener, for probes, Prometheus and people. It exposes no secret and changes nothing.
 //!
-//! | path | answer |
+//! | path | response |
 //! |---|---|
-//! | `/metrics` | everything counted, in Prometheus' text format |
+//! | `/metrics` | all metrics, in Prometheus' text format |
 //! | `/livez` | 200 while the process runs |
-//! | `/readyz` | 200 when requests may come, else 503; the body says what is degraded |
-//! | `/status` | version, configuration in force, and each remote issuer's keys |
+//! | `/readyz` | 200 when the gateway can take requests, otherwise 503; the body names what is degraded |
+//! | `/status` | version, active configuration, and each remote issuer's keys |
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,34 +30,34 @@ use crate::metrics::Metrics;
 use crate::server::Phase;
 use crate::snapshot::SharedSnapshot;
 
-/// How long readiness waits for first keys: an issuer that is gone must not keep the pod out of service.
+/// How long readiness waits for the first keys: an unreachable issuer must not keep the pod out of service.
 const FIRST_KEYS: Duration = Duration::from_secs(10);
 
 const MAX_CONNECTIONS: usize = 64;
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// What the endpoints look at.
+/// Data of the endpoints.
 pub struct Admin {
-    /// Counts.
+    /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// The configuration in force.
+    /// The active configuration.
     pub snapshot: Arc<SharedSnapshot>,
-    /// Remote keys.
+    /// Keys of remote issuers.
     pub jwks: Arc<Jwks>,
-    /// What has been here before.
+    /// The store, where one is configured.
     pub admission: Option<Arc<Admission>>,
-    /// How far a drain has come.
+    /// Current phase of the drain.
     pub phase: watch::Receiver<Phase>,
-    /// When the process began.
+    /// Start of the process.
     pub started: Instant,
 }
 
 impl Admin {
-    /// Serves for ever.
+    /// Serves requests as long as the process runs.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
-            // Whoever finds no place waits in the kernel's queue.
+            // Further connections wait in the kernel's queue.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let Ok((stream, _)) = listener.accept().await else {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -74,7 +74,7 @@ impl Admin {
                     .header_read_timeout(MAX_WAIT)
                     .keep_alive(false)
                     .serve_connection(TokioIo::new(stream), service);
-                // Whether a prober hears the answer is its own affair.
+                // The prober may not read the response.
                 let _ = tokio::time::timeout(MAX_WAIT * 3, connection).await;
                 drop(place);
             });
@@ -83,7 +83,7 @@ impl Admin {
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return reply(AdminStatus::MethodNotAllowed, json!({"error": "only GET"}));
+            return reply(AdminStatus::MethodNotAllowed, json!({"error": "only GET and HEAD are allowed"}));
         }
         match request.uri().path() {
             "/metrics" => self.scrape(),

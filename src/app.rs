@@ -1,4 +1,4 @@
-//! The composition root: builds the parts of a running gateway, starts its threads, and drains it.
+//! The composition root: builds the services of a gateway, starts its threads, and drains it.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -26,35 +26,35 @@ use crate::snapshot::SharedSnapshot;
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address is taken, or not ours.
+    /// The address is in use, or does not belong to this host.
     #[error("cannot listen on {address}")]
     Listen {
         /// The address as configured.
         address: SocketAddr,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// A thread or its runtime.
+    /// A thread or its runtime could not be created.
     #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
-    /// The store of `state`.
+    /// The configured `store` could not be opened.
     #[error(transparent)]
     State(#[from] StateError),
-    /// Keys, ids and what TLS makes up need them.
-    #[error("the system gives no random numbers")]
+    /// Keys, ids and TLS need random numbers.
+    #[error("the operating system provides no random numbers")]
     NoEntropy,
-    /// Two metrics of one name: an error in the program.
+    /// Two metrics have one name: a bug.
     #[error("cannot register the metrics")]
     Metrics(#[from] prometheus::Error),
 }
 
-/// A gateway at work. Dropping it stops it at once; [`Running::drain`] ends it well.
+/// A running gateway. Dropping it stops it at once; [`Running::drain`] shuts it down gracefully.
 pub struct Running {
-    /// Where each listener listens; port 0 has become a real one.
+    /// Address of each listener; port 0 is replaced by the port that was assigned.
     pub listeners: Vec<SocketAddr>,
-    /// Where the admin listener listens.
+    /// Address of the admin listener.
     pub admin: Option<SocketAddr>,
-    /// Bodies that wait to be judged.
+    /// Memory quota of buffered bodies.
     pub held: Arc<HeldBodies>,
     reloader: Arc<Reloader>,
     phase: watch::Sender<Phase>,
@@ -62,7 +62,7 @@ pub struct Running {
     control: Option<JoinHandle<()>>,
 }
 
-/// What all threads share.
+/// Services that all threads share.
 struct Parts {
     snapshot: Arc<SharedSnapshot>,
     clock: Arc<dyn Clock>,
@@ -77,14 +77,14 @@ struct Parts {
     phase: watch::Receiver<Phase>,
 }
 
-/// Starts the gateway that `config` describes; `path` is where to read it again, if anywhere.
+/// Starts the gateway that `config` describes; `path` is the file from which it is reloaded, if any.
 ///
 /// # Errors
-/// [`StartError`]; nothing runs then.
+/// [`StartError`]; no thread is left running then.
 pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     let ProcessSettings { workers, listeners, admin, access_log, .. } = &config.process;
-    // The first of a process takes a tenth of a second (aws-lc watches the processor's jitter for its seed): here, and
-    // not in the first request while all others wait.
+    // The first random number of a process takes a tenth of a second (aws-lc takes its seed from the processor's
+    // jitter): it is drawn here, and not in the first request while all others wait.
     aws_lc_rs::rand::fill(&mut [0]).map_err(|_| StartError::NoEntropy)?;
     let sockets = listeners.iter().map(|address| listen(*address)).collect::<Result<Vec<_>, _>>()?;
     let admin = admin.map(listen).transpose()?;
@@ -158,30 +158,30 @@ impl Parts {
     }
 }
 
-/// How long a Redis is waited for, which may be down.
+/// How long the start waits for a Redis that may be down.
 const FIRST_CONNECTION: Duration = Duration::from_secs(2);
 
-/// A store that is there answers the first request.
+/// Waits for the store, so that it is available to the first request.
 fn await_store(control: &Runtime, admission: &Admission) {
     let available = async {
         while !admission.is_available() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    // A thread of its own: the caller's may belong to another runtime.
+    // In a separate thread, since the caller's may belong to another runtime.
     let waited = std::thread::scope(|scope| {
         scope.spawn(|| control.block_on(async { tokio::time::timeout(FIRST_CONNECTION, available).await })).join()
     });
     if !matches!(waited, Ok(Ok(()))) {
-        tracing::warn!("the store of `state` is not available; its routes answer 503 until it is");
+        tracing::warn!("the store is not available; routes that need it respond with 503 until it is");
     }
 }
 
-/// A socket that all workers accept from.
+/// A listening socket from which all workers accept.
 fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     let bind = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // A restart must not wait for old connections; another process on this port is still an error.
+        // A restart must not wait for old connections; a port that another process uses is still an error.
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
@@ -193,7 +193,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 fn share(addresses: &[SocketAddr], configured: &[SocketAddr]) -> Vec<Arc<Shared>> {
     let names = addresses.iter().zip(configured).map(|(real, configured)| {
-        // The label must be the same after each start, save where a test asked for any port.
+        // The label must be the same after each start, except where a test asks for any port.
         if configured.port() == 0 { real.to_string() } else { configured.to_string() }
     });
     let shared =
@@ -212,7 +212,7 @@ fn runtime() -> Result<Runtime, std::io::Error> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// One thread with its own runtime and upstream pool.
+/// Starts one worker thread, with its own runtime and connection pools.
 fn worker(parts: &Parts, shared: &[Arc<Shared>], sockets: &[TcpListener]) -> Result<JoinHandle<()>, StartError> {
     let sockets = sockets.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>()?;
     let (alive, ended) = mpsc::channel(1);
@@ -233,7 +233,7 @@ fn worker(parts: &Parts, shared: &[Arc<Shared>], sockets: &[TcpListener]) -> Res
     Ok(std::thread::Builder::new().name("worker".to_owned()).spawn(run)?)
 }
 
-/// Until every connection has ended, or until told to stop.
+/// Runs until every connection has ended, or until the drain stops it.
 async fn work(
     servers: Vec<Server>,
     sockets: Vec<TcpListener>,
@@ -252,7 +252,7 @@ async fn work(
     }
 }
 
-/// Fetches keys, watches files and answers probes, away from the workers.
+/// Starts the control thread: it fetches keys, watches files and serves the admin listener, apart from the workers.
 fn control_thread(
     runtime: Runtime,
     parts: &Parts,
@@ -279,27 +279,27 @@ fn control_thread(
             Some(Err(error)) => tracing::error!(%error, "cannot listen for admin requests"),
             None => {}
         }
-        // Probes and scrapes are answered to the end.
+        // Probes and scrapes get responses until the end.
         reached(&mut phase, Phase::Stopped).await;
     };
     let run = move || {
         runtime.block_on(control);
-        // A fetch or a file may be slow; nobody waits for it any more.
+        // A fetch or a file operation may be slow, and is not waited for.
         runtime.shutdown_background();
     };
     Ok(std::thread::Builder::new().name("control".to_owned()).spawn(run)?)
 }
 
 impl Running {
-    /// Reads the configuration again (SIGHUP).
+    /// Reloads the configuration (SIGHUP).
     pub fn reload(&self) -> Reloaded {
         self.reloader.reload(Cause::Asked)
     }
 
-    /// Ends well: for `drain.delay` every reply ends its connection, then nothing is accepted any more and what
-    /// is under way has `drain.timeout` to finish. `hurry` cuts the delay and the wait short.
+    /// Shuts down gracefully: for `drain.delay` every response closes its connection; then no connections are accepted
+    /// any more, and requests in flight have `drain.timeout` to finish. `hurry` ends the delay and the wait at once.
     ///
-    /// Returns whether everything finished in time.
+    /// Returns whether all requests finished in time.
     pub async fn drain(mut self, hurry: impl Future<Output = ()>) -> bool {
         let drain = self.reloader.drain();
         tracing::info!(delay_s = drain.delay.as_secs(), timeout_s = drain.timeout.as_secs(), "draining");
@@ -338,7 +338,7 @@ fn join(thread: JoinHandle<()>) {
     }
 }
 
-/// Threads have no future of their own; a look every few milliseconds does for a drain.
+/// Threads cannot be awaited; polling every few milliseconds is enough for a drain.
 async fn all_ended(workers: &[JoinHandle<()>]) {
     while !workers.iter().all(JoinHandle::is_finished) {
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -1,19 +1,18 @@
-//! hookgate: a reverse proxy that lets through only webhooks that are proven authentic and fresh.
+//! hookgate: a reverse proxy that forwards only webhooks that are proven authentic and fresh.
 //!
-//! A request's path, in [`proxy::Gateway`]:
+//! The path of a request, in [`proxy::Gateway`]:
 //!
-//! 1. the head is judged (host, path, size) and finds its [`route::Route`], or is refused;
-//! 2. [`auth::verify`] decides, a pure function of the rules, the request and the time: by the head alone, if it can;
-//! 3. else the body is read, within [`limit::HeldBodies`], and it decides once more;
-//! 4. a provider's question about the endpoint is answered here ([`auth::handshake`]), at a bounded rate;
-//! 5. what is refused ends here, unless the route only observes; it may be kept for the operator;
-//! 6. what crosses the gateway is cleaned ([`proxy::headers`]) and goes to the app ([`proxy::upstream`]);
-//! 7. the app's reply goes back, or [`proxy::reply`] says why not;
-//! 8. one access line and one set of metrics are written ([`proxy::record`]).
+//! 1. its headers are validated (host, path, size), and it is matched to a [`route::Route`] or rejected;
+//! 2. [`auth::verify`] decides, a pure function of the rules, the request and the time: by the headers alone, if it can;
+//! 3. otherwise the body is buffered, within [`limit::HeldBodies`], and it decides again;
+//! 4. a provider's endpoint verification challenge is answered here ([`auth::handshake`]), at a bounded rate;
+//! 5. a rejected request ends here, except in dry run; it may be captured for the operator;
+//! 6. the headers are cleaned ([`proxy::headers`]), and the request is sent to the upstream ([`proxy::upstream`]);
+//! 7. the client gets the upstream's response, or an error response from [`proxy::reply`];
+//! 8. one access log line and one set of metrics are written ([`proxy::record`]).
 //!
-//! Everything else keeps that path supplied: [`config`] compiles gateway.yaml into a [`snapshot`], [`reload`]
-//! swaps it, [`jwks`] keeps remote keys fresh, [`server`] holds connections to their limits, [`app`] puts it
-//! together.
+//! All other modules support that path: [`config`] compiles gateway.yaml into a [`snapshot`], [`reload`] swaps it,
+//! [`jwks`] keeps remote keys fresh, [`server`] enforces the limits of connections, [`app`] puts it together.
 #![forbid(unsafe_code)]
 
 pub mod admin;

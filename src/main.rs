@@ -9,7 +9,7 @@ use hookgate::cli::{Command, USAGE, exit_code};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Lets through only webhooks that are proven authentic and fresh.
+/// A reverse proxy that forwards only webhooks that are proven authentic and fresh.
 #[derive(Parser)]
 #[command(name = "hookgate", version)]
 struct Arguments {
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Nowhere to print to is no reason for another code.
+            // A message that cannot be printed does not change the exit code.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }

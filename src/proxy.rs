@@ -1,8 +1,8 @@
-//! The request's path. [`Gateway::handle`] takes a request and always answers; what it does in between
-//! stands in one function, `Gateway::exchange`.
+//! The request path. [`Gateway::handle`] takes a request and always returns a response; `Gateway::exchange` has all the
+//! steps between the two in one function.
 //!
-//! It decides nothing by itself (see [`crate::auth`]) and names no status code (see [`reply`]).
-//! Called by the server for each request.
+//! It makes no authentication decision itself (see [`crate::auth`]) and names no status code (see [`reply`]). Called by
+//! the server for each request.
 
 mod admit;
 pub mod body;
@@ -47,63 +47,66 @@ use head::Target;
 use record::Record;
 use upstream::{MARGIN, Upstreams};
 
-/// Bytes that a request takes while it waits for its body, beside those of its head: in HTTP/2, a stream and a task.
+/// Bytes that a request occupies while it waits for its body, in addition to its headers: in HTTP/2, a stream and a
+/// task.
 const WAITING: usize = 8 * 1024;
 
-/// All requests that wait for their bodies; of one address, a quarter.
+/// Maximum bytes of all requests that wait for their bodies; requests of one address may use a quarter of it.
 const WAITING_IN_ALL: u64 = 64 << 20;
 
-/// Who is on the other end of a connection, and what that connection allows.
+/// The client at the other end of a connection, and the limits of that connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// The address of the connection, or the client's as the proxies name it that are trusted: then without a port.
+    /// Address of the connection. Where trusted proxies name the client, the client's address with port 0.
     pub address: ClientAddress,
-    /// False where a PROXY header has left open who is there: nothing that is said of other clients counts then.
+    /// False where the PROXY header does not name the client: X-Forwarded-For and Forwarded are then not read.
     pub named: bool,
-    /// The client speaks TLS: with us, or with a trusted proxy that says so.
+    /// Whether the client uses TLS: with the gateway, or with a trusted proxy that reports it.
     pub secure: bool,
-    /// What else trusted proxies have told.
+    /// Further information from trusted proxies.
     pub told: Told,
-    /// The place of its listener in `listeners`: the snapshot has the settings that hold now.
+    /// Index of its listener in `listeners`; the snapshot holds the current settings of that listener.
     pub listener: usize,
-    /// The certificate that the client has shown to hold. It was trusted at the handshake, perhaps not any more.
+    /// Client certificate whose private key the client has proven to hold. It was trusted at the TLS handshake, and may
+    /// have lost that trust since.
     pub client: Option<Arc<ClientCertificate>>,
-    /// The name that the client asked for (SNI), in lower case.
+    /// Server name that the client requested (SNI), in lower case.
     pub server_name: Option<Arc<str>>,
-    /// Limits of its listener.
+    /// Timeouts and limits of its listener.
     pub limits: Arc<ListenerLimits>,
 }
 
-/// What all requests share. One a worker; only `upstreams` is the worker's own.
+/// State that all requests of a worker share. One per worker; only `upstreams` and `alive` belong to that worker alone.
 pub struct Gateway {
-    /// The configuration in force.
+    /// The active configuration.
     pub snapshot: Arc<SharedSnapshot>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Fetches keys that are not known yet.
+    /// Fetches the keys of remote issuers that are not known yet.
     pub jwks: Arc<Jwks>,
-    /// Counts.
+    /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// One line a request (`log.access`).
+    /// Whether each request gets a line in the access log (`log.access`).
     pub access_log: bool,
-    /// Bodies that wait to be judged, over all workers.
+    /// Memory quota of bodies that are buffered for verification, over all workers.
     pub held: Arc<HeldBodies>,
-    /// Requests that wait for their bodies, likewise.
+    /// Memory quota of requests that wait for their bodies, over all workers.
     pub waiting: Arc<HeldBodies>,
-    /// Handshakes answered, over all workers.
+    /// Rate limit of endpoint verification challenges that are answered, over all workers.
     pub handshakes: Arc<Handshakes>,
-    /// What has been here before, where a `state` is configured.
+    /// Store of replay ids, idempotency keys, shared rate limits and revocations; `None` without a configured `store`.
     pub admission: Option<Arc<Admission>>,
-    /// What requests have used up of their routes' limits, over all workers.
+    /// Consumed quota of the routes' rate and concurrency limits, over all workers.
     pub limits: Arc<RequestLimits>,
-    /// Connections to the apps.
+    /// Connection pools of the upstreams.
     pub upstreams: Arc<Upstreams>,
-    /// A drain ends when the last of these is gone; exchanges outlive their connections.
+    /// Held by every connection and exchange: a drain ends when the last clone is dropped. Exchanges outlive their
+    /// connections.
     pub alive: mpsc::Sender<()>,
 }
 
 impl Gateway {
-    /// Answers a request: the app's reply, or one of our own.
+    /// Handles a request: returns the upstream's response, or one of the gateway's own.
     pub async fn handle<B: Into<Source>>(&self, request: Request<B>, peer: &Peer) -> Response<Body> {
         let snapshot = self.snapshot.load();
         let (head, body) = request.into_parts();
@@ -117,14 +120,16 @@ impl Gateway {
                 let route = record.route().cloned();
                 let response = reply::failure(&failure, snapshot.disclosure, route.as_deref(), record.request_id());
                 record.answered(response.status());
-                // Nobody else had to be waited for: whoever sends many such requests in a row lets the others go first.
+                // A rejected request waits for nothing else: without this yield, a client that sends many of them in a
+                // row would keep the worker to itself.
                 tokio::task::yield_now().await;
                 response.map(|content| Body::new(content, record))
             }
         }
     }
 
-    /// Counts and logs a head that is none and never came to `handle`; what is said to its sender.
+    /// Counts and logs bytes that are not a valid HTTP/1 request and never reached `handle`; returns the response as
+    /// bytes.
     pub fn unframed(&self, failure: &Failure, peer: SocketAddr) -> Vec<u8> {
         self.metrics.unrouted(Outcome::Rejected, failure.reason(), Some(failure.status()));
         if self.access_log {
@@ -133,8 +138,8 @@ impl Gateway {
         reply::unframed(failure)
     }
 
-    /// The path of a request, from its head to the app's reply. What few requests come to stands in boxes: each request
-    /// takes as much memory as the largest of all that it may wait for.
+    /// The path of a request, from its headers to the upstream's response. Rare branches are boxed, because an async
+    /// fn's future is as large as its largest await point.
     async fn exchange(
         &self,
         snapshot: &Snapshot,
@@ -183,7 +188,8 @@ impl Gateway {
             }
         };
 
-        // After the reservation: whoever repeats a request that he has seen must not use up the limits of its sender.
+        // Limits are counted after the reservation: an attacker who repeats a captured request must not use up the
+        // limits of its sender.
         let (reservation, places) = self.within_limits(route, &permit, reservation).await?;
 
         headers::prepare(&mut head, &target, route, &permit, peer, record.request_id());
@@ -248,7 +254,7 @@ impl Gateway {
         Exchange { upstreams, permit, head, body, route, received, reservation, places, request_id, alive }
     }
 
-    /// Reserves what the request must not be twice. On a route that only observes, a repetition is told and passes.
+    /// Reserves the replay ids and the idempotency key of the request. In dry run, a duplicate is logged and forwarded.
     async fn admit(
         &self,
         asked: &Asked<'_>,
@@ -280,8 +286,9 @@ impl Gateway {
         Ok(Admit::Forward(None))
     }
 
-    /// The decision, first by the head alone: what can be refused by it is refused unread. The body is read only
-    /// where the rest of the decision, or a handshake, needs it.
+    /// Decides the request, first by its headers alone: a request that can be rejected by its headers is rejected
+    /// before its body is read. The body is read only where the rest of the decision, or an endpoint verification
+    /// challenge, needs it.
     async fn judge(&self, asked: &Asked<'_>, body: &mut RequestBody, record: &mut Record) -> Result<Verdict, Failure> {
         let Asked { route, now, .. } = *asked;
         if !asked.may_stay() {
@@ -308,12 +315,13 @@ impl Gateway {
                 capture::keep(route, asked.head, &held, &refused, record.request_id());
                 Err(Failure::Refused(refused))
             }
-            // The whole body was there: whoever still asks for it is wrong.
+            // The whole body was passed in: a verifier that still asks for it is wrong.
             Err(Stop::NeedsBody) => Err(Failure::BadRequest),
         }
     }
 
-    /// Reads the body. Until it is whole its request waits: a hundred of each HTTP/2 connection, if nothing bounded it.
+    /// Buffers the body. The request waits until its body is complete, and waiting requests are bounded in total: each
+    /// HTTP/2 connection could otherwise hold a hundred of them.
     async fn hold(&self, asked: &Asked<'_>, body: &mut RequestBody) -> Result<Bytes, Failure> {
         let address = asked.peer.address.ip();
         let mut waiting = self.waiting.begin(address);
@@ -322,7 +330,8 @@ impl Gateway {
         body.hold(self.held.begin(address), asked.snapshot.buffered_bodies).await
     }
 
-    /// [`auth::verify`], and once more when a fetch of the issuer's keys may turn "unknown" into an answer.
+    /// Runs [`auth::verify`], and once more after a fetch of the issuer's keys where an unknown key may have become
+    /// known.
     async fn decide(
         &self,
         route: &Route,
@@ -357,13 +366,13 @@ impl Gateway {
     }
 }
 
-/// What comes of a request that is not refused.
+/// Outcome of a request that is not rejected.
 enum Verdict {
     Forward(Permit),
     Answer(Answer),
 }
 
-/// A request on its way to a decision.
+/// A request that is being decided, with its context.
 struct Asked<'a> {
     snapshot: &'a Snapshot,
     route: &'a Arc<Route>,
@@ -384,13 +393,13 @@ impl Asked<'_> {
         Some(Client { certificate, trust: self.trust() })
     }
 
-    /// Whom the listener trusts now, which may be others than when the connection began.
+    /// Client CAs that the listener trusts now; they may differ from those at the start of the connection.
     fn trust(&self) -> Option<&ClientTrust> {
         self.snapshot.listeners.get(self.peer.listener)?.client_trust.as_deref()
     }
 
-    /// A listener that has no connection without a certificate has no request with one that has ended, or was
-    /// revoked, since.
+    /// False where the listener requires client certificates, and the certificate of this connection has expired or was
+    /// revoked since the TLS handshake.
     fn may_stay(&self) -> bool {
         let required = self.trust().is_some_and(ClientTrust::is_required);
         !required || self.client().is_some_and(|client| client.is_trusted(self.now))
@@ -398,13 +407,14 @@ impl Asked<'_> {
 }
 
 impl Peer {
-    /// A client that has named a server meant no other one by its certificate.
+    /// Whether the request's host is the server name (SNI) of the TLS handshake, or the client sent none: a client
+    /// presents its certificate to the named server only.
     fn spoke_to(&self, host: &str) -> bool {
         self.server_name.as_deref().is_none_or(|name| name.eq_ignore_ascii_case(host))
     }
 }
 
-/// Without the keys, nobody can say whether the token is good.
+/// Without the issuer's keys the token cannot be verified: the request fails closed (503).
 fn undecided(stop: Stop) -> Stop {
     match stop {
         Stop::Refused(refused) => Stop::Refused(Refused { refusal: Refusal::JwksUnavailable, ..refused }),

@@ -1,6 +1,6 @@
-//! Accepts connections and carries each through handshake, requests and end, under its limits.
+//! Accepts connections and takes each through TLS handshake, requests and close, under the limits of its listener.
 //!
-//! It knows nothing of what a request means; that is the [`Gateway`]'s. Run by each worker for each listener.
+//! It does not interpret requests: the [`Gateway`] does. Run by each worker for each listener.
 
 pub mod activity;
 mod connection;
@@ -32,29 +32,29 @@ use handshake_error::HandshakeError;
 use proxy_protocol::Source;
 use watched::linger;
 
-/// Connections that may wait to be accepted, by the kernel's leave.
+/// Listen backlog: connections that may wait to be accepted, if the kernel allows that many.
 pub const BACKLOG: usize = 1024;
 
-/// How far a drain has come (`drain` in gateway.yaml).
+/// Phase of a graceful shutdown (`drain` in gateway.yaml).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Serving.
+    /// Requests are served.
     #[default]
     Running,
-    /// Serving and accepting, but every reply says that its connection ends.
+    /// Requests are served and connections accepted, but every response announces that its connection closes.
     Announcing,
-    /// Accepting no more; what is under way is finished.
+    /// No connections are accepted; requests in flight are completed.
     Closing,
-    /// Over: what is still under way is cut off.
+    /// The drain is over; requests still in flight are aborted.
     Stopped,
 }
 
-/// What the workers share of one listener.
+/// State of one listener that the workers share.
 #[derive(Debug)]
 pub struct Shared {
-    /// Its place in `listeners`.
+    /// Index in `listeners`.
     pub index: usize,
-    /// The metric's label: the address as configured.
+    /// Value of the metric label `listener`: the address as configured.
     pub name: String,
     /// Open connections, over all workers.
     pub connections: Arc<Connections>,
@@ -66,14 +66,14 @@ pub struct Server {
     pub shared: Arc<Shared>,
     /// The worker's gateway.
     pub gateway: Arc<Gateway>,
-    /// How far a drain has come.
+    /// Current phase of the drain.
     pub phase: watch::Receiver<Phase>,
-    /// Dropped with the server, which every connection holds: closed means that all have ended.
+    /// Dropped with the server, which every connection holds: a closed channel means that all connections have ended.
     pub alive: tokio::sync::mpsc::Sender<()>,
 }
 
 impl Server {
-    /// Accepts until the drain closes; each connection runs in a task of its own.
+    /// Accepts connections until the drain closes; each connection runs in its own task.
     pub async fn run(self, listener: TcpListener) {
         let server = Arc::new(self);
         let mut phase = server.phase.clone();
@@ -85,16 +85,16 @@ impl Server {
                     Ok((stream, address)) => server.admit(stream, address),
                     Err(error) => server.rest(&error).await,
                 },
-                // Only once nobody is waiting to be accepted: they have connected, so they are served.
+                // Only once the accept queue is empty: clients in it are connected, so they are served.
                 () = reached(&mut phase, Phase::Closing) => return,
             }
             late += usize::from(*phase.borrow() >= Phase::Closing);
         }
     }
 
-    /// Out of file descriptors, mostly: those that close give some back.
+    /// Waits before the next attempt. Mostly the process is out of file descriptors, which closing connections release.
     async fn rest(&self, error: &std::io::Error) {
-        tracing::warn!(listener = self.shared.name, %error, "could not accept a connection");
+        tracing::warn!(listener = self.shared.name, %error, "cannot accept a connection");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
@@ -110,7 +110,7 @@ impl Server {
         }
     }
 
-    /// The connections of a trusted proxy are its clients', and only a PROXY header says whose.
+    /// Connections from a trusted proxy belong to its clients, which only a PROXY header names.
     fn permit(
         &self,
         address: IpAddr,
@@ -138,7 +138,7 @@ impl Server {
         let gauge = self.metrics().connections(&self.shared.name);
         gauge.inc();
         let _closed = OnDrop(|| gauge.dec());
-        // Fails only on a connection that is gone already.
+        // Fails only on a connection that is already closed.
         let _ = stream.set_nodelay(true);
         let deadline = Instant::now() + settings.limits.handshake;
         let mut peer = Peer {
@@ -164,7 +164,7 @@ impl Server {
         }
     }
 
-    /// The peer is who the PROXY header says, and has that one's number of connections.
+    /// Sets the peer to the client in the PROXY header, and counts the connection against that client's address.
     fn name(&self, peer: &mut Peer, source: Source, permit: &mut ConnectionPermit) -> Result<(), Closed> {
         let Source::Address(address) = source else {
             peer.named = false;
@@ -178,12 +178,13 @@ impl Server {
     }
 
     async fn serve_tls(&self, stream: TcpStream, acceptor: TlsAcceptor, peer: Peer, deadline: Instant) {
-        // What is over soon, or is not for everybody, must not make each connection's task larger.
+        // Boxed: a phase that is short, or that few connections have, must not enlarge the task of every connection.
         let handshake = Box::pin(timeout_at(deadline, handshake(stream, acceptor, peer))).await;
         let shaken = handshake.unwrap_or(Err(HandshakeError::Timeout));
         self.metrics().handshake(&self.shared.name, shaken.as_ref().map(|_| ()).map_err(|error| error.label()));
         let Ok((stream, peer)) = shaken else { return };
-        // Chosen by ALPN: a detection of our own would wait for bytes that never come (hyper-util's does).
+        // Chosen by ALPN: detecting the protocol would wait for bytes that may never arrive (as hyper-util's detection
+        // does).
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         if http2 {
             Box::pin(connection::http2(stream, peer, &self.gateway, self.phase.clone())).await;
@@ -201,13 +202,13 @@ impl Server {
     }
 }
 
-/// Waits until a drain has come so far; for ever gone senders count as the end of it.
+/// Waits until a drain has reached this phase; a dropped sender counts as the end of the drain.
 pub async fn reached(phase: &mut watch::Receiver<Phase>, at: Phase) {
     let _end = phase.wait_for(|phase| *phase >= at).await;
 }
 
-/// The connection, and its peer with what the handshake told of it. Somebody who speaks plain HTTP gets a word that a
-/// person can read, as nginx gives one, and no TLS alert.
+/// Runs the TLS handshake; returns the stream, and the peer with its certificate and server name. A client that speaks
+/// plain HTTP gets a readable response, as from nginx, instead of a TLS alert.
 async fn handshake(
     mut stream: TcpStream,
     acceptor: TlsAcceptor,
@@ -215,31 +216,32 @@ async fn handshake(
 ) -> Result<(Box<TlsStream<TcpStream>>, Peer), HandshakeError> {
     let mut first = [0];
     let peeked = stream.peek(&mut first).await;
-    // A method begins with a letter, a TLS record with its type (RFC 8446 §5.1: 20 to 24).
+    // An HTTP method begins with a letter, a TLS record with its type (RFC 8446 §5.1: 20 to 24).
     if peeked.is_ok() && first.first().is_some_and(u8::is_ascii_alphabetic) {
         linger(&mut stream, &reply::plain_http_on_tls()).await;
         return Err(HandshakeError::PlainHttp);
     }
     let stream = acceptor.accept(stream).await.map_err(|error| HandshakeError::of(&error))?;
     let peer = introduced(peer, stream.get_ref().1).map_err(|UnreadableCertificate| HandshakeError::Other)?;
-    // In one place, wherever it goes: a task keeps room for each move of what it holds.
+    // Boxed once: a task reserves space for each move of a value that it holds.
     Ok((Box::new(stream), peer))
 }
 
-/// A resumed session brings the certificate and the name that it began with. Whose certificate we cannot read gets no
-/// connection: it would count as somebody without one.
+/// The peer with the certificate and server name of the TLS handshake; a resumed session has those of its full
+/// handshake. A connection with a certificate that cannot be parsed is rejected: it would count as one without a
+/// certificate.
 fn introduced(peer: Peer, tls: &ServerConnection) -> Result<Peer, UnreadableCertificate> {
     let client = tls.peer_certificates().map(ClientCertificate::from_chain).transpose()?;
     let server_name = tls.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
     Ok(Peer { client: client.map(Arc::new), server_name, ..peer })
 }
 
-/// Why a connection is closed before anything is said on it.
+/// Reason why a connection is closed before any response.
 enum Closed {
     Limit(ConnectionRefused),
-    /// It comes from no trusted proxy, where all of them must.
+    /// The listener requires a trusted proxy, and the connection does not come from one.
     NoProxy,
-    /// No PROXY header, or not in time.
+    /// There was no valid PROXY header in time.
     NoHeader,
 }
 

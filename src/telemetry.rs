@@ -1,7 +1,7 @@
-//! Where log lines go: standard output, one JSON object or one line of text each.
+//! Log output: standard output, one JSON object or one line of text per event.
 //!
-//! A thread writes them, many at once where many wait. Nobody waits for it: while a pipe is not read, lines are dropped and
-//! counted.
+//! A separate thread writes the lines, in batches where many wait. No request waits for it: while the output is not
+//! read, lines are dropped and counted.
 
 use std::io::{BufWriter, stdout};
 use std::sync::atomic::Ordering;
@@ -15,24 +15,24 @@ use tracing_subscriber::fmt;
 use crate::config::file::LogFormat;
 use crate::metrics::{LINES, PANICS};
 
-/// Lines that wait to be written, of some hundred bytes each.
+/// Maximum number of lines that wait to be written, of some hundred bytes each.
 const WAITING: usize = 8192;
 
-/// How long a process that ends waits for its last lines to be read.
+/// How long a process that exits waits until its last lines are written.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Ends the log when it is dropped: what was said before is written, if anybody reads it.
-#[must_use = "lines that nobody waits for may be lost when the process ends"]
+/// Flushes the log when it is dropped: earlier lines are written, if the output is read.
+#[must_use = "lines that are not flushed may be lost when the process ends"]
 pub struct Log(Option<WorkerGuard>);
 
 impl Drop for Log {
     fn drop(&mut self) {
         let (written, waiting) = mpsc::channel();
         let guard = self.0.take();
-        // In a thread, since it prints what it cannot write.
+        // In a separate thread, since the guard prints an error where it cannot write.
         std::thread::spawn(move || {
             drop(guard);
-            // Nobody waits for it any more.
+            // The receiver may have stopped waiting.
             let _ = written.send(());
         });
         let _ = waiting.recv_timeout(LAST_WORDS);
@@ -45,7 +45,7 @@ impl Drop for Log {
 pub fn start(format: LogFormat) -> Log {
     let wanted = std::env::var("HOOKGATE_LOG").ok().filter(|wanted| !wanted.is_empty());
     let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or("info")).unwrap_or_else(|error| {
-        // There is no log yet to say it in.
+        // The log has not started yet.
         eprintln!("HOOKGATE_LOG: {error}; using info");
         EnvFilter::new("info")
     });
@@ -60,8 +60,8 @@ pub fn start(format: LogFormat) -> Log {
     Log(Some(guard))
 }
 
-/// Counts each panic and logs where it was, beside what Rust itself says of it. Its task has ended, and the runtime goes on
-/// with the others.
+/// Counts each panic and logs its location, in addition to Rust's own message. The task of the panic has ended, and the
+/// runtime continues with the others.
 pub fn count_panics() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -71,7 +71,7 @@ pub fn count_panics() {
     }));
 }
 
-/// An error with its causes, for a line.
+/// An error and its causes in one line, separated by colons.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
@@ -86,7 +86,7 @@ mod tests {
         count_panics();
         let before = PANICS.load(Ordering::Relaxed);
         assert!(std::thread::spawn(|| panic!("as it should")).join().is_err());
-        // Tests beside this one may panic too.
+        // Other tests may panic at the same time.
         assert!(PANICS.load(Ordering::Relaxed) > before);
     }
 }

@@ -1,6 +1,7 @@
-//! Bodies in which the credential stands, and providers' questions. A small letter sends an input as a stranger would,
-//! a capital one signs it with the run's own key: then only its rules are left. Answers hold a challenge of the strict
-//! alphabet, and no answered MAC serves as a signature.
+//! Bodies that contain the credential, and endpoint verification challenges of providers. A lower-case letter sends an
+//! input as an unauthenticated client would; an upper-case letter signs it with the run's own key, so that only its
+//! rules are left to check. Responses contain a challenge of the strict alphabet, and no MAC in a response is accepted
+//! as a signature.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -14,7 +15,7 @@ use http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
-/// In the order of the routes, the letters a to k.
+/// In the order of the routes; the letters a to k select one.
 const PRESETS: [&str; 11] = [
     "adyen",
     "apple-app-store",
@@ -56,7 +57,8 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     gateway(&auths, json!({}), &files).expect("a configuration")
 });
 
-/// Where a handshake signs, a route shares its secret with no other: it would sign to order.
+/// Where challenges are answered with a signature, a route shares its secret with no other route: it would sign on
+/// demand.
 fn secret(preset: &str) -> String {
     match preset {
         "zoom" | "x" => format!("{preset}{}", *SECRET),
@@ -64,7 +66,7 @@ fn secret(preset: &str) -> String {
     }
 }
 
-/// MACs of a notification each of Adyen and Mailgun, and the chain of certificates.
+/// MACs of one Adyen and one Mailgun notification, and the certificate chain.
 static VALUES: LazyLock<[(&str, String); 5]> = LazyLock::new(|| {
     let key: Vec<u8> = (0..32).map(|at| u8::from_str_radix(&SECRET[2 * at..2 * at + 2], 16).expect("hex")).collect();
     let [leaf, middle, root] = CHAIN.x5c.clone();
@@ -77,7 +79,7 @@ static VALUES: LazyLock<[(&str, String); 5]> = LazyLock::new(|| {
     ]
 });
 
-/// Requests that pass, or are answered: a run in which nothing could pass would find nothing.
+/// Requests that are granted or answered: a run in which no input could pass would find nothing.
 const PASSING: [&str; 10] = [
     r#"aj
 {"notificationItems":[{"NotificationRequestItem":{"pspReference":"p","originalReference":"o","merchantAccountCode":"m",
@@ -104,7 +106,7 @@ fuzz_target!(init: for input in PASSING {
     passed(input);
 });
 
-/// Whether it was granted or answered.
+/// Whether the request was granted or answered; `None` where the input is no request.
 fn passed(input: &[u8]) -> Option<bool> {
     let [letter, kind, input @ ..] = input else { return None };
     let preset = PRESETS.get(usize::from(letter.to_ascii_lowercase().wrapping_sub(b'a')))?;
@@ -125,13 +127,13 @@ fn passed(input: &[u8]) -> Option<bool> {
     let route = route(&CONFIG, &head)?;
     match judge(&route, &head, &body) {
         Outcome::Refused => return Some(false),
-        Outcome::Granted(_) => assert!(may_pass(preset, signed, *kind, &body), "{preset} granted a stranger"),
+        Outcome::Granted(_) => assert!(may_pass(preset, signed, *kind, &body), "{preset} granted a forged request"),
         Outcome::Answered(answer) => must_be_harmless(preset, &route, &answer, extra),
     }
     Some(true)
 }
 
-/// Header, payload and signature, a line each, put together as each sender does it.
+/// Builds a token from header, payload and signature, one per line, as each sender does.
 fn with_token(preset: &str, signed: bool, lines: &[u8]) -> Vec<u8> {
     let mut lines = lines.splitn(3, |byte| *byte == b'\n');
     let [header, payload, junk] = [(); 3].map(|()| lines.next().unwrap_or_default());
@@ -153,7 +155,7 @@ fn with_token(preset: &str, signed: bool, lines: &[u8]) -> Vec<u8> {
 
 type Dressed = (Vec<u8>, Vec<(&'static str, Vec<u8>)>);
 
-/// Target and header fields.
+/// Target and headers.
 fn dressed(preset: &str, signed: bool, kind: u8, extra: &[u8], body: &[u8]) -> Option<Dressed> {
     let index = PRESETS.iter().position(|name| *name == preset)?;
     let form = kind == b'f' || (kind == b't' && preset == "meta-signed-request");
@@ -193,7 +195,7 @@ fn dressed(preset: &str, signed: bool, kind: u8, extra: &[u8], body: &[u8]) -> O
     Some((target, fields))
 }
 
-/// The rules beside the signature, read a second time.
+/// A second implementation of the rules other than the signature.
 fn may_pass(preset: &str, signed: bool, kind: u8, body: &[u8]) -> bool {
     let json = || serde_json::from_slice::<Value>(body).unwrap_or_default();
     let payload = |token: &[u8]| {
@@ -204,7 +206,7 @@ fn may_pass(preset: &str, signed: bool, kind: u8, body: &[u8]) -> bool {
     };
     match (preset, signed) {
         ("slack", true) => true,
-        // Where the handshake signs with the same secret, a body must be a JSON object.
+        // Where challenges are answered with a signature of the same secret, a body must be a JSON object.
         ("zoom" | "x", true) => json().is_object(),
         ("meta-signed-request", true) => kind == b't',
         ("apple-app-store", true) => {
@@ -240,7 +242,7 @@ fn may_pass(preset: &str, signed: bool, kind: u8, body: &[u8]) -> bool {
     }
 }
 
-/// A challenge that is only repeated, or one that is signed.
+/// Asserts that a challenge, repeated or signed, has only allowed characters and an allowed length.
 fn must_be_proper(challenge: &str, longest: usize, more: &str) {
     let plain = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
     assert!((1..=longest).contains(&challenge.len()) && challenge.chars().all(plain), "{challenge:?}");
@@ -271,6 +273,6 @@ fn must_be_harmless(preset: &str, route: &Route, answer: &Answer, extra: &[u8]) 
             let head = head("POST", b"/9", fields).expect("a head");
             assert!(matches!(judge(route, &head, challenge.as_bytes()), Outcome::Refused), "a signature to order");
         }
-        _ => panic!("{preset} asks nothing"),
+        _ => panic!("{preset} has no challenge"),
     }
 }

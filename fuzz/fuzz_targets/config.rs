@@ -1,5 +1,5 @@
-//! Configurations: what compiles says for each route who may pass, and only `auth: public` lets everybody; what does
-//! not tells a place within the text.
+//! Configurations: one that compiles has an `auth` for each route, and only `auth: public` grants every client; each
+//! error of one that does not compile names a position within the text.
 #![no_main]
 
 use hookgate::auth::Policy;
@@ -40,7 +40,7 @@ fuzz_target!(|text: &str| {
         let path = matches["path"].as_str().expect("a path").trim_end_matches('*');
         let path = judge_path(path).expect("a path that requests may have");
         let method = matches["methods"][0].as_str().map_or(Method::POST, |method| method.parse().expect("a method"));
-        // Where a narrower route guards the same path, that one is found.
+        // A more specific route may match the same path; that one is found.
         let found = config.snapshot.routes.find(host, &path, &method);
         if let Some(found) = found.ok().filter(|found| found.name.as_ref() == route["name"].as_str().expect("a name")) {
             let everybody = found.rules.policy.leaves().iter().any(|leaf| matches!(leaf, Policy::Public));

@@ -1,5 +1,6 @@
-//! X-Forwarded-For and Forwarded: whatever a stranger writes, what proxies add after it is read alike; from anybody else
-//! nothing is; and without quotes the walk is the one of a plain second reading.
+//! X-Forwarded-For and Forwarded: entries that proxies append are read the same, regardless of the text that an
+//! attacker has written before them; an untrusted peer's are not read; and without quotes the result is that of a plain
+//! second implementation.
 #![no_main]
 
 use std::borrow::Cow;
@@ -80,7 +81,7 @@ fn list(client: &str, hops: usize) -> Vec<u8> {
     [&[client], &PROXIES[..hops]].concat().join(", ").into_bytes()
 }
 
-/// As proxies write it, who quote whatever host they were asked for.
+/// Elements as proxies write them, which quote the host of the request unchanged.
 fn elements(client: &str, hops: usize, host: &[u8]) -> Vec<u8> {
     let quoted = host.iter().flat_map(|byte| if b"\"\\".contains(byte) { vec![b'\\', *byte] } else { vec![*byte] });
     let quoted: Vec<u8> = quoted.collect();
@@ -92,7 +93,7 @@ fn elements(client: &str, hops: usize, host: &[u8]) -> Vec<u8> {
     nodes.iter().map(element).collect::<Vec<_>>().join(&b","[..])
 }
 
-/// The walk over a field without quotes, once more.
+/// A second implementation for a header without quotes.
 fn plainly(written: &[u8]) -> SocketAddr {
     let mut found = *PROXY.address;
     for entry in written.split(|byte| *byte == b',').rev().take(16) {

@@ -1,12 +1,12 @@
-//! Bytes of an HTTP/1 connection: the same in one piece and in many; and where they are taken as good, readers who are
-//! lenient in different ways all see the same requests.
+//! Bytes of an HTTP/1 connection: the result is the same in one piece and in many; and where bytes are accepted,
+//! parsers that are lenient in different ways all see the same requests.
 #![no_main]
 
 use hookgate::server::framing::{Framing, Place, Unframed};
 use hookgate::snapshot::ListenerLimits;
 use libfuzzer_sys::fuzz_target;
 
-// A run in which nothing could pass would find nothing.
+// A run in which no input could pass would find nothing.
 fuzz_target!(init: {
     let two = b"POST /a HTTP/1.1\r\nContent-Length: 1\r\n\r\nxPOST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\ny\r\n0\r\n\r\n";
     assert_eq!(followed(two, two.len()), Ok(Place::Between));
@@ -14,7 +14,7 @@ fuzz_target!(init: {
 }, |input: &[u8]| {
     let [piece, bytes @ ..] = input else { return };
     let whole = followed(bytes, bytes.len());
-    // A line may be both too long and ambiguous: which comes first depends on the pieces.
+    // A line may be both too long and ambiguous: the pieces decide which error comes first.
     assert_eq!(whole.is_err(), followed(bytes, 1 + usize::from(piece % 16)).is_err());
     let good = &bytes[..whole.err().map_or(bytes.len(), |(good, _)| good)];
     let seen = STRICT.requests(good);
@@ -25,7 +25,7 @@ fuzz_target!(init: {
     }
 });
 
-/// In pieces of so many bytes at most: where it is then, or where it ended and why.
+/// Validates pieces of at most `piece` bytes; returns the final position, or the number of valid bytes and the error.
 fn followed(bytes: &[u8], piece: usize) -> Result<Place, (usize, Unframed)> {
     let mut framing = Framing::new(&ListenerLimits { head_bytes: 2048, ..ListenerLimits::default() });
     let mut good = 0;
@@ -36,24 +36,25 @@ fn followed(bytes: &[u8], piece: usize) -> Result<Place, (usize, Unframed)> {
     Ok(framing.place())
 }
 
-/// What a program may do with bytes that the standard forbids.
+/// How a parser may treat bytes that the standard forbids.
 #[derive(Clone, Copy)]
 struct Reader {
-    /// A LF alone ends a line.
+    /// A bare LF ends a line.
     bare_lf: bool,
-    /// A CR alone does.
+    /// A bare CR ends a line.
     bare_cr: bool,
-    /// Where a length and chunks are both told, the length counts.
+    /// Content-Length takes precedence over chunked.
     prefers_length: bool,
-    /// The last of several lengths counts; else the first.
+    /// The last of several lengths counts; otherwise the first.
     last_length: bool,
-    /// Any transfer encoding that names chunked, in any spelling, means chunks; else the exact word alone.
+    /// Any transfer encoding that contains chunked, in upper or lower case, means chunked; otherwise only the exact
+    /// value.
     any_chunked: bool,
     /// A length may have a sign, and ends where its digits end.
     loose_numbers: bool,
-    /// Blanks around names.
+    /// Spaces around header names are dropped.
     loose_names: bool,
-    /// A line that begins with a blank goes on with the one before.
+    /// A line that begins with a space continues the previous one (obs-fold).
     folds: bool,
 }
 
@@ -93,7 +94,7 @@ const READERS: [(&str, Reader); 9] = [
 ];
 
 impl Reader {
-    /// Where each whole request begins, and where its body does and ends.
+    /// Start of each complete request, and start and end of its body.
     fn requests(self, bytes: &[u8]) -> Vec<(usize, usize, usize)> {
         let (mut at, mut found) = (0, Vec::new());
         while let Some((head, body)) = self.head(bytes, at) {
@@ -104,7 +105,7 @@ impl Reader {
         found
     }
 
-    /// A line's text, and where the next one begins.
+    /// Text of a line, and the start of the next one.
     fn line(self, bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
         let ends = |(index, byte): (usize, &u8)| match byte {
             b'\n' => self.bare_lf || (index > 0 && bytes[at + index - 1] == b'\r'),
@@ -122,7 +123,7 @@ impl Reader {
             let (line, next) = self.line(bytes, at)?;
             at = next;
             match line {
-                // One empty line before a head is none of it.
+                // One empty line before a request is skipped.
                 [] if lines.is_empty() => {}
                 [] => return Some((lines, at)),
                 [b' ' | b'\t', ..] if self.folds && !lines.is_empty() => {

@@ -1,5 +1,5 @@
-//! Heads with any fields, query and cookies: without the run's own token or MAC (`$TOKEN`, `$STRIPE` and so on in an
-//! input) nothing passes, and with them only what they were made for.
+//! Requests with any headers, query and cookies: without the run's own token or MAC (`$TOKEN`, `$STRIPE` and so on in
+//! an input) no request is granted, and with them only the requests for which they were made.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -32,7 +32,7 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     gateway(&routes, SIGNERS.issuers(), &files).expect("a configuration")
 });
 
-/// What a genuine request of each route holds.
+/// The credentials in a genuine request of each route.
 static GENUINE: LazyLock<[(&str, String); 5]> = LazyLock::new(|| {
     let by = |secret: &[u8], text: &str| mac(secret, text.as_bytes());
     let claims = json!({"iss": NAMES[3].1, "aud": "a", "exp": NOW + 300}).to_string();
@@ -46,7 +46,7 @@ static GENUINE: LazyLock<[(&str, String); 5]> = LazyLock::new(|| {
     ]
 });
 
-/// One for each route; a run in which nothing could pass would find nothing.
+/// One request for each route; a run in which no input could pass would find nothing.
 const GENUINE_HEADS: [&str; 7] = [
     "/0\nAuthorization: Bearer $TOKEN",
     "/1?token=$TOKEN",
@@ -65,7 +65,7 @@ fuzz_target!(init: for input in GENUINE_HEADS {
     }
 });
 
-/// Whether it was granted, and whether it had to be.
+/// Whether the request was granted, and whether it is genuine.
 fn judged(input: &[u8]) -> Option<(bool, bool)> {
     let values = GENUINE.each_ref().map(|(name, value)| (*name, value.as_str()));
     let mut lines = input.split(|byte| *byte == b'\n').map(|line| fill(line, &values));
@@ -90,7 +90,7 @@ fn is_genuine(route: &str, head: &Parts) -> bool {
         items.iter().all(|item| there.contains(&item.as_str()))
             && there.iter().filter(|item| item.starts_with("t=")).count() < 2
     };
-    // Parted at `;` too, as the gateway does it.
+    // Split at `;` as well, as in the gateway.
     let named = |wanted: &str| -> Vec<(&str, &str)> {
         let pairs = head.uri.query().unwrap_or_default().split(['&', ';']).filter_map(|pair| pair.split_once('='));
         pairs.filter(|(name, _)| percent_decode(name.as_bytes()) == wanted.as_bytes()).collect()

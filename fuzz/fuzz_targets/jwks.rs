@@ -1,4 +1,4 @@
-//! Key sets: each key that was kept is one that the rules allow, read a second time here, and lets no signature pass
+//! JWK sets: each accepted key meets the rules, as a second implementation here reads them, and accepts no signature
 //! that its owner has not made.
 #![no_main]
 
@@ -12,7 +12,7 @@ const ALL: [&str; 13] = [
 
 fuzz_target!(|input: &[u8]| {
     let [choice, jwks @ ..] = input else { return };
-    // All, or one and its successor.
+    // All algorithms, or one and its successor.
     let chosen = ALL.iter().cycle().skip(usize::from(*choice % 13)).take(if *choice < 128 { 13 } else { 2 });
     let allowed: Vec<Algorithm> = chosen.filter_map(|name| algorithm_named(name)).collect();
     let Ok((set, skipped)) = KeySet::from_jwks(jwks, &allowed) else { return };
@@ -49,13 +49,13 @@ fn judge(member: &Value, set: &KeySet, allowed: &[Algorithm]) {
         let Ok(keys) = set.select(kid, algorithm) else { continue };
         assert!(allowed.contains(&algorithm) && !is_hmac(algorithm) && keys.len() == 1, "{member}");
         let fits = names.iter().any(|name| algorithm_named(name) == Some(algorithm));
-        // A name may be shared by keys of several algorithms.
+        // Keys of several algorithms may have the same `kid`.
         assert!(fits || kid.is_none() || set.len() > 1, "{member}");
         keys.iter().for_each(|(_, key)| nobody_signs(key, member));
     }
 }
 
-/// Zeros, ones, the neutral element: what some verifiers take for a signature of everything (CVE-2022-21449).
+/// Zeros, ones, the neutral element: values that some verifiers accept as a signature of any message (CVE-2022-21449).
 fn nobody_signs(key: &hookgate::auth::keys::Key, member: &Value) {
     assert!(key.secret().is_none());
     for (first, rest) in [(0, 0), (1, 0), (1, 1), (255, 255)] {

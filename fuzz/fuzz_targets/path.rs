@@ -1,4 +1,4 @@
-//! Paths: what is accepted has no second reading, and its route is the one that a plain reading of the rules gives.
+//! Paths: an accepted path has no second reading, and its route is the one that a plain second implementation finds.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use http::Method;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
-/// Host (none for any) and path of each route; its place is its name.
+/// Host (`None` for any) and path of each route; its index is its name.
 const ROUTES: &[(Option<&str>, &str)] = &[
     (None, "/*"),
     (None, "/hooks/*"),
@@ -49,7 +49,7 @@ fuzz_target!(|input: (bool, &str)| {
     assert_eq!(found.ok(), expected(named, &decoded).map(|index| format!("r{index}")), "{decoded:?}");
 });
 
-/// The host's own routes before those of any, the same path before a prefix, the longest prefix before others.
+/// The host's own routes before those of any host, an exact path before a prefix, a longer prefix before a shorter one.
 fn expected(named: bool, path: &str) -> Option<usize> {
     let places = |host: Option<&'static str>| ROUTES.iter().enumerate().filter(move |(_, route)| route.0 == host);
     let best = |host| {

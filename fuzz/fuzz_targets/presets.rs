@@ -1,5 +1,5 @@
-//! Texts of presets: one that can be read is also written into a route as a scheme of the operator's own, and if that
-//! compiles, no request of a stranger passes.
+//! Preset files: one that can be read is also written into a route as the operator's own scheme, and if that compiles,
+//! no request of an unauthenticated client is granted.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ fuzz_target!(|text: &str| {
     let names = bare.iter().flat_map(|preset| preset.parameters.keys());
     let parameters: BTreeMap<String, String> = names.map(|name| (name.clone(), "https://p.example/".into())).collect();
     let Ok(_) = presets::parse(text, &parameters) else { return };
-    // No bare `${…}` in what is compiled.
+    // No `${…}` is left in the text that is compiled.
     let written =
         parameters.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value));
     let Ok(document) = yaml::read(&written) else { return };
@@ -28,11 +28,11 @@ fuzz_target!(|text: &str| {
         let fields = names.map(|name| (name.as_bytes(), &b"sha256=00"[..]));
         let head = head(method, b"/0?token=00&signature=00", fields).expect("a head");
         let Some(route) = route(&config, &head) else { continue };
-        assert!(!matches!(judge(&route, &head, body), Outcome::Granted(_)), "a stranger passes: {written}");
+        assert!(!matches!(judge(&route, &head, body), Outcome::Granted(_)), "a forged request passes: {written}");
     }
 });
 
-/// The preset's scheme with a secret, as `auth` has it, and its issuer.
+/// The preset's scheme with a secret, as a value of `auth`, and its issuer.
 fn scheme(preset: &Value) -> Option<(Value, Value)> {
     let secret = json!({"file": "secret"});
     for name in ["signature", "static_token"] {

@@ -1,5 +1,5 @@
-//! PROXY headers: the same in one piece and in many, never longer than they may be, and what a plain second reading
-//! finds in them.
+//! PROXY headers: the result is the same in one piece and in many, no header is longer than allowed, and a plain second
+//! implementation reads the same.
 #![no_main]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-// A run in which nothing could pass would find nothing.
+// A run in which no input could pass would find nothing.
 fuzz_target!(init: {
     let line = b"PROXY TCP4 203.0.113.7 192.0.2.1 56324 443\r\nmore";
     assert_eq!(taken(line, line.len()), Some((Source::Address("203.0.113.7:56324".parse().unwrap()), line.len() - 4)));
@@ -23,7 +23,7 @@ fuzz_target!(init: {
     assert_eq!(source, again);
 });
 
-/// As a stream hands it out in pieces of so many bytes at most: what the header says, and how long it is.
+/// Reads pieces of at most `piece` bytes, as a stream returns them; returns the source and the length of the header.
 fn taken(bytes: &[u8], piece: usize) -> Option<(Source, usize)> {
     let mut length = 0;
     loop {

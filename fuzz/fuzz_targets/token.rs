@@ -1,5 +1,5 @@
-//! Bearer tokens, raw and made: nothing passes but what the run's own keys signed, and of that only what the route's
-//! rules allow, read a second time here by serde_json alone.
+//! Bearer tokens, raw and generated: only tokens that the run's own keys have signed are granted, and of those only the
+//! ones that the route's rules allow, as a second implementation here reads them by serde_json alone.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -26,7 +26,7 @@ static GENUINE: LazyLock<Vec<String>> = LazyLock::new(|| {
     NAMES.iter().enumerate().map(genuine).collect()
 });
 
-// A run in which nothing could pass would find nothing.
+// A run in which no input could pass would find nothing.
 fuzz_target!(init: for genuine in GENUINE.iter() {
     let value = format!("Bearer {genuine}");
     assert!(matches!(judged(value.as_bytes()), Some(Outcome::Granted(_))), "{genuine}");
@@ -50,7 +50,7 @@ fuzz_target!(init: for genuine in GENUINE.iter() {
         assert_eq!(Value::Object(grant.claims().clone()), payload);
         return must_hold(signer, &serde_json::from_slice(header).expect("a header"), &payload);
     }
-    assert!(GENUINE.iter().any(|genuine| genuine.as_bytes() == made), "somebody else's token was granted");
+    assert!(GENUINE.iter().any(|genuine| genuine.as_bytes() == made), "a forged token was granted");
 });
 
 fn never(value: &[u8]) {
@@ -63,7 +63,8 @@ fn judged(value: &[u8]) -> Option<Outcome> {
     Some(judge(&*route(&CONFIG, &head)?, &head, b""))
 }
 
-/// At a place that the first two bytes name, so many bytes less and these more.
+/// Edits a token at the position that the first two bytes give: the third is the number of bytes that are removed, the
+/// rest is inserted.
 fn edited(genuine: &[u8], input: &[u8]) -> Vec<u8> {
     let [high, low, less, more @ ..] = input else { return genuine.to_vec() };
     let at = usize::from(u16::from_be_bytes([*high, *low])) % genuine.len();

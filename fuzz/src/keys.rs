@@ -1,4 +1,5 @@
-//! Keys of a run, and what they sign. Made when the run begins: whoever wrote an input cannot have known them.
+//! Keys of a run, and their signatures. They are generated when the run begins: the author of an input cannot have
+//! known them.
 
 use std::sync::LazyLock;
 
@@ -32,7 +33,7 @@ pub static SIGNERS: LazyLock<Signers> = LazyLock::new(|| Signers {
     rsa: RsaKeyPair::generate(KeySize::Rsa2048).expect("a key"),
 });
 
-/// Name, `alg`, `iss` and, where there is one, `kid` of each signer.
+/// Name (`alg`), `iss` and, where there is one, `kid` of each signer.
 pub const NAMES: [(&str, &str, Option<&str>); 4] = [
     ("ES256", "https://set.example/", Some("ec")),
     ("EdDSA", "https://set.example/", Some("ed")),
@@ -41,7 +42,8 @@ pub const NAMES: [(&str, &str, Option<&str>); 4] = [
 ];
 
 impl Signers {
-    /// `issuers` of a configuration: a set of two, a key in a file `pem`, and a secret in a file `secret`.
+    /// `issuers` of a configuration: a JWK set of two keys, a public key in a file `pem`, and a secret in a file
+    /// `secret`.
     pub fn issuers(&self) -> Value {
         let point = self.ec.public_key().as_ref();
         let (x, y) = point[1..].split_at(32);
@@ -56,13 +58,13 @@ impl Signers {
         })
     }
 
-    /// The file `pem`.
+    /// Content of the file `pem`.
     pub fn pem(&self) -> String {
         let der = AsDer::<PublicKeyX509Der<'_>>::as_der(self.rsa.public_key()).expect("a public key");
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der.as_ref()))
     }
 
-    /// The signature of the signer at this place in [`NAMES`].
+    /// Signature of the signer at this index of [`NAMES`].
     pub fn sign(&self, signer: usize, text: &[u8]) -> Vec<u8> {
         match signer {
             0 => self.ec.sign(&SystemRandom::new(), text).expect("a signature").as_ref().to_vec(),
@@ -77,7 +79,7 @@ impl Signers {
         }
     }
 
-    /// What somebody knows of each key who knows no private one: a secret for those who confuse the two.
+    /// The public part of each key, which an attacker knows: the HMAC secret of an algorithm confusion.
     pub fn public(&self, signer: usize) -> Vec<u8> {
         match signer {
             0 => self.ec.public_key().as_ref().to_vec(),
@@ -88,7 +90,7 @@ impl Signers {
     }
 }
 
-/// A token of header and payload as they are written, and a signature.
+/// A token of header and payload, both as they are, and a signature.
 pub fn token(header: &[u8], payload: &[u8], sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let signed = format!("{}.{}", base64url(header), base64url(payload));
     let signature = sign(signed.as_bytes());
@@ -100,26 +102,26 @@ pub fn mac(secret: &[u8], text: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), text).as_ref().to_vec()
 }
 
-/// In lower case.
+/// Lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Without padding.
+/// Base64url without padding.
 pub fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// With padding.
+/// Base64 with padding.
 pub fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// A chain as App Store Server Notifications have it.
+/// A certificate chain as in App Store Server Notifications.
 pub struct Chain {
-    /// The root, to be configured.
+    /// The root certificate as PEM, for the configuration.
     pub root: String,
-    /// The signer's, the one above it and the root, as `x5c` holds them.
+    /// The signer's certificate, its issuer's and the root, as in `x5c`.
     pub x5c: [String; 3],
     key: EcdsaKeyPair,
 }
@@ -142,7 +144,7 @@ pub static CHAIN: LazyLock<Chain> = LazyLock::new(|| {
 });
 
 impl Chain {
-    /// ES256 by the key of the first certificate.
+    /// ES256 signature with the key of the first certificate.
     pub fn sign(&self, text: &[u8]) -> Vec<u8> {
         self.key.sign(&SystemRandom::new(), text).expect("a signature").as_ref().to_vec()
     }

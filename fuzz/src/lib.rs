@@ -1,4 +1,4 @@
-//! What the targets share: a configuration compiled once a run, and requests judged as the gateway judges them.
+//! Code that the targets share: a configuration compiled once per run, and requests verified as in the gateway.
 //!
 //! No target opens a file or a socket, and none reads the clock: an input means the same in each run.
 
@@ -18,17 +18,17 @@ use http::request::Parts;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-/// The time of every request; also in the dictionaries.
+/// Time of every request; also in the dictionaries.
 pub const NOW: u64 = 1_700_000_000;
 
-/// What came of a request.
+/// Outcome of a request.
 pub enum Outcome {
     Granted(Grant),
     Answered(Answer),
     Refused,
 }
 
-/// A configuration as it would be read, with these files beside it.
+/// A configuration as it would be read, with these files next to it.
 pub fn sources(text: String, files: &[(&str, &[u8])]) -> Sources {
     let files = files.iter().map(|(name, content)| ((*name).to_owned(), Ok(Zeroizing::new(content.to_vec()))));
     let (variables, revocations) = (BTreeMap::new(), BTreeMap::new());
@@ -52,20 +52,20 @@ pub fn gateway(auths: &[Value], issuers: Value, files: &[(&str, &[u8])]) -> Resu
     compile(&sources(text, files), &Handles::default()).map_err(|errors| errors.to_string())
 }
 
-/// A request's head; `None` for what could not come out of a parser of HTTP.
+/// Request line and headers; `None` where no HTTP parser could return them.
 pub fn head<'f>(method: &str, target: &[u8], fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>) -> Option<Parts> {
     let request = Request::builder().method(method).uri(target);
     let request = fields.into_iter().fold(request, |request, (name, value)| request.header(name, value));
     Some(request.body(()).ok()?.into_parts().0)
 }
 
-/// Its route by path and method.
+/// The route of a request, by path and method.
 pub fn route(config: &Config, head: &Parts) -> Option<Arc<Route>> {
     config.snapshot.routes.find("hooks.example", head.uri.path(), &head.method).ok().cloned()
 }
 
-/// As `Gateway::judge`: by the head alone, and with the body where that was not enough. What the head decides must
-/// not be decided otherwise with the body.
+/// Decides as `Gateway::judge` does: by the headers alone, and with the body where that is not enough. A decision by
+/// the headers must not change with the body.
 pub fn judge(route: &Route, head: &Parts, body: &[u8]) -> Outcome {
     let view = || RequestView::new(head, route.url_base("hooks.example"));
     let whole = decide(route, &view().with_body(body)).unwrap_or_else(|stop| match stop {
@@ -77,7 +77,7 @@ pub fn judge(route: &Route, head: &Parts, body: &[u8]) -> Outcome {
         | (Ok(Outcome::Granted(_)), Outcome::Granted(_))
         | (Ok(Outcome::Answered(_)), Outcome::Answered(_))
         | (Err(Stop::Refused(_)), Outcome::Refused) => whole,
-        (_, _) => panic!("the head alone was judged otherwise"),
+        (_, _) => panic!("the headers alone were decided otherwise"),
     }
 }
 
@@ -89,7 +89,7 @@ fn decide(route: &Route, view: &RequestView<'_>) -> Result<Outcome, Stop> {
     Ok(route.answer(view, Asker::Granted)?.map_or(Outcome::Granted(grant), Outcome::Answered))
 }
 
-/// RFC 3986 §2.1 in its simplest form, to compare with; a broken escape stands for itself.
+/// Percent-decoding (RFC 3986 §2.1) in its simplest form, to compare with; a broken escape is kept as is.
 pub fn percent_decode(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::new();
     let mut rest = text;
@@ -103,7 +103,7 @@ pub fn percent_decode(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// `text` with each name replaced by its value: how an input can hold what only the run knows.
+/// `text` with each name replaced by its value, so that an input can contain values that only the run knows.
 pub fn fill(text: &[u8], values: &[(&str, &str)]) -> Vec<u8> {
     let mut filled = Vec::with_capacity(text.len());
     let mut rest = text;

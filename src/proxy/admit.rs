@@ -1,5 +1,6 @@
-//! The request's ids, reserved: a [`Grant`] and the route's `replay` and `idempotency` in; a reservation, an answer that
-//! was given before, or a failure out. Called by the gateway once the decision has been made.
+//! Reserves the replay ids and the idempotency key of a request. Input: a [`Grant`] and the route's `replay_protection`
+//! and `idempotency`. Output: a reservation, a response to a duplicate, or a failure. Called by the gateway after the
+//! decision.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,33 +21,35 @@ use crate::route::admission::{Admission as Rules, Idempotency, KeyPlace, OnDupli
 /// The longest idempotency key, in bytes.
 const MAX_KEY: usize = 1024;
 
-/// What a request is to be admitted by.
+/// A granted request, and the rules by which its ids are reserved.
 pub(super) struct Applicant<'a> {
     pub(super) route: &'a Arc<Route>,
     pub(super) rules: &'a Rules,
     pub(super) grant: &'a Grant,
-    /// With its body, where that is known.
+    /// The request, with its body where that is known.
     pub(super) view: &'a RequestView<'a>,
     pub(super) now: UnixTime,
-    /// How long its exchange may take.
+    /// How long the exchange with the upstream may take.
     pub(super) lease: Duration,
     pub(super) request_id: &'a str,
 }
 
-/// What comes of it.
+/// Result of a reservation.
 pub(super) enum Admit {
-    /// It is forwarded; what it holds is settled by how that ends.
+    /// The request is forwarded; the outcome of the exchange commits or releases the reservation.
     Forward(Option<Reservation>),
-    /// It has arrived already, and this is what is said of that.
+    /// The request is a duplicate, and this is the response.
     Answer(Response<Content>),
 }
 
-/// Reserves the idempotency key first: one that is finished answers before replay is asked.
+/// Reserves the idempotency key first: a key that is committed already gets its response before the replay ids are
+/// checked.
 ///
 /// # Errors
-/// [`Failure::Duplicate`], [`Failure::Undecided`]; `BadRequest` without a key that is required, or with one that cannot
-/// be read, and `MalformedBody` where it stands in a body that is no JSON; `TimestampTooOld` for a credential that only a
-/// reload has made good again.
+/// [`Failure::Duplicate`]; [`Failure::Undecided`] where the store is unavailable or full; `BadRequest` where a required
+/// idempotency key is missing, or a key cannot be read; `MalformedBody` where a required key stands in a body that is not
+/// JSON; reason `timestamp_too_old` for an old credential that is acceptable only because a reload has raised the max age
+/// or leeway.
 pub(super) async fn admit(admission: &Arc<Admission>, applicant: &Applicant<'_>) -> Result<Admit, Failure> {
     let mut wanted = Vec::new();
     if let Some(rule) = &applicant.rules.idempotency {
@@ -62,10 +65,10 @@ pub(super) async fn admit(admission: &Arc<Admission>, applicant: &Applicant<'_>)
     }
 }
 
-/// Whether the shared state revokes a token of this grant.
+/// Checks whether the store revokes a token of this grant.
 ///
 /// # Errors
-/// `Revoked`, or `RevocationUnknown` where the store does not answer.
+/// `Revoked`, or `RevocationUnknown` where the store does not respond.
 pub(super) async fn revocation(admission: Option<&Admission>, grant: &Grant) -> Result<(), Refused> {
     let refuse = |refusal| Refused { proven: true, issuer: grant.issuer().cloned(), ..Refused::at_once(refusal) };
     let admission = admission.ok_or_else(|| refuse(Refusal::RevocationUnknown))?;
@@ -100,7 +103,8 @@ impl Applicant<'_> {
         Ok(())
     }
 
-    /// Unsigned as it may be, a key is its sender's own: another issuer's or subject's is another key.
+    /// An idempotency key may be unsigned, so it is scoped to its sender: the same key from another issuer or subject
+    /// is another entry.
     fn key(&self, admission: &Admission, rule: &Idempotency) -> Result<Option<Wanted>, Failure> {
         let Some(key) = self.find_key(&rule.key)? else {
             let unreadable = matches!(rule.key, KeyPlace::Json(_)) && self.view.json() == Ok(None);
@@ -166,7 +170,7 @@ impl Applicant<'_> {
             (Answer::InFlight, _) => return Err(Failure::Duplicate(Duplicate::InFlight)),
             (Answer::Mismatch, Kind::Replay) => return Err(Failure::Duplicate(Duplicate::ReplayIdReused)),
             (Answer::Mismatch, Kind::Idempotency) => return Err(Failure::Duplicate(Duplicate::IdempotencyKeyReused)),
-            // The caller keeps those.
+            // The caller handles a new reservation before this.
             (Answer::Reserved, _) => return Err(Failure::Undecided(StoreFault::Unavailable)),
         };
         if kind == Kind::Idempotency && !same {

@@ -1,7 +1,7 @@
-//! Bodies on their way through: the request's under its limits and deadlines, the reply's under the app's.
+//! Bodies in transit: the request body under its limits and deadlines, the response body under the upstream's timeout.
 //!
-//! Nothing is held back or changed. What comes stands here, what goes back in `outbound`. Trailers of a request
-//! are dropped: an app could take one for a header.
+//! Bodies are streamed without delay or change. This file has the request body, `outbound` the response body. Trailers
+//! of a request are dropped, because an upstream could take one for a header.
 
 mod outbound;
 
@@ -28,20 +28,20 @@ use crate::limit::Holding;
 use crate::snapshot::ListenerLimits;
 pub use outbound::{Body, Content, Relayed, ReplyBroke};
 
-/// Bytes of a body that nobody wants which are still read, so that its sender hears why.
+/// Maximum bytes of an unwanted request body that are still read, so that the sender receives the response.
 const READ_ON_BYTES: usize = 1 << 20;
 
-/// How long they are read.
+/// How long an unwanted request body is read.
 const READ_ON_TIME: Duration = Duration::from_secs(5);
 
-/// Where a request's body comes from.
+/// Source of a request body.
 #[derive(Debug)]
 pub enum Source {
-    /// From a connection.
+    /// Read from a connection.
     Wire(Incoming),
-    /// From memory; `None` once it was taken.
+    /// Held in memory; `None` once it is taken.
     Memory(Option<Bytes>),
-    /// Read and judged already; the bytes count as held until they are gone.
+    /// Buffered and verified already; the bytes count against the memory quota until they are dropped.
     Held(Option<Bytes>, Holding),
 }
 
@@ -57,10 +57,11 @@ impl From<Bytes> for Source {
     }
 }
 
-/// A request's body as it comes.
+/// An incoming request body.
 ///
-/// A sender that is answered before it has sent everything may take the end of its stream for an error and
-/// lose the answer (older curl does, in HTTP/2). So what is left when this is dropped is read on, within bounds.
+/// A client that gets a response before it has sent its whole body may take the end of its stream for an error and lose
+/// the response (older curl does, in HTTP/2). The unread rest of the body is therefore read and discarded after this is
+/// dropped, within bounds.
 #[derive(Debug)]
 pub struct Inbound {
     source: Source,
@@ -70,14 +71,14 @@ pub struct Inbound {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leftover {
     ReadOn,
-    /// It has all come, will not come, or must not be asked for.
+    /// The body is complete, will not arrive, or must not be read.
     Leave,
 }
 
 impl Inbound {
-    /// The body that belongs to this head.
+    /// The body of the request with these headers.
     pub fn new(source: Source, head: &Parts) -> Self {
-        // To read would be to say `100 Continue` to a sender that waits for our answer (RFC 9110 §10.1.1).
+        // Reading would send `100 Continue` to a client that waits for the response (RFC 9110 §10.1.1).
         let leftover = if head.headers.contains_key(EXPECT) { Leftover::Leave } else { Leftover::ReadOn };
         Self { source, leftover }
     }
@@ -98,11 +99,11 @@ async fn read_on(incoming: Incoming) {
     let reading = Limited::new(incoming, READ_ON_BYTES);
     let mut reading = std::pin::pin!(reading);
     let to_its_end = async { while let Some(Ok(_)) = reading.frame().await {} };
-    // Whatever comes after that is the sender's loss.
+    // Beyond these bounds the client may lose the response.
     let _ = tokio::time::timeout(READ_ON_TIME, to_its_end).await;
 }
 
-/// What became of a request's body; the body itself is with the connection to the app.
+/// Progress and outcome of a request body; the body itself belongs to the upstream connection.
 #[derive(Debug, Default)]
 pub struct Received {
     bytes: AtomicU64,
@@ -111,17 +112,17 @@ pub struct Received {
 }
 
 impl Received {
-    /// Bytes so far.
+    /// Bytes received so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// When the last byte had come; `None` while it has not.
+    /// Time at which the last byte was received; `None` until then.
     pub fn ended(&self) -> Option<Instant> {
         self.ended.get().copied()
     }
 
-    /// What went wrong, if anything did.
+    /// The fault that ended the body, if any.
     pub fn fault(&self) -> Option<BodyFault> {
         match self.fault.load(Ordering::Relaxed) {
             1 => Some(BodyFault::TooLarge),
@@ -144,7 +145,7 @@ impl Received {
     }
 }
 
-/// A request's body under its limits.
+/// A request body under its size limit and deadlines.
 #[derive(Debug)]
 pub struct RequestBody {
     inbound: Inbound,
@@ -154,8 +155,10 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
+    /// A request body of at most `max` bytes, under the timeouts of `limits`.
+    ///
     /// # Errors
-    /// Where the declared length alone exceeds `max`.
+    /// [`BodyFault::TooLarge`] where the declared length alone exceeds `max`.
     pub fn new(inbound: Inbound, max: u64, limits: &ListenerLimits, received: Arc<Received>) -> Result<Self, Failure> {
         let body = Self { inbound, left: max, patience: Patience::new(limits.body_stall, limits.body), received };
         if body.size_hint().lower() > max {
@@ -167,11 +170,11 @@ impl RequestBody {
         Ok(body)
     }
 
-    /// Reads all of it, to be judged before it is forwarded.
+    /// Buffers the whole body, so that it is verified before it is forwarded.
     ///
     /// # Errors
-    /// [`Failure::Body`] as it would have failed on its way; [`Failure::BufferFull`] beyond `limit` bytes of all
-    /// bodies that are held.
+    /// [`Failure::Body`] as for a streamed body; [`Failure::BufferFull`] where all buffered bodies exceed `limit` bytes
+    /// in total, or those of one address a quarter of it.
     pub async fn hold(&mut self, mut holding: Holding, limit: u64) -> Result<Bytes, Failure> {
         let mut whole = BytesMut::new();
         while let Some(frame) = self.frame().await {
@@ -185,7 +188,7 @@ impl RequestBody {
         Ok(whole)
     }
 
-    /// The whole body, where it has been read or there is none.
+    /// The whole body, where it has been read or is empty.
     pub fn known(&self) -> Option<&[u8]> {
         match &self.inbound.source {
             Source::Wire(incoming) => incoming.is_end_stream().then_some(&[]),
@@ -193,13 +196,13 @@ impl RequestBody {
         }
     }
 
-    /// How long it may still take until it is whole.
+    /// How long the rest of the body may still take; zero once it is complete.
     pub fn time_left(&self) -> Duration {
         let whole = self.known().is_some();
         if whole { Duration::ZERO } else { self.patience.whole_by.saturating_duration_since(Instant::now()) }
     }
 
-    /// When this body will be whole at the latest, if it is being read.
+    /// Deadline of the whole body, while it is being read.
     pub fn latest_end(&self) -> Instant {
         self.patience.whole_by
     }
@@ -252,7 +255,7 @@ impl HttpBody for RequestBody {
                 body.end();
                 Poll::Ready(None)
             }
-            // Counted when it was read.
+            // Its bytes were counted when it was buffered.
             Poll::Ready(Some(Ok(data))) if matches!(body.inbound.source, Source::Held(..)) => {
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
@@ -287,7 +290,7 @@ impl HttpBody for RequestBody {
     }
 }
 
-/// Broken off, or no body: as the connection, or hyper, has told it.
+/// Maps hyper's error to a fault: invalid framing is `Ambiguous`, a broken connection `Broken`.
 fn fault(broken: &hyper::Error) -> BodyFault {
     let kind = broken.source().and_then(|source| source.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
     if matches!(kind, Some(ErrorKind::InvalidData | ErrorKind::InvalidInput)) {
@@ -301,8 +304,8 @@ fn exactly(bytes: Option<&Bytes>) -> SizeHint {
     SizeHint::with_exact(bytes.map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
 }
 
-/// Waits so long for the next bytes, and so long for all of them. The timer is made when the first wait
-/// begins: most bodies come with their head.
+/// Deadlines of a body: one for the next bytes, one for the whole body. The timer is created at the first wait, since
+/// most bodies arrive together with their headers.
 #[derive(Debug)]
 struct Patience {
     stall: Duration,

@@ -1,5 +1,5 @@
-//! Keeps refused requests for `hookgate explain` (`capture` of a route): as they came, secrets and all, for the
-//! operator's eyes only, and never more than so many.
+//! Stores rejected requests for `hookgate explain` (`capture` of a route): unchanged, including their secrets, readable
+//! only by the operator (mode 0600), and at most `capture.max_requests` of each route.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -13,35 +13,35 @@ use tokio::sync::Semaphore;
 use crate::auth::Refused;
 use crate::route::Route;
 
-/// Files that may be written at the same time.
+/// Maximum number of files that are written at the same time.
 static UNDER_WAY: Semaphore = Semaphore::const_new(4);
 
-/// Who makes room fills it before another does: together they would keep more than so many, and remove one file twice.
+/// Held from making room to writing the file: two writers would together exceed the maximum, and remove one file twice.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Writes one down, if the route wants it, away from the request's own thread.
+/// Writes the request to a file if the route has `capture`, away from the request's own thread.
 pub(super) fn keep(route: &Route, head: &Parts, body: &[u8], refused: &Refused, request_id: &str) {
     let Some(capture) = route.capture.clone() else { return };
     let message = message(head, body);
     let reason = refused.refusal.reason();
     let (folder, name) = (capture.dir.join(&*route.name), format!("{}-{reason}-{request_id}.http", millis()));
-    // In a flood the first few tell as much as all of them.
+    // In a flood, the first few captures show as much as all of them.
     let Ok(permit) = UNDER_WAY.try_acquire() else { return };
     tokio::task::spawn_blocking(move || {
         if let Err(error) = write(&folder, capture.refused, &name, &message) {
-            tracing::warn!(folder = %folder.display(), %error, "could not keep a refused request");
+            tracing::warn!(folder = %folder.display(), %error, "cannot write a captured request");
         }
         drop(permit);
     });
 }
 
-/// So that names sort by time.
+/// Milliseconds since the Unix epoch with 13 digits, so that file names sort by time.
 fn millis() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{:013}", since.as_millis())
 }
 
-/// The request as an HTTP/1.1 message, whichever version it came in.
+/// The request as an HTTP/1.1 message, regardless of its HTTP version.
 fn message(head: &Parts, body: &[u8]) -> Vec<u8> {
     let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let mut message = format!("{} {target} HTTP/1.1\r\n", head.method).into_bytes();
@@ -68,7 +68,7 @@ fn write(folder: &Path, most: usize, name: &str, message: &[u8]) -> io::Result<(
     file.write_all(message)
 }
 
-/// The oldest go, until there is room for one more.
+/// Removes the oldest captures until there is room for one more.
 fn make_room(folder: &Path, most: usize) -> io::Result<()> {
     let entries = fs::read_dir(folder)?.filter_map(Result::ok).map(|entry| entry.path());
     let mut kept: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "http")).collect();
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(kept(), 1);
     }
 
-    /// A file of the operator's own in that folder is none of ours.
+    /// Only files that end in `.http` are removed: the operator may keep other files in that folder.
     #[test]
     fn only_captures_make_room() {
         let folder = tempfile::TempDir::new().unwrap();

@@ -1,5 +1,6 @@
-//! The exchange of a request that holds a reservation, in a task of its own: a client that hangs up drops the future of
-//! its request, and dropping can neither wait nor decide. Only this task commits or releases.
+//! The exchange with the upstream for a request that holds a reservation. It runs in its own task: when a client
+//! disconnects, the future of its request is dropped, and a drop can neither wait nor decide. Only this task commits or
+//! releases the reservation.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,13 +23,13 @@ use crate::failure::{Failure, UpstreamFault};
 use crate::limit::Places;
 use crate::route::Route;
 
-/// Frames of a reply that wait for the client.
+/// Frames of a response that are buffered for the client.
 const FRAMES: usize = 8;
 
-/// What is left of a reply that the client takes too slowly is read on for so long.
+/// How much longer the rest of a response is read from the upstream, where the client takes it too slowly.
 const READ_ON: Duration = Duration::from_secs(5);
 
-/// All that an exchange needs.
+/// Input of an exchange.
 pub(super) struct Exchange {
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) permit: Permit,
@@ -37,21 +38,21 @@ pub(super) struct Exchange {
     pub(super) route: Arc<Route>,
     pub(super) received: Arc<Received>,
     pub(super) reservation: Kept,
-    /// Counted as long as the app is at it.
+    /// Held until the exchange is over: the upstream is busy with the request until then.
     pub(super) places: Places,
     pub(super) request_id: String,
-    /// A drain waits for it.
+    /// A drain waits until it is dropped.
     pub(super) alive: mpsc::Sender<()>,
 }
 
 type Answer = Result<Response<Content>, Failure>;
 
 impl Exchange {
-    /// Begins it; the reply's head, or why there is none.
+    /// Starts the exchange; returns the response headers and a streamed body, or the failure.
     pub(super) async fn run(self) -> Answer {
         let (answer, answered) = oneshot::channel();
         tokio::spawn(self.carry_out(answer));
-        // A task that has panicked says nothing; its lease runs out.
+        // A task that has panicked sends nothing; its lease expires.
         answered.await.unwrap_or(Err(Failure::Upstream(UpstreamFault::ProtocolError)))
     }
 
@@ -60,11 +61,11 @@ impl Exchange {
         let forwarded = upstreams.forward(&permit, head, body, &route, &received).await;
         let (mut head, incoming, by) = match forwarded.map(Response::into_parts) {
             Ok((head, Content::Upstream { incoming, by, .. })) => (head, incoming, by),
-            // The upstream's replies are of no other kind.
+            // The upstream's responses have no other kind of content.
             Ok((_, Content::Own(_) | Content::Relayed(_))) => return,
             Err(failure) => {
                 reservation.settle(Ending::RELEASED).await;
-                // Nobody may be there any more to hear it; so it is below.
+                // Sending fails where the client has disconnected, here and below.
                 let _ = answer.send(Err(failure));
                 return;
             }
@@ -89,7 +90,8 @@ impl Exchange {
     }
 }
 
-/// What a whole reply with this status comes to. Only what was done is kept for an idempotency key.
+/// How a complete response with this status settles the reservation. Only a response that commits is stored for an
+/// idempotency key.
 fn ending(route: &Route, status: StatusCode, keeper: Option<Keeper>) -> Ending {
     let replay = route.admission.as_ref().and_then(|rules| rules.replay.as_ref());
     let commits = replay.map_or(status.is_success(), |replay| replay.commit_on.iter().any(|some| some.holds(status)));
@@ -100,24 +102,24 @@ fn ending(route: &Route, status: StatusCode, keeper: Option<Keeper>) -> Ending {
     Ending { replay: Settlement::Commit(None), idempotency }
 }
 
-/// A piece of a reply on its way from the exchange to the client.
+/// A part of a response, passed from the exchange to the client.
 #[derive(Debug)]
 pub enum Piece {
-    /// More comes.
+    /// A frame, not the last one.
     Frame(Frame<Bytes>),
-    /// The end, with the last frame where one was held back.
+    /// The end of the response, with the last frame where one was held back.
     End(Option<Frame<Bytes>>),
-    /// It broke off.
+    /// The response broke off.
     Broke(ReplyBroke),
 }
 
-/// Passes a reply on to the client, for as long as that is there. The end is held back until the reservation is settled:
-/// who has seen a whole reply may rely on it.
+/// Passes a response on to the client for as long as the client is connected. The end is held back until the
+/// reservation is settled, so that a client that has received a complete response can rely on it.
 struct Relay {
     frames: Option<mpsc::Sender<Piece>>,
     last: Option<Frame<Bytes>>,
     by: Instant,
-    /// `by` and what a client may have cost.
+    /// `by`, plus the longest delay that a slow client may add.
     latest: Instant,
 }
 
@@ -142,13 +144,13 @@ impl Relay {
         }
     }
 
-    /// A client that does not take its reply in the app's time is given up, and not the reply: the app has done its
-    /// part.
+    /// A client that does not take its response in the upstream's time loses it; the response is still read to its end,
+    /// because the upstream has processed the request.
     async fn send(&mut self, frame: Frame<Bytes>) {
         let Some(frames) = &self.frames else { return };
         let begun = Instant::now();
         let sent = tokio::time::timeout_at(self.by.into(), frames.send(Piece::Frame(frame))).await;
-        // The app cannot write while the client does not read: that time is not the app's.
+        // The upstream cannot write while the client does not read, so that time does not count against the upstream.
         self.by = (self.by + begun.elapsed()).min(self.latest);
         if !matches!(sent, Ok(Ok(()))) {
             self.frames = None;

@@ -1,8 +1,9 @@
-//! Who has sent a request, where proxies in front are trusted to tell: X-Forwarded-For, or in its place Forwarded
-//! (RFC 7239), read from the right. Each proxy adds at the right who has sent it the request, so that what stands left
-//! of the first address that is no trusted proxy's was written by strangers, and is not looked at.
+//! Client address of a request behind trusted proxies, from X-Forwarded-For or, in its place, Forwarded (RFC 7239),
+//! read from the right. Each proxy appends the address that it received the request from. Entries left of the first
+//! address that is not a trusted proxy may be forged by an attacker, and are not read.
 //!
-//! From any other peer these fields are never read; [`super::headers`] removes them in any case. Called by the gateway.
+//! From any other peer these headers are never read; [`super::headers`] removes them in any case. Called by the
+//! gateway.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -16,24 +17,24 @@ use super::Peer;
 use super::headers::{FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID};
 use crate::route::within;
 
-/// More proxies than anybody has in a row; who stands left of them is not looked for.
+/// Maximum number of entries that are read; a client further to the left is not found.
 const MOST_PROXIES: usize = 16;
 
-/// Longer than the ids that proxies make.
+/// Longest X-Request-Id that is accepted, in bytes; the ids of common proxies are shorter.
 const LONGEST_ID: usize = 64;
 
-/// What trusted proxies have told of one request.
+/// Information from trusted proxies about one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
-    /// The proxies that it came through after its client, in this order: the last one has connected to us.
+    /// The proxies that forwarded the request, first the one next to the client, last the one connected to the gateway.
     pub via: Vec<IpAddr>,
-    /// X-Request-Id.
+    /// Value of X-Request-Id.
     pub request_id: Option<String>,
-    /// X-Forwarded-For and Forwarded name two clients, of which one may be a stranger's invention.
+    /// X-Forwarded-For and Forwarded name different clients, one of which may be forged.
     pub contradictory: bool,
 }
 
-/// An address with its text, which each request of a connection tells to the app.
+/// An address with its text form, which each request of a connection sends to the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientAddress {
     socket: SocketAddr,
@@ -55,13 +56,13 @@ impl std::ops::Deref for ClientAddress {
 }
 
 impl ClientAddress {
-    /// Without a port, and IPv4 as such.
+    /// The IP address without a port; an IPv4-mapped IPv6 address as IPv4.
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// Who has sent a request that came over this connection: its peer, or whom the proxies name that are trusted.
+/// The client of a request on this connection: the connected peer, or the client that trusted proxies name.
 pub fn sender<'p>(peer: &'p Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Cow<'p, Peer> {
     if !peer.named || !within(trusted, peer.address.ip()) {
         return Cow::Borrowed(peer);
@@ -72,7 +73,7 @@ pub fn sender<'p>(peer: &'p Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Cow
     let chain = plain.or(standard).unwrap_or_default();
     let mut sender = peer.clone();
     if let Some((client, proxies)) = chain.split_first() {
-        // Nobody says from which port.
+        // The client's port is not known.
         sender.address = SocketAddr::new(*client, 0).into();
         sender.told.via = proxies.iter().copied().chain([peer.address.ip().to_canonical()]).collect();
     }
@@ -82,8 +83,8 @@ pub fn sender<'p>(peer: &'p Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Cow
     Cow::Owned(sender)
 }
 
-/// The client, and the trusted proxies after it, out of the entries of a field: nobody if the last entry is no address,
-/// and `None` where there is no such field.
+/// The client and the trusted proxies after it, from the entries of a header. Empty if the last entry is not an
+/// address; `None` if the header is absent.
 fn chain(
     headers: &HeaderMap,
     field: &HeaderName,
@@ -105,8 +106,9 @@ fn chain(
     Some(chain)
 }
 
-/// Parts of a text, the last one first. A separator in a quoted text is none (RFC 9110 §5.6.4). From this side a quote
-/// that a stranger has opened and never closed swallows nothing of what proxies have added after it.
+/// Splits a text at a separator, last part first. A separator in a quoted string does not split (RFC 9110 §5.6.4). Read
+/// from the right, a quote that an attacker has opened and never closed cannot swallow entries that proxies append
+/// after it.
 struct FromTheRight<'t> {
     rest: Option<&'t [u8]>,
     separator: u8,
@@ -136,13 +138,14 @@ fn last_unquoted(text: &[u8], separator: u8) -> Option<usize> {
     None
 }
 
-/// An odd number of backslashes before it: each pair of them is one that is escaped itself.
+/// Whether an odd number of backslashes precedes `at`: each pair is one escaped backslash.
 fn is_escaped(text: &[u8], at: usize) -> bool {
     let before = text.get(..at).unwrap_or_default();
     before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
-/// `203.0.113.7` or `2001:db8::7`, and as some proxies write it with a port: `203.0.113.7:4711`, `[2001:db8::7]:4711`.
+/// Parses `203.0.113.7` or `2001:db8::7`, or with a port as some proxies write it: `203.0.113.7:4711`,
+/// `[2001:db8::7]:4711`.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     if let Some(inside) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
@@ -152,8 +155,8 @@ fn address(text: &[u8]) -> Option<IpAddr> {
     text.parse().ok().or_else(with_port).map(|address| address.to_canonical())
 }
 
-/// The one `for` of an element such as `for="[2001:db8::7]:4711";proto=https`; `unknown` and names that hide the
-/// address (RFC 7239 §6) are none.
+/// Address of the only `for` in an element such as `for="[2001:db8::7]:4711";proto=https`. `unknown` and obfuscated
+/// identifiers (RFC 7239 §6) are not addresses.
 fn for_of_element(element: &[u8]) -> Option<IpAddr> {
     let pairs = FromTheRight { rest: Some(element), separator: b';' }.filter_map(name_and_value);
     let mut nodes = pairs.filter(|(name, _)| name.eq_ignore_ascii_case(b"for"));
@@ -166,7 +169,7 @@ fn name_and_value(pair: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
 }
 
-/// The scheme that the client has spoken, where that is told once and is one of ours.
+/// Whether the client used https, where X-Forwarded-Proto occurs once and is `https` or `http`.
 fn is_secure(headers: &HeaderMap) -> Option<bool> {
     match only(headers, &FORWARDED_PROTO)? {
         scheme if scheme.eq_ignore_ascii_case("https") => Some(true),
@@ -175,7 +178,7 @@ fn is_secure(headers: &HeaderMap) -> Option<bool> {
     }
 }
 
-/// An id that can stand in a log line, a reply and the name of a file.
+/// X-Request-Id, if it is safe in a log line, a response and a file name.
 fn request_id(headers: &HeaderMap) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let id = only(headers, &REQUEST_ID)?;

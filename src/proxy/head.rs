@@ -1,5 +1,5 @@
-//! Judges a request's head before anything else looks at it: which host, is the target one that every
-//! program reads alike, is it within its limits. Refuses; rewrites nothing. Called by the gateway.
+//! Validates request line and headers before anything else reads them: one host, an unambiguous target, size limits. It
+//! rejects requests and rewrites nothing. Called by the gateway.
 
 use http::header::{HOST, UPGRADE};
 use http::request::Parts;
@@ -13,7 +13,7 @@ use crate::snapshot::ListenerLimits;
 /// The longest request target, in bytes (RFC 9110 §4.1 asks for 8,000 at least).
 pub const MAX_URI: usize = 8 * 1024;
 
-/// Where a request wants to go: its host, proven to be one and the same wherever the request names it.
+/// Target of a request: its decoded path, and its host, which is the same wherever the request names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     authority: Authority,
@@ -21,16 +21,19 @@ pub struct Target {
 }
 
 impl Target {
+    /// Validates a request against the limits of its listener.
+    ///
     /// # Errors
-    /// `MissingHost`, and `BadRequest` for two or contradicting hosts (RFC 9112 §3.2); `UpgradeNotSupported`, and
-    /// `BadRequest` for CONNECT and TRACE, and for what HTTP/2 alone can carry: whitespace around a value, a scheme other
-    /// than http and https; `AmbiguousPath`; `UriTooLong` and `HeadersTooLarge` beyond the listener's limits.
+    /// `MissingHost`; `BadRequest` for a repeated or contradicting host (RFC 9112 §3.2), for CONNECT and TRACE, and for
+    /// two things that only HTTP/2 can carry: spaces around a value, and a scheme other than http and https;
+    /// `UpgradeNotSupported`; `AmbiguousPath`; `UriTooLong` and `HeadersTooLarge` beyond the listener's limits.
     pub fn judge(head: &Parts, limits: &ListenerLimits) -> Result<Self, Failure> {
         judge_size(head, limits)?;
         if head.headers.values().any(has_blanks_around) || has_another_scheme(head) {
             return Err(Failure::BadRequest);
         }
-        // RFC 9110 §7.8: we never switch protocols, and what an app behind us would do is not ours to find out.
+        // The gateway never switches protocols (RFC 9110 §7.8), and must not depend on how an upstream handles an
+        // upgrade.
         if head.headers.contains_key(UPGRADE) {
             return Err(Failure::UpgradeNotSupported);
         }
@@ -47,12 +50,12 @@ impl Target {
         self.authority.host()
     }
 
-    /// The path decoded, by which its route is found.
+    /// The decoded path, by which the route is found.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Host and port as they came.
+    /// Host and port as received.
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
@@ -70,26 +73,27 @@ fn target_size(head: &Parts) -> usize {
     head.uri.path_and_query().map_or(0, |target| target.as_str().len())
 }
 
-/// As RFC 9113 §6.5.2 counts a field section: 32 bytes a field on top of its name and value.
+/// Size of target and headers in bytes, with 32 bytes for each header on top of its name and value as in RFC 9113
+/// §6.5.2.
 pub fn size(head: &Parts) -> usize {
     let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
     fields.fold(target_size(head), usize::saturating_add)
 }
 
-/// Malformed in HTTP/2 (RFC 9113 §8.2.1), and gone in HTTP/1: the app would not see the value that was judged.
+/// Malformed in HTTP/2 (RFC 9113 §8.2.1), and lost in HTTP/1: the upstream would not see the value that was verified.
 fn has_blanks_around(value: &HeaderValue) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     blank(value.as_bytes().first()) || blank(value.as_bytes().last())
 }
 
-/// HTTP/2 requests name theirs (RFC 9113 §8.3.1), which is lost with a target that has no host.
+/// HTTP/2 requests carry their scheme (RFC 9113 §8.3.1), which is lost where the target has no host.
 fn has_another_scheme(head: &Parts) -> bool {
     let named = head.version == Version::HTTP_2 && head.uri.authority().is_some();
     named && !matches!(head.uri.scheme_str(), Some("https" | "http"))
 }
 
-/// The host of the target (HTTP/2, absolute form) and of `Host` must be one, or a proxy and an app could
-/// each believe another one.
+/// The host of the target (HTTP/2, absolute form) and the `Host` header must be equal, or a proxy and an upstream could
+/// each use a different one.
 fn one_authority(head: &Parts) -> Result<Authority, Failure> {
     let mut fields = head.headers.get_all(HOST).iter();
     let (field, second) = (fields.next(), fields.next());
@@ -115,7 +119,7 @@ fn same_authority(one: &Authority, other: &Authority) -> bool {
     one.as_str().eq_ignore_ascii_case(other.as_str())
 }
 
-/// User information has no place in a request's host (RFC 9110 §4.2.4).
+/// User information is not allowed in a request's host (RFC 9110 §4.2.4).
 fn plain(authority: Authority) -> Option<Authority> {
     let bare = !authority.as_str().contains('@') && !authority.host().is_empty();
     bare.then_some(authority)

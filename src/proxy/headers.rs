@@ -1,6 +1,6 @@
-//! Which header fields cross the gateway. Hop-by-hop fields end here (RFC 9110 §7.6.1), claims about
-//! identity and origin that a stranger could have written are removed, ours are added last, so that no
-//! `Connection` field can take them away again (Traefik GHSA-62c8-mh53-4cqv). Called by the gateway.
+//! Headers that pass the gateway. Hop-by-hop headers are removed (RFC 9110 §7.6.1), and so are headers about identity
+//! and origin that an unauthenticated client could have written. The gateway's own headers are added last, so that no
+//! `Connection` header can remove them (Traefik GHSA-62c8-mh53-4cqv). Called by the gateway.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use super::head::Target;
 use crate::auth::Permit;
 use crate::route::Route;
 
-/// The request's id, in both directions.
+/// The request id, in requests and responses.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -21,10 +21,10 @@ static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
-/// Families of fields by which apps and frameworks let a client change who it is or where it came from.
+/// Prefixes of headers by which upstreams and frameworks allow a client to change its identity or origin.
 const SPOOFABLE_PREFIXES: &[&str] = &["x-hookgate-", "x-forwarded-"];
 
-/// Fields of one connection, besides those that `Connection` names.
+/// Hop-by-hop headers, in addition to those that `Connection` names.
 fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
@@ -40,8 +40,9 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// Other such fields, also of what was asked for, in normal form (Envoy CVE-2023-27487, oauth2-proxy CVE-2026-40575,
-/// Traefik CVE-2026-35051); `proxy` is httpoxy's (CVE-2016-5385): CGI makes HTTP_PROXY of it.
+/// Further headers of identity, origin and requested target or method, in normal form (Envoy CVE-2023-27487,
+/// oauth2-proxy CVE-2026-40575, Traefik CVE-2026-35051); `proxy` is httpoxy's (CVE-2016-5385): CGI turns it into
+/// HTTP_PROXY.
 fn is_listed(normal: &str) -> bool {
     matches!(
         normal,
@@ -68,24 +69,26 @@ fn is_listed(normal: &str) -> bool {
     )
 }
 
-/// Fields of which another spelling (`Content_Length`) would be taken for the field by CGI and its heirs; of any other
-/// field it is removed where the field itself is there, which may have been signed.
+/// Headers of which every other spelling (`Content_Length`) is removed, since CGI and its successors would take it for
+/// the header itself. Of any other header, another spelling is removed where the header itself is present, which may
+/// have been signed.
 const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding", "transfer-encoding"];
 
-/// Turns the head that came into the head that goes to the app.
+/// Turns the received request headers into those that are sent to the upstream.
 pub fn prepare(head: &mut Parts, target: &Target, route: &Route, permit: &Permit, peer: &Peer, request_id: &str) {
     let judged = route.rules.headers();
     let named = named_by_connection(&head.headers);
     remove(&mut head.headers, |headers, name| {
         is_hop_by_hop(name.as_str())
-            // The gateway has answered `Expect: 100-continue` itself by the time it reads the body.
+            // The gateway itself has responded to `Expect: 100-continue` by the time it reads the body.
             || *name == header::EXPECT
             || (named.contains(name) && !judged.contains(name))
             || is_spoofable(name, headers, route)
     });
     join_cookies(&mut head.headers);
     if route.forward.remove_credential {
-        // `check` refuses this where a credential stands elsewhere: target, cookies and body stay as they came.
+        // `check` rejects this setting where the credential is in the target, a cookie or the body: those are forwarded
+        // unchanged.
         for name in route.rules.policy.credential_headers() {
             head.headers.remove(name);
         }
@@ -93,14 +96,14 @@ pub fn prepare(head: &mut Parts, target: &Target, route: &Route, permit: &Permit
     add_ours(&mut head.headers, target, route, permit, peer, request_id);
 }
 
-/// Turns the app's reply into ours.
+/// Turns the upstream's response headers into those that are sent to the client.
 pub fn clean_response(headers: &mut HeaderMap, request_id: &str) {
     let named = named_by_connection(headers);
     remove(headers, |_, name| is_hop_by_hop(name.as_str()) || named.contains(name));
     set(headers, &REQUEST_ID, request_id);
 }
 
-/// One look at all fields: most messages have none of these.
+/// One pass over all headers: most messages have none of these.
 fn remove(headers: &mut HeaderMap, is_doomed: impl Fn(&HeaderMap, &HeaderName) -> bool) {
     let doomed: Vec<HeaderName> = headers.keys().filter(|name| is_doomed(headers, name)).cloned().collect();
     for name in doomed {
@@ -114,8 +117,8 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     names.filter(may_be_named).collect()
 }
 
-/// `Connection: authorization` or `content-length` would change what the request means: end-to-end fields
-/// are not a client's to remove.
+/// Whether `Connection` may remove this header: without `authorization` or `content-length`, for example, the request
+/// would mean something else.
 fn may_be_named(name: &HeaderName) -> bool {
     let meaning = [
         header::HOST,
@@ -128,8 +131,8 @@ fn may_be_named(name: &HeaderName) -> bool {
     !meaning.contains(name)
 }
 
-/// HTTP/2 may split cookies over fields, which HTTP/1.1 must not see (RFC 9113 §8.2.3): an app would join them
-/// by a comma.
+/// HTTP/2 may split cookies over several headers, which must be joined for HTTP/1.1 (RFC 9113 §8.2.3): an upstream
+/// would join them with a comma.
 fn join_cookies(headers: &mut HeaderMap) {
     let fields: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if fields.len() < 2 {
@@ -146,17 +149,17 @@ fn is_spoofable(name: &HeaderName, headers: &HeaderMap, route: &Route) -> bool {
         || SPOOFABLE_PREFIXES.iter().any(|prefix| normal.starts_with(prefix))
         || route.forward.claims.iter().any(|(_, ours)| is_spelt(ours, &normal))
         || (normal != name.as_str() && (FRAMING.contains(&&*normal) || headers.contains_key(&*normal)))
-        // What the decision has read: another spelling of it would reach the app beside it.
+        // A header that the decision has read: another spelling would reach the upstream together with it.
         || route.rules.headers().iter().any(|judged| judged != name && is_spelt(judged, &normal))
 }
 
-/// The normal form of a name is as long as the name.
+/// Whether `normal` is the normal form of `name`; a normal form is as long as the name.
 fn is_spelt(name: &HeaderName, normal: &str) -> bool {
     name.as_str().len() == normal.len() && normalised(name.as_str()) == normal
 }
 
-/// WSGI, Rack and CGI turn each of these into `_` and so make `X_Hookgate_Sub` one with `X-Hookgate-Sub`
-/// (oauth2-proxy CVE-2025-64484, Traefik CVE-2026-54763).
+/// The normal form of a header name. WSGI, Rack and CGI turn each of these characters into `_`, which makes
+/// `X_Hookgate_Sub` equal to `X-Hookgate-Sub` (oauth2-proxy CVE-2025-64484, Traefik CVE-2026-54763).
 fn normalised(name: &str) -> Cow<'_, str> {
     if !name.bytes().fold(false, |found, byte| found | is_alias(byte)) {
         return Cow::Borrowed(name);
@@ -172,7 +175,7 @@ fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Pe
     let authority = target.authority().as_str();
     let proto = if peer.secure { "https" } else { "http" };
     let client = peer.address.text();
-    // In HTTP/1 it stands there already.
+    // In HTTP/1 the header is already present.
     if headers.get(header::HOST).is_none_or(|host| host != authority) {
         set(headers, &header::HOST, authority);
     }
@@ -194,12 +197,12 @@ fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Pe
     }
 }
 
-/// The client, and the trusted proxies after it.
+/// X-Forwarded-For: the client, and the trusted proxies after it.
 fn forwarded_for(client: &str, via: &[IpAddr]) -> String {
     via.iter().fold(client.to_owned(), |chain, proxy| chain + ", " + &proxy.to_string())
 }
 
-/// RFC 7239 §4, in the same order; an IPv6 address stands in brackets and quotes (§6).
+/// Forwarded (RFC 7239 §4), in the same order; an IPv6 address is written in brackets and quotes (§6).
 fn forwarded(client: &str, authority: &str, proto: &str, via: &[IpAddr]) -> String {
     let [open, close] = brackets(client);
     let client = ["for=", open, client, close, ";host=\"", authority, "\";proto=", proto].concat();
@@ -213,8 +216,8 @@ fn brackets(address: &str) -> [&'static str; 2] {
     if address.contains(':') { ["\"[", "]\""] } else { ["", ""] }
 }
 
-/// Text as it is, anything else as JSON; what cannot stand in a header field is not sent, nor what each app would read in a
-/// way of its own (RFC 9110 §5.5).
+/// A claim as a header value: a string as is, any other value as JSON. A value that no header can carry is not sent,
+/// and neither is text beyond ASCII, which each upstream may decode differently (RFC 9110 §5.5).
 fn claim_text(claim: &serde_json::Value) -> Option<String> {
     let text = match claim {
         serde_json::Value::String(text) => text.clone(),

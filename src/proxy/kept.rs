@@ -1,5 +1,6 @@
-//! A reply as it is kept for an idempotency key: status, fields and body as an HTTP/1.1 message. Without what was for
-//! one connection or one client: hop-by-hop fields and cookies. Of a large reply only the status is kept.
+//! A response as stored for an idempotency key: status, headers and body as an HTTP/1.1 message. Hop-by-hop headers and
+//! cookies are left out, since they belong to one connection or one client. Of a large response only the status is
+//! stored.
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, SET_COOKIE};
@@ -7,24 +8,24 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 
 use super::body::Content;
 
-/// Body bytes that are kept.
+/// Maximum bytes of a stored body.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Fields that are read back.
+/// Maximum number of headers that are read back.
 const MAX_FIELDS: usize = 256;
 
-/// Says that a reply was given before (draft-ietf-httpapi-idempotency-key-header, appendix).
+/// Marks a stored response that is sent again (draft-ietf-httpapi-idempotency-key-header, appendix).
 static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// Keeps a reply while it goes by.
+/// Stores a response while it is streamed to the client.
 pub(super) struct Keeper {
     head: Vec<u8>,
-    /// `None` once it has become too large.
+    /// `None` once the body exceeds the maximum.
     body: Option<Vec<u8>>,
 }
 
 impl Keeper {
-    /// For the reply with this head, whose hop-by-hop fields are gone already.
+    /// For the response with these headers, from which hop-by-hop headers were removed.
     pub(super) fn new(head: &response::Parts) -> Self {
         let mut text = status_line(head.status);
         for (name, value) in &head.headers {
@@ -38,7 +39,7 @@ impl Keeper {
         Self { head: text, body: Some(Vec::new()) }
     }
 
-    /// More of its body.
+    /// Adds a part of the body.
     pub(super) fn add(&mut self, data: &[u8]) {
         match &mut self.body {
             Some(body) if body.len().saturating_add(data.len()) <= MAX_BODY => body.extend_from_slice(data),
@@ -46,7 +47,7 @@ impl Keeper {
         }
     }
 
-    /// All of it.
+    /// The message to store.
     pub(super) fn kept(mut self, status: StatusCode) -> Bytes {
         let body = self.body.take().unwrap_or_else(|| {
             self.head = status_line(status);
@@ -60,7 +61,7 @@ fn status_line(status: StatusCode) -> Vec<u8> {
     format!("HTTP/1.1 {}\r\n", status.as_u16()).into_bytes()
 }
 
-/// The reply again; `None` for what is none, such as that of a later version.
+/// The stored response; `None` where it cannot be parsed, for example after a change of format by a later version.
 pub(super) fn read(kept: &Bytes) -> Option<Response<Content>> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut message = httparse::Response::new(&mut fields);

@@ -1,4 +1,4 @@
-//! Where a request meets the limits of its route. Each of these may come to wait for a store that others share.
+//! Rate and concurrency limits of a route. Each check may have to wait for a shared store.
 
 use std::time::{Duration, Instant};
 
@@ -11,20 +11,22 @@ use crate::limit::{Places, Sender, limited};
 use crate::route::{Limit, Route, RouteLimits};
 
 impl Gateway {
-    /// Before anything is verified: whether the address has been refused too often.
+    /// Before anything is verified: checks whether the client's address has exceeded `limits.failed_auth_rate`.
     pub(super) async fn may_ask(&self, route: &Route, peer: &Peer) -> Result<(), Failure> {
         let asked = self.limits.may_ask(&route.name, &route.limits, peer.address.ip(), Instant::now);
         asked.map_err(Failure::RateLimited)
     }
 
-    /// Who was refused pays for it; on a route that only observes too, or that would be a way around the limit.
+    /// Counts a rejected request against the client's address. Dry run counts as well, or it would be a way around the
+    /// limit.
     pub(super) async fn charge(&self, route: &Route, peer: &Peer, judged: &Result<Verdict, Failure>) {
         if is_refused(judged) {
             self.limits.refused(&route.name, &route.limits, peer.address.ip(), Instant::now);
         }
     }
 
-    /// Counts what was verified. What a route observes has proven nothing, and counts for its address alone.
+    /// Counts a verified request against the limits of the route, issuer and subject. A request that fails verification
+    /// in dry run has proven nothing, and counts against its address alone.
     pub(super) async fn count(&self, route: &Route, permit: &Permit) -> Result<Places, Failure> {
         let Permit::Granted(grant) = permit else { return Ok(Places::default()) };
         let (issuer, subject) = (grant.issuer().map(|issuer| &**issuer), grant.subject());
@@ -32,7 +34,7 @@ impl Gateway {
         let (Some(admission), true) = (&self.admission, route.limits.shared) else {
             return self.limits.admit(&sender, &route.limits, Instant::now);
         };
-        // How many at once is counted in each process: nobody else knows when one has ended.
+        // Concurrency is counted in each process: no other process knows when a request has ended.
         let places = self.limits.admit(&sender, &route.limits.without_rates(), Instant::now)?;
         match (Box::pin(take_shared(admission, &sender, &route.limits)).await, admission.on_error()) {
             (Ok(()), _) => Ok(places),
@@ -45,7 +47,7 @@ impl Gateway {
     }
 }
 
-/// The narrowest first; what it took stays taken where a wider one refuses.
+/// Counts against the narrowest limit first; its consumed quota stays consumed where a wider limit rejects the request.
 async fn take_shared(admission: &Admission, sender: &Sender<'_>, limits: &RouteLimits) -> Result<(), Failure> {
     let (route, issuer) = (sender.route.as_bytes(), sender.issuer.unwrap_or_default().as_bytes());
     let subject = sender.subject.unwrap_or_default().as_bytes();
@@ -66,7 +68,8 @@ async fn take_shared(admission: &Admission, sender: &Sender<'_>, limits: &RouteL
     Ok(())
 }
 
-/// By the decision: what is undecided, broken off or over a limit is not the sender's debt.
+/// Whether the decision rejected the request. A request that could not be verified, broke off or exceeded a limit does
+/// not count against its sender.
 fn is_refused(judged: &Result<Verdict, Failure>) -> bool {
     match judged {
         Err(failure) => failure.is_refusal() && failure.limited().is_none(),

@@ -36,7 +36,7 @@ pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
     }
 }
 
-/// Somebody on a connection of TLS.
+/// A client on a TLS connection, without a certificate.
 pub(crate) fn stranger() -> Peer {
     Peer {
         address: SocketAddr::from(([127, 0, 0, 1], 9)).into(),
@@ -50,8 +50,8 @@ pub(crate) fn stranger() -> Peer {
     }
 }
 
-/// hyper judges the next request of a pipeline at once, if nothing makes it wait: a client of refused ones would
-/// keep the worker to itself.
+/// hyper handles the next request of a pipeline at once unless something makes it wait: a client of rejected requests
+/// would keep the worker to itself.
 #[test]
 fn a_refused_request_lets_others_go_first() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

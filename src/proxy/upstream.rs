@@ -1,8 +1,9 @@
-//! Connections to the apps: kept alive, bounded in time. One pool a worker and endpoint, so that no lock is shared.
+//! Connections to the upstreams: kept alive, bounded in time. One pool per worker and endpoint, so that no lock is
+//! shared.
 //!
-//! A request is never sent a second time: what an app may have seen is the sender's to retry
-//! (hyper#2136 has the race that a blind retry would turn into a doubled event). Of several endpoints, another one is
-//! asked only where nothing of the request has left.
+//! A request is never sent twice: whether to retry a request that an upstream may have seen is the sender's decision
+//! (hyper#2136 has the race in which a blind retry would duplicate an event). Of several endpoints, another one is
+//! tried only where no byte of the request was sent.
 
 mod health;
 mod pool;
@@ -24,25 +25,25 @@ use health::Fared;
 pub use pool::Reply;
 use pool::{Failed, Pool};
 
-/// The pools of one worker.
+/// The connection pools of one worker.
 #[derive(Debug, Default)]
 pub struct Upstreams(Mutex<Pools>);
 
 #[derive(Debug, Default)]
 struct Pools {
     all: Vec<Arc<Pool>>,
-    /// Requests to routes with several endpoints, so far.
+    /// Number of requests so far to routes with several endpoints.
     turn: u64,
 }
 
-/// What an exchange may take longer than its upstream's deadline: for the end of a reply, and to settle what it holds.
+/// How much longer than its upstream's deadline an exchange may take: to end a response, and to settle its reservation.
 pub const MARGIN: Duration = Duration::from_secs(10);
 
 impl Upstreams {
-    /// Sends the request on; only a [`Permit`] opens this way.
+    /// Forwards the request; requires a [`Permit`] as proof of the decision.
     ///
     /// # Errors
-    /// [`Failure::Body`] where the client's body was at fault, else [`Failure::Upstream`].
+    /// [`Failure::Body`] where the client's body was at fault, otherwise [`Failure::Upstream`].
     pub async fn forward(
         &self,
         _proof: &Permit,
@@ -55,7 +56,7 @@ impl Upstreams {
         head.uri = origin_form(head.uri);
         head.version = Version::HTTP_11;
         if !body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
-            // The client library would send no body with a GET of unknown length.
+            // hyper would send no body with a GET of unknown length.
             head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let deadline = Deadline { received, begun, timeout, latest: body.latest_end() + timeout };
@@ -74,7 +75,7 @@ impl Upstreams {
         Err(received.fault().map_or(Failure::Upstream(fault), Failure::Body))
     }
 
-    /// The only one, or several in the order in which they are to be tried, the first of which has this turn.
+    /// The only pool, or several in the order in which they are tried; the first is next in the round robin.
     fn pools(&self, upstream: &Upstream) -> (Option<Arc<Pool>>, Vec<Arc<Pool>>) {
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let first = pools.of(&upstream.first);
@@ -92,7 +93,7 @@ impl Upstreams {
 }
 
 impl Pools {
-    /// Found by identity: another CA, or anything else that has changed, is another endpoint.
+    /// Found by identity: an endpoint with another CA, or any other change, is another endpoint.
     fn of(&mut self, endpoint: &Arc<Endpoint>) -> Arc<Pool> {
         if let Some(pool) = self.all.iter().find(|pool| pool.is_of(endpoint)) {
             return Arc::clone(pool);
@@ -104,7 +105,7 @@ impl Pools {
     }
 }
 
-/// The next one is asked only where nothing of the request has left.
+/// Tries the next pool only where no byte of the request was sent.
 async fn send_to_one_of(
     pools: Vec<Arc<Pool>>,
     request: Request<RequestBody>,
@@ -116,7 +117,7 @@ async fn send_to_one_of(
         match &sent {
             Ok(_) => pool.note(Fared::Answered),
             Err(Failed::NotSent(_)) => pool.note(Fared::Unreached),
-            // Whose body breaks off says nothing of the app.
+            // A request body that breaks off says nothing about the upstream.
             Err(Failed::Broke | Failed::Late) if deadline.received.fault().is_some() => {}
             Err(Failed::Broke | Failed::Late) => pool.note(Fared::Unanswered),
         }
@@ -128,7 +129,7 @@ async fn send_to_one_of(
     Err(Failed::NotSent(unsent))
 }
 
-/// The target as it came, without the address that it may have come with.
+/// The received target in origin form, without scheme and authority.
 fn origin_form(came: Uri) -> Uri {
     if came.authority().is_none() {
         return came;
@@ -136,8 +137,8 @@ fn origin_form(came: Uri) -> Uri {
     Uri::from(came.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")))
 }
 
-/// The app's time runs from the end of the request's body; while that still comes, its own limits hold, and
-/// `latest` bounds an app that does not read it.
+/// The upstream's timeout runs from the end of the request body. While the body is still arriving, its own limits
+/// apply, and `latest` bounds an upstream that does not read it.
 struct Deadline<'a> {
     received: &'a Received,
     begun: Instant,
@@ -146,7 +147,7 @@ struct Deadline<'a> {
 }
 
 impl Deadline<'_> {
-    /// What is left for a connection, before which nothing is read of the body.
+    /// Time left to connect; no part of the body is read before that.
     fn left(&self) -> Duration {
         self.timeout.saturating_sub(self.begun.elapsed())
     }
@@ -169,12 +170,12 @@ impl Deadline<'_> {
 }
 
 fn accept(mut response: Response<Reply>, received: &Received, timeout: Duration) -> Result<Response<Content>, Failure> {
-    // We never asked for another protocol, so an app that switches is out of step.
+    // The gateway never requests another protocol, so an upstream that switches is in error.
     if response.status().is_informational() {
         return Err(Failure::Upstream(UpstreamFault::ProtocolError));
     }
     let by = received.ended().unwrap_or_else(Instant::now) + timeout;
-    // Our own connection to the client is what it is, whatever the app speaks.
+    // The client's connection keeps its own protocol version, regardless of the upstream's.
     *response.version_mut() = Version::HTTP_11;
     Ok(response.map(|incoming| Content::Upstream { incoming, by, timer: None }))
 }

@@ -1,8 +1,8 @@
-//! What a connection is doing and since when: hyper has no deadline for a silent client that holds, and none
-//! at all for an idle one in HTTP/2, so the bytes and the requests are watched here.
+//! State of a connection, and since when: hyper has no deadline that stops a silent client, and none at all for an idle
+//! client in HTTP/2, so bytes and requests are tracked here.
 //!
-//! Every deadline counts from the moment a state began and is not moved by progress: a byte a second does
-//! not hold a connection.
+//! Every deadline counts from the start of a state and is not extended by progress: one byte a second does not keep a
+//! connection open.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -25,34 +25,34 @@ pub struct Activity(Mutex<State>);
 struct State {
     in_flight: u32,
     requests: u64,
-    /// When the connection last came to rest.
+    /// When the connection last became idle.
     resting_since: Instant,
-    /// Since when a head has been coming, while no request is under way.
+    /// Since when request headers have been arriving, while no request is in flight.
     head_since: Option<Instant>,
-    /// Where the bytes that came have ended.
+    /// Position after the last byte received.
     place: Place,
-    /// hyper has asked for more than has come: it holds nothing back.
+    /// hyper has asked for more bytes than were received: it has none left to process.
     all_taken: bool,
-    /// Our side is closed, or about to be.
+    /// The gateway's side is closed, or about to be.
     closing: bool,
-    /// Since when the client has not taken what we write.
+    /// Since when the client has not taken the bytes that the gateway writes.
     blocked_since: Option<Instant>,
-    /// The replies that have begun, by when each is whole on our side.
+    /// Responses that have begun, by the time at which each is complete on the gateway's side.
     due: BTreeSet<(Instant, u64)>,
-    /// The next head is none.
+    /// The next request breaks the framing.
     unframed: Option<Unframed>,
 }
 
-/// Which deadline passed.
+/// Reason why hyper's part of the connection ends: mostly a deadline that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
-    /// No request came, or the client takes no bytes: there is nothing to say.
+    /// No request was received, or the client takes no bytes: no response is sent.
     Silent,
-    /// A request's head began and did not end.
+    /// Request headers began and did not end.
     Head,
-    /// No deadline: nothing was under way for a while.
+    /// No deadline: the connection is idle and is parked.
     Rest,
-    /// No deadline: what came is no request.
+    /// No deadline: the bytes received are not a valid request.
     Unframed(Unframed),
 }
 
@@ -73,7 +73,7 @@ impl Activity {
         })))
     }
 
-    /// A request's head is whole; until the [`InFlight`] is dropped, the request's own deadlines hold.
+    /// Called when request headers are complete; the request's own deadlines apply until the [`InFlight`] is dropped.
     pub fn begin(self: &Arc<Self>) -> InFlight {
         let number = self.with(|state| {
             state.in_flight = state.in_flight.saturating_add(1);
@@ -84,13 +84,13 @@ impl Activity {
         InFlight { activity: Arc::clone(self), number, due: None }
     }
 
-    /// The next deadline of the state the connection is in.
+    /// The next deadline in the connection's current state.
     pub fn deadline(&self, limits: &ListenerLimits) -> Option<(Instant, Expired)> {
         self.with(|state| state.deadline(limits))
     }
 
-    /// Waits for a head that is none, until all that was asked before it is answered. Ready only when the connection,
-    /// polled before in the same task, has made it so.
+    /// Waits for bytes that are not a valid request, until all earlier requests are answered. Becomes ready only
+    /// through the connection, which is polled before it in the same task.
     pub async fn unframed(&self) -> Expired {
         std::future::poll_fn(|_| {
             let unframed = self.with(|state| {
@@ -102,7 +102,7 @@ impl Activity {
         .await
     }
 
-    /// Since when hyper has had nothing to do and nothing in its hands: it may be let go.
+    /// Since when hyper has had nothing to do and has held no bytes: the connection can be parked.
     pub fn idle_since(&self) -> Option<Instant> {
         self.with(|state| {
             let under_way = state.in_flight > 0 || state.blocked_since.is_some() || state.unframed.is_some();
@@ -111,12 +111,13 @@ impl Activity {
         })
     }
 
-    /// Nothing was asked here yet.
+    /// Whether no request was received yet.
     pub fn is_fresh(&self) -> bool {
         self.with(|state| state.requests == 0)
     }
 
-    /// Bytes of HTTP/1, which end there; in HTTP/2 a frame may be about the connection, and no deadline is moved.
+    /// Called for bytes of HTTP/1, which end at `place`. Not called for HTTP/2: a frame may be about the connection
+    /// itself, and must not move a deadline.
     pub(super) fn bytes_came(&self, place: Place) {
         self.with(|state| {
             (state.place, state.all_taken) = (place, false);
@@ -165,26 +166,26 @@ impl State {
         let rest = self.resting_since + rest;
         match self.head_since {
             Some(since) if self.requests == 0 => (rest.min(since + limits.head), Expired::Head),
-            // A request that begins just before `idle` ends has its whole time.
+            // A request that begins just before `timeouts.keepalive` has passed gets the whole of `timeouts.headers`.
             Some(since) => (since + limits.head, Expired::Head),
             None => (rest, Expired::Silent),
         }
     }
 }
 
-/// A request on its way, from its head to the last byte of its reply.
+/// A request in flight, from its headers to the last byte of its response.
 #[derive(Debug)]
 pub struct InFlight {
     activity: Arc<Activity>,
-    /// Which request of its connection.
+    /// Number of the request on its connection.
     number: u64,
-    /// Until when its reply is whole on our side, once it has begun.
+    /// Time at which its response is complete on the gateway's side, once it has begun.
     due: Option<Instant>,
 }
 
 impl InFlight {
-    /// The reply begins. From `due` on, only the client can hold it up: in HTTP/2 it may open no window for it,
-    /// and then neither the socket nor the reply's own deadline would ever tell.
+    /// Called when the response begins. After `due`, only the client can delay it: in HTTP/2 the client may keep the
+    /// flow-control window closed, which neither the socket nor the response's own deadline would show.
     fn reply_begins(&mut self, due: Instant) {
         self.due = Some(due);
         self.activity.with(|state| state.due.insert((due, self.number)));
@@ -201,14 +202,14 @@ impl Drop for InFlight {
             if state.in_flight == 0 {
                 let now = Instant::now();
                 state.resting_since = now;
-                // What came of the next head while this one was under way.
+                // Part of the next request's headers may have arrived while this request was in flight.
                 state.head_since = (state.place == Place::InHead).then_some(now);
             }
         });
     }
 }
 
-/// A reply's body that keeps its request in flight.
+/// A response body that keeps its request in flight.
 #[derive(Debug)]
 pub struct Tracked {
     body: Body,
@@ -216,7 +217,7 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    /// Ends the flight when `body` is dropped.
+    /// The request is in flight until `body` is dropped.
     pub fn new(body: Body, mut in_flight: InFlight) -> Self {
         in_flight.reply_begins(body.due());
         Self { body, _in_flight: in_flight }

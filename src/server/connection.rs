@@ -1,4 +1,4 @@
-//! One connection after its handshake: hyper speaks the protocol, the [`Activity`] holds it to its deadlines.
+//! One connection after its TLS handshake: hyper speaks the protocol, the [`Activity`] enforces the deadlines.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -23,22 +23,25 @@ use super::{Phase, reached};
 use crate::proxy::{Gateway, Peer, reply};
 use crate::snapshot::ListenerLimits;
 
-/// So many header fields hyper takes unless it is told; a number that it is told costs it two allocations a request.
+/// Maximum number of headers that hyper accepts by default; a configured number costs hyper two allocations per
+/// request.
 const PARSER_HEADERS: usize = 100;
 
-/// Bytes of replies that one HTTP/2 stream may hold for a client that does not read.
+/// Bytes of responses that one HTTP/2 stream may buffer for a client that does not read.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// What a client may send on one HTTP/2 stream, or on all of a connection, before we have read it.
+/// Flow-control window: bytes that a client may send on one HTTP/2 stream, or on a whole connection, before the gateway
+/// has read them.
 const RECEIVE_WINDOW: u32 = 256 * 1024;
 
-/// After so long without a request, hyper and its two buffers of 8 KiB are let go until the client says more.
+/// A connection is parked after this time without a request: hyper and its two buffers of 8 KiB are dropped until the
+/// client sends more.
 const REST: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(2) };
 
-/// How long a connection may have no request yet when the drain closes.
+/// How long a connection may take to send its first request once the drain closes connections.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
-/// Serves HTTP/1.1 until one side ends it.
+/// Serves HTTP/1.1 until either side closes the connection.
 pub(super) async fn http1<S>(stream: S, peer: Peer, gateway: &Arc<Gateway>, mut phase: watch::Receiver<Phase>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -55,41 +58,41 @@ where
     let (peer, activity, told) = (&peer, &activity, &phase.clone());
     let mut stream = Watched::new(stream, Arc::clone(activity), Some(Framing::new(&limits)));
     loop {
-        // Boxed, since hyper moves it several times and keeps a place for it in every connection; made in its box.
+        // Boxed, since hyper moves it several times and reserves space for it in every connection; created in its box.
         let service = service_fn(move |request| {
-            // Now, and not when it is first polled: from here on the connection is in use.
+            // Called here and not at the first poll: from now on the connection is in use.
             let in_flight = activity.begin();
             Box::pin(async move {
                 let response = answer(gateway, peer, in_flight, request).await;
                 response.map(|response| announce(response, *told.borrow()))
             })
         });
-        // In a box too: a connection at rest has none of it.
+        // Boxed as well: a parked connection does not hold it.
         let (left, io, all_read) = Box::pin(async {
             let mut connection = builder.serve_connection(TokioIo::new(stream), service);
             let until = Until { rest: Some(REST), ends_at: Phase::Closing };
             let left = drive(Pin::new(&mut connection), activity, &limits, &mut phase, until).await;
             let parts = connection.into_parts();
-            // Empty or not, it would keep hyper's buffer for as long as it is kept.
+            // Empty or not, it would keep hyper's buffer for as long as it exists.
             (left, parts.io, parts.read_buf.is_empty())
         })
         .await;
         stream = io.into_inner();
         let word = match left {
             None | Some(Expired::Silent) => return,
-            // Never, or what it holds would be lost.
+            // Does not happen; parking would lose the bytes in the buffer.
             Some(Expired::Rest) if !all_read => return,
             Some(Expired::Rest) if rest(&mut stream, activity, &limits, &mut phase).await => continue,
             Some(Expired::Rest) => return,
             Some(Expired::Head) => reply::head_timed_out(),
             Some(Expired::Unframed(unframed)) => gateway.unframed(&unframed.failure(), *peer.address),
         };
-        // It has a buffer.
+        // Boxed because it has a buffer.
         return Box::pin(linger(&mut stream.into_inner(), &word)).await;
     }
 }
 
-/// Waits for a client that has nothing to say; false where that took too long, or the connection broke.
+/// Parks an idle connection until the client sends bytes; false where that took too long, or the connection broke.
 async fn rest<S: AsyncRead + Unpin>(
     stream: &mut Watched<S>,
     activity: &Activity,
@@ -99,13 +102,13 @@ async fn rest<S: AsyncRead + Unpin>(
     let Some((end, _)) = activity.deadline(limits) else { return true };
     tokio::select! {
         unbroken = stream.something_comes() => unbroken,
-        // hyper closes it as it closes the others.
+        // hyper then closes it like any other connection.
         () = reached(phase, Phase::Closing) => true,
         () = sleep_until(end.into()) => false,
     }
 }
 
-/// Serves HTTP/2 until one side ends it.
+/// Serves HTTP/2 until either side closes the connection.
 pub(super) async fn http2<S>(stream: S, peer: Peer, gateway: &Arc<Gateway>, mut phase: watch::Receiver<Phase>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -132,7 +135,7 @@ where
     drive(connection, &activity, &limits, &mut phase, until).await;
 }
 
-/// One request in, one reply out; in flight until the reply's last byte.
+/// Handles one request, which is in flight until the last byte of its response.
 async fn answer(
     gateway: &Gateway,
     peer: &Peer,
@@ -143,7 +146,7 @@ async fn answer(
     Ok(response.map(|body| Tracked::new(body, in_flight)))
 }
 
-/// A client that reads `Connection: close` sends its next request elsewhere (RFC 9112 §9.6).
+/// A client that reads `Connection: close` sends its next request on another connection (RFC 9112 §9.6).
 fn announce(mut response: Response<Tracked>, phase: Phase) -> Response<Tracked> {
     if phase > Phase::Running {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -151,17 +154,17 @@ fn announce(mut response: Response<Tracked>, phase: Phase) -> Response<Tracked> 
     response
 }
 
-/// When hyper is to give a connection back, or to end it.
+/// When hyper gives a connection back, or closes it.
 #[derive(Clone, Copy)]
 struct Until {
-    /// Until nothing has been under way for so long.
+    /// Parks the connection after this time without requests, where set.
     rest: Option<Duration>,
-    /// It is asked to end when the drain has come so far: HTTP/2 loses nothing by a GOAWAY at once, while HTTP/1 can
+    /// Phase of the drain in which the connection is closed: HTTP/2 loses nothing by an early GOAWAY, while HTTP/1 can
     /// only close.
     ends_at: Phase,
 }
 
-/// Runs a connection to its end, or to the deadline that it broke.
+/// Runs a connection to its end, or to the deadline that it exceeded.
 async fn drive<C: GracefulConnection>(
     mut connection: Pin<&mut C>,
     activity: &Activity,
@@ -169,8 +172,8 @@ async fn drive<C: GracefulConnection>(
     phase: &mut watch::Receiver<Phase>,
     until: Until,
 ) -> Option<Expired> {
-    // No deadline can pass sooner than the shortest of them after it began, so that a look every so often misses none,
-    // and no request has to set a timer. Only a connection that had rested has one that began before.
+    // No deadline passes sooner than the shortest timeout after it began: waking at that interval misses none, and no
+    // request has to set a timer. Only a connection that was parked has a deadline that began earlier.
     let shortest = limits.shortest().min(until.rest.unwrap_or(Duration::MAX));
     let first = Instant::now() + shortest;
     let first = activity.deadline(limits).map_or(first, |(at, _)| at.min(first));
@@ -179,7 +182,7 @@ async fn drive<C: GracefulConnection>(
     loop {
         tokio::select! {
             biased;
-            // An error is the client's: whatever it was owed, hyper has said.
+            // An error is the client's; hyper has sent any response that was due.
             _ended = connection.as_mut() => return None,
             expired = activity.unframed() => return Some(expired),
             () = reached(phase, until.ends_at), if !ending => {
@@ -188,7 +191,7 @@ async fn drive<C: GracefulConnection>(
                 if told {
                     connection.as_mut().graceful_shutdown();
                 } else {
-                    // It has connected to send something: hyper would close before it is read.
+                    // The client has connected to send a request: hyper would close before the request is read.
                     wake.as_mut().reset((Instant::now() + FIRST_WORD).into());
                 }
             }

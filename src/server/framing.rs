@@ -1,38 +1,40 @@
-//! One request or two? The bytes of an HTTP/1 connection are followed here before hyper sees them: each head by strict
-//! rules, each body to its end, so that a head behind another one is judged as well.
+//! HTTP/1 framing validator against request smuggling. It follows the bytes of a connection before hyper sees them:
+//! request headers by strict rules, and each body to its end, so that pipelined requests are validated as well.
 //!
-//! hyper is lenient where programs differ (it takes a length beside chunked, equal lengths twice, a bare LF, chunk
-//! extensions) and drops what it has seen, and an app or proxy behind us may read the same bytes in another way.
-//! Whatever has two readings (RFC 9112 §2.2, §5.1, §5.2, §6, §7.1, §11.2) is refused, never repaired.
+//! hyper is lenient where implementations differ (it accepts Content-Length together with chunked, equal lengths twice,
+//! a bare LF, chunk extensions) and drops what it has read, and an upstream or proxy behind the gateway may read the
+//! same bytes differently. Bytes that have two readings (RFC 9112 §2.2, §5.1, §5.2, §6, §7.1, §11.2) are rejected,
+//! never repaired.
 
 use memchr::memchr;
 
 use crate::failure::Failure;
 use crate::snapshot::ListenerLimits;
 
-/// A head may come so many times as long as its limit before it is cut off; up to there its refusal is a reply with an
-/// id. hyper, which says no without a word, gets one byte more and never sees it.
+/// Request headers are read up to this multiple of their limit before the connection is cut off: up to there, headers
+/// that are too large get a response with a request id. hyper rejects without one, so its own limit is one byte higher
+/// and never reached.
 pub(super) const SLACK: usize = 2;
 
-/// Digits of a chunk's size: as many as fit.
+/// Maximum digits of a chunk size: as many as fit into 64 bits.
 const SIZE_DIGITS: usize = 16;
 
-/// Digits of a length: fewer than could overflow.
+/// Maximum digits of Content-Length: too few to overflow.
 const LENGTH_DIGITS: usize = 19;
 
 /// How a connection has broken the framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unframed {
-    /// Two programs could see different requests.
+    /// Two implementations could see different requests.
     Ambiguous,
-    /// A fragment (Istio CVE-2021-39156): hyper cuts it off without a word.
+    /// The target has a fragment (Istio CVE-2021-39156), which hyper would cut off silently.
     Fragment,
-    /// Longer than any head may be.
+    /// Longer than any request headers may be.
     TooLarge,
 }
 
 impl Unframed {
-    /// What is answered.
+    /// The failure that is sent to the client.
     pub fn failure(self) -> Failure {
         match self {
             Self::Ambiguous => Failure::AmbiguousFraming,
@@ -42,55 +44,55 @@ impl Unframed {
     }
 }
 
-/// Where a connection is in its requests.
+/// Position of a connection within its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// All that came belongs to whole requests.
+    /// All bytes so far belong to complete requests.
     Between,
-    /// A head has begun.
+    /// Request headers have begun.
     InHead,
-    /// A head is whole and its body is not.
+    /// Request headers are complete, and their body is not.
     InBody,
 }
 
-/// Where the bytes of a connection have come to.
+/// Validator of one connection.
 #[derive(Debug)]
 pub struct Framing {
     at: At,
     head: Head,
-    /// The beginning of a line that has not ended yet.
+    /// The beginning of an incomplete line.
     line: Vec<u8>,
-    /// Bytes of a head, or of trailers, at most.
+    /// Maximum bytes of request headers, or of trailers.
     max_head: usize,
-    /// Its fields, at most.
+    /// Maximum number of headers.
     max_fields: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
-    /// In a head's lines.
+    /// In the request line and headers.
     Head,
-    /// In a body with so many bytes left.
+    /// In a body, with this number of bytes left.
     Body(u64),
-    /// At a chunk's size.
+    /// At a chunk size.
     ChunkSize,
-    /// In a chunk with so many bytes left.
+    /// In a chunk, with this number of bytes left.
     Chunk(u64),
-    /// At the empty line after a chunk.
+    /// At the line break after a chunk.
     ChunkEnd,
-    /// After the last chunk.
+    /// In the trailers, after the last chunk.
     Trailers,
 }
 
-/// What a head has said so far.
+/// Request headers, as far as they are parsed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Head {
-    /// Bytes of its lines.
+    /// Bytes of their lines.
     bytes: usize,
     fields: usize,
-    /// An empty line before it (RFC 9112 §2.2 lets one pass).
+    /// An empty line came before them (RFC 9112 §2.2 allows one).
     blank: bool,
-    /// Its first line has come.
+    /// The request line is complete.
     begun: bool,
     old: bool,
     length: Option<u64>,
@@ -98,18 +100,18 @@ struct Head {
 }
 
 impl Framing {
-    /// At the first head.
+    /// A validator that is at the first request.
     pub fn new(limits: &ListenerLimits) -> Self {
         let head_bytes = usize::try_from(limits.head_bytes).unwrap_or(usize::MAX);
         let max_head = head_bytes.saturating_mul(SLACK);
         Self { at: At::Head, head: Head::default(), line: Vec::new(), max_head, max_fields: limits.headers }
     }
 
-    /// Follows what has come. Of bytes that break the framing, those before them may still be handed on: they belong to
-    /// requests that are whole, or to a head that will never be.
+    /// Validates the bytes received. Bytes before a violation may still be passed on: they belong to complete requests,
+    /// or to request headers that will never be complete.
     ///
     /// # Errors
-    /// How many bytes are good, and what the next ones are.
+    /// The number of valid bytes, and how the bytes after them break the framing.
     pub fn follow(&mut self, bytes: &[u8]) -> Result<(), (usize, Unframed)> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -119,7 +121,7 @@ impl Framing {
         Ok(())
     }
 
-    /// Where the next byte belongs.
+    /// Position of the next byte.
     pub fn place(&self) -> Place {
         match self.at {
             At::Head if self.head.bytes == 0 && self.line.is_empty() => Place::Between,
@@ -158,7 +160,8 @@ impl Framing {
         Ok(rest.get(1..).unwrap_or_default())
     }
 
-    /// What is not whole yet was handed on already. A CR in it ends the line, or would end it for somebody.
+    /// Stores an incomplete line, whose bytes were passed on already. A CR is allowed only before the LF: some
+    /// implementations would end the line at it.
     fn keep(&mut self, piece: &[u8]) -> Result<(), Unframed> {
         if self.line.last() == Some(&b'\r') && !piece.is_empty() {
             return Err(Unframed::Ambiguous);
@@ -177,7 +180,7 @@ impl Framing {
         }
     }
 
-    /// Without its LF.
+    /// Processes a line, without its LF.
     fn end_line(&mut self, line: &[u8]) -> Result<(), Unframed> {
         self.check_size(line.len())?;
         let text = line.strip_suffix(b"\r").ok_or(Unframed::Ambiguous)?;
@@ -245,13 +248,14 @@ impl Head {
     }
 }
 
-/// No control character but HTAB: a CR, a NUL or an escape that one program drops and another takes for an end.
+/// Rejects control characters except HTAB: a CR, a NUL or an escape that one implementation drops may end a line for
+/// another.
 fn check_text(text: &[u8]) -> Result<(), Unframed> {
     let control = text.iter().fold(false, |found, byte| found | ((*byte < b' ' && *byte != b'\t') | (*byte == 0x7f)));
     if control { Err(Unframed::Ambiguous) } else { Ok(()) }
 }
 
-/// `METHOD SP target SP HTTP/1.x`; whether it is HTTP/1.0.
+/// Parses `METHOD SP target SP HTTP/1.x`; returns whether it is HTTP/1.0.
 fn request_line(line: &[u8]) -> Result<bool, Unframed> {
     let mut words = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
@@ -271,7 +275,7 @@ fn request_line(line: &[u8]) -> Result<bool, Unframed> {
     }
 }
 
-/// Name and value of a field line. A line that begins with a space would go on with the one before (obs-fold).
+/// Name and value of a header line. A line that begins with a space would continue the previous one (obs-fold).
 fn field(text: &[u8]) -> Result<(&[u8], &[u8]), Unframed> {
     let (name, value) = memchr(b':', text).and_then(|colon| text.split_at_checked(colon)).ok_or(Unframed::Ambiguous)?;
     if !is_token(name) {
@@ -280,7 +284,7 @@ fn field(text: &[u8]) -> Result<(&[u8], &[u8]), Unframed> {
     Ok((name, value.get(1..).unwrap_or_default().trim_ascii()))
 }
 
-/// RFC 9110 §5.6.2.
+/// A token (RFC 9110 §5.6.2).
 fn is_token(name: &[u8]) -> bool {
     let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     !name.is_empty() && name.iter().all(token)

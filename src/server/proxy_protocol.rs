@@ -1,47 +1,50 @@
-//! The header that a proxy of connections puts before a connection's own bytes: HAProxy's PROXY protocol, versions 1
-//! and 2 (its proxy-protocol.txt, §2.1 and §2.2). Strict: what two readers could take differently is no header.
+//! PROXY protocol, versions 1 and 2 (HAProxy's proxy-protocol.txt, §2.1 and §2.2): the header that a TCP proxy sends
+//! before the bytes of the connection itself. Strict: a header that two parsers could read differently is rejected.
 //!
-//! Whose header counts is the server's to know, which calls [`read`] before anything else of the connection.
+//! The server decides which peers may send a header, and calls [`read`] before it reads anything else from the
+//! connection.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// The longest line of version 1, with its CRLF.
+/// Longest line of version 1 in bytes, with its CRLF.
 const LONGEST_LINE: usize = 107;
 
-/// The longest header of version 2 that we take: what fits into the smallest TCP segment that everybody can receive.
+/// Longest header of version 2 that is accepted, in bytes: it fits into the smallest TCP segment that every host
+/// accepts.
 const LONGEST: usize = 536;
 
 const LINE: &[u8] = b"PROXY ";
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// `PROXY UNKNOWN\r\n`: no header of either version is shorter.
+/// Length of `PROXY UNKNOWN\r
+/// `, the shortest header of either version.
 const SHORTEST: usize = 15;
 
-/// Before the addresses of version 2.
+/// Bytes before the addresses of version 2.
 const FIXED: usize = 16;
 
-/// Version 2, and what it is: a connection of the proxy's own, or a client's.
+/// Version 2 and the command: a connection of the proxy itself, or of a client.
 const LOCAL: u8 = 0x20;
 const PROXY: u8 = 0x21;
 
-/// Who has connected to the proxy.
+/// The client that has connected to the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Address and port.
     Address(SocketAddr),
-    /// The proxy does not say (UNKNOWN, UNSPEC), or has connected on its own account (LOCAL).
+    /// The proxy names no client (UNKNOWN, UNSPEC), or has connected on its own behalf (LOCAL).
     Unnamed,
 }
 
-/// What is to be done about the bytes that are there.
+/// Next step of the parser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Read at most so many more: they belong to the header.
+    /// Read at most this number of further bytes, which belong to the header.
     Read(usize),
-    /// The header is whole.
+    /// The header is complete.
     Done(Source),
 }
 
@@ -50,10 +53,11 @@ pub enum Step {
 #[error("no PROXY header")]
 pub struct NotAHeader;
 
-/// Takes the header off a stream, and not a byte more.
+/// Reads the header from a stream, and not a byte more.
 ///
 /// # Errors
-/// The stream's own; `UnexpectedEof` where it ends within the header, `InvalidData` where there is none.
+/// I/O errors of the stream; `UnexpectedEof` where it ends within the header, `InvalidData` where the header is missing
+/// or invalid.
 pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Source> {
     let mut header = Vec::with_capacity(LONGEST);
     loop {
@@ -69,10 +73,10 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Source> {
     }
 }
 
-/// What follows after these bytes.
+/// Parses the bytes read so far.
 ///
 /// # Errors
-/// [`NotAHeader`], as soon as it is certain.
+/// [`NotAHeader`], as soon as no valid header can begin with them.
 pub fn step(header: &[u8]) -> Result<Step, NotAHeader> {
     if header.is_empty() {
         return Ok(Step::Read(SHORTEST));
@@ -86,12 +90,12 @@ pub fn step(header: &[u8]) -> Result<Step, NotAHeader> {
     Err(NotAHeader)
 }
 
-/// `header` begins with `magic`, as far as it goes.
+/// Whether `header` begins with `magic`, as far as `header` goes.
 fn begins(header: &[u8], magic: &[u8]) -> bool {
     header.iter().zip(magic).all(|(is, must)| is == must)
 }
 
-/// The length of a line is told by its end alone, so that it is read byte by byte.
+/// Only its end shows the length of the line, so it is read byte by byte.
 fn step_of_version_1(header: &[u8]) -> Result<Step, NotAHeader> {
     if header.len() < SHORTEST {
         return Ok(Step::Read(SHORTEST - header.len()));
@@ -103,13 +107,14 @@ fn step_of_version_1(header: &[u8]) -> Result<Step, NotAHeader> {
     }
 }
 
-/// `PROXY TCP4 203.0.113.7 192.0.2.1 56324 443\r\n`
+/// Parses `PROXY TCP4 203.0.113.7 192.0.2.1 56324 443\r
+/// `.
 fn line(header: &[u8]) -> Option<Source> {
     let line = std::str::from_utf8(header).ok()?.strip_suffix("\r\n")?;
     let mut words = line.strip_prefix("PROXY ")?.split(' ');
     let family = words.next()?;
     if family == "UNKNOWN" {
-        // Whatever else stands there is to be ignored.
+        // The rest of the line is to be ignored.
         return Some(Source::Unnamed);
     }
     let (source, destination) = (words.next()?.parse::<IpAddr>().ok()?, words.next()?.parse::<IpAddr>().ok()?);
@@ -122,7 +127,7 @@ fn line(header: &[u8]) -> Option<Source> {
     (fits && words.next().is_none()).then_some(Source::Address(SocketAddr::new(source, port)))
 }
 
-/// Rust would take `+80` and `080` too.
+/// Rejects `+80` and `080`, which Rust would accept.
 fn port(text: &str) -> Option<u16> {
     let plain = text == "0" || !text.starts_with(['0', '+']);
     text.parse().ok().filter(|_| plain)
@@ -143,8 +148,9 @@ fn step_of_version_2(header: &[u8]) -> Result<Step, NotAHeader> {
     source.map(Step::Done).ok_or(NotAHeader)
 }
 
-/// Source address, destination address, source port, destination port, and then what else the proxy has to say.
-/// Datagrams and Unix sockets do not come over TCP to us; a proxy that has some is to say so by LOCAL or UNSPEC.
+/// Reads source address, destination address, source port and destination port; further values may follow. The families
+/// of datagrams and Unix sockets are rejected: such connections do not reach the gateway over TCP, and a proxy that has
+/// some must send LOCAL or UNSPEC.
 fn addressed(family: u8, addresses: &[u8]) -> Option<Source> {
     let (address, port) = match family {
         0x00 => return Some(Source::Unnamed),

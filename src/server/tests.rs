@@ -8,7 +8,7 @@ use crate::tls::{Certificate, ClientAuth, MinVersion, client_trust, server_confi
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
-/// A listener for clients of this authority, and for those without a certificate.
+/// A listener for clients with a certificate of this authority, and for clients without a certificate.
 fn listener(authority: &Authority) -> Arc<ServerConfig> {
     let (certificate, key) = authority.sign(&leaf(vec![dns("hooks.test")]));
     let certificate = Certificate::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
@@ -32,7 +32,7 @@ fn showing(authority: &Authority, version: &'static SupportedProtocolVersion) ->
     Arc::new(trusting(authority, version).with_client_auth_cert(vec![certificate.der().clone()], key).unwrap())
 }
 
-/// What the server knows after a handshake, and of which kind that was.
+/// The peer after a TLS handshake, and the kind of handshake.
 fn connect(client: &Arc<ClientConfig>, listener: &Arc<ServerConfig>) -> (Peer, HandshakeKind) {
     let mut client = ClientConnection::new(Arc::clone(client), ServerName::try_from("HOOKS.test").unwrap()).unwrap();
     let mut server = ServerConnection::new(Arc::clone(listener)).unwrap();
@@ -48,7 +48,7 @@ fn connect(client: &Arc<ClientConfig>, listener: &Arc<ServerConfig>) -> (Peer, H
     (introduced(stranger(), &server).unwrap(), server.handshake_kind().unwrap())
 }
 
-/// The handshake verifies no certificate when it resumes, so that each request must find it to look at it again.
+/// A resumed handshake verifies no certificate, so each request must have the certificate to verify it again.
 #[test]
 fn a_resumed_session_brings_its_certificate_and_its_name() {
     let authority = Authority::new("a");

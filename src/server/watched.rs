@@ -1,5 +1,5 @@
-//! The stream of one connection as hyper sees it: it tells the [`Activity`] what passes, hands on nothing that breaks the
-//! framing, lets others have their turn, and closes so that the last reply arrives.
+//! The stream of one connection as hyper sees it: it reports reads and writes to the [`Activity`], passes on no bytes
+//! that break the framing, yields to other connections, and closes so that the last response arrives.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,27 +13,27 @@ use tokio::time::Sleep;
 use super::activity::Activity;
 use super::framing::{Framing, Place};
 
-/// How long a closing connection is read on, so that a reply is not lost to a reset (RFC 9112 §9.6).
+/// How long a closing connection is still read, so that a reset does not destroy the last response (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Bytes that a connection may bring before others have their turn: frames that lead to no request, such as PRIORITY,
-/// would keep its worker busy for as long as tokio's own budget lasts, which counts reads and not what is read.
+/// Bytes that a connection may read before it yields to others. Frames that lead to no request, such as PRIORITY, would
+/// otherwise keep its worker busy for tokio's whole budget, which counts reads and not bytes.
 const TURN: usize = 64 * 1024;
 
-/// A stream that tells its [`Activity`] what passes.
+/// A stream that reports reads and writes to its [`Activity`].
 #[derive(Debug)]
 pub struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,
-    /// Of HTTP/1; HTTP/2 has frames.
+    /// For HTTP/1; HTTP/2 has frames.
     framing: Option<Framing>,
-    /// Nothing more is read: what came is no request, or no body.
+    /// No more is read: the bytes are not a valid request, or not a valid body.
     ended: Ended,
-    /// Read while nobody asked for it, and not followed yet.
+    /// Read while the connection was parked, and not validated yet.
     first: Option<u8>,
-    /// Bytes read since others had their turn.
+    /// Bytes read since the last yield.
     read: usize,
-    /// Set once our side is closed: how long the client's may still take.
+    /// Set once the gateway's side is closed: how long the client may take to close its side.
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
@@ -45,12 +45,12 @@ enum Ended {
 }
 
 impl<S> Watched<S> {
-    /// Watches `stream`.
+    /// Wraps `stream`.
     pub fn new(stream: S, activity: Arc<Activity>, framing: Option<Framing>) -> Self {
         Self { stream, activity, framing, ended: Ended::No, first: None, read: 0, lingering: None }
     }
 
-    /// The stream, for a last word.
+    /// The stream, for a last response.
     pub fn into_inner(self) -> S {
         self.stream
     }
@@ -60,7 +60,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         if self.read >= TURN {
             self.read = 0;
-            // Woken only after the runtime has looked at what else is ready.
+            // Woken only after the runtime has polled the other tasks that are ready.
             return std::pin::pin!(tokio::task::yield_now()).poll(cx).map(Ok);
         }
         let before = buf.filled().len();
@@ -84,7 +84,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         match self.ended {
             Ended::InHead | Ended::InBody if buf.filled().len() > before => Poll::Ready(Ok(())),
             Ended::No => Poll::Ready(Ok(())),
-            // The connection's own task ends it, once what came before is answered.
+            // The connection's own task closes it, once all earlier requests are answered.
             Ended::InHead => Poll::Pending,
             Ended::InBody => Poll::Ready(Err(std::io::ErrorKind::InvalidData.into())),
         }
@@ -92,7 +92,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 }
 
 impl<S> Watched<S> {
-    /// Nothing of what breaks the framing goes further.
+    /// Passes on no bytes that break the framing.
     fn follow(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
         let Some(framing) = &mut self.framing else { return };
         let came = buf.filled().get(before..).unwrap_or_default();
@@ -110,7 +110,7 @@ impl<S> Watched<S> {
 }
 
 impl<S: AsyncRead + Unpin> Watched<S> {
-    /// Waits until something comes, or the stream ends, as the next read will tell; false where it breaks.
+    /// Waits for a byte or the end of the stream, which the next read returns; false where the connection breaks.
     pub async fn something_comes(&mut self) -> bool {
         let mut first = [0];
         let came = self.stream.read(&mut first).await;
@@ -129,8 +129,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
         polled
     }
 
-    /// Reads and forgets until the client has closed too: data that nobody reads would make the kernel
-    /// answer with a reset, and a reset can take our last reply with it.
+    /// Reads and discards until the client closes its side too: unread data would make the kernel send a reset, which
+    /// can destroy the last response.
     fn poll_until_closed(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let mut scratch = [0_u8; 4096];
         loop {
@@ -172,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         if self.lingering.is_none() {
-            // What comes from now on is read for politeness, by nobody.
+            // Bytes that arrive from now on are read and discarded.
             self.activity.closes();
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             self.lingering = Some(Box::pin(tokio::time::sleep(LINGER)));
@@ -182,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// Says a last word on a connection and lets it arrive.
+/// Sends a last response on a connection, and gives it time to arrive.
 pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, word: &[u8]) {
     let saying = async {
         stream.write_all(word).await?;
@@ -191,7 +191,7 @@ pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, word: &[u
         while stream.read(&mut scratch).await? > 0 {}
         std::io::Result::Ok(())
     };
-    // Best effort by nature: whether the client hears it is up to the client.
+    // Best effort: the client may not read it.
     let _ = tokio::time::timeout(LINGER, saying).await;
 }
 
@@ -201,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// A PING or a WINDOW_UPDATE is no head, and neither is it a request that would keep the connection.
+    /// A PING or a WINDOW_UPDATE is no request, and must not keep the connection open.
     #[test]
     fn frames_of_http2_do_not_move_the_deadline() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(activity.deadline(&limits), before);
     }
 
-    /// Frames that lead to no request make no one else wait for longer than 64 KiB take.
+    /// Frames that lead to no request delay other connections no longer than 64 KiB take.
     #[test]
     fn a_connection_lets_others_have_their_turn() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

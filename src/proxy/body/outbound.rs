@@ -1,4 +1,4 @@
-//! A reply on its way out: our own words, or the app's under its deadline.
+//! Response bodies: the gateway's own text, or the upstream's response under its deadline.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,25 +15,25 @@ use crate::proxy::exchange::Piece;
 use crate::proxy::record::Record;
 use crate::proxy::upstream::Reply;
 
-/// What a reply is made of.
+/// Content of a response.
 #[derive(Debug)]
 pub enum Content {
-    /// Our own words; `None` once they were taken.
+    /// The gateway's own text; `None` once it is taken.
     Own(Option<Bytes>),
-    /// The app's reply, which must be whole in time.
+    /// The upstream's response, which must be complete by its deadline.
     Upstream {
-        /// From the app.
+        /// Body of the upstream's response.
         incoming: Reply,
-        /// When it must be whole.
+        /// Deadline of the complete response.
         by: Instant,
-        /// Made when the first wait begins.
+        /// Created at the first wait.
         timer: Option<Pin<Box<Sleep>>>,
     },
-    /// The app's reply as its exchange passes it on, which keeps the deadline.
+    /// The upstream's response as passed on by its exchange, which enforces the deadline.
     Relayed(Relayed),
 }
 
-/// A reply from an exchange that runs in a task of its own.
+/// A response from an exchange that runs in its own task.
 #[derive(Debug)]
 pub struct Relayed {
     pieces: mpsc::Receiver<Piece>,
@@ -43,7 +43,7 @@ pub struct Relayed {
 }
 
 impl Relayed {
-    /// `due` is when it is whole at the latest.
+    /// A response that is complete at `due` at the latest.
     pub fn new(pieces: mpsc::Receiver<Piece>, hint: SizeHint, due: Instant) -> Self {
         Self { pieces, hint, due, ended: false }
     }
@@ -64,21 +64,21 @@ impl Relayed {
     }
 }
 
-/// A reply that broke off: the connection (HTTP/1) or the stream (HTTP/2) ends without its proper end.
+/// A response that broke off: the connection (HTTP/1) or the stream (HTTP/2) is closed without the regular end.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplyBroke {
-    /// The app's connection failed.
-    #[error("the upstream's reply broke off")]
+    /// The connection to the upstream failed.
+    #[error("the upstream's response broke off")]
     Upstream(#[source] hyper::Error),
-    /// The app took longer than `upstream.timeout`.
-    #[error("the upstream's reply took too long")]
+    /// The upstream took longer than `upstream.timeouts.total`.
+    #[error("the upstream's response took too long")]
     Late,
-    /// The exchange has ended without its reply's end.
-    #[error("the exchange ended early")]
+    /// The exchange ended before the end of its response.
+    #[error("the exchange with the upstream ended early")]
     Lost,
 }
 
-/// A reply's body; the request's record is closed with it.
+/// A response body; the request's record is closed with it.
 #[derive(Debug)]
 pub struct Body {
     content: Content,
@@ -86,14 +86,14 @@ pub struct Body {
 }
 
 impl Body {
-    /// The reply and what is to be recorded when it has gone out.
+    /// The response, and the record to complete once it is sent.
     pub fn new(content: Content, record: Record) -> Self {
         let mut body = Self { content, record };
         body.look();
         body
     }
 
-    /// When the reply is whole on our side, whether or not the client takes it.
+    /// Time at which the response is complete on the gateway's side, whether or not the client takes it.
     pub fn due(&self) -> Instant {
         match &self.content {
             Content::Own(_) => Instant::now(),
@@ -102,7 +102,7 @@ impl Body {
         }
     }
 
-    /// Nobody asks for more after the last frame.
+    /// hyper does not poll again after the last frame.
     fn look(&mut self) {
         if self.is_end_stream() {
             self.record.complete();

@@ -28,7 +28,7 @@ fn trusted() -> Vec<IpNet> {
     ["10.0.0.0/8", "2001:db8:f::/48"].map(|net| net.parse().unwrap()).to_vec()
 }
 
-/// The client of a request that 10.0.0.1 has sent, and what the proxies after it are.
+/// The client of a request that 10.0.0.1 has sent, and the proxies after the client.
 fn told(fields: &[(&'static str, &str)]) -> (String, String) {
     let peer = peer("10.0.0.1:9");
     let headers = headers(fields);
@@ -77,7 +77,7 @@ fn what_is_no_address_ends_the_walk() {
     assert_eq!(told(&[("x-forwarded-for", &longest)]).0, "198.51.100.7:0");
 }
 
-/// RFC 7239.
+/// The Forwarded header (RFC 7239).
 #[test]
 fn the_standard_field_is_read_where_the_other_is_absent() {
     for (field, client, via) in [
@@ -97,7 +97,7 @@ fn the_standard_field_is_read_where_the_other_is_absent() {
         ("for=198.51.100.7, proto=https", "10.0.0.1:9", ""),
         ("for=198.51.100.7;for=1.1.1.1", "10.0.0.1:9", ""),
         ("198.51.100.7", "10.0.0.1:9", ""),
-        // Whatever a stranger has opened, what a proxy adds after it stands by itself.
+        // A quote that an attacker has opened does not affect the entry that a proxy appends.
         ("for=\"1.1.1.1, for=198.51.100.7", "198.51.100.7:0", "10.0.0.1"),
         ("for=1.1.1.1;x=\"\\, for=198.51.100.7;host=\"a\"", "198.51.100.7:0", "10.0.0.1"),
     ] {
@@ -105,7 +105,7 @@ fn the_standard_field_is_read_where_the_other_is_absent() {
     }
 }
 
-/// A stranger chooses what host it asks a proxy for, which writes that down.
+/// An attacker chooses the host of its request, which the proxy writes into Forwarded.
 #[test]
 fn a_host_that_is_no_text_hides_nobody() {
     let field = HeaderValue::from_bytes(b"for=10.0.0.5, for=198.51.100.7;host=\"\xff\"").unwrap();

@@ -1,47 +1,50 @@
-//! Which of several endpoints gets the next request, by how they have fared with one worker. Pure.
+//! Round-robin load balancing over the endpoints of an upstream, with passive health checks by each worker. No I/O.
 
 use std::time::{Duration, Instant};
 
-/// How long an endpoint that fails gets no requests while others do. One is then tried with it before the rest.
+/// How long a failing endpoint is ejected while others are available. One half-open probe is then sent to it.
 pub(super) const ASIDE: Duration = Duration::from_secs(10);
 
-/// It was reached and did not answer so many times in a row. One that cannot be reached is set aside at once.
+/// Consecutive failures that eject an endpoint which was reached. An endpoint that cannot be reached is ejected at
+/// once.
 const MAX_FAILURES: u32 = 5;
 
-/// What an endpoint has done with a request. Whatever it answers is its own business.
+/// Outcome of an attempt. Any response counts as a success, regardless of its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fared {
-    /// There was a reply.
+    /// A response was received.
     Answered,
-    /// There was none, or none in time.
+    /// No response was received, or not in time.
     Unanswered,
     /// There was no connection.
     Unreached,
 }
 
-/// What an outcome changes.
+/// State change that an outcome causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     SetAside,
     TakenBack,
 }
 
-/// How an endpoint has fared.
+/// Health of an endpoint, as one worker has seen it.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     failures: u32,
     aside_until: Option<Instant>,
-    /// When it had its last request: the worker's count of them.
+    /// The worker's count of requests at the last request to this endpoint.
     turn: u64,
 }
 
 impl Health {
-    /// The lowest is next: those that are set aside come last, and else whoever has waited longest.
+    /// Order in which endpoints are tried, lowest first: ejected ones last, otherwise the one with the oldest last
+    /// request.
     pub(super) fn rank(&self, now: Instant) -> (bool, u64) {
         (self.aside_until.is_some_and(|until| now < until), self.turn)
     }
 
-    /// It gets a request. If it has failed before, no other one comes until it has shown what it does with this.
+    /// Records that a request is sent. To an ejected endpoint it is the half-open probe: other requests keep away until
+    /// the outcome is known, at most for another 10 s.
     pub(super) fn begin(&mut self, turn: u64, now: Instant) {
         self.turn = turn;
         self.aside_until = self.aside_until.map(|_| now + ASIDE);
@@ -54,7 +57,7 @@ impl Health {
             Fared::Unanswered => self.failures.saturating_add(1),
             Fared::Unreached => MAX_FAILURES,
         };
-        // One that was set aside is on probation: its next failure counts at once.
+        // The half-open probe decides: one failure ejects the endpoint again.
         let aside = self.failures >= MAX_FAILURES || (self.failures > 0 && was_aside);
         self.aside_until = aside.then(|| now + ASIDE);
         match (was_aside, aside) {
@@ -71,7 +74,7 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(1);
 
-    /// Whose turn it is, and takes it.
+    /// The endpoint that is next, which then gets the request.
     fn next(all: &mut [Health], turn: u64, now: Instant) -> usize {
         let place = (0..all.len()).min_by_key(|place| all[*place].rank(now)).unwrap();
         all[place].begin(turn, now);
@@ -94,7 +97,7 @@ mod tests {
         assert_eq!(next(&mut all, 1, now), 0);
         assert_eq!(all[0].note(Fared::Unreached, now), Some(Change::SetAside));
         assert_eq!(places(&mut all, 2..5, now + ASIDE - TICK), [1, 1, 1]);
-        // While it is being tried, the others stay away.
+        // While the half-open probe is in flight, other requests go to the other endpoint.
         assert_eq!(places(&mut all, 5..8, now + ASIDE), [0, 1, 1]);
         assert_eq!(all[0].note(Fared::Unreached, now + ASIDE), None);
         assert_eq!(places(&mut all, 8..10, now + 2 * ASIDE - TICK), [1, 1]);

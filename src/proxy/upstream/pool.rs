@@ -1,6 +1,7 @@
-//! The connections of one worker to one endpoint: opened when there is none to use, kept while they are young enough.
+//! The connections of one worker to one endpoint: opened when there is no idle one, reused within
+//! `upstream.timeouts.keepalive`.
 //!
-//! It says of each request that fails whether anything of it has left, and never sends one again of which something has.
+//! The pool reports for each failed request whether any byte of it was sent, and never sends such a request again.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -27,21 +28,21 @@ use crate::telemetry;
 
 type Sender = SendRequest<RequestBody>;
 
-/// Unused connections to one endpoint.
+/// Maximum number of idle connections to one endpoint.
 const MAX_IDLE: usize = 256;
 
-/// The shortest time between two looks for connections that are too old.
+/// Shortest interval between two sweeps of idle connections.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Connections to one endpoint, and how it has fared.
+/// Connections to one endpoint, and its health.
 #[derive(Debug)]
 pub(super) struct Pool {
-    /// Gone when no configuration and no request has it any more.
+    /// Gone when no configuration and no request uses it any more.
     pub(super) endpoint: Weak<Endpoint>,
     idle: Duration,
-    /// The oldest first.
+    /// Idle connections, oldest first.
     waiting: Mutex<Vec<Waiting>>,
-    /// Looked at where there are several endpoints to choose from.
+    /// Used where the upstream has several endpoints.
     health: Mutex<Health>,
 }
 
@@ -51,29 +52,29 @@ struct Waiting {
     since: Instant,
 }
 
-/// Why there is no reply.
+/// Reason why there is no response.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// There was no connection, and nothing of the request has left.
+    /// There was no connection, and no byte of the request was sent.
     NotSent(Box<Request<RequestBody>>),
-    /// The connection broke, and the app may have seen the request.
+    /// The connection broke, and the upstream may have seen the request.
     Broke,
-    /// There was none in time.
+    /// There was no response in time.
     Late,
 }
 
-/// Why there is no connection.
+/// Reason why there is no connection.
 #[derive(Debug, thiserror::Error)]
 enum ConnectError {
-    #[error("not within its time")]
+    #[error("timed out")]
     Late,
-    #[error("no endpoint any more")]
+    #[error("the endpoint is not configured any more")]
     Gone,
     #[error(transparent)]
     Tcp(Box<dyn std::error::Error + Send + Sync>),
     #[error(transparent)]
     Socket(std::io::Error),
-    #[error("no TLS")]
+    #[error("TLS handshake failed")]
     Tls(#[source] std::io::Error),
     #[error(transparent)]
     Http(#[from] hyper::Error),
@@ -91,7 +92,7 @@ impl Pool {
         std::ptr::eq(self.endpoint.as_ptr(), Arc::as_ptr(endpoint))
     }
 
-    /// Sends a request over a connection that waits, or a new one.
+    /// Sends a request over an idle connection, or a new one.
     pub(super) async fn send(
         self: &Arc<Self>,
         mut request: Request<RequestBody>,
@@ -99,17 +100,17 @@ impl Pool {
     ) -> Result<Response<Reply>, Failed> {
         if let Some(waiting) = self.take() {
             match self.exchange(waiting, request, deadline).await {
-                // The app has closed it just now.
+                // The upstream has just closed the idle connection.
                 Err(Failed::NotSent(back)) => request = *back,
                 done => return done,
             }
         }
-        // Rare and large: TLS and names are in it.
+        // Boxed because it is rare and large: it includes name resolution and the TLS handshake.
         match Box::pin(self.connect(deadline.left())).await {
             Ok(fresh) => self.exchange(fresh, request, deadline).await,
             Err(error) => {
                 let url = self.endpoint.upgrade().map(|endpoint| endpoint.url.clone());
-                tracing::warn!(upstream = url, error = telemetry::chain(&error), "cannot connect");
+                tracing::warn!(upstream = url, error = telemetry::chain(&error), "cannot connect to the upstream");
                 Err(Failed::NotSent(Box::new(request)))
             }
         }
@@ -133,11 +134,11 @@ impl Pool {
         }
     }
 
-    /// The youngest that waits.
+    /// The youngest idle connection.
     fn take(&self) -> Option<Sender> {
         let mut waiting = locked(&self.waiting);
         while waiting.pop_if(|last| last.sender.is_closed()).is_some() {}
-        // One may still be busy with the end of a body that its app did not wait for.
+        // A connection may still be busy with the rest of a request body for which its upstream did not wait.
         let youngest = waiting.iter().rposition(|one| one.sender.is_ready())?;
         let one = waiting.remove(youngest);
         (one.since.elapsed() < self.idle).then_some(one.sender)
@@ -170,18 +171,18 @@ impl Pool {
         let url = self.endpoint.upgrade().map(|endpoint| endpoint.url.clone());
         match change {
             None => {}
-            Some(Change::SetAside) => tracing::warn!(upstream = url, "upstream set aside"),
-            Some(Change::TakenBack) => tracing::info!(upstream = url, "upstream taken back"),
+            Some(Change::SetAside) => tracing::warn!(upstream = url, "upstream ejected"),
+            Some(Change::TakenBack) => tracing::info!(upstream = url, "upstream back in rotation"),
         }
     }
 }
 
-/// One worker's, so that nobody waits for it.
+/// Never contended: the mutex belongs to one worker.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Closes what has waited too long, as long as there is the pool.
+/// Closes connections that have been idle too long, for as long as the pool exists.
 async fn sweep(pool: Weak<Pool>) {
     while let Some(pool) = pool.upgrade() {
         let idle = pool.idle;
@@ -206,7 +207,7 @@ async fn open(address: &Address, limit: Duration) -> Result<Sender, ConnectError
     }
 }
 
-/// Looks the name up and tries its addresses, of both families at once; `limit` is for all of them.
+/// Resolves the name and tries its addresses, of both families in parallel; `limit` bounds all attempts together.
 async fn tcp(uri: &Uri, limit: Duration) -> Result<TcpStream, ConnectError> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
@@ -218,12 +219,12 @@ async fn tcp(uri: &Uri, limit: Duration) -> Result<TcpStream, ConnectError> {
 
 async fn speak(io: impl Read + Write + Send + Unpin + 'static) -> Result<Sender, ConnectError> {
     let (sender, connection) = handshake(io).await?;
-    // Whoever uses it hears of its errors.
+    // The request that uses the connection gets its errors.
     tokio::spawn(connection);
     Ok(sender)
 }
 
-/// A reply's body, and the connection that it comes over, which is the next request's when this is over.
+/// A response body and its connection, which goes back to the pool when the response is dropped.
 #[derive(Debug)]
 pub struct Reply {
     incoming: Incoming,

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::proxy::tests::{gateway, stranger};
 
-/// A stream that tells when it is asked for a single byte, which is all that a connection at rest wants.
+/// A stream that reports a read of a single byte, which only a parked connection makes.
 struct Asked {
     stream: DuplexStream,
     for_one_byte: mpsc::UnboundedSender<()>,
@@ -35,7 +35,7 @@ impl AsyncWrite for Asked {
     }
 }
 
-/// A client and its connection, which tells when it has come to rest.
+/// A client and its connection, which reports when it is parked.
 struct Client {
     stream: DuplexStream,
     rests: mpsc::UnboundedReceiver<()>,
@@ -61,7 +61,7 @@ impl Client {
         self.stream.write_all(bytes).await.unwrap();
     }
 
-    /// The status of the next reply, whose body is read.
+    /// The status of the next response, after its body is read.
     async fn answered(&mut self) -> String {
         let mut reply = Vec::new();
         while !reply.ends_with(b"}") {
@@ -70,7 +70,7 @@ impl Client {
         String::from_utf8(reply).unwrap().split(' ').nth(1).unwrap().to_owned()
     }
 
-    /// Nothing more comes.
+    /// Expects that no more bytes arrive.
     async fn ended(mut self) {
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest).await.unwrap();
@@ -99,7 +99,7 @@ fn a_connection_at_rest_goes_on_where_it_was() {
         }
         client.rests().await;
         client.says(b"G").await;
-        // A head that has begun is not at rest, and is still followed from its first byte.
+        // A connection with incomplete headers is not parked, and its bytes are still validated from the first one.
         client.says(b"ET /nowhere HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n").await;
         assert_eq!(client.answered().await, "400");
         client.ended().await;
@@ -111,7 +111,7 @@ fn half_a_request_is_no_rest() {
     run(|gateway| async {
         let mut client = Client::connect(gateway);
         let (first, last) = GET.split_at(7);
-        // The beginning of the next request comes with this one.
+        // The beginning of the next request arrives together with this one.
         client.says(&[GET, first].concat()).await;
         assert_eq!(client.answered().await, "404");
         tokio::time::timeout(REST * 5, client.rests()).await.unwrap_err();
@@ -121,7 +121,7 @@ fn half_a_request_is_no_rest() {
     });
 }
 
-/// hyper answers the second by itself.
+/// hyper itself rejects the second request.
 #[test]
 fn a_connection_that_closes_does_not_rest() {
     for last in ["GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET /< HTTP/1.1\r\nHost: a\r\n\r\n"]
@@ -132,14 +132,15 @@ fn a_connection_that_closes_does_not_rest() {
             let mut reply = Vec::new();
             client.stream.read_to_end(&mut reply).await.unwrap();
             assert!(reply.starts_with(b"HTTP/1.1 40"), "{}", reply.escape_ascii());
-            // Our side is closed, and reads on: what comes now is no request, and nobody's byte to wait for.
+            // The gateway's side is closed but still read: these bytes are no request, and the connection is not
+            // parked.
             client.says(GET).await;
             assert!(tokio::time::timeout(REST * 5, client.rests()).await.is_err(), "{last}");
         });
     }
 }
 
-/// The app may answer early and read on: hyper then holds what it does not take yet.
+/// An upstream may respond early and read on: hyper then holds the bytes that are not read yet.
 #[test]
 fn a_body_that_nobody_has_read_is_no_rest() {
     run(|gateway| async {

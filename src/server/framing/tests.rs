@@ -4,7 +4,7 @@ fn framing() -> Framing {
     Framing::new(&ListenerLimits { head_bytes: 100, ..ListenerLimits::default() })
 }
 
-/// Whole, and byte by byte: it must not matter how bytes arrive.
+/// Validates the bytes in one piece and byte by byte: the result must not depend on how bytes arrive.
 #[track_caller]
 fn follow(bytes: &[u8]) -> (At, Result<(), Unframed>) {
     let (mut whole, mut pieces) = (framing(), framing());
@@ -155,7 +155,7 @@ fn a_head_and_its_trailers_have_an_end() {
     assert_eq!(follow(&trailers).1, Err(Unframed::TooLarge));
 }
 
-/// What came before it is whole, and its own bytes end with the last line that was good.
+/// Earlier requests are complete, and the valid bytes of the last one end with its last valid line.
 #[test]
 fn what_is_good_goes_on() {
     let mut bytes = head("Content-Length: 2");

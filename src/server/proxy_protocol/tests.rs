@@ -2,7 +2,7 @@ use tokio::io::{AsyncWriteExt, duplex};
 
 use super::*;
 
-/// Version 2 with this command, family and these addresses.
+/// A header of version 2 with this command, family and addresses.
 fn version_2(command: u8, family: u8, addresses: &[u8]) -> Vec<u8> {
     let length = u16::try_from(addresses.len()).unwrap().to_be_bytes();
     [SIGNATURE, &[command, family], &length, addresses].concat()
@@ -10,13 +10,13 @@ fn version_2(command: u8, family: u8, addresses: &[u8]) -> Vec<u8> {
 
 const FOUR: [u8; 12] = [203, 0, 113, 7, 10, 0, 0, 1, 0xdc, 0x04, 0x01, 0xbb];
 
-/// From 2001:db8::7, port 56324.
+/// Addresses of a connection from 2001:db8::7, port 56324.
 fn six() -> Vec<u8> {
     let from: std::net::Ipv6Addr = "2001:db8::7".parse().unwrap();
     [&from.octets()[..], &[0; 16], &[0xdc, 0x04, 0x01, 0xbb]].concat()
 }
 
-/// A type-length-value (§2.2): NOOP with so many bytes.
+/// A type-length-value (§2.2): NOOP with this number of bytes.
 fn value(length: u16) -> Vec<u8> {
     [&[4][..], &length.to_be_bytes(), &vec![0; usize::from(length)]].concat()
 }
@@ -25,8 +25,8 @@ fn from(address: &str) -> Source {
     Source::Address(address.parse().unwrap())
 }
 
-/// Reads a header with the bytes of a connection behind it, which must all be there afterwards, as they come at once
-/// and one by one.
+/// Reads a header that is followed by other bytes, which must all be left in the stream; once in one piece, once byte
+/// by byte.
 async fn taken(header: &[u8]) -> Option<Source> {
     let after = b"\x16\x03\x01 and so on";
     let mut results = Vec::new();
@@ -112,7 +112,7 @@ async fn what_is_no_header_is_refused() {
     }
 }
 
-/// Nothing is waited for that could not come to good, and no end of the stream is a header's.
+/// The parser stops as soon as no valid header is possible, and the end of the stream does not complete a header.
 #[tokio::test]
 async fn a_header_that_breaks_off_is_none() {
     for whole in [&b"PROXY TCP4 203.0.113.7 10.0.0.1 56324 443\r\n"[..], &version_2(PROXY, 0x21, &six())] {
