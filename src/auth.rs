@@ -301,7 +301,7 @@ fn judge_certificate(
 ) -> Result<(), Stop> {
     let client = request.client.ok_or(Refusal::MissingCredential)?;
     let trusted = client.is_trusted(now);
-    notes.add("client certificate", || if trusted { "is trusted" } else { "is not trusted, or is no longer trusted" }.into());
+    notes.add("client certificate", || if trusted { "is trusted" } else { "is not or no longer trusted" }.into());
     if trusted && rule.admits(client.certificate) { Ok(()) } else { Err(Refusal::CertificateNotAllowed.into()) }
 }
 
