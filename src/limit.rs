@@ -75,7 +75,7 @@ impl Connections {
         Ok(ConnectionPermit { connections: Arc::clone(self), key: None })
     }
 
-    /// Open connections now.
+    /// The number of open connections.
     pub fn open(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).total
     }

@@ -82,13 +82,13 @@ fn descend<'c>(value: &'c Value, segments: &[String]) -> Option<&'c Value> {
     })
 }
 
-/// RFC 6901 §4: `~1` is `/`, `~0` is `~`, and nothing else follows a `~`.
+/// Decodes the escapes of a JSON pointer segment (RFC 6901 §4): `~1` is `/`, `~0` is `~`, and no other escape exists.
 fn unescape(segment: &str) -> Option<String> {
     let stray = segment.split('~').skip(1).any(|after| !after.starts_with(['0', '1']));
     (!stray).then(|| segment.replace("~1", "/").replace("~0", "~"))
 }
 
-/// RFC 6901 §4: digits without leading zeros.
+/// Parses an array index (RFC 6901 §4): digits without leading zeros.
 fn index(segment: &str) -> Option<usize> {
     let plain = segment.bytes().all(|byte| byte.is_ascii_digit()) && (segment == "0" || !segment.starts_with('0'));
     if plain { segment.parse().ok() } else { None }

@@ -34,7 +34,7 @@ pub struct Once {
     pub issuer: Arc<str>,
     /// The kind of id: `claim`, `piece` or `hash`.
     pub kind: &'static str,
-    /// The id.
+    /// The bytes of the id.
     pub id: Vec<u8>,
     /// The last second in which its credential may be valid; `None` if nothing bounds it.
     pub until: Option<UnixTime>,

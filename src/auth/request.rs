@@ -61,7 +61,7 @@ impl<'a> RequestView<'a> {
     /// The body as one JSON object; `None` for anything else.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`].
+    /// [`Stop::NeedsBody`] while the body has not been read.
     pub fn json(&self) -> Result<Option<&Map<String, Value>>, Stop> {
         let body = self.body()?;
         Ok(self.json.get_or_init(|| parse_object(body).ok()).as_ref())
@@ -78,7 +78,7 @@ impl<'a> RequestView<'a> {
     /// The value at a pointer into a JSON body.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`].
+    /// [`Stop::NeedsBody`] while the body has not been read.
     pub fn json_value(&self, pointer: &Pointer) -> Result<Option<&Value>, Stop> {
         Ok(self.json()?.and_then(|object| pointer.find(object)))
     }
@@ -103,7 +103,7 @@ impl<'a> RequestView<'a> {
     /// The pairs of a form body (`application/x-www-form-urlencoded`), decoded; `None` for another body.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`], or a rejection for more than 1,000 pairs.
+    /// [`Stop::NeedsBody`], or `malformed_body` for more than 1,000 pairs.
     pub fn form(&self) -> Result<Option<Vec<Pair<'a>>>, Stop> {
         let body = self.body()?;
         if !self.is_form() {

@@ -97,7 +97,7 @@ impl Signer {
         format!("{signed}.{}", b64(signature))
     }
 
-    /// The public key as a JWK, without kid or alg.
+    /// The public key as a JWK, without `kid` or `alg`.
     pub(super) fn jwk(&self) -> Value {
         match self {
             Self::Rsa(pair) => {

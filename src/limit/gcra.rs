@@ -93,7 +93,7 @@ mod tests {
     }
 
     proptest! {
-        /// Over any window, also where the interval is no whole number of nanoseconds.
+        /// The bound holds over any window, also if the interval is not a whole number of nanoseconds.
         #[test]
         fn no_window_has_more_than_a_burst_and_the_rate(
             count in 1_u32..2_000,

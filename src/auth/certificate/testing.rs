@@ -7,7 +7,7 @@ use rcgen::{
 
 use super::ClientCertificate;
 
-/// 2026-11-24T00:00:00Z.
+/// The current time in tests: 2026-11-24T00:00:00Z.
 pub(crate) const NOW: u64 = 1_795_478_400;
 
 pub(crate) struct Authority {
