@@ -53,9 +53,9 @@ impl TimestampRule {
     /// Finds the timestamp, checks it against `now`, and returns it.
     ///
     /// # Errors
-    /// `missing_timestamp` or `malformed_timestamp` if there is no timestamp, more than one, or one that cannot be
-    /// read: an attacker must not skip the check by removing or breaking the timestamp. `timestamp_too_old` or
-    /// `timestamp_in_future` if it is out of range.
+    /// `missing_timestamp` without a timestamp, `malformed_timestamp` for more than one or one that cannot be read: an
+    /// attacker must not skip the check by removing or breaking the timestamp. `malformed_body` for a timestamp in a
+    /// body that is not a JSON object. `timestamp_too_old` or `timestamp_in_future` if it is out of range.
     pub fn check(
         &self,
         request: &RequestView<'_>,
