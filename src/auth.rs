@@ -277,7 +277,8 @@ impl Policy {
 }
 
 impl Policy {
-    /// A request without a credential is one whose body cannot be read, where the credential stands in a JSON body alone.
+    /// Turns `missing_credential` into `malformed_body` if the credential can only be in a JSON body, and the request
+    /// has a body that is not a JSON object.
     fn unread(&self, request: &RequestView<'_>, stop: Stop) -> Stop {
         let in_json = match self {
             Self::Jwt(policy) => matches!(policy.token, TokenLocation::Json(_)),

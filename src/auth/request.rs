@@ -67,10 +67,10 @@ impl<'a> RequestView<'a> {
         Ok(self.json.get_or_init(|| parse_object(body).ok()).as_ref())
     }
 
-    /// The body as one JSON object, where nothing else will do.
+    /// The body as one JSON object, for a caller that requires one.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`]; `MalformedBody` for anything else.
+    /// [`Stop::NeedsBody`], or `malformed_body` for any other body.
     pub fn json_object(&self) -> Result<&Map<String, Value>, Stop> {
         self.json()?.ok_or_else(|| Refusal::MalformedBody.into())
     }

@@ -216,7 +216,8 @@ fn of_several_tokens_none_is_revoked() {
     }
 }
 
-/// A body that holds the only credential must be read; one that may hold another is skipped.
+/// An unreadable JSON body is an error if it must carry the only credential, and is ignored if it may carry another
+/// one.
 #[test]
 fn a_body_that_holds_the_only_credential_must_be_json() {
     let in_json = || token(TokenPlace::Json(Pointer::parse("/t").unwrap()), 1);
