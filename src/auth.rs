@@ -1,7 +1,7 @@
-//! The decision: may this request pass? A request and the time in; a [`Grant`] or a [`Stop`] out.
+//! The authentication decision: given a request and the current time, returns a [`Grant`] or a [`Stop`].
 //!
-//! Nothing here waits, reads a clock, a file or a socket, logs or counts. Called by the gateway for each
-//! request, and by `hookgate explain`, which wants to know what the gateway would say.
+//! This code is pure: it does not wait, read a clock, a file or a socket, write logs or update metrics. The gateway
+//! calls it for each request; `hookgate explain` calls it to report the gateway's decision.
 
 pub mod binding;
 pub mod certificate;
@@ -43,41 +43,41 @@ use signature::SignaturePolicy;
 use time::{TimestampRule, TimestampSource};
 use token::{TokenPlace, TokenPolicy};
 
-/// What a route asks of a request.
+/// The authentication rules of a route.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Who may pass.
+    /// The credentials that a request must carry.
     pub policy: Policy,
-    /// Tokens that shall not pass any more, if the route has a list of them.
+    /// The list of revoked tokens, if the route has one.
     pub revocation: Option<Arc<RevocationHandle>>,
-    /// A timestamp beside the credential, if the route wants one.
+    /// The timestamp required in addition to the credential, if the route has such a rule.
     pub timestamp: Option<TimestampRule>,
-    /// Header fields that the policy and the timestamp read, as they were when this was made.
+    /// The headers that the policy and the timestamp rule read, computed by [`Rules::new`].
     headers: Vec<HeaderName>,
 }
 
-/// Who may pass.
+/// An authentication policy: the credentials that a request must carry.
 #[derive(Clone, Debug)]
 pub enum Policy {
-    /// The bearer of a JWT (RFC 7519) that holds to these rules.
+    /// A JWT (RFC 7519) that satisfies these rules.
     Jwt(Box<JwtPolicy>),
-    /// The sender of a request that a detached JWS has signed.
+    /// A detached JWS over the request (RFC 7515 appendix F).
     Detached(Box<DetachedPolicy>),
-    /// Whoever has signed the request.
+    /// A signature over the request, by HMAC or a public key.
     Signature(Box<SignaturePolicy>),
-    /// Whoever holds a certificate that this rule admits.
+    /// A client certificate (mTLS) that this rule allows.
     ClientCertificate(Box<CertificateRule>),
-    /// Whoever shows a secret.
+    /// A static token.
     Token(Box<TokenPolicy>),
-    /// Whoever satisfies each of these.
+    /// All of these policies must grant.
     AllOf(Vec<Policy>),
-    /// Whoever satisfies one of these, and each whose credential is there.
+    /// At least one of these policies must grant, and so must every one whose credential is present.
     AnyOf(Vec<Policy>),
-    /// Everyone; written out as `auth: public`.
+    /// No credential is required (`auth: public`).
     Public,
 }
 
-/// Proof that [`verify`] let a request pass. Nothing else can make one.
+/// Proof that [`verify`] accepted a request, with the identity that its credentials prove. Only this module builds one.
 #[derive(Debug, Default)]
 pub struct Grant {
     issuer: Option<Arc<str>>,
@@ -86,74 +86,75 @@ pub struct Grant {
     secrets: Vec<usize>,
     signed: Option<Signed>,
     once: Option<Once>,
-    /// What other credentials of the request have proven: the app may read those too.
+    /// The grants of the request's other credentials: the upstream may read those too.
     others: Vec<Grant>,
 }
 
 impl Grant {
-    /// The issuer's name in gateway.yaml, or the preset's; `None` on a public route.
+    /// The issuer's name in gateway.yaml, or the preset's; `None` if the policy has no issuer, as on a public route.
     pub fn issuer(&self) -> Option<&Arc<str>> {
         self.issuer.as_ref()
     }
 
-    /// The key id that the token named, or else that of the key which verified it.
+    /// The key id (`kid`) in the token, or else that of the key that verified it.
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
 
-    /// The verified claims; empty without a token.
+    /// The verified claims of the token; empty if there is no token.
     pub fn claims(&self) -> &serde_json::Map<String, serde_json::Value> {
         &self.claims
     }
 
-    /// The `sub` claim, where it is a string.
+    /// The `sub` claim, if it is a string.
     pub fn subject(&self) -> Option<&str> {
         self.claims.get("sub").and_then(serde_json::Value::as_str)
     }
 
-    /// The ids by which its credentials are known, where the route asks for them: of each that was there, or whoever
-    /// leaves one out of a repetition would be a new sender.
+    /// The replay ids of all credentials that were present, if the route uses replay protection. All of them count:
+    /// otherwise an attacker could replay a request with one credential left out and count as a new sender.
     pub fn onces(&self) -> impl Iterator<Item = &Once> {
         self.each().filter_map(|grant| grant.once.as_ref())
     }
 
-    /// What the revocation of its tokens goes by: of each, `jti`, `sub` and key id, and when it was issued.
+    /// The attributes by which its tokens can be revoked: `jti`, `sub`, key id and issue time of each token.
     pub fn revocables(&self) -> impl Iterator<Item = Revocable<'_>> {
         self.each().filter(|grant| grant.kid.is_some() || !grant.claims.is_empty()).map(revocation::revocable)
     }
 
-    /// How the signature of a token was found good.
+    /// How the token's signature was verified: by the key, or by an earlier verification that is still cached.
     pub fn signed(&self) -> Option<Signed> {
         self.signed
     }
 
-    /// Which of the route's secrets were used.
+    /// The indices of the route's secrets that verified the request.
     pub fn secrets(&self) -> &[usize] {
         &self.secrets
     }
 }
 
-/// What may be forwarded.
+/// The verdict on a request that may be forwarded.
 #[derive(Debug)]
 pub enum Permit {
-    /// It was let through.
+    /// The policy granted the request.
     Granted(Grant),
-    /// It would have been refused, on a route that only observes: forwarded without any identity.
+    /// The request would have been rejected, but the route is in dry-run mode: it is forwarded without any identity.
     Observed(Refused),
 }
 
-/// The whole decision, from top to bottom.
+/// Decides a request by the policy, the revocation list and the timestamp rule.
 ///
 /// # Errors
-/// The first rule that does not hold, or [`Stop::NeedsBody`] where all hold that could be judged without it.
+/// The first rule that does not hold, or [`Stop::NeedsBody`] if every rule holds that can be evaluated without the
+/// body.
 pub fn verify(rules: &Rules, request: &RequestView<'_>, now: UnixTime) -> Result<Grant, Stop> {
     verify_noting(rules, request, now, &mut Notes::off())
 }
 
-/// The same, with notes of what was looked at.
+/// Like [`verify`], and records each check in `notes`.
 ///
 /// # Errors
-/// As [`verify`].
+/// The same as those of [`verify`].
 pub fn verify_noting(
     rules: &Rules,
     request: &RequestView<'_>,
@@ -163,7 +164,7 @@ pub fn verify_noting(
     let judged = rules.policy.judge(request, now, notes);
     let in_head = rules.timestamp.as_ref().filter(|rule| matches!(rule.source, TimestampSource::Header(_)));
     if let (Err(Stop::NeedsBody), Some(timestamp)) = (&judged, in_head) {
-        // A stale request is not worth reading.
+        // The body of a request with an old timestamp is not read.
         timestamp.check(request, &serde_json::Map::new(), now, notes)?;
     }
     let grant = judged.map_err(|stop| rules.policy.unread(request, stop))?;
@@ -181,7 +182,7 @@ pub fn verify_noting(
 }
 
 impl Policy {
-    /// One scheme's judgement, or a tree's.
+    /// Evaluates one scheme, or a combination of schemes.
     fn judge(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Grant, Stop> {
         match self {
             Self::Public => Ok(Grant::default()),
@@ -209,7 +210,7 @@ impl Policy {
         }
     }
 
-    /// The label of `hookgate_verify_duration_seconds`.
+    /// The name of the scheme: the label `scheme` of `hookgate_verify_duration_seconds`.
     pub const fn scheme(&self) -> &'static str {
         match self {
             Self::Jwt(_) => "jwt",
@@ -223,7 +224,7 @@ impl Policy {
         }
     }
 
-    /// This and every policy below it.
+    /// The single-scheme policies of a combination, at any depth; the policy itself if it is no combination.
     pub fn leaves(&self) -> Vec<&Self> {
         match self {
             Self::AllOf(policies) | Self::AnyOf(policies) => policies.iter().flat_map(Self::leaves).collect(),
@@ -236,7 +237,8 @@ impl Policy {
         }
     }
 
-    /// Whether the body's bytes are what the sender signed, whichever way a request passes.
+    /// Whether every request that passes carries a signature over its body, whichever alternative of an `any_of` it
+    /// uses.
     pub fn binds_body(&self) -> bool {
         match self {
             Self::Jwt(policy) => policy.binds_body(),
@@ -248,7 +250,7 @@ impl Policy {
         }
     }
 
-    /// Whether a client certificate counts: it was shown to the connection's own host, and to no other.
+    /// Whether the policy reads the client certificate, which is valid only for the host name (SNI) of its connection.
     pub fn looks_at_certificates(&self) -> bool {
         match self {
             Self::ClientCertificate(_) => true,
@@ -258,7 +260,7 @@ impl Policy {
         }
     }
 
-    /// Header fields that carry a credential and nothing else.
+    /// The headers that carry a credential and nothing else.
     pub fn credential_headers(&self) -> Vec<&HeaderName> {
         self.leaves().into_iter().flat_map(Self::own_credential_headers).collect()
     }
@@ -275,7 +277,8 @@ impl Policy {
 }
 
 impl Policy {
-    /// A request without a credential is one whose body cannot be read, where the credential stands in a JSON body alone.
+    /// Turns `missing_credential` into `malformed_body` if the credential can only be in a JSON body, and the request
+    /// has a body that is not a JSON object.
     fn unread(&self, request: &RequestView<'_>, stop: Stop) -> Stop {
         let in_json = match self {
             Self::Jwt(policy) => matches!(policy.token, TokenLocation::Json(_)),
@@ -299,12 +302,12 @@ fn judge_certificate(
 ) -> Result<(), Stop> {
     let client = request.client.ok_or(Refusal::MissingCredential)?;
     let trusted = client.is_trusted(now);
-    notes.add("client certificate", || if trusted { "is trusted" } else { "is not trusted, or no longer" }.into());
+    notes.add("client certificate", || if trusted { "is trusted" } else { "is not or no longer trusted" }.into());
     if trusted && rule.admits(client.certificate) { Ok(()) } else { Err(Refusal::CertificateNotAllowed.into()) }
 }
 
 impl Rules {
-    /// Rules are made here, since what they read is told from them.
+    /// Builds the rules and derives the list of headers that they read.
     pub fn new(policy: Policy, revocation: Option<Arc<RevocationHandle>>, timestamp: Option<TimestampRule>) -> Self {
         let mut headers: Vec<HeaderName> = policy.credential_headers().into_iter().cloned().collect();
         for leaf in policy.leaves() {
@@ -318,14 +321,15 @@ impl Rules {
         Self { policy, revocation, timestamp, headers }
     }
 
-    /// Header fields that the decision reads: another spelling of one would reach the app beside it.
+    /// The headers that the decision reads. The upstream could read a header whose name is another spelling of one of
+    /// these (`x_sig` for `x-sig`) instead of the verified one.
     pub fn headers(&self) -> &[HeaderName] {
         &self.headers
     }
 }
 
 impl Grant {
-    /// What both have proven.
+    /// Merges two grants: the identity of `self`, completed from `other`, and the secrets of both.
     fn and(mut self, mut other: Self) -> Self {
         self.issuer = self.issuer.or_else(|| other.issuer.clone());
         self.kid = self.kid.or_else(|| other.kid.clone());
@@ -336,14 +340,14 @@ impl Grant {
         self.beside(other)
     }
 
-    /// What this one has proven; the other one was there too.
+    /// Keeps the identity of `self`; `other` is added to the grants of other credentials.
     fn beside(mut self, mut other: Self) -> Self {
         self.others.append(&mut other.others);
         self.others.push(other);
         self
     }
 
-    /// This one and the others.
+    /// This grant and those of the other credentials.
     fn each(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(&self.others)
     }

@@ -1,4 +1,4 @@
-//! Time as a value. Decisions take a [`UnixTime`]; only the edges of the program ask a [`Clock`].
+//! Time as a value. Decisions take a [`UnixTime`]; only the outer layers of the program read a [`Clock`].
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct UnixTime(u64);
 
 impl UnixTime {
-    /// 9999-12-31T23:59:59Z: what lies beyond is taken for a unit error (milliseconds), not for a date.
+    /// 9999-12-31T23:59:59Z: a larger number is treated as a unit error (milliseconds), not as a date.
     pub const MAX: Self = Self(253_402_300_799);
 
-    /// `None` beyond [`UnixTime::MAX`].
+    /// A time in Unix seconds; `None` beyond [`UnixTime::MAX`].
     pub const fn from_seconds(seconds: u64) -> Option<Self> {
         if seconds <= Self::MAX.0 { Some(Self(seconds)) } else { None }
     }
@@ -20,37 +20,37 @@ impl UnixTime {
         self.0
     }
 
-    /// Saturates: a window that reaches beyond the end of time ends there.
+    /// The time after `duration`; saturates at the end of the number range.
     #[must_use]
     pub const fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration.as_secs()))
     }
 
-    /// Saturates at 1970.
+    /// The time before `duration`; saturates at 1970.
     #[must_use]
     pub const fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(duration.as_secs()))
     }
 
-    /// How long ago `earlier` was; zero if it is not earlier.
+    /// The duration since `earlier`; zero if that is not earlier.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Where the time comes from: the system, or a test.
+/// A source of the current time: the system, or a test.
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// The current time.
     fn now(&self) -> UnixTime;
 }
 
-/// The system's clock.
+/// The system clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixTime {
-        // A clock before 1970 reads as 1970: every token is then not yet valid, which refuses.
+        // A clock before 1970 reads as 1970: every token is then not yet valid, and so rejected.
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
         UnixTime(seconds.min(UnixTime::MAX.0))
     }

@@ -1,5 +1,6 @@
-//! Bounds on what strangers may hold: open connections, and bodies that wait to be judged, in all and by address;
-//! how often we answer what nobody has signed; and the limits of routes. Called by the server and the gateway.
+//! Limits on the resources of unauthenticated clients: open connections and buffered bodies, in total and per address,
+//! and responses to endpoint verification challenges; and the rate and concurrency limits of routes. Called by the
+//! server and the gateway.
 
 mod budgets;
 mod gcra;
@@ -16,16 +17,16 @@ use crate::failure::{Exhausted, Limited};
 use crate::snapshot::{ADDRESS_SHARE, ListenerLimits};
 pub use requests::{Places, RequestLimits, Sender, limited};
 
-/// Which bound a new connection met.
+/// The limit that a new connection exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionRefused {
-    /// `connections`
+    /// `max_connections`
     Total,
-    /// `connections_per_address`
+    /// `max_connections_per_ip`
     Address,
 }
 
-/// Counts the open connections of one listener, over all workers.
+/// Counts the open connections of one listener, across all workers.
 #[derive(Debug, Default)]
 pub struct Connections(Mutex<Counts>);
 
@@ -35,7 +36,8 @@ struct Counts {
     by_address: HashMap<AddressKey, usize>,
 }
 
-/// An IPv6 customer has a /64 at least: one address of it is no more than one address.
+/// The unit by which addresses are counted: one IPv4 address, or one IPv6 /64, since an IPv6 customer has at least a
+/// /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum AddressKey {
     V4([u8; 4]),
@@ -51,19 +53,19 @@ impl AddressKey {
     }
 }
 
-/// Held as long as the connection is open.
+/// The permit of a connection, held while it is open.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     connections: Arc<Connections>,
-    /// Whose it is, once that is known.
+    /// The client's address, once it is known.
     key: Option<AddressKey>,
 }
 
 impl Connections {
-    /// A permit for one more connection, of nobody yet.
+    /// A permit for one more connection, not yet counted for an address.
     ///
     /// # Errors
-    /// `Total`.
+    /// [`ConnectionRefused::Total`].
     pub fn admit(self: &Arc<Self>, limits: &ListenerLimits) -> Result<ConnectionPermit, ConnectionRefused> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.total >= limits.connections {
@@ -73,17 +75,17 @@ impl Connections {
         Ok(ConnectionPermit { connections: Arc::clone(self), key: None })
     }
 
-    /// Open connections now.
+    /// The number of open connections.
     pub fn open(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).total
     }
 }
 
 impl ConnectionPermit {
-    /// Counts the connection for `address` too.
+    /// Counts the connection for `address` as well.
     ///
     /// # Errors
-    /// `Address`.
+    /// [`ConnectionRefused::Address`].
     pub fn belongs_to(&mut self, address: IpAddr, limits: &ListenerLimits) -> Result<(), ConnectionRefused> {
         let key = AddressKey::of(address);
         let mut counts = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,7 +113,7 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Counts the bytes of bodies that are held until they are judged, over all workers.
+/// Counts the bytes of buffered bodies, across all workers.
 #[derive(Debug, Default)]
 pub struct HeldBodies(Mutex<Bytes>);
 
@@ -121,7 +123,7 @@ struct Bytes {
     by_address: HashMap<AddressKey, u64>,
 }
 
-/// Bytes held for one body; given back when it is dropped.
+/// The bytes buffered for one body; released when it is dropped.
 #[derive(Debug)]
 pub struct Holding {
     bodies: Arc<HeldBodies>,
@@ -130,22 +132,22 @@ pub struct Holding {
 }
 
 impl HeldBodies {
-    /// Nothing yet, for a body from `address`.
+    /// A count of zero bytes for a body from `address`.
     pub fn begin(self: &Arc<Self>, address: IpAddr) -> Holding {
         Holding { bodies: Arc::clone(self), key: AddressKey::of(address), bytes: 0 }
     }
 
-    /// Bytes held now.
+    /// The number of bytes that are buffered now.
     pub fn total(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).total
     }
 }
 
 impl Holding {
-    /// Holds `more` bytes.
+    /// Counts `more` bytes.
     ///
     /// # Errors
-    /// Beyond `limit` in total, or beyond one address's share of it; nothing more is held then.
+    /// [`Exhausted`] if that exceeds `limit` in total, or one address's share of it; nothing more is counted then.
     pub fn grow(&mut self, more: usize, limit: u64) -> Result<(), Exhausted> {
         let more = u64::try_from(more).map_err(|_| Exhausted::Total)?;
         let mut held = self.bodies.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,18 +174,19 @@ impl Drop for Holding {
     }
 }
 
-/// Answers to handshakes a second, over all routes: providers ask once in hours.
+/// The maximum number of responses to endpoint verification challenges per second, over all routes: a provider sends
+/// one challenge in hours.
 const HANDSHAKES: u32 = 20;
 
-/// Counts handshakes by the second.
+/// Counts the endpoint verification challenges of each second.
 #[derive(Debug, Default)]
 pub struct Handshakes(Mutex<(UnixTime, u32)>);
 
 impl Handshakes {
-    /// Whether one more may be answered in this second.
+    /// Counts one more challenge in this second.
     ///
     /// # Errors
-    /// None may.
+    /// [`Limited`] if the limit of this second is exceeded.
     pub fn admit(&self, now: UnixTime) -> Result<(), Limited> {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counted.0 != now {

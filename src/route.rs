@@ -1,7 +1,7 @@
-//! Which route does a request belong to? Host, path and method in; one [`Route`] or a reason out.
+//! Routing: selects one [`Route`] by a request's host, path and method, or reports why none matches.
 //!
-//! The path is judged as it came and forwarded as it came: what two programs could read differently is
-//! refused, never rewritten. No route means no forward. Pure; called by the gateway for each request.
+//! The path is validated and forwarded as received: a path that two programs could read differently is rejected, never
+//! rewritten. A request without a route is not forwarded. Pure; the gateway calls it for each request.
 
 pub mod admission;
 mod limits;
@@ -30,86 +30,86 @@ pub use upstream::{Address, Endpoint, Trust, Upstream};
 pub struct Route {
     /// The name in gateway.yaml: metric label and log field.
     pub name: Arc<str>,
-    /// Which requests.
+    /// The requests that the route matches.
     pub matches: Match,
-    /// What is asked of them.
+    /// The authentication rules for its requests.
     pub rules: Rules,
-    /// Where they go.
+    /// The upstream that its requests are forwarded to.
     pub upstream: Upstream,
-    /// The largest request body, in bytes.
+    /// The maximum size of a request body, in bytes (`max_body_size`).
     pub max_body: u64,
-    /// The sender's address must be in one of these nets (`limits.allow`); `None` takes every address.
+    /// The CIDR ranges that the client's address must be in (`allowed_ips`); `None` allows every address.
     pub allow: Option<Vec<IpNet>>,
-    /// How many requests it takes.
+    /// The rate and concurrency limits.
     pub limits: RouteLimits,
-    /// What the app is told.
+    /// The changes to the forwarded request.
     pub forward: Forward,
-    /// Another status for a code (`responses`).
+    /// HTTP statuses that override the default of a reason (`status_overrides`).
     pub responses: BTreeMap<&'static str, StatusCode>,
-    /// The address that senders know, where it is not https and the request's host.
+    /// The URL that senders use, if it is not `https` and the request's host.
     pub public_url: Option<PublicUrl>,
-    /// Until when refusals are only told (`mode: observe`).
+    /// The end of the dry run, during which rejections are only logged and counted (`mode: dry_run`).
     pub observe_until: Option<UnixTime>,
-    /// Questions of the provider, and their answers.
+    /// The provider's endpoint verification challenges, with their responses.
     pub handshakes: Vec<Handshake>,
-    /// What is remembered of its requests.
+    /// Replay protection and idempotency, if configured.
     pub admission: Option<Admission>,
-    /// Tokens that the shared state revokes do not pass.
+    /// Whether tokens that are revoked in the shared store are rejected.
     pub shared_revocation: bool,
-    /// Where refused requests are kept.
+    /// Where rejected requests are captured.
     pub capture: Option<Capture>,
-    /// How refusals are told.
+    /// The format of rejection responses.
     pub errors: ErrorForm,
 }
 
-/// How refusals are told.
+/// The format of rejection responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ErrorForm {
     /// Problem details (RFC 9457).
     #[default]
     Problem,
-    /// As a receiver of security event tokens does (RFC 8935 §2.4).
+    /// The errors of a receiver of security event tokens (RFC 8935 §2.4).
     Secevent,
 }
 
 /// `capture` of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
-    /// How many are kept; the oldest go.
+    /// The maximum number of captured requests (`max_requests`); the oldest are deleted.
     pub refused: usize,
-    /// In this folder.
+    /// The directory for them.
     pub dir: PathBuf,
 }
 
-/// Who asks a handshake's question.
+/// Whether a request that may be an endpoint verification challenge has been authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
-    /// Nobody knows.
+    /// The request has not been authenticated.
     Anybody,
-    /// Somebody who was let through.
+    /// The request has been authenticated.
     Granted,
 }
 
 impl Route {
-    /// What senders know it by.
+    /// The base of the URL that senders use for this route.
     pub fn url_base<'a>(&'a self, authority: &'a str) -> UrlBase<'a> {
         self.public_url.as_ref().map_or(UrlBase::Host(authority), UrlBase::Configured)
     }
 
-    /// Whether a refusal is told and not carried out.
+    /// Whether the route is in dry-run mode: a rejection is logged and counted, but not enforced.
     pub fn observes(&self, now: UnixTime) -> bool {
         self.observe_until.is_some_and(|until| now < until)
     }
 
-    /// What is refused is kept with its body.
+    /// Whether the body is read before the decision, so that a rejected request is captured with its body.
     pub fn reads_body_first(&self) -> bool {
         self.capture.is_some()
     }
 
-    /// The answer to a handshake that may be given to `asker`.
+    /// The response to an endpoint verification challenge, if the request is one that may be answered for `asker`.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`].
+    /// [`Stop`], as from [`Handshake::answer`].
     pub fn answer(&self, request: &RequestView<'_>, asker: Asker) -> Result<Option<Answer>, Stop> {
         let open = self.handshakes.iter().filter(|handshake| handshake.signed == (asker == Asker::Granted));
         for handshake in open {
@@ -122,14 +122,14 @@ impl Route {
 }
 
 impl Route {
-    /// Whether a request from this address may be looked at.
+    /// Whether the route accepts requests from this address (`allowed_ips`).
     pub fn admits(&self, peer: IpAddr) -> bool {
         self.allow.as_ref().is_none_or(|nets| within(nets, peer))
     }
 }
 
-/// Whether one of these nets holds an address. An IPv4 address is one, also where a socket for both families shows it
-/// as `::ffff:192.0.2.7`.
+/// Whether one of these CIDR ranges contains an address. An IPv4-mapped address from a dual-stack socket
+/// (`::ffff:192.0.2.7`) counts as IPv4.
 pub fn within(nets: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();
     nets.iter().any(|net| net.contains(&address))
@@ -138,46 +138,46 @@ pub fn within(nets: &[IpNet], address: IpAddr) -> bool {
 /// `match` of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
-    /// Lower case, without port; `None` takes every host.
+    /// The host in lower case, without port; `None` matches every host.
     pub host: Option<String>,
-    /// Which paths.
+    /// The paths that match.
     pub path: PathMatch,
-    /// `None` takes every method.
+    /// The methods that match; `None` matches every method.
     pub methods: Option<Vec<Method>>,
 }
 
-/// How `path` is compared: decoded, and then byte by byte; case counts.
+/// How `path` is matched: percent-decoded, then byte by byte, case-sensitive.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PathMatch {
-    /// This path only.
+    /// Exactly this path.
     Exact(String),
-    /// `/hooks/*`: what starts with `/hooks/`. The stored prefix ends in `/`.
+    /// `/hooks/*`: every path that starts with `/hooks/`. The stored prefix ends in `/`.
     Prefix(String),
 }
 
 /// `forward` of a route.
 #[derive(Clone, Debug, Default)]
 pub struct Forward {
-    /// Take the credential out of the request (`credential: remove`).
+    /// Whether the credential is removed from the request (`credential: remove`).
     pub remove_credential: bool,
-    /// Claim → header that carries it to the app.
+    /// Claims that are forwarded, each with the header that carries it to the upstream (`claims_to_headers`).
     pub claims: Vec<(Pointer, HeaderName)>,
 }
 
-/// Why no route took the request.
+/// Why no route matches a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unrouted {
-    /// Nothing matches host and path.
+    /// No route matches the host and path.
     NoRoute,
-    /// Host and path match, the method does not; the methods that would (for `Allow`).
+    /// A route matches the host and path, but not the method; lists the allowed methods (for the header `Allow`).
     MethodNotAllowed(Vec<Method>),
 }
 
-/// Two routes that would take the same request; the names of both.
+/// The names of two routes that match the same request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlap(pub Arc<str>, pub Arc<str>);
 
-/// Every route, ready for look-up.
+/// All routes, indexed for lookup.
 #[derive(Debug, Default)]
 pub struct RoutingTable {
     hosts: HashMap<String, Paths>,
@@ -192,6 +192,8 @@ struct Paths {
 }
 
 impl RoutingTable {
+    /// Builds the table.
+    ///
     /// # Errors
     /// Every pair of routes with the same host and path and a method in common.
     pub fn new(routes: Vec<Arc<Route>>) -> Result<Self, Vec<Overlap>> {
@@ -207,7 +209,7 @@ impl RoutingTable {
         if overlaps.is_empty() { Ok(table) } else { Err(overlaps) }
     }
 
-    /// Every route.
+    /// All routes.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         let paths = self.hosts.values().chain([&self.any]);
         paths.flat_map(|paths| {
@@ -216,11 +218,12 @@ impl RoutingTable {
         })
     }
 
-    /// The route for a request, by its path as [`judge_path`] decodes it. `host` is compared without case, without port and without a final dot.
+    /// The route for a request, by its path as [`judge_path`] decodes it. `host` has no port; it is compared
+    /// case-insensitively and without a final dot.
     ///
     /// # Errors
-    /// [`Unrouted`]. Where a path matches and its methods do not, no wider route takes over: the narrow
-    /// one was written to guard that path.
+    /// [`Unrouted`]. If a path matches and its methods do not, no wider route is tried: the narrow one was written to
+    /// protect that path.
     pub fn find(&self, host: &str, path: &str, method: &Method) -> Result<&Arc<Route>, Unrouted> {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         let candidates = self.hosts.get(&host).and_then(|paths| paths.find(path)).or_else(|| self.any.find(path));
@@ -240,7 +243,7 @@ impl Paths {
         same.push(route);
     }
 
-    /// The routes of this prefix; longer prefixes stand first.
+    /// The routes of this prefix; longer prefixes come first.
     fn prefix(&mut self, prefix: &str) -> &mut Vec<Arc<Route>> {
         let at = self.prefixes.partition_point(|(other, _)| (other.len(), other.as_str()) > (prefix.len(), prefix));
         if self.prefixes.get(at).is_none_or(|(other, _)| other != prefix) {
@@ -261,7 +264,7 @@ impl Paths {
 }
 
 impl Match {
-    /// Whether it takes requests of this method.
+    /// Whether it matches requests with this method.
     pub fn takes(&self, method: &Method) -> bool {
         self.methods.as_ref().is_none_or(|methods| methods.contains(method))
     }
@@ -279,16 +282,16 @@ fn allowed(candidates: &[Arc<Route>]) -> Unrouted {
     Unrouted::MethodNotAllowed(methods.flatten().cloned().collect())
 }
 
-/// A path that the app could read differently from us.
+/// The upstream could read the path differently from hookgate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AmbiguousPath;
 
-/// Refuses what proxies and apps are known to read differently: dot segments, empty segments, `\`, `;`,
-/// raw non-ASCII or control bytes, and percent-encodings that are broken, doubled, not UTF-8, or stand for
-/// one of those or for a delimiter (RFC 3986 §2.2, §3.3; Istio CVE-2021-31920, Oathkeeper CVE-2026-33494).
+/// Rejects paths that proxies and upstreams are known to read differently: those with dot segments, empty segments,
+/// `\`, `;`, raw non-ASCII or control bytes, or percent-encodings that are broken, doubled, not UTF-8, or stand for one
+/// of those or for a delimiter (RFC 3986 §2.2, §3.3; Istio CVE-2021-31920, Oathkeeper CVE-2026-33494).
 ///
-/// Gives the path decoded, as an app will read it: routes are found by that, or `/%61dmin` would walk around the
-/// route that guards `/admin`.
+/// Returns the path decoded, as an upstream reads it. Routes are matched by that form: otherwise `/%61dmin` would
+/// bypass the route that protects `/admin`.
 ///
 /// # Errors
 /// [`AmbiguousPath`].
@@ -298,7 +301,7 @@ pub fn judge_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
     let segments = decoded.split('/');
     let last = segments.clone().count().saturating_sub(1);
     for (index, segment) in segments.enumerate() {
-        // Only the last segment may be empty: `/hooks/` is a path, `/hooks//x` is a riddle.
+        // Only the last segment may be empty: `/hooks/` is a valid path, `/hooks//x` is ambiguous.
         if segment == "." || segment == ".." || (segment.is_empty() && index != last) {
             return Err(AmbiguousPath);
         }
@@ -319,7 +322,7 @@ fn decode_strictly(path: &str) -> Result<String, AmbiguousPath> {
     String::from_utf8(decoded).map_err(|_| AmbiguousPath)
 }
 
-/// An escape may stand for a letter or a blank, never for a byte that means something in a path.
+/// Decodes a percent-encoding, which may stand for a letter or a space, but not for a byte with a meaning in paths.
 fn decode_escape(high: Option<u8>, low: Option<u8>) -> Result<u8, AmbiguousPath> {
     let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
     let (high, low) = (digit(high).ok_or(AmbiguousPath)?, digit(low).ok_or(AmbiguousPath)?);

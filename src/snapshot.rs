@@ -1,4 +1,4 @@
-//! What one request sees of the configuration, and the only place where that is swapped.
+//! The configuration snapshot that a request is handled with, and the only place where it is swapped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use ipnet::IpNet;
 use crate::auth::certificate::ClientTrust;
 use crate::route::RoutingTable;
 
-/// SHA-256 over everything that was read: the YAML and each file and variable that it names.
+/// SHA-256 over the whole configuration: the YAML and each file and environment variable that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConfigHash(pub [u8; 32]);
 
 impl ConfigHash {
-    /// Over all parts, each with its length first, so that no two lists run together to the same bytes.
+    /// The hash over all parts, each preceded by its length, so that no two lists of parts give the same bytes.
     pub fn of(parts: &[&[u8]]) -> Self {
         let mut context = Context::new(&SHA256);
         for part in parts {
@@ -36,79 +36,81 @@ impl std::fmt::Display for ConfigHash {
     }
 }
 
-/// How much a reply tells (`errors`).
+/// The detail in error responses (`error_detail`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Disclosure {
-    /// A stranger hears `unauthorized`; who has shown a genuine signature hears the code.
+    /// An unauthenticated client gets `unauthorized`; a client with a verified signature gets the reason.
     #[default]
     Standard,
-    /// `unauthorized` or `forbidden` throughout.
+    /// Every client gets `unauthorized` or `forbidden`.
     Opaque,
-    /// The code, always; for development.
+    /// Every client gets the reason; for development.
     Detailed,
 }
 
-/// Of `buffered_bodies`, one address may hold one part in so many.
+/// One client address may use at most 1/`ADDRESS_SHARE` of `max_buffered_bytes`.
 pub const ADDRESS_SHARE: u64 = 4;
 
-/// One configuration, whole.
+/// One complete configuration.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Every route.
+    /// All routes.
     pub routes: RoutingTable,
-    /// In the order of `listeners`.
+    /// The settings of the listeners, in the order of `listeners`.
     pub listeners: Vec<ListenerSettings>,
-    /// Whose word counts on where a connection or a request came from (`trusted_proxies`).
+    /// The proxies that are trusted to state the client's address of a connection or request (`trusted_proxies`).
     pub trusted_proxies: Vec<IpNet>,
-    /// How much a reply tells.
+    /// The detail in error responses.
     pub disclosure: Disclosure,
-    /// Bytes of all bodies that may wait to be judged.
+    /// The maximum number of bytes in all buffered bodies (`max_buffered_bytes`).
     pub buffered_bodies: u64,
-    /// Which configuration this is.
+    /// The hash of the configuration.
     pub version: ConfigHash,
 }
 
-/// The part of a listener that a reload may change.
+/// The settings of a listener that a reload may change.
 #[derive(Clone, Debug)]
 pub struct ListenerSettings {
-    /// `None` on a plaintext listener.
+    /// The TLS configuration; `None` on a plaintext listener.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Whose certificates count now; `None` where no client is asked for one.
+    /// The trust in client certificates; `None` if clients are not asked for one.
     pub client_trust: Option<Arc<ClientTrust>>,
-    /// Each connection begins with a PROXY header, and comes from a trusted proxy.
+    /// Whether each connection must come from a trusted proxy and begin with a PROXY protocol header.
     pub proxy_protocol: bool,
-    /// Limits and deadlines of its connections.
+    /// The limits and timeouts of its connections.
     pub limits: Arc<ListenerLimits>,
 }
 
-/// `limits` of a listener. All times are absolute: progress does not extend them, save `body_stall`.
+/// `limits` and `timeouts` of a listener. All timeouts are absolute: progress does not extend them, except
+/// `request_body_idle` and `response_write_idle`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerLimits {
-    /// Open connections.
+    /// The maximum number of open connections (`max_connections`).
     pub connections: usize,
-    /// Open connections of one address (one /64 in IPv6).
+    /// The maximum number of open connections from one address, or one /64 in IPv6 (`max_connections_per_ip`).
     pub connections_per_address: usize,
-    /// From accept to the end of the TLS handshake.
+    /// The maximum time from accept to the end of the TLS handshake (`tls_handshake`).
     pub handshake: Duration,
-    /// From there to the end of the first request's head.
+    /// The maximum time from there to the end of the first request's headers (`first_request`).
     pub first_request: Duration,
-    /// From the first byte of a later request's head to its end.
+    /// The maximum time from the first byte to the end of a later request's headers (`headers`).
     pub head: Duration,
-    /// Without a request.
+    /// The maximum time without a request (`keepalive`).
     pub idle: Duration,
-    /// Without a byte of a request's body.
+    /// The maximum time without a byte of a request's body (`request_body_idle`).
     pub body_stall: Duration,
-    /// A whole request body.
+    /// The maximum time for a whole request body (`request_body`).
     pub body: Duration,
-    /// Between two bytes of a response that the client reads.
+    /// The maximum time in which the client reads no byte of the response (`response_write_idle`).
     pub response_write_idle: Duration,
-    /// Bytes of a request's head.
+    /// The maximum size of all headers of a request, in bytes (`max_headers_size`).
     pub head_bytes: u32,
-    /// Header fields of a request.
+    /// The maximum number of headers of a request (`max_headers_count`).
     pub headers: usize,
-    /// Concurrent streams of an HTTP/2 connection.
+    /// The maximum number of concurrent streams of an HTTP/2 connection (`max_concurrent_streams`).
     pub streams: u32,
-    /// Streams that the peer may reset before we have dealt with them (HTTP/2 rapid reset).
+    /// The maximum number of streams that the client may reset before they have been handled (HTTP/2 rapid reset;
+    /// `max_pending_resets`).
     pub resets: usize,
 }
 
@@ -133,7 +135,7 @@ impl Default for ListenerLimits {
 }
 
 impl ListenerLimits {
-    /// The shortest time in which a connection can run out of one of its deadlines.
+    /// The shortest time after which a connection can exceed one of its timeouts.
     pub fn shortest(&self) -> Duration {
         self.first_request.min(self.head).min(self.idle).min(self.response_write_idle)
     }
@@ -144,17 +146,17 @@ impl ListenerLimits {
 pub struct SharedSnapshot(ArcSwap<Snapshot>);
 
 impl SharedSnapshot {
-    /// Starts with this one.
+    /// Creates it with this snapshot.
     pub fn new(snapshot: Arc<Snapshot>) -> Self {
         Self(ArcSwap::new(snapshot))
     }
 
-    /// The current one; a request calls this once.
+    /// The current snapshot; each request calls this once.
     pub fn load(&self) -> Guard<Arc<Snapshot>> {
         self.0.load()
     }
 
-    /// Requests that begin after this see `snapshot`.
+    /// Replaces the snapshot for requests that begin after this call.
     pub fn swap(&self, snapshot: Arc<Snapshot>) {
         self.0.store(snapshot);
     }

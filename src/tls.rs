@@ -1,4 +1,4 @@
-//! PEM bytes → rustls configurations. Reads no file; `config` and `jwks` call it.
+//! Builds rustls configurations from PEM bytes. This module reads no file; `config` and `jwks` call it.
 
 mod clients;
 mod pins;
@@ -25,20 +25,20 @@ pub enum TlsError {
     /// No private key in the file.
     #[error("no private key in PEM form (PKCS#8, PKCS#1 or SEC1, unencrypted)")]
     NoKey(#[source] rustls::pki_types::pem::Error),
-    /// rustls says why.
+    /// An error from rustls.
     #[error(transparent)]
     Rustls(#[from] rustls::Error),
-    /// The verifier says why.
+    /// An error from building the verifier.
     #[error(transparent)]
     Verifier(#[from] rustls::server::VerifierBuilderError),
-    /// The certificate's fields cannot be read.
-    #[error("the certificate cannot be read")]
+    /// The certificate cannot be parsed.
+    #[error("the certificate cannot be parsed")]
     Unreadable,
-    /// No revocation list in the file: to go on without would trust whom the operator wants to shut out.
+    /// No revocation list in the file: without a list, revoked certificates would be trusted.
     #[error("no certificate revocation list in PEM form")]
     NoList,
     /// A revocation list that cannot be used.
-    #[error("a certificate revocation list cannot be read; it must be complete, with its next update (RFC 5280 §5.1)")]
+    #[error("a certificate revocation list cannot be used; it must be complete and have a nextUpdate (RFC 5280 §5.1)")]
     UnreadableList,
 }
 
@@ -47,15 +47,15 @@ pub enum TlsError {
 pub struct Certificate {
     key: Arc<CertifiedKey>,
     names: Vec<String>,
-    /// When the leaf ends.
+    /// When the leaf expires (`notAfter`).
     pub expires: UnixTime,
 }
 
 impl Certificate {
-    /// Reads a chain (leaf first) and a key, and sees that they belong together.
+    /// Parses a certificate chain (leaf first) and its private key, and checks that they match.
     ///
     /// # Errors
-    /// [`TlsError`]; a rotation caught half-way is a mismatch of the two.
+    /// [`TlsError`]. Files that are read in the middle of a rotation do not match.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         let chain = certificates(chain)?;
         let leaf = chain.first().ok_or(TlsError::NoCertificate)?;
@@ -96,7 +96,7 @@ fn dns_name(name: &x509_parser::extensions::GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// The lowest protocol version of a listener.
+/// The minimum TLS version of a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MinVersion {
     /// TLS 1.2 and 1.3.
@@ -106,12 +106,13 @@ pub enum MinVersion {
     Tls13,
 }
 
-/// The settings of a listener: certificates by SNI (the first one where no name fits), HTTP/2 and HTTP/1.1, and whose
-/// certificates clients may show, if they are asked for any. Each has a session store of its own, so that no session
-/// outlives the settings it began under: a resumed one does not show its certificate again.
+/// The TLS configuration of a listener: certificates by SNI (the first one if no name matches), ALPN for HTTP/2 and
+/// HTTP/1.1, and the trust in client certificates, if clients are asked for one. Each configuration has its own session
+/// store, so that no session outlives the settings under which it began: a resumed session does not present its
+/// certificate again.
 ///
 /// # Errors
-/// [`TlsError::Rustls`]; none is known with these settings.
+/// [`TlsError::Rustls`]; no failure is known with these settings.
 pub fn server_config(
     certificates: Vec<Certificate>,
     min: MinVersion,
@@ -126,12 +127,12 @@ pub fn server_config(
         .with_client_cert_verifier(clients.map_or_else(WebPkiClientVerifier::no_client_auth, ClientTrust::verifier))
         .with_cert_resolver(Arc::new(BySni(certificates)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // Early data can be replayed by anybody who saw it (RFC 8446 §8): never.
+    // Early data (0-RTT) is disabled: an attacker who has recorded it can replay it (RFC 8446 §8).
     config.max_early_data_size = 0;
     Ok(Arc::new(config))
 }
 
-/// For our own requests: the given roots, or the public ones.
+/// The TLS configuration of hookgate's own requests, with the given roots or the public ones.
 ///
 /// # Errors
 /// [`TlsError`] where `ca` has no usable certificate.
@@ -140,8 +141,8 @@ pub fn client_config(ca: Option<&[u8]>) -> Result<ClientConfig, TlsError> {
     Ok(builder.with_root_certificates(roots_of(ca)?).with_no_client_auth())
 }
 
-/// The same, and a key of the chain that a server presents must be among `pins`: each the SHA-256 of a
-/// `SubjectPublicKeyInfo` (RFC 7469 §2.4). Without pins, none is asked for.
+/// Like [`client_config`], and a key of the chain that a server presents must also be among `pins`, each the SHA-256 of
+/// a `SubjectPublicKeyInfo` (RFC 7469 §2.4). Empty `pins` require no key.
 ///
 /// # Errors
 /// [`TlsError`] where `ca` has no usable certificate.
@@ -188,7 +189,8 @@ impl ResolvesServerCert for BySni {
     }
 }
 
-/// RFC 6125 §6.4.3: a star stands for one whole leftmost label.
+/// Whether a name in a certificate matches the requested name. A wildcard stands for the whole leftmost label (RFC 6125
+/// §6.4.3).
 fn covers(name: &str, wanted: &str) -> bool {
     match name.strip_prefix("*.") {
         Some(domain) => wanted.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == domain),

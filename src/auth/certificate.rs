@@ -1,8 +1,9 @@
-//! Client certificates: what a handshake has shown of one, whether it is (still) trusted, and a route's rule for it.
+//! Client certificates (mTLS): the certificate from the TLS handshake, whether it is (still) trusted, and a route's
+//! rule for it.
 //!
-//! That the client holds the private key was proven to the TLS layer, which makes a [`ClientCertificate`] once a
-//! connection. Trust is looked at again for each request: a connection outlives a reload, a resumed session skips the
-//! verification (RFC 8446 §2.2), and lists and certificates end meanwhile.
+//! The TLS layer verifies that the client holds the private key, and creates one [`ClientCertificate`] per connection.
+//! Trust is checked again for each request: a connection outlives a reload, a resumed session skips the verification
+//! (RFC 8446 §2.2), and revocation lists and certificates expire in the meantime.
 
 mod san;
 
@@ -19,19 +20,20 @@ use x509_parser::certificate::X509Certificate;
 use crate::clock::UnixTime;
 pub use san::{San, SanError};
 
-/// The certificate's fields cannot be read.
+/// The client certificate cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the client's certificate cannot be read")]
+#[error("the client certificate cannot be parsed")]
 pub struct UnreadableCertificate;
 
-/// Not a fingerprint.
+/// The text is not a certificate fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected the SHA-256 of a certificate in DER form: 64 hexadecimal digits, with or without colons between bytes"
 )]
 pub struct FingerprintError;
 
-/// A client's certificate as the handshake showed it. Being one says nothing of trust: ask a [`ClientTrust`].
+/// A client certificate as presented in the TLS handshake. It is not necessarily trusted: [`ClientTrust::trusts`]
+/// checks that.
 #[derive(Clone, Debug)]
 pub struct ClientCertificate {
     leaf: CertificateDer<'static>,
@@ -43,10 +45,10 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// Reads a chain in DER form, the leaf first. The TLS layer bounds its size (64 KiB a handshake message).
+    /// Parses a chain in DER form, the leaf first. The TLS layer bounds its size (64 KiB per handshake message).
     ///
     /// # Errors
-    /// [`UnreadableCertificate`] where there is no leaf, or none that can be read.
+    /// [`UnreadableCertificate`] if there is no leaf, or it cannot be parsed.
     pub fn from_chain(chain: &[CertificateDer<'static>]) -> Result<Self, UnreadableCertificate> {
         let (leaf, intermediates) = chain.split_first().ok_or(UnreadableCertificate)?;
         let ([], fields) = x509_parser::parse_x509_certificate(leaf).map_err(|_| UnreadableCertificate)? else {
@@ -63,12 +65,12 @@ impl ClientCertificate {
         })
     }
 
-    /// Its subject alternative names, as far as they are usable; a SPIFFE id stands among them as `uri:spiffe://…`.
+    /// The usable subject alternative names; a SPIFFE id is among them as `uri:spiffe://…`.
     pub fn names(&self) -> &[San] {
         &self.names
     }
 
-    /// Its SPIFFE id, `spiffe://…`.
+    /// The SPIFFE id, `spiffe://…`, if the certificate has one.
     pub fn spiffe_id(&self) -> Option<&San> {
         self.spiffe_id.as_ref()
     }
@@ -78,12 +80,12 @@ impl ClientCertificate {
         &self.sha256
     }
 
-    /// When the leaf ends.
+    /// When the leaf expires (`notAfter`).
     pub const fn not_after(&self) -> UnixTime {
         self.not_after
     }
 
-    /// The confirmation `x5t#S256` of a token that is bound to this certificate (RFC 8705 §3.1).
+    /// The value of the confirmation claim `x5t#S256` in a token that is bound to this certificate (RFC 8705 §3.1).
     pub fn thumbprint(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.sha256)
     }
@@ -93,14 +95,15 @@ impl ClientCertificate {
     }
 }
 
-/// A doubled or unreadable extension is none: without names a rule for names does not hold.
+/// The names in the subject alternative name extension. A duplicate or unreadable extension gives no names, and so
+/// satisfies no rule for names.
 fn names(fields: &X509Certificate<'_>) -> (Vec<San>, Option<San>) {
     let Ok(Some(extension)) = fields.subject_alternative_name() else { return (Vec::new(), None) };
     let names = &extension.value.general_names;
     (names.iter().filter_map(San::of).collect(), San::spiffe_id(names))
 }
 
-/// What ended before 1970 ended then.
+/// The `notAfter` time; a time before 1970 becomes 1970.
 fn not_after(fields: &X509Certificate<'_>) -> UnixTime {
     let seconds = u64::try_from(fields.validity().not_after.timestamp()).unwrap_or(0);
     UnixTime::from_seconds(seconds).unwrap_or(UnixTime::MAX)
@@ -113,56 +116,57 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-/// Whom a listener trusts: its roots and its revocation lists (`client_ca`, `client_crl`).
+/// A listener's trust in client certificates: its roots and revocation lists (`client_ca`, `client_crl`).
 #[derive(Clone, Debug)]
 pub struct ClientTrust(Arc<dyn ClientCertVerifier>);
 
 impl ClientTrust {
-    /// What this verifier trusts, in handshakes and afterwards.
+    /// Trust as this verifier decides it, in TLS handshakes and for later requests.
     pub fn new(verifier: Arc<dyn ClientCertVerifier>) -> Self {
         Self(verifier)
     }
 
-    /// For the handshakes of a listener.
+    /// The verifier for the TLS handshakes of a listener.
     pub fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
         Arc::clone(&self.0)
     }
 
-    /// A client without a certificate gets no connection (`client_auth: required`).
+    /// Whether the TLS handshake fails for a client without a certificate (`client_auth: required`).
     pub fn is_required(&self) -> bool {
         self.0.client_auth_mandatory()
     }
 
-    /// Whether the certificate is trusted at `now`: chain, ends, and every revocation list.
+    /// Whether the certificate is trusted at `now`, by its chain, validity periods and revocation lists.
     pub fn trusts(&self, certificate: &ClientCertificate, now: UnixTime) -> bool {
         let now = rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(now.seconds()));
-        // rustls's verifier for no clients at all panics when it is asked.
+        // The rustls verifier for listeners without client authentication panics if it is called.
         self.0.offer_client_auth()
             && self.0.verify_client_cert(&certificate.leaf, &certificate.intermediates, now).is_ok()
     }
 }
 
-/// Which trusted certificates a route admits (`auth.client_certificate`).
+/// The trusted certificates that a route allows (`auth.client_certificate`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateRule {
-    /// The certificate bears one of these names,
+    /// Subject alternative names, one of which allows the certificate.
     pub sans: Vec<San>,
-    /// or is one of these, by SHA-256 of its DER form.
+    /// SHA-256 fingerprints of certificates in DER form, one of which allows the certificate.
     pub sha256: Vec<[u8; 32]>,
 }
 
 impl CertificateRule {
-    /// Whether the certificate is one of those listed; with nothing listed, every one is. It asks for no trust.
+    /// Whether the rule lists the certificate by name or fingerprint; an empty rule allows every certificate. Trust is
+    /// not checked here.
     pub fn admits(&self, certificate: &ClientCertificate) -> bool {
         let any = self.sans.is_empty() && self.sha256.is_empty();
         any || self.sha256.contains(&certificate.sha256) || self.sans.iter().any(|name| certificate.bears(name))
     }
 }
 
-/// A SHA-256 in hexadecimal digits, `ab01…` or `AB:01:…` as OpenSSL prints it.
+/// Parses a SHA-256 fingerprint in hexadecimal digits, `ab01…` or `AB:01:…` as OpenSSL prints it.
 ///
 /// # Errors
-/// [`FingerprintError`]
+/// [`FingerprintError`] for any other text.
 pub fn parse_fingerprint(text: &str) -> Result<[u8; 32], FingerprintError> {
     let text = text.as_bytes();
     let pairs: Vec<&[u8]> =

@@ -1,4 +1,4 @@
-//! Claim rules: what a verified token must say. Pure; called by `jwt` after the signature.
+//! Claim rules: conditions on the claims of a token. Pure; `jwt` evaluates them after it has verified the signature.
 
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
@@ -9,9 +9,9 @@ const MAX_PATTERN: usize = 256 * 1024;
 /// One entry under `claims`.
 #[derive(Clone, Debug)]
 pub struct ClaimRule {
-    /// Which claim.
+    /// The claim.
     pub pointer: Pointer,
-    /// What it must be.
+    /// The condition that the claim must satisfy.
     pub test: ClaimTest,
 }
 
@@ -19,26 +19,27 @@ pub struct ClaimRule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
 
-/// What a claim must be.
+/// A condition on a claim.
 #[derive(Clone, Debug)]
 pub enum ClaimTest {
-    /// This value.
+    /// The claim equals this value, in type and content.
     Equals(Value),
-    /// One of these values.
+    /// The claim equals one of these values.
     OneOf(Vec<Value>),
-    /// A list that holds the value, or a text that has it among its space-separated words, as scopes are
-    /// written (RFC 8693 §4.2). Never a part of a word.
+    /// The claim is an array that contains the value, or a string that has it among its space-separated words, as
+    /// scopes are written (RFC 8693 §4.2). A part of a word does not match.
     Contains(Value),
-    /// A text that begins so.
+    /// The claim is a string with this prefix.
     Prefix(String),
-    /// A text that matches as a whole.
+    /// The claim is a string that matches this pattern as a whole.
     Matches(Regex),
-    /// There at all, whatever it says; or not.
+    /// The claim is present with any value, `null` included (`true`), or is absent (`false`).
     Exists(bool),
 }
 
 impl Pointer {
-    /// `a` is the claim `a`, whatever else is in its name; `/a/b` is the member `b` of the claim `a`.
+    /// Parses a claim's name or a JSON pointer: `a` and `x.y` are the claims of those names, `/a/b` is the member `b`
+    /// of the claim `a`. `None` for an empty text or an invalid `~` escape.
     pub fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix('/') {
             None if text.is_empty() => None,
@@ -47,18 +48,18 @@ impl Pointer {
         }
     }
 
-    /// The value there, if any.
+    /// The value among the claims that the pointer references, if any.
     pub fn find<'c>(&self, claims: &'c Map<String, Value>) -> Option<&'c Value> {
         let (first, rest) = self.0.split_first()?;
         descend(claims.get(first)?, rest)
     }
 
-    /// The value there inside of any value.
+    /// The value inside `value` that the pointer references, if any.
     pub fn find_in<'c>(&self, value: &'c Value) -> Option<&'c Value> {
         descend(value, &self.0)
     }
 
-    /// What stands before and after a segment `*`, which some rules read as "every item".
+    /// The pointers before and after the first segment `*`, which some rules read as "every item"; `None` without one.
     pub fn split_at_star(&self) -> Option<(Self, Self)> {
         let at = self.0.iter().position(|segment| segment == "*")?;
         let (before, rest) = self.0.split_at_checked(at)?;
@@ -67,7 +68,7 @@ impl Pointer {
 }
 
 impl std::fmt::Display for Pointer {
-    /// As a JSON pointer.
+    /// Writes the pointer in the syntax of RFC 6901.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|segment| write!(f, "/{}", segment.replace('~', "~0").replace('/', "~1")))
     }
@@ -81,25 +82,25 @@ fn descend<'c>(value: &'c Value, segments: &[String]) -> Option<&'c Value> {
     })
 }
 
-/// RFC 6901 §4: `~1` is `/`, `~0` is `~`, and nothing else follows a `~`.
+/// Decodes the escapes of a JSON pointer segment (RFC 6901 §4): `~1` is `/`, `~0` is `~`, and no other escape exists.
 fn unescape(segment: &str) -> Option<String> {
     let stray = segment.split('~').skip(1).any(|after| !after.starts_with(['0', '1']));
     (!stray).then(|| segment.replace("~1", "/").replace("~0", "~"))
 }
 
-/// RFC 6901 §4: digits without leading zeros.
+/// Parses an array index (RFC 6901 §4): digits without leading zeros.
 fn index(segment: &str) -> Option<usize> {
     let plain = segment.bytes().all(|byte| byte.is_ascii_digit()) && (segment == "0" || !segment.starts_with('0'));
     if plain { segment.parse().ok() } else { None }
 }
 
 impl ClaimRule {
-    /// Whether the claims say so.
+    /// Whether the claims satisfy the rule.
     pub fn holds(&self, claims: &Map<String, Value>) -> bool {
         self.test.passes(self.pointer.find(claims))
     }
 
-    /// The claim names rights: RFC 6750 §3.1 has its own error for these.
+    /// Whether the claim lists scopes, for which RFC 6750 §3.1 has a separate error (`insufficient_scope`).
     pub fn is_scope(&self) -> bool {
         let name = self.pointer.0.last().map(String::as_str).unwrap_or_default();
         ["scope", "scopes", "scp"].iter().any(|suffix| name.ends_with(suffix))
@@ -107,12 +108,12 @@ impl ClaimRule {
 }
 
 impl ClaimTest {
-    /// A pattern for the whole text.
+    /// Compiles a regular expression that must match the whole string.
     ///
     /// # Errors
-    /// Where it is no regular expression, or too large a one.
+    /// The pattern is not a regular expression, or its compiled form is larger than 256 KiB.
     pub fn matches(pattern: &str) -> Result<Self, regex::Error> {
-        // Judged alone first, or `a)(b` would close the group that anchors it.
+        // Compiled alone first: otherwise `a)(b` would close the group that anchors it.
         Regex::new(pattern)?;
         let anchored = RegexBuilder::new(&format!("^(?:{pattern})\\z")).size_limit(MAX_PATTERN).build()?;
         Ok(Self::Matches(anchored))

@@ -1,6 +1,6 @@
-//! Finds exactly one token in a request: where the route looks for it, and nowhere else.
+//! Finds exactly one token in a request, only in the location that the route configures.
 //!
-//! Two credentials are refused, not chosen between: a proxy and an app could each choose another one.
+//! A request with two credentials is rejected: a proxy and an upstream could each choose a different one.
 
 use std::borrow::Cow;
 
@@ -21,11 +21,12 @@ const ACCESS_TOKEN: &str = "access_token";
 /// Where a route looks for the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenLocation {
-    /// A header field, after `scheme` and one blank where there is a scheme.
+    /// A header; with a scheme, the token follows the scheme and one space.
     Header {
-        /// Its name.
+        /// The name of the header.
         name: HeaderName,
-        /// Compared without case (RFC 9110 §11.1); one that ends in `=` stands right before the token.
+        /// The authentication scheme, compared case-insensitively (RFC 9110 §11.1). One that ends in `=`, such as
+        /// `JWT=`, directly precedes the token.
         scheme: Option<String>,
     },
     /// A query parameter.
@@ -41,10 +42,10 @@ pub enum TokenLocation {
 }
 
 impl TokenLocation {
-    /// The token, wherever it is.
+    /// The token at this location, in the headers, the URL or the body.
     ///
     /// # Errors
-    /// As [`Self::find`]; [`Stop::NeedsBody`]. One in the body is bounded by the body's own limit.
+    /// Those of [`Self::find`], and [`Stop::NeedsBody`]. A token in the body is bounded by the body's size limit.
     pub fn find_in<'a>(&self, request: &RequestView<'a>) -> Result<Cow<'a, str>, Stop> {
         let token = match self {
             Self::Header { .. } | Self::Query(_) | Self::Cookie(_) => {
@@ -54,14 +55,14 @@ impl TokenLocation {
             Self::Json(pointer) => {
                 request.json_value(pointer)?.and_then(|value| value.as_str()).map(|text| Cow::Owned(text.to_owned()))
             }
-            // Another body is no bad token, but none.
+            // Any other body is a missing token, not a malformed one.
             Self::Body => whole(request.body()?).map(Cow::Borrowed),
         };
         let token = token.ok_or(Refusal::MissingCredential)?;
         if is_all_b64token(&token) { Ok(token) } else { Err(Refusal::MalformedCredential.into()) }
     }
 
-    /// The header, if it stands in one.
+    /// The header that carries the token, if the location is a header.
     pub fn header(&self) -> Option<&HeaderName> {
         match self {
             Self::Header { name, .. } => Some(name),
@@ -69,16 +70,16 @@ impl TokenLocation {
         }
     }
 
-    /// Whether the token stands in the body.
+    /// Whether the token is in the body.
     pub fn is_in_body(&self) -> bool {
         matches!(self, Self::Form(_) | Self::Json(_) | Self::Body)
     }
 
-    /// The token in a request's head.
+    /// The token in the request's headers or URL.
     ///
     /// # Errors
-    /// `MissingCredential`, `MultipleCredentials`, `MalformedCredential` for what is no `b64token`
-    /// (RFC 6750 §2.1), `TokenTooLarge`.
+    /// `missing_credential`, `multiple_credentials`, `malformed_credential` for a value that is not a `b64token` (RFC
+    /// 6750 §2.1), or `token_too_large`.
     pub fn find<'h>(&self, head: &'h Parts) -> Result<&'h str, Refusal> {
         let token = match self {
             Self::Header { name, scheme } => in_header(head, name, scheme.as_deref())?,
@@ -106,33 +107,34 @@ fn in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&str>) -> Re
     if bearer && parameters(head, ACCESS_TOKEN).next().is_some() {
         return Err(Refusal::MultipleCredentials);
     }
-    // Fields of one name may be joined by commas on the way (RFC 9110 §5.2).
+    // A proxy may join headers of one name with commas (RFC 9110 §5.2).
     if memchr(b',', value.as_bytes()).is_some() {
         return Err(Refusal::MultipleCredentials);
     }
     let Some(scheme) = scheme else { return Ok(value) };
     if scheme.ends_with('=') {
-        // A parameter and no scheme: `Digest: JWT=…` (Wix).
+        // A parameter instead of a scheme: `Digest: JWT=…` (Wix).
         return value.strip_prefix(scheme).ok_or(Refusal::MissingCredential);
     }
     match value.split_once(' ') {
         Some((found, token)) if found.eq_ignore_ascii_case(scheme) => Ok(token),
         None if value.eq_ignore_ascii_case(scheme) => Err(Refusal::MalformedCredential),
-        // Another scheme is another credential, not a bad one of ours (RFC 6750 §3.1).
+        // Another scheme is another credential, not a malformed token (RFC 6750 §3.1).
         Some(_) | None => Err(Refusal::MissingCredential),
     }
 }
 
-/// The parameter as its name is written. An encoded spelling of the name is never the credential, but a second
-/// one beside it: the app would decode it, and might take the token that nobody has verified.
+/// The query parameter whose name is not percent-encoded. An encoded spelling of the name never carries the credential
+/// and counts as a second one: the upstream would decode it, and could use a token that was not verified.
 fn in_query<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Refusal> {
     let (found, value) = sole(parameters_parted(head, name, &['&']))?.ok_or(Refusal::MissingCredential)?;
-    // Who parts at `;` too must see no other one.
+    // A parser that also splits at `;` must find no other one.
     sole(parameters(head, name))?;
     if found == name { Ok(value) } else { Err(Refusal::MissingCredential) }
 }
 
-/// Name and value, as they are written, of the parameters whose decoded name is `name`. Some parsers part at `;` too.
+/// The raw names and values of the query parameters whose decoded name is `name`, split at `&` and, as some parsers do,
+/// at `;`.
 fn parameters<'h>(head: &'h Parts, name: &str) -> impl Iterator<Item = (&'h str, &'h str)> {
     parameters_parted(head, name, &['&', ';'])
 }
@@ -146,7 +148,8 @@ fn parameters_parted<'h>(
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).filter(move |(found, _)| decodes_to(found, name))
 }
 
-/// Percent-decoding of a name (RFC 3986 §2.1); a stray `%` stands for itself, as apps have it.
+/// Whether `written`, percent-decoded, is `name` (RFC 3986 §2.1). A stray `%` stands for itself, as web frameworks
+/// decode it.
 fn decodes_to(written: &str, name: &str) -> bool {
     let mut rest = written.as_bytes();
     let mut wanted = name.bytes();
@@ -174,13 +177,13 @@ fn next_byte(written: &[u8]) -> Option<(u8, &[u8])> {
 fn in_cookie<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Refusal> {
     let mut found = None;
     for field in head.headers.get_all(COOKIE) {
-        // Skipping a field that we cannot read would hide its cookies from us and from nobody else.
+        // Skipping an unreadable header would hide its cookies from this check, but not from the upstream.
         let field = field.to_str().map_err(|_| Refusal::MalformedCredential)?;
         let values = field
             .split(';')
             .filter_map(|pair| pair.trim().split_once('='))
             .filter(|(cookie, _)| cookie.trim_end() == name);
-        // Some parsers part at blanks and commas too.
+        // Some parsers also split at spaces and commas.
         let loose = field.split([';', ',', ' ', '\t']).filter_map(|pair| pair.split_once('='));
         if loose.filter(|(cookie, _)| *cookie == name).count() > 1 {
             return Err(Refusal::MultipleCredentials);
@@ -194,7 +197,7 @@ fn in_cookie<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Refusal> {
     found.ok_or(Refusal::MissingCredential)
 }
 
-/// Without a way out at the first other byte, so that many bytes are looked at together.
+/// Checks every byte without an early exit, so that the compiler can vectorize the loop.
 fn is_all_b64token(text: &str) -> bool {
     text.bytes().fold(true, |all, byte| all & is_b64token(byte))
 }
@@ -237,7 +240,8 @@ mod tests {
         assert_eq!(find(&TokenLocation::Query("t".into()), "/?T=a&%74=a", &[]), Err(Refusal::MissingCredential));
     }
 
-    /// A valid and an invalid one together, and comma-joined tokens, passed a peer in HTTP/1 and 2.
+    /// Another gateway accepted a valid token together with an invalid one, and comma-joined tokens, in HTTP/1 and
+    /// HTTP/2.
     #[test]
     fn two_are_refused_not_chosen_between() {
         let two = Err(Refusal::MultipleCredentials);
@@ -249,7 +253,7 @@ mod tests {
         assert_eq!(find(&TokenLocation::Cookie("t".into()), "/", &[("cookie", "t=a"), ("cookie", "t=b")]), two);
     }
 
-    /// What the gateway does not see and the app does is the second credential.
+    /// A credential that only the upstream would recognise counts as a second credential.
     #[test]
     fn a_second_one_in_disguise_is_seen() {
         let (query, cookie) = (TokenLocation::Query("token".into()), TokenLocation::Cookie("t".into()));
@@ -266,11 +270,12 @@ mod tests {
             assert_eq!(find(&bearer(), uri, &[good]), Ok("a".into()), "{uri}");
         }
         assert_eq!(find(&query, "/?token=a%2e", &[]), Err(Refusal::MalformedCredential));
-        // Found by fuzzing: what ends at `;` for us goes on for who parts at `&` alone, as the URL standard has it.
+        // Found by fuzzing: a value that ends at `;` for one parser continues for a parser that splits at `&` alone, as
+        // the URL standard requires.
         assert_eq!(find(&query, "/?token=a;x=b", &[]), Err(Refusal::MalformedCredential));
         assert_eq!(find(&query, "/?x=1;token=a", &[]), Err(Refusal::MissingCredential));
         assert_eq!(find(&query, "/?token=a&x=1;token=b", &[]), Err(Refusal::MultipleCredentials));
-        // A blank before the sign is no part of the name for some parsers.
+        // Some parsers ignore a space between the name and `=`.
         let blank = [("cookie", "t=good; t =evil")];
         assert_eq!(find(&cookie, "/", &blank), Err(Refusal::MultipleCredentials));
         assert_eq!(find(&cookie, "/", &[("cookie", "t=good; a=b t=evil")]), Err(Refusal::MultipleCredentials));

@@ -1,8 +1,10 @@
-//! Questions that a provider asks about the endpoint, and their answers: pure, out of what a preset describes.
+//! Endpoint verification challenges: the requests by which a provider verifies the endpoint, and the responses to them,
+//! as a preset describes them. Pure.
 //!
-//! An answer repeats what a stranger sent, and some sign it with the route's secret. So a challenge has a strict
-//! alphabet and length, and the answer is one that no browser takes for a page. What would make a MAC is never
-//! something that the provider could have signed as a body (X's CRC would be a signing oracle otherwise).
+//! A response echoes a value from an unauthenticated client, and some responses contain a MAC of it under the route's
+//! secret. The challenge value therefore has a strict alphabet and length, and no browser renders the response as a
+//! page. A value that is signed cannot be a body that the provider would sign: otherwise X's CRC (challenge-response
+//! check) would be a signing oracle.
 
 use std::borrow::Cow;
 
@@ -15,45 +17,45 @@ use super::request::RequestView;
 use super::signature::{Encoding, Hash, Piece, SecretKey, SignatureAlgorithm};
 use super::token::same;
 
-/// Bytes of a challenge that is only repeated.
+/// The longest challenge value that is only echoed, in bytes.
 const MAX_CHALLENGE: usize = 512;
 
-/// Bytes of one that is signed.
+/// The longest challenge value that is signed, in bytes.
 const MAX_SIGNED_CHALLENGE: usize = 128;
 
-/// A question and its answer.
+/// An endpoint verification challenge and the response to it.
 #[derive(Clone, Debug)]
 pub struct Handshake {
-    /// Its method.
+    /// The method of the request.
     pub method: Method,
-    /// Whether the request itself must have been granted first.
+    /// Whether the request must be authenticated before it is answered.
     pub signed: bool,
-    /// Query parameters that it has.
+    /// The query parameters that the request must have, with their values.
     pub query: Vec<(String, Expected)>,
-    /// What its body says.
+    /// Conditions on the request's JSON body.
     pub json: Vec<ClaimRule>,
-    /// Headers that it has.
+    /// The headers that the request must have, with their values.
     pub headers: Vec<(HeaderName, String)>,
-    /// Where the challenge stands.
+    /// Where the challenge value is, if there is one.
     pub challenge: Option<Challenge>,
-    /// What is answered.
+    /// The body of the response.
     pub answer: Template,
-    /// Headers of the answer.
+    /// The additional headers of the response.
     pub answer_headers: Vec<(HeaderName, String)>,
-    /// What signs a challenge, if one is signed.
+    /// The secret for the MAC of the challenge value, if the response contains one.
     pub secret: Option<SecretKey>,
 }
 
-/// What a query parameter must be.
+/// The required value of a query parameter.
 #[derive(Clone, Debug)]
 pub enum Expected {
-    /// This text.
+    /// This string.
     Text(String),
-    /// This secret.
+    /// This secret, compared in constant time.
     Secret(SecretKey),
 }
 
-/// Where a challenge stands.
+/// The location of the challenge value.
 #[derive(Clone, Debug)]
 pub enum Challenge {
     /// In a query parameter.
@@ -62,37 +64,37 @@ pub enum Challenge {
     Piece(Piece),
 }
 
-/// The answer, in which `$challenge`, `$hmac.hex` and `$hmac.base64` are filled in.
+/// The template of a response body, in which `$challenge`, `$hmac.hex` and `$hmac.base64` are replaced.
 #[derive(Clone, Debug)]
 pub enum Template {
-    /// text/plain
+    /// A `text/plain` body.
     Text(String),
-    /// application/json
+    /// An `application/json` body, with replacements in all of its strings.
     Json(Value),
 }
 
-/// An answer.
+/// The response to an endpoint verification challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// `text/plain` or `application/json`.
     pub content_type: &'static str,
-    /// Its body.
+    /// The response body.
     pub body: String,
-    /// Its headers.
+    /// The additional response headers.
     pub headers: Vec<(HeaderName, String)>,
 }
 
 impl Handshake {
-    /// The answer, if the request is this question.
+    /// The response, if the request is this challenge.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`] where the body must be looked at to know.
+    /// [`Stop::NeedsBody`] if the body must be read to decide, or a rejection if the challenge value is ambiguous.
     pub fn answer(&self, request: &RequestView<'_>) -> Result<Option<Answer>, Stop> {
         if request.head.method != self.method || !self.head_fits(request) {
             return Ok(None);
         }
         if !self.json.is_empty() {
-            // A list is looked into as the object {"": […]} would be.
+            // An array of one item is read as the object {"0": item}.
             let Some(body) = body_object(request)? else { return Ok(None) };
             if !self.json.iter().all(|rule| rule.holds(&body)) {
                 return Ok(None);
@@ -116,7 +118,8 @@ impl Handshake {
         query && self.headers.iter().all(|(name, value)| request.header(name) == Ok(Some(value.as_str())))
     }
 
-    /// A signed one has letters, digits, `-` and `_` alone: no body and no text that a provider signs looks so.
+    /// Whether the challenge value has the allowed length and alphabet. One that is signed consists of letters, digits,
+    /// `-` and `_` alone: no body and no string to sign of a provider has that form.
     fn is_proper(&self, challenge: &str) -> bool {
         let (longest, more): (usize, &[u8]) =
             if self.signs() { (MAX_SIGNED_CHALLENGE, b"-_") } else { (MAX_CHALLENGE, b"-_.~+/=: ") };
@@ -160,7 +163,7 @@ fn body_object(request: &RequestView<'_>) -> Result<Option<Map<String, Value>>, 
     if let Some(object) = request.json()? {
         return Ok(Some(object.clone()));
     }
-    // Azure sends a list of one event.
+    // Azure sends an array of one event.
     let wrapped = [b"{\"\":", request.body()?, b"}"].concat();
     let Ok(mut object) = super::json::parse_object(&wrapped) else { return Ok(None) };
     match object.remove("") {

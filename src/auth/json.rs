@@ -1,21 +1,21 @@
-//! JSON from strangers: tokens and key sets. serde_json reads it, and this refuses what two readers could
-//! take differently: doubled members (RFC 8725 §2.4, RFC 7519 §4), also when one is written with escapes, and
-//! nesting without end. Bytes in, an object out.
+//! A strict parser for untrusted JSON: tokens, key sets and request bodies. It parses with serde_json and rejects input
+//! that two parsers could read differently: duplicate members (RFC 8725 §2.4, RFC 7519 §4), also when a name is written
+//! with escapes, and unbounded nesting.
 
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Deepest nesting; tokens have three or four levels.
+/// The maximum nesting depth; tokens have three or four levels.
 const MAX_DEPTH: u8 = 32;
 
-/// Not JSON, not an object, or ambiguous.
+/// The input is not JSON, not an object, or ambiguous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not one unambiguous JSON object")]
 pub struct MalformedJson;
 
-/// Reads exactly one object.
+/// Parses exactly one JSON object.
 ///
 /// # Errors
 /// [`MalformedJson`] for anything else, and for invalid UTF-8, comments, NaN, trailing commas or bytes after
@@ -96,11 +96,11 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let deeper = self.deeper()?;
         let mut object = Map::new();
-        // The name has been unescaped by now, so that `"\u0069ss"` meets `"iss"`.
+        // serde_json has unescaped the name, so that `"\u0069ss"` equals `"iss"`.
         while let Some(name) = members.next_key::<String>()? {
             let value = members.next_value_seed(deeper)?;
             if object.insert(name, value).is_some() {
-                return Err(de::Error::custom("doubled member"));
+                return Err(de::Error::custom("duplicate member"));
             }
         }
         Ok(Value::Object(object))

@@ -1,37 +1,38 @@
-//! What the decision looked at, for `hookgate explain`. Off on the request's path: no text is made then.
+//! A record of the decision's checks, for `hookgate explain`. It is off while requests are served: no text is formatted
+//! then.
 
-/// One thing that was looked at.
+/// One check and its finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// What.
+    /// The name of the check.
     pub check: &'static str,
-    /// What was found; never a secret.
+    /// The finding; it never contains a secret.
     pub found: String,
 }
 
-/// Notes in the order of the checks, if anybody wants them.
+/// Notes in the order of the checks, if recording is on.
 #[derive(Debug)]
 pub struct Notes(Option<Vec<Note>>);
 
 impl Notes {
-    /// Nobody does.
+    /// Recording is off.
     pub const fn off() -> Self {
         Self(None)
     }
 
-    /// Somebody does.
+    /// Recording is on.
     pub const fn on() -> Self {
         Self(Some(Vec::new()))
     }
 
-    /// Adds one; `found` is called only if it is wanted.
+    /// Adds a note; `found` is called only if recording is on.
     pub fn add(&mut self, check: &'static str, found: impl FnOnce() -> String) {
         if let Some(notes) = &mut self.0 {
             notes.push(Note { check, found: found() });
         }
     }
 
-    /// All of them.
+    /// All notes; empty if recording was off.
     pub fn into_vec(self) -> Vec<Note> {
         self.0.unwrap_or_default()
     }

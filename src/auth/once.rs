@@ -1,7 +1,7 @@
-//! What makes a request this one and no other: an id out of signed material, and until when its credential is good.
+//! Replay ids: an id from the signed part of a request, and the time until which its credential is valid.
 //!
-//! Only what a signature covers may be an id: whoever repeats a request can change everything else (PageSpace#2199).
-//! Found by the schemes where the route asks for it; `admission` remembers it.
+//! Only data that a signature covers may be an id: an attacker who replays a request can change everything else
+//! (PageSpace#2199). The schemes extract the id if the route has replay protection; `admission` stores it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,43 +16,44 @@ use super::time::numeric_date;
 use super::{Policy, Refusal};
 use crate::clock::UnixTime;
 
-/// Where a scheme finds the id.
+/// The source of a replay id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnceRule {
-    /// In a verified claim.
+    /// A verified claim.
     Claim(Pointer),
-    /// In a signed piece of the request.
+    /// A signed component of the request.
     Piece(Piece),
-    /// It is the hash of all that was signed.
+    /// The SHA-256 of everything that was signed.
     Hash,
 }
 
-/// A request's id.
+/// The replay id of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Once {
-    /// Whose: the issuer's name, or the preset's. Nobody can use up another's ids.
+    /// The namespace of the id: the issuer's name, or the preset's. An issuer cannot use up the ids of another one.
     pub issuer: Arc<str>,
-    /// What kind of id: `claim`, `piece` or `hash`.
+    /// The kind of id: `claim`, `piece` or `hash`.
     pub kind: &'static str,
-    /// The id.
+    /// The bytes of the id.
     pub id: Vec<u8>,
-    /// The last second in which its credential may be good; `None` where nothing bounds it.
+    /// The last second in which its credential may be valid; `None` if nothing bounds it.
     pub until: Option<UnixTime>,
-    /// When its credential could be used first, by whatever clock; `None` where it does not say.
+    /// The earliest time at which its credential could be used, clock skew included; `None` if the credential does not
+    /// state a time.
     pub issued: Option<UnixTime>,
 }
 
-/// The first of these ends.
+/// The earliest of these times, if there is any.
 pub(super) fn earliest(ends: impl IntoIterator<Item = Option<UnixTime>>) -> Option<UnixTime> {
     ends.into_iter().flatten().min()
 }
 
-/// SHA-256 over what was signed, and never over the signature: some kinds of signature have more than one spelling.
+/// SHA-256 of the signed data, never of the signature: in some schemes one signature has more than one encoding.
 pub(super) fn hash_of(signed: &[u8]) -> Vec<u8> {
     digest(&SHA256, signed).as_ref().to_vec()
 }
 
-/// A claim as an id: a text that is not empty, or a number.
+/// A claim as an id: a non-empty string, or a number.
 pub(super) fn claimed(pointer: &Pointer, claims: &Map<String, Value>) -> Result<Vec<u8>, Refusal> {
     match pointer.find(claims) {
         Some(Value::String(text)) if !text.is_empty() => Ok(text.clone().into_bytes()),
@@ -62,7 +63,7 @@ pub(super) fn claimed(pointer: &Pointer, claims: &Map<String, Value>) -> Result<
     }
 }
 
-/// A registered time (RFC 7519 §4.1), whose type was judged with the claims.
+/// A registered time claim (RFC 7519 §4.1), whose type was checked together with the other claims.
 pub(super) fn claimed_time(claims: &Map<String, Value>, name: &str) -> Option<UnixTime> {
     match claims.get(name) {
         Some(Value::Number(number)) => numeric_date(number).map(|date| date.floor),
@@ -70,23 +71,24 @@ pub(super) fn claimed_time(claims: &Map<String, Value>, name: &str) -> Option<Un
     }
 }
 
-/// Why a policy cannot tell one request from another.
+/// Why a policy cannot give requests a replay id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoOnce {
-    /// Nothing in it is signed anew with each request, or not by this rule.
+    /// The policy signs no data that differs from request to request, or the id source does not fit the scheme.
     NoId,
-    /// The piece is not signed.
+    /// The component is not signed.
     Unsigned,
-    /// Nothing ends its credentials.
+    /// Its credentials do not expire.
     Endless,
 }
 
 impl Policy {
-    /// Has the scheme, or those of a tree, find ids by `rule`, or each by its own where there is none. `ttl` is written
-    /// where nothing else would end them.
+    /// Sets the source of the replay id for the scheme, or for the schemes of a combination: `rule`, or each scheme's
+    /// default if there is no rule. `has_ttl` is true if the route has a `ttl`, which credentials without an expiry
+    /// need.
     ///
     /// # Errors
-    /// [`NoOnce`]: an `any_of` needs an id of each branch, an `all_of` of one.
+    /// [`NoOnce`]. An `any_of` needs an id from each alternative, an `all_of` from one of its policies.
     pub fn identify(&mut self, rule: Option<&OnceRule>, has_ttl: bool) -> Result<(), NoOnce> {
         let (place, chosen, bounded) = match self {
             Self::AllOf(policies) => {
@@ -138,8 +140,8 @@ impl Policy {
         Ok(())
     }
 
-    /// The sum of all windows by which a credential stays good after the moment that it names: it grows where any of
-    /// them does.
+    /// The sum of all durations (max age, leeway) for which credentials stay valid after the time that they state. It
+    /// grows if any of the durations does.
     pub fn window(&self) -> Duration {
         match self {
             Self::AllOf(policies) | Self::AnyOf(policies) => {
@@ -153,11 +155,12 @@ impl Policy {
     }
 }
 
-/// Longer than any window: where a bound was taken away.
+/// A duration longer than any configured one, which stands for an absent bound.
 const NO_BOUND: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl JwtPolicy {
-    /// `jti` where each token must have one; else a token is told by all that it says, if that is of one request only.
+    /// The default source: `jti` if every token must have one, else the hash of a token that is bound to the request's
+    /// body.
     fn own_rule(&self) -> Option<OnceRule> {
         if self.required.iter().any(|name| name == "jti") {
             return Pointer::parse("jti").map(OnceRule::Claim);
@@ -174,7 +177,7 @@ impl JwtPolicy {
         self.leeway.saturating_add(self.max_age.unwrap_or(NO_BOUND)).saturating_add(time)
     }
 
-    /// The id of a token that holds to all rules; `time` is when its own time rule says it was made.
+    /// The replay id of a verified token; `time` is the time that the policy's time rule found in it.
     pub(super) fn once_of(
         &self,
         issuer: &Arc<str>,

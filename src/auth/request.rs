@@ -1,6 +1,6 @@
-//! What the decision may see of a request, and how it finds a thing in it: exactly one, or none, or a refusal.
+//! The view of a request for the decision. A lookup finds exactly one value, or none, or rejects the request.
 //!
-//! Two things of one name are refused and not chosen between, since the app could choose the other.
+//! Two values of one name are rejected, since the upstream could choose the other one.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -16,18 +16,18 @@ use super::json::parse_object;
 use super::{Refusal, Stop};
 use crate::clock::UnixTime;
 
-/// Fields of a form, parameters of a query: more than any webhook has.
+/// The maximum number of fields in a form body, more than any webhook has.
 const MAX_PAIRS: usize = 1000;
 
-/// What the decision may see of a request; it holds its credentials, and so has no `Debug`.
+/// The parts of a request that the decision reads. It holds credentials and therefore does not implement `Debug`.
 pub struct RequestView<'a> {
-    /// Method, target and header fields as they came.
+    /// Method, target and headers as received.
     pub head: &'a Parts,
-    /// The whole body as it came; `None` while it has not been read.
+    /// The whole body as received; `None` until it has been read.
     pub body: Option<&'a [u8]>,
-    /// The address that senders know.
+    /// The base of the URL that senders use.
     pub url: UrlBase<'a>,
-    /// The certificate that the client has shown, if it has.
+    /// The client certificate, if the client has presented one.
     pub client: Option<Client<'a>>,
     json: OnceLock<Option<Map<String, Value>>>,
 }
@@ -38,13 +38,13 @@ impl<'a> RequestView<'a> {
         Self { head, body: None, url, client: None, json: OnceLock::new() }
     }
 
-    /// The same from this client.
+    /// Sets the client certificate.
     #[must_use]
     pub fn with_client(self, client: Option<Client<'a>>) -> Self {
         Self { client, ..self }
     }
 
-    /// The same with its body.
+    /// Sets the body.
     #[must_use]
     pub fn with_body(self, body: &'a [u8]) -> Self {
         Self { body: Some(body), json: OnceLock::new(), ..self }
@@ -61,16 +61,16 @@ impl<'a> RequestView<'a> {
     /// The body as one JSON object; `None` for anything else.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`].
+    /// [`Stop::NeedsBody`] while the body has not been read.
     pub fn json(&self) -> Result<Option<&Map<String, Value>>, Stop> {
         let body = self.body()?;
         Ok(self.json.get_or_init(|| parse_object(body).ok()).as_ref())
     }
 
-    /// The body as one JSON object, where nothing else will do.
+    /// The body as one JSON object, for a caller that requires one.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`]; `MalformedBody` for anything else.
+    /// [`Stop::NeedsBody`], or `malformed_body` for any other body.
     pub fn json_object(&self) -> Result<&Map<String, Value>, Stop> {
         self.json()?.ok_or_else(|| Refusal::MalformedBody.into())
     }
@@ -78,24 +78,24 @@ impl<'a> RequestView<'a> {
     /// The value at a pointer into a JSON body.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`].
+    /// [`Stop::NeedsBody`] while the body has not been read.
     pub fn json_value(&self, pointer: &Pointer) -> Result<Option<&Value>, Stop> {
         Ok(self.json()?.and_then(|object| pointer.find(object)))
     }
 
-    /// A header field that is there once.
+    /// The value of a header, which may be present at most once.
     ///
     /// # Errors
-    /// `MultipleCredentials` for two, `MalformedCredential` for what is no ASCII text.
+    /// `multiple_credentials` for a repeated header, `malformed_credential` for a value that is not ASCII.
     pub fn header(&self, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
         let value = sole(self.head.headers.get_all(name).iter())?;
         value.map(|value| value.to_str().map_err(|_| Refusal::MalformedCredential)).transpose()
     }
 
-    /// A query parameter, decoded, that is there once in any spelling.
+    /// The decoded value of a query parameter, which may be present at most once in any spelling of its name.
     ///
     /// # Errors
-    /// `MultipleCredentials` for two.
+    /// `multiple_credentials` for a repeated parameter.
     pub fn query(&self, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
         find_pair(self.head.uri.query().unwrap_or_default().as_bytes(), name)
     }
@@ -103,7 +103,7 @@ impl<'a> RequestView<'a> {
     /// The pairs of a form body (`application/x-www-form-urlencoded`), decoded; `None` for another body.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`]; `MalformedBody` for more than a thousand.
+    /// [`Stop::NeedsBody`], or `malformed_body` for more than 1,000 pairs.
     pub fn form(&self) -> Result<Option<Vec<Pair<'a>>>, Stop> {
         let body = self.body()?;
         if !self.is_form() {
@@ -113,10 +113,10 @@ impl<'a> RequestView<'a> {
         if pairs.len() > MAX_PAIRS { Err(Refusal::MalformedBody.into()) } else { Ok(Some(pairs)) }
     }
 
-    /// A field of a form body that is there once.
+    /// The value of a form field, which may be present at most once.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`]; `MultipleCredentials` for two.
+    /// [`Stop::NeedsBody`], or `multiple_credentials` for a repeated field.
     pub fn form_field(&self, name: &str) -> Result<Option<Cow<'a, str>>, Stop> {
         let pairs = self.form()?.unwrap_or_default();
         let mut values = pairs.into_iter().filter(|(found, _)| found == name).map(|(_, value)| value);
@@ -129,23 +129,23 @@ impl<'a> RequestView<'a> {
         essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
     }
 
-    /// Path and query as they came.
+    /// Path and query as received.
     pub fn path_and_query(&self) -> &'a str {
         self.head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
     }
 }
 
-/// A client's certificate, and whom its listener trusts now; nobody, if a reload has taken that away.
+/// A client certificate and its listener's current trust settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Client<'a> {
-    /// What it has shown in its handshake.
+    /// The certificate from the TLS handshake.
     pub certificate: &'a ClientCertificate,
-    /// By the listener's settings in force.
+    /// The listener's active trust settings; `None` if a reload has removed them, so that no certificate is trusted.
     pub trust: Option<&'a ClientTrust>,
 }
 
 impl Client<'_> {
-    /// Whether the certificate is trusted at this time, whatever the handshake thought of it.
+    /// Whether the certificate is trusted at `now`, regardless of the result of the TLS handshake.
     pub fn is_trusted(&self, now: UnixTime) -> bool {
         self.trust.is_some_and(|trust| trust.trusts(self.certificate, now))
     }
@@ -158,44 +158,46 @@ fn find_pair<'a>(encoded: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, 
     sole(url::form_urlencoded::parse(encoded).filter(|(found, _)| found == name).map(|(_, value)| value))
 }
 
+/// The only value, or `None` if there is no value.
+///
 /// # Errors
-/// `MultipleCredentials` for two.
+/// `multiple_credentials` for two or more values.
 pub fn sole<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, Refusal> {
     let (first, second) = (values.next(), values.next());
     if second.is_some() { Err(Refusal::MultipleCredentials) } else { Ok(first) }
 }
 
-/// The address that senders know, up to the path.
+/// The URL that senders use, up to the path.
 #[derive(Clone, Copy, Debug)]
 pub enum UrlBase<'a> {
     /// `public_url` of the route.
     Configured(&'a PublicUrl),
-    /// https and the host as it came.
+    /// `https` and the request's host as received.
     Host(&'a str),
 }
 
-/// `public_url` of a route: scheme, host and port, and a path that a proxy before us takes away.
+/// `public_url` of a route: scheme, host and port, and a path prefix that a proxy in front of hookgate strips.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
     /// `https` or `http`.
     pub scheme: String,
-    /// Host, and port where senders write one.
+    /// The host, with the port if senders write one.
     pub authority: String,
-    /// Without a slash at its end; empty, mostly.
+    /// The path prefix, without a trailing slash; usually empty.
     pub prefix: String,
 }
 
-/// In what senders differ from what arrives.
+/// A difference between the URL that senders sign and the URL that hookgate receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlVariant {
-    /// The scheme's own port written out, and any port left out.
+    /// The scheme's default port is added, or a port is left out.
     Port,
-    /// A slash at the end of the path.
+    /// A trailing slash of the path is added or left out.
     Slash,
 }
 
 impl UrlBase<'_> {
-    /// The URL, and after it each way in which a sender may have written it.
+    /// The URL, followed by its other spellings under `variants`.
     pub fn spellings(&self, path_and_query: &str, variants: &[UrlVariant]) -> Vec<String> {
         let (scheme, authority, prefix) = match self {
             Self::Configured(url) => (url.scheme.as_str(), url.authority.as_str(), url.prefix.as_str()),
@@ -213,7 +215,7 @@ impl UrlBase<'_> {
     }
 }
 
-/// The path with its query, and with or without a slash where that is a variant.
+/// The path with its query, followed by the spelling with or without a trailing slash if `variants` has that.
 pub fn target_spellings(path_and_query: &str, variants: &[UrlVariant]) -> Vec<String> {
     let mut targets = vec![path_and_query.to_owned()];
     if variants.contains(&UrlVariant::Slash) {

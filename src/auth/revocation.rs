@@ -1,7 +1,8 @@
-//! Which tokens are good and shall not pass any more? By id, subject, key, or by when they were issued.
+//! Token revocation: rejects otherwise valid tokens by id, subject, key, or issue time.
 //!
-//! A list stands behind a handle that outlives reloads and is filled on its own, so that a revocation waits for nothing
-//! else. No file is read here: `config` makes lists, `reload` replaces them, [`super::verify`] asks.
+//! A list is stored behind a handle that outlives reloads and is updated independently of the configuration, so that
+//! nothing else delays a revocation. This module reads no file: `config` parses lists, `reload` replaces them, and
+//! [`super::verify`] queries them.
 
 use std::collections::HashSet;
 
@@ -12,23 +13,23 @@ use super::Grant;
 use super::time::numeric_date;
 use crate::clock::UnixTime;
 
-/// What is revoked. Names are compared exactly.
+/// A revocation list. Names are compared exactly.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RevocationList {
-    /// `jti` of tokens.
+    /// Revoked token ids (`jti`).
     pub token_ids: HashSet<String>,
-    /// `sub` of tokens.
+    /// Revoked subjects (`sub`).
     pub subjects: HashSet<String>,
-    /// `kid` of keys.
+    /// Revoked key ids (`kid`).
     pub key_ids: HashSet<String>,
-    /// Tokens that were issued earlier, or do not say when.
+    /// Tokens issued before this time, or without an issue time (`iat`), are revoked.
     pub issued_before: Option<UnixTime>,
-    /// SHA-256 of the text that it was read from: the same text need not be read again.
+    /// SHA-256 of the text that it was parsed from: an unchanged text is not parsed again.
     pub version: [u8; 32],
 }
 
 impl RevocationList {
-    /// How many names it has.
+    /// The number of token ids, subjects and key ids in the list.
     pub fn entries(&self) -> usize {
         [&self.token_ids, &self.subjects, &self.key_ids].iter().map(|names| names.len()).sum()
     }
@@ -42,22 +43,22 @@ impl RevocationList {
     }
 }
 
-/// What a revocation goes by.
+/// The attributes by which a token can be revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocable<'a> {
-    /// `jti`
+    /// The token id (`jti`).
     pub token_id: Option<&'a str>,
-    /// `sub`
+    /// The subject (`sub`).
     pub subject: Option<&'a str>,
-    /// `kid`
+    /// The key id (`kid`).
     pub key_id: Option<&'a str>,
-    /// Whoever passes by another scheme of the route has no token.
+    /// False for a request that was authenticated by a scheme without a token.
     is_token: bool,
     issued: Option<UnixTime>,
 }
 
 impl Revocable<'_> {
-    /// A token that hides its age is taken for an old one.
+    /// Whether the token was issued before `bound`. A token without an issue time counts as older.
     pub fn is_older_than(&self, bound: UnixTime) -> bool {
         self.is_token && self.issued.is_none_or(|issued| issued < bound)
     }
@@ -81,37 +82,37 @@ fn holds(names: &HashSet<String>, name: Option<&str>) -> bool {
     name.is_some_and(|name| names.contains(name))
 }
 
-/// The handle of one file's list.
+/// The handle of the revocation list of one file.
 #[derive(Debug)]
 pub struct RevocationHandle {
-    /// The file, as it is named in gateway.yaml: log field and metric label.
+    /// The file, as named in gateway.yaml: log field and metric label.
     pub file: String,
     list: ArcSwap<RevocationList>,
 }
 
 impl RevocationHandle {
-    /// Begins with this list.
+    /// Creates a handle with this list.
     pub fn new(file: String, list: RevocationList) -> Self {
         Self { file, list: ArcSwap::from_pointee(list) }
     }
 
-    /// Whether the list in force revokes a token of this grant.
+    /// Whether the active list revokes a token of this grant.
     pub(super) fn revokes(&self, grant: &Grant) -> bool {
         let list = self.list.load();
         grant.each().any(|one| list.revokes(one))
     }
 
-    /// Which list is in force.
+    /// The version (SHA-256) of the active list.
     pub fn version(&self) -> [u8; 32] {
         self.list.load().version
     }
 
-    /// How many names the list in force has.
+    /// The number of entries in the active list.
     pub fn entries(&self) -> usize {
         self.list.load().entries()
     }
 
-    /// Puts a good list in force.
+    /// Replaces the active list.
     pub fn replace(&self, list: RevocationList) {
         self.list.store(list.into());
     }

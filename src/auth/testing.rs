@@ -1,6 +1,6 @@
-//! Keys and tokens for the tests beside the code: made when a test runs, never kept. Signs with aws-lc-rs itself,
-//! so that what verifies is not also what signs, and takes header and payload as text, so that what no library
-//! would write can be signed too. Not part of the program.
+//! Keys and tokens for the unit tests, generated when a test runs and never stored. They are signed directly with
+//! aws-lc-rs, so that the code under test does not also sign, and from header and payload as text, so that a token that
+//! no library would write can be signed too. Not part of the program.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -26,13 +26,13 @@ use super::jwt::{Audience, DEFAULT_TYPES, Issuer, JwtPolicy};
 use super::keys::{Algorithm, KeySet, Keys};
 use crate::clock::UnixTime;
 
-/// The time in all tests.
+/// The current time in all tests, in Unix seconds.
 pub(super) const NOW: u64 = 1_800_000_000;
 
-/// Who signs in the tests.
+/// The issuer (`iss`) in the tests.
 pub(super) const ISSUER: &str = "https://auth.example.com/";
 
-/// Who receives in the tests.
+/// The audience (`aud`) in the tests.
 pub(super) const AUDIENCE: &str = "https://api.example.com/webhook";
 
 pub(super) fn now() -> UnixTime {
@@ -43,7 +43,7 @@ pub(super) fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Whoever can sign.
+/// A private key or a secret that signs tokens.
 pub(super) enum Signer {
     Rsa(Box<RsaKeyPair>),
     P256(EcdsaKeyPair),
@@ -53,7 +53,7 @@ pub(super) enum Signer {
     Secret(Vec<u8>),
 }
 
-/// One RSA key for all tests: to make one takes a tenth of a second.
+/// One RSA key for all tests: generating one takes a tenth of a second.
 pub(super) static RSA: LazyLock<Signer> = LazyLock::new(Signer::rsa);
 pub(super) static P256: LazyLock<Signer> = LazyLock::new(Signer::p256);
 pub(super) static ED25519: LazyLock<Signer> = LazyLock::new(Signer::ed25519);
@@ -90,14 +90,14 @@ impl Signer {
         }
     }
 
-    /// A token with this header and payload, well signed whatever they say.
+    /// A token with this header and payload and a correct signature, even if header or payload is invalid.
     pub(super) fn token(&self, algorithm: Algorithm, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
         let signed = format!("{}.{}", b64(header), b64(payload));
         let signature = self.sign(algorithm, signed.as_bytes());
         format!("{signed}.{}", b64(signature))
     }
 
-    /// The public key as a JWK, without kid or alg.
+    /// The public key as a JWK, without `kid` or `alg`.
     pub(super) fn jwk(&self) -> Value {
         match self {
             Self::Rsa(pair) => {
@@ -149,7 +149,7 @@ fn sign_rsa(pair: &RsaKeyPair, algorithm: Algorithm, message: &[u8]) -> Vec<u8> 
     signature
 }
 
-/// HMAC, also with a secret that we would never load.
+/// HMAC, also with a secret that hookgate would not load.
 pub(super) fn hmac(secret: &[u8], algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
     let hash = match algorithm {
         Algorithm::HS384 => aws_lc_rs::hmac::HMAC_SHA384,
@@ -177,7 +177,7 @@ pub(super) fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
-/// `value` with the members of `changes`; a null takes a member away.
+/// `value` with the members of `changes`; a null removes a member.
 pub(super) fn with(mut value: Value, changes: &Value) -> Value {
     for (name, change) in changes.as_object().unwrap() {
         let members = value.as_object_mut().unwrap();
@@ -189,12 +189,12 @@ pub(super) fn with(mut value: Value, changes: &Value) -> Value {
     value
 }
 
-/// Claims that every rule of the tests' policy likes.
+/// Claims that satisfy every rule of the tests' policy.
 pub(super) fn good_claims() -> Value {
     json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "acme", "jti": "1", "iat": NOW - 10, "nbf": NOW - 10, "exp": NOW + 60})
 }
 
-/// The rules of most tests' tokens: this audience, the registered claims, in `Authorization: Bearer`.
+/// The JWT policy of most tests: this audience, the registered claims, the token in `Authorization: Bearer`.
 pub(super) fn policy(issuers: Vec<Issuer>) -> JwtPolicy {
     JwtPolicy {
         issuers,
@@ -212,7 +212,7 @@ pub(super) fn policy(issuers: Vec<Issuer>) -> JwtPolicy {
     }
 }
 
-/// A set of these JWKs, of which none may be skipped.
+/// The key set of these JWKs; panics if one of them is skipped.
 pub(super) fn key_set(jwks: &[Value], algorithms: &[Algorithm]) -> KeySet {
     let (set, skipped) = KeySet::from_jwks(json!({ "keys": jwks }).to_string().as_bytes(), algorithms).unwrap();
     assert_eq!(skipped, []);

@@ -1,4 +1,4 @@
-//! The whole decision: a request's head in, a grant or a refusal out.
+//! Tests of the whole decision: request headers in, a grant or a rejection out.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn decide(rules: &Rules, fields: &[(&str, &str)]) -> Result<Grant, (Refusal, boo
     let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
     verify(rules, &view, now()).map_err(|stop| match stop {
         Stop::Refused(refused) => (refused.refusal, refused.proven),
-        Stop::NeedsBody => panic!("nothing here has a body"),
+        Stop::NeedsBody => panic!("no rule here reads the body"),
     })
 }
 
@@ -76,7 +76,7 @@ fn no_credential_is_no_grant() {
     assert_eq!(decide(&rules, &both).err(), Some((Refusal::MultipleCredentials, false)));
 }
 
-/// A timestamp that the sender need not send is none: it comes after the credential and beside it.
+/// The timestamp is required in addition to the credential and checked after it: an optional one would not protect.
 #[test]
 fn a_timestamp_is_asked_for_beside_the_credential() {
     let rules = Rules::new(jwt(), None, in_header());
@@ -112,13 +112,13 @@ fn a_timestamp_may_be_a_verified_claim() {
 #[test]
 fn every_refusal_has_its_word() {
     let words: HashSet<_> = Refusal::ALL.iter().map(|refusal| refusal.reason()).collect();
-    // One word for both kinds of refused claims.
+    // Both kinds of claim mismatch, in a scope or in another claim, have one reason.
     assert_eq!(words.len(), Refusal::ALL.len() - 1);
     assert!(words.iter().all(|word| word.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase())));
 }
 
 proptest! {
-    /// The field as a peer may send it: no bytes panic, and none pass.
+    /// No bytes in the `Authorization` header cause a panic or a grant.
     #[test]
     fn no_field_value_passes_or_panics(value in any::<Vec<u8>>(), scheme in any::<bool>()) {
         let value = if scheme { [b"Bearer ", value.as_slice()].concat() } else { value };

@@ -1,4 +1,5 @@
-//! When is a request too old, too early, or without a time? Windows over the time handed in; no clock here.
+//! Timestamp checks: whether a request is too old, in the future, or without a timestamp. The current time is passed
+//! in; this module reads no clock.
 
 use std::time::Duration;
 
@@ -14,20 +15,20 @@ use crate::clock::UnixTime;
 /// `timestamp` of a route.
 #[derive(Clone, Debug)]
 pub struct TimestampRule {
-    /// Where it stands.
+    /// Where the timestamp is.
     pub source: TimestampSource,
-    /// How it is written.
+    /// The unit and format of the timestamp.
     pub unit: TimestampUnit,
-    /// How old it may be; exactly so old passes.
+    /// The maximum age, inclusive.
     pub max_age: Duration,
-    /// How far ahead it may be; exactly so far passes.
+    /// The maximum time ahead of the current time, inclusive.
     pub max_future: Duration,
 }
 
-/// Where a timestamp stands.
+/// The location of a timestamp.
 #[derive(Clone, Debug)]
 pub enum TimestampSource {
-    /// In a header field, which must be there once.
+    /// In a header, which must be present exactly once.
     Header(HeaderName),
     /// In a verified claim.
     Claim(Pointer),
@@ -35,7 +36,7 @@ pub enum TimestampSource {
     Json(Pointer),
 }
 
-/// How a timestamp is written.
+/// The unit and format of a timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimestampUnit {
     /// Unix seconds.
@@ -49,12 +50,12 @@ pub enum TimestampUnit {
 }
 
 impl TimestampRule {
-    /// The time that it found.
+    /// Finds the timestamp, checks it against `now`, and returns it.
     ///
     /// # Errors
-    /// `MissingTimestamp` where there is none, `MalformedTimestamp` for more than one or one that cannot be read: a check
-    /// that is skipped for a header that an attacker removes or breaks is no check. `MalformedBody` where it stands in a
-    /// JSON body and the body is none; `TimestampTooOld` and `TimestampInFuture` outside of the window.
+    /// `missing_timestamp` without a timestamp, `malformed_timestamp` for more than one or one that cannot be read: an
+    /// attacker must not skip the check by removing or breaking the timestamp. `malformed_body` for a timestamp in a
+    /// body that is not a JSON object. `timestamp_too_old` or `timestamp_in_future` if it is out of range.
     pub fn check(
         &self,
         request: &RequestView<'_>,
@@ -79,7 +80,8 @@ impl TimestampRule {
 }
 
 impl TimestampUnit {
-    /// `None` for whatever is not exactly one time in this unit: no sign, blank, fraction or exponent.
+    /// Parses a timestamp; `None` unless the text is exactly one time in this unit. A number of seconds, milliseconds
+    /// or microseconds has no sign, space, fraction or exponent.
     pub fn read(self, text: &str) -> Option<UnixTime> {
         match self {
             Self::Seconds => digits(text).and_then(UnixTime::from_seconds),
@@ -89,7 +91,7 @@ impl TimestampUnit {
         }
     }
 
-    /// A time as it is written in this unit.
+    /// Formats a time, given in Unix seconds, in this unit.
     pub fn write(self, seconds: u64) -> String {
         match self {
             Self::Seconds => seconds.to_string(),
@@ -102,7 +104,7 @@ impl TimestampUnit {
         }
     }
 
-    /// The same for a value in JSON, which may be a number.
+    /// Like [`Self::read`], for a JSON value, which may also be a number.
     pub fn read_claim(self, claim: &Value) -> Option<UnixTime> {
         match claim {
             Value::String(text) => self.read(text),
@@ -119,7 +121,7 @@ fn digits(text: &str) -> Option<u64> {
 }
 
 fn rfc3339(text: &str) -> Option<UnixTime> {
-    // The library also takes a blank for the `T` and names of zones; RFC 3339 §5.6 has neither.
+    // jiff also accepts a space for the `T`, and time zone names; the grammar of RFC 3339 §5.6 has neither.
     let plain = text.len() <= 40 && text.as_bytes().get(10).is_some_and(|byte| matches!(byte, b'T' | b't'));
     let ends = text.ends_with(['Z', 'z', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
     if !plain || !ends {
@@ -129,16 +131,16 @@ fn rfc3339(text: &str) -> Option<UnixTime> {
     UnixTime::from_seconds(u64::try_from(time.as_second()).ok()?)
 }
 
-/// An RFC 7519 §2 `NumericDate`: whole seconds, rounded either way where it has a fraction.
+/// A `NumericDate` (RFC 7519 §2) in whole seconds, rounded both ways if it has a fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NumericDate {
-    /// Rounded down: for what must not be later.
+    /// Rounded down: the strict side of a time that must not be over, such as `exp`.
     pub floor: UnixTime,
-    /// Rounded up: for what must not be earlier.
+    /// Rounded up: the strict side of a time that must have come, such as `nbf`.
     pub ceil: UnixTime,
 }
 
-/// `None` for what is negative or beyond the year 9999 (milliseconds, mostly).
+/// Converts a JSON number; `None` if it is negative or beyond the year 9999 (usually milliseconds).
 pub fn numeric_date(number: &serde_json::Number) -> Option<NumericDate> {
     if let Some(seconds) = number.as_u64() {
         let time = UnixTime::from_seconds(seconds)?;
@@ -146,14 +148,14 @@ pub fn numeric_date(number: &serde_json::Number) -> Option<NumericDate> {
     }
     let seconds = number.as_f64().filter(|seconds| *seconds >= 0.0)?;
     let whole = |seconds: f64| {
-        // Beyond the range the cast saturates, which `from_seconds` refuses.
+        // Beyond the range the cast saturates, and `from_seconds` returns `None`.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
         UnixTime::from_seconds(seconds as u64)
     };
     Some(NumericDate { floor: whole(seconds.floor())?, ceil: whole(seconds.ceil())? })
 }
 
-/// A time as `explain` tells it.
+/// Formats a time for `explain`: Unix seconds, and how long ago or ahead that is.
 pub fn told(time: UnixTime, now: UnixTime) -> String {
     let (at, past, ahead) = (time.seconds(), now.since(time).as_secs(), time.since(now).as_secs());
     match ahead {
@@ -162,8 +164,10 @@ pub fn told(time: UnixTime, now: UnixTime) -> String {
     }
 }
 
+/// Checks that a time is at most `max_age` old and at most `max_future` ahead, both inclusive.
+///
 /// # Errors
-/// `TimestampTooOld` or `TimestampInFuture`.
+/// `timestamp_too_old` or `timestamp_in_future`.
 pub fn within(time: UnixTime, now: UnixTime, max_age: Duration, max_future: Duration) -> Result<(), Refusal> {
     if time.plus(max_age) < now {
         return Err(Refusal::TimestampTooOld);
@@ -205,7 +209,7 @@ mod tests {
         assert_eq!(check(TimestampUnit::Seconds, &[]), Err(Refusal::MissingTimestamp));
     }
 
-    /// Kong's standard-webhooks code skipped the check where the header was gone.
+    /// Kong's standard-webhooks code skipped the check if the header was missing.
     #[test]
     fn a_time_that_cannot_be_read_is_none() {
         let now = NOW.to_string();

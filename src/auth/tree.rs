@@ -1,11 +1,12 @@
-//! `all_of` and `any_of`: several policies, one answer. Called by [`super::verify`].
+//! `all_of` and `any_of`: combine several policies into one decision. Called by [`super::verify`].
 
 use super::notes::Notes;
 use super::request::RequestView;
 use super::{Grant, Policy, Refusal, Refused, Stop};
 use crate::clock::UnixTime;
 
-/// Each must grant. A refusal ends it, also where another part still needs the body: what is refused is not read.
+/// Grants if every policy grants. The first rejection ends the evaluation, even if another policy still needs the body:
+/// the body of a rejected request is not read.
 pub(super) fn all_of(
     policies: &[Policy],
     request: &RequestView<'_>,
@@ -23,8 +24,8 @@ pub(super) fn all_of(
     if needs_body { Err(Stop::NeedsBody) } else { Ok(granted) }
 }
 
-/// Each whose credential is there must grant, and there must be one: otherwise whoever strips the strong credential
-/// and forges a weak one chooses by which he is judged.
+/// Grants if at least one policy grants and every policy whose credential is present grants. Otherwise an attacker who
+/// strips the strong credential and forges a weak one could choose the policy that verifies the request.
 pub(super) fn any_of(
     policies: &[Policy],
     request: &RequestView<'_>,
@@ -42,7 +43,7 @@ pub(super) fn any_of(
         };
         let whole = policy.judge(request, now, notes);
         if is_missing(&whole) {
-            // Of a branch that asks for several, one may be there and bad: the app could take it for good.
+            // An alternative that requires several credentials may have an invalid one: the upstream could accept it.
             policy.leaves().into_iter().for_each(|part| note(part.judge(request, now, notes), &mut beside));
         }
         note(whole, &mut granted);
@@ -61,7 +62,8 @@ fn is_missing(judged: &Result<Grant, Stop>) -> bool {
     judged.as_ref().is_err_and(|stop| stop.refusal() == Some(Refusal::MissingCredential))
 }
 
-/// Undecided before refused: a fetch, or another try, may turn it into a grant.
+/// The rejection to report: first one for keys that are not available or lack the token's key, since a key fetch or a
+/// retry may turn it into a grant.
 fn worst(refusals: Vec<Refused>) -> Option<Refused> {
     let undecided = |refused: &Refused| refused.remote.is_some() || refused.refusal == Refusal::JwksUnavailable;
     let at = refusals.iter().position(undecided).unwrap_or(0);

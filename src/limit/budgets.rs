@@ -1,5 +1,6 @@
-//! Rates of many keys: for each in debt, when that is over. Bounded: whose debt is over is forgotten where room is
-//! needed, and of live debtors there is a most.
+//! Rate limit counters of many keys: for each key with consumed quota, the time at which its quota is full again.
+//! Memory is bounded: keys whose quota is full again are removed when room is needed, and the number of the others is
+//! limited.
 
 use std::collections::HashMap;
 use std::sync::MutexGuard;
@@ -8,17 +9,17 @@ use super::gcra;
 use super::keys::{Id, Sharded};
 use crate::route::Rate;
 
-/// Live debtors of one part.
+/// The maximum number of keys with consumed quota in one shard.
 const DEBTORS: usize = 8_192;
 
-/// The least time between two searches for those whose debt is over: each looks at a whole part.
+/// The minimum time between two sweeps, in nanoseconds: a sweep scans a whole shard for keys whose quota is full again.
 const SWEEP: u64 = 100_000_000;
 
-/// The debts of one kind.
+/// The consumed quotas of one kind of key.
 #[derive(Debug, Default)]
 pub(super) struct Budgets(Sharded<Debts>);
 
-/// Those of one part.
+/// The consumed quotas of one shard.
 #[derive(Debug)]
 pub(super) struct Debts {
     free_at: HashMap<Id, u64>,
@@ -26,12 +27,12 @@ pub(super) struct Debts {
     sweep_from: u64,
 }
 
-/// Why a request may not pass.
+/// Why a request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// So many nanoseconds too early.
+    /// The request is this number of nanoseconds too early.
     Early(u64),
-    /// Nobody can be remembered any more.
+    /// No further key can be stored.
     Full,
 }
 
@@ -42,7 +43,7 @@ impl Default for Debts {
 }
 
 impl Budgets {
-    /// The part in which `id` is.
+    /// Locks the shard of `id`.
     pub(super) fn lock(&self, id: Id) -> MutexGuard<'_, Debts> {
         self.0.lock(id)
     }
@@ -54,7 +55,7 @@ impl Budgets {
 }
 
 impl Debts {
-    /// When the debt would be over after one more request; nothing is written down yet.
+    /// The time at which the quota would be full again after one more request; nothing is stored yet.
     pub(super) fn take(&mut self, id: Id, now: u64, rate: &Rate) -> Result<u64, Refused> {
         if !self.has_room(id, now) {
             return Err(Refused::Full);
@@ -62,17 +63,17 @@ impl Debts {
         gcra::take(self.free_at(id), now, rate).map_err(Refused::Early)
     }
 
-    /// Writes down what [`Self::take`] said.
+    /// Stores the result of [`Self::take`].
     pub(super) fn owe(&mut self, id: Id, free_at: u64) {
         self.free_at.insert(id, free_at);
     }
 
-    /// Nanoseconds until a request may pass; 0 for now.
+    /// Nanoseconds until a request may pass; 0 if it may pass now.
     pub(super) fn wait(&self, id: Id, now: u64, rate: &Rate) -> u64 {
         gcra::take(self.free_at(id), now, rate).err().unwrap_or_default()
     }
 
-    /// Charges a request that is over; not, where nobody can be remembered any more.
+    /// Charges a request that has already been handled, unless no further key can be stored.
     pub(super) fn charge(&mut self, id: Id, now: u64, rate: &Rate) {
         if self.has_room(id, now) {
             let free_at = gcra::charge(self.free_at(id), now, rate);
@@ -136,7 +137,7 @@ mod tests {
         assert_eq!(debts.free_at.len(), 1);
     }
 
-    /// To look through all of them for each stranger would be an attack of its own.
+    /// Otherwise an attacker with many addresses could cause a scan of all keys for each request.
     #[test]
     fn they_are_not_looked_through_for_each_request() {
         let (mut debts, rate) = (small(), Rate::new(1, 1, 1));
@@ -157,7 +158,7 @@ mod tests {
         assert_eq!(debts.wait(ids[9], 0, &rate), 3600 * SECOND);
     }
 
-    /// Unlimited keys over all parts: the whole is bounded too.
+    /// An unlimited number of keys over all shards: the total is bounded too.
     #[test]
     fn all_parts_together_are_bounded() {
         let (budgets, namer, rate) = (Budgets::default(), Namer::default(), Rate::new(1, 3600, 1));

@@ -1,13 +1,13 @@
-//! How often: the generic cell rate algorithm (ITU-T I.371), a token bucket that keeps one number a key. That number
-//! is the time at which the key's debt is over: each request adds an interval to it, and a burst is the most it may
-//! lie ahead. Pure; times are nanoseconds of a monotonic clock.
+//! Rate limiting by the generic cell rate algorithm (GCRA, ITU-T I.371), a token bucket that stores one number per key:
+//! the time at which the key's quota is full again. Each request adds an interval to it, and it may lie ahead by at
+//! most a burst. Pure; times are nanoseconds of a monotonic clock.
 
 use crate::route::Rate;
 
-/// One more request of a key whose debt is over at `free_at`: when it will be over then.
+/// Counts one more request of a key whose quota is full again at `free_at`; returns the new such time.
 ///
 /// # Errors
-/// So many nanoseconds too early.
+/// The number of nanoseconds by which the request is too early.
 pub(super) fn take(free_at: u64, now: u64, rate: &Rate) -> Result<u64, u64> {
     let most = most(rate);
     let debt = debt(free_at, now, most).saturating_add(rate.interval());
@@ -17,13 +17,14 @@ pub(super) fn take(free_at: u64, now: u64, rate: &Rate) -> Result<u64, u64> {
     }
 }
 
-/// The same for a request that has been dealt with already, so that it can no longer be refused.
+/// Like [`take`], for a request that has already been handled and can no longer be rejected.
 pub(super) fn charge(free_at: u64, now: u64, rate: &Rate) -> u64 {
     let most = most(rate);
     now.saturating_add(debt(free_at, now, most).saturating_add(rate.interval()).min(most))
 }
 
-/// That of an earlier, lower rate counts as a whole burst and no more: who raises a rate waits for nothing.
+/// The consumed quota, in nanoseconds. A quota consumed at an earlier, lower rate counts as one burst at most, so that
+/// a raised rate takes effect at once.
 fn debt(free_at: u64, now: u64, most: u64) -> u64 {
     free_at.saturating_sub(now).min(most)
 }
@@ -40,7 +41,7 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    /// The times, of those given, at which a request passes.
+    /// The times, of those given, at which a request is accepted.
     fn admitted(rate: &Rate, times: impl IntoIterator<Item = u64>) -> Vec<u64> {
         let mut free_at = 0;
         let passes = |now: &u64| take(free_at, *now, rate).inspect(|next| free_at = *next).is_ok();
@@ -51,12 +52,12 @@ mod tests {
     fn a_burst_passes_at_once_and_then_one_an_interval() {
         let rate = Rate::new(10, 1, 5);
         assert_eq!(admitted(&rate, [0; 20]).len(), 5);
-        // Every millisecond of two seconds: the burst, and one each 100 ms.
+        // One request per millisecond for two seconds: the burst passes, and then one request per 100 ms.
         let each_millisecond = (0..=2_000).map(|millis| millis * 1_000_000);
         assert_eq!(admitted(&rate, each_millisecond).len(), 5 + 20);
         assert_eq!(admitted(&rate, [[0; 9], [SECOND / 10 - 1; 9]].concat()).len(), 5);
         assert_eq!(admitted(&rate, [[0; 9], [SECOND / 10; 9]].concat()).len(), 6);
-        // A long silence is worth a burst and no more.
+        // A long pause restores one burst and no more.
         assert_eq!(admitted(&rate, [[0; 9], [1000 * SECOND; 9]].concat()).len(), 10);
     }
 
@@ -92,7 +93,7 @@ mod tests {
     }
 
     proptest! {
-        /// Over any window, also where the interval is no whole number of nanoseconds.
+        /// The bound holds over any window, also if the interval is not a whole number of nanoseconds.
         #[test]
         fn no_window_has_more_than_a_burst_and_the_rate(
             count in 1_u32..2_000,
@@ -105,7 +106,7 @@ mod tests {
             for pause in pauses {
                 match take(free_at, now, &rate) {
                     Ok(next) => { passed.push(now); free_at = next }
-                    // Mostly at the very first moment.
+                    // Usually the next request comes at the earliest time at which it can pass.
                     Err(early) => now += if pause % 3 == 0 { pause } else { early },
                 }
             }

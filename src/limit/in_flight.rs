@@ -1,15 +1,15 @@
-//! How many at once. There are no more entries than requests on their way, which the listeners' limits bound.
+//! Concurrency limits. There are no more entries than requests in flight, which the listeners' limits bound.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::keys::{Id, Sharded};
 
-/// Counts the requests that are on their way.
+/// Counts the requests in flight of each key.
 #[derive(Debug, Default)]
 pub(super) struct InFlight(Sharded<HashMap<Id, u32>>);
 
-/// One of so many places; given back when it is dropped.
+/// One concurrency permit; released when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     of: Arc<InFlight>,
@@ -17,7 +17,7 @@ pub(super) struct Place {
 }
 
 impl InFlight {
-    /// One more of `id`; `None` beyond `most`.
+    /// Counts one more request of `id`; `None` if `most` are in flight.
     pub(super) fn enter(self: &Arc<Self>, id: Id, most: u32) -> Option<Place> {
         let mut counts = self.0.lock(id);
         let count = counts.entry(id).or_default();

@@ -1,7 +1,7 @@
-//! `limits` of the routes: what requests have used up of them, over all workers. This lives beside the snapshot, so
-//! that a reload forgives nobody.
+//! The rate and concurrency limits of routes (`limits`): the consumed quotas, across all workers. They are stored
+//! outside the configuration snapshot, so that counters persist across reloads.
 //!
-//! Strangers use up budgets of their own address and no others. The rest counts verified requests.
+//! Unauthenticated clients consume only the quota of their own address. All other limits count verified requests.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::keys::{Id, Namer};
 use crate::failure::{Failure, Limited};
 use crate::route::{Rate, RouteLimits};
 
-/// All that was counted.
+/// The counters of all rate and concurrency limits.
 #[derive(Debug)]
 pub struct RequestLimits {
     begun: Instant,
@@ -26,25 +26,25 @@ pub struct RequestLimits {
     in_flight: Arc<InFlight>,
 }
 
-/// Held until a request's exchange has ended.
+/// The concurrency permits of a request, held until its exchange has ended.
 #[derive(Debug, Default)]
 pub struct Places(#[expect(dead_code, reason = "held to be dropped")] Vec<Place>);
 
-/// Who has sent a verified request.
+/// The sender of a verified request.
 #[derive(Clone, Copy, Debug)]
 pub struct Sender<'a> {
     /// The route's name.
     pub route: &'a str,
-    /// As the grant says; those without one count as one.
+    /// The issuer in the grant; all requests without one count together.
     pub issuer: Option<&'a str>,
-    /// As the grant says; those without one count as one of their issuer.
+    /// The subject in the grant; all requests of an issuer without one count together.
     pub subject: Option<&'a str>,
 }
 
-/// Made only where there is a limit to count for.
+/// Computes the key of a sender, only if there is a limit to count for.
 type IdOf = fn(&RequestLimits, &Sender<'_>) -> Id;
 
-/// A rate that a request counts for.
+/// A rate limit that a request counts against.
 struct Wanted<'a> {
     limit: &'static str,
     budgets: &'a Budgets,
@@ -67,10 +67,10 @@ impl Default for RequestLimits {
 }
 
 impl RequestLimits {
-    /// Whether a request from this address may be looked at.
+    /// Checks whether a request from this address may be handled.
     ///
     /// # Errors
-    /// The address has used up its budget on this route.
+    /// The address has consumed its quota on this route.
     pub fn may_ask(
         &self,
         route: &str,
@@ -86,7 +86,7 @@ impl RequestLimits {
         }
     }
 
-    /// A request from this address was refused by the decision.
+    /// Counts a request from this address that the decision has rejected.
     pub fn refused(&self, route: &str, limits: &RouteLimits, address: IpAddr, at: impl FnOnce() -> Instant) {
         if let Some(rate) = &limits.address {
             let id = self.address(route, address);
@@ -94,7 +94,7 @@ impl RequestLimits {
         }
     }
 
-    /// Counts a verified request: by all of its limits, or by none.
+    /// Counts a verified request against all of its limits, or against none.
     ///
     /// # Errors
     /// The narrowest limit that it exceeds.
@@ -148,8 +148,8 @@ impl RequestLimits {
     }
 }
 
-/// Takes from all or from none: a sender that is refused by its own budget must not use up the route's. Until all have
-/// answered they stay locked, always in the same order.
+/// Consumes quota of all rate limits or of none: a sender that exceeds its own limit must not consume the route's
+/// quota. The shards stay locked until all limits have been checked, always in the same order.
 fn take(wanted: &[Wanted<'_>], now: u64) -> Result<(), Limited> {
     let mut taken = Vec::with_capacity(wanted.len());
     for Wanted { limit, budgets, id, rate } in wanted {
@@ -174,7 +174,7 @@ fn too_often(limit: &'static str, rate: &Rate, refused: Refused) -> Limited {
     )
 }
 
-/// A rate that is used up, for at least a second.
+/// The error for an exceeded rate limit; `retry_after` is at least one second.
 pub fn limited(limit: &'static str, rate: &Rate, wait: Duration) -> Limited {
     let retry_after = u64::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX).max(1);
     Limited { limit, quota: rate.burst(), window: Some(rate.window()), retry_after }

@@ -1,4 +1,4 @@
-//! What a route remembers of its requests: `replay` and `idempotency`.
+//! Replay protection and idempotency of a route: `replay_protection` and `idempotency`.
 
 use std::time::Duration;
 
@@ -8,47 +8,47 @@ use crate::auth::claims::Pointer;
 use crate::auth::once::Once;
 use crate::clock::UnixTime;
 
-/// `replay` and `idempotency` of a route, at least one of them.
+/// `replay_protection` and `idempotency` of a route, at least one of them.
 #[derive(Clone, Debug)]
 pub struct Admission {
-    /// Nothing passes twice.
+    /// Replay protection: no request is forwarded twice.
     pub replay: Option<Replay>,
-    /// What was done for a key is not done again.
+    /// Idempotency: a request with the key of a processed request is not processed again.
     pub idempotency: Option<Idempotency>,
-    /// How many entries the route may hold in a store that is bounded.
+    /// The maximum number of entries of the route in a bounded store.
     pub share: usize,
 }
 
-/// `replay`
+/// `replay_protection` of a route.
 #[derive(Clone, Debug)]
 pub struct Replay {
-    /// What a sender hears who repeats what has arrived.
+    /// The response to a duplicate of a committed request.
     pub on_duplicate: OnDuplicate,
-    /// The least time that an id is kept.
+    /// The minimum time for which an id is stored.
     pub ttl: Option<Duration>,
-    /// Replies by which a request has arrived.
+    /// The upstream's statuses that commit a request.
     pub commit_on: Vec<Statuses>,
-    /// A reload has made a window wider.
+    /// The last reload that extended the validity of credentials, if it still matters.
     pub widened: Option<Widened>,
 }
 
-/// `idempotency`
+/// `idempotency` of a route.
 #[derive(Clone, Debug)]
 pub struct Idempotency {
-    /// Where the key is.
+    /// The location of the key.
     pub key: KeyPlace,
-    /// A request without one is refused.
+    /// Whether a request without a key is rejected.
     pub required: bool,
-    /// How long a key is kept.
+    /// How long a key is stored.
     pub ttl: Duration,
-    /// What a sender hears who repeats what has been done.
+    /// The response to a request whose key has been processed.
     pub on_duplicate: OnDuplicate,
 }
 
-/// Where an idempotency key is. It need not be signed: it protects from nobody.
+/// The location of an idempotency key. The key need not be signed: it is no protection against attackers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyPlace {
-    /// In a header field.
+    /// In a header.
     Header(HeaderName),
     /// In a verified claim.
     Claim(Pointer),
@@ -56,28 +56,28 @@ pub enum KeyPlace {
     Json(Pointer),
 }
 
-/// What a sender hears who repeats what has arrived.
+/// The response to a duplicate request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDuplicate {
-    /// 409.
+    /// Status 409.
     Refuse,
-    /// 200, empty.
+    /// Status 200 with an empty body.
     Acknowledge,
-    /// What was answered the first time.
+    /// The stored response to the first request.
     Replay,
 }
 
-/// `2xx`, or `202`.
+/// A set of HTTP statuses: `2xx`, or `202`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statuses {
-    /// A hundred of them.
+    /// All statuses with this first digit.
     Class(u16),
-    /// One.
+    /// A single status.
     One(u16),
 }
 
 impl Statuses {
-    /// Whether it is one of them.
+    /// Whether the set contains the status.
     pub fn holds(self, status: StatusCode) -> bool {
         match self {
             Self::Class(class) => status.as_u16() / 100 == class,
@@ -86,17 +86,19 @@ impl Statuses {
     }
 }
 
-/// A window that a reload has made wider: ids of older credentials were kept for the narrower one.
+/// A reload that extended the validity of credentials (max age, leeway). The ids of older credentials were stored only
+/// for the shorter time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Widened {
-    /// When.
+    /// When the reload happened.
     pub at: UnixTime,
-    /// By so much.
+    /// The time by which the validity was extended.
     pub by: Duration,
 }
 
 impl Widened {
-    /// Whether a credential is good only by what was added, and older than that.
+    /// Whether a credential was issued before the reload and is valid only because of the extension: its id may no
+    /// longer be stored.
     pub fn forbids(self, once: &Once, now: UnixTime) -> bool {
         let old = once.issued.is_none_or(|issued| issued < self.at);
         let ended = once.until.is_some_and(|until| until.seconds() < now.plus(self.by).seconds());
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn a_wider_window_is_for_credentials_issued_after_it() {
         let widened = Widened { at: at(1000), by: Duration::from_secs(300) };
-        // Issued at 900 with a window that was 300 and is 600: good until 1200, not until 1500.
+        // Issued at 900 with a max age that was 300 and is now 600: accepted until 1200, not until 1500.
         assert!(!widened.forbids(&once(Some(900), 1500), at(1200)));
         assert!(widened.forbids(&once(Some(900), 1500), at(1201)));
         assert!(widened.forbids(&once(None, 1500), at(1201)));

@@ -1,22 +1,22 @@
-//! `limits` of a route, as far as they count requests. What has been counted is in [`crate::limit`]'s hands.
+//! The rate and concurrency limits in `limits` of a route. [`crate::limit`] holds the counters.
 
-/// How many requests, and by whom they are counted.
+/// The rate and concurrency limits of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteLimits {
-    /// Verified requests of the route, together.
+    /// The limit on all verified requests of the route.
     pub route: Limit,
-    /// Those of each issuer.
+    /// The limit on the verified requests of each issuer (`per_issuer`).
     pub issuer: Limit,
-    /// Those of each subject of an issuer.
+    /// The limit on the verified requests of each subject of an issuer (`per_subject`).
     pub subject: Limit,
-    /// Refused requests of each address (`rate_unauthenticated`).
+    /// The rate limit on rejected requests from each address (`failed_auth_rate`).
     pub address: Option<Rate>,
-    /// Counted over all replicas.
+    /// Whether rates are counted across all replicas.
     pub shared: bool,
 }
 
 impl RouteLimits {
-    /// How many at once, alone.
+    /// The concurrency limits alone.
     #[must_use]
     pub fn without_rates(&self) -> Self {
         let places = |limit: &Limit| Limit { rate: None, ..*limit };
@@ -30,16 +30,16 @@ impl RouteLimits {
     }
 }
 
-/// How often, and how many at once.
+/// A rate limit and a concurrency limit, each optional.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limit {
-    /// How often.
+    /// The rate limit.
     pub rate: Option<Rate>,
-    /// How many at once.
+    /// The maximum number of concurrent requests.
     pub concurrency: Option<u32>,
 }
 
-/// So many in a time, and so many of them at once.
+/// A number of requests per time, with a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     count: u32,
@@ -48,26 +48,26 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The highest `count` and `burst`: a full burst at one an hour is then still far from the end of 64 bits.
+    /// The maximum of `count` and `burst`: a full burst at one request per hour, in nanoseconds, fits well in 64 bits.
     pub const MAX: u32 = 1_000_000;
 
-    /// `count` in so many `seconds`, and `burst` at once; each at least 1, and none over [`Self::MAX`].
+    /// `count` requests per `seconds`, with a burst of `burst`; each is clamped to 1 to [`Self::MAX`].
     pub fn new(count: u32, seconds: u32, burst: u32) -> Self {
         let within = |number: u32| number.clamp(1, Self::MAX);
         Self { count: within(count), seconds: within(seconds), burst: within(burst) }
     }
 
-    /// How many at once.
+    /// The burst, in requests.
     pub const fn burst(&self) -> u32 {
         self.burst
     }
 
-    /// Nanoseconds from one request to the next. Rounded up: what is rounded down lets more through than is written.
+    /// Nanoseconds from one request to the next. Rounded up: rounded down, the rate would be higher than configured.
     pub fn interval(&self) -> u64 {
         (u64::from(self.seconds) * 1_000_000_000).div_ceil(u64::from(self.count))
     }
 
-    /// Seconds in which a burst that is used up is whole again, rounded up.
+    /// Seconds until a consumed burst is available again, rounded up.
     pub fn window(&self) -> u64 {
         (u64::from(self.burst) * u64::from(self.seconds)).div_ceil(u64::from(self.count))
     }

@@ -1,4 +1,4 @@
-//! Which route a request finds, and which paths find none.
+//! Tests of route matching and path validation.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ fn an_address_is_compared_in_one_form() {
     for peer in ["203.0.114.0", "192.0.2.8", "2001:db9::", "::1", "::ffff:192.0.2.8", "::203.0.113.9"] {
         assert!(!admits(&some, peer), "{peer}");
     }
-    // A net of one family says nothing of the other.
+    // A CIDR range of one address family does not match the other.
     assert!(!admits(&of(nets(&["::/0"])), "::ffff:192.0.2.7") && !admits(&of(nets(&["0.0.0.0/0"])), "2001:db8::1"));
     assert!(admits(&of(None), "192.0.2.8") && !admits(&of(nets(&[])), "192.0.2.8"));
 }
@@ -167,7 +167,7 @@ proptest::proptest! {
         let _ = judge_path(&path);
     }
 
-    /// What passes means the same to an app that decodes once before it splits.
+    /// An accepted path means the same to an upstream that decodes it once before it splits it.
     #[test]
     fn what_passes_has_one_meaning(path in "/[a-z%2eEfF./;]{0,12}") {
         if judge_path(&path).is_ok() {

@@ -1,4 +1,4 @@
-//! `upstream` of a route: where its requests go, and how long that may take.
+//! `upstream` of a route: its endpoints and timeouts.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,30 +11,30 @@ use rustls::pki_types::ServerName;
 /// `upstream` of a route.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// The app.
+    /// The first endpoint.
     pub first: Arc<Endpoint>,
-    /// Others that are like it (`urls`).
+    /// Further equivalent endpoints (`urls`).
     pub others: Vec<Arc<Endpoint>>,
-    /// From the end of the request's body to the end of the response.
+    /// The maximum time from the end of the request's body to the end of the response (`timeouts.total`).
     pub timeout: Duration,
 }
 
-/// A place where an app listens. Routes that name the same one share it, and a reload hands on one that has not changed:
-/// each worker keeps its connections and what it knows of it by the endpoint's identity.
+/// An endpoint of an upstream. Routes that name the same one share it, and a reload keeps one that has not changed:
+/// each worker stores its connection pool and health by the endpoint's identity.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// As it is written, for the log.
+    /// The URL as it is configured, for the log.
     pub url: String,
-    /// Where it is.
+    /// The address.
     pub address: Address,
-    /// For establishing a connection, the handshake included.
+    /// The maximum time to establish a connection, TLS handshake included (`timeouts.connect`).
     pub connect: Duration,
-    /// How long an unused connection is kept: less than the app's own keep-alive, so that the app never
-    /// closes a connection that a request is just being sent on.
+    /// How long an idle connection is kept open (`timeouts.keepalive`): less than the upstream's own keep-alive
+    /// timeout, so that the upstream never closes a connection on which a request is being sent.
     pub idle: Duration,
 }
 
-/// How an app is reached.
+/// The address of an upstream endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// `http://host:port`
@@ -45,14 +45,14 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// Whom we take for the app.
+/// The TLS verification of an upstream endpoint.
 #[derive(Clone, Debug)]
 pub struct Trust {
-    /// The name that its certificate must bear.
+    /// The name that its certificate must have.
     pub name: ServerName<'static>,
-    /// What its certificate must hang from, in PEM form; `None` for the public roots.
+    /// The root certificates, in PEM form, that its certificate must chain to; `None` for the public roots.
     pub ca: Option<Vec<u8>>,
-    /// What comes of it.
+    /// The TLS configuration built from the roots.
     pub config: Arc<ClientConfig>,
 }
 

@@ -1,4 +1,4 @@
-//! Whom a listener trusts among clients: PEM roots and revocation lists → a [`ClientTrust`].
+//! A listener's trust in client certificates: builds a [`ClientTrust`] from PEM roots and revocation lists (CRLs).
 
 use std::sync::Arc;
 
@@ -10,26 +10,27 @@ use super::{TlsError, provider, roots};
 use crate::auth::certificate::ClientTrust;
 use crate::clock::UnixTime;
 
-/// What becomes of a client without a certificate. One with a bad certificate gets no connection either way.
+/// Whether clients must present a certificate. A client with an invalid certificate fails the TLS handshake either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// It gets no connection.
+    /// The TLS handshake fails without a certificate.
     #[default]
     Required,
-    /// It gets one, and what a route then asks of it.
+    /// The TLS handshake succeeds without a certificate; each route decides whether it requires one.
     Optional,
 }
 
-/// The revocation lists of a file, at least one.
+/// The certificate revocation lists of a file, at least one.
 #[derive(Clone, Debug)]
 pub struct RevocationLists {
     newest_first: Vec<CertificateRevocationListDer<'static>>,
-    /// When the first of them ends; from then on it refuses everybody whom its issuer has certified.
+    /// The earliest expiry (`nextUpdate`) of the lists; from then on all certificates of that list's issuer are
+    /// rejected.
     pub expires: UnixTime,
 }
 
 impl RevocationLists {
-    /// Reads every list.
+    /// Parses every list.
     ///
     /// # Errors
     /// [`TlsError::NoList`], and [`TlsError::UnreadableList`] if any of them is damaged.
@@ -42,13 +43,13 @@ impl RevocationLists {
             lists.push((issued, expires, list));
         }
         let expires = lists.iter().map(|(_, expires, _)| *expires).min().ok_or(TlsError::NoList)?;
-        // Of two lists of one issuer the first counts: a new one appended to its forerunner must not be passed over.
+        // Of two lists of one issuer the first is used: a new list that is appended to the old one must not be ignored.
         lists.sort_by_key(|(issued, _, _)| std::cmp::Reverse(*issued));
         Ok(Self { newest_first: lists.into_iter().map(|(_, _, list)| list).collect(), expires })
     }
 }
 
-/// When a list was issued, and when the next one is due.
+/// When a list was issued (`thisUpdate`), and when the next one is due (`nextUpdate`).
 fn times(list: &CertificateRevocationListDer<'_>) -> Result<(i64, UnixTime), TlsError> {
     let (_, list) = x509_parser::parse_x509_crl(list).map_err(|_| TlsError::UnreadableList)?;
     let next = list.next_update().ok_or(TlsError::UnreadableList)?.timestamp();
@@ -57,11 +58,12 @@ fn times(list: &CertificateRevocationListDer<'_>) -> Result<(i64, UnixTime), Tls
     Ok((list.last_update().timestamp(), expires))
 }
 
-/// Trust in whom the roots have certified. With lists, every certificate of the chain below its root must be covered
-/// by a list that has not ended, and not stand in it: a list that is missing or old refuses, as in nginx and Envoy.
+/// Trust in certificates that chain to the roots. With revocation lists, every certificate of the chain below its root
+/// must be covered by a list that has not expired, and must not be in it: a missing or expired list rejects the
+/// certificate, as in nginx and Envoy.
 ///
 /// # Errors
-/// [`TlsError`]: no usable root, or a list that is of no use (an indirect one, a delta).
+/// [`TlsError`]: no usable root, or an unsupported list (an indirect or delta CRL).
 pub fn client_trust(ca: &[u8], lists: Option<RevocationLists>, auth: ClientAuth) -> Result<ClientTrust, TlsError> {
     let lists = lists.map(|lists| lists.newest_first).unwrap_or_default();
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), Arc::new(provider()))

@@ -1,7 +1,7 @@
-//! Public-key pins (RFC 7469 §2.4): the chain verifies as usual, and a pinned key stands in it.
+//! Public-key pins (RFC 7469 §2.4): the chain must verify as usual, and contain a pinned key.
 //!
-//! They are against an authority that certifies the wrong person. He may present whatever he likes beside his own
-//! certificate, so that it is not enough for a pinned one to be among what was sent: the leaf must hang from it.
+//! Pins protect against a certificate authority that certifies an attacker. The attacker can send any certificates
+//! together with their own, so a pinned certificate among those sent is not enough: the leaf must chain to it.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, VerifierBuilderError};
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 
-/// Verifies as webpki does, and then that one of the pinned keys was at work.
+/// Verifies the chain with webpki, and then that the leaf has a pinned key or chains to a certificate that has one.
 #[derive(Debug)]
 pub(super) struct Pinned {
     usual: Arc<WebPkiServerVerifier>,
     provider: Arc<CryptoProvider>,
-    /// SHA-256 of a `SubjectPublicKeyInfo` each.
+    /// Each pin is the SHA-256 of a `SubjectPublicKeyInfo`.
     pins: Vec<[u8; 32]>,
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("no key of its chain is pinned")]
+#[error("no key of the certificate chain is pinned")]
 struct NotPinned;
 
 impl Pinned {
@@ -41,7 +41,7 @@ impl Pinned {
         self.pins.iter().any(|pin| pin == hash.as_ref())
     }
 
-    /// What the leaf must hang from: the pinned ones among what was sent with it.
+    /// A verifier whose trust anchors are the pinned certificates among those sent; the leaf must chain to one of them.
     fn anchors(&self, sent: &[CertificateDer<'_>]) -> Option<Arc<WebPkiServerVerifier>> {
         let mut anchors = RootCertStore::empty();
         anchors.add_parsable_certificates(sent.iter().filter(|one| self.has(one)).map(|one| one.clone().into_owned()));
@@ -49,7 +49,7 @@ impl Pinned {
     }
 }
 
-/// Fails without a root.
+/// The webpki verifier for these roots; an error if there is no root.
 fn webpki(
     roots: RootCertStore,
     provider: &Arc<CryptoProvider>,
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    /// Whoever can sign certificates.
+    /// A certificate authority.
     struct Authority {
         issuer: Issuer<'static, KeyPair>,
         certificate: CertificateDer<'static>,
@@ -123,7 +123,7 @@ mod tests {
         Authority { certificate: certificate.der().clone(), pin: pin(&key), issuer: Issuer::new(params, key) }
     }
 
-    /// As `openssl pkey -pubout -outform der | openssl dgst -sha256` has it.
+    /// The pin of a key, as computed by `openssl pkey -pubout -outform der | openssl dgst -sha256`.
     fn pin(key: &KeyPair) -> [u8; 32] {
         digest(&SHA256, &key.subject_public_key_info()).as_ref().try_into().unwrap()
     }
@@ -168,7 +168,7 @@ mod tests {
         assert!(!passes(&other, &[root.pin], &[&leaf, &root.certificate], "issuer.test"));
     }
 
-    /// A trusted authority was tricked; the genuine certificates are public and can be sent along.
+    /// A trusted authority was deceived; the genuine certificates are public, and an attacker can send them too.
     #[test]
     fn a_pinned_certificate_that_is_only_sent_along_does_not_count() {
         let root = authority("root", None);

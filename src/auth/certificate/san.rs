@@ -1,7 +1,7 @@
-//! Subject alternative names (RFC 5280 §4.2.1.6), of certificates and of rules, in one spelling: names are equal
-//! where their texts are.
+//! Subject alternative names (RFC 5280 §4.2.1.6) of certificates and of rules, in one canonical form: names are equal
+//! if their texts are.
 
-// Addresses only; there is no socket in it.
+// Address types only; this module opens no socket.
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::fmt;
 
@@ -13,41 +13,41 @@ const MAX_SPIFFE_ID: usize = 2048;
 /// The longest trust domain (SPIFFE-ID §2.1).
 const MAX_TRUST_DOMAIN: usize = 255;
 
-/// The tag of a URI among the general names.
+/// The tag of a URI in `GeneralName`.
 const URI: u32 = 6;
 
-/// A name: `dns:…` in lower case, `uri:…`, `email:…`, `ip:…`, or `spiffe://…`.
+/// A subject alternative name: `dns:…` in lower case, `uri:…`, `email:…`, `ip:…`, or `spiffe://…`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct San(String);
 
-/// Why a written name is none.
+/// Why the text of a name is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SanError {
-    /// No word that says what it is.
+    /// The prefix that states the kind of name is missing or unknown.
     #[error("expected spiffe://…, dns:…, uri:…, email:… or ip:…")]
     Kind,
-    /// A letter that no certificate may have there.
-    #[error("expected visible ASCII without blanks; an international domain is written as xn--…")]
+    /// A character that a certificate cannot have in a name.
+    #[error("expected visible ASCII without spaces; write an international domain name in its `xn--…` form")]
     Letters,
-    /// Names are equal or they are not.
-    #[error("`*` is not supported here; list each name")]
+    /// A wildcard: names are compared for equality only.
+    #[error("wildcards (`*`) are not supported here; list each name")]
     Star,
-    /// Not a host's name.
-    #[error("expected a name of letters, digits, `-`, `_` and single dots, such as dns:sender.example.com")]
+    /// The value of `dns:` is not a host name.
+    #[error("expected a host name of letters, digits, `-`, `_` and single dots, such as dns:sender.example.com")]
     Dns,
-    /// Not a URI.
+    /// The value of `uri:` is not a URI.
     #[error("expected a URI with its scheme, such as uri:https://sender.example.com/")]
     Uri,
-    /// Under `uri:` the rules for SPIFFE ids would not be looked at.
-    #[error("a SPIFFE id is written without `uri:`")]
+    /// A SPIFFE id under `uri:`, where the rules for SPIFFE ids would not be checked.
+    #[error("write a SPIFFE id without the prefix `uri:`")]
     SpiffeAsUri,
-    /// Not an address.
-    #[error("expected an address, such as email:hooks@sender.example.com")]
+    /// The value of `email:` is not an email address.
+    #[error("expected an email address, such as email:hooks@sender.example.com")]
     Email,
-    /// Not an address either.
+    /// The value of `ip:` is not an IP address.
     #[error("expected one IPv4 or IPv6 address, such as ip:192.0.2.1")]
     Ip,
-    /// Not a SPIFFE id.
+    /// The text is not a SPIFFE id.
     #[error(
         "expected a SPIFFE id, such as spiffe://example.com/sender: the trust domain in lower case, then at least one \
          segment of letters, digits, `.`, `-` and `_`, which is not `.` or `..`"
@@ -56,10 +56,10 @@ pub enum SanError {
 }
 
 impl San {
-    /// A name as a rule writes it.
+    /// Parses a name as it is written in a rule.
     ///
     /// # Errors
-    /// [`SanError`] says what to write instead.
+    /// [`SanError`], whose message states the expected form.
     pub fn parse(text: &str) -> Result<Self, SanError> {
         let (kind, name) = text.split_once(':').ok_or(SanError::Kind)?;
         if !["spiffe", "dns", "uri", "email", "ip"].contains(&kind) {
@@ -80,8 +80,8 @@ impl San {
         }
     }
 
-    /// A name as a certificate bears it; `None` if it is of another kind, or not usable: programs that cut a text at
-    /// a NUL, or fold its letters, read another name (CVE-2025-66220 in Envoy).
+    /// A name in a certificate; `None` if it is of another kind, or not usable: programs that truncate a string at a
+    /// NUL, or fold its case, read a different name (CVE-2025-66220 in Envoy).
     pub(super) fn of(name: &GeneralName<'_>) -> Option<Self> {
         match name {
             GeneralName::DNSName(name) => is_visible(name).then(|| Self::dns(name)),
@@ -92,8 +92,8 @@ impl San {
         }
     }
 
-    /// The SPIFFE id of a certificate with these names. With a second URI, a broken one too, it has none: programs
-    /// would choose differently (X509-SVID §2).
+    /// The SPIFFE id of a certificate with these names. A certificate with a second URI, even an invalid one, has no
+    /// SPIFFE id: programs would choose differently (X509-SVID §2).
     pub(super) fn spiffe_id(names: &[GeneralName<'_>]) -> Option<Self> {
         let mut uris = names.iter().filter(|name| is_uri(name));
         match (uris.next()?, uris.next()) {
@@ -102,7 +102,7 @@ impl San {
         }
     }
 
-    /// The name with the word before it that says what it is.
+    /// The name with the prefix that states its kind.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -165,8 +165,8 @@ fn is_email(name: &str) -> bool {
     name.rsplit_once('@').is_some_and(|(mailbox, host)| !mailbox.is_empty() && is_host(host))
 }
 
-/// SPIFFE-ID §2: nothing in it is decoded or folded, so that one id has one spelling. Without a path it names a trust
-/// domain, and no client (X509-SVID §4.1).
+/// Whether the text is a SPIFFE id (SPIFFE-ID §2). It is neither decoded nor case-folded, so that one id has one
+/// spelling. An id without a path names a trust domain, not a client (X509-SVID §4.1).
 fn is_spiffe_id(text: &str) -> bool {
     let id = text.strip_prefix("spiffe://").filter(|_| text.len() <= MAX_SPIFFE_ID);
     id.and_then(|id| id.split_once('/'))

@@ -1,4 +1,4 @@
-//! Certificate authorities, what they sign, and their revocation lists, for tests.
+//! Certificate authorities, their certificates and revocation lists, for tests.
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair, SanType,
@@ -7,7 +7,7 @@ use rcgen::{
 
 use super::ClientCertificate;
 
-/// 2026-11-24T00:00:00Z.
+/// The current time in tests: 2026-11-24T00:00:00Z.
 pub(crate) const NOW: u64 = 1_795_478_400;
 
 pub(crate) struct Authority {
@@ -23,12 +23,12 @@ impl Authority {
         Self { certificate: params.self_signed(&key).unwrap(), params, key }
     }
 
-    /// One that this one has certified.
+    /// An authority certified by this one.
     pub(crate) fn below(&self, name: &str, serial: u64) -> Self {
         self.below_with(name, serial, |params| params)
     }
 
-    /// The same with something changed.
+    /// Like [`Self::below`], with its certificate's parameters modified by `change`.
     pub(crate) fn below_with(
         &self,
         name: &str,
@@ -40,18 +40,18 @@ impl Authority {
         Self { certificate: params.signed_by(&key, &self.issuer()).unwrap(), params, key }
     }
 
-    /// A leaf and its key.
+    /// Signs a leaf certificate; returns it with its key.
     pub(crate) fn sign(&self, params: &CertificateParams) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.issuer()).unwrap(), key)
     }
 
-    /// What a handshake would have shown of a client.
+    /// A client certificate as a TLS handshake would present it.
     pub(crate) fn client(&self, params: &CertificateParams) -> ClientCertificate {
         ClientCertificate::from_chain(&[self.sign(params).0.der().clone()]).unwrap()
     }
 
-    /// A revocation list in PEM form, in force from the beginning of a year to that of another.
+    /// A revocation list in PEM form, valid from the start of `years.start` to the start of `years.end`.
     pub(crate) fn list(&self, years: std::ops::Range<i32>, revoked: &[u64]) -> String {
         let revoked = revoked.iter().map(|serial| rcgen::RevokedCertParams {
             serial_number: (*serial).into(),
@@ -83,7 +83,7 @@ fn authority(name: &str, serial: u64) -> CertificateParams {
     params
 }
 
-/// A leaf with these names.
+/// The parameters of a leaf with these names.
 pub(crate) fn leaf(names: Vec<SanType>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.subject_alt_names = names;
@@ -91,7 +91,7 @@ pub(crate) fn leaf(names: Vec<SanType>) -> CertificateParams {
     params
 }
 
-/// A leaf whose names are raw bytes, each with its tag among the general names (RFC 5280 §4.2.1.6).
+/// The parameters of a leaf whose names are raw bytes, each with its `GeneralName` tag (RFC 5280 §4.2.1.6).
 pub(crate) fn leaf_of_bytes(names: &[(u8, &[u8])]) -> CertificateParams {
     let name = |(tag, bytes): &(u8, &[u8])| [&[0x80 | tag, u8::try_from(bytes.len()).unwrap()], *bytes].concat();
     let names: Vec<u8> = names.iter().flat_map(name).collect();

@@ -54,7 +54,7 @@ fn names_have_one_spelling() {
     }
 }
 
-/// A star in a certificate stands for names of servers, and for no client.
+/// A wildcard in a certificate stands for server names, and for no client.
 #[test]
 fn a_star_in_a_certificate_covers_nothing() {
     let client = Authority::new("a").client(&leaf(vec![dns("*.example.com")]));

@@ -1,4 +1,4 @@
-//! Good tokens that a list names, over the whole decision.
+//! Revocation of otherwise valid tokens, tested through the whole decision.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::auth::request::UrlBase;
 use crate::auth::testing::{ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, pem, policy, with};
 use crate::auth::{Policy, Refusal, RequestView, Rules, Stop, verify};
 
-/// A route of one issuer with these keys, and this list.
+/// The rules of a route with one issuer, these keys and this revocation list.
 fn route(keys: Keys, list: RevocationList) -> Rules {
     let mut policy = policy(vec![Issuer {
         name: "acme".into(),
@@ -68,7 +68,7 @@ fn each_field_revokes_what_it_names_and_nothing_else() {
     assert_eq!(decide(&others, WITH_KID, &json!({"jti": "k2", "sub": "k2"})), None);
 }
 
-/// Who holds a revoked key would only have to leave its name out.
+/// Otherwise the holder of a revoked key could evade the revocation by leaving out the `kid`.
 #[test]
 fn a_revoked_key_is_known_without_its_name() {
     let list = || RevocationList { key_ids: set(&["k1"]), ..RevocationList::default() };
@@ -98,7 +98,7 @@ fn what_was_issued_before_is_revoked_and_what_does_not_say_when() {
     }
 }
 
-/// What is no good token is told so first: a stranger does not learn who is on the list.
+/// An invalid token is rejected for that reason first: an unauthenticated client does not learn the list's entries.
 #[test]
 fn only_a_good_token_is_called_revoked() {
     let list =

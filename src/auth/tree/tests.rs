@@ -1,4 +1,4 @@
-//! The rules of several schemes on one route, over schemes that take a secret from a header each.
+//! Combinations of several schemes on one route, mostly of static tokens in one header each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::auth::testing::{ED25519, ISSUER, fixed, good_claims, key_set, now, po
 use crate::auth::token::{TokenPlace, TokenPolicy};
 use crate::auth::{Rules, verify};
 
-/// The word `good` in this header; its secret has this number.
+/// A policy for the static token `good` in this header; the secret has this index.
 fn header(name: &'static str, index: usize) -> Policy {
     let place = TokenPlace::Header { name: HeaderName::from_static(name), scheme: None };
     token(place, index)
@@ -30,7 +30,7 @@ fn token(place: TokenPlace, index: usize) -> Policy {
     Policy::Token(Box::new(TokenPolicy { place, secrets: vec![Secret { index, id: None, key }] }))
 }
 
-/// The word `good` in the body's field `t`.
+/// A policy for the static token `good` in the form field `t` of the body.
 fn in_body(index: usize) -> Policy {
     token(TokenPlace::Form("t".into()), index)
 }
@@ -80,7 +80,7 @@ fn judge(policy: &Policy, fields: &[(&str, &str)], body: Option<&[u8]>) -> Resul
     policy.judge(&view, now(), &mut Notes::off())
 }
 
-/// Secrets used, or why not.
+/// The indices of the secrets that were used, or the rejection.
 fn outcome(policy: &Policy, fields: &[(&str, &str)]) -> Result<Vec<usize>, Refusal> {
     judge(policy, fields, Some(b"")).map(|grant| grant.secrets).map_err(|stop| stop.refusal().unwrap())
 }
@@ -101,7 +101,7 @@ fn all_of_grants_what_each_has_proven() {
     assert_eq!(outcome(&all, &[a, bearer, ("x-b", "bad")]), BAD);
 }
 
-/// What is refused by its head is not read.
+/// The body of a request that is rejected by its headers is not read.
 #[test]
 fn all_of_refuses_before_it_reads() {
     let all = Policy::AllOf(vec![in_body(0), header("x-a", 1)]);
@@ -141,7 +141,8 @@ fn any_of_waits_for_what_the_body_tells() {
     assert_eq!((judge(&good, Some(b"")), judge(&[], Some(b"t=good"))), (Ok(vec![0]), Ok(vec![1])));
 }
 
-/// 503, so that the sender comes again: neither a grant beside it nor a refusal decides what nobody could.
+/// The response is 503, so that the sender retries: no other grant or rejection replaces the decision on a token that
+/// cannot be verified.
 #[test]
 fn undecided_comes_before_refused() {
     let token = bearer();
@@ -155,7 +156,7 @@ fn undecided_comes_before_refused() {
     }
 }
 
-/// In whichever order the branch lists its parts.
+/// The order of the policies in the alternative does not matter.
 #[test]
 fn a_bad_part_of_a_branch_is_refused_though_another_part_is_missing() {
     for order in [["x-a", "x-b"], ["x-b", "x-a"]] {
@@ -182,7 +183,7 @@ fn trees_nest() {
     assert_eq!(outcome(&nobody, &[("x-a", "good")]), MISSING);
 }
 
-/// A list names tokens, whichever of several it was: the second one must not ride along with the first.
+/// A revocation list applies to every token of a request: a revoked second token must not pass together with the first.
 #[test]
 fn of_several_tokens_none_is_revoked() {
     let in_header = |name: &'static str| {
@@ -215,7 +216,8 @@ fn of_several_tokens_none_is_revoked() {
     }
 }
 
-/// A body that holds the only credential must be read; one that may hold another is skipped.
+/// An unreadable JSON body is an error if it must carry the only credential, and is ignored if it may carry another
+/// one.
 #[test]
 fn a_body_that_holds_the_only_credential_must_be_json() {
     let in_json = || token(TokenPlace::Json(Pointer::parse("/t").unwrap()), 1);

@@ -15,7 +15,7 @@ fn sender<'a>(issuer: &'a str, subject: &'a str) -> Sender<'a> {
     Sender { route: "webhook", issuer: Some(issuer), subject: Some(subject) }
 }
 
-/// Of so many requests at one time, how many pass; the rest may have waited for nothing.
+/// The number of requests that pass, of `requests` at one time.
 fn passed(counted: &RequestLimits, limits: &RouteLimits, sender: &Sender<'_>, requests: usize) -> usize {
     (0..requests).filter(|_| counted.admit(sender, limits, || counted.begun).is_ok()).count()
 }
@@ -44,7 +44,7 @@ fn names_do_not_run_into_each_other() {
     assert!(senders.iter().all(|sender| passed(&counted, &limits, sender, 9) == 1));
 }
 
-/// Or one sender that keeps asking could shut out all others.
+/// Otherwise one sender that keeps sending could lock out all others.
 #[test]
 fn a_request_that_its_subject_s_budget_refuses_costs_the_route_nothing() {
     let counted = RequestLimits::default();
@@ -113,7 +113,8 @@ fn an_address_pays_for_refusals_alone_and_a_64_is_one() {
     assert!(counted.may_ask("other", &limits, address("2001:db8::1"), || counted.begun).is_ok());
 }
 
-/// Subjects beyond what can be remembered are refused; addresses pass, or strangers could shut out everybody.
+/// Subjects beyond the maximum number of keys are rejected; addresses beyond it pass, or unauthenticated clients could
+/// lock out every sender.
 #[test]
 fn what_cannot_be_counted_is_refused_where_it_is_verified_and_passes_where_it_is_not() {
     let counted = RequestLimits::default();

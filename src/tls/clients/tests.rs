@@ -36,7 +36,7 @@ fn whom_no_list_covers_is_refused() {
     let (authority, other) = (Authority::new("a"), Authority::new("b"));
     let client = authority.client(&leaf(vec![dns("a.test")]));
     assert!(!trusted(&trust(&authority, &other.list(2026..2030, &[])), &client));
-    // One that bears the issuer's name without its signature is none of the issuer's.
+    // A list with the issuer's name but without its signature is not the issuer's.
     assert!(!trusted(&trust(&authority, &Authority::new("a").list(2026..2030, &[])), &client));
 }
 
