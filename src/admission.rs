@@ -1,8 +1,9 @@
-//! Has this been here before? Ids are reserved, their requests forwarded, and then committed or released, so that
-//! nothing passes twice and a sender's honest retry passes. docs/replay.md says what each store promises.
+//! Replay protection and idempotency. The id of a request is reserved before the request is forwarded, and committed or
+//! released afterwards, so that no request is processed twice and a legitimate retry passes. docs/replay.md describes
+//! the guarantees of each store.
 //!
-//! Asked by the gateway once a request is verified: strangers cannot fill the store. No rule is decided here but in
-//! [`state`]; no reply is made here.
+//! The gateway calls this module only for verified requests, so that unauthenticated clients cannot fill the store. The
+//! state transitions are in [`state`]; responses are made elsewhere.
 
 pub mod embedded;
 pub mod memory;
@@ -29,40 +30,40 @@ use redis::{Redis, RedisStartError};
 use state::{Answer, Owner, Settled, Settlement};
 use store::{Ask, StoreError};
 
-/// Settlements that the store did not take and that are tried again.
+/// Maximum number of settlements that wait for a retry because the store was not available.
 const MAX_LATE: usize = 100_000;
 
-/// Between two tries of one.
+/// First and longest pause between two attempts of a settlement; the pause doubles each time.
 const LATE_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// Between two looks for entries that have ended.
+/// Interval between two sweeps for expired entries.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Why the store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// The embedded store's file.
-    #[error("state: {0}")]
+    /// The file of the embedded store cannot be used.
+    #[error("store: {0}")]
     Embedded(#[from] EmbeddedError),
-    /// What is said of the Redis.
-    #[error("state: {0}")]
+    /// The settings of the Redis store cannot be used.
+    #[error("store: {0}")]
     Redis(#[from] RedisStartError),
-    /// No random numbers.
-    #[error("state: the system gives no random numbers")]
+    /// The system's random number generator failed.
+    #[error("store: the system provides no random numbers")]
     NoEntropy,
 }
 
-/// What an entry is for; a metric's label.
+/// The purpose of an entry; a label of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `replay`
+    /// `replay`: the replay id of a request.
     Replay,
-    /// `idempotency`
+    /// `idempotency`: an idempotency key.
     Idempotency,
 }
 
 impl Kind {
-    /// The label's value.
+    /// The value of the label.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Replay => "replay",
@@ -70,8 +71,8 @@ impl Kind {
         }
     }
 
-    /// How it ends without a forward. A replay id keeps the fingerprint that it came with first; a key, which anybody may
-    /// write beside a request that he has seen, leaves nothing behind.
+    /// The settlement of a request that is not forwarded. The entry of a replay id keeps the fingerprint of its first
+    /// request. That of an idempotency key is deleted, since an attacker may add any key to a request that he has seen.
     const fn unforwarded(self) -> Settlement {
         match self {
             Self::Replay => Settlement::Release,
@@ -83,19 +84,19 @@ impl Kind {
 /// An entry that a request needs.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// What for.
+    /// Purpose of the entry.
     pub kind: Kind,
-    /// Which.
+    /// The id, with the parameters of the reservation.
     pub ask: Ask,
 }
 
-/// What became of a request's entries.
+/// Result of reserving the entries of a request.
 pub enum Admitted {
-    /// All are its own, or the store could not say and `on_error` lets it pass.
+    /// All entries are reserved for this request, or the store was not available and `on_error` is `allow`.
     Reserved(Reservation),
-    /// One is not; none is kept.
+    /// An entry is in use or was used before; none is kept.
     Duplicate(Kind, Answer),
-    /// The store could not say; none is kept.
+    /// The store was full or not available, and `on_error` is `reject`; none is kept.
     Undecided(StoreError),
 }
 
@@ -123,7 +124,7 @@ impl Store {
     }
 }
 
-/// The store, and what is counted of it. One for all workers.
+/// The store with its metrics and retries, shared by all workers.
 pub struct Admission {
     store: Store,
     namer: Namer,
@@ -136,10 +137,10 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Opens the store; what it does in the background runs on `runtime`.
+    /// Opens the store; its background tasks run on `runtime`.
     ///
     /// # Errors
-    /// [`StateError`]. A Redis that is down is none: its routes answer 503 until it is up.
+    /// [`StateError`]. A Redis server that is down is no error: routes that need it respond with 503 until it is up.
     pub fn new(
         settings: &StateSettings,
         clock: Arc<dyn Clock>,
@@ -161,12 +162,12 @@ impl Admission {
         Ok(Self { store, namer, capacity, on_error, clock, metrics, runtime, late: AtomicUsize::new(0) })
     }
 
-    /// Names ids and requests.
+    /// The keyed hash for ids and fingerprints.
     pub fn namer(&self) -> &Namer {
         &self.namer
     }
 
-    /// Whether the store answers, as far as is known.
+    /// Whether the store was available when it was last used or probed.
     pub fn is_available(&self) -> bool {
         match &self.store {
             Store::Memory(_) | Store::Embedded(_) => true,
@@ -174,10 +175,10 @@ impl Admission {
         }
     }
 
-    /// Takes one from a budget that all replicas share; how long to wait where it is used up.
+    /// Takes one request from a rate limit that all replicas share. `None`: within the limit, or else the time to wait.
     ///
     /// # Errors
-    /// [`StoreError`]; also where the store is no shared one, which the configuration refuses.
+    /// [`StoreError`]; also if the store is not shared, which the configuration rejects.
     pub async fn take(&self, name: &[&[u8]], interval: Duration, burst: u32) -> Result<Option<Duration>, StoreError> {
         match &self.store {
             Store::Memory(_) | Store::Embedded(_) => Err(StoreError::Unavailable),
@@ -185,22 +186,22 @@ impl Admission {
         }
     }
 
-    /// Whether the shared state revokes this.
+    /// Whether the shared revocation sets revoke this credential.
     ///
     /// # Errors
-    /// [`StoreError`], whatever `on_error` says: what is revoked must not pass because nobody could look.
+    /// [`StoreError`], also if `on_error` is `allow`: a revoked credential must not pass while the sets cannot be read.
     pub async fn revokes(&self, one: Revocable<'_>) -> Result<bool, StoreError> {
         let Store::Redis(redis) = &self.store else { return Err(StoreError::Unavailable) };
         let revoked = redis.revoked(one.token_id, one.subject, one.key_id).await?;
         Ok(revoked.named || revoked.issued_before.is_some_and(|bound| one.is_older_than(bound)))
     }
 
-    /// What happens to a request that the store cannot decide on.
+    /// The setting `on_error`: whether requests are rejected or forwarded while the store is not available.
     pub fn on_error(&self) -> OnError {
         self.on_error
     }
 
-    /// The entries that this process stores and how many it can store; `None` where a Redis stores them.
+    /// Number of entries in this process, and its capacity; `None` for a shared store.
     pub fn usage(&self) -> Option<(usize, usize)> {
         match &self.store {
             Store::Memory(memory) => Some((memory.entries(), self.capacity)),
@@ -209,12 +210,13 @@ impl Admission {
         }
     }
 
-    /// Reserves all of these, in order, or none.
+    /// Reserves all these entries in order, or none of them.
     pub async fn reserve(self: &Arc<Self>, wanted: Vec<Wanted>) -> Admitted {
         let now = self.clock.now();
         let mut reservation = Reservation { admission: Arc::clone(self), held: Vec::new() };
         for one in wanted {
-            // Before it is asked: whoever leaves meanwhile may have reserved what nobody would settle.
+            // Recorded before the call: if the client disconnects meanwhile, dropping the reservation releases the
+            // entry.
             reservation.held.push(one.clone());
             let answer = self.store.reserve(&one.ask, now).await;
             self.metrics.admission(one.kind.label(), label(&answer));
@@ -227,7 +229,7 @@ impl Admission {
                     reservation.release().await;
                     return Admitted::Duplicate(one.kind, answer);
                 }
-                // The store may have heard it and only its answer be lost.
+                // The store may have made the reservation although its response was lost.
                 (Err(_), OnError::Allow) => {
                     self.metrics.admission(one.kind.label(), "allowed");
                     self.settle_late(one, Settlement::Release);
@@ -235,7 +237,7 @@ impl Admission {
                 (Err(error), OnError::Refuse) => {
                     let unforwarded = one.kind.unforwarded();
                     self.settle_late(one, unforwarded);
-                    // Not waited for: the store has just shown that it has no answer.
+                    // Not awaited, since the store has just failed to respond.
                     self.runtime.spawn(reservation.release());
                     return Admitted::Undecided(error);
                 }
@@ -263,7 +265,7 @@ impl Admission {
         self.metrics.admission(one.kind.label(), result);
     }
 
-    /// Tries again until the store takes it, or the entry would have ended anyway.
+    /// Retries a settlement in the background until it succeeds, or the entry and its lease have expired.
     fn settle_late(self: &Arc<Self>, one: Wanted, settlement: Settlement) {
         if self.late.fetch_add(1, Ordering::Relaxed) >= MAX_LATE {
             self.late.fetch_sub(1, Ordering::Relaxed);
@@ -287,12 +289,12 @@ impl Admission {
         });
     }
 
-    /// Forgets what has ended, for ever.
+    /// Removes expired entries every few seconds; never returns.
     pub async fn sweep(self: Arc<Self>) {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
             let admission = Arc::clone(&self);
-            // Millions of entries take a while; the thread that calls this answers probes too.
+            // Millions of entries take a while, and the calling thread also answers health probes.
             let swept = tokio::task::spawn_blocking(move || {
                 let now = admission.clock.now();
                 match &admission.store {
@@ -323,39 +325,40 @@ fn random_key() -> Result<Zeroizing<[u8; 32]>, StateError> {
     Ok(key)
 }
 
-/// A new owner.
+/// A new random owner.
 ///
 /// # Errors
-/// Without random numbers two owners could be one: undecided.
+/// [`StoreError::Unavailable`] without random numbers, since two owners could be equal.
 pub fn new_owner() -> Result<Owner, StoreError> {
     let mut bytes = [0; 8];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StoreError::Unavailable)?;
     Ok(Owner(u64::from_be_bytes(bytes)))
 }
 
-/// How each kind of a request's entries ends.
+/// The settlements of a forwarded request, by kind of entry.
 #[derive(Clone, Debug)]
 pub struct Ending {
-    /// Of its replay ids.
+    /// Settlement of the replay ids.
     pub replay: Settlement,
-    /// Of its idempotency key.
+    /// Settlement of the idempotency key.
     pub idempotency: Settlement,
 }
 
 impl Ending {
-    /// It has not arrived.
+    /// The upstream has not processed the request: all entries are released.
     pub const RELEASED: Self = Self { replay: Settlement::Release, idempotency: Settlement::Release };
 }
 
-/// What a request holds before it is on its way. Dropping it gives it back: its client has left.
-#[must_use = "a reservation that is dropped is given back"]
+/// The reserved entries of a request that is not forwarded yet. Dropping it, as when the client disconnects, releases
+/// them.
+#[must_use = "a reservation that is dropped is released"]
 pub struct Reservation {
     admission: Arc<Admission>,
     held: Vec<Wanted>,
 }
 
 impl Drop for Reservation {
-    /// Nothing was forwarded: whoever forwards takes what is held out first, by [`Reservation::keep`].
+    /// Releases the entries in the background. [`Reservation::keep`] takes them out before a request is forwarded.
     fn drop(&mut self) {
         for one in self.held.drain(..) {
             let unforwarded = one.kind.unforwarded();
@@ -364,20 +367,20 @@ impl Drop for Reservation {
     }
 }
 
-/// What is held by a request that is on its way to the app. Dropping it decides nothing: its lease runs out then.
-#[must_use = "what is not settled blocks its id until the lease ends"]
+/// The reserved entries of a request that is in flight to the upstream. Dropping it settles nothing: the lease expires.
+#[must_use = "an entry that is not settled blocks its id until the lease expires"]
 pub struct Kept {
     admission: Arc<Admission>,
     held: Vec<Wanted>,
 }
 
 impl Reservation {
-    /// From here on only a settlement ends it, or its lease.
+    /// Marks the request as forwarded: from now on only a settlement or the end of the lease frees the entries.
     pub fn keep(mut self) -> Kept {
         Kept { admission: Arc::clone(&self.admission), held: std::mem::take(&mut self.held) }
     }
 
-    /// The request is not forwarded after all.
+    /// Releases the entries of a request that is not forwarded.
     pub async fn release(mut self) {
         while let Some(one) = self.held.last().cloned() {
             let unforwarded = one.kind.unforwarded();
@@ -388,7 +391,8 @@ impl Reservation {
 }
 
 impl Kept {
-    /// Ends it. The idempotency key comes first, as it was reserved first: whoever finds it committed is answered by it.
+    /// Settles all entries. The idempotency key comes first, in the order of reservation: a retry that finds the key
+    /// committed gets the stored response.
     pub async fn settle(self, ending: Ending) {
         for one in self.held {
             let settlement = match one.kind {
@@ -399,7 +403,7 @@ impl Kept {
         }
     }
 
-    /// Whether a reply is to be kept.
+    /// Whether the response is to be stored.
     pub fn keeps_reply(&self) -> bool {
         self.held.iter().any(|one| one.kind == Kind::Idempotency)
     }

@@ -1,8 +1,9 @@
-//! The commands. Each takes its arguments, does its work and says in its exit code how it went:
-//! 0 done, 1 could not start or failed, 2 `explain`: would be refused, 64 command line or configuration.
+//! The commands and their exit codes: 0 success, 1 failure, 2 `explain` found that the request would be rejected, 64 an
+//! error in the command line or in the configuration.
 
 mod certs;
 mod check;
+mod config_argument;
 mod demo;
 mod dev;
 mod explain;
@@ -19,38 +20,74 @@ use crate::clock::{Clock, SystemClock, UnixTime};
 use crate::config::{Config, ConfigErrors};
 use crate::route::Route;
 
-/// Exit code for a command line, or a configuration, with problems (`EX_USAGE` of sysexits.h).
+/// Exit code for an invalid command line or configuration (`EX_USAGE` of sysexits.h).
 pub const USAGE: u8 = 64;
 
-/// Exit code of `explain` for a request that would be refused.
+/// Exit code of `explain` for a request that would be rejected.
 const REFUSED: u8 = 2;
 
-/// What to do.
+/// The end of `hookgate --help`.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0   success
+  1   the command failed, or the gateway could not start
+  2   explain: the request would be rejected
+  64  the command line or the configuration is invalid";
+
+const EXIT_CODES_OF_CHECK: &str = "\
+Exit codes:
+  0   the configuration is valid; warnings do not change the exit code
+  64  the command line or the configuration is invalid";
+
+const EXIT_CODES_OF_EXPLAIN: &str = "\
+Exit codes:
+  0   the request would be forwarded, if only because the route is in dry run, or its challenge would be answered
+  1   a file cannot be read or is not in the expected format
+  2   the request would be rejected
+  64  the command line or the configuration is invalid";
+
+const EXIT_CODES_OF_RUN: &str = "\
+Exit codes:
+  0   stopped by SIGTERM or SIGINT
+  1   the gateway could not start
+  64  the command line or the configuration is invalid";
+
+const EXIT_CODES_OF_DEMO: &str = "\
+Exit codes:
+  0   every row of the table is as expected
+  1   a row is not as expected, or the demo could not start
+  64  the command line is invalid";
+
+/// The command to run.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Run the gateway: SIGTERM drains, SIGHUP reloads
+    /// Run the gateway; SIGTERM drains and stops it, SIGHUP reloads the configuration
+    #[command(after_help = EXIT_CODES_OF_RUN)]
     Run(run::Arguments),
-    /// Read a configuration and say everything that is wrong with it
+    /// Validate a configuration and report every problem with its line
+    #[command(after_help = EXIT_CODES_OF_CHECK)]
     Check(check::Arguments),
-    /// List the providers that are known, or print one in full
+    /// List the presets for webhook providers, or print one in full
     Presets(presets::Arguments),
     /// Print the JSON Schema of gateway.yaml, for editors
     Schema,
-    /// Show it all on one machine: a weak app, the gateway before it, and the classic attacks
+    /// Run a demo on this machine: a vulnerable upstream, the gateway in front of it, and the classic attacks
+    #[command(after_help = EXIT_CODES_OF_DEMO)]
     Demo(demo::Arguments),
-    /// Make a development CA, a certificate for localhost and a development issuer
-    Certs(certs::Arguments),
-    /// Say what the gateway would say of a captured request, and why
+    /// Generate a development CA, a certificate for localhost and the key of a development issuer
+    DevCerts(certs::Arguments),
+    /// Explain offline whether the gateway would forward or reject a captured request, and why
+    #[command(after_help = EXIT_CODES_OF_EXPLAIN)]
     Explain(explain::Arguments),
-    /// Make a request that passes a route, as a curl line
+    /// Generate a request that passes the authentication of a route, as a curl command line
     Sign(sign::Arguments),
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// Whatever kept it from being done; [`exit_code`] has its number.
+    /// The error that stopped the command; [`exit_code`] maps it to an exit code.
     pub fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Run(arguments) => run::run(&arguments),
@@ -61,14 +98,14 @@ impl Command {
                 Ok(())
             }
             Self::Demo(arguments) => demo::demo(&arguments),
-            Self::Certs(arguments) => certs::certs(&arguments),
+            Self::DevCerts(arguments) => certs::certs(&arguments),
             Self::Explain(arguments) => explain::explain(&arguments),
             Self::Sign(arguments) => sign::sign(&arguments),
         }
     }
 }
 
-/// The route of this name; without a name the only one.
+/// The route with the given name or, without a name, the only route.
 fn find_route(config: &Config, name: Option<&str>) -> anyhow::Result<Arc<Route>> {
     let mut routes = config.snapshot.routes.routes();
     match name {
@@ -83,23 +120,23 @@ fn find_route(config: &Config, name: Option<&str>) -> anyhow::Result<Arc<Route>>
     }
 }
 
-/// A time of the command line, or now.
+/// The time given on the command line (Unix seconds or RFC 3339), or the current time.
 fn at(written: Option<&str>) -> anyhow::Result<UnixTime> {
     let Some(written) = written else { return Ok(SystemClock.now()) };
     let time = TimestampUnit::Seconds.read(written).or_else(|| TimestampUnit::Rfc3339.read(written));
     time.with_context(|| format!("--now {written}: expected Unix seconds, or a time such as 2026-11-24T08:00:00Z"))
 }
 
-/// How `check` and `explain` print.
+/// Output format of `check` and `explain`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// For people
+    /// Plain text, for people
     Text,
-    /// For scripts
+    /// JSON, for scripts
     Json,
 }
 
-/// The process's exit code for an error.
+/// The exit code of the process for an error.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<ConfigErrors>() || error.is::<check::Told>() {
         USAGE

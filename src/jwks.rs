@@ -1,9 +1,9 @@
-//! Remote key sets: fetched before they are needed, refreshed, and fetched once more, for all who wait, when
-//! a token names a key that is not there.
+//! Remote key sets (JWKS). They are prefetched and refreshed. If a token names a key that is not in the set, the set is
+//! fetched once more, for all requests that wait for it.
 //!
-//! A failed or bad fetch never replaces a good set, and an issuer that is gone hurts only its own routes. With a cache
-//! on disk it does not even hurt these after a restart, until the set is stale.
-//! The addresses come from gateway.yaml alone, never from a token (Istio CVE-2026-41413).
+//! A failed fetch or an invalid set never replaces a valid one, and an issuer that is down affects only its own routes.
+//! With a cache on disk, these routes keep working even after a restart, until the set is older than `max_stale`. The
+//! URLs come from gateway.yaml alone, never from a token (Istio CVE-2026-41413).
 
 mod cache;
 mod discovery;
@@ -25,10 +25,10 @@ use crate::telemetry;
 use cache::CacheError;
 use fetch::{Answer, FetchError, Fetcher};
 
-/// How long a request waits for a key that it names and we do not have.
+/// Maximum time that a request waits for a fetch because its key is not in the set.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// Every remote key set of the configuration in force.
+/// The remote key sets of the active configuration.
 pub struct Jwks {
     sources: RwLock<Vec<Arc<Source>>>,
     clock: Arc<dyn Clock>,
@@ -36,7 +36,7 @@ pub struct Jwks {
     runtime: Handle,
 }
 
-/// One of them, with the task that keeps it.
+/// A remote key set, with the task that refreshes it.
 struct Source {
     keys: Arc<RemoteKeys>,
     wanted: Notify,
@@ -44,46 +44,46 @@ struct Source {
     task: std::sync::OnceLock<AbortHandle>,
 }
 
-/// What was tried so far.
+/// Number of fetches so far; time and success of the last one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Attempts {
     count: u64,
     last: Option<(Instant, bool)>,
 }
 
-/// What came of asking for one more fetch.
+/// Result of a request for another fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refetch {
-    /// The set is new: look again.
+    /// The set was fetched; look up the key again.
     Fetched,
-    /// The last attempt succeeded and was too recent for another: what we have is what there is.
+    /// The last fetch succeeded within the cooldown, so that there is no other; the set is current.
     CoolingDown,
-    /// The keys could not be had.
+    /// The fetch failed or took too long, or the last one failed within the cooldown.
     Failed,
 }
 
-/// An issuer's keys, for `/status`, `/readyz` and the metrics.
+/// State of an issuer's keys, for `/status`, `/readyz` and the metrics.
 #[derive(Clone, Debug)]
 pub struct IssuerHealth {
-    /// Its name in gateway.yaml.
+    /// Name of the issuer in gateway.yaml.
     pub issuer: Arc<str>,
-    /// Usable keys.
+    /// Number of usable keys.
     pub keys: usize,
-    /// When the last fetch succeeded; `None` if none has.
+    /// Time of the last successful fetch; `None` if there was none.
     pub last_success: Option<UnixTime>,
-    /// There are keys, and they are not too old.
+    /// Whether there are keys that are not older than `max_stale`.
     pub usable: bool,
-    /// A fetch has ended, well or not.
+    /// Whether a fetch has succeeded or failed, or cached keys were loaded.
     pub tried: bool,
 }
 
 impl Jwks {
-    /// Tasks run on `runtime`.
+    /// Creates an empty list of key sets, whose tasks run on `runtime`.
     pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>, runtime: Handle) -> Self {
         Self { sources: RwLock::default(), clock, metrics, runtime }
     }
 
-    /// Keeps exactly these sets fresh from now on.
+    /// Replaces the list of sets: starts the tasks of new sets, and stops those of sets that are not in `wanted`.
     pub fn keep(self: &Arc<Self>, wanted: &[Arc<RemoteKeys>]) {
         let mut sources = self.sources.write().unwrap_or_else(PoisonError::into_inner);
         sources.retain(|source| {
@@ -114,10 +114,10 @@ impl Jwks {
         source
     }
 
-    /// One fetch for all who ask at the same time, and none within the cool-down of the last attempt.
+    /// Fetches a set once more: one fetch for all concurrent callers, and none within the cooldown of the last attempt.
     pub async fn refetch(&self, keys: &Arc<RemoteKeys>) -> Refetch {
         let source = self.source(keys);
-        // A reload has dropped this issuer while the request was on its way.
+        // A reload removed this issuer while the request was in flight.
         let Some(source) = source else { return Refetch::Failed };
         let mut attempts = source.attempts.subscribe();
         let seen = *attempts.borrow();
@@ -132,7 +132,7 @@ impl Jwks {
         }
     }
 
-    /// How each issuer's keys stand.
+    /// The state of each issuer's keys.
     pub fn health(&self) -> Vec<IssuerHealth> {
         let now = self.clock.now();
         let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +154,7 @@ impl Jwks {
         sources.iter().find(|source| Arc::ptr_eq(&source.keys, keys)).cloned()
     }
 
-    /// The task of one source.
+    /// The task of a source: fetches its set until the task is aborted.
     async fn keep_fresh(self: Arc<Self>, source: Arc<Source>) {
         let settings = &source.keys.source;
         let fetcher = Fetcher::new(settings);
@@ -178,19 +178,19 @@ impl Jwks {
                     jittered(after_failure(settings, failures))
                 }
             };
-            // Whoever asked while this was under way is answered by it.
+            // This fetch also counts for callers that requested one meanwhile.
             source.wanted.notify_one();
             source.wanted.notified().await;
             let succeeded = failures == 0;
             source.attempts.send_modify(|attempts| attempts.add(succeeded));
-            // Nobody waits for the disk but the next fetch.
+            // Only the next fetch waits for the disk.
             if let Some((answer, at)) = good {
                 store(&source.keys, answer, at).await;
             }
         }
     }
 
-    /// Begins with what an earlier process has left. The first fetch comes at once all the same.
+    /// Loads the keys that an earlier process has cached. The first fetch follows at once all the same.
     async fn restore(&self, keys: &Arc<RemoteKeys>) {
         let (keys, now) = (Arc::clone(keys), self.clock.now());
         let Some(path) = keys.source.cache.clone().filter(|_| keys.fetched().is_none()) else { return };
@@ -199,25 +199,25 @@ impl Jwks {
             match read_cache(&keys, &path, now) {
                 Ok(None) => {}
                 Ok(Some((set, at))) => {
-                    tracing::info!(issuer, keys = set.len(), age_s = now.since(at).as_secs(), "begun with cached keys");
+                    tracing::info!(issuer, keys = set.len(), age_s = now.since(at).as_secs(), "loaded cached keys");
                     keys.replace(set, at);
                 }
                 Err(error) => {
                     let (cache, error) = (path.display(), telemetry::chain(&error));
-                    tracing::warn!(issuer, %cache, error, "ignored the cached keys");
+                    tracing::warn!(issuer, %cache, error, "cached keys ignored");
                 }
             }
         })
         .await;
     }
 
-    /// A set that a reload carried over is as fresh as it was.
+    /// Time until the first fetch: none, or what is left of the refresh interval if a reload kept the set.
     fn first_wait(&self, keys: &RemoteKeys) -> Duration {
         let age = keys.fetched().map(|fetched| self.clock.now().since(fetched.at));
         age.map_or(Duration::ZERO, |age| keys.source.refresh.saturating_sub(age))
     }
 
-    /// Puts a good result in force and hands it back with its time; `None` for a bad one.
+    /// Activates a valid set, and returns it with the time; `None` if the fetch failed or the set is invalid.
     fn settle(&self, keys: &RemoteKeys, result: Result<Answer, FetchError>) -> Option<(Answer, UnixTime)> {
         let issuer = &*keys.source.issuer;
         match result.and_then(|answer| Ok((read_keys(keys, &answer.body)?, answer))) {
@@ -236,23 +236,23 @@ impl Jwks {
     }
 }
 
-/// Keeps a good set for the next start.
+/// Writes a valid set to the cache on disk for the next start.
 async fn store(keys: &Arc<RemoteKeys>, answer: Answer, at: UnixTime) {
     let keys = Arc::clone(keys);
     let Some(path) = keys.source.cache.clone() else { return };
     off_the_runtime(move || {
         if let Err(error) = cache::write(&path, &keys.source, &answer.body, at) {
             let (issuer, cache) = (&*keys.source.issuer, path.display());
-            tracing::warn!(issuer, %cache, %error, "could not write the cached keys");
+            tracing::warn!(issuer, %cache, %error, "could not write the JWKS cache");
         }
     })
     .await;
 }
 
-/// Disks block.
+/// Runs `work` on a thread for blocking calls, since file access blocks.
 async fn off_the_runtime(work: impl FnOnce() + Send + 'static) {
     if let Err(error) = tokio::task::spawn_blocking(work).await {
-        tracing::error!(%error, "a thread for files has panicked");
+        tracing::error!(%error, "a thread for file access panicked");
     }
 }
 
@@ -267,13 +267,13 @@ fn read_keys(keys: &RemoteKeys, body: &[u8]) -> Result<KeySet, FetchError> {
     let issuer = &*keys.source.issuer;
     let (set, skipped) = KeySet::from_jwks(body, &keys.source.algorithms).map_err(FetchError::bad_set)?;
     for key in &skipped {
-        tracing::warn!(issuer, key = %key, "skipped a key of the set");
+        tracing::warn!(issuer, key = %key, "skipped a key of the JWKS");
     }
     if set.is_empty() { Err(FetchError::NoKeys) } else { Ok(set) }
 }
 
 impl Source {
-    /// Until it is time, or somebody wants a fetch; never within the cool-down.
+    /// Waits until the next fetch is due or requested, but never less than the cooldown.
     async fn wait(&self, next: Duration) {
         let attempts = *self.attempts.borrow();
         let earliest = attempts.last.map(|(at, _)| at + self.keys.source.cooldown);
@@ -305,21 +305,22 @@ impl Attempts {
     }
 }
 
-/// What the issuer asks for, within the cool-down and `refresh`.
+/// Time until the next fetch after a success: the issuer's `max-age`, but at least the cooldown and at most
+/// `refresh_interval`.
 fn after_success(source: &RemoteSource, max_age: Option<Duration>) -> Duration {
     max_age.unwrap_or(source.refresh).max(source.cooldown).min(source.refresh)
 }
 
-/// Doubles from the cool-down on, up to `refresh`.
+/// Time until the next fetch after failures: exponential backoff from the cooldown up to `refresh_interval`.
 fn after_failure(source: &RemoteSource, failures: u32) -> Duration {
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(u32::MAX);
     source.cooldown.saturating_mul(doubled).min(source.refresh)
 }
 
-/// Up to a tenth less, so that a fleet does not ask in step.
+/// Shortens a wait by up to a tenth, so that replicas do not fetch at the same time.
 fn jittered(wait: Duration) -> Duration {
     let mut byte = [0_u8; 1];
-    // Without entropy there is no jitter: harmless.
+    // Without entropy there is no jitter, which is harmless.
     let _ = aws_lc_rs::rand::fill(&mut byte);
     let [byte] = byte;
     wait.saturating_sub(wait.mul_f64(f64::from(byte) / 2560.0))

@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use hookgate::cli::{Command, USAGE, exit_code};
+use hookgate::cli::{Command, EXIT_CODES, USAGE, exit_code};
 
 // glibc's arenas keep memory after many connections have closed.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A reverse proxy that forwards only webhooks that are proven authentic and fresh.
+/// Reverse-proxy authentication gateway for webhooks: forwards only requests that it has verified as authentic and
+/// fresh.
 #[derive(Parser)]
-#[command(name = "hookgate", version)]
+#[command(name = "hookgate", version, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // A message that cannot be printed does not change the exit code.
+            // A closed standard output or error does not change the exit code.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }

@@ -1,7 +1,8 @@
-//! A change on disk or SIGHUP → read everything → swap, or keep what is in force and say why.
+//! Reloads the configuration after a change on disk or SIGHUP: reads all files and swaps the active configuration, or
+//! keeps it and logs the problems.
 //!
-//! Only a whole and valid configuration replaces another; no socket is bound again and no connection closed.
-//! Revocation lists come first and do not wait for the rest.
+//! Only a complete and valid configuration becomes active; no socket is rebound and no connection is closed.
+//! Revocation lists are reloaded first, and independently of the configuration.
 
 mod revocation;
 
@@ -19,34 +20,34 @@ use crate::metrics::Metrics;
 use crate::snapshot::{ConfigHash, SharedSnapshot};
 use revocation::Revocations;
 
-/// What the watch misses (network file systems, a folder that was replaced) is found by looking.
+/// Polling interval for changes that file notifications miss (network file systems, a directory that was replaced).
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Editors and ConfigMaps change several files in a row; one reload is enough for them.
+/// Time to wait after a change, since editors and ConfigMaps change several files in a row: one reload is enough.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// Why the configuration is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Somebody asked: SIGHUP.
+    /// The operator requested it: SIGHUP.
     Asked,
-    /// Something may have changed.
+    /// A file may have changed.
     Noticed,
 }
 
-/// What came of it.
+/// Result of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reloaded {
-    /// The new configuration is in force.
+    /// The new configuration is active.
     Applied,
-    /// It is the one in force.
+    /// The configuration is the active one, or was rejected before.
     Unchanged,
-    /// It has problems, which were logged; the old one stays in force.
+    /// The configuration has problems, which were logged; the old one stays active.
     Rejected,
 }
 
 impl Reloaded {
-    /// The metric's label.
+    /// The label of the metric.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -56,7 +57,7 @@ impl Reloaded {
     }
 }
 
-/// Puts configurations in force.
+/// Reloads and activates configurations.
 pub struct Reloader {
     path: Option<PathBuf>,
     process: ProcessSettings,
@@ -65,7 +66,7 @@ pub struct Reloader {
     revocations: Revocations,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
-    /// One reload at a time: an older reading must not overtake a newer one.
+    /// Serializes reloads, so that files that were read earlier never replace a newer configuration.
     turn: Mutex<()>,
     state: Mutex<State>,
 }
@@ -74,26 +75,26 @@ struct State {
     drain: Drain,
     handles: Handles,
     folders: Vec<PathBuf>,
-    /// Told already, and not told again until it changes.
+    /// Hash of the rejected configuration that was logged last, so that it is not logged again until it changes.
     refused: Option<ConfigHash>,
 }
 
-/// What a [`Reloader`] works on.
+/// The parts of the process that a [`Reloader`] uses.
 pub struct Parts {
-    /// Where gateway.yaml is; a configuration made in memory (the demo's) stays as it is.
+    /// Path of gateway.yaml; `None` for a configuration in memory (that of the demo), which is never reloaded.
     pub path: Option<PathBuf>,
-    /// What requests see.
+    /// The active configuration that requests use.
     pub snapshot: Arc<SharedSnapshot>,
-    /// Keeps remote keys.
+    /// The remote key sets.
     pub jwks: Arc<Jwks>,
-    /// Counts.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Reloader {
-    /// For a process that runs with `config`, whose snapshot is in force already.
+    /// Creates the reloader of a process that runs with `config`, whose snapshot is already active.
     pub fn new(parts: Parts, config: &Config) -> Self {
         let Parts { path, snapshot, jwks, metrics, clock } = parts;
         let state = State { drain: config.drain, handles: config.handles.clone(), folders: Vec::new(), refused: None };
@@ -112,12 +113,13 @@ impl Reloader {
         reloader
     }
 
-    /// The drain of the configuration in force.
+    /// The drain settings of the active configuration.
     pub fn drain(&self) -> Drain {
         self.state().drain
     }
 
-    /// Reads, compiles and swaps. Blocks on files. The result tells of the configuration; a revocation list is none.
+    /// Reads, compiles and activates the configuration. Blocks on file access. The result does not cover revocation
+    /// lists.
     pub fn reload(&self, cause: Cause) -> Reloaded {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = &self.path {
@@ -151,7 +153,7 @@ impl Reloader {
         self.apply(&sources, &known, attempt)
     }
 
-    /// Told once, and again when somebody asks.
+    /// Logs the problem once, and again for each SIGHUP.
     fn unreadable(&self, problem: &str, cause: Cause) -> Reloaded {
         let hash = ConfigHash::of(&[problem.as_bytes()]);
         if cause == Cause::Noticed && self.state().refused == Some(hash) {
@@ -187,7 +189,7 @@ impl Reloader {
         Reloaded::Applied
     }
 
-    /// What stands beside the snapshot: keys to fetch, lists to look after, metrics, warnings.
+    /// Updates everything outside of the snapshot: remote keys, revocation lists, metrics; logs the warnings.
     fn announce(&self, config: &Config) {
         self.jwks.keep(&config.handles.remote_keys);
         self.revocations.keep(&config.handles.revocations);
@@ -200,7 +202,7 @@ impl Reloader {
 
     fn refuse<'p>(&self, hash: ConfigHash, problems: impl Iterator<Item = &'p str>) {
         for problem in problems {
-            tracing::error!(problem, "configuration refused; the old one stays in force");
+            tracing::error!(problem, "configuration rejected; the old one stays active");
         }
         self.metrics.config_is_current(false);
         self.state().refused = Some(hash);
@@ -211,14 +213,14 @@ impl Reloader {
     }
 }
 
-/// Reloads whenever something changes, for ever.
+/// Reloads whenever a file changes; never returns.
 pub async fn watch(reloader: Arc<Reloader>) {
     let (changed, mut changes) = mpsc::channel(1);
-    // Kept here too: where there is no watcher to hold it, a closed channel would end every wait at once.
+    // A sender is kept here too: without a watcher the channel would be closed, and every wait would end at once.
     let mut watch = FolderWatch::new(changed.clone());
     loop {
         let again = Arc::clone(&reloader);
-        // The files may be on a slow disk; the control thread also answers probes.
+        // The files may be on a slow disk, and the control thread also answers health probes.
         let reload = tokio::task::spawn_blocking(move || again.reload(Cause::Noticed));
         if let Err(panicked) = reload.await {
             tracing::error!(error = %panicked, "reload failed");
@@ -230,7 +232,7 @@ pub async fn watch(reloader: Arc<Reloader>) {
     }
 }
 
-/// Watches folders, since a watch on a file ends when a ConfigMap's `..data` link is swapped.
+/// Watches directories, since a watch on a file ends when the `..data` link of a ConfigMap is swapped.
 struct FolderWatch {
     watcher: Option<RecommendedWatcher>,
     folders: Vec<PathBuf>,
@@ -239,14 +241,14 @@ struct FolderWatch {
 impl FolderWatch {
     fn new(changed: mpsc::Sender<()>) -> Self {
         let on_event = move |event: notify::Result<notify::Event>| {
-            // Our own reading is an event too.
+            // Reading the files causes access events too.
             if event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
                 let _already_told = changed.try_send(());
             }
         };
         let watcher = notify::recommended_watcher(on_event);
         if let Err(error) = &watcher {
-            tracing::warn!(%error, "no notice of file changes; looking every few seconds instead");
+            tracing::warn!(%error, "no notifications of file changes; polling every few seconds instead");
         }
         Self { watcher: watcher.ok(), folders: Vec::new() }
     }
@@ -258,7 +260,7 @@ impl FolderWatch {
         }
         for folder in folders {
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
-                tracing::warn!(folder = %folder.display(), %error, "folder not watched; looking every few seconds");
+                tracing::warn!(folder = %folder.display(), %error, "directory not watched; polling every few seconds");
             }
         }
         self.folders = folders.to_vec();

@@ -56,7 +56,7 @@ fn every_metric_is_in_the_reference() {
 #[test]
 fn the_repositorys_configuration_is_valid_but_for_its_certificates() {
     let path = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.yaml"));
-    // Fields are right; what `hookgate certs` makes may not be there yet.
+    // Fields are right; what `hookgate dev-certs` makes may not be there yet.
     if let Err(errors) = config::load(path, &config::Handles::default()) {
         let others: Vec<_> =
             errors.problems().iter().filter(|problem| !problem.message.ends_with("not found")).collect();

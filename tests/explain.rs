@@ -109,7 +109,9 @@ fn configured(name: &str) -> (TempDir, Vec<&'static str>) {
     write(&folder, "secret", secret.unwrap_or_default());
     write(&folder, "key.pem", pair.private_pem());
     if more.is_empty() {
-        write(&folder, "jwks.json", pair.jwks());
+        if preset.secret.is_none() && preset.public_key.is_none() {
+            write(&folder, "jwks.json", pair.jwks());
+        }
     } else {
         let chain = keys::chain(&pair, preset.x5c.as_ref().unwrap());
         write(&folder, "secret", chain.root);
@@ -186,14 +188,14 @@ fn hints(folder: &TempDir, message: &[u8], now: &str, hint: &str) {
 #[test]
 fn a_body_that_was_changed_on_its_way_is_recognised() {
     for (sent, came, hint) in [
-        ("{\"a\": 1}\n", "{\"a\": 1}", "lost the line end (LF)"),
-        ("{\"a\": 1}\r\n", "{\"a\": 1}", "lost the line end (CRLF)"),
-        ("{\"a\": 1}", "{\"a\": 1}\n", "a line end was added"),
+        ("{\"a\": 1}\n", "{\"a\": 1}", "final newline (LF) was removed"),
+        ("{\"a\": 1}\r\n", "{\"a\": 1}", "final newline (CRLF) was removed"),
+        ("{\"a\": 1}", "{\"a\": 1}\n", "a final newline was added"),
         ("{\"a\":1,\"b\":[2]}", "{\n  \"a\": 1,\n  \"b\": [\n    2\n  ]\n}", "its sender writes none"),
         ("{\"a\":1}\n", "{\"a\": 1}\n", "its sender writes none"),
-        ("{\"a\": 1, \"b\": [2, 3]}", "{\"a\":1,\"b\":[2,3]}", "a blank after comma and colon"),
+        ("{\"a\": 1, \"b\": [2, 3]}", "{\"a\":1,\"b\":[2,3]}", "a space after comma and colon"),
         ("{\n  \"a\": 1\n}", "{\"a\":1}", "indents by two"),
-        ("{\"a\":\"\\u00e9\"}", "{\"a\":\"é\"}", "writes \\u for other letters"),
+        ("{\"a\":\"\\u00e9\"}", "{\"a\":\"é\"}", "non-ASCII characters as \\u escapes"),
         ("{\"a\":\"b\\/c\"}", "{\"a\":\"b/c\"}", "escapes slashes"),
     ] {
         let (folder, message) = hmac(github(), sent, None);
@@ -208,7 +210,7 @@ fn a_time_in_another_unit_and_a_clock_that_is_off_are_recognised() {
     let zoom = json!({"preset": "zoom", "secret": {"file": "secret"}});
     let (folder, message) = hmac(zoom, "{}", None);
     hints(&folder, &message, "1800003600", "it would have passed");
-    hints(&folder, &message, "1799996400", "a clock that is off");
+    hints(&folder, &message, "1799996400", "a wrong clock");
     let described = |unit: &str| {
         json!({"signature": {
             "algorithm": "hmac-sha256", "header": "X-Sig", "encoding": "hex", "signed_payload": ["header:X-Time", "body"], "join": ".",
@@ -248,7 +250,7 @@ fn another_public_url_is_recognised() {
 fn a_request_of_another_sender_is_recognised() {
     let (folder, message) = hmac(github(), "{}", None);
     let message = replaced(&message, "x-hub-signature-256", "x-line-signature");
-    hints(&folder, &message, NOW, "looks like one of line");
+    hints(&folder, &message, NOW, "looks like one from line");
 }
 
 #[test]

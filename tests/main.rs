@@ -11,6 +11,7 @@
 
 mod admin;
 mod capture;
+mod cli;
 mod config;
 mod documents;
 mod drain;

@@ -1,6 +1,7 @@
-//! A durable file beside `Memory`. Memory decides and answers; the file mirrors it: for each id that has changed, one
-//! thread writes what memory knows at that moment, many ids in one transaction. So the order in which changes reach the
-//! thread does not matter, and after a failed write it is enough to know which ids to write again.
+//! The embedded store: `Memory` with a durable file. Memory answers all calls, and the file mirrors it: for each id
+//! that has changed, one thread writes its current entry in memory, many ids in one transaction. The order in which
+//! changes reach the thread therefore does not matter, and after a failed write it is enough to know which ids to write
+//! again.
 
 mod file;
 mod writer;
@@ -22,21 +23,21 @@ use super::store::{Ask, StoreError};
 use crate::clock::UnixTime;
 use crate::config::state::Durability;
 
-/// Writes on their way to the thread; who comes then waits for a place.
+/// Length of the queue to the thread; a caller waits while the queue is full.
 const QUEUE: usize = 4096;
 
-/// Entries of this machine.
+/// The embedded store of this machine.
 pub struct Embedded {
     shared: Arc<Shared>,
     durability: Durability,
     key: Zeroizing<[u8; 32]>,
-    /// `None` only while it is dropped.
+    /// `None` only while the store is dropped.
     queue: Option<mpsc::Sender<Write>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Embedded {
-    /// Reads the whole file, or makes one. Entries that live are kept even beyond `capacity`.
+    /// Reads the whole file, or creates it. Entries that have not expired are kept even beyond `capacity`.
     pub fn open(path: &Path, durability: Durability, capacity: usize, now: UnixTime) -> Result<Self, EmbeddedError> {
         let shared = Arc::new(Shared::new(Memory::telling(capacity)));
         let mut ended = Vec::new();
@@ -59,51 +60,52 @@ impl Embedded {
         Ok(Self { shared, durability, key, queue: Some(queue), thread: Some(thread) })
     }
 
-    /// Asks for an id. `Reserved` is in the file first (`sync`), so that its lease holds whatever happens.
+    /// Reserves an id. With `sync`, `Reserved` is returned once the file has it, so that the lease survives a crash.
     pub async fn reserve(&self, ask: &Ask, now: UnixTime) -> Result<Answer, StoreError> {
         let answer = self.shared.memory.reserve(ask, now)?;
         if answer == Answer::Reserved && self.write(ask.id).await.is_err() {
-            // Nobody will forward it. The file may have it all the same; the writer tries this id again.
+            // The request is not forwarded. The file may have the reservation all the same; the writer writes the id
+            // again.
             self.shared.memory.settle(ask, &Settlement::Release, now);
             self.shared.later([ask.id]);
             return Err(StoreError::Unavailable);
         }
         if answer != Answer::Reserved {
-            // It may have to be remembered for longer.
+            // The expiry may have been extended.
             self.shared.later([ask.id]);
         }
         Ok(answer)
     }
 
-    /// Ends a reservation. `Unavailable`: a commit is in memory and not in the file; say it again.
+    /// Settles a reservation. `Unavailable`: a commit is in memory but not in the file; the call must be repeated.
     pub async fn settle(&self, ask: &Ask, settlement: &Settlement, now: UnixTime) -> Result<Settled, StoreError> {
         let settled = self.shared.memory.settle(ask, settlement, now);
         match (settled, settlement) {
-            // Also when memory knew it already: the first time it may not have reached the file.
+            // Written even if memory had the commit already, since the first write may have failed.
             (Settled::Done, Settlement::Commit(_)) => self.write(ask.id).await?,
-            // Lost with a crash, its lease ends instead.
+            // Not awaited: if a crash loses the release, the lease expires instead.
             (Settled::Done, Settlement::Release | Settlement::Forget) => self.shared.later([ask.id]),
             (Settled::Lost, _) => {}
         }
         Ok(settled)
     }
 
-    /// Entries held, those that have ended and are not swept yet among them.
+    /// Number of entries, including expired ones that are not swept yet.
     pub fn entries(&self) -> usize {
         self.shared.memory.entries()
     }
 
-    /// Forgets what has ended; the file follows.
+    /// Removes expired entries from memory, and then from the file.
     pub fn sweep(&self, now: UnixTime) {
         self.shared.later(self.shared.memory.sweep(now));
     }
 
-    /// A random secret that is kept in the file, for keyed hashes of ids.
+    /// A random secret in the file, the key for hashes of ids.
     pub fn key(&self) -> &[u8; 32] {
         &self.key
     }
 
-    /// Transactions so far.
+    /// Number of transactions so far.
     #[cfg(test)]
     fn transactions(&self) -> u64 {
         self.shared.transactions.load(Ordering::Relaxed)
@@ -111,7 +113,7 @@ impl Embedded {
 
     async fn write(&self, id: EntryId) -> Result<(), StoreError> {
         let Some(queue) = &self.queue else { return Err(StoreError::Unavailable) };
-        // While writes fail, nobody is promised an interval.
+        // While writes fail, every caller waits, also with an interval.
         let waits = match self.durability {
             Durability::Sync => true,
             Durability::Interval(_) => self.shared.failing.load(Ordering::Relaxed),
@@ -121,13 +123,13 @@ impl Embedded {
         }
         let (done, written) = oneshot::channel();
         queue.send(Write { id, done: Some(done) }).await.map_err(|_| StoreError::Unavailable)?;
-        // Not answered at all if the thread has ended.
+        // There is no result if the thread has exited.
         written.await.unwrap_or(Err(StoreError::Unavailable))
     }
 }
 
 impl Drop for Embedded {
-    /// Writes what is left, and waits for that.
+    /// Writes all pending changes, and waits for the thread to exit.
     fn drop(&mut self) {
         self.queue = None;
         if let Some(thread) = self.thread.take() {
@@ -145,7 +147,7 @@ fn lives(record: &Record, now: UnixTime) -> bool {
 }
 
 impl Shared {
-    /// To be written with the next group, and not waited for.
+    /// Schedules ids for the next transaction without waiting for it.
     fn later(&self, ids: impl IntoIterator<Item = EntryId>) {
         self.later.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
     }

@@ -1,7 +1,8 @@
-//! The ids of this process, until it ends. Compact, since millions of them live at once: what few entries have (an
-//! owner and a lease, a reply) lies beside the map. Never drops an entry that lives: when there is no place, it is full.
+//! The store in the memory of this process. Entries are compact, since there may be millions: values that few entries
+//! have (owner and lease, a stored response) are in separate maps. Entries are never evicted before they expire: a
+//! store without room is full.
 //!
-//! `embedded` keeps its entries here too, and a file beside them.
+//! `embedded` keeps its entries here too, and mirrors them to a file.
 
 mod routes;
 
@@ -17,19 +18,19 @@ use super::state::{self, Answer, Change, EntryId, Fingerprint, Owner, Settled, S
 use super::store::{Ask, StoreError};
 use crate::clock::UnixTime;
 
-/// All recorded replies together; beyond it a commit keeps none.
+/// Maximum size of all stored responses together; above it, a commit stores no response.
 pub const REPLY_BYTES: usize = 64 << 20;
 
-/// So many that a sweep holds no lock for long.
+/// Number of shards, large enough that a sweep never holds a lock for long.
 const SHARDS: usize = 256;
 
-/// A shard's maps are not made smaller than this.
+/// Minimum capacity of a shard's maps when they shrink.
 const SMALLEST: usize = 64;
 
-/// An end that u32 cannot say (after 2106): it never comes.
+/// Expiry of an entry whose time does not fit into a u32 (after 2106): the entry never expires.
 const NEVER: u32 = u32::MAX;
 
-/// Entries in this process.
+/// The entries of this process.
 pub struct Memory {
     capacity: usize,
     shards: Vec<Mutex<Shard>>,
@@ -39,14 +40,14 @@ pub struct Memory {
     forgotten: Forgotten,
 }
 
-/// Whether a sweep tells which ids it has forgotten.
+/// Whether a sweep returns the ids that were removed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Forgotten {
     Told,
     NotTold,
 }
 
-/// All that is known of an id, as a file keeps it.
+/// An entry as the file of the embedded store contains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) route: Arc<str>,
@@ -61,14 +62,14 @@ struct Shard {
     slots: Ids<Slot>,
     flights: Ids<Flight>,
     replies: Ids<Bytes>,
-    /// No entry ends before this.
+    /// A time in Unix seconds before which no entry expires.
     earliest: u64,
     swept: Option<UnixTime>,
-    /// Since the last sweep that told.
+    /// Ids that were removed since the last sweep.
     forgotten: Vec<EntryId>,
 }
 
-/// 16 bytes: with the id, 32 an entry.
+/// The part that every entry has: 16 bytes, and 32 with the id.
 #[derive(Clone, Copy)]
 struct Slot {
     fingerprint: u64,
@@ -90,17 +91,18 @@ struct Flight {
     lease: UnixTime,
 }
 
-/// An id is an HMAC under a secret key, so nobody can choose which bucket it falls into; its last bytes are the hash.
+/// Uses the last bytes of an id as its hash. An id is an HMAC with a secret key, so that an attacker cannot choose its
+/// bucket.
 #[derive(Default)]
 struct IdHasher(u64);
 
 impl Memory {
-    /// Room for `capacity` entries in all.
+    /// Creates a store for at most `capacity` entries in total.
     pub fn new(capacity: usize) -> Self {
         Self::with(capacity, Forgotten::NotTold)
     }
 
-    /// As `new`, and `sweep` tells what was forgotten since the last one.
+    /// As `new`, but `sweep` returns the ids that were removed since the previous sweep.
     pub(super) fn telling(capacity: usize) -> Self {
         Self::with(capacity, Forgotten::Told)
     }
@@ -116,7 +118,7 @@ impl Memory {
         }
     }
 
-    /// Asks for an id. `Full`: no place in all, or in the route's share.
+    /// Reserves an id. `Full`: the capacity, or the share of the route, is used up.
     pub fn reserve(&self, ask: &Ask, now: UnixTime) -> Result<Answer, StoreError> {
         let Some(mut shard) = self.shard(ask.id) else { return Err(StoreError::Unavailable) };
         if shard.slots.get(&ask.id).is_some_and(|slot| shard.ended(&ask.id, slot, now)) {
@@ -128,21 +130,22 @@ impl Memory {
         let (answer, next) = state::reserve(known.as_ref(), ask.owner, ask.fingerprint, lease, now);
         if let Some(next) = next {
             let place = match found {
-                // Another credential with the same id may end earlier: the first is still valid until its own end.
+                // Another credential with the same id may expire earlier than the first one.
                 Some(slot) => (slot.until.max(compact(ask.until)), slot.route),
                 None => (compact(ask.until), self.place(&mut shard, ask, now)?),
             };
             self.write(&mut shard, ask.id, place, next);
         } else if let Some(slot) = shard.slots.get_mut(&ask.id) {
-            // What comes with this id now may be good for longer than what came first, and could be repeated then.
+            // This credential may be valid for longer than the first one with the same id, and could be replayed after
+            // it.
             slot.until = slot.until.max(compact(ask.until));
         }
         Ok(answer)
     }
 
-    /// Ends a reservation.
+    /// Settles a reservation.
     pub fn settle(&self, ask: &Ask, settlement: &Settlement, now: UnixTime) -> Settled {
-        // `shard` always finds one.
+        // This cannot happen: every id has a shard.
         let Some(mut shard) = self.shard(ask.id) else { return Settled::Lost };
         let found = shard.slots.get(&ask.id).copied();
         let known = found.map(|slot| shard.state(&ask.id, slot));
@@ -157,9 +160,9 @@ impl Memory {
         };
         let place = match found {
             Some(slot) => Some((slot.until, slot.route)),
-            // Nothing that has ended need be learned.
+            // An expired entry need not be stored.
             None if now > ask.until => None,
-            // Beyond the capacity if need be: no more than there are requests on their way.
+            // Stored even beyond the capacity: there are no more such entries than requests in flight.
             None => self.claim(&ask.route, usize::MAX, usize::MAX).map(|route| (compact(ask.until), route)),
         };
         if let Some(place) = place {
@@ -168,12 +171,13 @@ impl Memory {
         settled
     }
 
-    /// Entries held, those that have ended and are not swept yet among them.
+    /// Number of entries, including expired ones that are not swept yet.
     pub fn entries(&self) -> usize {
         self.entries.load(Ordering::Relaxed)
     }
 
-    /// Forgets what has ended and gives its memory back, one shard after the other; tells the ids to `embedded` alone.
+    /// Removes expired entries and frees their memory, one shard after the other. Returns their ids for `embedded`, and
+    /// nothing otherwise.
     pub fn sweep(&self, now: UnixTime) -> Vec<EntryId> {
         let mut forgotten = Vec::new();
         for shard in &self.shards {
@@ -185,7 +189,7 @@ impl Memory {
         forgotten
     }
 
-    /// What is known of an id now.
+    /// The current entry of an id.
     pub(super) fn record(&self, id: EntryId) -> Option<Record> {
         let shard = self.shard(id)?;
         let slot = *shard.slots.get(&id)?;
@@ -195,7 +199,8 @@ impl Memory {
         Some(Record { route, until, state: shard.state(&id, slot) })
     }
 
-    /// Takes in what a file has kept, beyond the capacity too: it lives. `false`: there are more routes than numbers.
+    /// Adds an entry from a file, even beyond the capacity, since it has not expired. `false`: there are more routes
+    /// than route numbers.
     pub(super) fn restore(&self, id: EntryId, record: Record) -> bool {
         let Some(mut shard) = self.shard(id) else { return false };
         let Some(route) = self.claim(&record.route, usize::MAX, usize::MAX) else { return false };
@@ -207,17 +212,17 @@ impl Memory {
     }
 
     fn shard(&self, id: EntryId) -> Option<MutexGuard<'_, Shard>> {
-        // Other bytes than the hasher's, or each shard would use few of its buckets.
+        // Not the bytes that `IdHasher` uses, or else each shard would use only few of its buckets.
         let [first, ..] = id.0;
         self.shards.get(usize::from(first)).map(lock)
     }
 
-    /// A place for a new entry; if there is none, what has ended makes one.
+    /// Reserves room for a new entry; without room, expired entries of the shard are removed first.
     fn place(&self, shard: &mut Shard, ask: &Ask, now: UnixTime) -> Result<u16, StoreError> {
         if let Some(route) = self.claim(&ask.route, self.capacity, ask.share) {
             return Ok(route);
         }
-        // Once a second: a full store must not cost a scan for each request.
+        // At most once a second: a full store must not cause a scan for each request.
         if shard.swept == Some(now) {
             return Err(StoreError::Full);
         }
@@ -272,7 +277,7 @@ impl Memory {
         }
     }
 
-    /// What lies beside the map.
+    /// Removes an id's values from the separate maps.
     fn clear(&self, shard: &mut Shard, id: &EntryId) {
         shard.flights.remove(id);
         if let Some(reply) = shard.replies.remove(id) {
@@ -290,7 +295,7 @@ impl Memory {
             State::Released { fingerprint } => (Tag::Released, fingerprint),
             State::Committed { fingerprint, reply } => {
                 if let Some(reply) = reply.filter(|reply| add(&self.reply_bytes, reply.len(), REPLY_BYTES)) {
-                    // A copy: these bytes may be a part of a larger buffer, which they would keep.
+                    // Copied, since these bytes may be a slice that keeps a larger buffer alive.
                     shard.replies.insert(id, Bytes::copy_from_slice(&reply));
                 }
                 (Tag::Committed, fingerprint)
@@ -314,7 +319,7 @@ impl Shard {
         }
     }
 
-    /// The last second of its life.
+    /// The last second at which the entry is valid.
     fn end(&self, id: &EntryId, slot: &Slot) -> u64 {
         let until = if slot.until == NEVER { u64::MAX } else { u64::from(slot.until) };
         match slot.tag {
@@ -341,7 +346,7 @@ impl Hasher for IdHasher {
         }
     }
 
-    // The length of the array, which `Hash` writes before it.
+    // `Hash` writes the length of the array first; it is ignored.
     fn write_usize(&mut self, _: usize) {}
 
     fn finish(&self) -> u64 {
@@ -361,7 +366,7 @@ fn expand(until: u32) -> UnixTime {
     UnixTime::default().plus(std::time::Duration::from_secs(u64::from(until)))
 }
 
-/// Under a quarter full: to half.
+/// Halves the load: a map that is less than a quarter full shrinks to twice its number of entries.
 fn shrink<K: Eq + Hash, V, S: std::hash::BuildHasher>(map: &mut HashMap<K, V, S>) {
     if map.capacity() > SMALLEST && map.len() < map.capacity() / 4 {
         map.shrink_to((map.len() * 2).max(SMALLEST));

@@ -1,33 +1,33 @@
-//! Names of ids, and fingerprints of requests: keyed hashes, so that nobody can choose what they come to.
+//! Keyed hashes (HMAC-SHA256) of ids and requests. Without the key, an attacker cannot choose values that collide.
 //!
-//! Each part goes in with its length before it: no two lists of parts run together to the same bytes.
+//! Each part is preceded by its length, so that two different lists of parts never hash the same bytes.
 
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
 
 use super::state::{EntryId, Fingerprint};
 
-/// Names ids of one store.
+/// The keyed hash of one store.
 #[derive(Clone)]
 pub struct Namer(Key);
 
 impl Namer {
-    /// With the secret of one process, or of the file that outlives it.
+    /// Uses the secret of this process, or that of the embedded store's file, which outlives the process.
     pub fn new(key: &[u8]) -> Self {
         Self(Key::new(HMAC_SHA256, key))
     }
 
-    /// With one that every gateway of a fleet makes for itself: what is under `prefix` is theirs.
+    /// Derives the key from `prefix`, so that all replicas that share a Redis under this prefix have the same key.
     pub fn of_prefix(prefix: &str) -> Self {
         Self::new(format!("hookgate ids of {prefix}").as_bytes())
     }
 
-    /// The name of an id: `[route, issuer, kind, id]`, in this order, so that no issuer and no tenant can use up
-    /// another's.
+    /// The entry of an id. The parts are `[route, issuer, kind, id]`, in this order, so that no issuer and no tenant
+    /// can use up ids of another.
     pub fn id(&self, parts: &[&[u8]]) -> EntryId {
         EntryId(self.hash(b"id", parts))
     }
 
-    /// Of a request: method, target, and its body where it is known.
+    /// The fingerprint of a request: a hash of its method, target, and body if that is known.
     pub fn fingerprint(&self, method: &str, target: &str, body: Option<&[u8]>) -> Fingerprint {
         let known: &[u8] = if body.is_some() { b"body" } else { b"" };
         let [a, b, c, d, e, f, g, h, ..] =

@@ -1,7 +1,8 @@
-//! Redis and Valkey, alone or as a cluster: the rules of `state.rs` as one script a call, leases by the server's clock,
-//! and an eye on whether the server may have forgotten something (`redis/epoch.lua`).
+//! The store in Redis or Valkey, as a single server or a cluster. Each call is one Lua script with the rules of
+//! `state.rs`. Leases are measured by the server's clock, and each call detects whether the server may have lost ids
+//! (`redis/epoch.lua`).
 //!
-//! A call never waits for a connection and never takes longer than its deadline. `redis/node.rs` keeps connections.
+//! A call never waits for a connection and never takes longer than its deadline. `redis/node.rs` maintains connections.
 
 mod epochs;
 mod node;
@@ -28,30 +29,30 @@ use node::{Dialer, Live, Node, NodeError};
 use nodes::Nodes;
 use script::{Call, Scripts};
 
-/// Why the settings cannot be used. A server that is down is none of these.
+/// Why the settings cannot be used. A server that is down is not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisStartError {
-    /// Not `redis://host:port` or `rediss://host:port`. It is not shown: it might hold a password.
-    #[error("a URL of the shared store cannot be used")]
+    /// A URL is not `redis://host:port` or `rediss://host:port`. It is not printed, since it might contain a password.
+    #[error("a URL of the Redis store is invalid: expected redis://HOST:PORT or rediss://HOST:PORT")]
     Url(#[source] Option<RedisError>),
-    /// No URL at all.
-    #[error("the shared store has no URL")]
+    /// The list of URLs is empty.
+    #[error("the Redis store has no URL")]
     NoUrl,
-    /// The CA.
-    #[error("the CA of the shared store cannot be used")]
+    /// The CA certificates cannot be used.
+    #[error("the CA certificates of the Redis store cannot be used")]
     Ca(#[source] TlsError),
 }
 
-/// What the shared revocation sets say.
+/// Result of a lookup in the shared revocation sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revoked {
-    /// One of the names is in its set.
+    /// Whether one of the names is in its set.
     pub named: bool,
-    /// What was issued before this is revoked.
+    /// Credentials that were issued before this time are revoked.
     pub issued_before: Option<UnixTime>,
 }
 
-/// The shared store.
+/// The Redis store, which replicas share.
 pub struct Redis {
     dialer: Arc<Dialer>,
     nodes: Nodes,
@@ -60,7 +61,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Connects in the background; connections live on `runtime`, whoever uses them.
+    /// Connects in the background. The tasks of connections run on `runtime`, also if other runtimes use them.
     ///
     /// # Errors
     /// [`RedisStartError`]: a URL or the CA cannot be used.
@@ -102,10 +103,10 @@ impl Redis {
         Ok(Self { dialer, nodes, prefix: settings.prefix.clone(), failover: settings.failover })
     }
 
-    /// Asks for an id, as `state::reserve`.
+    /// Reserves an id, as `state::reserve`.
     ///
     /// # Errors
-    /// [`StoreError`]. After `Unavailable` it may still have been reserved: `settle` it as released.
+    /// [`StoreError`]. After `Unavailable` the id may be reserved all the same: `settle` it as released.
     pub async fn reserve(&self, ask: &Ask, now: UnixTime) -> Result<Answer, StoreError> {
         let bucket = bucket(ask);
         let (epoch, entry) = (self.dialer.epochs.key(bucket), self.entry(ask));
@@ -133,10 +134,10 @@ impl Redis {
         }
     }
 
-    /// Ends a reservation, as `state::settle`; it may be said again.
+    /// Settles a reservation, as `state::settle`; the call may be repeated.
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been settled all the same.
+    /// [`StoreError`]; the reservation may be settled all the same.
     pub async fn settle(&self, ask: &Ask, settlement: &Settlement, now: UnixTime) -> Result<Settled, StoreError> {
         let entry = self.entry(ask);
         let keys = [entry.as_str()];
@@ -155,18 +156,19 @@ impl Redis {
         Ok(if code == "D" { Settled::Done } else { Settled::Lost })
     }
 
-    /// Whether each bucket's server can be asked at this moment.
+    /// Whether there is a connection to the server of every bucket.
     pub fn is_available(&self) -> bool {
         (0..BUCKETS)
             .all(|bucket| self.nodes.of(&self.dialer.epochs.key(bucket)).is_some_and(|node| node.live().is_some()))
     }
 
-    /// One of a shared rate: `burst` at once, then one an `interval`. `None`: taken; else how long to wait.
+    /// Takes one request from a shared rate limit: `burst` requests at once, then one per `interval`. `None`: within
+    /// the limit, or else the time to wait.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn take(&self, key: &str, interval: Duration, burst: u32) -> Result<Option<Duration>, StoreError> {
-        // Any even spread does.
+        // Any even distribution over the buckets is good enough.
         let bucket = key.bytes().fold(0_u8, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte)) & 0x3f;
         let key = format!("{}rate:{key}", self.dialer.epochs.tag(bucket.into()));
         let keys = [key.as_str()];
@@ -178,10 +180,10 @@ impl Redis {
         Ok(Some(Duration::from_micros(wait)).filter(|wait| !wait.is_zero()))
     }
 
-    /// Whether the shared sets revoke one of these names, and what else they revoke.
+    /// Looks up a token ID, a subject and a key ID in the shared revocation sets, and reads `issued_before`.
     ///
     /// # Errors
-    /// [`StoreError`]; also where `issued_before` is no number.
+    /// [`StoreError`]; also if `issued_before` is not a number.
     pub async fn revoked(
         &self,
         jti: Option<&str>,
@@ -211,7 +213,7 @@ impl Redis {
         format!("{}{:032x}", self.dialer.epochs.tag(bucket(ask)), u128::from_be_bytes(ask.id.0))
     }
 
-    /// One call under the deadline, sent once more where the first server says who has the key now.
+    /// Makes one call within the deadline; after a redirection (MOVED) the call is repeated at the new server.
     async fn run<'a, T: FromRedisValue>(
         &self,
         key: &str,
@@ -252,7 +254,7 @@ impl Redis {
             Ok(Ok(answer)) => return Ok((answer, live)),
             Ok(Err(error)) if is_full(&error) => return Err(Failed::Store(StoreError::Full)),
             Ok(Err(error)) if is_elsewhere(&error) => return Err(Failed::Elsewhere(error)),
-            // About this one key or call, such as a value of another kind.
+            // An error of this key or call, such as a value of another type; the connection stays in use.
             Ok(Err(error)) if is_of_call(&error) => {
                 node.complain(&error);
                 return Err(Failed::Store(StoreError::Unavailable));
@@ -269,7 +271,7 @@ impl Redis {
         let dialer = Arc::clone(&self.dialer);
         self.dialer.runtime.spawn(async move {
             let touch = dialer.epochs.touch(&mut live.connection, &dialer.scripts.touch, live.durable);
-            // Where it fails, each bucket notices when it is used next.
+            // If this fails, each bucket detects the loss when it is used next.
             let _ = timeout_at(Instant::now() + dialer.patience(), touch).await;
         });
     }

@@ -1,108 +1,108 @@
-//! What one id goes through: reserved, then committed or released. Pure: the state that was found and the time in, the
-//! answer and the state to write out.
+//! The state machine of one id: reserved, then committed or released. Pure functions: they take the state in the store
+//! and the time, and return the result and the state to write.
 //!
-//! `memory` and `embedded` run this code; `redis` runs the same rules as Lua, and a test holds one to the other.
-//! docs/replay.md has the drawing.
+//! `memory` and `embedded` run this code; `redis` runs the same rules as Lua, and a test compares the two.
+//! docs/replay.md has a diagram.
 
 use bytes::Bytes;
 
 use crate::clock::UnixTime;
 
-/// A keyed hash of what is reserved; see `Namer`.
+/// A keyed hash of a reserved id; see `Namer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntryId(pub [u8; 16]);
 
 impl std::fmt::Display for EntryId {
-    /// In hex.
+    /// Writes 32 hexadecimal digits.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-/// Of the request that an id came with: method, target, and the body where it is known.
+/// A keyed hash of a request: its method, target, and body if that is known; see `Namer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub u64);
 
-/// Who holds a reservation: a random number, new for each.
+/// The owner of a reservation: a random number, different for each reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Owner(pub u64);
 
-/// What is known of an id; nothing is known of most.
+/// The stored state of an id. An id that was never reserved has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Its request is on its way.
+    /// The request is in flight.
     InFlight {
-        /// Who may settle it.
+        /// The owner, which alone may settle the reservation.
         owner: Owner,
-        /// When the owner is given up: from then on it counts as released.
+        /// End of the lease; after it the reservation counts as released.
         lease: UnixTime,
-        /// Of its request.
+        /// Fingerprint of the request.
         fingerprint: Fingerprint,
     },
-    /// It was on its way and has not arrived.
+    /// The request was in flight, and the upstream has not processed it.
     Released {
-        /// Only the same request may try again.
+        /// Fingerprint of the request; only the same request may be retried.
         fingerprint: Fingerprint,
     },
-    /// It has arrived.
+    /// The upstream has processed the request.
     Committed {
-        /// Of its request.
+        /// Fingerprint of the request.
         fingerprint: Fingerprint,
-        /// What was answered, where that is kept.
+        /// The stored response, if there is one.
         reply: Option<Bytes>,
     },
 }
 
-/// The answer to a reservation.
+/// Result of a reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It is the asker's until its lease ends.
+    /// The id is reserved for the owner until the lease ends.
     Reserved,
-    /// Another one's, at this moment.
+    /// Another request with this id is in flight.
     InFlight,
-    /// It may come again, but not as another request.
+    /// The id may be reserved again, but only for the request that had it first.
     Mismatch,
-    /// It has arrived already.
+    /// A request with this id was processed before.
     Committed {
-        /// With the same request.
+        /// Whether it was the same request, by its fingerprint.
         same: bool,
-        /// What was answered, where that is kept.
+        /// The stored response, if there is one.
         reply: Option<Bytes>,
     },
 }
 
-/// How a reservation ends.
+/// The way in which a reservation ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// The request has arrived; with what was answered, where that is kept.
+    /// The upstream has processed the request; with the response to store, if any.
     Commit(Option<Bytes>),
-    /// It has not.
+    /// The upstream has not processed the request.
     Release,
-    /// It was never on its way, so that even its fingerprint need not be kept.
+    /// The request was never forwarded, so that not even its fingerprint need be stored.
     Forget,
 }
 
-/// What a settlement makes of an entry.
+/// The change of an entry by a settlement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It stays as it is.
+    /// The entry is unchanged.
     Nothing,
-    /// To be written.
+    /// The state is written.
     Put(State),
-    /// To be deleted.
+    /// The entry is deleted.
     Delete,
 }
 
-/// What came of it.
+/// Result of a settlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// It is so.
+    /// The entry has the state that the owner wanted.
     Done,
-    /// The lease had ended and the id is no longer the owner's.
+    /// The lease expired, and the id no longer belongs to the owner.
     Lost,
 }
 
-/// Asks for an id. The second value is the state to write, if any.
+/// Reserves an id for `owner`. The second value is the state to write, if any.
 pub fn reserve(
     found: Option<&State>,
     owner: Owner,
@@ -113,7 +113,7 @@ pub fn reserve(
     let reserved = (Answer::Reserved, Some(State::InFlight { owner, lease, fingerprint }));
     match found {
         None => reserved,
-        // The answer to a first try was lost on its way.
+        // The response to the owner's first attempt was lost.
         Some(State::InFlight { owner: holder, .. }) if *holder == owner => reserved,
         Some(State::InFlight { lease, .. }) if *lease > now => (Answer::InFlight, None),
         Some(State::InFlight { fingerprint: first, .. } | State::Released { fingerprint: first }) => {
@@ -125,8 +125,8 @@ pub fn reserve(
     }
 }
 
-/// Ends a reservation. A lease that has ended is still its owner's until another one takes the id: what has arrived is
-/// better known late than never.
+/// Settles a reservation. After the lease the owner may still settle it until another request reserves the id: a late
+/// commit is better than none.
 pub fn settle(
     found: Option<&State>,
     owner: Owner,
@@ -136,7 +136,7 @@ pub fn settle(
     let committed =
         |reply: &Option<Bytes>| (Settled::Done, Change::Put(State::Committed { fingerprint, reply: reply.clone() }));
     match (found, settlement) {
-        // A store that has forgotten the reservation learns at least how it ended.
+        // The store has lost the reservation; the commit is still recorded.
         (None, Settlement::Commit(reply)) => committed(reply),
         (None, Settlement::Release | Settlement::Forget) => (Settled::Done, Change::Nothing),
         (Some(State::InFlight { owner: holder, .. }), _) if *holder != owner => (Settled::Lost, Change::Nothing),
@@ -145,7 +145,7 @@ pub fn settle(
             (Settled::Done, Change::Put(State::Released { fingerprint }))
         }
         (Some(State::InFlight { .. }), Settlement::Forget) => (Settled::Done, Change::Delete),
-        // Said twice, since the answer to the first was lost.
+        // Repeated, since the response to the first attempt was lost.
         (Some(State::Committed { .. }), Settlement::Commit(_)) => (Settled::Done, Change::Nothing),
         (Some(State::Released { .. }), Settlement::Release | Settlement::Forget) => (Settled::Done, Change::Nothing),
         (Some(State::Committed { .. }), Settlement::Release | Settlement::Forget) => (Settled::Lost, Change::Nothing),

@@ -1,4 +1,4 @@
-//! What every store is asked, and how it may fail.
+//! The request to a store and its errors, common to all stores.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,34 +6,34 @@ use std::time::Duration;
 use super::state::{EntryId, Fingerprint, Owner};
 use crate::clock::UnixTime;
 
-/// One id to be reserved, and later settled.
+/// An id to be reserved, and later settled.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// Which.
+    /// The id.
     pub id: EntryId,
-    /// Of the request that it comes with.
+    /// Fingerprint of the request that has the id.
     pub fingerprint: Fingerprint,
-    /// Who asks.
+    /// The owner of the reservation.
     pub owner: Owner,
-    /// The route, which has its share of a bounded store.
+    /// Name of the route, which may use a share of a bounded store.
     pub route: Arc<str>,
-    /// How many entries that route may hold.
+    /// Maximum number of entries of that route.
     pub share: usize,
-    /// Until when it must be remembered.
+    /// Time until which the id must be stored.
     pub until: UnixTime,
-    /// How long the owner may take.
+    /// Length of the lease: the time within which the owner settles the reservation.
     pub lease: Duration,
-    /// When its credential could be used first; `None` where it does not say.
+    /// When the credential was issued, the first time at which it could be used; `None` if the credential does not say.
     pub issued: Option<UnixTime>,
 }
 
-/// Why a store could not decide.
+/// Why a store could not reserve or settle an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// No place for one more entry, in all or in the route's share.
+    /// The capacity of the store, or the share of the route, is used up.
     #[error("the store is full")]
     Full,
-    /// It did not answer in time, or what it holds cannot be relied upon.
+    /// The store did not respond in time, or may have lost entries.
     #[error("the store is not available")]
     Unavailable,
 }

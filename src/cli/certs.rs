@@ -1,4 +1,4 @@
-//! `hookgate certs`: files for a first run.
+//! `hookgate dev-certs`: writes a development CA, a server certificate and an issuer's keys for a first run.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -9,21 +9,23 @@ use anyhow::Context;
 
 use super::dev::{Certificates, DevIssuer};
 
-/// `hookgate certs`
+/// Arguments of `hookgate dev-certs`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the files go
+    /// Directory for the files; created if it does not exist
     #[arg(long, default_value = "certs")]
     dir: PathBuf,
-    /// Replace files that are there already
+    /// Overwrite existing files
     #[arg(long)]
     force: bool,
 }
 
-/// Who may read a file.
+/// The mode of a file.
 #[derive(Clone, Copy)]
 enum Mode {
+    /// 0644: every user may read the file.
     Everybody,
+    /// 0600: only the owner may read it.
     Owner,
 }
 
@@ -37,9 +39,10 @@ pub(super) fn certs(arguments: &Arguments) -> anyhow::Result<()> {
         ("issuer.jwks.json", Mode::Everybody, format!("{:#}\n", issuer.jwks()?)),
         ("issuer.key", Mode::Owner, issuer.private_pem()),
     ];
-    fs::create_dir_all(&arguments.dir).with_context(|| format!("cannot make {}", arguments.dir.display()))?;
+    fs::create_dir_all(&arguments.dir)
+        .with_context(|| format!("cannot create directory {}", arguments.dir.display()))?;
     if let Some((name, ..)) = files.iter().find(|(name, ..)| !arguments.force && arguments.dir.join(name).exists()) {
-        anyhow::bail!("{} is there already; --force replaces it", arguments.dir.join(name).display());
+        anyhow::bail!("{} already exists; --force overwrites it", arguments.dir.join(name).display());
     }
     for (name, mode, content) in &files {
         let path = arguments.dir.join(name);
@@ -49,14 +52,14 @@ pub(super) fn certs(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Beside its place and then renamed into it: a gateway that watches the folder never sees half a file.
+/// Writes a temporary file and renames it to `path`: a gateway that watches the directory never sees half a file.
 fn write(path: &Path, mode: Mode, content: &str) -> std::io::Result<()> {
     let bits = match mode {
         Mode::Everybody => 0o644,
         Mode::Owner => 0o600,
     };
     let beside = path.with_extension("new");
-    // One that was left over has a mode of its own.
+    // A leftover temporary file would keep its own mode.
     if let Err(error) = fs::remove_file(&beside)
         && error.kind() != ErrorKind::NotFound
     {
@@ -73,7 +76,8 @@ mod tests {
 
     use super::*;
 
-    /// Of a run that broke off, perhaps under another mask: a key that is written into it would be everybody's.
+    /// A temporary file of an interrupted run may have been created under another umask: a key that is written into it
+    /// would be readable for every user.
     #[test]
     fn what_was_left_over_lends_a_key_no_mode() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,37 +1,36 @@
-//! `hookgate check`: the load path of `run`, without binding anything.
-
-use std::path::PathBuf;
+//! `hookgate check`: loads a configuration as `run` does, without binding a socket.
 
 use super::Format;
+use super::config_argument::ConfigArgument;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, ConfigErrors, Handles};
 
-/// `hookgate check`
+/// Arguments of `hookgate check`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The configuration
-    #[arg(long, default_value = "gateway.yaml")]
-    config: PathBuf,
-    /// How problems are printed: `file:line:column: field: problem`, a line each, on standard error, or a list of
-    /// objects on standard output
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// Output format: lines `file:line:column: field: problem` on standard error, or a JSON array of objects on
+    /// standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
-/// The problems were printed already.
+/// An invalid configuration whose problems were already printed; the number of problems.
 #[derive(Debug, thiserror::Error)]
 #[error("problems in the configuration: {0}")]
 pub(super) struct Told(usize);
 
 pub(super) fn check(arguments: &Arguments) -> anyhow::Result<()> {
-    let result = config::load(&arguments.config, &Handles::default());
+    let path = arguments.config.path();
+    let result = config::load(&path, &Handles::default());
     match (result, arguments.format) {
         (Ok(config), format) => {
             if format == Format::Json {
                 println!("[]");
             }
             for warning in config.warnings_at(SystemClock.now()) {
-                eprintln!("{}: warning: {warning}", arguments.config.display());
+                eprintln!("{}: warning: {warning}", path.display());
             }
             Ok(())
         }

@@ -1,6 +1,7 @@
-//! `hookgate demo`: the weak app, the gateway before it, and the classic attacks, as real requests over TLS.
+//! `hookgate demo`: sends the classic attacks as real requests over TLS, to a vulnerable upstream and to the gateway in
+//! front of it.
 //!
-//! Everything is made in memory and gone afterwards; nothing leaves this machine.
+//! Keys, certificates and servers exist only in memory; no request leaves this machine.
 
 mod attacks;
 mod backend;
@@ -27,10 +28,10 @@ use crate::{app, tls};
 use attacks::{Attack, Send, Verdict};
 use backend::{IssuerServer, WeakApp};
 
-/// `hookgate demo`
+/// Arguments of `hookgate demo`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// End after the table; exit code 1 if anything got through wrongly
+    /// Exit after the table instead of serving until Ctrl-C
     #[arg(long)]
     once: bool,
 }
@@ -41,7 +42,7 @@ pub(super) fn demo(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    println!("Making a CA, a certificate for localhost and an issuer's key …");
+    println!("Generating a CA, a certificate for localhost and an issuer's key …");
     let certificates = Certificates::generate()?;
     let issuer = DevIssuer::generate()?;
     let app = WeakApp::start().await?;
@@ -65,7 +66,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if failed > 0 {
         anyhow::bail!("{failed} rows are not as expected");
     }
-    println!("All rows as expected: only the good requests reached the app.");
+    println!("All rows are as expected: only the valid requests reached the upstream.");
     if !arguments.once {
         keep_serving(&issuer, &certificates, address, now).await?;
     }
@@ -73,10 +74,10 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The gateway.yaml of the demo, which is also shown.
+/// The gateway.yaml of the demo, which is also printed.
 fn configuration(keys: SocketAddr, app: SocketAddr) -> String {
     format!(
-        r#"error_detail: detailed            # for the table; leave it out in production
+        r#"error_detail: detailed      # reasons in responses, for the table; not for production
 log: {{ access: false }}
 store: {{ type: memory }}
 listeners:
@@ -120,13 +121,13 @@ fn in_memory(text: String, certificates: &Certificates) -> Sources {
 
 fn introduction(configuration: &str, app: SocketAddr, gateway: SocketAddr) -> String {
     format!(
-        "\nThe app   http://{app}/webhook takes any bearer token that it is shown.\n\
-         hookgate  https://localhost:{port}/webhook stands before it with this configuration:\n\n{configuration}",
+        "\nThe upstream, http://{app}/webhook, accepts any bearer token.\n\
+         hookgate, https://localhost:{port}/webhook, is in front of it with this configuration:\n\n{configuration}",
         port = gateway.port()
     )
 }
 
-/// Sends each row to the app alone and through the gateway.
+/// Sends each request to the upstream directly, and through the gateway.
 struct DemoClient {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     gateway: SocketAddr,
@@ -169,13 +170,13 @@ impl DemoClient {
             alone: alone.as_u16().to_string(),
             status: status.as_u16().to_string(),
             why,
-            app: if reached { "saw the request".to_owned() } else { "saw nothing".to_owned() },
+            app: if reached { "reached".to_owned() } else { "not reached".to_owned() },
             mark: if as_expected { "ok" } else { "WRONG" },
             as_expected,
         })
     }
 
-    /// The status, and the reason of a rejection.
+    /// Sends a request, and returns the status and the reason of a rejection.
     async fn send(&self, url: &str, attack: &Attack) -> anyhow::Result<(StatusCode, String)> {
         let mut request = Request::post(url).header("content-type", "application/json");
         for header in attack.authorization() {
@@ -188,7 +189,7 @@ impl DemoClient {
     }
 }
 
-/// `reason` of a problem document; empty for any other body.
+/// The `reason` of a problem document (RFC 9457); empty for any other body.
 fn reason(body: &[u8]) -> String {
     let document: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let reason = document.as_ref().and_then(|document| document.get("reason")?.as_str());
@@ -207,7 +208,7 @@ struct HeadLine;
 
 impl HeadLine {
     fn line(&self) -> String {
-        let names = columns("request", "app alone", "hookgate", "why", "the app", "");
+        let names = columns("request", "direct", "hookgate", "reason", "upstream", "");
         format!("{names}\n{}", "─".repeat(104))
     }
 }
@@ -226,7 +227,7 @@ async fn keep_serving(
     std::fs::write(&ca, &certificates.ca)?;
     let token = issuer.token(&attacks::changed(now, &serde_json::json!({"jti": "yours"})))?;
     println!(
-        "\nTry it twice (the token lives for five minutes and passes once; without the header nothing does):\n\n\
+        "\nTry it twice (the token is valid for five minutes and passes once; without it no request passes):\n\n\
          curl -i --cacert {} -H 'Authorization: Bearer {token}' -d '{{\"event\":\"test\"}}' https://localhost:{}/webhook\n\n\
          Ctrl-C ends the demo.",
         ca.display(),

@@ -1,5 +1,5 @@
-//! Material for development: a CA, a certificate for localhost, an issuer that signs RS256. Made anew each
-//! time, on this machine; nothing of it is fit for production.
+//! Keys and certificates for development: a CA, a certificate for localhost, and an issuer that signs with RS256. They
+//! are generated on this machine each time and are not fit for production.
 
 use anyhow::Context;
 use aws_lc_rs::encoding::AsDer;
@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose};
 use serde_json::{Value, json};
 
-/// A CA and what it has signed, in PEM form.
+/// The certificate of a CA, and a server certificate that it signed with its private key, in PEM form.
 pub(super) struct Certificates {
     pub(super) ca: String,
     pub(super) server: String,
@@ -17,7 +17,7 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    /// For localhost, 127.0.0.1 and [::1].
+    /// Generates a CA and a server certificate for localhost, 127.0.0.1 and [::1].
     pub(super) fn generate() -> anyhow::Result<Self> {
         let ca_key = rcgen::KeyPair::generate()?;
         let mut ca = CertificateParams::default();
@@ -32,7 +32,7 @@ impl Certificates {
         server.distinguished_name.push(DnType::CommonName, "localhost");
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         server.use_authority_key_identifier_extension = true;
-        // Some clients refuse what lives longer than 825 days.
+        // Some clients reject certificates that are valid for more than 825 days.
         server.not_after = rcgen::date_time_ymd(this_year()? + 2, 1, 1);
         let server_certificate = server.signed_by(&server_key, &Issuer::new(ca, ca_key))?;
         Ok(Self { ca: ca_certificate.pem(), server: server_certificate.pem(), server_key: server_key.serialize_pem() })
@@ -42,37 +42,38 @@ impl Certificates {
 fn this_year() -> anyhow::Result<i32> {
     let now = jiff::Timestamp::now().to_string();
     let year = now.split('-').next().unwrap_or_default();
-    year.parse().context("the system's clock is out of range")
+    year.parse().context("the system clock is out of range")
 }
 
-/// Somebody who signs tokens.
+/// A development issuer, which signs tokens with RS256.
 pub(super) struct DevIssuer {
     key: EncodingKey,
     pkcs8: Vec<u8>,
     public: Jwk,
-    /// The name of its key: the key's thumbprint (RFC 7638).
+    /// The key ID: the thumbprint of the public key (RFC 7638).
     pub(super) kid: String,
 }
 
 impl DevIssuer {
-    /// With a new RSA key of 2048 bits.
+    /// Generates an issuer with an RSA key of 2048 bits.
     pub(super) fn generate() -> anyhow::Result<Self> {
-        let pair = KeyPair::generate(KeySize::Rsa2048).ok().context("cannot make an RSA key")?;
-        let pkcs8 = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der>::as_der(&pair).ok().context("cannot write the key")?;
+        let pair = KeyPair::generate(KeySize::Rsa2048).ok().context("cannot generate an RSA key")?;
+        let pkcs8 =
+            AsDer::<aws_lc_rs::encoding::Pkcs8V1Der>::as_der(&pair).ok().context("cannot encode the RSA key")?;
         let pkcs8 = pkcs8.as_ref().to_vec();
-        // The library names its keys by their inner form, PKCS#1.
+        // jsonwebtoken keeps RSA keys in PKCS #1 form; `from_rsa_pem` takes that form out of the PKCS #8 one.
         let key = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", &pkcs8).as_bytes())?;
         let public = Jwk::from_encoding_key(&key, Algorithm::RS256)?;
         let kid = public.thumbprint(ThumbprintHash::SHA256)?;
         Ok(Self { key, pkcs8, public, kid })
     }
 
-    /// The private key in PEM form (PKCS#8).
+    /// The private key in PEM form (PKCS #8).
     pub(super) fn private_pem(&self) -> String {
         pem("PRIVATE KEY", &self.pkcs8)
     }
 
-    /// Its JWK Set.
+    /// The issuer's JWK Set (RFC 7517), with the public key.
     pub(super) fn jwks(&self) -> anyhow::Result<Value> {
         let mut jwk = serde_json::to_value(&self.public)?;
         if let Some(members) = jwk.as_object_mut() {
@@ -83,14 +84,14 @@ impl DevIssuer {
         Ok(json!({ "keys": [jwk] }))
     }
 
-    /// A token with these claims.
+    /// A signed JWT with these claims.
     pub(super) fn token(&self, claims: &Value) -> anyhow::Result<String> {
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) };
         Ok(jsonwebtoken::encode(&header, claims, &self.key)?)
     }
 }
 
-/// RFC 7468.
+/// The PEM encoding of `der` (RFC 7468).
 fn pem(label: &str, der: &[u8]) -> String {
     use base64::Engine;
     let text = base64::engine::general_purpose::STANDARD.encode(der);

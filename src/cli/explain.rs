@@ -1,5 +1,5 @@
-//! `hookgate explain`: what the gateway would say of a captured request, check by check, and what is probably wrong.
-//! Offline: it reads the configuration and the request, and asks nobody.
+//! `hookgate explain`: reports, check by check, whether the gateway would forward or reject a captured request, with
+//! hints at the probable cause. It works offline: it reads the configuration and the request, and makes no connection.
 
 mod hints;
 mod message;
@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::json;
 
+use super::config_argument::ConfigArgument;
 use super::{Format, at, find_route};
 use crate::auth::keys::{KeySet, Keys};
 use crate::auth::notes::{Note, Notes};
@@ -21,42 +22,41 @@ use crate::metrics::Outcome;
 use crate::route::{Asker, Route, Unrouted, judge_path};
 use message::Captured;
 
-/// `hookgate explain`
+/// Arguments of `hookgate explain`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The configuration
-    #[arg(long, default_value = "gateway.yaml")]
-    config: PathBuf,
-    /// The route; else the one that would take the request
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// Name of the route to evaluate [default: the route that matches the request]
     #[arg(long)]
     route: Option<String>,
-    /// The captured request: a raw HTTP/1.1 message, or a HAR file
+    /// File with the captured request: a raw HTTP/1.1 message or a HAR file
     #[arg(long)]
     request: PathBuf,
-    /// The time of the request: Unix seconds or RFC 3339; else now
+    /// Time at which the request was received, in Unix seconds or RFC 3339 [default: now]
     #[arg(long)]
     now: Option<String>,
-    /// A key set, for an issuer whose keys are fetched
+    /// File with a JWKS, used as the keys of every issuer with a JWKS URL
     #[arg(long)]
     jwks: Option<PathBuf>,
-    /// What to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
 /// The request would be rejected: exit code 2.
 #[derive(Debug, thiserror::Error)]
-#[error("it would be rejected")]
+#[error("the request would be rejected")]
 pub(super) struct WouldRefuse;
 
-/// One request and what it would meet.
+/// A captured request, with the route and the time to evaluate it by.
 struct Trial<'a> {
     route: &'a Route,
     captured: Captured,
     now: UnixTime,
 }
 
-/// What was found.
+/// The checks in order, the verdict (an outcome, or the reason of a rejection) and the hints.
 struct Findings {
     checks: Vec<Note>,
     verdict: Result<Outcome, &'static str>,
@@ -64,7 +64,7 @@ struct Findings {
 }
 
 pub(super) fn explain(arguments: &Arguments) -> anyhow::Result<()> {
-    let config = compile(&Sources::read(&arguments.config, &Handles::default())?, &Handles::default())?;
+    let config = compile(&Sources::read(&arguments.config.path(), &Handles::default())?, &Handles::default())?;
     let bytes =
         std::fs::read(&arguments.request).with_context(|| format!("cannot read {}", arguments.request.display()))?;
     let captured = message::read(&bytes)?;
@@ -81,7 +81,7 @@ pub(super) fn explain(arguments: &Arguments) -> anyhow::Result<()> {
     if findings.verdict.is_ok() { Ok(()) } else { Err(WouldRefuse.into()) }
 }
 
-/// What a fetch would have brought.
+/// Gives every issuer with a JWKS URL the keys that a fetch would have brought.
 fn give_keys(config: &Config, bytes: &[u8], now: UnixTime) -> anyhow::Result<()> {
     for remote in &config.handles.remote_keys {
         let (set, _skipped) = KeySet::from_jwks(bytes, &remote.source.algorithms)?;
@@ -95,7 +95,7 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
     let mut check = |check, found: String| checks.push(Note { check, found });
     let refused = |reason, checks| Ok(Findings { checks, verdict: Err(reason), hints: Vec::new() });
     let Ok(path) = judge_path(captured.head.uri.path()) else {
-        check("path", "two programs could read it differently".to_owned());
+        check("path", "ambiguous: two programs could read it differently".to_owned());
         return refused(Failure::AmbiguousPath.reason(), checks);
     };
     let host = captured.host().to_owned();
@@ -104,10 +104,10 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
     check(
         "route",
         match &found {
-            Ok(route) => format!("{} takes {} {path} on {host:?}", route.name, captured.head.method),
-            Err(Unrouted::NoRoute) => format!("none takes {path} on host {host:?}"),
+            Ok(route) => format!("{} matches {} {path} on host {host:?}", route.name, captured.head.method),
+            Err(Unrouted::NoRoute) => format!("no route matches {path} on host {host:?}"),
             Err(Unrouted::MethodNotAllowed(methods)) => {
-                format!("{path} takes {methods:?}, not {}", captured.head.method)
+                format!("{path} allows {methods:?}, not {}", captured.head.method)
             }
         },
     );
@@ -117,7 +117,7 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
         (None, Err(unrouted)) => return refused(Failure::Unrouted(unrouted).reason(), checks),
     };
     let length = captured.body.len();
-    check("body", format!("{length} bytes of at most {}", route.max_body));
+    check("body", format!("{length} bytes; at most {} are allowed", route.max_body));
     if u64::try_from(length).unwrap_or(u64::MAX) > route.max_body {
         return refused(Failure::Body(BodyFault::TooLarge).reason(), checks);
     }
@@ -142,12 +142,12 @@ fn judged(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findings
         Err(refusal) => {
             let mut hints = hints::find(config, trial, refusal);
             if trial.route.observes(trial.now) {
-                hints.push("the route is in dry run: it would be forwarded, and counted as rejected".to_owned());
+                hints.push("the route is in dry run: the request is forwarded, and counted as rejected".to_owned());
                 return Findings { checks, verdict: Ok(Outcome::DryRunRejected), hints };
             }
             if fetches_keys(&trial.route.rules.policy) && refusal == Refusal::JwksUnavailable {
                 hints.push(
-                    "the issuer's keys are fetched, and nothing is fetched here: give them with --jwks".to_owned(),
+                    "the issuer has a JWKS URL, and explain fetches nothing: pass the JWKS with --jwks".to_owned(),
                 );
             }
             Findings { checks, verdict: Err(refusal.reason()), hints }
@@ -174,21 +174,21 @@ impl Trial<'_> {
         match verify_noting(rules, &self.view(), self.now, notes) {
             Ok(_) => Ok(()),
             Err(Stop::Refused(refused)) => Err(refused.refusal),
-            // The body was there.
+            // This cannot happen: the view has the body.
             Err(Stop::NeedsBody) => Err(Refusal::MalformedCredential),
         }
     }
 
     fn answer(&self, asker: Asker) -> Option<Note> {
         let answer = self.route.answer(&self.view(), asker).ok()??;
-        Some(Note { check: "challenge", found: format!("answered by the gateway, {} bytes", answer.body.len()) })
+        Some(Note { check: "challenge", found: format!("answered by the gateway with {} bytes", answer.body.len()) })
     }
 }
 
 fn text(findings: &Findings) -> String {
     let mut text = String::new();
     for Note { check, found } in &findings.checks {
-        // A signed text may have lines of its own.
+        // A signed payload may have several lines.
         let found = found.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
         text.push_str(&format!("  {check:<20} {found}\n"));
     }
@@ -202,7 +202,7 @@ fn text(findings: &Findings) -> String {
     text
 }
 
-/// What the gateway would do.
+/// The participle for an outcome, after "It would be".
 const fn done(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::ChallengeAnswered => "answered by the gateway",

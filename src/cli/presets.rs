@@ -1,4 +1,4 @@
-//! `hookgate presets`: the providers that are known, or one of them in full. Reads nothing but what is built in.
+//! `hookgate presets`: lists the built-in presets for providers, or prints one in full. Reads no files.
 
 mod page;
 
@@ -11,15 +11,15 @@ use crate::config::presets::{PRESETS, find, text};
 use crate::config::shape::nearest;
 pub use page::markdown;
 
-/// Names that are suggested for one that is unknown.
+/// Maximum number of names that are suggested for an unknown one.
 const MAX_SUGGESTED: usize = 5;
 
-/// `hookgate presets`
+/// Arguments of `hookgate presets`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// One of them: the file that describes it, as it is
+    /// Name of a preset, whose file is printed unchanged
     name: Option<String>,
-    /// The page docs/presets.md
+    /// Print the page docs/presets.md
     #[arg(long, conflicts_with = "name")]
     markdown: bool,
 }
@@ -33,7 +33,7 @@ pub(super) fn presets(arguments: &Arguments) -> anyhow::Result<()> {
             None => bail!("no preset `{name}`; {}", suggestion(name)),
         },
     };
-    // At once: a reader that has seen enough, as `head` has, closes the pipe.
+    // One write with an error instead of a panic: a reader such as `head` closes the pipe early.
     std::io::stdout().write_all(shown.as_bytes())?;
     Ok(())
 }
@@ -42,7 +42,7 @@ fn known() -> impl Iterator<Item = (&'static str, PresetFile)> {
     PRESETS.iter().filter_map(|(name, _)| Some((*name, find(name)?)))
 }
 
-/// A name and its title a line.
+/// One line for each preset: its name and title.
 fn table() -> String {
     let width = PRESETS.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     known().map(|(name, preset)| format!("{name:width$}  {}\n", preset.title)).collect()
@@ -54,7 +54,7 @@ fn suggestion(given: &str) -> String {
     if near.is_empty() { rest.to_owned() } else { format!("did you mean {}? {rest}", near.join(", ")) }
 }
 
-/// Those whose name or title has the word in it; else the one that was probably meant.
+/// The presets whose name or title contains the word; if there are none, the name with the most similar spelling.
 fn near(given: &str) -> Vec<&'static str> {
     let given = given.to_lowercase();
     let alike = |(name, preset): &(&str, PresetFile)| {

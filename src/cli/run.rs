@@ -1,37 +1,37 @@
-//! `hookgate run`: the gateway under the signals of its supervisor.
+//! `hookgate run`: runs the gateway until SIGTERM or SIGINT; SIGHUP reloads the configuration.
 
 use std::hint::black_box;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::config_argument::ConfigArgument;
 use crate::clock::SystemClock;
 use crate::{app, config, telemetry};
 
-/// `hookgate run`
+/// Arguments of `hookgate run`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The configuration
-    #[arg(long, default_value = "gateway.yaml")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgument,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     decline_huge_pages();
-    let config = config::load(&arguments.config, &config::Handles::default())?;
+    let path = arguments.config.path();
+    let config = config::load(&path, &config::Handles::default())?;
     let _log = telemetry::start(config.process.log_format);
     telemetry::count_panics();
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::spawn(give_memory_back());
-        // Before anything is served, so that no signal ever meets its default.
+        // Handlers are installed before anything is served, so that no signal has its default effect.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        let gateway = app::start(Some(arguments.config.clone()), &config, Arc::new(SystemClock))?;
+        let gateway = app::start(Some(path), &config, Arc::new(SystemClock))?;
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 }
             }
         }
-        // A second signal means: now.
+        // A second signal stops the gateway without waiting for the drain.
         let hurry = async {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -53,14 +53,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     })
 }
 
-/// The kernel would give 2 MiB where the allocator touches a few KiB: a third of what idle connections take, measured.
+/// Disables transparent huge pages: the kernel would map 2 MiB where the allocator touches a few KiB. That was a third
+/// of the memory of idle connections when measured.
 fn decline_huge_pages() {
-    // An older kernel gives them all the same.
+    // Older kernels do not support this call and keep huge pages.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
-/// The allocator keeps what was freed for a second, and looks what is due only when another of its pages becomes free: what
-/// a burst of connections has left would stay until the next one. A block of this size is a page of its own.
+/// Makes the allocator return freed memory to the system. mimalloc keeps freed memory for a second, and checks which
+/// memory is due only when another of its pages becomes free: the memory of a burst of connections would stay until the
+/// next burst. A block of 1 MiB has a page of its own.
 async fn give_memory_back() {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -68,10 +70,11 @@ async fn give_memory_back() {
     }
 }
 
-/// A connection and its way to the app are two open files; the hard limit is what the operator meant.
+/// Raises the soft limit of open files to the hard limit, since each client connection and each upstream connection is
+/// an open file.
 fn raise_file_limit() {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(open_files) => tracing::info!(open_files, "limit of open files"),
+        Ok(open_files) => tracing::info!(open_files, "raised the limit of open files"),
         Err(error) => tracing::warn!(%error, "could not raise the limit of open files"),
     }
 }

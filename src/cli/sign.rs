@@ -1,5 +1,5 @@
-//! `hookgate sign`: makes a request that passes a route, out of the route's own rules: for trying a route, and for
-//! trying `hookgate explain`. It needs what the sender has: a shared secret of the configuration, or a private key.
+//! `hookgate sign`: generates a request that passes a route from the rules of the route, to try the route or
+//! `hookgate explain`. It needs the key of the sender: a shared secret in the configuration, or a private key.
 
 mod draft;
 mod jws;
@@ -17,6 +17,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use super::config_argument::ConfigArgument;
 use super::{at, find_route};
 use crate::auth::Policy;
 use crate::auth::time::{TimestampRule, TimestampSource};
@@ -24,66 +25,65 @@ use crate::config::{Config, Handles, Sources, compile};
 use crate::route::{PathMatch, Route};
 use draft::Draft;
 
-/// `hookgate sign`
+/// Arguments of `hookgate sign`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The configuration
-    #[arg(long, default_value = "gateway.yaml")]
-    config: PathBuf,
-    /// The route to pass; may be left out where there is one
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// Name of the route; required if there are several
     #[arg(long)]
     route: Option<String>,
-    /// The body of the request
+    /// File with the body of the request [default: the body {"event":"test"}]
     #[arg(long)]
     body: Option<PathBuf>,
-    /// Its method; else the route's first
+    /// Method of the request [default: the first of the route's methods, or POST]
     #[arg(long)]
     method: Option<String>,
-    /// A header: NAME: VALUE
+    /// Header to add; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// The sender's private key in PEM form; not needed for a shared secret
+    /// File with the sender's private key in PEM form; not needed for a shared secret
     #[arg(long, default_value = "certs/issuer.key")]
     key: PathBuf,
-    /// The name of the key; else the first of the key set beside it (KEY.jwks.json), where there is one
+    /// Key ID [default: that of the first key in KEY.jwks.json next to KEY.key, if the file exists]
     #[arg(long)]
     kid: Option<String>,
-    /// The key's certificates in PEM form, the key's own first, for a token that brings them along (x5c)
+    /// File with the certificate chain of the key in PEM form, leaf certificate first, for the x5c header of a token
     #[arg(long)]
     chain: Option<PathBuf>,
-    /// A claim beside those that the route asks for, or instead: NAME=VALUE, where VALUE may be JSON
+    /// Claim to add, or to set instead of the value that the route requires; VALUE may be JSON; may be repeated
     #[arg(long = "claim", value_name = "NAME=VALUE")]
     claims: Vec<String>,
-    /// Where the gateway is, with a path if the route takes many; else https://localhost and its first port
+    /// URL of the gateway, with a path if the route matches several [default: localhost and the first listener's port]
     #[arg(long)]
     url: Option<String>,
-    /// The time to sign for: Unix seconds or RFC 3339; else now
+    /// Time of the request, in Unix seconds or RFC 3339 [default: now]
     #[arg(long)]
     now: Option<String>,
-    /// What to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Curl)]
     format: Format,
-    /// Print the token alone
+    /// Print only the token
     #[arg(long)]
     token: bool,
-    /// Send it, and print the answer
+    /// Send the request and print the response; exit code 1 unless its status is 2xx
     #[arg(long)]
     send: bool,
-    /// Certificates to trust when sending; else ca.crt beside the key, where there is one
+    /// File with the CA certificates to trust [default: ca.crt next to the key, if the file exists]
     #[arg(long)]
     cacert: Option<PathBuf>,
 }
 
-/// What to print
+/// Output format of `sign`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// A command line
+    /// A curl command line
     Curl,
-    /// The message itself, as `hookgate explain` reads it
+    /// The HTTP/1.1 message, which `hookgate explain` reads
     Http,
 }
 
-/// What the sender has.
+/// The sender's key with its metadata, the claims from the command line, and the time in Unix seconds.
 struct Keyring {
     key: PathBuf,
     kid: Option<String>,
@@ -93,7 +93,7 @@ struct Keyring {
 }
 
 pub(super) fn sign(arguments: &Arguments) -> anyhow::Result<()> {
-    let sources = Sources::read(&arguments.config, &Handles::default())?;
+    let sources = Sources::read(&arguments.config.path(), &Handles::default())?;
     let config = compile(&sources, &Handles::default())?;
     let route = find_route(&config, arguments.route.as_deref())?;
     let keys = keyring(arguments)?;
@@ -104,7 +104,7 @@ pub(super) fn sign(arguments: &Arguments) -> anyhow::Result<()> {
         return send(&draft, ca.as_deref());
     }
     match (arguments.token, arguments.format) {
-        (true, _) => println!("{}", token.context("the route takes no token")?),
+        (true, _) => println!("{}", token.context("the route does not use a token")?),
         (false, Format::Curl) => {
             let unchanged =
                 arguments.body.as_deref().filter(|path| std::fs::read(path).is_ok_and(|body| body == draft.body));
@@ -129,7 +129,7 @@ fn keyring(arguments: &Arguments) -> anyhow::Result<Keyring> {
     })
 }
 
-/// `certs/issuer.key` has its set in `certs/issuer.jwks.json`.
+/// The key ID of `certs/issuer.key` from its JWK Set, `certs/issuer.jwks.json`.
 fn kid_beside(key: &Path) -> Option<String> {
     let set: Value = serde_json::from_slice(&std::fs::read(key.with_extension("jwks.json")).ok()?).ok()?;
     set.pointer("/keys/0/kid")?.as_str().map(str::to_owned)
@@ -138,12 +138,12 @@ fn kid_beside(key: &Path) -> Option<String> {
 impl Keyring {
     fn private_key(&self) -> anyhow::Result<Vec<u8>> {
         std::fs::read(&self.key).with_context(|| {
-            format!("cannot read {} (`hookgate certs` makes one; --key names another)", self.key.display())
+            format!("cannot read {} (`hookgate dev-certs` creates one; --key names another)", self.key.display())
         })
     }
 }
 
-/// The request before it is signed.
+/// The unsigned request.
 fn blank(config: &Config, route: &Route, arguments: &Arguments) -> anyhow::Result<Draft> {
     let (gateway, path) = address(config, arguments)?;
     let written = match &route.matches.path {
@@ -171,10 +171,10 @@ fn blank(config: &Config, route: &Route, arguments: &Arguments) -> anyhow::Resul
     Ok(draft)
 }
 
-/// Where the gateway is, and the path if one is named.
+/// Scheme and authority of the gateway, and the path if `--url` has one.
 fn address(config: &Config, arguments: &Arguments) -> anyhow::Result<(String, Option<String>)> {
     let Some(url) = &arguments.url else {
-        let listener = config.process.listeners.first().context("no listener")?;
+        let listener = config.process.listeners.first().context("the configuration has no listener")?;
         let tls = config.snapshot.listeners.first().is_some_and(|listener| listener.tls.is_some());
         return Ok((format!("{}://localhost:{}", if tls { "https" } else { "http" }, listener.port()), None));
     };
@@ -184,14 +184,14 @@ fn address(config: &Config, arguments: &Arguments) -> anyhow::Result<(String, Op
     Ok((format!("{scheme}://{authority}"), path))
 }
 
-/// Adds what each scheme asks for; the token, if there is one.
+/// Adds the credentials of each authentication scheme of the route, and returns the token if there is one.
 fn fill(route: &Arc<Route>, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<Option<String>> {
     if let Some(time) = &route.rules.timestamp {
         add_time(time, draft, keys.now)?;
     }
     let mut token = None;
     let mut leaves = needed(&route.rules.policy);
-    // What becomes part of the body comes before what signs the body.
+    // Static tokens come first, since they may become part of the body that is signed.
     leaves.sort_by_key(|leaf| !matches!(leaf, Policy::Token(_)));
     for leaf in leaves {
         match leaf {
@@ -200,7 +200,7 @@ fn fill(route: &Arc<Route>, draft: &mut Draft, keys: &Keyring) -> anyhow::Result
             Policy::Signature(policy) => signature::add(policy, route, draft, keys)?,
             Policy::Token(policy) => signature::add_token(policy, draft)?,
             Policy::ClientCertificate(_) => {
-                eprintln!("the route asks for a client certificate: add --cert and --key to curl")
+                eprintln!("the route requires a client certificate: add --cert and --key to curl")
             }
             Policy::AllOf(_) | Policy::AnyOf(_) | Policy::Public => {}
         }
@@ -208,7 +208,7 @@ fn fill(route: &Arc<Route>, draft: &mut Draft, keys: &Keyring) -> anyhow::Result
     Ok(token)
 }
 
-/// Of several that would do, the first.
+/// The leaf policies to satisfy: all of `all_of`, and the first alternative of `any_of`.
 fn needed(policy: &Policy) -> Vec<&Policy> {
     match policy {
         Policy::AllOf(policies) => policies.iter().flat_map(needed).collect(),
@@ -222,7 +222,7 @@ fn add_time(time: &TimestampRule, draft: &mut Draft, now: u64) -> anyhow::Result
     match &time.source {
         TimestampSource::Header(name) => draft.set_header(name, text),
         TimestampSource::Json(pointer) => draft.set_json(pointer, text.into())?,
-        // Goes into the token.
+        // `jws` adds the claim to the token.
         TimestampSource::Claim(_) => {}
     }
     Ok(())
@@ -250,13 +250,13 @@ fn send(draft: &Draft, ca: Option<&Path>) -> anyhow::Result<()> {
         let passed = response.status().is_success();
         let body = response.into_body().collect().await?.to_bytes();
         println!("{}", String::from_utf8_lossy(&body));
-        if passed { Ok(()) } else { bail!("it was not accepted") }
+        if passed { Ok(()) } else { bail!("the request was not accepted") }
     })
 }
 
 fn random_id() -> String {
     let mut bytes = [0_u8; 16];
-    // Without entropy the id is a constant: good enough for one request made by hand.
+    // Without entropy the id is zero, which is good enough for a request made by hand.
     let _ = aws_lc_rs::rand::fill(&mut bytes);
     format!("{:032x}", u128::from_be_bytes(bytes))
 }

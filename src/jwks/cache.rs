@@ -1,8 +1,8 @@
-//! The last good key set on disk, so that a restart while the issuer is gone still verifies.
+//! The last valid key set on disk, so that tokens can be verified after a restart while the issuer is down.
 //!
-//! Whoever can write this file says whose tokens pass. A file that somebody else could have written, or that belongs to
-//! another address, is none. Its key set goes the way of a fetched one, with the age that it has. This blocks: it is
-//! called off the async threads.
+//! A process that can write this file decides which tokens pass. A file that another user could have written, or that
+//! was fetched from another URL, is therefore ignored. Its key set is verified as a fetched one is, and keeps its age.
+//! These functions block, and are not called on async threads.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -20,42 +20,42 @@ use crate::auth::json::parse_object;
 use crate::auth::keys::RemoteSource;
 use crate::clock::UnixTime;
 
-/// Bytes of a file: a key set of the greatest size fits in.
+/// Maximum size of a file in bytes, large enough for the largest key set that is accepted.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// Why a file cannot be used.
+/// Why a cache file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CacheError {
-    #[error("cannot be read")]
+    #[error("the file cannot be read")]
     Unreadable(#[from] io::Error),
     #[error("not a regular file")]
     NotAFile,
-    #[error("belongs to another user")]
+    #[error("the file is owned by another user")]
     Owner,
-    #[error("others may read or write it; its mode must be 0600")]
+    #[error("other users may read or write the file; its mode must be 0600")]
     Mode,
-    #[error("larger than {MAX_SIZE} bytes")]
+    #[error("the file is larger than {MAX_SIZE} bytes")]
     TooLarge,
-    #[error("not as we write it")]
+    #[error("not a JWKS cache file of hookgate")]
     Malformed,
-    #[error("for another address, or under other roots or pins")]
+    #[error("cached for another URL, other CA certificates or other pins")]
     OtherSource,
-    #[error("fetched at a time that is yet to come")]
+    #[error("the time of the fetch is in the future")]
     Future,
     #[error("older than max_stale")]
     Stale,
-    #[error("its keys cannot be used")]
+    #[error("the cached keys cannot be used")]
     Keys(#[from] FetchError),
 }
 
-/// A key set as it came, and when.
+/// A key set as fetched, and the time of the fetch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cached {
     pub(super) body: Vec<u8>,
     pub(super) at: UnixTime,
 }
 
-/// What was written last; `None` where nothing was.
+/// Reads the cached key set; `None` if there is no file.
 pub(super) fn read(path: &Path, source: &RemoteSource, now: UnixTime) -> Result<Option<Cached>, CacheError> {
     let Some(file) = open(path)? else { return Ok(None) };
     judge(&file.metadata()?, rustix::process::geteuid().as_raw())?;
@@ -74,13 +74,13 @@ fn open(path: &Path) -> Result<Option<File>, CacheError> {
     Ok(Some(open_itself(path)?))
 }
 
-/// A link or a pipe may have taken its place since somebody looked: neither is followed or waited for.
+/// Opens the file without following a symbolic link or waiting for a pipe: either may have replaced the file meanwhile.
 fn open_itself(path: &Path) -> io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
-/// Of the open file, which nobody can exchange any more.
+/// Checks type, owner, mode and size of the open file, which cannot be replaced any more.
 fn judge(metadata: &Metadata, owner: u32) -> Result<(), CacheError> {
     if !metadata.is_file() {
         return Err(CacheError::NotAFile);
@@ -111,7 +111,7 @@ fn parse(bytes: &[u8], source: &RemoteSource, now: UnixTime) -> Result<Cached, C
     Ok(Cached { body: STANDARD.decode(keys).map_err(|_| CacheError::Malformed)?, at })
 }
 
-/// Everything that says whose keys they are: after a change of any of it they are nobody's.
+/// The settings that identify the source of the keys. After a change of any of them the cached keys are not used.
 fn bound_to(source: &RemoteSource) -> Value {
     let mut trust = Context::new(&SHA256);
     source.pins.iter().for_each(|pin| trust.update(pin));
@@ -119,19 +119,19 @@ fn bound_to(source: &RemoteSource) -> Value {
     json!({ "url": source.url, "issuer": source.discovery, "trust": STANDARD.encode(trust.finish()) })
 }
 
-/// Puts a good set in the place of the last one: whole, or not at all.
+/// Replaces the cached set atomically.
 pub(super) fn write(path: &Path, source: &RemoteSource, body: &[u8], at: UnixTime) -> io::Result<()> {
     let file = json!({ "bound_to": bound_to(source), "fetched_at": at.seconds(), "keys": STANDARD.encode(body) });
     let beside = path.with_file_name(temporary_name(path)?);
     let written = write_new(&beside, file.to_string().as_bytes()).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
-        // It may not be there; and what cannot be removed is in nobody's way.
+        // The temporary file may not exist. One that cannot be removed does no harm.
         let _ = fs::remove_file(&beside);
     }
     written
 }
 
-/// A new one each time, so that two who write do not meet in one file.
+/// A random name, so that two writers never use the same temporary file.
 fn temporary_name(path: &Path) -> io::Result<String> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_string_lossy();
     let mut random = [0_u8; 8];
@@ -139,12 +139,12 @@ fn temporary_name(path: &Path) -> io::Result<String> {
     Ok(format!(".{name}.{:016x}", u64::from_be_bytes(random)))
 }
 
-/// Never into a file, or through a link, that is there already (`O_EXCL`).
+/// Creates a file, and fails if a file or a symbolic link of that name exists (`O_EXCL`).
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let flags = OFlags::NOFOLLOW.bits().cast_signed();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(flags).open(path)?;
     file.write_all(bytes)?;
-    // Before it gets its name: else a power cut could leave an empty file in the good one's place.
+    // Synced before it is renamed: otherwise a power cut could leave an empty file in place of the valid one.
     file.sync_all()
 }
 
@@ -168,7 +168,7 @@ mod tests {
         RemoteSource { max_stale: Duration::from_secs(3600), ..crate::jwks::tests::source() }
     }
 
-    /// A folder with a cache in it.
+    /// A directory with a cache file.
     fn written() -> (TempDir, PathBuf) {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("acme.json");
@@ -201,16 +201,17 @@ mod tests {
         let (_folder, path) = written();
         assert!(read(&path, &source(), at(NOW + 3600)).is_ok());
         assert_eq!(refused(&path, NOW + 3601), "older than max_stale");
-        assert_eq!(refused(&path, NOW - 1), "fetched at a time that is yet to come");
+        assert_eq!(refused(&path, NOW - 1), "the time of the fetch is in the future");
     }
 
-    /// Whoever else could write it would be the issuer.
+    /// A user who could write the file could sign tokens as the issuer.
     #[test]
     fn a_file_that_others_could_have_written_is_refused() {
         let (_folder, path) = written();
         for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o644, 0o777] {
             set_mode(&path, mode);
-            assert_eq!(refused(&path, NOW), "others may read or write it; its mode must be 0600", "{mode:o}");
+            let expected = "other users may read or write the file; its mode must be 0600";
+            assert_eq!(refused(&path, NOW), expected, "{mode:o}");
         }
         set_mode(&path, 0o600);
         let metadata = fs::metadata(&path).unwrap();
@@ -227,7 +228,7 @@ mod tests {
         assert_eq!(refused(folder.path(), NOW), "not a regular file");
         assert!(open_itself(&path).is_ok() && open_itself(&link).is_err());
         File::options().write(true).open(&path).unwrap().set_len(MAX_SIZE + 1).unwrap();
-        assert_eq!(refused(&path, NOW), "larger than 1048576 bytes");
+        assert_eq!(refused(&path, NOW), "the file is larger than 1048576 bytes");
     }
 
     #[test]
@@ -262,11 +263,11 @@ mod tests {
             changed("}", "},\"keys\":\"\""),
         ] {
             fs::write(&path, &text).unwrap();
-            assert_eq!(refused(&path, NOW), "not as we write it", "{text}");
+            assert_eq!(refused(&path, NOW), "not a JWKS cache file of hookgate", "{text}");
         }
     }
 
-    /// The place of the file may be prepared by somebody: a link there is replaced, never written through.
+    /// An attacker may place a symbolic link at the path of the file: the link is replaced, never followed.
     #[test]
     fn writing_follows_no_link_and_leaves_nothing_behind() {
         let folder = TempDir::new().unwrap();

@@ -1,4 +1,4 @@
-//! OpenID Connect Discovery 1.0 §4: the issuer's own document says where its keys are. Pure: bytes in, an address out.
+//! OpenID Connect Discovery 1.0 §4: reads the URL of the key set from the issuer's discovery document. Pure functions.
 
 use http::Uri;
 use serde_json::Value;
@@ -6,27 +6,27 @@ use serde_json::Value;
 use crate::auth::json::parse_object;
 use crate::config::values::{is_https, is_https_or_loopback};
 
-/// Why a document does not lead to keys.
+/// Why a discovery document cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum DiscoveryError {
-    #[error("not a discovery document: expected an object with the texts `issuer` and `jwks_uri`")]
+    #[error("not a discovery document: expected an object with the strings `issuer` and `jwks_uri`")]
     Malformed,
-    #[error("the document is another issuer's")]
+    #[error("the `issuer` of the document is another one")]
     OtherIssuer,
-    #[error("its `jwks_uri` is not an https address")]
+    #[error("the `jwks_uri` of the document is not an https URL")]
     Address,
 }
 
-/// `jwks_uri` of the document that was found for `iss`, an https address or one of http on loopback.
+/// The `jwks_uri` of the document that was fetched for `iss`: an https URL, or an http URL on loopback.
 pub(super) fn key_set_address(document: &[u8], iss: &str) -> Result<Uri, DiscoveryError> {
     let document = parse_object(document).map_err(|_| DiscoveryError::Malformed)?;
     let text = |name| document.get(name).and_then(Value::as_str).ok_or(DiscoveryError::Malformed);
-    // §4.3: else whoever can place a document under one issuer's address speaks for another (mix-up).
+    // §4.3: otherwise an attacker who can place a document at the URL of one issuer could impersonate another (mix-up).
     if text("issuer")? != iss {
         return Err(DiscoveryError::OtherIssuer);
     }
     let address = text("jwks_uri")?;
-    // Another host may hold the keys, but nobody on the way to it may change them.
+    // The keys may be on another host, but an attacker on the network must not be able to change them.
     let downgraded = is_https(iss) && !is_https(address);
     if downgraded || !is_https_or_loopback(address) {
         return Err(DiscoveryError::Address);
@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(address(&document, ISS), Ok("https://keys.test/jwks?v=1".into()));
     }
 
-    /// Discovery §4.3: identical, and not merely alike.
+    /// Discovery §4.3: the issuers must be identical, not merely similar.
     #[test]
     fn a_document_of_another_issuer_is_refused() {
         for issuer in ["https://issuer.test/realm", "https://ISSUER.test/realm/", "https://issuer.test/realm//", ""] {

@@ -1,5 +1,6 @@
-//! One GET for a key set, and one before it for the document that says where it is: over https, in bounded time and
-//! size, on the configured host only. The document alone may name another one.
+//! Fetches a key set with a GET request, after another one for the discovery document if there is one. Time and size
+//! are limited. Only https is used (http on loopback), and redirects stay on the same origin; only the discovery
+//! document may name another host.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,36 +19,36 @@ use super::discovery::{DiscoveryError, key_set_address};
 use crate::auth::keys::{KeySetError, RemoteSource};
 use crate::tls;
 
-/// For the whole fetch, discovery and redirects included.
+/// Timeout for the whole fetch, including discovery and redirects.
 const MAX_TIME: Duration = Duration::from_secs(5);
 
-/// Bytes of a key set or document; the largest public ones are under 100 KiB.
+/// Maximum size of a key set or discovery document in bytes; the largest public ones are under 100 KiB.
 const MAX_SIZE: usize = 512 * 1024;
 
 const MAX_REDIRECTS: usize = 3;
 
-/// Why there are no new keys.
+/// Why a fetch failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum FetchError {
     #[error("the CA certificates cannot be used")]
     Ca(#[source] Arc<tls::TlsError>),
-    #[error("the address cannot be used")]
+    #[error("the URL is invalid")]
     Address,
-    #[error("no answer within {} s", MAX_TIME.as_secs())]
+    #[error("timeout after {} s", MAX_TIME.as_secs())]
     Timeout,
-    #[error("no answer")]
+    #[error("the request failed")]
     Connection(#[source] Arc<hyper_util::client::legacy::Error>),
-    #[error("status {0}")]
+    #[error("unexpected status {0}")]
     Status(u16),
-    #[error("a redirect to another host, or too many")]
+    #[error("a redirect to another origin, or more than {MAX_REDIRECTS} redirects")]
     Redirect,
-    #[error("the body broke off or is larger than {MAX_SIZE} bytes")]
+    #[error("the body is incomplete or larger than {MAX_SIZE} bytes")]
     Body,
-    #[error("no use as a discovery document")]
+    #[error("the discovery document cannot be used")]
     Discovery(#[from] DiscoveryError),
-    #[error("not a key set")]
+    #[error("not a JWK Set")]
     BadSet(#[source] Arc<KeySetError>),
-    #[error("the set has no usable key")]
+    #[error("the JWK Set has no usable key")]
     NoKeys,
 }
 
@@ -57,18 +58,18 @@ impl FetchError {
     }
 }
 
-/// A key set as it came.
+/// The response to a fetch of a key set.
 pub(super) struct Answer {
     pub(super) body: Bytes,
-    /// `Cache-Control: max-age` (RFC 9111 §5.2.2.1).
+    /// Value of `Cache-Control: max-age` (RFC 9111 §5.2.2.1).
     pub(super) max_age: Option<Duration>,
 }
 
-/// Fetches one key set.
+/// The client for one key set.
 pub(super) struct Fetcher {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
     uri: Uri,
-    /// The `iss` whose document is at `uri`, where the keys are not.
+    /// The `iss` of the issuer, if `uri` is the URL of its discovery document instead of its key set.
     discovery: Option<String>,
 }
 
@@ -76,8 +77,8 @@ impl Fetcher {
     pub(super) fn new(source: &RemoteSource) -> Result<Self, FetchError> {
         let config = tls::pinned_client_config(source.ca.as_deref(), &source.pins);
         let config = config.map_err(|error| FetchError::Ca(Arc::new(error)))?;
-        // Whether plain http is allowed (loopback only) was decided when the configuration was compiled, or by
-        // what is asked of a discovery document.
+        // Plain http is allowed on loopback only; this is checked when the configuration is compiled, and for the URL
+        // in a discovery document.
         let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         let uri = source.url.parse().map_err(|_| FetchError::Address)?;
@@ -88,7 +89,7 @@ impl Fetcher {
         tokio::time::timeout(MAX_TIME, self.find()).await.map_err(|_| FetchError::Timeout)?
     }
 
-    /// The document is read each time: an issuer may move its keys.
+    /// Fetches the key set. The discovery document is fetched each time, since an issuer may move its keys.
     async fn find(&self) -> Result<Answer, FetchError> {
         let found = self.follow(self.uri.clone()).await?;
         match &self.discovery {
@@ -127,7 +128,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer, FetchError> {
     Ok(Answer { body: body.to_bytes(), max_age })
 }
 
-/// Where a redirect leads, if it stays with scheme, host and port.
+/// The target of a redirect if it has the same scheme, host and port.
 fn same_origin(from: &Uri, response: &Response<Incoming>) -> Option<Uri> {
     let base = url::Url::parse(&from.to_string()).ok()?;
     let to = base.join(response.headers().get(LOCATION)?.to_str().ok()?).ok()?;

@@ -1,7 +1,7 @@
-//! Revocation lists: a changed file takes effect by itself, whatever the state of gateway.yaml and of all it names.
+//! Reloads revocation lists. A changed file takes effect independently of gateway.yaml and of all other files.
 //!
-//! A file that cannot be read or understood takes nothing back: the last good list stays in force. Called by
-//! [`super::Reloader`], before it reads anything else.
+//! If a file cannot be read or is invalid, the last valid list stays active: no revocation is lost. Called by
+//! [`super::Reloader`] before it reads anything else.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,16 +13,16 @@ use crate::config::sources::{Content, read_revocation};
 use crate::metrics::Metrics;
 use crate::snapshot::ConfigHash;
 
-/// The lists of the configuration in force.
+/// The revocation lists of the active configuration.
 pub(super) struct Revocations {
     lists: Mutex<Vec<Watched>>,
     metrics: Arc<Metrics>,
 }
 
-/// One of them.
+/// A revocation list.
 struct Watched {
     handle: Arc<RevocationHandle>,
-    /// Told already, and not told again until it changes.
+    /// Hash of the rejected file that was logged last, so that it is not logged again until it changes.
     refused: Option<ConfigHash>,
 }
 
@@ -31,7 +31,7 @@ impl Revocations {
         Self { lists: Mutex::default(), metrics }
     }
 
-    /// Looks after exactly these lists from now on.
+    /// Replaces the set of lists to reload.
     pub(super) fn keep(&self, wanted: &[Arc<RevocationHandle>]) {
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         lists.retain(|list| {
@@ -50,7 +50,7 @@ impl Revocations {
         }
     }
 
-    /// Reads each file again; `configuration` is the path of gateway.yaml, which the files are relative to.
+    /// Reads each file again. Paths are relative to `configuration`, the path of gateway.yaml.
     pub(super) fn refresh(&self, configuration: &Path, cause: Cause) {
         for list in self.lists.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             let content = read_revocation(configuration, &list.handle.file);
@@ -60,7 +60,7 @@ impl Revocations {
 }
 
 impl Watched {
-    /// In force already, refused already, or to be read.
+    /// Activates the content of a file, unless it is active already or was rejected before.
     fn settle(&mut self, content: &Content, cause: Cause, metrics: &Metrics) {
         let hash = hash(content);
         if content.is_ok() && hash.0 == self.handle.version() {
@@ -91,7 +91,7 @@ impl Watched {
         self.refused = Some(hash);
         metrics.revocation_refused(file);
         metrics.revocation_reloaded(file, "rejected");
-        tracing::error!(file, problems, "revocation list refused; the old one stays in force");
+        tracing::error!(file, problems, "revocation list rejected; the old one stays active");
     }
 }
 
@@ -100,7 +100,7 @@ fn read(file: &str, content: &Content) -> Result<RevocationList, String> {
     revocation::read(file, bytes).map_err(|errors| revocation::told(&errors).join("; "))
 }
 
-/// As a list has it for its version.
+/// The hash of a file, or of the error that it could not be read with; that of a file is the version of its list.
 fn hash(content: &Content) -> ConfigHash {
     match content {
         Ok(bytes) => ConfigHash::of(&[bytes]),

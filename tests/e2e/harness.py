@@ -98,7 +98,7 @@ class World:
 
     def __enter__(self):
         try:
-            self.run("certs", "--dir", "certs")
+            self.run("dev-certs", "--dir", "certs")
             self.prepare()
             self.write("gateway.yaml", self.configuration())
             self.start_app()

@@ -206,7 +206,7 @@ def keys_are_rotated_while_it_runs(world):
 
 def certificates_are_rotated_while_it_runs(world):
     old = (world.folder / "certs/ca.crt").read_text()
-    world.run("certs", "--dir", "certs", "--force")
+    world.run("dev-certs", "--dir", "certs", "--force")
     assert (world.folder / "certs/ca.crt").read_text() != old
     # The client trusts the new CA alone.
     until("the new certificate is served", lambda: world.post(world.issuer.token()).status_code == 200)

@@ -1,4 +1,4 @@
-//! The file: one redb database, with what an entry looks like in it, and everything that can be wrong with it.
+//! The file of the embedded store: a redb database, the format of its entries, and its errors.
 
 use std::any::Any;
 use std::fs::{File, OpenOptions, Permissions};
@@ -25,60 +25,62 @@ const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("hookgate");
 const FORMAT: &str = "format";
 const KEY: &str = "key";
 
-/// Another number for each change of what `encode` writes.
+/// Version of the file format; increased with each change of `encode`.
 pub(super) const VERSION: u32 = 1;
 
-/// Pages that redb holds in memory; `Memory` answers all that is asked, so only writes need them.
+/// Size of redb's page cache. Only writes need it, since `Memory` answers all lookups.
 const CACHE_BYTES: usize = 64 << 20;
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    /// Another process, or this one, has it open.
-    #[error("{0} is in use: another hookgate has it open; stop that one, or give each its own file")]
+    /// Another process, or this one, has the file open.
+    #[error("{0} is in use by another hookgate process: stop that process, or configure another file")]
     InUse(PathBuf),
-    /// What it holds cannot be relied upon.
+    /// The content of the file is damaged.
     #[error(
-        "{path} is damaged ({cause}): move it away and start again; then what was delivered before can be replayed until \
-         its credentials end"
+        "{path} is damaged ({cause}): move the file away and restart hookgate; requests that were delivered before can \
+         then be replayed until their credentials expire"
     )]
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What redb says.
+        /// The error of redb, or of the decoder.
         cause: String,
     },
-    /// Something else's.
-    #[error("{0} is not a file of hookgate's embedded store: name another one; it has not been changed")]
+    /// The file was written by another program.
+    #[error("{0} is not a file of hookgate's embedded store: configure another path; the file was not changed")]
     Foreign(PathBuf),
-    /// Of another hookgate.
+    /// The file has the format of another version of hookgate.
     #[error(
-        "{path} has format {found}, and this hookgate reads format {VERSION}: run the hookgate that wrote it, or name \
-         another file"
+        "{path} has format {found}, and this hookgate reads format {VERSION}: run the version that wrote it, or \
+         configure another file"
     )]
     Version {
         /// The file.
         path: PathBuf,
-        /// Its format.
+        /// The format version of the file.
         found: u32,
     },
-    /// No such folder.
-    #[error("{0} has no folder to lie in: make it, writable by the user that hookgate runs as")]
+    /// The directory does not exist.
+    #[error("the directory of {0} does not exist: create it, writable by the user that hookgate runs as")]
     NoFolder(PathBuf),
-    /// It cannot be read or written.
-    #[error("{path} cannot be read and written: {source}; hookgate's user must own it, and its disk must have room")]
+    /// The file cannot be read or written.
+    #[error(
+        "{path} cannot be read and written: {source}; hookgate's user must own the file, and the disk must have room"
+    )]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// No random numbers for a key, or no thread.
-    #[error("{0} cannot be used: the system gives no {1}")]
+    /// The system provides no random numbers for a key, no thread or no timer.
+    #[error("{0} cannot be used: the system provides no {1}")]
     System(PathBuf, &'static str),
 }
 
-/// An open file.
+/// An open file, with the secret key stored in it.
 pub(super) struct Store {
     database: Database,
     pub(super) key: Zeroizing<[u8; 32]>,
@@ -88,7 +90,7 @@ pub(super) struct Store {
 pub(super) type Change = (EntryId, Option<Record>);
 
 impl Store {
-    /// Opens or makes the file, and gives all its entries to `each`.
+    /// Opens or creates the file, and calls `each` for all its entries.
     pub(super) fn open(path: &Path, each: &mut dyn FnMut(EntryId, Record)) -> Result<Self, EmbeddedError> {
         let file = open(path)?;
         let kept = catch_unwind(AssertUnwindSafe(|| {
@@ -104,7 +106,7 @@ impl Store {
         let failed = |error: DatabaseError| unusable(path, error);
         let length = file.metadata().map_err(|source| io(path, source))?.len();
         let backend = FileBackend::new(file).map_err(failed)?;
-        // Everything is read at start anyway; a plain open would trust pages that others have changed.
+        // All entries are read at start anyway. Without the check, redb would trust pages that another program changed.
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .set_check_integrity_on_open(true)
@@ -112,7 +114,8 @@ impl Store {
             .map_err(failed)?;
         let key = match stored_key(path, &database)? {
             Some(key) => key,
-            // Ours is never without: the tables are made in one transaction. Whatever else has tables is not ours.
+            // A file of hookgate always has a key, since all tables are created in one transaction. A database with
+            // other tables belongs to another program.
             None if length == 0 || empty(path, &database)? => new(path, &database)?,
             None => return Err(EmbeddedError::Foreign(path.to_owned())),
         };
@@ -125,13 +128,14 @@ impl Store {
         let table = transaction.open_table(ENTRIES).map_err(|error| failed(error.into()))?;
         for entry in table.iter().map_err(|error| failed(error.into()))? {
             let (id, value) = entry.map_err(|error| failed(error.into()))?;
-            let record = decode(value.value()).ok_or_else(|| corrupt(path, "an entry cannot be read"))?;
+            let record = decode(value.value()).ok_or_else(|| corrupt(path, "an entry cannot be decoded"))?;
             each(EntryId(*id.value()), record);
         }
         Ok(())
     }
 
-    /// One transaction. After an error the store must be opened anew: redb refuses to go on.
+    /// Writes the changes in one transaction. After an error the file must be opened again, since redb accepts no
+    /// further writes.
     pub(super) fn apply(&self, changes: &[Change], durability: Durability) -> Result<(), String> {
         let written = catch_unwind(AssertUnwindSafe(|| self.try_apply(changes, durability)));
         match written {
@@ -155,14 +159,15 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
-    /// redb writes when it closes, and may panic where its file is gone.
+    /// Closes the file. redb writes then, and may panic if the file is gone.
     pub(super) fn close(self) {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
     }
 }
 
 fn open(path: &Path) -> Result<File, EmbeddedError> {
-    // It has a secret: ours alone, and not through a link that another user has laid.
+    // The file contains a secret: its mode is 0600, and a symbolic link, as another user may have placed, is not
+    // followed.
     let no_links = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let file = OpenOptions::new()
         .read(true)
@@ -186,7 +191,7 @@ fn open(path: &Path) -> Result<File, EmbeddedError> {
     Ok(file)
 }
 
-/// `None` where the file has no table of ours.
+/// The key in the file; `None` if the file has no table of hookgate.
 fn stored_key(path: &Path, database: &Database) -> Result<Option<Zeroizing<[u8; 32]>>, EmbeddedError> {
     let failed = |error: redb::Error| damaged(path, error);
     let transaction = database.begin_read().map_err(|error| failed(error.into()))?;
@@ -200,10 +205,10 @@ fn stored_key(path: &Path, database: &Database) -> Result<Option<Zeroizing<[u8; 
     match format {
         Some(VERSION) => {}
         Some(found) => return Err(EmbeddedError::Version { path: path.to_owned(), found }),
-        None => return Err(corrupt(path, "it says no format")),
+        None => return Err(corrupt(path, "the format version is missing")),
     }
     let key = value(KEY)?.and_then(|key| key.value().try_into().ok());
-    key.map(Zeroizing::new).map(Some).ok_or_else(|| corrupt(path, "it has no key"))
+    key.map(Zeroizing::new).map(Some).ok_or_else(|| corrupt(path, "the key is missing"))
 }
 
 fn empty(path: &Path, database: &Database) -> Result<bool, EmbeddedError> {
@@ -240,7 +245,7 @@ fn encode(record: &Record) -> Vec<u8> {
     out.push(tag);
     out.extend(record.until.seconds().to_le_bytes());
     out.extend(fingerprint.0.to_le_bytes());
-    // Names of routes are short; what is cut off would only count as another route.
+    // Route names are short; a truncated name would only count as another route.
     let name = record.route.get(..usize::from(u16::MAX)).unwrap_or(&record.route);
     let length = u16::try_from(name.len()).unwrap_or_default();
     out.extend(length.to_le_bytes());
@@ -289,7 +294,7 @@ fn unusable(path: &Path, error: DatabaseError) -> EmbeddedError {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             EmbeddedError::InUse(path.to_owned())
         }
-        // redb's word for "no database of mine".
+        // redb's error for a file that is not a redb database.
         DatabaseError::Storage(StorageError::Io(source)) if source.kind() == ErrorKind::InvalidData => {
             EmbeddedError::Foreign(path.to_owned())
         }
@@ -299,7 +304,7 @@ fn unusable(path: &Path, error: DatabaseError) -> EmbeddedError {
 
 fn damaged(path: &Path, error: redb::Error) -> EmbeddedError {
     match error {
-        // A file that ends too early is no trouble of the disk's.
+        // A truncated file is damage, not an I/O error of the disk.
         redb::Error::Io(source) if source.kind() != ErrorKind::UnexpectedEof => io(path, source),
         error => corrupt(path, &error.to_string()),
     }
@@ -315,5 +320,5 @@ fn io(path: &Path, source: std::io::Error) -> EmbeddedError {
 
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "redb gave up".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "redb panicked".to_owned())
 }

@@ -30,11 +30,11 @@ fn other(number: u8) -> Ask {
 }
 
 fn commit() -> Settlement {
-    Settlement::Commit(Some(Bytes::from_static(b"reply")))
+    Settlement::Commit(Some(Bytes::from_static(b"response")))
 }
 
 fn committed() -> Answer {
-    Answer::Committed { same: true, reply: Some(Bytes::from_static(b"reply")) }
+    Answer::Committed { same: true, reply: Some(Bytes::from_static(b"response")) }
 }
 
 fn open(path: &Path) -> Embedded {
@@ -45,7 +45,7 @@ fn refusal(path: &Path) -> EmbeddedError {
     Embedded::open(path, Durability::Sync, 1000, at(1)).err().expect("it opened")
 }
 
-/// Id 1 committed, 2 on its way, 3 released.
+/// Commits id 1, leaves 2 in flight, and releases 3.
 async fn fill(store: &Embedded) {
     for number in 1..=3 {
         assert_eq!(store.reserve(&ask(number), at(1)).await, Ok(Answer::Reserved));
@@ -60,7 +60,7 @@ async fn is_filled(store: &Embedded) {
     assert_eq!(store.reserve(&other(2), at(2)).await, Ok(Answer::InFlight));
     let changed = Ask { fingerprint: Fingerprint(8), ..other(3) };
     assert_eq!(store.reserve(&changed, at(2)).await, Ok(Answer::Mismatch));
-    // Its lease has ended: the same request may try again.
+    // The lease has expired: the same request may be retried.
     assert_eq!(store.reserve(&other(2), at(12)).await, Ok(Answer::Reserved));
 }
 
@@ -100,7 +100,7 @@ async fn an_interval_reaches_the_disk_without_a_close() {
     let store = Embedded::open(&path, INTERVAL, 1000, at(1)).unwrap();
     store.reserve(&ask(1), at(1)).await.unwrap();
     store.settle(&ask(1), &commit(), at(1)).await.unwrap();
-    // The thread's own clock is real; what is waited for is seen in the file.
+    // The thread uses the real clock, so that the test waits for the change of the file.
     for _ in 0..200 {
         std::fs::copy(&path, &copy).unwrap();
         if Embedded::open(&copy, Durability::Sync, 1000, at(1)).is_ok_and(|store| store.entries() == 1) {
@@ -131,7 +131,7 @@ async fn what_has_ended_meanwhile_is_skipped() {
     let later = |now| Embedded::open(&path, Durability::Sync, 1000, at(now)).unwrap().entries();
     assert_eq!(later(100), 3);
     assert_eq!(later(101), 0);
-    // And deleted.
+    // The expired entries were also deleted from the file.
     assert_eq!(later(100), 0);
 }
 
@@ -168,7 +168,7 @@ async fn a_failed_write_is_told_and_made_up_for() {
     store.shared.broken.store(true, Ordering::Relaxed);
     assert_eq!(store.settle(&ask(1), &commit(), at(1)).await, Err(StoreError::Unavailable));
     assert_eq!(store.reserve(&ask(2), at(1)).await, Err(StoreError::Unavailable));
-    // Memory knows better than the file.
+    // Memory has the commit, although the file does not.
     assert_eq!(store.reserve(&other(1), at(1)).await, Ok(committed()));
     store.shared.broken.store(false, Ordering::Relaxed);
     while store.settle(&ask(1), &commit(), at(1)).await.is_err() {
@@ -210,7 +210,7 @@ fn a_missing_folder_is_named() {
 fn other_files_are_left_alone() {
     let folder = TempDir::new().unwrap();
     let (text, database) = (folder.path().join("text"), folder.path().join("database"));
-    std::fs::write(&text, "a text of somebody's ".repeat(1000)).unwrap();
+    std::fs::write(&text, "a text of another one".repeat(1000)).unwrap();
     assert!(matches!(refusal(&text), EmbeddedError::Foreign(_)), "{}", refusal(&text));
     assert_eq!(std::fs::read(&text).unwrap().len(), 21_000);
 
@@ -237,7 +237,7 @@ fn a_later_format_is_told() {
     assert!(matches!(refused, EmbeddedError::Version { found: 2, .. }), "{refused}");
 }
 
-/// A file of some size, damaged by `damage`.
+/// A file with some entries, changed by `damage`.
 fn damaged(damage: impl FnOnce(&mut Vec<u8>)) -> (TempDir, std::path::PathBuf) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("state");
@@ -276,7 +276,7 @@ fn damage_anywhere_never_ends_the_program() {
             let start = (page * 4096 + 16).min(end);
             bytes[start..end].fill(0x5a);
         });
-        // Pages without content may hold anything.
+        // Unused pages may contain any bytes.
         if let Ok(store) = Embedded::open(&path, Durability::Sync, 1000, at(1)) {
             assert_eq!(store.entries(), 3, "page {page}");
         }

@@ -1,5 +1,6 @@
-//! The one thread that writes the file: waits, groups, writes, answers. A write that fails never ends it: the file is
-//! opened anew, and the ids that may have been lost are written again.
+//! The thread that writes the file: it collects changed ids into groups, writes each group in a transaction, and
+//! notifies the callers. A failed write does not stop the thread: the file is opened again, and the ids that may have
+//! been lost are written again.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,26 +18,26 @@ use super::super::store::StoreError;
 use super::file::{Change, Store};
 use crate::config::state::Durability;
 
-/// Ids in one transaction.
+/// Maximum number of ids per group.
 const GROUP: usize = 4096;
 
-/// Between two tries to open a file that could not be written.
+/// Interval between two attempts to open a file that could not be written.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How long what nobody waits for lies in memory, if nobody else is waited for.
+/// Maximum delay for ids that no caller waits for; they are written earlier with the next group.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Ids written and not yet on disk; more end an interval early.
+/// Maximum number of ids that are written but not synced to disk; at that number the interval ends early.
 const UNSYNCED: usize = 65_536;
 
-/// What the thread and those who ask share.
+/// State shared by the thread and the callers.
 pub(super) struct Shared {
     pub(super) memory: Memory,
-    /// To be written, waited for by nobody. No more than were entries.
+    /// Ids to be written that no caller waits for; no more than there were entries.
     pub(super) later: Mutex<Vec<EntryId>>,
     pub(super) failing: AtomicBool,
     pub(super) transactions: AtomicU64,
-    /// A disk without room.
+    /// Simulates a full disk.
     #[cfg(test)]
     pub(super) broken: AtomicBool,
 }
@@ -54,23 +55,23 @@ impl Shared {
     }
 }
 
-/// One id that has changed, and who waits until the file has it.
+/// An id that has changed, and the caller to notify once the file has it.
 pub(super) struct Write {
     pub(super) id: EntryId,
     pub(super) done: Option<oneshot::Sender<Result<(), StoreError>>>,
 }
 
-/// The thread's own.
+/// State of the thread.
 pub(super) struct Writer {
     path: PathBuf,
     durability: Durability,
     shared: Arc<Shared>,
-    /// `None` after a write has failed.
+    /// The open file; `None` after a write failed.
     store: Option<Store>,
     key: Zeroizing<[u8; 32]>,
-    /// Written without being on disk.
+    /// Ids that are written but not synced to disk.
     unsynced: Vec<EntryId>,
-    /// When an interval ends, or the next try begins.
+    /// End of the sync interval, or time of the next attempt to open the file.
     due: Option<Instant>,
 }
 
@@ -80,7 +81,7 @@ impl Writer {
         Self { path: path.to_owned(), durability, shared, store: Some(store), key, unsynced: Vec::new(), due: None }
     }
 
-    /// Until all senders are gone.
+    /// Runs until all senders of the queue are dropped.
     pub(super) fn run(mut self, timer: &Runtime, mut writes: mpsc::Receiver<Write>) {
         let mut group = Vec::with_capacity(GROUP);
         loop {
@@ -88,7 +89,7 @@ impl Writer {
             let ids = self.ids(&group);
             let written = self.write(ids, if open { self.durability } else { Durability::Sync });
             for done in group.drain(..).filter_map(|write| write.done) {
-                // Who has gone does not wait.
+                // The caller may have stopped waiting.
                 let _ = done.send(written);
             }
             if !open && (written.is_err() || self.nothing_left()) {
@@ -100,11 +101,11 @@ impl Writer {
         }
     }
 
-    /// Waits for writes or for what is due. `false`: there will be no more.
+    /// Waits for writes, or until a sync or an attempt is due. `false`: the queue is closed.
     async fn next(&self, writes: &mut mpsc::Receiver<Write>, group: &mut Vec<Write>) -> bool {
         let idle = Instant::now() + IDLE;
         let until = self.due.map_or(idle, |due| due.min(idle));
-        // More than a group waits already.
+        // A full group is waiting already.
         let until = if self.store.is_some() && self.waiting() >= GROUP { Instant::now() } else { until };
         timeout_at(until, writes.recv_many(group, GROUP)).await.is_err() || !group.is_empty()
     }
@@ -117,7 +118,7 @@ impl Writer {
         self.waiting() == 0 && self.unsynced.is_empty()
     }
 
-    /// Those of the group, and as many of those that nobody waits for.
+    /// The ids of the group, and at most `GROUP` ids that no caller waits for.
     fn ids(&self, group: &[Write]) -> Vec<EntryId> {
         let mut later = self.shared.later.lock().unwrap_or_else(PoisonError::into_inner);
         let rest = later.len().saturating_sub(GROUP);
@@ -126,7 +127,7 @@ impl Writer {
             later.shrink_to(GROUP);
         }
         drop(later);
-        // In the order of the tree, and each once: memory is asked when it is written.
+        // Sorted in the order of the B-tree and without duplicates: the write reads the current entry from memory.
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -179,7 +180,8 @@ impl Writer {
         store.apply(changes, on_disk)
     }
 
-    /// redb goes on only with a file that is opened anew, which has nothing of what was not on disk.
+    /// After a failed write, redb works only with a file that is opened again, which lacks everything that was not
+    /// synced.
     fn fail(&mut self, ids: Vec<EntryId>, now: Instant) {
         self.shared.failing.store(true, Ordering::Relaxed);
         self.due = Some(now + RETRY);
@@ -194,7 +196,7 @@ impl Writer {
     fn again(&self, ids: Vec<EntryId>) {
         let mut later = self.shared.later.lock().unwrap_or_else(PoisonError::into_inner);
         later.extend(ids);
-        // Failing for long must not name the same ids over and over.
+        // Without this, repeated failures would add the same ids again and again.
         later.sort_unstable();
         later.dedup();
     }
@@ -205,16 +207,16 @@ impl Writer {
         }
         self.due = Some(now + RETRY);
         match Store::open(&self.path, &mut |_, _| {}) {
-            // Another file in its place knows nothing of ours.
+            // A file with another key is not the one that was opened at start.
             Ok(store) if store.key == self.key => {
                 self.store = Some(store);
                 self.due = None;
             }
             Ok(store) => {
                 store.close();
-                tracing::error!(path = %self.path.display(), "another file is in place of the embedded store");
+                tracing::error!(path = %self.path.display(), "the embedded store's file was replaced by another one");
             }
-            Err(error) => tracing::error!(error = %error, "cannot open the embedded store again"),
+            Err(error) => tracing::error!(error = %error, "cannot reopen the embedded store"),
         }
     }
 }

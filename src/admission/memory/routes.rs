@@ -1,20 +1,23 @@
-//! Routes as numbers, so that an entry need not name its own, and the share that each holds.
+//! Numbers for route names, so that an entry need not contain the name, and the number of entries of each route.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Names of routes as numbers, and how many entries each holds.
+/// Numbers and entry counts of routes.
 #[derive(Default)]
 pub(super) struct Routes {
     numbers: HashMap<Arc<str>, u16>,
     held: Vec<(Arc<str>, AtomicUsize)>,
 }
 
-/// A place in a route's share.
+/// Result of taking one entry from the share of a route.
 pub(super) enum Claim {
+    /// The entry is counted; the number of the route.
     Held(u16),
+    /// The share is used up, or no number is free.
     Full,
+    /// The route has no number yet.
     Unknown,
 }
 
@@ -31,7 +34,8 @@ impl Routes {
         self.held.get(usize::from(number)).map(|(name, _)| Arc::clone(name))
     }
 
-    /// Routes come and go with reloads; a number whose route holds nothing is free again once all are taken.
+    /// Gives a route a number. Reloads add and remove routes: once all numbers are used, the number of a route without
+    /// entries is reused.
     pub(super) fn introduce(&mut self, route: &Arc<str>, share: usize) -> Claim {
         if !self.numbers.contains_key(route) {
             let place = (Arc::clone(route), AtomicUsize::new(0));
@@ -58,7 +62,7 @@ impl Routes {
     }
 }
 
-/// Adds unless that exceeds the bound.
+/// Adds `more` to `count` unless the sum exceeds `bound`; returns whether it was added.
 pub(super) fn add(count: &AtomicUsize, more: usize, bound: usize) -> bool {
     let sum = |held: usize| held.checked_add(more).filter(|sum| *sum <= bound);
     count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).is_ok()

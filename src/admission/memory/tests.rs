@@ -7,7 +7,7 @@ fn at(seconds: u64) -> UnixTime {
 }
 
 fn id(number: u64) -> EntryId {
-    // Spread as an HMAC is.
+    // Distributed as evenly as an HMAC.
     let mixed = number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&mixed.to_be_bytes());
@@ -123,7 +123,7 @@ fn a_full_store_refuses_until_something_ends() {
         memory.reserve(&ask(number, 100), at(1)).unwrap();
     }
     assert_eq!(memory.reserve(&ask(3, 300), at(1)), Err(StoreError::Full));
-    // What is known is answered even then, and lives.
+    // Known ids still get a result, and are not evicted.
     assert_eq!(memory.reserve(&Ask { owner: Owner(9), ..ask(0, 100) }, at(1)), Ok(Answer::InFlight));
     memory.sweep(at(101));
     assert_eq!(memory.reserve(&ask(3, 300), at(101)), Ok(Answer::Reserved));

@@ -1,8 +1,10 @@
--- Whether this server may have lost ids since the bucket was last written to. Before `reserve.lua` and `touch.lua`.
--- KEYS[1] the bucket's epoch; ARGV[1] the epoch that the gateway saw last, or empty; ARGV[2] 1: each write is on disk
--- before it is answered.
--- An epoch is `run event durable base n`: the server process; when ids may last have been lost (seconds, 0: never);
--- whether that process wrote durably all along; which database, named when it was first used; how often it has changed.
+-- Detects whether this server may have lost ids since the bucket was last written. Prepended to `reserve.lua` and
+-- `touch.lua`.
+-- KEYS[1]: epoch of the bucket. ARGV[1]: epoch that the gateway saw last, or empty. ARGV[2]: 1 if each write is on disk
+-- before the server responds.
+-- An epoch is `run event durable base n`: run ID of the server process; time at which ids may last have been lost (Unix
+-- seconds, 0: never); 1 if that process wrote durably from its start; name of the database, given at its first use;
+-- number of changes of the epoch.
 local time = redis.call('TIME')
 local seconds = tonumber(time[1])
 local now = seconds * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -13,7 +15,7 @@ local function read(text)
   return { run = run, event = tonumber(event), durable = durable, base = base, n = tonumber(n) }
 end
 
--- A promoted replica keeps the id of the history that it left.
+-- True on a promoted replica: it keeps the replication ID of its former master as master_replid2.
 local function promoted()
   local left = string.match(redis.call('INFO', 'replication'), 'master_replid2:(%x+)')
   return left ~= nil and string.find(left, '[^0]') ~= nil
@@ -26,7 +28,8 @@ local known = read(ARGV[1])
 local epoch = read(stored)
 local event = 0
 if not epoch then
-  -- Emptied, if there has been one. `now` and not the start: what answers may be another server, started long ago.
+  -- The epoch is gone: the database was emptied. The event is now and not the start of the process, since this may be
+  -- another server that was started long ago.
   if known or stored then event = seconds end
   local base = run .. '.' .. time[1] .. '.' .. time[2]
   epoch = { run = run, durable = ARGV[2], base = base, n = (known and known.n or 0) + 1 }
@@ -34,10 +37,11 @@ else
   event = epoch.event
   local strange = false
   if known and known.base == epoch.base then
-    -- Gone back, or another line than the one seen: a former master is back.
+    -- The epoch is older than the one seen, or from another history: a former master is back.
     strange = epoch.n < known.n or (epoch.n == known.n and epoch.run ~= known.run)
   elseif known then
-    -- Emptied, and begun anew by a gateway that knew nothing of it. With an event, that one is later than the loss.
+    -- The database was emptied, and a gateway that did not know the old epoch wrote a new one. If that has an event,
+    -- the event is later than the loss.
     strange = epoch.event == 0
   end
   if epoch.run ~= run then

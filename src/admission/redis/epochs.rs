@@ -1,4 +1,4 @@
-//! What this gateway knows of each bucket's epoch; `epoch.lua` says what one is.
+//! The epochs of the buckets, as this gateway saw them last; `epoch.lua` defines an epoch.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,14 +8,15 @@ use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::script::{Call, Script};
 
-/// Keys are spread over so many hash tags, so that a script may read an entry and its epoch in a cluster.
+/// Number of hash tags that the keys are spread over. In a cluster, an entry and its epoch need the same hash tag so
+/// that a script may read both.
 pub(super) const BUCKETS: usize = 64;
 
-/// The epochs seen last.
+/// The epochs that were seen last.
 pub(super) struct Epochs {
     prefix: String,
     seen: Vec<Mutex<Arc<str>>>,
-    /// The latest event that was logged.
+    /// Time of the latest event that was logged, in Unix seconds.
     told: AtomicU64,
 }
 
@@ -30,20 +31,21 @@ impl Epochs {
         seen.unwrap_or_else(|| Arc::from(""))
     }
 
-    /// Whether ids may have been lost since what was seen before.
+    /// Stores a new epoch, and returns whether ids may have been lost since the previous one.
     pub(super) fn learn(&self, bucket: usize, news: &str) -> bool {
         let Some(seen) = self.seen.get(bucket).filter(|_| !news.is_empty()) else { return false };
         let before = std::mem::replace(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner), Arc::from(news));
         let now = event(news);
         let is_new = now > event(&before);
-        // Its buckets say the same within a moment.
+        // Other buckets report the same event within two seconds.
         if is_new && now > self.told.fetch_max(now, Ordering::Relaxed).saturating_add(2) {
-            tracing::warn!(event = now, "the shared store may have lost ids that were recorded before this time");
+            tracing::warn!(event = now, "the Redis store may have lost ids that were recorded before this time");
         }
         is_new
     }
 
-    /// Looks at all buckets at once, so that they agree on the time of an event. Those of other nodes answer MOVED.
+    /// Updates all epochs at once, so that the buckets agree on the time of an event. Buckets of other nodes return
+    /// MOVED.
     pub(super) async fn touch(
         &self,
         connection: &mut MultiplexedConnection,
@@ -58,7 +60,7 @@ impl Epochs {
         for (bucket, answer) in connection.send_packed_commands(&all, 0, BUCKETS).await?.into_iter().enumerate() {
             match answer {
                 Value::ServerError(error) => match RedisError::from(error) {
-                    // The first reserve that needs it will see; what is full still answers for what it holds.
+                    // The next reservation of the bucket detects the event; a full server still finds its entries.
                     error if is_elsewhere(&error) || is_full(&error) => (),
                     error => return Err(error),
                 },
@@ -75,7 +77,7 @@ impl Epochs {
         format!("{}epoch", self.tag(bucket))
     }
 
-    /// What all names of a bucket begin with.
+    /// The prefix of all keys of a bucket, with its hash tag.
     pub(super) fn tag(&self, bucket: usize) -> String {
         format!("{{{}:{bucket:02x}}}:", self.prefix)
     }
@@ -85,7 +87,7 @@ pub(super) fn flag(set: bool) -> Vec<u8> {
     if set { b"1".to_vec() } else { b"0".to_vec() }
 }
 
-/// Out of memory. Before Redis 7, the code of an error within a script stands in its text.
+/// Whether the server is out of memory (OOM). Before Redis 7, the code of an error in a script is part of its text.
 pub(super) fn is_full(error: &RedisError) -> bool {
     error.code() == Some("OOM") || error.detail().is_some_and(|detail| detail.contains("OOM command not allowed"))
 }

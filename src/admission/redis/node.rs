@@ -1,5 +1,5 @@
-//! One server: its connection, kept up by a task of its own, which is also what tries again after a failure. Callers
-//! find a connection or none; they never wait for one.
+//! One Redis server and its connection. A background task maintains the connection and reconnects after a failure.
+//! Callers never wait for a connection: they get one, or none.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,23 +18,23 @@ use tokio_rustls::TlsConnector;
 use super::epochs::Epochs;
 use super::script::Scripts;
 
-/// Between two attempts to connect.
+/// Interval between two attempts to connect.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
-/// Between two signs of life, so that an idle connection that has ended is replaced before it is needed.
+/// Interval between two PINGs, so that a broken idle connection is replaced before it is needed.
 const PING: Duration = Duration::from_secs(1);
-/// Between two looks at the server's settings.
+/// Interval between two checks of the server's settings.
 const LOOK: Duration = Duration::from_secs(60);
-/// The same while they make it unusable.
+/// Interval between two checks while the settings make the server unusable.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// For one attempt to connect, in all, at least: a first TLS handshake is slower than an answer.
+/// Minimum timeout for connecting, TLS handshake included, which takes longer than a command.
 const CONNECT: Duration = Duration::from_secs(1);
-/// Requests that wait to be written, per connection; further ones wait for a place, within their deadline.
+/// Commands queued for writing per connection; further ones wait for a place, within their deadline.
 const WAITING: usize = 1024;
 
-/// Host and port.
+/// Host and port of a server.
 pub(super) type Address = (String, u16);
 
-/// How to reach any node.
+/// The settings and resources to connect to any node.
 pub(super) struct Dialer {
     pub(super) login: RedisConnectionInfo,
     pub(super) tls: Option<TlsConnector>,
@@ -47,27 +47,28 @@ pub(super) struct Dialer {
 /// Why a server cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NodeError {
-    #[error("not reached: {0}")]
+    #[error("connection failed: {0}")]
     Io(#[from] std::io::Error),
     #[error(transparent)]
     Redis(#[from] RedisError),
-    #[error("no answer in time")]
+    #[error("timeout")]
     Late(#[from] tokio::time::error::Elapsed),
-    #[error("not a name that a certificate can have")]
+    #[error("the host is not a valid name for a certificate")]
     Name,
-    #[error("it is a replica or still loading")]
+    #[error("the server is a replica, or is still loading its data")]
     NotMaster,
     #[error("maxmemory-policy is {0}")]
     Evicts(String),
 }
 
 impl Dialer {
-    /// A connection, logged in. Its task lives on our runtime, whoever asks.
+    /// Opens an authenticated connection. Its task runs on the runtime of the store, also for callers on other
+    /// runtimes.
     pub(super) async fn dial(&self, address: &Address) -> Result<MultiplexedConnection, NodeError> {
         let (host, port) = address;
         let stream = TcpStream::connect((host.as_str(), *port)).await?;
         stream.set_nodelay(true)?;
-        // Our own deadlines; the library's would end one request and leave the connection in use.
+        // The timeouts of redis-rs are disabled: they would fail one command and leave the connection in use.
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(None)
             .set_connection_timeout(None)
@@ -89,16 +90,16 @@ impl Dialer {
     }
 }
 
-/// A connection that may be used.
+/// An open connection.
 #[derive(Clone)]
 pub(super) struct Live {
     pub(super) connection: MultiplexedConnection,
-    /// Each write is on disk before it is answered.
+    /// Whether each write is on disk before the server responds.
     pub(super) durable: bool,
     number: u64,
 }
 
-/// A server.
+/// A server, with its connection if there is one.
 pub(super) struct Node {
     pub(super) address: Address,
     dialer: Arc<Dialer>,
@@ -111,7 +112,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Begins to connect.
+    /// Starts the task that connects and reconnects.
     pub(super) fn start(address: Address, dialer: &Arc<Dialer>) -> Arc<Self> {
         let node = Arc::new(Self {
             address,
@@ -128,7 +129,7 @@ impl Node {
         node
     }
 
-    /// For good.
+    /// Closes the connection and stops the task.
     pub(super) fn stop(&self) {
         if let Some(keeper) = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
             keeper.abort();
@@ -140,7 +141,7 @@ impl Node {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Nobody uses this connection any more; the keeper makes a new one.
+    /// Drops a connection that failed; the task opens a new one.
     pub(super) fn fail(&self, used: &Live, error: &NodeError) {
         {
             let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,12 +154,12 @@ impl Node {
         self.lost.notify_one();
     }
 
-    /// The server does not do what it is asked; once, until it is connected to again.
+    /// Logs that the server rejected a call, once per connection.
     pub(super) fn complain(&self, error: &RedisError) {
         if !self.complained.swap(true, Ordering::Relaxed) {
             let (host, port) = &self.address;
-            // Only the code: the text may have a key in it.
-            tracing::warn!(host, port, code = error.code(), "the shared store refuses a call");
+            // Only the error code is logged, since the text may contain a key.
+            tracing::warn!(host, port, code = error.code(), "the Redis store rejected a call");
         }
     }
 
@@ -176,10 +177,10 @@ impl Node {
                 host,
                 port,
                 policy,
-                "the shared store may drop ids and is not used: set maxmemory-policy to noeviction"
+                "the Redis store may evict ids and is not used: set maxmemory-policy to noeviction"
             ),
             NodeError::Io(_) | NodeError::Redis(_) | NodeError::Late(_) | NodeError::Name | NodeError::NotMaster => {
-                tracing::warn!(host, port, %error, "the shared store is not available")
+                tracing::warn!(host, port, %error, "the Redis store is not available")
             }
         }
     }
@@ -192,7 +193,7 @@ impl Node {
                 Ok(live) => {
                     self.set(Some(live.clone()));
                     let (host, port) = &self.address;
-                    tracing::info!(host, port, "the shared store is available");
+                    tracing::info!(host, port, "the Redis store is available");
                     self.told.store(false, Ordering::Relaxed);
                     self.complained.store(false, Ordering::Relaxed);
                     let error = self.watch(live.clone()).await;
@@ -214,13 +215,13 @@ impl Node {
         let mut connection = self.dialer.dial(&self.address).await?;
         let durable = look(&mut connection).await?;
         self.dialer.scripts.load(&mut connection).await?;
-        // Events are noticed now and not only when the next id comes: less is refused then.
+        // A loss of ids is detected now instead of at the next reservation, so that fewer requests are rejected.
         self.dialer.epochs.touch(&mut connection, &self.dialer.scripts.touch, durable).await?;
         let number = self.dialled.fetch_add(1, Ordering::Relaxed);
         Ok(Live { connection, durable, number })
     }
 
-    /// Until it fails. `None`: another has noticed first.
+    /// Probes the connection until it fails. `None`: a caller noticed the failure first.
     async fn watch(&self, mut live: Live) -> Option<NodeError> {
         let mut looked = Instant::now();
         loop {
@@ -261,7 +262,7 @@ impl Node {
     }
 }
 
-/// Whether each write is on disk before it is answered, if the server can be used at all.
+/// Checks that the server can be used, and whether each write is on disk before the server responds.
 async fn look(connection: &mut MultiplexedConnection) -> Result<bool, NodeError> {
     let info: String = redis::cmd("INFO").query_async(connection).await?;
     let field = |name: &str| {
@@ -275,7 +276,7 @@ async fn look(connection: &mut MultiplexedConnection) -> Result<bool, NodeError>
         Some("noeviction") => (),
         other => return Err(NodeError::Evicts(other.unwrap_or("unknown").to_owned())),
     }
-    // Managed servers refuse CONFIG: then nothing is known, and a restart counts as a loss.
+    // Managed servers do not allow CONFIG: durability is unknown then, and a restart counts as a loss.
     let always: Result<Vec<String>, RedisError> =
         redis::cmd("CONFIG").arg("GET").arg("appendfsync").query_async(connection).await;
     let always = match always {

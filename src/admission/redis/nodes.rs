@@ -1,5 +1,8 @@
-//! Which server holds which bucket: always the same one, or as a cluster says. The library's own cluster client holds
-//! a lock over all nodes while it dials one; here a dead node costs only its own ids.
+//! The map from hash slots to servers: one server for all slots, or the slot map of a cluster.
+//!
+//! The cluster client of redis-rs is not used: when all its connections go stale at once, its retries are used up on
+//! stale connections before the reconnects in the background run, and commands fail (redis-rs#2277). Here each node has
+//! a task that probes and reconnects its connection, and a dead node affects only its own ids.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,11 +17,11 @@ use tokio::time::{sleep, timeout};
 
 use super::node::{Address, Dialer, Node, NodeError, PAUSE};
 
-/// Between two looks at a cluster's map, unless something asks for one.
+/// Interval between two refreshes of the cluster's slot map, if no error triggers one earlier.
 const REFRESH: Duration = Duration::from_secs(5);
 const SLOTS: u16 = 16_384;
 
-/// First slot, last slot, master.
+/// First slot, last slot, address of the master.
 type Range = (u16, u16, Address);
 
 #[derive(Default)]
@@ -27,7 +30,7 @@ struct Map {
     nodes: HashMap<Address, Arc<Node>>,
 }
 
-/// All servers.
+/// The servers of the store, with the current slot map.
 pub(super) struct Nodes {
     map: Arc<ArcSwap<Map>>,
     stale: Arc<Notify>,
@@ -35,13 +38,13 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    /// One server for all.
+    /// A single server for all slots.
     pub(super) fn single(address: Address, dialer: &Arc<Dialer>) -> Self {
         let map = Map::default().next(vec![(0, SLOTS - 1, address)], dialer);
         Self { map: Arc::new(ArcSwap::from_pointee(map)), stale: Arc::default(), task: None }
     }
 
-    /// Those that `seeds` tell of.
+    /// The nodes of the cluster that the `seeds` belong to.
     pub(super) fn cluster(seeds: Vec<Address>, dialer: &Arc<Dialer>) -> Self {
         let map = Arc::new(ArcSwap::from_pointee(Map::default()));
         let stale = Arc::new(Notify::new());
@@ -49,21 +52,21 @@ impl Nodes {
         Self { map, stale, task: Some(task.abort_handle()) }
     }
 
-    /// Who holds this key.
+    /// The server of this key; `None` while the slot map does not assign its slot.
     pub(super) fn of(&self, key: &str) -> Option<Arc<Node>> {
         let slot = slot(key);
         let map = self.map.load();
         map.ranges.iter().find(|(from, to, _)| (*from..=*to).contains(&slot)).map(|(.., node)| Arc::clone(node))
     }
 
-    /// The node that an answer of MOVED names, if it is known.
+    /// The node that a MOVED redirection names, if it is known.
     pub(super) fn at(&self, address: &str) -> Option<Arc<Node>> {
         let (host, port) = address.rsplit_once(':')?;
         let address = (host.to_owned(), port.parse().ok()?);
         self.map.load().nodes.get(&address).cloned()
     }
 
-    /// The map may no longer be true.
+    /// Triggers a refresh of the slot map, which may be stale.
     pub(super) fn doubt(&self) {
         self.stale.notify_one();
     }
@@ -81,7 +84,7 @@ impl Drop for Nodes {
 }
 
 impl Map {
-    /// With the nodes that were there already.
+    /// The next map. It reuses the nodes that are known already, and stops those that are gone.
     fn next(&self, ranges: Vec<Range>, dialer: &Arc<Dialer>) -> Self {
         let mut next = Self::default();
         for (from, to, address) in ranges {
@@ -112,7 +115,7 @@ async fn follow(map: Arc<ArcSwap<Map>>, stale: Arc<Notify>, seeds: Vec<Address>,
         match ask(&current, &seeds, &dialer).await {
             Some(ranges) if !current.says(&ranges) => map.store(Arc::new(current.next(ranges, &dialer))),
             Some(_) => (),
-            None => tracing::debug!("no node of the shared store's cluster tells its map"),
+            None => tracing::debug!("no node of the Redis cluster returned the slot map"),
         }
         sleep(PAUSE).await;
         let wait = if map.load().ranges.is_empty() { PAUSE } else { REFRESH };
@@ -154,12 +157,12 @@ fn range(entry: Vec<Value>, asked: &Address) -> Option<Range> {
     let mut master = master.into_iter();
     let host: Option<String> = redis::from_redis_value(master.next()?).ok()?;
     let port = redis::from_redis_value(master.next()?).ok()?;
-    // A node that does not know its own name is at the one that was asked.
+    // A node that does not know its own host has the host of the node that was queried.
     let host = host.filter(|host| !host.is_empty() && host != "?").unwrap_or_else(|| asked.0.clone());
     Some((from, to, (host, port)))
 }
 
-/// CRC-16/XMODEM of the hash tag, as the cluster specification has it.
+/// The hash slot of a key: CRC-16/XMODEM of its hash tag, or else of the key (Redis cluster specification).
 fn slot(key: &str) -> u16 {
     let tagged = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
     let name = tagged.filter(|tag| !tag.is_empty()).unwrap_or(key);
@@ -178,7 +181,7 @@ fn slot(key: &str) -> u16 {
 mod tests {
     #[test]
     fn a_slot_is_that_of_the_hash_tag() {
-        // The specification's own example, and what CLUSTER KEYSLOT answers.
+        // The example of the specification, and responses of CLUSTER KEYSLOT.
         assert_eq!(super::slot("123456789"), 0x31c3);
         assert_eq!(super::slot("a{foo}b"), 12182);
         assert_eq!(super::slot("foo"), 12182);

@@ -1,14 +1,14 @@
--- After `epoch.lua`: `reserve` of state.rs. An entry is one of
---   F owner(16) fingerprint(16) lease     in flight until `lease`, milliseconds of this server's clock
+-- `reserve` of state.rs; runs after `epoch.lua`. An entry is one of
+--   F owner(16) fingerprint(16) lease     in flight until `lease`, in milliseconds of this server's clock
 --   R fingerprint(16)                     released
---   C fingerprint(16) - | + reply         committed
--- KEYS[2] the entry; ARGV[3] owner, [4] fingerprint, [5] lease in ms, [6] ms for which it must be remembered,
--- [7] 1: refuse what was issued before an event, [8] when it was issued, in seconds, or empty.
+--   C fingerprint(16) - | + response      committed
+-- KEYS[2]: the entry. ARGV[3]: owner, [4]: fingerprint, [5]: lease in ms, [6]: ms for which the entry must be stored,
+-- [7]: 1 to reject credentials that were issued before an event, [8]: time of issue in Unix seconds, or empty.
 local owner, fingerprint = ARGV[3], ARGV[4]
 local lease, left = tonumber(ARGV[5]), tonumber(ARGV[6])
 local found = redis.call('GET', KEYS[2]) or ''
 local kind = string.sub(found, 1, 1)
--- What comes with this id now may be good for longer than what came first, and could be repeated then.
+-- This credential may be valid for longer than the first one with the same id, and could be replayed after that one.
 if kind ~= '' and left > redis.call('PTTL', KEYS[2]) then
   redis.call('PEXPIRE', KEYS[2], string.format('%.0f', left))
 end
@@ -19,7 +19,7 @@ end
 if ARGV[7] == '1' and event > 0 then
   local issued = tonumber(ARGV[8])
   if issued and issued <= event then return { 'U', news, false } end
-  -- It does not say when: as long as one from before the event could be valid.
+  -- Without a time of issue, reject for as long as a credential from before the event could be valid.
   if not issued and event * 1000 + left > now then return { 'U', news, false } end
 end
 local first = fingerprint
@@ -30,7 +30,7 @@ elseif kind == 'R' then
   first = string.sub(found, 2, 17)
 end
 if first ~= fingerprint then return { 'M', news, false } end
--- Never shorter than before: another gateway's clock may be behind.
+-- The expiry never becomes shorter, since the clock of another gateway may be behind.
 local keep = math.max(redis.call('PTTL', KEYS[2]), left, lease)
 local entry = 'F' .. owner .. fingerprint .. string.format('%.0f', now + lease)
 redis.call('SET', KEYS[2], entry, 'PX', string.format('%.0f', keep))

@@ -1,15 +1,15 @@
-//! The scripts, and one call of one.
+//! The Lua scripts, and a call of a script.
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind};
 
-/// A script and the name that the server knows it by.
+/// A script, with its SHA-1 hash for EVALSHA.
 pub(super) struct Script {
     text: &'static str,
     sha: String,
 }
 
-/// All of them.
+/// All scripts.
 pub(super) struct Scripts {
     pub(super) reserve: Script,
     pub(super) settle: Script,
@@ -29,7 +29,7 @@ impl Scripts {
         }
     }
 
-    /// So that no call has to bring its text along.
+    /// Loads all scripts into the server, so that calls only send hashes.
     pub(super) async fn load(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
         let mut load = redis::pipe();
         for script in [&self.reserve, &self.settle, &self.take, &self.touch, &self.revoked] {
@@ -51,12 +51,12 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// By its hash.
+    /// The EVALSHA command.
     pub(super) fn command(&self) -> Cmd {
         self.written("EVALSHA", &self.script.sha)
     }
 
-    /// One round trip; two after `SCRIPT FLUSH`.
+    /// Executes the call in one round trip, or in two after `SCRIPT FLUSH`.
     pub(super) async fn on<T: FromRedisValue>(&self, connection: &mut MultiplexedConnection) -> RedisResult<T> {
         match self.command().query_async(connection).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {

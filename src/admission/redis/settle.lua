@@ -1,6 +1,6 @@
--- `settle` of state.rs; `reserve.lua` says what an entry looks like.
--- KEYS[1] the entry; ARGV[1] owner, [2] fingerprint, [3] ms for which it must be remembered, [4] C, R or - (forget),
--- [5] of a commit: - or + and the reply.
+-- `settle` of state.rs; `reserve.lua` describes the format of an entry. KEYS[1]: the entry. ARGV[1]: owner, [2]:
+-- fingerprint, [3]: ms for which the entry must be stored, [4]: C, R or - (forget), [5]: for a commit, `-`, or `+` and
+-- the response to store.
 local wanted = ARGV[4]
 local found = redis.call('GET', KEYS[1]) or ''
 local kind = string.sub(found, 1, 1)

@@ -1,5 +1,6 @@
--- GCRA: one of a shared rate. KEYS[1] when the next is due, in microseconds; ARGV[1] microseconds between two,
--- ARGV[2] how many at once. Answers how many microseconds are missing, 0: taken.
+-- GCRA: takes one request from a shared rate limit.
+-- KEYS[1]: theoretical arrival time of the next request, in microseconds. ARGV[1]: interval in microseconds, ARGV[2]:
+-- burst. Returns the microseconds to wait; 0: within the limit.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local interval = tonumber(ARGV[1])

@@ -1,4 +1,4 @@
-//! Against real servers.
+//! Tests of the Redis store against real servers.
 
 mod failover;
 mod server;
@@ -12,7 +12,7 @@ use crate::admission::state::{self, Change, EntryId, Fingerprint, Owner, State};
 use server::{Server, until};
 use zeroize::Zeroizing;
 
-/// Connections live on a runtime of their own, as in the gateway; calls come from the test's.
+/// A store whose connections run on another runtime than the calls, as in the gateway.
 struct Store {
     redis: Redis,
     calls: tokio::runtime::Runtime,
@@ -26,7 +26,7 @@ fn settings(urls: Vec<String>) -> RedisSettings {
         ca: None,
         username: None,
         password: None,
-        // This machine may be busy.
+        // Long, since the machine may be busy.
         timeout: Duration::from_secs(1),
         prefix: "hg".into(),
         failover: Failover::Refuse,
@@ -74,7 +74,7 @@ fn now() -> UnixTime {
     SystemClock.now()
 }
 
-/// Its bucket is `n` mod 64.
+/// A request to reserve id `n`, whose bucket is `n` mod 64.
 fn ask(n: u8) -> Ask {
     Ask {
         id: EntryId([n; 16]),
@@ -90,7 +90,7 @@ fn ask(n: u8) -> Ask {
 
 const DONE: Answer = Answer::Committed { same: true, reply: None };
 
-/// Small, fast and the same each time.
+/// A small and fast pseudorandom generator (xorshift) with reproducible results.
 fn random(seed: &mut u64) -> u64 {
     *seed ^= *seed << 13;
     *seed ^= *seed >> 7;
@@ -110,7 +110,7 @@ fn it_answers_as_the_state_machine_does() {
         let fingerprint = Fingerprint(random(&mut seed) % 5 / 4);
         let lease = if random(&mut seed).is_multiple_of(6) { 20 } else { 60_000 };
         let ask = Ask { owner, fingerprint, lease: Duration::from_millis(lease), ..ask(n) };
-        // Leases of the model: 1 has ended at 2 and 3 has not.
+        // Leases of the model at time 2: one that ends at 1 has expired, and one that ends at 3 has not.
         let end = UnixTime::from_seconds(if lease == 20 { 1 } else { 3 }).unwrap();
         let at = UnixTime::from_seconds(2).unwrap();
         let found: Option<&State> = states.get(&n);
@@ -212,7 +212,7 @@ fn a_server_that_hangs_costs_one_deadline() {
     assert!(first < Duration::from_millis(600) && second < Duration::from_millis(100), "{first:?} {second:?}");
     store.wait();
     store.commit(&ask(3));
-    // The first may have run when the server woke up; its owner says how it ended.
+    // The first call may have run when the server woke up; its owner settles it.
     assert_eq!(store.settle(&ask(1), &Settlement::Release), Ok(Settled::Done));
     assert_eq!(store.settle(&ask(1), &Settlement::Release), Ok(Settled::Done));
 }

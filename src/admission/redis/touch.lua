@@ -1,2 +1,2 @@
--- After `epoch.lua`: nothing but that.
+-- Runs `epoch.lua` alone and returns the epoch if it has changed.
 return news

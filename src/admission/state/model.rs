@@ -1,8 +1,9 @@
-//! Every interleaving of two gateways over one id, breadth first: `reserve` and `settle` as they are, and broken on
-//! purpose, which the invariants must notice.
+//! Model checker: a breadth-first search of all interleavings of two gateways that use one id. It checks `reserve` and
+//! `settle`, and that the invariants detect deliberately broken versions of them.
 //!
-//! Lost are requests to the store, its answers, gateways and upstreams; late are settlements, by any time. Assumed, and to
-//! be kept by the proxy: a forward begins and ends within its lease, and each reservation has an owner of its own.
+//! Requests to the store, its responses, gateways and upstreams may be lost; settlements may be late by any time. The
+//! model assumes, and the proxy must ensure, that a forward begins and ends within its lease, and that each reservation
+//! has a different owner.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -11,13 +12,13 @@ use super::{Answer, Change, Fingerprint, Owner, Settled, Settlement, State, rese
 use crate::clock::UnixTime;
 
 const GATEWAYS: usize = 2;
-/// How long a lease is, in ticks.
+/// Length of a lease in ticks.
 const LEASE: u64 = 2;
-/// Two leases can end one after the other.
+/// Last tick of the search, late enough for two leases to expire one after the other.
 const LAST_TICK: u64 = 4;
 /// The sender's request, and an attacker's with the same id.
 const REQUESTS: [Fingerprint; 2] = [Fingerprint(1), Fingerprint(2)];
-/// Of nobody in the search.
+/// An owner that no gateway of the search uses.
 const STRANGER: Owner = Owner(u64::MAX);
 
 type Reserve = fn(Option<&State>, Owner, Fingerprint, UnixTime, UnixTime) -> (Answer, Option<State>);
@@ -27,15 +28,15 @@ type Settle = fn(Option<&State>, Owner, Fingerprint, &Settlement) -> (Settled, C
 enum Invariant {
     /// (a) At most one forward at a time.
     OneForward,
-    /// (b) None begins after a commit.
+    /// (b) No forward begins after a commit.
     NotAfterCommit,
     /// (c) No other request than the first one is forwarded.
     SameRequest,
-    /// (c, d) What was released, or lost with its gateway, can be reserved again.
+    /// (c, d) A request that was released, or lost with its gateway, can be reserved again.
     ComesAgain,
-    /// (d) But not before the owner has settled or its lease has ended.
+    /// (d) But not before the owner has settled it or its lease has expired.
     LeaseHolds,
-    /// (e) Who has lost the id to another changes nothing.
+    /// (e) An owner that has lost the id to another one changes nothing.
     OwnerSettles,
 }
 
@@ -49,11 +50,11 @@ struct Exchange {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Phase {
     Idle,
-    /// The store was asked and has not answered.
+    /// The store has not responded to the reservation.
     Unsure(Exchange),
     Reserved(Exchange),
     Forwarding(Exchange),
-    /// It arrived, or not; to be told to the store until that answers.
+    /// The upstream has processed the request (`true`) or not; the settlement is repeated until the store responds.
     Settling(Exchange, bool),
 }
 
@@ -68,18 +69,18 @@ struct Stored(Option<State>);
 
 impl Hash for Stored {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        // The history tells most of the rest.
+        // The history determines most of the rest.
         self.0.as_ref().map(std::mem::discriminant).hash(hasher);
     }
 }
 
-/// What has happened, as the answers told it: the invariants do not look into the store.
+/// The events so far, derived from the responses of the store: the invariants do not read the store itself.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 struct History {
     first: Option<usize>,
-    /// Who was given the id last.
+    /// The owner that reserved the id last.
     last: Option<Owner>,
-    /// Until when nobody else may have it; 0 once it is settled.
+    /// Time until which no other owner may reserve the id; 0 once it is settled.
     held: u64,
     crashed: bool,
     forwarded: bool,
@@ -91,7 +92,7 @@ struct World {
     now: u64,
     stored: Stored,
     gateways: [Gateway; GATEWAYS],
-    /// Leases of forwards that go on in the upstream though their gateway is gone.
+    /// Leases of forwards that the upstream still processes although their gateway has crashed.
     orphans: Vec<u64>,
     history: History,
 }
@@ -115,12 +116,12 @@ impl World {
 struct Search {
     reserve: Reserve,
     settle: Settle,
-    /// How many a gateway begins in its life.
+    /// Maximum number of exchanges of a gateway.
     exchanges: u64,
     seen: HashSet<World>,
     queue: VecDeque<World>,
     broken: BTreeSet<Invariant>,
-    /// Must all be there in the end, else the search proves nothing.
+    /// Events that have occurred. All of them must occur, or else the search proves nothing.
     events: BTreeSet<&'static str>,
 }
 
@@ -128,7 +129,7 @@ fn at(tick: u64) -> UnixTime {
     UnixTime::from_seconds(tick).unwrap()
 }
 
-/// Ends early once all of `wanted` are broken; with none of them it looks at every world.
+/// Searches until all invariants in `wanted` are broken; if `wanted` is empty, the search visits every world.
 fn search(reserve: Reserve, settle: Settle, exchanges: u64, wanted: &[Invariant]) -> Search {
     let (seen, queue, broken, events) = Default::default();
     let mut search = Search { reserve, settle, exchanges, seen, queue, broken, events };
@@ -171,7 +172,7 @@ impl Search {
         }
     }
 
-    /// What holds in every world, and what would come of one more request once the lease has ended.
+    /// Checks the invariants of a world, also for one more request after the lease has expired.
     fn look(&mut self, world: &World) {
         self.require(world.forwards().count() <= 1, Invariant::OneForward);
         let Some(first) = world.history.first else { return };
@@ -185,7 +186,7 @@ impl Search {
         self.require(other != Answer::Reserved, Invariant::SameRequest);
     }
 
-    /// No tick ends a lease while its forward runs: the upstream's deadline is earlier.
+    /// Advances the time. No lease expires while its forward runs, since the timeout of the upstream is earlier.
     fn time_passes(&mut self, world: &World) {
         if world.now < LAST_TICK && world.forwards().all(|lease| lease > world.now + 1) {
             self.reach(World { now: world.now + 1, ..world.clone() });
@@ -208,12 +209,12 @@ impl Search {
             Phase::Reserved(exchange) => {
                 self.crash(world, gateway, exchange);
                 self.forward(world, gateway, exchange);
-                // The client left before its body was complete.
+                // The client disconnected before its body was complete.
                 self.reach(world.with(gateway, Phase::Settling(exchange, false)));
             }
             Phase::Forwarding(exchange) => {
                 self.crash(world, gateway, exchange);
-                // 2xx; or else: 5xx, no answer, lost, too late.
+                // First a 2xx; second a 5xx, no response, a lost response, or a timeout.
                 self.reach(world.with(gateway, Phase::Settling(exchange, true)));
                 self.reach(world.with(gateway, Phase::Settling(exchange, false)));
             }
@@ -246,7 +247,7 @@ impl Search {
             let mut next = world.clone();
             next.gateways[gateway].exchanges += 1;
             self.ask(&next, gateway, exchange);
-            // The store never hears of it.
+            // The request to the store is lost.
             self.reach(next.with(gateway, Phase::Unsure(exchange)));
         }
     }
@@ -324,7 +325,7 @@ impl Search {
             next.history.held = 0;
         }
         self.reach(next.clone());
-        // The answer is lost.
+        // The response of the store is lost.
         self.reach(next.with(gateway, Phase::Settling(exchange, arrived)));
     }
 }
@@ -340,7 +341,7 @@ fn every_interleaving_keeps_the_promises() {
     assert_eq!(found.events, wanted.split(", ").collect());
 }
 
-/// A broken rule, and what must notice it; others may as well.
+/// Checks that a broken rule violates the `wanted` invariants; it may violate others too.
 #[track_caller]
 fn breaks(reserve: Reserve, settle: Settle, wanted: &[Invariant]) {
     let broken = search(reserve, settle, 2, wanted).broken;

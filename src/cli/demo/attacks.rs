@@ -1,4 +1,4 @@
-//! The rows of the demo: good requests and the classic attacks.
+//! The rows of the demo: valid requests and the classic attacks.
 
 use anyhow::Context;
 use base64::Engine;
@@ -12,7 +12,7 @@ pub(super) const ISSUER: &str = "https://issuer.example/";
 pub(super) const AUDIENCE: &str = "https://hooks.example/webhook";
 pub(super) const BODY: &str = r#"{"event":"order.paid","id":1}"#;
 
-/// One request.
+/// One request of the demo, with the expected result.
 pub(super) struct Attack {
     pub(super) name: &'static str,
     pub(super) token: String,
@@ -21,14 +21,14 @@ pub(super) struct Attack {
     pub(super) verdict: Verdict,
 }
 
-/// How it goes out.
+/// The transport of a request to the gateway.
 #[derive(Clone, Copy)]
 pub(super) enum Send {
     OverTls,
     PlainHttp,
 }
 
-/// How often the token stands in the request.
+/// The number of credentials in the request.
 #[derive(Clone, Copy)]
 pub(super) enum Credentials {
     None,
@@ -36,16 +36,17 @@ pub(super) enum Credentials {
     Two,
 }
 
-/// What must come of it.
+/// The expected result.
 #[derive(Clone, Copy)]
 pub(super) enum Verdict {
+    /// The request is forwarded.
     Passes,
-    /// Status and reason.
+    /// The request is rejected with this status and reason.
     Stops(u16, &'static str),
 }
 
 impl Attack {
-    /// The values of its Authorization fields.
+    /// The values of the Authorization headers.
     pub(super) fn authorization(&self) -> Vec<String> {
         let bearer = format!("Bearer {}", self.token);
         match self.credentials {
@@ -64,7 +65,7 @@ impl Attack {
     }
 }
 
-/// Claims that pass.
+/// The claims of a valid token.
 fn good_claims(now: u64) -> Value {
     json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "shop-42", "event_scope": "webhook",
@@ -72,7 +73,7 @@ fn good_claims(now: u64) -> Value {
     })
 }
 
-/// The good claims with some of them changed; `null` takes one out.
+/// The claims of a valid token with changes; `null` removes a claim.
 pub(super) fn changed(now: u64, changes: &Value) -> Value {
     let mut claims = good_claims(now);
     if let (Some(claims), Some(changes)) = (claims.as_object_mut(), changes.as_object()) {
@@ -84,86 +85,86 @@ pub(super) fn changed(now: u64, changes: &Value) -> Value {
     claims
 }
 
-/// Every row, in the order of the table.
+/// All requests, in the order of the table.
 pub(super) fn all(issuer: &DevIssuer, now: u64) -> anyhow::Result<Vec<Attack>> {
     let good = issuer.token(&good_claims(now))?;
     let with = |changes: Value| issuer.token(&changed(now, &changes));
     let mut rows = vec![
-        Attack::passes("a good token", good.clone()),
+        Attack::passes("valid token", good.clone()),
         Attack {
             credentials: Credentials::None,
             ..Attack::stops("no token", String::new(), 401, "missing_credential")
         },
-        Attack::stops("garbage for a token", "letmein".to_owned(), 401, "malformed_token"),
+        Attack::stops("malformed token", "letmein".to_owned(), 401, "malformed_token"),
         Attack {
             credentials: Credentials::Two,
-            ..Attack::stops("two tokens, one of them good", good.clone(), 401, "multiple_credentials")
+            ..Attack::stops("two tokens, one of them valid", good.clone(), 401, "multiple_credentials")
         },
     ];
     rows.extend(forgeries(issuer, &good, now)?);
     rows.extend([
-        Attack::stops("another issuer's iss", with(json!({"iss": "https://evil.example/"}))?, 401, "invalid_issuer"),
+        Attack::stops("token of another issuer", with(json!({"iss": "https://evil.example/"}))?, 401, "invalid_issuer"),
         Attack::stops(
-            "a token for another service",
+            "token for another service",
             with(json!({"aud": "https://other.example/"}))?,
             401,
             "invalid_audience",
         ),
         Attack::stops(
-            "expired",
+            "expired token",
             with(json!({"iat": now - 200, "nbf": now - 200, "exp": now - 60}))?,
             401,
             "token_expired",
         ),
-        Attack::stops("no expiry", with(json!({"exp": null}))?, 401, "missing_claim"),
-        Attack::stops("not yet valid", with(json!({"nbf": now + 200}))?, 401, "token_not_yet_valid"),
+        Attack::stops("token without expiry", with(json!({"exp": null}))?, 401, "missing_claim"),
+        Attack::stops("token that is not yet valid", with(json!({"nbf": now + 200}))?, 401, "token_not_yet_valid"),
         Attack::stops(
-            "stale: issued an hour ago, still unexpired",
+            "token issued an hour ago, not yet expired",
             with(json!({"iat": now - 3600, "nbf": now - 3600}))?,
             401,
             "token_too_old",
         ),
-        Attack::stops("issued in the future", with(json!({"iat": now + 200}))?, 401, "token_issued_in_future"),
-        Attack::stops("genuine, without event_scope", with(json!({"event_scope": null}))?, 403, "claim_mismatch"),
+        Attack::stops("token issued in the future", with(json!({"iat": now + 200}))?, 401, "token_issued_in_future"),
+        Attack::stops("token without event_scope", with(json!({"event_scope": null}))?, 403, "claim_mismatch"),
         Attack::stops(
-            "genuine, with another event_scope",
+            "token with another event_scope",
             with(json!({"event_scope": "billing"}))?,
             403,
             "claim_mismatch",
         ),
         Attack {
             send: Send::PlainHttp,
-            ..Attack::stops("a good token over plain HTTP", good.clone(), 400, "tls_required")
+            ..Attack::stops("valid token over plain HTTP", good.clone(), 400, "tls_required")
         },
-        Attack::stops("the good token once more: a replay", good, 409, "duplicate_request"),
-        Attack::passes("the next good token", with(json!({"jti": "event-2"}))?),
+        Attack::stops("the first token again: a replay", good, 409, "duplicate_request"),
+        Attack::passes("valid token with another jti", with(json!({"jti": "event-2"}))?),
     ]);
     Ok(rows)
 }
 
-/// Tokens that the issuer did not sign, or not so.
+/// Tokens that the issuer did not sign, or that were changed after signing.
 fn forgeries(issuer: &DevIssuer, good: &str, now: u64) -> anyhow::Result<Vec<Attack>> {
     let [header, payload, signature] = parts(good)?;
     let raised = URL_SAFE_NO_PAD.encode(changed(now, &json!({"sub": "admin"})).to_string());
     let claims = good_claims(now);
     Ok(vec![
         Attack::stops(
-            "a claim changed after signing",
+            "claim changed after signing",
             format!("{header}.{raised}.{signature}"),
             401,
             "invalid_signature",
         ),
-        Attack::stops("signed with a key of one's own", foreign(issuer, &claims)?, 401, "invalid_signature"),
+        Attack::stops("signed with the attacker's key", foreign(issuer, &claims)?, 401, "invalid_signature"),
         Attack::stops("alg: none", unsigned(&claims, ""), 401, "malformed_token"),
         Attack::stops("alg: none with a signature", unsigned(&claims, signature), 401, "unsupported_algorithm"),
         Attack::stops(
-            "HS256, signed with the RSA public key",
+            "HS256 with the RSA public key as secret",
             confused(issuer, &claims)?,
             401,
             "unsupported_algorithm",
         ),
-        Attack::stops("a key that nobody published", unknown_kid(&claims)?, 401, "unknown_key"),
-        Attack::stops("a crit extension", critical(payload, signature), 401, "malformed_token"),
+        Attack::stops("signed with a key that is not in the JWKS", unknown_kid(&claims)?, 401, "unknown_key"),
+        Attack::stops("token with a crit extension", critical(payload, signature), 401, "malformed_token"),
     ])
 }
 
@@ -172,7 +173,7 @@ fn parts(token: &str) -> anyhow::Result<[&str; 3]> {
     parts.try_into().ok().context("a token has three parts")
 }
 
-/// The right kid, another key.
+/// A token with the issuer's `kid`, signed with another key.
 fn foreign(issuer: &DevIssuer, claims: &Value) -> anyhow::Result<String> {
     let mut other = DevIssuer::generate()?;
     other.kid.clone_from(&issuer.kid);
@@ -188,7 +189,7 @@ fn unsigned(claims: &Value, signature: &str) -> String {
     format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(claims.to_string()))
 }
 
-/// The public key, which everybody has, as if it were a shared secret (RFC 8725 §2.1).
+/// An algorithm confusion attack: HS256 with the public key as the shared secret (RFC 8725 §2.1).
 fn confused(issuer: &DevIssuer, claims: &Value) -> anyhow::Result<String> {
     let public = issuer.jwks()?;
     let modulus = public.pointer("/keys/0/n").and_then(Value::as_str).context("no modulus")?;

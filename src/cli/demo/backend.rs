@@ -1,4 +1,4 @@
-//! What stands behind and beside the gateway in the demo: the weak app and the issuer's JWKS.
+//! The servers around the gateway in the demo: the vulnerable upstream and the issuer's JWKS endpoint.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The classic hole: a handler that asks whether there is a bearer token, and not which.
+/// A vulnerable upstream: its handler checks that there is a bearer token, and does not verify it.
 pub(super) struct WeakApp {
     pub(super) address: SocketAddr,
     seen: Arc<AtomicUsize>,
@@ -40,13 +40,13 @@ impl WeakApp {
         Ok(Self { address, seen })
     }
 
-    /// Requests that have reached it.
+    /// Number of requests received so far.
     pub(super) fn seen(&self) -> usize {
         self.seen.load(Ordering::SeqCst)
     }
 }
 
-/// An issuer, as far as a gateway needs one.
+/// The JWKS endpoint of an issuer.
 pub(super) struct IssuerServer {
     pub(super) address: SocketAddr,
 }
@@ -58,7 +58,7 @@ impl IssuerServer {
     }
 }
 
-/// Serves on a free port of this machine until the process ends.
+/// Serves on a free port of 127.0.0.1 until the process exits.
 async fn serve<F>(answer: F) -> anyhow::Result<SocketAddr>
 where
     F: Fn(&Request<Incoming>) -> (u16, String) + Send + Sync + 'static,
@@ -72,7 +72,7 @@ where
             let service = service_fn(move |request: Request<Incoming>| {
                 let (status, body) = answer(&request);
                 async move {
-                    // An app reads what it is sent before it answers.
+                    // As an upstream usually does, it reads the whole body before it responds.
                     let _read = request.into_body().collect().await;
                     let mut response = Response::new(Full::<Bytes>::from(body));
                     *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
@@ -85,7 +85,7 @@ where
     Ok(address)
 }
 
-/// A request without TLS to the TLS port: the status and the reason of what comes back.
+/// Sends a request without TLS to the TLS port, and returns the status and the reason of the response.
 pub(super) async fn plain_http(gateway: SocketAddr, token: &str) -> anyhow::Result<(StatusCode, String)> {
     let mut stream = TcpStream::connect(gateway).await?;
     let request = format!(
@@ -95,7 +95,8 @@ pub(super) async fn plain_http(gateway: SocketAddr, token: &str) -> anyhow::Resu
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()).context("no HTTP answer")?;
+    let status =
+        answer.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()).context("not an HTTP response")?;
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     Ok((StatusCode::from_u16(status)?, super::reason(body.as_bytes())))
 }

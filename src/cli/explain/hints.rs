@@ -1,5 +1,5 @@
-//! What is probably wrong: the refused request is tried again with one thing changed at a time, and whatever makes it
-//! pass is the cause.
+//! Hints at the probable cause of a rejection: the request is verified again with one thing changed at a time, and the
+//! change that makes it pass is the cause.
 
 mod bodies;
 
@@ -18,7 +18,7 @@ use crate::config::values::decode_secret;
 use crate::config::{Config, presets};
 use crate::route::Route;
 
-/// The farthest that a clock is tried to be off.
+/// The largest clock error that is tried, in seconds.
 const MAX_OFFSET: u64 = 10 * 366 * 24 * 3600;
 
 pub(super) fn find(config: &Config, trial: &Trial<'_>, refusal: Refusal) -> Vec<String> {
@@ -56,8 +56,7 @@ pub(super) fn find(config: &Config, trial: &Trial<'_>, refusal: Refusal) -> Vec<
     hints
 }
 
-/// Whether the request passes with these rules, body, head and time instead, or at least meets another refusal than
-/// the signature's.
+/// Whether the request passes after `change` of the rules, the headers, the body or the time.
 fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Captured, &mut UnixTime)) -> bool {
     let (mut route, mut captured, mut now) = (trial.route.clone(), trial.captured.clone(), trial.now);
     change(&mut route, &mut captured, &mut now);
@@ -68,7 +67,7 @@ fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Captured, &mut
 fn of_body(trial: &Trial<'_>) -> Option<String> {
     let variants = bodies::variants(&trial.captured.body);
     let found = variants.into_iter().find(|(_, body)| passes(trial, |_, captured, _| captured.body.clone_from(body)));
-    found.map(|(what, _)| format!("the body was changed on its way: {what}"))
+    found.map(|(what, _)| format!("the body was changed in transit: {what}"))
 }
 
 fn of_url(trial: &Trial<'_>) -> Option<String> {
@@ -87,7 +86,7 @@ fn of_url(trial: &Trial<'_>) -> Option<String> {
     let slashed = passes(trial, |route, _, _| {
         each_signature(&mut route.rules, |policy| policy.url_variants = vec![UrlVariant::Port, UrlVariant::Slash]);
     });
-    slashed.then(|| "the sender signs the URL with another port or slash: see url_variants".to_owned())
+    slashed.then(|| "the sender signs the URL with another port or trailing slash: see url_variants".to_owned())
 }
 
 fn each_signature(rules: &mut Rules, mut change: impl FnMut(&mut SignaturePolicy)) {
@@ -111,7 +110,7 @@ fn secrets_of(rules: &Rules) -> Vec<Secret> {
         .collect()
 }
 
-/// A secret that was read in the wrong encoding, or that of another route.
+/// Finds a secret that was read in the wrong encoding, or a secret of another route.
 fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
     let with = |key: &SecretKey| {
         passes(trial, |route, _, _| {
@@ -128,18 +127,18 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
         {
             let decoded = decode_secret(raw, encoding).and_then(|secret| SecretKey::from_secret(secret).ok());
             if decoded.is_some_and(|key| with(&key)) {
-                return Some(format!("the secret is written in {name}: say so with `encoding: {name}`"));
+                return Some(format!("the secret is encoded in {name}: set `encoding: {name}`"));
             }
         }
         let as_text = [(Encoding::Hex.encode(raw), "utf8"), (Encoding::Base64.encode(raw), "utf8")];
         let line_end =
-            [(String::from_utf8_lossy(&[raw, b"\n"].concat()).into_owned(), "with the line end of its file")];
+            [(String::from_utf8_lossy(&[raw, b"\n"].concat()).into_owned(), "with the newline that ends its file")];
         for (text, name) in as_text.into_iter().chain(line_end) {
             let key = SecretKey::from_secret(zeroize::Zeroizing::new(text.into_bytes())).ok();
             if key.is_some_and(|key| with(&key)) {
                 return Some(match name {
-                    "utf8" => "the sender takes the secret as text: say so with `encoding: utf8`".to_owned(),
-                    other => format!("the sender takes the secret {other}"),
+                    "utf8" => "the sender uses the secret as text: set `encoding: utf8`".to_owned(),
+                    other => format!("the sender uses the secret {other}"),
                 });
             }
         }
@@ -147,7 +146,10 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
     let others = config.snapshot.routes.routes().filter(|route| route.name != trial.route.name);
     let found = others.into_iter().find(|route| secrets_of(&route.rules).iter().any(|secret| with(&secret.key)));
     found.map(|route| {
-        format!("it is signed with a secret of the route {}: a previous one, or another endpoint's", route.name)
+        format!(
+            "it is signed with a secret of the route {}: a previous secret, or that of another endpoint",
+            route.name
+        )
     })
 }
 
@@ -157,10 +159,10 @@ fn of_encoding(trial: &Trial<'_>) -> Option<String> {
     let found = encodings.into_iter().find(|(encoding, _)| {
         passes(trial, |route, _, _| each_signature(&mut route.rules, |policy| policy.encoding = *encoding))
     });
-    found.map(|(_, name)| format!("the signature is written in {name}"))
+    found.map(|(_, name)| format!("the signature is encoded in {name}"))
 }
 
-/// Milliseconds for seconds, mostly.
+/// Finds a timestamp in another unit, most often milliseconds instead of seconds.
 fn of_unit(trial: &Trial<'_>) -> Option<String> {
     let units = [
         (TimestampUnit::Milliseconds, "milliseconds (ms)"),
@@ -180,10 +182,11 @@ fn of_unit(trial: &Trial<'_>) -> Option<String> {
             }
         })
     });
-    found.map(|(_, name)| format!("the sender writes the time in {name}"))
+    found.map(|(_, name)| format!("the sender's timestamp is in {name}"))
 }
 
-/// The least offset of our clock with which it passes, by halving.
+/// Finds by how many seconds the time must change, earlier or later, for the request to pass. Steps grow by at most a
+/// quarter of a power of two.
 fn of_clock(trial: &Trial<'_>) -> Option<String> {
     let earlier = |seconds: u64| trial.now.seconds().checked_sub(seconds).and_then(UnixTime::from_seconds);
     let later = |seconds: u64| Some(trial.now.plus(Duration::from_secs(seconds)));
@@ -193,18 +196,18 @@ fn of_clock(trial: &Trial<'_>) -> Option<String> {
         for step in [seconds, seconds + seconds / 4, seconds + seconds / 2, seconds + 3 * (seconds / 4)] {
             if at(earlier(step)) {
                 return Some(format!(
-                    "it would have passed {step} s ago: an old request (say when with --now), or a clock that is off"
+                    "it would have passed {step} s ago: an old request (set its time with --now), or a wrong clock"
                 ));
             }
             if at(later(step)) {
-                return Some(format!("it will pass in {step} s: a clock that is off"));
+                return Some(format!("it would pass in {step} s: a wrong clock"));
             }
         }
     }
     None
 }
 
-/// No credential where the route looks for one: whose is it, then?
+/// For a request without a credential where the route expects it: lists the presets that its headers fit.
 fn of_senders(trial: &Trial<'_>) -> Option<String> {
     let headers = &trial.captured.head.headers;
     let wanted = trial.route.rules.policy.credential_headers();
@@ -215,11 +218,12 @@ fn of_senders(trial: &Trial<'_>) -> Option<String> {
         names.iter().any(|header| headers.contains_key(header.to_ascii_lowercase())).then_some(*name)
     });
     let looks_like: Vec<&str> = looks_like.collect();
-    let place = if wanted.is_empty() { String::new() } else { format!("the route looks for {}", wanted.join(", ")) };
+    let place =
+        if wanted.is_empty() { String::new() } else { format!("the route expects the header {}", wanted.join(" or ")) };
     match (looks_like.is_empty(), place.is_empty()) {
         (true, true) => None,
         (true, false) => Some(place),
-        (false, _) => Some(format!("{place}; the request looks like one of {}", looks_like.join(", "))),
+        (false, _) => Some(format!("{place}; the request looks like one from {}", looks_like.join(", "))),
     }
 }
 
@@ -227,25 +231,31 @@ fn general(refusal: Refusal) -> Option<String> {
     let hint = match refusal {
         Refusal::InvalidSignature => {
             "neither the body, the URL, the encoding nor a known secret explains it: compare the signed \
-                                  text with the sender's, and the secret with the one in its console"
+                                  payload with the sender's, and the secret with the one in its console"
         }
         Refusal::RequirementNotMet => {
-            "a `require` of the signature does not hold: the request is of another kind or version"
+            "a `require` of the signature is not met: the request is of another kind or version"
         }
         Refusal::MissingSignedComponent => {
-            "a header, part or member that must be signed is absent: compare `signed_payload`"
+            "a header, part or member that must be signed is missing: compare `signed_payload`"
         }
         Refusal::InvalidStaticToken => {
-            "the token is none of the route's secrets: compare it with the one in the sender's console"
+            "the token is not one of the route's secrets: compare it with the one in the sender's console"
         }
-        Refusal::MalformedBody => "the body must be a JSON object or a form, and is none",
-        Refusal::MethodMismatch => "the token was made for another method",
-        Refusal::MultipleCredentials => "a credential is there twice: another proxy may add one",
-        Refusal::InvalidAudience => "`aud` is not this route's audience: the token was made for another service",
-        Refusal::InvalidIssuer => "`iss` is not the issuer's: the token comes from another tenant or environment",
-        Refusal::UnknownKey => "no key of the issuer has this kid: its key set may be older than the token's key",
-        Refusal::UnsupportedAlgorithm => "the token's `alg` is not among the issuer's algorithms, or not its key's",
-        Refusal::CertificateNotAllowed | Refusal::CertificateMismatch => "certificates cannot be tried offline",
+        Refusal::MalformedBody => "the body must be a JSON object or a form, and is neither",
+        Refusal::MethodMismatch => "the token was issued for another method",
+        Refusal::MultipleCredentials => "the request has two credentials: another proxy may add one",
+        Refusal::InvalidAudience => "`aud` is not the audience of this route: the token was issued for another service",
+        Refusal::InvalidIssuer => {
+            "`iss` is not the configured issuer: the token comes from another tenant or environment"
+        }
+        Refusal::UnknownKey => "no key of the issuer has this `kid`: its JWKS may be older than the token's key",
+        Refusal::UnsupportedAlgorithm => {
+            "the token's `alg` is not one of the issuer's algorithms, or not that of its key"
+        }
+        Refusal::CertificateNotAllowed | Refusal::CertificateMismatch => {
+            "client certificates cannot be verified offline"
+        }
         _other => return None,
     };
     Some(hint.to_owned())

@@ -1,5 +1,5 @@
-//! Reads a captured request: a raw HTTP/1.1 message (`capture`, tcpdump, `sign --format http`) or an entry of a HAR
-//! file. Lenient about line ends, since messages pass through editors; exact about the body.
+//! Parser of captured requests: a raw HTTP/1.1 message (`capture`, tcpdump, `sign --format http`) or an entry of a HAR
+//! file. It is lenient about line endings of the headers, since editors change them, and exact about the body.
 
 use anyhow::{Context, bail};
 use base64::Engine;
@@ -9,10 +9,10 @@ use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Parts;
 use serde_json::Value;
 
-/// Header fields of a captured request.
+/// Maximum number of headers of a captured request.
 const MAX_HEADERS: usize = 256;
 
-/// A captured request.
+/// A captured request: method, target, headers and body.
 #[derive(Clone, Debug)]
 pub(super) struct Captured {
     pub(super) head: Parts,
@@ -20,7 +20,7 @@ pub(super) struct Captured {
 }
 
 impl Captured {
-    /// Host and port as the sender has written them.
+    /// Host and port as in the Host header, or else in the request target; `localhost` if neither has them.
     pub(super) fn host(&self) -> &str {
         let field = self.head.headers.get(HOST).and_then(|value| value.to_str().ok());
         field.or_else(|| self.head.uri.authority().map(http::uri::Authority::as_str)).unwrap_or("localhost")
@@ -35,7 +35,7 @@ fn from_message(bytes: &[u8]) -> anyhow::Result<Captured> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut message = httparse::Request::new(&mut fields);
     let status = message.parse(bytes).context("not an HTTP/1.1 message")?;
-    let httparse::Status::Complete(end) = status else { bail!("the head of the message has no end: an empty line") };
+    let httparse::Status::Complete(end) = status else { bail!("no empty line ends the headers of the message") };
     let mut request =
         Request::builder().method(message.method.unwrap_or_default()).uri(message.path.unwrap_or_default());
     for field in message.headers.iter() {
@@ -44,12 +44,12 @@ fn from_message(bytes: &[u8]) -> anyhow::Result<Captured> {
     let head = request.body(()).context("not a request")?.into_parts().0;
     let body = bytes.get(end..).unwrap_or_default();
     let declared = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    // An editor's line end after the body is no part of it.
+    // A newline that an editor added after the body is not part of it.
     let body = declared.and_then(|length| body.get(..length)).unwrap_or(body);
     Ok(Captured { head, body: body.to_vec() })
 }
 
-/// HAR 1.2: the first entry of a log, or one entry, or its request alone.
+/// Parses HAR 1.2: the first entry of a log, a single entry, or the request of an entry.
 fn from_har(bytes: &[u8]) -> anyhow::Result<Captured> {
     let har: Value = serde_json::from_slice(bytes).context("not a HAR file")?;
     let entry = har.pointer("/log/entries/0").unwrap_or(&har);
@@ -61,7 +61,7 @@ fn from_har(bytes: &[u8]) -> anyhow::Result<Captured> {
     let headers = found.get("headers").and_then(Value::as_array);
     for header in headers.into_iter().flatten() {
         let (name, value) = (header.get("name").and_then(Value::as_str), header.get("value").and_then(Value::as_str));
-        // HTTP/2's own fields, as browsers write them down.
+        // Browsers record the pseudo-headers of HTTP/2 as headers.
         if let (Some(name), Some(value)) = (name.filter(|name| !name.starts_with(':')), value) {
             request = request.header(name, value);
         }

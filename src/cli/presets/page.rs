@@ -1,4 +1,5 @@
-//! docs/presets.md out of presets/*.yaml: a row a provider, and how each is configured. A test compares the two.
+//! Generates docs/presets.md from presets/*.yaml: a table with a row for each preset, and the configuration of each. A
+//! test compares the result with the file.
 
 use super::known;
 use crate::config::file::preset::{ChallengeFile, PresetFile, PresetParameterFile};
@@ -10,39 +11,39 @@ const INTRODUCTION: &str = "\
 
 <!-- Made by: hookgate presets --markdown > docs/presets.md -->
 
-A preset is what [`signature`](configuration.md#signature), [`token`](configuration.md#token) or
-[`jwt`](configuration.md#jwt) would be for one provider, read in the provider's documents and libraries; what it asks for
-beside its name is under [`preset`](configuration.md#preset). `hookgate presets NAME` prints one in full, with where it was
-read and what is odd about it.
+A preset is the [`signature`](configuration.md#signature), [`static_token`](configuration.md#token) or
+[`jwt`](configuration.md#jwt) of one provider, taken from the provider's documentation and libraries. The other keys of a
+preset are described under [`preset`](configuration.md#preset). `hookgate presets NAME` prints a preset in full, with its
+sources and peculiarities.
 
-- *Time*: what bounds the age of a request. Where there is none, a copied request stays good for ever.
-- *Replay id*: what tells one delivery from another, and is signed: [`replay`](configuration.md#replay) goes by it. With
-  `none`, one token serves many deliveries: the app must know them by their own id.
-  *hash*: there is none, and what is signed as a whole serves. *none*: two deliveries may bear the same credential.
-- *Handshake*: a question about the endpoint that can be answered, [if it is switched on](configuration.md#handshakes).
-- *Left unsigned*: what a stranger who has copied a request can change in it, so that the app must not rely on it.
+- *Time*: the signed timestamp or the claim that limits the age of a request. Without one, a copied request never expires.
+- *Replay id*: the signed value that distinguishes deliveries, used by [`replay_protection`](configuration.md#replay).
+  *hash*: there is no such value, and a hash of the signed content is used. *none*: several deliveries may carry the same
+  credential, so that the upstream must recognise duplicates by an id in the payload.
+- *Challenge*: an endpoint verification challenge that hookgate can answer, [if enabled](configuration.md#handshakes).
+- *Left unsigned*: the parts that an attacker who has copied a request can change. The upstream must not rely on them.
 
 ";
 
-/// Providers whose rule no preset can state, so that nobody looks for them in vain.
+/// Providers that no preset can describe, listed so that readers find them.
 const NOT_HERE: &str = "
-## Not here
+## Not supported
 
-These need code of their own, and half a check would be none. What they send must be verified in the app.
+These providers need code of their own, and a partial verification would be none. The upstream must verify their requests.
 
-- Amazon SNS and PayPal: the request names the address of the certificate that signed it.
-- Contentful: each request names the headers that it signed.
-- Microsoft Bot Framework, Google Chat with a project number, OpenID Connect back-channel logout: their rules on claims
-  were not read in a source, or are about claims that must be absent.
+- Amazon SNS and PayPal: the request contains the URL of the certificate that signed it.
+- Contentful: each request lists the headers that are signed.
+- Microsoft Bot Framework, Google Chat with a project number, OpenID Connect back-channel logout: their claim rules are not
+  documented in a source that was read, or are about claims that must be absent.
 - Microsoft Graph notifications with resource data: the payload is encrypted.
-- Benchling: rotating JWKS for a signature that is no JWS. Alibaba EventBridge: a secret that comes encrypted.
+- Benchling: a rotating JWKS for a signature that is not a JWS. Alibaba EventBridge: the secret is sent encrypted.
 - HTTP Message Signatures (RFC 9421), and Secure Webhook Tokens.
 
 ";
 
 /// The page docs/presets.md.
 pub fn markdown() -> String {
-    let columns = ["preset", "provider", "signed by", "time", "replay id", "handshake", "left unsigned", "retries"];
+    let columns = ["preset", "provider", "signed by", "time", "replay id", "challenge", "left unsigned", "retries"];
     let mut page = INTRODUCTION.to_owned();
     page.push_str(&row(&columns.map(str::to_owned)));
     page.push_str(&row(&columns.map(|_| "---".to_owned())));
@@ -50,8 +51,8 @@ pub fn markdown() -> String {
         page.push_str(&row(&cells(name, &preset)));
     }
     page.push_str(NOT_HERE);
-    page.push_str("## How each is configured\n\n");
-    page.push_str("`auth` of a route. Words in capitals and example.com are yours to fill in.\n");
+    page.push_str("## Configuration\n\n");
+    page.push_str("Each example is the `auth` of a route. Replace the words in capitals and example.com.\n");
     for (name, preset) in known() {
         page.push_str(&section(name, &preset));
     }
@@ -85,13 +86,13 @@ fn signed_by(preset: &PresetFile) -> String {
         return format!("{}, {}", signature.algorithm.map_or("", algorithm), signature_place(signature));
     }
     if let Some(token) = &preset.static_token {
-        return format!("nothing: a secret, {}", token_place(token));
+        return format!("not signed: a static token, {}", token_place(token));
     }
     let Some(jwt) = &preset.jwt else { return String::new() };
     let algorithms = preset.issuer.as_ref().and_then(|issuer| issuer.algorithms.clone()).unwrap_or_default().join(", ");
     let kind = match (preset.detached.is_some(), preset.x5c.is_some()) {
         (true, _) => "detached JWS",
-        (false, true) => "JWT with its certificates",
+        (false, true) => "JWT with its certificate chain",
         (false, false) => "JWT",
     };
     format!("{kind} ({algorithms}), {}", jwt_place(jwt.token_from.as_ref()))
@@ -110,7 +111,7 @@ const fn algorithm(file: SignatureAlgorithmFile) -> &'static str {
     }
 }
 
-/// Of several headers the first, which tells the others.
+/// The location of the signature: one header, or the first and the last of several.
 fn signature_place(file: &SignatureFile) -> String {
     let headers = file.header.as_ref().map(|headers| headers.to_vec()).unwrap_or_default();
     match headers.as_slice() {
@@ -152,7 +153,7 @@ fn time(preset: &PresetFile) -> String {
 
 fn signed_time(file: &SignedTimeFile) -> String {
     let source = match &file.part {
-        Some(part) => format!("`{part}` beside the signature"),
+        Some(part) => format!("`{part}` in the signature value"),
         None => place(&[("header", &file.header), ("body", &file.json), ("form field", &file.form)]),
     };
     let back = written(file.max_age.as_ref());
@@ -178,7 +179,7 @@ fn written(duration: Option<&DurationText>) -> &str {
     duration.map_or("", |duration| duration.0.as_str())
 }
 
-/// A token that says nothing of its request comes with more than one.
+/// The replay id. A JWT without `jti` that is not bound to the body may come with several deliveries.
 fn replay_id(preset: &PresetFile) -> String {
     if let Some(signature) = &preset.signature {
         return signature.id.as_ref().map_or_else(|| "hash".to_owned(), |id| format!("`{id}`"));
@@ -230,7 +231,8 @@ fn section(name: &str, preset: &PresetFile) -> String {
     section
 }
 
-/// Where keys are fetched, one of its own is a choice.
+/// The secret or key of the example; commented out where the preset has a JWKS URL, since a key of one's own is optional
+/// there.
 fn secret(name: &str, preset: &PresetFile) -> String {
     let secret = preset.secret.as_ref().map(|secret| ("secret", &secret.what));
     let keys = [("public_key", &preset.public_key), ("root_ca", &preset.root_ca), ("jwks", &preset.jwks)];
@@ -272,12 +274,13 @@ fn handshake(name: &str, preset: &PresetFile) -> String {
         (false, true) => format!("{{ token: {{ file: secrets/{name}-token }} }}"),
         (false, false) => "true".to_owned(),
     };
-    format!("  # to have the provider's question answered\n  # challenge: {switch}\n")
+    format!("  # to answer the provider's endpoint verification challenge\n  # challenge: {switch}\n")
 }
 
 fn notes(preset: &PresetFile) -> Vec<String> {
-    let url = "The URL is signed: [`public_url`](configuration.md#public_url) must be the one that the provider knows.";
-    let size = |size: &String| format!("Sends up to {size}: raise `limits.max_body_size`.");
+    let url =
+        "The URL is signed: [`public_url`](configuration.md#public_url) must be the URL registered at the provider.";
+    let size = |size: &String| format!("Bodies of up to {size}: raise `limits.max_body_size`.");
     let url = signs_url(preset).then(|| url.to_owned());
     let sources = format!("Sources: {}", preset.source.to_vec().join(", "));
     url.into_iter().chain(preset.largest_body.iter().map(size)).chain([sources]).collect()

@@ -1,4 +1,4 @@
-//! A request that is being made: filled in by the schemes, then printed or sent.
+//! A request under construction: the authentication schemes fill it in, then it is printed or sent.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
 use crate::auth::request::Pair;
 use crate::route::Route;
 
-/// A request.
+/// A request under construction.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     pub(super) method: Method,
-    /// Where the gateway is, such as https://localhost:8443.
+    /// Scheme and authority of the gateway, such as `https://localhost:8443`.
     pub(super) gateway: String,
-    /// The host that is asked for.
+    /// Value of the Host header.
     pub(super) host: String,
     /// Path and query.
     pub(super) target: String,
@@ -35,7 +35,7 @@ impl Draft {
         Ok(request.body(())?.into_parts().0)
     }
 
-    /// As the decision would see it.
+    /// The request as the verification sees it.
     pub(super) fn view<'a>(&'a self, head: &'a Parts, route: &'a Route) -> RequestView<'a> {
         RequestView::new(head, route.url_base(&self.host)).with_body(&self.body)
     }
@@ -65,7 +65,7 @@ impl Draft {
         self.set_header(&http::header::CONTENT_TYPE, value);
     }
 
-    /// A field of a form body; a body that is no form becomes one.
+    /// Sets a field of a form body; a body that is not a form is replaced by one.
     pub(super) fn set_field(&mut self, name: &str, value: &str) {
         let is_form = self.headers.iter().any(|(_, value)| value.starts_with("application/x-www-form-urlencoded"));
         let before = if is_form { self.body.clone() } else { Vec::new() };
@@ -84,7 +84,7 @@ impl Draft {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| json!({}))
     }
 
-    /// A member of a JSON body; a body that is no JSON becomes one.
+    /// Sets a member of a JSON body; a body that is not JSON is replaced by an object.
     pub(super) fn set_json(&mut self, pointer: &Pointer, value: Value) -> anyhow::Result<()> {
         let mut body = self.json();
         set(&mut body, &pointer.to_string(), value)?;
@@ -97,7 +97,7 @@ impl Draft {
         if pointer.find_in(&self.json()).is_some() { Ok(()) } else { self.set_json(pointer, value) }
     }
 
-    /// Makes a JSON body hold to rules, as far as they can be solved.
+    /// Sets members of a JSON body so that it satisfies the rules; rules with a pattern are skipped.
     pub(super) fn satisfy(&mut self, rules: &[ClaimRule]) -> anyhow::Result<()> {
         for rule in rules {
             if let Some(value) = satisfying(&rule.test) {
@@ -107,7 +107,7 @@ impl Draft {
         Ok(())
     }
 
-    /// For a POSIX shell.
+    /// A curl command line for a POSIX shell.
     pub(super) fn curl(&self, ca: Option<&Path>, body: Option<&Path>) -> String {
         let mut words = vec!["curl -i".to_owned()];
         words.extend(ca.map(|ca| format!("--cacert {}", quoted(&ca.display().to_string()))));
@@ -124,7 +124,7 @@ impl Draft {
         words.join(" ")
     }
 
-    /// The message as it goes over HTTP/1.1; `hookgate explain` reads it.
+    /// The HTTP/1.1 message, which `hookgate explain` reads.
     pub(super) fn message(&self) -> Vec<u8> {
         let mut message = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", self.method, self.target, self.host);
         for (name, value) in &self.headers {
@@ -135,7 +135,7 @@ impl Draft {
     }
 }
 
-/// A value that passes a rule; a pattern is not solved here.
+/// A value that satisfies a rule; `None` for a pattern, and for a member that must be absent.
 pub(super) fn satisfying(test: &ClaimTest) -> Option<Value> {
     match test {
         ClaimTest::Equals(value) => Some(value.clone()),
@@ -147,14 +147,15 @@ pub(super) fn satisfying(test: &ClaimTest) -> Option<Value> {
     }
 }
 
-/// The value at a JSON pointer, with what is around it: a list where a segment is a number.
+/// Sets the value at a JSON pointer and creates the parents that are missing: an array where the segment is a number
+/// below 16, or else an object.
 pub(super) fn set(root: &mut Value, pointer: &str, value: Value) -> anyhow::Result<()> {
     let mut at = root;
     for segment in pointer.split('/').skip(1) {
         let segment = segment.replace("~1", "/").replace("~0", "~");
         at = match segment.parse::<usize>() {
             Ok(index) if index < 16 => item(at, index)?,
-            Ok(_) | Err(_) => member(at, segment).with_context(|| format!("{pointer}: stands in no object"))?,
+            Ok(_) | Err(_) => member(at, segment).with_context(|| format!("{pointer}: the parent is not an object"))?,
         };
     }
     *at = value;
@@ -172,11 +173,11 @@ fn item(at: &mut Value, index: usize) -> anyhow::Result<&mut Value> {
     if at.is_null() {
         *at = json!([]);
     }
-    let items = at.as_array_mut().context("stands in no list")?;
+    let items = at.as_array_mut().context("the parent is not an array")?;
     while items.len() <= index {
         items.push(Value::Null);
     }
-    items.get_mut(index).context("stands in no list")
+    items.get_mut(index).context("the parent is not an array")
 }
 
 fn quoted(text: &str) -> String {

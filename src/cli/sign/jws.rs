@@ -1,4 +1,4 @@
-//! Makes the tokens that a route takes: the claims that its rules ask for, signed.
+//! Generates the tokens that a route accepts: JWTs with the claims that its rules require, and detached JWS.
 
 use anyhow::{Context, bail};
 use aws_lc_rs::rand::SystemRandom;
@@ -22,7 +22,7 @@ use crate::auth::signature::Encoding;
 use crate::auth::time::{TimestampRule, TimestampSource, TimestampUnit};
 use crate::route::Route;
 
-/// How long a token lives that is made here, in seconds; less where the route wants less.
+/// Lifetime of a generated token in seconds; the route's `max_lifetime` if that is shorter.
 const LIFETIME: u64 = 300;
 
 /// Adds a token that passes `policy` to the request.
@@ -32,7 +32,7 @@ pub(super) fn add_token(
     draft: &mut Draft,
     keys: &Keyring,
 ) -> anyhow::Result<String> {
-    let issuer = policy.issuers.first().context("the route names no issuer")?;
+    let issuer = policy.issuers.first().context("the route has no issuer")?;
     let mut claims = claims(policy, issuer, route, keys.now);
     bind(&policy.bindings, route, draft, &mut claims)?;
     for (name, value) in &keys.claims {
@@ -45,7 +45,7 @@ pub(super) fn add_token(
     Ok(token)
 }
 
-/// What the rules ask for.
+/// The claims that the rules of the route require.
 fn claims(policy: &JwtPolicy, issuer: &Issuer, route: &Route, now: u64) -> Value {
     let lifetime = policy.max_lifetime.map_or(LIFETIME, |longest| longest.as_secs().min(LIFETIME));
     let audience = match &policy.audience {
@@ -86,7 +86,7 @@ fn time_claim(time: &TimestampRule, now: u64) -> Option<(&Pointer, Value)> {
     Some((pointer, value))
 }
 
-/// What the token says of its request.
+/// Adds the claims that bind the token to the request: hashes of the body and the URL, the URL, the method.
 fn bind(bindings: &Bindings, route: &Route, draft: &Draft, claims: &mut Value) -> anyhow::Result<()> {
     let head = draft.head()?;
     let view = draft.view(&head, route);
@@ -111,7 +111,7 @@ fn bind(bindings: &Bindings, route: &Route, draft: &Draft, claims: &mut Value) -
         set(claims, "/qsh", hash.into())?;
     }
     if bindings.certificate {
-        bail!("the route binds tokens to a client certificate: name its thumbprint with --claim /cnf/x5t#S256=…");
+        bail!("the route binds tokens to a client certificate: pass its thumbprint with --claim /cnf/x5t#S256=…");
     }
     Ok(())
 }
@@ -170,7 +170,7 @@ pub(super) fn add_detached(policy: &DetachedPolicy, draft: &mut Draft, keys: &Ke
 impl Keyring {
     fn algorithm(&self, issuer: &Issuer) -> anyhow::Result<Algorithm> {
         let first = issuer.algorithms.first().copied().context("the issuer has no algorithm")?;
-        // Of several, the one that the key at hand is for.
+        // Of several algorithms, the one that fits the key.
         let fits = |algorithm: &&Algorithm| self.signs(issuer, **algorithm, b"").is_ok();
         Ok(issuer.algorithms.iter().find(fits).copied().unwrap_or(first))
     }
@@ -204,7 +204,7 @@ impl Keyring {
         if let Keys::Fixed(set) = &issuer.keys
             && let Some(secret) = set.shared_secret(algorithm)
         {
-            let library = algorithm.in_library().context("no shared-secret algorithm")?;
+            let library = algorithm.in_library().context("not an HMAC algorithm")?;
             return Ok(jsonwebtoken::crypto::sign(input, &EncodingKey::from_secret(secret), library)?);
         }
         let pem = self.private_key()?;
@@ -222,6 +222,6 @@ fn sign_p521(pem: &[u8], input: &[u8]) -> anyhow::Result<String> {
     let der = PrivatePkcs8KeyDer::from_pem_slice(pem).ok().context("expected a private key in PKCS #8 PEM form")?;
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_FIXED_SIGNING, der.secret_pkcs8_der());
     let pair = pair.ok().context("expected a P-521 key")?;
-    let signature = pair.sign(&SystemRandom::new(), input).ok().context("cannot sign")?;
+    let signature = pair.sign(&SystemRandom::new(), input).ok().context("cannot sign with the P-521 key")?;
     Ok(URL_SAFE_NO_PAD.encode(signature))
 }

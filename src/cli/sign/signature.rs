@@ -1,4 +1,4 @@
-//! Signs a request as `auth.signature`, or a preset, says that its sender does.
+//! Signs a request as the sender of an `auth.signature` or of a preset does, and adds static tokens.
 
 use std::borrow::Cow;
 
@@ -16,20 +16,20 @@ use crate::auth::signature::{Digest, Parse, Piece, Place, Presence, Secret, Sign
 use crate::auth::token::{TokenPlace, TokenPolicy};
 use crate::route::Route;
 
-/// Adds a signature that passes `policy`, and before it what it signs.
+/// Adds the components that `policy` signs, and then a signature that passes it.
 pub(super) fn add(policy: &SignaturePolicy, route: &Route, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<()> {
     let secret = policy.secrets.first().context("the route has no secret")?;
     prepare(policy, draft, keys)?;
     let parts = parts(policy, secret, draft, keys);
     let head = draft.head()?;
     let text = policy.text_to_sign(&draft.view(&head, route), &parts, secret);
-    let text = text.map_err(|stop| anyhow::anyhow!("a piece of the signed text is missing ({stop:?})"))?;
+    let text = text.map_err(|stop| anyhow::anyhow!("a component of the signed payload is missing ({stop:?})"))?;
     let signature = match secret.key.mac(policy.algorithm, &[Cow::Borrowed(text.as_slice())]) {
         Some(mac) => mac,
         None => sign(policy.algorithm, &keys.private_key()?, &text)?,
     };
     let value = written(policy, &parts, &policy.encoding.encode(&signature));
-    match policy.places.first().context("the signature has no place")? {
+    match policy.places.first().context("the route has no location for the signature")? {
         Place::Header(name) => draft.set_header(name, value),
         Place::Query(name) => draft.add_query(name, &value),
         Place::Json(pointer) => draft.set_json(pointer, value.into())?,
@@ -38,7 +38,7 @@ pub(super) fn add(policy: &SignaturePolicy, route: &Route, draft: &mut Draft, ke
     Ok(())
 }
 
-/// Everything that must be in the request before it can be signed.
+/// Adds the headers, members, fields and the timestamp that must be in the request before it is signed.
 fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<()> {
     for (name, value) in &policy.required_headers {
         draft.set_header(name, value);
@@ -70,7 +70,7 @@ fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyho
     Ok(())
 }
 
-/// Twilio signs form fields, or the hash of another body by way of the URL.
+/// Adds what Twilio signs: form fields or, of a body that is not a form, its hash in the URL.
 fn as_form(policy: &SignaturePolicy, draft: &mut Draft) {
     let is_form = draft.headers.iter().any(|(_, value)| value.starts_with("application/x-www-form-urlencoded"));
     match &policy.body_hash {
@@ -80,7 +80,7 @@ fn as_form(policy: &SignaturePolicy, draft: &mut Draft) {
     }
 }
 
-/// The parts of the signature's own value.
+/// The parts of the signature value next to the signature, such as `t` of Stripe's `t=…,v1=…`.
 fn parts(policy: &SignaturePolicy, secret: &Secret, draft: &Draft, keys: &Keyring) -> Vec<(String, String)> {
     let mut parts: Vec<(String, String)> = policy.required_parts.clone();
     let mut add = |name: &str, value: String| {
@@ -133,7 +133,7 @@ fn sign(algorithm: SignatureAlgorithm, pem: &[u8], text: &[u8]) -> anyhow::Resul
     let der = PrivatePkcs8KeyDer::from_pem_slice(pem).ok().context("expected a private key in PKCS #8 PEM form")?;
     let der = der.secret_pkcs8_der();
     let random = SystemRandom::new();
-    let wrong = "the key is not for this algorithm";
+    let wrong = "the key does not fit this algorithm";
     match algorithm {
         SignatureAlgorithm::Ed25519 => {
             let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok().context(wrong)?;
@@ -149,14 +149,14 @@ fn sign(algorithm: SignatureAlgorithm, pem: &[u8], text: &[u8]) -> anyhow::Resul
             pair.sign(&RSA_PKCS1_SHA256, &random, text, &mut signature).ok().context(wrong)?;
             Ok(signature)
         }
-        SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => bail!("a shared secret signs this"),
+        SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => bail!("this algorithm needs a shared secret"),
     }
 }
 
-/// Shows the secret that a route asks for.
+/// Adds the static token that a route requires.
 pub(super) fn add_token(policy: &TokenPolicy, draft: &mut Draft) -> anyhow::Result<()> {
     let secret = policy.secrets.first().and_then(|secret| secret.key.shared()).context("the route has no secret")?;
-    let secret = String::from_utf8(secret.to_vec()).context("the secret is no text")?;
+    let secret = String::from_utf8(secret.to_vec()).context("the secret is not UTF-8 text")?;
     match &policy.place {
         TokenPlace::Header { name, scheme: Some(scheme) } => draft.set_header(name, format!("{scheme} {secret}")),
         TokenPlace::Header { name, scheme: None } => draft.set_header(name, secret),
@@ -164,7 +164,7 @@ pub(super) fn add_token(policy: &TokenPolicy, draft: &mut Draft) -> anyhow::Resu
         TokenPlace::Form(field) => draft.set_field(field, &secret),
         TokenPlace::Json(pointer) => {
             let first = crate::auth::claims::Pointer::parse(&pointer.to_string().replace("/*", "/0"));
-            draft.set_json(&first.context("not a pointer")?, secret.into())?;
+            draft.set_json(&first.context("not a JSON pointer")?, secret.into())?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What may have been forgotten: promotions, restarts, a cluster that loses a node.
+//! Tests of events that may lose ids: promotions, restarts, a cluster that loses a node.
 
 use super::server::{Server, cli, until};
 use super::*;
@@ -11,7 +11,7 @@ fn issued(n: u8, issued: Option<UnixTime>) -> Ask {
     Ask { issued, ..ask(n) }
 }
 
-/// What was issued by then is refused, also where another id or another bucket is asked for; later ones pass.
+/// Credentials issued until `old` are rejected, for every id and every bucket; later ones pass.
 fn refuses_what_was_issued_before(store: &Store, old: UnixTime) {
     let later = now().plus(Duration::from_secs(120));
     for n in [1, 2, 64, 200] {
@@ -19,7 +19,7 @@ fn refuses_what_was_issued_before(store: &Store, old: UnixTime) {
         assert_eq!(store.reserve(&issued(n, None)), Err(StoreError::Unavailable), "{n}");
     }
     store.commit(&issued(77, Some(later)));
-    // No credential from before the event could live until now.
+    // This credential expires now, so that none from before the event could still be valid.
     let brief = Ask { until: now().plus(Duration::from_secs(0)), ..issued(78, None) };
     assert_eq!(store.calls.block_on(store.redis.reserve(&brief, now())), Ok(Answer::Reserved));
 }
@@ -33,19 +33,19 @@ fn a_promotion_refuses_what_it_may_have_lost() {
     replica.cli(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
     until("the replica follows", || replica.cli(&["INFO", "replication"]).contains("master_link_status:up"));
     until("the replica has the first", || replica.cli(&["EXISTS", &strict.redis.entry(&ask(9))]) == "1");
-    // From here on nothing gets through.
+    // From here on the replica receives no writes.
     replica.signal("STOP");
     strict.commit(&ask(1));
     master.kill();
     replica.signal("CONT");
-    // What the master had sent is still in the replica's socket.
+    // The writes of the master are still in the socket of the replica.
     until("the replica sees it", || replica.cli(&["INFO", "replication"]).contains("master_link_status:down"));
     replica.cli(&["DEL", &strict.redis.entry(&ask(1))]);
     replica.cli(&["CONFIG", "SET", "replica-read-only", "no"]);
     replica.cli(&["DEL", &strict.redis.entry(&ask(1))]);
     let port = master.port.to_string();
     replica.cli(&["CONFIG", "SET", "port", &port]);
-    // A replica is looked at, and not used: not even to touch an epoch.
+    // A replica is checked but not used, not even to update an epoch.
     cli(master.port, &["CONFIG", "RESETSTAT"]);
     let calls = || cli(master.port, &["INFO", "commandstats"]);
     let mut asked = 0;
@@ -65,7 +65,7 @@ fn a_promotion_refuses_what_it_may_have_lost() {
     refuses_what_was_issued_before(&strict, old);
     assert_eq!(lax.reserve(&issued(1, Some(old))), Ok(Answer::Reserved));
     assert_eq!(lax.reserve(&issued(2, None)), Ok(Answer::Reserved));
-    // One that begins now knows of it by the epoch.
+    // A gateway that starts now learns of the event by the epoch.
     refuses_nothing_new(&Store::ready(&settings(vec![format!("redis://127.0.0.1:{port}")])));
 }
 
@@ -195,7 +195,8 @@ fn a_slot_that_has_moved_is_found() {
     for server in servers.iter().rev() {
         assert_eq!(server.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]), "OK");
     }
-    // Without its keys it looks emptied, which refuses; what matters here is that the new owner was asked.
+    // The slot moved without its keys, so that it looks emptied and rejects. The test checks that its new node was
+    // queried.
     let _ = store.reserve(&ask(n));
     assert_eq!(servers[1].cli(&["EXISTS", &epoch]), "1");
     until("the map is new", || at(&store, n) == servers[1].port);

@@ -1,4 +1,4 @@
-//! Real servers on free ports, in directories of their own.
+//! Redis servers on free ports, each in its own temporary directory.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A `redis-server`, which ends with the test.
+/// A `redis-server` process, which is killed when dropped.
 pub(super) struct Server {
     pub(super) port: u16,
     pub(super) directory: TempDir,
@@ -16,7 +16,7 @@ pub(super) struct Server {
 }
 
 pub(super) fn free_port() -> u16 {
-    // A cluster's bus is 10,000 above.
+    // The port of the cluster bus is 10,000 higher.
     std::iter::repeat_with(|| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port())
         .find(|port| *port < 50_000)
         .unwrap()
@@ -34,7 +34,7 @@ impl Server {
         Self { port: free_port(), directory: TempDir::new().unwrap(), arguments, process: None }
     }
 
-    /// Until it answers.
+    /// Starts the server and waits until it responds.
     pub(super) fn run(&mut self) {
         self.spawn();
         until("the server answers", || self.cli(&["PING"]).contains("PONG") || self.cli(&["PING"]).contains("NOAUTH"));
@@ -61,7 +61,7 @@ impl Server {
         }
     }
 
-    /// STOP or CONT.
+    /// Sends the signal STOP or CONT.
     pub(super) fn signal(&self, name: &str) {
         let id = self.process.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
@@ -91,7 +91,7 @@ pub(super) fn cli(port: u16, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Waits for a condition, not for a time.
+/// Waits until a condition holds; panics with `what` after a minute.
 pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {

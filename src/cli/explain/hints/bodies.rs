@@ -1,33 +1,38 @@
-//! What proxies, frameworks and editors make of a body: each way back.
+//! Candidates for the body as it was signed: each undoes a change that proxies, frameworks and editors make.
 
-/// What was changed, and the body as it may have been before.
+/// Descriptions of a change, each with the body as it was before that change.
 pub(super) fn variants(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let mut variants = vec![
-        ("it has lost the line end (LF) after it", [body, b"\n"].concat()),
-        ("it has lost the line end (CRLF) after it", [body, b"\r\n"].concat()),
-        ("a line end was added after it", trimmed(body)),
-        ("its line ends were CRLF", replaced(body, b"\n", b"\r\n")),
-        ("its line ends were LF", replaced(body, b"\r\n", b"\n")),
-        ("a byte order mark was taken away", [b"\xef\xbb\xbf", body].concat()),
+        ("its final newline (LF) was removed", [body, b"\n"].concat()),
+        ("its final newline (CRLF) was removed", [body, b"\r\n"].concat()),
+        ("a final newline was added", trimmed(body)),
+        ("its line endings were changed from CRLF to LF", replaced(body, b"\n", b"\r\n")),
+        ("its line endings were changed from LF to CRLF", replaced(body, b"\r\n", b"\n")),
+        ("its byte order mark was removed", [b"\xef\xbb\xbf", body].concat()),
     ];
     if let Ok(text) = std::str::from_utf8(body) {
         let escaped = escape_unicode(text);
-        variants
-            .push(("it was decoded and written anew: its sender writes \\u for other letters", escaped.clone().into()));
-        variants.push(("it was written anew: its sender escapes slashes", text.replace('/', "\\/").into()));
-        variants.push(("it was written anew: its sender does not escape slashes", text.replace("\\/", "/").into()));
+        variants.push((
+            "it was re-serialized; its sender writes non-ASCII characters as \\u escapes",
+            escaped.clone().into(),
+        ));
+        variants.push(("it was re-serialized; its sender escapes slashes", text.replace('/', "\\/").into()));
+        variants.push(("it was re-serialized; its sender does not escape slashes", text.replace("\\/", "/").into()));
         for (what, style) in [
-            ("it was written anew with blanks; its sender writes none", Style { comma: ",", colon: ":", indent: None }),
             (
-                "it was written anew; its sender has a blank after comma and colon",
+                "it was re-serialized with whitespace; its sender writes none",
+                Style { comma: ",", colon: ":", indent: None },
+            ),
+            (
+                "it was re-serialized; its sender writes a space after comma and colon",
                 Style { comma: ", ", colon: ": ", indent: None },
             ),
             (
-                "it was written anew in one line; its sender indents by two",
+                "it was re-serialized in one line; its sender indents by two spaces",
                 Style { comma: ",", colon: ": ", indent: Some(2) },
             ),
             (
-                "it was written anew in one line; its sender indents by four",
+                "it was re-serialized in one line; its sender indents by four spaces",
                 Style { comma: ",", colon: ": ", indent: Some(4) },
             ),
         ] {
@@ -64,7 +69,7 @@ fn replaced(body: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     changed
 }
 
-/// As many languages' JSON writers do by default.
+/// Writes non-ASCII characters as `\uXXXX` (UTF-16), as JSON serializers of many languages do by default.
 fn escape_unicode(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -78,7 +83,7 @@ fn escape_unicode(text: &str) -> String {
     escaped
 }
 
-/// How JSON is laid out. The members stay in their order and every text as it is.
+/// Whitespace of JSON. The order of members and the spelling of strings and numbers do not change.
 #[derive(Clone, Copy)]
 struct Style {
     comma: &'static str,
