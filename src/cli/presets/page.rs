@@ -11,16 +11,16 @@ const INTRODUCTION: &str = "\
 
 <!-- Made by: hookgate presets --markdown > docs/presets.md -->
 
-A preset is the [`signature`](configuration.md#signature), [`static_token`](configuration.md#token) or
+A preset is the [`signature`](configuration.md#signature), [`static_token`](configuration.md#static_token) or
 [`jwt`](configuration.md#jwt) of one provider, taken from the provider's documentation and libraries. The other keys of a
 preset are described under [`preset`](configuration.md#preset). `hookgate presets NAME` prints a preset in full, with its
 sources and peculiarities.
 
 - *Time*: the signed timestamp or the claim that limits the age of a request. Without one, a copied request never expires.
-- *Replay id*: the signed value that distinguishes deliveries, used by [`replay_protection`](configuration.md#replay).
+- *Replay id*: the signed value that distinguishes deliveries, used by [`replay_protection`](configuration.md#replay_protection).
   *hash*: there is no such value, and a hash of the signed content is used. *none*: several deliveries may carry the same
   credential, so that the upstream must recognise duplicates by an id in the payload.
-- *Challenge*: an endpoint verification challenge that hookgate can answer, [if enabled](configuration.md#handshakes).
+- *Challenge*: an endpoint verification challenge that hookgate can answer, [if enabled](configuration.md#challenge).
 - *Left unsigned*: the parts that an attacker who has copied a request can change. The upstream must not rely on them.
 
 ";
