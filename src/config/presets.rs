@@ -162,7 +162,7 @@ mod tests {
         for (name, text) in PRESETS {
             let preset = parse(text, &BTreeMap::new()).unwrap_or_else(|error| panic!("{name}: {error}"));
             let told = [&preset.title, &preset.retries, &preset.unsigned].iter().all(|text| !text.is_empty());
-            assert!(told && !preset.source.to_vec().is_empty() && text.starts_with("# Read"), "{name}");
+            assert!(told && !preset.source.to_vec().is_empty() && text.starts_with("# Source"), "{name}");
             let schemes = [preset.signature.is_some(), preset.static_token.is_some(), preset.jwt.is_some()];
             assert_eq!(schemes.iter().filter(|scheme| **scheme).count(), 1, "{name}");
             for parameter in preset.parameters.keys() {

@@ -9,7 +9,7 @@ use hookgate::config::{Config, Handles, Sources, compile};
 use zeroize::Zeroizing;
 
 use crate::support::certificate;
-use crate::vectors::cases;
+use crate::vectors::{Case, cases};
 
 fn page(name: &str) -> String {
     std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -89,7 +89,8 @@ fn the_page_of_presets_is_made_of_them() {
 fn secrets_of(preset: &str) -> BTreeMap<String, Vec<u8>> {
     let all = ["signatures.json", "tokens.json"].into_iter().flat_map(cases);
     let mut of_preset = all.filter(|(_, case, valid)| *valid && case.auth["preset"] == preset);
-    let secret = of_preset.find_map(|(_, case, _)| case.secrets.first().cloned());
+    let given = |case: Case| case.secrets.first().cloned().or_else(|| case.jwks.map(|set| set.to_string().into_bytes()));
+    let secret = of_preset.find_map(|(_, case, _)| given(case));
     let named = secret.into_iter().map(|secret| (format!("secrets/{preset}"), secret));
     named.chain([(format!("secrets/{preset}-token"), b"what the provider was told".to_vec())]).collect()
 }
