@@ -122,7 +122,7 @@ impl Admin {
                 "draining": draining,
                 "fetching_first_keys": fetching,
                 "issuers_without_keys": degraded,
-                "state_available": state,
+                "store_available": state,
             }),
         )
     }

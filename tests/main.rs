@@ -38,3 +38,4 @@ mod tls;
 mod trees;
 mod upstreams;
 mod vectors;
+mod words;

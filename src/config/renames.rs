@@ -118,6 +118,17 @@ pub const REASONS: &[(&str, &str)] = &[
     ("upstream_protocol", "upstream_protocol_error"),
 ];
 
+/// Former metrics, and their present names.
+pub const METRICS: &[(&str, &str)] = &[
+    ("hookgate_admission_total", "hookgate_store_operations_total"),
+    ("hookgate_admission_entries", "hookgate_store_entries"),
+    ("hookgate_connections_refused_total", "hookgate_connections_rejected_total"),
+    ("hookgate_connections", "hookgate_open_connections"),
+    ("hookgate_jwks_age_seconds", "hookgate_jwks_last_success_timestamp_seconds"),
+    ("hookgate_config_last_reload_timestamp_seconds", "hookgate_config_last_reload_success_timestamp_seconds"),
+    ("hookgate_token_cache_total", "hookgate_token_cache_lookups_total"),
+];
+
 /// Reports every former name in `value` with the present one, and removes it.
 pub fn check(value: &mut Value, problems: &mut Problems) {
     visit(value, &mut FieldPath::root(), problems);

@@ -89,7 +89,8 @@ fn the_page_of_presets_is_made_of_them() {
 fn secrets_of(preset: &str) -> BTreeMap<String, Vec<u8>> {
     let all = ["signatures.json", "tokens.json"].into_iter().flat_map(cases);
     let mut of_preset = all.filter(|(_, case, valid)| *valid && case.auth["preset"] == preset);
-    let given = |case: Case| case.secrets.first().cloned().or_else(|| case.jwks.map(|set| set.to_string().into_bytes()));
+    let given =
+        |case: Case| case.secrets.first().cloned().or_else(|| case.jwks.map(|set| set.to_string().into_bytes()));
     let secret = of_preset.find_map(|(_, case, _)| given(case));
     let named = secret.into_iter().map(|secret| (format!("secrets/{preset}"), secret));
     named.chain([(format!("secrets/{preset}-token"), b"what the provider was told".to_vec())]).collect()

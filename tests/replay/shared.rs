@@ -110,6 +110,6 @@ async fn without_a_redis_nothing_is_decided_unless_that_is_written() {
             .start();
         assert_eq!(post(&gateway.client(), &token(&gateway, "a"), "/webhook", "").await.status, status);
         let ready = gateway.admin("/readyz").await;
-        assert_eq!((ready.status.as_u16(), ready.json()["state_available"].clone()), (200, json!(false)));
+        assert_eq!((ready.status.as_u16(), ready.json()["store_available"].clone()), (200, json!(false)));
     }
 }
