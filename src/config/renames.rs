@@ -15,7 +15,7 @@ pub struct Rename {
     pub old: &'static str,
     /// The former value, where the key keeps its name and only a value was renamed.
     pub value: Option<&'static str>,
-    /// The present key (with its path from the object that contains the former one), or the present value.
+    /// The present key, or the present value. A leading `^.` stands for the object above the one that has the former key.
     pub new: &'static str,
 }
 
@@ -32,8 +32,8 @@ pub const RENAMES: &[Rename] = &[
     key("errors", "error_detail"),
     key("buffered_bodies", "max_buffered_bytes"),
     key("state", "store"),
-    key("state.kind", "store.type"),
-    key("state.failover", "store.on_failover"),
+    key("state.kind", "^.store.type"),
+    key("state.failover", "^.store.on_failover"),
     value("state.failover", "refuse", "reject"),
     value("state.failover", "accept", "allow"),
     value("state.on_error", "refuse", "reject"),
@@ -42,12 +42,12 @@ pub const RENAMES: &[Rename] = &[
     value("store.failover", "refuse", "reject"),
     value("store.failover", "accept", "allow"),
     value("store.on_error", "refuse", "reject"),
-    key("listeners.*.limits.handshake", "timeouts.tls_handshake"),
-    key("listeners.*.limits.first_request", "timeouts.first_request"),
-    key("listeners.*.limits.head", "timeouts.headers"),
-    key("listeners.*.limits.body", "timeouts.request_body` and `timeouts.response_write_idle"),
-    key("listeners.*.limits.body_stall", "timeouts.request_body_idle"),
-    key("listeners.*.limits.idle", "timeouts.keepalive"),
+    key("listeners.*.limits.handshake", "^.timeouts.tls_handshake"),
+    key("listeners.*.limits.first_request", "^.timeouts.first_request"),
+    key("listeners.*.limits.head", "^.timeouts.headers"),
+    key("listeners.*.limits.body", "^.timeouts.request_body and ^.timeouts.response_write_idle"),
+    key("listeners.*.limits.body_stall", "^.timeouts.request_body_idle"),
+    key("listeners.*.limits.idle", "^.timeouts.keepalive"),
     key("listeners.*.limits.connections", "max_connections"),
     key("listeners.*.limits.connections_per_address", "max_connections_per_ip"),
     key("listeners.*.limits.head_size", "max_headers_size"),
@@ -58,7 +58,7 @@ pub const RENAMES: &[Rename] = &[
     key("issuers.*.jwks.refresh", "refresh_interval"),
     key("routes.*.auth.**.jwks.refresh", "refresh_interval"),
     key("routes.*.limits.body", "max_body_size"),
-    key("routes.*.limits.allow", "allowed_ips` of the route"),
+    key("routes.*.limits.allow", "^.allowed_ips"),
     key("routes.*.limits.rate_unauthenticated", "failed_auth_rate"),
     key("routes.*.limits.issuer", "per_issuer"),
     key("routes.*.limits.subject", "per_subject"),
@@ -157,12 +157,15 @@ fn visit(value: &mut Value, path: &mut FieldPath, problems: &mut Problems) -> bo
 }
 
 fn report(value: &Value, path: &FieldPath, problems: &mut Problems) -> bool {
-    let text = value.as_str().map(str::to_owned).or_else(|| value.as_bool().map(|flag| flag.to_string()));
-    let fits = |rename: &&Rename| matches(rename.old, path.segments());
-    let renamed = RENAMES.iter().filter(fits).find(|rename| rename.value.is_none()).map(|rename| rename.new);
-    let changed = RENAMES.iter().filter(fits).find(|rename| rename.value.is_some() && rename.value == text.as_deref());
+    let rows: Vec<&Rename> = RENAMES.iter().filter(|rename| matches(rename.old, path.segments())).collect();
+    let renamed = rows.iter().find(|rename| rename.value.is_none()).map(|rename| rename.new);
+    let is_written = |former: &str| value.as_str() == Some(former) || former == "false" && *value == Value::Bool(false);
+    let changed = rows.iter().find(|rename| rename.value.is_some_and(is_written));
     let reason = former_reason(path);
-    let message = match (renamed.or(reason), changed) {
+    let present = renamed.map(|new| present(path, new)).unwrap_or_default();
+    let names: Vec<&str> = present.iter().map(|(_, name)| &**name).chain(reason).collect();
+    let new = Some(names.join("` and `")).filter(|new| !new.is_empty());
+    let message = match (new, changed) {
         (Some(new), None) => format!("was renamed; write `{new}`"),
         (Some(new), Some(value)) => format!("was renamed; write `{new}: {}`", value.new),
         (None, Some(value)) => format!("`{}` was renamed; write `{}`", value.value.unwrap_or_default(), value.new),
@@ -170,10 +173,22 @@ fn report(value: &Value, path: &FieldPath, problems: &mut Problems) -> bool {
     };
     problems.add(path, message);
     // The present key must not be reported as missing.
-    if let (Some(new), Some(parent)) = (renamed, path.parent()) {
-        problems.excuse(&new.split('.').fold(parent, |path, key| path.child(key)));
-    }
+    present.iter().for_each(|(new, _)| problems.excuse(new));
     true
+}
+
+/// The present keys: their paths, and how an operator reads them. One that stands in another object is shown in full.
+fn present(path: &FieldPath, new: &str) -> Vec<(FieldPath, String)> {
+    let parent = path.parent().unwrap_or_default();
+    let below = |from: FieldPath, new: &str| new.split('.').fold(from, |path, key| path.child(key));
+    let keys = new.split(" and ").map(|new| match new.strip_prefix("^.") {
+        Some(new) => {
+            let moved = below(parent.parent().unwrap_or_default(), new);
+            (moved.clone(), moved.to_string())
+        }
+        None => (below(parent.clone(), new), new.to_owned()),
+    });
+    keys.collect()
 }
 
 /// The present name of a reason under `status_overrides`, or under its own former name.
@@ -187,6 +202,10 @@ fn former_reason(path: &FieldPath) -> Option<&'static str> {
 }
 
 fn matches(pattern: &str, path: &[Segment]) -> bool {
+    let (last, key) = (pattern.rsplit('.').next(), path.last());
+    if !matches!(key, Some(Segment::Key(key)) if last == Some(key) || last == Some("*")) {
+        return false;
+    }
     let parts: Vec<&str> = pattern.split('.').collect();
     fits(&parts, path)
 }
@@ -295,9 +314,7 @@ gateway.yaml:13:5: routes[0].replay: was renamed; write `replay_protection`";
     fn the_table_agrees_with_the_schema() {
         let schema = schema().to_string();
         for rename in RENAMES {
-            for new in
-                rename.new.split(['.', '`', ' ']).filter(|word| !["", "and", "of", "the", "route"].contains(word))
-            {
+            for new in rename.new.split(['.', ' ']).filter(|word| !["^", "and"].contains(word)) {
                 assert!(schema.contains(&format!("\"{new}\"")), "{new}");
             }
         }
