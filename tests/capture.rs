@@ -30,7 +30,7 @@ async fn refuse(gateway: &Gateway, body: &'static str) {
 }
 
 #[tokio::test]
-async fn a_refused_request_is_kept_whole_for_its_owner_alone() {
+async fn a_rejected_request_is_captured_whole_for_its_owner_alone() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
     refuse(&gateway, "{\"a\": 1}\n").await;
@@ -53,7 +53,7 @@ async fn a_refused_request_is_kept_whole_for_its_owner_alone() {
 
 /// HTTP/2 has no such form: what is kept can be read like the others.
 #[tokio::test]
-async fn a_request_over_http2_is_kept_as_http1() {
+async fn a_request_over_http2_is_captured_as_http1() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
     let client = gateway.client_http2();
@@ -64,7 +64,7 @@ async fn a_request_over_http2_is_kept_as_http1() {
 }
 
 #[tokio::test]
-async fn the_oldest_go_first() {
+async fn the_oldest_captures_are_deleted_first() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
     for body in ["one", "two", "three", "four", "five", "six"] {
@@ -77,7 +77,7 @@ async fn the_oldest_go_first() {
 
 /// The last refusal is kept last: what came before it and is not there was not kept.
 #[tokio::test]
-async fn nothing_is_kept_of_what_was_forwarded() {
+async fn forwarded_requests_are_not_captured() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
     let good = format!("sha256={}", crate::support::hmac("a secret", "good"));
@@ -89,7 +89,7 @@ async fn nothing_is_kept_of_what_was_forwarded() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_unless_it_is_written() {
+async fn nothing_is_captured_unless_it_is_configured() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).start();
     let request = gateway.client().request("/webhook").header("x-hub-signature-256", "sha256=00");

@@ -37,7 +37,7 @@ fn every_field_is_in_the_reference() {
 }
 
 #[test]
-fn every_code_is_in_the_reference_with_its_status() {
+fn every_reason_is_in_the_reference_with_its_status() {
     let reference = reference();
     for (code, status) in Failure::reasons() {
         let row = reference.lines().any(|line| line.contains(&format!("`{code}`")) && line.contains(status.as_str()));

@@ -121,7 +121,7 @@ fn configured(name: &str) -> (TempDir, Vec<&'static str>) {
 }
 
 #[test]
-fn whatever_is_signed_for_a_preset_would_be_forwarded_and_nothing_else() {
+fn a_request_signed_for_a_preset_would_be_forwarded_and_no_other() {
     let mut count = 0;
     for (name, _) in presets::PRESETS {
         let (folder, more) = configured(name);
@@ -186,7 +186,7 @@ fn hints(folder: &TempDir, message: &[u8], now: &str, hint: &str) {
 }
 
 #[test]
-fn a_body_that_was_changed_on_its_way_is_recognised() {
+fn a_body_changed_in_transit_is_recognised() {
     for (sent, came, hint) in [
         ("{\"a\": 1}\n", "{\"a\": 1}", "final newline (LF) was removed"),
         ("{\"a\": 1}\r\n", "{\"a\": 1}", "final newline (CRLF) was removed"),
@@ -268,7 +268,7 @@ fn a_har_entry_is_read_as_a_message_is() {
 
 /// The signed text is shown, the secret in it never.
 #[test]
-fn no_secret_is_shown() {
+fn no_secret_is_printed() {
     let (folder, message) = hmac(json!({"preset": "hubspot-v1", "secret": {"file": "secret"}}), "{\"a\":1}", None);
     write(&folder, "request.http", &message);
     let output = hookgate(folder.path(), &["explain", "--request", "request.http", "--now", NOW]);
@@ -279,7 +279,7 @@ fn no_secret_is_shown() {
 
 /// Exit codes are for scripts: 2 is "would be refused" and nothing else.
 #[test]
-fn a_wrong_command_line_is_no_refusal() {
+fn a_wrong_command_line_is_no_rejection() {
     let folder = TempDir::new().unwrap();
     assert_eq!(hookgate(folder.path(), &["explain"]).status.code(), Some(64));
     assert_eq!(hookgate(folder.path(), &["explain", "--request", "gone"]).status.code(), Some(64));

@@ -10,7 +10,7 @@ use crate::support::http2::{HEADERS, PREFACE, SETTINGS, frame, frames_until, htt
 use crate::support::{Gateway, Setup, Upstream, hmac};
 
 #[tokio::test]
-async fn a_good_request_reaches_the_app_as_it_came() {
+async fn a_good_request_reaches_the_upstream_unchanged() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let body = Bytes::from_static(b"{\"a\": 1}\n\xff\x00 not json");
@@ -30,7 +30,7 @@ async fn a_good_request_reaches_the_app_as_it_came() {
 }
 
 #[tokio::test]
-async fn the_app_learns_where_a_request_came_from() {
+async fn the_upstream_learns_where_a_request_came_from() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let answer = gateway.client().post(&gateway.token()).await;
@@ -48,7 +48,7 @@ async fn the_app_learns_where_a_request_came_from() {
 
 /// Caddy CVE-2026-30851, oauth2-proxy CVE-2025-64484, Traefik CVE-2026-54763, Envoy CVE-2023-27487.
 #[tokio::test]
-async fn nobody_writes_who_he_is_or_where_he_comes_from() {
+async fn no_client_sets_identity_or_forwarding_headers() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address)
         .with(
@@ -106,7 +106,7 @@ async fn nobody_writes_who_he_is_or_where_he_comes_from() {
 
 /// Traefik GHSA-62c8-mh53-4cqv, pingora CVE-2026-105299: what `Connection` names must not be what the proxy sets.
 #[tokio::test]
-async fn hop_by_hop_fields_end_at_the_gateway() {
+async fn hop_by_hop_headers_end_at_the_gateway() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address).route("forward: { claims_to_headers: { sub: X-Hookgate-Sub } }").start();
     let head = format!(
@@ -180,7 +180,7 @@ fn saw_no_trailers(upstream: &Upstream, gateway: &Gateway) {
 }
 
 #[tokio::test]
-async fn trailers_of_a_request_do_not_reach_the_app() {
+async fn trailers_of_a_request_do_not_reach_the_upstream() {
     let upstream = Upstream::echo().await;
     for gateway in streaming_and_holding(&upstream) {
         let good = good_twice(&gateway).map(|(name, value)| format!("{name}: {value}\r\n")).concat();
@@ -197,7 +197,7 @@ async fn trailers_of_a_request_do_not_reach_the_app() {
 
 /// There they are HEADERS after the DATA (RFC 9113 §8.1).
 #[tokio::test]
-async fn trailers_over_http2_do_not_reach_the_app() {
+async fn trailers_over_http2_do_not_reach_the_upstream() {
     const DATA_WITH_END: (u8, u8) = (0, 1);
     let upstream = Upstream::echo().await;
     let trailers = [literal("x-hookgate-sub", "admin"), literal("authorization", "Bearer admin")].concat();
@@ -229,7 +229,7 @@ async fn a_host_is_found_among_many_in_any_case() {
 
 /// WSGI makes one field of `X-Auth-Token` and `X_Auth_Token`: only the one that was judged may arrive.
 #[tokio::test]
-async fn no_other_spelling_of_what_was_judged_reaches_the_app() {
+async fn no_other_spelling_of_a_verified_header_reaches_the_upstream() {
     let upstream = Upstream::echo().await;
     let timestamp = "replay_protection: disabled\n    timestamp: { header: X-Sent-At, signed: false }";
     let gateway = Setup::new(upstream.address)
@@ -246,7 +246,7 @@ async fn no_other_spelling_of_what_was_judged_reaches_the_app() {
 }
 
 #[tokio::test]
-async fn cookies_that_http2_has_split_are_one_field_again() {
+async fn cookies_split_by_http2_are_one_header_again() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let client = gateway.client_http2();
@@ -256,7 +256,7 @@ async fn cookies_that_http2_has_split_are_one_field_again() {
 }
 
 #[tokio::test]
-async fn the_credential_can_be_kept_from_the_app() {
+async fn the_credential_can_be_removed_before_the_upstream() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address)
         .with("    replay_protection: disabled", "    replay_protection: disabled\n    forward: { credential: remove }")
@@ -313,7 +313,7 @@ async fn pipelined_requests_are_each_answered() {
 }
 
 #[tokio::test]
-async fn a_sender_that_expects_100_continue_is_refused_on_its_head() {
+async fn a_sender_that_expects_100_continue_is_rejected_on_its_headers() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let head = |token: &str| {
@@ -331,13 +331,13 @@ async fn a_sender_that_expects_100_continue_is_refused_on_its_head() {
 }
 
 #[tokio::test]
-async fn an_app_that_is_not_there_is_502() {
+async fn an_unreachable_upstream_is_502() {
     let gateway = Setup::new("127.0.0.1:9".parse().unwrap()).start();
     assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (502, "upstream_unreachable".into()));
 }
 
 #[tokio::test]
-async fn an_app_that_does_not_speak_http_is_502() {
+async fn an_upstream_that_does_not_speak_http_is_502() {
     for nonsense in [
         &b""[..],
         b"nonsense\r\n\r\n",
@@ -350,7 +350,7 @@ async fn an_app_that_does_not_speak_http_is_502() {
 }
 
 #[tokio::test]
-async fn an_app_that_does_not_answer_is_504() {
+async fn an_upstream_that_does_not_answer_is_504() {
     let upstream = Upstream::silent().await;
     let address = format!("http://{}\"", upstream.address);
     let gateway =
@@ -360,7 +360,7 @@ async fn an_app_that_does_not_answer_is_504() {
 
 /// A reply that stops half-way must not look whole: the connection ends without the reply's end.
 #[tokio::test]
-async fn a_reply_that_breaks_off_or_stalls_breaks_off_here_too() {
+async fn a_response_that_breaks_off_or_stalls_breaks_off_here_too() {
     let half = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf";
     let upstream = Upstream::saying(half).await;
     let gateway = Gateway::before(&upstream);
@@ -376,7 +376,7 @@ async fn a_reply_that_breaks_off_or_stalls_breaks_off_here_too() {
 }
 
 #[tokio::test]
-async fn a_reply_that_takes_too_long_is_counted_as_incomplete() {
+async fn a_response_that_takes_too_long_is_counted_as_incomplete() {
     let upstream = Upstream::halting(Arc::new(Semaphore::new(0))).await;
     let address = format!("http://{}\"", upstream.address);
     let gateway =
@@ -406,7 +406,7 @@ async fn forwarded_requests_are_counted_by_their_status() {
 }
 
 #[tokio::test]
-async fn statuses_of_the_app_are_its_own() {
+async fn statuses_of_the_upstream_are_forwarded() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     for status in [204, 302, 401, 404, 429, 500, 503] {

@@ -86,7 +86,7 @@ fn refused(answer: &str, code: &str, what: &str) {
 }
 
 #[tokio::test]
-async fn an_ambiguous_head_is_refused_and_ends_its_connection() {
+async fn ambiguous_headers_are_rejected_and_end_their_connection() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let heads = HEADS.iter().map(|(what, fields)| (*what, request(&gateway, "/webhook", fields, "0\r\n\r\n")));
@@ -104,7 +104,7 @@ async fn an_ambiguous_head_is_refused_and_ends_its_connection() {
 
 /// The request before it has arrived and is answered first.
 #[tokio::test]
-async fn an_ambiguous_head_behind_a_good_one_is_refused_too() {
+async fn ambiguous_headers_after_a_good_request_are_rejected_too() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let good = [
@@ -140,7 +140,7 @@ async fn ambiguous_chunks_end_the_exchange() {
 }
 
 #[tokio::test]
-async fn a_fragment_is_refused_before_it_vanishes() {
+async fn a_fragment_is_rejected_before_it_is_dropped() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let answer = gateway.wire().await.write(request(&gateway, "/webhook#/smuggled", "", "")).await.rest().await;
@@ -162,7 +162,7 @@ async fn early_bytes_after_an_upgrade_are_no_tunnel() {
 
 /// A head that ends hyper's patience, which says so without a body, ends ours before.
 #[tokio::test]
-async fn a_head_without_end_is_answered_in_our_words() {
+async fn endless_headers_get_a_problem_document() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let endless = format!("POST /webhook HTTP/1.1\r\nX-A: {}", "a".repeat(80_000));
@@ -172,7 +172,7 @@ async fn a_head_without_end_is_answered_in_our_words() {
 
 /// A stream error, or the connection's: never a request.
 #[tokio::test]
-async fn what_http2_could_carry_into_http1_is_refused() {
+async fn bytes_that_http2_could_carry_into_http1_are_rejected() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let good = http2_fields(&gateway.token());

@@ -89,7 +89,7 @@ async fn a_failing_issuer_is_asked_once_a_cooldown() {
 
 /// Only who shows an unknown key waits for an issuer that says nothing.
 #[tokio::test]
-async fn a_slow_issuer_delays_nobody_whose_key_is_known() {
+async fn a_slow_issuer_delays_no_request_whose_key_is_known() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
     let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 10ms, refresh_interval: 1h"));
@@ -117,7 +117,7 @@ async fn a_slow_issuer_delays_nobody_whose_key_is_known() {
 
 /// All who wait get the one answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_fetch_serves_all_who_wait_for_it() {
+async fn one_fetch_serves_all_requests_that_wait_for_it() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
     let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 50ms, refresh_interval: 1h"));

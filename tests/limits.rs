@@ -49,7 +49,7 @@ async fn silence_after_the_handshake_ends() {
 }
 
 #[tokio::test]
-async fn half_a_head_ends_with_408() {
+async fn half_the_headers_end_with_408() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "headers: 200ms").await;
     let answer = gateway.wire().await.write("POST /webhook HTTP/1.1\r\nHost: loc").await.rest().await;
@@ -57,7 +57,7 @@ async fn half_a_head_ends_with_408() {
 }
 
 #[tokio::test]
-async fn half_a_second_head_ends_too() {
+async fn half_the_second_headers_end_too() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "headers: 200ms, keepalive: 30s").await;
     let mut wire = gateway.wire().await;
@@ -67,7 +67,7 @@ async fn half_a_second_head_ends_too() {
 }
 
 #[tokio::test]
-async fn a_byte_at_a_time_does_not_hold_a_head() {
+async fn a_byte_at_a_time_does_not_extend_the_headers_timeout() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "headers: 300ms").await;
     let mut wire = gateway.wire().await;
@@ -76,7 +76,7 @@ async fn a_byte_at_a_time_does_not_hold_a_head() {
 }
 
 #[tokio::test]
-async fn half_an_http2_head_ends() {
+async fn half_the_http2_headers_end() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "first_request: 300ms").await;
     let mut wire = gateway.wire_http2().await;
@@ -146,7 +146,7 @@ async fn half_a_body_ends_with_408() {
 }
 
 #[tokio::test]
-async fn a_byte_at_a_time_does_not_hold_a_body() {
+async fn a_byte_at_a_time_does_not_extend_the_body_timeout() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "request_body: 300ms").await;
     let mut wire = gateway.wire().await;
@@ -167,7 +167,7 @@ async fn half_an_http2_body_ends() {
 }
 
 #[tokio::test]
-async fn a_byte_at_a_time_does_not_hold_an_http2_body() {
+async fn a_byte_at_a_time_does_not_extend_the_http2_body_timeout() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "request_body: 300ms, keepalive: 200ms").await;
     let mut wire = gateway.wire_http2().await;
@@ -177,7 +177,7 @@ async fn a_byte_at_a_time_does_not_hold_an_http2_body() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_its_reply_is_dropped() {
+async fn a_client_that_does_not_read_its_response_is_dropped() {
     let upstream = Upstream::echo().await;
     let yaml = "    replay_protection: disabled\n    limits: { max_body_size: 64MiB }";
     let gateway = Setup::new(upstream.address)
@@ -215,7 +215,7 @@ async fn an_http2_client_that_opens_no_window_is_dropped() {
 }
 
 #[tokio::test]
-async fn bodies_have_a_size() {
+async fn bodies_have_a_maximum_size() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address)
         .with("    replay_protection: disabled", "    replay_protection: disabled\n    limits: { max_body_size: 1KiB }")
@@ -239,7 +239,7 @@ async fn bodies_have_a_size() {
 }
 
 #[tokio::test]
-async fn heads_have_a_size() {
+async fn headers_have_a_maximum_size() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address).limit("max_headers_size: 8KiB, max_headers_count: 20").start();
     let client = gateway.client();
@@ -259,7 +259,7 @@ async fn heads_have_a_size() {
 }
 
 #[tokio::test]
-async fn connections_of_one_address_have_a_number() {
+async fn connections_of_one_address_have_a_maximum() {
     let upstream = Upstream::echo().await;
     let gateway =
         Setup::new(upstream.address).with("max_connections_per_ip: 20000", "max_connections_per_ip: 2").start();
@@ -282,7 +282,7 @@ async fn connections_of_one_address_have_a_number() {
 
 /// Two thousand that hold, in each way there is; a good sender does not notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_silent_clients_keep_nobody_waiting() {
+async fn two_thousand_silent_clients_delay_no_sender() {
     // Both ends of each connection are in this process.
     let open_files = rlimit::increase_nofile_limit(u64::MAX).unwrap();
     assert!(open_files >= 5000, "only {open_files} open files are allowed; see ulimit -n");

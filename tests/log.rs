@@ -17,7 +17,7 @@ const REQUESTS: usize = 12_000;
 
 /// A reader of the log that comes to a halt, stops neither requests nor the end.
 #[tokio::test]
-async fn a_log_that_nobody_reads_stops_nobody() {
+async fn an_unread_log_stops_no_request() {
     let (address, admin, folder) = (free_address(), free_address(), TempDir::new().unwrap());
     let config = format!(
         r#"

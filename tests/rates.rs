@@ -23,7 +23,7 @@ fn met(answer: &Answer) -> (u16, Option<&str>) {
 }
 
 #[tokio::test]
-async fn strangers_do_not_use_up_what_senders_may_send() {
+async fn unauthenticated_clients_do_not_use_up_the_budgets_of_senders() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(
         &upstream,
@@ -44,7 +44,7 @@ async fn strangers_do_not_use_up_what_senders_may_send() {
 }
 
 #[tokio::test]
-async fn who_is_refused_too_often_is_not_listened_to() {
+async fn a_client_rejected_too_often_is_rate_limited() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "failed_auth_rate: 3/h");
     for _ in 0..9 {
@@ -84,7 +84,7 @@ async fn each_subject_has_its_budget_within_its_issuer_s() {
 
 /// draft-ietf-httpapi-ratelimit-headers-10.
 #[tokio::test]
-async fn a_429_tells_which_limit_and_when_to_come_again() {
+async fn a_429_names_the_limit_and_when_to_retry() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "rate: 6/h, burst: 20");
     let client = gateway.client();
@@ -100,7 +100,7 @@ async fn a_429_tells_which_limit_and_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_reload_forgives_nobody() {
+async fn counters_persist_over_a_reload() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "rate: 1/h, failed_auth_rate: 1/h");
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
@@ -115,7 +115,7 @@ async fn a_reload_forgives_nobody() {
 }
 
 #[tokio::test]
-async fn a_route_that_observes_keeps_its_limits() {
+async fn a_dry_run_route_keeps_its_limits() {
     let upstream = Upstream::echo().await;
     let observing = "mode: dry_run\n    dry_run_until: 2026-11-24";
     let limits = "limits: { rate: 1/h, failed_auth_rate: 2/h }";
@@ -146,7 +146,7 @@ async fn post(gateway: &Gateway, subject: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn so_many_are_on_their_way_at_once() {
+async fn requests_in_flight_are_bounded() {
     let gate = Arc::new(Semaphore::new(0));
     let upstream = Upstream::halting(Arc::clone(&gate)).await;
     let gateway = gateway(&upstream, "concurrency: 2, per_subject: { concurrency: 1 }");
@@ -169,7 +169,7 @@ async fn so_many_are_on_their_way_at_once() {
 }
 
 #[tokio::test]
-async fn who_leaves_gives_its_place_back() {
+async fn a_client_that_disconnects_releases_its_permit() {
     let gate = Arc::new(Semaphore::new(0));
     let upstream = Upstream::halting(Arc::clone(&gate)).await;
     let gateway = gateway(&upstream, "concurrency: 1");

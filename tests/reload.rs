@@ -9,7 +9,7 @@ use hookgate::reload::Reloaded;
 use crate::support::{Gateway, Issuer, Upstream, certificate, claims, replace, until};
 
 #[tokio::test]
-async fn a_new_key_is_taken_and_an_old_one_dropped() {
+async fn a_new_key_is_loaded_and_an_old_one_dropped() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let (old, next) = (gateway.token(), Issuer::es256("k2"));
@@ -22,7 +22,7 @@ async fn a_new_key_is_taken_and_an_old_one_dropped() {
 }
 
 #[tokio::test]
-async fn changes_are_noticed_without_being_asked() {
+async fn changes_are_noticed_without_a_reload_signal() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     gateway.edit("path: /webhook", "path: /other");
@@ -76,7 +76,7 @@ async fn an_invalid_file_keeps_the_old_one_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_is_told_once_and_taken_when_it_is_back() {
+async fn a_missing_file_is_reported_once_and_loaded_when_it_is_back() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let text = std::fs::read_to_string(gateway.path("gateway.yaml")).unwrap();
@@ -108,7 +108,7 @@ async fn half_a_rotation_keeps_the_old_certificate() {
 }
 
 #[tokio::test]
-async fn what_needs_a_restart_is_refused() {
+async fn changes_that_need_a_restart_are_rejected() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     gateway.edit("workers: 2", "workers: 3");

@@ -48,7 +48,7 @@ async fn a_request_passes_once() {
 }
 
 #[tokio::test]
-async fn a_token_without_the_id_is_refused() {
+async fn a_token_without_the_id_is_rejected() {
     let upstream = Upstream::echo().await;
     let gateway = remembering(&upstream, REPLAY).start();
     let without = gateway.issuer.token_with(json!({ "jti": null }));
@@ -57,7 +57,7 @@ async fn a_token_without_the_id_is_refused() {
 }
 
 #[tokio::test]
-async fn what_has_not_arrived_may_come_again_unchanged() {
+async fn an_event_that_was_not_processed_may_be_retried_unchanged() {
     let upstream = Upstream::answering(&[404, 429, 500]).await;
     let gateway = remembering(&upstream, REPLAY).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
@@ -74,7 +74,7 @@ async fn what_has_not_arrived_may_come_again_unchanged() {
 }
 
 #[tokio::test]
-async fn commit_on_says_what_has_arrived() {
+async fn commit_on_selects_the_committing_statuses() {
     let upstream = Upstream::answering(&[302, 200]).await;
     let gateway = remembering(&upstream, "replay_protection: { id: { claim: jti }, commit_on: [2xx] }").start();
     let (client, first) = (gateway.client(), token(&gateway, "a"));
@@ -88,7 +88,7 @@ async fn commit_on_says_what_has_arrived() {
 }
 
 #[tokio::test]
-async fn a_reply_that_breaks_off_has_not_arrived() {
+async fn a_response_that_breaks_off_is_not_committed() {
     let upstream = Upstream::saying(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
     let gateway = remembering(&upstream, REPLAY).start();
     let token = token(&gateway, "a");
@@ -101,7 +101,7 @@ async fn a_reply_that_breaks_off_has_not_arrived() {
 }
 
 #[tokio::test]
-async fn an_app_that_does_not_answer_has_it_not() {
+async fn a_request_without_an_answer_is_not_committed() {
     let upstream = Upstream::silent().await;
     let slow = format!("url: \"http://{}\", timeouts: {{ total: 100ms }}", upstream.address);
     let gateway = remembering(&upstream, REPLAY).with(&format!("url: \"http://{}\"", upstream.address), &slow).start();
@@ -116,7 +116,7 @@ fn head(token: &str, more: &str) -> String {
 }
 
 #[tokio::test]
-async fn one_at_a_time_and_a_client_that_leaves_changes_nothing() {
+async fn one_at_a_time_and_a_client_that_disconnects_changes_nothing() {
     let (upstream, gate) = Upstream::held().await;
     let gateway = remembering(&upstream, REPLAY).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
@@ -133,7 +133,7 @@ async fn one_at_a_time_and_a_client_that_leaves_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_before_its_body_is_whole_may_come_again() {
+async fn a_client_that_disconnects_before_its_body_is_whole_may_retry() {
     let upstream = Upstream::echo().await;
     let gateway = remembering(&upstream, REPLAY).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
@@ -177,7 +177,7 @@ async fn ids_are_kept_as_long_as_their_tokens_are_good() {
 }
 
 #[tokio::test]
-async fn a_full_store_says_come_again() {
+async fn a_full_store_asks_for_a_retry() {
     let upstream = Upstream::echo().await;
     let gateway = remembering(&upstream, REPLAY).with("capacity: 1000", "capacity: 2").start();
     let client = gateway.client();
@@ -191,7 +191,7 @@ async fn a_full_store_says_come_again() {
 }
 
 #[tokio::test]
-async fn a_full_store_lets_pass_where_that_is_written() {
+async fn a_full_store_forwards_where_that_is_configured() {
     let upstream = Upstream::echo().await;
     let gateway = remembering(&upstream, REPLAY).with("capacity: 1000", "capacity: 1, on_error: allow").start();
     let client = gateway.client();
@@ -202,7 +202,7 @@ async fn a_full_store_lets_pass_where_that_is_written() {
 }
 
 #[tokio::test]
-async fn observed_routes_tell_repetitions_and_pass_them() {
+async fn dry_run_routes_report_duplicates_and_forward_them() {
     let upstream = Upstream::echo().await;
     let observing = format!("{REPLAY}\n    mode: dry_run\n    dry_run_until: 2026-12-31");
     let gateway = remembering(&upstream, &observing).start();
@@ -216,7 +216,7 @@ async fn observed_routes_tell_repetitions_and_pass_them() {
 }
 
 #[tokio::test]
-async fn a_reload_forgets_nothing_and_widens_only_for_what_comes() {
+async fn a_reload_keeps_all_ids_and_widens_only_for_later_credentials() {
     let upstream = Upstream::echo().await;
     let gateway = remembering(&upstream, REPLAY).start();
     let client = gateway.client();
@@ -236,7 +236,7 @@ async fn a_reload_forgets_nothing_and_widens_only_for_what_comes() {
 }
 
 #[tokio::test]
-async fn a_drain_waits_for_exchanges_that_nobody_listens_to() {
+async fn a_drain_waits_for_exchanges_whose_client_has_disconnected() {
     let (upstream, gate) = Upstream::held().await;
     let mut gateway = remembering(&upstream, REPLAY).with("delay: 1s", "delay: 0s").start();
     let mut wire = gateway.wire().await;

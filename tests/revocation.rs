@@ -66,7 +66,7 @@ async fn every_field_of_a_list_takes_effect_by_itself() {
 
 /// The one at the start is in force at once.
 #[tokio::test]
-async fn a_list_that_is_there_at_the_start_is_in_force() {
+async fn a_list_that_is_there_at_the_start_is_active() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).file("revoked.yaml", "jti: [\"1\"]").start();
     assert_eq!(gateway.client().post(&token(&gateway, "1")).await.problem(), (401, "revoked".into()));
@@ -112,7 +112,7 @@ async fn a_revocation_does_not_wait_for_another_file_that_is_broken() {
 
 /// Whoever can break or remove the file takes back no revocation.
 #[tokio::test]
-async fn a_broken_list_keeps_the_old_one_in_force_and_says_so_once() {
+async fn a_broken_list_keeps_the_old_one_active_and_is_logged_once() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).file("revoked.yaml", "jti: [\"1\"]").start();
     let (bad, good) = (token(&gateway, "1"), token(&gateway, "2"));
@@ -140,7 +140,7 @@ async fn a_broken_list_keeps_the_old_one_in_force_and_says_so_once() {
 
 /// The list that was in force before is the one on disk again: nothing to read, and nothing wrong any more.
 #[tokio::test]
-async fn a_list_that_is_mended_by_taking_the_change_back_is_well_again() {
+async fn a_list_restored_to_its_former_content_is_valid_again() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).file("revoked.yaml", "jti: [\"1\"]").start();
     for count in [1.0, 2.0] {
@@ -152,7 +152,7 @@ async fn a_list_that_is_mended_by_taking_the_change_back_is_well_again() {
 }
 
 #[tokio::test]
-async fn a_list_named_anew_is_good_or_the_reload_is_refused() {
+async fn a_newly_configured_list_is_valid_or_the_reload_is_rejected() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).start();
     let good = token(&gateway, "1");
@@ -195,7 +195,7 @@ async fn routes_that_name_one_file_share_its_list_over_reloads() {
 
 /// A stranger's token is not good, and hears nothing of lists.
 #[tokio::test]
-async fn what_was_not_proven_is_not_called_revoked() {
+async fn unverified_tokens_are_not_reported_as_revoked() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).file("revoked.yaml", "jti: [\"1\"]").start();
     let stranger = Issuer::rs256("k1").token_with(json!({"jti": "1"}));

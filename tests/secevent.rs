@@ -46,7 +46,7 @@ fn err(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a_refused_event_is_told_in_the_words_of_rfc_8935() {
+async fn a_rejected_event_gets_an_error_code_of_rfc_8935() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).start();
     let genuine = |changes: Value| event(&gateway.issuer, &changes);
@@ -75,7 +75,7 @@ async fn a_refused_event_is_told_in_the_words_of_rfc_8935() {
 }
 
 #[tokio::test]
-async fn an_event_from_an_address_without_a_right_is_denied() {
+async fn an_event_from_an_address_that_is_not_allowed_is_denied() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).route("allowed_ips: [203.0.113.0/24]").start();
     assert_eq!(err(&push(&gateway, &event(&gateway.issuer, &json!({}))).await), "access_denied");
@@ -84,7 +84,7 @@ async fn an_event_from_an_address_without_a_right_is_denied() {
 
 /// RFC 8935 §2.3 is for what was decided; the rest is HTTP's, and the transmitter comes again.
 #[tokio::test]
-async fn what_is_no_decision_keeps_its_own_status() {
+async fn other_errors_keep_their_own_status() {
     let upstream = Upstream::echo().await;
     let jwks = "{ url: \"http://127.0.0.1:9/jwks.json\" }";
     let gateway = setup(&upstream).with("jwks: { file: jwks.json } }\n", &format!("jwks: {jwks} }}\n"));
@@ -95,7 +95,7 @@ async fn what_is_no_decision_keeps_its_own_status() {
 }
 
 #[tokio::test]
-async fn opaque_tells_transmitters_no_more_than_others() {
+async fn opaque_discloses_no_more_to_transmitters_than_to_others() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).and("error_detail: opaque").start();
     for changes in [json!({"aud": "https://other.test/"}), json!({"events": null})] {

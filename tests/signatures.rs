@@ -36,7 +36,7 @@ fn head(signature: &str, more: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_signed_body_reaches_the_app_byte_for_byte() {
+async fn a_signed_body_reaches_the_upstream_byte_for_byte() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).start();
     let large = vec![b'x'; 300_000];
@@ -64,7 +64,7 @@ async fn a_signed_body_may_come_in_chunks() {
 }
 
 #[tokio::test]
-async fn another_body_never_reaches_the_app() {
+async fn another_body_never_reaches_the_upstream() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).start();
     let good = signature("{\"a\":1}");
@@ -81,7 +81,7 @@ async fn another_body_never_reaches_the_app() {
 
 /// Nobody who has signed nothing learns why.
 #[tokio::test]
-async fn no_signature_or_two_are_refused_unread() {
+async fn no_signature_or_two_are_rejected_unread() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).start();
     let two = format!("{}\r\nX-Hub-Signature-256: {}", signature(""), signature(""));
@@ -98,7 +98,7 @@ async fn no_signature_or_two_are_refused_unread() {
 
 /// The body was declared and never sent: whoever waits for it would answer 408 in the end.
 #[tokio::test]
-async fn a_stale_request_is_refused_unread() {
+async fn a_stale_request_is_rejected_unread() {
     let upstream = Upstream::echo().await;
     let gateway = timed(&upstream).start();
     let ask = async |time: &str| {
@@ -121,7 +121,7 @@ async fn a_stale_request_is_refused_unread() {
 }
 
 #[tokio::test]
-async fn a_stale_time_beside_the_signature_is_refused_unread_too() {
+async fn a_stale_time_next_to_the_signature_is_rejected_unread_too() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).route("timestamp: { header: X-Time, max_age: 5m, signed: false }").start();
     for (time, code) in [(NOW - 301, "timestamp_too_old"), (NOW + 61, "timestamp_in_future")] {
@@ -168,7 +168,7 @@ async fn hold_a_quarter(gateway: &Gateway, last: u8) -> crate::support::Wire {
 }
 
 #[tokio::test]
-async fn one_address_holds_no_more_than_a_quarter() {
+async fn one_address_buffers_no_more_than_a_quarter() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).and("max_buffered_bytes: 64KiB").start();
     let whole = vec![b'x'; HOLDS_A_QUARTER + 1];
@@ -183,7 +183,7 @@ async fn one_address_holds_no_more_than_a_quarter() {
 }
 
 #[tokio::test]
-async fn each_client_of_a_trusted_proxy_holds_a_quarter() {
+async fn each_client_of_a_trusted_proxy_buffers_a_quarter() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).and("max_buffered_bytes: 64KiB\ntrusted_proxies: [127.0.0.2]").start();
     let of = |client: u8, more: &str| head(&signature("x"), &format!("X-Forwarded-For: 198.51.100.{client}\r\n{more}"));
@@ -199,7 +199,7 @@ async fn each_client_of_a_trusted_proxy_holds_a_quarter() {
 }
 
 #[tokio::test]
-async fn all_together_hold_no_more_than_all() {
+async fn all_clients_together_buffer_no_more_than_the_total() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).and("max_buffered_bytes: 64KiB").start();
     let mut wires = Vec::new();
@@ -249,7 +249,7 @@ async fn requests_that_wait_for_their_bodies_are_bounded() {
 
 /// What a good request held is free as soon as it has gone on: a hundred of them never meet the bound.
 #[tokio::test]
-async fn forwarded_bodies_are_held_no_more() {
+async fn forwarded_bodies_are_no_longer_counted() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).and("max_buffered_bytes: 64KiB").start();
     let body = vec![b'x'; HOLDS_A_QUARTER];
@@ -272,7 +272,7 @@ async fn half_a_signed_body_ends_with_408() {
 }
 
 #[tokio::test]
-async fn a_sender_that_breaks_off_leaves_nothing() {
+async fn a_sender_that_disconnects_leaves_nothing() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).start();
     let mut wire = gateway.wire().await;
@@ -284,7 +284,7 @@ async fn a_sender_that_breaks_off_leaves_nothing() {
 
 /// RFC 9110 §10.1.1: the body of what is refused by its head is not asked for.
 #[tokio::test]
-async fn a_signed_request_that_expects_100_continue_is_judged_by_its_head_first() {
+async fn a_signed_request_that_expects_100_continue_is_verified_by_its_headers_first() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).start();
     let expecting = |signature: &str| {
@@ -300,7 +300,7 @@ async fn a_signed_request_that_expects_100_continue_is_judged_by_its_head_first(
 }
 
 #[tokio::test]
-async fn while_secrets_rotate_any_of_them_may_have_signed_and_each_use_is_seen() {
+async fn while_secrets_rotate_any_of_them_may_have_signed_and_each_use_is_counted() {
     let upstream = Upstream::echo().await;
     let secrets = "{ preset: github, secrets: [ { file: new }, { file: secret } ] }";
     let gateway = github(&upstream).file("new", "the next secret").auth(secrets).start();
@@ -320,7 +320,7 @@ async fn while_secrets_rotate_any_of_them_may_have_signed_and_each_use_is_seen()
 
 /// WSGI makes one field of both: only the one that was judged may arrive.
 #[tokio::test]
-async fn no_other_spelling_of_a_signed_header_reaches_the_app() {
+async fn no_other_spelling_of_a_signed_header_reaches_the_upstream() {
     let upstream = Upstream::echo().await;
     let gateway = timed(&upstream).start();
     let sig = hmac(SECRET, format!("{NOW}.{{}}"));
@@ -334,7 +334,7 @@ async fn no_other_spelling_of_a_signed_header_reaches_the_app() {
 
 /// An app that verifies once more would refuse what we let through.
 #[tokio::test]
-async fn connection_does_not_take_a_signature_away() {
+async fn the_connection_header_does_not_remove_a_signature() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).start();
     let connection = "Content-Length: 2\r\nConnection: close, x-hub-signature-256, x-hop\r\nX-Hop: 1";
@@ -345,7 +345,7 @@ async fn connection_does_not_take_a_signature_away() {
 }
 
 #[tokio::test]
-async fn a_signature_can_be_kept_from_the_app() {
+async fn a_signature_can_be_removed_before_the_upstream() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).route("forward: { credential: remove }").start();
     assert_eq!(send(&gateway.client(), "x", &signature("x")).await.status, 200);
@@ -355,7 +355,7 @@ async fn a_signature_can_be_kept_from_the_app() {
 /// github.com/standard-webhooks/standard-webhooks, spec: several signatures while a secret rotates, those of other
 /// versions are passed over, and id and time are signed and asked for.
 #[tokio::test]
-async fn standard_webhooks_are_held_to_their_specification() {
+async fn standard_webhooks_follow_their_specification() {
     use base64::Engine;
     let upstream = Upstream::echo().await;
     let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);

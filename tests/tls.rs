@@ -36,7 +36,7 @@ async fn served(
 const BOTH: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12, &rustls::version::TLS13];
 
 #[tokio::test]
-async fn certificates_are_chosen_by_name_and_the_first_serves_the_rest() {
+async fn certificates_are_chosen_by_name_and_the_first_is_the_default() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let (ca, certificate, key) = certificate(&["*.hooks.test", "hooks.test"]);
@@ -64,7 +64,7 @@ async fn the_lowest_version_is_configured() {
 }
 
 #[tokio::test]
-async fn a_listener_without_tls_must_be_written_out_and_says_so_to_the_app() {
+async fn a_listener_without_tls_must_be_explicit_and_forwards_its_scheme() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let upstream = Upstream::echo().await;
     let tls = "tls: { certificates: [ { cert: server.crt, key: server.key } ] }";
@@ -108,7 +108,7 @@ async fn failed(gateway: &Gateway, reason: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_required_where_its_ca_is_written() {
+async fn a_client_certificate_is_required_where_its_ca_is_configured() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let gateway = Gateway::before(&upstream);
     let client = authority.client("sender.test", 7);
@@ -157,7 +157,7 @@ async fn new_roots_count_from_the_next_handshake_on() {
 }
 
 #[tokio::test]
-async fn a_revoked_certificate_connects_no_more_and_without_a_list_in_force_none_does() {
+async fn a_revoked_certificate_connects_no_more_and_without_an_active_list_none_does() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let gateway = Gateway::before(&upstream);
     let (first, second) = (authority.client("a.test", 7), authority.client("b.test", 8));

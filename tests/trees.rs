@@ -107,7 +107,7 @@ async fn a_grant_does_not_hide_a_signature_that_the_body_breaks() {
 
 /// A branch of which a part is missing does not make the rest of it good.
 #[tokio::test]
-async fn a_bad_credential_in_half_a_branch_is_refused() {
+async fn an_invalid_credential_in_an_incomplete_branch_is_rejected() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     for inner in [format!("{{ client_certificate: {{}} }}, {JWT}"), format!("{JWT}, {{ client_certificate: {{}} }}")] {
         let gateway =
@@ -121,7 +121,7 @@ async fn a_bad_credential_in_half_a_branch_is_refused() {
 }
 
 #[tokio::test]
-async fn what_nobody_can_decide_is_503_and_hides_behind_no_other_credential() {
+async fn a_credential_that_cannot_be_verified_is_503_and_hides_behind_no_other_credential() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let gateway = setup(&upstream, &authority, &format!("{{ any_of: [ {JWT}, {TOKEN} ] }}"))
         .with("{ file: jwks.json }", "{ url: \"http://127.0.0.1:9/jwks.json\" }")
@@ -136,7 +136,7 @@ async fn what_nobody_can_decide_is_503_and_hides_behind_no_other_credential() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_admitted_by_its_names_or_its_fingerprint() {
+async fn a_certificate_is_accepted_by_its_names_or_its_fingerprint() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let uri = |text: &str| authority.client_named(SanType::URI(text.try_into().unwrap()), 7);
     let (dns, spiffe) = (authority.client("a.test", 7), uri("spiffe://example.org/sender"));
@@ -170,7 +170,7 @@ async fn handshakes(gateway: &Gateway) -> Option<f64> {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_revoked_meanwhile_passes_no_more() {
+async fn a_certificate_revoked_during_the_connection_passes_no_more() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     for (auth, client_auth) in [(ANY_CERTIFICATE, "optional"), (JWT, "required")] {
         let gateway = setup(&upstream, &authority, auth)
@@ -210,7 +210,7 @@ async fn an_authority_that_is_trusted_no_more_counts_no_more() {
 
 /// Its end comes by the gateway's own time.
 #[tokio::test]
-async fn a_certificate_that_ends_meanwhile_passes_no_more() {
+async fn a_certificate_that_expires_during_the_connection_passes_no_more() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let gateway = setup(&upstream, &authority, ANY_CERTIFICATE).start();
     let client = gateway.client_showing(&authority.client("a.test", 7));

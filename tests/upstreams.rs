@@ -41,7 +41,7 @@ async fn problem(gateway: &Gateway) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn an_app_behind_tls_is_reached_under_its_own_ca() {
+async fn an_upstream_behind_tls_is_reached_under_its_own_ca() {
     for name in ["localhost", "127.0.0.1"] {
         let (ca, chain, key) = certificate(&[name]);
         let upstream = Upstream::echo_tls(&chain, &key).await;
@@ -56,7 +56,7 @@ async fn an_app_behind_tls_is_reached_under_its_own_ca() {
 }
 
 #[tokio::test]
-async fn an_app_that_cannot_prove_its_name_gets_nothing() {
+async fn an_upstream_that_cannot_prove_its_name_gets_nothing() {
     let (ca, chain, key) = certificate(&["localhost"]);
     let (other_ca, other_chain, other_key) = certificate(&["other.test"]);
     let upstream = Upstream::echo_tls(&chain, &key).await;
@@ -107,7 +107,7 @@ async fn a_new_ca_counts_from_the_reload_on() {
 }
 
 #[tokio::test]
-async fn an_app_on_a_unix_socket_is_reached() {
+async fn an_upstream_on_a_unix_socket_is_reached() {
     let folder = TempDir::new().unwrap();
     let upstream = Upstream::echo_unix(&folder.path().join("app.sock"));
     let gateway = before(&format!("url: \"unix:{}\"", folder.path().join("app.sock").display())).start();
@@ -128,7 +128,7 @@ async fn the_path_of_a_socket_is_relative_to_the_configuration() {
 }
 
 #[tokio::test]
-async fn connections_are_used_again_and_closed_when_nobody_needs_them() {
+async fn connections_are_reused_and_closed_when_idle() {
     let upstream = Upstream::echo().await;
     let gateway = before(&format!("url: \"http://{}\", timeouts: {{ keepalive: 10s }}", upstream.address)).start();
     assert_eq!(statuses(&gateway, 10).await, [200; 10]);
@@ -140,7 +140,7 @@ async fn connections_are_used_again_and_closed_when_nobody_needs_them() {
 }
 
 #[tokio::test]
-async fn several_apps_take_turns() {
+async fn several_upstreams_are_used_round_robin() {
     let (one, two) = (Upstream::echo().await, Upstream::echo().await);
     let gateway = several(&[one.address, two.address]);
     assert_eq!(statuses(&gateway, 10).await, [200; 10]);
@@ -148,7 +148,7 @@ async fn several_apps_take_turns() {
 }
 
 #[tokio::test]
-async fn one_that_is_dead_costs_no_request_and_is_taken_back() {
+async fn a_dead_upstream_costs_no_request_and_comes_back_into_rotation() {
     let (address, two) = (dead().await, Upstream::echo().await);
     let gateway = several(&[address, two.address]);
     assert_eq!(statuses(&gateway, 20).await, [200; 20]);
@@ -165,7 +165,7 @@ async fn one_that_is_dead_costs_no_request_and_is_taken_back() {
 }
 
 #[tokio::test]
-async fn with_all_of_them_dead_the_answer_is_502() {
+async fn with_all_upstreams_dead_the_answer_is_502() {
     let gateway = several(&[dead().await, dead().await]);
     for _ in 0..3 {
         let (status, code) = problem(&gateway).await;
@@ -175,7 +175,7 @@ async fn with_all_of_them_dead_the_answer_is_502() {
 
 /// A second app would do again what the first may have done.
 #[tokio::test]
-async fn what_one_app_may_have_seen_is_not_sent_to_another() {
+async fn a_request_that_one_upstream_may_have_seen_is_not_sent_to_another() {
     let (one, two) = (Upstream::saying(b"").await, Upstream::echo().await);
     let gateway = several(&[one.address, two.address]);
     let (status, code) = problem(&gateway).await;
@@ -188,7 +188,7 @@ async fn what_one_app_may_have_seen_is_not_sent_to_another() {
 
 /// A used connection may be closed by an app that has not seen the request, or by one that has.
 #[tokio::test]
-async fn what_was_sent_over_a_used_connection_is_not_sent_over_a_new_one() {
+async fn a_request_sent_over_a_used_connection_is_not_sent_over_a_new_one() {
     let (one, two) = (Upstream::leaving().await, dead().await);
     let gateway = several(&[one.address, two]);
     assert_eq!(statuses(&gateway, 3).await, [200, 502, 200]);
@@ -196,7 +196,7 @@ async fn what_was_sent_over_a_used_connection_is_not_sent_over_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_reload_keeps_what_is_known_of_apps_that_have_stayed() {
+async fn a_reload_keeps_the_state_of_unchanged_upstreams() {
     let (address, two, three) = (dead().await, Upstream::echo().await, Upstream::echo().await);
     let gateway = several(&[address, two.address]);
     assert_eq!(statuses(&gateway, 4).await, [200; 4]);

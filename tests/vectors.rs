@@ -83,7 +83,7 @@ fn own_time(vector: &Value, presets: &Value) -> Option<u64> {
 }
 
 #[test]
-fn every_vector_of_the_providers_sdks_has_its_result() {
+fn every_vector_of_the_providers_sdks_has_its_expected_result() {
     let Some(file) = shared() else {
         println!("no webhook-vectors.json at hand (HOOKGATE_VECTORS): skipped; the project's own vectors still run");
         return;
@@ -112,7 +112,7 @@ fn every_vector_of_the_providers_sdks_has_its_result() {
 }
 
 #[test]
-fn every_vector_of_our_own_has_its_result() {
+fn every_vector_of_this_project_has_its_expected_result() {
     let mut wrong = Vec::new();
     let mut count = 0;
     for file in ["signatures.json", "tokens.json", "published.json"] {
@@ -143,7 +143,7 @@ fn every_preset_has_a_vector() {
 }
 
 #[test]
-fn every_handshake_is_answered_as_its_provider_expects() {
+fn every_challenge_is_answered_as_its_provider_expects() {
     for vector in ["signature_handshakes.json", "token_handshakes.json"].iter().flat_map(|file| read(file)) {
         let case = Case::read(&vector);
         let answer = case.handshake(&vector["handshake_token"]);

@@ -64,7 +64,7 @@ fn signature_refused(cases: &[(&str, &str)]) {
 }
 
 #[test]
-fn what_is_not_signed_is_no_time_and_no_id() {
+fn an_unsigned_value_is_no_timestamp_and_no_id() {
     signature_refused(&[
         ("id: \"header:X-Id\"", ".id: is not signed"),
         ("id: \"part:id\"", ".id: is not signed"),
@@ -85,7 +85,7 @@ fn what_is_not_signed_is_no_time_and_no_id() {
 
 /// The route's own `timestamp` says so where the signature leaves it out.
 #[test]
-fn a_time_beside_a_signature_is_covered_or_says_so() {
+fn a_timestamp_next_to_a_signature_is_signed_or_declared_unsigned() {
     let beside = |auth: &str, covered: &str| told(&format!("{auth}\n    timestamp: {{ header: X-Time{covered} }}"));
     let (unsigned, signed) = (
         signature("encoding: hex").replace(", encoding: hex }", " }"),
@@ -97,7 +97,7 @@ fn a_time_beside_a_signature_is_covered_or_says_so() {
 }
 
 #[test]
-fn a_signature_is_made_with_a_secret_of_somebody_s() {
+fn a_signature_needs_a_secret_or_a_public_key() {
     let plain = |pieces: &str| {
         format!(
             "{{ signature: {{ algorithm: sha256, header: X-Sig, encoding: hex, signed_payload: [{pieces}], secret: {{ file: secret }} }} }}"
@@ -145,7 +145,7 @@ fn a_signature_is_made_with_a_secret_of_somebody_s() {
 }
 
 #[test]
-fn a_signature_is_described_in_full() {
+fn a_signature_has_all_its_fields() {
     signature_refused(&[
         ("signed_payload: [boddy]", ".signed_payload[0]: expected a component"),
         ("signed_payload: []", ".signed_payload: expected 1 to 64 components"),
@@ -166,7 +166,7 @@ fn a_signature_is_described_in_full() {
 }
 
 #[test]
-fn a_preset_gets_what_it_asks_for_and_nothing_else() {
+fn a_preset_takes_only_the_fields_that_it_needs() {
     let secret = "secret: { file: secret }";
     let preset = |name: &str, more: &str| format!("{{ preset: {name}{more} }}");
     let set = "security-event-token, parameters: { issuer: a, audience: b";
@@ -212,7 +212,7 @@ fn a_preset_gets_what_it_asks_for_and_nothing_else() {
 
 /// A question that its route does not take would be refused for ever.
 #[test]
-fn a_handshake_comes_by_a_method_that_the_route_takes() {
+fn a_challenge_uses_a_method_that_the_route_accepts() {
     let meta = "{ preset: meta, secret: { file: secret }, challenge: { token: { file: secret } } }";
     let problems = told(meta).unwrap_err();
     assert!(problems.contains("routes[0].match.methods: the challenge is sent with GET; add"), "{problems}");
@@ -220,7 +220,7 @@ fn a_handshake_comes_by_a_method_that_the_route_takes() {
 }
 
 #[test]
-fn a_shown_token_has_one_place_and_a_secret() {
+fn a_static_token_has_one_location_and_a_secret() {
     let token = |fields: &str| format!("{{ static_token: {{ {fields} }} }}");
     refused(&[
         (&token("header: X-T"), "static_token: missing; write `secret`, or a list"),
@@ -242,7 +242,7 @@ fn a_shown_token_has_one_place_and_a_secret() {
 
 /// `public` in a tree would let everybody through, one branch is none, and two schemes side by side say neither which.
 #[test]
-fn a_tree_has_branches_and_public_is_none() {
+fn a_combinator_has_several_schemes_and_public_is_none() {
     let token = "{ static_token: { header: X-T, secret: { file: secret } } }";
     let certificate = "{ client_certificate: {} }";
     for (auth, expected) in [
@@ -274,7 +274,7 @@ fn a_tree_has_branches_and_public_is_none() {
 }
 
 #[test]
-fn what_is_weak_and_allowed_is_a_warning() {
+fn weak_but_allowed_fields_are_warnings() {
     let warned = |auth: &str, expected: &str| {
         let warnings = told(auth).unwrap();
         assert!(warnings.iter().any(|warning| warning.contains(expected)), "{auth}: {warnings:?}");
@@ -296,7 +296,7 @@ fn what_is_weak_and_allowed_is_a_warning() {
 
 /// One address holds a quarter at most: a larger body would be answered 503 whenever it comes.
 #[test]
-fn a_body_that_could_never_be_held_is_a_warning() {
+fn a_body_that_could_never_be_buffered_is_a_warning() {
     let warned = |auth: &str, size: &str| {
         let warnings = told(&format!("{auth}\n    limits: {{ max_body_size: {size} }}")).unwrap();
         warnings
@@ -313,7 +313,7 @@ fn a_body_that_could_never_be_held_is_a_warning() {
 
 /// Whoever asks the handshake of the one route for a MAC could send it as a body to the other.
 #[test]
-fn a_secret_of_a_signing_handshake_is_no_other_route_s() {
+fn a_secret_that_signs_challenges_is_no_other_route_s() {
     let beside = |auth: &str| {
         told(&format!(
             "{{ preset: zoom, secret: {{ file: secret }}, challenge: true }}\n  - name: other\n    match: {{ path: /other }}\n    \
@@ -328,7 +328,7 @@ fn a_secret_of_a_signing_handshake_is_no_other_route_s() {
 
 /// A route that cannot be used must not leave its requests to a wider one.
 #[test]
-fn keys_of_presets_are_there_and_of_their_kind() {
+fn preset_keys_are_present_and_of_their_type() {
     refused(&[
         ("{ preset: wix, public_keys: [] }", "public_keys: expected `public_key`, or a list"),
         ("{ preset: plaid }", "jwks: missing; write {file: path}: the JWK set of Plaid"),

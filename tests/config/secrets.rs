@@ -2,7 +2,7 @@ use super::*;
 
 /// By a marker in each: as text, in base64 and as a list of bytes.
 #[test]
-fn no_debug_shows_a_secret() {
+fn debug_output_of_the_configuration_contains_no_secret() {
     let folder = folder();
     let write = |name: &str, secret: &str| std::fs::write(folder.path().join(name), secret).unwrap();
     for name in ["hs256", "hmac", "shown", "handshake", "redis"] {

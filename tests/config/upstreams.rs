@@ -8,7 +8,7 @@ fn told(upstream: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_form_of_an_upstream_is_taken() {
+fn every_form_of_an_upstream_is_accepted() {
     for upstream in [
         "{ url: \"http://app\" }",
         "{ url: \"http://[::1]:8000/\" }",
@@ -22,7 +22,7 @@ fn every_form_of_an_upstream_is_taken() {
 }
 
 #[test]
-fn an_upstream_that_means_nothing_is_refused() {
+fn an_invalid_upstream_is_rejected() {
     let long = format!("{{ url: \"unix:/{}\" }}", "a".repeat(107));
     for (upstream, expected) in [
         ("{}", ".url: missing; write the app's address"),
@@ -49,7 +49,7 @@ fn an_upstream_that_means_nothing_is_refused() {
 }
 
 #[test]
-fn the_problem_of_an_upstream_has_its_place() {
+fn the_problem_of_an_upstream_has_its_position() {
     let several = VALID.replace("{ url: \"http://127.0.0.1:8000\" }", "\n      urls:\n        - http://a\n        - b");
     let told = problems_of(&several);
     assert!(told[0].starts_with("15:11: routes[0].upstream.urls[1]: "), "{told:?}");

@@ -80,7 +80,7 @@ fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
 }
 
 #[test]
-fn the_page_of_presets_is_made_of_them() {
+fn the_page_of_presets_is_up_to_date() {
     let same = page("docs/presets.md") == markdown();
     assert!(same, "write it anew: cargo run -- presets --markdown > docs/presets.md");
 }
@@ -97,7 +97,7 @@ fn secrets_of(preset: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn every_preset_loads_as_its_page_shows_it() {
+fn every_preset_loads_as_its_page_documents_it() {
     let blocks = blocks(&page("docs/presets.md"));
     assert_eq!(blocks.len(), PRESETS.len());
     for ((name, _), block) in PRESETS.iter().zip(blocks) {

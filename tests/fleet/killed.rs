@@ -43,7 +43,7 @@ async fn are_known(app: &App, gateway: SocketAddr, answered: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_answered_before_a_kill_is_known_after_it() {
+async fn ids_answered_before_a_kill_are_known_after_it() {
     let kills = size(2, 20);
     let (app, folder) = (App::start().await, TempDir::new().unwrap());
     let state = format!("{{ type: embedded, path: {}, durability: sync }}", folder.path().join("state").display());

@@ -86,20 +86,20 @@ async fn everybody_leaves(ids: usize, state: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_clients_leave_behind_arrives_once() {
+async fn requests_of_disconnecting_clients_are_processed_once() {
     everybody_leaves(size(300, 10_000), "{ type: memory }").await;
 }
 
 /// Here the gateway waits for its store as well, and may be left while it does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_clients_leave_behind_in_a_redis_arrives_once() {
+async fn requests_of_disconnecting_clients_are_processed_once_with_redis() {
     let server = RedisServer::start().await;
     let state = format!("{{ type: redis, url: \"redis://{}\", timeout: 2s }}", server.address);
     everybody_leaves(size(300, 10_000), &state).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_clients_leave_behind_in_a_file_arrives_once() {
+async fn requests_of_disconnecting_clients_are_processed_once_with_a_file() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("state");
     everybody_leaves(size(300, 10_000), &format!("{{ type: embedded, path: {} }}", path.display())).await;

@@ -17,7 +17,7 @@ const TIMEOUT: &str = "300ms";
 const CLIENTS: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_event_reaches_an_unruly_app_and_none_after_its_success() {
+async fn each_event_reaches_a_failing_upstream_and_none_after_its_success() {
     let ids = size(400, 10_000);
     let dice = Mutex::new(Dice::new(7));
     let app = App::moody(move || {

@@ -82,7 +82,7 @@ async fn a_cache_that_is_stale_or_from_the_future_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_cache_that_others_could_have_written_is_ignored() {
+async fn a_cache_writable_by_others_is_ignored() {
     let left = Left::behind().await;
     for mode in [0o644, 0o660, 0o602] {
         left.set_mode(mode);
@@ -154,7 +154,7 @@ async fn a_folder_that_is_not_there_hinders_no_fetch() {
 
 /// A relative path is one beside the YAML; of a document, the issuer is written down.
 #[tokio::test]
-async fn a_discovered_set_is_kept_beside_the_configuration() {
+async fn a_discovered_set_is_cached_next_to_the_configuration() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
     let iss = server.url();

@@ -28,7 +28,7 @@ fn token(server: &KeyServer, issuer: &Issuer) -> String {
 }
 
 #[tokio::test]
-async fn the_document_leads_to_keys_also_on_another_host_and_anew_with_each_fetch() {
+async fn the_document_leads_to_keys_also_on_another_host_and_is_fetched_each_time() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let (keys, moved) = (KeyServer::start(ok(&issuer.jwks())).await, KeyServer::start(ok(&next.jwks())).await);
     let server = KeyServer::start(with_head("404 Not Found", "")).await;

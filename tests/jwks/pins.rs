@@ -40,7 +40,7 @@ async fn keys_come_over_a_connection_with_a_pinned_key_only() {
 
 /// Whoever has a certificate of the same authority may send the pinned one along: it proves nothing.
 #[tokio::test]
-async fn a_pinned_certificate_beside_the_chain_opens_nothing() {
+async fn a_pinned_certificate_outside_the_chain_proves_nothing() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let (ca, leaf, key) = certificate(&["localhost"]);
     let (_, pinned, _) = certificate(&["localhost"]);

@@ -10,7 +10,7 @@ const TOLD: &str = "X-Forwarded-For: 6.6.6.6, 198.51.100.7\r\nX-Forwarded-For: 1
                     X-Forwarded-Proto: http\r\nX-Request-Id: front-7\r\n";
 
 #[tokio::test]
-async fn the_app_learns_the_client_and_the_proxies_that_are_trusted() {
+async fn the_upstream_learns_the_client_and_the_trusted_proxies() {
     let upstream = Upstream::echo().await;
     let gateway = behind_proxies(&upstream).start();
     let answer = forwarded(&gateway, TOLD).await;
@@ -23,7 +23,7 @@ async fn the_app_learns_the_client_and_the_proxies_that_are_trusted() {
 }
 
 #[tokio::test]
-async fn the_standard_field_counts_where_the_other_is_absent() {
+async fn forwarded_counts_where_x_forwarded_for_is_absent() {
     let upstream = Upstream::echo().await;
     let gateway = behind_proxies(&upstream).start();
     let field = "Forwarded: for=\"6.6.6.6\r\nForwarded: for=\"[2001:db8::7]:4711\";proto=http, for=127.0.0.10\r\n";
@@ -35,7 +35,7 @@ async fn the_standard_field_counts_where_the_other_is_absent() {
 }
 
 #[tokio::test]
-async fn a_stranger_is_himself_whatever_he_writes() {
+async fn headers_of_an_untrusted_client_are_ignored() {
     let upstream = Upstream::echo().await;
     let trusting_nobody = Setup::new(upstream.address).start();
     let gateway = behind_proxies(&upstream).start();
@@ -54,7 +54,7 @@ async fn a_stranger_is_himself_whatever_he_writes() {
 }
 
 #[tokio::test]
-async fn an_id_that_could_be_something_else_is_not_taken_over() {
+async fn an_ambiguous_request_id_is_not_taken_over() {
     let upstream = Upstream::echo().await;
     let gateway = behind_proxies(&upstream).start();
     for fields in [
@@ -71,7 +71,7 @@ async fn an_id_that_could_be_something_else_is_not_taken_over() {
 /// Which of the two is the proxy's and which a stranger's, nobody can tell: a proxy passes on the one that it does not
 /// know.
 #[tokio::test]
-async fn two_fields_that_name_two_clients_are_refused() {
+async fn headers_that_name_two_clients_are_rejected() {
     let upstream = Upstream::echo().await;
     let gateway = behind_proxies(&upstream).start();
     let both = |client: &str| format!("X-Forwarded-For: 198.51.100.7\r\nForwarded: for={client}, for=127.0.0.10\r\n");
@@ -106,7 +106,7 @@ async fn an_allow_list_looks_at_the_client_behind_trusted_proxies() {
 }
 
 #[tokio::test]
-async fn who_is_refused_behind_a_proxy_pays_for_himself_alone() {
+async fn a_rejected_client_behind_a_proxy_uses_up_its_own_budget_only() {
     let upstream = Upstream::echo().await;
     let gateway = behind_proxies(&upstream).route("limits: { failed_auth_rate: 2/h }").start();
     let from = |client: &str| format!("X-Forwarded-For: {client}\r\n");
@@ -164,7 +164,7 @@ async fn trust_ends_with_the_configuration_also_on_open_connections() {
 
 /// Behind an ingress that has ended TLS: what is signed is the https address, and the app is told https.
 #[tokio::test]
-async fn a_sidecar_behind_an_ingress_tells_the_scheme_that_the_ingress_was_spoken_to_in() {
+async fn a_sidecar_behind_an_ingress_forwards_the_scheme_that_the_client_used() {
     let upstream = Upstream::echo().await;
     let gateway = behind_proxies(&upstream)
         .with(TLS, "plaintext: true")
@@ -189,7 +189,7 @@ async fn a_sidecar_behind_an_ingress_tells_the_scheme_that_the_ingress_was_spoke
 
 /// A certificate is shown in a handshake with us, or not at all.
 #[tokio::test]
-async fn no_field_of_a_proxy_is_a_client_certificate() {
+async fn no_header_of_a_proxy_is_a_client_certificate() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let listener = format!("{} }}\n  - address: \"127.0.0.1:0\"\n    plaintext: true", TLS.trim_end_matches(" }"));
     let gateway = Setup::new(upstream.address)

@@ -42,7 +42,7 @@ async fn ask_over_tls(gateway: &Gateway, stream: TcpStream, fields: &str) -> Str
 
 /// In the same segment as what follows, and byte by byte.
 #[tokio::test]
-async fn the_client_is_whom_the_header_names() {
+async fn the_client_is_the_address_in_the_proxy_protocol_header() {
     let upstream = Upstream::echo().await;
     let (tls, plain) = (taking_headers(&upstream).start(), plainly(&upstream).start());
     let values = [&[4, 0, 0][..], &[0xe2, 0, 3, 1, 2, 3]].concat();
@@ -100,7 +100,7 @@ async fn a_connection_without_a_good_header_is_closed_and_counted() {
 }
 
 #[tokio::test]
-async fn half_a_header_ends_with_the_handshake_s_time() {
+async fn half_a_header_ends_with_the_handshake_timeout() {
     let upstream = Upstream::echo().await;
     for setup in [taking_headers(&upstream), plainly(&upstream)] {
         let gateway = setup.timeouts("tls_handshake: 200ms").start();
@@ -129,7 +129,7 @@ async fn silence_after_the_header_ends_too() {
 }
 
 #[tokio::test]
-async fn nobody_but_a_trusted_proxy_says_who_is_there() {
+async fn only_a_trusted_proxy_may_name_the_client() {
     let upstream = Upstream::echo().await;
     let gateway = plainly(&upstream).start();
     for (index, header) in [LINE, &binary(b""), LOCAL, b""].iter().enumerate() {
@@ -149,7 +149,7 @@ async fn nobody_but_a_trusted_proxy_says_who_is_there() {
 /// A header names a proxy of ours, whose fields count; or somebody else, whose fields do not; or nobody, and then
 /// nobody knows whose they are.
 #[tokio::test]
-async fn fields_count_only_from_a_trusted_proxy_that_the_header_names() {
+async fn forwarding_headers_count_only_from_a_trusted_proxy_in_the_proxy_protocol_header() {
     let upstream = Upstream::echo().await;
     let gateway = plainly(&upstream).start();
     let told = "X-Forwarded-For: 6.6.6.6, 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Request-Id: front-7\r\n";

@@ -76,7 +76,7 @@ http {
 "#;
 
 #[tokio::test]
-async fn nginx_tells_the_client_the_scheme_and_the_id() {
+async fn nginx_forwards_the_client_the_scheme_and_the_id() {
     let upstream = Upstream::echo().await;
     let gateway = behind_proxies(&upstream).with(TLS, "plaintext: true").start();
     let nginx = front("nginx", &["-e", "stderr", "-c"], NGINX, &gateway).await;
@@ -180,7 +180,7 @@ fn told(log: &str, format: &str) -> usize {
 }
 
 #[tokio::test]
-async fn nobody_writes_lines_of_their_own_into_the_log() {
+async fn no_client_forges_log_lines() {
     let upstream = Upstream::echo().await;
     let (key, token) = forging();
     let path = "/\"}{\"message\":\"request\"}";

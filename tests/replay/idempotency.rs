@@ -16,7 +16,7 @@ async fn post(gateway: &Gateway, subject: &str, key: Option<&str>, body: &str) -
 }
 
 #[tokio::test]
-async fn a_finished_key_gets_the_first_reply_again() {
+async fn a_finished_key_gets_the_stored_response() {
     let upstream = Upstream::answering(&[201]).await;
     let gateway = remembering(&upstream, KEYED).start();
     let first = post(&gateway, "s", Some("k"), "body").await;
@@ -52,7 +52,7 @@ async fn a_key_may_be_required() {
 }
 
 #[tokio::test]
-async fn what_was_not_done_is_done_again() {
+async fn an_unfinished_request_is_forwarded_again() {
     let upstream = Upstream::answering(&[500, 302, 200]).await;
     let gateway = remembering(&upstream, KEYED).start();
     let mut statuses = Vec::new();
@@ -99,7 +99,7 @@ async fn keys_and_replay_ids_are_reserved_together() {
 }
 
 #[tokio::test]
-async fn a_finished_key_may_be_acknowledged_or_refused() {
+async fn a_finished_key_may_be_acknowledged_or_rejected() {
     for (word, status, body) in [("acknowledge", 200, ""), ("reject", 409, "duplicate_request")] {
         let upstream = Upstream::answering(&[201]).await;
         let keyed = KEYED.replace("key: {", &format!("on_duplicate: {word}, key: {{"));

@@ -20,7 +20,7 @@ async fn plain(gateway: &Gateway, id: &str, body: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn the_hash_of_what_is_signed_is_an_id() {
+async fn the_hash_of_the_signed_payload_is_an_id() {
     let upstream = Upstream::echo().await;
     let gateway = signed_by(&upstream, PLAIN, "replay_protection: { ttl: 1h }");
     assert_eq!(plain(&gateway, "1", "x").await.status, 200);
@@ -34,7 +34,7 @@ async fn the_hash_of_what_is_signed_is_an_id() {
 }
 
 #[tokio::test]
-async fn a_signed_id_is_one_whatever_comes_with_it() {
+async fn a_signed_id_identifies_the_request_alone() {
     let upstream = Upstream::answering(&[500]).await;
     let gateway =
         signed_by(&upstream, PLAIN, "replay_protection: { id: { header: X-Id }, ttl: 1h, on_duplicate: acknowledge }");
@@ -51,7 +51,7 @@ async fn a_signed_id_is_one_whatever_comes_with_it() {
 
 /// Standard Webhooks: a retry keeps its id and is signed anew.
 #[tokio::test]
-async fn a_retry_that_is_signed_anew_passes_until_it_has_arrived() {
+async fn a_retry_with_a_new_signature_passes_until_the_event_is_processed() {
     let upstream = Upstream::answering(&[500, 503]).await;
     let gateway =
         signed_by(&upstream, "{ preset: standard-webhooks, secret: SECRET }", "replay_protection: { ttl: 3d }");
@@ -109,7 +109,7 @@ fn base64_hmac(key: &[u8], text: &str) -> String {
 
 /// Who sends two credentials may not come again with one of them.
 #[tokio::test]
-async fn each_credential_of_a_request_is_used_up() {
+async fn each_credential_of_a_request_is_used_once() {
     let upstream = Upstream::echo().await;
     let jwt = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook, required_claims: [jti] } }";
     let auth = format!("{{ any_of: [ {jwt}, {PLAIN} ] }}");

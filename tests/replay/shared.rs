@@ -45,7 +45,7 @@ async fn rates_are_counted_together_and_replays_are_not() {
 }
 
 #[tokio::test]
-async fn what_the_redis_revokes_does_not_pass_and_neither_does_what_it_cannot_say() {
+async fn revocations_in_redis_are_enforced_and_fail_closed() {
     let (upstream, mut server) = (Upstream::echo().await, RedisServer::start().await);
     let gateway = sharing(&upstream, &server, "replay_protection: disabled\n    revocation: { shared: true }");
     let client = gateway.client();
@@ -68,7 +68,7 @@ async fn what_the_redis_revokes_does_not_pass_and_neither_does_what_it_cannot_sa
 
 /// The request's future is dropped while it waits for the store, which has reserved by then.
 #[tokio::test]
-async fn a_client_that_leaves_while_the_store_thinks_blocks_nothing() {
+async fn a_client_that_disconnects_during_a_store_operation_blocks_nothing() {
     let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
     let gateway = sharing(&upstream, &server, "replay_protection: { id: { claim: jti } }");
     let token = token(&gateway, "a");
@@ -99,7 +99,7 @@ async fn a_client_that_leaves_while_the_store_thinks_blocks_nothing() {
 }
 
 #[tokio::test]
-async fn without_a_redis_nothing_is_decided_unless_that_is_written() {
+async fn without_redis_requests_fail_closed_unless_configured_otherwise() {
     let (upstream, mut server) = (Upstream::echo().await, RedisServer::start().await);
     server.kill();
     for (word, status) in [("reject", 503), ("allow", 200)] {

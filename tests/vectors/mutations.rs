@@ -30,7 +30,7 @@ struct Signed {
 }
 
 #[test]
-fn any_changed_bit_of_what_a_preset_signs_is_refused() {
+fn any_changed_bit_that_a_preset_signs_is_rejected() {
     let (mut presets, mut tried) = (BTreeSet::new(), 0_usize);
     for (id, case, valid) in ["signatures.json", "tokens.json"].iter().flat_map(|file| cases(file)) {
         if !valid {

@@ -8,7 +8,7 @@ fn with_state(state: &str, replay: &str) -> Vec<String> {
 }
 
 #[test]
-fn stores_say_what_they_need() {
+fn stores_require_their_fields() {
     let cases = [
         ("{}", "store.type: missing; expected one of `memory`, `embedded`, `redis`"),
         ("{ type: disk }", "store.type: expected one of `memory`, `embedded`, `redis`"),
@@ -38,7 +38,7 @@ fn stores_say_what_they_need() {
 }
 
 #[test]
-fn what_a_route_remembers_must_be_possible() {
+fn replay_protection_and_idempotency_must_be_possible() {
     let cases = [
         ("replay_protection: true", "replay_protection: expected `disabled`"),
         ("replay_protection: { id: {} }", "replay_protection.id: missing; write exactly one of"),
@@ -79,7 +79,7 @@ fn an_unsigned_id_is_no_id() {
 
 /// One token for many deliveries is no id.
 #[test]
-fn a_token_that_need_not_differ_is_no_id() {
+fn a_token_that_need_not_be_unique_is_no_id() {
     let told = with_state("{ type: memory }", "replay_protection: { ttl: 1h }");
     assert!(
         told.iter().any(|line| line.contains("replay_protection: nothing that each sender of this route signs")),

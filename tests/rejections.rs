@@ -20,7 +20,7 @@ async fn reason(gateway: &Gateway, outcome: &str, code: &str) -> Option<f64> {
 }
 
 #[tokio::test]
-async fn before_a_signature_is_verified_nothing_is_told() {
+async fn before_a_signature_is_verified_no_reason_is_disclosed() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let good = gateway.token();
@@ -37,7 +37,7 @@ async fn before_a_signature_is_verified_nothing_is_told() {
 }
 
 #[tokio::test]
-async fn opaque_and_detailed_tell_less_and_more() {
+async fn opaque_and_detailed_disclose_less_and_more() {
     let upstream = Upstream::echo().await;
     for (errors, unproven, proven, forbidden) in [
         ("opaque", "unauthorized", "unauthorized", "forbidden"),
@@ -56,7 +56,7 @@ async fn opaque_and_detailed_tell_less_and_more() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_a_problem_document_of_the_gateway() {
+async fn a_rejection_is_a_problem_document_of_the_gateway() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let answer = gateway.client().post("garbage").await;
@@ -85,7 +85,7 @@ async fn challenges_follow_rfc_6750() {
 }
 
 #[tokio::test]
-async fn routes_and_methods_that_are_not_there() {
+async fn unknown_routes_and_methods_are_rejected() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let client = gateway.client();
@@ -117,7 +117,7 @@ async fn a_query_is_no_part_of_the_path() {
 
 /// oauth2-proxy CVE-2026-34457: who asks as a probe does is no probe, and our own probes are answered elsewhere.
 #[tokio::test]
-async fn no_health_page_and_no_user_agent_is_a_way_in() {
+async fn no_health_page_and_no_user_agent_bypasses_authentication() {
     let upstream = Upstream::echo().await;
     let setup = Setup::new(upstream.address).with("path: /webhook", "path: /*").with(", methods: [POST, PUT]", "");
     let (gateway, mut asked) = (setup.start(), 0.0);
@@ -140,7 +140,7 @@ const PROBED: &[&str] =
 
 /// Envoy CVE-2023-27487, Traefik CVE-2026-35051: each names a way in that is open, if anybody listens to it.
 #[tokio::test]
-async fn no_field_steers_the_route() {
+async fn no_header_selects_the_route() {
     let upstream = Upstream::echo().await;
     let open = ["path: /open", "host: open.test, path: /webhook", "path: /webhook, methods: [GET]"];
     let gateway = beside_open(&upstream, &open).start();
@@ -171,7 +171,7 @@ async fn no_field_steers_the_route() {
 
 /// Istio CVE-2021-31920 and its kin, on the wire: nothing of it reaches the app.
 #[tokio::test]
-async fn ambiguous_paths_are_refused_and_not_rewritten() {
+async fn ambiguous_paths_are_rejected_and_not_rewritten() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address).with("path: /webhook", "path: /*").start();
     let paths = [
@@ -203,7 +203,7 @@ async fn ambiguous_paths_are_refused_and_not_rewritten() {
 
 /// An app decodes `/%61dmin`: the route that guards `/admin` must take it, not a wider one that is open.
 #[tokio::test]
-async fn an_encoded_letter_does_not_walk_around_a_guarded_route() {
+async fn an_encoded_letter_does_not_bypass_a_guarded_route() {
     let upstream = Upstream::echo().await;
     let gateway = beside_open(&upstream, &["path: \"/*\""]).start();
     for path in ["/%77ebhook", "/%77%65%62%68%6f%6f%6B", "/w%65bhook"] {
@@ -217,7 +217,7 @@ async fn an_encoded_letter_does_not_walk_around_a_guarded_route() {
 }
 
 #[tokio::test]
-async fn tunnels_traces_upgrades_and_doubtful_hosts_are_refused() {
+async fn tunnels_traces_upgrades_and_ambiguous_hosts_are_rejected() {
     let upstream = Upstream::echo().await;
     let gateway =
         Setup::new(upstream.address).with("path: /webhook", "path: /*").with(", methods: [POST, PUT]", "").start();
@@ -248,7 +248,7 @@ async fn tunnels_traces_upgrades_and_doubtful_hosts_are_refused() {
 
 /// Cheap checks first: neither the body nor the credential of an address without a right is looked at.
 #[tokio::test]
-async fn an_address_that_is_not_allowed_is_refused_before_all_else() {
+async fn an_address_that_is_not_allowed_is_rejected_before_all_else() {
     let upstream = Upstream::echo().await;
     for (errors, told) in [("standard", "ip_not_allowed"), ("opaque", "forbidden")] {
         let limits = "replay_protection: disabled\n    limits: { max_body_size: 16B }\n    allowed_ips: [203.0.113.0/24, 2001:db8::/32]";
@@ -295,7 +295,7 @@ async fn statuses_can_be_chosen() {
 }
 
 #[tokio::test]
-async fn a_token_ends_when_its_time_comes() {
+async fn a_token_expires_at_its_time() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let token = gateway.token();
@@ -306,7 +306,7 @@ async fn a_token_ends_when_its_time_comes() {
 }
 
 #[tokio::test]
-async fn a_timestamp_beside_the_token_is_missing_stale_or_early() {
+async fn a_timestamp_next_to_the_token_is_missing_stale_or_early() {
     let upstream = Upstream::echo().await;
     let timestamp = "timestamp: { header: X-Time, max_age: 5m, max_future: 1m, signed: false }";
     let gateway = Setup::new(upstream.address)
@@ -331,7 +331,7 @@ async fn a_timestamp_beside_the_token_is_missing_stale_or_early() {
 }
 
 #[tokio::test]
-async fn plain_http_to_the_tls_port_is_told_so_and_never_forwarded() {
+async fn plain_http_to_the_tls_port_gets_a_400_and_is_never_forwarded() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
@@ -345,7 +345,7 @@ async fn plain_http_to_the_tls_port_is_told_so_and_never_forwarded() {
 
 /// Older curl (7.88 was seen) takes any end of its stream for an error while it still sends, and loses the 401.
 #[tokio::test]
-async fn an_early_http2_refusal_lets_the_body_come() {
+async fn an_early_http2_rejection_still_takes_the_body() {
     const DATA_WITH_END: (u8, u8) = (0, 1);
     const PING_ACK: (u8, u8) = (6, 1);
     const RST_STREAM: u8 = 3;

@@ -11,7 +11,7 @@ fn observing(upstream: &Upstream) -> Setup {
 }
 
 #[tokio::test]
-async fn what_would_be_refused_is_forwarded_without_identity_and_told() {
+async fn requests_that_would_be_rejected_are_forwarded_without_identity_and_reported() {
     let upstream = Upstream::echo().await;
     let gateway = observing(&upstream).start();
     let client = gateway.client();
@@ -33,7 +33,7 @@ async fn what_would_be_refused_is_forwarded_without_identity_and_told() {
 }
 
 #[tokio::test]
-async fn a_body_that_was_read_to_be_judged_is_forwarded_whole() {
+async fn a_body_that_was_read_for_verification_is_forwarded_whole() {
     let upstream = Upstream::echo().await;
     let github = "{ preset: github, secret: { file: token } }";
     let gateway =
@@ -64,7 +64,7 @@ async fn limits_and_paths_stay_enforced() {
 }
 
 #[tokio::test]
-async fn from_the_day_after_the_last_it_enforces() {
+async fn dry_run_ends_after_its_last_day() {
     let upstream = Upstream::echo().await;
     let gateway = observing(&upstream).start();
     gateway.clock.forward(24 * 3600 - 1);
@@ -75,7 +75,7 @@ async fn from_the_day_after_the_last_it_enforces() {
 }
 
 #[tokio::test]
-async fn what_nobody_could_decide_is_observed_too() {
+async fn dry_run_also_covers_requests_that_cannot_be_verified() {
     let upstream = Upstream::echo().await;
     let gateway = observing(&upstream).with("{ file: jwks.json }", "{ url: \"http://127.0.0.1:9/jwks.json\" }").start();
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);

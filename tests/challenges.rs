@@ -37,7 +37,7 @@ fn answered(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn questions_are_refused_where_the_handshake_is_off() {
+async fn challenges_are_rejected_where_they_are_off() {
     let upstream = Upstream::echo().await;
     for preset in ["meta", "x", "dropbox"] {
         for handshake in ["", ", challenge: false"] {
@@ -53,7 +53,7 @@ async fn questions_are_refused_where_the_handshake_is_off() {
 }
 
 #[tokio::test]
-async fn a_question_with_a_token_is_answered_for_that_token_only() {
+async fn a_challenge_with_a_token_is_answered_for_that_token_only() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream, "meta", WITH_TOKEN).start();
     let ask = async |token: &str, more: &str| {
@@ -77,7 +77,7 @@ async fn a_question_with_a_token_is_answered_for_that_token_only() {
 }
 
 #[tokio::test]
-async fn a_signed_question_is_answered_after_its_signature_alone() {
+async fn a_signed_challenge_is_answered_only_after_its_signature() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream, "slack", ON).start();
     let body = "{\"type\":\"url_verification\",\"challenge\":\"3eZbrw1aBm\"}";
@@ -236,7 +236,7 @@ fn forgeries(good: &Case, wish: &str, mac: &str) -> Vec<Case> {
 /// X's own CRC signs with the key that signs bodies: without the strict alphabet, and the rule that a body is a JSON
 /// object, whoever asks could have any body signed.
 #[test]
-fn no_answer_signs_what_the_preset_would_accept() {
+fn no_answer_signs_a_request_that_the_preset_would_accept() {
     let questions: Vec<_> =
         ["signature_handshakes.json", "token_handshakes.json"].iter().flat_map(|file| read(file)).collect();
     let mut oracles = Vec::new();
