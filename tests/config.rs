@@ -1,4 +1,4 @@
-//! Configurations that are refused: every problem at once, each with its place and a remedy.
+//! Rejected configurations: every problem is reported at once, each with its position and a remedy.
 
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,7 @@ fn the_valid_one_is_valid() {
     assert_eq!(problems("acme", "acme"), Vec::<String>::new());
 }
 
-/// Each of these lets something through, or seems to promise something, in another gateway.
+/// In another gateway, each of these accepts too many requests or only seems to protect.
 #[test]
 fn fields_that_would_accept_too_much_are_rejected() {
     let cases = [
@@ -154,7 +154,7 @@ fn fields_that_would_accept_too_much_are_rejected() {
     }
 }
 
-/// A field that would be read and mean nothing, or never let anything pass.
+/// Fields that would have no effect, or would reject every request.
 #[test]
 fn fields_without_effect_are_rejected() {
     let own = |more: &str| format!("replay_protection: disabled\n    {more}");
@@ -478,8 +478,8 @@ fn trusted_proxies_are_cidr_ranges_and_proxy_protocol_needs_them() {
 #[test]
 fn trusting_every_address_is_a_warning() {
     let folder = folder();
-    let warnings = |nets: &str| {
-        let yaml = format!("trusted_proxies: [{nets}]\n{VALID}");
+    let warnings = |ranges: &str| {
+        let yaml = format!("trusted_proxies: [{ranges}]\n{VALID}");
         load(&write(folder.path(), &yaml), &Handles::default()).unwrap().warnings
     };
     let (some, all) = (warnings("10.0.0.0/8"), warnings("10.0.0.0/8, \"::/0\""));
@@ -567,7 +567,7 @@ fn yaml_itself_is_read_strictly() {
 }
 
 proptest::proptest! {
-    /// Whatever an editor does to the file: an answer, never a panic, and no problem without its place.
+    /// Any edit of the file gives a result, never a panic, and every problem has its position.
     #[test]
     fn no_edit_of_the_file_panics(at in 0..VALID.len(), cut in 0_usize..40, put in "[ -~\n\té]{0,12}") {
         let tail = VALID.get(at..).unwrap_or_default().get(cut..).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! `hookgate sign` and `hookgate explain` as an operator runs them: each preset signed for and explained, and the usual
-//! mistakes found.
+//! `hookgate sign` and `hookgate explain` as an operator runs them: each preset is signed for and explained, and the
+//! usual mistakes are found.
 
 mod keys;
 
@@ -21,7 +21,7 @@ fn hookgate(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_hookgate")).current_dir(folder).args(arguments).output().unwrap()
 }
 
-/// A folder with a configuration of one route, or more.
+/// A folder with a configuration of one or more routes.
 fn folder(routes: &[(&str, Value)], public_url: Option<&str>) -> TempDir {
     let folder = TempDir::new().unwrap();
     let routes: Vec<Value> = routes.iter().map(|(name, auth)| {
@@ -42,7 +42,7 @@ fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) {
     std::fs::write(folder.path().join(name), content).unwrap();
 }
 
-/// A request that passes the route, as a message.
+/// An HTTP message that passes the route.
 fn signed(folder: &TempDir, route: &str, more: &[&str]) -> Vec<u8> {
     let arguments = ["sign", "--route", route, "--format", "http", "--now", NOW, "--key", "key.pem"];
     let output = hookgate(folder.path(), &[&arguments, more].concat());
@@ -181,8 +181,8 @@ fn github() -> Value {
 fn hints(folder: &TempDir, message: &[u8], now: &str, hint: &str) {
     let (code, findings) = explained(folder, message, now);
     assert_eq!(code, 2, "{findings:#}");
-    let told = findings["hints"].as_array().unwrap().iter().any(|found| found.as_str().unwrap().contains(hint));
-    assert!(told, "no {hint:?} in {findings:#}");
+    let found = findings["hints"].as_array().unwrap().iter().any(|text| text.as_str().unwrap().contains(hint));
+    assert!(found, "no {hint:?} in {findings:#}");
 }
 
 #[test]
@@ -226,12 +226,12 @@ fn a_time_in_another_unit_and_a_clock_that_is_off_are_recognised() {
 #[test]
 fn a_secret_that_is_read_wrongly_and_one_of_another_route_are_recognised() {
     let (folder, message) = hmac(github(), "{}", None);
-    write(&folder, "secret", "the secret of another endpoint, which nobody knows");
+    write(&folder, "secret", "the secret of another endpoint, configured nowhere");
     hints(&folder, &message, NOW, "neither the body");
     write(&folder, "secret", "another one");
     write(&folder, "old", "the secret of this endpoint");
     hints(&folder, &message, NOW, "a secret of the route other");
-    // "the secret of this endpoint" in base64, which nobody has told us to decode.
+    // "the secret of this endpoint" in base64, without `encoding: base64`.
     write(&folder, "old", "something else entirely");
     write(&folder, "secret", "dGhlIHNlY3JldCBvZiB0aGlzIGVuZHBvaW50");
     hints(&folder, &message, NOW, "encoding: base64");
@@ -266,7 +266,7 @@ fn a_har_entry_is_read_as_a_message_is() {
     assert_eq!(explained(&folder, har.to_string().as_bytes(), NOW).0, 0);
 }
 
-/// The signed text is shown, the secret in it never.
+/// The string to sign is printed without the secret in it.
 #[test]
 fn no_secret_is_printed() {
     let (folder, message) = hmac(json!({"preset": "hubspot-v1", "secret": {"file": "secret"}}), "{\"a\":1}", None);
@@ -277,7 +277,7 @@ fn no_secret_is_printed() {
     assert!(!text.contains("the secret of this endpoint"), "{text}");
 }
 
-/// Exit codes are for scripts: 2 is "would be refused" and nothing else.
+/// Exit codes are for scripts: 2 means "would be rejected" and nothing else.
 #[test]
 fn a_wrong_command_line_is_no_rejection() {
     let folder = TempDir::new().unwrap();

@@ -1,4 +1,4 @@
-//! Clients that hold: each is gone after its limit, and none keeps a good request from its answer.
+//! Slow clients: each connection is closed at its timeout, and none delays a good request.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use bytes::Bytes;
 use crate::support::http2::{GOAWAY, PREFACE, SETTINGS, frame, frames_until, http2_head};
 use crate::support::{Gateway, Setup, Upstream, Wire, until};
 
-/// Every deadline short, save those that a test is not about.
+/// A gateway with these timeouts; the others keep the values of the tests.
 async fn gateway(upstream: &Upstream, timeouts: &str) -> Gateway {
     Setup::new(upstream.address).timeouts(timeouts).start()
 }
 
-/// Sends a byte of `bytes` again and again until the other side ends the connection.
+/// Sends `byte` repeatedly until the other side closes the connection.
 async fn drip(wire: &mut Wire, byte: &[u8]) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     until("the dripping connection is closed", async || {
@@ -35,7 +35,7 @@ async fn silence_before_the_handshake_ends() {
         "hookgate_tls_handshakes_total{{listener=\"{}\",result=\"error\",reason=\"timeout\"}}",
         gateway.address()
     );
-    until("the time-out is counted", async || gateway.metric(&name).await == Some(1.0)).await;
+    until("the timeout is counted", async || gateway.metric(&name).await == Some(1.0)).await;
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn silence_after_the_handshake_ends() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "first_request: 200ms").await;
     assert_eq!(gateway.wire().await.rest().await, "");
-    // SETTINGS and GOAWAY may come; what counts is the end.
+    // SETTINGS and GOAWAY may come first; the connection must end.
     gateway.wire_http2().await.rest().await;
     gateway.wire_http2().await.write([PREFACE, SETTINGS].concat()).await.rest().await;
 }
@@ -80,7 +80,7 @@ async fn half_the_http2_headers_end() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "first_request: 300ms").await;
     let mut wire = gateway.wire_http2().await;
-    // HEADERS without END_HEADERS, and then CONTINUATION for ever.
+    // HEADERS without END_HEADERS, followed by endless CONTINUATION frames.
     wire.write([PREFACE, SETTINGS, &frame(1, 0, 1, &[0x83, 0x87])].concat()).await;
     drip(&mut wire, &frame(9, 0, 1, &[0x40, 1, b'a', 1, b'b'])).await;
 }
@@ -94,8 +94,8 @@ async fn an_http2_connection_that_only_pings_ends() {
     drip(&mut wire, &frame(6, 0, 0, &[0; 8])).await;
 }
 
-/// As on the wire: what CVE-2023-44487, CVE-2024-27316, CVE-2025-8671 and RUSTSEC-2026-0258 sent without end, and a
-/// head of 40 MB in 14 kB of references to one field (RFC 7541 §7.3).
+/// The endless frames of CVE-2023-44487, CVE-2024-27316, CVE-2025-8671 and RUSTSEC-2026-0258, and headers of 40 MB in
+/// 14 kB of references to one header (RFC 7541 §7.3).
 #[tokio::test]
 async fn floods_of_http2_frames_end_their_connection() {
     let upstream = Upstream::echo().await;
@@ -196,7 +196,8 @@ async fn a_client_that_does_not_read_its_response_is_dropped() {
     until("the connection is gone", async || gateway.metric(&open).await == Some(0.0)).await;
 }
 
-/// Without a window no byte of a reply can be sent, and neither the socket nor the reply's deadline tells.
+/// Without a flow-control window no byte of a response can be sent, and neither the socket nor the total timeout
+/// notices.
 #[tokio::test]
 async fn an_http2_client_that_opens_no_window_is_dropped() {
     let upstream = Upstream::echo().await;
@@ -223,10 +224,10 @@ async fn bodies_have_a_maximum_size() {
     let client = gateway.client();
     let request = || client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
     assert_eq!(client.send(request(), Bytes::from(vec![0; 1024])).await.status, 200);
-    // Declared: refused before anything else is asked.
+    // With a declared length: rejected before anything else is checked.
     let declared = client.send(client.request("/webhook"), Bytes::from(vec![0; 1025])).await;
     assert_eq!(declared.problem(), (413, "body_too_large".into()));
-    // Not declared: refused when it is there, and never whole at the app.
+    // Without a declared length: rejected when the limit is reached, and never forwarded complete.
     let chunked = format!(
         "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\r\n\
          401\r\n{}\r\n0\r\n\r\n",
@@ -273,14 +274,14 @@ async fn connections_of_one_address_have_a_maximum() {
     );
     assert_eq!(gateway.metric(&name).await, Some(1.0));
     drop(two);
-    until("there is room again", async || {
+    until("a connection is free again", async || {
         gateway.metric(&format!("hookgate_open_connections{{listener=\"{}\"}}", gateway.address())).await == Some(1.0)
     })
     .await;
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
 }
 
-/// Two thousand that hold, in each way there is; a good sender does not notice.
+/// Two thousand slow clients, in each possible way, do not delay a good sender.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_silent_clients_delay_no_sender() {
     // Both ends of each connection are in this process.

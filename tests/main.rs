@@ -1,4 +1,4 @@
-//! Everything that needs sockets, files or a whole gateway. One crate, so that it links once.
+//! Tests that need sockets, files or a whole gateway, in one crate, which links once.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,9 +1,9 @@
-//! `upstream` in its forms: what each refuses.
+//! `upstream` in its forms, valid and invalid.
 
 use super::{VALID, problems, problems_of};
 
 /// The problems of the valid configuration with this upstream.
-fn told(upstream: &str) -> Vec<String> {
+fn problems_with(upstream: &str) -> Vec<String> {
     problems("{ url: \"http://127.0.0.1:8000\" }", upstream)
 }
 
@@ -17,7 +17,7 @@ fn every_form_of_an_upstream_is_accepted() {
         "{ url: \"unix:/run/app.sock\" }",
         "{ urls: [\"http://a:1\", \"https://b\", \"unix:c\"], ca: server.crt }",
     ] {
-        assert_eq!(told(upstream), Vec::<String>::new(), "{upstream}");
+        assert_eq!(problems_with(upstream), Vec::<String>::new(), "{upstream}");
     }
 }
 
@@ -42,7 +42,7 @@ fn an_invalid_upstream_is_rejected() {
         ("{ url: \"https://a\", ca: gone.crt }", ".ca: file gone.crt: not found"),
         ("{ url: \"https://a\", ca: server.key }", ".ca: cannot be used: no certificate in PEM form"),
     ] {
-        let told = told(upstream);
+        let told = problems_with(upstream);
         assert_eq!(told.len(), 1, "{upstream}: {told:#?}");
         assert!(told[0].contains(&format!("routes[0].upstream{expected}")), "{upstream}: {told:#?}");
     }

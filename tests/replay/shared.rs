@@ -1,4 +1,4 @@
-//! What gateways share through a Redis: ids, rates, revocations.
+//! State that gateways share through Redis: replay ids, rates and revocations.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ async fn a_token_that_one_gateway_has_seen_is_a_replay_to_the_other() {
     let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
     let fields = "replay_protection: { id: { claim: jti } }";
     let gateways = [sharing(&upstream, &server, fields), sharing(&upstream, &server, fields)];
-    // Both trust one issuer, as the replicas of a fleet do.
+    // Both trust one issuer, as replicas do.
     let token = token(&gateways[0], "a");
     std::fs::copy(gateways[0].path("jwks.json"), gateways[1].path("jwks.json")).unwrap();
     gateways[1].running().reload();
@@ -25,7 +25,7 @@ async fn a_token_that_one_gateway_has_seen_is_a_replay_to_the_other() {
     assert_eq!(upstream.seen().len(), 1);
 }
 
-/// Whoever repeats what he has seen uses up nobody's rate.
+/// A replayed request does not count against a rate.
 #[tokio::test]
 async fn rates_are_counted_together_and_replays_are_not() {
     let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
@@ -66,7 +66,7 @@ async fn revocations_in_redis_are_enforced_and_fail_closed() {
     assert_eq!(upstream.seen().len(), 2);
 }
 
-/// The request's future is dropped while it waits for the store, which has reserved by then.
+/// The request's future is dropped while it waits for the store, which has made the reservation by then.
 #[tokio::test]
 async fn a_client_that_disconnects_during_a_store_operation_blocks_nothing() {
     let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
@@ -75,12 +75,12 @@ async fn a_client_that_disconnects_during_a_store_operation_blocks_nothing() {
     server.pause();
     let mut wire = gateway.wire().await;
     wire.write(super::head(&token, "content-length: 0")).await;
-    until("it has reached the decision", async || {
+    until("the request has reached the store", async || {
         gateway.metric("hookgate_verify_duration_seconds_count{scheme=\"jwt\"}").await.is_some()
     })
     .await;
     drop(wire);
-    until("it is left", async || {
+    until("the reservation is abandoned", async || {
         gateway
             .metric("hookgate_requests_total{outcome=\"error\",reason=\"client_disconnected\",route=\"webhook\"}")
             .await
@@ -90,7 +90,7 @@ async fn a_client_that_disconnects_during_a_store_operation_blocks_nothing() {
     server.resume();
     let client = gateway.client();
     let mut last = 0;
-    until("it passes", async || {
+    until("the request passes", async || {
         last = post(&client, &token, "/webhook", "").await.status.as_u16();
         last == 200
     })
