@@ -191,7 +191,7 @@ fn with_value(case: &Case, place: &str, value: &str) -> Case {
     case
 }
 
-/// The response to a challenge, without and with a verified signature.
+/// The response to a challenge, whether or not it needs a verified signature.
 fn answer(case: &Case) -> Option<String> {
     let config = case.compile().unwrap();
     let (head, body) = (case.head(), case.body());

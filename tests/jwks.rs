@@ -73,7 +73,7 @@ async fn a_thousand_unknown_keys_are_one_fetch() {
     assert_eq!(server.fetches(), 1);
 }
 
-/// The cooldown counts from the last attempt, not from the last success: a flood must not overload a failing issuer.
+/// The cooldown counts from the last attempt, not from the last success: a flood must not keep an issuer down.
 #[tokio::test]
 async fn a_failing_issuer_is_asked_once_a_cooldown() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));

@@ -242,8 +242,8 @@ fn a_static_token_has_one_location_and_a_secret() {
     accepted(&[&token("header: Authorization, scheme: Token, secrets: [ { file: secret }, { file: secret } ]")]);
 }
 
-/// `public` in a combinator would accept every client, a single scheme needs no combinator, and two schemes in one object
-/// do not say how they combine.
+/// `public` in a combinator would accept every client, a single scheme needs no combinator, and two schemes in one
+/// object do not say how they combine.
 #[test]
 fn a_combinator_has_several_schemes_and_public_is_none() {
     let token = "{ static_token: { header: X-T, secret: { file: secret } } }";

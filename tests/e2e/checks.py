@@ -14,7 +14,7 @@ PROBLEM = {"type", "title", "status", "reason", "instance"}
 
 
 def passed(world, *tokens, body=b"{}", **options):
-    """Asserts that the upstream got this request unchanged, with its tokens, and responded. Returns response and request."""
+    """Asserts that the upstream got this request unchanged and responded. Returns the response and the request."""
     before = len(world.seen())
     response = world.post(*tokens, body=body, **options)
     assert response.status_code == 200 and response.json()["ok"], (response.status_code, response.text)
@@ -27,8 +27,8 @@ def passed(world, *tokens, body=b"{}", **options):
 
 
 def rejected(world, status, disclosed, *tokens, reason=None, outcome="rejected", **options):
-    """Asserts that the gateway rejects the request, that the log has the reason (by default the disclosed one), and that the
-    upstream got nothing."""
+    """Asserts that the gateway rejects the request, that the log has the reason (by default the disclosed one), and that
+    the upstream got nothing."""
     before = len(world.seen())
     response = world.post(*tokens, **options)
     assert (response.status_code, response.json()["reason"]) == (status, disclosed), (response.status_code, response.text)

@@ -75,12 +75,12 @@ async fn a_client_that_disconnects_during_a_store_operation_blocks_nothing() {
     server.pause();
     let mut wire = gateway.wire().await;
     wire.write(super::head(&token, "content-length: 0")).await;
-    until("the request has reached the store", async || {
+    until("the token is verified", async || {
         gateway.metric("hookgate_verify_duration_seconds_count{scheme=\"jwt\"}").await.is_some()
     })
     .await;
     drop(wire);
-    until("the reservation is abandoned", async || {
+    until("the disconnect is counted", async || {
         gateway
             .metric("hookgate_requests_total{outcome=\"error\",reason=\"client_disconnected\",route=\"webhook\"}")
             .await
