@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn each_address_has_its_bound_and_all_have_one() {
+    fn connections_are_bounded_per_address_and_in_total() {
         let connections = Arc::new(Connections::default());
         let limits = limits(3, 2);
         let first = open(&connections, "192.0.2.1", &limits).unwrap();
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn held_bodies_are_bounded_in_all_and_by_address() {
+    fn buffered_bodies_are_bounded_in_total_and_per_address() {
         let bodies = Arc::new(HeldBodies::default());
         let mut one = bodies.begin(address("192.0.2.1"));
         assert_eq!((one.grow(25, 100), one.grow(1, 100)), (Ok(()), Err(Exhausted::Address)));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn handshakes_are_bounded_by_the_second() {
+    fn challenges_are_bounded_per_second() {
         let (handshakes, at) = (Handshakes::default(), |seconds| UnixTime::from_seconds(seconds).unwrap());
         let answered = (0..100).filter(|_| handshakes.admit(at(1)).is_ok()).count();
         assert_eq!((answered, handshakes.admit(at(2))), (20, Ok(())));

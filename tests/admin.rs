@@ -36,7 +36,7 @@ async fn requests_are_counted_by_route_outcome_and_reason() {
     assert!(expiry.is_some_and(|expiry| expiry > 1.8e9), "{expiry:?}");
 }
 
-/// What leaves by the admin listener is no secret.
+/// The pages of the admin listener contain no secrets.
 #[tokio::test]
 async fn no_page_holds_a_token_or_a_key() {
     let upstream = Upstream::echo().await;

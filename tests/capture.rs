@@ -1,4 +1,4 @@
-//! Refused requests that are kept for `hookgate explain`: for the operator's eyes, and never more than so many.
+//! Rejected requests are stored for `hookgate explain`: readable by the operator alone, and at most `max_requests`.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ fn setup(upstream: &Upstream) -> Setup {
     setup.auth("{ preset: github, secret: { file: secret } }")
 }
 
-/// What is kept, the oldest first.
-fn kept(gateway: &Gateway) -> Vec<PathBuf> {
+/// The captured files, the oldest first.
+fn captured(gateway: &Gateway) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(gateway.path("kept/webhook")) else { return Vec::new() };
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -19,22 +19,25 @@ fn kept(gateway: &Gateway) -> Vec<PathBuf> {
 }
 
 fn texts(gateway: &Gateway) -> Vec<String> {
-    kept(gateway).iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect()
+    captured(gateway).iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect()
 }
 
-/// A request that nobody has signed, once it is kept.
-async fn refuse(gateway: &Gateway, body: &'static str) {
+/// Sends a request with a wrong signature and waits until it is captured.
+async fn reject(gateway: &Gateway, body: &'static str) {
     let request = gateway.client().request("/webhook?a=%20").header("x-hub-signature-256", "sha256=00");
     assert_eq!(gateway.client().send(request, body).await.status, 401);
-    until("it is kept", async || texts(gateway).iter().any(|text| text.ends_with(&format!("\r\n\r\n{body}")))).await;
+    until("the request is captured", async || {
+        texts(gateway).iter().any(|text| text.ends_with(&format!("\r\n\r\n{body}")))
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn a_refused_request_is_kept_whole_for_its_owner_alone() {
+async fn a_rejected_request_is_captured_whole_for_its_owner_alone() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
-    refuse(&gateway, "{\"a\": 1}\n").await;
-    let files = kept(&gateway);
+    reject(&gateway, "{\"a\": 1}\n").await;
+    let files = captured(&gateway);
     assert_eq!(files.len(), 1);
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let folder = files[0].parent().unwrap();
@@ -51,45 +54,45 @@ async fn a_refused_request_is_kept_whole_for_its_owner_alone() {
     assert_eq!(body, "{\"a\": 1}\n");
 }
 
-/// HTTP/2 has no such form: what is kept can be read like the others.
+/// HTTP/2 has no text form, so a capture is written as HTTP/1.1 and can be read like the others.
 #[tokio::test]
-async fn a_request_over_http2_is_kept_as_http1() {
+async fn a_request_over_http2_is_captured_as_http1() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
     let client = gateway.client_http2();
     assert_eq!(client.send(client.request("/webhook"), "the body").await.status, 401);
-    until("it is kept", async || texts(&gateway).iter().any(|text| text.ends_with("the body"))).await;
+    until("the request is captured", async || texts(&gateway).iter().any(|text| text.ends_with("the body"))).await;
     let text = texts(&gateway).remove(0);
     assert!(text.starts_with("POST /webhook HTTP/1.1\r\nhost: localhost:"), "{text}");
 }
 
 #[tokio::test]
-async fn the_oldest_go_first() {
+async fn the_oldest_captures_are_deleted_first() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
     for body in ["one", "two", "three", "four", "five", "six"] {
-        refuse(&gateway, body).await;
-        assert!(kept(&gateway).len() <= 3);
+        reject(&gateway, body).await;
+        assert!(captured(&gateway).len() <= 3);
     }
     let bodies: Vec<String> = texts(&gateway).iter().map(|text| text.rsplit("\r\n").next().unwrap().into()).collect();
     assert_eq!(bodies, ["four", "five", "six"]);
 }
 
-/// The last refusal is kept last: what came before it and is not there was not kept.
+/// The rejected request is captured last, so earlier requests would be there by then if they were captured.
 #[tokio::test]
-async fn nothing_is_kept_of_what_was_forwarded() {
+async fn forwarded_requests_are_not_captured() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
     let good = format!("sha256={}", crate::support::hmac("a secret", "good"));
     let request = gateway.client().request("/webhook").header("x-hub-signature-256", good);
     assert_eq!(gateway.client().send(request, "good").await.status, 200);
     assert_eq!(gateway.client().send(gateway.client().request("/other"), "no route").await.status, 404);
-    refuse(&gateway, "bad").await;
-    assert_eq!(kept(&gateway).len(), 1);
+    reject(&gateway, "bad").await;
+    assert_eq!(captured(&gateway).len(), 1);
 }
 
 #[tokio::test]
-async fn nothing_is_kept_unless_it_is_written() {
+async fn nothing_is_captured_unless_it_is_configured() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).start();
     let request = gateway.client().request("/webhook").header("x-hub-signature-256", "sha256=00");
@@ -99,6 +102,6 @@ async fn nothing_is_kept_unless_it_is_written() {
         "replay_protection: disabled\n    capture: { max_requests: 3, dir: kept }",
     );
     gateway.running().reload();
-    refuse(&gateway, "after").await;
-    assert_eq!(kept(&gateway).len(), 1);
+    reject(&gateway, "after").await;
+    assert_eq!(captured(&gateway).len(), 1);
 }

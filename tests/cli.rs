@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// Valid configurations, told apart by the names of their routes.
+/// Valid configurations, distinguished by the names of their routes.
 const FILES: [&str; 3] = ["gateway.yaml", "given.yaml", "variable.yaml"];
 
 /// Runs hookgate in `folder`, with HOOKGATE_CONFIG set to `variable` or not at all.

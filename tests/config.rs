@@ -1,4 +1,4 @@
-//! Configurations that are refused: every problem at once, each with its place and a remedy.
+//! Rejected configurations: every problem is reported at once, each with its position and a remedy.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::support::{Authority, Issuer, certificate};
 
 mod schemes;
 mod secrets;
-mod state;
+mod store;
 mod upstreams;
 
 /// A folder with a certificate, its key and a key set.
@@ -69,9 +69,9 @@ fn the_valid_one_is_valid() {
     assert_eq!(problems("acme", "acme"), Vec::<String>::new());
 }
 
-/// Each of these lets something through, or seems to promise something, in another gateway.
+/// In another gateway, each of these accepts too many requests or only seems to protect.
 #[test]
-fn what_would_let_too_much_through_is_refused() {
+fn fields_that_would_accept_too_much_are_rejected() {
     let cases = [
         (
             "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/\n",
@@ -154,9 +154,9 @@ fn what_would_let_too_much_through_is_refused() {
     }
 }
 
-/// A field that would be read and mean nothing, or never let anything pass.
+/// Fields that would have no effect, or would reject every request.
 #[test]
-fn what_would_have_no_effect_is_refused() {
+fn fields_without_effect_are_rejected() {
     let own = |more: &str| format!("replay_protection: disabled\n    {more}");
     let cases = [
         (
@@ -387,7 +387,7 @@ fn a_shared_secret_is_long_enough_and_never_in_the_file() {
 }
 
 #[test]
-fn of_several_secrets_each_problem_has_its_place() {
+fn of_several_secrets_each_problem_has_its_position() {
     let told = |more: &str| problems("[ES256]\n    jwks: { file: jwks.json }", &format!("[HS256]\n    {more}"));
     let secrets = told("secrets: [ { file: jwks.json }, { file: gone }, { env: HOOKGATE_TEST_UNSET } ]");
     assert_eq!(secrets.len(), 2, "{secrets:#?}");
@@ -417,7 +417,7 @@ fn two_routes_for_one_request_are_a_problem() {
 }
 
 #[test]
-fn a_certificate_without_its_key_is_told_at_its_place() {
+fn a_certificate_without_its_key_is_reported_at_its_position() {
     let told = problems("key: server.key", "key: server.crt");
     assert_eq!(told.len(), 1);
     assert!(
@@ -449,7 +449,7 @@ fn client_certificates_need_their_roots_and_readable_lists() {
 }
 
 #[test]
-fn proxies_are_named_by_their_nets_and_headers_come_from_some() {
+fn trusted_proxies_are_cidr_ranges_and_proxy_protocol_needs_them() {
     let problem = |top: &str, listener: &str| {
         let yaml = VALID.replace("    tls: {", &format!("{listener}    tls: {{"));
         problems_of(&format!("{top}{yaml}")).join("\n")
@@ -476,10 +476,10 @@ fn proxies_are_named_by_their_nets_and_headers_come_from_some() {
 }
 
 #[test]
-fn to_trust_everybody_is_a_warning() {
+fn trusting_every_address_is_a_warning() {
     let folder = folder();
-    let warnings = |nets: &str| {
-        let yaml = format!("trusted_proxies: [{nets}]\n{VALID}");
+    let warnings = |ranges: &str| {
+        let yaml = format!("trusted_proxies: [{ranges}]\n{VALID}");
         load(&write(folder.path(), &yaml), &Handles::default()).unwrap().warnings
     };
     let (some, all) = (warnings("10.0.0.0/8"), warnings("10.0.0.0/8, \"::/0\""));
@@ -488,7 +488,7 @@ fn to_trust_everybody_is_a_warning() {
 }
 
 #[test]
-fn a_revocation_list_that_has_ended_is_a_warning_and_no_problem() {
+fn an_expired_revocation_list_is_a_warning_and_no_problem() {
     let (folder, authority) = (folder(), Authority::new("clients"));
     std::fs::write(folder.path().join("clients.crt"), &authority.pem).unwrap();
     std::fs::write(folder.path().join("clients.crl"), authority.list(2027, &[])).unwrap();
@@ -502,7 +502,7 @@ fn a_revocation_list_that_has_ended_is_a_warning_and_no_problem() {
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn every_problem_is_reported_at_once() {
     let yaml = r#"worker: 2
 listeners:
   - adress: "127.0.0.1:0"
@@ -567,7 +567,7 @@ fn yaml_itself_is_read_strictly() {
 }
 
 proptest::proptest! {
-    /// Whatever an editor does to the file: an answer, never a panic, and no problem without its place.
+    /// Any edit of the file gives a result, never a panic, and every problem has its position.
     #[test]
     fn no_edit_of_the_file_panics(at in 0..VALID.len(), cut in 0_usize..40, put in "[ -~\n\té]{0,12}") {
         let tail = VALID.get(at..).unwrap_or_default().get(cut..).unwrap_or_default();

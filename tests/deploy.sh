@@ -5,15 +5,15 @@
 #     HOOKGATE_STATIC=path/to/hookgate tests/deploy.sh  also the image, as far as that goes without a container engine:
 #                                                       the static binary in an empty root, with the image's user
 #
-# VENV is the folder of the Python tools (default target/venv); what is missing there is installed.
-# A check that cannot run fails, save two that say so in one line: systemd without its tools, the image without root.
+# VENV is the folder of the Python tools (default target/venv); missing tools are installed there.
+# A check that cannot run fails, except two that print "skipped": systemd without its tools, the image without root.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 VENV=${VENV:-target/venv}
 MANIFEST=deploy/kubernetes/sidecar.yaml
 IMAGE_ID=65532 # the image's user, see deploy/Dockerfile
-WAIT=30       # seconds that anything here may take to become true
+WAIT=30       # the longest wait for a condition, in seconds
 WORK=$(mktemp -d)
 STARTED=()    # process ids to end
 
@@ -95,7 +95,7 @@ check_manifest() {
     local documents passed
     documents=$("$VENV/bin/python" tests/deploy/manifest.py check "$MANIFEST") || fail "$MANIFEST breaks a rule"
     quietly "$VENV/bin/kubernetes-validate" --strict "$MANIFEST"
-    # It only warns of a kind that it does not know, and exits 0.
+    # For an unknown kind the validator only warns, and exits with 0.
     passed=$(grep -c '^INFO .* passed for resource' "$WORK/output") || true
     [[ $passed == "$documents" ]] || fail "$MANIFEST: $passed of $documents documents validated"
     good "$MANIFEST ($documents documents, strict)"
@@ -110,7 +110,7 @@ check_prometheus() {
     good "$folder (configurations, rules, rule tests)"
 }
 
-# Debian builds promtool without the Kubernetes discovery: there, all of the file but that one block is checked.
+# Debian builds promtool without Kubernetes discovery: there, the file is checked without that block.
 check_prometheus_kubernetes() {
     local file=$1/prometheus-kubernetes.yml
     if promtool check config --lint=all --lint-fatal "$file" >"$WORK/output" 2>&1; then
@@ -131,7 +131,7 @@ check_systemd() {
         echo "skipped: deploy/systemd (no systemd-analyze here)"
         return
     fi
-    # The program need not be installed here to judge its unit.
+    # The unit can be checked without an installed program.
     sed 's#/usr/local/bin/hookgate#/bin/true#' deploy/systemd/hookgate.service >"$WORK/hookgate.service"
     quietly systemd-analyze verify "$WORK/hookgate.service"
     [[ ! -s $WORK/output ]] || fail "deploy/systemd/hookgate.service: $(cat "$WORK/output")"
@@ -157,7 +157,7 @@ check_image() {
     good "the image (empty root, user $IMAGE_ID)"
 }
 
-# A CA of the test, and what it has signed: the gateway's certificate and the issuer's.
+# A test CA, and the certificates of the gateway and of the issuer.
 make_certificates() {
     openssl_new_key ca
     quietly openssl req -x509 -new -key "$WORK/ca.key" -out "$WORK/ca.crt" -days 1 -subj "/CN=deploy test CA" \
@@ -180,8 +180,8 @@ sign_certificate() {
         -days 1 -extfile "$WORK/$name.ext" -out "$WORK/$name.crt"
 }
 
-# What the image holds and what is mounted into it, owned as the manifest's fsGroup does. Container engines and the
-# kubelet also put /etc/hosts there.
+# The files of the image and its mounts, owned as with the manifest's fsGroup. Container engines and the kubelet also
+# add /etc/hosts.
 make_root() {
     local root=$1
     mkdir -p "$root/etc/hookgate" "$root/etc/hookgate-tls"
@@ -200,7 +200,7 @@ in_root() {
     chroot --userspec="$IMAGE_ID:$IMAGE_ID" "$root" /hookgate "$@"
 }
 
-# The ConfigMap's gateway.yaml loads in the place where the pod has it, and `check` does look at it.
+# The ConfigMap's gateway.yaml is valid at its path in the pod, and `check` reads it.
 check_manifest_config() {
     local root=$WORK/pod status=0
     make_root "$root"
@@ -222,7 +222,7 @@ start_issuer_and_app() {
     "${helper[@]}" app "$WORK" &
     STARTED+=($!)
     until_true "the issuer listens" test -s "$WORK/issuer.port"
-    until_true "the app listens" test -s "$WORK/app.port"
+    until_true "the upstream listens" test -s "$WORK/app.port"
 }
 
 free_port() {
@@ -234,14 +234,14 @@ start_gateway() {
     ADMIN_PORT=$(free_port)
     make_root "$WORK/image"
     write_gateway_yaml >"$WORK/image/etc/hookgate/gateway.yaml"
-    # Not by in_root: a function in the background is a shell of its own, and the id below would be that shell's.
+    # Not with in_root: a function in the background runs in a subshell, whose process id would be recorded below.
     # chroot becomes the gateway by exec.
     chroot --userspec="$IMAGE_ID:$IMAGE_ID" "$WORK/image" /hookgate run --config /etc/hookgate/gateway.yaml \
         >"$WORK/gateway.log" 2>&1 &
     GATEWAY=$!
     STARTED+=("$GATEWAY")
     until_true "the gateway is ready" ready_or_dead
-    kill -0 "$GATEWAY" 2>/dev/null || gateway_failed "it ended before it was ready"
+    kill -0 "$GATEWAY" 2>/dev/null || gateway_failed "the process ended before it was ready"
 }
 
 write_gateway_yaml() {
@@ -285,14 +285,14 @@ gateway_failed() {
     fail "the image: $*"
 }
 
-# post NAME [curl options]: the status goes to standard output, head and body to $WORK/NAME.*
+# post NAME [curl options]: prints the status, and writes headers and body to $WORK/NAME.*
 post() {
     local name=$1
     shift
     curl --silent --show-error --max-time "$WAIT" --cacert "$WORK/ca.crt" --noproxy '*' \
         --resolve "localhost:$GATEWAY_PORT:127.0.0.1" --dump-header "$WORK/$name.head" --output "$WORK/$name.body" \
         --write-out '%{http_code}' --data-binary "@$WORK/event.json" --header "Content-Type: application/json" "$@" \
-        "https://localhost:$GATEWAY_PORT/webhook" || gateway_failed "no reply to a request ($name)"
+        "https://localhost:$GATEWAY_PORT/webhook" || gateway_failed "no response to a request ($name)"
 }
 
 check_requests() {
@@ -301,15 +301,15 @@ check_requests() {
     digest=$(sha256sum "$WORK/event.json" | cut -d' ' -f1)
     token=$("$VENV/bin/python" tests/deploy/issuer.py token "$WORK" https://issuer.test/ https://api.test/webhook)
 
-    status=$(post refused)
+    status=$(post rejected)
     [[ $status == 401 ]] || gateway_failed "without a token: expected 401, got $status"
-    grep -qi '^server: hookgate' "$WORK/refused.head" || gateway_failed "the 401 is not the gateway's"
-    [[ ! -e $WORK/app.log ]] || gateway_failed "a request without a token reached the app"
+    grep -qi '^server: hookgate' "$WORK/rejected.head" || gateway_failed "the 401 is not the gateway's"
+    [[ ! -e $WORK/app.log ]] || gateway_failed "a request without a token reached the upstream"
 
     status=$(post forwarded --header "Authorization: Bearer $token")
     [[ $status == 200 ]] || gateway_failed "with a good token: expected 200, got $status: $(cat "$WORK/forwarded.body")"
-    [[ $(cat "$WORK/forwarded.body") == taken ]] || gateway_failed "the reply is not the app's"
-    [[ $(cat "$WORK/app.log") == "POST /webhook $digest" ]] || gateway_failed "the app got: $(cat "$WORK/app.log")"
+    [[ $(cat "$WORK/forwarded.body") == taken ]] || gateway_failed "the response is not from the upstream"
+    [[ $(cat "$WORK/app.log") == "POST /webhook $digest" ]] || gateway_failed "the upstream got: $(cat "$WORK/app.log")"
 
     status=$(admin_status /livez)
     [[ $status == 200 ]] || gateway_failed "/livez: expected 200, got $status"
@@ -319,8 +319,8 @@ check_requests() {
     check_alerted_metrics
 }
 
-# A renamed metric would silence its alerts without a word. Families without a sample yet are not rendered, hence only
-# those that this run has made; process_* come from /proc, which a container runtime mounts and an empty chroot lacks.
+# A renamed metric would silently disable its alerts. Metrics without a sample are not rendered, so only those with
+# samples in this run are checked; process_* need /proc, which a container runtime mounts and an empty chroot lacks.
 check_alerted_metrics() {
     local name
     for name in hookgate_requests_total hookgate_request_duration_seconds_bucket hookgate_tls_handshakes_total \

@@ -1,4 +1,4 @@
-//! The documents tell what the code does: each name of a contract stands in its reference.
+//! The documents describe the code: each configuration field, reason and metric is in the reference.
 
 mod examples;
 
@@ -37,11 +37,11 @@ fn every_field_is_in_the_reference() {
 }
 
 #[test]
-fn every_code_is_in_the_reference_with_its_status() {
+fn every_reason_is_in_the_reference_with_its_status() {
     let reference = reference();
-    for (code, status) in Failure::reasons() {
-        let row = reference.lines().any(|line| line.contains(&format!("`{code}`")) && line.contains(status.as_str()));
-        assert!(row, "no line has {code} and {status}");
+    for (reason, status) in Failure::reasons() {
+        let row = reference.lines().any(|line| line.contains(&format!("`{reason}`")) && line.contains(status.as_str()));
+        assert!(row, "no line has {reason} and {status}");
     }
 }
 
@@ -56,7 +56,7 @@ fn every_metric_is_in_the_reference() {
 #[test]
 fn the_repositorys_configuration_is_valid_but_for_its_certificates() {
     let path = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/gateway.yaml"));
-    // Fields are right; what `hookgate dev-certs` makes may not be there yet.
+    // Only the files that `hookgate dev-certs` writes may be missing.
     if let Err(errors) = config::load(path, &config::Handles::default()) {
         let others: Vec<_> =
             errors.problems().iter().filter(|problem| !problem.message.ends_with("not found")).collect();
@@ -83,7 +83,7 @@ fn code() -> String {
     text
 }
 
-/// Rows of the page's tables without a test, and tests that are not there.
+/// Rows of the page's tables without a test, and named tests that do not exist.
 fn gaps(page: &str, code: &str) -> Vec<String> {
     let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| mechanism"));
     let mut gaps = Vec::new();

@@ -1,4 +1,4 @@
-//! SIGTERM: whoever has sent a request gets its reply.
+//! SIGTERM: every request that was sent gets its response.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ async fn every_request_of_an_accepted_connection_is_answered() {
             let (sent, over, token, ca) = (Arc::clone(&sent), Arc::clone(&over), token.clone(), ca.clone());
             tokio::spawn(async move {
                 let mut connections = 0_usize;
-                // A new connection after each `Connection: close`, until nobody accepts any more.
+                // A new connection after each `Connection: close`, until the listener is closed.
                 while let Some(mut wire) = crate::support::Wire::try_connect(address, &ca).await {
                     connections += 1;
                     loop {
@@ -34,7 +34,7 @@ async fn every_request_of_an_accepted_connection_is_answered() {
                         }
                     }
                 }
-                assert!(over.load(Ordering::SeqCst), "nobody accepted although the drain had not begun");
+                assert!(over.load(Ordering::SeqCst), "the listener was closed although the drain had not begun");
                 connections
             })
         })
@@ -60,7 +60,7 @@ async fn readiness_ends_when_the_drain_begins() {
     assert!(drain.await.unwrap());
 }
 
-/// A request that is under way when the drain begins has its time; HTTP/2 connections are told by GOAWAY.
+/// A request in flight when the drain begins may finish within its timeout; HTTP/2 connections get GOAWAY.
 #[tokio::test]
 async fn http2_requests_are_finished_too() {
     let upstream = Upstream::echo().await;

@@ -1,5 +1,5 @@
-//! `hookgate sign` and `hookgate explain` as an operator runs them: each preset signed for and explained, and the usual
-//! mistakes found.
+//! `hookgate sign` and `hookgate explain` as an operator runs them: each preset is signed for and explained, and the
+//! usual mistakes are found.
 
 mod keys;
 
@@ -21,7 +21,7 @@ fn hookgate(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_hookgate")).current_dir(folder).args(arguments).output().unwrap()
 }
 
-/// A folder with a configuration of one route, or more.
+/// A folder with a configuration of one or more routes.
 fn folder(routes: &[(&str, Value)], public_url: Option<&str>) -> TempDir {
     let folder = TempDir::new().unwrap();
     let routes: Vec<Value> = routes.iter().map(|(name, auth)| {
@@ -42,7 +42,7 @@ fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) {
     std::fs::write(folder.path().join(name), content).unwrap();
 }
 
-/// A request that passes the route, as a message.
+/// An HTTP message that passes the route.
 fn signed(folder: &TempDir, route: &str, more: &[&str]) -> Vec<u8> {
     let arguments = ["sign", "--route", route, "--format", "http", "--now", NOW, "--key", "key.pem"];
     let output = hookgate(folder.path(), &[&arguments, more].concat());
@@ -121,7 +121,7 @@ fn configured(name: &str) -> (TempDir, Vec<&'static str>) {
 }
 
 #[test]
-fn whatever_is_signed_for_a_preset_would_be_forwarded_and_nothing_else() {
+fn a_request_signed_for_a_preset_would_be_forwarded_and_no_other() {
     let mut count = 0;
     for (name, _) in presets::PRESETS {
         let (folder, more) = configured(name);
@@ -181,12 +181,12 @@ fn github() -> Value {
 fn hints(folder: &TempDir, message: &[u8], now: &str, hint: &str) {
     let (code, findings) = explained(folder, message, now);
     assert_eq!(code, 2, "{findings:#}");
-    let told = findings["hints"].as_array().unwrap().iter().any(|found| found.as_str().unwrap().contains(hint));
-    assert!(told, "no {hint:?} in {findings:#}");
+    let found = findings["hints"].as_array().unwrap().iter().any(|text| text.as_str().unwrap().contains(hint));
+    assert!(found, "no {hint:?} in {findings:#}");
 }
 
 #[test]
-fn a_body_that_was_changed_on_its_way_is_recognised() {
+fn a_body_changed_in_transit_is_recognised() {
     for (sent, came, hint) in [
         ("{\"a\": 1}\n", "{\"a\": 1}", "final newline (LF) was removed"),
         ("{\"a\": 1}\r\n", "{\"a\": 1}", "final newline (CRLF) was removed"),
@@ -226,12 +226,12 @@ fn a_time_in_another_unit_and_a_clock_that_is_off_are_recognised() {
 #[test]
 fn a_secret_that_is_read_wrongly_and_one_of_another_route_are_recognised() {
     let (folder, message) = hmac(github(), "{}", None);
-    write(&folder, "secret", "the secret of another endpoint, which nobody knows");
+    write(&folder, "secret", "the secret of another endpoint, configured nowhere");
     hints(&folder, &message, NOW, "neither the body");
     write(&folder, "secret", "another one");
     write(&folder, "old", "the secret of this endpoint");
     hints(&folder, &message, NOW, "a secret of the route other");
-    // "the secret of this endpoint" in base64, which nobody has told us to decode.
+    // "the secret of this endpoint" in base64, without `encoding: base64`.
     write(&folder, "old", "something else entirely");
     write(&folder, "secret", "dGhlIHNlY3JldCBvZiB0aGlzIGVuZHBvaW50");
     hints(&folder, &message, NOW, "encoding: base64");
@@ -266,9 +266,9 @@ fn a_har_entry_is_read_as_a_message_is() {
     assert_eq!(explained(&folder, har.to_string().as_bytes(), NOW).0, 0);
 }
 
-/// The signed text is shown, the secret in it never.
+/// The string to sign is printed without the secret in it.
 #[test]
-fn no_secret_is_shown() {
+fn no_secret_is_printed() {
     let (folder, message) = hmac(json!({"preset": "hubspot-v1", "secret": {"file": "secret"}}), "{\"a\":1}", None);
     write(&folder, "request.http", &message);
     let output = hookgate(folder.path(), &["explain", "--request", "request.http", "--now", NOW]);
@@ -277,9 +277,9 @@ fn no_secret_is_shown() {
     assert!(!text.contains("the secret of this endpoint"), "{text}");
 }
 
-/// Exit codes are for scripts: 2 is "would be refused" and nothing else.
+/// Exit codes are for scripts: 2 means "would be rejected" and nothing else.
 #[test]
-fn a_wrong_command_line_is_no_refusal() {
+fn a_wrong_command_line_is_no_rejection() {
     let folder = TempDir::new().unwrap();
     assert_eq!(hookgate(folder.path(), &["explain"]).status.code(), Some(64));
     assert_eq!(hookgate(folder.path(), &["explain", "--request", "gone"]).status.code(), Some(64));

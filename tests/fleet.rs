@@ -1,5 +1,5 @@
-//! Acceptance runs of replay protection: gateways as processes of their own, stores that die, apps that misbehave, and a
-//! ledger of what each id went through. Small by default; `HOOKGATE_FULL=1` runs them in their full size.
+//! Acceptance runs of replay protection: gateways in separate processes, stores that are killed, upstreams that fail, and
+//! a ledger with the history of each id. Small by default; `HOOKGATE_FULL=1` runs them in their full size.
 
 mod app;
 mod killed;
@@ -11,7 +11,7 @@ mod sender;
 mod shared;
 mod unruly;
 
-/// The one that was asked for.
+/// The size of this run: `full` with `HOOKGATE_FULL=1`, otherwise `small`.
 fn size(small: usize, full: usize) -> usize {
     if std::env::var("HOOKGATE_FULL").is_ok_and(|full| full == "1") { full } else { small }
 }

@@ -1,4 +1,4 @@
-//! What reaches the app, and what comes back.
+//! The request that reaches the upstream, and the response that comes back.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::support::http2::{HEADERS, PREFACE, SETTINGS, frame, frames_until, htt
 use crate::support::{Gateway, Setup, Upstream, hmac};
 
 #[tokio::test]
-async fn a_good_request_reaches_the_app_as_it_came() {
+async fn a_good_request_reaches_the_upstream_unchanged() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let body = Bytes::from_static(b"{\"a\": 1}\n\xff\x00 not json");
@@ -30,7 +30,7 @@ async fn a_good_request_reaches_the_app_as_it_came() {
 }
 
 #[tokio::test]
-async fn the_app_learns_where_a_request_came_from() {
+async fn the_upstream_learns_where_a_request_came_from() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let answer = gateway.client().post(&gateway.token()).await;
@@ -48,7 +48,7 @@ async fn the_app_learns_where_a_request_came_from() {
 
 /// Caddy CVE-2026-30851, oauth2-proxy CVE-2025-64484, Traefik CVE-2026-54763, Envoy CVE-2023-27487.
 #[tokio::test]
-async fn nobody_writes_who_he_is_or_where_he_comes_from() {
+async fn no_client_sets_identity_or_forwarding_headers() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address)
         .with(
@@ -104,9 +104,10 @@ async fn nobody_writes_who_he_is_or_where_he_comes_from() {
     assert_eq!((seen.header("x-who"), seen.header("x-nothing")), (Some("shop-42"), None));
 }
 
-/// Traefik GHSA-62c8-mh53-4cqv, pingora CVE-2026-105299: what `Connection` names must not be what the proxy sets.
+/// Traefik GHSA-62c8-mh53-4cqv, pingora CVE-2026-105299: `Connection` must not remove headers that the proxy
+/// sets.
 #[tokio::test]
-async fn hop_by_hop_fields_end_at_the_gateway() {
+async fn hop_by_hop_headers_end_at_the_gateway() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address).route("forward: { claims_to_headers: { sub: X-Hookgate-Sub } }").start();
     let head = format!(
@@ -126,7 +127,7 @@ async fn hop_by_hop_fields_end_at_the_gateway() {
     assert_eq!((&seen.body[..], seen.header("x-hookgate-sub")), (&b"{}"[..], Some("shop-42")));
 }
 
-/// Each app would read other bytes in its own way, and a line's end as the next field.
+/// Upstreams decode other bytes differently, and a line break would start another header.
 #[tokio::test]
 async fn a_claim_that_is_not_visible_ascii_is_not_sent() {
     let upstream = Upstream::echo().await;
@@ -156,21 +157,21 @@ async fn a_get_keeps_its_chunked_body() {
     assert_eq!(upstream.only().body, "body");
 }
 
-/// One that passes a body on as it comes, and one that holds it for its signature.
-fn streaming_and_holding(upstream: &Upstream) -> [Gateway; 2] {
-    let holding = Setup::new(upstream.address).file("secret", SECRET);
-    [Gateway::before(upstream), holding.auth("{ preset: github, secret: { file: secret } }").start()]
+/// A gateway that streams a body, and one that buffers it for its signature.
+fn streaming_and_buffering(upstream: &Upstream) -> [Gateway; 2] {
+    let buffering = Setup::new(upstream.address).file("secret", SECRET);
+    [Gateway::before(upstream), buffering.auth("{ preset: github, secret: { file: secret } }").start()]
 }
 
-const SECRET: &str = "the secret of a sender's app";
+const SECRET: &str = "the secret of a sender";
 
-/// Good for both of them, with the body `{}`.
+/// Credentials for both gateways, for the body `{}`.
 fn good_twice(gateway: &Gateway) -> [(&'static str, String); 2] {
     let signature = format!("sha256={}", hmac(SECRET, "{}"));
     [("authorization", format!("Bearer {}", gateway.token())), ("x-hub-signature-256", signature)]
 }
 
-/// The last request has its body and nothing of its trailers.
+/// Asserts that the upstream got the body of the last request and none of its trailers.
 #[track_caller]
 fn saw_no_trailers(upstream: &Upstream, gateway: &Gateway) {
     let seen = upstream.seen().pop().unwrap();
@@ -180,9 +181,9 @@ fn saw_no_trailers(upstream: &Upstream, gateway: &Gateway) {
 }
 
 #[tokio::test]
-async fn trailers_of_a_request_do_not_reach_the_app() {
+async fn trailers_of_a_request_do_not_reach_the_upstream() {
     let upstream = Upstream::echo().await;
-    for gateway in streaming_and_holding(&upstream) {
+    for gateway in streaming_and_buffering(&upstream) {
         let good = good_twice(&gateway).map(|(name, value)| format!("{name}: {value}\r\n")).concat();
         let request = format!(
             "POST /webhook HTTP/1.1\r\nHost: localhost\r\n{good}Transfer-Encoding: chunked\r\n\
@@ -195,13 +196,13 @@ async fn trailers_of_a_request_do_not_reach_the_app() {
     }
 }
 
-/// There they are HEADERS after the DATA (RFC 9113 §8.1).
+/// HTTP/2 trailers are a HEADERS frame after the DATA frames (RFC 9113 §8.1).
 #[tokio::test]
-async fn trailers_over_http2_do_not_reach_the_app() {
+async fn trailers_over_http2_do_not_reach_the_upstream() {
     const DATA_WITH_END: (u8, u8) = (0, 1);
     let upstream = Upstream::echo().await;
     let trailers = [literal("x-hookgate-sub", "admin"), literal("authorization", "Bearer admin")].concat();
-    for gateway in streaming_and_holding(&upstream) {
+    for gateway in streaming_and_buffering(&upstream) {
         let [_, (name, signature)] = good_twice(&gateway);
         let head = [http2_fields(&gateway.token()), literal(name, &signature)].concat();
         let request = [frame(HEADERS, 4, 1, &head), frame(0, 0, 1, b"{}"), frame(HEADERS, 5, 1, &trailers)].concat();
@@ -212,7 +213,7 @@ async fn trailers_over_http2_do_not_reach_the_app() {
     }
 }
 
-/// Caddy CVE-2026-27588: beyond a hundred hosts their case counted.
+/// Caddy CVE-2026-27588: beyond a hundred hosts the comparison was case-sensitive.
 #[tokio::test]
 async fn a_host_is_found_among_many_in_any_case() {
     let upstream = Upstream::echo().await;
@@ -227,9 +228,9 @@ async fn a_host_is_found_among_many_in_any_case() {
     assert_eq!(upstream.only().header("host"), Some("hOST-299.eXAMPLE"));
 }
 
-/// WSGI makes one field of `X-Auth-Token` and `X_Auth_Token`: only the one that was judged may arrive.
+/// WSGI merges `X-Auth-Token` and `X_Auth_Token`, so only the verified header is forwarded.
 #[tokio::test]
-async fn no_other_spelling_of_what_was_judged_reaches_the_app() {
+async fn no_other_spelling_of_a_verified_header_reaches_the_upstream() {
     let upstream = Upstream::echo().await;
     let timestamp = "replay_protection: disabled\n    timestamp: { header: X-Sent-At, signed: false }";
     let gateway = Setup::new(upstream.address)
@@ -246,7 +247,7 @@ async fn no_other_spelling_of_what_was_judged_reaches_the_app() {
 }
 
 #[tokio::test]
-async fn cookies_that_http2_has_split_are_one_field_again() {
+async fn cookies_split_by_http2_are_one_header_again() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let client = gateway.client_http2();
@@ -256,7 +257,7 @@ async fn cookies_that_http2_has_split_are_one_field_again() {
 }
 
 #[tokio::test]
-async fn the_credential_can_be_kept_from_the_app() {
+async fn the_credential_can_be_removed_before_the_upstream() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address)
         .with("    replay_protection: disabled", "    replay_protection: disabled\n    forward: { credential: remove }")
@@ -313,7 +314,7 @@ async fn pipelined_requests_are_each_answered() {
 }
 
 #[tokio::test]
-async fn a_sender_that_expects_100_continue_is_refused_on_its_head() {
+async fn a_sender_that_expects_100_continue_is_rejected_on_its_headers() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let head = |token: &str| {
@@ -322,8 +323,8 @@ async fn a_sender_that_expects_100_continue_is_refused_on_its_head() {
              Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
         )
     };
-    let refused = gateway.wire().await.write(head("x.y.z")).await.rest().await;
-    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    let rejected = gateway.wire().await.write(head("x.y.z")).await.rest().await;
+    assert!(rejected.starts_with("HTTP/1.1 401"), "{rejected}");
     let mut wire = gateway.wire().await;
     wire.write(head(&gateway.token())).await.read_until("HTTP/1.1 100 Continue\r\n\r\n").await;
     assert!(wire.write("{}").await.rest().await.contains("HTTP/1.1 200"));
@@ -331,13 +332,13 @@ async fn a_sender_that_expects_100_continue_is_refused_on_its_head() {
 }
 
 #[tokio::test]
-async fn an_app_that_is_not_there_is_502() {
+async fn an_unreachable_upstream_is_502() {
     let gateway = Setup::new("127.0.0.1:9".parse().unwrap()).start();
     assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (502, "upstream_unreachable".into()));
 }
 
 #[tokio::test]
-async fn an_app_that_does_not_speak_http_is_502() {
+async fn an_upstream_that_does_not_speak_http_is_502() {
     for nonsense in [
         &b""[..],
         b"nonsense\r\n\r\n",
@@ -350,7 +351,7 @@ async fn an_app_that_does_not_speak_http_is_502() {
 }
 
 #[tokio::test]
-async fn an_app_that_does_not_answer_is_504() {
+async fn an_upstream_that_does_not_answer_is_504() {
     let upstream = Upstream::silent().await;
     let address = format!("http://{}\"", upstream.address);
     let gateway =
@@ -358,9 +359,9 @@ async fn an_app_that_does_not_answer_is_504() {
     assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (504, "upstream_timeout".into()));
 }
 
-/// A reply that stops half-way must not look whole: the connection ends without the reply's end.
+/// A partial response must not look complete: the connection is closed before the end of the body.
 #[tokio::test]
-async fn a_reply_that_breaks_off_or_stalls_breaks_off_here_too() {
+async fn a_response_that_breaks_off_or_stalls_breaks_off_here_too() {
     let half = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf";
     let upstream = Upstream::saying(half).await;
     let gateway = Gateway::before(&upstream);
@@ -376,7 +377,7 @@ async fn a_reply_that_breaks_off_or_stalls_breaks_off_here_too() {
 }
 
 #[tokio::test]
-async fn a_reply_that_takes_too_long_is_counted_as_incomplete() {
+async fn a_response_that_takes_too_long_is_counted_as_incomplete() {
     let upstream = Upstream::halting(Arc::new(Semaphore::new(0))).await;
     let address = format!("http://{}\"", upstream.address);
     let gateway =
@@ -406,7 +407,7 @@ async fn forwarded_requests_are_counted_by_their_status() {
 }
 
 #[tokio::test]
-async fn statuses_of_the_app_are_its_own() {
+async fn statuses_of_the_upstream_are_forwarded() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     for status in [204, 302, 401, 404, 429, 500, 503] {

@@ -1,5 +1,5 @@
-//! One request or two? Raw bytes that programs read differently, with a good token, before an upstream that records
-//! what it sees.
+//! Request smuggling: raw bytes that HTTP implementations parse differently, with a good token, in front of an upstream
+//! that records its requests.
 
 use crate::support::http2::{
     GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, frames_until, http2_fields, literal,
@@ -12,7 +12,7 @@ fn request(gateway: &Gateway, target: &str, fields: &str, body: &str) -> String 
     format!("POST {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{fields}\r\n{body}")
 }
 
-/// In each, somebody sees a request for `/smuggled`, or another body than somebody else.
+/// For each, some parsers see a request for `/smuggled`, or another body than others do.
 const HEADS: &[(&str, &str)] = &[
     ("CL+TE", "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"),
     ("TE+CL", "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n"),
@@ -72,21 +72,21 @@ const CHUNKS: &[(&str, &str)] = &[
     ("a trailer with a space before the colon", "4\r\nbody\r\n0\r\nContent-Length : 4\r\n\r\n"),
 ];
 
-/// The reply's own words, and the end of the connection.
+/// Asserts a problem document with this reason, after which the connection is closed.
 #[track_caller]
-fn refused(answer: &str, code: &str, what: &str) {
+fn rejected(answer: &str, reason: &str, what: &str) {
     let head = answer.to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 400 bad request\r\n"), "{what}: {answer}");
     assert!(
         head.contains("\r\nserver: hookgate\r\n") && head.contains("\r\nconnection: close\r\n"),
         "{what}: {answer}"
     );
-    assert!(head.contains(&format!("\"reason\":\"{code}\"")), "{what}: {answer}");
+    assert!(head.contains(&format!("\"reason\":\"{reason}\"")), "{what}: {answer}");
     assert_eq!(head.matches("http/1.1 ").count(), 1, "{what}: {answer}");
 }
 
 #[tokio::test]
-async fn an_ambiguous_head_is_refused_and_ends_its_connection() {
+async fn ambiguous_headers_are_rejected_and_end_their_connection() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let heads = HEADS.iter().map(|(what, fields)| (*what, request(&gateway, "/webhook", fields, "0\r\n\r\n")));
@@ -95,16 +95,16 @@ async fn an_ambiguous_head_is_refused_and_ends_its_connection() {
     let smuggled = request(&gateway, "/smuggled", "", "");
     for (what, head) in &all {
         let answer = gateway.wire().await.write(format!("{head}{smuggled}")).await.rest().await;
-        refused(&answer, "ambiguous_framing", what);
+        rejected(&answer, "ambiguous_framing", what);
     }
     assert!(upstream.seen().is_empty());
     let counted = "hookgate_requests_total{outcome=\"rejected\",reason=\"ambiguous_framing\",route=\"\"}";
     assert_eq!(gateway.metric(counted).await, Some(all.len() as f64));
 }
 
-/// The request before it has arrived and is answered first.
+/// The earlier request is forwarded and answered first.
 #[tokio::test]
-async fn an_ambiguous_head_behind_a_good_one_is_refused_too() {
+async fn ambiguous_headers_after_a_good_request_are_rejected_too() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let good = [
@@ -118,7 +118,7 @@ async fn an_ambiguous_head_behind_a_good_one_is_refused_too() {
             let answer = gateway.wire().await.write(format!("{good}{bad}")).await.rest().await;
             let (first, second) = answer.split_at(answer.rfind("HTTP/1.1 ").unwrap());
             assert!(first.starts_with("HTTP/1.1 200") && first.ends_with("body"), "{what}, {how}: {answer}");
-            refused(second, "ambiguous_framing", what);
+            rejected(second, "ambiguous_framing", what);
         }
     }
     assert_eq!(upstream.seen().len(), HEADS.len() * good.len());
@@ -133,22 +133,22 @@ async fn ambiguous_chunks_end_the_exchange() {
     for (what, chunks) in CHUNKS {
         let bad = request(&gateway, "/webhook", "Transfer-Encoding: chunked\r\n", chunks);
         let answer = gateway.wire().await.write(format!("{bad}{smuggled}")).await.rest().await;
-        refused(&answer, "ambiguous_framing", what);
+        rejected(&answer, "ambiguous_framing", what);
     }
     assert!(upstream.seen().is_empty(), "{:?}", upstream.seen());
     assert_eq!(gateway.counted("rejected", "ambiguous_framing").await, Some(CHUNKS.len() as f64));
 }
 
 #[tokio::test]
-async fn a_fragment_is_refused_before_it_vanishes() {
+async fn a_fragment_is_rejected_before_it_is_dropped() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let answer = gateway.wire().await.write(request(&gateway, "/webhook#/smuggled", "", "")).await.rest().await;
-    refused(&answer, "ambiguous_path", "a fragment");
+    rejected(&answer, "ambiguous_path", "a fragment");
     assert!(upstream.seen().is_empty());
 }
 
-/// Bytes after a refused upgrade are nobody's.
+/// Bytes after a rejected upgrade are discarded.
 #[tokio::test]
 async fn early_bytes_after_an_upgrade_are_no_tunnel() {
     let upstream = Upstream::echo().await;
@@ -160,9 +160,9 @@ async fn early_bytes_after_an_upgrade_are_no_tunnel() {
     assert!(upstream.seen().is_empty());
 }
 
-/// A head that ends hyper's patience, which says so without a body, ends ours before.
+/// hyper's own limit gives a response without a body, so the gateway's lower limit applies first.
 #[tokio::test]
-async fn a_head_without_end_is_answered_in_our_words() {
+async fn endless_headers_get_a_problem_document() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let endless = format!("POST /webhook HTTP/1.1\r\nX-A: {}", "a".repeat(80_000));
@@ -170,9 +170,9 @@ async fn a_head_without_end_is_answered_in_our_words() {
     assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("\"reason\":\"headers_too_large\""), "{answer}");
 }
 
-/// A stream error, or the connection's: never a request.
+/// Each is a stream error or a connection error, and never a forwarded request.
 #[tokio::test]
-async fn what_http2_could_carry_into_http1_is_refused() {
+async fn bytes_that_http2_could_carry_into_http1_are_rejected() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let good = http2_fields(&gateway.token());
@@ -206,7 +206,7 @@ async fn what_http2_could_carry_into_http1_is_refused() {
     assert!(upstream.seen().is_empty(), "{:?}", upstream.seen());
 }
 
-/// Neither forwarded nor answered: reset, or the connection is given up.
+/// Asserts that the stream is reset or the connection is closed, without a response.
 async fn stream_ends(gateway: &Gateway, frames: &[u8], what: &str) {
     let mut wire = gateway.wire_http2().await;
     wire.write([PREFACE, SETTINGS, frames].concat()).await;

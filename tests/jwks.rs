@@ -1,4 +1,4 @@
-//! Key sets by URL: fetched ahead, refreshed, rotated; an issuer that is gone hurts its own routes only.
+//! Key sets by URL: prefetched, refreshed and rotated; an unreachable issuer affects its own routes only.
 
 mod cache;
 mod discovery;
@@ -29,7 +29,8 @@ async fn keys_are_fetched_before_they_are_needed() {
     assert_eq!(gateway.metric("hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"success\"}").await, Some(1.0));
 }
 
-/// Kill, rotate, bring back: known keys never fail, and the new one works once the cool-down is over.
+/// The issuer is stopped, rotates its key and comes back: known keys never fail, and the new one works after the
+/// cooldown.
 #[tokio::test]
 async fn an_issuer_may_be_gone_for_a_while_and_come_back_with_another_key() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
@@ -38,8 +39,8 @@ async fn an_issuer_may_be_gone_for_a_while_and_come_back_with_another_key() {
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     server.stop().await;
     let rotated = next.token(&claims());
-    let undecided = async || gateway.client().post(&rotated).await.problem() == (503, "jwks_unavailable".into());
-    until("the fetch has failed", undecided).await;
+    let unavailable = async || gateway.client().post(&rotated).await.problem() == (503, "jwks_unavailable".into());
+    until("the fetch has failed", unavailable).await;
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     server.answers(ok(&format!("{{\"keys\":[{},{}]}}", issuer.jwk(), next.jwk())));
     server.start_again().await;
@@ -53,14 +54,14 @@ async fn a_thousand_unknown_keys_are_one_fetch() {
     let server = KeyServer::start(ok(&issuer.jwks())).await;
     let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 60s, refresh_interval: 1h"));
     until("the first fetch is done", async || server.fetches() == 1).await;
-    let stranger = Arc::new(Issuer::es256("x"));
+    let unknown_issuer = Arc::new(Issuer::es256("x"));
     let floods: Vec<_> = (0..8)
         .map(|flood| {
-            let (gateway, stranger) = (Arc::clone(&gateway), Arc::clone(&stranger));
+            let (gateway, unknown_issuer) = (Arc::clone(&gateway), Arc::clone(&unknown_issuer));
             tokio::spawn(async move {
                 let client = gateway.client();
                 for index in 0..125 {
-                    let unknown = Issuer { kid: format!("{flood}-{index}"), ..Issuer::clone(&stranger) };
+                    let unknown = Issuer { kid: format!("{flood}-{index}"), ..Issuer::clone(&unknown_issuer) };
                     assert_eq!(client.post(&unknown.token(&claims())).await.status, 401);
                 }
             })
@@ -72,7 +73,7 @@ async fn a_thousand_unknown_keys_are_one_fetch() {
     assert_eq!(server.fetches(), 1);
 }
 
-/// The cool-down counts from the last attempt, and not from the last good one: a flood must not keep an issuer down.
+/// The cooldown counts from the last attempt, not from the last success: a flood must not keep an issuer down.
 #[tokio::test]
 async fn a_failing_issuer_is_asked_once_a_cooldown() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
@@ -87,9 +88,9 @@ async fn a_failing_issuer_is_asked_once_a_cooldown() {
     assert_eq!((server.fetches(), gateway.metric(failed).await), (1, Some(1.0)));
 }
 
-/// Only who shows an unknown key waits for an issuer that says nothing.
+/// Only a request with an unknown key waits for an issuer that does not respond.
 #[tokio::test]
-async fn a_slow_issuer_delays_nobody_whose_key_is_known() {
+async fn a_slow_issuer_delays_no_request_whose_key_is_known() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
     let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 10ms, refresh_interval: 1h"));
@@ -99,7 +100,7 @@ async fn a_slow_issuer_delays_nobody_whose_key_is_known() {
     let rotated = next.token(&claims());
     let waiting = tokio::spawn({
         let gateway = Arc::clone(&gateway);
-        // Within the cool-down it is answered at once.
+        // Within the cooldown it is answered at once.
         async move {
             loop {
                 let problem = gateway.client().post(&rotated).await.problem();
@@ -109,21 +110,21 @@ async fn a_slow_issuer_delays_nobody_whose_key_is_known() {
             }
         }
     });
-    until("the issuer is asked", async || server.fetches() > asked).await;
+    until("a fetch begins", async || server.fetches() > asked).await;
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
-    assert!(!waiting.is_finished(), "the known key has waited for the unknown one");
+    assert!(!waiting.is_finished(), "the request with the known key waited for the other one");
     assert_eq!(waiting.await.unwrap(), (503, "jwks_unavailable".into()));
 }
 
-/// All who wait get the one answer.
+/// All waiting requests use the result of one fetch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_fetch_serves_all_who_wait_for_it() {
+async fn one_fetch_serves_all_requests_that_wait_for_it() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
     let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 50ms, refresh_interval: 1h"));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     server.answers(ok(&next.jwks()));
-    // The cool-down of the first fetch must be over for the next one to be made.
+    // The next fetch is made only after the cooldown of the first one.
     until("the new key works", async || gateway.client().post(&next.token(&claims())).await.status == 200).await;
     assert!(server.fetches() <= 3, "{}", server.fetches());
 }
@@ -149,7 +150,7 @@ async fn bad_answers_never_replace_a_good_set() {
     for answer in bad {
         server.answers(answer.clone());
         let before = server.fetches();
-        until("it was fetched, and the answer judged", async || server.fetches() > before + 1).await;
+        until("the response was fetched and checked", async || server.fetches() > before + 1).await;
         assert_eq!(gateway.client().post(&gateway.token()).await.status, 200, "{answer:.80}");
     }
     assert!(gateway.metric("hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"error\"}").await.unwrap() >= 9.0);
@@ -195,7 +196,7 @@ async fn a_dead_issuer_hurts_its_own_routes_only() {
     let request = gateway.client().request("/dead").header("authorization", format!("Bearer {}", gateway.token()));
     let answer = gateway.client().send(request, "{}").await;
     assert_eq!((answer.problem(), answer.header("retry-after")), ((503, "jwks_unavailable".into()), Some("10")));
-    until("it is ready all the same", async || gateway.admin("/readyz").await.status == 200).await;
+    until("the gateway is ready nevertheless", async || gateway.admin("/readyz").await.status == 200).await;
     assert_eq!(gateway.admin("/readyz").await.json()["issuers_without_keys"], serde_json::json!(["dead"]));
 }
 
@@ -221,7 +222,7 @@ fn signed(header: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
     format!("{message}.{}", b64(sign(message.as_bytes())))
 }
 
-/// What the library does not sign or name: P-521, and EdDSA by its name of RFC 9864.
+/// Algorithms that the JWT library does not sign or name: P-521, and EdDSA by its name of RFC 9864.
 #[tokio::test]
 async fn fetched_keys_of_es512_and_ed25519_serve() {
     let upstream = Upstream::echo().await;

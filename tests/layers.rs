@@ -1,4 +1,4 @@
-//! The shape of the code: no `use` points upwards, files and functions stay small, statuses stand in one file.
+//! The structure of the code: no `use` points upwards, files and functions stay small, and one file names statuses.
 
 use std::path::{Path, PathBuf};
 
@@ -86,7 +86,7 @@ fn an_upward_arrow_would_be_seen() {
     assert!(upward_arrows("app", "use crate::clock::Clock; // crate::cli").is_empty());
 }
 
-/// L1 takes the time and the bytes; it reads, waits, logs and counts nothing.
+/// Layer 1 is pure: it gets the time and the bytes as arguments, and has no I/O, waiting, logging or metrics.
 #[test]
 fn decisions_do_nothing_but_decide() {
     let words =

@@ -1,4 +1,4 @@
-//! Clients that hold: each is gone after its limit, and none keeps a good request from its answer.
+//! Slow clients: each connection is closed at its timeout, and none delays a good request.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use bytes::Bytes;
 use crate::support::http2::{GOAWAY, PREFACE, SETTINGS, frame, frames_until, http2_head};
 use crate::support::{Gateway, Setup, Upstream, Wire, until};
 
-/// Every deadline short, save those that a test is not about.
+/// A gateway with these timeouts; the others keep the values of the tests.
 async fn gateway(upstream: &Upstream, timeouts: &str) -> Gateway {
     Setup::new(upstream.address).timeouts(timeouts).start()
 }
 
-/// Sends a byte of `bytes` again and again until the other side ends the connection.
+/// Sends `byte` repeatedly until the other side closes the connection.
 async fn drip(wire: &mut Wire, byte: &[u8]) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     until("the dripping connection is closed", async || {
@@ -35,7 +35,7 @@ async fn silence_before_the_handshake_ends() {
         "hookgate_tls_handshakes_total{{listener=\"{}\",result=\"error\",reason=\"timeout\"}}",
         gateway.address()
     );
-    until("the time-out is counted", async || gateway.metric(&name).await == Some(1.0)).await;
+    until("the timeout is counted", async || gateway.metric(&name).await == Some(1.0)).await;
 }
 
 #[tokio::test]
@@ -43,13 +43,13 @@ async fn silence_after_the_handshake_ends() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "first_request: 200ms").await;
     assert_eq!(gateway.wire().await.rest().await, "");
-    // SETTINGS and GOAWAY may come; what counts is the end.
+    // SETTINGS and GOAWAY may come first; the connection must end.
     gateway.wire_http2().await.rest().await;
     gateway.wire_http2().await.write([PREFACE, SETTINGS].concat()).await.rest().await;
 }
 
 #[tokio::test]
-async fn half_a_head_ends_with_408() {
+async fn half_the_headers_end_with_408() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "headers: 200ms").await;
     let answer = gateway.wire().await.write("POST /webhook HTTP/1.1\r\nHost: loc").await.rest().await;
@@ -57,7 +57,7 @@ async fn half_a_head_ends_with_408() {
 }
 
 #[tokio::test]
-async fn half_a_second_head_ends_too() {
+async fn half_the_second_headers_end_too() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "headers: 200ms, keepalive: 30s").await;
     let mut wire = gateway.wire().await;
@@ -67,7 +67,7 @@ async fn half_a_second_head_ends_too() {
 }
 
 #[tokio::test]
-async fn a_byte_at_a_time_does_not_hold_a_head() {
+async fn a_byte_at_a_time_does_not_extend_the_headers_timeout() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "headers: 300ms").await;
     let mut wire = gateway.wire().await;
@@ -76,11 +76,11 @@ async fn a_byte_at_a_time_does_not_hold_a_head() {
 }
 
 #[tokio::test]
-async fn half_an_http2_head_ends() {
+async fn half_the_http2_headers_end() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "first_request: 300ms").await;
     let mut wire = gateway.wire_http2().await;
-    // HEADERS without END_HEADERS, and then CONTINUATION for ever.
+    // HEADERS without END_HEADERS, followed by endless CONTINUATION frames.
     wire.write([PREFACE, SETTINGS, &frame(1, 0, 1, &[0x83, 0x87])].concat()).await;
     drip(&mut wire, &frame(9, 0, 1, &[0x40, 1, b'a', 1, b'b'])).await;
 }
@@ -94,8 +94,8 @@ async fn an_http2_connection_that_only_pings_ends() {
     drip(&mut wire, &frame(6, 0, 0, &[0; 8])).await;
 }
 
-/// As on the wire: what CVE-2023-44487, CVE-2024-27316, CVE-2025-8671 and RUSTSEC-2026-0258 sent without end, and a
-/// head of 40 MB in 14 kB of references to one field (RFC 7541 §7.3).
+/// The endless frames of CVE-2023-44487, CVE-2024-27316, CVE-2025-8671 and RUSTSEC-2026-0258, and headers of 40 MB in
+/// 14 kB of references to one header (RFC 7541 §7.3).
 #[tokio::test]
 async fn floods_of_http2_frames_end_their_connection() {
     let upstream = Upstream::echo().await;
@@ -146,7 +146,7 @@ async fn half_a_body_ends_with_408() {
 }
 
 #[tokio::test]
-async fn a_byte_at_a_time_does_not_hold_a_body() {
+async fn a_byte_at_a_time_does_not_extend_the_body_timeout() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "request_body: 300ms").await;
     let mut wire = gateway.wire().await;
@@ -167,7 +167,7 @@ async fn half_an_http2_body_ends() {
 }
 
 #[tokio::test]
-async fn a_byte_at_a_time_does_not_hold_an_http2_body() {
+async fn a_byte_at_a_time_does_not_extend_the_http2_body_timeout() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "request_body: 300ms, keepalive: 200ms").await;
     let mut wire = gateway.wire_http2().await;
@@ -177,7 +177,7 @@ async fn a_byte_at_a_time_does_not_hold_an_http2_body() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_its_reply_is_dropped() {
+async fn a_client_that_does_not_read_its_response_is_dropped() {
     let upstream = Upstream::echo().await;
     let yaml = "    replay_protection: disabled\n    limits: { max_body_size: 64MiB }";
     let gateway = Setup::new(upstream.address)
@@ -196,7 +196,8 @@ async fn a_client_that_does_not_read_its_reply_is_dropped() {
     until("the connection is gone", async || gateway.metric(&open).await == Some(0.0)).await;
 }
 
-/// Without a window no byte of a reply can be sent, and neither the socket nor the reply's deadline tells.
+/// Without a flow-control window no byte of a response can be sent, and neither the socket nor the total timeout
+/// notices.
 #[tokio::test]
 async fn an_http2_client_that_opens_no_window_is_dropped() {
     let upstream = Upstream::echo().await;
@@ -215,7 +216,7 @@ async fn an_http2_client_that_opens_no_window_is_dropped() {
 }
 
 #[tokio::test]
-async fn bodies_have_a_size() {
+async fn bodies_have_a_maximum_size() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address)
         .with("    replay_protection: disabled", "    replay_protection: disabled\n    limits: { max_body_size: 1KiB }")
@@ -223,10 +224,10 @@ async fn bodies_have_a_size() {
     let client = gateway.client();
     let request = || client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
     assert_eq!(client.send(request(), Bytes::from(vec![0; 1024])).await.status, 200);
-    // Declared: refused before anything else is asked.
+    // With a declared length: rejected before anything else is checked.
     let declared = client.send(client.request("/webhook"), Bytes::from(vec![0; 1025])).await;
     assert_eq!(declared.problem(), (413, "body_too_large".into()));
-    // Not declared: refused when it is there, and never whole at the app.
+    // Without a declared length: rejected when the limit is reached, and never forwarded complete.
     let chunked = format!(
         "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\r\n\
          401\r\n{}\r\n0\r\n\r\n",
@@ -239,7 +240,7 @@ async fn bodies_have_a_size() {
 }
 
 #[tokio::test]
-async fn heads_have_a_size() {
+async fn headers_have_a_maximum_size() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address).limit("max_headers_size: 8KiB, max_headers_count: 20").start();
     let client = gateway.client();
@@ -259,7 +260,7 @@ async fn heads_have_a_size() {
 }
 
 #[tokio::test]
-async fn connections_of_one_address_have_a_number() {
+async fn connections_of_one_address_have_a_maximum() {
     let upstream = Upstream::echo().await;
     let gateway =
         Setup::new(upstream.address).with("max_connections_per_ip: 20000", "max_connections_per_ip: 2").start();
@@ -273,16 +274,16 @@ async fn connections_of_one_address_have_a_number() {
     );
     assert_eq!(gateway.metric(&name).await, Some(1.0));
     drop(two);
-    until("there is room again", async || {
+    until("a connection is free again", async || {
         gateway.metric(&format!("hookgate_open_connections{{listener=\"{}\"}}", gateway.address())).await == Some(1.0)
     })
     .await;
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
 }
 
-/// Two thousand that hold, in each way there is; a good sender does not notice.
+/// Two thousand slow clients, in each possible way, do not delay a good sender.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_silent_clients_keep_nobody_waiting() {
+async fn two_thousand_silent_clients_delay_no_sender() {
     // Both ends of each connection are in this process.
     let open_files = rlimit::increase_nofile_limit(u64::MAX).unwrap();
     assert!(open_files >= 5000, "only {open_files} open files are allowed; see ulimit -n");

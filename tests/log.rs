@@ -12,12 +12,12 @@ use tokio::time::timeout;
 use crate::fleet::process::free_address;
 use crate::support::{get_plain, until};
 
-/// More lines than a pipe and the queue before it take.
+/// More lines than a pipe and the log queue hold.
 const REQUESTS: usize = 12_000;
 
-/// A reader of the log that comes to a halt, stops neither requests nor the end.
+/// A log reader that stalls blocks neither requests nor the shutdown.
 #[tokio::test]
-async fn a_log_that_nobody_reads_stops_nobody() {
+async fn an_unread_log_stops_no_request() {
     let (address, admin, folder) = (free_address(), free_address(), TempDir::new().unwrap());
     let config = format!(
         r#"
@@ -38,7 +38,7 @@ routes:
     command.args(["run", "--config", "gateway.yaml"]).current_dir(folder.path());
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut stream = None;
-    until("it listens", async || {
+    until("the gateway listens", async || {
         stream = TcpStream::connect(address).await.ok();
         stream.is_some()
     })
@@ -52,12 +52,12 @@ routes:
     });
     let mut answers = String::new();
     let answered = timeout(Duration::from_secs(60), reading.read_to_string(&mut answers)).await;
-    answered.expect("answers cease").unwrap();
+    answered.expect("responses stop").unwrap();
     let _open = asking.await.unwrap();
     assert_eq!(answers.matches("HTTP/1.1 404").count(), REQUESTS);
     let metrics = get_plain(admin, "/metrics").await.text();
     let dropped = metrics.lines().find_map(|line| line.strip_prefix("hookgate_log_lines_dropped_total ")).unwrap();
     assert!(dropped.parse::<usize>().unwrap() > 100, "{dropped}");
     kill_process(Pid::from_child(&process), Signal::Term).unwrap();
-    until("it has ended", async || process.try_wait().unwrap().is_some()).await;
+    until("the gateway has ended", async || process.try_wait().unwrap().is_some()).await;
 }

@@ -1,4 +1,4 @@
-//! Everything that needs sockets, files or a whole gateway. One crate, so that it links once.
+//! Tests that need sockets, files or a whole gateway, in one crate, which links once.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,23 +11,23 @@
 
 mod admin;
 mod capture;
+mod challenges;
 mod cli;
 mod config;
 mod documents;
 mod drain;
+mod dry_run;
 mod explain;
 mod fleet;
 mod forwarding;
 mod framing;
-mod handshakes;
 mod jwks;
 mod layers;
 mod limits;
 mod log;
-mod observe;
 mod proxies;
 mod rates;
-mod refusals;
+mod rejections;
 mod reload;
 mod replay;
 mod revocation;

@@ -1,4 +1,4 @@
-//! Behind other proxies: whose word on a client's address counts, and what it counts for.
+//! Behind other proxies: which proxies may name the client's address, and which decisions use it.
 
 mod fields;
 mod header;
@@ -9,13 +9,14 @@ use tokio::net::TcpStream;
 
 use crate::support::{Gateway, PATIENCE, Setup, Upstream, connect_from};
 
-/// 127.0.0.8 to 127.0.0.15 are proxies of ours; 127.0.0.1 is not.
+/// 127.0.0.8 to 127.0.0.15 are trusted proxies; 127.0.0.1 is not.
 const TRUSTED: &str = "trusted_proxies: [127.0.0.8/29]";
 
-/// The one that connects, where a test says nothing else.
+/// The last byte of the address of the proxy that connects.
 const PROXY: u8 = 9;
 
-const STRANGER: u8 = 1;
+/// The last byte of an address that is no trusted proxy.
+const UNTRUSTED: u8 = 1;
 
 const TLS: &str = "tls: { certificates: [ { cert: server.crt, key: server.key } ] }";
 
@@ -23,7 +24,7 @@ fn behind_proxies(upstream: &Upstream) -> Setup {
     Setup::new(upstream.address).and(TRUSTED)
 }
 
-/// A small good request that ends its connection, with more fields.
+/// A small good request with these additional headers, which closes its connection.
 fn good(gateway: &Gateway, fields: &str) -> String {
     request(&gateway.token(), fields)
 }
@@ -40,7 +41,7 @@ async fn ask(gateway: &Gateway, last: u8, request: String) -> String {
     gateway.wire_from(last).await.write(request).await.rest().await
 }
 
-/// From a proxy of ours, with these fields.
+/// Sends a good request with these headers from a trusted proxy.
 async fn forwarded(gateway: &Gateway, fields: &str) -> String {
     ask(gateway, PROXY, good(gateway, fields)).await
 }
@@ -49,10 +50,10 @@ async fn tcp(gateway: &Gateway, last: u8) -> TcpStream {
     connect_from([127, 0, 0, last], gateway.address()).await
 }
 
-/// Sends without TLS from 127.0.0.`last`; the answer, or nothing where the connection is closed without one.
+/// Sends without TLS from 127.0.0.`last`. Returns the response, empty if the connection is closed without one.
 async fn ask_plainly(gateway: &Gateway, last: u8, bytes: impl AsRef<[u8]>) -> String {
     let mut stream = tcp(gateway, last).await;
-    // Who is closed at once may not get all of it out.
+    // If the connection is closed at once, not all bytes may be sent.
     let _ = stream.write_all(bytes.as_ref()).await;
     rest(&mut stream).await
 }
@@ -67,8 +68,8 @@ fn status(answer: &str) -> &str {
     answer.get(9..12).unwrap_or_default()
 }
 
-/// How many connections were closed at once by this field.
-async fn closed(gateway: &Gateway, field: &str) -> f64 {
-    let labels = format!("{{listener=\"{}\",reason=\"{field}\"}}", gateway.address());
+/// The number of connections that were rejected for this reason.
+async fn closed(gateway: &Gateway, reason: &str) -> f64 {
+    let labels = format!("{{listener=\"{}\",reason=\"{reason}\"}}", gateway.address());
     gateway.metric(&format!("hookgate_connections_rejected_total{labels}")).await.unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! How often and how many at once: strangers use up their own budgets only, senders each theirs. Rates of one an hour
-//! make the clock's own speed of no account.
+//! Rate and concurrency limits: unauthenticated clients use up only their own budgets, and so does each sender. With
+//! rates of one an hour, the duration of a test does not matter.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ fn token_of(gateway: &Gateway, subject: &str) -> String {
     gateway.issuer.token_with(json!({"sub": subject}))
 }
 
-/// Status and, where a limit was met, its name.
+/// The status and, if a limit was reached, its name.
 fn met(answer: &Answer) -> (u16, Option<&str>) {
     (answer.status.as_u16(), answer.header("ratelimit").and_then(|value| value.split('"').nth(1)))
 }
 
 #[tokio::test]
-async fn strangers_do_not_use_up_what_senders_may_send() {
+async fn unauthenticated_clients_do_not_use_up_the_budgets_of_senders() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(
         &upstream,
@@ -33,7 +33,7 @@ async fn strangers_do_not_use_up_what_senders_may_send() {
     for token in ["x.y.z", &forged, &gateway.issuer.token_with(json!({"exp": 1}))].repeat(10) {
         assert_eq!(gateway.client().post(token).await.status, 401);
     }
-    // Each over a connection of its own, and so perhaps by another worker.
+    // Each uses its own connection, and so possibly another worker.
     for _ in 0..2 {
         assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     }
@@ -44,7 +44,7 @@ async fn strangers_do_not_use_up_what_senders_may_send() {
 }
 
 #[tokio::test]
-async fn who_is_refused_too_often_is_not_listened_to() {
+async fn a_client_rejected_too_often_is_rate_limited() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "failed_auth_rate: 3/h");
     for _ in 0..9 {
@@ -84,7 +84,7 @@ async fn each_subject_has_its_budget_within_its_issuer_s() {
 
 /// draft-ietf-httpapi-ratelimit-headers-10.
 #[tokio::test]
-async fn a_429_tells_which_limit_and_when_to_come_again() {
+async fn a_429_names_the_limit_and_when_to_retry() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "rate: 6/h, burst: 20");
     let client = gateway.client();
@@ -100,7 +100,7 @@ async fn a_429_tells_which_limit_and_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_reload_forgives_nobody() {
+async fn counters_persist_over_a_reload() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, "rate: 1/h, failed_auth_rate: 1/h");
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
@@ -115,14 +115,14 @@ async fn a_reload_forgives_nobody() {
 }
 
 #[tokio::test]
-async fn a_route_that_observes_keeps_its_limits() {
+async fn a_dry_run_route_keeps_its_limits() {
     let upstream = Upstream::echo().await;
-    let observing = "mode: dry_run\n    dry_run_until: 2026-11-24";
+    let dry_run = "mode: dry_run\n    dry_run_until: 2026-11-24";
     let limits = "limits: { rate: 1/h, failed_auth_rate: 2/h }";
-    let gateway = Setup::new(upstream.address).route(&format!("{observing}\n    {limits}")).start();
+    let gateway = Setup::new(upstream.address).route(&format!("{dry_run}\n    {limits}")).start();
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     assert_eq!(met(&gateway.client().post(&gateway.token()).await), (429, Some("route")));
-    // What has proven nothing counts for its address and for nothing else.
+    // An unverified request counts for the budget of its address only.
     for _ in 0..2 {
         assert_eq!(gateway.client().post("x.y.z").await.status, 200);
     }
@@ -130,7 +130,7 @@ async fn a_route_that_observes_keeps_its_limits() {
     assert_eq!(upstream.seen().len(), 3);
 }
 
-/// A request that is on its way: half of its reply is there.
+/// A request in flight, with half of its response received.
 async fn half_answered(gateway: &Gateway, subject: &str) -> Wire {
     let mut wire = gateway.wire().await;
     let token = token_of(gateway, subject);
@@ -146,7 +146,7 @@ async fn post(gateway: &Gateway, subject: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn so_many_are_on_their_way_at_once() {
+async fn requests_in_flight_are_bounded() {
     let gate = Arc::new(Semaphore::new(0));
     let upstream = Upstream::halting(Arc::clone(&gate)).await;
     let gateway = gateway(&upstream, "concurrency: 2, per_subject: { concurrency: 1 }");
@@ -160,7 +160,7 @@ async fn so_many_are_on_their_way_at_once() {
     gate.add_permits(2);
     first.read_until("lf").await;
     second.read_until("lf").await;
-    // Who has its answer may send the next request.
+    // After its response, the subject may send the next request.
     for _ in 0..20 {
         gate.add_permits(1);
         assert_eq!(post(&gateway, "shop-1").await.status, 200);
@@ -169,11 +169,11 @@ async fn so_many_are_on_their_way_at_once() {
 }
 
 #[tokio::test]
-async fn who_leaves_gives_its_place_back() {
+async fn a_client_that_disconnects_releases_its_permit() {
     let gate = Arc::new(Semaphore::new(0));
     let upstream = Upstream::halting(Arc::clone(&gate)).await;
     let gateway = gateway(&upstream, "concurrency: 1");
     drop(half_answered(&gateway, "shop-1").await);
     gate.add_permits(9);
-    until("there is room again", async || post(&gateway, "shop-1").await.status == 200).await;
+    until("the permit is free again", async || post(&gateway, "shop-1").await.status == 200).await;
 }

@@ -1,4 +1,4 @@
-//! Hot reload: routes, keys and certificates change under load; what is wrong changes nothing.
+//! Hot reload: routes, keys and certificates change under load; an invalid configuration changes nothing.
 
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use hookgate::reload::Reloaded;
 use crate::support::{Gateway, Issuer, Upstream, certificate, claims, replace, until};
 
 #[tokio::test]
-async fn a_new_key_is_taken_and_an_old_one_dropped() {
+async fn a_new_key_is_loaded_and_an_old_one_dropped() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let (old, next) = (gateway.token(), Issuer::es256("k2"));
     assert_eq!(gateway.client().post(&next.token(&claims())).await.status, 401);
     replace(&gateway.path("jwks.json"), &next.jwks());
-    // The watch may have been faster, and then there is nothing left to do.
+    // The file watch may have been faster, and then nothing is left to reload.
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(gateway.client().post(&next.token(&claims())).await.status, 200);
     assert_eq!(gateway.client().post(&old).await.status, 401);
 }
 
 #[tokio::test]
-async fn changes_are_noticed_without_being_asked() {
+async fn changes_are_noticed_without_a_reload_signal() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     gateway.edit("path: /webhook", "path: /other");
@@ -34,7 +34,7 @@ async fn changes_are_noticed_without_being_asked() {
     assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (404, "no_route".into()));
 }
 
-/// A mounted ConfigMap changes by renaming the `..data` link; a watch on a file would be dead after the first.
+/// A mounted ConfigMap changes by renaming the `..data` link; a watch on the file would be lost after the first change.
 #[tokio::test]
 async fn configmap_swaps_are_noticed_again_and_again() {
     let upstream = Upstream::echo().await;
@@ -56,7 +56,7 @@ async fn configmap_swaps_are_noticed_again_and_again() {
             let request = request.header("authorization", format!("Bearer {}", gateway.token()));
             gateway.client().send(request, "{}").await.status == 200
         };
-        until("the swapped configuration is in force", served).await;
+        until("the swapped configuration is active", served).await;
     }
 }
 
@@ -76,24 +76,27 @@ async fn an_invalid_file_keeps_the_old_one_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_is_told_once_and_taken_when_it_is_back() {
+async fn a_missing_file_is_reported_once_and_loaded_when_it_is_back() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let text = std::fs::read_to_string(gateway.path("gateway.yaml")).unwrap();
-    let refused = async || gateway.metric("hookgate_config_reloads_total{result=\"rejected\"}").await;
+    let rejected = async || gateway.metric("hookgate_config_reloads_total{result=\"rejected\"}").await;
     std::fs::remove_file(gateway.path("gateway.yaml")).unwrap();
-    until("it is noticed", async || refused().await == Some(1.0)).await;
-    // Each of these is another look at the same missing file.
+    until("the missing file is noticed", async || rejected().await == Some(1.0)).await;
+    // Each of these reads the same missing file again.
     for look in 0..5 {
         std::fs::write(gateway.path(&format!("{look}.txt")), "").unwrap();
         assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     }
     replace(&gateway.path("gateway.yaml"), &text.replace("path: /webhook", "path: /back"));
-    until("it is in force", async || gateway.metric("hookgate_config_last_reload_successful").await == Some(1.0)).await;
-    assert_eq!(refused().await, Some(1.0));
+    until("the configuration is active", async || {
+        gateway.metric("hookgate_config_last_reload_successful").await == Some(1.0)
+    })
+    .await;
+    assert_eq!(rejected().await, Some(1.0));
 }
 
-/// The certificate of one and the key of another: a rotation caught half-way.
+/// A half-finished rotation: the certificate of one pair and the key of another.
 #[tokio::test]
 async fn half_a_rotation_keeps_the_old_certificate() {
     let upstream = Upstream::echo().await;
@@ -103,12 +106,12 @@ async fn half_a_rotation_keeps_the_old_certificate() {
     assert_eq!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     replace(&gateway.path("server.key"), &key);
-    // The watch may have been faster, and then there is nothing left to do.
+    // The file watch may have been faster, and then nothing is left to reload.
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
 }
 
 #[tokio::test]
-async fn what_needs_a_restart_is_refused() {
+async fn changes_that_need_a_restart_are_rejected() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     gateway.edit("workers: 2", "workers: 3");
@@ -141,7 +144,7 @@ async fn a_hundred_reloads_under_load_fail_no_request() {
             })
         })
         .collect();
-    // One file for both, so that no look falls between them.
+    // One file for both, so that no reload reads a mixed pair.
     let (_, first, key) = certificate(&["localhost"]);
     replace(&gateway.path("server.pem"), &format!("{first}{key}"));
     gateway.edit("cert: server.crt, key: server.key", "cert: server.pem, key: server.pem");
@@ -154,7 +157,7 @@ async fn a_hundred_reloads_under_load_fail_no_request() {
         replace(&gateway.path("server.pem"), &format!("{certificate}{key}"));
         let before = sent.load(Ordering::SeqCst);
         gateway.running().reload();
-        until("requests go on", async || sent.load(Ordering::SeqCst) > before).await;
+        until("more requests are sent", async || sent.load(Ordering::SeqCst) > before).await;
     }
     done.store(true, Ordering::SeqCst);
     for sender in senders {

@@ -1,4 +1,4 @@
-//! Nothing twice, nothing lost: replay protection through a whole gateway, with the store of one process.
+//! No event twice and none lost: replay protection through a whole gateway, with the in-memory store.
 
 mod idempotency;
 mod senders;
@@ -10,8 +10,8 @@ use crate::support::{Answer, Client, Gateway, Setup, Upstream, claims, until};
 
 const REPLAY: &str = "replay_protection: { id: { claim: jti } }";
 
-/// The usual gateway with this `replay`, and a store in memory.
-fn remembering(upstream: &Upstream, replay: &str) -> Setup {
+/// The usual gateway with these fields in place of `replay_protection`, and a store in memory.
+fn with_replay_protection(upstream: &Upstream, replay: &str) -> Setup {
     Setup::new(upstream.address)
         .with("replay_protection: disabled", replay)
         .and("store: { type: memory, capacity: 1000 }")
@@ -26,40 +26,43 @@ async fn post(client: &Client, token: &str, target: &str, body: &str) -> Answer 
     client.send(request, body.to_owned()).await
 }
 
-async fn admitted(gateway: &Gateway, result: &str) -> Option<f64> {
+async fn store_operations(gateway: &Gateway, result: &str) -> Option<f64> {
     gateway.metric(&format!("hookgate_store_operations_total{{kind=\"replay\",result=\"{result}\"}}")).await
 }
 
 #[tokio::test]
 async fn a_request_passes_once() {
     let upstream = Upstream::echo().await;
-    let gateway = remembering(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream, REPLAY).start();
     let (client, first) = (gateway.client(), token(&gateway, "a"));
     assert_eq!(post(&client, &first, "/webhook", "x").await.status, 200);
     assert_eq!(post(&client, &first, "/webhook", "x").await.problem(), (409, "duplicate_request".to_owned()));
-    // Another token with this id is the same request to us; another id is another one.
+    // Another token with this id is the same request; another id is another request.
     assert_eq!(post(&client, &token(&gateway, "a"), "/webhook", "y").await.problem().1, "duplicate_request");
     assert_eq!(post(&client, &token(&gateway, "b"), "/webhook", "x").await.status, 200);
     assert_eq!(upstream.seen().len(), 2);
     assert_eq!(gateway.counted("rejected", "duplicate_request").await, Some(2.0));
-    assert_eq!((admitted(&gateway, "committed").await, admitted(&gateway, "duplicate").await), (Some(2.0), Some(2.0)));
+    assert_eq!(
+        (store_operations(&gateway, "committed").await, store_operations(&gateway, "duplicate").await),
+        (Some(2.0), Some(2.0))
+    );
     assert_eq!(gateway.metric("hookgate_store_entries").await, Some(2.0));
     assert_eq!(gateway.metric("hookgate_store_capacity").await, Some(1000.0));
 }
 
 #[tokio::test]
-async fn a_token_without_the_id_is_refused() {
+async fn a_token_without_the_id_is_rejected() {
     let upstream = Upstream::echo().await;
-    let gateway = remembering(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream, REPLAY).start();
     let without = gateway.issuer.token_with(json!({ "jti": null }));
     assert_eq!(gateway.client().post(&without).await.problem(), (401, "missing_claim".to_owned()));
     assert!(upstream.seen().is_empty());
 }
 
 #[tokio::test]
-async fn what_has_not_arrived_may_come_again_unchanged() {
+async fn an_event_that_was_not_processed_may_be_retried_unchanged() {
     let upstream = Upstream::answering(&[404, 429, 500]).await;
-    let gateway = remembering(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream, REPLAY).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     for status in [404, 429, 500] {
         assert_eq!(post(&client, &token, "/webhook", "x").await.status, status);
@@ -70,41 +73,43 @@ async fn what_has_not_arrived_may_come_again_unchanged() {
     }
     assert_eq!(post(&client, &token, "/webhook", "x").await.status, 200);
     assert_eq!(post(&client, &token, "/webhook", "x").await.problem().1, "duplicate_request");
-    assert_eq!((upstream.seen().len(), admitted(&gateway, "released").await), (4, Some(3.0)));
+    assert_eq!((upstream.seen().len(), store_operations(&gateway, "released").await), (4, Some(3.0)));
 }
 
 #[tokio::test]
-async fn commit_on_says_what_has_arrived() {
+async fn commit_on_selects_the_committing_statuses() {
     let upstream = Upstream::answering(&[302, 200]).await;
-    let gateway = remembering(&upstream, "replay_protection: { id: { claim: jti }, commit_on: [2xx] }").start();
+    let gateway =
+        with_replay_protection(&upstream, "replay_protection: { id: { claim: jti }, commit_on: [2xx] }").start();
     let (client, first) = (gateway.client(), token(&gateway, "a"));
     let statuses = [post(&client, &first, "/webhook", "").await, post(&client, &first, "/webhook", "").await];
     assert_eq!(statuses.map(|answer| answer.status.as_u16()), [302, 200]);
     let upstream = Upstream::answering(&[302]).await;
-    let gateway = remembering(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream, REPLAY).start();
     let (client, first) = (gateway.client(), token(&gateway, "a"));
     let statuses = [post(&client, &first, "/webhook", "").await, post(&client, &first, "/webhook", "").await];
     assert_eq!(statuses.map(|answer| answer.status.as_u16()), [302, 409]);
 }
 
 #[tokio::test]
-async fn a_reply_that_breaks_off_has_not_arrived() {
+async fn a_response_that_breaks_off_is_not_committed() {
     let upstream = Upstream::saying(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
-    let gateway = remembering(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream, REPLAY).start();
     let token = token(&gateway, "a");
     for _ in 0..2 {
         let mut wire = gateway.wire().await;
         wire.write(head(&token, "content-length: 0")).await;
         assert!(wire.rest().await.starts_with("HTTP/1.1 200"));
     }
-    until("both are released", async || admitted(&gateway, "released").await == Some(2.0)).await;
+    until("both ids are released", async || store_operations(&gateway, "released").await == Some(2.0)).await;
 }
 
 #[tokio::test]
-async fn an_app_that_does_not_answer_has_it_not() {
+async fn a_request_without_an_answer_is_not_committed() {
     let upstream = Upstream::silent().await;
     let slow = format!("url: \"http://{}\", timeouts: {{ total: 100ms }}", upstream.address);
-    let gateway = remembering(&upstream, REPLAY).with(&format!("url: \"http://{}\"", upstream.address), &slow).start();
+    let gateway =
+        with_replay_protection(&upstream, REPLAY).with(&format!("url: \"http://{}\"", upstream.address), &slow).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     for _ in 0..2 {
         assert_eq!(post(&client, &token, "/webhook", "").await.problem().1, "upstream_timeout");
@@ -116,32 +121,32 @@ fn head(token: &str, more: &str) -> String {
 }
 
 #[tokio::test]
-async fn one_at_a_time_and_a_client_that_leaves_changes_nothing() {
+async fn one_at_a_time_and_a_client_that_disconnects_changes_nothing() {
     let (upstream, gate) = Upstream::held().await;
-    let gateway = remembering(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream, REPLAY).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     let mut wire = gateway.wire().await;
     wire.write(head(&token, "content-length: 0")).await;
-    until("the app has it", async || upstream.seen().len() == 1).await;
+    until("the upstream has the request", async || upstream.seen().len() == 1).await;
     drop(wire);
     let second = post(&client, &token, "/webhook", "").await;
     assert_eq!((second.problem(), second.header("retry-after")), ((409, "duplicate_in_flight".to_owned()), Some("10")));
     gate.add_permits(1);
-    until("it is committed", async || admitted(&gateway, "committed").await == Some(1.0)).await;
+    until("the id is committed", async || store_operations(&gateway, "committed").await == Some(1.0)).await;
     assert_eq!(post(&client, &token, "/webhook", "").await.problem().1, "duplicate_request");
     assert_eq!(upstream.seen().len(), 1);
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_before_its_body_is_whole_may_come_again() {
+async fn a_client_that_disconnects_before_its_body_is_whole_may_retry() {
     let upstream = Upstream::echo().await;
-    let gateway = remembering(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream, REPLAY).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     let mut wire = gateway.wire().await;
     wire.write(head(&token, "content-length: 10") + "half").await;
-    until("it is reserved", async || admitted(&gateway, "reserved").await == Some(1.0)).await;
+    until("the id is reserved", async || store_operations(&gateway, "reserved").await == Some(1.0)).await;
     drop(wire);
-    until("it is released", async || admitted(&gateway, "released").await == Some(1.0)).await;
+    until("the id is released", async || store_operations(&gateway, "released").await == Some(1.0)).await;
     assert_eq!(post(&client, &token, "/webhook", "whole body").await.status, 200);
 }
 
@@ -149,22 +154,22 @@ async fn a_client_that_leaves_before_its_body_is_whole_may_come_again() {
 #[tokio::test]
 async fn a_reset_stream_changes_nothing_either() {
     let (upstream, gate) = Upstream::held().await;
-    let gateway = remembering(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream, REPLAY).start();
     let (client, token) = (gateway.client_http2(), token(&gateway, "a"));
     let request = client.request("/webhook").header("authorization", format!("Bearer {token}"));
     let (sender, asked) = (client.clone(), tokio::spawn(async move { client.try_send(request, "").await.map(drop) }));
-    until("the app has it", async || upstream.seen().len() == 1).await;
+    until("the upstream has the request", async || upstream.seen().len() == 1).await;
     asked.abort();
     assert_eq!(post(&sender, &token, "/webhook", "").await.problem().1, "duplicate_in_flight");
     gate.add_permits(1);
-    until("it is committed", async || admitted(&gateway, "committed").await == Some(1.0)).await;
+    until("the id is committed", async || store_operations(&gateway, "committed").await == Some(1.0)).await;
     assert_eq!(post(&sender, &token, "/webhook", "").await.problem().1, "duplicate_request");
 }
 
 #[tokio::test]
 async fn ids_are_kept_as_long_as_their_tokens_are_good() {
     let upstream = Upstream::echo().await;
-    let gateway = remembering(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream, REPLAY).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     let lives = claims()["exp"].as_u64().unwrap() - crate::support::NOW + 30;
     assert_eq!(post(&client, &token, "/webhook", "").await.status, 200);
@@ -173,13 +178,13 @@ async fn ids_are_kept_as_long_as_their_tokens_are_good() {
     gateway.clock.forward(1);
     assert_eq!(post(&client, &token, "/webhook", "").await.problem().1, "token_expired");
     gateway.clock.forward(2);
-    until("it is forgotten", async || gateway.metric("hookgate_store_entries").await == Some(0.0)).await;
+    until("the entry is removed", async || gateway.metric("hookgate_store_entries").await == Some(0.0)).await;
 }
 
 #[tokio::test]
-async fn a_full_store_says_come_again() {
+async fn a_full_store_asks_for_a_retry() {
     let upstream = Upstream::echo().await;
-    let gateway = remembering(&upstream, REPLAY).with("capacity: 1000", "capacity: 2").start();
+    let gateway = with_replay_protection(&upstream, REPLAY).with("capacity: 1000", "capacity: 2").start();
     let client = gateway.client();
     for id in ["a", "b"] {
         assert_eq!(post(&client, &token(&gateway, id), "/webhook", "").await.status, 200);
@@ -191,34 +196,35 @@ async fn a_full_store_says_come_again() {
 }
 
 #[tokio::test]
-async fn a_full_store_lets_pass_where_that_is_written() {
+async fn a_full_store_forwards_where_that_is_configured() {
     let upstream = Upstream::echo().await;
-    let gateway = remembering(&upstream, REPLAY).with("capacity: 1000", "capacity: 1, on_error: allow").start();
+    let gateway =
+        with_replay_protection(&upstream, REPLAY).with("capacity: 1000", "capacity: 1, on_error: allow").start();
     let client = gateway.client();
     for id in ["a", "b", "b"] {
         assert_eq!(post(&client, &token(&gateway, id), "/webhook", "").await.status, 200);
     }
-    assert_eq!(admitted(&gateway, "allowed").await, Some(2.0));
+    assert_eq!(store_operations(&gateway, "allowed").await, Some(2.0));
 }
 
 #[tokio::test]
-async fn observed_routes_tell_repetitions_and_pass_them() {
+async fn dry_run_routes_report_duplicates_and_forward_them() {
     let upstream = Upstream::echo().await;
-    let observing = format!("{REPLAY}\n    mode: dry_run\n    dry_run_until: 2026-12-31");
-    let gateway = remembering(&upstream, &observing).start();
+    let dry_run = format!("{REPLAY}\n    mode: dry_run\n    dry_run_until: 2026-12-31");
+    let gateway = with_replay_protection(&upstream, &dry_run).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     for _ in 0..2 {
         assert_eq!(post(&client, &token, "/webhook", "").await.status, 200);
     }
     assert_eq!(upstream.seen().len(), 2);
     assert_eq!(gateway.counted("dry_run_rejected", "duplicate_request").await, Some(1.0));
-    assert_eq!(admitted(&gateway, "committed").await, Some(1.0));
+    assert_eq!(store_operations(&gateway, "committed").await, Some(1.0));
 }
 
 #[tokio::test]
-async fn a_reload_forgets_nothing_and_widens_only_for_what_comes() {
+async fn a_reload_keeps_all_ids_and_widens_only_for_later_credentials() {
     let upstream = Upstream::echo().await;
-    let gateway = remembering(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream, REPLAY).start();
     let client = gateway.client();
     let lives = claims()["exp"].as_u64().unwrap() - crate::support::NOW;
     let (used, unused) = (token(&gateway, "used"), token(&gateway, "unused"));
@@ -228,7 +234,7 @@ async fn a_reload_forgets_nothing_and_widens_only_for_what_comes() {
     gateway.running().reload();
     assert_eq!(post(&client, &used, "/webhook", "").await.problem().1, "duplicate_request");
     gateway.clock.forward(lives + 30);
-    // The wider window would take both, and the first one's id is forgotten by now.
+    // The larger leeway would accept both, and the id of the first one is removed by now.
     for old in [&used, &unused] {
         assert_eq!(post(&client, old, "/webhook", "").await.problem(), (401, "timestamp_too_old".to_owned()));
     }
@@ -236,12 +242,12 @@ async fn a_reload_forgets_nothing_and_widens_only_for_what_comes() {
 }
 
 #[tokio::test]
-async fn a_drain_waits_for_exchanges_that_nobody_listens_to() {
+async fn a_drain_waits_for_exchanges_whose_client_has_disconnected() {
     let (upstream, gate) = Upstream::held().await;
-    let mut gateway = remembering(&upstream, REPLAY).with("delay: 1s", "delay: 0s").start();
+    let mut gateway = with_replay_protection(&upstream, REPLAY).with("delay: 1s", "delay: 0s").start();
     let mut wire = gateway.wire().await;
     wire.write(head(&token(&gateway, "a"), "content-length: 0")).await;
-    until("the app has it", async || upstream.seen().len() == 1).await;
+    until("the upstream has the request", async || upstream.seen().len() == 1).await;
     drop(wire);
     let draining = tokio::spawn(gateway.running.take().unwrap().drain(std::future::pending()));
     gate.add_permits(1);

@@ -1,4 +1,4 @@
-//! Revocation lists over a running gateway: in force by themselves, whatever the state of the rest.
+//! Revocation lists of a running gateway: each is loaded by itself, even if the rest of the configuration is invalid.
 
 use hookgate::config::{self, Handles};
 use hookgate::reload::Reloaded;
@@ -8,7 +8,7 @@ use crate::support::{Gateway, Issuer, NOW, Setup, Upstream, replace, until};
 
 const SUCCESSFUL: &str = "hookgate_revocation_last_reload_successful{file=\"revoked.yaml\"}";
 const ENTRIES: &str = "hookgate_revocation_entries{file=\"revoked.yaml\"}";
-const REFUSED: &str = "hookgate_revocation_reloads_total{file=\"revoked.yaml\",result=\"rejected\"}";
+const REJECTED: &str = "hookgate_revocation_reloads_total{file=\"revoked.yaml\",result=\"rejected\"}";
 
 fn setup(upstream: &Upstream) -> Setup {
     let setup = Setup::new(upstream.address).file("revoked.yaml", "{}");
@@ -19,7 +19,7 @@ fn revoke(gateway: &Gateway, list: &str) {
     replace(&gateway.path("revoked.yaml"), list);
 }
 
-/// With this claim and nothing else that a list might name.
+/// A token with this `jti`, and no other value that a list names.
 fn token(gateway: &Gateway, id: &str) -> String {
     gateway.issuer.token_with(json!({"jti": id, "sub": format!("of {id}"), "iat": NOW - 10}))
 }
@@ -64,9 +64,9 @@ async fn every_field_of_a_list_takes_effect_by_itself() {
     assert_eq!(gateway.metric("hookgate_config_reloads_total{result=\"applied\"}").await, Some(0.0));
 }
 
-/// The one at the start is in force at once.
+/// A list that exists at the start is active at once.
 #[tokio::test]
-async fn a_list_that_is_there_at_the_start_is_in_force() {
+async fn a_list_that_is_there_at_the_start_is_active() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).file("revoked.yaml", "jti: [\"1\"]").start();
     assert_eq!(gateway.client().post(&token(&gateway, "1")).await.problem(), (401, "revoked".into()));
@@ -82,7 +82,7 @@ async fn a_revocation_does_not_wait_for_a_configuration_that_is_broken() {
     let text = std::fs::read_to_string(gateway.path("gateway.yaml")).unwrap();
     for (id, broken) in ["routes: [", "routes: []", ""].iter().enumerate() {
         replace(&gateway.path("gateway.yaml"), broken);
-        until("it is refused", async || current().await == Some(0.0)).await;
+        until("the file is rejected", async || current().await == Some(0.0)).await;
         let token = token(&gateway, &id.to_string());
         assert!(passes(&gateway, &token).await);
         revoke(&gateway, &format!("jti: [\"{id}\"]"));
@@ -92,7 +92,7 @@ async fn a_revocation_does_not_wait_for_a_configuration_that_is_broken() {
     revoke(&gateway, "jti: [gone]");
     until_revoked(&gateway, &token(&gateway, "gone")).await;
     replace(&gateway.path("gateway.yaml"), &text);
-    until("it is back", async || current().await == Some(1.0)).await;
+    until("the configuration is valid again", async || current().await == Some(1.0)).await;
     assert_eq!(gateway.metric(SUCCESSFUL).await, Some(1.0));
 }
 
@@ -110,49 +110,49 @@ async fn a_revocation_does_not_wait_for_another_file_that_is_broken() {
     assert_eq!(gateway.metric("hookgate_config_last_reload_successful").await, Some(0.0));
 }
 
-/// Whoever can break or remove the file takes back no revocation.
+/// Breaking or removing the file must not undo a revocation.
 #[tokio::test]
-async fn a_broken_list_keeps_the_old_one_in_force_and_says_so_once() {
+async fn a_broken_list_keeps_the_old_one_active_and_is_logged_once() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).file("revoked.yaml", "jti: [\"1\"]").start();
     let (bad, good) = (token(&gateway, "1"), token(&gateway, "2"));
-    let mut refused = 0.0;
+    let mut rejected = 0.0;
     for broken in ["jti: [", "jti: [\"\"]", "jit: [\"2\"]", "", "jti: [a]\njti: [b]"] {
         revoke(&gateway, broken);
-        refused += 1.0;
-        until("it is refused", async || gateway.metric(REFUSED).await == Some(refused)).await;
+        rejected += 1.0;
+        until("the file is rejected", async || gateway.metric(REJECTED).await == Some(rejected)).await;
         assert_eq!((gateway.metric(SUCCESSFUL).await, gateway.metric(ENTRIES).await), (Some(0.0), Some(1.0)));
         assert_eq!(gateway.client().post(&bad).await.problem(), (401, "revoked".into()));
         assert!(passes(&gateway, &good).await);
     }
     std::fs::remove_file(gateway.path("revoked.yaml")).unwrap();
-    until("it is missed", async || gateway.metric(REFUSED).await == Some(6.0)).await;
-    // Another change is another look at the same missing file.
+    until("the missing file is noticed", async || gateway.metric(REJECTED).await == Some(6.0)).await;
+    // Another change reads the same missing file again.
     gateway.edit("path: /webhook, methods: [POST, PUT]", "path: /webhook, methods: [POST]");
     let applied = "hookgate_config_reloads_total{result=\"applied\"}";
-    until("the other change is in force", async || gateway.metric(applied).await == Some(1.0)).await;
-    assert_eq!((gateway.metric(SUCCESSFUL).await, gateway.metric(REFUSED).await), (Some(0.0), Some(6.0)));
+    until("the other change is active", async || gateway.metric(applied).await == Some(1.0)).await;
+    assert_eq!((gateway.metric(SUCCESSFUL).await, gateway.metric(REJECTED).await), (Some(0.0), Some(6.0)));
     assert_eq!(gateway.client().post(&bad).await.problem(), (401, "revoked".into()));
     revoke(&gateway, "jti: [\"2\"]");
     until_revoked(&gateway, &good).await;
     assert_eq!(gateway.metric(SUCCESSFUL).await, Some(1.0));
 }
 
-/// The list that was in force before is the one on disk again: nothing to read, and nothing wrong any more.
+/// The file has the content of the active list again, so there is no error any more and nothing to load.
 #[tokio::test]
-async fn a_list_that_is_mended_by_taking_the_change_back_is_well_again() {
+async fn a_list_restored_to_its_former_content_is_valid_again() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).file("revoked.yaml", "jti: [\"1\"]").start();
     for count in [1.0, 2.0] {
         revoke(&gateway, "jti: 1");
-        until("it is refused", async || gateway.metric(REFUSED).await == Some(count)).await;
+        until("the file is rejected", async || gateway.metric(REJECTED).await == Some(count)).await;
         revoke(&gateway, "jti: [\"1\"]");
-        until("it is well", async || gateway.metric(SUCCESSFUL).await == Some(1.0)).await;
+        until("the list is valid", async || gateway.metric(SUCCESSFUL).await == Some(1.0)).await;
     }
 }
 
 #[tokio::test]
-async fn a_list_named_anew_is_good_or_the_reload_is_refused() {
+async fn a_newly_configured_list_is_valid_or_the_reload_is_rejected() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).start();
     let good = token(&gateway, "1");
@@ -162,7 +162,7 @@ async fn a_list_named_anew_is_good_or_the_reload_is_refused() {
     assert_ne!(gateway.running().reload(), Reloaded::Applied);
     assert!(passes(&gateway, &good).await);
     assert_eq!(gateway.metric(SUCCESSFUL).await, Some(1.0));
-    // Nothing but the list is mended, and that is noticed.
+    // Only the list is fixed, and that is noticed.
     replace(&gateway.path("other.yaml"), "jti: [\"1\"]");
     until_revoked(&gateway, &good).await;
     assert_eq!(gateway.metric(SUCCESSFUL).await, None);
@@ -193,13 +193,13 @@ async fn routes_that_name_one_file_share_its_list_over_reloads() {
     assert_eq!(gateway.client().send(request, "{}").await.problem(), (401, "revoked".into()));
 }
 
-/// A stranger's token is not good, and hears nothing of lists.
+/// A token with a wrong signature is rejected without mention of the revocation list.
 #[tokio::test]
-async fn what_was_not_proven_is_not_called_revoked() {
+async fn unverified_tokens_are_not_reported_as_revoked() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).file("revoked.yaml", "jti: [\"1\"]").start();
-    let stranger = Issuer::rs256("k1").token_with(json!({"jti": "1"}));
-    assert_eq!(gateway.client().post(&stranger).await.problem(), (401, "unauthorized".into()));
+    let forged = Issuer::rs256("k1").token_with(json!({"jti": "1"}));
+    assert_eq!(gateway.client().post(&forged).await.problem(), (401, "unauthorized".into()));
     assert_eq!(
         gateway
             .metric("hookgate_requests_total{outcome=\"rejected\",reason=\"invalid_signature\",route=\"webhook\"}")

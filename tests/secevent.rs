@@ -1,4 +1,4 @@
-//! Security event tokens by push: refused in the words of their own protocol (RFC 8935 §2.3, §2.4).
+//! Security event tokens by push: rejected with the error codes of RFC 8935 §2.3 and §2.4.
 
 use jsonwebtoken::{Header, encode};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn setup(upstream: &Upstream) -> Setup {
     Setup::new(upstream.address).auth(&preset)
 }
 
-/// A token that passes, but for these changes; `null` takes a claim out.
+/// A valid token with these changes; `null` removes a claim.
 fn event(issuer: &Issuer, changes: &Value) -> String {
     let mut claims = json!({
         "iss": "https://issuer.test/", "aud": AUDIENCE, "iat": NOW - 60, "jti": "756E69717565206964656E746966696572",
@@ -32,25 +32,25 @@ async fn push(gateway: &Gateway, body: &str) -> Answer {
     gateway.client().send(request, body.to_owned()).await
 }
 
-/// `err` of a refusal, which has the form that RFC 8935 §2.3 asks for.
+/// The `err` of a rejection, which has the form of RFC 8935 §2.3.
 fn err(answer: &Answer) -> String {
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (400, Some("application/json")));
     assert_eq!((answer.header("content-language"), answer.header("www-authenticate")), (Some("en"), None));
     assert_eq!((answer.header("server"), answer.header("cache-control")), (Some("hookgate"), Some("no-store")));
-    let told = answer.json();
-    assert_eq!(told.as_object().unwrap().len(), 2, "{told}");
-    let description = told["description"].as_str().unwrap();
+    let response = answer.json();
+    assert_eq!(response.as_object().unwrap().len(), 2, "{response}");
+    let description = response["description"].as_str().unwrap();
     let secret = ["issuer.test", "receiver.test", "k1", "756E"].iter().find(|expected| description.contains(*expected));
     assert_eq!((secret, description.is_empty()), (None, false), "{description}");
-    told["err"].as_str().unwrap().to_owned()
+    response["err"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
-async fn a_refused_event_is_told_in_the_words_of_rfc_8935() {
+async fn a_rejected_event_gets_an_error_code_of_rfc_8935() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).start();
     let genuine = |changes: Value| event(&gateway.issuer, &changes);
-    let (namesake, stranger) = (Issuer::rs256("k1"), Issuer::rs256("k2"));
+    let (namesake, unknown) = (Issuer::rs256("k1"), Issuer::rs256("k2"));
     for (body, expected) in [
         (String::new(), "invalid_request"),
         ("garbage".to_owned(), "invalid_request"),
@@ -59,7 +59,7 @@ async fn a_refused_event_is_told_in_the_words_of_rfc_8935() {
         (genuine(json!({"events": null})), "invalid_request"),
         (genuine(json!({"iat": NOW - 8 * 24 * 3600})), "invalid_request"),
         (event(&namesake, &json!({})), "authentication_failed"),
-        (event(&stranger, &json!({})), "invalid_key"),
+        (event(&unknown, &json!({})), "invalid_key"),
         (
             event(&Issuer { algorithm: jsonwebtoken::Algorithm::RS384, ..gateway.issuer.clone() }, &json!({})),
             "invalid_key",
@@ -75,16 +75,16 @@ async fn a_refused_event_is_told_in_the_words_of_rfc_8935() {
 }
 
 #[tokio::test]
-async fn an_event_from_an_address_without_a_right_is_denied() {
+async fn an_event_from_an_address_that_is_not_allowed_is_denied() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).route("allowed_ips: [203.0.113.0/24]").start();
     assert_eq!(err(&push(&gateway, &event(&gateway.issuer, &json!({}))).await), "access_denied");
     assert!(upstream.seen().is_empty());
 }
 
-/// RFC 8935 §2.3 is for what was decided; the rest is HTTP's, and the transmitter comes again.
+/// RFC 8935 §2.3 covers rejected tokens; other errors use HTTP statuses, and the transmitter retries.
 #[tokio::test]
-async fn what_is_no_decision_keeps_its_own_status() {
+async fn other_errors_keep_their_own_status() {
     let upstream = Upstream::echo().await;
     let jwks = "{ url: \"http://127.0.0.1:9/jwks.json\" }";
     let gateway = setup(&upstream).with("jwks: { file: jwks.json } }\n", &format!("jwks: {jwks} }}\n"));
@@ -95,7 +95,7 @@ async fn what_is_no_decision_keeps_its_own_status() {
 }
 
 #[tokio::test]
-async fn opaque_tells_transmitters_no_more_than_others() {
+async fn opaque_discloses_no_more_to_transmitters_than_to_others() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).and("error_detail: opaque").start();
     for changes in [json!({"aud": "https://other.test/"}), json!({"events": null})] {

@@ -1,19 +1,20 @@
-//! Signed requests on their way: what is read before it is judged, how much of it, and what the app gets.
+//! Signed requests through the gateway: when the body is read, how much of it is buffered, and the request that the
+//! upstream gets.
 
 use bytes::Bytes;
 
 use crate::support::http2::{PREFACE, SETTINGS, frame};
 use crate::support::{Answer, Client, Gateway, NOW, Setup, Upstream, hmac, until};
 
-const SECRET: &str = "the secret of a sender's app";
+const SECRET: &str = "the secret of a sender";
 
-/// Signs the body alone.
+/// A gateway with the preset `github`, which signs the body alone.
 fn github(upstream: &Upstream) -> Setup {
     let setup = Setup::new(upstream.address).file("secret", SECRET);
     setup.auth("{ preset: github, secret: { file: secret } }").and("error_detail: detailed")
 }
 
-/// Signs a time too.
+/// A gateway whose signature covers a timestamp and the body.
 fn timed(upstream: &Upstream) -> Setup {
     let signed = "signed_payload: [\"header:X-Time\", body], join: \".\", timestamp: { header: X-Time, max_age: 5m }";
     let auth = format!(
@@ -30,13 +31,13 @@ async fn send(client: &Client, body: impl Into<Bytes>, signature: &str) -> Answe
     client.send(client.request("/webhook").header("x-hub-signature-256", signature), body).await
 }
 
-/// A head of HTTP/1.1 that is good but for what follows it.
+/// The HTTP/1.1 headers of a request with this signature.
 fn head(signature: &str, more: &str) -> String {
     format!("POST /webhook HTTP/1.1\r\nHost: localhost\r\nX-Hub-Signature-256: {signature}\r\n{more}\r\n\r\n")
 }
 
 #[tokio::test]
-async fn a_signed_body_reaches_the_app_byte_for_byte() {
+async fn a_signed_body_reaches_the_upstream_byte_for_byte() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).start();
     let large = vec![b'x'; 300_000];
@@ -64,7 +65,7 @@ async fn a_signed_body_may_come_in_chunks() {
 }
 
 #[tokio::test]
-async fn another_body_never_reaches_the_app() {
+async fn another_body_never_reaches_the_upstream() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).start();
     let good = signature("{\"a\":1}");
@@ -79,9 +80,9 @@ async fn another_body_never_reaches_the_app() {
     assert!(upstream.seen().is_empty());
 }
 
-/// Nobody who has signed nothing learns why.
+/// A client without a valid signature does not learn the reason.
 #[tokio::test]
-async fn no_signature_or_two_are_refused_unread() {
+async fn no_signature_or_two_are_rejected_unread() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).start();
     let two = format!("{}\r\nX-Hub-Signature-256: {}", signature(""), signature(""));
@@ -96,9 +97,9 @@ async fn no_signature_or_two_are_refused_unread() {
     assert!(upstream.seen().is_empty());
 }
 
-/// The body was declared and never sent: whoever waits for it would answer 408 in the end.
+/// The body is declared and never sent: a gateway that waited for it would respond with 408.
 #[tokio::test]
-async fn a_stale_request_is_refused_unread() {
+async fn a_stale_request_is_rejected_unread() {
     let upstream = Upstream::echo().await;
     let gateway = timed(&upstream).start();
     let ask = async |time: &str| {
@@ -121,7 +122,7 @@ async fn a_stale_request_is_refused_unread() {
 }
 
 #[tokio::test]
-async fn a_stale_time_beside_the_signature_is_refused_unread_too() {
+async fn a_stale_time_next_to_the_signature_is_rejected_unread_too() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).route("timestamp: { header: X-Time, max_age: 5m, signed: false }").start();
     for (time, code) in [(NOW - 301, "timestamp_too_old"), (NOW + 61, "timestamp_in_future")] {
@@ -155,43 +156,43 @@ async fn small_from(gateway: &Gateway, last: u8) -> String {
     gateway.wire_from(last).await.write(request).await.rest().await
 }
 
-/// Its last byte never comes.
-const HOLDS_A_QUARTER: usize = 16 * 1024;
+/// The bytes sent of a body whose last byte never comes.
+const QUARTER: usize = 16 * 1024;
 
-async fn hold_a_quarter(gateway: &Gateway, last: u8) -> crate::support::Wire {
+async fn buffer_a_quarter(gateway: &Gateway, last: u8) -> crate::support::Wire {
     let (mut wire, before) = (gateway.wire_from(last).await, gateway.running().held.total());
-    wire.write(head(&signature("x"), &format!("Content-Length: {}", HOLDS_A_QUARTER + 1))).await;
-    wire.write(vec![b'x'; HOLDS_A_QUARTER]).await;
-    let held = before + u64::try_from(HOLDS_A_QUARTER).unwrap();
-    until("its bytes are held", async || gateway.running().held.total() == held).await;
+    wire.write(head(&signature("x"), &format!("Content-Length: {}", QUARTER + 1))).await;
+    wire.write(vec![b'x'; QUARTER]).await;
+    let held = before + u64::try_from(QUARTER).unwrap();
+    until("its bytes are buffered", async || gateway.running().held.total() == held).await;
     wire
 }
 
 #[tokio::test]
-async fn one_address_holds_no_more_than_a_quarter() {
+async fn one_address_buffers_no_more_than_a_quarter() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).and("max_buffered_bytes: 64KiB").start();
-    let whole = vec![b'x'; HOLDS_A_QUARTER + 1];
+    let whole = vec![b'x'; QUARTER + 1];
     assert_eq!(send(&gateway.client(), whole.clone(), &signature(&whole)).await.problem(), (503, "buffer_full".into()));
-    let wire = hold_a_quarter(&gateway, 2).await;
-    let told = small_from(&gateway, 2).await.to_lowercase();
-    assert!(told.contains("buffer_full") && told.contains("retry-after: 10"), "{told}");
+    let wire = buffer_a_quarter(&gateway, 2).await;
+    let response = small_from(&gateway, 2).await.to_lowercase();
+    assert!(response.contains("buffer_full") && response.contains("retry-after: 10"), "{response}");
     assert!(small_from(&gateway, 3).await.starts_with("HTTP/1.1 200"));
     drop(wire);
-    until("its bytes are free", async || gateway.running().held.total() == 0).await;
+    until("its bytes are released", async || gateway.running().held.total() == 0).await;
     assert!(small_from(&gateway, 2).await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]
-async fn each_client_of_a_trusted_proxy_holds_a_quarter() {
+async fn each_client_of_a_trusted_proxy_buffers_a_quarter() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).and("max_buffered_bytes: 64KiB\ntrusted_proxies: [127.0.0.2]").start();
     let of = |client: u8, more: &str| head(&signature("x"), &format!("X-Forwarded-For: 198.51.100.{client}\r\n{more}"));
     let mut wire = gateway.wire_from(2).await;
-    wire.write(of(7, &format!("Content-Length: {}", HOLDS_A_QUARTER + 1))).await;
-    wire.write(vec![b'x'; HOLDS_A_QUARTER]).await;
-    let held = u64::try_from(HOLDS_A_QUARTER).unwrap();
-    until("its bytes are held", async || gateway.running().held.total() == held).await;
+    wire.write(of(7, &format!("Content-Length: {}", QUARTER + 1))).await;
+    wire.write(vec![b'x'; QUARTER]).await;
+    let held = u64::try_from(QUARTER).unwrap();
+    until("its bytes are buffered", async || gateway.running().held.total() == held).await;
     for (client, status) in [(7, "HTTP/1.1 503"), (8, "HTTP/1.1 200")] {
         let small = of(client, "Content-Length: 1\r\nConnection: close") + "x";
         assert!(gateway.wire_from(2).await.write(small).await.rest().await.starts_with(status), "{client}");
@@ -199,23 +200,23 @@ async fn each_client_of_a_trusted_proxy_holds_a_quarter() {
 }
 
 #[tokio::test]
-async fn all_together_hold_no_more_than_all() {
+async fn all_clients_together_buffer_no_more_than_the_total() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).and("max_buffered_bytes: 64KiB").start();
     let mut wires = Vec::new();
     for last in 2..6 {
-        wires.push(hold_a_quarter(&gateway, last).await);
+        wires.push(buffer_a_quarter(&gateway, last).await);
     }
     assert!(small_from(&gateway, 9).await.starts_with("HTTP/1.1 503"));
-    until("it is counted", async || gateway.counted("error", "buffer_full").await == Some(1.0)).await;
-    // One byte more is one too many, and what was held goes with the answer.
+    until("the rejection is counted", async || gateway.counted("error", "buffer_full").await == Some(1.0)).await;
+    // One more byte exceeds the total, and the buffered bytes are released with the response.
     assert!(wires[0].write("y").await.read_until("}").await.starts_with("HTTP/1.1 503"));
-    until("a quarter is free", async || gateway.running().held.total() == 3 * 16 * 1024).await;
+    until("a quarter is released", async || gateway.running().held.total() == 3 * 16 * 1024).await;
     assert!(small_from(&gateway, 9).await.starts_with("HTTP/1.1 200"));
 }
 
 /// HEADERS of a hundred signed requests on as many streams, whose bodies never come.
-fn heads_without_bodies() -> Vec<u8> {
+fn headers_without_bodies() -> Vec<u8> {
     let (signature, mut block) = (signature("x"), vec![0x83, 0x87]);
     // :authority (1), :path (4), and a name that is not in the static table (RFC 7541 §6.2.2).
     for (name, value) in [(&[1][..], "localhost"), (&[4], "/webhook"), (b"\0\x13x-hub-signature-256", &signature)] {
@@ -226,7 +227,7 @@ fn heads_without_bodies() -> Vec<u8> {
     (0..100).flat_map(|stream| frame(1, 4, 2 * stream + 1, &block)).collect()
 }
 
-/// Without a bound of their own, each of a thousand connections could have a hundred.
+/// Without a separate bound, each of a thousand connections could have a hundred waiting requests.
 #[tokio::test]
 async fn requests_that_wait_for_their_bodies_are_bounded() {
     let upstream = Upstream::echo().await;
@@ -234,31 +235,31 @@ async fn requests_that_wait_for_their_bodies_are_bounded() {
     let mut wires = Vec::new();
     for _ in 0..21 {
         let mut wire = gateway.wire_http2().await;
-        wire.write([PREFACE, SETTINGS, &heads_without_bodies()].concat()).await;
+        wire.write([PREFACE, SETTINGS, &headers_without_bodies()].concat()).await;
         wires.push(wire);
     }
     let counted = async || gateway.counted("error", "too_many_waiting_requests").await;
-    until("some are told", async || counted().await > Some(0.0)).await;
+    until("some are rejected", async || counted().await > Some(0.0)).await;
     assert!(counted().await < Some(400.0));
     assert_eq!(gateway.counted("error", "buffer_full").await, None);
     assert!(small_from(&gateway, 1).await.starts_with("HTTP/1.1 503"));
     assert!(small_from(&gateway, 2).await.starts_with("HTTP/1.1 200"));
     drop(wires);
-    until("there is room again", async || small_from(&gateway, 1).await.starts_with("HTTP/1.1 200")).await;
+    until("requests are accepted again", async || small_from(&gateway, 1).await.starts_with("HTTP/1.1 200")).await;
 }
 
-/// What a good request held is free as soon as it has gone on: a hundred of them never meet the bound.
+/// The memory of a good request is released once it is forwarded, so a series of them never reaches the bound.
 #[tokio::test]
-async fn forwarded_bodies_are_held_no_more() {
+async fn forwarded_bodies_are_no_longer_counted() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).and("max_buffered_bytes: 64KiB").start();
-    let body = vec![b'x'; HOLDS_A_QUARTER];
+    let body = vec![b'x'; QUARTER];
     for client in [gateway.client(), gateway.client_http2()] {
         for _ in 0..10 {
             assert_eq!(send(&client, body.clone(), &signature(&body)).await.status, 200);
         }
     }
-    until("nothing is held", async || gateway.running().held.total() == 0).await;
+    until("no bytes are buffered", async || gateway.running().held.total() == 0).await;
 }
 
 #[tokio::test]
@@ -272,27 +273,28 @@ async fn half_a_signed_body_ends_with_408() {
 }
 
 #[tokio::test]
-async fn a_sender_that_breaks_off_leaves_nothing() {
+async fn a_sender_that_disconnects_leaves_nothing() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).start();
     let mut wire = gateway.wire().await;
     wire.write(head(&signature("12345"), "Content-Length: 5") + "123").await;
     drop(wire);
-    until("it is counted", async || gateway.counted("error", "client_disconnected").await == Some(1.0)).await;
+    until("the rejection is counted", async || gateway.counted("error", "client_disconnected").await == Some(1.0))
+        .await;
     assert!(upstream.seen().is_empty());
 }
 
-/// RFC 9110 §10.1.1: the body of what is refused by its head is not asked for.
+/// RFC 9110 §10.1.1: a request that is rejected by its headers gets no 100 Continue.
 #[tokio::test]
-async fn a_signed_request_that_expects_100_continue_is_judged_by_its_head_first() {
+async fn a_signed_request_that_expects_100_continue_is_verified_by_its_headers_first() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).start();
     let expecting = |signature: &str| {
         let head = head(signature, "Expect: 100-continue\r\nContent-Length: 2\r\nConnection: close");
         if signature.is_empty() { head.replace("X-Hub-Signature-256: \r\n", "") } else { head }
     };
-    let refused = gateway.wire().await.write(expecting("")).await.rest().await;
-    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    let rejected = gateway.wire().await.write(expecting("")).await.rest().await;
+    assert!(rejected.starts_with("HTTP/1.1 401"), "{rejected}");
     let mut wire = gateway.wire().await;
     wire.write(expecting(&signature("{}"))).await.read_until("HTTP/1.1 100 Continue\r\n\r\n").await;
     assert!(wire.write("{}").await.rest().await.contains("HTTP/1.1 200"));
@@ -300,7 +302,7 @@ async fn a_signed_request_that_expects_100_continue_is_judged_by_its_head_first(
 }
 
 #[tokio::test]
-async fn while_secrets_rotate_any_of_them_may_have_signed_and_each_use_is_seen() {
+async fn while_secrets_rotate_any_of_them_may_have_signed_and_each_use_is_counted() {
     let upstream = Upstream::echo().await;
     let secrets = "{ preset: github, secrets: [ { file: new }, { file: secret } ] }";
     let gateway = github(&upstream).file("new", "the next secret").auth(secrets).start();
@@ -318,9 +320,9 @@ async fn while_secrets_rotate_any_of_them_may_have_signed_and_each_use_is_seen()
     assert_eq!((used(0).await, used(1).await), (Some((NOW + 60) as f64), Some(NOW as f64)));
 }
 
-/// WSGI makes one field of both: only the one that was judged may arrive.
+/// WSGI merges both spellings, so only the verified header is forwarded.
 #[tokio::test]
-async fn no_other_spelling_of_a_signed_header_reaches_the_app() {
+async fn no_other_spelling_of_a_signed_header_reaches_the_upstream() {
     let upstream = Upstream::echo().await;
     let gateway = timed(&upstream).start();
     let sig = hmac(SECRET, format!("{NOW}.{{}}"));
@@ -332,9 +334,9 @@ async fn no_other_spelling_of_a_signed_header_reaches_the_app() {
     assert!(seen.headers.values().all(|value| value != "evil"), "{:?}", seen.headers);
 }
 
-/// An app that verifies once more would refuse what we let through.
+/// An upstream that verifies the signature again would reject a forwarded request without it.
 #[tokio::test]
-async fn connection_does_not_take_a_signature_away() {
+async fn the_connection_header_does_not_remove_a_signature() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).start();
     let connection = "Content-Length: 2\r\nConnection: close, x-hub-signature-256, x-hop\r\nX-Hop: 1";
@@ -345,7 +347,7 @@ async fn connection_does_not_take_a_signature_away() {
 }
 
 #[tokio::test]
-async fn a_signature_can_be_kept_from_the_app() {
+async fn a_signature_can_be_removed_before_the_upstream() {
     let upstream = Upstream::echo().await;
     let gateway = github(&upstream).route("forward: { credential: remove }").start();
     assert_eq!(send(&gateway.client(), "x", &signature("x")).await.status, 200);
@@ -353,9 +355,9 @@ async fn a_signature_can_be_kept_from_the_app() {
 }
 
 /// github.com/standard-webhooks/standard-webhooks, spec: several signatures while a secret rotates, those of other
-/// versions are passed over, and id and time are signed and asked for.
+/// versions are ignored, and id and time are signed and required.
 #[tokio::test]
-async fn standard_webhooks_are_held_to_their_specification() {
+async fn standard_webhooks_follow_their_specification() {
     use base64::Engine;
     let upstream = Upstream::echo().await;
     let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);

@@ -1,4 +1,4 @@
-//! How connections are made: certificates by name, versions, and the listener without TLS.
+//! TLS: certificates by server name, versions, client certificates, and the listener without TLS.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::support::{Authority, Client, Gateway, Setup, Upstream, certificate, replace};
 
-/// The leaf that is served under a name, or why there was no connection.
+/// The leaf certificate that is served for a server name, or the error of the handshake.
 async fn served(
     gateway: &Gateway,
     name: &str,
@@ -36,7 +36,7 @@ async fn served(
 const BOTH: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12, &rustls::version::TLS13];
 
 #[tokio::test]
-async fn certificates_are_chosen_by_name_and_the_first_serves_the_rest() {
+async fn certificates_are_chosen_by_name_and_the_first_is_the_default() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let (ca, certificate, key) = certificate(&["*.hooks.test", "hooks.test"]);
@@ -47,7 +47,7 @@ async fn certificates_are_chosen_by_name_and_the_first_serves_the_rest() {
     let second = served(&gateway, "hooks.test", &ca, BOTH).await.unwrap();
     assert_ne!(first, second);
     assert_eq!(served(&gateway, "A.hooks.test", &ca, BOTH).await.unwrap(), second);
-    // The first one is served, which does not bear this name.
+    // The first certificate is served, which does not contain this name.
     assert!(served(&gateway, "other.test", &gateway.ca, BOTH).await.is_err());
 }
 
@@ -64,7 +64,7 @@ async fn the_lowest_version_is_configured() {
 }
 
 #[tokio::test]
-async fn a_listener_without_tls_must_be_written_out_and_says_so_to_the_app() {
+async fn a_listener_without_tls_must_be_explicit_and_forwards_its_scheme() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let upstream = Upstream::echo().await;
     let tls = "tls: { certificates: [ { cert: server.crt, key: server.key } ] }";
@@ -90,7 +90,7 @@ fn change(gateway: &Gateway, files: &[(&str, &str)], old: &str, new: &str) {
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
 }
 
-/// Whether a new client gets a connection and its genuine token an answer.
+/// Whether a new client can connect and gets a response to its genuine token.
 async fn connects(gateway: &Gateway, client: Client) -> bool {
     let request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
     client.try_send(request, "{}").await.is_ok_and(|answer| answer.status == 200)
@@ -100,7 +100,7 @@ async fn failed_handshakes(gateway: &Gateway) -> f64 {
     failed(gateway, "").await
 }
 
-/// How many TLS handshakes have failed for this reason; for any, where it is empty.
+/// The number of TLS handshakes that failed for this reason; for any reason, if it is empty.
 async fn failed(gateway: &Gateway, reason: &str) -> f64 {
     let reason = if reason.is_empty() { String::new() } else { format!(",reason=\"{reason}\"") };
     let labels = format!("{{listener=\"{}\",result=\"error\"{reason}}}", gateway.address());
@@ -108,7 +108,7 @@ async fn failed(gateway: &Gateway, reason: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_required_where_its_ca_is_written() {
+async fn a_client_certificate_is_required_where_its_ca_is_configured() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let gateway = Gateway::before(&upstream);
     let client = authority.client("sender.test", 7);
@@ -135,8 +135,8 @@ async fn an_optional_certificate_may_be_absent_and_not_wrong() {
     change(&gateway, &[("clients.crt", &authority.pem)], "tls: { ", optional);
     assert!(connects(&gateway, gateway.client()).await);
     assert!(connects(&gateway, gateway.client_showing(&authority.client("sender.test", 7))).await);
-    for stranger in [Authority::new("others"), Authority::new("clients")] {
-        assert!(!connects(&gateway, gateway.client_showing(&stranger.client("sender.test", 7))).await);
+    for untrusted in [Authority::new("others"), Authority::new("clients")] {
+        assert!(!connects(&gateway, gateway.client_showing(&untrusted.client("sender.test", 7))).await);
     }
 }
 
@@ -157,7 +157,7 @@ async fn new_roots_count_from_the_next_handshake_on() {
 }
 
 #[tokio::test]
-async fn a_revoked_certificate_connects_no_more_and_without_a_list_in_force_none_does() {
+async fn a_revoked_certificate_connects_no_more_and_without_an_active_list_none_does() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let gateway = Gateway::before(&upstream);
     let (first, second) = (authority.client("a.test", 7), authority.client("b.test", 8));

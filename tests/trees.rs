@@ -1,4 +1,4 @@
-//! Several schemes on one route, and client certificates among them: at the handshake and long after it.
+//! Several schemes on one route, and client certificates: in the TLS handshake and during the connection.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +12,7 @@ const JWT: &str = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook }
 const TOKEN: &str = "{ static_token: { header: X-Token, secret: { file: token } } }";
 const HMAC: &str = "{ preset: github, secret: { file: token } }";
 
-/// This `auth`, before clients of this authority, who need not show a certificate.
+/// A gateway with this `auth`, which trusts client certificates of this authority and does not require one.
 fn setup(upstream: &Upstream, authority: &Authority, auth: &str) -> Setup {
     let setup = Setup::new(upstream.address).file("clients.crt", &authority.pem).file("token", "the token");
     let setup = setup.with("tls: { ", "tls: { client_ca: clients.crt, client_auth: optional, ");
@@ -20,23 +20,23 @@ fn setup(upstream: &Upstream, authority: &Authority, auth: &str) -> Setup {
     if auth.contains("jwt:") { setup.route("forward: { claims_to_headers: { sub: X-Who } }") } else { setup }
 }
 
-/// Status and code of an answer; no code where the app gave it.
-fn told(answer: &Answer) -> (u16, String) {
+/// Status and reason of a response; the reason is empty where the upstream responded.
+fn outcome(answer: &Answer) -> (u16, String) {
     if answer.header("x-from-app").is_some() { (answer.status.as_u16(), String::new()) } else { answer.problem() }
 }
 
-/// POST with these fields; an empty value is no field.
+/// Sends a POST with these headers, except those with an empty value.
 async fn ask(client: &Client, fields: &[(&str, &str)]) -> (u16, String) {
     let present = fields.iter().filter(|(_, value)| !value.is_empty());
     let request = present.fold(client.request("/webhook"), |request, (name, value)| request.header(*name, *value));
-    told(&client.send(request, "{}").await)
+    outcome(&client.send(request, "{}").await)
 }
 
 fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
-fn refused(status: u16, code: &str) -> (u16, String) {
+fn rejected(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
 }
 
@@ -50,14 +50,14 @@ async fn all_of_wants_each() {
     let auth = format!("{{ all_of: [ {JWT}, {{ client_certificate: {{ san: [\"dns:a.test\"] }} }} ] }}");
     let gateway = setup(&upstream, &authority, &auth).start();
     let with = |name| gateway.client_showing(&authority.client(name, 7));
-    let (right, other, nobody) = (with("a.test"), with("b.test"), gateway.client());
+    let (right, other, without) = (with("a.test"), with("b.test"), gateway.client());
     let (good, bad) = (bearer(&gateway.token()), bearer("x.y.z"));
     for (client, token, expected) in [
-        (&right, "", refused(401, "missing_credential")),
-        (&right, bad.as_str(), refused(401, "malformed_token")),
-        (&other, &good, refused(403, "certificate_not_allowed")),
-        (&nobody, &good, refused(401, "missing_credential")),
-        (&nobody, "", refused(401, "missing_credential")),
+        (&right, "", rejected(401, "missing_credential")),
+        (&right, bad.as_str(), rejected(401, "malformed_token")),
+        (&other, &good, rejected(403, "certificate_not_allowed")),
+        (&without, &good, rejected(401, "missing_credential")),
+        (&without, "", rejected(401, "missing_credential")),
     ] {
         assert_eq!(ask(client, &[("authorization", token)]).await, expected, "{token}");
     }
@@ -66,18 +66,19 @@ async fn all_of_wants_each() {
     assert_eq!(upstream.only().header("x-who"), Some("shop-42"));
 }
 
-/// Or whoever holds the weaker credential would choose by which he is judged, and the app would read the other one.
+/// Otherwise an attacker with the weaker credential could choose which one is verified, and the upstream would read the
+/// other one.
 #[tokio::test]
 async fn any_of_wants_each_credential_that_is_there() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let gateway = setup(&upstream, &authority, &format!("{{ any_of: [ {JWT}, {TOKEN} ] }}")).start();
     let (client, good) = (gateway.client(), bearer(&gateway.token()));
     for (authorization, token, expected) in [
-        ("", "", refused(401, "missing_credential")),
-        (good.as_str(), "another token", refused(401, "invalid_static_token")),
-        ("Bearer x.y.z", "the token", refused(401, "malformed_token")),
-        ("Bearer x.y.z", "", refused(401, "malformed_token")),
-        ("", "another token", refused(401, "invalid_static_token")),
+        ("", "", rejected(401, "missing_credential")),
+        (good.as_str(), "another token", rejected(401, "invalid_static_token")),
+        ("Bearer x.y.z", "the token", rejected(401, "malformed_token")),
+        ("Bearer x.y.z", "", rejected(401, "malformed_token")),
+        ("", "another token", rejected(401, "invalid_static_token")),
     ] {
         assert_eq!(ask(&client, &[("authorization", authorization), ("x-token", token)]).await, expected);
     }
@@ -91,13 +92,13 @@ async fn any_of_wants_each_credential_that_is_there() {
     }
 }
 
-/// What the body must tell is waited for, also where another branch has granted already.
+/// A scheme that needs the body is waited for, even if another branch already grants the request.
 #[tokio::test]
 async fn a_grant_does_not_hide_a_signature_that_the_body_breaks() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let gateway = setup(&upstream, &authority, &format!("{{ any_of: [ {TOKEN}, {HMAC} ] }}")).start();
     let signature = |body| format!("sha256={}", crate::support::hmac("the token", body));
-    for (signed, expected) in [("{}", passed()), ("{} ", refused(401, "invalid_signature"))] {
+    for (signed, expected) in [("{}", passed()), ("{} ", rejected(401, "invalid_signature"))] {
         let fields = [("x-token", "the token"), ("x-hub-signature-256", &signature(signed))];
         assert_eq!(ask(&gateway.client(), &fields).await, expected);
         assert_eq!(ask(&gateway.client(), &fields[1..]).await, expected);
@@ -105,23 +106,23 @@ async fn a_grant_does_not_hide_a_signature_that_the_body_breaks() {
     assert_eq!(upstream.seen().len(), 2);
 }
 
-/// A branch of which a part is missing does not make the rest of it good.
+/// A missing credential in a branch does not excuse an invalid one next to it.
 #[tokio::test]
-async fn a_bad_credential_in_half_a_branch_is_refused() {
+async fn an_invalid_credential_in_an_incomplete_branch_is_rejected() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     for inner in [format!("{{ client_certificate: {{}} }}, {JWT}"), format!("{JWT}, {{ client_certificate: {{}} }}")] {
         let gateway =
             setup(&upstream, &authority, &format!("{{ any_of: [ {{ all_of: [ {inner} ] }}, {TOKEN} ] }}")).start();
         let ask =
             async |token: &str| ask(&gateway.client(), &[("authorization", token), ("x-token", "the token")]).await;
-        assert_eq!(ask("Bearer x.y.z").await, refused(401, "malformed_token"), "{inner}");
+        assert_eq!(ask("Bearer x.y.z").await, rejected(401, "malformed_token"), "{inner}");
         assert_eq!(ask("").await, passed());
     }
     assert_eq!(upstream.seen().len(), 2);
 }
 
 #[tokio::test]
-async fn what_nobody_can_decide_is_503_and_hides_behind_no_other_credential() {
+async fn a_credential_that_cannot_be_verified_is_503_and_hides_behind_no_other_credential() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let gateway = setup(&upstream, &authority, &format!("{{ any_of: [ {JWT}, {TOKEN} ] }}"))
         .with("{ file: jwks.json }", "{ url: \"http://127.0.0.1:9/jwks.json\" }")
@@ -129,14 +130,14 @@ async fn what_nobody_can_decide_is_503_and_hides_behind_no_other_credential() {
     let (client, good) = (gateway.client(), bearer(&gateway.token()));
     for token in ["", "the token"] {
         let fields = [("authorization", good.as_str()), ("x-token", token)];
-        assert_eq!(ask(&client, &fields).await, refused(503, "jwks_unavailable"));
+        assert_eq!(ask(&client, &fields).await, rejected(503, "jwks_unavailable"));
     }
     assert_eq!(ask(&client, &[("x-token", "the token")]).await, passed());
-    assert_eq!(ask(&client, &[("x-token", "another")]).await, refused(401, "invalid_static_token"));
+    assert_eq!(ask(&client, &[("x-token", "another")]).await, rejected(401, "invalid_static_token"));
 }
 
 #[tokio::test]
-async fn a_certificate_is_admitted_by_its_names_or_its_fingerprint() {
+async fn a_certificate_is_accepted_by_its_names_or_its_fingerprint() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let uri = |text: &str| authority.client_named(SanType::URI(text.try_into().unwrap()), 7);
     let (dns, spiffe) = (authority.client("a.test", 7), uri("spiffe://example.org/sender"));
@@ -148,16 +149,16 @@ async fn a_certificate_is_admitted_by_its_names_or_its_fingerprint() {
         (&dns, passed()),
         (&spiffe, passed()),
         (&pinned, passed()),
-        (&other, refused(403, "certificate_not_allowed")),
-        (&authority.client("c.test", 9), refused(403, "certificate_not_allowed")),
-        (&authority.client("b.a.test", 9), refused(403, "certificate_not_allowed")),
+        (&other, rejected(403, "certificate_not_allowed")),
+        (&authority.client("c.test", 9), rejected(403, "certificate_not_allowed")),
+        (&authority.client("b.a.test", 9), rejected(403, "certificate_not_allowed")),
     ] {
         assert_eq!(ask(&gateway.client_showing(identity), &[]).await, expected);
     }
-    assert_eq!(ask(&gateway.client(), &[]).await, refused(401, "missing_credential"));
+    assert_eq!(ask(&gateway.client(), &[]).await, rejected(401, "missing_credential"));
 }
 
-/// Where a certificate is the only rule, any that the listener trusts is one.
+/// Without other rules, every certificate that the listener trusts is accepted.
 const ANY_CERTIFICATE: &str = "{ client_certificate: {} }";
 
 fn reload(gateway: &Gateway) {
@@ -170,7 +171,7 @@ async fn handshakes(gateway: &Gateway) -> Option<f64> {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_revoked_meanwhile_passes_no_more() {
+async fn a_certificate_revoked_during_the_connection_passes_no_more() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     for (auth, client_auth) in [(ANY_CERTIFICATE, "optional"), (JWT, "required")] {
         let gateway = setup(&upstream, &authority, auth)
@@ -182,7 +183,7 @@ async fn a_certificate_that_is_revoked_meanwhile_passes_no_more() {
         assert_eq!(ask(&client, &[("authorization", &token)]).await, passed());
         replace(&gateway.path("clients.crl"), &authority.list(4000, &[7]));
         reload(&gateway);
-        assert_eq!(ask(&client, &[("authorization", &token)]).await, refused(403, "certificate_not_allowed"));
+        assert_eq!(ask(&client, &[("authorization", &token)]).await, rejected(403, "certificate_not_allowed"));
         assert_eq!(handshakes(&gateway).await, Some(1.0));
     }
     assert_eq!(upstream.seen().len(), 2);
@@ -195,32 +196,32 @@ async fn an_authority_that_is_trusted_no_more_counts_no_more() {
     let client = gateway.client_showing(&old.client("a.test", 7));
     assert_eq!(ask(&client, &[]).await, passed());
     for (pem, expected) in
-        [(&new.pem, refused(403, "certificate_not_allowed")), (&format!("{}{}", old.pem, new.pem), passed())]
+        [(&new.pem, rejected(403, "certificate_not_allowed")), (&format!("{}{}", old.pem, new.pem), passed())]
     {
         replace(&gateway.path("clients.crt"), pem);
         reload(&gateway);
         assert_eq!(ask(&client, &[]).await, expected);
     }
-    // Without any authority the route could let nobody pass: what was in force stays.
+    // Without a client CA the route would reject every request, so the active configuration stays.
     gateway.edit("client_ca: clients.crt, client_auth: optional, ", "");
     assert_eq!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(ask(&client, &[]).await, passed());
     assert_eq!(handshakes(&gateway).await, Some(1.0));
 }
 
-/// Its end comes by the gateway's own time.
+/// The expiry is compared with the gateway's own clock.
 #[tokio::test]
-async fn a_certificate_that_ends_meanwhile_passes_no_more() {
+async fn a_certificate_that_expires_during_the_connection_passes_no_more() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let gateway = setup(&upstream, &authority, ANY_CERTIFICATE).start();
     let client = gateway.client_showing(&authority.client("a.test", 7));
     assert_eq!(ask(&client, &[]).await, passed());
     // rcgen's certificates end in the year 4096.
     gateway.clock.forward(2080 * 366 * 24 * 3600);
-    assert_eq!(ask(&client, &[]).await, refused(403, "certificate_not_allowed"));
+    assert_eq!(ask(&client, &[]).await, rejected(403, "certificate_not_allowed"));
 }
 
-/// Caddy GHSA-gr7w-x2jp-3xgw: a certificate was shown to one host, and the request is another's.
+/// Caddy GHSA-gr7w-x2jp-3xgw: a certificate was presented to one host, and the request is for another.
 #[tokio::test]
 async fn a_request_for_another_host_than_the_connection_s_is_misdirected() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
@@ -253,7 +254,7 @@ async fn a_token_that_is_bound_to_a_certificate_is_no_use_with_another() {
     let (owner, thief) = (gateway.client_showing(&own), gateway.client_showing(&other));
     for client in [&thief, &gateway.client()] {
         let answer = client.send(client.request("/webhook").header("authorization", &token), "{}").await;
-        assert_eq!(told(&answer), refused(401, "certificate_mismatch"));
+        assert_eq!(outcome(&answer), rejected(401, "certificate_mismatch"));
         assert!(answer.header("www-authenticate").unwrap().ends_with("error=\"invalid_token\""));
     }
     for (claims, code) in [
@@ -264,7 +265,7 @@ async fn a_token_that_is_bound_to_a_certificate_is_no_use_with_another() {
         (json!({"cnf": {"x5t#S256": ""}}), "certificate_mismatch"),
     ] {
         let token = bearer(&gateway.issuer.token_with(claims));
-        assert_eq!(ask(&owner, &[("authorization", &token)]).await, refused(401, code));
+        assert_eq!(ask(&owner, &[("authorization", &token)]).await, rejected(401, code));
     }
     assert!(upstream.seen().is_empty());
     assert_eq!(ask(&owner, &[("authorization", &token)]).await, passed());

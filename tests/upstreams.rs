@@ -1,4 +1,4 @@
-//! Apps behind TLS, behind a Unix socket, and several that are alike.
+//! Upstreams over TLS, on a Unix socket, and several with load balancing.
 
 use std::net::SocketAddr;
 
@@ -20,12 +20,12 @@ fn several(addresses: &[SocketAddr]) -> Gateway {
     before(&format!("urls: [{}]", urls.join(", "))).start()
 }
 
-/// Where nobody listens, until somebody does.
+/// A free address, on which no server listens yet.
 async fn dead() -> SocketAddr {
     Upstream::echo().await.stop().await
 }
 
-/// The statuses of so many requests, one after the other.
+/// The statuses of `count` successive requests.
 async fn statuses(gateway: &Gateway, count: usize) -> Vec<u16> {
     let mut statuses = Vec::new();
     for _ in 0..count {
@@ -41,14 +41,14 @@ async fn problem(gateway: &Gateway) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn an_app_behind_tls_is_reached_under_its_own_ca() {
+async fn an_upstream_behind_tls_is_reached_under_its_own_ca() {
     for name in ["localhost", "127.0.0.1"] {
         let (ca, chain, key) = certificate(&[name]);
         let upstream = Upstream::echo_tls(&chain, &key).await;
         let url = format!("url: \"https://{name}:{}\", ca: app.pem", upstream.address.port());
         let gateway = before(&url).file("app.pem", &ca).start();
         assert_eq!(statuses(&gateway, 3).await, [200; 3]);
-        // The sender's host, and not the app's address.
+        // The host that the sender used, not the address of the upstream.
         let host = format!("localhost:{}", gateway.address().port());
         assert_eq!(upstream.seen()[0].header("host"), Some(host.as_str()));
         assert_eq!(upstream.seen()[0].target, "/webhook");
@@ -56,14 +56,14 @@ async fn an_app_behind_tls_is_reached_under_its_own_ca() {
 }
 
 #[tokio::test]
-async fn an_app_that_cannot_prove_its_name_gets_nothing() {
+async fn an_upstream_that_cannot_prove_its_name_gets_nothing() {
     let (ca, chain, key) = certificate(&["localhost"]);
     let (other_ca, other_chain, other_key) = certificate(&["other.test"]);
     let upstream = Upstream::echo_tls(&chain, &key).await;
     let other = Upstream::echo_tls(&other_chain, &other_key).await;
     let cases = [
         (&upstream, ", ca: app.pem", &other_ca),
-        // The public roots do not know it.
+        // The public roots do not contain its CA.
         (&upstream, "", &ca),
         (&other, ", ca: app.pem", &other_ca),
     ];
@@ -76,7 +76,7 @@ async fn an_app_that_cannot_prove_its_name_gets_nothing() {
     assert!(upstream.seen().is_empty() && other.seen().is_empty());
 }
 
-/// The handshake has the time of the connection and no other: `timeout` would be 504, half a minute later.
+/// The connect timeout includes the TLS handshake; with the total timeout it would be a 504 after half a minute.
 #[tokio::test]
 async fn a_handshake_that_does_not_end_is_502() {
     let upstream = Upstream::silent().await;
@@ -96,7 +96,7 @@ async fn a_new_ca_counts_from_the_reload_on() {
     replace(&gateway.path("app.pem"), &other_ca);
     // The watch may have been faster, and then there is nothing left to do.
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
-    // A connection of the old trust still waits, and must not be used.
+    // A connection made with the old CA is still open, and must not be used.
     let (status, code) = problem(&gateway).await;
     assert_eq!((status, code.as_str(), upstream.seen().len()), (502, "upstream_unreachable", 1));
     replace(&gateway.path("app.pem"), "no certificate");
@@ -107,7 +107,7 @@ async fn a_new_ca_counts_from_the_reload_on() {
 }
 
 #[tokio::test]
-async fn an_app_on_a_unix_socket_is_reached() {
+async fn an_upstream_on_a_unix_socket_is_reached() {
     let folder = TempDir::new().unwrap();
     let upstream = Upstream::echo_unix(&folder.path().join("app.sock"));
     let gateway = before(&format!("url: \"unix:{}\"", folder.path().join("app.sock").display())).start();
@@ -128,7 +128,7 @@ async fn the_path_of_a_socket_is_relative_to_the_configuration() {
 }
 
 #[tokio::test]
-async fn connections_are_used_again_and_closed_when_nobody_needs_them() {
+async fn connections_are_reused_and_closed_when_idle() {
     let upstream = Upstream::echo().await;
     let gateway = before(&format!("url: \"http://{}\", timeouts: {{ keepalive: 10s }}", upstream.address)).start();
     assert_eq!(statuses(&gateway, 10).await, [200; 10]);
@@ -136,11 +136,11 @@ async fn connections_are_used_again_and_closed_when_nobody_needs_them() {
     gateway.edit("timeouts: { keepalive: 10s }", "timeouts: { keepalive: 1ms }");
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(statuses(&gateway, 1).await, [200]);
-    until("none is open", async || upstream.open() == 0).await;
+    until("no connection is open", async || upstream.open() == 0).await;
 }
 
 #[tokio::test]
-async fn several_apps_take_turns() {
+async fn several_upstreams_are_used_round_robin() {
     let (one, two) = (Upstream::echo().await, Upstream::echo().await);
     let gateway = several(&[one.address, two.address]);
     assert_eq!(statuses(&gateway, 10).await, [200; 10]);
@@ -148,24 +148,24 @@ async fn several_apps_take_turns() {
 }
 
 #[tokio::test]
-async fn one_that_is_dead_costs_no_request_and_is_taken_back() {
+async fn a_dead_upstream_costs_no_request_and_comes_back_into_rotation() {
     let (address, two) = (dead().await, Upstream::echo().await);
     let gateway = several(&[address, two.address]);
     assert_eq!(statuses(&gateway, 20).await, [200; 20]);
     assert_eq!(two.seen().len(), 20);
-    // It is still set aside; with the other one gone, all are tried.
+    // It is still ejected; when the other upstream is gone, all are tried.
     let one = Upstream::echo_at(address).await;
     let address = two.stop().await;
-    // The gateway may send one request more over the connection that ends.
-    until("it has answered", async || statuses(&gateway, 1).await == [200] && one.seen().len() > 2).await;
-    // It serves alone now: the other one, which is up again, waits for its time.
+    // The gateway may send one more request over the closing connection.
+    until("the first upstream responds", async || statuses(&gateway, 1).await == [200] && one.seen().len() > 2).await;
+    // It serves alone now: the other upstream, which runs again, is ejected for a while.
     let (two, before) = (Upstream::echo_at(address).await, one.seen().len());
     assert_eq!(statuses(&gateway, 10).await, [200; 10]);
     assert_eq!((one.seen().len() - before, two.seen().len()), (10, 0));
 }
 
 #[tokio::test]
-async fn with_all_of_them_dead_the_answer_is_502() {
+async fn with_all_upstreams_dead_the_answer_is_502() {
     let gateway = several(&[dead().await, dead().await]);
     for _ in 0..3 {
         let (status, code) = problem(&gateway).await;
@@ -173,22 +173,22 @@ async fn with_all_of_them_dead_the_answer_is_502() {
     }
 }
 
-/// A second app would do again what the first may have done.
+/// A second upstream would repeat an operation that the first may have performed.
 #[tokio::test]
-async fn what_one_app_may_have_seen_is_not_sent_to_another() {
+async fn a_request_that_one_upstream_may_have_seen_is_not_sent_to_another() {
     let (one, two) = (Upstream::saying(b"").await, Upstream::echo().await);
     let gateway = several(&[one.address, two.address]);
     let (status, code) = problem(&gateway).await;
     assert_eq!((status, code.as_str(), two.seen().len()), (502, "upstream_protocol_error", 0));
-    // Each second request, until it has failed five times in a row.
+    // Every second request fails, until the upstream is ejected after five failures in a row.
     let statuses = statuses(&gateway, 19).await;
     assert_eq!(statuses.iter().filter(|status| **status == 502).count(), 4, "{statuses:?}");
     assert_eq!(two.seen().len(), 15);
 }
 
-/// A used connection may be closed by an app that has not seen the request, or by one that has.
+/// An upstream may close a reused connection with or without having seen the request.
 #[tokio::test]
-async fn what_was_sent_over_a_used_connection_is_not_sent_over_a_new_one() {
+async fn a_request_sent_over_a_used_connection_is_not_sent_over_a_new_one() {
     let (one, two) = (Upstream::leaving().await, dead().await);
     let gateway = several(&[one.address, two]);
     assert_eq!(statuses(&gateway, 3).await, [200, 502, 200]);
@@ -196,7 +196,7 @@ async fn what_was_sent_over_a_used_connection_is_not_sent_over_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_reload_keeps_what_is_known_of_apps_that_have_stayed() {
+async fn a_reload_keeps_the_state_of_unchanged_upstreams() {
     let (address, two, three) = (dead().await, Upstream::echo().await, Upstream::echo().await);
     let gateway = several(&[address, two.address]);
     assert_eq!(statuses(&gateway, 4).await, [200; 4]);
@@ -206,8 +206,8 @@ async fn a_reload_keeps_what_is_known_of_apps_that_have_stayed() {
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(statuses(&gateway, 6).await, [200; 6]);
     assert_eq!(one.seen().len(), 0);
-    // The new one is next, having waited longest.
+    // The new upstream is next, because it was used least recently.
     assert_eq!((two.seen().len(), three.seen().len()), (7, 3));
-    // And so are its connections.
+    // The connections of an unchanged upstream are kept too.
     assert_eq!(two.connections(), 1);
 }

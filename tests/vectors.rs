@@ -1,5 +1,5 @@
-//! Requests that others have signed: out of the providers' own SDK tests and documents, and made by scripts that have
-//! never seen the presets (tests/vectors). Each goes through configuration, compilation and decision as in the gateway.
+//! Signed requests from the providers' own SDK tests and documents, and from scripts that are independent of the presets
+//! (tests/vectors). Each goes through configuration, compilation and decision as in the gateway.
 
 mod harness;
 mod mutations;
@@ -10,16 +10,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-pub use harness::{Case, Judged, cases, read};
+pub use harness::{Case, Verdict, cases, read};
 
-/// The vectors out of SDKs, where they are at hand; they are not part of the project.
+/// The vectors from SDKs, if the file exists; it is not part of the project.
 fn shared() -> Option<Value> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors/webhook-vectors.json");
-    let path = std::env::var_os("HOOKGATE_VECTORS").map_or(beside, PathBuf::from);
+    let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors/webhook-vectors.json");
+    let path = std::env::var_os("HOOKGATE_VECTORS").map_or(default, PathBuf::from);
     Some(serde_json::from_slice(&std::fs::read(path).ok()?).unwrap())
 }
 
-/// How a scheme of that file is called here.
+/// The `auth` for a scheme of that file.
 fn auth(vector: &Value) -> Value {
     let websub = |hash: &str| {
         json!({"signature": {
@@ -49,7 +49,7 @@ fn auth(vector: &Value) -> Value {
     }
 }
 
-/// What goes into the files of its secrets.
+/// The content of the secret files of a vector.
 fn secrets(credentials: &Value) -> Vec<Vec<u8>> {
     let text = |name: &str| credentials[name].as_str().map(|text| text.as_bytes().to_vec());
     if let Some(several) = credentials["secrets"].as_array() {
@@ -60,7 +60,7 @@ fn secrets(credentials: &Value) -> Vec<Vec<u8>> {
     vec![one.or_else(|| text("public_key_spki_b64")).or_else(root).unwrap()]
 }
 
-/// Where a vector has no clock, its own time is one.
+/// The signed time of a vector, for vectors without a clock.
 fn own_time(vector: &Value, presets: &Value) -> Option<u64> {
     let header = |name: &str| {
         let headers = vector["request"]["headers"].as_object()?;
@@ -83,9 +83,9 @@ fn own_time(vector: &Value, presets: &Value) -> Option<u64> {
 }
 
 #[test]
-fn every_vector_of_the_providers_sdks_has_its_result() {
+fn every_vector_of_the_providers_sdks_has_its_expected_result() {
     let Some(file) = shared() else {
-        println!("no webhook-vectors.json at hand (HOOKGATE_VECTORS): skipped; the project's own vectors still run");
+        println!("no webhook-vectors.json found (HOOKGATE_VECTORS): skipped; the project's own vectors still run");
         return;
     };
     let vectors = file["vectors"].as_array().unwrap();
@@ -100,11 +100,11 @@ fn every_vector_of_the_providers_sdks_has_its_result() {
             request: vector["request"].clone(),
             now: now.unwrap_or(1_700_000_000),
         };
-        let judged = case.judge();
+        let verdict = case.decide();
         let expected = vector["expected"] == "valid";
-        // A refusal must be one by the decision, not by a configuration that would not load.
-        let right = if expected { judged == Judged::Granted } else { matches!(judged, Judged::Refused(_)) };
-        if right { passed += 1 } else { wrong.push(format!("{}: {judged:?}", vector["id"])) }
+        // The decision must reject the request; an invalid configuration does not count.
+        let right = if expected { verdict == Verdict::Granted } else { matches!(verdict, Verdict::Rejected(_)) };
+        if right { passed += 1 } else { wrong.push(format!("{}: {verdict:?}", vector["id"])) }
     }
     println!("{passed} of {} vectors as expected", vectors.len());
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -112,15 +112,15 @@ fn every_vector_of_the_providers_sdks_has_its_result() {
 }
 
 #[test]
-fn every_vector_of_our_own_has_its_result() {
+fn every_vector_of_this_project_has_its_expected_result() {
     let mut wrong = Vec::new();
     let mut count = 0;
     for file in ["signatures.json", "tokens.json", "published.json"] {
         for (id, case, valid) in cases(file) {
             count += 1;
-            let judged = case.judge();
-            if (judged == Judged::Granted) != valid || matches!(judged, Judged::NotLoaded(_)) {
-                wrong.push(format!("{id}: {judged:?}"));
+            let verdict = case.decide();
+            if (verdict == Verdict::Granted) != valid || matches!(verdict, Verdict::NotLoaded(_)) {
+                wrong.push(format!("{id}: {verdict:?}"));
             }
         }
     }
@@ -128,7 +128,7 @@ fn every_vector_of_our_own_has_its_result() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// A preset without a request that it lets through would be a promise that nobody has tried.
+/// Without a request that passes, a preset would be untested.
 #[test]
 fn every_preset_has_a_vector() {
     let tried: Vec<String> = ["signatures.json", "tokens.json"]
@@ -143,33 +143,33 @@ fn every_preset_has_a_vector() {
 }
 
 #[test]
-fn every_handshake_is_answered_as_its_provider_expects() {
+fn every_challenge_is_answered_as_its_provider_expects() {
     for vector in ["signature_handshakes.json", "token_handshakes.json"].iter().flat_map(|file| read(file)) {
         let case = Case::read(&vector);
-        let answer = case.handshake(&vector["handshake_token"]);
-        let reply = &vector["reply"];
+        let answer = case.challenge(&vector["handshake_token"]);
+        let response = &vector["reply"];
         let answer = answer.unwrap_or_else(|why| panic!("{}: {why}", vector["request"]));
-        let expected = match reply.get("json") {
+        let expected = match response.get("json") {
             Some(json) => json.clone(),
-            None => reply["body"].clone(),
+            None => response["body"].clone(),
         };
-        let body = if reply.get("json").is_some() {
+        let body = if response.get("json").is_some() {
             serde_json::from_str(&answer.body).unwrap()
         } else {
             Value::String(answer.body.clone())
         };
         assert_eq!(body, expected, "{}", vector["preset"]);
-        if let Some(content_type) = reply["content_type"].as_str() {
+        if let Some(content_type) = response["content_type"].as_str() {
             assert!(answer.content_type.starts_with(content_type), "{}", vector["preset"]);
         }
-        for (name, value) in reply["headers"].as_object().into_iter().flatten() {
+        for (name, value) in response["headers"].as_object().into_iter().flatten() {
             let found = answer.headers.iter().find(|(found, _)| found.as_str().eq_ignore_ascii_case(name));
             assert_eq!(found.map(|(_, value)| value.as_str()), value.as_str(), "{}: {name}", vector["preset"]);
         }
     }
 }
 
-/// Who may choose the version chooses the weakest: v1 signs no method, URL or time.
+/// An attacker who could choose the version would choose the weakest: v1 signs no method, URL or time.
 #[test]
 fn hubspot_s_version_is_the_route_s_and_not_the_request_s() {
     let versions = ["hubspot-v1", "hubspot-v2", "hubspot-v3"];
@@ -181,7 +181,7 @@ fn hubspot_s_version_is_the_route_s_and_not_the_request_s() {
         for version in versions.iter().filter(|version| case.auth["preset"] != **version) {
             let mut other = case.clone();
             other.auth["preset"] = (*version).into();
-            assert!(matches!(other.judge(), Judged::Refused(_)), "{id} passes as {version}: {:?}", other.judge());
+            assert!(matches!(other.decide(), Verdict::Rejected(_)), "{id} passes as {version}: {:?}", other.decide());
             tried += 1;
         }
     }

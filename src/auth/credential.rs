@@ -243,7 +243,7 @@ mod tests {
     /// Another gateway accepted a valid token together with an invalid one, and comma-joined tokens, in HTTP/1 and
     /// HTTP/2.
     #[test]
-    fn two_are_refused_not_chosen_between() {
+    fn two_are_rejected_and_neither_is_chosen() {
         let two = Err(Refusal::MultipleCredentials);
         assert_eq!(find(&bearer(), "/", &[("authorization", "Bearer a"), ("authorization", "Bearer b")]), two);
         assert_eq!(find(&bearer(), "/", &[("authorization", "Bearer a, Bearer b")]), two);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_malformed() {
+    fn other_values_are_malformed() {
         for value in ["Bearer", "Bearer ", "Bearer  a", "Bearer a b", "Bearer a\tb", "Bearer \"a\"", "Bearer {}"] {
             assert_eq!(find(&bearer(), "/", &[("authorization", value)]), Err(Refusal::MalformedCredential), "{value}");
         }

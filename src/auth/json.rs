@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_readers_could_take_differently_is_refused() {
+    fn ambiguous_json_is_rejected() {
         let texts: &[&[u8]] = &[
             b"",
             b"[]",

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn two_of_one_name_are_refused_in_any_spelling() {
+    fn two_of_one_name_are_rejected_in_any_spelling() {
         let head = head("/?t=1&%74=2&u=a%20b", &[("x-s", "1"), ("x-s", "2"), ("x-t", "1")]);
         let view = RequestView::new(&head, UrlBase::Host("a"));
         assert_eq!(view.query("t"), Err(Refusal::MultipleCredentials));

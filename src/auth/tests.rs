@@ -58,7 +58,7 @@ fn a_good_token_is_granted_with_its_claims() {
 }
 
 #[test]
-fn a_public_route_grants_everyone_and_nobody_an_identity() {
+fn a_public_route_grants_every_client_without_an_identity() {
     let public = Rules::new(Policy::Public, None, None);
     for fields in [&[][..], &[("authorization", "Bearer x")]] {
         let grant = decide(&public, fields).unwrap();
@@ -78,7 +78,7 @@ fn no_credential_is_no_grant() {
 
 /// The timestamp is required in addition to the credential and checked after it: an optional one would not protect.
 #[test]
-fn a_timestamp_is_asked_for_beside_the_credential() {
+fn a_timestamp_is_required_next_to_the_credential() {
     let rules = Rules::new(jwt(), None, in_header());
     let (good, fresh) = (bearer(&json!({})), NOW.to_string());
     let decide =
@@ -110,7 +110,7 @@ fn a_timestamp_may_be_a_verified_claim() {
 }
 
 #[test]
-fn every_refusal_has_its_word() {
+fn every_rejection_has_its_reason() {
     let words: HashSet<_> = Refusal::ALL.iter().map(|refusal| refusal.reason()).collect();
     // Both kinds of claim mismatch, in a scope or in another claim, have one reason.
     assert_eq!(words.len(), Refusal::ALL.len() - 1);
@@ -120,7 +120,7 @@ fn every_refusal_has_its_word() {
 proptest! {
     /// No bytes in the `Authorization` header cause a panic or a grant.
     #[test]
-    fn no_field_value_passes_or_panics(value in any::<Vec<u8>>(), scheme in any::<bool>()) {
+    fn no_header_value_passes_or_panics(value in any::<Vec<u8>>(), scheme in any::<bool>()) {
         let value = if scheme { [b"Bearer ", value.as_slice()].concat() } else { value };
         if let Ok(value) = HeaderValue::from_bytes(&value) {
             let head = Request::post("/webhook").header(AUTHORIZATION, value).body(()).unwrap().into_parts().0;

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn stale_future_and_missing_are_three_refusals() {
+    fn stale_future_and_missing_are_three_reasons() {
         let at = |offset: i64| check(TimestampUnit::Seconds, &[&(NOW as i64 + offset).to_string()]);
         assert_eq!((at(0), at(-300), at(60)), (Ok(()), Ok(()), Ok(())));
         assert_eq!(at(-301), Err(Refusal::TimestampTooOld));

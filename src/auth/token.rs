@@ -174,7 +174,7 @@ mod tests {
 
     /// Microsoft Graph puts the token in every notification; one without it would be accepted along with the others.
     #[test]
-    fn every_item_of_a_list_shows_the_token() {
+    fn every_item_of_a_list_is_compared_with_the_token() {
         let judge =
             |pointer: &str, body: &str| judge(TokenPlace::Json(Pointer::parse(pointer).unwrap()), "/", &[], body);
         let list = |body: &str| judge("/value/*/s", body);

@@ -79,7 +79,7 @@ mod tests {
     /// A temporary file of an interrupted run may have been created under another umask: a key that is written into it
     /// would be readable for every user.
     #[test]
-    fn what_was_left_over_lends_a_key_no_mode() {
+    fn a_left_over_file_does_not_determine_the_key_s_mode() {
         let folder = tempfile::tempdir().unwrap();
         let (key, left_over) = (folder.path().join("server.key"), folder.path().join("server.new"));
         fs::write(&left_over, "half a key").unwrap();

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_shown_so_that_they_can_be_read_back() {
+    fn paths_are_printed_so_that_they_can_be_read_back() {
         assert_eq!(issuer().to_string(), "routes[0].auth.jwt.issuer");
         let odd = FieldPath::root().child("claims").child("/a/b").child("x");
         assert_eq!(odd.to_string(), r#"claims["/a/b"].x"#);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follow_up_is_told_only_where_nothing_explains_it() {
+    fn a_follow_up_error_is_reported_only_where_no_other_explains_it() {
         let mut problems = Problems::default();
         problems.add(&issuer(), "expected a string");
         problems.excuse(&FieldPath::root().child("state"));
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_sorted_and_shown_one_a_line() {
+    fn errors_are_sorted_and_printed_one_a_line() {
         let at = |line, column, field, message: &str| Located {
             position: Position { line, column },
             field,

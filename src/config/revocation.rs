@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_has_its_place() {
+    fn every_problem_has_its_position() {
         for (text, expected) in [
             ("jit: [a]", "r.yaml:1:1: jit: unknown field, did you mean `jti`?"),
             ("jti: [a]\njti: [b]", "r.yaml:2:1: jti: duplicate key, first on line 1"),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_problems_are_told_in_a_few_lines() {
+    fn a_million_problems_are_reported_in_a_few_lines() {
         let told = problems(&format!("jti: [{}]", "'',".repeat(100)));
         assert_eq!((told.len(), told.last().map(String::as_str)), (21, Some("and 80 more")));
     }

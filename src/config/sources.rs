@@ -229,7 +229,7 @@ mod tests {
 
     /// The YAML names nothing that could be understood, and the list in force is looked after all the same.
     #[test]
-    fn folders_of_lists_in_force_are_watched_whatever_the_yaml_says() {
+    fn folders_of_active_lists_are_watched_even_if_the_yaml_is_invalid() {
         let handle = RevocationHandle::new("lists/old.yaml".into(), RevocationList::default());
         let known = Handles { revocations: vec![Arc::new(handle)], ..Handles::default() };
         let folders: Vec<PathBuf> = ["conf", "conf/lists", "conf/new"].map(PathBuf::from).into();

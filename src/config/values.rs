@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn nets_have_one_spelling() {
+    fn cidr_ranges_have_one_spelling() {
         let read = |text: &str| parse_net(text).map(|net| net.to_string()).map_err(|why| why.to_string());
         for (text, net) in [
             ("203.0.113.0/24", "203.0.113.0/24"),

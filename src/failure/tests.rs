@@ -2,7 +2,7 @@ use super::*;
 
 /// RFC 8935 §2.4: one of six errors for each decision, and none where the gateway cannot decide.
 #[test]
-fn every_decision_has_its_word_of_rfc_8935() {
+fn every_reason_has_its_error_code_of_rfc_8935() {
     let words = [
         "invalid_request",
         "invalid_key",

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_as_it_came() {
+    fn a_cached_set_is_read_as_it_was_written() {
         let (folder, path) = written();
         let expected = Cached { body: b"{\"keys\":[]} \n".to_vec(), at: at(NOW) };
         assert_eq!(read(&path, &source(), at(NOW)).unwrap(), Some(expected));
@@ -206,7 +206,7 @@ mod tests {
 
     /// A user who could write the file could sign tokens as the issuer.
     #[test]
-    fn a_file_that_others_could_have_written_is_refused() {
+    fn a_file_writable_by_others_is_rejected() {
         let (_folder, path) = written();
         for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o644, 0o777] {
             set_mode(&path, mode);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn links_folders_and_huge_files_are_refused() {
+    fn links_folders_and_huge_files_are_rejected() {
         let (folder, path) = written();
         let link = folder.path().join("link.json");
         symlink(&path, &link).unwrap();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_as_we_write_it_is_refused() {
+    fn other_content_is_rejected() {
         let (_folder, path) = written();
         let good = fs::read_to_string(&path).unwrap();
         let half = good.get(..good.len() / 2).unwrap().to_owned();

@@ -54,7 +54,7 @@ mod tests {
 
     /// Discovery §4.3: the issuers must be identical, not merely similar.
     #[test]
-    fn a_document_of_another_issuer_is_refused() {
+    fn a_document_of_another_issuer_is_rejected() {
         for issuer in ["https://issuer.test/realm", "https://ISSUER.test/realm/", "https://issuer.test/realm//", ""] {
             let document = json!({"issuer": issuer, "jwks_uri": "https://keys.test/"});
             assert_eq!(address(&document, ISS), Err(DiscoveryError::OtherIssuer), "{issuer}");

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn live_debtors_are_bounded_and_nobody_is_forgotten_for_another() {
+    fn active_entries_are_bounded_and_never_evicted() {
         let (mut debts, rate) = (small(), Rate::new(1, 3600, 1));
         let passed: Vec<_> = ids(100).into_iter().map(|id| (id, pass(&mut debts, id, 0, &rate))).collect();
         assert_eq!(passed.iter().filter(|(_, passed)| passed.is_ok()).count(), 10);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_debt_is_over_makes_room() {
+    fn expired_entries_make_room() {
         let (mut debts, rate) = (small(), Rate::new(1, 1, 1));
         let ids = ids(31);
         for (round, ids) in (0..).zip(ids.chunks(10)) {
@@ -139,7 +139,7 @@ mod tests {
 
     /// Otherwise an attacker with many addresses could cause a scan of all keys for each request.
     #[test]
-    fn they_are_not_looked_through_for_each_request() {
+    fn expired_entries_are_not_searched_for_at_each_request() {
         let (mut debts, rate) = (small(), Rate::new(1, 1, 1));
         let ids = ids(12);
         assert!(ids[..10].iter().all(|id| pass(&mut debts, *id, 0, &rate).is_ok()));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_be_remembered_is_not_charged() {
+    fn a_client_without_an_entry_is_not_charged() {
         let (mut debts, rate) = (small(), Rate::new(1, 3600, 1));
         let ids = ids(11);
         ids.iter().for_each(|id| debts.charge(*id, 0, &rate));

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_how_long_to_wait_and_costs_nothing() {
+    fn a_rejection_says_how_long_to_wait_and_costs_nothing() {
         let rate = Rate::new(1, 3600, 1);
         let free_at = take(0, 7, &rate).unwrap();
         let wait = take(free_at, SECOND, &rate).unwrap_err();
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_refused_in_time_is_charged_up_to_a_burst() {
+    fn requests_that_were_not_rejected_in_time_are_charged_up_to_a_burst() {
         let rate = Rate::new(1, 1, 2);
         let free_at = (0..9).fold(0, |free_at, _| charge(free_at, 0, &rate));
         assert_eq!(free_at, 2 * SECOND);

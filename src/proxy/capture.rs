@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn however_many_come_together_no_more_are_kept() {
+    fn concurrent_captures_respect_the_maximum() {
         let folder = tempfile::TempDir::new().unwrap();
         let kept = || fs::read_dir(folder.path()).unwrap().count();
         std::thread::scope(|scope| {

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn no_host_two_hosts_and_contradicting_hosts_are_refused() {
+    fn no_host_two_hosts_and_contradicting_hosts_are_rejected() {
         for request in [get("/a"), get("https://a.example/a"), get("/a").version(Version::HTTP_2)] {
             assert!(matches!(judge(request), Err(Failure::MissingHost)));
         }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn connect_trace_and_upgrades_are_refused() {
+    fn connect_trace_and_upgrades_are_rejected() {
         let host = || get("/a").header(HOST, "a.example");
         for request in [host().method("TRACE"), host().method("CONNECT")] {
             assert!(matches!(judge(request), Err(Failure::BadRequest)));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_http_2_alone_can_carry_is_refused() {
+    fn values_that_only_http_2_can_carry_are_rejected() {
         for value in [" a", "a ", "\ta", "a\t"] {
             let request = get("https://a.example/a").version(Version::HTTP_2).header("x", value);
             assert!(matches!(judge(request), Err(Failure::BadRequest)), "{value:?}");
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn long_targets_and_large_heads_are_refused() {
+    fn long_targets_and_large_headers_are_rejected() {
         let long = format!("/{}", "a".repeat(MAX_URI));
         assert!(matches!(judge(get(&long).header(HOST, "a")), Err(Failure::UriTooLong)));
         let large = get("/a").header(HOST, "a").header("x", "a".repeat(40_000));

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_comes_back_without_its_cookies() {
+    fn a_stored_response_comes_back_without_its_cookies() {
         let again = keep(3);
         assert_eq!(again.status(), 201);
         assert_eq!(again.headers()["x-a"], "1");
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_large_reply_the_status_comes_back() {
+    fn of_a_large_response_the_status_comes_back() {
         assert!(matches!(keep(MAX_BODY).body(), Content::Own(Some(_))));
         let again = keep(MAX_BODY + 1);
         assert_eq!((again.status().as_u16(), again.headers().len()), (201, 1));

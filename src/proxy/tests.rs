@@ -53,7 +53,7 @@ pub(crate) fn stranger() -> Peer {
 /// hyper handles the next request of a pipeline at once unless something makes it wait: a client of rejected requests
 /// would keep the worker to itself.
 #[test]
-fn a_refused_request_lets_others_go_first() {
+fn a_rejected_request_yields_to_others() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let gateway = gateway(&runtime);
     let peer = stranger();

@@ -64,7 +64,7 @@ fn the_narrowest_match_wins() {
 }
 
 #[test]
-fn a_path_without_route_is_not_found_whatever_its_case() {
+fn a_path_without_route_is_not_found_in_any_case() {
     let table = RoutingTable::new(vec![route("a", None, exact("/webhook"), None)]).unwrap();
     for path in ["/Webhook", "/webhook/", "/webhoo", "/"] {
         assert_eq!(found(&table, "x", path), Err(Unrouted::NoRoute), "{path}");
@@ -72,7 +72,7 @@ fn a_path_without_route_is_not_found_whatever_its_case() {
 }
 
 #[test]
-fn a_wider_route_does_not_take_what_a_narrow_one_refuses() {
+fn a_wider_route_does_not_take_requests_that_a_narrow_one_rejects() {
     let table = RoutingTable::new(vec![
         route("all", None, prefix("/"), None),
         route("post", None, exact("/webhook"), Some(vec![Method::POST])),
@@ -118,7 +118,7 @@ fn plain_paths_pass() {
 
 /// Istio CVE-2021-31920, CVE-2021-39156, Oathkeeper CVE-2026-33494, Envoy CVE-2026-73511.
 #[test]
-fn ambiguous_paths_are_refused() {
+fn ambiguous_paths_are_rejected() {
     let paths = [
         "",
         "*",
@@ -163,13 +163,13 @@ fn ambiguous_paths_are_refused() {
 
 proptest::proptest! {
     #[test]
-    fn any_text_is_judged_without_panic(path in ".*") {
+    fn any_text_is_parsed_without_panic(path in ".*") {
         let _ = judge_path(&path);
     }
 
     /// An accepted path means the same to an upstream that decodes it once before it splits it.
     #[test]
-    fn what_passes_has_one_meaning(path in "/[a-z%2eEfF./;]{0,12}") {
+    fn accepted_paths_have_one_meaning(path in "/[a-z%2eEfF./;]{0,12}") {
         if judge_path(&path).is_ok() {
             proptest::prop_assert!(!path.to_lowercase().contains("%2e") && !path.contains("/../"));
         }

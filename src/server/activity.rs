@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_that_is_not_read_has_a_deadline_although_its_request_is_in_flight() {
+    fn an_unread_response_has_a_deadline_although_its_request_is_in_flight() {
         let activity = Activity::new();
         let _request = activity.begin();
         activity.write_blocked();

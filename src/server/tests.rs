@@ -75,7 +75,7 @@ fn no_session_outlives_the_settings_it_began_under() {
 }
 
 #[test]
-fn who_shows_no_certificate_has_none_resumed_or_not() {
+fn a_client_without_a_certificate_has_none_resumed_or_not() {
     let authority = Authority::new("a");
     for version in VERSIONS {
         let (listener, client) = (listener(&authority), Arc::new(trusting(&authority, version).with_no_client_auth()));

@@ -218,7 +218,7 @@ mod tests {
 
     /// Frames that lead to no request delay other connections no longer than 64 KiB take.
     #[test]
-    fn a_connection_lets_others_have_their_turn() {
+    fn a_connection_yields_to_others() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (mut far, near) = tokio::io::duplex(8 * TURN);
         runtime.block_on(far.write_all(&vec![0; 4 * TURN])).unwrap();

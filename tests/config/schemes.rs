@@ -1,4 +1,4 @@
-//! `auth` in all its forms but the JWT's: what would prove nothing, or never let anything pass, is refused at load.
+//! Every form of `auth` except `jwt`: a policy that proves nothing, or rejects every request, is rejected at load.
 
 use std::sync::LazyLock;
 
@@ -14,8 +14,9 @@ routes:
     upstream: { url: "http://127.0.0.1:8000" }
     auth: "#;
 
-/// A secret of usual length, an empty one, and a pair of keys.
-fn told(auth: &str) -> Result<Vec<String>, String> {
+/// The warnings or the problems of this `auth`. Its files are a secret of usual length, a short and an empty one, and a
+/// key pair.
+fn loaded(auth: &str) -> Result<Vec<String>, String> {
     static KEYS: LazyLock<(String, String)> = LazyLock::new(|| {
         let pair = rcgen::KeyPair::generate().unwrap();
         (pair.serialize_pem(), pair.public_key_pem())
@@ -31,10 +32,10 @@ fn told(auth: &str) -> Result<Vec<String>, String> {
     Ok(config.warnings)
 }
 
-/// Refused, with this among the problems and a place before it.
-fn refused(cases: &[(&str, &str)]) {
+/// Asserts that each `auth` is rejected with this problem, after its position.
+fn rejected(cases: &[(&str, &str)]) {
     for (auth, expected) in cases {
-        let problems = told(auth).expect_err(auth);
+        let problems = loaded(auth).expect_err(auth);
         assert!(problems.contains(&format!("routes[0].auth.{expected}")), "{auth}: {problems}");
         assert!(!problems.contains("0123456789abcdef"), "{problems}");
     }
@@ -42,7 +43,7 @@ fn refused(cases: &[(&str, &str)]) {
 
 fn accepted(cases: &[&str]) {
     for auth in cases {
-        if let Err(problems) = told(auth) {
+        if let Err(problems) = loaded(auth) {
             panic!("{auth}: {problems}");
         }
     }
@@ -57,15 +58,15 @@ fn signature(more: &str) -> String {
     )
 }
 
-fn signature_refused(cases: &[(&str, &str)]) {
+fn signature_rejected(cases: &[(&str, &str)]) {
     for (more, expected) in cases {
-        refused(&[(signature(more).as_str(), format!("signature{expected}").as_str())]);
+        rejected(&[(signature(more).as_str(), format!("signature{expected}").as_str())]);
     }
 }
 
 #[test]
-fn what_is_not_signed_is_no_time_and_no_id() {
-    signature_refused(&[
+fn an_unsigned_value_is_no_timestamp_and_no_id() {
+    signature_rejected(&[
         ("id: \"header:X-Id\"", ".id: is not signed"),
         ("id: \"part:id\"", ".id: is not signed"),
         ("signed_payload: [\"json:/a\"], id: \"json:/b\"", ".id: is not signed"),
@@ -83,21 +84,22 @@ fn what_is_not_signed_is_no_time_and_no_id() {
     ]);
 }
 
-/// The route's own `timestamp` says so where the signature leaves it out.
+/// A route's own `timestamp` that the signature does not cover needs `signed: false`.
 #[test]
-fn a_time_beside_a_signature_is_covered_or_says_so() {
-    let beside = |auth: &str, covered: &str| told(&format!("{auth}\n    timestamp: {{ header: X-Time{covered} }}"));
+fn a_timestamp_next_to_a_signature_is_signed_or_declared_unsigned() {
+    let with_timestamp =
+        |auth: &str, covered: &str| loaded(&format!("{auth}\n    timestamp: {{ header: X-Time{covered} }}"));
     let (unsigned, signed) = (
         signature("encoding: hex").replace(", encoding: hex }", " }"),
         signature("signed_payload: [\"header:X-Time\", body]"),
     );
-    let problems = beside(&unsigned, "").unwrap_err();
+    let problems = with_timestamp(&unsigned, "").unwrap_err();
     assert!(problems.contains("routes[0].timestamp.signed: write `signed: false`"), "{problems}");
-    assert!(beside(&unsigned, ", signed: false").is_ok() && beside(&signed, "").is_ok());
+    assert!(with_timestamp(&unsigned, ", signed: false").is_ok() && with_timestamp(&signed, "").is_ok());
 }
 
 #[test]
-fn a_signature_is_made_with_a_secret_of_somebody_s() {
+fn a_signature_needs_a_secret_or_a_public_key() {
     let plain = |pieces: &str| {
         format!(
             "{{ signature: {{ algorithm: sha256, header: X-Sig, encoding: hex, signed_payload: [{pieces}], secret: {{ file: secret }} }} }}"
@@ -108,7 +110,7 @@ fn a_signature_is_made_with_a_secret_of_somebody_s() {
             "{{ signature: {{ algorithm: {algorithm}, header: X-Sig, encoding: hex, signed_payload: [body]{secret} }} }}"
         )
     };
-    refused(&[
+    rejected(&[
         (&plain("body"), "signature.signed_payload: a plain sha256 authenticates the sender only with `secret`"),
         (
             &signature("signed_payload: [secret, body]"),
@@ -145,8 +147,8 @@ fn a_signature_is_made_with_a_secret_of_somebody_s() {
 }
 
 #[test]
-fn a_signature_is_described_in_full() {
-    signature_refused(&[
+fn a_signature_has_all_its_fields() {
+    signature_rejected(&[
         ("signed_payload: [boddy]", ".signed_payload[0]: expected a component"),
         ("signed_payload: []", ".signed_payload: expected 1 to 64 components"),
         ("query: s", ": missing; write exactly one of header, query"),
@@ -158,7 +160,7 @@ fn a_signature_is_described_in_full() {
         ("nonsense: 1", ".nonsense: unknown field"),
     ]);
     let without = |field: &str| signature("").replace(field, "");
-    refused(&[
+    rejected(&[
         (&without("encoding: hex, "), "signature.encoding: missing"),
         (&without("algorithm: hmac-sha256, "), "signature.algorithm: missing"),
         (&without("header: X-Sig, "), "signature: missing; write exactly one of header"),
@@ -166,7 +168,7 @@ fn a_signature_is_described_in_full() {
 }
 
 #[test]
-fn a_preset_gets_what_it_asks_for_and_nothing_else() {
+fn a_preset_takes_only_the_fields_that_it_needs() {
     let secret = "secret: { file: secret }";
     let preset = |name: &str, more: &str| format!("{{ preset: {name}{more} }}");
     let set = "security-event-token, parameters: { issuer: a, audience: b";
@@ -205,24 +207,24 @@ fn a_preset_gets_what_it_asks_for_and_nothing_else() {
     ] {
         let expected =
             expected.strip_prefix("auth: ").map_or_else(|| format!(".{expected}"), |rest| format!(": {rest}"));
-        let problems = told(&auth).expect_err(&auth);
+        let problems = loaded(&auth).expect_err(&auth);
         assert!(problems.contains(&format!("routes[0].auth{expected}")), "{auth}: {problems}");
     }
 }
 
-/// A question that its route does not take would be refused for ever.
+/// A challenge with a method that its route does not accept would always be rejected.
 #[test]
-fn a_handshake_comes_by_a_method_that_the_route_takes() {
+fn a_challenge_uses_a_method_that_the_route_accepts() {
     let meta = "{ preset: meta, secret: { file: secret }, challenge: { token: { file: secret } } }";
-    let problems = told(meta).unwrap_err();
+    let problems = loaded(meta).unwrap_err();
     assert!(problems.contains("routes[0].match.methods: the challenge is sent with GET; add"), "{problems}");
     accepted(&["{ preset: slack, secret: { file: secret }, challenge: true }"]);
 }
 
 #[test]
-fn a_shown_token_has_one_place_and_a_secret() {
+fn a_static_token_has_one_location_and_a_secret() {
     let token = |fields: &str| format!("{{ static_token: {{ {fields} }} }}");
-    refused(&[
+    rejected(&[
         (&token("header: X-T"), "static_token: missing; write `secret`, or a list"),
         (&token("header: X-T, secret: { file: empty }"), "static_token.secret: is empty"),
         (
@@ -240,9 +242,10 @@ fn a_shown_token_has_one_place_and_a_secret() {
     accepted(&[&token("header: Authorization, scheme: Token, secrets: [ { file: secret }, { file: secret } ]")]);
 }
 
-/// `public` in a tree would let everybody through, one branch is none, and two schemes side by side say neither which.
+/// `public` in a combinator would accept every client, a single scheme needs no combinator, and two schemes in one
+/// object do not say how they combine.
 #[test]
-fn a_tree_has_branches_and_public_is_none() {
+fn a_combinator_has_several_schemes_and_public_is_none() {
     let token = "{ static_token: { header: X-T, secret: { file: secret } } }";
     let certificate = "{ client_certificate: {} }";
     for (auth, expected) in [
@@ -267,16 +270,16 @@ fn a_tree_has_branches_and_public_is_none() {
         ("{ client_certificate: {}, secret: { file: secret } }".to_owned(), ".secret: goes with `preset`"),
         ("{ client_certificate: {}, tolerance: 5m }".to_owned(), ".tolerance: goes with `preset`"),
     ] {
-        let problems = told(&auth).expect_err(&auth);
+        let problems = loaded(&auth).expect_err(&auth);
         assert!(problems.contains(&format!("routes[0].auth{expected}")), "{auth}: {problems}");
     }
     accepted(&[&format!("{{ all_of: [ {token}, {{ any_of: [ {certificate}, {token} ] }} ] }}")]);
 }
 
 #[test]
-fn what_is_weak_and_allowed_is_a_warning() {
+fn weak_but_allowed_fields_are_warnings() {
     let warned = |auth: &str, expected: &str| {
-        let warnings = told(auth).unwrap();
+        let warnings = loaded(auth).unwrap();
         assert!(warnings.iter().any(|warning| warning.contains(expected)), "{auth}: {warnings:?}");
     };
     warned("{ static_token: { header: X-T, secret: { file: short } } }", "is shorter than 16 bytes");
@@ -290,46 +293,46 @@ fn what_is_weak_and_allowed_is_a_warning() {
         "{ static_token: { header: X-T, secret: { file: secret } } }\n    limits: { per_subject: { rate: 1/s } }",
         "no scheme of this route identifies subjects",
     );
-    let bound = told(&signature("join: \".\"")).unwrap();
+    let bound = loaded(&signature("join: \".\"")).unwrap();
     assert_eq!(bound, Vec::<String>::new());
 }
 
-/// One address holds a quarter at most: a larger body would be answered 503 whenever it comes.
+/// One address may buffer a quarter at most, so a larger body would always be answered with 503.
 #[test]
-fn a_body_that_could_never_be_held_is_a_warning() {
+fn a_body_that_could_never_be_buffered_is_a_warning() {
     let warned = |auth: &str, size: &str| {
-        let warnings = told(&format!("{auth}\n    limits: {{ max_body_size: {size} }}")).unwrap();
+        let warnings = loaded(&format!("{auth}\n    limits: {{ max_body_size: {size} }}")).unwrap();
         warnings
             .iter()
             .any(|warning| warning.contains("limits.max_body_size is more than a quarter of max_buffered_bytes"))
     };
     let github = "{ preset: github, secret: { file: secret } }";
-    let shown = "{ static_token: { json: /t, secret: { file: secret } } }";
+    let static_token = "{ static_token: { json: /t, secret: { file: secret } } }";
     assert!(warned(github, "17MiB") && !warned(github, "16MiB"));
     assert!(warned(&format!("{{ all_of: [ {github}, {{ client_certificate: {{}} }} ] }}"), "17MiB"));
-    assert!(warned(shown, "17MiB") && !warned("{ client_certificate: {} }", "17MiB"));
+    assert!(warned(static_token, "17MiB") && !warned("{ client_certificate: {} }", "17MiB"));
     assert!(warned("public\n    capture: { dir: kept }", "17MiB") && !warned("public", "17MiB"));
 }
 
-/// Whoever asks the handshake of the one route for a MAC could send it as a body to the other.
+/// An attacker could have the challenge of one route sign a body, and send it to the other route.
 #[test]
-fn a_secret_of_a_signing_handshake_is_no_other_route_s() {
-    let beside = |auth: &str| {
-        told(&format!(
+fn a_secret_that_signs_challenges_is_no_other_route_s() {
+    let with_other_route = |auth: &str| {
+        loaded(&format!(
             "{{ preset: zoom, secret: {{ file: secret }}, challenge: true }}\n  - name: other\n    match: {{ path: /other }}\n    \
              upstream: {{ url: \"http://127.0.0.1:8000\" }}\n    auth: {auth}"
         ))
     };
-    let problems = beside("{ preset: github, secret: { file: secret } }").unwrap_err();
+    let problems = with_other_route("{ preset: github, secret: { file: secret } }").unwrap_err();
     assert!(problems.contains("routes[1].auth: a handshake of another route signs with this secret"), "{problems}");
-    assert!(beside("{ preset: zoom, secret: { file: secret }, challenge: true }").is_ok());
-    assert!(beside("{ preset: stripe, secret: { file: public.pem } }").is_ok());
+    assert!(with_other_route("{ preset: zoom, secret: { file: secret }, challenge: true }").is_ok());
+    assert!(with_other_route("{ preset: stripe, secret: { file: public.pem } }").is_ok());
 }
 
-/// A route that cannot be used must not leave its requests to a wider one.
+/// Each key field is checked at load: the fields of a preset, their number and the type of the key.
 #[test]
-fn keys_of_presets_are_there_and_of_their_kind() {
-    refused(&[
+fn preset_keys_are_present_and_of_their_type() {
+    rejected(&[
         ("{ preset: wix, public_keys: [] }", "public_keys: expected `public_key`, or a list"),
         ("{ preset: plaid }", "jwks: missing; write {file: path}: the JWK set of Plaid"),
         (

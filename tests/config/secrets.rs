@@ -1,11 +1,11 @@
 use super::*;
 
-/// By a marker in each: as text, in base64 and as a list of bytes.
+/// Each secret contains a marker, which is searched for as text, in base64, as a list of bytes and in hexadecimal.
 #[test]
-fn no_debug_shows_a_secret() {
+fn debug_output_of_the_configuration_contains_no_secret() {
     let folder = folder();
     let write = |name: &str, secret: &str| std::fs::write(folder.path().join(name), secret).unwrap();
-    for name in ["hs256", "hmac", "shown", "handshake", "redis"] {
+    for name in ["hs256", "hmac", "static", "challenge", "redis"] {
         write(name, &format!("marker-of-the-{name}-secret-and-more-of-it"));
     }
     let text = r#"
@@ -29,12 +29,12 @@ routes:
   - name: meta
     match: { path: /meta }
     upstream: { url: "http://127.0.0.1:8000" }
-    auth: { preset: meta, secret: { file: hmac }, challenge: { token: { file: handshake } } }
+    auth: { preset: meta, secret: { file: hmac }, challenge: { token: { file: challenge } } }
     replay_protection: disabled
-  - name: shown
-    match: { path: /shown }
+  - name: static
+    match: { path: /static }
     upstream: { url: "http://127.0.0.1:8000" }
-    auth: { static_token: { header: X-Token, secret: { file: shown } } }
+    auth: { static_token: { header: X-Token, secret: { file: static } } }
     replay_protection: disabled
 "#;
     let path = folder.path().join("gateway.yaml");
@@ -44,7 +44,7 @@ routes:
     let key = std::fs::read_to_string(folder.path().join("server.key")).unwrap();
     let key = key.lines().nth(1).unwrap();
     assert!(printed.contains("acme"));
-    for shown in ["marker", "bWFya2Vy", "109, 97, 114, 107", "6d61726b6572", key] {
-        assert!(!printed.contains(shown), "{shown}");
+    for marker in ["marker", "bWFya2Vy", "109, 97, 114, 107", "6d61726b6572", key] {
+        assert!(!printed.contains(marker), "{marker}");
     }
 }

@@ -1,14 +1,14 @@
-//! `upstream` in its forms: what each refuses.
+//! `upstream` in its forms, valid and invalid.
 
 use super::{VALID, problems, problems_of};
 
 /// The problems of the valid configuration with this upstream.
-fn told(upstream: &str) -> Vec<String> {
+fn problems_with(upstream: &str) -> Vec<String> {
     problems("{ url: \"http://127.0.0.1:8000\" }", upstream)
 }
 
 #[test]
-fn every_form_of_an_upstream_is_taken() {
+fn every_form_of_an_upstream_is_accepted() {
     for upstream in [
         "{ url: \"http://app\" }",
         "{ url: \"http://[::1]:8000/\" }",
@@ -17,12 +17,12 @@ fn every_form_of_an_upstream_is_taken() {
         "{ url: \"unix:/run/app.sock\" }",
         "{ urls: [\"http://a:1\", \"https://b\", \"unix:c\"], ca: server.crt }",
     ] {
-        assert_eq!(told(upstream), Vec::<String>::new(), "{upstream}");
+        assert_eq!(problems_with(upstream), Vec::<String>::new(), "{upstream}");
     }
 }
 
 #[test]
-fn an_upstream_that_means_nothing_is_refused() {
+fn an_invalid_upstream_is_rejected() {
     let long = format!("{{ url: \"unix:/{}\" }}", "a".repeat(107));
     for (upstream, expected) in [
         ("{}", ".url: missing; write the app's address"),
@@ -42,14 +42,14 @@ fn an_upstream_that_means_nothing_is_refused() {
         ("{ url: \"https://a\", ca: gone.crt }", ".ca: file gone.crt: not found"),
         ("{ url: \"https://a\", ca: server.key }", ".ca: cannot be used: no certificate in PEM form"),
     ] {
-        let told = told(upstream);
+        let told = problems_with(upstream);
         assert_eq!(told.len(), 1, "{upstream}: {told:#?}");
         assert!(told[0].contains(&format!("routes[0].upstream{expected}")), "{upstream}: {told:#?}");
     }
 }
 
 #[test]
-fn the_problem_of_an_upstream_has_its_place() {
+fn the_problem_of_an_upstream_has_its_position() {
     let several = VALID.replace("{ url: \"http://127.0.0.1:8000\" }", "\n      urls:\n        - http://a\n        - b");
     let told = problems_of(&several);
     assert!(told[0].starts_with("15:11: routes[0].upstream.urls[1]: "), "{told:?}");

@@ -1,4 +1,4 @@
-"""An issuer, its JWKS server and an app, for tests/deploy.sh.
+"""An issuer, its JWKS server and an upstream, for tests/deploy.sh.
 
     issuer.py keys DIR                            writes DIR/jwks.json and DIR/signing.pem
     issuer.py token DIR ISSUER AUDIENCE           prints a token signed by it, good for five minutes
@@ -33,14 +33,14 @@ def write_keys(folder):
     )
     (folder / "signing.pem").write_bytes(pem)
     jwk = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
-    # PyJWT writes key_ops; `use` says the same and is what most issuers publish.
+    # PyJWT writes key_ops; most issuers publish `use` instead.
     jwk.pop("key_ops", None)
     jwk |= {"kid": KID, "alg": "RS256", "use": "sig"}
     (folder / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
 
 
 def token(folder, issuer, audience):
-    """A token as the route in tests/deploy.sh wants it."""
+    """A token that passes the route in tests/deploy.sh."""
     import jwt
 
     now = int(time.time())
@@ -57,14 +57,14 @@ def token(folder, issuer, audience):
 
 
 class Files(http.server.SimpleHTTPRequestHandler):
-    """Serves files without a word."""
+    """Serves files without logging."""
 
     def log_message(self, *_):
         pass
 
 
 class App(http.server.BaseHTTPRequestHandler):
-    """The app behind the gateway: takes everything, notes what it got."""
+    """The upstream of the gateway: accepts every request and records it."""
 
     protocol_version = "HTTP/1.1"
 
@@ -86,7 +86,7 @@ class App(http.server.BaseHTTPRequestHandler):
 
 
 def serve(server, port_file):
-    """Serves for ever; the port's file appears complete or not at all."""
+    """Serves until the process ends; the port file is written atomically."""
     complete = port_file.with_suffix(".new")
     complete.write_text(str(server.server_address[1]))
     complete.rename(port_file)
@@ -103,12 +103,12 @@ def serve_files(folder, served):
 
 
 def serve_app(folder):
-    """The app's http server."""
+    """The upstream's http server."""
     serve(http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(App, folder)), folder / "app.port")
 
 
 def main():
-    """The command."""
+    """Runs the command."""
     command, folder, *rest = sys.argv[1:]
     folder = pathlib.Path(folder)
     match command:

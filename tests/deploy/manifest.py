@@ -1,4 +1,4 @@
-"""Reads deploy/kubernetes/sidecar.yaml for tests/deploy.sh: what a schema cannot say about it.
+"""Checks deploy/kubernetes/sidecar.yaml for tests/deploy.sh, with rules that a schema cannot express.
 
     manifest.py check FILE     every rule below; prints the number of documents, exits 1 with each broken rule
     manifest.py gateway FILE   prints the gateway.yaml in the ConfigMap
@@ -12,7 +12,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 class StrictLoader(yaml.SafeLoader):
-    """Refuses a key given twice, of which PyYAML otherwise takes the last."""
+    """Rejects duplicate keys, of which PyYAML would use the last."""
 
     def construct_mapping(self, node, deep=False):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -23,7 +23,7 @@ class StrictLoader(yaml.SafeLoader):
 
 
 def read(path):
-    """All documents of a file, those that are only comments left out."""
+    """All documents of a file, except those with comments only."""
     with open(path, encoding="utf-8") as file:
         return [document for document in yaml.load_all(file, Loader=StrictLoader) if document]
 
@@ -47,7 +47,7 @@ def seconds(text):
 
 
 def broken_rules(documents):
-    """A sentence for each rule that does not hold."""
+    """A sentence for each broken rule."""
     pod = one(documents, "Deployment")["spec"]["template"]["spec"]
     gateway = yaml.load(gateway_text(documents), Loader=StrictLoader)
     containers = {container["name"]: container for container in pod["containers"]}
@@ -57,11 +57,11 @@ def broken_rules(documents):
     ports = {"https": gateway["listeners"][0]["address"], "hookgate-admin": gateway["admin"]["address"]}
 
     if held_back <= drain:
-        yield f"the app's preStop ({held_back} s) ends before the drain ({drain} s)"
+        yield f"the upstream's preStop ({held_back} s) ends before the drain ({drain} s)"
     if pod["terminationGracePeriodSeconds"] <= held_back:
-        yield "terminationGracePeriodSeconds leaves the app no time after its preStop"
+        yield "terminationGracePeriodSeconds leaves the upstream no time after its preStop"
     if "127.0.0.1" not in containers["app"]["args"] or "ports" in containers["app"]:
-        yield "the app is not bound to loopback alone"
+        yield "the upstream is not bound to loopback alone"
     for route in gateway["routes"]:
         if not route["upstream"]["url"].startswith("http://127.0.0.1:"):
             yield f"route {route['name']} does not forward to loopback"
@@ -69,16 +69,16 @@ def broken_rules(documents):
         if not address.endswith(f":{names[name]}"):
             yield f"port {name} is {names[name]}, but gateway.yaml listens on {address}"
     if [port["targetPort"] for port in one(documents, "Service")["spec"]["ports"]] != ["https"]:
-        yield "the Service offers something else than the gateway's port"
+        yield "the Service has another port than the gateway's"
     for document in documents:
         if document["kind"] == "Secret":
-            yield "a Secret is written out"
+            yield "the manifest contains a Secret"
     for container in containers.values():
         yield from broken_container_rules(container)
 
 
 def broken_container_rules(container):
-    """The same for one container."""
+    """A sentence for each broken rule of one container."""
     context = container["securityContext"]
     wanted = {
         "runAsNonRoot": True,
@@ -95,7 +95,7 @@ def broken_container_rules(container):
 
 
 def main():
-    """The command."""
+    """Runs the command."""
     command, path = sys.argv[1:]
     documents = read(path)
     if command == "gateway":

@@ -1,4 +1,4 @@
-//! What the documents show is what the program takes: pages that are generated, and examples that must load.
+//! The documents agree with the program: generated pages are up to date, and examples load.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,13 +15,13 @@ fn page(name: &str) -> String {
     std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
-/// What stands between the lines that begin and end an example in YAML.
+/// The text of each YAML code block.
 fn blocks(page: &str) -> Vec<String> {
     let blocks = page.split("\n```yaml\n").skip(1);
     blocks.map(|block| format!("{}\n", block.split("\n```").next().unwrap())).collect()
 }
 
-/// One that asks for client certificates, which some examples look at.
+/// A listener that requests client certificates, which some examples use.
 const LISTENERS: &str = "listeners:
   - address: '127.0.0.1:0'
     tls: { certificates: [{ cert: server.crt, key: server.key }], client_ca: clients.crt, client_auth: optional }
@@ -34,17 +34,17 @@ const ISSUERS: &str = "issuers:
     jwks: { url: https://auth.example.com/keys }
 ";
 
-const STATE: &str = "store: { type: memory }\n";
+const STORE: &str = "store: { type: memory }\n";
 
-/// Fields of a route, as a whole configuration.
+/// A whole configuration around fields of a route.
 fn around(fields: &str) -> String {
     let others = [("match:", "match: { path: /webhook }"), ("upstream:", "upstream: { url: http://127.0.0.1:1 }")];
     let others = others.iter().filter(|(field, _)| !fields.starts_with(field)).map(|(_, line)| *line);
     let fields: String = others.chain(fields.lines()).map(|line| format!("    {line}\n")).collect();
-    format!("{STATE}{ISSUERS}routes:\n  - name: example\n{fields}")
+    format!("{STORE}{ISSUERS}routes:\n  - name: example\n{fields}")
 }
 
-/// An example as a whole configuration: it is fields of a route, or of the top level.
+/// A whole configuration around an example, which has fields of a route or of the top level.
 fn whole(block: &str) -> String {
     if block.starts_with("issuers:") {
         return block.to_owned();
@@ -53,9 +53,9 @@ fn whole(block: &str) -> String {
         return around("auth: public") + block;
     }
     if block.starts_with("store:") {
-        return around("auth: public").replace(STATE, block);
+        return around("auth: public").replace(STORE, block);
     }
-    // Who remembers needs somebody to remember.
+    // Replay protection needs a scheme that identifies senders.
     let alone = block.starts_with("replay_protection:") || block.starts_with("idempotency:");
     let auth = if alone { "auth: { jwt: { issuer: acme, audience: a } }\n" } else { "" };
     let off = if block.starts_with("idempotency:") { "replay_protection: disabled\n" } else { "" };
@@ -80,12 +80,12 @@ fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
 }
 
 #[test]
-fn the_page_of_presets_is_made_of_them() {
+fn the_page_of_presets_is_up_to_date() {
     let same = page("docs/presets.md") == markdown();
-    assert!(same, "write it anew: cargo run -- presets --markdown > docs/presets.md");
+    assert!(same, "regenerate it: cargo run -- presets --markdown > docs/presets.md");
 }
 
-/// Secrets of the right kind are those of the vectors.
+/// The secret files of a preset: the vectors have secrets of the right form.
 fn secrets_of(preset: &str) -> BTreeMap<String, Vec<u8>> {
     let all = ["signatures.json", "tokens.json"].into_iter().flat_map(cases);
     let mut of_preset = all.filter(|(_, case, valid)| *valid && case.auth["preset"] == preset);
@@ -93,23 +93,23 @@ fn secrets_of(preset: &str) -> BTreeMap<String, Vec<u8>> {
         |case: Case| case.secrets.first().cloned().or_else(|| case.jwks.map(|set| set.to_string().into_bytes()));
     let secret = of_preset.find_map(|(_, case, _)| given(case));
     let named = secret.into_iter().map(|secret| (format!("secrets/{preset}"), secret));
-    named.chain([(format!("secrets/{preset}-token"), b"what the provider was told".to_vec())]).collect()
+    named.chain([(format!("secrets/{preset}-token"), b"the token that the provider sends".to_vec())]).collect()
 }
 
 #[test]
-fn every_preset_loads_as_its_page_shows_it() {
+fn every_preset_loads_as_its_page_documents_it() {
     let blocks = blocks(&page("docs/presets.md"));
     assert_eq!(blocks.len(), PRESETS.len());
     for ((name, _), block) in PRESETS.iter().zip(blocks) {
         assert!(block.contains(&format!("preset: {name}\n")), "{name}");
         let files = secrets_of(name);
-        assert_eq!(handshakes(&load(&around(&block), &files)), 0, "{name}: off unless it is switched on");
+        assert_eq!(challenges(&load(&around(&block), &files)), 0, "{name}: off unless it is switched on");
         let answers = block.replace("# challenge: ", "challenge: ");
-        assert_eq!(handshakes(&load(&around(&answers), &files)) > 0, answers != block, "{name}");
+        assert_eq!(challenges(&load(&around(&answers), &files)) > 0, answers != block, "{name}");
     }
 }
 
-fn handshakes(config: &Config) -> usize {
+fn challenges(config: &Config) -> usize {
     config.snapshot.routes.find("any", "/webhook", &http::Method::POST).unwrap().handshakes.len()
 }
 

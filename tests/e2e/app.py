@@ -1,6 +1,6 @@
-"""The classic weak webhook handler: it asks whether there is a bearer token, and not which.
+"""A weak webhook handler, as often found: it requires a bearer token and does not verify it.
 
-uvicorn serves `recorded`: the same app, with a note of every request that reached it in the file SEEN.
+uvicorn serves `recorded`: the same app, which also records every request in the file SEEN.
 """
 import hashlib
 import json
@@ -20,19 +20,19 @@ async def webhook(request: Request):
 
 @app.post("/events")
 async def events(request: Request):
-    """For senders that sign and bring no bearer: this handler asks for nothing at all."""
+    """For senders that sign and send no bearer token: this handler requires nothing."""
     return {"ok": True, "received": len(await request.body())}
 
 
 async def recorded(scope, receive, send):
-    """Notes a request before the app judges it: what the app itself turns away has reached it all the same."""
+    """Records a request before the handler checks it, so that requests that the handler rejects are recorded too."""
     if scope["type"] != "http":
         await app(scope, receive, send)
         return
     messages = [await receive()]
     while messages[-1].get("more_body"):
         messages.append(await receive())
-    note(scope, b"".join(message.get("body", b"") for message in messages))
+    record(scope, b"".join(message.get("body", b"") for message in messages))
 
     async def again():
         return messages.pop(0) if messages else await receive()
@@ -40,7 +40,7 @@ async def recorded(scope, receive, send):
     await app(scope, again, send)
 
 
-def note(scope, body):
+def record(scope, body):
     seen = {
         "method": scope["method"],
         "path": scope["path"],

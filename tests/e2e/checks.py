@@ -1,4 +1,4 @@
-"""What the end-to-end tests say of a reply, and how a table of checks is run."""
+"""Assertions on responses, and the runner of a table of checks, for the end-to-end tests."""
 import argparse
 import hashlib
 import json
@@ -10,43 +10,44 @@ import traceback
 PROBLEM = {"type", "title", "status", "reason", "instance"}
 
 
-# --- what is said of a reply ------------------------------------------------------------------------------------------
+# --- assertions on a response -----------------------------------------------------------------------------------------
 
 
 def passed(world, *tokens, body=b"{}", **options):
-    """The app has answered, and it has seen this request whole, its bearer too. Gives reply and what was seen."""
+    """Asserts that the upstream got this request unchanged and responded. Returns the response and the request."""
     before = len(world.seen())
-    reply = world.post(*tokens, body=body, **options)
-    assert reply.status_code == 200 and reply.json()["ok"], (reply.status_code, reply.text)
-    assert reply.headers["server"] == "uvicorn"
+    response = world.post(*tokens, body=body, **options)
+    assert response.status_code == 200 and response.json()["ok"], (response.status_code, response.text)
+    assert response.headers["server"] == "uvicorn"
     [seen] = world.seen()[before:]
     sent = body if isinstance(body, bytes) else b"".join(body)
-    assert seen["sha256"] == hashlib.sha256(sent).hexdigest() and reply.json()["received"] == len(sent)
+    assert seen["sha256"] == hashlib.sha256(sent).hexdigest() and response.json()["received"] == len(sent)
     assert fields(seen, "authorization") == [f"Bearer {token}" for token in tokens]
-    return reply, seen
+    return response, seen
 
 
-def refused(world, status, told, *tokens, reason=None, outcome="rejected", **options):
-    """The gateway has answered so, the log has the reason (the one in the response, unless named), and the app has seen nothing."""
+def rejected(world, status, disclosed, *tokens, reason=None, outcome="rejected", **options):
+    """Asserts that the gateway rejects the request, that the log has the reason (by default the disclosed one), and that
+    the upstream got nothing."""
     before = len(world.seen())
-    reply = world.post(*tokens, **options)
-    assert (reply.status_code, reply.json()["reason"]) == (status, told), (reply.status_code, reply.text)
-    assert reply.headers["server"] == "hookgate" and reply.headers["content-type"] == "application/problem+json"
-    assert set(reply.json()) == PROBLEM and reply.json()["status"] == status
-    assert reply.json()["instance"] == reply.headers["x-request-id"]
-    line = world.access_line(reply.headers["x-request-id"])
-    assert (line["reason"], line["outcome"]) == (reason or told, outcome), line
-    assert len(world.seen()) == before, "it reached the app"
-    return reply
+    response = world.post(*tokens, **options)
+    assert (response.status_code, response.json()["reason"]) == (status, disclosed), (response.status_code, response.text)
+    assert response.headers["server"] == "hookgate" and response.headers["content-type"] == "application/problem+json"
+    assert set(response.json()) == PROBLEM and response.json()["status"] == status
+    assert response.json()["instance"] == response.headers["x-request-id"]
+    line = world.access_line(response.headers["x-request-id"])
+    assert (line["reason"], line["outcome"]) == (reason or disclosed, outcome), line
+    assert len(world.seen()) == before, "it reached the upstream"
+    return response
 
 
 def fields(seen, name):
-    """Every value of a header field: a second one must not hide behind the first."""
+    """Every value of a header, so that a second one is noticed."""
     return [value for found, value in seen["headers"] if found == name]
 
 
 def no_secret_is_in_the_log(world, *others):
-    """Neither what was sent as a credential, nor a part of it that proves anything."""
+    """Asserts that neither a sent credential nor a secret part of it is in the log."""
     log = world.log()
     requests = [line for line in map(json.loads, log.splitlines()) if line.get("message") == "request"]
     assert len(requests) > 30 and len(world.tokens) > 30
@@ -59,7 +60,7 @@ def no_secret_is_in_the_log(world, *others):
 # --- the table of checks ----------------------------------------------------------------------------------------------
 
 
-def rows(check, table, of="refused"):
+def rows(check, table, of="rejected"):
     """A check for each row, under the row's name."""
     return {f"{of}: {name}": lambda world, row=row: check(world, *row) for name, row in table.items()}
 
@@ -87,7 +88,7 @@ def main(description, world_of, checks):
     """The status to exit with."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hookgate", required=True, help="the binary")
-    # So that what was started is ended when this is.
+    # On SIGTERM, the started processes are stopped too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         with world_of(parser.parse_args().hookgate) as world:

@@ -22,7 +22,7 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 
 def free_ports(count):
-    """All are held until the last is known, so that no two are the same."""
+    """Free ports. All sockets stay open until the last port is known, so that no two are the same."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for s in sockets:
@@ -31,7 +31,7 @@ def free_ports(count):
 
 
 def until(what, condition):
-    """Looks again and again until it is so."""
+    """Polls until the condition is true. Returns its value."""
     end = time.monotonic() + PATIENCE
     while True:
         with contextlib.suppress(httpx.TransportError):
@@ -72,7 +72,7 @@ class Issuer:
         return json.dumps({"keys": [self.jwk(algorithm) for algorithm in self.keys]})
 
     def token(self, algorithm="RS256", headers=None, key=None, **changes):
-        """Claims that pass, some of them changed; None takes one out."""
+        """A token with valid claims and these changes; None removes a claim."""
         now = int(time.time())
         claims = {
             "iss": self.iss, "aud": AUDIENCE, "sub": "shop-42", "event_scope": "webhook",
@@ -84,7 +84,7 @@ class Issuer:
 
 
 class World:
-    """A folder, uvicorn with the weak app, and the gateway before it."""
+    """A folder, uvicorn with the FastAPI app, and the gateway in front of it."""
 
     def __init__(self, hookgate):
         self.hookgate = str(pathlib.Path(hookgate).resolve())
@@ -116,7 +116,7 @@ class World:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def prepare(self):
-        """What has to be there before the gateway starts."""
+        """Writes the files that must exist before the gateway starts."""
         self.write("jwks.json", self.issuer.jwks())
 
     def configuration(self):
@@ -162,9 +162,9 @@ routes:
 """
 
     def write(self, name, text):
-        beside = self.folder / (name + ".new")
-        beside.write_text(text)
-        beside.rename(self.folder / name)
+        new = self.folder / (name + ".new")
+        new.write_text(text)
+        new.rename(self.folder / name)
 
     def run(self, *arguments, status=0):
         done = self.shell([self.hookgate, *arguments])
@@ -214,7 +214,7 @@ routes:
         return httpx.Client(verify=context, trust_env=False, timeout=PATIENCE, **options)
 
     def post(self, *tokens, body=b"{}", headers=(), path="/webhook", scheme="https", **options):
-        """One request on a connection of its own, with an Authorization field for each token."""
+        """One request on its own connection, with an Authorization header for each token."""
         self.tokens.extend(tokens)
         headers = [*[("Authorization", f"Bearer {token}") for token in tokens], *dict(headers).items()]
         with self.client(**options) as client:
@@ -227,7 +227,7 @@ routes:
         return self.gateway_log.read_text()
 
     def access_line(self, request_id):
-        """It is written when the reply has gone out, which may be after the reply was read."""
+        """The access log line of a request. It is written after the response is sent, possibly after the response is read."""
         def found():
             return next((line for line in self.log().splitlines() if request_id in line), None)
 

@@ -6,16 +6,16 @@ import signal
 
 import httpx
 import jwt
-from checks import named, passed, refused
+from checks import named, passed, rejected
 from harness import AUDIENCE, PATIENCE, Issuer, get, until
 
 OPAQUE = "https://opaque.test/"
-# The same provider twice: fetched again only when a key is unknown, and all the time.
+# The same provider twice: keys are fetched only for an unknown key, or refreshed all the time.
 LAZY, EAGER = "oidc", "oidc-eager"
 
 
 class Provider:
-    """The process on Node, and what a sender asks of it."""
+    """The Node process, and the requests of a sender to it."""
 
     def __init__(self, world):
         self.world, self.port, self.process, self.starts = world, 0, None, 0
@@ -23,7 +23,7 @@ class Provider:
         world.secrets.append(self.client["secret"])
 
     def start(self):
-        """On the same port, if it had one."""
+        """Starts the provider, on its former port if it had one."""
         settings = json.dumps({"port": self.port, "client": self.client, "opaque": OPAQUE})
         log = self.world.folder / f"provider{self.starts}.log"
         here = pathlib.Path(__file__).parent / "oidc"
@@ -49,7 +49,7 @@ class Provider:
         """A new key signs, the old ones stay published."""
         before = self.published()
         self.process.send_signal(signal.SIGHUP)
-        until("a key more is published", lambda: self.published()[1:] == before)
+        until("one more key is published", lambda: self.published()[1:] == before)
 
     def retire(self):
         """Only the key that signs stays published."""
@@ -58,11 +58,11 @@ class Provider:
         until("the old keys are gone", lambda: self.published() == before[:1])
 
     def token(self, scope="webhook", resource=AUDIENCE):
-        asked = {"grant_type": "client_credentials", "resource": resource, **({"scope": scope} if scope else {})}
-        who = tuple(self.client.values())
-        reply = httpx.post(f"{self.iss}/token", data=asked, auth=who, trust_env=False)
-        assert reply.status_code == 200 and reply.json()["token_type"] == "Bearer", reply.text
-        return reply.json()["access_token"]
+        form = {"grant_type": "client_credentials", "resource": resource, **({"scope": scope} if scope else {})}
+        credentials = tuple(self.client.values())
+        response = httpx.post(f"{self.iss}/token", data=form, auth=credentials, trust_env=False)
+        assert response.status_code == 200 and response.json()["token_type"] == "Bearer", response.text
+        return response.json()["access_token"]
 
 
 def prepare(world):
@@ -84,8 +84,8 @@ def kid(token):
     return jwt.get_unverified_header(token)["kid"]
 
 
-def strangers_token(world, **headers):
-    """As the provider would make it, with a key of one's own."""
+def forged_token(world, **headers):
+    """A token in the form of the provider's, signed with another key."""
     issuer = Issuer(algorithms=["ES256"], iss=world.provider.iss)
     return issuer.token("ES256", headers={"typ": "at+jwt", **headers}, scope="webhook")
 
@@ -95,7 +95,7 @@ def accepted(world, route, token):
 
 
 def until_accepted(world, route, token):
-    until(f"the key serves on {route}", lambda: accepted(world, route, token))
+    until(f"the key is accepted on {route}", lambda: accepted(world, route, token))
 
 
 def fetches(world, route, result="success"):
@@ -118,29 +118,29 @@ def a_fetched_token_passes(world):
 
 def a_token_without_the_scope_is_forbidden(world):
     for scope in [None, "billing"]:
-        reply = refused(world, 403, "claim_mismatch", world.provider.token(scope=scope), **to(LAZY))
-        assert 'error="insufficient_scope"' in reply.headers["www-authenticate"], reply.headers
+        response = rejected(world, 403, "claim_mismatch", world.provider.token(scope=scope), **to(LAZY))
+        assert 'error="insufficient_scope"' in response.headers["www-authenticate"], response.headers
 
 
-def a_token_for_another_resource_is_refused(world):
+def a_token_for_another_resource_is_rejected(world):
     token = world.provider.token(resource="https://other.test/")
-    refused(world, 401, "invalid_audience", token, **to(LAZY))
+    rejected(world, 401, "invalid_audience", token, **to(LAZY))
 
 
-def an_opaque_token_is_refused(world):
+def an_opaque_token_is_rejected(world):
     token = world.provider.token(resource=OPAQUE)
-    refused(world, 401, "unauthorized", token, reason="malformed_token", **to(LAZY))
+    rejected(world, 401, "unauthorized", token, reason="malformed_token", **to(LAZY))
 
 
-def a_token_of_another_type_is_refused(world):
-    """The route takes access tokens only (RFC 9068 §4), whoever has signed."""
-    token = strangers_token(world, kid=world.provider.published()[0], typ="JWT")
-    refused(world, 401, "unauthorized", token, reason="malformed_token", **to(LAZY))
+def a_token_of_another_type_is_rejected(world):
+    """The route accepts access tokens only (RFC 9068 §4), independent of the signature."""
+    token = forged_token(world, kid=world.provider.published()[0], typ="JWT")
+    rejected(world, 401, "unauthorized", token, reason="malformed_token", **to(LAZY))
 
 
-def a_key_of_ones_own_under_the_published_id_is_refused(world):
-    token = strangers_token(world, kid=world.provider.published()[0])
-    refused(world, 401, "unauthorized", token, reason="invalid_signature", **to(LAZY))
+def another_key_under_the_published_id_is_rejected(world):
+    token = forged_token(world, kid=world.provider.published()[0])
+    rejected(world, 401, "unauthorized", token, reason="invalid_signature", **to(LAZY))
 
 
 def a_new_key_is_found_with_one_fetch(world):
@@ -158,7 +158,7 @@ def a_new_key_is_found_with_one_fetch(world):
     assert fetches(world, LAZY) == before + 1
 
 
-def an_old_key_serves_no_more_when_it_is_gone_from_the_set(world):
+def an_old_key_is_rejected_after_its_removal_from_the_set(world):
     old = world.provider.token()
     world.provider.rotate()
     new = world.provider.token()
@@ -167,22 +167,22 @@ def an_old_key_serves_no_more_when_it_is_gone_from_the_set(world):
         until_accepted(world, route, old)
     world.provider.retire()
     before = fetches(world, LAZY)
-    # Nobody has asked again.
+    # The keys are not fetched again.
     passed(world, old, **to(LAZY))
     assert fetches(world, LAZY) == before
-    # The next refresh comes by itself.
-    until("the refresh has come", lambda: not accepted(world, EAGER, old))
-    refused(world, 401, "unauthorized", old, reason="unknown_key", **to(EAGER))
+    # The next periodic refresh removes the key.
+    until("the keys are refreshed", lambda: not accepted(world, EAGER, old))
+    rejected(world, 401, "unauthorized", old, reason="unknown_key", **to(EAGER))
     passed(world, new, **to(EAGER))
-    # And here with the next key that is unknown.
+    # Without refresh, the next unknown key causes a fetch.
     world.provider.rotate()
     new = world.provider.token()
     until_accepted(world, LAZY, new)
-    refused(world, 401, "unauthorized", old, reason="unknown_key", **to(LAZY))
+    rejected(world, 401, "unauthorized", old, reason="unknown_key", **to(LAZY))
     passed(world, new, **to(LAZY))
 
 
-def known_keys_go_on_while_the_provider_is_away(world):
+def known_keys_work_while_the_provider_is_down(world):
     token = world.provider.token()
     for route in [LAZY, EAGER]:
         until_accepted(world, route, token)
@@ -194,31 +194,31 @@ def known_keys_go_on_while_the_provider_is_away(world):
         passed(world, token, **to(route))
 
 
-def an_unknown_key_is_undecided_while_the_provider_is_away(world):
-    token = strangers_token(world, kid="nobody")
+def an_unknown_key_gets_503_while_the_provider_is_down(world):
+    token = forged_token(world, kid="unpublished")
     until("a fetch has failed", lambda: world.post(token, **to(LAZY)).status_code == 503)
     for route in [LAZY, EAGER]:
-        reply = refused(world, 503, "jwks_unavailable", token, outcome="error", **to(route))
-        assert reply.headers["retry-after"] == "10"
+        response = rejected(world, 503, "jwks_unavailable", token, outcome="error", **to(route))
+        assert response.headers["retry-after"] == "10"
         passed(world, world.kept, **to(route))
 
 
-def a_provider_that_comes_back_with_other_keys_is_believed(world):
+def a_provider_that_comes_back_with_other_keys_is_trusted(world):
     world.provider.start()
     token = world.provider.token()
     assert kid(token) != kid(world.kept)
     for route in [LAZY, EAGER]:
         until_accepted(world, route, token)
         passed(world, token, **to(route))
-        refused(world, 401, "unauthorized", world.kept, reason="unknown_key", **to(route))
-    refused(world, 401, "unauthorized", strangers_token(world, kid="nobody"), reason="unknown_key", **to(LAZY))
+        rejected(world, 401, "unauthorized", world.kept, reason="unknown_key", **to(route))
+    rejected(world, 401, "unauthorized", forged_token(world, kid="unpublished"), reason="unknown_key", **to(LAZY))
 
 
 CHECKS = {f"oidc: {name}": check for name, check in named(
-    a_fetched_token_passes, a_token_without_the_scope_is_forbidden, a_token_for_another_resource_is_refused,
-    an_opaque_token_is_refused, a_token_of_another_type_is_refused,
-    a_key_of_ones_own_under_the_published_id_is_refused,
-    a_new_key_is_found_with_one_fetch, an_old_key_serves_no_more_when_it_is_gone_from_the_set,
-    known_keys_go_on_while_the_provider_is_away, an_unknown_key_is_undecided_while_the_provider_is_away,
-    a_provider_that_comes_back_with_other_keys_is_believed,
+    a_fetched_token_passes, a_token_without_the_scope_is_forbidden, a_token_for_another_resource_is_rejected,
+    an_opaque_token_is_rejected, a_token_of_another_type_is_rejected,
+    another_key_under_the_published_id_is_rejected,
+    a_new_key_is_found_with_one_fetch, an_old_key_is_rejected_after_its_removal_from_the_set,
+    known_keys_work_while_the_provider_is_down, an_unknown_key_gets_503_while_the_provider_is_down,
+    a_provider_that_comes_back_with_other_keys_is_trusted,
 ).items()}

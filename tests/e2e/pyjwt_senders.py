@@ -1,14 +1,14 @@
-"""PyJWT with EdDSA, ES256 and PS256, of one issuer each: its keys in a file, over http, and over https."""
+"""PyJWT with EdDSA, ES256 and PS256, one issuer each: keys from a file, over http, and over https."""
 import base64
 import hashlib
 import http.server
 import ssl
 import threading
 
-from checks import named, passed, refused, rows
+from checks import named, passed, rejected, rows
 from harness import AUDIENCE, Issuer
 
-# Algorithm: where its issuer's keys are.
+# Algorithm: the source of its issuer's keys.
 SOURCES = {"EdDSA": "file", "ES256": "http", "PS256": "https"}
 BOUND = "bound"
 BODY = b'{"order": 5, "total": 2000}\n'
@@ -43,7 +43,7 @@ def key_source(world, source, issuer):
 
 
 def serve(world, text, tls=None):
-    """Answers everything with this text until the world ends; gives the port."""
+    """Serves this text at every path until the world ends. Returns the port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         timeout = 5
@@ -72,7 +72,7 @@ def to(route, body=BODY):
 
 
 def flipped(token, part, place):
-    """The token with one bit the other way round."""
+    """The token with one bit flipped."""
     parts = token.split(".")
     data = bytearray(base64.urlsafe_b64decode(parts[part] + "=="))
     bit = place(data)
@@ -91,7 +91,7 @@ def a_good_token_passes(world, algorithm):
             passed(world, token, http2=http2, http1=not http2, **to(route))
 
 
-# Name: which of the token's parts, and which bit of it.
+# Name: the part of the token, and the bit of it.
 FLIPS = {
     "the signature's first bit flipped": (2, lambda data: 0),
     "a bit in the signature's middle flipped": (2, lambda data: len(data) * 4),
@@ -100,25 +100,25 @@ FLIPS = {
 }
 
 
-def a_flipped_bit_is_refused(world, algorithm, part, place):
+def a_flipped_bit_is_rejected(world, algorithm, part, place):
     """The token passes before and after."""
     token = world.senders[algorithm].token(algorithm)
     bad = flipped(token, part, place)
     for route in [algorithm.lower(), "any"]:
         passed(world, token, **to(route))
-        refused(world, 401, "unauthorized", bad, reason="invalid_signature", **to(route))
+        rejected(world, 401, "unauthorized", bad, reason="invalid_signature", **to(route))
         passed(world, token, **to(route))
 
 
-def the_algorithm_of_another_issuer_is_refused(world):
-    """Good by the key that signed it, which is not one of the issuer that it names."""
+def the_algorithm_of_another_issuer_is_rejected(world):
+    """Signed with a valid key, which does not belong to the issuer that the token names."""
     for algorithm, sender in world.senders.items():
         for other in world.senders.values():
             token = sender.token(algorithm, iss=other.iss)
             if other is sender:
                 passed(world, token, **to("any"))
             else:
-                refused(world, 401, "unauthorized", token, reason="unsupported_algorithm", **to("any"))
+                rejected(world, 401, "unauthorized", token, reason="unsupported_algorithm", **to("any"))
 
 
 def bound(world, algorithm, body=BODY, **changes):
@@ -136,49 +136,49 @@ def the_body_that_the_token_names_passes(world, algorithm):
 
 
 LARGE = bytes(range(256)) * 1200
-# Name: what the token was made for, and what comes with it.
+# Name: the body that the token was made for, and the body that is sent.
 BODIES = {
     "another body": (BODY, BODY.replace(b"2000", b"9000")),
     "one byte more": (BODY, BODY + b"\n"),
     "one byte less": (BODY, BODY[:-1]),
     "no body": (BODY, b""),
     "a body instead of none": (b"", BODY),
-    "300 kB of which the last byte differs": (LARGE, LARGE[:-1] + b"!"),
+    "300 kB with a different last byte": (LARGE, LARGE[:-1] + b"!"),
     "another body without a length": (BODY, [b"another ", b"body"]),
 }
 
 
-def another_body_is_refused_with_the_reason(world, algorithm, named, sent):
-    """The token itself is genuine: whoever has it may be told."""
-    reply = refused(world, 401, "body_mismatch", bound(world, algorithm, named), **to(BOUND, sent))
-    assert 'error="invalid_token"' in reply.headers["www-authenticate"], reply.headers
+def another_body_is_rejected_with_the_reason(world, algorithm, named, sent):
+    """The token itself is genuine, so its sender may learn the reason."""
+    response = rejected(world, 401, "body_mismatch", bound(world, algorithm, named), **to(BOUND, sent))
+    assert 'error="invalid_token"' in response.headers["www-authenticate"], response.headers
 
 
-def a_hash_that_is_missing_or_written_otherwise_is_refused(world):
+def a_missing_or_malformed_hash_is_rejected(world):
     digest = hashlib.sha256(BODY).digest()
     for algorithm in SOURCES:
         passed(world, bound(world, algorithm, request_body_sha256=digest.hex().upper()), **to(BOUND))
         token = bound(world, algorithm, request_body_sha256=None)
-        refused(world, 401, "missing_claim", token, **to(BOUND))
+        rejected(world, 401, "missing_claim", token, **to(BOUND))
         for other in [base64.b64encode(digest).decode(), digest.hex()[:-2], "", hashlib.sha512(BODY).hexdigest()]:
             token = bound(world, algorithm, request_body_sha256=other)
-            refused(world, 401, "body_mismatch", token, **to(BOUND))
+            rejected(world, 401, "body_mismatch", token, **to(BOUND))
 
 
-def a_forged_hash_is_told_nothing(world, algorithm):
-    """Whoever changes the body must change the hash too, and then the signature is another's."""
+def a_forged_hash_gets_no_reason(world, algorithm):
+    """An attacker who changes the body must change the hash too, and then the signature does not match."""
     other = BODY.replace(b"2000", b"9000")
     signature = bound(world, algorithm).rsplit(".", 1)[1]
     forged = f"{bound(world, algorithm, other).rsplit('.', 1)[0]}.{signature}"
-    refused(world, 401, "unauthorized", forged, reason="invalid_signature", **to(BOUND, other))
+    rejected(world, 401, "unauthorized", forged, reason="invalid_signature", **to(BOUND, other))
 
 
-CHECKS = named(the_algorithm_of_another_issuer_is_refused, a_hash_that_is_missing_or_written_otherwise_is_refused)
+CHECKS = named(the_algorithm_of_another_issuer_is_rejected, a_missing_or_malformed_hash_is_rejected)
 for algorithm in SOURCES:
     flips = {name: (algorithm, *row) for name, row in FLIPS.items()}
     bodies = {name: (algorithm, *row) for name, row in BODIES.items()}
     CHECKS |= rows(a_good_token_passes, {"a good token": [algorithm]}, of=f"{algorithm} passes")
-    CHECKS |= rows(a_flipped_bit_is_refused, flips, of=f"{algorithm} refused")
+    CHECKS |= rows(a_flipped_bit_is_rejected, flips, of=f"{algorithm} rejected")
     CHECKS |= rows(the_body_that_the_token_names_passes, {"the body it names": [algorithm]}, of=f"{algorithm} passes")
-    CHECKS |= rows(another_body_is_refused_with_the_reason, bodies, of=f"{algorithm} refused")
-    CHECKS |= rows(a_forged_hash_is_told_nothing, {"a forged hash": [algorithm]}, of=f"{algorithm} refused")
+    CHECKS |= rows(another_body_is_rejected_with_the_reason, bodies, of=f"{algorithm} rejected")
+    CHECKS |= rows(a_forged_hash_gets_no_reason, {"a forged hash": [algorithm]}, of=f"{algorithm} rejected")

@@ -1,4 +1,4 @@
-"""End to end: an untouched FastAPI app under uvicorn, the gateway before it, PyJWT as the sender.
+"""End to end: an unmodified FastAPI app under uvicorn, the gateway in front of it, PyJWT as the sender.
 
     python tests/e2e/run.py --hookgate target/debug/hookgate
 """
@@ -12,11 +12,11 @@ import sys
 import time
 
 import jwt
-from checks import fields, main, named, no_secret_is_in_the_log, passed, refused, rows
+from checks import fields, main, named, no_secret_is_in_the_log, passed, rejected, rows
 from cryptography.hazmat.primitives import serialization
 from harness import SECRET, Issuer, World, until
 
-# --- tokens that nobody should take -----------------------------------------------------------------------------------
+# --- tokens that must be rejected -------------------------------------------------------------------------------------
 
 
 def b64(data):
@@ -41,7 +41,7 @@ def unsigned(token):
 
 
 def confused(issuer, secret):
-    """The public key, which everybody has, as if it were a shared secret (RFC 8725 §2.1)."""
+    """Signed with the public key as a shared secret (RFC 8725 §2.1)."""
     signed = with_header(issuer.token(), alg="HS256", kid=issuer.kid("RS256")).rsplit(".", 1)[0]
     return f"{signed}.{b64(hmac.digest(secret, signed.encode(), 'sha256'))}"
 
@@ -55,23 +55,23 @@ def modulus(issuer):
     return base64.urlsafe_b64decode(issuer.jwk("RS256")["n"] + "==")
 
 
-def self_published(issuer):
-    """Signed with a key of one's own, which the header brings along (RFC 8725 §3.10)."""
+def with_own_key_in_header(issuer):
+    """Signed with the attacker's own key, which the header contains (RFC 8725 §3.10)."""
     own = Issuer(issuer.generation)
     return own.token(headers={"jwk": own.jwk("RS256")})
 
 
-# Name: what the log says, and the token. A stranger hears `unauthorized` of all of them.
+# Name: the reason in the log, and the token. The response says `unauthorized` for all of them.
 UNVERIFIED = {
     "garbage for a token": ("malformed_token", lambda issuer: "letmein"),
     "a claim changed after signing": ("invalid_signature", lambda issuer: with_claims(issuer.token(), sub="admin")),
-    "signed with a key of one's own": ("invalid_signature", lambda issuer: Issuer().token()),
-    "its own key in its header": ("invalid_signature", self_published),
+    "signed with another key": ("invalid_signature", lambda issuer: Issuer().token()),
+    "its own key in its header": ("invalid_signature", with_own_key_in_header),
     "alg none": ("malformed_token", lambda issuer: unsigned(issuer.token())),
     "alg none with a signature": ("unsupported_algorithm", lambda issuer: with_header(issuer.token(), alg="none")),
     "HS256 with the public key": ("unsupported_algorithm", lambda issuer: confused(issuer, public_pem(issuer))),
     "HS256 with the modulus": ("unsupported_algorithm", lambda issuer: confused(issuer, modulus(issuer))),
-    "a key that nobody published": ("unknown_key", lambda issuer: issuer.token(headers={"kid": "nobody"})),
+    "a key that is not published": ("unknown_key", lambda issuer: issuer.token(headers={"kid": "unpublished"})),
     "another key's kid": ("unsupported_algorithm", lambda issuer: issuer.token(headers={"kid": issuer.kid("ES256")})),
     "a crit extension": ("malformed_token", lambda issuer: issuer.token(headers={"crit": ["exp"], "exp": 1})),
 }
@@ -93,15 +93,15 @@ VERIFIED = {
 }
 
 
-def unverified_is_told_nothing(world, reason, token):
-    reply = refused(world, 401, "unauthorized", token(world.issuer), reason=reason)
-    assert 'error="invalid_token"' in reply.headers["www-authenticate"], reply.headers
+def an_unverified_token_gets_no_reason(world, reason, token):
+    response = rejected(world, 401, "unauthorized", token(world.issuer), reason=reason)
+    assert 'error="invalid_token"' in response.headers["www-authenticate"], response.headers
 
 
-def verified_is_told_the_reason(world, status, told, changes):
-    reply = refused(world, status, told, world.issuer.token(**changes(int(time.time()))))
+def a_verified_token_gets_the_reason(world, status, reason, changes):
+    response = rejected(world, status, reason, world.issuer.token(**changes(int(time.time()))))
     error = {401: "invalid_token", 403: "insufficient_scope"}[status]
-    assert f'error="{error}"' in reply.headers["www-authenticate"], reply.headers
+    assert f'error="{error}"' in response.headers["www-authenticate"], response.headers
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------
@@ -110,11 +110,11 @@ def verified_is_told_the_reason(world, status, told, changes):
 def good_tokens_of_every_algorithm_pass(world):
     for algorithm in ["RS256", "ES256", "EdDSA"]:
         for http2 in [False, True]:
-            reply, _ = passed(world, world.issuer.token(algorithm), http2=http2, http1=not http2)
-            assert reply.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
+            response, _ = passed(world, world.issuer.token(algorithm), http2=http2, http1=not http2)
+            assert response.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
 
 
-def bodies_arrive_as_they_were_sent(world):
+def bodies_are_forwarded_unchanged(world):
     chunks = [b"in ", b"three ", b"chunks"]
     for body in [b"", b"x", bytes(range(256)) * 256, b'{"a":  1}\n\n', chunks]:
         _, seen = passed(world, world.issuer.token(), body=body, path="/webhook?order=5%2B5")
@@ -125,34 +125,34 @@ def a_shared_secret_from_the_environment_verifies(world):
     host = {"Host": "shared.test"}
     token = functools.partial(world.issuer.token, "HS256", iss="https://shared.test/")
     passed(world, token(key=SECRET), headers=host)
-    refused(world, 401, "unauthorized", token(key=SECRET[::-1]), reason="invalid_signature", headers=host)
+    rejected(world, 401, "unauthorized", token(key=SECRET[::-1]), reason="invalid_signature", headers=host)
 
 
 def a_request_without_a_token_is_challenged_without_error(world):
-    reply = refused(world, 401, "unauthorized", reason="missing_credential")
-    assert reply.headers["www-authenticate"] == 'Bearer realm="webhook"'
+    response = rejected(world, 401, "unauthorized", reason="missing_credential")
+    assert response.headers["www-authenticate"] == 'Bearer realm="webhook"'
 
 
-def an_issuer_that_is_none_of_several_is_told_nothing(world):
-    """Where a route takes several, iss chooses the keys: none were there to verify by."""
+def an_unknown_issuer_gets_no_reason(world):
+    """Where a route accepts several issuers, `iss` selects the keys, so the signature was not verified."""
     token = world.issuer.token(iss="https://evil.test/")
-    refused(world, 401, "unauthorized", token, reason="invalid_issuer", headers={"Host": "localhost"})
+    rejected(world, 401, "unauthorized", token, reason="invalid_issuer", headers={"Host": "localhost"})
 
 
-def two_tokens_are_refused_though_one_is_good(world):
+def two_tokens_are_rejected_though_one_is_good(world):
     good = world.issuer.token()
     for tokens in [(good, "x.y.z"), ("x.y.z", good), (good, good)]:
-        refused(world, 401, "unauthorized", *tokens, reason="multiple_credentials")
+        rejected(world, 401, "unauthorized", *tokens, reason="multiple_credentials")
 
 
-def a_good_token_over_plain_http_is_refused(world):
+def a_good_token_over_plain_http_is_rejected(world):
     before = len(world.seen())
-    reply = world.post(world.issuer.token(), scheme="http")
-    assert (reply.status_code, reply.json()["reason"]) == (400, "tls_required"), reply.text
-    assert reply.headers["server"] == "hookgate" and len(world.seen()) == before
+    response = world.post(world.issuer.token(), scheme="http")
+    assert (response.status_code, response.json()["reason"]) == (400, "tls_required"), response.text
+    assert response.headers["server"] == "hookgate" and len(world.seen()) == before
 
 
-def spoofed_headers_do_not_reach_the_app(world):
+def spoofed_headers_do_not_reach_the_upstream(world):
     host = f"localhost:{world.port}"
     spoofed = {
         "X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "http", "Forwarded": "for=203.0.113.9",
@@ -160,25 +160,25 @@ def spoofed_headers_do_not_reach_the_app(world):
     }
     for http2 in [False, True]:
         headers = {**spoofed, "Host": host, "X-Mine": "kept"}
-        reply, seen = passed(world, world.issuer.token(), headers=headers, http2=http2, http1=not http2)
+        response, seen = passed(world, world.issuer.token(), headers=headers, http2=http2, http1=not http2)
         found = functools.partial(fields, seen)
         assert found("host") == [host] and found("x-mine") == ["kept"]
         assert found("x-forwarded-for") == ["127.0.0.1"] and found("x-forwarded-proto") == ["https"]
         assert found("forwarded") == [f'for=127.0.0.1;host="{host}";proto=https']
-        assert found("x-request-id") == [reply.headers["x-request-id"]] != ["mine"]
+        assert found("x-request-id") == [response.headers["x-request-id"]] != ["mine"]
         assert not found("x-hookgate-sub") + found("x_hookgate_sub") + found("x-original-url"), seen
 
 
-def a_timestamp_beside_the_token_is_judged(world):
+def a_timestamp_next_to_the_token_is_verified(world):
     now, token = int(time.time()), world.issuer.token
 
     def headers(**timestamp):
         return {"Host": "timed.test", **{"X-Webhook-Timestamp": str(value) for value in timestamp.values()}}
 
     passed(world, token(), headers=headers(at=now))
-    refused(world, 401, "missing_timestamp", token(), headers=headers())
-    refused(world, 401, "timestamp_too_old", token(), headers=headers(at=now - 400))
-    refused(world, 401, "timestamp_in_future", token(), headers=headers(at=now + 100))
+    rejected(world, 401, "missing_timestamp", token(), headers=headers())
+    rejected(world, 401, "timestamp_too_old", token(), headers=headers(at=now - 400))
+    rejected(world, 401, "timestamp_in_future", token(), headers=headers(at=now + 100))
 
 
 def sign_makes_tokens_that_pass(world):
@@ -201,7 +201,7 @@ def keys_are_rotated_while_it_runs(world):
     old, world.issuer = world.issuer, Issuer("2")
     world.write("jwks.json", world.issuer.jwks())
     until("the new key passes", lambda: world.post(world.issuer.token()).status_code == 200)
-    refused(world, 401, "unauthorized", old.token(), reason="unknown_key")
+    rejected(world, 401, "unauthorized", old.token(), reason="unknown_key")
 
 
 def certificates_are_rotated_while_it_runs(world):
@@ -217,13 +217,13 @@ def an_invalid_file_keeps_the_old_configuration(world):
     successful = "hookgate_config_last_reload_successful"
     assert world.metric(successful) == 1
     world.write("gateway.yaml", text.replace("max_age: 5m", "max_age: soon"))
-    until("the reload is refused", lambda: world.metric(successful) == 0)
+    until("the reload is rejected", lambda: world.metric(successful) == 0)
     passed(world, world.issuer.token())
     world.write("gateway.yaml", text)
-    until("the configuration is in force again", lambda: world.metric(successful) == 1)
+    until("the configuration is active again", lambda: world.metric(successful) == 1)
 
 
-def check_names_every_problem_with_its_place(world):
+def check_reports_every_problem_with_its_position(world):
     world.run("check", "--config", "gateway.yaml")
     text = (world.folder / "gateway.yaml").read_text()
     world.write("broken.yaml", text.replace("listeners:", "listener:").replace("replay_protection: disabled", "replay_protection: disable"))
@@ -252,18 +252,18 @@ def no_token_is_in_the_log(world):
 
 
 CHECKS = {
-    **named(good_tokens_of_every_algorithm_pass, bodies_arrive_as_they_were_sent),
+    **named(good_tokens_of_every_algorithm_pass, bodies_are_forwarded_unchanged),
     **named(a_shared_secret_from_the_environment_verifies),
-    **named(a_request_without_a_token_is_challenged_without_error, two_tokens_are_refused_though_one_is_good),
-    **rows(unverified_is_told_nothing, UNVERIFIED),
-    **rows(verified_is_told_the_reason, VERIFIED),
-    **named(an_issuer_that_is_none_of_several_is_told_nothing),
-    **named(a_good_token_over_plain_http_is_refused, spoofed_headers_do_not_reach_the_app),
-    **named(a_timestamp_beside_the_token_is_judged),
+    **named(a_request_without_a_token_is_challenged_without_error, two_tokens_are_rejected_though_one_is_good),
+    **rows(an_unverified_token_gets_no_reason, UNVERIFIED),
+    **rows(a_verified_token_gets_the_reason, VERIFIED),
+    **named(an_unknown_issuer_gets_no_reason),
+    **named(a_good_token_over_plain_http_is_rejected, spoofed_headers_do_not_reach_the_upstream),
+    **named(a_timestamp_next_to_the_token_is_verified),
     **named(sign_makes_tokens_that_pass, sign_prints_a_curl_line_that_passes),
     **named(keys_are_rotated_while_it_runs, certificates_are_rotated_while_it_runs),
-    **named(an_invalid_file_keeps_the_old_configuration, check_names_every_problem_with_its_place),
-    # These two come last: one ends the gateway, the other reads all that it has logged.
+    **named(an_invalid_file_keeps_the_old_configuration, check_reports_every_problem_with_its_position),
+    # These come last: one stops the gateway, the next one reads its whole log.
     **named(metrics_pass_promtool, sigterm_drains_and_exits_with_zero, no_token_is_in_the_log),
 }
 

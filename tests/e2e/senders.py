@@ -1,4 +1,4 @@
-"""End to end with senders that are not our own: SDKs of webhook providers, PyJWT, and an OpenID provider on Node.
+"""End to end with third-party senders: SDKs of webhook providers, PyJWT, and an OpenID provider on Node.
 
     npm ci --prefix tests/e2e/oidc
     python tests/e2e/senders.py --hookgate target/debug/hookgate
@@ -16,7 +16,7 @@ GROUPS = [webhook_sdks, pyjwt_senders, oidc_sender]
 
 
 class Senders(World):
-    """Each group adds its issuers and routes; a route has a host of its own."""
+    """Each group adds its issuers and routes; each route has its own host."""
 
     def prepare(self):
         self.issuers, self.routes, self.secrets = {}, [], []
@@ -55,7 +55,7 @@ def no_credential_is_in_the_log(world):
 CHECKS = {}
 for group in GROUPS:
     CHECKS |= group.CHECKS
-CHECKS |= named(no_credential_is_in_the_log)  # the last one: it reads all that was logged
+CHECKS |= named(no_credential_is_in_the_log)  # last, because it reads the whole log
 
 if __name__ == "__main__":
     sys.exit(main(__doc__, Senders, CHECKS))

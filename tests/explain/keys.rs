@@ -1,4 +1,4 @@
-//! Keys of every kind, made when a test runs.
+//! Keys of every kind, generated when a test runs.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
@@ -78,7 +78,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
-/// A root, and the certificates below it down to the key.
+/// A root certificate, and the chain from it down to the key.
 pub struct Chain {
     pub root: String,
     pub chain: String,

@@ -1,4 +1,4 @@
-//! The app behind the gateways: it writes the ledger, takes a moment for each request, and fails as it is told.
+//! The upstream behind the gateways: it writes the ledger, takes a moment for each request, and fails on demand.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,19 +19,19 @@ use tokio::task::JoinHandle;
 
 use super::ledger::Ledger;
 
-/// What it takes for each request, so that two at the same time would be seen.
+/// The processing time of each request, so that two at the same time are noticed.
 const WORK: Duration = Duration::from_millis(2);
 
-/// How it treats a request.
+/// The way in which the upstream treats a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Mood {
-    /// 200.
+    /// Responds with 200.
     Does,
-    /// Another status.
+    /// Responds with another status.
     Says(u16),
-    /// Nothing at all.
+    /// Does not respond.
     Silent,
-    /// 200 and half of a reply.
+    /// Responds with 200 and half of the body.
     Breaks,
 }
 
@@ -48,12 +48,12 @@ impl Drop for App {
 }
 
 impl App {
-    /// Does whatever it is sent.
+    /// Processes every request.
     pub async fn start() -> Self {
         Self::moody(|| Mood::Does).await
     }
 
-    /// Treats each request as `mood` says.
+    /// Treats each request in the way that `mood` returns.
     pub async fn moody(mood: impl Fn() -> Mood + Send + Sync + 'static) -> Self {
         let (ledger, mood) = (Arc::new(Ledger::default()), Arc::new(mood));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -71,13 +71,17 @@ impl App {
     }
 }
 
-async fn answer(request: Request<Incoming>, ledger: Arc<Ledger>, mood: Mood) -> Result<Response<Reply>, hyper::Error> {
+async fn answer(
+    request: Request<Incoming>,
+    ledger: Arc<Ledger>,
+    mood: Mood,
+) -> Result<Response<ResponseBody>, hyper::Error> {
     let (head, body) = request.into_parts();
     let id = head.headers["x-id"].to_str().unwrap().to_owned();
-    // Half of a request is none.
+    // An incomplete request is not counted.
     body.collect().await?;
     let number = ledger.begins(&id);
-    // Work goes on when nobody waits for it any more.
+    // The work continues after the gateway has closed the connection.
     let work = tokio::spawn(async move {
         tokio::time::sleep(WORK).await;
         match mood {
@@ -88,19 +92,19 @@ async fn answer(request: Request<Incoming>, ledger: Arc<Ledger>, mood: Mood) -> 
     work.await.unwrap();
     match mood {
         Mood::Silent => std::future::pending().await,
-        Mood::Does => Ok(Response::new(Reply::Whole("done".into()))),
-        Mood::Says(status) => Ok(Response::builder().status(status).body(Reply::Whole("no".into())).unwrap()),
-        Mood::Breaks => Ok(Response::builder().header("content-length", 100).body(Reply::Half(0)).unwrap()),
+        Mood::Does => Ok(Response::new(ResponseBody::Whole("done".into()))),
+        Mood::Says(status) => Ok(Response::builder().status(status).body(ResponseBody::Whole("no".into())).unwrap()),
+        Mood::Breaks => Ok(Response::builder().header("content-length", 100).body(ResponseBody::Half(0)).unwrap()),
     }
 }
 
-enum Reply {
+enum ResponseBody {
     Whole(Bytes),
-    /// Polled so often.
+    /// The number of polls so far.
     Half(u8),
 }
 
-impl Body for Reply {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -115,7 +119,7 @@ impl Body for Reply {
                 *polled += 1;
                 match polled {
                     1 => Poll::Ready(Some(Ok(Frame::data("half".into())))),
-                    // Lets what there is be sent first.
+                    // The first half is sent first.
                     2 => {
                         context.waker().wake_by_ref();
                         Poll::Pending

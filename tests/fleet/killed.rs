@@ -16,7 +16,7 @@ const CLIENTS: usize = 8;
 /// Successes before each kill.
 const UNTIL_KILL: usize = 100;
 
-/// Sends new ids until the gateway is gone: those that were answered, and those that were not.
+/// Sends new ids until the gateway is gone. Returns the ids that were answered, and those that were not.
 async fn send_until_killed(sender: Sender, gateway: SocketAddr, name: String) -> (Vec<String>, Vec<String>) {
     let (mut answered, mut unknown) = (Vec::new(), Vec::new());
     for number in 0.. {
@@ -28,13 +28,13 @@ async fn send_until_killed(sender: Sender, gateway: SocketAddr, name: String) ->
                 unknown.push(id);
                 break;
             }
-            other => panic!("heard {other}"),
+            other => panic!("got {other}"),
         }
     }
     (answered, unknown)
 }
 
-/// Each of these was answered 200 and must be known.
+/// Asserts that these ids, which were answered with 200, are duplicates now.
 async fn are_known(app: &App, gateway: SocketAddr, answered: &[String]) {
     let sender = Sender::new(&app.ledger);
     for id in answered {
@@ -43,7 +43,7 @@ async fn are_known(app: &App, gateway: SocketAddr, answered: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_answered_before_a_kill_is_known_after_it() {
+async fn ids_answered_before_a_kill_are_known_after_it() {
     let kills = size(2, 20);
     let (app, folder) = (App::start().await, TempDir::new().unwrap());
     let state = format!("{{ type: embedded, path: {}, durability: sync }}", folder.path().join("state").display());
@@ -65,7 +65,7 @@ async fn what_was_answered_before_a_kill_is_known_after_it() {
         are_known(&app, gateway.plain, &answered[before..]).await;
     }
     are_known(&app, gateway.plain, &answered).await;
-    // Their reservations have outlived the process, and end with their leases: ten seconds and more.
+    // Their reservations outlive the process and expire with their leases, after ten seconds or more.
     let (sender, waited_for) = (Sender::new(&app.ledger), size(0, unknown.len()));
     for id in &unknown[..waited_for] {
         sender.deliver(&[gateway.plain], id, &mut Dice::new(0)).await;
@@ -74,5 +74,5 @@ async fn what_was_answered_before_a_kill_is_known_after_it() {
     println!("{kills} kills: {} answered and known, {} unknown, {sums:?}, {tally:?}", answered.len(), unknown.len());
     tally.only(&["200", REPLAYED, IN_FLIGHT, "504 upstream_timeout"]);
     assert_eq!(sums.ids, answered.len() + unknown.len());
-    assert!(sums.done >= answered.len() + waited_for, "what was waited for has not arrived");
+    assert!(sums.done >= answered.len() + waited_for, "an unknown id was not processed");
 }

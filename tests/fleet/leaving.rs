@@ -1,4 +1,5 @@
-//! Clients that send and hang up, whenever: what they have sent arrives or may come again, and nothing passes twice.
+//! Clients that send a request and disconnect at any time: each event is processed or may be retried, and none is
+//! forwarded twice.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,16 +18,16 @@ use crate::support::Client;
 
 const CLIENTS: usize = 8;
 
-/// The longest that one stays, in microseconds: about what an exchange takes on a busy machine.
+/// The longest that a client stays connected, in microseconds: about the time of an exchange on a busy machine.
 const STAYS: usize = 30_000;
 
-/// At once as often as not.
+/// The time until a client disconnects: zero in half of the cases.
 fn patience(dice: &mut Dice) -> Duration {
     let stays = dice.below(2) * dice.below(STAYS);
     Duration::from_micros(stays.try_into().unwrap())
 }
 
-/// Sends one over HTTP/1.1 and closes.
+/// Sends a request over HTTP/1.1 and closes the connection after `patience`.
 async fn send_and_close(gateway: SocketAddr, id: &str, patience: Duration) {
     let (request, body) = sign(http::Request::post("/webhook"), id);
     let mut text = format!("POST /webhook HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
@@ -38,13 +39,13 @@ async fn send_and_close(gateway: SocketAddr, id: &str, patience: Duration) {
     let _ = tokio::time::timeout(patience, stream.read(&mut [0; 1024])).await;
 }
 
-/// Sends one over HTTP/2; the stream is reset where there is no reply yet.
+/// Sends a request over HTTP/2; the stream is reset if there is no response after `patience`.
 async fn send_and_reset(client: &Client, id: &str, patience: Duration) {
     let (request, body) = sign(client.request("/webhook"), id);
     let _ = tokio::time::timeout(patience, client.try_send(request, body)).await;
 }
 
-/// One client's ids: sent and left, each over the one protocol or the other.
+/// Sends each id of one client and disconnects, over either protocol.
 async fn send_and_leave(gateway: SocketAddr, http2: Client, ids: Vec<String>, mut dice: Dice) {
     for id in ids {
         let patience = patience(&mut dice);
@@ -55,8 +56,8 @@ async fn send_and_leave(gateway: SocketAddr, http2: Client, ids: Vec<String>, mu
     }
 }
 
-/// With these ids; then asks for each again.
-async fn everybody_leaves(ids: usize, state: &str) {
+/// Clients send all ids and disconnect; then each id is sent again until it is processed.
+async fn send_disconnect_and_retry(ids: usize, state: &str) {
     let app = App::start().await;
     let gateway = GatewayProcess::start(app.address, "2s", state).await;
     let (sender, plain) = (Sender::new(&app.ledger), gateway.plain);
@@ -78,29 +79,29 @@ async fn everybody_leaves(ids: usize, state: &str) {
     let (tally, sums) = (sender.tally.lock().unwrap(), app.ledger.sums());
     let blocked = app.ledger.count("409 duplicate_in_flight");
     println!(
-        "clients that leave, {state}: before they ask again {seen:?}, in the end {sums:?}, {blocked} blocked for a while, {tally:?}"
+        "clients that disconnect, {state}: before the retries {seen:?}, in the end {sums:?}, {blocked} blocked for a while, {tally:?}"
     );
     tally.only(&["200", REPLAYED, IN_FLIGHT]);
     assert_eq!(app.ledger.each_once(ids).forwards, ids);
-    assert!(tally.of(REPLAYED) > 0, "nothing arrived of what was left");
+    assert!(tally.of(REPLAYED) > 0, "no request of a disconnected client was processed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_clients_leave_behind_arrives_once() {
-    everybody_leaves(size(300, 10_000), "{ type: memory }").await;
+async fn requests_of_disconnecting_clients_are_processed_once() {
+    send_disconnect_and_retry(size(300, 10_000), "{ type: memory }").await;
 }
 
-/// Here the gateway waits for its store as well, and may be left while it does.
+/// Here a client may also disconnect while the gateway waits for its store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_clients_leave_behind_in_a_redis_arrives_once() {
+async fn requests_of_disconnecting_clients_are_processed_once_with_redis() {
     let server = RedisServer::start().await;
     let state = format!("{{ type: redis, url: \"redis://{}\", timeout: 2s }}", server.address);
-    everybody_leaves(size(300, 10_000), &state).await;
+    send_disconnect_and_retry(size(300, 10_000), &state).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_clients_leave_behind_in_a_file_arrives_once() {
+async fn requests_of_disconnecting_clients_are_processed_once_with_a_file() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("state");
-    everybody_leaves(size(300, 10_000), &format!("{{ type: embedded, path: {} }}", path.display())).await;
+    send_disconnect_and_retry(size(300, 10_000), &format!("{{ type: embedded, path: {} }}", path.display())).await;
 }

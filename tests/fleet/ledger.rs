@@ -1,8 +1,8 @@
-//! What each id went through: when it was forwarded, what the app answered, and what its sender had of that.
+//! The history of each id: when it was forwarded, the response of the upstream, and the response that its sender got.
 //!
-//! Three things are faults: two forwards of an id at the same time, a forward after the app has said 2xx to an earlier
-//! one, and a forward after a sender had that 2xx whole. The second is excused where the gateway could not know: it was
-//! killed before a sender had the reply, or it said itself that the reply was late.
+//! Three things are faults: two forwards of an id at the same time, a forward after a 2xx of the upstream to an earlier
+//! one, and a forward after a sender got that 2xx complete. The second is excused where the gateway could not know: it
+//! was killed before a sender got the response, or it reported a timeout itself.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -21,27 +21,27 @@ struct Book {
 
 #[derive(Default)]
 struct Entry {
-    /// What happened, in order.
+    /// The events in their order.
     log: Vec<String>,
     forwards: usize,
-    /// The one that is on its way, by its number, and when it began.
+    /// The number and the start of the forward in flight.
     running: Option<(usize, Instant)>,
-    /// 2xx by the app.
+    /// The number of 2xx responses of the upstream.
     done: usize,
-    /// The gateway must know it.
+    /// Whether the gateway must have committed the id.
     committed: bool,
-    /// A sender had the whole 2xx.
+    /// Whether a sender got the complete 2xx.
     delivered: bool,
 }
 
-/// Over all ids.
+/// Totals over all ids.
 #[derive(Debug, Default)]
 pub struct Sums {
     pub ids: usize,
     pub forwards: usize,
-    /// Ids that the app has done.
+    /// Ids that the upstream has processed.
     pub done: usize,
-    /// Ids that it has done more than once.
+    /// Ids that the upstream has processed more than once.
     pub twice: usize,
 }
 
@@ -50,14 +50,14 @@ impl Ledger {
         self.0.lock().unwrap()
     }
 
-    /// The app gets it; the number of this forward.
+    /// Records that the upstream got the id. Returns the number of this forward.
     pub fn begins(&self, id: &str) -> usize {
         let mut book = self.book();
         let entry = book.ids.entry(id.to_owned()).or_default();
         let wrong = match (entry.running.is_some(), entry.delivered, entry.committed) {
             (true, _, _) => Some("two at the same time"),
-            (_, true, _) => Some("forwarded although a sender had its 2xx"),
-            (_, _, true) => Some("forwarded after the app's 2xx"),
+            (_, true, _) => Some("forwarded although a sender got its 2xx"),
+            (_, _, true) => Some("forwarded after the 2xx of the upstream"),
             (false, false, false) => None,
         };
         entry.forwards += 1;
@@ -69,22 +69,22 @@ impl Ledger {
         number
     }
 
-    /// The app says 2xx.
+    /// Records a 2xx of the upstream.
     pub fn does(&self, id: &str, number: usize) {
-        self.ends(id, number, "the app says 200", |entry, in_time| {
+        self.ends(id, number, "the upstream responds 200", |entry, in_time| {
             entry.done += 1;
             entry.committed |= in_time;
         });
     }
 
-    /// The app fails, in a way that `what` tells.
+    /// Records a failure of the upstream; `what` describes it.
     pub fn fails(&self, id: &str, number: usize, what: impl Debug) {
-        self.ends(id, number, &format!("the app fails: {what:?}"), |_, _| ());
+        self.ends(id, number, &format!("the upstream fails: {what:?}"), |_, _| ());
     }
 
     fn ends(&self, id: &str, number: usize, what: &str, change: impl FnOnce(&mut Entry, bool)) {
         let mut book = self.book();
-        let entry = book.ids.get_mut(id).expect("it has begun");
+        let entry = book.ids.get_mut(id).expect("the forward has begun");
         entry.log.push(format!("{what} to forward {number}"));
         let running = entry.running.filter(|(running, _)| *running == number);
         change(entry, running.is_some());
@@ -94,20 +94,20 @@ impl Ledger {
         }
     }
 
-    /// A sender heard this.
+    /// Records the response that a sender got.
     pub fn heard(&self, id: &str, what: &str) {
         let mut book = self.book();
         let entry = book.ids.entry(id.to_owned()).or_default();
-        entry.log.push(format!("a sender hears {what}"));
+        entry.log.push(format!("a sender gets {what}"));
         match what {
             "200" => (entry.delivered, entry.committed) = (true, true),
-            // Whatever the app says after this is too late.
+            // A later response of the upstream is too late.
             "504 upstream_timeout" => (entry.committed, entry.running) = (false, None),
             _ => {}
         }
     }
 
-    /// The gateway was killed: what nobody has heard of may come again.
+    /// Records that the gateway was killed: ids without a response to their sender may be forwarded again.
     pub fn killed(&self) {
         for entry in self.book().ids.values_mut() {
             entry.committed = entry.delivered;
@@ -116,7 +116,7 @@ impl Ledger {
         }
     }
 
-    /// The longest that the app took.
+    /// The longest processing time of the upstream.
     pub fn slowest(&self) -> Duration {
         self.book().slowest
     }
@@ -125,13 +125,13 @@ impl Ledger {
         self.book().ids.get(id).map(|entry| entry.log.clone()).unwrap_or_default()
     }
 
-    /// Ids of which a sender has heard this.
+    /// The number of ids for which a sender got this response.
     pub fn count(&self, heard: &str) -> usize {
-        let line = format!("a sender hears {heard}");
+        let line = format!("a sender gets {heard}");
         self.book().ids.values().filter(|entry| entry.log.contains(&line)).count()
     }
 
-    /// Fails with all that went wrong.
+    /// The totals. Panics if there was a fault.
     pub fn sums(&self) -> Sums {
         let book = self.book();
         assert!(
@@ -149,7 +149,7 @@ impl Ledger {
         sums
     }
 
-    /// Each of so many ids was done, and once.
+    /// Asserts that there are `ids` ids and that each was processed exactly once.
     pub fn each_once(&self, ids: usize) -> Sums {
         let sums = self.sums();
         let wrong = |entry: &&Entry| entry.done != 1;

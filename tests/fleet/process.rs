@@ -1,4 +1,4 @@
-//! Processes that end with their test, and the gateway as one.
+//! Processes that end with their test, and the gateway as such a process.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::sender::SECRET;
 use crate::support::{certificate, until};
 
-/// Below the ports that the system gives to clients, so that a server that comes back finds its own free.
+/// Below the ephemeral ports of the system, so that a restarted server finds its port free.
 const PORTS: std::ops::Range<u16> = 12_000..31_000;
 
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
@@ -26,17 +26,17 @@ pub fn free_address() -> SocketAddr {
     }
 }
 
-/// Killed when it is dropped.
+/// A process that is killed when this is dropped.
 pub struct Process(Child);
 
 impl Process {
-    /// What it says goes to `log`.
+    /// Starts a process; its output goes to `log`.
     pub fn start(command: &mut Command, log: &Path) -> std::io::Result<Self> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn().map(Self)
     }
 
-    /// SIGKILL, and waits for its end.
+    /// Sends SIGKILL and waits for the end of the process.
     pub fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -46,7 +46,7 @@ impl Process {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
-    /// Waits until somebody listens there.
+    /// Waits until the process listens on `address`.
     pub async fn listens(&mut self, address: SocketAddr, log: &Path) {
         until("the process listens", async || {
             let ended = self.0.try_wait().unwrap();
@@ -64,11 +64,11 @@ impl Drop for Process {
     }
 }
 
-/// `hookgate run`
+/// A `hookgate run` process.
 pub struct GatewayProcess {
-    /// HTTP/1.1 without TLS.
+    /// The listener for HTTP/1.1 without TLS.
     pub plain: SocketAddr,
-    /// With TLS, for HTTP/2.
+    /// The listener with TLS, for HTTP/2.
     pub tls: SocketAddr,
     pub ca: String,
     folder: TempDir,
@@ -103,7 +103,7 @@ routes:
 "#;
 
 impl GatewayProcess {
-    /// Before `app`, which has `timeout` to answer.
+    /// Starts a gateway in front of `app`, whose total timeout is `timeout`.
     pub async fn start(app: SocketAddr, timeout: &str, state: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let (plain, tls) = (free_address(), free_address());
@@ -125,7 +125,7 @@ impl GatewayProcess {
         self.process.kill();
     }
 
-    /// With the same files and addresses.
+    /// Starts the gateway again with the same files and addresses.
     pub async fn restart(&mut self) {
         self.process = run(self.folder.path());
         self.process.listens(self.plain, &self.folder.path().join("log")).await;

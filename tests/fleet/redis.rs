@@ -1,4 +1,4 @@
-//! Redis servers that keep what they have said, and can be killed, paused and started again.
+//! Redis servers that persist each write, and can be killed, paused and restarted.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -48,7 +48,7 @@ impl RedisServer {
         self.process.signal(Signal::Cont);
     }
 
-    /// The answer to a command, or nothing.
+    /// The response to a command, empty if there is none.
     pub fn say(&self, command: &str) -> String {
         let ask = || {
             let mut stream = TcpStream::connect(self.address)?;
@@ -91,7 +91,7 @@ impl Cluster {
             assert!(node.say(&format!("CLUSTER ADDSLOTSRANGE {range}")).starts_with("+OK"));
             nodes.push(node);
         }
-        // Equal epochs would have to be sorted out by the nodes first.
+        // With equal epochs the nodes would have to resolve the conflict first.
         for (epoch, node) in nodes.iter().enumerate() {
             assert!(node.say(&format!("CLUSTER SET-CONFIG-EPOCH {}", epoch + 1)).starts_with("+OK"));
         }
@@ -105,7 +105,7 @@ impl Cluster {
         cluster
     }
 
-    /// Waits until all nodes say that all is well.
+    /// Waits until all nodes report a complete cluster.
     pub async fn is_whole(&self) {
         let well = ["cluster_state:ok", "cluster_slots_ok:16384", "cluster_known_nodes:3"];
         until("the cluster is whole", async || {

@@ -1,4 +1,4 @@
-//! Senders: they sign each try anew and say in the ledger what they have heard.
+//! Senders that sign each attempt again and record its response in the ledger.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,19 +16,19 @@ use hyper_util::rt::TokioExecutor;
 use super::ledger::Ledger;
 use crate::support::{PATIENCE, hmac};
 
-pub const SECRET: &str = "the secret of the fleet's senders";
+pub const SECRET: &str = "the secret of the senders";
 
 pub const REPLAYED: &str = "409 duplicate_request";
 pub const IN_FLIGHT: &str = "409 duplicate_in_flight";
 pub const UNAVAILABLE: &str = "503 store_unavailable";
 
-/// What a sender hears where no whole reply came.
+/// Recorded where no complete response came.
 pub const NOTHING: &str = "nothing";
 
-/// Between two tries.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Adds id, time and signature.
+/// Adds id, time and signature to a request. Returns it with its body.
 pub fn sign(request: Builder, id: &str) -> (Builder, String) {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let body = format!("{{\"event\":\"{id}\"}}");
@@ -36,7 +36,7 @@ pub fn sign(request: Builder, id: &str) -> (Builder, String) {
     (request.header("x-id", id).header("x-time", time).header("x-signature", signature), body)
 }
 
-/// How often each answer was heard, and how long one took at most.
+/// The number of each response, and the longest time of one.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub heard: BTreeMap<String, usize>,
@@ -48,14 +48,14 @@ impl Tally {
         self.heard.get(what).copied().unwrap_or_default()
     }
 
-    /// Nothing else was heard.
+    /// Asserts that there were no other responses.
     pub fn only(&self, expected: &[&str]) {
         let other: Vec<_> = self.heard.iter().filter(|(what, _)| !expected.contains(&what.as_str())).collect();
-        assert!(other.is_empty(), "heard {other:?}");
+        assert!(other.is_empty(), "got {other:?}");
     }
 }
 
-/// One or many that share connections.
+/// One or more senders that share connections.
 #[derive(Clone)]
 pub struct Sender {
     http: Client<HttpConnector, Full<Bytes>>,
@@ -69,12 +69,12 @@ impl Sender {
         Self { http, ledger: Arc::clone(ledger), tally: Arc::default() }
     }
 
-    /// Sends it once: the status and, where the gateway says one, the code.
+    /// Sends an id once. Returns the status and, in a problem document, the reason.
     pub async fn ask(&self, gateway: SocketAddr, id: &str) -> String {
         let begun = Instant::now();
         let (request, body) = sign(Request::post(format!("http://{gateway}/webhook")), id);
         let request = request.body(Full::from(body)).unwrap();
-        let heard = tokio::time::timeout(PATIENCE, self.hear(request)).await.expect("no reply");
+        let heard = tokio::time::timeout(PATIENCE, self.hear(request)).await.expect("no response");
         let heard = heard.unwrap_or_else(|| NOTHING.to_owned());
         self.ledger.heard(id, &heard);
         let mut tally = self.tally.lock().unwrap();
@@ -87,22 +87,22 @@ impl Sender {
         let (head, body) = self.http.request(request).await.ok()?.into_parts();
         let body = body.collect().await.ok()?.to_bytes();
         let problem: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-        let code = problem.as_ref().and_then(|problem| problem["reason"].as_str()).unwrap_or_default();
-        Some(format!("{} {code}", head.status.as_u16()).trim_end().to_owned())
+        let reason = problem.as_ref().and_then(|problem| problem["reason"].as_str()).unwrap_or_default();
+        Some(format!("{} {reason}", head.status.as_u16()).trim_end().to_owned())
     }
 
-    /// Sends it, to one gateway or the other, until it has arrived.
+    /// Sends an id to any of the gateways until it is processed.
     pub async fn deliver(&self, gateways: &[SocketAddr], id: &str, dice: &mut Dice) {
-        // Not `until`: what it makes of a closure cannot be spawned.
+        // Not `until`, because its future cannot be spawned.
         let begun = Instant::now();
         while !matches!(&*self.ask(*dice.pick(gateways), id).await, "200" | REPLAYED) {
-            assert!(begun.elapsed() < PATIENCE, "{id} does not arrive: {:?}", self.ledger.log(id));
+            assert!(begun.elapsed() < PATIENCE, "{id} is not processed: {:?}", self.ledger.log(id));
             tokio::time::sleep(PAUSE).await;
         }
     }
 }
 
-/// The same throws in each run: xorshift.
+/// A pseudorandom generator (xorshift) with the same sequence in each run.
 pub struct Dice(u64);
 
 impl Dice {
@@ -110,7 +110,7 @@ impl Dice {
         Self((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// Below `end`.
+    /// A number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -1,4 +1,4 @@
-//! Two gateways over one Redis or one cluster, which dies, hangs and comes back.
+//! Two gateways with one Redis or one cluster, which is killed, paused and restarted.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::support::until;
 
 const CLIENTS: usize = 8;
 
-/// Ids that clients are apart by.
+/// The largest distance of two clients in the sequence of ids.
 const STRETCH: usize = 20;
 
-/// What is heard where an id arrives once and the store may fail.
+/// The responses where each id is processed once and the store may fail.
 const EXPECTED: [&str; 4] = ["200", REPLAYED, IN_FLIGHT, UNAVAILABLE];
 
-/// For an answer of the store.
-const STATE_TIMEOUT: Duration = Duration::from_millis(500);
+/// The timeout of a store operation.
+const STORE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The app has enough time: what it has said counts.
+/// Long enough that every response of the upstream arrives in time.
 const APP_TIMEOUT: &str = "10s";
 
 async fn two_gateways(app: &App, state: &str) -> [GatewayProcess; 2] {
@@ -36,7 +36,7 @@ async fn two_gateways(app: &App, state: &str) -> [GatewayProcess; 2] {
 }
 
 fn over(server: &RedisServer) -> String {
-    format!("{{ type: redis, url: \"redis://{}\", timeout: {}ms }}", server.address, STATE_TIMEOUT.as_millis())
+    format!("{{ type: redis, url: \"redis://{}\", timeout: {}ms }}", server.address, STORE_TIMEOUT.as_millis())
 }
 
 async fn finish(mut tasks: JoinSet<()>) {
@@ -45,8 +45,8 @@ async fn finish(mut tasks: JoinSet<()>) {
     }
 }
 
-/// Each client sends each id, in an order of its own, to one gateway or the other, until it has arrived. Shuffled are
-/// stretches of them only: so the clients meet.
+/// Each client sends each id to either gateway until it is processed. Only stretches of the sequence are shuffled, so
+/// that clients send the same id at the same time.
 fn send_all(sender: &Sender, gateways: [SocketAddr; 2], ids: usize) -> JoinSet<()> {
     let clients = (0..CLIENTS).map(|client| {
         let sender = sender.clone();
@@ -79,7 +79,7 @@ async fn two_gateways_over_one_redis_pass_each_id_once() {
 async fn a_cluster_that_loses_a_master_for_a_while_passes_nothing_twice() {
     let ids = size(500, 10_000);
     let (mut cluster, app) = (Cluster::start().await, App::start().await);
-    let timeout = STATE_TIMEOUT.as_millis();
+    let timeout = STORE_TIMEOUT.as_millis();
     let state = format!("{{ type: redis, cluster: true, url: [{}], timeout: {timeout}ms }}", cluster.urls());
     let gateways = two_gateways(&app, &state).await;
     let sender = Sender::new(&app.ledger);
@@ -87,10 +87,10 @@ async fn a_cluster_that_loses_a_master_for_a_while_passes_nothing_twice() {
     let heard = |what: &str| sender.tally.lock().unwrap().of(what);
     let masters = size(1, 3);
     for master in 0..masters {
-        let (arrived, undecided) = (heard("200"), heard(UNAVAILABLE));
-        until("more arrives", async || heard("200") > arrived + ids / 20).await;
+        let (processed, unavailable) = (heard("200"), heard(UNAVAILABLE));
+        until("more ids are processed", async || heard("200") > processed + ids / 20).await;
         cluster.0[master].kill();
-        until("some are undecided", async || heard(UNAVAILABLE) > undecided + 20).await;
+        until("some requests get 503", async || heard(UNAVAILABLE) > unavailable + 20).await;
         cluster.0[master].restart().await;
         cluster.is_whole().await;
     }
@@ -101,7 +101,7 @@ async fn a_cluster_that_loses_a_master_for_a_while_passes_nothing_twice() {
     app.ledger.each_once(ids);
 }
 
-/// Pairs of clients that send the same ids, ever new ones, until they are stopped.
+/// Starts pairs of clients that send the same new ids until they are stopped.
 fn send_on(sender: &Sender, gateways: [SocketAddr; 2], stop: &Arc<AtomicBool>) -> JoinSet<()> {
     let clients = (0..CLIENTS).map(|client| {
         let (sender, stop) = (sender.clone(), Arc::clone(stop));
@@ -127,7 +127,7 @@ async fn a_redis_that_dies_hangs_and_comes_back_passes_nothing_twice() {
     let heard = |what: &str| sender.tally.lock().unwrap().of(what);
     let more = async |what: &str, count: usize| {
         let before = heard(what);
-        until(&format!("{what} is heard"), async || heard(what) >= before + count).await;
+        until(&format!("there are more {what}"), async || heard(what) >= before + count).await;
     };
     let load = send_on(&sender, [gateways[0].plain, gateways[1].plain], &stop);
     for _ in 0..rounds {
@@ -144,8 +144,8 @@ async fn a_redis_that_dies_hangs_and_comes_back_passes_nothing_twice() {
     stop.store(true, Ordering::Relaxed);
     finish(load).await;
     let (tally, sums, app_takes) = (sender.tally.lock().unwrap(), app.ledger.sums(), app.ledger.slowest());
-    println!("a redis paused and killed {rounds} times: {sums:?}, {tally:?}, app took at most {app_takes:?}");
+    println!("a redis paused and killed {rounds} times: {sums:?}, {tally:?}, the upstream took at most {app_takes:?}");
     tally.only(&EXPECTED);
     app.ledger.each_once(sums.ids);
-    assert!(tally.slowest <= app_takes + STATE_TIMEOUT + Duration::from_secs(1), "one took {:?}", tally.slowest);
+    assert!(tally.slowest <= app_takes + STORE_TIMEOUT + Duration::from_secs(1), "one took {:?}", tally.slowest);
 }

@@ -1,4 +1,4 @@
-//! An app that fails one request in five, in each way that there is, and senders that try again, and once too often.
+//! An upstream that fails one request in five, in each possible way, and senders that retry, once more than needed.
 
 use std::sync::Mutex;
 
@@ -11,13 +11,13 @@ use super::size;
 
 const MOODS: [Mood; 5] = [Mood::Says(404), Mood::Says(429), Mood::Says(500), Mood::Silent, Mood::Breaks];
 
-/// Long enough for an app on a busy machine, and short enough to wait for silence.
+/// Long enough for an upstream on a busy machine, and short enough to wait for a timeout.
 const TIMEOUT: &str = "300ms";
 
 const CLIENTS: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_event_reaches_an_unruly_app_and_none_after_its_success() {
+async fn each_event_reaches_a_failing_upstream_and_none_after_its_success() {
     let ids = size(400, 10_000);
     let dice = Mutex::new(Dice::new(7));
     let app = App::moody(move || {
@@ -32,16 +32,16 @@ async fn each_event_reaches_an_unruly_app_and_none_after_its_success() {
         async move {
             for id in (client..ids).step_by(CLIENTS).map(|id| format!("e{id}")) {
                 sender.deliver(&[gateway], &id, &mut Dice::new(0)).await;
-                assert_eq!(sender.ask(gateway, &id).await, REPLAYED, "{id} once more");
+                assert_eq!(sender.ask(gateway, &id).await, REPLAYED, "{id} sent once more");
             }
         }
     });
     clients.collect::<JoinSet<()>>().join_all().await;
     let (tally, sums) = (sender.tally.lock().unwrap(), app.ledger.sums());
-    println!("an unruly app: {sums:?}, {tally:?}");
+    println!("a failing upstream: {sums:?}, {tally:?}");
     assert_eq!((sums.ids, sums.done), (ids, ids));
-    assert!(sums.forwards > ids + ids / 8, "the app was not unruly");
+    assert!(sums.forwards > ids + ids / 8, "the upstream did not fail");
     for answer in ["404", "429", "500", "504 upstream_timeout"] {
-        assert!(tally.of(answer) > 0, "{answer} was never heard");
+        assert!(tally.of(answer) > 0, "no sender got {answer}");
     }
 }

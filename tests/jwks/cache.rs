@@ -1,4 +1,4 @@
-//! `jwks.cache`: a restart while the issuer is gone.
+//! `jwks.cache`: a restart while the issuer is unreachable.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::support::key_server::{KeyServer, ok};
 use crate::support::{Gateway, Issuer, NOW, Setup, Upstream, until};
 
-/// What is left of a gateway that has fetched, and of an issuer that is gone.
+/// The files of a gateway that has fetched its keys, and an issuer that is stopped.
 struct Left {
     upstream: Upstream,
     issuer: Issuer,
@@ -38,10 +38,10 @@ impl Left {
         self.server.gateway(&self.upstream, &self.issuer, &more)
     }
 
-    /// What a new gateway says to a good token once it is ready.
+    /// The status that a new gateway returns for a good token once it is ready.
     async fn restarted(&self, more: &str) -> u16 {
         let gateway = self.gateway(more);
-        until("it is ready", async || gateway.admin("/readyz").await.status == 200).await;
+        until("the gateway is ready", async || gateway.admin("/readyz").await.status == 200).await;
         gateway.client().post(&gateway.token()).await.status.as_u16()
     }
 
@@ -62,10 +62,10 @@ async fn a_restart_without_the_issuer_verifies_from_the_cache_until_it_is_stale(
     let left = Left::behind().await;
     left.change("fetched_at", (NOW - 3600).into());
     let gateway = left.gateway(", max_stale: 2h");
-    until("it is ready", async || gateway.admin("/readyz").await.status == 200).await;
+    until("the gateway is ready", async || gateway.admin("/readyz").await.status == 200).await;
     let token = left.issuer.token_with(json!({"exp": NOW + 90_000}));
     assert_eq!(gateway.client().post(&token).await.status, 200);
-    // Its age is that of the fetch, not of the start.
+    // Its age counts from the fetch, not from the start.
     gateway.clock.forward(3600);
     assert_eq!(gateway.client().post(&token).await.status, 200);
     gateway.clock.forward(1);
@@ -82,7 +82,7 @@ async fn a_cache_that_is_stale_or_from_the_future_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_cache_that_others_could_have_written_is_ignored() {
+async fn a_cache_writable_by_others_is_ignored() {
     let left = Left::behind().await;
     for mode in [0o644, 0o660, 0o602] {
         left.set_mode(mode);
@@ -106,7 +106,7 @@ async fn a_cache_of_another_address_or_with_other_bytes_is_ignored() {
     assert_eq!(left.restarted("").await, 503);
     std::fs::write(left.cache(), &whole).unwrap();
     assert_eq!(left.restarted("").await, 200);
-    // No keys, and keys that we would not take from the network either.
+    // No keys, and keys that would not be accepted from the network either.
     for keys in ["eyJrZXlzIjpbXX0=", "eyJrZXlzIjpbeyJrdHkiOiJvY3QiLCJrIjoiQUFBQSJ9XX0=", "e30=", "AAAA", "?"] {
         left.change("keys", keys.into());
         assert_eq!(left.restarted("").await, 503, "{keys}");
@@ -115,7 +115,7 @@ async fn a_cache_of_another_address_or_with_other_bytes_is_ignored() {
     assert_eq!(left.restarted("").await, 503);
 }
 
-/// A bad file hinders nobody while the issuer is there, and the next good fetch takes its place.
+/// A bad file has no effect while the issuer is reachable, and the next good fetch replaces it.
 #[tokio::test]
 async fn a_good_fetch_replaces_the_cache_and_a_bad_one_does_not() {
     let mut left = Left::behind().await;
@@ -128,12 +128,12 @@ async fn a_good_fetch_replaces_the_cache_and_a_bad_one_does_not() {
     assert_eq!(std::fs::metadata(left.cache()).unwrap().permissions().mode() & 0o777, 0o600);
     left.server.answers(ok("{}"));
     let before = left.server.fetches();
-    until("bad answers were judged", async || left.server.fetches() > before + 2).await;
+    until("bad responses were checked", async || left.server.fetches() > before + 2).await;
     drop(gateway);
     left.server.stop().await;
     assert_eq!(left.restarted("").await, 200);
     let gateway = left.gateway("");
-    until("it is ready", async || gateway.admin("/readyz").await.status == 200).await;
+    until("the gateway is ready", async || gateway.admin("/readyz").await.status == 200).await;
     assert_eq!(gateway.client().post(&next.token(&crate::support::claims())).await.status, 200);
     assert_eq!(std::fs::read_dir(left.folder.path()).unwrap().count(), 1);
 }
@@ -142,19 +142,19 @@ fn read(path: &Path) -> Option<Value> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-/// A cache that cannot be written is a warning.
+/// A cache that cannot be written is a warning only.
 #[tokio::test]
 async fn a_folder_that_is_not_there_hinders_no_fetch() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
     let gateway = server.gateway(&upstream, &issuer, ", cache: gone/acme.json, cooldown: 10ms, refresh_interval: 20ms");
-    until("it was fetched twice", async || server.fetches() > 2).await;
+    until("the set was fetched twice", async || server.fetches() > 2).await;
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
 }
 
-/// A relative path is one beside the YAML; of a document, the issuer is written down.
+/// A relative path is resolved against the folder of the YAML file; with discovery, the cache stores the issuer.
 #[tokio::test]
-async fn a_discovered_set_is_kept_beside_the_configuration() {
+async fn a_discovered_set_is_cached_next_to_the_configuration() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
     let iss = server.url();

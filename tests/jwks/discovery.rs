@@ -1,4 +1,4 @@
-//! `jwks.discovery`: the issuer's own document says where its keys are.
+//! `jwks.discovery`: the issuer's own document names the URL of its keys.
 
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn token(server: &KeyServer, issuer: &Issuer) -> String {
 }
 
 #[tokio::test]
-async fn the_document_leads_to_keys_also_on_another_host_and_anew_with_each_fetch() {
+async fn the_document_leads_to_keys_also_on_another_host_and_is_fetched_each_time() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let (keys, moved) = (KeyServer::start(ok(&issuer.jwks())).await, KeyServer::start(ok(&next.jwks())).await);
     let server = KeyServer::start(with_head("404 Not Found", "")).await;
@@ -41,7 +41,7 @@ async fn the_document_leads_to_keys_also_on_another_host_and_anew_with_each_fetc
     until("the moved key works", async || gateway.client().post(&rotated).await.status == 200).await;
 }
 
-/// No document, another one's, or one that leads to plain http: no keys, and none are asked for.
+/// Without a document, with one of another issuer, or with one that leads to plain http, no keys are fetched.
 #[tokio::test]
 async fn a_document_that_is_not_the_issuers_own_leads_nowhere() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
@@ -63,21 +63,21 @@ async fn a_document_that_is_not_the_issuers_own_leads_nowhere() {
         server.answers_at(DOCUMENT, answer.clone());
         let gateway = gateway(&server, &upstream, &issuer, ", refresh_interval: 20ms");
         let before = server.fetches();
-        until("it was fetched, and judged", async || server.fetches() > before + 1).await;
-        let refused = gateway.client().post(&token(&server, &issuer)).await.problem();
-        assert_eq!(refused, (503, "jwks_unavailable".into()), "{answer}");
+        until("the document was fetched and checked", async || server.fetches() > before + 1).await;
+        let problem = gateway.client().post(&token(&server, &issuer)).await.problem();
+        assert_eq!(problem, (503, "jwks_unavailable".into()), "{answer}");
     }
     assert_eq!(keys.fetches(), 0);
 }
 
-/// The document came over TLS; what it leads to must, too, even on the same machine.
+/// The document came over TLS, so the keys must too, even on the same machine.
 #[tokio::test]
 async fn an_https_issuer_does_not_lead_to_plain_http() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let (ca, leaf, key) = certificate(&["localhost"]);
     let keys = KeyServer::start(ok(&issuer.jwks())).await;
     let server = KeyServer::start_tls(&leaf, &key, ok(&issuer.jwks())).await;
-    let judged = async |jwks_uri: String| {
+    let status = async |jwks_uri: String| {
         server.answers_at(DOCUMENT, document(&iss(&server), &jwks_uri));
         let setup =
             Setup::new(upstream.address).with("issuer: https://issuer.test/", &format!("issuer: {}", iss(&server)));
@@ -85,7 +85,7 @@ async fn an_https_issuer_does_not_lead_to_plain_http() {
         let gateway = setup.issuer(issuer.clone()).file("issuer.crt", &ca).start();
         gateway.client().post(&token(&server, &issuer)).await.status.as_u16()
     };
-    assert_eq!(judged(format!("{}/keys", server.url())).await, 200);
-    assert_eq!(judged(format!("{}/keys", keys.url())).await, 503);
+    assert_eq!(status(format!("{}/keys", server.url())).await, 200);
+    assert_eq!(status(format!("{}/keys", keys.url())).await, 503);
     assert_eq!(keys.fetches(), 0);
 }

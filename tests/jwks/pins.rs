@@ -1,4 +1,4 @@
-//! `jwks.pins`: the key of the issuer's certificate is one that was written down.
+//! `jwks.pins`: the key of the issuer's certificate is one of the configured ones.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,7 @@ fn pin(pem: &str) -> String {
     format!("sha256/{}", STANDARD.encode(hash))
 }
 
-/// A gateway that fetches from this server, by a CA of its own, with these pins.
+/// A gateway that fetches from this server, with this CA and these pins.
 fn gateway(server: &KeyServer, upstream: &Upstream, issuer: &Issuer, ca: &str, pins: &[String]) -> Gateway {
     let jwks = format!("jwks: {{ url: \"{}/jwks.json\", ca: issuer.crt, pins: {pins:?} }}", server.url());
     let setup = Setup::new(upstream.address).with("jwks: { file: jwks.json }", &jwks).issuer(issuer.clone());
@@ -28,19 +28,19 @@ async fn keys_come_over_a_connection_with_a_pinned_key_only() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let (ca, leaf, key) = certificate(&["localhost"]);
     let server = KeyServer::start_tls(&format!("{leaf}{ca}"), &key, ok(&issuer.jwks())).await;
-    let (_, stranger, _) = certificate(&["localhost"]);
+    let (_, other, _) = certificate(&["localhost"]);
     for good in [pin(&leaf), pin(&ca)] {
-        let gateway = gateway(&server, &upstream, &issuer, &ca, &[pin(&stranger), good]);
+        let gateway = gateway(&server, &upstream, &issuer, &ca, &[pin(&other), good]);
         assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     }
-    let gateway = gateway(&server, &upstream, &issuer, &ca, &[pin(&stranger)]);
+    let gateway = gateway(&server, &upstream, &issuer, &ca, &[pin(&other)]);
     until("the fetch has failed", async || gateway.admin("/readyz").await.status == 200).await;
     assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (503, "jwks_unavailable".into()));
 }
 
-/// Whoever has a certificate of the same authority may send the pinned one along: it proves nothing.
+/// An attacker with a certificate of the same CA may send the pinned one as well, which proves nothing.
 #[tokio::test]
-async fn a_pinned_certificate_beside_the_chain_opens_nothing() {
+async fn a_pinned_certificate_outside_the_chain_proves_nothing() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let (ca, leaf, key) = certificate(&["localhost"]);
     let (_, pinned, _) = certificate(&["localhost"]);

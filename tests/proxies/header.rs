@@ -1,9 +1,9 @@
-//! The PROXY protocol: what precedes a connection's own bytes, and from whom.
+//! The PROXY protocol: the header before the bytes of a connection, and the proxies that may send it.
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{PROXY, STRANGER, TLS, ask_plainly, behind_proxies, closed, good, request, rest, status, tcp};
+use super::{PROXY, TLS, UNTRUSTED, ask_plainly, behind_proxies, closed, good, request, rest, status, tcp};
 use crate::support::{Gateway, Setup, Upstream, Wire, until};
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -35,14 +35,14 @@ fn plainly(upstream: &Upstream) -> Setup {
     taking_headers(upstream).with(TLS, "plaintext: true")
 }
 
-/// A handshake after the header, and a request.
+/// Makes a TLS handshake after the header and sends a request.
 async fn ask_over_tls(gateway: &Gateway, stream: TcpStream, fields: &str) -> String {
     Wire::over(stream, &gateway.ca, &[b"http/1.1"]).await.write(good(gateway, fields)).await.rest().await
 }
 
-/// In the same segment as what follows, and byte by byte.
+/// The header is sent in one segment with the bytes that follow, and byte by byte.
 #[tokio::test]
-async fn the_client_is_whom_the_header_names() {
+async fn the_client_is_the_address_in_the_proxy_protocol_header() {
     let upstream = Upstream::echo().await;
     let (tls, plain) = (taking_headers(&upstream).start(), plainly(&upstream).start());
     let values = [&[4, 0, 0][..], &[0xe2, 0, 3, 1, 2, 3]].concat();
@@ -100,7 +100,7 @@ async fn a_connection_without_a_good_header_is_closed_and_counted() {
 }
 
 #[tokio::test]
-async fn half_a_header_ends_with_the_handshake_s_time() {
+async fn half_a_header_ends_with_the_handshake_timeout() {
     let upstream = Upstream::echo().await;
     for setup in [taking_headers(&upstream), plainly(&upstream)] {
         let gateway = setup.timeouts("tls_handshake: 200ms").start();
@@ -113,7 +113,7 @@ async fn half_a_header_ends_with_the_handshake_s_time() {
     }
 }
 
-/// The handshake has what the header has left of that time.
+/// The TLS handshake has the time that the header has left of the timeout.
 #[tokio::test]
 async fn silence_after_the_header_ends_too() {
     let upstream = Upstream::echo().await;
@@ -125,34 +125,34 @@ async fn silence_after_the_header_ends_too() {
         "hookgate_tls_handshakes_total{{listener=\"{}\",result=\"error\",reason=\"timeout\"}}",
         gateway.address()
     );
-    until("the time-out is counted", async || gateway.metric(&timed_out).await == Some(1.0)).await;
+    until("the timeout is counted", async || gateway.metric(&timed_out).await == Some(1.0)).await;
 }
 
 #[tokio::test]
-async fn nobody_but_a_trusted_proxy_says_who_is_there() {
+async fn only_a_trusted_proxy_may_name_the_client() {
     let upstream = Upstream::echo().await;
     let gateway = plainly(&upstream).start();
     for (index, header) in [LINE, &binary(b""), LOCAL, b""].iter().enumerate() {
         let whole = [header, good(&gateway, "").as_bytes()].concat();
-        assert_eq!(ask_plainly(&gateway, STRANGER, whole).await, "");
+        assert_eq!(ask_plainly(&gateway, UNTRUSTED, whole).await, "");
         assert_eq!(closed(&gateway, "trusted_proxies").await, (index + 1) as f64);
     }
-    // Where no header is taken, one is no HTTP.
+    // A listener without `proxy_protocol` reads the header as HTTP.
     let without = behind_proxies(&upstream).with(TLS, "plaintext: true").start();
-    for from in [PROXY, STRANGER] {
+    for from in [PROXY, UNTRUSTED] {
         let whole = [LINE, good(&without, "").as_bytes()].concat();
         assert_eq!(status(&ask_plainly(&without, from, whole).await), "400");
     }
     assert!(upstream.seen().is_empty());
 }
 
-/// A header names a proxy of ours, whose fields count; or somebody else, whose fields do not; or nobody, and then
-/// nobody knows whose they are.
+/// If the PROXY header names a trusted proxy, its forwarding headers count. If it names another client or none, they do
+/// not.
 #[tokio::test]
-async fn fields_count_only_from_a_trusted_proxy_that_the_header_names() {
+async fn forwarding_headers_count_only_from_a_trusted_proxy_in_the_proxy_protocol_header() {
     let upstream = Upstream::echo().await;
     let gateway = plainly(&upstream).start();
-    let told = "X-Forwarded-For: 6.6.6.6, 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Request-Id: front-7\r\n";
+    let headers = "X-Forwarded-For: 6.6.6.6, 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Request-Id: front-7\r\n";
     for (header, chain, proto) in [
         (&b"PROXY TCP4 127.0.0.10 192.0.2.1 56324 443\r\n"[..], "203.0.113.9, 127.0.0.10", "https"),
         (LINE, "198.51.100.7", "http"),
@@ -160,7 +160,7 @@ async fn fields_count_only_from_a_trusted_proxy_that_the_header_names() {
         (b"PROXY UNKNOWN\r\n", "127.0.0.9", "http"),
         (&version_2(0x00, b"", b""), "127.0.0.9", "http"),
     ] {
-        let whole = [header, good(&gateway, told).as_bytes()].concat();
+        let whole = [header, good(&gateway, headers).as_bytes()].concat();
         let answer = ask_plainly(&gateway, PROXY, whole).await;
         assert_eq!((status(&answer), answer.contains("front-7")), ("200", proto == "https"));
         let seen = upstream.seen().pop().unwrap();
@@ -184,7 +184,7 @@ async fn allow_lists_and_budgets_go_by_the_header() {
     assert_eq!(upstream.only().header("x-forwarded-for"), Some("198.51.100.8"));
 }
 
-/// Through a proxy come all its clients; a header says whose a connection is.
+/// A proxy carries the connections of all its clients; the header names the client of each.
 #[tokio::test]
 async fn connections_are_counted_for_the_client_and_never_for_a_proxy() {
     let upstream = Upstream::echo().await;
@@ -205,12 +205,12 @@ async fn connections_are_counted_for_the_client_and_never_for_a_proxy() {
         let whole = [header, good(&gateway, "").as_bytes()].concat();
         status(&ask_plainly(&gateway, PROXY, whole).await).to_owned()
     };
-    // Those before it are counted in any order, until both are.
-    until("the client's connections are all there are", async || ask(LINE).await.is_empty()).await;
+    // Earlier connections are counted in any order, until both are.
+    until("the client has its maximum of connections", async || ask(LINE).await.is_empty()).await;
     assert!(closed(&gateway, "max_connections_per_ip").await >= 1.0);
     for header in [LINE_6, LOCAL, b"PROXY TCP4 127.0.0.10 192.0.2.1 1 2\r\n"] {
         assert_eq!(ask(header).await, "200");
     }
     drop(held);
-    until("there is room again", async || ask(LINE).await == "200").await;
+    until("a connection is free again", async || ask(LINE).await == "200").await;
 }

@@ -1,4 +1,5 @@
-//! The proxies that people have: nginx ends TLS and tells by fields, haproxy passes connections on and tells by header.
+//! Real proxies: nginx terminates TLS and sends forwarding headers; HAProxy forwards connections and sends the PROXY
+//! protocol.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +13,7 @@ use super::{TLS, behind_proxies};
 use crate::fleet::process::{Process, free_address};
 use crate::support::{Client, Gateway, Issuer, Upstream, Wire, certificate, connect_from, until};
 
-/// Running, in a folder of its own.
+/// A running proxy in its own folder.
 struct Front {
     address: SocketAddr,
     ca: String,
@@ -20,7 +21,7 @@ struct Front {
     _process: Process,
 }
 
-/// `config` is made of the folder, the proxy's own address and the gateway's.
+/// Starts a proxy. `config` has placeholders for the folder, the proxy's own address and the gateway's.
 async fn front(program: &str, arguments: &[&str], config: &str, gateway: &Gateway) -> Front {
     let (address, folder) = (free_address(), TempDir::new().unwrap());
     let (ca, certificate, key) = certificate(&["localhost"]);
@@ -76,7 +77,7 @@ http {
 "#;
 
 #[tokio::test]
-async fn nginx_tells_the_client_the_scheme_and_the_id() {
+async fn nginx_forwards_the_client_the_scheme_and_the_id() {
     let upstream = Upstream::echo().await;
     let gateway = behind_proxies(&upstream).with(TLS, "plaintext: true").start();
     let nginx = front("nginx", &["-e", "stderr", "-c"], NGINX, &gateway).await;
@@ -90,12 +91,12 @@ async fn nginx_tells_the_client_the_scheme_and_the_id() {
     assert_eq!(seen.header("x-forwarded-proto"), Some("https"));
     let id = seen.header("x-request-id").unwrap();
     assert!(id.len() == 32 && answer.header("x-request-id") == Some(id), "{id}");
-    // What nginx does not know it passes on, and then nobody knows whose it is.
+    // nginx passes on headers that it does not know, so the client would be ambiguous.
     let request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
     assert_eq!(client.send(request.header("forwarded", "for=6.6.6.6"), "{}").await.status, 400);
 }
 
-/// hookgate as a process, whose log can be read.
+/// The configuration of a hookgate process whose log is read.
 const LOGGING: &str = r#"
 trusted_proxies: [127.0.0.8/29]
 workers: 1
@@ -115,22 +116,22 @@ async fn the_log_has_the_client_s_address_and_the_proxy_s_id() {
     let config = LOGGING.replace("GATEWAY", &address.to_string()).replace("APP", &upstream.address.to_string());
     std::fs::write(folder.path().join("config"), config).unwrap();
     let _gateway = start(env!("CARGO_BIN_EXE_hookgate"), &["run", "--config"], folder.path(), address).await;
-    let told = "X-Forwarded-For: 6.6.6.6, 2001:db8::7\r\nX-Request-Id: front-7\r\n";
-    for from in [super::PROXY, super::STRANGER] {
+    let headers = "X-Forwarded-For: 6.6.6.6, 2001:db8::7\r\nX-Request-Id: front-7\r\n";
+    for from in [super::PROXY, super::UNTRUSTED] {
         let mut stream = connect_from([127, 0, 0, from], address).await;
-        stream.write_all(super::request("x", told).as_bytes()).await.unwrap();
+        stream.write_all(super::request("x", headers).as_bytes()).await.unwrap();
         assert_eq!(super::status(&super::rest(&mut stream).await), "200");
     }
     let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
-    // The last line may not be whole yet.
+    // The last line may be incomplete.
     let all = || log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<serde_json::Value>>();
     let lines = || all().into_iter().filter(|line| line["message"] == "request").collect::<Vec<_>>();
     until("both lines are there", async || lines().len() == 2).await;
     let (proxied, direct) = (&lines()[0], &lines()[1]);
     assert_eq!((&proxied["client_address"], &proxied["request_id"]), (&"2001:db8::7".into(), &"front-7".into()));
     assert!(proxied.get("client_port").is_none(), "{proxied}");
-    let stranger = format!("127.0.0.{}", super::STRANGER);
-    assert!(direct["client_address"] == stranger && direct["client_port"].as_u64() > Some(0), "{direct}");
+    let untrusted = format!("127.0.0.{}", super::UNTRUSTED);
+    assert!(direct["client_address"] == untrusted && direct["client_port"].as_u64() > Some(0), "{direct}");
     for line in [proxied, direct] {
         assert!(line["outcome"] == "forwarded" && line["status"] == 200 && line["complete"] == true, "{line}");
         assert!(line.get("reason").is_none() && line.get("detail").is_none(), "{line}");
@@ -139,7 +140,7 @@ async fn the_log_has_the_client_s_address_and_the_proxy_s_id() {
     assert!(!log().contains("6.6.6.6"));
 }
 
-/// Keys in PEM form take tokens that name any key.
+/// A configured PEM key accepts tokens with any `kid`.
 const GUARDED: &str = r#"
 log: { format: FORMAT }
 workers: 1
@@ -156,12 +157,12 @@ routes:
     replay_protection: disabled
 "#;
 
-/// What would be a line of either form, and the beginning of a colour.
+/// A `kid` with a log line of either format and the start of an escape sequence.
 const FORGED: &str = "k\n2026-11-24T00:00:00Z  INFO request x=1\n{\"message\":\"request\"}\n\"\x1b[31m";
 
 const MARKER: &str = "never-to-be-logged";
 
-/// A key that the configuration knows, and a token for it, which names what was forged.
+/// A public key for the configuration, and a token of its key pair with the forged `kid`.
 fn forging() -> (String, String) {
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let key = jsonwebtoken::EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap();
@@ -171,8 +172,8 @@ fn forging() -> (String, String) {
     (pair.public_key_pem(), token)
 }
 
-/// The lines that tell of requests, of those that are whole.
-fn told(log: &str, format: &str) -> usize {
+/// The number of complete log lines about requests.
+fn request_lines(log: &str, format: &str) -> usize {
     let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let json = |line: &&str| serde_json::from_str::<Value>(line).is_ok_and(|line| line["message"] == "request");
     let text = |line: &&str| line.split_whitespace().nth(2) == Some("request");
@@ -180,7 +181,7 @@ fn told(log: &str, format: &str) -> usize {
 }
 
 #[tokio::test]
-async fn nobody_writes_lines_of_their_own_into_the_log() {
+async fn no_client_forges_log_lines() {
     let upstream = Upstream::echo().await;
     let (key, token) = forging();
     let path = "/\"}{\"message\":\"request\"}";
@@ -197,21 +198,21 @@ async fn nobody_writes_lines_of_their_own_into_the_log() {
                  Traceparent: {traceparent}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{MARKER}",
                 MARKER.len()
             );
-            let mut stream = connect_from([127, 0, 0, super::STRANGER], address).await;
+            let mut stream = connect_from([127, 0, 0, super::UNTRUSTED], address).await;
             stream.write_all(request.as_bytes()).await.unwrap();
             assert_eq!(super::status(&super::rest(&mut stream).await), status);
         }
         let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
-        until("both lines are there", async || told(&log(), format) >= 2).await;
+        until("both lines are there", async || request_lines(&log(), format) >= 2).await;
         is_clean(&log(), format);
         assert!(token.split('.').all(|part| !log().contains(part)), "{}", log());
     }
 }
 
-/// What was forged is told, within its fields.
+/// Asserts that the log has two request lines, with the forged text within its field.
 #[track_caller]
 fn is_clean(log: &str, format: &str) {
-    assert_eq!(told(log, format), 2, "{log}");
+    assert_eq!(request_lines(log, format), 2, "{log}");
     assert!(!log.contains('\x1b') && !log.contains(MARKER) && !log.contains("'message'"), "{log}");
     if format == "json" {
         let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

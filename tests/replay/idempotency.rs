@@ -1,8 +1,8 @@
-//! Idempotency keys (draft-ietf-httpapi-idempotency-key-header): what was done for a key is not done again.
+//! Idempotency keys (draft-ietf-httpapi-idempotency-key-header): a request with a finished key is not processed again.
 
 use serde_json::json;
 
-use super::remembering;
+use super::with_replay_protection;
 use crate::support::{Answer, Gateway, Upstream, until};
 
 const KEYED: &str = "replay_protection: disabled\n    idempotency: { key: { header: Idempotency-Key } }";
@@ -16,9 +16,9 @@ async fn post(gateway: &Gateway, subject: &str, key: Option<&str>, body: &str) -
 }
 
 #[tokio::test]
-async fn a_finished_key_gets_the_first_reply_again() {
+async fn a_finished_key_gets_the_stored_response() {
     let upstream = Upstream::answering(&[201]).await;
-    let gateway = remembering(&upstream, KEYED).start();
+    let gateway = with_replay_protection(&upstream, KEYED).start();
     let first = post(&gateway, "s", Some("k"), "body").await;
     let again = post(&gateway, "s", Some("k"), "body").await;
     assert_eq!((first.status.as_u16(), first.text().as_str()), (201, "body"));
@@ -32,7 +32,7 @@ async fn a_finished_key_gets_the_first_reply_again() {
 #[tokio::test]
 async fn a_key_is_of_one_payload_and_one_sender() {
     let upstream = Upstream::echo().await;
-    let gateway = remembering(&upstream, KEYED).start();
+    let gateway = with_replay_protection(&upstream, KEYED).start();
     assert_eq!(post(&gateway, "s", Some("k"), "body").await.status, 200);
     assert_eq!(post(&gateway, "s", Some("k"), "other").await.problem(), (422, "idempotency_key_reused".to_owned()));
     assert_eq!(post(&gateway, "t", Some("k"), "other").await.status, 200);
@@ -46,15 +46,15 @@ async fn a_key_is_of_one_payload_and_one_sender() {
 async fn a_key_may_be_required() {
     let upstream = Upstream::echo().await;
     let keyed = KEYED.replace("key: {", "required: true, key: {");
-    let gateway = remembering(&upstream, &keyed).start();
+    let gateway = with_replay_protection(&upstream, &keyed).start();
     assert_eq!(post(&gateway, "s", None, "").await.problem(), (400, "bad_request".to_owned()));
     assert!(upstream.seen().is_empty());
 }
 
 #[tokio::test]
-async fn what_was_not_done_is_done_again() {
+async fn an_unfinished_request_is_forwarded_again() {
     let upstream = Upstream::answering(&[500, 302, 200]).await;
-    let gateway = remembering(&upstream, KEYED).start();
+    let gateway = with_replay_protection(&upstream, KEYED).start();
     let mut statuses = Vec::new();
     for _ in 0..4 {
         statuses.push(post(&gateway, "s", Some("k"), "body").await.status.as_u16());
@@ -65,21 +65,21 @@ async fn what_was_not_done_is_done_again() {
 #[tokio::test]
 async fn a_key_is_in_flight_once() {
     let (upstream, gate) = Upstream::held().await;
-    let gateway = std::sync::Arc::new(remembering(&upstream, KEYED).start());
+    let gateway = std::sync::Arc::new(with_replay_protection(&upstream, KEYED).start());
     let asking = std::sync::Arc::clone(&gateway);
     let first = tokio::spawn(async move { post(&asking, "s", Some("k"), "body").await.status });
-    until("the app has it", async || upstream.seen().len() == 1).await;
+    until("the upstream has the request", async || upstream.seen().len() == 1).await;
     assert_eq!(post(&gateway, "s", Some("k"), "body").await.problem(), (409, "duplicate_in_flight".to_owned()));
     gate.add_permits(1);
     assert_eq!(first.await.unwrap(), 200);
 }
 
-/// The finished key answers before replay is asked, and a replayed token leaves no key behind.
+/// A finished key is answered before the replay id is checked, and a duplicate token leaves no key behind.
 #[tokio::test]
 async fn keys_and_replay_ids_are_reserved_together() {
     let upstream = Upstream::echo().await;
     let both = "replay_protection: { id: { claim: jti } }\n    idempotency: { key: { header: Idempotency-Key } }";
-    let gateway = remembering(&upstream, both).start();
+    let gateway = with_replay_protection(&upstream, both).start();
     let client = gateway.client();
     let token = gateway.issuer.token_with(json!({ "jti": "1" }));
     let send = async |key: &str, token: &str| {
@@ -91,7 +91,7 @@ async fn keys_and_replay_ids_are_reserved_together() {
     for key in ["b", "c", "d"] {
         assert_eq!(send(key, &token).await.problem(), (409, "duplicate_request".to_owned()));
     }
-    // Of the first request; those of the others would fill the route's share.
+    // The entries of the first request only; entries of the others would fill the route's share.
     assert_eq!(gateway.metric("hookgate_store_entries").await, Some(2.0));
     let other = gateway.issuer.token_with(json!({ "jti": "2" }));
     assert_eq!(send("b", &other).await.header("idempotent-replayed"), None);
@@ -99,11 +99,11 @@ async fn keys_and_replay_ids_are_reserved_together() {
 }
 
 #[tokio::test]
-async fn a_finished_key_may_be_acknowledged_or_refused() {
+async fn a_finished_key_may_be_acknowledged_or_rejected() {
     for (word, status, body) in [("acknowledge", 200, ""), ("reject", 409, "duplicate_request")] {
         let upstream = Upstream::answering(&[201]).await;
         let keyed = KEYED.replace("key: {", &format!("on_duplicate: {word}, key: {{"));
-        let gateway = remembering(&upstream, &keyed).start();
+        let gateway = with_replay_protection(&upstream, &keyed).start();
         assert_eq!(post(&gateway, "s", Some("k"), "body").await.status, 201);
         let again = post(&gateway, "s", Some("k"), "body").await;
         assert!(again.status == status && again.text().contains(body), "{word}: {}", again.text());
@@ -115,7 +115,7 @@ async fn keys_may_stand_in_a_claim_or_in_the_body() {
     for place in ["{ claim: jti }", "{ json: /event/id }"] {
         let upstream = Upstream::echo().await;
         let keyed = KEYED.replace("{ header: Idempotency-Key }", place);
-        let gateway = remembering(&upstream, &keyed).start();
+        let gateway = with_replay_protection(&upstream, &keyed).start();
         let body = r#"{"event": {"id": 7}}"#;
         assert_eq!(post(&gateway, "s", Some("k"), body).await.status, 200);
         let again = post(&gateway, "s", Some("k"), body).await;

@@ -1,8 +1,8 @@
-//! Senders that sign: what their ids are, and what becomes of their retries.
+//! Senders that sign: their replay ids and their retries.
 
 use crate::support::{Answer, Gateway, NOW, Setup, Upstream, hmac};
 
-/// Text and, for Standard Webhooks, base64.
+/// Used as text and, for Standard Webhooks, decoded from base64.
 const SECRET: &str = "dGVzdC1zZWNyZXQtb2YtMjQtYnl0ZXMh";
 
 fn signed_by(upstream: &Upstream, auth: &str, replay: &str) -> Gateway {
@@ -20,7 +20,7 @@ async fn plain(gateway: &Gateway, id: &str, body: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn the_hash_of_what_is_signed_is_an_id() {
+async fn the_hash_of_the_signed_payload_is_an_id() {
     let upstream = Upstream::echo().await;
     let gateway = signed_by(&upstream, PLAIN, "replay_protection: { ttl: 1h }");
     assert_eq!(plain(&gateway, "1", "x").await.status, 200);
@@ -28,13 +28,13 @@ async fn the_hash_of_what_is_signed_is_an_id() {
     assert_eq!(plain(&gateway, "1", "y").await.status, 200);
     gateway.clock.forward(3600);
     assert_eq!(plain(&gateway, "1", "x").await.problem().1, "duplicate_request");
-    // Counted from when it was last seen.
+    // The time to live counts from the last request.
     gateway.clock.forward(3601);
     assert_eq!(plain(&gateway, "1", "x").await.status, 200);
 }
 
 #[tokio::test]
-async fn a_signed_id_is_one_whatever_comes_with_it() {
+async fn a_signed_id_identifies_the_request_alone() {
     let upstream = Upstream::answering(&[500]).await;
     let gateway =
         signed_by(&upstream, PLAIN, "replay_protection: { id: { header: X-Id }, ttl: 1h, on_duplicate: acknowledge }");
@@ -49,9 +49,9 @@ async fn a_signed_id_is_one_whatever_comes_with_it() {
     );
 }
 
-/// Standard Webhooks: a retry keeps its id and is signed anew.
+/// Standard Webhooks: a retry keeps its id and gets a new signature.
 #[tokio::test]
-async fn a_retry_that_is_signed_anew_passes_until_it_has_arrived() {
+async fn a_retry_with_a_new_signature_passes_until_the_event_is_processed() {
     let upstream = Upstream::answering(&[500, 503]).await;
     let gateway =
         signed_by(&upstream, "{ preset: standard-webhooks, secret: SECRET }", "replay_protection: { ttl: 3d }");
@@ -69,12 +69,12 @@ async fn a_retry_that_is_signed_anew_passes_until_it_has_arrived() {
         let now = hookgate::clock::Clock::now(&*gateway.clock).seconds();
         statuses.push(send(now).await);
     }
-    // The fourth and fifth are answered without the app: it has the event.
+    // The fourth and fifth are answered without the upstream, which has the event.
     assert_eq!((statuses, upstream.seen().len()), (vec![500, 503, 200, 200, 200], 3));
     assert!(hookgate::clock::Clock::now(&*gateway.clock).seconds() > NOW + 9000);
 }
 
-/// The second signature is good for longer than the first, whose end must not be the id's.
+/// The second signature expires later than the first, so the id must be kept until the later time.
 #[tokio::test]
 async fn an_id_is_kept_for_the_last_signature_that_was_seen() {
     let upstream = Upstream::echo().await;
@@ -107,9 +107,9 @@ fn base64_hmac(key: &[u8], text: &str) -> String {
     ::base64::engine::general_purpose::STANDARD.encode(aws_lc_rs::hmac::sign(&key, text.as_bytes()))
 }
 
-/// Who sends two credentials may not come again with one of them.
+/// A request with two credentials uses both, so a later request with one of them is a duplicate.
 #[tokio::test]
-async fn each_credential_of_a_request_is_used_up() {
+async fn each_credential_of_a_request_is_used_once() {
     let upstream = Upstream::echo().await;
     let jwt = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook, required_claims: [jti] } }";
     let auth = format!("{{ any_of: [ {jwt}, {PLAIN} ] }}");

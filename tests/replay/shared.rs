@@ -1,4 +1,4 @@
-//! What gateways share through a Redis: ids, rates, revocations.
+//! State that gateways share through Redis: replay ids, rates and revocations.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ async fn a_token_that_one_gateway_has_seen_is_a_replay_to_the_other() {
     let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
     let fields = "replay_protection: { id: { claim: jti } }";
     let gateways = [sharing(&upstream, &server, fields), sharing(&upstream, &server, fields)];
-    // Both trust one issuer, as the replicas of a fleet do.
+    // Both trust one issuer, as replicas do.
     let token = token(&gateways[0], "a");
     std::fs::copy(gateways[0].path("jwks.json"), gateways[1].path("jwks.json")).unwrap();
     gateways[1].running().reload();
@@ -25,7 +25,7 @@ async fn a_token_that_one_gateway_has_seen_is_a_replay_to_the_other() {
     assert_eq!(upstream.seen().len(), 1);
 }
 
-/// Whoever repeats what he has seen uses up nobody's rate.
+/// A replayed request does not count against a rate.
 #[tokio::test]
 async fn rates_are_counted_together_and_replays_are_not() {
     let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
@@ -45,7 +45,7 @@ async fn rates_are_counted_together_and_replays_are_not() {
 }
 
 #[tokio::test]
-async fn what_the_redis_revokes_does_not_pass_and_neither_does_what_it_cannot_say() {
+async fn revocations_in_redis_are_enforced_and_fail_closed() {
     let (upstream, mut server) = (Upstream::echo().await, RedisServer::start().await);
     let gateway = sharing(&upstream, &server, "replay_protection: disabled\n    revocation: { shared: true }");
     let client = gateway.client();
@@ -66,21 +66,21 @@ async fn what_the_redis_revokes_does_not_pass_and_neither_does_what_it_cannot_sa
     assert_eq!(upstream.seen().len(), 2);
 }
 
-/// The request's future is dropped while it waits for the store, which has reserved by then.
+/// The request's future is dropped while it waits for the store, which has made the reservation by then.
 #[tokio::test]
-async fn a_client_that_leaves_while_the_store_thinks_blocks_nothing() {
+async fn a_client_that_disconnects_during_a_store_operation_blocks_nothing() {
     let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
     let gateway = sharing(&upstream, &server, "replay_protection: { id: { claim: jti } }");
     let token = token(&gateway, "a");
     server.pause();
     let mut wire = gateway.wire().await;
     wire.write(super::head(&token, "content-length: 0")).await;
-    until("it has reached the decision", async || {
+    until("the token is verified", async || {
         gateway.metric("hookgate_verify_duration_seconds_count{scheme=\"jwt\"}").await.is_some()
     })
     .await;
     drop(wire);
-    until("it is left", async || {
+    until("the disconnect is counted", async || {
         gateway
             .metric("hookgate_requests_total{outcome=\"error\",reason=\"client_disconnected\",route=\"webhook\"}")
             .await
@@ -90,7 +90,7 @@ async fn a_client_that_leaves_while_the_store_thinks_blocks_nothing() {
     server.resume();
     let client = gateway.client();
     let mut last = 0;
-    until("it passes", async || {
+    until("the request passes", async || {
         last = post(&client, &token, "/webhook", "").await.status.as_u16();
         last == 200
     })
@@ -99,7 +99,7 @@ async fn a_client_that_leaves_while_the_store_thinks_blocks_nothing() {
 }
 
 #[tokio::test]
-async fn without_a_redis_nothing_is_decided_unless_that_is_written() {
+async fn without_redis_requests_fail_closed_unless_configured_otherwise() {
     let (upstream, mut server) = (Upstream::echo().await, RedisServer::start().await);
     server.kill();
     for (word, status) in [("reject", 503), ("allow", 200)] {

@@ -46,7 +46,7 @@ impl Authority {
         Identity { certificate, key: PrivateKeyDer::try_from(key.serialize_der()).unwrap() }
     }
 
-    /// A revocation list in PEM form, in force until the beginning of a year.
+    /// A revocation list in PEM form, valid until the beginning of the year `until`.
     pub fn list(&self, until: i32, revoked: &[u64]) -> String {
         let revoked = revoked.iter().map(|serial| RevokedCertParams {
             serial_number: (*serial).into(),

@@ -1,4 +1,4 @@
-//! Clients over real TLS: one that speaks HTTP, and one that sends bytes.
+//! Clients over real TLS: an HTTP client, and one that sends raw bytes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::{Identity, PATIENCE};
 
-/// A reply, whole.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -46,7 +46,7 @@ impl Answer {
     }
 }
 
-/// Speaks HTTP/1.1 or HTTP/2 with kept connections.
+/// An HTTP/1.1 or HTTP/2 client with persistent connections.
 #[derive(Clone)]
 pub struct Client {
     http: Http<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -92,7 +92,7 @@ impl Client {
         self.send(self.request("/webhook").header("authorization", format!("Bearer {token}")), "{}").await
     }
 
-    /// A POST to be finished.
+    /// A builder of a POST request.
     pub fn request(&self, target: &str) -> http::request::Builder {
         Request::post(format!("{}{target}", self.base))
     }
@@ -102,12 +102,12 @@ impl Client {
     }
 
     /// # Errors
-    /// Where no whole reply came.
+    /// Fails if no complete response comes.
     pub async fn try_send(&self, request: http::request::Builder, body: impl Into<Bytes>) -> Result<Answer, Error> {
         let request = request.body(Full::new(body.into())).unwrap();
-        let response = tokio::time::timeout(PATIENCE, self.http.request(request)).await.expect("no reply")?;
+        let response = tokio::time::timeout(PATIENCE, self.http.request(request)).await.expect("no response")?;
         let (head, body) = response.into_parts();
-        let body = body.collect().await.expect("the reply broke off").to_bytes();
+        let body = body.collect().await.expect("the response broke off").to_bytes();
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
 }
@@ -144,7 +144,7 @@ impl Wire {
         Self::over(connect_from(source, address).await, ca, &[b"http/1.1"]).await
     }
 
-    /// A handshake on a connection that is there.
+    /// Makes a TLS handshake on an open connection.
     pub async fn over(stream: TcpStream, ca: &str, protocols: &[&[u8]]) -> Self {
         let mut config = trusting(ca);
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
@@ -152,7 +152,7 @@ impl Wire {
         Self(TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap())
     }
 
-    /// `None` once nobody listens any more.
+    /// `None` once the listener is closed.
     pub async fn try_connect(address: SocketAddr, ca: &str) -> Option<Self> {
         let stream = TcpStream::connect(address).await.ok()?;
         let connector = TlsConnector::from(Arc::new(trusting(ca)));
@@ -161,27 +161,27 @@ impl Wire {
     }
 
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        // A peer that has closed already is what some tests are about.
+        // In some tests the peer has closed the connection already.
         let _ = self.0.write_all(bytes.as_ref()).await;
         let _ = self.0.flush().await;
         self
     }
 
-    /// Everything up to the end of the connection, which must come.
+    /// All bytes up to the end of the connection, which must come.
     pub async fn rest(&mut self) -> String {
         let mut bytes = Vec::new();
-        // A reset or a missing close_notify is an end too.
+        // A reset or a missing close_notify counts as the end too.
         let _ =
             tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.expect("the connection stays open");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Everything until `end` was read.
+    /// Reads until `end`. Returns all bytes read.
     pub async fn read_until(&mut self, end: &str) -> String {
         let mut text = String::new();
         let mut buffer = [0; 4096];
         while !text.contains(end) {
-            let count = tokio::time::timeout(PATIENCE, self.0.read(&mut buffer)).await.expect("no answer").unwrap();
+            let count = tokio::time::timeout(PATIENCE, self.0.read(&mut buffer)).await.expect("no response").unwrap();
             assert!(count > 0, "closed before {end:?}: {text}");
             text.push_str(&String::from_utf8_lossy(&buffer[..count]));
         }

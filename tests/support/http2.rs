@@ -1,4 +1,4 @@
-//! HTTP/2 frames by hand, for clients that misbehave or look closely.
+//! Hand-made HTTP/2 frames, for clients that break the protocol or inspect it.
 
 use super::{PATIENCE, Wire};
 
@@ -17,12 +17,12 @@ pub fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
-/// A field as an HPACK literal without indexing or Huffman coding (RFC 7541 §6.2.2).
+/// A header as an HPACK literal without indexing or Huffman coding (RFC 7541 §6.2.2).
 pub fn literal(name: &str, value: &str) -> Vec<u8> {
     [vec![0], text(name), text(value)].concat()
 }
 
-/// RFC 7541 §5.2, with a length of up to 16 KiB.
+/// A string literal (RFC 7541 §5.2) with a length of up to 16 KiB.
 fn text(text: &str) -> Vec<u8> {
     let length = text.len();
     let mut coded = match length.checked_sub(127) {
@@ -33,19 +33,19 @@ fn text(text: &str) -> Vec<u8> {
     coded
 }
 
-/// The fields of `POST https://localhost/webhook`.
+/// The headers of `POST https://localhost/webhook`.
 pub fn http2_fields(token: &str) -> Vec<u8> {
     // :method POST and :scheme https, by RFC 7541's static table.
     let [authority, path] = [literal(":authority", "localhost"), literal(":path", "/webhook")];
     [vec![0x83, 0x87], authority, path, literal("authorization", &format!("Bearer {token}"))].concat()
 }
 
-/// HEADERS of that.
+/// A HEADERS frame with these headers.
 pub fn http2_head(token: &str, flags: u8) -> Vec<u8> {
     frame(HEADERS, flags, 1, &http2_fields(token))
 }
 
-/// The frames that come, each with its type and flags, until one is the last.
+/// Reads frames until `last` is true for one. Returns the type and the flags of each.
 pub async fn frames_until(wire: &mut Wire, last: impl Fn(u8, u8) -> bool) -> Vec<(u8, u8)> {
     use tokio::io::AsyncReadExt;
     let mut frames = Vec::new();

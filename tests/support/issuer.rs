@@ -1,4 +1,4 @@
-//! Somebody who signs tokens, with keys made when the test begins.
+//! A token issuer with keys that are generated when the test begins.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use base64::Engine;
@@ -39,7 +39,7 @@ impl Issuer {
         Self { kid: kid.to_owned(), algorithm: Algorithm::ES256, key }
     }
 
-    /// Its public key.
+    /// The public key as a JWK.
     pub fn jwk(&self) -> Value {
         let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&self.key, self.algorithm).unwrap()).unwrap();
         jwk["kid"] = self.kid.clone().into();
@@ -56,7 +56,7 @@ impl Issuer {
         jsonwebtoken::encode(&header, claims, &self.key).unwrap()
     }
 
-    /// A genuine token with some claims changed; `null` takes one out.
+    /// A genuine token with some claims changed; `null` removes a claim.
     pub fn token_with(&self, changes: Value) -> String {
         let mut claims = claims();
         let object = claims.as_object_mut().unwrap();

@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Gateway, Issuer, Setup, Upstream, until};
 
-/// Serves texts at an address that stays the same over a stop and a start.
+/// A server of fixed texts, whose address stays the same over a restart.
 pub struct KeyServer {
     pub address: SocketAddr,
     pages: Arc<Mutex<Pages>>,
@@ -21,7 +21,7 @@ pub struct KeyServer {
     task: Option<JoinHandle<()>>,
 }
 
-/// What is said at which path, and elsewhere.
+/// The response for each path, and for all other paths.
 #[derive(Default)]
 struct Pages {
     by_path: BTreeMap<String, String>,
@@ -36,7 +36,7 @@ impl Pages {
 }
 
 impl KeyServer {
-    /// Says this, whatever is asked.
+    /// Responds to every request with `body`.
     pub async fn start(body: String) -> Self {
         Self::over(None, body).await
     }
@@ -63,10 +63,10 @@ impl KeyServer {
             while let Ok((stream, _)) = listener.accept().await {
                 fetches.fetch_add(1, Ordering::SeqCst);
                 match &tls {
-                    None => reply(stream, &pages).await,
+                    None => respond(stream, &pages).await,
                     Some(tls) => {
                         if let Ok(stream) = tls.accept(stream).await {
-                            reply(stream, &pages).await;
+                            respond(stream, &pages).await;
                         }
                     }
                 }
@@ -82,7 +82,7 @@ impl KeyServer {
 
     pub async fn start_again(&mut self) {
         let address = self.address;
-        // The port may be lingering for a moment.
+        // The port may still be in use for a moment.
         let mut listener = None;
         until("the port is free", async || {
             listener = TcpListener::bind(address).await.ok();
@@ -116,10 +116,10 @@ impl KeyServer {
     }
 }
 
-/// The answer of an issuer that takes connections and says nothing, to this one and to those after it.
+/// The response text of an issuer that accepts connections and does not respond, from now on.
 pub const SILENCE: &str = "";
 
-async fn reply(mut stream: impl AsyncRead + AsyncWrite + Unpin, pages: &Mutex<Pages>) {
+async fn respond(mut stream: impl AsyncRead + AsyncWrite + Unpin, pages: &Mutex<Pages>) {
     let mut buffer = [0; 4096];
     let count = stream.read(&mut buffer).await.unwrap_or(0);
     let answer = pages.lock().unwrap().answer(&String::from_utf8_lossy(&buffer[..count])).to_owned();

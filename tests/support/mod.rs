@@ -1,4 +1,4 @@
-//! The harness: a gateway on real sockets over TLS, a recording upstream, an issuer, a clock that is moved by hand.
+//! The test harness: a gateway on real sockets over TLS, a recording upstream, an issuer and a manual clock.
 
 mod authority;
 mod client;
@@ -23,13 +23,13 @@ pub use client::{Answer, Client, Wire, connect_from, get_plain};
 pub use issuer::{Issuer, claims};
 pub use upstream::Upstream;
 
-/// 2026-11-24T00:00:00Z: where every manual clock begins.
+/// 2026-11-24T00:00:00Z, the start of every manual clock.
 pub const NOW: u64 = 1_795_478_400;
 
-/// The longest that anything is waited for; reaching it is a failure, not a pause.
+/// The longest wait for a condition. Reaching it is a failure, not a pause.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A clock that stands until it is moved.
+/// A clock that changes only by [`ManualClock::forward`].
 #[derive(Debug)]
 pub struct ManualClock(AtomicU64);
 
@@ -54,7 +54,7 @@ pub struct Gateway {
     folder: TempDir,
 }
 
-/// What a test changes of the usual configuration.
+/// The usual configuration with the changes of a test.
 pub struct Setup {
     yaml: String,
     issuer: Issuer,
@@ -74,10 +74,11 @@ impl Setup {
         self
     }
 
-    /// Another `auth` than the JWT's.
+    /// Replaces the `auth` of the route.
     pub fn auth(mut self, yaml: &str) -> Self {
-        let (before, rest) = self.yaml.split_once("    auth:").expect("the usual `auth`");
-        let (_, after) = rest.split_once("    replay_protection: disabled").expect("what follows it");
+        let (before, rest) = self.yaml.split_once("    auth:").expect("no `auth` in the configuration");
+        let (_, after) =
+            rest.split_once("    replay_protection: disabled").expect("no `replay_protection` after `auth`");
         self.yaml = format!("{before}    auth: {yaml}\n    replay_protection: disabled{after}");
         self
     }
@@ -108,7 +109,7 @@ impl Setup {
         self
     }
 
-    /// One more file beside the configuration.
+    /// Adds a file next to the configuration.
     pub fn file(mut self, name: &str, content: &str) -> Self {
         self.files.push((name.to_owned(), content.to_owned()));
         self
@@ -160,7 +161,7 @@ routes:
 "#;
 
 impl Gateway {
-    /// The usual gateway before `upstream`.
+    /// The usual gateway in front of `upstream`.
     pub fn before(upstream: &Upstream) -> Self {
         Setup::new(upstream.address).start()
     }
@@ -178,12 +179,12 @@ impl Gateway {
         Client::new(self.address(), &self.ca)
     }
 
-    /// One that speaks HTTP/2.
+    /// A client that speaks HTTP/2.
     pub fn client_http2(&self) -> Client {
         Client::http2(self.address(), &self.ca)
     }
 
-    /// One that shows a certificate where it is asked for one.
+    /// A client that presents a certificate where the listener requests one.
     pub fn client_showing(&self, identity: &Identity) -> Client {
         Client::showing(self.address(), &self.ca, identity)
     }
@@ -224,7 +225,7 @@ impl Gateway {
         get_plain(self.running().admin.unwrap(), path).await
     }
 
-    /// How many requests ended so; `None` for none.
+    /// The number of requests with this outcome and reason; `None` for none.
     pub async fn counted(&self, outcome: &str, reason: &str) -> Option<f64> {
         let labels = format!("{{outcome=\"{outcome}\",reason=\"{reason}\",route=\"webhook\"}}");
         self.metric(&format!("hookgate_requests_total{labels}")).await
@@ -250,11 +251,11 @@ pub fn hmac(secret: &str, text: impl AsRef<[u8]>) -> String {
     aws_lc_rs::hmac::sign(&key, text.as_ref()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// As a careful operator does it: beside its place, then renamed.
+/// Replaces a file atomically: writes a new file next to it and renames it.
 pub fn replace(path: &Path, content: &str) {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, content).unwrap();
-    std::fs::rename(&beside, path).unwrap();
+    let new = path.with_extension("new");
+    std::fs::write(&new, content).unwrap();
+    std::fs::rename(&new, path).unwrap();
 }
 
 /// CA, certificate and key in PEM form.
@@ -270,7 +271,7 @@ pub fn certificate(names: &[&str]) -> (String, String, String) {
     (ca_certificate.pem(), leaf.pem(), key.serialize_pem())
 }
 
-/// Looks again and again until it is so; what is waited for is a condition, never a time.
+/// Polls until `condition` is true. Tests wait for a condition, never for a fixed time.
 pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !condition().await {

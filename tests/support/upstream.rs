@@ -1,4 +1,4 @@
-//! An app that remembers what it was sent, and misbehaves as it is told by the path's query.
+//! An upstream that records its requests, and fails in the way that the query selects.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-/// A request as the app saw it.
+/// A request as the upstream saw it.
 #[derive(Clone, Debug)]
 pub struct Recorded {
     pub method: Method,
@@ -29,7 +29,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// The only value of a field.
+    /// The only value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         let values: Vec<_> = self.headers.get_all(name).iter().collect();
         assert!(values.len() <= 1, "{name} came {} times", values.len());
@@ -44,7 +44,7 @@ pub struct Upstream {
     task: JoinHandle<()>,
 }
 
-/// How many there were, and how many are over.
+/// The numbers of connections that were opened and that are closed.
 #[derive(Debug, Default)]
 struct Connections {
     begun: AtomicUsize,
@@ -58,12 +58,12 @@ impl Drop for Upstream {
 }
 
 impl Upstream {
-    /// Answers 200 with the body that it was sent.
+    /// Responds with 200 and the body of the request.
     pub async fn echo() -> Self {
         Self::echo_at("127.0.0.1:0".parse().unwrap()).await
     }
 
-    /// The same at an address of which the port is free again.
+    /// An echo at an address whose port is free again.
     pub async fn echo_at(address: SocketAddr) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&seen);
@@ -72,7 +72,7 @@ impl Upstream {
         Self { address, seen, connections, task }
     }
 
-    /// The same over TLS, with a certificate and its key in PEM form.
+    /// An echo over TLS, with a certificate and its key in PEM form.
     pub async fn echo_tls(chain: &str, key: &str) -> Self {
         let certificate = hookgate::tls::Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
         let config = hookgate::tls::server_config(vec![certificate], hookgate::tls::MinVersion::Tls12, None).unwrap();
@@ -90,7 +90,7 @@ impl Upstream {
         Self { address, seen, connections, task }
     }
 
-    /// The same on a Unix socket; the address means nothing.
+    /// An echo on a Unix socket; `address` is not used.
     pub fn echo_unix(path: &Path) -> Self {
         let (seen, listener) = (Arc::new(Mutex::new(Vec::new())), UnixListener::bind(path).unwrap());
         let record = Arc::clone(&seen);
@@ -102,14 +102,14 @@ impl Upstream {
         Self { address: "0.0.0.0:0".parse().unwrap(), seen, connections: Arc::default(), task }
     }
 
-    /// Ends, and every connection with it.
+    /// Stops the upstream and closes its connections.
     pub async fn stop(mut self) -> SocketAddr {
         self.task.abort();
         let _ = (&mut self.task).await;
         self.address
     }
 
-    /// Answers with these statuses, one after the other, then 200.
+    /// Responds with these statuses in turn, then with 200.
     pub async fn answering(statuses: &[u16]) -> Self {
         let left = Arc::new(Mutex::new(statuses.iter().rev().copied().collect::<Vec<_>>()));
         Self::each(move |_| {
@@ -119,7 +119,7 @@ impl Upstream {
         .await
     }
 
-    /// Answers 200 once the semaphore has a permit for it.
+    /// Responds with 200 once the semaphore has a permit for the request.
     pub async fn held() -> (Self, Arc<Semaphore>) {
         let gate = Arc::new(Semaphore::new(0));
         let open = Arc::clone(&gate);
@@ -134,7 +134,7 @@ impl Upstream {
         (upstream, gate)
     }
 
-    /// Records each request and answers with what `status` comes to.
+    /// Records each request and responds with the result of `status`.
     async fn each<F, T>(status: F) -> Self
     where
         F: Fn(&Recorded) -> T + Send + Sync + 'static,
@@ -154,7 +154,7 @@ impl Upstream {
         Self { address, seen, connections, task }
     }
 
-    /// Reads something, says `bytes` and closes.
+    /// Reads some bytes, writes `bytes` and closes.
     pub async fn saying(bytes: &'static [u8]) -> Self {
         let (address, connections, task) = listen(move |mut stream| async move {
             let mut buffer = [0; 4096];
@@ -165,7 +165,7 @@ impl Upstream {
         Self { address, seen: Arc::default(), connections, task }
     }
 
-    /// Answers the first request of each connection; takes the second and closes.
+    /// Responds to the first request of each connection; reads the second and closes.
     pub async fn leaving() -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&seen);
@@ -179,7 +179,7 @@ impl Upstream {
                         echoed
                             .await
                             .map_err(|never| match never {})
-                            .and_then(|reply| first.then_some(reply).ok_or("gone"))
+                            .and_then(|response| first.then_some(response).ok_or("gone"))
                     }
                 });
                 let _ =
@@ -190,7 +190,7 @@ impl Upstream {
         Self { address, seen, connections, task }
     }
 
-    /// Takes connections and never answers.
+    /// Accepts connections and never responds.
     pub async fn silent() -> Self {
         let (address, connections, task) = listen(|mut stream| async move {
             let mut buffer = [0; 4096];
@@ -200,7 +200,7 @@ impl Upstream {
         Self { address, seen: Arc::default(), connections, task }
     }
 
-    /// Answers one request a connection with `half`, and stops within until it may take one from `gate`.
+    /// Responds to one request per connection with `half`, and stops in the middle until `gate` has a permit.
     pub async fn halting(gate: Arc<Semaphore>) -> Self {
         let (address, connections, task) = listen(move |mut stream| {
             let gate = Arc::clone(&gate);
@@ -216,22 +216,22 @@ impl Upstream {
         Self { address, seen: Arc::default(), connections, task }
     }
 
-    /// Connections so far.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
         self.connections.begun.load(Ordering::SeqCst)
     }
 
-    /// Those that have not ended.
+    /// The number of open connections.
     pub fn open(&self) -> usize {
         self.connections() - self.connections.ended.load(Ordering::SeqCst)
     }
 
-    /// What it saw so far.
+    /// The requests so far.
     pub fn seen(&self) -> Vec<Recorded> {
         self.seen.lock().unwrap().clone()
     }
 
-    /// The one request that it saw.
+    /// The only request so far.
     pub fn only(&self) -> Recorded {
         let seen = self.seen();
         assert_eq!(seen.len(), 1, "{seen:#?}");
@@ -247,7 +247,7 @@ where
     listen_at("127.0.0.1:0".parse().unwrap(), serve).await
 }
 
-/// Connections end with the task.
+/// Serves connections at `address`; they are closed with the task.
 async fn listen_at<F, T>(address: SocketAddr, serve: F) -> (SocketAddr, Arc<Connections>, JoinHandle<()>)
 where
     F: Fn(tokio::net::TcpStream) -> T + Send + 'static,

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// A request and what its route is configured with.
+/// A request and the configuration of its route.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub auth: Value,
@@ -28,11 +28,11 @@ pub struct Case {
     pub now: u64,
 }
 
-/// What came of it.
+/// The result of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Judged {
+pub enum Verdict {
     Granted,
-    Refused(&'static str),
+    Rejected(&'static str),
     NotLoaded(String),
 }
 
@@ -42,7 +42,7 @@ pub fn read(file: &str) -> Vec<Value> {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// Id, case, and whether it must pass.
+/// The id of each case, the case, and whether it must pass.
 pub fn cases(file: &str) -> Vec<(String, Case, bool)> {
     let vectors = read(file).into_iter();
     vectors.map(|vector| (vector["id"].to_string(), Case::read(&vector), vector["expected"] == "valid")).collect()
@@ -82,7 +82,7 @@ impl Case {
     }
 
     /// The configuration of its route, and the files that it names.
-    fn sources(&self, handshake: Option<&Value>) -> Sources {
+    fn sources(&self, challenge: Option<&Value>) -> Sources {
         let mut auth = self.auth.clone();
         let ids = auth.as_object_mut().unwrap().remove("secret_ids").unwrap_or_default();
         let file = |index: usize| {
@@ -106,8 +106,8 @@ impl Case {
         if let Some(tolerance) = self.tolerance {
             auth["tolerance"] = format!("{tolerance}s").into();
         }
-        if let Some(handshake) = handshake {
-            auth["challenge"] = handshake.clone();
+        if let Some(challenge) = challenge {
+            auth["challenge"] = challenge.clone();
         }
         let yaml = json!({
             "listeners": [{"address": "127.0.0.1:0", "plaintext": true}],
@@ -130,7 +130,7 @@ impl Case {
         }
     }
 
-    /// The keys under which the scheme takes one and several of what it is verified with.
+    /// The names of the fields for one and for several secrets or keys of the scheme.
     fn key_names(&self) -> (&'static str, &'static str) {
         let preset = self.auth["preset"].as_str().and_then(find);
         let asymmetric = self.auth["signature"]["algorithm"].as_str().is_some_and(|name| !is_shared(name));
@@ -146,7 +146,7 @@ impl Case {
         self.request["url"].as_str().unwrap().parse().unwrap()
     }
 
-    /// Scheme and host as the sender has written them.
+    /// Scheme and host as the sender wrote them.
     fn base(&self) -> String {
         let url = self.url();
         format!("{}://{}", url.scheme_str().unwrap(), url.authority().unwrap())
@@ -174,15 +174,15 @@ impl Case {
         compile(&self.sources(None), &Handles::default()).map_err(|errors| errors.to_string())
     }
 
-    pub fn judge(&self) -> Judged {
+    pub fn decide(&self) -> Verdict {
         match self.compile() {
-            Ok(config) => judge(&config, &self.head(), &self.body(), self.now),
-            Err(errors) => Judged::NotLoaded(errors),
+            Ok(config) => decide(&config, &self.head(), &self.body(), self.now),
+            Err(errors) => Verdict::NotLoaded(errors),
         }
     }
 
-    /// The answer to the handshake that it is; signed ones only after the decision, as in the gateway.
-    pub fn handshake(&self, token: &Value) -> Result<Answer, String> {
+    /// The response to this challenge request; signed challenges are answered only after the decision, as in the gateway.
+    pub fn challenge(&self, token: &Value) -> Result<Answer, String> {
         let switch = if token.is_string() { json!({"token": {"file": "token"}}) } else { json!(true) };
         let mut sources = self.sources(Some(&switch));
         if let Some(token) = token.as_str() {
@@ -205,19 +205,19 @@ fn route(config: &Config, head: &Parts) -> Arc<Route> {
     Arc::clone(config.snapshot.routes.find("any", head.uri.path(), &head.method).unwrap())
 }
 
-/// Twice, as the gateway does: first without the body, whose verdict must not differ but for what needs it.
-pub fn judge(config: &Config, head: &Parts, body: &[u8], now: u64) -> Judged {
+/// Decides with and without the body, as the gateway does: both verdicts must be equal, unless the body is needed.
+pub fn decide(config: &Config, head: &Parts, body: &[u8], now: u64) -> Verdict {
     let route = route(config, head);
     let now = UnixTime::from_seconds(now).unwrap();
     let view = || RequestView::new(head, route.url_base("unused"));
     let whole = match verify(&route.rules, &view().with_body(body), now) {
-        Ok(_) => Judged::Granted,
-        Err(Stop::Refused(refused)) => Judged::Refused(refused.refusal.reason()),
-        Err(Stop::NeedsBody) => panic!("the body was there"),
+        Ok(_) => Verdict::Granted,
+        Err(Stop::Refused(rejection)) => Verdict::Rejected(rejection.refusal.reason()),
+        Err(Stop::NeedsBody) => panic!("the body was given"),
     };
     match verify(&route.rules, &view(), now) {
-        Ok(_) => assert_eq!(whole, Judged::Granted),
-        Err(Stop::Refused(refused)) => assert_eq!(whole, Judged::Refused(refused.refusal.reason())),
+        Ok(_) => assert_eq!(whole, Verdict::Granted),
+        Err(Stop::Refused(rejection)) => assert_eq!(whole, Verdict::Rejected(rejection.refusal.reason())),
         Err(Stop::NeedsBody) => {}
     }
     whole

@@ -1,6 +1,7 @@
 """Signs one request a provider as its documentation says, by hand and without reading the presets.
 
-Writes signatures.json (requests that must pass) and signature_handshakes.json (questions and their answers) beside itself.
+Writes signatures.json (requests that must pass) and signature_handshakes.json (challenge requests and their responses)
+next to itself.
 Run: python tests/vectors/make_signatures.py (needs `cryptography` for Ed25519, ECDSA and RSA only)
 """
 import base64
@@ -71,18 +72,18 @@ def add(preset, headers, body, secret=None, secrets=None, method="POST", url=Non
     vectors.append(entry)
 
 
-def ask(preset, secret, request, reply, token=None):
+def ask(preset, secret, request, response, token=None):
     entry = {"id": f"{preset}-handshake-made", "preset": preset, "parameters": {}, "secret": secret}
     if token:
         entry["handshake_token"] = token
-    handshakes.append(entry | {"request": request, "now": NOW, "reply": reply})
+    handshakes.append(entry | {"request": request, "now": NOW, "reply": response})
 
 
-def text_reply(text):
+def text_response(text):
     return {"content_type": "text/plain", "body": text, "headers": {}}
 
 
-def json_reply(value):
+def json_response(value):
     return {"content_type": JSON, "json": value, "headers": {}}
 
 
@@ -90,7 +91,7 @@ def get(preset, query="", headers=None):
     return {"method": "GET", "url": f"{URL}/{preset}{query}", "headers": headers or {}, "body": ""}
 
 
-# --- Standard Webhooks and those who send it: id.time.body, base64 after "v1," -------------------------------------
+# --- Standard Webhooks and its senders: id.time.body, base64 after "v1," -------------------------------------
 def standard(preset, words="webhook", secret_and_key=None):
     secret, key = secret_and_key or whsec(preset)
     event = f"msg_example_{preset}"
@@ -166,7 +167,7 @@ over_body("pusher", "X-Pusher-Signature", as_hex, '{"time_ms":1767225598250,"eve
           headers={"X-Pusher-Key": "example-key"})
 over_body("linear", "Linear-Signature", as_hex, json.dumps({"action": "create", "webhookTimestamp": MS}))
 
-# Keys that are written in hexadecimal and decoded.
+# Keys that are given in hexadecimal and decoded.
 hex_secret = fake("onfleet").encode().hex()
 body = '{"taskId":"abc","triggerId":0}'
 add("onfleet", {"X-Onfleet-Signature": mac(bytes.fromhex(hex_secret), body, "sha512").hex()}, body, hex_secret)
@@ -207,7 +208,7 @@ add("webflow", {"x-webflow-timestamp": str(MS), "x-webflow-signature": mac(fake(
     body, fake("webflow"))
 
 body = '{"type":"zen:event-type:ticket.created"}'
-secret = b64(fake("zendesk").encode())             # looks like base64, is used as it stands
+secret = b64(fake("zendesk").encode())             # looks like base64, is used as is
 add("zendesk", {"X-Zendesk-Webhook-Signature-Timestamp": RFC3339,
                 "X-Zendesk-Webhook-Signature": b64(mac(secret, RFC3339 + body))}, body, secret)
 
@@ -222,7 +223,7 @@ add("box", {"BOX-DELIVERY-TIMESTAMP": moment, "BOX-SIGNATURE-ALGORITHM": "HmacSH
             "BOX-SIGNATURE-PRIMARY": b64(mac("an older key", body + moment)),
             "BOX-SIGNATURE-SECONDARY": b64(mac(secondary, body + moment))}, body, secondary, ident="box-secondary-made")
 
-# MessageBird: three lines; the last is the body's SHA-256 as it is, not written out.
+# MessageBird: three lines; the last is the raw SHA-256 of the body, not hexadecimal.
 body = '{"a key":"some value"}'
 signed = f"{SENT}\nabc=foo&def=bar\n".encode() + hashlib.sha256(body.encode()).digest()
 add("messagebird-hmac", {"MessageBird-Request-Timestamp": str(SENT),
@@ -314,7 +315,7 @@ payload = b64url(b'{"algorithm":"HMAC-SHA256","issued_at":1767225598,"user_id":"
 value = b64url(mac(fake("meta-signed-request"), payload)) + "." + payload
 add("meta-signed-request", {}, f"signed_request={value}", fake("meta-signed-request"), content=FORM)
 
-# --- a token that is shown -----------------------------------------------------------------------------------------
+# --- a static token ------------------------------------------------------------------------------------------------
 add("gitlab-token", {"X-Gitlab-Token": fake("gitlab-token"), "X-Gitlab-Event": "Push Hook"}, '{"object_kind":"push"}',
     fake("gitlab-token"))
 add("telegram", {"X-Telegram-Bot-Api-Secret-Token": fake("telegram")}, '{"update_id":10000}', fake("telegram"))
@@ -348,35 +349,35 @@ body = '{"event_id":"wh_example","event_category":"transfer"}'
 signature = b64(rsa_key.sign(f"{MS}.{body}".encode(), padding.PKCS1v15(), hashes.SHA256()))
 add("bridge", {"X-Webhook-Signature": f"t={MS},v0={signature}"}, body, pem(rsa_key))
 
-# --- handshakes ----------------------------------------------------------------------------------------------------
+# --- challenges -----------------------------------------------------------------------------------------------------
 body = '{"token":"t","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P","type":"url_verification"}'
 headers = {"Content-Type": JSON, "X-Slack-Request-Timestamp": str(SENT),
            "X-Slack-Signature": "v0=" + mac(fake("slack"), f"v0:{SENT}:{body}").hex()}
 ask("slack", fake("slack"), {"method": "POST", "url": f"{URL}/slack", "headers": headers, "body": body},
-    text_reply("3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"))
+    text_response("3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"))
 
 plain = "qgg8vlvZRS6UYooatFL8Aw"
 body = json.dumps({"payload": {"plainToken": plain}, "event_ts": MS, "event": "endpoint.url_validation"})
 headers = {"Content-Type": JSON, "x-zm-request-timestamp": str(SENT),
            "x-zm-signature": "v0=" + mac(fake("zoom"), f"v0:{SENT}:{body}").hex()}
 ask("zoom", fake("zoom"), {"method": "POST", "url": f"{URL}/zoom", "headers": headers, "body": body},
-    json_reply({"plainToken": plain, "encryptedToken": mac(fake("zoom"), plain).hex()}))
+    json_response({"plainToken": plain, "encryptedToken": mac(fake("zoom"), plain).hex()}))
 
 body = '{"type":1,"id":"0","token":"t"}'
 ask("discord", pem(discord_key), {"method": "POST", "url": f"{URL}/discord",
                                   "headers": {"Content-Type": JSON, **discord_headers(body)}, "body": body},
-    json_reply({"type": 1}))
+    json_response({"type": 1}))
 
 crc = "MDk0ZmUyZTktZDQ5Zi00"
-ask("x", fake("x"), get("x", f"?crc_token={crc}"), json_reply({"response_token": "sha256=" + b64(mac(fake("x"), crc))}))
-ask("onfleet", fake("onfleet").encode().hex(), get("onfleet", "?check=3b1f"), text_reply("3b1f"))
-ask("dropbox", fake("dropbox"), get("dropbox", "?challenge=abc123"), text_reply("abc123"))
+ask("x", fake("x"), get("x", f"?crc_token={crc}"), json_response({"response_token": "sha256=" + b64(mac(fake("x"), crc))}))
+ask("onfleet", fake("onfleet").encode().hex(), get("onfleet", "?check=3b1f"), text_response("3b1f"))
+ask("dropbox", fake("dropbox"), get("dropbox", "?challenge=abc123"), text_response("abc123"))
 ask("meta", fake("meta"), get("meta", "?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=example-verify"),
-    text_reply("1158201444"), token="example-verify")
+    text_response("1158201444"), token="example-verify")
 challenge = "Me_rShK8JHsTnbyYrWXCEoMGbM_zsZ6k0hLPZ_Pg"
 ask("okta", fake("okta"), get("okta", headers={"Authorization": fake("okta"),
                                               "X-Okta-Verification-Challenge": challenge}),
-    json_reply({"verification": challenge}))
+    json_response({"verification": challenge}))
 challenge = "b537207f20cbfa02357cf448134da559e8bd39d61597dcd5631b8012eae53e81"
 ask("asana", fake("asana"),
     {"method": "POST", "url": f"{URL}/asana", "headers": {"X-Hook-Secret": challenge}, "body": ""},

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One valid request for each JWT preset, signed here as the provider's documents say.
 
-Independent of the gateway and of the presets: nothing is read but this file. Keys are made anew at each run
+Independent of the gateway and of the presets: nothing is read but this file. New keys are generated at each run
 and their private halves are never written. Writes tokens.json and token_handshakes.json.
 """
 
@@ -107,7 +107,7 @@ def vector(
 
 def plaid():
     key, kid = ec.generate_private_key(ec.SECP256R1()), str(uuid.uuid4())
-    # Plaid's bodies are printed with two blanks of indentation; the hash is over those bytes.
+    # Plaid's bodies are printed with an indentation of two spaces; the hash is over those bytes.
     body = json.dumps(
         {"webhook_type": "TRANSACTIONS", "webhook_code": "SYNC_UPDATES_AVAILABLE", "item_id": "wz666"}, indent=2
     )
@@ -404,7 +404,7 @@ def kraken():
         "exp": NOW + 86_000,
         "payload": {"external_id": "GSoAAAAAAAA", "status": "success", "customer_kraktag": "bob"},
     }
-    # By hand: PyJWT refuses an aud of null.
+    # By hand, because PyJWT rejects an aud of null.
     head = {"alg": "ES256", "typ": "JWT", "kid": "kp1"}
     text = b64url(compact(head).encode()) + "." + b64url(compact(claims).encode())
     token = text + "." + b64url(raw_ecdsa(key, text.encode(), hashes.SHA256()))
@@ -592,11 +592,11 @@ def gong():
 
 
 def handshakes(azure_parameters, graph_secret):
-    def entry(preset, request, reply, parameters=None, secret=None):
+    def entry(preset, request, response, parameters=None, secret=None):
         value = {"preset": preset, "parameters": parameters or {}}
         if secret is not None:
             value["secret"] = secret
-        return {**value, "request": request, "now": NOW, "reply": reply}
+        return {**value, "request": request, "now": NOW, "reply": response}
 
     def request(method, url, headers, body):
         return {"method": method, "url": url, "headers": headers, "body": body}
@@ -703,7 +703,7 @@ def main():
     found, gap = handshakes(azure_parameters, graph_secret)
     write("tokens.json", OUT)
     write("token_handshakes.json", found + gap)
-    print(f"{len(OUT)} requests, {len(found) + len(gap)} handshakes")
+    print(f"{len(OUT)} requests, {len(found) + len(gap)} challenges")
 
 
 if __name__ == "__main__":

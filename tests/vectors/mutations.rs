@@ -1,4 +1,4 @@
-//! For every preset: whichever bit of what is signed, or of the signature, is changed, the request is refused.
+//! For every preset: a request with any changed bit of the signed parts or of the signature is rejected.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,9 @@ use http::HeaderName;
 use http::request::Parts;
 use serde_json::Value;
 
-use super::harness::{Case, Judged, cases, judge};
+use super::harness::{Case, Verdict, cases, decide};
 
-/// What of a request must not change.
+/// The signed parts of a request.
 #[derive(Default)]
 struct Signed {
     headers: Vec<HeaderName>,
@@ -30,7 +30,7 @@ struct Signed {
 }
 
 #[test]
-fn any_changed_bit_of_what_a_preset_signs_is_refused() {
+fn any_changed_bit_that_a_preset_signs_is_rejected() {
     let (mut presets, mut tried) = (BTreeSet::new(), 0_usize);
     for (id, case, valid) in ["signatures.json", "tokens.json"].iter().flat_map(|file| cases(file)) {
         if !valid {
@@ -40,13 +40,13 @@ fn any_changed_bit_of_what_a_preset_signs_is_refused() {
         let policy = policy(&config, &case);
         let mut changed = Changed { id: &id, config: &config, head: case.head(), body: case.body(), now: case.now };
         changed.leave_one_signature(&policy);
-        assert_eq!(judge(&config, &changed.head, &changed.body, case.now), Judged::Granted, "{id}");
+        assert_eq!(decide(&config, &changed.head, &changed.body, case.now), Verdict::Granted, "{id}");
         let count = changed.all(&signed(&policy));
-        assert!(count > 0, "{id}: nothing of it is signed");
+        assert!(count > 0, "{id}: no part of it is signed");
         tried += count;
         presets.insert(case.auth["preset"].as_str().unwrap().to_owned());
     }
-    println!("{tried} changes of {} presets refused", presets.len());
+    println!("{tried} changes of {} presets rejected", presets.len());
     assert_eq!(presets.len(), hookgate::config::presets::PRESETS.len());
 }
 
@@ -94,7 +94,7 @@ fn of_token(token: &TokenLocation, signed: &mut Signed) {
 fn of_signature(policy: &SignaturePolicy, signed: &mut Signed) {
     for place in &policy.places {
         match place {
-            // Of several, one suffices: changing one leaves the other.
+            // With several headers, one suffices: changing one leaves the other.
             Place::Header(name) if policy.places.len() == 1 => signed.headers.push(name.clone()),
             Place::Header(_) | Place::Query(_) => {}
             Place::Json(pointer) => signed.pointers.push(pointer.to_string()),
@@ -117,7 +117,7 @@ fn of_signature(policy: &SignaturePolicy, signed: &mut Signed) {
     }
 }
 
-/// A good request, to be changed.
+/// A good request, of which parts are changed.
 struct Changed<'a> {
     id: &'a str,
     config: &'a Config,
@@ -127,7 +127,7 @@ struct Changed<'a> {
 }
 
 impl Changed<'_> {
-    /// Of several signatures in one value one may be broken: what can go without harm goes first.
+    /// With several signatures in one value, one may be broken, so the unnecessary ones are removed first.
     fn leave_one_signature(&mut self, policy: &Policy) {
         let Policy::Signature(policy) = policy else { return };
         let separator = match &policy.parse {
@@ -143,7 +143,7 @@ impl Changed<'_> {
             fewer.remove(at);
             let mut head = self.head.clone();
             head.headers.insert(name, fewer.join(separator).parse().unwrap());
-            if judge(self.config, &head, &self.body, self.now) == Judged::Granted {
+            if decide(self.config, &head, &self.body, self.now) == Verdict::Granted {
                 (self.head, items) = (head, fewer);
             }
         }
@@ -153,11 +153,11 @@ impl Changed<'_> {
         let headers = signed.headers.iter().map(|name| self.header(name, 0)).sum::<usize>();
         let tokens = signed.tokens.iter().map(|name| {
             let value = self.head.headers.get(name).map_or("", |value| value.to_str().unwrap());
-            self.header(name, value.rfind(' ').map_or(0, |blank| blank + 1))
+            self.header(name, value.rfind(' ').map_or(0, |space| space + 1))
         });
         let mut count = headers + tokens.sum::<usize>();
         if signed.body || signed.form {
-            count += flips(&self.body).map(|body| self.refused_body(&body, signed)).filter(|tried| *tried).count();
+            count += flips(&self.body).map(|body| self.rejected_body(&body, signed)).filter(|tried| *tried).count();
         }
         count += signed.pointers.iter().map(|pointer| self.json(pointer)).sum::<usize>();
         count += signed.fields.iter().map(|field| self.field(field)).sum::<usize>();
@@ -167,7 +167,7 @@ impl Changed<'_> {
         if signed.method {
             let mut head = self.head.clone();
             head.method = if head.method == "PUT" { http::Method::POST } else { http::Method::PUT };
-            self.refused(&head, &self.body, "method");
+            self.rejected(&head, &self.body, "method");
             count += 1;
         }
         count
@@ -177,20 +177,20 @@ impl Changed<'_> {
         let Some(value) = self.head.headers.get(name) else { return 0 };
         let values = flips(&value.as_bytes()[from..]).filter_map(|changed| {
             let whole = [&value.as_bytes()[..from], &changed].concat();
-            // Blanks around a field's value are no part of it (RFC 9110 §5.5).
+            // Whitespace around a header's value is not part of it (RFC 9110 §5.5).
             (whole.trim_ascii() == whole).then(|| http::HeaderValue::from_bytes(&whole).ok())?
         });
         values
             .map(|value| {
                 let mut head = self.head.clone();
                 head.headers.insert(name, value);
-                self.refused(&head, &self.body, name.as_str());
+                self.rejected(&head, &self.body, name.as_str());
             })
             .count()
     }
 
-    /// A form that means the same is the same.
-    fn refused_body(&self, body: &[u8], signed: &Signed) -> bool {
+    /// A changed form with the same fields is not a change.
+    fn rejected_body(&self, body: &[u8], signed: &Signed) -> bool {
         let read = |body: &[u8]| {
             let pairs = url::form_urlencoded::parse(body).into_owned();
             pairs.collect::<BTreeSet<(String, String)>>()
@@ -198,18 +198,18 @@ impl Changed<'_> {
         if signed.form && !signed.body && read(body) == read(&self.body) {
             return false;
         }
-        self.refused(&self.head, body, "body");
+        self.rejected(&self.head, body, "body");
         true
     }
 
     fn json(&self, pointer: &str) -> usize {
         let body: Value = serde_json::from_slice(&self.body).unwrap();
         let Some(text) = body.pointer(pointer).and_then(Value::as_str) else {
-            // A static token in a list, or a number: any other text.
+            // A static token in a list, or a number: replaced by another text.
             let changed = String::from_utf8_lossy(&self.body).replace("fake", "fale");
             return usize::from(
                 pointer == "*" && {
-                    self.refused(&self.head, changed.as_bytes(), "json");
+                    self.rejected(&self.head, changed.as_bytes(), "json");
                     true
                 },
             );
@@ -219,7 +219,7 @@ impl Changed<'_> {
             .map(|text| {
                 let mut body = body.clone();
                 *body.pointer_mut(pointer).unwrap() = text.into();
-                self.refused(&self.head, body.to_string().as_bytes(), pointer);
+                self.rejected(&self.head, body.to_string().as_bytes(), pointer);
             })
             .count()
     }
@@ -233,12 +233,12 @@ impl Changed<'_> {
                 let mut pairs = pairs.clone();
                 pairs[at].1 = text;
                 let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-                self.refused(&self.head, body.as_bytes(), field);
+                self.rejected(&self.head, body.as_bytes(), field);
             })
             .count()
     }
 
-    /// Path, and query where that is signed too; what is no URI any more never comes here.
+    /// Changes the path, and the query if it is signed too; targets that are no valid URI are skipped.
     fn target(&self, query: bool) -> usize {
         let whole = self.head.uri.path_and_query().unwrap().as_str();
         let end = if query { whole.len() } else { self.head.uri.path().len() };
@@ -252,21 +252,21 @@ impl Changed<'_> {
             .map(|uri| {
                 let mut head = self.head.clone();
                 head.uri = uri;
-                self.refused(&head, &self.body, "target");
+                self.rejected(&head, &self.body, "target");
             })
             .count()
     }
 
-    fn refused(&self, head: &Parts, body: &[u8], what: &str) {
+    fn rejected(&self, head: &Parts, body: &[u8], what: &str) {
         if self.config.snapshot.routes.find("any", head.uri.path(), &head.method).is_ok() {
-            let judged = judge(self.config, head, body, self.now);
-            let refused = matches!(judged, Judged::Refused(_));
-            assert!(refused, "{}: a changed {what} passes: {head:?} {:?}", self.id, String::from_utf8_lossy(body));
+            let verdict = decide(self.config, head, body, self.now);
+            let rejected = matches!(verdict, Verdict::Rejected(_));
+            assert!(rejected, "{}: a changed {what} passes: {head:?} {:?}", self.id, String::from_utf8_lossy(body));
         }
     }
 }
 
-/// `%2f` and `%2F` are one (RFC 3986 §2.1): HubSpot signs what they stand for.
+/// `%2f` and `%2F` are equivalent (RFC 3986 §2.1): HubSpot signs the decoded URL.
 fn escapes_in_upper_case(target: &str) -> String {
     let mut parts = target.split('%');
     let first = parts.next().unwrap().to_owned();
@@ -276,7 +276,7 @@ fn escapes_in_upper_case(target: &str) -> String {
     })
 }
 
-/// Envoy CVE-2023-35941: the same text, parted at another place, would be another request under the same signature.
+/// Envoy CVE-2023-35941: the same text, split at another place, would be another request under the same signature.
 #[test]
 fn no_byte_moves_from_a_signed_header_to_the_body_or_back() {
     let (mut presets, mut tried) = (BTreeSet::new(), 0_usize);
@@ -291,7 +291,7 @@ fn no_byte_moves_from_a_signed_header_to_the_body_or_back() {
             Some(_) => [&header, policy.join.as_bytes(), &case.body()].concat(),
             None => [&case.body(), policy.join.as_bytes(), &header].concat(),
         };
-        for (first, second) in parted(&whole, policy.join.as_bytes()) {
+        for (first, second) in splits(&whole, policy.join.as_bytes()) {
             let (header_now, body) = if before.is_some() { (first, second) } else { (second, first) };
             let Ok(value) = http::HeaderValue::from_bytes(header_now) else { continue };
             if header_now == header {
@@ -299,18 +299,18 @@ fn no_byte_moves_from_a_signed_header_to_the_body_or_back() {
             }
             let mut head = case.head();
             head.headers.insert(name, value);
-            let judged = judge(&config, &head, body, case.now);
-            assert!(matches!(judged, Judged::Refused(_)), "{id}: {:?}", String::from_utf8_lossy(header_now));
+            let verdict = decide(&config, &head, body, case.now);
+            assert!(matches!(verdict, Verdict::Rejected(_)), "{id}: {:?}", String::from_utf8_lossy(header_now));
             tried += 1;
         }
         presets.insert(case.auth["preset"].as_str().unwrap().to_owned());
     }
-    println!("{tried} other partings of {} presets refused", presets.len());
+    println!("{tried} other splits of {} presets rejected", presets.len());
     assert!(presets.len() >= 18 && tried >= 400, "{tried} {presets:?}");
 }
 
-/// Each way to part a text at a separator, or anywhere where there is none.
-fn parted<'a>(whole: &'a [u8], separator: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+/// Each split of a text at a separator, or at every byte if the separator is empty.
+fn splits<'a>(whole: &'a [u8], separator: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
     let ends = (0..=whole.len()).filter(move |at| whole[*at..].starts_with(separator));
     ends.map(move |at| (&whole[..at], &whole[at + separator.len()..]))
 }

@@ -80,7 +80,7 @@ async fn everything_is_there_after_a_close() {
 }
 
 #[tokio::test]
-async fn what_was_answered_is_there_without_a_close() {
+async fn acknowledged_commits_are_there_without_a_close() {
     let folder = TempDir::new().unwrap();
     let (path, copy) = (folder.path().join("state"), folder.path().join("copy"));
     let store = open(&path);
@@ -112,7 +112,7 @@ async fn an_interval_reaches_the_disk_without_a_close() {
 }
 
 #[tokio::test]
-async fn what_has_ended_is_forgotten_by_the_file_too() {
+async fn expired_entries_are_removed_from_the_file() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("state");
     let store = open(&path);
@@ -124,7 +124,7 @@ async fn what_has_ended_is_forgotten_by_the_file_too() {
 }
 
 #[tokio::test]
-async fn what_has_ended_meanwhile_is_skipped() {
+async fn entries_expired_while_closed_are_skipped() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("state");
     fill(&open(&path)).await;
@@ -160,7 +160,7 @@ fn concurrent_commits_share_transactions() {
 }
 
 #[tokio::test]
-async fn a_failed_write_is_told_and_made_up_for() {
+async fn a_failed_write_is_logged_and_retried() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("state");
     let store = open(&path);
@@ -223,7 +223,7 @@ fn other_files_are_left_alone() {
 }
 
 #[test]
-fn a_later_format_is_told() {
+fn a_later_format_is_reported() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("state");
     drop(open(&path));

@@ -37,7 +37,7 @@ fn commit(reply: &'static str) -> Settlement {
 }
 
 #[test]
-fn an_id_is_reserved_once_and_committed_with_its_reply() {
+fn an_id_is_reserved_once_and_committed_with_its_response() {
     let memory = Memory::new(10);
     let first = ask(1, 100);
     let second = Ask { owner: Owner(99), ..first.clone() };
@@ -61,7 +61,7 @@ fn a_released_id_keeps_its_fingerprint() {
 }
 
 #[test]
-fn what_was_never_on_its_way_is_forgotten_by_its_owner_alone() {
+fn a_reservation_that_was_never_in_flight_is_removed_by_its_owner_alone() {
     let memory = Memory::new(10);
     let first = ask(1, 100);
     let other = Ask { owner: Owner(99), ..first.clone() };
@@ -117,7 +117,7 @@ fn an_end_beyond_u32_never_comes() {
 }
 
 #[test]
-fn a_full_store_refuses_until_something_ends() {
+fn a_full_store_rejects_until_an_entry_expires() {
     let memory = Memory::new(3);
     for number in 0..3 {
         memory.reserve(&ask(number, 100), at(1)).unwrap();
@@ -157,7 +157,7 @@ fn a_route_has_its_share_alone() {
 }
 
 #[test]
-fn replies_beyond_their_bound_are_not_kept() {
+fn responses_beyond_their_bound_are_not_stored() {
     let memory = Memory::new(100);
     let half = Settlement::Commit(Some(Bytes::from(vec![0; REPLY_BYTES / 2])));
     for number in 0..3 {
@@ -212,7 +212,7 @@ fn a_slot_stays_compact() {
 }
 
 #[test]
-fn a_sweep_tells_only_where_it_was_asked_to() {
+fn a_sweep_reports_only_where_it_was_asked_to() {
     for (memory, told) in [(Memory::new(10), 0), (Memory::telling(10), 1)] {
         memory.reserve(&ask(1, 100), at(1)).unwrap();
         assert_eq!(memory.sweep(at(101)).len(), told);

@@ -261,7 +261,7 @@ fn cli_with_password(server: &Server, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn it_speaks_tls_to_whom_it_trusts() {
+fn it_speaks_tls_to_servers_that_it_trusts() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let mut server = Server::prepared(&[
         "--tls-port",

@@ -92,7 +92,7 @@ fn a_spiffe_id_is_the_only_uri() {
 }
 
 #[test]
-fn what_is_no_spiffe_id_is_none() {
+fn other_uris_are_no_spiffe_ids() {
     let long = format!("spiffe://example.com/{}", "a".repeat(2028));
     let id = |text: &str| Authority::new("a").client(&leaf(vec![uri(text)])).spiffe_id().is_some();
     assert!(id(&long[..2048]) && id("spiffe://a/b") && id("spiffe://a_b-1.c/B/c.-_"));
@@ -121,7 +121,7 @@ fn what_is_no_spiffe_id_is_none() {
 }
 
 #[test]
-fn written_names_say_what_is_wrong() {
+fn errors_of_configured_names_are_specific() {
     let wrong = [
         ("sender.example.com", SanError::Kind),
         ("DNS:sender.example.com", SanError::Kind),
@@ -172,7 +172,7 @@ fn fingerprints_are_hexadecimal_with_or_without_colons() {
 }
 
 #[test]
-fn a_rule_admits_what_it_lists() {
+fn a_rule_accepts_the_names_that_it_lists() {
     let authority = Authority::new("a");
     let (client, other) = (authority.client(&leaf(vec![dns("a.test")])), authority.client(&leaf(vec![dns("b.test")])));
     assert!(CertificateRule::default().admits(&client));
@@ -197,7 +197,7 @@ fn trust_is_looked_at_with_the_time_that_is_handed_in() {
 }
 
 #[test]
-fn who_was_certified_by_somebody_else_or_as_something_else_is_not_trusted() {
+fn a_certificate_of_another_ca_or_purpose_is_not_trusted() {
     let (authority, other) = (Authority::new("a"), Authority::new("a"));
     let mut server = leaf(vec![dns("a.test")]);
     let trust = trust(&authority);
@@ -208,7 +208,7 @@ fn who_was_certified_by_somebody_else_or_as_something_else_is_not_trusted() {
 }
 
 #[test]
-fn the_chain_that_was_shown_is_part_of_it() {
+fn trust_depends_on_the_presented_chain() {
     let root = Authority::new("root");
     let between = root.below("between", 2);
     let leaf = between.sign(&leaf(vec![dns("a.test")])).0.der().clone();
@@ -219,14 +219,14 @@ fn the_chain_that_was_shown_is_part_of_it() {
 }
 
 #[test]
-fn who_asks_no_client_trusts_none() {
+fn a_listener_without_client_ca_trusts_no_certificate() {
     let client = Authority::new("a").client(&leaf(Vec::new()));
     let nobody = ClientTrust::new(WebPkiClientVerifier::no_client_auth());
     assert!(!nobody.trusts(&client, at(NOW)) && !nobody.is_required());
 }
 
 #[test]
-fn what_cannot_be_read_is_no_certificate() {
+fn unreadable_bytes_are_no_certificate() {
     let (leaf, _) = Authority::new("a").sign(&leaf(Vec::new()));
     let longer = CertificateDer::from([leaf.der().as_ref(), &[0]].concat());
     for chain in [vec![], vec![CertificateDer::from(vec![0x30, 0])], vec![longer]] {

@@ -45,7 +45,7 @@ fn judge(token: &str, body: &str) -> Result<(), Refusal> {
 }
 
 #[test]
-fn the_body_as_it_is_is_what_was_signed() {
+fn the_body_is_verified_byte_for_byte() {
     let good = unencoded(GOOD, "a body. with dots");
     assert_eq!(judge(&good, "a body. with dots"), Ok(()));
     for body in ["a body", "", "a body. with dots\n"] {
@@ -157,7 +157,7 @@ fn truelayer_signs_method_path_listed_headers_and_body() {
 
 /// A time header that is sent but not listed was not signed.
 #[test]
-fn a_time_beside_the_signature_is_among_what_is_signed() {
+fn a_time_next_to_the_signature_is_signed() {
     let source = TimestampSource::Claim(Pointer::parse("x-time").unwrap());
     let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
     let mut policy = detached(Payload::TrueLayer);

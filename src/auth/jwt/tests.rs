@@ -76,7 +76,7 @@ fn a_good_token_is_good() {
 
 /// RFC 8725 §2.1 onwards: a rejection is `proven` only if the signature had been verified.
 #[test]
-fn only_what_follows_a_verified_signature_is_proven() {
+fn only_claims_under_a_verified_signature_are_proven() {
     let refused = |token: &str| {
         let refused = verify(&usual(), token).err().unwrap();
         (refused.refusal, refused.proven, refused.issuer.as_deref() == Some("acme"))
@@ -89,7 +89,7 @@ fn only_what_follows_a_verified_signature_is_proven() {
 }
 
 #[test]
-fn a_policy_without_issuers_or_audiences_lets_nobody_pass() {
+fn a_policy_without_issuers_or_audiences_accepts_no_token() {
     assert_eq!(judge(&policy(vec![]), &good()), Err(Refusal::InvalidIssuer));
     let nobody = JwtPolicy { audience: Audience::OneOf(vec![]), ..usual() };
     assert_eq!(judge(&nobody, &good()), Err(Refusal::InvalidAudience));

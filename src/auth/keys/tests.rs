@@ -176,7 +176,7 @@ fn one_bad_key_does_not_kill_the_set() {
 }
 
 #[test]
-fn what_is_no_key_set_is_an_error() {
+fn other_documents_are_no_key_set() {
     for text in [
         "",
         "[]",
@@ -251,7 +251,7 @@ fn without_kid_two_fitting_keys_are_no_choice() {
 
 /// RFC 7518 §3.2, and CVE-2026-102266: any client can sign with an empty secret.
 #[test]
-fn secrets_shorter_than_the_hash_are_refused() {
+fn secrets_shorter_than_the_hash_are_rejected() {
     for (algorithm, length) in [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)] {
         for short in [0, 1, length - 1] {
             let error = KeySet::from_secret(&vec![7; short], algorithm).err();
@@ -304,7 +304,7 @@ fn a_public_key_in_pem_form_is_pinned() {
 }
 
 #[test]
-fn a_private_key_in_pem_form_is_refused_by_name() {
+fn a_private_key_in_pem_form_is_rejected_by_name() {
     let label = |kind: &str| format!("{kind}PRIVATE KEY");
     for (signer, algorithm) in [(&*RSA, Algorithm::RS256), (&*P256, Algorithm::ES256), (&*ED25519, Algorithm::EdDSA)] {
         for kind in ["", "RSA ", "EC ", "ENCRYPTED "] {
@@ -334,7 +334,7 @@ fn a_pem_file_holds_one_public_key_and_nothing_else() {
 }
 
 #[test]
-fn a_weak_rsa_key_in_pem_form_is_refused() {
+fn a_weak_rsa_key_in_pem_form_is_rejected() {
     // PKCS #1 (RFC 8017 §A.1.1), encoded by hand: the library does not encode some of these keys.
     let integer = |number: &[u8]| {
         let sign: &[u8] = if number[0] >= 0x80 { &[0] } else { &[] };
@@ -370,7 +370,7 @@ fn neither_half_of_an_ecdsa_signature_is_zero() {
 }
 
 #[test]
-fn debug_shows_no_secret() {
+fn debug_output_contains_no_secret() {
     let set = KeySet::from_secret(b"a-secret-of-thirty-two-bytes-or-more", Algorithm::HS256).unwrap();
     let shown = format!("{set:?} {:?}", set.keys);
     assert!(shown.contains("HS256") && !shown.contains("secret-of") && !shown.contains("97, 45"), "{shown}");

@@ -83,7 +83,7 @@ fn a_revoked_key_is_known_without_its_name() {
 }
 
 #[test]
-fn what_was_issued_before_is_revoked_and_what_does_not_say_when() {
+fn tokens_issued_before_or_without_a_time_are_revoked() {
     let bound = UnixTime::from_seconds(NOW - 10);
     let rules = route(named_key(), RevocationList { issued_before: bound, ..RevocationList::default() });
     for (issued, expected) in [

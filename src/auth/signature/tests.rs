@@ -209,7 +209,7 @@ fn a_signature_stands_where_it_is_looked_for() {
 }
 
 #[test]
-fn what_must_be_there_is_there() {
+fn required_components_are_present() {
     let mut policy = policy(&["body"]);
     let body = br#"{"type":"a"}"#;
     let good = mac(body);
@@ -276,7 +276,7 @@ fn a_named_secret_serves_its_name_alone() {
 
 /// Every check that does not need the body runs before the body is read.
 #[test]
-fn the_head_is_judged_without_the_body() {
+fn the_headers_are_verified_without_the_body() {
     let policy = policy(&["body"]);
     let judge = |fields: &[(&str, &str)]| {
         let head = head("/a", fields);
@@ -289,7 +289,7 @@ fn the_head_is_judged_without_the_body() {
 }
 
 #[test]
-fn notes_never_hold_the_secret() {
+fn explanations_never_contain_the_secret() {
     let mut policy = policy(&["secret", "body"]);
     policy.algorithm = SignatureAlgorithm::Sha256;
     let (head, mut notes) = (head("/a", &[("x-sig", "00")]), Notes::on());

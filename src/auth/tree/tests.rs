@@ -103,7 +103,7 @@ fn all_of_grants_what_each_has_proven() {
 
 /// The body of a request that is rejected by its headers is not read.
 #[test]
-fn all_of_refuses_before_it_reads() {
+fn all_of_rejects_before_it_reads() {
     let all = Policy::AllOf(vec![in_body(0), header("x-a", 1)]);
     let judge = |fields: &[(&str, &str)], body: Option<&[u8]>| judge(&all, fields, body).map(|grant| grant.secrets);
     assert_eq!(judge(&[("x-a", "bad")], None), Err(Refusal::InvalidStaticToken.into()));
@@ -131,7 +131,7 @@ fn any_of_wants_one_and_each_that_is_there() {
 }
 
 #[test]
-fn any_of_waits_for_what_the_body_tells() {
+fn any_of_waits_for_schemes_that_need_the_body() {
     let any = Policy::AnyOf(vec![header("x-a", 0), in_body(1)]);
     let judge = |fields: &[(&str, &str)], body: Option<&[u8]>| judge(&any, fields, body).map(|grant| grant.secrets);
     let good = [("x-a", "good")];
@@ -144,7 +144,7 @@ fn any_of_waits_for_what_the_body_tells() {
 /// The response is 503, so that the sender retries: no other grant or rejection replaces the decision on a token that
 /// cannot be verified.
 #[test]
-fn undecided_comes_before_refused() {
+fn unavailable_comes_before_rejected() {
     let token = bearer();
     let bearer = ("authorization", token.as_str());
     for policies in [vec![jwt(unknown()), header("x-a", 0)], vec![header("x-a", 0), jwt(unknown())]] {
@@ -158,7 +158,7 @@ fn undecided_comes_before_refused() {
 
 /// The order of the policies in the alternative does not matter.
 #[test]
-fn a_bad_part_of_a_branch_is_refused_though_another_part_is_missing() {
+fn an_invalid_credential_is_rejected_though_another_of_its_branch_is_missing() {
     for order in [["x-a", "x-b"], ["x-b", "x-a"]] {
         let branch = Policy::AllOf(order.map(|name| header(name, 0)).to_vec());
         let any = Policy::AnyOf(vec![branch, header("x-c", 2)]);
@@ -173,7 +173,7 @@ fn a_bad_part_of_a_branch_is_refused_though_another_part_is_missing() {
 }
 
 #[test]
-fn trees_nest() {
+fn combinators_nest() {
     let inner = Policy::AnyOf(vec![header("x-a", 0), header("x-b", 1)]);
     let all = Policy::AllOf(vec![inner, header("x-c", 2)]);
     assert_eq!(outcome(&all, &[("x-b", "good"), ("x-c", "good")]), Ok(vec![1, 2]));
@@ -219,7 +219,7 @@ fn of_several_tokens_none_is_revoked() {
 /// An unreadable JSON body is an error if it must carry the only credential, and is ignored if it may carry another
 /// one.
 #[test]
-fn a_body_that_holds_the_only_credential_must_be_json() {
+fn a_body_with_the_only_credential_must_be_json() {
     let in_json = || token(TokenPlace::Json(Pointer::parse("/t").unwrap()), 1);
     let decide = |policy: Policy, fields: &[(&str, &str)], body: &[u8]| {
         let request = fields.iter().fold(Request::post("/"), |request, (name, value)| request.header(*name, *value));

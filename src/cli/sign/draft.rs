@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pointers_are_made_with_what_is_around_them() {
+    fn pointers_are_created_with_their_parents() {
         let mut body = json!({});
         set(&mut body, "/a/b~1c", json!(1)).unwrap();
         set(&mut body, "/d", json!(2)).unwrap();

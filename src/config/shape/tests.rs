@@ -149,7 +149,7 @@ fn a_good_value_passes_untouched() {
 }
 
 #[test]
-fn unknown_fields_name_the_one_meant_or_all() {
+fn unknown_fields_name_a_similar_one_or_all() {
     assert_eq!(messages(json!({"worker": 1})), ["worker: unknown field, did you mean `workers`?"]);
     assert_eq!(messages(json!({"log": {"x": 1}})), ["log.x: unknown field; known fields are `access`, `format`"]);
     assert_eq!(
@@ -206,7 +206,7 @@ fn numbers_keep_to_their_type() {
 }
 
 #[test]
-fn a_value_left_out_is_refused_even_where_the_field_is_optional() {
+fn a_null_value_is_rejected_even_where_the_field_is_optional() {
     let null = "got nothing; give a value or remove the line";
     assert_eq!(messages(json!({"log": null})), [format!("log: expected a mapping (`access`, `format`), {null}")]);
     assert_eq!(messages(json!({"routes": [null]})), [format!("routes[0]: expected a mapping, {null}")]);
@@ -241,7 +241,7 @@ fn a_variant_needs_exactly_one_key() {
 }
 
 #[test]
-fn what_could_be_a_secret_is_never_shown() {
+fn possible_secrets_are_never_printed() {
     let leak = "hunter2-hunter2";
     let value = json!({
         "workers": leak, "log": {"access": leak}, "issuers": {"a": {"secret": leak, "algorithms": {"x": leak}}},
@@ -264,7 +264,7 @@ fn pruning_keeps_the_indices_of_a_list() {
 }
 
 #[test]
-fn a_wrong_branch_of_a_nested_choice_is_told_where_it_is() {
+fn an_error_in_a_nested_choice_is_reported_at_its_position() {
     let found = route(json!({"auth": {"any_of": [{"jwt": {"isuer": "x"}}, {"jtw": {}}, {"any_of": [{"token": 5}]}]}}));
     let expected = [
         "auth.any_of[0].jwt.isuer: unknown field, did you mean `issuer`?",
@@ -277,13 +277,13 @@ fn a_wrong_branch_of_a_nested_choice_is_told_where_it_is() {
 }
 
 #[test]
-fn an_item_twice_in_a_set_is_told() {
+fn a_duplicate_item_of_a_set_is_reported() {
     let found = messages(json!({"issuers": {"a": {"algorithms": ["RS256", "ES256", "RS256"]}}}));
     assert_eq!(found, ["issuers.a.algorithms[2]: this item is in the list already"]);
 }
 
 #[test]
-fn ten_mistakes_are_told_at_once_each_where_it_is() {
+fn ten_errors_are_reported_at_once_each_at_its_position() {
     let text = "\
 workers: 70000
 log:

@@ -33,7 +33,7 @@ fn an_empty_file_is_an_empty_object() {
 }
 
 #[test]
-fn every_duplicate_key_is_told_with_the_line_of_the_first() {
+fn every_duplicate_key_is_reported_with_the_line_of_the_first() {
     let found = refusals("a: 1\nr:\n  - {b: 1, c: 2, b: 3}\n'a': 2\na: 3\n");
     let expected = [
         "f:3:18: r[0].b: duplicate key, first on line 3",
@@ -44,7 +44,7 @@ fn every_duplicate_key_is_told_with_the_line_of_the_first() {
 }
 
 #[test]
-fn everything_refused_is_told_at_once() {
+fn every_rejected_construct_is_reported_at_once() {
     let found = refusals(
         "a: &x 1\nb: *x\nc:\n  <<: {d: 1}\ne: !foo {f: .inf}\n1: g\ntrue: h\ni: [-.Inf, .nan, 18446744073709551616]\n~: 1",
     );
@@ -71,7 +71,7 @@ fn quotes_make_a_string_of_anything() {
 }
 
 #[test]
-fn what_cannot_be_followed_ends_the_reading() {
+fn unsupported_yaml_ends_the_reading() {
     assert_eq!(refusals("a: 1\n---\nb: 2"), ["f:2:1: only one document is allowed in the file"]);
     assert_eq!(refusals("---\n---\n"), ["f:2:1: only one document is allowed in the file"]);
     assert_eq!(refusals("x:\n  ? [a]\n  : 1"), ["f:2:5: x: a key must be a string, not a mapping or list"]);

@@ -46,7 +46,7 @@ fn names_do_not_run_into_each_other() {
 
 /// Otherwise one sender that keeps sending could lock out all others.
 #[test]
-fn a_request_that_its_subject_s_budget_refuses_costs_the_route_nothing() {
+fn a_request_rejected_by_its_subject_s_budget_costs_the_route_nothing() {
     let counted = RequestLimits::default();
     let limits = RouteLimits { route: often(1, 3), subject: often(1, 1), ..RouteLimits::default() };
     let passed = [("a", "1"), ("a", "2"), ("b", "1"), ("b", "2")]
@@ -55,7 +55,7 @@ fn a_request_that_its_subject_s_budget_refuses_costs_the_route_nothing() {
 }
 
 #[test]
-fn a_request_that_the_route_s_budget_refuses_costs_its_subject_nothing() {
+fn a_request_rejected_by_the_route_s_budget_costs_its_subject_nothing() {
     let counted = RequestLimits::default();
     let limits = RouteLimits { route: often(3600, 1), subject: often(1, 2), ..RouteLimits::default() };
     let a = sender("a", "1");
@@ -64,7 +64,7 @@ fn a_request_that_the_route_s_budget_refuses_costs_its_subject_nothing() {
 }
 
 #[test]
-fn a_place_is_free_when_it_is_dropped() {
+fn a_dropped_permit_is_available_again() {
     let counted = RequestLimits::default();
     let limits = RouteLimits { route: at_once(3), issuer: at_once(2), subject: at_once(1), ..RouteLimits::default() };
     let enter = |issuer, subject| {
@@ -86,7 +86,7 @@ fn a_place_is_free_when_it_is_dropped() {
 }
 
 #[test]
-fn a_request_that_comes_too_often_takes_no_place() {
+fn a_rate_limited_request_takes_no_permit() {
     let counted = RequestLimits::default();
     let route = Limit { concurrency: Some(9), ..often(1, 1) };
     let limits = RouteLimits { route, ..RouteLimits::default() };
@@ -97,7 +97,7 @@ fn a_request_that_comes_too_often_takes_no_place() {
 }
 
 #[test]
-fn an_address_pays_for_refusals_alone_and_a_64_is_one() {
+fn an_address_is_charged_for_rejections_alone_and_a_64_is_one_address() {
     let counted = RequestLimits::default();
     let limits = RouteLimits { address: Some(Rate::new(1, 3600, 2)), ..RouteLimits::default() };
     let address = |text: &str| text.parse::<IpAddr>().unwrap();
@@ -116,7 +116,7 @@ fn an_address_pays_for_refusals_alone_and_a_64_is_one() {
 /// Subjects beyond the maximum number of keys are rejected; addresses beyond it pass, or unauthenticated clients could
 /// lock out every sender.
 #[test]
-fn what_cannot_be_counted_is_refused_where_it_is_verified_and_passes_where_it_is_not() {
+fn uncountable_requests_are_rejected_on_verified_routes_and_pass_on_public_ones() {
     let counted = RequestLimits::default();
     let limits = RouteLimits { subject: often(1, 1), address: Some(Rate::new(1, 3600, 1)), ..RouteLimits::default() };
     let subjects = (0..200_000_u32).map(|number| number.to_string());

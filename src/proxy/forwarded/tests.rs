@@ -57,7 +57,7 @@ fn the_client_is_the_rightmost_address_that_is_no_proxy_s() {
 }
 
 #[test]
-fn what_is_no_address_ends_the_walk() {
+fn an_invalid_address_ends_the_search() {
     for (field, client, via) in [
         ("198.51.100.7, unknown", "10.0.0.1:9", ""),
         ("198.51.100.7, ", "10.0.0.1:9", ""),
@@ -79,7 +79,7 @@ fn what_is_no_address_ends_the_walk() {
 
 /// The Forwarded header (RFC 7239).
 #[test]
-fn the_standard_field_is_read_where_the_other_is_absent() {
+fn forwarded_is_read_where_x_forwarded_for_is_absent() {
     for (field, client, via) in [
         ("for=198.51.100.7", "198.51.100.7:0", "10.0.0.1"),
         ("For=\"198.51.100.7:4711\";proto=https", "198.51.100.7:0", "10.0.0.1"),
@@ -107,14 +107,14 @@ fn the_standard_field_is_read_where_the_other_is_absent() {
 
 /// An attacker chooses the host of its request, which the proxy writes into Forwarded.
 #[test]
-fn a_host_that_is_no_text_hides_nobody() {
+fn a_host_that_is_no_text_hides_no_client() {
     let field = HeaderValue::from_bytes(b"for=10.0.0.5, for=198.51.100.7;host=\"\xff\"").unwrap();
     let headers = HeaderMap::from_iter([(FORWARDED, field)]);
     assert_eq!(sender(&peer("10.0.0.1:9"), &headers, &trusted()).address.to_string(), "198.51.100.7:0");
 }
 
 #[test]
-fn two_fields_that_name_two_clients_contradict_each_other() {
+fn headers_that_name_two_clients_contradict_each_other() {
     let contradictory = |one: &str, other: &str| {
         let headers = headers(&[("x-forwarded-for", one), ("forwarded", other)]);
         sender(&peer("10.0.0.1:9"), &headers, &trusted()).told.contradictory
@@ -127,7 +127,7 @@ fn two_fields_that_name_two_clients_contradict_each_other() {
 }
 
 #[test]
-fn nobody_else_is_listened_to() {
+fn headers_of_untrusted_clients_are_ignored() {
     let headers = headers(&[
         ("x-forwarded-for", "1.1.1.1"),
         ("forwarded", "for=2.2.2.2"),
@@ -145,7 +145,7 @@ fn nobody_else_is_listened_to() {
 }
 
 #[test]
-fn scheme_and_id_are_taken_where_they_are_told_once_and_plainly() {
+fn scheme_and_id_are_taken_from_single_valid_headers() {
     let told = |name: &'static str, values: &[&str]| {
         let fields: Vec<_> = values.iter().map(|value| (name, *value)).collect();
         let headers = headers(&fields);

@@ -86,13 +86,13 @@ mod tests {
     }
 
     #[test]
-    fn they_take_turns() {
+    fn upstreams_are_used_round_robin() {
         let mut all = [Health::default(), Health::default(), Health::default()];
         assert_eq!(places(&mut all, 1..8, Instant::now()), [0, 1, 2, 0, 1, 2, 0]);
     }
 
     #[test]
-    fn one_that_is_not_reached_sits_out_and_is_then_tried_once() {
+    fn an_unreachable_upstream_is_ejected_and_then_probed_once() {
         let (mut all, now) = ([Health::default(), Health::default()], Instant::now());
         assert_eq!(next(&mut all, 1, now), 0);
         assert_eq!(all[0].note(Fared::Unreached, now), Some(Change::SetAside));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_does_not_answer_is_set_aside_when_it_happens_again_and_again() {
+    fn an_upstream_that_does_not_answer_is_ejected_after_several_failures() {
         let (mut health, now) = (Health::default(), Instant::now());
         for _ in 1..MAX_FAILURES {
             assert_eq!(health.note(Fared::Unanswered, now), None);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn if_all_are_set_aside_all_are_tried() {
+    fn if_all_are_ejected_all_are_tried() {
         let (mut all, now) = ([Health::default(), Health::default()], Instant::now());
         for health in &mut all {
             health.note(Fared::Unreached, now);

@@ -89,7 +89,7 @@ fn run<F: Future>(test: impl FnOnce(Gateway) -> F) {
 const GET: &[u8] = b"GET /nowhere HTTP/1.1\r\nHost: a.example\r\n\r\n";
 
 #[test]
-fn a_connection_at_rest_goes_on_where_it_was() {
+fn a_parked_connection_resumes_where_it_was() {
     run(|gateway| async {
         let mut client = Client::connect(gateway);
         for _ in 0..3 {
@@ -107,7 +107,7 @@ fn a_connection_at_rest_goes_on_where_it_was() {
 }
 
 #[test]
-fn half_a_request_is_no_rest() {
+fn a_connection_with_half_a_request_is_not_parked() {
     run(|gateway| async {
         let mut client = Client::connect(gateway);
         let (first, last) = GET.split_at(7);
@@ -123,7 +123,7 @@ fn half_a_request_is_no_rest() {
 
 /// hyper itself rejects the second request.
 #[test]
-fn a_connection_that_closes_does_not_rest() {
+fn a_closing_connection_is_not_parked() {
     for last in ["GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET /< HTTP/1.1\r\nHost: a\r\n\r\n"]
     {
         run(|gateway| async {
@@ -142,7 +142,7 @@ fn a_connection_that_closes_does_not_rest() {
 
 /// An upstream may respond early and read on: hyper then holds the bytes that are not read yet.
 #[test]
-fn a_body_that_nobody_has_read_is_no_rest() {
+fn a_connection_with_an_unread_body_is_not_parked() {
     run(|gateway| async {
         let mut client = Client::connect(gateway);
         client.says(b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf").await;
@@ -155,7 +155,7 @@ fn a_body_that_nobody_has_read_is_no_rest() {
 }
 
 #[test]
-fn a_connection_at_rest_ends_with_its_client_or_the_drain() {
+fn a_parked_connection_ends_with_its_client_or_the_drain() {
     run(|gateway| async {
         let mut client = Client::connect(gateway);
         client.says(GET).await;

@@ -89,7 +89,7 @@ fn lines_end_and_begin_in_one_way() {
 }
 
 #[test]
-fn a_request_line_has_three_words_and_a_field_a_name() {
+fn a_request_line_has_three_words_and_a_header_a_name() {
     for line in [
         "GET  / HTTP/1.1",
         "GET / HTTP/1.1 ",
@@ -142,7 +142,7 @@ fn chunks_have_a_size_and_nothing_beside_it() {
 }
 
 #[test]
-fn a_head_and_its_trailers_have_an_end() {
+fn headers_and_trailers_have_an_end() {
     let few = ListenerLimits { headers: 3, ..ListenerLimits::default() };
     assert_eq!(Framing::new(&few).follow(&head("A: b\r\nC: d")), Ok(()));
     let fourth = Framing::new(&few).follow(&head("A: b\r\nC: d\r\nE: f"));
@@ -157,7 +157,7 @@ fn a_head_and_its_trailers_have_an_end() {
 
 /// Earlier requests are complete, and the valid bytes of the last one end with its last valid line.
 #[test]
-fn what_is_good_goes_on() {
+fn valid_bytes_before_an_error_are_passed_on() {
     let mut bytes = head("Content-Length: 2");
     bytes.extend_from_slice(b"ab");
     let first = bytes.len();

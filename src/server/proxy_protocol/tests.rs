@@ -75,7 +75,7 @@ async fn both_versions_name_the_client_and_leave_the_rest() {
 }
 
 #[tokio::test]
-async fn what_is_no_header_is_refused() {
+async fn other_bytes_are_rejected() {
     let too_long = format!("PROXY UNKNOWN {}\r\n", "f".repeat(LONGEST_LINE - 15));
     let too_large = version_2(PROXY, 0x11, &[&FOUR[..], &value(LONGEST as u16 - 16 - 12 - 2)].concat());
     let other_signature = [&b"\r\n\r\n\0\r\nQUIT\r\x21\x11\0\x0c"[..], &FOUR].concat();
@@ -114,7 +114,7 @@ async fn what_is_no_header_is_refused() {
 
 /// The parser stops as soon as no valid header is possible, and the end of the stream does not complete a header.
 #[tokio::test]
-async fn a_header_that_breaks_off_is_none() {
+async fn an_incomplete_header_is_none() {
     for whole in [&b"PROXY TCP4 203.0.113.7 10.0.0.1 56324 443\r\n"[..], &version_2(PROXY, 0x21, &six())] {
         for length in 0..whole.len() {
             let mut stream = &whole[..length];

@@ -15,7 +15,7 @@ fn trusted(trust: &ClientTrust, client: &ClientCertificate) -> bool {
 }
 
 #[test]
-fn a_list_refuses_whom_it_names() {
+fn a_list_rejects_the_certificates_that_it_names() {
     let authority = Authority::new("a");
     let client = authority.client(&leaf(vec![dns("a.test")]));
     assert!(trusted(&trust(&authority, &authority.list(2026..2030, &[LEAF + 1])), &client));
@@ -23,7 +23,7 @@ fn a_list_refuses_whom_it_names() {
 }
 
 #[test]
-fn a_list_that_has_ended_refuses_everybody() {
+fn an_expired_list_rejects_every_certificate() {
     let authority = Authority::new("a");
     let client = authority.client(&leaf(vec![dns("a.test")]));
     let ended = trust(&authority, &authority.list(2024..2026, &[]));
@@ -32,7 +32,7 @@ fn a_list_that_has_ended_refuses_everybody() {
 }
 
 #[test]
-fn whom_no_list_covers_is_refused() {
+fn a_certificate_that_no_list_covers_is_rejected() {
     let (authority, other) = (Authority::new("a"), Authority::new("b"));
     let client = authority.client(&leaf(vec![dns("a.test")]));
     assert!(!trusted(&trust(&authority, &other.list(2026..2030, &[])), &client));

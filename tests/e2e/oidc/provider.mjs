@@ -3,8 +3,8 @@
 //
 //     node provider.mjs '{"port": 0, "client": {"id": "…", "secret": "…"}, "opaque": "https://opaque.test/"}'
 //
-// Port 0 is one of the system's choice, printed as {"port": …}. SIGHUP: a new key signs, the old ones stay published.
-// SIGUSR2: only the key that signs stays. Every start has new keys.
+// With port 0 the system chooses a port, which is printed as {"port": …}. SIGHUP: a new key signs, the old ones stay
+// published. SIGUSR2: only the signing key stays. Every start has new keys.
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
@@ -26,7 +26,7 @@ function newKey() {
   return { ...privateKey.export({ format: 'jwk' }), kid: randomUUID(), alg: 'ES256', use: 'sig' };
 }
 
-// The first key that fits signs.
+// The provider signs with the first suitable key.
 function serve(wanted = keys) {
   keys = wanted;
   const provider = new Provider(`http://127.0.0.1:${server.address().port}`, configuration());

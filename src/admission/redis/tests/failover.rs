@@ -25,7 +25,7 @@ fn refuses_what_was_issued_before(store: &Store, old: UnixTime) {
 }
 
 #[test]
-fn a_promotion_refuses_what_it_may_have_lost() {
+fn a_promotion_rejects_ids_that_it_may_have_lost() {
     let mut master = Server::start(&[]);
     let replica = Server::start(&[]);
     let (strict, lax) = (store(&master, Failover::Refuse), store(&master, Failover::Accept));
@@ -88,7 +88,7 @@ fn a_master_that_comes_back_empty_has_lost_ids() {
 }
 
 #[test]
-fn an_emptied_database_that_another_has_begun_anew_has_lost_ids() {
+fn an_emptied_database_that_another_gateway_has_initialised_has_lost_ids() {
     let server = Server::start(&[]);
     let old = store(&server, Failover::Refuse);
     let ask = Ask { issued: Some(now()), ..ask(1) };
@@ -135,7 +135,7 @@ fn a_master_that_writes_now_and_then_may_have_lost_ids() {
 }
 
 #[test]
-fn a_cluster_loses_only_what_the_dead_node_holds() {
+fn a_cluster_loses_only_the_slots_of_the_dead_node() {
     let cluster =
         ["--cluster-enabled", "yes", "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000"];
     let mut servers: Vec<Server> = (0..3).map(|_| Server::start(&cluster)).collect();

@@ -193,7 +193,7 @@ fn required_claims_are_there_and_say_something() {
 }
 
 #[test]
-fn a_claim_rule_that_does_not_hold_forbids_and_tells_whether_it_is_a_scope() {
+fn a_failed_claim_rule_forbids_and_reports_whether_it_is_a_scope() {
     let rule =
         |name: &str| ClaimRule { pointer: Pointer::parse(name).unwrap(), test: ClaimTest::Equals(json!("webhook")) };
     let scoped = JwtPolicy { claims: vec![rule("event_scope")], ..usual() };

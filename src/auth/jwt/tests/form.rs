@@ -30,7 +30,7 @@ fn a_token_has_exactly_three_parts_and_none_is_empty() {
 
 /// CVE-2026-102266: the JSON serializations of RFC 7515 §7.2 allow unprotected headers and several signatures.
 #[test]
-fn the_json_serialisation_is_refused() {
+fn the_json_serialisation_is_rejected() {
     let good = good();
     let parts: Vec<&str> = good.split('.').collect();
     let flat = json!({"protected": parts[0], "payload": parts[1], "signature": parts[2]});
@@ -43,7 +43,7 @@ fn the_json_serialisation_is_refused() {
 
 /// GHSA-pm7g-w2cf-q238: any client can encrypt an unsigned token to the receiver's public key.
 #[test]
-fn an_encrypted_token_is_refused() {
+fn an_encrypted_token_is_rejected() {
     let jwe = b64(r#"{"alg":"RSA-OAEP","enc":"A256GCM","cty":"JWT"}"#);
     assert_eq!(judge(&usual(), &format!("{jwe}.a2V5.aXY.dGV4dA.dGFn")), MALFORMED);
     for member in [r#""enc":"A256GCM""#, r#""zip":"DEF""#, r#""enc":null"#] {
@@ -53,7 +53,7 @@ fn an_encrypted_token_is_refused() {
 
 /// RFC 7519 §5.2 and the same advisory: a nested token.
 #[test]
-fn a_nested_token_is_refused() {
+fn a_nested_token_is_rejected() {
     for cty in ["JWT", "jwt", "application/jwt", "Application/JWT"] {
         assert_eq!(header(format!(r#"{{"alg":"EdDSA","kid":"1","cty":"{cty}"}}"#)), MALFORMED, "{cty}");
     }
@@ -63,7 +63,7 @@ fn a_nested_token_is_refused() {
 
 /// CVE-2026-32597, CVE-2026-35042; observed with jsonwebtoken: `crit` is ignored (RFC 7515 §4.1.11).
 #[test]
-fn critical_extensions_are_refused_known_or_not() {
+fn critical_extensions_are_rejected_known_or_not() {
     for crit in [r#"["exp"]"#, r#"["x"]"#, "[]", "null", r#"["b64"]"#, "\"exp\""] {
         assert_eq!(header(format!(r#"{{"alg":"EdDSA","kid":"1","crit":{crit},"exp":1}}"#)), MALFORMED, "{crit}");
     }
@@ -71,7 +71,7 @@ fn critical_extensions_are_refused_known_or_not() {
 
 /// RFC 7797: with `b64: false` the signing input contains the unencoded payload.
 #[test]
-fn an_unencoded_payload_is_refused() {
+fn an_unencoded_payload_is_rejected() {
     for b64 in ["false", "true", "null", "0"] {
         assert_eq!(header(format!(r#"{{"alg":"EdDSA","kid":"1","b64":{b64}}}"#)), MALFORMED, "{b64}");
     }
@@ -79,7 +79,7 @@ fn an_unencoded_payload_is_refused() {
 
 /// RFC 8725 §3.11: an ID token, a logout token or a DPoP proof is not an access token.
 #[test]
-fn typ_is_one_of_those_that_we_take() {
+fn typ_is_one_of_the_allowed_types() {
     let typ = |typ: &str| header(format!(r#"{{"alg":"EdDSA","kid":"1","typ":{typ}}}"#));
     for good in [r#""JWT""#, r#""jwt""#, r#""at+jwt""#, r#""application/at+JWT""#] {
         assert_eq!(typ(good), Ok(()), "{good}");
@@ -117,7 +117,7 @@ fn header_members_have_their_types() {
 
 /// Observed with jsonwebtoken: the last of two equal members wins; in other parsers the first does (RFC 8725 §2.4).
 #[test]
-fn doubled_members_are_refused_also_by_escapes() {
+fn duplicate_members_are_rejected_also_by_escapes() {
     for text in [r#"{"alg":"EdDSA","kid":"1","kid":"1"}"#, r#"{"alg":"EdDSA","\u0061lg":"none"}"#] {
         assert_eq!(header(text), MALFORMED, "{text}");
     }
@@ -164,7 +164,7 @@ fn json_is_strict() {
 }
 
 #[test]
-fn invalid_utf_8_is_refused() {
+fn invalid_utf_8_is_rejected() {
     let good = good_claims().to_string();
     for bytes in [&b"\xff"[..], b"\xc0\xae", b"\xed\xa0\x80", b"\xf5\x80\x80\x80"] {
         let member = [b"{\"n\":\"", bytes, b"\","].concat();
@@ -174,7 +174,7 @@ fn invalid_utf_8_is_refused() {
 }
 
 #[test]
-fn deep_nesting_is_refused() {
+fn deep_nesting_is_rejected() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let claim = |depth| payload(good_claims().to_string().replacen('{', &format!("{{\"n\":{},", nested(depth)), 1));
     assert_eq!((claim(31), claim(32), claim(2500)), (Ok(()), MALFORMED, MALFORMED));
@@ -233,7 +233,7 @@ fn unused_bits_are_zero() {
 
 /// Flips every bit, for each type of key: no byte of a token goes unchecked.
 #[test]
-fn every_change_of_one_bit_is_refused() {
+fn every_change_of_one_bit_is_rejected() {
     let secret = Signer::Secret(vec![7; 32]);
     let shared = KeySet::from_secret(&[7; 32], Algorithm::HS256).unwrap();
     let policies = [
@@ -284,7 +284,7 @@ proptest! {
     }
 
     #[test]
-    fn any_other_byte_in_the_place_of_one_is_refused(place in any::<prop::sample::Index>(), byte in 0_u8..128) {
+    fn any_replaced_byte_is_rejected(place in any::<prop::sample::Index>(), byte in 0_u8..128) {
         let mut bytes = good().into_bytes();
         let place = place.index(bytes.len());
         prop_assume!(bytes[place] != byte);

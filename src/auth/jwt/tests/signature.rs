@@ -108,7 +108,7 @@ fn an_empty_secret_signs_nothing() {
 }
 
 #[test]
-fn a_shortened_mac_is_refused() {
+fn a_truncated_mac_is_rejected() {
     let secret = Signer::Secret(vec![7; 32]);
     let set = KeySet::from_secret(&[7; 32], Algorithm::HS256).unwrap();
     let policy = policy(vec![issuer("acme", ISSUER, fixed(set), &[Algorithm::HS256])]);
@@ -135,7 +135,7 @@ fn any_of_several_secrets_may_have_signed() {
 
 /// Observed with another gateway: the key's type determined the algorithm, and the header's `alg` was ignored.
 #[test]
-fn kid_of_an_ec_key_with_rs256_is_refused() {
+fn kid_of_an_ec_key_with_rs256_is_rejected() {
     let both = &[Algorithm::RS256, Algorithm::ES256];
     let jwks = [with(RSA.jwk(), &json!({"kid": "r"})), with(P256.jwk(), &json!({"kid": "e"}))];
     let policy = policy(vec![issuer("acme", ISSUER, fixed(key_set(&jwks, both)), both)]);
@@ -170,7 +170,7 @@ fn keys_in_the_header_are_ignored() {
 
 /// CVE-2022-21449: r = s = 0 was valid for every message and key. Values that reduce to zero are tested too.
 #[test]
-fn an_ecdsa_signature_of_zeros_is_refused() {
+fn an_ecdsa_signature_of_zeros_is_rejected() {
     let (p384, p521) = (Signer::p384(), Signer::p521());
     let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
     let curves = [(&*P256, Algorithm::ES256, 32), (&p384, Algorithm::ES384, 48), (&p521, Algorithm::ES512, 66)];
@@ -190,7 +190,7 @@ fn hex(text: &str) -> Vec<u8> {
 
 /// RFC 7518 §3.4: r and s have fixed width; the DER encoding of X.509 would be a second spelling.
 #[test]
-fn a_der_ecdsa_signature_is_refused() {
+fn a_der_ecdsa_signature_is_rejected() {
     let integer = |number: &[u8]| {
         let bare: Vec<u8> = number.iter().copied().skip_while(|byte| *byte == 0).collect();
         let sign = if bare[0] >= 0x80 { vec![0] } else { vec![] };
@@ -210,7 +210,7 @@ fn a_der_ecdsa_signature_is_refused() {
 
 /// jsonwebtoken does not support ES512, so its checks of the other algorithms do not cover it.
 #[test]
-fn every_change_of_one_bit_of_an_es512_signature_is_refused() {
+fn every_change_of_one_bit_of_an_es512_signature_is_rejected() {
     let signer = Signer::p521();
     let policy = only(&signer, Algorithm::ES512);
     let token = signed(&signer, Algorithm::ES512);
@@ -319,7 +319,7 @@ fn an_algorithm_is_allowed_for_its_issuer_only() {
 /// A token that cannot be verified without a fetch is rejected with the handle of the key set: the caller may fetch and
 /// verify again. There is never a fallback key (Istio CVE-2026-31837).
 #[test]
-fn without_the_key_the_handle_is_told() {
+fn an_unknown_key_is_reported_to_its_handle() {
     use crate::auth::keys::{RemoteKeys, RemoteSource};
     let source = RemoteSource {
         issuer: "acme".into(),
@@ -358,7 +358,7 @@ fn without_the_key_the_handle_is_told() {
 /// Oathkeeper CVE-2026-33496: a cached token belongs to the key set that verified it, and its claims are checked on
 /// every request.
 #[test]
-fn a_token_that_is_known_is_judged_again_and_by_its_own_keys() {
+fn a_cached_token_is_verified_again_and_by_its_own_keys() {
     let policy = usual();
     let token = ED25519.token(Algorithm::EdDSA, HEADER, good_claims().to_string());
     let signed = |policy: &JwtPolicy, token: &str| verify(policy, token).ok().map(|verified| verified.signed);

@@ -80,7 +80,7 @@ fn a_public_key_verifies_its_own_signatures_and_no_macs() {
 }
 
 #[test]
-fn a_public_key_is_read_in_each_form_that_providers_show() {
+fn a_public_key_is_read_in_each_form_that_providers_publish() {
     let raw = match &*ED25519 {
         Signer::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
         _ => panic!("not Ed25519"),
@@ -107,7 +107,7 @@ fn a_public_key_is_read_in_each_form_that_providers_show() {
 }
 
 #[test]
-fn what_is_no_public_key_is_refused() {
+fn other_values_are_rejected_as_public_keys() {
     let read = |bytes: &[u8], algorithm| SecretKey::from_public(bytes, algorithm).unwrap_err();
     // Any client can forge signatures under the neutral element.
     let neutral = format!("01{}", "00".repeat(31));

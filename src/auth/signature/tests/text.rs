@@ -13,7 +13,7 @@ const MISSING: Result<usize, Refusal> = Err(Refusal::MissingSignedComponent);
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 #[test]
-fn pieces_are_what_they_are_called() {
+fn components_have_the_values_that_their_names_say() {
     let hash = Digest::hex_sha256(b"{}");
     for (pieces, text) in [
         (&["literal:v0", "body"][..], "v0.{}"),
@@ -34,7 +34,7 @@ fn pieces_are_what_they_are_called() {
 
 /// An absent component is not an empty one: otherwise an attacker could remove a header and keep the signature valid.
 #[test]
-fn a_missing_piece_is_a_bad_signature() {
+fn a_missing_component_has_its_own_reason() {
     let malformed = Err(Refusal::MalformedBody);
     for (pieces, fields, body, expected) in [
         (&["header:x-id"][..], &[][..], &b"{}"[..], MISSING),

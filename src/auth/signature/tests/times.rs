@@ -59,7 +59,7 @@ fn a_time_that_is_gone_doubled_or_unreadable_is_missing() {
 
 /// An attacker who replaces the time invalidates the signature.
 #[test]
-fn a_time_that_was_renewed_breaks_the_signature() {
+fn a_changed_time_breaks_the_signature() {
     let policy = timed("header:x-time", TimestampUnit::Seconds);
     let (now, old) = (NOW.to_string(), mac(format!("{}.body", NOW - 1000)));
     assert_eq!(judge(&policy, &[("x-sig", &old), ("x-time", &now)], b"body"), BAD);
@@ -90,7 +90,7 @@ fn a_time_stands_in_a_part_the_json_or_the_form() {
 
 /// A time in a body with an invalid signature is not evaluated.
 #[test]
-fn a_time_in_the_body_is_judged_after_the_signature() {
+fn a_time_in_the_body_is_verified_after_the_signature() {
     let policy = timed("json:/t", TimestampUnit::Seconds);
     assert_eq!(judge(&policy, &[("x-sig", "00")], br#"{"t":1}"#), BAD);
     let head = head("/a", &[("x-sig", "00")]);

@@ -1,5 +1,6 @@
-//! Questions of providers about an endpoint. What is answered is what a stranger has sent, and sometimes its MAC: so
-//! only what a provider would ask is answered, never as a page, and never with what could sign a request.
+//! Endpoint verification challenges of providers. The response contains a value from an unauthenticated client, and
+//! sometimes its MAC. So only challenges in the provider's form are answered, never as HTML, and never with a MAC that
+//! could sign a request.
 
 use hookgate::auth::signature::{Encoding, Parse, Place};
 use hookgate::auth::{Policy, RequestView};
@@ -8,13 +9,13 @@ use hookgate::route::Asker;
 use serde_json::Value;
 
 use crate::support::{Answer, Client, NOW, Setup, Upstream, hmac};
-use crate::vectors::{Case, Judged, cases, read};
+use crate::vectors::{Case, Verdict, cases, read};
 
-const SECRET: &str = "the secret of a sender's app";
+const SECRET: &str = "the secret of a sender";
 
-fn setup(upstream: &Upstream, preset: &str, handshake: &str) -> Setup {
+fn setup(upstream: &Upstream, preset: &str, challenge: &str) -> Setup {
     let setup = Setup::new(upstream.address).file("secret", SECRET).file("token", "the verify token");
-    let auth = format!("{{ preset: {preset}, secret: {{ file: secret }}{handshake} }}");
+    let auth = format!("{{ preset: {preset}, secret: {{ file: secret }}{challenge} }}");
     setup.with("methods: [POST, PUT]", "methods: [GET, POST]").auth(&auth)
 }
 
@@ -25,7 +26,7 @@ async fn get(client: &Client, query: &str) -> Answer {
     client.send(client.request(&format!("/webhook?{query}")).method("GET"), "").await
 }
 
-/// An answer to a question, with what keeps a browser from taking it for a page.
+/// The body of a response to a challenge, whose headers keep a browser from rendering it as a page.
 fn answered(answer: &Answer) -> String {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let kind = answer.header("content-type").unwrap();
@@ -37,23 +38,23 @@ fn answered(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn questions_are_refused_where_the_handshake_is_off() {
+async fn challenges_are_rejected_where_they_are_off() {
     let upstream = Upstream::echo().await;
     for preset in ["meta", "x", "dropbox"] {
-        for handshake in ["", ", challenge: false"] {
-            let gateway = setup(&upstream, preset, handshake).start();
+        for challenge in ["", ", challenge: false"] {
+            let gateway = setup(&upstream, preset, challenge).start();
             let query = "hub.mode=subscribe&hub.challenge=riddle&hub.verify_token=x&crc_token=riddle&challenge=riddle";
             let answer = get(&gateway.client(), query).await;
             assert_eq!(answer.problem(), (401, "unauthorized".into()), "{preset}");
-            let told = format!("{:?}{}", answer.headers, answer.text());
-            assert!(!told.contains("riddle") && !told.contains(&hmac(SECRET, "riddle")), "{told}");
+            let response = format!("{:?}{}", answer.headers, answer.text());
+            assert!(!response.contains("riddle") && !response.contains(&hmac(SECRET, "riddle")), "{response}");
         }
     }
     assert!(upstream.seen().is_empty());
 }
 
 #[tokio::test]
-async fn a_question_with_a_token_is_answered_for_that_token_only() {
+async fn a_challenge_with_a_token_is_answered_for_that_token_only() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream, "meta", WITH_TOKEN).start();
     let ask = async |token: &str, more: &str| {
@@ -77,7 +78,7 @@ async fn a_question_with_a_token_is_answered_for_that_token_only() {
 }
 
 #[tokio::test]
-async fn a_signed_question_is_answered_after_its_signature_alone() {
+async fn a_signed_challenge_is_answered_only_after_its_signature() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream, "slack", ON).start();
     let body = "{\"type\":\"url_verification\",\"challenge\":\"3eZbrw1aBm\"}";
@@ -104,12 +105,12 @@ async fn a_crc_is_answered_by_its_hmac() {
     let tag = aws_lc_rs::hmac::sign(&key, b"MDk0ZmUyZTktZDQ5Zi00");
     let expected = format!("sha256={}", base64::engine::general_purpose::STANDARD.encode(tag));
     for client in [gateway.client(), gateway.client_http2()] {
-        let told = answered(&get(&client, "crc_token=MDk0ZmUyZTktZDQ5Zi00&nonce=1").await);
-        assert_eq!(serde_json::from_str::<Value>(&told).unwrap(), serde_json::json!({"response_token": expected}));
+        let response = answered(&get(&client, "crc_token=MDk0ZmUyZTktZDQ5Zi00&nonce=1").await);
+        assert_eq!(serde_json::from_str::<Value>(&response).unwrap(), serde_json::json!({"response_token": expected}));
     }
 }
 
-/// What a browser could take for more than a text, or a log for a line, is no challenge.
+/// A value that a browser could render, or that could start a log line, is no challenge.
 #[tokio::test]
 async fn a_challenge_has_a_strict_alphabet_and_length() {
     let upstream = Upstream::echo().await;
@@ -150,8 +151,8 @@ async fn more_than_twenty_answers_a_second_are_too_many() {
     assert_eq!(gateway.counted("challenge_answered", "").await, Some(21.0));
 }
 
-/// What an attacker would like to have signed.
-const WISHES: &[&str] = &[
+/// Payloads that an attacker would like to have signed.
+const WANTED: &[&str] = &[
     "{\"event\":\"payment\"}",
     "{}",
     "[1]",
@@ -170,27 +171,27 @@ const WISHES: &[&str] = &[
     "\u{feff}{}",
 ];
 
-/// The preset's question with another challenge in the place of its own.
-fn question(case: &Case, place: &str, challenge: &str) -> Case {
+/// The preset's challenge request with another value in the place of its own.
+fn with_value(case: &Case, place: &str, value: &str) -> Case {
     let mut case = case.clone();
     match place.split_once(':').unwrap() {
         ("query", name) => {
-            let value: String = url::form_urlencoded::byte_serialize(challenge.as_bytes()).collect();
+            let encoded: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
             let base = case.request["url"].as_str().unwrap().split('?').next().unwrap().to_owned();
-            case.request["url"] = format!("{base}?{name}={value}").into();
+            case.request["url"] = format!("{base}?{name}={encoded}").into();
         }
         ("json", pointer) => {
             let mut body: Value = serde_json::from_slice(&case.body()).unwrap();
-            *body.pointer_mut(pointer).unwrap() = challenge.into();
+            *body.pointer_mut(pointer).unwrap() = value.into();
             case.request["body"] = body.to_string().into();
         }
-        ("header", name) => case.request["headers"][name] = challenge.into(),
+        ("header", name) => case.request["headers"][name] = value.into(),
         other => panic!("{other:?}"),
     }
     case
 }
 
-/// Whatever is answered, as if everybody were granted the right to ask.
+/// The response to a challenge, whether or not it needs a verified signature.
 fn answer(case: &Case) -> Option<String> {
     let config = case.compile().unwrap();
     let (head, body) = (case.head(), case.body());
@@ -200,7 +201,7 @@ fn answer(case: &Case) -> Option<String> {
     asked.into_iter().flatten().next().map(|answer| answer.body)
 }
 
-/// Every text in an answer.
+/// Every text in a response.
 fn texts(answer: &str) -> Vec<String> {
     let value: Value = serde_json::from_str(answer).unwrap_or_else(|_| answer.into());
     match value {
@@ -210,7 +211,7 @@ fn texts(answer: &str) -> Vec<String> {
     }
 }
 
-/// A request of the preset whose signed text would be `wish`, with `mac` as its signature in each of its spellings.
+/// Requests of the preset whose string to sign would be `wish`, with `mac` as the signature in each spelling.
 fn forgeries(good: &Case, wish: &str, mac: &str) -> Vec<Case> {
     let config = good.compile().unwrap();
     let head = good.head();
@@ -233,30 +234,30 @@ fn forgeries(good: &Case, wish: &str, mac: &str) -> Vec<Case> {
     pairs.map(forge).collect()
 }
 
-/// X's own CRC signs with the key that signs bodies: without the strict alphabet, and the rule that a body is a JSON
-/// object, whoever asks could have any body signed.
+/// X's own CRC signs with the key that signs bodies. Without the strict alphabet, and the rule that a body is a JSON
+/// object, an attacker could have any body signed.
 #[test]
-fn no_answer_signs_what_the_preset_would_accept() {
-    let questions: Vec<_> =
+fn no_answer_signs_a_request_that_the_preset_would_accept() {
+    let challenges: Vec<_> =
         ["signature_handshakes.json", "token_handshakes.json"].iter().flat_map(|file| read(file)).collect();
     let mut oracles = Vec::new();
     for (name, text) in PRESETS.iter().filter(|(_, text)| text.contains("$hmac")) {
         let place = find(name).unwrap().challenge.unwrap().into_iter().find_map(|one| one.value_from).unwrap();
-        let mut asked = Case::read(questions.iter().find(|vector| vector["preset"] == **name).unwrap());
+        let mut asked = Case::read(challenges.iter().find(|vector| vector["preset"] == **name).unwrap());
         let mut good = cases("signatures.json").into_iter().map(|(_, case, valid)| (case, valid));
         let (mut good, _) = good.find(|(case, valid)| *valid && case.auth["preset"] == **name).unwrap();
         asked.auth["challenge"] = true.into();
         (good.auth, good.secrets) = (asked.auth.clone(), asked.secrets.clone());
         let mut answers = 0;
-        for wish in WISHES {
+        for wish in WANTED {
             let wish = wish.replace("TIME", &good.now.to_string());
-            let Some(told) = answer(&question(&asked, &place, &wish)) else { continue };
+            let Some(response) = answer(&with_value(&asked, &place, &wish)) else { continue };
             answers += 1;
-            for forged in texts(&told).iter().flat_map(|mac| forgeries(&good, &wish, mac)) {
-                assert!(matches!(forged.judge(), Judged::Refused(_)), "{name} signs {wish:?}: {told} {text}");
+            for forged in texts(&response).iter().flat_map(|mac| forgeries(&good, &wish, mac)) {
+                assert!(matches!(forged.decide(), Verdict::Rejected(_)), "{name} signs {wish:?}: {response} {text}");
             }
         }
-        assert!(answers > 0, "{name} answers nothing, so that nothing was tried");
+        assert!(answers > 0, "{name} answers no challenge, so nothing was tested");
         oracles.push(*name);
     }
     assert_eq!(oracles, ["x", "zoom"]);

@@ -2,13 +2,13 @@
 
 use super::{VALID, problems_of};
 
-fn with_state(state: &str, replay: &str) -> Vec<String> {
+fn with_store(state: &str, replay: &str) -> Vec<String> {
     let text = VALID.replace("replay_protection: disabled", replay);
     problems_of(&format!("store: {state}\n{text}"))
 }
 
 #[test]
-fn stores_say_what_they_need() {
+fn stores_require_their_fields() {
     let cases = [
         ("{}", "store.type: missing; expected one of `memory`, `embedded`, `redis`"),
         ("{ type: disk }", "store.type: expected one of `memory`, `embedded`, `redis`"),
@@ -31,14 +31,14 @@ fn stores_say_what_they_need() {
         ("{ type: redis, url: \"redis://a\", prefix: \"a{b}\" }", "store.prefix: expected 1 to 64 letters"),
     ];
     for (state, expected) in cases {
-        let told = with_state(state, "replay_protection: { id: { claim: jti } }");
+        let told = with_store(state, "replay_protection: { id: { claim: jti } }");
         assert!(told.iter().any(|line| line.contains(expected)), "{state}: {told:#?}");
         assert!(!told.iter().any(|line| line.contains("hunter2")), "{told:#?}");
     }
 }
 
 #[test]
-fn what_a_route_remembers_must_be_possible() {
+fn replay_protection_and_idempotency_must_be_possible() {
     let cases = [
         ("replay_protection: true", "replay_protection: expected `disabled`"),
         ("replay_protection: { id: {} }", "replay_protection.id: missing; write exactly one of"),
@@ -56,7 +56,7 @@ fn what_a_route_remembers_must_be_possible() {
         ("replay_protection: disabled\n    idempotency: {}", "idempotency.key: missing; write exactly one of"),
     ];
     for (replay, expected) in cases {
-        let told = with_state("{ type: memory }", replay);
+        let told = with_store("{ type: memory }", replay);
         assert!(told.iter().any(|line| line.contains(expected)), "{replay}: {told:#?}");
     }
 }
@@ -77,10 +77,10 @@ fn an_unsigned_id_is_no_id() {
     assert_eq!(told("replay_protection: { ttl: 1h }"), Vec::<String>::new());
 }
 
-/// One token for many deliveries is no id.
+/// A token may be sent with many deliveries, so it does not identify one.
 #[test]
-fn a_token_that_need_not_differ_is_no_id() {
-    let told = with_state("{ type: memory }", "replay_protection: { ttl: 1h }");
+fn a_token_that_need_not_be_unique_is_no_id() {
+    let told = with_store("{ type: memory }", "replay_protection: { ttl: 1h }");
     assert!(
         told.iter().any(|line| line.contains("replay_protection: nothing that each sender of this route signs")),
         "{told:#?}"

@@ -1,19 +1,19 @@
-//! `mode: dry_run`: what would be refused is forwarded, told, and bears no identity. Limits stay.
+//! `mode: dry_run`: a request that would be rejected is forwarded without identity and reported. Limits stay enforced.
 
 use serde_json::json;
 
 use crate::support::{NOW, Setup, Upstream};
 
-/// The clock of the tests begins with this day.
-fn observing(upstream: &Upstream) -> Setup {
+/// A gateway in dry run until 2026-11-24, the day on which the clock of the tests begins.
+fn dry_run(upstream: &Upstream) -> Setup {
     let forward = "forward: { claims_to_headers: { sub: X-Who } }";
     Setup::new(upstream.address).route(&format!("mode: dry_run\n    dry_run_until: 2026-11-24\n    {forward}"))
 }
 
 #[tokio::test]
-async fn what_would_be_refused_is_forwarded_without_identity_and_told() {
+async fn requests_that_would_be_rejected_are_forwarded_without_identity_and_reported() {
     let upstream = Upstream::echo().await;
-    let gateway = observing(&upstream).start();
+    let gateway = dry_run(&upstream).start();
     let client = gateway.client();
     let expired = gateway.issuer.token_with(json!({"exp": NOW - 60}));
     for (token, code) in [("x.y.z", "malformed_token"), (&expired, "token_expired")] {
@@ -33,11 +33,11 @@ async fn what_would_be_refused_is_forwarded_without_identity_and_told() {
 }
 
 #[tokio::test]
-async fn a_body_that_was_read_to_be_judged_is_forwarded_whole() {
+async fn a_body_that_was_read_for_verification_is_forwarded_whole() {
     let upstream = Upstream::echo().await;
     let github = "{ preset: github, secret: { file: token } }";
     let gateway =
-        observing(&upstream).with("\n    forward: { claims_to_headers: { sub: X-Who } }", "").file("token", "t");
+        dry_run(&upstream).with("\n    forward: { claims_to_headers: { sub: X-Who } }", "").file("token", "t");
     let gateway = gateway.auth(github).start();
     let request = gateway.client().request("/webhook").header("x-hub-signature-256", "sha256=00");
     assert_eq!(gateway.client().send(request, "the body").await.text(), "the body");
@@ -47,7 +47,7 @@ async fn a_body_that_was_read_to_be_judged_is_forwarded_whole() {
 #[tokio::test]
 async fn limits_and_paths_stay_enforced() {
     let upstream = Upstream::echo().await;
-    let setup = observing(&upstream).with("path: /webhook", "path: /*").with("workers: 2", "workers: 1");
+    let setup = dry_run(&upstream).with("path: /webhook", "path: /*").with("workers: 2", "workers: 1");
     let gateway = setup.route("limits: { max_body_size: 4B }").start();
     let client = gateway.client();
     let answer = client.send(client.request("/webhook"), "12345").await;
@@ -58,15 +58,15 @@ async fn limits_and_paths_stay_enforced() {
     }
     assert_eq!(client.send(client.request("/webhook").method("DELETE"), "").await.status, 405);
     assert!(upstream.seen().is_empty());
-    let narrow = observing(&upstream).route("allowed_ips: [203.0.113.0/24]").start();
+    let narrow = dry_run(&upstream).route("allowed_ips: [203.0.113.0/24]").start();
     assert_eq!(narrow.client().post(&narrow.token()).await.problem(), (403, "ip_not_allowed".into()));
     assert!(upstream.seen().is_empty());
 }
 
 #[tokio::test]
-async fn from_the_day_after_the_last_it_enforces() {
+async fn dry_run_ends_after_its_last_day() {
     let upstream = Upstream::echo().await;
-    let gateway = observing(&upstream).start();
+    let gateway = dry_run(&upstream).start();
     gateway.clock.forward(24 * 3600 - 1);
     assert_eq!(gateway.client().post("x.y.z").await.status, 200);
     gateway.clock.forward(1);
@@ -75,9 +75,9 @@ async fn from_the_day_after_the_last_it_enforces() {
 }
 
 #[tokio::test]
-async fn what_nobody_could_decide_is_observed_too() {
+async fn dry_run_also_covers_requests_that_cannot_be_verified() {
     let upstream = Upstream::echo().await;
-    let gateway = observing(&upstream).with("{ file: jwks.json }", "{ url: \"http://127.0.0.1:9/jwks.json\" }").start();
+    let gateway = dry_run(&upstream).with("{ file: jwks.json }", "{ url: \"http://127.0.0.1:9/jwks.json\" }").start();
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     assert_eq!(gateway.counted("dry_run_rejected", "jwks_unavailable").await, Some(1.0));
     assert_eq!(upstream.only().header("x-who"), None);

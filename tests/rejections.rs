@@ -1,33 +1,33 @@
-//! What is refused, with which reply, and what a stranger may learn from it.
+//! Rejected requests, their responses, and the information that an unauthenticated client gets.
 
 use serde_json::json;
 
 use crate::support::http2::{PREFACE, SETTINGS, frame, frames_until, http2_head};
 use crate::support::{Gateway, NOW, Setup, Upstream};
 
-/// Routes for everybody, one for each of these matches, beside the guarded one.
-fn beside_open(upstream: &Upstream, matches: &[&str]) -> Setup {
+/// A public route for each of these matches, next to the guarded route.
+fn with_public(upstream: &Upstream, matches: &[&str]) -> Setup {
     let to = format!("upstream: {{ url: \"http://{}\" }}, auth: public", upstream.address);
     let routes = matches.iter().enumerate();
     let routes = routes.map(|(index, matches)| format!("\n  - {{ name: open-{index}, match: {{ {matches} }}, {to} }}"));
     Setup::new(upstream.address).with("routes:", &format!("routes:{}", routes.collect::<String>()))
 }
 
-/// Refused and told to nobody but the log: the metric has the reason.
-async fn reason(gateway: &Gateway, outcome: &str, code: &str) -> Option<f64> {
-    let name = format!("hookgate_requests_total{{outcome=\"{outcome}\",reason=\"{code}\",route=\"webhook\"}}");
+/// The number of requests of the route with this reason, which the response does not disclose.
+async fn counted(gateway: &Gateway, outcome: &str, reason: &str) -> Option<f64> {
+    let name = format!("hookgate_requests_total{{outcome=\"{outcome}\",reason=\"{reason}\",route=\"webhook\"}}");
     gateway.metric(&name).await
 }
 
 #[tokio::test]
-async fn before_a_signature_is_verified_nothing_is_told() {
+async fn before_a_signature_is_verified_no_reason_is_disclosed() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let good = gateway.token();
     let forged = format!("{}.{}", good.rsplit_once('.').unwrap().0, "A".repeat(342));
     for (token, code) in [("garbage", "malformed_token"), (&forged, "invalid_signature")] {
         assert_eq!(gateway.client().post(token).await.problem(), (401, "unauthorized".into()));
-        assert_eq!(reason(&gateway, "rejected", code).await, Some(1.0), "{code}");
+        assert_eq!(counted(&gateway, "rejected", code).await, Some(1.0), "{code}");
     }
     let expired = gateway.issuer.token_with(json!({"exp": NOW - 60}));
     assert_eq!(gateway.client().post(&expired).await.problem(), (401, "token_expired".into()));
@@ -37,7 +37,7 @@ async fn before_a_signature_is_verified_nothing_is_told() {
 }
 
 #[tokio::test]
-async fn opaque_and_detailed_tell_less_and_more() {
+async fn opaque_and_detailed_disclose_less_and_more() {
     let upstream = Upstream::echo().await;
     for (errors, unproven, proven, forbidden) in [
         ("opaque", "unauthorized", "unauthorized", "forbidden"),
@@ -48,15 +48,15 @@ async fn opaque_and_detailed_tell_less_and_more() {
         let unscoped = gateway.issuer.token_with(json!({"event_scope": "x"}));
         assert_eq!(gateway.client().post("garbage").await.problem(), (401, unproven.into()));
         assert_eq!(gateway.client().post(&expired).await.problem(), (401, proven.into()));
-        let refused = gateway.client().post(&unscoped).await;
-        assert_eq!(refused.problem(), (403, forbidden.into()));
-        let names_scope = refused.header("www-authenticate").unwrap().contains("insufficient_scope");
+        let rejected = gateway.client().post(&unscoped).await;
+        assert_eq!(rejected.problem(), (403, forbidden.into()));
+        let names_scope = rejected.header("www-authenticate").unwrap().contains("insufficient_scope");
         assert_eq!(names_scope, errors == "detailed");
     }
 }
 
 #[tokio::test]
-async fn a_refusal_is_a_problem_document_of_the_gateway() {
+async fn a_rejection_is_a_problem_document_of_the_gateway() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let answer = gateway.client().post("garbage").await;
@@ -85,7 +85,7 @@ async fn challenges_follow_rfc_6750() {
 }
 
 #[tokio::test]
-async fn routes_and_methods_that_are_not_there() {
+async fn unknown_routes_and_methods_are_rejected() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let client = gateway.client();
@@ -106,7 +106,7 @@ async fn routes_and_methods_that_are_not_there() {
 #[tokio::test]
 async fn a_query_is_no_part_of_the_path() {
     let upstream = Upstream::echo().await;
-    let gateway = beside_open(&upstream, &["path: /open", "path: /open/*"]).start();
+    let gateway = with_public(&upstream, &["path: /open", "path: /open/*"]).start();
     let post = async |target: &str| gateway.client().send(gateway.client().request(target), "{}").await.status.as_u16();
     for target in ["/webhook?/open", "/webhook?/open/", "/webhook?x=/open", "/webhook?/../open"] {
         assert_eq!(post(target).await, 401, "{target}");
@@ -115,9 +115,10 @@ async fn a_query_is_no_part_of_the_path() {
     assert_eq!(upstream.only().target, "/open?/webhook");
 }
 
-/// oauth2-proxy CVE-2026-34457: who asks as a probe does is no probe, and our own probes are answered elsewhere.
+/// oauth2-proxy CVE-2026-34457: the path or user agent of a health check bypasses nothing; the health pages of the
+/// gateway are on the admin listener.
 #[tokio::test]
-async fn no_health_page_and_no_user_agent_is_a_way_in() {
+async fn no_health_page_and_no_user_agent_bypasses_authentication() {
     let upstream = Upstream::echo().await;
     let setup = Setup::new(upstream.address).with("path: /webhook", "path: /*").with(", methods: [POST, PUT]", "");
     let (gateway, mut asked) = (setup.start(), 0.0);
@@ -131,19 +132,19 @@ async fn no_health_page_and_no_user_agent_is_a_way_in() {
             }
         }
     }
-    assert_eq!(reason(&gateway, "rejected", "missing_credential").await, Some(asked));
+    assert_eq!(counted(&gateway, "rejected", "missing_credential").await, Some(asked));
     assert!(upstream.seen().is_empty());
 }
 
 const PROBED: &[&str] =
     &["/livez", "/readyz", "/healthz", "/metrics", "/ping", "/favicon.ico", "/robots.txt", "/oauth2/auth"];
 
-/// Envoy CVE-2023-27487, Traefik CVE-2026-35051: each names a way in that is open, if anybody listens to it.
+/// Envoy CVE-2023-27487, Traefik CVE-2026-35051: each header names a public path, and the gateway must ignore it.
 #[tokio::test]
-async fn no_field_steers_the_route() {
+async fn no_header_selects_the_route() {
     let upstream = Upstream::echo().await;
     let open = ["path: /open", "host: open.test, path: /webhook", "path: /webhook, methods: [GET]"];
-    let gateway = beside_open(&upstream, &open).start();
+    let gateway = with_public(&upstream, &open).start();
     let (client, client_http2) = (gateway.client(), gateway.client_http2());
     for (name, value) in [
         ("x-original-url", "/open"),
@@ -169,9 +170,9 @@ async fn no_field_steers_the_route() {
     }
 }
 
-/// Istio CVE-2021-31920 and its kin, on the wire: nothing of it reaches the app.
+/// Istio CVE-2021-31920 and similar paths, as raw bytes: none reaches the upstream.
 #[tokio::test]
-async fn ambiguous_paths_are_refused_and_not_rewritten() {
+async fn ambiguous_paths_are_rejected_and_not_rewritten() {
     let upstream = Upstream::echo().await;
     let gateway = Setup::new(upstream.address).with("path: /webhook", "path: /*").start();
     let paths = [
@@ -201,11 +202,11 @@ async fn ambiguous_paths_are_refused_and_not_rewritten() {
     assert!(upstream.seen().is_empty());
 }
 
-/// An app decodes `/%61dmin`: the route that guards `/admin` must take it, not a wider one that is open.
+/// An upstream decodes `/%61dmin`, so the route that guards `/admin` must match it, not a wider public route.
 #[tokio::test]
-async fn an_encoded_letter_does_not_walk_around_a_guarded_route() {
+async fn an_encoded_letter_does_not_bypass_a_guarded_route() {
     let upstream = Upstream::echo().await;
-    let gateway = beside_open(&upstream, &["path: \"/*\""]).start();
+    let gateway = with_public(&upstream, &["path: \"/*\""]).start();
     for path in ["/%77ebhook", "/%77%65%62%68%6f%6f%6B", "/w%65bhook"] {
         for client in [gateway.client(), gateway.client_http2()] {
             assert_eq!(client.send(client.request(path), "{}").await.problem().0, 401, "{path}");
@@ -217,7 +218,7 @@ async fn an_encoded_letter_does_not_walk_around_a_guarded_route() {
 }
 
 #[tokio::test]
-async fn tunnels_traces_upgrades_and_doubtful_hosts_are_refused() {
+async fn tunnels_traces_upgrades_and_ambiguous_hosts_are_rejected() {
     let upstream = Upstream::echo().await;
     let gateway =
         Setup::new(upstream.address).with("path: /webhook", "path: /*").with(", methods: [POST, PUT]", "").start();
@@ -233,7 +234,7 @@ async fn tunnels_traces_upgrades_and_doubtful_hosts_are_refused() {
     ];
     let credential = format!("Authorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n");
     for (request, reason) in requests {
-        // What comes behind it is nobody's any more.
+        // The bytes after it are discarded.
         let second = format!("POST /webhook HTTP/1.1\r\nHost: localhost\r\n{credential}");
         let answer = gateway.wire().await.write(format!("{request}{credential}{second}")).await.rest().await;
         assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("connection: close"), "{answer}");
@@ -246,26 +247,26 @@ async fn tunnels_traces_upgrades_and_doubtful_hosts_are_refused() {
     assert!(upstream.seen().is_empty());
 }
 
-/// Cheap checks first: neither the body nor the credential of an address without a right is looked at.
+/// Cheap checks first: neither the body nor the credential is read if the address is not allowed.
 #[tokio::test]
-async fn an_address_that_is_not_allowed_is_refused_before_all_else() {
+async fn an_address_that_is_not_allowed_is_rejected_before_all_else() {
     let upstream = Upstream::echo().await;
-    for (errors, told) in [("standard", "ip_not_allowed"), ("opaque", "forbidden")] {
+    for (errors, reason) in [("standard", "ip_not_allowed"), ("opaque", "forbidden")] {
         let limits = "replay_protection: disabled\n    limits: { max_body_size: 16B }\n    allowed_ips: [203.0.113.0/24, 2001:db8::/32]";
         let setup = Setup::new(upstream.address)
             .with("replay_protection: disabled", limits)
             .and(&format!("error_detail: {errors}"));
         let gateway = setup.start();
-        assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (403, told.into()));
-        assert_eq!(gateway.client().post("garbage").await.problem(), (403, told.into()));
+        assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (403, reason.into()));
+        assert_eq!(gateway.client().post("garbage").await.problem(), (403, reason.into()));
         let answer = gateway.client().send(gateway.client().request("/webhook"), "x".repeat(17)).await;
-        assert_eq!((answer.problem(), answer.header("www-authenticate")), ((403, told.into()), None));
-        assert_eq!(reason(&gateway, "rejected", "ip_not_allowed").await, Some(3.0));
+        assert_eq!((answer.problem(), answer.header("www-authenticate")), ((403, reason.into()), None));
+        assert_eq!(counted(&gateway, "rejected", "ip_not_allowed").await, Some(3.0));
     }
     assert!(upstream.seen().is_empty());
 }
 
-/// Whoever sends may write what he likes into a header; the other end of the connection is who it is.
+/// A client may write anything into a header; only the peer address of the connection counts.
 #[tokio::test]
 async fn an_allow_list_looks_at_the_connection_alone() {
     let upstream = Upstream::echo().await;
@@ -295,7 +296,7 @@ async fn statuses_can_be_chosen() {
 }
 
 #[tokio::test]
-async fn a_token_ends_when_its_time_comes() {
+async fn a_token_expires_at_its_time() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
     let token = gateway.token();
@@ -306,14 +307,14 @@ async fn a_token_ends_when_its_time_comes() {
 }
 
 #[tokio::test]
-async fn a_timestamp_beside_the_token_is_missing_stale_or_early() {
+async fn a_timestamp_next_to_the_token_is_missing_stale_or_early() {
     let upstream = Upstream::echo().await;
     let timestamp = "timestamp: { header: X-Time, max_age: 5m, max_future: 1m, signed: false }";
     let gateway = Setup::new(upstream.address)
         .with("    replay_protection: disabled", &format!("    replay_protection: disabled\n    {timestamp}"))
         .start();
     let client = gateway.client();
-    for (time, told) in [
+    for (time, reason) in [
         (None, Some("missing_timestamp")),
         (Some("soon".to_owned()), Some("malformed_timestamp")),
         (Some((NOW - 301).to_string()), Some("timestamp_too_old")),
@@ -323,15 +324,15 @@ async fn a_timestamp_beside_the_token_is_missing_stale_or_early() {
         let mut request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
         request = time.iter().fold(request, |request, time| request.header("x-time", time));
         let answer = client.send(request, "{}").await;
-        match told {
-            Some(code) => assert_eq!(answer.problem(), (401, code.into())),
+        match reason {
+            Some(reason) => assert_eq!(answer.problem(), (401, reason.into())),
             None => assert_eq!(answer.status, 200),
         }
     }
 }
 
 #[tokio::test]
-async fn plain_http_to_the_tls_port_is_told_so_and_never_forwarded() {
+async fn plain_http_to_the_tls_port_gets_a_400_and_is_never_forwarded() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
@@ -343,9 +344,9 @@ async fn plain_http_to_the_tls_port_is_told_so_and_never_forwarded() {
     assert!(upstream.seen().is_empty());
 }
 
-/// Older curl (7.88 was seen) takes any end of its stream for an error while it still sends, and loses the 401.
+/// Older curl (7.88 was seen) reports an error if its stream ends while it still sends, and loses the 401.
 #[tokio::test]
-async fn an_early_http2_refusal_lets_the_body_come() {
+async fn an_early_http2_rejection_still_takes_the_body() {
     const DATA_WITH_END: (u8, u8) = (0, 1);
     const PING_ACK: (u8, u8) = (6, 1);
     const RST_STREAM: u8 = 3;
