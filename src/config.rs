@@ -1,6 +1,6 @@
-//! gateway.yaml → runtime types. [`load`] reads bytes; [`compile()`] is pure and says everything that is wrong.
+//! gateway.yaml → runtime types. [`load`] reads bytes; [`compile()`] is pure and reports every problem.
 //!
-//! `hookgate check`, the start and every reload come through here; there is no second way.
+//! `hookgate check`, the start and every reload use this module; there is no other way to load a configuration.
 
 pub mod compile;
 pub mod error;
@@ -30,80 +30,82 @@ pub use compile::compile;
 pub use error::ConfigErrors;
 pub use sources::Sources;
 
-/// A configuration, ready to run.
+/// A compiled configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// What requests see.
+    /// The part with which requests are handled.
     pub snapshot: Arc<Snapshot>,
-    /// What only a restart can change.
+    /// Settings that only a restart can change.
     pub process: ProcessSettings,
-    /// What SIGTERM does.
+    /// Graceful shutdown after SIGTERM.
     pub drain: Drain,
-    /// What is kept fresh beside it.
+    /// State that outlives a reload.
     pub handles: Handles,
-    /// File and end of each served certificate.
+    /// File and expiry of each server certificate.
     pub certificates: Vec<(String, UnixTime)>,
-    /// Place and end of each `client_crl`.
+    /// Field and file, and expiry, of each `client_crl`.
     pub revocation_lists: Vec<(String, UnixTime)>,
-    /// What is allowed and unwise, a line each; see [`Config::warnings_at`].
+    /// Warnings that do not depend on the time, one line each; see [`Config::warnings_at`].
     pub warnings: Vec<String>,
 }
 
 impl Config {
-    /// What is allowed and unwise, and what is so only by the time: a line each.
+    /// All warnings at `now`, one line each: valid but unsafe settings, and expired certificate revocation lists.
     pub fn warnings_at(&self, now: UnixTime) -> Vec<String> {
         let ended = self.revocation_lists.iter().filter(|(_, expires)| *expires <= now);
         let ended = ended.map(|(place, _)| {
-            format!("{place}: a revocation list has ended; clients of its issuer are refused until it is renewed")
+            let problem =
+                "a revocation list has expired; client certificates of its issuer are rejected until it is renewed";
+            format!("{place}: {problem}")
         });
         self.warnings.iter().cloned().chain(ended).collect()
     }
 }
 
-/// What has a life of its own while configurations come and go. [`compile()`] is given the handles in use, so that a
-/// reload forgets neither keys nor revocations nor connections.
+/// State that outlives a reload. [`compile()`] receives the handles in use, so that a reload keeps fetched keys,
+/// revocations and connections.
 #[derive(Clone, Debug, Default)]
 pub struct Handles {
-    /// Key sets, filled by fetching.
+    /// Key sets that are fetched.
     pub remote_keys: Vec<Arc<RemoteKeys>>,
-    /// Revocation lists, each filled from its file.
+    /// Revocation lists, each read from its file.
     pub revocations: Vec<Arc<RevocationHandle>>,
-    /// Where apps listen: each worker keeps connections to them.
+    /// Endpoints of upstreams; each worker has a connection pool for them.
     pub endpoints: Vec<Arc<Endpoint>>,
-    /// How long the credentials of each route with `replay` stay good, and since when it is longer than it was.
+    /// For each route with `replay_protection`: how long its credentials stay valid, and any extension by a reload.
     pub windows: BTreeMap<Arc<str>, Window>,
-    /// The time of the reading, which is when a window that it widens grows.
+    /// The time at which the configuration is read, from which an extended window applies.
     pub read_at: UnixTime,
 }
 
-/// How long the credentials of a route stay good.
+/// How long the credentials of a route stay valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// All its bounds together.
+    /// The sum of all durations that bound the credentials (max age, leeway).
     pub length: Duration,
-    /// A reload has made it longer.
+    /// Set if a reload extended it.
     pub widened: Option<Widened>,
 }
 
-/// What only a restart can change.
+/// Settings that only a restart can change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessSettings {
-    /// Worker threads; 0 is one a core.
+    /// Number of worker threads; 0 means one per core.
     pub workers: usize,
-    /// In the order of `listeners`.
+    /// Addresses, in the order of `listeners`.
     pub listeners: Vec<SocketAddr>,
-    /// Where the admin listener is, if anywhere.
+    /// Address of the admin listener; `None` if there is none.
     pub admin: Option<SocketAddr>,
-    /// The form of log lines.
+    /// Format of log lines.
     pub log_format: file::LogFormat,
-    /// One line a request.
+    /// Whether the access log is written: one line per request.
     pub access_log: bool,
-    /// Where ids, keys and shared limits are kept, if anywhere.
+    /// The store for replay ids, idempotency keys and shared limits, if there is one.
     pub state: Option<state::StateSettings>,
 }
 
 impl ProcessSettings {
-    /// The fields in which `other` differs: a reload cannot carry them out.
+    /// The fields in which `other` differs, which a reload cannot apply.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         let fields = [
             ("workers", self.workers != other.workers),
@@ -117,12 +119,12 @@ impl ProcessSettings {
     }
 }
 
-/// What SIGTERM does.
+/// Graceful shutdown after SIGTERM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// Unready, still accepting, every reply ends its connection.
+    /// Time in which the process is not ready but still accepts connections; every response closes its connection.
     pub delay: Duration,
-    /// What is under way may take so long after that.
+    /// Time after that in which requests in flight may finish.
     pub timeout: Duration,
 }
 
@@ -132,17 +134,17 @@ impl Default for Drain {
     }
 }
 
-/// Reads and compiles a configuration. `known` are the handles in use, which keep what they hold.
+/// Reads and compiles a configuration. `known` are the handles in use, whose contents are kept.
 ///
 /// # Errors
-/// Every problem, each with its place.
+/// Every problem, with its position.
 pub fn load(path: &Path, known: &Handles) -> Result<Config, ConfigErrors> {
     compile(&Sources::read(path, known)?, known)
 }
 
 /// The JSON Schema of gateway.yaml (draft 2020-12).
 pub fn schema() -> &'static serde_json::Value {
-    // Made once: each look for a change reads by it.
+    // Built once, because every poll for a changed configuration uses it.
     static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(|| schemars::schema_for!(file::GatewayFile).to_value());
     &SCHEMA
 }

@@ -1,7 +1,7 @@
-//! File shape → runtime types. Pure: bytes in, a [`Config`] or every problem at once out.
+//! File types → runtime types. Pure: bytes in, a [`Config`] or every problem at once out.
 //!
-//! Only this folder sees both shapes. Whatever it cannot be sure of it refuses: no default here lets more
-//! through than was written.
+//! Only this module knows both. A configuration whose meaning is not certain is rejected: no default here accepts more
+//! requests than the file allows.
 
 mod auth;
 mod forward;
@@ -35,14 +35,15 @@ use crate::route::{ErrorForm, Route, RoutingTable};
 use crate::snapshot::{Disclosure, Snapshot};
 use issuer::IssuerKeys;
 
-/// Memory for bodies that wait to be judged.
+/// Default of `max_buffered_bytes`: memory for bodies that are buffered until they are verified.
 const BUFFERED_BODIES: u64 = 64 << 20;
 
-/// Compiles what was read. `known` are the handles in use: an issuer that has not changed keeps its own, one that has
-/// keeps its keys until the next fetch, and a revocation list that is still named stays what it is.
+/// Compiles a configuration that was read. `known` are the handles in use: an unchanged issuer keeps its handle, an
+/// issuer of which only the timing changed keeps its keys until the next fetch, and a revocation list that is still
+/// named keeps its handle.
 ///
 /// # Errors
-/// Every problem of shape and meaning, by place.
+/// Every problem of shape and meaning, with its position.
 pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigErrors> {
     let file_name = sources.path.display().to_string();
     let document = yaml::read(&sources.text).map_err(|problems| ConfigErrors::new(&file_name, problems))?;
@@ -74,7 +75,7 @@ pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigError
     }
 }
 
-/// Walks the file and collects what is wrong on the way.
+/// Walks the file and collects problems and warnings.
 struct Compiler<'a> {
     sources: &'a Sources,
     known: &'a Handles,
@@ -82,28 +83,28 @@ struct Compiler<'a> {
     warnings: Vec<String>,
     handles: Handles,
     certificates: Vec<(String, UnixTime)>,
-    /// A listener asks for client certificates.
+    /// Whether a listener asks for client certificates.
     asks_clients: bool,
-    /// Proxies are named that are trusted.
+    /// Whether `trusted_proxies` names any.
     trusts_proxies: bool,
-    /// Bytes of all bodies that may wait to be judged.
+    /// `max_buffered_bytes`: bytes of all bodies that may be buffered until they are verified.
     buffered_bodies: u64,
-    /// There is a store in which replicas count together.
+    /// Whether the store is one in which replicas share rate limits.
     shares_limits: bool,
-    /// Secrets of the route that is being compiled, so far.
+    /// Number of secrets of the current route so far.
     route_secrets: usize,
-    /// Its handshakes, so far.
+    /// Endpoint verification challenges of the current route so far.
     route_handshakes: Vec<Handshake>,
-    /// How its refusals are told.
+    /// Format of the current route's error responses.
     route_errors: ErrorForm,
-    /// Preset, largest body, and whether the sender never comes again.
+    /// Preset of the current route, its largest body, and whether its sender never retries.
     route_largest_body: Option<(String, String, bool)>,
     revocation_lists: Vec<(String, UnixTime)>,
-    /// Its revocations stand in the shared state.
+    /// Whether the current route has revocations in the shared store.
     route_shares_revocation: bool,
-    /// There is a `state`, right or wrong.
+    /// Whether there is a `store`, valid or not.
     has_state: bool,
-    /// Entries that one of its routes may hold.
+    /// Number of store entries that one route may have.
     state_share: usize,
 }
 
@@ -144,7 +145,8 @@ impl Compiler<'_> {
         })
     }
 
-    /// The second to bind an address would keep the process from starting. Port 0 is another one each time.
+    /// Reports a duplicate address: the second bind would fail, and the process would not start. Port 0 is a different
+    /// port each time.
     fn distinct(&mut self, listeners: &[SocketAddr], admin: Option<SocketAddr>, root: &FieldPath) {
         for (index, address) in listeners.iter().enumerate().filter(|(_, address)| address.port() != 0) {
             if listeners.iter().take(index).any(|earlier| earlier == address) {
@@ -185,7 +187,7 @@ impl Compiler<'_> {
         for (index, file) in files.iter().enumerate() {
             let path = path.index(index);
             let Some(route) = self.route(file, issuers, &path) else {
-                // Without it, a wider route would take its requests.
+                // Without this route, a less specific route would match its requests.
                 if self.problems.is_empty() {
                     self.problems.add(&path, "cannot be used as it is written");
                 }
@@ -201,8 +203,8 @@ impl Compiler<'_> {
         self.table(routes, &names, path)
     }
 
-    /// A handshake signs what it is asked to: with a secret that another route takes for bodies of any form, whoever
-    /// asks the one could send to the other.
+    /// The response to an endpoint verification challenge signs text of the client's choice. If another route accepts
+    /// bodies of any form signed with the same secret, an attacker could use that signature there.
     fn judge_shared_handshakes(&mut self, routes: &[Arc<Route>], path: &FieldPath) {
         let signers = routes.iter().flat_map(|route| &route.handshakes).filter_map(|one| one.secret.as_ref()?.shared());
         let signers: Vec<&[u8]> = signers.collect();
@@ -215,8 +217,8 @@ impl Compiler<'_> {
                 _ => false,
             });
             if open {
-                let message = "a handshake of another route signs with this secret: use another one, or switch the \
-                               handshake on here too, so that bodies must be JSON objects";
+                let message = "a challenge response of another route is signed with this secret: use another secret, \
+                               or write `challenge` here too, so that bodies must be JSON objects";
                 self.problems.add(&path.index(index).child("auth"), message);
             }
         }
@@ -234,7 +236,7 @@ impl Compiler<'_> {
                 for overlap in overlaps {
                     let index = names.get(&overlap.1).copied().unwrap_or_default();
                     let message = format!(
-                        "takes requests that route `{}` takes too; make host, path or methods differ",
+                        "matches requests that route `{}` matches too; make host, path or methods differ",
                         overlap.0
                     );
                     self.problems.add(&path.index(index).child("match"), message);
@@ -245,7 +247,7 @@ impl Compiler<'_> {
     }
 }
 
-/// What every part of the compiler uses.
+/// Helpers for every part of the compiler.
 impl Compiler<'_> {
     fn missing(&mut self, path: &FieldPath, what: &str) {
         self.problems.add_follow_up(path, format!("missing; write {what}"));
@@ -264,12 +266,12 @@ impl Compiler<'_> {
         parsed
     }
 
-    /// One that would refuse every request if it were zero.
+    /// An optional duration that must not be zero, because zero would reject every request.
     fn optional_deadline(&mut self, text: Option<&DurationText>, path: &FieldPath) -> Option<Duration> {
         text.map(|_| self.deadline(text, path, Duration::MAX))
     }
 
-    /// One that would stop every request if it were zero.
+    /// A duration that must not be zero, because zero would time out every request.
     fn deadline(&mut self, text: Option<&DurationText>, path: &FieldPath, default: Duration) -> Duration {
         let duration = self.duration(text, path, default);
         if duration.is_zero() {
@@ -305,7 +307,7 @@ impl Compiler<'_> {
         parsed
     }
 
-    /// The bytes of a file that is named at `path`.
+    /// The contents of the file that is named at `path`.
     fn file(&mut self, name: Option<&String>, path: &FieldPath) -> Option<&[u8]> {
         let Some(name) = name else {
             self.missing(path, "the path of a file");

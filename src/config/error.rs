@@ -1,7 +1,7 @@
-//! What is wrong with a configuration file, and where: field paths, the collector that checks write to, and the error
-//! that a failed load ends in.
+//! Problems of a configuration file and their positions: field paths, the collector that checks write to, and the
+//! error of a failed load.
 //!
-//! Messages never hold a value that could be a secret; whoever adds a problem keeps to that. Nothing here reads files.
+//! A message never contains a value that could be a secret; every check must keep to this. Nothing here reads files.
 //! Called by `yaml`, `shape` and the compile step; `check` and `run` print a [`ConfigErrors`].
 
 use std::fmt;
@@ -17,12 +17,12 @@ pub enum Segment {
     Index(usize),
 }
 
-/// Where in the file's tree a value stands, shown as `routes[0].auth.jwt.issuer` or `claims["/a/b"]`.
+/// Path of a value in the file's tree, displayed as `routes[0].auth.jwt.issuer` or `claims["/a/b"]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FieldPath(Vec<Segment>);
 
 impl FieldPath {
-    /// The whole document; shown as an empty string.
+    /// The whole document; displayed as an empty string.
     pub fn root() -> Self {
         Self::default()
     }
@@ -37,7 +37,7 @@ impl FieldPath {
         self.with(Segment::Index(index))
     }
 
-    /// The mapping or list that holds this path; none for the root.
+    /// The mapping or list that contains this path; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         self.0.split_last().map(|(_, rest)| Self(rest.to_vec()))
     }
@@ -47,12 +47,12 @@ impl FieldPath {
         &self.0
     }
 
-    /// Goes one step down in place; for walks, which would otherwise copy the path at every node.
+    /// Appends a step in place, for walks that would otherwise copy the path at every node.
     pub fn push(&mut self, segment: Segment) {
         self.0.push(segment);
     }
 
-    /// Undoes one [`push`](Self::push).
+    /// Removes the last step: undoes one [`push`](Self::push).
     pub fn pop(&mut self) {
         self.0.pop();
     }
@@ -95,7 +95,7 @@ fn is_plain(key: &str) -> bool {
     starts_well && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
-/// A place in a text; line and column count from 1, columns in characters.
+/// A position in a text; lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The line, from 1.
@@ -109,16 +109,16 @@ impl Position {
     pub const START: Self = Self { line: 1, column: 1 };
 }
 
-/// Something wrong with one field, not yet located in the text.
+/// A problem of one field, not yet located in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The field at fault. A missing field is named although it is not there.
+    /// The field. A missing field is named although it is absent.
     pub path: FieldPath,
-    /// What is wrong and what to write instead; never a possible secret.
+    /// The problem, and what to write instead; never a value that could be a secret.
     pub message: String,
 }
 
-/// Collects every problem of one load, and keeps one mistake from being told twice.
+/// Collects every problem of one load, and reports each mistake only once.
 #[derive(Debug, Default)]
 pub struct Problems {
     found: Vec<Problem>,
@@ -150,41 +150,42 @@ impl Problems {
         known.into_iter().any(|known| known.contains(path) || path.contains(known))
     }
 
-    /// Whether there is no problem; an excuse is none.
+    /// Whether there is no problem; excused fields do not count.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// How many problems there are.
+    /// The number of problems.
     pub fn len(&self) -> usize {
         self.found.len()
     }
 
-    /// The problems, in the order found.
+    /// The problems, in the order in which they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.found.iter()
     }
 
-    /// Takes over what another collector found.
+    /// Adds the problems and excuses of another collector.
     pub fn append(&mut self, other: Self) {
         self.found.extend(other.found);
         self.excused.extend(other.excused);
     }
 }
 
-/// A problem with its place in the text. One about another file (a certificate, a key) stands at the field that names
-/// that file, and its message says which file it is.
+/// A problem with its position in the text. A problem of another file (a certificate, a key) has the position of the
+/// field that names that file, and its message says which file it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
-    /// Where the field, or its nearest ancestor in the file, starts.
+    /// The start of the field, or of its nearest ancestor in the file.
     pub position: Position,
     /// The field; the root for the file as a whole.
     pub field: FieldPath,
-    /// What is wrong.
+    /// The problem, and what to write instead.
     pub message: String,
 }
 
-/// Every problem of one file, by position. Displayed as one line each: `gateway.yaml:12:9: routes[0].name: expected …`.
+/// Every problem of one file, sorted by position. Displayed as one line each:
+/// `gateway.yaml:12:9: routes[0].name: expected …`.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.lines())]
 pub struct ConfigErrors {

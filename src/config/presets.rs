@@ -1,4 +1,4 @@
-//! The providers that are known: presets/*.yaml, which are part of the program, and how one is read. Pure.
+//! The built-in provider presets: presets/*.yaml, embedded in the program, and their parser. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::file::preset::PresetFile;
 use super::yaml;
 
-/// Name and text of each.
+/// Name and text of each preset.
 pub const PRESETS: &[(&str, &str)] = &[
     ("adyen", include_str!("../../presets/adyen.yaml")),
     ("adyen-platform", include_str!("../../presets/adyen-platform.yaml")),
@@ -106,20 +106,20 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("zoom", include_str!("../../presets/zoom.yaml")),
 ];
 
-/// The text of a preset.
+/// The text of a preset; `None` if the name is unknown.
 pub fn text(name: &str) -> Option<&'static str> {
     PRESETS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// A preset with its `${…}` as they stand; `None` for a name that is unknown.
+/// A preset whose `${…}` placeholders are not filled in; `None` if the name is unknown.
 pub fn find(name: &str) -> Option<PresetFile> {
     parse(text(name)?, &BTreeMap::new()).ok()
 }
 
-/// A preset whose `${…}` are replaced by parameters, where given.
+/// Parses a preset and replaces its `${…}` placeholders by the given parameters.
 ///
 /// # Errors
-/// What is wrong with its text: for those who write presets.
+/// Every problem of the text, for authors of presets.
 pub fn parse(text: &str, parameters: &BTreeMap<String, String>) -> Result<PresetFile, String> {
     let document = yaml::read(text).map_err(|problems| {
         let problems = problems.iter().map(|at| format!("{}: {}", at.position.line, at.message));

@@ -1,4 +1,4 @@
-//! A revocation list as it is written: YAML in, a [`RevocationList`] or every problem at once out. Pure.
+//! Parser of revocation list files: YAML in, a [`RevocationList`] or every problem at once out. Pure.
 //!
 //! `compile` reads a list for the first time, `reload` whenever its file has changed.
 
@@ -15,29 +15,29 @@ use crate::auth::time::TimestampUnit;
 use crate::clock::UnixTime;
 use crate::snapshot::ConfigHash;
 
-/// The largest file.
+/// Size limit of a file, in bytes.
 pub const MAX_FILE: u64 = 64 << 20;
 
-/// Names in one list.
+/// Maximum number of entries in one file.
 pub const MAX_ENTRIES: usize = 1_000_000;
 
-/// The names, and the file's own mapping, lists and time.
+/// The entries, plus the file's own mapping, three lists and time.
 const BOUNDS: yaml::Bounds = yaml::Bounds { bytes: 64 << 20, values: MAX_ENTRIES + 5 };
 
-/// One mistake of the program that writes the file may be a million problems.
+/// Maximum number of reported problems: one mistake of the program that writes the file may cause a million.
 const MAX_TOLD: usize = 20;
 
-/// What may be written.
+/// The schema of a revocation list.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct ListFile {
-    /// Ids of tokens.
+    /// Revoked token ids (claim `jti`).
     jti: Option<Vec<String>>,
-    /// Subjects.
+    /// Revoked subjects (claim `sub`).
     sub: Option<Vec<String>>,
-    /// Ids of keys.
+    /// Revoked key ids (`kid`).
     kid: Option<Vec<String>>,
-    /// Tokens that were issued earlier, or do not say when.
+    /// Tokens issued earlier are revoked, and tokens without a time of issue.
     issued_before: Option<TimeFile>,
 }
 
@@ -52,11 +52,11 @@ enum TimeFile {
 /// Reads a list; `file` is its name in problems.
 ///
 /// # Errors
-/// Every problem of YAML, shape and meaning, by place.
+/// Every problem of YAML, shape and meaning, with its position.
 pub fn read(file: &str, bytes: &[u8]) -> Result<RevocationList, ConfigErrors> {
     let text = std::str::from_utf8(bytes).map_err(|_| ConfigErrors::unreadable(file, "not UTF-8 text"))?;
     if is_blank(text) {
-        let message = "is empty, as a file is while it is being written; write {} where nothing is revoked";
+        let message = "is empty, as a file is while it is being written; write {} to revoke nothing";
         return Err(ConfigErrors::unreadable(file, message));
     }
     let mut document = yaml::read_within(text, &BOUNDS).map_err(|problems| ConfigErrors::new(file, problems))?;
@@ -68,7 +68,7 @@ pub fn read(file: &str, bytes: &[u8]) -> Result<RevocationList, ConfigErrors> {
     Ok(RevocationList { version: ConfigHash::of(&[bytes]).0, ..list })
 }
 
-/// The first problems, a line each, and how many there are beside them.
+/// The first problems, one line each, and the number of further problems.
 pub fn told(errors: &ConfigErrors) -> Vec<String> {
     let mut lines: Vec<String> = errors.to_string().lines().take(MAX_TOLD).map(str::to_owned).collect();
     let more = errors.problems().len().saturating_sub(MAX_TOLD);
@@ -78,7 +78,8 @@ pub fn told(errors: &ConfigErrors) -> Vec<String> {
     lines
 }
 
-/// Who truncates a file and then writes it would have nothing revoked in between.
+/// Whether the file has no content: a program that truncates the file before it writes it would otherwise revoke
+/// nothing in between.
 fn is_blank(text: &str) -> bool {
     text.lines().map(str::trim_start).all(|line| line.is_empty() || line.starts_with('#'))
 }
@@ -110,7 +111,7 @@ fn names(names: Option<Vec<String>>, path: &FieldPath, problems: &mut Problems) 
 fn issued_before(time: &TimeFile, path: &FieldPath, problems: &mut Problems) -> Option<UnixTime> {
     let read = match time {
         TimeFile::Seconds(seconds) => UnixTime::from_seconds(*seconds),
-        // A fraction would be cut off, and what was issued within that second let through.
+        // A fraction would be cut off, and tokens issued within that second would be accepted.
         TimeFile::Text(text) if text.contains(['.', ',']) => None,
         TimeFile::Text(text) => TimestampUnit::Rfc3339.read(text),
     };

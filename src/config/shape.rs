@@ -1,9 +1,10 @@
-//! Checks a configuration value against the JSON Schema of its serde types and reports every problem at once.
+//! Validates a configuration value against the JSON Schema of its serde types and reports every problem at once.
 //!
-//! serde stops at its first error; this walk does not. What is wrong is taken out of the value, so that serde accepts
-//! the rest and the compile step can go on checking it. A list keeps its indices: an item is replaced by `{}` where
-//! that fits, else the whole list goes. It reads what schemars 1.2 writes for the file types, ignores other keywords
-//! (serde is the last judge) and never knows a field's name. Called by the config loader between `yaml` and serde.
+//! serde stops at its first error; this walk does not. Invalid parts are removed from the value, so that serde accepts
+//! the rest and the compile step can check it further. A list keeps its indices: an invalid item is replaced by `{}`
+//! if the schema accepts that, otherwise the whole list is removed. The walk supports the keywords that schemars 1.2
+//! writes for the file types, ignores others (serde decides in the end) and contains no field names. Called by the
+//! config loader between `yaml` and serde.
 
 mod branches;
 mod wording;
@@ -15,11 +16,11 @@ use branches::Leaf;
 pub(crate) use wording::nearest;
 use wording::{expected, got, known, one_of};
 
-/// Reports to `problems` all that is wrong with `value`, and prunes it so that the rest deserialises into the types
-/// that `schema` (a root schema by schemars) was made of, given that each field of theirs may be missing.
+/// Reports every problem of `value` to `problems`, and prunes the value so that the rest deserialises into the types
+/// from which schemars made `schema` (a root schema), provided that each of their fields is optional.
 ///
-/// A null is refused except where the schema takes any value: schemars writes `Option` as nullable, yet `client_ca:`
-/// with its value forgotten must not silently mean that no client certificate is asked for.
+/// A null is rejected unless the schema accepts any value: schemars writes `Option` as nullable, yet `client_ca:` with
+/// its value forgotten must not silently mean that clients are asked for no certificate.
 pub fn check(schema: &Json, value: &mut Json, problems: &mut Problems) {
     let walk = Walk { root: schema };
     if walk.visit(schema, value, &mut FieldPath::root(), problems) == Fit::Prune {
@@ -27,16 +28,16 @@ pub fn check(schema: &Json, value: &mut Json, problems: &mut Problems) {
     }
 }
 
-/// What becomes of a value after its visit.
+/// The result of a visit to a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fit {
-    /// It deserialises, maybe after pruning below.
+    /// The value deserialises, possibly after parts of it were removed.
     Keep,
-    /// It must go.
+    /// The value must be removed.
     Prune,
 }
 
-/// The root schema, for its `$defs`.
+/// A walk over a value, with the root schema for its `$defs`.
 #[derive(Clone, Copy)]
 struct Walk<'a> {
     root: &'a Json,
@@ -59,7 +60,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// `value` has the leaf's type.
+    /// Checks a value that has the leaf's type.
     fn visit_leaf(self, leaf: &Leaf<'a>, value: &mut Json, path: &mut FieldPath, problems: &mut Problems) -> Fit {
         let options = leaf.options();
         if !options.is_empty() && !options.contains(&&*value) {
@@ -110,7 +111,7 @@ impl<'a> Walk<'a> {
             let leaves = leaf.field(name).map(|schema| branches::leaves(self.root, schema)).unwrap_or_default();
             problems.add_follow_up(&path.child(name), format!("missing; expected {}", expected(&leaves)));
         }
-        // Also where a required field was there but wrong: that was told above.
+        // An invalid required field has been reported and removed above, and is missing now too.
         let complete = leaf.required().into_iter().all(|name| map.contains_key(name));
         if complete { Fit::Keep } else { Fit::Prune }
     }
@@ -137,7 +138,7 @@ impl<'a> Walk<'a> {
         fit
     }
 
-    /// Puts `{}` in a wrong item's place if the types take it, so that the items after it keep their indices.
+    /// Replaces an invalid item by `{}` if the types accept that, so that the items after it keep their indices.
     fn stand_in(self, schema: &'a Json, item: &mut Json, fit: Fit) -> Fit {
         *item = Json::Object(Map::new());
         let mut ignored = Problems::default();
@@ -151,7 +152,7 @@ fn repeats(items: &[Json], index: usize) -> bool {
     rest.first().is_some_and(|item| before.contains(item))
 }
 
-/// Also excuses the field that was meant: it must not be reported as missing.
+/// Reports an unknown field. Also excuses the field that was probably meant, which must not be reported as missing.
 fn unknown_field(
     key: &str,
     names: &[&str],

@@ -1,5 +1,5 @@
-//! Everything that a configuration is made of, as bytes: the YAML, each file and each variable that it names.
-//! The only part of the configuration that touches files and the environment.
+//! The inputs of a configuration, as bytes: the YAML, and each file and environment variable that it names.
+//! The only part of the configuration that reads files and the environment.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,33 +13,33 @@ use super::file::{AuthFile, AuthScheme, GatewayFile, JwksFile, SecretFile};
 use super::{Handles, revocation, yaml};
 use crate::snapshot::ConfigHash;
 
-/// The largest file that a configuration may name, save a revocation list.
+/// Size limit of a file that a configuration names, except a revocation list.
 const MAX_FILE: u64 = 4 << 20;
 
-/// Bytes, or why there are none.
+/// The bytes, or why they could not be read.
 pub type Content = Result<Zeroizing<Vec<u8>>, String>;
 
-/// What a configuration is made of.
+/// The inputs of a configuration.
 pub struct Sources {
-    /// The YAML's own path, as it was given.
+    /// Path of the YAML, as given.
     pub path: PathBuf,
-    /// The YAML.
+    /// Text of the YAML.
     pub text: String,
-    /// The files it names, as they are named there.
+    /// The files that the YAML names, by the names written there.
     pub files: BTreeMap<String, Content>,
-    /// The variables it names.
+    /// The environment variables that it names.
     pub variables: BTreeMap<String, Content>,
-    /// The revocation lists it names and that no handle holds yet. They change on their own and are no part of what
-    /// says which configuration this is.
+    /// The revocation lists that it names and that no handle holds yet. They change on their own and are not part of
+    /// the configuration's hash.
     pub revocations: BTreeMap<String, Content>,
 }
 
 impl Sources {
-    /// Reads all of it, save what `known` handles keep up to date themselves.
+    /// Reads all inputs, except the revocation lists that `known` handles keep up to date themselves.
     ///
     /// # Errors
-    /// Only if the YAML itself cannot be read: what it names may be missing, which [`super::compile()`] tells
-    /// with its place.
+    /// Only if the YAML itself cannot be read: [`super::compile()`] reports a missing file or variable, with the
+    /// position of the field that names it.
     pub fn read(path: &Path, known: &Handles) -> Result<Self, ConfigErrors> {
         let bytes =
             read_file(path, MAX_FILE).map_err(|error| ConfigErrors::unreadable(path.display().to_string(), error))?;
@@ -69,23 +69,23 @@ impl Sources {
         })
     }
 
-    /// Where a relative path leads: beside the YAML.
+    /// The path of a file that the YAML names: a relative path starts at the folder of the YAML.
     pub fn resolve(&self, name: &str) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(name)
     }
 
-    /// A hash over all of it but the revocation lists: equal hashes mean that the configuration has not changed.
+    /// A hash over all inputs except the revocation lists: equal hashes mean that the configuration has not changed.
     pub fn hash(&self) -> ConfigHash {
         hash([self.text.as_bytes()], self.files.iter().chain(&self.variables))
     }
 
-    /// A hash over all that was read: if it was refused, it will be again while this stays the same.
+    /// A hash over all inputs that were read: a rejected configuration is rejected again while this hash is the same.
     pub fn attempt(&self) -> ConfigHash {
         hash([&self.hash().0], self.revocations.iter())
     }
 
-    /// The folders in which something may change, those of the `known` handles too: a list in force is looked after
-    /// also while the YAML cannot be read.
+    /// The folders in which a file may change, including those of the `known` handles: an active revocation list is
+    /// watched also while the YAML cannot be read.
     pub fn folders(&self, known: &Handles) -> Vec<PathBuf> {
         let base = self.path.parent().unwrap_or(Path::new(""));
         let lists = self.revocations.keys().chain(known.revocations.iter().map(|handle| &handle.file));
@@ -151,7 +151,7 @@ struct Named {
 }
 
 impl Named {
-    /// What is found wrong on the way is said by `compile`.
+    /// Problems are ignored here; `compile` reports them.
     fn in_text(text: &str) -> Self {
         let mut named = Self::default();
         if let Ok(document) = yaml::read(text) {
@@ -227,7 +227,7 @@ mod tests {
         Sources { path: PathBuf::from("conf/gateway.yaml"), text: "routes: [".into(), files, variables, revocations }
     }
 
-    /// The YAML names nothing that could be understood, and the list in force is looked after all the same.
+    /// The YAML cannot be parsed, and the active list is watched all the same.
     #[test]
     fn folders_of_active_lists_are_watched_even_if_the_yaml_is_invalid() {
         let handle = RevocationHandle::new("lists/old.yaml".into(), RevocationList::default());

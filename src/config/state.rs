@@ -1,64 +1,65 @@
-//! `state` as it runs: where ids, keys and shared limits are kept. Only a restart can change it.
+//! Runtime settings of `store`, which keeps replay ids, idempotency keys and shared limits. Only a restart can change
+//! them.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-/// `state`
+/// Settings of `store`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateSettings {
-    /// Where.
+    /// The type of the store, with its own settings.
     pub store: StoreSettings,
-    /// Live entries, in all (memory and embedded).
+    /// Maximum number of live entries in total (memory and embedded).
     pub capacity: usize,
-    /// What happens to a request that the store cannot decide on.
+    /// The handling of a request while the store is unavailable or full.
     pub on_error: OnError,
 }
 
-/// Which store.
+/// The type of a store, with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreSettings {
-    /// This process, until it ends.
+    /// The memory of this process; lost when it ends.
     Memory,
-    /// A file of this machine.
+    /// A file on this machine.
     Embedded {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// When it is on disk.
+        /// When entries are written to disk.
         durability: Durability,
     },
     /// Redis or Valkey.
     Redis(RedisSettings),
 }
 
-/// When what has been written is on disk.
+/// When entries are written to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// Before the sender is answered.
+    /// Before the sender receives its response.
     Sync,
-    /// So much later at most.
+    /// After this time at most.
     Interval(Duration),
 }
 
-/// `state` of kind redis.
+/// Settings of `store` of type redis.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisSettings {
-    /// `redis://host:port` or `rediss://host:port`, with `/db` at most; of a cluster, some of its nodes.
+    /// `redis://host:port` or `rediss://host:port`, optionally with `/db`; for a cluster, one or several of its nodes.
     pub urls: Vec<String>,
-    /// A cluster.
+    /// Whether the server is a cluster.
     pub cluster: bool,
-    /// Certificates in PEM form that a `rediss` server's must hang from, instead of the public ones.
+    /// Root certificates (PEM) that a `rediss` server's certificate must chain to, in place of the public ones.
     pub ca: Option<Vec<u8>>,
-    /// For `AUTH`.
+    /// User name for `AUTH`.
     pub username: Option<String>,
-    /// For `AUTH`.
+    /// Password for `AUTH`.
     pub password: Option<Zeroizing<String>>,
-    /// For one answer, whatever it takes to get it.
+    /// Timeout of one command, including every step until its response.
     pub timeout: Duration,
-    /// Before each key's name.
+    /// Prefix of every key.
     pub prefix: String,
-    /// What holds after a promotion or a loss.
+    /// The handling of credentials after a failover or a loss of data.
     pub failover: Failover,
 }
 
@@ -71,22 +72,22 @@ impl std::fmt::Debug for RedisSettings {
     }
 }
 
-/// What holds after a promotion, or after a master has come back without what it knew.
+/// The handling of credentials after a replica was promoted, or after a master came back without its data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Failover {
-    /// Credentials issued before it are undecided: their ids may have been lost.
+    /// Credentials issued before it fail closed (503), because their ids may have been lost.
     #[default]
     Refuse,
-    /// They pass.
+    /// They are accepted.
     Accept,
 }
 
-/// What happens to a request that the store cannot decide on.
+/// The handling of a request while the store is unavailable or full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
-    /// 503: the sender tries again.
+    /// 503, so that the sender retries.
     #[default]
     Refuse,
-    /// It passes without replay protection, and is counted.
+    /// The request is forwarded without replay protection, and counted.
     Allow,
 }

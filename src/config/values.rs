@@ -1,4 +1,4 @@
-//! Durations, sizes, rates, nets, secrets, pins and addresses of keys as they are written. Pure.
+//! Parsers for durations, sizes, rates, CIDR ranges, secrets, pins and URLs of key sets. Pure.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
     number.checked_mul(scale)
 }
 
-/// `100/s`, `30/m`, `5/h`: how many, and in how many seconds.
+/// `100/s`, `30/m`, `5/h`: the count, and the number of seconds that it applies to.
 pub fn parse_rate(text: &str) -> Option<(u32, u32)> {
     let (number, unit) = split_number(text)?;
     let seconds = match unit {
@@ -60,32 +60,32 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit))
 }
 
-/// Why a text is no net.
+/// Why a text is not a CIDR range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotANet {
-    /// Neither an address nor an address with the length of a prefix.
-    #[error("expected an address such as 192.0.2.7, or a net such as 203.0.113.0/24 or 2001:db8::/32")]
+    /// Neither an IP address nor an IP address with a prefix length.
+    #[error("expected an IP address such as 192.0.2.7, or a CIDR range such as 203.0.113.0/24 or 2001:db8::/32")]
     Unreadable,
-    /// One address was written, and many would be let in.
-    #[error("has bits set beyond its prefix; write {net} for the net, or {address} for this address alone")]
+    /// A single address with a short prefix, which would accept the whole range.
+    #[error("has host bits set; write {net} for the CIDR range, or {address} for this address alone")]
     HostBits {
-        /// The net that holds it.
+        /// The CIDR range that contains the address.
         net: IpNet,
-        /// What stands before the `/`.
+        /// The address before the `/`.
         address: IpAddr,
     },
-    /// Peers are compared by their IPv4 address, so that it would hold nobody.
-    #[error("is IPv4 written as IPv6; write {0}")]
+    /// An IPv4 client is compared by its IPv4 address, so that this range would match no client.
+    #[error("is IPv4-mapped IPv6; write {0}")]
     Mapped(IpNet),
 }
 
 /// `203.0.113.0/24`, `2001:db8::/32`, or one address.
 ///
 /// # Errors
-/// [`NotANet`].
+/// [`NotANet`]: why the text is neither.
 pub fn parse_net(text: &str) -> Result<IpNet, NotANet> {
     let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-    // The crate's own parser takes 010.0.0.1, which others read as octal.
+    // The parser of `ipnet` accepts 010.0.0.1, which other parsers read as octal.
     let address: IpAddr = address.parse().map_err(|_| NotANet::Unreadable)?;
     let net = match prefix {
         None => IpNet::from(address),
@@ -103,7 +103,7 @@ pub fn parse_net(text: &str) -> Result<IpNet, NotANet> {
 }
 
 fn prefix_length(text: &str) -> Option<u8> {
-    // One spelling: no sign, no leading zero.
+    // Only one spelling is accepted: no sign, no leading zero.
     text.parse().ok().filter(|length: &u8| length.to_string() == text)
 }
 
@@ -115,7 +115,8 @@ fn mapped(net: IpNet) -> Option<IpNet> {
     }
 }
 
-/// A secret out of what a file or variable holds. `None` where it does not follow its encoding.
+/// Decodes the contents of a file or environment variable, without one line break at the end. `None` if they are not
+/// valid in the encoding.
 pub fn decode_secret(raw: &[u8], encoding: EncodingFile) -> Option<Zeroizing<Vec<u8>>> {
     let line = raw.strip_suffix(b"\n").map_or(raw, |line| line.strip_suffix(b"\r").unwrap_or(line));
     let base64 = |text| STANDARD.decode(text).ok().map(Zeroizing::new);
@@ -127,19 +128,19 @@ pub fn decode_secret(raw: &[u8], encoding: EncodingFile) -> Option<Zeroizing<Vec
     }
 }
 
-/// `sha256/` and the base64 of 32 bytes, with its padding: the hash of a pin (RFC 7469 §2.4).
+/// `sha256/` and the base64 of 32 bytes, with padding: the hash of a pinned public key (RFC 7469 §2.4).
 pub fn parse_pin(text: &str) -> Option<[u8; 32]> {
     STANDARD.decode(text.strip_prefix("sha256/")?).ok()?.try_into().ok()
 }
 
-/// An https address.
+/// Whether the text is an https URL.
 pub fn is_https(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| url.scheme() == "https")
 }
 
-/// An address that we fetch from: https, or http on loopback, without user and password.
+/// Whether hookgate may fetch from the URL: https, or http to loopback, without user and password.
 pub fn is_https_or_loopback(url: &str) -> bool {
-    // What is fetched is the text as it stands, by a stricter reader.
+    // The HTTP client parses the text with `http::Uri`, which is stricter than `url::Url`.
     let as_it_stands = url.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.authority().is_some());
     let Some(url) = url::Url::parse(url).ok().filter(|_| as_it_stands) else { return false };
     let plain = url.username().is_empty() && url.password().is_none();
@@ -152,14 +153,14 @@ pub fn is_https_or_loopback(url: &str) -> bool {
     plain && url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && loopback()))
 }
 
-/// Where the discovery document of an issuer is (OpenID Connect Discovery 1.0 §4): below its `iss`, which must be an
-/// address that we fetch from, without query and fragment.
+/// URL of an issuer's discovery document (OpenID Connect Discovery 1.0 §4): below its `iss`, which must be a URL that
+/// hookgate may fetch from, without query and fragment.
 pub fn discovery_address(iss: &str) -> Option<String> {
     let fetchable = is_https_or_loopback(iss) && !iss.contains(['?', '#']);
     fetchable.then(|| format!("{}/.well-known/openid-configuration", iss.strip_suffix('/').unwrap_or(iss)))
 }
 
-/// In one piece: a vector that grows leaves its beginnings behind.
+/// Allocates once: a vector that grows would leave parts of the secret in freed memory.
 fn decode_hex(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut decoded = Zeroizing::new(Vec::with_capacity(text.len() / 2));
@@ -229,7 +230,7 @@ mod tests {
         }
     }
 
-    /// One pin, one spelling: unused bits and other alphabets are typing errors.
+    /// A pin has one spelling: unused bits and other alphabets are typing errors.
     #[test]
     fn pins_are_the_canonical_base64_of_32_bytes() {
         let written = |base64: &str| parse_pin(&format!("sha256/{base64}"));
@@ -265,10 +266,10 @@ mod tests {
             assert_eq!(parse_net(text), Err(NotANet::Unreadable), "{text}");
         }
         let host_bits =
-            "has bits set beyond its prefix; write 203.0.113.0/24 for the net, or 203.0.113.5 for this address alone";
+            "has host bits set; write 203.0.113.0/24 for the CIDR range, or 203.0.113.5 for this address alone";
         assert_eq!(read("203.0.113.5/24"), Err(host_bits.to_owned()));
         for (text, v4) in [("::ffff:192.0.2.7", "192.0.2.7/32"), ("::ffff:10.0.0.0/104", "10.0.0.0/8")] {
-            assert_eq!(read(text), Err(format!("is IPv4 written as IPv6; write {v4}")));
+            assert_eq!(read(text), Err(format!("is IPv4-mapped IPv6; write {v4}")));
         }
     }
 

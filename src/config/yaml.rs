@@ -1,9 +1,9 @@
-//! Reads YAML strictly, and remembers where each field stands.
+//! Reads YAML strictly, and records the position of each field.
 //!
-//! Two passes: `saphyr-parser`'s events give positions and let us refuse what a gateway's configuration must not hold
-//! (duplicate keys, anchors, aliases, merge keys, tags, second documents, keys that are no strings, deep nesting);
-//! `serde_yaml` then gives the values. What type a scalar has is serde_yaml's word alone.
-//! It knows nothing of hookgate's fields and opens no file. Called by the config loader, and for other YAML files.
+//! Two passes: `saphyr-parser`'s events give positions, and let this module reject constructs that a gateway's
+//! configuration must not contain (duplicate keys, anchors, aliases, merge keys, tags, second documents, keys that are
+//! not strings, deep nesting); `serde_yaml` then gives the values, and alone decides the type of a scalar.
+//! The module contains no field names and opens no file. Called by the config loader, and for other YAML files.
 
 use std::collections::BTreeMap;
 
@@ -13,49 +13,49 @@ use serde_yaml::Value as Yaml;
 
 use super::error::{FieldPath, Located, Position, Problems, Segment};
 
-/// How much is read: the text is held three times over, as it is, as places and as values.
+/// Limits of a document, which is in memory three times: as text, as positions and as values.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Longest text, in bytes.
+    /// Maximum length of the text, in bytes.
     pub bytes: usize,
-    /// Most mappings, lists and scalars that are no keys.
+    /// Maximum number of mappings, lists and scalars that are not keys.
     pub values: usize,
 }
 
 impl Bounds {
-    /// Of a configuration; so short a text bounds its values too.
+    /// Limits of a configuration; a text this short limits the number of its values too.
     pub const CONFIGURATION: Self = Self { bytes: 1 << 20, values: 1 << 20 };
 }
 
-/// Deepest nesting of mappings and lists.
+/// Maximum nesting of mappings and lists.
 pub const MAX_DEPTH: usize = 64;
 
-/// A file's value with the place of each field.
+/// A file's value, with the position of each field.
 #[derive(Debug)]
 pub struct Document {
-    /// What the file says; an empty file is an empty object.
+    /// The value; an empty file is an empty object.
     pub value: Json,
     positions: Node,
 }
 
-/// A tree like the value's. A flat map from paths would copy each long key once for every descendant.
+/// Positions, as a tree of the value's shape. A flat map from paths would copy each long key once for every descendant.
 #[derive(Debug)]
 struct Node {
     position: Position,
     children: BTreeMap<Segment, Node>,
 }
 
-/// Reads a configuration. On failure tells everything wrong with it as YAML, in the order of the text.
+/// Reads a configuration. On failure reports every problem of its YAML, in the order of the text.
 pub fn read(text: &str) -> Result<Document, Vec<Located>> {
     read_within(text, &Bounds::CONFIGURATION)
 }
 
-/// Reads one document; as [`read()`] for a text that may be larger, or has to be smaller.
+/// Reads one document; like [`read()`], with other limits.
 pub fn read_within(text: &str, bounds: &Bounds) -> Result<Document, Vec<Located>> {
     if text.len() > bounds.bytes {
         return Err(vec![whole(Position::START, format!("file is larger than {} bytes", bounds.bytes))]);
     }
-    // libyaml takes a byte order mark for an indentation of one, and the second line for a second document.
+    // libyaml reads a byte order mark as an indentation of one, and the second line as a second document.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     refuse_control_characters(text)?;
     let positions = scan(text, bounds.values)?;
@@ -63,16 +63,19 @@ pub fn read_within(text: &str, bounds: &Bounds) -> Result<Document, Vec<Located>
         Json::Null => Json::Object(serde_json::Map::new()),
         value => value,
     };
-    // Fail closed: a check made on one reading must not be undone by another.
+    // Fail closed: the checks were made on the first reading, and the values come from the second.
     if !agrees(&positions, &value) {
-        return Err(vec![whole(Position::START, "ambiguous YAML: two parsers read it differently; write it simpler")]);
+        return Err(vec![whole(
+            Position::START,
+            "ambiguous YAML: two parsers read it differently; write it in a simpler form",
+        )]);
     }
     Ok(Document { value, positions })
 }
 
 impl Document {
-    /// Where the field starts: a mapping entry's key, a list's item. For a field that is not there, its nearest
-    /// ancestor that is.
+    /// The start of a field: a mapping entry's key, or a list's item. For an absent field, the start of its nearest
+    /// ancestor that is present.
     pub fn position(&self, path: &FieldPath) -> Position {
         let mut node = &self.positions;
         for segment in path.segments() {
@@ -84,7 +87,7 @@ impl Document {
         node.position
     }
 
-    /// Gives each problem its place.
+    /// Adds its position to each problem.
     pub fn locate(&self, problems: &Problems) -> Vec<Located> {
         let locate = |path: &FieldPath, message: &str| Located {
             position: self.position(path),
@@ -95,7 +98,8 @@ impl Document {
     }
 }
 
-/// Control characters confuse terminals that show the file; the parsers disagree about the Unicode line breaks.
+/// Rejects control characters, which confuse terminals that show the file, and Unicode line breaks, about which the
+/// parsers disagree.
 fn refuse_control_characters(text: &str) -> Result<(), Vec<Located>> {
     let bad = |c: char| {
         (c.is_control() && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
@@ -109,7 +113,7 @@ fn refuse_control_characters(text: &str) -> Result<(), Vec<Located>> {
     Err(vec![whole(Position { line, column }, format!("control character U+{:04X} is not allowed", u32::from(found)))])
 }
 
-/// The first pass.
+/// The first pass: positions, and constructs that are not allowed.
 fn scan(text: &str, max_values: usize) -> Result<Node, Vec<Located>> {
     let mut scan = Scan { stack: Vec::new(), root: None, found: Vec::new(), values: 0 };
     for event in Parser::new_from_str(text) {
@@ -121,7 +125,7 @@ fn scan(text: &str, max_values: usize) -> Result<Node, Vec<Located>> {
             }
         };
         if scan.values > max_values {
-            scan.found.push(whole(Position::START, format!("holds more than {max_values} values")));
+            scan.found.push(whole(Position::START, format!("contains more than {max_values} values")));
             break;
         }
         if go_on == Go::Stop {
@@ -135,7 +139,7 @@ struct Scan {
     stack: Vec<Frame>,
     root: Option<Node>,
     found: Vec<Located>,
-    /// Finished so far.
+    /// Number of values so far.
     values: usize,
 }
 
@@ -150,7 +154,7 @@ struct Frame {
 #[derive(PartialEq, Eq)]
 enum Go {
     On,
-    /// What follows cannot be understood.
+    /// The rest of the text cannot be parsed.
     Stop,
 }
 
@@ -247,7 +251,7 @@ impl Scan {
             }
             None => Segment::Index(frame.node.children.len()),
         };
-        // The first of two equal keys stays: it is the one that later duplicates name.
+        // The first of two equal keys is kept, because the messages about duplicates name its line.
         frame.node.children.entry(segment).or_insert(node);
     }
 
@@ -273,7 +277,8 @@ impl Scan {
     }
 }
 
-/// JSON holds neither: serde_yaml would silently make the first two null, and fail without a path on the third.
+/// The message for a number that JSON cannot represent: serde_yaml would silently read infinity and not-a-number as
+/// null, and fail without a path on a number of more than 64 bits.
 fn refused_value(text: &str) -> Option<&'static str> {
     let bare = text.trim_start_matches(['+', '-']);
     if bare.len() == 4
@@ -286,7 +291,7 @@ fn refused_value(text: &str) -> Option<&'static str> {
     (long && serde_yaml::from_str::<Json>(text).is_err()).then_some("number out of range; more than 64 bits")
 }
 
-/// Spares the other keys a parser each; serde_yaml takes only such words for something other than strings.
+/// Whether serde_yaml may read the key as something other than a string; saves a parser run for every other key.
 fn may_be_typed(key: &str) -> bool {
     let words = ["", "null", "true", "false"];
     key.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | '~'))
@@ -307,23 +312,23 @@ fn agrees(node: &Node, value: &Json) -> bool {
     }
 }
 
-/// Rarely reached: only what libyaml refuses and the first pass does not.
+/// Rarely reached: only for a text that libyaml rejects and the first pass accepts.
 fn second_pass_error(text: &str, error: &serde_yaml::Error) -> Located {
     let position = error.location().map_or(Position::START, |at| Position { line: at.line(), column: at.column() });
     whole(position, syntax(text, position.line, &error.to_string()))
 }
 
-/// What to write instead, for the mistakes that people make; the parser's own words for the rest.
+/// The message for a syntax error: the fix for a common mistake, otherwise the parser's own message.
 fn syntax(text: &str, line: usize, parser_says: &str) -> String {
     const HELP: [(&str, &str); 9] = [
         ("cannot start any token", "a value that starts with this character needs quotes"),
         ("unexpected character", "a value that starts with this character needs quotes"),
         ("mapping values are not allowed", "unexpected `:`; indent the line as its neighbours, or quote the value"),
         ("scanning a quoted scalar, found unexpected end", "this quote is never closed"),
-        ("unknown escape", "unknown escape in double quotes; use single quotes to take backslashes as they are"),
+        ("unknown escape", "unknown escape in double quotes; use single quotes for literal backslashes"),
         ("parsing a flow sequence", "this list or one before it lacks a `,` or the closing `]`"),
         ("parsing a flow mapping", "this mapping or one before it lacks a `,` or the closing `}`"),
-        // saphyr reads ahead of its events, so its own limit may come before ours.
+        // saphyr reads ahead of its events, so its own limit may be reached before `MAX_DEPTH`.
         ("recursion limit", "nested deeper than 64 levels"),
         ("simple key", "expected `key: value`; a space must follow `:` and `-`"),
     ];

@@ -156,7 +156,7 @@ fn a_signature_has_all_its_fields() {
         ("parse: { pairs: { separator: \"\" } }", ".parse.pairs.separator: missing"),
         ("parse: { split: { separator: \",\" } }", ".parse.split.index: missing"),
         ("key_id: \"part:k\"", ": each secret needs an `id`"),
-        ("require: { headers: { \"a b\": c } }", ".require.headers[\"a b\"]: expected the name of a header"),
+        ("require: { headers: { \"a b\": c } }", ".require.headers[\"a b\"]: expected a header name"),
         ("nonsense: 1", ".nonsense: unknown field"),
     ]);
     let without = |field: &str| signature("").replace(field, "");
@@ -176,9 +176,12 @@ fn a_preset_takes_only_the_fields_that_it_needs() {
         (preset("githup", ""), "preset: no such preset"),
         (preset("github", ""), "secret: missing; write {env: NAME} or {file: path}: the webhook's secret"),
         (preset("github", ", secret: { file: empty }"), "secret: is empty"),
-        (preset("github", &format!(", {secret}, parameters: {{ url: x }}")), "parameters.url: unknown; it has none"),
-        (preset("github", &format!(", {secret}, tolerance: 5m")), "tolerance: this sender signs no time"),
-        (preset("gitlab-token", &format!(", {secret}, tolerance: 5m")), "tolerance: this sender signs no time"),
+        (
+            preset("github", &format!(", {secret}, parameters: {{ url: x }}")),
+            "parameters.url: unknown parameter; this preset has none",
+        ),
+        (preset("github", &format!(", {secret}, tolerance: 5m")), "tolerance: this provider signs no timestamp"),
+        (preset("gitlab-token", &format!(", {secret}, tolerance: 5m")), "tolerance: this provider signs no timestamp"),
         (
             preset("github", &format!(", {secret}, challenge: true")),
             "challenge: this provider sends no endpoint verification challenge",
@@ -189,7 +192,10 @@ fn a_preset_takes_only_the_fields_that_it_needs() {
         ),
         (preset("discord", ", public_key: { file: private.pem }"), "public_key: holds a private key"),
         (preset(set, " }"), "parameters.jwks_url: missing"),
-        (preset(set, ", jwks_url: \"https://a/\", more: c }"), "parameters.more: unknown; it has audience, issuer"),
+        (
+            preset(set, ", jwks_url: \"https://a/\", more: c }"),
+            "parameters.more: unknown parameter; this preset has audience, issuer",
+        ),
         (
             preset(set, &format!(", jwks_url: \"https://a/\" }}, {secret}")),
             "secret: this preset uses a key set; remove this",
@@ -197,7 +203,7 @@ fn a_preset_takes_only_the_fields_that_it_needs() {
         (preset("meta", &format!(", {secret}, challenge: true")), "challenge: expected { token: {env: NAME} }"),
         (
             preset("slack", &format!(", {secret}, challenge: {{ token: {{ file: secret }} }}")),
-            "challenge: this provider presents no token",
+            "challenge: this provider sends no token",
         ),
         (
             preset("meta", &format!(", {secret}, challenge: {{ token: {{ file: empty }} }}")),
@@ -236,7 +242,7 @@ fn a_static_token_has_one_location_and_a_secret() {
             "static_token: missing; write exactly one of header",
         ),
         (&token("query: t, scheme: a, secret: { file: secret }"), "static_token.scheme: is for `header` only"),
-        (&token("header: \"a b\", secret: { file: secret }"), "static_token.header: expected the name of a header"),
+        (&token("header: \"a b\", secret: { file: secret }"), "static_token.header: expected a header name"),
         (&token("header: X-T, secret: { env: HOOKGATE_TEST_UNSET }"), "static_token.secret.env: environment variable"),
     ]);
     accepted(&[&token("header: Authorization, scheme: Token, secrets: [ { file: secret }, { file: secret } ]")]);
@@ -267,8 +273,8 @@ fn a_combinator_has_several_schemes_and_public_is_none() {
         ("{ client_certificate: { sha256: [] } }".to_owned(), ".client_certificate.sha256: is empty"),
         ("{ client_certificate: { sha256: [abc] } }".to_owned(), ".client_certificate.sha256[0]: expected the SHA-256"),
         ("{ client_certificate: { san: [\"dns:*.a.test\"] } }".to_owned(), ".client_certificate.san[0]: "),
-        ("{ client_certificate: {}, secret: { file: secret } }".to_owned(), ".secret: goes with `preset`"),
-        ("{ client_certificate: {}, tolerance: 5m }".to_owned(), ".tolerance: goes with `preset`"),
+        ("{ client_certificate: {}, secret: { file: secret } }".to_owned(), ".secret: needs `preset`"),
+        ("{ client_certificate: {}, tolerance: 5m }".to_owned(), ".tolerance: needs `preset`"),
     ] {
         let problems = loaded(&auth).expect_err(&auth);
         assert!(problems.contains(&format!("routes[0].auth{expected}")), "{auth}: {problems}");
@@ -324,7 +330,10 @@ fn a_secret_that_signs_challenges_is_no_other_route_s() {
         ))
     };
     let problems = with_other_route("{ preset: github, secret: { file: secret } }").unwrap_err();
-    assert!(problems.contains("routes[1].auth: a handshake of another route signs with this secret"), "{problems}");
+    assert!(
+        problems.contains("routes[1].auth: a challenge response of another route is signed with this secret"),
+        "{problems}"
+    );
     assert!(with_other_route("{ preset: zoom, secret: { file: secret }, challenge: true }").is_ok());
     assert!(with_other_route("{ preset: stripe, secret: { file: public.pem } }").is_ok());
 }
@@ -343,13 +352,16 @@ fn preset_keys_are_present_and_of_their_type() {
             "{ preset: wix, public_keys: [ { file: public.pem }, { file: secret } ] }",
             "public_key: expected a public key in PEM form",
         ),
-        ("{ preset: stripe, secret: { file: secret }, jwks: { file: x } }", "jwks: this preset has no key set"),
-        ("{ preset: vonage, jwks: { url: https://a.example/ } }", "jwks: this preset has no key set"),
-        ("{ preset: gong, public_key: { file: public.pem }, jwks: { file: x } }", "jwks: stands beside a secret"),
+        ("{ preset: stripe, secret: { file: secret }, jwks: { file: x } }", "jwks: this preset uses no key set"),
+        ("{ preset: vonage, jwks: { url: https://a.example/ } }", "jwks: this preset uses no key set"),
+        (
+            "{ preset: gong, public_key: { file: public.pem }, jwks: { file: x } }",
+            "jwks: cannot be combined with a secret",
+        ),
         (
             "{ preset: netlify, secret: { file: secret }, tolerance: 5m }",
-            "tolerance: this sender signs no time of issue",
+            "tolerance: this provider signs no time of issue",
         ),
-        ("{ preset: stripe, secret: { file: secret, id: a } }", "secret.id: this sender names no secret"),
+        ("{ preset: stripe, secret: { file: secret, id: a } }", "secret.id: this provider sends no key id"),
     ]);
 }

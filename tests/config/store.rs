@@ -16,16 +16,13 @@ fn stores_require_their_fields() {
         ("{ type: memory, capacity: 0 }", "store.capacity: must be 1 or more"),
         ("{ type: memory, path: a }", "store.path: unknown field"),
         ("{ type: embedded }", "store.path: missing"),
-        ("{ type: embedded, path: a, interval: 1s }", "store.interval: goes with `durability: interval`"),
+        ("{ type: embedded, path: a, interval: 1s }", "store.interval: needs `durability: interval`"),
         ("{ type: embedded, path: a, url: \"redis://a\" }", "store.url: unknown field"),
         ("{ type: redis }", "store.url: missing; write redis://host:6379"),
         ("{ type: redis, url: \"http://a\" }", "store.url: expected redis://host:6379"),
-        ("{ type: redis, url: \"redis://:hunter2@a\" }", "store.url: holds a name or a password"),
-        ("{ type: redis, url: \"redis://a\", tls: { ca: jwks.json } }", "store.url: is without TLS"),
-        (
-            "{ type: redis, url: [\"redis://a\", \"redis://b\"] }",
-            "store.url: several addresses are for `cluster: true`",
-        ),
+        ("{ type: redis, url: \"redis://:hunter2@a\" }", "store.url: contains a user name or a password"),
+        ("{ type: redis, url: \"redis://a\", tls: { ca: jwks.json } }", "store.url: redis:// does not use TLS"),
+        ("{ type: redis, url: [\"redis://a\", \"redis://b\"] }", "store.url: several URLs need `cluster: true`"),
         ("{ type: redis, url: \"redis://a\", password: hunter2 }", "store.password: "),
         ("{ type: redis, url: \"redis://a\", timeout: 1m }", "store.timeout: must be 2s or less"),
         ("{ type: redis, url: \"redis://a\", prefix: \"a{b}\" }", "store.prefix: expected 1 to 64 letters"),
@@ -44,7 +41,7 @@ fn replay_protection_and_idempotency_must_be_possible() {
         ("replay_protection: { id: {} }", "replay_protection.id: missing; write exactly one of"),
         (
             "replay_protection: { id: { header: X-Id } }",
-            "replay_protection: nothing that each sender of this route signs",
+            "replay_protection: a credential of this route contains no signed value",
         ),
         (
             "replay_protection: { on_duplicate: stored_response }",
@@ -82,7 +79,7 @@ fn an_unsigned_id_is_no_id() {
 fn a_token_that_need_not_be_unique_is_no_id() {
     let told = with_store("{ type: memory }", "replay_protection: { ttl: 1h }");
     assert!(
-        told.iter().any(|line| line.contains("replay_protection: nothing that each sender of this route signs")),
+        told.iter().any(|line| line.contains("replay_protection: a credential of this route contains no signed value")),
         "{told:#?}"
     );
     let text =

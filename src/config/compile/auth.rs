@@ -1,4 +1,4 @@
-//! `auth` and `timestamp` of a route: which scheme, and trees of them.
+//! `auth` and `timestamp` of a route: the authentication scheme, and trees of schemes (`all_of`, `any_of`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::auth::{Policy, Rules};
 use crate::config::error::FieldPath;
 use crate::config::file::{AuthFile, AuthScheme, AuthWord, ClientCertificateFile, RouteFile, TimestampFile, UnitFile};
 
-/// Schemes in one tree, and levels of it.
+/// Maximum number of schemes in one `all_of` or `any_of`, and of segments of its path.
 const MAX_BRANCHES: usize = 16;
 
 const SCHEMES: &str = "one of jwt, preset, signature, static_token, client_certificate, all_of and any_of, or `auth: public` for no \
@@ -44,7 +44,7 @@ impl Compiler<'_> {
         Some(Rules::new(policy?, revocation, timestamp))
     }
 
-    /// Exactly one scheme, and nothing that belongs to another.
+    /// Compiles exactly one scheme; several schemes, and fields of another scheme, are problems.
     fn scheme(
         &mut self,
         file: &AuthScheme,
@@ -71,7 +71,7 @@ impl Compiler<'_> {
             1 => {}
             _several => {
                 self.problems
-                    .add(path, format!("has more than one scheme; keep one, or nest them in all_of: {SCHEMES}"));
+                    .add(path, format!("has more than one scheme; keep one, or combine them under all_of: {SCHEMES}"));
                 return None;
             }
         }
@@ -100,7 +100,8 @@ impl Compiler<'_> {
 
     pub(super) fn asks_for_certificates(&mut self, path: &FieldPath) {
         if !self.asks_clients {
-            self.problems.add(path, "no listener asks for client certificates; write client_ca under its tls");
+            self.problems
+                .add(path, "no listener asks for client certificates; write client_ca under tls of a listener");
         }
     }
 
@@ -120,8 +121,10 @@ impl Compiler<'_> {
         }
         for (name, list) in [("san", &file.san), ("sha256", &file.sha256)] {
             if list.as_ref().is_some_and(Vec::is_empty) {
-                self.problems
-                    .add(&path.child(name), "is empty, so that no certificate would pass; name one or remove it");
+                self.problems.add(
+                    &path.child(name),
+                    "is empty, so that every certificate would be rejected; write one or remove the key",
+                );
             }
         }
         rule
@@ -140,7 +143,7 @@ impl Compiler<'_> {
             ("challenge", file.challenge.is_some()),
         ];
         for (name, _) in fields.iter().filter(|(_, written)| *written) {
-            self.problems.add(&path.child(name), "goes with `preset`; other schemes have a key of their own for it");
+            self.problems.add(&path.child(name), "needs `preset`; other schemes have their own key for it");
         }
     }
 
@@ -162,7 +165,7 @@ impl Compiler<'_> {
     pub(super) fn header_name(&mut self, name: &str, path: &FieldPath) -> Option<HeaderName> {
         let parsed = HeaderName::try_from(name).ok();
         if parsed.is_none() {
-            self.problems.add(path, "expected the name of a header");
+            self.problems.add(path, "expected a header name");
         }
         parsed
     }
@@ -211,7 +214,7 @@ impl Compiler<'_> {
     }
 }
 
-/// Whether whoever signs also signs this time.
+/// Whether the sender's signature covers this timestamp.
 fn covers(policy: &Policy, source: &TimestampSource) -> bool {
     match source {
         TimestampSource::Claim(_) => true,
@@ -220,7 +223,7 @@ fn covers(policy: &Policy, source: &TimestampSource) -> bool {
     }
 }
 
-/// Whichever way a request passes.
+/// Whether a signature covers this header in every alternative by which a request is accepted.
 fn signs_header(policy: &Policy, name: &HeaderName) -> bool {
     match policy {
         Policy::Signature(signature) => signature.signs_header(name),

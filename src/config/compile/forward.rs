@@ -13,7 +13,7 @@ use crate::config::file::{CredentialFile, ForwardFile};
 use crate::failure::{Failure, is_retried};
 use crate::route::Forward;
 
-/// Fields that steer the connection or the request itself; a claim must not write them.
+/// Headers that control the connection or the request itself; a claim must not overwrite them.
 const NOT_FOR_CLAIMS: &[&str] = &[
     "host",
     "content-length",
@@ -33,14 +33,15 @@ const NOT_FOR_CLAIMS: &[&str] = &[
     "x-request-id",
 ];
 
-/// Letters, digits and `-` alone: another sign would be one more spelling of a field, to apps behind CGI.
+/// Whether a claim may be written to the header. Only letters, digits and `-` are allowed: to an upstream behind CGI,
+/// another character such as `_` would be a second spelling of the same header.
 fn may_carry_claims(name: &HeaderName) -> bool {
     let name = name.as_str();
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     plain && !NOT_FOR_CLAIMS.contains(&name) && !name.starts_with("x-forwarded-")
 }
 
-/// Whether every credential stands in a header.
+/// Whether every credential is in a header.
 fn stands_in_headers(policy: &Policy) -> bool {
     policy.leaves().iter().all(|leaf| match leaf {
         Policy::Jwt(jwt) => jwt.token.header().is_some(),
@@ -61,7 +62,7 @@ impl Compiler<'_> {
         let Some(file) = forward else { return Forward::default() };
         let remove_credential = file.credential == Some(CredentialFile::Remove);
         if remove_credential && policy.is_some_and(|policy| !stands_in_headers(policy)) {
-            let message = "`remove` works for a credential in a header; one elsewhere stays, so write keep";
+            let message = "`remove` works only if each credential is in a header; write keep";
             self.problems.add(&path.child("credential"), message);
         }
         if matches!(policy, Some(Policy::Public)) {
@@ -85,7 +86,7 @@ impl Compiler<'_> {
                 }
                 (Some(pointer), Ok(name)) if may_carry_claims(&name) => claims.push((pointer, name)),
                 (Some(_), Ok(_) | Err(_)) => {
-                    self.problems.add(&path, "expected the name of a header of your own, such as X-Hookgate-Subject");
+                    self.problems.add(&path, "expected the name of a custom header, such as X-Hookgate-Subject");
                 }
             }
         }
@@ -105,12 +106,15 @@ impl Compiler<'_> {
                 continue;
             };
             if Failure::has_no_route(reason) {
-                self.problems.add(&path, "is answered before a route is known; remove it");
+                self.problems.add(&path, "occurs only before a route is matched; remove it");
                 continue;
             }
             match StatusCode::from_u16(*status) {
                 Ok(status) if status.is_success() && is_retried(proper) => {
-                    self.problems.add(&path, "the sender must try again, which it would not after a success");
+                    self.problems.add(
+                        &path,
+                        "the sender must retry, but does not after a success; write a status from 400 to 599",
+                    );
                 }
                 Ok(status) if status.is_success() || status.is_client_error() || status.is_server_error() => {
                     responses.insert(reason, status);

@@ -1,4 +1,4 @@
-//! `issuers`: algorithms and where the keys come from.
+//! `issuers`: algorithms, and the source of the keys.
 
 mod jwks;
 
@@ -14,12 +14,12 @@ use crate::config::error::FieldPath;
 use crate::config::file::{EncodingFile, IssuerFile, PublicKeyFile, SecretFile};
 use crate::config::values::decode_secret;
 
-/// Secrets of one issuer: a rotation needs two, and a forged token is judged by each.
+/// Maximum number of secrets of one issuer: a rotation needs two, and a forged token is verified with each.
 const MAX_SECRETS: usize = 10;
 
-/// An issuer that routes may name.
+/// An issuer that routes may refer to.
 pub(super) struct IssuerKeys {
-    /// What the decision needs.
+    /// The issuer, as token verification needs it.
     pub(super) issuer: Issuer,
 }
 
@@ -63,7 +63,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// `Some(None)` is the written `none`.
+    /// The `iss` to compare; `Some(None)` if the file says `none`.
     fn iss(&mut self, file: &IssuerFile, path: &FieldPath) -> Option<Option<String>> {
         match file.issuer.as_deref() {
             None => {
@@ -97,12 +97,12 @@ impl Compiler<'_> {
                 Some(algorithm) => algorithms.push(algorithm),
                 None => self.problems.add(
                     &path.index(index),
-                    "unknown; known are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA (Ed25519), HS256, \
-                     HS384 and HS512",
+                    "unknown algorithm; expected RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA \
+                     (Ed25519), HS256, HS384 or HS512",
                 ),
             }
         }
-        // A public key that could be taken for a shared secret is the classic confusion (RFC 8725 §3.1).
+        // A public key used as a shared secret is the classic algorithm confusion (RFC 8725 §3.1).
         let shared = algorithms.iter().any(|algorithm| keys::is_hmac(*algorithm));
         let has_secret = file.secret.is_some() || file.secrets.is_some();
         if shared && !has_secret {
@@ -112,7 +112,7 @@ impl Compiler<'_> {
             );
         }
         if has_secret && algorithms.iter().any(|algorithm| !keys::is_hmac(*algorithm)) {
-            self.problems.add(path, "beside a shared secret only HS256, HS384 or HS512 make sense");
+            self.problems.add(path, "a shared secret works only with HS256, HS384 or HS512; remove the others");
         }
         algorithms
     }
@@ -133,11 +133,11 @@ impl Compiler<'_> {
         Some(Keys::Fixed(Arc::new(set.ok()?)))
     }
 
-    /// Any of them may have signed. Each problem stands at the secret that has it.
+    /// Several secrets, any of which may have signed a token. Each problem is reported at its secret.
     fn shared_secrets(&mut self, files: &[SecretFile], algorithms: &[Algorithm], path: &FieldPath) -> Option<Keys> {
         let at = path.child("secrets");
         if files.is_empty() || files.len() > MAX_SECRETS {
-            self.problems.add(&at, format!("expected 1 to {MAX_SECRETS} secrets: each is tried"));
+            self.problems.add(&at, format!("expected 1 to {MAX_SECRETS} secrets: a token is verified with each"));
         }
         let places = files.iter().enumerate();
         let secrets: Vec<_> = places.map(|(index, file)| self.secret(file, &at.index(index))).collect();
@@ -151,13 +151,13 @@ impl Compiler<'_> {
         Some(Keys::Fixed(Arc::new(KeySet::from_secrets(&pairs).ok()?)))
     }
 
-    /// One pinned key has one algorithm (RFC 8725 §3.1).
+    /// The algorithm of a single key, which must be the only one (RFC 8725 §3.1).
     fn only(&mut self, algorithms: &[Algorithm], path: &FieldPath) -> Option<Algorithm> {
         match algorithms {
             [algorithm] => Some(*algorithm),
             [] => None,
             _several => {
-                self.problems.add(path, "one key has one algorithm; name it alone");
+                self.problems.add(path, "one key has one algorithm; write only that one");
                 None
             }
         }
@@ -167,7 +167,7 @@ impl Compiler<'_> {
         self.secret_as(file, EncodingFile::default(), path)
     }
 
-    /// A secret, written as it says, or else so.
+    /// A secret, decoded with its own `encoding` or else with `default`.
     pub(super) fn secret_as(
         &mut self,
         file: &SecretFile,
@@ -178,12 +178,12 @@ impl Compiler<'_> {
         let secret = decode_secret(&raw, file.encoding.unwrap_or(default));
         if secret.is_none() {
             let at = if file.encoding.is_some() { &path.child("encoding") } else { path };
-            self.problems.add(at, "the secret is not written in this encoding");
+            self.problems.add(at, "the secret is not valid in this encoding");
         }
         secret
     }
 
-    /// What the file or the variable holds.
+    /// The contents of the file or environment variable.
     pub(super) fn secret_bytes(&mut self, file: &SecretFile, path: &FieldPath) -> Option<Zeroizing<Vec<u8>>> {
         let raw = match (&file.env, &file.file) {
             (Some(name), None) => self.variable(name, &path.child("env")),

@@ -1,4 +1,4 @@
-//! `jwt`: whose tokens, where, and what they must say. Presets of providers that send JWTs come through here too.
+//! `jwt`: issuers, token location and required claims. Presets of providers that send JWTs are compiled here too.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,10 +22,10 @@ use crate::config::file::{
     BodyHashFile, HashFile, HashPresenceFile, JwtFile, OneOrMany, TimeClaimFile, TokenFile, UrlClaimFile, UrlHashFile,
 };
 
-/// The registered claims that a token must carry whatever is written (RFC 7519 §4.1).
+/// The registered claims that are required even if `required_claims` does not list them (RFC 7519 §4.1).
 const ALWAYS_REQUIRED: &[&str] = &["iss", "aud", "exp"];
 
-/// Who wrote the rules: a preset follows its provider, also where that leaves out what we would ask for.
+/// The author of the rules. A preset follows its provider, even if that leaves out a claim that is otherwise required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Operator,
@@ -151,7 +151,10 @@ impl Compiler<'_> {
         let path = path.child("leeway");
         let leeway = self.duration(file.leeway.as_ref(), &path, Duration::from_secs(30));
         if leeway > Duration::from_secs(300) {
-            self.problems.add(&path, "is more than 5m: it would let expired tokens live on; set the clocks instead");
+            self.problems.add(
+                &path,
+                "is more than 5m: expired tokens would be accepted for this time; synchronize the clocks instead",
+            );
         }
         leeway
     }
@@ -169,12 +172,12 @@ impl Compiler<'_> {
         }
         let chosen: Option<Vec<Issuer>> = names.iter().map(|name| self.chosen_issuer(name, issuers, path)).collect();
         let chosen = chosen?;
-        // The unverified `iss` selects the key set, so that each must have one, and one of its own.
+        // The unverified `iss` selects the key set, so each issuer needs one, and all must differ.
         let mut seen: Vec<&str> = chosen.iter().filter_map(|issuer| issuer.issuer.as_deref()).collect();
         seen.sort_unstable();
         seen.dedup();
         if chosen.len() > 1 && seen.len() != chosen.len() {
-            self.problems.add(path, "several issuers on one route need an `issuer` each, none of them `none` or twice");
+            self.problems.add(path, "several issuers on one route need different `issuer` values, none of them `none`");
         }
         Some(chosen)
     }
@@ -192,7 +195,7 @@ impl Compiler<'_> {
         found.map(|found| found.issuer.clone())
     }
 
-    /// `none` only where something else ties the token to this endpoint; a preset knows whether that is so.
+    /// `none` is allowed if another rule binds the token to this endpoint, and in a preset, which follows its provider.
     fn audience(
         &mut self,
         audience: Option<&OneOrMany>,
@@ -203,7 +206,7 @@ impl Compiler<'_> {
         let audiences = audience.map(OneOrMany::to_vec).unwrap_or_default();
         if audiences.is_empty() {
             let what =
-                "the exact `aud` that names this endpoint: without it, a token for another service opens this one";
+                "the exact `aud` that names this endpoint: without it, a token for another service is accepted here";
             self.missing(path, what);
             return None;
         }
@@ -217,8 +220,8 @@ impl Compiler<'_> {
         if audiences.len() > 1 || !(bound || origin == Origin::Preset) {
             self.problems.add(
                 path,
-                "`none` stands alone, and only beside body_hash (required, or absent_if_empty), url_hash, url or qsh, or a token \
-                 in the body",
+                "`none` must be the only value, and needs body_hash (required, or absent_if_empty), url_hash, url or \
+                 qsh, or a token in the body",
             );
         }
         Some(Audience::Anybody)
@@ -246,10 +249,10 @@ impl Compiler<'_> {
             Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(ClaimTest::Equals(written.clone())),
         };
         if let Some(Err(error)) = written.get("matches").and_then(Value::as_str).map(ClaimTest::matches) {
-            // The library draws a picture of several lines; its last one says what is wrong.
+            // The library's message is a drawing of several lines; the last one states the error.
             let error = error.to_string();
             let error = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            self.problems.add(&path.child("matches"), format!("not a regular expression that we can use: {error}"));
+            self.problems.add(&path.child("matches"), format!("not a supported regular expression: {error}"));
         } else if test.is_none() {
             let expected = "expected a value, or one of {one_of: [a list]}, {contains: a value}, {prefix: \"text\"}, \
                             {matches: \"a regular expression\"}, {exists: true}";
@@ -277,7 +280,7 @@ impl Compiler<'_> {
             (Some(header), None, None, None, None, None) => {
                 let name = self.header_name(header, &path.child("header"))?;
                 let scheme = match file.scheme.as_deref() {
-                    // Authorization has a scheme (RFC 9110 §11.6.2) unless a sender is said to have none.
+                    // Authorization has a scheme (RFC 9110 §11.6.2) unless the file says `none`.
                     None => (name == AUTHORIZATION).then(|| "Bearer".to_owned()),
                     Some("none") => None,
                     Some(scheme) => Some(scheme.to_owned()),
@@ -323,8 +326,8 @@ pub(super) fn variants(files: Option<&[UrlVariantFile]>) -> Vec<UrlVariant> {
     variants.collect()
 }
 
-/// What was written, and what must be there in any case: `exp` may be missing only where `max_age` bounds
-/// the token's life by `iat`, and `iss` only where it is not compared.
+/// The claims of `required_claims`, and those that are always required: `exp` may be left out only if `max_age` bounds
+/// the token's lifetime by `iat`, and `iss` and `aud` only if they are not compared.
 fn required(written: Option<&[String]>, issuers: &[Issuer], audience: &Audience, bounded_by_age: bool) -> Vec<String> {
     let mut required: Vec<String> = written.unwrap_or_default().to_vec();
     let explicit = written.is_some();

@@ -1,4 +1,4 @@
-//! `limits` of a route: how large, how often, and how many at once.
+//! `limits` of a route: body size, rate limits and concurrency limits.
 
 use super::Compiler;
 use crate::auth::Policy;
@@ -10,7 +10,7 @@ use crate::route::{Limit, Rate, RouteLimits};
 
 const MAX_BODY: u64 = 1 << 20;
 
-/// Whether there is a store in which replicas can count together.
+/// Whether there is a store in which replicas can share rate limits.
 pub(super) const fn are_shared(store: Option<&StoreFile>) -> bool {
     matches!(store, Some(StoreFile::Redis(_)))
 }
@@ -48,7 +48,7 @@ impl Compiler<'_> {
     fn burst(&mut self, file: &LimitFile, path: &FieldPath) {
         let Some(burst) = file.burst else { return };
         if file.rate.is_none() {
-            self.problems.add(path, "goes with `rate`; write that too, such as 100/s, or remove it");
+            self.problems.add(path, "needs `rate`; write that too, such as 100/s, or remove this");
         }
         if !(1..=Rate::MAX).contains(&burst) {
             self.problems.add(path, format!("must be from 1 to {}", Rate::MAX));
@@ -64,7 +64,7 @@ impl Compiler<'_> {
         parsed.map(|(count, seconds)| Rate::new(count, seconds, burst.unwrap_or(count)))
     }
 
-    /// Only tokens have a subject.
+    /// Warns of `per_subject` on a route without JWTs: only JWTs have a subject.
     pub(super) fn warn_of_no_subject(&mut self, limits: &RouteLimits, policy: &Policy, path: &FieldPath) {
         let names_one = policy.leaves().into_iter().any(|leaf| matches!(leaf, Policy::Jwt(_)));
         if limits.subject != Limit::default() && !names_one {

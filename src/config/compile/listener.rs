@@ -1,4 +1,4 @@
-//! `listeners`: addresses, certificates, limits.
+//! `listeners`: addresses, TLS certificates, limits and timeouts.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,10 +14,12 @@ use crate::config::file::{
 use crate::snapshot::{ListenerLimits, ListenerSettings};
 use crate::tls::{self, Certificate, ClientAuth, MinVersion, RevocationLists, TlsError};
 
-/// Fields of a head, and streams of a connection: far more than any sender needs.
+/// Upper bound of the limits on headers of a request and on streams and resets of a connection: far more than any
+/// sender needs.
 const MAX_COUNT: u16 = 1000;
 
-/// A head must fit into memory many times over, and hyper's buffer into it.
+/// Allowed values of `max_headers_size`: the headers of many requests must fit into memory, and hyper's read buffer
+/// into the limit.
 const HEAD_SIZES: std::ops::RangeInclusive<u64> = 8 * 1024..=256 * 1024;
 
 impl Compiler<'_> {
@@ -26,7 +28,8 @@ impl Compiler<'_> {
         self.trusts_proxies = !texts.is_empty();
         let nets = self.nets(texts, path);
         if nets.iter().any(|net| net.prefix_len() == 0) {
-            let warning = "trusts every address: anybody can write whose request it is; name the proxies' own";
+            let warning =
+                "trusts every address: any client can forge its IP address; write the addresses of the proxies";
             self.warnings.push(format!("{path}: {warning}"));
         }
         nets
@@ -64,11 +67,11 @@ impl Compiler<'_> {
             }
             (None, Some(true)) => (None, None),
             (Some(_), Some(true)) => {
-                self.problems.add(&path.child("plaintext"), "stands beside tls; remove one of them");
+                self.problems.add(&path.child("plaintext"), "cannot be combined with `tls`; remove one of them");
                 (None, None)
             }
             (None, None | Some(false)) => {
-                let what = "certificates, or `plaintext: true` on the listener if something else ends TLS";
+                let what = "certificates, or `plaintext: true` on the listener if another proxy terminates TLS";
                 self.missing(&path.child("tls"), what);
                 (None, None)
             }
@@ -115,7 +118,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// `None` where no client is asked for a certificate, and where there is a problem, which ends the load.
+    /// `None` if clients are asked for no certificate, and if there is a problem, which fails the load.
     fn client_trust(&mut self, file: &TlsFile, path: &FieldPath) -> Option<ClientTrust> {
         if file.client_ca.is_none() {
             self.only_beside_client_ca(file, path);
@@ -141,12 +144,12 @@ impl Compiler<'_> {
         }
     }
 
-    /// Whoever writes one of these believes that clients are asked for certificates.
+    /// Reports keys that have no effect without `client_ca`: their author expects clients to be asked for certificates.
     fn only_beside_client_ca(&mut self, file: &TlsFile, path: &FieldPath) {
         for (name, written) in [("client_auth", file.client_auth.is_some()), ("client_crl", file.client_crl.is_some())]
         {
             if written && !self.problems.has_under(&path.child("client_ca")) {
-                self.problems.add(&path.child(name), "stands without client_ca; write client_ca, or remove it");
+                self.problems.add(&path.child(name), "needs `client_ca`; write that too, or remove this");
             }
         }
     }
@@ -200,7 +203,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// hyper reserves room for what it is told to expect: a number without end would end the connection instead.
+    /// hyper reserves memory for the configured number: without an upper bound, a huge number would break connections.
     fn at_most<N>(&mut self, number: Option<N>, path: &FieldPath, default: N) -> N
     where
         N: Copy + Default + PartialOrd + From<u16>,

@@ -1,4 +1,4 @@
-//! `preset`: a provider's file and what the operator gives to it → a policy.
+//! `preset`: a provider's preset file and the operator's settings for it → a policy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Compiler<'_> {
         let policy = self.preset_policy(name, &preset, file, secrets.as_deref(), path);
         let mut policy = policy?;
         let handshakes = self.handshakes(&preset, file, secrets.as_deref().unwrap_or_default(), path);
-        // A MAC over a challenge must never be one over a body: bodies are JSON objects then, challenges are not.
+        // A MAC over a challenge must not be valid for a body: bodies must be JSON objects then, which challenges are not.
         if let (true, Policy::Signature(signature)) = (handshakes.iter().any(|one| one.secret.is_some()), &mut policy) {
             signature.required_json.get_or_insert_default();
         }
@@ -45,7 +45,7 @@ impl Compiler<'_> {
         Some(policy)
     }
 
-    /// The preset with its parameters.
+    /// The preset with its parameters filled in.
     fn filled(&mut self, name: &str, file: &AuthScheme, path: &FieldPath) -> Option<PresetFile> {
         let at = path.child("preset");
         let Some((bare, text)) = presets::find(name).zip(presets::text(name)) else {
@@ -61,7 +61,7 @@ impl Compiler<'_> {
                 Some(given) => {
                     parameters.insert(parameter.clone(), given.clone());
                 }
-                // Keys of one's own need no address of the provider's.
+                // With the operator's own key set, the URL of the provider's is not needed.
                 None if file.jwks.is_some() && only_in_jwks(&bare, parameter) => {}
                 None => self.missing(&path.child("parameters").child(parameter), &about.what),
             }
@@ -69,15 +69,15 @@ impl Compiler<'_> {
         for parameter in file.parameters.iter().flat_map(BTreeMap::keys) {
             if !bare.parameters.contains_key(parameter) {
                 let known: Vec<&str> = bare.parameters.keys().map(String::as_str).collect();
-                let known =
-                    if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
-                self.problems.add(&path.child("parameters").child(parameter), format!("unknown; {known}"));
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let problem = format!("unknown parameter; this preset has {known}");
+                self.problems.add(&path.child("parameters").child(parameter), problem);
             }
         }
         presets::parse(text, &parameters).map_err(|error| self.problems.add(&at, error)).ok()
     }
 
-    /// The secrets or public keys that the preset needs; an empty list where its key set is fetched.
+    /// The secrets or public keys that the preset needs; an empty list if its key set is fetched.
     fn preset_secrets(
         &mut self,
         preset: &PresetFile,
@@ -86,12 +86,12 @@ impl Compiler<'_> {
     ) -> Option<Vec<(SecretFile, Option<Secret>)>> {
         let needed = needed(preset);
         if file.jwks.is_some() && !takes_jwks(preset) {
-            self.problems.add(&path.child("jwks"), "this preset has no key set; remove it");
+            self.problems.add(&path.child("jwks"), "this preset uses no key set; remove it");
         }
         let all = [KeyMaterial::Shared(EncodingFile::Utf8), KeyMaterial::PublicKey, KeyMaterial::RootCa];
         let all = all.map(|material| WrittenKeys::of_scheme(file, material));
         if file.jwks.is_some() && all.iter().any(WrittenKeys::is_written) {
-            self.problems.add(&path.child("jwks"), "stands beside a secret or public key; keep one of them");
+            self.problems.add(&path.child("jwks"), "cannot be combined with a secret or public key; keep one of them");
         }
         let Some((material, what)) = needed else {
             for (_, at) in all.iter().filter(|keys| keys.is_written()).flat_map(|keys| keys.files(path)) {
@@ -120,7 +120,7 @@ impl Compiler<'_> {
                 files.into_iter().map(|(file, _)| (*file).clone()).zip(secrets.into_iter().map(Some)).collect(),
             );
         }
-        // Public keys of tokens are read where their key set is made.
+        // Public keys of tokens are read when their key set is built.
         if files.is_empty() || (keys.one.is_some() && keys.several.is_some()) {
             self.problems.add(&path.child("public_keys"), "expected `public_key`, or a list of `public_keys`");
             return None;
@@ -128,13 +128,13 @@ impl Compiler<'_> {
         Some(files.into_iter().map(|(file, _)| ((*file).clone(), None)).collect())
     }
 
-    /// A name that nobody asks for would only seem to choose.
+    /// Reports key ids that would have no effect, because the signature contains none.
     fn unused_ids(&mut self, preset: &PresetFile, files: &[(&SecretFile, FieldPath)]) {
         if preset.signature.as_ref().is_some_and(|signature| signature.key_id.is_some()) {
             return;
         }
         for (_, path) in files.iter().filter(|(file, _)| file.id.is_some()) {
-            self.problems.add(&path.child("id"), "this sender names no secret; remove it");
+            self.problems.add(&path.child("id"), "this provider sends no key id; remove it");
         }
     }
 
@@ -152,13 +152,13 @@ impl Compiler<'_> {
             let secrets = Some(made(secrets?));
             let policy = self.signature_policy(signature, Written { name, secrets, tolerance }, &at)?;
             if tolerance.is_some() && policy.time.is_none() {
-                self.problems.add(&path.child("tolerance"), "this sender signs no time; remove it");
+                self.problems.add(&path.child("tolerance"), "this provider signs no timestamp; remove it");
             }
             return Some(Policy::Signature(Box::new(policy)));
         }
         if let Some(token) = &preset.static_token {
             if tolerance.is_some() {
-                self.problems.add(&path.child("tolerance"), "this sender signs no time; remove it");
+                self.problems.add(&path.child("tolerance"), "this provider signs no timestamp; remove it");
             }
             return self.token_policy(token, Some(made(secrets?)), &at).map(|policy| Policy::Token(Box::new(policy)));
         }
@@ -172,7 +172,7 @@ impl Compiler<'_> {
                 None if policy.max_age.is_some() || policy.required.iter().any(|name| name == "iat") => {
                     policy.max_age = Some(tolerance);
                 }
-                None => self.problems.add(&path.child("tolerance"), "this sender signs no time of issue; remove it"),
+                None => self.problems.add(&path.child("tolerance"), "this provider signs no time of issue; remove it"),
             }
         }
         let Some(detached) = preset.detached else { return Some(Policy::Jwt(Box::new(policy))) };
@@ -220,7 +220,7 @@ impl Compiler<'_> {
         Some(Issuer { name: name.into(), issuer: iss, algorithms, keys: keys?, known: Arc::default() })
     }
 
-    /// One secret serves every HS algorithm that the provider uses.
+    /// A key set with each secret for every HS algorithm that the provider uses.
     fn shared_keys(
         &mut self,
         secrets: &[(SecretFile, Option<Secret>)],
@@ -297,7 +297,7 @@ impl Compiler<'_> {
             (true, None) => self
                 .problems
                 .add(&at, "expected { token: {env: NAME} }: the token that was entered in the provider's console"),
-            (false, Some(_)) => self.problems.add(&at, "this provider presents no token; write `challenge: true`"),
+            (false, Some(_)) => self.problems.add(&at, "this provider sends no token; write `challenge: true`"),
             (true, Some(_)) | (false, None) => {}
         }
         let signer = made(secrets).into_iter().next().map(|secret| secret.key);
@@ -324,7 +324,7 @@ fn needed(preset: &PresetFile) -> Option<(KeyMaterial, &str)> {
     public.or_else(|| preset.root_ca.as_ref().map(|ca| (KeyMaterial::RootCa, &*ca.what)))
 }
 
-/// Whether a key set may be given: for tokens that are verified with public keys.
+/// Whether a key set may be given: only for tokens that are verified with public keys.
 const fn takes_jwks(preset: &PresetFile) -> bool {
     preset.issuer.is_some() && preset.x5c.is_none() && preset.secret.is_none()
 }
@@ -333,7 +333,7 @@ fn made(secrets: &[(SecretFile, Option<Secret>)]) -> Vec<Secret> {
     secrets.iter().filter_map(|(_, secret)| secret.clone()).collect()
 }
 
-/// Whether a parameter stands in the address of the keys and nowhere else.
+/// Whether a parameter occurs in the URL of the key set and nowhere else.
 fn only_in_jwks(preset: &PresetFile, parameter: &str) -> bool {
     let name = format!("${{{parameter}}}");
     let jwks = preset.issuer.as_ref().and_then(|issuer| issuer.jwks.as_ref());
@@ -341,7 +341,7 @@ fn only_in_jwks(preset: &PresetFile, parameter: &str) -> bool {
     jwks.and_then(|jwks| jwks.url.as_ref()).is_some_and(|url| url.contains(&name)) && !elsewhere.contains(&name)
 }
 
-/// `None` cannot be: a test reads every preset.
+/// Never `None` for a built-in preset: a test compiles each of them.
 fn handshake(file: &ChallengeFile, token: Option<&SecretKey>, signer: Option<&SecretKey>) -> Option<Handshake> {
     let query = file.query.iter().map(|(name, value)| {
         let expected = if value == "$token" { Expected::Secret(token?.clone()) } else { Expected::Text(value.clone()) };

@@ -1,4 +1,4 @@
-//! `replay` and `idempotency` of a route: what is remembered of its requests.
+//! `replay_protection` and `idempotency` of a route.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::config::file::{AuthFile, AuthScheme, AuthWord, RouteFile};
 use crate::config::presets;
 use crate::route::admission::{Admission, Idempotency, KeyPlace, OnDuplicate, Replay, Statuses, Widened};
 
-/// As long as most senders try again.
+/// Default lifetime of an idempotency key: as long as most senders retry.
 const KEY_TTL: Duration = Duration::from_secs(24 * 3600);
 
-/// Longer ones would fill any store.
+/// Maximum lifetime of an entry: longer ones would fill any store.
 const MAX_TTL: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl Compiler<'_> {
-    /// What the route remembers; the policy learns which id it is to find.
+    /// Compiles the route's replay protection and idempotency, and sets the replay id of its policy.
     pub(super) fn admission(
         &mut self,
         file: &RouteFile,
@@ -95,36 +95,37 @@ impl Compiler<'_> {
     fn no_id(&mut self, why: NoOnce, path: &FieldPath) {
         match why {
             NoOnce::NoId => {
-                let message = "nothing that each sender of this route signs tells one request from the next, or not by \
-                               this `id`; write another `id`, or `replay_protection: disabled`";
+                let message = "a credential of this route contains no signed value that is unique to each request, or \
+                               not at this `id`; write another `id`, or `replay_protection: disabled`";
                 self.problems.add(path, message);
             }
             NoOnce::Unsigned => {
-                let message = "is not signed: whoever repeats a request could change it; leave `id` out, or write \
+                let message = "is not signed: an attacker who replays a request could change it; remove `id`, or write \
                                { hash: true }";
                 self.problems.add(&path.child("id"), message);
             }
             NoOnce::Endless => {
-                let message = "how long an id is kept, such as 72h: nothing ends the credentials of this route";
+                let message = "how long an id is kept, such as 72h: the credentials of this route do not expire";
                 self.missing(&path.child("ttl"), message);
             }
         }
     }
 
-    /// An id that stays the same while its signature is made anew outlives the window of one signature.
+    /// Warns of an id that stays the same when a retry is signed again, which may be after the id was deleted.
     fn warn_of_late_retries(&mut self, policy: &Policy, ttl: Option<Duration>, path: &FieldPath) {
         let stays = |leaf: &&Policy| match leaf {
             Policy::Signature(policy) => policy.time.is_some() && matches!(policy.once, Some(OnceRule::Piece(_))),
             _ => false,
         };
         if ttl.is_none() && policy.leaves().iter().any(stays) {
-            let warning = "a retry that the sender signs anew after the window is forwarded again, though its id has \
-                           arrived; write `ttl` as long as the sender tries again";
+            let warning = "a retry that the sender signs again after the signature's maximum age is forwarded a second \
+                           time, because its id is no longer kept; write a `ttl` as long as the sender retries";
             self.warnings.push(format!("{path}: {warning}"));
         }
     }
 
-    /// Remembered for the next reading; a longer one than in force is for what is issued from now on.
+    /// Stores the window for the next reload. A window longer than the active one applies only to credentials issued
+    /// from now on.
     fn window(&mut self, name: &Arc<str>, length: Duration) -> Option<Widened> {
         let before = self.known.windows.get(name).copied();
         let widened = before.and_then(|before| match before.widened {
@@ -149,7 +150,8 @@ impl Compiler<'_> {
     fn commit_on(&mut self, texts: Option<&[StatusText]>, path: &FieldPath) -> Vec<Statuses> {
         let Some(texts) = texts else { return vec![Statuses::Class(2), Statuses::Class(3)] };
         if texts.is_empty() {
-            self.problems.add(path, "is empty, so that nothing would ever have arrived; name 2xx or remove it");
+            self.problems
+                .add(path, "is empty, so that no request would ever be committed; write 2xx or remove the key");
         }
         let mut statuses = Vec::new();
         for (index, text) in texts.iter().enumerate() {
@@ -216,17 +218,18 @@ fn parse_statuses(text: &StatusText) -> Option<Statuses> {
     }
 }
 
-/// Whether a route remembers anything.
+/// Whether a route keeps replay ids or idempotency keys.
 pub(super) fn remembers(file: &RouteFile) -> bool {
     matches!(file.replay_protection, Some(ReplayProtectionFile::Rule(_))) || file.idempotency.is_some()
 }
 
-/// A JWT that is not a preset's, which knows by itself whether it can come twice.
+/// Whether a scheme is the operator's own `jwt`. A preset is exempt: its author knows whether the provider sends a
+/// token twice.
 fn writes_jwt(auth: &AuthFile) -> bool {
     any_scheme(auth, &|scheme| scheme.jwt.is_some())
 }
 
-/// A preset whose sender takes anything but a success for a reason to try again.
+/// Whether a scheme is a preset whose sender retries after every response that is not a success.
 fn of_a_sender_that_retries(auth: &AuthFile) -> bool {
     any_scheme(auth, &|scheme| {
         let preset = scheme.preset.as_deref().and_then(presets::find);

@@ -10,8 +10,8 @@ use crate::config::file::RevocationFile;
 use crate::config::revocation;
 
 impl Compiler<'_> {
-    /// The handle of the file's list: the one in use where there is one. What has become of that file since is told
-    /// by whoever watches it, and is no reason to keep another change waiting.
+    /// The handle of the file's list: the one in use, if there is one. Later problems of that file are reported by the
+    /// watcher of revocation lists, and do not block other changes of the configuration.
     pub(super) fn revocation(
         &mut self,
         file: Option<&RevocationFile>,
@@ -26,7 +26,7 @@ impl Compiler<'_> {
         }
         if file.shared == Some(true) {
             if !self.shares_limits {
-                self.problems.add(&path.child("shared"), "needs a `state` of kind redis; name a file instead");
+                self.problems.add(&path.child("shared"), "needs a `store` of type redis; write `file` instead");
             }
             self.route_shares_revocation = true;
         }

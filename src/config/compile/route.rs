@@ -1,4 +1,4 @@
-//! `routes`: which requests, and what the app is told.
+//! `routes`: the requests that match, and how they are authenticated, limited and forwarded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use crate::config::values::{parse_net, parse_size};
 use crate::route::{Capture, Match, PathMatch, Route, judge_path};
 use crate::snapshot::ADDRESS_SHARE;
 
-/// Captured requests of a route.
+/// Maximum of `capture.max_requests`.
 const MAX_CAPTURED: usize = 10_000;
 
-/// Whether a body is held until it is judged, rather than passed on as it comes.
+/// Whether a body is buffered until it is verified, rather than streamed to the upstream.
 fn holds_bodies(leaf: &Policy) -> bool {
     match leaf {
         Policy::Jwt(policy) => policy.binds_body(),
@@ -119,8 +119,8 @@ impl Compiler<'_> {
         })
     }
 
-    /// Without either, the URL is what the request itself says: one that was signed for another receiver comes with
-    /// that receiver's host.
+    /// Reports a signed URL without `public_url` and `match.host`: the host comes from the request itself, and a
+    /// request signed for another receiver contains that receiver's host.
     fn judge_open_url(&mut self, policy: &Policy, path: &FieldPath) {
         let path = path.child("public_url");
         let by_url_alone = |leaf: &&Policy| matches!(leaf, Policy::Jwt(jwt) if jwt.audience == Audience::Anybody && jwt.bindings.binds_url());
@@ -128,7 +128,8 @@ impl Compiler<'_> {
         if policy.leaves().iter().any(by_url_alone) {
             self.missing(
                 &path,
-                "it, or match.host: the URL alone tells whom a token is for, and a request names its own host",
+                "public_url, or match.host: only the URL binds a token to this endpoint, and its host is taken from \
+                 the request itself",
             );
         } else if policy.leaves().iter().any(signs_url) {
             let warning = "the sender signs the URL, and its host is taken from the request itself: write public_url";
@@ -149,7 +150,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// A question that its route does not take would never be answered.
+    /// Reports a challenge whose method the route does not match: it would never be answered.
     fn handshake_methods(&mut self, handshakes: &[Handshake], matches: &Match, path: &FieldPath) {
         for handshake in handshakes.iter().filter(|handshake| !matches.takes(&handshake.method)) {
             let message = format!("the challenge is sent with {}; add this method", handshake.method);
@@ -161,14 +162,14 @@ impl Compiler<'_> {
         let text = text?;
         let parsed = parse_public_url(text);
         if parsed.is_none() {
-            let expected = "expected https://host, with a port where senders write one, and a path only where another \
-                            proxy takes it away";
+            let expected = "expected https://host, with a port if senders write one, and a path only where another \
+                            proxy removes it";
             self.problems.add(path, expected);
         }
         parsed
     }
 
-    /// The end of its last day.
+    /// The end of the dry run: midnight UTC after its last day.
     fn dry_run_until(&mut self, file: &RouteFile, path: &FieldPath) -> Option<UnixTime> {
         let at = path.child("dry_run_until");
         match (file.mode, &file.dry_run_until) {
@@ -180,11 +181,14 @@ impl Compiler<'_> {
                 end
             }
             (Some(ModeFile::DryRun), None) => {
-                self.missing(&at, "its last day, such as 2026-12-31: until then every request is forwarded");
+                self.missing(
+                    &at,
+                    "the last day of the dry run, such as 2026-12-31: until then every request is forwarded",
+                );
                 None
             }
             (None | Some(ModeFile::Enforce), Some(_)) => {
-                self.problems.add(&at, "goes with `mode: dry_run`; remove it");
+                self.problems.add(&at, "needs `mode: dry_run`; write that too, or remove this");
                 None
             }
             (None | Some(ModeFile::Enforce), None) => None,
@@ -198,7 +202,7 @@ impl Compiler<'_> {
             self.problems.add(&path.child("max_requests"), format!("must be {MAX_CAPTURED} or less"));
         }
         let Some(dir) = &file.dir else {
-            self.missing(&path.child("dir"), "the directory in which they are stored");
+            self.missing(&path.child("dir"), "the directory in which captured requests are stored");
             return None;
         };
         let base = self.sources.path.parent().unwrap_or(std::path::Path::new(""));
@@ -211,10 +215,10 @@ impl Compiler<'_> {
             return None;
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        // Captured requests are kept in a folder of this name.
+        // Captured requests are stored in a folder of this name.
         let begins = name.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_');
         if !begins || name.len() > 64 || !name.bytes().all(plain) {
-            self.problems.add(path, "expected 1 to 64 letters, digits, `-`, `_` or `.`, the first no `-` or `.`");
+            self.problems.add(path, "expected 1 to 64 letters, digits, `-`, `_` or `.`, not starting with `-` or `.`");
             return None;
         }
         Some(name.into())

@@ -1,4 +1,4 @@
-//! `signature` and `static_token`: the schemes that presets and operators describe.
+//! `signature` and `static_token`: the schemes that presets and operators can describe.
 
 use std::time::Duration;
 
@@ -18,26 +18,26 @@ use crate::config::file::signature::{
 };
 use crate::config::file::{AuthScheme, DurationText, EncodingFile, SecretFile};
 
-/// Pieces of a signed text.
+/// Maximum number of components of a signed payload.
 const MAX_PIECES: usize = 64;
 
-/// Secrets of one scheme: a current one, a next one, and a few more for tenants that are told apart by key id.
+/// Maximum number of secrets of one scheme: a current one, a next one, and more for tenants, distinguished by key id.
 const MAX_SECRETS: usize = 64;
 
-/// Secrets that are tried one after the other: a rotation needs two, and a forged signature is judged by each.
+/// Maximum number of secrets without key id: a rotation needs two, and a forged signature is verified with each.
 const MAX_TRIED: usize = 10;
 
 const PIECES: &str = "expected a component: literal:…, body, body.sha256.hex, method, url, url.decoded, path, query.sorted, \
                       form.sorted, header:NAME, header?:NAME, part:KEY, headers:KEY, json:/POINTER, json?:/POINTER, \
                       form:FIELD or secret";
 
-/// What a signature is written with beside its own fields.
+/// Settings of a signature that are not in its [`SignatureFile`].
 pub(super) struct Written<'a> {
-    /// Field of the log.
+    /// The preset's name, or `signature`, for the log.
     pub(super) name: &'a str,
-    /// The secrets, wherever they stand; `None` where something was wrong with them.
+    /// The secrets; `None` if one of them has a problem.
     pub(super) secrets: Option<Vec<Secret>>,
-    /// Another window than the preset's.
+    /// A maximum age in place of the preset's.
     pub(super) tolerance: Option<Duration>,
 }
 
@@ -108,7 +108,7 @@ impl Compiler<'_> {
 
     fn algorithm(&mut self, file: &SignatureFile, path: &FieldPath) -> Option<SignatureAlgorithm> {
         if file.algorithm.is_none() {
-            self.missing(&path.child("algorithm"), "how the signature is made, such as hmac-sha256");
+            self.missing(&path.child("algorithm"), "the signature algorithm, such as hmac-sha256");
         }
         file.algorithm.map(algorithm)
     }
@@ -119,7 +119,7 @@ impl Compiler<'_> {
                 let at = path.child("header");
                 let names = headers.to_vec();
                 if names.is_empty() {
-                    self.problems.add(&at, "is empty; name the header");
+                    self.problems.add(&at, "is empty; write a header name");
                 }
                 names.iter().map(|name| self.header_name(name, &at).map(Place::Header)).collect()
             }
@@ -152,7 +152,7 @@ impl Compiler<'_> {
             (None, None, None, Some(split)) => {
                 let at = path.child("split");
                 if split.index.is_none() {
-                    self.missing(&at.child("index"), "which field is the signature, from 0");
+                    self.missing(&at.child("index"), "the index of the field that is the signature, from 0");
                 }
                 let separator = self.text(split.separator.as_deref(), &at.child("separator"));
                 Some(Parse::Split { separator: separator?, index: split.index?, list: split.list.clone() })
@@ -228,7 +228,7 @@ impl Compiler<'_> {
         }
         let written = self.deadline(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
         let ahead = self.duration(file.max_future.as_ref(), &path.child("max_future"), written);
-        // What comes from the future is a clock that is off: to take older requests is no reason for more of it.
+        // A timestamp in the future means clock skew: a larger tolerance for old requests is no reason to accept more.
         let max_future = tolerance.map_or(ahead, |tolerance| tolerance.min(ahead));
         let max_age = tolerance.unwrap_or(written);
         Some(SignedTime { source, unit: unit(file.unit.unwrap_or_default()), max_age, max_future })
@@ -237,7 +237,8 @@ impl Compiler<'_> {
     fn key_id(&mut self, file: &SignatureFile, secrets: &[Secret], path: &FieldPath) -> Option<Piece> {
         let Some(written) = file.key_id.as_deref() else {
             if secrets.len() > MAX_TRIED {
-                self.problems.add(path, format!("more than {MAX_TRIED} secrets, each of which is tried; use key_id"));
+                self.problems
+                    .add(path, format!("more than {MAX_TRIED} secrets, each of which would be tried; use key_id"));
             }
             return None;
         };
@@ -246,19 +247,20 @@ impl Compiler<'_> {
             self.problems.add(&path.child("key_id"), PIECES);
         }
         if secrets.iter().any(|secret| secret.id.is_none()) {
-            self.problems.add(path, "each secret needs an `id`, by which the signature names it");
+            self.problems.add(path, "each secret needs an `id`, by which the signature refers to it");
         }
         piece
     }
 
-    /// An id that anybody can change is no protection against replay (PageSpace#2199).
+    /// An id that an attacker can change does not protect against replay (PageSpace#2199).
     fn event_id(&mut self, file: &SignatureFile, signed: &[Piece], path: &FieldPath) -> Option<Piece> {
         let written = file.id.as_deref()?;
         let piece = Piece::parse(written);
         match &piece {
             None => self.problems.add(path, PIECES),
             Some(piece) if !piece.is_covered_by(signed) => {
-                self.problems.add(path, "is not signed: whoever repeats the request could change it; leave it out");
+                self.problems
+                    .add(path, "is not signed: an attacker who replays the request could change it; remove it");
             }
             Some(_) => {}
         }
@@ -380,7 +382,7 @@ impl Compiler<'_> {
         index
     }
 
-    /// A duration that stands for another one.
+    /// `tolerance`: a maximum age in place of the preset's.
     pub(super) fn tolerance(&mut self, text: Option<&DurationText>, path: &FieldPath) -> Option<Duration> {
         self.optional_deadline(text, &path.child("tolerance"))
     }
@@ -448,7 +450,7 @@ impl<'f> WrittenKeys<'f> {
         Self { one: one.as_ref(), several: several.as_deref(), material }
     }
 
-    /// The keys that stand beside a `preset`.
+    /// The keys that are written together with a `preset`.
     pub(super) fn of_scheme(file: &'f AuthScheme, material: KeyMaterial) -> Self {
         let (one, several) = match material {
             KeyMaterial::Shared(_) => (&file.secret, &file.secrets),
@@ -462,7 +464,7 @@ impl<'f> WrittenKeys<'f> {
         self.one.is_some() || self.several.is_some()
     }
 
-    /// Each key with its place in the file.
+    /// Each key with its field.
     pub(super) fn files(&self, path: &FieldPath) -> Vec<(&'f SecretFile, FieldPath)> {
         let (one, many) = self.material.names();
         let at = path.child(many);

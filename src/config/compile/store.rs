@@ -51,7 +51,8 @@ impl Compiler<'_> {
         let length = self.deadline(interval, &path.child("interval"), INTERVAL);
         let durability = match durability {
             DurabilityFile::Sync if interval.is_some() => {
-                self.problems.add(&path.child("interval"), "goes with `durability: interval`; remove it");
+                self.problems
+                    .add(&path.child("interval"), "needs `durability: interval`; write that too, or remove this");
                 Durability::Sync
             }
             DurabilityFile::Sync => Durability::Sync,
@@ -117,19 +118,20 @@ impl Compiler<'_> {
             return None;
         }
         if urls.len() > 1 && file.cluster != Some(true) {
-            self.problems.add(&at, "several addresses are for `cluster: true`; name one");
+            self.problems.add(&at, "several URLs need `cluster: true`; write that too, or only one URL");
         }
         for text in &urls {
             match Url::parse(text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host()) {
                 None => self.problems.add(&at, "expected redis://host:6379, or rediss://host:6379 with TLS"),
                 Some(url) if !url.username().is_empty() || url.password().is_some() => {
-                    self.problems.add(&at, "holds a name or a password; write them as `username` and `password`");
+                    self.problems
+                        .add(&at, "contains a user name or a password; write them as `username` and `password`");
                 }
                 Some(url) if url.query().is_some() || url.fragment().is_some() => {
                     self.problems.add(&at, "expected nothing after host, port and database");
                 }
                 Some(url) if url.scheme() == "redis" && file.tls.is_some() => {
-                    self.problems.add(&at, "is without TLS; write rediss:// or remove `tls`");
+                    self.problems.add(&at, "redis:// does not use TLS; write rediss:// or remove `tls`");
                 }
                 Some(url) => self.warn_of_plain_redis(&url, file, &at),
             }
@@ -140,7 +142,7 @@ impl Compiler<'_> {
     fn warn_of_plain_redis(&mut self, url: &Url, file: &RedisFile, path: &FieldPath) {
         let near = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         if url.scheme() == "redis" && file.password.is_some() && !near {
-            self.warnings.push(format!("{path}: the password goes over the network in plain text; use rediss://"));
+            self.warnings.push(format!("{path}: the password is sent over the network in plain text; use rediss://"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `upstream` of a route: http, https or a Unix socket, one or several.
+//! `upstream` of a route: one or several endpoints over http, https or a Unix socket.
 
 use std::os::unix::net::SocketAddr;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::config::file::UpstreamFile;
 use crate::route::{Address, Endpoint, Trust, Upstream};
 use crate::tls;
 
-/// What a certificate must hang from, and what comes of it.
+/// The root certificates that an upstream's certificate must chain to, and the TLS configuration with them.
 type Roots = (Option<Vec<u8>>, Arc<ClientConfig>);
 
 impl Compiler<'_> {
     pub(super) fn upstream(&mut self, file: Option<&UpstreamFile>, path: &FieldPath) -> Option<Upstream> {
         let Some(file) = file else {
-            self.missing(path, "where the app is, such as { url: http://127.0.0.1:8000 }");
+            self.missing(path, "the URL of the upstream, such as { url: http://127.0.0.1:8000 }");
             return None;
         };
         let timeouts = file.timeouts.clone().unwrap_or_default();
@@ -35,7 +35,7 @@ impl Compiler<'_> {
         for (url, path) in &urls {
             let Some(address) = self.upstream_address(url, roots.as_ref(), path) else { continue };
             if endpoints.iter().any(|other| other.address == address) {
-                self.problems.add(path, "is there twice; remove one of them");
+                self.problems.add(path, "is a duplicate; remove one of them");
             }
             endpoints.push(self.endpoint(Endpoint { url: (*url).to_owned(), address, connect, idle }));
         }
@@ -46,7 +46,7 @@ impl Compiler<'_> {
         Some(Upstream { first: endpoints.next()?, others: endpoints.collect(), timeout })
     }
 
-    /// Each with its place.
+    /// The URLs, each with its field.
     fn upstream_urls<'f>(&mut self, file: &'f UpstreamFile, path: &FieldPath) -> Option<Vec<(&'f str, FieldPath)>> {
         let several = path.child("urls");
         match (&file.url, &file.urls) {
@@ -55,14 +55,14 @@ impl Compiler<'_> {
                 let urls = urls.iter().enumerate();
                 return Some(urls.map(|(index, url)| (url.as_str(), several.index(index))).collect());
             }
-            (None, Some(_empty)) => self.problems.add(&several, "is empty; write the apps' addresses"),
-            (Some(_), Some(_)) => self.problems.add(&several, "stands beside `url`; write one of them"),
-            (None, None) => self.missing(&path.child("url"), "the app's address, such as http://127.0.0.1:8000"),
+            (None, Some(_empty)) => self.problems.add(&several, "is empty; write the URLs of the upstream"),
+            (Some(_), Some(_)) => self.problems.add(&several, "cannot be combined with `url`; write one of them"),
+            (None, None) => self.missing(&path.child("url"), "the URL of the upstream, such as http://127.0.0.1:8000"),
         }
         None
     }
 
-    /// `None` where `ca` cannot be used, or nothing needs them.
+    /// `None` if `ca` cannot be used, and if no URL is https.
     fn upstream_roots(&mut self, file: &UpstreamFile, urls: &[(&str, FieldPath)], path: &FieldPath) -> Option<Roots> {
         let needed = urls.iter().any(|(url, _)| url.starts_with("https:"));
         if file.ca.is_some() && !needed {
@@ -84,7 +84,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// What is wrong with the roots was told.
+    /// `roots` is `None` for an https URL if a problem with `ca` has been reported.
     fn upstream_address(&mut self, url: &str, roots: Option<&Roots>, path: &FieldPath) -> Option<Address> {
         if let Some(socket) = url.strip_prefix("unix:") {
             return self.socket_address(socket, path);
@@ -108,14 +108,14 @@ impl Compiler<'_> {
         let resolved = self.sources.resolve(socket);
         let problem = match SocketAddr::from_pathname(&resolved) {
             _ if socket.is_empty() => "expected the path of a socket after `unix:`",
-            Err(_) => "the path of a socket may have 107 bytes; use a shorter one",
+            Err(_) => "the path of a socket may have at most 107 bytes; use a shorter one",
             Ok(_) => return Some(Address::Unix(resolved)),
         };
         self.problems.add(path, problem);
         None
     }
 
-    /// One that other routes have already, or that is in use, stays what it is.
+    /// Reuses an equal endpoint of another route or of the configuration in use, whose connections are kept.
     fn endpoint(&mut self, wanted: Endpoint) -> Arc<Endpoint> {
         let same = |other: &&Arc<Endpoint>| ***other == wanted;
         if let Some(ours) = self.handles.endpoints.iter().find(same) {
@@ -128,7 +128,7 @@ impl Compiler<'_> {
     }
 }
 
-/// An address, and with https the name that the app must prove.
+/// The URI, and for https the name that the upstream's certificate must contain.
 fn parse_url(url: &str) -> Option<(Uri, Option<ServerName<'static>>)> {
     let (scheme, rest) = match url.split_once("://")? {
         ("http", rest) => (Scheme::HTTP, rest),
@@ -137,7 +137,7 @@ fn parse_url(url: &str) -> Option<(Uri, Option<ServerName<'static>>)> {
     };
     let authority = Authority::try_from(rest.strip_suffix('/').unwrap_or(rest)).ok()?;
     let host = authority.host();
-    // The library takes any port, and the client then the scheme's own for one that is none.
+    // `Authority` accepts any port, and the client would use the scheme's default port instead of an invalid one.
     let port_is_one = authority.as_str() == host || authority.port_u16().is_some_and(|port| port > 0);
     if host.is_empty() || authority.as_str().contains('@') || !port_is_one {
         return None;

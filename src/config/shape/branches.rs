@@ -1,6 +1,7 @@
-//! The alternatives of a schema: `anyOf`, `oneOf` and `$ref` flattened into leaves, and which of them a value meant.
+//! The alternatives of a schema: `anyOf`, `oneOf` and `$ref` flattened into leaves, and the choice of the leaf that a
+//! value was meant for.
 //!
-//! Reports nothing itself but where several alternatives must be named in one message. Called by the walk in `shape`.
+//! Reports a problem itself only if one message must name several alternatives. Called by the walk in `shape`.
 
 use serde_json::{Map, Value as Json};
 
@@ -11,13 +12,13 @@ use crate::config::error::{FieldPath, Problems, Segment};
 #[derive(Debug, Clone)]
 pub(super) struct Leaf<'a> {
     schema: &'a Json,
-    /// The outermost `title`, written by an author to say what to write.
+    /// The outermost `title`: the author's words for the expected form.
     pub(super) title: Option<&'a str>,
-    /// The description of the scalar type referred to. A field's own description tells its purpose, not its form.
+    /// The description of the referenced scalar type. A field's own description states its purpose, not its form.
     pub(super) description: Option<&'a str>,
 }
 
-/// The leaves of `schema`. A null beside other alternatives is left out: it only means that the field is optional.
+/// The leaves of `schema`. A null among other alternatives is left out: it only means that the field is optional.
 pub(super) fn leaves<'a>(root: &'a Json, schema: &'a Json) -> Vec<Leaf<'a>> {
     let mut found = Vec::new();
     collect(root, Leaf { schema, title: None, description: None }, 0, &mut found);
@@ -25,9 +26,9 @@ pub(super) fn leaves<'a>(root: &'a Json, schema: &'a Json) -> Vec<Leaf<'a>> {
 }
 
 fn collect<'a>(root: &'a Json, mut at: Leaf<'a>, depth: usize, found: &mut Vec<Leaf<'a>>) {
-    // A bound against a definition that refers to itself alone, which no serde type has.
+    // Ends the recursion for a definition that refers only to itself, which no serde type produces.
     const MAX_REFERENCES: usize = 32;
-    // The root's title is its type's name.
+    // The root's title is only the name of its type.
     if !std::ptr::eq(root, at.schema) {
         at.title = at.title.or_else(|| at.text("title"));
     }
@@ -43,7 +44,7 @@ fn collect<'a>(root: &'a Json, mut at: Leaf<'a>, depth: usize, found: &mut Vec<L
         return;
     };
     let real: Vec<&Json> = branches.iter().filter(|branch| !is_null(branch)).collect();
-    // A description of the whole choice describes none of several alternatives.
+    // A description of the whole choice does not describe one of several alternatives.
     let description = at.description.filter(|_| real.len() == 1);
     for branch in real {
         collect(root, Leaf { schema: branch, description, ..at }, depth + 1, found);
@@ -72,7 +73,7 @@ impl<'a> Leaf<'a> {
         types.into_iter().filter(|kind| *kind != "null").collect()
     }
 
-    /// The values allowed, where they are listed.
+    /// The allowed values (`enum`, `const`), if they are listed.
     pub(super) fn options(&self) -> Vec<&'a Json> {
         self.list("enum").iter().chain(self.schema.get("const")).filter(|option| !option.is_null()).collect()
     }
@@ -122,7 +123,7 @@ impl<'a> Leaf<'a> {
         self.fits("Items", length)
     }
 
-    /// The allowed count in words; `what` ends the keyword: `Length` or `Items`.
+    /// The allowed length in words; `what` is the end of the keyword: `Length` or `Items`.
     pub(super) fn length(&self, what: &str) -> String {
         match (self.count("min", what), self.count("max", what)) {
             (Some(low), Some(high)) if low == high => low.to_string(),
@@ -160,7 +161,7 @@ impl<'a> Leaf<'a> {
         fields.into_iter().flat_map(Map::keys).map(String::as_str).collect()
     }
 
-    /// The schema of the entry `key`; none if there may be no such entry.
+    /// The schema of the entry `key`; `None` if such an entry is not allowed.
     pub(super) fn field(&self, key: &str) -> Option<&'a Json> {
         const ANYTHING: &Json = &Json::Bool(true);
         let own = self.schema.get("properties").and_then(|fields| fields.get(key));
@@ -193,7 +194,7 @@ fn is_of_type(value: &Json, kind: &str) -> bool {
     match kind {
         "null" => value.is_null(),
         "boolean" => value.is_boolean(),
-        // serde takes no 1.0 for an integer.
+        // serde does not accept 1.0 as an integer.
         "integer" => value.is_i64() || value.is_u64(),
         "number" => value.is_number(),
         "string" => value.is_string(),
@@ -204,7 +205,7 @@ fn is_of_type(value: &Json, kind: &str) -> bool {
 }
 
 impl<'a> Walk<'a> {
-    /// `leaves` are two or more, all of the value's type.
+    /// Checks a value against two or more `leaves`, all of the value's type.
     pub(super) fn choose(
         self,
         leaves: &[&Leaf<'a>],
@@ -259,7 +260,8 @@ impl<'a> Walk<'a> {
         Fit::Prune
     }
 
-    /// Tries each on a copy. With equally many problems the first wins, as with serde's untagged enums.
+    /// Checks a copy of the value against each leaf and keeps the one with the fewest problems; the first wins a tie,
+    /// as with serde's untagged enums.
     fn choose_closest(
         self,
         leaves: &[&Leaf<'a>],
@@ -288,7 +290,7 @@ fn tag<'a>(leaves: &[&Leaf<'a>]) -> Option<&'a str> {
     names.into_iter().find(|name| leaves.iter().all(|leaf| leaf.constant(name).is_some()))
 }
 
-/// An externally tagged enum with none or several of its keys.
+/// Reports a value of an externally tagged enum that has none or several of its keys.
 fn refuse_keys(leaves: &[&Leaf<'_>], map: &Map<String, Json>, path: &FieldPath, problems: &mut Problems) -> Fit {
     let names: Vec<&str> = leaves.iter().filter_map(|leaf| leaf.sole_key()).collect();
     let given: Vec<&str> = names.iter().copied().filter(|name| map.contains_key(*name)).collect();

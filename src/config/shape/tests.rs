@@ -1,6 +1,6 @@
-//! The walk over small file types like the real ones; and one file with ten mistakes.
+//! The walk over small file types that resemble the real ones, and one file with ten mistakes.
 
-// Fields and variants are there for serde and schemars; the tests read few of them.
+// Fields and variants exist for serde and schemars; the tests read few of them.
 #![allow(dead_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,7 +114,7 @@ enum Auth {
     Token { header: Option<String>, secret: Option<Secret> },
 }
 
-/// The messages for a value, and what is left of it, which must deserialise.
+/// The messages for a value, and the pruned value, which must deserialise.
 fn checked(mut value: Json) -> (Vec<String>, Json, File) {
     let schema = serde_json::to_value(schema_for!(File)).unwrap();
     let mut problems = Problems::default();

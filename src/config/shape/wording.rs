@@ -1,13 +1,13 @@
-//! How the shape check words its messages: what was expected, what came, which name was meant.
+//! Messages of the shape check: the expected form, the actual type, and the name that was probably meant.
 //!
-//! A value is shown only where it is a number for a number or one of listed options; any other string could be a
+//! A message quotes a value only if a number or one of a list of options is expected; any other string could be a
 //! secret in the wrong place. Called by `shape` and `branches`.
 
 use serde_json::Value as Json;
 
 use super::branches::Leaf;
 
-/// `expected a list or a string, got a number`, with what to do about it where that is clear.
+/// `expected a list or a string, got a number`, with the fix where it is clear.
 pub(super) fn wrong_type(leaves: &[Leaf<'_>], value: &Json) -> String {
     let mut message = format!("expected {}, got {}", expected(leaves), got(value));
     if value.is_null() {
@@ -18,7 +18,7 @@ pub(super) fn wrong_type(leaves: &[Leaf<'_>], value: &Json) -> String {
     message
 }
 
-/// For a value of the options' type that is none of them.
+/// The message for a value of the options' type that is none of them.
 pub(super) fn wrong_option(options: &[&Json], value: &Json) -> String {
     const LONGEST_SHOWN: usize = 40;
     let names: Vec<&str> = options.iter().filter_map(|option| option.as_str()).collect();
@@ -32,7 +32,7 @@ pub(super) fn wrong_option(options: &[&Json], value: &Json) -> String {
     format!("expected {}, got {given}{hint}", one_of(options))
 }
 
-/// What the alternatives take, in words.
+/// The forms that the alternatives accept, in words.
 pub(super) fn expected(leaves: &[Leaf<'_>]) -> String {
     let mut words: Vec<String> = Vec::new();
     let options: Vec<&Json> = leaves.iter().flat_map(Leaf::options).collect();
@@ -80,7 +80,7 @@ fn form_of(leaf: &Leaf<'_>, kind: &str) -> String {
     if examples.is_empty() { noun } else { format!("{noun} such as {}", list(&examples)) }
 }
 
-/// A short mapping is told by its fields: `{env: NAME}` is easier written than looked up.
+/// A small mapping is described by its fields: `{env: NAME}` is easier to write than to look up.
 fn mapping(leaf: &Leaf<'_>) -> String {
     const MOST_NAMED: usize = 4;
     let names = leaf.field_names();
@@ -100,7 +100,7 @@ fn range(leaf: &Leaf<'_>) -> String {
     }
 }
 
-/// Docs start with a capital and end with a full stop; a message continues with them.
+/// The first sentence of a doc comment, without its capital letter and full stop: a message continues with it.
 fn first_sentence(description: &str) -> String {
     let sentence = description.split("\n\n").next().unwrap_or_default().replace('\n', " ");
     let sentence = sentence.split(". ").next().unwrap_or_default().trim_end_matches('.').to_owned();
@@ -113,7 +113,7 @@ fn first_sentence(description: &str) -> String {
     }
 }
 
-/// The type of a value; what it says is left out.
+/// The type of a value, never its content.
 pub(super) fn got(value: &Json) -> &'static str {
     match value {
         Json::Null => "nothing",
@@ -125,7 +125,7 @@ pub(super) fn got(value: &Json) -> &'static str {
     }
 }
 
-/// YAML took for a number or boolean what was meant as a string: `1.2` for the option `"1.2"`.
+/// Whether YAML read a number or boolean where a string was meant: `1.2` for the option `"1.2"`.
 fn wants_quotes(leaves: &[Leaf<'_>], value: &Json) -> bool {
     let text = value.to_string();
     let free = |leaf: &Leaf<'_>| {
@@ -138,7 +138,7 @@ fn wants_quotes(leaves: &[Leaf<'_>], value: &Json) -> bool {
     matches!(value, Json::Number(_) | Json::Bool(_)) && leaves.iter().any(|leaf| free(leaf) || listed(leaf))
 }
 
-/// `known fields are …`, for an unknown one.
+/// `known fields are …`, for the message about an unknown field.
 pub(super) fn known(names: &[&str]) -> String {
     match names {
         [] => "there are no fields here".to_owned(),
@@ -158,14 +158,14 @@ fn list(values: &[&Json]) -> String {
     quoted(&names)
 }
 
-/// Names in backquotes with commas between.
+/// Names in backquotes, separated by commas.
 pub(super) fn quoted(names: &[impl AsRef<str>]) -> String {
     names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// The name that a misspelt one was probably meant to be.
 pub(crate) fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    /// No name of ours is longer; bounds the work.
+    /// No known name is longer; bounds the work.
     const LONGEST: usize = 64;
     if given.len() > LONGEST {
         return None;
@@ -177,8 +177,8 @@ pub(crate) fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> 
     (distance <= allowed && distance < name.chars().count()).then_some(name)
 }
 
-/// Insertions, deletions and replacements between the two (Levenshtein), one row at a time; two neighbours swapped, the
-/// commonest slip in a short name, count as one.
+/// Levenshtein distance (insertions, deletions and replacements), one row at a time; two swapped neighbours, the most
+/// common typing error in a short name, count as one.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     if is_swap(&a, &b) {

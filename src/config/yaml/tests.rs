@@ -1,4 +1,4 @@
-//! What the strict reader takes, refuses, and where it says a field stands.
+//! The strict reader: accepted YAML, rejected YAML, and the positions of fields.
 
 use serde_json::json;
 
@@ -98,7 +98,7 @@ fn a_syntax_error_says_what_to_write() {
     for (text, line) in cases {
         assert_eq!(refusals(text), [line], "{text:?}");
     }
-    assert_eq!(refusals("a: 1\na: 2\nb: @").len(), 2, "the duplicate before the syntax error is told too");
+    assert_eq!(refusals("a: 1\na: 2\nb: @").len(), 2, "the duplicate before the syntax error is reported too");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `jwks` of an issuer: a key set that is fetched, read from a file, or written into the YAML.
+//! `jwks` of an issuer: a key set that is fetched, read from a file, or written inline in the YAML.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use crate::config::error::FieldPath;
 use crate::config::file::{IssuerFile, JwksFile};
 use crate::config::values::{discovery_address, is_https, is_https_or_loopback, parse_pin};
 
-/// Time between two fetches.
+/// Default time between two fetches.
 const REFRESH: Duration = Duration::from_secs(600);
 
-/// Where a remote key set is found.
+/// URL of a remote key set.
 struct Address {
-    /// The set itself, or the discovery document that leads to it.
+    /// URL of the key set itself, or of the discovery document that names it.
     url: String,
-    /// Whose document it must be.
+    /// For a discovery document, the issuer that it must name.
     discovery: Option<String>,
 }
 
@@ -87,7 +87,7 @@ impl Compiler<'_> {
                 self.warnings.extend(skipped.iter().map(|key| format!("{path}: skipped {key}")));
                 if set.is_empty() {
                     let why: Vec<String> = skipped.iter().map(ToString::to_string).collect();
-                    self.problems.add(path, format!("holds no usable key: {}", why.join("; ")));
+                    self.problems.add(path, format!("contains no usable key: {}", why.join("; ")));
                 }
                 Some(Keys::Fixed(Arc::new(set)))
             }
@@ -100,18 +100,18 @@ impl Compiler<'_> {
 
     fn written_address(&mut self, url: &str, path: &FieldPath) -> Option<Address> {
         if !is_https_or_loopback(url) {
-            self.problems.add(path, "expected an https:// address; http:// only to 127.0.0.1, [::1] or localhost");
+            self.problems.add(path, "expected an https:// URL; http:// only to 127.0.0.1, [::1] or localhost");
             return None;
         }
         Some(Address { url: url.to_owned(), discovery: None })
     }
 
-    /// What is wrong with an `issuer` that is missing, empty or `none` was told there.
+    /// An `issuer` that is missing, empty or `none` has been reported at its own field.
     fn discovered_address(&mut self, issuer: &IssuerFile, path: &FieldPath) -> Option<Address> {
         let iss = issuer.issuer.as_deref().filter(|iss| !["", "none"].contains(iss))?;
         let url = discovery_address(iss);
         if url.is_none() {
-            let needs = "needs an `issuer` that is an https:// address without a query (http:// only to loopback)";
+            let needs = "needs an `issuer` that is an https:// URL without a query (http:// only to loopback)";
             self.problems.add(path, format!("{needs}: the document is fetched from there"));
         }
         Some(Address { url: url?, discovery: Some(iss.to_owned()) })
@@ -164,7 +164,7 @@ impl Compiler<'_> {
         Some(Keys::Remote(keys))
     }
 
-    /// One name for one address: a preset may be used by routes of several tenants.
+    /// A label of its own for each URL: routes of several tenants may use the same preset.
     fn label(&self, name: &str, address: &Address) -> String {
         let others = self.handles.remote_keys.iter().filter(|keys| {
             let label = &*keys.source.issuer;
@@ -181,7 +181,7 @@ impl Compiler<'_> {
         match written {
             None => return Vec::new(),
             Some([]) => self.problems.add(path, "is empty; write a pin or remove it"),
-            Some(_) if !is_https(url) => self.problems.add(path, "plain http shows no key to pin; use https"),
+            Some(_) if !is_https(url) => self.problems.add(path, "plain http has no public key to pin; use https"),
             Some(_) => {}
         }
         let mut pins = Vec::new();
@@ -197,7 +197,7 @@ impl Compiler<'_> {
         pins
     }
 
-    /// It is written by us alone, and by one issuer.
+    /// The file in which hookgate stores the key set; it must not be a file that the configuration is read from.
     fn cache(&mut self, name: Option<&str>, path: &FieldPath) -> Option<PathBuf> {
         let (name, sources) = (name?, self.sources);
         let cache = sources.resolve(name);
@@ -206,7 +206,7 @@ impl Compiler<'_> {
             self.problems.add(path, "expected the path of a file");
         } else if read {
             self.problems
-                .add(path, "the configuration is read from this file, which would be overwritten; name another");
+                .add(path, "the configuration is read from this file, which would be overwritten; write another path");
         }
         Some(cache)
     }
@@ -214,12 +214,12 @@ impl Compiler<'_> {
     fn sole_cache(&mut self, cache: &Path, keys: &Arc<RemoteKeys>, path: &FieldPath) {
         let others = self.handles.remote_keys.iter().filter(|other| !Arc::ptr_eq(other, keys));
         if others.into_iter().any(|other| other.source.cache.as_deref() == Some(cache)) {
-            self.problems.add(path, "another issuer has this file already; name another");
+            self.problems.add(path, "another issuer uses this file already; write another path");
         }
     }
 
-    /// A reload must not forget fetched keys. They are carried over only if everything that says whose keys
-    /// they are and what they may do has stayed.
+    /// The handle of a key set. A reload keeps fetched keys, but only if their URL, the trusted certificates and pins,
+    /// and the algorithms have not changed.
     fn handle(&self, source: RemoteSource) -> Arc<RemoteKeys> {
         let same = |known: &&Arc<RemoteKeys>| known.source == source;
         let alike = |known: &&Arc<RemoteKeys>| {
