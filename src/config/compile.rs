@@ -13,6 +13,7 @@ mod preset;
 mod replay;
 mod revocation;
 mod route;
+mod secrets;
 mod signature;
 mod store;
 mod upstream;

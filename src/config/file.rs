@@ -228,9 +228,9 @@ pub struct TlsFile {
     /// PEM file with the root certificates of client certificates (mTLS); clients are asked for a certificate if it is
     /// set.
     pub client_ca: Option<String>,
-    /// Whether a client must present a certificate; goes with `client_ca`.
+    /// Whether a client must present a certificate; needs `client_ca`.
     pub client_auth: Option<ClientAuthFile>,
-    /// PEM file with certificate revocation lists, one for every issuer of client certificates; goes with `client_ca`.
+    /// PEM file with certificate revocation lists, one for every issuer of client certificates; needs `client_ca`.
     pub client_crl: Option<String>,
 }
 

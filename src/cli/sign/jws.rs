@@ -119,8 +119,8 @@ fn bind(bindings: &Bindings, route: &Route, draft: &Draft, claims: &mut Value) -
 fn place(location: &TokenLocation, token: &str, draft: &mut Draft) -> anyhow::Result<()> {
     match location {
         TokenLocation::Header { name, scheme: Some(scheme) } => {
-            let blank = if scheme.ends_with('=') { "" } else { " " };
-            draft.set_header(name, format!("{scheme}{blank}{token}"));
+            let space = if scheme.ends_with('=') { "" } else { " " };
+            draft.set_header(name, format!("{scheme}{space}{token}"));
         }
         TokenLocation::Header { name, scheme: None } => draft.set_header(name, token),
         TokenLocation::Query(name) => draft.add_query(name, token),

@@ -9,7 +9,8 @@ use rustls::pki_types::pem::PemObject;
 
 use super::Compiler;
 use super::jwt::Origin;
-use super::signature::{KeyMaterial, Written, WrittenKeys, algorithm};
+use super::secrets::{KeyMaterial, WrittenKeys};
+use super::signature::{Written, algorithm};
 use crate::auth::Policy;
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
 use crate::auth::detached::{DetachedPolicy, Payload};

@@ -43,7 +43,7 @@ pub struct RouteFile {
     pub revocation: Option<RevocationFile>,
     /// Limits of requests: body size, rate, concurrency.
     pub limits: Option<RouteLimitsFile>,
-    /// What is forwarded to the upstream besides the request.
+    /// The credential and the claims that the upstream gets.
     pub forward: Option<ForwardFile>,
     /// Another HTTP status for a reason, such as {token_expired: 403}.
     pub status_overrides: Option<BTreeMap<String, u16>>,

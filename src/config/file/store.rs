@@ -13,14 +13,14 @@ pub enum StoreFile {
     Memory {
         /// Maximum number of live entries in total.
         capacity: Option<usize>,
-        /// What happens to a request while the store is unavailable.
+        /// The treatment of a request while the store is unavailable or full.
         on_error: Option<OnErrorFile>,
     },
     /// A file on this machine, for one process.
     Embedded {
         /// Maximum number of live entries in total.
         capacity: Option<usize>,
-        /// What happens to a request while the store is unavailable.
+        /// The treatment of a request while the store is unavailable or full.
         on_error: Option<OnErrorFile>,
         /// Path of the file; it is created if it does not exist.
         path: Option<String>,
@@ -39,7 +39,7 @@ pub enum StoreFile {
 #[serde(deny_unknown_fields, default)]
 #[schemars(inline)]
 pub struct RedisFile {
-    /// What happens to a request while the store is unavailable.
+    /// The treatment of a request while the store is unavailable or full.
     pub on_error: Option<OnErrorFile>,
     /// redis://host:port or rediss://host:port; for a cluster, one or several of its nodes.
     pub url: Option<OneOrMany>,
@@ -55,11 +55,11 @@ pub struct RedisFile {
     pub timeout: Option<DurationText>,
     /// Prefix of every key; `hookgate` if absent.
     pub prefix: Option<String>,
-    /// What happens to requests after a replica was promoted, or after a master came back empty.
+    /// The treatment of requests after a replica was promoted, or after a master came back empty.
     pub on_failover: Option<OnFailoverFile>,
 }
 
-/// What happens to a request while the store is unavailable
+/// The treatment of a request while the store is unavailable or full
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnErrorFile {
@@ -89,7 +89,7 @@ pub struct StoreTlsFile {
     pub ca: Option<String>,
 }
 
-/// What happens to requests after a failover
+/// The treatment of requests after a failover
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailoverFile {
