@@ -47,8 +47,7 @@ use head::Target;
 use record::Record;
 use upstream::{MARGIN, Upstreams};
 
-/// Bytes that a request occupies while it waits for its body, in addition to its headers: in HTTP/2, a stream and a
-/// task.
+/// Bytes of a request that waits for its body, in addition to its headers: in HTTP/2, a stream and a task.
 const WAITING: usize = 8 * 1024;
 
 /// Maximum bytes of all requests that wait for their bodies; requests of one address may use a quarter of it.
@@ -100,8 +99,7 @@ pub struct Gateway {
     pub limits: Arc<RequestLimits>,
     /// Connection pools of the upstreams.
     pub upstreams: Arc<Upstreams>,
-    /// Held by every connection and exchange: a drain ends when the last clone is dropped. Exchanges outlive their
-    /// connections.
+    /// Held by every connection and exchange, which may outlive it: a drain ends when the last clone is dropped.
     pub alive: mpsc::Sender<()>,
 }
 
@@ -120,16 +118,14 @@ impl Gateway {
                 let route = record.route().cloned();
                 let response = reply::failure(&failure, snapshot.disclosure, route.as_deref(), record.request_id());
                 record.answered(response.status());
-                // A rejected request waits for nothing else: without this yield, a client that sends many of them in a
-                // row would keep the worker to itself.
+                // A rejected request waits for nothing: a client that pipelines them would occupy the worker.
                 tokio::task::yield_now().await;
                 response.map(|content| Body::new(content, record))
             }
         }
     }
 
-    /// Counts and logs bytes that are not a valid HTTP/1 request and never reached `handle`; returns the response as
-    /// bytes.
+    /// Counts and logs bytes that are not a valid HTTP/1 request; returns the response as bytes.
     pub fn unframed(&self, failure: &Failure, peer: SocketAddr) -> Vec<u8> {
         self.metrics.unrouted(Outcome::Rejected, failure.reason(), Some(failure.status()));
         if self.access_log {
@@ -188,8 +184,7 @@ impl Gateway {
             }
         };
 
-        // Limits are counted after the reservation: an attacker who repeats a captured request must not use up the
-        // limits of its sender.
+        // Counted after the reservation: a captured request that is repeated must not use up its sender's limits.
         let (reservation, places) = self.within_limits(route, &permit, reservation).await?;
 
         headers::prepare(&mut head, &target, route, &permit, peer, record.request_id());
@@ -286,9 +281,8 @@ impl Gateway {
         Ok(Admit::Forward(None))
     }
 
-    /// Decides the request, first by its headers alone: a request that can be rejected by its headers is rejected
-    /// before its body is read. The body is read only where the rest of the decision, or an endpoint verification
-    /// challenge, needs it.
+    /// Decides the request, first by its headers alone, so that it may be rejected before its body is read. The body is
+    /// read only where the rest of the decision, or an endpoint verification challenge, needs it.
     async fn judge(&self, asked: &Asked<'_>, body: &mut RequestBody, record: &mut Record) -> Result<Verdict, Failure> {
         let Asked { route, now, .. } = *asked;
         if !asked.may_stay() {
@@ -330,8 +324,7 @@ impl Gateway {
         body.hold(self.held.begin(address), asked.snapshot.buffered_bodies).await
     }
 
-    /// Runs [`auth::verify`], and once more after a fetch of the issuer's keys where an unknown key may have become
-    /// known.
+    /// Runs [`auth::verify`], and once more after a fetch of the issuer's keys where that may have the unknown key.
     async fn decide(
         &self,
         route: &Route,

@@ -43,6 +43,18 @@ async fn a_key_is_of_one_payload_and_one_sender() {
 }
 
 #[tokio::test]
+async fn a_required_key_in_the_body_needs_a_json_body() {
+    let upstream = Upstream::echo().await;
+    let keyed = KEYED.replace("key: { header: Idempotency-Key }", "required: true, key: { json: /id }");
+    let gateway = with_replay_protection(&upstream, &keyed).start();
+    for (body, problem) in [("not JSON", "malformed_body"), ("{}", "bad_request")] {
+        assert_eq!(post(&gateway, "s", None, body).await.problem(), (400, problem.to_owned()), "{body}");
+    }
+    assert_eq!(post(&gateway, "s", None, "{\"id\":\"1\"}").await.status, 200);
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
 async fn a_key_may_be_required() {
     let upstream = Upstream::echo().await;
     let keyed = KEYED.replace("key: {", "required: true, key: {");
