@@ -39,7 +39,7 @@ fn files() -> Vec<(String, String)> {
     let (root, mut paths) = (root(), Vec::new());
     walk(&root, &mut paths, false);
     FOLDERS.iter().for_each(|folder| walk(&root.join(folder), &mut paths, true));
-    let kinds = ["rs", "md", "yaml", "yml", "toml", "sh", "py", "lua", "service"];
+    let kinds = ["rs", "md", "yaml", "yml", "toml", "sh", "py", "lua", "service", "conf", "cfg", "sysusers"];
     let kind = |path: &PathBuf| path.extension().is_some_and(|kind| kinds.iter().any(|known| kind == *known));
     let mut files = Vec::new();
     for path in paths.into_iter().filter(|path| kind(path) || path.ends_with(".ci/run") || path.ends_with("Dockerfile"))
@@ -60,7 +60,8 @@ fn texts(name: &str, content: &str) -> Vec<Text> {
         "rs" => text::of_rust(content, !is_test && name.starts_with("src/")),
         "md" => text::of_page(content),
         _ if name.starts_with("presets/") || name.contains("alerts") => text::of_page(content),
-        _ => text::of_script(content),
+        "lua" => text::of_script(content, "-- "),
+        _ => text::of_script(content, "# "),
     }
 }
 
@@ -86,7 +87,7 @@ fn in_texts(rule: impl Fn(&str, &str) -> Vec<String>) -> Vec<String> {
 fn every_phrase_is_the_field_s() {
     let rules = phrases::rules();
     let findings = in_texts(|name, text| {
-        let text = text::without_code(text);
+        let text = text::in_one_line(&text::without_code(text));
         let found = rules.iter().flat_map(|rule| rule.find_iter(&text)).map(|found| found.as_str().to_owned());
         let phrases = found.filter(|found| !phrases::is_allowed(name, &text, found));
         phrases.chain(phrases::headless(&text)).collect()
