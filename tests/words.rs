@@ -108,7 +108,7 @@ fn no_key_has_its_former_name() {
 
 /// `limits.head_size`, or a word that no key has any more; `None` where the former name is still a word of the field.
 fn former_key(rename: &hookgate::config::renames::Rename) -> Option<Regex> {
-    let parts: Vec<&str> = rename.old.split('.').collect();
+    let parts: Vec<&str> = rename.old.split('.').filter(|part| *part != "**").collect();
     let (key, parent) = (*parts.last()?, parts.len().checked_sub(2).map(|at| parts[at]));
     let pattern = match (rename.value, parent) {
         (Some(value), _) => format!("{}: {}", regex::escape(key), regex::escape(value)),
@@ -116,7 +116,20 @@ fn former_key(rename: &hookgate::config::renames::Rename) -> Option<Regex> {
         (None, Some(parent)) if !parent.contains('*') => format!("{}\\.{}", regex::escape(parent), regex::escape(key)),
         (None, _) => return None,
     };
-    Some(Regex::new(&format!(r"(?:^|[^\w.]){pattern}(?:[^\w:]|: |:$|$)")).unwrap())
+    Some(Regex::new(&format!(r"(?:^|\W){pattern}(?:[^\w:]|: |:$|$)")).unwrap())
+}
+
+#[test]
+fn a_former_key_is_found_as_a_word_in_a_path_and_in_yaml() {
+    let rules: Vec<Regex> = RENAMES.iter().filter_map(former_key).collect();
+    let found = |text: &str| rules.iter().any(|rule| rule.is_match(text));
+    let former = ["`limits.head_size`", "`routes[0].limits.body`", "`observe_until`", "`issuers.a.jwks.refresh`"];
+    for text in former.into_iter().chain(["`auth.token`", "mode: observe", "`state.kind`", "connect_timeout: 1s"]) {
+        assert!(found(text), "{text}");
+    }
+    for text in ["`limits.max_body_size`", "the body", "`routes[0].auth.static_token`", "mode: enforce"] {
+        assert!(!found(text), "{text}");
+    }
 }
 
 #[test]
