@@ -39,7 +39,7 @@ fn files() -> Vec<(String, String)> {
     let (root, mut paths) = (root(), Vec::new());
     walk(&root, &mut paths, false);
     FOLDERS.iter().for_each(|folder| walk(&root.join(folder), &mut paths, true));
-    let kinds = ["rs", "md", "yaml", "yml", "toml", "sh", "py", "lua", "service"];
+    let kinds = ["rs", "md", "yaml", "yml", "toml", "sh", "py", "lua", "service", "conf", "cfg", "sysusers"];
     let kind = |path: &PathBuf| path.extension().is_some_and(|kind| kinds.iter().any(|known| kind == *known));
     let mut files = Vec::new();
     for path in paths.into_iter().filter(|path| kind(path) || path.ends_with(".ci/run") || path.ends_with("Dockerfile"))
@@ -60,7 +60,8 @@ fn texts(name: &str, content: &str) -> Vec<Text> {
         "rs" => text::of_rust(content, !is_test && name.starts_with("src/")),
         "md" => text::of_page(content),
         _ if name.starts_with("presets/") || name.contains("alerts") => text::of_page(content),
-        _ => text::of_script(content),
+        "lua" => text::of_script(content, "-- "),
+        _ => text::of_script(content, "# "),
     }
 }
 
@@ -86,7 +87,7 @@ fn in_texts(rule: impl Fn(&str, &str) -> Vec<String>) -> Vec<String> {
 fn every_phrase_is_the_field_s() {
     let rules = phrases::rules();
     let findings = in_texts(|name, text| {
-        let text = text::without_code(text);
+        let text = text::in_one_line(&text::without_code(text));
         let found = rules.iter().flat_map(|rule| rule.find_iter(&text)).map(|found| found.as_str().to_owned());
         let phrases = found.filter(|found| !phrases::is_allowed(name, &text, found));
         phrases.chain(phrases::headless(&text)).collect()
@@ -107,7 +108,7 @@ fn no_key_has_its_former_name() {
 
 /// `limits.head_size`, or a word that no key has any more; `None` where the former name is still a word of the field.
 fn former_key(rename: &hookgate::config::renames::Rename) -> Option<Regex> {
-    let parts: Vec<&str> = rename.old.split('.').collect();
+    let parts: Vec<&str> = rename.old.split('.').filter(|part| *part != "**").collect();
     let (key, parent) = (*parts.last()?, parts.len().checked_sub(2).map(|at| parts[at]));
     let pattern = match (rename.value, parent) {
         (Some(value), _) => format!("{}: {}", regex::escape(key), regex::escape(value)),
@@ -115,7 +116,20 @@ fn former_key(rename: &hookgate::config::renames::Rename) -> Option<Regex> {
         (None, Some(parent)) if !parent.contains('*') => format!("{}\\.{}", regex::escape(parent), regex::escape(key)),
         (None, _) => return None,
     };
-    Some(Regex::new(&format!(r"(?:^|[^\w.]){pattern}(?:[^\w:]|: |:$|$)")).unwrap())
+    Some(Regex::new(&format!(r"(?:^|\W){pattern}(?:[^\w:]|: |:$|$)")).unwrap())
+}
+
+#[test]
+fn a_former_key_is_found_as_a_word_in_a_path_and_in_yaml() {
+    let rules: Vec<Regex> = RENAMES.iter().filter_map(former_key).collect();
+    let found = |text: &str| rules.iter().any(|rule| rule.is_match(text));
+    let former = ["`limits.head_size`", "`routes[0].limits.body`", "`observe_until`", "`issuers.a.jwks.refresh`"];
+    for text in former.into_iter().chain(["`auth.token`", "mode: observe", "`state.kind`", "connect_timeout: 1s"]) {
+        assert!(found(text), "{text}");
+    }
+    for text in ["`limits.max_body_size`", "the body", "`routes[0].auth.static_token`", "mode: enforce"] {
+        assert!(!found(text), "{text}");
+    }
 }
 
 #[test]

@@ -13,7 +13,8 @@ pub struct Rename {
     /// Path of the former key. `*` stands for one segment (a key or an index), `**` for any nesting of `all_of` and
     /// `any_of`.
     pub old: &'static str,
-    /// The former value, where the key keeps its name and only a value was renamed.
+    /// The former value, where the key keeps its name and only a value was renamed. One that ends with a colon is the
+    /// beginning of a value.
     pub value: Option<&'static str>,
     /// The present key, or the present value. A leading `^.` stands for the object above the one that has the former key.
     pub new: &'static str,
@@ -41,6 +42,8 @@ pub const RENAMES: &[Rename] = &[
     key("store.failover", "on_failover"),
     value("store.failover", "refuse", "reject"),
     value("store.failover", "accept", "allow"),
+    value("store.on_failover", "refuse", "reject"),
+    value("store.on_failover", "accept", "allow"),
     value("store.on_error", "refuse", "reject"),
     key("listeners.*.limits.handshake", "^.timeouts.tls_handshake"),
     key("listeners.*.limits.first_request", "^.timeouts.first_request"),
@@ -87,34 +90,40 @@ pub const RENAMES: &[Rename] = &[
     key("routes.*.auth.**.jwt.time", "time_claim"),
     key("routes.*.auth.**.jwt.token", "token_from"),
     key("routes.*.auth.**.signature.signed", "signed_payload"),
+    value("routes.*.auth.**.signature.signed.*", "text:", "literal:"),
+    value("routes.*.auth.**.signature.signed_payload.*", "text:", "literal:"),
 ];
 
-/// Former reasons (RFC 9110 statuses are chosen by reason in `status_overrides`), and their present names.
+/// Former reasons (RFC 9110 statuses are chosen by reason in `status_overrides`), and their present names; several where
+/// one reason had several causes.
 pub const REASONS: &[(&str, &str)] = &[
     ("method_refused", "method_not_allowed"),
     ("address_refused", "ip_not_allowed"),
     ("certificate_refused", "certificate_not_allowed"),
     ("claim_refused", "claim_mismatch"),
     ("many_credentials", "multiple_credentials"),
-    ("bad_signature", "invalid_signature"),
+    (
+        "bad_signature",
+        "invalid_signature and requirement_not_met and missing_signed_component and invalid_static_token",
+    ),
     ("wrong_issuer", "invalid_issuer"),
     ("wrong_audience", "invalid_audience"),
     ("expired", "token_expired"),
     ("not_yet_valid", "token_not_yet_valid"),
     ("lifetime_exceeded", "token_lifetime_too_long"),
-    ("stale_timestamp", "timestamp_too_old"),
-    ("future_timestamp", "timestamp_in_future"),
+    ("stale_timestamp", "timestamp_too_old and token_too_old"),
+    ("future_timestamp", "timestamp_in_future and token_issued_in_future"),
     ("replayed", "duplicate_request"),
     ("replay_mismatch", "replay_id_reused"),
     ("idempotency_mismatch", "idempotency_key_reused"),
     ("in_flight", "duplicate_in_flight"),
     ("too_many_requests_in_flight", "concurrency_limited"),
-    ("head_too_large", "headers_too_large"),
+    ("head_too_large", "headers_too_large and token_too_large"),
     ("client_gone", "client_disconnected"),
     ("state_unavailable", "store_unavailable"),
     ("state_full", "store_full"),
     ("keys_unavailable", "jwks_unavailable"),
-    ("overloaded", "buffer_full"),
+    ("overloaded", "buffer_full and too_many_waiting_requests"),
     ("upstream_protocol", "upstream_protocol_error"),
 ];
 
@@ -159,11 +168,14 @@ fn visit(value: &mut Value, path: &mut FieldPath, problems: &mut Problems) -> bo
 fn report(value: &Value, path: &FieldPath, problems: &mut Problems) -> bool {
     let rows: Vec<&Rename> = RENAMES.iter().filter(|rename| matches(rename.old, path.segments())).collect();
     let renamed = rows.iter().find(|rename| rename.value.is_none()).map(|rename| rename.new);
-    let is_written = |former: &str| value.as_str() == Some(former) || former == "false" && *value == Value::Bool(false);
+    let is_written = |former: &str| match value {
+        Value::String(text) => text == former || former.ends_with(':') && text.starts_with(former),
+        value => former == "false" && *value == Value::Bool(false),
+    };
     let changed = rows.iter().find(|rename| rename.value.is_some_and(is_written));
-    let reason = former_reason(path);
+    let reasons = former_reason(path).into_iter().flat_map(|new| new.split(" and "));
     let present = renamed.map(|new| present(path, new)).unwrap_or_default();
-    let names: Vec<&str> = present.iter().map(|(_, name)| &**name).chain(reason).collect();
+    let names: Vec<&str> = present.iter().map(|(_, name)| &**name).chain(reasons).collect();
     let new = Some(names.join("` and `")).filter(|new| !new.is_empty());
     let message = match (new, changed) {
         (Some(new), None) => format!("was renamed; write `{new}`"),
@@ -191,7 +203,7 @@ fn present(path: &FieldPath, new: &str) -> Vec<(FieldPath, String)> {
     keys.collect()
 }
 
-/// The present name of a reason under `status_overrides`, or under its own former name.
+/// The present names of a reason under `status_overrides`, or under its own former name.
 fn former_reason(path: &FieldPath) -> Option<&'static str> {
     let [.., Segment::Key(reason)] = path.segments() else { return None };
     let overrides = ["routes.*.responses.*", "routes.*.status_overrides.*"];
@@ -202,8 +214,8 @@ fn former_reason(path: &FieldPath) -> Option<&'static str> {
 }
 
 fn matches(pattern: &str, path: &[Segment]) -> bool {
-    let (last, key) = (pattern.rsplit('.').next(), path.last());
-    if !matches!(key, Some(Segment::Key(key)) if last == Some(key) || last == Some("*")) {
+    let last = pattern.rsplit('.').next();
+    if last != Some("*") && !matches!(path.last(), Some(Segment::Key(key)) if last == Some(key)) {
         return false;
     }
     let parts: Vec<&str> = pattern.split('.').collect();
@@ -266,6 +278,21 @@ mod tests {
     }
 
     #[test]
+    fn a_former_value_under_a_present_key_is_reported() {
+        let signature = json!({"signature": {"signed_payload": ["text:v0:", "header:text", "body"]}});
+        let route = json!({"auth": {"all_of": [signature]}, "status_overrides": {"stale_timestamp": 400}});
+        let (found, rest) = messages(json!({"store": {"on_failover": "accept"}, "routes": [route]}));
+        let expected = [
+            "routes[0].auth.all_of[0].signature.signed_payload[0]: `text:` was renamed; write `literal:`",
+            "routes[0].status_overrides.stale_timestamp: was renamed; write `timestamp_too_old` and `token_too_old`",
+            "store.on_failover: `accept` was renamed; write `allow`",
+        ];
+        assert_eq!(found, expected);
+        // A list keeps its length, so that the items after it are reported with their own index.
+        assert_eq!(rest["routes"][0]["auth"]["all_of"][0]["signature"]["signed_payload"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
     fn keys_are_found_at_any_depth_of_auth_and_not_among_free_names() {
         let jwt = json!({"required": ["exp"], "claims": {"required": "a", "token": "b"}, "token": {"body": true}});
         let auth = json!({"any_of": [{"jwt": jwt}, {"token": {"header": "X-Key"}}]});
@@ -314,13 +341,13 @@ gateway.yaml:13:5: routes[0].replay: was renamed; write `replay_protection`";
     fn the_table_agrees_with_the_schema() {
         let schema = schema().to_string();
         for rename in RENAMES {
-            for new in rename.new.split(['.', ' ']).filter(|word| !["^", "and"].contains(word)) {
+            for new in rename.new.split(['.', ' ']).filter(|word| !["^", "and", "literal:"].contains(word)) {
                 assert!(schema.contains(&format!("\"{new}\"")), "{new}");
             }
         }
         let present: Vec<&str> = crate::failure::Failure::reasons().map(|(reason, _)| reason).collect();
         for (old, new) in REASONS {
-            assert!(!present.contains(old) && present.contains(new), "{old}");
+            assert!(!present.contains(old) && new.split(" and ").all(|new| present.contains(&new)), "{old}");
         }
     }
 }

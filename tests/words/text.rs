@@ -75,13 +75,13 @@ fn end_of_literal(rest: &str, quote: char) -> usize {
     rest.len()
 }
 
-/// Comments that begin with `#`, and the docstrings of Python.
-pub fn of_script(source: &str) -> Vec<Text> {
+/// Comments that begin with `mark`, such as `# `, and the docstrings of Python.
+pub fn of_script(source: &str, mark: &str) -> Vec<Text> {
     let mut found = Vec::new();
     let mut in_docstring = false;
     for (index, line) in source.lines().enumerate() {
         let quotes = line.matches("\"\"\"").count();
-        let comment = line.split_once("# ").filter(|(before, _)| before.trim().is_empty() || before.ends_with(' '));
+        let comment = line.split_once(mark).filter(|(before, _)| before.trim().is_empty() || before.ends_with(' '));
         if in_docstring || quotes > 0 {
             join(&mut found, Text { line: index + 1, text: line.replace("\"\"\"", "") }, true);
         } else if let Some((_, comment)) = comment {
@@ -103,6 +103,11 @@ pub fn of_page(source: &str) -> Vec<Text> {
     found
 }
 
+/// With single spaces in place of line breaks, so that a phrase of two words is found across them.
+pub fn in_one_line(text: &str) -> String {
+    text.replace("\\\n", " ").split_whitespace().collect::<Vec<&str>>().join(" ")
+}
+
 /// Without code spans: `names in backticks`.
 pub fn without_code(text: &str) -> String {
     text.split('`').enumerate().map(|(index, part)| if index % 2 == 0 { part } else { "``" }).collect()
@@ -115,7 +120,10 @@ fn texts_are_taken_from_each_kind_of_file() {
     let expected = [(1, " One\n text."), (3, "say \\\" so"), (3, "raw"), (3, " end"), (5, "/* yes */")];
     assert_eq!(texts, expected.map(|(line, text)| (line, text.to_owned())));
     let script = "#!/bin/sh\n# One\n# text.\nx=1 # more\n\"\"\"A docstring\nof two.\"\"\"\ny=2";
-    let texts: Vec<String> = of_script(script).into_iter().map(|text| text.text).collect();
+    let texts: Vec<String> = of_script(script, "# ").into_iter().map(|text| text.text).collect();
     assert_eq!(texts, ["One\ntext.\nmore\nA docstring\nof two."]);
+    let lua: Vec<String> = of_script("-- One\nlocal x = 1 -- two", "-- ").into_iter().map(|text| text.text).collect();
+    assert_eq!(lua, ["One\ntwo"]);
     assert_eq!(without_code("a `b` c"), "a `` c");
+    assert_eq!(in_one_line("set \\\n   aside,\n taken\n back"), "set aside, taken back");
 }

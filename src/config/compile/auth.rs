@@ -208,7 +208,7 @@ impl Compiler<'_> {
         };
         if policy.is_some_and(|policy| !covers(policy, &source)) && file.signed != Some(false) {
             let what = "`signed: false`: no signature covers this timestamp, so that an attacker can change it";
-            self.problems.add(&path.child("signed"), format!("write {what}"));
+            self.problems.add_follow_up(&path.child("signed"), format!("write {what}"));
         }
         Some(source)
     }

@@ -180,7 +180,7 @@ impl Compiler<'_> {
         for (index, text) in written.iter().enumerate() {
             match Piece::parse(text) {
                 Some(piece) => pieces.push(piece),
-                None => self.problems.add(&path.index(index), PIECES),
+                None => self.problems.add_follow_up(&path.index(index), PIECES),
             }
         }
         let holds_secret = pieces.contains(&Piece::Secret);
