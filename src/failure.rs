@@ -145,10 +145,19 @@ impl Failure {
 
     /// The reason that an unauthenticated client is given where the real one is withheld.
     pub const fn withheld_as(&self) -> Option<&'static str> {
-        match self.status() {
+        match self.withheld_status() {
             StatusCode::UNAUTHORIZED => Some("unauthorized"),
             StatusCode::FORBIDDEN => Some("forbidden"),
             _ => None,
+        }
+    }
+
+    /// The status that goes with [`Self::withheld_as`]. Before authentication a body that cannot be read gets that of a
+    /// wrong credential: if several schemes are required, a 400 would confirm the credential of the first.
+    pub const fn withheld_status(&self) -> StatusCode {
+        match self {
+            Self::Refused(Refused { refusal: Refusal::MalformedBody, proven: false, .. }) => StatusCode::UNAUTHORIZED,
+            failure => failure.status(),
         }
     }
 

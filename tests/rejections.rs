@@ -55,6 +55,30 @@ async fn opaque_and_detailed_disclose_less_and_more() {
     }
 }
 
+/// A 400 would tell an attacker that the first of two credentials is right.
+#[tokio::test]
+async fn an_unreadable_body_confirms_no_credential() {
+    let upstream = Upstream::echo().await;
+    let signature = "{ signature: { algorithm: hmac-sha256, header: X-Sig, encoding: hex, signed_payload: [\"json:/a\"], \
+                     secret: { file: secret } } }";
+    let auth =
+        format!("{{ all_of: [ {{ static_token: {{ header: X-Token, secret: {{ file: token }} }} }}, {signature} ] }}");
+    for (errors, right) in
+        [("standard", (401, "unauthorized")), ("opaque", (401, "unauthorized")), ("detailed", (400, "malformed_body"))]
+    {
+        let setup =
+            Setup::new(upstream.address).file("secret", "a secret of the sender").file("token", "the right token");
+        let gateway = setup.auth(&auth).and(&format!("error_detail: {errors}")).start();
+        let problem = async |token: &str| {
+            let request = gateway.client().request("/webhook").header("x-token", token).header("x-sig", "00");
+            gateway.client().send(request, "not JSON").await.problem()
+        };
+        assert_eq!(problem("the right token").await, (right.0, right.1.to_owned()), "{errors}");
+        assert_eq!(problem("a wrong token").await.0, 401, "{errors}");
+        assert_eq!(counted(&gateway, "rejected", "malformed_body").await, Some(1.0), "{errors}");
+    }
+}
+
 #[tokio::test]
 async fn a_rejection_is_a_problem_document_of_the_gateway() {
     let upstream = Upstream::echo().await;

@@ -41,10 +41,13 @@ pub fn failure(
         // The protocol has an error each for key, issuer and audience; `opaque` gives the same one for all.
         let opaque = disclosure == Disclosure::Opaque && failure.withheld_as() == Some("unauthorized");
         let error = if opaque { "authentication_failed" } else { error };
-        return secevent(chosen.unwrap_or(status), error, told(failure, disclosure), request_id);
+        let reason = withheld(failure, disclosure).unwrap_or(failure.reason());
+        return secevent(chosen.unwrap_or(status), error, reason, request_id);
     }
-    let status = chosen.unwrap_or_else(|| failure.status());
-    let mut response = problem(status, told(failure, disclosure), request_id);
+    let withheld = withheld(failure, disclosure);
+    let status = if withheld.is_some() { failure.withheld_status() } else { failure.status() };
+    let status = chosen.unwrap_or(status);
+    let mut response = problem(status, withheld.unwrap_or(failure.reason()), request_id);
     let headers = response.headers_mut();
     if failure.may_be_retried() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
@@ -102,16 +105,15 @@ pub fn again(mut response: Response<Content>, request_id: &str) -> Response<Cont
     response
 }
 
-/// The reason that the response may state.
-fn told(failure: &Failure, disclosure: Disclosure) -> &'static str {
+/// The reason that the response states where it may not state the real one.
+fn withheld(failure: &Failure, disclosure: Disclosure) -> Option<&'static str> {
     // A client knows its own address, and a sender whose address has changed must learn what to ask the operator for.
     let may_know = matches!(failure, Failure::IpNotAllowed | Failure::Refused(Refused { proven: true, .. }));
-    let withheld = match disclosure {
+    match disclosure {
         Disclosure::Detailed => None,
         Disclosure::Standard if may_know => None,
         Disclosure::Standard | Disclosure::Opaque => failure.withheld_as(),
-    };
-    withheld.unwrap_or(failure.reason())
+    }
 }
 
 fn takes_bearer(route: Option<&Route>) -> bool {
