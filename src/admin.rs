@@ -90,7 +90,10 @@ impl Admin {
             "/livez" => reply(AdminStatus::Ok, json!({"alive": true})),
             "/readyz" => self.readiness(),
             "/status" => reply(AdminStatus::Ok, self.status()),
-            _ => reply(AdminStatus::NotFound, json!({"error": "try /metrics, /livez, /readyz or /status"})),
+            _ => reply(
+                AdminStatus::NotFound,
+                json!({"error": "not found; available: /metrics, /livez, /readyz and /status"}),
+            ),
         }
     }
 

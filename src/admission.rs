@@ -49,7 +49,7 @@ pub enum StateError {
     #[error("store: {0}")]
     Redis(#[from] RedisStartError),
     /// The system's random number generator failed.
-    #[error("store: the system provides no random numbers")]
+    #[error("store: the operating system provides no random numbers")]
     NoEntropy,
 }
 
@@ -140,7 +140,8 @@ impl Admission {
     /// Opens the store; its background tasks run on `runtime`.
     ///
     /// # Errors
-    /// [`StateError`]. A Redis server that is down is no error: routes that need it respond with 503 until it is up.
+    /// [`StateError`]. A Redis server that is down is not an error: routes that need it respond with 503 until it is
+    /// up.
     pub fn new(
         settings: &StateSettings,
         clock: Arc<dyn Clock>,

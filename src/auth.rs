@@ -224,7 +224,7 @@ impl Policy {
         }
     }
 
-    /// The single-scheme policies of a combination, at any depth; the policy itself if it is no combination.
+    /// The single-scheme policies of a combination, at any depth; the policy itself if it is not a combination.
     pub fn leaves(&self) -> Vec<&Self> {
         match self {
             Self::AllOf(policies) | Self::AnyOf(policies) => policies.iter().flat_map(Self::leaves).collect(),
@@ -302,7 +302,9 @@ fn judge_certificate(
 ) -> Result<(), Stop> {
     let client = request.client.ok_or(Refusal::MissingCredential)?;
     let trusted = client.is_trusted(now);
-    notes.add("client certificate", || if trusted { "is trusted" } else { "is not or no longer trusted" }.into());
+    notes.add("client certificate", || {
+        if trusted { "is trusted" } else { "is not trusted, or no longer trusted" }.into()
+    });
     if trusted && rule.admits(client.certificate) { Ok(()) } else { Err(Refusal::CertificateNotAllowed.into()) }
 }
 

@@ -124,7 +124,7 @@ impl ProcessSettings {
 pub struct Drain {
     /// Time in which the process is not ready but still accepts connections; every response closes its connection.
     pub delay: Duration,
-    /// Time after that in which requests in flight may finish.
+    /// Time after `delay` in which requests in flight may finish.
     pub timeout: Duration,
 }
 

@@ -18,7 +18,7 @@ pub enum Failure {
     BadRequest,
     /// No `Host` header, and no `:authority` in HTTP/2 (RFC 9112 §3.2).
     MissingHost,
-    /// The client asks for another protocol (`Upgrade`, RFC 9110 §7.8).
+    /// The client requests another protocol (`Upgrade`, RFC 9110 §7.8).
     UpgradeNotSupported,
     /// [`crate::route::AmbiguousPath`].
     AmbiguousPath,
@@ -26,17 +26,18 @@ pub enum Failure {
     AmbiguousFraming,
     /// No route matches the host and path, or none allows the method.
     Unrouted(Unrouted),
-    /// The client's address is in none of the CIDR ranges that the route allows.
+    /// The client's address is not in any of the CIDR ranges that the route allows.
     IpNotAllowed,
     /// The request target exceeds [`crate::proxy::head::MAX_URI`].
     UriTooLong,
     /// The headers exceed the listener's size or number.
     HeadersTooLarge,
-    /// The route looks at client certificates, and the connection's was presented to another host (RFC 9110 §15.5.20).
+    /// The route uses client certificates, and that of the connection was presented to another host (RFC 9110
+    /// §15.5.20).
     Misdirected,
     /// The decision rejected the request.
     Refused(Refused),
-    /// The request body broke a limit or broke off.
+    /// The request body exceeded a limit or ended prematurely.
     Body(BodyFault),
     /// The request is a duplicate.
     Duplicate(Duplicate),
@@ -55,7 +56,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The reason: log field, metric label and, where it may be disclosed, `reason` of the response.
+    /// The reason: log field, metric label and, if it may be disclosed, `reason` of the response.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
@@ -190,13 +191,13 @@ impl Failure {
         }
     }
 
-    /// The gateway decided against the request, rather than that its exchange failed.
+    /// Whether the gateway rejected the request, as opposed to a failure while it was processed.
     pub const fn is_refusal(&self) -> bool {
         let broke = matches!(self, Self::Upstream(_) | Self::Body(BodyFault::ClientDisconnected | BodyFault::Slow));
         !broke && !self.is_undecided()
     }
 
-    /// Status and `err` for a transmitter of security event tokens (RFC 8935 §2.3, §2.4); `None` where that protocol
+    /// Status and `err` for a transmitter of security event tokens (RFC 8935 §2.3, §2.4); `None` if that protocol
     /// has no error for it, and the response is the usual one.
     pub const fn secevent(&self) -> Option<(StatusCode, &'static str)> {
         let error = match self {
@@ -329,7 +330,7 @@ const fn secevent_error(refusal: Refusal) -> Option<&'static str> {
     })
 }
 
-/// The status for a duplicate of a processed event, where that is no error. A transmitter of security event tokens
+/// The status for a duplicate of a processed event, if that is not an error. A transmitter of security event tokens
 /// knows only one status of success (RFC 8935 §2.2).
 pub const fn acknowledged(secevent: bool) -> StatusCode {
     if secevent { StatusCode::ACCEPTED } else { StatusCode::OK }
@@ -346,13 +347,13 @@ pub fn may_challenge(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
-/// Status and reason where the request headers did not arrive in time (RFC 9110 §15.5.9).
+/// Status and reason if the request headers did not arrive in time (RFC 9110 §15.5.9).
 pub const HEAD_TIMED_OUT: (StatusCode, &str) = (StatusCode::REQUEST_TIMEOUT, "request_timeout");
 
 /// Status and reason for plain HTTP on a TLS port.
 pub const TLS_REQUIRED: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "tls_required");
 
-/// The responses of the admin listener; their statuses stand here with all others.
+/// The responses of the admin listener; their statuses are defined here like all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminStatus {
     /// The requested page, or a check that passes.

@@ -190,7 +190,7 @@ impl Jwks {
         }
     }
 
-    /// Loads the keys that an earlier process has cached. The first fetch follows at once all the same.
+    /// Loads the keys that an earlier process has cached. The first fetch still starts at once.
     async fn restore(&self, keys: &Arc<RemoteKeys>) {
         let (keys, now) = (Arc::clone(keys), self.clock.now());
         let Some(path) = keys.source.cache.clone().filter(|_| keys.fetched().is_none()) else { return };
@@ -211,7 +211,7 @@ impl Jwks {
         .await;
     }
 
-    /// Time until the first fetch: none, or what is left of the refresh interval if a reload kept the set.
+    /// Time until the first fetch: none, or the rest of the refresh interval if a reload kept the set.
     fn first_wait(&self, keys: &RemoteKeys) -> Duration {
         let age = keys.fetched().map(|fetched| self.clock.now().since(fetched.at));
         age.map_or(Duration::ZERO, |age| keys.source.refresh.saturating_sub(age))
@@ -243,7 +243,7 @@ async fn store(keys: &Arc<RemoteKeys>, answer: Answer, at: UnixTime) {
     off_the_runtime(move || {
         if let Err(error) = cache::write(&path, &keys.source, &answer.body, at) {
             let (issuer, cache) = (&*keys.source.issuer, path.display());
-            tracing::warn!(issuer, %cache, %error, "could not write the JWKS cache");
+            tracing::warn!(issuer, %cache, %error, "cannot write the JWKS cache");
         }
     })
     .await;

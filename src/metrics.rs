@@ -47,7 +47,7 @@ pub enum Outcome {
     ChallengeAnswered,
     /// A duplicate of a processed event was acknowledged, or got the stored response.
     DuplicateAnswered,
-    /// The upstream's response broke off after it had begun.
+    /// The upstream's response ended prematurely after it had begun.
     UpstreamIncomplete,
     /// The upstream gave no response, the client disconnected, or the gateway could not decide.
     Error,
@@ -213,7 +213,7 @@ impl Metrics {
             )?,
             panics: make.counter(
                 "hookgate_panics_total",
-                "Tasks that ended by a panic, which is a bug. Their requests were not forwarded, or got no response.",
+                "Tasks that panicked, which is a bug. Their requests were not forwarded, or got no response.",
             )?,
             log_lines_dropped: make.counter(
                 "hookgate_log_lines_dropped_total",

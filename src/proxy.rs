@@ -58,7 +58,7 @@ const WAITING_IN_ALL: u64 = 64 << 20;
 pub struct Peer {
     /// Address of the connection. Where trusted proxies name the client, the client's address with port 0.
     pub address: ClientAddress,
-    /// False where the PROXY header does not name the client: X-Forwarded-For and Forwarded are then not read.
+    /// False if the PROXY header does not name the client: X-Forwarded-For and Forwarded are then not read.
     pub named: bool,
     /// Whether the client uses TLS: with the gateway, or with a trusted proxy that reports it.
     pub secure: bool,
@@ -282,7 +282,7 @@ impl Gateway {
     }
 
     /// Decides the request, first by its headers alone, so that it may be rejected before its body is read. The body is
-    /// read only where the rest of the decision, or an endpoint verification challenge, needs it.
+    /// read only if the rest of the decision, or an endpoint verification challenge, needs it.
     async fn judge(&self, asked: &Asked<'_>, body: &mut RequestBody, record: &mut Record) -> Result<Verdict, Failure> {
         let Asked { route, now, .. } = *asked;
         if !asked.may_stay() {
@@ -391,7 +391,7 @@ impl Asked<'_> {
         self.snapshot.listeners.get(self.peer.listener)?.client_trust.as_deref()
     }
 
-    /// False where the listener requires client certificates, and the certificate of this connection has expired or was
+    /// False if the listener requires client certificates, and the certificate of this connection has expired or was
     /// revoked since the TLS handshake.
     fn may_stay(&self) -> bool {
         let required = self.trust().is_some_and(ClientTrust::is_required);

@@ -248,7 +248,7 @@ impl FolderWatch {
         };
         let watcher = notify::recommended_watcher(on_event);
         if let Err(error) = &watcher {
-            tracing::warn!(%error, "no notifications of file changes; polling every few seconds instead");
+            tracing::warn!(%error, "file change notifications are not available; polling every few seconds instead");
         }
         Self { watcher: watcher.ok(), folders: Vec::new() }
     }

@@ -236,7 +236,7 @@ fn introduced(peer: Peer, tls: &ServerConnection) -> Result<Peer, UnreadableCert
     Ok(Peer { client: client.map(Arc::new), server_name, ..peer })
 }
 
-/// Reason why a connection is closed before any response.
+/// Why a connection is closed before any response.
 enum Closed {
     Limit(ConnectionRefused),
     /// The listener requires a trusted proxy, and the connection does not come from one.

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use crate::auth::certificate::ClientTrust;
 use crate::route::RoutingTable;
 
-/// SHA-256 over the whole configuration: the YAML and each file and environment variable that it names.
+/// SHA-256 over the whole configuration: the YAML and each file and environment variable that it references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConfigHash(pub [u8; 32]);
 

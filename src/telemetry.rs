@@ -1,6 +1,6 @@
 //! Log output: standard output, one JSON object or one line of text per event.
 //!
-//! A separate thread writes the lines, in batches where many wait. No request waits for it: while the output is not
+//! A separate thread writes the lines, in batches if many wait. No request waits for it: while the output is not
 //! read, lines are dropped and counted.
 
 use std::io::{BufWriter, stdout};

@@ -135,7 +135,7 @@ pub fn server_config(
 /// The TLS configuration of hookgate's own requests, with the given roots or the public ones.
 ///
 /// # Errors
-/// [`TlsError`] where `ca` has no usable certificate.
+/// [`TlsError`] if `ca` has no usable certificate.
 pub fn client_config(ca: Option<&[u8]>) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions()?;
     Ok(builder.with_root_certificates(roots_of(ca)?).with_no_client_auth())
@@ -145,7 +145,7 @@ pub fn client_config(ca: Option<&[u8]>) -> Result<ClientConfig, TlsError> {
 /// a `SubjectPublicKeyInfo` (RFC 7469 §2.4). Empty `pins` require no key.
 ///
 /// # Errors
-/// [`TlsError`] where `ca` has no usable certificate.
+/// [`TlsError`] if `ca` has no usable certificate.
 pub fn pinned_client_config(ca: Option<&[u8]>, pins: &[[u8; 32]]) -> Result<ClientConfig, TlsError> {
     let mut config = client_config(ca)?;
     if !pins.is_empty() {

@@ -87,17 +87,17 @@ fn fields_that_would_accept_too_much_are_rejected() {
         (
             "    replay_protection: disabled\n",
             "",
-            "routes[0].replay_protection: missing; write { id: { claim: jti } } together with a `store`, or `disabled`",
+            "routes[0].replay_protection: missing; expected { id: { claim: jti } } together with a `store`, or `disabled`",
         ),
         (
             "replay_protection: disabled",
             "replay_protection: { id: { claim: jti } }",
-            "store: missing; write `store: { type: memory }`",
+            "store: missing; expected `store: { type: memory }`",
         ),
         (
             "replay_protection: disabled",
             "replay_protection: disabled\n    idempotency: { key: { header: Idempotency-Key } }",
-            "store: missing; write `store: { type: memory }`",
+            "store: missing; expected `store: { type: memory }`",
         ),
         ("[ES256]", "[HS256]", "issuers.acme.algorithms: HS256, HS384 and HS512 need `secret`"),
         ("[ES256]", "[none]", "issuers.acme.algorithms[0]: unknown"),
@@ -128,22 +128,22 @@ fn fields_that_would_accept_too_much_are_rejected() {
         (
             "replay_protection: disabled",
             "replay_protection: disabled\n    timestamp: { header: X-Time }",
-            "routes[0].timestamp.signed: write `signed: false`",
+            "routes[0].timestamp.signed: set `signed: false`",
         ),
         (
             "replay_protection: disabled",
             "replay_protection: disabled\n    mode: dry_run",
-            "routes[0].dry_run_until: missing; write the last day of the dry run",
+            "routes[0].dry_run_until: missing; expected the last day of the dry run",
         ),
         (
             "audience: https://hooks.test/",
             "audience: x\n        bound_certificate: true",
-            "routes[0].auth.jwt.bound_certificate: no listener asks for client certificates",
+            "routes[0].auth.jwt.bound_certificate: no listener requests client certificates",
         ),
         (
             "replay_protection: disabled",
             "replay_protection: disabled\n    dry_run_until: 2026-12-31",
-            "routes[0].dry_run_until: needs `mode: dry_run`",
+            "routes[0].dry_run_until: requires `mode: dry_run`",
         ),
         (
             "audience: https://hooks.test/",
@@ -171,13 +171,13 @@ fn fields_without_effect_are_rejected() {
         (
             "127.0.0.1:0\"",
             "127.0.0.1:9\"\n    plaintext: true\n  - address: \"127.0.0.1:9\"".to_owned(),
-            "listeners[1].address: an earlier listener has",
+            "listeners[1].address: duplicate address: an earlier listener uses it",
         ),
         (
             "listeners:",
             "admin: { address: \"127.0.0.1:9\" }\nlisteners:\n  - { address: \"127.0.0.1:9\", plaintext: true }"
                 .to_owned(),
-            "admin.address: a listener has this address",
+            "admin.address: duplicate address: a listener uses it",
         ),
         ("127.0.0.1:8000", "127.0.0.1:99999".to_owned(), "upstream.url: expected http://host:port"),
         ("127.0.0.1:8000", "127.0.0.1:0".to_owned(), "upstream.url: expected http://host:port"),
@@ -190,7 +190,7 @@ fn fields_without_effect_are_rejected() {
         (
             "{ file: jwks.json }",
             "{ url: \"https://a/\", max_stale: 1m }".to_owned(),
-            "jwks.max_stale: is shorter than refresh",
+            "jwks.max_stale: must not be shorter than refresh",
         ),
         (
             "{ file: jwks.json }",
@@ -198,7 +198,7 @@ fn fields_without_effect_are_rejected() {
             "issuers.acme.jwks: has more than one of url, discovery, file and inline",
         ),
         ("{ file: jwks.json }", "{ file: jwks.json, discovery: true }".to_owned(), "jwks: has more than one of url"),
-        ("{ file: jwks.json }", "{ discovery: false }".to_owned(), "jwks: missing; write one of url, discovery"),
+        ("{ file: jwks.json }", "{ discovery: false }".to_owned(), "jwks: missing; expected one of url, discovery"),
         (
             "issuer: https://issuer.test/\n    algorithms: [ES256]\n    jwks: { file: jwks.json }",
             "issuer: none\n    algorithms: [ES256]\n    jwks: { discovery: true }".to_owned(),
@@ -209,7 +209,7 @@ fn fields_without_effect_are_rejected() {
             "issuer: http://issuer.test/\n    algorithms: [ES256]\n    jwks: { discovery: true }".to_owned(),
             "jwks.discovery: needs an `issuer` that is an https:// URL",
         ),
-        ("{ file: jwks.json }", "{ url: \"https://a/\", pins: [] }".to_owned(), "jwks.pins: is empty"),
+        ("{ file: jwks.json }", "{ url: \"https://a/\", pins: [] }".to_owned(), "jwks.pins: must not be empty"),
         ("{ file: jwks.json }", "{ url: \"https://a/\", cache: \"\" }".to_owned(), "jwks.cache: expected the path"),
         (
             "{ file: jwks.json }",
@@ -252,7 +252,7 @@ fn fields_without_effect_are_rejected() {
         (
             "replay_protection: disabled",
             own("forward: { claims_to_headers: { a: X-A, b: x-a } }"),
-            "forward.claims_to_headers.b: another claim has this header",
+            "forward.claims_to_headers.b: duplicate header: another claim uses it",
         ),
         (
             "replay_protection: disabled",
@@ -267,7 +267,7 @@ fn fields_without_effect_are_rejected() {
         (
             "audience: https://hooks.test/",
             "audience: x\n        allowed_types: []".to_owned(),
-            "jwt.allowed_types: is empty",
+            "jwt.allowed_types: must not be empty",
         ),
         (
             "replay_protection: disabled",
@@ -284,11 +284,11 @@ fn fields_without_effect_are_rejected() {
             own("limits: { failed_auth_rate: 5/d }"),
             "limits.failed_auth_rate: expected a rate: a",
         ),
-        ("replay_protection: disabled", own("limits: { burst: 5 }"), "limits.burst: needs `rate`; write that too"),
+        ("replay_protection: disabled", own("limits: { burst: 5 }"), "limits.burst: requires `rate`; set it too"),
         (
             "replay_protection: disabled",
             own("limits: { per_issuer: { burst: 5 } }"),
-            "limits.per_issuer.burst: needs `rate`",
+            "limits.per_issuer.burst: requires `rate`",
         ),
         (
             "replay_protection: disabled",
@@ -309,13 +309,13 @@ fn fields_without_effect_are_rejected() {
         (
             "replay_protection: disabled",
             own("limits: { rate: 1/s, shared: true }"),
-            "limits.shared: needs a `store` of type redis",
+            "limits.shared: requires a `store` of type redis",
         ),
-        ("replay_protection: disabled", own("allowed_ips: []"), "routes[0].allowed_ips: is empty"),
+        ("replay_protection: disabled", own("allowed_ips: []"), "routes[0].allowed_ips: must not be empty"),
         (
             "replay_protection: disabled",
             own("revocation: {}"),
-            "routes[0].revocation.file: missing; write the path of a YAML file",
+            "routes[0].revocation.file: missing; expected the path of a YAML file",
         ),
         (
             "replay_protection: disabled",
@@ -335,7 +335,7 @@ fn fields_without_effect_are_rejected() {
         (
             "replay_protection: disabled",
             own("allowed_ips: [192.0.2.7, 203.0.113.5/24]"),
-            "routes[0].allowed_ips[1]: has host bits set; write 203.0.113.0/24",
+            "routes[0].allowed_ips[1]: has host bits set; use 203.0.113.0/24",
         ),
         (
             "replay_protection: disabled",
@@ -350,7 +350,7 @@ fn fields_without_effect_are_rejected() {
         (
             "audience: https://hooks.test/",
             "audience: x\n        token_from: { query: \"\" }".to_owned(),
-            "jwt.token_from.query: is empty",
+            "jwt.token_from.query: must not be empty",
         ),
         (
             "audience: https://hooks.test/",
@@ -409,7 +409,7 @@ fn of_several_secrets_each_problem_has_its_position() {
 fn two_routes_for_one_request_are_a_problem() {
     let second = format!("{}\n", VALID.split_once("routes:\n").unwrap().1);
     let told = problems_of(&format!("{VALID}{second}"));
-    assert!(told.iter().any(|line| line.contains("routes[1].name: routes[0] has this name already")), "{told:#?}");
+    assert!(told.iter().any(|line| line.contains("routes[1].name: duplicate name: routes[0] uses it")), "{told:#?}");
     assert!(
         told.iter().any(|line| line.contains("routes[1].match: matches requests that route `webhook` matches too")),
         "{told:#?}"
@@ -430,8 +430,8 @@ fn a_certificate_without_its_key_is_reported_at_its_position() {
 fn client_certificates_need_their_roots_and_readable_lists() {
     let problem = |fields: &str| problems("tls: { ", &format!("tls: {{ {fields}, ")).join("\n");
     for (fields, expected) in [
-        ("client_auth: optional", "tls.client_auth: needs `client_ca`"),
-        ("client_crl: server.crt", "tls.client_crl: needs `client_ca`"),
+        ("client_auth: optional", "tls.client_auth: requires `client_ca`"),
+        ("client_crl: server.crt", "tls.client_crl: requires `client_ca`"),
         ("client_ca: null", "tls.client_ca: "),
         ("client_ca: gone.crt", "tls.client_ca: file gone.crt: not found"),
         ("client_ca: server.key", "tls.client_ca: cannot be used: no certificate in PEM form"),
@@ -456,10 +456,10 @@ fn trusted_proxies_are_cidr_ranges_and_proxy_protocol_needs_them() {
     };
     let (trusted, taken) = ("trusted_proxies: [10.0.0.0/8, \"2001:db8::7\"]\n", "    proxy_protocol: true\n");
     for (top, listener, expected) in [
-        ("", taken, "3:5: listeners[0].proxy_protocol: needs `trusted_proxies`"),
-        ("trusted_proxies: []\n", taken, "4:5: listeners[0].proxy_protocol: needs `trusted_proxies`"),
+        ("", taken, "3:5: listeners[0].proxy_protocol: requires `trusted_proxies`"),
+        ("trusted_proxies: []\n", taken, "4:5: listeners[0].proxy_protocol: requires `trusted_proxies`"),
         (trusted, "    proxy_protocol: v2\n", "4:5: listeners[0].proxy_protocol: expected `true` or `false`"),
-        ("trusted_proxies: [10.0.0.1/8]\n", "", "1:19: trusted_proxies[0]: has host bits set; write 10.0.0.0/8"),
+        ("trusted_proxies: [10.0.0.1/8]\n", "", "1:19: trusted_proxies[0]: has host bits set; use 10.0.0.0/8"),
         ("trusted_proxies: [10.0.0.0/8, proxy.test]\n", "", "1:31: trusted_proxies[1]: expected an IP address such"),
         ("trusted_proxies: 10.0.0.0/8\n", "", "1:1: trusted_proxies: expected a list"),
     ] {

@@ -10,7 +10,7 @@ use crate::support::{Answer, Client, Gateway, Setup, Upstream, claims, until};
 
 const REPLAY: &str = "replay_protection: { id: { claim: jti } }";
 
-/// The usual gateway with these fields in place of `replay_protection`, and a store in memory.
+/// The usual gateway with these fields instead of `replay_protection`, and a store in memory.
 fn with_replay_protection(upstream: &Upstream, replay: &str) -> Setup {
     Setup::new(upstream.address)
         .with("replay_protection: disabled", replay)

@@ -1,4 +1,4 @@
-//! Claim rules: conditions on the claims of a token. Pure; `jwt` evaluates them after it has verified the signature.
+//! Claim rules: conditions on the claims of a token. No I/O; `jwt` evaluates them after it has verified the signature.
 
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};

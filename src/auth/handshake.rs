@@ -1,5 +1,5 @@
 //! Endpoint verification challenges: the requests by which a provider verifies the endpoint, and the responses to them,
-//! as a preset describes them. Pure.
+//! as a preset describes them. No I/O.
 //!
 //! A response echoes a value from an unauthenticated client, and some responses contain a MAC of it under the route's
 //! secret. The challenge value therefore has a strict alphabet and length, and no browser renders the response as a

@@ -12,7 +12,7 @@ const MAX_DEPTH: u8 = 32;
 
 /// The input is not JSON, not an object, or ambiguous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not one unambiguous JSON object")]
+#[error("not a single, unambiguous JSON object")]
 pub struct MalformedJson;
 
 /// Parses exactly one JSON object.

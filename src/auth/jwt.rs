@@ -1,4 +1,4 @@
-//! Verification of a JWT: bytes in, claims out. In this order: format, header, issuer, key, signature, claims.
+//! Verification of a JWT, in this order: format, header, issuer, key, signature, claims.
 //!
 //! The library verifies signatures; this module decides everything else, because each library interprets RFC 7519's
 //! optional behaviour differently (RFC 8725 lists the resulting vulnerabilities). Called by [`super::verify`].

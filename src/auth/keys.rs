@@ -89,7 +89,7 @@ pub enum KeySetError {
     #[error("this algorithm uses a public key, not a shared secret")]
     NotASharedSecret,
     /// The PEM holds a private key, which a verifier must not have.
-    #[error("holds a private key; use the public key's file instead")]
+    #[error("contains a private key; use the file with the public key instead")]
     PrivateKey,
     /// The PEM holds no public key for this algorithm, or more than one key.
     #[error("expected one public key in PEM form (`BEGIN PUBLIC KEY`) for this algorithm")]

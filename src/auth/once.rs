@@ -36,7 +36,7 @@ pub struct Once {
     pub kind: &'static str,
     /// The bytes of the id.
     pub id: Vec<u8>,
-    /// The last second in which its credential may be valid; `None` if nothing bounds it.
+    /// The last second in which its credential may be valid; `None` if it does not expire.
     pub until: Option<UnixTime>,
     /// The earliest time at which its credential could be used, clock skew included; `None` if the credential does not
     /// state a time.

@@ -14,7 +14,7 @@ pub enum Stop {
 }
 
 impl Stop {
-    /// The reason of the rejection; `None` where only the body is missing.
+    /// The reason of the rejection; `None` if only the body is missing.
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::NeedsBody => None,
@@ -56,7 +56,7 @@ impl PartialEq for Stop {
 pub struct Refused {
     /// The reason.
     pub refusal: Refusal,
-    /// A signature had been verified: the client holds a genuine credential, so the response may state the reason.
+    /// A signature had been verified: the client holds a valid credential, so the response may state the reason.
     pub proven: bool,
     /// The issuer's name in gateway.yaml, where one had been chosen.
     pub issuer: Option<Arc<str>>,
@@ -75,7 +75,7 @@ impl Refused {
 /// documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// No credential in any place where the route looks for one.
+    /// No credential in any location that the route configures.
     MissingCredential,
     /// More than one credential, or a second place that holds one.
     MultipleCredentials,
@@ -85,7 +85,7 @@ pub enum Refusal {
     TokenTooLarge,
     /// Not a JWS in compact form, or its header or payload breaks a rule of RFC 7515, 7519 or 8725.
     MalformedToken,
-    /// A body that must be read as a JSON object or a form, and is none.
+    /// A body that must be a JSON object or a form, but is not.
     MalformedBody,
     /// The algorithm is not allowed for this issuer, or is not the key's.
     UnsupportedAlgorithm,
@@ -97,7 +97,7 @@ pub enum Refusal {
     RequirementNotMet,
     /// A header, a part of the signature's value, a JSON member or a form field that must be signed is absent.
     MissingSignedComponent,
-    /// The static token is none of the route's secrets.
+    /// The static token matches none of the route's secrets.
     InvalidStaticToken,
     /// A required claim is absent.
     MissingClaim,
@@ -107,13 +107,13 @@ pub enum Refusal {
     InvalidAudience,
     /// `exp` has passed (RFC 7519 §4.1.4).
     TokenExpired,
-    /// `nbf` lies in the future (RFC 7519 §4.1.5).
+    /// `nbf` is in the future (RFC 7519 §4.1.5).
     TokenNotYetValid,
     /// `exp` − `iat` exceeds `max_lifetime`.
     TokenLifetimeTooLong,
     /// `iat` is older than `max_age`.
     TokenTooOld,
-    /// `iat` lies in the future.
+    /// `iat` is in the future.
     TokenIssuedInFuture,
     /// The timestamp that the route requires is absent.
     MissingTimestamp,
@@ -121,7 +121,7 @@ pub enum Refusal {
     MalformedTimestamp,
     /// The timestamp is older than `max_age`.
     TimestampTooOld,
-    /// The timestamp lies further in the future than `max_future`.
+    /// The timestamp is further in the future than `max_future`.
     TimestampInFuture,
     /// The body is not the one that was signed.
     BodyMismatch,
@@ -133,9 +133,9 @@ pub enum Refusal {
     CertificateMismatch,
     /// The client certificate is not trusted (any longer), or not one that this route allows.
     CertificateNotAllowed,
-    /// The token is genuine, but on the route's revocation list by its id, subject, key or age.
+    /// The token is valid, but revoked by its id, subject, key or issue time.
     Revoked,
-    /// A claim rule does not hold: the token is genuine, but lacks the right.
+    /// A claim rule does not hold: the token is valid, but lacks the permission.
     ClaimMismatch {
         /// The claim is a scope: RFC 6750 §3.1 `insufficient_scope`.
         scope: bool,
@@ -147,7 +147,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Every value once, for documents and tests that walk the table.
+    /// Every value once, for the documentation and for tests that iterate over the table.
     pub const ALL: &'static [Self] = &[
         Self::MissingCredential,
         Self::MultipleCredentials,

@@ -104,8 +104,8 @@ impl SignaturePolicy {
     /// Verifies the signature of one request.
     ///
     /// # Errors
-    /// `missing_credential` only if the request carries no signature at all; `requirement_not_met` if a rule of `require`
-    /// does not hold; `missing_timestamp`, `malformed_timestamp`, `timestamp_too_old`, `timestamp_in_future`;
+    /// `missing_credential` only if the request carries no signature at all; `requirement_not_met` if a rule of
+    /// `require` does not hold; `missing_timestamp`, `malformed_timestamp`, `timestamp_too_old`, `timestamp_in_future`;
     /// `missing_signed_component`; `body_mismatch`; `malformed_body` if the body must be parsed and cannot; otherwise
     /// `invalid_signature`.
     pub fn verify(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Signed, Stop> {
@@ -180,7 +180,7 @@ impl SignaturePolicy {
         }
     }
 
-    /// Tries every spelling of the URL with every secret. Timing may reveal which one matches; that is no secret.
+    /// Tries every spelling of the URL with every secret. Timing may reveal which one matches; that is not a secret.
     fn signed_by(&self, request: &RequestView<'_>, values: &[Value<'_>], notes: &mut Notes) -> Result<Signed, Stop> {
         let body = self.judge_body_hash(request, notes)?;
         for value in values {

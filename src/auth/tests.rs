@@ -1,4 +1,4 @@
-//! Tests of the whole decision: request headers in, a grant or a rejection out.
+//! Tests of the whole decision, from request headers to a grant or a rejection.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -50,7 +50,7 @@ fn table() -> String {
 
 fn suggestion(given: &str) -> String {
     let near = near(given);
-    let rest = "`hookgate presets` lists all";
+    let rest = "`hookgate presets` lists them";
     if near.is_empty() { rest.to_owned() } else { format!("did you mean {}? {rest}", near.join(", ")) }
 }
 
@@ -84,6 +84,6 @@ mod tests {
         assert_eq!(near("twitter"), ["x"]);
         assert_eq!(near("github-webhooks"), ["github"]);
         assert_eq!((near("no such thing"), near(""), near("q").len()), (vec![], vec![], 0));
-        assert_eq!(suggestion("strpe"), "did you mean stripe? `hookgate presets` lists all");
+        assert_eq!(suggestion("strpe"), "did you mean stripe? `hookgate presets` lists them");
     }
 }

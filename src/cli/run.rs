@@ -74,7 +74,7 @@ async fn give_memory_back() {
 /// an open file.
 fn raise_file_limit() {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(open_files) => tracing::info!(open_files, "raised the limit of open files"),
-        Err(error) => tracing::warn!(%error, "could not raise the limit of open files"),
+        Ok(open_files) => tracing::info!(open_files, "raised the open files limit"),
+        Err(error) => tracing::warn!(%error, "cannot raise the open files limit"),
     }
 }

@@ -1,4 +1,4 @@
-//! File types → runtime types. Pure: bytes in, a [`Config`] or every problem at once out.
+//! File types → runtime types. Pure: parses bytes into a [`Config`], or returns every problem at once.
 //!
 //! Only this module knows both. A configuration whose meaning is not certain is rejected: no default here accepts more
 //! requests than the file allows.
@@ -84,7 +84,7 @@ struct Compiler<'a> {
     warnings: Vec<String>,
     handles: Handles,
     certificates: Vec<(String, UnixTime)>,
-    /// Whether a listener asks for client certificates.
+    /// Whether a listener requests client certificates.
     asks_clients: bool,
     /// Whether `trusted_proxies` names any.
     trusts_proxies: bool,
@@ -152,10 +152,10 @@ impl Compiler<'_> {
         for (index, address) in listeners.iter().enumerate().filter(|(_, address)| address.port() != 0) {
             if listeners.iter().take(index).any(|earlier| earlier == address) {
                 let path = root.child("listeners").index(index).child("address");
-                self.problems.add(&path, "an earlier listener has this address already");
+                self.problems.add(&path, "duplicate address: an earlier listener uses it");
             }
             if admin == Some(*address) {
-                self.problems.add(&root.child("admin").child("address"), "a listener has this address already");
+                self.problems.add(&root.child("admin").child("address"), "duplicate address: a listener uses it");
             }
         }
     }
@@ -196,7 +196,7 @@ impl Compiler<'_> {
             };
             if let Some(first) = names.insert(Arc::clone(&route.name), index) {
                 self.problems
-                    .add(&path.child("name"), format!("routes[{first}] has this name already; choose another"));
+                    .add(&path.child("name"), format!("duplicate name: routes[{first}] uses it; choose another"));
             }
             routes.push(Arc::new(route));
         }
@@ -219,7 +219,7 @@ impl Compiler<'_> {
             });
             if open {
                 let message = "a challenge response of another route is signed with this secret: use another secret, \
-                               or write `challenge` here too, so that bodies must be JSON objects";
+                               or set `challenge` here too, so that bodies must be JSON objects";
                 self.problems.add(&path.index(index).child("auth"), message);
             }
         }
@@ -251,7 +251,7 @@ impl Compiler<'_> {
 /// Helpers for every part of the compiler.
 impl Compiler<'_> {
     fn missing(&mut self, path: &FieldPath, what: &str) {
-        self.problems.add_follow_up(path, format!("missing; write {what}"));
+        self.problems.add_follow_up(path, format!("missing; expected {what}"));
     }
 
     /// A duration, which may be zero.

@@ -36,7 +36,7 @@ pub struct GatewayFile {
     pub workers: Option<u16>,
     /// The access log and other log lines. A change needs a restart.
     pub log: Option<LogFile>,
-    /// How much of the reason a rejection's response discloses.
+    /// How much detail the response to a rejected request contains.
     pub error_detail: Option<ErrorDetailFile>,
     /// Graceful shutdown after SIGTERM.
     pub drain: Option<DrainFile>,
@@ -48,7 +48,8 @@ pub struct GatewayFile {
     pub max_buffered_bytes: Option<SizeText>,
     /// Addresses on which requests are accepted.
     pub listeners: Option<Vec<ListenerFile>>,
-    /// The admin listener for /metrics, /livez, /readyz and /status; if absent, there is none. A change needs a restart.
+    /// The admin listener for /metrics, /livez, /readyz and /status; if absent, there is none. A change needs a
+    /// restart.
     pub admin: Option<AdminFile>,
     /// The store for replay ids, idempotency keys and shared rate limits. A change needs a restart.
     pub store: Option<store::StoreFile>,
@@ -138,13 +139,13 @@ pub enum LogFormat {
     Text,
 }
 
-/// How much of the reason a rejection's response discloses.
+/// How much detail the response to a rejected request contains.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ErrorDetailFile {
     /// The reason of a 401 or 403 only after a signature was verified; before that `unauthorized` or `forbidden`.
     Standard,
-    /// `unauthorized` or `forbidden` in place of every reason of a 401 or 403.
+    /// `unauthorized` or `forbidden` instead of every reason of a 401 or 403.
     Opaque,
     /// Always the reason; for development.
     Detailed,
@@ -157,7 +158,7 @@ pub struct DrainFile {
     /// Time after SIGTERM in which the process is not ready but still accepts connections; every response closes its
     /// connection.
     pub delay: Option<DurationText>,
-    /// Time after that, without accepting connections, in which requests in flight may finish.
+    /// Time after `delay` in which requests in flight may finish; no connections are accepted.
     pub timeout: Option<DurationText>,
 }
 
@@ -173,7 +174,7 @@ pub struct ListenerFile {
     pub timeouts: Option<ListenerTimeoutsFile>,
     /// TLS termination: certificates, and mutual TLS (mTLS).
     pub tls: Option<TlsFile>,
-    /// `true` in place of `tls` where another proxy terminates TLS.
+    /// `true` instead of `tls` where another proxy terminates TLS.
     pub plaintext: Option<bool>,
     /// Whether each connection begins with a PROXY protocol header, version 1 or 2, and comes from `trusted_proxies`.
     pub proxy_protocol: Option<bool>,
@@ -228,9 +229,9 @@ pub struct TlsFile {
     /// PEM file with the root certificates of client certificates (mTLS); clients are asked for a certificate if it is
     /// set.
     pub client_ca: Option<String>,
-    /// Whether a client must present a certificate; needs `client_ca`.
+    /// Whether a client must present a certificate; requires `client_ca`.
     pub client_auth: Option<ClientAuthFile>,
-    /// PEM file with certificate revocation lists, one for every issuer of client certificates; needs `client_ca`.
+    /// PEM file with certificate revocation lists, one for every issuer of client certificates; requires `client_ca`.
     pub client_crl: Option<String>,
 }
 
@@ -303,10 +304,10 @@ pub struct JwksFile {
     pub max_stale: Option<DurationText>,
     /// Minimum time between two fetches.
     pub cooldown: Option<DurationText>,
-    /// PEM file with root certificates to trust in place of the public ones.
+    /// PEM file with root certificates to trust instead of the public ones.
     pub ca: Option<String>,
-    /// Public key pins, of which one must match a certificate of the issuer's chain: `sha256/` and base64 of the SHA-256
-    /// of the SubjectPublicKeyInfo (RFC 7469 §2.4).
+    /// Public key pins, of which one must match a certificate of the issuer's chain: `sha256/` and base64 of the
+    /// SHA-256 of the SubjectPublicKeyInfo (RFC 7469 §2.4).
     pub pins: Option<Vec<String>>,
     /// JSON file with the key set.
     pub file: Option<String>,

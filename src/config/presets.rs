@@ -1,4 +1,4 @@
-//! The built-in provider presets: presets/*.yaml, embedded in the program, and their parser. Pure.
+//! The built-in provider presets: presets/*.yaml, embedded in the program, and their parser. No I/O.
 
 use std::collections::BTreeMap;
 

@@ -13,10 +13,11 @@ pub struct Rename {
     /// Path of the former key. `*` stands for one segment (a key or an index), `**` for any nesting of `all_of` and
     /// `any_of`.
     pub old: &'static str,
-    /// The former value, where the key keeps its name and only a value was renamed. One that ends with a colon is the
+    /// The former value, if the key keeps its name and only a value was renamed. One that ends with a colon is the
     /// beginning of a value.
     pub value: Option<&'static str>,
-    /// The present key, or the present value. A leading `^.` stands for the object above the one that has the former key.
+    /// The present key, or the present value. A leading `^.` stands for the object above the one that has the former
+    /// key.
     pub new: &'static str,
 }
 
@@ -178,9 +179,9 @@ fn report(value: &Value, path: &FieldPath, problems: &mut Problems) -> bool {
     let names: Vec<&str> = present.iter().map(|(_, name)| &**name).chain(reasons).collect();
     let new = Some(names.join("` and `")).filter(|new| !new.is_empty());
     let message = match (new, changed) {
-        (Some(new), None) => format!("was renamed; write `{new}`"),
-        (Some(new), Some(value)) => format!("was renamed; write `{new}: {}`", value.new),
-        (None, Some(value)) => format!("`{}` was renamed; write `{}`", value.value.unwrap_or_default(), value.new),
+        (Some(new), None) => format!("was renamed to `{new}`"),
+        (Some(new), Some(value)) => format!("was renamed to `{new}: {}`", value.new),
+        (None, Some(value)) => format!("`{}` was renamed to `{}`", value.value.unwrap_or_default(), value.new),
         (None, None) => return false,
     };
     problems.add(path, message);
@@ -257,9 +258,9 @@ mod tests {
         let (found, rest) =
             messages(json!({"state": {"kind": "redis", "failover": "accept", "url": "redis://a"}, "workers": 1}));
         let expected = [
-            "state: was renamed; write `store`",
-            "state.failover: was renamed; write `store.on_failover: allow`",
-            "state.kind: was renamed; write `store.type`",
+            "state: was renamed to `store`",
+            "state.failover: was renamed to `store.on_failover: allow`",
+            "state.kind: was renamed to `store.type`",
         ];
         assert_eq!(found, expected);
         assert_eq!(rest, json!({"workers": 1}));
@@ -270,9 +271,9 @@ mod tests {
         let route = json!({"mode": "observe", "replay": false, "idempotency": {"on_duplicate": "replay"}});
         let (found, _) = messages(json!({ "routes": [route] }));
         let expected = [
-            "routes[0].idempotency.on_duplicate: `replay` was renamed; write `stored_response`",
-            "routes[0].mode: `observe` was renamed; write `dry_run`",
-            "routes[0].replay: was renamed; write `replay_protection: disabled`",
+            "routes[0].idempotency.on_duplicate: `replay` was renamed to `stored_response`",
+            "routes[0].mode: `observe` was renamed to `dry_run`",
+            "routes[0].replay: was renamed to `replay_protection: disabled`",
         ];
         assert_eq!(found, expected);
     }
@@ -298,11 +299,11 @@ mod tests {
         let auth = json!({"any_of": [{"jwt": jwt}, {"token": {"header": "X-Key"}}]});
         let (found, _) = messages(json!({"routes": [{"auth": auth, "responses": {"expired": 403, "revoked": 403}}]}));
         let expected = [
-            "routes[0].auth.any_of[0].jwt.required: was renamed; write `required_claims`",
-            "routes[0].auth.any_of[0].jwt.token: was renamed; write `token_from`",
-            "routes[0].auth.any_of[1].token: was renamed; write `static_token`",
-            "routes[0].responses: was renamed; write `status_overrides`",
-            "routes[0].responses.expired: was renamed; write `token_expired`",
+            "routes[0].auth.any_of[0].jwt.required: was renamed to `required_claims`",
+            "routes[0].auth.any_of[0].jwt.token: was renamed to `token_from`",
+            "routes[0].auth.any_of[1].token: was renamed to `static_token`",
+            "routes[0].responses: was renamed to `status_overrides`",
+            "routes[0].responses.expired: was renamed to `token_expired`",
         ];
         assert_eq!(found, expected);
     }
@@ -329,10 +330,10 @@ routes:
         let (_, problems) = crate::config::file::GatewayFile::read(document.value.clone());
         let found = crate::config::ConfigErrors::new("gateway.yaml", document.locate(&problems)).to_string();
         let expected = "\
-gateway.yaml:1:1: state: was renamed; write `store`
-gateway.yaml:1:10: state.kind: was renamed; write `store.type`
-gateway.yaml:12:9: routes[0].auth.jwt.required: was renamed; write `required_claims`
-gateway.yaml:13:5: routes[0].replay: was renamed; write `replay_protection`";
+gateway.yaml:1:1: state: was renamed to `store`
+gateway.yaml:1:10: state.kind: was renamed to `store.type`
+gateway.yaml:12:9: routes[0].auth.jwt.required: was renamed to `required_claims`
+gateway.yaml:13:5: routes[0].replay: was renamed to `replay_protection`";
         assert_eq!(found, expected);
     }
 

@@ -1,4 +1,4 @@
-//! Parser of revocation list files: YAML in, a [`RevocationList`] or every problem at once out. Pure.
+//! Parser of revocation list files: parses YAML into a [`RevocationList`], or returns every problem at once. No I/O.
 //!
 //! `compile` reads a list for the first time, `reload` whenever its file has changed.
 
@@ -56,7 +56,7 @@ enum TimeFile {
 pub fn read(file: &str, bytes: &[u8]) -> Result<RevocationList, ConfigErrors> {
     let text = std::str::from_utf8(bytes).map_err(|_| ConfigErrors::unreadable(file, "not UTF-8 text"))?;
     if is_blank(text) {
-        let message = "is empty, as a file is while it is being written; write {} to revoke nothing";
+        let message = "the file is empty, perhaps while it is being written; use {} to revoke nothing";
         return Err(ConfigErrors::unreadable(file, message));
     }
     let mut document = yaml::read_within(text, &BOUNDS).map_err(|problems| ConfigErrors::new(file, problems))?;
@@ -103,7 +103,7 @@ fn compile(mut value: Value, problems: &mut Problems) -> RevocationList {
 fn names(names: Option<Vec<String>>, path: &FieldPath, problems: &mut Problems) -> HashSet<String> {
     let names = names.unwrap_or_default();
     for (index, _) in names.iter().enumerate().filter(|(_, name)| name.is_empty()) {
-        problems.add(&path.index(index), "is empty; write a name or remove it");
+        problems.add(&path.index(index), "must not be empty; set a name or remove it");
     }
     names.into_iter().collect()
 }
@@ -147,7 +147,7 @@ mod tests {
         for (text, expected) in [
             ("jit: [a]", "r.yaml:1:1: jit: unknown field, did you mean `jti`?"),
             ("jti: [a]\njti: [b]", "r.yaml:2:1: jti: duplicate key, first on line 1"),
-            ("jti:\n  - a\n  - \"\"", "r.yaml:3:5: jti[1]: is empty"),
+            ("jti:\n  - a\n  - \"\"", "r.yaml:3:5: jti[1]: must not be empty"),
             ("sub: [1]", "r.yaml:1:7: sub[0]: expected a string, got a number"),
             ("sub: a", "r.yaml:1:1: sub: expected a list, got a string"),
             ("kid:", "r.yaml:1:1: kid: expected a list, got nothing"),
@@ -157,8 +157,8 @@ mod tests {
             ("issued_before: -1", "r.yaml:1:1: issued_before: expected a time such as"),
             ("- a", "r.yaml:1:1: expected a mapping"),
             ("jti: [a", "r.yaml:"),
-            ("", "r.yaml:1:1: is empty, as a file is while it is being written"),
-            ("# revoked\n\n", "r.yaml:1:1: is empty"),
+            ("", "r.yaml:1:1: the file is empty, perhaps while it is being written"),
+            ("# revoked\n\n", "r.yaml:1:1: the file is empty"),
         ] {
             let told = problems(text);
             assert!(told.len() == 1 && told[0].starts_with(expected), "{text:?}: {told:#?}");

@@ -125,7 +125,7 @@ impl<'a> Walk<'a> {
         for index in 0..items.len() {
             path.push(Segment::Index(index));
             if leaf.is_set() && repeats(items, index) {
-                problems.add(path, "this item is in the list already");
+                problems.add(path, "duplicate item");
                 fit = Fit::Prune;
             }
             if let (Some(schema), Some(item)) = (leaf.item(index), items.get_mut(index))

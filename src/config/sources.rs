@@ -1,4 +1,4 @@
-//! The inputs of a configuration, as bytes: the YAML, and each file and environment variable that it names.
+//! The inputs of a configuration, as bytes: the YAML, and each file and environment variable that it references.
 //! The only part of the configuration that reads files and the environment.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use super::file::{AuthFile, AuthScheme, GatewayFile, JwksFile, SecretFile};
 use super::{Handles, revocation, yaml};
 use crate::snapshot::ConfigHash;
 
-/// Size limit of a file that a configuration names, except a revocation list.
+/// Size limit of a file that a configuration references, except a revocation list.
 const MAX_FILE: u64 = 4 << 20;
 
 /// The bytes, or why they could not be read.
@@ -25,12 +25,12 @@ pub struct Sources {
     pub path: PathBuf,
     /// Text of the YAML.
     pub text: String,
-    /// The files that the YAML names, by the names written there.
+    /// The files that the YAML references, by the paths written there.
     pub files: BTreeMap<String, Content>,
-    /// The environment variables that it names.
+    /// The environment variables that it references.
     pub variables: BTreeMap<String, Content>,
-    /// The revocation lists that it names and that no handle holds yet. They change on their own and are not part of
-    /// the configuration's hash.
+    /// The revocation lists that it references and that no handle holds yet. They change on their own and are not part
+    /// of the configuration's hash.
     pub revocations: BTreeMap<String, Content>,
 }
 
@@ -69,7 +69,7 @@ impl Sources {
         })
     }
 
-    /// The path of a file that the YAML names: a relative path starts at the folder of the YAML.
+    /// The path of a file that the YAML references: a relative path starts at the directory of the YAML.
     pub fn resolve(&self, name: &str) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(name)
     }
@@ -84,7 +84,7 @@ impl Sources {
         hash([&self.hash().0], self.revocations.iter())
     }
 
-    /// The folders in which a file may change, including those of the `known` handles: an active revocation list is
+    /// The directories in which a file may change, including those of the `known` handles: an active revocation list is
     /// watched also while the YAML cannot be read.
     pub fn folders(&self, known: &Handles) -> Vec<PathBuf> {
         let base = self.path.parent().unwrap_or(Path::new(""));
@@ -142,7 +142,7 @@ fn read_variable(name: &str) -> Content {
     }
 }
 
-/// Every file and variable that a configuration names.
+/// Every file and variable that a configuration references.
 #[derive(Default)]
 struct Named {
     files: Vec<String>,

@@ -13,7 +13,7 @@ pub struct StateSettings {
     pub store: StoreSettings,
     /// Maximum number of live entries in total (memory and embedded).
     pub capacity: usize,
-    /// The handling of a request while the store is unavailable or full.
+    /// Behaviour for requests while the store is unavailable or full.
     pub on_error: OnError,
 }
 
@@ -49,7 +49,7 @@ pub struct RedisSettings {
     pub urls: Vec<String>,
     /// Whether the server is a cluster.
     pub cluster: bool,
-    /// Root certificates (PEM) that a `rediss` server's certificate must chain to, in place of the public ones.
+    /// Root certificates (PEM) that a `rediss` server's certificate must chain to, instead of the public ones.
     pub ca: Option<Vec<u8>>,
     /// User name for `AUTH`.
     pub username: Option<String>,
@@ -59,7 +59,7 @@ pub struct RedisSettings {
     pub timeout: Duration,
     /// Prefix of every key.
     pub prefix: String,
-    /// The handling of credentials after a failover or a loss of data.
+    /// Behaviour for credentials after a failover or a loss of data.
     pub failover: Failover,
 }
 
@@ -72,7 +72,7 @@ impl std::fmt::Debug for RedisSettings {
     }
 }
 
-/// The handling of credentials after a replica was promoted, or after a master came back without its data.
+/// Behaviour for credentials after a replica was promoted, or after a master came back without its data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Failover {
     /// Credentials issued before it fail closed (503), because their ids may have been lost.
@@ -82,7 +82,7 @@ pub enum Failover {
     Accept,
 }
 
-/// The handling of a request while the store is unavailable or full.
+/// Behaviour for requests while the store is unavailable or full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
     /// 503, so that the sender retries.

@@ -1,4 +1,4 @@
-//! Parsers for durations, sizes, rates, CIDR ranges, secrets, pins and URLs of key sets. Pure.
+//! Parsers for durations, sizes, rates, CIDR ranges, secrets, pins and URLs of key sets. No I/O.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -67,7 +67,7 @@ pub enum NotANet {
     #[error("expected an IP address such as 192.0.2.7, or a CIDR range such as 203.0.113.0/24 or 2001:db8::/32")]
     Unreadable,
     /// A single address with a short prefix, which would accept the whole range.
-    #[error("has host bits set; write {net} for the CIDR range, or {address} for this address alone")]
+    #[error("has host bits set; use {net} for the CIDR range, or {address} for this address alone")]
     HostBits {
         /// The CIDR range that contains the address.
         net: IpNet,
@@ -75,7 +75,7 @@ pub enum NotANet {
         address: IpAddr,
     },
     /// An IPv4 client is compared by its IPv4 address, so that this range would match no client.
-    #[error("is IPv4-mapped IPv6; write {0}")]
+    #[error("is IPv4-mapped IPv6; use {0}")]
     Mapped(IpNet),
 }
 
@@ -266,10 +266,10 @@ mod tests {
             assert_eq!(parse_net(text), Err(NotANet::Unreadable), "{text}");
         }
         let host_bits =
-            "has host bits set; write 203.0.113.0/24 for the CIDR range, or 203.0.113.5 for this address alone";
+            "has host bits set; use 203.0.113.0/24 for the CIDR range, or 203.0.113.5 for this address alone";
         assert_eq!(read("203.0.113.5/24"), Err(host_bits.to_owned()));
         for (text, v4) in [("::ffff:192.0.2.7", "192.0.2.7/32"), ("::ffff:10.0.0.0/104", "10.0.0.0/8")] {
-            assert_eq!(read(text), Err(format!("is IPv4-mapped IPv6; write {v4}")));
+            assert_eq!(read(text), Err(format!("is IPv4-mapped IPv6; use {v4}")));
         }
     }
 

@@ -234,7 +234,7 @@ impl Scan {
             self.refuse(at, "merge keys (`<<`) are not allowed; write the fields out");
         }
         if is_plain && may_be_typed(&text) && !matches!(serde_yaml::from_str(&text), Ok(Yaml::String(_))) {
-            self.refuse(at, format!("a key must be a string; write {text:?} with the quotes"));
+            self.refuse(at, format!("a key must be a string; quote it: {text:?}"));
         }
     }
 
@@ -285,7 +285,7 @@ fn refused_value(text: &str) -> Option<&'static str> {
         && bare.starts_with('.')
         && matches!(serde_yaml::from_str(text), Ok(Yaml::Number(n)) if !n.as_f64().is_some_and(f64::is_finite))
     {
-        return Some("infinity and not-a-number are not allowed");
+        return Some("infinity and NaN are not allowed");
     }
     let long = bare.len() > 16 && bare.starts_with(|c: char| c.is_ascii_digit());
     (long && serde_yaml::from_str::<Json>(text).is_err()).then_some("number out of range; more than 64 bits")
@@ -323,8 +323,8 @@ fn syntax(text: &str, line: usize, parser_says: &str) -> String {
     const HELP: [(&str, &str); 9] = [
         ("cannot start any token", "a value that starts with this character needs quotes"),
         ("unexpected character", "a value that starts with this character needs quotes"),
-        ("mapping values are not allowed", "unexpected `:`; indent the line as its neighbours, or quote the value"),
-        ("scanning a quoted scalar, found unexpected end", "this quote is never closed"),
+        ("mapping values are not allowed", "unexpected `:`; indent the line like its neighbours, or quote the value"),
+        ("scanning a quoted scalar, found unexpected end", "unterminated quoted string"),
         ("unknown escape", "unknown escape in double quotes; use single quotes for literal backslashes"),
         ("parsing a flow sequence", "this list or one before it lacks a `,` or the closing `]`"),
         ("parsing a flow mapping", "this mapping or one before it lacks a `,` or the closing `}`"),

@@ -5,7 +5,7 @@
 pub struct Limited {
     /// Its policy name: `route`, `issuer`, `subject`, `failed_auth` or `challenges`.
     pub limit: &'static str,
-    /// The number of requests that may come at once.
+    /// The number of requests that may arrive at once.
     pub quota: u32,
     /// Seconds until the whole quota is available again; `None` for a concurrency limit.
     pub window: Option<u64>,
@@ -20,10 +20,10 @@ impl Limited {
     }
 }
 
-/// Which bound of a shared amount of memory is reached; the log's field `detail`.
+/// Which limit of a shared memory quota is reached; the log's field `detail`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exhausted {
-    /// The bound of all clients together.
+    /// The limit of all clients together.
     Total,
     /// The share of one client address.
     Address,
@@ -39,20 +39,20 @@ impl Exhausted {
     }
 }
 
-/// How a request body broke a limit or broke off.
+/// How a request body exceeded a limit or ended prematurely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyFault {
     /// More bytes than the route allows.
     #[error("the request body is too large")]
     TooLarge,
     /// No byte within the idle timeout, or not complete within the timeout of the whole body.
-    #[error("the request body came too slowly")]
+    #[error("the request body timed out")]
     Slow,
     /// The client disconnected.
-    #[error("the request body broke off")]
+    #[error("the request body ended prematurely")]
     ClientDisconnected,
     /// The chunks break the framing (RFC 9112 §7.1).
-    #[error("the request body breaks the framing")]
+    #[error("the request body has invalid framing")]
     Ambiguous,
 }
 
@@ -61,24 +61,24 @@ pub enum BodyFault {
 pub enum Duplicate {
     /// The same event has been processed.
     Request,
-    /// The same replay id came with another request, which has not been processed.
+    /// The same replay id was used with another request, which has not been processed.
     ReplayIdReused,
     /// The same event is in flight.
     InFlight,
-    /// The same idempotency key came with another request.
+    /// The same idempotency key was used with another request.
     IdempotencyKeyReused,
 }
 
 /// Why the store could not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreFault {
-    /// No response in time, or none that can be relied upon.
+    /// No response in time, or no reliable one.
     Unavailable,
     /// No capacity for another id.
     Full,
 }
 
-/// Why the upstream gave no response.
+/// Why there is no response from the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamFault {
     /// No connection within the connect timeout, or connection refused.

@@ -144,7 +144,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let flags = OFlags::NOFOLLOW.bits().cast_signed();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(flags).open(path)?;
     file.write_all(bytes)?;
-    // Synced before it is renamed: otherwise a power cut could leave an empty file in place of the valid one.
+    // Synced before it is renamed: otherwise a power cut could leave an empty file instead of the valid one.
     file.sync_all()
 }
 

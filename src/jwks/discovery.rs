@@ -11,7 +11,7 @@ use crate::config::values::{is_https, is_https_or_loopback};
 pub(super) enum DiscoveryError {
     #[error("not a discovery document: expected an object with the strings `issuer` and `jwks_uri`")]
     Malformed,
-    #[error("the `issuer` of the document is another one")]
+    #[error("the `issuer` of the document does not match")]
     OtherIssuer,
     #[error("the `jwks_uri` of the document is not an https URL")]
     Address,

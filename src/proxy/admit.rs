@@ -46,10 +46,10 @@ pub(super) enum Admit {
 /// checked.
 ///
 /// # Errors
-/// [`Failure::Duplicate`]; [`Failure::Undecided`] where the store is unavailable or full; `BadRequest` where a required
-/// idempotency key is missing, or a key cannot be read; `MalformedBody` where a required key stands in a body that is not
-/// JSON; reason `timestamp_too_old` for an old credential that is acceptable only because a reload has raised the max age
-/// or leeway.
+/// [`Failure::Duplicate`]; [`Failure::Undecided`] if the store is unavailable or full; `BadRequest` if a required
+/// idempotency key is missing, or a key cannot be read; `MalformedBody` if a required key stands in a body that is not
+/// JSON; reason `timestamp_too_old` for an old credential that is acceptable only because a reload has raised the max
+/// age or leeway.
 pub(super) async fn admit(admission: &Arc<Admission>, applicant: &Applicant<'_>) -> Result<Admit, Failure> {
     let mut wanted = Vec::new();
     if let Some(rule) = &applicant.rules.idempotency {

@@ -158,7 +158,7 @@ impl RequestBody {
     /// A request body of at most `max` bytes, under the timeouts of `limits`.
     ///
     /// # Errors
-    /// [`BodyFault::TooLarge`] where the declared length alone exceeds `max`.
+    /// [`BodyFault::TooLarge`] if the declared length alone exceeds `max`.
     pub fn new(inbound: Inbound, max: u64, limits: &ListenerLimits, received: Arc<Received>) -> Result<Self, Failure> {
         let body = Self { inbound, left: max, patience: Patience::new(limits.body_stall, limits.body), received };
         if body.size_hint().lower() > max {
@@ -173,7 +173,7 @@ impl RequestBody {
     /// Buffers the whole body, so that it is verified before it is forwarded.
     ///
     /// # Errors
-    /// [`Failure::Body`] as for a streamed body; [`Failure::BufferFull`] where all buffered bodies exceed `limit` bytes
+    /// [`Failure::Body`] as for a streamed body; [`Failure::BufferFull`] if all buffered bodies exceed `limit` bytes
     /// in total, or those of one address a quarter of it.
     pub async fn hold(&mut self, mut holding: Holding, limit: u64) -> Result<Bytes, Failure> {
         let mut whole = BytesMut::new();

@@ -19,7 +19,7 @@ static UNDER_WAY: Semaphore = Semaphore::const_new(4);
 /// Held from making room to writing the file: two writers would together exceed the maximum, and remove one file twice.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Writes the request to a file if the route has `capture`, away from the request's own thread.
+/// Writes the request to a file if the route has `capture`, on another thread than the request.
 pub(super) fn keep(route: &Route, head: &Parts, body: &[u8], refused: &Refused, request_id: &str) {
     let Some(capture) = route.capture.clone() else { return };
     let message = message(head, body);
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(kept(), 1);
     }
 
-    /// Only files that end in `.http` are removed: the operator may keep other files in that folder.
+    /// Only files that end in `.http` are removed: the operator may keep other files in that directory.
     #[test]
     fn only_captures_make_room() {
         let folder = tempfile::TempDir::new().unwrap();

@@ -26,7 +26,7 @@ use crate::route::Route;
 /// Frames of a response that are buffered for the client.
 const FRAMES: usize = 8;
 
-/// How much longer the rest of a response is read from the upstream, where the client takes it too slowly.
+/// How much longer the rest of a response is read from the upstream if the client reads it too slowly.
 const READ_ON: Duration = Duration::from_secs(5);
 
 /// Input of an exchange.
@@ -107,9 +107,9 @@ fn ending(route: &Route, status: StatusCode, keeper: Option<Keeper>) -> Ending {
 pub enum Piece {
     /// A frame, not the last one.
     Frame(Frame<Bytes>),
-    /// The end of the response, with the last frame where one was held back.
+    /// The end of the response, with the last frame if one was held back.
     End(Option<Frame<Bytes>>),
-    /// The response broke off.
+    /// The response ended prematurely.
     Broke(ReplyBroke),
 }
 
@@ -144,8 +144,8 @@ impl Relay {
         }
     }
 
-    /// A client that does not take its response in the upstream's time loses it; the response is still read to its end,
-    /// because the upstream has processed the request.
+    /// A client that does not read its response within the upstream's timeout loses it; the response is still read to
+    /// its end, because the upstream has processed the request.
     async fn send(&mut self, frame: Frame<Bytes>) {
         let Some(frames) = &self.frames else { return };
         let begun = Instant::now();

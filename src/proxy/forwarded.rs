@@ -169,7 +169,7 @@ fn name_and_value(pair: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
 }
 
-/// Whether the client used https, where X-Forwarded-Proto occurs once and is `https` or `http`.
+/// Whether the client used https, if X-Forwarded-Proto occurs once and is `https` or `http`.
 fn is_secure(headers: &HeaderMap) -> Option<bool> {
     match only(headers, &FORWARDED_PROTO)? {
         scheme if scheme.eq_ignore_ascii_case("https") => Some(true),

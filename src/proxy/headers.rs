@@ -70,7 +70,7 @@ fn is_listed(normal: &str) -> bool {
 }
 
 /// Headers of which every other spelling (`Content_Length`) is removed, since CGI and its successors would take it for
-/// the header itself. Of any other header, another spelling is removed where the header itself is present, which may
+/// the header itself. Of any other header, another spelling is removed if the header itself is present, which may
 /// have been signed.
 const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding", "transfer-encoding"];
 

@@ -61,7 +61,7 @@ fn status_line(status: StatusCode) -> Vec<u8> {
     format!("HTTP/1.1 {}\r\n", status.as_u16()).into_bytes()
 }
 
-/// The stored response; `None` where it cannot be parsed, for example after a change of format by a later version.
+/// The stored response; `None` if it cannot be parsed, for example after a change of format by a later version.
 pub(super) fn read(kept: &Bytes) -> Option<Response<Content>> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut message = httparse::Response::new(&mut fields);

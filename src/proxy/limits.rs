@@ -68,8 +68,8 @@ async fn take_shared(admission: &Admission, sender: &Sender<'_>, limits: &RouteL
     Ok(())
 }
 
-/// Whether the decision rejected the request. A request that could not be verified, broke off or exceeded a limit does
-/// not count against its sender.
+/// Whether the decision rejected the request. A request that could not be verified, ended prematurely or exceeded a
+/// limit does not count against its sender.
 fn is_refused(judged: &Result<Verdict, Failure>) -> bool {
     match judged {
         Err(failure) => failure.is_refusal() && failure.limited().is_none(),

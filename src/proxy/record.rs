@@ -164,7 +164,7 @@ impl Record {
         self.status = Some(status);
     }
 
-    /// The response broke off after it had begun. In dry run the reason of the rejection stays.
+    /// The response ended prematurely. In dry run the reason of the rejection stays.
     pub(super) fn broke(&mut self, broke: &ReplyBroke) {
         if self.outcome == Outcome::Forwarded {
             let fault = match broke {
@@ -213,7 +213,7 @@ impl Drop for Record {
 }
 
 impl Record {
-    /// Fields, not text: the subscriber escapes them, so that no client can write lines of its own into the log. Fields
+    /// Fields, not text: the subscriber escapes them, so that a client cannot inject lines into the log. Fields
     /// that are `None` are left out.
     fn write(&self, line: &Line, took: Duration) {
         tracing::info!(
@@ -242,7 +242,7 @@ impl Record {
     }
 }
 
-/// Writes the line of bytes that are no request.
+/// Writes the line for bytes that are not a request.
 pub(super) fn unframed(failure: &Failure, client: std::net::SocketAddr) {
     tracing::info!(
         target: "hookgate::access",
@@ -255,7 +255,7 @@ pub(super) fn unframed(failure: &Failure, client: std::net::SocketAddr) {
     );
 }
 
-/// The port of a client; `None` where a trusted proxy has named the address alone.
+/// The port of a client; `None` if a trusted proxy has named the address alone.
 fn port(client: std::net::SocketAddr) -> Option<u16> {
     Some(client.port()).filter(|port| *port != 0)
 }
@@ -303,7 +303,7 @@ struct Random {
 impl Random {
     fn next(&mut self) -> [u8; 16] {
         if self.used >= BATCH {
-            // Fails only where the system has no entropy; request ids are then not unique.
+            // Fails only if the system has no entropy; request ids are then not unique.
             let _ = aws_lc_rs::rand::fill(&mut self.bytes);
             self.used = 0;
         }
@@ -313,7 +313,7 @@ impl Random {
     }
 }
 
-/// A new request id. A client's own id is never used, as the client could then write into the trail of another request.
+/// A new request id. An id from the client is never used: the client could reuse the id of another request.
 fn new_request_id() -> String {
     let bytes = RANDOM.with_borrow_mut(Random::next);
     let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });

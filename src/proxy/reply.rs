@@ -1,4 +1,4 @@
-//! The responses that the gateway makes itself: a [`Failure`] in, a response out.
+//! The responses that the gateway generates itself, for example from a [`Failure`].
 //!
 //! Responses are problem details (RFC 9457). They never state a claim or an expected value, and no reason before a
 //! signature has been verified (see [`Disclosure`]). Transmitters of security event tokens get the form of their own
@@ -122,8 +122,8 @@ fn takes_bearer(route: Option<&Route>) -> bool {
     route.is_some_and(|route| route.rules.policy.leaves().iter().any(takes))
 }
 
-/// The value of `WWW-Authenticate` (RFC 6750 §3). There is no error for a request without a credential (§3.1), since its
-/// sender might not know that it needs one.
+/// The value of `WWW-Authenticate` (RFC 6750 §3). There is no error for a request without a credential (§3.1), since
+/// its sender might not know that it needs one.
 fn challenge(refusal: Refusal, disclosure: Disclosure) -> String {
     let error = if refusal == Refusal::MissingCredential {
         ""
@@ -136,8 +136,9 @@ fn challenge(refusal: Refusal, disclosure: Disclosure) -> String {
     format!("Bearer realm=\"webhook\"{error}")
 }
 
-/// Sets the headers that describe the limit and when to retry. A concurrency limit has no window, and the gateway cannot
-/// know when a request in flight ends: `Retry-After: 1` is a guess, and there is no `t`, which would be a promise.
+/// Sets the headers that describe the limit and when to retry. A concurrency limit has no window, and the gateway
+/// cannot know when a request in flight ends: `Retry-After: 1` is a guess, and there is no `t`, which would be a
+/// promise.
 fn tell_limit(headers: &mut http::HeaderMap, limited: &Limited) {
     let Limited { limit, quota, window, retry_after } = limited;
     let (policy, left) = match window {
@@ -203,7 +204,7 @@ pub fn head_timed_out() -> Vec<u8> {
     raw(HEAD_TIMED_OUT)
 }
 
-/// The bytes of the response to a client whose bytes are no request, for the reason of `failure`.
+/// The bytes of the response to a client whose bytes are not a valid request, for the reason of `failure`.
 pub fn unframed(failure: &Failure) -> Vec<u8> {
     raw((failure.status(), failure.reason()))
 }

@@ -3,7 +3,7 @@
 //!
 //! A request is never sent twice: whether to retry a request that an upstream may have seen is the sender's decision
 //! (hyper#2136 has the race in which a blind retry would duplicate an event). Of several endpoints, another one is
-//! tried only where no byte of the request was sent.
+//! tried only if no byte of the request was sent.
 
 mod health;
 mod pool;
@@ -43,7 +43,7 @@ impl Upstreams {
     /// Forwards the request; requires a [`Permit`] as proof of the decision.
     ///
     /// # Errors
-    /// [`Failure::Body`] where the client's body was at fault, otherwise [`Failure::Upstream`].
+    /// [`Failure::Body`] if the client's body was at fault, otherwise [`Failure::Upstream`].
     pub async fn forward(
         &self,
         _proof: &Permit,
@@ -105,7 +105,7 @@ impl Pools {
     }
 }
 
-/// Tries the next pool only where no byte of the request was sent.
+/// Tries the next pool only if no byte of the request was sent.
 async fn send_to_one_of(
     pools: Vec<Arc<Pool>>,
     request: Request<RequestBody>,
@@ -117,7 +117,7 @@ async fn send_to_one_of(
         match &sent {
             Ok(_) => pool.note(Fared::Answered),
             Err(Failed::NotSent(_)) => pool.note(Fared::Unreached),
-            // A request body that breaks off says nothing about the upstream.
+            // A request body that ends prematurely says nothing about the upstream.
             Err(Failed::Broke | Failed::Late) if deadline.received.fault().is_some() => {}
             Err(Failed::Broke | Failed::Late) => pool.note(Fared::Unanswered),
         }

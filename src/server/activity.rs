@@ -1,7 +1,7 @@
 //! State of a connection, and since when: hyper has no deadline that stops a silent client, and none at all for an idle
 //! client in HTTP/2, so bytes and requests are tracked here.
 //!
-//! Every deadline counts from the start of a state and is not extended by progress: one byte a second does not keep a
+//! Every deadline counts from the start of a state and is not extended by progress: one byte per second does not keep a
 //! connection open.
 
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ struct State {
     all_taken: bool,
     /// The gateway's side is closed, or about to be.
     closing: bool,
-    /// Since when the client has not taken the bytes that the gateway writes.
+    /// Time since which the client has not read the bytes that the gateway writes.
     blocked_since: Option<Instant>,
     /// Responses that have begun, by the time at which each is complete on the gateway's side.
     due: BTreeSet<(Instant, u64)>,
@@ -46,7 +46,7 @@ struct State {
 /// Reason why hyper's part of the connection ends: mostly a deadline that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
-    /// No request was received, or the client takes no bytes: no response is sent.
+    /// No request was received, or the client reads nothing: no response is sent.
     Silent,
     /// Request headers began and did not end.
     Head,

@@ -92,7 +92,7 @@ where
     }
 }
 
-/// Parks an idle connection until the client sends bytes; false where that took too long, or the connection broke.
+/// Parks an idle connection until the client sends bytes; false if that took too long, or the connection broke.
 async fn rest<S: AsyncRead + Unpin>(
     stream: &mut Watched<S>,
     activity: &Activity,
@@ -154,10 +154,10 @@ fn announce(mut response: Response<Tracked>, phase: Phase) -> Response<Tracked> 
     response
 }
 
-/// When hyper gives a connection back, or closes it.
+/// When hyper returns the connection, or closes it.
 #[derive(Clone, Copy)]
 struct Until {
-    /// Parks the connection after this time without requests, where set.
+    /// Parks the connection after this time without requests, if set.
     rest: Option<Duration>,
     /// Phase of the drain in which the connection is closed: HTTP/2 loses nothing by an early GOAWAY, while HTTP/1 can
     /// only close.

@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 /// Why there is no TLS connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HandshakeError {
-    /// One side's certificate does not chain to an authority that the other side trusts.
+    /// One side's certificate does not chain to a CA that the other side trusts.
     UnknownCa,
     /// The listener requires a client certificate, and the client presented none.
     NoClientCertificate,

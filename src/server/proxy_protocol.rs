@@ -56,7 +56,7 @@ pub struct NotAHeader;
 /// Reads the header from a stream, and not a byte more.
 ///
 /// # Errors
-/// I/O errors of the stream; `UnexpectedEof` where it ends within the header, `InvalidData` where the header is missing
+/// I/O errors of the stream; `UnexpectedEof` if it ends within the header, `InvalidData` if the header is missing
 /// or invalid.
 pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Source> {
     let mut header = Vec::with_capacity(LONGEST);

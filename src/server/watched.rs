@@ -110,7 +110,7 @@ impl<S> Watched<S> {
 }
 
 impl<S: AsyncRead + Unpin> Watched<S> {
-    /// Waits for a byte or the end of the stream, which the next read returns; false where the connection breaks.
+    /// Waits for a byte or the end of the stream, which the next read returns; false if the connection breaks.
     pub async fn something_comes(&mut self) -> bool {
         let mut first = [0];
         let came = self.stream.read(&mut first).await;

@@ -33,7 +33,7 @@ impl RevocationLists {
     /// Parses every list.
     ///
     /// # Errors
-    /// [`TlsError::NoList`], and [`TlsError::UnreadableList`] if any of them is damaged.
+    /// [`TlsError::NoList`], and [`TlsError::UnreadableList`] if any of them is corrupted.
     pub fn from_pem(pem: &[u8]) -> Result<Self, TlsError> {
         let all: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
         let all = all.map_err(|_| TlsError::UnreadableList)?;

@@ -73,7 +73,7 @@ fn an_unsigned_value_is_no_timestamp_and_no_id() {
         ("timestamp: { header: X-Time }", ".timestamp: is not signed"),
         ("timestamp: { part: t }", ".timestamp: is not signed"),
         ("signed_payload: [\"header:X-Time\"], timestamp: { json: /time }", ".timestamp: is not signed"),
-        ("timestamp: { header: X-Time, json: /t }", ".timestamp: missing; write exactly one of header, part"),
+        ("timestamp: { header: X-Time, json: /t }", ".timestamp: missing; expected exactly one of header, part"),
         ("body_hash: { query: h }", ".body_hash: the URL with the hash is not signed"),
     ]);
     let own = signature("signed_payload: [\"header:X-Time\", body], timestamp: { header: X-Time }, id: \"json:/id\"");
@@ -94,7 +94,7 @@ fn a_timestamp_next_to_a_signature_is_signed_or_declared_unsigned() {
         signature("signed_payload: [\"header:X-Time\", body]"),
     );
     let problems = with_timestamp(&unsigned, "").unwrap_err();
-    assert!(problems.contains("routes[0].timestamp.signed: write `signed: false`"), "{problems}");
+    assert!(problems.contains("routes[0].timestamp.signed: set `signed: false`"), "{problems}");
     assert!(with_timestamp(&unsigned, ", signed: false").is_ok() && with_timestamp(&signed, "").is_ok());
 }
 
@@ -116,11 +116,14 @@ fn a_signature_needs_a_secret_or_a_public_key() {
             &signature("signed_payload: [secret, body]"),
             "signature.signed_payload: `secret` is a component of plain sha256 only",
         ),
-        (&of("hmac-sha256", ""), "signature: missing; write `secret`, or a list of 1 to 64 `secrets`"),
-        (&of("hmac-sha256", ", secrets: []"), "signature: missing; write `secret`, or a list of 1 to 64 `secrets`"),
+        (&of("hmac-sha256", ""), "signature: missing; expected `secret`, or a list of 1 to 64 `secrets`"),
+        (&of("hmac-sha256", ", secrets: []"), "signature: missing; expected `secret`, or a list of 1 to 64 `secrets`"),
         (&of("hmac-sha256", ", secret: { file: secret }, secrets: [ { file: secret } ]"), "signature: missing"),
-        (&of("hmac-sha256", ", secret: { file: empty }"), "signature.secret: is empty"),
-        (&of("hmac-sha256", ", secrets: [ { file: secret }, { file: empty } ]"), "signature.secrets[1]: is empty"),
+        (&of("hmac-sha256", ", secret: { file: empty }"), "signature.secret: must not be empty"),
+        (
+            &of("hmac-sha256", ", secrets: [ { file: secret }, { file: empty } ]"),
+            "signature.secrets[1]: must not be empty",
+        ),
         (&of("hmac-sha256", ", secret: { file: gone }"), "signature.secret.file: file gone: not found"),
         (
             &of("hmac-sha256", ", secret: \"0123456789abcdef\""),
@@ -132,14 +135,14 @@ fn a_signature_needs_a_secret_or_a_public_key() {
             &of("hmac-sha256", ", public_key: { file: secret }"),
             "signature.public_key: this scheme is verified with a shared",
         ),
-        (&of("ecdsa-p256", ", public_key: { file: private.pem }"), "signature.public_key: holds a private key"),
+        (&of("ecdsa-p256", ", public_key: { file: private.pem }"), "signature.public_key: contains a private key"),
         (
             &of("rsa-sha256", ", public_key: { file: public.pem }"),
             "signature.public_key: expected the sender's public key",
         ),
         (
             &of("ecdsa-p256", ", public_key: { file: public.pem, encoding: hex }"),
-            "signature.public_key.encoding: is for shared",
+            "signature.public_key.encoding: applies only to shared",
         ),
         (&of("hmac-md5", ", secret: { file: secret }"), "signature.algorithm: "),
     ]);
@@ -151,8 +154,8 @@ fn a_signature_has_all_its_fields() {
     signature_rejected(&[
         ("signed_payload: [boddy]", ".signed_payload[0]: expected a component"),
         ("signed_payload: []", ".signed_payload: expected 1 to 64 components"),
-        ("query: s", ": missing; write exactly one of header, query"),
-        ("parse: { prefix: a, list: { separator: b } }", ".parse: missing; write exactly one of prefix"),
+        ("query: s", ": missing; expected exactly one of header, query"),
+        ("parse: { prefix: a, list: { separator: b } }", ".parse: missing; expected exactly one of prefix"),
         ("parse: { pairs: { separator: \"\" } }", ".parse.pairs.separator: missing"),
         ("parse: { split: { separator: \",\" } }", ".parse.split.index: missing"),
         ("key_id: \"part:k\"", ": each secret needs an `id`"),
@@ -163,7 +166,7 @@ fn a_signature_has_all_its_fields() {
     rejected(&[
         (&without("encoding: hex, "), "signature.encoding: missing"),
         (&without("algorithm: hmac-sha256, "), "signature.algorithm: missing"),
-        (&without("header: X-Sig, "), "signature: missing; write exactly one of header"),
+        (&without("header: X-Sig, "), "signature: missing; expected exactly one of header"),
     ]);
 }
 
@@ -173,9 +176,9 @@ fn a_preset_takes_only_the_fields_that_it_needs() {
     let preset = |name: &str, more: &str| format!("{{ preset: {name}{more} }}");
     let set = "security-event-token, parameters: { issuer: a, audience: b";
     for (auth, expected) in [
-        (preset("githup", ""), "preset: no such preset"),
-        (preset("github", ""), "secret: missing; write {env: NAME} or {file: path}: the webhook's secret"),
-        (preset("github", ", secret: { file: empty }"), "secret: is empty"),
+        (preset("githup", ""), "preset: unknown preset"),
+        (preset("github", ""), "secret: missing; expected {env: NAME} or {file: path}: the webhook's secret"),
+        (preset("github", ", secret: { file: empty }"), "secret: must not be empty"),
         (
             preset("github", &format!(", {secret}, parameters: {{ url: x }}")),
             "parameters.url: unknown parameter; this preset has none",
@@ -188,9 +191,9 @@ fn a_preset_takes_only_the_fields_that_it_needs() {
         ),
         (
             preset("discord", ", secret: { file: private.pem }"),
-            "secret: this scheme is verified with a public key; write",
+            "secret: this scheme is verified with a public key; use",
         ),
-        (preset("discord", ", public_key: { file: private.pem }"), "public_key: holds a private key"),
+        (preset("discord", ", public_key: { file: private.pem }"), "public_key: contains a private key"),
         (preset(set, " }"), "parameters.jwks_url: missing"),
         (
             preset(set, ", jwks_url: \"https://a/\", more: c }"),
@@ -207,7 +210,7 @@ fn a_preset_takes_only_the_fields_that_it_needs() {
         ),
         (
             preset("meta", &format!(", {secret}, challenge: {{ token: {{ file: empty }} }}")),
-            "challenge.token: is empty",
+            "challenge.token: must not be empty",
         ),
         (preset("meta", &format!(", {secret}, challenge: {{}}")), "challenge.token: missing"),
     ] {
@@ -231,15 +234,15 @@ fn a_challenge_uses_a_method_that_the_route_accepts() {
 fn a_static_token_has_one_location_and_a_secret() {
     let token = |fields: &str| format!("{{ static_token: {{ {fields} }} }}");
     rejected(&[
-        (&token("header: X-T"), "static_token: missing; write `secret`, or a list"),
-        (&token("header: X-T, secret: { file: empty }"), "static_token.secret: is empty"),
+        (&token("header: X-T"), "static_token: missing; expected `secret`, or a list"),
+        (&token("header: X-T, secret: { file: empty }"), "static_token.secret: must not be empty"),
         (
             &token("secret: { file: secret }"),
-            "static_token: missing; write exactly one of header, query, json and form",
+            "static_token: missing; expected exactly one of header, query, json and form",
         ),
         (
             &token("header: X-T, query: t, secret: { file: secret }"),
-            "static_token: missing; write exactly one of header",
+            "static_token: missing; expected exactly one of header",
         ),
         (&token("query: t, scheme: a, secret: { file: secret }"), "static_token.scheme: is for `header` only"),
         (&token("header: \"a b\", secret: { file: secret }"), "static_token.header: expected a header name"),
@@ -260,7 +263,7 @@ fn a_combinator_has_several_schemes_and_public_is_none() {
         (format!("{{ any_of: [ {} ] }}", vec![token; 17].join(", ")), ".any_of: expected 2 to 16 schemes"),
         (format!("{{ any_of: [ {token}, public ] }}"), ".any_of[1]: "),
         (format!("{{ any_of: [ {token}, {{}} ] }}"), ".any_of[1]: missing"),
-        ("{}".to_owned(), ": missing; write one of jwt, preset"),
+        ("{}".to_owned(), ": missing; expected one of jwt, preset"),
         (
             format!("{{ all_of: [ {token}, {certificate} ], any_of: [ {token}, {certificate} ] }}"),
             ": has more than one",
@@ -269,12 +272,12 @@ fn a_combinator_has_several_schemes_and_public_is_none() {
             "{ client_certificate: {}, static_token: { header: X-T, secret: { file: secret } } }".to_owned(),
             ": has more than one",
         ),
-        ("{ client_certificate: { san: [] } }".to_owned(), ".client_certificate.san: is empty"),
-        ("{ client_certificate: { sha256: [] } }".to_owned(), ".client_certificate.sha256: is empty"),
+        ("{ client_certificate: { san: [] } }".to_owned(), ".client_certificate.san: must not be empty"),
+        ("{ client_certificate: { sha256: [] } }".to_owned(), ".client_certificate.sha256: must not be empty"),
         ("{ client_certificate: { sha256: [abc] } }".to_owned(), ".client_certificate.sha256[0]: expected the SHA-256"),
         ("{ client_certificate: { san: [\"dns:*.a.test\"] } }".to_owned(), ".client_certificate.san[0]: "),
-        ("{ client_certificate: {}, secret: { file: secret } }".to_owned(), ".secret: needs `preset`"),
-        ("{ client_certificate: {}, tolerance: 5m }".to_owned(), ".tolerance: needs `preset`"),
+        ("{ client_certificate: {}, secret: { file: secret } }".to_owned(), ".secret: requires `preset`"),
+        ("{ client_certificate: {}, tolerance: 5m }".to_owned(), ".tolerance: requires `preset`"),
     ] {
         let problems = loaded(&auth).expect_err(&auth);
         assert!(problems.contains(&format!("routes[0].auth{expected}")), "{auth}: {problems}");
@@ -303,7 +306,7 @@ fn weak_but_allowed_fields_are_warnings() {
     assert_eq!(bound, Vec::<String>::new());
 }
 
-/// One address may buffer a quarter at most, so a larger body would always be answered with 503.
+/// One address may buffer a quarter at most, so a larger body would always be rejected with 503.
 #[test]
 fn a_body_that_could_never_be_buffered_is_a_warning() {
     let warned = |auth: &str, size: &str| {
@@ -343,7 +346,7 @@ fn a_secret_that_signs_challenges_is_no_other_route_s() {
 fn preset_keys_are_present_and_of_their_type() {
     rejected(&[
         ("{ preset: wix, public_keys: [] }", "public_keys: expected `public_key`, or a list"),
-        ("{ preset: plaid }", "jwks: missing; write {file: path}: the JWK set of Plaid"),
+        ("{ preset: plaid }", "jwks: missing; expected {file: path}: the JWK set of Plaid"),
         (
             "{ preset: wix, public_key: { file: public.pem }, public_keys: [ { file: public.pem } ] }",
             "public_keys: expected `public_key`, or a list",

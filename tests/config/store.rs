@@ -16,9 +16,9 @@ fn stores_require_their_fields() {
         ("{ type: memory, capacity: 0 }", "store.capacity: must be 1 or more"),
         ("{ type: memory, path: a }", "store.path: unknown field"),
         ("{ type: embedded }", "store.path: missing"),
-        ("{ type: embedded, path: a, interval: 1s }", "store.interval: needs `durability: interval`"),
+        ("{ type: embedded, path: a, interval: 1s }", "store.interval: requires `durability: interval`"),
         ("{ type: embedded, path: a, url: \"redis://a\" }", "store.url: unknown field"),
-        ("{ type: redis }", "store.url: missing; write redis://host:6379"),
+        ("{ type: redis }", "store.url: missing; expected redis://host:6379"),
         ("{ type: redis, url: \"http://a\" }", "store.url: expected redis://host:6379"),
         ("{ type: redis, url: \"redis://:hunter2@a\" }", "store.url: contains a user name or a password"),
         ("{ type: redis, url: \"redis://a\", tls: { ca: jwks.json } }", "store.url: redis:// does not use TLS"),
@@ -38,7 +38,7 @@ fn stores_require_their_fields() {
 fn replay_protection_and_idempotency_must_be_possible() {
     let cases = [
         ("replay_protection: true", "replay_protection: expected `disabled`"),
-        ("replay_protection: { id: {} }", "replay_protection.id: missing; write exactly one of"),
+        ("replay_protection: { id: {} }", "replay_protection.id: missing; expected exactly one of"),
         (
             "replay_protection: { id: { header: X-Id } }",
             "replay_protection: a credential of this route contains no signed value",
@@ -48,9 +48,9 @@ fn replay_protection_and_idempotency_must_be_possible() {
             "replay_protection.on_duplicate: `stored_response` is for idempotency",
         ),
         ("replay_protection: { ttl: 800d }", "replay_protection.ttl: must be 366d or less"),
-        ("replay_protection: { commit_on: [] }", "replay_protection.commit_on: is empty"),
+        ("replay_protection: { commit_on: [] }", "replay_protection.commit_on: must not be empty"),
         ("replay_protection: { commit_on: [2xx, 99, 6xx] }", "replay_protection.commit_on[1]: expected 2xx"),
-        ("replay_protection: disabled\n    idempotency: {}", "idempotency.key: missing; write exactly one of"),
+        ("replay_protection: disabled\n    idempotency: {}", "idempotency.key: missing; expected exactly one of"),
     ];
     for (replay, expected) in cases {
         let told = with_store("{ type: memory }", replay);

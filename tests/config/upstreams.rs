@@ -25,7 +25,7 @@ fn every_form_of_an_upstream_is_accepted() {
 fn an_invalid_upstream_is_rejected() {
     let long = format!("{{ url: \"unix:/{}\" }}", "a".repeat(107));
     for (upstream, expected) in [
-        ("{}", ".url: missing; write the URL of the upstream"),
+        ("{}", ".url: missing; expected the URL of the upstream"),
         ("{ url: \"app:8000\" }", ".url: expected http://host:port, https://host:port or unix:/path"),
         ("{ url: \"ftp://app\" }", ".url: expected http://"),
         ("{ url: \"https://app/base\" }", ".url: expected http://"),
@@ -34,11 +34,11 @@ fn an_invalid_upstream_is_rejected() {
         ("{ url: \"https://a_b.-c\" }", ".url: expected http://"),
         ("{ url: \"unix:\" }", ".url: expected the path of a socket after `unix:`"),
         (&long, ".url: the path of a socket may have at most 107 bytes"),
-        ("{ urls: [] }", ".urls: is empty; write the URLs of the upstream"),
+        ("{ urls: [] }", ".urls: must not be empty; set the URLs of the upstream"),
         ("{ urls: [\"http://a\", \"ftp://b\"] }", ".urls[1]: expected http://"),
-        ("{ urls: [\"http://a\", \"http://a/\"] }", ".urls[1]: is a duplicate"),
-        ("{ url: \"http://a\", urls: [\"http://b\"] }", ".urls: cannot be combined with `url`; write one of them"),
-        ("{ url: \"http://a\", ca: server.crt }", ".ca: is for https only; write https://host:port, or remove it"),
+        ("{ urls: [\"http://a\", \"http://a/\"] }", ".urls[1]: duplicate URL"),
+        ("{ url: \"http://a\", urls: [\"http://b\"] }", ".urls: cannot be combined with `url`; keep one of them"),
+        ("{ url: \"http://a\", ca: server.crt }", ".ca: is for https only; use https://host:port, or remove it"),
         ("{ url: \"https://a\", ca: gone.crt }", ".ca: file gone.crt: not found"),
         ("{ url: \"https://a\", ca: server.key }", ".ca: cannot be used: no certificate in PEM form"),
     ] {

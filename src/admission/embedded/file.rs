@@ -37,9 +37,9 @@ pub enum EmbeddedError {
     /// Another process, or this one, has the file open.
     #[error("{0} is in use by another hookgate process: stop that process, or configure another file")]
     InUse(PathBuf),
-    /// The content of the file is damaged.
+    /// The content of the file is corrupted.
     #[error(
-        "{path} is damaged ({cause}): move the file away and restart hookgate; requests that were delivered before can \
+        "{path} is corrupted ({cause}): move the file away and restart hookgate; requests that were delivered before can \
          then be replayed until their credentials expire"
     )]
     Corrupt {
@@ -53,7 +53,7 @@ pub enum EmbeddedError {
     Foreign(PathBuf),
     /// The file has the format of another version of hookgate.
     #[error(
-        "{path} has format {found}, and this hookgate reads format {VERSION}: run the version that wrote it, or \
+        "{path} has format {found}, but this version of hookgate reads format {VERSION}: run the version that wrote it, or \
          configure another file"
     )]
     Version {
@@ -67,7 +67,7 @@ pub enum EmbeddedError {
     NoFolder(PathBuf),
     /// The file cannot be read or written.
     #[error(
-        "{path} cannot be read and written: {source}; hookgate's user must own the file, and the disk must have room"
+        "{path} cannot be read and written: {source}; hookgate's user must own the file, and the disk must not be full"
     )]
     Io {
         /// The file.

@@ -39,7 +39,7 @@ pub enum SanError {
     #[error("expected a URI with its scheme, such as uri:https://sender.example.com/")]
     Uri,
     /// A SPIFFE id under `uri:`, where the rules for SPIFFE ids would not be checked.
-    #[error("write a SPIFFE id without the prefix `uri:`")]
+    #[error("a SPIFFE id must not have the prefix `uri:`")]
     SpiffeAsUri,
     /// The value of `email:` is not an email address.
     #[error("expected an email address, such as email:hooks@sender.example.com")]

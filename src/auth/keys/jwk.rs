@@ -49,7 +49,7 @@ pub enum Unusable {
     #[error("malformed")]
     Malformed,
     /// A private or shared key in a set that any client can read.
-    #[error("holds private members, so that any client that fetches it could sign")]
+    #[error("contains private members: any client that fetches it could sign")]
     Private,
     /// The key type or curve is not supported.
     #[error("a key type or curve that is not supported")]

@@ -77,13 +77,13 @@ impl fmt::Debug for SecretKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The secret is empty: any client could sign with it.
-    #[error("is empty; any client could sign with an empty secret")]
+    #[error("must not be empty: any client could sign with an empty secret")]
     Empty,
     /// Not a public key for this algorithm.
     #[error("expected the sender's public key for this algorithm, as PEM, DER, or its bytes in base64 or hex")]
     NotAPublicKey,
     /// The sender's private key.
-    #[error("holds a private key; use the public key's file instead")]
+    #[error("contains a private key; use the file with the public key instead")]
     PrivateKey,
 }
 

@@ -127,12 +127,12 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
         {
             let decoded = decode_secret(raw, encoding).and_then(|secret| SecretKey::from_secret(secret).ok());
             if decoded.is_some_and(|key| with(&key)) {
-                return Some(format!("the secret is encoded in {name}: set `encoding: {name}`"));
+                return Some(format!("the secret is encoded as {name}: set `encoding: {name}`"));
             }
         }
         let as_text = [(Encoding::Hex.encode(raw), "utf8"), (Encoding::Base64.encode(raw), "utf8")];
         let line_end =
-            [(String::from_utf8_lossy(&[raw, b"\n"].concat()).into_owned(), "with the newline that ends its file")];
+            [(String::from_utf8_lossy(&[raw, b"\n"].concat()).into_owned(), "with the trailing newline of its file")];
         for (text, name) in as_text.into_iter().chain(line_end) {
             let key = SecretKey::from_secret(zeroize::Zeroizing::new(text.into_bytes())).ok();
             if key.is_some_and(|key| with(&key)) {
@@ -159,7 +159,7 @@ fn of_encoding(trial: &Trial<'_>) -> Option<String> {
     let found = encodings.into_iter().find(|(encoding, _)| {
         passes(trial, |route, _, _| each_signature(&mut route.rules, |policy| policy.encoding = *encoding))
     });
-    found.map(|(_, name)| format!("the signature is encoded in {name}"))
+    found.map(|(_, name)| format!("the signature is encoded as {name}"))
 }
 
 /// Finds a timestamp in another unit, most often milliseconds instead of seconds.
@@ -207,7 +207,7 @@ fn of_clock(trial: &Trial<'_>) -> Option<String> {
     None
 }
 
-/// For a request without a credential where the route expects it: lists the presets that its headers fit.
+/// For a request without a credential where the route expects it: lists the presets that match its headers.
 fn of_senders(trial: &Trial<'_>) -> Option<String> {
     let headers = &trial.captured.head.headers;
     let wanted = trial.route.rules.policy.credential_headers();
@@ -234,7 +234,7 @@ fn general(refusal: Refusal) -> Option<String> {
                                   payload with the sender's, and the secret with the one in its console"
         }
         Refusal::RequirementNotMet => {
-            "a `require` of the signature is not met: the request is of another kind or version"
+            "a `require` of the signature is not met: the request has another type or version"
         }
         Refusal::MissingSignedComponent => {
             "a header, part or member that must be signed is missing: compare `signed_payload`"
@@ -242,7 +242,7 @@ fn general(refusal: Refusal) -> Option<String> {
         Refusal::InvalidStaticToken => {
             "the token is not one of the route's secrets: compare it with the one in the sender's console"
         }
-        Refusal::MalformedBody => "the body must be a JSON object or a form, and is neither",
+        Refusal::MalformedBody => "the body is neither a JSON object nor a form",
         Refusal::MethodMismatch => "the token was issued for another method",
         Refusal::MultipleCredentials => "the request has two credentials: another proxy may add one",
         Refusal::InvalidAudience => "`aud` is not the audience of this route: the token was issued for another service",

@@ -35,7 +35,7 @@ fn from_message(bytes: &[u8]) -> anyhow::Result<Captured> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut message = httparse::Request::new(&mut fields);
     let status = message.parse(bytes).context("not an HTTP/1.1 message")?;
-    let httparse::Status::Complete(end) = status else { bail!("no empty line ends the headers of the message") };
+    let httparse::Status::Complete(end) = status else { bail!("the headers are not terminated by an empty line") };
     let mut request =
         Request::builder().method(message.method.unwrap_or_default()).uri(message.path.unwrap_or_default());
     for field in message.headers.iter() {

@@ -231,7 +231,7 @@ fn section(name: &str, preset: &PresetFile) -> String {
     section
 }
 
-/// The secret or key of the example; commented out where the preset has a JWKS URL, since a key of one's own is optional
+/// The secret or key of the example; commented out if the preset has a JWKS URL, since a key of one's own is optional
 /// there.
 fn secret(name: &str, preset: &PresetFile) -> String {
     let secret = preset.secret.as_ref().map(|secret| ("secret", &secret.what));

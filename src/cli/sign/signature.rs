@@ -133,7 +133,7 @@ fn sign(algorithm: SignatureAlgorithm, pem: &[u8], text: &[u8]) -> anyhow::Resul
     let der = PrivatePkcs8KeyDer::from_pem_slice(pem).ok().context("expected a private key in PKCS #8 PEM form")?;
     let der = der.secret_pkcs8_der();
     let random = SystemRandom::new();
-    let wrong = "the key does not fit this algorithm";
+    let wrong = "the key does not match this algorithm";
     match algorithm {
         SignatureAlgorithm::Ed25519 => {
             let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok().context(wrong)?;

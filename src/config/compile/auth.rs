@@ -65,7 +65,7 @@ impl Compiler<'_> {
         ];
         match written.iter().filter(|written| **written).count() {
             0 => {
-                self.problems.add_follow_up(path, format!("missing; write {SCHEMES}"));
+                self.problems.add_follow_up(path, format!("missing; expected {SCHEMES}"));
                 return None;
             }
             1 => {}
@@ -100,8 +100,7 @@ impl Compiler<'_> {
 
     pub(super) fn asks_for_certificates(&mut self, path: &FieldPath) {
         if !self.asks_clients {
-            self.problems
-                .add(path, "no listener asks for client certificates; write client_ca under tls of a listener");
+            self.problems.add(path, "no listener requests client certificates; set client_ca under tls of a listener");
         }
     }
 
@@ -123,7 +122,7 @@ impl Compiler<'_> {
             if list.as_ref().is_some_and(Vec::is_empty) {
                 self.problems.add(
                     &path.child(name),
-                    "is empty, so that every certificate would be rejected; write one or remove the key",
+                    "must not be empty: every certificate would be rejected; set one or remove the key",
                 );
             }
         }
@@ -143,7 +142,7 @@ impl Compiler<'_> {
             ("challenge", file.challenge.is_some()),
         ];
         for (name, _) in fields.iter().filter(|(_, written)| *written) {
-            self.problems.add(&path.child(name), "needs `preset`; other schemes have their own key for it");
+            self.problems.add(&path.child(name), "requires `preset`; other schemes have their own key for it");
         }
     }
 
@@ -208,7 +207,7 @@ impl Compiler<'_> {
         };
         if policy.is_some_and(|policy| !covers(policy, &source)) && file.signed != Some(false) {
             let what = "`signed: false`: no signature covers this timestamp, so that an attacker can change it";
-            self.problems.add_follow_up(&path.child("signed"), format!("write {what}"));
+            self.problems.add_follow_up(&path.child("signed"), format!("set {what}"));
         }
         Some(source)
     }

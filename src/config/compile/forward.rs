@@ -62,7 +62,7 @@ impl Compiler<'_> {
         let Some(file) = forward else { return Forward::default() };
         let remove_credential = file.credential == Some(CredentialFile::Remove);
         if remove_credential && policy.is_some_and(|policy| !stands_in_headers(policy)) {
-            let message = "`remove` works only if each credential is in a header; write keep";
+            let message = "`remove` works only if each credential is in a header; use keep";
             self.problems.add(&path.child("credential"), message);
         }
         if matches!(policy, Some(Policy::Public)) {
@@ -80,9 +80,9 @@ impl Compiler<'_> {
         for (claim, header) in file.claims_to_headers.iter().flatten() {
             let path = path.child(claim);
             match (Pointer::parse(claim), HeaderName::try_from(header.as_str())) {
-                (None, _) => self.problems.add(&path, "expected a claim's name, or a JSON pointer such as /a/b"),
+                (None, _) => self.problems.add(&path, "expected a claim name, or a JSON pointer such as /a/b"),
                 (Some(_), Ok(name)) if claims.iter().any(|(_, other)| *other == name) => {
-                    self.problems.add(&path, "another claim has this header already");
+                    self.problems.add(&path, "duplicate header: another claim uses it");
                 }
                 (Some(pointer), Ok(name)) if may_carry_claims(&name) => claims.push((pointer, name)),
                 (Some(_), Ok(_) | Err(_)) => {
@@ -113,7 +113,7 @@ impl Compiler<'_> {
                 Ok(status) if status.is_success() && is_retried(proper) => {
                     self.problems.add(
                         &path,
-                        "the sender must retry, but does not after a success; write a status from 400 to 599",
+                        "the sender must retry, but does not after a success; use a status from 400 to 599",
                     );
                 }
                 Ok(status) if status.is_success() || status.is_client_error() || status.is_server_error() => {

@@ -71,7 +71,7 @@ impl Compiler<'_> {
                 None
             }
             Some("") => {
-                self.problems.add(path, "is empty; write the exact `iss` of its tokens");
+                self.problems.add(path, "must not be empty; set the exact `iss` of its tokens");
                 None
             }
             Some("none") if file.jwks.is_some() => {
@@ -137,7 +137,8 @@ impl Compiler<'_> {
     fn shared_secrets(&mut self, files: &[SecretFile], algorithms: &[Algorithm], path: &FieldPath) -> Option<Keys> {
         let at = path.child("secrets");
         if files.is_empty() || files.len() > MAX_SECRETS {
-            self.problems.add(&at, format!("expected 1 to {MAX_SECRETS} secrets: a token is verified with each"));
+            self.problems
+                .add(&at, format!("expected 1 to {MAX_SECRETS} secrets: each token is tried with every one of them"));
         }
         let places = files.iter().enumerate();
         let secrets: Vec<_> = places.map(|(index, file)| self.secret(file, &at.index(index))).collect();
@@ -157,7 +158,7 @@ impl Compiler<'_> {
             [algorithm] => Some(*algorithm),
             [] => None,
             _several => {
-                self.problems.add(path, "one key has one algorithm; write only that one");
+                self.problems.add(path, "one key has one algorithm; keep only that one");
                 None
             }
         }

@@ -61,7 +61,7 @@ impl Compiler<'_> {
         let max_age = self.optional_deadline(file.max_age.as_ref(), &path.child("max_age"));
         let max_lifetime = self.optional_deadline(file.max_lifetime.as_ref(), &path.child("max_lifetime"));
         if file.allowed_types.as_ref().is_some_and(Vec::is_empty) {
-            let problem = "is empty, so that no `typ` would be accepted; write one or remove the key";
+            let problem = "must not be empty: no `typ` would be accepted; set one or remove the key";
             self.problems.add(&path.child("allowed_types"), problem);
         }
         let time = self.time_claim(file.time_claim.as_ref(), &path.child("time_claim"));
@@ -190,7 +190,7 @@ impl Compiler<'_> {
     ) -> Option<Issuer> {
         let found = issuers.get(name);
         if found.is_none() && !self.problems.has_under(&FieldPath::root().child("issuers").child(name)) {
-            self.problems.add(path, format!("no issuer `{name}` under `issuers`"));
+            self.problems.add(path, format!("unknown issuer `{name}`; define it under `issuers`"));
         }
         found.map(|found| found.issuer.clone())
     }
@@ -211,7 +211,7 @@ impl Compiler<'_> {
             return None;
         }
         if audiences.iter().any(String::is_empty) {
-            self.problems.add(path, "is empty; write the exact `aud` that names this endpoint");
+            self.problems.add(path, "must not be empty; set the exact `aud` that names this endpoint");
             return None;
         }
         if !audiences.iter().any(|audience| audience == "none") {
@@ -231,7 +231,7 @@ impl Compiler<'_> {
         let rules = claims.into_iter().flatten().filter_map(|(name, written)| {
             let path = path.child(name);
             let Some(pointer) = Pointer::parse(name) else {
-                self.problems.add(&path, "expected a claim's name, or a JSON pointer such as /a/b (RFC 6901)");
+                self.problems.add(&path, "expected a claim name, or a JSON pointer such as /a/b (RFC 6901)");
                 return None;
             };
             Some(ClaimRule { pointer, test: self.claim_test(written, &path)? })
@@ -272,7 +272,7 @@ impl Compiler<'_> {
             [("scheme", &file.scheme), ("query", &file.query), ("cookie", &file.cookie), ("form", &file.form)]
         {
             if written.as_deref() == Some("") {
-                self.problems.add(&path.child(name), "is empty; write a name or remove it");
+                self.problems.add(&path.child(name), "must not be empty; set a name or remove it");
             }
         }
         let body = file.body.filter(|body| *body);

@@ -25,7 +25,7 @@ impl Compiler<'_> {
         let shared = file.shared.unwrap_or_default();
         if shared && !self.shares_limits {
             self.problems
-                .add(&path.child("shared"), "needs a `store` of type redis; remove it to count in this process");
+                .add(&path.child("shared"), "requires a `store` of type redis; remove it to count in this process");
         }
         let all = LimitFile { rate: file.rate.clone(), burst: file.burst, concurrency: file.concurrency };
         RouteLimits {
@@ -48,7 +48,7 @@ impl Compiler<'_> {
     fn burst(&mut self, file: &LimitFile, path: &FieldPath) {
         let Some(burst) = file.burst else { return };
         if file.rate.is_none() {
-            self.problems.add(path, "needs `rate`; write that too, such as 100/s, or remove this");
+            self.problems.add(path, "requires `rate`; set it too, such as 100/s, or remove this key");
         }
         if !(1..=Rate::MAX).contains(&burst) {
             self.problems.add(path, format!("must be from 1 to {}", Rate::MAX));

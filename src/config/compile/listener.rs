@@ -29,7 +29,7 @@ impl Compiler<'_> {
         let nets = self.nets(texts, path);
         if nets.iter().any(|net| net.prefix_len() == 0) {
             let warning =
-                "trusts every address: any client can forge its IP address; write the addresses of the proxies";
+                "trusts every address: any client can forge its IP address; list the addresses of the proxies";
             self.warnings.push(format!("{path}: {warning}"));
         }
         nets
@@ -52,8 +52,8 @@ impl Compiler<'_> {
     fn listener(&mut self, file: &ListenerFile, path: &FieldPath) -> Option<(SocketAddr, ListenerSettings)> {
         let proxy_protocol = file.proxy_protocol.unwrap_or_default();
         if proxy_protocol && !self.trusts_proxies {
-            let message = "needs `trusted_proxies`, the addresses of the proxies that send the header, such as \
-                           [10.0.0.0/8]; write that too, or remove this";
+            let message = "requires `trusted_proxies`, the addresses of the proxies that send the header, such as \
+                           [10.0.0.0/8]; set it too, or remove this key";
             self.problems.add(&path.child("proxy_protocol"), message);
         }
         let address = self.address(file.address.as_deref(), &path.child("address"));
@@ -144,12 +144,12 @@ impl Compiler<'_> {
         }
     }
 
-    /// Reports keys that have no effect without `client_ca`: their author expects clients to be asked for certificates.
+    /// Reports keys that have no effect without `client_ca`: the operator expects client certificates to be requested.
     fn only_beside_client_ca(&mut self, file: &TlsFile, path: &FieldPath) {
         for (name, written) in [("client_auth", file.client_auth.is_some()), ("client_crl", file.client_crl.is_some())]
         {
             if written && !self.problems.has_under(&path.child("client_ca")) {
-                self.problems.add(&path.child(name), "needs `client_ca`; write that too, or remove this");
+                self.problems.add(&path.child(name), "requires `client_ca`; set it too, or remove this key");
             }
         }
     }

@@ -38,7 +38,8 @@ impl Compiler<'_> {
         let policy = self.preset_policy(name, &preset, file, secrets.as_deref(), path);
         let mut policy = policy?;
         let handshakes = self.handshakes(&preset, file, secrets.as_deref().unwrap_or_default(), path);
-        // A MAC over a challenge must not be valid for a body: bodies must be JSON objects then, which challenges are not.
+        // A MAC over a challenge must not be valid for a body: bodies must be JSON objects then, which challenges are
+        // not.
         if let (true, Policy::Signature(signature)) = (handshakes.iter().any(|one| one.secret.is_some()), &mut policy) {
             signature.required_json.get_or_insert_default();
         }
@@ -52,7 +53,7 @@ impl Compiler<'_> {
         let Some((bare, text)) = presets::find(name).zip(presets::text(name)) else {
             let known = presets::PRESETS.iter().map(|(name, _)| *name);
             let meant = nearest(name, known).map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
-            self.problems.add(&at, format!("no such preset{meant}; `hookgate presets` lists them"));
+            self.problems.add(&at, format!("unknown preset{meant} (`hookgate presets` lists them)"));
             return None;
         };
         let mut parameters = BTreeMap::new();
@@ -298,7 +299,7 @@ impl Compiler<'_> {
             (true, None) => self
                 .problems
                 .add(&at, "expected { token: {env: NAME} }: the token that was entered in the provider's console"),
-            (false, Some(_)) => self.problems.add(&at, "this provider sends no token; write `challenge: true`"),
+            (false, Some(_)) => self.problems.add(&at, "this provider sends no token; set `challenge: true`"),
             (true, Some(_)) | (false, None) => {}
         }
         let signer = made(secrets).into_iter().next().map(|secret| secret.key);

@@ -71,7 +71,7 @@ impl Compiler<'_> {
             Some(OnDuplicateFile::StoredResponse) => {
                 self.problems.add(
                     &path.child("on_duplicate"),
-                    "`stored_response` is for idempotency only; write reject or acknowledge",
+                    "`stored_response` is for idempotency only; use reject or acknowledge",
                 );
                 OnDuplicate::Refuse
             }
@@ -96,7 +96,7 @@ impl Compiler<'_> {
         match why {
             NoOnce::NoId => {
                 let message = "a credential of this route contains no signed value that is unique to each request, or \
-                               not at this `id`; write another `id`, or `replay_protection: disabled`";
+                               not at this `id`; use another `id`, or `replay_protection: disabled`";
                 self.problems.add(path, message);
             }
             NoOnce::Unsigned => {
@@ -119,7 +119,7 @@ impl Compiler<'_> {
         };
         if ttl.is_none() && policy.leaves().iter().any(stays) {
             let warning = "a retry that the sender signs again after the signature's maximum age is forwarded a second \
-                           time, because its id is no longer kept; write a `ttl` as long as the sender retries";
+                           time, because its id is no longer kept; set a `ttl` as long as the sender retries";
             self.warnings.push(format!("{path}: {warning}"));
         }
     }
@@ -150,8 +150,7 @@ impl Compiler<'_> {
     fn commit_on(&mut self, texts: Option<&[StatusText]>, path: &FieldPath) -> Vec<Statuses> {
         let Some(texts) = texts else { return vec![Statuses::Class(2), Statuses::Class(3)] };
         if texts.is_empty() {
-            self.problems
-                .add(path, "is empty, so that no request would ever be committed; write 2xx or remove the key");
+            self.problems.add(path, "must not be empty: no request would ever be committed; set 2xx or remove the key");
         }
         let mut statuses = Vec::new();
         for (index, text) in texts.iter().enumerate() {

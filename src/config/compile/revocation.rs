@@ -26,7 +26,7 @@ impl Compiler<'_> {
         }
         if file.shared == Some(true) {
             if !self.shares_limits {
-                self.problems.add(&path.child("shared"), "needs a `store` of type redis; write `file` instead");
+                self.problems.add(&path.child("shared"), "requires a `store` of type redis; use `file` instead");
             }
             self.route_shares_revocation = true;
         }

@@ -91,7 +91,7 @@ impl Compiler<'_> {
             && max_body > self.buffered_bodies / ADDRESS_SHARE
         {
             let warning = "limits.max_body_size is more than a quarter of max_buffered_bytes, which is the share of one IP \
-                           address: larger bodies are always answered 503; raise max_buffered_bytes";
+                           address: larger bodies are always rejected with 503; raise max_buffered_bytes";
             self.warnings.push(format!("{path}: {warning}"));
         }
         let matches = matches?;
@@ -132,7 +132,7 @@ impl Compiler<'_> {
                  the request itself",
             );
         } else if policy.leaves().iter().any(signs_url) {
-            let warning = "the sender signs the URL, and its host is taken from the request itself: write public_url";
+            let warning = "the sender signs the URL, and its host is taken from the request itself: set public_url";
             self.warnings.push(format!("{path}: {warning}"));
         }
     }
@@ -145,7 +145,8 @@ impl Compiler<'_> {
             self.warnings.push(format!("{path}: {warning}"));
         }
         if never_retries {
-            let warning = format!("{preset} never retries: an event that is answered 503 is lost unless it is fetched");
+            let warning =
+                format!("{preset} never retries: an event that is rejected with 503 is lost unless it is fetched");
             self.warnings.push(format!("{path}: {warning}"));
         }
     }
@@ -188,7 +189,7 @@ impl Compiler<'_> {
                 None
             }
             (None | Some(ModeFile::Enforce), Some(_)) => {
-                self.problems.add(&at, "needs `mode: dry_run`; write that too, or remove this");
+                self.problems.add(&at, "requires `mode: dry_run`; set it too, or remove this key");
                 None
             }
             (None | Some(ModeFile::Enforce), None) => None,
@@ -215,7 +216,7 @@ impl Compiler<'_> {
             return None;
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        // Captured requests are stored in a folder of this name.
+        // Captured requests are stored in a directory of this name.
         let begins = name.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_');
         if !begins || name.len() > 64 || !name.bytes().all(plain) {
             self.problems.add(path, "expected 1 to 64 letters, digits, `-`, `_` or `.`, not starting with `-` or `.`");
@@ -267,7 +268,7 @@ impl Compiler<'_> {
     fn methods(&mut self, names: Option<&[String]>, path: &FieldPath) -> Option<Vec<Method>> {
         let names = names?;
         if names.is_empty() {
-            self.problems.add(path, "is empty, so that no request would match; write a method or remove the key");
+            self.problems.add(path, "must not be empty: no request would match; set a method or remove the key");
         }
         let mut methods = Vec::new();
         for (index, name) in names.iter().enumerate() {
@@ -287,7 +288,7 @@ impl Compiler<'_> {
         let texts = texts?;
         if texts.is_empty() {
             self.problems
-                .add(path, "is empty, so that every request would be rejected; write a CIDR range or remove the key");
+                .add(path, "must not be empty: every request would be rejected; set a CIDR range or remove the key");
         }
         Some(self.nets(texts, path))
     }

@@ -52,7 +52,8 @@ impl Compiler<'_> {
     /// The bytes of a public key, root certificate or key set, in the form in which the provider shows it.
     pub(super) fn public_text(&mut self, file: &SecretFile, path: &FieldPath) -> Option<Zeroizing<Vec<u8>>> {
         if file.encoding.is_some() {
-            self.problems.add(&path.child("encoding"), "is for shared secrets; the form of a public key is detected");
+            self.problems
+                .add(&path.child("encoding"), "applies only to shared secrets; the format of a public key is detected");
         }
         self.secret_bytes(file, path)
     }
@@ -65,7 +66,7 @@ impl Compiler<'_> {
             [(wrong_one, one, wrong.one.is_some()), (wrong_many, many, wrong.several.is_some())]
         {
             if written {
-                let problem = format!("this scheme is verified with a {}; write `{right}`", material.noun());
+                let problem = format!("this scheme is verified with a {}; use `{right}`", material.noun());
                 self.problems.add(&path.child(name), problem);
                 self.problems.excuse(&path.child(one));
             }

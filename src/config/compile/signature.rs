@@ -33,7 +33,7 @@ pub(super) struct Written<'a> {
     pub(super) name: &'a str,
     /// The secrets; `None` if one of them has a problem.
     pub(super) secrets: Option<Vec<Secret>>,
-    /// A maximum age in place of the preset's.
+    /// A maximum age instead of the preset's.
     pub(super) tolerance: Option<Duration>,
 }
 
@@ -46,7 +46,7 @@ impl Compiler<'_> {
         let secrets = self.secrets(&keys, algorithm, path);
         if file.key_id.is_none() {
             for (_, at) in keys.files(path).iter().filter(|(file, _)| file.id.is_some()) {
-                self.problems.add(&at.child("id"), "the signature has no key id; write key_id, or remove this");
+                self.problems.add(&at.child("id"), "the signature has no key id; set key_id, or remove this key");
             }
         }
         self.signature_policy(file, Written { name: "signature", secrets, tolerance: None }, path)
@@ -115,7 +115,7 @@ impl Compiler<'_> {
                 let at = path.child("header");
                 let names = headers.to_vec();
                 if names.is_empty() {
-                    self.problems.add(&at, "is empty; write a header name");
+                    self.problems.add(&at, "must not be empty; set a header name");
                 }
                 names.iter().map(|name| self.header_name(name, &at).map(Place::Header)).collect()
             }
@@ -234,7 +234,7 @@ impl Compiler<'_> {
         let Some(written) = file.key_id.as_deref() else {
             if secrets.len() > MAX_TRIED {
                 self.problems
-                    .add(path, format!("more than {MAX_TRIED} secrets, each of which would be tried; use key_id"));
+                    .add(path, format!("more than {MAX_TRIED} secrets, and each signature would be tried with every one of them; use key_id"));
             }
             return None;
         };
@@ -312,7 +312,7 @@ impl Compiler<'_> {
         Some(TokenPolicy { place, secrets: secrets? })
     }
 
-    /// `tolerance`: a maximum age in place of the preset's.
+    /// `tolerance`: a maximum age instead of the preset's.
     pub(super) fn tolerance(&mut self, text: Option<&DurationText>, path: &FieldPath) -> Option<Duration> {
         self.optional_deadline(text, &path.child("tolerance"))
     }

@@ -52,7 +52,7 @@ impl Compiler<'_> {
         let durability = match durability {
             DurabilityFile::Sync if interval.is_some() => {
                 self.problems
-                    .add(&path.child("interval"), "needs `durability: interval`; write that too, or remove this");
+                    .add(&path.child("interval"), "requires `durability: interval`; set it too, or remove this key");
                 Durability::Sync
             }
             DurabilityFile::Sync => Durability::Sync,
@@ -118,20 +118,19 @@ impl Compiler<'_> {
             return None;
         }
         if urls.len() > 1 && file.cluster != Some(true) {
-            self.problems.add(&at, "several URLs need `cluster: true`; write that too, or only one URL");
+            self.problems.add(&at, "several URLs need `cluster: true`; set it too, or use a single URL");
         }
         for text in &urls {
             match Url::parse(text).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host()) {
                 None => self.problems.add(&at, "expected redis://host:6379, or rediss://host:6379 with TLS"),
                 Some(url) if !url.username().is_empty() || url.password().is_some() => {
-                    self.problems
-                        .add(&at, "contains a user name or a password; write them as `username` and `password`");
+                    self.problems.add(&at, "contains a user name or a password; set them as `username` and `password`");
                 }
                 Some(url) if url.query().is_some() || url.fragment().is_some() => {
                     self.problems.add(&at, "expected nothing after host, port and database");
                 }
                 Some(url) if url.scheme() == "redis" && file.tls.is_some() => {
-                    self.problems.add(&at, "redis:// does not use TLS; write rediss:// or remove `tls`");
+                    self.problems.add(&at, "redis:// does not use TLS; use rediss:// or remove `tls`");
                 }
                 Some(url) => self.warn_of_plain_redis(&url, file, &at),
             }

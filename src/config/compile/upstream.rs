@@ -35,7 +35,7 @@ impl Compiler<'_> {
         for (url, path) in &urls {
             let Some(address) = self.upstream_address(url, roots.as_ref(), path) else { continue };
             if endpoints.iter().any(|other| other.address == address) {
-                self.problems.add(path, "is a duplicate; remove one of them");
+                self.problems.add(path, "duplicate URL; remove one of them");
             }
             endpoints.push(self.endpoint(Endpoint { url: (*url).to_owned(), address, connect, idle }));
         }
@@ -55,8 +55,8 @@ impl Compiler<'_> {
                 let urls = urls.iter().enumerate();
                 return Some(urls.map(|(index, url)| (url.as_str(), several.index(index))).collect());
             }
-            (None, Some(_empty)) => self.problems.add(&several, "is empty; write the URLs of the upstream"),
-            (Some(_), Some(_)) => self.problems.add(&several, "cannot be combined with `url`; write one of them"),
+            (None, Some(_empty)) => self.problems.add(&several, "must not be empty; set the URLs of the upstream"),
+            (Some(_), Some(_)) => self.problems.add(&several, "cannot be combined with `url`; keep one of them"),
             (None, None) => self.missing(&path.child("url"), "the URL of the upstream, such as http://127.0.0.1:8000"),
         }
         None
@@ -66,7 +66,7 @@ impl Compiler<'_> {
     fn upstream_roots(&mut self, file: &UpstreamFile, urls: &[(&str, FieldPath)], path: &FieldPath) -> Option<Roots> {
         let needed = urls.iter().any(|(url, _)| url.starts_with("https:"));
         if file.ca.is_some() && !needed {
-            self.problems.add(path, "is for https only; write https://host:port, or remove it");
+            self.problems.add(path, "is for https only; use https://host:port, or remove it");
         }
         if !needed {
             return None;

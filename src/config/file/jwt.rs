@@ -21,7 +21,7 @@ pub struct JwtFile {
     pub required_claims: Option<Vec<String>>,
     /// Claim name or JSON pointer → value, or {one_of|contains|prefix|matches|exists: …}.
     pub claims: Option<BTreeMap<String, Value>>,
-    /// Allowed values of the header parameter `typ`, where a token has one; JWT and at+jwt if absent.
+    /// Allowed values of the header parameter `typ`, if a token has one; JWT and at+jwt if absent.
     pub allowed_types: Option<Vec<String>>,
     /// Maximum age of a token: now − iat.
     pub max_age: Option<DurationText>,
@@ -71,7 +71,7 @@ pub struct UrlHashFile {
     pub algorithm: Option<HashFile>,
     /// Encoding of the hash; hex if absent.
     pub encoding: Option<SignatureEncodingFile>,
-    /// Parts of the URL that senders spell in two ways: port, slash.
+    /// Parts of the URL in which senders differ: port, trailing slash.
     pub variants: Option<Vec<UrlVariantFile>>,
 }
 
@@ -83,7 +83,7 @@ pub struct UrlClaimFile {
     pub claim: Option<String>,
     /// Whether the claim holds the query too; true if absent, except for `htu` (RFC 9449).
     pub query: Option<bool>,
-    /// Parts of the URL that senders spell in two ways: port, slash.
+    /// Parts of the URL in which senders differ: port, trailing slash.
     pub variants: Option<Vec<UrlVariantFile>>,
 }
 
@@ -101,7 +101,7 @@ pub struct MethodClaimFile {
 pub struct TimeClaimFile {
     /// Name of the claim, or a JSON pointer.
     pub claim: Option<String>,
-    /// Unit or format of the time; s if absent.
+    /// Unit or format of the time; default: s.
     pub unit: Option<UnitFile>,
     /// Maximum age; 5m if absent.
     pub max_age: Option<DurationText>,

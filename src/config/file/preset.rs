@@ -13,7 +13,7 @@ use super::{EncodingFile, IssuerFile, JwtFile, OneOrMany};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PresetFile {
-    /// The provider's name for people.
+    /// The provider's display name.
     pub title: String,
     /// The documents and code in which the scheme is described.
     pub source: OneOrMany,
@@ -29,7 +29,7 @@ pub struct PresetFile {
     pub public_key: Option<PresetKeyFile>,
     /// The root certificate that the operator gives; tokens carry their certificates.
     pub root_ca: Option<PresetKeyFile>,
-    /// The key set that the operator gives, where the provider has no address that can be fetched.
+    /// The key set that the operator gives, if the provider has no address that can be fetched.
     pub jwks: Option<PresetKeyFile>,
     /// Further parameters that the operator gives.
     pub parameters: BTreeMap<String, PresetParameterFile>,
@@ -115,7 +115,7 @@ pub struct ChallengeFile {
     pub headers: BTreeMap<String, String>,
     /// Where the challenge's value is: query:NAME, json:/POINTER or header:NAME.
     pub value_from: Option<String>,
-    /// The response as text, with `$challenge` in place of the value.
+    /// The response as text, with `$challenge` instead of the value.
     pub literal: Option<String>,
     /// The response as JSON; its strings may contain `$challenge`, `$hmac.hex` or `$hmac.base64`.
     pub response: Option<Value>,

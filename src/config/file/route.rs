@@ -17,13 +17,14 @@ use super::{DurationText, JwksFile, RateText, SecretFile, SizeText};
 pub struct RouteFile {
     /// The route's name in the access log and in metrics.
     pub name: Option<String>,
-    /// Which requests the route takes.
+    /// Which requests the route matches.
     #[serde(rename = "match")]
     pub matches: Option<MatchFile>,
     /// The URL under which senders know the route, such as `https://hooks.example.com`; https and the request's host if
     /// absent.
     pub public_url: Option<String>,
-    /// IP allowlist: IP addresses and CIDR ranges such as 203.0.113.0/24, one of which must contain the client's address.
+    /// IP allowlist: IP addresses and CIDR ranges such as 203.0.113.0/24, one of which must contain the client's
+    /// address.
     pub allowed_ips: Option<Vec<String>>,
     /// Where verified requests are forwarded.
     pub upstream: Option<UpstreamFile>,
@@ -79,7 +80,7 @@ pub struct MatchFile {
 pub struct UpstreamFile {
     /// http://host:port, https://host:port or unix:/path
     pub url: Option<String>,
-    /// Several endpoints in place of `url`, with round-robin load balancing and passive health checks.
+    /// Several endpoints instead of `url`, with round-robin load balancing and passive health checks.
     pub urls: Option<Vec<String>>,
     /// PEM file with the root certificates that an https upstream's certificate must chain to; public roots if absent.
     pub ca: Option<String>,
@@ -95,7 +96,8 @@ pub struct UpstreamTimeoutsFile {
     pub total: Option<DurationText>,
     /// Connecting, TLS handshake included; 5s if absent.
     pub connect: Option<DurationText>,
-    /// How long an idle connection is kept; 4s if absent. It must be shorter than the upstream's own keep-alive timeout.
+    /// How long an idle connection is kept; 4s if absent. It must be shorter than the upstream's own keep-alive
+    /// timeout.
     pub keepalive: Option<DurationText>,
 }
 
@@ -105,7 +107,7 @@ pub struct UpstreamTimeoutsFile {
 pub enum ModeFile {
     /// Requests that fail verification are rejected.
     Enforce,
-    /// Dry run (shadow mode): every request is forwarded; the access log and metrics tell which would be rejected.
+    /// Dry run (shadow mode): every request is forwarded; the access log and metrics show which would be rejected.
     DryRun,
 }
 
@@ -146,15 +148,15 @@ pub struct AuthScheme {
     pub public_keys: Option<Vec<SecretFile>>,
     /// The root certificate that the certificates of the preset's tokens must chain to.
     pub root_ca: Option<SecretFile>,
-    /// Maximum age of the preset's signed time; also the most that it may lie in the future.
+    /// Maximum age of the preset's signed time; also the maximum time that it may be in the future.
     pub tolerance: Option<DurationText>,
     /// Parameters of the preset, by name.
     pub parameters: Option<BTreeMap<String, String>>,
-    /// Key set to use for the preset, in place of the one that it fetches.
+    /// Key set to use for the preset, instead of the one that it fetches.
     pub jwks: Option<JwksFile>,
     /// Whether the provider's endpoint verification challenges are answered.
     pub challenge: Option<ChallengeSwitch>,
-    /// A signature scheme of your own description.
+    /// A custom signature scheme.
     pub signature: Option<SignatureFile>,
     /// A static token: a secret that the sender presents as is.
     pub static_token: Option<StaticTokenFile>,
@@ -186,13 +188,13 @@ pub struct TimestampFile {
     pub claim: Option<String>,
     /// JSON pointer into the body.
     pub json: Option<String>,
-    /// Unit or format of the time; s if absent.
+    /// Unit or format of the time; default: s.
     pub unit: Option<UnitFile>,
     /// Maximum age; 5m if absent.
     pub max_age: Option<DurationText>,
-    /// The most that the timestamp may lie in the future; 60s if absent.
+    /// Maximum time that the timestamp may be in the future; 60s if absent.
     pub max_future: Option<DurationText>,
-    /// `false` is required where the credential does not sign the timestamp.
+    /// `false` is required if the credential does not sign the timestamp.
     pub signed: Option<bool>,
 }
 
@@ -215,7 +217,8 @@ pub enum UnitFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RevocationFile {
-    /// YAML file with lists of revoked `jti`, `sub` and `kid`, and a time `issued_before`; it is reloaded when it changes.
+    /// YAML file with lists of revoked `jti`, `sub` and `kid`, and a time `issued_before`; it is reloaded when it
+    /// changes.
     pub file: Option<String>,
     /// `true`: tokens are also looked up in the revocations of a `store` of type redis, for each request.
     pub shared: Option<bool>,
@@ -233,14 +236,14 @@ pub struct RouteLimitsFile {
     pub burst: Option<u32>,
     /// Verified requests that may be in flight at a time.
     pub concurrency: Option<u32>,
-    /// Rate of requests with failed authentication from one IP address, or one /64 in IPv6, above which all its requests
-    /// are rejected.
+    /// Rate of requests with failed authentication from one IP address, or one /64 in IPv6, above which all its
+    /// requests are rejected.
     pub failed_auth_rate: Option<RateText>,
     /// Limits of the verified requests of each issuer.
     pub per_issuer: Option<LimitFile>,
     /// Limits of the verified requests of each subject of an issuer.
     pub per_subject: Option<LimitFile>,
-    /// Whether replicas count together; needs a `store` of type redis.
+    /// Whether replicas count together; requires a `store` of type redis.
     pub shared: Option<bool>,
 }
 

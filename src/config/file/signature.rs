@@ -30,7 +30,7 @@ pub struct SignatureFile {
     pub signed_payload: Option<Vec<String>>,
     /// Separator between the components; empty if absent.
     pub join: Option<String>,
-    /// Parts of the URL that senders spell in two ways: port, slash.
+    /// Parts of the URL in which senders differ: port, trailing slash.
     pub url_variants: Option<Vec<UrlVariantFile>>,
     /// The signed timestamp.
     pub timestamp: Option<SignedTimeFile>,
@@ -134,7 +134,7 @@ pub struct SplitFile {
     pub list: Option<String>,
 }
 
-/// A part of the URL that senders spell in two ways
+/// A part of the URL in which senders differ
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UrlVariantFile {
@@ -156,11 +156,11 @@ pub struct SignedTimeFile {
     pub json: Option<String>,
     /// Field of a form body.
     pub form: Option<String>,
-    /// Unit or format of the time; s if absent.
+    /// Unit or format of the time; default: s.
     pub unit: Option<UnitFile>,
     /// Maximum age; 5m if absent.
     pub max_age: Option<DurationText>,
-    /// The most that the timestamp may lie in the future; as `max_age` if absent.
+    /// Maximum time that the timestamp may be in the future; as `max_age` if absent.
     pub max_future: Option<DurationText>,
 }
 

@@ -13,20 +13,20 @@ pub enum StoreFile {
     Memory {
         /// Maximum number of live entries in total.
         capacity: Option<usize>,
-        /// The treatment of a request while the store is unavailable or full.
+        /// Behaviour for requests while the store is unavailable or full.
         on_error: Option<OnErrorFile>,
     },
     /// A file on this machine, for one process.
     Embedded {
         /// Maximum number of live entries in total.
         capacity: Option<usize>,
-        /// The treatment of a request while the store is unavailable or full.
+        /// Behaviour for requests while the store is unavailable or full.
         on_error: Option<OnErrorFile>,
         /// Path of the file; it is created if it does not exist.
         path: Option<String>,
         /// When entries are written to disk.
         durability: Option<DurabilityFile>,
-        /// Time between two writes with `durability: interval`: the most that a crash may lose; 1s if absent.
+        /// Time between two writes with `durability: interval`: the most that a crash can lose; 1s if absent.
         interval: Option<DurationText>,
     },
     /// A Redis or Valkey server or cluster, shared by several replicas.
@@ -39,7 +39,7 @@ pub enum StoreFile {
 #[serde(deny_unknown_fields, default)]
 #[schemars(inline)]
 pub struct RedisFile {
-    /// The treatment of a request while the store is unavailable or full.
+    /// Behaviour for requests while the store is unavailable or full.
     pub on_error: Option<OnErrorFile>,
     /// redis://host:port or rediss://host:port; for a cluster, one or several of its nodes.
     pub url: Option<OneOrMany>,
@@ -55,18 +55,18 @@ pub struct RedisFile {
     pub timeout: Option<DurationText>,
     /// Prefix of every key; `hookgate` if absent.
     pub prefix: Option<String>,
-    /// The treatment of requests after a replica was promoted, or after a master came back empty.
+    /// Behaviour for requests after a replica was promoted, or after a master came back empty.
     pub on_failover: Option<OnFailoverFile>,
 }
 
-/// The treatment of a request while the store is unavailable or full
+/// Behaviour for requests while the store is unavailable or full
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnErrorFile {
     /// It is rejected with 503, and the sender retries (fail closed).
     #[default]
     Reject,
-    /// It is forwarded without replay protection, and counted.
+    /// It is forwarded without replay protection, and counted in the metrics.
     Allow,
 }
 
@@ -89,7 +89,7 @@ pub struct StoreTlsFile {
     pub ca: Option<String>,
 }
 
-/// The treatment of requests after a failover
+/// Behaviour for requests after a failover
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailoverFile {
@@ -111,7 +111,7 @@ pub enum ReplayProtectionFile {
     Rule(Box<ReplayRuleFile>),
 }
 
-/// The word for no replay protection
+/// No replay protection
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplayProtectionWord {
@@ -130,7 +130,8 @@ pub struct ReplayRuleFile {
     pub on_duplicate: Option<OnDuplicateFile>,
     /// Minimum time for which an id is kept.
     pub ttl: Option<DurationText>,
-    /// Statuses of the upstream that commit a request; 2xx and 3xx if absent. After other statuses a retry is forwarded.
+    /// Statuses of the upstream that commit a request; 2xx and 3xx if absent. After other statuses a retry is
+    /// forwarded.
     pub commit_on: Option<Vec<StatusText>>,
 }
 

@@ -12,7 +12,7 @@ use crate::config::error::{FieldPath, Problems, Segment};
 #[derive(Debug, Clone)]
 pub(super) struct Leaf<'a> {
     schema: &'a Json,
-    /// The outermost `title`: the author's words for the expected form.
+    /// The outermost `title`: the author's description of the expected form.
     pub(super) title: Option<&'a str>,
     /// The description of the referenced scalar type. A field's own description states its purpose, not its form.
     pub(super) description: Option<&'a str>,

@@ -279,7 +279,7 @@ fn an_error_in_a_nested_choice_is_reported_at_its_position() {
 #[test]
 fn a_duplicate_item_of_a_set_is_reported() {
     let found = messages(json!({"issuers": {"a": {"algorithms": ["RS256", "ES256", "RS256"]}}}));
-    assert_eq!(found, ["issuers.a.algorithms[2]: this item is in the list already"]);
+    assert_eq!(found, ["issuers.a.algorithms[2]: duplicate item"]);
 }
 
 #[test]

@@ -64,14 +64,14 @@ impl Relayed {
     }
 }
 
-/// A response that broke off: the connection (HTTP/1) or the stream (HTTP/2) is closed without the regular end.
+/// A response that ended prematurely: the connection (HTTP/1) or the stream (HTTP/2) is closed without the regular end.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplyBroke {
     /// The connection to the upstream failed.
-    #[error("the upstream's response broke off")]
+    #[error("the upstream's response ended prematurely")]
     Upstream(#[source] hyper::Error),
     /// The upstream took longer than `upstream.timeouts.total`.
-    #[error("the upstream's response took too long")]
+    #[error("the upstream's response timed out")]
     Late,
     /// The exchange ended before the end of its response.
     #[error("the exchange with the upstream ended early")]
@@ -93,7 +93,7 @@ impl Body {
         body
     }
 
-    /// Time at which the response is complete on the gateway's side, whether or not the client takes it.
+    /// Time at which the response is complete on the gateway's side, whether or not the client reads it.
     pub fn due(&self) -> Instant {
         match &self.content {
             Content::Own(_) => Instant::now(),

@@ -14,7 +14,7 @@ const MAX_FAILURES: u32 = 5;
 pub(super) enum Fared {
     /// A response was received.
     Answered,
-    /// No response was received, or not in time.
+    /// No response was received within the timeout.
     Unanswered,
     /// There was no connection.
     Unreached,

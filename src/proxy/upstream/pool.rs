@@ -37,12 +37,12 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Connections to one endpoint, and its health.
 #[derive(Debug)]
 pub(super) struct Pool {
-    /// Gone when no configuration and no request uses it any more.
+    /// Dropped once no configuration and no request uses it.
     pub(super) endpoint: Weak<Endpoint>,
     idle: Duration,
     /// Idle connections, oldest first.
     waiting: Mutex<Vec<Waiting>>,
-    /// Used where the upstream has several endpoints.
+    /// Used if the upstream has several endpoints.
     health: Mutex<Health>,
 }
 
@@ -52,7 +52,7 @@ struct Waiting {
     since: Instant,
 }
 
-/// Reason why there is no response.
+/// Why there is no response.
 #[derive(Debug)]
 pub(super) enum Failed {
     /// There was no connection, and no byte of the request was sent.
@@ -63,12 +63,12 @@ pub(super) enum Failed {
     Late,
 }
 
-/// Reason why there is no connection.
+/// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 enum ConnectError {
     #[error("timed out")]
     Late,
-    #[error("the endpoint is not configured any more")]
+    #[error("the endpoint is no longer configured")]
     Gone,
     #[error(transparent)]
     Tcp(Box<dyn std::error::Error + Send + Sync>),

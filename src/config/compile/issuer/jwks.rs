@@ -145,12 +145,12 @@ impl Compiler<'_> {
             cooldown: self.deadline(file.cooldown.as_ref(), &path.child("cooldown"), Duration::from_secs(30)),
         };
         if source.cooldown > source.refresh {
-            self.problems.add(&path.child("cooldown"), "is longer than refresh_interval; make it shorter");
+            self.problems.add(&path.child("cooldown"), "must not be longer than refresh_interval");
         }
         if source.max_stale < source.refresh {
             self.problems.add(
                 &path.child("max_stale"),
-                "is shorter than refresh_interval, so that there would be no keys between two fetches",
+                "must not be shorter than refresh_interval, or there would be no keys between two fetches",
             );
         }
         let shared = self.handles.remote_keys.iter().find(|keys| keys.source == source).cloned();
@@ -180,7 +180,7 @@ impl Compiler<'_> {
     fn pins(&mut self, written: Option<&[String]>, url: &str, path: &FieldPath) -> Vec<[u8; 32]> {
         match written {
             None => return Vec::new(),
-            Some([]) => self.problems.add(path, "is empty; write a pin or remove it"),
+            Some([]) => self.problems.add(path, "must not be empty; set a pin or remove it"),
             Some(_) if !is_https(url) => self.problems.add(path, "plain http has no public key to pin; use https"),
             Some(_) => {}
         }
@@ -206,7 +206,7 @@ impl Compiler<'_> {
             self.problems.add(path, "expected the path of a file");
         } else if read {
             self.problems
-                .add(path, "the configuration is read from this file, which would be overwritten; write another path");
+                .add(path, "the configuration is read from this file, which would be overwritten; use another path");
         }
         Some(cache)
     }
@@ -214,7 +214,7 @@ impl Compiler<'_> {
     fn sole_cache(&mut self, cache: &Path, keys: &Arc<RemoteKeys>, path: &FieldPath) {
         let others = self.handles.remote_keys.iter().filter(|other| !Arc::ptr_eq(other, keys));
         if others.into_iter().any(|other| other.source.cache.as_deref() == Some(cache)) {
-            self.problems.add(path, "another issuer uses this file already; write another path");
+            self.problems.add(path, "another issuer uses this file; use another path");
         }
     }
 
