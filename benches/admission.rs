@@ -9,7 +9,7 @@ use hookgate::admission::memory::Memory;
 use hookgate::admission::state::{EntryId, Fingerprint, Owner, Settlement};
 use hookgate::admission::store::Ask;
 use hookgate::clock::UnixTime;
-use hookgate::config::state::Durability;
+use hookgate::settings::Durability;
 
 // As in src/main.rs.
 #[global_allocator]

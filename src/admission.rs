@@ -21,8 +21,8 @@ use zeroize::Zeroizing;
 
 use crate::auth::revocation::Revocable;
 use crate::clock::{Clock, UnixTime};
-use crate::config::state::{OnError, StateSettings, StoreSettings};
 use crate::metrics::Metrics;
+use crate::settings::{OnError, StoreBackend, StoreSettings};
 use embedded::{Embedded, EmbeddedError};
 use memory::Memory;
 use naming::Namer;
@@ -143,19 +143,19 @@ impl Admission {
     /// [`StateError`]. A Redis server that is down is not an error: routes that need it respond with 503 until it is
     /// up.
     pub fn new(
-        settings: &StateSettings,
+        settings: &StoreSettings,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         runtime: Handle,
     ) -> Result<Self, StateError> {
-        let (store, namer) = match &settings.store {
-            StoreSettings::Memory => (Store::Memory(Memory::new(settings.capacity)), Namer::new(&*random_key()?)),
-            StoreSettings::Embedded { path, durability } => {
+        let (store, namer) = match &settings.backend {
+            StoreBackend::Memory => (Store::Memory(Memory::new(settings.capacity)), Namer::new(&*random_key()?)),
+            StoreBackend::Embedded { path, durability } => {
                 let embedded = Embedded::open(path, *durability, settings.capacity, clock.now())?;
                 let namer = Namer::new(embedded.key());
                 (Store::Embedded(embedded), namer)
             }
-            StoreSettings::Redis(redis) => {
+            StoreBackend::Redis(redis) => {
                 (Store::Redis(Redis::new(redis, runtime.clone())?), Namer::of_prefix(&redis.prefix))
             }
         };
@@ -235,7 +235,7 @@ impl Admission {
                     self.metrics.admission(one.kind.label(), "allowed");
                     self.settle_late(one, Settlement::Release);
                 }
-                (Err(error), OnError::Refuse) => {
+                (Err(error), OnError::Reject) => {
                     let unforwarded = one.kind.unforwarded();
                     self.settle_late(one, unforwarded);
                     // Not awaited, since the store has just failed to respond.

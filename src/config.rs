@@ -10,7 +10,6 @@ pub mod renames;
 pub mod revocation;
 pub mod shape;
 pub mod sources;
-pub mod state;
 pub mod values;
 pub mod yaml;
 
@@ -25,6 +24,7 @@ use crate::auth::revocation::RevocationHandle;
 use crate::clock::UnixTime;
 use crate::route::Endpoint;
 use crate::route::admission::Widened;
+use crate::settings::{LogFormat, StoreSettings};
 use crate::snapshot::Snapshot;
 pub use compile::compile;
 pub use error::ConfigErrors;
@@ -97,11 +97,11 @@ pub struct ProcessSettings {
     /// Address of the admin listener; `None` if there is none.
     pub admin: Option<SocketAddr>,
     /// Format of log lines.
-    pub log_format: file::LogFormat,
+    pub log_format: LogFormat,
     /// Whether the access log is written: one line per request.
     pub access_log: bool,
     /// The store for replay ids, idempotency keys and shared limits, if there is one.
-    pub state: Option<state::StateSettings>,
+    pub state: Option<StoreSettings>,
 }
 
 impl ProcessSettings {

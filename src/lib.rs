@@ -30,6 +30,7 @@ pub mod proxy;
 pub mod reload;
 pub mod route;
 pub mod server;
+pub mod settings;
 pub mod snapshot;
 pub mod telemetry;
 pub mod tls;

@@ -12,8 +12,8 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
-use crate::config::file::LogFormat;
 use crate::metrics::{LINES, PANICS};
+use crate::settings::LogFormat;
 
 /// Maximum number of lines that wait to be written, of some hundred bytes each.
 const WAITING: usize = 8192;

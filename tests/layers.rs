@@ -4,14 +4,20 @@ use std::path::{Path, PathBuf};
 
 /// Every module of the crate, from the bottom up.
 const LAYERS: &[&[&str]] = &[
-    &["clock"],
+    &["clock", "settings"],
     &["auth"],
     &["route"],
     &["failure"],
     &["snapshot", "tls"],
     &["config"],
     &["metrics", "telemetry"],
-    &["admission", "jwks", "limit", "proxy", "server", "reload", "admin"],
+    &["limit"],
+    &["admission"],
+    &["jwks"],
+    &["proxy"],
+    &["server"],
+    &["reload"],
+    &["admin"],
     &["app"],
     &["cli", "main", "lib"],
 ];
@@ -76,6 +82,15 @@ fn upward_arrows(from: &str, text: &str) -> Vec<String> {
 fn no_arrow_points_upwards() {
     let arrows: Vec<String> = sources().iter().flat_map(|(path, text)| upward_arrows(&module(path), text)).collect();
     assert!(arrows.is_empty(), "{arrows:#?}");
+}
+
+/// A service gets its settings as values: it does not depend on how gateway.yaml is read.
+#[test]
+fn only_commands_start_and_reload_read_the_configuration() {
+    let readers = ["config", "cli", "app", "reload", "main", "lib"];
+    for (path, text) in sources().iter().filter(|(path, _)| !readers.contains(&module(path).as_str())) {
+        assert!(!used(text).contains(&"config".to_owned()), "{} uses config", path.display());
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::memory::{Memory, Record};
 use super::state::{Answer, EntryId, Settled, Settlement, State};
 use super::store::{Ask, StoreError};
 use crate::clock::UnixTime;
-use crate::config::state::Durability;
+use crate::settings::Durability;
 
 /// Length of the queue to the thread; a caller waits while the queue is full.
 const QUEUE: usize = 4096;

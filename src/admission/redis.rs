@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use super::state::{Answer, Settled, Settlement};
 use super::store::{Ask, StoreError};
 use crate::clock::UnixTime;
-use crate::config::state::{Failover, RedisSettings};
+use crate::settings::{OnFailover, RedisSettings};
 use crate::tls::TlsError;
 use epochs::{BUCKETS, Epochs, flag, is_elsewhere, is_full};
 use node::{Dialer, Live, Node, NodeError};
@@ -57,7 +57,7 @@ pub struct Redis {
     dialer: Arc<Dialer>,
     nodes: Nodes,
     prefix: String,
-    failover: Failover,
+    on_failover: OnFailover,
 }
 
 impl Redis {
@@ -100,7 +100,7 @@ impl Redis {
         } else {
             Nodes::single(seeds.into_iter().next().ok_or(RedisStartError::NoUrl)?, &dialer)
         };
-        Ok(Self { dialer, nodes, prefix: settings.prefix.clone(), failover: settings.failover })
+        Ok(Self { dialer, nodes, prefix: settings.prefix.clone(), on_failover: settings.on_failover })
     }
 
     /// Reserves an id, as `state::reserve`.
@@ -115,7 +115,7 @@ impl Redis {
             let mut args = vec![self.dialer.epochs.seen(bucket).as_bytes().to_vec(), flag(durable)];
             args.extend([hex(ask.owner.0), hex(ask.fingerprint.0)]);
             args.extend([number(ask.lease.as_millis()), number(ask.until.since(now).as_millis())]);
-            args.push(flag(self.failover == Failover::Refuse));
+            args.push(flag(self.on_failover == OnFailover::Reject));
             args.push(ask.issued.map(|issued| number(issued.seconds().into())).unwrap_or_default());
             Call { script: &self.dialer.scripts.reserve, keys: &keys, args }
         };

@@ -26,13 +26,13 @@ use std::time::Duration;
 use super::error::{ConfigErrors, FieldPath, Problems};
 use super::file::{AdminFile, DrainFile, DurationText, ErrorDetailFile, GatewayFile, LogFile, SizeText};
 use super::sources::Content;
-use super::state::StateSettings;
 use super::values::{parse_duration, parse_size};
 use super::{Config, Drain, Handles, ProcessSettings, Sources, yaml};
 use crate::auth::Policy;
 use crate::auth::handshake::Handshake;
 use crate::clock::UnixTime;
 use crate::route::{ErrorForm, Route, RoutingTable};
+use crate::settings::StoreSettings;
 use crate::snapshot::{Disclosure, Snapshot};
 use issuer::IssuerKeys;
 
@@ -354,7 +354,7 @@ fn process(
     log: Option<&LogFile>,
     listeners: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
-    state: Option<StateSettings>,
+    state: Option<StoreSettings>,
 ) -> ProcessSettings {
     ProcessSettings {
         workers: usize::from(workers.unwrap_or(0)),

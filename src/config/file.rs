@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::error::{FieldPath, Problems};
 use super::{renames, shape};
+use crate::settings::LogFormat;
 pub use jwt::{
     BodyHashFile, HashFile, HashPresenceFile, JwtFile, MethodClaimFile, TimeClaimFile, TokenFile, UrlClaimFile,
     UrlHashFile,
@@ -126,17 +127,6 @@ pub struct LogFile {
     pub format: Option<LogFormat>,
     /// Whether the access log is written: one line per request.
     pub access: Option<bool>,
-}
-
-/// The format of a log line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// One JSON object per line.
-    #[default]
-    Json,
-    /// Plain text.
-    Text,
 }
 
 /// How much detail the response to a rejected request contains.

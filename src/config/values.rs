@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::file::EncodingFile;
 use crate::route::Rate;
+use crate::settings::is_https_or_loopback;
 
 /// The longest duration that makes sense in a configuration: ten years.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
@@ -133,26 +134,6 @@ pub fn parse_pin(text: &str) -> Option<[u8; 32]> {
     STANDARD.decode(text.strip_prefix("sha256/")?).ok()?.try_into().ok()
 }
 
-/// Whether the text is an https URL.
-pub fn is_https(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| url.scheme() == "https")
-}
-
-/// Whether hookgate may fetch from the URL: https, or http to loopback, without user and password.
-pub fn is_https_or_loopback(url: &str) -> bool {
-    // The HTTP client parses the text with `http::Uri`, which is stricter than `url::Url`.
-    let as_it_stands = url.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.authority().is_some());
-    let Some(url) = url::Url::parse(url).ok().filter(|_| as_it_stands) else { return false };
-    let plain = url.username().is_empty() && url.password().is_none();
-    let loopback = || match url.host() {
-        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(url::Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(url::Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        None => false,
-    };
-    plain && url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && loopback()))
-}
-
 /// URL of an issuer's discovery document (OpenID Connect Discovery 1.0 §4): below its `iss`, which must be a URL that
 /// hookgate may fetch from, without query and fragment.
 pub fn discovery_address(iss: &str) -> Option<String> {
@@ -199,22 +180,6 @@ mod tests {
         assert_eq!(read, [Some((100, 1)), Some((30, 60)), Some((1, 3600)), Some((1_000_000, 1))]);
         for text in ["", "100", "/s", "0/s", "-1/s", "1.5/s", "1 /s", "1/d", "1/sec", "1/ s", "1000001/s", "1/S"] {
             assert_eq!(parse_rate(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn keys_are_fetched_from_https_or_from_loopback() {
-        for good in ["https://issuer.test/jwks?a=1", "https://10.0.0.1:8443", "http://127.0.0.2/", "http://[::1]:80/"] {
-            assert!(is_https_or_loopback(good), "{good}");
-        }
-        for bad in
-            ["http://issuer.test/", "https:issuer.test", "https:issuer.test/jwks", "//issuer.test/", "issuer.test"]
-        {
-            assert!(!is_https_or_loopback(bad), "{bad}");
-        }
-        for bad in ["https://a:b@issuer.test/", "http://127.0.0.1@issuer.test/", "ftp://127.0.0.1/", "file:///jwks", ""]
-        {
-            assert!(!is_https_or_loopback(bad), "{bad}");
         }
     }
 

@@ -4,7 +4,7 @@ use http::Uri;
 use serde_json::Value;
 
 use crate::auth::json::parse_object;
-use crate::config::values::{is_https, is_https_or_loopback};
+use crate::settings::{is_https, is_https_or_loopback};
 
 /// Why a discovery document cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -16,7 +16,7 @@ use super::super::memory::Memory;
 use super::super::state::EntryId;
 use super::super::store::StoreError;
 use super::file::{Change, Store};
-use crate::config::state::Durability;
+use crate::settings::Durability;
 
 /// Maximum number of ids per group.
 const GROUP: usize = 4096;

@@ -29,7 +29,7 @@ fn settings(urls: Vec<String>) -> RedisSettings {
         // Long, since the machine may be busy.
         timeout: Duration::from_secs(1),
         prefix: "hg".into(),
-        failover: Failover::Refuse,
+        on_failover: OnFailover::Reject,
     }
 }
 

@@ -7,9 +7,9 @@ use zeroize::Zeroizing;
 
 use super::Compiler;
 use crate::config::error::FieldPath;
-use crate::config::file::store::{DurabilityFile, OnErrorFile, OnFailoverFile, RedisFile, StoreFile};
+use crate::config::file::store::{DurabilityFile, RedisFile, StoreFile};
 use crate::config::file::{DurationText, EncodingFile, OneOrMany, SecretFile};
-use crate::config::state::{Durability, Failover, OnError, RedisSettings, StateSettings, StoreSettings};
+use crate::settings::{Durability, RedisSettings, StoreBackend, StoreSettings};
 
 /// Maximum number of live entries.
 const CAPACITY: usize = 1_000_000;
@@ -24,9 +24,9 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 const MAX_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Compiler<'_> {
-    pub(super) fn store(&mut self, file: Option<&StoreFile>, path: &FieldPath) -> Option<StateSettings> {
+    pub(super) fn store(&mut self, file: Option<&StoreFile>, path: &FieldPath) -> Option<StoreSettings> {
         let (store, capacity, on_error) = match file? {
-            StoreFile::Memory { capacity, on_error } => (Some(StoreSettings::Memory), *capacity, *on_error),
+            StoreFile::Memory { capacity, on_error } => (Some(StoreBackend::Memory), *capacity, *on_error),
             StoreFile::Embedded { capacity, on_error, path: name, durability, interval } => {
                 let store = self.embedded(name.as_ref(), durability.unwrap_or_default(), interval.as_ref(), path);
                 (store, *capacity, *on_error)
@@ -34,11 +34,7 @@ impl Compiler<'_> {
             StoreFile::Redis(redis) => (self.redis(redis, path), None, redis.on_error),
         };
         let capacity = self.count(capacity, &path.child("capacity"), CAPACITY);
-        let on_error = match on_error.unwrap_or_default() {
-            OnErrorFile::Reject => OnError::Refuse,
-            OnErrorFile::Allow => OnError::Allow,
-        };
-        Some(StateSettings { store: store?, capacity, on_error })
+        Some(StoreSettings { backend: store?, capacity, on_error: on_error.unwrap_or_default() })
     }
 
     fn embedded(
@@ -47,7 +43,7 @@ impl Compiler<'_> {
         durability: DurabilityFile,
         interval: Option<&DurationText>,
         path: &FieldPath,
-    ) -> Option<StoreSettings> {
+    ) -> Option<StoreBackend> {
         let length = self.deadline(interval, &path.child("interval"), INTERVAL);
         let durability = match durability {
             DurabilityFile::Sync if interval.is_some() => {
@@ -62,10 +58,10 @@ impl Compiler<'_> {
             self.missing(&path.child("path"), "the path of the file, which is created if it does not exist");
             return None;
         };
-        Some(StoreSettings::Embedded { path: self.sources.resolve(name), durability })
+        Some(StoreBackend::Embedded { path: self.sources.resolve(name), durability })
     }
 
-    fn redis(&mut self, file: &RedisFile, path: &FieldPath) -> Option<StoreSettings> {
+    fn redis(&mut self, file: &RedisFile, path: &FieldPath) -> Option<StoreBackend> {
         let urls = self.redis_urls(file, path);
         let ca = match file.tls.as_ref().map(|tls| &tls.ca) {
             None => None,
@@ -84,12 +80,9 @@ impl Compiler<'_> {
         if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(plain) {
             self.problems.add(&path.child("prefix"), "expected 1 to 64 letters, digits, `-`, `_` or `.`");
         }
-        let failover = match file.on_failover.unwrap_or_default() {
-            OnFailoverFile::Reject => Failover::Refuse,
-            OnFailoverFile::Allow => Failover::Accept,
-        };
+        let on_failover = file.on_failover.unwrap_or_default();
         let (cluster, username) = (file.cluster == Some(true), file.username.clone());
-        Some(StoreSettings::Redis(RedisSettings {
+        Some(StoreBackend::Redis(RedisSettings {
             urls: urls?,
             cluster,
             ca,
@@ -97,7 +90,7 @@ impl Compiler<'_> {
             password,
             timeout,
             prefix,
-            failover,
+            on_failover,
         }))
     }
 

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{DurationText, OneOrMany, SecretFile};
+use crate::settings::{OnError, OnFailover};
 
 /// `store`: where replay ids, idempotency keys and shared limits are kept. A change needs a restart.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -14,14 +15,14 @@ pub enum StoreFile {
         /// Maximum number of live entries in total.
         capacity: Option<usize>,
         /// Behaviour for requests while the store is unavailable or full.
-        on_error: Option<OnErrorFile>,
+        on_error: Option<OnError>,
     },
     /// A file on this machine, for one process.
     Embedded {
         /// Maximum number of live entries in total.
         capacity: Option<usize>,
         /// Behaviour for requests while the store is unavailable or full.
-        on_error: Option<OnErrorFile>,
+        on_error: Option<OnError>,
         /// Path of the file; it is created if it does not exist.
         path: Option<String>,
         /// When entries are written to disk.
@@ -40,7 +41,7 @@ pub enum StoreFile {
 #[schemars(inline)]
 pub struct RedisFile {
     /// Behaviour for requests while the store is unavailable or full.
-    pub on_error: Option<OnErrorFile>,
+    pub on_error: Option<OnError>,
     /// redis://host:port or rediss://host:port; for a cluster, one or several of its nodes.
     pub url: Option<OneOrMany>,
     /// Whether the server is a cluster.
@@ -56,18 +57,7 @@ pub struct RedisFile {
     /// Prefix of every key; `hookgate` if absent.
     pub prefix: Option<String>,
     /// Behaviour for requests after a replica was promoted, or after a master came back empty.
-    pub on_failover: Option<OnFailoverFile>,
-}
-
-/// Behaviour for requests while the store is unavailable or full
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OnErrorFile {
-    /// It is rejected with 503, and the sender retries (fail closed).
-    #[default]
-    Reject,
-    /// It is forwarded without replay protection, and counted in the metrics.
-    Allow,
+    pub on_failover: Option<OnFailover>,
 }
 
 /// When an embedded store writes entries to disk
@@ -87,17 +77,6 @@ pub enum DurabilityFile {
 pub struct StoreTlsFile {
     /// PEM file with the root certificates that the server's certificate must chain to; public roots if absent.
     pub ca: Option<String>,
-}
-
-/// Behaviour for requests after a failover
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OnFailoverFile {
-    /// Credentials issued before it are rejected with 503, because their ids may have been lost.
-    #[default]
-    Reject,
-    /// They are accepted.
-    Allow,
 }
 
 /// `replay_protection` of a route: `disabled`, or its settings

@@ -3,8 +3,8 @@
 use super::server::{Server, cli, until};
 use super::*;
 
-fn store(server: &Server, failover: Failover) -> Store {
-    Store::ready(&RedisSettings { failover, ..settings(vec![server.url()]) })
+fn store(server: &Server, on_failover: OnFailover) -> Store {
+    Store::ready(&RedisSettings { on_failover, ..settings(vec![server.url()]) })
 }
 
 fn issued(n: u8, issued: Option<UnixTime>) -> Ask {
@@ -28,7 +28,7 @@ fn refuses_what_was_issued_before(store: &Store, old: UnixTime) {
 fn a_promotion_rejects_ids_that_it_may_have_lost() {
     let mut master = Server::start(&[]);
     let replica = Server::start(&[]);
-    let (strict, lax) = (store(&master, Failover::Refuse), store(&master, Failover::Accept));
+    let (strict, lax) = (store(&master, OnFailover::Reject), store(&master, OnFailover::Allow));
     strict.commit(&ask(9));
     replica.cli(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
     until("the replica follows", || replica.cli(&["INFO", "replication"]).contains("master_link_status:up"));
@@ -77,7 +77,7 @@ fn refuses_nothing_new(store: &Store) {
 #[test]
 fn a_master_that_comes_back_empty_has_lost_ids() {
     let mut server = Server::start(&[]);
-    let store = store(&server, Failover::Refuse);
+    let store = store(&server, OnFailover::Reject);
     store.commit(&ask(1));
     let old = now();
     server.kill();
@@ -90,11 +90,11 @@ fn a_master_that_comes_back_empty_has_lost_ids() {
 #[test]
 fn an_emptied_database_that_another_gateway_has_initialised_has_lost_ids() {
     let server = Server::start(&[]);
-    let old = store(&server, Failover::Refuse);
+    let old = store(&server, OnFailover::Reject);
     let ask = Ask { issued: Some(now()), ..ask(1) };
     old.commit(&ask);
     server.cli(&["FLUSHALL"]);
-    let fresh = store(&server, Failover::Refuse);
+    let fresh = store(&server, OnFailover::Reject);
     assert_eq!(fresh.reserve(&Ask { owner: Owner(5), ..super::ask(40) }), Ok(Answer::Reserved));
     assert_eq!(old.reserve(&ask), Err(StoreError::Unavailable));
     let touched = || fresh.reserve(&Ask { id: EntryId([50; 16]), ..ask.clone() }) == Err(StoreError::Unavailable);
@@ -104,7 +104,7 @@ fn an_emptied_database_that_another_gateway_has_initialised_has_lost_ids() {
 #[test]
 fn a_master_that_writes_before_it_answers_loses_nothing() {
     let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
-    let (one, other) = (store(&server, Failover::Refuse), store(&server, Failover::Refuse));
+    let (one, other) = (store(&server, OnFailover::Reject), store(&server, OnFailover::Reject));
     let old = now();
     one.commit(&issued(1, Some(old)));
     server.kill();
@@ -122,7 +122,7 @@ fn a_master_that_writes_before_it_answers_loses_nothing() {
 #[test]
 fn a_master_that_writes_now_and_then_may_have_lost_ids() {
     let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "everysec"]);
-    let store = store(&server, Failover::Refuse);
+    let store = store(&server, OnFailover::Reject);
     let old = now();
     store.commit(&issued(1, Some(old)));
     until("it is on disk", || server.cli(&["INFO", "persistence"]).contains("aof_pending_bio_fsync:0"));
@@ -150,7 +150,7 @@ fn a_cluster_loses_only_the_slots_of_the_dead_node() {
     until("the cluster is whole", || servers.iter().all(whole));
     let settings = RedisSettings {
         cluster: true,
-        failover: Failover::Accept,
+        on_failover: OnFailover::Allow,
         ..settings(servers[..2].iter().map(Server::url).collect())
     };
     let store = Store::ready(&settings);

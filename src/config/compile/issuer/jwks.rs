@@ -8,7 +8,8 @@ use super::super::Compiler;
 use crate::auth::keys::{Algorithm, KeySet, Keys, RemoteKeys, RemoteSource};
 use crate::config::error::FieldPath;
 use crate::config::file::{IssuerFile, JwksFile};
-use crate::config::values::{discovery_address, is_https, is_https_or_loopback, parse_pin};
+use crate::config::values::{discovery_address, parse_pin};
+use crate::settings::{is_https, is_https_or_loopback};
 
 /// Default time between two fetches.
 const REFRESH: Duration = Duration::from_secs(600);

@@ -1,0 +1,150 @@
+//! Settings that the configuration gives to the services: the store, the log, and the URLs that may be fetched. On the
+//! ground floor, so that a service does not depend on how gateway.yaml is read. Values only: no I/O.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+/// The format of a log line. A change needs a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object per line.
+    #[default]
+    Json,
+    /// Plain text.
+    Text,
+}
+
+/// Settings of `store`, which keeps replay ids, idempotency keys and shared limits. A change needs a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The type of the store, with its own settings.
+    pub backend: StoreBackend,
+    /// Maximum number of live entries in total (memory and embedded).
+    pub capacity: usize,
+    /// Behaviour for requests while the store is unavailable or full.
+    pub on_error: OnError,
+}
+
+/// The type of a store, with its settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreBackend {
+    /// The memory of this process; lost when it ends.
+    Memory,
+    /// A file on this machine.
+    Embedded {
+        /// Path of the file.
+        path: PathBuf,
+        /// When entries are written to disk.
+        durability: Durability,
+    },
+    /// Redis or Valkey.
+    Redis(RedisSettings),
+}
+
+/// When entries are written to disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Before the sender receives its response.
+    Sync,
+    /// After this time at most.
+    Interval(Duration),
+}
+
+/// Settings of `store` of type redis.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisSettings {
+    /// `redis://host:port` or `rediss://host:port`, optionally with `/db`; for a cluster, one or several of its nodes.
+    pub urls: Vec<String>,
+    /// Whether the server is a cluster.
+    pub cluster: bool,
+    /// Root certificates (PEM) that a `rediss` server's certificate must chain to, instead of the public ones.
+    pub ca: Option<Vec<u8>>,
+    /// User name for `AUTH`.
+    pub username: Option<String>,
+    /// Password for `AUTH`.
+    pub password: Option<Zeroizing<String>>,
+    /// Timeout of one command, including every step until its response.
+    pub timeout: Duration,
+    /// Prefix of every key.
+    pub prefix: String,
+    /// Behaviour for credentials after a failover or a loss of data.
+    pub on_failover: OnFailover,
+}
+
+impl std::fmt::Debug for RedisSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { urls, cluster, timeout, prefix, on_failover, .. } = self;
+        let mut shown = f.debug_struct("RedisSettings");
+        shown.field("urls", urls).field("cluster", cluster).field("timeout", timeout);
+        shown.field("prefix", prefix).field("on_failover", on_failover).finish_non_exhaustive()
+    }
+}
+
+/// Behaviour for requests after a failover: a replica was promoted, or a master came back without its data
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailover {
+    /// Credentials issued before it are rejected with 503, because their ids may have been lost.
+    #[default]
+    Reject,
+    /// They are accepted.
+    Allow,
+}
+
+/// Behaviour for requests while the store is unavailable or full
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// It is rejected with 503, and the sender retries (fail closed).
+    #[default]
+    Reject,
+    /// It is forwarded without replay protection, and counted in the metrics.
+    Allow,
+}
+
+/// Whether the text is an https URL.
+pub fn is_https(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| url.scheme() == "https")
+}
+
+/// Whether hookgate may fetch from the URL: https, or http to loopback, without user and password.
+pub fn is_https_or_loopback(url: &str) -> bool {
+    // The HTTP client parses the text with `http::Uri`, which is stricter than `url::Url`.
+    let as_it_stands = url.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.authority().is_some());
+    let Some(url) = url::Url::parse(url).ok().filter(|_| as_it_stands) else { return false };
+    let plain = url.username().is_empty() && url.password().is_none();
+    let loopback = || match url.host() {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(url::Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => false,
+    };
+    plain && url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && loopback()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_fetched_from_https_or_from_loopback() {
+        for good in ["https://issuer.test/jwks?a=1", "https://10.0.0.1:8443", "http://127.0.0.2/", "http://[::1]:80/"] {
+            assert!(is_https_or_loopback(good), "{good}");
+        }
+        for bad in
+            ["http://issuer.test/", "https:issuer.test", "https:issuer.test/jwks", "//issuer.test/", "issuer.test"]
+        {
+            assert!(!is_https_or_loopback(bad), "{bad}");
+        }
+        for bad in ["https://a:b@issuer.test/", "http://127.0.0.1@issuer.test/", "ftp://127.0.0.1/", "file:///jwks", ""]
+        {
+            assert!(!is_https_or_loopback(bad), "{bad}");
+        }
+    }
+}
