@@ -284,9 +284,9 @@ mod tests {
         let route = json!({"auth": {"all_of": [signature]}, "status_overrides": {"stale_timestamp": 400}});
         let (found, rest) = messages(json!({"store": {"on_failover": "accept"}, "routes": [route]}));
         let expected = [
-            "routes[0].auth.all_of[0].signature.signed_payload[0]: `text:` was renamed; write `literal:`",
-            "routes[0].status_overrides.stale_timestamp: was renamed; write `timestamp_too_old` and `token_too_old`",
-            "store.on_failover: `accept` was renamed; write `allow`",
+            "routes[0].auth.all_of[0].signature.signed_payload[0]: `text:` was renamed to `literal:`",
+            "routes[0].status_overrides.stale_timestamp: was renamed to `timestamp_too_old` and `token_too_old`",
+            "store.on_failover: `accept` was renamed to `allow`",
         ];
         assert_eq!(found, expected);
         // A list keeps its length, so that the items after it are reported with their own index.
