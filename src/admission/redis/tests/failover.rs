@@ -37,6 +37,8 @@ fn a_promotion_rejects_ids_that_it_may_have_lost() {
     replica.signal("STOP");
     strict.commit(&ask(1));
     master.kill();
+    // Each gateway notices on its own; only after that does a look at the replica tell anything.
+    until("the loss is noticed", || !strict.redis.is_available() && !lax.redis.is_available());
     replica.signal("CONT");
     // The writes of the master are still in the socket of the replica.
     until("the replica sees it", || replica.cli(&["INFO", "replication"]).contains("master_link_status:down"));
