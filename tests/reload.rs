@@ -126,13 +126,16 @@ async fn a_hundred_reloads_under_load_fail_no_request() {
     let upstream = Upstream::echo().await;
     let gateway = Arc::new(Gateway::before(&upstream));
     let (done, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let connected = Arc::new(AtomicUsize::new(0));
     let second = Issuer::es256("k2");
     let both = format!("{{\"keys\":[{},{}]}}", gateway.issuer.jwk(), second.jwk());
     let senders: Vec<_> = (0..16)
         .map(|_| {
             let (gateway, done, sent) = (Arc::clone(&gateway), Arc::clone(&done), Arc::clone(&sent));
+            let connected = Arc::clone(&connected);
             tokio::spawn(async move {
                 let (mut wire, token) = (gateway.wire().await, gateway.token());
+                connected.fetch_add(1, Ordering::SeqCst);
                 while !done.load(Ordering::SeqCst) {
                     let request = format!(
                         "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 3\r\n\r\nend"
@@ -144,6 +147,8 @@ async fn a_hundred_reloads_under_load_fail_no_request() {
             })
         })
         .collect();
+    // A sender that connects later would meet a certificate that its CA has not signed.
+    until("every sender is connected", async || connected.load(Ordering::SeqCst) == senders.len()).await;
     // One file for both, so that no reload reads a mixed pair.
     let (_, first, key) = certificate(&["localhost"]);
     replace(&gateway.path("server.pem"), &format!("{first}{key}"));
