@@ -18,6 +18,8 @@ pub struct RouteMetrics {
     name: Arc<str>,
     requests: IntCounterVec,
     forwarded: [OnceLock<IntCounter>; CACHED],
+    /// The counter of the first rejection: in a flood most rejections have the same reason and status.
+    rejected: OnceLock<(&'static str, Option<StatusCode>, IntCounter)>,
     request_duration: Histogram,
     upstream_duration: Histogram,
     verify_durations: HistogramVec,
@@ -32,6 +34,7 @@ impl RouteMetrics {
             name: Arc::clone(name),
             requests: metrics.requests.clone(),
             forwarded: Default::default(),
+            rejected: OnceLock::new(),
             request_duration: metrics.request_duration.with_label_values(&[&**name]),
             upstream_duration: metrics.upstream_duration.with_label_values(&[&**name]),
             verify_durations: metrics.verify_duration.clone(),
@@ -59,15 +62,19 @@ impl RouteMetrics {
     pub fn finished(
         &self,
         outcome: Outcome,
-        reason: &str,
+        reason: &'static str,
         status: Option<StatusCode>,
         took: Duration,
         upstream: Option<Duration>,
     ) {
-        let cached = self.cached(outcome, status);
-        match cached {
-            Some(cached) => cached.get_or_init(|| self.count(outcome, reason, status)).inc(),
-            None => self.count(outcome, reason, status).inc(),
+        let count = || self.count(outcome, reason, status);
+        if let Some(cached) = self.cached(outcome, status) {
+            cached.get_or_init(count).inc();
+        } else if outcome == Outcome::Rejected {
+            let (first, its_status, kept) = self.rejected.get_or_init(|| (reason, status, count()));
+            if (*first, *its_status) == (reason, status) { kept.inc() } else { count().inc() }
+        } else {
+            count().inc();
         }
         self.request_duration.observe(took.as_secs_f64());
         if let Some(upstream) = upstream {
