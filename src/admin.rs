@@ -22,13 +22,13 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use crate::admission::Admission;
 use crate::auth::time::TimestampUnit;
 use crate::failure::AdminStatus;
 use crate::jwks::{IssuerHealth, Jwks};
 use crate::metrics::Metrics;
 use crate::server::Phase;
 use crate::snapshot::SharedSnapshot;
+use crate::store::Admission;
 
 /// How long readiness waits for the first keys: an unreachable issuer must not keep the pod out of service.
 const FIRST_KEYS: Duration = Duration::from_secs(10);

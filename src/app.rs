@@ -11,7 +11,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::Admin;
-use crate::admission::{Admission, StateError};
 use crate::clock::Clock;
 use crate::config::{Config, ProcessSettings};
 use crate::jwks::Jwks;
@@ -22,6 +21,7 @@ use crate::proxy::upstream::Upstreams;
 use crate::reload::{self, Cause, Reloaded, Reloader};
 use crate::server::{BACKLOG, Phase, Server, Shared, reached};
 use crate::snapshot::SharedSnapshot;
+use crate::store::{Admission, StateError};
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]

@@ -4,23 +4,23 @@
 //! calls it for each request; `hookgate explain` calls it to report the gateway's decision.
 
 pub mod binding;
-pub mod certificate;
+pub mod challenge;
 pub mod claims;
+pub mod client_certificate;
+pub mod combinators;
 pub mod credential;
 pub mod detached;
-pub mod handshake;
+pub mod explanation;
 pub mod json;
 pub mod jwt;
 pub mod keys;
-pub mod notes;
-pub mod once;
-mod refusal;
+mod rejection;
+pub mod replay_id;
 pub mod request;
 pub mod revocation;
 pub mod signature;
+pub mod static_token;
 pub mod time;
-pub mod token;
-pub mod tree;
 
 #[cfg(test)]
 mod testing;
@@ -30,18 +30,18 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use crate::clock::UnixTime;
-use certificate::CertificateRule;
+use client_certificate::CertificateRule;
 use credential::TokenLocation;
 use detached::DetachedPolicy;
+use explanation::Notes;
 use jwt::{JwtPolicy, Signed};
-use notes::Notes;
-use once::Once;
-pub use refusal::{Refusal, Refused, Stop};
+pub use rejection::{Refusal, Refused, Stop};
+use replay_id::Once;
 pub use request::RequestView;
 use revocation::{Revocable, RevocationHandle};
 use signature::SignaturePolicy;
+use static_token::{TokenPlace, TokenPolicy};
 use time::{TimestampRule, TimestampSource};
-use token::{TokenPlace, TokenPolicy};
 
 /// The authentication rules of a route.
 #[derive(Clone, Debug)]
@@ -205,8 +205,8 @@ impl Policy {
             }
             Self::ClientCertificate(rule) => judge_certificate(rule, request, now, notes).map(|()| Grant::default()),
             Self::Token(policy) => Ok(Grant { secrets: vec![policy.verify(request, notes)?], ..Grant::default() }),
-            Self::AllOf(policies) => tree::all_of(policies, request, now, notes),
-            Self::AnyOf(policies) => tree::any_of(policies, request, now, notes),
+            Self::AllOf(policies) => combinators::all_of(policies, request, now, notes),
+            Self::AnyOf(policies) => combinators::any_of(policies, request, now, notes),
         }
     }
 

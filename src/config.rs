@@ -23,7 +23,7 @@ use crate::auth::keys::RemoteKeys;
 use crate::auth::revocation::RevocationHandle;
 use crate::clock::UnixTime;
 use crate::route::Endpoint;
-use crate::route::admission::Widened;
+use crate::route::duplicates::Widened;
 use crate::settings::{LogFormat, StoreSettings};
 use crate::snapshot::Snapshot;
 pub use compile::compile;

@@ -16,7 +16,6 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
-pub mod admission;
 pub mod app;
 pub mod auth;
 pub mod cli;
@@ -32,5 +31,6 @@ pub mod route;
 pub mod server;
 pub mod settings;
 pub mod snapshot;
+pub mod store;
 pub mod telemetry;
 pub mod tls;

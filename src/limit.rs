@@ -2,9 +2,9 @@
 //! and responses to endpoint verification challenges; and the rate and concurrency limits of routes. Called by the
 //! server and the gateway.
 
-mod budgets;
+mod concurrency;
 mod gcra;
-mod in_flight;
+mod gcra_store;
 mod keys;
 mod requests;
 

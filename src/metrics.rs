@@ -3,7 +3,7 @@
 //! Label values come from finite sets: routes, issuers and listeners of gateway.yaml, reasons and HTTP statuses. The
 //! children that each request needs are created once per route.
 
-mod maker;
+mod registrar;
 mod route;
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use prometheus::{
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::clock::UnixTime;
-use maker::Maker;
+use registrar::Maker;
 pub use route::RouteMetrics;
 
 /// Seconds; from half a millisecond, where a local upstream responds, to the default timeout of an upstream.

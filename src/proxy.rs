@@ -4,17 +4,17 @@
 //! It makes no authentication decision itself (see [`crate::auth`]) and names no status code (see [`reply`]). Called by
 //! the server for each request.
 
-mod admit;
 pub mod body;
 mod capture;
 pub mod exchange;
 pub mod forwarded;
 pub mod head;
 pub mod headers;
-mod kept;
 mod limits;
 pub mod record;
-pub mod reply;
+mod reserve;
+pub mod response;
+mod stored_response;
 pub mod upstream;
 
 use std::net::SocketAddr;
@@ -27,9 +27,8 @@ use http::{Request, Response};
 use http_body::Body as _;
 use tokio::sync::mpsc;
 
-use crate::admission::{Admission, Reservation};
-use crate::auth::certificate::{ClientCertificate, ClientTrust};
-use crate::auth::handshake::Answer;
+use crate::auth::challenge::Answer;
+use crate::auth::client_certificate::{ClientCertificate, ClientTrust};
 use crate::auth::request::Client;
 use crate::auth::{self, Permit, Refusal, Refused, RequestView, Stop};
 use crate::clock::{Clock, UnixTime};
@@ -39,12 +38,13 @@ use crate::limit::{Handshakes, HeldBodies, Places, RequestLimits};
 use crate::metrics::{Metrics, Outcome};
 use crate::route::{Asker, Route};
 use crate::snapshot::{ListenerLimits, SharedSnapshot, Snapshot};
-use admit::{Admit, Applicant};
+use crate::store::{Admission, Reservation};
 use body::{Body, Inbound, RequestBody, Source};
 use exchange::Exchange;
 use forwarded::{ClientAddress, Told};
 use head::Target;
 use record::Record;
+use reserve::{Admit, Applicant};
 use upstream::{MARGIN, Upstreams};
 
 /// Bytes of a request that waits for its body, in addition to its headers: in HTTP/2, a stream and a task.
@@ -116,7 +116,7 @@ impl Gateway {
             Err(failure) => {
                 record.failed(&failure);
                 let route = record.route().cloned();
-                let response = reply::failure(&failure, snapshot.disclosure, route.as_deref(), record.request_id());
+                let response = response::failure(&failure, snapshot.disclosure, route.as_deref(), record.request_id());
                 record.answered(response.status());
                 // A rejected request waits for nothing: a client that pipelines them would occupy the worker.
                 tokio::task::yield_now().await;
@@ -131,7 +131,7 @@ impl Gateway {
         if self.access_log {
             record::unframed(failure, peer);
         }
-        reply::unframed(failure)
+        response::unframed(failure)
     }
 
     /// The path of a request, from its headers to the upstream's response. Rare branches are boxed, because an async
@@ -166,7 +166,7 @@ impl Gateway {
         let permit = match judged? {
             Verdict::Forward(permit) => permit,
             Verdict::Answer(answer) => {
-                let response = reply::handshake(&answer, record.request_id());
+                let response = response::handshake(&answer, record.request_id());
                 record.handshake(response.status());
                 return Ok(response);
             }
@@ -269,7 +269,7 @@ impl Gateway {
         let lease = body.time_left() + asked.route.upstream.timeout + MARGIN;
         let (route, now, request_id) = (asked.route, asked.now, record.request_id().to_owned());
         let applicant = Applicant { route, rules, grant, view: &view, now, lease, request_id: &request_id };
-        let admitted = admit::admit(admission, &applicant).await;
+        let admitted = reserve::admit(admission, &applicant).await;
         if !route.observes(now) {
             return admitted;
         }
@@ -345,7 +345,7 @@ impl Gateway {
             };
         }
         if let (Ok(grant), true) = (&decision, route.shared_revocation) {
-            decision = match Box::pin(admit::revocation(self.admission.as_deref(), grant)).await {
+            decision = match Box::pin(reserve::revocation(self.admission.as_deref(), grant)).await {
                 Ok(()) => decision,
                 Err(refused) => Err(refused.into()),
             };

@@ -3,7 +3,7 @@
 //! The path is validated and forwarded as received: a path that two programs could read differently is rejected, never
 //! rewritten. A request without a route is not forwarded. Pure; the gateway calls it for each request.
 
-pub mod admission;
+pub mod duplicates;
 mod limits;
 mod upstream;
 
@@ -16,12 +16,12 @@ use core::net::IpAddr;
 use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
+use crate::auth::challenge::{Answer, Handshake};
 use crate::auth::claims::Pointer;
-use crate::auth::handshake::{Answer, Handshake};
 use crate::auth::request::{PublicUrl, UrlBase};
 use crate::auth::{RequestView, Rules, Stop};
 use crate::clock::UnixTime;
-use admission::Admission;
+use duplicates::Admission;
 pub use limits::{Limit, Rate, RouteLimits};
 pub use upstream::{Address, Endpoint, Trust, Upstream};
 

@@ -2,12 +2,12 @@
 //!
 //! It does not interpret requests: the [`Gateway`] does. Run by each worker for each listener.
 
-pub mod activity;
 mod connection;
+pub mod connection_state;
 pub mod framing;
+pub mod guarded_stream;
 mod handshake_error;
 pub mod proxy_protocol;
-pub mod watched;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -21,16 +21,16 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::auth::certificate::{ClientCertificate, UnreadableCertificate};
+use crate::auth::client_certificate::{ClientCertificate, UnreadableCertificate};
 use crate::limit::{ConnectionPermit, ConnectionRefused, Connections};
 use crate::metrics::Metrics;
 use crate::proxy::forwarded::Told;
-use crate::proxy::{Gateway, Peer, reply};
+use crate::proxy::{Gateway, Peer, response};
 use crate::route::within;
 use crate::snapshot::ListenerSettings;
+use guarded_stream::linger;
 use handshake_error::HandshakeError;
 use proxy_protocol::Source;
-use watched::linger;
 
 /// Listen backlog: connections that may wait to be accepted, if the kernel allows that many.
 pub const BACKLOG: usize = 1024;
@@ -218,7 +218,7 @@ async fn handshake(
     let peeked = stream.peek(&mut first).await;
     // An HTTP method begins with a letter, a TLS record with its type (RFC 8446 §5.1: 20 to 24).
     if peeked.is_ok() && first.first().is_some_and(u8::is_ascii_alphabetic) {
-        linger(&mut stream, &reply::plain_http_on_tls()).await;
+        linger(&mut stream, &response::plain_http_on_tls()).await;
         return Err(HandshakeError::PlainHttp);
     }
     let stream = acceptor.accept(stream).await.map_err(|error| HandshakeError::of(&error))?;

@@ -7,7 +7,7 @@ use arc_swap::{ArcSwap, Guard};
 use aws_lc_rs::digest::{Context, SHA256};
 use ipnet::IpNet;
 
-use crate::auth::certificate::ClientTrust;
+use crate::auth::client_certificate::ClientTrust;
 use crate::route::RoutingTable;
 
 /// SHA-256 over the whole configuration: the YAML and each file and environment variable that it references.

@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use zeroize::Zeroize;
 
-use crate::auth::certificate::ClientTrust;
+use crate::auth::client_certificate::ClientTrust;
 use crate::clock::UnixTime;
 pub use clients::{ClientAuth, RevocationLists, client_trust};
 

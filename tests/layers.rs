@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["config"],
     &["metrics", "telemetry"],
     &["limit"],
-    &["admission"],
+    &["store"],
     &["jwks"],
     &["proxy"],
     &["server"],

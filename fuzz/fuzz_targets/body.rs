@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use hookgate::auth::handshake::Answer;
+use hookgate::auth::challenge::Answer;
 use hookgate::config::Config;
 use hookgate::route::Route;
 use hookgate_fuzz::keys::{CHAIN, NAMES, SECRET, SIGNERS, base64, base64url, hex, mac, token};

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use serde_json::{Map, Value};
 
 use super::claims::Pointer;
-use super::notes::Notes;
+use super::explanation::Notes;
 use super::request::{RequestView, UrlVariant};
 use super::signature::Encoding;
 use super::{Refusal, Stop};

@@ -13,10 +13,10 @@ use http::HeaderName;
 use serde_json::{Map, Value, json};
 
 use super::credential::TokenLocation;
+use super::explanation::Notes;
 use super::jwt::{Issuer, decode, object, optional_text};
 use super::keys::{Algorithm, algorithm_named};
-use super::notes::Notes;
-use super::once::{Once, OnceRule, hash_of};
+use super::replay_id::{Once, OnceRule, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::time::TimestampRule;
 use super::{Refusal, Refused, Stop};

@@ -3,7 +3,7 @@
 //! The library verifies signatures; this module decides everything else, because each library interprets RFC 7519's
 //! optional behaviour differently (RFC 8725 lists the resulting vulnerabilities). Called by [`super::verify`].
 
-mod known;
+mod token_cache;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use serde_json::{Map, Value};
 use super::binding::Bindings;
 use super::claims::ClaimRule;
 use super::credential::TokenLocation;
+use super::explanation::Notes;
 use super::json::parse_object;
 use super::keys::{Algorithm, Key, Keys, algorithm_named};
-use super::notes::Notes;
-use super::once::{Once, OnceRule};
+use super::replay_id::{Once, OnceRule};
 use super::request::RequestView;
 use super::time::{NumericDate, TimestampRule, numeric_date};
 use super::{Refusal, Refused, Stop};
 use crate::clock::UnixTime;
-pub use known::Known;
-use known::KnownToken;
+pub use token_cache::Known;
+use token_cache::KnownToken;
 
 /// Default for `allowed_types`: the `typ` values of access tokens (RFC 8725 §3.11, RFC 9068 §2.1).
 pub const DEFAULT_TYPES: &[&str] = &["JWT", "at+jwt"];

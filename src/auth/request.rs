@@ -10,8 +10,8 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use serde_json::{Map, Value};
 
-use super::certificate::{ClientCertificate, ClientTrust};
 use super::claims::Pointer;
+use super::client_certificate::{ClientCertificate, ClientTrust};
 use super::json::parse_object;
 use super::{Refusal, Stop};
 use crate::clock::UnixTime;

@@ -4,9 +4,9 @@
 //! A preset or `auth.signature` describes all of this as data; no provider has its own code.
 //! Called by [`super::verify`].
 
+mod component;
 mod key;
 mod parse;
-mod piece;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use http::HeaderName;
 use zeroize::Zeroizing;
 
 use super::claims::{ClaimRule, Pointer};
-use super::notes::Notes;
-use super::once::{Once, OnceRule, hash_of};
+use super::explanation::Notes;
+use super::replay_id::{Once, OnceRule, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::time::{TimestampUnit, within};
 use super::{Refusal, Stop};
 use crate::clock::UnixTime;
+pub use component::{Digest, Piece, Presence};
 pub use key::{Hash, KeyError, Secret, SecretKey, SignatureAlgorithm};
 pub use parse::{Encoding, Parse, Value};
-pub use piece::{Digest, Piece, Presence};
 
 /// `auth.signature` of a route, or the signature scheme of a preset.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use http::HeaderName;
 use serde_json::{Map, Value};
 
 use super::claims::Pointer;
-use super::notes::Notes;
+use super::explanation::Notes;
 use super::request::RequestView;
 use super::{Refusal, Stop};
 use crate::clock::UnixTime;

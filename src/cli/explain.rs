@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::config_argument::ConfigArgument;
 use super::{Format, at, find_route};
+use crate::auth::explanation::{Note, Notes};
 use crate::auth::keys::{KeySet, Keys};
-use crate::auth::notes::{Note, Notes};
 use crate::auth::request::Client;
 use crate::auth::{Policy, Refusal, RequestView, Rules, Stop, verify_noting};
 use crate::clock::UnixTime;

@@ -29,7 +29,7 @@ use super::sources::Content;
 use super::values::{parse_duration, parse_size};
 use super::{Config, Drain, Handles, ProcessSettings, Sources, yaml};
 use crate::auth::Policy;
-use crate::auth::handshake::Handshake;
+use crate::auth::challenge::Handshake;
 use crate::clock::UnixTime;
 use crate::route::{ErrorForm, Route, RoutingTable};
 use crate::settings::StoreSettings;

@@ -6,15 +6,15 @@
 //! writes for the file types, ignores others (serde decides in the end) and contains no field names. Called by the
 //! config loader between `yaml` and serde.
 
-mod branches;
-mod wording;
+mod alternatives;
+mod messages;
 
 use serde_json::{Map, Value as Json};
 
 use super::error::{FieldPath, Problems, Segment};
-use branches::Leaf;
-pub(crate) use wording::nearest;
-use wording::{expected, got, known, one_of};
+use alternatives::Leaf;
+pub(crate) use messages::nearest;
+use messages::{expected, got, known, one_of};
 
 /// Reports every problem of `value` to `problems`, and prunes the value so that the rest deserialises into the types
 /// from which schemars made `schema` (a root schema), provided that each of their fields is optional.
@@ -45,14 +45,14 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn visit(self, schema: &'a Json, value: &mut Json, path: &mut FieldPath, problems: &mut Problems) -> Fit {
-        let leaves = branches::leaves(self.root, schema);
+        let leaves = alternatives::leaves(self.root, schema);
         if leaves.iter().any(Leaf::takes_anything) {
             return Fit::Keep;
         }
         let fitting: Vec<&Leaf<'a>> = leaves.iter().filter(|leaf| leaf.admits(value)).collect();
         match fitting.as_slice() {
             [] => {
-                problems.add(path, wording::wrong_type(&leaves, value));
+                problems.add(path, messages::wrong_type(&leaves, value));
                 Fit::Prune
             }
             [leaf] => self.visit_leaf(leaf, value, path, problems),
@@ -64,7 +64,7 @@ impl<'a> Walk<'a> {
     fn visit_leaf(self, leaf: &Leaf<'a>, value: &mut Json, path: &mut FieldPath, problems: &mut Problems) -> Fit {
         let options = leaf.options();
         if !options.is_empty() && !options.contains(&&*value) {
-            problems.add(path, wording::wrong_option(&options, value));
+            problems.add(path, messages::wrong_option(&options, value));
             return Fit::Prune;
         }
         match value {
@@ -108,7 +108,7 @@ impl<'a> Walk<'a> {
             }
         }
         for name in missing {
-            let leaves = leaf.field(name).map(|schema| branches::leaves(self.root, schema)).unwrap_or_default();
+            let leaves = leaf.field(name).map(|schema| alternatives::leaves(self.root, schema)).unwrap_or_default();
             problems.add_follow_up(&path.child(name), format!("missing; expected {}", expected(&leaves)));
         }
         // An invalid required field has been reported and removed above, and is missing now too.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::AddressKey;
-use super::budgets::{Budgets, Refused};
-use super::in_flight::{InFlight, Place};
+use super::concurrency::{InFlight, Place};
+use super::gcra_store::{Budgets, Refused};
 use super::keys::{Id, Namer};
 use crate::failure::{Failure, Limited};
 use crate::route::{Rate, RouteLimits};

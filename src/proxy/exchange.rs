@@ -14,14 +14,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::body::{Content, Received, Relayed, ReplyBroke, RequestBody};
 use super::headers;
-use super::kept::Keeper;
+use super::stored_response::Keeper;
 use super::upstream::{Reply, Upstreams};
-use crate::admission::state::Settlement;
-use crate::admission::{Ending, Kept};
 use crate::auth::Permit;
 use crate::failure::{Failure, UpstreamFault};
 use crate::limit::Places;
 use crate::route::Route;
+use crate::store::state::Settlement;
+use crate::store::{Ending, Kept};
 
 /// Frames of a response that are buffered for the client.
 const FRAMES: usize = 8;

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::{Gateway, Peer, Verdict};
-use crate::admission::Admission;
 use crate::auth::Permit;
 use crate::failure::{Failure, StoreFault};
 use crate::limit::{Places, Sender, limited};
 use crate::route::{Limit, Route, RouteLimits};
 use crate::settings::OnError;
+use crate::store::Admission;
 
 impl Gateway {
     /// Before anything is verified: checks whether the client's address has exceeded `limits.failed_auth_rate`.

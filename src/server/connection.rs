@@ -16,11 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::activity::{Activity, Expired, InFlight, Tracked};
+use super::connection_state::{Activity, Expired, InFlight, Tracked};
 use super::framing::{Framing, SLACK};
-use super::watched::{Watched, linger};
+use super::guarded_stream::{Watched, linger};
 use super::{Phase, reached};
-use crate::proxy::{Gateway, Peer, reply};
+use crate::proxy::{Gateway, Peer, response};
 use crate::snapshot::ListenerLimits;
 
 /// Maximum number of headers that hyper accepts by default; a configured number costs hyper two allocations per
@@ -84,7 +84,7 @@ where
             Some(Expired::Rest) if !all_read => return,
             Some(Expired::Rest) if rest(&mut stream, activity, &limits, &mut phase).await => continue,
             Some(Expired::Rest) => return,
-            Some(Expired::Head) => reply::head_timed_out(),
+            Some(Expired::Head) => response::head_timed_out(),
             Some(Expired::Unframed(unframed)) => gateway.unframed(&unframed.failure(), *peer.address),
         };
         // Boxed because it has a buffer.

@@ -2,7 +2,7 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::*;
-use crate::auth::certificate::testing::{Authority, dns, leaf};
+use crate::auth::client_certificate::testing::{Authority, dns, leaf};
 use crate::proxy::tests::stranger;
 use crate::tls::{Certificate, ClientAuth, MinVersion, client_trust, server_config};
 

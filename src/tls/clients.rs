@@ -7,7 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 
 use super::{TlsError, provider, roots};
-use crate::auth::certificate::ClientTrust;
+use crate::auth::client_certificate::ClientTrust;
 use crate::clock::UnixTime;
 
 /// Whether clients must present a certificate. A client with an invalid certificate fails the TLS handshake either way.

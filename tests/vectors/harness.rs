@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hookgate::auth::handshake::Answer;
+use hookgate::auth::challenge::Answer;
 use hookgate::auth::{RequestView, Stop, verify};
 use hookgate::clock::UnixTime;
 use hookgate::config::presets::find;

@@ -6,7 +6,7 @@ use hookgate::auth::Policy;
 use hookgate::auth::binding::HashPresence;
 use hookgate::auth::credential::TokenLocation;
 use hookgate::auth::signature::{Parse, Piece, Place, SignaturePolicy};
-use hookgate::auth::token::TokenPlace;
+use hookgate::auth::static_token::TokenPlace;
 use hookgate::config::Config;
 use http::HeaderName;
 use http::request::Parts;

@@ -91,7 +91,7 @@ fn has(certificate: &[u8], extension: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::certificate::testing::{Authority, NOW, leaf};
+    use crate::auth::client_certificate::testing::{Authority, NOW, leaf};
     use rcgen::{CertificateParams, CustomExtension};
 
     const LEAF: &[u64] = &[1, 2, 840, 113635, 100, 6, 11, 1];

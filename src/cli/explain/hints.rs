@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Trial;
 use super::message::Captured;
-use crate::auth::notes::Notes;
+use crate::auth::explanation::Notes;
 use crate::auth::request::{PublicUrl, UrlVariant};
 use crate::auth::signature::{Encoding, Secret, SecretKey, SignaturePolicy};
 use crate::auth::time::TimestampUnit;

@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use super::Keyring;
 use super::draft::Draft;
 use crate::auth::signature::{Digest, Parse, Piece, Place, Presence, Secret, SignatureAlgorithm, SignaturePolicy};
-use crate::auth::token::{TokenPlace, TokenPolicy};
+use crate::auth::static_token::{TokenPlace, TokenPolicy};
 use crate::route::Route;
 
 /// Adds the components that `policy` signs, and then a signature that passes it.

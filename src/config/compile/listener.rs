@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::Compiler;
-use crate::auth::certificate::ClientTrust;
+use crate::auth::client_certificate::ClientTrust;
 use crate::config::error::FieldPath;
 use crate::config::file::{
     CertificateFile, ClientAuthFile, ListenerFile, ListenerLimitsFile, ListenerTimeoutsFile, MinVersionFile, TlsFile,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Compiler;
 use crate::auth::Policy;
-use crate::auth::once::{NoOnce, OnceRule};
+use crate::auth::replay_id::{NoOnce, OnceRule};
 use crate::auth::signature::{Piece, Presence};
 use crate::config::Window;
 use crate::config::error::FieldPath;
@@ -14,7 +14,7 @@ use crate::config::file::store::{
 };
 use crate::config::file::{AuthFile, AuthScheme, AuthWord, RouteFile};
 use crate::config::presets;
-use crate::route::admission::{Admission, Idempotency, KeyPlace, OnDuplicate, Replay, Statuses, Widened};
+use crate::route::duplicates::{Admission, Idempotency, KeyPlace, OnDuplicate, Replay, Statuses, Widened};
 
 /// Default lifetime of an idempotency key: as long as most senders retry.
 const KEY_TTL: Duration = Duration::from_secs(24 * 3600);

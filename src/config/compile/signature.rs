@@ -10,7 +10,7 @@ use crate::auth::claims::ClaimRule;
 use crate::auth::signature::{
     Encoding, Hash, Parse, Piece, Place, Presence, Secret, SignatureAlgorithm, SignaturePolicy, SignedTime,
 };
-use crate::auth::token::{TokenPlace, TokenPolicy};
+use crate::auth::static_token::{TokenPlace, TokenPolicy};
 use crate::config::error::FieldPath;
 use crate::config::file::signature::{
     ParseFile, RequireFile, SignatureAlgorithmFile, SignatureFile, SignedTimeFile, StaticTokenFile,

@@ -1,6 +1,6 @@
 use super::*;
-use crate::auth::certificate::ClientCertificate;
-use crate::auth::certificate::testing::{Authority, NOW, dns, leaf};
+use crate::auth::client_certificate::ClientCertificate;
+use crate::auth::client_certificate::testing::{Authority, NOW, dns, leaf};
 
 /// The serial number of each leaf.
 const LEAF: u64 = 7;

@@ -8,15 +8,15 @@ use std::time::Duration;
 use http::Response;
 
 use super::body::Content;
-use super::{kept, reply};
-use crate::admission::state::Answer;
-use crate::admission::store::{Ask, StoreError};
-use crate::admission::{Admission, Admitted, Kind, Reservation, Wanted, new_owner};
+use super::{response, stored_response};
 use crate::auth::{Grant, Refusal, Refused, RequestView};
 use crate::clock::UnixTime;
 use crate::failure::{Duplicate, Failure, StoreFault};
 use crate::route::Route;
-use crate::route::admission::{Admission as Rules, Idempotency, KeyPlace, OnDuplicate, Replay};
+use crate::route::duplicates::{Admission as Rules, Idempotency, KeyPlace, OnDuplicate, Replay};
+use crate::store::request::{Ask, StoreError};
+use crate::store::state::Answer;
+use crate::store::{Admission, Admitted, Kind, Reservation, Wanted, new_owner};
 
 /// The longest idempotency key, in bytes.
 const MAX_KEY: usize = 1024;
@@ -178,11 +178,11 @@ impl Applicant<'_> {
         }
         match rule {
             None | Some(OnDuplicate::Refuse) => Err(Failure::Duplicate(Duplicate::Request)),
-            Some(OnDuplicate::Acknowledge) => Ok(Admit::Answer(reply::acknowledged(self.route, self.request_id))),
+            Some(OnDuplicate::Acknowledge) => Ok(Admit::Answer(response::acknowledged(self.route, self.request_id))),
             Some(OnDuplicate::Replay) => {
-                let again = kept.as_ref().and_then(kept::read);
-                let again = again.map(|response| reply::again(response, self.request_id));
-                Ok(Admit::Answer(again.unwrap_or_else(|| reply::acknowledged(self.route, self.request_id))))
+                let again = kept.as_ref().and_then(stored_response::read);
+                let again = again.map(|response| response::again(response, self.request_id));
+                Ok(Admit::Answer(again.unwrap_or_else(|| response::acknowledged(self.route, self.request_id))))
             }
         }
     }

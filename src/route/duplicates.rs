@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, StatusCode};
 
 use crate::auth::claims::Pointer;
-use crate::auth::once::Once;
+use crate::auth::replay_id::Once;
 use crate::clock::UnixTime;
 
 /// `replay_protection` and `idempotency` of a route, at least one of them.

@@ -15,8 +15,8 @@ use crate::auth::keys::{Algorithm, Keys, RemoteKeys, RemoteSource};
 use crate::auth::request::UrlBase;
 use crate::auth::revocation::{RevocationHandle, RevocationList};
 use crate::auth::signature::{Secret, SecretKey};
+use crate::auth::static_token::{TokenPlace, TokenPolicy};
 use crate::auth::testing::{ED25519, ISSUER, fixed, good_claims, key_set, now, policy, with};
-use crate::auth::token::{TokenPlace, TokenPolicy};
 use crate::auth::{Rules, verify};
 
 /// A policy for the static token `good` in this header; the secret has this index.

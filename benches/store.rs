@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hookgate::admission::embedded::Embedded;
-use hookgate::admission::memory::Memory;
-use hookgate::admission::state::{EntryId, Fingerprint, Owner, Settlement};
-use hookgate::admission::store::Ask;
 use hookgate::clock::UnixTime;
 use hookgate::settings::Durability;
+use hookgate::store::embedded::Embedded;
+use hookgate::store::memory::Memory;
+use hookgate::store::request::Ask;
+use hookgate::store::state::{EntryId, Fingerprint, Owner, Settlement};
 
 // As in src/main.rs.
 #[global_allocator]

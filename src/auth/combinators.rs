@@ -1,6 +1,6 @@
 //! `all_of` and `any_of`: combine several policies into one decision. Called by [`super::verify`].
 
-use super::notes::Notes;
+use super::explanation::Notes;
 use super::request::RequestView;
 use super::{Grant, Policy, Refusal, Refused, Stop};
 use crate::clock::UnixTime;

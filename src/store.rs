@@ -6,11 +6,11 @@
 //! state transitions are in [`state`]; responses are made elsewhere.
 
 pub mod embedded;
+pub mod entry_hasher;
 pub mod memory;
-pub mod naming;
 pub mod redis;
+pub mod request;
 pub mod state;
-pub mod store;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,11 +24,11 @@ use crate::clock::{Clock, UnixTime};
 use crate::metrics::Metrics;
 use crate::settings::{OnError, StoreBackend, StoreSettings};
 use embedded::{Embedded, EmbeddedError};
+use entry_hasher::Namer;
 use memory::Memory;
-use naming::Namer;
 use redis::{Redis, RedisStartError};
+use request::{Ask, StoreError};
 use state::{Answer, Owner, Settled, Settlement};
-use store::{Ask, StoreError};
 
 /// Maximum number of settlements that wait for a retry because the store was not available.
 const MAX_LATE: usize = 100_000;

@@ -19,8 +19,8 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use super::request::{Ask, StoreError};
 use super::state::{Answer, Settled, Settlement};
-use super::store::{Ask, StoreError};
 use crate::clock::UnixTime;
 use crate::settings::{OnFailover, RedisSettings};
 use crate::tls::TlsError;

@@ -9,7 +9,7 @@ use http::HeaderName;
 use serde_json::Value;
 
 use super::claims::Pointer;
-use super::notes::Notes;
+use super::explanation::Notes;
 use super::request::RequestView;
 use super::signature::Secret;
 use super::{Refusal, Stop};

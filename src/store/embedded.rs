@@ -18,8 +18,8 @@ pub use self::file::EmbeddedError;
 use self::file::Store;
 use self::writer::{Shared, Write, Writer};
 use super::memory::{Memory, Record};
+use super::request::{Ask, StoreError};
 use super::state::{Answer, EntryId, Settled, Settlement, State};
-use super::store::{Ask, StoreError};
 use crate::clock::UnixTime;
 use crate::settings::Durability;
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::{Fit, Walk, got, one_of, unknown_field, wording};
+use super::{Fit, Walk, got, messages, one_of, unknown_field};
 use crate::config::error::{FieldPath, Problems, Segment};
 
 /// One alternative, without references.
@@ -231,7 +231,7 @@ impl<'a> Walk<'a> {
             if options.contains(&&*value) {
                 return Fit::Keep;
             }
-            problems.add(path, wording::wrong_option(&options, value));
+            problems.add(path, messages::wrong_option(&options, value));
             return Fit::Prune;
         }
         self.choose_closest(leaves, value, path, problems)
@@ -251,7 +251,7 @@ impl<'a> Walk<'a> {
         }
         let options: Vec<&Json> = leaves.iter().filter_map(|leaf| leaf.constant(tag)).collect();
         let message = match value.get(tag) {
-            Some(given) => wording::wrong_option(&options, given),
+            Some(given) => messages::wrong_option(&options, given),
             None => format!("missing; expected {}", one_of(&options)),
         };
         path.push(Segment::Key(tag.to_owned()));
@@ -295,10 +295,10 @@ fn refuse_keys(leaves: &[&Leaf<'_>], map: &Map<String, Json>, path: &FieldPath, 
     let names: Vec<&str> = leaves.iter().filter_map(|leaf| leaf.sole_key()).collect();
     let given: Vec<&str> = names.iter().copied().filter(|name| map.contains_key(*name)).collect();
     if given.len() > 1 {
-        problems.add(path, format!("expected only one of {}", wording::quoted(&given)));
+        problems.add(path, format!("expected only one of {}", messages::quoted(&given)));
     }
     if map.is_empty() {
-        problems.add(path, format!("expected a mapping with one of {}", wording::quoted(&names)));
+        problems.add(path, format!("expected a mapping with one of {}", messages::quoted(&names)));
     }
     for key in map.keys().filter(|key| !names.contains(&key.as_str())) {
         unknown_field(key, &names, map, path, problems);

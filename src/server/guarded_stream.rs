@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
-use super::activity::Activity;
+use super::connection_state::Activity;
 use super::framing::{Framing, Place};
 
 /// How long a closing connection is still read, so that a reset does not destroy the last response (RFC 9112 §9.6).

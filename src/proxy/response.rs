@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::body::Content;
 use super::headers::REQUEST_ID;
-use crate::auth::handshake::Answer;
+use crate::auth::challenge::Answer;
 use crate::auth::{Policy, Refusal, Refused};
 use crate::failure::{BodyFault, Failure, HEAD_TIMED_OUT, Limited, TLS_REQUIRED, may_challenge};
 use crate::route::{ErrorForm, Route, Unrouted};

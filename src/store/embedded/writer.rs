@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::super::memory::Memory;
+use super::super::request::StoreError;
 use super::super::state::EntryId;
-use super::super::store::StoreError;
 use super::file::{Change, Store};
 use crate::settings::Durability;
 

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 
 use self::routes::{Claim, Routes, add};
+use super::request::{Ask, StoreError};
 use super::state::{self, Answer, Change, EntryId, Fingerprint, Owner, Settled, Settlement, State};
-use super::store::{Ask, StoreError};
 use crate::clock::UnixTime;
 
 /// Maximum size of all stored responses together; above it, a commit stores no response.

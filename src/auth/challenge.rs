@@ -15,7 +15,7 @@ use super::Stop;
 use super::claims::ClaimRule;
 use super::request::RequestView;
 use super::signature::{Encoding, Hash, Piece, SecretKey, SignatureAlgorithm};
-use super::token::same;
+use super::static_token::same;
 
 /// The longest challenge value that is only echoed, in bytes.
 const MAX_CHALLENGE: usize = 512;

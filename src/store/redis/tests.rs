@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::*;
-use crate::admission::state::{self, Change, EntryId, Fingerprint, Owner, State};
+use crate::store::state::{self, Change, EntryId, Fingerprint, Owner, State};
 use server::{Server, until};
 use zeroize::Zeroizing;
 

@@ -5,7 +5,7 @@
 
 use serde_json::Value as Json;
 
-use super::branches::Leaf;
+use super::alternatives::Leaf;
 
 /// `expected a list or a string, got a number`, with the fix where it is clear.
 pub(super) fn wrong_type(leaves: &[Leaf<'_>], value: &Json) -> String {
