@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use hookgate::clock::UnixTime;
 use hookgate::settings::Durability;
-use hookgate::store::embedded::Embedded;
-use hookgate::store::memory::Memory;
-use hookgate::store::request::Ask;
+use hookgate::store::embedded::EmbeddedStore;
+use hookgate::store::memory::MemoryStore;
+use hookgate::store::request::ReserveRequest;
 use hookgate::store::state::{EntryId, Fingerprint, Owner, Settlement};
 
 // As in src/main.rs.
@@ -41,14 +41,14 @@ fn mixed(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-fn ask(number: u64, route: &Arc<str>) -> Ask {
+fn ask(number: u64, route: &Arc<str>) -> ReserveRequest {
     let first = mixed(number.wrapping_mul(2)).to_le_bytes();
     let second = mixed(number.wrapping_mul(2).wrapping_add(1)).to_le_bytes();
     let mut id = [0; 16];
     for (place, byte) in id.iter_mut().zip(first.into_iter().chain(second)) {
         *place = byte;
     }
-    Ask {
+    ReserveRequest {
         id: EntryId(id),
         fingerprint: Fingerprint(number),
         owner: Owner(number),
@@ -79,7 +79,7 @@ fn settled(before: u64) -> u64 {
 }
 
 fn millions(threads: u64) {
-    let memory = Memory::new(usize::MAX);
+    let memory = MemoryStore::new(usize::MAX);
     let before = resident();
     let started = Instant::now();
     let mut times: Vec<u32> = std::thread::scope(|scope| {
@@ -114,7 +114,7 @@ fn millions(threads: u64) {
 }
 
 /// Reserves and commits its part of the ids; returns the time of each 16th reservation in nanoseconds.
-fn worker(memory: &Memory, thread: u64, threads: u64) -> impl FnOnce() -> Vec<u32> + Send + '_ {
+fn worker(memory: &MemoryStore, thread: u64, threads: u64) -> impl FnOnce() -> Vec<u32> + Send + '_ {
     move || {
         let route = Arc::from("orders");
         let mut times = Vec::new();
@@ -133,7 +133,7 @@ fn worker(memory: &Memory, thread: u64, threads: u64) -> impl FnOnce() -> Vec<u3
 
 fn pairs(tasks: u64) {
     let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build() else { return };
-    let memory = Arc::new(Memory::new(usize::MAX));
+    let memory = Arc::new(MemoryStore::new(usize::MAX));
     let rate = runtime.block_on(run(tasks, move |ask| {
         let memory = Arc::clone(&memory);
         async move {
@@ -145,7 +145,7 @@ fn pairs(tasks: u64) {
     println!("{tasks} tasks, memory: {rate:.0} pairs/s");
     for durability in [Durability::Sync, Durability::Interval(Duration::from_secs(1))] {
         let path = std::env::temp_dir().join(format!("hookgate-bench-{}", std::process::id()));
-        let store = match Embedded::open(&path, durability, usize::MAX, at(1)) {
+        let store = match EmbeddedStore::open(&path, durability, usize::MAX, at(1)) {
             Ok(store) => Arc::new(store),
             Err(error) => return println!("{error}"),
         };
@@ -162,7 +162,10 @@ fn pairs(tasks: u64) {
 }
 
 /// Pairs of reserve and commit per second, over two seconds.
-async fn run<F: Future<Output = bool> + Send>(tasks: u64, pair: impl Fn(Ask) -> F + Clone + Send + 'static) -> f64 {
+async fn run<F: Future<Output = bool> + Send>(
+    tasks: u64,
+    pair: impl Fn(ReserveRequest) -> F + Clone + Send + 'static,
+) -> f64 {
     let started = Instant::now();
     let tasks: Vec<_> = (0..tasks)
         .map(|task| {

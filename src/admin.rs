@@ -28,7 +28,7 @@ use crate::jwks::{IssuerHealth, Jwks};
 use crate::metrics::Metrics;
 use crate::server::Phase;
 use crate::snapshot::SharedSnapshot;
-use crate::store::Admission;
+use crate::store::StoreClient;
 
 /// How long readiness waits for the first keys: an unreachable issuer must not keep the pod out of service.
 const FIRST_KEYS: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ pub struct Admin {
     /// Keys of remote issuers.
     pub jwks: Arc<Jwks>,
     /// The store, where one is configured.
-    pub admission: Option<Arc<Admission>>,
+    pub store: Option<Arc<StoreClient>>,
     /// Current phase of the drain.
     pub phase: watch::Receiver<Phase>,
     /// Start of the process.
@@ -55,10 +55,10 @@ pub struct Admin {
 impl Admin {
     /// Serves requests as long as the process runs.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             // Further connections wait in the kernel's queue.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&permits).acquire_owned().await else { return };
             let Ok((stream, _)) = listener.accept().await else {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
@@ -101,7 +101,7 @@ impl Admin {
         for health in self.jwks.health() {
             self.metrics.jwks_held(&health.issuer, health.keys, health.last_success);
         }
-        if let Some((entries, capacity)) = self.admission.as_ref().and_then(|admission| admission.usage()) {
+        if let Some((entries, capacity)) = self.store.as_ref().and_then(|store| store.usage()) {
             self.metrics.store_usage(entries, capacity);
         }
         let mut response = Response::new(Full::from(self.metrics.render()));
@@ -115,7 +115,7 @@ impl Admin {
         let health = self.jwks.health();
         let fetching = health.iter().any(|issuer| !issuer.tried) && self.started.elapsed() < FIRST_KEYS;
         let degraded: Vec<_> = health.iter().filter(|issuer| !issuer.usable).map(|issuer| &*issuer.issuer).collect();
-        let state = self.admission.as_ref().is_none_or(|admission| admission.is_available());
+        let state = self.store.as_ref().is_none_or(|store| store.is_available());
         let ready = !draining && !fetching;
         let status = if ready { AdminStatus::Ok } else { AdminStatus::NotReady };
         reply(

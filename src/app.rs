@@ -14,14 +14,14 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ProcessSettings};
 use crate::jwks::Jwks;
-use crate::limit::{Connections, Handshakes, HeldBodies, RequestLimits};
+use crate::limit::{ChallengeLimit, Connections, MemoryQuota, RequestLimits};
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::upstream::Upstreams;
 use crate::reload::{self, Cause, Reloaded, Reloader};
-use crate::server::{BACKLOG, Phase, Server, Shared, reached};
+use crate::server::{BACKLOG, Phase, Server, ServerContext, reached};
 use crate::snapshot::SharedSnapshot;
-use crate::store::{Admission, StateError};
+use crate::store::{StoreClient, StoreStartError};
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
     /// The configured `store` could not be opened.
     #[error(transparent)]
-    State(#[from] StateError),
+    State(#[from] StoreStartError),
     /// Keys, ids and TLS need random numbers.
     #[error("the operating system provides no random numbers")]
     NoEntropy,
@@ -55,7 +55,7 @@ pub struct Running {
     /// Address of the admin listener.
     pub admin: Option<SocketAddr>,
     /// Memory quota of buffered bodies.
-    pub held: Arc<HeldBodies>,
+    pub held: Arc<MemoryQuota>,
     reloader: Arc<Reloader>,
     phase: watch::Sender<Phase>,
     workers: Vec<JoinHandle<()>>,
@@ -69,10 +69,10 @@ struct Parts {
     jwks: Arc<Jwks>,
     metrics: Arc<Metrics>,
     access_log: bool,
-    held: Arc<HeldBodies>,
-    waiting: Arc<HeldBodies>,
-    handshakes: Arc<Handshakes>,
-    admission: Option<Arc<Admission>>,
+    held: Arc<MemoryQuota>,
+    waiting: Arc<MemoryQuota>,
+    challenges: Arc<ChallengeLimit>,
+    store: Option<Arc<StoreClient>>,
     limits: Arc<RequestLimits>,
     phase: watch::Receiver<Phase>,
 }
@@ -94,13 +94,13 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
     let control = runtime()?;
     let (phase, phases) = watch::channel(Phase::Running);
     let metrics = Arc::new(Metrics::new()?);
-    let admission = match &config.process.state {
+    let store = match &config.process.state {
         None => None,
         Some(state) => {
             let (clock, metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
-            let admission = Admission::new(state, clock, metrics, control.handle().clone())?;
-            await_store(&control, &admission);
-            Some(Arc::new(admission))
+            let store = StoreClient::new(state, clock, metrics, control.handle().clone())?;
+            await_store(&control, &store);
+            Some(Arc::new(store))
         }
     };
     let parts = Parts {
@@ -111,8 +111,8 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
         access_log: *access_log,
         held: Arc::default(),
         waiting: Arc::default(),
-        handshakes: Arc::default(),
-        admission,
+        challenges: Arc::default(),
+        store,
         limits: Arc::default(),
         phase: phases,
     };
@@ -149,8 +149,8 @@ impl Parts {
             access_log: self.access_log,
             held: Arc::clone(&self.held),
             waiting: Arc::clone(&self.waiting),
-            handshakes: Arc::clone(&self.handshakes),
-            admission: self.admission.clone(),
+            challenges: Arc::clone(&self.challenges),
+            store: self.store.clone(),
             limits: Arc::clone(&self.limits),
             upstreams: Arc::new(Upstreams::default()),
             alive,
@@ -162,9 +162,9 @@ impl Parts {
 const FIRST_CONNECTION: Duration = Duration::from_secs(2);
 
 /// Waits for the store, so that it is available to the first request.
-fn await_store(control: &Runtime, admission: &Admission) {
+fn await_store(control: &Runtime, store: &StoreClient) {
     let available = async {
-        while !admission.is_available() {
+        while !store.is_available() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -191,13 +191,16 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     bind().map_err(|source| StartError::Listen { address, source })
 }
 
-fn share(addresses: &[SocketAddr], configured: &[SocketAddr]) -> Vec<Arc<Shared>> {
+fn share(addresses: &[SocketAddr], configured: &[SocketAddr]) -> Vec<Arc<ServerContext>> {
     let names = addresses.iter().zip(configured).map(|(real, configured)| {
         // The label must be the same after each start, except where a test asks for any port.
         if configured.port() == 0 { real.to_string() } else { configured.to_string() }
     });
-    let shared =
-        names.enumerate().map(|(index, name)| Shared { index, name, connections: Arc::new(Connections::default()) });
+    let shared = names.enumerate().map(|(index, name)| ServerContext {
+        index,
+        name,
+        connections: Arc::new(Connections::default()),
+    });
     shared.map(Arc::new).collect()
 }
 
@@ -213,7 +216,7 @@ fn runtime() -> Result<Runtime, std::io::Error> {
 }
 
 /// Starts one worker thread, with its own runtime and connection pools.
-fn worker(parts: &Parts, shared: &[Arc<Shared>], sockets: &[TcpListener]) -> Result<JoinHandle<()>, StartError> {
+fn worker(parts: &Parts, shared: &[Arc<ServerContext>], sockets: &[TcpListener]) -> Result<JoinHandle<()>, StartError> {
     let sockets = sockets.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>()?;
     let (alive, ended) = mpsc::channel(1);
     let gateway = Arc::new(parts.gateway(alive.clone()));
@@ -264,15 +267,15 @@ fn control_thread(
         metrics: Arc::clone(&parts.metrics),
         snapshot: Arc::clone(&parts.snapshot),
         jwks: Arc::clone(&parts.jwks),
-        admission: parts.admission.clone(),
+        store: parts.store.clone(),
         phase: parts.phase.clone(),
         started: Instant::now(),
     });
-    let admission = parts.admission.clone();
+    let store = parts.store.clone();
     let control = async move {
         tokio::spawn(reload::watch(reloader));
-        if let Some(admission) = admission {
-            tokio::spawn(admission.sweep());
+        if let Some(store) = store {
+            tokio::spawn(store.sweep());
         }
         match admin.map(tokio::net::TcpListener::from_std) {
             Some(Ok(listener)) => drop(tokio::spawn(endpoints.serve(listener))),

@@ -1,4 +1,4 @@
-//! The authentication decision: given a request and the current time, returns a [`Grant`] or a [`Stop`].
+//! The authentication decision: given a request and the current time, returns a [`Grant`] or a [`VerifyError`].
 //!
 //! This code is pure: it does not wait, read a clock, a file or a socket, write logs or update metrics. The gateway
 //! calls it for each request; `hookgate explain` calls it to report the gateway's decision.
@@ -33,14 +33,14 @@ use crate::clock::UnixTime;
 use client_certificate::CertificateRule;
 use credential::TokenLocation;
 use detached::DetachedPolicy;
-use explanation::Notes;
-use jwt::{JwtPolicy, Signed};
-pub use rejection::{Refusal, Refused, Stop};
-use replay_id::Once;
+use explanation::Explanation;
+use jwt::{JwtPolicy, SignatureCheck};
+pub use rejection::{Reason, Rejection, VerifyError};
+use replay_id::ReplayId;
 pub use request::RequestView;
 use revocation::{Revocable, RevocationHandle};
 use signature::SignaturePolicy;
-use static_token::{TokenPlace, TokenPolicy};
+use static_token::{StaticTokenPlace, StaticTokenPolicy};
 use time::{TimestampRule, TimestampSource};
 
 /// The authentication rules of a route.
@@ -68,7 +68,7 @@ pub enum Policy {
     /// A client certificate (mTLS) that this rule allows.
     ClientCertificate(Box<CertificateRule>),
     /// A static token.
-    Token(Box<TokenPolicy>),
+    Token(Box<StaticTokenPolicy>),
     /// All of these policies must grant.
     AllOf(Vec<Policy>),
     /// At least one of these policies must grant, and so must every one whose credential is present.
@@ -84,8 +84,8 @@ pub struct Grant {
     kid: Option<String>,
     claims: Arc<serde_json::Map<String, serde_json::Value>>,
     secrets: Vec<usize>,
-    signed: Option<Signed>,
-    once: Option<Once>,
+    signed: Option<SignatureCheck>,
+    replay_id: Option<ReplayId>,
     /// The grants of the request's other credentials: the upstream may read those too.
     others: Vec<Grant>,
 }
@@ -113,8 +113,8 @@ impl Grant {
 
     /// The replay ids of all credentials that were present, if the route uses replay protection. All of them count:
     /// otherwise an attacker could replay a request with one credential left out and count as a new sender.
-    pub fn onces(&self) -> impl Iterator<Item = &Once> {
-        self.each().filter_map(|grant| grant.once.as_ref())
+    pub fn replay_ids(&self) -> impl Iterator<Item = &ReplayId> {
+        self.each().filter_map(|grant| grant.replay_id.as_ref())
     }
 
     /// The attributes by which its tokens can be revoked: `jti`, `sub`, key id and issue time of each token.
@@ -123,7 +123,7 @@ impl Grant {
     }
 
     /// How the token's signature was verified: by the key, or by an earlier verification that is still cached.
-    pub fn signed(&self) -> Option<Signed> {
+    pub fn signed(&self) -> Option<SignatureCheck> {
         self.signed
     }
 
@@ -139,74 +139,83 @@ pub enum Permit {
     /// The policy granted the request.
     Granted(Grant),
     /// The request would have been rejected, but the route is in dry-run mode: it is forwarded without any identity.
-    Observed(Refused),
+    Observed(Rejection),
 }
 
 /// Decides a request by the policy, the revocation list and the timestamp rule.
 ///
 /// # Errors
-/// The first rule that does not hold, or [`Stop::NeedsBody`] if every rule holds that can be evaluated without the
+/// The first rule that does not hold, or [`VerifyError::NeedsBody`] if every rule holds that can be evaluated without the
 /// body.
-pub fn verify(rules: &Rules, request: &RequestView<'_>, now: UnixTime) -> Result<Grant, Stop> {
-    verify_noting(rules, request, now, &mut Notes::off())
+pub fn verify(rules: &Rules, request: &RequestView<'_>, now: UnixTime) -> Result<Grant, VerifyError> {
+    verify_explained(rules, request, now, &mut Explanation::off())
 }
 
-/// Like [`verify`], and records each check in `notes`.
+/// Like [`verify`], and records each check in `explanation`.
 ///
 /// # Errors
 /// The same as those of [`verify`].
-pub fn verify_noting(
+pub fn verify_explained(
     rules: &Rules,
     request: &RequestView<'_>,
     now: UnixTime,
-    notes: &mut Notes,
-) -> Result<Grant, Stop> {
-    let judged = rules.policy.judge(request, now, notes);
+    explanation: &mut Explanation,
+) -> Result<Grant, VerifyError> {
+    let evaluated = rules.policy.evaluate(request, now, explanation);
     let in_head = rules.timestamp.as_ref().filter(|rule| matches!(rule.source, TimestampSource::Header(_)));
-    if let (Err(Stop::NeedsBody), Some(timestamp)) = (&judged, in_head) {
+    if let (Err(VerifyError::NeedsBody), Some(timestamp)) = (&evaluated, in_head) {
         // The body of a request with an old timestamp is not read.
-        timestamp.check(request, &serde_json::Map::new(), now, notes)?;
+        timestamp.check(request, &serde_json::Map::new(), now, explanation)?;
     }
-    let grant = judged.map_err(|stop| rules.policy.unread(request, stop))?;
-    let proven = |stop: Stop| match &grant.issuer {
-        Some(issuer) => stop.proven(issuer),
-        None => stop,
+    let grant = evaluated.map_err(|error| rules.policy.unread(request, error))?;
+    let proven = |error: VerifyError| match &grant.issuer {
+        Some(issuer) => error.proven(issuer),
+        None => error,
     };
     if rules.revocation.as_ref().is_some_and(|list| list.revokes(&grant)) {
-        return Err(proven(Refusal::Revoked.into()));
+        return Err(proven(Reason::Revoked.into()));
     }
     if let Some(timestamp) = &rules.timestamp {
-        timestamp.check(request, &grant.claims, now, notes).map_err(proven)?;
+        timestamp.check(request, &grant.claims, now, explanation).map_err(proven)?;
     }
     Ok(grant)
 }
 
 impl Policy {
     /// Evaluates one scheme, or a combination of schemes.
-    fn judge(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Grant, Stop> {
+    fn evaluate(
+        &self,
+        request: &RequestView<'_>,
+        now: UnixTime,
+        explanation: &mut Explanation,
+    ) -> Result<Grant, VerifyError> {
         match self {
             Self::Public => Ok(Grant::default()),
             Self::Jwt(policy) => {
-                let verified = policy.verify(request, now, notes)?;
+                let verified = policy.verify(request, now, explanation)?;
                 let secrets = verified.secret.into_iter().collect();
                 let (issuer, kid, claims) = (Some(verified.issuer), verified.kid, verified.claims);
-                let (signed, once) = (Some(verified.signed), verified.once);
-                Ok(Grant { issuer, kid, claims, secrets, signed, once, ..Grant::default() })
+                let (signed, replay_id) = (Some(verified.signed), verified.replay_id);
+                Ok(Grant { issuer, kid, claims, secrets, signed, replay_id, ..Grant::default() })
             }
             Self::Detached(policy) => {
-                let verified = policy.verify(request, now, notes)?;
-                let (issuer, kid, once) = (Some(verified.issuer), verified.kid, verified.once);
-                Ok(Grant { issuer, kid, once, ..Grant::default() })
+                let verified = policy.verify(request, now, explanation)?;
+                let (issuer, kid, replay_id) = (Some(verified.issuer), verified.kid, verified.replay_id);
+                Ok(Grant { issuer, kid, replay_id, ..Grant::default() })
             }
             Self::Signature(policy) => {
-                let signed = policy.verify(request, now, notes)?;
+                let signed = policy.verify(request, now, explanation)?;
                 let (issuer, secrets) = (Some(Arc::clone(&policy.name)), vec![signed.secret]);
-                Ok(Grant { issuer, secrets, once: signed.once, ..Grant::default() })
+                Ok(Grant { issuer, secrets, replay_id: signed.replay_id, ..Grant::default() })
             }
-            Self::ClientCertificate(rule) => judge_certificate(rule, request, now, notes).map(|()| Grant::default()),
-            Self::Token(policy) => Ok(Grant { secrets: vec![policy.verify(request, notes)?], ..Grant::default() }),
-            Self::AllOf(policies) => combinators::all_of(policies, request, now, notes),
-            Self::AnyOf(policies) => combinators::any_of(policies, request, now, notes),
+            Self::ClientCertificate(rule) => {
+                evaluate_certificate(rule, request, now, explanation).map(|()| Grant::default())
+            }
+            Self::Token(policy) => {
+                Ok(Grant { secrets: vec![policy.verify(request, explanation)?], ..Grant::default() })
+            }
+            Self::AllOf(policies) => combinators::all_of(policies, request, now, explanation),
+            Self::AnyOf(policies) => combinators::any_of(policies, request, now, explanation),
         }
     }
 
@@ -269,7 +278,7 @@ impl Policy {
         match self {
             Self::Jwt(policy) => policy.token.header().into_iter().collect(),
             Self::Detached(policy) => policy.token.header().into_iter().collect(),
-            Self::Signature(policy) => policy.places.iter().filter_map(signature::Place::header).collect(),
+            Self::Signature(policy) => policy.places.iter().filter_map(signature::SignaturePlace::header).collect(),
             Self::Token(policy) => policy.header().into_iter().collect(),
             Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => Vec::new(),
         }
@@ -279,33 +288,35 @@ impl Policy {
 impl Policy {
     /// Turns `missing_credential` into `malformed_body` if the credential can only be in a JSON body, and the request
     /// has a body that is not a JSON object.
-    fn unread(&self, request: &RequestView<'_>, stop: Stop) -> Stop {
+    fn unread(&self, request: &RequestView<'_>, error: VerifyError) -> VerifyError {
         let in_json = match self {
             Self::Jwt(policy) => matches!(policy.token, TokenLocation::Json(_)),
             Self::Detached(policy) => matches!(policy.token, TokenLocation::Json(_)),
-            Self::Signature(policy) => policy.places.iter().all(|place| matches!(place, signature::Place::Json(_))),
-            Self::Token(policy) => matches!(policy.place, TokenPlace::Json(_)),
+            Self::Signature(policy) => {
+                policy.places.iter().all(|place| matches!(place, signature::SignaturePlace::Json(_)))
+            }
+            Self::Token(policy) => matches!(policy.place, StaticTokenPlace::Json(_)),
             Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => false,
         };
-        let missing = stop.refusal() == Some(Refusal::MissingCredential);
+        let missing = error.reason() == Some(Reason::MissingCredential);
         let has_body = request.body.is_some_and(|body| !body.is_empty());
         let unreadable = missing && in_json && has_body && request.json() == Ok(None);
-        if unreadable { Refusal::MalformedBody.into() } else { stop }
+        if unreadable { Reason::MalformedBody.into() } else { error }
     }
 }
 
-fn judge_certificate(
+fn evaluate_certificate(
     rule: &CertificateRule,
     request: &RequestView<'_>,
     now: UnixTime,
-    notes: &mut Notes,
-) -> Result<(), Stop> {
-    let client = request.client.ok_or(Refusal::MissingCredential)?;
+    explanation: &mut Explanation,
+) -> Result<(), VerifyError> {
+    let client = request.client.ok_or(Reason::MissingCredential)?;
     let trusted = client.is_trusted(now);
-    notes.add("client certificate", || {
+    explanation.add("client certificate", || {
         if trusted { "is trusted" } else { "is not trusted, or no longer trusted" }.into()
     });
-    if trusted && rule.admits(client.certificate) { Ok(()) } else { Err(Refusal::CertificateNotAllowed.into()) }
+    if trusted && rule.admits(client.certificate) { Ok(()) } else { Err(Reason::CertificateNotAllowed.into()) }
 }
 
 impl Rules {

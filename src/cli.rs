@@ -63,24 +63,24 @@ Exit codes:
 pub enum Command {
     /// Run the gateway; SIGTERM drains and stops it, SIGHUP reloads the configuration
     #[command(after_help = EXIT_CODES_OF_RUN)]
-    Run(run::Arguments),
+    Run(run::RunArguments),
     /// Validate a configuration and report every problem with its line
     #[command(after_help = EXIT_CODES_OF_CHECK)]
-    Check(check::Arguments),
+    Check(check::CheckArguments),
     /// List the presets for webhook providers, or print one in full
-    Presets(presets::Arguments),
+    Presets(presets::PresetsArguments),
     /// Print the JSON Schema of gateway.yaml, for editors
     Schema,
     /// Run a demo on this machine: a vulnerable upstream, the gateway in front of it, and the classic attacks
     #[command(after_help = EXIT_CODES_OF_DEMO)]
-    Demo(demo::Arguments),
+    Demo(demo::DemoArguments),
     /// Generate a development CA, a certificate for localhost and the key of a development issuer
-    DevCerts(certs::Arguments),
+    DevCerts(certs::DevCertsArguments),
     /// Explain offline whether the gateway would forward or reject a captured request, and why
     #[command(after_help = EXIT_CODES_OF_EXPLAIN)]
-    Explain(explain::Arguments),
+    Explain(explain::ExplainArguments),
     /// Generate a request that passes the authentication of a route, as a curl command line
-    Sign(sign::Arguments),
+    Sign(sign::SignArguments),
 }
 
 impl Command {
@@ -129,7 +129,7 @@ fn at(written: Option<&str>) -> anyhow::Result<UnixTime> {
 
 /// Output format of `check` and `explain`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+enum OutputFormat {
     /// Plain text, for people
     Text,
     /// JSON, for scripts
@@ -138,9 +138,9 @@ enum Format {
 
 /// The exit code of the process for an error.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<ConfigErrors>() || error.is::<check::Told>() {
+    if error.is::<ConfigErrors>() || error.is::<check::AlreadyReported>() {
         USAGE
-    } else if error.is::<explain::WouldRefuse>() {
+    } else if error.is::<explain::WouldReject>() {
         REFUSED
     } else {
         1

@@ -5,7 +5,7 @@ mod kinds;
 
 use http::StatusCode;
 
-use crate::auth::{Refusal, Refused};
+use crate::auth::{Reason, Rejection};
 use crate::route::Unrouted;
 pub use kinds::{BodyFault, Duplicate, Exhausted, Limited, StoreFault, UpstreamFault};
 
@@ -36,7 +36,7 @@ pub enum Failure {
     /// §15.5.20).
     Misdirected,
     /// The decision rejected the request.
-    Refused(Refused),
+    Rejected(Rejection),
     /// The request body exceeded a limit or ended prematurely.
     Body(BodyFault),
     /// The request is a duplicate.
@@ -70,7 +70,7 @@ impl Failure {
             Self::IpNotAllowed => "ip_not_allowed",
             Self::UriTooLong => "uri_too_long",
             Self::HeadersTooLarge => "headers_too_large",
-            Self::Refused(refused) => refused.refusal.reason(),
+            Self::Rejected(rejection) => rejection.reason.reason(),
             Self::Body(BodyFault::TooLarge) => "body_too_large",
             Self::Body(BodyFault::Slow) => "request_timeout",
             Self::Body(BodyFault::ClientDisconnected) => "client_disconnected",
@@ -93,7 +93,7 @@ impl Failure {
     /// Every reason that a response may carry, with its status, for the configuration (`status_overrides`) and for
     /// documents.
     pub fn reasons() -> impl Iterator<Item = (&'static str, StatusCode)> {
-        let refusals = Refusal::ALL.iter().map(|refusal| (refusal.reason(), refusal_status(*refusal)));
+        let rejections = Reason::ALL.iter().map(|reason| (reason.reason(), rejection_status(*reason)));
         let others = [
             Self::BadRequest,
             Self::MissingHost,
@@ -123,7 +123,7 @@ impl Failure {
             Self::Upstream(UpstreamFault::ProtocolError),
             Self::Upstream(UpstreamFault::Timeout),
         ];
-        refusals.chain(others.map(|failure| (failure.reason(), failure.status())))
+        rejections.chain(others.map(|failure| (failure.reason(), failure.status())))
     }
 
     /// Whether the response is sent before a route is known, or to no client: a route's `status_overrides` cannot
@@ -157,7 +157,7 @@ impl Failure {
     /// wrong credential: if several schemes are required, a 400 would confirm the credential of the first.
     pub const fn withheld_status(&self) -> StatusCode {
         match self {
-            Self::Refused(Refused { refusal: Refusal::MalformedBody, proven: false, .. }) => StatusCode::UNAUTHORIZED,
+            Self::Rejected(Rejection { reason: Reason::MalformedBody, proven: false, .. }) => StatusCode::UNAUTHORIZED,
             failure => failure.status(),
         }
     }
@@ -166,7 +166,7 @@ impl Failure {
     pub const fn is_undecided(&self) -> bool {
         matches!(
             self,
-            Self::Refused(Refused { refusal: Refusal::JwksUnavailable | Refusal::RevocationUnknown, .. })
+            Self::Rejected(Rejection { reason: Reason::JwksUnavailable | Reason::RevocationUnknown, .. })
                 | Self::BufferFull(_)
                 | Self::TooManyWaitingRequests(_)
                 | Self::Undecided(_)
@@ -192,7 +192,7 @@ impl Failure {
     }
 
     /// Whether the gateway rejected the request, as opposed to a failure while it was processed.
-    pub const fn is_refusal(&self) -> bool {
+    pub const fn is_rejection(&self) -> bool {
         let broke = matches!(self, Self::Upstream(_) | Self::Body(BodyFault::ClientDisconnected | BodyFault::Slow));
         !broke && !self.is_undecided()
     }
@@ -201,7 +201,7 @@ impl Failure {
     /// has no error for it, and the response is the usual one.
     pub const fn secevent(&self) -> Option<(StatusCode, &'static str)> {
         let error = match self {
-            Self::Refused(refused) => secevent_error(refused.refusal),
+            Self::Rejected(rejection) => secevent_error(rejection.reason),
             Self::IpNotAllowed => Some("access_denied"),
             Self::BadRequest
             | Self::MissingHost
@@ -242,7 +242,7 @@ impl Failure {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Refused(refused) => refusal_status(refused.refusal),
+            Self::Rejected(rejection) => rejection_status(rejection.reason),
             Self::Duplicate(Duplicate::IdempotencyKeyReused) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Duplicate(Duplicate::Request | Duplicate::ReplayIdReused | Duplicate::InFlight) => {
                 StatusCode::CONFLICT
@@ -259,74 +259,74 @@ impl Failure {
     }
 }
 
-const fn refusal_status(refusal: Refusal) -> StatusCode {
-    match refusal {
-        Refusal::MalformedCredential | Refusal::MalformedBody => StatusCode::BAD_REQUEST,
-        Refusal::TokenTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        Refusal::ClaimMismatch { .. } | Refusal::CertificateNotAllowed => StatusCode::FORBIDDEN,
-        Refusal::JwksUnavailable | Refusal::RevocationUnknown => StatusCode::SERVICE_UNAVAILABLE,
-        Refusal::MissingCredential
-        | Refusal::MultipleCredentials
-        | Refusal::MalformedToken
-        | Refusal::UnsupportedAlgorithm
-        | Refusal::UnknownKey
-        | Refusal::InvalidSignature
-        | Refusal::RequirementNotMet
-        | Refusal::MissingSignedComponent
-        | Refusal::InvalidStaticToken
-        | Refusal::MissingClaim
-        | Refusal::InvalidIssuer
-        | Refusal::InvalidAudience
-        | Refusal::TokenExpired
-        | Refusal::TokenNotYetValid
-        | Refusal::TokenLifetimeTooLong
-        | Refusal::TokenTooOld
-        | Refusal::TokenIssuedInFuture
-        | Refusal::MissingTimestamp
-        | Refusal::MalformedTimestamp
-        | Refusal::TimestampTooOld
-        | Refusal::TimestampInFuture
-        | Refusal::BodyMismatch
-        | Refusal::UrlMismatch
-        | Refusal::MethodMismatch
-        | Refusal::CertificateMismatch
-        | Refusal::Revoked => StatusCode::UNAUTHORIZED,
+const fn rejection_status(reason: Reason) -> StatusCode {
+    match reason {
+        Reason::MalformedCredential | Reason::MalformedBody => StatusCode::BAD_REQUEST,
+        Reason::TokenTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Reason::ClaimMismatch { .. } | Reason::CertificateNotAllowed => StatusCode::FORBIDDEN,
+        Reason::JwksUnavailable | Reason::RevocationUnknown => StatusCode::SERVICE_UNAVAILABLE,
+        Reason::MissingCredential
+        | Reason::MultipleCredentials
+        | Reason::MalformedToken
+        | Reason::UnsupportedAlgorithm
+        | Reason::UnknownKey
+        | Reason::InvalidSignature
+        | Reason::RequirementNotMet
+        | Reason::MissingSignedComponent
+        | Reason::InvalidStaticToken
+        | Reason::MissingClaim
+        | Reason::InvalidIssuer
+        | Reason::InvalidAudience
+        | Reason::TokenExpired
+        | Reason::TokenNotYetValid
+        | Reason::TokenLifetimeTooLong
+        | Reason::TokenTooOld
+        | Reason::TokenIssuedInFuture
+        | Reason::MissingTimestamp
+        | Reason::MalformedTimestamp
+        | Reason::TimestampTooOld
+        | Reason::TimestampInFuture
+        | Reason::BodyMismatch
+        | Reason::UrlMismatch
+        | Reason::MethodMismatch
+        | Reason::CertificateMismatch
+        | Reason::Revoked => StatusCode::UNAUTHORIZED,
     }
 }
 
 /// The error of RFC 8935 §2.4. A token that breaks its own rules, times included, is an invalid request.
-const fn secevent_error(refusal: Refusal) -> Option<&'static str> {
-    Some(match refusal {
-        Refusal::MissingCredential
-        | Refusal::MultipleCredentials
-        | Refusal::MalformedCredential
-        | Refusal::TokenTooLarge
-        | Refusal::MalformedToken
-        | Refusal::MalformedBody
-        | Refusal::MissingClaim
-        | Refusal::TokenExpired
-        | Refusal::TokenNotYetValid
-        | Refusal::TokenLifetimeTooLong
-        | Refusal::TokenTooOld
-        | Refusal::TokenIssuedInFuture
-        | Refusal::MissingTimestamp
-        | Refusal::MalformedTimestamp
-        | Refusal::TimestampTooOld
-        | Refusal::TimestampInFuture
-        | Refusal::BodyMismatch
-        | Refusal::UrlMismatch
-        | Refusal::MethodMismatch => "invalid_request",
-        Refusal::UnsupportedAlgorithm | Refusal::UnknownKey => "invalid_key",
-        Refusal::InvalidSignature
-        | Refusal::RequirementNotMet
-        | Refusal::MissingSignedComponent
-        | Refusal::InvalidStaticToken
-        | Refusal::CertificateMismatch => "authentication_failed",
-        Refusal::InvalidIssuer => "invalid_issuer",
-        Refusal::InvalidAudience => "invalid_audience",
-        Refusal::CertificateNotAllowed | Refusal::Revoked | Refusal::ClaimMismatch { .. } => "access_denied",
+const fn secevent_error(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::MissingCredential
+        | Reason::MultipleCredentials
+        | Reason::MalformedCredential
+        | Reason::TokenTooLarge
+        | Reason::MalformedToken
+        | Reason::MalformedBody
+        | Reason::MissingClaim
+        | Reason::TokenExpired
+        | Reason::TokenNotYetValid
+        | Reason::TokenLifetimeTooLong
+        | Reason::TokenTooOld
+        | Reason::TokenIssuedInFuture
+        | Reason::MissingTimestamp
+        | Reason::MalformedTimestamp
+        | Reason::TimestampTooOld
+        | Reason::TimestampInFuture
+        | Reason::BodyMismatch
+        | Reason::UrlMismatch
+        | Reason::MethodMismatch => "invalid_request",
+        Reason::UnsupportedAlgorithm | Reason::UnknownKey => "invalid_key",
+        Reason::InvalidSignature
+        | Reason::RequirementNotMet
+        | Reason::MissingSignedComponent
+        | Reason::InvalidStaticToken
+        | Reason::CertificateMismatch => "authentication_failed",
+        Reason::InvalidIssuer => "invalid_issuer",
+        Reason::InvalidAudience => "invalid_audience",
+        Reason::CertificateNotAllowed | Reason::Revoked | Reason::ClaimMismatch { .. } => "access_denied",
         // The gateway cannot verify the token: the transmitter must retry.
-        Refusal::JwksUnavailable | Refusal::RevocationUnknown => return None,
+        Reason::JwksUnavailable | Reason::RevocationUnknown => return None,
     })
 }
 

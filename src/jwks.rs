@@ -23,21 +23,21 @@ use crate::clock::{Clock, UnixTime};
 use crate::metrics::Metrics;
 use crate::telemetry;
 use cache::CacheError;
-use fetch::{Answer, FetchError, Fetcher};
+use fetch::{FetchError, FetchedDocument, Fetcher};
 
 /// Maximum time that a request waits for a fetch because its key is not in the set.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// The remote key sets of the active configuration.
 pub struct Jwks {
-    sources: RwLock<Vec<Arc<Source>>>,
+    sources: RwLock<Vec<Arc<IssuerSource>>>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     runtime: Handle,
 }
 
 /// A remote key set, with the task that refreshes it.
-struct Source {
+struct IssuerSource {
     keys: Arc<RemoteKeys>,
     wanted: Notify,
     attempts: watch::Sender<Attempts>,
@@ -101,9 +101,9 @@ impl Jwks {
         }
     }
 
-    fn start(self: &Arc<Self>, keys: &Arc<RemoteKeys>) -> Arc<Source> {
+    fn start(self: &Arc<Self>, keys: &Arc<RemoteKeys>) -> Arc<IssuerSource> {
         self.metrics.jwks_known(&keys.source.issuer);
-        let source = Arc::new(Source {
+        let source = Arc::new(IssuerSource {
             keys: Arc::clone(keys),
             wanted: Notify::new(),
             attempts: watch::Sender::new(Attempts::default()),
@@ -149,13 +149,13 @@ impl Jwks {
         health.collect()
     }
 
-    fn source(&self, keys: &Arc<RemoteKeys>) -> Option<Arc<Source>> {
+    fn source(&self, keys: &Arc<RemoteKeys>) -> Option<Arc<IssuerSource>> {
         let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner);
         sources.iter().find(|source| Arc::ptr_eq(&source.keys, keys)).cloned()
     }
 
     /// The task of a source: fetches its set until the task is aborted.
-    async fn keep_fresh(self: Arc<Self>, source: Arc<Source>) {
+    async fn keep_fresh(self: Arc<Self>, source: Arc<IssuerSource>) {
         let settings = &source.keys.source;
         let fetcher = Fetcher::new(settings);
         let mut failures = 0_u32;
@@ -218,7 +218,11 @@ impl Jwks {
     }
 
     /// Activates a valid set, and returns it with the time; `None` if the fetch failed or the set is invalid.
-    fn settle(&self, keys: &RemoteKeys, result: Result<Answer, FetchError>) -> Option<(Answer, UnixTime)> {
+    fn settle(
+        &self,
+        keys: &RemoteKeys,
+        result: Result<FetchedDocument, FetchError>,
+    ) -> Option<(FetchedDocument, UnixTime)> {
         let issuer = &*keys.source.issuer;
         match result.and_then(|answer| Ok((read_keys(keys, &answer.body)?, answer))) {
             Ok((set, answer)) => {
@@ -237,7 +241,7 @@ impl Jwks {
 }
 
 /// Writes a valid set to the cache on disk for the next start.
-async fn store(keys: &Arc<RemoteKeys>, answer: Answer, at: UnixTime) {
+async fn store(keys: &Arc<RemoteKeys>, answer: FetchedDocument, at: UnixTime) {
     let keys = Arc::clone(keys);
     let Some(path) = keys.source.cache.clone() else { return };
     off_the_runtime(move || {
@@ -272,7 +276,7 @@ fn read_keys(keys: &RemoteKeys, body: &[u8]) -> Result<KeySet, FetchError> {
     if set.is_empty() { Err(FetchError::NoKeys) } else { Ok(set) }
 }
 
-impl Source {
+impl IssuerSource {
     /// Waits until the next fetch is due or requested, but never less than the cooldown.
     async fn wait(&self, next: Duration) {
         let attempts = *self.attempts.borrow();

@@ -4,8 +4,8 @@
 //!
 //! 1. its headers are validated (host, path, size), and it is matched to a [`route::Route`] or rejected;
 //! 2. [`auth::verify`] decides, a pure function of the rules, the request and the time: by the headers alone, if it can;
-//! 3. otherwise the body is buffered, within [`limit::HeldBodies`], and it decides again;
-//! 4. a provider's endpoint verification challenge is answered here ([`auth::handshake`]), at a bounded rate;
+//! 3. otherwise the body is buffered, within [`limit::MemoryQuota`], and it decides again;
+//! 4. a provider's endpoint verification challenge is answered here ([`auth::challenge`]), at a bounded rate;
 //! 5. a rejected request ends here, except in dry run; it may be captured for the operator;
 //! 6. the headers are cleaned ([`proxy::headers`]), and the request is sent to the upstream ([`proxy::upstream`]);
 //! 7. the client gets the upstream's response, or an error response from [`proxy::reply`];

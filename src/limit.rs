@@ -15,11 +15,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::clock::UnixTime;
 use crate::failure::{Exhausted, Limited};
 use crate::snapshot::{ADDRESS_SHARE, ListenerLimits};
-pub use requests::{Places, RequestLimits, Sender, limited};
+pub use requests::{ConcurrencyPermits, RequestLimits, RequestSender, limited};
 
 /// The limit that a new connection exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionRefused {
+pub enum ConnectionRejected {
     /// `max_connections`
     Total,
     /// `max_connections_per_ip`
@@ -65,11 +65,11 @@ impl Connections {
     /// A permit for one more connection, not yet counted for an address.
     ///
     /// # Errors
-    /// [`ConnectionRefused::Total`].
-    pub fn admit(self: &Arc<Self>, limits: &ListenerLimits) -> Result<ConnectionPermit, ConnectionRefused> {
+    /// [`ConnectionRejected::Total`].
+    pub fn admit(self: &Arc<Self>, limits: &ListenerLimits) -> Result<ConnectionPermit, ConnectionRejected> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.total >= limits.connections {
-            return Err(ConnectionRefused::Total);
+            return Err(ConnectionRejected::Total);
         }
         counts.total += 1;
         Ok(ConnectionPermit { connections: Arc::clone(self), key: None })
@@ -85,13 +85,13 @@ impl ConnectionPermit {
     /// Counts the connection for `address` as well.
     ///
     /// # Errors
-    /// [`ConnectionRefused::Address`].
-    pub fn belongs_to(&mut self, address: IpAddr, limits: &ListenerLimits) -> Result<(), ConnectionRefused> {
+    /// [`ConnectionRejected::Address`].
+    pub fn belongs_to(&mut self, address: IpAddr, limits: &ListenerLimits) -> Result<(), ConnectionRejected> {
         let key = AddressKey::of(address);
         let mut counts = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = counts.by_address.entry(key).or_default();
         if *of_address >= limits.connections_per_address {
-            return Err(ConnectionRefused::Address);
+            return Err(ConnectionRejected::Address);
         }
         *of_address += 1;
         self.key = Some(key);
@@ -115,26 +115,26 @@ impl Drop for ConnectionPermit {
 
 /// Counts the bytes of buffered bodies, across all workers.
 #[derive(Debug, Default)]
-pub struct HeldBodies(Mutex<Bytes>);
+pub struct MemoryQuota(Mutex<MemoryCounts>);
 
 #[derive(Debug, Default)]
-struct Bytes {
+struct MemoryCounts {
     total: u64,
     by_address: HashMap<AddressKey, u64>,
 }
 
 /// The bytes buffered for one body; released when it is dropped.
 #[derive(Debug)]
-pub struct Holding {
-    bodies: Arc<HeldBodies>,
+pub struct MemoryPermit {
+    bodies: Arc<MemoryQuota>,
     key: AddressKey,
     bytes: u64,
 }
 
-impl HeldBodies {
+impl MemoryQuota {
     /// A count of zero bytes for a body from `address`.
-    pub fn begin(self: &Arc<Self>, address: IpAddr) -> Holding {
-        Holding { bodies: Arc::clone(self), key: AddressKey::of(address), bytes: 0 }
+    pub fn begin(self: &Arc<Self>, address: IpAddr) -> MemoryPermit {
+        MemoryPermit { bodies: Arc::clone(self), key: AddressKey::of(address), bytes: 0 }
     }
 
     /// The number of bytes that are buffered now.
@@ -143,7 +143,7 @@ impl HeldBodies {
     }
 }
 
-impl Holding {
+impl MemoryPermit {
     /// Counts `more` bytes.
     ///
     /// # Errors
@@ -161,7 +161,7 @@ impl Holding {
     }
 }
 
-impl Drop for Holding {
+impl Drop for MemoryPermit {
     fn drop(&mut self) {
         let mut held = self.bodies.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.total = held.total.saturating_sub(self.bytes);
@@ -180,9 +180,9 @@ const HANDSHAKES: u32 = 20;
 
 /// Counts the endpoint verification challenges of each second.
 #[derive(Debug, Default)]
-pub struct Handshakes(Mutex<(UnixTime, u32)>);
+pub struct ChallengeLimit(Mutex<(UnixTime, u32)>);
 
-impl Handshakes {
+impl ChallengeLimit {
     /// Counts one more challenge in this second.
     ///
     /// # Errors
@@ -214,7 +214,7 @@ mod tests {
         connections: &Arc<Connections>,
         from: &str,
         limits: &ListenerLimits,
-    ) -> Result<ConnectionPermit, ConnectionRefused> {
+    ) -> Result<ConnectionPermit, ConnectionRejected> {
         let mut permit = connections.admit(limits)?;
         permit.belongs_to(address(from), limits)?;
         Ok(permit)
@@ -226,9 +226,9 @@ mod tests {
         let limits = limits(3, 2);
         let first = open(&connections, "192.0.2.1", &limits).unwrap();
         let _second = open(&connections, "::ffff:192.0.2.1", &limits).unwrap();
-        assert_eq!(open(&connections, "192.0.2.1", &limits).unwrap_err(), ConnectionRefused::Address);
+        assert_eq!(open(&connections, "192.0.2.1", &limits).unwrap_err(), ConnectionRejected::Address);
         let _third = open(&connections, "192.0.2.2", &limits).unwrap();
-        assert_eq!(open(&connections, "192.0.2.3", &limits).unwrap_err(), ConnectionRefused::Total);
+        assert_eq!(open(&connections, "192.0.2.3", &limits).unwrap_err(), ConnectionRejected::Total);
         drop(first);
         assert!(open(&connections, "192.0.2.1", &limits).is_ok());
     }
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn buffered_bodies_are_bounded_in_total_and_per_address() {
-        let bodies = Arc::new(HeldBodies::default());
+        let bodies = Arc::new(MemoryQuota::default());
         let mut one = bodies.begin(address("192.0.2.1"));
         assert_eq!((one.grow(25, 100), one.grow(1, 100)), (Ok(()), Err(Exhausted::Address)));
         let mut others: Vec<_> = (2..6).map(|last| bodies.begin(address(&format!("192.0.2.{last}")))).collect();
@@ -265,8 +265,8 @@ mod tests {
 
     #[test]
     fn challenges_are_bounded_per_second() {
-        let (handshakes, at) = (Handshakes::default(), |seconds| UnixTime::from_seconds(seconds).unwrap());
-        let answered = (0..100).filter(|_| handshakes.admit(at(1)).is_ok()).count();
-        assert_eq!((answered, handshakes.admit(at(2))), (20, Ok(())));
+        let (challenges, at) = (ChallengeLimit::default(), |seconds| UnixTime::from_seconds(seconds).unwrap());
+        let answered = (0..100).filter(|_| challenges.admit(at(1)).is_ok()).count();
+        assert_eq!((answered, challenges.admit(at(2))), (20, Ok(())));
     }
 }

@@ -17,7 +17,7 @@ use prometheus::{
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::clock::UnixTime;
-use registrar::Maker;
+use registrar::Registrar;
 pub use route::RouteMetrics;
 
 /// Seconds; from half a millisecond, where a local upstream responds, to the default timeout of an upstream.
@@ -80,7 +80,7 @@ pub struct Metrics {
     token_verified: IntCounter,
     connections: IntGaugeVec,
     connections_rejected: IntCounterVec,
-    handshakes: IntCounterVec,
+    tls_handshakes: IntCounterVec,
     jwks_keys: IntGaugeVec,
     jwks_last_success: GaugeVec,
     jwks_refreshes: IntCounterVec,
@@ -105,7 +105,7 @@ impl Metrics {
     /// Two metrics of one name, which the names below rule out.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let make = Maker { registry: &registry };
+        let make = Registrar { registry: &registry };
         let token_cache = make.counters(
             "hookgate_token_cache_lookups_total",
             "Tokens with a valid signature, by whether the verification was cached (hit) or not (miss).",
@@ -143,7 +143,7 @@ impl Metrics {
                 "Client connections closed as soon as they were accepted, by reason.",
                 &["listener", "reason"],
             )?,
-            handshakes: make.counters(
+            tls_handshakes: make.counters(
                 "hookgate_tls_handshakes_total",
                 "TLS handshakes with clients by result, and by the reason of an error.",
                 &["listener", "result", "reason"],
@@ -280,9 +280,9 @@ impl Metrics {
     }
 
     /// Counts a TLS handshake by its result and, for an error, the reason.
-    pub fn handshake(&self, listener: &str, result: Result<(), &str>) {
+    pub fn tls_handshake(&self, listener: &str, result: Result<(), &str>) {
         let (result, reason) = result.map_or_else(|reason| ("error", reason), |()| ("success", ""));
-        self.handshakes.with_label_values(&[listener, result, reason]).inc();
+        self.tls_handshakes.with_label_values(&[listener, result, reason]).inc();
     }
 
     /// Counts a fetch of an issuer's JWKS: `success` or `error`.
@@ -349,7 +349,7 @@ impl Metrics {
     }
 
     /// The revocation list on disk is not the active one.
-    pub fn revocation_refused(&self, file: &str) {
+    pub fn revocation_rejected(&self, file: &str) {
         self.revocation_successful.with_label_values(&[file]).set(0);
     }
 
@@ -359,7 +359,7 @@ impl Metrics {
     }
 
     /// Counts an operation of the store on an id or a key: `reserved`, `committed`, `duplicate`, …
-    pub fn admission(&self, kind: &str, result: &str) {
+    pub fn store_operation(&self, kind: &str, result: &str) {
         self.store_operations.with_label_values(&[kind, result]).inc();
     }
 

@@ -68,15 +68,15 @@ pub struct Reloader {
     clock: Arc<dyn Clock>,
     /// Serializes reloads, so that files that were read earlier never replace a newer configuration.
     turn: Mutex<()>,
-    state: Mutex<State>,
+    state: Mutex<ReloaderState>,
 }
 
-struct State {
+struct ReloaderState {
     drain: Drain,
     handles: Handles,
     folders: Vec<PathBuf>,
     /// Hash of the rejected configuration that was logged last, so that it is not logged again until it changes.
-    refused: Option<ConfigHash>,
+    last_rejected: Option<ConfigHash>,
 }
 
 /// The parts of the process that a [`Reloader`] uses.
@@ -97,7 +97,12 @@ impl Reloader {
     /// Creates the reloader of a process that runs with `config`, whose snapshot is already active.
     pub fn new(parts: Parts, config: &Config) -> Self {
         let Parts { path, snapshot, jwks, metrics, clock } = parts;
-        let state = State { drain: config.drain, handles: config.handles.clone(), folders: Vec::new(), refused: None };
+        let state = ReloaderState {
+            drain: config.drain,
+            handles: config.handles.clone(),
+            folders: Vec::new(),
+            last_rejected: None,
+        };
         let reloader = Self {
             path,
             process: config.process.clone(),
@@ -142,12 +147,12 @@ impl Reloader {
         self.state().folders = sources.folders(&known);
         let hash = sources.hash();
         if hash == self.snapshot.load().version {
-            self.state().refused = None;
+            self.state().last_rejected = None;
             self.metrics.config_is_current(true);
             return Reloaded::Unchanged;
         }
         let attempt = sources.attempt();
-        if cause == Cause::Noticed && self.state().refused == Some(attempt) {
+        if cause == Cause::Noticed && self.state().last_rejected == Some(attempt) {
             return Reloaded::Unchanged;
         }
         self.apply(&sources, &known, attempt)
@@ -156,7 +161,7 @@ impl Reloader {
     /// Logs the problem once, and again for each SIGHUP.
     fn unreadable(&self, problem: &str, cause: Cause) -> Reloaded {
         let hash = ConfigHash::of(&[problem.as_bytes()]);
-        if cause == Cause::Noticed && self.state().refused == Some(hash) {
+        if cause == Cause::Noticed && self.state().last_rejected == Some(hash) {
             return Reloaded::Unchanged;
         }
         self.refuse(hash, problem.lines());
@@ -181,7 +186,7 @@ impl Reloader {
         let mut state = self.state();
         state.drain = config.drain;
         state.handles = config.handles;
-        state.refused = None;
+        state.last_rejected = None;
         drop(state);
         let version = config.snapshot.version;
         self.snapshot.swap(config.snapshot);
@@ -205,10 +210,10 @@ impl Reloader {
             tracing::error!(problem, "configuration rejected; the old one stays active");
         }
         self.metrics.config_is_current(false);
-        self.state().refused = Some(hash);
+        self.state().last_rejected = Some(hash);
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, ReloaderState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

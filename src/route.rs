@@ -16,14 +16,14 @@ use core::net::IpAddr;
 use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
-use crate::auth::challenge::{Answer, Handshake};
+use crate::auth::challenge::{ChallengeResponse, ChallengeRule};
 use crate::auth::claims::Pointer;
 use crate::auth::request::{PublicUrl, UrlBase};
-use crate::auth::{RequestView, Rules, Stop};
+use crate::auth::{RequestView, Rules, VerifyError};
 use crate::clock::UnixTime;
-use duplicates::Admission;
+use duplicates::DuplicateRules;
 pub use limits::{Limit, Rate, RouteLimits};
-pub use upstream::{Address, Endpoint, Trust, Upstream};
+pub use upstream::{Endpoint, EndpointAddress, Trust, Upstream};
 
 /// One entry under `routes`.
 #[derive(Clone, Debug)]
@@ -51,9 +51,9 @@ pub struct Route {
     /// The end of the dry run, during which rejections are only logged and counted (`mode: dry_run`).
     pub observe_until: Option<UnixTime>,
     /// The provider's endpoint verification challenges, with their responses.
-    pub handshakes: Vec<Handshake>,
+    pub challenges: Vec<ChallengeRule>,
     /// Replay protection and idempotency, if configured.
-    pub admission: Option<Admission>,
+    pub duplicates: Option<DuplicateRules>,
     /// Whether tokens that are revoked in the shared store are rejected.
     pub shared_revocation: bool,
     /// Where rejected requests are captured.
@@ -76,18 +76,18 @@ pub enum ErrorForm {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
     /// The maximum number of captured requests (`max_requests`); the oldest are deleted.
-    pub refused: usize,
+    pub max_requests: usize,
     /// The directory for them.
     pub dir: PathBuf,
 }
 
 /// Whether a request that may be an endpoint verification challenge has been authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asker {
+pub enum ChallengeStage {
     /// The request has not been authenticated.
-    Anybody,
+    Unauthenticated,
     /// The request has been authenticated.
-    Granted,
+    Authenticated,
 }
 
 impl Route {
@@ -109,11 +109,16 @@ impl Route {
     /// The response to an endpoint verification challenge, if the request is one that may be answered for `asker`.
     ///
     /// # Errors
-    /// [`Stop`], as from [`Handshake::answer`].
-    pub fn answer(&self, request: &RequestView<'_>, asker: Asker) -> Result<Option<Answer>, Stop> {
-        let open = self.handshakes.iter().filter(|handshake| handshake.signed == (asker == Asker::Granted));
-        for handshake in open {
-            if let Some(answer) = handshake.answer(request)? {
+    /// [`VerifyError`], as from [`ChallengeRule::answer`].
+    pub fn answer(
+        &self,
+        request: &RequestView<'_>,
+        asker: ChallengeStage,
+    ) -> Result<Option<ChallengeResponse>, VerifyError> {
+        let open =
+            self.challenges.iter().filter(|challenge| challenge.signed == (asker == ChallengeStage::Authenticated));
+        for challenge in open {
+            if let Some(answer) = challenge.answer(request)? {
                 return Ok(Some(answer));
             }
         }
@@ -218,7 +223,7 @@ impl RoutingTable {
         })
     }
 
-    /// The route for a request, by its path as [`judge_path`] decodes it. `host` has no port; it is compared
+    /// The route for a request, by its path as [`validate_path`] decodes it. `host` has no port; it is compared
     /// case-insensitively and without a final dot.
     ///
     /// # Errors
@@ -295,7 +300,7 @@ pub struct AmbiguousPath;
 ///
 /// # Errors
 /// [`AmbiguousPath`].
-pub fn judge_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
+pub fn validate_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
     let inside = path.strip_prefix('/').ok_or(AmbiguousPath)?;
     let decoded = decode_strictly(inside)?;
     let segments = decoded.split('/');

@@ -22,15 +22,15 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::auth::client_certificate::{ClientCertificate, UnreadableCertificate};
-use crate::limit::{ConnectionPermit, ConnectionRefused, Connections};
+use crate::limit::{ConnectionPermit, ConnectionRejected, Connections};
 use crate::metrics::Metrics;
-use crate::proxy::forwarded::Told;
-use crate::proxy::{Gateway, Peer, response};
+use crate::proxy::forwarded::ForwardedInfo;
+use crate::proxy::{ConnectionInfo, Gateway, response};
 use crate::route::within;
 use crate::snapshot::ListenerSettings;
 use guarded_stream::linger;
 use handshake_error::HandshakeError;
-use proxy_protocol::Source;
+use proxy_protocol::ProxiedSource;
 
 /// Listen backlog: connections that may wait to be accepted, if the kernel allows that many.
 pub const BACKLOG: usize = 1024;
@@ -51,7 +51,7 @@ pub enum Phase {
 
 /// State of one listener that the workers share.
 #[derive(Debug)]
-pub struct Shared {
+pub struct ServerContext {
     /// Index in `listeners`.
     pub index: usize,
     /// Value of the metric label `listener`: the address as configured.
@@ -63,7 +63,7 @@ pub struct Shared {
 /// One listener of one worker.
 pub struct Server {
     /// Shared with the other workers.
-    pub shared: Arc<Shared>,
+    pub shared: Arc<ServerContext>,
     /// The worker's gateway.
     pub gateway: Arc<Gateway>,
     /// Current phase of the drain.
@@ -83,7 +83,7 @@ impl Server {
                 biased;
                 accepted = listener.accept() => match accepted {
                     Ok((stream, address)) => server.admit(stream, address),
-                    Err(error) => server.rest(&error).await,
+                    Err(error) => server.park(&error).await,
                 },
                 // Only once the accept queue is empty: clients in it are connected, so they are served.
                 () = reached(&mut phase, Phase::Closing) => return,
@@ -93,7 +93,7 @@ impl Server {
     }
 
     /// Waits before the next attempt. Mostly the process is out of file descriptors, which closing connections release.
-    async fn rest(&self, error: &std::io::Error) {
+    async fn park(&self, error: &std::io::Error) {
         tracing::warn!(listener = self.shared.name, %error, "cannot accept a connection");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -141,11 +141,11 @@ impl Server {
         // Fails only on a connection that is already closed.
         let _ = stream.set_nodelay(true);
         let deadline = Instant::now() + settings.limits.handshake;
-        let mut peer = Peer {
+        let mut connection = ConnectionInfo {
             address: address.into(),
             named: true,
             secure: settings.tls.is_some(),
-            told: Told::default(),
+            told: ForwardedInfo::default(),
             listener: self.shared.index,
             client: None,
             server_name: None,
@@ -154,42 +154,47 @@ impl Server {
         if settings.proxy_protocol {
             let source = Box::pin(timeout_at(deadline, proxy_protocol::read(&mut stream))).await;
             let source = source.ok().and_then(Result::ok).ok_or(Closed::NoHeader);
-            if let Err(closed) = source.and_then(|source| self.name(&mut peer, source, &mut permit)) {
+            if let Err(closed) = source.and_then(|source| self.name(&mut connection, source, &mut permit)) {
                 return self.closed(closed);
             }
         }
         match settings.tls {
-            None => Box::pin(connection::http1(stream, peer, &self.gateway, self.phase.clone())).await,
-            Some(config) => self.serve_tls(stream, TlsAcceptor::from(config), peer, deadline).await,
+            None => Box::pin(connection::http1(stream, connection, &self.gateway, self.phase.clone())).await,
+            Some(config) => self.serve_tls(stream, TlsAcceptor::from(config), connection, deadline).await,
         }
     }
 
     /// Sets the peer to the client in the PROXY header, and counts the connection against that client's address.
-    fn name(&self, peer: &mut Peer, source: Source, permit: &mut ConnectionPermit) -> Result<(), Closed> {
-        let Source::Address(address) = source else {
-            peer.named = false;
+    fn name(
+        &self,
+        connection: &mut ConnectionInfo,
+        source: ProxiedSource,
+        permit: &mut ConnectionPermit,
+    ) -> Result<(), Closed> {
+        let ProxiedSource::Address(address) = source else {
+            connection.named = false;
             return Ok(());
         };
-        peer.address = address.into();
+        connection.address = address.into();
         if !within(&self.gateway.snapshot.load().trusted_proxies, address.ip()) {
-            permit.belongs_to(address.ip(), &peer.limits)?;
+            permit.belongs_to(address.ip(), &connection.limits)?;
         }
         Ok(())
     }
 
-    async fn serve_tls(&self, stream: TcpStream, acceptor: TlsAcceptor, peer: Peer, deadline: Instant) {
+    async fn serve_tls(&self, stream: TcpStream, acceptor: TlsAcceptor, connection: ConnectionInfo, deadline: Instant) {
         // Boxed: a phase that is short, or that few connections have, must not enlarge the task of every connection.
-        let handshake = Box::pin(timeout_at(deadline, handshake(stream, acceptor, peer))).await;
+        let handshake = Box::pin(timeout_at(deadline, handshake(stream, acceptor, connection))).await;
         let shaken = handshake.unwrap_or(Err(HandshakeError::Timeout));
-        self.metrics().handshake(&self.shared.name, shaken.as_ref().map(|_| ()).map_err(|error| error.label()));
-        let Ok((stream, peer)) = shaken else { return };
+        self.metrics().tls_handshake(&self.shared.name, shaken.as_ref().map(|_| ()).map_err(|error| error.label()));
+        let Ok((stream, connection)) = shaken else { return };
         // Chosen by ALPN: detecting the protocol would wait for bytes that may never arrive (as hyper-util's detection
         // does).
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         if http2 {
-            Box::pin(connection::http2(stream, peer, &self.gateway, self.phase.clone())).await;
+            Box::pin(connection::http2(stream, connection, &self.gateway, self.phase.clone())).await;
         } else {
-            connection::http1(stream, peer, &self.gateway, self.phase.clone()).await;
+            connection::http1(stream, connection, &self.gateway, self.phase.clone()).await;
         }
     }
 
@@ -212,8 +217,8 @@ pub async fn reached(phase: &mut watch::Receiver<Phase>, at: Phase) {
 async fn handshake(
     mut stream: TcpStream,
     acceptor: TlsAcceptor,
-    peer: Peer,
-) -> Result<(Box<TlsStream<TcpStream>>, Peer), HandshakeError> {
+    connection: ConnectionInfo,
+) -> Result<(Box<TlsStream<TcpStream>>, ConnectionInfo), HandshakeError> {
     let mut first = [0];
     let peeked = stream.peek(&mut first).await;
     // An HTTP method begins with a letter, a TLS record with its type (RFC 8446 §5.1: 20 to 24).
@@ -222,31 +227,32 @@ async fn handshake(
         return Err(HandshakeError::PlainHttp);
     }
     let stream = acceptor.accept(stream).await.map_err(|error| HandshakeError::of(&error))?;
-    let peer = introduced(peer, stream.get_ref().1).map_err(|UnreadableCertificate| HandshakeError::Other)?;
+    let connection =
+        introduced(connection, stream.get_ref().1).map_err(|UnreadableCertificate| HandshakeError::Other)?;
     // Boxed once: a task reserves space for each move of a value that it holds.
-    Ok((Box::new(stream), peer))
+    Ok((Box::new(stream), connection))
 }
 
 /// The peer with the certificate and server name of the TLS handshake; a resumed session has those of its full
 /// handshake. A connection with a certificate that cannot be parsed is rejected: it would count as one without a
 /// certificate.
-fn introduced(peer: Peer, tls: &ServerConnection) -> Result<Peer, UnreadableCertificate> {
+fn introduced(connection: ConnectionInfo, tls: &ServerConnection) -> Result<ConnectionInfo, UnreadableCertificate> {
     let client = tls.peer_certificates().map(ClientCertificate::from_chain).transpose()?;
     let server_name = tls.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
-    Ok(Peer { client: client.map(Arc::new), server_name, ..peer })
+    Ok(ConnectionInfo { client: client.map(Arc::new), server_name, ..connection })
 }
 
 /// Why a connection is closed before any response.
 enum Closed {
-    Limit(ConnectionRefused),
+    Limit(ConnectionRejected),
     /// The listener requires a trusted proxy, and the connection does not come from one.
     NoProxy,
     /// There was no valid PROXY header in time.
     NoHeader,
 }
 
-impl From<ConnectionRefused> for Closed {
-    fn from(limit: ConnectionRefused) -> Self {
+impl From<ConnectionRejected> for Closed {
+    fn from(limit: ConnectionRejected) -> Self {
         Self::Limit(limit)
     }
 }
@@ -255,8 +261,8 @@ impl Closed {
     /// The reason, as `hookgate_connections_rejected_total` counts it: a key of the listener, or `trusted_proxies`.
     const fn label(&self) -> &'static str {
         match self {
-            Self::Limit(ConnectionRefused::Total) => "max_connections",
-            Self::Limit(ConnectionRefused::Address) => "max_connections_per_ip",
+            Self::Limit(ConnectionRejected::Total) => "max_connections",
+            Self::Limit(ConnectionRejected::Address) => "max_connections_per_ip",
             Self::NoProxy => "trusted_proxies",
             Self::NoHeader => "proxy_protocol",
         }

@@ -23,12 +23,12 @@ use crate::auth::revocation::Revocable;
 use crate::clock::{Clock, UnixTime};
 use crate::metrics::Metrics;
 use crate::settings::{OnError, StoreBackend, StoreSettings};
-use embedded::{Embedded, EmbeddedError};
-use entry_hasher::Namer;
-use memory::Memory;
-use redis::{Redis, RedisStartError};
-use request::{Ask, StoreError};
-use state::{Answer, Owner, Settled, Settlement};
+use embedded::{EmbeddedError, EmbeddedStore};
+use entry_hasher::EntryHasher;
+use memory::MemoryStore;
+use redis::{RedisStartError, RedisStore};
+use request::{ReserveRequest, StoreError};
+use state::{Owner, ReserveResult, Settled, Settlement};
 
 /// Maximum number of settlements that wait for a retry because the store was not available.
 const MAX_LATE: usize = 100_000;
@@ -41,7 +41,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Why the store could not be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum StateError {
+pub enum StoreStartError {
     /// The file of the embedded store cannot be used.
     #[error("store: {0}")]
     Embedded(#[from] EmbeddedError),
@@ -55,14 +55,14 @@ pub enum StateError {
 
 /// The purpose of an entry; a label of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// `replay`: the replay id of a request.
     Replay,
     /// `idempotency`: an idempotency key.
     Idempotency,
 }
 
-impl Kind {
+impl EntryKind {
     /// The value of the label.
     pub const fn label(self) -> &'static str {
         match self {
@@ -83,31 +83,31 @@ impl Kind {
 
 /// An entry that a request needs.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct EntryRequest {
     /// Purpose of the entry.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// The id, with the parameters of the reservation.
-    pub ask: Ask,
+    pub ask: ReserveRequest,
 }
 
 /// Result of reserving the entries of a request.
-pub enum Admitted {
+pub enum ReserveOutcome {
     /// All entries are reserved for this request, or the store was not available and `on_error` is `allow`.
     Reserved(Reservation),
     /// An entry is in use or was used before; none is kept.
-    Duplicate(Kind, Answer),
+    Duplicate(EntryKind, ReserveResult),
     /// The store was full or not available, and `on_error` is `reject`; none is kept.
-    Undecided(StoreError),
+    Unavailable(StoreError),
 }
 
-enum Store {
-    Memory(Memory),
-    Embedded(Embedded),
-    Redis(Redis),
+enum StoreKind {
+    Memory(MemoryStore),
+    Embedded(EmbeddedStore),
+    Redis(RedisStore),
 }
 
-impl Store {
-    async fn reserve(&self, ask: &Ask, now: UnixTime) -> Result<Answer, StoreError> {
+impl StoreKind {
+    async fn reserve(&self, ask: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
         match self {
             Self::Memory(memory) => memory.reserve(ask, now),
             Self::Embedded(embedded) => embedded.reserve(ask, now).await,
@@ -115,7 +115,12 @@ impl Store {
         }
     }
 
-    async fn settle(&self, ask: &Ask, settlement: &Settlement, now: UnixTime) -> Result<Settled, StoreError> {
+    async fn settle(
+        &self,
+        ask: &ReserveRequest,
+        settlement: &Settlement,
+        now: UnixTime,
+    ) -> Result<Settled, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.settle(ask, settlement, now)),
             Self::Embedded(embedded) => embedded.settle(ask, settlement, now).await,
@@ -125,9 +130,9 @@ impl Store {
 }
 
 /// The store with its metrics and retries, shared by all workers.
-pub struct Admission {
-    store: Store,
-    namer: Namer,
+pub struct StoreClient {
+    store: StoreKind,
+    hasher: EntryHasher,
     capacity: usize,
     on_error: OnError,
     clock: Arc<dyn Clock>,
@@ -136,43 +141,45 @@ pub struct Admission {
     late: AtomicUsize,
 }
 
-impl Admission {
+impl StoreClient {
     /// Opens the store; its background tasks run on `runtime`.
     ///
     /// # Errors
-    /// [`StateError`]. A Redis server that is down is not an error: routes that need it respond with 503 until it is
+    /// [`StoreStartError`]. A Redis server that is down is not an error: routes that need it respond with 503 until it is
     /// up.
     pub fn new(
         settings: &StoreSettings,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         runtime: Handle,
-    ) -> Result<Self, StateError> {
-        let (store, namer) = match &settings.backend {
-            StoreBackend::Memory => (Store::Memory(Memory::new(settings.capacity)), Namer::new(&*random_key()?)),
+    ) -> Result<Self, StoreStartError> {
+        let (store, hasher) = match &settings.backend {
+            StoreBackend::Memory => {
+                (StoreKind::Memory(MemoryStore::new(settings.capacity)), EntryHasher::new(&*random_key()?))
+            }
             StoreBackend::Embedded { path, durability } => {
-                let embedded = Embedded::open(path, *durability, settings.capacity, clock.now())?;
-                let namer = Namer::new(embedded.key());
-                (Store::Embedded(embedded), namer)
+                let embedded = EmbeddedStore::open(path, *durability, settings.capacity, clock.now())?;
+                let hasher = EntryHasher::new(embedded.key());
+                (StoreKind::Embedded(embedded), hasher)
             }
             StoreBackend::Redis(redis) => {
-                (Store::Redis(Redis::new(redis, runtime.clone())?), Namer::of_prefix(&redis.prefix))
+                (StoreKind::Redis(RedisStore::new(redis, runtime.clone())?), EntryHasher::of_prefix(&redis.prefix))
             }
         };
         let (capacity, on_error) = (settings.capacity, settings.on_error);
-        Ok(Self { store, namer, capacity, on_error, clock, metrics, runtime, late: AtomicUsize::new(0) })
+        Ok(Self { store, hasher, capacity, on_error, clock, metrics, runtime, late: AtomicUsize::new(0) })
     }
 
     /// The keyed hash for ids and fingerprints.
-    pub fn namer(&self) -> &Namer {
-        &self.namer
+    pub fn hasher(&self) -> &EntryHasher {
+        &self.hasher
     }
 
     /// Whether the store was available when it was last used or probed.
     pub fn is_available(&self) -> bool {
         match &self.store {
-            Store::Memory(_) | Store::Embedded(_) => true,
-            Store::Redis(redis) => redis.is_available(),
+            StoreKind::Memory(_) | StoreKind::Embedded(_) => true,
+            StoreKind::Redis(redis) => redis.is_available(),
         }
     }
 
@@ -182,8 +189,8 @@ impl Admission {
     /// [`StoreError`]; also if the store is not shared, which the configuration rejects.
     pub async fn take(&self, name: &[&[u8]], interval: Duration, burst: u32) -> Result<Option<Duration>, StoreError> {
         match &self.store {
-            Store::Memory(_) | Store::Embedded(_) => Err(StoreError::Unavailable),
-            Store::Redis(redis) => redis.take(&self.namer.id(name).to_string(), interval, burst).await,
+            StoreKind::Memory(_) | StoreKind::Embedded(_) => Err(StoreError::Unavailable),
+            StoreKind::Redis(redis) => redis.take(&self.hasher.id(name).to_string(), interval, burst).await,
         }
     }
 
@@ -192,7 +199,7 @@ impl Admission {
     /// # Errors
     /// [`StoreError`], also if `on_error` is `allow`: a revoked credential must not pass while the sets cannot be read.
     pub async fn revokes(&self, one: Revocable<'_>) -> Result<bool, StoreError> {
-        let Store::Redis(redis) = &self.store else { return Err(StoreError::Unavailable) };
+        let StoreKind::Redis(redis) = &self.store else { return Err(StoreError::Unavailable) };
         let revoked = redis.revoked(one.token_id, one.subject, one.key_id).await?;
         Ok(revoked.named || revoked.issued_before.is_some_and(|bound| one.is_older_than(bound)))
     }
@@ -205,34 +212,34 @@ impl Admission {
     /// Number of entries in this process, and its capacity; `None` for a shared store.
     pub fn usage(&self) -> Option<(usize, usize)> {
         match &self.store {
-            Store::Memory(memory) => Some((memory.entries(), self.capacity)),
-            Store::Embedded(embedded) => Some((embedded.entries(), self.capacity)),
-            Store::Redis(_) => None,
+            StoreKind::Memory(memory) => Some((memory.entries(), self.capacity)),
+            StoreKind::Embedded(embedded) => Some((embedded.entries(), self.capacity)),
+            StoreKind::Redis(_) => None,
         }
     }
 
     /// Reserves all these entries in order, or none of them.
-    pub async fn reserve(self: &Arc<Self>, wanted: Vec<Wanted>) -> Admitted {
+    pub async fn reserve(self: &Arc<Self>, entries: Vec<EntryRequest>) -> ReserveOutcome {
         let now = self.clock.now();
-        let mut reservation = Reservation { admission: Arc::clone(self), held: Vec::new() };
-        for one in wanted {
+        let mut reservation = Reservation { store: Arc::clone(self), held: Vec::new() };
+        for one in entries {
             // Recorded before the call: if the client disconnects meanwhile, dropping the reservation releases the
             // entry.
             reservation.held.push(one.clone());
             let answer = self.store.reserve(&one.ask, now).await;
-            self.metrics.admission(one.kind.label(), label(&answer));
-            if answer == Ok(Answer::Reserved) {
+            self.metrics.store_operation(one.kind.label(), label(&answer));
+            if answer == Ok(ReserveResult::Reserved) {
                 continue;
             }
             reservation.held.pop();
             match (answer, self.on_error) {
                 (Ok(answer), _) => {
                     reservation.release().await;
-                    return Admitted::Duplicate(one.kind, answer);
+                    return ReserveOutcome::Duplicate(one.kind, answer);
                 }
                 // The store may have made the reservation although its response was lost.
                 (Err(_), OnError::Allow) => {
-                    self.metrics.admission(one.kind.label(), "allowed");
+                    self.metrics.store_operation(one.kind.label(), "allowed");
                     self.settle_late(one, Settlement::Release);
                 }
                 (Err(error), OnError::Reject) => {
@@ -240,14 +247,14 @@ impl Admission {
                     self.settle_late(one, unforwarded);
                     // Not awaited, since the store has just failed to respond.
                     self.runtime.spawn(reservation.release());
-                    return Admitted::Undecided(error);
+                    return ReserveOutcome::Unavailable(error);
                 }
             }
         }
-        Admitted::Reserved(reservation)
+        ReserveOutcome::Reserved(reservation)
     }
 
-    async fn settle(self: &Arc<Self>, one: Wanted, settlement: Settlement) {
+    async fn settle(self: &Arc<Self>, one: EntryRequest, settlement: Settlement) {
         let settled = self.store.settle(&one.ask, &settlement, self.clock.now()).await;
         self.count(&one, &settlement, settled);
         if settled.is_err() {
@@ -255,7 +262,7 @@ impl Admission {
         }
     }
 
-    fn count(&self, one: &Wanted, settlement: &Settlement, settled: Result<Settled, StoreError>) {
+    fn count(&self, one: &EntryRequest, settlement: &Settlement, settled: Result<Settled, StoreError>) {
         let result = match (settled, settlement) {
             (Ok(Settled::Done), Settlement::Commit(_)) => "committed",
             (Ok(Settled::Done), Settlement::Release | Settlement::Forget) => "released",
@@ -263,30 +270,30 @@ impl Admission {
             (Err(_), Settlement::Commit(_)) => "commit_failed",
             (Err(_), Settlement::Release | Settlement::Forget) => "release_failed",
         };
-        self.metrics.admission(one.kind.label(), result);
+        self.metrics.store_operation(one.kind.label(), result);
     }
 
     /// Retries a settlement in the background until it succeeds, or the entry and its lease have expired.
-    fn settle_late(self: &Arc<Self>, one: Wanted, settlement: Settlement) {
+    fn settle_late(self: &Arc<Self>, one: EntryRequest, settlement: Settlement) {
         if self.late.fetch_add(1, Ordering::Relaxed) >= MAX_LATE {
             self.late.fetch_sub(1, Ordering::Relaxed);
-            self.metrics.admission(one.kind.label(), "given_up");
+            self.metrics.store_operation(one.kind.label(), "given_up");
             return;
         }
-        let admission = Arc::clone(self);
+        let store = Arc::clone(self);
         self.runtime.spawn(async move {
             let (mut pause, longest) = LATE_PAUSE;
-            let ends = one.ask.until.max(admission.clock.now().plus(one.ask.lease));
+            let ends = one.ask.until.max(store.clock.now().plus(one.ask.lease));
             loop {
                 tokio::time::sleep(pause).await;
-                let now = admission.clock.now();
-                match admission.store.settle(&one.ask, &settlement, now).await {
-                    Ok(settled) => break admission.count(&one, &settlement, Ok(settled)),
-                    Err(_) if now > ends => break admission.metrics.admission(one.kind.label(), "given_up"),
+                let now = store.clock.now();
+                match store.store.settle(&one.ask, &settlement, now).await {
+                    Ok(settled) => break store.count(&one, &settlement, Ok(settled)),
+                    Err(_) if now > ends => break store.metrics.store_operation(one.kind.label(), "given_up"),
                     Err(_) => pause = (pause * 2).min(longest),
                 }
             }
-            admission.late.fetch_sub(1, Ordering::Relaxed);
+            store.late.fetch_sub(1, Ordering::Relaxed);
         });
     }
 
@@ -294,14 +301,14 @@ impl Admission {
     pub async fn sweep(self: Arc<Self>) {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
-            let admission = Arc::clone(&self);
+            let store = Arc::clone(&self);
             // Millions of entries take a while, and the calling thread also answers health probes.
             let swept = tokio::task::spawn_blocking(move || {
-                let now = admission.clock.now();
-                match &admission.store {
-                    Store::Memory(memory) => drop(memory.sweep(now)),
-                    Store::Embedded(embedded) => embedded.sweep(now),
-                    Store::Redis(_) => {}
+                let now = store.clock.now();
+                match &store.store {
+                    StoreKind::Memory(memory) => drop(memory.sweep(now)),
+                    StoreKind::Embedded(embedded) => embedded.sweep(now),
+                    StoreKind::Redis(_) => {}
                 }
             });
             let _panicked = swept.await;
@@ -309,20 +316,20 @@ impl Admission {
     }
 }
 
-fn label(answer: &Result<Answer, StoreError>) -> &'static str {
+fn label(answer: &Result<ReserveResult, StoreError>) -> &'static str {
     match answer {
-        Ok(Answer::Reserved) => "reserved",
-        Ok(Answer::InFlight) => "in_flight",
-        Ok(Answer::Mismatch) => "mismatch",
-        Ok(Answer::Committed { .. }) => "duplicate",
+        Ok(ReserveResult::Reserved) => "reserved",
+        Ok(ReserveResult::InFlight) => "in_flight",
+        Ok(ReserveResult::Mismatch) => "mismatch",
+        Ok(ReserveResult::Committed { .. }) => "duplicate",
         Err(StoreError::Full) => "full",
         Err(StoreError::Unavailable) => "unavailable",
     }
 }
 
-fn random_key() -> Result<Zeroizing<[u8; 32]>, StateError> {
+fn random_key() -> Result<Zeroizing<[u8; 32]>, StoreStartError> {
     let mut key = Zeroizing::new([0; 32]);
-    aws_lc_rs::rand::fill(&mut *key).map_err(|_| StateError::NoEntropy)?;
+    aws_lc_rs::rand::fill(&mut *key).map_err(|_| StoreStartError::NoEntropy)?;
     Ok(key)
 }
 
@@ -338,14 +345,14 @@ pub fn new_owner() -> Result<Owner, StoreError> {
 
 /// The settlements of a forwarded request, by kind of entry.
 #[derive(Clone, Debug)]
-pub struct Ending {
+pub struct Settlements {
     /// Settlement of the replay ids.
     pub replay: Settlement,
     /// Settlement of the idempotency key.
     pub idempotency: Settlement,
 }
 
-impl Ending {
+impl Settlements {
     /// The upstream has not processed the request: all entries are released.
     pub const RELEASED: Self = Self { replay: Settlement::Release, idempotency: Settlement::Release };
 }
@@ -354,8 +361,8 @@ impl Ending {
 /// them.
 #[must_use = "a reservation that is dropped is released"]
 pub struct Reservation {
-    admission: Arc<Admission>,
-    held: Vec<Wanted>,
+    store: Arc<StoreClient>,
+    held: Vec<EntryRequest>,
 }
 
 impl Drop for Reservation {
@@ -363,49 +370,49 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         for one in self.held.drain(..) {
             let unforwarded = one.kind.unforwarded();
-            self.admission.settle_late(one, unforwarded);
+            self.store.settle_late(one, unforwarded);
         }
     }
 }
 
 /// The reserved entries of a request that is in flight to the upstream. Dropping it settles nothing: the lease expires.
 #[must_use = "an entry that is not settled blocks its id until the lease expires"]
-pub struct Kept {
-    admission: Arc<Admission>,
-    held: Vec<Wanted>,
+pub struct InFlightReservation {
+    store: Arc<StoreClient>,
+    held: Vec<EntryRequest>,
 }
 
 impl Reservation {
     /// Marks the request as forwarded: from now on only a settlement or the end of the lease frees the entries.
-    pub fn keep(mut self) -> Kept {
-        Kept { admission: Arc::clone(&self.admission), held: std::mem::take(&mut self.held) }
+    pub fn keep(mut self) -> InFlightReservation {
+        InFlightReservation { store: Arc::clone(&self.store), held: std::mem::take(&mut self.held) }
     }
 
     /// Releases the entries of a request that is not forwarded.
     pub async fn release(mut self) {
         while let Some(one) = self.held.last().cloned() {
             let unforwarded = one.kind.unforwarded();
-            self.admission.settle(one, unforwarded).await;
+            self.store.settle(one, unforwarded).await;
             self.held.pop();
         }
     }
 }
 
-impl Kept {
+impl InFlightReservation {
     /// Settles all entries. The idempotency key comes first, in the order of reservation: a retry that finds the key
     /// committed gets the stored response.
-    pub async fn settle(self, ending: Ending) {
+    pub async fn settle(self, settlements: Settlements) {
         for one in self.held {
             let settlement = match one.kind {
-                Kind::Replay => ending.replay.clone(),
-                Kind::Idempotency => ending.idempotency.clone(),
+                EntryKind::Replay => settlements.replay.clone(),
+                EntryKind::Idempotency => settlements.idempotency.clone(),
             };
-            self.admission.settle(one, settlement).await;
+            self.store.settle(one, settlement).await;
         }
     }
 
     /// Whether the response is to be stored.
     pub fn keeps_reply(&self) -> bool {
-        self.held.iter().any(|one| one.kind == Kind::Idempotency)
+        self.held.iter().any(|one| one.kind == EntryKind::Idempotency)
     }
 }

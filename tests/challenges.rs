@@ -2,10 +2,10 @@
 //! sometimes its MAC. So only challenges in the provider's form are answered, never as HTML, and never with a MAC that
 //! could sign a request.
 
-use hookgate::auth::signature::{Encoding, Parse, Place};
+use hookgate::auth::signature::{Encoding, Parse, SignaturePlace};
 use hookgate::auth::{Policy, RequestView};
 use hookgate::config::presets::{PRESETS, find};
-use hookgate::route::Asker;
+use hookgate::route::ChallengeStage;
 use serde_json::Value;
 
 use crate::support::{Answer, Client, NOW, Setup, Upstream, hmac};
@@ -197,7 +197,8 @@ fn answer(case: &Case) -> Option<String> {
     let (head, body) = (case.head(), case.body());
     let route = config.snapshot.routes.find("any", head.uri.path(), &head.method).unwrap();
     let view = || RequestView::new(&head, route.url_base("unused")).with_body(&body);
-    let asked = [Asker::Anybody, Asker::Granted].map(|asker| route.answer(&view(), asker).unwrap());
+    let asked = [ChallengeStage::Unauthenticated, ChallengeStage::Authenticated]
+        .map(|asker| route.answer(&view(), asker).unwrap());
     asked.into_iter().flatten().next().map(|answer| answer.body)
 }
 
@@ -217,7 +218,7 @@ fn forgeries(good: &Case, wish: &str, mac: &str) -> Vec<Case> {
     let head = good.head();
     let route = config.snapshot.routes.find("any", head.uri.path(), &head.method).unwrap();
     let Policy::Signature(policy) = &route.rules.policy else { panic!("no signature") };
-    let [Place::Header(name)] = policy.places.as_slice() else { panic!("not in a header") };
+    let [SignaturePlace::Header(name)] = policy.places.as_slice() else { panic!("not in a header") };
     let Parse::Prefix(prefix) = &policy.parse else { panic!("no prefix") };
     assert!(matches!(policy.encoding, Encoding::Hex | Encoding::Base64));
     let bodies = [Some(wish), wish.splitn(3, ':').nth(2)];

@@ -132,7 +132,7 @@ fn files_and_functions_stay_small() {
     let mut lengths = Vec::new();
     for (path, text) in sources() {
         let lines = text.lines().count();
-        assert!(lines <= 420, "{} has {lines} lines: is it one job?", path.display());
+        assert!(lines <= 440, "{} has {lines} lines: is it one job?", path.display());
         lengths.extend(function_lengths(text.split("#[cfg(test)]").next().unwrap()));
     }
     lengths.sort_unstable();

@@ -165,7 +165,7 @@ fn reload(gateway: &Gateway) {
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
 }
 
-async fn handshakes(gateway: &Gateway) -> Option<f64> {
+async fn challenges(gateway: &Gateway) -> Option<f64> {
     let labels = format!("{{listener=\"{}\",result=\"success\"}}", gateway.address());
     gateway.metric(&format!("hookgate_tls_handshakes_total{labels}")).await
 }
@@ -184,7 +184,7 @@ async fn a_certificate_revoked_during_the_connection_passes_no_more() {
         replace(&gateway.path("clients.crl"), &authority.list(4000, &[7]));
         reload(&gateway);
         assert_eq!(ask(&client, &[("authorization", &token)]).await, rejected(403, "certificate_not_allowed"));
-        assert_eq!(handshakes(&gateway).await, Some(1.0));
+        assert_eq!(challenges(&gateway).await, Some(1.0));
     }
     assert_eq!(upstream.seen().len(), 2);
 }
@@ -206,7 +206,7 @@ async fn an_authority_that_is_trusted_no_more_counts_no_more() {
     gateway.edit("client_ca: clients.crt, client_auth: optional, ", "");
     assert_eq!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(ask(&client, &[]).await, passed());
-    assert_eq!(handshakes(&gateway).await, Some(1.0));
+    assert_eq!(challenges(&gateway).await, Some(1.0));
 }
 
 /// The expiry is compared with the gateway's own clock.

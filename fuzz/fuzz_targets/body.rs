@@ -6,11 +6,11 @@
 
 use std::sync::LazyLock;
 
-use hookgate::auth::challenge::Answer;
+use hookgate::auth::challenge::ChallengeResponse;
 use hookgate::config::Config;
 use hookgate::route::Route;
 use hookgate_fuzz::keys::{CHAIN, NAMES, SECRET, SIGNERS, base64, base64url, hex, mac, token};
-use hookgate_fuzz::{NOW, Outcome, fill, gateway, head, judge, percent_decode, route};
+use hookgate_fuzz::{NOW, Outcome, fill, gateway, head, evaluate, percent_decode, route};
 use http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
@@ -125,8 +125,8 @@ fn passed(input: &[u8]) -> Option<bool> {
     let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()));
     let head = head(method, &target, fields)?;
     let route = route(&CONFIG, &head)?;
-    match judge(&route, &head, &body) {
-        Outcome::Refused => return Some(false),
+    match evaluate(&route, &head, &body) {
+        Outcome::Rejected => return Some(false),
         Outcome::Granted(_) => assert!(may_pass(preset, signed, *kind, &body), "{preset} granted a forged request"),
         Outcome::Answered(answer) => must_be_harmless(preset, &route, &answer, extra),
     }
@@ -248,7 +248,7 @@ fn must_be_proper(challenge: &str, longest: usize, more: &str) {
     assert!((1..=longest).contains(&challenge.len()) && challenge.chars().all(plain), "{challenge:?}");
 }
 
-fn must_be_harmless(preset: &str, route: &Route, answer: &Answer, extra: &[u8]) {
+fn must_be_harmless(preset: &str, route: &Route, answer: &ChallengeResponse, extra: &[u8]) {
     assert!(answer.headers.iter().all(|(_, value)| HeaderValue::from_str(value).is_ok()), "{answer:?}");
     let reply: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let own = |challenge: &str| mac(secret(preset).as_bytes(), challenge.as_bytes());
@@ -271,7 +271,7 @@ fn must_be_harmless(preset: &str, route: &Route, answer: &Answer, extra: &[u8]) 
             assert_eq!(reply["response_token"], made.as_str());
             let fields = [(&b"x-twitter-webhooks-signature"[..], made.as_bytes())];
             let head = head("POST", b"/9", fields).expect("a head");
-            assert!(matches!(judge(route, &head, challenge.as_bytes()), Outcome::Refused), "a signature to order");
+            assert!(matches!(evaluate(route, &head, challenge.as_bytes()), Outcome::Rejected), "a signature to order");
         }
         _ => panic!("{preset} has no challenge"),
     }

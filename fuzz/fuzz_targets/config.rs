@@ -4,7 +4,7 @@
 
 use hookgate::auth::Policy;
 use hookgate::config::{Handles, compile, yaml};
-use hookgate::route::judge_path;
+use hookgate::route::validate_path;
 use hookgate_fuzz::sources;
 use http::Method;
 use libfuzzer_sys::fuzz_target;
@@ -38,7 +38,7 @@ fuzz_target!(|text: &str| {
         let matches = &route["match"];
         let host = matches["host"].as_str().unwrap_or("no.example");
         let path = matches["path"].as_str().expect("a path").trim_end_matches('*');
-        let path = judge_path(path).expect("a path that requests may have");
+        let path = validate_path(path).expect("a path that requests may have");
         let method = matches["methods"][0].as_str().map_or(Method::POST, |method| method.parse().expect("a method"));
         // A more specific route may match the same path; that one is found.
         let found = config.snapshot.routes.find(host, &path, &method);

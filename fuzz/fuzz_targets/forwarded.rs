@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 
-use hookgate::proxy::Peer;
-use hookgate::proxy::forwarded::{Told, sender};
+use hookgate::proxy::ConnectionInfo;
+use hookgate::proxy::forwarded::{ForwardedInfo, sender};
 use hookgate::snapshot::ListenerLimits;
 use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
@@ -17,20 +17,20 @@ use libfuzzer_sys::fuzz_target;
 static TRUSTED: LazyLock<Vec<IpNet>> =
     LazyLock::new(|| vec!["10.0.0.0/8".parse().expect("a net"), "2001:db8:f::/48".parse().expect("a net")]);
 
-static PROXY: LazyLock<Peer> = LazyLock::new(|| peer("10.0.0.1:1"));
+static PROXY: LazyLock<ConnectionInfo> = LazyLock::new(|| peer("10.0.0.1:1"));
 
-static STRANGER: LazyLock<Peer> = LazyLock::new(|| peer("192.0.2.1:1"));
+static STRANGER: LazyLock<ConnectionInfo> = LazyLock::new(|| peer("192.0.2.1:1"));
 
 const CLIENTS: [&str; 2] = ["203.0.113.7", "2001:db8::7"];
 
 const PROXIES: [&str; 3] = ["10.0.0.4", "2001:db8:f::3", "10.0.0.2"];
 
-fn peer(address: &str) -> Peer {
-    Peer {
+fn peer(address: &str) -> ConnectionInfo {
+    ConnectionInfo {
         address: address.parse::<SocketAddr>().expect("an address").into(),
         named: true,
         secure: false,
-        told: Told::default(),
+        told: ForwardedInfo::default(),
         listener: 0,
         client: None,
         server_name: None,

@@ -2,14 +2,14 @@
 //! parsers that are lenient in different ways all see the same requests.
 #![no_main]
 
-use hookgate::server::framing::{Framing, Place, Unframed};
+use hookgate::server::framing::{FramingValidator, FramingPosition, FramingError};
 use hookgate::snapshot::ListenerLimits;
 use libfuzzer_sys::fuzz_target;
 
 // A run in which no input could pass would find nothing.
 fuzz_target!(init: {
     let two = b"POST /a HTTP/1.1\r\nContent-Length: 1\r\n\r\nxPOST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\ny\r\n0\r\n\r\n";
-    assert_eq!(followed(two, two.len()), Ok(Place::Between));
+    assert_eq!(followed(two, two.len()), Ok(FramingPosition::Between));
     assert_eq!(STRICT.requests(two).len(), 2);
 }, |input: &[u8]| {
     let [piece, bytes @ ..] = input else { return };
@@ -19,15 +19,15 @@ fuzz_target!(init: {
     let good = &bytes[..whole.err().map_or(bytes.len(), |(good, _)| good)];
     let seen = STRICT.requests(good);
     let ends = seen.last().map_or(0, |(_, _, end)| *end);
-    assert!(whole.is_err() || (whole == Ok(Place::Between)) == (ends == good.len()), "{}", good.escape_ascii());
+    assert!(whole.is_err() || (whole == Ok(FramingPosition::Between)) == (ends == good.len()), "{}", good.escape_ascii());
     for (name, reader) in READERS {
         assert_eq!(reader.requests(good), seen, "{name}: {}", good.escape_ascii());
     }
 });
 
 /// Validates pieces of at most `piece` bytes; returns the final position, or the number of valid bytes and the error.
-fn followed(bytes: &[u8], piece: usize) -> Result<Place, (usize, Unframed)> {
-    let mut framing = Framing::new(&ListenerLimits { head_bytes: 2048, ..ListenerLimits::default() });
+fn followed(bytes: &[u8], piece: usize) -> Result<FramingPosition, (usize, FramingError)> {
+    let mut framing = FramingValidator::new(&ListenerLimits { head_bytes: 2048, ..ListenerLimits::default() });
     let mut good = 0;
     for piece in bytes.chunks(piece.max(1)) {
         framing.follow(piece).map_err(|(more, why)| (good + more, why))?;

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hookgate::config::Config;
 use hookgate_fuzz::keys::{NAMES, SECRET, SIGNERS, base64, hex, mac, token};
-use hookgate_fuzz::{NOW, Outcome, fill, gateway, head, judge, percent_decode, route};
+use hookgate_fuzz::{NOW, Outcome, fill, gateway, head, evaluate, percent_decode, route};
 use http::request::Parts;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
@@ -58,15 +58,15 @@ const GENUINE_HEADS: [&str; 7] = [
 ];
 
 fuzz_target!(init: for input in GENUINE_HEADS {
-    assert!(judged(input.as_bytes()).is_some_and(|(granted, genuine)| granted && genuine), "{input}");
+    assert!(evaluated(input.as_bytes()).is_some_and(|(granted, genuine)| granted && genuine), "{input}");
 }, |input: &[u8]| {
-    if let Some((granted, genuine)) = judged(input) {
+    if let Some((granted, genuine)) = evaluated(input) {
         assert!(genuine || !granted, "{}", String::from_utf8_lossy(input));
     }
 });
 
 /// Whether the request was granted, and whether it is genuine.
-fn judged(input: &[u8]) -> Option<(bool, bool)> {
+fn evaluated(input: &[u8]) -> Option<(bool, bool)> {
     let values = GENUINE.each_ref().map(|(name, value)| (*name, value.as_str()));
     let mut lines = input.split(|byte| *byte == b'\n').map(|line| fill(line, &values));
     let target = lines.next()?;
@@ -77,7 +77,7 @@ fn judged(input: &[u8]) -> Option<(bool, bool)> {
     });
     let head = head("POST", &target, fields)?;
     let route = route(&CONFIG, &head)?;
-    let granted = matches!(judge(&route, &head, BODY.as_bytes()), Outcome::Granted(_));
+    let granted = matches!(evaluate(&route, &head, BODY.as_bytes()), Outcome::Granted(_));
     Some((granted, granted && is_genuine(&route.name, &head)))
 }
 

@@ -21,11 +21,11 @@ fuzz_target!(|input: &[u8]| {
     assert!(set.len() + skipped.len() == members.len() && members.len() <= 100);
     let kept = members.iter().enumerate().filter(|(index, _)| skipped.iter().all(|key| key.index != *index));
     for (_, member) in kept {
-        judge(member, &set, &allowed);
+        evaluate(member, &set, &allowed);
     }
 });
 
-fn judge(member: &Value, set: &KeySet, allowed: &[Algorithm]) {
+fn evaluate(member: &Value, set: &KeySet, allowed: &[Algorithm]) {
     let private = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
     assert!(private.iter().all(|name| member.get(name).is_none()), "{member}");
     assert!(member.get("use").is_none_or(|purpose| purpose == "sig"), "{member}");

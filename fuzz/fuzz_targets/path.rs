@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use hookgate::config::{Config, Handles, compile};
-use hookgate::route::judge_path;
+use hookgate::route::validate_path;
 use hookgate_fuzz::{percent_decode, sources};
 use http::Method;
 use libfuzzer_sys::fuzz_target;
@@ -35,10 +35,10 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
 
 fuzz_target!(|input: (bool, &str)| {
     let (named, path) = input;
-    let Ok(decoded) = judge_path(path) else { return };
+    let Ok(decoded) = validate_path(path) else { return };
     assert_eq!(decoded.as_bytes(), percent_decode(path.as_bytes()), "{path:?}");
     assert_eq!(decoded.as_bytes(), percent_decode(decoded.as_bytes()), "{path:?} decodes twice");
-    assert!(judge_path(&decoded).is_err() || judge_path(&decoded) == Ok((&*decoded).into()), "{path:?}");
+    assert!(validate_path(&decoded).is_err() || validate_path(&decoded) == Ok((&*decoded).into()), "{path:?}");
     let ambiguous = |c: char| c.is_ascii_control() || matches!(c, '\\' | ';' | '%' | '?' | '#');
     assert!(!decoded.contains(ambiguous) && !decoded.contains("//"), "{path:?}");
     assert!(decoded.starts_with('/') && decoded.split('/').all(|segment| segment != "." && segment != ".."));
@@ -51,13 +51,13 @@ fuzz_target!(|input: (bool, &str)| {
 
 /// The host's own routes before those of any host, an exact path before a prefix, a longer prefix before a shorter one.
 fn expected(named: bool, path: &str) -> Option<usize> {
-    let places = |host: Option<&'static str>| ROUTES.iter().enumerate().filter(move |(_, route)| route.0 == host);
+    let permits = |host: Option<&'static str>| ROUTES.iter().enumerate().filter(move |(_, route)| route.0 == host);
     let best = |host| {
-        let exact = places(host)
+        let exact = permits(host)
             .find(|(_, route)| percent_decode(route.1.as_bytes()) == path.as_bytes())
             .map(|(index, _)| index);
         let fits = |route: &str| route.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix));
-        let prefix = places(host).filter(|(_, route)| fits(route.1)).max_by_key(|(_, route)| route.1.len());
+        let prefix = permits(host).filter(|(_, route)| fits(route.1)).max_by_key(|(_, route)| route.1.len());
         exact.or(prefix.map(|(index, _)| index))
     };
     best(Some("a.example")).filter(|_| named).or_else(|| best(None))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use hookgate::config::{presets, yaml};
 use hookgate_fuzz::keys::SECRET;
-use hookgate_fuzz::{Outcome, gateway, head, judge, route};
+use hookgate_fuzz::{Outcome, gateway, head, evaluate, route};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ fuzz_target!(|text: &str| {
         let fields = names.map(|name| (name.as_bytes(), &b"sha256=00"[..]));
         let head = head(method, b"/0?token=00&signature=00", fields).expect("a head");
         let Some(route) = route(&config, &head) else { continue };
-        assert!(!matches!(judge(&route, &head, body), Outcome::Granted(_)), "a forged request passes: {written}");
+        assert!(!matches!(evaluate(&route, &head, body), Outcome::Granted(_)), "a forged request passes: {written}");
     }
 });
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use hookgate::config::Config;
 use hookgate_fuzz::keys::{NAMES, SECRET, SIGNERS, mac, token};
-use hookgate_fuzz::{NOW, Outcome, gateway, head, judge, route};
+use hookgate_fuzz::{NOW, Outcome, gateway, head, evaluate, route};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ static GENUINE: LazyLock<Vec<String>> = LazyLock::new(|| {
 // A run in which no input could pass would find nothing.
 fuzz_target!(init: for genuine in GENUINE.iter() {
     let value = format!("Bearer {genuine}");
-    assert!(matches!(judged(value.as_bytes()), Some(Outcome::Granted(_))), "{genuine}");
+    assert!(matches!(evaluated(value.as_bytes()), Some(Outcome::Granted(_))), "{genuine}");
 }, |input: &[u8]| {
     let [mode, signer, input @ ..] = input else { return };
     let signer = usize::from(*signer) % NAMES.len();
@@ -44,7 +44,7 @@ fuzz_target!(init: for genuine in GENUINE.iter() {
         _ => token(header, payload, |_| parts.next().unwrap_or_default().to_vec()).into_bytes(),
     };
     let value = [b"Bearer ", made.as_slice()].concat();
-    let Some(Outcome::Granted(grant)) = judged(&value) else { return };
+    let Some(Outcome::Granted(grant)) = evaluated(&value) else { return };
     if *mode == b's' {
         let payload: Value = serde_json::from_slice(payload).expect("a payload");
         assert_eq!(Value::Object(grant.claims().clone()), payload);
@@ -55,12 +55,12 @@ fuzz_target!(init: for genuine in GENUINE.iter() {
 
 fn never(value: &[u8]) {
     let genuine = |value: &[u8]| GENUINE.iter().any(|genuine| value.ends_with(genuine.as_bytes()));
-    assert!(!matches!(judged(value), Some(Outcome::Granted(_))) || genuine(value));
+    assert!(!matches!(evaluated(value), Some(Outcome::Granted(_))) || genuine(value));
 }
 
-fn judged(value: &[u8]) -> Option<Outcome> {
+fn evaluated(value: &[u8]) -> Option<Outcome> {
     let head = head("POST", b"/0", [(&b"authorization"[..], value)])?;
-    Some(judge(&*route(&CONFIG, &head)?, &head, b""))
+    Some(evaluate(&*route(&CONFIG, &head)?, &head, b""))
 }
 
 /// Edits a token at the position that the first two bytes give: the third is the number of bytes that are removed, the

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hookgate::auth::handshake::Answer;
-use hookgate::auth::{Grant, RequestView, Stop, verify};
+use hookgate::auth::challenge::ChallengeResponse;
+use hookgate::auth::{Grant, RequestView, VerifyError, verify};
 use hookgate::clock::UnixTime;
 use hookgate::config::{Config, Handles, Sources, compile};
-use hookgate::route::{Asker, Route};
+use hookgate::route::{ChallengeStage, Route};
 use http::Request;
 use http::request::Parts;
 use serde_json::{Value, json};
@@ -24,8 +24,8 @@ pub const NOW: u64 = 1_700_000_000;
 /// Outcome of a request.
 pub enum Outcome {
     Granted(Grant),
-    Answered(Answer),
-    Refused,
+    Answered(ChallengeResponse),
+    Rejected,
 }
 
 /// A configuration as it would be read, with these files next to it.
@@ -64,29 +64,29 @@ pub fn route(config: &Config, head: &Parts) -> Option<Arc<Route>> {
     config.snapshot.routes.find("hooks.example", head.uri.path(), &head.method).ok().cloned()
 }
 
-/// Decides as `Gateway::judge` does: by the headers alone, and with the body where that is not enough. A decision by
+/// Decides as `Gateway::evaluate` does: by the headers alone, and with the body where that is not enough. A decision by
 /// the headers must not change with the body.
-pub fn judge(route: &Route, head: &Parts, body: &[u8]) -> Outcome {
+pub fn evaluate(route: &Route, head: &Parts, body: &[u8]) -> Outcome {
     let view = || RequestView::new(head, route.url_base("hooks.example"));
-    let whole = decide(route, &view().with_body(body)).unwrap_or_else(|stop| match stop {
-        Stop::Refused(_) => Outcome::Refused,
-        Stop::NeedsBody => panic!("the body was there"),
+    let whole = decide(route, &view().with_body(body)).unwrap_or_else(|error| match error {
+        VerifyError::Rejected(_) => Outcome::Rejected,
+        VerifyError::NeedsBody => panic!("the body was there"),
     });
     match (decide(route, &view()), &whole) {
-        (Err(Stop::NeedsBody), _)
+        (Err(VerifyError::NeedsBody), _)
         | (Ok(Outcome::Granted(_)), Outcome::Granted(_))
         | (Ok(Outcome::Answered(_)), Outcome::Answered(_))
-        | (Err(Stop::Refused(_)), Outcome::Refused) => whole,
+        | (Err(VerifyError::Rejected(_)), Outcome::Rejected) => whole,
         (_, _) => panic!("the headers alone were decided otherwise"),
     }
 }
 
-fn decide(route: &Route, view: &RequestView<'_>) -> Result<Outcome, Stop> {
-    if let Some(answer) = route.answer(view, Asker::Anybody)? {
+fn decide(route: &Route, view: &RequestView<'_>) -> Result<Outcome, VerifyError> {
+    if let Some(answer) = route.answer(view, ChallengeStage::Unauthenticated)? {
         return Ok(Outcome::Answered(answer));
     }
     let grant = verify(&route.rules, view, UnixTime::from_seconds(NOW).expect("a time"))?;
-    Ok(route.answer(view, Asker::Granted)?.map_or(Outcome::Granted(grant), Outcome::Answered))
+    Ok(route.answer(view, ChallengeStage::Authenticated)?.map_or(Outcome::Granted(grant), Outcome::Answered))
 }
 
 /// Percent-decoding (RFC 3986 §2.1) in its simplest form, to compare with; a broken escape is kept as is.

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use serde_json::{Map, Value};
 
 use super::claims::Pointer;
-use super::explanation::Notes;
+use super::explanation::Explanation;
 use super::request::{RequestView, UrlVariant};
 use super::signature::Encoding;
-use super::{Refusal, Stop};
+use super::{Reason, VerifyError};
 use crate::clock::UnixTime;
 
 /// The bindings that a policy requires.
@@ -140,51 +140,56 @@ impl Bindings {
     ///
     /// # Errors
     /// `certificate_mismatch`, `method_mismatch`, `url_mismatch`, `body_mismatch`; `missing_claim` for a required claim
-    /// that is absent; `malformed_token` for a claim of the wrong type; [`Stop::NeedsBody`].
+    /// that is absent; `malformed_token` for a claim of the wrong type; [`VerifyError::NeedsBody`].
     pub fn check(
         &self,
         claims: &Map<String, Value>,
         request: &RequestView<'_>,
         now: UnixTime,
-        notes: &mut Notes,
-    ) -> Result<(), Stop> {
+        explanation: &mut Explanation,
+    ) -> Result<(), VerifyError> {
         if self.certificate {
-            judge("client certificate", certificate_fits(claims, request, now)?, Refusal::CertificateMismatch, notes)?;
+            evaluate(
+                "client certificate",
+                certificate_fits(claims, request, now)?,
+                Reason::CertificateMismatch,
+                explanation,
+            )?;
         }
         if let Some(claim) = &self.method {
             let fits = text(claims, claim)? == request.head.method.as_str();
-            judge("method", fits, Refusal::MethodMismatch, notes)?;
+            evaluate("method", fits, Reason::MethodMismatch, explanation)?;
         }
         if let Some(url) = &self.url {
-            judge("URL", url.fits(claims, request)?, Refusal::UrlMismatch, notes)?;
+            evaluate("URL", url.fits(claims, request)?, Reason::UrlMismatch, explanation)?;
         }
         if let Some(url) = &self.url_hash {
-            judge("URL hash", url.fits(claims, request)?, Refusal::UrlMismatch, notes)?;
+            evaluate("URL hash", url.fits(claims, request)?, Reason::UrlMismatch, explanation)?;
         }
         if self.qsh {
-            judge("qsh", qsh_fits(claims, request)?, Refusal::UrlMismatch, notes)?;
+            evaluate("qsh", qsh_fits(claims, request)?, Reason::UrlMismatch, explanation)?;
         }
         match &self.body {
-            Some(body) => judge("body hash", body.fits(claims, request)?, Refusal::BodyMismatch, notes),
+            Some(body) => evaluate("body hash", body.fits(claims, request)?, Reason::BodyMismatch, explanation),
             None => Ok(()),
         }
     }
 }
 
-fn judge(what: &'static str, fits: bool, refusal: Refusal, notes: &mut Notes) -> Result<(), Stop> {
-    notes.add(what, || if fits { "matches the request" } else { "does not match the request" }.into());
-    if fits { Ok(()) } else { Err(refusal.into()) }
+fn evaluate(what: &'static str, fits: bool, reason: Reason, explanation: &mut Explanation) -> Result<(), VerifyError> {
+    explanation.add(what, || if fits { "matches the request" } else { "does not match the request" }.into());
+    if fits { Ok(()) } else { Err(reason.into()) }
 }
 
-fn text<'c>(claims: &'c Map<String, Value>, claim: &Pointer) -> Result<&'c str, Refusal> {
-    claim.find(claims).ok_or(Refusal::MissingClaim)?.as_str().ok_or(Refusal::MalformedToken)
+fn text<'c>(claims: &'c Map<String, Value>, claim: &Pointer) -> Result<&'c str, Reason> {
+    claim.find(claims).ok_or(Reason::MissingClaim)?.as_str().ok_or(Reason::MalformedToken)
 }
 
 impl BodyHash {
-    fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Stop> {
+    fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, VerifyError> {
         let says = match self.claim.find(claims) {
             None => None,
-            Some(value) => Some(value.as_str().ok_or(Refusal::MalformedToken)?),
+            Some(value) => Some(value.as_str().ok_or(Reason::MalformedToken)?),
         };
         let body = request.body()?;
         match (says, self.presence, body.is_empty()) {
@@ -195,14 +200,14 @@ impl BodyHash {
             (None, HashPresence::Optional, _) | (None, HashPresence::WithBody | HashPresence::AbsentIfEmpty, true) => {
                 Ok(true)
             }
-            (None, HashPresence::Required, _) => Err(Refusal::MissingClaim.into()),
-            (None, HashPresence::WithBody | HashPresence::AbsentIfEmpty, false) => Err(Refusal::MissingClaim.into()),
+            (None, HashPresence::Required, _) => Err(Reason::MissingClaim.into()),
+            (None, HashPresence::WithBody | HashPresence::AbsentIfEmpty, false) => Err(Reason::MissingClaim.into()),
         }
     }
 }
 
 impl UrlHash {
-    fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Refusal> {
+    fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Reason> {
         let says = text(claims, &self.claim)?;
         let spellings = request.url.spellings(request.path_and_query(), &self.variants);
         Ok(spellings.iter().any(|url| self.hash.fits(url.as_bytes(), says, self.encoding)))
@@ -210,7 +215,7 @@ impl UrlHash {
 }
 
 impl UrlEquals {
-    fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Refusal> {
+    fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Reason> {
         let says = text(claims, &self.claim)?;
         Ok(self.spellings(request).iter().any(|url| url == says))
     }
@@ -224,14 +229,14 @@ impl UrlEquals {
 
 /// Whether the thumbprint in the token is that of this connection's client certificate, and the certificate is still
 /// trusted (RFC 8705 §3.1).
-fn certificate_fits(claims: &Map<String, Value>, request: &RequestView<'_>, now: UnixTime) -> Result<bool, Refusal> {
-    let confirmation = claims.get("cnf").ok_or(Refusal::MissingClaim)?.as_object().ok_or(Refusal::MalformedToken)?;
-    let says = confirmation.get("x5t#S256").ok_or(Refusal::MissingClaim)?.as_str().ok_or(Refusal::MalformedToken)?;
+fn certificate_fits(claims: &Map<String, Value>, request: &RequestView<'_>, now: UnixTime) -> Result<bool, Reason> {
+    let confirmation = claims.get("cnf").ok_or(Reason::MissingClaim)?.as_object().ok_or(Reason::MalformedToken)?;
+    let says = confirmation.get("x5t#S256").ok_or(Reason::MissingClaim)?.as_str().ok_or(Reason::MalformedToken)?;
     Ok(request.client.is_some_and(|client| client.certificate.thumbprint() == says && client.is_trusted(now)))
 }
 
-fn qsh_fits(claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Refusal> {
-    let says = claims.get("qsh").ok_or(Refusal::MissingClaim)?.as_str().ok_or(Refusal::MalformedToken)?;
+fn qsh_fits(claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Reason> {
+    let says = claims.get("qsh").ok_or(Reason::MissingClaim)?.as_str().ok_or(Reason::MalformedToken)?;
     Ok(BindingHash::Sha256.fits(canonical_request(request).as_bytes(), says, Encoding::Hex))
 }
 
@@ -276,11 +281,11 @@ mod tests {
     use http::Request;
     use serde_json::json;
 
-    fn check(bindings: &Bindings, claims: Value, method: &str, uri: &str, body: &[u8]) -> Result<(), Refusal> {
+    fn check(bindings: &Bindings, claims: Value, method: &str, uri: &str, body: &[u8]) -> Result<(), Reason> {
         let head = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0;
         let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(body);
-        let checked = bindings.check(claims.as_object().unwrap(), &view, UnixTime::MAX, &mut Notes::off());
-        checked.map_err(|stop| stop.refusal().unwrap())
+        let checked = bindings.check(claims.as_object().unwrap(), &view, UnixTime::MAX, &mut Explanation::off());
+        checked.map_err(|error| error.reason().unwrap())
     }
 
     fn body(presence: HashPresence, encoding: Encoding) -> Bindings {
@@ -298,16 +303,16 @@ mod tests {
         let run = |presence, claims, sent: &[u8]| check(&body(presence, Encoding::Hex), claims, "POST", "/", sent);
         for presence in [Required, Optional, WithBody, AbsentIfEmpty] {
             assert_eq!(run(presence, json!({"h": hash(b"x")}), b"x"), Ok(()));
-            assert_eq!(run(presence, json!({"h": hash(b"x")}), b"y"), Err(Refusal::BodyMismatch));
-            assert_eq!(run(presence, json!({"h": 5}), b"x"), Err(Refusal::MalformedToken));
+            assert_eq!(run(presence, json!({"h": hash(b"x")}), b"y"), Err(Reason::BodyMismatch));
+            assert_eq!(run(presence, json!({"h": 5}), b"x"), Err(Reason::MalformedToken));
         }
         let with_body = [Required, Optional, WithBody, AbsentIfEmpty].map(|presence| run(presence, json!({}), b"x"));
-        let missing = Err(Refusal::MissingClaim);
+        let missing = Err(Reason::MissingClaim);
         assert_eq!(with_body, [missing, Ok(()), missing, missing]);
         let empty = [Required, Optional, WithBody, AbsentIfEmpty].map(|presence| run(presence, json!({}), b""));
         assert_eq!(empty, [missing, Ok(()), Ok(()), Ok(())]);
         assert_eq!(run(WithBody, json!({"h": hash(b"another thing")}), b""), Ok(()));
-        assert_eq!(run(AbsentIfEmpty, json!({"h": hash(b"")}), b""), Err(Refusal::BodyMismatch));
+        assert_eq!(run(AbsentIfEmpty, json!({"h": hash(b"")}), b""), Err(Reason::BodyMismatch));
     }
 
     #[test]
@@ -321,7 +326,7 @@ mod tests {
         }
         let hex = BindingHash::Sha256.written(b"x", Encoding::Hex);
         let bindings = body(HashPresence::Required, Encoding::Base64);
-        assert_eq!(check(&bindings, json!({ "h": hex }), "POST", "/", b"x"), Err(Refusal::BodyMismatch));
+        assert_eq!(check(&bindings, json!({ "h": hex }), "POST", "/", b"x"), Err(Reason::BodyMismatch));
     }
 
     #[test]
@@ -336,10 +341,10 @@ mod tests {
         let run = |query, htu: &str, method| check(&url(query), claims(htu), method, "/a?b=c", b"");
         assert_eq!(run(true, "https://hooks.test/a?b=c", "POST"), Ok(()));
         assert_eq!(run(false, "https://hooks.test/a", "POST"), Ok(()));
-        assert_eq!(run(true, "https://hooks.test/a", "POST"), Err(Refusal::UrlMismatch));
-        assert_eq!(run(false, "https://hooks.test/A", "POST"), Err(Refusal::UrlMismatch));
-        assert_eq!(run(false, "https://hooks.test/a", "PUT"), Err(Refusal::MethodMismatch));
-        assert_eq!(check(&url(true), json!({}), "POST", "/a", b""), Err(Refusal::MissingClaim));
+        assert_eq!(run(true, "https://hooks.test/a", "POST"), Err(Reason::UrlMismatch));
+        assert_eq!(run(false, "https://hooks.test/A", "POST"), Err(Reason::UrlMismatch));
+        assert_eq!(run(false, "https://hooks.test/a", "PUT"), Err(Reason::MethodMismatch));
+        assert_eq!(check(&url(true), json!({}), "POST", "/a", b""), Err(Reason::MissingClaim));
     }
 
     /// From atlassian-jwt's documentation of the canonical request.
@@ -357,6 +362,6 @@ mod tests {
         let bindings = Bindings { qsh: true, ..Bindings::default() };
         let qsh = BindingHash::Sha256.written(b"POST&/a&b=c", Encoding::Hex);
         assert_eq!(check(&bindings, json!({ "qsh": qsh }), "POST", "/a?b=c&jwt=z", b""), Ok(()));
-        assert_eq!(check(&bindings, json!({ "qsh": qsh }), "POST", "/a?b=d", b""), Err(Refusal::UrlMismatch));
+        assert_eq!(check(&bindings, json!({ "qsh": qsh }), "POST", "/a?b=d", b""), Err(Reason::UrlMismatch));
     }
 }

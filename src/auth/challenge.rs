@@ -11,10 +11,10 @@ use std::borrow::Cow;
 use http::{HeaderName, Method};
 use serde_json::{Map, Value};
 
-use super::Stop;
+use super::VerifyError;
 use super::claims::ClaimRule;
 use super::request::RequestView;
-use super::signature::{Encoding, Hash, Piece, SecretKey, SignatureAlgorithm};
+use super::signature::{Component, Encoding, Hash, SecretKey, SignatureAlgorithm};
 use super::static_token::same;
 
 /// The longest challenge value that is only echoed, in bytes.
@@ -25,21 +25,21 @@ const MAX_SIGNED_CHALLENGE: usize = 128;
 
 /// An endpoint verification challenge and the response to it.
 #[derive(Clone, Debug)]
-pub struct Handshake {
+pub struct ChallengeRule {
     /// The method of the request.
     pub method: Method,
     /// Whether the request must be authenticated before it is answered.
     pub signed: bool,
     /// The query parameters that the request must have, with their values.
-    pub query: Vec<(String, Expected)>,
+    pub query: Vec<(String, ExpectedValue)>,
     /// Conditions on the request's JSON body.
     pub json: Vec<ClaimRule>,
     /// The headers that the request must have, with their values.
     pub headers: Vec<(HeaderName, String)>,
     /// Where the challenge value is, if there is one.
-    pub challenge: Option<Challenge>,
+    pub challenge: Option<ChallengePlace>,
     /// The body of the response.
-    pub answer: Template,
+    pub answer: ResponseTemplate,
     /// The additional headers of the response.
     pub answer_headers: Vec<(HeaderName, String)>,
     /// The secret for the MAC of the challenge value, if the response contains one.
@@ -48,7 +48,7 @@ pub struct Handshake {
 
 /// The required value of a query parameter.
 #[derive(Clone, Debug)]
-pub enum Expected {
+pub enum ExpectedValue {
     /// This string.
     Text(String),
     /// This secret, compared in constant time.
@@ -57,16 +57,16 @@ pub enum Expected {
 
 /// The location of the challenge value.
 #[derive(Clone, Debug)]
-pub enum Challenge {
+pub enum ChallengePlace {
     /// In a query parameter.
     Query(String),
     /// In a header or the body.
-    Piece(Piece),
+    Component(Component),
 }
 
 /// The template of a response body, in which `$challenge`, `$hmac.hex` and `$hmac.base64` are replaced.
 #[derive(Clone, Debug)]
-pub enum Template {
+pub enum ResponseTemplate {
     /// A `text/plain` body.
     Text(String),
     /// An `application/json` body, with replacements in all of its strings.
@@ -75,7 +75,7 @@ pub enum Template {
 
 /// The response to an endpoint verification challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct ChallengeResponse {
     /// `text/plain` or `application/json`.
     pub content_type: &'static str,
     /// The response body.
@@ -84,12 +84,12 @@ pub struct Answer {
     pub headers: Vec<(HeaderName, String)>,
 }
 
-impl Handshake {
+impl ChallengeRule {
     /// The response, if the request is this challenge.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`] if the body must be read to decide, or a rejection if the challenge value is ambiguous.
-    pub fn answer(&self, request: &RequestView<'_>) -> Result<Option<Answer>, Stop> {
+    /// [`VerifyError::NeedsBody`] if the body must be read to decide, or a rejection if the challenge value is ambiguous.
+    pub fn answer(&self, request: &RequestView<'_>) -> Result<Option<ChallengeResponse>, VerifyError> {
         if request.head.method != self.method || !self.head_fits(request) {
             return Ok(None);
         }
@@ -131,7 +131,7 @@ impl Handshake {
         self.secret.is_some()
     }
 
-    fn fill(&self, challenge: &str) -> Answer {
+    fn fill(&self, challenge: &str) -> ChallengeResponse {
         let mac = self.secret.as_ref().and_then(|secret| {
             secret.mac(SignatureAlgorithm::Hmac(Hash::Sha256), &[Cow::Borrowed(challenge.as_bytes())])
         });
@@ -142,11 +142,11 @@ impl Handshake {
                 .replace("$challenge", challenge)
         };
         let (content_type, body) = match &self.answer {
-            Template::Text(text) => ("text/plain; charset=utf-8", fill(text)),
-            Template::Json(value) => ("application/json", filled(value, &fill).to_string()),
+            ResponseTemplate::Text(text) => ("text/plain; charset=utf-8", fill(text)),
+            ResponseTemplate::Json(value) => ("application/json", filled(value, &fill).to_string()),
         };
         let headers = self.answer_headers.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
-        Answer { content_type, body, headers }
+        ChallengeResponse { content_type, body, headers }
     }
 }
 
@@ -159,7 +159,7 @@ fn filled(value: &Value, fill: &impl Fn(&str) -> String) -> Value {
     }
 }
 
-fn body_object(request: &RequestView<'_>) -> Result<Option<Map<String, Value>>, Stop> {
+fn body_object(request: &RequestView<'_>) -> Result<Option<Map<String, Value>>, VerifyError> {
     if let Some(object) = request.json()? {
         return Ok(Some(object.clone()));
     }
@@ -174,21 +174,21 @@ fn body_object(request: &RequestView<'_>) -> Result<Option<Map<String, Value>>, 
     }
 }
 
-impl Challenge {
-    fn find(&self, request: &RequestView<'_>) -> Result<Option<String>, Stop> {
+impl ChallengePlace {
+    fn find(&self, request: &RequestView<'_>) -> Result<Option<String>, VerifyError> {
         match self {
             Self::Query(name) => Ok(request.query(name)?.map(Cow::into_owned)),
-            Self::Piece(Piece::Json(pointer, _)) => {
+            Self::Component(Component::Json(pointer, _)) => {
                 let body = body_object(request)?;
                 Ok(body.and_then(|body| pointer.find(&body)?.as_str().map(str::to_owned)))
             }
-            Self::Piece(Piece::Header(name, _)) => Ok(request.header(name)?.map(str::to_owned)),
-            Self::Piece(_) => Ok(None),
+            Self::Component(Component::Header(name, _)) => Ok(request.header(name)?.map(str::to_owned)),
+            Self::Component(_) => Ok(None),
         }
     }
 }
 
-impl Expected {
+impl ExpectedValue {
     fn is(&self, value: &str) -> bool {
         match self {
             Self::Text(text) => text == value,

@@ -1,8 +1,8 @@
 //! `all_of` and `any_of`: combine several policies into one decision. Called by [`super::verify`].
 
-use super::explanation::Notes;
+use super::explanation::Explanation;
 use super::request::RequestView;
-use super::{Grant, Policy, Refusal, Refused, Stop};
+use super::{Grant, Policy, Reason, Rejection, VerifyError};
 use crate::clock::UnixTime;
 
 /// Grants if every policy grants. The first rejection ends the evaluation, even if another policy still needs the body:
@@ -11,17 +11,17 @@ pub(super) fn all_of(
     policies: &[Policy],
     request: &RequestView<'_>,
     now: UnixTime,
-    notes: &mut Notes,
-) -> Result<Grant, Stop> {
+    explanation: &mut Explanation,
+) -> Result<Grant, VerifyError> {
     let (mut granted, mut needs_body) = (Grant::default(), false);
     for policy in policies {
-        match policy.judge(request, now, notes) {
+        match policy.evaluate(request, now, explanation) {
             Ok(grant) => granted = granted.and(grant),
-            Err(Stop::NeedsBody) => needs_body = true,
-            Err(refused) => return Err(refused),
+            Err(VerifyError::NeedsBody) => needs_body = true,
+            Err(rejection) => return Err(rejection),
         }
     }
-    if needs_body { Err(Stop::NeedsBody) } else { Ok(granted) }
+    if needs_body { Err(VerifyError::NeedsBody) } else { Ok(granted) }
 }
 
 /// Grants if at least one policy grants and every policy whose credential is present grants. Otherwise an attacker who
@@ -30,44 +30,44 @@ pub(super) fn any_of(
     policies: &[Policy],
     request: &RequestView<'_>,
     now: UnixTime,
-    notes: &mut Notes,
-) -> Result<Grant, Stop> {
-    let (mut granted, mut beside, mut refusals): (Vec<Grant>, Vec<Grant>, Vec<Refused>) = Default::default();
+    explanation: &mut Explanation,
+) -> Result<Grant, VerifyError> {
+    let (mut granted, mut beside, mut rejections): (Vec<Grant>, Vec<Grant>, Vec<Rejection>) = Default::default();
     let mut needs_body = false;
     for policy in policies {
-        let mut note = |judged: Result<Grant, Stop>, good: &mut Vec<Grant>| match judged {
+        let mut note = |evaluated: Result<Grant, VerifyError>, good: &mut Vec<Grant>| match evaluated {
             Ok(grant) => good.push(grant),
-            Err(Stop::NeedsBody) => needs_body = true,
-            Err(Stop::Refused(refused)) if refused.refusal == Refusal::MissingCredential => {}
-            Err(Stop::Refused(refused)) => refusals.push(refused),
+            Err(VerifyError::NeedsBody) => needs_body = true,
+            Err(VerifyError::Rejected(rejection)) if rejection.reason == Reason::MissingCredential => {}
+            Err(VerifyError::Rejected(rejection)) => rejections.push(rejection),
         };
-        let whole = policy.judge(request, now, notes);
+        let whole = policy.evaluate(request, now, explanation);
         if is_missing(&whole) {
             // An alternative that requires several credentials may have an invalid one: the upstream could accept it.
-            policy.leaves().into_iter().for_each(|part| note(part.judge(request, now, notes), &mut beside));
+            policy.leaves().into_iter().for_each(|part| note(part.evaluate(request, now, explanation), &mut beside));
         }
         note(whole, &mut granted);
     }
-    if let Some(refused) = worst(refusals) {
-        return Err(refused.into());
+    if let Some(rejection) = worst(rejections) {
+        return Err(rejection.into());
     }
     if needs_body {
-        return Err(Stop::NeedsBody);
+        return Err(VerifyError::NeedsBody);
     }
-    let granted = granted.into_iter().reduce(Grant::beside).ok_or(Refusal::MissingCredential)?;
+    let granted = granted.into_iter().reduce(Grant::beside).ok_or(Reason::MissingCredential)?;
     Ok(beside.into_iter().fold(granted, Grant::beside))
 }
 
-fn is_missing(judged: &Result<Grant, Stop>) -> bool {
-    judged.as_ref().is_err_and(|stop| stop.refusal() == Some(Refusal::MissingCredential))
+fn is_missing(evaluated: &Result<Grant, VerifyError>) -> bool {
+    evaluated.as_ref().is_err_and(|error| error.reason() == Some(Reason::MissingCredential))
 }
 
 /// The rejection to report: first one for keys that are not available or lack the token's key, since a key fetch or a
 /// retry may turn it into a grant.
-fn worst(refusals: Vec<Refused>) -> Option<Refused> {
-    let undecided = |refused: &Refused| refused.remote.is_some() || refused.refusal == Refusal::JwksUnavailable;
-    let at = refusals.iter().position(undecided).unwrap_or(0);
-    refusals.into_iter().nth(at)
+fn worst(rejections: Vec<Rejection>) -> Option<Rejection> {
+    let undecided = |rejection: &Rejection| rejection.remote.is_some() || rejection.reason == Reason::JwksUnavailable;
+    let at = rejections.iter().position(undecided).unwrap_or(0);
+    rejections.into_iter().nth(at)
 }
 
 #[cfg(test)]

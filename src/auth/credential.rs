@@ -10,7 +10,7 @@ use memchr::memchr;
 
 use super::claims::Pointer;
 use super::request::{RequestView, sole};
-use super::{Refusal, Stop};
+use super::{Reason, VerifyError};
 
 /// The longest token, in bytes.
 pub const MAX_TOKEN: usize = 8 * 1024;
@@ -45,8 +45,8 @@ impl TokenLocation {
     /// The token at this location, in the headers, the URL or the body.
     ///
     /// # Errors
-    /// Those of [`Self::find`], and [`Stop::NeedsBody`]. A token in the body is bounded by the body's size limit.
-    pub fn find_in<'a>(&self, request: &RequestView<'a>) -> Result<Cow<'a, str>, Stop> {
+    /// Those of [`Self::find`], and [`VerifyError::NeedsBody`]. A token in the body is bounded by the body's size limit.
+    pub fn find_in<'a>(&self, request: &RequestView<'a>) -> Result<Cow<'a, str>, VerifyError> {
         let token = match self {
             Self::Header { .. } | Self::Query(_) | Self::Cookie(_) => {
                 return Ok(Cow::Borrowed(self.find(request.head)?));
@@ -58,8 +58,8 @@ impl TokenLocation {
             // Any other body is a missing token, not a malformed one.
             Self::Body => whole(request.body()?).map(Cow::Borrowed),
         };
-        let token = token.ok_or(Refusal::MissingCredential)?;
-        if is_all_b64token(&token) { Ok(token) } else { Err(Refusal::MalformedCredential.into()) }
+        let token = token.ok_or(Reason::MissingCredential)?;
+        if is_all_b64token(&token) { Ok(token) } else { Err(Reason::MalformedCredential.into()) }
     }
 
     /// The header that carries the token, if the location is a header.
@@ -80,17 +80,17 @@ impl TokenLocation {
     /// # Errors
     /// `missing_credential`, `multiple_credentials`, `malformed_credential` for a value that is not a `b64token` (RFC
     /// 6750 §2.1), or `token_too_large`.
-    pub fn find<'h>(&self, head: &'h Parts) -> Result<&'h str, Refusal> {
+    pub fn find<'h>(&self, head: &'h Parts) -> Result<&'h str, Reason> {
         let token = match self {
             Self::Header { name, scheme } => in_header(head, name, scheme.as_deref())?,
             Self::Query(name) => in_query(head, name)?,
             Self::Cookie(name) => in_cookie(head, name)?,
-            Self::Form(_) | Self::Json(_) | Self::Body => return Err(Refusal::MissingCredential),
+            Self::Form(_) | Self::Json(_) | Self::Body => return Err(Reason::MissingCredential),
         };
         if token.len() > MAX_TOKEN {
-            return Err(Refusal::TokenTooLarge);
+            return Err(Reason::TokenTooLarge);
         }
-        if token.is_empty() || !is_all_b64token(token) { Err(Refusal::MalformedCredential) } else { Ok(token) }
+        if token.is_empty() || !is_all_b64token(token) { Err(Reason::MalformedCredential) } else { Ok(token) }
     }
 }
 
@@ -98,39 +98,39 @@ fn whole(body: &[u8]) -> Option<&str> {
     std::str::from_utf8(body).ok().filter(|body| !body.is_empty() && is_all_b64token(body))
 }
 
-fn in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&str>) -> Result<&'h str, Refusal> {
+fn in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&str>) -> Result<&'h str, Reason> {
     let bearer = name == AUTHORIZATION;
-    let value = sole(head.headers.get_all(name).iter())?.ok_or(Refusal::MissingCredential)?;
+    let value = sole(head.headers.get_all(name).iter())?.ok_or(Reason::MissingCredential)?;
     let value = std::str::from_utf8(value.as_bytes()).ok().filter(|value| value.is_ascii());
-    let value = value.ok_or(Refusal::MalformedCredential)?;
+    let value = value.ok_or(Reason::MalformedCredential)?;
     // RFC 6750 §2: a client must not use two methods in one request.
     if bearer && parameters(head, ACCESS_TOKEN).next().is_some() {
-        return Err(Refusal::MultipleCredentials);
+        return Err(Reason::MultipleCredentials);
     }
     // A proxy may join headers of one name with commas (RFC 9110 §5.2).
     if memchr(b',', value.as_bytes()).is_some() {
-        return Err(Refusal::MultipleCredentials);
+        return Err(Reason::MultipleCredentials);
     }
     let Some(scheme) = scheme else { return Ok(value) };
     if scheme.ends_with('=') {
         // A parameter instead of a scheme: `Digest: JWT=…` (Wix).
-        return value.strip_prefix(scheme).ok_or(Refusal::MissingCredential);
+        return value.strip_prefix(scheme).ok_or(Reason::MissingCredential);
     }
     match value.split_once(' ') {
         Some((found, token)) if found.eq_ignore_ascii_case(scheme) => Ok(token),
-        None if value.eq_ignore_ascii_case(scheme) => Err(Refusal::MalformedCredential),
+        None if value.eq_ignore_ascii_case(scheme) => Err(Reason::MalformedCredential),
         // Another scheme is another credential, not a malformed token (RFC 6750 §3.1).
-        Some(_) | None => Err(Refusal::MissingCredential),
+        Some(_) | None => Err(Reason::MissingCredential),
     }
 }
 
 /// The query parameter whose name is not percent-encoded. An encoded spelling of the name never carries the credential
 /// and counts as a second one: the upstream would decode it, and could use a token that was not verified.
-fn in_query<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Refusal> {
-    let (found, value) = sole(parameters_parted(head, name, &['&']))?.ok_or(Refusal::MissingCredential)?;
+fn in_query<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Reason> {
+    let (found, value) = sole(parameters_parted(head, name, &['&']))?.ok_or(Reason::MissingCredential)?;
     // A parser that also splits at `;` must find no other one.
     sole(parameters(head, name))?;
-    if found == name { Ok(value) } else { Err(Refusal::MissingCredential) }
+    if found == name { Ok(value) } else { Err(Reason::MissingCredential) }
 }
 
 /// The raw names and values of the query parameters whose decoded name is `name`, split at `&` and, as some parsers do,
@@ -174,11 +174,11 @@ fn next_byte(written: &[u8]) -> Option<(u8, &[u8])> {
     }
 }
 
-fn in_cookie<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Refusal> {
+fn in_cookie<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Reason> {
     let mut found = None;
     for field in head.headers.get_all(COOKIE) {
         // Skipping an unreadable header would hide its cookies from this check, but not from the upstream.
-        let field = field.to_str().map_err(|_| Refusal::MalformedCredential)?;
+        let field = field.to_str().map_err(|_| Reason::MalformedCredential)?;
         let values = field
             .split(';')
             .filter_map(|pair| pair.trim().split_once('='))
@@ -186,15 +186,15 @@ fn in_cookie<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Refusal> {
         // Some parsers also split at spaces and commas.
         let loose = field.split([';', ',', ' ', '\t']).filter_map(|pair| pair.split_once('='));
         if loose.filter(|(cookie, _)| *cookie == name).count() > 1 {
-            return Err(Refusal::MultipleCredentials);
+            return Err(Reason::MultipleCredentials);
         }
         for (_, value) in values {
             if found.replace(value).is_some() {
-                return Err(Refusal::MultipleCredentials);
+                return Err(Reason::MultipleCredentials);
             }
         }
     }
-    found.ok_or(Refusal::MissingCredential)
+    found.ok_or(Reason::MissingCredential)
 }
 
 /// Checks every byte without an early exit, so that the compiler can vectorize the loop.
@@ -215,7 +215,7 @@ mod tests {
         TokenLocation::Header { name: AUTHORIZATION, scheme: Some("Bearer".into()) }
     }
 
-    fn find(location: &TokenLocation, uri: &str, fields: &[(&str, &str)]) -> Result<String, Refusal> {
+    fn find(location: &TokenLocation, uri: &str, fields: &[(&str, &str)]) -> Result<String, Reason> {
         let request =
             fields.iter().fold(Request::builder().uri(uri), |request, (name, value)| request.header(*name, *value));
         location.find(&request.body(()).unwrap().into_parts().0).map(str::to_owned)
@@ -234,17 +234,17 @@ mod tests {
     fn none_is_missing() {
         for fields in [&[][..], &[("authorization", "Basic dTpw")], &[("authorization", "a.b.c")], &[("x", "Bearer a")]]
         {
-            assert_eq!(find(&bearer(), "/", fields), Err(Refusal::MissingCredential), "{fields:?}");
+            assert_eq!(find(&bearer(), "/", fields), Err(Reason::MissingCredential), "{fields:?}");
         }
-        assert_eq!(find(&bearer(), "/?access_token=a.b.c", &[]), Err(Refusal::MissingCredential));
-        assert_eq!(find(&TokenLocation::Query("t".into()), "/?T=a&%74=a", &[]), Err(Refusal::MissingCredential));
+        assert_eq!(find(&bearer(), "/?access_token=a.b.c", &[]), Err(Reason::MissingCredential));
+        assert_eq!(find(&TokenLocation::Query("t".into()), "/?T=a&%74=a", &[]), Err(Reason::MissingCredential));
     }
 
     /// Another gateway accepted a valid token together with an invalid one, and comma-joined tokens, in HTTP/1 and
     /// HTTP/2.
     #[test]
     fn two_are_rejected_and_neither_is_chosen() {
-        let two = Err(Refusal::MultipleCredentials);
+        let two = Err(Reason::MultipleCredentials);
         assert_eq!(find(&bearer(), "/", &[("authorization", "Bearer a"), ("authorization", "Bearer b")]), two);
         assert_eq!(find(&bearer(), "/", &[("authorization", "Bearer a, Bearer b")]), two);
         assert_eq!(find(&bearer(), "/", &[("authorization", "Bearer a"), ("authorization", "Basic b")]), two);
@@ -259,46 +259,46 @@ mod tests {
         let (query, cookie) = (TokenLocation::Query("token".into()), TokenLocation::Cookie("t".into()));
         let good = ("authorization", "Bearer a");
         for uri in ["/?token=a&%74oken=b", "/?to%6ben=b&token=a", "/?token=a&to%6Ben", "/?token=a&token"] {
-            assert_eq!(find(&query, uri, &[]), Err(Refusal::MultipleCredentials), "{uri}");
+            assert_eq!(find(&query, uri, &[]), Err(Reason::MultipleCredentials), "{uri}");
         }
         for uri in ["/?access%5ftoken=b", "/?x&%61ccess_token=b", "/?access_token"] {
-            assert_eq!(find(&bearer(), uri, &[good]), Err(Refusal::MultipleCredentials), "{uri}");
+            assert_eq!(find(&bearer(), uri, &[good]), Err(Reason::MultipleCredentials), "{uri}");
         }
         for uri in
             ["/?access_tokens=b", "/?xaccess_token=b", "/?access+token=b", "/?%access_token=b", "/?x=access_token"]
         {
             assert_eq!(find(&bearer(), uri, &[good]), Ok("a".into()), "{uri}");
         }
-        assert_eq!(find(&query, "/?token=a%2e", &[]), Err(Refusal::MalformedCredential));
+        assert_eq!(find(&query, "/?token=a%2e", &[]), Err(Reason::MalformedCredential));
         // Found by fuzzing: a value that ends at `;` for one parser continues for a parser that splits at `&` alone, as
         // the URL standard requires.
-        assert_eq!(find(&query, "/?token=a;x=b", &[]), Err(Refusal::MalformedCredential));
-        assert_eq!(find(&query, "/?x=1;token=a", &[]), Err(Refusal::MissingCredential));
-        assert_eq!(find(&query, "/?token=a&x=1;token=b", &[]), Err(Refusal::MultipleCredentials));
+        assert_eq!(find(&query, "/?token=a;x=b", &[]), Err(Reason::MalformedCredential));
+        assert_eq!(find(&query, "/?x=1;token=a", &[]), Err(Reason::MissingCredential));
+        assert_eq!(find(&query, "/?token=a&x=1;token=b", &[]), Err(Reason::MultipleCredentials));
         // Some parsers ignore a space between the name and `=`.
         let blank = [("cookie", "t=good; t =evil")];
-        assert_eq!(find(&cookie, "/", &blank), Err(Refusal::MultipleCredentials));
-        assert_eq!(find(&cookie, "/", &[("cookie", "t=good; a=b t=evil")]), Err(Refusal::MultipleCredentials));
-        assert_eq!(find(&bearer(), "/?x=1;access_token=b", &[good]), Err(Refusal::MultipleCredentials));
+        assert_eq!(find(&cookie, "/", &blank), Err(Reason::MultipleCredentials));
+        assert_eq!(find(&cookie, "/", &[("cookie", "t=good; a=b t=evil")]), Err(Reason::MultipleCredentials));
+        assert_eq!(find(&bearer(), "/?x=1;access_token=b", &[good]), Err(Reason::MultipleCredentials));
         let unreadable = http::HeaderValue::from_bytes(b"t=evil; x=\xff").unwrap();
         let request = Request::builder().header("cookie", unreadable).header("cookie", "t=good");
-        assert_eq!(cookie.find(&request.body(()).unwrap().into_parts().0), Err(Refusal::MalformedCredential));
+        assert_eq!(cookie.find(&request.body(()).unwrap().into_parts().0), Err(Reason::MalformedCredential));
     }
 
     #[test]
     fn other_values_are_malformed() {
         for value in ["Bearer", "Bearer ", "Bearer  a", "Bearer a b", "Bearer a\tb", "Bearer \"a\"", "Bearer {}"] {
-            assert_eq!(find(&bearer(), "/", &[("authorization", value)]), Err(Refusal::MalformedCredential), "{value}");
+            assert_eq!(find(&bearer(), "/", &[("authorization", value)]), Err(Reason::MalformedCredential), "{value}");
         }
         let not_ascii =
             Request::builder().header("authorization", http::HeaderValue::from_bytes(b"Bearer \xff").unwrap());
         let head = not_ascii.body(()).unwrap().into_parts().0;
-        assert_eq!(bearer().find(&head), Err(Refusal::MalformedCredential));
+        assert_eq!(bearer().find(&head), Err(Reason::MalformedCredential));
     }
 
     #[test]
     fn a_huge_one_is_not_looked_at() {
         let value = format!("Bearer {}", "a".repeat(MAX_TOKEN + 1));
-        assert_eq!(find(&bearer(), "/", &[("authorization", &value)]), Err(Refusal::TokenTooLarge));
+        assert_eq!(find(&bearer(), "/", &[("authorization", &value)]), Err(Reason::TokenTooLarge));
     }
 }

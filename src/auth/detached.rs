@@ -13,13 +13,13 @@ use http::HeaderName;
 use serde_json::{Map, Value, json};
 
 use super::credential::TokenLocation;
-use super::explanation::Notes;
+use super::explanation::Explanation;
 use super::jwt::{Issuer, decode, object, optional_text};
 use super::keys::{Algorithm, algorithm_named};
-use super::replay_id::{Once, OnceRule, hash_of};
+use super::replay_id::{ReplayId, ReplayIdSource, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::time::TimestampRule;
-use super::{Refusal, Refused, Stop};
+use super::{Reason, Rejection, VerifyError};
 use crate::clock::UnixTime;
 
 /// Maximum number of headers that one signature may list.
@@ -37,7 +37,7 @@ pub struct DetachedPolicy {
     /// The signed timestamp: a parameter of the JWS header, or a signed HTTP header.
     pub time: Option<TimestampRule>,
     /// Set if the route needs a replay id, which is the hash of the signing input.
-    pub once: Option<OnceRule>,
+    pub replay_id: Option<ReplayIdSource>,
 }
 
 /// The payload of a detached JWS.
@@ -53,7 +53,7 @@ pub enum Payload {
 pub(super) struct Verified {
     pub(super) issuer: Arc<str>,
     pub(super) kid: Option<String>,
-    pub(super) once: Option<Once>,
+    pub(super) replay_id: Option<ReplayId>,
 }
 
 /// The JWS header.
@@ -68,40 +68,46 @@ impl DetachedPolicy {
     ///
     /// # Errors
     /// Those of a JWT; `missing_timestamp` if the time is not signed.
-    pub(super) fn verify(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Verified, Stop> {
+    pub(super) fn verify(
+        &self,
+        request: &RequestView<'_>,
+        now: UnixTime,
+        explanation: &mut Explanation,
+    ) -> Result<Verified, VerifyError> {
         let token = self.token.find_in(request)?;
-        let (encoded, signature) = split(&token).ok_or(Refusal::MalformedToken)?;
+        let (encoded, signature) = split(&token).ok_or(Reason::MalformedToken)?;
         let header = self.payload.header(encoded)?;
-        notes.add("header", || format!("alg {:?}, kid {:?}", header.algorithm, header.kid));
+        explanation.add("header", || format!("alg {:?}, kid {:?}", header.algorithm, header.kid));
         let refuse =
-            |refusal| Refused { refusal, proven: false, issuer: Some(Arc::clone(&self.issuer.name)), remote: None };
+            |reason| Rejection { reason, proven: false, issuer: Some(Arc::clone(&self.issuer.name)), remote: None };
         if !self.issuer.algorithms.contains(&header.algorithm) {
-            return Err(refuse(Refusal::UnsupportedAlgorithm).into());
+            return Err(refuse(Reason::UnsupportedAlgorithm).into());
         }
-        let undecided = |refusal| Refused { remote: self.issuer.keys.remote(), ..refuse(refusal) };
-        let keys = self.issuer.keys.current(now).ok_or_else(|| undecided(Refusal::JwksUnavailable))?;
+        let undecided = |reason| Rejection { remote: self.issuer.keys.remote(), ..refuse(reason) };
+        let keys = self.issuer.keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable))?;
         let keys = keys.select(header.kid.as_deref(), header.algorithm).map_err(undecided)?;
         let bytes = decode(signature).map_err(refuse)?;
         let signs = |text: &[u8]| keys.iter().any(|(_, key)| key.verify(text, &bytes).is_ok());
         let texts = self.payload.texts(encoded, &header, request)?;
         let Some(text) = texts.iter().find(|text| signs(text)) else {
-            notes.add("signature", || "does not match this request".into());
-            return Err(refuse(Refusal::InvalidSignature).into());
+            explanation.add("signature", || "does not match this request".into());
+            return Err(refuse(Reason::InvalidSignature).into());
         };
-        notes.add("signature", || "valid".into());
+        explanation.add("signature", || "valid".into());
         let mut issued = None;
         if let Some(time) = &self.time {
             let signed = self.payload.signed_values(&header, request)?;
-            issued = Some(time.check(request, &signed, now, notes).map_err(|stop| stop.proven(&self.issuer.name))?);
+            issued =
+                Some(time.check(request, &signed, now, explanation).map_err(|error| error.proven(&self.issuer.name))?);
         }
-        let once = self.once.as_ref().map(|_| self.once_of(text, issued));
-        Ok(Verified { issuer: Arc::clone(&self.issuer.name), kid: header.kid, once })
+        let replay_id = self.replay_id.as_ref().map(|_| self.replay_id_of(text, issued));
+        Ok(Verified { issuer: Arc::clone(&self.issuer.name), kid: header.kid, replay_id })
     }
 
-    fn once_of(&self, text: &[u8], issued: Option<UnixTime>) -> Once {
+    fn replay_id_of(&self, text: &[u8], issued: Option<UnixTime>) -> ReplayId {
         let first = issued.zip(self.time.as_ref()).map(|(at, rule)| at.minus(rule.max_future));
         let ends = issued.zip(self.time.as_ref()).map(|(at, rule)| at.plus(rule.max_age).plus(Duration::from_secs(1)));
-        Once { issuer: Arc::clone(&self.issuer.name), kind: "hash", id: hash_of(text), until: ends, issued: first }
+        ReplayId { issuer: Arc::clone(&self.issuer.name), kind: "hash", id: hash_of(text), until: ends, issued: first }
     }
 }
 
@@ -113,7 +119,7 @@ fn split(token: &str) -> Option<(&str, &str)> {
 }
 
 impl Payload {
-    fn header(self, encoded: &str) -> Result<Header, Refusal> {
+    fn header(self, encoded: &str) -> Result<Header, Reason> {
         let parameters = object(&decode(encoded)?)?;
         let extensions = match self {
             Self::Unencoded => {
@@ -125,16 +131,16 @@ impl Payload {
             }
         };
         if !extensions || ["enc", "zip"].iter().any(|name| parameters.contains_key(*name)) {
-            return Err(Refusal::MalformedToken);
+            return Err(Reason::MalformedToken);
         }
-        let algorithm = optional_text(&parameters, "alg")?.ok_or(Refusal::MalformedToken)?;
-        let algorithm = algorithm_named(algorithm).ok_or(Refusal::UnsupportedAlgorithm)?;
+        let algorithm = optional_text(&parameters, "alg")?.ok_or(Reason::MalformedToken)?;
+        let algorithm = algorithm_named(algorithm).ok_or(Reason::UnsupportedAlgorithm)?;
         let kid = optional_text(&parameters, "kid")?.map(str::to_owned);
         Ok(Header { algorithm, kid, parameters })
     }
 
     /// The possible signing inputs. TrueLayer's own verifiers also ignore one trailing slash of the path.
-    fn texts(self, encoded: &str, header: &Header, request: &RequestView<'_>) -> Result<Vec<Vec<u8>>, Stop> {
+    fn texts(self, encoded: &str, header: &Header, request: &RequestView<'_>) -> Result<Vec<Vec<u8>>, VerifyError> {
         let input = |payload: &[u8]| [encoded.as_bytes(), b".", payload].concat();
         match self {
             Self::Unencoded => Ok(vec![input(request.body()?)]),
@@ -155,7 +161,7 @@ impl Payload {
     }
 
     /// The signed values among which the time is looked up.
-    fn signed_values(self, header: &Header, request: &RequestView<'_>) -> Result<Map<String, Value>, Refusal> {
+    fn signed_values(self, header: &Header, request: &RequestView<'_>) -> Result<Map<String, Value>, Reason> {
         match self {
             Self::Unencoded => Ok(header.parameters.clone()),
             Self::TrueLayer => {
@@ -167,15 +173,15 @@ impl Payload {
 }
 
 /// Name, as listed in `tl_headers`, and value of each signed header.
-fn listed_headers<'h>(header: &'h Header, request: &RequestView<'h>) -> Result<Vec<(&'h str, &'h str)>, Refusal> {
+fn listed_headers<'h>(header: &'h Header, request: &RequestView<'h>) -> Result<Vec<(&'h str, &'h str)>, Reason> {
     let names = optional_text(&header.parameters, "tl_headers")?.unwrap_or_default();
     let names: Vec<&str> = names.split(',').filter(|name| !name.is_empty()).take(MAX_LISTED + 1).collect();
     if names.len() > MAX_LISTED {
-        return Err(Refusal::MalformedToken);
+        return Err(Reason::MalformedToken);
     }
     let values = names.into_iter().map(|name| {
-        let field: HeaderName = name.parse().map_err(|_| Refusal::MalformedToken)?;
-        Ok((name, request.header(&field)?.ok_or(Refusal::MissingSignedComponent)?))
+        let field: HeaderName = name.parse().map_err(|_| Reason::MalformedToken)?;
+        Ok((name, request.header(&field)?.ok_or(Reason::MissingSignedComponent)?))
     });
     values.collect()
 }

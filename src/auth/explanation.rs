@@ -12,9 +12,9 @@ pub struct Note {
 
 /// Notes in the order of the checks, if recording is on.
 #[derive(Debug)]
-pub struct Notes(Option<Vec<Note>>);
+pub struct Explanation(Option<Vec<Note>>);
 
-impl Notes {
+impl Explanation {
     /// Recording is off.
     pub const fn off() -> Self {
         Self(None)
@@ -27,8 +27,8 @@ impl Notes {
 
     /// Adds a note; `found` is called only if recording is on.
     pub fn add(&mut self, check: &'static str, found: impl FnOnce() -> String) {
-        if let Some(notes) = &mut self.0 {
-            notes.push(Note { check, found: found() });
+        if let Some(explanation) = &mut self.0 {
+            explanation.push(Note { check, found: found() });
         }
     }
 

@@ -17,16 +17,16 @@ use serde_json::{Map, Value};
 use super::binding::Bindings;
 use super::claims::ClaimRule;
 use super::credential::TokenLocation;
-use super::explanation::Notes;
+use super::explanation::Explanation;
 use super::json::parse_object;
 use super::keys::{Algorithm, Key, Keys, algorithm_named};
-use super::replay_id::{Once, OnceRule};
+use super::replay_id::{ReplayId, ReplayIdSource};
 use super::request::RequestView;
 use super::time::{NumericDate, TimestampRule, numeric_date};
-use super::{Refusal, Refused, Stop};
+use super::{Reason, Rejection, VerifyError};
 use crate::clock::UnixTime;
-pub use token_cache::Known;
-use token_cache::KnownToken;
+use token_cache::CachedToken;
+pub use token_cache::VerifiedTokenCache;
 
 /// Default for `allowed_types`: the `typ` values of access tokens (RFC 8725 §3.11, RFC 9068 §2.1).
 pub const DEFAULT_TYPES: &[&str] = &["JWT", "at+jwt"];
@@ -60,7 +60,7 @@ pub struct JwtPolicy {
     /// A time other than `iat` that limits the token's age (`time_claim`).
     pub time: Option<TimestampRule>,
     /// Source of the replay id, if the route needs one.
-    pub once: Option<OnceRule>,
+    pub replay_id: Option<ReplayIdSource>,
 }
 
 /// The audiences that a policy accepts.
@@ -69,7 +69,7 @@ pub enum Audience {
     /// `aud` must contain one of these.
     OneOf(Vec<String>),
     /// Any audience (`none`): a binding ties the token to this endpoint instead.
-    Anybody,
+    Any,
 }
 
 /// A trusted issuer.
@@ -84,16 +84,16 @@ pub struct Issuer {
     /// The issuer's keys; another issuer's keys are never searched.
     pub keys: Keys,
     /// Cache of tokens that these keys have verified.
-    pub known: Arc<Known>,
+    pub known: Arc<VerifiedTokenCache>,
 }
 
 /// How a token's signature was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signed {
+pub enum SignatureCheck {
     /// By a signature verification now.
     Verified,
     /// By a cache hit: an earlier verification with the same keys.
-    Known,
+    Cached,
 }
 
 /// A token that satisfies its policy.
@@ -103,100 +103,110 @@ pub(super) struct Verified {
     pub(super) claims: Arc<Map<String, Value>>,
     /// Index of the route's shared secret that signed the token; `None` for a public key.
     pub(super) secret: Option<usize>,
-    pub(super) signed: Signed,
+    pub(super) signed: SignatureCheck,
     /// Replay id, if the route needs one.
-    pub(super) once: Option<Once>,
+    pub(super) replay_id: Option<ReplayId>,
 }
 
 impl JwtPolicy {
     /// Verifies the token of one request, then the claims that bind it to the request.
-    pub(super) fn verify(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Verified, Stop> {
+    pub(super) fn verify(
+        &self,
+        request: &RequestView<'_>,
+        now: UnixTime,
+        explanation: &mut Explanation,
+    ) -> Result<Verified, VerifyError> {
         let token = self.token.find_in(request)?;
-        let mut verified = self.verify_token(&token, now, notes)?;
-        let bound = self.judge_bindings(&verified.claims, request, now, notes);
-        let time = bound.map_err(|stop| stop.proven(&verified.issuer))?;
-        let once = self.once_of(&verified.issuer, &token, &verified.claims, time);
-        verified.once = once.map_err(|refusal| Stop::from(refusal).proven(&verified.issuer))?;
+        let mut verified = self.verify_token(&token, now, explanation)?;
+        let bound = self.check_bindings(&verified.claims, request, now, explanation);
+        let time = bound.map_err(|error| error.proven(&verified.issuer))?;
+        let replay_id = self.replay_id_of(&verified.issuer, &token, &verified.claims, time);
+        verified.replay_id = replay_id.map_err(|reason| VerifyError::from(reason).proven(&verified.issuer))?;
         Ok(verified)
     }
 
-    fn judge_bindings(
+    fn check_bindings(
         &self,
         claims: &Map<String, Value>,
         request: &RequestView<'_>,
         now: UnixTime,
-        notes: &mut Notes,
-    ) -> Result<Option<UnixTime>, Stop> {
-        let time = self.time.as_ref().map(|time| time.check(request, claims, now, notes)).transpose()?;
-        self.bindings.check(claims, request, now, notes)?;
+        explanation: &mut Explanation,
+    ) -> Result<Option<UnixTime>, VerifyError> {
+        let time = self.time.as_ref().map(|time| time.check(request, claims, now, explanation)).transpose()?;
+        self.bindings.check(claims, request, now, explanation)?;
         Ok(time)
     }
 
     /// Verifies the token alone, without its bindings.
-    pub(super) fn verify_token(&self, token: &str, now: UnixTime, notes: &mut Notes) -> Result<Verified, Stop> {
-        let parts = Parts::split(token)?;
-        let name = Known::name(token);
+    pub(super) fn verify_token(
+        &self,
+        token: &str,
+        now: UnixTime,
+        explanation: &mut Explanation,
+    ) -> Result<Verified, VerifyError> {
+        let parts = JwsParts::split(token)?;
+        let name = VerifiedTokenCache::name(token);
         let known = name.and_then(|name| self.issuers.iter().find_map(|issuer| issuer.known.get(name)));
         let token =
             known.as_ref().map_or_else(|| Token::read(&parts).map(Arc::new), |known| Ok(Arc::clone(&known.token)))?;
         token.is_of(&self.types)?;
-        notes.add("header", || format!("alg {:?}, kid {:?}", token.algorithm, token.kid));
+        explanation.add("header", || format!("alg {:?}, kid {:?}", token.algorithm, token.kid));
         let issuer = self.issuer(&token.claims)?;
-        notes.add("issuer", || issuer.name.to_string());
+        explanation.add("issuer", || issuer.name.to_string());
 
         let refuse =
-            |refusal, proven| Refused { refusal, proven, issuer: Some(Arc::clone(&issuer.name)), remote: None };
+            |reason, proven| Rejection { reason, proven, issuer: Some(Arc::clone(&issuer.name)), remote: None };
         if !issuer.algorithms.contains(&token.algorithm) {
-            return Err(refuse(Refusal::UnsupportedAlgorithm, false).into());
+            return Err(refuse(Reason::UnsupportedAlgorithm, false).into());
         }
         // No key set, or a key that is not in it: a fetch may resolve this rejection.
-        let undecided = |refusal| Refused { remote: issuer.keys.remote(), ..refuse(refusal, false) };
+        let undecided = |reason| Rejection { remote: issuer.keys.remote(), ..refuse(reason, false) };
         let keys = match &issuer.keys {
             Keys::Chain(root) => {
-                let chain = token.chain().map_err(|refusal| refuse(refusal, false))?;
-                Arc::new(root.key(&chain, token.algorithm, now).map_err(|refusal| refuse(refusal, false))?)
+                let chain = token.chain().map_err(|reason| refuse(reason, false))?;
+                Arc::new(root.key(&chain, token.algorithm, now).map_err(|reason| refuse(reason, false))?)
             }
-            keys => keys.current(now).ok_or_else(|| undecided(Refusal::JwksUnavailable))?,
+            keys => keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable))?,
         };
         // A cached result holds only for the same key set, which would select and verify the same key again.
         let before = known.filter(|known| Arc::ptr_eq(&known.keys, &keys));
         let (key, signed) = match before.as_ref().and_then(|known| keys.get(known.key)) {
-            Some(key) => (key, Signed::Known),
+            Some(key) => (key, SignatureCheck::Cached),
             None => {
                 let candidates = keys.select(token.kid.as_deref(), token.algorithm);
-                let candidates = candidates.map_err(|refusal| match refusal {
-                    Refusal::UnknownKey => undecided(refusal),
+                let candidates = candidates.map_err(|reason| match reason {
+                    Reason::UnknownKey => undecided(reason),
                     other => refuse(other, false),
                 })?;
-                let (place, key) = parts.signed_by(&candidates).map_err(|refusal| refuse(refusal, false))?;
+                let (place, key) = parts.signed_by(&candidates).map_err(|reason| refuse(reason, false))?;
                 if let Some(name) = name {
                     let (token, keys) = (&token, &keys);
-                    let known = || KnownToken { token: Arc::clone(token), keys: Arc::clone(keys), key: place };
+                    let known = || CachedToken { token: Arc::clone(token), keys: Arc::clone(keys), key: place };
                     issuer.known.add(name, known);
                 }
-                (key, Signed::Verified)
+                (key, SignatureCheck::Verified)
             }
         };
-        notes.add("signature", || "valid".into());
+        explanation.add("signature", || "valid".into());
 
-        self.judge_claims(issuer, &token.claims, now).map_err(|refusal| refuse(refusal, true))?;
-        notes.add("claims", || "valid".into());
+        self.check_claims(issuer, &token.claims, now).map_err(|reason| refuse(reason, true))?;
+        explanation.add("claims", || "valid".into());
         // A token may omit `kid` if only one key fits; the key's own `kid` then lets revocation by key apply.
         let kid = token.kid.as_deref().or_else(|| key.name()).map(str::to_owned);
         let (issuer, claims) = (Arc::clone(&issuer.name), Arc::clone(&token.claims));
-        Ok(Verified { issuer, kid, claims, secret: key.secret(), signed, once: None })
+        Ok(Verified { issuer, kid, claims, secret: key.secret(), signed, replay_id: None })
     }
 
     /// Selects the issuer. A single issuer needs no selection. Of several, the unverified `iss` selects one; it is
     /// compared again once the signature is verified.
-    fn issuer(&self, payload: &Map<String, Value>) -> Result<&Issuer, Refusal> {
+    fn issuer(&self, payload: &Map<String, Value>) -> Result<&Issuer, Reason> {
         match self.issuers.as_slice() {
-            [] => Err(Refusal::InvalidIssuer),
+            [] => Err(Reason::InvalidIssuer),
             [sole] => Ok(sole),
             several => {
-                let says = payload.get("iss").ok_or(Refusal::MissingClaim)?.as_str().ok_or(Refusal::MalformedToken)?;
+                let says = payload.get("iss").ok_or(Reason::MissingClaim)?.as_str().ok_or(Reason::MalformedToken)?;
                 let says = |issuer: &&Issuer| issuer.issuer.as_deref() == Some(says);
-                several.iter().find(says).ok_or(Refusal::InvalidIssuer)
+                several.iter().find(says).ok_or(Reason::InvalidIssuer)
             }
         }
     }
@@ -206,52 +216,52 @@ impl JwtPolicy {
         self.bindings.binds_body() || self.token.is_in_body()
     }
 
-    fn judge_claims(&self, issuer: &Issuer, payload: &Map<String, Value>, now: UnixTime) -> Result<(), Refusal> {
+    fn check_claims(&self, issuer: &Issuer, payload: &Map<String, Value>, now: UnixTime) -> Result<(), Reason> {
         let claims = Registered::read(payload)?;
         // A null claim counts as missing, since it carries no value.
         if self.required.iter().any(|name| payload.get(name).is_none_or(Value::is_null)) {
-            return Err(Refusal::MissingClaim);
+            return Err(Reason::MissingClaim);
         }
         if issuer.issuer.is_some() && claims.iss != issuer.issuer.as_deref() {
-            return Err(claims.iss.map_or(Refusal::MissingClaim, |_| Refusal::InvalidIssuer));
+            return Err(claims.iss.map_or(Reason::MissingClaim, |_| Reason::InvalidIssuer));
         }
         // Exact comparison: no case folding, trailing slash or substring match (mod_auth_openidc GHSA-wcvh-g65p-v576).
         let names = |ours: &String| claims.audiences.iter().any(|audience| audience == ours);
         if matches!(&self.audience, Audience::OneOf(ours) if !ours.iter().any(names)) {
-            return Err(Refusal::InvalidAudience);
+            return Err(Reason::InvalidAudience);
         }
-        self.judge_times(&claims, now)?;
+        self.check_times(&claims, now)?;
         match self.claims.iter().find(|rule| !rule.holds(payload)) {
-            Some(rule) => Err(Refusal::ClaimMismatch { scope: rule.is_scope() }),
+            Some(rule) => Err(Reason::ClaimMismatch { scope: rule.is_scope() }),
             None => Ok(()),
         }
     }
 
-    fn judge_times(&self, claims: &Registered<'_>, now: UnixTime) -> Result<(), Refusal> {
+    fn check_times(&self, claims: &Registered<'_>, now: UnixTime) -> Result<(), Reason> {
         // RFC 7519 §4.1.4: on or after `exp` the token must not be accepted.
         if claims.expires.is_some_and(|expires| now >= expires.floor.plus(self.leeway)) {
-            return Err(Refusal::TokenExpired);
+            return Err(Reason::TokenExpired);
         }
         // `exp` before `iat`: the token was never valid, at any leeway.
         if claims.expires.zip(claims.issued).is_some_and(|(expires, issued)| expires.ceil < issued.floor) {
-            return Err(Refusal::TokenExpired);
+            return Err(Reason::TokenExpired);
         }
         if claims.not_before.is_some_and(|start| now.plus(self.leeway) < start.ceil) {
-            return Err(Refusal::TokenNotYetValid);
+            return Err(Reason::TokenNotYetValid);
         }
         if claims.issued.is_some_and(|issued| issued.ceil > now.plus(self.leeway)) {
-            return Err(Refusal::TokenIssuedInFuture);
+            return Err(Reason::TokenIssuedInFuture);
         }
         if let Some(max_age) = self.max_age {
-            let issued = claims.issued.ok_or(Refusal::MissingClaim)?;
+            let issued = claims.issued.ok_or(Reason::MissingClaim)?;
             if issued.floor.plus(max_age).plus(self.leeway) < now {
-                return Err(Refusal::TokenTooOld);
+                return Err(Reason::TokenTooOld);
             }
         }
         if let Some(max_lifetime) = self.max_lifetime {
-            let (issued, expires) = claims.issued.zip(claims.expires).ok_or(Refusal::MissingClaim)?;
+            let (issued, expires) = claims.issued.zip(claims.expires).ok_or(Reason::MissingClaim)?;
             if expires.ceil > issued.floor.plus(max_lifetime) {
-                return Err(Refusal::TokenLifetimeTooLong);
+                return Err(Reason::TokenLifetimeTooLong);
             }
         }
         Ok(())
@@ -259,7 +269,7 @@ impl JwtPolicy {
 }
 
 /// The three parts of a JWS in compact serialization (RFC 7515 §7.1), still encoded.
-struct Parts<'t> {
+struct JwsParts<'t> {
     header: &'t str,
     payload: &'t str,
     signature: &'t str,
@@ -267,37 +277,36 @@ struct Parts<'t> {
     signed: &'t [u8],
 }
 
-impl<'t> Parts<'t> {
+impl<'t> JwsParts<'t> {
     /// Splits a token into exactly three non-empty parts: five parts are a JWE, and an empty third part is `alg: none`.
     /// The lookup of the token has already limited its size.
-    fn split(token: &'t str) -> Result<Self, Refusal> {
+    fn split(token: &'t str) -> Result<Self, Reason> {
         let mut dots = memchr_iter(b'.', token.as_bytes());
         let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
-            return Err(Refusal::MalformedToken);
+            return Err(Reason::MalformedToken);
         };
-        let part =
-            |range: Range<usize>| token.get(range).filter(|part| !part.is_empty()).ok_or(Refusal::MalformedToken);
+        let part = |range: Range<usize>| token.get(range).filter(|part| !part.is_empty()).ok_or(Reason::MalformedToken);
         let (header, payload) = (part(0..first)?, part(first + 1..second)?);
         let signature = part(second + 1..token.len())?;
         Ok(Self { header, payload, signature, signed: part(0..second)?.as_bytes() })
     }
 
     /// The first of these keys under which the signature is valid, and its index.
-    fn signed_by<'k>(&self, candidates: &[(usize, &'k Key)]) -> Result<(usize, &'k Key), Refusal> {
+    fn signed_by<'k>(&self, candidates: &[(usize, &'k Key)]) -> Result<(usize, &'k Key), Reason> {
         let signature = decode(self.signature)?;
         let fits = |(_, key): &&(usize, &Key)| key.verify(self.signed, &signature).is_ok();
-        candidates.iter().find(fits).copied().ok_or(Refusal::InvalidSignature)
+        candidates.iter().find(fits).copied().ok_or(Reason::InvalidSignature)
     }
 }
 
 /// Decodes canonical base64url without padding (RFC 7515 §2): no unused bits and no other characters, so that a token
 /// has exactly one spelling.
-pub(super) fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::MalformedToken)
+pub(super) fn decode(part: &str) -> Result<Vec<u8>, Reason> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::MalformedToken)
 }
 
-pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
-    parse_object(bytes).map_err(|_| Refusal::MalformedToken)
+pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Reason> {
+    parse_object(bytes).map_err(|_| Reason::MalformedToken)
 }
 
 /// The header and the claims of a token, independent of any policy. `jwk`, `jku`, `x5u` and `x5c` in the header are
@@ -311,36 +320,36 @@ struct Token {
 }
 
 impl Token {
-    fn read(parts: &Parts<'_>) -> Result<Self, Refusal> {
+    fn read(parts: &JwsParts<'_>) -> Result<Self, Reason> {
         let mut header = object(&decode(parts.header)?)?;
         // `crit` names extensions that must be understood; none is supported (RFC 7515 §4.1.11). `b64` changes the
         // signing input, and `enc` and `zip` wrap content that was not signed.
         if ["crit", "b64", "enc", "zip"].iter().any(|name| header.contains_key(*name)) {
-            return Err(Refusal::MalformedToken);
+            return Err(Reason::MalformedToken);
         }
         // A nested token (RFC 7519 §5.2).
         if optional_text(&header, "cty")?.is_some_and(|cty| same_type(cty, "JWT")) {
-            return Err(Refusal::MalformedToken);
+            return Err(Reason::MalformedToken);
         }
         let owned = |name| Ok(optional_text(&header, name)?.map(str::to_owned));
         let (typ, kid) = (owned("typ")?, owned("kid")?);
-        let algorithm = optional_text(&header, "alg")?.ok_or(Refusal::MalformedToken)?;
-        let algorithm = algorithm_named(algorithm).ok_or(Refusal::UnsupportedAlgorithm)?;
+        let algorithm = optional_text(&header, "alg")?.ok_or(Reason::MalformedToken)?;
+        let algorithm = algorithm_named(algorithm).ok_or(Reason::UnsupportedAlgorithm)?;
         let claims = Arc::new(object(&decode(parts.payload)?)?);
         Ok(Self { algorithm, kid, typ, x5c: header.remove("x5c"), claims })
     }
 
     /// Checks `typ` against the allowed types; a token without `typ` passes.
-    fn is_of(&self, types: &[String]) -> Result<(), Refusal> {
+    fn is_of(&self, types: &[String]) -> Result<(), Reason> {
         let other = self.typ.as_ref().is_some_and(|typ| !types.iter().any(|allowed| same_type(typ, allowed)));
-        if other { Err(Refusal::MalformedToken) } else { Ok(()) }
+        if other { Err(Reason::MalformedToken) } else { Ok(()) }
     }
 
     /// The certificates in `x5c`, read only if a root is pinned (RFC 7515 §4.1.6: base64, not base64url).
-    fn chain(&self) -> Result<Vec<Vec<u8>>, Refusal> {
-        let Some(Value::Array(written)) = &self.x5c else { return Err(Refusal::UnknownKey) };
+    fn chain(&self) -> Result<Vec<Vec<u8>>, Reason> {
+        let Some(Value::Array(written)) = &self.x5c else { return Err(Reason::UnknownKey) };
         let certificates = written.iter().map(|certificate| STANDARD.decode(certificate.as_str()?).ok());
-        certificates.collect::<Option<_>>().ok_or(Refusal::UnknownKey)
+        certificates.collect::<Option<_>>().ok_or(Reason::UnknownKey)
     }
 }
 
@@ -356,12 +365,12 @@ fn bare_type(text: &str) -> &str {
     }
 }
 
-pub(super) fn optional_text<'j>(object: &'j Map<String, Value>, name: &str) -> Result<Option<&'j str>, Refusal> {
+pub(super) fn optional_text<'j>(object: &'j Map<String, Value>, name: &str) -> Result<Option<&'j str>, Reason> {
     object.get(name).map(text).transpose()
 }
 
-fn text(claim: &Value) -> Result<&str, Refusal> {
-    claim.as_str().ok_or(Refusal::MalformedToken)
+fn text(claim: &Value) -> Result<&str, Reason> {
+    claim.as_str().ok_or(Reason::MalformedToken)
 }
 
 /// The registered claims (RFC 7519 §4.1), checked for their types: a claim of the wrong type is an error, never an
@@ -376,7 +385,7 @@ struct Registered<'p> {
 
 impl<'p> Registered<'p> {
     /// Reads the claims in one pass: seven look-ups would compare each name many times.
-    fn read(payload: &'p Map<String, Value>) -> Result<Self, Refusal> {
+    fn read(payload: &'p Map<String, Value>) -> Result<Self, Reason> {
         let mut read = Self { iss: None, audiences: Vec::new(), expires: None, not_before: None, issued: None };
         for (name, claim) in payload {
             match name.as_str() {
@@ -394,18 +403,18 @@ impl<'p> Registered<'p> {
 }
 
 /// Reads `aud`: one string or an array of strings (RFC 7519 §4.1.3).
-fn audiences(claim: &Value) -> Result<Vec<&str>, Refusal> {
+fn audiences(claim: &Value) -> Result<Vec<&str>, Reason> {
     match claim {
         // A null names no audience.
         Value::Null => Ok(Vec::new()),
         Value::String(audience) => Ok(vec![audience]),
         Value::Array(audiences) if audiences.len() <= MAX_AUDIENCES => audiences.iter().map(text).collect(),
-        _ => Err(Refusal::MalformedToken),
+        _ => Err(Reason::MalformedToken),
     }
 }
 
-fn date(claim: &Value) -> Result<NumericDate, Refusal> {
-    claim.as_number().and_then(numeric_date).ok_or(Refusal::MalformedToken)
+fn date(claim: &Value) -> Result<NumericDate, Reason> {
+    claim.as_number().and_then(numeric_date).ok_or(Reason::MalformedToken)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{AlgorithmFamily, DecodingKey};
 
-use super::Refusal;
+use super::Reason;
 use crate::clock::UnixTime;
 pub use algorithm::Algorithm;
 pub use chain::{NotARoot, PinnedRoot};
@@ -224,19 +224,19 @@ impl KeySet {
     ///
     /// # Errors
     /// `unknown_key`; `unsupported_algorithm` if the key with this `kid` is for another algorithm than the token's.
-    pub fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<(usize, &Key)>, Refusal> {
+    pub fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<(usize, &Key)>, Reason> {
         let mut answering = self.keys.iter().enumerate().filter(|(_, key)| key.id.answers_to(kid)).peekable();
         if answering.peek().is_none() {
-            return Err(Refusal::UnknownKey);
+            return Err(Reason::UnknownKey);
         }
         let fitting: Vec<_> = answering.filter(|(_, key)| key.algorithm == algorithm).collect();
         // A fetched set with two candidates is ambiguous: its owner selects a key by `kid`.
         let pinned = fitting.iter().all(|(_, key)| key.id == KeyId::Pinned);
         match (fitting.len(), kid) {
-            (0, Some(_)) => Err(Refusal::UnsupportedAlgorithm),
-            (0, None) => Err(Refusal::UnknownKey),
+            (0, Some(_)) => Err(Reason::UnsupportedAlgorithm),
+            (0, None) => Err(Reason::UnknownKey),
             (count, _) if count == 1 || pinned => Ok(fitting),
-            (_several, _) => Err(Refusal::UnknownKey),
+            (_several, _) => Err(Reason::UnknownKey),
         }
     }
 }
@@ -275,23 +275,23 @@ impl Key {
     ///
     /// # Errors
     /// `invalid_signature`.
-    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Refusal> {
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Reason> {
         // Exact length: no DER instead of fixed width, no padded halves. Neither half may be zero (CVE-2022-21449).
         if signature.len() != self.signature_length || !self.halves_are_sane(signature) {
-            return Err(Refusal::InvalidSignature);
+            return Err(Reason::InvalidSignature);
         }
         match &self.verifier {
             Verifier::Shared(secret) => self.verify_mac(secret, message, signature),
-            Verifier::Public(key) => key.verify_sig(message, signature).map_err(|_| Refusal::InvalidSignature),
+            Verifier::Public(key) => key.verify_sig(message, signature).map_err(|_| Reason::InvalidSignature),
         }
     }
 
-    fn verify_mac(&self, secret: &DecodingKey, message: &[u8], signature: &[u8]) -> Result<(), Refusal> {
-        let algorithm = self.algorithm.in_library().ok_or(Refusal::InvalidSignature)?;
+    fn verify_mac(&self, secret: &DecodingKey, message: &[u8], signature: &[u8]) -> Result<(), Reason> {
+        let algorithm = self.algorithm.in_library().ok_or(Reason::InvalidSignature)?;
         let written = URL_SAFE_NO_PAD.encode(signature);
         match jsonwebtoken::crypto::verify(&written, message, secret, algorithm) {
             Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(Refusal::InvalidSignature),
+            Ok(false) | Err(_) => Err(Reason::InvalidSignature),
         }
     }
 

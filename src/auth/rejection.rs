@@ -6,19 +6,19 @@ use super::keys::RemoteKeys;
 
 /// Why [`super::verify`] returned no [`Grant`](super::Grant).
 #[derive(Clone, Debug)]
-pub enum Stop {
+pub enum VerifyError {
     /// Every check so far passed; the remaining checks need the body.
     NeedsBody,
     /// The request is rejected.
-    Refused(Refused),
+    Rejected(Rejection),
 }
 
-impl Stop {
+impl VerifyError {
     /// The reason of the rejection; `None` if only the body is missing.
-    pub fn refusal(&self) -> Option<Refusal> {
+    pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::NeedsBody => None,
-            Self::Refused(refused) => Some(refused.refusal),
+            Self::Rejected(rejection) => Some(rejection.reason),
         }
     }
 
@@ -26,36 +26,36 @@ impl Stop {
     pub(super) fn proven(self, issuer: &Arc<str>) -> Self {
         match self {
             Self::NeedsBody => Self::NeedsBody,
-            Self::Refused(refused) => {
-                Self::Refused(Refused { proven: true, issuer: Some(Arc::clone(issuer)), ..refused })
+            Self::Rejected(rejection) => {
+                Self::Rejected(Rejection { proven: true, issuer: Some(Arc::clone(issuer)), ..rejection })
             }
         }
     }
 }
 
-impl From<Refused> for Stop {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
+impl From<Rejection> for VerifyError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
     }
 }
 
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(Refused::at_once(refusal))
+impl From<Reason> for VerifyError {
+    fn from(reason: Reason) -> Self {
+        Self::Rejected(Rejection::at_once(reason))
     }
 }
 
-impl PartialEq for Stop {
+impl PartialEq for VerifyError {
     fn eq(&self, other: &Self) -> bool {
-        self.refusal() == other.refusal()
+        self.reason() == other.reason()
     }
 }
 
 /// A rejection and the facts known when it was made.
 #[derive(Clone, Debug)]
-pub struct Refused {
+pub struct Rejection {
     /// The reason.
-    pub refusal: Refusal,
+    pub reason: Reason,
     /// A signature had been verified: the client holds a valid credential, so the response may state the reason.
     pub proven: bool,
     /// The issuer's name in gateway.yaml, where one had been chosen.
@@ -64,17 +64,17 @@ pub struct Refused {
     pub remote: Option<Arc<RemoteKeys>>,
 }
 
-impl Refused {
+impl Rejection {
     /// A rejection before any signature was verified or an issuer chosen.
-    pub const fn at_once(refusal: Refusal) -> Self {
-        Self { refusal, proven: false, issuer: None, remote: None }
+    pub const fn at_once(reason: Reason) -> Self {
+        Self { reason, proven: false, issuer: None, remote: None }
     }
 }
 
-/// The reason why the decision rejects a request. [`Refusal::reason`] is its name in log, metrics, responses and
+/// The reason why the decision rejects a request. [`Reason::reason`] is its name in log, metrics, responses and
 /// documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum Reason {
     /// No credential in any location that the route configures.
     MissingCredential,
     /// More than one credential, or a second place that holds one.
@@ -146,7 +146,7 @@ pub enum Refusal {
     JwksUnavailable,
 }
 
-impl Refusal {
+impl Reason {
     /// Every value once, for the documentation and for tests that iterate over the table.
     pub const ALL: &'static [Self] = &[
         Self::MissingCredential,

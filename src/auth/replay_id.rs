@@ -1,7 +1,7 @@
 //! Replay ids: an id from the signed part of a request, and the time until which its credential is valid.
 //!
 //! Only data that a signature covers may be an id: an attacker who replays a request can change everything else
-//! (PageSpace#2199). The schemes extract the id if the route has replay protection; `admission` stores it.
+//! (PageSpace#2199). The schemes extract the id if the route has replay protection; `store` stores it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use serde_json::{Map, Value};
 
 use super::claims::Pointer;
 use super::jwt::JwtPolicy;
-use super::signature::Piece;
+use super::signature::Component;
 use super::time::numeric_date;
-use super::{Policy, Refusal};
+use super::{Policy, Reason};
 use crate::clock::UnixTime;
 
 /// The source of a replay id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OnceRule {
+pub enum ReplayIdSource {
     /// A verified claim.
     Claim(Pointer),
     /// A signed component of the request.
-    Piece(Piece),
+    Component(Component),
     /// The SHA-256 of everything that was signed.
     Hash,
 }
 
 /// The replay id of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Once {
+pub struct ReplayId {
     /// The namespace of the id: the issuer's name, or the preset's. An issuer cannot use up the ids of another one.
     pub issuer: Arc<str>,
     /// The kind of id: `claim`, `piece` or `hash`.
@@ -54,12 +54,12 @@ pub(super) fn hash_of(signed: &[u8]) -> Vec<u8> {
 }
 
 /// A claim as an id: a non-empty string, or a number.
-pub(super) fn claimed(pointer: &Pointer, claims: &Map<String, Value>) -> Result<Vec<u8>, Refusal> {
+pub(super) fn claimed(pointer: &Pointer, claims: &Map<String, Value>) -> Result<Vec<u8>, Reason> {
     match pointer.find(claims) {
         Some(Value::String(text)) if !text.is_empty() => Ok(text.clone().into_bytes()),
         Some(Value::Number(number)) => Ok(number.to_string().into_bytes()),
-        Some(_) => Err(Refusal::MalformedToken),
-        None => Err(Refusal::MissingClaim),
+        Some(_) => Err(Reason::MalformedToken),
+        None => Err(Reason::MissingClaim),
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) fn claimed_time(claims: &Map<String, Value>, name: &str) -> Option<Un
 
 /// Why a policy cannot give requests a replay id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoOnce {
+pub enum NoReplayId {
     /// The policy signs no data that differs from request to request, or the id source does not fit the scheme.
     NoId,
     /// The component is not signed.
@@ -88,15 +88,15 @@ impl Policy {
     /// need.
     ///
     /// # Errors
-    /// [`NoOnce`]. An `any_of` needs an id from each alternative, an `all_of` from one of its policies.
-    pub fn identify(&mut self, rule: Option<&OnceRule>, has_ttl: bool) -> Result<(), NoOnce> {
+    /// [`NoReplayId`]. An `any_of` needs an id from each alternative, an `all_of` from one of its policies.
+    pub fn identify(&mut self, rule: Option<&ReplayIdSource>, has_ttl: bool) -> Result<(), NoReplayId> {
         let (place, chosen, bounded) = match self {
             Self::AllOf(policies) => {
-                let mut why = NoOnce::NoId;
+                let mut why = NoReplayId::NoId;
                 for policy in policies {
                     match policy.identify(rule, has_ttl) {
                         Ok(()) => return Ok(()),
-                        Err(NoOnce::NoId) => {}
+                        Err(NoReplayId::NoId) => {}
                         Err(nearer) => why = nearer,
                     }
                 }
@@ -105,36 +105,38 @@ impl Policy {
             Self::AnyOf(policies) => {
                 return policies.iter_mut().try_for_each(|policy| policy.identify(rule, has_ttl));
             }
-            Self::Token(_) | Self::ClientCertificate(_) | Self::Public => return Err(NoOnce::NoId),
+            Self::Token(_) | Self::ClientCertificate(_) | Self::Public => return Err(NoReplayId::NoId),
             Self::Jwt(policy) => {
                 let rule = match rule {
-                    Some(OnceRule::Piece(_)) => return Err(NoOnce::NoId),
+                    Some(ReplayIdSource::Component(_)) => return Err(NoReplayId::NoId),
                     Some(rule) => rule.clone(),
-                    None => policy.own_rule().ok_or(NoOnce::NoId)?,
+                    None => policy.own_rule().ok_or(NoReplayId::NoId)?,
                 };
                 let bounded = policy.is_bounded();
-                (&mut policy.once, rule, bounded)
+                (&mut policy.replay_id, rule, bounded)
             }
             Self::Detached(policy) => match rule {
-                None | Some(OnceRule::Hash) => (&mut policy.once, OnceRule::Hash, policy.time.is_some()),
-                Some(OnceRule::Claim(_) | OnceRule::Piece(_)) => return Err(NoOnce::NoId),
+                None | Some(ReplayIdSource::Hash) => {
+                    (&mut policy.replay_id, ReplayIdSource::Hash, policy.time.is_some())
+                }
+                Some(ReplayIdSource::Claim(_) | ReplayIdSource::Component(_)) => return Err(NoReplayId::NoId),
             },
             Self::Signature(policy) => {
-                let own = || policy.id.clone().map_or(OnceRule::Hash, OnceRule::Piece);
+                let own = || policy.id.clone().map_or(ReplayIdSource::Hash, ReplayIdSource::Component);
                 let rule = match rule {
-                    Some(OnceRule::Claim(_)) => return Err(NoOnce::NoId),
-                    Some(OnceRule::Piece(piece)) if !piece.is_covered_by(&policy.signed) => {
-                        return Err(NoOnce::Unsigned);
+                    Some(ReplayIdSource::Claim(_)) => return Err(NoReplayId::NoId),
+                    Some(ReplayIdSource::Component(piece)) if !piece.is_covered_by(&policy.signed) => {
+                        return Err(NoReplayId::Unsigned);
                     }
                     Some(rule) => rule.clone(),
                     None => own(),
                 };
                 let bounded = policy.time.is_some();
-                (&mut policy.once, rule, bounded)
+                (&mut policy.replay_id, rule, bounded)
             }
         };
         if !bounded && !has_ttl {
-            return Err(NoOnce::Endless);
+            return Err(NoReplayId::Endless);
         }
         *place = Some(chosen);
         Ok(())
@@ -161,11 +163,11 @@ const NO_BOUND: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 impl JwtPolicy {
     /// The default source: `jti` if every token must have one, else the hash of a token that is bound to the request's
     /// body.
-    fn own_rule(&self) -> Option<OnceRule> {
+    fn own_rule(&self) -> Option<ReplayIdSource> {
         if self.required.iter().any(|name| name == "jti") {
-            return Pointer::parse("jti").map(OnceRule::Claim);
+            return Pointer::parse("jti").map(ReplayIdSource::Claim);
         }
-        self.binds_body().then_some(OnceRule::Hash)
+        self.binds_body().then_some(ReplayIdSource::Hash)
     }
 
     fn is_bounded(&self) -> bool {
@@ -178,18 +180,20 @@ impl JwtPolicy {
     }
 
     /// The replay id of a verified token; `time` is the time that the policy's time rule found in it.
-    pub(super) fn once_of(
+    pub(super) fn replay_id_of(
         &self,
         issuer: &Arc<str>,
         token: &str,
         claims: &Map<String, Value>,
         time: Option<UnixTime>,
-    ) -> Result<Option<Once>, Refusal> {
-        let Some(rule) = &self.once else { return Ok(None) };
+    ) -> Result<Option<ReplayId>, Reason> {
+        let Some(rule) = &self.replay_id else { return Ok(None) };
         let (kind, id) = match rule {
-            OnceRule::Claim(pointer) => ("claim", claimed(pointer, claims)?),
-            OnceRule::Hash => ("hash", hash_of(token.rsplit_once('.').map_or("", |(signed, _)| signed).as_bytes())),
-            OnceRule::Piece(_) => return Err(Refusal::MissingClaim),
+            ReplayIdSource::Claim(pointer) => ("claim", claimed(pointer, claims)?),
+            ReplayIdSource::Hash => {
+                ("hash", hash_of(token.rsplit_once('.').map_or("", |(signed, _)| signed).as_bytes()))
+            }
+            ReplayIdSource::Component(_) => return Err(Reason::MissingClaim),
         };
         let issued = claimed_time(claims, "iat");
         let expires = claimed_time(claims, "exp").map(|expires| expires.plus(self.leeway));
@@ -198,6 +202,6 @@ impl JwtPolicy {
         let until = earliest([expires, ages, stales]).map(|until| until.plus(Duration::from_secs(1)));
         let first = issued.max(claimed_time(claims, "nbf")).map(|first| first.minus(self.leeway));
         let issued = first.max(time.zip(self.time.as_ref()).map(|(at, rule)| at.minus(rule.max_future)));
-        Ok(Some(Once { issuer: Arc::clone(issuer), kind, id, until, issued }))
+        Ok(Some(ReplayId { issuer: Arc::clone(issuer), kind, id, until, issued }))
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::claims::Pointer;
 use super::client_certificate::{ClientCertificate, ClientTrust};
 use super::json::parse_object;
-use super::{Refusal, Stop};
+use super::{Reason, VerifyError};
 use crate::clock::UnixTime;
 
 /// The maximum number of fields in a form body, more than any webhook has.
@@ -28,7 +28,7 @@ pub struct RequestView<'a> {
     /// The base of the URL that senders use.
     pub url: UrlBase<'a>,
     /// The client certificate, if the client has presented one.
-    pub client: Option<Client<'a>>,
+    pub client: Option<PresentedCertificate<'a>>,
     json: OnceLock<Option<Map<String, Value>>>,
 }
 
@@ -40,7 +40,7 @@ impl<'a> RequestView<'a> {
 
     /// Sets the client certificate.
     #[must_use]
-    pub fn with_client(self, client: Option<Client<'a>>) -> Self {
+    pub fn with_client(self, client: Option<PresentedCertificate<'a>>) -> Self {
         Self { client, ..self }
     }
 
@@ -53,16 +53,16 @@ impl<'a> RequestView<'a> {
     /// The body.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`] while it has not been read.
-    pub fn body(&self) -> Result<&'a [u8], Stop> {
-        self.body.ok_or(Stop::NeedsBody)
+    /// [`VerifyError::NeedsBody`] while it has not been read.
+    pub fn body(&self) -> Result<&'a [u8], VerifyError> {
+        self.body.ok_or(VerifyError::NeedsBody)
     }
 
     /// The body as one JSON object; `None` for anything else.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`] while the body has not been read.
-    pub fn json(&self) -> Result<Option<&Map<String, Value>>, Stop> {
+    /// [`VerifyError::NeedsBody`] while the body has not been read.
+    pub fn json(&self) -> Result<Option<&Map<String, Value>>, VerifyError> {
         let body = self.body()?;
         Ok(self.json.get_or_init(|| parse_object(body).ok()).as_ref())
     }
@@ -70,16 +70,16 @@ impl<'a> RequestView<'a> {
     /// The body as one JSON object, for a caller that requires one.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`], or `malformed_body` for any other body.
-    pub fn json_object(&self) -> Result<&Map<String, Value>, Stop> {
-        self.json()?.ok_or_else(|| Refusal::MalformedBody.into())
+    /// [`VerifyError::NeedsBody`], or `malformed_body` for any other body.
+    pub fn json_object(&self) -> Result<&Map<String, Value>, VerifyError> {
+        self.json()?.ok_or_else(|| Reason::MalformedBody.into())
     }
 
     /// The value at a pointer into a JSON body.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`] while the body has not been read.
-    pub fn json_value(&self, pointer: &Pointer) -> Result<Option<&Value>, Stop> {
+    /// [`VerifyError::NeedsBody`] while the body has not been read.
+    pub fn json_value(&self, pointer: &Pointer) -> Result<Option<&Value>, VerifyError> {
         Ok(self.json()?.and_then(|object| pointer.find(object)))
     }
 
@@ -87,37 +87,37 @@ impl<'a> RequestView<'a> {
     ///
     /// # Errors
     /// `multiple_credentials` for a repeated header, `malformed_credential` for a value that is not ASCII.
-    pub fn header(&self, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
+    pub fn header(&self, name: &HeaderName) -> Result<Option<&'a str>, Reason> {
         let value = sole(self.head.headers.get_all(name).iter())?;
-        value.map(|value| value.to_str().map_err(|_| Refusal::MalformedCredential)).transpose()
+        value.map(|value| value.to_str().map_err(|_| Reason::MalformedCredential)).transpose()
     }
 
     /// The decoded value of a query parameter, which may be present at most once in any spelling of its name.
     ///
     /// # Errors
     /// `multiple_credentials` for a repeated parameter.
-    pub fn query(&self, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+    pub fn query(&self, name: &str) -> Result<Option<Cow<'a, str>>, Reason> {
         find_pair(self.head.uri.query().unwrap_or_default().as_bytes(), name)
     }
 
     /// The pairs of a form body (`application/x-www-form-urlencoded`), decoded; `None` for another body.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`], or `malformed_body` for more than 1,000 pairs.
-    pub fn form(&self) -> Result<Option<Vec<Pair<'a>>>, Stop> {
+    /// [`VerifyError::NeedsBody`], or `malformed_body` for more than 1,000 pairs.
+    pub fn form(&self) -> Result<Option<Vec<Pair<'a>>>, VerifyError> {
         let body = self.body()?;
         if !self.is_form() {
             return Ok(None);
         }
         let pairs: Vec<_> = url::form_urlencoded::parse(body).take(MAX_PAIRS + 1).collect();
-        if pairs.len() > MAX_PAIRS { Err(Refusal::MalformedBody.into()) } else { Ok(Some(pairs)) }
+        if pairs.len() > MAX_PAIRS { Err(Reason::MalformedBody.into()) } else { Ok(Some(pairs)) }
     }
 
     /// The value of a form field, which may be present at most once.
     ///
     /// # Errors
-    /// [`Stop::NeedsBody`], or `multiple_credentials` for a repeated field.
-    pub fn form_field(&self, name: &str) -> Result<Option<Cow<'a, str>>, Stop> {
+    /// [`VerifyError::NeedsBody`], or `multiple_credentials` for a repeated field.
+    pub fn form_field(&self, name: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
         let pairs = self.form()?.unwrap_or_default();
         let mut values = pairs.into_iter().filter(|(found, _)| found == name).map(|(_, value)| value);
         Ok(sole(&mut values)?)
@@ -137,14 +137,14 @@ impl<'a> RequestView<'a> {
 
 /// A client certificate and its listener's current trust settings.
 #[derive(Clone, Copy, Debug)]
-pub struct Client<'a> {
+pub struct PresentedCertificate<'a> {
     /// The certificate from the TLS handshake.
     pub certificate: &'a ClientCertificate,
     /// The listener's active trust settings; `None` if a reload has removed them, so that no certificate is trusted.
     pub trust: Option<&'a ClientTrust>,
 }
 
-impl Client<'_> {
+impl PresentedCertificate<'_> {
     /// Whether the certificate is trusted at `now`, regardless of the result of the TLS handshake.
     pub fn is_trusted(&self, now: UnixTime) -> bool {
         self.trust.is_some_and(|trust| trust.trusts(self.certificate, now))
@@ -154,7 +154,7 @@ impl Client<'_> {
 /// A name and its value, decoded.
 pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-fn find_pair<'a>(encoded: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+fn find_pair<'a>(encoded: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, Reason> {
     sole(url::form_urlencoded::parse(encoded).filter(|(found, _)| found == name).map(|(_, value)| value))
 }
 
@@ -162,9 +162,9 @@ fn find_pair<'a>(encoded: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, 
 ///
 /// # Errors
 /// `multiple_credentials` for two or more values.
-pub fn sole<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, Refusal> {
+pub fn sole<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, Reason> {
     let (first, second) = (values.next(), values.next());
-    if second.is_some() { Err(Refusal::MultipleCredentials) } else { Ok(first) }
+    if second.is_some() { Err(Reason::MultipleCredentials) } else { Ok(first) }
 }
 
 /// The URL that senders use, up to the path.
@@ -254,9 +254,9 @@ mod tests {
     fn two_of_one_name_are_rejected_in_any_spelling() {
         let head = head("/?t=1&%74=2&u=a%20b", &[("x-s", "1"), ("x-s", "2"), ("x-t", "1")]);
         let view = RequestView::new(&head, UrlBase::Host("a"));
-        assert_eq!(view.query("t"), Err(Refusal::MultipleCredentials));
+        assert_eq!(view.query("t"), Err(Reason::MultipleCredentials));
         assert_eq!(view.query("u").unwrap().as_deref(), Some("a b"));
-        assert_eq!(view.header(&HeaderName::from_static("x-s")), Err(Refusal::MultipleCredentials));
+        assert_eq!(view.header(&HeaderName::from_static("x-s")), Err(Reason::MultipleCredentials));
         assert_eq!(view.header(&HeaderName::from_static("x-t")), Ok(Some("1")));
         assert_eq!(view.header(&HeaderName::from_static("x-u")), Ok(None));
     }
@@ -265,9 +265,9 @@ mod tests {
     fn a_form_is_read_only_where_it_is_declared() {
         let form = head("/", &[("content-type", "application/x-www-form-urlencoded; charset=utf-8")]);
         let view = || RequestView::new(&form, UrlBase::Host("a"));
-        assert_eq!(view().form_field("a").err(), Some(Stop::NeedsBody));
+        assert_eq!(view().form_field("a").err(), Some(VerifyError::NeedsBody));
         assert_eq!(view().with_body(b"a=1%2B2&b=c").form_field("a").unwrap().as_deref(), Some("1+2"));
-        assert_eq!(view().with_body(b"a=1&a=2").form_field("a").err(), Some(Refusal::MultipleCredentials.into()));
+        assert_eq!(view().with_body(b"a=1&a=2").form_field("a").err(), Some(Reason::MultipleCredentials.into()));
         let json = head("/", &[("content-type", "application/json")]);
         let view = RequestView::new(&json, UrlBase::Host("a")).with_body(b"a=1");
         assert_eq!(view.form().unwrap(), None);

@@ -16,13 +16,13 @@ use http::HeaderName;
 use zeroize::Zeroizing;
 
 use super::claims::{ClaimRule, Pointer};
-use super::explanation::Notes;
-use super::replay_id::{Once, OnceRule, hash_of};
+use super::explanation::Explanation;
+use super::replay_id::{ReplayId, ReplayIdSource, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::time::{TimestampUnit, within};
-use super::{Refusal, Stop};
+use super::{Reason, VerifyError};
 use crate::clock::UnixTime;
-pub use component::{Digest, Piece, Presence};
+pub use component::{Component, Digest, Presence};
 pub use key::{Hash, KeyError, Secret, SecretKey, SignatureAlgorithm};
 pub use parse::{Encoding, Parse, Value};
 
@@ -32,7 +32,7 @@ pub struct SignaturePolicy {
     /// The preset's name, or `signature`; a field of the access log.
     pub name: Arc<str>,
     /// Where the request carries signatures; each one present is tried.
-    pub places: Vec<Place>,
+    pub places: Vec<SignaturePlace>,
     /// How the signature is parsed out of its value.
     pub parse: Parse,
     /// Encoding of the signature's bytes.
@@ -40,7 +40,7 @@ pub struct SignaturePolicy {
     /// Signature algorithm.
     pub algorithm: SignatureAlgorithm,
     /// Components of the string to sign, in order (`signed_payload`).
-    pub signed: Vec<Piece>,
+    pub signed: Vec<Component>,
     /// Separator between the components.
     pub join: String,
     /// Other spellings of the URL that senders may have signed.
@@ -48,7 +48,7 @@ pub struct SignaturePolicy {
     /// The signed timestamp.
     pub time: Option<SignedTime>,
     /// The component that identifies the secret.
-    pub key_id: Option<Piece>,
+    pub key_id: Option<Component>,
     /// Headers and the values that they must have (`require.headers`).
     pub required_headers: Vec<(HeaderName, String)>,
     /// Parts of the signature's value and the text that they must have (`require.parts`).
@@ -58,16 +58,16 @@ pub struct SignaturePolicy {
     /// Name of a signed query parameter that may replace the body: it holds the body's SHA-256 in hex.
     pub body_hash: Option<String>,
     /// The component that identifies the event across retries.
-    pub id: Option<Piece>,
+    pub id: Option<Component>,
     /// Secrets and public keys; a signature under any of them is valid.
     pub secrets: Vec<Secret>,
     /// Source of the replay id, if the route needs one.
-    pub once: Option<OnceRule>,
+    pub replay_id: Option<ReplayIdSource>,
 }
 
 /// Where the request carries a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SignaturePlace {
     /// In this header.
     Header(HeaderName),
     /// In this query parameter.
@@ -82,7 +82,7 @@ pub enum Place {
 #[derive(Clone, Debug)]
 pub struct SignedTime {
     /// The component that holds the time.
-    pub source: Piece,
+    pub source: Component,
     /// Unit and format of the time.
     pub unit: TimestampUnit,
     /// Maximum age; a time of exactly this age is accepted.
@@ -93,11 +93,11 @@ pub struct SignedTime {
 
 /// A valid signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signed {
+pub struct ValidSignature {
     /// Index of the route's secret under which it is valid.
     pub secret: usize,
     /// Replay id of the request, if the route needs one.
-    pub once: Option<Once>,
+    pub replay_id: Option<ReplayId>,
 }
 
 impl SignaturePolicy {
@@ -108,42 +108,47 @@ impl SignaturePolicy {
     /// `require` does not hold; `missing_timestamp`, `malformed_timestamp`, `timestamp_too_old`, `timestamp_in_future`;
     /// `missing_signed_component`; `body_mismatch`; `malformed_body` if the body must be parsed and cannot; otherwise
     /// `invalid_signature`.
-    pub fn verify(&self, request: &RequestView<'_>, now: UnixTime, notes: &mut Notes) -> Result<Signed, Stop> {
+    pub fn verify(
+        &self,
+        request: &RequestView<'_>,
+        now: UnixTime,
+        explanation: &mut Explanation,
+    ) -> Result<ValidSignature, VerifyError> {
         let values = self.values(request)?;
         if values.is_empty() {
-            return Err(Refusal::MissingCredential.into());
+            return Err(Reason::MissingCredential.into());
         }
-        self.judge_headers(request, notes)?;
+        self.check_headers(request, explanation)?;
         let mut values: Vec<Value<'_>> = values.iter().flat_map(|value| self.parse.read(value)).collect();
         if values.is_empty() {
-            notes.add("signature", || "the value does not match `parse`".into());
-            return Err(Refusal::InvalidSignature.into());
+            explanation.add("signature", || "the value does not match `parse`".into());
+            return Err(Reason::InvalidSignature.into());
         }
         values.retain(|value| self.has_its_parts(value));
         if values.is_empty() {
-            notes.add("required part", || "a part of the value is absent or has another value".into());
-            return Err(Refusal::RequirementNotMet.into());
+            explanation.add("required part", || "a part of the value is absent or has another value".into());
+            return Err(Reason::RequirementNotMet.into());
         }
         // Checks that need no body run first: the body of a stale request need not be read.
         let mut at = None;
         if let Some(time) = self.time.as_ref().filter(|time| !time.source.needs_body()) {
-            at = judge_time(time, request, &values, now, notes)?;
+            at = check_time(time, request, &values, now, explanation)?;
         }
-        self.judge_json(request, notes)?;
-        let mut signed = self.signed_by(request, &values, notes)?;
+        self.check_json(request, explanation)?;
+        let mut signed = self.signed_by(request, &values, explanation)?;
         if let Some(time) = self.time.as_ref().filter(|time| time.source.needs_body()) {
-            at = judge_time(time, request, &values, now, notes).map_err(|stop| stop.proven(&self.name))?;
+            at = check_time(time, request, &values, now, explanation).map_err(|error| error.proven(&self.name))?;
         }
-        if let Some(once) = &mut signed.once {
+        if let Some(replay_id) = &mut signed.replay_id {
             let last = at.zip(self.time.as_ref()).map(|((_, last), time)| last.plus(time.max_age));
-            once.issued = at.zip(self.time.as_ref()).map(|((first, _), time)| first.minus(time.max_future));
-            once.until = last.map(|last| last.plus(Duration::from_secs(1)));
+            replay_id.issued = at.zip(self.time.as_ref()).map(|((first, _), time)| first.minus(time.max_future));
+            replay_id.until = last.map(|last| last.plus(Duration::from_secs(1)));
         }
         Ok(signed)
     }
 
     /// Each signature value in the request.
-    fn values<'a>(&self, request: &RequestView<'a>) -> Result<Vec<Cow<'a, str>>, Stop> {
+    fn values<'a>(&self, request: &RequestView<'a>) -> Result<Vec<Cow<'a, str>>, VerifyError> {
         let mut found = Vec::new();
         for place in &self.places {
             found.extend(place.find(request)?);
@@ -155,34 +160,39 @@ impl SignaturePolicy {
         self.required_parts.iter().all(|(key, wanted)| value.part(key) == Some(wanted.as_str()))
     }
 
-    fn judge_headers(&self, request: &RequestView<'_>, notes: &mut Notes) -> Result<(), Stop> {
+    fn check_headers(&self, request: &RequestView<'_>, explanation: &mut Explanation) -> Result<(), VerifyError> {
         for (name, wanted) in &self.required_headers {
             if request.header(name)? != Some(wanted.as_str()) {
-                notes.add("required header", || format!("{name} is not {wanted:?}"));
-                return Err(Refusal::RequirementNotMet.into());
+                explanation.add("required header", || format!("{name} is not {wanted:?}"));
+                return Err(Reason::RequirementNotMet.into());
             }
         }
         Ok(())
     }
 
-    fn judge_json(&self, request: &RequestView<'_>, notes: &mut Notes) -> Result<(), Stop> {
+    fn check_json(&self, request: &RequestView<'_>, explanation: &mut Explanation) -> Result<(), VerifyError> {
         let Some(rules) = &self.required_json else { return Ok(()) };
         let holds = request.json()?.map(|body| rules.iter().all(|rule| rule.holds(body)));
-        notes.add("required body", || match holds {
+        explanation.add("required body", || match holds {
             Some(true) => "matches `require.json`".into(),
             Some(false) => "does not match `require.json`".into(),
             None => "is not a JSON object".into(),
         });
         match holds {
             Some(true) => Ok(()),
-            Some(false) => Err(Refusal::RequirementNotMet.into()),
-            None => Err(Refusal::MalformedBody.into()),
+            Some(false) => Err(Reason::RequirementNotMet.into()),
+            None => Err(Reason::MalformedBody.into()),
         }
     }
 
     /// Tries every spelling of the URL with every secret. Timing may reveal which one matches; that is not a secret.
-    fn signed_by(&self, request: &RequestView<'_>, values: &[Value<'_>], notes: &mut Notes) -> Result<Signed, Stop> {
-        let body = self.judge_body_hash(request, notes)?;
+    fn signed_by(
+        &self,
+        request: &RequestView<'_>,
+        values: &[Value<'_>],
+        explanation: &mut Explanation,
+    ) -> Result<ValidSignature, VerifyError> {
+        let body = self.check_body_hash(request, explanation)?;
         for value in values {
             let signatures = value.decoded(self.encoding);
             let key_id = match &self.key_id {
@@ -191,46 +201,46 @@ impl SignaturePolicy {
             };
             for url in self.urls(request) {
                 for secret in self.secrets.iter().filter(|secret| secret.answers_to(key_id.as_deref())) {
-                    let text = self.text(request, value, &Ways { url: &url, body, secret })?;
-                    notes.add("string to sign", || shown(&text, secret));
+                    let text = self.text(request, value, &SigningVariant { url: &url, body, secret })?;
+                    explanation.add("string to sign", || shown(&text, secret));
                     if signatures.iter().any(|signature| secret.key.verifies(self.algorithm, &text, signature)) {
-                        notes.add("signature", || format!("valid, made with secret {}", secret.index));
-                        let once = self.once_of(request, value, &text)?;
-                        return Ok(Signed { secret: secret.index, once });
+                        explanation.add("signature", || format!("valid, made with secret {}", secret.index));
+                        let replay_id = self.replay_id_of(request, value, &text)?;
+                        return Ok(ValidSignature { secret: secret.index, replay_id });
                     }
                 }
             }
         }
-        notes.add("signature", || "matches none of the route's secrets".into());
-        Err(Refusal::InvalidSignature.into())
+        explanation.add("signature", || "matches none of the route's secrets".into());
+        Err(Reason::InvalidSignature.into())
     }
 
     /// The replay id of a request with a valid signature over `text`; the caller sets its times.
-    fn once_of(
+    fn replay_id_of(
         &self,
         request: &RequestView<'_>,
         value: &Value<'_>,
         text: &[Cow<'_, [u8]>],
-    ) -> Result<Option<Once>, Stop> {
-        let (kind, id) = match &self.once {
-            None | Some(OnceRule::Claim(_)) => return Ok(None),
+    ) -> Result<Option<ReplayId>, VerifyError> {
+        let (kind, id) = match &self.replay_id {
+            None | Some(ReplayIdSource::Claim(_)) => return Ok(None),
             // Zeroized, because some senders put the secret into the string to sign.
-            Some(OnceRule::Hash) => ("hash", hash_of(&Zeroizing::new(text.concat()))),
-            Some(OnceRule::Piece(piece)) => ("piece", piece.text(request, value)?.into_owned().into_bytes()),
+            Some(ReplayIdSource::Hash) => ("hash", hash_of(&Zeroizing::new(text.concat()))),
+            Some(ReplayIdSource::Component(piece)) => ("piece", piece.text(request, value)?.into_owned().into_bytes()),
         };
-        Ok(Some(Once { issuer: Arc::clone(&self.name), kind, id, until: None, issued: None }))
+        Ok(Some(ReplayId { issuer: Arc::clone(&self.name), kind, id, until: None, issued: None }))
     }
 
     /// The spellings of the URL to try; one empty spelling if the URL is not signed.
-    fn urls(&self, request: &RequestView<'_>) -> Vec<Urls> {
+    fn urls(&self, request: &RequestView<'_>) -> Vec<UrlSpelling> {
         let variants = &self.url_variants;
-        let signs = |wanted: fn(&Piece) -> bool| self.signed.iter().any(wanted);
-        let (url, path) = (signs(Piece::is_url), signs(|piece| *piece == Piece::Path));
+        let signs = |wanted: fn(&Component) -> bool| self.signed.iter().any(wanted);
+        let (url, path) = (signs(Component::is_url), signs(|piece| *piece == Component::Path));
         let target = request.path_and_query();
         match (url, path) {
-            (true, _) => request.url.spellings(target, variants).into_iter().map(Urls::of_url).collect(),
-            (false, true) => target_spellings(target, variants).into_iter().map(Urls::of_path).collect(),
-            (false, false) => vec![Urls::default()],
+            (true, _) => request.url.spellings(target, variants).into_iter().map(UrlSpelling::of_url).collect(),
+            (false, true) => target_spellings(target, variants).into_iter().map(UrlSpelling::of_path).collect(),
+            (false, false) => vec![UrlSpelling::default()],
         }
     }
 
@@ -242,8 +252,8 @@ impl SignaturePolicy {
         &'a self,
         request: &RequestView<'a>,
         value: &Value<'a>,
-        ways: &Ways<'a>,
-    ) -> Result<Vec<Cow<'a, [u8]>>, Stop> {
+        ways: &SigningVariant<'a>,
+    ) -> Result<Vec<Cow<'a, [u8]>>, VerifyError> {
         let mut text = Vec::with_capacity(2 * self.signed.len());
         for piece in &self.signed {
             if !text.is_empty() && !self.join.is_empty() {
@@ -263,31 +273,35 @@ impl SignaturePolicy {
         request: &RequestView<'_>,
         parts: &[(String, String)],
         secret: &Secret,
-    ) -> Result<Vec<u8>, Stop> {
-        let body = self.judge_body_hash(request, &mut Notes::off())?;
+    ) -> Result<Vec<u8>, VerifyError> {
+        let body = self.check_body_hash(request, &mut Explanation::off())?;
         let urls = self.urls(request);
-        let url = urls.first().ok_or(Refusal::InvalidSignature)?;
-        Ok(self.text(request, &Value::of_parts(parts), &Ways { url, body, secret })?.concat())
+        let url = urls.first().ok_or(Reason::InvalidSignature)?;
+        Ok(self.text(request, &Value::of_parts(parts), &SigningVariant { url, body, secret })?.concat())
     }
 
     /// Compares the body with the hash in the signed query parameter, if it is present. The hash then represents the
     /// body in the string to sign, and no form is read.
-    fn judge_body_hash(&self, request: &RequestView<'_>, notes: &mut Notes) -> Result<BodyCounts, Stop> {
-        let Some(name) = &self.body_hash else { return Ok(BodyCounts::AsItIs) };
-        let Some(wanted) = request.query(name)? else { return Ok(BodyCounts::AsItIs) };
+    fn check_body_hash(
+        &self,
+        request: &RequestView<'_>,
+        explanation: &mut Explanation,
+    ) -> Result<BodyForm, VerifyError> {
+        let Some(name) = &self.body_hash else { return Ok(BodyForm::AsItIs) };
+        let Some(wanted) = request.query(name)? else { return Ok(BodyForm::AsItIs) };
         let fits = Digest::hex_sha256(request.body()?).eq_ignore_ascii_case(&wanted);
-        notes.add("body hash", || format!("{name} {} the body", if fits { "matches" } else { "does not match" }));
-        if fits { Ok(BodyCounts::ByItsHash) } else { Err(Refusal::BodyMismatch.into()) }
+        explanation.add("body hash", || format!("{name} {} the body", if fits { "matches" } else { "does not match" }));
+        if fits { Ok(BodyForm::ByItsHash) } else { Err(Reason::BodyMismatch.into()) }
     }
 
     /// Whether the body or a hash of it is signed.
     pub fn binds_body(&self) -> bool {
-        self.signed.iter().any(Piece::is_whole_body)
+        self.signed.iter().any(Component::is_whole_body)
     }
 
     /// Whether the URL is signed, with its host.
     pub fn signs_url(&self) -> bool {
-        self.signed.iter().any(Piece::is_url)
+        self.signed.iter().any(Component::is_url)
     }
 
     /// Whether this header is signed.
@@ -297,9 +311,9 @@ impl SignaturePolicy {
 
     /// The headers that this policy reads.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        let places = self.places.iter().filter_map(Place::header);
+        let places = self.places.iter().filter_map(SignaturePlace::header);
         let time = self.time.iter().map(|time| &time.source);
-        let pieces = self.signed.iter().chain(time).chain(&self.key_id).filter_map(Piece::header);
+        let pieces = self.signed.iter().chain(time).chain(&self.key_id).filter_map(Component::header);
         places.chain(pieces).chain(self.required_headers.iter().map(|(name, _)| name))
     }
 }
@@ -316,23 +330,23 @@ fn shown(text: &[Cow<'_, [u8]>], secret: &Secret) -> String {
 
 /// The inputs that vary between attempts at one signature.
 #[derive(Clone, Copy, Debug)]
-pub struct Ways<'a> {
+pub struct SigningVariant<'a> {
     /// The spelling of the URL.
-    pub url: &'a Urls,
+    pub url: &'a UrlSpelling,
     /// How the body is represented.
-    pub body: BodyCounts,
+    pub body: BodyForm,
     /// The secret, for senders that put it into the string to sign.
     pub secret: &'a Secret,
 }
 
 /// One spelling of the URL; empty if the URL is not signed.
 #[derive(Clone, Debug, Default)]
-pub struct Urls {
+pub struct UrlSpelling {
     url: String,
     path: String,
 }
 
-impl Urls {
+impl UrlSpelling {
     fn of_url(url: String) -> Self {
         let rest = url.split_once("://").map_or("", |(_, rest)| rest);
         let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/").to_owned();
@@ -346,7 +360,7 @@ impl Urls {
 
 /// How the body is represented in the string to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyCounts {
+pub enum BodyForm {
     /// By its bytes, or its form fields.
     AsItIs,
     /// By its hash in the URL, which has been compared with the body.
@@ -354,21 +368,21 @@ pub enum BodyCounts {
 }
 
 /// Checks the time of each value. Returns the earliest and the latest.
-fn judge_time(
+fn check_time(
     time: &SignedTime,
     request: &RequestView<'_>,
     values: &[Value<'_>],
     now: UnixTime,
-    notes: &mut Notes,
-) -> Result<Option<(UnixTime, UnixTime)>, Stop> {
+    explanation: &mut Explanation,
+) -> Result<Option<(UnixTime, UnixTime)>, VerifyError> {
     let mut found: Option<(UnixTime, UnixTime)> = None;
     for value in values {
         let text = match time.source.text(request, value) {
             Ok(text) => text,
-            Err(stop) => return Err(without_time(stop)),
+            Err(error) => return Err(without_time(error)),
         };
-        let at = time.unit.read(&text).ok_or(Refusal::MalformedTimestamp)?;
-        notes.add("timestamp", || super::time::told(at, now));
+        let at = time.unit.read(&text).ok_or(Reason::MalformedTimestamp)?;
+        explanation.add("timestamp", || super::time::told(at, now));
         within(at, now, time.max_age, time.max_future)?;
         found = Some(found.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
     }
@@ -376,21 +390,21 @@ fn judge_time(
 }
 
 /// Maps the rejection of the time's component to one of the timestamp: `missing_timestamp` or `malformed_timestamp`.
-fn without_time(stop: Stop) -> Stop {
-    match stop.refusal() {
-        None | Some(Refusal::MalformedBody) => stop,
-        Some(Refusal::MissingSignedComponent) => Refusal::MissingTimestamp.into(),
-        Some(_twice_or_unreadable) => Refusal::MalformedTimestamp.into(),
+fn without_time(error: VerifyError) -> VerifyError {
+    match error.reason() {
+        None | Some(Reason::MalformedBody) => error,
+        Some(Reason::MissingSignedComponent) => Reason::MissingTimestamp.into(),
+        Some(_twice_or_unreadable) => Reason::MalformedTimestamp.into(),
     }
 }
 
 /// Maps an absent key id to `invalid_signature`: a key id need not be signed.
-fn without_key_id(stop: Stop) -> Stop {
-    let absent = stop.refusal() == Some(Refusal::MissingSignedComponent);
-    if absent { Refusal::InvalidSignature.into() } else { stop }
+fn without_key_id(error: VerifyError) -> VerifyError {
+    let absent = error.reason() == Some(Reason::MissingSignedComponent);
+    if absent { Reason::InvalidSignature.into() } else { error }
 }
 
-impl Place {
+impl SignaturePlace {
     /// The header's name, if this is a header.
     pub fn header(&self) -> Option<&HeaderName> {
         match self {
@@ -399,7 +413,7 @@ impl Place {
         }
     }
 
-    fn find<'a>(&self, request: &RequestView<'a>) -> Result<Option<Cow<'a, str>>, Stop> {
+    fn find<'a>(&self, request: &RequestView<'a>) -> Result<Option<Cow<'a, str>>, VerifyError> {
         Ok(match self {
             Self::Header(name) => request.header(name)?.map(Cow::Borrowed),
             Self::Query(name) => request.query(name)?,

@@ -9,23 +9,23 @@ use http::HeaderName;
 use serde_json::Value;
 
 use super::claims::Pointer;
-use super::explanation::Notes;
+use super::explanation::Explanation;
 use super::request::RequestView;
 use super::signature::Secret;
-use super::{Refusal, Stop};
+use super::{Reason, VerifyError};
 
 /// `auth.static_token` of a route.
 #[derive(Clone, Debug)]
-pub struct TokenPolicy {
+pub struct StaticTokenPolicy {
     /// Where the request carries the token.
-    pub place: TokenPlace,
+    pub place: StaticTokenPlace,
     /// The accepted tokens.
     pub secrets: Vec<Secret>,
 }
 
 /// Where the request carries a static token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenPlace {
+pub enum StaticTokenPlace {
     /// In a header, after `scheme` and one space if there is a scheme.
     Header {
         /// Name of the header.
@@ -41,31 +41,31 @@ pub enum TokenPlace {
     Form(String),
 }
 
-impl TokenPolicy {
+impl StaticTokenPolicy {
     /// Index of the secret that the request presents.
     ///
     /// # Errors
     /// `missing_credential`, `multiple_credentials`, `malformed_credential`, `invalid_static_token`.
-    pub fn verify(&self, request: &RequestView<'_>, notes: &mut Notes) -> Result<usize, Stop> {
+    pub fn verify(&self, request: &RequestView<'_>, explanation: &mut Explanation) -> Result<usize, VerifyError> {
         let shown = self.place.find(request)?;
-        let (first, rest) = shown.split_first().ok_or(Refusal::MissingCredential)?;
+        let (first, rest) = shown.split_first().ok_or(Reason::MissingCredential)?;
         if rest.iter().any(|other| other != first) {
-            return Err(Refusal::InvalidStaticToken.into());
+            return Err(Reason::InvalidStaticToken.into());
         }
         let fits = |secret: &&Secret| secret.key.shared().is_some_and(|secret| same(secret, first.as_bytes()));
         let found = self.secrets.iter().find(fits);
-        notes.add("static token", || match found {
+        explanation.add("static token", || match found {
             Some(secret) => format!("matches secret {}", secret.index),
             None => "matches none of the secrets".into(),
         });
-        Ok(found.ok_or(Refusal::InvalidStaticToken)?.index)
+        Ok(found.ok_or(Reason::InvalidStaticToken)?.index)
     }
 
     /// The header that carries the token, if one does.
     pub fn header(&self) -> Option<&HeaderName> {
         match &self.place {
-            TokenPlace::Header { name, .. } => Some(name),
-            TokenPlace::Query(_) | TokenPlace::Json(_) | TokenPlace::Form(_) => None,
+            StaticTokenPlace::Header { name, .. } => Some(name),
+            StaticTokenPlace::Query(_) | StaticTokenPlace::Json(_) | StaticTokenPlace::Form(_) => None,
         }
     }
 }
@@ -75,8 +75,8 @@ pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
     verify_slices_are_equal(digest(&SHA256, one).as_ref(), digest(&SHA256, other).as_ref()).is_ok()
 }
 
-impl TokenPlace {
-    fn find<'a>(&self, request: &RequestView<'a>) -> Result<Vec<Cow<'a, str>>, Stop> {
+impl StaticTokenPlace {
+    fn find<'a>(&self, request: &RequestView<'a>) -> Result<Vec<Cow<'a, str>>, VerifyError> {
         let one = match self {
             Self::Header { name, scheme } => in_header(request, name, scheme.as_deref())?.map(Cow::Borrowed),
             Self::Query(name) => request.query(name)?,
@@ -91,7 +91,7 @@ fn in_header<'a>(
     request: &RequestView<'a>,
     name: &HeaderName,
     scheme: Option<&str>,
-) -> Result<Option<&'a str>, Refusal> {
+) -> Result<Option<&'a str>, Reason> {
     let value = request.header(name)?;
     let Some(scheme) = scheme else { return Ok(value) };
     Ok(value
@@ -102,7 +102,7 @@ fn in_header<'a>(
 
 /// The text at `pointer`, or at each item of the array before a `*`. An item without a token yields an empty text,
 /// which never matches.
-fn in_json<'a>(request: &RequestView<'a>, pointer: &Pointer) -> Result<Vec<Cow<'a, str>>, Stop> {
+fn in_json<'a>(request: &RequestView<'a>, pointer: &Pointer) -> Result<Vec<Cow<'a, str>>, VerifyError> {
     let Some(body) = request.json()? else { return Ok(Vec::new()) };
     let text = |value: Option<&Value>| Cow::Owned(value.and_then(Value::as_str).unwrap_or_default().to_owned());
     let Some((list, rest)) = pointer.split_at_star() else {
@@ -120,64 +120,68 @@ mod tests {
     use http::Request;
     use zeroize::Zeroizing;
 
-    fn policy(place: TokenPlace) -> TokenPolicy {
+    fn policy(place: StaticTokenPlace) -> StaticTokenPolicy {
         let secret = |index, bytes: &[u8]| {
             let key = SecretKey::from_secret(Zeroizing::new(bytes.to_vec())).unwrap();
             Secret { index, id: None, key }
         };
-        TokenPolicy { place, secrets: vec![secret(0, b"the next"), secret(1, b"the token")] }
+        StaticTokenPolicy { place, secrets: vec![secret(0, b"the next"), secret(1, b"the token")] }
     }
 
-    fn judge(place: TokenPlace, target: &str, fields: &[(&str, &str)], body: &str) -> Result<usize, Refusal> {
+    fn evaluate(place: StaticTokenPlace, target: &str, fields: &[(&str, &str)], body: &str) -> Result<usize, Reason> {
         let request = fields.iter().fold(Request::post(target), |request, (name, value)| request.header(*name, *value));
         let head = request.body(()).unwrap().into_parts().0;
         let view = RequestView::new(&head, UrlBase::Host("a")).with_body(body.as_bytes());
-        policy(place).verify(&view, &mut Notes::off()).map_err(|stop| stop.refusal().unwrap())
+        policy(place).verify(&view, &mut Explanation::off()).map_err(|error| error.reason().unwrap())
     }
 
-    const MISSING: Result<usize, Refusal> = Err(Refusal::MissingCredential);
-    const BAD: Result<usize, Refusal> = Err(Refusal::InvalidStaticToken);
+    const MISSING: Result<usize, Reason> = Err(Reason::MissingCredential);
+    const BAD: Result<usize, Reason> = Err(Reason::InvalidStaticToken);
 
     #[test]
     fn a_token_is_one_of_the_secrets_exactly() {
-        let place = || TokenPlace::Header { name: HeaderName::from_static("x-t"), scheme: None };
-        let judge = |fields: &[(&str, &str)]| judge(place(), "/", fields, "");
-        assert_eq!((judge(&[("x-t", "the next")]), judge(&[("x-t", "the token")])), (Ok(0), Ok(1)));
+        let place = || StaticTokenPlace::Header { name: HeaderName::from_static("x-t"), scheme: None };
+        let evaluate = |fields: &[(&str, &str)]| evaluate(place(), "/", fields, "");
+        assert_eq!((evaluate(&[("x-t", "the next")]), evaluate(&[("x-t", "the token")])), (Ok(0), Ok(1)));
         for other in ["", "the toke", "the token2", "The token", "the nextthe token", "*"] {
-            assert_eq!(judge(&[("x-t", other)]), BAD, "{other}");
+            assert_eq!(evaluate(&[("x-t", other)]), BAD, "{other}");
         }
-        assert_eq!(judge(&[]), MISSING);
-        assert_eq!(judge(&[("x-t", "the token"), ("x-t", "the token")]), Err(Refusal::MultipleCredentials));
-        assert_eq!(judge(&[("x-t", "the tok\u{e9}n")]), Err(Refusal::MalformedCredential));
+        assert_eq!(evaluate(&[]), MISSING);
+        assert_eq!(evaluate(&[("x-t", "the token"), ("x-t", "the token")]), Err(Reason::MultipleCredentials));
+        assert_eq!(evaluate(&[("x-t", "the tok\u{e9}n")]), Err(Reason::MalformedCredential));
     }
 
     /// A value with another scheme is a different credential.
     #[test]
     fn a_token_after_a_scheme_is_looked_for_there_alone() {
-        let place = || TokenPlace::Header { name: HeaderName::from_static("x-t"), scheme: Some("Token".into()) };
-        let judge = |value: &str| judge(place(), "/", &[("x-t", value)], "");
-        assert_eq!((judge("Token the token"), judge("tOKEN the token")), (Ok(1), Ok(1)));
-        assert_eq!((judge("Bearer the token"), judge("Token"), judge("the token")), (MISSING, MISSING, MISSING));
-        assert_eq!((judge("Token  the token"), judge("Token ")), (BAD, BAD));
+        let place = || StaticTokenPlace::Header { name: HeaderName::from_static("x-t"), scheme: Some("Token".into()) };
+        let evaluate = |value: &str| evaluate(place(), "/", &[("x-t", value)], "");
+        assert_eq!((evaluate("Token the token"), evaluate("tOKEN the token")), (Ok(1), Ok(1)));
+        assert_eq!(
+            (evaluate("Bearer the token"), evaluate("Token"), evaluate("the token")),
+            (MISSING, MISSING, MISSING)
+        );
+        assert_eq!((evaluate("Token  the token"), evaluate("Token ")), (BAD, BAD));
     }
 
     #[test]
     fn a_token_stands_in_the_query_or_the_form_once() {
-        let query = |target: &str| judge(TokenPlace::Query("t".into()), target, &[], "");
+        let query = |target: &str| evaluate(StaticTokenPlace::Query("t".into()), target, &[], "");
         assert_eq!((query("/?t=the%20token"), query("/?t=x"), query("/")), (Ok(1), BAD, MISSING));
-        assert_eq!(query("/?t=the+token&%74=x"), Err(Refusal::MultipleCredentials));
+        assert_eq!(query("/?t=the+token&%74=x"), Err(Reason::MultipleCredentials));
         let form = [("content-type", "application/x-www-form-urlencoded")];
-        let form = |body: &str| judge(TokenPlace::Form("t".into()), "/", &form, body);
+        let form = |body: &str| evaluate(StaticTokenPlace::Form("t".into()), "/", &form, body);
         assert_eq!((form("t=the+token"), form("t="), form("u=1")), (Ok(1), BAD, MISSING));
-        assert_eq!(form("t=the+token&t=the+token"), Err(Refusal::MultipleCredentials));
+        assert_eq!(form("t=the+token&t=the+token"), Err(Reason::MultipleCredentials));
     }
 
     /// Microsoft Graph puts the token in every notification; one without it would be accepted along with the others.
     #[test]
     fn every_item_of_a_list_is_compared_with_the_token() {
-        let judge =
-            |pointer: &str, body: &str| judge(TokenPlace::Json(Pointer::parse(pointer).unwrap()), "/", &[], body);
-        let list = |body: &str| judge("/value/*/s", body);
+        let evaluate = |pointer: &str, body: &str| {
+            evaluate(StaticTokenPlace::Json(Pointer::parse(pointer).unwrap()), "/", &[], body)
+        };
+        let list = |body: &str| evaluate("/value/*/s", body);
         assert_eq!(list(r#"{"value":[{"s":"the token"},{"s":"the token"}]}"#), Ok(1));
         for other in [
             r#"{"value":[{"s":"the token"},{"s":"the next"}]}"#,
@@ -192,8 +196,8 @@ mod tests {
         for nothing in [r#"{"value":[]}"#, r#"{"value":{"s":"the token"}}"#, "{}", "", r#"{"s":"the token"}"#] {
             assert_eq!(list(nothing), MISSING, "{nothing}");
         }
-        assert_eq!((judge("/s", r#"{"s":"the token"}"#), judge("/s", r#"{"s":5}"#)), (Ok(1), BAD));
-        assert_eq!(judge("/s", r#"{"s":"the token","s":"x"}"#), MISSING);
+        assert_eq!((evaluate("/s", r#"{"s":"the token"}"#), evaluate("/s", r#"{"s":5}"#)), (Ok(1), BAD));
+        assert_eq!(evaluate("/s", r#"{"s":"the token","s":"x"}"#), MISSING);
     }
 
     /// Timing must not distinguish a shorter token from one that differs in its last byte.

@@ -208,7 +208,7 @@ pub(super) fn policy(issuers: Vec<Issuer>) -> JwtPolicy {
         token: TokenLocation::Header { name: AUTHORIZATION, scheme: Some("Bearer".into()) },
         bindings: Bindings::default(),
         time: None,
-        once: None,
+        replay_id: None,
     }
 }
 

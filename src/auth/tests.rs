@@ -35,13 +35,13 @@ fn in_header() -> Option<TimestampRule> {
     timed(TimestampSource::Header(HeaderName::from_static("x-time")))
 }
 
-fn decide(rules: &Rules, fields: &[(&str, &str)]) -> Result<Grant, (Refusal, bool)> {
+fn decide(rules: &Rules, fields: &[(&str, &str)]) -> Result<Grant, (Reason, bool)> {
     let request = fields.iter().fold(Request::post("/webhook"), |request, (name, value)| request.header(*name, *value));
     let head = request.body(()).unwrap().into_parts().0;
     let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
-    verify(rules, &view, now()).map_err(|stop| match stop {
-        Stop::Refused(refused) => (refused.refusal, refused.proven),
-        Stop::NeedsBody => panic!("no rule here reads the body"),
+    verify(rules, &view, now()).map_err(|error| match error {
+        VerifyError::Rejected(rejection) => (rejection.reason, rejection.proven),
+        VerifyError::NeedsBody => panic!("no rule here reads the body"),
     })
 }
 
@@ -70,10 +70,10 @@ fn a_public_route_grants_every_client_without_an_identity() {
 #[test]
 fn no_credential_is_no_grant() {
     let rules = Rules::new(jwt(), None, None);
-    assert_eq!(decide(&rules, &[]).err(), Some((Refusal::MissingCredential, false)));
+    assert_eq!(decide(&rules, &[]).err(), Some((Reason::MissingCredential, false)));
     let (good, other) = (bearer(&json!({})), bearer(&json!({"jti": "2"})));
     let both = [("authorization", good.as_str()), ("authorization", other.as_str())];
-    assert_eq!(decide(&rules, &both).err(), Some((Refusal::MultipleCredentials, false)));
+    assert_eq!(decide(&rules, &both).err(), Some((Reason::MultipleCredentials, false)));
 }
 
 /// The timestamp is required in addition to the credential and checked after it: an optional one would not protect.
@@ -84,16 +84,16 @@ fn a_timestamp_is_required_next_to_the_credential() {
     let decide =
         |token: &str, time: &[(&str, &str)]| decide(&rules, &[&[("authorization", token)], time].concat()).err();
     assert_eq!(decide(&good, &[("x-time", &fresh)]), None);
-    assert_eq!(decide(&good, &[]), Some((Refusal::MissingTimestamp, true)));
-    assert_eq!(decide(&good, &[("x-time", "1")]), Some((Refusal::TimestampTooOld, true)));
-    assert_eq!(decide(&good, &[("x-time", "1900000000")]), Some((Refusal::TimestampInFuture, true)));
-    assert_eq!(decide("Bearer x", &[("x-time", &fresh)]), Some((Refusal::MalformedToken, false)));
+    assert_eq!(decide(&good, &[]), Some((Reason::MissingTimestamp, true)));
+    assert_eq!(decide(&good, &[("x-time", "1")]), Some((Reason::TimestampTooOld, true)));
+    assert_eq!(decide(&good, &[("x-time", "1900000000")]), Some((Reason::TimestampInFuture, true)));
+    assert_eq!(decide("Bearer x", &[("x-time", &fresh)]), Some((Reason::MalformedToken, false)));
 }
 
 #[test]
 fn on_a_public_route_a_bad_timestamp_proves_nothing() {
     let rules = Rules::new(Policy::Public, None, in_header());
-    assert_eq!(decide(&rules, &[]).err(), Some((Refusal::MissingTimestamp, false)));
+    assert_eq!(decide(&rules, &[]).err(), Some((Reason::MissingTimestamp, false)));
     assert!(decide(&rules, &[("x-time", &NOW.to_string())]).is_ok());
 }
 
@@ -105,15 +105,15 @@ fn a_timestamp_may_be_a_verified_claim() {
         decide(&rules, &[("authorization", &bearer(&json!({"event": {"time": time}})))]).err()
     };
     assert_eq!((at(json!(NOW)), at(json!(NOW.to_string()))), (None, None));
-    assert_eq!(at(json!(NOW - 301)), Some((Refusal::TimestampTooOld, true)));
-    assert_eq!(at(json!(true)), Some((Refusal::MalformedTimestamp, true)));
+    assert_eq!(at(json!(NOW - 301)), Some((Reason::TimestampTooOld, true)));
+    assert_eq!(at(json!(true)), Some((Reason::MalformedTimestamp, true)));
 }
 
 #[test]
 fn every_rejection_has_its_reason() {
-    let words: HashSet<_> = Refusal::ALL.iter().map(|refusal| refusal.reason()).collect();
+    let words: HashSet<_> = Reason::ALL.iter().map(|reason| reason.reason()).collect();
     // Both kinds of claim mismatch, in a scope or in another claim, have one reason.
-    assert_eq!(words.len(), Refusal::ALL.len() - 1);
+    assert_eq!(words.len(), Reason::ALL.len() - 1);
     assert!(words.iter().all(|word| word.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase())));
 }
 

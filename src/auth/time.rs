@@ -7,9 +7,9 @@ use http::HeaderName;
 use serde_json::{Map, Value};
 
 use super::claims::Pointer;
-use super::explanation::Notes;
+use super::explanation::Explanation;
 use super::request::RequestView;
-use super::{Refusal, Stop};
+use super::{Reason, VerifyError};
 use crate::clock::UnixTime;
 
 /// `timestamp` of a route.
@@ -61,19 +61,19 @@ impl TimestampRule {
         request: &RequestView<'_>,
         claims: &Map<String, Value>,
         now: UnixTime,
-        notes: &mut Notes,
-    ) -> Result<UnixTime, Stop> {
+        explanation: &mut Explanation,
+    ) -> Result<UnixTime, VerifyError> {
         let time = match &self.source {
             TimestampSource::Header(name) => {
-                request.header(name).map_err(|_| Refusal::MalformedTimestamp)?.map(|text| self.unit.read(text))
+                request.header(name).map_err(|_| Reason::MalformedTimestamp)?.map(|text| self.unit.read(text))
             }
             TimestampSource::Claim(pointer) => pointer.find(claims).map(|claim| self.unit.read_claim(claim)),
             TimestampSource::Json(pointer) => {
                 pointer.find(request.json_object()?).map(|value| self.unit.read_claim(value))
             }
         };
-        let time = time.ok_or(Refusal::MissingTimestamp)?.ok_or(Refusal::MalformedTimestamp)?;
-        notes.add("timestamp", || told(time, now));
+        let time = time.ok_or(Reason::MissingTimestamp)?.ok_or(Reason::MalformedTimestamp)?;
+        explanation.add("timestamp", || told(time, now));
         within(time, now, self.max_age, self.max_future)?;
         Ok(time)
     }
@@ -168,11 +168,11 @@ pub fn told(time: UnixTime, now: UnixTime) -> String {
 ///
 /// # Errors
 /// `timestamp_too_old` or `timestamp_in_future`.
-pub fn within(time: UnixTime, now: UnixTime, max_age: Duration, max_future: Duration) -> Result<(), Refusal> {
+pub fn within(time: UnixTime, now: UnixTime, max_age: Duration, max_future: Duration) -> Result<(), Reason> {
     if time.plus(max_age) < now {
-        return Err(Refusal::TimestampTooOld);
+        return Err(Reason::TimestampTooOld);
     }
-    if time > now.plus(max_future) { Err(Refusal::TimestampInFuture) } else { Ok(()) }
+    if time > now.plus(max_future) { Err(Reason::TimestampInFuture) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -193,32 +193,35 @@ mod tests {
         }
     }
 
-    fn check(unit: TimestampUnit, fields: &[&str]) -> Result<(), Refusal> {
+    fn check(unit: TimestampUnit, fields: &[&str]) -> Result<(), Reason> {
         let request = fields.iter().fold(Request::builder(), |request, field| request.header("x-time", *field));
         let head = request.body(()).unwrap().into_parts().0;
         let (view, now) = (RequestView::new(&head, UrlBase::Host("a")), UnixTime::from_seconds(NOW).unwrap());
-        rule(unit).check(&view, &Map::new(), now, &mut Notes::off()).map(|_| ()).map_err(|stop| stop.refusal().unwrap())
+        rule(unit)
+            .check(&view, &Map::new(), now, &mut Explanation::off())
+            .map(|_| ())
+            .map_err(|error| error.reason().unwrap())
     }
 
     #[test]
     fn stale_future_and_missing_are_three_reasons() {
         let at = |offset: i64| check(TimestampUnit::Seconds, &[&(NOW as i64 + offset).to_string()]);
         assert_eq!((at(0), at(-300), at(60)), (Ok(()), Ok(()), Ok(())));
-        assert_eq!(at(-301), Err(Refusal::TimestampTooOld));
-        assert_eq!(at(61), Err(Refusal::TimestampInFuture));
-        assert_eq!(check(TimestampUnit::Seconds, &[]), Err(Refusal::MissingTimestamp));
+        assert_eq!(at(-301), Err(Reason::TimestampTooOld));
+        assert_eq!(at(61), Err(Reason::TimestampInFuture));
+        assert_eq!(check(TimestampUnit::Seconds, &[]), Err(Reason::MissingTimestamp));
     }
 
     /// Kong's standard-webhooks code skipped the check if the header was missing.
     #[test]
     fn a_time_that_cannot_be_read_is_none() {
         let now = NOW.to_string();
-        assert_eq!(check(TimestampUnit::Seconds, &[&now, &now]), Err(Refusal::MalformedTimestamp));
+        assert_eq!(check(TimestampUnit::Seconds, &[&now, &now]), Err(Reason::MalformedTimestamp));
         for text in ["", " 1800000000", "+1800000000", "-1", "1.8e9", "1800000000.0", "0x1", "99999999999999999999999"]
         {
-            assert_eq!(check(TimestampUnit::Seconds, &[text]), Err(Refusal::MalformedTimestamp), "{text}");
+            assert_eq!(check(TimestampUnit::Seconds, &[text]), Err(Reason::MalformedTimestamp), "{text}");
         }
-        assert_eq!(check(TimestampUnit::Seconds, &["1800000000000"]), Err(Refusal::MalformedTimestamp));
+        assert_eq!(check(TimestampUnit::Seconds, &["1800000000000"]), Err(Reason::MalformedTimestamp));
     }
 
     #[test]
@@ -231,12 +234,14 @@ mod tests {
             let head = Request::post("/").body(()).unwrap().into_parts().0;
             let view = RequestView::new(&head, UrlBase::Host("a")).with_body(body.as_bytes());
             let now = UnixTime::from_seconds(NOW).unwrap();
-            rule.check(&view, &Map::new(), now, &mut Notes::off()).map(|_| ()).map_err(|stop| stop.refusal().unwrap())
+            rule.check(&view, &Map::new(), now, &mut Explanation::off())
+                .map(|_| ())
+                .map_err(|error| error.reason().unwrap())
         };
         assert_eq!(check(&format!("{{\"t\":{NOW}}}")), Ok(()));
-        assert_eq!(check(&format!("{{\"t\":{NOW}")), Err(Refusal::MalformedBody));
-        assert_eq!(check(&format!("{{\"u\":{NOW}}}")), Err(Refusal::MissingTimestamp));
-        assert_eq!(check(&format!("{{\"t\":-{NOW}}}")), Err(Refusal::MalformedTimestamp));
+        assert_eq!(check(&format!("{{\"t\":{NOW}")), Err(Reason::MalformedBody));
+        assert_eq!(check(&format!("{{\"u\":{NOW}}}")), Err(Reason::MissingTimestamp));
+        assert_eq!(check(&format!("{{\"t\":-{NOW}}}")), Err(Reason::MalformedTimestamp));
     }
 
     #[test]
@@ -246,7 +251,7 @@ mod tests {
         assert_eq!(check(TimestampUnit::Rfc3339, &["2027-01-15T08:00:00Z"]), Ok(()));
         assert_eq!(check(TimestampUnit::Rfc3339, &["2027-01-15T09:00:00.5+01:00"]), Ok(()));
         for text in ["2027-01-15 08:00:00Z", "2027-01-15T08:00:00", "2027-01-15T08:00:00Z[UTC]", "1800000000"] {
-            assert_eq!(check(TimestampUnit::Rfc3339, &[text]), Err(Refusal::MalformedTimestamp), "{text}");
+            assert_eq!(check(TimestampUnit::Rfc3339, &[text]), Err(Reason::MalformedTimestamp), "{text}");
         }
     }
 

@@ -11,7 +11,7 @@ use super::dev::{Certificates, DevIssuer};
 
 /// Arguments of `hookgate dev-certs`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct DevCertsArguments {
     /// Directory for the files; created if it does not exist
     #[arg(long, default_value = "certs")]
     dir: PathBuf,
@@ -29,7 +29,7 @@ enum Mode {
     Owner,
 }
 
-pub(super) fn certs(arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn certs(arguments: &DevCertsArguments) -> anyhow::Result<()> {
     let certificates = Certificates::generate()?;
     let issuer = DevIssuer::generate()?;
     let files = [

@@ -1,32 +1,32 @@
 //! `hookgate check`: loads a configuration as `run` does, without binding a socket.
 
-use super::Format;
+use super::OutputFormat;
 use super::config_argument::ConfigArgument;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, ConfigErrors, Handles};
 
 /// Arguments of `hookgate check`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct CheckArguments {
     #[command(flatten)]
     config: ConfigArgument,
     /// Output format: lines `file:line:column: field: problem` on standard error, or a JSON array of objects on
     /// standard output
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 /// An invalid configuration whose problems were already printed; the number of problems.
 #[derive(Debug, thiserror::Error)]
 #[error("problems in the configuration: {0}")]
-pub(super) struct Told(usize);
+pub(super) struct AlreadyReported(usize);
 
-pub(super) fn check(arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     let path = arguments.config.path();
     let result = config::load(&path, &Handles::default());
     match (result, arguments.format) {
         (Ok(config), format) => {
-            if format == Format::Json {
+            if format == OutputFormat::Json {
                 println!("[]");
             }
             for warning in config.warnings_at(SystemClock.now()) {
@@ -34,12 +34,12 @@ pub(super) fn check(arguments: &Arguments) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        (Err(errors), Format::Text) => Err(errors.into()),
-        (Err(errors), Format::Json) => tell_json(&errors),
+        (Err(errors), OutputFormat::Text) => Err(errors.into()),
+        (Err(errors), OutputFormat::Json) => tell_json(&errors),
     }
 }
 
 fn tell_json(errors: &ConfigErrors) -> anyhow::Result<()> {
     println!("{:#}", errors.to_json());
-    Err(Told(errors.problems().len()).into())
+    Err(AlreadyReported(errors.problems().len()).into())
 }

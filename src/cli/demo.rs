@@ -25,23 +25,23 @@ use super::dev::{Certificates, DevIssuer};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Handles, Sources, compile};
 use crate::{app, tls};
-use attacks::{Attack, Send, Verdict};
+use attacks::{Attack, AttackResult, Send};
 use backend::{IssuerServer, WeakApp};
 
 /// Arguments of `hookgate demo`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct DemoArguments {
     /// Exit after the table instead of serving until Ctrl-C
     #[arg(long)]
-    once: bool,
+    replay_id: bool,
 }
 
-pub(super) fn demo(arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn demo(arguments: &DemoArguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(run(arguments))
 }
 
-async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+async fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
     println!("Generating a CA, a certificate for localhost and an issuer's key …");
     let certificates = Certificates::generate()?;
     let issuer = DevIssuer::generate()?;
@@ -67,7 +67,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         anyhow::bail!("{failed} rows are not as expected");
     }
     println!("All rows are as expected: only the valid requests reached the upstream.");
-    if !arguments.once {
+    if !arguments.replay_id {
         keep_serving(&issuer, &certificates, address, now).await?;
     }
     gateway.drain(std::future::ready(())).await;
@@ -162,8 +162,8 @@ impl DemoClient {
         };
         let reached = app.seen() > before;
         let as_expected = match attack.verdict {
-            Verdict::Passes => reached && status == StatusCode::OK,
-            Verdict::Stops(expected, reason) => !reached && status.as_u16() == expected && why == reason,
+            AttackResult::Passes => reached && status == StatusCode::OK,
+            AttackResult::Stops(expected, reason) => !reached && status.as_u16() == expected && why == reason,
         };
         Ok(Row {
             name: attack.name.to_owned(),

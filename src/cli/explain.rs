@@ -10,21 +10,21 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::config_argument::ConfigArgument;
-use super::{Format, at, find_route};
-use crate::auth::explanation::{Note, Notes};
+use super::{OutputFormat, at, find_route};
+use crate::auth::explanation::{Explanation, Note};
 use crate::auth::keys::{KeySet, Keys};
-use crate::auth::request::Client;
-use crate::auth::{Policy, Refusal, RequestView, Rules, Stop, verify_noting};
+use crate::auth::request::PresentedCertificate;
+use crate::auth::{Policy, Reason, RequestView, Rules, VerifyError, verify_explained};
 use crate::clock::UnixTime;
 use crate::config::{Config, Handles, Sources, compile};
 use crate::failure::{BodyFault, Failure};
 use crate::metrics::Outcome;
-use crate::route::{Asker, Route, Unrouted, judge_path};
+use crate::route::{ChallengeStage, Route, Unrouted, validate_path};
 use message::Captured;
 
 /// Arguments of `hookgate explain`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct ExplainArguments {
     #[command(flatten)]
     config: ConfigArgument,
     /// Name of the route to evaluate [default: the route that matches the request]
@@ -40,14 +40,14 @@ pub struct Arguments {
     #[arg(long)]
     jwks: Option<PathBuf>,
     /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 /// The request would be rejected: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("the request would be rejected")]
-pub(super) struct WouldRefuse;
+pub(super) struct WouldReject;
 
 /// A captured request, with the route and the time to evaluate it by.
 struct Trial<'a> {
@@ -63,7 +63,7 @@ struct Findings {
     hints: Vec<String>,
 }
 
-pub(super) fn explain(arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn explain(arguments: &ExplainArguments) -> anyhow::Result<()> {
     let config = compile(&Sources::read(&arguments.config.path(), &Handles::default())?, &Handles::default())?;
     let bytes =
         std::fs::read(&arguments.request).with_context(|| format!("cannot read {}", arguments.request.display()))?;
@@ -75,10 +75,10 @@ pub(super) fn explain(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let findings = findings(&config, captured, arguments.route.as_deref(), now)?;
     match arguments.format {
-        Format::Text => print!("{}", text(&findings)),
-        Format::Json => println!("{:#}", as_json(&findings)),
+        OutputFormat::Text => print!("{}", text(&findings)),
+        OutputFormat::Json => println!("{:#}", as_json(&findings)),
     }
-    if findings.verdict.is_ok() { Ok(()) } else { Err(WouldRefuse.into()) }
+    if findings.verdict.is_ok() { Ok(()) } else { Err(WouldReject.into()) }
 }
 
 /// Gives every issuer with a JWKS URL the keys that a fetch would have brought.
@@ -93,10 +93,10 @@ fn give_keys(config: &Config, bytes: &[u8], now: UnixTime) -> anyhow::Result<()>
 fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTime) -> anyhow::Result<Findings> {
     let mut checks = Vec::new();
     let mut check = |check, found: String| checks.push(Note { check, found });
-    let refused = |reason, checks| Ok(Findings { checks, verdict: Err(reason), hints: Vec::new() });
-    let Ok(path) = judge_path(captured.head.uri.path()) else {
+    let rejection = |reason, checks| Ok(Findings { checks, verdict: Err(reason), hints: Vec::new() });
+    let Ok(path) = validate_path(captured.head.uri.path()) else {
         check("path", "ambiguous: two programs could read it differently".to_owned());
-        return refused(Failure::AmbiguousPath.reason(), checks);
+        return rejection(Failure::AmbiguousPath.reason(), checks);
     };
     let host = captured.host().to_owned();
     let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host).to_owned();
@@ -114,43 +114,43 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
     let route = match (name, found) {
         (Some(name), _) => find_route(config, Some(name))?,
         (None, Ok(route)) => std::sync::Arc::clone(route),
-        (None, Err(unrouted)) => return refused(Failure::Unrouted(unrouted).reason(), checks),
+        (None, Err(unrouted)) => return rejection(Failure::Unrouted(unrouted).reason(), checks),
     };
     let length = captured.body.len();
     check("body", format!("{length} bytes; at most {} are allowed", route.max_body));
     if u64::try_from(length).unwrap_or(u64::MAX) > route.max_body {
-        return refused(Failure::Body(BodyFault::TooLarge).reason(), checks);
+        return rejection(Failure::Body(BodyFault::TooLarge).reason(), checks);
     }
-    Ok(judged(config, &Trial { route: &route, captured, now }, checks))
+    Ok(evaluated(config, &Trial { route: &route, captured, now }, checks))
 }
 
-fn judged(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findings {
-    if let Some(answer) = trial.answer(Asker::Anybody) {
+fn evaluated(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findings {
+    if let Some(answer) = trial.answer(ChallengeStage::Unauthenticated) {
         checks.push(answer);
         return Findings { checks, verdict: Ok(Outcome::ChallengeAnswered), hints: Vec::new() };
     }
-    let mut notes = Notes::on();
-    let result = trial.verdict(&trial.route.rules, &mut notes);
-    checks.extend(notes.into_vec());
+    let mut explanation = Explanation::on();
+    let result = trial.verdict(&trial.route.rules, &mut explanation);
+    checks.extend(explanation.into_vec());
     match result {
         Ok(()) => {
-            let answer = trial.answer(Asker::Granted);
+            let answer = trial.answer(ChallengeStage::Authenticated);
             let verdict = if answer.is_some() { Outcome::ChallengeAnswered } else { Outcome::Forwarded };
             checks.extend(answer);
             Findings { checks, verdict: Ok(verdict), hints: Vec::new() }
         }
-        Err(refusal) => {
-            let mut hints = hints::find(config, trial, refusal);
+        Err(reason) => {
+            let mut hints = hints::find(config, trial, reason);
             if trial.route.observes(trial.now) {
                 hints.push("the route is in dry run: the request is forwarded, and counted as rejected".to_owned());
                 return Findings { checks, verdict: Ok(Outcome::DryRunRejected), hints };
             }
-            if fetches_keys(&trial.route.rules.policy) && refusal == Refusal::JwksUnavailable {
+            if fetches_keys(&trial.route.rules.policy) && reason == Reason::JwksUnavailable {
                 hints.push(
                     "the issuer has a JWKS URL, and explain fetches nothing: pass the JWKS with --jwks".to_owned(),
                 );
             }
-            Findings { checks, verdict: Err(refusal.reason()), hints }
+            Findings { checks, verdict: Err(reason.reason()), hints }
         }
     }
 }
@@ -165,21 +165,21 @@ fn fetches_keys(policy: &Policy) -> bool {
 
 impl Trial<'_> {
     fn view(&self) -> RequestView<'_> {
-        let no_client: Option<Client<'_>> = None;
+        let no_client: Option<PresentedCertificate<'_>> = None;
         let url = self.route.url_base(self.captured.host());
         RequestView::new(&self.captured.head, url).with_body(&self.captured.body).with_client(no_client)
     }
 
-    fn verdict(&self, rules: &Rules, notes: &mut Notes) -> Result<(), Refusal> {
-        match verify_noting(rules, &self.view(), self.now, notes) {
+    fn verdict(&self, rules: &Rules, explanation: &mut Explanation) -> Result<(), Reason> {
+        match verify_explained(rules, &self.view(), self.now, explanation) {
             Ok(_) => Ok(()),
-            Err(Stop::Refused(refused)) => Err(refused.refusal),
+            Err(VerifyError::Rejected(rejection)) => Err(rejection.reason),
             // This cannot happen: the view has the body.
-            Err(Stop::NeedsBody) => Err(Refusal::MalformedCredential),
+            Err(VerifyError::NeedsBody) => Err(Reason::MalformedCredential),
         }
     }
 
-    fn answer(&self, asker: Asker) -> Option<Note> {
+    fn answer(&self, asker: ChallengeStage) -> Option<Note> {
         let answer = self.route.answer(&self.view(), asker).ok()??;
         Some(Note { check: "challenge", found: format!("answered by the gateway with {} bytes", answer.body.len()) })
     }

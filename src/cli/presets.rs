@@ -16,7 +16,7 @@ const MAX_SUGGESTED: usize = 5;
 
 /// Arguments of `hookgate presets`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct PresetsArguments {
     /// Name of a preset, whose file is printed unchanged
     name: Option<String>,
     /// Print the page docs/presets.md
@@ -24,7 +24,7 @@ pub struct Arguments {
     markdown: bool,
 }
 
-pub(super) fn presets(arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn presets(arguments: &PresetsArguments) -> anyhow::Result<()> {
     let shown = match &arguments.name {
         _ if arguments.markdown => markdown(),
         None => table(),

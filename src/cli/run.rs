@@ -12,12 +12,12 @@ use crate::{app, config, telemetry};
 
 /// Arguments of `hookgate run`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct RunArguments {
     #[command(flatten)]
     config: ConfigArgument,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     decline_huge_pages();
     let path = arguments.config.path();
     let config = config::load(&path, &config::Handles::default())?;

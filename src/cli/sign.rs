@@ -27,7 +27,7 @@ use draft::Draft;
 
 /// Arguments of `hookgate sign`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct SignArguments {
     #[command(flatten)]
     config: ConfigArgument,
     /// Name of the route; required if there are several
@@ -61,8 +61,8 @@ pub struct Arguments {
     #[arg(long)]
     now: Option<String>,
     /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Curl)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = SignedFormat::Curl)]
+    format: SignedFormat,
     /// Print only the token
     #[arg(long)]
     token: bool,
@@ -76,7 +76,7 @@ pub struct Arguments {
 
 /// Output format of `sign`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+enum SignedFormat {
     /// A curl command line
     Curl,
     /// The HTTP/1.1 message, which `hookgate explain` reads
@@ -92,7 +92,7 @@ struct Keyring {
     now: u64,
 }
 
-pub(super) fn sign(arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn sign(arguments: &SignArguments) -> anyhow::Result<()> {
     let sources = Sources::read(&arguments.config.path(), &Handles::default())?;
     let config = compile(&sources, &Handles::default())?;
     let route = find_route(&config, arguments.route.as_deref())?;
@@ -105,17 +105,17 @@ pub(super) fn sign(arguments: &Arguments) -> anyhow::Result<()> {
     }
     match (arguments.token, arguments.format) {
         (true, _) => println!("{}", token.context("the route does not use a token")?),
-        (false, Format::Curl) => {
+        (false, SignedFormat::Curl) => {
             let unchanged =
                 arguments.body.as_deref().filter(|path| std::fs::read(path).is_ok_and(|body| body == draft.body));
             println!("{}", draft.curl(ca.as_deref(), unchanged));
         }
-        (false, Format::Http) => std::io::Write::write_all(&mut std::io::stdout(), &draft.message())?,
+        (false, SignedFormat::Http) => std::io::Write::write_all(&mut std::io::stdout(), &draft.message())?,
     }
     Ok(())
 }
 
-fn keyring(arguments: &Arguments) -> anyhow::Result<Keyring> {
+fn keyring(arguments: &SignArguments) -> anyhow::Result<Keyring> {
     let claims = arguments.claims.iter().map(|claim| {
         let (name, value) = claim.split_once('=').with_context(|| format!("--claim {claim}: expected NAME=VALUE"))?;
         Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into())))
@@ -144,7 +144,7 @@ impl Keyring {
 }
 
 /// The unsigned request.
-fn blank(config: &Config, route: &Route, arguments: &Arguments) -> anyhow::Result<Draft> {
+fn blank(config: &Config, route: &Route, arguments: &SignArguments) -> anyhow::Result<Draft> {
     let (gateway, path) = address(config, arguments)?;
     let written = match &route.matches.path {
         PathMatch::Exact(path) | PathMatch::Prefix(path) => path.clone(),
@@ -172,7 +172,7 @@ fn blank(config: &Config, route: &Route, arguments: &Arguments) -> anyhow::Resul
 }
 
 /// Scheme and authority of the gateway, and the path if `--url` has one.
-fn address(config: &Config, arguments: &Arguments) -> anyhow::Result<(String, Option<String>)> {
+fn address(config: &Config, arguments: &SignArguments) -> anyhow::Result<(String, Option<String>)> {
     let Some(url) = &arguments.url else {
         let listener = config.process.listeners.first().context("the configuration has no listener")?;
         let tls = config.snapshot.listeners.first().is_some_and(|listener| listener.tls.is_some());
@@ -228,7 +228,7 @@ fn add_time(time: &TimestampRule, draft: &mut Draft, now: u64) -> anyhow::Result
     Ok(())
 }
 
-fn ca(arguments: &Arguments) -> Option<PathBuf> {
+fn ca(arguments: &SignArguments) -> Option<PathBuf> {
     let beside = || Some(arguments.key.with_file_name("ca.crt")).filter(|path| path.exists());
     arguments.cacert.clone().or_else(beside)
 }

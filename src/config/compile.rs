@@ -25,11 +25,11 @@ use std::time::Duration;
 
 use super::error::{ConfigErrors, FieldPath, Problems};
 use super::file::{AdminFile, DrainFile, DurationText, ErrorDetailFile, GatewayFile, LogFile, SizeText};
-use super::sources::Content;
+use super::sources::SourceContent;
 use super::values::{parse_duration, parse_size};
 use super::{Config, Drain, Handles, ProcessSettings, Sources, yaml};
 use crate::auth::Policy;
-use crate::auth::challenge::Handshake;
+use crate::auth::challenge::ChallengeRule;
 use crate::clock::UnixTime;
 use crate::route::{ErrorForm, Route, RoutingTable};
 use crate::settings::StoreSettings;
@@ -61,7 +61,7 @@ pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigError
         buffered_bodies: BUFFERED_BODIES,
         shares_limits: false,
         route_secrets: 0,
-        route_handshakes: Vec::new(),
+        route_challenges: Vec::new(),
         route_errors: ErrorForm::default(),
         route_largest_body: None,
         revocation_lists: Vec::new(),
@@ -95,7 +95,7 @@ struct Compiler<'a> {
     /// Number of secrets of the current route so far.
     route_secrets: usize,
     /// Endpoint verification challenges of the current route so far.
-    route_handshakes: Vec<Handshake>,
+    route_challenges: Vec<ChallengeRule>,
     /// Format of the current route's error responses.
     route_errors: ErrorForm,
     /// Preset of the current route, its largest body, and whether its sender never retries.
@@ -200,14 +200,14 @@ impl Compiler<'_> {
             }
             routes.push(Arc::new(route));
         }
-        self.judge_shared_handshakes(&routes, path);
+        self.check_shared_challenges(&routes, path);
         self.table(routes, &names, path)
     }
 
     /// The response to an endpoint verification challenge signs text of the client's choice. If another route accepts
     /// bodies of any form signed with the same secret, an attacker could use that signature there.
-    fn judge_shared_handshakes(&mut self, routes: &[Arc<Route>], path: &FieldPath) {
-        let signers = routes.iter().flat_map(|route| &route.handshakes).filter_map(|one| one.secret.as_ref()?.shared());
+    fn check_shared_challenges(&mut self, routes: &[Arc<Route>], path: &FieldPath) {
+        let signers = routes.iter().flat_map(|route| &route.challenges).filter_map(|one| one.secret.as_ref()?.shared());
         let signers: Vec<&[u8]> = signers.collect();
         for (index, route) in routes.iter().enumerate() {
             let open = route.rules.policy.leaves().into_iter().any(|leaf| match leaf {
@@ -323,7 +323,7 @@ impl Compiler<'_> {
 }
 
 fn content<'s>(
-    content: Option<&'s Content>,
+    content: Option<&'s SourceContent>,
     problems: &mut Problems,
     path: &FieldPath,
     what: &str,

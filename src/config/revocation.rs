@@ -30,7 +30,7 @@ const MAX_TOLD: usize = 20;
 /// The schema of a revocation list.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct ListFile {
+struct RevocationListFile {
     /// Revoked token ids (claim `jti`).
     jti: Option<Vec<String>>,
     /// Revoked subjects (claim `sub`).
@@ -86,10 +86,10 @@ fn is_blank(text: &str) -> bool {
 
 fn compile(mut value: Value, problems: &mut Problems) -> RevocationList {
     let root = FieldPath::root();
-    shape::check(&schemars::schema_for!(ListFile).to_value(), &mut value, problems);
-    let file: ListFile = serde_json::from_value(value).unwrap_or_else(|error| {
+    shape::check(&schemars::schema_for!(RevocationListFile).to_value(), &mut value, problems);
+    let file: RevocationListFile = serde_json::from_value(value).unwrap_or_else(|error| {
         problems.add(&root, error.to_string());
-        ListFile::default()
+        RevocationListFile::default()
     });
     RevocationList {
         token_ids: names(file.jti, &root.child("jti"), problems),

@@ -12,7 +12,7 @@ mod messages;
 use serde_json::{Map, Value as Json};
 
 use super::error::{FieldPath, Problems, Segment};
-use alternatives::Leaf;
+use alternatives::Alternative;
 pub(crate) use messages::nearest;
 use messages::{expected, got, known, one_of};
 
@@ -45,37 +45,44 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn visit(self, schema: &'a Json, value: &mut Json, path: &mut FieldPath, problems: &mut Problems) -> Fit {
-        let leaves = alternatives::leaves(self.root, schema);
-        if leaves.iter().any(Leaf::takes_anything) {
+        let alternatives = alternatives::alternatives(self.root, schema);
+        if alternatives.iter().any(Alternative::takes_anything) {
             return Fit::Keep;
         }
-        let fitting: Vec<&Leaf<'a>> = leaves.iter().filter(|leaf| leaf.admits(value)).collect();
+        let fitting: Vec<&Alternative<'a>> =
+            alternatives.iter().filter(|alternative| alternative.admits(value)).collect();
         match fitting.as_slice() {
             [] => {
-                problems.add(path, messages::wrong_type(&leaves, value));
+                problems.add(path, messages::wrong_type(&alternatives, value));
                 Fit::Prune
             }
-            [leaf] => self.visit_leaf(leaf, value, path, problems),
+            [alternative] => self.visit_leaf(alternative, value, path, problems),
             several => self.choose(several, value, path, problems),
         }
     }
 
     /// Checks a value that has the leaf's type.
-    fn visit_leaf(self, leaf: &Leaf<'a>, value: &mut Json, path: &mut FieldPath, problems: &mut Problems) -> Fit {
-        let options = leaf.options();
+    fn visit_leaf(
+        self,
+        alternative: &Alternative<'a>,
+        value: &mut Json,
+        path: &mut FieldPath,
+        problems: &mut Problems,
+    ) -> Fit {
+        let options = alternative.options();
         if !options.is_empty() && !options.contains(&&*value) {
             problems.add(path, messages::wrong_option(&options, value));
             return Fit::Prune;
         }
         match value {
-            Json::Object(map) => self.visit_object(leaf, map, path, problems),
-            Json::Array(items) => self.visit_array(leaf, items, path, problems),
-            Json::Number(_) if !leaf.in_range(value) => {
-                problems.add(path, format!("expected {}, got {value}", expected(std::slice::from_ref(leaf))));
+            Json::Object(map) => self.visit_object(alternative, map, path, problems),
+            Json::Array(items) => self.visit_array(alternative, items, path, problems),
+            Json::Number(_) if !alternative.in_range(value) => {
+                problems.add(path, format!("expected {}, got {value}", expected(std::slice::from_ref(alternative))));
                 Fit::Prune
             }
-            Json::String(text) if !leaf.fits_length(text.chars().count()) => {
-                let length = leaf.length("Length");
+            Json::String(text) if !alternative.fits_length(text.chars().count()) => {
+                let length = alternative.length("Length");
                 problems.add(path, format!("expected a string of {length} characters, got {}", text.chars().count()));
                 Fit::Prune
             }
@@ -85,16 +92,16 @@ impl<'a> Walk<'a> {
 
     fn visit_object(
         self,
-        leaf: &Leaf<'a>,
+        alternative: &Alternative<'a>,
         map: &mut Map<String, Json>,
         path: &mut FieldPath,
         problems: &mut Problems,
     ) -> Fit {
-        let missing: Vec<&str> = leaf.required().into_iter().filter(|name| !map.contains_key(*name)).collect();
+        let missing: Vec<&str> = alternative.required().into_iter().filter(|name| !map.contains_key(*name)).collect();
         let keys: Vec<String> = map.keys().cloned().collect();
         for key in keys {
-            let fit = match leaf.field(&key) {
-                None => unknown_field(&key, &leaf.field_names(), map, path, problems),
+            let fit = match alternative.field(&key) {
+                None => unknown_field(&key, &alternative.field_names(), map, path, problems),
                 Some(schema) => {
                     let Some(child) = map.get_mut(&key) else { continue };
                     path.push(Segment::Key(key.clone()));
@@ -108,27 +115,34 @@ impl<'a> Walk<'a> {
             }
         }
         for name in missing {
-            let leaves = leaf.field(name).map(|schema| alternatives::leaves(self.root, schema)).unwrap_or_default();
-            problems.add_follow_up(&path.child(name), format!("missing; expected {}", expected(&leaves)));
+            let alternatives =
+                alternative.field(name).map(|schema| alternatives::alternatives(self.root, schema)).unwrap_or_default();
+            problems.add_follow_up(&path.child(name), format!("missing; expected {}", expected(&alternatives)));
         }
         // An invalid required field has been reported and removed above, and is missing now too.
-        let complete = leaf.required().into_iter().all(|name| map.contains_key(name));
+        let complete = alternative.required().into_iter().all(|name| map.contains_key(name));
         if complete { Fit::Keep } else { Fit::Prune }
     }
 
-    fn visit_array(self, leaf: &Leaf<'a>, items: &mut [Json], path: &mut FieldPath, problems: &mut Problems) -> Fit {
+    fn visit_array(
+        self,
+        alternative: &Alternative<'a>,
+        items: &mut [Json],
+        path: &mut FieldPath,
+        problems: &mut Problems,
+    ) -> Fit {
         let mut fit = Fit::Keep;
-        if !leaf.fits_items(items.len()) {
-            problems.add(path, format!("expected {} items, got {}", leaf.length("Items"), items.len()));
+        if !alternative.fits_items(items.len()) {
+            problems.add(path, format!("expected {} items, got {}", alternative.length("Items"), items.len()));
             fit = Fit::Prune;
         }
         for index in 0..items.len() {
             path.push(Segment::Index(index));
-            if leaf.is_set() && repeats(items, index) {
+            if alternative.is_set() && repeats(items, index) {
                 problems.add(path, "duplicate item");
                 fit = Fit::Prune;
             }
-            if let (Some(schema), Some(item)) = (leaf.item(index), items.get_mut(index))
+            if let (Some(schema), Some(item)) = (alternative.item(index), items.get_mut(index))
                 && self.visit(schema, item, path, problems) == Fit::Prune
             {
                 fit = self.stand_in(schema, item, fit);

@@ -17,7 +17,7 @@ use crate::snapshot::ConfigHash;
 const MAX_FILE: u64 = 4 << 20;
 
 /// The bytes, or why they could not be read.
-pub type Content = Result<Zeroizing<Vec<u8>>, String>;
+pub type SourceContent = Result<Zeroizing<Vec<u8>>, String>;
 
 /// The inputs of a configuration.
 pub struct Sources {
@@ -26,12 +26,12 @@ pub struct Sources {
     /// Text of the YAML.
     pub text: String,
     /// The files that the YAML references, by the paths written there.
-    pub files: BTreeMap<String, Content>,
+    pub files: BTreeMap<String, SourceContent>,
     /// The environment variables that it references.
-    pub variables: BTreeMap<String, Content>,
+    pub variables: BTreeMap<String, SourceContent>,
     /// The revocation lists that it references and that no handle holds yet. They change on their own and are not part
     /// of the configuration's hash.
-    pub revocations: BTreeMap<String, Content>,
+    pub revocations: BTreeMap<String, SourceContent>,
 }
 
 impl Sources {
@@ -101,7 +101,7 @@ fn or_here(folder: PathBuf) -> PathBuf {
     if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
 }
 
-fn hash<'c>(first: [&[u8]; 1], named: impl Iterator<Item = (&'c String, &'c Content)>) -> ConfigHash {
+fn hash<'c>(first: [&[u8]; 1], named: impl Iterator<Item = (&'c String, &'c SourceContent)>) -> ConfigHash {
     let mut parts = Vec::from(first);
     for (name, content) in named {
         parts.push(name.as_bytes());
@@ -114,11 +114,11 @@ fn hash<'c>(first: [&[u8]; 1], named: impl Iterator<Item = (&'c String, &'c Cont
 }
 
 /// The bytes of a revocation list that the configuration at `path` names.
-pub fn read_revocation(path: &Path, name: &str) -> Content {
+pub fn read_revocation(path: &Path, name: &str) -> SourceContent {
     read_file(&path.parent().unwrap_or(Path::new("")).join(name), revocation::MAX_FILE)
 }
 
-fn read_file(path: &Path, max: u64) -> Content {
+fn read_file(path: &Path, max: u64) -> SourceContent {
     let size = std::fs::metadata(path).map_err(|error| describe(&error))?.len();
     if size > max {
         return Err(format!("larger than {} MiB", max >> 20));
@@ -134,7 +134,7 @@ fn describe(error: &std::io::Error) -> String {
     }
 }
 
-fn read_variable(name: &str) -> Content {
+fn read_variable(name: &str) -> SourceContent {
     match std::env::var(name) {
         Ok(value) => Ok(Zeroizing::new(value.into_bytes())),
         Err(std::env::VarError::NotPresent) => Err("not set".to_owned()),

@@ -35,14 +35,14 @@ pub const MAX_DEPTH: usize = 64;
 pub struct Document {
     /// The value; an empty file is an empty object.
     pub value: Json,
-    positions: Node,
+    positions: YamlNode,
 }
 
 /// Positions, as a tree of the value's shape. A flat map from paths would copy each long key once for every descendant.
 #[derive(Debug)]
-struct Node {
+struct YamlNode {
     position: Position,
-    children: BTreeMap<Segment, Node>,
+    children: BTreeMap<Segment, YamlNode>,
 }
 
 /// Reads a configuration. On failure reports every problem of its YAML, in the order of the text.
@@ -57,7 +57,7 @@ pub fn read_within(text: &str, bounds: &Bounds) -> Result<Document, Vec<Located>
     }
     // libyaml reads a byte order mark as an indentation of one, and the second line as a second document.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    refuse_control_characters(text)?;
+    reject_control_characters(text)?;
     let positions = scan(text, bounds.values)?;
     let value = match serde_yaml::from_str(text).map_err(|error| vec![second_pass_error(text, &error)])? {
         Json::Null => Json::Object(serde_json::Map::new()),
@@ -100,7 +100,7 @@ impl Document {
 
 /// Rejects control characters, which confuse terminals that show the file, and Unicode line breaks, about which the
 /// parsers disagree.
-fn refuse_control_characters(text: &str) -> Result<(), Vec<Located>> {
+fn reject_control_characters(text: &str) -> Result<(), Vec<Located>> {
     let bad = |c: char| {
         (c.is_control() && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
     };
@@ -114,30 +114,30 @@ fn refuse_control_characters(text: &str) -> Result<(), Vec<Located>> {
 }
 
 /// The first pass: positions, and constructs that are not allowed.
-fn scan(text: &str, max_values: usize) -> Result<Node, Vec<Located>> {
+fn scan(text: &str, max_values: usize) -> Result<YamlNode, Vec<Located>> {
     let mut scan = Scan { stack: Vec::new(), root: None, found: Vec::new(), values: 0 };
     for event in Parser::new_from_str(text) {
         let go_on = match event {
             Ok((event, span)) => scan.event(event, position_of(&span.start)),
             Err(error) => {
                 scan.found.push(whole(position_of(error.marker()), syntax(text, error.marker().line(), error.info())));
-                Go::Stop
+                Go::VerifyError
             }
         };
         if scan.values > max_values {
             scan.found.push(whole(Position::START, format!("contains more than {max_values} values")));
             break;
         }
-        if go_on == Go::Stop {
+        if go_on == Go::VerifyError {
             break;
         }
     }
-    if scan.found.is_empty() { Ok(scan.root.unwrap_or_else(|| Node::at(Position::START))) } else { Err(scan.found) }
+    if scan.found.is_empty() { Ok(scan.root.unwrap_or_else(|| YamlNode::at(Position::START))) } else { Err(scan.found) }
 }
 
 struct Scan {
     stack: Vec<Frame>,
-    root: Option<Node>,
+    root: Option<YamlNode>,
     found: Vec<Located>,
     /// Number of values so far.
     values: usize,
@@ -145,7 +145,7 @@ struct Scan {
 
 /// An open mapping or list.
 struct Frame {
-    node: Node,
+    node: YamlNode,
     is_mapping: bool,
     /// The key whose value comes next.
     key: Option<(String, Position)>,
@@ -155,7 +155,7 @@ struct Frame {
 enum Go {
     On,
     /// The rest of the text cannot be parsed.
-    Stop,
+    VerifyError,
 }
 
 impl Scan {
@@ -167,16 +167,16 @@ impl Scan {
                 self.scalar(String::new(), ScalarStyle::SingleQuoted, at)
             }
             Event::Scalar(text, style, anchor, tag) => {
-                self.refuse_properties(anchor, tag.is_some(), at);
+                self.reject_properties(anchor, tag.is_some(), at);
                 self.scalar(text.into_owned(), style, at)
             }
             Event::MappingStart(anchor, tag) => {
-                self.refuse_properties(anchor, tag.is_some(), at);
-                self.open(Frame { node: Node::at(at), is_mapping: true, key: None })
+                self.reject_properties(anchor, tag.is_some(), at);
+                self.open(Frame { node: YamlNode::at(at), is_mapping: true, key: None })
             }
             Event::SequenceStart(anchor, tag) => {
-                self.refuse_properties(anchor, tag.is_some(), at);
-                self.open(Frame { node: Node::at(at), is_mapping: false, key: None })
+                self.reject_properties(anchor, tag.is_some(), at);
+                self.open(Frame { node: YamlNode::at(at), is_mapping: false, key: None })
             }
             Event::MappingEnd | Event::SequenceEnd => {
                 if let Some(frame) = self.stack.pop() {
@@ -190,7 +190,7 @@ impl Scan {
         }
     }
 
-    fn refuse_properties(&mut self, anchor: usize, has_tag: bool, at: Position) {
+    fn reject_properties(&mut self, anchor: usize, has_tag: bool, at: Position) {
         if anchor != 0 {
             self.refuse(at, "anchors (`&name`) are not allowed; write the value out where it is needed");
         }
@@ -216,10 +216,10 @@ impl Scan {
             self.key(text, is_plain, at);
             return Go::On;
         }
-        if let Some(message) = is_plain.then(|| refused_value(&text)).flatten() {
+        if let Some(message) = is_plain.then(|| rejected_value(&text)).flatten() {
             self.refuse(at, message);
         }
-        self.attach(Node::at(at));
+        self.attach(YamlNode::at(at));
         Go::On
     }
 
@@ -238,7 +238,7 @@ impl Scan {
         }
     }
 
-    fn attach(&mut self, mut node: Node) {
+    fn attach(&mut self, mut node: YamlNode) {
         self.values = self.values.saturating_add(1);
         let Some(frame) = self.stack.last_mut() else {
             self.root = Some(node);
@@ -261,7 +261,7 @@ impl Scan {
 
     fn stop(&mut self, position: Position, message: impl Into<String>) -> Go {
         self.refuse(position, message);
-        Go::Stop
+        Go::VerifyError
     }
 
     fn refuse(&mut self, position: Position, message: impl Into<String>) {
@@ -279,7 +279,7 @@ impl Scan {
 
 /// The message for a number that JSON cannot represent: serde_yaml would silently read infinity and not-a-number as
 /// null, and fail without a path on a number of more than 64 bits.
-fn refused_value(text: &str) -> Option<&'static str> {
+fn rejected_value(text: &str) -> Option<&'static str> {
     let bare = text.trim_start_matches(['+', '-']);
     if bare.len() == 4
         && bare.starts_with('.')
@@ -298,7 +298,7 @@ fn may_be_typed(key: &str) -> bool {
         || words.iter().any(|word| key.eq_ignore_ascii_case(word))
 }
 
-fn agrees(node: &Node, value: &Json) -> bool {
+fn agrees(node: &YamlNode, value: &Json) -> bool {
     let child = |segment: Segment, value: &Json| node.children.get(&segment).is_some_and(|child| agrees(child, value));
     match value {
         Json::Object(map) => {
@@ -348,7 +348,7 @@ fn position_of(marker: &Marker) -> Position {
     Position { line: marker.line(), column: marker.col() + 1 }
 }
 
-impl Node {
+impl YamlNode {
     fn at(position: Position) -> Self {
         Self { position, children: BTreeMap::new() }
     }

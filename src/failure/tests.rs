@@ -11,10 +11,10 @@ fn every_reason_has_its_error_code_of_rfc_8935() {
         "authentication_failed",
         "access_denied",
     ];
-    for refusal in Refusal::ALL {
-        let failure = Failure::Refused(Refused::at_once(*refusal));
+    for reason in Reason::ALL {
+        let failure = Failure::Rejected(Rejection::at_once(*reason));
         let told = failure.secevent().filter(|(status, word)| status.as_u16() == 400 && words.contains(word));
-        assert_eq!(told.is_none(), failure.is_undecided(), "{refusal:?}");
+        assert_eq!(told.is_none(), failure.is_undecided(), "{reason:?}");
     }
     for failure in [
         Failure::BufferFull(Exhausted::Total),

@@ -58,7 +58,7 @@ pub(super) struct Cached {
 /// Reads the cached key set; `None` if there is no file.
 pub(super) fn read(path: &Path, source: &RemoteSource, now: UnixTime) -> Result<Option<Cached>, CacheError> {
     let Some(file) = open(path)? else { return Ok(None) };
-    judge(&file.metadata()?, rustix::process::geteuid().as_raw())?;
+    evaluate(&file.metadata()?, rustix::process::geteuid().as_raw())?;
     let mut bytes = Vec::new();
     file.take(MAX_SIZE).read_to_end(&mut bytes)?;
     parse(&bytes, source, now).map(Some)
@@ -81,7 +81,7 @@ fn open_itself(path: &Path) -> io::Result<File> {
 }
 
 /// Checks type, owner, mode and size of the open file, which cannot be replaced any more.
-fn judge(metadata: &Metadata, owner: u32) -> Result<(), CacheError> {
+fn evaluate(metadata: &Metadata, owner: u32) -> Result<(), CacheError> {
     if !metadata.is_file() {
         return Err(CacheError::NotAFile);
     }
@@ -176,7 +176,7 @@ mod tests {
         (folder, path)
     }
 
-    fn refused(path: &Path, now: u64) -> String {
+    fn rejection(path: &Path, now: u64) -> String {
         read(path, &source(), at(now)).unwrap_err().to_string()
     }
 
@@ -200,8 +200,8 @@ mod tests {
     fn a_cache_ages_from_its_fetch_and_comes_from_the_past() {
         let (_folder, path) = written();
         assert!(read(&path, &source(), at(NOW + 3600)).is_ok());
-        assert_eq!(refused(&path, NOW + 3601), "older than max_stale");
-        assert_eq!(refused(&path, NOW - 1), "the time of the fetch is in the future");
+        assert_eq!(rejection(&path, NOW + 3601), "older than max_stale");
+        assert_eq!(rejection(&path, NOW - 1), "the time of the fetch is in the future");
     }
 
     /// A user who could write the file could sign tokens as the issuer.
@@ -211,12 +211,12 @@ mod tests {
         for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o644, 0o777] {
             set_mode(&path, mode);
             let expected = "other users may read or write the file; its mode must be 0600";
-            assert_eq!(refused(&path, NOW), expected, "{mode:o}");
+            assert_eq!(rejection(&path, NOW), expected, "{mode:o}");
         }
         set_mode(&path, 0o600);
         let metadata = fs::metadata(&path).unwrap();
-        assert!(matches!(judge(&metadata, metadata.uid()), Ok(())));
-        assert!(matches!(judge(&metadata, metadata.uid() + 1), Err(CacheError::Owner)));
+        assert!(matches!(evaluate(&metadata, metadata.uid()), Ok(())));
+        assert!(matches!(evaluate(&metadata, metadata.uid() + 1), Err(CacheError::Owner)));
     }
 
     #[test]
@@ -224,11 +224,11 @@ mod tests {
         let (folder, path) = written();
         let link = folder.path().join("link.json");
         symlink(&path, &link).unwrap();
-        assert_eq!(refused(&link, NOW), "not a regular file");
-        assert_eq!(refused(folder.path(), NOW), "not a regular file");
+        assert_eq!(rejection(&link, NOW), "not a regular file");
+        assert_eq!(rejection(folder.path(), NOW), "not a regular file");
         assert!(open_itself(&path).is_ok() && open_itself(&link).is_err());
         File::options().write(true).open(&path).unwrap().set_len(MAX_SIZE + 1).unwrap();
-        assert_eq!(refused(&path, NOW), "the file is larger than 1048576 bytes");
+        assert_eq!(rejection(&path, NOW), "the file is larger than 1048576 bytes");
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
             changed("}", "},\"keys\":\"\""),
         ] {
             fs::write(&path, &text).unwrap();
-            assert_eq!(refused(&path, NOW), "not a JWKS cache file of hookgate", "{text}");
+            assert_eq!(rejection(&path, NOW), "not a JWKS cache file of hookgate", "{text}");
         }
     }
 

@@ -59,7 +59,7 @@ impl FetchError {
 }
 
 /// The response to a fetch of a key set.
-pub(super) struct Answer {
+pub(super) struct FetchedDocument {
     pub(super) body: Bytes,
     /// Value of `Cache-Control: max-age` (RFC 9111 §5.2.2.1).
     pub(super) max_age: Option<Duration>,
@@ -85,12 +85,12 @@ impl Fetcher {
         Ok(Self { client, uri, discovery: source.discovery.clone() })
     }
 
-    pub(super) async fn fetch(&self) -> Result<Answer, FetchError> {
+    pub(super) async fn fetch(&self) -> Result<FetchedDocument, FetchError> {
         tokio::time::timeout(MAX_TIME, self.find()).await.map_err(|_| FetchError::Timeout)?
     }
 
     /// Fetches the key set. The discovery document is fetched each time, since an issuer may move its keys.
-    async fn find(&self) -> Result<Answer, FetchError> {
+    async fn find(&self) -> Result<FetchedDocument, FetchError> {
         let found = self.follow(self.uri.clone()).await?;
         match &self.discovery {
             None => Ok(found),
@@ -98,7 +98,7 @@ impl Fetcher {
         }
     }
 
-    async fn follow(&self, mut uri: Uri) -> Result<Answer, FetchError> {
+    async fn follow(&self, mut uri: Uri) -> Result<FetchedDocument, FetchError> {
         for _ in 0..=MAX_REDIRECTS {
             let response = self.get(uri.clone()).await?;
             if !response.status().is_redirection() {
@@ -119,13 +119,13 @@ impl Fetcher {
     }
 }
 
-async fn read(response: Response<Incoming>) -> Result<Answer, FetchError> {
+async fn read(response: Response<Incoming>) -> Result<FetchedDocument, FetchError> {
     if !response.status().is_success() {
         return Err(FetchError::Status(response.status().as_u16()));
     }
     let max_age = response.headers().get(CACHE_CONTROL).and_then(|value| max_age(value.to_str().ok()?));
     let body = Limited::new(response.into_body(), MAX_SIZE).collect().await.map_err(|_| FetchError::Body)?;
-    Ok(Answer { body: body.to_bytes(), max_age })
+    Ok(FetchedDocument { body: body.to_bytes(), max_age })
 }
 
 /// The target of a redirect if it has the same scheme, host and port.

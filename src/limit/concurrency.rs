@@ -7,25 +7,25 @@ use super::keys::{Id, Sharded};
 
 /// Counts the requests in flight of each key.
 #[derive(Debug, Default)]
-pub(super) struct InFlight(Sharded<HashMap<Id, u32>>);
+pub(super) struct ConcurrencyQuota(Sharded<HashMap<Id, u32>>);
 
 /// One concurrency permit; released when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    of: Arc<InFlight>,
+pub(super) struct ConcurrencyPermit {
+    of: Arc<ConcurrencyQuota>,
     id: Id,
 }
 
-impl InFlight {
+impl ConcurrencyQuota {
     /// Counts one more request of `id`; `None` if `most` are in flight.
-    pub(super) fn enter(self: &Arc<Self>, id: Id, most: u32) -> Option<Place> {
+    pub(super) fn enter(self: &Arc<Self>, id: Id, most: u32) -> Option<ConcurrencyPermit> {
         let mut counts = self.0.lock(id);
         let count = counts.entry(id).or_default();
         if *count >= most {
             return None;
         }
         *count += 1;
-        Some(Place { of: Arc::clone(self), id })
+        Some(ConcurrencyPermit { of: Arc::clone(self), id })
     }
 
     #[cfg(test)]
@@ -34,7 +34,7 @@ impl InFlight {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConcurrencyPermit {
     fn drop(&mut self) {
         let mut counts = self.of.0.lock(self.id);
         if let Some(count) = counts.get_mut(&self.id) {

@@ -10,18 +10,18 @@ use super::keys::{Id, Sharded};
 use crate::route::Rate;
 
 /// The maximum number of keys with consumed quota in one shard.
-const DEBTORS: usize = 8_192;
+const MAX_KEYS: usize = 8_192;
 
 /// The minimum time between two sweeps, in nanoseconds: a sweep scans a whole shard for keys whose quota is full again.
 const SWEEP: u64 = 100_000_000;
 
 /// The consumed quotas of one kind of key.
 #[derive(Debug, Default)]
-pub(super) struct Budgets(Sharded<Debts>);
+pub(super) struct GcraStore(Sharded<GcraShard>);
 
 /// The consumed quotas of one shard.
 #[derive(Debug)]
-pub(super) struct Debts {
+pub(super) struct GcraShard {
     free_at: HashMap<Id, u64>,
     capacity: usize,
     sweep_from: u64,
@@ -29,42 +29,42 @@ pub(super) struct Debts {
 
 /// Why a request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum QuotaError {
     /// The request is this number of nanoseconds too early.
     Early(u64),
     /// No further key can be stored.
     Full,
 }
 
-impl Default for Debts {
+impl Default for GcraShard {
     fn default() -> Self {
-        Self { free_at: HashMap::new(), capacity: DEBTORS, sweep_from: 0 }
+        Self { free_at: HashMap::new(), capacity: MAX_KEYS, sweep_from: 0 }
     }
 }
 
-impl Budgets {
+impl GcraStore {
     /// Locks the shard of `id`.
-    pub(super) fn lock(&self, id: Id) -> MutexGuard<'_, Debts> {
+    pub(super) fn lock(&self, id: Id) -> MutexGuard<'_, GcraShard> {
         self.0.lock(id)
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.sum(|debts| debts.free_at.len())
+        self.0.sum(|shard| shard.free_at.len())
     }
 }
 
-impl Debts {
+impl GcraShard {
     /// The time at which the quota would be full again after one more request; nothing is stored yet.
-    pub(super) fn take(&mut self, id: Id, now: u64, rate: &Rate) -> Result<u64, Refused> {
+    pub(super) fn take(&mut self, id: Id, now: u64, rate: &Rate) -> Result<u64, QuotaError> {
         if !self.has_room(id, now) {
-            return Err(Refused::Full);
+            return Err(QuotaError::Full);
         }
-        gcra::take(self.free_at(id), now, rate).map_err(Refused::Early)
+        gcra::take(self.free_at(id), now, rate).map_err(QuotaError::Early)
     }
 
     /// Stores the result of [`Self::take`].
-    pub(super) fn owe(&mut self, id: Id, free_at: u64) {
+    pub(super) fn record_consumption(&mut self, id: Id, free_at: u64) {
         self.free_at.insert(id, free_at);
     }
 
@@ -77,7 +77,7 @@ impl Debts {
     pub(super) fn charge(&mut self, id: Id, now: u64, rate: &Rate) {
         if self.has_room(id, now) {
             let free_at = gcra::charge(self.free_at(id), now, rate);
-            self.owe(id, free_at);
+            self.record_consumption(id, free_at);
         }
     }
 
@@ -97,75 +97,75 @@ impl Debts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limit::keys::Namer;
+    use crate::limit::keys::KeyedHasher;
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn small() -> Debts {
-        Debts { capacity: 10, ..Debts::default() }
+    fn small() -> GcraShard {
+        GcraShard { capacity: 10, ..GcraShard::default() }
     }
 
     fn ids(count: u32) -> Vec<Id> {
-        let namer = Namer::default();
-        (0..count).map(|number| namer.id(number)).collect()
+        let hasher = KeyedHasher::default();
+        (0..count).map(|number| hasher.id(number)).collect()
     }
 
-    fn pass(debts: &mut Debts, id: Id, now: u64, rate: &Rate) -> Result<(), Refused> {
-        let free_at = debts.take(id, now, rate)?;
-        debts.owe(id, free_at);
+    fn pass(shard: &mut GcraShard, id: Id, now: u64, rate: &Rate) -> Result<(), QuotaError> {
+        let free_at = shard.take(id, now, rate)?;
+        shard.record_consumption(id, free_at);
         Ok(())
     }
 
     #[test]
     fn active_entries_are_bounded_and_never_evicted() {
-        let (mut debts, rate) = (small(), Rate::new(1, 3600, 1));
-        let passed: Vec<_> = ids(100).into_iter().map(|id| (id, pass(&mut debts, id, 0, &rate))).collect();
+        let (mut shard, rate) = (small(), Rate::new(1, 3600, 1));
+        let passed: Vec<_> = ids(100).into_iter().map(|id| (id, pass(&mut shard, id, 0, &rate))).collect();
         assert_eq!(passed.iter().filter(|(_, passed)| passed.is_ok()).count(), 10);
-        assert!(passed[10..].iter().all(|(_, passed)| *passed == Err(Refused::Full)));
-        assert_eq!(pass(&mut debts, passed[0].0, 0, &rate), Err(Refused::Early(3600 * SECOND)));
-        assert_eq!(debts.free_at.len(), 10);
+        assert!(passed[10..].iter().all(|(_, passed)| *passed == Err(QuotaError::Full)));
+        assert_eq!(pass(&mut shard, passed[0].0, 0, &rate), Err(QuotaError::Early(3600 * SECOND)));
+        assert_eq!(shard.free_at.len(), 10);
     }
 
     #[test]
     fn expired_entries_make_room() {
-        let (mut debts, rate) = (small(), Rate::new(1, 1, 1));
+        let (mut shard, rate) = (small(), Rate::new(1, 1, 1));
         let ids = ids(31);
         for (round, ids) in (0..).zip(ids.chunks(10)) {
-            assert!(ids.iter().all(|id| pass(&mut debts, *id, round * SECOND, &rate).is_ok()), "{round}");
-            assert!(debts.free_at.len() <= 10);
+            assert!(ids.iter().all(|id| pass(&mut shard, *id, round * SECOND, &rate).is_ok()), "{round}");
+            assert!(shard.free_at.len() <= 10);
         }
-        assert_eq!(debts.free_at.len(), 1);
+        assert_eq!(shard.free_at.len(), 1);
     }
 
     /// Otherwise an attacker with many addresses could cause a scan of all keys for each request.
     #[test]
     fn expired_entries_are_not_searched_for_at_each_request() {
-        let (mut debts, rate) = (small(), Rate::new(1, 1, 1));
+        let (mut shard, rate) = (small(), Rate::new(1, 1, 1));
         let ids = ids(12);
-        assert!(ids[..10].iter().all(|id| pass(&mut debts, *id, 0, &rate).is_ok()));
+        assert!(ids[..10].iter().all(|id| pass(&mut shard, *id, 0, &rate).is_ok()));
         let late = SECOND - 1;
-        assert_eq!(pass(&mut debts, ids[10], late, &rate), Err(Refused::Full));
-        assert_eq!(pass(&mut debts, ids[10], late + SWEEP - 1, &rate), Err(Refused::Full));
-        assert_eq!(pass(&mut debts, ids[10], late + SWEEP, &rate), Ok(()));
+        assert_eq!(pass(&mut shard, ids[10], late, &rate), Err(QuotaError::Full));
+        assert_eq!(pass(&mut shard, ids[10], late + SWEEP - 1, &rate), Err(QuotaError::Full));
+        assert_eq!(pass(&mut shard, ids[10], late + SWEEP, &rate), Ok(()));
     }
 
     #[test]
     fn a_client_without_an_entry_is_not_charged() {
-        let (mut debts, rate) = (small(), Rate::new(1, 3600, 1));
+        let (mut shard, rate) = (small(), Rate::new(1, 3600, 1));
         let ids = ids(11);
-        ids.iter().for_each(|id| debts.charge(*id, 0, &rate));
-        assert_eq!((debts.free_at.len(), debts.wait(ids[10], 0, &rate)), (10, 0));
-        assert_eq!(debts.wait(ids[9], 0, &rate), 3600 * SECOND);
+        ids.iter().for_each(|id| shard.charge(*id, 0, &rate));
+        assert_eq!((shard.free_at.len(), shard.wait(ids[10], 0, &rate)), (10, 0));
+        assert_eq!(shard.wait(ids[9], 0, &rate), 3600 * SECOND);
     }
 
     /// An unlimited number of keys over all shards: the total is bounded too.
     #[test]
     fn all_parts_together_are_bounded() {
-        let (budgets, namer, rate) = (Budgets::default(), Namer::default(), Rate::new(1, 3600, 1));
+        let (store, hasher, rate) = (GcraStore::default(), KeyedHasher::default(), Rate::new(1, 3600, 1));
         for number in 0..200_000 {
-            let id = namer.id(number);
-            budgets.lock(id).charge(id, 0, &rate);
+            let id = hasher.id(number);
+            store.lock(id).charge(id, 0, &rate);
         }
-        assert_eq!(budgets.len(), 16 * DEBTORS);
+        assert_eq!(store.len(), 16 * MAX_KEYS);
     }
 }

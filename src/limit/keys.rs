@@ -15,9 +15,9 @@ pub(super) struct Id(u64, u64);
 
 /// Computes keys, with a random hash key in each process.
 #[derive(Debug, Default)]
-pub(super) struct Namer(RandomState, RandomState);
+pub(super) struct KeyedHasher(RandomState, RandomState);
 
-impl Namer {
+impl KeyedHasher {
     /// The key of `parts`, whose hash must include where each part ends, as that of a tuple of strings does.
     pub(super) fn id(&self, parts: impl Hash) -> Id {
         Id(self.0.hash_one(&parts), self.1.hash_one(&parts))

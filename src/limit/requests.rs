@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::AddressKey;
-use super::concurrency::{InFlight, Place};
-use super::gcra_store::{Budgets, Refused};
-use super::keys::{Id, Namer};
+use super::concurrency::{ConcurrencyPermit, ConcurrencyQuota};
+use super::gcra_store::{GcraStore, QuotaError};
+use super::keys::{Id, KeyedHasher};
 use crate::failure::{Failure, Limited};
 use crate::route::{Rate, RouteLimits};
 
@@ -18,21 +18,21 @@ use crate::route::{Rate, RouteLimits};
 #[derive(Debug)]
 pub struct RequestLimits {
     begun: Instant,
-    namer: Namer,
-    routes: Budgets,
-    issuers: Budgets,
-    subjects: Budgets,
-    addresses: Budgets,
-    in_flight: Arc<InFlight>,
+    hasher: KeyedHasher,
+    routes: GcraStore,
+    issuers: GcraStore,
+    subjects: GcraStore,
+    addresses: GcraStore,
+    in_flight: Arc<ConcurrencyQuota>,
 }
 
 /// The concurrency permits of a request, held until its exchange has ended.
 #[derive(Debug, Default)]
-pub struct Places(#[expect(dead_code, reason = "held to be dropped")] Vec<Place>);
+pub struct ConcurrencyPermits(#[expect(dead_code, reason = "held to be dropped")] Vec<ConcurrencyPermit>);
 
 /// The sender of a verified request.
 #[derive(Clone, Copy, Debug)]
-pub struct Sender<'a> {
+pub struct RequestSender<'a> {
     /// The route's name.
     pub route: &'a str,
     /// The issuer in the grant; all requests without one count together.
@@ -42,12 +42,12 @@ pub struct Sender<'a> {
 }
 
 /// Computes the key of a sender, only if there is a limit to count for.
-type IdOf = fn(&RequestLimits, &Sender<'_>) -> Id;
+type IdOf = fn(&RequestLimits, &RequestSender<'_>) -> Id;
 
 /// A rate limit that a request counts against.
-struct Wanted<'a> {
+struct RateRequest<'a> {
     limit: &'static str,
-    budgets: &'a Budgets,
+    store: &'a GcraStore,
     id: Id,
     rate: &'a Rate,
 }
@@ -56,11 +56,11 @@ impl Default for RequestLimits {
     fn default() -> Self {
         Self {
             begun: Instant::now(),
-            namer: Namer::default(),
-            routes: Budgets::default(),
-            issuers: Budgets::default(),
-            subjects: Budgets::default(),
-            addresses: Budgets::default(),
+            hasher: KeyedHasher::default(),
+            routes: GcraStore::default(),
+            issuers: GcraStore::default(),
+            subjects: GcraStore::default(),
+            addresses: GcraStore::default(),
             in_flight: Arc::default(),
         }
     }
@@ -71,7 +71,7 @@ impl RequestLimits {
     ///
     /// # Errors
     /// The address has consumed its quota on this route.
-    pub fn may_ask(
+    pub fn check_ip_rate(
         &self,
         route: &str,
         limits: &RouteLimits,
@@ -82,12 +82,12 @@ impl RequestLimits {
         let id = self.address(route, address);
         match self.addresses.lock(id).wait(id, self.now(at()), rate) {
             0 => Ok(()),
-            early => Err(too_often("failed_auth", rate, Refused::Early(early))),
+            early => Err(too_often("failed_auth", rate, QuotaError::Early(early))),
         }
     }
 
     /// Counts a request from this address that the decision has rejected.
-    pub fn refused(&self, route: &str, limits: &RouteLimits, address: IpAddr, at: impl FnOnce() -> Instant) {
+    pub fn penalize(&self, route: &str, limits: &RouteLimits, address: IpAddr, at: impl FnOnce() -> Instant) {
         if let Some(rate) = &limits.address {
             let id = self.address(route, address);
             self.addresses.lock(id).charge(id, self.now(at()), rate);
@@ -100,31 +100,31 @@ impl RequestLimits {
     /// The narrowest limit that it exceeds.
     pub fn admit(
         &self,
-        sender: &Sender<'_>,
+        sender: &RequestSender<'_>,
         limits: &RouteLimits,
         at: impl FnOnce() -> Instant,
-    ) -> Result<Places, Failure> {
+    ) -> Result<ConcurrencyPermits, Failure> {
         let counted: [(_, IdOf, _, _); 3] = [
             ("subject", Self::subject, &limits.subject, &self.subjects),
             ("issuer", Self::issuer, &limits.issuer, &self.issuers),
             ("route", Self::route, &limits.route, &self.routes),
         ];
-        let (mut places, mut wanted) = (Vec::new(), Vec::new());
-        for (limit, id, of, budgets) in counted {
+        let (mut permits, mut requests) = (Vec::new(), Vec::new());
+        for (limit, id, of, store) in counted {
             if of.concurrency.is_none() && of.rate.is_none() {
                 continue;
             }
             let id = id(self, sender);
             if let Some(most) = of.concurrency {
                 let place = self.in_flight.enter(id, most);
-                places.push(place.ok_or(Failure::ConcurrencyLimited(Limited::at_once(limit, most)))?);
+                permits.push(place.ok_or(Failure::ConcurrencyLimited(Limited::at_once(limit, most)))?);
             }
-            wanted.extend(of.rate.as_ref().map(|rate| Wanted { limit, budgets, id, rate }));
+            requests.extend(of.rate.as_ref().map(|rate| RateRequest { limit, store, id, rate }));
         }
-        if !wanted.is_empty() {
-            take(&wanted, self.now(at())).map_err(Failure::RateLimited)?;
+        if !requests.is_empty() {
+            take(&requests, self.now(at())).map_err(Failure::RateLimited)?;
         }
-        Ok(Places(places))
+        Ok(ConcurrencyPermits(permits))
     }
 
     fn now(&self, at: Instant) -> u64 {
@@ -132,44 +132,44 @@ impl RequestLimits {
     }
 
     fn address(&self, route: &str, address: IpAddr) -> Id {
-        self.namer.id(("address", route, AddressKey::of(address)))
+        self.hasher.id(("address", route, AddressKey::of(address)))
     }
 
-    fn route(&self, sender: &Sender<'_>) -> Id {
-        self.namer.id(("route", sender.route))
+    fn route(&self, sender: &RequestSender<'_>) -> Id {
+        self.hasher.id(("route", sender.route))
     }
 
-    fn issuer(&self, sender: &Sender<'_>) -> Id {
-        self.namer.id(("issuer", sender.route, sender.issuer))
+    fn issuer(&self, sender: &RequestSender<'_>) -> Id {
+        self.hasher.id(("issuer", sender.route, sender.issuer))
     }
 
-    fn subject(&self, sender: &Sender<'_>) -> Id {
-        self.namer.id(("subject", sender.route, sender.issuer, sender.subject))
+    fn subject(&self, sender: &RequestSender<'_>) -> Id {
+        self.hasher.id(("subject", sender.route, sender.issuer, sender.subject))
     }
 }
 
 /// Consumes quota of all rate limits or of none: a sender that exceeds its own limit must not consume the route's
 /// quota. The shards stay locked until all limits have been checked, always in the same order.
-fn take(wanted: &[Wanted<'_>], now: u64) -> Result<(), Limited> {
-    let mut taken = Vec::with_capacity(wanted.len());
-    for Wanted { limit, budgets, id, rate } in wanted {
-        let mut debts = budgets.lock(*id);
-        let free_at = debts.take(*id, now, rate).map_err(|refused| too_often(limit, rate, refused))?;
-        taken.push((debts, *id, free_at));
+fn take(requests: &[RateRequest<'_>], now: u64) -> Result<(), Limited> {
+    let mut taken = Vec::with_capacity(requests.len());
+    for RateRequest { limit, store, id, rate } in requests {
+        let mut shard = store.lock(*id);
+        let free_at = shard.take(*id, now, rate).map_err(|penalize| too_often(limit, rate, penalize))?;
+        taken.push((shard, *id, free_at));
     }
-    for (mut debts, id, free_at) in taken {
-        debts.owe(id, free_at);
+    for (mut shard, id, free_at) in taken {
+        shard.record_consumption(id, free_at);
     }
     Ok(())
 }
 
-fn too_often(limit: &'static str, rate: &Rate, refused: Refused) -> Limited {
+fn too_often(limit: &'static str, rate: &Rate, penalize: QuotaError) -> Limited {
     limited(
         limit,
         rate,
-        match refused {
-            Refused::Early(nanoseconds) => Duration::from_nanos(nanoseconds),
-            Refused::Full => Duration::ZERO,
+        match penalize {
+            QuotaError::Early(nanoseconds) => Duration::from_nanos(nanoseconds),
+            QuotaError::Full => Duration::ZERO,
         },
     )
 }

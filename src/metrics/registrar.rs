@@ -5,11 +5,11 @@ use prometheus::{
 };
 
 /// Makes a metric and registers it.
-pub(super) struct Maker<'a> {
+pub(super) struct Registrar<'a> {
     pub(super) registry: &'a Registry,
 }
 
-impl Maker<'_> {
+impl Registrar<'_> {
     fn keep<M: prometheus::core::Collector + Clone + 'static>(&self, metric: M) -> Result<M, prometheus::Error> {
         self.registry.register(Box::new(metric.clone()))?;
         Ok(metric)

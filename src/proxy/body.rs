@@ -24,9 +24,9 @@ use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use crate::failure::{BodyFault, Failure};
-use crate::limit::Holding;
+use crate::limit::MemoryPermit;
 use crate::snapshot::ListenerLimits;
-pub use outbound::{Body, Content, Relayed, ReplyBroke};
+pub use outbound::{Body, Relayed, ResponseContent, ResponseError};
 
 /// Maximum bytes of an unwanted request body that are still read, so that the sender receives the response.
 const READ_ON_BYTES: usize = 1 << 20;
@@ -36,22 +36,22 @@ const READ_ON_TIME: Duration = Duration::from_secs(5);
 
 /// Source of a request body.
 #[derive(Debug)]
-pub enum Source {
+pub enum BodySource {
     /// Read from a connection.
     Wire(Incoming),
     /// Held in memory; `None` once it is taken.
     Memory(Option<Bytes>),
     /// Buffered and verified already; the bytes count against the memory quota until they are dropped.
-    Held(Option<Bytes>, Holding),
+    Held(Option<Bytes>, MemoryPermit),
 }
 
-impl From<Incoming> for Source {
+impl From<Incoming> for BodySource {
     fn from(body: Incoming) -> Self {
         Self::Wire(body)
     }
 }
 
-impl From<Bytes> for Source {
+impl From<Bytes> for BodySource {
     fn from(body: Bytes) -> Self {
         Self::Memory(Some(body).filter(|body| !body.is_empty()))
     }
@@ -64,12 +64,12 @@ impl From<Bytes> for Source {
 /// dropped, within bounds.
 #[derive(Debug)]
 pub struct Inbound {
-    source: Source,
-    leftover: Leftover,
+    source: BodySource,
+    drain: DrainPolicy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leftover {
+enum DrainPolicy {
     ReadOn,
     /// The body is complete, will not arrive, or must not be read.
     Leave,
@@ -77,17 +77,17 @@ enum Leftover {
 
 impl Inbound {
     /// The body of the request with these headers.
-    pub fn new(source: Source, head: &Parts) -> Self {
+    pub fn new(source: BodySource, head: &Parts) -> Self {
         // Reading would send `100 Continue` to a client that waits for the response (RFC 9110 §10.1.1).
-        let leftover = if head.headers.contains_key(EXPECT) { Leftover::Leave } else { Leftover::ReadOn };
-        Self { source, leftover }
+        let drain = if head.headers.contains_key(EXPECT) { DrainPolicy::Leave } else { DrainPolicy::ReadOn };
+        Self { source, drain }
     }
 }
 
 impl Drop for Inbound {
     fn drop(&mut self) {
-        let source = std::mem::replace(&mut self.source, Source::Memory(None));
-        if let (Source::Wire(incoming), Leftover::ReadOn) = (source, self.leftover)
+        let source = std::mem::replace(&mut self.source, BodySource::Memory(None));
+        if let (BodySource::Wire(incoming), DrainPolicy::ReadOn) = (source, self.drain)
             && let (false, Ok(runtime)) = (incoming.is_end_stream(), Handle::try_current())
         {
             runtime.spawn(read_on(incoming));
@@ -150,7 +150,7 @@ impl Received {
 pub struct RequestBody {
     inbound: Inbound,
     left: u64,
-    patience: Patience,
+    deadline: BodyDeadline,
     received: Arc<Received>,
 }
 
@@ -160,7 +160,7 @@ impl RequestBody {
     /// # Errors
     /// [`BodyFault::TooLarge`] if the declared length alone exceeds `max`.
     pub fn new(inbound: Inbound, max: u64, limits: &ListenerLimits, received: Arc<Received>) -> Result<Self, Failure> {
-        let body = Self { inbound, left: max, patience: Patience::new(limits.body_stall, limits.body), received };
+        let body = Self { inbound, left: max, deadline: BodyDeadline::new(limits.body_stall, limits.body), received };
         if body.size_hint().lower() > max {
             return Err(Failure::Body(BodyFault::TooLarge));
         }
@@ -175,36 +175,36 @@ impl RequestBody {
     /// # Errors
     /// [`Failure::Body`] as for a streamed body; [`Failure::BufferFull`] if all buffered bodies exceed `limit` bytes
     /// in total, or those of one address a quarter of it.
-    pub async fn hold(&mut self, mut holding: Holding, limit: u64) -> Result<Bytes, Failure> {
+    pub async fn hold(&mut self, mut permit: MemoryPermit, limit: u64) -> Result<Bytes, Failure> {
         let mut whole = BytesMut::new();
         while let Some(frame) = self.frame().await {
             if let Ok(data) = frame.map_err(Failure::Body)?.into_data() {
-                holding.grow(data.len(), limit).map_err(Failure::BufferFull)?;
+                permit.grow(data.len(), limit).map_err(Failure::BufferFull)?;
                 whole.extend_from_slice(&data);
             }
         }
         let whole = whole.freeze();
-        self.inbound.source = Source::Held(Some(whole.clone()).filter(|body| !body.is_empty()), holding);
+        self.inbound.source = BodySource::Held(Some(whole.clone()).filter(|body| !body.is_empty()), permit);
         Ok(whole)
     }
 
     /// The whole body, where it has been read or is empty.
     pub fn known(&self) -> Option<&[u8]> {
         match &self.inbound.source {
-            Source::Wire(incoming) => incoming.is_end_stream().then_some(&[]),
-            Source::Memory(bytes) | Source::Held(bytes, _) => Some(bytes.as_deref().unwrap_or_default()),
+            BodySource::Wire(incoming) => incoming.is_end_stream().then_some(&[]),
+            BodySource::Memory(bytes) | BodySource::Held(bytes, _) => Some(bytes.as_deref().unwrap_or_default()),
         }
     }
 
     /// How long the rest of the body may still take; zero once it is complete.
     pub fn time_left(&self) -> Duration {
         let whole = self.known().is_some();
-        if whole { Duration::ZERO } else { self.patience.whole_by.saturating_duration_since(Instant::now()) }
+        if whole { Duration::ZERO } else { self.deadline.whole_by.saturating_duration_since(Instant::now()) }
     }
 
     /// Deadline of the whole body, while it is being read.
     pub fn latest_end(&self) -> Instant {
-        self.patience.whole_by
+        self.deadline.whole_by
     }
 
     fn end(&self) {
@@ -212,7 +212,7 @@ impl RequestBody {
     }
 
     fn give_up(&mut self, fault: BodyFault) -> BodyFault {
-        self.inbound.leftover = Leftover::Leave;
+        self.inbound.drain = DrainPolicy::Leave;
         self.received.broke(fault)
     }
 
@@ -225,8 +225,8 @@ impl RequestBody {
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFault>>> {
         let incoming = match &mut self.inbound.source {
-            Source::Memory(bytes) | Source::Held(bytes, _) => return Poll::Ready(bytes.take().map(Ok)),
-            Source::Wire(incoming) => incoming,
+            BodySource::Memory(bytes) | BodySource::Held(bytes, _) => return Poll::Ready(bytes.take().map(Ok)),
+            BodySource::Wire(incoming) => incoming,
         };
         loop {
             match Pin::new(&mut *incoming).poll_frame(cx) {
@@ -251,16 +251,16 @@ impl HttpBody for RequestBody {
         let body = self.get_mut();
         match body.poll_data(cx) {
             Poll::Ready(None) => {
-                body.inbound.leftover = Leftover::Leave;
+                body.inbound.drain = DrainPolicy::Leave;
                 body.end();
                 Poll::Ready(None)
             }
             // Its bytes were counted when it was buffered.
-            Poll::Ready(Some(Ok(data))) if matches!(body.inbound.source, Source::Held(..)) => {
+            Poll::Ready(Some(Ok(data))) if matches!(body.inbound.source, BodySource::Held(..)) => {
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Poll::Ready(Some(Ok(data))) => {
-                body.patience.satisfied();
+                body.deadline.satisfied();
                 let frame = body.take(data);
                 if body.is_end_stream() {
                     body.end();
@@ -268,7 +268,7 @@ impl HttpBody for RequestBody {
                 Poll::Ready(Some(frame))
             }
             Poll::Ready(Some(Err(fault))) => Poll::Ready(Some(Err(body.give_up(fault)))),
-            Poll::Pending if body.patience.poll_exhausted(cx).is_ready() => {
+            Poll::Pending if body.deadline.poll_exhausted(cx).is_ready() => {
                 Poll::Ready(Some(Err(body.give_up(BodyFault::Slow))))
             }
             Poll::Pending => Poll::Pending,
@@ -277,15 +277,15 @@ impl HttpBody for RequestBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.inbound.source {
-            Source::Wire(incoming) => incoming.is_end_stream(),
-            Source::Memory(bytes) | Source::Held(bytes, _) => bytes.is_none(),
+            BodySource::Wire(incoming) => incoming.is_end_stream(),
+            BodySource::Memory(bytes) | BodySource::Held(bytes, _) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.inbound.source {
-            Source::Wire(incoming) => incoming.size_hint(),
-            Source::Memory(bytes) | Source::Held(bytes, _) => exactly(bytes.as_ref()),
+            BodySource::Wire(incoming) => incoming.size_hint(),
+            BodySource::Memory(bytes) | BodySource::Held(bytes, _) => exactly(bytes.as_ref()),
         }
     }
 }
@@ -307,14 +307,14 @@ fn exactly(bytes: Option<&Bytes>) -> SizeHint {
 /// Deadlines of a body: one for the next bytes, one for the whole body. The timer is created at the first wait, since
 /// most bodies arrive together with their headers.
 #[derive(Debug)]
-struct Patience {
+struct BodyDeadline {
     stall: Duration,
     whole_by: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
 
-impl Patience {
+impl BodyDeadline {
     fn new(stall: Duration, whole: Duration) -> Self {
         Self { stall, whole_by: Instant::now() + whole, timer: None, waiting: false }
     }

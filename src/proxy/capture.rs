@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use http::request::Parts;
 use tokio::sync::Semaphore;
 
-use crate::auth::Refused;
+use crate::auth::Rejection;
 use crate::route::Route;
 
 /// Maximum number of files that are written at the same time.
@@ -20,15 +20,15 @@ static UNDER_WAY: Semaphore = Semaphore::const_new(4);
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Writes the request to a file if the route has `capture`, on another thread than the request.
-pub(super) fn keep(route: &Route, head: &Parts, body: &[u8], refused: &Refused, request_id: &str) {
+pub(super) fn keep(route: &Route, head: &Parts, body: &[u8], rejection: &Rejection, request_id: &str) {
     let Some(capture) = route.capture.clone() else { return };
     let message = message(head, body);
-    let reason = refused.refusal.reason();
+    let reason = rejection.reason.reason();
     let (folder, name) = (capture.dir.join(&*route.name), format!("{}-{reason}-{request_id}.http", millis()));
     // In a flood, the first few captures show as much as all of them.
     let Ok(permit) = UNDER_WAY.try_acquire() else { return };
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = write(&folder, capture.refused, &name, &message) {
+        if let Err(error) = write(&folder, capture.max_requests, &name, &message) {
             tracing::warn!(folder = %folder.display(), %error, "cannot write a captured request");
         }
         drop(permit);

@@ -13,7 +13,7 @@ use http::HeaderValue;
 use http::header::{FORWARDED, HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-use super::Peer;
+use super::ConnectionInfo;
 use super::headers::{FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID};
 use crate::route::within;
 
@@ -25,7 +25,7 @@ const LONGEST_ID: usize = 64;
 
 /// Information from trusted proxies about one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct ForwardedInfo {
     /// The proxies that forwarded the request, first the one next to the client, last the one connected to the gateway.
     pub via: Vec<IpAddr>,
     /// Value of X-Request-Id.
@@ -63,21 +63,21 @@ impl ClientAddress {
 }
 
 /// The client of a request on this connection: the connected peer, or the client that trusted proxies name.
-pub fn sender<'p>(peer: &'p Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Cow<'p, Peer> {
-    if !peer.named || !within(trusted, peer.address.ip()) {
-        return Cow::Borrowed(peer);
+pub fn sender<'p>(connection: &'p ConnectionInfo, headers: &HeaderMap, trusted: &[IpNet]) -> Cow<'p, ConnectionInfo> {
+    if !connection.named || !within(trusted, connection.address.ip()) {
+        return Cow::Borrowed(connection);
     }
     let plain = chain(headers, &FORWARDED_FOR, address, trusted);
     let standard = chain(headers, &FORWARDED, for_of_element, trusted);
     let contradictory = matches!((&plain, &standard), (Some(one), Some(other)) if one.first() != other.first());
     let chain = plain.or(standard).unwrap_or_default();
-    let mut sender = peer.clone();
+    let mut sender = connection.clone();
     if let Some((client, proxies)) = chain.split_first() {
         // The client's port is not known.
         sender.address = SocketAddr::new(*client, 0).into();
-        sender.told.via = proxies.iter().copied().chain([peer.address.ip().to_canonical()]).collect();
+        sender.told.via = proxies.iter().copied().chain([connection.address.ip().to_canonical()]).collect();
     }
-    sender.secure = is_secure(headers).unwrap_or(peer.secure);
+    sender.secure = is_secure(headers).unwrap_or(connection.secure);
     sender.told.request_id = request_id(headers);
     sender.told.contradictory = contradictory;
     Cow::Owned(sender)

@@ -7,7 +7,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, Version};
 
 use crate::failure::Failure;
-use crate::route::judge_path;
+use crate::route::validate_path;
 use crate::snapshot::ListenerLimits;
 
 /// The longest request target, in bytes (RFC 9110 §4.1 asks for 8,000 at least).
@@ -15,20 +15,20 @@ pub const MAX_URI: usize = 8 * 1024;
 
 /// Target of a request: its decoded path, and its host, which is the same wherever the request names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct RequestTarget {
     authority: Authority,
     path: String,
 }
 
-impl Target {
+impl RequestTarget {
     /// Validates a request against the limits of its listener.
     ///
     /// # Errors
     /// `MissingHost`; `BadRequest` for a repeated or contradicting host (RFC 9112 §3.2), for CONNECT and TRACE, and for
     /// two things that only HTTP/2 can carry: spaces around a value, and a scheme other than http and https;
     /// `UpgradeNotSupported`; `AmbiguousPath`; `UriTooLong` and `HeadersTooLarge` beyond the listener's limits.
-    pub fn judge(head: &Parts, limits: &ListenerLimits) -> Result<Self, Failure> {
-        judge_size(head, limits)?;
+    pub fn evaluate(head: &Parts, limits: &ListenerLimits) -> Result<Self, Failure> {
+        check_size(head, limits)?;
         if head.headers.values().any(has_blanks_around) || has_another_scheme(head) {
             return Err(Failure::BadRequest);
         }
@@ -41,7 +41,7 @@ impl Target {
             return Err(Failure::BadRequest);
         }
         let authority = one_authority(head)?;
-        let path = judge_path(head.uri.path()).map_err(|_| Failure::AmbiguousPath)?.into_owned();
+        let path = validate_path(head.uri.path()).map_err(|_| Failure::AmbiguousPath)?.into_owned();
         Ok(Self { authority, path })
     }
 
@@ -61,7 +61,7 @@ impl Target {
     }
 }
 
-fn judge_size(head: &Parts, limits: &ListenerLimits) -> Result<(), Failure> {
+fn check_size(head: &Parts, limits: &ListenerLimits) -> Result<(), Failure> {
     if target_size(head) > MAX_URI {
         return Err(Failure::UriTooLong);
     }
@@ -130,8 +130,8 @@ mod tests {
     use super::*;
     use http::Request;
 
-    fn judge(request: http::request::Builder) -> Result<Target, Failure> {
-        Target::judge(&request.body(()).unwrap().into_parts().0, &ListenerLimits::default())
+    fn evaluate(request: http::request::Builder) -> Result<RequestTarget, Failure> {
+        RequestTarget::evaluate(&request.body(()).unwrap().into_parts().0, &ListenerLimits::default())
     }
 
     fn get(uri: &str) -> http::request::Builder {
@@ -140,15 +140,15 @@ mod tests {
 
     #[test]
     fn one_host_is_enough_and_two_must_agree() {
-        assert_eq!(judge(get("/a").header(HOST, "a.example:8443")).unwrap().host(), "a.example");
-        assert_eq!(judge(get("https://a.example/a").version(Version::HTTP_2)).unwrap().host(), "a.example");
-        assert!(judge(get("https://a.example/a").header(HOST, "A.example")).is_ok());
+        assert_eq!(evaluate(get("/a").header(HOST, "a.example:8443")).unwrap().host(), "a.example");
+        assert_eq!(evaluate(get("https://a.example/a").version(Version::HTTP_2)).unwrap().host(), "a.example");
+        assert!(evaluate(get("https://a.example/a").header(HOST, "A.example")).is_ok());
     }
 
     #[test]
     fn no_host_two_hosts_and_contradicting_hosts_are_rejected() {
         for request in [get("/a"), get("https://a.example/a"), get("/a").version(Version::HTTP_2)] {
-            assert!(matches!(judge(request), Err(Failure::MissingHost)));
+            assert!(matches!(evaluate(request), Err(Failure::MissingHost)));
         }
         let requests = [
             get("/a").header(HOST, "a.example").header(HOST, "a.example"),
@@ -158,7 +158,7 @@ mod tests {
             get("/a").header(HOST, "a.example/x"),
         ];
         for request in requests {
-            assert!(matches!(judge(request), Err(Failure::BadRequest)));
+            assert!(matches!(evaluate(request), Err(Failure::BadRequest)));
         }
     }
 
@@ -166,30 +166,30 @@ mod tests {
     fn connect_trace_and_upgrades_are_rejected() {
         let host = || get("/a").header(HOST, "a.example");
         for request in [host().method("TRACE"), host().method("CONNECT")] {
-            assert!(matches!(judge(request), Err(Failure::BadRequest)));
+            assert!(matches!(evaluate(request), Err(Failure::BadRequest)));
         }
-        assert!(judge(host()).is_ok());
-        assert!(matches!(judge(host().header(UPGRADE, "websocket")), Err(Failure::UpgradeNotSupported)));
+        assert!(evaluate(host()).is_ok());
+        assert!(matches!(evaluate(host().header(UPGRADE, "websocket")), Err(Failure::UpgradeNotSupported)));
     }
 
     #[test]
     fn values_that_only_http_2_can_carry_are_rejected() {
         for value in [" a", "a ", "\ta", "a\t"] {
             let request = get("https://a.example/a").version(Version::HTTP_2).header("x", value);
-            assert!(matches!(judge(request), Err(Failure::BadRequest)), "{value:?}");
+            assert!(matches!(evaluate(request), Err(Failure::BadRequest)), "{value:?}");
         }
-        assert!(matches!(judge(get("ftp://a.example/a").version(Version::HTTP_2)), Err(Failure::BadRequest)));
-        assert!(judge(get("/a").version(Version::HTTP_2).header(HOST, "a.example")).is_ok());
-        assert!(judge(get("http://a.example/a").version(Version::HTTP_2).header("x", "a b")).is_ok());
+        assert!(matches!(evaluate(get("ftp://a.example/a").version(Version::HTTP_2)), Err(Failure::BadRequest)));
+        assert!(evaluate(get("/a").version(Version::HTTP_2).header(HOST, "a.example")).is_ok());
+        assert!(evaluate(get("http://a.example/a").version(Version::HTTP_2).header("x", "a b")).is_ok());
     }
 
     #[test]
     fn long_targets_and_large_headers_are_rejected() {
         let long = format!("/{}", "a".repeat(MAX_URI));
-        assert!(matches!(judge(get(&long).header(HOST, "a")), Err(Failure::UriTooLong)));
+        assert!(matches!(evaluate(get(&long).header(HOST, "a")), Err(Failure::UriTooLong)));
         let large = get("/a").header(HOST, "a").header("x", "a".repeat(40_000));
-        assert!(matches!(judge(large), Err(Failure::HeadersTooLarge)));
+        assert!(matches!(evaluate(large), Err(Failure::HeadersTooLarge)));
         let many = (0..101).fold(get("/a").header(HOST, "a"), |request, _| request.header("x", "1"));
-        assert!(matches!(judge(many), Err(Failure::HeadersTooLarge)));
+        assert!(matches!(evaluate(many), Err(Failure::HeadersTooLarge)));
     }
 }

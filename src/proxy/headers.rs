@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 
-use super::Peer;
-use super::head::Target;
+use super::ConnectionInfo;
+use super::head::RequestTarget;
 use crate::auth::Permit;
 use crate::route::Route;
 
@@ -75,14 +75,21 @@ fn is_listed(normal: &str) -> bool {
 const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding", "transfer-encoding"];
 
 /// Turns the received request headers into those that are sent to the upstream.
-pub fn prepare(head: &mut Parts, target: &Target, route: &Route, permit: &Permit, peer: &Peer, request_id: &str) {
-    let judged = route.rules.headers();
+pub fn prepare(
+    head: &mut Parts,
+    target: &RequestTarget,
+    route: &Route,
+    permit: &Permit,
+    connection: &ConnectionInfo,
+    request_id: &str,
+) {
+    let evaluated = route.rules.headers();
     let named = named_by_connection(&head.headers);
     remove(&mut head.headers, |headers, name| {
         is_hop_by_hop(name.as_str())
             // The gateway itself has responded to `Expect: 100-continue` by the time it reads the body.
             || *name == header::EXPECT
-            || (named.contains(name) && !judged.contains(name))
+            || (named.contains(name) && !evaluated.contains(name))
             || is_spoofable(name, headers, route)
     });
     join_cookies(&mut head.headers);
@@ -93,7 +100,7 @@ pub fn prepare(head: &mut Parts, target: &Target, route: &Route, permit: &Permit
             head.headers.remove(name);
         }
     }
-    add_ours(&mut head.headers, target, route, permit, peer, request_id);
+    add_ours(&mut head.headers, target, route, permit, connection, request_id);
 }
 
 /// Turns the upstream's response headers into those that are sent to the client.
@@ -150,7 +157,7 @@ fn is_spoofable(name: &HeaderName, headers: &HeaderMap, route: &Route) -> bool {
         || route.forward.claims.iter().any(|(_, ours)| is_spelt(ours, &normal))
         || (normal != name.as_str() && (FRAMING.contains(&&*normal) || headers.contains_key(&*normal)))
         // A header that the decision has read: another spelling would reach the upstream together with it.
-        || route.rules.headers().iter().any(|judged| judged != name && is_spelt(judged, &normal))
+        || route.rules.headers().iter().any(|evaluated| evaluated != name && is_spelt(evaluated, &normal))
 }
 
 /// Whether `normal` is the normal form of `name`; a normal form is as long as the name.
@@ -171,10 +178,17 @@ const fn is_alias(byte: u8) -> bool {
     !byte.is_ascii_alphanumeric() && byte != b'-'
 }
 
-fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Permit, peer: &Peer, request_id: &str) {
+fn add_ours(
+    headers: &mut HeaderMap,
+    target: &RequestTarget,
+    route: &Route,
+    permit: &Permit,
+    connection: &ConnectionInfo,
+    request_id: &str,
+) {
     let authority = target.authority().as_str();
-    let proto = if peer.secure { "https" } else { "http" };
-    let client = peer.address.text();
+    let proto = if connection.secure { "https" } else { "http" };
+    let client = connection.address.text();
     // In HTTP/1 the header is already present.
     if headers.get(header::HOST).is_none_or(|host| host != authority) {
         set(headers, &header::HOST, authority);
@@ -183,11 +197,11 @@ fn add_ours(headers: &mut HeaderMap, target: &Target, route: &Route, permit: &Pe
         headers.insert(&FORWARDED_HOST, host);
     }
     headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(proto));
-    set(headers, &FORWARDED_FOR, &forwarded_for(client, &peer.told.via));
+    set(headers, &FORWARDED_FOR, &forwarded_for(client, &connection.told.via));
     if let Some(port) = target.authority().port() {
         set(headers, &FORWARDED_PORT, port.as_str());
     }
-    set(headers, &header::FORWARDED, &forwarded(client, authority, proto, &peer.told.via));
+    set(headers, &header::FORWARDED, &forwarded(client, authority, proto, &connection.told.via));
     set(headers, &REQUEST_ID, request_id);
     let Permit::Granted(grant) = permit else { return };
     for (claim, name) in &route.forward.claims {

@@ -2,44 +2,49 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Gateway, Peer, Verdict};
+use super::{ConnectionInfo, Decision, Gateway};
 use crate::auth::Permit;
 use crate::failure::{Failure, StoreFault};
-use crate::limit::{Places, Sender, limited};
+use crate::limit::{ConcurrencyPermits, RequestSender, limited};
 use crate::route::{Limit, Route, RouteLimits};
 use crate::settings::OnError;
-use crate::store::Admission;
+use crate::store::StoreClient;
 
 impl Gateway {
     /// Before anything is verified: checks whether the client's address has exceeded `limits.failed_auth_rate`.
-    pub(super) async fn may_ask(&self, route: &Route, peer: &Peer) -> Result<(), Failure> {
-        let asked = self.limits.may_ask(&route.name, &route.limits, peer.address.ip(), Instant::now);
-        asked.map_err(Failure::RateLimited)
+    pub(super) async fn check_ip_rate(&self, route: &Route, connection: &ConnectionInfo) -> Result<(), Failure> {
+        let context = self.limits.check_ip_rate(&route.name, &route.limits, connection.address.ip(), Instant::now);
+        context.map_err(Failure::RateLimited)
     }
 
     /// Counts a rejected request against the client's address. Dry run counts as well, or it would be a way around the
     /// limit.
-    pub(super) async fn charge(&self, route: &Route, peer: &Peer, judged: &Result<Verdict, Failure>) {
-        if is_refused(judged) {
-            self.limits.refused(&route.name, &route.limits, peer.address.ip(), Instant::now);
+    pub(super) async fn charge(
+        &self,
+        route: &Route,
+        connection: &ConnectionInfo,
+        evaluated: &Result<Decision, Failure>,
+    ) {
+        if is_rejected(evaluated) {
+            self.limits.penalize(&route.name, &route.limits, connection.address.ip(), Instant::now);
         }
     }
 
     /// Counts a verified request against the limits of the route, issuer and subject. A request that fails verification
     /// in dry run has proven nothing, and counts against its address alone.
-    pub(super) async fn count(&self, route: &Route, permit: &Permit) -> Result<Places, Failure> {
-        let Permit::Granted(grant) = permit else { return Ok(Places::default()) };
+    pub(super) async fn count(&self, route: &Route, permit: &Permit) -> Result<ConcurrencyPermits, Failure> {
+        let Permit::Granted(grant) = permit else { return Ok(ConcurrencyPermits::default()) };
         let (issuer, subject) = (grant.issuer().map(|issuer| &**issuer), grant.subject());
-        let sender = Sender { route: &route.name, issuer, subject };
-        let (Some(admission), true) = (&self.admission, route.limits.shared) else {
+        let sender = RequestSender { route: &route.name, issuer, subject };
+        let (Some(store), true) = (&self.store, route.limits.shared) else {
             return self.limits.admit(&sender, &route.limits, Instant::now);
         };
         // Concurrency is counted in each process: no other process knows when a request has ended.
-        let places = self.limits.admit(&sender, &route.limits.without_rates(), Instant::now)?;
-        match (Box::pin(take_shared(admission, &sender, &route.limits)).await, admission.on_error()) {
-            (Ok(()), _) => Ok(places),
+        let permits = self.limits.admit(&sender, &route.limits.without_rates(), Instant::now)?;
+        match (Box::pin(take_shared(store, &sender, &route.limits)).await, store.on_error()) {
+            (Ok(()), _) => Ok(permits),
             (Err(Failure::Undecided(_)), OnError::Allow) => {
-                drop(places);
+                drop(permits);
                 self.limits.admit(&sender, &route.limits, Instant::now)
             }
             (Err(failure), _) => Err(failure),
@@ -48,7 +53,7 @@ impl Gateway {
 }
 
 /// Counts against the narrowest limit first; its consumed quota stays consumed where a wider limit rejects the request.
-async fn take_shared(admission: &Admission, sender: &Sender<'_>, limits: &RouteLimits) -> Result<(), Failure> {
+async fn take_shared(store: &StoreClient, sender: &RequestSender<'_>, limits: &RouteLimits) -> Result<(), Failure> {
     let (route, issuer) = (sender.route.as_bytes(), sender.issuer.unwrap_or_default().as_bytes());
     let subject = sender.subject.unwrap_or_default().as_bytes();
     let counted: [(&'static str, &Limit, &[&[u8]]); 3] = [
@@ -59,7 +64,7 @@ async fn take_shared(admission: &Admission, sender: &Sender<'_>, limits: &RouteL
     for (limit, of, name) in counted {
         let Some(rate) = &of.rate else { continue };
         let interval = Duration::from_nanos(rate.interval());
-        match admission.take(name, interval, rate.burst()).await {
+        match store.take(name, interval, rate.burst()).await {
             Ok(None) => {}
             Ok(Some(wait)) => return Err(Failure::RateLimited(limited(limit, rate, wait))),
             Err(_) => return Err(Failure::Undecided(StoreFault::Unavailable)),
@@ -70,10 +75,10 @@ async fn take_shared(admission: &Admission, sender: &Sender<'_>, limits: &RouteL
 
 /// Whether the decision rejected the request. A request that could not be verified, ended prematurely or exceeded a
 /// limit does not count against its sender.
-fn is_refused(judged: &Result<Verdict, Failure>) -> bool {
-    match judged {
-        Err(failure) => failure.is_refusal() && failure.limited().is_none(),
-        Ok(Verdict::Forward(Permit::Observed(refused))) => Failure::Refused(refused.clone()).is_refusal(),
-        Ok(Verdict::Forward(Permit::Granted(_)) | Verdict::Answer(_)) => false,
+fn is_rejected(evaluated: &Result<Decision, Failure>) -> bool {
+    match evaluated {
+        Err(failure) => failure.is_rejection() && failure.limited().is_none(),
+        Ok(Decision::Forward(Permit::Observed(penalize))) => Failure::Rejected(penalize.clone()).is_rejection(),
+        Ok(Decision::Forward(Permit::Granted(_)) | Decision::ChallengeResponse(_)) => false,
     }
 }

@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use http::request::Parts;
 
-use super::Peer;
-use super::body::{Received, ReplyBroke};
-use crate::auth::jwt::Signed;
-use crate::auth::{Grant, Permit, Stop};
+use super::ConnectionInfo;
+use super::body::{Received, ResponseError};
+use crate::auth::jwt::SignatureCheck;
+use crate::auth::{Grant, Permit, VerifyError};
 use crate::clock::UnixTime;
 use crate::failure::{Failure, UpstreamFault};
-use crate::limit::Places;
+use crate::limit::ConcurrencyPermits;
 use crate::metrics::{Metrics, Outcome, RouteMetrics};
 use crate::route::Route;
 
 /// The record of one request; it is written when it is dropped.
 #[derive(Debug)]
-pub struct Record {
+pub struct RequestRecord {
     metrics: Arc<Metrics>,
     begun: Instant,
     request_id: String,
@@ -36,13 +36,13 @@ pub struct Record {
     complete: bool,
     verify: Duration,
     upstream: Option<Duration>,
-    places: Places,
-    line: Option<Box<Line>>,
+    permits: ConcurrencyPermits,
+    line: Option<Box<AccessLogLine>>,
 }
 
 /// The fields that only the access log needs.
 #[derive(Debug)]
-struct Line {
+struct AccessLogLine {
     client: std::net::SocketAddr,
     method: String,
     path: String,
@@ -53,13 +53,13 @@ struct Line {
     detail: Option<&'static str>,
 }
 
-impl Record {
+impl RequestRecord {
     /// Opens the record of a request.
-    pub fn new(metrics: &Arc<Metrics>, head: &Parts, peer: &Peer, access_log: bool) -> Self {
+    pub fn new(metrics: &Arc<Metrics>, head: &Parts, connection: &ConnectionInfo, access_log: bool) -> Self {
         Self {
             metrics: Arc::clone(metrics),
             begun: Instant::now(),
-            request_id: peer.told.request_id.clone().unwrap_or_else(new_request_id),
+            request_id: connection.told.request_id.clone().unwrap_or_else(new_request_id),
             route: None,
             received: Arc::default(),
             // A record that is dropped before anything else is known of its request: the client disconnected.
@@ -72,8 +72,8 @@ impl Record {
             complete: false,
             verify: Duration::ZERO,
             upstream: None,
-            places: Places::default(),
-            line: access_log.then(|| Box::new(Line::new(head, peer))),
+            permits: ConcurrencyPermits::default(),
+            line: access_log.then(|| Box::new(AccessLogLine::new(head, connection))),
         }
     }
 
@@ -99,13 +99,13 @@ impl Record {
     /// Adds the time of one verification. A request whose body is needed is verified twice and counted once.
     pub(super) fn decided(
         &mut self,
-        decision: &Result<Grant, Stop>,
+        decision: &Result<Grant, VerifyError>,
         scheme: &'static str,
         took: Duration,
         now: UnixTime,
     ) {
         self.verify += took;
-        if let Err(Stop::NeedsBody) = decision {
+        if let Err(VerifyError::NeedsBody) = decision {
             return;
         }
         if let Some((_, metrics)) = &self.route {
@@ -114,14 +114,14 @@ impl Record {
             secrets.iter().for_each(|index| metrics.secret_used(*index, now));
         }
         if let Some(signed) = decision.as_ref().ok().and_then(Grant::signed) {
-            self.metrics.token(signed == Signed::Known);
+            self.metrics.token(signed == SignatureCheck::Cached);
         }
         if let Some(line) = &mut self.line {
             line.decided = true;
             (line.issuer, line.kid) = match decision {
                 Ok(grant) => (grant.issuer().cloned(), grant.kid().map(str::to_owned)),
-                Err(Stop::Refused(refused)) => (refused.issuer.clone(), None),
-                Err(Stop::NeedsBody) => (None, None),
+                Err(VerifyError::Rejected(rejection)) => (rejection.issuer.clone(), None),
+                Err(VerifyError::NeedsBody) => (None, None),
             };
         }
     }
@@ -130,12 +130,12 @@ impl Record {
     pub(super) fn permitted(&mut self, permit: &Permit) {
         (self.forwarded_as, self.reason_if_forwarded) = match permit {
             Permit::Granted(_) => (Outcome::Forwarded, ""),
-            Permit::Observed(refused) => (Outcome::DryRunRejected, refused.refusal.reason()),
+            Permit::Observed(rejection) => (Outcome::DryRunRejected, rejection.reason.reason()),
         };
     }
 
     /// An endpoint verification challenge was answered.
-    pub(super) fn handshake(&mut self, status: StatusCode) {
+    pub(super) fn challenge(&mut self, status: StatusCode) {
         (self.outcome, self.reason, self.status) = (Outcome::ChallengeAnswered, "", Some(status));
     }
 
@@ -151,8 +151,8 @@ impl Record {
     }
 
     /// Keeps the concurrency permits until the exchange has ended.
-    pub(super) fn holds(&mut self, places: Places) {
-        self.places = places;
+    pub(super) fn holds(&mut self, permits: ConcurrencyPermits) {
+        self.permits = permits;
     }
 
     pub(super) fn upstream_answered(&mut self, took: Duration) {
@@ -165,18 +165,18 @@ impl Record {
     }
 
     /// The response ended prematurely. In dry run the reason of the rejection stays.
-    pub(super) fn broke(&mut self, broke: &ReplyBroke) {
+    pub(super) fn broke(&mut self, broke: &ResponseError) {
         if self.outcome == Outcome::Forwarded {
             let fault = match broke {
-                ReplyBroke::Late => UpstreamFault::Timeout,
-                ReplyBroke::Upstream(_) | ReplyBroke::Lost => UpstreamFault::ProtocolError,
+                ResponseError::Late => UpstreamFault::Timeout,
+                ResponseError::Upstream(_) | ResponseError::Lost => UpstreamFault::ProtocolError,
             };
             (self.outcome, self.reason) = (Outcome::UpstreamIncomplete, Failure::Upstream(fault).reason());
         }
     }
 
     pub(super) fn failed(&mut self, failure: &Failure) {
-        self.outcome = if failure.is_refusal() { Outcome::Rejected } else { Outcome::Error };
+        self.outcome = if failure.is_rejection() { Outcome::Rejected } else { Outcome::Error };
         self.reason = failure.reason();
         if let Some(line) = &mut self.line {
             line.detail = failure.detail();
@@ -195,11 +195,11 @@ impl Record {
     /// seen the end of the response, so that the sender's next request is not limited by this one.
     pub(super) fn complete(&mut self) {
         self.complete = true;
-        self.places = Places::default();
+        self.permits = ConcurrencyPermits::default();
     }
 }
 
-impl Drop for Record {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
         let took = self.begun.elapsed();
         match &self.route {
@@ -212,10 +212,10 @@ impl Drop for Record {
     }
 }
 
-impl Record {
+impl RequestRecord {
     /// Fields, not text: the subscriber escapes them, so that a client cannot inject lines into the log. Fields
     /// that are `None` are left out.
-    fn write(&self, line: &Line, took: Duration) {
+    fn write(&self, line: &AccessLogLine, took: Duration) {
         tracing::info!(
             target: "hookgate::access",
             request_id = self.request_id,
@@ -243,7 +243,7 @@ impl Record {
 }
 
 /// Writes the line for bytes that are not a request.
-pub(super) fn unframed(failure: &Failure, client: std::net::SocketAddr) {
+pub(super) fn framing_failed(failure: &Failure, client: std::net::SocketAddr) {
     tracing::info!(
         target: "hookgate::access",
         client_address = %client.ip(),
@@ -260,12 +260,12 @@ fn port(client: std::net::SocketAddr) -> Option<u16> {
     Some(client.port()).filter(|port| *port != 0)
 }
 
-impl Line {
-    fn new(head: &Parts, peer: &Peer) -> Self {
+impl AccessLogLine {
+    fn new(head: &Parts, connection: &ConnectionInfo) -> Self {
         let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
         let traceparent = traceparent.filter(|text| is_traceparent(text));
         Self {
-            client: *peer.address,
+            client: *connection.address,
             method: head.method.as_str().to_owned(),
             path: head.uri.path().to_owned(),
             traceparent: traceparent.map(str::to_owned),

@@ -7,22 +7,24 @@ use std::time::Duration;
 
 use http::Response;
 
-use super::body::Content;
+use super::body::ResponseContent;
 use super::{response, stored_response};
-use crate::auth::{Grant, Refusal, Refused, RequestView};
+use crate::auth::{Grant, Reason, Rejection, RequestView};
 use crate::clock::UnixTime;
 use crate::failure::{Duplicate, Failure, StoreFault};
 use crate::route::Route;
-use crate::route::duplicates::{Admission as Rules, Idempotency, KeyPlace, OnDuplicate, Replay};
-use crate::store::request::{Ask, StoreError};
-use crate::store::state::Answer;
-use crate::store::{Admission, Admitted, Kind, Reservation, Wanted, new_owner};
+use crate::route::duplicates::{
+    DuplicateRules as Rules, IdempotencyKeyPlace, IdempotencyRule, OnDuplicate, ReplayRule,
+};
+use crate::store::request::{ReserveRequest, StoreError};
+use crate::store::state::ReserveResult;
+use crate::store::{EntryKind, EntryRequest, Reservation, ReserveOutcome, StoreClient, new_owner};
 
 /// The longest idempotency key, in bytes.
 const MAX_KEY: usize = 1024;
 
 /// A granted request, and the rules by which its ids are reserved.
-pub(super) struct Applicant<'a> {
+pub(super) struct ReserveContext<'a> {
     pub(super) route: &'a Arc<Route>,
     pub(super) rules: &'a Rules,
     pub(super) grant: &'a Grant,
@@ -35,11 +37,11 @@ pub(super) struct Applicant<'a> {
 }
 
 /// Result of a reservation.
-pub(super) enum Admit {
+pub(super) enum ReserveDecision {
     /// The request is forwarded; the outcome of the exchange commits or releases the reservation.
     Forward(Option<Reservation>),
     /// The request is a duplicate, and this is the response.
-    Answer(Response<Content>),
+    Answer(Response<ResponseContent>),
 }
 
 /// Reserves the idempotency key first: a key that is committed already gets its response before the replay ids are
@@ -50,18 +52,21 @@ pub(super) enum Admit {
 /// idempotency key is missing, or a key cannot be read; `MalformedBody` if a required key stands in a body that is not
 /// JSON; reason `timestamp_too_old` for an old credential that is acceptable only because a reload has raised the max
 /// age or leeway.
-pub(super) async fn admit(admission: &Arc<Admission>, applicant: &Applicant<'_>) -> Result<Admit, Failure> {
-    let mut wanted = Vec::new();
-    if let Some(rule) = &applicant.rules.idempotency {
-        wanted.extend(applicant.key(admission, rule)?);
+pub(super) async fn reserve(
+    store: &Arc<StoreClient>,
+    context: &ReserveContext<'_>,
+) -> Result<ReserveDecision, Failure> {
+    let mut entries = Vec::new();
+    if let Some(rule) = &context.rules.idempotency {
+        entries.extend(context.key(store, rule)?);
     }
-    if let Some(rule) = &applicant.rules.replay {
-        applicant.ids(admission, rule, &mut wanted)?;
+    if let Some(rule) = &context.rules.replay {
+        context.ids(store, rule, &mut entries)?;
     }
-    match admission.reserve(wanted).await {
-        Admitted::Reserved(reservation) => Ok(Admit::Forward(Some(reservation))),
-        Admitted::Duplicate(kind, answer) => applicant.repeated(kind, answer),
-        Admitted::Undecided(error) => Err(undecided(error)),
+    match store.reserve(entries).await {
+        ReserveOutcome::Reserved(reservation) => Ok(ReserveDecision::Forward(Some(reservation))),
+        ReserveOutcome::Duplicate(kind, answer) => context.repeated(kind, answer),
+        ReserveOutcome::Unavailable(error) => Err(undecided(error)),
     }
 }
 
@@ -69,14 +74,14 @@ pub(super) async fn admit(admission: &Arc<Admission>, applicant: &Applicant<'_>)
 ///
 /// # Errors
 /// `Revoked`, or `RevocationUnknown` where the store does not respond.
-pub(super) async fn revocation(admission: Option<&Admission>, grant: &Grant) -> Result<(), Refused> {
-    let refuse = |refusal| Refused { proven: true, issuer: grant.issuer().cloned(), ..Refused::at_once(refusal) };
-    let admission = admission.ok_or_else(|| refuse(Refusal::RevocationUnknown))?;
+pub(super) async fn revocation(store: Option<&StoreClient>, grant: &Grant) -> Result<(), Rejection> {
+    let refuse = |reason| Rejection { proven: true, issuer: grant.issuer().cloned(), ..Rejection::at_once(reason) };
+    let store = store.ok_or_else(|| refuse(Reason::RevocationUnknown))?;
     for one in grant.revocables() {
-        match admission.revokes(one).await {
+        match store.revokes(one).await {
             Ok(false) => {}
-            Ok(true) => return Err(refuse(Refusal::Revoked)),
-            Err(_) => return Err(refuse(Refusal::RevocationUnknown)),
+            Ok(true) => return Err(refuse(Reason::Revoked)),
+            Err(_) => return Err(refuse(Reason::RevocationUnknown)),
         }
     }
     Ok(())
@@ -89,28 +94,32 @@ fn undecided(error: StoreError) -> Failure {
     })
 }
 
-impl Applicant<'_> {
-    fn ids(&self, admission: &Admission, rule: &Replay, wanted: &mut Vec<Wanted>) -> Result<(), Failure> {
-        for once in self.grant.onces() {
-            if rule.widened.is_some_and(|widened| widened.forbids(once, self.now)) {
-                return Err(Failure::Refused(Refused { proven: true, ..Refused::at_once(Refusal::TimestampTooOld) }));
+impl ReserveContext<'_> {
+    fn ids(&self, store: &StoreClient, rule: &ReplayRule, entries: &mut Vec<EntryRequest>) -> Result<(), Failure> {
+        for replay_id in self.grant.replay_ids() {
+            if rule.widened.is_some_and(|widened| widened.forbids(replay_id, self.now)) {
+                return Err(Failure::Rejected(Rejection {
+                    proven: true,
+                    ..Rejection::at_once(Reason::TimestampTooOld)
+                }));
             }
             let kept = rule.ttl.map(|ttl| self.now.plus(ttl));
-            let until = once.until.max(kept).unwrap_or(self.now);
-            let parts = [self.route.name.as_bytes(), once.issuer.as_bytes(), once.kind.as_bytes(), &once.id];
-            wanted.push(self.wanted(admission, Kind::Replay, &parts, until, once.issued)?);
+            let until = replay_id.until.max(kept).unwrap_or(self.now);
+            let parts =
+                [self.route.name.as_bytes(), replay_id.issuer.as_bytes(), replay_id.kind.as_bytes(), &replay_id.id];
+            entries.push(self.entries(store, EntryKind::Replay, &parts, until, replay_id.issued)?);
         }
         Ok(())
     }
 
     /// An idempotency key may be unsigned, so it is scoped to its sender: the same key from another issuer or subject
     /// is another entry.
-    fn key(&self, admission: &Admission, rule: &Idempotency) -> Result<Option<Wanted>, Failure> {
+    fn key(&self, store: &StoreClient, rule: &IdempotencyRule) -> Result<Option<EntryRequest>, Failure> {
         let Some(key) = self.find_key(&rule.key)? else {
-            let unreadable = matches!(rule.key, KeyPlace::Json(_)) && self.view.json() == Ok(None);
+            let unreadable = matches!(rule.key, IdempotencyKeyPlace::Json(_)) && self.view.json() == Ok(None);
             return match (rule.required, unreadable) {
                 (true, true) => {
-                    Err(Failure::Refused(Refused { proven: true, ..Refused::at_once(Refusal::MalformedBody) }))
+                    Err(Failure::Rejected(Rejection { proven: true, ..Rejection::at_once(Reason::MalformedBody) }))
                 }
                 (true, false) => Err(Failure::BadRequest),
                 (false, _) => Ok(None),
@@ -119,16 +128,21 @@ impl Applicant<'_> {
         let issuer = self.grant.issuer().map(|issuer| issuer.as_bytes()).unwrap_or_default();
         let subject = self.grant.subject().unwrap_or_default().as_bytes();
         let parts = [self.route.name.as_bytes(), issuer, b"key", subject, key.as_bytes()];
-        let wanted = self.wanted(admission, Kind::Idempotency, &parts, self.now.plus(rule.ttl), Some(UnixTime::MAX))?;
-        Ok(Some(wanted))
+        let entries =
+            self.entries(store, EntryKind::Idempotency, &parts, self.now.plus(rule.ttl), Some(UnixTime::MAX))?;
+        Ok(Some(entries))
     }
 
-    fn find_key(&self, place: &KeyPlace) -> Result<Option<String>, Failure> {
+    fn find_key(&self, place: &IdempotencyKeyPlace) -> Result<Option<String>, Failure> {
         let bad = |_| Failure::BadRequest;
         let value = match place {
-            KeyPlace::Header(name) => self.view.header(name).map_err(bad)?.map(|text| text.trim().to_owned()),
-            KeyPlace::Claim(pointer) => text_of(pointer.find(self.grant.claims())),
-            KeyPlace::Json(pointer) => text_of(self.view.json_value(pointer).map_err(|_| Failure::BadRequest)?),
+            IdempotencyKeyPlace::Header(name) => {
+                self.view.header(name).map_err(bad)?.map(|text| text.trim().to_owned())
+            }
+            IdempotencyKeyPlace::Claim(pointer) => text_of(pointer.find(self.grant.claims())),
+            IdempotencyKeyPlace::Json(pointer) => {
+                text_of(self.view.json_value(pointer).map_err(|_| Failure::BadRequest)?)
+            }
         };
         match value {
             Some(key) if key.is_empty() || key.len() > MAX_KEY => Err(Failure::BadRequest),
@@ -136,19 +150,18 @@ impl Applicant<'_> {
         }
     }
 
-    fn wanted(
+    fn entries(
         &self,
-        admission: &Admission,
-        kind: Kind,
+        store: &StoreClient,
+        kind: EntryKind,
         parts: &[&[u8]],
         until: UnixTime,
         issued: Option<UnixTime>,
-    ) -> Result<Wanted, Failure> {
+    ) -> Result<EntryRequest, Failure> {
         let head = self.view.head;
-        let fingerprint =
-            admission.namer().fingerprint(head.method.as_str(), self.view.path_and_query(), self.view.body);
-        let ask = Ask {
-            id: admission.namer().id(parts),
+        let fingerprint = store.hasher().fingerprint(head.method.as_str(), self.view.path_and_query(), self.view.body);
+        let ask = ReserveRequest {
+            id: store.hasher().id(parts),
             fingerprint,
             owner: new_owner().map_err(undecided)?,
             route: Arc::clone(&self.route.name),
@@ -157,32 +170,38 @@ impl Applicant<'_> {
             lease: self.lease,
             issued,
         };
-        Ok(Wanted { kind, ask })
+        Ok(EntryRequest { kind, ask })
     }
 
-    fn repeated(&self, kind: Kind, answer: Answer) -> Result<Admit, Failure> {
+    fn repeated(&self, kind: EntryKind, answer: ReserveResult) -> Result<ReserveDecision, Failure> {
         let rule = match kind {
-            Kind::Replay => self.rules.replay.as_ref().map(|rule| rule.on_duplicate),
-            Kind::Idempotency => self.rules.idempotency.as_ref().map(|rule| rule.on_duplicate),
+            EntryKind::Replay => self.rules.replay.as_ref().map(|rule| rule.on_duplicate),
+            EntryKind::Idempotency => self.rules.idempotency.as_ref().map(|rule| rule.on_duplicate),
         };
         let (same, kept) = match (answer, kind) {
-            (Answer::Committed { same, reply }, _) => (same, reply),
-            (Answer::InFlight, _) => return Err(Failure::Duplicate(Duplicate::InFlight)),
-            (Answer::Mismatch, Kind::Replay) => return Err(Failure::Duplicate(Duplicate::ReplayIdReused)),
-            (Answer::Mismatch, Kind::Idempotency) => return Err(Failure::Duplicate(Duplicate::IdempotencyKeyReused)),
+            (ReserveResult::Committed { same, reply }, _) => (same, reply),
+            (ReserveResult::InFlight, _) => return Err(Failure::Duplicate(Duplicate::InFlight)),
+            (ReserveResult::Mismatch, EntryKind::Replay) => return Err(Failure::Duplicate(Duplicate::ReplayIdReused)),
+            (ReserveResult::Mismatch, EntryKind::Idempotency) => {
+                return Err(Failure::Duplicate(Duplicate::IdempotencyKeyReused));
+            }
             // The caller handles a new reservation before this.
-            (Answer::Reserved, _) => return Err(Failure::Undecided(StoreFault::Unavailable)),
+            (ReserveResult::Reserved, _) => return Err(Failure::Undecided(StoreFault::Unavailable)),
         };
-        if kind == Kind::Idempotency && !same {
+        if kind == EntryKind::Idempotency && !same {
             return Err(Failure::Duplicate(Duplicate::IdempotencyKeyReused));
         }
         match rule {
-            None | Some(OnDuplicate::Refuse) => Err(Failure::Duplicate(Duplicate::Request)),
-            Some(OnDuplicate::Acknowledge) => Ok(Admit::Answer(response::acknowledged(self.route, self.request_id))),
+            None | Some(OnDuplicate::Reject) => Err(Failure::Duplicate(Duplicate::Request)),
+            Some(OnDuplicate::Acknowledge) => {
+                Ok(ReserveDecision::Answer(response::acknowledged(self.route, self.request_id)))
+            }
             Some(OnDuplicate::Replay) => {
                 let again = kept.as_ref().and_then(stored_response::read);
                 let again = again.map(|response| response::again(response, self.request_id));
-                Ok(Admit::Answer(again.unwrap_or_else(|| response::acknowledged(self.route, self.request_id))))
+                Ok(ReserveDecision::Answer(
+                    again.unwrap_or_else(|| response::acknowledged(self.route, self.request_id)),
+                ))
             }
         }
     }

@@ -11,10 +11,10 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::body::Content;
+use super::body::ResponseContent;
 use super::headers::REQUEST_ID;
-use crate::auth::challenge::Answer;
-use crate::auth::{Policy, Refusal, Refused};
+use crate::auth::challenge::ChallengeResponse;
+use crate::auth::{Policy, Reason, Rejection};
 use crate::failure::{BodyFault, Failure, HEAD_TIMED_OUT, Limited, TLS_REQUIRED, may_challenge};
 use crate::route::{ErrorForm, Route, Unrouted};
 use crate::snapshot::Disclosure;
@@ -34,7 +34,7 @@ pub fn failure(
     disclosure: Disclosure,
     route: Option<&Route>,
     request_id: &str,
-) -> Response<Content> {
+) -> Response<ResponseContent> {
     let chosen = route.and_then(|route| route.responses.get(failure.reason()).copied());
     let in_secevent = route.is_some_and(|route| route.errors == ErrorForm::Secevent);
     if let (true, Some((status, error))) = (in_secevent, failure.secevent()) {
@@ -66,16 +66,16 @@ pub fn failure(
     if let Failure::Unrouted(Unrouted::MethodNotAllowed(methods)) = failure {
         insert(headers, ALLOW, &allow(methods));
     }
-    if let (Failure::Refused(refused), true) = (failure, may_challenge(status) && takes_bearer(route)) {
-        insert(headers, WWW_AUTHENTICATE, &challenge(refused.refusal, disclosure));
+    if let (Failure::Rejected(rejection), true) = (failure, may_challenge(status) && takes_bearer(route)) {
+        insert(headers, WWW_AUTHENTICATE, &www_authenticate(rejection.reason, disclosure));
     }
     response
 }
 
 /// The response to an endpoint verification challenge of a provider.
-pub fn handshake(answer: &Answer, request_id: &str) -> Response<Content> {
+pub fn challenge(answer: &ChallengeResponse, request_id: &str) -> Response<ResponseContent> {
     let mut response =
-        Response::new(Content::Own(Some(Bytes::from(answer.body.clone())).filter(|body| !body.is_empty())));
+        Response::new(ResponseContent::Own(Some(Bytes::from(answer.body.clone())).filter(|body| !body.is_empty())));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -89,8 +89,8 @@ pub fn handshake(answer: &Answer, request_id: &str) -> Response<Content> {
 }
 
 /// The response without a body that acknowledges a duplicate of a processed event.
-pub fn acknowledged(route: &Route, request_id: &str) -> Response<Content> {
-    let mut response = Response::new(Content::Own(None));
+pub fn acknowledged(route: &Route, request_id: &str) -> Response<ResponseContent> {
+    let mut response = Response::new(ResponseContent::Own(None));
     *response.status_mut() = crate::failure::acknowledged(route.errors == ErrorForm::Secevent);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -100,7 +100,7 @@ pub fn acknowledged(route: &Route, request_id: &str) -> Response<Content> {
 }
 
 /// A stored response, with the request id of this request.
-pub fn again(mut response: Response<Content>, request_id: &str) -> Response<Content> {
+pub fn again(mut response: Response<ResponseContent>, request_id: &str) -> Response<ResponseContent> {
     insert(response.headers_mut(), REQUEST_ID.clone(), request_id);
     response
 }
@@ -108,7 +108,7 @@ pub fn again(mut response: Response<Content>, request_id: &str) -> Response<Cont
 /// The reason that the response states where it may not state the real one.
 fn withheld(failure: &Failure, disclosure: Disclosure) -> Option<&'static str> {
     // A client knows its own address, and a sender whose address has changed must learn what to ask the operator for.
-    let may_know = matches!(failure, Failure::IpNotAllowed | Failure::Refused(Refused { proven: true, .. }));
+    let may_know = matches!(failure, Failure::IpNotAllowed | Failure::Rejected(Rejection { proven: true, .. }));
     match disclosure {
         Disclosure::Detailed => None,
         Disclosure::Standard if may_know => None,
@@ -124,10 +124,10 @@ fn takes_bearer(route: Option<&Route>) -> bool {
 
 /// The value of `WWW-Authenticate` (RFC 6750 §3). There is no error for a request without a credential (§3.1), since
 /// its sender might not know that it needs one.
-fn challenge(refusal: Refusal, disclosure: Disclosure) -> String {
-    let error = if refusal == Refusal::MissingCredential {
+fn www_authenticate(reason: Reason, disclosure: Disclosure) -> String {
+    let error = if reason == Reason::MissingCredential {
         ""
-    } else if let Refusal::ClaimMismatch { scope } = refusal {
+    } else if let Reason::ClaimMismatch { scope } = reason {
         let may_be_told = scope && disclosure != Disclosure::Opaque;
         if may_be_told { ", error=\"insufficient_scope\"" } else { "" }
     } else {
@@ -155,13 +155,13 @@ fn allow(methods: &[Method]) -> String {
     names.join(", ")
 }
 
-fn problem(status: StatusCode, reason: &str, request_id: &str) -> Response<Content> {
+fn problem(status: StatusCode, reason: &str, request_id: &str) -> Response<ResponseContent> {
     let content_type = HeaderValue::from_static("application/problem+json");
     ours(status, content_type, problem_json(status, reason, request_id), request_id)
 }
 
 /// The error and a description with its language (RFC 8935 §2.3).
-fn secevent(status: StatusCode, error: &str, told: &str, request_id: &str) -> Response<Content> {
+fn secevent(status: StatusCode, error: &str, told: &str, request_id: &str) -> Response<ResponseContent> {
     let body =
         serde_json::json!({"err": error, "description": format!("the security event token was rejected: {told}")});
     let mut response = ours(status, HeaderValue::from_static("application/json"), body.to_string(), request_id);
@@ -169,8 +169,8 @@ fn secevent(status: StatusCode, error: &str, told: &str, request_id: &str) -> Re
     response
 }
 
-fn ours(status: StatusCode, content_type: HeaderValue, body: String, request_id: &str) -> Response<Content> {
-    let mut response = Response::new(Content::Own(Some(Bytes::from(body))));
+fn ours(status: StatusCode, content_type: HeaderValue, body: String, request_id: &str) -> Response<ResponseContent> {
+    let mut response = Response::new(ResponseContent::Own(Some(Bytes::from(body))));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
@@ -205,7 +205,7 @@ pub fn head_timed_out() -> Vec<u8> {
 }
 
 /// The bytes of the response to a client whose bytes are not a valid request, for the reason of `failure`.
-pub fn unframed(failure: &Failure) -> Vec<u8> {
+pub fn framing_failed(failure: &Failure) -> Vec<u8> {
     raw((failure.status(), failure.reason()))
 }
 

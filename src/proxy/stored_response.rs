@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 
-use super::body::Content;
+use super::body::ResponseContent;
 
 /// Maximum bytes of a stored body.
 const MAX_BODY: usize = 64 * 1024;
@@ -18,13 +18,13 @@ const MAX_FIELDS: usize = 256;
 static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Stores a response while it is streamed to the client.
-pub(super) struct Keeper {
+pub(super) struct ResponseRecorder {
     head: Vec<u8>,
     /// `None` once the body exceeds the maximum.
     body: Option<Vec<u8>>,
 }
 
-impl Keeper {
+impl ResponseRecorder {
     /// For the response with these headers, from which hop-by-hop headers were removed.
     pub(super) fn new(head: &response::Parts) -> Self {
         let mut text = status_line(head.status);
@@ -62,7 +62,7 @@ fn status_line(status: StatusCode) -> Vec<u8> {
 }
 
 /// The stored response; `None` if it cannot be parsed, for example after a change of format by a later version.
-pub(super) fn read(kept: &Bytes) -> Option<Response<Content>> {
+pub(super) fn read(kept: &Bytes) -> Option<Response<ResponseContent>> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut message = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(length) = message.parse(kept).ok()? else { return None };
@@ -72,7 +72,7 @@ pub(super) fn read(kept: &Bytes) -> Option<Response<Content>> {
         headers.append(field.name.parse::<HeaderName>().ok()?, HeaderValue::from_bytes(field.value).ok()?);
     }
     headers.insert(&IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
-    let mut response = Response::new(Content::Own(body));
+    let mut response = Response::new(ResponseContent::Own(body));
     *response.status_mut() = StatusCode::from_u16(message.code?).ok()?;
     *response.headers_mut() = headers;
     Some(response)
@@ -82,12 +82,12 @@ pub(super) fn read(kept: &Bytes) -> Option<Response<Content>> {
 mod tests {
     use super::*;
 
-    fn keep(size: usize) -> Response<Content> {
+    fn keep(size: usize) -> Response<ResponseContent> {
         let reply = Response::builder().status(201).header("x-a", "1").header("set-cookie", "s=1").body(()).unwrap();
         let (head, ()) = reply.into_parts();
-        let mut keeper = Keeper::new(&head);
-        keeper.add(&vec![b'x'; size]);
-        read(&keeper.kept(head.status)).unwrap()
+        let mut recorder = ResponseRecorder::new(&head);
+        recorder.add(&vec![b'x'; size]);
+        read(&recorder.kept(head.status)).unwrap()
     }
 
     #[test]
@@ -97,14 +97,14 @@ mod tests {
         assert_eq!(again.headers()["x-a"], "1");
         assert_eq!(again.headers()["idempotent-replayed"], "true");
         assert!(!again.headers().contains_key("set-cookie"));
-        assert!(matches!(again.body(), Content::Own(Some(body)) if body == "xxx"));
+        assert!(matches!(again.body(), ResponseContent::Own(Some(body)) if body == "xxx"));
     }
 
     #[test]
     fn of_a_large_response_the_status_comes_back() {
-        assert!(matches!(keep(MAX_BODY).body(), Content::Own(Some(_))));
+        assert!(matches!(keep(MAX_BODY).body(), ResponseContent::Own(Some(_))));
         let again = keep(MAX_BODY + 1);
         assert_eq!((again.status().as_u16(), again.headers().len()), (201, 1));
-        assert!(matches!(again.body(), Content::Own(None)));
+        assert!(matches!(again.body(), ResponseContent::Own(None)));
     }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use super::forwarded::Told;
+use super::forwarded::ForwardedInfo;
 use super::*;
 use crate::clock::SystemClock;
 use crate::route::RoutingTable;
@@ -28,8 +28,8 @@ pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
         access_log: false,
         held: Arc::default(),
         waiting: Arc::default(),
-        handshakes: Arc::default(),
-        admission: None,
+        challenges: Arc::default(),
+        store: None,
         limits: Arc::default(),
         upstreams: Arc::default(),
         alive: mpsc::channel(1).0,
@@ -37,12 +37,12 @@ pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
 }
 
 /// A client on a TLS connection, without a certificate.
-pub(crate) fn stranger() -> Peer {
-    Peer {
+pub(crate) fn stranger() -> ConnectionInfo {
+    ConnectionInfo {
         address: SocketAddr::from(([127, 0, 0, 1], 9)).into(),
         named: true,
         secure: true,
-        told: Told::default(),
+        told: ForwardedInfo::default(),
         listener: 0,
         client: None,
         server_name: None,
@@ -56,9 +56,9 @@ pub(crate) fn stranger() -> Peer {
 fn a_rejected_request_yields_to_others() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let gateway = gateway(&runtime);
-    let peer = stranger();
+    let connection = stranger();
     let request = Request::get("/nowhere").header("host", "a.example").body(Bytes::new()).unwrap();
-    let mut answer = pin!(gateway.handle(request, &peer));
+    let mut answer = pin!(gateway.handle(request, &connection));
     let mut context = Context::from_waker(Waker::noop());
     assert!(answer.as_mut().poll(&mut context).is_pending());
     let Poll::Ready(response) = answer.as_mut().poll(&mut context) else { panic!("nothing else is waited for") };

@@ -17,13 +17,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body::Body as _;
 
-use super::body::{Content, Received, RequestBody};
+use super::body::{Received, RequestBody, ResponseContent};
 use crate::auth::Permit;
 use crate::failure::{Failure, UpstreamFault};
 use crate::route::{Endpoint, Route, Upstream};
-use health::Fared;
-pub use pool::Reply;
-use pool::{Failed, Pool};
+use health::AttemptOutcome;
+pub use pool::UpstreamBody;
+use pool::{Pool, SendError};
 
 /// The connection pools of one worker.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ impl Upstreams {
         body: RequestBody,
         route: &Route,
         received: &Received,
-    ) -> Result<Response<Content>, Failure> {
+    ) -> Result<Response<ResponseContent>, Failure> {
         let (begun, timeout) = (Instant::now(), route.upstream.timeout);
         head.uri = origin_form(head.uri);
         head.version = Version::HTTP_11;
@@ -68,9 +68,9 @@ impl Upstreams {
         };
         let fault = match sent {
             Ok(response) => return accept(response, received, timeout),
-            Err(Failed::NotSent(_)) => UpstreamFault::Unreachable,
-            Err(Failed::Broke) => UpstreamFault::ProtocolError,
-            Err(Failed::Late) => UpstreamFault::Timeout,
+            Err(SendError::NotSent(_)) => UpstreamFault::Unreachable,
+            Err(SendError::Broke) => UpstreamFault::ProtocolError,
+            Err(SendError::Late) => UpstreamFault::Timeout,
         };
         Err(received.fault().map_or(Failure::Upstream(fault), Failure::Body))
     }
@@ -110,23 +110,23 @@ async fn send_to_one_of(
     pools: Vec<Arc<Pool>>,
     request: Request<RequestBody>,
     deadline: &Deadline<'_>,
-) -> Result<Response<Reply>, Failed> {
+) -> Result<Response<UpstreamBody>, SendError> {
     let mut unsent = Box::new(request);
     for pool in pools {
         let sent = pool.send(*unsent, deadline).await;
         match &sent {
-            Ok(_) => pool.note(Fared::Answered),
-            Err(Failed::NotSent(_)) => pool.note(Fared::Unreached),
+            Ok(_) => pool.note(AttemptOutcome::Answered),
+            Err(SendError::NotSent(_)) => pool.note(AttemptOutcome::Unreached),
             // A request body that ends prematurely says nothing about the upstream.
-            Err(Failed::Broke | Failed::Late) if deadline.received.fault().is_some() => {}
-            Err(Failed::Broke | Failed::Late) => pool.note(Fared::Unanswered),
+            Err(SendError::Broke | SendError::Late) if deadline.received.fault().is_some() => {}
+            Err(SendError::Broke | SendError::Late) => pool.note(AttemptOutcome::Unanswered),
         }
         match sent {
-            Err(Failed::NotSent(back)) if !deadline.left().is_zero() => unsent = back,
+            Err(SendError::NotSent(back)) if !deadline.left().is_zero() => unsent = back,
             done => return done,
         }
     }
-    Err(Failed::NotSent(unsent))
+    Err(SendError::NotSent(unsent))
 }
 
 /// The received target in origin form, without scheme and authority.
@@ -169,7 +169,11 @@ impl Deadline<'_> {
     }
 }
 
-fn accept(mut response: Response<Reply>, received: &Received, timeout: Duration) -> Result<Response<Content>, Failure> {
+fn accept(
+    mut response: Response<UpstreamBody>,
+    received: &Received,
+    timeout: Duration,
+) -> Result<Response<ResponseContent>, Failure> {
     // The gateway never requests another protocol, so an upstream that switches is in error.
     if response.status().is_informational() {
         return Err(Failure::Upstream(UpstreamFault::ProtocolError));
@@ -177,5 +181,5 @@ fn accept(mut response: Response<Reply>, received: &Received, timeout: Duration)
     let by = received.ended().unwrap_or_else(Instant::now) + timeout;
     // The client's connection keeps its own protocol version, regardless of the upstream's.
     *response.version_mut() = Version::HTTP_11;
-    Ok(response.map(|incoming| Content::Upstream { incoming, by, timer: None }))
+    Ok(response.map(|incoming| ResponseContent::Upstream { incoming, by, timer: None }))
 }

@@ -9,21 +9,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Cause;
 use crate::auth::revocation::{RevocationHandle, RevocationList};
 use crate::config::revocation;
-use crate::config::sources::{Content, read_revocation};
+use crate::config::sources::{SourceContent, read_revocation};
 use crate::metrics::Metrics;
 use crate::snapshot::ConfigHash;
 
 /// The revocation lists of the active configuration.
 pub(super) struct Revocations {
-    lists: Mutex<Vec<Watched>>,
+    lists: Mutex<Vec<WatchedList>>,
     metrics: Arc<Metrics>,
 }
 
 /// A revocation list.
-struct Watched {
+struct WatchedList {
     handle: Arc<RevocationHandle>,
     /// Hash of the rejected file that was logged last, so that it is not logged again until it changes.
-    refused: Option<ConfigHash>,
+    last_rejected: Option<ConfigHash>,
 }
 
 impl Revocations {
@@ -32,20 +32,20 @@ impl Revocations {
     }
 
     /// Replaces the set of lists to reload.
-    pub(super) fn keep(&self, wanted: &[Arc<RevocationHandle>]) {
+    pub(super) fn keep(&self, entries: &[Arc<RevocationHandle>]) {
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         lists.retain(|list| {
-            let stays = wanted.iter().any(|handle| Arc::ptr_eq(handle, &list.handle));
+            let stays = entries.iter().any(|handle| Arc::ptr_eq(handle, &list.handle));
             if !stays {
                 self.metrics.revocation_dropped(&list.handle.file);
             }
             stays
         });
-        for handle in wanted {
+        for handle in entries {
             if !lists.iter().any(|list| Arc::ptr_eq(handle, &list.handle)) {
                 self.metrics.revocation_known(&handle.file);
                 self.metrics.revocation_in_force(&handle.file, handle.entries());
-                lists.push(Watched { handle: Arc::clone(handle), refused: None });
+                lists.push(WatchedList { handle: Arc::clone(handle), last_rejected: None });
             }
         }
     }
@@ -59,16 +59,16 @@ impl Revocations {
     }
 }
 
-impl Watched {
+impl WatchedList {
     /// Activates the content of a file, unless it is active already or was rejected before.
-    fn settle(&mut self, content: &Content, cause: Cause, metrics: &Metrics) {
+    fn settle(&mut self, content: &SourceContent, cause: Cause, metrics: &Metrics) {
         let hash = hash(content);
         if content.is_ok() && hash.0 == self.handle.version() {
-            self.refused = None;
+            self.last_rejected = None;
             metrics.revocation_in_force(&self.handle.file, self.handle.entries());
             return;
         }
-        if cause == Cause::Noticed && self.refused == Some(hash) {
+        if cause == Cause::Noticed && self.last_rejected == Some(hash) {
             return;
         }
         match read(&self.handle.file, content) {
@@ -79,7 +79,7 @@ impl Watched {
 
     fn replace(&mut self, list: RevocationList, metrics: &Metrics) {
         self.handle.replace(list);
-        self.refused = None;
+        self.last_rejected = None;
         let (file, entries) = (&*self.handle.file, self.handle.entries());
         metrics.revocation_in_force(file, entries);
         metrics.revocation_reloaded(file, "applied");
@@ -88,20 +88,20 @@ impl Watched {
 
     fn refuse(&mut self, hash: ConfigHash, problems: &str, metrics: &Metrics) {
         let file = &*self.handle.file;
-        self.refused = Some(hash);
-        metrics.revocation_refused(file);
+        self.last_rejected = Some(hash);
+        metrics.revocation_rejected(file);
         metrics.revocation_reloaded(file, "rejected");
         tracing::error!(file, problems, "revocation list rejected; the old one stays active");
     }
 }
 
-fn read(file: &str, content: &Content) -> Result<RevocationList, String> {
+fn read(file: &str, content: &SourceContent) -> Result<RevocationList, String> {
     let bytes = content.as_ref().map_err(|error| format!("file {file}: {error}"))?;
     revocation::read(file, bytes).map_err(|errors| revocation::told(&errors).join("; "))
 }
 
 /// The hash of a file, or of the error that it could not be read with; that of a file is the version of its list.
-fn hash(content: &Content) -> ConfigHash {
+fn hash(content: &SourceContent) -> ConfigHash {
     match content {
         Ok(bytes) => ConfigHash::of(&[bytes]),
         Err(error) => ConfigHash::of(&[error.as_bytes()]),

@@ -5,23 +5,23 @@ use std::time::Duration;
 use http::{HeaderName, StatusCode};
 
 use crate::auth::claims::Pointer;
-use crate::auth::replay_id::Once;
+use crate::auth::replay_id::ReplayId;
 use crate::clock::UnixTime;
 
 /// `replay_protection` and `idempotency` of a route, at least one of them.
 #[derive(Clone, Debug)]
-pub struct Admission {
+pub struct DuplicateRules {
     /// Replay protection: no request is forwarded twice.
-    pub replay: Option<Replay>,
+    pub replay: Option<ReplayRule>,
     /// Idempotency: a request with the key of a processed request is not processed again.
-    pub idempotency: Option<Idempotency>,
+    pub idempotency: Option<IdempotencyRule>,
     /// The maximum number of entries of the route in a bounded store.
     pub share: usize,
 }
 
 /// `replay_protection` of a route.
 #[derive(Clone, Debug)]
-pub struct Replay {
+pub struct ReplayRule {
     /// The response to a duplicate of a committed request.
     pub on_duplicate: OnDuplicate,
     /// The minimum time for which an id is stored.
@@ -34,9 +34,9 @@ pub struct Replay {
 
 /// `idempotency` of a route.
 #[derive(Clone, Debug)]
-pub struct Idempotency {
+pub struct IdempotencyRule {
     /// The location of the key.
-    pub key: KeyPlace,
+    pub key: IdempotencyKeyPlace,
     /// Whether a request without a key is rejected.
     pub required: bool,
     /// How long a key is stored.
@@ -47,7 +47,7 @@ pub struct Idempotency {
 
 /// The location of an idempotency key. The key need not be signed: it is no protection against attackers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyPlace {
+pub enum IdempotencyKeyPlace {
     /// In a header.
     Header(HeaderName),
     /// In a verified claim.
@@ -60,7 +60,7 @@ pub enum KeyPlace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDuplicate {
     /// Status 409.
-    Refuse,
+    Reject,
     /// Status 200 with an empty body.
     Acknowledge,
     /// The stored response to the first request.
@@ -99,9 +99,9 @@ pub struct Widened {
 impl Widened {
     /// Whether a credential was issued before the reload and is valid only because of the extension: its id may no
     /// longer be stored.
-    pub fn forbids(self, once: &Once, now: UnixTime) -> bool {
-        let old = once.issued.is_none_or(|issued| issued < self.at);
-        let ended = once.until.is_some_and(|until| until.seconds() < now.plus(self.by).seconds());
+    pub fn forbids(self, replay_id: &ReplayId, now: UnixTime) -> bool {
+        let old = replay_id.issued.is_none_or(|issued| issued < self.at);
+        let ended = replay_id.until.is_some_and(|until| until.seconds() < now.plus(self.by).seconds());
         old && ended
     }
 }
@@ -114,19 +114,19 @@ mod tests {
         UnixTime::from_seconds(seconds).unwrap()
     }
 
-    fn once(issued: Option<u64>, until: u64) -> Once {
+    fn replay_id(issued: Option<u64>, until: u64) -> ReplayId {
         let (issued, until) = (issued.map(at), Some(at(until)));
-        Once { issuer: "a".into(), kind: "claim", id: Vec::new(), until, issued }
+        ReplayId { issuer: "a".into(), kind: "claim", id: Vec::new(), until, issued }
     }
 
     #[test]
     fn a_wider_window_is_for_credentials_issued_after_it() {
         let widened = Widened { at: at(1000), by: Duration::from_secs(300) };
         // Issued at 900 with a max age that was 300 and is now 600: accepted until 1200, not until 1500.
-        assert!(!widened.forbids(&once(Some(900), 1500), at(1200)));
-        assert!(widened.forbids(&once(Some(900), 1500), at(1201)));
-        assert!(widened.forbids(&once(None, 1500), at(1201)));
-        assert!(!widened.forbids(&once(Some(1000), 1600), at(1500)));
+        assert!(!widened.forbids(&replay_id(Some(900), 1500), at(1200)));
+        assert!(widened.forbids(&replay_id(Some(900), 1500), at(1201)));
+        assert!(widened.forbids(&replay_id(None, 1500), at(1201)));
+        assert!(!widened.forbids(&replay_id(Some(1000), 1600), at(1500)));
     }
 
     #[test]

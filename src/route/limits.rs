@@ -19,11 +19,11 @@ impl RouteLimits {
     /// The concurrency limits alone.
     #[must_use]
     pub fn without_rates(&self) -> Self {
-        let places = |limit: &Limit| Limit { rate: None, ..*limit };
+        let uncounted = |limit: &Limit| Limit { rate: None, ..*limit };
         Self {
-            route: places(&self.route),
-            issuer: places(&self.issuer),
-            subject: places(&self.subject),
+            route: uncounted(&self.route),
+            issuer: uncounted(&self.issuer),
+            subject: uncounted(&self.subject),
             address: None,
             shared: self.shared,
         }

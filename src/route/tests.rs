@@ -20,8 +20,8 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
         responses: BTreeMap::new(),
         public_url: None,
         observe_until: None,
-        handshakes: Vec::new(),
-        admission: None,
+        challenges: Vec::new(),
+        duplicates: None,
         shared_revocation: false,
         capture: None,
         errors: ErrorForm::default(),
@@ -29,7 +29,7 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
 }
 
 fn endpoint() -> Arc<Endpoint> {
-    let (url, address) = ("http://127.0.0.1:8000", Address::Tcp(Uri::from_static("http://127.0.0.1:8000")));
+    let (url, address) = ("http://127.0.0.1:8000", EndpointAddress::Tcp(Uri::from_static("http://127.0.0.1:8000")));
     Arc::new(Endpoint { url: url.into(), address, connect: Duration::from_secs(5), idle: Duration::from_secs(4) })
 }
 
@@ -78,8 +78,8 @@ fn a_wider_route_does_not_take_requests_that_a_narrow_one_rejects() {
         route("post", None, exact("/webhook"), Some(vec![Method::POST])),
     ])
     .unwrap();
-    let refused = table.find("x", "/webhook", &Method::GET).map(|route| route.name.clone());
-    assert_eq!(refused, Err(Unrouted::MethodNotAllowed(vec![Method::POST])));
+    let rejection = table.find("x", "/webhook", &Method::GET).map(|route| route.name.clone());
+    assert_eq!(rejection, Err(Unrouted::MethodNotAllowed(vec![Method::POST])));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn an_address_is_compared_in_one_form() {
 #[test]
 fn plain_paths_pass() {
     for path in ["/", "/webhook", "/hooks/", "/a-b_c~d/e.f/g..h", "/a%20b", "/%C3%A9", "/a:b@c!$&'()*+,=", "/%41"] {
-        assert!(judge_path(path).is_ok(), "{path}");
+        assert!(validate_path(path).is_ok(), "{path}");
     }
 }
 
@@ -157,20 +157,20 @@ fn ambiguous_paths_are_rejected() {
         "/%ff",
     ];
     for path in paths {
-        assert_eq!(judge_path(path), Err(AmbiguousPath), "{path}");
+        assert_eq!(validate_path(path), Err(AmbiguousPath), "{path}");
     }
 }
 
 proptest::proptest! {
     #[test]
     fn any_text_is_parsed_without_panic(path in ".*") {
-        let _ = judge_path(&path);
+        let _ = validate_path(&path);
     }
 
     /// An accepted path means the same to an upstream that decodes it once before it splits it.
     #[test]
     fn accepted_paths_have_one_meaning(path in "/[a-z%2eEfF./;]{0,12}") {
-        if judge_path(&path).is_ok() {
+        if validate_path(&path).is_ok() {
             proptest::prop_assert!(!path.to_lowercase().contains("%2e") && !path.contains("/../"));
         }
     }

@@ -26,7 +26,7 @@ pub struct Endpoint {
     /// The URL as it is configured, for the log.
     pub url: String,
     /// The address.
-    pub address: Address,
+    pub address: EndpointAddress,
     /// The maximum time to establish a connection, TLS handshake included (`timeouts.connect`).
     pub connect: Duration,
     /// How long an idle connection is kept open (`timeouts.keepalive`): less than the upstream's own keep-alive
@@ -36,7 +36,7 @@ pub struct Endpoint {
 
 /// The address of an upstream endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
+pub enum EndpointAddress {
     /// `http://host:port`
     Tcp(Uri),
     /// `https://host:port`

@@ -1,4 +1,4 @@
-//! One connection after its TLS handshake: hyper speaks the protocol, the [`Activity`] enforces the deadlines.
+//! One connection after its TLS handshake: hyper speaks the protocol, the [`ConnectionState`] enforces the deadlines.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,11 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::connection_state::{Activity, Expired, InFlight, Tracked};
-use super::framing::{Framing, SLACK};
-use super::guarded_stream::{Watched, linger};
+use super::connection_state::{CloseCause, ConnectionState, RequestGuard, Tracked};
+use super::framing::{FramingValidator, SLACK};
+use super::guarded_stream::{GuardedStream, linger};
 use super::{Phase, reached};
-use crate::proxy::{Gateway, Peer, response};
+use crate::proxy::{ConnectionInfo, Gateway, response};
 use crate::snapshot::ListenerLimits;
 
 /// Maximum number of headers that hyper accepts by default; a configured number costs hyper two allocations per
@@ -36,18 +36,22 @@ const RECEIVE_WINDOW: u32 = 256 * 1024;
 
 /// A connection is parked after this time without a request: hyper and its two buffers of 8 KiB are dropped until the
 /// client sends more.
-const REST: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(2) };
+const PARK_AFTER: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(2) };
 
 /// How long a connection may take to send its first request once the drain closes connections.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
 /// Serves HTTP/1.1 until either side closes the connection.
-pub(super) async fn http1<S>(stream: S, peer: Peer, gateway: &Arc<Gateway>, mut phase: watch::Receiver<Phase>)
-where
+pub(super) async fn http1<S>(
+    stream: S,
+    connection: ConnectionInfo,
+    gateway: &Arc<Gateway>,
+    mut phase: watch::Receiver<Phase>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let limits = Arc::clone(&peer.limits);
-    let activity = Activity::new();
+    let limits = Arc::clone(&connection.limits);
+    let state = ConnectionState::new();
     let mut builder = h1::Builder::new();
     if limits.headers > PARSER_HEADERS {
         builder.max_headers(limits.headers);
@@ -55,23 +59,23 @@ where
     builder.max_header_size(
         usize::try_from(limits.head_bytes).unwrap_or(usize::MAX).saturating_mul(SLACK).saturating_add(1),
     );
-    let (peer, activity, told) = (&peer, &activity, &phase.clone());
-    let mut stream = Watched::new(stream, Arc::clone(activity), Some(Framing::new(&limits)));
+    let (connection, state, told) = (&connection, &state, &phase.clone());
+    let mut stream = GuardedStream::new(stream, Arc::clone(state), Some(FramingValidator::new(&limits)));
     loop {
         // Boxed, since hyper moves it several times and reserves space for it in every connection; created in its box.
         let service = service_fn(move |request| {
             // Called here and not at the first poll: from now on the connection is in use.
-            let in_flight = activity.begin();
+            let in_flight = state.begin();
             Box::pin(async move {
-                let response = answer(gateway, peer, in_flight, request).await;
+                let response = answer(gateway, connection, in_flight, request).await;
                 response.map(|response| announce(response, *told.borrow()))
             })
         });
         // Boxed as well: a parked connection does not hold it.
         let (left, io, all_read) = Box::pin(async {
             let mut connection = builder.serve_connection(TokioIo::new(stream), service);
-            let until = Until { rest: Some(REST), ends_at: Phase::Closing };
-            let left = drive(Pin::new(&mut connection), activity, &limits, &mut phase, until).await;
+            let until = Until { park: Some(PARK_AFTER), ends_at: Phase::Closing };
+            let left = drive(Pin::new(&mut connection), state, &limits, &mut phase, until).await;
             let parts = connection.into_parts();
             // Empty or not, it would keep hyper's buffer for as long as it exists.
             (left, parts.io, parts.read_buf.is_empty())
@@ -79,13 +83,15 @@ where
         .await;
         stream = io.into_inner();
         let word = match left {
-            None | Some(Expired::Silent) => return,
+            None | Some(CloseCause::Silent) => return,
             // Does not happen; parking would lose the bytes in the buffer.
-            Some(Expired::Rest) if !all_read => return,
-            Some(Expired::Rest) if rest(&mut stream, activity, &limits, &mut phase).await => continue,
-            Some(Expired::Rest) => return,
-            Some(Expired::Head) => response::head_timed_out(),
-            Some(Expired::Unframed(unframed)) => gateway.unframed(&unframed.failure(), *peer.address),
+            Some(CloseCause::Park) if !all_read => return,
+            Some(CloseCause::Park) if park(&mut stream, state, &limits, &mut phase).await => continue,
+            Some(CloseCause::Park) => return,
+            Some(CloseCause::Head) => response::head_timed_out(),
+            Some(CloseCause::FramingError(framing_error)) => {
+                gateway.framing_failed(&framing_error.failure(), *connection.address)
+            }
         };
         // Boxed because it has a buffer.
         return Box::pin(linger(&mut stream.into_inner(), &word)).await;
@@ -93,13 +99,13 @@ where
 }
 
 /// Parks an idle connection until the client sends bytes; false if that took too long, or the connection broke.
-async fn rest<S: AsyncRead + Unpin>(
-    stream: &mut Watched<S>,
-    activity: &Activity,
+async fn park<S: AsyncRead + Unpin>(
+    stream: &mut GuardedStream<S>,
+    state: &ConnectionState,
     limits: &ListenerLimits,
     phase: &mut watch::Receiver<Phase>,
 ) -> bool {
-    let Some((end, _)) = activity.deadline(limits) else { return true };
+    let Some((end, _)) = state.deadline(limits) else { return true };
     tokio::select! {
         unbroken = stream.something_comes() => unbroken,
         // hyper then closes it like any other connection.
@@ -109,17 +115,21 @@ async fn rest<S: AsyncRead + Unpin>(
 }
 
 /// Serves HTTP/2 until either side closes the connection.
-pub(super) async fn http2<S>(stream: S, peer: Peer, gateway: &Arc<Gateway>, mut phase: watch::Receiver<Phase>)
-where
+pub(super) async fn http2<S>(
+    stream: S,
+    connection: ConnectionInfo,
+    gateway: &Arc<Gateway>,
+    mut phase: watch::Receiver<Phase>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let limits = Arc::clone(&peer.limits);
-    let activity = Activity::new();
-    let (shared, begun) = ((Arc::clone(gateway), peer), Arc::clone(&activity));
+    let limits = Arc::clone(&connection.limits);
+    let state = ConnectionState::new();
+    let (shared, begun) = ((Arc::clone(gateway), connection), Arc::clone(&state));
     let service = service_fn(move |request| {
-        let (gateway, peer) = shared.clone();
+        let (gateway, connection) = shared.clone();
         let in_flight = begun.begin();
-        Box::pin(async move { answer(&gateway, &peer, in_flight, request).await })
+        Box::pin(async move { answer(&gateway, &connection, in_flight, request).await })
     });
     let connection = h2::Builder::new(TokioExecutor::new())
         .max_concurrent_streams(limits.streams)
@@ -129,20 +139,20 @@ where
         .initial_stream_window_size(RECEIVE_WINDOW)
         .initial_connection_window_size(RECEIVE_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity), None)), service);
+        .serve_connection(TokioIo::new(GuardedStream::new(stream, Arc::clone(&state), None)), service);
     let connection = std::pin::pin!(connection);
-    let until = Until { rest: None, ends_at: Phase::Announcing };
-    drive(connection, &activity, &limits, &mut phase, until).await;
+    let until = Until { park: None, ends_at: Phase::Announcing };
+    drive(connection, &state, &limits, &mut phase, until).await;
 }
 
 /// Handles one request, which is in flight until the last byte of its response.
 async fn answer(
     gateway: &Gateway,
-    peer: &Peer,
-    in_flight: InFlight,
+    connection: &ConnectionInfo,
+    in_flight: RequestGuard,
     request: Request<Incoming>,
 ) -> Result<Response<Tracked>, Infallible> {
-    let response = gateway.handle(request, peer).await;
+    let response = gateway.handle(request, connection).await;
     Ok(response.map(|body| Tracked::new(body, in_flight)))
 }
 
@@ -158,7 +168,7 @@ fn announce(mut response: Response<Tracked>, phase: Phase) -> Response<Tracked> 
 #[derive(Clone, Copy)]
 struct Until {
     /// Parks the connection after this time without requests, if set.
-    rest: Option<Duration>,
+    park: Option<Duration>,
     /// Phase of the drain in which the connection is closed: HTTP/2 loses nothing by an early GOAWAY, while HTTP/1 can
     /// only close.
     ends_at: Phase,
@@ -167,16 +177,16 @@ struct Until {
 /// Runs a connection to its end, or to the deadline that it exceeded.
 async fn drive<C: GracefulConnection>(
     mut connection: Pin<&mut C>,
-    activity: &Activity,
+    state: &ConnectionState,
     limits: &ListenerLimits,
     phase: &mut watch::Receiver<Phase>,
     until: Until,
-) -> Option<Expired> {
+) -> Option<CloseCause> {
     // No deadline passes sooner than the shortest timeout after it began: waking at that interval misses none, and no
     // request has to set a timer. Only a connection that was parked has a deadline that began earlier.
-    let shortest = limits.shortest().min(until.rest.unwrap_or(Duration::MAX));
+    let shortest = limits.shortest().min(until.park.unwrap_or(Duration::MAX));
     let first = Instant::now() + shortest;
-    let first = activity.deadline(limits).map_or(first, |(at, _)| at.min(first));
+    let first = state.deadline(limits).map_or(first, |(at, _)| at.min(first));
     let mut wake = std::pin::pin!(sleep_until(first.into()));
     let (mut ending, mut told) = (false, false);
     loop {
@@ -184,10 +194,10 @@ async fn drive<C: GracefulConnection>(
             biased;
             // An error is the client's; hyper has sent any response that was due.
             _ended = connection.as_mut() => return None,
-            expired = activity.unframed() => return Some(expired),
+            expired = state.framing_error() => return Some(expired),
             () = reached(phase, until.ends_at), if !ending => {
                 ending = true;
-                told = !activity.is_fresh();
+                told = !state.is_fresh();
                 if told {
                     connection.as_mut().graceful_shutdown();
                 } else {
@@ -201,9 +211,9 @@ async fn drive<C: GracefulConnection>(
                     told = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                let rest = activity.idle_since().zip(until.rest).filter(|_| !ending);
-                let rest = rest.map(|(since, rest)| (since + rest, Expired::Rest));
-                let next = activity.deadline(limits).into_iter().chain(rest).min_by_key(|(at, _)| *at);
+                let park = state.idle_since().zip(until.park).filter(|_| !ending);
+                let park = park.map(|(since, park)| (since + park, CloseCause::Park));
+                let next = state.deadline(limits).into_iter().chain(park).min_by_key(|(at, _)| *at);
                 if let Some((_, expired)) = next.filter(|(at, _)| *at <= now) {
                     return Some(expired);
                 }

@@ -13,16 +13,16 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::framing::{Place, Unframed};
-use crate::proxy::body::{Body, ReplyBroke};
+use super::framing::{FramingError, FramingPosition};
+use crate::proxy::body::{Body, ResponseError};
 use crate::snapshot::ListenerLimits;
 
 /// The state of one connection.
 #[derive(Debug)]
-pub struct Activity(Mutex<State>);
+pub struct ConnectionState(Mutex<ConnectionFields>);
 
 #[derive(Debug)]
-struct State {
+struct ConnectionFields {
     in_flight: u32,
     requests: u64,
     /// When the connection last became idle.
@@ -30,7 +30,7 @@ struct State {
     /// Since when request headers have been arriving, while no request is in flight.
     head_since: Option<Instant>,
     /// Position after the last byte received.
-    place: Place,
+    place: FramingPosition,
     /// hyper has asked for more bytes than were received: it has none left to process.
     all_taken: bool,
     /// The gateway's side is closed, or about to be.
@@ -40,64 +40,64 @@ struct State {
     /// Responses that have begun, by the time at which each is complete on the gateway's side.
     due: BTreeSet<(Instant, u64)>,
     /// The next request breaks the framing.
-    unframed: Option<Unframed>,
+    framing_error: Option<FramingError>,
 }
 
 /// Reason why hyper's part of the connection ends: mostly a deadline that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expired {
+pub enum CloseCause {
     /// No request was received, or the client reads nothing: no response is sent.
     Silent,
     /// Request headers began and did not end.
     Head,
     /// No deadline: the connection is idle and is parked.
-    Rest,
+    Park,
     /// No deadline: the bytes received are not a valid request.
-    Unframed(Unframed),
+    FramingError(FramingError),
 }
 
-impl Activity {
+impl ConnectionState {
     /// A connection that is ready for its first request.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State {
+        Arc::new(Self(Mutex::new(ConnectionFields {
             in_flight: 0,
             requests: 0,
             resting_since: Instant::now(),
             head_since: None,
-            place: Place::Between,
+            place: FramingPosition::Between,
             all_taken: false,
             closing: false,
             blocked_since: None,
             due: BTreeSet::new(),
-            unframed: None,
+            framing_error: None,
         })))
     }
 
-    /// Called when request headers are complete; the request's own deadlines apply until the [`InFlight`] is dropped.
-    pub fn begin(self: &Arc<Self>) -> InFlight {
+    /// Called when request headers are complete; the request's own deadlines apply until the [`RequestGuard`] is dropped.
+    pub fn begin(self: &Arc<Self>) -> RequestGuard {
         let number = self.with(|state| {
             state.in_flight = state.in_flight.saturating_add(1);
             state.requests = state.requests.saturating_add(1);
             state.head_since = None;
             state.requests
         });
-        InFlight { activity: Arc::clone(self), number, due: None }
+        RequestGuard { state: Arc::clone(self), number, due: None }
     }
 
     /// The next deadline in the connection's current state.
-    pub fn deadline(&self, limits: &ListenerLimits) -> Option<(Instant, Expired)> {
+    pub fn deadline(&self, limits: &ListenerLimits) -> Option<(Instant, CloseCause)> {
         self.with(|state| state.deadline(limits))
     }
 
     /// Waits for bytes that are not a valid request, until all earlier requests are answered. Becomes ready only
     /// through the connection, which is polled before it in the same task.
-    pub async fn unframed(&self) -> Expired {
+    pub async fn framing_error(&self) -> CloseCause {
         std::future::poll_fn(|_| {
-            let unframed = self.with(|state| {
+            let framing_error = self.with(|state| {
                 let at_rest = state.in_flight == 0 && state.blocked_since.is_none();
-                state.unframed.filter(|_| at_rest)
+                state.framing_error.filter(|_| at_rest)
             });
-            unframed.map_or(Poll::Pending, |unframed| Poll::Ready(Expired::Unframed(unframed)))
+            framing_error.map_or(Poll::Pending, |framing_error| Poll::Ready(CloseCause::FramingError(framing_error)))
         })
         .await
     }
@@ -105,8 +105,8 @@ impl Activity {
     /// Since when hyper has had nothing to do and has held no bytes: the connection can be parked.
     pub fn idle_since(&self) -> Option<Instant> {
         self.with(|state| {
-            let under_way = state.in_flight > 0 || state.blocked_since.is_some() || state.unframed.is_some();
-            let idle = !under_way && !state.closing && state.place == Place::Between && state.all_taken;
+            let under_way = state.in_flight > 0 || state.blocked_since.is_some() || state.framing_error.is_some();
+            let idle = !under_way && !state.closing && state.place == FramingPosition::Between && state.all_taken;
             idle.then_some(state.resting_since)
         })
     }
@@ -118,11 +118,11 @@ impl Activity {
 
     /// Called for bytes of HTTP/1, which end at `place`. Not called for HTTP/2: a frame may be about the connection
     /// itself, and must not move a deadline.
-    pub(super) fn bytes_came(&self, place: Place) {
+    pub(super) fn bytes_came(&self, place: FramingPosition) {
         self.with(|state| {
             (state.place, state.all_taken) = (place, false);
             if state.in_flight == 0 {
-                let in_head = place == Place::InHead;
+                let in_head = place == FramingPosition::InHead;
                 state.head_since = in_head.then(|| state.head_since.unwrap_or_else(Instant::now));
             }
         });
@@ -136,8 +136,8 @@ impl Activity {
         self.with(|state| state.closing = true);
     }
 
-    pub(super) fn broke_framing(&self, unframed: Unframed) {
-        self.with(|state| state.unframed = Some(unframed));
+    pub(super) fn record_framing_error(&self, framing_error: FramingError) {
+        self.with(|state| state.framing_error = Some(framing_error));
     }
 
     pub(super) fn write_blocked(&self) {
@@ -148,53 +148,53 @@ impl Activity {
         self.with(|state| state.blocked_since = None);
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut ConnectionFields) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl State {
-    fn deadline(&self, limits: &ListenerLimits) -> Option<(Instant, Expired)> {
-        let blocked = self.blocked_since.map(|since| (since + limits.response_write_idle, Expired::Silent));
-        let untaken = self.due.first().map(|(due, _)| (*due + limits.response_write_idle, Expired::Silent));
+impl ConnectionFields {
+    fn deadline(&self, limits: &ListenerLimits) -> Option<(Instant, CloseCause)> {
+        let blocked = self.blocked_since.map(|since| (since + limits.response_write_idle, CloseCause::Silent));
+        let untaken = self.due.first().map(|(due, _)| (*due + limits.response_write_idle, CloseCause::Silent));
         let waiting = if self.in_flight == 0 { Some(self.waiting(limits)) } else { None };
         [blocked, untaken, waiting].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    fn waiting(&self, limits: &ListenerLimits) -> (Instant, Expired) {
-        let rest = if self.requests == 0 { limits.first_request } else { limits.idle };
-        let rest = self.resting_since + rest;
+    fn waiting(&self, limits: &ListenerLimits) -> (Instant, CloseCause) {
+        let park = if self.requests == 0 { limits.first_request } else { limits.idle };
+        let park = self.resting_since + park;
         match self.head_since {
-            Some(since) if self.requests == 0 => (rest.min(since + limits.head), Expired::Head),
+            Some(since) if self.requests == 0 => (park.min(since + limits.head), CloseCause::Head),
             // A request that begins just before `timeouts.keepalive` has passed gets the whole of `timeouts.headers`.
-            Some(since) => (since + limits.head, Expired::Head),
-            None => (rest, Expired::Silent),
+            Some(since) => (since + limits.head, CloseCause::Head),
+            None => (park, CloseCause::Silent),
         }
     }
 }
 
 /// A request in flight, from its headers to the last byte of its response.
 #[derive(Debug)]
-pub struct InFlight {
-    activity: Arc<Activity>,
+pub struct RequestGuard {
+    state: Arc<ConnectionState>,
     /// Number of the request on its connection.
     number: u64,
     /// Time at which its response is complete on the gateway's side, once it has begun.
     due: Option<Instant>,
 }
 
-impl InFlight {
+impl RequestGuard {
     /// Called when the response begins. After `due`, only the client can delay it: in HTTP/2 the client may keep the
     /// flow-control window closed, which neither the socket nor the response's own deadline would show.
     fn reply_begins(&mut self, due: Instant) {
         self.due = Some(due);
-        self.activity.with(|state| state.due.insert((due, self.number)));
+        self.state.with(|state| state.due.insert((due, self.number)));
     }
 }
 
-impl Drop for InFlight {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.activity.with(|state| {
+        self.state.with(|state| {
             if let Some(due) = self.due {
                 state.due.remove(&(due, self.number));
             }
@@ -203,7 +203,7 @@ impl Drop for InFlight {
                 let now = Instant::now();
                 state.resting_since = now;
                 // Part of the next request's headers may have arrived while this request was in flight.
-                state.head_since = (state.place == Place::InHead).then_some(now);
+                state.head_since = (state.place == FramingPosition::InHead).then_some(now);
             }
         });
     }
@@ -213,12 +213,12 @@ impl Drop for InFlight {
 #[derive(Debug)]
 pub struct Tracked {
     body: Body,
-    _in_flight: InFlight,
+    _in_flight: RequestGuard,
 }
 
 impl Tracked {
     /// The request is in flight until `body` is dropped.
-    pub fn new(body: Body, mut in_flight: InFlight) -> Self {
+    pub fn new(body: Body, mut in_flight: RequestGuard) -> Self {
         in_flight.reply_begins(body.due());
         Self { body, _in_flight: in_flight }
     }
@@ -226,9 +226,9 @@ impl Tracked {
 
 impl HttpBody for Tracked {
     type Data = Bytes;
-    type Error = ReplyBroke;
+    type Error = ResponseError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyBroke>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
@@ -252,33 +252,33 @@ mod tests {
         ListenerLimits { first_request: seconds(1), head: seconds(2), idle: seconds(9), ..ListenerLimits::default() }
     }
 
-    fn next(activity: &Activity) -> Option<(u64, Expired)> {
-        let (at, expired) = activity.deadline(&limits())?;
+    fn next(state: &ConnectionState) -> Option<(u64, CloseCause)> {
+        let (at, expired) = state.deadline(&limits())?;
         Some((at.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64, expired))
     }
 
     #[test]
     fn each_state_has_its_deadline() {
-        let activity = Activity::new();
-        assert_eq!(next(&activity), Some((1, Expired::Silent)));
-        activity.bytes_came(Place::InHead);
-        assert_eq!(next(&activity), Some((1, Expired::Head)));
-        activity.bytes_came(Place::Between);
-        let request = activity.begin();
-        assert_eq!(next(&activity), None);
+        let state = ConnectionState::new();
+        assert_eq!(next(&state), Some((1, CloseCause::Silent)));
+        state.bytes_came(FramingPosition::InHead);
+        assert_eq!(next(&state), Some((1, CloseCause::Head)));
+        state.bytes_came(FramingPosition::Between);
+        let request = state.begin();
+        assert_eq!(next(&state), None);
         drop(request);
-        assert_eq!(next(&activity), Some((9, Expired::Silent)));
-        activity.bytes_came(Place::InHead);
-        assert_eq!(next(&activity), Some((2, Expired::Head)));
+        assert_eq!(next(&state), Some((9, CloseCause::Silent)));
+        state.bytes_came(FramingPosition::InHead);
+        assert_eq!(next(&state), Some((2, CloseCause::Head)));
     }
 
     #[test]
     fn an_unread_response_has_a_deadline_although_its_request_is_in_flight() {
-        let activity = Activity::new();
-        let _request = activity.begin();
-        activity.write_blocked();
-        assert_eq!(next(&activity), Some((60, Expired::Silent)));
-        activity.write_done();
-        assert_eq!(next(&activity), None);
+        let state = ConnectionState::new();
+        let _request = state.begin();
+        state.write_blocked();
+        assert_eq!(next(&state), Some((60, CloseCause::Silent)));
+        state.write_done();
+        assert_eq!(next(&state), None);
     }
 }

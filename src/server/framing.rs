@@ -24,7 +24,7 @@ const LENGTH_DIGITS: usize = 19;
 
 /// How a connection has broken the framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unframed {
+pub enum FramingError {
     /// Two implementations could see different requests.
     Ambiguous,
     /// The target has a fragment (Istio CVE-2021-39156), which hyper would cut off silently.
@@ -33,7 +33,7 @@ pub enum Unframed {
     TooLarge,
 }
 
-impl Unframed {
+impl FramingError {
     /// The failure that is sent to the client.
     pub fn failure(self) -> Failure {
         match self {
@@ -46,7 +46,7 @@ impl Unframed {
 
 /// Position of a connection within its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum FramingPosition {
     /// All bytes so far belong to complete requests.
     Between,
     /// Request headers have begun.
@@ -57,8 +57,8 @@ pub enum Place {
 
 /// Validator of one connection.
 #[derive(Debug)]
-pub struct Framing {
-    at: At,
+pub struct FramingValidator {
+    at: ValidatorState,
     head: Head,
     /// The beginning of an incomplete line.
     line: Vec<u8>,
@@ -69,7 +69,7 @@ pub struct Framing {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+enum ValidatorState {
     /// In the request line and headers.
     Head,
     /// In a body, with this number of bytes left.
@@ -99,12 +99,12 @@ struct Head {
     chunked: bool,
 }
 
-impl Framing {
+impl FramingValidator {
     /// A validator that is at the first request.
     pub fn new(limits: &ListenerLimits) -> Self {
         let head_bytes = usize::try_from(limits.head_bytes).unwrap_or(usize::MAX);
         let max_head = head_bytes.saturating_mul(SLACK);
-        Self { at: At::Head, head: Head::default(), line: Vec::new(), max_head, max_fields: limits.headers }
+        Self { at: ValidatorState::Head, head: Head::default(), line: Vec::new(), max_head, max_fields: limits.headers }
     }
 
     /// Validates the bytes received. Bytes before a violation may still be passed on: they belong to complete requests,
@@ -112,41 +112,53 @@ impl Framing {
     ///
     /// # Errors
     /// The number of valid bytes, and how the bytes after them break the framing.
-    pub fn follow(&mut self, bytes: &[u8]) -> Result<(), (usize, Unframed)> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let good = bytes.len() - rest.len();
-            rest = self.step(rest).map_err(|unframed| (good, unframed))?;
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<(), (usize, FramingError)> {
+        let mut park = bytes;
+        while !park.is_empty() {
+            let good = bytes.len() - park.len();
+            park = self.step(park).map_err(|framing_error| (good, framing_error))?;
         }
         Ok(())
     }
 
     /// Position of the next byte.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> FramingPosition {
         match self.at {
-            At::Head if self.head.bytes == 0 && self.line.is_empty() => Place::Between,
-            At::Head => Place::InHead,
-            At::Body(_) | At::ChunkSize | At::Chunk(_) | At::ChunkEnd | At::Trailers => Place::InBody,
+            ValidatorState::Head if self.head.bytes == 0 && self.line.is_empty() => FramingPosition::Between,
+            ValidatorState::Head => FramingPosition::InHead,
+            ValidatorState::Body(_)
+            | ValidatorState::ChunkSize
+            | ValidatorState::Chunk(_)
+            | ValidatorState::ChunkEnd
+            | ValidatorState::Trailers => FramingPosition::InBody,
         }
     }
 
-    fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Unframed> {
+    fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], FramingError> {
         match self.at {
-            At::Body(left) => Ok(self.skip(bytes, left, At::Body, At::Head)),
-            At::Chunk(left) => Ok(self.skip(bytes, left, At::Chunk, At::ChunkEnd)),
-            At::Head | At::ChunkSize | At::ChunkEnd | At::Trailers => self.read_line(bytes),
+            ValidatorState::Body(left) => Ok(self.skip(bytes, left, ValidatorState::Body, ValidatorState::Head)),
+            ValidatorState::Chunk(left) => Ok(self.skip(bytes, left, ValidatorState::Chunk, ValidatorState::ChunkEnd)),
+            ValidatorState::Head | ValidatorState::ChunkSize | ValidatorState::ChunkEnd | ValidatorState::Trailers => {
+                self.read_line(bytes)
+            }
         }
     }
 
-    fn skip<'a>(&mut self, bytes: &'a [u8], left: u64, within: fn(u64) -> At, then: At) -> &'a [u8] {
+    fn skip<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        left: u64,
+        within: fn(u64) -> ValidatorState,
+        then: ValidatorState,
+    ) -> &'a [u8] {
         let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         let left = left - here as u64;
         self.at = if left == 0 { then } else { within(left) };
         bytes.get(here..).unwrap_or_default()
     }
 
-    fn read_line<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Unframed> {
-        let Some((line, rest)) = memchr(b'\n', bytes).and_then(|end| bytes.split_at_checked(end)) else {
+    fn read_line<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], FramingError> {
+        let Some((line, park)) = memchr(b'\n', bytes).and_then(|end| bytes.split_at_checked(end)) else {
             self.keep(bytes)?;
             return Ok(&[]);
         };
@@ -157,56 +169,58 @@ impl Framing {
             let line = std::mem::take(&mut self.line);
             self.end_line(&line)?;
         }
-        Ok(rest.get(1..).unwrap_or_default())
+        Ok(park.get(1..).unwrap_or_default())
     }
 
     /// Stores an incomplete line, whose bytes were passed on already. A CR is allowed only before the LF: some
     /// implementations would end the line at it.
-    fn keep(&mut self, piece: &[u8]) -> Result<(), Unframed> {
+    fn keep(&mut self, piece: &[u8]) -> Result<(), FramingError> {
         if self.line.last() == Some(&b'\r') && !piece.is_empty() {
-            return Err(Unframed::Ambiguous);
+            return Err(FramingError::Ambiguous);
         }
         check_text(piece.strip_suffix(b"\r").unwrap_or(piece))?;
         self.line.extend_from_slice(piece);
         self.check_size(self.line.len())
     }
 
-    fn check_size(&self, line: usize) -> Result<(), Unframed> {
+    fn check_size(&self, line: usize) -> Result<(), FramingError> {
         match self.at {
-            At::ChunkSize if line > SIZE_DIGITS + 1 => Err(Unframed::Ambiguous),
-            At::ChunkEnd if line > 1 => Err(Unframed::Ambiguous),
-            _ if line + self.head.bytes > self.max_head => Err(Unframed::TooLarge),
+            ValidatorState::ChunkSize if line > SIZE_DIGITS + 1 => Err(FramingError::Ambiguous),
+            ValidatorState::ChunkEnd if line > 1 => Err(FramingError::Ambiguous),
+            _ if line + self.head.bytes > self.max_head => Err(FramingError::TooLarge),
             _ => Ok(()),
         }
     }
 
     /// Processes a line, without its LF.
-    fn end_line(&mut self, line: &[u8]) -> Result<(), Unframed> {
+    fn end_line(&mut self, line: &[u8]) -> Result<(), FramingError> {
         self.check_size(line.len())?;
-        let text = line.strip_suffix(b"\r").ok_or(Unframed::Ambiguous)?;
+        let text = line.strip_suffix(b"\r").ok_or(FramingError::Ambiguous)?;
         check_text(text)?;
         self.at = match (self.at, text) {
-            (At::Head, text) => self.head_line(text)?,
-            (At::ChunkSize, digits) => match number(digits, SIZE_DIGITS, 16)? {
-                0 => At::Trailers,
-                size => At::Chunk(size),
+            (ValidatorState::Head, text) => self.head_line(text)?,
+            (ValidatorState::ChunkSize, digits) => match number(digits, SIZE_DIGITS, 16)? {
+                0 => ValidatorState::Trailers,
+                size => ValidatorState::Chunk(size),
             },
-            (At::ChunkEnd, []) => At::ChunkSize,
-            (At::Trailers, []) => {
+            (ValidatorState::ChunkEnd, []) => ValidatorState::ChunkSize,
+            (ValidatorState::Trailers, []) => {
                 self.head = Head::default();
-                At::Head
+                ValidatorState::Head
             }
-            (At::Trailers, text) => {
+            (ValidatorState::Trailers, text) => {
                 field(text)?;
                 self.head.bytes += line.len() + 1;
-                At::Trailers
+                ValidatorState::Trailers
             }
-            (At::ChunkEnd | At::Body(_) | At::Chunk(_), _) => return Err(Unframed::Ambiguous),
+            (ValidatorState::ChunkEnd | ValidatorState::Body(_) | ValidatorState::Chunk(_), _) => {
+                return Err(FramingError::Ambiguous);
+            }
         };
         Ok(())
     }
 
-    fn head_line(&mut self, text: &[u8]) -> Result<At, Unframed> {
+    fn head_line(&mut self, text: &[u8]) -> Result<ValidatorState, FramingError> {
         let head = &mut self.head;
         head.bytes += text.len() + 2;
         match (head.begun, text) {
@@ -218,31 +232,31 @@ impl Framing {
             (true, []) => {
                 let body = std::mem::take(head);
                 return Ok(match (body.chunked, body.length) {
-                    (true, _) => At::ChunkSize,
-                    (false, None | Some(0)) => At::Head,
-                    (false, Some(length)) => At::Body(length),
+                    (true, _) => ValidatorState::ChunkSize,
+                    (false, None | Some(0)) => ValidatorState::Head,
+                    (false, Some(length)) => ValidatorState::Body(length),
                 });
             }
-            (true, _) if head.fields >= self.max_fields => return Err(Unframed::TooLarge),
+            (true, _) if head.fields >= self.max_fields => return Err(FramingError::TooLarge),
             (true, text) => head.field(text)?,
         }
-        Ok(At::Head)
+        Ok(ValidatorState::Head)
     }
 }
 
 impl Head {
-    fn field(&mut self, text: &[u8]) -> Result<(), Unframed> {
+    fn field(&mut self, text: &[u8]) -> Result<(), FramingError> {
         let (name, value) = field(text)?;
         self.fields += 1;
         if name.eq_ignore_ascii_case(b"content-length") {
             let first = self.length.is_none() && !self.chunked;
             self.length = Some(number(value, LENGTH_DIGITS, 10)?);
-            return if first { Ok(()) } else { Err(Unframed::Ambiguous) };
+            return if first { Ok(()) } else { Err(FramingError::Ambiguous) };
         }
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
             let alone = self.length.is_none() && !self.chunked && !self.old;
             self.chunked = true;
-            return if alone && value == b"chunked" { Ok(()) } else { Err(Unframed::Ambiguous) };
+            return if alone && value == b"chunked" { Ok(()) } else { Err(FramingError::Ambiguous) };
         }
         Ok(())
     }
@@ -250,36 +264,37 @@ impl Head {
 
 /// Rejects control characters except HTAB: a CR, a NUL or an escape that one implementation drops may end a line for
 /// another.
-fn check_text(text: &[u8]) -> Result<(), Unframed> {
+fn check_text(text: &[u8]) -> Result<(), FramingError> {
     let control = text.iter().fold(false, |found, byte| found | ((*byte < b' ' && *byte != b'\t') | (*byte == 0x7f)));
-    if control { Err(Unframed::Ambiguous) } else { Ok(()) }
+    if control { Err(FramingError::Ambiguous) } else { Ok(()) }
 }
 
 /// Parses `METHOD SP target SP HTTP/1.x`; returns whether it is HTTP/1.0.
-fn request_line(line: &[u8]) -> Result<bool, Unframed> {
+fn request_line(line: &[u8]) -> Result<bool, FramingError> {
     let mut words = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
     else {
-        return Err(Unframed::Ambiguous);
+        return Err(FramingError::Ambiguous);
     };
     if !is_token(method) || target.is_empty() || target.contains(&b'\t') {
-        return Err(Unframed::Ambiguous);
+        return Err(FramingError::Ambiguous);
     }
     if memchr(b'#', target).is_some() {
-        return Err(Unframed::Fragment);
+        return Err(FramingError::Fragment);
     }
     match version {
         b"HTTP/1.1" => Ok(false),
         b"HTTP/1.0" => Ok(true),
-        _ => Err(Unframed::Ambiguous),
+        _ => Err(FramingError::Ambiguous),
     }
 }
 
 /// Name and value of a header line. A line that begins with a space would continue the previous one (obs-fold).
-fn field(text: &[u8]) -> Result<(&[u8], &[u8]), Unframed> {
-    let (name, value) = memchr(b':', text).and_then(|colon| text.split_at_checked(colon)).ok_or(Unframed::Ambiguous)?;
+fn field(text: &[u8]) -> Result<(&[u8], &[u8]), FramingError> {
+    let (name, value) =
+        memchr(b':', text).and_then(|colon| text.split_at_checked(colon)).ok_or(FramingError::Ambiguous)?;
     if !is_token(name) {
-        return Err(Unframed::Ambiguous);
+        return Err(FramingError::Ambiguous);
     }
     Ok((name, value.get(1..).unwrap_or_default().trim_ascii()))
 }
@@ -290,10 +305,10 @@ fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(token)
 }
 
-fn number(digits: &[u8], most: usize, radix: u32) -> Result<u64, Unframed> {
+fn number(digits: &[u8], most: usize, radix: u32) -> Result<u64, FramingError> {
     let plain = digits.len() <= most && digits.iter().all(u8::is_ascii_hexdigit);
     let text = std::str::from_utf8(digits).ok().filter(|_| plain);
-    text.and_then(|text| u64::from_str_radix(text, radix).ok()).ok_or(Unframed::Ambiguous)
+    text.and_then(|text| u64::from_str_radix(text, radix).ok()).ok_or(FramingError::Ambiguous)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The stream of one connection as hyper sees it: it reports reads and writes to the [`Activity`], passes on no bytes
+//! The stream of one connection as hyper sees it: it reports reads and writes to the [`ConnectionState`], passes on no bytes
 //! that break the framing, yields to other connections, and closes so that the last response arrives.
 
 use std::future::Future;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
-use super::connection_state::Activity;
-use super::framing::{Framing, Place};
+use super::connection_state::ConnectionState;
+use super::framing::{FramingPosition, FramingValidator};
 
 /// How long a closing connection is still read, so that a reset does not destroy the last response (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);
@@ -20,13 +20,13 @@ const LINGER: Duration = Duration::from_secs(2);
 /// otherwise keep its worker busy for tokio's whole budget, which counts reads and not bytes.
 const TURN: usize = 64 * 1024;
 
-/// A stream that reports reads and writes to its [`Activity`].
+/// A stream that reports reads and writes to its [`ConnectionState`].
 #[derive(Debug)]
-pub struct Watched<S> {
+pub struct GuardedStream<S> {
     stream: S,
-    activity: Arc<Activity>,
+    state: Arc<ConnectionState>,
     /// For HTTP/1; HTTP/2 has frames.
-    framing: Option<Framing>,
+    framing: Option<FramingValidator>,
     /// No more is read: the bytes are not a valid request, or not a valid body.
     ended: Ended,
     /// Read while the connection was parked, and not validated yet.
@@ -44,10 +44,10 @@ enum Ended {
     InBody,
 }
 
-impl<S> Watched<S> {
+impl<S> GuardedStream<S> {
     /// Wraps `stream`.
-    pub fn new(stream: S, activity: Arc<Activity>, framing: Option<Framing>) -> Self {
-        Self { stream, activity, framing, ended: Ended::No, first: None, read: 0, lingering: None }
+    pub fn new(stream: S, state: Arc<ConnectionState>, framing: Option<FramingValidator>) -> Self {
+        Self { stream, state, framing, ended: Ended::No, first: None, read: 0, lingering: None }
     }
 
     /// The stream, for a last response.
@@ -56,7 +56,7 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         if self.read >= TURN {
             self.read = 0;
@@ -70,7 +70,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
                 None => match Pin::new(&mut self.stream).poll_read(cx, buf) {
                     Poll::Ready(read) => read?,
                     Poll::Pending => {
-                        self.activity.no_more_bytes();
+                        self.state.no_more_bytes();
                         return Poll::Pending;
                     }
                 },
@@ -91,25 +91,25 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S> Watched<S> {
+impl<S> GuardedStream<S> {
     /// Passes on no bytes that break the framing.
     fn follow(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
         let Some(framing) = &mut self.framing else { return };
         let came = buf.filled().get(before..).unwrap_or_default();
         let followed = framing.follow(came);
-        self.activity.bytes_came(framing.place());
-        let Err((good, unframed)) = followed else { return };
+        self.state.bytes_came(framing.place());
+        let Err((good, framing_error)) = followed else { return };
         buf.set_filled(before + good);
-        if framing.place() == Place::InBody {
+        if framing.place() == FramingPosition::InBody {
             self.ended = Ended::InBody;
         } else {
             self.ended = Ended::InHead;
-            self.activity.broke_framing(unframed);
+            self.state.record_framing_error(framing_error);
         }
     }
 }
 
-impl<S: AsyncRead + Unpin> Watched<S> {
+impl<S: AsyncRead + Unpin> GuardedStream<S> {
     /// Waits for a byte or the end of the stream, which the next read returns; false if the connection breaks.
     pub async fn something_comes(&mut self) -> bool {
         let mut first = [0];
@@ -121,10 +121,10 @@ impl<S: AsyncRead + Unpin> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
     fn watch_write<T>(&self, polled: Poll<T>) -> Poll<T> {
         if polled.is_pending() {
-            self.activity.write_blocked();
+            self.state.write_blocked();
         }
         polled
     }
@@ -143,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, data);
         self.watch_write(polled)
@@ -165,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
         if polled.is_ready() {
-            self.activity.write_done();
+            self.state.write_done();
         }
         self.watch_write(polled)
     }
@@ -173,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         if self.lingering.is_none() {
             // Bytes that arrive from now on are read and discarded.
-            self.activity.closes();
+            self.state.closes();
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             self.lingering = Some(Box::pin(tokio::time::sleep(LINGER)));
         }
@@ -206,14 +206,14 @@ mod tests {
     fn frames_of_http2_do_not_move_the_deadline() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (mut far, near) = tokio::io::duplex(64);
-        let (activity, limits) = (Activity::new(), crate::snapshot::ListenerLimits::default());
-        let before = activity.deadline(&limits);
-        let mut watched = Watched::new(near, Arc::clone(&activity), None);
+        let (state, limits) = (ConnectionState::new(), crate::snapshot::ListenerLimits::default());
+        let before = state.deadline(&limits);
+        let mut watched = GuardedStream::new(near, Arc::clone(&state), None);
         runtime.block_on(async {
             far.write_all(b"a frame").await.unwrap();
             watched.read_exact(&mut [0; 7]).await.unwrap();
         });
-        assert_eq!(activity.deadline(&limits), before);
+        assert_eq!(state.deadline(&limits), before);
     }
 
     /// Frames that lead to no request delay other connections no longer than 64 KiB take.
@@ -222,7 +222,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (mut far, near) = tokio::io::duplex(8 * TURN);
         runtime.block_on(far.write_all(&vec![0; 4 * TURN])).unwrap();
-        let mut watched = Watched::new(near, Activity::new(), None);
+        let mut watched = GuardedStream::new(near, ConnectionState::new(), None);
         let mut context = Context::from_waker(Waker::noop());
         let mut turn = || {
             let (mut came, mut bytes) = (0, [0; 4096]);

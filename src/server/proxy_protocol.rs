@@ -32,7 +32,7 @@ const PROXY: u8 = 0x21;
 
 /// The client that has connected to the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ProxiedSource {
     /// Address and port.
     Address(SocketAddr),
     /// The proxy names no client (UNKNOWN, UNSPEC), or has connected on its own behalf (LOCAL).
@@ -45,7 +45,7 @@ pub enum Step {
     /// Read at most this number of further bytes, which belong to the header.
     Read(usize),
     /// The header is complete.
-    Done(Source),
+    Done(ProxiedSource),
 }
 
 /// The bytes are not the beginning of a header.
@@ -58,7 +58,7 @@ pub struct NotAHeader;
 /// # Errors
 /// I/O errors of the stream; `UnexpectedEof` if it ends within the header, `InvalidData` if the header is missing
 /// or invalid.
-pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Source> {
+pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<ProxiedSource> {
     let mut header = Vec::with_capacity(LONGEST);
     loop {
         match step(&header).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
@@ -109,13 +109,13 @@ fn step_of_version_1(header: &[u8]) -> Result<Step, NotAHeader> {
 
 /// Parses `PROXY TCP4 203.0.113.7 192.0.2.1 56324 443\r
 /// `.
-fn line(header: &[u8]) -> Option<Source> {
+fn line(header: &[u8]) -> Option<ProxiedSource> {
     let line = std::str::from_utf8(header).ok()?.strip_suffix("\r\n")?;
     let mut words = line.strip_prefix("PROXY ")?.split(' ');
     let family = words.next()?;
     if family == "UNKNOWN" {
         // The rest of the line is to be ignored.
-        return Some(Source::Unnamed);
+        return Some(ProxiedSource::Unnamed);
     }
     let (source, destination) = (words.next()?.parse::<IpAddr>().ok()?, words.next()?.parse::<IpAddr>().ok()?);
     let (port, _) = (port(words.next()?)?, port(words.next()?)?);
@@ -124,7 +124,7 @@ fn line(header: &[u8]) -> Option<Source> {
         "TCP6" => source.is_ipv6() && destination.is_ipv6(),
         _ => false,
     };
-    (fits && words.next().is_none()).then_some(Source::Address(SocketAddr::new(source, port)))
+    (fits && words.next().is_none()).then_some(ProxiedSource::Address(SocketAddr::new(source, port)))
 }
 
 /// Rejects `+80` and `080`, which Rust would accept.
@@ -144,16 +144,16 @@ fn step_of_version_2(header: &[u8]) -> Result<Step, NotAHeader> {
         return Ok(Step::Read(length - header.len()));
     }
     let addresses = header.get(FIXED..length).unwrap_or_default();
-    let source = if command == LOCAL { Some(Source::Unnamed) } else { addressed(family, addresses) };
+    let source = if command == LOCAL { Some(ProxiedSource::Unnamed) } else { addressed(family, addresses) };
     source.map(Step::Done).ok_or(NotAHeader)
 }
 
 /// Reads source address, destination address, source port and destination port; further values may follow. The families
 /// of datagrams and Unix sockets are rejected: such connections do not reach the gateway over TCP, and a proxy that has
 /// some must send LOCAL or UNSPEC.
-fn addressed(family: u8, addresses: &[u8]) -> Option<Source> {
+fn addressed(family: u8, addresses: &[u8]) -> Option<ProxiedSource> {
     let (address, port) = match family {
-        0x00 => return Some(Source::Unnamed),
+        0x00 => return Some(ProxiedSource::Unnamed),
         0x11 => {
             let [a, b, c, d, _, _, _, _, high, low, _, _] = *addresses.first_chunk::<12>()?;
             (IpAddr::from(Ipv4Addr::new(a, b, c, d)), [high, low])
@@ -165,7 +165,7 @@ fn addressed(family: u8, addresses: &[u8]) -> Option<Source> {
         }
         _ => return None,
     };
-    Some(Source::Address(SocketAddr::new(address, u16::from_be_bytes(port))))
+    Some(ProxiedSource::Address(SocketAddr::new(address, u16::from_be_bytes(port))))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The embedded store: `Memory` with a durable file. Memory answers all calls, and the file mirrors it: for each id
+//! The embedded store: `MemoryStore` with a durable file. Memory answers all calls, and the file mirrors it: for each id
 //! that has changed, one thread writes its current entry in memory, many ids in one transaction. The order in which
 //! changes reach the thread therefore does not matter, and after a failed write it is enough to know which ids to write
 //! again.
@@ -15,11 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
 pub use self::file::EmbeddedError;
-use self::file::Store;
-use self::writer::{Shared, Write, Writer};
-use super::memory::{Memory, Record};
-use super::request::{Ask, StoreError};
-use super::state::{Answer, EntryId, Settled, Settlement, State};
+use self::file::StoreFile;
+use self::writer::{Write, Writer, WriterState};
+use super::memory::{MemoryEntry, MemoryStore};
+use super::request::{ReserveRequest, StoreError};
+use super::state::{EntryId, EntryState, ReserveResult, Settled, Settlement};
 use crate::clock::UnixTime;
 use crate::settings::Durability;
 
@@ -27,8 +27,8 @@ use crate::settings::Durability;
 const QUEUE: usize = 4096;
 
 /// The embedded store of this machine.
-pub struct Embedded {
-    shared: Arc<Shared>,
+pub struct EmbeddedStore {
+    shared: Arc<WriterState>,
     durability: Durability,
     key: Zeroizing<[u8; 32]>,
     /// `None` only while the store is dropped.
@@ -36,12 +36,12 @@ pub struct Embedded {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Embedded {
+impl EmbeddedStore {
     /// Reads the whole file, or creates it. Entries that have not expired are kept even beyond `capacity`.
     pub fn open(path: &Path, durability: Durability, capacity: usize, now: UnixTime) -> Result<Self, EmbeddedError> {
-        let shared = Arc::new(Shared::new(Memory::telling(capacity)));
+        let shared = Arc::new(WriterState::new(MemoryStore::telling(capacity)));
         let mut ended = Vec::new();
-        let store = Store::open(path, &mut |id, record| {
+        let store = StoreFile::open(path, &mut |id, record| {
             if lives(&record, now) {
                 shared.memory.restore(id, record);
             } else {
@@ -55,22 +55,22 @@ impl Embedded {
         let timer = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let none = |what| move |_| EmbeddedError::System(path.to_owned(), what);
         let timer = timer.map_err(none("timer"))?;
-        let thread = std::thread::Builder::new().name("admission".to_owned());
+        let thread = std::thread::Builder::new().name("store".to_owned());
         let thread = thread.spawn(move || writer.run(&timer, writes)).map_err(none("thread"))?;
         Ok(Self { shared, durability, key, queue: Some(queue), thread: Some(thread) })
     }
 
     /// Reserves an id. With `sync`, `Reserved` is returned once the file has it, so that the lease survives a crash.
-    pub async fn reserve(&self, ask: &Ask, now: UnixTime) -> Result<Answer, StoreError> {
+    pub async fn reserve(&self, ask: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
         let answer = self.shared.memory.reserve(ask, now)?;
-        if answer == Answer::Reserved && self.write(ask.id).await.is_err() {
+        if answer == ReserveResult::Reserved && self.write(ask.id).await.is_err() {
             // The request is not forwarded. The file may have the reservation all the same; the writer writes the id
             // again.
             self.shared.memory.settle(ask, &Settlement::Release, now);
             self.shared.later([ask.id]);
             return Err(StoreError::Unavailable);
         }
-        if answer != Answer::Reserved {
+        if answer != ReserveResult::Reserved {
             // The expiry may have been extended.
             self.shared.later([ask.id]);
         }
@@ -78,7 +78,12 @@ impl Embedded {
     }
 
     /// Settles a reservation. `Unavailable`: a commit is in memory but not in the file; the call must be repeated.
-    pub async fn settle(&self, ask: &Ask, settlement: &Settlement, now: UnixTime) -> Result<Settled, StoreError> {
+    pub async fn settle(
+        &self,
+        ask: &ReserveRequest,
+        settlement: &Settlement,
+        now: UnixTime,
+    ) -> Result<Settled, StoreError> {
         let settled = self.shared.memory.settle(ask, settlement, now);
         match (settled, settlement) {
             // Written even if memory had the commit already, since the first write may have failed.
@@ -128,7 +133,7 @@ impl Embedded {
     }
 }
 
-impl Drop for Embedded {
+impl Drop for EmbeddedStore {
     /// Writes all pending changes, and waits for the thread to exit.
     fn drop(&mut self) {
         self.queue = None;
@@ -138,15 +143,15 @@ impl Drop for Embedded {
     }
 }
 
-fn lives(record: &Record, now: UnixTime) -> bool {
+fn lives(record: &MemoryEntry, now: UnixTime) -> bool {
     let leased = match &record.state {
-        State::InFlight { lease, .. } => *lease >= now,
-        State::Released { .. } | State::Committed { .. } => false,
+        EntryState::InFlight { lease, .. } => *lease >= now,
+        EntryState::Released { .. } | EntryState::Committed { .. } => false,
     };
     record.until >= now || leased
 }
 
-impl Shared {
+impl WriterState {
     /// Schedules ids for the next transaction without waiting for it.
     fn later(&self, ids: impl IntoIterator<Item = EntryId>) {
         self.later.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);

@@ -8,9 +8,9 @@ use super::state::{EntryId, Fingerprint};
 
 /// The keyed hash of one store.
 #[derive(Clone)]
-pub struct Namer(Key);
+pub struct EntryHasher(Key);
 
-impl Namer {
+impl EntryHasher {
     /// Uses the secret of this process, or that of the embedded store's file, which outlives the process.
     pub fn new(key: &[u8]) -> Self {
         Self(Key::new(HMAC_SHA256, key))
@@ -53,25 +53,25 @@ mod tests {
 
     #[test]
     fn parts_do_not_run_together_and_keys_do_not_agree() {
-        let namer = Namer::of_prefix("a");
-        assert_eq!(namer.id(&[b"ab", b"c"]), namer.id(&[b"ab", b"c"]));
-        assert_ne!(namer.id(&[b"ab", b"c"]), namer.id(&[b"a", b"bc"]));
-        assert_ne!(namer.id(&[b"ab", b"c"]), Namer::of_prefix("b").id(&[b"ab", b"c"]));
+        let hasher = EntryHasher::of_prefix("a");
+        assert_eq!(hasher.id(&[b"ab", b"c"]), hasher.id(&[b"ab", b"c"]));
+        assert_ne!(hasher.id(&[b"ab", b"c"]), hasher.id(&[b"a", b"bc"]));
+        assert_ne!(hasher.id(&[b"ab", b"c"]), EntryHasher::of_prefix("b").id(&[b"ab", b"c"]));
     }
 
     #[test]
     fn a_fingerprint_is_of_method_target_and_body() {
-        let namer = Namer::new(b"key");
-        let first = namer.fingerprint("POST", "/a", Some(b"x"));
-        assert_eq!(first, namer.fingerprint("POST", "/a", Some(b"x")));
+        let hasher = EntryHasher::new(b"key");
+        let first = hasher.fingerprint("POST", "/a", Some(b"x"));
+        assert_eq!(first, hasher.fingerprint("POST", "/a", Some(b"x")));
         for (method, target, body) in [
             ("PUT", "/a", Some(&b"x"[..])),
             ("POST", "/b", Some(b"x")),
             ("POST", "/a", Some(b"y")),
             ("POST", "/a", None),
         ] {
-            assert_ne!(first, namer.fingerprint(method, target, body));
+            assert_ne!(first, hasher.fingerprint(method, target, body));
         }
-        assert_ne!(namer.fingerprint("POST", "/a", None), namer.fingerprint("POST", "/a", Some(b"")));
+        assert_ne!(hasher.fingerprint("POST", "/a", None), hasher.fingerprint("POST", "/a", Some(b"")));
     }
 }

@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 
-use self::routes::{Claim, Routes, add};
-use super::request::{Ask, StoreError};
-use super::state::{self, Answer, Change, EntryId, Fingerprint, Owner, Settled, Settlement, State};
+use self::routes::{Routes, ShareClaim, add};
+use super::request::{ReserveRequest, StoreError};
+use super::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner, ReserveResult, Settled, Settlement};
 use crate::clock::UnixTime;
 
 /// Maximum size of all stored responses together; above it, a commit stores no response.
@@ -31,7 +31,7 @@ const SMALLEST: usize = 64;
 const NEVER: u32 = u32::MAX;
 
 /// The entries of this process.
-pub struct Memory {
+pub struct MemoryStore {
     capacity: usize,
     shards: Vec<Mutex<Shard>>,
     routes: RwLock<Routes>,
@@ -49,17 +49,17 @@ enum Forgotten {
 
 /// An entry as the file of the embedded store contains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct MemoryEntry {
     pub(super) route: Arc<str>,
     pub(super) until: UnixTime,
-    pub(super) state: State,
+    pub(super) state: EntryState,
 }
 
 type Ids<V> = HashMap<EntryId, V, BuildHasherDefault<IdHasher>>;
 
 #[derive(Default)]
 struct Shard {
-    slots: Ids<Slot>,
+    slots: Ids<EntrySlot>,
     flights: Ids<Flight>,
     replies: Ids<Bytes>,
     /// A time in Unix seconds before which no entry expires.
@@ -71,7 +71,7 @@ struct Shard {
 
 /// The part that every entry has: 16 bytes, and 32 with the id.
 #[derive(Clone, Copy)]
-struct Slot {
+struct EntrySlot {
     fingerprint: u64,
     until: u32,
     route: u16,
@@ -96,7 +96,7 @@ struct Flight {
 #[derive(Default)]
 struct IdHasher(u64);
 
-impl Memory {
+impl MemoryStore {
     /// Creates a store for at most `capacity` entries in total.
     pub fn new(capacity: usize) -> Self {
         Self::with(capacity, Forgotten::NotTold)
@@ -119,7 +119,7 @@ impl Memory {
     }
 
     /// Reserves an id. `Full`: the capacity, or the share of the route, is used up.
-    pub fn reserve(&self, ask: &Ask, now: UnixTime) -> Result<Answer, StoreError> {
+    pub fn reserve(&self, ask: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
         let Some(mut shard) = self.shard(ask.id) else { return Err(StoreError::Unavailable) };
         if shard.slots.get(&ask.id).is_some_and(|slot| shard.ended(&ask.id, slot, now)) {
             self.forget(&mut shard, ask.id);
@@ -144,16 +144,16 @@ impl Memory {
     }
 
     /// Settles a reservation.
-    pub fn settle(&self, ask: &Ask, settlement: &Settlement, now: UnixTime) -> Settled {
+    pub fn settle(&self, ask: &ReserveRequest, settlement: &Settlement, now: UnixTime) -> Settled {
         // This cannot happen: every id has a shard.
         let Some(mut shard) = self.shard(ask.id) else { return Settled::Lost };
         let found = shard.slots.get(&ask.id).copied();
         let known = found.map(|slot| shard.state(&ask.id, slot));
         let (settled, change) = state::settle(known.as_ref(), ask.owner, ask.fingerprint, settlement);
         let next = match change {
-            Change::Put(next) => next,
-            Change::Nothing => return settled,
-            Change::Delete => {
+            EntryChange::Put(next) => next,
+            EntryChange::Nothing => return settled,
+            EntryChange::Delete => {
                 self.forget(&mut shard, ask.id);
                 return settled;
             }
@@ -190,18 +190,18 @@ impl Memory {
     }
 
     /// The current entry of an id.
-    pub(super) fn record(&self, id: EntryId) -> Option<Record> {
+    pub(super) fn record(&self, id: EntryId) -> Option<MemoryEntry> {
         let shard = self.shard(id)?;
         let slot = *shard.slots.get(&id)?;
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
         let route = routes.name(slot.route)?;
         let until = if slot.until == NEVER { UnixTime::MAX } else { expand(slot.until) };
-        Some(Record { route, until, state: shard.state(&id, slot) })
+        Some(MemoryEntry { route, until, state: shard.state(&id, slot) })
     }
 
     /// Adds an entry from a file, even beyond the capacity, since it has not expired. `false`: there are more routes
     /// than route numbers.
-    pub(super) fn restore(&self, id: EntryId, record: Record) -> bool {
+    pub(super) fn restore(&self, id: EntryId, record: MemoryEntry) -> bool {
         let Some(mut shard) = self.shard(id) else { return false };
         let Some(route) = self.claim(&record.route, usize::MAX, usize::MAX) else { return false };
         if shard.slots.contains_key(&id) {
@@ -218,7 +218,7 @@ impl Memory {
     }
 
     /// Reserves room for a new entry; without room, expired entries of the shard are removed first.
-    fn place(&self, shard: &mut Shard, ask: &Ask, now: UnixTime) -> Result<u16, StoreError> {
+    fn place(&self, shard: &mut Shard, ask: &ReserveRequest, now: UnixTime) -> Result<u16, StoreError> {
         if let Some(route) = self.claim(&ask.route, self.capacity, ask.share) {
             return Ok(route);
         }
@@ -236,10 +236,10 @@ impl Memory {
         }
         let known = self.routes.read().unwrap_or_else(PoisonError::into_inner).claim(route, share);
         let claimed = match known {
-            Claim::Unknown => self.routes.write().unwrap_or_else(PoisonError::into_inner).introduce(route, share),
+            ShareClaim::Unknown => self.routes.write().unwrap_or_else(PoisonError::into_inner).introduce(route, share),
             known => known,
         };
-        if let Claim::Held(number) = claimed {
+        if let ShareClaim::Held(number) = claimed {
             return Some(number);
         }
         self.entries.fetch_sub(1, Ordering::Relaxed);
@@ -285,15 +285,15 @@ impl Memory {
         }
     }
 
-    fn write(&self, shard: &mut Shard, id: EntryId, (until, route): (u32, u16), next: State) {
+    fn write(&self, shard: &mut Shard, id: EntryId, (until, route): (u32, u16), next: EntryState) {
         self.clear(shard, &id);
         let (tag, fingerprint) = match next {
-            State::InFlight { owner, lease, fingerprint } => {
+            EntryState::InFlight { owner, lease, fingerprint } => {
                 shard.flights.insert(id, Flight { owner, lease });
                 (Tag::InFlight, fingerprint)
             }
-            State::Released { fingerprint } => (Tag::Released, fingerprint),
-            State::Committed { fingerprint, reply } => {
+            EntryState::Released { fingerprint } => (Tag::Released, fingerprint),
+            EntryState::Committed { fingerprint, reply } => {
                 if let Some(reply) = reply.filter(|reply| add(&self.reply_bytes, reply.len(), REPLY_BYTES)) {
                     // Copied, since these bytes may be a slice that keeps a larger buffer alive.
                     shard.replies.insert(id, Bytes::copy_from_slice(&reply));
@@ -301,26 +301,26 @@ impl Memory {
                 (Tag::Committed, fingerprint)
             }
         };
-        let slot = Slot { fingerprint: fingerprint.0, until, route, tag };
+        let slot = EntrySlot { fingerprint: fingerprint.0, until, route, tag };
         shard.earliest = shard.earliest.min(shard.end(&id, &slot));
         shard.slots.insert(id, slot);
     }
 }
 
 impl Shard {
-    fn state(&self, id: &EntryId, slot: Slot) -> State {
+    fn state(&self, id: &EntryId, slot: EntrySlot) -> EntryState {
         let fingerprint = Fingerprint(slot.fingerprint);
         match (slot.tag, self.flights.get(id)) {
             (Tag::InFlight, Some(Flight { owner, lease })) => {
-                State::InFlight { owner: *owner, lease: *lease, fingerprint }
+                EntryState::InFlight { owner: *owner, lease: *lease, fingerprint }
             }
-            (Tag::InFlight, None) | (Tag::Released, _) => State::Released { fingerprint },
-            (Tag::Committed, _) => State::Committed { fingerprint, reply: self.replies.get(id).cloned() },
+            (Tag::InFlight, None) | (Tag::Released, _) => EntryState::Released { fingerprint },
+            (Tag::Committed, _) => EntryState::Committed { fingerprint, reply: self.replies.get(id).cloned() },
         }
     }
 
     /// The last second at which the entry is valid.
-    fn end(&self, id: &EntryId, slot: &Slot) -> u64 {
+    fn end(&self, id: &EntryId, slot: &EntrySlot) -> u64 {
         let until = if slot.until == NEVER { u64::MAX } else { u64::from(slot.until) };
         match slot.tag {
             Tag::InFlight => self.flights.get(id).map_or(until, |flight| flight.lease.seconds().max(until)),
@@ -328,7 +328,7 @@ impl Shard {
         }
     }
 
-    fn ended(&self, id: &EntryId, slot: &Slot, now: UnixTime) -> bool {
+    fn ended(&self, id: &EntryId, slot: &EntrySlot, now: UnixTime) -> bool {
         now.seconds() > self.end(id, slot)
     }
 

@@ -19,13 +19,13 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::request::{Ask, StoreError};
-use super::state::{Answer, Settled, Settlement};
+use super::request::{ReserveRequest, StoreError};
+use super::state::{ReserveResult, Settled, Settlement};
 use crate::clock::UnixTime;
 use crate::settings::{OnFailover, RedisSettings};
 use crate::tls::TlsError;
 use epochs::{BUCKETS, Epochs, flag, is_elsewhere, is_full};
-use node::{Dialer, Live, Node, NodeError};
+use node::{Dialer, Live, NodeError, RedisNode};
 use nodes::Nodes;
 use script::{Call, Scripts};
 
@@ -53,14 +53,14 @@ pub struct Revoked {
 }
 
 /// The Redis store, which replicas share.
-pub struct Redis {
+pub struct RedisStore {
     dialer: Arc<Dialer>,
     nodes: Nodes,
     prefix: String,
     on_failover: OnFailover,
 }
 
-impl Redis {
+impl RedisStore {
     /// Connects in the background. The tasks of connections run on `runtime`, also if other runtimes use them.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Redis {
     ///
     /// # Errors
     /// [`StoreError`]. After `Unavailable` the id may be reserved all the same: `settle` it as released.
-    pub async fn reserve(&self, ask: &Ask, now: UnixTime) -> Result<Answer, StoreError> {
+    pub async fn reserve(&self, ask: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
         let bucket = bucket(ask);
         let (epoch, entry) = (self.dialer.epochs.key(bucket), self.entry(ask));
         let keys = [epoch.as_str(), entry.as_str()];
@@ -125,11 +125,11 @@ impl Redis {
         }
         let reply = reply.map(Into::into);
         match code.as_str() {
-            "R" => Ok(Answer::Reserved),
-            "I" => Ok(Answer::InFlight),
-            "M" => Ok(Answer::Mismatch),
-            "S" => Ok(Answer::Committed { same: true, reply }),
-            "D" => Ok(Answer::Committed { same: false, reply }),
+            "R" => Ok(ReserveResult::Reserved),
+            "I" => Ok(ReserveResult::InFlight),
+            "M" => Ok(ReserveResult::Mismatch),
+            "S" => Ok(ReserveResult::Committed { same: true, reply }),
+            "D" => Ok(ReserveResult::Committed { same: false, reply }),
             _ => Err(StoreError::Unavailable),
         }
     }
@@ -138,7 +138,12 @@ impl Redis {
     ///
     /// # Errors
     /// [`StoreError`]; the reservation may be settled all the same.
-    pub async fn settle(&self, ask: &Ask, settlement: &Settlement, now: UnixTime) -> Result<Settled, StoreError> {
+    pub async fn settle(
+        &self,
+        ask: &ReserveRequest,
+        settlement: &Settlement,
+        now: UnixTime,
+    ) -> Result<Settled, StoreError> {
         let entry = self.entry(ask);
         let keys = [entry.as_str()];
         let (kind, reply) = match settlement {
@@ -209,7 +214,7 @@ impl Redis {
         }
     }
 
-    fn entry(&self, ask: &Ask) -> String {
+    fn entry(&self, ask: &ReserveRequest) -> String {
         format!("{}{:032x}", self.dialer.epochs.tag(bucket(ask)), u128::from_be_bytes(ask.id.0))
     }
 
@@ -224,47 +229,47 @@ impl Redis {
             self.nodes.doubt();
             return Err(StoreError::Unavailable);
         };
-        let error = match self.once(&node, until, &call).await {
+        let error = match self.call_once(&node, until, &call).await {
             Ok(done) => return Ok(done),
-            Err(Failed::Store(error)) => return Err(error),
-            Err(Failed::Elsewhere(error)) => error,
+            Err(CommandError::Store(error)) => return Err(error),
+            Err(CommandError::Elsewhere(error)) => error,
         };
         self.nodes.doubt();
         let moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
         let next = error.redirect_node().filter(|_| moved).and_then(|(address, _)| self.nodes.at(address));
         let next = next.ok_or(StoreError::Unavailable)?;
-        match self.once(&next, until, &call).await {
+        match self.call_once(&next, until, &call).await {
             Ok(done) => Ok(done),
-            Err(Failed::Store(error)) => Err(error),
-            Err(Failed::Elsewhere(_)) => Err(StoreError::Unavailable),
+            Err(CommandError::Store(error)) => Err(error),
+            Err(CommandError::Elsewhere(_)) => Err(StoreError::Unavailable),
         }
     }
 
-    async fn once<'a, T: FromRedisValue>(
+    async fn call_once<'a, T: FromRedisValue>(
         &self,
-        node: &Node,
+        node: &RedisNode,
         until: Instant,
         call: impl Fn(bool) -> Call<'a>,
-    ) -> Result<(T, Live), Failed> {
+    ) -> Result<(T, Live), CommandError> {
         let Some(mut live) = node.live() else {
             self.nodes.doubt();
-            return Err(Failed::Store(StoreError::Unavailable));
+            return Err(CommandError::Store(StoreError::Unavailable));
         };
         let error = match timeout_at(until, call(live.durable).on(&mut live.connection)).await {
             Ok(Ok(answer)) => return Ok((answer, live)),
-            Ok(Err(error)) if is_full(&error) => return Err(Failed::Store(StoreError::Full)),
-            Ok(Err(error)) if is_elsewhere(&error) => return Err(Failed::Elsewhere(error)),
+            Ok(Err(error)) if is_full(&error) => return Err(CommandError::Store(StoreError::Full)),
+            Ok(Err(error)) if is_elsewhere(&error) => return Err(CommandError::Elsewhere(error)),
             // An error of this key or call, such as a value of another type; the connection stays in use.
             Ok(Err(error)) if is_of_call(&error) => {
                 node.complain(&error);
-                return Err(Failed::Store(StoreError::Unavailable));
+                return Err(CommandError::Store(StoreError::Unavailable));
             }
             Ok(Err(error)) => NodeError::from(error),
             Err(late) => NodeError::from(late),
         };
         node.fail(&live, &error);
         self.nodes.doubt();
-        Err(Failed::Store(StoreError::Unavailable))
+        Err(CommandError::Store(StoreError::Unavailable))
     }
 
     fn touch(&self, mut live: Live) {
@@ -277,7 +282,7 @@ impl Redis {
     }
 }
 
-enum Failed {
+enum CommandError {
     Store(StoreError),
     Elsewhere(RedisError),
 }
@@ -296,7 +301,7 @@ fn is_of_call(error: &RedisError) -> bool {
     )
 }
 
-fn bucket(ask: &Ask) -> usize {
+fn bucket(ask: &ReserveRequest) -> usize {
     let [first, ..] = ask.id.0;
     usize::from(first & 0x3f)
 }

@@ -8,7 +8,7 @@ use crate::clock::UnixTime;
 
 /// An id to be reserved, and later settled.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct ReserveRequest {
     /// The id.
     pub id: EntryId,
     /// Fingerprint of the request that has the id.

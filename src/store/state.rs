@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::clock::UnixTime;
 
-/// A keyed hash of a reserved id; see `Namer`.
+/// A keyed hash of a reserved id; see `EntryHasher`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntryId(pub [u8; 16]);
 
@@ -19,7 +19,7 @@ impl std::fmt::Display for EntryId {
     }
 }
 
-/// A keyed hash of a request: its method, target, and body if that is known; see `Namer`.
+/// A keyed hash of a request: its method, target, and body if that is known; see `EntryHasher`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub u64);
 
@@ -29,7 +29,7 @@ pub struct Owner(pub u64);
 
 /// The stored state of an id. An id that was never reserved has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum EntryState {
     /// The request is in flight.
     InFlight {
         /// The owner, which alone may settle the reservation.
@@ -55,7 +55,7 @@ pub enum State {
 
 /// Result of a reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ReserveResult {
     /// The id is reserved for the owner until the lease ends.
     Reserved,
     /// Another request with this id is in flight.
@@ -84,11 +84,11 @@ pub enum Settlement {
 
 /// The change of an entry by a settlement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum EntryChange {
     /// The entry is unchanged.
     Nothing,
     /// The state is written.
-    Put(State),
+    Put(EntryState),
     /// The entry is deleted.
     Delete,
 }
@@ -104,23 +104,23 @@ pub enum Settled {
 
 /// Reserves an id for `owner`. The second value is the state to write, if any.
 pub fn reserve(
-    found: Option<&State>,
+    found: Option<&EntryState>,
     owner: Owner,
     fingerprint: Fingerprint,
     lease: UnixTime,
     now: UnixTime,
-) -> (Answer, Option<State>) {
-    let reserved = (Answer::Reserved, Some(State::InFlight { owner, lease, fingerprint }));
+) -> (ReserveResult, Option<EntryState>) {
+    let reserved = (ReserveResult::Reserved, Some(EntryState::InFlight { owner, lease, fingerprint }));
     match found {
         None => reserved,
         // The response to the owner's first attempt was lost.
-        Some(State::InFlight { owner: holder, .. }) if *holder == owner => reserved,
-        Some(State::InFlight { lease, .. }) if *lease > now => (Answer::InFlight, None),
-        Some(State::InFlight { fingerprint: first, .. } | State::Released { fingerprint: first }) => {
-            if *first == fingerprint { reserved } else { (Answer::Mismatch, None) }
+        Some(EntryState::InFlight { owner: holder, .. }) if *holder == owner => reserved,
+        Some(EntryState::InFlight { lease, .. }) if *lease > now => (ReserveResult::InFlight, None),
+        Some(EntryState::InFlight { fingerprint: first, .. } | EntryState::Released { fingerprint: first }) => {
+            if *first == fingerprint { reserved } else { (ReserveResult::Mismatch, None) }
         }
-        Some(State::Committed { fingerprint: first, reply }) => {
-            (Answer::Committed { same: *first == fingerprint, reply: reply.clone() }, None)
+        Some(EntryState::Committed { fingerprint: first, reply }) => {
+            (ReserveResult::Committed { same: *first == fingerprint, reply: reply.clone() }, None)
         }
     }
 }
@@ -128,28 +128,35 @@ pub fn reserve(
 /// Settles a reservation. After the lease the owner may still settle it until another request reserves the id: a late
 /// commit is better than none.
 pub fn settle(
-    found: Option<&State>,
+    found: Option<&EntryState>,
     owner: Owner,
     fingerprint: Fingerprint,
     settlement: &Settlement,
-) -> (Settled, Change) {
-    let committed =
-        |reply: &Option<Bytes>| (Settled::Done, Change::Put(State::Committed { fingerprint, reply: reply.clone() }));
+) -> (Settled, EntryChange) {
+    let committed = |reply: &Option<Bytes>| {
+        (Settled::Done, EntryChange::Put(EntryState::Committed { fingerprint, reply: reply.clone() }))
+    };
     match (found, settlement) {
         // The store has lost the reservation; the commit is still recorded.
         (None, Settlement::Commit(reply)) => committed(reply),
-        (None, Settlement::Release | Settlement::Forget) => (Settled::Done, Change::Nothing),
-        (Some(State::InFlight { owner: holder, .. }), _) if *holder != owner => (Settled::Lost, Change::Nothing),
-        (Some(State::InFlight { .. }), Settlement::Commit(reply)) => committed(reply),
-        (Some(State::InFlight { .. }), Settlement::Release) => {
-            (Settled::Done, Change::Put(State::Released { fingerprint }))
+        (None, Settlement::Release | Settlement::Forget) => (Settled::Done, EntryChange::Nothing),
+        (Some(EntryState::InFlight { owner: holder, .. }), _) if *holder != owner => {
+            (Settled::Lost, EntryChange::Nothing)
         }
-        (Some(State::InFlight { .. }), Settlement::Forget) => (Settled::Done, Change::Delete),
+        (Some(EntryState::InFlight { .. }), Settlement::Commit(reply)) => committed(reply),
+        (Some(EntryState::InFlight { .. }), Settlement::Release) => {
+            (Settled::Done, EntryChange::Put(EntryState::Released { fingerprint }))
+        }
+        (Some(EntryState::InFlight { .. }), Settlement::Forget) => (Settled::Done, EntryChange::Delete),
         // Repeated, since the response to the first attempt was lost.
-        (Some(State::Committed { .. }), Settlement::Commit(_)) => (Settled::Done, Change::Nothing),
-        (Some(State::Released { .. }), Settlement::Release | Settlement::Forget) => (Settled::Done, Change::Nothing),
-        (Some(State::Committed { .. }), Settlement::Release | Settlement::Forget) => (Settled::Lost, Change::Nothing),
-        (Some(State::Released { .. }), Settlement::Commit(_)) => (Settled::Lost, Change::Nothing),
+        (Some(EntryState::Committed { .. }), Settlement::Commit(_)) => (Settled::Done, EntryChange::Nothing),
+        (Some(EntryState::Released { .. }), Settlement::Release | Settlement::Forget) => {
+            (Settled::Done, EntryChange::Nothing)
+        }
+        (Some(EntryState::Committed { .. }), Settlement::Release | Settlement::Forget) => {
+            (Settled::Lost, EntryChange::Nothing)
+        }
+        (Some(EntryState::Released { .. }), Settlement::Commit(_)) => (Settled::Lost, EntryChange::Nothing),
     }
 }
 

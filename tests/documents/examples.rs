@@ -110,7 +110,7 @@ fn every_preset_loads_as_its_page_documents_it() {
 }
 
 fn challenges(config: &Config) -> usize {
-    config.snapshot.routes.find("any", "/webhook", &http::Method::POST).unwrap().handshakes.len()
+    config.snapshot.routes.find("any", "/webhook", &http::Method::POST).unwrap().challenges.len()
 }
 
 #[test]

@@ -22,13 +22,13 @@ const CLIENTS: usize = 8;
 const STAYS: usize = 30_000;
 
 /// The time until a client disconnects: zero in half of the cases.
-fn patience(dice: &mut Dice) -> Duration {
+fn deadline(dice: &mut Dice) -> Duration {
     let stays = dice.below(2) * dice.below(STAYS);
     Duration::from_micros(stays.try_into().unwrap())
 }
 
-/// Sends a request over HTTP/1.1 and closes the connection after `patience`.
-async fn send_and_close(gateway: SocketAddr, id: &str, patience: Duration) {
+/// Sends a request over HTTP/1.1 and closes the connection after `deadline`.
+async fn send_and_close(gateway: SocketAddr, id: &str, deadline: Duration) {
     let (request, body) = sign(http::Request::post("/webhook"), id);
     let mut text = format!("POST /webhook HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
     for (name, value) in request.headers_ref().unwrap() {
@@ -36,22 +36,22 @@ async fn send_and_close(gateway: SocketAddr, id: &str, patience: Duration) {
     }
     let mut stream = TcpStream::connect(gateway).await.unwrap();
     stream.write_all(format!("{text}\r\n{body}").as_bytes()).await.unwrap();
-    let _ = tokio::time::timeout(patience, stream.read(&mut [0; 1024])).await;
+    let _ = tokio::time::timeout(deadline, stream.read(&mut [0; 1024])).await;
 }
 
-/// Sends a request over HTTP/2; the stream is reset if there is no response after `patience`.
-async fn send_and_reset(client: &Client, id: &str, patience: Duration) {
+/// Sends a request over HTTP/2; the stream is reset if there is no response after `deadline`.
+async fn send_and_reset(client: &Client, id: &str, deadline: Duration) {
     let (request, body) = sign(client.request("/webhook"), id);
-    let _ = tokio::time::timeout(patience, client.try_send(request, body)).await;
+    let _ = tokio::time::timeout(deadline, client.try_send(request, body)).await;
 }
 
 /// Sends each id of one client and disconnects, over either protocol.
 async fn send_and_leave(gateway: SocketAddr, http2: Client, ids: Vec<String>, mut dice: Dice) {
     for id in ids {
-        let patience = patience(&mut dice);
+        let deadline = deadline(&mut dice);
         match dice.below(2) {
-            0 => send_and_close(gateway, &id, patience).await,
-            _ => send_and_reset(&http2, &id, patience).await,
+            0 => send_and_close(gateway, &id, deadline).await,
+            _ => send_and_reset(&http2, &id, deadline).await,
         }
     }
 }

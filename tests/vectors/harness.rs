@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hookgate::auth::challenge::Answer;
-use hookgate::auth::{RequestView, Stop, verify};
+use hookgate::auth::challenge::ChallengeResponse;
+use hookgate::auth::{RequestView, VerifyError, verify};
 use hookgate::clock::UnixTime;
 use hookgate::config::presets::find;
 use hookgate::config::{Config, Handles, Sources, compile};
-use hookgate::route::{Asker, Route};
+use hookgate::route::{ChallengeStage, Route};
 use http::Request;
 use http::request::Parts;
 use serde_json::{Value, json};
@@ -182,7 +182,7 @@ impl Case {
     }
 
     /// The response to this challenge request; signed challenges are answered only after the decision, as in the gateway.
-    pub fn challenge(&self, token: &Value) -> Result<Answer, String> {
+    pub fn challenge(&self, token: &Value) -> Result<ChallengeResponse, String> {
         let switch = if token.is_string() { json!({"token": {"file": "token"}}) } else { json!(true) };
         let mut sources = self.sources(Some(&switch));
         if let Some(token) = token.as_str() {
@@ -192,12 +192,12 @@ impl Case {
         let (head, body) = (self.head(), self.body());
         let route = route(&config, &head);
         let view = || RequestView::new(&head, route.url_base("unused")).with_body(&body);
-        if let Ok(Some(answer)) = route.answer(&view(), Asker::Anybody) {
+        if let Ok(Some(answer)) = route.answer(&view(), ChallengeStage::Unauthenticated) {
             return Ok(answer);
         }
         let granted = verify(&route.rules, &view(), UnixTime::from_seconds(self.now).unwrap());
         granted.map_err(|stop| format!("{stop:?}"))?;
-        route.answer(&view(), Asker::Granted).unwrap().ok_or_else(|| "no answer".to_owned())
+        route.answer(&view(), ChallengeStage::Authenticated).unwrap().ok_or_else(|| "no answer".to_owned())
     }
 }
 
@@ -212,13 +212,13 @@ pub fn decide(config: &Config, head: &Parts, body: &[u8], now: u64) -> Verdict {
     let view = || RequestView::new(head, route.url_base("unused"));
     let whole = match verify(&route.rules, &view().with_body(body), now) {
         Ok(_) => Verdict::Granted,
-        Err(Stop::Refused(rejection)) => Verdict::Rejected(rejection.refusal.reason()),
-        Err(Stop::NeedsBody) => panic!("the body was given"),
+        Err(VerifyError::Rejected(rejection)) => Verdict::Rejected(rejection.reason.reason()),
+        Err(VerifyError::NeedsBody) => panic!("the body was given"),
     };
     match verify(&route.rules, &view(), now) {
         Ok(_) => assert_eq!(whole, Verdict::Granted),
-        Err(Stop::Refused(rejection)) => assert_eq!(whole, Verdict::Rejected(rejection.refusal.reason())),
-        Err(Stop::NeedsBody) => {}
+        Err(VerifyError::Rejected(rejection)) => assert_eq!(whole, Verdict::Rejected(rejection.reason.reason())),
+        Err(VerifyError::NeedsBody) => {}
     }
     whole
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use hookgate::auth::Policy;
 use hookgate::auth::binding::HashPresence;
 use hookgate::auth::credential::TokenLocation;
-use hookgate::auth::signature::{Parse, Piece, Place, SignaturePolicy};
-use hookgate::auth::static_token::TokenPlace;
+use hookgate::auth::signature::{Component, Parse, SignaturePlace, SignaturePolicy};
+use hookgate::auth::static_token::StaticTokenPlace;
 use hookgate::config::Config;
 use http::HeaderName;
 use http::request::Parts;
@@ -72,9 +72,11 @@ fn signed(policy: &Policy) -> Signed {
             signed.body = true;
         }
         Policy::Token(policy) => match &policy.place {
-            TokenPlace::Header { name, scheme: None } => signed.headers.push(name.clone()),
-            TokenPlace::Header { name, .. } => signed.tokens.push(name.clone()),
-            TokenPlace::Json(_) | TokenPlace::Query(_) | TokenPlace::Form(_) => signed.pointers.push("*".to_owned()),
+            StaticTokenPlace::Header { name, scheme: None } => signed.headers.push(name.clone()),
+            StaticTokenPlace::Header { name, .. } => signed.tokens.push(name.clone()),
+            StaticTokenPlace::Json(_) | StaticTokenPlace::Query(_) | StaticTokenPlace::Form(_) => {
+                signed.pointers.push("*".to_owned())
+            }
         },
         other => panic!("no preset is {other:?}"),
     }
@@ -95,24 +97,24 @@ fn of_signature(policy: &SignaturePolicy, signed: &mut Signed) {
     for place in &policy.places {
         match place {
             // With several headers, one suffices: changing one leaves the other.
-            Place::Header(name) if policy.places.len() == 1 => signed.headers.push(name.clone()),
-            Place::Header(_) | Place::Query(_) => {}
-            Place::Json(pointer) => signed.pointers.push(pointer.to_string()),
-            Place::Form(field) => signed.fields.push(field.clone()),
+            SignaturePlace::Header(name) if policy.places.len() == 1 => signed.headers.push(name.clone()),
+            SignaturePlace::Header(_) | SignaturePlace::Query(_) => {}
+            SignaturePlace::Json(pointer) => signed.pointers.push(pointer.to_string()),
+            SignaturePlace::Form(field) => signed.fields.push(field.clone()),
         }
     }
     for piece in &policy.signed {
         match piece {
-            Piece::Body | Piece::BodyHash(_) => signed.body = true,
-            Piece::FormSorted => signed.form = true,
-            Piece::Url | Piece::UrlDecoded => signed.url = true,
-            Piece::Path => signed.path = true,
-            Piece::QuerySorted => signed.url = false,
-            Piece::Method => signed.method = true,
-            Piece::Header(name, _) => signed.headers.push(name.clone()),
-            Piece::Json(pointer, _) => signed.pointers.push(pointer.to_string()),
-            Piece::Form(field) => signed.fields.push(field.clone()),
-            Piece::Text(_) | Piece::Part(_) | Piece::ListedHeaders(_) | Piece::Secret => {}
+            Component::Body | Component::BodyHash(_) => signed.body = true,
+            Component::FormSorted => signed.form = true,
+            Component::Url | Component::UrlDecoded => signed.url = true,
+            Component::Path => signed.path = true,
+            Component::QuerySorted => signed.url = false,
+            Component::Method => signed.method = true,
+            Component::Header(name, _) => signed.headers.push(name.clone()),
+            Component::Json(pointer, _) => signed.pointers.push(pointer.to_string()),
+            Component::Form(field) => signed.fields.push(field.clone()),
+            Component::Text(_) | Component::Part(_) | Component::ListedHeaders(_) | Component::Secret => {}
         }
     }
 }
@@ -135,7 +137,7 @@ impl Changed<'_> {
             Parse::Split { list: Some(list), .. } => list,
             Parse::Raw | Parse::Prefix(_) | Parse::Split { list: None, .. } => return,
         };
-        let [Place::Header(name)] = policy.places.as_slice() else { return };
+        let [SignaturePlace::Header(name)] = policy.places.as_slice() else { return };
         let value = self.head.headers[name].to_str().unwrap().to_owned();
         let mut items: Vec<&str> = value.split(separator.as_str()).collect();
         for at in (0..items.len()).rev() {
@@ -283,9 +285,9 @@ fn no_byte_moves_from_a_signed_header_to_the_body_or_back() {
     for (id, case, _) in cases("signatures.json").into_iter().filter(|(_, _, valid)| *valid) {
         let config = case.compile().unwrap();
         let Policy::Signature(policy) = policy(&config, &case) else { continue };
-        let Some(at) = policy.signed.iter().position(|piece| *piece == Piece::Body) else { continue };
+        let Some(at) = policy.signed.iter().position(|piece| *piece == Component::Body) else { continue };
         let before = at.checked_sub(1).and_then(|before| policy.signed.get(before));
-        let Some(Piece::Header(name, _)) = before.or(policy.signed.get(at + 1)) else { continue };
+        let Some(Component::Header(name, _)) = before.or(policy.signed.get(at + 1)) else { continue };
         let header = case.head().headers[name].as_bytes().to_vec();
         let whole = match before {
             Some(_) => [&header, policy.join.as_bytes(), &case.body()].concat(),

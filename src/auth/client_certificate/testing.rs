@@ -10,13 +10,13 @@ use super::ClientCertificate;
 /// The current time in tests: 2026-11-24T00:00:00Z.
 pub(crate) const NOW: u64 = 1_795_478_400;
 
-pub(crate) struct Authority {
+pub(crate) struct TestAuthority {
     pub(crate) certificate: Certificate,
     params: CertificateParams,
     key: KeyPair,
 }
 
-impl Authority {
+impl TestAuthority {
     pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let params = authority(name, 1);

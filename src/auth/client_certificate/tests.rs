@@ -2,7 +2,7 @@ use rcgen::SanType;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
 
-use super::testing::{Authority, NOW, dns, leaf, leaf_of_bytes, uri};
+use super::testing::{NOW, TestAuthority, dns, leaf, leaf_of_bytes, uri};
 use super::*;
 
 const DNS: u8 = 2;
@@ -21,7 +21,7 @@ fn admits(names: &[&str], certificate: &ClientCertificate) -> bool {
     CertificateRule { sans, sha256: Vec::new() }.admits(certificate)
 }
 
-fn trust(authority: &Authority) -> ClientTrust {
+fn trust(authority: &TestAuthority) -> ClientTrust {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(authority.certificate.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -30,7 +30,7 @@ fn trust(authority: &Authority) -> ClientTrust {
 
 #[test]
 fn names_have_one_spelling() {
-    let client = Authority::new("a").client(&leaf(vec![
+    let client = TestAuthority::new("a").client(&leaf(vec![
         dns("Sender.Example.COM"),
         uri("https://Sender.example/X"),
         SanType::Rfc822Name("Hooks@sender.example".try_into().unwrap()),
@@ -57,7 +57,7 @@ fn names_have_one_spelling() {
 /// A wildcard in a certificate stands for server names, and for no client.
 #[test]
 fn a_star_in_a_certificate_covers_nothing() {
-    let client = Authority::new("a").client(&leaf(vec![dns("*.example.com")]));
+    let client = TestAuthority::new("a").client(&leaf(vec![dns("*.example.com")]));
     assert!(!admits(&["dns:a.example.com"], &client));
 }
 
@@ -66,18 +66,19 @@ fn a_name_with_a_nul_or_beyond_ascii_is_not_usable() {
     let bytes: [&[u8]; 5] = [b"good.test\0.evil.test", b"good.test\0", "gööd.test".as_bytes(), b"good.test\xff", b""];
     for name in bytes {
         for tag in [DNS, URI, 1] {
-            let client = Authority::new("a").client(&leaf_of_bytes(&[(tag, name)]));
+            let client = TestAuthority::new("a").client(&leaf_of_bytes(&[(tag, name)]));
             assert!(texts(&client).is_empty(), "{name:?}");
             assert!(!admits(&["dns:good.test"], &client));
         }
     }
-    let client = Authority::new("a").client(&leaf_of_bytes(&[(DNS, b"bad\0"), (DNS, b"good.test"), (7, &[1, 2, 3])]));
+    let client =
+        TestAuthority::new("a").client(&leaf_of_bytes(&[(DNS, b"bad\0"), (DNS, b"good.test"), (7, &[1, 2, 3])]));
     assert_eq!(texts(&client), ["dns:good.test"]);
 }
 
 #[test]
 fn a_spiffe_id_is_the_only_uri() {
-    let authority = Authority::new("a");
+    let authority = TestAuthority::new("a");
     let id = "spiffe://example.com/Sender";
     let client = authority.client(&leaf(vec![dns("sender.test"), uri(id)]));
     assert_eq!(client.spiffe_id().map(San::as_str), Some(id));
@@ -94,7 +95,7 @@ fn a_spiffe_id_is_the_only_uri() {
 #[test]
 fn other_uris_are_no_spiffe_ids() {
     let long = format!("spiffe://example.com/{}", "a".repeat(2028));
-    let id = |text: &str| Authority::new("a").client(&leaf(vec![uri(text)])).spiffe_id().is_some();
+    let id = |text: &str| TestAuthority::new("a").client(&leaf(vec![uri(text)])).spiffe_id().is_some();
     assert!(id(&long[..2048]) && id("spiffe://a/b") && id("spiffe://a_b-1.c/B/c.-_"));
     let wrong = [
         &long,
@@ -173,7 +174,7 @@ fn fingerprints_are_hexadecimal_with_or_without_colons() {
 
 #[test]
 fn a_rule_accepts_the_names_that_it_lists() {
-    let authority = Authority::new("a");
+    let authority = TestAuthority::new("a");
     let (client, other) = (authority.client(&leaf(vec![dns("a.test")])), authority.client(&leaf(vec![dns("b.test")])));
     assert!(CertificateRule::default().admits(&client));
     let by_hash = CertificateRule { sans: Vec::new(), sha256: vec![[0; 32], *client.sha256()] };
@@ -186,7 +187,7 @@ fn a_rule_accepts_the_names_that_it_lists() {
 
 #[test]
 fn trust_is_looked_at_with_the_time_that_is_handed_in() {
-    let authority = Authority::new("a");
+    let authority = TestAuthority::new("a");
     let mut params = leaf(vec![dns("a.test")]);
     (params.not_before, params.not_after) = (rcgen::date_time_ymd(2026, 11, 24), rcgen::date_time_ymd(2027, 1, 1));
     let client = authority.client(&params);
@@ -198,7 +199,7 @@ fn trust_is_looked_at_with_the_time_that_is_handed_in() {
 
 #[test]
 fn a_certificate_of_another_ca_or_purpose_is_not_trusted() {
-    let (authority, other) = (Authority::new("a"), Authority::new("a"));
+    let (authority, other) = (TestAuthority::new("a"), TestAuthority::new("a"));
     let mut server = leaf(vec![dns("a.test")]);
     let trust = trust(&authority);
     assert!(trust.trusts(&authority.client(&server), at(NOW)));
@@ -209,7 +210,7 @@ fn a_certificate_of_another_ca_or_purpose_is_not_trusted() {
 
 #[test]
 fn trust_depends_on_the_presented_chain() {
-    let root = Authority::new("root");
+    let root = TestAuthority::new("root");
     let between = root.below("between", 2);
     let leaf = between.sign(&leaf(vec![dns("a.test")])).0.der().clone();
     let chain = [leaf.clone(), between.certificate.der().clone()];
@@ -220,14 +221,14 @@ fn trust_depends_on_the_presented_chain() {
 
 #[test]
 fn a_listener_without_client_ca_trusts_no_certificate() {
-    let client = Authority::new("a").client(&leaf(Vec::new()));
+    let client = TestAuthority::new("a").client(&leaf(Vec::new()));
     let nobody = ClientTrust::new(WebPkiClientVerifier::no_client_auth());
     assert!(!nobody.trusts(&client, at(NOW)) && !nobody.is_required());
 }
 
 #[test]
 fn unreadable_bytes_are_no_certificate() {
-    let (leaf, _) = Authority::new("a").sign(&leaf(Vec::new()));
+    let (leaf, _) = TestAuthority::new("a").sign(&leaf(Vec::new()));
     let longer = CertificateDer::from([leaf.der().as_ref(), &[0]].concat());
     for chain in [vec![], vec![CertificateDer::from(vec![0x30, 0])], vec![longer]] {
         assert_eq!(ClientCertificate::from_chain(&chain).map(|_| ()), Err(UnreadableCertificate));

@@ -15,24 +15,24 @@ use crate::auth::keys::{Algorithm, Keys, RemoteKeys, RemoteSource};
 use crate::auth::request::UrlBase;
 use crate::auth::revocation::{RevocationHandle, RevocationList};
 use crate::auth::signature::{Secret, SecretKey};
-use crate::auth::static_token::{TokenPlace, TokenPolicy};
+use crate::auth::static_token::{StaticTokenPlace, StaticTokenPolicy};
 use crate::auth::testing::{ED25519, ISSUER, fixed, good_claims, key_set, now, policy, with};
 use crate::auth::{Rules, verify};
 
 /// A policy for the static token `good` in this header; the secret has this index.
 fn header(name: &'static str, index: usize) -> Policy {
-    let place = TokenPlace::Header { name: HeaderName::from_static(name), scheme: None };
+    let place = StaticTokenPlace::Header { name: HeaderName::from_static(name), scheme: None };
     token(place, index)
 }
 
-fn token(place: TokenPlace, index: usize) -> Policy {
+fn token(place: StaticTokenPlace, index: usize) -> Policy {
     let key = SecretKey::from_secret(Zeroizing::new(b"good".to_vec())).unwrap();
-    Policy::Token(Box::new(TokenPolicy { place, secrets: vec![Secret { index, id: None, key }] }))
+    Policy::Token(Box::new(StaticTokenPolicy { place, secrets: vec![Secret { index, id: None, key }] }))
 }
 
 /// A policy for the static token `good` in the form field `t` of the body.
 fn in_body(index: usize) -> Policy {
-    token(TokenPlace::Form("t".into()), index)
+    token(StaticTokenPlace::Form("t".into()), index)
 }
 
 fn jwt(keys: Keys) -> Policy {
@@ -71,29 +71,29 @@ fn bearer() -> String {
     format!("Bearer {}", ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA"}"#, good_claims().to_string()))
 }
 
-fn judge(policy: &Policy, fields: &[(&str, &str)], body: Option<&[u8]>) -> Result<Grant, Stop> {
+fn evaluate(policy: &Policy, fields: &[(&str, &str)], body: Option<&[u8]>) -> Result<Grant, VerifyError> {
     let request = Request::post("/").header("content-type", "application/x-www-form-urlencoded");
     let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let head = request.body(()).unwrap().into_parts().0;
     let view = RequestView::new(&head, UrlBase::Host("a"));
     let view = if let Some(body) = body { view.with_body(body) } else { view };
-    policy.judge(&view, now(), &mut Notes::off())
+    policy.evaluate(&view, now(), &mut Explanation::off())
 }
 
 /// The indices of the secrets that were used, or the rejection.
-fn outcome(policy: &Policy, fields: &[(&str, &str)]) -> Result<Vec<usize>, Refusal> {
-    judge(policy, fields, Some(b"")).map(|grant| grant.secrets).map_err(|stop| stop.refusal().unwrap())
+fn outcome(policy: &Policy, fields: &[(&str, &str)]) -> Result<Vec<usize>, Reason> {
+    evaluate(policy, fields, Some(b"")).map(|grant| grant.secrets).map_err(|error| error.reason().unwrap())
 }
 
-const MISSING: Result<Vec<usize>, Refusal> = Err(Refusal::MissingCredential);
-const BAD: Result<Vec<usize>, Refusal> = Err(Refusal::InvalidStaticToken);
+const MISSING: Result<Vec<usize>, Reason> = Err(Reason::MissingCredential);
+const BAD: Result<Vec<usize>, Reason> = Err(Reason::InvalidStaticToken);
 
 #[test]
 fn all_of_grants_what_each_has_proven() {
     let all = Policy::AllOf(vec![header("x-a", 0), jwt(known()), header("x-b", 1)]);
     let (a, b, token) = (("x-a", "good"), ("x-b", "good"), bearer());
     let bearer = ("authorization", token.as_str());
-    let grant = judge(&all, &[a, b, bearer], None).unwrap();
+    let grant = evaluate(&all, &[a, b, bearer], None).unwrap();
     assert_eq!((grant.secrets(), grant.subject(), grant.issuer().is_some()), (&[0, 1][..], Some("acme"), true));
     for some in [&[][..], &[a], &[a, b], &[b, bearer], &[a, bearer]] {
         assert_eq!(outcome(&all, some), MISSING, "{some:?}");
@@ -105,12 +105,13 @@ fn all_of_grants_what_each_has_proven() {
 #[test]
 fn all_of_rejects_before_it_reads() {
     let all = Policy::AllOf(vec![in_body(0), header("x-a", 1)]);
-    let judge = |fields: &[(&str, &str)], body: Option<&[u8]>| judge(&all, fields, body).map(|grant| grant.secrets);
-    assert_eq!(judge(&[("x-a", "bad")], None), Err(Refusal::InvalidStaticToken.into()));
-    assert_eq!(judge(&[], None), Err(Refusal::MissingCredential.into()));
-    assert_eq!(judge(&[("x-a", "good")], None), Err(Stop::NeedsBody));
-    assert_eq!(judge(&[("x-a", "good")], Some(b"t=good")), Ok(vec![0, 1]));
-    assert_eq!(judge(&[("x-a", "good")], Some(b"t=bad")), Err(Refusal::InvalidStaticToken.into()));
+    let evaluate =
+        |fields: &[(&str, &str)], body: Option<&[u8]>| evaluate(&all, fields, body).map(|grant| grant.secrets);
+    assert_eq!(evaluate(&[("x-a", "bad")], None), Err(Reason::InvalidStaticToken.into()));
+    assert_eq!(evaluate(&[], None), Err(Reason::MissingCredential.into()));
+    assert_eq!(evaluate(&[("x-a", "good")], None), Err(VerifyError::NeedsBody));
+    assert_eq!(evaluate(&[("x-a", "good")], Some(b"t=good")), Ok(vec![0, 1]));
+    assert_eq!(evaluate(&[("x-a", "good")], Some(b"t=bad")), Err(Reason::InvalidStaticToken.into()));
 }
 
 #[test]
@@ -127,18 +128,19 @@ fn any_of_wants_one_and_each_that_is_there() {
         assert_eq!(outcome(&any, &[(bad, "bad")]), BAD, "{bad}");
     }
     let doubled = [a, b, b];
-    assert_eq!(outcome(&any, &doubled), Err(Refusal::MultipleCredentials));
+    assert_eq!(outcome(&any, &doubled), Err(Reason::MultipleCredentials));
 }
 
 #[test]
 fn any_of_waits_for_schemes_that_need_the_body() {
     let any = Policy::AnyOf(vec![header("x-a", 0), in_body(1)]);
-    let judge = |fields: &[(&str, &str)], body: Option<&[u8]>| judge(&any, fields, body).map(|grant| grant.secrets);
+    let evaluate =
+        |fields: &[(&str, &str)], body: Option<&[u8]>| evaluate(&any, fields, body).map(|grant| grant.secrets);
     let good = [("x-a", "good")];
-    assert_eq!(judge(&good, None), Err(Stop::NeedsBody));
-    assert_eq!(judge(&[("x-a", "bad")], None), Err(Refusal::InvalidStaticToken.into()));
-    assert_eq!(judge(&good, Some(b"t=bad")), Err(Refusal::InvalidStaticToken.into()));
-    assert_eq!((judge(&good, Some(b"")), judge(&[], Some(b"t=good"))), (Ok(vec![0]), Ok(vec![1])));
+    assert_eq!(evaluate(&good, None), Err(VerifyError::NeedsBody));
+    assert_eq!(evaluate(&[("x-a", "bad")], None), Err(Reason::InvalidStaticToken.into()));
+    assert_eq!(evaluate(&good, Some(b"t=bad")), Err(Reason::InvalidStaticToken.into()));
+    assert_eq!((evaluate(&good, Some(b"")), evaluate(&[], Some(b"t=good"))), (Ok(vec![0]), Ok(vec![1])));
 }
 
 /// The response is 503, so that the sender retries: no other grant or rejection replaces the decision on a token that
@@ -150,7 +152,7 @@ fn unavailable_comes_before_rejected() {
     for policies in [vec![jwt(unknown()), header("x-a", 0)], vec![header("x-a", 0), jwt(unknown())]] {
         let any = Policy::AnyOf(policies);
         for fields in [&[bearer][..], &[bearer, ("x-a", "good")], &[bearer, ("x-a", "bad")]] {
-            assert_eq!(outcome(&any, fields), Err(Refusal::JwksUnavailable), "{fields:?}");
+            assert_eq!(outcome(&any, fields), Err(Reason::JwksUnavailable), "{fields:?}");
         }
         assert_eq!((outcome(&any, &[("x-a", "good")]), outcome(&any, &[("x-a", "bad")])), (Ok(vec![0]), BAD));
     }
@@ -168,8 +170,8 @@ fn an_invalid_credential_is_rejected_though_another_of_its_branch_is_missing() {
     }
     let half = Policy::AllOf(vec![header("x-a", 0), in_body(1)]);
     let any = Policy::AnyOf(vec![half, header("x-c", 2)]);
-    assert_eq!(judge(&any, &[("x-c", "good")], None).err(), Some(Stop::NeedsBody));
-    assert_eq!(judge(&any, &[("x-c", "good")], Some(b"t=bad")).err(), Some(Refusal::InvalidStaticToken.into()));
+    assert_eq!(evaluate(&any, &[("x-c", "good")], None).err(), Some(VerifyError::NeedsBody));
+    assert_eq!(evaluate(&any, &[("x-c", "good")], Some(b"t=bad")).err(), Some(Reason::InvalidStaticToken.into()));
 }
 
 #[test]
@@ -204,14 +206,14 @@ fn of_several_tokens_none_is_revoked() {
         Policy::AllOf(vec![header("x-a", 0), Policy::AnyOf(both())]),
         Policy::AnyOf(vec![half, in_header("x-one")]),
     ] {
-        for (revoked, refused) in [("1", true), ("2", true), ("3", false)] {
+        for (revoked, rejection) in [("1", true), ("2", true), ("3", false)] {
             let list = RevocationList { token_ids: [revoked.to_owned()].into(), ..RevocationList::default() };
             let handle = RevocationHandle::new("revoked.yaml".into(), list);
             let rules = Rules::new(policy.clone(), Some(Arc::new(handle)), None);
             let head = Request::post("/").header("x-one", &one).header("x-two", &two).header("x-a", "good");
             let head = head.body(()).unwrap().into_parts().0;
-            let stop = verify(&rules, &RequestView::new(&head, UrlBase::Host("a")), now()).err();
-            assert_eq!(stop.and_then(|stop| stop.refusal()), refused.then_some(Refusal::Revoked), "{revoked}");
+            let error = verify(&rules, &RequestView::new(&head, UrlBase::Host("a")), now()).err();
+            assert_eq!(error.and_then(|error| error.reason()), rejection.then_some(Reason::Revoked), "{revoked}");
         }
     }
 }
@@ -220,16 +222,16 @@ fn of_several_tokens_none_is_revoked() {
 /// one.
 #[test]
 fn a_body_with_the_only_credential_must_be_json() {
-    let in_json = || token(TokenPlace::Json(Pointer::parse("/t").unwrap()), 1);
+    let in_json = || token(StaticTokenPlace::Json(Pointer::parse("/t").unwrap()), 1);
     let decide = |policy: Policy, fields: &[(&str, &str)], body: &[u8]| {
         let request = fields.iter().fold(Request::post("/"), |request, (name, value)| request.header(*name, *value));
         let head = request.body(()).unwrap().into_parts().0;
         let view = RequestView::new(&head, UrlBase::Host("a")).with_body(body);
         let decided = verify(&Rules::new(policy, None, None), &view, now());
-        decided.map(|grant| grant.secrets).map_err(|stop| stop.refusal().unwrap())
+        decided.map(|grant| grant.secrets).map_err(|error| error.reason().unwrap())
     };
     assert_eq!(decide(in_json(), &[], br#"{"t":"good"}"#), Ok(vec![1]));
-    assert_eq!(decide(in_json(), &[], br#"{"t":"good""#), Err(Refusal::MalformedBody));
+    assert_eq!(decide(in_json(), &[], br#"{"t":"good""#), Err(Reason::MalformedBody));
     for nothing in [&b""[..], b"{}"] {
         assert_eq!(decide(in_json(), &[], nothing), MISSING);
     }

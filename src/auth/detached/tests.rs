@@ -18,14 +18,14 @@ fn issuer() -> Issuer {
 
 fn detached(payload: Payload) -> DetachedPolicy {
     let token = TokenLocation::Header { name: HeaderName::from_static("x-jws"), scheme: None };
-    DetachedPolicy { payload, token, issuer: issuer(), time: None, once: None }
+    DetachedPolicy { payload, token, issuer: issuer(), time: None, replay_id: None }
 }
 
-fn judge_by(policy: &DetachedPolicy, fields: &[(&str, &str)], body: &[u8]) -> Result<(), Refusal> {
+fn evaluate_by(policy: &DetachedPolicy, fields: &[(&str, &str)], body: &[u8]) -> Result<(), Reason> {
     let request = fields.iter().fold(Request::post("/hook"), |request, (name, value)| request.header(*name, *value));
     let head = request.body(()).unwrap().into_parts().0;
     let view = RequestView::new(&head, UrlBase::Host("a")).with_body(body);
-    policy.verify(&view, now(), &mut Notes::off()).map(|_| ()).map_err(|stop| stop.refusal().unwrap())
+    policy.verify(&view, now(), &mut Explanation::off()).map(|_| ()).map_err(|error| error.reason().unwrap())
 }
 
 const GOOD: &str = r#"{"alg":"EdDSA","b64":false,"crit":["b64"]}"#;
@@ -40,22 +40,22 @@ fn unencoded(header: &str, body: &str) -> String {
     made_by(&ED25519, header, body)
 }
 
-fn judge(token: &str, body: &str) -> Result<(), Refusal> {
-    judge_by(&detached(Payload::Unencoded), &[("x-jws", token)], body.as_bytes())
+fn evaluate(token: &str, body: &str) -> Result<(), Reason> {
+    evaluate_by(&detached(Payload::Unencoded), &[("x-jws", token)], body.as_bytes())
 }
 
 #[test]
 fn the_body_is_verified_byte_for_byte() {
     let good = unencoded(GOOD, "a body. with dots");
-    assert_eq!(judge(&good, "a body. with dots"), Ok(()));
+    assert_eq!(evaluate(&good, "a body. with dots"), Ok(()));
     for body in ["a body", "", "a body. with dots\n"] {
-        assert_eq!(judge(&good, body), Err(Refusal::InvalidSignature), "{body}");
+        assert_eq!(evaluate(&good, body), Err(Reason::InvalidSignature), "{body}");
     }
     let forged = made_by(&Signer::ed25519(), GOOD, "body");
-    assert_eq!(judge(&forged, "body"), Err(Refusal::InvalidSignature));
+    assert_eq!(evaluate(&forged, "body"), Err(Reason::InvalidSignature));
     // The encoded payload is a different signing input.
-    assert_eq!(judge(&unencoded(GOOD, &b64("body")), "body"), Err(Refusal::InvalidSignature));
-    assert_eq!(judge_by(&detached(Payload::Unencoded), &[], b""), Err(Refusal::MissingCredential));
+    assert_eq!(evaluate(&unencoded(GOOD, &b64("body")), "body"), Err(Reason::InvalidSignature));
+    assert_eq!(evaluate_by(&detached(Payload::Unencoded), &[], b""), Err(Reason::MissingCredential));
 }
 
 /// RFC 7797 §6: a receiver that does not support `b64` must reject the token, so `crit` must list it.
@@ -75,14 +75,14 @@ fn b64_is_false_and_critical_and_nothing_else_is() {
         r#"{"alg":"EdDSA","b64":false,"b64":false,"crit":["b64"]}"#,
         r#"{"b64":false,"crit":["b64"]}"#,
     ] {
-        assert_eq!(judge(&unencoded(header, "body"), "body"), Err(Refusal::MalformedToken), "{header}");
+        assert_eq!(evaluate(&unencoded(header, "body"), "body"), Err(Reason::MalformedToken), "{header}");
     }
     for alg in ["none", "HS256", "ES256", "eddsa"] {
         let header = format!(r#"{{"alg":"{alg}","b64":false,"crit":["b64"]}}"#);
-        assert_eq!(judge(&unencoded(&header, "body"), "body"), Err(Refusal::UnsupportedAlgorithm), "{alg}");
+        assert_eq!(evaluate(&unencoded(&header, "body"), "body"), Err(Reason::UnsupportedAlgorithm), "{alg}");
     }
     let named = r#"{"alg":"EdDSA","kid":"other","b64":false,"crit":["b64"]}"#;
-    assert_eq!(judge(&unencoded(named, "body"), "body"), Err(Refusal::UnknownKey));
+    assert_eq!(evaluate(&unencoded(named, "body"), "body"), Err(Reason::UnknownKey));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_detached_signature_has_nothing_between_its_dots() {
         format!("{good}."),
         format!("{header}..{signature}..{signature}"),
     ] {
-        assert_eq!(judge(&token, "body"), Err(Refusal::MalformedToken), "{token}");
+        assert_eq!(evaluate(&token, "body"), Err(Reason::MalformedToken), "{token}");
     }
 }
 
@@ -108,15 +108,15 @@ fn routes_of_tokens_take_no_detached_signature() {
     let mut issuer = issuer();
     issuer.issuer = Some(ISSUER.into());
     let policy = policy(vec![issuer]);
-    let judge =
-        |token: &str| policy.verify_token(token, now(), &mut Notes::off()).err().and_then(|stop| stop.refusal());
+    let evaluate =
+        |token: &str| policy.verify_token(token, now(), &mut Explanation::off()).err().and_then(|error| error.reason());
     let claims = good_claims().to_string();
     let with_payload = |header: &str| ED25519.token(Algorithm::EdDSA, header, &claims);
-    assert_eq!(judge(&with_payload(r#"{"alg":"EdDSA"}"#)), None);
+    assert_eq!(evaluate(&with_payload(r#"{"alg":"EdDSA"}"#)), None);
     for header in [GOOD, r#"{"alg":"EdDSA","b64":true,"crit":["b64"]}"#, r#"{"alg":"EdDSA","b64":true}"#] {
-        assert_eq!(judge(&with_payload(header)), Some(Refusal::MalformedToken), "{header}");
+        assert_eq!(evaluate(&with_payload(header)), Some(Reason::MalformedToken), "{header}");
     }
-    assert_eq!(judge(&unencoded(GOOD, &claims)), Some(Refusal::MalformedToken));
+    assert_eq!(evaluate(&unencoded(GOOD, &claims)), Some(Reason::MalformedToken));
 }
 
 /// A JWS over TrueLayer's payload: method and path, the listed headers, the body.
@@ -129,17 +129,17 @@ const LISTS: &str = r#"{"alg":"EdDSA","tl_version":"2","tl_headers":"X-Time,X-Id
 #[test]
 fn truelayer_signs_method_path_listed_headers_and_body() {
     let policy = detached(Payload::TrueLayer);
-    let judge =
-        |token: &str, fields: &[(&str, &str)]| judge_by(&policy, &[&[("x-jws", token)], fields].concat(), b"body");
+    let evaluate =
+        |token: &str, fields: &[(&str, &str)]| evaluate_by(&policy, &[&[("x-jws", token)], fields].concat(), b"body");
     let (time, id) = (("x-time", "1"), ("x-id", "7"));
     let good = truelayer(LISTS, "POST /hook\nX-Time: 1\nX-Id: 7\nbody");
-    assert_eq!(judge(&good, &[time, id]), Ok(()));
-    assert_eq!(judge(&truelayer(LISTS, "POST /hook/\nX-Time: 1\nX-Id: 7\nbody"), &[time, id]), Ok(()));
-    assert_eq!(judge(&good, &[time]), Err(Refusal::MissingSignedComponent));
-    assert_eq!(judge(&good, &[time, ("x-id", "8")]), Err(Refusal::InvalidSignature));
-    assert_eq!(judge(&good, &[time, id, id]), Err(Refusal::MultipleCredentials));
+    assert_eq!(evaluate(&good, &[time, id]), Ok(()));
+    assert_eq!(evaluate(&truelayer(LISTS, "POST /hook/\nX-Time: 1\nX-Id: 7\nbody"), &[time, id]), Ok(()));
+    assert_eq!(evaluate(&good, &[time]), Err(Reason::MissingSignedComponent));
+    assert_eq!(evaluate(&good, &[time, ("x-id", "8")]), Err(Reason::InvalidSignature));
+    assert_eq!(evaluate(&good, &[time, id, id]), Err(Reason::MultipleCredentials));
     for text in ["PUT /hook\nX-Time: 1\nX-Id: 7\nbody", "POST /hook\nX-Id: 7\nX-Time: 1\nbody", "POST /hook\nbody"] {
-        assert_eq!(judge(&truelayer(LISTS, text), &[time, id]), Err(Refusal::InvalidSignature), "{text}");
+        assert_eq!(evaluate(&truelayer(LISTS, text), &[time, id]), Err(Reason::InvalidSignature), "{text}");
     }
     for header in [
         r#"{"alg":"EdDSA","tl_headers":""}"#,
@@ -148,11 +148,11 @@ fn truelayer_signs_method_path_listed_headers_and_body() {
         r#"{"alg":"EdDSA","tl_version":"2","crit":["b64"],"b64":false}"#,
         r#"{"alg":"EdDSA","tl_version":"2","crit":[]}"#,
     ] {
-        assert_eq!(judge(&truelayer(header, "POST /hook\nbody"), &[]), Err(Refusal::MalformedToken), "{header}");
+        assert_eq!(evaluate(&truelayer(header, "POST /hook\nbody"), &[]), Err(Reason::MalformedToken), "{header}");
     }
     let many = format!(r#"{{"alg":"EdDSA","tl_version":"2","tl_headers":"{}"}}"#, ["X-Id"; 33].join(","));
     let text = format!("POST /hook\n{}body", "X-Id: 7\n".repeat(33));
-    assert_eq!(judge(&truelayer(&many, &text), &[id]), Err(Refusal::MalformedToken));
+    assert_eq!(evaluate(&truelayer(&many, &text), &[id]), Err(Reason::MalformedToken));
 }
 
 /// A time header that is sent but not listed was not signed.
@@ -162,13 +162,13 @@ fn a_time_next_to_the_signature_is_signed() {
     let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
     let mut policy = detached(Payload::TrueLayer);
     policy.time = Some(TimestampRule { source, unit: TimestampUnit::Seconds, max_age, max_future });
-    let judge = |header: &str, time: u64, text: String| {
-        judge_by(&policy, &[("x-jws", &truelayer(header, &text)), ("x-time", &time.to_string()), ("x-id", "7")], b"")
+    let evaluate = |header: &str, time: u64, text: String| {
+        evaluate_by(&policy, &[("x-jws", &truelayer(header, &text)), ("x-time", &time.to_string()), ("x-id", "7")], b"")
     };
-    let signed = |time: u64| judge(LISTS, time, format!("POST /hook\nX-Time: {time}\nX-Id: 7\n"));
+    let signed = |time: u64| evaluate(LISTS, time, format!("POST /hook\nX-Time: {time}\nX-Id: 7\n"));
     assert_eq!((signed(NOW), signed(NOW - 300), signed(NOW + 60)), (Ok(()), Ok(()), Ok(())));
-    assert_eq!(signed(NOW - 301), Err(Refusal::TimestampTooOld));
-    assert_eq!(signed(NOW + 61), Err(Refusal::TimestampInFuture));
+    assert_eq!(signed(NOW - 301), Err(Reason::TimestampTooOld));
+    assert_eq!(signed(NOW + 61), Err(Reason::TimestampInFuture));
     let without = r#"{"alg":"EdDSA","tl_version":"2","tl_headers":"X-Id"}"#;
-    assert_eq!(judge(without, NOW, "POST /hook\nX-Id: 7\n".to_owned()), Err(Refusal::MissingTimestamp));
+    assert_eq!(evaluate(without, NOW, "POST /hook\nX-Id: 7\n".to_owned()), Err(Reason::MissingTimestamp));
 }

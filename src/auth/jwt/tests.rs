@@ -33,33 +33,33 @@ fn usual() -> JwtPolicy {
     only(&ED25519, Algorithm::EdDSA)
 }
 
-fn verify(policy: &JwtPolicy, token: &str) -> Result<Verified, Refused> {
-    policy.verify_token(token, now(), &mut Notes::off()).map_err(|stop| match stop {
-        Stop::Refused(refused) => refused,
-        Stop::NeedsBody => panic!("a token alone has no body"),
+fn verify(policy: &JwtPolicy, token: &str) -> Result<Verified, Rejection> {
+    policy.verify_token(token, now(), &mut Explanation::off()).map_err(|error| match error {
+        VerifyError::Rejected(rejection) => rejection,
+        VerifyError::NeedsBody => panic!("a token alone has no body"),
     })
 }
 
-fn judge(policy: &JwtPolicy, token: &str) -> Result<(), Refusal> {
-    verify(policy, token).map(|_| ()).map_err(|refused| refused.refusal)
+fn evaluate(policy: &JwtPolicy, token: &str) -> Result<(), Reason> {
+    verify(policy, token).map(|_| ()).map_err(|rejection| rejection.reason)
 }
 
 /// Verifies a correctly signed token with this header under the usual policy.
-fn header(text: impl AsRef<[u8]>) -> Result<(), Refusal> {
-    judge(&usual(), &ED25519.token(Algorithm::EdDSA, text, good_claims().to_string()))
+fn header(text: impl AsRef<[u8]>) -> Result<(), Reason> {
+    evaluate(&usual(), &ED25519.token(Algorithm::EdDSA, text, good_claims().to_string()))
 }
 
 /// Verifies a correctly signed token with this payload under the usual policy.
-fn payload(text: impl AsRef<[u8]>) -> Result<(), Refusal> {
-    judge(&usual(), &ED25519.token(Algorithm::EdDSA, HEADER, text))
+fn payload(text: impl AsRef<[u8]>) -> Result<(), Reason> {
+    evaluate(&usual(), &ED25519.token(Algorithm::EdDSA, HEADER, text))
 }
 
 /// Verifies a correctly signed token with these changes to its claims.
-fn claims_under(policy: &JwtPolicy, changes: &Value) -> Result<(), Refusal> {
-    judge(policy, &ED25519.token(Algorithm::EdDSA, HEADER, with(good_claims(), changes).to_string()))
+fn claims_under(policy: &JwtPolicy, changes: &Value) -> Result<(), Reason> {
+    evaluate(policy, &ED25519.token(Algorithm::EdDSA, HEADER, with(good_claims(), changes).to_string()))
 }
 
-fn claims(changes: &Value) -> Result<(), Refusal> {
+fn claims(changes: &Value) -> Result<(), Reason> {
     claims_under(&usual(), changes)
 }
 
@@ -77,24 +77,24 @@ fn a_good_token_is_good() {
 /// RFC 8725 §2.1 onwards: a rejection is `proven` only if the signature had been verified.
 #[test]
 fn only_claims_under_a_verified_signature_are_proven() {
-    let refused = |token: &str| {
-        let refused = verify(&usual(), token).err().unwrap();
-        (refused.refusal, refused.proven, refused.issuer.as_deref() == Some("acme"))
+    let rejection = |token: &str| {
+        let rejection = verify(&usual(), token).err().unwrap();
+        (rejection.reason, rejection.proven, rejection.issuer.as_deref() == Some("acme"))
     };
     let expired = with(good_claims(), &json!({"exp": NOW - 60})).to_string();
-    assert_eq!(refused("garbage"), (Refusal::MalformedToken, false, false));
+    assert_eq!(rejection("garbage"), (Reason::MalformedToken, false, false));
     let forged = Signer::ed25519().token(Algorithm::EdDSA, HEADER, &expired);
-    assert_eq!(refused(&forged), (Refusal::InvalidSignature, false, true));
-    assert_eq!(refused(&ED25519.token(Algorithm::EdDSA, HEADER, &expired)), (Refusal::TokenExpired, true, true));
+    assert_eq!(rejection(&forged), (Reason::InvalidSignature, false, true));
+    assert_eq!(rejection(&ED25519.token(Algorithm::EdDSA, HEADER, &expired)), (Reason::TokenExpired, true, true));
 }
 
 #[test]
 fn a_policy_without_issuers_or_audiences_accepts_no_token() {
-    assert_eq!(judge(&policy(vec![]), &good()), Err(Refusal::InvalidIssuer));
+    assert_eq!(evaluate(&policy(vec![]), &good()), Err(Reason::InvalidIssuer));
     let nobody = JwtPolicy { audience: Audience::OneOf(vec![]), ..usual() };
-    assert_eq!(judge(&nobody, &good()), Err(Refusal::InvalidAudience));
-    assert_eq!(claims_under(&nobody, &json!({"aud": null})), Err(Refusal::MissingClaim));
+    assert_eq!(evaluate(&nobody, &good()), Err(Reason::InvalidAudience));
+    assert_eq!(claims_under(&nobody, &json!({"aud": null})), Err(Reason::MissingClaim));
     let unrequired = JwtPolicy { required: vec![], ..nobody };
-    assert_eq!(claims_under(&unrequired, &json!({"aud": []})), Err(Refusal::InvalidAudience));
-    assert_eq!(claims_under(&unrequired, &json!({"aud": ""})), Err(Refusal::InvalidAudience));
+    assert_eq!(claims_under(&unrequired, &json!({"aud": []})), Err(Reason::InvalidAudience));
+    assert_eq!(claims_under(&unrequired, &json!({"aud": ""})), Err(Reason::InvalidAudience));
 }

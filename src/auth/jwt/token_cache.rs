@@ -28,11 +28,11 @@ const MAX_TOKEN: usize = 4 * 1024;
 
 /// SHA-256 of a token. Not truncated, because a collision would be a forgery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Name([u8; 32]);
+pub(super) struct TokenHash([u8; 32]);
 
 /// A token with a valid signature.
 #[derive(Clone)]
-pub(super) struct KnownToken {
+pub(super) struct CachedToken {
     pub(super) token: Arc<Token>,
     /// The key set that verified it.
     pub(super) keys: Arc<KeySet>,
@@ -42,32 +42,32 @@ pub(super) struct KnownToken {
 
 /// One slot of a direct-mapped cache: bounded memory without eviction work.
 #[derive(Default)]
-struct Slot {
+struct CacheSlot {
     /// The token verified last.
-    last: Option<Name>,
+    last: Option<TokenHash>,
     /// The last token verified twice in a row.
-    kept: Option<(Name, KnownToken)>,
+    kept: Option<(TokenHash, CachedToken)>,
 }
 
 /// The cached tokens of one issuer.
 #[derive(Default)]
-pub struct Known([Mutex<Vec<Slot>>; STRIPES]);
+pub struct VerifiedTokenCache([Mutex<Vec<CacheSlot>>; STRIPES]);
 
-impl fmt::Debug for Known {
+impl fmt::Debug for VerifiedTokenCache {
     /// Omits the tokens, which are credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Known").finish_non_exhaustive()
     }
 }
 
-impl Known {
+impl VerifiedTokenCache {
     /// The cache key of a token; `None` if it is too long to be cached.
-    pub(super) fn name(token: &str) -> Option<Name> {
+    pub(super) fn name(token: &str) -> Option<TokenHash> {
         let hash = (token.len() <= MAX_TOKEN).then(|| digest(&SHA256, token.as_bytes()))?;
-        hash.as_ref().try_into().ok().map(Name)
+        hash.as_ref().try_into().ok().map(TokenHash)
     }
 
-    pub(super) fn get(&self, name: Name) -> Option<KnownToken> {
+    pub(super) fn get(&self, name: TokenHash) -> Option<CachedToken> {
         let (stripe, at) = self.place(name)?;
         let slots = stripe.lock().unwrap_or_else(PoisonError::into_inner);
         let (found, known) = slots.get(at)?.kept.as_ref()?;
@@ -75,11 +75,11 @@ impl Known {
     }
 
     /// Records that a token was verified. Calls `known` and caches the entry if the slot verified the same token last.
-    pub(super) fn add(&self, name: Name, known: impl FnOnce() -> KnownToken) {
+    pub(super) fn add(&self, name: TokenHash, known: impl FnOnce() -> CachedToken) {
         let Some((stripe, at)) = self.place(name) else { return };
         let mut slots = stripe.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.is_empty() {
-            slots.resize_with(SLOTS, Slot::default);
+            slots.resize_with(SLOTS, CacheSlot::default);
         }
         let Some(slot) = slots.get_mut(at) else { return };
         if slot.last.replace(name) != Some(name) {
@@ -90,7 +90,7 @@ impl Known {
         drop(before);
     }
 
-    fn place(&self, name: Name) -> Option<(&Mutex<Vec<Slot>>, usize)> {
+    fn place(&self, name: TokenHash) -> Option<(&Mutex<Vec<CacheSlot>>, usize)> {
         let [stripe, slot, ..] = name.0;
         Some((self.0.get(usize::from(stripe) % STRIPES)?, usize::from(slot) % SLOTS))
     }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use serde_json::Map;
 
-    fn known() -> KnownToken {
+    fn known() -> CachedToken {
         let token = Token {
             algorithm: crate::auth::keys::Algorithm::RS256,
             kid: None,
@@ -109,13 +109,14 @@ mod tests {
             x5c: None,
             claims: Arc::new(Map::new()),
         };
-        KnownToken { token: Arc::new(token), keys: Arc::default(), key: 0 }
+        CachedToken { token: Arc::new(token), keys: Arc::default(), key: 0 }
     }
 
     #[test]
     fn it_stays_as_large_as_it_is() {
-        let memory = Known::default();
-        let names: Vec<Name> = (0..20_000).map(|number| Known::name(&number.to_string()).unwrap()).collect();
+        let memory = VerifiedTokenCache::default();
+        let names: Vec<TokenHash> =
+            (0..20_000).map(|number| VerifiedTokenCache::name(&number.to_string()).unwrap()).collect();
         assert!(memory.get(names[0]).is_none());
         names.iter().for_each(|name| memory.add(*name, known));
         assert!(names.iter().all(|name| memory.get(*name).is_none()), "each was verified only once");
@@ -123,6 +124,6 @@ mod tests {
         let held = names.iter().filter(|name| memory.get(**name).is_some()).count();
         assert!((STRIPES * SLOTS / 2..=STRIPES * SLOTS).contains(&held), "{held}");
         assert!(memory.get(*names.last().unwrap()).is_some());
-        assert_eq!(Known::name(&"a".repeat(MAX_TOKEN + 1)), None);
+        assert_eq!(VerifiedTokenCache::name(&"a".repeat(MAX_TOKEN + 1)), None);
     }
 }

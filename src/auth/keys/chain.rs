@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime as PkiTime};
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::{Algorithm, KeySet};
-use crate::auth::Refusal;
+use crate::auth::Reason;
 use crate::clock::UnixTime;
 
 /// Maximum number of certificates in one token.
@@ -54,14 +54,14 @@ impl PinnedRoot {
     ///
     /// # Errors
     /// `unknown_key`.
-    pub fn key(&self, chain: &[Vec<u8>], algorithm: Algorithm, now: UnixTime) -> Result<KeySet, Refusal> {
-        self.judge(chain, now).ok_or(Refusal::UnknownKey)?;
-        let leaf = chain.first().ok_or(Refusal::UnknownKey)?;
-        let (_, leaf) = x509_parser::parse_x509_certificate(leaf).map_err(|_| Refusal::UnknownKey)?;
-        KeySet::from_spki(leaf.public_key().raw, algorithm).map_err(|_| Refusal::UnknownKey)
+    pub fn key(&self, chain: &[Vec<u8>], algorithm: Algorithm, now: UnixTime) -> Result<KeySet, Reason> {
+        self.evaluate(chain, now).ok_or(Reason::UnknownKey)?;
+        let leaf = chain.first().ok_or(Reason::UnknownKey)?;
+        let (_, leaf) = x509_parser::parse_x509_certificate(leaf).map_err(|_| Reason::UnknownKey)?;
+        KeySet::from_spki(leaf.public_key().raw, algorithm).map_err(|_| Reason::UnknownKey)
     }
 
-    fn judge(&self, chain: &[Vec<u8>], now: UnixTime) -> Option<()> {
+    fn evaluate(&self, chain: &[Vec<u8>], now: UnixTime) -> Option<()> {
         let [leaf, intermediate, ..] = chain else { return None };
         if chain.len() > MAX_CHAIN
             || !has(leaf, self.leaf.as_deref())
@@ -91,7 +91,7 @@ fn has(certificate: &[u8], extension: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::client_certificate::testing::{Authority, NOW, leaf};
+    use crate::auth::client_certificate::testing::{NOW, TestAuthority, leaf};
     use rcgen::{CertificateParams, CustomExtension};
 
     const LEAF: &[u64] = &[1, 2, 840, 113635, 100, 6, 11, 1];
@@ -107,24 +107,24 @@ mod tests {
     }
 
     /// A root, and its chain: leaf, intermediate, root.
-    fn chain(leaf: &CertificateParams, intermediate: &[u64]) -> (Authority, Vec<Vec<u8>>) {
-        let root = Authority::new("root");
+    fn chain(leaf: &CertificateParams, intermediate: &[u64]) -> (TestAuthority, Vec<Vec<u8>>) {
+        let root = TestAuthority::new("root");
         let below = root.below_with("intermediate", 2, |params| marked(params, intermediate));
         let chain = [below.sign(leaf).0, below.certificate.clone(), root.certificate.clone()];
         let chain = chain.iter().map(|certificate| certificate.der().to_vec()).collect();
         (root, chain)
     }
 
-    fn pinned(root: &Authority) -> PinnedRoot {
+    fn pinned(root: &TestAuthority) -> PinnedRoot {
         PinnedRoot::new(root.certificate.der().to_vec(), written(LEAF), written(INTERMEDIATE)).unwrap()
     }
 
-    fn key(root: &Authority, chain: &[Vec<u8>], algorithm: Algorithm, now: u64) -> Result<usize, Refusal> {
+    fn key(root: &TestAuthority, chain: &[Vec<u8>], algorithm: Algorithm, now: u64) -> Result<usize, Reason> {
         let now = UnixTime::from_seconds(now).unwrap();
         pinned(root).key(chain, algorithm, now).map(|keys| keys.len())
     }
 
-    const REFUSED: Result<usize, Refusal> = Err(Refusal::UnknownKey);
+    const REFUSED: Result<usize, Reason> = Err(Reason::UnknownKey);
 
     #[test]
     fn a_chain_leads_to_the_pinned_root_or_nowhere() {
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(key(&root, &chain, Algorithm::ES256, NOW), Ok(1));
         assert_eq!(key(&root, &chain[..2], Algorithm::ES256, NOW), Ok(1));
         // Another root with the same name, and another root although the token carries its own.
-        for other in [Authority::new("root"), Authority::new("other")] {
+        for other in [TestAuthority::new("root"), TestAuthority::new("other")] {
             assert_eq!(key(&other, &chain, Algorithm::ES256, NOW), REFUSED);
         }
         let reversed: Vec<Vec<u8>> = chain.iter().rev().cloned().collect();

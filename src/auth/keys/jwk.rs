@@ -301,7 +301,7 @@ pub(super) fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<Key, KeySetEr
     };
     let key = key.map_err(|_| KeySetError::NotAPublicKey)?;
     let inner = key.try_get_as_bytes().map_err(|_| KeySetError::NotAPublicKey)?.to_vec();
-    Ok(judge_pem(&inner, algorithm)?.key(KeyId::Pinned, algorithm)?)
+    Ok(check_pem(&inner, algorithm)?.key(KeyId::Pinned, algorithm)?)
 }
 
 /// Checks that the PEM holds exactly one public key. The library reads only the first block, and accepts certificates
@@ -320,7 +320,7 @@ fn sole_public_key(text: &str) -> Result<(), KeySetError> {
 }
 
 /// Validates the content of the PEM: PKCS#1 for RSA, a point for EC, 32 bytes for Ed25519.
-fn judge_pem(inner: &[u8], algorithm: Algorithm) -> Result<Material, KeySetError> {
+fn check_pem(inner: &[u8], algorithm: Algorithm) -> Result<Material, KeySetError> {
     match (algorithm.family(), Curve::of(algorithm)) {
         (AlgorithmFamily::Rsa, _) => rsa_from_pkcs1(inner),
         (AlgorithmFamily::Ed, _) => Ok(Material::ed25519(inner.to_vec())?),

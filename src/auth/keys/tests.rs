@@ -208,7 +208,7 @@ fn of_two_keys_with_one_name_and_algorithm_the_first_serves() {
         let signature = signer.sign(Algorithm::ES256, b"m");
         set.select(Some("1"), Algorithm::ES256).unwrap()[0].1.verify(b"m", &signature)
     };
-    assert_eq!((verified(&P256), verified(&second)), (Ok(()), Err(Refusal::InvalidSignature)));
+    assert_eq!((verified(&P256), verified(&second)), (Ok(()), Err(Reason::InvalidSignature)));
     assert!(set.select(Some("1"), Algorithm::EdDSA).is_ok());
 }
 
@@ -220,15 +220,15 @@ fn a_token_gets_the_key_that_it_names_or_the_only_one_that_fits() {
     let select = |kid, algorithm| set.select(kid, algorithm).map(|keys| keys.iter().map(named).collect::<Vec<_>>());
     let name = |name: &str| KeyId::Named(name.to_owned());
     assert_eq!(select(Some("r"), Algorithm::RS256), Ok(vec![name("r")]));
-    assert_eq!(select(Some("e"), Algorithm::RS256), Err(Refusal::UnsupportedAlgorithm));
-    assert_eq!(select(Some("r"), Algorithm::RS512), Err(Refusal::UnsupportedAlgorithm));
+    assert_eq!(select(Some("e"), Algorithm::RS256), Err(Reason::UnsupportedAlgorithm));
+    assert_eq!(select(Some("r"), Algorithm::RS512), Err(Reason::UnsupportedAlgorithm));
     for kid in ["R", "r ", "", "x"] {
-        assert_eq!(select(Some(kid), Algorithm::RS256), Err(Refusal::UnknownKey), "{kid:?}");
+        assert_eq!(select(Some(kid), Algorithm::RS256), Err(Reason::UnknownKey), "{kid:?}");
     }
     // A key without `kid` never verifies a token with `kid`.
-    assert_eq!(select(Some("x"), Algorithm::EdDSA), Err(Refusal::UnknownKey));
+    assert_eq!(select(Some("x"), Algorithm::EdDSA), Err(Reason::UnknownKey));
     assert_eq!(select(None, Algorithm::EdDSA), Ok(vec![KeyId::Unnamed]));
-    assert_eq!(select(None, Algorithm::PS256), Err(Refusal::UnknownKey));
+    assert_eq!(select(None, Algorithm::PS256), Err(Reason::UnknownKey));
 }
 
 /// Found by fuzzing: the neutral element verifies R = 1, S = 0 over any message, with either sign bit.
@@ -245,8 +245,8 @@ fn ed25519_keys_of_small_order_are_skipped() {
 #[test]
 fn without_kid_two_fitting_keys_are_no_choice() {
     let set = key_set(&[P256.jwk(), with(Signer::p256().jwk(), &json!({"kid": "2"}))], ALL);
-    assert_eq!(set.select(None, Algorithm::ES256).err(), Some(Refusal::UnknownKey));
-    assert_eq!(KeySet::default().select(None, Algorithm::ES256).err(), Some(Refusal::UnknownKey));
+    assert_eq!(set.select(None, Algorithm::ES256).err(), Some(Reason::UnknownKey));
+    assert_eq!(KeySet::default().select(None, Algorithm::ES256).err(), Some(Reason::UnknownKey));
 }
 
 /// RFC 7518 §3.2, and CVE-2026-102266: any client can sign with an empty secret.
@@ -274,8 +274,8 @@ fn of_several_secrets_all_that_fit_are_tried() {
         assert_eq!(places(Algorithm::HS256), [Some(0), Some(2)]);
         assert_eq!(places(Algorithm::HS512), [Some(1)]);
     }
-    assert_eq!(set.select(Some("x"), Algorithm::HS384).err(), Some(Refusal::UnsupportedAlgorithm));
-    assert_eq!(set.select(None, Algorithm::HS384).err(), Some(Refusal::UnknownKey));
+    assert_eq!(set.select(Some("x"), Algorithm::HS384).err(), Some(Reason::UnsupportedAlgorithm));
+    assert_eq!(set.select(None, Algorithm::HS384).err(), Some(Reason::UnknownKey));
     let one_short = KeySet::from_secrets(&[(&*long, Algorithm::HS256), (&[8; 31], Algorithm::HS256)]);
     assert_eq!(one_short.err(), Some(KeySetError::ShortSecret(32)));
     assert_eq!(KeySet::from_secrets(&vec![secrets[0]; 101]).err(), Some(KeySetError::TooManyKeys));
@@ -298,7 +298,7 @@ fn a_public_key_in_pem_form_is_pinned() {
         for kid in [None, Some("any")] {
             let key = set.select(kid, algorithm).unwrap()[0].1;
             assert_eq!(key.verify(b"m", &signature), Ok(()), "{algorithm:?}");
-            assert_eq!(key.verify(b"n", &signature), Err(Refusal::InvalidSignature));
+            assert_eq!(key.verify(b"n", &signature), Err(Reason::InvalidSignature));
         }
     }
 }
@@ -319,18 +319,18 @@ fn a_private_key_in_pem_form_is_rejected_by_name() {
 /// A certificate's validity would not be checked; of two keys only the first would be used.
 #[test]
 fn a_pem_file_holds_one_public_key_and_nothing_else() {
-    let refused = |text: &str, algorithm| KeySet::from_pem(text.as_bytes(), algorithm).err();
+    let rejection = |text: &str, algorithm| KeySet::from_pem(text.as_bytes(), algorithm).err();
     let (rsa, p256) = (pem("PUBLIC KEY", &RSA.spki()), pem("PUBLIC KEY", &P256.spki()));
     let pair = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&pair).unwrap().pem();
     for text in ["", "no pem", &certificate, &format!("{p256}{p256}"), &rsa, &p256.replace("PUBLIC", "RSA PUBLIC")] {
-        assert_eq!(refused(text, Algorithm::ES256), Some(KeySetError::NotAPublicKey), "{text}");
+        assert_eq!(rejection(text, Algorithm::ES256), Some(KeySetError::NotAPublicKey), "{text}");
     }
-    assert_eq!(refused(&p256, Algorithm::RS256), Some(KeySetError::NotAPublicKey));
-    assert_eq!(refused(&p256, Algorithm::ES384), Some(KeySetError::NotAPublicKey));
-    assert_eq!(refused(&p256, Algorithm::ES512), Some(KeySetError::NotAPublicKey));
-    assert!(refused(&p256, Algorithm::EdDSA).is_some());
-    assert_eq!(refused(&rsa, Algorithm::HS256), Some(KeySetError::NotAPublicKey));
+    assert_eq!(rejection(&p256, Algorithm::RS256), Some(KeySetError::NotAPublicKey));
+    assert_eq!(rejection(&p256, Algorithm::ES384), Some(KeySetError::NotAPublicKey));
+    assert_eq!(rejection(&p256, Algorithm::ES512), Some(KeySetError::NotAPublicKey));
+    assert!(rejection(&p256, Algorithm::EdDSA).is_some());
+    assert_eq!(rejection(&rsa, Algorithm::HS256), Some(KeySetError::NotAPublicKey));
 }
 
 #[test]
@@ -341,11 +341,11 @@ fn a_weak_rsa_key_in_pem_form_is_rejected() {
         der(2, &[sign, number].concat())
     };
     let pkcs1 = |n: &[u8], e: &[u8]| pem("RSA PUBLIC KEY", &der(0x30, &[integer(n), integer(e)].concat()));
-    let refused = |n: &[u8], e: &[u8]| KeySet::from_pem(pkcs1(n, e).as_bytes(), Algorithm::RS256).err();
-    assert_eq!(refused(&modulus(2048), &[1, 0, 1]), None);
+    let rejection = |n: &[u8], e: &[u8]| KeySet::from_pem(pkcs1(n, e).as_bytes(), Algorithm::RS256).err();
+    assert_eq!(rejection(&modulus(2048), &[1, 0, 1]), None);
     for (bits, e) in [(512, &[1, 0, 1][..]), (1024, &[1, 0, 1]), (2048, &[1]), (2048, &[2])] {
-        let refused = refused(&modulus(bits), e);
-        assert_eq!(refused, Some(KeySetError::Unusable(Unusable::WeakRsa)), "{bits} {e:?}");
+        let rejection = rejection(&modulus(bits), e);
+        assert_eq!(rejection, Some(KeySetError::Unusable(Unusable::WeakRsa)), "{bits} {e:?}");
     }
 }
 

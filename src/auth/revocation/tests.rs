@@ -11,7 +11,7 @@ use crate::auth::jwt::Issuer;
 use crate::auth::keys::{Algorithm, KeySet, Keys};
 use crate::auth::request::UrlBase;
 use crate::auth::testing::{ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, pem, policy, with};
-use crate::auth::{Policy, Refusal, RequestView, Rules, Stop, verify};
+use crate::auth::{Policy, Reason, RequestView, Rules, VerifyError, verify};
 
 /// The rules of a route with one issuer, these keys and this revocation list.
 fn route(keys: Keys, list: RevocationList) -> Rules {
@@ -35,20 +35,20 @@ fn set(names: &[&str]) -> HashSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn decide(rules: &Rules, header: &str, changes: &Value) -> Option<(Refusal, bool)> {
+fn decide(rules: &Rules, header: &str, changes: &Value) -> Option<(Reason, bool)> {
     let token = ED25519.token(Algorithm::EdDSA, header, with(good_claims(), changes).to_string());
     let request = Request::post("/").header(AUTHORIZATION, format!("Bearer {token}"));
     let head = request.body(()).unwrap().into_parts().0;
     let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
     match verify(rules, &view, now()) {
-        Err(Stop::Refused(refused)) => Some((refused.refusal, refused.proven)),
-        Ok(_) | Err(Stop::NeedsBody) => None,
+        Err(VerifyError::Rejected(rejection)) => Some((rejection.reason, rejection.proven)),
+        Ok(_) | Err(VerifyError::NeedsBody) => None,
     }
 }
 
 const WITH_KID: &str = r#"{"alg":"EdDSA","kid":"k1"}"#;
 const WITHOUT_KID: &str = r#"{"alg":"EdDSA"}"#;
-const REVOKED: Option<(Refusal, bool)> = Some((Refusal::Revoked, true));
+const REVOKED: Option<(Reason, bool)> = Some((Reason::Revoked, true));
 
 #[test]
 fn each_field_revokes_what_it_names_and_nothing_else() {
@@ -104,9 +104,9 @@ fn only_a_good_token_is_called_revoked() {
     let list =
         RevocationList { token_ids: set(&["1"]), issued_before: Some(UnixTime::MAX), ..RevocationList::default() };
     let rules = route(named_key(), list);
-    assert_eq!(decide(&rules, WITH_KID, &json!({"exp": NOW - 60})), Some((Refusal::TokenExpired, true)));
-    assert_eq!(decide(&rules, WITH_KID, &json!({"aud": "x"})), Some((Refusal::InvalidAudience, true)));
-    assert_eq!(decide(&rules, r#"{"alg":"EdDSA","kid":"k2"}"#, &json!({})), Some((Refusal::UnknownKey, false)));
+    assert_eq!(decide(&rules, WITH_KID, &json!({"exp": NOW - 60})), Some((Reason::TokenExpired, true)));
+    assert_eq!(decide(&rules, WITH_KID, &json!({"aud": "x"})), Some((Reason::InvalidAudience, true)));
+    assert_eq!(decide(&rules, r#"{"alg":"EdDSA","kid":"k2"}"#, &json!({})), Some((Reason::UnknownKey, false)));
 }
 
 #[test]

@@ -7,10 +7,10 @@ use http::HeaderName;
 use serde_json::Value as Json;
 
 use super::parse::{Encoding, Value};
-use super::{BodyCounts, Ways};
+use super::{BodyForm, SigningVariant};
 use crate::auth::claims::Pointer;
 use crate::auth::request::RequestView;
-use crate::auth::{Refusal, Stop};
+use crate::auth::{Reason, VerifyError};
 
 /// Maximum number of headers that one value may list as signed.
 const MAX_LISTED: usize = 32;
@@ -33,7 +33,7 @@ const HUBSPOT_ESCAPES: &[(&str, &str)] = &[
 
 /// One component of the string to sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum Component {
     /// `literal:…`: this text.
     Text(String),
     /// `body`: the body's bytes as received.
@@ -99,7 +99,7 @@ impl Digest {
     }
 }
 
-impl Piece {
+impl Component {
     /// Parses the name of a component; `None` for an unknown one.
     pub fn parse(text: &str) -> Option<Self> {
         let simple = match text {
@@ -140,15 +140,15 @@ impl Piece {
         &'a self,
         request: &RequestView<'a>,
         value: &Value<'a>,
-        ways: &Ways<'a>,
-    ) -> Result<Cow<'a, [u8]>, Stop> {
+        ways: &SigningVariant<'a>,
+    ) -> Result<Cow<'a, [u8]>, VerifyError> {
         Ok(match self {
             Self::Body => Cow::Borrowed(request.body()?),
             Self::BodyHash(digest) => Cow::Owned(digest.of(request.body()?)),
             Self::Url => Cow::Borrowed(ways.url.url.as_bytes()),
             Self::UrlDecoded => Cow::Owned(decoded(&ways.url.url).into_bytes()),
             Self::Path => Cow::Borrowed(ways.url.path.as_bytes()),
-            Self::FormSorted if ways.body == BodyCounts::ByItsHash => Cow::Borrowed(&[]),
+            Self::FormSorted if ways.body == BodyForm::ByItsHash => Cow::Borrowed(&[]),
             Self::Secret => Cow::Borrowed(ways.secret.key.shared().unwrap_or_default()),
             Self::Text(_)
             | Self::Method
@@ -167,8 +167,12 @@ impl Piece {
     /// # Errors
     /// `missing_signed_component` if it is absent; `invalid_signature` if it occurs twice or has no text;
     /// `malformed_body` if the body is not a JSON object or a form.
-    pub(super) fn text<'a>(&'a self, request: &RequestView<'a>, value: &Value<'a>) -> Result<Cow<'a, str>, Stop> {
-        let missing = || Stop::from(Refusal::MissingSignedComponent);
+    pub(super) fn text<'a>(
+        &'a self,
+        request: &RequestView<'a>,
+        value: &Value<'a>,
+    ) -> Result<Cow<'a, str>, VerifyError> {
+        let missing = || VerifyError::from(Reason::MissingSignedComponent);
         match self {
             Self::Text(text) => Ok(Cow::Borrowed(text)),
             Self::Method => Ok(Cow::Borrowed(request.head.method.as_str())),
@@ -185,14 +189,14 @@ impl Piece {
                     return Ok(Cow::Owned(text));
                 }
                 presence.empty().ok_or_else(|| match request.json_object() {
-                    Ok(body) if pointer.find(body).is_some() => Refusal::InvalidSignature.into(),
+                    Ok(body) if pointer.find(body).is_some() => Reason::InvalidSignature.into(),
                     Ok(_) => missing(),
-                    Err(stop) => stop,
+                    Err(error) => error,
                 })
             }
             Self::Form(name) => match request.form_field(name)? {
                 Some(text) => Ok(text),
-                None if request.form()?.is_none() => Err(Refusal::MalformedBody.into()),
+                None if request.form()?.is_none() => Err(Reason::MalformedBody.into()),
                 None => Err(missing()),
             },
             Self::Body | Self::BodyHash(_) | Self::Url | Self::UrlDecoded | Self::Path | Self::Secret => Err(missing()),
@@ -258,9 +262,9 @@ fn sorted_query(query: &str) -> String {
 }
 
 /// Twilio's rule. A body that is not a form would be unsigned: it is rejected unless it is empty.
-fn sorted_form(request: &RequestView<'_>) -> Result<String, Stop> {
+fn sorted_form(request: &RequestView<'_>) -> Result<String, VerifyError> {
     let Some(mut pairs) = request.form()? else {
-        return if request.body()?.is_empty() { Ok(String::new()) } else { Err(Refusal::MalformedBody.into()) };
+        return if request.body()?.is_empty() { Ok(String::new()) } else { Err(Reason::MalformedBody.into()) };
     };
     pairs.sort();
     pairs.dedup();
@@ -268,21 +272,21 @@ fn sorted_form(request: &RequestView<'_>) -> Result<String, Stop> {
 }
 
 /// The text of a part of the signature's value.
-fn part<'a>(value: &Value<'a>, key: &str) -> Result<&'a str, Stop> {
-    let twice = || if value.has_part(key) { Refusal::InvalidSignature } else { Refusal::MissingSignedComponent };
+fn part<'a>(value: &Value<'a>, key: &str) -> Result<&'a str, VerifyError> {
+    let twice = || if value.has_part(key) { Reason::InvalidSignature } else { Reason::MissingSignedComponent };
     value.part(key).ok_or_else(|| twice().into())
 }
 
-fn listed(request: &RequestView<'_>, names: &str) -> Result<String, Stop> {
+fn listed(request: &RequestView<'_>, names: &str) -> Result<String, VerifyError> {
     let names: Vec<&str> = names.split_ascii_whitespace().take(MAX_LISTED + 1).collect();
     if names.len() > MAX_LISTED {
-        return Err(Refusal::InvalidSignature.into());
+        return Err(Reason::InvalidSignature.into());
     }
     let values = names.iter().map(|name| {
-        let name: HeaderName = name.parse().map_err(|_| Refusal::InvalidSignature)?;
-        request.header(&name)?.ok_or(Refusal::MissingSignedComponent)
+        let name: HeaderName = name.parse().map_err(|_| Reason::InvalidSignature)?;
+        request.header(&name)?.ok_or(Reason::MissingSignedComponent)
     });
-    let values: Result<Vec<&str>, Refusal> = values.collect();
+    let values: Result<Vec<&str>, Reason> = values.collect();
     Ok(values?.join("."))
 }
 

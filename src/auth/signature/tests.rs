@@ -28,15 +28,15 @@ fn secret(index: usize, id: Option<&str>, bytes: &[u8]) -> Secret {
 fn policy(pieces: &[&str]) -> SignaturePolicy {
     SignaturePolicy {
         name: "signature".into(),
-        places: vec![Place::Header(HeaderName::from_static("x-sig"))],
+        places: vec![SignaturePlace::Header(HeaderName::from_static("x-sig"))],
         parse: Parse::Raw,
         encoding: Encoding::Hex,
         algorithm: SignatureAlgorithm::Hmac(Hash::Sha256),
-        signed: pieces.iter().map(|piece| Piece::parse(piece).unwrap()).collect(),
+        signed: pieces.iter().map(|piece| Component::parse(piece).unwrap()).collect(),
         join: ".".into(),
         url_variants: Vec::new(),
         time: None,
-        once: None,
+        replay_id: None,
         key_id: None,
         required_headers: Vec::new(),
         required_parts: Vec::new(),
@@ -64,32 +64,32 @@ fn head(target: &str, fields: &[(&str, &str)]) -> Parts {
 }
 
 /// Verifies a POST request to `target`. Returns the index of the secret that signed it, or the reason of the rejection.
-fn judge_at(policy: &SignaturePolicy, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Result<usize, Refusal> {
+fn evaluate_at(policy: &SignaturePolicy, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Result<usize, Reason> {
     let head = head(target, fields);
     let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(body);
-    let judged = policy.verify(&view, now(), &mut Notes::off());
-    judged.map(|signed| signed.secret).map_err(|stop| stop.refusal().unwrap())
+    let evaluated = policy.verify(&view, now(), &mut Explanation::off());
+    evaluated.map(|signed| signed.secret).map_err(|error| error.reason().unwrap())
 }
 
-fn judge(policy: &SignaturePolicy, fields: &[(&str, &str)], body: &[u8]) -> Result<usize, Refusal> {
-    judge_at(policy, "/a", fields, body)
+fn evaluate(policy: &SignaturePolicy, fields: &[(&str, &str)], body: &[u8]) -> Result<usize, Reason> {
+    evaluate_at(policy, "/a", fields, body)
 }
 
-const BAD: Result<usize, Refusal> = Err(Refusal::InvalidSignature);
+const BAD: Result<usize, Reason> = Err(Reason::InvalidSignature);
 
 #[test]
 fn a_signature_is_good_for_its_body_alone() {
     let policy = policy(&["body"]);
     let good = mac("body");
-    assert_eq!(judge(&policy, &[("x-sig", &good)], b"body"), Ok(0));
+    assert_eq!(evaluate(&policy, &[("x-sig", &good)], b"body"), Ok(0));
     for body in [&b""[..], b"Body", b"body ", b"bod"] {
-        assert_eq!(judge(&policy, &[("x-sig", &good)], body), BAD);
+        assert_eq!(evaluate(&policy, &[("x-sig", &good)], body), BAD);
     }
-    assert_eq!(judge(&policy, &[("x-sig", &mac_by(b"another", "body"))], b"body"), BAD);
-    assert_eq!(judge(&policy, &[], b"body"), Err(Refusal::MissingCredential));
-    assert_eq!(judge(&policy, &[("x-sig", &good), ("x-sig", &good)], b"body"), Err(Refusal::MultipleCredentials));
+    assert_eq!(evaluate(&policy, &[("x-sig", &mac_by(b"another", "body"))], b"body"), BAD);
+    assert_eq!(evaluate(&policy, &[], b"body"), Err(Reason::MissingCredential));
+    assert_eq!(evaluate(&policy, &[("x-sig", &good), ("x-sig", &good)], b"body"), Err(Reason::MultipleCredentials));
     for shorter in ["", &good[..62], &good[..1]] {
-        assert_eq!(judge(&policy, &[("x-sig", shorter)], b"body"), BAD, "{shorter:?}");
+        assert_eq!(evaluate(&policy, &[("x-sig", shorter)], b"body"), BAD, "{shorter:?}");
     }
 }
 
@@ -111,7 +111,7 @@ fn a_signature_has_one_spelling() {
         assert_eq!(Encoding::Base64Url.decode(text), None, "{text}");
     }
     let policy = policy(&["body"]);
-    assert_eq!(judge(&policy, &[("x-sig", &mac("body").to_uppercase())], b"body"), BAD);
+    assert_eq!(evaluate(&policy, &[("x-sig", &mac("body").to_uppercase())], b"body"), BAD);
 }
 
 fn signatures(parse: &Parse, value: &str) -> Vec<Vec<u8>> {
@@ -165,15 +165,15 @@ fn very_many_signatures_are_none() {
 fn of_two_parts_of_one_name_none_counts() {
     let mut policy = policy(&["part:t", "body"]);
     policy.parse = pairs("v1");
-    let judge = |value: String| judge(&policy, &[("x-sig", &value)], b"body");
+    let evaluate = |value: String| evaluate(&policy, &[("x-sig", &value)], b"body");
     let (five, six) = (mac("5.body"), mac("6.body"));
-    assert_eq!(judge(format!("t=5,v1={five}")), Ok(0));
-    assert_eq!(judge(format!("t=5,v1=00,v1={five}")), Ok(0));
+    assert_eq!(evaluate(format!("t=5,v1={five}")), Ok(0));
+    assert_eq!(evaluate(format!("t=5,v1=00,v1={five}")), Ok(0));
     for value in [format!("t=5,t=6,v1={five}"), format!("t=5,t=6,v1={six}"), format!("t=5,t=5,v1={five}")] {
-        assert_eq!(judge(value.clone()), BAD, "{value}");
+        assert_eq!(evaluate(value.clone()), BAD, "{value}");
     }
     for value in [format!("v1={five}"), format!("T=5,v1={five}")] {
-        assert_eq!(judge(value.clone()), Err(Refusal::MissingSignedComponent), "{value}");
+        assert_eq!(evaluate(value.clone()), Err(Reason::MissingSignedComponent), "{value}");
     }
 }
 
@@ -182,8 +182,8 @@ fn each_value_is_read_with_parts_of_its_own() {
     let mut policy = policy(&["part:0", "body"]);
     policy.parse = split(Some(","));
     let (a, b) = (mac("a.body"), mac("b.body"));
-    assert_eq!(judge(&policy, &[("x-sig", &format!("a:00,b:{b}"))], b"body"), Ok(0));
-    assert_eq!(judge(&policy, &[("x-sig", &format!("a:{b},b:{a}"))], b"body"), BAD);
+    assert_eq!(evaluate(&policy, &[("x-sig", &format!("a:00,b:{b}"))], b"body"), Ok(0));
+    assert_eq!(evaluate(&policy, &[("x-sig", &format!("a:{b},b:{a}"))], b"body"), BAD);
 }
 
 #[test]
@@ -192,20 +192,20 @@ fn a_signature_stands_where_it_is_looked_for() {
     let good = mac("x");
     let form = ("content-type", "application/x-www-form-urlencoded");
     let (json, doubled) = (json!({"a": {"s": good}}).to_string(), format!("s={good}&s={good}"));
-    policy.places = vec![Place::Query("s".into())];
-    assert_eq!(judge_at(&policy, &format!("/a?s={good}"), &[("x-sig", "00")], b""), Ok(0));
-    assert_eq!(judge_at(&policy, &format!("/a?s={good}&%73=00"), &[], b""), Err(Refusal::MultipleCredentials));
-    policy.places = vec![Place::Json(Pointer::parse("/a/s").unwrap())];
-    assert_eq!(judge(&policy, &[], json.as_bytes()), Ok(0));
-    assert_eq!(judge(&policy, &[], br#"{"a":{"s":5}}"#), Err(Refusal::MissingCredential));
-    policy.places = vec![Place::Form("s".into())];
-    assert_eq!(judge(&policy, &[form], format!("s={good}").as_bytes()), Ok(0));
-    assert_eq!(judge(&policy, &[form], doubled.as_bytes()), Err(Refusal::MultipleCredentials));
-    assert_eq!(judge(&policy, &[], format!("s={good}").as_bytes()), Err(Refusal::MissingCredential));
+    policy.places = vec![SignaturePlace::Query("s".into())];
+    assert_eq!(evaluate_at(&policy, &format!("/a?s={good}"), &[("x-sig", "00")], b""), Ok(0));
+    assert_eq!(evaluate_at(&policy, &format!("/a?s={good}&%73=00"), &[], b""), Err(Reason::MultipleCredentials));
+    policy.places = vec![SignaturePlace::Json(Pointer::parse("/a/s").unwrap())];
+    assert_eq!(evaluate(&policy, &[], json.as_bytes()), Ok(0));
+    assert_eq!(evaluate(&policy, &[], br#"{"a":{"s":5}}"#), Err(Reason::MissingCredential));
+    policy.places = vec![SignaturePlace::Form("s".into())];
+    assert_eq!(evaluate(&policy, &[form], format!("s={good}").as_bytes()), Ok(0));
+    assert_eq!(evaluate(&policy, &[form], doubled.as_bytes()), Err(Reason::MultipleCredentials));
+    assert_eq!(evaluate(&policy, &[], format!("s={good}").as_bytes()), Err(Reason::MissingCredential));
     // Of several headers, each one present is tried.
-    policy.places = ["x-one", "x-two"].map(|name| Place::Header(HeaderName::from_static(name))).to_vec();
-    assert_eq!(judge(&policy, &[("x-one", "00"), ("x-two", &good)], b""), Ok(0));
-    assert_eq!(judge(&policy, &[("x-one", "00")], b""), BAD);
+    policy.places = ["x-one", "x-two"].map(|name| SignaturePlace::Header(HeaderName::from_static(name))).to_vec();
+    assert_eq!(evaluate(&policy, &[("x-one", "00"), ("x-two", &good)], b""), Ok(0));
+    assert_eq!(evaluate(&policy, &[("x-one", "00")], b""), BAD);
 }
 
 #[test]
@@ -213,36 +213,36 @@ fn required_components_are_present() {
     let mut policy = policy(&["body"]);
     let body = br#"{"type":"a"}"#;
     let good = mac(body);
-    let judge = |policy: &SignaturePolicy, more: &[(&str, &str)], body: &[u8]| {
+    let evaluate = |policy: &SignaturePolicy, more: &[(&str, &str)], body: &[u8]| {
         let good = mac(body);
-        judge(policy, &[&[("x-sig", good.as_str())], more].concat(), body)
+        evaluate(policy, &[&[("x-sig", good.as_str())], more].concat(), body)
     };
     policy.required_headers = vec![(HeaderName::from_static("x-version"), "2".into())];
-    assert_eq!(judge(&policy, &[("x-version", "2")], body), Ok(0));
-    let unmet = Err(Refusal::RequirementNotMet);
+    assert_eq!(evaluate(&policy, &[("x-version", "2")], body), Ok(0));
+    let unmet = Err(Reason::RequirementNotMet);
     for other in [&[][..], &[("x-version", "1")], &[("x-version", "2 ,1")]] {
-        assert_eq!(judge(&policy, other, body), unmet);
+        assert_eq!(evaluate(&policy, other, body), unmet);
     }
-    assert_eq!(judge(&policy, &[("x-version", "2"), ("x-version", "1")], body), Err(Refusal::MultipleCredentials));
+    assert_eq!(evaluate(&policy, &[("x-version", "2"), ("x-version", "1")], body), Err(Reason::MultipleCredentials));
     policy.required_headers.clear();
     let test = ClaimTest::Equals(json!("a"));
     policy.required_json = Some(vec![ClaimRule { pointer: Pointer::parse("/type").unwrap(), test }]);
-    assert_eq!(judge(&policy, &[], body), Ok(0));
+    assert_eq!(evaluate(&policy, &[], body), Ok(0));
     for other in [&b"{}"[..], br#"{"type":"b"}"#] {
-        assert_eq!(judge(&policy, &[], other), unmet);
+        assert_eq!(evaluate(&policy, &[], other), unmet);
     }
     for other in [&br#"{"type":"a","type":"a"}"#[..], b"[]", b"a", b""] {
-        assert_eq!(judge(&policy, &[], other), Err(Refusal::MalformedBody));
+        assert_eq!(evaluate(&policy, &[], other), Err(Reason::MalformedBody));
     }
     policy.required_json = None;
     (policy.parse, policy.required_parts) = (pairs("v1"), vec![("v".into(), "2".into())]);
-    let judge = |value: String| super::tests::judge(&policy, &[("x-sig", &value)], body);
-    assert_eq!(judge(format!("v=2,v1={good}")), Ok(0));
+    let evaluate = |value: String| super::tests::evaluate(&policy, &[("x-sig", &value)], body);
+    assert_eq!(evaluate(format!("v=2,v1={good}")), Ok(0));
     for value in [format!("v=1,v1={good}"), format!("v1={good}"), format!("v=2,v=2,v1={good}")] {
-        assert_eq!(judge(value.clone()), unmet, "{value}");
+        assert_eq!(evaluate(value.clone()), unmet, "{value}");
     }
     for value in ["v=2", "v=2,v1=00"] {
-        assert_eq!(judge(value.to_owned()), BAD, "{value}");
+        assert_eq!(evaluate(value.to_owned()), BAD, "{value}");
     }
 }
 
@@ -250,11 +250,11 @@ fn required_components_are_present() {
 fn any_of_several_secrets_may_have_signed_and_is_named() {
     let mut policy = policy(&["body"]);
     policy.secrets = vec![secret(3, None, b"the next"), secret(4, None, SECRET)];
-    assert_eq!(judge(&policy, &[("x-sig", &mac("body"))], b"body"), Ok(4));
-    assert_eq!(judge(&policy, &[("x-sig", &mac_by(b"the next", "body"))], b"body"), Ok(3));
-    assert_eq!(judge(&policy, &[("x-sig", &mac_by(b"the last", "body"))], b"body"), BAD);
+    assert_eq!(evaluate(&policy, &[("x-sig", &mac("body"))], b"body"), Ok(4));
+    assert_eq!(evaluate(&policy, &[("x-sig", &mac_by(b"the next", "body"))], b"body"), Ok(3));
+    assert_eq!(evaluate(&policy, &[("x-sig", &mac_by(b"the last", "body"))], b"body"), BAD);
     policy.secrets.clear();
-    assert_eq!(judge(&policy, &[("x-sig", &mac("body"))], b"body"), BAD);
+    assert_eq!(evaluate(&policy, &[("x-sig", &mac("body"))], b"body"), BAD);
 }
 
 /// A tenant's secret is valid only with the tenant's own key id.
@@ -262,15 +262,15 @@ fn any_of_several_secrets_may_have_signed_and_is_named() {
 fn a_named_secret_serves_its_name_alone() {
     let mut policy = policy(&["body"]);
     policy.parse = pairs("v1");
-    policy.key_id = Piece::parse("part:key");
+    policy.key_id = Component::parse("part:key");
     policy.secrets = vec![secret(0, Some("a"), b"secret a"), secret(1, Some("b"), b"secret b")];
-    let judge = |key: &str, secret: &[u8]| {
+    let evaluate = |key: &str, secret: &[u8]| {
         let value = format!("{key}v1={}", mac_by(secret, "body"));
-        super::tests::judge(&policy, &[("x-sig", &value)], b"body")
+        super::tests::evaluate(&policy, &[("x-sig", &value)], b"body")
     };
-    assert_eq!((judge("key=a,", b"secret a"), judge("key=b,", b"secret b")), (Ok(0), Ok(1)));
+    assert_eq!((evaluate("key=a,", b"secret a"), evaluate("key=b,", b"secret b")), (Ok(0), Ok(1)));
     for key in ["key=a,", "key=c,", "key=,", "", "key=B,", "key=b,key=b,"] {
-        assert_eq!(judge(key, b"secret b"), BAD, "{key}");
+        assert_eq!(evaluate(key, b"secret b"), BAD, "{key}");
     }
 }
 
@@ -278,24 +278,24 @@ fn a_named_secret_serves_its_name_alone() {
 #[test]
 fn the_headers_are_verified_without_the_body() {
     let policy = policy(&["body"]);
-    let judge = |fields: &[(&str, &str)]| {
+    let evaluate = |fields: &[(&str, &str)]| {
         let head = head("/a", fields);
         let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
-        policy.verify(&view, now(), &mut Notes::off()).unwrap_err()
+        policy.verify(&view, now(), &mut Explanation::off()).unwrap_err()
     };
-    assert_eq!(judge(&[("x-sig", "00")]), Stop::NeedsBody);
-    assert_eq!(judge(&[]), Refusal::MissingCredential.into());
-    assert_eq!(judge(&[("x-sig", "00"), ("x-sig", "00")]), Refusal::MultipleCredentials.into());
+    assert_eq!(evaluate(&[("x-sig", "00")]), VerifyError::NeedsBody);
+    assert_eq!(evaluate(&[]), Reason::MissingCredential.into());
+    assert_eq!(evaluate(&[("x-sig", "00"), ("x-sig", "00")]), Reason::MultipleCredentials.into());
 }
 
 #[test]
 fn explanations_never_contain_the_secret() {
     let mut policy = policy(&["secret", "body"]);
     policy.algorithm = SignatureAlgorithm::Sha256;
-    let (head, mut notes) = (head("/a", &[("x-sig", "00")]), Notes::on());
+    let (head, mut explanation) = (head("/a", &[("x-sig", "00")]), Explanation::on());
     let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(b"body");
-    assert!(policy.verify(&view, now(), &mut notes).is_err());
-    let told: String = notes.into_vec().into_iter().map(|note| note.found).collect();
+    assert!(policy.verify(&view, now(), &mut explanation).is_err());
+    let told: String = explanation.into_vec().into_iter().map(|note| note.found).collect();
     assert!(told.contains("<secret>.body") && !told.contains("the secret of"), "{told}");
     assert!(!format!("{policy:?}").contains("the secret of"));
 }

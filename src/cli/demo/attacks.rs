@@ -18,7 +18,7 @@ pub(super) struct Attack {
     pub(super) token: String,
     pub(super) send: Send,
     pub(super) credentials: Credentials,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: AttackResult,
 }
 
 /// The transport of a request to the gateway.
@@ -38,7 +38,7 @@ pub(super) enum Credentials {
 
 /// The expected result.
 #[derive(Clone, Copy)]
-pub(super) enum Verdict {
+pub(super) enum AttackResult {
     /// The request is forwarded.
     Passes,
     /// The request is rejected with this status and reason.
@@ -57,11 +57,11 @@ impl Attack {
     }
 
     fn passes(name: &'static str, token: String) -> Self {
-        Self { name, token, send: Send::OverTls, credentials: Credentials::One, verdict: Verdict::Passes }
+        Self { name, token, send: Send::OverTls, credentials: Credentials::One, verdict: AttackResult::Passes }
     }
 
     fn stops(name: &'static str, token: String, status: u16, reason: &'static str) -> Self {
-        Self { verdict: Verdict::Stops(status, reason), ..Self::passes(name, token) }
+        Self { verdict: AttackResult::Stops(status, reason), ..Self::passes(name, token) }
     }
 }
 

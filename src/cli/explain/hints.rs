@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::Trial;
 use super::message::Captured;
-use crate::auth::explanation::Notes;
+use crate::auth::explanation::Explanation;
 use crate::auth::request::{PublicUrl, UrlVariant};
 use crate::auth::signature::{Encoding, Secret, SecretKey, SignaturePolicy};
 use crate::auth::time::TimestampUnit;
-use crate::auth::{Policy, Refusal, Rules};
+use crate::auth::{Policy, Reason, Rules};
 use crate::clock::UnixTime;
 use crate::config::file::EncodingFile;
 use crate::config::values::decode_secret;
@@ -21,37 +21,37 @@ use crate::route::Route;
 /// The largest clock error that is tried, in seconds.
 const MAX_OFFSET: u64 = 10 * 366 * 24 * 3600;
 
-pub(super) fn find(config: &Config, trial: &Trial<'_>, refusal: Refusal) -> Vec<String> {
+pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason) -> Vec<String> {
     let mut hints = Vec::new();
-    match refusal {
-        Refusal::InvalidSignature
-        | Refusal::RequirementNotMet
-        | Refusal::MissingSignedComponent
-        | Refusal::MalformedBody
-        | Refusal::BodyMismatch
-        | Refusal::UrlMismatch
-        | Refusal::MethodMismatch => {
+    match reason {
+        Reason::InvalidSignature
+        | Reason::RequirementNotMet
+        | Reason::MissingSignedComponent
+        | Reason::MalformedBody
+        | Reason::BodyMismatch
+        | Reason::UrlMismatch
+        | Reason::MethodMismatch => {
             hints.extend(of_body(trial));
             hints.extend(of_url(trial));
             hints.extend(of_secrets(config, trial));
             hints.extend(of_encoding(trial));
         }
-        Refusal::TimestampTooOld
-        | Refusal::TimestampInFuture
-        | Refusal::MissingTimestamp
-        | Refusal::MalformedTimestamp
-        | Refusal::TokenTooOld
-        | Refusal::TokenIssuedInFuture
-        | Refusal::TokenExpired
-        | Refusal::TokenNotYetValid => {
+        Reason::TimestampTooOld
+        | Reason::TimestampInFuture
+        | Reason::MissingTimestamp
+        | Reason::MalformedTimestamp
+        | Reason::TokenTooOld
+        | Reason::TokenIssuedInFuture
+        | Reason::TokenExpired
+        | Reason::TokenNotYetValid => {
             hints.extend(of_unit(trial));
             hints.extend(of_clock(trial));
         }
-        Refusal::MissingCredential => hints.extend(of_senders(trial)),
+        Reason::MissingCredential => hints.extend(of_senders(trial)),
         _other => {}
     }
     if hints.is_empty() {
-        hints.extend(general(refusal));
+        hints.extend(general(reason));
     }
     hints
 }
@@ -61,7 +61,7 @@ fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Captured, &mut
     let (mut route, mut captured, mut now) = (trial.route.clone(), trial.captured.clone(), trial.now);
     change(&mut route, &mut captured, &mut now);
     let changed = Trial { route: &route, captured, now };
-    changed.verdict(&route.rules, &mut Notes::off()).is_ok()
+    changed.verdict(&route.rules, &mut Explanation::off()).is_ok()
 }
 
 fn of_body(trial: &Trial<'_>) -> Option<String> {
@@ -227,35 +227,31 @@ fn of_senders(trial: &Trial<'_>) -> Option<String> {
     }
 }
 
-fn general(refusal: Refusal) -> Option<String> {
-    let hint = match refusal {
-        Refusal::InvalidSignature => {
+fn general(reason: Reason) -> Option<String> {
+    let hint = match reason {
+        Reason::InvalidSignature => {
             "neither the body, the URL, the encoding nor a known secret explains it: compare the signed \
                                   payload with the sender's, and the secret with the one in its console"
         }
-        Refusal::RequirementNotMet => {
-            "a `require` of the signature is not met: the request has another type or version"
-        }
-        Refusal::MissingSignedComponent => {
+        Reason::RequirementNotMet => "a `require` of the signature is not met: the request has another type or version",
+        Reason::MissingSignedComponent => {
             "a header, part or member that must be signed is missing: compare `signed_payload`"
         }
-        Refusal::InvalidStaticToken => {
+        Reason::InvalidStaticToken => {
             "the token is not one of the route's secrets: compare it with the one in the sender's console"
         }
-        Refusal::MalformedBody => "the body is neither a JSON object nor a form",
-        Refusal::MethodMismatch => "the token was issued for another method",
-        Refusal::MultipleCredentials => "the request has two credentials: another proxy may add one",
-        Refusal::InvalidAudience => "`aud` is not the audience of this route: the token was issued for another service",
-        Refusal::InvalidIssuer => {
+        Reason::MalformedBody => "the body is neither a JSON object nor a form",
+        Reason::MethodMismatch => "the token was issued for another method",
+        Reason::MultipleCredentials => "the request has two credentials: another proxy may add one",
+        Reason::InvalidAudience => "`aud` is not the audience of this route: the token was issued for another service",
+        Reason::InvalidIssuer => {
             "`iss` is not the configured issuer: the token comes from another tenant or environment"
         }
-        Refusal::UnknownKey => "no key of the issuer has this `kid`: its JWKS may be older than the token's key",
-        Refusal::UnsupportedAlgorithm => {
+        Reason::UnknownKey => "no key of the issuer has this `kid`: its JWKS may be older than the token's key",
+        Reason::UnsupportedAlgorithm => {
             "the token's `alg` is not one of the issuer's algorithms, or not that of its key"
         }
-        Refusal::CertificateNotAllowed | Refusal::CertificateMismatch => {
-            "client certificates cannot be verified offline"
-        }
+        Reason::CertificateNotAllowed | Reason::CertificateMismatch => "client certificates cannot be verified offline",
         _other => return None,
     };
     Some(hint.to_owned())

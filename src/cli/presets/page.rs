@@ -71,7 +71,7 @@ fn cells(name: &str, preset: &PresetFile) -> [String; 8] {
         signed_by(preset),
         time(preset),
         replay_id(preset),
-        or(handshakes(preset), "no"),
+        or(challenges(preset), "no"),
         preset.unsigned.clone(),
         preset.retries.clone(),
     ]
@@ -199,7 +199,7 @@ fn binds_body(jwt: &JwtFile) -> bool {
     jwt.token_from.as_ref().is_some_and(in_body) || jwt.body_hash.as_ref().is_some_and(hashed)
 }
 
-fn handshakes(preset: &PresetFile) -> String {
+fn challenges(preset: &PresetFile) -> String {
     let questions: Vec<String> = preset.challenge.iter().flatten().map(question).collect();
     questions.join("; ")
 }
@@ -220,7 +220,7 @@ fn section(name: &str, preset: &PresetFile) -> String {
     let mut section = format!("\n### {name}\n\n```yaml\nauth:\n  preset: {name}\n");
     section.push_str(&secret(name, preset));
     section.push_str(&parameters(preset));
-    section.push_str(&handshake(name, preset));
+    section.push_str(&challenge(name, preset));
     if signs_url(preset) {
         section.push_str("public_url: https://hooks.example.com\n");
     }
@@ -267,7 +267,7 @@ fn example(parameter: &str) -> String {
     if parameter.ends_with("url") { "https://example.com".to_owned() } else { parameter.to_uppercase() }
 }
 
-fn handshake(name: &str, preset: &PresetFile) -> String {
+fn challenge(name: &str, preset: &PresetFile) -> String {
     let questions = preset.challenge.as_deref().unwrap_or_default();
     let switch = match (questions.is_empty(), questions.iter().any(shows_token)) {
         (true, _) => return String::new(),

@@ -50,7 +50,7 @@ fn claims(policy: &JwtPolicy, issuer: &Issuer, route: &Route, now: u64) -> Value
     let lifetime = policy.max_lifetime.map_or(LIFETIME, |longest| longest.as_secs().min(LIFETIME));
     let audience = match &policy.audience {
         Audience::OneOf(audiences) => audiences.first(),
-        Audience::Anybody => None,
+        Audience::Any => None,
     };
     let mut claims = json!({
         "iss": issuer.issuer, "aud": audience, "iat": now, "nbf": now, "exp": now + lifetime,

@@ -12,8 +12,10 @@ use rustls::pki_types::pem::PemObject;
 
 use super::Keyring;
 use super::draft::Draft;
-use crate::auth::signature::{Digest, Parse, Piece, Place, Presence, Secret, SignatureAlgorithm, SignaturePolicy};
-use crate::auth::static_token::{TokenPlace, TokenPolicy};
+use crate::auth::signature::{
+    Component, Digest, Parse, Presence, Secret, SignatureAlgorithm, SignaturePlace, SignaturePolicy,
+};
+use crate::auth::static_token::{StaticTokenPlace, StaticTokenPolicy};
 use crate::route::Route;
 
 /// Adds the components that `policy` signs, and then a signature that passes it.
@@ -23,17 +25,17 @@ pub(super) fn add(policy: &SignaturePolicy, route: &Route, draft: &mut Draft, ke
     let parts = parts(policy, secret, draft, keys);
     let head = draft.head()?;
     let text = policy.text_to_sign(&draft.view(&head, route), &parts, secret);
-    let text = text.map_err(|stop| anyhow::anyhow!("a component of the signed payload is missing ({stop:?})"))?;
+    let text = text.map_err(|error| anyhow::anyhow!("a component of the signed payload is missing ({error:?})"))?;
     let signature = match secret.key.mac(policy.algorithm, &[Cow::Borrowed(text.as_slice())]) {
         Some(mac) => mac,
         None => sign(policy.algorithm, &keys.private_key()?, &text)?,
     };
     let value = written(policy, &parts, &policy.encoding.encode(&signature));
     match policy.places.first().context("the route has no location for the signature")? {
-        Place::Header(name) => draft.set_header(name, value),
-        Place::Query(name) => draft.add_query(name, &value),
-        Place::Json(pointer) => draft.set_json(pointer, value.into())?,
-        Place::Form(field) => draft.set_field(field, &value),
+        SignaturePlace::Header(name) => draft.set_header(name, value),
+        SignaturePlace::Query(name) => draft.add_query(name, &value),
+        SignaturePlace::Json(pointer) => draft.set_json(pointer, value.into())?,
+        SignaturePlace::Form(field) => draft.set_field(field, &value),
     }
     Ok(())
 }
@@ -49,21 +51,21 @@ fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyho
     if let Some(time) = &policy.time {
         let text = time.unit.write(keys.now);
         match &time.source {
-            Piece::Header(name, _) => draft.set_header(name, text),
-            Piece::Json(pointer, _) => {
+            Component::Header(name, _) => draft.set_header(name, text),
+            Component::Json(pointer, _) => {
                 let number = text.parse::<u64>().map_or_else(|_| text.clone().into(), serde_json::Value::from);
                 draft.set_json(pointer, number)?;
             }
-            Piece::Form(field) => draft.set_field(field, &text),
+            Component::Form(field) => draft.set_field(field, &text),
             _part => {}
         }
     }
     for piece in policy.signed.iter().chain(&policy.key_id) {
         match piece {
-            Piece::Header(name, Presence::Required) => draft.add_header(name, "development"),
-            Piece::Json(pointer, Presence::Required) => draft.add_json(pointer, "development".into())?,
-            Piece::Form(field) if !draft.has_field(field) => draft.set_field(field, "development"),
-            Piece::FormSorted => as_form(policy, draft),
+            Component::Header(name, Presence::Required) => draft.add_header(name, "development"),
+            Component::Json(pointer, Presence::Required) => draft.add_json(pointer, "development".into())?,
+            Component::Form(field) if !draft.has_field(field) => draft.set_field(field, "development"),
+            Component::FormSorted => as_form(policy, draft),
             _other => {}
         }
     }
@@ -88,20 +90,20 @@ fn parts(policy: &SignaturePolicy, secret: &Secret, draft: &Draft, keys: &Keyrin
             parts.push((name.to_owned(), value));
         }
     };
-    if let Some(Piece::Part(name)) = policy.time.as_ref().map(|time| &time.source) {
+    if let Some(Component::Part(name)) = policy.time.as_ref().map(|time| &time.source) {
         add(name, policy.time.as_ref().map(|time| time.unit.write(keys.now)).unwrap_or_default());
     }
-    if let Some(Piece::Part(name)) = &policy.key_id {
+    if let Some(Component::Part(name)) = &policy.key_id {
         add(name, secret.id.clone().unwrap_or_default());
     }
     for piece in &policy.signed {
-        if let Piece::ListedHeaders(name) = piece {
+        if let Component::ListedHeaders(name) = piece {
             let listed = draft.headers.first().map_or("", |(name, _)| name);
             add(name, listed.to_owned());
         }
     }
     for piece in &policy.signed {
-        if let Piece::Part(name) = piece {
+        if let Component::Part(name) = piece {
             add(name, "development".to_owned());
         }
     }
@@ -154,15 +156,15 @@ fn sign(algorithm: SignatureAlgorithm, pem: &[u8], text: &[u8]) -> anyhow::Resul
 }
 
 /// Adds the static token that a route requires.
-pub(super) fn add_token(policy: &TokenPolicy, draft: &mut Draft) -> anyhow::Result<()> {
+pub(super) fn add_token(policy: &StaticTokenPolicy, draft: &mut Draft) -> anyhow::Result<()> {
     let secret = policy.secrets.first().and_then(|secret| secret.key.shared()).context("the route has no secret")?;
     let secret = String::from_utf8(secret.to_vec()).context("the secret is not UTF-8 text")?;
     match &policy.place {
-        TokenPlace::Header { name, scheme: Some(scheme) } => draft.set_header(name, format!("{scheme} {secret}")),
-        TokenPlace::Header { name, scheme: None } => draft.set_header(name, secret),
-        TokenPlace::Query(name) => draft.add_query(name, &secret),
-        TokenPlace::Form(field) => draft.set_field(field, &secret),
-        TokenPlace::Json(pointer) => {
+        StaticTokenPlace::Header { name, scheme: Some(scheme) } => draft.set_header(name, format!("{scheme} {secret}")),
+        StaticTokenPlace::Header { name, scheme: None } => draft.set_header(name, secret),
+        StaticTokenPlace::Query(name) => draft.add_query(name, &secret),
+        StaticTokenPlace::Form(field) => draft.set_field(field, &secret),
+        StaticTokenPlace::Json(pointer) => {
             let first = crate::auth::claims::Pointer::parse(&pointer.to_string().replace("/*", "/0"));
             draft.set_json(&first.context("not a JSON pointer")?, secret.into())?;
         }

@@ -86,7 +86,7 @@ impl Compiler<'_> {
             token,
             bindings,
             time,
-            once: None,
+            replay_id: None,
         })
     }
 
@@ -224,7 +224,7 @@ impl Compiler<'_> {
                  qsh, or a token in the body",
             );
         }
-        Some(Audience::Anybody)
+        Some(Audience::Any)
     }
 
     pub(super) fn claim_rules(&mut self, claims: Option<&BTreeMap<String, Value>>, path: &FieldPath) -> Vec<ClaimRule> {
@@ -334,7 +334,7 @@ fn required(written: Option<&[String]>, issuers: &[Issuer], audience: &Audience,
     let no_iss = issuers.iter().any(|issuer| issuer.issuer.is_none());
     for name in ALWAYS_REQUIRED {
         let optional = (*name == "iss" && no_iss)
-            || (*name == "aud" && *audience == Audience::Anybody)
+            || (*name == "aud" && *audience == Audience::Any)
             || (*name == "exp" && bounded_by_age && explicit);
         if !optional && !required.iter().any(|written| written == name) {
             required.push((*name).to_owned());

@@ -12,12 +12,12 @@ use super::jwt::Origin;
 use super::secrets::{KeyMaterial, WrittenKeys};
 use super::signature::{Written, algorithm};
 use crate::auth::Policy;
-use crate::auth::challenge::{Challenge, Expected, Handshake, Template};
+use crate::auth::challenge::{ChallengePlace, ChallengeRule, ExpectedValue, ResponseTemplate};
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
 use crate::auth::detached::{DetachedPolicy, Payload};
 use crate::auth::jwt::Issuer;
 use crate::auth::keys::{self, Algorithm, KeySet, Keys, PinnedRoot};
-use crate::auth::signature::{Piece, Secret, SecretKey};
+use crate::auth::signature::{Component, Secret, SecretKey};
 use crate::config::error::FieldPath;
 use crate::config::file::preset::{ChallengeFile, ChallengeSwitch, DetachedFile, ErrorFormatFile, PresetFile, X5cFile};
 use crate::config::file::{AuthScheme, EncodingFile, SecretFile};
@@ -37,13 +37,13 @@ impl Compiler<'_> {
         let secrets = self.preset_secrets(&preset, file, path);
         let policy = self.preset_policy(name, &preset, file, secrets.as_deref(), path);
         let mut policy = policy?;
-        let handshakes = self.handshakes(&preset, file, secrets.as_deref().unwrap_or_default(), path);
+        let challenges = self.challenges(&preset, file, secrets.as_deref().unwrap_or_default(), path);
         // A MAC over a challenge must not be valid for a body: bodies must be JSON objects then, which challenges are
         // not.
-        if let (true, Policy::Signature(signature)) = (handshakes.iter().any(|one| one.secret.is_some()), &mut policy) {
+        if let (true, Policy::Signature(signature)) = (challenges.iter().any(|one| one.secret.is_some()), &mut policy) {
             signature.required_json.get_or_insert_default();
         }
-        self.route_handshakes.extend(handshakes);
+        self.route_challenges.extend(challenges);
         Some(policy)
     }
 
@@ -188,7 +188,7 @@ impl Compiler<'_> {
             token: policy.token,
             issuer,
             time: policy.time,
-            once: None,
+            replay_id: None,
         })))
     }
 
@@ -277,18 +277,18 @@ impl Compiler<'_> {
         Some(Keys::Chain(Arc::new(root)))
     }
 
-    fn handshakes(
+    fn challenges(
         &mut self,
         preset: &PresetFile,
         file: &AuthScheme,
         secrets: &[(SecretFile, Option<Secret>)],
         path: &FieldPath,
-    ) -> Vec<Handshake> {
+    ) -> Vec<ChallengeRule> {
         let at = path.child("challenge");
         let token = match &file.challenge {
             None | Some(ChallengeSwitch::Switch(false)) => return Vec::new(),
             Some(ChallengeSwitch::Switch(true)) => None,
-            Some(ChallengeSwitch::Token(file)) => self.handshake_token(file.token.as_ref(), &at),
+            Some(ChallengeSwitch::Token(file)) => self.challenge_token(file.token.as_ref(), &at),
         };
         let known = preset.challenge.as_deref().unwrap_or_default();
         if known.is_empty() {
@@ -303,10 +303,10 @@ impl Compiler<'_> {
             (true, Some(_)) | (false, None) => {}
         }
         let signer = made(secrets).into_iter().next().map(|secret| secret.key);
-        known.iter().filter_map(|one| handshake(one, token.as_ref(), signer.as_ref())).collect()
+        known.iter().filter_map(|one| challenge(one, token.as_ref(), signer.as_ref())).collect()
     }
 
-    fn handshake_token(&mut self, file: Option<&SecretFile>, path: &FieldPath) -> Option<SecretKey> {
+    fn challenge_token(&mut self, file: Option<&SecretFile>, path: &FieldPath) -> Option<SecretKey> {
         let Some(file) = file else {
             self.missing(&path.child("token"), "{env: NAME} or {file: path}");
             return None;
@@ -344,9 +344,10 @@ fn only_in_jwks(preset: &PresetFile, parameter: &str) -> bool {
 }
 
 /// Never `None` for a built-in preset: a test compiles each of them.
-fn handshake(file: &ChallengeFile, token: Option<&SecretKey>, signer: Option<&SecretKey>) -> Option<Handshake> {
+fn challenge(file: &ChallengeFile, token: Option<&SecretKey>, signer: Option<&SecretKey>) -> Option<ChallengeRule> {
     let query = file.query.iter().map(|(name, value)| {
-        let expected = if value == "$token" { Expected::Secret(token?.clone()) } else { Expected::Text(value.clone()) };
+        let expected =
+            if value == "$token" { ExpectedValue::Secret(token?.clone()) } else { ExpectedValue::Text(value.clone()) };
         Some((name.clone(), expected))
     });
     let json = file.json.iter().map(|(pointer, value)| {
@@ -355,16 +356,16 @@ fn handshake(file: &ChallengeFile, token: Option<&SecretKey>, signer: Option<&Se
     let challenge = match &file.value_from {
         None => None,
         Some(place) => Some(match place.strip_prefix("query:") {
-            Some(name) => Challenge::Query(name.to_owned()),
-            None => Challenge::Piece(Piece::parse(place)?),
+            Some(name) => ChallengePlace::Query(name.to_owned()),
+            None => ChallengePlace::Component(Component::parse(place)?),
         }),
     };
     let answer = match (&file.literal, &file.response) {
-        (_, Some(response)) => Template::Json(response.clone()),
-        (text, None) => Template::Text(text.clone().unwrap_or_default()),
+        (_, Some(response)) => ResponseTemplate::Json(response.clone()),
+        (text, None) => ResponseTemplate::Text(text.clone().unwrap_or_default()),
     };
     let signs = format!("{:?}{:?}", file.response, file.response_headers).contains("$hmac");
-    Some(Handshake {
+    Some(ChallengeRule {
         method: file.method.parse::<Method>().ok()?,
         signed: file.signed,
         query: query.collect::<Option<_>>()?,

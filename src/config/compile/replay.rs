@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Compiler;
 use crate::auth::Policy;
-use crate::auth::replay_id::{NoOnce, OnceRule};
-use crate::auth::signature::{Piece, Presence};
+use crate::auth::replay_id::{NoReplayId, ReplayIdSource};
+use crate::auth::signature::{Component, Presence};
 use crate::config::Window;
 use crate::config::error::FieldPath;
 use crate::config::file::store::{
@@ -14,7 +14,9 @@ use crate::config::file::store::{
 };
 use crate::config::file::{AuthFile, AuthScheme, AuthWord, RouteFile};
 use crate::config::presets;
-use crate::route::duplicates::{Admission, Idempotency, KeyPlace, OnDuplicate, Replay, Statuses, Widened};
+use crate::route::duplicates::{
+    DuplicateRules, IdempotencyKeyPlace, IdempotencyRule, OnDuplicate, ReplayRule, Statuses, Widened,
+};
 
 /// Default lifetime of an idempotency key: as long as most senders retry.
 const KEY_TTL: Duration = Duration::from_secs(24 * 3600);
@@ -24,13 +26,13 @@ const MAX_TTL: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl Compiler<'_> {
     /// Compiles the route's replay protection and idempotency, and sets the replay id of its policy.
-    pub(super) fn admission(
+    pub(super) fn duplicate_rules(
         &mut self,
         file: &RouteFile,
         policy: Option<&mut Policy>,
         name: Option<&Arc<str>>,
         path: &FieldPath,
-    ) -> Option<Admission> {
+    ) -> Option<DuplicateRules> {
         let at = path.child("replay_protection");
         let replay = match &file.replay_protection {
             Some(ReplayProtectionFile::Word(_)) => None,
@@ -53,7 +55,7 @@ impl Compiler<'_> {
                         and idempotency keys are kept there";
             self.missing(&FieldPath::root().child("store"), what);
         }
-        Some(Admission { replay, idempotency, share: self.state_share })
+        Some(DuplicateRules { replay, idempotency, share: self.state_share })
     }
 
     fn replay(
@@ -63,20 +65,20 @@ impl Compiler<'_> {
         policy: Option<&mut Policy>,
         name: Option<&Arc<str>>,
         path: &FieldPath,
-    ) -> Option<Replay> {
+    ) -> Option<ReplayRule> {
         let ttl = self.ttl(file.ttl.as_ref(), &path.child("ttl"));
         let on_duplicate = match file.on_duplicate {
-            Some(OnDuplicateFile::Reject) => OnDuplicate::Refuse,
+            Some(OnDuplicateFile::Reject) => OnDuplicate::Reject,
             Some(OnDuplicateFile::Acknowledge) => OnDuplicate::Acknowledge,
             Some(OnDuplicateFile::StoredResponse) => {
                 self.problems.add(
                     &path.child("on_duplicate"),
                     "`stored_response` is for idempotency only; use reject or acknowledge",
                 );
-                OnDuplicate::Refuse
+                OnDuplicate::Reject
             }
             None if auth.is_some_and(of_a_sender_that_retries) => OnDuplicate::Acknowledge,
-            None => OnDuplicate::Refuse,
+            None => OnDuplicate::Reject,
         };
         let commit_on = self.commit_on(file.commit_on.as_deref(), &path.child("commit_on"));
         let id = match &file.id {
@@ -89,22 +91,22 @@ impl Compiler<'_> {
             Err(why) => self.no_id(why, path),
         }
         let widened = name.and_then(|name| self.window(name, policy.window()));
-        Some(Replay { on_duplicate, ttl, commit_on, widened })
+        Some(ReplayRule { on_duplicate, ttl, commit_on, widened })
     }
 
-    fn no_id(&mut self, why: NoOnce, path: &FieldPath) {
+    fn no_id(&mut self, why: NoReplayId, path: &FieldPath) {
         match why {
-            NoOnce::NoId => {
+            NoReplayId::NoId => {
                 let message = "a credential of this route contains no signed value that is unique to each request, or \
                                not at this `id`; use another `id`, or `replay_protection: disabled`";
                 self.problems.add(path, message);
             }
-            NoOnce::Unsigned => {
+            NoReplayId::Unsigned => {
                 let message = "is not signed: an attacker who replays a request could change it; remove `id`, or write \
                                { hash: true }";
                 self.problems.add(&path.child("id"), message);
             }
-            NoOnce::Endless => {
+            NoReplayId::Endless => {
                 let message = "how long an id is kept, such as 72h: the credentials of this route do not expire";
                 self.missing(&path.child("ttl"), message);
             }
@@ -114,7 +116,9 @@ impl Compiler<'_> {
     /// Warns of an id that stays the same when a retry is signed again, which may be after the id was deleted.
     fn warn_of_late_retries(&mut self, policy: &Policy, ttl: Option<Duration>, path: &FieldPath) {
         let stays = |leaf: &&Policy| match leaf {
-            Policy::Signature(policy) => policy.time.is_some() && matches!(policy.once, Some(OnceRule::Piece(_))),
+            Policy::Signature(policy) => {
+                policy.time.is_some() && matches!(policy.replay_id, Some(ReplayIdSource::Component(_)))
+            }
             _ => false,
         };
         if ttl.is_none() && policy.leaves().iter().any(stays) {
@@ -162,19 +166,21 @@ impl Compiler<'_> {
         statuses
     }
 
-    fn replay_id(&mut self, file: &ReplayIdFile, path: &FieldPath) -> Option<OnceRule> {
+    fn replay_id(&mut self, file: &ReplayIdFile, path: &FieldPath) -> Option<ReplayIdSource> {
         match (&file.claim, &file.header, &file.json, &file.form, file.hash) {
-            (Some(claim), None, None, None, None) => self.pointer(claim, &path.child("claim")).map(OnceRule::Claim),
+            (Some(claim), None, None, None, None) => {
+                self.pointer(claim, &path.child("claim")).map(ReplayIdSource::Claim)
+            }
             (None, Some(header), None, None, None) => {
                 let header = self.header_name(header, &path.child("header"))?;
-                Some(OnceRule::Piece(Piece::Header(header, Presence::Required)))
+                Some(ReplayIdSource::Component(Component::Header(header, Presence::Required)))
             }
             (None, None, Some(json), None, None) => {
                 let pointer = self.pointer(json, &path.child("json"))?;
-                Some(OnceRule::Piece(Piece::Json(pointer, Presence::Required)))
+                Some(ReplayIdSource::Component(Component::Json(pointer, Presence::Required)))
             }
-            (None, None, None, Some(form), None) => Some(OnceRule::Piece(Piece::Form(form.clone()))),
-            (None, None, None, None, Some(true)) => Some(OnceRule::Hash),
+            (None, None, None, Some(form), None) => Some(ReplayIdSource::Component(Component::Form(form.clone()))),
+            (None, None, None, None, Some(true)) => Some(ReplayIdSource::Hash),
             _none_or_several => {
                 self.missing(path, "exactly one of claim, header, json, form and `hash: true`");
                 None
@@ -182,25 +188,27 @@ impl Compiler<'_> {
         }
     }
 
-    fn idempotency(&mut self, file: &IdempotencyFile, path: &FieldPath) -> Option<Idempotency> {
+    fn idempotency(&mut self, file: &IdempotencyFile, path: &FieldPath) -> Option<IdempotencyRule> {
         let ttl = self.ttl(file.ttl.as_ref(), &path.child("ttl")).unwrap_or(KEY_TTL);
         let on_duplicate = match file.on_duplicate {
             None | Some(OnDuplicateFile::StoredResponse) => OnDuplicate::Replay,
-            Some(OnDuplicateFile::Reject) => OnDuplicate::Refuse,
+            Some(OnDuplicateFile::Reject) => OnDuplicate::Reject,
             Some(OnDuplicateFile::Acknowledge) => OnDuplicate::Acknowledge,
         };
         let at = path.child("key");
         let places = file.key.as_ref().map(|key| (&key.header, &key.claim, &key.json));
         let key = match places {
-            Some((Some(header), None, None)) => KeyPlace::Header(self.header_name(header, &at.child("header"))?),
-            Some((None, Some(claim), None)) => KeyPlace::Claim(self.pointer(claim, &at.child("claim"))?),
-            Some((None, None, Some(json))) => KeyPlace::Json(self.pointer(json, &at.child("json"))?),
+            Some((Some(header), None, None)) => {
+                IdempotencyKeyPlace::Header(self.header_name(header, &at.child("header"))?)
+            }
+            Some((None, Some(claim), None)) => IdempotencyKeyPlace::Claim(self.pointer(claim, &at.child("claim"))?),
+            Some((None, None, Some(json))) => IdempotencyKeyPlace::Json(self.pointer(json, &at.child("json"))?),
             _none_or_several => {
                 self.missing(&at, "exactly one of header, claim and json, such as { header: Idempotency-Key }");
                 return None;
             }
         };
-        Some(Idempotency { key, required: file.required == Some(true), ttl, on_duplicate })
+        Some(IdempotencyRule { key, required: file.required == Some(true), ttl, on_duplicate })
     }
 }
 

@@ -11,15 +11,15 @@ use ipnet::IpNet;
 use super::Compiler;
 use super::issuer::IssuerKeys;
 use crate::auth::Policy;
-use crate::auth::challenge::Handshake;
+use crate::auth::challenge::ChallengeRule;
 use crate::auth::jwt::Audience;
 use crate::auth::request::PublicUrl;
-use crate::auth::static_token::TokenPlace;
+use crate::auth::static_token::StaticTokenPlace;
 use crate::clock::UnixTime;
 use crate::config::error::FieldPath;
 use crate::config::file::{CaptureFile, MatchFile, ModeFile, RouteFile};
 use crate::config::values::{parse_net, parse_size};
-use crate::route::{Capture, Match, PathMatch, Route, judge_path};
+use crate::route::{Capture, Match, PathMatch, Route, validate_path};
 use crate::snapshot::ADDRESS_SHARE;
 
 /// Maximum of `capture.max_requests`.
@@ -29,7 +29,7 @@ const MAX_CAPTURED: usize = 10_000;
 fn holds_bodies(leaf: &Policy) -> bool {
     match leaf {
         Policy::Jwt(policy) => policy.binds_body(),
-        Policy::Token(policy) => matches!(policy.place, TokenPlace::Json(_) | TokenPlace::Form(_)),
+        Policy::Token(policy) => matches!(policy.place, StaticTokenPlace::Json(_) | StaticTokenPlace::Form(_)),
         Policy::Signature(_) | Policy::Detached(_) => true,
         Policy::ClientCertificate(_) | Policy::Public | Policy::AllOf(_) | Policy::AnyOf(_) => false,
     }
@@ -64,11 +64,11 @@ impl Compiler<'_> {
         let matches = self.matches(file.matches.as_ref(), &path.child("match"));
         let upstream = self.upstream(file.upstream.as_ref(), &path.child("upstream"));
         let mut rules = self.rules(file, issuers, path);
-        let handshakes = std::mem::take(&mut self.route_handshakes);
+        let challenges = std::mem::take(&mut self.route_challenges);
         let errors = std::mem::take(&mut self.route_errors);
         let shared_revocation = std::mem::take(&mut self.route_shares_revocation);
         let policy = rules.as_mut().map(|rules| &mut rules.policy);
-        let admission = self.admission(file, policy, name.as_ref(), path);
+        let duplicates = self.duplicate_rules(file, policy, name.as_ref(), path);
         let public_url = self.public_url(file.public_url.as_deref(), &path.child("public_url"));
         let observe_until = self.dry_run_until(file, path);
         let capture = self.capture(file.capture.as_ref(), &path.child("capture"));
@@ -86,7 +86,7 @@ impl Compiler<'_> {
         }
         self.warn_of_large_bodies(max_body, path);
         self.warn_of_no_subject(&limits, &rules.policy, path);
-        let keyed = admission.as_ref().is_some_and(|admission| admission.idempotency.is_some());
+        let keyed = duplicates.as_ref().is_some_and(|duplicates| duplicates.idempotency.is_some());
         if (keyed || capture.is_some() || rules.policy.leaves().into_iter().any(holds_bodies))
             && max_body > self.buffered_bodies / ADDRESS_SHARE
         {
@@ -96,9 +96,9 @@ impl Compiler<'_> {
         }
         let matches = matches?;
         if public_url.is_none() && matches.host.is_none() {
-            self.judge_open_url(&rules.policy, path);
+            self.check_open_url(&rules.policy, path);
         }
-        self.handshake_methods(&handshakes, &matches, path);
+        self.challenge_methods(&challenges, &matches, path);
         Some(Route {
             name: name?,
             matches,
@@ -111,8 +111,8 @@ impl Compiler<'_> {
             responses,
             public_url,
             observe_until,
-            handshakes,
-            admission,
+            challenges,
+            duplicates,
             shared_revocation,
             capture,
             errors,
@@ -121,9 +121,9 @@ impl Compiler<'_> {
 
     /// Reports a signed URL without `public_url` and `match.host`: the host comes from the request itself, and a
     /// request signed for another receiver contains that receiver's host.
-    fn judge_open_url(&mut self, policy: &Policy, path: &FieldPath) {
+    fn check_open_url(&mut self, policy: &Policy, path: &FieldPath) {
         let path = path.child("public_url");
-        let by_url_alone = |leaf: &&Policy| matches!(leaf, Policy::Jwt(jwt) if jwt.audience == Audience::Anybody && jwt.bindings.binds_url());
+        let by_url_alone = |leaf: &&Policy| matches!(leaf, Policy::Jwt(jwt) if jwt.audience == Audience::Any && jwt.bindings.binds_url());
         let signs_url = |leaf: &&Policy| matches!(leaf, Policy::Signature(signature) if signature.signs_url());
         if policy.leaves().iter().any(by_url_alone) {
             self.missing(
@@ -152,9 +152,9 @@ impl Compiler<'_> {
     }
 
     /// Reports a challenge whose method the route does not match: it would never be answered.
-    fn handshake_methods(&mut self, handshakes: &[Handshake], matches: &Match, path: &FieldPath) {
-        for handshake in handshakes.iter().filter(|handshake| !matches.takes(&handshake.method)) {
-            let message = format!("the challenge is sent with {}; add this method", handshake.method);
+    fn challenge_methods(&mut self, challenges: &[ChallengeRule], matches: &Match, path: &FieldPath) {
+        for challenge in challenges.iter().filter(|challenge| !matches.takes(&challenge.method)) {
+            let message = format!("the challenge is sent with {}; add this method", challenge.method);
             self.problems.add(&path.child("match").child("methods"), message);
         }
     }
@@ -198,8 +198,8 @@ impl Compiler<'_> {
 
     fn capture(&mut self, file: Option<&CaptureFile>, path: &FieldPath) -> Option<Capture> {
         let file = file?;
-        let refused = self.count(file.max_requests, &path.child("max_requests"), 100);
-        if refused > MAX_CAPTURED {
+        let max_requests = self.count(file.max_requests, &path.child("max_requests"), 100);
+        if max_requests > MAX_CAPTURED {
             self.problems.add(&path.child("max_requests"), format!("must be {MAX_CAPTURED} or less"));
         }
         let Some(dir) = &file.dir else {
@@ -207,7 +207,7 @@ impl Compiler<'_> {
             return None;
         };
         let base = self.sources.path.parent().unwrap_or(std::path::Path::new(""));
-        Some(Capture { refused, dir: base.join(dir) })
+        Some(Capture { max_requests, dir: base.join(dir) })
     }
 
     fn name(&mut self, name: Option<&str>, path: &FieldPath) -> Option<Arc<str>> {
@@ -255,7 +255,7 @@ impl Compiler<'_> {
         };
         let (plain, prefix) =
             text.strip_suffix("/*").map_or((text.to_owned(), false), |stem| (format!("{stem}/"), true));
-        let Some(decoded) = judge_path(&plain).ok().filter(|_| !plain.contains('*')) else {
+        let Some(decoded) = validate_path(&plain).ok().filter(|_| !plain.contains('*')) else {
             let expected = "expected an exact path such as /webhook, or a prefix such as /hooks/*, without query, \
                             `//`, dot segments or encoded delimiters";
             self.problems.add(path, expected);

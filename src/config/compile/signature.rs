@@ -8,9 +8,9 @@ use super::jwt::{encoding, variants};
 use super::secrets::{KeyMaterial, WrittenKeys, material_of};
 use crate::auth::claims::ClaimRule;
 use crate::auth::signature::{
-    Encoding, Hash, Parse, Piece, Place, Presence, Secret, SignatureAlgorithm, SignaturePolicy, SignedTime,
+    Component, Encoding, Hash, Parse, Presence, Secret, SignatureAlgorithm, SignaturePlace, SignaturePolicy, SignedTime,
 };
-use crate::auth::static_token::{TokenPlace, TokenPolicy};
+use crate::auth::static_token::{StaticTokenPlace, StaticTokenPolicy};
 use crate::config::error::FieldPath;
 use crate::config::file::signature::{
     ParseFile, RequireFile, SignatureAlgorithmFile, SignatureFile, SignedTimeFile, StaticTokenFile,
@@ -77,7 +77,7 @@ impl Compiler<'_> {
         if file.body_hash.is_some() && body_hash.is_none() {
             self.missing(&path.child("body_hash").child("query"), "the name of the query parameter");
         }
-        if body_hash.is_some() && !signed.contains(&Piece::Url) {
+        if body_hash.is_some() && !signed.contains(&Component::Url) {
             self.problems
                 .add(&path.child("body_hash"), "the URL with the hash is not signed; add url to `signed_payload`");
         }
@@ -98,7 +98,7 @@ impl Compiler<'_> {
             body_hash,
             id,
             secrets: written.secrets?,
-            once: None,
+            replay_id: None,
         })
     }
 
@@ -109,7 +109,7 @@ impl Compiler<'_> {
         file.algorithm.map(algorithm)
     }
 
-    fn places(&mut self, file: &SignatureFile, path: &FieldPath) -> Option<Vec<Place>> {
+    fn places(&mut self, file: &SignatureFile, path: &FieldPath) -> Option<Vec<SignaturePlace>> {
         match (&file.header, &file.query, &file.json, &file.form) {
             (Some(headers), None, None, None) => {
                 let at = path.child("header");
@@ -117,13 +117,13 @@ impl Compiler<'_> {
                 if names.is_empty() {
                     self.problems.add(&at, "must not be empty; set a header name");
                 }
-                names.iter().map(|name| self.header_name(name, &at).map(Place::Header)).collect()
+                names.iter().map(|name| self.header_name(name, &at).map(SignaturePlace::Header)).collect()
             }
-            (None, Some(query), None, None) => Some(vec![Place::Query(query.clone())]),
+            (None, Some(query), None, None) => Some(vec![SignaturePlace::Query(query.clone())]),
             (None, None, Some(json), None) => {
-                self.pointer(json, &path.child("json")).map(|pointer| vec![Place::Json(pointer)])
+                self.pointer(json, &path.child("json")).map(|pointer| vec![SignaturePlace::Json(pointer)])
             }
-            (None, None, None, Some(form)) => Some(vec![Place::Form(form.clone())]),
+            (None, None, None, Some(form)) => Some(vec![SignaturePlace::Form(form.clone())]),
             _none_or_several => {
                 self.missing(path, "exactly one of header, query, json and form");
                 None
@@ -169,7 +169,12 @@ impl Compiler<'_> {
         text
     }
 
-    fn pieces(&mut self, file: &SignatureFile, algorithm: Option<SignatureAlgorithm>, path: &FieldPath) -> Vec<Piece> {
+    fn pieces(
+        &mut self,
+        file: &SignatureFile,
+        algorithm: Option<SignatureAlgorithm>,
+        path: &FieldPath,
+    ) -> Vec<Component> {
         let path = path.child("signed_payload");
         let written = file.signed_payload.as_deref().unwrap_or_default();
         if written.is_empty() || written.len() > MAX_PIECES {
@@ -178,12 +183,12 @@ impl Compiler<'_> {
         }
         let mut pieces = Vec::new();
         for (index, text) in written.iter().enumerate() {
-            match Piece::parse(text) {
+            match Component::parse(text) {
                 Some(piece) => pieces.push(piece),
                 None => self.problems.add_follow_up(&path.index(index), PIECES),
             }
         }
-        let holds_secret = pieces.contains(&Piece::Secret);
+        let holds_secret = pieces.contains(&Component::Secret);
         match algorithm {
             Some(SignatureAlgorithm::Sha256) if !holds_secret => {
                 self.problems
@@ -202,16 +207,18 @@ impl Compiler<'_> {
         &mut self,
         file: &SignedTimeFile,
         tolerance: Option<Duration>,
-        signed: &[Piece],
+        signed: &[Component],
         path: &FieldPath,
     ) -> Option<SignedTime> {
         let source = match (&file.header, &file.part, &file.json, &file.form) {
             (Some(header), None, None, None) => {
-                Piece::Header(self.header_name(header, &path.child("header"))?, Presence::Required)
+                Component::Header(self.header_name(header, &path.child("header"))?, Presence::Required)
             }
-            (None, Some(part), None, None) => Piece::Part(part.clone()),
-            (None, None, Some(json), None) => Piece::Json(self.pointer(json, &path.child("json"))?, Presence::Required),
-            (None, None, None, Some(form)) => Piece::Form(form.clone()),
+            (None, Some(part), None, None) => Component::Part(part.clone()),
+            (None, None, Some(json), None) => {
+                Component::Json(self.pointer(json, &path.child("json"))?, Presence::Required)
+            }
+            (None, None, None, Some(form)) => Component::Form(form.clone()),
             _none_or_several => {
                 self.missing(path, "exactly one of header, part, json and form");
                 return None;
@@ -230,7 +237,7 @@ impl Compiler<'_> {
         Some(SignedTime { source, unit: unit(file.unit.unwrap_or_default()), max_age, max_future })
     }
 
-    fn key_id(&mut self, file: &SignatureFile, secrets: &[Secret], path: &FieldPath) -> Option<Piece> {
+    fn key_id(&mut self, file: &SignatureFile, secrets: &[Secret], path: &FieldPath) -> Option<Component> {
         let Some(written) = file.key_id.as_deref() else {
             if secrets.len() > MAX_TRIED {
                 self.problems
@@ -238,7 +245,7 @@ impl Compiler<'_> {
             }
             return None;
         };
-        let piece = Piece::parse(written);
+        let piece = Component::parse(written);
         if piece.is_none() {
             self.problems.add(&path.child("key_id"), PIECES);
         }
@@ -249,9 +256,9 @@ impl Compiler<'_> {
     }
 
     /// An id that an attacker can change does not protect against replay (PageSpace#2199).
-    fn event_id(&mut self, file: &SignatureFile, signed: &[Piece], path: &FieldPath) -> Option<Piece> {
+    fn event_id(&mut self, file: &SignatureFile, signed: &[Component], path: &FieldPath) -> Option<Component> {
         let written = file.id.as_deref()?;
-        let piece = Piece::parse(written);
+        let piece = Component::parse(written);
         match &piece {
             None => self.problems.add(path, PIECES),
             Some(piece) if !piece.is_covered_by(signed) => {
@@ -279,7 +286,7 @@ impl Compiler<'_> {
         (headers, json)
     }
 
-    pub(super) fn static_token(&mut self, file: &StaticTokenFile, path: &FieldPath) -> Option<TokenPolicy> {
+    pub(super) fn static_token(&mut self, file: &StaticTokenFile, path: &FieldPath) -> Option<StaticTokenPolicy> {
         let material = KeyMaterial::Shared(EncodingFile::Utf8);
         let keys = WrittenKeys { one: file.secret.as_ref(), several: file.secrets.as_deref(), material };
         let secrets = self.secrets(&keys, None, path);
@@ -291,7 +298,7 @@ impl Compiler<'_> {
         file: &StaticTokenFile,
         secrets: Option<Vec<Secret>>,
         path: &FieldPath,
-    ) -> Option<TokenPolicy> {
+    ) -> Option<StaticTokenPolicy> {
         if file.header.is_none() && file.scheme.is_some() {
             self.problems.add(&path.child("scheme"), "is for `header` only; remove it");
         }
@@ -299,17 +306,17 @@ impl Compiler<'_> {
             (Some(header), None, None, None) => {
                 let name = self.header_name(header, &path.child("header"))?;
                 let scheme = file.scheme.clone().filter(|scheme| scheme != "none");
-                TokenPlace::Header { name, scheme }
+                StaticTokenPlace::Header { name, scheme }
             }
-            (None, Some(query), None, None) => TokenPlace::Query(query.clone()),
-            (None, None, Some(json), None) => TokenPlace::Json(self.pointer(json, &path.child("json"))?),
-            (None, None, None, Some(form)) => TokenPlace::Form(form.clone()),
+            (None, Some(query), None, None) => StaticTokenPlace::Query(query.clone()),
+            (None, None, Some(json), None) => StaticTokenPlace::Json(self.pointer(json, &path.child("json"))?),
+            (None, None, None, Some(form)) => StaticTokenPlace::Form(form.clone()),
             _none_or_several => {
                 self.missing(path, "exactly one of header, query, json and form");
                 return None;
             }
         };
-        Some(TokenPolicy { place, secrets: secrets? })
+        Some(StaticTokenPolicy { place, secrets: secrets? })
     }
 
     /// `tolerance`: a maximum age instead of the preset's.

@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use super::Compiler;
 use crate::config::error::FieldPath;
 use crate::config::file::UpstreamFile;
-use crate::route::{Address, Endpoint, Trust, Upstream};
+use crate::route::{Endpoint, EndpointAddress, Trust, Upstream};
 use crate::tls;
 
 /// The root certificates that an upstream's certificate must chain to, and the TLS configuration with them.
@@ -85,7 +85,7 @@ impl Compiler<'_> {
     }
 
     /// `roots` is `None` for an https URL if a problem with `ca` has been reported.
-    fn upstream_address(&mut self, url: &str, roots: Option<&Roots>, path: &FieldPath) -> Option<Address> {
+    fn upstream_address(&mut self, url: &str, roots: Option<&Roots>, path: &FieldPath) -> Option<EndpointAddress> {
         if let Some(socket) = url.strip_prefix("unix:") {
             return self.socket_address(socket, path);
         }
@@ -96,20 +96,20 @@ impl Compiler<'_> {
             self.problems.add(path, expected);
         }
         match parsed? {
-            (uri, None) => Some(Address::Tcp(uri)),
+            (uri, None) => Some(EndpointAddress::Tcp(uri)),
             (uri, Some(name)) => {
                 let (ca, config) = roots?.clone();
-                Some(Address::Tls(uri, Trust { name, ca, config }))
+                Some(EndpointAddress::Tls(uri, Trust { name, ca, config }))
             }
         }
     }
 
-    fn socket_address(&mut self, socket: &str, path: &FieldPath) -> Option<Address> {
+    fn socket_address(&mut self, socket: &str, path: &FieldPath) -> Option<EndpointAddress> {
         let resolved = self.sources.resolve(socket);
         let problem = match SocketAddr::from_pathname(&resolved) {
             _ if socket.is_empty() => "expected the path of a socket after `unix:`",
             Err(_) => "the path of a socket may have at most 107 bytes; use a shorter one",
-            Ok(_) => return Some(Address::Unix(resolved)),
+            Ok(_) => return Some(EndpointAddress::Unix(resolved)),
         };
         self.problems.add(path, problem);
         None

@@ -95,7 +95,7 @@ pub struct ParseFile {
     /// Pairs of key and value, such as t=1,v1=ab.
     pub pairs: Option<PairsFile>,
     /// A list of items, each with a prefix.
-    pub list: Option<ListFile>,
+    pub list: Option<SignatureListFile>,
     /// Fields, one of which is the signature.
     pub split: Option<SplitFile>,
 }
@@ -115,7 +115,7 @@ pub struct PairsFile {
 /// `list`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct ListFile {
+pub struct SignatureListFile {
     /// Separator between items.
     pub separator: Option<String>,
     /// Prefix of a signature; items without it are ignored.

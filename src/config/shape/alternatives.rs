@@ -10,7 +10,7 @@ use crate::config::error::{FieldPath, Problems, Segment};
 
 /// One alternative, without references.
 #[derive(Debug, Clone)]
-pub(super) struct Leaf<'a> {
+pub(super) struct Alternative<'a> {
     schema: &'a Json,
     /// The outermost `title`: the author's description of the expected form.
     pub(super) title: Option<&'a str>,
@@ -19,13 +19,13 @@ pub(super) struct Leaf<'a> {
 }
 
 /// The leaves of `schema`. A null among other alternatives is left out: it only means that the field is optional.
-pub(super) fn leaves<'a>(root: &'a Json, schema: &'a Json) -> Vec<Leaf<'a>> {
+pub(super) fn alternatives<'a>(root: &'a Json, schema: &'a Json) -> Vec<Alternative<'a>> {
     let mut found = Vec::new();
-    collect(root, Leaf { schema, title: None, description: None }, 0, &mut found);
+    collect(root, Alternative { schema, title: None, description: None }, 0, &mut found);
     found
 }
 
-fn collect<'a>(root: &'a Json, mut at: Leaf<'a>, depth: usize, found: &mut Vec<Leaf<'a>>) {
+fn collect<'a>(root: &'a Json, mut at: Alternative<'a>, depth: usize, found: &mut Vec<Alternative<'a>>) {
     // Ends the recursion for a definition that refers only to itself, which no serde type produces.
     const MAX_REFERENCES: usize = 32;
     // The root's title is only the name of its type.
@@ -37,7 +37,7 @@ fn collect<'a>(root: &'a Json, mut at: Leaf<'a>, depth: usize, found: &mut Vec<L
     }
     if let Some(target) = at.text("$ref").and_then(|reference| root.pointer(reference.strip_prefix('#')?)) {
         let description = at.description.or_else(|| target.get("description")?.as_str());
-        return collect(root, Leaf { schema: target, description, ..at }, depth + 1, found);
+        return collect(root, Alternative { schema: target, description, ..at }, depth + 1, found);
     }
     let Some(branches) = ["anyOf", "oneOf"].iter().find_map(|word| at.schema.get(word)?.as_array()) else {
         found.push(at);
@@ -47,7 +47,7 @@ fn collect<'a>(root: &'a Json, mut at: Leaf<'a>, depth: usize, found: &mut Vec<L
     // A description of the whole choice does not describe one of several alternatives.
     let description = at.description.filter(|_| real.len() == 1);
     for branch in real {
-        collect(root, Leaf { schema: branch, description, ..at }, depth + 1, found);
+        collect(root, Alternative { schema: branch, description, ..at }, depth + 1, found);
     }
 }
 
@@ -55,7 +55,7 @@ fn is_null(schema: &Json) -> bool {
     schema.get("type").is_some_and(|kind| kind == "null")
 }
 
-impl<'a> Leaf<'a> {
+impl<'a> Alternative<'a> {
     pub(super) fn text(&self, word: &str) -> Option<&'a str> {
         self.schema.get(word)?.as_str()
     }
@@ -205,51 +205,54 @@ fn is_of_type(value: &Json, kind: &str) -> bool {
 }
 
 impl<'a> Walk<'a> {
-    /// Checks a value against two or more `leaves`, all of the value's type.
+    /// Checks a value against two or more `alternatives`, all of the value's type.
     pub(super) fn choose(
         self,
-        leaves: &[&Leaf<'a>],
+        alternatives: &[&Alternative<'a>],
         value: &mut Json,
         path: &mut FieldPath,
         problems: &mut Problems,
     ) -> Fit {
         if let Json::Object(map) = &*value {
-            if let Some(tag) = tag(leaves) {
-                return self.choose_by_tag(tag, leaves, value, path, problems);
+            if let Some(tag) = tag(alternatives) {
+                return self.choose_by_tag(tag, alternatives, value, path, problems);
             }
-            if leaves.iter().all(|leaf| leaf.sole_key().is_some()) {
-                let named = |leaf: &&&Leaf<'a>| leaf.sole_key().is_some_and(|key| map.contains_key(key));
-                let present: Vec<&Leaf<'a>> = leaves.iter().filter(named).copied().collect();
+            if alternatives.iter().all(|alternative| alternative.sole_key().is_some()) {
+                let named =
+                    |alternative: &&&Alternative<'a>| alternative.sole_key().is_some_and(|key| map.contains_key(key));
+                let present: Vec<&Alternative<'a>> = alternatives.iter().filter(named).copied().collect();
                 return match present.as_slice() {
-                    [leaf] => self.visit_leaf(leaf, value, path, problems),
-                    _ => refuse_keys(leaves, map, path, problems),
+                    [alternative] => self.visit_leaf(alternative, value, path, problems),
+                    _ => reject_keys(alternatives, map, path, problems),
                 };
             }
         }
-        if leaves.iter().all(|leaf| !leaf.options().is_empty()) {
-            let options: Vec<&Json> = leaves.iter().flat_map(|leaf| leaf.options()).collect();
+        if alternatives.iter().all(|alternative| !alternative.options().is_empty()) {
+            let options: Vec<&Json> = alternatives.iter().flat_map(|alternative| alternative.options()).collect();
             if options.contains(&&*value) {
                 return Fit::Keep;
             }
             problems.add(path, messages::wrong_option(&options, value));
             return Fit::Prune;
         }
-        self.choose_closest(leaves, value, path, problems)
+        self.choose_closest(alternatives, value, path, problems)
     }
 
     fn choose_by_tag(
         self,
         tag: &'a str,
-        leaves: &[&Leaf<'a>],
+        alternatives: &[&Alternative<'a>],
         value: &mut Json,
         path: &mut FieldPath,
         problems: &mut Problems,
     ) -> Fit {
-        let chosen = value.get(tag).map(|given| leaves.iter().find(|leaf| leaf.constant(tag) == Some(given)));
-        if let Some(Some(leaf)) = chosen {
-            return self.visit_leaf(leaf, value, path, problems);
+        let chosen = value
+            .get(tag)
+            .map(|given| alternatives.iter().find(|alternative| alternative.constant(tag) == Some(given)));
+        if let Some(Some(alternative)) = chosen {
+            return self.visit_leaf(alternative, value, path, problems);
         }
-        let options: Vec<&Json> = leaves.iter().filter_map(|leaf| leaf.constant(tag)).collect();
+        let options: Vec<&Json> = alternatives.iter().filter_map(|alternative| alternative.constant(tag)).collect();
         let message = match value.get(tag) {
             Some(given) => messages::wrong_option(&options, given),
             None => format!("missing; expected {}", one_of(&options)),
@@ -264,15 +267,15 @@ impl<'a> Walk<'a> {
     /// as with serde's untagged enums.
     fn choose_closest(
         self,
-        leaves: &[&Leaf<'a>],
+        alternatives: &[&Alternative<'a>],
         value: &mut Json,
         path: &mut FieldPath,
         problems: &mut Problems,
     ) -> Fit {
         let mut best: Option<(Json, Problems, Fit)> = None;
-        for leaf in leaves {
+        for alternative in alternatives {
             let (mut copy, mut found) = (value.clone(), Problems::default());
-            let fit = self.visit_leaf(leaf, &mut copy, path, &mut found);
+            let fit = self.visit_leaf(alternative, &mut copy, path, &mut found);
             if best.as_ref().is_none_or(|(_, least, _)| found.len() < least.len()) {
                 best = Some((copy, found, fit));
             }
@@ -285,14 +288,19 @@ impl<'a> Walk<'a> {
 }
 
 /// The field that is a constant in every alternative, as in an internally tagged enum.
-fn tag<'a>(leaves: &[&Leaf<'a>]) -> Option<&'a str> {
-    let names = leaves.first()?.field_names();
-    names.into_iter().find(|name| leaves.iter().all(|leaf| leaf.constant(name).is_some()))
+fn tag<'a>(alternatives: &[&Alternative<'a>]) -> Option<&'a str> {
+    let names = alternatives.first()?.field_names();
+    names.into_iter().find(|name| alternatives.iter().all(|alternative| alternative.constant(name).is_some()))
 }
 
 /// Reports a value of an externally tagged enum that has none or several of its keys.
-fn refuse_keys(leaves: &[&Leaf<'_>], map: &Map<String, Json>, path: &FieldPath, problems: &mut Problems) -> Fit {
-    let names: Vec<&str> = leaves.iter().filter_map(|leaf| leaf.sole_key()).collect();
+fn reject_keys(
+    alternatives: &[&Alternative<'_>],
+    map: &Map<String, Json>,
+    path: &FieldPath,
+    problems: &mut Problems,
+) -> Fit {
+    let names: Vec<&str> = alternatives.iter().filter_map(|alternative| alternative.sole_key()).collect();
     let given: Vec<&str> = names.iter().copied().filter(|name| map.contains_key(*name)).collect();
     if given.len() > 1 {
         problems.add(path, format!("expected only one of {}", messages::quoted(&given)));

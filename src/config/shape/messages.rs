@@ -5,14 +5,14 @@
 
 use serde_json::Value as Json;
 
-use super::alternatives::Leaf;
+use super::alternatives::Alternative;
 
 /// `expected a list or a string, got a number`, with the fix where it is clear.
-pub(super) fn wrong_type(leaves: &[Leaf<'_>], value: &Json) -> String {
-    let mut message = format!("expected {}, got {}", expected(leaves), got(value));
+pub(super) fn wrong_type(alternatives: &[Alternative<'_>], value: &Json) -> String {
+    let mut message = format!("expected {}, got {}", expected(alternatives), got(value));
     if value.is_null() {
         message.push_str("; give a value or remove the line");
-    } else if wants_quotes(leaves, value) {
+    } else if wants_quotes(alternatives, value) {
         message.push_str("; put it in quotes");
     }
     message
@@ -33,16 +33,22 @@ pub(super) fn wrong_option(options: &[&Json], value: &Json) -> String {
 }
 
 /// The forms that the alternatives accept, in words.
-pub(super) fn expected(leaves: &[Leaf<'_>]) -> String {
+pub(super) fn expected(alternatives: &[Alternative<'_>]) -> String {
     let mut words: Vec<String> = Vec::new();
-    let options: Vec<&Json> = leaves.iter().flat_map(Leaf::options).collect();
-    let keys: Vec<&str> = leaves.iter().filter(|leaf| leaf.title.is_none()).filter_map(Leaf::sole_key).collect();
-    for leaf in leaves {
-        let word = match leaf.title {
+    let options: Vec<&Json> = alternatives.iter().flat_map(Alternative::options).collect();
+    let keys: Vec<&str> = alternatives
+        .iter()
+        .filter(|alternative| alternative.title.is_none())
+        .filter_map(Alternative::sole_key)
+        .collect();
+    for alternative in alternatives {
+        let word = match alternative.title {
             Some(title) => title.to_owned(),
-            None if !leaf.options().is_empty() => one_of(&options),
-            None if leaf.sole_key().is_some() && keys.len() > 1 => format!("a mapping with one of {}", quoted(&keys)),
-            None => form(leaf),
+            None if !alternative.options().is_empty() => one_of(&options),
+            None if alternative.sole_key().is_some() && keys.len() > 1 => {
+                format!("a mapping with one of {}", quoted(&keys))
+            }
+            None => form(alternative),
         };
         if !words.contains(&word) {
             words.push(word);
@@ -55,44 +61,44 @@ pub(super) fn expected(leaves: &[Leaf<'_>]) -> String {
     }
 }
 
-fn form(leaf: &Leaf<'_>) -> String {
-    let words: Vec<String> = leaf.types().into_iter().map(|kind| form_of(leaf, kind)).collect();
+fn form(alternative: &Alternative<'_>) -> String {
+    let words: Vec<String> = alternative.types().into_iter().map(|kind| form_of(alternative, kind)).collect();
     if words.is_empty() { "nothing here".to_owned() } else { words.join(" or ") }
 }
 
-fn form_of(leaf: &Leaf<'_>, kind: &str) -> String {
-    match (kind, leaf.sole_key()) {
+fn form_of(alternative: &Alternative<'_>, kind: &str) -> String {
+    match (kind, alternative.sole_key()) {
         ("object", Some(key)) => return format!("a mapping with `{key}`"),
-        ("object", None) => return mapping(leaf),
+        ("object", None) => return mapping(alternative),
         ("array", _) => return "a list".to_owned(),
         _ => {}
     }
-    if let Some(description) = leaf.description {
+    if let Some(description) = alternative.description {
         return first_sentence(description);
     }
     let noun = match kind {
         "boolean" => "`true` or `false`".to_owned(),
-        "integer" => format!("a whole number{}", range(leaf)),
-        "number" => format!("a number{}", range(leaf)),
+        "integer" => format!("a whole number{}", range(alternative)),
+        "number" => format!("a number{}", range(alternative)),
         _ => "a string".to_owned(),
     };
-    let examples: Vec<&Json> = leaf.list("examples").iter().collect();
+    let examples: Vec<&Json> = alternative.list("examples").iter().collect();
     if examples.is_empty() { noun } else { format!("{noun} such as {}", list(&examples)) }
 }
 
 /// A small mapping is described by its fields: `{env: NAME}` is easier to write than to look up.
-fn mapping(leaf: &Leaf<'_>) -> String {
+fn mapping(alternative: &Alternative<'_>) -> String {
     const MOST_NAMED: usize = 4;
-    let names = leaf.field_names();
-    let is_variant = names.iter().any(|name| leaf.constant(name).is_some());
+    let names = alternative.field_names();
+    let is_variant = names.iter().any(|name| alternative.constant(name).is_some());
     if names.is_empty() || names.len() > MOST_NAMED || is_variant {
         return "a mapping".to_owned();
     }
     format!("a mapping ({})", quoted(&names))
 }
 
-fn range(leaf: &Leaf<'_>) -> String {
-    match leaf.bounds() {
+fn range(alternative: &Alternative<'_>) -> String {
+    match alternative.bounds() {
         (Some(low), Some(high)) if high < i64::MAX.into() => format!(" from {low} to {high}"),
         (Some(low), _) if low > i64::MIN.into() => format!(" of at least {low}"),
         (_, Some(high)) if high < i64::MAX.into() => format!(" of at most {high}"),
@@ -126,16 +132,18 @@ pub(super) fn got(value: &Json) -> &'static str {
 }
 
 /// Whether YAML read a number or boolean where a string was meant: `1.2` for the option `"1.2"`.
-fn wants_quotes(leaves: &[Leaf<'_>], value: &Json) -> bool {
+fn wants_quotes(alternatives: &[Alternative<'_>], value: &Json) -> bool {
     let text = value.to_string();
-    let free = |leaf: &Leaf<'_>| {
-        leaf.types() == ["string"]
-            && leaf.title.or(leaf.description).is_none()
-            && leaf.list("examples").is_empty()
-            && leaf.options().is_empty()
+    let free = |alternative: &Alternative<'_>| {
+        alternative.types() == ["string"]
+            && alternative.title.or(alternative.description).is_none()
+            && alternative.list("examples").is_empty()
+            && alternative.options().is_empty()
     };
-    let listed = |leaf: &Leaf<'_>| leaf.options().iter().any(|option| option.as_str() == Some(&text));
-    matches!(value, Json::Number(_) | Json::Bool(_)) && leaves.iter().any(|leaf| free(leaf) || listed(leaf))
+    let listed =
+        |alternative: &Alternative<'_>| alternative.options().iter().any(|option| option.as_str() == Some(&text));
+    matches!(value, Json::Number(_) | Json::Bool(_))
+        && alternatives.iter().any(|alternative| free(alternative) || listed(alternative))
 }
 
 /// `known fields are …`, for the message about an unknown field.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-fn refusals(text: &str) -> Vec<String> {
+fn rejections(text: &str) -> Vec<String> {
     let found = read(text).expect_err(text);
     crate::config::error::ConfigErrors::new("f", found).to_string().lines().map(str::to_owned).collect()
 }
@@ -34,7 +34,7 @@ fn an_empty_file_is_an_empty_object() {
 
 #[test]
 fn every_duplicate_key_is_reported_with_the_line_of_the_first() {
-    let found = refusals("a: 1\nr:\n  - {b: 1, c: 2, b: 3}\n'a': 2\na: 3\n");
+    let found = rejections("a: 1\nr:\n  - {b: 1, c: 2, b: 3}\n'a': 2\na: 3\n");
     let expected = [
         "f:3:18: r[0].b: duplicate key, first on line 3",
         "f:4:1: a: duplicate key, first on line 1",
@@ -45,7 +45,7 @@ fn every_duplicate_key_is_reported_with_the_line_of_the_first() {
 
 #[test]
 fn every_rejected_construct_is_reported_at_once() {
-    let found = refusals(
+    let found = rejections(
         "a: &x 1\nb: *x\nc:\n  <<: {d: 1}\ne: !foo {f: .inf}\n1: g\ntrue: h\ni: [-.Inf, .nan, 18446744073709551616]\n~: 1",
     );
     let expected = [
@@ -72,15 +72,15 @@ fn quotes_make_a_string_of_anything() {
 
 #[test]
 fn unsupported_yaml_ends_the_reading() {
-    assert_eq!(refusals("a: 1\n---\nb: 2"), ["f:2:1: only one document is allowed in the file"]);
-    assert_eq!(refusals("---\n---\n"), ["f:2:1: only one document is allowed in the file"]);
-    assert_eq!(refusals("x:\n  ? [a]\n  : 1"), ["f:2:5: x: a key must be a string, not a mapping or list"]);
+    assert_eq!(rejections("a: 1\n---\nb: 2"), ["f:2:1: only one document is allowed in the file"]);
+    assert_eq!(rejections("---\n---\n"), ["f:2:1: only one document is allowed in the file"]);
+    assert_eq!(rejections("x:\n  ? [a]\n  : 1"), ["f:2:5: x: a key must be a string, not a mapping or list"]);
     let deep = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     assert!(read(&deep(MAX_DEPTH)).is_ok());
-    assert!(refusals(&deep(MAX_DEPTH + 1))[0].ends_with("nested deeper than 64 levels"));
-    assert_eq!(refusals(&deep(100_000)), ["f:1:256: invalid YAML: nested deeper than 64 levels"]);
-    assert_eq!(refusals(&"#".repeat(Bounds::CONFIGURATION.bytes + 1)), ["f:1:1: file is larger than 1048576 bytes"]);
-    assert_eq!(refusals("a: b\nc: d\u{2028}e: f"), ["f:2:5: control character U+2028 is not allowed"]);
+    assert!(rejections(&deep(MAX_DEPTH + 1))[0].ends_with("nested deeper than 64 levels"));
+    assert_eq!(rejections(&deep(100_000)), ["f:1:256: invalid YAML: nested deeper than 64 levels"]);
+    assert_eq!(rejections(&"#".repeat(Bounds::CONFIGURATION.bytes + 1)), ["f:1:1: file is larger than 1048576 bytes"]);
+    assert_eq!(rejections("a: b\nc: d\u{2028}e: f"), ["f:2:5: control character U+2028 is not allowed"]);
 }
 
 #[test]
@@ -96,9 +96,9 @@ fn a_syntax_error_says_what_to_write() {
         ("- 1\n-2", "f:3:1: invalid YAML: expected `key: value`; a space must follow `:` and `-`"),
     ];
     for (text, line) in cases {
-        assert_eq!(refusals(text), [line], "{text:?}");
+        assert_eq!(rejections(text), [line], "{text:?}");
     }
-    assert_eq!(refusals("a: 1\na: 2\nb: @").len(), 2, "the duplicate before the syntax error is reported too");
+    assert_eq!(rejections("a: 1\na: 2\nb: @").len(), 2, "the duplicate before the syntax error is reported too");
 }
 
 #[test]

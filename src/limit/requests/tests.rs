@@ -11,12 +11,12 @@ fn at_once(most: u32) -> Limit {
     Limit { rate: None, concurrency: Some(most) }
 }
 
-fn sender<'a>(issuer: &'a str, subject: &'a str) -> Sender<'a> {
-    Sender { route: "webhook", issuer: Some(issuer), subject: Some(subject) }
+fn sender<'a>(issuer: &'a str, subject: &'a str) -> RequestSender<'a> {
+    RequestSender { route: "webhook", issuer: Some(issuer), subject: Some(subject) }
 }
 
 /// The number of requests that pass, of `requests` at one time.
-fn passed(counted: &RequestLimits, limits: &RouteLimits, sender: &Sender<'_>, requests: usize) -> usize {
+fn passed(counted: &RequestLimits, limits: &RouteLimits, sender: &RequestSender<'_>, requests: usize) -> usize {
     (0..requests).filter(|_| counted.admit(sender, limits, || counted.begun).is_ok()).count()
 }
 
@@ -37,9 +37,9 @@ fn names_do_not_run_into_each_other() {
         sender("ab", "c"),
         sender("a", "bc"),
         sender("", "abc"),
-        Sender { subject: None, ..sender("abc", "") },
-        Sender { issuer: None, subject: None, route: "webhook" },
-        Sender { route: "other", ..sender("ab", "c") },
+        RequestSender { subject: None, ..sender("abc", "") },
+        RequestSender { issuer: None, subject: None, route: "webhook" },
+        RequestSender { route: "other", ..sender("ab", "c") },
     ];
     assert!(senders.iter().all(|sender| passed(&counted, &limits, sender, 9) == 1));
 }
@@ -101,16 +101,16 @@ fn an_address_is_charged_for_rejections_alone_and_a_64_is_one_address() {
     let counted = RequestLimits::default();
     let limits = RouteLimits { address: Some(Rate::new(1, 3600, 2)), ..RouteLimits::default() };
     let address = |text: &str| text.parse::<IpAddr>().unwrap();
-    let may_ask = |text| counted.may_ask("webhook", &limits, address(text), || counted.begun);
-    assert!((0..9).all(|_| may_ask("2001:db8::1").is_ok()));
+    let check_ip_rate = |text| counted.check_ip_rate("webhook", &limits, address(text), || counted.begun);
+    assert!((0..9).all(|_| check_ip_rate("2001:db8::1").is_ok()));
     for last in 1..=2 {
-        assert!(may_ask("2001:db8::1").is_ok());
-        counted.refused("webhook", &limits, address(&format!("2001:db8::{last}")), || counted.begun);
+        assert!(check_ip_rate("2001:db8::1").is_ok());
+        counted.penalize("webhook", &limits, address(&format!("2001:db8::{last}")), || counted.begun);
     }
     let limited = Limited { limit: "failed_auth", quota: 2, window: Some(7200), retry_after: 3600 };
-    assert_eq!(may_ask("2001:db8::3"), Err(limited));
-    assert!(may_ask("2001:db8:0:1::1").is_ok() && may_ask("192.0.2.1").is_ok());
-    assert!(counted.may_ask("other", &limits, address("2001:db8::1"), || counted.begun).is_ok());
+    assert_eq!(check_ip_rate("2001:db8::3"), Err(limited));
+    assert!(check_ip_rate("2001:db8:0:1::1").is_ok() && check_ip_rate("192.0.2.1").is_ok());
+    assert!(counted.check_ip_rate("other", &limits, address("2001:db8::1"), || counted.begun).is_ok());
 }
 
 /// Subjects beyond the maximum number of keys are rejected; addresses beyond it pass, or unauthenticated clients could
@@ -120,14 +120,14 @@ fn uncountable_requests_are_rejected_on_verified_routes_and_pass_on_public_ones(
     let counted = RequestLimits::default();
     let limits = RouteLimits { subject: often(1, 1), address: Some(Rate::new(1, 3600, 1)), ..RouteLimits::default() };
     let subjects = (0..200_000_u32).map(|number| number.to_string());
-    let first_refused = subjects
+    let first_rejected = subjects
         .into_iter()
         .find_map(|subject| counted.admit(&sender("a", &subject), &limits, || counted.begun).err()?.limited().copied());
-    assert_eq!(first_refused.map(|limited| (limited.limit, limited.retry_after)), Some(("subject", 1)));
+    assert_eq!(first_rejected.map(|limited| (limited.limit, limited.retry_after)), Some(("subject", 1)));
     for number in 0..200_000_u32 {
         let address = IpAddr::from(number.to_be_bytes());
-        assert!(counted.may_ask("webhook", &limits, address, || counted.begun).is_ok());
-        counted.refused("webhook", &limits, address, || counted.begun);
+        assert!(counted.check_ip_rate("webhook", &limits, address, || counted.begun).is_ok());
+        counted.penalize("webhook", &limits, address, || counted.begun);
     }
     assert!(counted.addresses.len() < 200_000);
 }

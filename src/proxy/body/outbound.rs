@@ -11,19 +11,19 @@ use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::exactly;
-use crate::proxy::exchange::Piece;
-use crate::proxy::record::Record;
-use crate::proxy::upstream::Reply;
+use crate::proxy::exchange::ResponseEvent;
+use crate::proxy::record::RequestRecord;
+use crate::proxy::upstream::UpstreamBody;
 
 /// Content of a response.
 #[derive(Debug)]
-pub enum Content {
+pub enum ResponseContent {
     /// The gateway's own text; `None` once it is taken.
     Own(Option<Bytes>),
     /// The upstream's response, which must be complete by its deadline.
     Upstream {
         /// Body of the upstream's response.
-        incoming: Reply,
+        incoming: UpstreamBody,
         /// Deadline of the complete response.
         by: Instant,
         /// Created at the first wait.
@@ -36,7 +36,7 @@ pub enum Content {
 /// A response from an exchange that runs in its own task.
 #[derive(Debug)]
 pub struct Relayed {
-    pieces: mpsc::Receiver<Piece>,
+    events: mpsc::Receiver<ResponseEvent>,
     hint: SizeHint,
     due: Instant,
     ended: bool,
@@ -44,29 +44,29 @@ pub struct Relayed {
 
 impl Relayed {
     /// A response that is complete at `due` at the latest.
-    pub fn new(pieces: mpsc::Receiver<Piece>, hint: SizeHint, due: Instant) -> Self {
-        Self { pieces, hint, due, ended: false }
+    pub fn new(events: mpsc::Receiver<ResponseEvent>, hint: SizeHint, due: Instant) -> Self {
+        Self { events, hint, due, ended: false }
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyBroke>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         if self.ended {
             return Poll::Ready(None);
         }
-        self.pieces.poll_recv(cx).map(|piece| match piece {
-            Some(Piece::Frame(frame)) => Some(Ok(frame)),
-            Some(Piece::End(last)) => {
+        self.events.poll_recv(cx).map(|event| match event {
+            Some(ResponseEvent::Frame(frame)) => Some(Ok(frame)),
+            Some(ResponseEvent::End(last)) => {
                 self.ended = true;
                 last.map(Ok)
             }
-            Some(Piece::Broke(broke)) => Some(Err(broke)),
-            None => Some(Err(ReplyBroke::Lost)),
+            Some(ResponseEvent::Broke(broke)) => Some(Err(broke)),
+            None => Some(Err(ResponseError::Lost)),
         })
     }
 }
 
 /// A response that ended prematurely: the connection (HTTP/1) or the stream (HTTP/2) is closed without the regular end.
 #[derive(Debug, thiserror::Error)]
-pub enum ReplyBroke {
+pub enum ResponseError {
     /// The connection to the upstream failed.
     #[error("the upstream's response ended prematurely")]
     Upstream(#[source] hyper::Error),
@@ -81,13 +81,13 @@ pub enum ReplyBroke {
 /// A response body; the request's record is closed with it.
 #[derive(Debug)]
 pub struct Body {
-    content: Content,
-    record: Record,
+    content: ResponseContent,
+    record: RequestRecord,
 }
 
 impl Body {
     /// The response, and the record to complete once it is sent.
-    pub fn new(content: Content, record: Record) -> Self {
+    pub fn new(content: ResponseContent, record: RequestRecord) -> Self {
         let mut body = Self { content, record };
         body.look();
         body
@@ -96,9 +96,9 @@ impl Body {
     /// Time at which the response is complete on the gateway's side, whether or not the client reads it.
     pub fn due(&self) -> Instant {
         match &self.content {
-            Content::Own(_) => Instant::now(),
-            Content::Upstream { by, .. } => *by,
-            Content::Relayed(relayed) => relayed.due,
+            ResponseContent::Own(_) => Instant::now(),
+            ResponseContent::Upstream { by, .. } => *by,
+            ResponseContent::Relayed(relayed) => relayed.due,
         }
     }
 
@@ -110,15 +110,15 @@ impl Body {
     }
 }
 
-impl Content {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyBroke>>> {
+impl ResponseContent {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         match self {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Upstream { incoming, by, timer } => match Pin::new(incoming).poll_frame(cx) {
-                Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(ReplyBroke::Upstream))),
+                Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(ResponseError::Upstream))),
                 Poll::Pending => {
                     let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((*by).into())));
-                    timer.as_mut().poll(cx).map(|()| Some(Err(ReplyBroke::Late)))
+                    timer.as_mut().poll(cx).map(|()| Some(Err(ResponseError::Late)))
                 }
             },
             Self::Relayed(relayed) => relayed.poll_frame(cx),
@@ -128,9 +128,9 @@ impl Content {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = ReplyBroke;
+    type Error = ResponseError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyBroke>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         let body = self.get_mut();
         let polled = body.content.poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
@@ -147,17 +147,17 @@ impl HttpBody for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Own(bytes) => bytes.is_none(),
-            Content::Upstream { incoming, .. } => incoming.is_end_stream(),
-            Content::Relayed(relayed) => relayed.ended,
+            ResponseContent::Own(bytes) => bytes.is_none(),
+            ResponseContent::Upstream { incoming, .. } => incoming.is_end_stream(),
+            ResponseContent::Relayed(relayed) => relayed.ended,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Own(bytes) => exactly(bytes.as_ref()),
-            Content::Upstream { incoming, .. } => incoming.size_hint(),
-            Content::Relayed(relayed) => relayed.hint,
+            ResponseContent::Own(bytes) => exactly(bytes.as_ref()),
+            ResponseContent::Upstream { incoming, .. } => incoming.size_hint(),
+            ResponseContent::Relayed(relayed) => relayed.hint,
         }
     }
 }

@@ -3,12 +3,12 @@ use std::sync::Arc;
 use super::*;
 use crate::snapshot::ListenerLimits;
 
-fn peer(address: &str) -> Peer {
-    Peer {
+fn connection(address: &str) -> ConnectionInfo {
+    ConnectionInfo {
         address: address.parse::<SocketAddr>().unwrap().into(),
         named: true,
         secure: false,
-        told: Told::default(),
+        told: ForwardedInfo::default(),
         listener: 0,
         client: None,
         server_name: None,
@@ -30,9 +30,9 @@ fn trusted() -> Vec<IpNet> {
 
 /// The client of a request that 10.0.0.1 has sent, and the proxies after the client.
 fn told(fields: &[(&'static str, &str)]) -> (String, String) {
-    let peer = peer("10.0.0.1:9");
+    let connection = connection("10.0.0.1:9");
     let headers = headers(fields);
-    let sender = sender(&peer, &headers, &trusted());
+    let sender = sender(&connection, &headers, &trusted());
     let via: Vec<_> = sender.told.via.iter().map(ToString::to_string).collect();
     (sender.address.to_string(), via.join(" "))
 }
@@ -110,14 +110,14 @@ fn forwarded_is_read_where_x_forwarded_for_is_absent() {
 fn a_host_that_is_no_text_hides_no_client() {
     let field = HeaderValue::from_bytes(b"for=10.0.0.5, for=198.51.100.7;host=\"\xff\"").unwrap();
     let headers = HeaderMap::from_iter([(FORWARDED, field)]);
-    assert_eq!(sender(&peer("10.0.0.1:9"), &headers, &trusted()).address.to_string(), "198.51.100.7:0");
+    assert_eq!(sender(&connection("10.0.0.1:9"), &headers, &trusted()).address.to_string(), "198.51.100.7:0");
 }
 
 #[test]
 fn headers_that_name_two_clients_contradict_each_other() {
     let contradictory = |one: &str, other: &str| {
         let headers = headers(&[("x-forwarded-for", one), ("forwarded", other)]);
-        sender(&peer("10.0.0.1:9"), &headers, &trusted()).told.contradictory
+        sender(&connection("10.0.0.1:9"), &headers, &trusted()).told.contradictory
     };
     assert!(!contradictory("198.51.100.7", "for=198.51.100.7"));
     assert!(!contradictory("1.1.1.1, 198.51.100.7, 10.0.0.2", "for=2.2.2.2, for=\"198.51.100.7:1\""));
@@ -134,13 +134,14 @@ fn headers_of_untrusted_clients_are_ignored() {
         ("x-forwarded-proto", "https"),
         ("x-request-id", "mine"),
     ]);
-    let unnamed = Peer { named: false, ..peer("10.0.0.1:9") };
-    for (peer, trusted) in [(peer("203.0.113.9:9"), trusted()), (peer("10.0.0.1:9"), Vec::new()), (unnamed, trusted())]
+    let unnamed = ConnectionInfo { named: false, ..connection("10.0.0.1:9") };
+    for (connection, trusted) in
+        [(connection("203.0.113.9:9"), trusted()), (connection("10.0.0.1:9"), Vec::new()), (unnamed, trusted())]
     {
-        let sender = sender(&peer, &headers, &trusted);
+        let sender = sender(&connection, &headers, &trusted);
         assert!(matches!(sender, Cow::Borrowed(_)), "{sender:?}");
     }
-    let mapped = peer("[::ffff:10.0.0.1]:9");
+    let mapped = connection("[::ffff:10.0.0.1]:9");
     assert!(sender(&mapped, &headers, &trusted()).told.contradictory);
 }
 
@@ -149,7 +150,7 @@ fn scheme_and_id_are_taken_from_single_valid_headers() {
     let told = |name: &'static str, values: &[&str]| {
         let fields: Vec<_> = values.iter().map(|value| (name, *value)).collect();
         let headers = headers(&fields);
-        let sender = sender(&peer("10.0.0.1:9"), &headers, &trusted()).into_owned();
+        let sender = sender(&connection("10.0.0.1:9"), &headers, &trusted()).into_owned();
         (sender.secure, sender.told.request_id)
     };
     for (values, secure) in [

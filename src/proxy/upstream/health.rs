@@ -11,7 +11,7 @@ const MAX_FAILURES: u32 = 5;
 
 /// Outcome of an attempt. Any response counts as a success, regardless of its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fared {
+pub(super) enum AttemptOutcome {
     /// A response was received.
     Answered,
     /// No response was received within the timeout.
@@ -22,9 +22,9 @@ pub(super) enum Fared {
 
 /// State change that an outcome causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    SetAside,
-    TakenBack,
+pub(super) enum HealthChange {
+    Ejected,
+    Restored,
 }
 
 /// Health of an endpoint, as one worker has seen it.
@@ -50,19 +50,19 @@ impl Health {
         self.aside_until = self.aside_until.map(|_| now + ASIDE);
     }
 
-    pub(super) fn note(&mut self, fared: Fared, now: Instant) -> Option<Change> {
+    pub(super) fn note(&mut self, outcome: AttemptOutcome, now: Instant) -> Option<HealthChange> {
         let was_aside = self.aside_until.is_some();
-        self.failures = match fared {
-            Fared::Answered => 0,
-            Fared::Unanswered => self.failures.saturating_add(1),
-            Fared::Unreached => MAX_FAILURES,
+        self.failures = match outcome {
+            AttemptOutcome::Answered => 0,
+            AttemptOutcome::Unanswered => self.failures.saturating_add(1),
+            AttemptOutcome::Unreached => MAX_FAILURES,
         };
         // The half-open probe decides: one failure ejects the endpoint again.
         let aside = self.failures >= MAX_FAILURES || (self.failures > 0 && was_aside);
         self.aside_until = aside.then(|| now + ASIDE);
         match (was_aside, aside) {
-            (false, true) => Some(Change::SetAside),
-            (true, false) => Some(Change::TakenBack),
+            (false, true) => Some(HealthChange::Ejected),
+            (true, false) => Some(HealthChange::Restored),
             (false, false) | (true, true) => None,
         }
     }
@@ -95,14 +95,14 @@ mod tests {
     fn an_unreachable_upstream_is_ejected_and_then_probed_once() {
         let (mut all, now) = ([Health::default(), Health::default()], Instant::now());
         assert_eq!(next(&mut all, 1, now), 0);
-        assert_eq!(all[0].note(Fared::Unreached, now), Some(Change::SetAside));
+        assert_eq!(all[0].note(AttemptOutcome::Unreached, now), Some(HealthChange::Ejected));
         assert_eq!(places(&mut all, 2..5, now + ASIDE - TICK), [1, 1, 1]);
         // While the half-open probe is in flight, other requests go to the other endpoint.
         assert_eq!(places(&mut all, 5..8, now + ASIDE), [0, 1, 1]);
-        assert_eq!(all[0].note(Fared::Unreached, now + ASIDE), None);
+        assert_eq!(all[0].note(AttemptOutcome::Unreached, now + ASIDE), None);
         assert_eq!(places(&mut all, 8..10, now + 2 * ASIDE - TICK), [1, 1]);
         assert_eq!(next(&mut all, 10, now + 2 * ASIDE), 0);
-        assert_eq!(all[0].note(Fared::Answered, now + 2 * ASIDE), Some(Change::TakenBack));
+        assert_eq!(all[0].note(AttemptOutcome::Answered, now + 2 * ASIDE), Some(HealthChange::Restored));
         assert_eq!(places(&mut all, 11..15, now + 2 * ASIDE), [1, 0, 1, 0]);
     }
 
@@ -110,14 +110,14 @@ mod tests {
     fn an_upstream_that_does_not_answer_is_ejected_after_several_failures() {
         let (mut health, now) = (Health::default(), Instant::now());
         for _ in 1..MAX_FAILURES {
-            assert_eq!(health.note(Fared::Unanswered, now), None);
+            assert_eq!(health.note(AttemptOutcome::Unanswered, now), None);
         }
-        assert_eq!(health.note(Fared::Answered, now), None);
+        assert_eq!(health.note(AttemptOutcome::Answered, now), None);
         for _ in 1..MAX_FAILURES {
-            assert_eq!(health.note(Fared::Unanswered, now), None);
+            assert_eq!(health.note(AttemptOutcome::Unanswered, now), None);
         }
-        assert_eq!(health.note(Fared::Unanswered, now), Some(Change::SetAside));
-        assert_eq!(health.note(Fared::Unanswered, now + ASIDE), None);
+        assert_eq!(health.note(AttemptOutcome::Unanswered, now), Some(HealthChange::Ejected));
+        assert_eq!(health.note(AttemptOutcome::Unanswered, now + ASIDE), None);
         assert_eq!(health.rank(now + ASIDE + TICK), (true, 0));
     }
 
@@ -125,7 +125,7 @@ mod tests {
     fn if_all_are_ejected_all_are_tried() {
         let (mut all, now) = ([Health::default(), Health::default()], Instant::now());
         for health in &mut all {
-            health.note(Fared::Unreached, now);
+            health.note(AttemptOutcome::Unreached, now);
         }
         assert_eq!(places(&mut all, 1..4, now + TICK), [0, 1, 0]);
     }

@@ -21,12 +21,12 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::health::{Change, Fared, Health};
+use super::health::{AttemptOutcome, Health, HealthChange};
 use super::{Deadline, RequestBody};
-use crate::route::{Address, Endpoint};
+use crate::route::{Endpoint, EndpointAddress};
 use crate::telemetry;
 
-type Sender = SendRequest<RequestBody>;
+type UpstreamSender = SendRequest<RequestBody>;
 
 /// Maximum number of idle connections to one endpoint.
 const MAX_IDLE: usize = 256;
@@ -41,20 +41,20 @@ pub(super) struct Pool {
     pub(super) endpoint: Weak<Endpoint>,
     idle: Duration,
     /// Idle connections, oldest first.
-    waiting: Mutex<Vec<Waiting>>,
+    waiting: Mutex<Vec<IdleConnection>>,
     /// Used if the upstream has several endpoints.
     health: Mutex<Health>,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    sender: Sender,
+struct IdleConnection {
+    sender: UpstreamSender,
     since: Instant,
 }
 
 /// Why there is no response.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(super) enum SendError {
     /// There was no connection, and no byte of the request was sent.
     NotSent(Box<Request<RequestBody>>),
     /// The connection broke, and the upstream may have seen the request.
@@ -97,11 +97,11 @@ impl Pool {
         self: &Arc<Self>,
         mut request: Request<RequestBody>,
         deadline: &Deadline<'_>,
-    ) -> Result<Response<Reply>, Failed> {
+    ) -> Result<Response<UpstreamBody>, SendError> {
         if let Some(waiting) = self.take() {
             match self.exchange(waiting, request, deadline).await {
                 // The upstream has just closed the idle connection.
-                Err(Failed::NotSent(back)) => request = *back,
+                Err(SendError::NotSent(back)) => request = *back,
                 done => return done,
             }
         }
@@ -111,31 +111,31 @@ impl Pool {
             Err(error) => {
                 let url = self.endpoint.upgrade().map(|endpoint| endpoint.url.clone());
                 tracing::warn!(upstream = url, error = telemetry::chain(&error), "cannot connect to the upstream");
-                Err(Failed::NotSent(Box::new(request)))
+                Err(SendError::NotSent(Box::new(request)))
             }
         }
     }
 
     async fn exchange(
         self: &Arc<Self>,
-        mut sender: Sender,
+        mut sender: UpstreamSender,
         request: Request<RequestBody>,
         deadline: &Deadline<'_>,
-    ) -> Result<Response<Reply>, Failed> {
+    ) -> Result<Response<UpstreamBody>, SendError> {
         match deadline.within(sender.try_send_request(request)).await {
             Some(Ok(response)) => {
-                let connection = Lent { sender: Some(sender), pool: Arc::clone(self) };
-                Ok(response.map(|incoming| Reply { incoming, _connection: connection }))
+                let connection = PooledConnection { sender: Some(sender), pool: Arc::clone(self) };
+                Ok(response.map(|incoming| UpstreamBody { incoming, _connection: connection }))
             }
             Some(Err(mut error)) => {
-                Err(error.take_message().map_or(Failed::Broke, |back| Failed::NotSent(Box::new(back))))
+                Err(error.take_message().map_or(SendError::Broke, |back| SendError::NotSent(Box::new(back))))
             }
-            None => Err(Failed::Late),
+            None => Err(SendError::Late),
         }
     }
 
     /// The youngest idle connection.
-    fn take(&self) -> Option<Sender> {
+    fn take(&self) -> Option<UpstreamSender> {
         let mut waiting = locked(&self.waiting);
         while waiting.pop_if(|last| last.sender.is_closed()).is_some() {}
         // A connection may still be busy with the rest of a request body for which its upstream did not wait.
@@ -144,14 +144,14 @@ impl Pool {
         (one.since.elapsed() < self.idle).then_some(one.sender)
     }
 
-    fn keep(&self, sender: Sender) {
+    fn keep(&self, sender: UpstreamSender) {
         let mut waiting = locked(&self.waiting);
         if !sender.is_closed() && waiting.len() < MAX_IDLE {
-            waiting.push(Waiting { sender, since: Instant::now() });
+            waiting.push(IdleConnection { sender, since: Instant::now() });
         }
     }
 
-    async fn connect(&self, left: Duration) -> Result<Sender, ConnectError> {
+    async fn connect(&self, left: Duration) -> Result<UpstreamSender, ConnectError> {
         let endpoint = self.endpoint.upgrade().ok_or(ConnectError::Gone)?;
         let limit = endpoint.connect.min(left);
         let opened = tokio::time::timeout(limit, open(&endpoint.address, limit)).await;
@@ -166,13 +166,13 @@ impl Pool {
         locked(&self.health).begin(turn, now);
     }
 
-    pub(super) fn note(&self, fared: Fared) {
-        let change = locked(&self.health).note(fared, Instant::now());
+    pub(super) fn note(&self, outcome: AttemptOutcome) {
+        let change = locked(&self.health).note(outcome, Instant::now());
         let url = self.endpoint.upgrade().map(|endpoint| endpoint.url.clone());
         match change {
             None => {}
-            Some(Change::SetAside) => tracing::warn!(upstream = url, "upstream ejected"),
-            Some(Change::TakenBack) => tracing::info!(upstream = url, "upstream back in rotation"),
+            Some(HealthChange::Ejected) => tracing::warn!(upstream = url, "upstream ejected"),
+            Some(HealthChange::Restored) => tracing::info!(upstream = url, "upstream back in rotation"),
         }
     }
 }
@@ -192,15 +192,15 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
-async fn open(address: &Address, limit: Duration) -> Result<Sender, ConnectError> {
+async fn open(address: &EndpointAddress, limit: Duration) -> Result<UpstreamSender, ConnectError> {
     match address {
-        Address::Tcp(uri) => speak(TokioIo::new(tcp(uri, limit).await?)).await,
-        Address::Tls(uri, trust) => {
+        EndpointAddress::Tcp(uri) => speak(TokioIo::new(tcp(uri, limit).await?)).await,
+        EndpointAddress::Tls(uri, trust) => {
             let connector = TlsConnector::from(Arc::clone(&trust.config));
             let stream = connector.connect(trust.name.clone(), tcp(uri, limit).await?).await;
             speak(TokioIo::new(stream.map_err(ConnectError::Tls)?)).await
         }
-        Address::Unix(path) => {
+        EndpointAddress::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(ConnectError::Socket)?;
             speak(TokioIo::new(stream)).await
         }
@@ -217,7 +217,7 @@ async fn tcp(uri: &Uri, limit: Duration) -> Result<TcpStream, ConnectError> {
     stream.map(TokioIo::into_inner).map_err(|error| ConnectError::Tcp(error.into()))
 }
 
-async fn speak(io: impl Read + Write + Send + Unpin + 'static) -> Result<Sender, ConnectError> {
+async fn speak(io: impl Read + Write + Send + Unpin + 'static) -> Result<UpstreamSender, ConnectError> {
     let (sender, connection) = handshake(io).await?;
     // The request that uses the connection gets its errors.
     tokio::spawn(connection);
@@ -226,18 +226,18 @@ async fn speak(io: impl Read + Write + Send + Unpin + 'static) -> Result<Sender,
 
 /// A response body and its connection, which goes back to the pool when the response is dropped.
 #[derive(Debug)]
-pub struct Reply {
+pub struct UpstreamBody {
     incoming: Incoming,
-    _connection: Lent,
+    _connection: PooledConnection,
 }
 
 #[derive(Debug)]
-struct Lent {
-    sender: Option<Sender>,
+struct PooledConnection {
+    sender: Option<UpstreamSender>,
     pool: Arc<Pool>,
 }
 
-impl Drop for Lent {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         if let Some(sender) = self.sender.take() {
             self.pool.keep(sender);
@@ -245,7 +245,7 @@ impl Drop for Lent {
     }
 }
 
-impl Body for Reply {
+impl Body for UpstreamBody {
     type Data = Bytes;
     type Error = hyper::Error;
 

@@ -7,12 +7,12 @@ use super::*;
 use crate::proxy::tests::{gateway, stranger};
 
 /// A stream that reports a read of a single byte, which only a parked connection makes.
-struct Asked {
+struct TestRequest {
     stream: DuplexStream,
     for_one_byte: mpsc::UnboundedSender<()>,
 }
 
-impl AsyncRead for Asked {
+impl AsyncRead for TestRequest {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         if buf.remaining() == 1 {
             let _ = self.for_one_byte.send(());
@@ -21,7 +21,7 @@ impl AsyncRead for Asked {
     }
 }
 
-impl AsyncWrite for Asked {
+impl AsyncWrite for TestRequest {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, data)
     }
@@ -36,19 +36,19 @@ impl AsyncWrite for Asked {
 }
 
 /// A client and its connection, which reports when it is parked.
-struct Client {
+struct TestClient {
     stream: DuplexStream,
     rests: mpsc::UnboundedReceiver<()>,
     served: tokio::task::JoinHandle<()>,
     phase: watch::Sender<Phase>,
 }
 
-impl Client {
+impl TestClient {
     fn connect(gateway: Gateway) -> Self {
         let (stream, near) = tokio::io::duplex(64 * 1024);
         let (for_one_byte, rests) = mpsc::unbounded_channel();
         let (phase, told) = watch::channel(Phase::Running);
-        let (near, gateway) = (Asked { stream: near, for_one_byte }, Arc::new(gateway));
+        let (near, gateway) = (TestRequest { stream: near, for_one_byte }, Arc::new(gateway));
         let served = tokio::spawn(async move { http1(near, stranger(), &gateway, told).await });
         Self { stream, rests, served, phase }
     }
@@ -72,9 +72,9 @@ impl Client {
 
     /// Expects that no more bytes arrive.
     async fn ended(mut self) {
-        let mut rest = Vec::new();
-        self.stream.read_to_end(&mut rest).await.unwrap();
-        assert_eq!(rest, b"");
+        let mut park = Vec::new();
+        self.stream.read_to_end(&mut park).await.unwrap();
+        assert_eq!(park, b"");
         drop(self.stream);
         self.served.await.unwrap();
     }
@@ -91,7 +91,7 @@ const GET: &[u8] = b"GET /nowhere HTTP/1.1\r\nHost: a.example\r\n\r\n";
 #[test]
 fn a_parked_connection_resumes_where_it_was() {
     run(|gateway| async {
-        let mut client = Client::connect(gateway);
+        let mut client = TestClient::connect(gateway);
         for _ in 0..3 {
             client.rests().await;
             client.says(GET).await;
@@ -109,12 +109,12 @@ fn a_parked_connection_resumes_where_it_was() {
 #[test]
 fn a_connection_with_half_a_request_is_not_parked() {
     run(|gateway| async {
-        let mut client = Client::connect(gateway);
+        let mut client = TestClient::connect(gateway);
         let (first, last) = GET.split_at(7);
         // The beginning of the next request arrives together with this one.
         client.says(&[GET, first].concat()).await;
         assert_eq!(client.answered().await, "404");
-        tokio::time::timeout(REST * 5, client.rests()).await.unwrap_err();
+        tokio::time::timeout(PARK_AFTER * 5, client.rests()).await.unwrap_err();
         client.says(last).await;
         assert_eq!(client.answered().await, "404");
         client.rests().await;
@@ -127,7 +127,7 @@ fn a_closing_connection_is_not_parked() {
     for last in ["GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET /< HTTP/1.1\r\nHost: a\r\n\r\n"]
     {
         run(|gateway| async {
-            let mut client = Client::connect(gateway);
+            let mut client = TestClient::connect(gateway);
             client.says(last.as_bytes()).await;
             let mut reply = Vec::new();
             client.stream.read_to_end(&mut reply).await.unwrap();
@@ -135,7 +135,7 @@ fn a_closing_connection_is_not_parked() {
             // The gateway's side is closed but still read: these bytes are no request, and the connection is not
             // parked.
             client.says(GET).await;
-            assert!(tokio::time::timeout(REST * 5, client.rests()).await.is_err(), "{last}");
+            assert!(tokio::time::timeout(PARK_AFTER * 5, client.rests()).await.is_err(), "{last}");
         });
     }
 }
@@ -144,10 +144,10 @@ fn a_closing_connection_is_not_parked() {
 #[test]
 fn a_connection_with_an_unread_body_is_not_parked() {
     run(|gateway| async {
-        let mut client = Client::connect(gateway);
+        let mut client = TestClient::connect(gateway);
         client.says(b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf").await;
         assert_eq!(client.answered().await, "404");
-        assert!(tokio::time::timeout(REST * 5, client.rests()).await.is_err());
+        assert!(tokio::time::timeout(PARK_AFTER * 5, client.rests()).await.is_err());
         client.says(&[&[b'x'; 96], GET].concat()).await;
         assert_eq!(client.answered().await, "404");
         client.rests().await;
@@ -157,7 +157,7 @@ fn a_connection_with_an_unread_body_is_not_parked() {
 #[test]
 fn a_parked_connection_ends_with_its_client_or_the_drain() {
     run(|gateway| async {
-        let mut client = Client::connect(gateway);
+        let mut client = TestClient::connect(gateway);
         client.says(GET).await;
         client.answered().await;
         client.rests().await;
@@ -165,7 +165,7 @@ fn a_parked_connection_ends_with_its_client_or_the_drain() {
         client.ended().await;
     });
     run(|gateway| async {
-        let mut client = Client::connect(gateway);
+        let mut client = TestClient::connect(gateway);
         client.says(GET).await;
         client.answered().await;
         client.rests().await;

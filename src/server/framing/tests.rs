@@ -1,12 +1,12 @@
 use super::*;
 
-fn framing() -> Framing {
-    Framing::new(&ListenerLimits { head_bytes: 100, ..ListenerLimits::default() })
+fn framing() -> FramingValidator {
+    FramingValidator::new(&ListenerLimits { head_bytes: 100, ..ListenerLimits::default() })
 }
 
 /// Validates the bytes in one piece and byte by byte: the result must not depend on how bytes arrive.
 #[track_caller]
-fn follow(bytes: &[u8]) -> (At, Result<(), Unframed>) {
+fn follow(bytes: &[u8]) -> (ValidatorState, Result<(), FramingError>) {
     let (mut whole, mut pieces) = (framing(), framing());
     let first = whole.follow(bytes);
     let each = bytes.iter().enumerate().find_map(|(at, byte)| pieces.follow(&[*byte]).err().map(|(_, why)| (at, why)));
@@ -25,13 +25,13 @@ fn head(fields: &str) -> Vec<u8> {
 fn bodies_are_followed_to_their_end() {
     for body in ["Content-Length: 5\r\n\r\nhello", "Content-Length: 0\r\n\r\n", "X: y\r\n\r\n"] {
         let one = format!("POST /a HTTP/1.1\r\nHost: a\r\n{body}");
-        assert_eq!(follow(format!("{one}{one}\r\n{one}").as_bytes()), (At::Head, Ok(())), "{body}");
+        assert_eq!(follow(format!("{one}{one}\r\n{one}").as_bytes()), (ValidatorState::Head, Ok(())), "{body}");
     }
     let chunked = "POST /a HTTP/1.1\r\nTransfer-Encoding:\t chunked \r\n\r\n5\r\nhe\r\no\r\n0aF\r\n";
     let long = format!("{chunked}{}\r\n0\r\nX-Sum: 5\r\n\r\nGET / HTTP/1.0\r\n\r\n", "\0".repeat(0xaf));
-    assert_eq!(follow(long.as_bytes()), (At::Head, Ok(())));
-    assert_eq!(follow(chunked.as_bytes()).0, At::Chunk(0xaf));
-    assert_eq!(follow(&head("Content-Length: 7")).0, At::Body(7));
+    assert_eq!(follow(long.as_bytes()), (ValidatorState::Head, Ok(())));
+    assert_eq!(follow(chunked.as_bytes()).0, ValidatorState::Chunk(0xaf));
+    assert_eq!(follow(&head("Content-Length: 7")).0, ValidatorState::Body(7));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn two_lengths_are_none() {
         "Content-Length: 18446744073709551616",
         "Content-Length: -1",
     ] {
-        assert_eq!(follow(&head(fields)).1, Err(Unframed::Ambiguous), "{fields}");
+        assert_eq!(follow(&head(fields)).1, Err(FramingError::Ambiguous), "{fields}");
     }
 }
 
@@ -59,12 +59,12 @@ fn a_transfer_encoding_is_chunked_and_nothing_else() {
     for value in
         ["Chunked", "gzip, chunked", "chunked, identity", "identity", "", "\"chunked\"", "chunked;q=1", "xchunked"]
     {
-        assert_eq!(follow(&head(&format!("Transfer-Encoding: {value}"))).1, Err(Unframed::Ambiguous), "{value}");
+        assert_eq!(follow(&head(&format!("Transfer-Encoding: {value}"))).1, Err(FramingError::Ambiguous), "{value}");
     }
     let twice = "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked";
-    assert_eq!(follow(&head(twice)).1, Err(Unframed::Ambiguous));
+    assert_eq!(follow(&head(twice)).1, Err(FramingError::Ambiguous));
     let old = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
-    assert_eq!(follow(old).1, Err(Unframed::Ambiguous));
+    assert_eq!(follow(old).1, Err(FramingError::Ambiguous));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn lines_end_and_begin_in_one_way() {
         "\n\nGET / HTTP/1.1\r\n\r\n",
         "\r\n\r\nGET / HTTP/1.1\r\n\r\n",
     ] {
-        assert_eq!(follow(head.as_bytes()).1, Err(Unframed::Ambiguous), "{}", head.escape_debug());
+        assert_eq!(follow(head.as_bytes()).1, Err(FramingError::Ambiguous), "{}", head.escape_debug());
     }
 }
 
@@ -104,11 +104,11 @@ fn a_request_line_has_three_words_and_a_header_a_name() {
         "GET  HTTP/1.1",
         "PRI * HTTP/2.0",
     ] {
-        assert_eq!(follow(format!("{line}\r\n").as_bytes()).1, Err(Unframed::Ambiguous), "{line}");
+        assert_eq!(follow(format!("{line}\r\n").as_bytes()).1, Err(FramingError::Ambiguous), "{line}");
     }
-    assert_eq!(follow(b"GET /a#b HTTP/1.1\r\n").1, Err(Unframed::Fragment));
+    assert_eq!(follow(b"GET /a#b HTTP/1.1\r\n").1, Err(FramingError::Fragment));
     for field in ["Host : a", "Host\t: a", ": a", "a", "Ho st: a", "H\u{f6}st: a", "Content-Length\0: 5", "(a): b"] {
-        assert_eq!(follow(&head(field)).1, Err(Unframed::Ambiguous), "{field}");
+        assert_eq!(follow(&head(field)).1, Err(FramingError::Ambiguous), "{field}");
     }
     assert_eq!(follow(&head("X-A:\u{f6}\t ~!")).1, Ok(()));
 }
@@ -137,22 +137,22 @@ fn chunks_have_a_size_and_nothing_beside_it() {
     ] {
         let mut bytes = head("Transfer-Encoding: chunked");
         bytes.extend_from_slice(chunk.as_bytes());
-        assert_eq!(follow(&bytes).1, Err(Unframed::Ambiguous), "{}", chunk.escape_debug());
+        assert_eq!(follow(&bytes).1, Err(FramingError::Ambiguous), "{}", chunk.escape_debug());
     }
 }
 
 #[test]
 fn headers_and_trailers_have_an_end() {
     let few = ListenerLimits { headers: 3, ..ListenerLimits::default() };
-    assert_eq!(Framing::new(&few).follow(&head("A: b\r\nC: d")), Ok(()));
-    let fourth = Framing::new(&few).follow(&head("A: b\r\nC: d\r\nE: f"));
-    assert_eq!(fourth.map_err(|(_, why)| why), Err(Unframed::TooLarge));
+    assert_eq!(FramingValidator::new(&few).follow(&head("A: b\r\nC: d")), Ok(()));
+    let fourth = FramingValidator::new(&few).follow(&head("A: b\r\nC: d\r\nE: f"));
+    assert_eq!(fourth.map_err(|(_, why)| why), Err(FramingError::TooLarge));
     let long = "X: y\r\n".repeat(60);
-    assert_eq!(follow(&head(&long)).1, Err(Unframed::TooLarge));
-    assert_eq!(follow("X".repeat(201).as_bytes()).1, Err(Unframed::TooLarge));
+    assert_eq!(follow(&head(&long)).1, Err(FramingError::TooLarge));
+    assert_eq!(follow("X".repeat(201).as_bytes()).1, Err(FramingError::TooLarge));
     let mut trailers = head("Transfer-Encoding: chunked");
     trailers.extend_from_slice(format!("0\r\n{long}").as_bytes());
-    assert_eq!(follow(&trailers).1, Err(Unframed::TooLarge));
+    assert_eq!(follow(&trailers).1, Err(FramingError::TooLarge));
 }
 
 /// Earlier requests are complete, and the valid bytes of the last one end with its last valid line.
@@ -164,6 +164,6 @@ fn valid_bytes_before_an_error_are_passed_on() {
     bytes.extend_from_slice(b"GET / HTTP/1.1\r\n");
     let line = bytes.len();
     bytes.extend_from_slice(b"X : y\r\n\r\n");
-    assert_eq!(framing().follow(&bytes), Err((line, Unframed::Ambiguous)));
+    assert_eq!(framing().follow(&bytes), Err((line, FramingError::Ambiguous)));
     assert_eq!(framing().follow(&bytes[..first]), Ok(()));
 }

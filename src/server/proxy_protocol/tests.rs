@@ -21,13 +21,13 @@ fn value(length: u16) -> Vec<u8> {
     [&[4][..], &length.to_be_bytes(), &vec![0; usize::from(length)]].concat()
 }
 
-fn from(address: &str) -> Source {
-    Source::Address(address.parse().unwrap())
+fn from(address: &str) -> ProxiedSource {
+    ProxiedSource::Address(address.parse().unwrap())
 }
 
 /// Reads a header that is followed by other bytes, which must all be left in the stream; once in one piece, once byte
 /// by byte.
-async fn taken(header: &[u8]) -> Option<Source> {
+async fn taken(header: &[u8]) -> Option<ProxiedSource> {
     let after = b"\x16\x03\x01 and so on";
     let mut results = Vec::new();
     for piece in [header.len() + after.len(), 1] {
@@ -38,9 +38,9 @@ async fn taken(header: &[u8]) -> Option<Source> {
         });
         let source = read(&mut server).await.ok();
         if source.is_some() {
-            let mut rest = Vec::new();
-            server.read_to_end(&mut rest).await.unwrap();
-            assert_eq!(rest, after, "{:?}", String::from_utf8_lossy(header));
+            let mut park = Vec::new();
+            server.read_to_end(&mut park).await.unwrap();
+            assert_eq!(park, after, "{:?}", String::from_utf8_lossy(header));
         }
         drop(server);
         sending.await.unwrap();
@@ -58,17 +58,17 @@ async fn both_versions_name_the_client_and_leave_the_rest() {
         (&b"PROXY TCP4 203.0.113.7 10.0.0.1 56324 443\r\n"[..], from("203.0.113.7:56324")),
         (b"PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n", from("0.0.0.0:0")),
         (b"PROXY TCP6 2001:db8::7 ::1 56324 443\r\n", from("[2001:db8::7]:56324")),
-        (b"PROXY UNKNOWN\r\n", Source::Unnamed),
-        (b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n", Source::Unnamed),
-        (longest.as_bytes(), Source::Unnamed),
+        (b"PROXY UNKNOWN\r\n", ProxiedSource::Unnamed),
+        (b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n", ProxiedSource::Unnamed),
+        (longest.as_bytes(), ProxiedSource::Unnamed),
         (&version_2(PROXY, 0x11, &FOUR), from("203.0.113.7:56324")),
         (&version_2(PROXY, 0x21, &six()), from("[2001:db8::7]:56324")),
         (&version_2(PROXY, 0x11, &with_values), from("203.0.113.7:56324")),
         (&version_2(PROXY, 0x21, &[six(), value(9)].concat()), from("[2001:db8::7]:56324")),
-        (&version_2(PROXY, 0x00, &[]), Source::Unnamed),
-        (&version_2(PROXY, 0x00, &value(40)), Source::Unnamed),
-        (&version_2(LOCAL, 0x00, &[]), Source::Unnamed),
-        (&version_2(LOCAL, 0x11, &FOUR), Source::Unnamed),
+        (&version_2(PROXY, 0x00, &[]), ProxiedSource::Unnamed),
+        (&version_2(PROXY, 0x00, &value(40)), ProxiedSource::Unnamed),
+        (&version_2(LOCAL, 0x00, &[]), ProxiedSource::Unnamed),
+        (&version_2(LOCAL, 0x11, &FOUR), ProxiedSource::Unnamed),
     ] {
         assert_eq!(taken(header).await, Some(expected), "{:?}", String::from_utf8_lossy(header));
     }

@@ -16,8 +16,8 @@ use redb::{
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-use super::super::memory::Record;
-use super::super::state::{EntryId, Fingerprint, Owner, State};
+use super::super::memory::MemoryEntry;
+use super::super::state::{EntryId, EntryState, Fingerprint, Owner};
 use crate::clock::UnixTime;
 
 const ENTRIES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("hookgate entries");
@@ -28,7 +28,7 @@ const KEY: &str = "key";
 /// Version of the file format; increased with each change of `encode`.
 pub(super) const VERSION: u32 = 1;
 
-/// Size of redb's page cache. Only writes need it, since `Memory` answers all lookups.
+/// Size of redb's page cache. Only writes need it, since `MemoryStore` answers all lookups.
 const CACHE_BYTES: usize = 64 << 20;
 
 /// Why a file cannot be used.
@@ -81,17 +81,17 @@ pub enum EmbeddedError {
 }
 
 /// An open file, with the secret key stored in it.
-pub(super) struct Store {
+pub(super) struct StoreFile {
     database: Database,
     pub(super) key: Zeroizing<[u8; 32]>,
 }
 
 /// A change to one id; `None` deletes it.
-pub(super) type Change = (EntryId, Option<Record>);
+pub(super) type FileChange = (EntryId, Option<MemoryEntry>);
 
-impl Store {
+impl StoreFile {
     /// Opens or creates the file, and calls `each` for all its entries.
-    pub(super) fn open(path: &Path, each: &mut dyn FnMut(EntryId, Record)) -> Result<Self, EmbeddedError> {
+    pub(super) fn open(path: &Path, each: &mut dyn FnMut(EntryId, MemoryEntry)) -> Result<Self, EmbeddedError> {
         let file = open(path)?;
         let kept = catch_unwind(AssertUnwindSafe(|| {
             let store = Self::database(path, file)?;
@@ -122,7 +122,7 @@ impl Store {
         Ok(Self { database, key })
     }
 
-    fn read(&self, path: &Path, each: &mut dyn FnMut(EntryId, Record)) -> Result<(), EmbeddedError> {
+    fn read(&self, path: &Path, each: &mut dyn FnMut(EntryId, MemoryEntry)) -> Result<(), EmbeddedError> {
         let failed = |error: redb::Error| damaged(path, error);
         let transaction = self.database.begin_read().map_err(|error| failed(error.into()))?;
         let table = transaction.open_table(ENTRIES).map_err(|error| failed(error.into()))?;
@@ -136,7 +136,7 @@ impl Store {
 
     /// Writes the changes in one transaction. After an error the file must be opened again, since redb accepts no
     /// further writes.
-    pub(super) fn apply(&self, changes: &[Change], durability: Durability) -> Result<(), String> {
+    pub(super) fn apply(&self, changes: &[FileChange], durability: Durability) -> Result<(), String> {
         let written = catch_unwind(AssertUnwindSafe(|| self.try_apply(changes, durability)));
         match written {
             Ok(written) => written.map_err(|error| error.to_string()),
@@ -144,7 +144,7 @@ impl Store {
         }
     }
 
-    fn try_apply(&self, changes: &[Change], durability: Durability) -> Result<(), redb::Error> {
+    fn try_apply(&self, changes: &[FileChange], durability: Durability) -> Result<(), redb::Error> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(durability)?;
         {
@@ -234,13 +234,13 @@ fn new(path: &Path, database: &Database) -> Result<Zeroizing<[u8; 32]>, Embedded
     Ok(key)
 }
 
-fn encode(record: &Record) -> Vec<u8> {
+fn encode(record: &MemoryEntry) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     let (tag, fingerprint) = match &record.state {
-        State::InFlight { fingerprint, .. } => (1, fingerprint),
-        State::Released { fingerprint } => (2, fingerprint),
-        State::Committed { fingerprint, reply: None } => (3, fingerprint),
-        State::Committed { fingerprint, reply: Some(_) } => (4, fingerprint),
+        EntryState::InFlight { fingerprint, .. } => (1, fingerprint),
+        EntryState::Released { fingerprint } => (2, fingerprint),
+        EntryState::Committed { fingerprint, reply: None } => (3, fingerprint),
+        EntryState::Committed { fingerprint, reply: Some(_) } => (4, fingerprint),
     };
     out.push(tag);
     out.extend(record.until.seconds().to_le_bytes());
@@ -251,17 +251,17 @@ fn encode(record: &Record) -> Vec<u8> {
     out.extend(length.to_le_bytes());
     out.extend(name.as_bytes().iter().take(usize::from(length)));
     match &record.state {
-        State::InFlight { owner, lease, .. } => {
+        EntryState::InFlight { owner, lease, .. } => {
             out.extend(owner.0.to_le_bytes());
             out.extend(lease.seconds().to_le_bytes());
         }
-        State::Committed { reply: Some(reply), .. } => out.extend_from_slice(reply),
-        State::Released { .. } | State::Committed { reply: None, .. } => {}
+        EntryState::Committed { reply: Some(reply), .. } => out.extend_from_slice(reply),
+        EntryState::Released { .. } | EntryState::Committed { reply: None, .. } => {}
     }
     out
 }
 
-fn decode(value: &[u8]) -> Option<Record> {
+fn decode(value: &[u8]) -> Option<MemoryEntry> {
     let (&tag, value) = value.split_first()?;
     let (until, value) = number(value)?;
     let (fingerprint, value) = number(value)?;
@@ -273,15 +273,15 @@ fn decode(value: &[u8]) -> Option<Record> {
             let (owner, rest) = number(rest)?;
             let (lease, rest) = number(rest)?;
             rest.is_empty().then_some(())?;
-            State::InFlight { owner: Owner(owner), lease: UnixTime::from_seconds(lease)?, fingerprint }
+            EntryState::InFlight { owner: Owner(owner), lease: UnixTime::from_seconds(lease)?, fingerprint }
         }
-        2 if rest.is_empty() => State::Released { fingerprint },
-        3 if rest.is_empty() => State::Committed { fingerprint, reply: None },
-        4 => State::Committed { fingerprint, reply: Some(Bytes::copy_from_slice(rest)) },
+        2 if rest.is_empty() => EntryState::Released { fingerprint },
+        3 if rest.is_empty() => EntryState::Committed { fingerprint, reply: None },
+        4 => EntryState::Committed { fingerprint, reply: Some(Bytes::copy_from_slice(rest)) },
         _ => return None,
     };
     let route = Arc::from(std::str::from_utf8(name).ok()?);
-    Some(Record { route, until: UnixTime::from_seconds(until)?, state })
+    Some(MemoryEntry { route, until: UnixTime::from_seconds(until)?, state })
 }
 
 fn number(value: &[u8]) -> Option<(u64, &[u8])> {

@@ -12,8 +12,8 @@ fn at(seconds: u64) -> UnixTime {
     UnixTime::from_seconds(seconds).unwrap()
 }
 
-fn ask(number: u8) -> Ask {
-    Ask {
+fn ask(number: u8) -> ReserveRequest {
+    ReserveRequest {
         id: EntryId([number; 16]),
         fingerprint: Fingerprint(7),
         owner: Owner(u64::from(number)),
@@ -25,43 +25,43 @@ fn ask(number: u8) -> Ask {
     }
 }
 
-fn other(number: u8) -> Ask {
-    Ask { owner: Owner(1000), ..ask(number) }
+fn other(number: u8) -> ReserveRequest {
+    ReserveRequest { owner: Owner(1000), ..ask(number) }
 }
 
 fn commit() -> Settlement {
     Settlement::Commit(Some(Bytes::from_static(b"response")))
 }
 
-fn committed() -> Answer {
-    Answer::Committed { same: true, reply: Some(Bytes::from_static(b"response")) }
+fn committed() -> ReserveResult {
+    ReserveResult::Committed { same: true, reply: Some(Bytes::from_static(b"response")) }
 }
 
-fn open(path: &Path) -> Embedded {
-    Embedded::open(path, Durability::Sync, 100_000, at(1)).unwrap()
+fn open(path: &Path) -> EmbeddedStore {
+    EmbeddedStore::open(path, Durability::Sync, 100_000, at(1)).unwrap()
 }
 
-fn refusal(path: &Path) -> EmbeddedError {
-    Embedded::open(path, Durability::Sync, 1000, at(1)).err().expect("it opened")
+fn reason(path: &Path) -> EmbeddedError {
+    EmbeddedStore::open(path, Durability::Sync, 1000, at(1)).err().expect("it opened")
 }
 
 /// Commits id 1, leaves 2 in flight, and releases 3.
-async fn fill(store: &Embedded) {
+async fn fill(store: &EmbeddedStore) {
     for number in 1..=3 {
-        assert_eq!(store.reserve(&ask(number), at(1)).await, Ok(Answer::Reserved));
+        assert_eq!(store.reserve(&ask(number), at(1)).await, Ok(ReserveResult::Reserved));
     }
     assert_eq!(store.settle(&ask(3), &Settlement::Release, at(1)).await, Ok(Settled::Done));
     assert_eq!(store.settle(&ask(1), &commit(), at(1)).await, Ok(Settled::Done));
 }
 
-async fn is_filled(store: &Embedded) {
+async fn is_filled(store: &EmbeddedStore) {
     assert_eq!(store.entries(), 3);
     assert_eq!(store.reserve(&other(1), at(2)).await, Ok(committed()));
-    assert_eq!(store.reserve(&other(2), at(2)).await, Ok(Answer::InFlight));
-    let changed = Ask { fingerprint: Fingerprint(8), ..other(3) };
-    assert_eq!(store.reserve(&changed, at(2)).await, Ok(Answer::Mismatch));
+    assert_eq!(store.reserve(&other(2), at(2)).await, Ok(ReserveResult::InFlight));
+    let changed = ReserveRequest { fingerprint: Fingerprint(8), ..other(3) };
+    assert_eq!(store.reserve(&changed, at(2)).await, Ok(ReserveResult::Mismatch));
     // The lease has expired: the same request may be retried.
-    assert_eq!(store.reserve(&other(2), at(12)).await, Ok(Answer::Reserved));
+    assert_eq!(store.reserve(&other(2), at(12)).await, Ok(ReserveResult::Reserved));
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn everything_is_there_after_a_close() {
     for durability in [Durability::Sync, INTERVAL] {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("state");
-        let store = Embedded::open(&path, durability, 1000, at(1)).unwrap();
+        let store = EmbeddedStore::open(&path, durability, 1000, at(1)).unwrap();
         let key = *store.key();
         fill(&store).await;
         drop(store);
@@ -90,20 +90,20 @@ async fn acknowledged_commits_are_there_without_a_close() {
     std::fs::copy(&path, &copy).unwrap();
     let store = open(&copy);
     assert_eq!(store.reserve(&other(1), at(2)).await, Ok(committed()));
-    assert_eq!(store.reserve(&other(2), at(2)).await, Ok(Answer::InFlight));
+    assert_eq!(store.reserve(&other(2), at(2)).await, Ok(ReserveResult::InFlight));
 }
 
 #[tokio::test]
 async fn an_interval_reaches_the_disk_without_a_close() {
     let folder = TempDir::new().unwrap();
     let (path, copy) = (folder.path().join("state"), folder.path().join("copy"));
-    let store = Embedded::open(&path, INTERVAL, 1000, at(1)).unwrap();
+    let store = EmbeddedStore::open(&path, INTERVAL, 1000, at(1)).unwrap();
     store.reserve(&ask(1), at(1)).await.unwrap();
     store.settle(&ask(1), &commit(), at(1)).await.unwrap();
     // The thread uses the real clock, so that the test waits for the change of the file.
     for _ in 0..200 {
         std::fs::copy(&path, &copy).unwrap();
-        if Embedded::open(&copy, Durability::Sync, 1000, at(1)).is_ok_and(|store| store.entries() == 1) {
+        if EmbeddedStore::open(&copy, Durability::Sync, 1000, at(1)).is_ok_and(|store| store.entries() == 1) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -128,7 +128,7 @@ async fn entries_expired_while_closed_are_skipped() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("state");
     fill(&open(&path)).await;
-    let later = |now| Embedded::open(&path, Durability::Sync, 1000, at(now)).unwrap().entries();
+    let later = |now| EmbeddedStore::open(&path, Durability::Sync, 1000, at(now)).unwrap().entries();
     assert_eq!(later(100), 3);
     assert_eq!(later(101), 0);
     // The expired entries were also deleted from the file.
@@ -174,11 +174,11 @@ async fn a_failed_write_is_logged_and_retried() {
     while store.settle(&ask(1), &commit(), at(1)).await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(store.reserve(&ask(2), at(1)).await, Ok(Answer::Reserved));
+    assert_eq!(store.reserve(&ask(2), at(1)).await, Ok(ReserveResult::Reserved));
     drop(store);
     let store = open(&path);
     assert_eq!(store.reserve(&other(1), at(1)).await, Ok(committed()));
-    assert_eq!(store.reserve(&other(2), at(1)).await, Ok(Answer::InFlight));
+    assert_eq!(store.reserve(&other(2), at(1)).await, Ok(ReserveResult::InFlight));
 }
 
 #[test]
@@ -186,9 +186,9 @@ fn a_second_open_finds_it_in_use() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("state");
     let _first = open(&path);
-    let refused = refusal(&path);
-    assert!(matches!(refused, EmbeddedError::InUse(_)), "{refused}");
-    assert!(refused.to_string().contains("is in use"), "{refused}");
+    let rejection = reason(&path);
+    assert!(matches!(rejection, EmbeddedError::InUse(_)), "{rejection}");
+    assert!(rejection.to_string().contains("is in use"), "{rejection}");
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn the_file_is_its_owners_alone() {
 #[test]
 fn a_missing_folder_is_named() {
     let folder = TempDir::new().unwrap();
-    assert!(matches!(refusal(&folder.path().join("none/state")), EmbeddedError::NoFolder(_)));
+    assert!(matches!(reason(&folder.path().join("none/state")), EmbeddedError::NoFolder(_)));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn other_files_are_left_alone() {
     let folder = TempDir::new().unwrap();
     let (text, database) = (folder.path().join("text"), folder.path().join("database"));
     std::fs::write(&text, "a text of another one".repeat(1000)).unwrap();
-    assert!(matches!(refusal(&text), EmbeddedError::Foreign(_)), "{}", refusal(&text));
+    assert!(matches!(reason(&text), EmbeddedError::Foreign(_)), "{}", reason(&text));
     assert_eq!(std::fs::read(&text).unwrap().len(), 21_000);
 
     let theirs = redb::Database::create(&database).unwrap();
@@ -219,7 +219,7 @@ fn other_files_are_left_alone() {
     transaction.open_table(redb::TableDefinition::<u64, u64>::new("theirs")).unwrap();
     transaction.commit().unwrap();
     drop(theirs);
-    assert!(matches!(refusal(&database), EmbeddedError::Foreign(_)), "{}", refusal(&database));
+    assert!(matches!(reason(&database), EmbeddedError::Foreign(_)), "{}", reason(&database));
 }
 
 #[test]
@@ -233,8 +233,8 @@ fn a_later_format_is_reported() {
     transaction.open_table(meta).unwrap().insert("format", 2_u32.to_le_bytes().as_slice()).unwrap();
     transaction.commit().unwrap();
     drop(database);
-    let refused = refusal(&path);
-    assert!(matches!(refused, EmbeddedError::Version { found: 2, .. }), "{refused}");
+    let rejection = reason(&path);
+    assert!(matches!(rejection, EmbeddedError::Version { found: 2, .. }), "{rejection}");
 }
 
 /// A file with some entries, changed by `damage`.
@@ -262,9 +262,9 @@ fn damage_is_an_error_with_the_path() {
     ];
     for cut in cuts {
         let (_folder, path) = damaged(cut);
-        let refused = refusal(&path);
-        assert!(refused.to_string().contains(&path.display().to_string()), "{refused}");
-        assert!(matches!(refused, EmbeddedError::Corrupt { .. } | EmbeddedError::Foreign(_)), "{refused}");
+        let rejection = reason(&path);
+        assert!(rejection.to_string().contains(&path.display().to_string()), "{rejection}");
+        assert!(matches!(rejection, EmbeddedError::Corrupt { .. } | EmbeddedError::Foreign(_)), "{rejection}");
     }
 }
 
@@ -277,7 +277,7 @@ fn damage_anywhere_never_ends_the_program() {
             bytes[start..end].fill(0x5a);
         });
         // Unused pages may contain any bytes.
-        if let Ok(store) = Embedded::open(&path, Durability::Sync, 1000, at(1)) {
+        if let Ok(store) = EmbeddedStore::open(&path, Durability::Sync, 1000, at(1)) {
             assert_eq!(store.entries(), 3, "page {page}");
         }
     }

@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
-use super::super::memory::Memory;
+use super::super::memory::MemoryStore;
 use super::super::request::StoreError;
 use super::super::state::EntryId;
-use super::file::{Change, Store};
+use super::file::{FileChange, StoreFile};
 use crate::settings::Durability;
 
 /// Maximum number of ids per group.
@@ -31,8 +31,8 @@ const IDLE: Duration = Duration::from_secs(1);
 const UNSYNCED: usize = 65_536;
 
 /// State shared by the thread and the callers.
-pub(super) struct Shared {
-    pub(super) memory: Memory,
+pub(super) struct WriterState {
+    pub(super) memory: MemoryStore,
     /// Ids to be written that no caller waits for; no more than there were entries.
     pub(super) later: Mutex<Vec<EntryId>>,
     pub(super) failing: AtomicBool,
@@ -42,8 +42,8 @@ pub(super) struct Shared {
     pub(super) broken: AtomicBool,
 }
 
-impl Shared {
-    pub(super) fn new(memory: Memory) -> Self {
+impl WriterState {
+    pub(super) fn new(memory: MemoryStore) -> Self {
         Self {
             memory,
             later: Mutex::default(),
@@ -65,9 +65,9 @@ pub(super) struct Write {
 pub(super) struct Writer {
     path: PathBuf,
     durability: Durability,
-    shared: Arc<Shared>,
+    shared: Arc<WriterState>,
     /// The open file; `None` after a write failed.
-    store: Option<Store>,
+    store: Option<StoreFile>,
     key: Zeroizing<[u8; 32]>,
     /// Ids that are written but not synced to disk.
     unsynced: Vec<EntryId>,
@@ -76,7 +76,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(path: &Path, durability: Durability, shared: Arc<Shared>, store: Store) -> Self {
+    pub(super) fn new(path: &Path, durability: Durability, shared: Arc<WriterState>, store: StoreFile) -> Self {
         let key = store.key.clone();
         Self { path: path.to_owned(), durability, shared, store: Some(store), key, unsynced: Vec::new(), due: None }
     }
@@ -151,7 +151,7 @@ impl Writer {
             self.again(ids);
             return Err(StoreError::Unavailable);
         };
-        let changes: Vec<Change> = ids.iter().map(|id| (*id, self.shared.memory.record(*id))).collect();
+        let changes: Vec<FileChange> = ids.iter().map(|id| (*id, self.shared.memory.record(*id))).collect();
         if let Err(error) = self.apply(store, &changes, on_disk) {
             tracing::error!(path = %self.path.display(), error, "cannot write the embedded store");
             self.fail(ids, now);
@@ -172,7 +172,7 @@ impl Writer {
         Ok(())
     }
 
-    fn apply(&self, store: &Store, changes: &[Change], on_disk: redb::Durability) -> Result<(), String> {
+    fn apply(&self, store: &StoreFile, changes: &[FileChange], on_disk: redb::Durability) -> Result<(), String> {
         #[cfg(test)]
         if self.shared.broken.load(Ordering::Relaxed) {
             return Err("no space left on device".to_owned());
@@ -206,7 +206,7 @@ impl Writer {
             return;
         }
         self.due = Some(now + RETRY);
-        match Store::open(&self.path, &mut |_, _| {}) {
+        match StoreFile::open(&self.path, &mut |_, _| {}) {
             // A file with another key is not the one that was opened at start.
             Ok(store) if store.key == self.key => {
                 self.store = Some(store);

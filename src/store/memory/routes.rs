@@ -12,7 +12,7 @@ pub(super) struct Routes {
 }
 
 /// Result of taking one entry from the share of a route.
-pub(super) enum Claim {
+pub(super) enum ShareClaim {
     /// The entry is counted; the number of the route.
     Held(u16),
     /// The share is used up, or no number is free.
@@ -22,11 +22,11 @@ pub(super) enum Claim {
 }
 
 impl Routes {
-    pub(super) fn claim(&self, route: &str, share: usize) -> Claim {
-        let Some(number) = self.numbers.get(route) else { return Claim::Unknown };
+    pub(super) fn claim(&self, route: &str, share: usize) -> ShareClaim {
+        let Some(number) = self.numbers.get(route) else { return ShareClaim::Unknown };
         match self.held.get(usize::from(*number)) {
-            Some((_, count)) if add(count, 1, share) => Claim::Held(*number),
-            _ => Claim::Full,
+            Some((_, count)) if add(count, 1, share) => ShareClaim::Held(*number),
+            _ => ShareClaim::Full,
         }
     }
 
@@ -36,7 +36,7 @@ impl Routes {
 
     /// Gives a route a number. Reloads add and remove routes: once all numbers are used, the number of a route without
     /// entries is reused.
-    pub(super) fn introduce(&mut self, route: &Arc<str>, share: usize) -> Claim {
+    pub(super) fn introduce(&mut self, route: &Arc<str>, share: usize) -> ShareClaim {
         if !self.numbers.contains_key(route) {
             let place = (Arc::clone(route), AtomicUsize::new(0));
             let number = if let Ok(number) = u16::try_from(self.held.len()) {
@@ -45,7 +45,7 @@ impl Routes {
             } else {
                 let free =
                     self.held.iter_mut().zip(0..=u16::MAX).find(|((_, count), _)| count.load(Ordering::Relaxed) == 0);
-                let Some((old, number)) = free else { return Claim::Full };
+                let Some((old, number)) = free else { return ShareClaim::Full };
                 self.numbers.remove(&old.0);
                 *old = place;
                 number

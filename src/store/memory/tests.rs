@@ -15,8 +15,8 @@ fn id(number: u64) -> EntryId {
     EntryId(bytes)
 }
 
-fn ask(number: u64, until: u64) -> Ask {
-    Ask {
+fn ask(number: u64, until: u64) -> ReserveRequest {
+    ReserveRequest {
         id: id(number),
         fingerprint: Fingerprint(7),
         owner: Owner(number),
@@ -28,8 +28,8 @@ fn ask(number: u64, until: u64) -> Ask {
     }
 }
 
-fn committed(reply: Option<&'static str>) -> Answer {
-    Answer::Committed { same: true, reply: reply.map(|text| Bytes::from_static(text.as_bytes())) }
+fn committed(reply: Option<&'static str>) -> ReserveResult {
+    ReserveResult::Committed { same: true, reply: reply.map(|text| Bytes::from_static(text.as_bytes())) }
 }
 
 fn commit(reply: &'static str) -> Settlement {
@@ -38,11 +38,11 @@ fn commit(reply: &'static str) -> Settlement {
 
 #[test]
 fn an_id_is_reserved_once_and_committed_with_its_response() {
-    let memory = Memory::new(10);
+    let memory = MemoryStore::new(10);
     let first = ask(1, 100);
-    let second = Ask { owner: Owner(99), ..first.clone() };
-    assert_eq!(memory.reserve(&first, at(1)), Ok(Answer::Reserved));
-    assert_eq!(memory.reserve(&second, at(1)), Ok(Answer::InFlight));
+    let second = ReserveRequest { owner: Owner(99), ..first.clone() };
+    assert_eq!(memory.reserve(&first, at(1)), Ok(ReserveResult::Reserved));
+    assert_eq!(memory.reserve(&second, at(1)), Ok(ReserveResult::InFlight));
     assert_eq!(memory.settle(&second, &commit("no"), at(1)), Settled::Lost);
     assert_eq!(memory.settle(&first, &commit("yes"), at(1)), Settled::Done);
     assert_eq!(memory.reserve(&second, at(2)), Ok(committed(Some("yes"))));
@@ -51,20 +51,20 @@ fn an_id_is_reserved_once_and_committed_with_its_response() {
 
 #[test]
 fn a_released_id_keeps_its_fingerprint() {
-    let memory = Memory::new(10);
+    let memory = MemoryStore::new(10);
     let first = ask(1, 100);
-    let other = Ask { fingerprint: Fingerprint(8), ..first.clone() };
+    let other = ReserveRequest { fingerprint: Fingerprint(8), ..first.clone() };
     memory.reserve(&first, at(1)).unwrap();
     assert_eq!(memory.settle(&first, &Settlement::Release, at(1)), Settled::Done);
-    assert_eq!(memory.reserve(&other, at(1)), Ok(Answer::Mismatch));
-    assert_eq!(memory.reserve(&first, at(1)), Ok(Answer::Reserved));
+    assert_eq!(memory.reserve(&other, at(1)), Ok(ReserveResult::Mismatch));
+    assert_eq!(memory.reserve(&first, at(1)), Ok(ReserveResult::Reserved));
 }
 
 #[test]
 fn a_reservation_that_was_never_in_flight_is_removed_by_its_owner_alone() {
-    let memory = Memory::new(10);
+    let memory = MemoryStore::new(10);
     let first = ask(1, 100);
-    let other = Ask { owner: Owner(99), ..first.clone() };
+    let other = ReserveRequest { owner: Owner(99), ..first.clone() };
     memory.reserve(&first, at(1)).unwrap();
     assert_eq!((memory.settle(&other, &Settlement::Forget, at(1)), memory.entries()), (Settled::Lost, 1));
     assert_eq!((memory.settle(&first, &Settlement::Forget, at(1)), memory.entries()), (Settled::Done, 0));
@@ -76,7 +76,7 @@ fn a_reservation_that_was_never_in_flight_is_removed_by_its_owner_alone() {
 
 #[test]
 fn an_entry_lives_through_its_last_second() {
-    let memory = Memory::new(10);
+    let memory = MemoryStore::new(10);
     memory.reserve(&ask(1, 100), at(1)).unwrap();
     memory.settle(&ask(1, 100), &Settlement::Commit(None), at(1));
     memory.sweep(at(100));
@@ -87,7 +87,7 @@ fn an_entry_lives_through_its_last_second() {
 
 #[test]
 fn a_lease_outlives_its_credential() {
-    let memory = Memory::new(10);
+    let memory = MemoryStore::new(10);
     memory.reserve(&ask(1, 5), at(1)).unwrap();
     memory.sweep(at(11));
     assert_eq!(memory.entries(), 1);
@@ -97,7 +97,7 @@ fn a_lease_outlives_its_credential() {
 
 #[test]
 fn until_never_shrinks() {
-    let memory = Memory::new(10);
+    let memory = MemoryStore::new(10);
     memory.reserve(&ask(1, 100), at(1)).unwrap();
     memory.settle(&ask(1, 100), &Settlement::Release, at(1));
     memory.reserve(&ask(1, 50), at(1)).unwrap();
@@ -108,7 +108,7 @@ fn until_never_shrinks() {
 
 #[test]
 fn an_end_beyond_u32_never_comes() {
-    let memory = Memory::new(10);
+    let memory = MemoryStore::new(10);
     let far = u64::from(u32::MAX) + 10;
     memory.reserve(&ask(1, far), at(1)).unwrap();
     memory.settle(&ask(1, far), &Settlement::Commit(None), at(1));
@@ -118,54 +118,57 @@ fn an_end_beyond_u32_never_comes() {
 
 #[test]
 fn a_full_store_rejects_until_an_entry_expires() {
-    let memory = Memory::new(3);
+    let memory = MemoryStore::new(3);
     for number in 0..3 {
         memory.reserve(&ask(number, 100), at(1)).unwrap();
     }
     assert_eq!(memory.reserve(&ask(3, 300), at(1)), Err(StoreError::Full));
     // Known ids still get a result, and are not evicted.
-    assert_eq!(memory.reserve(&Ask { owner: Owner(9), ..ask(0, 100) }, at(1)), Ok(Answer::InFlight));
+    assert_eq!(memory.reserve(&ReserveRequest { owner: Owner(9), ..ask(0, 100) }, at(1)), Ok(ReserveResult::InFlight));
     memory.sweep(at(101));
-    assert_eq!(memory.reserve(&ask(3, 300), at(101)), Ok(Answer::Reserved));
+    assert_eq!(memory.reserve(&ask(3, 300), at(101)), Ok(ReserveResult::Reserved));
 }
 
 #[test]
 fn a_full_shard_makes_room_by_itself() {
-    let memory = Memory::new(1);
+    let memory = MemoryStore::new(1);
     let same_shard = |last: u8| {
         let mut bytes = [3; 16];
         bytes[15] = last;
         EntryId(bytes)
     };
-    memory.reserve(&Ask { id: same_shard(1), ..ask(0, 20) }, at(1)).unwrap();
-    assert_eq!(memory.reserve(&Ask { id: same_shard(2), ..ask(1, 100) }, at(20)), Err(StoreError::Full));
-    assert_eq!(memory.reserve(&Ask { id: same_shard(2), ..ask(1, 100) }, at(21)), Ok(Answer::Reserved));
+    memory.reserve(&ReserveRequest { id: same_shard(1), ..ask(0, 20) }, at(1)).unwrap();
+    assert_eq!(memory.reserve(&ReserveRequest { id: same_shard(2), ..ask(1, 100) }, at(20)), Err(StoreError::Full));
+    assert_eq!(
+        memory.reserve(&ReserveRequest { id: same_shard(2), ..ask(1, 100) }, at(21)),
+        Ok(ReserveResult::Reserved)
+    );
     assert_eq!(memory.entries(), 1);
 }
 
 #[test]
 fn a_route_has_its_share_alone() {
-    let memory = Memory::new(100);
-    let of = |number, route: &str| Ask { share: 2, route: Arc::from(route), ..ask(number, 100) };
+    let memory = MemoryStore::new(100);
+    let of = |number, route: &str| ReserveRequest { share: 2, route: Arc::from(route), ..ask(number, 100) };
     memory.reserve(&of(1, "a"), at(1)).unwrap();
     memory.reserve(&of(2, "a"), at(1)).unwrap();
     assert_eq!(memory.reserve(&of(3, "a"), at(1)), Err(StoreError::Full));
-    assert_eq!(memory.reserve(&of(4, "b"), at(1)), Ok(Answer::Reserved));
+    assert_eq!(memory.reserve(&of(4, "b"), at(1)), Ok(ReserveResult::Reserved));
     assert_eq!(memory.entries(), 3);
     memory.sweep(at(101));
-    assert_eq!(memory.reserve(&of(3, "a"), at(101)), Ok(Answer::Reserved));
+    assert_eq!(memory.reserve(&of(3, "a"), at(101)), Ok(ReserveResult::Reserved));
 }
 
 #[test]
 fn responses_beyond_their_bound_are_not_stored() {
-    let memory = Memory::new(100);
+    let memory = MemoryStore::new(100);
     let half = Settlement::Commit(Some(Bytes::from(vec![0; REPLY_BYTES / 2])));
     for number in 0..3 {
         memory.reserve(&ask(number, 100), at(1)).unwrap();
         memory.settle(&ask(number, 100), &half, at(1));
     }
     let kept = |number| match memory.reserve(&ask(number, 100), at(1)) {
-        Ok(Answer::Committed { reply, .. }) => reply.is_some(),
+        Ok(ReserveResult::Committed { reply, .. }) => reply.is_some(),
         other => panic!("{other:?}"),
     };
     assert_eq!([kept(0), kept(1), kept(2)], [true, true, false]);
@@ -175,15 +178,15 @@ fn responses_beyond_their_bound_are_not_stored() {
 
 #[test]
 fn eight_threads_reserve_each_id_once() {
-    let memory = Memory::new(100_000);
+    let memory = MemoryStore::new(100_000);
     let reserved = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for thread in 0..8_u64 {
             let (memory, reserved) = (&memory, &reserved);
             scope.spawn(move || {
                 for number in 0..10_000 {
-                    let ask = Ask { owner: Owner(thread), ..ask(number, 100) };
-                    if memory.reserve(&ask, at(1)) == Ok(Answer::Reserved) {
+                    let ask = ReserveRequest { owner: Owner(thread), ..ask(number, 100) };
+                    if memory.reserve(&ask, at(1)) == Ok(ReserveResult::Reserved) {
                         reserved.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -195,7 +198,7 @@ fn eight_threads_reserve_each_id_once() {
 
 #[test]
 fn expiry_gives_memory_back() {
-    let memory = Memory::new(1_000_000);
+    let memory = MemoryStore::new(1_000_000);
     for number in 0..200_000 {
         memory.reserve(&ask(number, 100), at(1)).unwrap();
     }
@@ -208,12 +211,12 @@ fn expiry_gives_memory_back() {
 
 #[test]
 fn a_slot_stays_compact() {
-    assert_eq!(size_of::<(EntryId, Slot)>(), 32);
+    assert_eq!(size_of::<(EntryId, EntrySlot)>(), 32);
 }
 
 #[test]
 fn a_sweep_reports_only_where_it_was_asked_to() {
-    for (memory, told) in [(Memory::new(10), 0), (Memory::telling(10), 1)] {
+    for (memory, told) in [(MemoryStore::new(10), 0), (MemoryStore::telling(10), 1)] {
         memory.reserve(&ask(1, 100), at(1)).unwrap();
         assert_eq!(memory.sweep(at(101)).len(), told);
     }

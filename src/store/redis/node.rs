@@ -32,7 +32,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 const WAITING: usize = 1024;
 
 /// Host and port of a server.
-pub(super) type Address = (String, u16);
+pub(super) type RedisAddress = (String, u16);
 
 /// The settings and resources to connect to any node.
 pub(super) struct Dialer {
@@ -50,7 +50,7 @@ pub(super) enum NodeError {
     #[error("connection failed: {0}")]
     Io(#[from] std::io::Error),
     #[error(transparent)]
-    Redis(#[from] RedisError),
+    RedisStore(#[from] RedisError),
     #[error("timeout")]
     Late(#[from] tokio::time::error::Elapsed),
     #[error("the host is not a valid name for a certificate")]
@@ -64,7 +64,7 @@ pub(super) enum NodeError {
 impl Dialer {
     /// Opens an authenticated connection. Its task runs on the runtime of the store, also for callers on other
     /// runtimes.
-    pub(super) async fn dial(&self, address: &Address) -> Result<MultiplexedConnection, NodeError> {
+    pub(super) async fn dial(&self, address: &RedisAddress) -> Result<MultiplexedConnection, NodeError> {
         let (host, port) = address;
         let stream = TcpStream::connect((host.as_str(), *port)).await?;
         stream.set_nodelay(true)?;
@@ -100,8 +100,8 @@ pub(super) struct Live {
 }
 
 /// A server, with its connection if there is one.
-pub(super) struct Node {
-    pub(super) address: Address,
+pub(super) struct RedisNode {
+    pub(super) address: RedisAddress,
     dialer: Arc<Dialer>,
     live: Mutex<Option<Live>>,
     lost: Notify,
@@ -111,9 +111,9 @@ pub(super) struct Node {
     keeper: Mutex<Option<AbortHandle>>,
 }
 
-impl Node {
+impl RedisNode {
     /// Starts the task that connects and reconnects.
-    pub(super) fn start(address: Address, dialer: &Arc<Dialer>) -> Arc<Self> {
+    pub(super) fn start(address: RedisAddress, dialer: &Arc<Dialer>) -> Arc<Self> {
         let node = Arc::new(Self {
             address,
             dialer: Arc::clone(dialer),
@@ -179,7 +179,11 @@ impl Node {
                 policy,
                 "the Redis store may evict ids and is not used: set maxmemory-policy to noeviction"
             ),
-            NodeError::Io(_) | NodeError::Redis(_) | NodeError::Late(_) | NodeError::Name | NodeError::NotMaster => {
+            NodeError::Io(_)
+            | NodeError::RedisStore(_)
+            | NodeError::Late(_)
+            | NodeError::Name
+            | NodeError::NotMaster => {
                 tracing::warn!(host, port, %error, "the Redis store is not available")
             }
         }

@@ -15,52 +15,52 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use super::node::{Address, Dialer, Node, NodeError, PAUSE};
+use super::node::{Dialer, NodeError, PAUSE, RedisAddress, RedisNode};
 
 /// Interval between two refreshes of the cluster's slot map, if no error triggers one earlier.
 const REFRESH: Duration = Duration::from_secs(5);
 const SLOTS: u16 = 16_384;
 
 /// First slot, last slot, address of the master.
-type Range = (u16, u16, Address);
+type SlotRange = (u16, u16, RedisAddress);
 
 #[derive(Default)]
-struct Map {
-    ranges: Vec<(u16, u16, Arc<Node>)>,
-    nodes: HashMap<Address, Arc<Node>>,
+struct SlotMap {
+    ranges: Vec<(u16, u16, Arc<RedisNode>)>,
+    nodes: HashMap<RedisAddress, Arc<RedisNode>>,
 }
 
 /// The servers of the store, with the current slot map.
 pub(super) struct Nodes {
-    map: Arc<ArcSwap<Map>>,
+    map: Arc<ArcSwap<SlotMap>>,
     stale: Arc<Notify>,
     task: Option<AbortHandle>,
 }
 
 impl Nodes {
     /// A single server for all slots.
-    pub(super) fn single(address: Address, dialer: &Arc<Dialer>) -> Self {
-        let map = Map::default().next(vec![(0, SLOTS - 1, address)], dialer);
+    pub(super) fn single(address: RedisAddress, dialer: &Arc<Dialer>) -> Self {
+        let map = SlotMap::default().next(vec![(0, SLOTS - 1, address)], dialer);
         Self { map: Arc::new(ArcSwap::from_pointee(map)), stale: Arc::default(), task: None }
     }
 
     /// The nodes of the cluster that the `seeds` belong to.
-    pub(super) fn cluster(seeds: Vec<Address>, dialer: &Arc<Dialer>) -> Self {
-        let map = Arc::new(ArcSwap::from_pointee(Map::default()));
+    pub(super) fn cluster(seeds: Vec<RedisAddress>, dialer: &Arc<Dialer>) -> Self {
+        let map = Arc::new(ArcSwap::from_pointee(SlotMap::default()));
         let stale = Arc::new(Notify::new());
         let task = dialer.runtime.spawn(follow(Arc::clone(&map), Arc::clone(&stale), seeds, Arc::clone(dialer)));
         Self { map, stale, task: Some(task.abort_handle()) }
     }
 
     /// The server of this key; `None` while the slot map does not assign its slot.
-    pub(super) fn of(&self, key: &str) -> Option<Arc<Node>> {
+    pub(super) fn of(&self, key: &str) -> Option<Arc<RedisNode>> {
         let slot = slot(key);
         let map = self.map.load();
         map.ranges.iter().find(|(from, to, _)| (*from..=*to).contains(&slot)).map(|(.., node)| Arc::clone(node))
     }
 
     /// The node that a MOVED redirection names, if it is known.
-    pub(super) fn at(&self, address: &str) -> Option<Arc<Node>> {
+    pub(super) fn at(&self, address: &str) -> Option<Arc<RedisNode>> {
         let (host, port) = address.rsplit_once(':')?;
         let address = (host.to_owned(), port.parse().ok()?);
         self.map.load().nodes.get(&address).cloned()
@@ -83,13 +83,13 @@ impl Drop for Nodes {
     }
 }
 
-impl Map {
+impl SlotMap {
     /// The next map. It reuses the nodes that are known already, and stops those that are gone.
-    fn next(&self, ranges: Vec<Range>, dialer: &Arc<Dialer>) -> Self {
+    fn next(&self, ranges: Vec<SlotRange>, dialer: &Arc<Dialer>) -> Self {
         let mut next = Self::default();
         for (from, to, address) in ranges {
             let known = next.nodes.get(&address).or_else(|| self.nodes.get(&address)).cloned();
-            let node = known.unwrap_or_else(|| Node::start(address.clone(), dialer));
+            let node = known.unwrap_or_else(|| RedisNode::start(address.clone(), dialer));
             next.nodes.insert(address, Arc::clone(&node));
             next.ranges.push((from, to, node));
         }
@@ -101,15 +101,15 @@ impl Map {
         next
     }
 
-    fn says(&self, ranges: &[Range]) -> bool {
-        let same = |((from, to, node), range): (&(u16, u16, Arc<Node>), &Range)| {
+    fn says(&self, ranges: &[SlotRange]) -> bool {
+        let same = |((from, to, node), range): (&(u16, u16, Arc<RedisNode>), &SlotRange)| {
             (*from, *to, &node.address) == (range.0, range.1, &range.2)
         };
         self.ranges.len() == ranges.len() && self.ranges.iter().zip(ranges).all(same)
     }
 }
 
-async fn follow(map: Arc<ArcSwap<Map>>, stale: Arc<Notify>, seeds: Vec<Address>, dialer: Arc<Dialer>) {
+async fn follow(map: Arc<ArcSwap<SlotMap>>, stale: Arc<Notify>, seeds: Vec<RedisAddress>, dialer: Arc<Dialer>) {
     loop {
         let current = map.load_full();
         match ask(&current, &seeds, &dialer).await {
@@ -123,7 +123,7 @@ async fn follow(map: Arc<ArcSwap<Map>>, stale: Arc<Notify>, seeds: Vec<Address>,
     }
 }
 
-async fn ask(map: &Map, seeds: &[Address], dialer: &Dialer) -> Option<Vec<Range>> {
+async fn ask(map: &SlotMap, seeds: &[RedisAddress], dialer: &Dialer) -> Option<Vec<SlotRange>> {
     for node in map.nodes.values() {
         let Some(mut live) = node.live() else { continue };
         if let Ok(Ok(ranges)) = timeout(dialer.patience(), read(&mut live.connection, &node.address)).await {
@@ -142,14 +142,14 @@ async fn ask(map: &Map, seeds: &[Address], dialer: &Dialer) -> Option<Vec<Range>
     None
 }
 
-async fn read(connection: &mut MultiplexedConnection, asked: &Address) -> Result<Vec<Range>, RedisError> {
+async fn read(connection: &mut MultiplexedConnection, asked: &RedisAddress) -> Result<Vec<SlotRange>, RedisError> {
     let answer: Vec<Vec<Value>> = redis::cmd("CLUSTER").arg("SLOTS").query_async(connection).await?;
-    let mut ranges: Vec<Range> = answer.into_iter().filter_map(|entry| range(entry, asked)).collect();
+    let mut ranges: Vec<SlotRange> = answer.into_iter().filter_map(|entry| range(entry, asked)).collect();
     ranges.sort_unstable();
     Ok(ranges)
 }
 
-fn range(entry: Vec<Value>, asked: &Address) -> Option<Range> {
+fn range(entry: Vec<Value>, asked: &RedisAddress) -> Option<SlotRange> {
     let mut entry = entry.into_iter();
     let from = redis::from_redis_value(entry.next()?).ok()?;
     let to = redis::from_redis_value(entry.next()?).ok()?;

@@ -8,13 +8,13 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::*;
-use crate::store::state::{self, Change, EntryId, Fingerprint, Owner, State};
-use server::{Server, until};
+use crate::store::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner};
+use server::{RedisServer, until};
 use zeroize::Zeroizing;
 
 /// A store whose connections run on another runtime than the calls, as in the gateway.
-struct Store {
-    redis: Redis,
+struct TestStore {
+    redis: RedisStore,
     calls: tokio::runtime::Runtime,
     _connections: tokio::runtime::Runtime,
 }
@@ -33,11 +33,11 @@ fn settings(urls: Vec<String>) -> RedisSettings {
     }
 }
 
-impl Store {
+impl TestStore {
     fn new(settings: &RedisSettings) -> Self {
         let connections = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let calls = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let redis = Redis::new(settings, connections.handle().clone()).unwrap();
+        let redis = RedisStore::new(settings, connections.handle().clone()).unwrap();
         Self { redis, calls, _connections: connections }
     }
 
@@ -47,7 +47,7 @@ impl Store {
         store
     }
 
-    fn of(server: &Server) -> Self {
+    fn of(server: &RedisServer) -> Self {
         Self::ready(&settings(vec![server.url()]))
     }
 
@@ -55,16 +55,16 @@ impl Store {
         until("the store is available", || self.redis.is_available());
     }
 
-    fn reserve(&self, ask: &Ask) -> Result<Answer, StoreError> {
+    fn reserve(&self, ask: &ReserveRequest) -> Result<ReserveResult, StoreError> {
         self.calls.block_on(self.redis.reserve(ask, now()))
     }
 
-    fn settle(&self, ask: &Ask, settlement: &Settlement) -> Result<Settled, StoreError> {
+    fn settle(&self, ask: &ReserveRequest, settlement: &Settlement) -> Result<Settled, StoreError> {
         self.calls.block_on(self.redis.settle(ask, settlement, now()))
     }
 
-    fn commit(&self, ask: &Ask) {
-        assert_eq!(self.reserve(ask), Ok(Answer::Reserved));
+    fn commit(&self, ask: &ReserveRequest) {
+        assert_eq!(self.reserve(ask), Ok(ReserveResult::Reserved));
         assert_eq!(self.settle(ask, &Settlement::Commit(None)), Ok(Settled::Done));
     }
 }
@@ -75,8 +75,8 @@ fn now() -> UnixTime {
 }
 
 /// A request to reserve id `n`, whose bucket is `n` mod 64.
-fn ask(n: u8) -> Ask {
-    Ask {
+fn ask(n: u8) -> ReserveRequest {
+    ReserveRequest {
         id: EntryId([n; 16]),
         fingerprint: Fingerprint(7),
         owner: Owner(1),
@@ -88,7 +88,7 @@ fn ask(n: u8) -> Ask {
     }
 }
 
-const DONE: Answer = Answer::Committed { same: true, reply: None };
+const DONE: ReserveResult = ReserveResult::Committed { same: true, reply: None };
 
 /// A small and fast pseudorandom generator (xorshift) with reproducible results.
 fn random(seed: &mut u64) -> u64 {
@@ -100,8 +100,8 @@ fn random(seed: &mut u64) -> u64 {
 
 #[test]
 fn it_answers_as_the_state_machine_does() {
-    let server = Server::start(&[]);
-    let store = Store::of(&server);
+    let server = RedisServer::start(&[]);
+    let store = TestStore::of(&server);
     let (mut seed, mut states) = (0x9e37_79b9_7f4a_7c15, std::collections::HashMap::new());
     let (mut lapsed, mut forgotten) = (0, 0);
     for step in 0..4000_u32 {
@@ -109,11 +109,11 @@ fn it_answers_as_the_state_machine_does() {
         let owner = Owner(random(&mut seed) % 3);
         let fingerprint = Fingerprint(random(&mut seed) % 5 / 4);
         let lease = if random(&mut seed).is_multiple_of(6) { 20 } else { 60_000 };
-        let ask = Ask { owner, fingerprint, lease: Duration::from_millis(lease), ..ask(n) };
+        let ask = ReserveRequest { owner, fingerprint, lease: Duration::from_millis(lease), ..ask(n) };
         // Leases of the model at time 2: one that ends at 1 has expired, and one that ends at 3 has not.
         let end = UnixTime::from_seconds(if lease == 20 { 1 } else { 3 }).unwrap();
         let at = UnixTime::from_seconds(2).unwrap();
-        let found: Option<&State> = states.get(&n);
+        let found: Option<&EntryState> = states.get(&n);
         let next = match random(&mut seed) % 16 {
             0..10 => {
                 let (answer, next) = state::reserve(found, owner, fingerprint, end, at);
@@ -131,9 +131,9 @@ fn it_answers_as_the_state_machine_does() {
                 let (settled, change) = state::settle(found, owner, fingerprint, &settlement);
                 assert_eq!(store.settle(&ask, &settlement), Ok(settled), "step {step}");
                 match change {
-                    Change::Put(next) => Some(next),
-                    Change::Nothing => None,
-                    Change::Delete => {
+                    EntryChange::Put(next) => Some(next),
+                    EntryChange::Nothing => None,
+                    EntryChange::Delete => {
                         states.remove(&n);
                         forgotten += 1;
                         None
@@ -142,7 +142,7 @@ fn it_answers_as_the_state_machine_does() {
             }
         };
         if let Some(next) = next {
-            if lease == 20 && matches!(next, State::InFlight { .. }) {
+            if lease == 20 && matches!(next, EntryState::InFlight { .. }) {
                 lapsed += 1;
                 let end = milliseconds(&server) + 20;
                 until("the lease ends", || milliseconds(&server) > end);
@@ -153,7 +153,7 @@ fn it_answers_as_the_state_machine_does() {
     assert!(lapsed > 50 && forgotten > 20, "{lapsed} {forgotten}");
 }
 
-fn milliseconds(server: &Server) -> u64 {
+fn milliseconds(server: &RedisServer) -> u64 {
     let time = server.cli(&["TIME"]);
     let (seconds, micros) = time.split_once('\n').unwrap();
     seconds.parse::<u64>().unwrap() * 1000 + micros.parse::<u64>().unwrap() / 1000
@@ -161,26 +161,26 @@ fn milliseconds(server: &Server) -> u64 {
 
 #[test]
 fn an_entry_lives_as_long_as_it_was_ever_asked_to() {
-    let server = Server::start(&[]);
-    let store = Store::of(&server);
+    let server = RedisServer::start(&[]);
+    let store = TestStore::of(&server);
     let long = ask(5);
     let left = || server.cli(&["PTTL", &store.redis.entry(&long)]).parse::<u64>().unwrap();
-    store.commit(&Ask { until: now(), lease: Duration::from_secs(900), ..long.clone() });
+    store.commit(&ReserveRequest { until: now(), lease: Duration::from_secs(900), ..long.clone() });
     assert!(left() > 800_000);
     let key = server.cli(&["KEYS", "*:0505*"]);
     assert_eq!(key, "{hg:05}:05050505050505050505050505050505");
     assert_eq!(store.reserve(&long), Ok(DONE));
     let other = ask(6);
     let left = || server.cli(&["PTTL", &store.redis.entry(&other)]).parse::<u64>().unwrap();
-    assert_eq!(store.reserve(&other), Ok(Answer::Reserved));
-    store.settle(&Ask { until: now(), ..other.clone() }, &Settlement::Release).unwrap();
+    assert_eq!(store.reserve(&other), Ok(ReserveResult::Reserved));
+    store.settle(&ReserveRequest { until: now(), ..other.clone() }, &Settlement::Release).unwrap();
     assert!((590_000..=600_000).contains(&left()));
 }
 
 #[test]
 fn it_is_down_at_once_and_back_by_itself() {
-    let mut server = Server::prepared(&[]);
-    let store = Store::new(&settings(vec![server.url()]));
+    let mut server = RedisServer::prepared(&[]);
+    let store = TestStore::new(&settings(vec![server.url()]));
     assert_eq!(store.reserve(&ask(1)), Err(StoreError::Unavailable));
     server.run();
     store.wait();
@@ -194,14 +194,14 @@ fn it_is_down_at_once_and_back_by_itself() {
     let back = Instant::now();
     store.wait();
     assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
-    store.commit(&Ask { issued: Some(now().plus(Duration::from_secs(5))), ..ask(3) });
+    store.commit(&ReserveRequest { issued: Some(now().plus(Duration::from_secs(5))), ..ask(3) });
 }
 
 #[test]
 fn a_server_that_hangs_costs_one_deadline() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let timeout = Duration::from_millis(300);
-    let store = Store::ready(&RedisSettings { timeout, ..settings(vec![server.url()]) });
+    let store = TestStore::ready(&RedisSettings { timeout, ..settings(vec![server.url()]) });
     server.signal("STOP");
     let begun = Instant::now();
     assert_eq!(store.reserve(&ask(1)), Err(StoreError::Unavailable));
@@ -219,8 +219,8 @@ fn a_server_that_hangs_costs_one_deadline() {
 
 #[test]
 fn a_store_that_evicts_is_not_used() {
-    let server = Server::start(&["--maxmemory-policy", "allkeys-lru"]);
-    let store = Store::new(&settings(vec![server.url()]));
+    let server = RedisServer::start(&["--maxmemory-policy", "allkeys-lru"]);
+    let store = TestStore::new(&settings(vec![server.url()]));
     until("it has looked", || server.cli(&["INFO", "commandstats"]).contains("cmdstat_info"));
     until("it has hung up", || !server.cli(&["CLIENT", "LIST"]).contains("cmd=info"));
     assert_eq!(store.reserve(&ask(1)), Err(StoreError::Unavailable));
@@ -232,8 +232,8 @@ fn a_store_that_evicts_is_not_used() {
 
 #[test]
 fn a_full_store_says_so() {
-    let server = Server::start(&[]);
-    let store = Store::of(&server);
+    let server = RedisServer::start(&[]);
+    let store = TestStore::of(&server);
     store.commit(&ask(1));
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(store.reserve(&ask(2)), Err(StoreError::Full));
@@ -243,27 +243,27 @@ fn a_full_store_says_so() {
 
 #[test]
 fn it_logs_in() {
-    let server = Server::start(&["--requirepass", "secret", "--user", "gate", "on", ">other", "~*", "+@all"]);
+    let server = RedisServer::start(&["--requirepass", "secret", "--user", "gate", "on", ">other", "~*", "+@all"]);
     let login = |username: Option<&str>, password: &str| RedisSettings {
         username: username.map(Into::into),
         password: Some(Zeroizing::new(password.into())),
         ..settings(vec![server.url()])
     };
-    Store::ready(&login(None, "secret")).commit(&ask(1));
-    Store::ready(&login(Some("gate"), "other")).commit(&ask(2));
-    let wrong = Store::new(&login(None, "wrong"));
+    TestStore::ready(&login(None, "secret")).commit(&ask(1));
+    TestStore::ready(&login(Some("gate"), "other")).commit(&ask(2));
+    let wrong = TestStore::new(&login(None, "wrong"));
     until("it has tried", || cli_with_password(&server, &["ACL", "LOG"]).contains("auth"));
     assert!(!wrong.redis.is_available());
 }
 
-fn cli_with_password(server: &Server, arguments: &[&str]) -> String {
+fn cli_with_password(server: &RedisServer, arguments: &[&str]) -> String {
     server.cli(&[&["--no-auth-warning", "-a", "secret"], arguments].concat())
 }
 
 #[test]
 fn it_speaks_tls_to_servers_that_it_trusts() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let mut server = Server::prepared(&[
+    let mut server = RedisServer::prepared(&[
         "--tls-port",
         "--tls-cert-file",
         "c.pem",
@@ -279,20 +279,21 @@ fn it_speaks_tls_to_servers_that_it_trusts() {
     server.spawn();
     let url = vec![format!("rediss://localhost:{}", server.port)];
     let ca = Some(made.cert.pem().into_bytes());
-    Store::ready(&RedisSettings { ca, ..settings(url.clone()) }).commit(&ask(1));
-    let strict = Store::new(&settings(url));
+    TestStore::ready(&RedisSettings { ca, ..settings(url.clone()) }).commit(&ask(1));
+    let strict = TestStore::new(&settings(url));
     assert_eq!(strict.reserve(&ask(2)), Err(StoreError::Unavailable));
     let bad = RedisSettings { ca: Some(b"none".to_vec()), ..settings(vec!["rediss://localhost:1".into()]) };
     let runtime = strict.calls.handle().clone();
-    assert!(matches!(Redis::new(&bad, runtime.clone()), Err(RedisStartError::Ca(_))));
-    assert!(matches!(Redis::new(&settings(vec!["http://a".into()]), runtime), Err(RedisStartError::Url(_))));
+    assert!(matches!(RedisStore::new(&bad, runtime.clone()), Err(RedisStartError::Ca(_))));
+    assert!(matches!(RedisStore::new(&settings(vec!["http://a".into()]), runtime), Err(RedisStartError::Url(_))));
 }
 
 #[test]
 fn a_rate_is_shared() {
-    let server = Server::start(&[]);
-    let (one, other) = (Store::of(&server), Store::of(&server));
-    let take = |store: &Store, key| store.calls.block_on(store.redis.take(key, Duration::from_secs(100), 2)).unwrap();
+    let server = RedisServer::start(&[]);
+    let (one, other) = (TestStore::of(&server), TestStore::of(&server));
+    let take =
+        |store: &TestStore, key| store.calls.block_on(store.redis.take(key, Duration::from_secs(100), 2)).unwrap();
     assert_eq!((take(&one, "a {b}"), take(&other, "a {b}")), (None, None));
     let wait = take(&one, "a {b}").unwrap();
     assert!(wait > Duration::from_secs(60) && wait <= Duration::from_secs(100), "{wait:?}");
@@ -304,8 +305,8 @@ fn a_rate_is_shared() {
 
 #[test]
 fn revocations_are_seen() {
-    let server = Server::start(&[]);
-    let store = Store::of(&server);
+    let server = RedisServer::start(&[]);
+    let store = TestStore::of(&server);
     let revoked = |jti, sub, kid| store.calls.block_on(store.redis.revoked(jti, sub, kid));
     let none = Revoked { named: false, issued_before: None };
     assert_eq!(revoked(Some("j"), Some("s"), None), Ok(none));

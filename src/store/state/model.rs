@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
 
-use super::{Answer, Change, Fingerprint, Owner, Settled, Settlement, State, reserve, settle};
+use super::{EntryChange, EntryState, Fingerprint, Owner, ReserveResult, Settled, Settlement, reserve, settle};
 use crate::clock::UnixTime;
 
 const GATEWAYS: usize = 2;
@@ -21,8 +21,8 @@ const REQUESTS: [Fingerprint; 2] = [Fingerprint(1), Fingerprint(2)];
 /// An owner that no gateway of the search uses.
 const STRANGER: Owner = Owner(u64::MAX);
 
-type Reserve = fn(Option<&State>, Owner, Fingerprint, UnixTime, UnixTime) -> (Answer, Option<State>);
-type Settle = fn(Option<&State>, Owner, Fingerprint, &Settlement) -> (Settled, Change);
+type Reserve = fn(Option<&EntryState>, Owner, Fingerprint, UnixTime, UnixTime) -> (ReserveResult, Option<EntryState>);
+type Settle = fn(Option<&EntryState>, Owner, Fingerprint, &Settlement) -> (Settled, EntryChange);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Invariant {
@@ -41,31 +41,31 @@ enum Invariant {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Exchange {
+struct ModelExchange {
     owner: Owner,
     request: usize,
     lease: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Phase {
+enum ModelPhase {
     Idle,
     /// The store has not responded to the reservation.
-    Unsure(Exchange),
-    Reserved(Exchange),
-    Forwarding(Exchange),
+    Unsure(ModelExchange),
+    Reserved(ModelExchange),
+    Forwarding(ModelExchange),
     /// The upstream has processed the request (`true`) or not; the settlement is repeated until the store responds.
-    Settling(Exchange, bool),
+    Settling(ModelExchange, bool),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Gateway {
-    phase: Phase,
+struct ModelGateway {
+    phase: ModelPhase,
     exchanges: u64,
 }
 
 #[derive(Clone, PartialEq, Eq)]
-struct Stored(Option<State>);
+struct Stored(Option<EntryState>);
 
 impl Hash for Stored {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
@@ -91,7 +91,7 @@ struct History {
 struct World {
     now: u64,
     stored: Stored,
-    gateways: [Gateway; GATEWAYS],
+    gateways: [ModelGateway; GATEWAYS],
     /// Leases of forwards that the upstream still processes although their gateway has crashed.
     orphans: Vec<u64>,
     history: History,
@@ -100,13 +100,13 @@ struct World {
 impl World {
     fn forwards(&self) -> impl Iterator<Item = u64> + '_ {
         let own = self.gateways.iter().filter_map(|gateway| match gateway.phase {
-            Phase::Forwarding(exchange) => Some(exchange.lease),
+            ModelPhase::Forwarding(exchange) => Some(exchange.lease),
             _ => None,
         });
         own.chain(self.orphans.iter().copied())
     }
 
-    fn with(&self, gateway: usize, phase: Phase) -> Self {
+    fn with(&self, gateway: usize, phase: ModelPhase) -> Self {
         let mut next = self.clone();
         next.gateways[gateway].phase = phase;
         next
@@ -136,7 +136,7 @@ fn search(reserve: Reserve, settle: Settle, exchanges: u64, wanted: &[Invariant]
     search.reach(World {
         now: 0,
         stored: Stored(None),
-        gateways: [Gateway { phase: Phase::Idle, exchanges: 0 }; GATEWAYS],
+        gateways: [ModelGateway { phase: ModelPhase::Idle, exchanges: 0 }; GATEWAYS],
         orphans: Vec::new(),
         history: History::default(),
     });
@@ -182,8 +182,8 @@ impl Search {
             (self.reserve)(world.stored.0.as_ref(), STRANGER, REQUESTS[request], lease, at(later)).0
         };
         let (same, other) = (ask(first), ask(1 - first));
-        self.require((same == Answer::Reserved) != world.history.committed, Invariant::ComesAgain);
-        self.require(other != Answer::Reserved, Invariant::SameRequest);
+        self.require((same == ReserveResult::Reserved) != world.history.committed, Invariant::ComesAgain);
+        self.require(other != ReserveResult::Reserved, Invariant::SameRequest);
     }
 
     /// Advances the time. No lease expires while its forward runs, since the timeout of the upstream is earlier.
@@ -200,36 +200,36 @@ impl Search {
 
     fn act(&mut self, world: &World, gateway: usize) {
         match world.gateways[gateway].phase {
-            Phase::Idle => self.begin(world, gateway),
-            Phase::Unsure(exchange) => {
+            ModelPhase::Idle => self.begin(world, gateway),
+            ModelPhase::Unsure(exchange) => {
                 self.crash(world, gateway, exchange);
                 self.ask(world, gateway, exchange);
-                self.reach(world.with(gateway, Phase::Settling(exchange, false)));
+                self.reach(world.with(gateway, ModelPhase::Settling(exchange, false)));
             }
-            Phase::Reserved(exchange) => {
+            ModelPhase::Reserved(exchange) => {
                 self.crash(world, gateway, exchange);
                 self.forward(world, gateway, exchange);
                 // The client disconnected before its body was complete.
-                self.reach(world.with(gateway, Phase::Settling(exchange, false)));
+                self.reach(world.with(gateway, ModelPhase::Settling(exchange, false)));
             }
-            Phase::Forwarding(exchange) => {
+            ModelPhase::Forwarding(exchange) => {
                 self.crash(world, gateway, exchange);
                 // First a 2xx; second a 5xx, no response, a lost response, or a timeout.
-                self.reach(world.with(gateway, Phase::Settling(exchange, true)));
-                self.reach(world.with(gateway, Phase::Settling(exchange, false)));
+                self.reach(world.with(gateway, ModelPhase::Settling(exchange, true)));
+                self.reach(world.with(gateway, ModelPhase::Settling(exchange, false)));
             }
-            Phase::Settling(exchange, arrived) => {
+            ModelPhase::Settling(exchange, arrived) => {
                 self.crash(world, gateway, exchange);
                 self.end(world, gateway, exchange, arrived);
             }
         }
     }
 
-    fn crash(&mut self, world: &World, gateway: usize, exchange: Exchange) {
-        let mut next = world.with(gateway, Phase::Idle);
+    fn crash(&mut self, world: &World, gateway: usize, exchange: ModelExchange) {
+        let mut next = world.with(gateway, ModelPhase::Idle);
         next.history.crashed |= world.history.last == Some(exchange.owner) && world.history.held > 0;
         self.reach(next.clone());
-        if matches!(world.gateways[gateway].phase, Phase::Forwarding(_)) {
+        if matches!(world.gateways[gateway].phase, ModelPhase::Forwarding(_)) {
             next.orphans.push(exchange.lease);
             next.orphans.sort_unstable();
             self.reach(next);
@@ -243,42 +243,42 @@ impl Search {
         }
         for request in 0..REQUESTS.len() {
             let owner = Owner(number * GATEWAYS as u64 + gateway as u64);
-            let exchange = Exchange { owner, request, lease: 0 };
+            let exchange = ModelExchange { owner, request, lease: 0 };
             let mut next = world.clone();
             next.gateways[gateway].exchanges += 1;
             self.ask(&next, gateway, exchange);
             // The request to the store is lost.
-            self.reach(next.with(gateway, Phase::Unsure(exchange)));
+            self.reach(next.with(gateway, ModelPhase::Unsure(exchange)));
         }
     }
 
-    fn ask(&mut self, world: &World, gateway: usize, exchange: Exchange) {
+    fn ask(&mut self, world: &World, gateway: usize, exchange: ModelExchange) {
         let lease = world.now + LEASE;
-        let Exchange { owner, request, .. } = exchange;
+        let ModelExchange { owner, request, .. } = exchange;
         let found = world.stored.0.as_ref();
         let (answer, write) = (self.reserve)(found, owner, REQUESTS[request], at(lease), at(world.now));
         let mut next = world.clone();
         next.stored.0 = write.or(next.stored.0);
         let phase = match answer {
-            Answer::Reserved => {
+            ReserveResult::Reserved => {
                 self.reserved(world, owner);
                 let first = world.history.first.or(Some(request));
                 let (last, held, crashed) = (Some(owner), lease, false);
                 next.history = History { first, last, held, crashed, ..next.history };
-                Phase::Reserved(Exchange { lease, ..exchange })
+                ModelPhase::Reserved(ModelExchange { lease, ..exchange })
             }
-            refused => {
-                self.events.insert(match refused {
-                    Answer::Committed { same: true, .. } => "replayed",
-                    Answer::Committed { .. } => "replayed as another",
-                    Answer::Mismatch => "mismatch",
-                    Answer::InFlight | Answer::Reserved => "in flight",
+            rejection => {
+                self.events.insert(match rejection {
+                    ReserveResult::Committed { same: true, .. } => "replayed",
+                    ReserveResult::Committed { .. } => "replayed as another",
+                    ReserveResult::Mismatch => "mismatch",
+                    ReserveResult::InFlight | ReserveResult::Reserved => "in flight",
                 });
-                Phase::Idle
+                ModelPhase::Idle
             }
         };
         self.reach(next.with(gateway, phase));
-        self.reach(next.with(gateway, Phase::Unsure(exchange)));
+        self.reach(next.with(gateway, ModelPhase::Unsure(exchange)));
     }
 
     fn reserved(&mut self, world: &World, owner: Owner) {
@@ -289,7 +289,7 @@ impl Search {
         self.note(!own && history.crashed, "reserved after a crash");
     }
 
-    fn forward(&mut self, world: &World, gateway: usize, exchange: Exchange) {
+    fn forward(&mut self, world: &World, gateway: usize, exchange: ModelExchange) {
         if exchange.lease <= world.now {
             self.events.insert("heard after the lease");
             return;
@@ -298,16 +298,16 @@ impl Search {
         self.require(!history.committed, Invariant::NotAfterCommit);
         self.require(history.first == Some(exchange.request), Invariant::SameRequest);
         self.note(history.forwarded, "forwarded again");
-        let mut next = world.with(gateway, Phase::Forwarding(exchange));
+        let mut next = world.with(gateway, ModelPhase::Forwarding(exchange));
         next.history.forwarded = true;
         self.reach(next);
     }
 
-    fn end(&mut self, world: &World, gateway: usize, exchange: Exchange, arrived: bool) {
+    fn end(&mut self, world: &World, gateway: usize, exchange: ModelExchange, arrived: bool) {
         let settlement = if arrived { Settlement::Commit(None) } else { Settlement::Release };
         let found = world.stored.0.as_ref();
         let (settled, change) = (self.settle)(found, exchange.owner, REQUESTS[exchange.request], &settlement);
-        let write = if let Change::Put(state) = change { Some(state) } else { None };
+        let write = if let EntryChange::Put(state) = change { Some(state) } else { None };
         let history = &world.history;
         let own = history.last == Some(exchange.owner);
         self.require(own || write.is_none(), Invariant::OwnerSettles);
@@ -318,7 +318,7 @@ impl Search {
         self.note(arrived && done && own && write.is_none(), "committed twice");
         self.note(arrived && write.is_some() && history.held <= world.now, "committed after the lease");
         self.note(!arrived && write.is_some() && exchange.lease == 0, "released unheard");
-        let mut next = world.with(gateway, Phase::Idle);
+        let mut next = world.with(gateway, ModelPhase::Idle);
         next.stored.0 = write.or(next.stored.0);
         next.history.committed |= arrived && done;
         if own && done {
@@ -326,7 +326,7 @@ impl Search {
         }
         self.reach(next.clone());
         // The response of the store is lost.
-        self.reach(next.with(gateway, Phase::Settling(exchange, arrived)));
+        self.reach(next.with(gateway, ModelPhase::Settling(exchange, arrived)));
     }
 }
 
@@ -359,7 +359,7 @@ fn broken_leases_are_noticed() {
 #[test]
 fn owners_that_are_not_compared_are_noticed() {
     let anyone: Settle = |found, owner, request, settlement| {
-        let holder = if let Some(State::InFlight { owner, .. }) = found { *owner } else { owner };
+        let holder = if let Some(EntryState::InFlight { owner, .. }) = found { *owner } else { owner };
         settle(found, holder, request, settlement)
     };
     breaks(reserve, anyone, &[Invariant::OwnerSettles, Invariant::OneForward]);
@@ -368,7 +368,7 @@ fn owners_that_are_not_compared_are_noticed() {
 #[test]
 fn fingerprints_that_are_not_compared_are_noticed() {
     let any: Reserve = |found, owner, request, lease, now| match reserve(found, owner, request, lease, now) {
-        (Answer::Mismatch, _) => reserve(None, owner, request, lease, now),
+        (ReserveResult::Mismatch, _) => reserve(None, owner, request, lease, now),
         answer => answer,
     };
     breaks(any, settle, &[Invariant::SameRequest]);
@@ -385,13 +385,13 @@ fn settlements_that_do_the_other_thing_are_noticed() {
 #[test]
 fn commits_that_do_not_last_are_noticed() {
     let forgets: Reserve = |found, owner, request, lease, now| {
-        let found = found.filter(|state| !matches!(state, State::Committed { .. }));
+        let found = found.filter(|state| !matches!(state, EntryState::Committed { .. }));
         reserve(found, owner, request, lease, now)
     };
     breaks(forgets, settle, &[Invariant::NotAfterCommit]);
     let undoes: Settle = |found, owner, request, settlement| match (found, settlement) {
-        (Some(State::Committed { .. }), Settlement::Release) => {
-            (Settled::Done, Change::Put(State::Released { fingerprint: request }))
+        (Some(EntryState::Committed { .. }), Settlement::Release) => {
+            (Settled::Done, EntryChange::Put(EntryState::Released { fingerprint: request }))
         }
         _ => settle(found, owner, request, settlement),
     };

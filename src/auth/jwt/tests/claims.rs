@@ -17,13 +17,13 @@ fn the_issuer_is_exact() {
         "",
     ] {
         let token = ED25519.token(Algorithm::EdDSA, HEADER, with(good_claims(), &json!({ "iss": iss })).to_string());
-        let refused = verify(&usual(), &token).err().unwrap();
-        assert_eq!((refused.refusal, refused.proven), (Refusal::InvalidIssuer, true), "{iss:?}");
+        let rejection = verify(&usual(), &token).err().unwrap();
+        assert_eq!((rejection.reason, rejection.proven), (Reason::InvalidIssuer, true), "{iss:?}");
     }
-    assert_eq!(claims(&json!({"iss": null})), Err(Refusal::MissingClaim));
-    assert_eq!(claims(&json!({"iss": [ISSUER]})), Err(Refusal::MalformedToken));
+    assert_eq!(claims(&json!({"iss": null})), Err(Reason::MissingClaim));
+    assert_eq!(claims(&json!({"iss": [ISSUER]})), Err(Reason::MalformedToken));
     let unrequired = JwtPolicy { required: vec![], ..usual() };
-    assert_eq!(claims_under(&unrequired, &json!({"iss": null})), Err(Refusal::MissingClaim));
+    assert_eq!(claims_under(&unrequired, &json!({"iss": null})), Err(Reason::MissingClaim));
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn an_issuer_written_none_is_not_compared_but_still_a_text() {
     policy.issuers[0].issuer = None;
     assert_eq!(claims_under(&policy, &json!({"iss": null})), Ok(()));
     assert_eq!(claims_under(&policy, &json!({"iss": "any"})), Ok(()));
-    assert_eq!(claims_under(&policy, &json!({"iss": 7})), Err(Refusal::MalformedToken));
+    assert_eq!(claims_under(&policy, &json!({"iss": 7})), Err(Reason::MalformedToken));
 }
 
 #[test]
@@ -53,9 +53,9 @@ fn one_audience_is_ours_exactly() {
         json!([]),
         json!(["https://api.example.com/", "webhook"]),
     ] {
-        assert_eq!(claims(&json!({ "aud": aud })), Err(Refusal::InvalidAudience), "{aud}");
+        assert_eq!(claims(&json!({ "aud": aud })), Err(Reason::InvalidAudience), "{aud}");
     }
-    assert_eq!(claims(&json!({"aud": null})), Err(Refusal::MissingClaim));
+    assert_eq!(claims(&json!({"aud": null})), Err(Reason::MissingClaim));
 }
 
 /// Observed with jsonwebtoken: `aud: 5` and `iss: 7` are accepted.
@@ -72,11 +72,11 @@ fn registered_claims_have_their_types() {
     ];
     for value in odd {
         for name in ["iss", "sub", "jti", "aud"] {
-            assert_eq!(claims(&json!({ name: value })), Err(Refusal::MalformedToken), "{name}: {value}");
+            assert_eq!(claims(&json!({ name: value })), Err(Reason::MalformedToken), "{name}: {value}");
         }
     }
     let many = |count| claims(&json!({"aud": vec![AUDIENCE; count]}));
-    assert_eq!((many(64), many(65)), (Ok(()), Err(Refusal::MalformedToken)));
+    assert_eq!((many(64), many(65)), (Ok(()), Err(Reason::MalformedToken)));
 }
 
 /// CVE-2026-25537: a time of the wrong type was treated as absent. In hookgate it is an error, required or not.
@@ -105,7 +105,7 @@ fn times_are_numbers() {
             let text = good.replace(&format!("\"{name}\":{number}"), &format!("\"{name}\":{value}"));
             assert_ne!(text, good);
             let token = ED25519.token(Algorithm::EdDSA, HEADER, text);
-            assert_eq!(judge(&lax, &token), Err(Refusal::MalformedToken), "{name}: {value}");
+            assert_eq!(evaluate(&lax, &token), Err(Reason::MalformedToken), "{name}: {value}");
         }
     }
 }
@@ -117,13 +117,13 @@ fn fractions_and_exponents_are_read_to_the_strict_side() {
         let without = with(good_claims(), &json!({"exp": null, "nbf": null, "iat": null})).to_string();
         let lax = JwtPolicy { required: vec![], ..usual() };
         let text = without.replacen('{', &format!("{{\"{name}\":{value},"), 1);
-        judge(&lax, &ED25519.token(Algorithm::EdDSA, HEADER, text))
+        evaluate(&lax, &ED25519.token(Algorithm::EdDSA, HEADER, text))
     };
     assert_eq!(at("exp", "1.9e9"), Ok(()));
-    assert_eq!(at("exp", "1.7e9"), Err(Refusal::TokenExpired));
-    assert_eq!((at("exp", "1799999971"), at("exp", "1799999970.9")), (Ok(()), Err(Refusal::TokenExpired)));
-    assert_eq!((at("nbf", "1800000030"), at("nbf", "1800000030.1")), (Ok(()), Err(Refusal::TokenNotYetValid)));
-    assert_eq!((at("iat", "1800000030"), at("iat", "1800000030.1")), (Ok(()), Err(Refusal::TokenIssuedInFuture)));
+    assert_eq!(at("exp", "1.7e9"), Err(Reason::TokenExpired));
+    assert_eq!((at("exp", "1799999971"), at("exp", "1799999970.9")), (Ok(()), Err(Reason::TokenExpired)));
+    assert_eq!((at("nbf", "1800000030"), at("nbf", "1800000030.1")), (Ok(()), Err(Reason::TokenNotYetValid)));
+    assert_eq!((at("iat", "1800000030"), at("iat", "1800000030.1")), (Ok(()), Err(Reason::TokenIssuedInFuture)));
 }
 
 /// RFC 7519 §4.1.4: the token is expired at `exp` itself; leeway shifts that second.
@@ -132,14 +132,14 @@ fn times_hold_to_the_second() {
     let over = |exp: u64| claims(&json!({"exp": exp, "iat": null}));
     assert_eq!(
         (over(NOW - 29), over(NOW - 30), over(0)),
-        (Ok(()), Err(Refusal::TokenExpired), Err(Refusal::TokenExpired))
+        (Ok(()), Err(Reason::TokenExpired), Err(Reason::TokenExpired))
     );
     let from = |nbf: u64| claims(&json!({ "nbf": nbf }));
-    assert_eq!((from(NOW + 30), from(NOW + 31)), (Ok(()), Err(Refusal::TokenNotYetValid)));
+    assert_eq!((from(NOW + 30), from(NOW + 31)), (Ok(()), Err(Reason::TokenNotYetValid)));
     let issued = |iat: u64| claims(&json!({"iat": iat, "exp": NOW + 600}));
-    assert_eq!((issued(NOW + 30), issued(NOW + 31)), (Ok(()), Err(Refusal::TokenIssuedInFuture)));
+    assert_eq!((issued(NOW + 30), issued(NOW + 31)), (Ok(()), Err(Reason::TokenIssuedInFuture)));
     let exact = JwtPolicy { leeway: seconds(0), ..usual() };
-    assert_eq!(claims_under(&exact, &json!({"exp": NOW})), Err(Refusal::TokenExpired));
+    assert_eq!(claims_under(&exact, &json!({"exp": NOW})), Err(Reason::TokenExpired));
     assert_eq!(claims_under(&exact, &json!({"exp": NOW + 1, "nbf": NOW, "iat": NOW})), Ok(()));
 }
 
@@ -155,7 +155,7 @@ fn the_end_of_time_is_no_overflow() {
 
 #[test]
 fn a_token_that_ended_before_it_began_is_over() {
-    assert_eq!(claims(&json!({"exp": NOW - 5, "iat": NOW})), Err(Refusal::TokenExpired));
+    assert_eq!(claims(&json!({"exp": NOW - 5, "iat": NOW})), Err(Reason::TokenExpired));
     assert_eq!(claims(&json!({"exp": NOW, "iat": NOW})), Ok(()));
 }
 
@@ -164,8 +164,8 @@ fn max_age_needs_iat_and_bounds_it() {
     let young = JwtPolicy { max_age: Some(seconds(300)), ..usual() };
     let at = |iat: Value| claims_under(&young, &json!({ "iat": iat }));
     assert_eq!(at(json!(NOW - 330)), Ok(()));
-    assert_eq!(at(json!(NOW - 331)), Err(Refusal::TokenTooOld));
-    assert_eq!(at(json!(null)), Err(Refusal::MissingClaim));
+    assert_eq!(at(json!(NOW - 331)), Err(Reason::TokenTooOld));
+    assert_eq!(at(json!(null)), Err(Reason::MissingClaim));
 }
 
 #[test]
@@ -173,23 +173,23 @@ fn max_lifetime_needs_both_ends_and_has_no_leeway() {
     let short = JwtPolicy { max_lifetime: Some(seconds(60)), required: vec![], ..usual() };
     let lives = |iat: Value, exp: Value| claims_under(&short, &json!({"iat": iat, "exp": exp}));
     assert_eq!(lives(json!(NOW), json!(NOW + 60)), Ok(()));
-    assert_eq!(lives(json!(NOW), json!(NOW + 61)), Err(Refusal::TokenLifetimeTooLong));
-    assert_eq!(lives(json!(null), json!(NOW + 60)), Err(Refusal::MissingClaim));
-    assert_eq!(lives(json!(NOW), json!(null)), Err(Refusal::MissingClaim));
+    assert_eq!(lives(json!(NOW), json!(NOW + 61)), Err(Reason::TokenLifetimeTooLong));
+    assert_eq!(lives(json!(null), json!(NOW + 60)), Err(Reason::MissingClaim));
+    assert_eq!(lives(json!(NOW), json!(null)), Err(Reason::MissingClaim));
 }
 
 /// Observed with jsonwebtoken: a token without `exp` never expires unless `exp` is required.
 #[test]
 fn required_claims_are_there_and_say_something() {
     for name in ["iss", "aud", "exp"] {
-        assert_eq!(claims(&json!({ name: null })), Err(Refusal::MissingClaim), "{name}");
+        assert_eq!(claims(&json!({ name: null })), Err(Reason::MissingClaim), "{name}");
     }
     let tenant = JwtPolicy { required: vec!["tenant".into()], ..usual() };
     let text = |member: &str| good_claims().to_string().replacen('{', &format!("{{{member},"), 1);
-    let judge = |member: &str| judge(&tenant, &ED25519.token(Algorithm::EdDSA, HEADER, text(member)));
-    assert_eq!(judge(r#""tenant":"a""#), Ok(()));
-    assert_eq!(judge(r#""tenant":null"#), Err(Refusal::MissingClaim));
-    assert_eq!(judge(r#""Tenant":"a""#), Err(Refusal::MissingClaim));
+    let evaluate = |member: &str| evaluate(&tenant, &ED25519.token(Algorithm::EdDSA, HEADER, text(member)));
+    assert_eq!(evaluate(r#""tenant":"a""#), Ok(()));
+    assert_eq!(evaluate(r#""tenant":null"#), Err(Reason::MissingClaim));
+    assert_eq!(evaluate(r#""Tenant":"a""#), Err(Reason::MissingClaim));
 }
 
 #[test]
@@ -199,14 +199,11 @@ fn a_failed_claim_rule_forbids_and_reports_whether_it_is_a_scope() {
     let scoped = JwtPolicy { claims: vec![rule("event_scope")], ..usual() };
     assert_eq!(claims_under(&scoped, &json!({"event_scope": "webhook"})), Ok(()));
     for value in [json!("x"), json!(["webhook"]), json!(null)] {
-        assert_eq!(
-            claims_under(&scoped, &json!({ "event_scope": value })),
-            Err(Refusal::ClaimMismatch { scope: true })
-        );
+        assert_eq!(claims_under(&scoped, &json!({ "event_scope": value })), Err(Reason::ClaimMismatch { scope: true }));
     }
     let roles = JwtPolicy { claims: vec![rule("event_scope"), rule("/user/role")], ..usual() };
     let role = |role: &str| claims_under(&roles, &json!({"event_scope": "webhook", "user": {"role": role}}));
-    assert_eq!((role("webhook"), role("x")), (Ok(()), Err(Refusal::ClaimMismatch { scope: false })));
+    assert_eq!((role("webhook"), role("x")), (Ok(()), Err(Reason::ClaimMismatch { scope: false })));
 }
 
 /// 401 comes before 403: a client that is not authenticated must not learn which permissions are missing.
@@ -214,7 +211,7 @@ fn a_failed_claim_rule_forbids_and_reports_whether_it_is_a_scope() {
 fn rules_come_last() {
     let rule = ClaimRule { pointer: Pointer::parse("a").unwrap(), test: ClaimTest::Exists(true) };
     let policy = JwtPolicy { claims: vec![rule], ..usual() };
-    assert_eq!(claims_under(&policy, &json!({"exp": NOW - 60})), Err(Refusal::TokenExpired));
-    assert_eq!(claims_under(&policy, &json!({"aud": "x"})), Err(Refusal::InvalidAudience));
-    assert_eq!(claims_under(&policy, &json!({})), Err(Refusal::ClaimMismatch { scope: false }));
+    assert_eq!(claims_under(&policy, &json!({"exp": NOW - 60})), Err(Reason::TokenExpired));
+    assert_eq!(claims_under(&policy, &json!({"aud": "x"})), Err(Reason::InvalidAudience));
+    assert_eq!(claims_under(&policy, &json!({})), Err(Reason::ClaimMismatch { scope: false }));
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const MALFORMED: Result<(), Refusal> = Err(Refusal::MalformedToken);
+const MALFORMED: Result<(), Reason> = Err(Reason::MalformedToken);
 
 /// CVE-2026-107720: a token without three non-empty parts is no JWS, or is unsigned.
 #[test]
@@ -24,7 +24,7 @@ fn a_token_has_exactly_three_parts_and_none_is_empty() {
         format!(".{good}"),
         format!("{good}.{signature}"),
     ] {
-        assert_eq!(judge(&usual(), &token), MALFORMED, "{token}");
+        assert_eq!(evaluate(&usual(), &token), MALFORMED, "{token}");
     }
 }
 
@@ -36,8 +36,8 @@ fn the_json_serialisation_is_rejected() {
     let flat = json!({"protected": parts[0], "payload": parts[1], "signature": parts[2]});
     let general = json!({"payload": parts[1], "signatures": [{"protected": parts[0], "signature": parts[2]}]});
     for form in [flat, general] {
-        assert_eq!(judge(&usual(), &form.to_string()), MALFORMED);
-        assert_eq!(judge(&usual(), &b64(form.to_string())), MALFORMED);
+        assert_eq!(evaluate(&usual(), &form.to_string()), MALFORMED);
+        assert_eq!(evaluate(&usual(), &b64(form.to_string())), MALFORMED);
     }
 }
 
@@ -45,7 +45,7 @@ fn the_json_serialisation_is_rejected() {
 #[test]
 fn an_encrypted_token_is_rejected() {
     let jwe = b64(r#"{"alg":"RSA-OAEP","enc":"A256GCM","cty":"JWT"}"#);
-    assert_eq!(judge(&usual(), &format!("{jwe}.a2V5.aXY.dGV4dA.dGFn")), MALFORMED);
+    assert_eq!(evaluate(&usual(), &format!("{jwe}.a2V5.aXY.dGV4dA.dGFn")), MALFORMED);
     for member in [r#""enc":"A256GCM""#, r#""zip":"DEF""#, r#""enc":null"#] {
         assert_eq!(header(format!(r#"{{"alg":"EdDSA",{member}}}"#)), MALFORMED, "{member}");
     }
@@ -208,7 +208,7 @@ fn base64url_has_one_spelling() {
         ] {
             let mut parts = parts.clone();
             parts[place] = &other;
-            assert_eq!(judge(&usual(), &parts.join(".")), MALFORMED, "{other:?}");
+            assert_eq!(evaluate(&usual(), &parts.join(".")), MALFORMED, "{other:?}");
         }
     }
 }
@@ -221,14 +221,14 @@ fn unused_bits_are_zero() {
     assert!("AQgw".contains(last));
     for letter in ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['-', '_']).filter(|other| *other != last) {
         let other = format!("{}{letter}", &good[..good.len() - 1]);
-        let expected = if "AQgw".contains(letter) { Err(Refusal::InvalidSignature) } else { MALFORMED };
-        assert_eq!(judge(&usual(), &other), expected, "{letter}");
+        let expected = if "AQgw".contains(letter) { Err(Reason::InvalidSignature) } else { MALFORMED };
+        assert_eq!(evaluate(&usual(), &other), expected, "{letter}");
     }
     let (text, spelled) = (r#"{"alg":"EdDSA","kid":"1"} "#, b64(r#"{"alg":"EdDSA","kid":"1"} "#));
     assert_eq!(text.len() % 3, 2);
     let respelled = format!("{}B.{}", &spelled[..spelled.len() - 1], b64(good_claims().to_string()));
     let signature = ED25519.sign(Algorithm::EdDSA, respelled.as_bytes());
-    assert_eq!(judge(&usual(), &format!("{respelled}.{}", b64(signature))), MALFORMED);
+    assert_eq!(evaluate(&usual(), &format!("{respelled}.{}", b64(signature))), MALFORMED);
 }
 
 /// Flips every bit, for each type of key: no byte of a token goes unchecked.
@@ -245,13 +245,13 @@ fn every_change_of_one_bit_is_rejected() {
     for (signer, algorithm, policy) in policies {
         let header = format!(r#"{{"alg":"{algorithm:?}","typ":"JWT","kid":"1"}}"#);
         let token = signer.token(algorithm, header, good_claims().to_string());
-        assert_eq!(judge(&policy, &token), Ok(()), "{algorithm:?}");
+        assert_eq!(evaluate(&policy, &token), Ok(()), "{algorithm:?}");
         for bit in 0..token.len() * 8 {
             let mut bytes = token.clone().into_bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);
             // `credential` rejects a token that is not ASCII before it is verified.
             let Ok(changed) = String::from_utf8(bytes) else { continue };
-            assert!(judge(&policy, &changed).is_err(), "{algorithm:?}: bit {bit}");
+            assert!(evaluate(&policy, &changed).is_err(), "{algorithm:?}: bit {bit}");
         }
     }
 }
@@ -259,13 +259,13 @@ fn every_change_of_one_bit_is_rejected() {
 proptest! {
     #[test]
     fn no_text_passes_or_panics(text in ".{0,200}") {
-        prop_assert!(judge(&usual(), &text).is_err());
+        prop_assert!(evaluate(&usual(), &text).is_err());
     }
 
     #[test]
     fn no_three_parts_pass_or_panic(header in any::<Vec<u8>>(), payload in any::<Vec<u8>>(), signature in any::<Vec<u8>>()) {
         let token = [b64(header), b64(payload), b64(signature)].join(".");
-        prop_assert!(judge(&usual(), &token).is_err());
+        prop_assert!(evaluate(&usual(), &token).is_err());
     }
 
     /// The tokens are correctly signed, so that every later step is reached.
@@ -289,6 +289,6 @@ proptest! {
         let place = place.index(bytes.len());
         prop_assume!(bytes[place] != byte);
         bytes[place] = byte;
-        prop_assert!(judge(&usual(), std::str::from_utf8(&bytes).unwrap()).is_err());
+        prop_assert!(evaluate(&usual(), std::str::from_utf8(&bytes).unwrap()).is_err());
     }
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 
-const BAD: Result<(), Refusal> = Err(Refusal::InvalidSignature);
-const UNSUPPORTED: Result<(), Refusal> = Err(Refusal::UnsupportedAlgorithm);
+const BAD: Result<(), Reason> = Err(Reason::InvalidSignature);
+const UNSUPPORTED: Result<(), Reason> = Err(Reason::UnsupportedAlgorithm);
 
 const EVERY: &[Algorithm] = &[
     Algorithm::RS256,
@@ -27,11 +27,11 @@ fn signed(signer: &Signer, algorithm: Algorithm) -> String {
 }
 
 /// Verifies a valid token of this key after a change to its signature.
-fn resigned(signer: &Signer, algorithm: Algorithm, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Result<(), Refusal> {
+fn resigned(signer: &Signer, algorithm: Algorithm, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Result<(), Reason> {
     let token = signed(signer, algorithm);
     let (message, _) = token.rsplit_once('.').unwrap();
     let signature = change(signer.sign(algorithm, message.as_bytes()));
-    judge(&only(signer, algorithm), &format!("{message}.{}", b64(signature)))
+    evaluate(&only(signer, algorithm), &format!("{message}.{}", b64(signature)))
 }
 
 #[test]
@@ -46,17 +46,17 @@ fn every_algorithm_verifies_its_own_and_no_other() {
             _ => &*RSA,
         };
         let policy = only(signer, algorithm);
-        assert_eq!(judge(&policy, &signed(signer, algorithm)), Ok(()), "{algorithm:?}");
+        assert_eq!(evaluate(&policy, &signed(signer, algorithm)), Ok(()), "{algorithm:?}");
         for other in EVERY.iter().copied().filter(|other| *other != algorithm) {
             let token = signer.token(algorithm, named(other), good_claims().to_string());
-            assert_eq!(judge(&policy, &token), UNSUPPORTED, "{algorithm:?} as {other:?}");
+            assert_eq!(evaluate(&policy, &token), UNSUPPORTED, "{algorithm:?} as {other:?}");
         }
     }
     for (algorithm, length) in [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)] {
         let set = KeySet::from_secret(&vec![7; length], algorithm).unwrap();
         let policy = policy(vec![issuer("acme", ISSUER, fixed(set), &[algorithm])]);
-        assert_eq!(judge(&policy, &signed(&Signer::Secret(vec![7; length]), algorithm)), Ok(()), "{algorithm:?}");
-        assert_eq!(judge(&policy, &signed(&Signer::Secret(vec![8; length]), algorithm)), BAD, "{algorithm:?}");
+        assert_eq!(evaluate(&policy, &signed(&Signer::Secret(vec![7; length]), algorithm)), Ok(()), "{algorithm:?}");
+        assert_eq!(evaluate(&policy, &signed(&Signer::Secret(vec![8; length]), algorithm)), BAD, "{algorithm:?}");
     }
 }
 
@@ -65,9 +65,9 @@ fn every_algorithm_verifies_its_own_and_no_other() {
 fn none_is_no_algorithm_in_any_case() {
     for alg in ["none", "None", "NONE", "nOnE", "", "null"] {
         let message = format!("{}.{}", b64(format!(r#"{{"alg":"{alg}"}}"#)), b64(good_claims().to_string()));
-        assert_eq!(judge(&usual(), &format!("{message}.")), Err(Refusal::MalformedToken), "{alg}");
+        assert_eq!(evaluate(&usual(), &format!("{message}.")), Err(Reason::MalformedToken), "{alg}");
         for signature in ["AA", "bm9uZQ", &b64([0; 64])] {
-            assert_eq!(judge(&usual(), &format!("{message}.{signature}")), UNSUPPORTED, "{alg}");
+            assert_eq!(evaluate(&usual(), &format!("{message}.{signature}")), UNSUPPORTED, "{alg}");
         }
     }
 }
@@ -88,8 +88,8 @@ fn a_public_key_is_never_a_secret() {
     for secret in secrets {
         for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
             let token = signed(&Signer::Secret(secret.clone()), algorithm);
-            assert_eq!(judge(&only(&RSA, Algorithm::RS256), &token), UNSUPPORTED, "{algorithm:?}");
-            assert_eq!(judge(&lax, &token), UNSUPPORTED, "{algorithm:?}");
+            assert_eq!(evaluate(&only(&RSA, Algorithm::RS256), &token), UNSUPPORTED, "{algorithm:?}");
+            assert_eq!(evaluate(&lax, &token), UNSUPPORTED, "{algorithm:?}");
         }
     }
 }
@@ -104,7 +104,7 @@ fn an_empty_secret_signs_nothing() {
     assert!(KeySet::from_secret(b"", Algorithm::HS256).is_err());
     let set = KeySet::from_secret(&[7; 32], Algorithm::HS256).unwrap();
     let policy = policy(vec![issuer("acme", ISSUER, fixed(set), &[Algorithm::HS256])]);
-    assert_eq!(judge(&policy, &signed(&Signer::Secret(vec![]), Algorithm::HS256)), BAD);
+    assert_eq!(evaluate(&policy, &signed(&Signer::Secret(vec![]), Algorithm::HS256)), BAD);
 }
 
 #[test]
@@ -114,9 +114,9 @@ fn a_truncated_mac_is_rejected() {
     let policy = policy(vec![issuer("acme", ISSUER, fixed(set), &[Algorithm::HS256])]);
     let message = format!("{}.{}", b64(named(Algorithm::HS256)), b64(good_claims().to_string()));
     let mac = hmac(&[7; 32], Algorithm::HS256, message.as_bytes());
-    assert_eq!(judge(&policy, &signed(&secret, Algorithm::HS256)), Ok(()));
+    assert_eq!(evaluate(&policy, &signed(&secret, Algorithm::HS256)), Ok(()));
     for length in [1, 16, 31] {
-        assert_eq!(judge(&policy, &format!("{message}.{}", b64(&mac[..length]))), BAD, "{length}");
+        assert_eq!(evaluate(&policy, &format!("{message}.{}", b64(&mac[..length]))), BAD, "{length}");
     }
 }
 
@@ -128,9 +128,9 @@ fn any_of_several_secrets_may_have_signed() {
     let policy = policy(vec![issuer("acme", ISSUER, fixed(set), &[Algorithm::HS256])]);
     let verified = |secret: u8| {
         let token = signed(&Signer::Secret(vec![secret; 32]), Algorithm::HS256);
-        verify(&policy, &token).map(|verified| verified.secret.unwrap()).map_err(|refused| refused.refusal)
+        verify(&policy, &token).map(|verified| verified.secret.unwrap()).map_err(|rejection| rejection.reason)
     };
-    assert_eq!((verified(1), verified(2), verified(3)), (Ok(0), Ok(1), Err(Refusal::InvalidSignature)));
+    assert_eq!((verified(1), verified(2), verified(3)), (Ok(0), Ok(1), Err(Reason::InvalidSignature)));
 }
 
 /// Observed with another gateway: the key's type determined the algorithm, and the header's `alg` was ignored.
@@ -142,9 +142,9 @@ fn kid_of_an_ec_key_with_rs256_is_rejected() {
     let rsa = |kid: &str| {
         RSA.token(Algorithm::RS256, format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#), good_claims().to_string())
     };
-    assert_eq!((judge(&policy, &rsa("r")), judge(&policy, &rsa("e"))), (Ok(()), UNSUPPORTED));
+    assert_eq!((evaluate(&policy, &rsa("r")), evaluate(&policy, &rsa("e"))), (Ok(()), UNSUPPORTED));
     let ec = P256.token(Algorithm::ES256, r#"{"alg":"ES256","kid":"r"}"#, good_claims().to_string());
-    assert_eq!(judge(&policy, &ec), UNSUPPORTED);
+    assert_eq!(evaluate(&policy, &ec), UNSUPPORTED);
 }
 
 /// CVE-2026-27962: a token that contains its own key, or a URL of it.
@@ -155,17 +155,17 @@ fn keys_in_the_header_are_ignored() {
     for (name, kid) in [("jwk", "1"), ("jwk", "mallory")] {
         jwk = with(jwk, &json!({"kid": kid}));
         let header = json!({"alg": "EdDSA", "kid": kid, name: jwk});
-        let expected = if kid == "1" { BAD } else { Err(Refusal::UnknownKey) };
+        let expected = if kid == "1" { BAD } else { Err(Reason::UnknownKey) };
         assert_eq!(
-            judge(&usual(), &mallory.token(Algorithm::EdDSA, header.to_string(), good_claims().to_string())),
+            evaluate(&usual(), &mallory.token(Algorithm::EdDSA, header.to_string(), good_claims().to_string())),
             expected
         );
     }
     let elsewhere =
         json!({"jku": "https://evil.example/", "x5u": "https://evil.example/", "x5c": ["MII="], "jwk": jwk});
     let header = with(json!({"alg": "EdDSA", "kid": "1"}), &elsewhere).to_string();
-    assert_eq!(judge(&usual(), &mallory.token(Algorithm::EdDSA, &header, good_claims().to_string())), BAD);
-    assert_eq!(judge(&usual(), &ED25519.token(Algorithm::EdDSA, &header, good_claims().to_string())), Ok(()));
+    assert_eq!(evaluate(&usual(), &mallory.token(Algorithm::EdDSA, &header, good_claims().to_string())), BAD);
+    assert_eq!(evaluate(&usual(), &ED25519.token(Algorithm::EdDSA, &header, good_claims().to_string())), Ok(()));
 }
 
 /// CVE-2022-21449: r = s = 0 was valid for every message and key. Values that reduce to zero are tested too.
@@ -216,15 +216,15 @@ fn every_change_of_one_bit_of_an_es512_signature_is_rejected() {
     let token = signed(&signer, Algorithm::ES512);
     let (message, signature) = token.rsplit_once('.').unwrap();
     let signature = b64_bytes(signature);
-    assert_eq!((judge(&policy, &token), signature.len()), (Ok(()), 132));
+    assert_eq!((evaluate(&policy, &token), signature.len()), (Ok(()), 132));
     for bit in 0..signature.len() * 8 {
         let mut changed = signature.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(judge(&policy, &format!("{message}.{}", b64(changed))), BAD, "{bit}");
+        assert_eq!(evaluate(&policy, &format!("{message}.{}", b64(changed))), BAD, "{bit}");
     }
     let other = with(good_claims(), &json!({"sub": "mallory"})).to_string();
     let message = format!("{}.{}", b64(named(Algorithm::ES512)), b64(other));
-    assert_eq!(judge(&policy, &format!("{message}.{}", b64(signature))), BAD);
+    assert_eq!(evaluate(&policy, &format!("{message}.{}", b64(signature))), BAD);
 }
 
 /// RFC 9864 §2.2: `Ed25519` is another name for `EdDSA`, in a token and in a key.
@@ -236,12 +236,12 @@ fn ed25519_is_eddsa_and_esp256_is_nothing() {
     let jwk = with(ED25519.jwk(), &json!({"kid": "1", "alg": "Ed25519"}));
     let keys = fixed(key_set(&[jwk], &[Algorithm::EdDSA]));
     for policy in [usual(), policy(vec![issuer("acme", ISSUER, keys, &[Algorithm::EdDSA])])] {
-        assert_eq!(judge(&policy, &signed(&ED25519, Algorithm::EdDSA, "Ed25519")), Ok(()));
-        assert_eq!(judge(&policy, &signed(&ED25519, Algorithm::EdDSA, "EdDSA")), Ok(()));
-        assert_eq!(judge(&policy, &signed(&ED25519, Algorithm::EdDSA, "Ed448")), UNSUPPORTED);
+        assert_eq!(evaluate(&policy, &signed(&ED25519, Algorithm::EdDSA, "Ed25519")), Ok(()));
+        assert_eq!(evaluate(&policy, &signed(&ED25519, Algorithm::EdDSA, "EdDSA")), Ok(()));
+        assert_eq!(evaluate(&policy, &signed(&ED25519, Algorithm::EdDSA, "Ed448")), UNSUPPORTED);
     }
     let policy = only(&P256, Algorithm::ES256);
-    assert_eq!(judge(&policy, &signed(&P256, Algorithm::ES256, "ESP256")), UNSUPPORTED);
+    assert_eq!(evaluate(&policy, &signed(&P256, Algorithm::ES256, "ESP256")), UNSUPPORTED);
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn a_set_of_skipped_keys_verifies_nothing() {
     let (set, skipped) = KeySet::from_jwks(weak.as_bytes(), &[Algorithm::RS256]).unwrap();
     assert_eq!(skipped.len(), 1);
     let policy = policy(vec![issuer("acme", ISSUER, fixed(set), &[Algorithm::RS256])]);
-    assert_eq!(judge(&policy, &signed(&RSA, Algorithm::RS256)), Err(Refusal::UnknownKey));
+    assert_eq!(evaluate(&policy, &signed(&RSA, Algorithm::RS256)), Err(Reason::UnknownKey));
 }
 
 /// agentgateway: the keys of all issuers were in one map, so that one issuer's `kid` could replace another's.
@@ -293,14 +293,14 @@ fn a_kid_belongs_to_its_issuer() {
         verify(&policy, &token(&theirs, "https://theirs/")).map(|good| good.issuer.to_string()).ok().as_deref(),
         Some("theirs")
     );
-    assert_eq!(judge(&policy, &token(&theirs, "https://ours/")), BAD);
-    assert_eq!(judge(&policy, &token(&ours, "https://theirs/")), BAD);
+    assert_eq!(evaluate(&policy, &token(&theirs, "https://ours/")), BAD);
+    assert_eq!(evaluate(&policy, &token(&ours, "https://theirs/")), BAD);
     for nobody in ["https://ours", "https://OURS/", "", "https://ours/ "] {
-        assert_eq!(judge(&policy, &token(&ours, nobody)), Err(Refusal::InvalidIssuer), "{nobody:?}");
+        assert_eq!(evaluate(&policy, &token(&ours, nobody)), Err(Reason::InvalidIssuer), "{nobody:?}");
     }
     let without = |iss: Value| ours.token(Algorithm::EdDSA, HEADER, with(good_claims(), &iss).to_string());
-    assert_eq!(judge(&policy, &without(json!({"iss": null}))), Err(Refusal::MissingClaim));
-    assert_eq!(judge(&policy, &without(json!({"iss": ["https://ours/"]}))), Err(Refusal::MalformedToken));
+    assert_eq!(evaluate(&policy, &without(json!({"iss": null}))), Err(Reason::MissingClaim));
+    assert_eq!(evaluate(&policy, &without(json!({"iss": ["https://ours/"]}))), Err(Reason::MalformedToken));
 }
 
 /// Each issuer has its own allowed algorithms.
@@ -313,7 +313,7 @@ fn an_algorithm_is_allowed_for_its_issuer_only() {
     ]);
     let token =
         ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA"}"#, with(good_claims(), &json!({"iss": "a"})).to_string());
-    assert_eq!(judge(&policy, &token), UNSUPPORTED);
+    assert_eq!(evaluate(&policy, &token), UNSUPPORTED);
 }
 
 /// A token that cannot be verified without a fetch is rejected with the handle of the key set: the caller may fetch and
@@ -335,24 +335,24 @@ fn an_unknown_key_is_reported_to_its_handle() {
     };
     let remote = Arc::new(RemoteKeys::new(source));
     let policy = policy(vec![issuer("acme", ISSUER, Keys::Remote(Arc::clone(&remote)), &[Algorithm::EdDSA])]);
-    let refused = |token: &str| {
-        let refused = verify(&policy, token).err().unwrap();
-        (refused.refusal, refused.proven, refused.remote.is_some())
+    let rejection = |token: &str| {
+        let rejection = verify(&policy, token).err().unwrap();
+        (rejection.reason, rejection.proven, rejection.remote.is_some())
     };
-    assert_eq!(refused(&good()), (Refusal::JwksUnavailable, false, true));
+    assert_eq!(rejection(&good()), (Reason::JwksUnavailable, false, true));
     let jwk = with(ED25519.jwk(), &json!({"kid": "1"}));
     remote
         .replace(key_set(std::slice::from_ref(&jwk), &[Algorithm::EdDSA]), UnixTime::from_seconds(NOW - 3601).unwrap());
-    assert_eq!(refused(&good()), (Refusal::JwksUnavailable, false, true));
+    assert_eq!(rejection(&good()), (Reason::JwksUnavailable, false, true));
     remote.replace(key_set(&[jwk], &[Algorithm::EdDSA]), now());
-    assert_eq!(judge(&policy, &good()), Ok(()));
+    assert_eq!(evaluate(&policy, &good()), Ok(()));
     let unknown = ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA","kid":"2"}"#, good_claims().to_string());
-    assert_eq!(refused(&unknown), (Refusal::UnknownKey, false, true));
+    assert_eq!(rejection(&unknown), (Reason::UnknownKey, false, true));
     // A rejection that a fetch cannot resolve has no handle, so that an unauthenticated client cannot cause a fetch.
     let forged = Signer::ed25519().token(Algorithm::EdDSA, HEADER, good_claims().to_string());
-    assert_eq!(refused(&forged), (Refusal::InvalidSignature, false, false));
+    assert_eq!(rejection(&forged), (Reason::InvalidSignature, false, false));
     let rs256 = RSA.token(Algorithm::RS256, named(Algorithm::RS256), good_claims().to_string());
-    assert_eq!(refused(&rs256), (Refusal::UnsupportedAlgorithm, false, false));
+    assert_eq!(rejection(&rs256), (Reason::UnsupportedAlgorithm, false, false));
 }
 
 /// Oathkeeper CVE-2026-33496: a cached token belongs to the key set that verified it, and its claims are checked on
@@ -363,29 +363,29 @@ fn a_cached_token_is_verified_again_and_by_its_own_keys() {
     let token = ED25519.token(Algorithm::EdDSA, HEADER, good_claims().to_string());
     let signed = |policy: &JwtPolicy, token: &str| verify(policy, token).ok().map(|verified| verified.signed);
     let three = [(); 3].map(|()| signed(&policy, &token));
-    assert_eq!(three, [Some(Signed::Verified), Some(Signed::Verified), Some(Signed::Known)]);
+    assert_eq!(three, [Some(SignatureCheck::Verified), Some(SignatureCheck::Verified), Some(SignatureCheck::Cached)]);
     // The same token under a changed policy of the route.
     let known = |change: fn(&mut JwtPolicy)| {
         let mut changed = policy.clone();
         change(&mut changed);
-        judge(&changed, &token)
+        evaluate(&changed, &token)
     };
     assert_eq!(known(|_| {}), Ok(()));
-    assert_eq!(known(|policy| policy.types = vec!["secevent+jwt".into()]), Err(Refusal::MalformedToken));
-    assert_eq!(known(|policy| policy.audience = Audience::OneOf(vec!["other".into()])), Err(Refusal::InvalidAudience));
-    assert_eq!(known(|policy| policy.issuers[0].issuer = Some("other".into())), Err(Refusal::InvalidIssuer));
-    assert_eq!(known(|policy| policy.issuers[0].algorithms.clear()), Err(Refusal::UnsupportedAlgorithm));
+    assert_eq!(known(|policy| policy.types = vec!["secevent+jwt".into()]), Err(Reason::MalformedToken));
+    assert_eq!(known(|policy| policy.audience = Audience::OneOf(vec!["other".into()])), Err(Reason::InvalidAudience));
+    assert_eq!(known(|policy| policy.issuers[0].issuer = Some("other".into())), Err(Reason::InvalidIssuer));
+    assert_eq!(known(|policy| policy.issuers[0].algorithms.clear()), Err(Reason::UnsupportedAlgorithm));
     let late = UnixTime::from_seconds(NOW + 100_000).unwrap();
-    let expired = policy.verify_token(&token, late, &mut Notes::off()).map(|_| ());
-    assert_eq!(expired.map_err(|stop| stop.refusal()), Err(Some(Refusal::TokenExpired)));
+    let expired = policy.verify_token(&token, late, &mut Explanation::off()).map(|_| ());
+    assert_eq!(expired.map_err(|error| error.reason()), Err(Some(Reason::TokenExpired)));
     // After a key rotation: the issuer's cache is the same, but the new keys did not sign the token.
     let mut rotated = policy.clone();
     rotated.issuers[0].keys = only(&Signer::ed25519(), Algorithm::EdDSA).issuers[0].keys.clone();
-    assert_eq!(judge(&rotated, &token), Err(Refusal::InvalidSignature));
+    assert_eq!(evaluate(&rotated, &token), Err(Reason::InvalidSignature));
     // Another issuer with the same keys has its own cache, and a changed signature makes another token.
-    assert_eq!(signed(&usual(), &token), Some(Signed::Verified));
+    assert_eq!(signed(&usual(), &token), Some(SignatureCheck::Verified));
     let (signed_text, signature) = token.rsplit_once('.').unwrap();
     let forged = format!("{signed_text}.{}", signature.chars().rev().collect::<String>());
-    assert!(judge(&policy, &forged).is_err());
-    assert_eq!(signed(&policy, &token), Some(Signed::Known));
+    assert!(evaluate(&policy, &forged).is_err());
+    assert_eq!(signed(&policy, &token), Some(SignatureCheck::Cached));
 }

@@ -3,12 +3,12 @@
 use super::*;
 
 /// Verifies a request with these headers and a correct signature over `text`, under a policy with these components.
-fn signs(pieces: &[&str], target: &str, fields: &[(&str, &str)], body: &[u8], text: &str) -> Result<usize, Refusal> {
+fn signs(pieces: &[&str], target: &str, fields: &[(&str, &str)], body: &[u8], text: &str) -> Result<usize, Reason> {
     let good = mac(text);
-    judge_at(&policy(pieces), target, &[&[("x-sig", good.as_str())], fields].concat(), body)
+    evaluate_at(&policy(pieces), target, &[&[("x-sig", good.as_str())], fields].concat(), body)
 }
 
-const MISSING: Result<usize, Refusal> = Err(Refusal::MissingSignedComponent);
+const MISSING: Result<usize, Reason> = Err(Reason::MissingSignedComponent);
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
@@ -28,14 +28,14 @@ fn components_have_the_values_that_their_names_say() {
         assert_eq!(signs(pieces, "/a?c=2&b=1", &[("x-id", "7")], b"{}", &format!("{text} ")), BAD, "{pieces:?}");
     }
     for text in ["", "boddy", "header:", "header:a b", "json:", "body.sha1.hex", "text", "part:", "url.sorted"] {
-        assert_eq!(Piece::parse(text), None, "{text}");
+        assert_eq!(Component::parse(text), None, "{text}");
     }
 }
 
 /// An absent component is not an empty one: otherwise an attacker could remove a header and keep the signature valid.
 #[test]
 fn a_missing_component_has_its_own_reason() {
-    let malformed = Err(Refusal::MalformedBody);
+    let malformed = Err(Reason::MalformedBody);
     for (pieces, fields, body, expected) in [
         (&["header:x-id"][..], &[][..], &b"{}"[..], MISSING),
         (&["json:/id"], &[], b"{}", MISSING),
@@ -56,8 +56,8 @@ fn a_missing_component_has_its_own_reason() {
     assert_eq!(signs(&["json:/id"], "/a", &[], br#"{"id":"1"}"#, "1"), Ok(0));
     assert_eq!(signs(&["header?:x-id", "json?:/id"], "/a", &[], b"{}", "."), Ok(0));
     let two = [("x-id", "1"), ("x-id", "1")];
-    assert_eq!(signs(&["header:x-id"], "/a", &two, b"", "1"), Err(Refusal::MultipleCredentials));
-    assert_eq!(signs(&["header?:x-id"], "/a", &two, b"", "1"), Err(Refusal::MultipleCredentials));
+    assert_eq!(signs(&["header:x-id"], "/a", &two, b"", "1"), Err(Reason::MultipleCredentials));
+    assert_eq!(signs(&["header?:x-id"], "/a", &two, b"", "1"), Err(Reason::MultipleCredentials));
 }
 
 #[test]
@@ -77,38 +77,38 @@ fn json_values_have_one_text() {
 fn listed_headers_are_all_there() {
     let mut policy = policy(&["headers:h", "body"]);
     policy.parse = pairs("v1");
-    let judge = |names: &str, text: &str, fields: &[(&str, &str)]| {
+    let evaluate = |names: &str, text: &str, fields: &[(&str, &str)]| {
         let value = format!("h={names},v1={}", mac(text));
-        super::judge(&policy, &[&[("x-sig", value.as_str())], fields].concat(), b"body")
+        super::evaluate(&policy, &[&[("x-sig", value.as_str())], fields].concat(), b"body")
     };
     let both = [("x-a", "1"), ("x-b", "2")];
-    assert_eq!(judge("x-a x-b", "1.2.body", &both), Ok(0));
-    assert_eq!(judge("x-b x-a", "1.2.body", &both), BAD);
-    assert_eq!(judge("x-a x-c", "1..body", &both), MISSING);
-    assert_eq!(judge("x-a (x", "1..body", &both), BAD);
-    assert_eq!(judge(&["x-a"; 33].join(" "), &format!("{}.body", ["1"; 33].join(".")), &both), BAD);
+    assert_eq!(evaluate("x-a x-b", "1.2.body", &both), Ok(0));
+    assert_eq!(evaluate("x-b x-a", "1.2.body", &both), BAD);
+    assert_eq!(evaluate("x-a x-c", "1..body", &both), MISSING);
+    assert_eq!(evaluate("x-a (x", "1..body", &both), BAD);
+    assert_eq!(evaluate(&["x-a"; 33].join(" "), &format!("{}.body", ["1"; 33].join(".")), &both), BAD);
     let three = [("x-a", "1"), ("x-b", "2"), ("x-b", "3")];
-    assert_eq!(judge("x-a x-b", "1.2.body", &three), Err(Refusal::MultipleCredentials));
+    assert_eq!(evaluate("x-a x-b", "1.2.body", &three), Err(Reason::MultipleCredentials));
 }
 
 #[test]
 fn only_the_variants_that_are_written_are_tried() {
-    let judge = |variants: &[UrlVariant], text: &str| {
+    let evaluate = |variants: &[UrlVariant], text: &str| {
         let mut policy = policy(&["url"]);
         policy.url_variants = variants.to_vec();
-        judge_at(&policy, "/a?b=c", &[("x-sig", &mac(text))], b"")
+        evaluate_at(&policy, "/a?b=c", &[("x-sig", &mac(text))], b"")
     };
     let (port, slash) = (UrlVariant::Port, UrlVariant::Slash);
-    assert_eq!(judge(&[], "https://hooks.test/a?b=c"), Ok(0));
+    assert_eq!(evaluate(&[], "https://hooks.test/a?b=c"), Ok(0));
     for (variant, text) in [(port, "https://hooks.test:443/a?b=c"), (slash, "https://hooks.test/a/?b=c")] {
-        assert_eq!((judge(&[], text), judge(&[variant], text)), (BAD, Ok(0)), "{text}");
+        assert_eq!((evaluate(&[], text), evaluate(&[variant], text)), (BAD, Ok(0)), "{text}");
     }
     for text in ["https://hooks.test/a/?b=c/", "http://hooks.test/a?b=c", "https://hooks.test:80/a?b=c", "/a?b=c"] {
-        assert_eq!(judge(&[port, slash], text), BAD, "{text}");
+        assert_eq!(evaluate(&[port, slash], text), BAD, "{text}");
     }
     let mut policy = policy(&["path"]);
     policy.url_variants = vec![slash];
-    assert_eq!(judge_at(&policy, "/a?b=c", &[("x-sig", &mac("/a/?b=c"))], b""), Ok(0));
+    assert_eq!(evaluate_at(&policy, "/a?b=c", &[("x-sig", &mac("/a/?b=c"))], b""), Ok(0));
 }
 
 /// HubSpot decodes these percent-escapes before it signs, and no others.
@@ -126,10 +126,10 @@ fn a_sorted_form_is_a_form_or_nothing() {
     assert_eq!(run(&[FORM], b"b=2&a=%31&b=1", "a1b1b2"), Ok(0));
     assert_eq!(run(&[FORM], b"b=2&a=1&c=", "a1b2"), BAD);
     assert_eq!(run(&[], b"", ""), Ok(0));
-    assert_eq!(run(&[], b"b=2", ""), Err(Refusal::MalformedBody));
-    assert_eq!(run(&[("content-type", "application/json")], b"{}", ""), Err(Refusal::MalformedBody));
+    assert_eq!(run(&[], b"b=2", ""), Err(Reason::MalformedBody));
+    assert_eq!(run(&[("content-type", "application/json")], b"{}", ""), Err(Reason::MalformedBody));
     let many = vec!["a=1"; 1001].join("&");
-    assert_eq!(run(&[FORM], many.as_bytes(), ""), Err(Refusal::MalformedBody));
+    assert_eq!(run(&[FORM], many.as_bytes(), ""), Err(Reason::MalformedBody));
 }
 
 #[test]
@@ -137,25 +137,25 @@ fn a_hash_in_the_signed_url_stands_for_the_body() {
     let mut policy = policy(&["url", "form.sorted"]);
     (policy.body_hash, policy.join) = (Some("bodySHA256".into()), String::new());
     let hash = Digest::hex_sha256(b"{}");
-    let judge = |query: &str, body: &[u8]| {
+    let evaluate = |query: &str, body: &[u8]| {
         let target = format!("/a{query}");
-        judge_at(&policy, &target, &[("x-sig", &mac(format!("https://hooks.test{target}")))], body)
+        evaluate_at(&policy, &target, &[("x-sig", &mac(format!("https://hooks.test{target}")))], body)
     };
-    assert_eq!(judge(&format!("?bodySHA256={hash}"), b"{}"), Ok(0));
-    assert_eq!(judge(&format!("?bodySHA256={}", hash.to_uppercase()), b"{}"), Ok(0));
-    assert_eq!(judge(&format!("?bodySHA256={hash}"), b"{ }"), Err(Refusal::BodyMismatch));
-    assert_eq!(judge("?bodySHA256=", b"{}"), Err(Refusal::BodyMismatch));
-    assert_eq!(judge("?other=1", b"{}"), Err(Refusal::MalformedBody));
+    assert_eq!(evaluate(&format!("?bodySHA256={hash}"), b"{}"), Ok(0));
+    assert_eq!(evaluate(&format!("?bodySHA256={}", hash.to_uppercase()), b"{}"), Ok(0));
+    assert_eq!(evaluate(&format!("?bodySHA256={hash}"), b"{ }"), Err(Reason::BodyMismatch));
+    assert_eq!(evaluate("?bodySHA256=", b"{}"), Err(Reason::BodyMismatch));
+    assert_eq!(evaluate("?other=1", b"{}"), Err(Reason::MalformedBody));
     let twice = format!("?bodySHA256={hash}&bodySHA256={hash}");
-    assert_eq!(judge(&twice, b"{}"), Err(Refusal::MultipleCredentials));
+    assert_eq!(evaluate(&twice, b"{}"), Err(Reason::MultipleCredentials));
 }
 
 /// PageSpace#2199: an unsigned value must not identify an event.
 #[test]
 fn an_id_or_a_time_counts_where_it_is_signed() {
     let covered = |piece: &str, signed: &[&str]| {
-        let signed: Vec<Piece> = signed.iter().map(|piece| Piece::parse(piece).unwrap()).collect();
-        Piece::parse(piece).unwrap().is_covered_by(&signed)
+        let signed: Vec<Component> = signed.iter().map(|piece| Component::parse(piece).unwrap()).collect();
+        Component::parse(piece).unwrap().is_covered_by(&signed)
     };
     for (piece, signed) in [
         ("header:x-id", &["header:X-Id"][..]),

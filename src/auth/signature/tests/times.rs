@@ -3,7 +3,7 @@
 use super::*;
 
 fn timed(source: &str, unit: TimestampUnit) -> SignaturePolicy {
-    let source = Piece::parse(source).unwrap();
+    let source = Component::parse(source).unwrap();
     let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
     let mut policy = policy(&["body"]);
     policy.signed.insert(0, source.clone());
@@ -12,9 +12,9 @@ fn timed(source: &str, unit: TimestampUnit) -> SignaturePolicy {
 }
 
 /// Verifies a valid signature with this time in a header.
-fn at(unit: TimestampUnit, time: &str) -> Result<usize, Refusal> {
+fn at(unit: TimestampUnit, time: &str) -> Result<usize, Reason> {
     let fields = [("x-time", time), ("x-sig", &mac(format!("{time}.body")))];
-    judge(&timed("header:x-time", unit), &fields, b"body")
+    evaluate(&timed("header:x-time", unit), &fields, b"body")
 }
 
 #[test]
@@ -28,18 +28,18 @@ fn the_window_has_two_sides_in_every_unit() {
     };
     for unit in [Seconds, Milliseconds, Microseconds, Rfc3339] {
         for (time, expected) in [
-            (NOW - 301, Err(Refusal::TimestampTooOld)),
+            (NOW - 301, Err(Reason::TimestampTooOld)),
             (NOW - 300, Ok(0)),
             (NOW, Ok(0)),
             (NOW + 60, Ok(0)),
-            (NOW + 61, Err(Refusal::TimestampInFuture)),
+            (NOW + 61, Err(Reason::TimestampInFuture)),
         ] {
             assert_eq!(at(unit, &written(unit, time)), expected, "{unit:?} {time}");
         }
     }
-    assert_eq!(at(Seconds, &written(Milliseconds, NOW)), Err(Refusal::MalformedTimestamp));
-    assert_eq!(at(Milliseconds, &written(Seconds, NOW)), Err(Refusal::TimestampTooOld));
-    assert_eq!(at(Rfc3339, &written(Seconds, NOW)), Err(Refusal::MalformedTimestamp));
+    assert_eq!(at(Seconds, &written(Milliseconds, NOW)), Err(Reason::MalformedTimestamp));
+    assert_eq!(at(Milliseconds, &written(Seconds, NOW)), Err(Reason::TimestampTooOld));
+    assert_eq!(at(Rfc3339, &written(Seconds, NOW)), Err(Reason::MalformedTimestamp));
 }
 
 /// Kong's standard-webhooks code skipped the check if the header was absent (windmill GHSA-q9g3-q6fj-hc2x).
@@ -48,10 +48,10 @@ fn a_time_that_is_gone_doubled_or_unreadable_is_missing() {
     let policy = timed("header:x-time", TimestampUnit::Seconds);
     let (now, good) = (NOW.to_string(), mac(format!("{NOW}.body")));
     let sig = ("x-sig", good.as_str());
-    let malformed = Err(Refusal::MalformedTimestamp);
-    assert_eq!(judge(&policy, &[sig, ("x-time", &now)], b"body"), Ok(0));
-    assert_eq!(judge(&policy, &[sig], b"body"), Err(Refusal::MissingTimestamp));
-    assert_eq!(judge(&policy, &[sig, ("x-time", &now), ("x-time", &now)], b"body"), malformed);
+    let malformed = Err(Reason::MalformedTimestamp);
+    assert_eq!(evaluate(&policy, &[sig, ("x-time", &now)], b"body"), Ok(0));
+    assert_eq!(evaluate(&policy, &[sig], b"body"), Err(Reason::MissingTimestamp));
+    assert_eq!(evaluate(&policy, &[sig, ("x-time", &now), ("x-time", &now)], b"body"), malformed);
     for time in ["", "soon", "-1", "1.8e9", "1800000000.0", "+1800000000", "99999999999999999999999"] {
         assert_eq!(at(TimestampUnit::Seconds, time), malformed, "{time}");
     }
@@ -62,40 +62,40 @@ fn a_time_that_is_gone_doubled_or_unreadable_is_missing() {
 fn a_changed_time_breaks_the_signature() {
     let policy = timed("header:x-time", TimestampUnit::Seconds);
     let (now, old) = (NOW.to_string(), mac(format!("{}.body", NOW - 1000)));
-    assert_eq!(judge(&policy, &[("x-sig", &old), ("x-time", &now)], b"body"), BAD);
+    assert_eq!(evaluate(&policy, &[("x-sig", &old), ("x-time", &now)], b"body"), BAD);
 }
 
 #[test]
 fn a_time_stands_in_a_part_the_json_or_the_form() {
-    let stale = Err(Refusal::TimestampTooOld);
+    let stale = Err(Reason::TimestampTooOld);
     let mut policy = timed("part:t", TimestampUnit::Seconds);
     policy.parse = pairs("v1");
     for (time, expected) in [(NOW, Ok(0)), (NOW - 301, stale)] {
         let value = format!("t={time},v1={}", mac(format!("{time}.body")));
-        assert_eq!(judge(&policy, &[("x-sig", &value)], b"body"), expected);
+        assert_eq!(evaluate(&policy, &[("x-sig", &value)], b"body"), expected);
     }
     let policy = timed("json:/t", TimestampUnit::Milliseconds);
     for (time, expected) in [(NOW, Ok(0)), (NOW - 301, stale)] {
         let body = format!("{{\"t\":{time}000}}");
-        assert_eq!(judge(&policy, &[("x-sig", &mac(format!("{time}000.{body}")))], body.as_bytes()), expected);
+        assert_eq!(evaluate(&policy, &[("x-sig", &mac(format!("{time}000.{body}")))], body.as_bytes()), expected);
     }
     let policy = timed("form:t", TimestampUnit::Seconds);
     for (time, expected) in [(NOW, Ok(0)), (NOW - 301, stale)] {
         let body = format!("t={time}");
         let form = ("content-type", "application/x-www-form-urlencoded");
-        assert_eq!(judge(&policy, &[("x-sig", &mac(format!("{time}.{body}"))), form], body.as_bytes()), expected);
+        assert_eq!(evaluate(&policy, &[("x-sig", &mac(format!("{time}.{body}"))), form], body.as_bytes()), expected);
     }
-    assert_eq!(judge(&policy, &[("x-sig", &mac(".t="))], b"t="), Err(Refusal::MalformedBody));
+    assert_eq!(evaluate(&policy, &[("x-sig", &mac(".t="))], b"t="), Err(Reason::MalformedBody));
 }
 
 /// A time in a body with an invalid signature is not evaluated.
 #[test]
 fn a_time_in_the_body_is_verified_after_the_signature() {
     let policy = timed("json:/t", TimestampUnit::Seconds);
-    assert_eq!(judge(&policy, &[("x-sig", "00")], br#"{"t":1}"#), BAD);
+    assert_eq!(evaluate(&policy, &[("x-sig", "00")], br#"{"t":1}"#), BAD);
     let head = head("/a", &[("x-sig", "00")]);
     let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
-    assert_eq!(policy.verify(&view, now(), &mut Notes::off()), Err(Stop::NeedsBody));
+    assert_eq!(policy.verify(&view, now(), &mut Explanation::off()), Err(VerifyError::NeedsBody));
 }
 
 /// Each of several values has its own time, and each must be recent: a fresh one does not renew a stale one.
@@ -103,10 +103,10 @@ fn a_time_in_the_body_is_verified_after_the_signature() {
 fn each_of_several_values_is_in_time() {
     let mut policy = timed("part:t", TimestampUnit::Seconds);
     policy.parse = pairs("v1");
-    policy.places = ["x-one", "x-two"].map(|name| Place::Header(HeaderName::from_static(name))).to_vec();
+    policy.places = ["x-one", "x-two"].map(|name| SignaturePlace::Header(HeaderName::from_static(name))).to_vec();
     let value = |time: u64| format!("t={time},v1={}", mac(format!("{time}.body")));
-    let judge = |one: u64, two: u64| judge(&policy, &[("x-one", &value(one)), ("x-two", &value(two))], b"body");
-    assert_eq!(judge(NOW, NOW - 1), Ok(0));
-    assert_eq!(judge(NOW, NOW - 301), Err(Refusal::TimestampTooOld));
-    assert_eq!(judge(NOW - 301, NOW), Err(Refusal::TimestampTooOld));
+    let evaluate = |one: u64, two: u64| evaluate(&policy, &[("x-one", &value(one)), ("x-two", &value(two))], b"body");
+    assert_eq!(evaluate(NOW, NOW - 1), Ok(0));
+    assert_eq!(evaluate(NOW, NOW - 301), Err(Reason::TimestampTooOld));
+    assert_eq!(evaluate(NOW - 301, NOW), Err(Reason::TimestampTooOld));
 }

@@ -15,7 +15,7 @@ use crate::settings::{is_https, is_https_or_loopback};
 const REFRESH: Duration = Duration::from_secs(600);
 
 /// URL of a remote key set.
-struct Address {
+struct JwksLocation {
     /// URL of the key set itself, or of the discovery document that names it.
     url: String,
     /// For a discovery document, the issuer that it must name.
@@ -99,29 +99,29 @@ impl Compiler<'_> {
         }
     }
 
-    fn written_address(&mut self, url: &str, path: &FieldPath) -> Option<Address> {
+    fn written_address(&mut self, url: &str, path: &FieldPath) -> Option<JwksLocation> {
         if !is_https_or_loopback(url) {
             self.problems.add(path, "expected an https:// URL; http:// only to 127.0.0.1, [::1] or localhost");
             return None;
         }
-        Some(Address { url: url.to_owned(), discovery: None })
+        Some(JwksLocation { url: url.to_owned(), discovery: None })
     }
 
     /// An `issuer` that is missing, empty or `none` has been reported at its own field.
-    fn discovered_address(&mut self, issuer: &IssuerFile, path: &FieldPath) -> Option<Address> {
+    fn discovered_address(&mut self, issuer: &IssuerFile, path: &FieldPath) -> Option<JwksLocation> {
         let iss = issuer.issuer.as_deref().filter(|iss| !["", "none"].contains(iss))?;
         let url = discovery_address(iss);
         if url.is_none() {
             let needs = "needs an `issuer` that is an https:// URL without a query (http:// only to loopback)";
             self.problems.add(path, format!("{needs}: the document is fetched from there"));
         }
-        Some(Address { url: url?, discovery: Some(iss.to_owned()) })
+        Some(JwksLocation { url: url?, discovery: Some(iss.to_owned()) })
     }
 
     fn remote(
         &mut self,
         name: &str,
-        address: Address,
+        address: JwksLocation,
         file: &JwksFile,
         algorithms: &[Algorithm],
         path: &FieldPath,
@@ -166,7 +166,7 @@ impl Compiler<'_> {
     }
 
     /// A label of its own for each URL: routes of several tenants may use the same preset.
-    fn label(&self, name: &str, address: &Address) -> String {
+    fn label(&self, name: &str, address: &JwksLocation) -> String {
         let others = self.handles.remote_keys.iter().filter(|keys| {
             let label = &*keys.source.issuer;
             let ours = label.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'));

@@ -1,18 +1,18 @@
 //! Tests of events that may lose ids: promotions, restarts, a cluster that loses a node.
 
-use super::server::{Server, cli, until};
+use super::server::{RedisServer, cli, until};
 use super::*;
 
-fn store(server: &Server, on_failover: OnFailover) -> Store {
-    Store::ready(&RedisSettings { on_failover, ..settings(vec![server.url()]) })
+fn store(server: &RedisServer, on_failover: OnFailover) -> TestStore {
+    TestStore::ready(&RedisSettings { on_failover, ..settings(vec![server.url()]) })
 }
 
-fn issued(n: u8, issued: Option<UnixTime>) -> Ask {
-    Ask { issued, ..ask(n) }
+fn issued(n: u8, issued: Option<UnixTime>) -> ReserveRequest {
+    ReserveRequest { issued, ..ask(n) }
 }
 
 /// Credentials issued until `old` are rejected, for every id and every bucket; later ones pass.
-fn refuses_what_was_issued_before(store: &Store, old: UnixTime) {
+fn rejects_tokens_issued_before(store: &TestStore, old: UnixTime) {
     let later = now().plus(Duration::from_secs(120));
     for n in [1, 2, 64, 200] {
         assert_eq!(store.reserve(&issued(n, Some(old))), Err(StoreError::Unavailable), "{n}");
@@ -20,14 +20,14 @@ fn refuses_what_was_issued_before(store: &Store, old: UnixTime) {
     }
     store.commit(&issued(77, Some(later)));
     // This credential expires now, so that none from before the event could still be valid.
-    let brief = Ask { until: now().plus(Duration::from_secs(0)), ..issued(78, None) };
-    assert_eq!(store.calls.block_on(store.redis.reserve(&brief, now())), Ok(Answer::Reserved));
+    let brief = ReserveRequest { until: now().plus(Duration::from_secs(0)), ..issued(78, None) };
+    assert_eq!(store.calls.block_on(store.redis.reserve(&brief, now())), Ok(ReserveResult::Reserved));
 }
 
 #[test]
 fn a_promotion_rejects_ids_that_it_may_have_lost() {
-    let mut master = Server::start(&[]);
-    let replica = Server::start(&[]);
+    let mut master = RedisServer::start(&[]);
+    let replica = RedisServer::start(&[]);
     let (strict, lax) = (store(&master, OnFailover::Reject), store(&master, OnFailover::Allow));
     strict.commit(&ask(9));
     replica.cli(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
@@ -64,21 +64,21 @@ fn a_promotion_rejects_ids_that_it_may_have_lost() {
     lax.wait();
     assert_eq!(strict.reserve(&issued(1, Some(old))), Err(StoreError::Unavailable));
     assert_eq!(strict.reserve(&ask(9)), Ok(DONE));
-    refuses_what_was_issued_before(&strict, old);
-    assert_eq!(lax.reserve(&issued(1, Some(old))), Ok(Answer::Reserved));
-    assert_eq!(lax.reserve(&issued(2, None)), Ok(Answer::Reserved));
+    rejects_tokens_issued_before(&strict, old);
+    assert_eq!(lax.reserve(&issued(1, Some(old))), Ok(ReserveResult::Reserved));
+    assert_eq!(lax.reserve(&issued(2, None)), Ok(ReserveResult::Reserved));
     // A gateway that starts now learns of the event by the epoch.
-    refuses_nothing_new(&Store::ready(&settings(vec![format!("redis://127.0.0.1:{port}")])));
+    rejects_nothing_new(&TestStore::ready(&settings(vec![format!("redis://127.0.0.1:{port}")])));
 }
 
-fn refuses_nothing_new(store: &Store) {
+fn rejects_nothing_new(store: &TestStore) {
     assert_eq!(store.reserve(&issued(3, Some(UnixTime::default()))), Err(StoreError::Unavailable));
     store.commit(&issued(3, Some(now().plus(Duration::from_secs(120)))));
 }
 
 #[test]
 fn a_master_that_comes_back_empty_has_lost_ids() {
-    let mut server = Server::start(&[]);
+    let mut server = RedisServer::start(&[]);
     let store = store(&server, OnFailover::Reject);
     store.commit(&ask(1));
     let old = now();
@@ -86,26 +86,27 @@ fn a_master_that_comes_back_empty_has_lost_ids() {
     until("it is noticed", || !store.redis.is_available());
     server.run();
     store.wait();
-    refuses_what_was_issued_before(&store, old);
+    rejects_tokens_issued_before(&store, old);
 }
 
 #[test]
 fn an_emptied_database_that_another_gateway_has_initialised_has_lost_ids() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let old = store(&server, OnFailover::Reject);
-    let ask = Ask { issued: Some(now()), ..ask(1) };
+    let ask = ReserveRequest { issued: Some(now()), ..ask(1) };
     old.commit(&ask);
     server.cli(&["FLUSHALL"]);
     let fresh = store(&server, OnFailover::Reject);
-    assert_eq!(fresh.reserve(&Ask { owner: Owner(5), ..super::ask(40) }), Ok(Answer::Reserved));
+    assert_eq!(fresh.reserve(&ReserveRequest { owner: Owner(5), ..super::ask(40) }), Ok(ReserveResult::Reserved));
     assert_eq!(old.reserve(&ask), Err(StoreError::Unavailable));
-    let touched = || fresh.reserve(&Ask { id: EntryId([50; 16]), ..ask.clone() }) == Err(StoreError::Unavailable);
+    let touched =
+        || fresh.reserve(&ReserveRequest { id: EntryId([50; 16]), ..ask.clone() }) == Err(StoreError::Unavailable);
     until("the others hear of it", touched);
 }
 
 #[test]
 fn a_master_that_writes_before_it_answers_loses_nothing() {
-    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let (one, other) = (store(&server, OnFailover::Reject), store(&server, OnFailover::Reject));
     let old = now();
     one.commit(&issued(1, Some(old)));
@@ -123,7 +124,7 @@ fn a_master_that_writes_before_it_answers_loses_nothing() {
 
 #[test]
 fn a_master_that_writes_now_and_then_may_have_lost_ids() {
-    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "everysec"]);
+    let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "everysec"]);
     let store = store(&server, OnFailover::Reject);
     let old = now();
     store.commit(&issued(1, Some(old)));
@@ -140,12 +141,12 @@ fn a_master_that_writes_now_and_then_may_have_lost_ids() {
 fn a_cluster_loses_only_the_slots_of_the_dead_node() {
     let cluster =
         ["--cluster-enabled", "yes", "--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000"];
-    let mut servers: Vec<Server> = (0..3).map(|_| Server::start(&cluster)).collect();
+    let mut servers: Vec<RedisServer> = (0..3).map(|_| RedisServer::start(&cluster)).collect();
     for (server, (from, to)) in servers.iter().zip([("0", "5000"), ("5001", "11000"), ("11001", "16383")]) {
         server.cli(&["CLUSTER", "ADDSLOTSRANGE", from, to]);
         server.cli(&["CLUSTER", "MEET", "127.0.0.1", &servers[0].port.to_string()]);
     }
-    let whole = |server: &Server| {
+    let whole = |server: &RedisServer| {
         let info = server.cli(&["CLUSTER", "INFO"]);
         info.contains("cluster_state:ok") && info.contains("slots_ok:16384") && info.contains("known_nodes:3")
     };
@@ -153,9 +154,9 @@ fn a_cluster_loses_only_the_slots_of_the_dead_node() {
     let settings = RedisSettings {
         cluster: true,
         on_failover: OnFailover::Allow,
-        ..settings(servers[..2].iter().map(Server::url).collect())
+        ..settings(servers[..2].iter().map(RedisServer::url).collect())
     };
-    let store = Store::ready(&settings);
+    let store = TestStore::ready(&settings);
     (0..64).for_each(|n| store.commit(&ask(n)));
     let dead: Vec<bool> = (0..64).map(|n| at(&store, n) == servers[2].port).collect();
     assert!(dead.iter().any(|dead| *dead) && dead.iter().any(|dead| !*dead));
@@ -169,18 +170,18 @@ fn a_cluster_loses_only_the_slots_of_the_dead_node() {
     }
     servers[2].run();
     store.wait();
-    let again = |n: u8| matches!(store.reserve(&ask(n)), Ok(Answer::Reserved | Answer::Committed { .. }));
+    let again = |n: u8| matches!(store.reserve(&ask(n)), Ok(ReserveResult::Reserved | ReserveResult::Committed { .. }));
     until("all answer", || (0..64).all(again));
 }
 
-fn at(store: &Store, n: u8) -> u16 {
+fn at(store: &TestStore, n: u8) -> u16 {
     store.redis.nodes.of(&store.redis.entry(&ask(n))).unwrap().address.1
 }
 
 #[test]
 fn a_slot_that_has_moved_is_found() {
     let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
-    let servers: Vec<Server> = (0..2).map(|_| Server::start(&cluster)).collect();
+    let servers: Vec<RedisServer> = (0..2).map(|_| RedisServer::start(&cluster)).collect();
     servers[0].cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "8000"]);
     servers[1].cli(&["CLUSTER", "ADDSLOTSRANGE", "8001", "16383"]);
     servers[0].cli(&["CLUSTER", "MEET", "127.0.0.1", &servers[1].port.to_string()]);
@@ -188,7 +189,7 @@ fn a_slot_that_has_moved_is_found() {
         servers.iter().all(|server| server.cli(&["CLUSTER", "INFO"]).contains("slots_ok:16384"))
     });
     let settings = RedisSettings { cluster: true, ..settings(vec![servers[0].url()]) };
-    let store = Store::ready(&settings);
+    let store = TestStore::ready(&settings);
     let n = (0..64).find(|n| at(&store, *n) == servers[0].port).unwrap();
     let slot = servers[0].cli(&["CLUSTER", "KEYSLOT", &store.redis.entry(&ask(n))]);
     let epoch = store.redis.dialer.epochs.key(n.into());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A `redis-server` process, which is killed when dropped.
-pub(super) struct Server {
+pub(super) struct RedisServer {
     pub(super) port: u16,
     pub(super) directory: TempDir,
     arguments: Vec<String>,
@@ -22,7 +22,7 @@ pub(super) fn free_port() -> u16 {
         .unwrap()
 }
 
-impl Server {
+impl RedisServer {
     pub(super) fn start(arguments: &[&str]) -> Self {
         let mut server = Self::prepared(arguments);
         server.run();
@@ -80,7 +80,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
