@@ -89,6 +89,9 @@ impl Command {
     /// # Errors
     /// The error that stopped the command; [`exit_code`] maps it to an exit code.
     pub fn run(self) -> anyhow::Result<()> {
+        // For the commands that sign: jsonwebtoken chooses by itself only as long as one backend is compiled in, and
+        // panics otherwise. Verification names its provider. An error says that one is installed already.
+        let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         match self {
             Self::Run(arguments) => run::run(&arguments),
             Self::Check(arguments) => check::check(&arguments),

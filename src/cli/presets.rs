@@ -39,12 +39,12 @@ pub(super) fn presets(arguments: &PresetsArguments) -> anyhow::Result<()> {
 }
 
 fn known() -> impl Iterator<Item = (&'static str, PresetFile)> {
-    PRESETS.iter().filter_map(|(name, _)| Some((*name, find(name)?)))
+    PRESETS.keys().filter_map(|name| Some((*name, find(name)?)))
 }
 
 /// One line for each preset: its name and title.
 fn table() -> String {
-    let width = PRESETS.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let width = PRESETS.keys().map(|name| name.len()).max().unwrap_or_default();
     known().map(|(name, preset)| format!("{name:width$}  {}\n", preset.title)).collect()
 }
 
@@ -62,7 +62,7 @@ fn near(given: &str) -> Vec<&'static str> {
         within || (name.len() > 2 && given.contains(name))
     };
     let found: Vec<&str> = known().filter(alike).map(|(name, _)| name).take(MAX_SUGGESTED).collect();
-    let names = PRESETS.iter().map(|(name, _)| *name);
+    let names = PRESETS.keys().copied();
     if found.is_empty() { nearest(&given, names).into_iter().collect() } else { found }
 }
 

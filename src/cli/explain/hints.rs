@@ -212,7 +212,7 @@ fn of_senders(trial: &Trial<'_>) -> Option<String> {
     let headers = &trial.captured.head.headers;
     let wanted = trial.route.rules.policy.credential_headers();
     let wanted: Vec<&str> = wanted.iter().map(|name| name.as_str()).collect();
-    let looks_like = presets::PRESETS.iter().filter_map(|(name, _)| {
+    let looks_like = presets::PRESETS.keys().filter_map(|name| {
         let preset = presets::find(name)?;
         let names = preset.signature?.header?.to_vec();
         names.iter().any(|header| headers.contains_key(header.to_ascii_lowercase())).then_some(*name)
