@@ -1,7 +1,7 @@
 //! Messages of the shape check: the expected form, the actual type, and the name that was probably meant.
 //!
 //! A message quotes a value only if a number or one of a list of options is expected; any other string could be a
-//! secret in the wrong place. Called by `shape` and `branches`.
+//! secret in the wrong place. Called by `shape`.
 
 use serde_json::Value as Json;
 
