@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::compiled::Handles;
 use super::error::ConfigErrors;
 use super::file::preset::ChallengeSwitch;
 use super::file::store::StoreFile;
 use super::file::{AuthFile, AuthScheme, GatewayFile, JwksFile, SecretFile};
-use super::{Handles, revocation, yaml};
+use super::{revocation, yaml};
 use crate::snapshot::ConfigHash;
 
 /// Size limit of a file that a configuration references, except a revocation list.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Compiler;
+use super::compiler::Compiler;
 use crate::auth::Policy;
 use crate::auth::replay_id::{NoReplayId, ReplayIdSource};
 use crate::auth::signature::{Component, Presence};
-use crate::config::Window;
+use crate::config::compiled::Window;
 use crate::config::error::FieldPath;
 use crate::config::file::store::{
     IdempotencyFile, OnDuplicateFile, ReplayIdFile, ReplayProtectionFile, ReplayRuleFile, StatusText,
