@@ -5,8 +5,8 @@ mod bodies;
 
 use std::time::Duration;
 
-use super::Trial;
 use super::message::Captured;
+use super::trial::Trial;
 use crate::auth::explanation::Explanation;
 use crate::auth::request::{PublicUrl, UrlVariant};
 use crate::auth::signature::{Encoding, Secret, SecretKey, SignaturePolicy};

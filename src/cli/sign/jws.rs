@@ -10,8 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::{Map, Value, json};
 
-use super::Keyring;
 use super::draft::{Draft, satisfying, set};
+use super::keyring::Keyring;
 use crate::auth::binding::{BindingHash, Bindings, canonical_request};
 use crate::auth::claims::Pointer;
 use crate::auth::credential::TokenLocation;
@@ -54,7 +54,7 @@ fn claims(policy: &JwtPolicy, issuer: &Issuer, route: &Route, now: u64) -> Value
     };
     let mut claims = json!({
         "iss": issuer.issuer, "aud": audience, "iat": now, "nbf": now, "exp": now + lifetime,
-        "jti": super::random_id(),
+        "jti": random_id(),
     });
     if let Some(members) = claims.as_object_mut() {
         members.retain(|_, value| !value.is_null());
@@ -224,4 +224,11 @@ fn sign_p521(pem: &[u8], input: &[u8]) -> anyhow::Result<String> {
     let pair = pair.ok().context("expected a P-521 key")?;
     let signature = pair.sign(&SystemRandom::new(), input).ok().context("cannot sign with the P-521 key")?;
     Ok(URL_SAFE_NO_PAD.encode(signature))
+}
+
+fn random_id() -> String {
+    let mut bytes = [0_u8; 16];
+    // Without entropy the id is zero, which is good enough for a request made by hand.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }

@@ -10,8 +10,8 @@ use aws_lc_rs::signature::{
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::Keyring;
 use super::draft::Draft;
+use super::keyring::Keyring;
 use crate::auth::signature::{
     Component, Digest, Parse, Presence, Secret, SignatureAlgorithm, SignaturePlace, SignaturePolicy,
 };
