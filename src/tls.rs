@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig};
+use x509_parser::extensions::GeneralName;
 use zeroize::Zeroize;
 
 use crate::auth::client_certificate::ClientTrust;
@@ -61,11 +62,8 @@ fn read_leaf(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, UnixTime), TlsEr
     Ok((names, UnixTime::from_seconds(expires).unwrap_or(UnixTime::MAX)))
 }
 
-fn dns_name(name: &x509_parser::extensions::GeneralName<'_>) -> Option<String> {
-    match name {
-        x509_parser::extensions::GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        _ => None,
-    }
+fn dns_name(name: &GeneralName<'_>) -> Option<String> {
+    if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None }
 }
 
 /// The minimum TLS version of a listener.

@@ -152,7 +152,12 @@ fn fetches_keys(policy: &Policy) -> bool {
     policy.leaves().iter().any(|leaf| match leaf {
         Policy::Jwt(policy) => policy.issuers.iter().any(|issuer| matches!(issuer.keys, Keys::Remote(_))),
         Policy::Detached(policy) => matches!(policy.issuer.keys, Keys::Remote(_)),
-        _ => false,
+        Policy::Signature(_)
+        | Policy::ClientCertificate(_)
+        | Policy::Token(_)
+        | Policy::AllOf(_)
+        | Policy::AnyOf(_)
+        | Policy::Public => false,
     })
 }
 
@@ -178,7 +183,11 @@ const fn done(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::ChallengeAnswered => "answered by the gateway",
         Outcome::DryRunRejected => "forwarded in dry run",
-        _ => "forwarded",
+        Outcome::Forwarded
+        | Outcome::Rejected
+        | Outcome::DuplicateAnswered
+        | Outcome::UpstreamIncomplete
+        | Outcome::Error => "forwarded",
     }
 }
 

@@ -190,7 +190,12 @@ fn needed(policy: &Policy) -> Vec<&Policy> {
     match policy {
         Policy::AllOf(policies) => policies.iter().flat_map(needed).collect(),
         Policy::AnyOf(policies) => policies.first().map(needed).unwrap_or_default(),
-        leaf => vec![leaf],
+        Policy::Jwt(_)
+        | Policy::Detached(_)
+        | Policy::Signature(_)
+        | Policy::ClientCertificate(_)
+        | Policy::Token(_)
+        | Policy::Public => vec![policy],
     }
 }
 

@@ -181,7 +181,14 @@ impl Compiler<'_> {
                     let shared = policy.secrets.iter().filter_map(|secret| secret.key.shared());
                     shared.into_iter().any(|secret| signers.contains(&secret))
                 }
-                _ => false,
+                Policy::Jwt(_)
+                | Policy::Detached(_)
+                | Policy::Signature(_)
+                | Policy::ClientCertificate(_)
+                | Policy::Token(_)
+                | Policy::AllOf(_)
+                | Policy::AnyOf(_)
+                | Policy::Public => false,
             });
             if open {
                 let message = "a challenge response of another route is signed with this secret: use another secret, \

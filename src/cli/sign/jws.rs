@@ -212,7 +212,17 @@ impl Keyring {
         let key = match algorithm {
             Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(&pem),
             Algorithm::EdDSA => EncodingKey::from_ed_pem(&pem),
-            _ => EncodingKey::from_rsa_pem(&pem),
+            Algorithm::RS256
+            | Algorithm::RS384
+            | Algorithm::RS512
+            | Algorithm::PS256
+            | Algorithm::PS384
+            | Algorithm::PS512
+            // The last four cannot sign with it: the issuer has no shared secret, and ES512 was handled above.
+            | Algorithm::HS256
+            | Algorithm::HS384
+            | Algorithm::HS512
+            | Algorithm::ES512 => EncodingKey::from_rsa_pem(&pem),
         };
         Ok(jsonwebtoken::crypto::sign(input, &key?, library)?)
     }

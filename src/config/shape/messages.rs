@@ -25,7 +25,7 @@ pub(super) fn wrong_option(options: &[&Json], value: &Json) -> String {
     let given = match value {
         Json::String(text) if text.chars().count() <= LONGEST_SHOWN => format!("`{}`", text.escape_debug()),
         Json::Number(_) | Json::Bool(_) => format!("`{value}`"),
-        _ => got(value).to_owned(),
+        Json::Null | Json::String(_) | Json::Array(_) | Json::Object(_) => got(value).to_owned(),
     };
     let meant = value.as_str().and_then(|text| nearest(text, names.into_iter()));
     let hint = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
