@@ -62,9 +62,9 @@ fn resolved(module: &[String], segments: Vec<String>) -> Vec<String> {
         _ => return segments,
     };
     let relative = segments.iter().take_while(|word| ["self", "super"].contains(&word.as_str()));
-    let (ups, count) = (relative.clone().filter(|word| *word == "super").count(), relative.count());
+    let ups = relative.clone().filter(|word| *word == "super").count();
     place.truncate(place.len().saturating_sub(ups));
-    [&["crate".to_owned()], place.as_slice(), &segments[count..]].concat()
+    [&["crate".to_owned()], place.as_slice(), &segments[relative.count()..]].concat()
 }
 
 #[test]
