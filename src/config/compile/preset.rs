@@ -7,7 +7,7 @@ use http::{HeaderName, Method};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::Compiler;
+use super::compiler::Compiler;
 use super::jwt::Origin;
 use super::secrets::{KeyMaterial, WrittenKeys};
 use super::signature::{Written, algorithm};

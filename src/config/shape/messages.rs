@@ -1,7 +1,7 @@
 //! Messages of the shape check: the expected form, the actual type, and the name that was probably meant.
 //!
 //! A message quotes a value only if a number or one of a list of options is expected; any other string could be a
-//! secret in the wrong place. Called by `shape` and `branches`.
+//! secret in the wrong place. Called by `shape`.
 
 use serde_json::Value as Json;
 use strsim::osa_distance;
@@ -26,7 +26,7 @@ pub(super) fn wrong_option(options: &[&Json], value: &Json) -> String {
     let given = match value {
         Json::String(text) if text.chars().count() <= LONGEST_SHOWN => format!("`{}`", text.escape_debug()),
         Json::Number(_) | Json::Bool(_) => format!("`{value}`"),
-        _ => got(value).to_owned(),
+        Json::Null | Json::String(_) | Json::Array(_) | Json::Object(_) => got(value).to_owned(),
     };
     let meant = value.as_str().and_then(|text| nearest(text, names.into_iter()));
     let hint = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
