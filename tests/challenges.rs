@@ -2,7 +2,8 @@
 //! sometimes its MAC. So only challenges in the provider's form are answered, never as HTML, and never with a MAC that
 //! could sign a request.
 
-use hookgate::auth::signature::{Encoding, Parse, SignaturePlace};
+use hookgate::auth::encoding::Encoding;
+use hookgate::auth::signature::{Parse, SignaturePlace};
 use hookgate::auth::{Policy, RequestView};
 use hookgate::config::presets::{PRESETS, find};
 use hookgate::route::ChallengeStage;

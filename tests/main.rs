@@ -12,6 +12,7 @@
 mod admin;
 mod capture;
 mod challenges;
+mod circles;
 mod cli;
 mod config;
 mod documents;

@@ -11,11 +11,13 @@ use std::borrow::Cow;
 use http::{HeaderName, Method};
 use serde_json::{Map, Value};
 
-use super::VerifyError;
 use super::claims::ClaimRule;
+use super::encoding::Encoding;
+use super::json::parse_object;
+use super::rejection::VerifyError;
 use super::request::RequestView;
-use super::signature::{Component, Encoding, Hash, SecretKey, SignatureAlgorithm};
-use super::static_token::same;
+use super::secret::{Hash, SecretKey, SignatureAlgorithm, same};
+use super::signature::Component;
 
 /// The longest challenge value that is only echoed, in bytes.
 const MAX_CHALLENGE: usize = 512;
@@ -165,7 +167,7 @@ fn body_object(request: &RequestView<'_>) -> Result<Option<Map<String, Value>>, 
     }
     // Azure sends an array of one event.
     let wrapped = [b"{\"\":", request.body()?, b"}"].concat();
-    let Ok(mut object) = super::json::parse_object(&wrapped) else { return Ok(None) };
+    let Ok(mut object) = parse_object(&wrapped) else { return Ok(None) };
     match object.remove("") {
         Some(Value::Array(items)) if items.len() == 1 && object.is_empty() => {
             Ok(Some(items.into_iter().enumerate().map(|(index, item)| (index.to_string(), item)).collect()))

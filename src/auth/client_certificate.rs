@@ -1,5 +1,4 @@
-//! Client certificates (mTLS): the certificate from the TLS handshake, whether it is (still) trusted, and a route's
-//! rule for it.
+//! Client certificates (mTLS): the certificate from the TLS handshake, and whether it is (still) trusted.
 //!
 //! The TLS layer verifies that the client holds the private key, and creates one [`ClientCertificate`] per connection.
 //! Trust is checked again for each request: a connection outlives a reload, a resumed session skips the verification
@@ -24,13 +23,6 @@ pub use san::{San, SanError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the client certificate cannot be parsed")]
 pub struct UnreadableCertificate;
-
-/// The text is not a certificate fingerprint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "expected the SHA-256 of a certificate in DER form: 64 hexadecimal digits, with or without colons between bytes"
-)]
-pub struct FingerprintError;
 
 /// A client certificate as presented in the TLS handshake. It is not necessarily trusted: [`ClientTrust::trusts`]
 /// checks that.
@@ -90,7 +82,7 @@ impl ClientCertificate {
         URL_SAFE_NO_PAD.encode(self.sha256)
     }
 
-    fn bears(&self, name: &San) -> bool {
+    pub(super) fn bears(&self, name: &San) -> bool {
         self.spiffe_id.as_ref() == Some(name) || self.names.contains(name)
     }
 }
@@ -143,37 +135,6 @@ impl ClientTrust {
         self.0.offer_client_auth()
             && self.0.verify_client_cert(&certificate.leaf, &certificate.intermediates, now).is_ok()
     }
-}
-
-/// The trusted certificates that a route allows (`auth.client_certificate`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CertificateRule {
-    /// Subject alternative names, one of which allows the certificate.
-    pub sans: Vec<San>,
-    /// SHA-256 fingerprints of certificates in DER form, one of which allows the certificate.
-    pub sha256: Vec<[u8; 32]>,
-}
-
-impl CertificateRule {
-    /// Whether the rule lists the certificate by name or fingerprint; an empty rule allows every certificate. Trust is
-    /// not checked here.
-    pub fn admits(&self, certificate: &ClientCertificate) -> bool {
-        let any = self.sans.is_empty() && self.sha256.is_empty();
-        any || self.sha256.contains(&certificate.sha256) || self.sans.iter().any(|name| certificate.bears(name))
-    }
-}
-
-/// Parses a SHA-256 fingerprint in hexadecimal digits, `ab01…` or `AB:01:…` as OpenSSL prints it.
-///
-/// # Errors
-/// [`FingerprintError`] for any other text.
-pub fn parse_fingerprint(text: &str) -> Result<[u8; 32], FingerprintError> {
-    if text.contains(':') && text.split(':').any(|pair| pair.len() != 2) {
-        return Err(FingerprintError);
-    }
-    let mut fingerprint = [0; 32];
-    hex::decode_to_slice(text.replace(':', ""), &mut fingerprint).map_err(|_| FingerprintError)?;
-    Ok(fingerprint)
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use http::request::Parts;
 use memchr::memchr;
 
 use super::claims::Pointer;
+use super::reason::Reason;
+use super::rejection::VerifyError;
 use super::request::{RequestView, sole};
-use super::{Reason, VerifyError};
 
 /// The longest token, in bytes.
 pub const MAX_TOKEN: usize = 8 * 1024;

@@ -14,12 +14,15 @@ use serde_json::{Map, Value, json};
 
 use super::credential::TokenLocation;
 use super::explanation::Explanation;
-use super::jwt::{Issuer, decode, object, optional_text};
+use super::grant::Grant;
+use super::issuer::Issuer;
+use super::jws::{decode, object, optional_text};
 use super::keys::{Algorithm, algorithm_named};
-use super::replay_id::{ReplayId, ReplayIdSource, hash_of};
+use super::reason::Reason;
+use super::rejection::{Rejection, VerifyError};
+use super::replay_id::{ReplayId, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::time::TimestampRule;
-use super::{Reason, Rejection, VerifyError};
 use crate::clock::UnixTime;
 
 /// Maximum number of headers that one signature may list.
@@ -36,8 +39,8 @@ pub struct DetachedPolicy {
     pub issuer: Issuer,
     /// The signed timestamp: a parameter of the JWS header, or a signed HTTP header.
     pub time: Option<TimestampRule>,
-    /// Set if the route needs a replay id, which is the hash of the signing input.
-    pub replay_id: Option<ReplayIdSource>,
+    /// Whether the route needs a replay id, which is the hash of the signing input.
+    pub replay_id: bool,
 }
 
 /// The payload of a detached JWS.
@@ -47,13 +50,6 @@ pub enum Payload {
     Unencoded,
     /// `METHOD PATH`, one line for each header listed in `tl_headers`, the body (docs.truelayer.com).
     TrueLayer,
-}
-
-/// A verified detached JWS.
-pub(super) struct Verified {
-    pub(super) issuer: Arc<str>,
-    pub(super) kid: Option<String>,
-    pub(super) replay_id: Option<ReplayId>,
 }
 
 /// The JWS header.
@@ -73,7 +69,7 @@ impl DetachedPolicy {
         request: &RequestView<'_>,
         now: UnixTime,
         explanation: &mut Explanation,
-    ) -> Result<Verified, VerifyError> {
+    ) -> Result<Grant, VerifyError> {
         let token = self.token.find_in(request)?;
         let (encoded, signature) = split(&token).ok_or(Reason::MalformedToken)?;
         let header = self.payload.header(encoded)?;
@@ -100,8 +96,8 @@ impl DetachedPolicy {
             issued =
                 Some(time.check(request, &signed, now, explanation).map_err(|error| error.proven(&self.issuer.name))?);
         }
-        let replay_id = self.replay_id.as_ref().map(|_| self.replay_id_of(text, issued));
-        Ok(Verified { issuer: Arc::clone(&self.issuer.name), kid: header.kid, replay_id })
+        let replay_id = self.replay_id.then(|| self.replay_id_of(text, issued));
+        Ok(Grant { issuer: Some(Arc::clone(&self.issuer.name)), kid: header.kid, replay_id, ..Grant::anonymous() })
     }
 
     fn replay_id_of(&self, text: &[u8], issued: Option<UnixTime>) -> ReplayId {

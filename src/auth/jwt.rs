@@ -3,36 +3,37 @@
 //! The library verifies signatures; this module decides everything else, because each library interprets RFC 7519's
 //! optional behaviour differently (RFC 8725 lists the resulting vulnerabilities). Called by [`super::verify`].
 
-mod token_cache;
+pub mod binding;
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use memchr::memchr_iter;
 use serde_json::{Map, Value};
 
-use super::binding::Bindings;
-use super::claims::ClaimRule;
+use super::claims::{ClaimRule, Pointer};
 use super::credential::TokenLocation;
 use super::explanation::Explanation;
-use super::json::parse_object;
-use super::keys::{Algorithm, Key, Keys, algorithm_named};
-use super::replay_id::{ReplayId, ReplayIdSource};
+use super::grant::{Grant, SignatureCheck};
+use super::issuer::Issuer;
+use super::jws::{JwsParts, Token, text};
+use super::keys::Keys;
+use super::reason::Reason;
+use super::rejection::{Rejection, VerifyError};
+use super::replay_id::{ReplayId, hash_of};
 use super::request::RequestView;
-use super::time::{NumericDate, TimestampRule, numeric_date};
-use super::{Reason, Rejection, VerifyError};
+use super::time::{NumericDate, TimestampRule, numeric_claim, numeric_date};
+use super::token_cache::{CachedToken, VerifiedTokenCache};
 use crate::clock::UnixTime;
-use token_cache::CachedToken;
-pub use token_cache::VerifiedTokenCache;
+use binding::Bindings;
 
 /// Default for `allowed_types`: the `typ` values of access tokens (RFC 8725 §3.11, RFC 9068 §2.1).
 pub const DEFAULT_TYPES: &[&str] = &["JWT", "at+jwt"];
 
 /// Maximum number of audiences in one token.
 const MAX_AUDIENCES: usize = 64;
+
+/// A duration longer than any configured one, which stands for an absent bound.
+const NO_BOUND: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// `auth.jwt` of a route.
 #[derive(Clone, Debug)]
@@ -60,7 +61,16 @@ pub struct JwtPolicy {
     /// A time other than `iat` that limits the token's age (`time_claim`).
     pub time: Option<TimestampRule>,
     /// Source of the replay id, if the route needs one.
-    pub replay_id: Option<ReplayIdSource>,
+    pub replay_id: Option<JwtReplayId>,
+}
+
+/// The source of a JWT's replay id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwtReplayId {
+    /// A claim.
+    Claim(Pointer),
+    /// The SHA-256 of header and payload.
+    Hash,
 }
 
 /// The audiences that a policy accepts.
@@ -72,40 +82,14 @@ pub enum Audience {
     Any,
 }
 
-/// A trusted issuer.
-#[derive(Clone, Debug)]
-pub struct Issuer {
-    /// The issuer's name in gateway.yaml.
-    pub name: Arc<str>,
-    /// The exact `iss`. `None` skips the comparison (`none` in gateway.yaml, only together with one pinned key).
-    pub issuer: Option<String>,
-    /// Allowed algorithms.
-    pub algorithms: Vec<Algorithm>,
-    /// The issuer's keys; another issuer's keys are never searched.
-    pub keys: Keys,
-    /// Cache of tokens that these keys have verified.
-    pub known: Arc<VerifiedTokenCache>,
-}
-
-/// How a token's signature was verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignatureCheck {
-    /// By a signature verification now.
-    Verified,
-    /// By a cache hit: an earlier verification with the same keys.
-    Cached,
-}
-
 /// A token that satisfies its policy.
 pub(super) struct Verified {
-    pub(super) issuer: Arc<str>,
-    pub(super) kid: Option<String>,
-    pub(super) claims: Arc<Map<String, Value>>,
+    issuer: Arc<str>,
+    kid: Option<String>,
+    claims: Arc<Map<String, Value>>,
     /// Index of the route's shared secret that signed the token; `None` for a public key.
-    pub(super) secret: Option<usize>,
-    pub(super) signed: SignatureCheck,
-    /// Replay id, if the route needs one.
-    pub(super) replay_id: Option<ReplayId>,
+    secret: Option<usize>,
+    signed: SignatureCheck,
 }
 
 impl JwtPolicy {
@@ -115,14 +99,14 @@ impl JwtPolicy {
         request: &RequestView<'_>,
         now: UnixTime,
         explanation: &mut Explanation,
-    ) -> Result<Verified, VerifyError> {
+    ) -> Result<Grant, VerifyError> {
         let token = self.token.find_in(request)?;
-        let mut verified = self.verify_token(&token, now, explanation)?;
-        let bound = self.check_bindings(&verified.claims, request, now, explanation);
-        let time = bound.map_err(|error| error.proven(&verified.issuer))?;
-        let replay_id = self.replay_id_of(&verified.issuer, &token, &verified.claims, time);
-        verified.replay_id = replay_id.map_err(|reason| VerifyError::from(reason).proven(&verified.issuer))?;
-        Ok(verified)
+        let Verified { issuer, kid, claims, secret, signed } = self.verify_token(&token, now, explanation)?;
+        let time = self.check_bindings(&claims, request, now, explanation).map_err(|error| error.proven(&issuer))?;
+        let replay_id = self.replay_id_of(&issuer, &token, &claims, time);
+        let replay_id = replay_id.map_err(|reason| VerifyError::from(reason).proven(&issuer))?;
+        let secrets = secret.into_iter().collect();
+        Ok(Grant { issuer: Some(issuer), kid, claims, secrets, signed: Some(signed), replay_id, others: Vec::new() })
     }
 
     fn check_bindings(
@@ -194,7 +178,7 @@ impl JwtPolicy {
         // A token may omit `kid` if only one key fits; the key's own `kid` then lets revocation by key apply.
         let kid = token.kid.as_deref().or_else(|| key.name()).map(str::to_owned);
         let (issuer, claims) = (Arc::clone(&issuer.name), Arc::clone(&token.claims));
-        Ok(Verified { issuer, kid, claims, secret: key.secret(), signed, replay_id: None })
+        Ok(Verified { issuer, kid, claims, secret: key.secret(), signed })
     }
 
     /// Selects the issuer. A single issuer needs no selection. Of several, the unverified `iss` selects one; it is
@@ -266,111 +250,61 @@ impl JwtPolicy {
         }
         Ok(())
     }
-}
 
-/// The three parts of a JWS in compact serialization (RFC 7515 §7.1), still encoded.
-struct JwsParts<'t> {
-    header: &'t str,
-    payload: &'t str,
-    signature: &'t str,
-    /// The JWS signing input: header, dot, payload (RFC 7515 §5.1).
-    signed: &'t [u8],
-}
+    /// The default source: `jti` if every token must have one, else the hash of a token that is bound to the request's
+    /// body.
+    pub(super) fn default_replay_id(&self) -> Option<JwtReplayId> {
+        if self.required.iter().any(|name| name == "jti") {
+            return Pointer::parse("jti").map(JwtReplayId::Claim);
+        }
+        self.binds_body().then_some(JwtReplayId::Hash)
+    }
 
-impl<'t> JwsParts<'t> {
-    /// Splits a token into exactly three non-empty parts: five parts are a JWE, and an empty third part is `alg: none`.
-    /// The lookup of the token has already limited its size.
-    fn split(token: &'t str) -> Result<Self, Reason> {
-        let mut dots = memchr_iter(b'.', token.as_bytes());
-        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
-            return Err(Reason::MalformedToken);
+    /// Whether every token expires.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.required.iter().any(|name| name == "exp") || self.max_age.is_some() || self.time.is_some()
+    }
+
+    /// The sum of the durations for which a token may stay valid after the times that it states.
+    pub(super) fn window(&self) -> Duration {
+        let time = self.time.as_ref().map_or(NO_BOUND, |time| time.max_age);
+        self.leeway.saturating_add(self.max_age.unwrap_or(NO_BOUND)).saturating_add(time)
+    }
+
+    /// The replay id of a verified token; `time` is the time that the policy's time rule found in it.
+    fn replay_id_of(
+        &self,
+        issuer: &Arc<str>,
+        token: &str,
+        claims: &Map<String, Value>,
+        time: Option<UnixTime>,
+    ) -> Result<Option<ReplayId>, Reason> {
+        let (kind, id) = match &self.replay_id {
+            None => return Ok(None),
+            Some(JwtReplayId::Claim(pointer)) => ("claim", claim_as_id(pointer, claims)?),
+            Some(JwtReplayId::Hash) => {
+                ("hash", hash_of(token.rsplit_once('.').map_or("", |(signed, _)| signed).as_bytes()))
+            }
         };
-        let part = |range: Range<usize>| token.get(range).filter(|part| !part.is_empty()).ok_or(Reason::MalformedToken);
-        let (header, payload) = (part(0..first)?, part(first + 1..second)?);
-        let signature = part(second + 1..token.len())?;
-        Ok(Self { header, payload, signature, signed: part(0..second)?.as_bytes() })
-    }
-
-    /// The first of these keys under which the signature is valid, and its index.
-    fn signed_by<'k>(&self, candidates: &[(usize, &'k Key)]) -> Result<(usize, &'k Key), Reason> {
-        let signature = decode(self.signature)?;
-        let fits = |(_, key): &&(usize, &Key)| key.verify(self.signed, &signature).is_ok();
-        candidates.iter().find(fits).copied().ok_or(Reason::InvalidSignature)
+        let issued = numeric_claim(claims, "iat");
+        let expires = numeric_claim(claims, "exp").map(|expires| expires.plus(self.leeway));
+        let ages = issued.zip(self.max_age).map(|(issued, age)| issued.plus(age).plus(self.leeway));
+        let stales = time.zip(self.time.as_ref()).map(|(at, rule)| at.plus(rule.max_age));
+        let until = [expires, ages, stales].into_iter().flatten().min().map(|until| until.plus(Duration::from_secs(1)));
+        let first = issued.max(numeric_claim(claims, "nbf")).map(|first| first.minus(self.leeway));
+        let issued = first.max(time.zip(self.time.as_ref()).map(|(at, rule)| at.minus(rule.max_future)));
+        Ok(Some(ReplayId { issuer: Arc::clone(issuer), kind, id, until, issued }))
     }
 }
 
-/// Decodes canonical base64url without padding (RFC 7515 §2): no unused bits and no other characters, so that a token
-/// has exactly one spelling.
-pub(super) fn decode(part: &str) -> Result<Vec<u8>, Reason> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::MalformedToken)
-}
-
-pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Reason> {
-    parse_object(bytes).map_err(|_| Reason::MalformedToken)
-}
-
-/// The header and the claims of a token, independent of any policy. `jwk`, `jku`, `x5u` and `x5c` in the header are
-/// ignored, except `x5c` under a pinned root: keys come from the configuration (RFC 8725 §3.10, CVE-2026-27962).
-struct Token {
-    algorithm: Algorithm,
-    kid: Option<String>,
-    typ: Option<String>,
-    x5c: Option<Value>,
-    claims: Arc<Map<String, Value>>,
-}
-
-impl Token {
-    fn read(parts: &JwsParts<'_>) -> Result<Self, Reason> {
-        let mut header = object(&decode(parts.header)?)?;
-        // `crit` names extensions that must be understood; none is supported (RFC 7515 §4.1.11). `b64` changes the
-        // signing input, and `enc` and `zip` wrap content that was not signed.
-        if ["crit", "b64", "enc", "zip"].iter().any(|name| header.contains_key(*name)) {
-            return Err(Reason::MalformedToken);
-        }
-        // A nested token (RFC 7519 §5.2).
-        if optional_text(&header, "cty")?.is_some_and(|cty| same_type(cty, "JWT")) {
-            return Err(Reason::MalformedToken);
-        }
-        let owned = |name| Ok(optional_text(&header, name)?.map(str::to_owned));
-        let (typ, kid) = (owned("typ")?, owned("kid")?);
-        let algorithm = optional_text(&header, "alg")?.ok_or(Reason::MalformedToken)?;
-        let algorithm = algorithm_named(algorithm).ok_or(Reason::UnsupportedAlgorithm)?;
-        let claims = Arc::new(object(&decode(parts.payload)?)?);
-        Ok(Self { algorithm, kid, typ, x5c: header.remove("x5c"), claims })
+/// A claim as an id: a non-empty string, or a number.
+fn claim_as_id(pointer: &Pointer, claims: &Map<String, Value>) -> Result<Vec<u8>, Reason> {
+    match pointer.find(claims) {
+        Some(Value::String(text)) if !text.is_empty() => Ok(text.clone().into_bytes()),
+        Some(Value::Number(number)) => Ok(number.to_string().into_bytes()),
+        Some(_) => Err(Reason::MalformedToken),
+        None => Err(Reason::MissingClaim),
     }
-
-    /// Checks `typ` against the allowed types; a token without `typ` passes.
-    fn is_of(&self, types: &[String]) -> Result<(), Reason> {
-        let other = self.typ.as_ref().is_some_and(|typ| !types.iter().any(|allowed| same_type(typ, allowed)));
-        if other { Err(Reason::MalformedToken) } else { Ok(()) }
-    }
-
-    /// The certificates in `x5c`, read only if a root is pinned (RFC 7515 §4.1.6: base64, not base64url).
-    fn chain(&self) -> Result<Vec<Vec<u8>>, Reason> {
-        let Some(Value::Array(written)) = &self.x5c else { return Err(Reason::UnknownKey) };
-        let certificates = written.iter().map(|certificate| STANDARD.decode(certificate.as_str()?).ok());
-        certificates.collect::<Option<_>>().ok_or(Reason::UnknownKey)
-    }
-}
-
-/// Compares media types (RFC 7515 §4.1.9): case-insensitively, and `application/` may be omitted.
-fn same_type(one: &str, other: &str) -> bool {
-    bare_type(one).eq_ignore_ascii_case(bare_type(other))
-}
-
-fn bare_type(text: &str) -> &str {
-    match text.split_once('/') {
-        Some((application, bare)) if application.eq_ignore_ascii_case("application") => bare,
-        _ => text,
-    }
-}
-
-pub(super) fn optional_text<'j>(object: &'j Map<String, Value>, name: &str) -> Result<Option<&'j str>, Reason> {
-    object.get(name).map(text).transpose()
-}
-
-fn text(claim: &Value) -> Result<&str, Reason> {
-    claim.as_str().ok_or(Reason::MalformedToken)
 }
 
 /// The registered claims (RFC 7519 §4.1), checked for their types: a claim of the wrong type is an error, never an

@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 use super::claims::Pointer;
 use super::client_certificate::{ClientCertificate, ClientTrust};
 use super::json::parse_object;
-use super::{Reason, VerifyError};
+use super::reason::Reason;
+use super::rejection::VerifyError;
 use crate::clock::UnixTime;
 
 /// The maximum number of fields in a form body, more than any webhook has.

@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
-use super::Grant;
-use super::time::numeric_date;
+use super::grant::Grant;
+use super::time::numeric_claim;
 use crate::clock::UnixTime;
 
 /// A revocation list. Names are compared exactly.
@@ -64,17 +64,20 @@ impl Revocable<'_> {
     }
 }
 
-pub(super) fn revocable(grant: &Grant) -> Revocable<'_> {
-    let issued = match grant.claims.get("iat") {
-        Some(Value::Number(number)) => numeric_date(number).map(|date| date.floor),
-        Some(_) | None => None,
-    };
+fn revocable(grant: &Grant) -> Revocable<'_> {
     Revocable {
         token_id: grant.claims.get("jti").and_then(Value::as_str),
         subject: grant.subject(),
         key_id: grant.kid(),
         is_token: !grant.claims.is_empty(),
-        issued,
+        issued: numeric_claim(&grant.claims, "iat"),
+    }
+}
+
+impl Grant {
+    /// The attributes by which its tokens can be revoked: `jti`, `sub`, key id and issue time of each token.
+    pub fn revocables(&self) -> impl Iterator<Item = Revocable<'_>> {
+        self.each().filter(|grant| grant.kid.is_some() || !grant.claims.is_empty()).map(revocable)
     }
 }
 

@@ -5,8 +5,8 @@
 //! Called by [`super::verify`].
 
 mod component;
-mod key;
 mod parse;
+mod variant;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,15 +16,19 @@ use http::HeaderName;
 use zeroize::Zeroizing;
 
 use super::claims::{ClaimRule, Pointer};
+use super::encoding::Encoding;
 use super::explanation::Explanation;
-use super::replay_id::{ReplayId, ReplayIdSource, hash_of};
+use super::grant::Grant;
+use super::reason::Reason;
+use super::rejection::VerifyError;
+use super::replay_id::{ReplayId, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
-use super::time::{TimestampUnit, within};
-use super::{Reason, VerifyError};
+use super::secret::{Secret, SignatureAlgorithm};
+use super::time::{TimestampUnit, told, within};
 use crate::clock::UnixTime;
 pub use component::{Component, Digest, Presence};
-pub use key::{Hash, KeyError, Secret, SecretKey, SignatureAlgorithm};
-pub use parse::{Encoding, Parse, Value};
+pub use parse::{Parse, Value};
+pub use variant::{BodyForm, SigningVariant, UrlSpelling};
 
 /// `auth.signature` of a route, or the signature scheme of a preset.
 #[derive(Clone, Debug)]
@@ -62,7 +66,16 @@ pub struct SignaturePolicy {
     /// Secrets and public keys; a signature under any of them is valid.
     pub secrets: Vec<Secret>,
     /// Source of the replay id, if the route needs one.
-    pub replay_id: Option<ReplayIdSource>,
+    pub replay_id: Option<SignatureReplayId>,
+}
+
+/// The source of the replay id of a signed request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignatureReplayId {
+    /// A signed component.
+    Component(Component),
+    /// The SHA-256 of the string to sign.
+    Hash,
 }
 
 /// Where the request carries a signature.
@@ -92,12 +105,11 @@ pub struct SignedTime {
 }
 
 /// A valid signature.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ValidSignature {
+struct ValidSignature {
     /// Index of the route's secret under which it is valid.
-    pub secret: usize,
+    secret: usize,
     /// Replay id of the request, if the route needs one.
-    pub replay_id: Option<ReplayId>,
+    replay_id: Option<ReplayId>,
 }
 
 impl SignaturePolicy {
@@ -108,12 +120,12 @@ impl SignaturePolicy {
     /// `require` does not hold; `missing_timestamp`, `malformed_timestamp`, `timestamp_too_old`, `timestamp_in_future`;
     /// `missing_signed_component`; `body_mismatch`; `malformed_body` if the body must be parsed and cannot; otherwise
     /// `invalid_signature`.
-    pub fn verify(
+    pub(super) fn verify(
         &self,
         request: &RequestView<'_>,
         now: UnixTime,
         explanation: &mut Explanation,
-    ) -> Result<ValidSignature, VerifyError> {
+    ) -> Result<Grant, VerifyError> {
         let values = self.values(request)?;
         if values.is_empty() {
             return Err(Reason::MissingCredential.into());
@@ -135,16 +147,17 @@ impl SignaturePolicy {
             at = check_time(time, request, &values, now, explanation)?;
         }
         self.check_json(request, explanation)?;
-        let mut signed = self.signed_by(request, &values, explanation)?;
+        let ValidSignature { secret, mut replay_id } = self.signed_by(request, &values, explanation)?;
         if let Some(time) = self.time.as_ref().filter(|time| time.source.needs_body()) {
             at = check_time(time, request, &values, now, explanation).map_err(|error| error.proven(&self.name))?;
         }
-        if let Some(replay_id) = &mut signed.replay_id {
+        if let Some(replay_id) = &mut replay_id {
             let last = at.zip(self.time.as_ref()).map(|((_, last), time)| last.plus(time.max_age));
             replay_id.issued = at.zip(self.time.as_ref()).map(|((first, _), time)| first.minus(time.max_future));
             replay_id.until = last.map(|last| last.plus(Duration::from_secs(1)));
         }
-        Ok(signed)
+        let issuer = Some(Arc::clone(&self.name));
+        Ok(Grant { issuer, secrets: vec![secret], replay_id, ..Grant::anonymous() })
     }
 
     /// Each signature value in the request.
@@ -223,10 +236,12 @@ impl SignaturePolicy {
         text: &[Cow<'_, [u8]>],
     ) -> Result<Option<ReplayId>, VerifyError> {
         let (kind, id) = match &self.replay_id {
-            None | Some(ReplayIdSource::Claim(_)) => return Ok(None),
+            None => return Ok(None),
             // Zeroized, because some senders put the secret into the string to sign.
-            Some(ReplayIdSource::Hash) => ("hash", hash_of(&Zeroizing::new(text.concat()))),
-            Some(ReplayIdSource::Component(piece)) => ("piece", piece.text(request, value)?.into_owned().into_bytes()),
+            Some(SignatureReplayId::Hash) => ("hash", hash_of(&Zeroizing::new(text.concat()))),
+            Some(SignatureReplayId::Component(piece)) => {
+                ("piece", piece.text(request, value)?.into_owned().into_bytes())
+            }
         };
         Ok(Some(ReplayId { issuer: Arc::clone(&self.name), kind, id, until: None, issued: None }))
     }
@@ -328,45 +343,6 @@ fn shown(text: &[Cow<'_, [u8]>], secret: &Secret) -> String {
     }
 }
 
-/// The inputs that vary between attempts at one signature.
-#[derive(Clone, Copy, Debug)]
-pub struct SigningVariant<'a> {
-    /// The spelling of the URL.
-    pub url: &'a UrlSpelling,
-    /// How the body is represented.
-    pub body: BodyForm,
-    /// The secret, for senders that put it into the string to sign.
-    pub secret: &'a Secret,
-}
-
-/// One spelling of the URL; empty if the URL is not signed.
-#[derive(Clone, Debug, Default)]
-pub struct UrlSpelling {
-    url: String,
-    path: String,
-}
-
-impl UrlSpelling {
-    fn of_url(url: String) -> Self {
-        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-        let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/").to_owned();
-        Self { url, path }
-    }
-
-    fn of_path(path: String) -> Self {
-        Self { url: String::new(), path }
-    }
-}
-
-/// How the body is represented in the string to sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyForm {
-    /// By its bytes, or its form fields.
-    AsItIs,
-    /// By its hash in the URL, which has been compared with the body.
-    ByItsHash,
-}
-
 /// Checks the time of each value. Returns the earliest and the latest.
 fn check_time(
     time: &SignedTime,
@@ -382,7 +358,7 @@ fn check_time(
             Err(error) => return Err(without_time(error)),
         };
         let at = time.unit.read(&text).ok_or(Reason::MalformedTimestamp)?;
-        explanation.add("timestamp", || super::time::told(at, now));
+        explanation.add("timestamp", || told(at, now));
         within(at, now, time.max_age, time.max_future)?;
         found = Some(found.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
     }

@@ -3,16 +3,16 @@
 
 use std::borrow::Cow;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderName;
 use serde_json::Value;
 
 use super::claims::Pointer;
 use super::explanation::Explanation;
+use super::grant::Grant;
+use super::reason::Reason;
+use super::rejection::VerifyError;
 use super::request::RequestView;
-use super::signature::Secret;
-use super::{Reason, VerifyError};
+use super::secret::{Secret, same};
 
 /// `auth.static_token` of a route.
 #[derive(Clone, Debug)]
@@ -42,11 +42,15 @@ pub enum StaticTokenPlace {
 }
 
 impl StaticTokenPolicy {
-    /// Index of the secret that the request presents.
+    /// Verifies the token of one request.
     ///
     /// # Errors
     /// `missing_credential`, `multiple_credentials`, `malformed_credential`, `invalid_static_token`.
-    pub fn verify(&self, request: &RequestView<'_>, explanation: &mut Explanation) -> Result<usize, VerifyError> {
+    pub(super) fn verify(
+        &self,
+        request: &RequestView<'_>,
+        explanation: &mut Explanation,
+    ) -> Result<Grant, VerifyError> {
         let shown = self.place.find(request)?;
         let (first, rest) = shown.split_first().ok_or(Reason::MissingCredential)?;
         if rest.iter().any(|other| other != first) {
@@ -58,7 +62,8 @@ impl StaticTokenPolicy {
             Some(secret) => format!("matches secret {}", secret.index),
             None => "matches none of the secrets".into(),
         });
-        Ok(found.ok_or(Reason::InvalidStaticToken)?.index)
+        let secrets = vec![found.ok_or(Reason::InvalidStaticToken)?.index];
+        Ok(Grant { secrets, ..Grant::anonymous() })
     }
 
     /// The header that carries the token, if one does.
@@ -68,11 +73,6 @@ impl StaticTokenPolicy {
             StaticTokenPlace::Query(_) | StaticTokenPlace::Json(_) | StaticTokenPlace::Form(_) => None,
         }
     }
-}
-
-/// Compares the hashes of two texts in constant time, so that timing reveals neither content nor length.
-pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
-    verify_slices_are_equal(digest(&SHA256, one).as_ref(), digest(&SHA256, other).as_ref()).is_ok()
 }
 
 impl StaticTokenPlace {
@@ -116,7 +116,7 @@ fn in_json<'a>(request: &RequestView<'a>, pointer: &Pointer) -> Result<Vec<Cow<'
 mod tests {
     use super::*;
     use crate::auth::request::UrlBase;
-    use crate::auth::signature::SecretKey;
+    use crate::auth::secret::SecretKey;
     use http::Request;
     use zeroize::Zeroizing;
 
@@ -132,7 +132,8 @@ mod tests {
         let request = fields.iter().fold(Request::post(target), |request, (name, value)| request.header(*name, *value));
         let head = request.body(()).unwrap().into_parts().0;
         let view = RequestView::new(&head, UrlBase::Host("a")).with_body(body.as_bytes());
-        policy(place).verify(&view, &mut Explanation::off()).map_err(|error| error.reason().unwrap())
+        let verified = policy(place).verify(&view, &mut Explanation::off());
+        verified.map(|grant| grant.secrets[0]).map_err(|error| error.reason().unwrap())
     }
 
     const MISSING: Result<usize, Reason> = Err(Reason::MissingCredential);

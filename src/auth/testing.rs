@@ -20,9 +20,10 @@ use serde_json::{Value, json};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::RSAPublicKey;
 
-use super::binding::Bindings;
 use super::credential::TokenLocation;
-use super::jwt::{Audience, DEFAULT_TYPES, Issuer, JwtPolicy};
+use super::issuer::Issuer;
+use super::jwt::binding::Bindings;
+use super::jwt::{Audience, DEFAULT_TYPES, JwtPolicy};
 use super::keys::{Algorithm, KeySet, Keys};
 use crate::clock::UnixTime;
 

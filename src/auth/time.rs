@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 
 use super::claims::Pointer;
 use super::explanation::Explanation;
+use super::reason::Reason;
+use super::rejection::VerifyError;
 use super::request::RequestView;
-use super::{Reason, VerifyError};
 use crate::clock::UnixTime;
 
 /// `timestamp` of a route.
@@ -153,6 +154,14 @@ pub fn numeric_date(number: &serde_json::Number) -> Option<NumericDate> {
         UnixTime::from_seconds(seconds as u64)
     };
     Some(NumericDate { floor: whole(seconds.floor())?, ceil: whole(seconds.ceil())? })
+}
+
+/// A registered time claim (RFC 7519 §4.1), whose type was checked together with the other claims.
+pub(super) fn numeric_claim(claims: &Map<String, Value>, name: &str) -> Option<UnixTime> {
+    match claims.get(name) {
+        Some(Value::Number(number)) => numeric_date(number).map(|date| date.floor),
+        Some(_) | None => None,
+    }
 }
 
 /// Formats a time for `explain`: Unix seconds, and how long ago or ahead that is.

@@ -10,8 +10,7 @@ use http::request::Parts;
 
 use super::ConnectionInfo;
 use super::body::{Received, ResponseError};
-use crate::auth::jwt::SignatureCheck;
-use crate::auth::{Grant, Permit, VerifyError};
+use crate::auth::{Grant, Permit, SignatureCheck, VerifyError};
 use crate::clock::UnixTime;
 use crate::failure::{Failure, UpstreamFault};
 use crate::limit::ConcurrencyPermits;

@@ -173,9 +173,10 @@ fn files_of_tests_are_recognized_by_their_declaration() {
     let is_test = |name: &str| sources.iter().find(|source| source.name == name).unwrap().is_test;
     assert!(["auth/testing.rs", "auth/jwt/tests.rs", "auth/jwt/tests/claims.rs"].into_iter().all(is_test));
     assert!(!["lib.rs", "auth.rs", "auth/jwt.rs"].into_iter().any(is_test));
-    let auth = sources.iter().find(|source| source.name == "auth.rs").unwrap();
+    let rules = sources.iter().find(|source| source.name == "auth/rules.rs").unwrap();
     assert!(
-        auth.syntax(auth.shipped())
+        rules
+            .syntax(rules.shipped())
             .items
             .iter()
             .any(|item| matches!(item, Item::Fn(function) if function.sig.ident == "verify"))

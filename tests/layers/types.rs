@@ -10,7 +10,6 @@ use super::source::sources;
 const SHARED: &[(&str, &str)] = &[
     ("Parts", "the parts of which app and reload build a service; to become `Services`"),
     ("StoreFile", "`store` of gateway.yaml, and the file of the embedded store; the latter gets another name"),
-    ("Verified", "a verified token and a verified detached JWS; each gets its own name"),
 ];
 
 /// The names of structs, enums, unions, traits and aliases; not the associated types of traits and their

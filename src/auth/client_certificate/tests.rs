@@ -4,6 +4,7 @@ use rustls::server::WebPkiClientVerifier;
 
 use super::testing::{NOW, TestAuthority, dns, leaf, leaf_of_bytes, uri};
 use super::*;
+use crate::auth::certificate_rule::{CertificateRule, FingerprintError, parse_fingerprint};
 
 const DNS: u8 = 2;
 const URI: u8 = 6;

@@ -18,7 +18,7 @@ fn issuer() -> Issuer {
 
 fn detached(payload: Payload) -> DetachedPolicy {
     let token = TokenLocation::Header { name: HeaderName::from_static("x-jws"), scheme: None };
-    DetachedPolicy { payload, token, issuer: issuer(), time: None, replay_id: None }
+    DetachedPolicy { payload, token, issuer: issuer(), time: None, replay_id: false }
 }
 
 fn evaluate_by(policy: &DetachedPolicy, fields: &[(&str, &str)], body: &[u8]) -> Result<(), Reason> {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::auth::keys::KeySet;
+use crate::auth::keys::{Algorithm, KeySet};
 use crate::auth::testing::{
     AUDIENCE, ED25519, ISSUER, NOW, P256, RSA, Signer, b64, fixed, good_claims, hmac, key_set, now, pem, policy, with,
 };

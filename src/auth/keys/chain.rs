@@ -8,8 +8,9 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime as PkiTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::{Algorithm, KeySet};
-use crate::auth::Reason;
+use super::algorithm::Algorithm;
+use super::key_set::KeySet;
+use crate::auth::reason::Reason;
 use crate::clock::UnixTime;
 
 /// Maximum number of certificates in one token.

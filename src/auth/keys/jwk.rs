@@ -1,7 +1,5 @@
 //! Parsing and validation of one key: a JWK (RFC 7517, RFC 7518 §6, RFC 8037 §2) or a public key in PEM form.
 
-use std::fmt;
-
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
     RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, VerificationAlgorithm,
@@ -13,7 +11,9 @@ use serde_json::{Map, Value};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::RSAPublicKey;
 
-use super::{Algorithm, Key, KeyId, KeySetError, Verifier};
+use super::algorithm::Algorithm;
+use super::error::{KeySetError, Unusable};
+use super::key::{Key, KeyId, Verifier};
 
 /// Members of private and shared keys, which must stay secret (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
 const PRIVATE_MEMBERS: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
@@ -21,55 +21,6 @@ const PRIVATE_MEMBERS: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 /// Accepted sizes of an RSA modulus in bits: a smaller one can be factored, a larger one can be used for denial of
 /// service.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
-
-/// A key that was skipped when its set was loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SkippedKey {
-    /// Index in `keys`.
-    pub index: usize,
-    /// The key's `kid`, truncated to 64 characters, if it has one.
-    pub kid: Option<String>,
-    /// Why the key was skipped.
-    pub why: Unusable,
-}
-
-impl fmt::Display for SkippedKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kid {
-            Some(kid) => write!(f, "keys[{}] (kid {kid:?}): {}", self.index, self.why),
-            None => write!(f, "keys[{}]: {}", self.index, self.why),
-        }
-    }
-}
-
-/// Why a key cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
-    /// Not an object, or a member has the wrong type or encoding.
-    #[error("malformed")]
-    Malformed,
-    /// A private or shared key in a set that any client can read.
-    #[error("contains private members: any client that fetches it could sign")]
-    Private,
-    /// The key type or curve is not supported.
-    #[error("a key type or curve that is not supported")]
-    UnsupportedType,
-    /// `use` or `key_ops` exclude verifying signatures.
-    #[error("not for verifying signatures (use, key_ops)")]
-    NotForVerifying,
-    /// The algorithm is not allowed for this issuer, or does not match the key type.
-    #[error("its algorithm is not allowed for the issuer, or does not match the key type")]
-    Algorithm,
-    /// An RSA key of unsafe size, or with an unsafe exponent.
-    #[error("an RSA key with fewer than 2048 or more than 8192 bits, or an unsafe exponent")]
-    WeakRsa,
-    /// The library rejects the key, in most cases because the point is not on the curve.
-    #[error("not a valid public key")]
-    Invalid,
-    /// An earlier key in the set has the same `kid` and algorithm.
-    #[error("duplicate kid: an earlier key has the same kid and algorithm")]
-    Doubled,
-}
 
 /// A key's `kid` for messages, truncated to 64 characters.
 pub(super) fn kid(member: &Value) -> Option<String> {
@@ -240,7 +191,7 @@ impl Material {
         let mut fitting = allowed.iter().copied().filter(fits);
         match says {
             None => fitting.next(),
-            Some(name) => fitting.find(|algorithm| super::algorithm_named(name) == Some(*algorithm)),
+            Some(name) => fitting.find(|algorithm| Algorithm::named(name) == Some(*algorithm)),
         }
         .ok_or(Unusable::Algorithm)
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use super::{Algorithm, KeySet};
+use super::algorithm::Algorithm;
+use super::key_set::KeySet;
 use crate::clock::UnixTime;
 
 /// How a remote key set is fetched. Equal sources share one fetch.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::key::KeyId;
 use super::*;
+use crate::auth::reason::Reason;
 use crate::auth::testing::{ED25519, NOW, P256, RSA, Signer, b64, key_set, now, pem, with};
 
 const ALL: &[Algorithm] =

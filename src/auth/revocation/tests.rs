@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::auth::jwt::Issuer;
+use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, KeySet, Keys};
 use crate::auth::request::UrlBase;
 use crate::auth::testing::{ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, pem, policy, with};

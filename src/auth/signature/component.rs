@@ -6,11 +6,13 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderName;
 use serde_json::Value as Json;
 
-use super::parse::{Encoding, Value};
-use super::{BodyForm, SigningVariant};
+use super::parse::Value;
+use super::variant::{BodyForm, SigningVariant};
 use crate::auth::claims::Pointer;
+use crate::auth::encoding::Encoding;
+use crate::auth::reason::Reason;
+use crate::auth::rejection::VerifyError;
 use crate::auth::request::RequestView;
-use crate::auth::{Reason, VerifyError};
 
 /// Maximum number of headers that one value may list as signed.
 const MAX_LISTED: usize = 32;

@@ -1,7 +1,6 @@
-//! Parsing of a signature value, and decoding of the signature's bytes. Exactly one spelling of each is accepted.
+//! Parsing of a signature value. Exactly one spelling of it is accepted.
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use crate::auth::encoding::Encoding;
 
 /// Maximum number of signatures in one value: senders that rotate their secret send two or three.
 const MAX_SIGNATURES: usize = 16;
@@ -54,17 +53,6 @@ pub struct Value<'a> {
 enum PartKey<'a> {
     Name(&'a str),
     Index(usize),
-}
-
-/// Encoding of a signature's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// Lower-case hexadecimal.
-    Hex,
-    /// Base64 with padding.
-    Base64,
-    /// Base64url without padding.
-    Base64Url,
 }
 
 impl Parse {
@@ -153,27 +141,5 @@ impl<'a> Value<'a> {
             Err(_) => (PartKey::Name(name.as_str()), text.as_str()),
         });
         Self { signatures: Vec::new(), parts: parts.collect() }
-    }
-}
-
-impl Encoding {
-    /// Decodes strictly: lower-case hex, base64 without unused bits and with exactly the padding that belongs to it.
-    /// One signature therefore has one spelling (most SDKs compare text, to which two spellings are two signatures).
-    pub fn decode(self, text: &str) -> Option<Vec<u8>> {
-        match self {
-            Self::Hex if text.bytes().any(|byte| byte.is_ascii_uppercase()) => None,
-            Self::Hex => hex::decode(text).ok(),
-            Self::Base64 => STANDARD.decode(text).ok(),
-            Self::Base64Url => URL_SAFE_NO_PAD.decode(text).ok(),
-        }
-    }
-
-    /// Encodes bytes in the one spelling that [`Self::decode`] accepts.
-    pub fn encode(self, bytes: &[u8]) -> String {
-        match self {
-            Self::Hex => hex::encode(bytes),
-            Self::Base64 => STANDARD.encode(bytes),
-            Self::Base64Url => URL_SAFE_NO_PAD.encode(bytes),
-        }
     }
 }

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::auth::claims::ClaimTest;
 use crate::auth::request::UrlBase;
+use crate::auth::secret::{Hash, KeyError, SecretKey};
 use crate::auth::testing::{ED25519, NOW, RSA, Signer, now, pem};
 
 mod keys;
@@ -68,7 +69,7 @@ fn evaluate_at(policy: &SignaturePolicy, target: &str, fields: &[(&str, &str)], 
     let head = head(target, fields);
     let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(body);
     let evaluated = policy.verify(&view, now(), &mut Explanation::off());
-    evaluated.map(|signed| signed.secret).map_err(|error| error.reason().unwrap())
+    evaluated.map(|grant| grant.secrets[0]).map_err(|error| error.reason().unwrap())
 }
 
 fn evaluate(policy: &SignaturePolicy, fields: &[(&str, &str)], body: &[u8]) -> Result<usize, Reason> {

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use super::message::Captured;
 use super::trial::Trial;
+use crate::auth::encoding::Encoding;
 use crate::auth::explanation::Explanation;
 use crate::auth::request::{PublicUrl, UrlVariant};
-use crate::auth::signature::{Encoding, Secret, SecretKey, SignaturePolicy};
+use crate::auth::secret::{Secret, SecretKey};
+use crate::auth::signature::SignaturePolicy;
 use crate::auth::time::TimestampUnit;
 use crate::auth::{Policy, Reason, Rules};
 use crate::clock::UnixTime;

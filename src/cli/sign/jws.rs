@@ -12,13 +12,14 @@ use serde_json::{Map, Value, json};
 
 use super::draft::{Draft, satisfying, set};
 use super::keyring::Keyring;
-use crate::auth::binding::{BindingHash, Bindings, canonical_request};
 use crate::auth::claims::Pointer;
 use crate::auth::credential::TokenLocation;
 use crate::auth::detached::{DetachedPolicy, Payload};
-use crate::auth::jwt::{Audience, Issuer, JwtPolicy};
+use crate::auth::encoding::Encoding;
+use crate::auth::issuer::Issuer;
+use crate::auth::jwt::binding::{BindingHash, Bindings, canonical_request};
+use crate::auth::jwt::{Audience, JwtPolicy};
 use crate::auth::keys::{Algorithm, Keys};
-use crate::auth::signature::Encoding;
 use crate::auth::time::{TimestampRule, TimestampSource, TimestampUnit};
 use crate::route::Route;
 

@@ -12,9 +12,8 @@ use rustls::pki_types::pem::PemObject;
 
 use super::draft::Draft;
 use super::keyring::Keyring;
-use crate::auth::signature::{
-    Component, Digest, Parse, Presence, Secret, SignatureAlgorithm, SignaturePlace, SignaturePolicy,
-};
+use crate::auth::secret::{Secret, SignatureAlgorithm};
+use crate::auth::signature::{Component, Digest, Parse, Presence, SignaturePlace, SignaturePolicy};
 use crate::auth::static_token::{StaticTokenPlace, StaticTokenPolicy};
 use crate::route::Route;
 

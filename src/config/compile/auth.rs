@@ -7,8 +7,9 @@ use http::HeaderName;
 
 use super::compiler::Compiler;
 use super::issuer::IssuerKeys;
+use crate::auth::certificate_rule::{CertificateRule, parse_fingerprint};
 use crate::auth::claims::Pointer;
-use crate::auth::client_certificate::{CertificateRule, San, parse_fingerprint};
+use crate::auth::client_certificate::San;
 use crate::auth::time::{TimestampRule, TimestampSource, TimestampUnit};
 use crate::auth::{Policy, Rules};
 use crate::config::error::FieldPath;

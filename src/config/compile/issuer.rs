@@ -8,7 +8,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::compiler::Compiler;
-use crate::auth::jwt::Issuer;
+use crate::auth::issuer::Issuer;
 use crate::auth::keys::{self, Algorithm, KeySet, Keys};
 use crate::config::error::FieldPath;
 use crate::config::file::{EncodingFile, IssuerFile, PublicKeyFile, SecretFile};

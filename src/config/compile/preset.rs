@@ -15,9 +15,10 @@ use crate::auth::Policy;
 use crate::auth::challenge::{ChallengePlace, ChallengeRule, ExpectedValue, ResponseTemplate};
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
 use crate::auth::detached::{DetachedPolicy, Payload};
-use crate::auth::jwt::Issuer;
+use crate::auth::issuer::Issuer;
 use crate::auth::keys::{self, Algorithm, KeySet, Keys, PinnedRoot};
-use crate::auth::signature::{Component, Secret, SecretKey};
+use crate::auth::secret::{Secret, SecretKey};
+use crate::auth::signature::Component;
 use crate::config::error::FieldPath;
 use crate::config::file::preset::{ChallengeFile, ChallengeSwitch, DetachedFile, ErrorFormatFile, PresetFile, X5cFile};
 use crate::config::file::{AuthScheme, EncodingFile, SecretFile};
@@ -188,7 +189,7 @@ impl Compiler<'_> {
             token: policy.token,
             issuer,
             time: policy.time,
-            replay_id: None,
+            replay_id: false,
         })))
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::compiler::Compiler;
 use crate::auth::Policy;
-use crate::auth::replay_id::{NoReplayId, ReplayIdSource};
-use crate::auth::signature::{Component, Presence};
+use crate::auth::replay_protection::{NoReplayId, ReplayIdSource};
+use crate::auth::signature::{Component, Presence, SignatureReplayId};
 use crate::config::compiled::Window;
 use crate::config::error::FieldPath;
 use crate::config::file::store::{
@@ -117,7 +117,7 @@ impl Compiler<'_> {
     fn warn_of_late_retries(&mut self, policy: &Policy, ttl: Option<Duration>, path: &FieldPath) {
         let stays = |leaf: &&Policy| match leaf {
             Policy::Signature(policy) => {
-                policy.time.is_some() && matches!(policy.replay_id, Some(ReplayIdSource::Component(_)))
+                policy.time.is_some() && matches!(policy.replay_id, Some(SignatureReplayId::Component(_)))
             }
             Policy::Jwt(_)
             | Policy::Detached(_)

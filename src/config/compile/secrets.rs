@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::compiler::Compiler;
-use crate::auth::signature::{Secret, SecretKey, SignatureAlgorithm};
+use crate::auth::secret::{Secret, SecretKey, SignatureAlgorithm};
 use crate::config::error::FieldPath;
 use crate::config::file::signature::SignatureFile;
 use crate::config::file::{AuthScheme, EncodingFile, SecretFile};

@@ -7,9 +7,9 @@ use super::compiler::Compiler;
 use super::jwt::{encoding, variants};
 use super::secrets::{KeyMaterial, WrittenKeys, material_of};
 use crate::auth::claims::ClaimRule;
-use crate::auth::signature::{
-    Component, Encoding, Hash, Parse, Presence, Secret, SignatureAlgorithm, SignaturePlace, SignaturePolicy, SignedTime,
-};
+use crate::auth::encoding::Encoding;
+use crate::auth::secret::{Hash, Secret, SignatureAlgorithm};
+use crate::auth::signature::{Component, Parse, Presence, SignaturePlace, SignaturePolicy, SignedTime};
 use crate::auth::static_token::{StaticTokenPlace, StaticTokenPolicy};
 use crate::config::error::FieldPath;
 use crate::config::file::signature::{

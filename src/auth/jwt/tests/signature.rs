@@ -1,5 +1,8 @@
 //! Selection of key and algorithm for a token, and the format of a signature.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::*;
 
 const BAD: Result<(), Reason> = Err(Reason::InvalidSignature);

@@ -6,11 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
-use super::claims::Pointer;
-use super::explanation::Explanation;
-use super::request::{RequestView, UrlVariant};
-use super::signature::Encoding;
-use super::{Reason, VerifyError};
+use crate::auth::claims::Pointer;
+use crate::auth::encoding::Encoding;
+use crate::auth::explanation::Explanation;
+use crate::auth::reason::Reason;
+use crate::auth::rejection::VerifyError;
+use crate::auth::request::{RequestView, UrlVariant};
 use crate::clock::UnixTime;
 
 /// The bindings that a policy requires.

@@ -8,13 +8,13 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::claims::Pointer;
-use super::jwt::Issuer;
-use super::keys::Algorithm;
-use super::request::UrlBase;
-use super::testing::{ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, policy, with};
-use super::time::{TimestampSource, TimestampUnit};
 use super::*;
+use crate::auth::claims::Pointer;
+use crate::auth::issuer::Issuer;
+use crate::auth::keys::Algorithm;
+use crate::auth::request::UrlBase;
+use crate::auth::testing::{ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, policy, with};
+use crate::auth::time::{TimestampSource, TimestampUnit};
 
 fn jwt() -> Policy {
     Policy::Jwt(Box::new(policy(vec![Issuer {

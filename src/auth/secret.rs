@@ -13,7 +13,7 @@ use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
-use crate::auth::keys::is_small_order;
+use super::keys::is_small_order;
 
 /// A signature algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +156,12 @@ impl SecretKey {
             SignatureAlgorithm::Ed25519 | SignatureAlgorithm::EcdsaP256 | SignatureAlgorithm::RsaSha256 => None,
         }
     }
+}
+
+/// Compares the hashes of two texts in constant time, so that timing reveals neither content nor length.
+pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
+    let hash = |text| digest::digest(&digest::SHA256, text);
+    constant_time::verify_slices_are_equal(hash(one).as_ref(), hash(other).as_ref()).is_ok()
 }
 
 impl Hash {

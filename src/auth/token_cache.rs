@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::Token;
-use crate::auth::keys::KeySet;
+use super::jws::Token;
+use super::keys::KeySet;
 
 /// Number of lock stripes, so that workers do not wait for each other.
 const STRIPES: usize = 16;

@@ -1,0 +1,37 @@
+//! Text encodings of bytes, for signatures and hashes. Exactly one spelling of each is accepted.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+/// Encoding of a signature or a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Lower-case hexadecimal.
+    Hex,
+    /// Base64 with padding.
+    Base64,
+    /// Base64url without padding.
+    Base64Url,
+}
+
+impl Encoding {
+    /// Decodes strictly: lower-case hex, base64 without unused bits and with exactly the padding that belongs to it.
+    /// One signature therefore has one spelling (most SDKs compare text, to which two spellings are two signatures).
+    pub fn decode(self, text: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::Hex if text.bytes().any(|byte| byte.is_ascii_uppercase()) => None,
+            Self::Hex => hex::decode(text).ok(),
+            Self::Base64 => STANDARD.decode(text).ok(),
+            Self::Base64Url => URL_SAFE_NO_PAD.decode(text).ok(),
+        }
+    }
+
+    /// Encodes bytes in the one spelling that [`Self::decode`] accepts.
+    pub fn encode(self, bytes: &[u8]) -> String {
+        match self {
+            Self::Hex => hex::encode(bytes),
+            Self::Base64 => STANDARD.encode(bytes),
+            Self::Base64Url => URL_SAFE_NO_PAD.encode(bytes),
+        }
+    }
+}

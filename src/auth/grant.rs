@@ -1,0 +1,106 @@
+//! The proof that a request was accepted: the identity that its credentials prove, and the merge of several.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::rejection::Rejection;
+use super::replay_id::ReplayId;
+
+/// Proof that [`super::verify`] accepted a request, with the identity that its credentials prove. Only `auth` builds one.
+#[derive(Debug)]
+pub struct Grant {
+    pub(super) issuer: Option<Arc<str>>,
+    pub(super) kid: Option<String>,
+    pub(super) claims: Arc<Map<String, Value>>,
+    pub(super) secrets: Vec<usize>,
+    pub(super) signed: Option<SignatureCheck>,
+    pub(super) replay_id: Option<ReplayId>,
+    /// The grants of the request's other credentials: the upstream may read those too.
+    pub(super) others: Vec<Grant>,
+}
+
+impl Grant {
+    /// A grant without identity.
+    pub(super) fn anonymous() -> Self {
+        let (secrets, others) = (Vec::new(), Vec::new());
+        Self { issuer: None, kid: None, claims: Arc::default(), secrets, signed: None, replay_id: None, others }
+    }
+
+    /// The issuer's name in gateway.yaml, or the preset's; `None` if the policy has no issuer, as on a public route.
+    pub fn issuer(&self) -> Option<&Arc<str>> {
+        self.issuer.as_ref()
+    }
+
+    /// The key id (`kid`) in the token, or else that of the key that verified it.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// The verified claims of the token; empty if there is no token.
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// The `sub` claim, if it is a string.
+    pub fn subject(&self) -> Option<&str> {
+        self.claims.get("sub").and_then(Value::as_str)
+    }
+
+    /// The replay ids of all credentials that were present, if the route uses replay protection. All of them count:
+    /// otherwise an attacker could replay a request with one credential left out and count as a new sender.
+    pub fn replay_ids(&self) -> impl Iterator<Item = &ReplayId> {
+        self.each().filter_map(|grant| grant.replay_id.as_ref())
+    }
+
+    /// How the token's signature was verified: by the key, or by an earlier verification that is still cached.
+    pub fn signed(&self) -> Option<SignatureCheck> {
+        self.signed
+    }
+
+    /// The indices of the route's secrets that verified the request.
+    pub fn secrets(&self) -> &[usize] {
+        &self.secrets
+    }
+
+    /// Merges two grants: the identity of `self`, completed from `other`, and the secrets of both.
+    pub(super) fn and(mut self, mut other: Self) -> Self {
+        self.issuer = self.issuer.or_else(|| other.issuer.clone());
+        self.kid = self.kid.or_else(|| other.kid.clone());
+        if self.claims.is_empty() {
+            std::mem::swap(&mut self.claims, &mut other.claims);
+        }
+        self.secrets.extend(&other.secrets);
+        self.beside(other)
+    }
+
+    /// Keeps the identity of `self`; `other` is added to the grants of other credentials.
+    pub(super) fn beside(mut self, mut other: Self) -> Self {
+        self.others.append(&mut other.others);
+        self.others.push(other);
+        self
+    }
+
+    /// This grant and those of the other credentials.
+    pub(super) fn each(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+}
+
+/// How a token's signature was verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureCheck {
+    /// By a signature verification now.
+    Verified,
+    /// By a cache hit: an earlier verification with the same keys.
+    Cached,
+}
+
+/// The verdict on a request that may be forwarded.
+#[derive(Debug)]
+pub enum Permit {
+    /// The policy granted the request.
+    Granted(Grant),
+    /// The request would have been rejected, but the route is in dry-run mode: it is forwarded without any identity.
+    Observed(Rejection),
+}

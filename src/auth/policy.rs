@@ -1,0 +1,208 @@
+//! The authentication policy of a route: one scheme, or a combination of schemes by `all_of` and `any_of`. Called by
+//! [`super::verify`].
+
+use http::HeaderName;
+
+use super::certificate_rule::CertificateRule;
+use super::credential::TokenLocation;
+use super::detached::DetachedPolicy;
+use super::explanation::Explanation;
+use super::grant::Grant;
+use super::jwt::JwtPolicy;
+use super::reason::Reason;
+use super::rejection::{Rejection, VerifyError};
+use super::request::RequestView;
+use super::signature::{SignaturePlace, SignaturePolicy};
+use super::static_token::{StaticTokenPlace, StaticTokenPolicy};
+use crate::clock::UnixTime;
+
+/// An authentication policy: the credentials that a request must carry.
+#[derive(Clone, Debug)]
+pub enum Policy {
+    /// A JWT (RFC 7519) that satisfies these rules.
+    Jwt(Box<JwtPolicy>),
+    /// A detached JWS over the request (RFC 7515 appendix F).
+    Detached(Box<DetachedPolicy>),
+    /// A signature over the request, by HMAC or a public key.
+    Signature(Box<SignaturePolicy>),
+    /// A client certificate (mTLS) that this rule allows.
+    ClientCertificate(Box<CertificateRule>),
+    /// A static token.
+    Token(Box<StaticTokenPolicy>),
+    /// All of these policies must grant.
+    AllOf(Vec<Policy>),
+    /// At least one of these policies must grant, and so must every one whose credential is present.
+    AnyOf(Vec<Policy>),
+    /// No credential is required (`auth: public`).
+    Public,
+}
+
+impl Policy {
+    /// Evaluates one scheme, or a combination of schemes.
+    pub(super) fn evaluate(
+        &self,
+        request: &RequestView<'_>,
+        now: UnixTime,
+        explanation: &mut Explanation,
+    ) -> Result<Grant, VerifyError> {
+        match self {
+            Self::Public => Ok(Grant::anonymous()),
+            Self::Jwt(policy) => policy.verify(request, now, explanation),
+            Self::Detached(policy) => policy.verify(request, now, explanation),
+            Self::Signature(policy) => policy.verify(request, now, explanation),
+            Self::ClientCertificate(rule) => rule.verify(request, now, explanation),
+            Self::Token(policy) => policy.verify(request, explanation),
+            Self::AllOf(policies) => all_of(policies, request, now, explanation),
+            Self::AnyOf(policies) => any_of(policies, request, now, explanation),
+        }
+    }
+
+    /// The name of the scheme: the label `scheme` of `hookgate_verify_duration_seconds`.
+    pub const fn scheme(&self) -> &'static str {
+        match self {
+            Self::Jwt(_) => "jwt",
+            Self::Detached(_) => "detached_jws",
+            Self::Signature(_) => "signature",
+            Self::ClientCertificate(_) => "client_certificate",
+            Self::Token(_) => "static_token",
+            Self::AllOf(_) => "all_of",
+            Self::AnyOf(_) => "any_of",
+            Self::Public => "public",
+        }
+    }
+
+    /// The single-scheme policies of a combination, at any depth; the policy itself if it is not a combination.
+    pub fn leaves(&self) -> Vec<&Self> {
+        match self {
+            Self::AllOf(policies) | Self::AnyOf(policies) => policies.iter().flat_map(Self::leaves).collect(),
+            Self::Jwt(_)
+            | Self::Detached(_)
+            | Self::Signature(_)
+            | Self::ClientCertificate(_)
+            | Self::Token(_)
+            | Self::Public => vec![self],
+        }
+    }
+
+    /// Whether every request that passes carries a signature over its body, whichever alternative of an `any_of` it
+    /// uses.
+    pub fn binds_body(&self) -> bool {
+        match self {
+            Self::Jwt(policy) => policy.binds_body(),
+            Self::Detached(_) => true,
+            Self::Signature(policy) => policy.binds_body(),
+            Self::AllOf(policies) => policies.iter().any(Self::binds_body),
+            Self::AnyOf(policies) => policies.iter().all(Self::binds_body),
+            Self::ClientCertificate(_) | Self::Token(_) | Self::Public => false,
+        }
+    }
+
+    /// Whether the policy reads the client certificate, which is valid only for the host name (SNI) of its connection.
+    pub fn looks_at_certificates(&self) -> bool {
+        match self {
+            Self::ClientCertificate(_) => true,
+            Self::Jwt(policy) => policy.bindings.certificate,
+            Self::AllOf(policies) | Self::AnyOf(policies) => policies.iter().any(Self::looks_at_certificates),
+            Self::Detached(_) | Self::Signature(_) | Self::Token(_) | Self::Public => false,
+        }
+    }
+
+    /// The headers that carry a credential and nothing else.
+    pub fn credential_headers(&self) -> Vec<&HeaderName> {
+        self.leaves().into_iter().flat_map(Self::own_credential_headers).collect()
+    }
+
+    fn own_credential_headers(&self) -> Vec<&HeaderName> {
+        match self {
+            Self::Jwt(policy) => policy.token.header().into_iter().collect(),
+            Self::Detached(policy) => policy.token.header().into_iter().collect(),
+            Self::Signature(policy) => policy.places.iter().filter_map(SignaturePlace::header).collect(),
+            Self::Token(policy) => policy.header().into_iter().collect(),
+            Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => Vec::new(),
+        }
+    }
+
+    /// Turns `missing_credential` into `malformed_body` if the credential can only be in a JSON body, and the request
+    /// has a body that is not a JSON object.
+    pub(super) fn unread(&self, request: &RequestView<'_>, error: VerifyError) -> VerifyError {
+        let in_json = match self {
+            Self::Jwt(policy) => matches!(policy.token, TokenLocation::Json(_)),
+            Self::Detached(policy) => matches!(policy.token, TokenLocation::Json(_)),
+            Self::Signature(policy) => policy.places.iter().all(|place| matches!(place, SignaturePlace::Json(_))),
+            Self::Token(policy) => matches!(policy.place, StaticTokenPlace::Json(_)),
+            Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => false,
+        };
+        let missing = error.reason() == Some(Reason::MissingCredential);
+        let has_body = request.body.is_some_and(|body| !body.is_empty());
+        let unreadable = missing && in_json && has_body && request.json() == Ok(None);
+        if unreadable { Reason::MalformedBody.into() } else { error }
+    }
+}
+
+/// Grants if every policy grants. The first rejection ends the evaluation, even if another policy still needs the body:
+/// the body of a rejected request is not read.
+fn all_of(
+    policies: &[Policy],
+    request: &RequestView<'_>,
+    now: UnixTime,
+    explanation: &mut Explanation,
+) -> Result<Grant, VerifyError> {
+    let (mut granted, mut needs_body) = (Grant::anonymous(), false);
+    for policy in policies {
+        match policy.evaluate(request, now, explanation) {
+            Ok(grant) => granted = granted.and(grant),
+            Err(VerifyError::NeedsBody) => needs_body = true,
+            Err(rejection) => return Err(rejection),
+        }
+    }
+    if needs_body { Err(VerifyError::NeedsBody) } else { Ok(granted) }
+}
+
+/// Grants if at least one policy grants and every policy whose credential is present grants. Otherwise an attacker who
+/// strips the strong credential and forges a weak one could choose the policy that verifies the request.
+fn any_of(
+    policies: &[Policy],
+    request: &RequestView<'_>,
+    now: UnixTime,
+    explanation: &mut Explanation,
+) -> Result<Grant, VerifyError> {
+    let (mut granted, mut beside, mut rejections): (Vec<Grant>, Vec<Grant>, Vec<Rejection>) = Default::default();
+    let mut needs_body = false;
+    for policy in policies {
+        let mut note = |evaluated: Result<Grant, VerifyError>, good: &mut Vec<Grant>| match evaluated {
+            Ok(grant) => good.push(grant),
+            Err(VerifyError::NeedsBody) => needs_body = true,
+            Err(VerifyError::Rejected(rejection)) if rejection.reason == Reason::MissingCredential => {}
+            Err(VerifyError::Rejected(rejection)) => rejections.push(rejection),
+        };
+        let whole = policy.evaluate(request, now, explanation);
+        if is_missing(&whole) {
+            // An alternative that requires several credentials may have an invalid one: the upstream could accept it.
+            policy.leaves().into_iter().for_each(|part| note(part.evaluate(request, now, explanation), &mut beside));
+        }
+        note(whole, &mut granted);
+    }
+    if let Some(rejection) = worst(rejections) {
+        return Err(rejection.into());
+    }
+    if needs_body {
+        return Err(VerifyError::NeedsBody);
+    }
+    let granted = granted.into_iter().reduce(Grant::beside).ok_or(Reason::MissingCredential)?;
+    Ok(beside.into_iter().fold(granted, Grant::beside))
+}
+
+fn is_missing(evaluated: &Result<Grant, VerifyError>) -> bool {
+    evaluated.as_ref().is_err_and(|error| error.reason() == Some(Reason::MissingCredential))
+}
+
+/// The rejection to report: first one for keys that are not available or lack the token's key, since a key fetch or a
+/// retry may turn it into a grant.
+fn worst(rejections: Vec<Rejection>) -> Option<Rejection> {
+    let undecided = |rejection: &Rejection| rejection.remote.is_some() || rejection.reason == Reason::JwksUnavailable;
+    let at = rejections.iter().position(undecided).unwrap_or(0);
+    rejections.into_iter().nth(at)
+}
+
+#[cfg(test)]
+mod tests;
