@@ -12,10 +12,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderName;
 use serde_json::{Map, Value, json};
 
-use super::credential::TokenLocation;
 use super::explanation::Explanation;
 use super::jwt::{Issuer, decode, object, optional_text};
 use super::keys::{Algorithm, algorithm_named};
+use super::locator::TokenLocation;
 use super::replay_id::{ReplayId, ReplayIdSource, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::time::TimestampRule;

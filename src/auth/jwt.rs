@@ -16,10 +16,10 @@ use serde_json::{Map, Value};
 
 use super::binding::Bindings;
 use super::claims::ClaimRule;
-use super::credential::TokenLocation;
 use super::explanation::Explanation;
 use super::json::parse_object;
 use super::keys::{Algorithm, Key, Keys, algorithm_named};
+use super::locator::TokenLocation;
 use super::replay_id::{ReplayId, ReplayIdSource};
 use super::request::RequestView;
 use super::time::{NumericDate, TimestampRule, numeric_date};

@@ -81,7 +81,7 @@ pub enum Reason {
     MultipleCredentials,
     /// The header that carries the credential cannot be read.
     MalformedCredential,
-    /// The token is longer than [`super::credential::MAX_TOKEN`].
+    /// The token is longer than [`super::locator::MAX_TOKEN`].
     TokenTooLarge,
     /// Not a JWS in compact form, or its header or payload breaks a rule of RFC 7515, 7519 or 8725.
     MalformedToken,

@@ -21,9 +21,9 @@ use x509_parser::prelude::FromDer;
 use x509_parser::public_key::RSAPublicKey;
 
 use super::binding::Bindings;
-use super::credential::TokenLocation;
 use super::jwt::{Audience, DEFAULT_TYPES, Issuer, JwtPolicy};
 use super::keys::{Algorithm, KeySet, Keys};
+use super::locator::TokenLocation;
 use crate::clock::UnixTime;
 
 /// The current time in all tests, in Unix seconds.

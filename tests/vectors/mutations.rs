@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hookgate::auth::Policy;
 use hookgate::auth::binding::HashPresence;
-use hookgate::auth::credential::TokenLocation;
+use hookgate::auth::locator::TokenLocation;
 use hookgate::auth::signature::{Component, Parse, SignaturePlace, SignaturePolicy};
 use hookgate::auth::static_token::StaticTokenPlace;
 use hookgate::config::Config;

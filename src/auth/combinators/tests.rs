@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::auth::claims::Pointer;
-use crate::auth::credential::TokenLocation;
 use crate::auth::jwt::Issuer;
 use crate::auth::keys::{Algorithm, Keys, RemoteKeys, RemoteSource};
+use crate::auth::locator::TokenLocation;
 use crate::auth::request::UrlBase;
 use crate::auth::revocation::{RevocationHandle, RevocationList};
 use crate::auth::signature::{Secret, SecretKey};
