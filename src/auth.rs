@@ -34,14 +34,14 @@ use client_certificate::CertificateRule;
 use detached::DetachedPolicy;
 use explanation::Explanation;
 use jwt::{JwtPolicy, SignatureCheck};
-use locator::TokenLocation;
+use locator::Locator;
 pub use rejection::{Reason, Rejection, VerifyError};
 use replay_id::ReplayId;
 pub use request::RequestView;
 use revocation::{Revocable, RevocationHandle};
 use signature::SignaturePolicy;
-use static_token::{StaticTokenPlace, StaticTokenPolicy};
-use time::{TimestampRule, TimestampSource};
+use static_token::StaticTokenPolicy;
+use time::TimestampRule;
 
 /// The authentication rules of a route.
 #[derive(Clone, Debug)]
@@ -162,7 +162,7 @@ pub fn verify_explained(
     explanation: &mut Explanation,
 ) -> Result<Grant, VerifyError> {
     let evaluated = rules.policy.evaluate(request, now, explanation);
-    let in_head = rules.timestamp.as_ref().filter(|rule| matches!(rule.source, TimestampSource::Header(_)));
+    let in_head = rules.timestamp.as_ref().filter(|rule| rule.source.header().is_some());
     if let (Err(VerifyError::NeedsBody), Some(timestamp)) = (&evaluated, in_head) {
         // The body of a request with an old timestamp is not read.
         timestamp.check(request, &serde_json::Map::new(), now, explanation)?;
@@ -271,16 +271,17 @@ impl Policy {
 
     /// The headers that carry a credential and nothing else.
     pub fn credential_headers(&self) -> Vec<&HeaderName> {
-        self.leaves().into_iter().flat_map(Self::own_credential_headers).collect()
+        self.leaves().into_iter().flat_map(Self::places).filter_map(Locator::header).collect()
     }
 
-    fn own_credential_headers(&self) -> Vec<&HeaderName> {
+    /// The places in which a single scheme looks for its credential; none for a combination.
+    pub fn places(&self) -> &[Locator] {
         match self {
-            Self::Jwt(policy) => policy.token.header().into_iter().collect(),
-            Self::Detached(policy) => policy.token.header().into_iter().collect(),
-            Self::Signature(policy) => policy.places.iter().filter_map(signature::SignaturePlace::header).collect(),
-            Self::Token(policy) => policy.header().into_iter().collect(),
-            Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => Vec::new(),
+            Self::Jwt(policy) => std::slice::from_ref(&policy.token),
+            Self::Detached(policy) => std::slice::from_ref(&policy.token),
+            Self::Signature(policy) => &policy.places,
+            Self::Token(policy) => std::slice::from_ref(&policy.place),
+            Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => &[],
         }
     }
 }
@@ -289,15 +290,8 @@ impl Policy {
     /// Turns `missing_credential` into `malformed_body` if the credential can only be in a JSON body, and the request
     /// has a body that is not a JSON object.
     fn unread(&self, request: &RequestView<'_>, error: VerifyError) -> VerifyError {
-        let in_json = match self {
-            Self::Jwt(policy) => matches!(policy.token, TokenLocation::Json(_)),
-            Self::Detached(policy) => matches!(policy.token, TokenLocation::Json(_)),
-            Self::Signature(policy) => {
-                policy.places.iter().all(|place| matches!(place, signature::SignaturePlace::Json(_)))
-            }
-            Self::Token(policy) => matches!(policy.place, StaticTokenPlace::Json(_)),
-            Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => false,
-        };
+        let places = self.places();
+        let in_json = !places.is_empty() && places.iter().all(Locator::is_json);
         let missing = error.reason() == Some(Reason::MissingCredential);
         let has_body = request.body.is_some_and(|body| !body.is_empty());
         let unreadable = missing && in_json && has_body && request.json() == Ok(None);
@@ -328,9 +322,7 @@ impl Rules {
                 headers.extend(policy.headers().cloned());
             }
         }
-        if let Some(TimestampRule { source: TimestampSource::Header(name), .. }) = &timestamp {
-            headers.push(name.clone());
-        }
+        headers.extend(timestamp.as_ref().and_then(|rule| rule.source.header()).cloned());
         Self { policy, revocation, timestamp, headers }
     }
 

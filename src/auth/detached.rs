@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::explanation::Explanation;
 use super::jwt::{Issuer, decode, object, optional_text};
 use super::keys::{Algorithm, algorithm_named};
-use super::locator::TokenLocation;
+use super::locator::Locator;
 use super::replay_id::{ReplayId, ReplayIdSource, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::time::TimestampRule;
@@ -31,7 +31,7 @@ pub struct DetachedPolicy {
     /// The signed payload.
     pub payload: Payload,
     /// Where the request carries the JWS.
-    pub token: TokenLocation,
+    pub token: Locator,
     /// The accepted issuer.
     pub issuer: Issuer,
     /// The signed timestamp: a parameter of the JWS header, or a signed HTTP header.
@@ -74,7 +74,7 @@ impl DetachedPolicy {
         now: UnixTime,
         explanation: &mut Explanation,
     ) -> Result<Verified, VerifyError> {
-        let token = self.token.find_in(request)?;
+        let token = self.token.find_token(request)?;
         let (encoded, signature) = split(&token).ok_or(Reason::MalformedToken)?;
         let header = self.payload.header(encoded)?;
         explanation.add("header", || format!("alg {:?}, kid {:?}", header.algorithm, header.kid));

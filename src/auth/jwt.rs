@@ -19,7 +19,7 @@ use super::claims::ClaimRule;
 use super::explanation::Explanation;
 use super::json::parse_object;
 use super::keys::{Algorithm, Key, Keys, algorithm_named};
-use super::locator::TokenLocation;
+use super::locator::Locator;
 use super::replay_id::{ReplayId, ReplayIdSource};
 use super::request::RequestView;
 use super::time::{NumericDate, TimestampRule, numeric_date};
@@ -54,7 +54,7 @@ pub struct JwtPolicy {
     /// Tolerated clock skew.
     pub leeway: Duration,
     /// Where the request carries the token (`token_from`).
-    pub token: TokenLocation,
+    pub token: Locator,
     /// Claims that bind the token to its request.
     pub bindings: Bindings,
     /// A time other than `iat` that limits the token's age (`time_claim`).
@@ -116,7 +116,7 @@ impl JwtPolicy {
         now: UnixTime,
         explanation: &mut Explanation,
     ) -> Result<Verified, VerifyError> {
-        let token = self.token.find_in(request)?;
+        let token = self.token.find_token(request)?;
         let mut verified = self.verify_token(&token, now, explanation)?;
         let bound = self.check_bindings(&verified.claims, request, now, explanation);
         let time = bound.map_err(|error| error.proven(&verified.issuer))?;
