@@ -16,7 +16,7 @@ use super::{Reason, VerifyError};
 /// `auth.static_token` of a route.
 #[derive(Clone, Debug)]
 pub struct StaticTokenPolicy {
-    /// Where the request carries the token.
+    /// Where the request carries the token; with a `*` in a JSON pointer, every item of the array must contain it.
     pub place: Locator,
     /// The accepted tokens.
     pub secrets: Vec<Secret>,
