@@ -3,7 +3,8 @@
 //! could sign a request.
 
 use hookgate::auth::encoding::Encoding;
-use hookgate::auth::signature::{Parse, SignaturePlace};
+use hookgate::auth::locator::Locator;
+use hookgate::auth::signature::Parse;
 use hookgate::auth::{Policy, RequestView};
 use hookgate::config::presets::{PRESETS, find};
 use hookgate::route::ChallengeStage;
@@ -219,7 +220,7 @@ fn forgeries(good: &Case, wish: &str, mac: &str) -> Vec<Case> {
     let head = good.head();
     let route = config.snapshot.routes.find("any", head.uri.path(), &head.method).unwrap();
     let Policy::Signature(policy) = &route.rules.policy else { panic!("no signature") };
-    let [SignaturePlace::Header(name)] = policy.places.as_slice() else { panic!("not in a header") };
+    let [Locator::Header { name, .. }] = policy.places.as_slice() else { panic!("not in a header") };
     let Parse::Prefix(prefix) = &policy.parse else { panic!("no prefix") };
     assert!(matches!(policy.encoding, Encoding::Hex | Encoding::Base64));
     let bodies = [Some(wish), wish.splitn(3, ':').nth(2)];

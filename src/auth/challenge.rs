@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 use super::claims::ClaimRule;
 use super::encoding::Encoding;
 use super::json::parse_object;
+use super::locator::{LocatedValue, Locator};
 use super::rejection::VerifyError;
 use super::request::RequestView;
 use super::secret::{Hash, SecretKey, SignatureAlgorithm, same};
-use super::signature::Component;
 
 /// The longest challenge value that is only echoed, in bytes.
 const MAX_CHALLENGE: usize = 512;
@@ -39,7 +39,7 @@ pub struct ChallengeRule {
     /// The headers that the request must have, with their values.
     pub headers: Vec<(HeaderName, String)>,
     /// Where the challenge value is, if there is one.
-    pub challenge: Option<ChallengePlace>,
+    pub challenge: Option<Locator>,
     /// The body of the response.
     pub answer: ResponseTemplate,
     /// The additional headers of the response.
@@ -55,15 +55,6 @@ pub enum ExpectedValue {
     Text(String),
     /// This secret, compared in constant time.
     Secret(SecretKey),
-}
-
-/// The location of the challenge value.
-#[derive(Clone, Debug)]
-pub enum ChallengePlace {
-    /// In a query parameter.
-    Query(String),
-    /// In a header or the body.
-    Component(Component),
 }
 
 /// The template of a response body, in which `$challenge`, `$hmac.hex` and `$hmac.base64` are replaced.
@@ -104,7 +95,7 @@ impl ChallengeRule {
         }
         let challenge = match &self.challenge {
             None => String::new(),
-            Some(place) => match place.find(request)?.filter(|challenge| self.is_proper(challenge)) {
+            Some(place) => match find(place, request)?.filter(|challenge| self.is_proper(challenge)) {
                 Some(challenge) => challenge,
                 None => return Ok(None),
             },
@@ -176,18 +167,12 @@ fn body_object(request: &RequestView<'_>) -> Result<Option<Map<String, Value>>, 
     }
 }
 
-impl ChallengePlace {
-    fn find(&self, request: &RequestView<'_>) -> Result<Option<String>, VerifyError> {
-        match self {
-            Self::Query(name) => Ok(request.query(name)?.map(Cow::into_owned)),
-            Self::Component(Component::Json(pointer, _)) => {
-                let body = body_object(request)?;
-                Ok(body.and_then(|body| pointer.find(&body)?.as_str().map(str::to_owned)))
-            }
-            Self::Component(Component::Header(name, _)) => Ok(request.header(name)?.map(str::to_owned)),
-            Self::Component(_) => Ok(None),
-        }
+fn find(place: &Locator, request: &RequestView<'_>) -> Result<Option<String>, VerifyError> {
+    if let Locator::Json(pointer) = place {
+        let body = body_object(request)?;
+        return Ok(body.and_then(|body| pointer.find(&body)?.as_str().map(str::to_owned)));
     }
+    Ok(place.find(request)?.and_then(LocatedValue::into_text).map(Cow::into_owned))
 }
 
 impl ExpectedValue {

@@ -12,12 +12,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderName;
 use serde_json::{Map, Value, json};
 
-use super::credential::TokenLocation;
 use super::explanation::Explanation;
 use super::grant::Grant;
 use super::issuer::Issuer;
 use super::jws::{decode, object, optional_text};
 use super::keys::{Algorithm, algorithm_named};
+use super::locator::Locator;
 use super::reason::Reason;
 use super::rejection::{Rejection, VerifyError};
 use super::replay_id::{ReplayId, hash_of};
@@ -34,7 +34,7 @@ pub struct DetachedPolicy {
     /// The signed payload.
     pub payload: Payload,
     /// Where the request carries the JWS.
-    pub token: TokenLocation,
+    pub token: Locator,
     /// The accepted issuer.
     pub issuer: Issuer,
     /// The signed timestamp: a parameter of the JWS header, or a signed HTTP header.
@@ -70,7 +70,7 @@ impl DetachedPolicy {
         now: UnixTime,
         explanation: &mut Explanation,
     ) -> Result<Grant, VerifyError> {
-        let token = self.token.find_in(request)?;
+        let token = self.token.find_token(request)?;
         let (encoded, signature) = split(&token).ok_or(Reason::MalformedToken)?;
         let header = self.payload.header(encoded)?;
         explanation.add("header", || format!("alg {:?}, kid {:?}", header.algorithm, header.kid));

@@ -11,12 +11,12 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::claims::{ClaimRule, Pointer};
-use super::credential::TokenLocation;
 use super::explanation::Explanation;
 use super::grant::{Grant, SignatureCheck};
 use super::issuer::Issuer;
 use super::jws::{JwsParts, Token, text};
 use super::keys::Keys;
+use super::locator::Locator;
 use super::reason::Reason;
 use super::rejection::{Rejection, VerifyError};
 use super::replay_id::{ReplayId, hash_of};
@@ -55,7 +55,7 @@ pub struct JwtPolicy {
     /// Tolerated clock skew.
     pub leeway: Duration,
     /// Where the request carries the token (`token_from`).
-    pub token: TokenLocation,
+    pub token: Locator,
     /// Claims that bind the token to its request.
     pub bindings: Bindings,
     /// A time other than `iat` that limits the token's age (`time_claim`).
@@ -100,7 +100,7 @@ impl JwtPolicy {
         now: UnixTime,
         explanation: &mut Explanation,
     ) -> Result<Grant, VerifyError> {
-        let token = self.token.find_in(request)?;
+        let token = self.token.find_token(request)?;
         let Verified { issuer, kid, claims, secret, signed } = self.verify_token(&token, now, explanation)?;
         let time = self.check_bindings(&claims, request, now, explanation).map_err(|error| error.proven(&issuer))?;
         let replay_id = self.replay_id_of(&issuer, &token, &claims, time);

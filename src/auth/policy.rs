@@ -4,16 +4,16 @@
 use http::HeaderName;
 
 use super::certificate_rule::CertificateRule;
-use super::credential::TokenLocation;
 use super::detached::DetachedPolicy;
 use super::explanation::Explanation;
 use super::grant::Grant;
 use super::jwt::JwtPolicy;
+use super::locator::Locator;
 use super::reason::Reason;
 use super::rejection::{Rejection, VerifyError};
 use super::request::RequestView;
-use super::signature::{SignaturePlace, SignaturePolicy};
-use super::static_token::{StaticTokenPlace, StaticTokenPolicy};
+use super::signature::SignaturePolicy;
+use super::static_token::StaticTokenPolicy;
 use crate::clock::UnixTime;
 
 /// An authentication policy: the credentials that a request must carry.
@@ -109,29 +109,25 @@ impl Policy {
 
     /// The headers that carry a credential and nothing else.
     pub fn credential_headers(&self) -> Vec<&HeaderName> {
-        self.leaves().into_iter().flat_map(Self::own_credential_headers).collect()
+        self.leaves().into_iter().flat_map(Self::places).filter_map(Locator::header).collect()
     }
 
-    fn own_credential_headers(&self) -> Vec<&HeaderName> {
+    /// The places in which a single scheme looks for its credential; none for a combination.
+    pub fn places(&self) -> &[Locator] {
         match self {
-            Self::Jwt(policy) => policy.token.header().into_iter().collect(),
-            Self::Detached(policy) => policy.token.header().into_iter().collect(),
-            Self::Signature(policy) => policy.places.iter().filter_map(SignaturePlace::header).collect(),
-            Self::Token(policy) => policy.header().into_iter().collect(),
-            Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => Vec::new(),
+            Self::Jwt(policy) => std::slice::from_ref(&policy.token),
+            Self::Detached(policy) => std::slice::from_ref(&policy.token),
+            Self::Signature(policy) => &policy.places,
+            Self::Token(policy) => std::slice::from_ref(&policy.place),
+            Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => &[],
         }
     }
 
     /// Turns `missing_credential` into `malformed_body` if the credential can only be in a JSON body, and the request
     /// has a body that is not a JSON object.
     pub(super) fn unread(&self, request: &RequestView<'_>, error: VerifyError) -> VerifyError {
-        let in_json = match self {
-            Self::Jwt(policy) => matches!(policy.token, TokenLocation::Json(_)),
-            Self::Detached(policy) => matches!(policy.token, TokenLocation::Json(_)),
-            Self::Signature(policy) => policy.places.iter().all(|place| matches!(place, SignaturePlace::Json(_))),
-            Self::Token(policy) => matches!(policy.place, StaticTokenPlace::Json(_)),
-            Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => false,
-        };
+        let places = self.places();
+        let in_json = !places.is_empty() && places.iter().all(Locator::is_json);
         let missing = error.reason() == Some(Reason::MissingCredential);
         let has_body = request.body.is_some_and(|body| !body.is_empty());
         let unreadable = missing && in_json && has_body && request.json() == Ok(None);

@@ -68,14 +68,6 @@ impl<'a> RequestView<'a> {
         Ok(self.json.get_or_init(|| parse_object(body).ok()).as_ref())
     }
 
-    /// The body as one JSON object, for a caller that requires one.
-    ///
-    /// # Errors
-    /// [`VerifyError::NeedsBody`], or `malformed_body` for any other body.
-    pub fn json_object(&self) -> Result<&Map<String, Value>, VerifyError> {
-        self.json()?.ok_or_else(|| Reason::MalformedBody.into())
-    }
-
     /// The value at a pointer into a JSON body.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::reason::Reason;
 use super::rejection::VerifyError;
 use super::request::RequestView;
 use super::revocation::RevocationHandle;
-use super::time::{TimestampRule, TimestampSource};
+use super::time::TimestampRule;
 use crate::clock::UnixTime;
 
 /// The authentication rules of a route.
@@ -36,9 +36,7 @@ impl Rules {
                 headers.extend(policy.headers().cloned());
             }
         }
-        if let Some(TimestampRule { source: TimestampSource::Header(name), .. }) = &timestamp {
-            headers.push(name.clone());
-        }
+        headers.extend(timestamp.as_ref().and_then(|rule| rule.source.header()).cloned());
         Self { policy, revocation, timestamp, headers }
     }
 
@@ -69,7 +67,7 @@ pub fn verify_explained(
     explanation: &mut Explanation,
 ) -> Result<Grant, VerifyError> {
     let evaluated = rules.policy.evaluate(request, now, explanation);
-    let in_head = rules.timestamp.as_ref().filter(|rule| matches!(rule.source, TimestampSource::Header(_)));
+    let in_head = rules.timestamp.as_ref().filter(|rule| rule.source.header().is_some());
     if let (Err(VerifyError::NeedsBody), Some(timestamp)) = (&evaluated, in_head) {
         // The body of a request with an old timestamp is not read.
         timestamp.check(request, &serde_json::Map::new(), now, explanation)?;

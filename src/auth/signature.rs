@@ -15,10 +15,11 @@ use std::time::Duration;
 use http::HeaderName;
 use zeroize::Zeroizing;
 
-use super::claims::{ClaimRule, Pointer};
+use super::claims::ClaimRule;
 use super::encoding::Encoding;
 use super::explanation::Explanation;
 use super::grant::Grant;
+use super::locator::{LocatedValue, Locator};
 use super::reason::Reason;
 use super::rejection::VerifyError;
 use super::replay_id::{ReplayId, hash_of};
@@ -36,7 +37,7 @@ pub struct SignaturePolicy {
     /// The preset's name, or `signature`; a field of the access log.
     pub name: Arc<str>,
     /// Where the request carries signatures; each one present is tried.
-    pub places: Vec<SignaturePlace>,
+    pub places: Vec<Locator>,
     /// How the signature is parsed out of its value.
     pub parse: Parse,
     /// Encoding of the signature's bytes.
@@ -76,19 +77,6 @@ pub enum SignatureReplayId {
     Component(Component),
     /// The SHA-256 of the string to sign.
     Hash,
-}
-
-/// Where the request carries a signature.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SignaturePlace {
-    /// In this header.
-    Header(HeaderName),
-    /// In this query parameter.
-    Query(String),
-    /// In this member of a JSON body.
-    Json(Pointer),
-    /// In this field of a form body.
-    Form(String),
 }
 
 /// `timestamp` of a signature.
@@ -161,10 +149,10 @@ impl SignaturePolicy {
     }
 
     /// Each signature value in the request.
-    fn values<'a>(&self, request: &RequestView<'a>) -> Result<Vec<Cow<'a, str>>, VerifyError> {
+    fn values<'v>(&self, request: &'v RequestView<'v>) -> Result<Vec<Cow<'v, str>>, VerifyError> {
         let mut found = Vec::new();
         for place in &self.places {
-            found.extend(place.find(request)?);
+            found.extend(place.find(request)?.and_then(LocatedValue::into_text));
         }
         Ok(found)
     }
@@ -265,7 +253,7 @@ impl SignaturePolicy {
     /// `missing_signed_component` if a component is absent; `malformed_body` if the body cannot be parsed for one.
     pub fn text<'a>(
         &'a self,
-        request: &RequestView<'a>,
+        request: &'a RequestView<'a>,
         value: &Value<'a>,
         ways: &SigningVariant<'a>,
     ) -> Result<Vec<Cow<'a, [u8]>>, VerifyError> {
@@ -326,7 +314,7 @@ impl SignaturePolicy {
 
     /// The headers that this policy reads.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        let places = self.places.iter().filter_map(SignaturePlace::header);
+        let places = self.places.iter().filter_map(Locator::header);
         let time = self.time.iter().map(|time| &time.source);
         let pieces = self.signed.iter().chain(time).chain(&self.key_id).filter_map(Component::header);
         places.chain(pieces).chain(self.required_headers.iter().map(|(name, _)| name))
@@ -378,27 +366,6 @@ fn without_time(error: VerifyError) -> VerifyError {
 fn without_key_id(error: VerifyError) -> VerifyError {
     let absent = error.reason() == Some(Reason::MissingSignedComponent);
     if absent { Reason::InvalidSignature.into() } else { error }
-}
-
-impl SignaturePlace {
-    /// The header's name, if this is a header.
-    pub fn header(&self) -> Option<&HeaderName> {
-        match self {
-            Self::Header(name) => Some(name),
-            Self::Query(_) | Self::Json(_) | Self::Form(_) => None,
-        }
-    }
-
-    fn find<'a>(&self, request: &RequestView<'a>) -> Result<Option<Cow<'a, str>>, VerifyError> {
-        Ok(match self {
-            Self::Header(name) => request.header(name)?.map(Cow::Borrowed),
-            Self::Query(name) => request.query(name)?,
-            Self::Json(pointer) => {
-                request.json_value(pointer)?.and_then(|value| value.as_str()).map(|text| Cow::Owned(text.to_owned()))
-            }
-            Self::Form(name) => request.form_field(name)?,
-        })
-    }
 }
 
 #[cfg(test)]

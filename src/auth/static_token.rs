@@ -3,12 +3,11 @@
 
 use std::borrow::Cow;
 
-use http::HeaderName;
 use serde_json::Value;
 
-use super::claims::Pointer;
 use super::explanation::Explanation;
 use super::grant::Grant;
+use super::locator::{LocatedValue, Locator};
 use super::reason::Reason;
 use super::rejection::VerifyError;
 use super::request::RequestView;
@@ -17,28 +16,10 @@ use super::secret::{Secret, same};
 /// `auth.static_token` of a route.
 #[derive(Clone, Debug)]
 pub struct StaticTokenPolicy {
-    /// Where the request carries the token.
-    pub place: StaticTokenPlace,
+    /// Where the request carries the token; with a `*` in a JSON pointer, every item of the array must contain it.
+    pub place: Locator,
     /// The accepted tokens.
     pub secrets: Vec<Secret>,
-}
-
-/// Where the request carries a static token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StaticTokenPlace {
-    /// In a header, after `scheme` and one space if there is a scheme.
-    Header {
-        /// Name of the header.
-        name: HeaderName,
-        /// Authentication scheme before the token, compared case-insensitively.
-        scheme: Option<String>,
-    },
-    /// In this query parameter.
-    Query(String),
-    /// In this member of a JSON body; with a `*`, every item of the array must contain the token.
-    Json(Pointer),
-    /// In this field of a form body.
-    Form(String),
 }
 
 impl StaticTokenPolicy {
@@ -51,7 +32,7 @@ impl StaticTokenPolicy {
         request: &RequestView<'_>,
         explanation: &mut Explanation,
     ) -> Result<Grant, VerifyError> {
-        let shown = self.place.find(request)?;
+        let shown = find(&self.place, request)?;
         let (first, rest) = shown.split_first().ok_or(Reason::MissingCredential)?;
         if rest.iter().any(|other| other != first) {
             return Err(Reason::InvalidStaticToken.into());
@@ -65,62 +46,36 @@ impl StaticTokenPolicy {
         let secrets = vec![found.ok_or(Reason::InvalidStaticToken)?.index];
         Ok(Grant { secrets, ..Grant::anonymous() })
     }
+}
 
-    /// The header that carries the token, if one does.
-    pub fn header(&self) -> Option<&HeaderName> {
-        match &self.place {
-            StaticTokenPlace::Header { name, .. } => Some(name),
-            StaticTokenPlace::Query(_) | StaticTokenPlace::Json(_) | StaticTokenPlace::Form(_) => None,
-        }
+/// The token; several where a `*` stands for every item of an array. A JSON value or an item without a token yields an
+/// empty text, which never matches.
+fn find<'v>(place: &Locator, request: &'v RequestView<'v>) -> Result<Vec<Cow<'v, str>>, VerifyError> {
+    let text = |value: Option<&'v Value>| Cow::Borrowed(value.and_then(Value::as_str).unwrap_or_default());
+    if let Locator::Json(pointer) = place
+        && let Some((list, rest)) = pointer.split_at_star()
+    {
+        let Some(Value::Array(items)) = request.json_value(&list)? else { return Ok(Vec::new()) };
+        return Ok(items.iter().map(|item| text(rest.find_in(item))).collect());
     }
-}
-
-impl StaticTokenPlace {
-    fn find<'a>(&self, request: &RequestView<'a>) -> Result<Vec<Cow<'a, str>>, VerifyError> {
-        let one = match self {
-            Self::Header { name, scheme } => in_header(request, name, scheme.as_deref())?.map(Cow::Borrowed),
-            Self::Query(name) => request.query(name)?,
-            Self::Form(name) => request.form_field(name)?,
-            Self::Json(pointer) => return in_json(request, pointer),
-        };
-        Ok(one.into_iter().collect())
-    }
-}
-
-fn in_header<'a>(
-    request: &RequestView<'a>,
-    name: &HeaderName,
-    scheme: Option<&str>,
-) -> Result<Option<&'a str>, Reason> {
-    let value = request.header(name)?;
-    let Some(scheme) = scheme else { return Ok(value) };
-    Ok(value
-        .and_then(|value| value.split_once(' '))
-        .filter(|(found, _)| found.eq_ignore_ascii_case(scheme))
-        .map(|(_, token)| token))
-}
-
-/// The text at `pointer`, or at each item of the array before a `*`. An item without a token yields an empty text,
-/// which never matches.
-fn in_json<'a>(request: &RequestView<'a>, pointer: &Pointer) -> Result<Vec<Cow<'a, str>>, VerifyError> {
-    let Some(body) = request.json()? else { return Ok(Vec::new()) };
-    let text = |value: Option<&Value>| Cow::Owned(value.and_then(Value::as_str).unwrap_or_default().to_owned());
-    let Some((list, rest)) = pointer.split_at_star() else {
-        return Ok(pointer.find(body).map(|value| vec![text(Some(value))]).unwrap_or_default());
-    };
-    let Some(Value::Array(items)) = list.find(body) else { return Ok(Vec::new()) };
-    Ok(items.iter().map(|item| text(rest.find_in(item))).collect())
+    let found = place.find(request)?.map(|found| match found {
+        LocatedValue::Text(text) => text,
+        LocatedValue::Json(value) => text(Some(value)),
+    });
+    Ok(found.into_iter().collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::claims::Pointer;
+    use crate::auth::locator::Scheme;
     use crate::auth::request::UrlBase;
     use crate::auth::secret::SecretKey;
-    use http::Request;
+    use http::{HeaderName, Request};
     use zeroize::Zeroizing;
 
-    fn policy(place: StaticTokenPlace) -> StaticTokenPolicy {
+    fn policy(place: Locator) -> StaticTokenPolicy {
         let secret = |index, bytes: &[u8]| {
             let key = SecretKey::from_secret(Zeroizing::new(bytes.to_vec())).unwrap();
             Secret { index, id: None, key }
@@ -128,7 +83,7 @@ mod tests {
         StaticTokenPolicy { place, secrets: vec![secret(0, b"the next"), secret(1, b"the token")] }
     }
 
-    fn evaluate(place: StaticTokenPlace, target: &str, fields: &[(&str, &str)], body: &str) -> Result<usize, Reason> {
+    fn evaluate(place: Locator, target: &str, fields: &[(&str, &str)], body: &str) -> Result<usize, Reason> {
         let request = fields.iter().fold(Request::post(target), |request, (name, value)| request.header(*name, *value));
         let head = request.body(()).unwrap().into_parts().0;
         let view = RequestView::new(&head, UrlBase::Host("a")).with_body(body.as_bytes());
@@ -141,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_token_is_one_of_the_secrets_exactly() {
-        let place = || StaticTokenPlace::Header { name: HeaderName::from_static("x-t"), scheme: None };
+        let place = || Locator::Header { name: HeaderName::from_static("x-t"), scheme: None };
         let evaluate = |fields: &[(&str, &str)]| evaluate(place(), "/", fields, "");
         assert_eq!((evaluate(&[("x-t", "the next")]), evaluate(&[("x-t", "the token")])), (Ok(0), Ok(1)));
         for other in ["", "the toke", "the token2", "The token", "the nextthe token", "*"] {
@@ -155,7 +110,8 @@ mod tests {
     /// A value with another scheme is a different credential.
     #[test]
     fn a_token_after_a_scheme_is_looked_for_there_alone() {
-        let place = || StaticTokenPlace::Header { name: HeaderName::from_static("x-t"), scheme: Some("Token".into()) };
+        let place =
+            || Locator::Header { name: HeaderName::from_static("x-t"), scheme: Some(Scheme::Word("Token".into())) };
         let evaluate = |value: &str| evaluate(place(), "/", &[("x-t", value)], "");
         assert_eq!((evaluate("Token the token"), evaluate("tOKEN the token")), (Ok(1), Ok(1)));
         assert_eq!(
@@ -167,11 +123,11 @@ mod tests {
 
     #[test]
     fn a_token_stands_in_the_query_or_the_form_once() {
-        let query = |target: &str| evaluate(StaticTokenPlace::Query("t".into()), target, &[], "");
+        let query = |target: &str| evaluate(Locator::Query("t".into()), target, &[], "");
         assert_eq!((query("/?t=the%20token"), query("/?t=x"), query("/")), (Ok(1), BAD, MISSING));
         assert_eq!(query("/?t=the+token&%74=x"), Err(Reason::MultipleCredentials));
         let form = [("content-type", "application/x-www-form-urlencoded")];
-        let form = |body: &str| evaluate(StaticTokenPlace::Form("t".into()), "/", &form, body);
+        let form = |body: &str| evaluate(Locator::Form("t".into()), "/", &form, body);
         assert_eq!((form("t=the+token"), form("t="), form("u=1")), (Ok(1), BAD, MISSING));
         assert_eq!(form("t=the+token&t=the+token"), Err(Reason::MultipleCredentials));
     }
@@ -179,9 +135,8 @@ mod tests {
     /// Microsoft Graph puts the token in every notification; one without it would be accepted along with the others.
     #[test]
     fn every_item_of_a_list_is_compared_with_the_token() {
-        let evaluate = |pointer: &str, body: &str| {
-            evaluate(StaticTokenPlace::Json(Pointer::parse(pointer).unwrap()), "/", &[], body)
-        };
+        let evaluate =
+            |pointer: &str, body: &str| evaluate(Locator::Json(Pointer::parse(pointer).unwrap()), "/", &[], body);
         let list = |body: &str| evaluate("/value/*/s", body);
         assert_eq!(list(r#"{"value":[{"s":"the token"},{"s":"the token"}]}"#), Ok(1));
         for other in [

@@ -20,11 +20,11 @@ use serde_json::{Value, json};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::RSAPublicKey;
 
-use super::credential::TokenLocation;
 use super::issuer::Issuer;
 use super::jwt::binding::Bindings;
 use super::jwt::{Audience, DEFAULT_TYPES, JwtPolicy};
 use super::keys::{Algorithm, KeySet, Keys};
+use super::locator::{Locator, Scheme};
 use crate::clock::UnixTime;
 
 /// The current time in all tests, in Unix seconds.
@@ -206,7 +206,7 @@ pub(super) fn policy(issuers: Vec<Issuer>) -> JwtPolicy {
         max_age: None,
         max_lifetime: None,
         leeway: Duration::from_secs(30),
-        token: TokenLocation::Header { name: AUTHORIZATION, scheme: Some("Bearer".into()) },
+        token: Locator::Header { name: AUTHORIZATION, scheme: Some(Scheme::of_token("Bearer")) },
         bindings: Bindings::default(),
         time: None,
         replay_id: None,

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use http::HeaderName;
 use serde_json::{Map, Value};
 
-use super::claims::Pointer;
 use super::explanation::Explanation;
+use super::locator::{LocatedValue, Locator};
 use super::reason::Reason;
 use super::rejection::VerifyError;
 use super::request::RequestView;
@@ -17,24 +16,13 @@ use crate::clock::UnixTime;
 #[derive(Clone, Debug)]
 pub struct TimestampRule {
     /// Where the timestamp is.
-    pub source: TimestampSource,
+    pub source: Locator,
     /// The unit and format of the timestamp.
     pub unit: TimestampUnit,
     /// The maximum age, inclusive.
     pub max_age: Duration,
     /// The maximum time ahead of the current time, inclusive.
     pub max_future: Duration,
-}
-
-/// The location of a timestamp.
-#[derive(Clone, Debug)]
-pub enum TimestampSource {
-    /// In a header, which must be present exactly once.
-    Header(HeaderName),
-    /// In a verified claim.
-    Claim(Pointer),
-    /// In a JSON body.
-    Json(Pointer),
 }
 
 /// The unit and format of a timestamp.
@@ -64,16 +52,15 @@ impl TimestampRule {
         now: UnixTime,
         explanation: &mut Explanation,
     ) -> Result<UnixTime, VerifyError> {
-        let time = match &self.source {
-            TimestampSource::Header(name) => {
-                request.header(name).map_err(|_| Reason::MalformedTimestamp)?.map(|text| self.unit.read(text))
-            }
-            TimestampSource::Claim(pointer) => pointer.find(claims).map(|claim| self.unit.read_claim(claim)),
-            TimestampSource::Json(pointer) => {
-                pointer.find(request.json_object()?).map(|value| self.unit.read_claim(value))
-            }
+        if self.source.is_unreadable(request)? {
+            return Err(Reason::MalformedBody.into());
+        }
+        let found = self.source.find_with_claims(request, claims).map_err(|_| Reason::MalformedTimestamp)?;
+        let time = match found.ok_or(Reason::MissingTimestamp)? {
+            LocatedValue::Text(text) => self.unit.read(&text),
+            LocatedValue::Json(value) => self.unit.read_claim(value),
         };
-        let time = time.ok_or(Reason::MissingTimestamp)?.ok_or(Reason::MalformedTimestamp)?;
+        let time = time.ok_or(Reason::MalformedTimestamp)?;
         explanation.add("timestamp", || told(time, now));
         within(time, now, self.max_age, self.max_future)?;
         Ok(time)
@@ -187,15 +174,16 @@ pub fn within(time: UnixTime, now: UnixTime, max_age: Duration, max_future: Dura
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::claims::Pointer;
     use crate::auth::request::UrlBase;
-    use http::Request;
+    use http::{HeaderName, Request};
     use serde_json::json;
 
     const NOW: u64 = 1_800_000_000;
 
     fn rule(unit: TimestampUnit) -> TimestampRule {
         TimestampRule {
-            source: TimestampSource::Header(HeaderName::from_static("x-time")),
+            source: Locator::header_named(HeaderName::from_static("x-time")),
             unit,
             max_age: Duration::from_secs(300),
             max_future: Duration::from_secs(60),
@@ -235,10 +223,8 @@ mod tests {
 
     #[test]
     fn a_time_in_the_body_wants_a_json_object() {
-        let rule = TimestampRule {
-            source: TimestampSource::Json(Pointer::parse("/t").unwrap()),
-            ..rule(TimestampUnit::Seconds)
-        };
+        let rule =
+            TimestampRule { source: Locator::Json(Pointer::parse("/t").unwrap()), ..rule(TimestampUnit::Seconds) };
         let check = |body: &str| {
             let head = Request::post("/").body(()).unwrap().into_parts().0;
             let view = RequestView::new(&head, UrlBase::Host("a")).with_body(body.as_bytes());

@@ -19,7 +19,6 @@ use hyper_util::rt::TokioExecutor;
 
 use super::arguments::{ConfigArgument, at, find_route};
 use crate::auth::Policy;
-use crate::auth::time::{TimestampRule, TimestampSource};
 use crate::config::{Config, Handles, Sources, compile};
 use crate::route::{PathMatch, Route};
 use draft::Draft;
@@ -164,7 +163,8 @@ fn address(config: &Config, arguments: &SignArguments) -> anyhow::Result<(String
 /// Adds the credentials of each authentication scheme of the route, and returns the token if there is one.
 fn fill(route: &Arc<Route>, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<Option<String>> {
     if let Some(time) = &route.rules.timestamp {
-        add_time(time, draft, keys.now)?;
+        // `jws` adds a claim to the token.
+        draft.place(&time.source, time.unit.write(keys.now))?;
     }
     let mut token = None;
     let mut leaves = needed(&route.rules.policy);
@@ -197,17 +197,6 @@ fn needed(policy: &Policy) -> Vec<&Policy> {
         | Policy::Token(_)
         | Policy::Public => vec![policy],
     }
-}
-
-fn add_time(time: &TimestampRule, draft: &mut Draft, now: u64) -> anyhow::Result<()> {
-    let text = time.unit.write(now);
-    match &time.source {
-        TimestampSource::Header(name) => draft.set_header(name, text),
-        TimestampSource::Json(pointer) => draft.set_json(pointer, text.into())?,
-        // `jws` adds the claim to the token.
-        TimestampSource::Claim(_) => {}
-    }
-    Ok(())
 }
 
 fn ca(arguments: &SignArguments) -> Option<PathBuf> {

@@ -9,13 +9,12 @@ use http::Response;
 
 use super::body::ResponseContent;
 use super::{response, stored_response};
+use crate::auth::locator::{LocatedValue, Locator};
 use crate::auth::{Grant, Reason, Rejection, RequestView};
 use crate::clock::UnixTime;
 use crate::failure::{Duplicate, Failure, StoreFault};
 use crate::route::Route;
-use crate::route::duplicates::{
-    DuplicateRules as Rules, IdempotencyKeyPlace, IdempotencyRule, OnDuplicate, ReplayRule,
-};
+use crate::route::duplicates::{DuplicateRules as Rules, IdempotencyRule, OnDuplicate, ReplayRule};
 use crate::store::request::{ReserveRequest, StoreError};
 use crate::store::state::ReserveResult;
 use crate::store::{EntryKind, EntryRequest, Reservation, ReserveOutcome, StoreClient, new_owner};
@@ -116,7 +115,7 @@ impl ReserveContext<'_> {
     /// is another entry.
     fn key(&self, store: &StoreClient, rule: &IdempotencyRule) -> Result<Option<EntryRequest>, Failure> {
         let Some(key) = self.find_key(&rule.key)? else {
-            let unreadable = matches!(rule.key, IdempotencyKeyPlace::Json(_)) && self.view.json() == Ok(None);
+            let unreadable = rule.key.is_unreadable(self.view) == Ok(true);
             return match (rule.required, unreadable) {
                 (true, true) => {
                     Err(Failure::Rejected(Rejection { proven: true, ..Rejection::at_once(Reason::MalformedBody) }))
@@ -133,18 +132,9 @@ impl ReserveContext<'_> {
         Ok(Some(entries))
     }
 
-    fn find_key(&self, place: &IdempotencyKeyPlace) -> Result<Option<String>, Failure> {
-        let bad = |_| Failure::BadRequest;
-        let value = match place {
-            IdempotencyKeyPlace::Header(name) => {
-                self.view.header(name).map_err(bad)?.map(|text| text.trim().to_owned())
-            }
-            IdempotencyKeyPlace::Claim(pointer) => text_of(pointer.find(self.grant.claims())),
-            IdempotencyKeyPlace::Json(pointer) => {
-                text_of(self.view.json_value(pointer).map_err(|_| Failure::BadRequest)?)
-            }
-        };
-        match value {
+    fn find_key(&self, place: &Locator) -> Result<Option<String>, Failure> {
+        let found = place.find_with_claims(self.view, self.grant.claims()).map_err(|_| Failure::BadRequest)?;
+        match found.and_then(text_of) {
             Some(key) if key.is_empty() || key.len() > MAX_KEY => Err(Failure::BadRequest),
             other => Ok(other),
         }
@@ -207,10 +197,11 @@ impl ReserveContext<'_> {
     }
 }
 
-fn text_of(value: Option<&serde_json::Value>) -> Option<String> {
+fn text_of(value: LocatedValue<'_>) -> Option<String> {
     match value {
-        Some(serde_json::Value::String(text)) => Some(text.clone()),
-        Some(serde_json::Value::Number(number)) => Some(number.to_string()),
-        Some(_) | None => None,
+        LocatedValue::Text(text) => Some(text.trim().to_owned()),
+        LocatedValue::Json(serde_json::Value::String(text)) => Some(text.clone()),
+        LocatedValue::Json(serde_json::Value::Number(number)) => Some(number.to_string()),
+        LocatedValue::Json(_) => None,
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, StatusCode};
+use http::StatusCode;
 
-use crate::auth::claims::Pointer;
+use crate::auth::locator::Locator;
 use crate::auth::replay_id::ReplayId;
 use crate::clock::UnixTime;
 
@@ -35,25 +35,14 @@ pub struct ReplayRule {
 /// `idempotency` of a route.
 #[derive(Clone, Debug)]
 pub struct IdempotencyRule {
-    /// The location of the key.
-    pub key: IdempotencyKeyPlace,
+    /// The location of the key, which need not be signed: it is no protection against attackers.
+    pub key: Locator,
     /// Whether a request without a key is rejected.
     pub required: bool,
     /// How long a key is stored.
     pub ttl: Duration,
     /// The response to a request whose key has been processed.
     pub on_duplicate: OnDuplicate,
-}
-
-/// The location of an idempotency key. The key need not be signed: it is no protection against attackers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IdempotencyKeyPlace {
-    /// In a header.
-    Header(HeaderName),
-    /// In a verified claim.
-    Claim(Pointer),
-    /// In a JSON body.
-    Json(Pointer),
 }
 
 /// The response to a duplicate request.

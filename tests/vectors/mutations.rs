@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use hookgate::auth::Policy;
-use hookgate::auth::credential::TokenLocation;
 use hookgate::auth::jwt::binding::HashPresence;
-use hookgate::auth::signature::{Component, Parse, SignaturePlace, SignaturePolicy};
-use hookgate::auth::static_token::StaticTokenPlace;
+use hookgate::auth::locator::Locator;
+use hookgate::auth::signature::{Component, Parse, SignaturePolicy};
 use hookgate::config::Config;
 use http::HeaderName;
 use http::request::Parts;
@@ -72,24 +71,23 @@ fn signed(policy: &Policy) -> Signed {
             signed.body = true;
         }
         Policy::Token(policy) => match &policy.place {
-            StaticTokenPlace::Header { name, scheme: None } => signed.headers.push(name.clone()),
-            StaticTokenPlace::Header { name, .. } => signed.tokens.push(name.clone()),
-            StaticTokenPlace::Json(_) | StaticTokenPlace::Query(_) | StaticTokenPlace::Form(_) => {
-                signed.pointers.push("*".to_owned())
-            }
+            Locator::Header { name, scheme: None } => signed.headers.push(name.clone()),
+            Locator::Header { name, .. } => signed.tokens.push(name.clone()),
+            Locator::Json(_) | Locator::Query(_) | Locator::Form(_) => signed.pointers.push("*".to_owned()),
+            other => panic!("no static token is in {other:?}"),
         },
         other => panic!("no preset is {other:?}"),
     }
     signed
 }
 
-fn of_token(token: &TokenLocation, signed: &mut Signed) {
+fn of_token(token: &Locator, signed: &mut Signed) {
     match token {
-        TokenLocation::Header { name, .. } => signed.tokens.push(name.clone()),
-        TokenLocation::Body => signed.body = true,
-        TokenLocation::Json(pointer) => signed.pointers.push(pointer.to_string()),
-        TokenLocation::Form(field) => signed.fields.push(field.clone()),
-        TokenLocation::Query(_) | TokenLocation::Cookie(_) => panic!("no preset has its token there"),
+        Locator::Header { name, .. } => signed.tokens.push(name.clone()),
+        Locator::Body => signed.body = true,
+        Locator::Json(pointer) => signed.pointers.push(pointer.to_string()),
+        Locator::Form(field) => signed.fields.push(field.clone()),
+        Locator::Query(_) | Locator::Cookie(_) | Locator::Claim(_) => panic!("no preset has its token there"),
     }
 }
 
@@ -97,10 +95,11 @@ fn of_signature(policy: &SignaturePolicy, signed: &mut Signed) {
     for place in &policy.places {
         match place {
             // With several headers, one suffices: changing one leaves the other.
-            SignaturePlace::Header(name) if policy.places.len() == 1 => signed.headers.push(name.clone()),
-            SignaturePlace::Header(_) | SignaturePlace::Query(_) => {}
-            SignaturePlace::Json(pointer) => signed.pointers.push(pointer.to_string()),
-            SignaturePlace::Form(field) => signed.fields.push(field.clone()),
+            Locator::Header { name, .. } if policy.places.len() == 1 => signed.headers.push(name.clone()),
+            Locator::Header { .. } | Locator::Query(_) => {}
+            Locator::Json(pointer) => signed.pointers.push(pointer.to_string()),
+            Locator::Form(field) => signed.fields.push(field.clone()),
+            other => panic!("no signature is in {other:?}"),
         }
     }
     for piece in &policy.signed {
@@ -111,9 +110,10 @@ fn of_signature(policy: &SignaturePolicy, signed: &mut Signed) {
             Component::Path => signed.path = true,
             Component::QuerySorted => signed.url = false,
             Component::Method => signed.method = true,
-            Component::Header(name, _) => signed.headers.push(name.clone()),
-            Component::Json(pointer, _) => signed.pointers.push(pointer.to_string()),
-            Component::Form(field) => signed.fields.push(field.clone()),
+            Component::Located(Locator::Header { name, .. }, _) => signed.headers.push(name.clone()),
+            Component::Located(Locator::Json(pointer), _) => signed.pointers.push(pointer.to_string()),
+            Component::Located(Locator::Form(field), _) => signed.fields.push(field.clone()),
+            Component::Located(other, _) => panic!("no component is in {other:?}"),
             Component::Text(_) | Component::Part(_) | Component::ListedHeaders(_) | Component::Secret => {}
         }
     }
@@ -137,7 +137,7 @@ impl Changed<'_> {
             Parse::Split { list: Some(list), .. } => list,
             Parse::Raw | Parse::Prefix(_) | Parse::Split { list: None, .. } => return,
         };
-        let [SignaturePlace::Header(name)] = policy.places.as_slice() else { return };
+        let [Locator::Header { name, .. }] = policy.places.as_slice() else { return };
         let value = self.head.headers[name].to_str().unwrap().to_owned();
         let mut items: Vec<&str> = value.split(separator.as_str()).collect();
         for at in (0..items.len()).rev() {
@@ -287,7 +287,9 @@ fn no_byte_moves_from_a_signed_header_to_the_body_or_back() {
         let Policy::Signature(policy) = policy(&config, &case) else { continue };
         let Some(at) = policy.signed.iter().position(|piece| *piece == Component::Body) else { continue };
         let before = at.checked_sub(1).and_then(|before| policy.signed.get(before));
-        let Some(Component::Header(name, _)) = before.or(policy.signed.get(at + 1)) else { continue };
+        let Some(Component::Located(Locator::Header { name, .. }, _)) = before.or(policy.signed.get(at + 1)) else {
+            continue;
+        };
         let header = case.head().headers[name].as_bytes().to_vec();
         let whole = match before {
             Some(_) => [&header, policy.join.as_bytes(), &case.body()].concat(),

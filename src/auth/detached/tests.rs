@@ -9,7 +9,7 @@ use crate::auth::claims::Pointer;
 use crate::auth::keys::Keys;
 use crate::auth::request::UrlBase;
 use crate::auth::testing::{ED25519, ISSUER, NOW, Signer, b64, fixed, good_claims, key_set, now, policy};
-use crate::auth::time::{TimestampSource, TimestampUnit};
+use crate::auth::time::TimestampUnit;
 
 fn issuer() -> Issuer {
     let keys: Keys = fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA]));
@@ -17,7 +17,7 @@ fn issuer() -> Issuer {
 }
 
 fn detached(payload: Payload) -> DetachedPolicy {
-    let token = TokenLocation::Header { name: HeaderName::from_static("x-jws"), scheme: None };
+    let token = Locator::Header { name: HeaderName::from_static("x-jws"), scheme: None };
     DetachedPolicy { payload, token, issuer: issuer(), time: None, replay_id: false }
 }
 
@@ -158,7 +158,7 @@ fn truelayer_signs_method_path_listed_headers_and_body() {
 /// A time header that is sent but not listed was not signed.
 #[test]
 fn a_time_next_to_the_signature_is_signed() {
-    let source = TimestampSource::Claim(Pointer::parse("x-time").unwrap());
+    let source = Locator::Claim(Pointer::parse("x-time").unwrap());
     let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
     let mut policy = detached(Payload::TrueLayer);
     policy.time = Some(TimestampRule { source, unit: TimestampUnit::Seconds, max_age, max_future });

@@ -9,30 +9,30 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::auth::claims::Pointer;
-use crate::auth::credential::TokenLocation;
 use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, Keys, RemoteKeys, RemoteSource};
+use crate::auth::locator::Locator;
 use crate::auth::request::UrlBase;
 use crate::auth::revocation::{RevocationHandle, RevocationList};
 use crate::auth::secret::{Secret, SecretKey};
-use crate::auth::static_token::{StaticTokenPlace, StaticTokenPolicy};
+use crate::auth::static_token::StaticTokenPolicy;
 use crate::auth::testing::{ED25519, ISSUER, fixed, good_claims, key_set, now, policy, with};
 use crate::auth::{Rules, verify};
 
 /// A policy for the static token `good` in this header; the secret has this index.
 fn header(name: &'static str, index: usize) -> Policy {
-    let place = StaticTokenPlace::Header { name: HeaderName::from_static(name), scheme: None };
+    let place = Locator::Header { name: HeaderName::from_static(name), scheme: None };
     token(place, index)
 }
 
-fn token(place: StaticTokenPlace, index: usize) -> Policy {
+fn token(place: Locator, index: usize) -> Policy {
     let key = SecretKey::from_secret(Zeroizing::new(b"good".to_vec())).unwrap();
     Policy::Token(Box::new(StaticTokenPolicy { place, secrets: vec![Secret { index, id: None, key }] }))
 }
 
 /// A policy for the static token `good` in the form field `t` of the body.
 fn in_body(index: usize) -> Policy {
-    token(StaticTokenPlace::Form("t".into()), index)
+    token(Locator::Form("t".into()), index)
 }
 
 fn jwt(keys: Keys) -> Policy {
@@ -190,7 +190,7 @@ fn combinators_nest() {
 fn of_several_tokens_none_is_revoked() {
     let in_header = |name: &'static str| {
         let Policy::Jwt(mut policy) = jwt(known()) else { panic!("a JWT") };
-        policy.token = TokenLocation::Header { name: HeaderName::from_static(name), scheme: None };
+        policy.token = Locator::Header { name: HeaderName::from_static(name), scheme: None };
         Policy::Jwt(policy)
     };
     let token = |id: &str| {
@@ -222,7 +222,7 @@ fn of_several_tokens_none_is_revoked() {
 /// one.
 #[test]
 fn a_body_with_the_only_credential_must_be_json() {
-    let in_json = || token(StaticTokenPlace::Json(Pointer::parse("/t").unwrap()), 1);
+    let in_json = || token(Locator::Json(Pointer::parse("/t").unwrap()), 1);
     let decide = |policy: Policy, fields: &[(&str, &str)], body: &[u8]| {
         let request = fields.iter().fold(Request::post("/"), |request, (name, value)| request.header(*name, *value));
         let head = request.body(()).unwrap().into_parts().0;

@@ -12,9 +12,10 @@ use super::*;
 use crate::auth::claims::Pointer;
 use crate::auth::issuer::Issuer;
 use crate::auth::keys::Algorithm;
+use crate::auth::locator::Locator;
 use crate::auth::request::UrlBase;
 use crate::auth::testing::{ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, policy, with};
-use crate::auth::time::{TimestampSource, TimestampUnit};
+use crate::auth::time::TimestampUnit;
 
 fn jwt() -> Policy {
     Policy::Jwt(Box::new(policy(vec![Issuer {
@@ -26,13 +27,13 @@ fn jwt() -> Policy {
     }])))
 }
 
-fn timed(source: TimestampSource) -> Option<TimestampRule> {
+fn timed(source: Locator) -> Option<TimestampRule> {
     let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
     Some(TimestampRule { source, unit: TimestampUnit::Seconds, max_age, max_future })
 }
 
 fn in_header() -> Option<TimestampRule> {
-    timed(TimestampSource::Header(HeaderName::from_static("x-time")))
+    timed(Locator::header_named(HeaderName::from_static("x-time")))
 }
 
 fn decide(rules: &Rules, fields: &[(&str, &str)]) -> Result<Grant, (Reason, bool)> {
@@ -99,7 +100,7 @@ fn on_a_public_route_a_bad_timestamp_proves_nothing() {
 
 #[test]
 fn a_timestamp_may_be_a_verified_claim() {
-    let claim = TimestampSource::Claim(Pointer::parse("/event/time").unwrap());
+    let claim = Locator::Claim(Pointer::parse("/event/time").unwrap());
     let rules = Rules::new(jwt(), None, timed(claim));
     let at = |time: serde_json::Value| {
         decide(&rules, &[("authorization", &bearer(&json!({"event": {"time": time}})))]).err()

@@ -8,8 +8,9 @@ use serde_json::Value as Json;
 
 use super::parse::Value;
 use super::variant::{BodyForm, SigningVariant};
-use crate::auth::claims::Pointer;
+
 use crate::auth::encoding::Encoding;
+use crate::auth::locator::{LocatedValue, Locator};
 use crate::auth::reason::Reason;
 use crate::auth::rejection::VerifyError;
 use crate::auth::request::RequestView;
@@ -54,16 +55,13 @@ pub enum Component {
     QuerySorted,
     /// `form.sorted`: name and value of each form field, decoded, sorted, without duplicates.
     FormSorted,
-    /// `header:NAME`: the value of a header; `header?:NAME` if it may be absent.
-    Header(HeaderName, Presence),
+    /// `header:NAME`, `json:/pointer` or `form:FIELD`: the value there; `header?:NAME` or `json?:/pointer` if it may be
+    /// absent.
+    Located(Locator, Presence),
     /// `part:KEY`: a part of the signature's value.
     Part(String),
     /// `headers:KEY`: the values of the headers that this part lists.
     ListedHeaders(String),
-    /// `json:/pointer`: a member of a JSON body; `json?:/pointer` if it may be absent.
-    Json(Pointer, Presence),
-    /// `form:FIELD`: a field of a form body.
-    Form(String),
     /// `secret`: the shared secret.
     Secret,
 }
@@ -126,13 +124,10 @@ impl Component {
         let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty())?;
         Some(match kind {
             "literal" => Self::Text(name.to_owned()),
-            "header" => Self::Header(name.parse().ok()?, Presence::Required),
-            "header?" => Self::Header(name.parse().ok()?, Presence::Optional),
+            "header" | "json" | "form" => Self::Located(Locator::parse(kind, name)?, Presence::Required),
+            "header?" | "json?" => Self::Located(Locator::parse(kind.trim_end_matches('?'), name)?, Presence::Optional),
             "part" => Self::Part(name.to_owned()),
             "headers" => Self::ListedHeaders(name.to_owned()),
-            "json" => Self::Json(Pointer::parse(name)?, Presence::Required),
-            "json?" => Self::Json(Pointer::parse(name)?, Presence::Optional),
-            "form" => Self::Form(name.to_owned()),
             _ => return None,
         })
     }
@@ -140,7 +135,7 @@ impl Component {
     /// The component's bytes in the string to sign.
     pub(super) fn bytes<'a>(
         &'a self,
-        request: &RequestView<'a>,
+        request: &'a RequestView<'a>,
         value: &Value<'a>,
         ways: &SigningVariant<'a>,
     ) -> Result<Cow<'a, [u8]>, VerifyError> {
@@ -156,11 +151,9 @@ impl Component {
             | Self::Method
             | Self::QuerySorted
             | Self::FormSorted
-            | Self::Header(..)
+            | Self::Located(..)
             | Self::Part(_)
-            | Self::ListedHeaders(_)
-            | Self::Json(..)
-            | Self::Form(_) => bytes_of(self.text(request, value)?),
+            | Self::ListedHeaders(_) => bytes_of(self.text(request, value)?),
         })
     }
 
@@ -171,7 +164,7 @@ impl Component {
     /// `malformed_body` if the body is not a JSON object or a form.
     pub(super) fn text<'a>(
         &'a self,
-        request: &RequestView<'a>,
+        request: &'a RequestView<'a>,
         value: &Value<'a>,
     ) -> Result<Cow<'a, str>, VerifyError> {
         let missing = || VerifyError::from(Reason::MissingSignedComponent);
@@ -180,27 +173,18 @@ impl Component {
             Self::Method => Ok(Cow::Borrowed(request.head.method.as_str())),
             Self::QuerySorted => Ok(Cow::Owned(sorted_query(request.head.uri.query().unwrap_or_default()))),
             Self::FormSorted => sorted_form(request).map(Cow::Owned),
-            Self::Header(name, presence) => {
-                let value = request.header(name)?.map(Cow::Borrowed);
-                value.or_else(|| presence.empty()).ok_or_else(missing)
+            Self::Located(locator, presence) => {
+                let found = locator.find(request)?;
+                let present = found.is_some();
+                match found.and_then(text_of).or_else(|| presence.empty()) {
+                    Some(text) => Ok(text),
+                    None if present => Err(Reason::InvalidSignature.into()),
+                    None if locator.is_unreadable(request)? => Err(Reason::MalformedBody.into()),
+                    None => Err(missing()),
+                }
             }
             Self::Part(key) => part(value, key).map(Cow::Borrowed),
             Self::ListedHeaders(key) => listed(request, part(value, key)?).map(Cow::Owned),
-            Self::Json(pointer, presence) => {
-                if let Some(text) = request.json_value(pointer)?.and_then(json_text) {
-                    return Ok(Cow::Owned(text));
-                }
-                presence.empty().ok_or_else(|| match request.json_object() {
-                    Ok(body) if pointer.find(body).is_some() => Reason::InvalidSignature.into(),
-                    Ok(_) => missing(),
-                    Err(error) => error,
-                })
-            }
-            Self::Form(name) => match request.form_field(name)? {
-                Some(text) => Ok(text),
-                None if request.form()?.is_none() => Err(Reason::MalformedBody.into()),
-                None => Err(missing()),
-            },
             Self::Body | Self::BodyHash(_) | Self::Url | Self::UrlDecoded | Self::Path | Self::Secret => Err(missing()),
         }
     }
@@ -215,26 +199,21 @@ impl Component {
 
     /// Whether the component can only be computed once the body has been read.
     pub(super) fn needs_body(&self) -> bool {
-        self.is_whole_body() || matches!(self, Self::Json(..) | Self::Form(_))
+        self.is_whole_body() || matches!(self, Self::Located(locator, _) if locator.is_in_body())
     }
 
     pub(super) fn header(&self) -> Option<&HeaderName> {
-        if let Self::Header(name, _) = self { Some(name) } else { None }
+        if let Self::Located(locator, _) = self { locator.header() } else { None }
     }
 
     /// Whether a signature over `pieces` covers this component as well, so that an attacker cannot change it.
     pub fn is_covered_by(&self, pieces: &[Self]) -> bool {
-        let whole_body = || pieces.iter().any(|piece| matches!(piece, Self::Body | Self::BodyHash(_)));
-        match self {
-            Self::Json(pointer, _) => {
-                let itself = |piece: &Self| matches!(piece, Self::Json(signed, _) if signed == pointer);
-                whole_body() || pieces.iter().any(itself)
-            }
+        let Self::Located(locator, _) = self else { return pieces.contains(self) };
+        pieces.iter().any(|piece| match piece {
+            Self::Located(signed, _) => signed == locator,
             // `form.sorted` has no separators: bytes could be moved from one field to another.
-            Self::Form(_) => pieces.contains(self) || whole_body(),
-            Self::Header(name, _) => pieces.iter().any(|piece| piece.header() == Some(name)),
-            _ => pieces.contains(self),
-        }
+            piece => locator.is_in_body() && matches!(piece, Self::Body | Self::BodyHash(_)),
+        })
     }
 }
 
@@ -292,13 +271,14 @@ fn listed(request: &RequestView<'_>, names: &str) -> Result<String, VerifyError>
     Ok(values?.join("."))
 }
 
-/// Strings, integers and booleans as a sender's code prints them; `None` for other values, which have several
-/// spellings.
-fn json_text(value: &Json) -> Option<String> {
+/// Text, and JSON strings, integers and booleans as a sender's code prints them; `None` for other JSON values, which
+/// have several spellings.
+fn text_of(value: LocatedValue<'_>) -> Option<Cow<'_, str>> {
     match value {
-        Json::String(text) => Some(text.clone()),
-        Json::Bool(truth) => Some(truth.to_string()),
-        Json::Number(number) if !number.is_f64() => Some(number.to_string()),
-        Json::Number(_) | Json::Null | Json::Array(_) | Json::Object(_) => None,
+        LocatedValue::Text(text) => Some(text),
+        LocatedValue::Json(Json::String(text)) => Some(Cow::Borrowed(text)),
+        LocatedValue::Json(Json::Bool(truth)) => Some(Cow::Owned(truth.to_string())),
+        LocatedValue::Json(Json::Number(number)) if !number.is_f64() => Some(Cow::Owned(number.to_string())),
+        LocatedValue::Json(Json::Number(_) | Json::Null | Json::Array(_) | Json::Object(_)) => None,
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::auth::claims::ClaimTest;
+use crate::auth::claims::{ClaimTest, Pointer};
 use crate::auth::request::UrlBase;
 use crate::auth::secret::{Hash, KeyError, SecretKey};
 use crate::auth::testing::{ED25519, NOW, RSA, Signer, now, pem};
@@ -29,7 +29,7 @@ fn secret(index: usize, id: Option<&str>, bytes: &[u8]) -> Secret {
 fn policy(pieces: &[&str]) -> SignaturePolicy {
     SignaturePolicy {
         name: "signature".into(),
-        places: vec![SignaturePlace::Header(HeaderName::from_static("x-sig"))],
+        places: vec![Locator::header_named(HeaderName::from_static("x-sig"))],
         parse: Parse::Raw,
         encoding: Encoding::Hex,
         algorithm: SignatureAlgorithm::Hmac(Hash::Sha256),
@@ -193,18 +193,18 @@ fn a_signature_stands_where_it_is_looked_for() {
     let good = mac("x");
     let form = ("content-type", "application/x-www-form-urlencoded");
     let (json, doubled) = (json!({"a": {"s": good}}).to_string(), format!("s={good}&s={good}"));
-    policy.places = vec![SignaturePlace::Query("s".into())];
+    policy.places = vec![Locator::Query("s".into())];
     assert_eq!(evaluate_at(&policy, &format!("/a?s={good}"), &[("x-sig", "00")], b""), Ok(0));
     assert_eq!(evaluate_at(&policy, &format!("/a?s={good}&%73=00"), &[], b""), Err(Reason::MultipleCredentials));
-    policy.places = vec![SignaturePlace::Json(Pointer::parse("/a/s").unwrap())];
+    policy.places = vec![Locator::Json(Pointer::parse("/a/s").unwrap())];
     assert_eq!(evaluate(&policy, &[], json.as_bytes()), Ok(0));
     assert_eq!(evaluate(&policy, &[], br#"{"a":{"s":5}}"#), Err(Reason::MissingCredential));
-    policy.places = vec![SignaturePlace::Form("s".into())];
+    policy.places = vec![Locator::Form("s".into())];
     assert_eq!(evaluate(&policy, &[form], format!("s={good}").as_bytes()), Ok(0));
     assert_eq!(evaluate(&policy, &[form], doubled.as_bytes()), Err(Reason::MultipleCredentials));
     assert_eq!(evaluate(&policy, &[], format!("s={good}").as_bytes()), Err(Reason::MissingCredential));
     // Of several headers, each one present is tried.
-    policy.places = ["x-one", "x-two"].map(|name| SignaturePlace::Header(HeaderName::from_static(name))).to_vec();
+    policy.places = ["x-one", "x-two"].map(|name| Locator::header_named(HeaderName::from_static(name))).to_vec();
     assert_eq!(evaluate(&policy, &[("x-one", "00"), ("x-two", &good)], b""), Ok(0));
     assert_eq!(evaluate(&policy, &[("x-one", "00")], b""), BAD);
 }

@@ -1,8 +1,9 @@
 //! Generates docs/presets.md from presets/*.yaml: a table with a row for each preset, and the configuration of each. A
 //! test compares the result with the file.
 
+use crate::auth::locator::Locator;
 use crate::config::file::preset::{ChallengeFile, PresetFile, PresetParameterFile};
-use crate::config::file::signature::{SignatureAlgorithmFile, SignatureFile, SignedTimeFile, StaticTokenFile};
+use crate::config::file::signature::{SignatureAlgorithmFile, SignatureFile, SignedTimeFile};
 use crate::config::file::{BodyHashFile, DurationText, HashPresenceFile, JwtFile, TimeClaimFile, TokenFile};
 use crate::config::presets;
 
@@ -86,7 +87,7 @@ fn signed_by(preset: &PresetFile) -> String {
         return format!("{}, {}", signature.algorithm.map_or("", algorithm), signature_place(signature));
     }
     if let Some(token) = &preset.static_token {
-        return format!("not signed: a static token, {}", token_place(token));
+        return format!("not signed: a static token, {}", place(&token.places()));
     }
     let Some(jwt) = &preset.jwt else { return String::new() };
     let algorithms = preset.issuer.as_ref().and_then(|issuer| issuer.algorithms.clone()).unwrap_or_default().join(", ");
@@ -115,31 +116,18 @@ const fn algorithm(file: SignatureAlgorithmFile) -> &'static str {
 fn signature_place(file: &SignatureFile) -> String {
     let headers = file.header.as_ref().map(|headers| headers.to_vec()).unwrap_or_default();
     match headers.as_slice() {
-        [] => place(&[("query", &file.query), ("body", &file.json), ("form field", &file.form)]),
-        [one] => format!("header `{one}`"),
+        [] | [_] => place(&file.places()),
         [one, other] => format!("header `{one}` or `{other}`"),
         [first, .., last] => format!("headers `{first}` to `{last}`"),
     }
 }
 
-fn token_place(file: &StaticTokenFile) -> String {
-    let places = [("header", &file.header), ("query", &file.query), ("body", &file.json), ("form field", &file.form)];
-    place(&places)
-}
-
 fn jwt_place(file: Option<&TokenFile>) -> String {
-    let Some(file) = file else { return "header `Authorization`".to_owned() };
-    if file.body == Some(true) {
-        return "the whole body".to_owned();
-    }
-    let in_head = [("header", &file.header), ("query", &file.query), ("cookie", &file.cookie)];
-    let in_body = [("body", &file.json), ("form field", &file.form)];
-    place(&[&in_head[..], &in_body].concat())
+    file.map_or_else(|| "header `Authorization`".to_owned(), |file| place(&file.places()))
 }
 
-fn place(places: &[(&str, &Option<String>)]) -> String {
-    let found = places.iter().find_map(|(kind, name)| Some(format!("{kind} `{}`", name.as_ref()?)));
-    found.unwrap_or_default()
+fn place(keys: &[(&str, Option<&str>)]) -> String {
+    keys.iter().find_map(|(key, text)| Some(Locator::describe(key, (*text)?))).unwrap_or_default()
 }
 
 fn time(preset: &PresetFile) -> String {
@@ -154,7 +142,7 @@ fn time(preset: &PresetFile) -> String {
 fn signed_time(file: &SignedTimeFile) -> String {
     let source = match &file.part {
         Some(part) => format!("`{part}` in the signature value"),
-        None => place(&[("header", &file.header), ("body", &file.json), ("form field", &file.form)]),
+        None => place(&file.places()),
     };
     let back = written(file.max_age.as_ref());
     let window = match written(file.max_future.as_ref()) {
@@ -194,7 +182,10 @@ fn replay_id(preset: &PresetFile) -> String {
 }
 
 fn binds_body(jwt: &JwtFile) -> bool {
-    let in_body = |token: &TokenFile| token.body == Some(true) || token.json.is_some() || token.form.is_some();
+    let in_body = |token: &TokenFile| {
+        let places = token.places().into_iter().filter_map(|(key, text)| Locator::parse(key, text?));
+        places.into_iter().any(|locator| locator.is_in_body())
+    };
     let hashed = |hash: &BodyHashFile| !matches!(hash.presence, Some(HashPresenceFile::Optional));
     jwt.token_from.as_ref().is_some_and(in_body) || jwt.body_hash.as_ref().is_some_and(hashed)
 }

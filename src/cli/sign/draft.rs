@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use anyhow::Context;
+use http::header::COOKIE;
 use http::request::Parts;
 use http::{HeaderName, Method, Request};
 use serde_json::{Map, Value, json};
 
 use crate::auth::RequestView;
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
+use crate::auth::locator::Locator;
 use crate::auth::request::Pair;
 use crate::route::Route;
 
@@ -49,9 +51,33 @@ impl Draft {
         self.headers.push((name.as_str().to_owned(), value.into()));
     }
 
-    pub(super) fn add_header(&mut self, name: &HeaderName, value: &str) {
-        if !self.has_header(name) {
-            self.set_header(name, value);
+    /// Puts a value into this place; text is a JSON string. A claim is in a token, which is made apart.
+    pub(super) fn place(&mut self, locator: &Locator, value: impl Into<Value>) -> anyhow::Result<()> {
+        let value = value.into();
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        match locator {
+            Locator::Header { name, scheme: Some(scheme) } => self.set_header(name, scheme.prepend_to(&text)),
+            Locator::Header { name, scheme: None } => self.set_header(name, text),
+            Locator::Query(name) => self.add_query(name, &text),
+            Locator::Cookie(name) => self.set_header(&COOKIE, format!("{name}={text}")),
+            Locator::Form(name) => self.set_field(name, &text),
+            Locator::Json(pointer) => self.set_json(pointer, value)?,
+            Locator::Body => {
+                self.body = text.into_bytes();
+                self.content_type("application/jwt");
+            }
+            Locator::Claim(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Whether there is a value in this header, form field or member of the body.
+    pub(super) fn has(&self, locator: &Locator) -> bool {
+        match locator {
+            Locator::Header { name, .. } => self.has_header(name),
+            Locator::Form(field) => url::form_urlencoded::parse(&self.body).any(|(found, _)| found == *field),
+            Locator::Json(pointer) => pointer.find_in(&self.json()).is_some(),
+            Locator::Query(_) | Locator::Cookie(_) | Locator::Body | Locator::Claim(_) => false,
         }
     }
 
@@ -76,10 +102,6 @@ impl Draft {
         self.content_type("application/x-www-form-urlencoded");
     }
 
-    pub(super) fn has_field(&self, name: &str) -> bool {
-        url::form_urlencoded::parse(&self.body).any(|(found, _)| found == name)
-    }
-
     pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| json!({}))
     }
@@ -91,10 +113,6 @@ impl Draft {
         self.body = serde_json::to_vec(&body)?;
         self.content_type("application/json");
         Ok(())
-    }
-
-    pub(super) fn add_json(&mut self, pointer: &Pointer, value: Value) -> anyhow::Result<()> {
-        if pointer.find_in(&self.json()).is_some() { Ok(()) } else { self.set_json(pointer, value) }
     }
 
     /// Sets members of a JSON body so that it satisfies the rules; rules with a pattern are skipped.

@@ -13,14 +13,14 @@ use serde_json::{Map, Value, json};
 use super::draft::{Draft, satisfying, set};
 use super::keyring::Keyring;
 use crate::auth::claims::Pointer;
-use crate::auth::credential::TokenLocation;
 use crate::auth::detached::{DetachedPolicy, Payload};
 use crate::auth::encoding::Encoding;
 use crate::auth::issuer::Issuer;
 use crate::auth::jwt::binding::{BindingHash, Bindings, canonical_request};
 use crate::auth::jwt::{Audience, JwtPolicy};
 use crate::auth::keys::{Algorithm, Keys};
-use crate::auth::time::{TimestampRule, TimestampSource, TimestampUnit};
+use crate::auth::locator::Locator;
+use crate::auth::time::{TimestampRule, TimestampUnit};
 use crate::route::Route;
 
 /// Lifetime of a generated token in seconds; the route's `max_lifetime` if that is shorter.
@@ -42,7 +42,7 @@ pub(super) fn add_token(
     let mut header = keys.header(issuer)?;
     header.insert("typ".to_owned(), policy.types.first().map_or("JWT", String::as_str).into());
     let token = keys.compact(issuer, &header, &serde_json::to_vec(&claims)?)?;
-    place(&policy.token, &token, draft)?;
+    draft.place(&policy.token, token.as_str())?;
     Ok(token)
 }
 
@@ -81,7 +81,7 @@ fn as_pointer(name: &str) -> String {
 }
 
 fn time_claim(time: &TimestampRule, now: u64) -> Option<(&Pointer, Value)> {
-    let TimestampSource::Claim(pointer) = &time.source else { return None };
+    let Locator::Claim(pointer) = &time.source else { return None };
     let text = time.unit.write(now);
     let value = if time.unit == TimestampUnit::Rfc3339 { text.into() } else { json!(text.parse::<u64>().ok()?) };
     Some((pointer, value))
@@ -117,25 +117,6 @@ fn bind(bindings: &Bindings, route: &Route, draft: &Draft, claims: &mut Value) -
     Ok(())
 }
 
-fn place(location: &TokenLocation, token: &str, draft: &mut Draft) -> anyhow::Result<()> {
-    match location {
-        TokenLocation::Header { name, scheme: Some(scheme) } => {
-            let space = if scheme.ends_with('=') { "" } else { " " };
-            draft.set_header(name, format!("{scheme}{space}{token}"));
-        }
-        TokenLocation::Header { name, scheme: None } => draft.set_header(name, token),
-        TokenLocation::Query(name) => draft.add_query(name, token),
-        TokenLocation::Cookie(name) => draft.set_header(&http::header::COOKIE, format!("{name}={token}")),
-        TokenLocation::Form(name) => draft.set_field(name, token),
-        TokenLocation::Json(pointer) => draft.set_json(pointer, token.into())?,
-        TokenLocation::Body => {
-            draft.body = token.as_bytes().to_vec();
-            draft.content_type("application/jwt");
-        }
-    }
-    Ok(())
-}
-
 /// Adds a detached JWS over the request.
 pub(super) fn add_detached(policy: &DetachedPolicy, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<String> {
     let mut header = keys.header(&policy.issuer)?;
@@ -150,7 +131,9 @@ pub(super) fn add_detached(policy: &DetachedPolicy, draft: &mut Draft, keys: &Ke
         }
         Payload::TrueLayer => {
             let time: http::HeaderName = "x-tl-webhook-timestamp".parse()?;
-            draft.add_header(&time, &TimestampUnit::Rfc3339.write(keys.now));
+            if !draft.has_header(&time) {
+                draft.set_header(&time, TimestampUnit::Rfc3339.write(keys.now));
+            }
             let value = draft.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(time.as_str()));
             let value = value.map_or("", |(_, value)| value);
             header.insert("tl_version".to_owned(), "2".into());
@@ -164,7 +147,7 @@ pub(super) fn add_detached(policy: &DetachedPolicy, draft: &mut Draft, keys: &Ke
     let encoded = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header)?);
     let input = [encoded.as_bytes(), b".", payload.as_slice()].concat();
     let token = format!("{encoded}..{}", keys.sign(&policy.issuer, &input)?);
-    place(&policy.token, &token, draft)?;
+    draft.place(&policy.token, token.as_str())?;
     Ok(token)
 }
 

@@ -12,9 +12,10 @@ use rustls::pki_types::pem::PemObject;
 
 use super::draft::Draft;
 use super::keyring::Keyring;
+use crate::auth::locator::Locator;
 use crate::auth::secret::{Secret, SignatureAlgorithm};
-use crate::auth::signature::{Component, Digest, Parse, Presence, SignaturePlace, SignaturePolicy};
-use crate::auth::static_token::{StaticTokenPlace, StaticTokenPolicy};
+use crate::auth::signature::{Component, Digest, Parse, Presence, SignaturePolicy, SignedTime};
+use crate::auth::static_token::StaticTokenPolicy;
 use crate::route::Route;
 
 /// Adds the components that `policy` signs, and then a signature that passes it.
@@ -30,13 +31,7 @@ pub(super) fn add(policy: &SignaturePolicy, route: &Route, draft: &mut Draft, ke
         None => sign(policy.algorithm, &keys.private_key()?, &text)?,
     };
     let value = written(policy, &parts, &policy.encoding.encode(&signature));
-    match policy.places.first().context("the route has no location for the signature")? {
-        SignaturePlace::Header(name) => draft.set_header(name, value),
-        SignaturePlace::Query(name) => draft.add_query(name, &value),
-        SignaturePlace::Json(pointer) => draft.set_json(pointer, value.into())?,
-        SignaturePlace::Form(field) => draft.set_field(field, &value),
-    }
-    Ok(())
+    draft.place(policy.places.first().context("the route has no location for the signature")?, value)
 }
 
 /// Adds the headers, members, fields and the timestamp that must be in the request before it is signed.
@@ -47,49 +42,19 @@ fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyho
     if let Some(rules) = &policy.required_json {
         draft.satisfy(rules)?;
     }
-    if let Some(time) = &policy.time {
-        let text = time.unit.write(keys.now);
-        match &time.source {
-            Component::Header(name, _) => draft.set_header(name, text),
-            Component::Json(pointer, _) => {
-                let number = text.parse::<u64>().map_or_else(|_| text.clone().into(), serde_json::Value::from);
-                draft.set_json(pointer, number)?;
-            }
-            Component::Form(field) => draft.set_field(field, &text),
-            Component::Text(_)
-            | Component::Body
-            | Component::BodyHash(_)
-            | Component::Method
-            | Component::Url
-            | Component::UrlDecoded
-            | Component::Path
-            | Component::QuerySorted
-            | Component::FormSorted
-            | Component::Part(_)
-            | Component::ListedHeaders(_)
-            | Component::Secret => {}
-        }
+    if let Some(SignedTime { source: Component::Located(locator, _), unit, .. }) = &policy.time {
+        let text = unit.write(keys.now);
+        let number = text.parse::<u64>().ok().map(serde_json::Value::from);
+        draft.place(locator, number.unwrap_or_else(|| text.into()))?;
     }
     for piece in policy.signed.iter().chain(&policy.key_id) {
-        match piece {
-            Component::Header(name, Presence::Required) => draft.add_header(name, "development"),
-            Component::Json(pointer, Presence::Required) => draft.add_json(pointer, "development".into())?,
-            Component::Form(field) if !draft.has_field(field) => draft.set_field(field, "development"),
-            Component::FormSorted => as_form(policy, draft),
-            Component::Text(_)
-            | Component::Body
-            | Component::BodyHash(_)
-            | Component::Method
-            | Component::Url
-            | Component::UrlDecoded
-            | Component::Path
-            | Component::QuerySorted
-            | Component::Header(_, Presence::Optional)
-            | Component::Json(_, Presence::Optional)
-            | Component::Form(_)
-            | Component::Part(_)
-            | Component::ListedHeaders(_)
-            | Component::Secret => {}
+        if let Component::Located(locator, Presence::Required) = piece
+            && !draft.has(locator)
+        {
+            draft.place(locator, "development")?;
+        }
+        if *piece == Component::FormSorted {
+            as_form(policy, draft);
         }
     }
     Ok(())
@@ -182,15 +147,9 @@ fn sign(algorithm: SignatureAlgorithm, pem: &[u8], text: &[u8]) -> anyhow::Resul
 pub(super) fn add_token(policy: &StaticTokenPolicy, draft: &mut Draft) -> anyhow::Result<()> {
     let secret = policy.secrets.first().and_then(|secret| secret.key.shared()).context("the route has no secret")?;
     let secret = String::from_utf8(secret.to_vec()).context("the secret is not UTF-8 text")?;
-    match &policy.place {
-        StaticTokenPlace::Header { name, scheme: Some(scheme) } => draft.set_header(name, format!("{scheme} {secret}")),
-        StaticTokenPlace::Header { name, scheme: None } => draft.set_header(name, secret),
-        StaticTokenPlace::Query(name) => draft.add_query(name, &secret),
-        StaticTokenPlace::Form(field) => draft.set_field(field, &secret),
-        StaticTokenPlace::Json(pointer) => {
-            let first = crate::auth::claims::Pointer::parse(&pointer.to_string().replace("/*", "/0"));
-            draft.set_json(&first.context("not a JSON pointer")?, secret.into())?;
-        }
-    }
-    Ok(())
+    let first = match &policy.place {
+        Locator::Json(pointer) => Locator::parse("json", &pointer.to_string().replace("/*", "/0")),
+        place => Some(place.clone()),
+    };
+    draft.place(&first.context("not a JSON pointer")?, secret)
 }

@@ -10,7 +10,8 @@ use super::issuer::IssuerKeys;
 use crate::auth::certificate_rule::{CertificateRule, parse_fingerprint};
 use crate::auth::claims::Pointer;
 use crate::auth::client_certificate::San;
-use crate::auth::time::{TimestampRule, TimestampSource, TimestampUnit};
+use crate::auth::locator::Locator;
+use crate::auth::time::{TimestampRule, TimestampUnit};
 use crate::auth::{Policy, Rules};
 use crate::config::error::FieldPath;
 use crate::config::file::{AuthFile, AuthScheme, AuthWord, ClientCertificateFile, RouteFile, TimestampFile, UnitFile};
@@ -20,6 +21,10 @@ const MAX_BRANCHES: usize = 16;
 
 const SCHEMES: &str = "one of jwt, preset, signature, static_token, client_certificate, all_of and any_of, or `auth: public` for no \
      authentication";
+
+const HEADER_NAME: &str = "expected a header name";
+
+const POINTER: &str = "expected a name, or a JSON pointer such as /a/b (RFC 6901)";
 
 impl Compiler<'_> {
     pub(super) fn rules(
@@ -165,7 +170,7 @@ impl Compiler<'_> {
     pub(super) fn header_name(&mut self, name: &str, path: &FieldPath) -> Option<HeaderName> {
         let parsed = HeaderName::try_from(name).ok();
         if parsed.is_none() {
-            self.problems.add(path, "expected a header name");
+            self.problems.add(path, HEADER_NAME);
         }
         parsed
     }
@@ -173,9 +178,38 @@ impl Compiler<'_> {
     pub(super) fn pointer(&mut self, name: &str, path: &FieldPath) -> Option<Pointer> {
         let pointer = Pointer::parse(name);
         if pointer.is_none() {
-            self.problems.add(path, "expected a name, or a JSON pointer such as /a/b (RFC 6901)");
+            self.problems.add(path, POINTER);
         }
         pointer
+    }
+
+    /// The place under the one of these keys that is written.
+    pub(super) fn locator(&mut self, keys: &[(&'static str, Option<&str>)], path: &FieldPath) -> Option<Locator> {
+        let (key, text) = self.only_key(keys, path)?;
+        self.locator_under(key, text, path)
+    }
+
+    /// The one of these keys that is written, with its text.
+    pub(super) fn only_key<'f>(
+        &mut self,
+        keys: &[(&'static str, Option<&'f str>)],
+        path: &FieldPath,
+    ) -> Option<(&'static str, &'f str)> {
+        if let [only] = written(keys).as_slice() {
+            return Some(*only);
+        }
+        let names: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+        let (last, others) = names.split_last()?;
+        self.missing(path, &format!("exactly one of {} and {last}", others.join(", ")));
+        None
+    }
+
+    pub(super) fn locator_under(&mut self, key: &str, text: &str, path: &FieldPath) -> Option<Locator> {
+        let locator = Locator::parse(key, text);
+        if locator.is_none() {
+            self.problems.add(&path.child(key), if key == "header" { HEADER_NAME } else { POINTER });
+        }
+        locator
     }
 
     fn timestamp(&mut self, file: &TimestampFile, policy: Option<&Policy>, path: &FieldPath) -> Option<TimestampRule> {
@@ -186,26 +220,12 @@ impl Compiler<'_> {
         Some(TimestampRule { source: source?, unit, max_age, max_future })
     }
 
-    fn timestamp_source(
-        &mut self,
-        file: &TimestampFile,
-        policy: Option<&Policy>,
-        path: &FieldPath,
-    ) -> Option<TimestampSource> {
-        let source = match (&file.header, &file.claim, &file.json) {
-            (Some(header), None, None) => TimestampSource::Header(self.header_name(header, &path.child("header"))?),
-            (None, Some(claim), None) => {
-                if policy.is_some_and(|policy| !has_jwt(policy)) {
-                    self.problems.add(&path.child("claim"), "without a JWT there are no claims; use header or json");
-                }
-                TimestampSource::Claim(self.pointer(claim, &path.child("claim"))?)
-            }
-            (None, None, Some(pointer)) => TimestampSource::Json(self.pointer(pointer, &path.child("json"))?),
-            _none_or_several => {
-                self.missing(path, "exactly one of header, claim and json");
-                return None;
-            }
-        };
+    fn timestamp_source(&mut self, file: &TimestampFile, policy: Option<&Policy>, path: &FieldPath) -> Option<Locator> {
+        let (key, text) = self.only_key(&file.places(), path)?;
+        if key == "claim" && policy.is_some_and(|policy| !has_jwt(policy)) {
+            self.problems.add(&path.child(key), "without a JWT there are no claims; use header or json");
+        }
+        let source = self.locator_under(key, text, path)?;
         if policy.is_some_and(|policy| !covers(policy, &source)) && file.signed != Some(false) {
             let what = "`signed: false`: no signature covers this timestamp, so that an attacker can change it";
             self.problems.add_follow_up(&path.child("signed"), format!("set {what}"));
@@ -215,12 +235,15 @@ impl Compiler<'_> {
 }
 
 /// Whether the sender's signature covers this timestamp.
-fn covers(policy: &Policy, source: &TimestampSource) -> bool {
-    match source {
-        TimestampSource::Claim(_) => true,
-        TimestampSource::Json(_) => policy.binds_body(),
-        TimestampSource::Header(name) => signs_header(policy, name),
-    }
+fn covers(policy: &Policy, source: &Locator) -> bool {
+    matches!(source, Locator::Claim(_))
+        || (source.is_in_body() && policy.binds_body())
+        || source.header().is_some_and(|name| signs_header(policy, name))
+}
+
+/// The keys that are written, with their texts.
+pub(super) fn written<'f>(keys: &[(&'static str, Option<&'f str>)]) -> Vec<(&'static str, &'f str)> {
+    keys.iter().filter_map(|(key, text)| Some((*key, (*text)?))).collect()
 }
 
 /// Whether a signature covers this header in every alternative by which a request is accepted.

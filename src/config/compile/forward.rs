@@ -43,13 +43,7 @@ fn may_carry_claims(name: &HeaderName) -> bool {
 
 /// Whether every credential is in a header.
 fn stands_in_headers(policy: &Policy) -> bool {
-    policy.leaves().iter().all(|leaf| match leaf {
-        Policy::Jwt(jwt) => jwt.token.header().is_some(),
-        Policy::Detached(detached) => detached.token.header().is_some(),
-        Policy::Signature(signature) => signature.places.iter().all(|place| place.header().is_some()),
-        Policy::Token(token) => token.header().is_some(),
-        Policy::ClientCertificate(_) | Policy::AllOf(_) | Policy::AnyOf(_) | Policy::Public => true,
-    })
+    policy.leaves().into_iter().flat_map(Policy::places).all(|place| place.header().is_some())
 }
 
 impl Compiler<'_> {

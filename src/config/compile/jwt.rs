@@ -10,13 +10,13 @@ use super::auth::unit;
 use super::compiler::Compiler;
 use super::issuer::IssuerKeys;
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
-use crate::auth::credential::TokenLocation;
 use crate::auth::encoding::Encoding;
 use crate::auth::issuer::Issuer;
 use crate::auth::jwt::binding::{BindingHash, Bindings, BodyHash, HashPresence, UrlEquals, UrlHash};
 use crate::auth::jwt::{Audience, DEFAULT_TYPES, JwtPolicy};
+use crate::auth::locator::{Locator, Scheme};
 use crate::auth::request::UrlVariant;
-use crate::auth::time::{TimestampRule, TimestampSource};
+use crate::auth::time::TimestampRule;
 use crate::config::error::FieldPath;
 use crate::config::file::signature::{SignatureEncodingFile, UrlVariantFile};
 use crate::config::file::{
@@ -56,7 +56,7 @@ impl Compiler<'_> {
         }
         let token = self.token(file.token_from.as_ref(), &path.child("token_from"));
         let bindings = self.bindings(file, path);
-        let bound = bindings.binds_anything() || token.as_ref().is_some_and(TokenLocation::is_in_body);
+        let bound = bindings.binds_anything() || token.as_ref().is_some_and(Locator::is_in_body);
         let audience = self.audience(file.audience.as_ref(), bound, origin, &path.child("audience"));
         let claims = self.claim_rules(file.claims.as_ref(), &path.child("claims"));
         let max_age = self.optional_deadline(file.max_age.as_ref(), &path.child("max_age"));
@@ -143,7 +143,7 @@ impl Compiler<'_> {
     fn time_claim(&mut self, file: Option<&TimeClaimFile>, path: &FieldPath) -> Option<TimestampRule> {
         let file = file?;
         let max_age = self.deadline(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
-        let source = TimestampSource::Claim(self.claim(file.claim.as_deref(), path)?);
+        let source = Locator::Claim(self.claim(file.claim.as_deref(), path)?);
         let max_future = max_age.min(Duration::from_secs(300));
         Some(TimestampRule { source, unit: unit(file.unit.unwrap_or_default()), max_age, max_future })
     }
@@ -262,9 +262,9 @@ impl Compiler<'_> {
         test
     }
 
-    fn token(&mut self, file: Option<&TokenFile>, path: &FieldPath) -> Option<TokenLocation> {
+    fn token(&mut self, file: Option<&TokenFile>, path: &FieldPath) -> Option<Locator> {
         let Some(file) = file else {
-            return Some(TokenLocation::Header { name: AUTHORIZATION, scheme: Some("Bearer".to_owned()) });
+            return Some(Locator::Header { name: AUTHORIZATION, scheme: Some(Scheme::of_token("Bearer")) });
         };
         if file.header.is_none() && file.scheme.is_some() {
             self.problems.add(&path.child("scheme"), "is for `header` only; remove it");
@@ -276,30 +276,16 @@ impl Compiler<'_> {
                 self.problems.add(&path.child(name), "must not be empty; set a name or remove it");
             }
         }
-        let body = file.body.filter(|body| *body);
-        match (&file.header, &file.query, &file.cookie, &file.form, &file.json, body) {
-            (Some(header), None, None, None, None, None) => {
-                let name = self.header_name(header, &path.child("header"))?;
-                let scheme = match file.scheme.as_deref() {
-                    // Authorization has a scheme (RFC 9110 §11.6.2) unless the file says `none`.
-                    None => (name == AUTHORIZATION).then(|| "Bearer".to_owned()),
-                    Some("none") => None,
-                    Some(scheme) => Some(scheme.to_owned()),
-                };
-                Some(TokenLocation::Header { name, scheme })
-            }
-            (None, Some(query), None, None, None, None) => Some(TokenLocation::Query(query.clone())),
-            (None, None, Some(cookie), None, None, None) => Some(TokenLocation::Cookie(cookie.clone())),
-            (None, None, None, Some(field), None, None) => Some(TokenLocation::Form(field.clone())),
-            (None, None, None, None, Some(json), None) => {
-                self.pointer(json, &path.child("json")).map(TokenLocation::Json)
-            }
-            (None, None, None, None, None, Some(true)) => Some(TokenLocation::Body),
-            _none_or_several => {
-                self.missing(path, "exactly one of header, query, cookie, form, json and body");
-                None
-            }
+        let mut locator = self.locator(&file.places(), path)?;
+        if let Locator::Header { name, scheme } = &mut locator {
+            *scheme = match file.scheme.as_deref() {
+                // Authorization has a scheme (RFC 9110 §11.6.2) unless the file says `none`.
+                None => (*name == AUTHORIZATION).then(|| Scheme::of_token("Bearer")),
+                Some("none") => None,
+                Some(scheme) => Some(Scheme::of_token(scheme)),
+            };
         }
+        Some(locator)
     }
 }
 

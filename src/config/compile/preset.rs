@@ -12,13 +12,13 @@ use super::jwt::Origin;
 use super::secrets::{KeyMaterial, WrittenKeys};
 use super::signature::{Written, algorithm};
 use crate::auth::Policy;
-use crate::auth::challenge::{ChallengePlace, ChallengeRule, ExpectedValue, ResponseTemplate};
+use crate::auth::challenge::{ChallengeRule, ExpectedValue, ResponseTemplate};
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
 use crate::auth::detached::{DetachedPolicy, Payload};
 use crate::auth::issuer::Issuer;
 use crate::auth::keys::{self, Algorithm, KeySet, Keys, PinnedRoot};
+use crate::auth::locator::Locator;
 use crate::auth::secret::{Secret, SecretKey};
-use crate::auth::signature::Component;
 use crate::config::error::FieldPath;
 use crate::config::file::preset::{ChallengeFile, ChallengeSwitch, DetachedFile, ErrorFormatFile, PresetFile, X5cFile};
 use crate::config::file::{AuthScheme, EncodingFile, SecretFile};
@@ -356,10 +356,7 @@ fn challenge(file: &ChallengeFile, token: Option<&SecretKey>, signer: Option<&Se
     });
     let challenge = match &file.value_from {
         None => None,
-        Some(place) => Some(match place.strip_prefix("query:") {
-            Some(name) => ChallengePlace::Query(name.to_owned()),
-            None => ChallengePlace::Component(Component::parse(place)?),
-        }),
+        Some(place) => Some(place.split_once(':').and_then(|(key, text)| Locator::parse(key, text))?),
     };
     let answer = match (&file.literal, &file.response) {
         (_, Some(response)) => ResponseTemplate::Json(response.clone()),

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::auth::written;
 use super::compiler::Compiler;
 use crate::auth::Policy;
+use crate::auth::locator::Locator;
 use crate::auth::replay_protection::{NoReplayId, ReplayIdSource};
 use crate::auth::signature::{Component, Presence, SignatureReplayId};
 use crate::config::compiled::Window;
 use crate::config::error::FieldPath;
 use crate::config::file::store::{
-    IdempotencyFile, OnDuplicateFile, ReplayIdFile, ReplayProtectionFile, ReplayRuleFile, StatusText,
+    IdempotencyFile, IdempotencyKeyFile, OnDuplicateFile, ReplayIdFile, ReplayProtectionFile, ReplayRuleFile,
+    StatusText,
 };
 use crate::config::file::{AuthFile, AuthScheme, AuthWord, RouteFile};
 use crate::config::presets;
-use crate::route::duplicates::{
-    DuplicateRules, IdempotencyKeyPlace, IdempotencyRule, OnDuplicate, ReplayRule, Statuses, Widened,
-};
+use crate::route::duplicates::{DuplicateRules, IdempotencyRule, OnDuplicate, ReplayRule, Statuses, Widened};
 
 /// Default lifetime of an idempotency key: as long as most senders retry.
 const KEY_TTL: Duration = Duration::from_secs(24 * 3600);
@@ -173,20 +174,12 @@ impl Compiler<'_> {
     }
 
     fn replay_id(&mut self, file: &ReplayIdFile, path: &FieldPath) -> Option<ReplayIdSource> {
-        match (&file.claim, &file.header, &file.json, &file.form, file.hash) {
-            (Some(claim), None, None, None, None) => {
-                self.pointer(claim, &path.child("claim")).map(ReplayIdSource::Claim)
-            }
-            (None, Some(header), None, None, None) => {
-                let header = self.header_name(header, &path.child("header"))?;
-                Some(ReplayIdSource::Component(Component::Header(header, Presence::Required)))
-            }
-            (None, None, Some(json), None, None) => {
-                let pointer = self.pointer(json, &path.child("json"))?;
-                Some(ReplayIdSource::Component(Component::Json(pointer, Presence::Required)))
-            }
-            (None, None, None, Some(form), None) => Some(ReplayIdSource::Component(Component::Form(form.clone()))),
-            (None, None, None, None, Some(true)) => Some(ReplayIdSource::Hash),
+        match (written(&file.places()).as_slice(), file.hash) {
+            ([(key, text)], None) => Some(match self.locator_under(key, text, path)? {
+                Locator::Claim(pointer) => ReplayIdSource::Claim(pointer),
+                locator => ReplayIdSource::Component(Component::Located(locator, Presence::Required)),
+            }),
+            ([], Some(true)) => Some(ReplayIdSource::Hash),
             _none_or_several => {
                 self.missing(path, "exactly one of claim, header, json, form and `hash: true`");
                 None
@@ -202,18 +195,12 @@ impl Compiler<'_> {
             Some(OnDuplicateFile::Acknowledge) => OnDuplicate::Acknowledge,
         };
         let at = path.child("key");
-        let places = file.key.as_ref().map(|key| (&key.header, &key.claim, &key.json));
-        let key = match places {
-            Some((Some(header), None, None)) => {
-                IdempotencyKeyPlace::Header(self.header_name(header, &at.child("header"))?)
-            }
-            Some((None, Some(claim), None)) => IdempotencyKeyPlace::Claim(self.pointer(claim, &at.child("claim"))?),
-            Some((None, None, Some(json))) => IdempotencyKeyPlace::Json(self.pointer(json, &at.child("json"))?),
-            _none_or_several => {
-                self.missing(&at, "exactly one of header, claim and json, such as { header: Idempotency-Key }");
-                return None;
-            }
+        let places = file.key.as_ref().map(IdempotencyKeyFile::places).unwrap_or_default();
+        let [(key, text)] = written(&places)[..] else {
+            self.missing(&at, "exactly one of header, claim and json, such as { header: Idempotency-Key }");
+            return None;
         };
+        let key = self.locator_under(key, text, &at)?;
         Some(IdempotencyRule { key, required: file.required == Some(true), ttl, on_duplicate })
     }
 }

@@ -14,7 +14,6 @@ use crate::auth::Policy;
 use crate::auth::challenge::ChallengeRule;
 use crate::auth::jwt::Audience;
 use crate::auth::request::PublicUrl;
-use crate::auth::static_token::StaticTokenPlace;
 use crate::clock::UnixTime;
 use crate::config::error::FieldPath;
 use crate::config::file::{CaptureFile, MatchFile, ModeFile, RouteFile};
@@ -29,7 +28,7 @@ const MAX_CAPTURED: usize = 10_000;
 fn holds_bodies(leaf: &Policy) -> bool {
     match leaf {
         Policy::Jwt(policy) => policy.binds_body(),
-        Policy::Token(policy) => matches!(policy.place, StaticTokenPlace::Json(_) | StaticTokenPlace::Form(_)),
+        Policy::Token(policy) => policy.place.is_in_body(),
         Policy::Signature(_) | Policy::Detached(_) => true,
         Policy::ClientCertificate(_) | Policy::Public | Policy::AllOf(_) | Policy::AnyOf(_) => false,
     }

@@ -8,14 +8,15 @@ use super::jwt::{encoding, variants};
 use super::secrets::{KeyMaterial, WrittenKeys, material_of};
 use crate::auth::claims::ClaimRule;
 use crate::auth::encoding::Encoding;
+use crate::auth::locator::{Locator, Scheme};
 use crate::auth::secret::{Hash, Secret, SignatureAlgorithm};
-use crate::auth::signature::{Component, Parse, Presence, SignaturePlace, SignaturePolicy, SignedTime};
-use crate::auth::static_token::{StaticTokenPlace, StaticTokenPolicy};
+use crate::auth::signature::{Component, Parse, Presence, SignaturePolicy, SignedTime};
+use crate::auth::static_token::StaticTokenPolicy;
 use crate::config::error::FieldPath;
 use crate::config::file::signature::{
     ParseFile, RequireFile, SignatureAlgorithmFile, SignatureFile, SignedTimeFile, StaticTokenFile,
 };
-use crate::config::file::{DurationText, EncodingFile};
+use crate::config::file::{DurationText, EncodingFile, OneOrMany};
 
 /// Maximum number of components of a signed payload.
 const MAX_PIECES: usize = 64;
@@ -109,26 +110,15 @@ impl Compiler<'_> {
         file.algorithm.map(algorithm)
     }
 
-    fn places(&mut self, file: &SignatureFile, path: &FieldPath) -> Option<Vec<SignaturePlace>> {
-        match (&file.header, &file.query, &file.json, &file.form) {
-            (Some(headers), None, None, None) => {
-                let at = path.child("header");
-                let names = headers.to_vec();
-                if names.is_empty() {
-                    self.problems.add(&at, "must not be empty; set a header name");
-                }
-                names.iter().map(|name| self.header_name(name, &at).map(SignaturePlace::Header)).collect()
-            }
-            (None, Some(query), None, None) => Some(vec![SignaturePlace::Query(query.clone())]),
-            (None, None, Some(json), None) => {
-                self.pointer(json, &path.child("json")).map(|pointer| vec![SignaturePlace::Json(pointer)])
-            }
-            (None, None, None, Some(form)) => Some(vec![SignaturePlace::Form(form.clone())]),
-            _none_or_several => {
-                self.missing(path, "exactly one of header, query, json and form");
-                None
-            }
+    fn places(&mut self, file: &SignatureFile, path: &FieldPath) -> Option<Vec<Locator>> {
+        let headers = file.header.as_ref().map(OneOrMany::to_vec);
+        if headers.as_ref().is_some_and(Vec::is_empty) {
+            self.problems.add(&path.child("header"), "must not be empty; set a header name");
+            return Some(Vec::new());
         }
+        let first = self.locator(&file.places(), path)?;
+        let others = headers.iter().flatten().skip(1).map(|name| self.locator_under("header", name, path));
+        std::iter::once(Some(first)).chain(others).collect()
     }
 
     fn parse(&mut self, file: Option<&ParseFile>, path: &FieldPath) -> Option<Parse> {
@@ -210,19 +200,9 @@ impl Compiler<'_> {
         signed: &[Component],
         path: &FieldPath,
     ) -> Option<SignedTime> {
-        let source = match (&file.header, &file.part, &file.json, &file.form) {
-            (Some(header), None, None, None) => {
-                Component::Header(self.header_name(header, &path.child("header"))?, Presence::Required)
-            }
-            (None, Some(part), None, None) => Component::Part(part.clone()),
-            (None, None, Some(json), None) => {
-                Component::Json(self.pointer(json, &path.child("json"))?, Presence::Required)
-            }
-            (None, None, None, Some(form)) => Component::Form(form.clone()),
-            _none_or_several => {
-                self.missing(path, "exactly one of header, part, json and form");
-                return None;
-            }
+        let source = match self.only_key(&file.places(), path)? {
+            ("part", part) => Component::Part(part.to_owned()),
+            (key, text) => Component::Located(self.locator_under(key, text, path)?, Presence::Required),
         };
         if !source.is_covered_by(signed) {
             let problem = "is not signed, so that an attacker can change it; add it to `signed_payload`, or, where the \
@@ -302,20 +282,10 @@ impl Compiler<'_> {
         if file.header.is_none() && file.scheme.is_some() {
             self.problems.add(&path.child("scheme"), "is for `header` only; remove it");
         }
-        let place = match (&file.header, &file.query, &file.json, &file.form) {
-            (Some(header), None, None, None) => {
-                let name = self.header_name(header, &path.child("header"))?;
-                let scheme = file.scheme.clone().filter(|scheme| scheme != "none");
-                StaticTokenPlace::Header { name, scheme }
-            }
-            (None, Some(query), None, None) => StaticTokenPlace::Query(query.clone()),
-            (None, None, Some(json), None) => StaticTokenPlace::Json(self.pointer(json, &path.child("json"))?),
-            (None, None, None, Some(form)) => StaticTokenPlace::Form(form.clone()),
-            _none_or_several => {
-                self.missing(path, "exactly one of header, query, json and form");
-                return None;
-            }
-        };
+        let mut place = self.locator(&file.places(), path)?;
+        if let Locator::Header { scheme, .. } = &mut place {
+            *scheme = file.scheme.clone().filter(|scheme| scheme != "none").map(Scheme::Word);
+        }
         Some(StaticTokenPolicy { place, secrets: secrets? })
     }
 

@@ -155,3 +155,18 @@ pub struct TokenFile {
     /// `true`: the body is the token.
     pub body: Option<bool>,
 }
+
+impl TokenFile {
+    /// The keys of which exactly one says where the token is, each with its text.
+    pub fn places(&self) -> [(&'static str, Option<&str>); 6] {
+        let body = self.body.filter(|body| *body).map(|_| "");
+        [
+            ("header", self.header.as_deref()),
+            ("query", self.query.as_deref()),
+            ("cookie", self.cookie.as_deref()),
+            ("form", self.form.as_deref()),
+            ("json", self.json.as_deref()),
+            ("body", body),
+        ]
+    }
+}

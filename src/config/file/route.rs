@@ -199,6 +199,13 @@ pub struct TimestampFile {
     pub signed: Option<bool>,
 }
 
+impl TimestampFile {
+    /// The keys of which exactly one says where the timestamp is, each with its text.
+    pub fn places(&self) -> [(&'static str, Option<&str>); 3] {
+        [("header", self.header.as_deref()), ("claim", self.claim.as_deref()), ("json", self.json.as_deref())]
+    }
+}
+
 /// `revocation` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -45,6 +45,14 @@ impl OneOrMany {
             Self::Many(many) => many.clone(),
         }
     }
+
+    /// The first string.
+    pub fn first(&self) -> Option<&str> {
+        match self {
+            Self::One(one) => Some(one),
+            Self::Many(many) => many.first().map(String::as_str),
+        }
+    }
 }
 
 /// The unit or format of a time

@@ -53,6 +53,19 @@ pub struct SignatureFile {
     pub public_keys: Option<Vec<SecretFile>>,
 }
 
+impl SignatureFile {
+    /// The keys of which exactly one says where the signature is, each with its text: of several headers, the first.
+    pub fn places(&self) -> [(&'static str, Option<&str>); 4] {
+        let header = self.header.as_ref().and_then(OneOrMany::first);
+        [
+            ("header", header),
+            ("query", self.query.as_deref()),
+            ("json", self.json.as_deref()),
+            ("form", self.form.as_deref()),
+        ]
+    }
+}
+
 /// A signature algorithm
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -165,6 +178,18 @@ pub struct SignedTimeFile {
     pub max_future: Option<DurationText>,
 }
 
+impl SignedTimeFile {
+    /// The keys of which exactly one says where the timestamp is, each with its text.
+    pub fn places(&self) -> [(&'static str, Option<&str>); 4] {
+        [
+            ("header", self.header.as_deref()),
+            ("part", self.part.as_deref()),
+            ("json", self.json.as_deref()),
+            ("form", self.form.as_deref()),
+        ]
+    }
+}
+
 /// `require` of a signature
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -203,4 +228,16 @@ pub struct StaticTokenFile {
     pub secret: Option<SecretFile>,
     /// Several tokens during a rotation; any of them is accepted.
     pub secrets: Option<Vec<SecretFile>>,
+}
+
+impl StaticTokenFile {
+    /// The keys of which exactly one says where the token is, each with its text.
+    pub fn places(&self) -> [(&'static str, Option<&str>); 4] {
+        [
+            ("header", self.header.as_deref()),
+            ("query", self.query.as_deref()),
+            ("json", self.json.as_deref()),
+            ("form", self.form.as_deref()),
+        ]
+    }
 }

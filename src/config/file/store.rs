@@ -142,6 +142,18 @@ pub struct ReplayIdFile {
     pub hash: Option<bool>,
 }
 
+impl ReplayIdFile {
+    /// The keys of which exactly one says where the id is, each with its text, unless it is the hash.
+    pub fn places(&self) -> [(&'static str, Option<&str>); 4] {
+        [
+            ("claim", self.claim.as_deref()),
+            ("header", self.header.as_deref()),
+            ("json", self.json.as_deref()),
+            ("form", self.form.as_deref()),
+        ]
+    }
+}
+
 /// The response to a duplicate of a request that was committed
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -178,4 +190,11 @@ pub struct IdempotencyKeyFile {
     pub claim: Option<String>,
     /// JSON pointer into the body.
     pub json: Option<String>,
+}
+
+impl IdempotencyKeyFile {
+    /// The keys of which exactly one says where the key is, each with its text.
+    pub fn places(&self) -> [(&'static str, Option<&str>); 3] {
+        [("header", self.header.as_deref()), ("claim", self.claim.as_deref()), ("json", self.json.as_deref())]
+    }
 }

@@ -103,7 +103,7 @@ fn a_time_in_the_body_is_verified_after_the_signature() {
 fn each_of_several_values_is_in_time() {
     let mut policy = timed("part:t", TimestampUnit::Seconds);
     policy.parse = pairs("v1");
-    policy.places = ["x-one", "x-two"].map(|name| SignaturePlace::Header(HeaderName::from_static(name))).to_vec();
+    policy.places = ["x-one", "x-two"].map(|name| Locator::header_named(HeaderName::from_static(name))).to_vec();
     let value = |time: u64| format!("t={time},v1={}", mac(format!("{time}.body")));
     let evaluate = |one: u64, two: u64| evaluate(&policy, &[("x-one", &value(one)), ("x-two", &value(two))], b"body");
     assert_eq!(evaluate(NOW, NOW - 1), Ok(0));
