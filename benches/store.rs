@@ -41,7 +41,7 @@ fn mixed(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-fn ask(number: u64, route: &Arc<str>) -> ReserveRequest {
+fn request(number: u64, route: &Arc<str>) -> ReserveRequest {
     let first = mixed(number.wrapping_mul(2)).to_le_bytes();
     let second = mixed(number.wrapping_mul(2).wrapping_add(1)).to_le_bytes();
     let mut id = [0; 16];
@@ -119,13 +119,13 @@ fn worker(memory: &MemoryStore, thread: u64, threads: u64) -> impl FnOnce() -> V
         let route = Arc::from("orders");
         let mut times = Vec::new();
         for number in (thread..IDS).step_by(usize::try_from(threads).unwrap_or(1)) {
-            let ask = ask(number, &route);
+            let request = request(number, &route);
             let started = Instant::now();
-            let _ = memory.reserve(&ask, at(1));
+            let _ = memory.reserve(&request, at(1));
             if (number / threads).is_multiple_of(16) {
                 times.push(u32::try_from(started.elapsed().as_nanos()).unwrap_or(u32::MAX));
             }
-            memory.settle(&ask, &Settlement::Commit(None), at(1));
+            memory.settle(&request, &Settlement::Commit(None), at(1));
         }
         times
     }
@@ -134,11 +134,11 @@ fn worker(memory: &MemoryStore, thread: u64, threads: u64) -> impl FnOnce() -> V
 fn pairs(tasks: u64) {
     let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build() else { return };
     let memory = Arc::new(MemoryStore::new(usize::MAX));
-    let rate = runtime.block_on(run(tasks, move |ask| {
+    let rate = runtime.block_on(run(tasks, move |request| {
         let memory = Arc::clone(&memory);
         async move {
-            let reserved = memory.reserve(&ask, at(1)).is_ok();
-            memory.settle(&ask, &Settlement::Commit(None), at(1));
+            let reserved = memory.reserve(&request, at(1)).is_ok();
+            memory.settle(&request, &Settlement::Commit(None), at(1));
             reserved
         }
     }));
@@ -149,11 +149,11 @@ fn pairs(tasks: u64) {
             Ok(store) => Arc::new(store),
             Err(error) => return println!("{error}"),
         };
-        let rate = runtime.block_on(run(tasks, move |ask| {
+        let rate = runtime.block_on(run(tasks, move |request| {
             let store = Arc::clone(&store);
             async move {
-                let reserved = store.reserve(&ask, at(1)).await.is_ok();
-                reserved && store.settle(&ask, &Settlement::Commit(None), at(1)).await.is_ok()
+                let reserved = store.reserve(&request, at(1)).await.is_ok();
+                reserved && store.settle(&request, &Settlement::Commit(None), at(1)).await.is_ok()
             }
         }));
         println!("{tasks} tasks, {durability:?}: {rate:.0} pairs/s");
@@ -174,7 +174,7 @@ async fn run<F: Future<Output = bool> + Send>(
                 let route = Arc::from("orders");
                 let mut done = 0_u64;
                 while started.elapsed() < Duration::from_secs(2) {
-                    if pair(ask((task << 40) | done, &route)).await {
+                    if pair(request((task << 40) | done, &route)).await {
                         done += 1;
                     }
                 }

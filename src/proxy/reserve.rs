@@ -170,7 +170,7 @@ impl ReserveContext<'_> {
             lease: self.lease,
             issued,
         };
-        Ok(EntryRequest { kind, ask })
+        Ok(EntryRequest { kind, request: ask })
     }
 
     fn repeated(&self, kind: EntryKind, answer: ReserveResult) -> Result<ReserveDecision, Failure> {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
 pub use self::file::EmbeddedError;
-use self::file::StoreFile;
+use self::file::EntryDatabase;
 use self::writer::{Write, Writer, WriterState};
 use super::memory::{MemoryEntry, MemoryStore};
 use super::request::{ReserveRequest, StoreError};
@@ -39,16 +39,16 @@ pub struct EmbeddedStore {
 impl EmbeddedStore {
     /// Reads the whole file, or creates it. Entries that have not expired are kept even beyond `capacity`.
     pub fn open(path: &Path, durability: Durability, capacity: usize, now: UnixTime) -> Result<Self, EmbeddedError> {
-        let shared = Arc::new(WriterState::new(MemoryStore::telling(capacity)));
-        let mut ended = Vec::new();
-        let store = StoreFile::open(path, &mut |id, record| {
-            if lives(&record, now) {
+        let shared = Arc::new(WriterState::new(MemoryStore::reporting_removed(capacity)));
+        let mut expired = Vec::new();
+        let store = EntryDatabase::open(path, &mut |id, record| {
+            if is_live(&record, now) {
                 shared.memory.restore(id, record);
             } else {
-                ended.push(id);
+                expired.push(id);
             }
         })?;
-        shared.later(ended);
+        shared.write_later(expired);
         let (queue, writes) = mpsc::channel(QUEUE);
         let key = store.key.clone();
         let writer = Writer::new(path, durability, Arc::clone(&shared), store);
@@ -67,12 +67,12 @@ impl EmbeddedStore {
             // The request is not forwarded. The file may have the reservation all the same; the writer writes the id
             // again.
             self.shared.memory.settle(ask, &Settlement::Release, now);
-            self.shared.later([ask.id]);
+            self.shared.write_later([ask.id]);
             return Err(StoreError::Unavailable);
         }
         if answer != ReserveResult::Reserved {
             // The expiry may have been extended.
-            self.shared.later([ask.id]);
+            self.shared.write_later([ask.id]);
         }
         Ok(answer)
     }
@@ -89,7 +89,7 @@ impl EmbeddedStore {
             // Written even if memory had the commit already, since the first write may have failed.
             (Settled::Done, Settlement::Commit(_)) => self.write(ask.id).await?,
             // Not awaited: if a crash loses the release, the lease expires instead.
-            (Settled::Done, Settlement::Release | Settlement::Forget) => self.shared.later([ask.id]),
+            (Settled::Done, Settlement::Release | Settlement::Forget) => self.shared.write_later([ask.id]),
             (Settled::Lost, _) => {}
         }
         Ok(settled)
@@ -102,7 +102,7 @@ impl EmbeddedStore {
 
     /// Removes expired entries from memory, and then from the file.
     pub fn sweep(&self, now: UnixTime) {
-        self.shared.later(self.shared.memory.sweep(now));
+        self.shared.write_later(self.shared.memory.sweep(now));
     }
 
     /// A random secret in the file, the key for hashes of ids.
@@ -143,7 +143,7 @@ impl Drop for EmbeddedStore {
     }
 }
 
-fn lives(record: &MemoryEntry, now: UnixTime) -> bool {
+fn is_live(record: &MemoryEntry, now: UnixTime) -> bool {
     let leased = match &record.state {
         EntryState::InFlight { lease, .. } => *lease >= now,
         EntryState::Released { .. } | EntryState::Committed { .. } => false,
@@ -153,8 +153,8 @@ fn lives(record: &MemoryEntry, now: UnixTime) -> bool {
 
 impl WriterState {
     /// Schedules ids for the next transaction without waiting for it.
-    fn later(&self, ids: impl IntoIterator<Item = EntryId>) {
-        self.later.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+    fn write_later(&self, ids: impl IntoIterator<Item = EntryId>) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
     }
 }
 

@@ -119,8 +119,8 @@ impl RedisStore {
             args.push(ask.issued.map(|issued| number(issued.seconds().into())).unwrap_or_default());
             Call { script: &self.dialer.scripts.reserve, keys: &keys, args }
         };
-        let ((code, news, reply), live): ((String, String, Option<Vec<u8>>), Live) = self.run(&entry, call).await?;
-        if self.dialer.epochs.learn(bucket, &news) {
+        let ((code, epoch, reply), live): ((String, String, Option<Vec<u8>>), Live) = self.run(&entry, call).await?;
+        if self.dialer.epochs.update(bucket, &epoch) {
             self.touch(live);
         }
         let reply = reply.map(Into::into);
@@ -226,7 +226,7 @@ impl RedisStore {
     ) -> Result<(T, Live), StoreError> {
         let until = Instant::now() + self.dialer.timeout;
         let Some(node) = self.nodes.of(key) else {
-            self.nodes.doubt();
+            self.nodes.mark_stale();
             return Err(StoreError::Unavailable);
         };
         let error = match self.call_once(&node, until, &call).await {
@@ -234,7 +234,7 @@ impl RedisStore {
             Err(CommandError::Store(error)) => return Err(error),
             Err(CommandError::Elsewhere(error)) => error,
         };
-        self.nodes.doubt();
+        self.nodes.mark_stale();
         let moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
         let next = error.redirect_node().filter(|_| moved).and_then(|(address, _)| self.nodes.at(address));
         let next = next.ok_or(StoreError::Unavailable)?;
@@ -252,7 +252,7 @@ impl RedisStore {
         call: impl Fn(bool) -> Call<'a>,
     ) -> Result<(T, Live), CommandError> {
         let Some(mut live) = node.live() else {
-            self.nodes.doubt();
+            self.nodes.mark_stale();
             return Err(CommandError::Store(StoreError::Unavailable));
         };
         let error = match timeout_at(until, call(live.durable).on(&mut live.connection)).await {
@@ -261,14 +261,14 @@ impl RedisStore {
             Ok(Err(error)) if is_elsewhere(&error) => return Err(CommandError::Elsewhere(error)),
             // An error of this key or call, such as a value of another type; the connection stays in use.
             Ok(Err(error)) if is_of_call(&error) => {
-                node.complain(&error);
+                node.log_rejected_call(&error);
                 return Err(CommandError::Store(StoreError::Unavailable));
             }
             Ok(Err(error)) => NodeError::from(error),
             Err(late) => NodeError::from(late),
         };
         node.fail(&live, &error);
-        self.nodes.doubt();
+        self.nodes.mark_stale();
         Err(CommandError::Store(StoreError::Unavailable))
     }
 

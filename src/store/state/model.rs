@@ -177,11 +177,11 @@ impl Search {
         self.require(world.forwards().count() <= 1, Invariant::OneForward);
         let Some(first) = world.history.first else { return };
         let later = world.now.max(world.history.held);
-        let ask = |request: usize| {
+        let reserve_once = |request: usize| {
             let lease = at(later + LEASE);
             (self.reserve)(world.stored.0.as_ref(), STRANGER, REQUESTS[request], lease, at(later)).0
         };
-        let (same, other) = (ask(first), ask(1 - first));
+        let (same, other) = (reserve_once(first), reserve_once(1 - first));
         self.require((same == ReserveResult::Reserved) != world.history.committed, Invariant::ComesAgain);
         self.require(other != ReserveResult::Reserved, Invariant::SameRequest);
     }
@@ -203,7 +203,7 @@ impl Search {
             ModelPhase::Idle => self.begin(world, gateway),
             ModelPhase::Unsure(exchange) => {
                 self.crash(world, gateway, exchange);
-                self.ask(world, gateway, exchange);
+                self.reserve_once(world, gateway, exchange);
                 self.reach(world.with(gateway, ModelPhase::Settling(exchange, false)));
             }
             ModelPhase::Reserved(exchange) => {
@@ -246,13 +246,13 @@ impl Search {
             let exchange = ModelExchange { owner, request, lease: 0 };
             let mut next = world.clone();
             next.gateways[gateway].exchanges += 1;
-            self.ask(&next, gateway, exchange);
+            self.reserve_once(&next, gateway, exchange);
             // The request to the store is lost.
             self.reach(next.with(gateway, ModelPhase::Unsure(exchange)));
         }
     }
 
-    fn ask(&mut self, world: &World, gateway: usize, exchange: ModelExchange) {
+    fn reserve_once(&mut self, world: &World, gateway: usize, exchange: ModelExchange) {
         let lease = world.now + LEASE;
         let ModelExchange { owner, request, .. } = exchange;
         let found = world.stored.0.as_ref();
