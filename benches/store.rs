@@ -1,5 +1,5 @@
-//! Cost of the stores of `hookgate::admission`: memory and time of 10 million live ids, and reserve + commit per second
-//! for each store. `cargo bench --bench admission`; `-- pairs` skips the 10 million ids.
+//! Cost of the stores of `hookgate::store`: memory and time of 10 million live ids, and reserve + commit per second
+//! for each store. `cargo bench --bench store`; `-- pairs` skips the 10 million ids.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hookgate::clock::UnixTime;
 use hookgate::settings::Durability;
 use hookgate::store::embedded::EmbeddedStore;
+use hookgate::store::kind::Store;
 use hookgate::store::memory::MemoryStore;
 use hookgate::store::request::ReserveRequest;
 use hookgate::store::state::{EntryId, Fingerprint, Owner, Settlement};

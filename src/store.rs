@@ -7,6 +7,7 @@
 
 pub mod embedded;
 pub mod entry_hasher;
+pub mod kind;
 pub mod memory;
 pub mod redis;
 pub mod request;
@@ -25,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::settings::{OnError, StoreBackend, StoreSettings};
 use embedded::{EmbeddedError, EmbeddedStore};
 use entry_hasher::EntryHasher;
+use kind::Store;
 use memory::MemoryStore;
 use redis::{RedisStartError, RedisStore};
 use request::{ReserveRequest, StoreError};
@@ -100,40 +102,10 @@ pub enum ReserveOutcome {
     Unavailable(StoreError),
 }
 
-enum StoreKind {
-    Memory(MemoryStore),
-    Embedded(EmbeddedStore),
-    Redis(RedisStore),
-}
-
-impl StoreKind {
-    async fn reserve(&self, request: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
-        match self {
-            Self::Memory(memory) => memory.reserve(request, now),
-            Self::Embedded(embedded) => embedded.reserve(request, now).await,
-            Self::Redis(redis) => redis.reserve(request, now).await,
-        }
-    }
-
-    async fn settle(
-        &self,
-        request: &ReserveRequest,
-        settlement: &Settlement,
-        now: UnixTime,
-    ) -> Result<Settled, StoreError> {
-        match self {
-            Self::Memory(memory) => Ok(memory.settle(request, settlement, now)),
-            Self::Embedded(embedded) => embedded.settle(request, settlement, now).await,
-            Self::Redis(redis) => redis.settle(request, settlement, now).await,
-        }
-    }
-}
-
 /// The store with its metrics and retries, shared by all workers.
 pub struct StoreClient {
-    store: StoreKind,
+    store: Box<dyn Store>,
     hasher: EntryHasher,
-    capacity: usize,
     on_error: OnError,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -154,21 +126,8 @@ impl StoreClient {
         metrics: Arc<Metrics>,
         runtime: Handle,
     ) -> Result<Self, StoreStartError> {
-        let (store, hasher) = match &settings.backend {
-            StoreBackend::Memory => {
-                (StoreKind::Memory(MemoryStore::new(settings.capacity)), EntryHasher::new(&*random_key()?))
-            }
-            StoreBackend::Embedded { path, durability } => {
-                let embedded = EmbeddedStore::open(path, *durability, settings.capacity, clock.now())?;
-                let hasher = EntryHasher::new(embedded.key());
-                (StoreKind::Embedded(embedded), hasher)
-            }
-            StoreBackend::Redis(redis) => {
-                (StoreKind::Redis(RedisStore::new(redis, runtime.clone())?), EntryHasher::of_prefix(&redis.prefix))
-            }
-        };
-        let (capacity, on_error) = (settings.capacity, settings.on_error);
-        Ok(Self { store, hasher, capacity, on_error, clock, metrics, runtime, retries: AtomicUsize::new(0) })
+        let (store, hasher) = open(settings, clock.now(), &runtime)?;
+        Ok(Self { store, hasher, on_error: settings.on_error, clock, metrics, runtime, retries: AtomicUsize::new(0) })
     }
 
     /// The keyed hash for ids and fingerprints.
@@ -178,10 +137,7 @@ impl StoreClient {
 
     /// Whether the store was available when it was last used or probed.
     pub fn is_available(&self) -> bool {
-        match &self.store {
-            StoreKind::Memory(_) | StoreKind::Embedded(_) => true,
-            StoreKind::Redis(redis) => redis.is_available(),
-        }
+        self.store.is_available()
     }
 
     /// Takes one request from a rate limit that all replicas share. `None`: within the limit, or else the time to wait.
@@ -189,10 +145,7 @@ impl StoreClient {
     /// # Errors
     /// [`StoreError`]; also if the store is not shared, which the configuration rejects.
     pub async fn take(&self, name: &[&[u8]], interval: Duration, burst: u32) -> Result<Option<Duration>, StoreError> {
-        match &self.store {
-            StoreKind::Memory(_) | StoreKind::Embedded(_) => Err(StoreError::Unavailable),
-            StoreKind::Redis(redis) => redis.take(&self.hasher.id(name).to_string(), interval, burst).await,
-        }
+        self.store.take(&self.hasher.id(name).to_string(), interval, burst).await
     }
 
     /// Whether the shared revocation sets revoke this credential.
@@ -200,8 +153,7 @@ impl StoreClient {
     /// # Errors
     /// [`StoreError`], also if `on_error` is `allow`: a revoked credential must not pass while the sets cannot be read.
     pub async fn revokes(&self, credential: Revocable<'_>) -> Result<bool, StoreError> {
-        let StoreKind::Redis(redis) = &self.store else { return Err(StoreError::Unavailable) };
-        let revoked = redis.revoked(credential.token_id, credential.subject, credential.key_id).await?;
+        let revoked = self.store.revoked(credential.token_id, credential.subject, credential.key_id).await?;
         Ok(revoked.named || revoked.issued_before.is_some_and(|bound| credential.is_older_than(bound)))
     }
 
@@ -212,11 +164,7 @@ impl StoreClient {
 
     /// Number of entries in this process, and its capacity; `None` for a shared store.
     pub fn usage(&self) -> Option<(usize, usize)> {
-        match &self.store {
-            StoreKind::Memory(memory) => Some((memory.entries(), self.capacity)),
-            StoreKind::Embedded(embedded) => Some((embedded.entries(), self.capacity)),
-            StoreKind::Redis(_) => None,
-        }
+        self.store.usage()
     }
 
     /// Reserves all these entries in order, or none of them.
@@ -304,17 +252,30 @@ impl StoreClient {
             tokio::time::sleep(SWEEP_EVERY).await;
             let client = Arc::clone(&self);
             // Millions of entries take a while, and the calling thread also answers health probes.
-            let swept = tokio::task::spawn_blocking(move || {
-                let now = client.clock.now();
-                match &client.store {
-                    StoreKind::Memory(memory) => drop(memory.sweep(now)),
-                    StoreKind::Embedded(embedded) => embedded.sweep(now),
-                    StoreKind::Redis(_) => {}
-                }
-            });
+            let swept = tokio::task::spawn_blocking(move || client.store.sweep(client.clock.now()));
             let _panicked = swept.await;
         }
     }
+}
+
+/// Opens the store of the configured kind, and makes the hasher of its entries.
+fn open(
+    settings: &StoreSettings,
+    now: UnixTime,
+    runtime: &Handle,
+) -> Result<(Box<dyn Store>, EntryHasher), StoreStartError> {
+    let capacity = settings.capacity;
+    Ok(match &settings.backend {
+        StoreBackend::Memory => (Box::new(MemoryStore::new(capacity)), EntryHasher::new(&*random_key()?)),
+        StoreBackend::Embedded { path, durability } => {
+            let embedded = EmbeddedStore::open(path, *durability, capacity, now)?;
+            let hasher = EntryHasher::new(embedded.key());
+            (Box::new(embedded), hasher)
+        }
+        StoreBackend::Redis(redis) => {
+            (Box::new(RedisStore::new(redis, runtime.clone())?), EntryHasher::of_prefix(&redis.prefix))
+        }
+    })
 }
 
 fn label(result: &Result<ReserveResult, StoreError>) -> &'static str {

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 pub use self::file::EmbeddedError;
 use self::file::EntryDatabase;
 use self::writer::{Write, Writer, WriterState};
+use super::kind::{Store, StoreFuture};
 use super::memory::{MemoryEntry, MemoryStore};
 use super::request::{ReserveRequest, StoreError};
 use super::state::{EntryId, EntryState, ReserveResult, Settled, Settlement};
@@ -60,54 +61,14 @@ impl EmbeddedStore {
         Ok(Self { shared, durability, key, queue: Some(queue), thread: Some(thread) })
     }
 
-    /// Reserves an id. With `sync`, `Reserved` is returned once the file has it, so that the lease survives a crash.
-    pub async fn reserve(&self, ask: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
-        let answer = self.shared.memory.reserve(ask, now)?;
-        if answer == ReserveResult::Reserved && self.write(ask.id).await.is_err() {
-            // The request is not forwarded. The file may have the reservation all the same; the writer writes the id
-            // again.
-            self.shared.memory.settle(ask, &Settlement::Release, now);
-            self.shared.write_later([ask.id]);
-            return Err(StoreError::Unavailable);
-        }
-        if answer != ReserveResult::Reserved {
-            // The expiry may have been extended.
-            self.shared.write_later([ask.id]);
-        }
-        Ok(answer)
-    }
-
-    /// Settles a reservation. `Unavailable`: a commit is in memory but not in the file; the call must be repeated.
-    pub async fn settle(
-        &self,
-        ask: &ReserveRequest,
-        settlement: &Settlement,
-        now: UnixTime,
-    ) -> Result<Settled, StoreError> {
-        let settled = self.shared.memory.settle(ask, settlement, now);
-        match (settled, settlement) {
-            // Written even if memory had the commit already, since the first write may have failed.
-            (Settled::Done, Settlement::Commit(_)) => self.write(ask.id).await?,
-            // Not awaited: if a crash loses the release, the lease expires instead.
-            (Settled::Done, Settlement::Release | Settlement::Forget) => self.shared.write_later([ask.id]),
-            (Settled::Lost, _) => {}
-        }
-        Ok(settled)
-    }
-
-    /// Number of entries, including expired ones that are not swept yet.
-    pub fn entries(&self) -> usize {
-        self.shared.memory.entries()
-    }
-
-    /// Removes expired entries from memory, and then from the file.
-    pub fn sweep(&self, now: UnixTime) {
-        self.shared.write_later(self.shared.memory.sweep(now));
-    }
-
     /// A random secret in the file, the key for hashes of ids.
     pub fn key(&self) -> &[u8; 32] {
         &self.key
+    }
+
+    #[cfg(test)]
+    fn entries(&self) -> usize {
+        self.shared.memory.entries()
     }
 
     /// Number of transactions so far.
@@ -130,6 +91,56 @@ impl EmbeddedStore {
         queue.send(Write { id, done: Some(done) }).await.map_err(|_| StoreError::Unavailable)?;
         // There is no result if the thread has exited.
         written.await.unwrap_or(Err(StoreError::Unavailable))
+    }
+}
+
+impl Store for EmbeddedStore {
+    /// With `sync`, `Reserved` is returned once the file has it, so that the lease survives a crash.
+    fn reserve<'a>(&'a self, request: &'a ReserveRequest, now: UnixTime) -> StoreFuture<'a, ReserveResult> {
+        StoreFuture::pending(async move {
+            let result = self.shared.memory.reserve(request, now)?;
+            if result == ReserveResult::Reserved && self.write(request.id).await.is_err() {
+                // The request is not forwarded. The file may have the reservation all the same; the writer writes the
+                // id again.
+                self.shared.memory.settle(request, &Settlement::Release, now);
+                self.shared.write_later([request.id]);
+                return Err(StoreError::Unavailable);
+            }
+            if result != ReserveResult::Reserved {
+                // The expiry may have been extended.
+                self.shared.write_later([request.id]);
+            }
+            Ok(result)
+        })
+    }
+
+    /// `Unavailable`: a commit is in memory but not in the file.
+    fn settle<'a>(
+        &'a self,
+        request: &'a ReserveRequest,
+        settlement: &'a Settlement,
+        now: UnixTime,
+    ) -> StoreFuture<'a, Settled> {
+        StoreFuture::pending(async move {
+            let settled = self.shared.memory.settle(request, settlement, now);
+            match (settled, settlement) {
+                // Written even if memory had the commit already, since the first write may have failed.
+                (Settled::Done, Settlement::Commit(_)) => self.write(request.id).await?,
+                // Not awaited: if a crash loses the release, the lease expires instead.
+                (Settled::Done, Settlement::Release | Settlement::Forget) => self.shared.write_later([request.id]),
+                (Settled::Lost, _) => {}
+            }
+            Ok(settled)
+        })
+    }
+
+    fn usage(&self) -> Option<(usize, usize)> {
+        self.shared.memory.usage()
+    }
+
+    /// Removes expired entries from memory, and then from the file.
+    fn sweep(&self, now: UnixTime) {
+        self.shared.write_later(self.shared.memory.sweep(now));
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 
 use self::routes::{Routes, ShareClaim, add};
+use super::kind::{Store, StoreFuture};
 use super::request::{ReserveRequest, StoreError};
 use super::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner, ReserveResult, Settled, Settlement};
 use crate::clock::UnixTime;
@@ -304,6 +305,29 @@ impl MemoryStore {
         let slot = EntrySlot { fingerprint: fingerprint.0, until, route, tag };
         shard.earliest = shard.earliest.min(shard.end(&id, &slot));
         shard.slots.insert(id, slot);
+    }
+}
+
+impl Store for MemoryStore {
+    fn reserve<'a>(&'a self, request: &'a ReserveRequest, now: UnixTime) -> StoreFuture<'a, ReserveResult> {
+        StoreFuture::ready(Self::reserve(self, request, now))
+    }
+
+    fn settle<'a>(
+        &'a self,
+        request: &'a ReserveRequest,
+        settlement: &'a Settlement,
+        now: UnixTime,
+    ) -> StoreFuture<'a, Settled> {
+        StoreFuture::ready(Ok(Self::settle(self, request, settlement, now)))
+    }
+
+    fn usage(&self) -> Option<(usize, usize)> {
+        Some((self.entries(), self.capacity))
+    }
+
+    fn sweep(&self, now: UnixTime) {
+        Self::sweep(self, now);
     }
 }
 
