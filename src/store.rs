@@ -10,7 +10,6 @@ pub mod entry_hasher;
 pub mod kind;
 pub mod memory;
 pub mod redis;
-pub mod request;
 pub mod state;
 
 use std::sync::Arc;
@@ -26,10 +25,9 @@ use crate::metrics::Metrics;
 use crate::settings::{OnError, StoreBackend, StoreSettings};
 use embedded::{EmbeddedError, EmbeddedStore};
 use entry_hasher::EntryHasher;
-use kind::Store;
+use kind::{ReserveRequest, Store, StoreError};
 use memory::MemoryStore;
 use redis::{RedisStartError, RedisStore};
-use request::{ReserveRequest, StoreError};
 use state::{Owner, ReserveResult, Settled, Settlement};
 
 /// Maximum number of settlements that wait for a retry because the store was not available.
@@ -153,7 +151,7 @@ impl StoreClient {
     /// # Errors
     /// [`StoreError`], also if `on_error` is `allow`: a revoked credential must not pass while the sets cannot be read.
     pub async fn revokes(&self, credential: Revocable<'_>) -> Result<bool, StoreError> {
-        let revoked = self.store.revoked(credential.token_id, credential.subject, credential.key_id).await?;
+        let revoked = self.store.revoked([credential.token_id, credential.subject, credential.key_id]).await?;
         Ok(revoked.named || revoked.issued_before.is_some_and(|bound| credential.is_older_than(bound)))
     }
 
@@ -189,11 +187,10 @@ impl StoreClient {
                 // The store may have made the reservation although its response was lost.
                 (Err(_), OnError::Allow) => {
                     self.metrics.store_operation(entry.kind.label(), "allowed");
-                    self.retry_settlement(entry, Settlement::Release);
+                    self.retry_settlement(Settlement::Release, entry);
                 }
                 (Err(error), OnError::Reject) => {
-                    let unforwarded = entry.kind.unforwarded();
-                    self.retry_settlement(entry, unforwarded);
+                    self.retry_settlement(entry.kind.unforwarded(), entry);
                     // Not awaited, since the store has just failed to respond.
                     self.runtime.spawn(reservation.release());
                     return ReserveOutcome::Unavailable(error);
@@ -203,11 +200,11 @@ impl StoreClient {
         ReserveOutcome::Reserved(reservation)
     }
 
-    async fn settle(self: &Arc<Self>, entry: EntryRequest, settlement: Settlement) {
+    async fn settle(self: &Arc<Self>, settlement: Settlement, entry: EntryRequest) {
         let settled = self.store.settle(&entry.request, &settlement, self.clock.now()).await;
         self.count(&entry, &settlement, settled);
         if settled.is_err() {
-            self.retry_settlement(entry, settlement);
+            self.retry_settlement(settlement, entry);
         }
     }
 
@@ -223,7 +220,7 @@ impl StoreClient {
     }
 
     /// Retries a settlement in the background until it succeeds, or the entry and its lease have expired.
-    fn retry_settlement(self: &Arc<Self>, entry: EntryRequest, settlement: Settlement) {
+    fn retry_settlement(self: &Arc<Self>, settlement: Settlement, entry: EntryRequest) {
         if self.retries.fetch_add(1, Ordering::Relaxed) >= MAX_RETRIES {
             self.retries.fetch_sub(1, Ordering::Relaxed);
             self.metrics.store_operation(entry.kind.label(), "given_up");
@@ -331,8 +328,7 @@ impl Drop for Reservation {
     /// Releases the entries in the background. [`Reservation::keep`] takes them out before a request is forwarded.
     fn drop(&mut self) {
         for entry in self.entries.drain(..) {
-            let unforwarded = entry.kind.unforwarded();
-            self.store.retry_settlement(entry, unforwarded);
+            self.store.retry_settlement(entry.kind.unforwarded(), entry);
         }
     }
 }
@@ -353,8 +349,7 @@ impl Reservation {
     /// Releases the entries of a request that is not forwarded.
     pub async fn release(mut self) {
         while let Some(entry) = self.entries.last().cloned() {
-            let unforwarded = entry.kind.unforwarded();
-            self.store.settle(entry, unforwarded).await;
+            self.store.settle(entry.kind.unforwarded(), entry).await;
             self.entries.pop();
         }
     }
@@ -369,7 +364,7 @@ impl InFlightReservation {
                 EntryKind::Replay => settlements.replay.clone(),
                 EntryKind::Idempotency => settlements.idempotency.clone(),
             };
-            self.store.settle(entry, settlement).await;
+            self.store.settle(settlement, entry).await;
         }
     }
 

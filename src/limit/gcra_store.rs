@@ -16,8 +16,7 @@ const MAX_KEYS: usize = 8_192;
 const SWEEP: u64 = 100_000_000;
 
 /// The consumed quotas of one kind of key.
-#[derive(Debug, Default)]
-pub(super) struct GcraStore(Sharded<Mutex<GcraShard>>);
+pub(super) type GcraStore = Sharded<Mutex<GcraShard>>;
 
 /// The consumed quotas of one shard.
 #[derive(Debug)]
@@ -45,12 +44,12 @@ impl Default for GcraShard {
 impl GcraStore {
     /// Locks the shard of `id`.
     pub(super) fn lock(&self, id: CounterId) -> MutexGuard<'_, GcraShard> {
-        self.0.of(id).lock().unwrap_or_else(PoisonError::into_inner)
+        self.of(id).lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.sum(|shard| shard.lock().unwrap().free_at.len())
+        self.sum(|shard| shard.lock().unwrap().free_at.len())
     }
 }
 

@@ -88,14 +88,10 @@ impl<K: Copy + Eq + Hash> QuotaPermit<K> {
 
 impl<K: Copy + Eq + Hash> Amounts<K> {
     fn add(&mut self, key: K, more: u64, limit: u64) -> Result<(), Exhausted> {
-        match self.by_key.entry(key) {
-            Entry::Occupied(mut amount) => {
-                *amount.get_mut() = sum(*amount.get(), more, limit).ok_or(Exhausted::Address)?;
-            }
-            Entry::Vacant(amount) => {
-                amount.insert(sum(0, more, limit).ok_or(Exhausted::Address)?);
-            }
-        }
+        // Checked first, so that a rejected key is not stored.
+        sum(0, more, limit).ok_or(Exhausted::Address)?;
+        let amount = self.by_key.entry(key).or_default();
+        *amount = sum(*amount, more, limit).ok_or(Exhausted::Address)?;
         Ok(())
     }
 }

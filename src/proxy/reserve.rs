@@ -16,7 +16,7 @@ use crate::route::Route;
 use crate::route::duplicates::{
     DuplicateRules as Rules, IdempotencyKeyPlace, IdempotencyRule, OnDuplicate, ReplayRule,
 };
-use crate::store::request::{ReserveRequest, StoreError};
+use crate::store::kind::{ReserveRequest, StoreError};
 use crate::store::state::ReserveResult;
 use crate::store::{EntryKind, EntryRequest, Reservation, ReserveOutcome, StoreClient, new_owner};
 

@@ -17,9 +17,8 @@ use zeroize::Zeroizing;
 pub use self::file::EmbeddedError;
 use self::file::EntryDatabase;
 use self::writer::{Write, Writer, WriterState};
-use super::kind::{Store, StoreFuture};
+use super::kind::{ReserveRequest, Store, StoreError, StoreFuture};
 use super::memory::{MemoryEntry, MemoryStore};
-use super::request::{ReserveRequest, StoreError};
 use super::state::{EntryId, EntryState, ReserveResult, Settled, Settlement};
 use crate::clock::UnixTime;
 use crate::settings::Durability;
@@ -97,7 +96,7 @@ impl EmbeddedStore {
 impl Store for EmbeddedStore {
     /// With `sync`, `Reserved` is returned once the file has it, so that the lease survives a crash.
     fn reserve<'a>(&'a self, request: &'a ReserveRequest, now: UnixTime) -> StoreFuture<'a, ReserveResult> {
-        StoreFuture::pending(async move {
+        StoreFuture::Pending(Box::pin(async move {
             let result = self.shared.memory.reserve(request, now)?;
             if result == ReserveResult::Reserved && self.write(request.id).await.is_err() {
                 // The request is not forwarded. The file may have the reservation all the same; the writer writes the
@@ -111,7 +110,7 @@ impl Store for EmbeddedStore {
                 self.shared.write_later([request.id]);
             }
             Ok(result)
-        })
+        }))
     }
 
     /// `Unavailable`: a commit is in memory but not in the file.
@@ -121,7 +120,7 @@ impl Store for EmbeddedStore {
         settlement: &'a Settlement,
         now: UnixTime,
     ) -> StoreFuture<'a, Settled> {
-        StoreFuture::pending(async move {
+        StoreFuture::Pending(Box::pin(async move {
             let settled = self.shared.memory.settle(request, settlement, now);
             match (settled, settlement) {
                 // Written even if memory had the commit already, since the first write may have failed.
@@ -131,7 +130,7 @@ impl Store for EmbeddedStore {
                 (Settled::Lost, _) => {}
             }
             Ok(settled)
-        })
+        }))
     }
 
     fn usage(&self) -> Option<(usize, usize)> {

@@ -1,12 +1,12 @@
-//! The interface of a store kind: what `StoreClient` needs of memory, embedded and Redis.
+//! The interface of a kind of store: what `StoreClient` needs of memory, embedded and Redis.
 
-use std::future::Ready;
+use std::future::{Ready, ready};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::request::{ReserveRequest, StoreError};
-use super::state::{ReserveResult, Settled, Settlement};
+use super::state::{EntryId, Fingerprint, Owner, ReserveResult, Settled, Settlement};
 use crate::clock::UnixTime;
 
 /// A kind of store. All workers call it at the same time.
@@ -40,17 +40,12 @@ pub trait Store: Send + Sync {
     /// Takes one request from a rate limit that all replicas share: `burst` requests at once, then one per `interval`.
     /// `None`: within the limit, or else the time to wait.
     fn take<'a>(&'a self, _key: &'a str, _interval: Duration, _burst: u32) -> StoreFuture<'a, Option<Duration>> {
-        StoreFuture::ready(Err(StoreError::Unavailable))
+        StoreFuture::Ready(ready(Err(StoreError::Unavailable)))
     }
 
     /// Looks up a token id, a subject and a key id in the revocation sets that all replicas share.
-    fn revoked<'a>(
-        &'a self,
-        _token_id: Option<&'a str>,
-        _subject: Option<&'a str>,
-        _key_id: Option<&'a str>,
-    ) -> StoreFuture<'a, Revoked> {
-        StoreFuture::ready(Err(StoreError::Unavailable))
+    fn revoked<'a>(&'a self, _names: [Option<&'a str>; 3]) -> StoreFuture<'a, Revoked> {
+        StoreFuture::Ready(ready(Err(StoreError::Unavailable)))
     }
 }
 
@@ -71,16 +66,6 @@ pub enum StoreFuture<'a, T> {
     Pending(Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>),
 }
 
-impl<'a, T> StoreFuture<'a, T> {
-    pub(super) fn ready(result: Result<T, StoreError>) -> Self {
-        Self::Ready(std::future::ready(result))
-    }
-
-    pub(super) fn pending(call: impl Future<Output = Result<T, StoreError>> + Send + 'a) -> Self {
-        Self::Pending(Box::pin(call))
-    }
-}
-
 impl<T> Future for StoreFuture<'_, T> {
     type Output = Result<T, StoreError>;
 
@@ -88,6 +73,55 @@ impl<T> Future for StoreFuture<'_, T> {
         match self.get_mut() {
             Self::Ready(result) => Pin::new(result).poll(context),
             Self::Pending(call) => call.as_mut().poll(context),
+        }
+    }
+}
+
+/// An id to be reserved, and later settled.
+#[derive(Clone, Debug)]
+pub struct ReserveRequest {
+    /// The id.
+    pub id: EntryId,
+    /// Fingerprint of the request that has the id.
+    pub fingerprint: Fingerprint,
+    /// The owner of the reservation.
+    pub owner: Owner,
+    /// Name of the route, which may use a share of a bounded store.
+    pub route: Arc<str>,
+    /// Maximum number of entries of that route.
+    pub share: usize,
+    /// Time until which the id must be stored.
+    pub until: UnixTime,
+    /// Length of the lease: the time within which the owner settles the reservation.
+    pub lease: Duration,
+    /// When the credential was issued, the first time at which it could be used; `None` if the credential does not say.
+    pub issued: Option<UnixTime>,
+}
+
+/// Why a store could not reserve or settle an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The capacity of the store, or the share of the route, is used up.
+    #[error("the store is full")]
+    Full,
+    /// The store did not respond in time, or may have lost entries.
+    #[error("the store is not available")]
+    Unavailable,
+}
+
+#[cfg(test)]
+impl ReserveRequest {
+    /// Reserves `id` until second 100 of Unix time, with a lease of 10 seconds.
+    pub(super) fn sample(id: EntryId) -> Self {
+        Self {
+            id,
+            fingerprint: Fingerprint(7),
+            owner: Owner(1),
+            route: Arc::from("orders"),
+            share: usize::MAX,
+            until: UnixTime::from_seconds(100).unwrap_or_default(),
+            lease: Duration::from_secs(10),
+            issued: None,
         }
     }
 }

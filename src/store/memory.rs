@@ -7,6 +7,7 @@
 mod routes;
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -14,15 +15,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 
 use self::routes::{Routes, ShareClaim, add};
-use super::kind::{Store, StoreFuture};
-use super::request::{ReserveRequest, StoreError};
+use super::kind::{ReserveRequest, Store, StoreError, StoreFuture};
 use super::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner, ReserveResult, Settled, Settlement};
 use crate::clock::UnixTime;
 
 /// Maximum size of all stored responses together; above it, a commit stores no response.
 pub const REPLY_BYTES: usize = 64 << 20;
 
-/// Number of shards, large enough that a sweep never holds a lock for long.
+/// Number of shards, one for each first byte of an id: so many that a sweep never holds a lock for long.
 const SHARDS: usize = 256;
 
 /// Minimum capacity of a shard's maps when they shrink.
@@ -38,14 +38,8 @@ pub struct MemoryStore {
     routes: RwLock<Routes>,
     entries: AtomicUsize,
     reply_bytes: AtomicUsize,
-    removed: Removed,
-}
-
-/// Whether a sweep returns the ids that were removed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Removed {
-    Reported,
-    Discarded,
+    /// Whether a sweep returns the ids that were removed.
+    reports_removed: bool,
 }
 
 /// An entry as the file of the embedded store contains it.
@@ -100,28 +94,24 @@ struct IdHasher(u64);
 impl MemoryStore {
     /// Creates a store for at most `capacity` entries in total.
     pub fn new(capacity: usize) -> Self {
-        Self::with(capacity, Removed::Discarded)
-    }
-
-    /// As `new`, but `sweep` returns the ids that were removed since the previous sweep.
-    pub(super) fn reporting_removed(capacity: usize) -> Self {
-        Self::with(capacity, Removed::Reported)
-    }
-
-    fn with(capacity: usize, removed: Removed) -> Self {
         Self {
             capacity,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             routes: RwLock::default(),
             entries: AtomicUsize::new(0),
             reply_bytes: AtomicUsize::new(0),
-            removed,
+            reports_removed: false,
         }
+    }
+
+    /// As `new`, but `sweep` returns the ids that were removed since the previous sweep.
+    pub(super) fn reporting_removed(capacity: usize) -> Self {
+        Self { reports_removed: true, ..Self::new(capacity) }
     }
 
     /// Reserves an id. `Full`: the capacity, or the share of the route, is used up.
     pub fn reserve(&self, request: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
-        let Some(mut shard) = self.shard(request.id) else { return Err(StoreError::Unavailable) };
+        let mut shard = self.shard(request.id);
         if shard.slots.get(&request.id).is_some_and(|slot| shard.is_expired(&request.id, slot, now)) {
             self.remove(&mut shard, request.id);
         }
@@ -146,8 +136,7 @@ impl MemoryStore {
 
     /// Settles a reservation.
     pub fn settle(&self, request: &ReserveRequest, settlement: &Settlement, now: UnixTime) -> Settled {
-        // This cannot happen: every id has a shard.
-        let Some(mut shard) = self.shard(request.id) else { return Settled::Lost };
+        let mut shard = self.shard(request.id);
         let found = shard.slots.get(&request.id).copied();
         let known = found.map(|slot| shard.state(&request.id, slot));
         let (settled, change) = state::settle(known.as_ref(), request.owner, request.fingerprint, settlement);
@@ -192,7 +181,7 @@ impl MemoryStore {
 
     /// The current entry of an id.
     pub(super) fn record(&self, id: EntryId) -> Option<MemoryEntry> {
-        let shard = self.shard(id)?;
+        let shard = self.shard(id);
         let slot = *shard.slots.get(&id)?;
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
         let route = routes.name(slot.route)?;
@@ -203,7 +192,7 @@ impl MemoryStore {
     /// Adds an entry from a file, even beyond the capacity, since it has not expired. `false`: there are more routes
     /// than route numbers.
     pub(super) fn restore(&self, id: EntryId, record: MemoryEntry) -> bool {
-        let Some(mut shard) = self.shard(id) else { return false };
+        let mut shard = self.shard(id);
         let Some(route) = self.claim(&record.route, usize::MAX, usize::MAX) else { return false };
         if shard.slots.contains_key(&id) {
             self.remove(&mut shard, id);
@@ -212,10 +201,11 @@ impl MemoryStore {
         true
     }
 
-    fn shard(&self, id: EntryId) -> Option<MutexGuard<'_, Shard>> {
+    #[expect(clippy::indexing_slicing, reason = "there is a shard for each value of a byte")]
+    fn shard(&self, id: EntryId) -> MutexGuard<'_, Shard> {
         // Not the bytes that `IdHasher` uses, or else each shard would use only few of its buckets.
         let [first, ..] = id.0;
-        self.shards.get(usize::from(first)).map(lock)
+        lock(&self.shards[usize::from(first)])
     }
 
     /// Reserves room for a new entry; without room, expired entries of the shard are removed first.
@@ -273,7 +263,7 @@ impl MemoryStore {
         self.clear(shard, &id);
         self.entries.fetch_sub(1, Ordering::Relaxed);
         self.routes.read().unwrap_or_else(PoisonError::into_inner).release(slot.route);
-        if self.removed == Removed::Reported {
+        if self.reports_removed {
             shard.removed.push(id);
         }
     }
@@ -310,7 +300,7 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn reserve<'a>(&'a self, request: &'a ReserveRequest, now: UnixTime) -> StoreFuture<'a, ReserveResult> {
-        StoreFuture::ready(Self::reserve(self, request, now))
+        StoreFuture::Ready(ready(Self::reserve(self, request, now)))
     }
 
     fn settle<'a>(
@@ -319,7 +309,7 @@ impl Store for MemoryStore {
         settlement: &'a Settlement,
         now: UnixTime,
     ) -> StoreFuture<'a, Settled> {
-        StoreFuture::ready(Ok(Self::settle(self, request, settlement, now)))
+        StoreFuture::Ready(ready(Ok(Self::settle(self, request, settlement, now))))
     }
 
     fn usage(&self) -> Option<(usize, usize)> {

@@ -19,8 +19,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::kind::{Revoked, Store, StoreFuture};
-use super::request::{ReserveRequest, StoreError};
+use super::kind::{ReserveRequest, Revoked, Store, StoreError, StoreFuture};
 use super::state::{ReserveResult, Settled, Settlement};
 use crate::clock::UnixTime;
 use crate::settings::{OnFailover, RedisSettings};
@@ -78,7 +77,8 @@ impl RedisStore {
         if let Some(password) = &settings.password {
             login = login.set_password(password.as_str());
         }
-        let tls = if secure { Some(connector(settings)?) } else { None };
+        let config = secure.then(|| crate::tls::client_config(settings.ca.as_deref())).transpose();
+        let tls = config.map_err(RedisStartError::Ca)?.map(|config| TlsConnector::from(Arc::new(config)));
         let dialer = Arc::new(Dialer {
             login: login.set_skip_set_lib_name(),
             tls,
@@ -165,10 +165,10 @@ impl RedisStore {
 
 impl Store for RedisStore {
     fn reserve<'a>(&'a self, request: &'a ReserveRequest, now: UnixTime) -> StoreFuture<'a, ReserveResult> {
-        StoreFuture::pending(async move {
+        StoreFuture::Pending(Box::pin(async move {
             let bucket = bucket(request);
-            let (epoch, entry) = (self.dialer.epochs.key(bucket), self.entry(request));
-            let keys = [epoch.as_str(), entry.as_str()];
+            let (epoch_key, entry) = (self.dialer.epochs.key(bucket), self.entry(request));
+            let keys = [epoch_key.as_str(), entry.as_str()];
             let call = |durable| {
                 let mut args = vec![self.dialer.epochs.seen(bucket).as_bytes().to_vec(), flag(durable)];
                 args.extend([hex(request.owner.0), hex(request.fingerprint.0)]);
@@ -191,7 +191,7 @@ impl Store for RedisStore {
                 "D" => Ok(ReserveResult::Committed { same: false, reply }),
                 _ => Err(StoreError::Unavailable),
             }
-        })
+        }))
     }
 
     fn settle<'a>(
@@ -200,7 +200,7 @@ impl Store for RedisStore {
         settlement: &'a Settlement,
         now: UnixTime,
     ) -> StoreFuture<'a, Settled> {
-        StoreFuture::pending(async move {
+        StoreFuture::Pending(Box::pin(async move {
             let entry = self.entry(request);
             let keys = [entry.as_str()];
             let (kind, reply) = match settlement {
@@ -217,7 +217,7 @@ impl Store for RedisStore {
             };
             let (code, _): (String, Live) = self.run(&entry, call).await?;
             Ok(if code == "D" { Settled::Done } else { Settled::Lost })
-        })
+        }))
     }
 
     /// Whether there is a connection to the server of every bucket.
@@ -227,7 +227,7 @@ impl Store for RedisStore {
     }
 
     fn take<'a>(&'a self, key: &'a str, interval: Duration, burst: u32) -> StoreFuture<'a, Option<Duration>> {
-        StoreFuture::pending(async move {
+        StoreFuture::Pending(Box::pin(async move {
             // Any even distribution over the buckets is good enough.
             let bucket = key.bytes().fold(0_u8, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte)) & 0x3f;
             let key = format!("{}rate:{key}", self.dialer.epochs.tag(bucket.into()));
@@ -238,22 +238,16 @@ impl Store for RedisStore {
             };
             let (wait, _): (u64, Live) = self.run(&key, call).await?;
             Ok(Some(Duration::from_micros(wait)).filter(|wait| !wait.is_zero()))
-        })
+        }))
     }
 
-    fn revoked<'a>(
-        &'a self,
-        token_id: Option<&'a str>,
-        subject: Option<&'a str>,
-        key_id: Option<&'a str>,
-    ) -> StoreFuture<'a, Revoked> {
-        StoreFuture::pending(async move {
+    fn revoked<'a>(&'a self, names: [Option<&'a str>; 3]) -> StoreFuture<'a, Revoked> {
+        StoreFuture::Pending(Box::pin(async move {
             let keys = ["jti", "sub", "kid", "issued_before"].map(|name| format!("{{{}:revoked}}:{name}", self.prefix));
             let [jtis, subs, kids, before] = &keys;
             let keys = [jtis.as_str(), subs, kids, before];
             let call = |_| {
-                let args = [token_id, subject, key_id]
-                    .map(|name| name.map_or(b"-".to_vec(), |name| format!("+{name}").into_bytes()));
+                let args = names.map(|name| name.map_or(b"-".to_vec(), |name| format!("+{name}").into_bytes()));
                 Call { script: &self.dialer.scripts.revoked, keys: &keys, args: args.to_vec() }
             };
             let ((named, before), _): ((bool, Option<String>), Live) = self.run(jtis, call).await?;
@@ -266,18 +260,13 @@ impl Store for RedisStore {
                     Err(StoreError::Unavailable)
                 }
             }
-        })
+        }))
     }
 }
 
 enum CommandError {
     Store(StoreError),
     Elsewhere(RedisError),
-}
-
-fn connector(settings: &RedisSettings) -> Result<TlsConnector, RedisStartError> {
-    let config = crate::tls::client_config(settings.ca.as_deref()).map_err(RedisStartError::Ca)?;
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 fn is_of_call(error: &RedisError) -> bool {

@@ -13,16 +13,7 @@ fn at(seconds: u64) -> UnixTime {
 }
 
 fn request(number: u8) -> ReserveRequest {
-    ReserveRequest {
-        id: EntryId([number; 16]),
-        fingerprint: Fingerprint(7),
-        owner: Owner(u64::from(number)),
-        route: Arc::from("orders"),
-        share: usize::MAX,
-        until: at(100),
-        lease: Duration::from_secs(10),
-        issued: None,
-    }
+    ReserveRequest { owner: Owner(u64::from(number)), ..ReserveRequest::sample(EntryId([number; 16])) }
 }
 
 fn other(number: u8) -> ReserveRequest {

@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
+use super::super::kind::StoreError;
 use super::super::memory::MemoryStore;
-use super::super::request::StoreError;
 use super::super::state::EntryId;
 use super::file::{EntryDatabase, FileChange};
 use crate::settings::Durability;

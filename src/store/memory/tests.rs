@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use super::*;
 
 fn at(seconds: u64) -> UnixTime {
@@ -16,16 +14,7 @@ fn id(number: u64) -> EntryId {
 }
 
 fn request(number: u64, until: u64) -> ReserveRequest {
-    ReserveRequest {
-        id: id(number),
-        fingerprint: Fingerprint(7),
-        owner: Owner(number),
-        route: Arc::from("orders"),
-        share: usize::MAX,
-        until: at(until),
-        lease: Duration::from_secs(10),
-        issued: None,
-    }
+    ReserveRequest { owner: Owner(number), until: at(until), ..ReserveRequest::sample(id(number)) }
 }
 
 fn committed(reply: Option<&'static str>) -> ReserveResult {
@@ -219,8 +208,8 @@ fn a_slot_stays_compact() {
 
 #[test]
 fn a_sweep_reports_only_where_it_was_asked_to() {
-    for (memory, told) in [(MemoryStore::new(10), 0), (MemoryStore::reporting_removed(10), 1)] {
+    for (memory, reported) in [(MemoryStore::new(10), 0), (MemoryStore::reporting_removed(10), 1)] {
         memory.reserve(&request(1, 100), at(1)).unwrap();
-        assert_eq!(memory.sweep(at(101)).len(), told);
+        assert_eq!(memory.sweep(at(101)).len(), reported);
     }
 }

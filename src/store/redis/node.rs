@@ -50,7 +50,7 @@ pub(super) enum NodeError {
     #[error("connection failed: {0}")]
     Io(#[from] std::io::Error),
     #[error(transparent)]
-    RedisStore(#[from] RedisError),
+    Redis(#[from] RedisError),
     #[error("timeout")]
     Late(#[from] tokio::time::error::Elapsed),
     #[error("the host is not a valid name for a certificate")]
@@ -143,15 +143,12 @@ impl RedisNode {
 
     /// Drops a connection that failed; the task opens a new one.
     pub(super) fn fail(&self, used: &Live, error: &NodeError) {
-        {
-            let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-            if live.as_ref().is_none_or(|live| live.number != used.number) {
-                return;
-            }
-            *live = None;
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if live.take_if(|live| live.number == used.number).is_some() {
+            drop(live);
+            self.log_failure(error);
+            self.failed.notify_one();
         }
-        self.log_failure(error);
-        self.failed.notify_one();
     }
 
     /// Logs that the server rejected a call, once per connection.
@@ -179,11 +176,7 @@ impl RedisNode {
                 policy,
                 "the Redis store may evict ids and is not used: set maxmemory-policy to noeviction"
             ),
-            NodeError::Io(_)
-            | NodeError::RedisStore(_)
-            | NodeError::Late(_)
-            | NodeError::Name
-            | NodeError::NotMaster => {
+            NodeError::Io(_) | NodeError::Redis(_) | NodeError::Late(_) | NodeError::Name | NodeError::NotMaster => {
                 tracing::warn!(host, port, %error, "the Redis store is not available")
             }
         }
@@ -200,8 +193,7 @@ impl RedisNode {
                     tracing::info!(host, port, "the Redis store is available");
                     self.logged.store(false, Ordering::Relaxed);
                     self.rejection_logged.store(false, Ordering::Relaxed);
-                    let error = self.watch(live.clone()).await;
-                    if let Some(error) = error {
+                    if let Some(error) = self.watch(live.clone()).await {
                         self.fail(&live, &error);
                     }
                 }

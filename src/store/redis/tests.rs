@@ -76,16 +76,8 @@ fn now() -> UnixTime {
 
 /// A request to reserve id `n`, whose bucket is `n` mod 64.
 fn request(n: u8) -> ReserveRequest {
-    ReserveRequest {
-        id: EntryId([n; 16]),
-        fingerprint: Fingerprint(7),
-        owner: Owner(1),
-        route: "r".into(),
-        share: 1,
-        until: now().plus(Duration::from_secs(600)),
-        lease: Duration::from_secs(60),
-        issued: Some(now()),
-    }
+    let (until, lease) = (now().plus(Duration::from_secs(600)), Duration::from_secs(60));
+    ReserveRequest { until, lease, issued: Some(now()), ..ReserveRequest::sample(EntryId([n; 16])) }
 }
 
 const DONE: ReserveResult = ReserveResult::Committed { same: true, reply: None };
@@ -307,7 +299,7 @@ fn a_rate_is_shared() {
 fn revocations_are_seen() {
     let server = RedisServer::start(&[]);
     let store = TestStore::of(&server);
-    let revoked = |jti, sub, kid| store.calls.block_on(store.redis.revoked(jti, sub, kid));
+    let revoked = |jti, sub, kid| store.calls.block_on(store.redis.revoked([jti, sub, kid]));
     let none = Revoked { named: false, issued_before: None };
     assert_eq!(revoked(Some("j"), Some("s"), None), Ok(none));
     server.cli(&["SADD", "{hg:revoked}:sub", "s"]);
