@@ -32,7 +32,12 @@ impl<K> Default for KeyedQuota<K> {
     }
 }
 
-impl<K> KeyedQuota<K> {
+impl<K: Copy + Eq + Hash> KeyedQuota<K> {
+    /// A permit of amount zero; without a key, it counts in total only.
+    pub(super) fn begin(self: &Arc<Self>, key: Option<K>) -> QuotaPermit<K> {
+        QuotaPermit { quota: Arc::clone(self), key, amount: 0 }
+    }
+
     /// The amount in use, of all keys.
     pub(super) fn total(&self) -> u64 {
         self.lock().total
@@ -46,13 +51,6 @@ impl<K> KeyedQuota<K> {
 
     fn lock(&self) -> MutexGuard<'_, Amounts<K>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<K: Copy + Eq + Hash> KeyedQuota<K> {
-    /// A permit of amount zero; without a key, it counts in total only.
-    pub(super) fn begin(self: &Arc<Self>, key: Option<K>) -> QuotaPermit<K> {
-        QuotaPermit { quota: Arc::clone(self), key, amount: 0 }
     }
 }
 

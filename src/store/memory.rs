@@ -112,7 +112,7 @@ impl MemoryStore {
     /// Reserves an id. `Full`: the capacity, or the share of the route, is used up.
     pub fn reserve(&self, request: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
         let mut shard = self.shard(request.id);
-        if shard.slots.get(&request.id).is_some_and(|slot| shard.is_expired(&request.id, slot, now)) {
+        if shard.slots.get(&request.id).is_some_and(|slot| now.seconds() > shard.end(&request.id, slot)) {
             self.remove(&mut shard, request.id);
         }
         let found = shard.slots.get(&request.id).copied();
@@ -185,8 +185,9 @@ impl MemoryStore {
         let slot = *shard.slots.get(&id)?;
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
         let route = routes.name(slot.route)?;
-        let until = if slot.until == NEVER { UnixTime::MAX } else { expand(slot.until) };
-        Some(MemoryEntry { route, until, state: shard.state(&id, slot) })
+        let until =
+            Some(slot.until).filter(|until| *until != NEVER).and_then(|until| UnixTime::from_seconds(until.into()));
+        Some(MemoryEntry { route, until: until.unwrap_or(UnixTime::MAX), state: shard.state(&id, slot) })
     }
 
     /// Adds an entry from a file, even beyond the capacity, since it has not expired. `false`: there are more routes
@@ -342,10 +343,6 @@ impl Shard {
         }
     }
 
-    fn is_expired(&self, id: &EntryId, slot: &EntrySlot, now: UnixTime) -> bool {
-        now.seconds() > self.end(id, slot)
-    }
-
     fn shrink(&mut self) {
         shrink(&mut self.slots);
         shrink(&mut self.flights);
@@ -374,10 +371,6 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 fn compact(until: UnixTime) -> u32 {
     u32::try_from(until.seconds()).unwrap_or(NEVER)
-}
-
-fn expand(until: u32) -> UnixTime {
-    UnixTime::default().plus(std::time::Duration::from_secs(u64::from(until)))
 }
 
 /// Halves the load: a map that is less than a quarter full shrinks to twice its number of entries.

@@ -146,7 +146,7 @@ impl RedisStore {
                 return Err(CommandError::Store(StoreError::Unavailable));
             }
             Ok(Err(error)) => NodeError::from(error),
-            Err(late) => NodeError::from(late),
+            Err(elapsed) => NodeError::from(elapsed),
         };
         node.fail(&live, &error);
         self.nodes.mark_stale();
@@ -251,15 +251,12 @@ impl Store for RedisStore {
                 Call { script: &self.dialer.scripts.revoked, keys: &keys, args: args.to_vec() }
             };
             let ((named, before), _): ((bool, Option<String>), Live) = self.run(jtis, call).await?;
-            let before = before.map(|before| before.trim().parse().ok().and_then(UnixTime::from_seconds));
-            match before {
-                None => Ok(Revoked { named, issued_before: None }),
-                Some(Some(before)) => Ok(Revoked { named, issued_before: Some(before) }),
-                Some(None) => {
-                    tracing::error!("issued_before of the shared revocation sets must be a time in whole seconds");
-                    Err(StoreError::Unavailable)
-                }
+            let issued_before = before.map(|before| before.trim().parse().ok().and_then(UnixTime::from_seconds));
+            if issued_before == Some(None) {
+                tracing::error!("issued_before of the shared revocation sets must be a time in whole seconds");
+                return Err(StoreError::Unavailable);
             }
+            Ok(Revoked { named, issued_before: issued_before.flatten() })
         }))
     }
 }

@@ -32,10 +32,10 @@ impl Epochs {
     }
 
     /// Stores a new epoch, and returns whether ids may have been lost since the previous one.
-    pub(super) fn update(&self, bucket: usize, news: &str) -> bool {
-        let Some(seen) = self.seen.get(bucket).filter(|_| !news.is_empty()) else { return false };
-        let before = std::mem::replace(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner), Arc::from(news));
-        let now = event(news);
+    pub(super) fn update(&self, bucket: usize, epoch: &str) -> bool {
+        let Some(seen) = self.seen.get(bucket).filter(|_| !epoch.is_empty()) else { return false };
+        let before = std::mem::replace(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner), Arc::from(epoch));
+        let now = event(epoch);
         let is_new = now > event(&before);
         // Other buckets report the same event within two seconds.
         if is_new && now > self.logged.fetch_max(now, Ordering::Relaxed).saturating_add(2) {
@@ -64,9 +64,9 @@ impl Epochs {
                     error if is_elsewhere(&error) || is_full(&error) => (),
                     error => return Err(error),
                 },
-                news => {
-                    let news: String = redis::from_redis_value(news)?;
-                    self.update(bucket, &news);
+                epoch => {
+                    let epoch: String = redis::from_redis_value(epoch)?;
+                    self.update(bucket, &epoch);
                 }
             }
         }

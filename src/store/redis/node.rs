@@ -233,7 +233,7 @@ impl RedisNode {
             match alive {
                 Ok(Ok(_)) => (),
                 Ok(Err(error)) => return Some(error.into()),
-                Err(late) => return Some(late.into()),
+                Err(elapsed) => return Some(elapsed.into()),
             }
             if checked.elapsed() < CHECK {
                 continue;
@@ -245,7 +245,7 @@ impl RedisNode {
                     self.renew(&live);
                 }
                 Ok(Err(error)) => return Some(error),
-                Err(late) => return Some(late.into()),
+                Err(elapsed) => return Some(elapsed.into()),
             }
         }
     }
