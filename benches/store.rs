@@ -1,5 +1,5 @@
-//! Cost of the stores of `hookgate::admission`: memory and time of 10 million live ids, and reserve + commit per second
-//! for each store. `cargo bench --bench admission`; `-- pairs` skips the 10 million ids.
+//! Cost of the stores of `hookgate::store`: memory and time of 10 million live ids, and reserve + commit per second
+//! for each store. `cargo bench --bench store`; `-- pairs` skips the 10 million ids.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use hookgate::clock::UnixTime;
 use hookgate::settings::Durability;
 use hookgate::store::embedded::EmbeddedStore;
+use hookgate::store::kind::{ReserveRequest, Store};
 use hookgate::store::memory::MemoryStore;
-use hookgate::store::request::ReserveRequest;
 use hookgate::store::state::{EntryId, Fingerprint, Owner, Settlement};
 
 // As in src/main.rs.
@@ -41,7 +41,7 @@ fn mixed(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-fn ask(number: u64, route: &Arc<str>) -> ReserveRequest {
+fn request(number: u64, route: &Arc<str>) -> ReserveRequest {
     let first = mixed(number.wrapping_mul(2)).to_le_bytes();
     let second = mixed(number.wrapping_mul(2).wrapping_add(1)).to_le_bytes();
     let mut id = [0; 16];
@@ -119,13 +119,13 @@ fn worker(memory: &MemoryStore, thread: u64, threads: u64) -> impl FnOnce() -> V
         let route = Arc::from("orders");
         let mut times = Vec::new();
         for number in (thread..IDS).step_by(usize::try_from(threads).unwrap_or(1)) {
-            let ask = ask(number, &route);
+            let request = request(number, &route);
             let started = Instant::now();
-            let _ = memory.reserve(&ask, at(1));
+            let _ = memory.reserve(&request, at(1));
             if (number / threads).is_multiple_of(16) {
                 times.push(u32::try_from(started.elapsed().as_nanos()).unwrap_or(u32::MAX));
             }
-            memory.settle(&ask, &Settlement::Commit(None), at(1));
+            memory.settle(&request, &Settlement::Commit(None), at(1));
         }
         times
     }
@@ -133,15 +133,7 @@ fn worker(memory: &MemoryStore, thread: u64, threads: u64) -> impl FnOnce() -> V
 
 fn pairs(tasks: u64) {
     let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build() else { return };
-    let memory = Arc::new(MemoryStore::new(usize::MAX));
-    let rate = runtime.block_on(run(tasks, move |ask| {
-        let memory = Arc::clone(&memory);
-        async move {
-            let reserved = memory.reserve(&ask, at(1)).is_ok();
-            memory.settle(&ask, &Settlement::Commit(None), at(1));
-            reserved
-        }
-    }));
+    let rate = runtime.block_on(run(tasks, Arc::new(MemoryStore::new(usize::MAX))));
     println!("{tasks} tasks, memory: {rate:.0} pairs/s");
     for durability in [Durability::Sync, Durability::Interval(Duration::from_secs(1))] {
         let path = std::env::temp_dir().join(format!("hookgate-bench-{}", std::process::id()));
@@ -149,39 +141,31 @@ fn pairs(tasks: u64) {
             Ok(store) => Arc::new(store),
             Err(error) => return println!("{error}"),
         };
-        let rate = runtime.block_on(run(tasks, move |ask| {
-            let store = Arc::clone(&store);
-            async move {
-                let reserved = store.reserve(&ask, at(1)).await.is_ok();
-                reserved && store.settle(&ask, &Settlement::Commit(None), at(1)).await.is_ok()
-            }
-        }));
+        let rate = runtime.block_on(run(tasks, store));
         println!("{tasks} tasks, {durability:?}: {rate:.0} pairs/s");
         let _ = std::fs::remove_file(&path);
     }
 }
 
 /// Pairs of reserve and commit per second, over two seconds.
-async fn run<F: Future<Output = bool> + Send>(
-    tasks: u64,
-    pair: impl Fn(ReserveRequest) -> F + Clone + Send + 'static,
-) -> f64 {
+async fn run(tasks: u64, store: Arc<dyn Store>) -> f64 {
     let started = Instant::now();
-    let tasks: Vec<_> = (0..tasks)
-        .map(|task| {
-            let pair = pair.clone();
-            tokio::spawn(async move {
-                let route = Arc::from("orders");
-                let mut done = 0_u64;
-                while started.elapsed() < Duration::from_secs(2) {
-                    if pair(ask((task << 40) | done, &route)).await {
-                        done += 1;
-                    }
+    let worker = |task| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let (route, commit) = (Arc::from("orders"), Settlement::Commit(None));
+            let mut done = 0_u64;
+            while started.elapsed() < Duration::from_secs(2) {
+                let request = request((task << 40) | done, &route);
+                let reserved = store.reserve(&request, at(1)).await.is_ok();
+                if reserved && store.settle(&request, &commit, at(1)).await.is_ok() {
+                    done += 1;
                 }
-                done
-            })
+            }
+            done
         })
-        .collect();
+    };
+    let tasks: Vec<_> = (0..tasks).map(worker).collect();
     let mut done = 0;
     for task in tasks {
         done += task.await.unwrap_or_default();

@@ -2,19 +2,19 @@
 //! and responses to endpoint verification challenges; and the rate and concurrency limits of routes. Called by the
 //! server and the gateway.
 
-mod concurrency;
 mod gcra;
 mod gcra_store;
 mod keys;
+mod quota;
 mod requests;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::UnixTime;
 use crate::failure::{Exhausted, Limited};
 use crate::snapshot::{ADDRESS_SHARE, ListenerLimits};
+use quota::{KeyedQuota, QuotaPermit};
 pub use requests::{ConcurrencyPermits, RequestLimits, RequestSender, limited};
 
 /// The limit that a new connection exceeded.
@@ -28,13 +28,11 @@ pub enum ConnectionRejected {
 
 /// Counts the open connections of one listener, across all workers.
 #[derive(Debug, Default)]
-pub struct Connections(Mutex<Counts>);
+pub struct Connections(Arc<KeyedQuota<AddressKey>>);
 
-#[derive(Debug, Default)]
-struct Counts {
-    total: usize,
-    by_address: HashMap<AddressKey, usize>,
-}
+/// The permit of a connection, held while it is open.
+#[derive(Debug)]
+pub struct ConnectionPermit(QuotaPermit<AddressKey>);
 
 /// The unit by which addresses are counted: one IPv4 address, or one IPv6 /64, since an IPv6 customer has at least a
 /// /64.
@@ -53,31 +51,15 @@ impl AddressKey {
     }
 }
 
-/// The permit of a connection, held while it is open.
-#[derive(Debug)]
-pub struct ConnectionPermit {
-    connections: Arc<Connections>,
-    /// The client's address, once it is known.
-    key: Option<AddressKey>,
-}
-
 impl Connections {
     /// A permit for one more connection, not yet counted for an address.
     ///
     /// # Errors
     /// [`ConnectionRejected::Total`].
-    pub fn admit(self: &Arc<Self>, limits: &ListenerLimits) -> Result<ConnectionPermit, ConnectionRejected> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.total >= limits.connections {
-            return Err(ConnectionRejected::Total);
-        }
-        counts.total += 1;
-        Ok(ConnectionPermit { connections: Arc::clone(self), key: None })
-    }
-
-    /// The number of open connections.
-    pub fn open(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).total
+    pub fn admit(&self, limits: &ListenerLimits) -> Result<ConnectionPermit, ConnectionRejected> {
+        let mut permit = self.0.begin(None);
+        permit.grow(1, amount(limits.connections), 0).map_err(|_| ConnectionRejected::Total)?;
+        Ok(ConnectionPermit(permit))
     }
 }
 
@@ -87,59 +69,28 @@ impl ConnectionPermit {
     /// # Errors
     /// [`ConnectionRejected::Address`].
     pub fn belongs_to(&mut self, address: IpAddr, limits: &ListenerLimits) -> Result<(), ConnectionRejected> {
-        let key = AddressKey::of(address);
-        let mut counts = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_address = counts.by_address.entry(key).or_default();
-        if *of_address >= limits.connections_per_address {
-            return Err(ConnectionRejected::Address);
-        }
-        *of_address += 1;
-        self.key = Some(key);
-        Ok(())
+        let limit = amount(limits.connections_per_address);
+        self.0.assign(AddressKey::of(address), limit).map_err(|_| ConnectionRejected::Address)
     }
 }
 
-impl Drop for ConnectionPermit {
-    fn drop(&mut self) {
-        let mut counts = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.total = counts.total.saturating_sub(1);
-        let Some(key) = &self.key else { return };
-        if let Some(of_address) = counts.by_address.get_mut(key) {
-            *of_address = of_address.saturating_sub(1);
-            if *of_address == 0 {
-                counts.by_address.remove(key);
-            }
-        }
-    }
-}
-
-/// Counts the bytes of buffered bodies, across all workers.
+/// Counts the bytes of buffered bodies, or the requests that wait for their bodies, across all workers.
 #[derive(Debug, Default)]
-pub struct MemoryQuota(Mutex<MemoryCounts>);
+pub struct MemoryQuota(Arc<KeyedQuota<AddressKey>>);
 
-#[derive(Debug, Default)]
-struct MemoryCounts {
-    total: u64,
-    by_address: HashMap<AddressKey, u64>,
-}
-
-/// The bytes buffered for one body; released when it is dropped.
+/// The amount of one request; released when it is dropped.
 #[derive(Debug)]
-pub struct MemoryPermit {
-    bodies: Arc<MemoryQuota>,
-    key: AddressKey,
-    bytes: u64,
-}
+pub struct MemoryPermit(QuotaPermit<AddressKey>);
 
 impl MemoryQuota {
-    /// A count of zero bytes for a body from `address`.
-    pub fn begin(self: &Arc<Self>, address: IpAddr) -> MemoryPermit {
-        MemoryPermit { bodies: Arc::clone(self), key: AddressKey::of(address), bytes: 0 }
+    /// A permit of zero bytes for a body from `address`.
+    pub fn begin(&self, address: IpAddr) -> MemoryPermit {
+        MemoryPermit(self.0.begin(Some(AddressKey::of(address))))
     }
 
     /// The number of bytes that are buffered now.
     pub fn total(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).total
+        self.0.total()
     }
 }
 
@@ -149,29 +100,12 @@ impl MemoryPermit {
     /// # Errors
     /// [`Exhausted`] if that exceeds `limit` in total, or one address's share of it; nothing more is counted then.
     pub fn grow(&mut self, more: usize, limit: u64) -> Result<(), Exhausted> {
-        let more = u64::try_from(more).map_err(|_| Exhausted::Total)?;
-        let mut held = self.bodies.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let total = held.total.checked_add(more).filter(|total| *total <= limit).ok_or(Exhausted::Total)?;
-        let of_address = held.by_address.entry(self.key).or_default();
-        let grown = of_address.checked_add(more).filter(|bytes| *bytes <= limit / ADDRESS_SHARE);
-        *of_address = grown.ok_or(Exhausted::Address)?;
-        held.total = total;
-        self.bytes += more;
-        Ok(())
+        self.0.grow(amount(more), limit, limit / ADDRESS_SHARE)
     }
 }
 
-impl Drop for MemoryPermit {
-    fn drop(&mut self) {
-        let mut held = self.bodies.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.total = held.total.saturating_sub(self.bytes);
-        if let Some(of_address) = held.by_address.get_mut(&self.key) {
-            *of_address = of_address.saturating_sub(self.bytes);
-            if *of_address == 0 {
-                held.by_address.remove(&self.key);
-            }
-        }
-    }
+fn amount(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 /// The maximum number of responses to endpoint verification challenges per second, over all routes: a provider sends
@@ -211,7 +145,7 @@ mod tests {
     }
 
     fn open(
-        connections: &Arc<Connections>,
+        connections: &Connections,
         from: &str,
         limits: &ListenerLimits,
     ) -> Result<ConnectionPermit, ConnectionRejected> {
@@ -222,7 +156,7 @@ mod tests {
 
     #[test]
     fn connections_are_bounded_per_address_and_in_total() {
-        let connections = Arc::new(Connections::default());
+        let connections = Connections::default();
         let limits = limits(3, 2);
         let first = open(&connections, "192.0.2.1", &limits).unwrap();
         let _second = open(&connections, "::ffff:192.0.2.1", &limits).unwrap();
@@ -235,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_network_of_64_bits_counts_as_one_address() {
-        let connections = Arc::new(Connections::default());
+        let connections = Connections::default();
         let limits = limits(9, 1);
         let _one = open(&connections, "2001:db8::1", &limits).unwrap();
         assert!(open(&connections, "2001:db8::2", &limits).is_err());
@@ -244,23 +178,22 @@ mod tests {
 
     #[test]
     fn closed_connections_leave_nothing_behind() {
-        let connections = Arc::new(Connections::default());
+        let connections = Connections::default();
         drop(open(&connections, "192.0.2.1", &limits(9, 9)).unwrap());
         drop(connections.admit(&limits(9, 9)).unwrap());
-        let counts = connections.0.lock().unwrap();
-        assert!(counts.total == 0 && counts.by_address.is_empty());
+        assert_eq!((connections.0.total(), connections.0.keys()), (0, 0));
     }
 
     #[test]
     fn buffered_bodies_are_bounded_in_total_and_per_address() {
-        let bodies = Arc::new(MemoryQuota::default());
+        let bodies = MemoryQuota::default();
         let mut one = bodies.begin(address("192.0.2.1"));
         assert_eq!((one.grow(25, 100), one.grow(1, 100)), (Ok(()), Err(Exhausted::Address)));
         let mut others: Vec<_> = (2..6).map(|last| bodies.begin(address(&format!("192.0.2.{last}")))).collect();
-        let grown: Vec<_> = others.iter_mut().map(|held| held.grow(25, 100)).collect();
+        let grown: Vec<_> = others.iter_mut().map(|permit| permit.grow(25, 100)).collect();
         assert_eq!(grown, [Ok(()), Ok(()), Ok(()), Err(Exhausted::Total)]);
         drop((one, others));
-        assert!(bodies.total() == 0 && bodies.0.lock().unwrap().by_address.is_empty());
+        assert_eq!((bodies.total(), bodies.0.keys()), (0, 0));
     }
 
     #[test]

@@ -7,9 +7,9 @@
 
 pub mod embedded;
 pub mod entry_hasher;
+pub mod kind;
 pub mod memory;
 pub mod redis;
-pub mod request;
 pub mod state;
 
 use std::sync::Arc;
@@ -25,16 +25,16 @@ use crate::metrics::Metrics;
 use crate::settings::{OnError, StoreBackend, StoreSettings};
 use embedded::{EmbeddedError, EmbeddedStore};
 use entry_hasher::EntryHasher;
+use kind::{ReserveRequest, Store, StoreError};
 use memory::MemoryStore;
 use redis::{RedisStartError, RedisStore};
-use request::{ReserveRequest, StoreError};
 use state::{Owner, ReserveResult, Settled, Settlement};
 
 /// Maximum number of settlements that wait for a retry because the store was not available.
-const MAX_LATE: usize = 100_000;
+const MAX_RETRIES: usize = 100_000;
 
 /// First and longest pause between two attempts of a settlement; the pause doubles each time.
-const LATE_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Interval between two sweeps for expired entries.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -87,7 +87,7 @@ pub struct EntryRequest {
     /// Purpose of the entry.
     pub kind: EntryKind,
     /// The id, with the parameters of the reservation.
-    pub ask: ReserveRequest,
+    pub request: ReserveRequest,
 }
 
 /// Result of reserving the entries of a request.
@@ -100,45 +100,16 @@ pub enum ReserveOutcome {
     Unavailable(StoreError),
 }
 
-enum StoreKind {
-    Memory(MemoryStore),
-    Embedded(EmbeddedStore),
-    Redis(RedisStore),
-}
-
-impl StoreKind {
-    async fn reserve(&self, ask: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
-        match self {
-            Self::Memory(memory) => memory.reserve(ask, now),
-            Self::Embedded(embedded) => embedded.reserve(ask, now).await,
-            Self::Redis(redis) => redis.reserve(ask, now).await,
-        }
-    }
-
-    async fn settle(
-        &self,
-        ask: &ReserveRequest,
-        settlement: &Settlement,
-        now: UnixTime,
-    ) -> Result<Settled, StoreError> {
-        match self {
-            Self::Memory(memory) => Ok(memory.settle(ask, settlement, now)),
-            Self::Embedded(embedded) => embedded.settle(ask, settlement, now).await,
-            Self::Redis(redis) => redis.settle(ask, settlement, now).await,
-        }
-    }
-}
-
 /// The store with its metrics and retries, shared by all workers.
 pub struct StoreClient {
-    store: StoreKind,
+    store: Box<dyn Store>,
     hasher: EntryHasher,
-    capacity: usize,
     on_error: OnError,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     runtime: Handle,
-    late: AtomicUsize,
+    /// Number of settlements that wait for a retry.
+    retries: AtomicUsize,
 }
 
 impl StoreClient {
@@ -153,21 +124,8 @@ impl StoreClient {
         metrics: Arc<Metrics>,
         runtime: Handle,
     ) -> Result<Self, StoreStartError> {
-        let (store, hasher) = match &settings.backend {
-            StoreBackend::Memory => {
-                (StoreKind::Memory(MemoryStore::new(settings.capacity)), EntryHasher::new(&*random_key()?))
-            }
-            StoreBackend::Embedded { path, durability } => {
-                let embedded = EmbeddedStore::open(path, *durability, settings.capacity, clock.now())?;
-                let hasher = EntryHasher::new(embedded.key());
-                (StoreKind::Embedded(embedded), hasher)
-            }
-            StoreBackend::Redis(redis) => {
-                (StoreKind::Redis(RedisStore::new(redis, runtime.clone())?), EntryHasher::of_prefix(&redis.prefix))
-            }
-        };
-        let (capacity, on_error) = (settings.capacity, settings.on_error);
-        Ok(Self { store, hasher, capacity, on_error, clock, metrics, runtime, late: AtomicUsize::new(0) })
+        let (store, hasher) = open(settings, clock.now(), &runtime)?;
+        Ok(Self { store, hasher, on_error: settings.on_error, clock, metrics, runtime, retries: AtomicUsize::new(0) })
     }
 
     /// The keyed hash for ids and fingerprints.
@@ -177,10 +135,7 @@ impl StoreClient {
 
     /// Whether the store was available when it was last used or probed.
     pub fn is_available(&self) -> bool {
-        match &self.store {
-            StoreKind::Memory(_) | StoreKind::Embedded(_) => true,
-            StoreKind::Redis(redis) => redis.is_available(),
-        }
+        self.store.is_available()
     }
 
     /// Takes one request from a rate limit that all replicas share. `None`: within the limit, or else the time to wait.
@@ -188,20 +143,16 @@ impl StoreClient {
     /// # Errors
     /// [`StoreError`]; also if the store is not shared, which the configuration rejects.
     pub async fn take(&self, name: &[&[u8]], interval: Duration, burst: u32) -> Result<Option<Duration>, StoreError> {
-        match &self.store {
-            StoreKind::Memory(_) | StoreKind::Embedded(_) => Err(StoreError::Unavailable),
-            StoreKind::Redis(redis) => redis.take(&self.hasher.id(name).to_string(), interval, burst).await,
-        }
+        self.store.take(&self.hasher.id(name).to_string(), interval, burst).await
     }
 
     /// Whether the shared revocation sets revoke this credential.
     ///
     /// # Errors
     /// [`StoreError`], also if `on_error` is `allow`: a revoked credential must not pass while the sets cannot be read.
-    pub async fn revokes(&self, one: Revocable<'_>) -> Result<bool, StoreError> {
-        let StoreKind::Redis(redis) = &self.store else { return Err(StoreError::Unavailable) };
-        let revoked = redis.revoked(one.token_id, one.subject, one.key_id).await?;
-        Ok(revoked.named || revoked.issued_before.is_some_and(|bound| one.is_older_than(bound)))
+    pub async fn revokes(&self, credential: Revocable<'_>) -> Result<bool, StoreError> {
+        let revoked = self.store.revoked([credential.token_id, credential.subject, credential.key_id]).await?;
+        Ok(revoked.named || revoked.issued_before.is_some_and(|bound| credential.is_older_than(bound)))
     }
 
     /// The setting `on_error`: whether requests are rejected or forwarded while the store is not available.
@@ -211,40 +162,35 @@ impl StoreClient {
 
     /// Number of entries in this process, and its capacity; `None` for a shared store.
     pub fn usage(&self) -> Option<(usize, usize)> {
-        match &self.store {
-            StoreKind::Memory(memory) => Some((memory.entries(), self.capacity)),
-            StoreKind::Embedded(embedded) => Some((embedded.entries(), self.capacity)),
-            StoreKind::Redis(_) => None,
-        }
+        self.store.usage()
     }
 
     /// Reserves all these entries in order, or none of them.
     pub async fn reserve(self: &Arc<Self>, entries: Vec<EntryRequest>) -> ReserveOutcome {
         let now = self.clock.now();
-        let mut reservation = Reservation { store: Arc::clone(self), held: Vec::new() };
-        for one in entries {
+        let mut reservation = Reservation { store: Arc::clone(self), entries: Vec::new() };
+        for entry in entries {
             // Recorded before the call: if the client disconnects meanwhile, dropping the reservation releases the
             // entry.
-            reservation.held.push(one.clone());
-            let answer = self.store.reserve(&one.ask, now).await;
-            self.metrics.store_operation(one.kind.label(), label(&answer));
-            if answer == Ok(ReserveResult::Reserved) {
+            reservation.entries.push(entry.clone());
+            let result = self.store.reserve(&entry.request, now).await;
+            self.metrics.store_operation(entry.kind.label(), label(&result));
+            if result == Ok(ReserveResult::Reserved) {
                 continue;
             }
-            reservation.held.pop();
-            match (answer, self.on_error) {
-                (Ok(answer), _) => {
+            reservation.entries.pop();
+            match (result, self.on_error) {
+                (Ok(result), _) => {
                     reservation.release().await;
-                    return ReserveOutcome::Duplicate(one.kind, answer);
+                    return ReserveOutcome::Duplicate(entry.kind, result);
                 }
                 // The store may have made the reservation although its response was lost.
                 (Err(_), OnError::Allow) => {
-                    self.metrics.store_operation(one.kind.label(), "allowed");
-                    self.settle_late(one, Settlement::Release);
+                    self.metrics.store_operation(entry.kind.label(), "allowed");
+                    self.retry_settlement(Settlement::Release, entry);
                 }
                 (Err(error), OnError::Reject) => {
-                    let unforwarded = one.kind.unforwarded();
-                    self.settle_late(one, unforwarded);
+                    self.retry_settlement(entry.kind.unforwarded(), entry);
                     // Not awaited, since the store has just failed to respond.
                     self.runtime.spawn(reservation.release());
                     return ReserveOutcome::Unavailable(error);
@@ -254,15 +200,15 @@ impl StoreClient {
         ReserveOutcome::Reserved(reservation)
     }
 
-    async fn settle(self: &Arc<Self>, one: EntryRequest, settlement: Settlement) {
-        let settled = self.store.settle(&one.ask, &settlement, self.clock.now()).await;
-        self.count(&one, &settlement, settled);
+    async fn settle(self: &Arc<Self>, settlement: Settlement, entry: EntryRequest) {
+        let settled = self.store.settle(&entry.request, &settlement, self.clock.now()).await;
+        self.count(&entry, &settlement, settled);
         if settled.is_err() {
-            self.settle_late(one, settlement);
+            self.retry_settlement(settlement, entry);
         }
     }
 
-    fn count(&self, one: &EntryRequest, settlement: &Settlement, settled: Result<Settled, StoreError>) {
+    fn count(&self, entry: &EntryRequest, settlement: &Settlement, settled: Result<Settled, StoreError>) {
         let result = match (settled, settlement) {
             (Ok(Settled::Done), Settlement::Commit(_)) => "committed",
             (Ok(Settled::Done), Settlement::Release | Settlement::Forget) => "released",
@@ -270,30 +216,30 @@ impl StoreClient {
             (Err(_), Settlement::Commit(_)) => "commit_failed",
             (Err(_), Settlement::Release | Settlement::Forget) => "release_failed",
         };
-        self.metrics.store_operation(one.kind.label(), result);
+        self.metrics.store_operation(entry.kind.label(), result);
     }
 
     /// Retries a settlement in the background until it succeeds, or the entry and its lease have expired.
-    fn settle_late(self: &Arc<Self>, one: EntryRequest, settlement: Settlement) {
-        if self.late.fetch_add(1, Ordering::Relaxed) >= MAX_LATE {
-            self.late.fetch_sub(1, Ordering::Relaxed);
-            self.metrics.store_operation(one.kind.label(), "given_up");
+    fn retry_settlement(self: &Arc<Self>, settlement: Settlement, entry: EntryRequest) {
+        if self.retries.fetch_add(1, Ordering::Relaxed) >= MAX_RETRIES {
+            self.retries.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.store_operation(entry.kind.label(), "given_up");
             return;
         }
-        let store = Arc::clone(self);
+        let client = Arc::clone(self);
         self.runtime.spawn(async move {
-            let (mut pause, longest) = LATE_PAUSE;
-            let ends = one.ask.until.max(store.clock.now().plus(one.ask.lease));
+            let (mut pause, longest) = RETRY_PAUSE;
+            let end = entry.request.until.max(client.clock.now().plus(entry.request.lease));
             loop {
                 tokio::time::sleep(pause).await;
-                let now = store.clock.now();
-                match store.store.settle(&one.ask, &settlement, now).await {
-                    Ok(settled) => break store.count(&one, &settlement, Ok(settled)),
-                    Err(_) if now > ends => break store.metrics.store_operation(one.kind.label(), "given_up"),
+                let now = client.clock.now();
+                match client.store.settle(&entry.request, &settlement, now).await {
+                    Ok(settled) => break client.count(&entry, &settlement, Ok(settled)),
+                    Err(_) if now > end => break client.metrics.store_operation(entry.kind.label(), "given_up"),
                     Err(_) => pause = (pause * 2).min(longest),
                 }
             }
-            store.late.fetch_sub(1, Ordering::Relaxed);
+            client.retries.fetch_sub(1, Ordering::Relaxed);
         });
     }
 
@@ -301,23 +247,36 @@ impl StoreClient {
     pub async fn sweep(self: Arc<Self>) {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
-            let store = Arc::clone(&self);
+            let client = Arc::clone(&self);
             // Millions of entries take a while, and the calling thread also answers health probes.
-            let swept = tokio::task::spawn_blocking(move || {
-                let now = store.clock.now();
-                match &store.store {
-                    StoreKind::Memory(memory) => drop(memory.sweep(now)),
-                    StoreKind::Embedded(embedded) => embedded.sweep(now),
-                    StoreKind::Redis(_) => {}
-                }
-            });
+            let swept = tokio::task::spawn_blocking(move || client.store.sweep(client.clock.now()));
             let _panicked = swept.await;
         }
     }
 }
 
-fn label(answer: &Result<ReserveResult, StoreError>) -> &'static str {
-    match answer {
+/// Opens the store of the configured kind, and makes the hasher of its entries.
+fn open(
+    settings: &StoreSettings,
+    now: UnixTime,
+    runtime: &Handle,
+) -> Result<(Box<dyn Store>, EntryHasher), StoreStartError> {
+    let capacity = settings.capacity;
+    Ok(match &settings.backend {
+        StoreBackend::Memory => (Box::new(MemoryStore::new(capacity)), EntryHasher::new(&*random_key()?)),
+        StoreBackend::Embedded { path, durability } => {
+            let embedded = EmbeddedStore::open(path, *durability, capacity, now)?;
+            let hasher = EntryHasher::new(embedded.key());
+            (Box::new(embedded), hasher)
+        }
+        StoreBackend::Redis(redis) => {
+            (Box::new(RedisStore::new(redis, runtime.clone())?), EntryHasher::of_prefix(&redis.prefix))
+        }
+    })
+}
+
+fn label(result: &Result<ReserveResult, StoreError>) -> &'static str {
+    match result {
         Ok(ReserveResult::Reserved) => "reserved",
         Ok(ReserveResult::InFlight) => "in_flight",
         Ok(ReserveResult::Mismatch) => "mismatch",
@@ -362,15 +321,14 @@ impl Settlements {
 #[must_use = "a reservation that is dropped is released"]
 pub struct Reservation {
     store: Arc<StoreClient>,
-    held: Vec<EntryRequest>,
+    entries: Vec<EntryRequest>,
 }
 
 impl Drop for Reservation {
     /// Releases the entries in the background. [`Reservation::keep`] takes them out before a request is forwarded.
     fn drop(&mut self) {
-        for one in self.held.drain(..) {
-            let unforwarded = one.kind.unforwarded();
-            self.store.settle_late(one, unforwarded);
+        for entry in self.entries.drain(..) {
+            self.store.retry_settlement(entry.kind.unforwarded(), entry);
         }
     }
 }
@@ -379,21 +337,20 @@ impl Drop for Reservation {
 #[must_use = "an entry that is not settled blocks its id until the lease expires"]
 pub struct InFlightReservation {
     store: Arc<StoreClient>,
-    held: Vec<EntryRequest>,
+    entries: Vec<EntryRequest>,
 }
 
 impl Reservation {
     /// Marks the request as forwarded: from now on only a settlement or the end of the lease frees the entries.
     pub fn keep(mut self) -> InFlightReservation {
-        InFlightReservation { store: Arc::clone(&self.store), held: std::mem::take(&mut self.held) }
+        InFlightReservation { store: Arc::clone(&self.store), entries: std::mem::take(&mut self.entries) }
     }
 
     /// Releases the entries of a request that is not forwarded.
     pub async fn release(mut self) {
-        while let Some(one) = self.held.last().cloned() {
-            let unforwarded = one.kind.unforwarded();
-            self.store.settle(one, unforwarded).await;
-            self.held.pop();
+        while let Some(entry) = self.entries.last().cloned() {
+            self.store.settle(entry.kind.unforwarded(), entry).await;
+            self.entries.pop();
         }
     }
 }
@@ -402,17 +359,17 @@ impl InFlightReservation {
     /// Settles all entries. The idempotency key comes first, in the order of reservation: a retry that finds the key
     /// committed gets the stored response.
     pub async fn settle(self, settlements: Settlements) {
-        for one in self.held {
-            let settlement = match one.kind {
+        for entry in self.entries {
+            let settlement = match entry.kind {
                 EntryKind::Replay => settlements.replay.clone(),
                 EntryKind::Idempotency => settlements.idempotency.clone(),
             };
-            self.store.settle(one, settlement).await;
+            self.store.settle(settlement, entry).await;
         }
     }
 
     /// Whether the response is to be stored.
     pub fn keeps_reply(&self) -> bool {
-        self.held.iter().any(|one| one.kind == EntryKind::Idempotency)
+        self.entries.iter().any(|entry| entry.kind == EntryKind::Idempotency)
     }
 }

@@ -9,27 +9,27 @@ use crate::route::Rate;
 /// # Errors
 /// The number of nanoseconds by which the request is too early.
 pub(super) fn take(free_at: u64, now: u64, rate: &Rate) -> Result<u64, u64> {
-    let most = most(rate);
-    let debt = debt(free_at, now, most).saturating_add(rate.interval());
-    match debt.checked_sub(most) {
-        None | Some(0) => Ok(now.saturating_add(debt)),
+    let capacity = capacity(rate);
+    let consumed = consumed(free_at, now, capacity).saturating_add(rate.interval());
+    match consumed.checked_sub(capacity) {
+        None | Some(0) => Ok(now.saturating_add(consumed)),
         Some(early) => Err(early),
     }
 }
 
 /// Like [`take`], for a request that has already been handled and can no longer be rejected.
 pub(super) fn charge(free_at: u64, now: u64, rate: &Rate) -> u64 {
-    let most = most(rate);
-    now.saturating_add(debt(free_at, now, most).saturating_add(rate.interval()).min(most))
+    let capacity = capacity(rate);
+    now.saturating_add(consumed(free_at, now, capacity).saturating_add(rate.interval()).min(capacity))
 }
 
 /// The consumed quota, in nanoseconds. A quota consumed at an earlier, lower rate counts as one burst at most, so that
 /// a raised rate takes effect at once.
-fn debt(free_at: u64, now: u64, most: u64) -> u64 {
-    free_at.saturating_sub(now).min(most)
+fn consumed(free_at: u64, now: u64, capacity: u64) -> u64 {
+    free_at.saturating_sub(now).min(capacity)
 }
 
-fn most(rate: &Rate) -> u64 {
+fn capacity(rate: &Rate) -> u64 {
     rate.interval().saturating_mul(u64::from(rate.burst()))
 }
 

@@ -3,10 +3,10 @@
 //! limited.
 
 use std::collections::HashMap;
-use std::sync::MutexGuard;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::gcra;
-use super::keys::{Id, Sharded};
+use super::keys::{CounterId, Sharded};
 use crate::route::Rate;
 
 /// The maximum number of keys with consumed quota in one shard.
@@ -16,13 +16,12 @@ const MAX_KEYS: usize = 8_192;
 const SWEEP: u64 = 100_000_000;
 
 /// The consumed quotas of one kind of key.
-#[derive(Debug, Default)]
-pub(super) struct GcraStore(Sharded<GcraShard>);
+pub(super) type GcraStore = Sharded<Mutex<GcraShard>>;
 
 /// The consumed quotas of one shard.
 #[derive(Debug)]
 pub(super) struct GcraShard {
-    free_at: HashMap<Id, u64>,
+    free_at: HashMap<CounterId, u64>,
     capacity: usize,
     sweep_from: u64,
 }
@@ -44,19 +43,19 @@ impl Default for GcraShard {
 
 impl GcraStore {
     /// Locks the shard of `id`.
-    pub(super) fn lock(&self, id: Id) -> MutexGuard<'_, GcraShard> {
-        self.0.lock(id)
+    pub(super) fn lock(&self, id: CounterId) -> MutexGuard<'_, GcraShard> {
+        self.of(id).lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.sum(|shard| shard.free_at.len())
+        self.sum(|shard| shard.lock().unwrap().free_at.len())
     }
 }
 
 impl GcraShard {
     /// The time at which the quota would be full again after one more request; nothing is stored yet.
-    pub(super) fn take(&mut self, id: Id, now: u64, rate: &Rate) -> Result<u64, QuotaError> {
+    pub(super) fn take(&mut self, id: CounterId, now: u64, rate: &Rate) -> Result<u64, QuotaError> {
         if !self.has_room(id, now) {
             return Err(QuotaError::Full);
         }
@@ -64,28 +63,28 @@ impl GcraShard {
     }
 
     /// Stores the result of [`Self::take`].
-    pub(super) fn record_consumption(&mut self, id: Id, free_at: u64) {
+    pub(super) fn record_consumption(&mut self, id: CounterId, free_at: u64) {
         self.free_at.insert(id, free_at);
     }
 
     /// Nanoseconds until a request may pass; 0 if it may pass now.
-    pub(super) fn wait(&self, id: Id, now: u64, rate: &Rate) -> u64 {
+    pub(super) fn wait(&self, id: CounterId, now: u64, rate: &Rate) -> u64 {
         gcra::take(self.free_at(id), now, rate).err().unwrap_or_default()
     }
 
     /// Charges a request that has already been handled, unless no further key can be stored.
-    pub(super) fn charge(&mut self, id: Id, now: u64, rate: &Rate) {
+    pub(super) fn charge(&mut self, id: CounterId, now: u64, rate: &Rate) {
         if self.has_room(id, now) {
             let free_at = gcra::charge(self.free_at(id), now, rate);
             self.record_consumption(id, free_at);
         }
     }
 
-    fn free_at(&self, id: Id) -> u64 {
+    fn free_at(&self, id: CounterId) -> u64 {
         self.free_at.get(&id).copied().unwrap_or_default()
     }
 
-    fn has_room(&mut self, id: Id, now: u64) -> bool {
+    fn has_room(&mut self, id: CounterId, now: u64) -> bool {
         if self.free_at.len() >= self.capacity && now >= self.sweep_from && !self.free_at.contains_key(&id) {
             self.free_at.retain(|_, free_at| *free_at > now);
             self.sweep_from = now.saturating_add(SWEEP);
@@ -97,7 +96,7 @@ impl GcraShard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limit::keys::KeyedHasher;
+    use crate::limit::keys::CounterHasher;
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -105,12 +104,12 @@ mod tests {
         GcraShard { capacity: 10, ..GcraShard::default() }
     }
 
-    fn ids(count: u32) -> Vec<Id> {
-        let hasher = KeyedHasher::default();
+    fn ids(count: u32) -> Vec<CounterId> {
+        let hasher = CounterHasher::default();
         (0..count).map(|number| hasher.id(number)).collect()
     }
 
-    fn pass(shard: &mut GcraShard, id: Id, now: u64, rate: &Rate) -> Result<(), QuotaError> {
+    fn pass(shard: &mut GcraShard, id: CounterId, now: u64, rate: &Rate) -> Result<(), QuotaError> {
         let free_at = shard.take(id, now, rate)?;
         shard.record_consumption(id, free_at);
         Ok(())
@@ -161,7 +160,7 @@ mod tests {
     /// An unlimited number of keys over all shards: the total is bounded too.
     #[test]
     fn all_parts_together_are_bounded() {
-        let (store, hasher, rate) = (GcraStore::default(), KeyedHasher::default(), Rate::new(1, 3600, 1));
+        let (store, hasher, rate) = (GcraStore::default(), CounterHasher::default(), Rate::new(1, 3600, 1));
         for number in 0..200_000 {
             let id = hasher.id(number);
             store.lock(id).charge(id, 0, &rate);

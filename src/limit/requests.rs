@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::AddressKey;
-use super::concurrency::{ConcurrencyPermit, ConcurrencyQuota};
 use super::gcra_store::{GcraStore, QuotaError};
-use super::keys::{Id, KeyedHasher};
+use super::keys::{CounterHasher, CounterId, Sharded};
+use super::quota::{KeyedQuota, QuotaPermit};
 use crate::failure::{Failure, Limited};
 use crate::route::{Rate, RouteLimits};
 
@@ -18,17 +18,17 @@ use crate::route::{Rate, RouteLimits};
 #[derive(Debug)]
 pub struct RequestLimits {
     begun: Instant,
-    hasher: KeyedHasher,
+    hasher: CounterHasher,
     routes: GcraStore,
     issuers: GcraStore,
     subjects: GcraStore,
     addresses: GcraStore,
-    in_flight: Arc<ConcurrencyQuota>,
+    in_flight: Sharded<Arc<KeyedQuota<CounterId>>>,
 }
 
 /// The concurrency permits of a request, held until its exchange has ended.
 #[derive(Debug, Default)]
-pub struct ConcurrencyPermits(#[expect(dead_code, reason = "held to be dropped")] Vec<ConcurrencyPermit>);
+pub struct ConcurrencyPermits(#[expect(dead_code, reason = "held to be dropped")] Vec<QuotaPermit<CounterId>>);
 
 /// The sender of a verified request.
 #[derive(Clone, Copy, Debug)]
@@ -41,14 +41,14 @@ pub struct RequestSender<'a> {
     pub subject: Option<&'a str>,
 }
 
-/// Computes the key of a sender, only if there is a limit to count for.
-type IdOf = fn(&RequestLimits, &RequestSender<'_>) -> Id;
+/// Computes the id of a sender's counter, only if there is a limit to count for.
+type IdOf = fn(&RequestLimits, &RequestSender<'_>) -> CounterId;
 
 /// A rate limit that a request counts against.
 struct RateRequest<'a> {
     limit: &'static str,
     store: &'a GcraStore,
-    id: Id,
+    id: CounterId,
     rate: &'a Rate,
 }
 
@@ -56,12 +56,12 @@ impl Default for RequestLimits {
     fn default() -> Self {
         Self {
             begun: Instant::now(),
-            hasher: KeyedHasher::default(),
+            hasher: CounterHasher::default(),
             routes: GcraStore::default(),
             issuers: GcraStore::default(),
             subjects: GcraStore::default(),
             addresses: GcraStore::default(),
-            in_flight: Arc::default(),
+            in_flight: Sharded::default(),
         }
     }
 }
@@ -116,8 +116,10 @@ impl RequestLimits {
             }
             let id = id(self, sender);
             if let Some(most) = of.concurrency {
-                let place = self.in_flight.enter(id, most);
-                permits.push(place.ok_or(Failure::ConcurrencyLimited(Limited::at_once(limit, most)))?);
+                let mut permit = self.in_flight.of(id).begin(Some(id));
+                let limited = |_| Failure::ConcurrencyLimited(Limited::at_once(limit, most));
+                permit.grow(1, u64::MAX, u64::from(most)).map_err(limited)?;
+                permits.push(permit);
             }
             requests.extend(of.rate.as_ref().map(|rate| RateRequest { limit, store, id, rate }));
         }
@@ -131,19 +133,19 @@ impl RequestLimits {
         u64::try_from(at.saturating_duration_since(self.begun).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn address(&self, route: &str, address: IpAddr) -> Id {
+    fn address(&self, route: &str, address: IpAddr) -> CounterId {
         self.hasher.id(("address", route, AddressKey::of(address)))
     }
 
-    fn route(&self, sender: &RequestSender<'_>) -> Id {
+    fn route(&self, sender: &RequestSender<'_>) -> CounterId {
         self.hasher.id(("route", sender.route))
     }
 
-    fn issuer(&self, sender: &RequestSender<'_>) -> Id {
+    fn issuer(&self, sender: &RequestSender<'_>) -> CounterId {
         self.hasher.id(("issuer", sender.route, sender.issuer))
     }
 
-    fn subject(&self, sender: &RequestSender<'_>) -> Id {
+    fn subject(&self, sender: &RequestSender<'_>) -> CounterId {
         self.hasher.id(("subject", sender.route, sender.issuer, sender.subject))
     }
 }
@@ -154,7 +156,7 @@ fn take(requests: &[RateRequest<'_>], now: u64) -> Result<(), Limited> {
     let mut taken = Vec::with_capacity(requests.len());
     for RateRequest { limit, store, id, rate } in requests {
         let mut shard = store.lock(*id);
-        let free_at = shard.take(*id, now, rate).map_err(|penalize| too_often(limit, rate, penalize))?;
+        let free_at = shard.take(*id, now, rate).map_err(|error| too_often(limit, rate, error))?;
         taken.push((shard, *id, free_at));
     }
     for (mut shard, id, free_at) in taken {
@@ -163,15 +165,12 @@ fn take(requests: &[RateRequest<'_>], now: u64) -> Result<(), Limited> {
     Ok(())
 }
 
-fn too_often(limit: &'static str, rate: &Rate, penalize: QuotaError) -> Limited {
-    limited(
-        limit,
-        rate,
-        match penalize {
-            QuotaError::Early(nanoseconds) => Duration::from_nanos(nanoseconds),
-            QuotaError::Full => Duration::ZERO,
-        },
-    )
+fn too_often(limit: &'static str, rate: &Rate, error: QuotaError) -> Limited {
+    let wait = match error {
+        QuotaError::Early(nanoseconds) => Duration::from_nanos(nanoseconds),
+        QuotaError::Full => Duration::ZERO,
+    };
+    limited(limit, rate, wait)
 }
 
 /// The error for an exceeded rate limit; `retry_after` is at least one second.

@@ -15,7 +15,7 @@ use crate::clock::UnixTime;
 use crate::failure::{Duplicate, Failure, StoreFault};
 use crate::route::Route;
 use crate::route::duplicates::{DuplicateRules as Rules, IdempotencyRule, OnDuplicate, ReplayRule};
-use crate::store::request::{ReserveRequest, StoreError};
+use crate::store::kind::{ReserveRequest, StoreError};
 use crate::store::state::ReserveResult;
 use crate::store::{EntryKind, EntryRequest, Reservation, ReserveOutcome, StoreClient, new_owner};
 
@@ -160,7 +160,7 @@ impl ReserveContext<'_> {
             lease: self.lease,
             issued,
         };
-        Ok(EntryRequest { kind, ask })
+        Ok(EntryRequest { kind, request: ask })
     }
 
     fn repeated(&self, kind: EntryKind, answer: ReserveResult) -> Result<ReserveDecision, Failure> {

@@ -15,10 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
 pub use self::file::EmbeddedError;
-use self::file::StoreFile;
+use self::file::EntryDatabase;
 use self::writer::{Write, Writer, WriterState};
+use super::kind::{ReserveRequest, Store, StoreError, StoreFuture};
 use super::memory::{MemoryEntry, MemoryStore};
-use super::request::{ReserveRequest, StoreError};
 use super::state::{EntryId, EntryState, ReserveResult, Settled, Settlement};
 use crate::clock::UnixTime;
 use crate::settings::Durability;
@@ -39,16 +39,16 @@ pub struct EmbeddedStore {
 impl EmbeddedStore {
     /// Reads the whole file, or creates it. Entries that have not expired are kept even beyond `capacity`.
     pub fn open(path: &Path, durability: Durability, capacity: usize, now: UnixTime) -> Result<Self, EmbeddedError> {
-        let shared = Arc::new(WriterState::new(MemoryStore::telling(capacity)));
-        let mut ended = Vec::new();
-        let store = StoreFile::open(path, &mut |id, record| {
-            if lives(&record, now) {
+        let shared = Arc::new(WriterState::new(MemoryStore::reporting_removed(capacity)));
+        let mut expired = Vec::new();
+        let store = EntryDatabase::open(path, &mut |id, record| {
+            if is_live(&record, now) {
                 shared.memory.restore(id, record);
             } else {
-                ended.push(id);
+                expired.push(id);
             }
         })?;
-        shared.later(ended);
+        shared.write_later(expired);
         let (queue, writes) = mpsc::channel(QUEUE);
         let key = store.key.clone();
         let writer = Writer::new(path, durability, Arc::clone(&shared), store);
@@ -60,54 +60,14 @@ impl EmbeddedStore {
         Ok(Self { shared, durability, key, queue: Some(queue), thread: Some(thread) })
     }
 
-    /// Reserves an id. With `sync`, `Reserved` is returned once the file has it, so that the lease survives a crash.
-    pub async fn reserve(&self, ask: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
-        let answer = self.shared.memory.reserve(ask, now)?;
-        if answer == ReserveResult::Reserved && self.write(ask.id).await.is_err() {
-            // The request is not forwarded. The file may have the reservation all the same; the writer writes the id
-            // again.
-            self.shared.memory.settle(ask, &Settlement::Release, now);
-            self.shared.later([ask.id]);
-            return Err(StoreError::Unavailable);
-        }
-        if answer != ReserveResult::Reserved {
-            // The expiry may have been extended.
-            self.shared.later([ask.id]);
-        }
-        Ok(answer)
-    }
-
-    /// Settles a reservation. `Unavailable`: a commit is in memory but not in the file; the call must be repeated.
-    pub async fn settle(
-        &self,
-        ask: &ReserveRequest,
-        settlement: &Settlement,
-        now: UnixTime,
-    ) -> Result<Settled, StoreError> {
-        let settled = self.shared.memory.settle(ask, settlement, now);
-        match (settled, settlement) {
-            // Written even if memory had the commit already, since the first write may have failed.
-            (Settled::Done, Settlement::Commit(_)) => self.write(ask.id).await?,
-            // Not awaited: if a crash loses the release, the lease expires instead.
-            (Settled::Done, Settlement::Release | Settlement::Forget) => self.shared.later([ask.id]),
-            (Settled::Lost, _) => {}
-        }
-        Ok(settled)
-    }
-
-    /// Number of entries, including expired ones that are not swept yet.
-    pub fn entries(&self) -> usize {
-        self.shared.memory.entries()
-    }
-
-    /// Removes expired entries from memory, and then from the file.
-    pub fn sweep(&self, now: UnixTime) {
-        self.shared.later(self.shared.memory.sweep(now));
-    }
-
     /// A random secret in the file, the key for hashes of ids.
     pub fn key(&self) -> &[u8; 32] {
         &self.key
+    }
+
+    #[cfg(test)]
+    fn entries(&self) -> usize {
+        self.shared.memory.entries()
     }
 
     /// Number of transactions so far.
@@ -133,6 +93,56 @@ impl EmbeddedStore {
     }
 }
 
+impl Store for EmbeddedStore {
+    /// With `sync`, `Reserved` is returned once the file has it, so that the lease survives a crash.
+    fn reserve<'a>(&'a self, request: &'a ReserveRequest, now: UnixTime) -> StoreFuture<'a, ReserveResult> {
+        StoreFuture::Pending(Box::pin(async move {
+            let result = self.shared.memory.reserve(request, now)?;
+            if result == ReserveResult::Reserved && self.write(request.id).await.is_err() {
+                // The request is not forwarded. The file may have the reservation all the same; the writer writes the
+                // id again.
+                self.shared.memory.settle(request, &Settlement::Release, now);
+                self.shared.write_later([request.id]);
+                return Err(StoreError::Unavailable);
+            }
+            if result != ReserveResult::Reserved {
+                // The expiry may have been extended.
+                self.shared.write_later([request.id]);
+            }
+            Ok(result)
+        }))
+    }
+
+    /// `Unavailable`: a commit is in memory but not in the file.
+    fn settle<'a>(
+        &'a self,
+        request: &'a ReserveRequest,
+        settlement: &'a Settlement,
+        now: UnixTime,
+    ) -> StoreFuture<'a, Settled> {
+        StoreFuture::Pending(Box::pin(async move {
+            let settled = self.shared.memory.settle(request, settlement, now);
+            match (settled, settlement) {
+                // Written even if memory had the commit already, since the first write may have failed.
+                (Settled::Done, Settlement::Commit(_)) => self.write(request.id).await?,
+                // Not awaited: if a crash loses the release, the lease expires instead.
+                (Settled::Done, Settlement::Release | Settlement::Forget) => self.shared.write_later([request.id]),
+                (Settled::Lost, _) => {}
+            }
+            Ok(settled)
+        }))
+    }
+
+    fn usage(&self) -> Option<(usize, usize)> {
+        self.shared.memory.usage()
+    }
+
+    /// Removes expired entries from memory, and then from the file.
+    fn sweep(&self, now: UnixTime) {
+        self.shared.write_later(self.shared.memory.sweep(now));
+    }
+}
+
 impl Drop for EmbeddedStore {
     /// Writes all pending changes, and waits for the thread to exit.
     fn drop(&mut self) {
@@ -143,7 +153,7 @@ impl Drop for EmbeddedStore {
     }
 }
 
-fn lives(record: &MemoryEntry, now: UnixTime) -> bool {
+fn is_live(record: &MemoryEntry, now: UnixTime) -> bool {
     let leased = match &record.state {
         EntryState::InFlight { lease, .. } => *lease >= now,
         EntryState::Released { .. } | EntryState::Committed { .. } => false,
@@ -153,8 +163,8 @@ fn lives(record: &MemoryEntry, now: UnixTime) -> bool {
 
 impl WriterState {
     /// Schedules ids for the next transaction without waiting for it.
-    fn later(&self, ids: impl IntoIterator<Item = EntryId>) {
-        self.later.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+    fn write_later(&self, ids: impl IntoIterator<Item = EntryId>) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
     }
 }
 

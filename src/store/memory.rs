@@ -7,6 +7,7 @@
 mod routes;
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -14,14 +15,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 
 use self::routes::{Routes, ShareClaim, add};
-use super::request::{ReserveRequest, StoreError};
+use super::kind::{ReserveRequest, Store, StoreError, StoreFuture};
 use super::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner, ReserveResult, Settled, Settlement};
 use crate::clock::UnixTime;
 
 /// Maximum size of all stored responses together; above it, a commit stores no response.
 pub const REPLY_BYTES: usize = 64 << 20;
 
-/// Number of shards, large enough that a sweep never holds a lock for long.
+/// Number of shards, one for each first byte of an id: so many that a sweep never holds a lock for long.
 const SHARDS: usize = 256;
 
 /// Minimum capacity of a shard's maps when they shrink.
@@ -37,14 +38,8 @@ pub struct MemoryStore {
     routes: RwLock<Routes>,
     entries: AtomicUsize,
     reply_bytes: AtomicUsize,
-    forgotten: Forgotten,
-}
-
-/// Whether a sweep returns the ids that were removed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Forgotten {
-    Told,
-    NotTold,
+    /// Whether a sweep returns the ids that were removed.
+    reports_removed: bool,
 }
 
 /// An entry as the file of the embedded store contains it.
@@ -66,7 +61,7 @@ struct Shard {
     earliest: u64,
     swept: Option<UnixTime>,
     /// Ids that were removed since the last sweep.
-    forgotten: Vec<EntryId>,
+    removed: Vec<EntryId>,
 }
 
 /// The part that every entry has: 16 bytes, and 32 with the id.
@@ -99,74 +94,69 @@ struct IdHasher(u64);
 impl MemoryStore {
     /// Creates a store for at most `capacity` entries in total.
     pub fn new(capacity: usize) -> Self {
-        Self::with(capacity, Forgotten::NotTold)
-    }
-
-    /// As `new`, but `sweep` returns the ids that were removed since the previous sweep.
-    pub(super) fn telling(capacity: usize) -> Self {
-        Self::with(capacity, Forgotten::Told)
-    }
-
-    fn with(capacity: usize, forgotten: Forgotten) -> Self {
         Self {
             capacity,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             routes: RwLock::default(),
             entries: AtomicUsize::new(0),
             reply_bytes: AtomicUsize::new(0),
-            forgotten,
+            reports_removed: false,
         }
+    }
+
+    /// As `new`, but `sweep` returns the ids that were removed since the previous sweep.
+    pub(super) fn reporting_removed(capacity: usize) -> Self {
+        Self { reports_removed: true, ..Self::new(capacity) }
     }
 
     /// Reserves an id. `Full`: the capacity, or the share of the route, is used up.
-    pub fn reserve(&self, ask: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
-        let Some(mut shard) = self.shard(ask.id) else { return Err(StoreError::Unavailable) };
-        if shard.slots.get(&ask.id).is_some_and(|slot| shard.ended(&ask.id, slot, now)) {
-            self.forget(&mut shard, ask.id);
+    pub fn reserve(&self, request: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
+        let mut shard = self.shard(request.id);
+        if shard.slots.get(&request.id).is_some_and(|slot| now.seconds() > shard.end(&request.id, slot)) {
+            self.remove(&mut shard, request.id);
         }
-        let found = shard.slots.get(&ask.id).copied();
-        let known = found.map(|slot| shard.state(&ask.id, slot));
-        let lease = now.plus(ask.lease);
-        let (answer, next) = state::reserve(known.as_ref(), ask.owner, ask.fingerprint, lease, now);
+        let found = shard.slots.get(&request.id).copied();
+        let known = found.map(|slot| shard.state(&request.id, slot));
+        let lease = now.plus(request.lease);
+        let (result, next) = state::reserve(known.as_ref(), request.owner, request.fingerprint, lease, now);
         if let Some(next) = next {
             let place = match found {
                 // Another credential with the same id may expire earlier than the first one.
-                Some(slot) => (slot.until.max(compact(ask.until)), slot.route),
-                None => (compact(ask.until), self.place(&mut shard, ask, now)?),
+                Some(slot) => (slot.until.max(compact(request.until)), slot.route),
+                None => (compact(request.until), self.make_room(&mut shard, request, now)?),
             };
-            self.write(&mut shard, ask.id, place, next);
-        } else if let Some(slot) = shard.slots.get_mut(&ask.id) {
+            self.write(&mut shard, request.id, place, next);
+        } else if let Some(slot) = shard.slots.get_mut(&request.id) {
             // This credential may be valid for longer than the first one with the same id, and could be replayed after
             // it.
-            slot.until = slot.until.max(compact(ask.until));
+            slot.until = slot.until.max(compact(request.until));
         }
-        Ok(answer)
+        Ok(result)
     }
 
     /// Settles a reservation.
-    pub fn settle(&self, ask: &ReserveRequest, settlement: &Settlement, now: UnixTime) -> Settled {
-        // This cannot happen: every id has a shard.
-        let Some(mut shard) = self.shard(ask.id) else { return Settled::Lost };
-        let found = shard.slots.get(&ask.id).copied();
-        let known = found.map(|slot| shard.state(&ask.id, slot));
-        let (settled, change) = state::settle(known.as_ref(), ask.owner, ask.fingerprint, settlement);
+    pub fn settle(&self, request: &ReserveRequest, settlement: &Settlement, now: UnixTime) -> Settled {
+        let mut shard = self.shard(request.id);
+        let found = shard.slots.get(&request.id).copied();
+        let known = found.map(|slot| shard.state(&request.id, slot));
+        let (settled, change) = state::settle(known.as_ref(), request.owner, request.fingerprint, settlement);
         let next = match change {
             EntryChange::Put(next) => next,
             EntryChange::Nothing => return settled,
             EntryChange::Delete => {
-                self.forget(&mut shard, ask.id);
+                self.remove(&mut shard, request.id);
                 return settled;
             }
         };
         let place = match found {
             Some(slot) => Some((slot.until, slot.route)),
             // An expired entry need not be stored.
-            None if now > ask.until => None,
+            None if now > request.until => None,
             // Stored even beyond the capacity: there are no more such entries than requests in flight.
-            None => self.claim(&ask.route, usize::MAX, usize::MAX).map(|route| (compact(ask.until), route)),
+            None => self.claim(&request.route, usize::MAX, usize::MAX).map(|route| (compact(request.until), route)),
         };
         if let Some(place) = place {
-            self.write(&mut shard, ask.id, place, next);
+            self.write(&mut shard, request.id, place, next);
         }
         settled
     }
@@ -179,47 +169,49 @@ impl MemoryStore {
     /// Removes expired entries and frees their memory, one shard after the other. Returns their ids for `embedded`, and
     /// nothing otherwise.
     pub fn sweep(&self, now: UnixTime) -> Vec<EntryId> {
-        let mut forgotten = Vec::new();
+        let mut removed = Vec::new();
         for shard in &self.shards {
             let mut shard = lock(shard);
             self.sweep_shard(&mut shard, now);
             shard.shrink();
-            forgotten.append(&mut std::mem::take(&mut shard.forgotten));
+            removed.append(&mut std::mem::take(&mut shard.removed));
         }
-        forgotten
+        removed
     }
 
     /// The current entry of an id.
     pub(super) fn record(&self, id: EntryId) -> Option<MemoryEntry> {
-        let shard = self.shard(id)?;
+        let shard = self.shard(id);
         let slot = *shard.slots.get(&id)?;
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
         let route = routes.name(slot.route)?;
-        let until = if slot.until == NEVER { UnixTime::MAX } else { expand(slot.until) };
-        Some(MemoryEntry { route, until, state: shard.state(&id, slot) })
+        let until =
+            Some(slot.until).filter(|until| *until != NEVER).and_then(|until| UnixTime::from_seconds(until.into()));
+        Some(MemoryEntry { route, until: until.unwrap_or(UnixTime::MAX), state: shard.state(&id, slot) })
     }
 
     /// Adds an entry from a file, even beyond the capacity, since it has not expired. `false`: there are more routes
     /// than route numbers.
     pub(super) fn restore(&self, id: EntryId, record: MemoryEntry) -> bool {
-        let Some(mut shard) = self.shard(id) else { return false };
+        let mut shard = self.shard(id);
         let Some(route) = self.claim(&record.route, usize::MAX, usize::MAX) else { return false };
         if shard.slots.contains_key(&id) {
-            self.forget(&mut shard, id);
+            self.remove(&mut shard, id);
         }
         self.write(&mut shard, id, (compact(record.until), route), record.state);
         true
     }
 
-    fn shard(&self, id: EntryId) -> Option<MutexGuard<'_, Shard>> {
+    #[expect(clippy::indexing_slicing, reason = "there is a shard for each value of a byte")]
+    fn shard(&self, id: EntryId) -> MutexGuard<'_, Shard> {
         // Not the bytes that `IdHasher` uses, or else each shard would use only few of its buckets.
         let [first, ..] = id.0;
-        self.shards.get(usize::from(first)).map(lock)
+        lock(&self.shards[usize::from(first)])
     }
 
     /// Reserves room for a new entry; without room, expired entries of the shard are removed first.
-    fn place(&self, shard: &mut Shard, ask: &ReserveRequest, now: UnixTime) -> Result<u16, StoreError> {
-        if let Some(route) = self.claim(&ask.route, self.capacity, ask.share) {
+    fn make_room(&self, shard: &mut Shard, request: &ReserveRequest, now: UnixTime) -> Result<u16, StoreError> {
+        if let Some(route) = self.claim(&request.route, self.capacity, request.share) {
             return Ok(route);
         }
         // At most once a second: a full store must not cause a scan for each request.
@@ -227,7 +219,7 @@ impl MemoryStore {
             return Err(StoreError::Full);
         }
         self.sweep_shard(shard, now);
-        self.claim(&ask.route, self.capacity, ask.share).ok_or(StoreError::Full)
+        self.claim(&request.route, self.capacity, request.share).ok_or(StoreError::Full)
     }
 
     fn claim(&self, route: &Arc<str>, capacity: usize, share: usize) -> Option<u16> {
@@ -235,11 +227,11 @@ impl MemoryStore {
             return None;
         }
         let known = self.routes.read().unwrap_or_else(PoisonError::into_inner).claim(route, share);
-        let claimed = match known {
-            ShareClaim::Unknown => self.routes.write().unwrap_or_else(PoisonError::into_inner).introduce(route, share),
+        let claim = match known {
+            ShareClaim::Unknown => self.routes.write().unwrap_or_else(PoisonError::into_inner).register(route, share),
             known => known,
         };
-        if let ShareClaim::Held(number) = claimed {
+        if let ShareClaim::Claimed(number) = claim {
             return Some(number);
         }
         self.entries.fetch_sub(1, Ordering::Relaxed);
@@ -251,29 +243,29 @@ impl MemoryStore {
         if now.seconds() <= shard.earliest {
             return;
         }
-        let mut ended = Vec::new();
+        let mut expired = Vec::new();
         let mut earliest = u64::MAX;
         for (id, slot) in &shard.slots {
             let end = shard.end(id, slot);
             if now.seconds() > end {
-                ended.push(*id);
+                expired.push(*id);
             } else {
                 earliest = earliest.min(end);
             }
         }
-        for id in ended {
-            self.forget(shard, id);
+        for id in expired {
+            self.remove(shard, id);
         }
         shard.earliest = earliest;
     }
 
-    fn forget(&self, shard: &mut Shard, id: EntryId) {
+    fn remove(&self, shard: &mut Shard, id: EntryId) {
         let Some(slot) = shard.slots.remove(&id) else { return };
         self.clear(shard, &id);
         self.entries.fetch_sub(1, Ordering::Relaxed);
-        self.routes.read().unwrap_or_else(PoisonError::into_inner).give_back(slot.route);
-        if self.forgotten == Forgotten::Told {
-            shard.forgotten.push(id);
+        self.routes.read().unwrap_or_else(PoisonError::into_inner).release(slot.route);
+        if self.reports_removed {
+            shard.removed.push(id);
         }
     }
 
@@ -307,6 +299,29 @@ impl MemoryStore {
     }
 }
 
+impl Store for MemoryStore {
+    fn reserve<'a>(&'a self, request: &'a ReserveRequest, now: UnixTime) -> StoreFuture<'a, ReserveResult> {
+        StoreFuture::Ready(ready(Self::reserve(self, request, now)))
+    }
+
+    fn settle<'a>(
+        &'a self,
+        request: &'a ReserveRequest,
+        settlement: &'a Settlement,
+        now: UnixTime,
+    ) -> StoreFuture<'a, Settled> {
+        StoreFuture::Ready(ready(Ok(Self::settle(self, request, settlement, now))))
+    }
+
+    fn usage(&self) -> Option<(usize, usize)> {
+        Some((self.entries(), self.capacity))
+    }
+
+    fn sweep(&self, now: UnixTime) {
+        Self::sweep(self, now);
+    }
+}
+
 impl Shard {
     fn state(&self, id: &EntryId, slot: EntrySlot) -> EntryState {
         let fingerprint = Fingerprint(slot.fingerprint);
@@ -326,10 +341,6 @@ impl Shard {
             Tag::InFlight => self.flights.get(id).map_or(until, |flight| flight.lease.seconds().max(until)),
             Tag::Released | Tag::Committed => until,
         }
-    }
-
-    fn ended(&self, id: &EntryId, slot: &EntrySlot, now: UnixTime) -> bool {
-        now.seconds() > self.end(id, slot)
     }
 
     fn shrink(&mut self) {
@@ -360,10 +371,6 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 fn compact(until: UnixTime) -> u32 {
     u32::try_from(until.seconds()).unwrap_or(NEVER)
-}
-
-fn expand(until: u32) -> UnixTime {
-    UnixTime::default().plus(std::time::Duration::from_secs(u64::from(until)))
 }
 
 /// Halves the load: a map that is less than a quarter full shrinks to twice its number of entries.

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::request::{ReserveRequest, StoreError};
+use super::kind::{ReserveRequest, Revoked, Store, StoreError, StoreFuture};
 use super::state::{ReserveResult, Settled, Settlement};
 use crate::clock::UnixTime;
 use crate::settings::{OnFailover, RedisSettings};
@@ -41,15 +41,6 @@ pub enum RedisStartError {
     /// The CA certificates cannot be used.
     #[error("the CA certificates of the Redis store cannot be used")]
     Ca(#[source] TlsError),
-}
-
-/// Result of a lookup in the shared revocation sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Revoked {
-    /// Whether one of the names is in its set.
-    pub named: bool,
-    /// Credentials that were issued before this time are revoked.
-    pub issued_before: Option<UnixTime>,
 }
 
 /// The Redis store, which replicas share.
@@ -86,7 +77,8 @@ impl RedisStore {
         if let Some(password) = &settings.password {
             login = login.set_password(password.as_str());
         }
-        let tls = if secure { Some(connector(settings)?) } else { None };
+        let config = secure.then(|| crate::tls::client_config(settings.ca.as_deref())).transpose();
+        let tls = config.map_err(RedisStartError::Ca)?.map(|config| TlsConnector::from(Arc::new(config)));
         let dialer = Arc::new(Dialer {
             login: login.set_skip_set_lib_name(),
             tls,
@@ -103,119 +95,8 @@ impl RedisStore {
         Ok(Self { dialer, nodes, prefix: settings.prefix.clone(), on_failover: settings.on_failover })
     }
 
-    /// Reserves an id, as `state::reserve`.
-    ///
-    /// # Errors
-    /// [`StoreError`]. After `Unavailable` the id may be reserved all the same: `settle` it as released.
-    pub async fn reserve(&self, ask: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
-        let bucket = bucket(ask);
-        let (epoch, entry) = (self.dialer.epochs.key(bucket), self.entry(ask));
-        let keys = [epoch.as_str(), entry.as_str()];
-        let call = |durable| {
-            let mut args = vec![self.dialer.epochs.seen(bucket).as_bytes().to_vec(), flag(durable)];
-            args.extend([hex(ask.owner.0), hex(ask.fingerprint.0)]);
-            args.extend([number(ask.lease.as_millis()), number(ask.until.since(now).as_millis())]);
-            args.push(flag(self.on_failover == OnFailover::Reject));
-            args.push(ask.issued.map(|issued| number(issued.seconds().into())).unwrap_or_default());
-            Call { script: &self.dialer.scripts.reserve, keys: &keys, args }
-        };
-        let ((code, news, reply), live): ((String, String, Option<Vec<u8>>), Live) = self.run(&entry, call).await?;
-        if self.dialer.epochs.learn(bucket, &news) {
-            self.touch(live);
-        }
-        let reply = reply.map(Into::into);
-        match code.as_str() {
-            "R" => Ok(ReserveResult::Reserved),
-            "I" => Ok(ReserveResult::InFlight),
-            "M" => Ok(ReserveResult::Mismatch),
-            "S" => Ok(ReserveResult::Committed { same: true, reply }),
-            "D" => Ok(ReserveResult::Committed { same: false, reply }),
-            _ => Err(StoreError::Unavailable),
-        }
-    }
-
-    /// Settles a reservation, as `state::settle`; the call may be repeated.
-    ///
-    /// # Errors
-    /// [`StoreError`]; the reservation may be settled all the same.
-    pub async fn settle(
-        &self,
-        ask: &ReserveRequest,
-        settlement: &Settlement,
-        now: UnixTime,
-    ) -> Result<Settled, StoreError> {
-        let entry = self.entry(ask);
-        let keys = [entry.as_str()];
-        let (kind, reply) = match settlement {
-            Settlement::Commit(Some(reply)) => (b"C", [b"+", reply.as_ref()].concat()),
-            Settlement::Commit(None) => (b"C", b"-".to_vec()),
-            Settlement::Release => (b"R", Vec::new()),
-            Settlement::Forget => (b"-", Vec::new()),
-        };
-        let left = number(ask.until.since(now).as_millis());
-        let call = |_| {
-            let args = vec![hex(ask.owner.0), hex(ask.fingerprint.0), left.clone(), kind.to_vec(), reply.clone()];
-            Call { script: &self.dialer.scripts.settle, keys: &keys, args }
-        };
-        let (code, _): (String, Live) = self.run(&entry, call).await?;
-        Ok(if code == "D" { Settled::Done } else { Settled::Lost })
-    }
-
-    /// Whether there is a connection to the server of every bucket.
-    pub fn is_available(&self) -> bool {
-        (0..BUCKETS)
-            .all(|bucket| self.nodes.of(&self.dialer.epochs.key(bucket)).is_some_and(|node| node.live().is_some()))
-    }
-
-    /// Takes one request from a shared rate limit: `burst` requests at once, then one per `interval`. `None`: within
-    /// the limit, or else the time to wait.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub async fn take(&self, key: &str, interval: Duration, burst: u32) -> Result<Option<Duration>, StoreError> {
-        // Any even distribution over the buckets is good enough.
-        let bucket = key.bytes().fold(0_u8, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte)) & 0x3f;
-        let key = format!("{}rate:{key}", self.dialer.epochs.tag(bucket.into()));
-        let keys = [key.as_str()];
-        let call = |_| {
-            let args = vec![number(interval.as_micros().max(1)), number(burst.max(1).into())];
-            Call { script: &self.dialer.scripts.take, keys: &keys, args }
-        };
-        let (wait, _): (u64, Live) = self.run(&key, call).await?;
-        Ok(Some(Duration::from_micros(wait)).filter(|wait| !wait.is_zero()))
-    }
-
-    /// Looks up a token ID, a subject and a key ID in the shared revocation sets, and reads `issued_before`.
-    ///
-    /// # Errors
-    /// [`StoreError`]; also if `issued_before` is not a number.
-    pub async fn revoked(
-        &self,
-        jti: Option<&str>,
-        sub: Option<&str>,
-        kid: Option<&str>,
-    ) -> Result<Revoked, StoreError> {
-        let keys = ["jti", "sub", "kid", "issued_before"].map(|name| format!("{{{}:revoked}}:{name}", self.prefix));
-        let [jtis, subs, kids, before] = &keys;
-        let keys = [jtis.as_str(), subs, kids, before];
-        let call = |_| {
-            let args = [jti, sub, kid].map(|name| name.map_or(b"-".to_vec(), |name| format!("+{name}").into_bytes()));
-            Call { script: &self.dialer.scripts.revoked, keys: &keys, args: args.to_vec() }
-        };
-        let ((named, before), _): ((bool, Option<String>), Live) = self.run(jtis, call).await?;
-        let before = before.map(|before| before.trim().parse().ok().and_then(UnixTime::from_seconds));
-        match before {
-            None => Ok(Revoked { named, issued_before: None }),
-            Some(Some(before)) => Ok(Revoked { named, issued_before: Some(before) }),
-            Some(None) => {
-                tracing::error!("issued_before of the shared revocation sets must be a time in whole seconds");
-                Err(StoreError::Unavailable)
-            }
-        }
-    }
-
-    fn entry(&self, ask: &ReserveRequest) -> String {
-        format!("{}{:032x}", self.dialer.epochs.tag(bucket(ask)), u128::from_be_bytes(ask.id.0))
+    fn entry(&self, request: &ReserveRequest) -> String {
+        format!("{}{:032x}", self.dialer.epochs.tag(bucket(request)), u128::from_be_bytes(request.id.0))
     }
 
     /// Makes one call within the deadline; after a redirection (MOVED) the call is repeated at the new server.
@@ -226,7 +107,7 @@ impl RedisStore {
     ) -> Result<(T, Live), StoreError> {
         let until = Instant::now() + self.dialer.timeout;
         let Some(node) = self.nodes.of(key) else {
-            self.nodes.doubt();
+            self.nodes.mark_stale();
             return Err(StoreError::Unavailable);
         };
         let error = match self.call_once(&node, until, &call).await {
@@ -234,7 +115,7 @@ impl RedisStore {
             Err(CommandError::Store(error)) => return Err(error),
             Err(CommandError::Elsewhere(error)) => error,
         };
-        self.nodes.doubt();
+        self.nodes.mark_stale();
         let moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
         let next = error.redirect_node().filter(|_| moved).and_then(|(address, _)| self.nodes.at(address));
         let next = next.ok_or(StoreError::Unavailable)?;
@@ -252,7 +133,7 @@ impl RedisStore {
         call: impl Fn(bool) -> Call<'a>,
     ) -> Result<(T, Live), CommandError> {
         let Some(mut live) = node.live() else {
-            self.nodes.doubt();
+            self.nodes.mark_stale();
             return Err(CommandError::Store(StoreError::Unavailable));
         };
         let error = match timeout_at(until, call(live.durable).on(&mut live.connection)).await {
@@ -261,14 +142,14 @@ impl RedisStore {
             Ok(Err(error)) if is_elsewhere(&error) => return Err(CommandError::Elsewhere(error)),
             // An error of this key or call, such as a value of another type; the connection stays in use.
             Ok(Err(error)) if is_of_call(&error) => {
-                node.complain(&error);
+                node.log_rejected_call(&error);
                 return Err(CommandError::Store(StoreError::Unavailable));
             }
             Ok(Err(error)) => NodeError::from(error),
-            Err(late) => NodeError::from(late),
+            Err(elapsed) => NodeError::from(elapsed),
         };
         node.fail(&live, &error);
-        self.nodes.doubt();
+        self.nodes.mark_stale();
         Err(CommandError::Store(StoreError::Unavailable))
     }
 
@@ -282,14 +163,107 @@ impl RedisStore {
     }
 }
 
+impl Store for RedisStore {
+    fn reserve<'a>(&'a self, request: &'a ReserveRequest, now: UnixTime) -> StoreFuture<'a, ReserveResult> {
+        StoreFuture::Pending(Box::pin(async move {
+            let bucket = bucket(request);
+            let (epoch_key, entry) = (self.dialer.epochs.key(bucket), self.entry(request));
+            let keys = [epoch_key.as_str(), entry.as_str()];
+            let call = |durable| {
+                let mut args = vec![self.dialer.epochs.seen(bucket).as_bytes().to_vec(), flag(durable)];
+                args.extend([hex(request.owner.0), hex(request.fingerprint.0)]);
+                args.extend([number(request.lease.as_millis()), number(request.until.since(now).as_millis())]);
+                args.push(flag(self.on_failover == OnFailover::Reject));
+                args.push(request.issued.map(|issued| number(issued.seconds().into())).unwrap_or_default());
+                Call { script: &self.dialer.scripts.reserve, keys: &keys, args }
+            };
+            let ((code, epoch, reply), live): ((String, String, Option<Vec<u8>>), Live) =
+                self.run(&entry, call).await?;
+            if self.dialer.epochs.update(bucket, &epoch) {
+                self.touch(live);
+            }
+            let reply = reply.map(Into::into);
+            match code.as_str() {
+                "R" => Ok(ReserveResult::Reserved),
+                "I" => Ok(ReserveResult::InFlight),
+                "M" => Ok(ReserveResult::Mismatch),
+                "S" => Ok(ReserveResult::Committed { same: true, reply }),
+                "D" => Ok(ReserveResult::Committed { same: false, reply }),
+                _ => Err(StoreError::Unavailable),
+            }
+        }))
+    }
+
+    fn settle<'a>(
+        &'a self,
+        request: &'a ReserveRequest,
+        settlement: &'a Settlement,
+        now: UnixTime,
+    ) -> StoreFuture<'a, Settled> {
+        StoreFuture::Pending(Box::pin(async move {
+            let entry = self.entry(request);
+            let keys = [entry.as_str()];
+            let (kind, reply) = match settlement {
+                Settlement::Commit(Some(reply)) => (b"C", [b"+", reply.as_ref()].concat()),
+                Settlement::Commit(None) => (b"C", b"-".to_vec()),
+                Settlement::Release => (b"R", Vec::new()),
+                Settlement::Forget => (b"-", Vec::new()),
+            };
+            let left = number(request.until.since(now).as_millis());
+            let call = |_| {
+                let args =
+                    vec![hex(request.owner.0), hex(request.fingerprint.0), left.clone(), kind.to_vec(), reply.clone()];
+                Call { script: &self.dialer.scripts.settle, keys: &keys, args }
+            };
+            let (code, _): (String, Live) = self.run(&entry, call).await?;
+            Ok(if code == "D" { Settled::Done } else { Settled::Lost })
+        }))
+    }
+
+    /// Whether there is a connection to the server of every bucket.
+    fn is_available(&self) -> bool {
+        (0..BUCKETS)
+            .all(|bucket| self.nodes.of(&self.dialer.epochs.key(bucket)).is_some_and(|node| node.live().is_some()))
+    }
+
+    fn take<'a>(&'a self, key: &'a str, interval: Duration, burst: u32) -> StoreFuture<'a, Option<Duration>> {
+        StoreFuture::Pending(Box::pin(async move {
+            // Any even distribution over the buckets is good enough.
+            let bucket = key.bytes().fold(0_u8, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte)) & 0x3f;
+            let key = format!("{}rate:{key}", self.dialer.epochs.tag(bucket.into()));
+            let keys = [key.as_str()];
+            let call = |_| {
+                let args = vec![number(interval.as_micros().max(1)), number(burst.max(1).into())];
+                Call { script: &self.dialer.scripts.take, keys: &keys, args }
+            };
+            let (wait, _): (u64, Live) = self.run(&key, call).await?;
+            Ok(Some(Duration::from_micros(wait)).filter(|wait| !wait.is_zero()))
+        }))
+    }
+
+    fn revoked<'a>(&'a self, names: [Option<&'a str>; 3]) -> StoreFuture<'a, Revoked> {
+        StoreFuture::Pending(Box::pin(async move {
+            let keys = ["jti", "sub", "kid", "issued_before"].map(|name| format!("{{{}:revoked}}:{name}", self.prefix));
+            let [jtis, subs, kids, before] = &keys;
+            let keys = [jtis.as_str(), subs, kids, before];
+            let call = |_| {
+                let args = names.map(|name| name.map_or(b"-".to_vec(), |name| format!("+{name}").into_bytes()));
+                Call { script: &self.dialer.scripts.revoked, keys: &keys, args: args.to_vec() }
+            };
+            let ((named, before), _): ((bool, Option<String>), Live) = self.run(jtis, call).await?;
+            let issued_before = before.map(|before| before.trim().parse().ok().and_then(UnixTime::from_seconds));
+            if issued_before == Some(None) {
+                tracing::error!("issued_before of the shared revocation sets must be a time in whole seconds");
+                return Err(StoreError::Unavailable);
+            }
+            Ok(Revoked { named, issued_before: issued_before.flatten() })
+        }))
+    }
+}
+
 enum CommandError {
     Store(StoreError),
     Elsewhere(RedisError),
-}
-
-fn connector(settings: &RedisSettings) -> Result<TlsConnector, RedisStartError> {
-    let config = crate::tls::client_config(settings.ca.as_deref()).map_err(RedisStartError::Ca)?;
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 fn is_of_call(error: &RedisError) -> bool {
@@ -301,8 +275,8 @@ fn is_of_call(error: &RedisError) -> bool {
     )
 }
 
-fn bucket(ask: &ReserveRequest) -> usize {
-    let [first, ..] = ask.id.0;
+fn bucket(request: &ReserveRequest) -> usize {
+    let [first, ..] = request.id.0;
     usize::from(first & 0x3f)
 }
 

@@ -67,10 +67,8 @@ impl Compiler<'_> {
             None => None,
             Some(name) => Some(self.file(name.as_ref(), &path.child("tls").child("ca"))?.to_vec()),
         };
-        let password = match &file.password {
-            None => None,
-            Some(secret) => self.redis_password(secret, &path.child("password")),
-        };
+        let password = file.password.as_ref();
+        let password = password.and_then(|secret| self.redis_password(secret, &path.child("password")));
         let timeout = self.deadline(file.timeout.as_ref(), &path.child("timeout"), TIMEOUT);
         if timeout > MAX_TIMEOUT {
             self.problems.add(&path.child("timeout"), "must be 2s or less: each request waits for it");
@@ -80,17 +78,15 @@ impl Compiler<'_> {
         if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(plain) {
             self.problems.add(&path.child("prefix"), "expected 1 to 64 letters, digits, `-`, `_` or `.`");
         }
-        let on_failover = file.on_failover.unwrap_or_default();
-        let (cluster, username) = (file.cluster == Some(true), file.username.clone());
         Some(StoreBackend::Redis(RedisSettings {
             urls: urls?,
-            cluster,
+            cluster: file.cluster == Some(true),
             ca,
-            username,
+            username: file.username.clone(),
             password,
             timeout,
             prefix,
-            on_failover,
+            on_failover: file.on_failover.unwrap_or_default(),
         }))
     }
 

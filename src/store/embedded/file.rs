@@ -81,7 +81,7 @@ pub enum EmbeddedError {
 }
 
 /// An open file, with the secret key stored in it.
-pub(super) struct StoreFile {
+pub(super) struct EntryDatabase {
     database: Database,
     pub(super) key: Zeroizing<[u8; 32]>,
 }
@@ -89,17 +89,17 @@ pub(super) struct StoreFile {
 /// A change to one id; `None` deletes it.
 pub(super) type FileChange = (EntryId, Option<MemoryEntry>);
 
-impl StoreFile {
+impl EntryDatabase {
     /// Opens or creates the file, and calls `each` for all its entries.
     pub(super) fn open(path: &Path, each: &mut dyn FnMut(EntryId, MemoryEntry)) -> Result<Self, EmbeddedError> {
         let file = open(path)?;
-        let kept = catch_unwind(AssertUnwindSafe(|| {
+        let opened = catch_unwind(AssertUnwindSafe(|| {
             let store = Self::database(path, file)?;
             store.read(path, each)?;
             Ok(store)
         }));
         // redb panics on some damage that its checksums do not cover.
-        kept.unwrap_or_else(|panic| Err(corrupt(path, &said(&*panic))))
+        opened.unwrap_or_else(|panic| Err(corrupt(path, &panic_text(&*panic))))
     }
 
     fn database(path: &Path, file: File) -> Result<Self, EmbeddedError> {
@@ -140,7 +140,7 @@ impl StoreFile {
         let written = catch_unwind(AssertUnwindSafe(|| self.try_apply(changes, durability)));
         match written {
             Ok(written) => written.map_err(|error| error.to_string()),
-            Err(panic) => Err(said(&*panic)),
+            Err(panic) => Err(panic_text(&*panic)),
         }
     }
 
@@ -318,7 +318,7 @@ fn io(path: &Path, source: std::io::Error) -> EmbeddedError {
     EmbeddedError::Io { path: path.to_owned(), source }
 }
 
-fn said(panic: &(dyn Any + Send)) -> String {
+fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "redb panicked".to_owned())
 }

@@ -12,21 +12,12 @@ fn at(seconds: u64) -> UnixTime {
     UnixTime::from_seconds(seconds).unwrap()
 }
 
-fn ask(number: u8) -> ReserveRequest {
-    ReserveRequest {
-        id: EntryId([number; 16]),
-        fingerprint: Fingerprint(7),
-        owner: Owner(u64::from(number)),
-        route: Arc::from("orders"),
-        share: usize::MAX,
-        until: at(100),
-        lease: Duration::from_secs(10),
-        issued: None,
-    }
+fn request(number: u8) -> ReserveRequest {
+    ReserveRequest { owner: Owner(u64::from(number)), ..ReserveRequest::sample(EntryId([number; 16])) }
 }
 
 fn other(number: u8) -> ReserveRequest {
-    ReserveRequest { owner: Owner(1000), ..ask(number) }
+    ReserveRequest { owner: Owner(1000), ..request(number) }
 }
 
 fn commit() -> Settlement {
@@ -48,10 +39,10 @@ fn reason(path: &Path) -> EmbeddedError {
 /// Commits id 1, leaves 2 in flight, and releases 3.
 async fn fill(store: &EmbeddedStore) {
     for number in 1..=3 {
-        assert_eq!(store.reserve(&ask(number), at(1)).await, Ok(ReserveResult::Reserved));
+        assert_eq!(store.reserve(&request(number), at(1)).await, Ok(ReserveResult::Reserved));
     }
-    assert_eq!(store.settle(&ask(3), &Settlement::Release, at(1)).await, Ok(Settled::Done));
-    assert_eq!(store.settle(&ask(1), &commit(), at(1)).await, Ok(Settled::Done));
+    assert_eq!(store.settle(&request(3), &Settlement::Release, at(1)).await, Ok(Settled::Done));
+    assert_eq!(store.settle(&request(1), &commit(), at(1)).await, Ok(Settled::Done));
 }
 
 async fn is_filled(store: &EmbeddedStore) {
@@ -84,9 +75,9 @@ async fn acknowledged_commits_are_there_without_a_close() {
     let folder = TempDir::new().unwrap();
     let (path, copy) = (folder.path().join("state"), folder.path().join("copy"));
     let store = open(&path);
-    store.reserve(&ask(2), at(1)).await.unwrap();
-    store.reserve(&ask(1), at(1)).await.unwrap();
-    store.settle(&ask(1), &commit(), at(1)).await.unwrap();
+    store.reserve(&request(2), at(1)).await.unwrap();
+    store.reserve(&request(1), at(1)).await.unwrap();
+    store.settle(&request(1), &commit(), at(1)).await.unwrap();
     std::fs::copy(&path, &copy).unwrap();
     let store = open(&copy);
     assert_eq!(store.reserve(&other(1), at(2)).await, Ok(committed()));
@@ -98,8 +89,8 @@ async fn an_interval_reaches_the_disk_without_a_close() {
     let folder = TempDir::new().unwrap();
     let (path, copy) = (folder.path().join("state"), folder.path().join("copy"));
     let store = EmbeddedStore::open(&path, INTERVAL, 1000, at(1)).unwrap();
-    store.reserve(&ask(1), at(1)).await.unwrap();
-    store.settle(&ask(1), &commit(), at(1)).await.unwrap();
+    store.reserve(&request(1), at(1)).await.unwrap();
+    store.settle(&request(1), &commit(), at(1)).await.unwrap();
     // The thread uses the real clock, so that the test waits for the change of the file.
     for _ in 0..200 {
         std::fs::copy(&path, &copy).unwrap();
@@ -146,8 +137,8 @@ fn concurrent_commits_share_transactions() {
             .map(|number| {
                 let store = Arc::clone(&store);
                 tokio::spawn(async move {
-                    store.reserve(&ask(number), at(1)).await.unwrap();
-                    store.settle(&ask(number), &commit(), at(1)).await.unwrap();
+                    store.reserve(&request(number), at(1)).await.unwrap();
+                    store.settle(&request(number), &commit(), at(1)).await.unwrap();
                 })
             })
             .collect();
@@ -164,17 +155,17 @@ async fn a_failed_write_is_logged_and_retried() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("state");
     let store = open(&path);
-    store.reserve(&ask(1), at(1)).await.unwrap();
+    store.reserve(&request(1), at(1)).await.unwrap();
     store.shared.broken.store(true, Ordering::Relaxed);
-    assert_eq!(store.settle(&ask(1), &commit(), at(1)).await, Err(StoreError::Unavailable));
-    assert_eq!(store.reserve(&ask(2), at(1)).await, Err(StoreError::Unavailable));
+    assert_eq!(store.settle(&request(1), &commit(), at(1)).await, Err(StoreError::Unavailable));
+    assert_eq!(store.reserve(&request(2), at(1)).await, Err(StoreError::Unavailable));
     // Memory has the commit, although the file does not.
     assert_eq!(store.reserve(&other(1), at(1)).await, Ok(committed()));
     store.shared.broken.store(false, Ordering::Relaxed);
-    while store.settle(&ask(1), &commit(), at(1)).await.is_err() {
+    while store.settle(&request(1), &commit(), at(1)).await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(store.reserve(&ask(2), at(1)).await, Ok(ReserveResult::Reserved));
+    assert_eq!(store.reserve(&request(2), at(1)).await, Ok(ReserveResult::Reserved));
     drop(store);
     let store = open(&path);
     assert_eq!(store.reserve(&other(1), at(1)).await, Ok(committed()));

@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
+use super::super::kind::StoreError;
 use super::super::memory::MemoryStore;
-use super::super::request::StoreError;
 use super::super::state::EntryId;
-use super::file::{FileChange, StoreFile};
+use super::file::{EntryDatabase, FileChange};
 use crate::settings::Durability;
 
 /// Maximum number of ids per group.
@@ -34,7 +34,7 @@ const UNSYNCED: usize = 65_536;
 pub(super) struct WriterState {
     pub(super) memory: MemoryStore,
     /// Ids to be written that no caller waits for; no more than there were entries.
-    pub(super) later: Mutex<Vec<EntryId>>,
+    pub(super) pending: Mutex<Vec<EntryId>>,
     pub(super) failing: AtomicBool,
     pub(super) transactions: AtomicU64,
     /// Simulates a full disk.
@@ -46,7 +46,7 @@ impl WriterState {
     pub(super) fn new(memory: MemoryStore) -> Self {
         Self {
             memory,
-            later: Mutex::default(),
+            pending: Mutex::default(),
             failing: AtomicBool::new(false),
             transactions: AtomicU64::new(0),
             #[cfg(test)]
@@ -67,7 +67,7 @@ pub(super) struct Writer {
     durability: Durability,
     shared: Arc<WriterState>,
     /// The open file; `None` after a write failed.
-    store: Option<StoreFile>,
+    store: Option<EntryDatabase>,
     key: Zeroizing<[u8; 32]>,
     /// Ids that are written but not synced to disk.
     unsynced: Vec<EntryId>,
@@ -76,7 +76,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(path: &Path, durability: Durability, shared: Arc<WriterState>, store: StoreFile) -> Self {
+    pub(super) fn new(path: &Path, durability: Durability, shared: Arc<WriterState>, store: EntryDatabase) -> Self {
         let key = store.key.clone();
         Self { path: path.to_owned(), durability, shared, store: Some(store), key, unsynced: Vec::new(), due: None }
     }
@@ -92,7 +92,7 @@ impl Writer {
                 // The caller may have stopped waiting.
                 let _ = done.send(written);
             }
-            if !open && (written.is_err() || self.nothing_left()) {
+            if !open && (written.is_err() || self.is_done()) {
                 break;
             }
         }
@@ -106,27 +106,27 @@ impl Writer {
         let idle = Instant::now() + IDLE;
         let until = self.due.map_or(idle, |due| due.min(idle));
         // A full group is waiting already.
-        let until = if self.store.is_some() && self.waiting() >= GROUP { Instant::now() } else { until };
+        let until = if self.store.is_some() && self.pending() >= GROUP { Instant::now() } else { until };
         timeout_at(until, writes.recv_many(group, GROUP)).await.is_err() || !group.is_empty()
     }
 
-    fn waiting(&self) -> usize {
-        self.shared.later.lock().unwrap_or_else(PoisonError::into_inner).len()
+    fn pending(&self) -> usize {
+        self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    fn nothing_left(&self) -> bool {
-        self.waiting() == 0 && self.unsynced.is_empty()
+    fn is_done(&self) -> bool {
+        self.pending() == 0 && self.unsynced.is_empty()
     }
 
     /// The ids of the group, and at most `GROUP` ids that no caller waits for.
     fn ids(&self, group: &[Write]) -> Vec<EntryId> {
-        let mut later = self.shared.later.lock().unwrap_or_else(PoisonError::into_inner);
-        let rest = later.len().saturating_sub(GROUP);
-        let mut ids: Vec<EntryId> = later.drain(rest..).chain(group.iter().map(|write| write.id)).collect();
-        if later.is_empty() {
-            later.shrink_to(GROUP);
+        let mut pending = self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = pending.len().saturating_sub(GROUP);
+        let mut ids: Vec<EntryId> = pending.drain(rest..).chain(group.iter().map(|write| write.id)).collect();
+        if pending.is_empty() {
+            pending.shrink_to(GROUP);
         }
-        drop(later);
+        drop(pending);
         // Sorted in the order of the B-tree and without duplicates: the write reads the current entry from memory.
         ids.sort_unstable();
         ids.dedup();
@@ -148,7 +148,7 @@ impl Writer {
         }
         self.reopen(now);
         let Some(store) = &self.store else {
-            self.again(ids);
+            self.requeue(ids);
             return Err(StoreError::Unavailable);
         };
         let changes: Vec<FileChange> = ids.iter().map(|id| (*id, self.shared.memory.record(*id))).collect();
@@ -172,7 +172,7 @@ impl Writer {
         Ok(())
     }
 
-    fn apply(&self, store: &StoreFile, changes: &[FileChange], on_disk: redb::Durability) -> Result<(), String> {
+    fn apply(&self, store: &EntryDatabase, changes: &[FileChange], on_disk: redb::Durability) -> Result<(), String> {
         #[cfg(test)]
         if self.shared.broken.load(Ordering::Relaxed) {
             return Err("no space left on device".to_owned());
@@ -189,16 +189,16 @@ impl Writer {
             store.close();
         }
         let unsynced = std::mem::take(&mut self.unsynced);
-        self.again(ids);
-        self.again(unsynced);
+        self.requeue(ids);
+        self.requeue(unsynced);
     }
 
-    fn again(&self, ids: Vec<EntryId>) {
-        let mut later = self.shared.later.lock().unwrap_or_else(PoisonError::into_inner);
-        later.extend(ids);
+    fn requeue(&self, ids: Vec<EntryId>) {
+        let mut pending = self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.extend(ids);
         // Without this, repeated failures would add the same ids again and again.
-        later.sort_unstable();
-        later.dedup();
+        pending.sort_unstable();
+        pending.dedup();
     }
 
     fn reopen(&mut self, now: Instant) {
@@ -206,7 +206,7 @@ impl Writer {
             return;
         }
         self.due = Some(now + RETRY);
-        match StoreFile::open(&self.path, &mut |_, _| {}) {
+        match EntryDatabase::open(&self.path, &mut |_, _| {}) {
             // A file with another key is not the one that was opened at start.
             Ok(store) if store.key == self.key => {
                 self.store = Some(store);

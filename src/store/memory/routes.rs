@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Default)]
 pub(super) struct Routes {
     numbers: HashMap<Arc<str>, u16>,
-    held: Vec<(Arc<str>, AtomicUsize)>,
+    routes: Vec<(Arc<str>, AtomicUsize)>,
 }
 
 /// Result of taking one entry from the share of a route.
 pub(super) enum ShareClaim {
     /// The entry is counted; the number of the route.
-    Held(u16),
+    Claimed(u16),
     /// The share is used up, or no number is free.
     Full,
     /// The route has no number yet.
@@ -24,30 +24,30 @@ pub(super) enum ShareClaim {
 impl Routes {
     pub(super) fn claim(&self, route: &str, share: usize) -> ShareClaim {
         let Some(number) = self.numbers.get(route) else { return ShareClaim::Unknown };
-        match self.held.get(usize::from(*number)) {
-            Some((_, count)) if add(count, 1, share) => ShareClaim::Held(*number),
+        match self.routes.get(usize::from(*number)) {
+            Some((_, count)) if add(count, 1, share) => ShareClaim::Claimed(*number),
             _ => ShareClaim::Full,
         }
     }
 
     pub(super) fn name(&self, number: u16) -> Option<Arc<str>> {
-        self.held.get(usize::from(number)).map(|(name, _)| Arc::clone(name))
+        self.routes.get(usize::from(number)).map(|(name, _)| Arc::clone(name))
     }
 
     /// Gives a route a number. Reloads add and remove routes: once all numbers are used, the number of a route without
     /// entries is reused.
-    pub(super) fn introduce(&mut self, route: &Arc<str>, share: usize) -> ShareClaim {
+    pub(super) fn register(&mut self, route: &Arc<str>, share: usize) -> ShareClaim {
         if !self.numbers.contains_key(route) {
-            let place = (Arc::clone(route), AtomicUsize::new(0));
-            let number = if let Ok(number) = u16::try_from(self.held.len()) {
-                self.held.push(place);
+            let entry = (Arc::clone(route), AtomicUsize::new(0));
+            let number = if let Ok(number) = u16::try_from(self.routes.len()) {
+                self.routes.push(entry);
                 number
             } else {
                 let free =
-                    self.held.iter_mut().zip(0..=u16::MAX).find(|((_, count), _)| count.load(Ordering::Relaxed) == 0);
+                    self.routes.iter_mut().zip(0..=u16::MAX).find(|((_, count), _)| count.load(Ordering::Relaxed) == 0);
                 let Some((old, number)) = free else { return ShareClaim::Full };
                 self.numbers.remove(&old.0);
-                *old = place;
+                *old = entry;
                 number
             };
             self.numbers.insert(Arc::clone(route), number);
@@ -55,8 +55,8 @@ impl Routes {
         self.claim(route, share)
     }
 
-    pub(super) fn give_back(&self, number: u16) {
-        if let Some((_, count)) = self.held.get(usize::from(number)) {
+    pub(super) fn release(&self, number: u16) {
+        if let Some((_, count)) = self.routes.get(usize::from(number)) {
             count.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -64,6 +64,6 @@ impl Routes {
 
 /// Adds `more` to `count` unless the sum exceeds `bound`; returns whether it was added.
 pub(super) fn add(count: &AtomicUsize, more: usize, bound: usize) -> bool {
-    let sum = |held: usize| held.checked_add(more).filter(|sum| *sum <= bound);
+    let sum = |count: usize| count.checked_add(more).filter(|sum| *sum <= bound);
     count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).is_ok()
 }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use super::*;
 
 fn at(seconds: u64) -> UnixTime {
@@ -15,17 +13,8 @@ fn id(number: u64) -> EntryId {
     EntryId(bytes)
 }
 
-fn ask(number: u64, until: u64) -> ReserveRequest {
-    ReserveRequest {
-        id: id(number),
-        fingerprint: Fingerprint(7),
-        owner: Owner(number),
-        route: Arc::from("orders"),
-        share: usize::MAX,
-        until: at(until),
-        lease: Duration::from_secs(10),
-        issued: None,
-    }
+fn request(number: u64, until: u64) -> ReserveRequest {
+    ReserveRequest { owner: Owner(number), until: at(until), ..ReserveRequest::sample(id(number)) }
 }
 
 fn committed(reply: Option<&'static str>) -> ReserveResult {
@@ -39,7 +28,7 @@ fn commit(reply: &'static str) -> Settlement {
 #[test]
 fn an_id_is_reserved_once_and_committed_with_its_response() {
     let memory = MemoryStore::new(10);
-    let first = ask(1, 100);
+    let first = request(1, 100);
     let second = ReserveRequest { owner: Owner(99), ..first.clone() };
     assert_eq!(memory.reserve(&first, at(1)), Ok(ReserveResult::Reserved));
     assert_eq!(memory.reserve(&second, at(1)), Ok(ReserveResult::InFlight));
@@ -52,7 +41,7 @@ fn an_id_is_reserved_once_and_committed_with_its_response() {
 #[test]
 fn a_released_id_keeps_its_fingerprint() {
     let memory = MemoryStore::new(10);
-    let first = ask(1, 100);
+    let first = request(1, 100);
     let other = ReserveRequest { fingerprint: Fingerprint(8), ..first.clone() };
     memory.reserve(&first, at(1)).unwrap();
     assert_eq!(memory.settle(&first, &Settlement::Release, at(1)), Settled::Done);
@@ -63,7 +52,7 @@ fn a_released_id_keeps_its_fingerprint() {
 #[test]
 fn a_reservation_that_was_never_in_flight_is_removed_by_its_owner_alone() {
     let memory = MemoryStore::new(10);
-    let first = ask(1, 100);
+    let first = request(1, 100);
     let other = ReserveRequest { owner: Owner(99), ..first.clone() };
     memory.reserve(&first, at(1)).unwrap();
     assert_eq!((memory.settle(&other, &Settlement::Forget, at(1)), memory.entries()), (Settled::Lost, 1));
@@ -77,10 +66,10 @@ fn a_reservation_that_was_never_in_flight_is_removed_by_its_owner_alone() {
 #[test]
 fn an_entry_lives_through_its_last_second() {
     let memory = MemoryStore::new(10);
-    memory.reserve(&ask(1, 100), at(1)).unwrap();
-    memory.settle(&ask(1, 100), &Settlement::Commit(None), at(1));
+    memory.reserve(&request(1, 100), at(1)).unwrap();
+    memory.settle(&request(1, 100), &Settlement::Commit(None), at(1));
     memory.sweep(at(100));
-    assert_eq!(memory.reserve(&ask(1, 100), at(100)), Ok(committed(None)));
+    assert_eq!(memory.reserve(&request(1, 100), at(100)), Ok(committed(None)));
     memory.sweep(at(101));
     assert_eq!(memory.entries(), 0);
 }
@@ -88,7 +77,7 @@ fn an_entry_lives_through_its_last_second() {
 #[test]
 fn a_lease_outlives_its_credential() {
     let memory = MemoryStore::new(10);
-    memory.reserve(&ask(1, 5), at(1)).unwrap();
+    memory.reserve(&request(1, 5), at(1)).unwrap();
     memory.sweep(at(11));
     assert_eq!(memory.entries(), 1);
     memory.sweep(at(12));
@@ -98,20 +87,20 @@ fn a_lease_outlives_its_credential() {
 #[test]
 fn until_never_shrinks() {
     let memory = MemoryStore::new(10);
-    memory.reserve(&ask(1, 100), at(1)).unwrap();
-    memory.settle(&ask(1, 100), &Settlement::Release, at(1));
-    memory.reserve(&ask(1, 50), at(1)).unwrap();
-    memory.settle(&ask(1, 50), &Settlement::Commit(None), at(1));
+    memory.reserve(&request(1, 100), at(1)).unwrap();
+    memory.settle(&request(1, 100), &Settlement::Release, at(1));
+    memory.reserve(&request(1, 50), at(1)).unwrap();
+    memory.settle(&request(1, 50), &Settlement::Commit(None), at(1));
     memory.sweep(at(60));
-    assert_eq!(memory.reserve(&ask(1, 100), at(60)), Ok(committed(None)));
+    assert_eq!(memory.reserve(&request(1, 100), at(60)), Ok(committed(None)));
 }
 
 #[test]
 fn an_end_beyond_u32_never_comes() {
     let memory = MemoryStore::new(10);
     let far = u64::from(u32::MAX) + 10;
-    memory.reserve(&ask(1, far), at(1)).unwrap();
-    memory.settle(&ask(1, far), &Settlement::Commit(None), at(1));
+    memory.reserve(&request(1, far), at(1)).unwrap();
+    memory.settle(&request(1, far), &Settlement::Commit(None), at(1));
     memory.sweep(at(far - 1));
     assert_eq!(memory.entries(), 1);
 }
@@ -120,13 +109,16 @@ fn an_end_beyond_u32_never_comes() {
 fn a_full_store_rejects_until_an_entry_expires() {
     let memory = MemoryStore::new(3);
     for number in 0..3 {
-        memory.reserve(&ask(number, 100), at(1)).unwrap();
+        memory.reserve(&request(number, 100), at(1)).unwrap();
     }
-    assert_eq!(memory.reserve(&ask(3, 300), at(1)), Err(StoreError::Full));
+    assert_eq!(memory.reserve(&request(3, 300), at(1)), Err(StoreError::Full));
     // Known ids still get a result, and are not evicted.
-    assert_eq!(memory.reserve(&ReserveRequest { owner: Owner(9), ..ask(0, 100) }, at(1)), Ok(ReserveResult::InFlight));
+    assert_eq!(
+        memory.reserve(&ReserveRequest { owner: Owner(9), ..request(0, 100) }, at(1)),
+        Ok(ReserveResult::InFlight)
+    );
     memory.sweep(at(101));
-    assert_eq!(memory.reserve(&ask(3, 300), at(101)), Ok(ReserveResult::Reserved));
+    assert_eq!(memory.reserve(&request(3, 300), at(101)), Ok(ReserveResult::Reserved));
 }
 
 #[test]
@@ -137,10 +129,10 @@ fn a_full_shard_makes_room_by_itself() {
         bytes[15] = last;
         EntryId(bytes)
     };
-    memory.reserve(&ReserveRequest { id: same_shard(1), ..ask(0, 20) }, at(1)).unwrap();
-    assert_eq!(memory.reserve(&ReserveRequest { id: same_shard(2), ..ask(1, 100) }, at(20)), Err(StoreError::Full));
+    memory.reserve(&ReserveRequest { id: same_shard(1), ..request(0, 20) }, at(1)).unwrap();
+    assert_eq!(memory.reserve(&ReserveRequest { id: same_shard(2), ..request(1, 100) }, at(20)), Err(StoreError::Full));
     assert_eq!(
-        memory.reserve(&ReserveRequest { id: same_shard(2), ..ask(1, 100) }, at(21)),
+        memory.reserve(&ReserveRequest { id: same_shard(2), ..request(1, 100) }, at(21)),
         Ok(ReserveResult::Reserved)
     );
     assert_eq!(memory.entries(), 1);
@@ -149,7 +141,7 @@ fn a_full_shard_makes_room_by_itself() {
 #[test]
 fn a_route_has_its_share_alone() {
     let memory = MemoryStore::new(100);
-    let of = |number, route: &str| ReserveRequest { share: 2, route: Arc::from(route), ..ask(number, 100) };
+    let of = |number, route: &str| ReserveRequest { share: 2, route: Arc::from(route), ..request(number, 100) };
     memory.reserve(&of(1, "a"), at(1)).unwrap();
     memory.reserve(&of(2, "a"), at(1)).unwrap();
     assert_eq!(memory.reserve(&of(3, "a"), at(1)), Err(StoreError::Full));
@@ -164,10 +156,10 @@ fn responses_beyond_their_bound_are_not_stored() {
     let memory = MemoryStore::new(100);
     let half = Settlement::Commit(Some(Bytes::from(vec![0; REPLY_BYTES / 2])));
     for number in 0..3 {
-        memory.reserve(&ask(number, 100), at(1)).unwrap();
-        memory.settle(&ask(number, 100), &half, at(1));
+        memory.reserve(&request(number, 100), at(1)).unwrap();
+        memory.settle(&request(number, 100), &half, at(1));
     }
-    let kept = |number| match memory.reserve(&ask(number, 100), at(1)) {
+    let kept = |number| match memory.reserve(&request(number, 100), at(1)) {
         Ok(ReserveResult::Committed { reply, .. }) => reply.is_some(),
         other => panic!("{other:?}"),
     };
@@ -185,8 +177,8 @@ fn eight_threads_reserve_each_id_once() {
             let (memory, reserved) = (&memory, &reserved);
             scope.spawn(move || {
                 for number in 0..10_000 {
-                    let ask = ReserveRequest { owner: Owner(thread), ..ask(number, 100) };
-                    if memory.reserve(&ask, at(1)) == Ok(ReserveResult::Reserved) {
+                    let request = ReserveRequest { owner: Owner(thread), ..request(number, 100) };
+                    if memory.reserve(&request, at(1)) == Ok(ReserveResult::Reserved) {
                         reserved.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -200,7 +192,7 @@ fn eight_threads_reserve_each_id_once() {
 fn expiry_gives_memory_back() {
     let memory = MemoryStore::new(1_000_000);
     for number in 0..200_000 {
-        memory.reserve(&ask(number, 100), at(1)).unwrap();
+        memory.reserve(&request(number, 100), at(1)).unwrap();
     }
     let places = || memory.shards.iter().map(|shard| lock(shard).slots.capacity()).sum::<usize>();
     assert!(places() >= 200_000);
@@ -216,8 +208,8 @@ fn a_slot_stays_compact() {
 
 #[test]
 fn a_sweep_reports_only_where_it_was_asked_to() {
-    for (memory, told) in [(MemoryStore::new(10), 0), (MemoryStore::telling(10), 1)] {
-        memory.reserve(&ask(1, 100), at(1)).unwrap();
-        assert_eq!(memory.sweep(at(101)).len(), told);
+    for (memory, reported) in [(MemoryStore::new(10), 0), (MemoryStore::reporting_removed(10), 1)] {
+        memory.reserve(&request(1, 100), at(1)).unwrap();
+        assert_eq!(memory.sweep(at(101)).len(), reported);
     }
 }

@@ -17,13 +17,13 @@ pub(super) struct Epochs {
     prefix: String,
     seen: Vec<Mutex<Arc<str>>>,
     /// Time of the latest event that was logged, in Unix seconds.
-    told: AtomicU64,
+    logged: AtomicU64,
 }
 
 impl Epochs {
     pub(super) fn new(prefix: &str) -> Self {
         let seen = (0..BUCKETS).map(|_| Mutex::new(Arc::from(""))).collect();
-        Self { prefix: prefix.to_owned(), seen, told: AtomicU64::new(0) }
+        Self { prefix: prefix.to_owned(), seen, logged: AtomicU64::new(0) }
     }
 
     pub(super) fn seen(&self, bucket: usize) -> Arc<str> {
@@ -32,13 +32,13 @@ impl Epochs {
     }
 
     /// Stores a new epoch, and returns whether ids may have been lost since the previous one.
-    pub(super) fn learn(&self, bucket: usize, news: &str) -> bool {
-        let Some(seen) = self.seen.get(bucket).filter(|_| !news.is_empty()) else { return false };
-        let before = std::mem::replace(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner), Arc::from(news));
-        let now = event(news);
+    pub(super) fn update(&self, bucket: usize, epoch: &str) -> bool {
+        let Some(seen) = self.seen.get(bucket).filter(|_| !epoch.is_empty()) else { return false };
+        let before = std::mem::replace(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner), Arc::from(epoch));
+        let now = event(epoch);
         let is_new = now > event(&before);
         // Other buckets report the same event within two seconds.
-        if is_new && now > self.told.fetch_max(now, Ordering::Relaxed).saturating_add(2) {
+        if is_new && now > self.logged.fetch_max(now, Ordering::Relaxed).saturating_add(2) {
             tracing::warn!(event = now, "the Redis store may have lost ids that were recorded before this time");
         }
         is_new
@@ -64,9 +64,9 @@ impl Epochs {
                     error if is_elsewhere(&error) || is_full(&error) => (),
                     error => return Err(error),
                 },
-                news => {
-                    let news: String = redis::from_redis_value(news)?;
-                    self.learn(bucket, &news);
+                epoch => {
+                    let epoch: String = redis::from_redis_value(epoch)?;
+                    self.update(bucket, &epoch);
                 }
             }
         }

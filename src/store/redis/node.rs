@@ -23,9 +23,9 @@ pub(super) const PAUSE: Duration = Duration::from_millis(250);
 /// Interval between two PINGs, so that a broken idle connection is replaced before it is needed.
 const PING: Duration = Duration::from_secs(1);
 /// Interval between two checks of the server's settings.
-const LOOK: Duration = Duration::from_secs(60);
+const CHECK: Duration = Duration::from_secs(60);
 /// Interval between two checks while the settings make the server unusable.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const CHECK_AGAIN: Duration = Duration::from_secs(5);
 /// Minimum timeout for connecting, TLS handshake included, which takes longer than a command.
 const CONNECT: Duration = Duration::from_secs(1);
 /// Commands queued for writing per connection; further ones wait for a place, within their deadline.
@@ -50,7 +50,7 @@ pub(super) enum NodeError {
     #[error("connection failed: {0}")]
     Io(#[from] std::io::Error),
     #[error(transparent)]
-    RedisStore(#[from] RedisError),
+    Redis(#[from] RedisError),
     #[error("timeout")]
     Late(#[from] tokio::time::error::Elapsed),
     #[error("the host is not a valid name for a certificate")]
@@ -104,11 +104,11 @@ pub(super) struct RedisNode {
     pub(super) address: RedisAddress,
     dialer: Arc<Dialer>,
     live: Mutex<Option<Live>>,
-    lost: Notify,
+    failed: Notify,
     dialled: AtomicU64,
-    told: AtomicBool,
-    complained: AtomicBool,
-    keeper: Mutex<Option<AbortHandle>>,
+    logged: AtomicBool,
+    rejection_logged: AtomicBool,
+    task: Mutex<Option<AbortHandle>>,
 }
 
 impl RedisNode {
@@ -118,21 +118,21 @@ impl RedisNode {
             address,
             dialer: Arc::clone(dialer),
             live: Mutex::new(None),
-            lost: Notify::new(),
+            failed: Notify::new(),
             dialled: AtomicU64::new(0),
-            told: AtomicBool::new(false),
-            complained: AtomicBool::new(false),
-            keeper: Mutex::new(None),
+            logged: AtomicBool::new(false),
+            rejection_logged: AtomicBool::new(false),
+            task: Mutex::new(None),
         });
-        let keeper = dialer.runtime.spawn(Arc::clone(&node).keep()).abort_handle();
-        *node.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
+        let task = dialer.runtime.spawn(Arc::clone(&node).maintain()).abort_handle();
+        *node.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         node
     }
 
     /// Closes the connection and stops the task.
     pub(super) fn stop(&self) {
-        if let Some(keeper) = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            keeper.abort();
+        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
         }
         self.set(None);
     }
@@ -143,20 +143,17 @@ impl RedisNode {
 
     /// Drops a connection that failed; the task opens a new one.
     pub(super) fn fail(&self, used: &Live, error: &NodeError) {
-        {
-            let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-            if live.as_ref().is_none_or(|live| live.number != used.number) {
-                return;
-            }
-            *live = None;
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if live.take_if(|live| live.number == used.number).is_some() {
+            drop(live);
+            self.log_failure(error);
+            self.failed.notify_one();
         }
-        self.tell(error);
-        self.lost.notify_one();
     }
 
     /// Logs that the server rejected a call, once per connection.
-    pub(super) fn complain(&self, error: &RedisError) {
-        if !self.complained.swap(true, Ordering::Relaxed) {
+    pub(super) fn log_rejected_call(&self, error: &RedisError) {
+        if !self.rejection_logged.swap(true, Ordering::Relaxed) {
             let (host, port) = &self.address;
             // Only the error code is logged, since the text may contain a key.
             tracing::warn!(host, port, code = error.code(), "the Redis store rejected a call");
@@ -167,8 +164,8 @@ impl RedisNode {
         *self.live.lock().unwrap_or_else(PoisonError::into_inner) = new;
     }
 
-    fn tell(&self, error: &NodeError) {
-        if self.told.swap(true, Ordering::Relaxed) {
+    fn log_failure(&self, error: &NodeError) {
+        if self.logged.swap(true, Ordering::Relaxed) {
             return;
         }
         let (host, port) = &self.address;
@@ -179,17 +176,13 @@ impl RedisNode {
                 policy,
                 "the Redis store may evict ids and is not used: set maxmemory-policy to noeviction"
             ),
-            NodeError::Io(_)
-            | NodeError::RedisStore(_)
-            | NodeError::Late(_)
-            | NodeError::Name
-            | NodeError::NotMaster => {
+            NodeError::Io(_) | NodeError::Redis(_) | NodeError::Late(_) | NodeError::Name | NodeError::NotMaster => {
                 tracing::warn!(host, port, %error, "the Redis store is not available")
             }
         }
     }
 
-    async fn keep(self: Arc<Self>) {
+    async fn maintain(self: Arc<Self>) {
         loop {
             let begun = Instant::now();
             let opened = timeout(self.dialer.patience(), self.open()).await;
@@ -198,16 +191,15 @@ impl RedisNode {
                     self.set(Some(live.clone()));
                     let (host, port) = &self.address;
                     tracing::info!(host, port, "the Redis store is available");
-                    self.told.store(false, Ordering::Relaxed);
-                    self.complained.store(false, Ordering::Relaxed);
-                    let error = self.watch(live.clone()).await;
-                    if let Some(error) = error {
+                    self.logged.store(false, Ordering::Relaxed);
+                    self.rejection_logged.store(false, Ordering::Relaxed);
+                    if let Some(error) = self.watch(live.clone()).await {
                         self.fail(&live, &error);
                     }
                 }
                 Err(error) => {
-                    let again = if matches!(error, NodeError::Evicts(_)) { LOOK_AGAIN } else { PAUSE };
-                    self.tell(&error);
+                    let again = if matches!(error, NodeError::Evicts(_)) { CHECK_AGAIN } else { PAUSE };
+                    self.log_failure(&error);
                     sleep_until(begun + again).await;
                 }
             }
@@ -217,7 +209,7 @@ impl RedisNode {
 
     async fn open(&self) -> Result<Live, NodeError> {
         let mut connection = self.dialer.dial(&self.address).await?;
-        let durable = look(&mut connection).await?;
+        let durable = check_settings(&mut connection).await?;
         self.dialer.scripts.load(&mut connection).await?;
         // A loss of ids is detected now instead of at the next reservation, so that fewer requests are rejected.
         self.dialer.epochs.touch(&mut connection, &self.dialer.scripts.touch, durable).await?;
@@ -227,13 +219,13 @@ impl RedisNode {
 
     /// Probes the connection until it fails. `None`: a caller noticed the failure first.
     async fn watch(&self, mut live: Live) -> Option<NodeError> {
-        let mut looked = Instant::now();
+        let mut checked = Instant::now();
         loop {
             let current = self.live().map(|live| live.number);
             if current != Some(live.number) {
                 return None;
             }
-            if timeout(PING, self.lost.notified()).await.is_ok() {
+            if timeout(PING, self.failed.notified()).await.is_ok() {
                 continue;
             }
             let ping = redis::cmd("PING");
@@ -241,19 +233,19 @@ impl RedisNode {
             match alive {
                 Ok(Ok(_)) => (),
                 Ok(Err(error)) => return Some(error.into()),
-                Err(late) => return Some(late.into()),
+                Err(elapsed) => return Some(elapsed.into()),
             }
-            if looked.elapsed() < LOOK {
+            if checked.elapsed() < CHECK {
                 continue;
             }
-            looked = Instant::now();
-            match timeout(self.dialer.patience(), look(&mut live.connection)).await {
+            checked = Instant::now();
+            match timeout(self.dialer.patience(), check_settings(&mut live.connection)).await {
                 Ok(Ok(durable)) => {
                     live.durable = durable;
                     self.renew(&live);
                 }
                 Ok(Err(error)) => return Some(error),
-                Err(late) => return Some(late.into()),
+                Err(elapsed) => return Some(elapsed.into()),
             }
         }
     }
@@ -267,7 +259,7 @@ impl RedisNode {
 }
 
 /// Checks that the server can be used, and whether each write is on disk before the server responds.
-async fn look(connection: &mut MultiplexedConnection) -> Result<bool, NodeError> {
+async fn check_settings(connection: &mut MultiplexedConnection) -> Result<bool, NodeError> {
     let info: String = redis::cmd("INFO").query_async(connection).await?;
     let field = |name: &str| {
         let mut lines = info.lines();

@@ -67,7 +67,7 @@ impl Nodes {
     }
 
     /// Triggers a refresh of the slot map, which may be stale.
-    pub(super) fn doubt(&self) {
+    pub(super) fn mark_stale(&self) {
         self.stale.notify_one();
     }
 }
@@ -101,7 +101,7 @@ impl SlotMap {
         next
     }
 
-    fn says(&self, ranges: &[SlotRange]) -> bool {
+    fn matches(&self, ranges: &[SlotRange]) -> bool {
         let same = |((from, to, node), range): (&(u16, u16, Arc<RedisNode>), &SlotRange)| {
             (*from, *to, &node.address) == (range.0, range.1, &range.2)
         };
@@ -112,8 +112,8 @@ impl SlotMap {
 async fn follow(map: Arc<ArcSwap<SlotMap>>, stale: Arc<Notify>, seeds: Vec<RedisAddress>, dialer: Arc<Dialer>) {
     loop {
         let current = map.load_full();
-        match ask(&current, &seeds, &dialer).await {
-            Some(ranges) if !current.says(&ranges) => map.store(Arc::new(current.next(ranges, &dialer))),
+        match fetch_slot_map(&current, &seeds, &dialer).await {
+            Some(ranges) if !current.matches(&ranges) => map.store(Arc::new(current.next(ranges, &dialer))),
             Some(_) => (),
             None => tracing::debug!("no node of the Redis cluster returned the slot map"),
         }
@@ -123,7 +123,7 @@ async fn follow(map: Arc<ArcSwap<SlotMap>>, stale: Arc<Notify>, seeds: Vec<Redis
     }
 }
 
-async fn ask(map: &SlotMap, seeds: &[RedisAddress], dialer: &Dialer) -> Option<Vec<SlotRange>> {
+async fn fetch_slot_map(map: &SlotMap, seeds: &[RedisAddress], dialer: &Dialer) -> Option<Vec<SlotRange>> {
     for node in map.nodes.values() {
         let Some(mut live) = node.live() else { continue };
         if let Ok(Ok(ranges)) = timeout(dialer.patience(), read(&mut live.connection, &node.address)).await {
@@ -131,25 +131,25 @@ async fn ask(map: &SlotMap, seeds: &[RedisAddress], dialer: &Dialer) -> Option<V
         }
     }
     for seed in seeds {
-        let asked = async {
+        let slot_map = async {
             let mut connection = dialer.dial(seed).await?;
             Ok::<_, NodeError>(read(&mut connection, seed).await?)
         };
-        if let Ok(Ok(ranges)) = timeout(dialer.patience(), asked).await {
+        if let Ok(Ok(ranges)) = timeout(dialer.patience(), slot_map).await {
             return Some(ranges);
         }
     }
     None
 }
 
-async fn read(connection: &mut MultiplexedConnection, asked: &RedisAddress) -> Result<Vec<SlotRange>, RedisError> {
+async fn read(connection: &mut MultiplexedConnection, queried: &RedisAddress) -> Result<Vec<SlotRange>, RedisError> {
     let answer: Vec<Vec<Value>> = redis::cmd("CLUSTER").arg("SLOTS").query_async(connection).await?;
-    let mut ranges: Vec<SlotRange> = answer.into_iter().filter_map(|entry| range(entry, asked)).collect();
+    let mut ranges: Vec<SlotRange> = answer.into_iter().filter_map(|entry| range(entry, queried)).collect();
     ranges.sort_unstable();
     Ok(ranges)
 }
 
-fn range(entry: Vec<Value>, asked: &RedisAddress) -> Option<SlotRange> {
+fn range(entry: Vec<Value>, queried: &RedisAddress) -> Option<SlotRange> {
     let mut entry = entry.into_iter();
     let from = redis::from_redis_value(entry.next()?).ok()?;
     let to = redis::from_redis_value(entry.next()?).ok()?;
@@ -158,7 +158,7 @@ fn range(entry: Vec<Value>, asked: &RedisAddress) -> Option<SlotRange> {
     let host: Option<String> = redis::from_redis_value(master.next()?).ok()?;
     let port = redis::from_redis_value(master.next()?).ok()?;
     // A node that does not know its own host has the host of the node that was queried.
-    let host = host.filter(|host| !host.is_empty() && host != "?").unwrap_or_else(|| asked.0.clone());
+    let host = host.filter(|host| !host.is_empty() && host != "?").unwrap_or_else(|| queried.0.clone());
     Some((from, to, (host, port)))
 }
 

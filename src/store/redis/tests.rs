@@ -55,17 +55,17 @@ impl TestStore {
         until("the store is available", || self.redis.is_available());
     }
 
-    fn reserve(&self, ask: &ReserveRequest) -> Result<ReserveResult, StoreError> {
-        self.calls.block_on(self.redis.reserve(ask, now()))
+    fn reserve(&self, request: &ReserveRequest) -> Result<ReserveResult, StoreError> {
+        self.calls.block_on(self.redis.reserve(request, now()))
     }
 
-    fn settle(&self, ask: &ReserveRequest, settlement: &Settlement) -> Result<Settled, StoreError> {
-        self.calls.block_on(self.redis.settle(ask, settlement, now()))
+    fn settle(&self, request: &ReserveRequest, settlement: &Settlement) -> Result<Settled, StoreError> {
+        self.calls.block_on(self.redis.settle(request, settlement, now()))
     }
 
-    fn commit(&self, ask: &ReserveRequest) {
-        assert_eq!(self.reserve(ask), Ok(ReserveResult::Reserved));
-        assert_eq!(self.settle(ask, &Settlement::Commit(None)), Ok(Settled::Done));
+    fn commit(&self, request: &ReserveRequest) {
+        assert_eq!(self.reserve(request), Ok(ReserveResult::Reserved));
+        assert_eq!(self.settle(request, &Settlement::Commit(None)), Ok(Settled::Done));
     }
 }
 
@@ -75,17 +75,9 @@ fn now() -> UnixTime {
 }
 
 /// A request to reserve id `n`, whose bucket is `n` mod 64.
-fn ask(n: u8) -> ReserveRequest {
-    ReserveRequest {
-        id: EntryId([n; 16]),
-        fingerprint: Fingerprint(7),
-        owner: Owner(1),
-        route: "r".into(),
-        share: 1,
-        until: now().plus(Duration::from_secs(600)),
-        lease: Duration::from_secs(60),
-        issued: Some(now()),
-    }
+fn request(n: u8) -> ReserveRequest {
+    let (until, lease) = (now().plus(Duration::from_secs(600)), Duration::from_secs(60));
+    ReserveRequest { until, lease, issued: Some(now()), ..ReserveRequest::sample(EntryId([n; 16])) }
 }
 
 const DONE: ReserveResult = ReserveResult::Committed { same: true, reply: None };
@@ -109,7 +101,7 @@ fn it_answers_as_the_state_machine_does() {
         let owner = Owner(random(&mut seed) % 3);
         let fingerprint = Fingerprint(random(&mut seed) % 5 / 4);
         let lease = if random(&mut seed).is_multiple_of(6) { 20 } else { 60_000 };
-        let ask = ReserveRequest { owner, fingerprint, lease: Duration::from_millis(lease), ..ask(n) };
+        let request = ReserveRequest { owner, fingerprint, lease: Duration::from_millis(lease), ..request(n) };
         // Leases of the model at time 2: one that ends at 1 has expired, and one that ends at 3 has not.
         let end = UnixTime::from_seconds(if lease == 20 { 1 } else { 3 }).unwrap();
         let at = UnixTime::from_seconds(2).unwrap();
@@ -117,7 +109,7 @@ fn it_answers_as_the_state_machine_does() {
         let next = match random(&mut seed) % 16 {
             0..10 => {
                 let (answer, next) = state::reserve(found, owner, fingerprint, end, at);
-                assert_eq!(store.reserve(&ask), Ok(answer), "step {step}");
+                assert_eq!(store.reserve(&request), Ok(answer), "step {step}");
                 next
             }
             kind => {
@@ -129,7 +121,7 @@ fn it_answers_as_the_state_machine_does() {
                     _ => Settlement::Release,
                 };
                 let (settled, change) = state::settle(found, owner, fingerprint, &settlement);
-                assert_eq!(store.settle(&ask, &settlement), Ok(settled), "step {step}");
+                assert_eq!(store.settle(&request, &settlement), Ok(settled), "step {step}");
                 match change {
                     EntryChange::Put(next) => Some(next),
                     EntryChange::Nothing => None,
@@ -163,14 +155,14 @@ fn milliseconds(server: &RedisServer) -> u64 {
 fn an_entry_lives_as_long_as_it_was_ever_asked_to() {
     let server = RedisServer::start(&[]);
     let store = TestStore::of(&server);
-    let long = ask(5);
+    let long = request(5);
     let left = || server.cli(&["PTTL", &store.redis.entry(&long)]).parse::<u64>().unwrap();
     store.commit(&ReserveRequest { until: now(), lease: Duration::from_secs(900), ..long.clone() });
     assert!(left() > 800_000);
     let key = server.cli(&["KEYS", "*:0505*"]);
     assert_eq!(key, "{hg:05}:05050505050505050505050505050505");
     assert_eq!(store.reserve(&long), Ok(DONE));
-    let other = ask(6);
+    let other = request(6);
     let left = || server.cli(&["PTTL", &store.redis.entry(&other)]).parse::<u64>().unwrap();
     assert_eq!(store.reserve(&other), Ok(ReserveResult::Reserved));
     store.settle(&ReserveRequest { until: now(), ..other.clone() }, &Settlement::Release).unwrap();
@@ -181,20 +173,20 @@ fn an_entry_lives_as_long_as_it_was_ever_asked_to() {
 fn it_is_down_at_once_and_back_by_itself() {
     let mut server = RedisServer::prepared(&[]);
     let store = TestStore::new(&settings(vec![server.url()]));
-    assert_eq!(store.reserve(&ask(1)), Err(StoreError::Unavailable));
+    assert_eq!(store.reserve(&request(1)), Err(StoreError::Unavailable));
     server.run();
     store.wait();
-    store.commit(&ask(1));
+    store.commit(&request(1));
     server.kill();
-    until("it is noticed", || store.reserve(&ask(2)) == Err(StoreError::Unavailable));
+    until("it is noticed", || store.reserve(&request(2)) == Err(StoreError::Unavailable));
     let begun = Instant::now();
-    assert_eq!(store.reserve(&ask(2)), Err(StoreError::Unavailable));
+    assert_eq!(store.reserve(&request(2)), Err(StoreError::Unavailable));
     assert!(begun.elapsed() < Duration::from_millis(200));
     server.run();
     let back = Instant::now();
     store.wait();
     assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
-    store.commit(&ReserveRequest { issued: Some(now().plus(Duration::from_secs(5))), ..ask(3) });
+    store.commit(&ReserveRequest { issued: Some(now().plus(Duration::from_secs(5))), ..request(3) });
 }
 
 #[test]
@@ -204,17 +196,17 @@ fn a_server_that_hangs_costs_one_deadline() {
     let store = TestStore::ready(&RedisSettings { timeout, ..settings(vec![server.url()]) });
     server.signal("STOP");
     let begun = Instant::now();
-    assert_eq!(store.reserve(&ask(1)), Err(StoreError::Unavailable));
+    assert_eq!(store.reserve(&request(1)), Err(StoreError::Unavailable));
     let first = begun.elapsed();
-    assert_eq!(store.reserve(&ask(2)), Err(StoreError::Unavailable));
+    assert_eq!(store.reserve(&request(2)), Err(StoreError::Unavailable));
     let second = begun.elapsed() - first;
     server.signal("CONT");
     assert!(first < Duration::from_millis(600) && second < Duration::from_millis(100), "{first:?} {second:?}");
     store.wait();
-    store.commit(&ask(3));
+    store.commit(&request(3));
     // The first call may have run when the server woke up; its owner settles it.
-    assert_eq!(store.settle(&ask(1), &Settlement::Release), Ok(Settled::Done));
-    assert_eq!(store.settle(&ask(1), &Settlement::Release), Ok(Settled::Done));
+    assert_eq!(store.settle(&request(1), &Settlement::Release), Ok(Settled::Done));
+    assert_eq!(store.settle(&request(1), &Settlement::Release), Ok(Settled::Done));
 }
 
 #[test]
@@ -223,21 +215,21 @@ fn a_store_that_evicts_is_not_used() {
     let store = TestStore::new(&settings(vec![server.url()]));
     until("it has looked", || server.cli(&["INFO", "commandstats"]).contains("cmdstat_info"));
     until("it has hung up", || !server.cli(&["CLIENT", "LIST"]).contains("cmd=info"));
-    assert_eq!(store.reserve(&ask(1)), Err(StoreError::Unavailable));
+    assert_eq!(store.reserve(&request(1)), Err(StoreError::Unavailable));
     assert!(!server.cli(&["INFO", "commandstats"]).contains("cmdstat_evalsha"));
     server.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     store.wait();
-    store.commit(&ask(1));
+    store.commit(&request(1));
 }
 
 #[test]
 fn a_full_store_says_so() {
     let server = RedisServer::start(&[]);
     let store = TestStore::of(&server);
-    store.commit(&ask(1));
+    store.commit(&request(1));
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
-    assert_eq!(store.reserve(&ask(2)), Err(StoreError::Full));
-    assert_eq!(store.reserve(&ask(1)), Ok(DONE));
+    assert_eq!(store.reserve(&request(2)), Err(StoreError::Full));
+    assert_eq!(store.reserve(&request(1)), Ok(DONE));
     assert!(store.redis.is_available());
 }
 
@@ -249,8 +241,8 @@ fn it_logs_in() {
         password: Some(Zeroizing::new(password.into())),
         ..settings(vec![server.url()])
     };
-    TestStore::ready(&login(None, "secret")).commit(&ask(1));
-    TestStore::ready(&login(Some("gate"), "other")).commit(&ask(2));
+    TestStore::ready(&login(None, "secret")).commit(&request(1));
+    TestStore::ready(&login(Some("gate"), "other")).commit(&request(2));
     let wrong = TestStore::new(&login(None, "wrong"));
     until("it has tried", || cli_with_password(&server, &["ACL", "LOG"]).contains("auth"));
     assert!(!wrong.redis.is_available());
@@ -279,9 +271,9 @@ fn it_speaks_tls_to_servers_that_it_trusts() {
     server.spawn();
     let url = vec![format!("rediss://localhost:{}", server.port)];
     let ca = Some(made.cert.pem().into_bytes());
-    TestStore::ready(&RedisSettings { ca, ..settings(url.clone()) }).commit(&ask(1));
+    TestStore::ready(&RedisSettings { ca, ..settings(url.clone()) }).commit(&request(1));
     let strict = TestStore::new(&settings(url));
-    assert_eq!(strict.reserve(&ask(2)), Err(StoreError::Unavailable));
+    assert_eq!(strict.reserve(&request(2)), Err(StoreError::Unavailable));
     let bad = RedisSettings { ca: Some(b"none".to_vec()), ..settings(vec!["rediss://localhost:1".into()]) };
     let runtime = strict.calls.handle().clone();
     assert!(matches!(RedisStore::new(&bad, runtime.clone()), Err(RedisStartError::Ca(_))));
@@ -307,7 +299,7 @@ fn a_rate_is_shared() {
 fn revocations_are_seen() {
     let server = RedisServer::start(&[]);
     let store = TestStore::of(&server);
-    let revoked = |jti, sub, kid| store.calls.block_on(store.redis.revoked(jti, sub, kid));
+    let revoked = |jti, sub, kid| store.calls.block_on(store.redis.revoked([jti, sub, kid]));
     let none = Revoked { named: false, issued_before: None };
     assert_eq!(revoked(Some("j"), Some("s"), None), Ok(none));
     server.cli(&["SADD", "{hg:revoked}:sub", "s"]);

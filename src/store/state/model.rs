@@ -81,7 +81,7 @@ struct History {
     /// The owner that reserved the id last.
     last: Option<Owner>,
     /// Time until which no other owner may reserve the id; 0 once it is settled.
-    held: u64,
+    reserved_until: u64,
     crashed: bool,
     forwarded: bool,
     committed: bool,
@@ -129,8 +129,8 @@ fn at(tick: u64) -> UnixTime {
     UnixTime::from_seconds(tick).unwrap()
 }
 
-/// Searches until all invariants in `wanted` are broken; if `wanted` is empty, the search visits every world.
-fn search(reserve: Reserve, settle: Settle, exchanges: u64, wanted: &[Invariant]) -> Search {
+/// Searches until all invariants in `expected` are broken; if `expected` is empty, the search visits every world.
+fn search(reserve: Reserve, settle: Settle, exchanges: u64, expected: &[Invariant]) -> Search {
     let (seen, queue, broken, events) = Default::default();
     let mut search = Search { reserve, settle, exchanges, seen, queue, broken, events };
     search.reach(World {
@@ -141,7 +141,7 @@ fn search(reserve: Reserve, settle: Settle, exchanges: u64, wanted: &[Invariant]
         history: History::default(),
     });
     while let Some(world) = search.queue.pop_front() {
-        if !wanted.is_empty() && wanted.iter().all(|invariant| search.broken.contains(invariant)) {
+        if !expected.is_empty() && expected.iter().all(|invariant| search.broken.contains(invariant)) {
             break;
         }
         search.look(&world);
@@ -176,12 +176,12 @@ impl Search {
     fn look(&mut self, world: &World) {
         self.require(world.forwards().count() <= 1, Invariant::OneForward);
         let Some(first) = world.history.first else { return };
-        let later = world.now.max(world.history.held);
-        let ask = |request: usize| {
+        let later = world.now.max(world.history.reserved_until);
+        let reserve_once = |request: usize| {
             let lease = at(later + LEASE);
             (self.reserve)(world.stored.0.as_ref(), STRANGER, REQUESTS[request], lease, at(later)).0
         };
-        let (same, other) = (ask(first), ask(1 - first));
+        let (same, other) = (reserve_once(first), reserve_once(1 - first));
         self.require((same == ReserveResult::Reserved) != world.history.committed, Invariant::ComesAgain);
         self.require(other != ReserveResult::Reserved, Invariant::SameRequest);
     }
@@ -203,7 +203,7 @@ impl Search {
             ModelPhase::Idle => self.begin(world, gateway),
             ModelPhase::Unsure(exchange) => {
                 self.crash(world, gateway, exchange);
-                self.ask(world, gateway, exchange);
+                self.reserve_once(world, gateway, exchange);
                 self.reach(world.with(gateway, ModelPhase::Settling(exchange, false)));
             }
             ModelPhase::Reserved(exchange) => {
@@ -227,7 +227,7 @@ impl Search {
 
     fn crash(&mut self, world: &World, gateway: usize, exchange: ModelExchange) {
         let mut next = world.with(gateway, ModelPhase::Idle);
-        next.history.crashed |= world.history.last == Some(exchange.owner) && world.history.held > 0;
+        next.history.crashed |= world.history.last == Some(exchange.owner) && world.history.reserved_until > 0;
         self.reach(next.clone());
         if matches!(world.gateways[gateway].phase, ModelPhase::Forwarding(_)) {
             next.orphans.push(exchange.lease);
@@ -246,13 +246,13 @@ impl Search {
             let exchange = ModelExchange { owner, request, lease: 0 };
             let mut next = world.clone();
             next.gateways[gateway].exchanges += 1;
-            self.ask(&next, gateway, exchange);
+            self.reserve_once(&next, gateway, exchange);
             // The request to the store is lost.
             self.reach(next.with(gateway, ModelPhase::Unsure(exchange)));
         }
     }
 
-    fn ask(&mut self, world: &World, gateway: usize, exchange: ModelExchange) {
+    fn reserve_once(&mut self, world: &World, gateway: usize, exchange: ModelExchange) {
         let lease = world.now + LEASE;
         let ModelExchange { owner, request, .. } = exchange;
         let found = world.stored.0.as_ref();
@@ -263,8 +263,8 @@ impl Search {
             ReserveResult::Reserved => {
                 self.reserved(world, owner);
                 let first = world.history.first.or(Some(request));
-                let (last, held, crashed) = (Some(owner), lease, false);
-                next.history = History { first, last, held, crashed, ..next.history };
+                let (last, reserved_until, crashed) = (Some(owner), lease, false);
+                next.history = History { first, last, reserved_until, crashed, ..next.history };
                 ModelPhase::Reserved(ModelExchange { lease, ..exchange })
             }
             rejection => {
@@ -284,7 +284,7 @@ impl Search {
     fn reserved(&mut self, world: &World, owner: Owner) {
         let history = &world.history;
         let own = history.last == Some(owner);
-        self.require(own || history.held <= world.now, Invariant::LeaseHolds);
+        self.require(own || history.reserved_until <= world.now, Invariant::LeaseHolds);
         self.note(own, "reserved twice");
         self.note(!own && history.crashed, "reserved after a crash");
     }
@@ -316,13 +316,13 @@ impl Search {
         self.note(!arrived && !done, "release lost");
         self.note(arrived && done && own, "committed");
         self.note(arrived && done && own && write.is_none(), "committed twice");
-        self.note(arrived && write.is_some() && history.held <= world.now, "committed after the lease");
+        self.note(arrived && write.is_some() && history.reserved_until <= world.now, "committed after the lease");
         self.note(!arrived && write.is_some() && exchange.lease == 0, "released unheard");
         let mut next = world.with(gateway, ModelPhase::Idle);
         next.stored.0 = write.or(next.stored.0);
         next.history.committed |= arrived && done;
         if own && done {
-            next.history.held = 0;
+            next.history.reserved_until = 0;
         }
         self.reach(next.clone());
         // The response of the store is lost.
@@ -335,17 +335,17 @@ fn every_interleaving_keeps_the_promises() {
     let found = search(reserve, settle, 3, &[]);
     assert_eq!(found.broken, BTreeSet::new());
     assert!(found.seen.len() > 10_000, "{} worlds", found.seen.len());
-    let wanted = "committed, committed twice, committed after the lease, commit lost, release lost, released unheard, \
+    let expected = "committed, committed twice, committed after the lease, commit lost, release lost, released unheard, \
                   forwarded again, reserved after a crash, reserved twice, in flight, mismatch, replayed, \
                   replayed as another, heard after the lease";
-    assert_eq!(found.events, wanted.split(", ").collect());
+    assert_eq!(found.events, expected.split(", ").collect());
 }
 
-/// Checks that a broken rule violates the `wanted` invariants; it may violate others too.
+/// Checks that a broken rule violates the `expected` invariants; it may violate others too.
 #[track_caller]
-fn breaks(reserve: Reserve, settle: Settle, wanted: &[Invariant]) {
-    let broken = search(reserve, settle, 2, wanted).broken;
-    assert!(wanted.iter().all(|invariant| broken.contains(invariant)), "only {broken:?}");
+fn breaks(reserve: Reserve, settle: Settle, expected: &[Invariant]) {
+    let broken = search(reserve, settle, 2, expected).broken;
+    assert!(expected.iter().all(|invariant| broken.contains(invariant)), "only {broken:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ fn store(server: &RedisServer, on_failover: OnFailover) -> TestStore {
 }
 
 fn issued(n: u8, issued: Option<UnixTime>) -> ReserveRequest {
-    ReserveRequest { issued, ..ask(n) }
+    ReserveRequest { issued, ..request(n) }
 }
 
 /// Credentials issued until `old` are rejected, for every id and every bucket; later ones pass.
@@ -29,22 +29,22 @@ fn a_promotion_rejects_ids_that_it_may_have_lost() {
     let mut master = RedisServer::start(&[]);
     let replica = RedisServer::start(&[]);
     let (strict, lax) = (store(&master, OnFailover::Reject), store(&master, OnFailover::Allow));
-    strict.commit(&ask(9));
+    strict.commit(&request(9));
     replica.cli(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
     until("the replica follows", || replica.cli(&["INFO", "replication"]).contains("master_link_status:up"));
-    until("the replica has the first", || replica.cli(&["EXISTS", &strict.redis.entry(&ask(9))]) == "1");
+    until("the replica has the first", || replica.cli(&["EXISTS", &strict.redis.entry(&request(9))]) == "1");
     // From here on the replica receives no writes.
     replica.signal("STOP");
-    strict.commit(&ask(1));
+    strict.commit(&request(1));
     master.kill();
     // Each gateway notices on its own; only after that does a look at the replica tell anything.
     until("the loss is noticed", || !strict.redis.is_available() && !lax.redis.is_available());
     replica.signal("CONT");
     // The writes of the master are still in the socket of the replica.
     until("the replica sees it", || replica.cli(&["INFO", "replication"]).contains("master_link_status:down"));
-    replica.cli(&["DEL", &strict.redis.entry(&ask(1))]);
+    replica.cli(&["DEL", &strict.redis.entry(&request(1))]);
     replica.cli(&["CONFIG", "SET", "replica-read-only", "no"]);
-    replica.cli(&["DEL", &strict.redis.entry(&ask(1))]);
+    replica.cli(&["DEL", &strict.redis.entry(&request(1))]);
     let port = master.port.to_string();
     replica.cli(&["CONFIG", "SET", "port", &port]);
     // A replica is checked but not used, not even to update an epoch.
@@ -63,7 +63,7 @@ fn a_promotion_rejects_ids_that_it_may_have_lost() {
     strict.wait();
     lax.wait();
     assert_eq!(strict.reserve(&issued(1, Some(old))), Err(StoreError::Unavailable));
-    assert_eq!(strict.reserve(&ask(9)), Ok(DONE));
+    assert_eq!(strict.reserve(&request(9)), Ok(DONE));
     rejects_tokens_issued_before(&strict, old);
     assert_eq!(lax.reserve(&issued(1, Some(old))), Ok(ReserveResult::Reserved));
     assert_eq!(lax.reserve(&issued(2, None)), Ok(ReserveResult::Reserved));
@@ -80,7 +80,7 @@ fn rejects_nothing_new(store: &TestStore) {
 fn a_master_that_comes_back_empty_has_lost_ids() {
     let mut server = RedisServer::start(&[]);
     let store = store(&server, OnFailover::Reject);
-    store.commit(&ask(1));
+    store.commit(&request(1));
     let old = now();
     server.kill();
     until("it is noticed", || !store.redis.is_available());
@@ -93,14 +93,14 @@ fn a_master_that_comes_back_empty_has_lost_ids() {
 fn an_emptied_database_that_another_gateway_has_initialised_has_lost_ids() {
     let server = RedisServer::start(&[]);
     let old = store(&server, OnFailover::Reject);
-    let ask = ReserveRequest { issued: Some(now()), ..ask(1) };
-    old.commit(&ask);
+    let request = ReserveRequest { issued: Some(now()), ..request(1) };
+    old.commit(&request);
     server.cli(&["FLUSHALL"]);
     let fresh = store(&server, OnFailover::Reject);
-    assert_eq!(fresh.reserve(&ReserveRequest { owner: Owner(5), ..super::ask(40) }), Ok(ReserveResult::Reserved));
-    assert_eq!(old.reserve(&ask), Err(StoreError::Unavailable));
+    assert_eq!(fresh.reserve(&ReserveRequest { owner: Owner(5), ..super::request(40) }), Ok(ReserveResult::Reserved));
+    assert_eq!(old.reserve(&request), Err(StoreError::Unavailable));
     let touched =
-        || fresh.reserve(&ReserveRequest { id: EntryId([50; 16]), ..ask.clone() }) == Err(StoreError::Unavailable);
+        || fresh.reserve(&ReserveRequest { id: EntryId([50; 16]), ..request.clone() }) == Err(StoreError::Unavailable);
     until("the others hear of it", touched);
 }
 
@@ -116,7 +116,7 @@ fn a_master_that_writes_before_it_answers_loses_nothing() {
     one.wait();
     other.wait();
     for store in [&one, &other] {
-        assert_eq!(store.reserve(&ask(1)), Ok(DONE));
+        assert_eq!(store.reserve(&request(1)), Ok(DONE));
     }
     one.commit(&issued(2, Some(old)));
     other.commit(&issued(3, None));
@@ -157,7 +157,7 @@ fn a_cluster_loses_only_the_slots_of_the_dead_node() {
         ..settings(servers[..2].iter().map(RedisServer::url).collect())
     };
     let store = TestStore::ready(&settings);
-    (0..64).for_each(|n| store.commit(&ask(n)));
+    (0..64).for_each(|n| store.commit(&request(n)));
     let dead: Vec<bool> = (0..64).map(|n| at(&store, n) == servers[2].port).collect();
     assert!(dead.iter().any(|dead| *dead) && dead.iter().any(|dead| !*dead));
     servers[2].kill();
@@ -165,17 +165,18 @@ fn a_cluster_loses_only_the_slots_of_the_dead_node() {
     for _ in 0..20 {
         for (n, dead) in dead.iter().enumerate() {
             let expected = if *dead { Err(StoreError::Unavailable) } else { Ok(DONE) };
-            assert_eq!(store.reserve(&ask(u8::try_from(n).unwrap())), expected, "{n}");
+            assert_eq!(store.reserve(&request(u8::try_from(n).unwrap())), expected, "{n}");
         }
     }
     servers[2].run();
     store.wait();
-    let again = |n: u8| matches!(store.reserve(&ask(n)), Ok(ReserveResult::Reserved | ReserveResult::Committed { .. }));
+    let again =
+        |n: u8| matches!(store.reserve(&request(n)), Ok(ReserveResult::Reserved | ReserveResult::Committed { .. }));
     until("all answer", || (0..64).all(again));
 }
 
 fn at(store: &TestStore, n: u8) -> u16 {
-    store.redis.nodes.of(&store.redis.entry(&ask(n))).unwrap().address.1
+    store.redis.nodes.of(&store.redis.entry(&request(n))).unwrap().address.1
 }
 
 #[test]
@@ -191,7 +192,7 @@ fn a_slot_that_has_moved_is_found() {
     let settings = RedisSettings { cluster: true, ..settings(vec![servers[0].url()]) };
     let store = TestStore::ready(&settings);
     let n = (0..64).find(|n| at(&store, *n) == servers[0].port).unwrap();
-    let slot = servers[0].cli(&["CLUSTER", "KEYSLOT", &store.redis.entry(&ask(n))]);
+    let slot = servers[0].cli(&["CLUSTER", "KEYSLOT", &store.redis.entry(&request(n))]);
     let epoch = store.redis.dialer.epochs.key(n.into());
     servers[0].cli(&["DEL", &epoch]);
     let id = servers[1].cli(&["CLUSTER", "MYID"]);
@@ -200,7 +201,7 @@ fn a_slot_that_has_moved_is_found() {
     }
     // The slot moved without its keys, so that it looks emptied and rejects. The test checks that its new node was
     // queried.
-    let _ = store.reserve(&ask(n));
+    let _ = store.reserve(&request(n));
     assert_eq!(servers[1].cli(&["EXISTS", &epoch]), "1");
     until("the map is new", || at(&store, n) == servers[1].port);
 }
