@@ -29,6 +29,7 @@ pub mod proxy;
 pub mod reload;
 pub mod route;
 pub mod server;
+pub mod services;
 pub mod settings;
 pub mod snapshot;
 pub mod store;

@@ -31,14 +31,15 @@ use crate::auth::challenge::ChallengeResponse;
 use crate::auth::client_certificate::{ClientCertificate, ClientTrust};
 use crate::auth::request::PresentedCertificate;
 use crate::auth::{self, Permit, Reason, Rejection, RequestView, VerifyError};
-use crate::clock::{Clock, UnixTime};
+use crate::clock::UnixTime;
 use crate::failure::{Duplicate, Failure};
-use crate::jwks::{Jwks, Refetch};
-use crate::limit::{ChallengeLimit, ConcurrencyPermits, MemoryQuota, RequestLimits};
-use crate::metrics::{Metrics, Outcome};
+use crate::jwks::Refetch;
+use crate::limit::ConcurrencyPermits;
+use crate::metrics::Outcome;
 use crate::route::{ChallengeStage, Route};
-use crate::snapshot::{ListenerLimits, SharedSnapshot, Snapshot};
-use crate::store::{Reservation, StoreClient};
+use crate::services::Services;
+use crate::snapshot::{ListenerLimits, Snapshot};
+use crate::store::Reservation;
 use body::{Body, BodySource, Inbound, RequestBody};
 use exchange::UpstreamExchange;
 use forwarded::{ClientAddress, ForwardedInfo};
@@ -75,28 +76,10 @@ pub struct ConnectionInfo {
     pub limits: Arc<ListenerLimits>,
 }
 
-/// State that all requests of a worker share. One per worker; only `upstreams` and `alive` belong to that worker alone.
+/// The gateway of one worker: the shared services, and what belongs to that worker alone.
 pub struct Gateway {
-    /// The active configuration.
-    pub snapshot: Arc<SharedSnapshot>,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// Fetches the keys of remote issuers that are not known yet.
-    pub jwks: Arc<Jwks>,
-    /// Metrics.
-    pub metrics: Arc<Metrics>,
-    /// Whether each request gets a line in the access log (`log.access`).
-    pub access_log: bool,
-    /// Memory quota of bodies that are buffered for verification, over all workers.
-    pub held: Arc<MemoryQuota>,
-    /// Memory quota of requests that wait for their bodies, over all workers.
-    pub waiting: Arc<MemoryQuota>,
-    /// Rate limit of endpoint verification challenges that are answered, over all workers.
-    pub challenges: Arc<ChallengeLimit>,
-    /// Store of replay ids, idempotency keys, shared rate limits and revocations; `None` without a configured `store`.
-    pub store: Option<Arc<StoreClient>>,
-    /// Consumed quota of the routes' rate and concurrency limits, over all workers.
-    pub limits: Arc<RequestLimits>,
+    /// Shared with all other threads.
+    pub services: Arc<Services>,
     /// Connection pools of the upstreams.
     pub upstreams: Arc<Upstreams>,
     /// Held by every connection and exchange, which may outlive it: a drain ends when the last clone is dropped.
@@ -110,10 +93,10 @@ impl Gateway {
         request: Request<B>,
         connection: &ConnectionInfo,
     ) -> Response<Body> {
-        let snapshot = self.snapshot.load();
+        let snapshot = self.services.snapshot.load();
         let (head, body) = request.into_parts();
         let sender = forwarded::sender(connection, &head.headers, &snapshot.trusted_proxies);
-        let mut record = RequestRecord::new(&self.metrics, &head, &sender, self.access_log);
+        let mut record = RequestRecord::new(&self.services.metrics, &head, &sender, self.services.access_log);
         let body = Inbound::new(body.into(), &head);
         match self.exchange(&snapshot, head, body, &sender, &mut record).await {
             Ok(response) => response.map(|content| Body::new(content, record)),
@@ -131,8 +114,8 @@ impl Gateway {
 
     /// Counts and logs bytes that are not a valid HTTP/1 request; returns the response as bytes.
     pub fn framing_failed(&self, failure: &Failure, connection: SocketAddr) -> Vec<u8> {
-        self.metrics.unrouted(Outcome::Rejected, failure.reason(), Some(failure.status()));
-        if self.access_log {
+        self.services.metrics.unrouted(Outcome::Rejected, failure.reason(), Some(failure.status()));
+        if self.services.access_log {
             record::framing_failed(failure, connection);
         }
         response::framing_failed(failure)
@@ -148,7 +131,7 @@ impl Gateway {
         connection: &ConnectionInfo,
         record: &mut RequestRecord,
     ) -> Result<Response<body::ResponseContent>, Failure> {
-        let now = self.clock.now();
+        let now = self.services.clock.now();
         let target = RequestTarget::evaluate(&head, &connection.limits)?;
         if connection.told.contradictory {
             return Err(Failure::BadRequest);
@@ -262,7 +245,7 @@ impl Gateway {
         record: &mut RequestRecord,
     ) -> Result<ReserveDecision, Failure> {
         let rules = context.route.duplicates.as_ref();
-        let (Some(store), Some(rules), Permit::Granted(grant)) = (&self.store, rules, permit) else {
+        let (Some(store), Some(rules), Permit::Granted(grant)) = (&self.services.store, rules, permit) else {
             return Ok(ReserveDecision::Forward(None));
         };
         if rules.idempotency.is_some() && body.known().is_none() {
@@ -309,9 +292,12 @@ impl Gateway {
             decision = self.decide(route, &context.view().with_body(&held), now, record).await;
         }
         match decision {
-            Ok(Decision::ChallengeResponse(answer)) => {
-                self.challenges.admit(now).map(|()| Decision::ChallengeResponse(answer)).map_err(Failure::RateLimited)
-            }
+            Ok(Decision::ChallengeResponse(answer)) => self
+                .services
+                .challenges
+                .admit(now)
+                .map(|()| Decision::ChallengeResponse(answer))
+                .map_err(Failure::RateLimited),
             Ok(decision) => Ok(decision),
             Err(VerifyError::Rejected(rejection)) if route.observes(now) => {
                 Ok(Decision::Forward(Permit::Observed(rejection)))
@@ -329,10 +315,10 @@ impl Gateway {
     /// HTTP/2 connection could otherwise hold a hundred of them.
     async fn hold(&self, context: &RequestContext<'_>, body: &mut RequestBody) -> Result<Bytes, Failure> {
         let address = context.connection.address.ip();
-        let mut waiting = self.waiting.begin(address);
+        let mut waiting = self.services.waiting.begin(address);
         let size = head::size(context.head).saturating_add(WAITING);
         waiting.grow(size, WAITING_IN_ALL).map_err(Failure::TooManyWaitingRequests)?;
-        body.hold(self.held.begin(address), context.snapshot.buffered_bodies).await
+        body.hold(self.services.buffered.begin(address), context.snapshot.buffered_bodies).await
     }
 
     /// Runs [`auth::verify`], and once more after a fetch of the issuer's keys where that may have the unknown key.
@@ -349,14 +335,14 @@ impl Gateway {
         let begun = Instant::now();
         let mut decision = auth::verify(&route.rules, view, now);
         if let Err(VerifyError::Rejected(Rejection { remote: Some(keys), .. })) = &decision {
-            decision = match Box::pin(self.jwks.refetch(keys)).await {
-                Refetch::Fetched => auth::verify(&route.rules, view, self.clock.now()),
+            decision = match Box::pin(self.services.jwks.refetch(keys)).await {
+                Refetch::Fetched => auth::verify(&route.rules, view, self.services.clock.now()),
                 Refetch::CoolingDown => decision,
                 Refetch::Failed => decision.map_err(undecided),
             };
         }
         if let (Ok(grant), true) = (&decision, route.shared_revocation) {
-            decision = match Box::pin(reserve::revocation(self.store.as_deref(), grant)).await {
+            decision = match Box::pin(reserve::revocation(self.services.store.as_deref(), grant)).await {
                 Ok(()) => decision,
                 Err(rejection) => Err(rejection.into()),
             };

@@ -99,7 +99,7 @@ impl Server {
     }
 
     fn admit(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) {
-        let snapshot = self.gateway.snapshot.load();
+        let snapshot = self.gateway.services.snapshot.load();
         let Some(settings) = snapshot.listeners.get(self.shared.index) else { return };
         match self.permit(address.ip(), settings, &snapshot.trusted_proxies) {
             Ok(permit) => {
@@ -176,7 +176,7 @@ impl Server {
             return Ok(());
         };
         connection.address = address.into();
-        if !within(&self.gateway.snapshot.load().trusted_proxies, address.ip()) {
+        if !within(&self.gateway.services.snapshot.load().trusted_proxies, address.ip()) {
             permit.belongs_to(address.ip(), &connection.limits)?;
         }
         Ok(())
@@ -203,7 +203,7 @@ impl Server {
     }
 
     fn metrics(&self) -> &Metrics {
-        &self.gateway.metrics
+        &self.gateway.services.metrics
     }
 }
 

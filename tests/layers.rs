@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["limit"],
     &["store"],
     &["jwks"],
+    &["services"],
     &["proxy"],
     &["server"],
     &["reload"],

@@ -13,7 +13,8 @@ use crate::store::StoreClient;
 impl Gateway {
     /// Before anything is verified: checks whether the client's address has exceeded `limits.failed_auth_rate`.
     pub(super) async fn check_ip_rate(&self, route: &Route, connection: &ConnectionInfo) -> Result<(), Failure> {
-        let context = self.limits.check_ip_rate(&route.name, &route.limits, connection.address.ip(), Instant::now);
+        let context =
+            self.services.limits.check_ip_rate(&route.name, &route.limits, connection.address.ip(), Instant::now);
         context.map_err(Failure::RateLimited)
     }
 
@@ -26,7 +27,7 @@ impl Gateway {
         evaluated: &Result<Decision, Failure>,
     ) {
         if is_rejected(evaluated) {
-            self.limits.penalize(&route.name, &route.limits, connection.address.ip(), Instant::now);
+            self.services.limits.penalize(&route.name, &route.limits, connection.address.ip(), Instant::now);
         }
     }
 
@@ -36,16 +37,16 @@ impl Gateway {
         let Permit::Granted(grant) = permit else { return Ok(ConcurrencyPermits::default()) };
         let (issuer, subject) = (grant.issuer().map(|issuer| &**issuer), grant.subject());
         let sender = RequestSender { route: &route.name, issuer, subject };
-        let (Some(store), true) = (&self.store, route.limits.shared) else {
-            return self.limits.admit(&sender, &route.limits, Instant::now);
+        let (Some(store), true) = (&self.services.store, route.limits.shared) else {
+            return self.services.limits.admit(&sender, &route.limits, Instant::now);
         };
         // Concurrency is counted in each process: no other process knows when a request has ended.
-        let permits = self.limits.admit(&sender, &route.limits.without_rates(), Instant::now)?;
+        let permits = self.services.limits.admit(&sender, &route.limits.without_rates(), Instant::now)?;
         match (Box::pin(take_shared(store, &sender, &route.limits)).await, store.on_error()) {
             (Ok(()), _) => Ok(permits),
             (Err(Failure::Undecided(_)), OnError::Allow) => {
                 drop(permits);
-                self.limits.admit(&sender, &route.limits, Instant::now)
+                self.services.limits.admit(&sender, &route.limits, Instant::now)
             }
             (Err(failure), _) => Err(failure),
         }

@@ -7,8 +7,11 @@ use std::task::{Context, Poll, Waker};
 use super::forwarded::ForwardedInfo;
 use super::*;
 use crate::clock::SystemClock;
+use crate::jwks::Jwks;
+use crate::limit::{ChallengeLimit, RequestLimits};
+use crate::metrics::Metrics;
 use crate::route::RoutingTable;
-use crate::snapshot::{ConfigHash, Disclosure};
+use crate::snapshot::{ConfigHash, Disclosure, SharedSnapshot};
 
 pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
     let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new().unwrap()));
@@ -20,20 +23,19 @@ pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
         trusted_proxies: Vec::new(),
         version: ConfigHash([0; 32]),
     };
-    Gateway {
-        snapshot: Arc::new(SharedSnapshot::new(Arc::new(snapshot))),
+    let services = Services {
+        snapshot: SharedSnapshot::new(Arc::new(snapshot)),
         jwks: Arc::new(Jwks::new(clock.clone(), Arc::clone(&metrics), runtime.handle().clone())),
         clock,
         metrics,
         access_log: false,
-        held: Arc::default(),
+        buffered: Arc::default(),
         waiting: Arc::default(),
-        challenges: Arc::default(),
+        challenges: ChallengeLimit::default(),
         store: None,
-        limits: Arc::default(),
-        upstreams: Arc::default(),
-        alive: mpsc::channel(1).0,
-    }
+        limits: RequestLimits::default(),
+    };
+    Gateway { services: Arc::new(services), upstreams: Arc::default(), alive: mpsc::channel(1).0 }
 }
 
 /// A client on a TLS connection, without a certificate.
