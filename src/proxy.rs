@@ -6,12 +6,14 @@
 
 pub mod body;
 mod capture;
+pub mod connection_info;
 pub mod exchange;
 pub mod forwarded;
 pub mod head;
 pub mod headers;
 mod limits;
 pub mod record;
+mod request_id;
 mod reserve;
 pub mod response;
 mod stored_response;
@@ -28,7 +30,7 @@ use http_body::Body as _;
 use tokio::sync::mpsc;
 
 use crate::auth::challenge::ChallengeResponse;
-use crate::auth::client_certificate::{ClientCertificate, ClientTrust};
+use crate::auth::client_certificate::ClientTrust;
 use crate::auth::request::PresentedCertificate;
 use crate::auth::{self, Permit, Reason, Rejection, RequestView, VerifyError};
 use crate::clock::UnixTime;
@@ -38,11 +40,11 @@ use crate::limit::ConcurrencyPermits;
 use crate::metrics::Outcome;
 use crate::route::{ChallengeStage, Route};
 use crate::services::Services;
-use crate::snapshot::{ListenerLimits, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::store::Reservation;
 use body::{Body, BodySource, Inbound, RequestBody};
+use connection_info::ConnectionInfo;
 use exchange::UpstreamExchange;
-use forwarded::{ClientAddress, ForwardedInfo};
 use head::RequestTarget;
 use record::RequestRecord;
 use reserve::{ReserveContext, ReserveDecision};
@@ -53,28 +55,6 @@ const WAITING: usize = 8 * 1024;
 
 /// Maximum bytes of all requests that wait for their bodies; requests of one address may use a quarter of it.
 const WAITING_IN_ALL: u64 = 64 << 20;
-
-/// The client at the other end of a connection, and the limits of that connection.
-#[derive(Clone, Debug)]
-pub struct ConnectionInfo {
-    /// Address of the connection. Where trusted proxies name the client, the client's address with port 0.
-    pub address: ClientAddress,
-    /// False if the PROXY header does not name the client: X-Forwarded-For and Forwarded are then not read.
-    pub named: bool,
-    /// Whether the client uses TLS: with the gateway, or with a trusted proxy that reports it.
-    pub secure: bool,
-    /// Further information from trusted proxies.
-    pub told: ForwardedInfo,
-    /// Index of its listener in `listeners`; the snapshot holds the current settings of that listener.
-    pub listener: usize,
-    /// Client certificate whose private key the client has proven to hold. It was trusted at the TLS handshake, and may
-    /// have lost that trust since.
-    pub client: Option<Arc<ClientCertificate>>,
-    /// Server name that the client requested (SNI), in lower case.
-    pub server_name: Option<Arc<str>>,
-    /// Timeouts and limits of its listener.
-    pub limits: Arc<ListenerLimits>,
-}
 
 /// The gateway of one worker: the shared services, and what belongs to that worker alone.
 pub struct Gateway {
@@ -95,10 +75,10 @@ impl Gateway {
     ) -> Response<Body> {
         let snapshot = self.services.snapshot.load();
         let (head, body) = request.into_parts();
-        let sender = forwarded::sender(connection, &head.headers, &snapshot.trusted_proxies);
-        let mut record = RequestRecord::new(&self.services.metrics, &head, &sender, self.services.access_log);
+        let connection = forwarded::resolve_client(connection, &head.headers, &snapshot.trusted_proxies);
+        let mut record = RequestRecord::new(&self.services.metrics, &head, &connection, self.services.access_log);
         let body = Inbound::new(body.into(), &head);
-        match self.exchange(&snapshot, head, body, &sender, &mut record).await {
+        match self.exchange(&snapshot, head, body, &connection, &mut record).await {
             Ok(response) => response.map(|content| Body::new(content, record)),
             Err(failure) => {
                 record.failed(&failure);
@@ -133,7 +113,7 @@ impl Gateway {
     ) -> Result<Response<body::ResponseContent>, Failure> {
         let now = self.services.clock.now();
         let target = RequestTarget::evaluate(&head, &connection.limits)?;
-        if connection.told.contradictory {
+        if connection.forwarded.contradictory {
             return Err(Failure::BadRequest);
         }
         let route = snapshot.routes.find(target.host(), target.path(), &head.method).map_err(Failure::Unrouted)?;
@@ -231,7 +211,7 @@ impl Gateway {
         record: &RequestRecord,
     ) -> UpstreamExchange {
         let (upstreams, route) = (Arc::clone(&self.upstreams), Arc::clone(route));
-        let (received, request_id) = (record.received(), record.request_id().to_owned());
+        let (received, request_id) = (record.received(), Arc::clone(record.request_id()));
         let (alive, reservation) = (self.alive.clone(), reservation.keep());
         UpstreamExchange { upstreams, permit, head, body, route, received, reservation, permits, request_id, alive }
     }
@@ -254,7 +234,7 @@ impl Gateway {
         let view = context.view();
         let view = body.known().map_or(context.view(), |known| view.with_body(known));
         let lease = body.time_left() + context.route.upstream.timeout + MARGIN;
-        let (route, now, request_id) = (context.route, context.now, record.request_id().to_owned());
+        let (route, now, request_id) = (context.route, context.now, Arc::clone(record.request_id()));
         let reserve_context = ReserveContext { route, rules, grant, view: &view, now, lease, request_id: &request_id };
         let admitted = reserve::reserve(store, &reserve_context).await;
         if !route.observes(now) {
@@ -379,7 +359,7 @@ impl RequestContext<'_> {
     }
 
     fn client(&self) -> Option<PresentedCertificate<'_>> {
-        let certificate = self.connection.client.as_deref()?;
+        let certificate = self.connection.client_certificate.as_deref()?;
         Some(PresentedCertificate { certificate, trust: self.trust() })
     }
 
@@ -393,14 +373,6 @@ impl RequestContext<'_> {
     fn client_certificate_still_trusted(&self) -> bool {
         let required = self.trust().is_some_and(ClientTrust::is_required);
         !required || self.client().is_some_and(|client| client.is_trusted(self.now))
-    }
-}
-
-impl ConnectionInfo {
-    /// Whether the request's host is the server name (SNI) of the TLS handshake, or the client sent none: a client
-    /// presents its certificate to the named server only.
-    fn sni_matches(&self, host: &str) -> bool {
-        self.server_name.as_deref().is_none_or(|name| name.eq_ignore_ascii_case(host))
     }
 }
 

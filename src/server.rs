@@ -24,8 +24,8 @@ use tokio_rustls::server::TlsStream;
 use crate::auth::client_certificate::{ClientCertificate, UnreadableCertificate};
 use crate::limit::{ConnectionPermit, ConnectionRejected, Connections};
 use crate::metrics::Metrics;
-use crate::proxy::forwarded::ForwardedInfo;
-use crate::proxy::{ConnectionInfo, Gateway, response};
+use crate::proxy::connection_info::{ConnectionInfo, ForwardedInfo};
+use crate::proxy::{Gateway, response};
 use crate::route::within;
 use crate::snapshot::ListenerSettings;
 use guarded_stream::linger;
@@ -145,9 +145,9 @@ impl Server {
             address: address.into(),
             named: true,
             secure: settings.tls.is_some(),
-            told: ForwardedInfo::default(),
+            forwarded: ForwardedInfo::default(),
             listener: self.shared.index,
-            client: None,
+            client_certificate: None,
             server_name: None,
             limits: settings.limits,
         };
@@ -237,9 +237,9 @@ async fn handshake(
 /// handshake. A connection with a certificate that cannot be parsed is rejected: it would count as one without a
 /// certificate.
 fn introduced(connection: ConnectionInfo, tls: &ServerConnection) -> Result<ConnectionInfo, UnreadableCertificate> {
-    let client = tls.peer_certificates().map(ClientCertificate::from_chain).transpose()?;
+    let client_certificate = tls.peer_certificates().map(ClientCertificate::from_chain).transpose()?;
     let server_name = tls.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
-    Ok(ConnectionInfo { client: client.map(Arc::new), server_name, ..connection })
+    Ok(ConnectionInfo { client_certificate: client_certificate.map(Arc::new), server_name, ..connection })
 }
 
 /// Why a connection is closed before any response.

@@ -40,7 +40,7 @@ pub(super) struct UpstreamExchange {
     pub(super) reservation: InFlightReservation,
     /// Held until the exchange is over: the upstream is busy with the request until then.
     pub(super) permits: ConcurrencyPermits,
-    pub(super) request_id: String,
+    pub(super) request_id: Arc<str>,
     /// A drain waits until it is dropped.
     pub(super) alive: mpsc::Sender<()>,
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 
-use super::ConnectionInfo;
+use super::connection_info::ConnectionInfo;
 use super::head::RequestTarget;
 use crate::auth::Permit;
 use crate::route::Route;
@@ -197,11 +197,11 @@ fn add_ours(
         headers.insert(&FORWARDED_HOST, host);
     }
     headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(proto));
-    set(headers, &FORWARDED_FOR, &forwarded_for(client, &connection.told.via));
+    set(headers, &FORWARDED_FOR, &forwarded_for(client, &connection.forwarded.via));
     if let Some(port) = target.authority().port() {
         set(headers, &FORWARDED_PORT, port.as_str());
     }
-    set(headers, &header::FORWARDED, &forwarded(client, authority, proto, &connection.told.via));
+    set(headers, &header::FORWARDED, &forwarded(client, authority, proto, &connection.forwarded.via));
     set(headers, &REQUEST_ID, request_id);
     let Permit::Granted(grant) = permit else { return };
     for (claim, name) in &route.forward.claims {

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ConnectionInfo, Decision, Gateway};
+use super::connection_info::ConnectionInfo;
+use super::{Decision, Gateway};
 use crate::auth::Permit;
 use crate::failure::{Failure, StoreFault};
 use crate::limit::{ConcurrencyPermits, RequestSender, limited};

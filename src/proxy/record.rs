@@ -1,15 +1,15 @@
 //! The record of a request: one access log line and one set of metrics, written when its response has been sent or
 //! the request was given up. Nothing else on the request path logs or counts.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use http::request::Parts;
 
-use super::ConnectionInfo;
 use super::body::{Received, ResponseError};
+use super::connection_info::ConnectionInfo;
+use super::request_id;
 use crate::auth::jwt::SignatureCheck;
 use crate::auth::{Grant, Permit, VerifyError};
 use crate::clock::UnixTime;
@@ -23,7 +23,7 @@ use crate::route::Route;
 pub struct RequestRecord {
     metrics: Arc<Metrics>,
     begun: Instant,
-    request_id: String,
+    request_id: Arc<str>,
     route: Option<(Arc<Route>, Arc<RouteMetrics>)>,
     received: Arc<Received>,
     outcome: Outcome,
@@ -59,7 +59,7 @@ impl RequestRecord {
         Self {
             metrics: Arc::clone(metrics),
             begun: Instant::now(),
-            request_id: connection.told.request_id.clone().unwrap_or_else(new_request_id),
+            request_id: connection.forwarded.request_id.clone().unwrap_or_else(request_id::random),
             route: None,
             received: Arc::default(),
             // A record that is dropped before anything else is known of its request: the client disconnected.
@@ -78,7 +78,7 @@ impl RequestRecord {
     }
 
     /// The request id: 128 random bits in hex, or the id that a trusted proxy sent.
-    pub fn request_id(&self) -> &str {
+    pub fn request_id(&self) -> &Arc<str> {
         &self.request_id
     }
 
@@ -218,7 +218,7 @@ impl RequestRecord {
     fn write(&self, line: &AccessLogLine, took: Duration) {
         tracing::info!(
             target: "hookgate::access",
-            request_id = self.request_id,
+            request_id = &*self.request_id,
             traceparent = line.traceparent,
             route = self.route.as_ref().map(|(route, _)| &*route.name),
             method = line.method,
@@ -286,36 +286,4 @@ fn is_traceparent(text: &str) -> bool {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-thread_local! {
-    static RANDOM: RefCell<Random> = const { RefCell::new(Random { bytes: [0; BATCH], used: BATCH }) };
-}
-
-/// Random bytes that are drawn in one call, since a call for one id costs as much.
-const BATCH: usize = 512;
-
-struct Random {
-    bytes: [u8; BATCH],
-    used: usize,
-}
-
-impl Random {
-    fn next(&mut self) -> [u8; 16] {
-        if self.used >= BATCH {
-            // Fails only if the system has no entropy; request ids are then not unique.
-            let _ = aws_lc_rs::rand::fill(&mut self.bytes);
-            self.used = 0;
-        }
-        let next = self.bytes.get(self.used..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
-        self.used += next.len();
-        next
-    }
-}
-
-/// A new request id. An id from the client is never used: the client could reuse the id of another request.
-fn new_request_id() -> String {
-    let bytes = RANDOM.with_borrow_mut(Random::next);
-    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

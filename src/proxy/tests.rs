@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use super::forwarded::ForwardedInfo;
+use super::connection_info::ForwardedInfo;
 use super::*;
 use crate::clock::SystemClock;
 use crate::jwks::Jwks;
@@ -44,9 +44,9 @@ pub(crate) fn stranger() -> ConnectionInfo {
         address: SocketAddr::from(([127, 0, 0, 1], 9)).into(),
         named: true,
         secure: true,
-        told: ForwardedInfo::default(),
+        forwarded: ForwardedInfo::default(),
         listener: 0,
-        client: None,
+        client_certificate: None,
         server_name: None,
         limits: Arc::default(),
     }

@@ -57,7 +57,7 @@ fn a_resumed_session_brings_its_certificate_and_its_name() {
         for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
             let (connection, seen) = connect(&client, &listener);
             assert_eq!(seen, kind, "{version:?}");
-            assert_eq!(connection.client.unwrap().names()[0].as_str(), "dns:sender.test");
+            assert_eq!(connection.client_certificate.unwrap().names()[0].as_str(), "dns:sender.test");
             assert_eq!(connection.server_name.as_deref(), Some("hooks.test"));
         }
     }
@@ -81,7 +81,7 @@ fn a_client_without_a_certificate_has_none_resumed_or_not() {
         let (listener, client) = (listener(&authority), Arc::new(trusting(&authority, version).with_no_client_auth()));
         for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
             let (connection, seen) = connect(&client, &listener);
-            assert!(connection.client.is_none() && seen == kind, "{version:?} {seen:?}");
+            assert!(connection.client_certificate.is_none() && seen == kind, "{version:?} {seen:?}");
         }
     }
 }
