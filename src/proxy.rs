@@ -4,7 +4,6 @@
 //! It makes no authentication decision itself (see [`crate::auth`]) and names no status code (see [`reply`]). Called by
 //! the server for each request.
 
-pub mod body;
 mod capture;
 pub mod connection_info;
 pub mod exchange;
@@ -13,9 +12,12 @@ pub mod head;
 pub mod headers;
 mod limits;
 pub mod record;
+pub mod request_body;
 mod request_id;
 mod reserve;
 pub mod response;
+pub mod response_body;
+pub mod response_event;
 mod stored_response;
 pub mod upstream;
 
@@ -42,12 +44,13 @@ use crate::route::{ChallengeStage, Route};
 use crate::services::Services;
 use crate::snapshot::Snapshot;
 use crate::store::Reservation;
-use body::{Body, BodySource, Inbound, RequestBody};
 use connection_info::ConnectionInfo;
 use exchange::UpstreamExchange;
 use head::RequestTarget;
 use record::RequestRecord;
+use request_body::{BodySource, InboundBody, RequestBody};
 use reserve::{ReserveContext, ReserveDecision};
+use response_body::{Body, ResponseContent};
 use upstream::{MARGIN, Upstreams};
 
 /// Bytes of a request that waits for its body, in addition to its headers: in HTTP/2, a stream and a task.
@@ -77,7 +80,7 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let connection = forwarded::resolve_client(connection, &head.headers, &snapshot.trusted_proxies);
         let mut record = RequestRecord::new(&self.services.metrics, &head, &connection, self.services.access_log);
-        let body = Inbound::new(body.into(), &head);
+        let body = InboundBody::new(body.into(), &head);
         match self.exchange(&snapshot, head, body, &connection, &mut record).await {
             Ok(response) => response.map(|content| Body::new(content, record)),
             Err(failure) => {
@@ -107,10 +110,10 @@ impl Gateway {
         &self,
         snapshot: &Snapshot,
         mut head: Parts,
-        body: Inbound,
+        body: InboundBody,
         connection: &ConnectionInfo,
         record: &mut RequestRecord,
-    ) -> Result<Response<body::ResponseContent>, Failure> {
+    ) -> Result<Response<ResponseContent>, Failure> {
         let now = self.services.clock.now();
         let target = RequestTarget::evaluate(&head, &connection.limits)?;
         if connection.forwarded.contradictory {
@@ -125,7 +128,7 @@ impl Gateway {
         if route.rules.policy.looks_at_certificates() && !connection.sni_matches(target.host()) {
             return Err(Failure::Misdirected);
         }
-        let mut body = RequestBody::new(body, route.max_body, &connection.limits, record.received())?;
+        let mut body = RequestBody::new(body, route.max_body, &connection.limits, Arc::clone(record.received()))?;
 
         let context = RequestContext { snapshot, route, head: &head, target: &target, connection, now };
         let evaluated = self.evaluate(&context, &mut body, record).await;
@@ -195,10 +198,10 @@ impl Gateway {
         body: RequestBody,
         route: &Route,
         record: &RequestRecord,
-    ) -> Result<Response<body::ResponseContent>, Failure> {
-        let mut response = self.upstreams.forward(permit, head, body, route, &record.received()).await?;
-        headers::clean_response(response.headers_mut(), record.request_id());
-        Ok(response)
+    ) -> Result<Response<ResponseContent>, Failure> {
+        let request = Request::from_parts(head, body);
+        let sent = self.upstreams.send(permit, request, route, record.received(), record.request_id()).await;
+        sent.map(ResponseContent::streamed)
     }
 
     fn exchange_of(
@@ -211,9 +214,10 @@ impl Gateway {
         record: &RequestRecord,
     ) -> UpstreamExchange {
         let (upstreams, route) = (Arc::clone(&self.upstreams), Arc::clone(route));
-        let (received, request_id) = (record.received(), Arc::clone(record.request_id()));
+        let (received, request_id) = (Arc::clone(record.received()), Arc::clone(record.request_id()));
         let (alive, reservation) = (self.alive.clone(), reservation.keep());
-        UpstreamExchange { upstreams, permit, head, body, route, received, reservation, permits, request_id, alive }
+        let request = Request::from_parts(head, body);
+        UpstreamExchange { upstreams, permit, request, route, received, reservation, permits, request_id, alive }
     }
 
     /// Reserves the replay ids and the idempotency key of the request. In dry run, a duplicate is logged and forwarded.
@@ -298,7 +302,7 @@ impl Gateway {
         let mut waiting = self.services.waiting.begin(address);
         let size = head::size(context.head).saturating_add(WAITING);
         waiting.grow(size, WAITING_IN_ALL).map_err(Failure::TooManyWaitingRequests)?;
-        body.hold(self.services.buffered.begin(address), context.snapshot.buffered_bodies).await
+        body.buffer(self.services.buffered.begin(address), context.snapshot.buffered_bodies).await
     }
 
     /// Runs [`auth::verify`], and once more after a fetch of the issuer's keys where that may have the unknown key.

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::body::{Received, Relayed, RequestBody, ResponseContent, ResponseError};
-use super::headers;
+use super::request_body::{Received, RequestBody};
+use super::response_body::{Relayed, ResponseContent};
+use super::response_event::{ResponseError, ResponseEvent};
 use super::stored_response::ResponseRecorder;
-use super::upstream::{UpstreamBody, Upstreams};
+use super::upstream::{UpstreamBody, UpstreamResponse, Upstreams};
 use crate::auth::Permit;
 use crate::failure::{Failure, UpstreamFault};
 use crate::limit::ConcurrencyPermits;
@@ -33,8 +33,7 @@ const READ_ON: Duration = Duration::from_secs(5);
 pub(super) struct UpstreamExchange {
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) permit: Permit,
-    pub(super) head: Parts,
-    pub(super) body: RequestBody,
+    pub(super) request: Request<RequestBody>,
     pub(super) route: Arc<Route>,
     pub(super) received: Arc<Received>,
     pub(super) reservation: InFlightReservation,
@@ -57,12 +56,13 @@ impl UpstreamExchange {
     }
 
     async fn carry_out(self, answer: oneshot::Sender<UpstreamResult>) {
-        let Self { upstreams, permit, head, body, route, received, reservation, permits, request_id, alive } = self;
-        let forwarded = upstreams.forward(&permit, head, body, &route, &received).await;
-        let (mut head, incoming, by) = match forwarded.map(Response::into_parts) {
-            Ok((head, ResponseContent::Upstream { incoming, by, .. })) => (head, incoming, by),
-            // The upstream's responses have no other kind of content.
-            Ok((_, ResponseContent::Own(_) | ResponseContent::Relayed(_))) => return,
+        let Self { upstreams, permit, request, route, received, reservation, permits, request_id, alive } = self;
+        let sent = upstreams.send(&permit, request, &route, &received, &request_id).await;
+        let (head, incoming, due) = match sent {
+            Ok(UpstreamResponse { response, due }) => {
+                let (head, incoming) = response.into_parts();
+                (head, incoming, due)
+            }
             Err(failure) => {
                 reservation.settle(Settlements::RELEASED).await;
                 // Sending fails where the client has disconnected, here and below.
@@ -70,7 +70,6 @@ impl UpstreamExchange {
                 return;
             }
         };
-        headers::clean_response(&mut head.headers, &request_id);
         let mut recorder =
             (reservation.keeps_reply() && head.status.is_success()).then(|| ResponseRecorder::new(&head));
         if incoming.is_end_stream() {
@@ -80,9 +79,9 @@ impl UpstreamExchange {
         }
         let (frames, relayed) = mpsc::channel(FRAMES);
         let status = head.status;
-        let relayed = Relayed::new(relayed, incoming.size_hint(), by + READ_ON);
+        let relayed = Relayed::new(relayed, incoming.size_hint(), due + READ_ON);
         let _ = answer.send(Ok(Response::from_parts(head, ResponseContent::Relayed(relayed))));
-        let mut relay = Relay { frames: Some(frames), last: None, by, latest: by + READ_ON };
+        let mut relay = Relay { frames: Some(frames), last: None, due, latest: due + READ_ON };
         let whole = relay.pass(incoming, recorder.as_mut()).await;
         let settlements = if whole.is_ok() { settlements(&route, status, recorder) } else { Settlements::RELEASED };
         reservation.settle(settlements).await;
@@ -103,24 +102,13 @@ fn settlements(route: &Route, status: StatusCode, recorder: Option<ResponseRecor
     Settlements { replay: Settlement::Commit(None), idempotency }
 }
 
-/// A part of a response, passed from the exchange to the client.
-#[derive(Debug)]
-pub enum ResponseEvent {
-    /// A frame, not the last one.
-    Frame(Frame<Bytes>),
-    /// The end of the response, with the last frame if one was held back.
-    End(Option<Frame<Bytes>>),
-    /// The response ended prematurely.
-    Broke(ResponseError),
-}
-
 /// Passes a response on to the client for as long as the client is connected. The end is held back until the
 /// reservation is settled, so that a client that has received a complete response can rely on it.
 struct Relay {
     frames: Option<mpsc::Sender<ResponseEvent>>,
     last: Option<Frame<Bytes>>,
-    by: Instant,
-    /// `by`, plus the longest delay that a slow client may add.
+    due: Instant,
+    /// `due`, plus the longest delay that a slow client may add.
     latest: Instant,
 }
 
@@ -131,7 +119,7 @@ impl Relay {
         mut recorder: Option<&mut ResponseRecorder>,
     ) -> Result<(), ResponseError> {
         loop {
-            let next = tokio::time::timeout_at(self.by.into(), incoming.frame()).await;
+            let next = tokio::time::timeout_at(self.due.into(), incoming.frame()).await;
             let frame = match next {
                 Err(_elapsed) => return Err(ResponseError::Late),
                 Ok(None) => return Ok(()),
@@ -154,12 +142,12 @@ impl Relay {
     async fn send(&mut self, frame: Frame<Bytes>) {
         let Some(frames) = &self.frames else { return };
         let begun = Instant::now();
-        let sent = tokio::time::timeout_at(self.by.into(), frames.send(ResponseEvent::Frame(frame))).await;
+        let sent = tokio::time::timeout_at(self.due.into(), frames.send(ResponseEvent::Frame(frame))).await;
         // The upstream cannot write while the client does not read, so that time does not count against the upstream.
-        self.by = (self.by + begun.elapsed()).min(self.latest);
+        self.due = (self.due + begun.elapsed()).min(self.latest);
         if !matches!(sent, Ok(Ok(()))) {
             self.frames = None;
-            self.by = self.latest;
+            self.due = self.latest;
         }
     }
 

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use http::request::Parts;
 
-use super::body::{Received, ResponseError};
 use super::connection_info::ConnectionInfo;
+use super::request_body::Received;
 use super::request_id;
+use super::response_event::ResponseError;
 use crate::auth::jwt::SignatureCheck;
 use crate::auth::{Grant, Permit, VerifyError};
 use crate::clock::UnixTime;
@@ -83,8 +84,8 @@ impl RequestRecord {
     }
 
     /// The counters of the request body, which is read elsewhere.
-    pub fn received(&self) -> Arc<Received> {
-        Arc::clone(&self.received)
+    pub fn received(&self) -> &Arc<Received> {
+        &self.received
     }
 
     /// The route, once it is known.

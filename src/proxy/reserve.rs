@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::Response;
 
-use super::body::ResponseContent;
+use super::response_body::ResponseContent;
 use super::{response, stored_response};
 use crate::auth::{Grant, Reason, Rejection, RequestView};
 use crate::clock::UnixTime;

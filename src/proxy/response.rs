@@ -11,8 +11,8 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::body::ResponseContent;
 use super::headers::REQUEST_ID;
+use super::response_body::ResponseContent;
 use crate::auth::challenge::ChallengeResponse;
 use crate::auth::{Policy, Reason, Rejection};
 use crate::failure::{BodyFault, Failure, HEAD_TIMED_OUT, Limited, TLS_REQUIRED, may_challenge};

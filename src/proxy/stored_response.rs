@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 
-use super::body::ResponseContent;
+use super::response_body::ResponseContent;
 
 /// Maximum bytes of a stored body.
 const MAX_BODY: usize = 64 * 1024;

@@ -6,14 +6,14 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
-use super::exactly;
-use crate::proxy::exchange::ResponseEvent;
-use crate::proxy::record::RequestRecord;
-use crate::proxy::upstream::UpstreamBody;
+use super::record::RequestRecord;
+use super::response_event::{ResponseError, ResponseEvent};
+use super::upstream::{UpstreamBody, UpstreamResponse};
 
 /// Content of a response.
 #[derive(Debug)]
@@ -25,15 +25,15 @@ pub enum ResponseContent {
         /// Body of the upstream's response.
         incoming: UpstreamBody,
         /// Deadline of the complete response.
-        by: Instant,
+        due: Instant,
         /// Created at the first wait.
         timer: Option<Pin<Box<Sleep>>>,
     },
-    /// The upstream's response as passed on by its exchange, which enforces the deadline.
+    /// The upstream's response as passed on by the task with its reservation, which enforces the deadline.
     Relayed(Relayed),
 }
 
-/// A response from an exchange that runs in its own task.
+/// A response that a separate task passes on.
 #[derive(Debug)]
 pub struct Relayed {
     events: mpsc::Receiver<ResponseEvent>,
@@ -64,20 +64,6 @@ impl Relayed {
     }
 }
 
-/// A response that ended prematurely: the connection (HTTP/1) or the stream (HTTP/2) is closed without the regular end.
-#[derive(Debug, thiserror::Error)]
-pub enum ResponseError {
-    /// The connection to the upstream failed.
-    #[error("the upstream's response ended prematurely")]
-    Upstream(#[source] hyper::Error),
-    /// The upstream took longer than `upstream.timeouts.total`.
-    #[error("the upstream's response timed out")]
-    Late,
-    /// The exchange ended before the end of its response.
-    #[error("the exchange with the upstream ended early")]
-    Lost,
-}
-
 /// A response body; the request's record is closed with it.
 #[derive(Debug)]
 pub struct Body {
@@ -97,7 +83,7 @@ impl Body {
     pub fn due(&self) -> Instant {
         match &self.content {
             ResponseContent::Own(_) => Instant::now(),
-            ResponseContent::Upstream { by, .. } => *by,
+            ResponseContent::Upstream { due, .. } => *due,
             ResponseContent::Relayed(relayed) => relayed.due,
         }
     }
@@ -111,13 +97,18 @@ impl Body {
 }
 
 impl ResponseContent {
+    /// The upstream's response, streamed as it arrives.
+    pub fn streamed(UpstreamResponse { response, due }: UpstreamResponse) -> Response<Self> {
+        response.map(|incoming| Self::Upstream { incoming, due, timer: None })
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         match self {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Upstream { incoming, by, timer } => match Pin::new(incoming).poll_frame(cx) {
+            Self::Upstream { incoming, due, timer } => match Pin::new(incoming).poll_frame(cx) {
                 Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(ResponseError::Upstream))),
                 Poll::Pending => {
-                    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((*by).into())));
+                    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((*due).into())));
                     timer.as_mut().poll(cx).map(|()| Some(Err(ResponseError::Late)))
                 }
             },
@@ -155,7 +146,7 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            ResponseContent::Own(bytes) => exactly(bytes.as_ref()),
+            ResponseContent::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             ResponseContent::Upstream { incoming, .. } => incoming.size_hint(),
             ResponseContent::Relayed(relayed) => relayed.hint,
         }
