@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::auth::time::TimestampUnit;
 use crate::failure::AdminStatus;
 use crate::jwks::IssuerHealth;
-use crate::server::Phase;
+use crate::server::phase::Phase;
 use crate::services::Services;
 
 /// How long readiness waits for the first keys: an unreachable issuer must not keep the pod out of service.

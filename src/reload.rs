@@ -4,6 +4,7 @@
 //! Only a complete and valid configuration becomes active; no socket is rebound and no connection is closed.
 //! Revocation lists are reloaded first, and independently of the configuration.
 
+pub mod cause;
 mod revocation;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use crate::config::{Config, Drain, Handles, ProcessSettings, Sources, compile};
 use crate::services::Services;
 use crate::snapshot::ConfigHash;
+use cause::Cause;
 use revocation::Revocations;
 
 /// Polling interval for changes that file notifications miss (network file systems, a directory that was replaced).
@@ -23,15 +25,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Time to wait after a change, since editors and ConfigMaps change several files in a row: one reload is enough.
 const SETTLE: Duration = Duration::from_millis(100);
-
-/// Why the configuration is read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The operator requested it: SIGHUP.
-    Asked,
-    /// A file may have changed.
-    Noticed,
-}
 
 /// Result of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

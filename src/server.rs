@@ -7,6 +7,7 @@ pub mod connection_state;
 pub mod framing;
 pub mod guarded_stream;
 mod handshake_error;
+pub mod phase;
 pub mod proxy_protocol;
 
 use std::net::{IpAddr, SocketAddr};
@@ -30,24 +31,11 @@ use crate::route::within;
 use crate::snapshot::ListenerSettings;
 use guarded_stream::linger;
 use handshake_error::HandshakeError;
+use phase::{Phase, reached};
 use proxy_protocol::ProxiedSource;
 
 /// Listen backlog: connections that may wait to be accepted, if the kernel allows that many.
 pub const BACKLOG: usize = 1024;
-
-/// Phase of a graceful shutdown (`drain` in gateway.yaml).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Requests are served.
-    #[default]
-    Running,
-    /// Requests are served and connections accepted, but every response announces that its connection closes.
-    Announcing,
-    /// No connections are accepted; requests in flight are completed.
-    Closing,
-    /// The drain is over; requests still in flight are aborted.
-    Stopped,
-}
 
 /// State of one listener that the workers share.
 #[derive(Debug)]
@@ -205,11 +193,6 @@ impl Server {
     fn metrics(&self) -> &Metrics {
         &self.gateway.services.metrics
     }
-}
-
-/// Waits until a drain has reached this phase; a dropped sender counts as the end of the drain.
-pub async fn reached(phase: &mut watch::Receiver<Phase>, at: Phase) {
-    let _end = phase.wait_for(|phase| *phase >= at).await;
 }
 
 /// Runs the TLS handshake; returns the stream, and the peer with its certificate and server name. A client that speaks

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Cause;
+use super::cause::Cause;
 use crate::auth::revocation::{RevocationHandle, RevocationList};
 use crate::config::revocation;
 use crate::config::sources::{SourceContent, read_revocation};

@@ -19,7 +19,7 @@ use tokio::time::sleep_until;
 use super::connection_state::{CloseCause, ConnectionState, RequestGuard, Tracked};
 use super::framing::{FramingValidator, SLACK};
 use super::guarded_stream::{GuardedStream, linger};
-use super::{Phase, reached};
+use super::phase::{Phase, reached};
 use crate::proxy::connection_info::ConnectionInfo;
 use crate::proxy::{Gateway, response};
 use crate::snapshot::ListenerLimits;
