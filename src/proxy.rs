@@ -1,18 +1,23 @@
-//! The request path. [`Gateway::handle`] takes a request and always returns a response; `Gateway::exchange` has all the
-//! steps between the two in one function.
+//! The request path. [`Gateway::handle`] takes a request and always returns a response; `Gateway::exchange` runs the
+//! stages between the two, each a function in a file of its own, in their order.
 //!
-//! It makes no authentication decision itself (see [`crate::auth`]) and names no status code (see [`reply`]). Called by
-//! the server for each request.
+//! It makes no authentication decision itself (see [`crate::auth`]) and names no status code (see [`response`]). Called
+//! by the server for each request. No stage calls back into this file.
 
+mod acquire_limits;
+mod authenticate;
+mod buffer_body;
 mod capture;
 pub mod connection_info;
-pub mod exchange;
+mod exchange;
+mod find_route;
+mod forward;
 pub mod forwarded;
 pub mod head;
 pub mod headers;
-mod limits;
 pub mod record;
 pub mod request_body;
+pub mod request_context;
 mod request_id;
 mod reserve;
 pub mod response;
@@ -23,41 +28,27 @@ pub mod upstream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
-use http_body::Body as _;
 use tokio::sync::mpsc;
 
-use crate::auth::challenge::ChallengeResponse;
-use crate::auth::client_certificate::ClientTrust;
-use crate::auth::request::PresentedCertificate;
-use crate::auth::{self, Permit, Reason, Rejection, RequestView, VerifyError};
-use crate::clock::UnixTime;
-use crate::failure::{Duplicate, Failure};
-use crate::jwks::Refetch;
-use crate::limit::ConcurrencyPermits;
+use crate::failure::Failure;
 use crate::metrics::Outcome;
-use crate::route::{ChallengeStage, Route};
 use crate::services::Services;
 use crate::snapshot::Snapshot;
-use crate::store::Reservation;
+use acquire_limits::acquire_limits;
+use authenticate::{Authenticated, authenticate};
 use connection_info::ConnectionInfo;
-use exchange::UpstreamExchange;
+use find_route::find_route;
+use forward::forward;
 use head::RequestTarget;
 use record::RequestRecord;
 use request_body::{BodySource, InboundBody, RequestBody};
-use reserve::{ReserveContext, ReserveDecision};
+use request_context::RequestContext;
+use reserve::{Reserved, reserve};
 use response_body::{Body, ResponseContent};
-use upstream::{MARGIN, Upstreams};
-
-/// Bytes of a request that waits for its body, in addition to its headers: in HTTP/2, a stream and a task.
-const WAITING: usize = 8 * 1024;
-
-/// Maximum bytes of all requests that wait for their bodies; requests of one address may use a quarter of it.
-const WAITING_IN_ALL: u64 = 64 << 20;
+use upstream::Upstreams;
 
 /// The gateway of one worker: the shared services, and what belongs to that worker alone.
 pub struct Gateway {
@@ -76,17 +67,18 @@ impl Gateway {
         request: Request<B>,
         connection: &ConnectionInfo,
     ) -> Response<Body> {
-        let snapshot = self.services.snapshot.load();
+        let services = &*self.services;
+        let snapshot = services.snapshot.load();
         let (head, body) = request.into_parts();
         let connection = forwarded::resolve_client(connection, &head.headers, &snapshot.trusted_proxies);
-        let mut record = RequestRecord::new(&self.services.metrics, &head, &connection, self.services.access_log);
+        let mut record = RequestRecord::new(&services.metrics, &head, &connection, services.access_log);
         let body = InboundBody::new(body.into(), &head);
         match self.exchange(&snapshot, head, body, &connection, &mut record).await {
             Ok(response) => response.map(|content| Body::new(content, record)),
             Err(failure) => {
                 record.failed(&failure);
-                let route = record.route().cloned();
-                let response = response::failure(&failure, snapshot.disclosure, route.as_deref(), record.request_id());
+                let route = record.route().map(|route| &**route);
+                let response = response::failure(&failure, snapshot.disclosure, route, record.request_id());
                 record.answered(response.status());
                 // A rejected request waits for nothing: a client that pipelines them would occupy the worker.
                 tokio::task::yield_now().await;
@@ -109,284 +101,43 @@ impl Gateway {
     async fn exchange(
         &self,
         snapshot: &Snapshot,
-        mut head: Parts,
+        head: Parts,
         body: InboundBody,
         connection: &ConnectionInfo,
         record: &mut RequestRecord,
     ) -> Result<Response<ResponseContent>, Failure> {
-        let now = self.services.clock.now();
+        let (services, now) = (&*self.services, self.services.clock.now());
         let target = RequestTarget::evaluate(&head, &connection.limits)?;
-        if connection.forwarded.contradictory {
-            return Err(Failure::BadRequest);
-        }
-        let route = snapshot.routes.find(target.host(), target.path(), &head.method).map_err(Failure::Unrouted)?;
-        record.routed(route);
-        if !route.admits(connection.address.ip()) {
-            return Err(Failure::IpNotAllowed);
-        }
-        self.check_ip_rate(route, connection).await?;
-        if route.rules.policy.looks_at_certificates() && !connection.sni_matches(target.host()) {
-            return Err(Failure::Misdirected);
-        }
-        let mut body = RequestBody::new(body, route.max_body, &connection.limits, Arc::clone(record.received()))?;
+        let route = find_route(services, snapshot, &head, &target, connection, record)?;
+        let received = Arc::clone(record.received());
+        let mut body = RequestBody::new(body, route.max_body, &connection.limits, received)?;
+        let request_id = Arc::clone(record.request_id());
+        let context = RequestContext { snapshot, route, connection, head, target, now, request_id };
 
-        let context = RequestContext { snapshot, route, head: &head, target: &target, connection, now };
-        let evaluated = self.evaluate(&context, &mut body, record).await;
-        self.charge(route, connection, &evaluated).await;
-        let permit = match evaluated? {
-            Decision::Forward(permit) => permit,
-            Decision::ChallengeResponse(answer) => {
-                let response = response::challenge(&answer, record.request_id());
+        let permit = match authenticate(services, &context, &mut body, record).await? {
+            Authenticated::Permitted(permit) => permit,
+            Authenticated::Challenge(challenge) => {
+                let response = response::challenge(&challenge, &context.request_id);
                 record.challenge(response.status());
                 return Ok(response);
             }
         };
         record.permitted(&permit);
-        let admitted = match route.duplicates {
-            None => ReserveDecision::Forward(None),
-            Some(_) => Box::pin(self.admit(&context, &permit, &mut body, record)).await?,
+
+        let reserved = match route.duplicates {
+            None => Reserved::Forward(None),
+            Some(_) => Box::pin(reserve(services, &context, &permit, &mut body, record)).await?,
         };
-        let reservation = match admitted {
-            ReserveDecision::Forward(reservation) => reservation,
-            ReserveDecision::Answer(response) => {
+        let reservation = match reserved {
+            Reserved::Forward(reservation) => reservation,
+            Reserved::Duplicate(response) => {
                 record.repeated(response.status());
                 return Ok(response);
             }
         };
 
-        // Counted after the reservation: a captured request that is repeated must not use up its sender's limits.
-        let (reservation, permits) = self.within_limits(route, &permit, reservation).await?;
-
-        headers::prepare(&mut head, &target, route, &permit, connection, record.request_id());
-        let begun = Instant::now();
-        let answer = match reservation {
-            None => {
-                record.holds(permits);
-                self.forward(&permit, head, body, route, record).await
-            }
-            Some(reservation) => {
-                Box::pin(self.exchange_of(permit, head, body, route, (reservation, permits), record).run()).await
-            }
-        };
-        record.upstream_answered(begun.elapsed());
-        let response = answer?;
-        record.forwarded(response.status());
-        Ok(response)
-    }
-
-    async fn within_limits(
-        &self,
-        route: &Route,
-        permit: &Permit,
-        reservation: Option<Reservation>,
-    ) -> Result<(Option<Reservation>, ConcurrencyPermits), Failure> {
-        match self.count(route, permit).await {
-            Ok(permits) => Ok((reservation, permits)),
-            Err(limited) => {
-                if let Some(reservation) = reservation {
-                    Box::pin(reservation.release()).await;
-                }
-                Err(limited)
-            }
-        }
-    }
-
-    async fn forward(
-        &self,
-        permit: &Permit,
-        head: Parts,
-        body: RequestBody,
-        route: &Route,
-        record: &RequestRecord,
-    ) -> Result<Response<ResponseContent>, Failure> {
-        let request = Request::from_parts(head, body);
-        let sent = self.upstreams.send(permit, request, route, record.received(), record.request_id()).await;
-        sent.map(ResponseContent::streamed)
-    }
-
-    fn exchange_of(
-        &self,
-        permit: Permit,
-        head: Parts,
-        body: RequestBody,
-        route: &Arc<Route>,
-        (reservation, permits): (Reservation, ConcurrencyPermits),
-        record: &RequestRecord,
-    ) -> UpstreamExchange {
-        let (upstreams, route) = (Arc::clone(&self.upstreams), Arc::clone(route));
-        let (received, request_id) = (Arc::clone(record.received()), Arc::clone(record.request_id()));
-        let (alive, reservation) = (self.alive.clone(), reservation.keep());
-        let request = Request::from_parts(head, body);
-        UpstreamExchange { upstreams, permit, request, route, received, reservation, permits, request_id, alive }
-    }
-
-    /// Reserves the replay ids and the idempotency key of the request. In dry run, a duplicate is logged and forwarded.
-    async fn admit(
-        &self,
-        context: &RequestContext<'_>,
-        permit: &Permit,
-        body: &mut RequestBody,
-        record: &mut RequestRecord,
-    ) -> Result<ReserveDecision, Failure> {
-        let rules = context.route.duplicates.as_ref();
-        let (Some(store), Some(rules), Permit::Granted(grant)) = (&self.services.store, rules, permit) else {
-            return Ok(ReserveDecision::Forward(None));
-        };
-        if rules.idempotency.is_some() && body.known().is_none() {
-            self.hold(context, body).await?;
-        }
-        let view = context.view();
-        let view = body.known().map_or(context.view(), |known| view.with_body(known));
-        let lease = body.time_left() + context.route.upstream.timeout + MARGIN;
-        let (route, now, request_id) = (context.route, context.now, Arc::clone(record.request_id()));
-        let reserve_context = ReserveContext { route, rules, grant, view: &view, now, lease, request_id: &request_id };
-        let admitted = reserve::reserve(store, &reserve_context).await;
-        if !route.observes(now) {
-            return admitted;
-        }
-        match &admitted {
-            Ok(ReserveDecision::Forward(_)) => return admitted,
-            Ok(ReserveDecision::Answer(_)) => record.observed(&Failure::Duplicate(Duplicate::Request)),
-            Err(failure) => record.observed(failure),
-        }
-        Ok(ReserveDecision::Forward(None))
-    }
-
-    /// Decides the request, first by its headers alone, so that it may be rejected before its body is read. The body is
-    /// read only if the rest of the decision, or an endpoint verification challenge, needs it.
-    async fn evaluate(
-        &self,
-        context: &RequestContext<'_>,
-        body: &mut RequestBody,
-        record: &mut RequestRecord,
-    ) -> Result<Decision, Failure> {
-        let RequestContext { route, now, .. } = *context;
-        if !context.client_certificate_still_trusted() {
-            return Err(Failure::Rejected(Rejection::at_once(Reason::CertificateNotAllowed)));
-        }
-        let mut decision = Err(VerifyError::NeedsBody);
-        if body.is_end_stream() || !route.reads_body_first() {
-            let view = context.view();
-            let view = if body.is_end_stream() { view.with_body(&[]) } else { view };
-            decision = self.decide(route, &view, now, record).await;
-        }
-        let mut held = Bytes::new();
-        if let Err(VerifyError::NeedsBody) = decision {
-            held = Box::pin(self.hold(context, body)).await?;
-            decision = self.decide(route, &context.view().with_body(&held), now, record).await;
-        }
-        match decision {
-            Ok(Decision::ChallengeResponse(answer)) => self
-                .services
-                .challenges
-                .admit(now)
-                .map(|()| Decision::ChallengeResponse(answer))
-                .map_err(Failure::RateLimited),
-            Ok(decision) => Ok(decision),
-            Err(VerifyError::Rejected(rejection)) if route.observes(now) => {
-                Ok(Decision::Forward(Permit::Observed(rejection)))
-            }
-            Err(VerifyError::Rejected(rejection)) => {
-                capture::keep(route, context.head, &held, &rejection, record.request_id());
-                Err(Failure::Rejected(rejection))
-            }
-            // The whole body was passed in: a verifier that still asks for it is wrong.
-            Err(VerifyError::NeedsBody) => Err(Failure::BadRequest),
-        }
-    }
-
-    /// Buffers the body. The request waits until its body is complete, and waiting requests are bounded in total: each
-    /// HTTP/2 connection could otherwise hold a hundred of them.
-    async fn hold(&self, context: &RequestContext<'_>, body: &mut RequestBody) -> Result<Bytes, Failure> {
-        let address = context.connection.address.ip();
-        let mut waiting = self.services.waiting.begin(address);
-        let size = head::size(context.head).saturating_add(WAITING);
-        waiting.grow(size, WAITING_IN_ALL).map_err(Failure::TooManyWaitingRequests)?;
-        body.buffer(self.services.buffered.begin(address), context.snapshot.buffered_bodies).await
-    }
-
-    /// Runs [`auth::verify`], and once more after a fetch of the issuer's keys where that may have the unknown key.
-    async fn decide(
-        &self,
-        route: &Route,
-        view: &RequestView<'_>,
-        now: UnixTime,
-        record: &mut RequestRecord,
-    ) -> Result<Decision, VerifyError> {
-        if let Some(answer) = route.answer(view, ChallengeStage::Unauthenticated)? {
-            return Ok(Decision::ChallengeResponse(answer));
-        }
-        let begun = Instant::now();
-        let mut decision = auth::verify(&route.rules, view, now);
-        if let Err(VerifyError::Rejected(Rejection { remote: Some(keys), .. })) = &decision {
-            decision = match Box::pin(self.services.jwks.refetch(keys)).await {
-                Refetch::Fetched => auth::verify(&route.rules, view, self.services.clock.now()),
-                Refetch::CoolingDown => decision,
-                Refetch::Failed => decision.map_err(undecided),
-            };
-        }
-        if let (Ok(grant), true) = (&decision, route.shared_revocation) {
-            decision = match Box::pin(reserve::revocation(self.services.store.as_deref(), grant)).await {
-                Ok(()) => decision,
-                Err(rejection) => Err(rejection.into()),
-            };
-        }
-        record.decided(&decision, route.rules.policy.scheme(), begun.elapsed(), now);
-        let grant = decision?;
-        Ok(match route.answer(view, ChallengeStage::Authenticated)? {
-            Some(answer) => Decision::ChallengeResponse(answer),
-            None => Decision::Forward(Permit::Granted(grant)),
-        })
-    }
-}
-
-/// Outcome of a request that is not rejected.
-enum Decision {
-    Forward(Permit),
-    ChallengeResponse(ChallengeResponse),
-}
-
-/// A request that is being decided, with its context.
-struct RequestContext<'a> {
-    snapshot: &'a Snapshot,
-    route: &'a Arc<Route>,
-    head: &'a Parts,
-    target: &'a RequestTarget,
-    connection: &'a ConnectionInfo,
-    now: UnixTime,
-}
-
-impl RequestContext<'_> {
-    fn view(&self) -> RequestView<'_> {
-        let url = self.route.url_base(self.target.authority().as_str());
-        RequestView::new(self.head, url).with_client(self.client())
-    }
-
-    fn client(&self) -> Option<PresentedCertificate<'_>> {
-        let certificate = self.connection.client_certificate.as_deref()?;
-        Some(PresentedCertificate { certificate, trust: self.trust() })
-    }
-
-    /// Client CAs that the listener trusts now; they may differ from those at the start of the connection.
-    fn trust(&self) -> Option<&ClientTrust> {
-        self.snapshot.listeners.get(self.connection.listener)?.client_trust.as_deref()
-    }
-
-    /// False if the listener requires client certificates, and the certificate of this connection has expired or was
-    /// revoked since the TLS handshake.
-    fn client_certificate_still_trusted(&self) -> bool {
-        let required = self.trust().is_some_and(ClientTrust::is_required);
-        !required || self.client().is_some_and(|client| client.is_trusted(self.now))
-    }
-}
-
-/// Without the issuer's keys the token cannot be verified: the request fails closed (503).
-fn undecided(error: VerifyError) -> VerifyError {
-    match error {
-        VerifyError::Rejected(rejection) => {
-            VerifyError::Rejected(Rejection { reason: Reason::JwksUnavailable, ..rejection })
-        }
-        VerifyError::NeedsBody => VerifyError::NeedsBody,
+        let acquired = acquire_limits(services, &context, &permit, reservation).await?;
+        forward(&self.upstreams, &self.alive, context, permit, body, acquired, record).await
     }
 }
 

@@ -5,6 +5,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use super::connection_info::ForwardedInfo;
+use bytes::Bytes;
+
 use super::*;
 use crate::clock::SystemClock;
 use crate::jwks::Jwks;

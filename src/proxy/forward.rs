@@ -1,0 +1,63 @@
+//! The last stage: forwards a request to its upstream, and returns the response with a streamed body.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Request, Response};
+use tokio::sync::mpsc;
+
+use super::acquire_limits::Acquired;
+use super::exchange::UpstreamExchange;
+use super::headers;
+use super::record::RequestRecord;
+use super::request_body::RequestBody;
+use super::request_context::RequestContext;
+use super::response_body::ResponseContent;
+use super::upstream::Upstreams;
+use crate::auth::Permit;
+use crate::failure::Failure;
+
+/// Forwards a request. One with a reservation is sent in its own task, which outlives a client that disconnects.
+///
+/// # Errors
+/// Those of [`Upstreams::send`].
+pub(super) async fn forward(
+    upstreams: &Arc<Upstreams>,
+    alive: &mpsc::Sender<()>,
+    mut context: RequestContext<'_>,
+    permit: Permit,
+    body: RequestBody,
+    acquired: Acquired,
+    record: &mut RequestRecord,
+) -> Result<Response<ResponseContent>, Failure> {
+    headers::prepare(&mut context, &permit);
+    let RequestContext { route, head, request_id, .. } = context;
+    let request = Request::from_parts(head, body);
+    let Acquired { reservation, permits } = acquired;
+    let begun = Instant::now();
+    let response = match reservation {
+        None => {
+            record.holds(permits);
+            let sent = upstreams.send(&permit, request, route, record.received(), &request_id).await;
+            sent.map(ResponseContent::streamed)
+        }
+        Some(reservation) => {
+            let exchange = UpstreamExchange {
+                upstreams: Arc::clone(upstreams),
+                permit,
+                request,
+                route: Arc::clone(route),
+                received: Arc::clone(record.received()),
+                reservation: reservation.keep(),
+                permits,
+                request_id,
+                alive: alive.clone(),
+            };
+            Box::pin(exchange.run()).await
+        }
+    };
+    record.upstream_answered(begun.elapsed());
+    let response = response?;
+    record.forwarded(response.status());
+    Ok(response)
+}
