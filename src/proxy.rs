@@ -10,7 +10,6 @@ mod buffer_body;
 mod capture;
 pub mod connection_info;
 mod exchange;
-mod find_route;
 mod forward;
 pub mod forwarded;
 pub mod head;
@@ -23,6 +22,7 @@ mod reserve;
 pub mod response;
 pub mod response_body;
 pub mod response_event;
+mod route_request;
 mod stored_response;
 pub mod upstream;
 
@@ -40,14 +40,13 @@ use crate::snapshot::Snapshot;
 use acquire_limits::acquire_limits;
 use authenticate::{Authenticated, authenticate};
 use connection_info::ConnectionInfo;
-use find_route::find_route;
 use forward::forward;
-use head::RequestTarget;
 use record::RequestRecord;
 use request_body::{BodySource, InboundBody, RequestBody};
 use request_context::RequestContext;
 use reserve::{Reserved, reserve};
 use response_body::{Body, ResponseContent};
+use route_request::route_request;
 use upstream::Upstreams;
 
 /// The gateway of one worker: the shared services, and what belongs to that worker alone.
@@ -106,13 +105,8 @@ impl Gateway {
         connection: &ConnectionInfo,
         record: &mut RequestRecord,
     ) -> Result<Response<ResponseContent>, Failure> {
-        let (services, now) = (&*self.services, self.services.clock.now());
-        let target = RequestTarget::evaluate(&head, &connection.limits)?;
-        let route = find_route(services, snapshot, &head, &target, connection, record)?;
-        let received = Arc::clone(record.received());
-        let mut body = RequestBody::new(body, route.max_body, &connection.limits, received)?;
-        let request_id = Arc::clone(record.request_id());
-        let context = RequestContext { snapshot, route, connection, head, target, now, request_id };
+        let services = &*self.services;
+        let (context, mut body) = route_request(services, snapshot, head, body, connection, record)?;
 
         let permit = match authenticate(services, &context, &mut body, record).await? {
             Authenticated::Permitted(permit) => permit,
@@ -124,7 +118,7 @@ impl Gateway {
         };
         record.permitted(&permit);
 
-        let reserved = match route.duplicates {
+        let reserved = match context.route.duplicates {
             None => Reserved::Forward(None),
             Some(_) => Box::pin(reserve(services, &context, &permit, &mut body, record)).await?,
         };

@@ -17,11 +17,12 @@ use super::upstream::Upstreams;
 use crate::auth::Permit;
 use crate::failure::Failure;
 
-/// Forwards a request. One with a reservation is sent in its own task, which outlives a client that disconnects.
+/// Forwards a request. One with a reservation is sent in its own task, which outlives a client that disconnects. The
+/// request is made before the future, which would otherwise hold its parts as well.
 ///
 /// # Errors
 /// Those of [`Upstreams::send`].
-pub(super) async fn forward(
+pub(super) fn forward(
     upstreams: &Arc<Upstreams>,
     alive: &mpsc::Sender<()>,
     mut context: RequestContext<'_>,
@@ -29,35 +30,37 @@ pub(super) async fn forward(
     body: RequestBody,
     acquired: Acquired,
     record: &mut RequestRecord,
-) -> Result<Response<ResponseContent>, Failure> {
+) -> impl Future<Output = Result<Response<ResponseContent>, Failure>> {
     headers::prepare(&mut context, &permit);
     let RequestContext { route, head, request_id, .. } = context;
     let request = Request::from_parts(head, body);
     let Acquired { reservation, permits } = acquired;
-    let begun = Instant::now();
-    let response = match reservation {
-        None => {
-            record.holds(permits);
-            let sent = upstreams.send(&permit, request, route, record.received(), &request_id).await;
-            sent.map(ResponseContent::streamed)
-        }
-        Some(reservation) => {
-            let exchange = UpstreamExchange {
-                upstreams: Arc::clone(upstreams),
-                permit,
-                request,
-                route: Arc::clone(route),
-                received: Arc::clone(record.received()),
-                reservation: reservation.keep(),
-                permits,
-                request_id,
-                alive: alive.clone(),
-            };
-            Box::pin(exchange.run()).await
-        }
-    };
-    record.upstream_answered(begun.elapsed());
-    let response = response?;
-    record.forwarded(response.status());
-    Ok(response)
+    async move {
+        let begun = Instant::now();
+        let response = match reservation {
+            None => {
+                record.holds(permits);
+                let sent = upstreams.send(&permit, request, route, record.received(), &request_id).await;
+                sent.map(ResponseContent::streamed)
+            }
+            Some(reservation) => {
+                let exchange = UpstreamExchange {
+                    upstreams: Arc::clone(upstreams),
+                    permit,
+                    request,
+                    route: Arc::clone(route),
+                    received: Arc::clone(record.received()),
+                    reservation: reservation.keep(),
+                    permits,
+                    request_id,
+                    alive: alive.clone(),
+                };
+                Box::pin(exchange.run()).await
+            }
+        };
+        record.upstream_answered(begun.elapsed());
+        let response = response?;
+        record.forwarded(response.status());
+        Ok(response)
+    }
 }

@@ -52,18 +52,18 @@ pub const MARGIN: Duration = Duration::from_secs(10);
 
 impl Upstreams {
     /// Sends a request to the upstream of its route; requires a [`Permit`] as proof of the decision. The response's
-    /// headers are those for the client.
+    /// headers are those for the client. The request is completed before the future, which would otherwise hold it twice.
     ///
     /// # Errors
     /// [`Failure::Body`] if the client's body was at fault, otherwise [`Failure::Upstream`].
-    pub async fn send(
+    pub fn send(
         &self,
         _proof: &Permit,
         mut request: Request<RequestBody>,
         route: &Route,
         received: &Received,
         request_id: &str,
-    ) -> Result<UpstreamResponse, Failure> {
+    ) -> impl Future<Output = Result<UpstreamResponse, Failure>> {
         let (begun, timeout) = (Instant::now(), route.upstream.timeout);
         *request.uri_mut() = origin_form(std::mem::take(request.uri_mut()));
         *request.version_mut() = Version::HTTP_11;
@@ -73,17 +73,19 @@ impl Upstreams {
         }
         let deadline = Deadline { received, begun, timeout, latest: request.body().latest_end() + timeout };
         let (only, several) = self.pools(&route.upstream);
-        let sent = match only {
-            Some(pool) => pool.send(request, &deadline).await,
-            None => Box::pin(send_to_one_of(several, request, &deadline)).await,
-        };
-        let fault = match sent {
-            Ok(response) => return accept(response, received, timeout, request_id),
-            Err(SendError::NotSent(_)) => UpstreamFault::Unreachable,
-            Err(SendError::Broke) => UpstreamFault::ProtocolError,
-            Err(SendError::Late) => UpstreamFault::Timeout,
-        };
-        Err(received.fault().map_or(Failure::Upstream(fault), Failure::Body))
+        async move {
+            let sent = match only {
+                Some(pool) => pool.send(request, &deadline).await,
+                None => Box::pin(send_to_one_of(several, request, &deadline)).await,
+            };
+            let fault = match sent {
+                Ok(response) => return accept(response, received, timeout, request_id),
+                Err(SendError::NotSent(_)) => UpstreamFault::Unreachable,
+                Err(SendError::Broke) => UpstreamFault::ProtocolError,
+                Err(SendError::Late) => UpstreamFault::Timeout,
+            };
+            Err(received.fault().map_or(Failure::Upstream(fault), Failure::Body))
+        }
     }
 
     /// The only pool, or several in the order in which they are tried; the first is next in the round robin.
