@@ -9,12 +9,12 @@ mod authenticate;
 mod buffer_body;
 mod capture;
 pub mod connection_info;
-mod exchange;
 mod forward;
 pub mod forwarded;
 pub mod head;
 pub mod headers;
 pub mod record;
+mod relay;
 pub mod request_body;
 pub mod request_context;
 mod request_id;
@@ -42,8 +42,7 @@ use authenticate::{Authenticated, authenticate};
 use connection_info::ConnectionInfo;
 use forward::forward;
 use record::RequestRecord;
-use request_body::{BodySource, InboundBody, RequestBody};
-use request_context::RequestContext;
+use request_body::{BodySource, InboundBody};
 use reserve::{Reserved, reserve};
 use response_body::{Body, ResponseContent};
 use route_request::route_request;
@@ -55,7 +54,7 @@ pub struct Gateway {
     pub services: Arc<Services>,
     /// Connection pools of the upstreams.
     pub upstreams: Arc<Upstreams>,
-    /// Held by every connection and exchange, which may outlive it: a drain ends when the last clone is dropped.
+    /// Held by every connection and relay, which may outlive the gateway: a drain ends when the last clone is dropped.
     pub alive: mpsc::Sender<()>,
 }
 

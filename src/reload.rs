@@ -135,7 +135,7 @@ impl Reloader {
         if cause == Cause::Noticed && self.state().last_rejected == Some(hash) {
             return Reloaded::Unchanged;
         }
-        self.refuse(hash, problem.lines());
+        self.reject(hash, problem.lines());
         Reloaded::Rejected
     }
 
@@ -143,14 +143,14 @@ impl Reloader {
         let config = match compile(sources, known) {
             Ok(config) => config,
             Err(errors) => {
-                self.refuse(attempt, errors.to_string().lines());
+                self.reject(attempt, errors.to_string().lines());
                 return Reloaded::Rejected;
             }
         };
         let fixed = self.process.differences(&config.process);
         if !fixed.is_empty() {
             let problems = fixed.iter().map(|field| format!("{field}: a change needs a restart"));
-            self.refuse(attempt, problems.collect::<Vec<_>>().iter().map(String::as_str));
+            self.reject(attempt, problems.collect::<Vec<_>>().iter().map(String::as_str));
             return Reloaded::Rejected;
         }
         self.announce(&config);
@@ -176,7 +176,7 @@ impl Reloader {
         }
     }
 
-    fn refuse<'p>(&self, hash: ConfigHash, problems: impl Iterator<Item = &'p str>) {
+    fn reject<'p>(&self, hash: ConfigHash, problems: impl Iterator<Item = &'p str>) {
         for problem in problems {
             tracing::error!(problem, "configuration rejected; the old one stays active");
         }

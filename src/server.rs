@@ -152,7 +152,7 @@ impl Server {
         }
     }
 
-    /// Sets the peer to the client in the PROXY header, and counts the connection against that client's address.
+    /// Sets the address to that of the client in the PROXY header, and counts the connection against that client's address.
     fn name(
         &self,
         connection: &mut ConnectionInfo,
@@ -195,7 +195,7 @@ impl Server {
     }
 }
 
-/// Runs the TLS handshake; returns the stream, and the peer with its certificate and server name. A client that speaks
+/// Runs the TLS handshake; returns the stream, and the connection with its certificate and server name. A client that speaks
 /// plain HTTP gets a readable response, as from nginx, instead of a TLS alert.
 async fn handshake(
     mut stream: TcpStream,
@@ -210,16 +210,15 @@ async fn handshake(
         return Err(HandshakeError::PlainHttp);
     }
     let stream = acceptor.accept(stream).await.map_err(|error| HandshakeError::of(&error))?;
-    let connection =
-        introduced(connection, stream.get_ref().1).map_err(|UnreadableCertificate| HandshakeError::Other)?;
+    let connection = with_tls(connection, stream.get_ref().1).map_err(|UnreadableCertificate| HandshakeError::Other)?;
     // Boxed once: a task reserves space for each move of a value that it holds.
     Ok((Box::new(stream), connection))
 }
 
-/// The peer with the certificate and server name of the TLS handshake; a resumed session has those of its full
+/// The connection with the certificate and server name of the TLS handshake; a resumed session has those of its full
 /// handshake. A connection with a certificate that cannot be parsed is rejected: it would count as one without a
 /// certificate.
-fn introduced(connection: ConnectionInfo, tls: &ServerConnection) -> Result<ConnectionInfo, UnreadableCertificate> {
+fn with_tls(connection: ConnectionInfo, tls: &ServerConnection) -> Result<ConnectionInfo, UnreadableCertificate> {
     let client_certificate = tls.peer_certificates().map(ClientCertificate::from_chain).transpose()?;
     let server_name = tls.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
     Ok(ConnectionInfo { client_certificate: client_certificate.map(Arc::new), server_name, ..connection })

@@ -92,7 +92,7 @@ async fn evaluate(
             Ok(Authenticated::Permitted(Permit::Observed(rejection)))
         }
         Err(VerifyError::Rejected(rejection)) => {
-            capture::keep(context, &buffered, &rejection);
+            capture::store(context, &buffered, &rejection);
             Err(Failure::Rejected(rejection))
         }
         // The whole body was passed in: a verifier that still asks for it is wrong.

@@ -20,7 +20,7 @@ static UNDER_WAY: Semaphore = Semaphore::const_new(4);
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Writes the request to a file if the route has `capture`, on another thread than the request.
-pub(super) fn keep(context: &RequestContext<'_>, body: &[u8], rejection: &Rejection) {
+pub(super) fn store(context: &RequestContext<'_>, body: &[u8], rejection: &Rejection) {
     let RequestContext { route, head, request_id, .. } = context;
     let Some(capture) = route.capture.clone() else { return };
     let message = message(head, body);

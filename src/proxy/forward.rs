@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Request, Response};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::acquire_limits::Acquired;
-use super::exchange::UpstreamExchange;
 use super::headers;
 use super::record::RequestRecord;
+use super::relay::relay;
 use super::request_body::RequestBody;
 use super::request_context::RequestContext;
 use super::response_body::ResponseContent;
 use super::upstream::Upstreams;
 use crate::auth::Permit;
-use crate::failure::Failure;
+use crate::failure::{Failure, UpstreamFault};
 
 /// Forwards a request. One with a reservation is sent in its own task, which outlives a client that disconnects. The
 /// request is made before the future, which would otherwise hold its parts as well.
@@ -44,18 +44,18 @@ pub(super) fn forward(
                 sent.map(ResponseContent::streamed)
             }
             Some(reservation) => {
-                let exchange = UpstreamExchange {
-                    upstreams: Arc::clone(upstreams),
-                    permit,
-                    request,
-                    route: Arc::clone(route),
-                    received: Arc::clone(record.received()),
-                    reservation: reservation.keep(),
-                    permits,
-                    request_id,
-                    alive: alive.clone(),
-                };
-                Box::pin(exchange.run()).await
+                let (responder, response) = oneshot::channel();
+                let (upstreams, route, received) =
+                    (upstreams.clone(), Arc::clone(route), Arc::clone(record.received()));
+                let (reservation, alive) = (reservation.keep(), alive.clone());
+                tokio::spawn(async move {
+                    let sent = upstreams.send(&permit, request, &route, &received, &request_id).await;
+                    relay(sent, reservation, &route, responder).await;
+                    // The upstream was busy with the request until now, and a drain has waited for it.
+                    drop((permits, alive));
+                });
+                // A task that has panicked sends nothing; its lease expires.
+                response.await.unwrap_or(Err(Failure::Upstream(UpstreamFault::ProtocolError)))
             }
         };
         record.upstream_answered(begun.elapsed());

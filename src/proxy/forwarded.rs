@@ -2,7 +2,7 @@
 //! read from the right. Each proxy appends the address that it received the request from. Entries left of the first
 //! address that is not a trusted proxy may be forged by an attacker, and are not read.
 //!
-//! From any other peer these headers are never read; [`super::headers`] removes them in any case. Called by the
+//! From any other client these headers are never read; [`super::headers`] removes them in any case. Called by the
 //! gateway.
 
 use std::borrow::Cow;
@@ -23,7 +23,7 @@ const MOST_PROXIES: usize = 16;
 /// Longest X-Request-Id that is accepted, in bytes; the ids of common proxies are shorter.
 const LONGEST_ID: usize = 64;
 
-/// The client of a request on this connection: the connected peer, or the client that trusted proxies name.
+/// The client of a request on this connection: the connected one, or the one that trusted proxies name.
 pub fn resolve_client<'c>(
     connection: &'c ConnectionInfo,
     headers: &HeaderMap,

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -102,7 +102,7 @@ async fn read_on(incoming: Incoming) {
 #[derive(Debug, Default)]
 pub struct Received {
     bytes: AtomicU64,
-    fault: AtomicU8,
+    fault: OnceLock<BodyFault>,
     ended: OnceLock<Instant>,
 }
 
@@ -119,23 +119,12 @@ impl Received {
 
     /// The fault that ended the body, if any.
     pub fn fault(&self) -> Option<BodyFault> {
-        match self.fault.load(Ordering::Relaxed) {
-            1 => Some(BodyFault::TooLarge),
-            2 => Some(BodyFault::Slow),
-            3 => Some(BodyFault::ClientDisconnected),
-            4 => Some(BodyFault::Ambiguous),
-            _none => None,
-        }
+        self.fault.get().copied()
     }
 
     fn broke(&self, fault: BodyFault) -> BodyFault {
-        let number = match fault {
-            BodyFault::TooLarge => 1,
-            BodyFault::Slow => 2,
-            BodyFault::ClientDisconnected => 3,
-            BodyFault::Ambiguous => 4,
-        };
-        self.fault.store(number, Ordering::Relaxed);
+        // A body breaks once.
+        let _first_fault = self.fault.set(fault);
         fault
     }
 }

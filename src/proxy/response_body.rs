@@ -75,7 +75,7 @@ impl Body {
     /// The response, and the record to complete once it is sent.
     pub fn new(content: ResponseContent, record: RequestRecord) -> Self {
         let mut body = Self { content, record };
-        body.look();
+        body.complete_if_ended();
         body
     }
 
@@ -89,7 +89,7 @@ impl Body {
     }
 
     /// hyper does not poll again after the last frame.
-    fn look(&mut self) {
+    fn complete_if_ended(&mut self) {
         if self.is_end_stream() {
             self.record.complete();
         }
@@ -129,7 +129,7 @@ impl HttpBody for Body {
         }
         match &polled {
             Poll::Ready(None) => body.record.complete(),
-            Poll::Ready(Some(Ok(_))) => body.look(),
+            Poll::Ready(Some(Ok(_))) => body.complete_if_ended(),
             Poll::Ready(Some(Err(broke))) => body.record.broke(broke),
             Poll::Pending => {}
         }

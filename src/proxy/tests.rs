@@ -4,9 +4,9 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use super::connection_info::ForwardedInfo;
 use bytes::Bytes;
 
+use super::connection_info::ForwardedInfo;
 use super::*;
 use crate::clock::SystemClock;
 use crate::jwks::Jwks;
@@ -41,7 +41,7 @@ pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
 }
 
 /// A client on a TLS connection, without a certificate.
-pub(crate) fn stranger() -> ConnectionInfo {
+pub(crate) fn unauthenticated_client() -> ConnectionInfo {
     ConnectionInfo {
         address: SocketAddr::from(([127, 0, 0, 1], 9)).into(),
         named: true,
@@ -60,7 +60,7 @@ pub(crate) fn stranger() -> ConnectionInfo {
 fn a_rejected_request_yields_to_others() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let gateway = gateway(&runtime);
-    let connection = stranger();
+    let connection = unauthenticated_client();
     let request = Request::get("/nowhere").header("host", "a.example").body(Bytes::new()).unwrap();
     let mut answer = pin!(gateway.handle(request, &connection));
     let mut context = Context::from_waker(Waker::noop());

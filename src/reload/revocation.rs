@@ -67,7 +67,7 @@ impl WatchedList {
         }
         match read(&self.handle.file, content) {
             Ok(list) => self.replace(list, metrics),
-            Err(problems) => self.refuse(hash, &problems, metrics),
+            Err(problems) => self.reject(hash, &problems, metrics),
         }
     }
 
@@ -80,7 +80,7 @@ impl WatchedList {
         tracing::info!(file, entries, "revocation list reloaded");
     }
 
-    fn refuse(&mut self, hash: ConfigHash, problems: &str, metrics: &Metrics) {
+    fn reject(&mut self, hash: ConfigHash, problems: &str, metrics: &Metrics) {
         let file = &*self.handle.file;
         self.last_rejected = Some(hash);
         metrics.revocation_rejected(file);

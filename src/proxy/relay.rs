@@ -1,24 +1,20 @@
-//! The exchange with the upstream for a request that holds a reservation. It runs in its own task: when a client
+//! The response to a request that holds a reservation. It runs in the task that has sent the request: when a client
 //! disconnects, the future of its request is dropped, and a drop can neither wait nor decide. Only this task commits or
 //! releases the reservation.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::request_body::{Received, RequestBody};
 use super::response_body::{Relayed, ResponseContent};
 use super::response_event::{ResponseError, ResponseEvent};
 use super::stored_response::ResponseRecorder;
-use super::upstream::{UpstreamBody, UpstreamResponse, Upstreams};
-use crate::auth::Permit;
-use crate::failure::{Failure, UpstreamFault};
-use crate::limit::ConcurrencyPermits;
+use super::upstream::{UpstreamBody, UpstreamResponse};
+use crate::failure::Failure;
 use crate::route::Route;
 use crate::store::state::Settlement;
 use crate::store::{InFlightReservation, Settlements};
@@ -29,65 +25,39 @@ const FRAMES: usize = 8;
 /// How much longer the rest of a response is read from the upstream if the client reads it too slowly.
 const READ_ON: Duration = Duration::from_secs(5);
 
-/// Input of an exchange.
-pub(super) struct UpstreamExchange {
-    pub(super) upstreams: Arc<Upstreams>,
-    pub(super) permit: Permit,
-    pub(super) request: Request<RequestBody>,
-    pub(super) route: Arc<Route>,
-    pub(super) received: Arc<Received>,
-    pub(super) reservation: InFlightReservation,
-    /// Held until the exchange is over: the upstream is busy with the request until then.
-    pub(super) permits: ConcurrencyPermits,
-    pub(super) request_id: Arc<str>,
-    /// A drain waits until it is dropped.
-    pub(super) alive: mpsc::Sender<()>,
-}
-
-type UpstreamResult = Result<Response<ResponseContent>, Failure>;
-
-impl UpstreamExchange {
-    /// Starts the exchange; returns the response headers and a streamed body, or the failure.
-    pub(super) async fn run(self) -> UpstreamResult {
-        let (answer, answered) = oneshot::channel();
-        tokio::spawn(self.carry_out(answer));
-        // A task that has panicked sends nothing; its lease expires.
-        answered.await.unwrap_or(Err(Failure::Upstream(UpstreamFault::ProtocolError)))
-    }
-
-    async fn carry_out(self, answer: oneshot::Sender<UpstreamResult>) {
-        let Self { upstreams, permit, request, route, received, reservation, permits, request_id, alive } = self;
-        let sent = upstreams.send(&permit, request, &route, &received, &request_id).await;
-        let (head, incoming, due) = match sent {
-            Ok(UpstreamResponse { response, due }) => {
-                let (head, incoming) = response.into_parts();
-                (head, incoming, due)
-            }
-            Err(failure) => {
-                reservation.settle(Settlements::RELEASED).await;
-                // Sending fails where the client has disconnected, here and below.
-                let _ = answer.send(Err(failure));
-                return;
-            }
-        };
-        let mut recorder =
-            (reservation.keeps_reply() && head.status.is_success()).then(|| ResponseRecorder::new(&head));
-        if incoming.is_end_stream() {
-            reservation.settle(settlements(&route, head.status, recorder)).await;
-            let _ = answer.send(Ok(Response::from_parts(head, ResponseContent::Own(None))));
+/// Settles the reservation of a request by its response, and passes the response headers and a streamed body, or the
+/// failure, on to `responder`.
+pub(super) async fn relay(
+    sent: Result<UpstreamResponse, Failure>,
+    reservation: InFlightReservation,
+    route: &Route,
+    responder: oneshot::Sender<Result<Response<ResponseContent>, Failure>>,
+) {
+    let UpstreamResponse { response, due } = match sent {
+        Ok(response) => response,
+        Err(failure) => {
+            reservation.settle(Settlements::RELEASED).await;
+            // Sending fails where the client has disconnected, here and below.
+            let _ = responder.send(Err(failure));
             return;
         }
-        let (frames, relayed) = mpsc::channel(FRAMES);
-        let status = head.status;
-        let relayed = Relayed::new(relayed, incoming.size_hint(), due + READ_ON);
-        let _ = answer.send(Ok(Response::from_parts(head, ResponseContent::Relayed(relayed))));
-        let mut relay = Relay { frames: Some(frames), last: None, due, latest: due + READ_ON };
-        let whole = relay.pass(incoming, recorder.as_mut()).await;
-        let settlements = if whole.is_ok() { settlements(&route, status, recorder) } else { Settlements::RELEASED };
-        reservation.settle(settlements).await;
-        relay.end(whole).await;
-        drop((permits, alive));
+    };
+    let (head, incoming) = response.into_parts();
+    let status = head.status;
+    let mut recorder = (reservation.keeps_reply() && status.is_success()).then(|| ResponseRecorder::new(&head));
+    if incoming.is_end_stream() {
+        reservation.settle(settlements(route, status, recorder)).await;
+        let _ = responder.send(Ok(Response::from_parts(head, ResponseContent::Own(None))));
+        return;
     }
+    let (frames, relayed) = mpsc::channel(FRAMES);
+    let relayed = Relayed::new(relayed, incoming.size_hint(), due + READ_ON);
+    let _ = responder.send(Ok(Response::from_parts(head, ResponseContent::Relayed(relayed))));
+    let mut relay = Relay { frames: Some(frames), last: None, due, latest: due + READ_ON };
+    let whole = relay.pass(incoming, recorder.as_mut()).await;
+    let settlements = if whole.is_ok() { settlements(route, status, recorder) } else { Settlements::RELEASED };
+    reservation.settle(settlements).await;
+    relay.end(whole).await;
 }
 
 /// How a complete response with this status settles the reservation. Only a response that commits is stored for an
@@ -98,7 +68,8 @@ fn settlements(route: &Route, status: StatusCode, recorder: Option<ResponseRecor
     if !commits {
         return Settlements::RELEASED;
     }
-    let idempotency = recorder.map_or(Settlement::Release, |recorder| Settlement::Commit(Some(recorder.kept(status))));
+    let idempotency =
+        recorder.map_or(Settlement::Release, |recorder| Settlement::Commit(Some(recorder.into_message(status))));
     Settlements { replay: Settlement::Commit(None), idempotency }
 }
 
