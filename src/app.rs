@@ -184,18 +184,14 @@ fn worker(
 ) -> Result<JoinHandle<()>, StartError> {
     let sockets = sockets.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>()?;
     let (alive, ended) = mpsc::channel(1);
-    let (services, upstreams) = (Arc::clone(services), Arc::default());
-    let gateway = Arc::new(Gateway { services, upstreams, alive: alive.clone() });
-    let servers: Vec<Server> = shared
-        .iter()
-        .map(|shared| Server {
-            shared: Arc::clone(shared),
-            gateway: Arc::clone(&gateway),
-            phase: phase.clone(),
-            alive: alive.clone(),
-        })
-        .collect();
-    drop(alive);
+    let gateway = Arc::new(Gateway { services: Arc::clone(services), upstreams: Arc::default(), alive });
+    let server = |shared: &Arc<ServerContext>| Server {
+        shared: Arc::clone(shared),
+        gateway: Arc::clone(&gateway),
+        phase: phase.clone(),
+    };
+    let servers = shared.iter().map(server).collect();
+    drop(gateway);
     let runtime = runtime()?;
     let phase = phase.clone();
     let run = move || runtime.block_on(work(servers, sockets, ended, phase));

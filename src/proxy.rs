@@ -77,7 +77,7 @@ impl Gateway {
                 record.failed(&failure);
                 let route = record.route().map(|route| &**route);
                 let response = response::failure(&failure, snapshot.disclosure, route, record.request_id());
-                record.answered(response.status());
+                record.status = Some(response.status());
                 // A rejected request waits for nothing: a client that pipelines them would occupy the worker.
                 tokio::task::yield_now().await;
                 response.map(|content| Body::new(content, record))

@@ -52,12 +52,10 @@ pub struct ServerContext {
 pub struct Server {
     /// Shared with the other workers.
     pub shared: Arc<ServerContext>,
-    /// The worker's gateway.
+    /// The worker's gateway, which every connection holds.
     pub gateway: Arc<Gateway>,
     /// Current phase of the drain.
     pub phase: watch::Receiver<Phase>,
-    /// Dropped with the server, which every connection holds: a closed channel means that all connections have ended.
-    pub alive: tokio::sync::mpsc::Sender<()>,
 }
 
 impl Server {

@@ -39,7 +39,7 @@ pub(super) fn forward(
         let begun = Instant::now();
         let response = match reservation {
             None => {
-                record.holds(permits);
+                record.permits = permits;
                 let sent = upstreams.send(&permit, request, route, record.received(), &request_id).await;
                 sent.map(ResponseContent::streamed)
             }
@@ -58,7 +58,7 @@ pub(super) fn forward(
                 response.await.unwrap_or(Err(Failure::Upstream(UpstreamFault::ProtocolError)))
             }
         };
-        record.upstream_answered(begun.elapsed());
+        record.upstream = Some(begun.elapsed());
         let response = response?;
         record.forwarded(response.status());
         Ok(response)

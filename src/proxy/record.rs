@@ -32,12 +32,15 @@ pub struct RequestRecord {
     reason: &'static str,
     forwarded_as: Outcome,
     reason_if_forwarded: &'static str,
-    status: Option<StatusCode>,
+    /// Status of the response.
+    pub(super) status: Option<StatusCode>,
     bytes_sent: u64,
     complete: bool,
     verify: Duration,
-    upstream: Option<Duration>,
-    permits: ConcurrencyPermits,
+    /// How long the upstream took until its response headers.
+    pub(super) upstream: Option<Duration>,
+    /// Held until the response is complete.
+    pub(super) permits: ConcurrencyPermits,
     line: Option<Box<AccessLogLine>>,
 }
 
@@ -151,15 +154,6 @@ impl RequestRecord {
         (self.forwarded_as, self.reason_if_forwarded) = (Outcome::DryRunRejected, failure.reason());
     }
 
-    /// Keeps the concurrency permits until the exchange has ended.
-    pub(super) fn holds(&mut self, permits: ConcurrencyPermits) {
-        self.permits = permits;
-    }
-
-    pub(super) fn upstream_answered(&mut self, took: Duration) {
-        self.upstream = Some(took);
-    }
-
     pub(super) fn forwarded(&mut self, status: StatusCode) {
         (self.outcome, self.reason) = (self.forwarded_as, self.reason_if_forwarded);
         self.status = Some(status);
@@ -182,10 +176,6 @@ impl RequestRecord {
         if let Some(line) = &mut self.line {
             line.detail = failure.detail();
         }
-    }
-
-    pub(super) fn answered(&mut self, status: StatusCode) {
-        self.status = Some(status);
     }
 
     pub(super) fn sent(&mut self, bytes: usize) {

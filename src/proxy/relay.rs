@@ -50,8 +50,8 @@ pub(super) async fn relay(
         let _ = responder.send(Ok(Response::from_parts(head, ResponseContent::Own(None))));
         return;
     }
-    let (frames, relayed) = mpsc::channel(FRAMES);
-    let relayed = Relayed::new(relayed, incoming.size_hint(), due + READ_ON);
+    let (frames, events) = mpsc::channel(FRAMES);
+    let relayed = Relayed { events, hint: incoming.size_hint(), due: due + READ_ON, ended: false };
     let _ = responder.send(Ok(Response::from_parts(head, ResponseContent::Relayed(relayed))));
     let mut relay = Relay { frames: Some(frames), last: None, due, latest: due + READ_ON };
     let whole = relay.pass(incoming, recorder.as_mut()).await;

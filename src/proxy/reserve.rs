@@ -53,7 +53,10 @@ pub(super) async fn reserve(
     if rules.idempotency.is_some() && body.known().is_none() {
         buffer_body(services, context, body).await?;
     }
-    let reserved = reserve_entries(store, rules, context, grant, body).await;
+    let reserved = match entries(store, rules, context, grant, body) {
+        Ok(entries) => answer(rules, context, store.reserve(entries).await),
+        Err(failure) => Err(failure),
+    };
     if !context.route.observes(context.now) {
         return reserved;
     }
@@ -63,21 +66,6 @@ pub(super) async fn reserve(
         Err(failure) => record.observed(failure),
     }
     Ok(Reserved::Forward(None))
-}
-
-async fn reserve_entries(
-    store: &Arc<StoreClient>,
-    rules: &DuplicateRules,
-    context: &RequestContext<'_>,
-    grant: &Grant,
-    body: &RequestBody,
-) -> Result<Reserved, Failure> {
-    let entries = entries(store, rules, context, grant, body)?;
-    match store.reserve(entries).await {
-        ReserveOutcome::Reserved(reservation) => Ok(Reserved::Forward(Some(reservation))),
-        ReserveOutcome::Duplicate(kind, found) => answer_duplicate(rules, context, kind, found),
-        ReserveOutcome::Unavailable(error) => Err(undecided(error)),
-    }
 }
 
 fn undecided(error: StoreError) -> Failure {
@@ -158,12 +146,12 @@ fn text_of(value: Option<&serde_json::Value>) -> Option<String> {
     }
 }
 
-fn answer_duplicate(
-    rules: &DuplicateRules,
-    context: &RequestContext<'_>,
-    kind: EntryKind,
-    found: ReserveResult,
-) -> Result<Reserved, Failure> {
+fn answer(rules: &DuplicateRules, context: &RequestContext<'_>, outcome: ReserveOutcome) -> Result<Reserved, Failure> {
+    let (kind, found) = match outcome {
+        ReserveOutcome::Reserved(reservation) => return Ok(Reserved::Forward(Some(reservation))),
+        ReserveOutcome::Unavailable(error) => return Err(undecided(error)),
+        ReserveOutcome::Duplicate(kind, found) => (kind, found),
+    };
     let (on_duplicate, reused) = match kind {
         EntryKind::Replay => (rules.replay.as_ref().map(|rule| rule.on_duplicate), Duplicate::ReplayIdReused),
         EntryKind::Idempotency => {

@@ -36,18 +36,14 @@ pub enum ResponseContent {
 /// A response that a separate task passes on.
 #[derive(Debug)]
 pub struct Relayed {
-    events: mpsc::Receiver<ResponseEvent>,
-    hint: SizeHint,
-    due: Instant,
-    ended: bool,
+    pub(super) events: mpsc::Receiver<ResponseEvent>,
+    pub(super) hint: SizeHint,
+    /// When the response is complete at the latest.
+    pub(super) due: Instant,
+    pub(super) ended: bool,
 }
 
 impl Relayed {
-    /// A response that is complete at `due` at the latest.
-    pub fn new(events: mpsc::Receiver<ResponseEvent>, hint: SizeHint, due: Instant) -> Self {
-        Self { events, hint, due, ended: false }
-    }
-
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         if self.ended {
             return Poll::Ready(None);

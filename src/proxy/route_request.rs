@@ -12,7 +12,6 @@ use super::record::RequestRecord;
 use super::request_body::{InboundBody, RequestBody};
 use super::request_context::RequestContext;
 use crate::failure::Failure;
-use crate::route::Route;
 use crate::services::Services;
 use crate::snapshot::Snapshot;
 
@@ -37,26 +36,16 @@ pub(super) fn route_request<'a>(
     }
     let route = snapshot.routes.find(target.host(), target.path(), &head.method).map_err(Failure::Unrouted)?;
     record.routed(route);
-    check_connection(services, route, connection, target.host())?;
-    let body = RequestBody::new(body, route.max_body, &connection.limits, Arc::clone(record.received()))?;
-    let request_id = Arc::clone(record.request_id());
-    Ok((RequestContext { snapshot, route, connection, head, target, now, request_id }, body))
-}
-
-fn check_connection(
-    services: &Services,
-    route: &Route,
-    connection: &ConnectionInfo,
-    host: &str,
-) -> Result<(), Failure> {
     let address = connection.address.ip();
     if !route.admits(address) {
         return Err(Failure::IpNotAllowed);
     }
     let within_rate = services.limits.check_ip_rate(&route.name, &route.limits, address, Instant::now);
     within_rate.map_err(Failure::RateLimited)?;
-    if route.rules.policy.looks_at_certificates() && !connection.sni_matches(host) {
+    if route.rules.policy.looks_at_certificates() && !connection.sni_matches(target.host()) {
         return Err(Failure::Misdirected);
     }
-    Ok(())
+    let body = RequestBody::new(body, route.max_body, &connection.limits, Arc::clone(record.received()))?;
+    let request_id = Arc::clone(record.request_id());
+    Ok((RequestContext { snapshot, route, connection, head, target, now, request_id }, body))
 }
