@@ -1,9 +1,9 @@
 //! The commands and their exit codes: 0 success, 1 failure, 2 `explain` found that the request would be rejected, 64 an
 //! error in the command line or in the configuration.
 
+mod arguments;
 mod certs;
 mod check;
-mod config_argument;
 mod demo;
 mod dev;
 mod explain;
@@ -11,14 +11,7 @@ pub mod presets;
 mod run;
 mod sign;
 
-use std::sync::Arc;
-
-use anyhow::Context;
-
-use crate::auth::time::TimestampUnit;
-use crate::clock::{Clock, SystemClock, UnixTime};
-use crate::config::{Config, ConfigErrors};
-use crate::route::Route;
+use crate::config::ConfigErrors;
 
 /// Exit code for an invalid command line or configuration (`EX_USAGE` of sysexits.h).
 pub const USAGE: u8 = 64;
@@ -89,6 +82,9 @@ impl Command {
     /// # Errors
     /// The error that stopped the command; [`exit_code`] maps it to an exit code.
     pub fn run(self) -> anyhow::Result<()> {
+        // For the commands that sign: jsonwebtoken chooses by itself only as long as one backend is compiled in, and
+        // panics otherwise. Verification names its provider. An error says that one is installed already.
+        let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         match self {
             Self::Run(arguments) => run::run(&arguments),
             Self::Check(arguments) => check::check(&arguments),
@@ -103,37 +99,6 @@ impl Command {
             Self::Sign(arguments) => sign::sign(&arguments),
         }
     }
-}
-
-/// The route with the given name or, without a name, the only route.
-fn find_route(config: &Config, name: Option<&str>) -> anyhow::Result<Arc<Route>> {
-    let mut routes = config.snapshot.routes.routes();
-    match name {
-        Some(name) => {
-            let found = routes.find(|route| &*route.name == name);
-            found.cloned().with_context(|| format!("no route {name:?}"))
-        }
-        None => match (routes.next(), routes.next()) {
-            (Some(only), None) => Ok(Arc::clone(only)),
-            _none_or_several => anyhow::bail!("there are several routes; name one with --route"),
-        },
-    }
-}
-
-/// The time given on the command line (Unix seconds or RFC 3339), or the current time.
-fn at(written: Option<&str>) -> anyhow::Result<UnixTime> {
-    let Some(written) = written else { return Ok(SystemClock.now()) };
-    let time = TimestampUnit::Seconds.read(written).or_else(|| TimestampUnit::Rfc3339.read(written));
-    time.with_context(|| format!("--now {written}: expected Unix seconds, or a time such as 2026-11-24T08:00:00Z"))
-}
-
-/// Output format of `check` and `explain`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum OutputFormat {
-    /// Plain text, for people
-    Text,
-    /// JSON, for scripts
-    Json,
 }
 
 /// The exit code of the process for an error.

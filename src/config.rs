@@ -3,6 +3,7 @@
 //! `hookgate check`, the start and every reload use this module; there is no other way to load a configuration.
 
 pub mod compile;
+mod compiled;
 pub mod error;
 pub mod file;
 pub mod presets;
@@ -13,126 +14,13 @@ pub mod sources;
 pub mod values;
 pub mod yaml;
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
-use crate::auth::keys::RemoteKeys;
-use crate::auth::revocation::RevocationHandle;
-use crate::clock::UnixTime;
-use crate::route::Endpoint;
-use crate::route::duplicates::Widened;
-use crate::settings::{LogFormat, StoreSettings};
-use crate::snapshot::Snapshot;
 pub use compile::compile;
+pub use compiled::{Config, Drain, Handles, ProcessSettings, Window};
 pub use error::ConfigErrors;
+pub use file::schema;
 pub use sources::Sources;
-
-/// A compiled configuration.
-#[derive(Debug)]
-pub struct Config {
-    /// The part with which requests are handled.
-    pub snapshot: Arc<Snapshot>,
-    /// Settings that only a restart can change.
-    pub process: ProcessSettings,
-    /// Graceful shutdown after SIGTERM.
-    pub drain: Drain,
-    /// State that outlives a reload.
-    pub handles: Handles,
-    /// File and expiry of each server certificate.
-    pub certificates: Vec<(String, UnixTime)>,
-    /// Field and file, and expiry, of each `client_crl`.
-    pub revocation_lists: Vec<(String, UnixTime)>,
-    /// Warnings that do not depend on the time, one line each; see [`Config::warnings_at`].
-    pub warnings: Vec<String>,
-}
-
-impl Config {
-    /// All warnings at `now`, one line each: valid but unsafe settings, and expired certificate revocation lists.
-    pub fn warnings_at(&self, now: UnixTime) -> Vec<String> {
-        let ended = self.revocation_lists.iter().filter(|(_, expires)| *expires <= now);
-        let ended = ended.map(|(place, _)| {
-            let problem =
-                "a revocation list has expired; client certificates of its issuer are rejected until it is renewed";
-            format!("{place}: {problem}")
-        });
-        self.warnings.iter().cloned().chain(ended).collect()
-    }
-}
-
-/// State that outlives a reload. [`compile()`] receives the handles in use, so that a reload keeps fetched keys,
-/// revocations and connections.
-#[derive(Clone, Debug, Default)]
-pub struct Handles {
-    /// Key sets that are fetched.
-    pub remote_keys: Vec<Arc<RemoteKeys>>,
-    /// Revocation lists, each read from its file.
-    pub revocations: Vec<Arc<RevocationHandle>>,
-    /// Endpoints of upstreams; each worker has a connection pool for them.
-    pub endpoints: Vec<Arc<Endpoint>>,
-    /// For each route with `replay_protection`: how long its credentials stay valid, and any extension by a reload.
-    pub windows: BTreeMap<Arc<str>, Window>,
-    /// The time at which the configuration is read, from which an extended window applies.
-    pub read_at: UnixTime,
-}
-
-/// How long the credentials of a route stay valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// The sum of all durations that bound the credentials (max age, leeway).
-    pub length: Duration,
-    /// Set if a reload extended it.
-    pub widened: Option<Widened>,
-}
-
-/// Settings that only a restart can change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProcessSettings {
-    /// Number of worker threads; 0 means one per core.
-    pub workers: usize,
-    /// Addresses, in the order of `listeners`.
-    pub listeners: Vec<SocketAddr>,
-    /// Address of the admin listener; `None` if there is none.
-    pub admin: Option<SocketAddr>,
-    /// Format of log lines.
-    pub log_format: LogFormat,
-    /// Whether the access log is written: one line per request.
-    pub access_log: bool,
-    /// The store for replay ids, idempotency keys and shared limits, if there is one.
-    pub state: Option<StoreSettings>,
-}
-
-impl ProcessSettings {
-    /// The fields in which `other` differs, which a reload cannot apply.
-    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
-        let fields = [
-            ("workers", self.workers != other.workers),
-            ("listeners[].address", self.listeners != other.listeners),
-            ("admin.address", self.admin != other.admin),
-            ("log.format", self.log_format != other.log_format),
-            ("log.access", self.access_log != other.access_log),
-            ("store", self.state != other.state),
-        ];
-        fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
-    }
-}
-
-/// Graceful shutdown after SIGTERM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drain {
-    /// Time in which the process is not ready but still accepts connections; every response closes its connection.
-    pub delay: Duration,
-    /// Time after `delay` in which requests in flight may finish.
-    pub timeout: Duration,
-}
-
-impl Default for Drain {
-    fn default() -> Self {
-        Self { delay: Duration::from_secs(5), timeout: Duration::from_secs(30) }
-    }
-}
 
 /// Reads and compiles a configuration. `known` are the handles in use, whose contents are kept.
 ///
@@ -140,11 +28,4 @@ impl Default for Drain {
 /// Every problem, with its position.
 pub fn load(path: &Path, known: &Handles) -> Result<Config, ConfigErrors> {
     compile(&Sources::read(path, known)?, known)
-}
-
-/// The JSON Schema of gateway.yaml (draft 2020-12).
-pub fn schema() -> &'static serde_json::Value {
-    // Built once, because every poll for a changed configuration uses it.
-    static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(|| schemars::schema_for!(file::GatewayFile).to_value());
-    &SCHEMA
 }

@@ -32,7 +32,7 @@ impl ConfigHash {
 impl std::fmt::Display for ConfigHash {
     /// The first eight bytes in hex: enough to tell two configurations apart in a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0.split_at(8).0))
     }
 }
 

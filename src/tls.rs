@@ -2,6 +2,7 @@
 
 mod clients;
 mod pins;
+mod roots;
 
 use std::sync::Arc;
 
@@ -9,38 +10,15 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ServerConfig};
+use x509_parser::extensions::GeneralName;
 use zeroize::Zeroize;
 
 use crate::auth::client_certificate::ClientTrust;
 use crate::clock::UnixTime;
 pub use clients::{ClientAuth, RevocationLists, client_trust};
-
-/// Why PEM bytes cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// No certificate in the file.
-    #[error("no certificate in PEM form")]
-    NoCertificate,
-    /// No private key in the file.
-    #[error("no private key in PEM form (PKCS#8, PKCS#1 or SEC1, unencrypted)")]
-    NoKey(#[source] rustls::pki_types::pem::Error),
-    /// An error from rustls.
-    #[error(transparent)]
-    Rustls(#[from] rustls::Error),
-    /// An error from building the verifier.
-    #[error(transparent)]
-    Verifier(#[from] rustls::server::VerifierBuilderError),
-    /// The certificate cannot be parsed.
-    #[error("the certificate cannot be parsed")]
-    Unreadable,
-    /// No revocation list in the file: without a list, revoked certificates would be trusted.
-    #[error("no certificate revocation list in PEM form")]
-    NoList,
-    /// A revocation list that cannot be used.
-    #[error("a certificate revocation list cannot be used; it must be complete and have a nextUpdate (RFC 5280 §5.1)")]
-    UnreadableList,
-}
+pub use roots::TlsError;
+use roots::{certificates, provider, roots_of};
 
 /// A certificate chain and its key.
 #[derive(Debug, Clone)]
@@ -74,11 +52,6 @@ impl Certificate {
     }
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    all.ok().filter(|all| !all.is_empty()).ok_or(TlsError::NoCertificate)
-}
-
 fn read_leaf(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, UnixTime), TlsError> {
     let (_, leaf) = x509_parser::parse_x509_certificate(leaf).map_err(|_| TlsError::Unreadable)?;
     let names = leaf.subject_alternative_name().ok().flatten().map_or_else(Vec::new, |extension| {
@@ -89,11 +62,8 @@ fn read_leaf(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, UnixTime), TlsEr
     Ok((names, UnixTime::from_seconds(expires).unwrap_or(UnixTime::MAX)))
 }
 
-fn dns_name(name: &x509_parser::extensions::GeneralName<'_>) -> Option<String> {
-    match name {
-        x509_parser::extensions::GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        _ => None,
-    }
+fn dns_name(name: &GeneralName<'_>) -> Option<String> {
+    if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None }
 }
 
 /// The minimum TLS version of a listener.
@@ -153,26 +123,6 @@ pub fn pinned_client_config(ca: Option<&[u8]>, pins: &[[u8; 32]]) -> Result<Clie
         config.dangerous().set_certificate_verifier(Arc::new(verifier));
     }
     Ok(config)
-}
-
-/// The given roots, or the public ones.
-fn roots_of(ca: Option<&[u8]>) -> Result<RootCertStore, TlsError> {
-    match ca {
-        None => Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }),
-        Some(pem) => roots(pem),
-    }
-}
-
-fn roots(pem: &[u8]) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem)? {
-        roots.add(certificate)?;
-    }
-    Ok(roots)
-}
-
-fn provider() -> rustls::crypto::CryptoProvider {
-    rustls::crypto::aws_lc_rs::default_provider()
 }
 
 #[derive(Debug)]

@@ -1,6 +1,13 @@
-//! The structure of the code: no `use` points upwards, files and functions stay small, and one file names statuses.
+//! The structure of the code: no `use` points upwards, decisions do nothing but decide, files and functions stay small,
+//! a type's name has one meaning, and one file names statuses.
 
-use std::path::{Path, PathBuf};
+mod paths;
+mod size;
+mod source;
+mod types;
+
+use paths::paths;
+use source::{Source, sources};
 
 /// Every module of the crate, from the bottom up.
 const LAYERS: &[&[&str]] = &[
@@ -23,65 +30,26 @@ const LAYERS: &[&[&str]] = &[
     &["cli", "main", "lib"],
 ];
 
-fn sources() -> Vec<(PathBuf, String)> {
-    fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                found.push((path, text));
-            }
-        }
-    }
-    let mut found = Vec::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    found
-}
-
 fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|modules| modules.contains(&module))
 }
 
-/// `src/auth/keys/jwk.rs` belongs to `auth`.
-fn module(path: &Path) -> String {
-    let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
-    let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
-    first.trim_end_matches(".rs").to_owned()
+/// The top-level modules that a file uses, tests included.
+fn used(source: &Source) -> Vec<String> {
+    let paths = paths(&source.path(), source.tokens.clone());
+    paths.into_iter().filter(|path| path[0] == "crate").filter_map(|path| path.get(1).cloned()).collect()
 }
 
-/// The modules after each `crate::` in a text, comments left out.
-fn used(text: &str) -> Vec<String> {
-    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
-    let code = lines.collect::<Vec<_>>().join("\n");
-    let mut modules = Vec::new();
-    for after in code.split("crate::").skip(1) {
-        let names = match after.strip_prefix('{') {
-            Some(list) => list.split('}').next().unwrap_or_default().split(',').map(str::trim).collect(),
-            None => vec![after],
-        };
-        let name = |text: &str| text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
-        modules.extend(names.into_iter().map(name).filter(|name: &String| !name.is_empty()));
-    }
-    modules
-}
-
-fn upward_arrows(from: &str, text: &str) -> Vec<String> {
+fn upward_arrows(source: &Source) -> Vec<String> {
+    let from = source.module();
     let own = layer(from).unwrap_or_else(|| panic!("{from} has no layer"));
-    let mut arrows = Vec::new();
-    for to in used(text) {
-        let target = layer(&to).unwrap_or_else(|| panic!("{to}, used by {from}, has no layer"));
-        if target > own {
-            arrows.push(format!("{from} uses {to}"));
-        }
-    }
-    arrows
+    let is_upward = |to: &String| layer(to).unwrap_or_else(|| panic!("{to}, used by {from}, has no layer")) > own;
+    used(source).into_iter().filter(is_upward).map(|to| format!("{from} uses {to}")).collect()
 }
 
 #[test]
 fn no_arrow_points_upwards() {
-    let arrows: Vec<String> = sources().iter().flat_map(|(path, text)| upward_arrows(&module(path), text)).collect();
+    let arrows: Vec<String> = sources().iter().flat_map(upward_arrows).collect();
     assert!(arrows.is_empty(), "{arrows:#?}");
 }
 
@@ -89,73 +57,100 @@ fn no_arrow_points_upwards() {
 #[test]
 fn only_commands_start_and_reload_read_the_configuration() {
     let readers = ["config", "cli", "app", "reload", "main", "lib"];
-    for (path, text) in sources().iter().filter(|(path, _)| !readers.contains(&module(path).as_str())) {
-        assert!(!used(text).contains(&"config".to_owned()), "{} uses config", path.display());
+    for source in sources().iter().filter(|source| !readers.contains(&source.module())) {
+        assert!(!used(source).contains(&"config".to_owned()), "{} uses config", source.name);
     }
 }
 
 #[test]
 fn an_upward_arrow_would_be_seen() {
-    assert_eq!(upward_arrows("auth", "use crate::proxy::Gateway;"), ["auth uses proxy"]);
-    assert_eq!(upward_arrows("route", "use crate::{clock, server};"), ["route uses server"]);
-    assert_eq!(upward_arrows("auth", "fn f() { crate::app::start() }"), ["auth uses app"]);
-    assert!(upward_arrows("app", "use crate::clock::Clock; // crate::cli").is_empty());
+    for (file, text, expected) in [
+        ("auth.rs", "use crate::proxy::Gateway;", "auth uses proxy"),
+        ("route.rs", "use crate::{clock, server};", "route uses server"),
+        ("auth.rs", "fn f() { crate::app::start() }", "auth uses app"),
+        ("auth.rs", "fn f() { g!(crate::app::start()) }", "auth uses app"),
+        ("auth.rs", "use super::route::Route;", "auth uses route"),
+        ("auth/jwt.rs", "use super::{keys, super::proxy::Gateway};", "auth uses proxy"),
+        ("auth/jwt.rs", "mod tests { use super::super::super::{clock, admin}; }", "auth uses admin"),
+        ("limit.rs", "use crate::{clock::{Clock, UnixTime}, store::Store};", "limit uses store"),
+        ("proxy/head.rs", "use crate::{auth::{request::{A, B}}, server::C};", "proxy uses server"),
+    ] {
+        assert_eq!(upward_arrows(&Source::new(file, text, false)), [expected], "{text}");
+    }
+    for (file, text) in [
+        ("app.rs", "use crate::clock::Clock; // crate::cli"),
+        (
+            "auth/jwt.rs",
+            "const TEXT: &str = \"crate::cli\"; use super::keys; use super::super::clock; use crate as all;",
+        ),
+    ] {
+        assert!(upward_arrows(&Source::new(file, text, false)).is_empty(), "{text}");
+    }
+}
+
+/// The order inside of the I/O layer, each with all of those before it.
+#[test]
+fn the_io_layer_has_an_order() {
+    let order = ["limit", "store", "jwks", "services", "proxy", "server", "reload", "admin"];
+    for (index, upper) in order.iter().enumerate() {
+        for lower in &order[..index] {
+            let (downwards, upwards) = (format!("use crate::{lower};"), format!("use crate::{upper};"));
+            assert!(upward_arrows(&Source::new(&format!("{upper}.rs"), &downwards, false)).is_empty());
+            assert_eq!(upward_arrows(&Source::new(&format!("{lower}.rs"), &upwards, false)).len(), 1);
+        }
+    }
+}
+
+/// I/O, waiting, clocks, logging and metrics in this code.
+fn impure(source: &Source) -> Vec<String> {
+    let crates = ["tokio", "tracing", "prometheus"];
+    let modules = ["fs", "env", "process", "thread", "net"];
+    let words = ["SystemTime", "Instant", "async"];
+    let paths = paths(&source.path(), source.shipped()).into_iter();
+    let is_impure = |path: &Vec<String>| {
+        let has_no_io = path.last().is_some_and(|last| last.starts_with("Ip"));
+        let std_module = path[0] == "std" && path.get(1).is_some_and(|module| modules.contains(&module.as_str()));
+        crates.contains(&path[0].as_str())
+            || path.iter().any(|segment| words.contains(&segment.as_str()))
+            || std_module && !has_no_io
+    };
+    paths.filter(is_impure).map(|path| path.join("::")).collect()
 }
 
 /// Layer 1 is pure: it gets the time and the bytes as arguments, and has no I/O, waiting, logging or metrics.
 #[test]
 fn decisions_do_nothing_but_decide() {
-    let words =
-        ["tokio", "std::fs", "std::env", "std::net", "SystemTime", "Instant", "tracing", "prometheus", "async fn"];
-    for (path, text) in
-        sources().iter().filter(|(path, _)| ["auth", "route", "failure"].contains(&module(path).as_str()))
-    {
-        let code = text.split("#[cfg(test)]").next().unwrap();
-        let found: Vec<_> = words.iter().filter(|word| code.contains(**word)).collect();
-        assert!(found.is_empty(), "{} has {found:?}", path.display());
+    for source in sources().iter().filter(|source| ["auth", "route", "failure"].contains(&source.module())) {
+        let found = impure(source);
+        assert!(found.is_empty(), "{} has {found:?}", source.name);
     }
+}
+
+#[test]
+fn an_impure_decision_would_be_seen() {
+    let after_tests = "#[cfg(test)] mod tests; fn f() { std::fs::read(path) }";
+    for (text, expected) in [
+        ("use std::{collections, fs::{self, File}};", vec!["std::fs::self", "std::fs::File"]),
+        (after_tests, vec!["std::fs::read"]),
+        ("async fn f() {}", vec!["async"]),
+        ("fn f() { tracing::info!(\"text\") }", vec!["tracing::info"]),
+        ("use std::time::{Duration, Instant};", vec!["std::time::Instant"]),
+        ("// std::fs\nconst A: &str = \"tokio::spawn\"; use std::net::IpAddr;", vec![]),
+        ("#[cfg(test)] mod tests { use std::time::Instant; }", vec![]),
+    ] {
+        assert_eq!(impure(&Source::new("auth.rs", text, false)), expected, "{text}");
+    }
+    assert!(impure(&Source::new("auth/testing.rs", "use std::fs;", true)).is_empty());
 }
 
 #[test]
 fn one_file_names_status_codes() {
-    for (path, text) in sources() {
-        let named = text
-            .split("StatusCode::")
-            .skip(1)
-            .any(|after| after.starts_with(|letter: char| letter.is_ascii_uppercase()));
-        let allowed = path.ends_with("failure.rs") || module(&path) == "cli";
-        assert!(allowed || !named, "{} names a status code", path.display());
+    let is_status = |path: &Vec<String>| {
+        path.windows(2).any(|pair| pair[0] == "StatusCode" && pair[1].starts_with(|letter: char| letter.is_uppercase()))
+            && path.last().is_some_and(|name| !name.contains(char::is_lowercase))
+    };
+    for source in sources().iter().filter(|source| source.name != "failure.rs" && source.module() != "cli") {
+        let named: Vec<_> = paths(&source.path(), source.tokens.clone()).into_iter().filter(is_status).collect();
+        assert!(named.is_empty(), "{} names {named:?}", source.name);
     }
-}
-
-#[test]
-fn files_and_functions_stay_small() {
-    let mut lengths = Vec::new();
-    for (path, text) in sources() {
-        let lines = text.lines().count();
-        assert!(lines <= 440, "{} has {lines} lines: is it one job?", path.display());
-        lengths.extend(function_lengths(text.split("#[cfg(test)]").next().unwrap()));
-    }
-    lengths.sort_unstable();
-    let (median, longest) = (lengths[lengths.len() / 2], lengths[lengths.len() - 1]);
-    println!("{} functions, median {median} lines, longest {longest}", lengths.len());
-    assert!(median <= 12, "median {median}");
-}
-
-/// Lines from `fn` to the brace that closes it, as rustfmt writes them.
-fn function_lengths(code: &str) -> Vec<usize> {
-    let lines: Vec<&str> = code.lines().collect();
-    let mut lengths = Vec::new();
-    for (start, line) in lines.iter().enumerate() {
-        let indent = line.len() - line.trim_start().len();
-        let words = line.trim_start();
-        let is_function = words.split('(').next().is_some_and(|head| head.split(' ').any(|word| word == "fn"));
-        if !is_function || words.starts_with("//") || words.ends_with(';') || words.ends_with('}') {
-            continue;
-        }
-        let close = format!("{}}}", " ".repeat(indent));
-        let end = lines.iter().skip(start).position(|line| *line == close);
-        lengths.extend(end.map(|lines| lines + 1));
-    }
-    lengths
 }

@@ -25,6 +25,7 @@ mod jwks;
 mod layers;
 mod limits;
 mod log;
+mod provider;
 mod proxies;
 mod rates;
 mod rejections;

@@ -142,7 +142,7 @@ async fn a_certificate_is_accepted_by_its_names_or_its_fingerprint() {
     let uri = |text: &str| authority.client_named(SanType::URI(text.try_into().unwrap()), 7);
     let (dns, spiffe) = (authority.client("a.test", 7), uri("spiffe://example.org/sender"));
     let (other, pinned) = (uri("spiffe://example.org/sender/2"), authority.client("c.test", 9));
-    let fingerprint: String = pinned.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
+    let fingerprint = hex::encode(pinned.sha256());
     let rule = format!("san: [\"dns:a.test\", \"spiffe://example.org/sender\"], sha256: [\"{fingerprint}\"]");
     let gateway = setup(&upstream, &authority, &format!("{{ client_certificate: {{ {rule} }} }}")).start();
     for (identity, expected) in [

@@ -168,19 +168,12 @@ impl CertificateRule {
 /// # Errors
 /// [`FingerprintError`] for any other text.
 pub fn parse_fingerprint(text: &str) -> Result<[u8; 32], FingerprintError> {
-    let text = text.as_bytes();
-    let pairs: Vec<&[u8]> =
-        if text.contains(&b':') { text.split(|byte| *byte == b':').collect() } else { text.chunks(2).collect() };
-    let bytes: Option<Vec<u8>> = pairs.into_iter().map(byte).collect();
-    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(FingerprintError)
-}
-
-fn byte(pair: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    match *pair {
-        [high, low] => Some(digit(high)? << 4 | digit(low)?),
-        _ => None,
+    if text.contains(':') && text.split(':').any(|pair| pair.len() != 2) {
+        return Err(FingerprintError);
     }
+    let mut fingerprint = [0; 32];
+    hex::decode_to_slice(text.replace(':', ""), &mut fingerprint).map_err(|_| FingerprintError)?;
+    Ok(fingerprint)
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::signature::ParsedPublicKey;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::{AlgorithmFamily, DecodingKey};
 
 use super::Reason;
@@ -288,11 +289,10 @@ impl Key {
 
     fn verify_mac(&self, secret: &DecodingKey, message: &[u8], signature: &[u8]) -> Result<(), Reason> {
         let algorithm = self.algorithm.in_library().ok_or(Reason::InvalidSignature)?;
-        let written = URL_SAFE_NO_PAD.encode(signature);
-        match jsonwebtoken::crypto::verify(&written, message, secret, algorithm) {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(Reason::InvalidSignature),
-        }
+        // Not `crypto::verify`, whose cryptography is that of the process-wide provider.
+        let verifier = (DEFAULT_PROVIDER.verifier_factory)(&algorithm, secret);
+        let verifier = verifier.map_err(|_| Reason::InvalidSignature)?;
+        verifier.verify(message, &signature.to_vec()).map_err(|_| Reason::InvalidSignature)
     }
 
     fn halves_are_sane(&self, signature: &[u8]) -> bool {

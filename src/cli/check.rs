@@ -1,7 +1,6 @@
 //! `hookgate check`: loads a configuration as `run` does, without binding a socket.
 
-use super::OutputFormat;
-use super::config_argument::ConfigArgument;
+use super::arguments::{ConfigArgument, OutputFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, ConfigErrors, Handles};
 

@@ -26,7 +26,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Handles, Sources, compile};
 use crate::{app, tls};
 use attacks::{Attack, AttackResult, Send};
-use backend::{IssuerServer, WeakApp};
+use backend::{IssuerServer, WeakApp, reason};
 
 /// Arguments of `hookgate demo`.
 #[derive(Debug, clap::Args)]
@@ -187,13 +187,6 @@ impl DemoClient {
         let body = response.into_body().collect().await?.to_bytes();
         Ok((status, reason(&body)))
     }
-}
-
-/// The `reason` of a problem document (RFC 9457); empty for any other body.
-fn reason(body: &[u8]) -> String {
-    let document: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let reason = document.as_ref().and_then(|document| document.get("reason")?.as_str());
-    reason.unwrap_or_default().to_owned()
 }
 
 impl Row {

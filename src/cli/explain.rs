@@ -3,24 +3,24 @@
 
 mod hints;
 mod message;
+mod trial;
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use serde_json::json;
 
-use super::config_argument::ConfigArgument;
-use super::{OutputFormat, at, find_route};
+use super::arguments::{ConfigArgument, OutputFormat, at, find_route};
 use crate::auth::explanation::{Explanation, Note};
 use crate::auth::keys::{KeySet, Keys};
-use crate::auth::request::PresentedCertificate;
-use crate::auth::{Policy, Reason, RequestView, Rules, VerifyError, verify_explained};
+use crate::auth::{Policy, Reason};
 use crate::clock::UnixTime;
 use crate::config::{Config, Handles, Sources, compile};
 use crate::failure::{BodyFault, Failure};
 use crate::metrics::Outcome;
-use crate::route::{ChallengeStage, Route, Unrouted, validate_path};
+use crate::route::{ChallengeStage, Unrouted, validate_path};
 use message::Captured;
+use trial::Trial;
 
 /// Arguments of `hookgate explain`.
 #[derive(Debug, clap::Args)]
@@ -48,13 +48,6 @@ pub struct ExplainArguments {
 #[derive(Debug, thiserror::Error)]
 #[error("the request would be rejected")]
 pub(super) struct WouldReject;
-
-/// A captured request, with the route and the time to evaluate it by.
-struct Trial<'a> {
-    route: &'a Route,
-    captured: Captured,
-    now: UnixTime,
-}
 
 /// The checks in order, the verdict (an outcome, or the reason of a rejection) and the hints.
 struct Findings {
@@ -159,30 +152,13 @@ fn fetches_keys(policy: &Policy) -> bool {
     policy.leaves().iter().any(|leaf| match leaf {
         Policy::Jwt(policy) => policy.issuers.iter().any(|issuer| matches!(issuer.keys, Keys::Remote(_))),
         Policy::Detached(policy) => matches!(policy.issuer.keys, Keys::Remote(_)),
-        _ => false,
+        Policy::Signature(_)
+        | Policy::ClientCertificate(_)
+        | Policy::Token(_)
+        | Policy::AllOf(_)
+        | Policy::AnyOf(_)
+        | Policy::Public => false,
     })
-}
-
-impl Trial<'_> {
-    fn view(&self) -> RequestView<'_> {
-        let no_client: Option<PresentedCertificate<'_>> = None;
-        let url = self.route.url_base(self.captured.host());
-        RequestView::new(&self.captured.head, url).with_body(&self.captured.body).with_client(no_client)
-    }
-
-    fn verdict(&self, rules: &Rules, explanation: &mut Explanation) -> Result<(), Reason> {
-        match verify_explained(rules, &self.view(), self.now, explanation) {
-            Ok(_) => Ok(()),
-            Err(VerifyError::Rejected(rejection)) => Err(rejection.reason),
-            // This cannot happen: the view has the body.
-            Err(VerifyError::NeedsBody) => Err(Reason::MalformedCredential),
-        }
-    }
-
-    fn answer(&self, asker: ChallengeStage) -> Option<Note> {
-        let answer = self.route.answer(&self.view(), asker).ok()??;
-        Some(Note { check: "challenge", found: format!("answered by the gateway with {} bytes", answer.body.len()) })
-    }
 }
 
 fn text(findings: &Findings) -> String {
@@ -207,7 +183,11 @@ const fn done(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::ChallengeAnswered => "answered by the gateway",
         Outcome::DryRunRejected => "forwarded in dry run",
-        _ => "forwarded",
+        Outcome::Forwarded
+        | Outcome::Rejected
+        | Outcome::DuplicateAnswered
+        | Outcome::UpstreamIncomplete
+        | Outcome::Error => "forwarded",
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::Write;
 use anyhow::bail;
 
 use crate::config::file::preset::PresetFile;
-use crate::config::presets::{PRESETS, find, text};
+use crate::config::presets::{PRESETS, all, text};
 use crate::config::shape::nearest;
 pub use page::markdown;
 
@@ -38,14 +38,10 @@ pub(super) fn presets(arguments: &PresetsArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn known() -> impl Iterator<Item = (&'static str, PresetFile)> {
-    PRESETS.iter().filter_map(|(name, _)| Some((*name, find(name)?)))
-}
-
 /// One line for each preset: its name and title.
 fn table() -> String {
-    let width = PRESETS.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    known().map(|(name, preset)| format!("{name:width$}  {}\n", preset.title)).collect()
+    let width = PRESETS.keys().map(|name| name.len()).max().unwrap_or_default();
+    all().map(|(name, preset)| format!("{name:width$}  {}\n", preset.title)).collect()
 }
 
 fn suggestion(given: &str) -> String {
@@ -61,8 +57,8 @@ fn near(given: &str) -> Vec<&'static str> {
         let within = given.len() > 1 && (name.contains(&given) || preset.title.to_lowercase().contains(&given));
         within || (name.len() > 2 && given.contains(name))
     };
-    let found: Vec<&str> = known().filter(alike).map(|(name, _)| name).take(MAX_SUGGESTED).collect();
-    let names = PRESETS.iter().map(|(name, _)| *name);
+    let found: Vec<&str> = all().filter(alike).map(|(name, _)| name).take(MAX_SUGGESTED).collect();
+    let names = PRESETS.keys().copied();
     if found.is_empty() { nearest(&given, names).into_iter().collect() } else { found }
 }
 

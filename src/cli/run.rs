@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::config_argument::ConfigArgument;
+use super::arguments::ConfigArgument;
 use crate::clock::SystemClock;
 use crate::{app, config, telemetry};
 

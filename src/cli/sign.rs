@@ -3,6 +3,7 @@
 
 mod draft;
 mod jws;
+mod keyring;
 mod signature;
 
 use std::path::{Path, PathBuf};
@@ -15,15 +16,14 @@ use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use serde_json::Value;
 
-use super::config_argument::ConfigArgument;
-use super::{at, find_route};
+use super::arguments::{ConfigArgument, at, find_route};
 use crate::auth::Policy;
 use crate::auth::time::{TimestampRule, TimestampSource};
 use crate::config::{Config, Handles, Sources, compile};
 use crate::route::{PathMatch, Route};
 use draft::Draft;
+use keyring::{Keyring, kid_beside};
 
 /// Arguments of `hookgate sign`.
 #[derive(Debug, clap::Args)]
@@ -83,15 +83,6 @@ enum SignedFormat {
     Http,
 }
 
-/// The sender's key with its metadata, the claims from the command line, and the time in Unix seconds.
-struct Keyring {
-    key: PathBuf,
-    kid: Option<String>,
-    chain: Option<Vec<u8>>,
-    claims: Vec<(String, Value)>,
-    now: u64,
-}
-
 pub(super) fn sign(arguments: &SignArguments) -> anyhow::Result<()> {
     let sources = Sources::read(&arguments.config.path(), &Handles::default())?;
     let config = compile(&sources, &Handles::default())?;
@@ -127,20 +118,6 @@ fn keyring(arguments: &SignArguments) -> anyhow::Result<Keyring> {
         claims: claims.collect::<anyhow::Result<_>>()?,
         now: at(arguments.now.as_deref())?.seconds(),
     })
-}
-
-/// The key ID of `certs/issuer.key` from its JWK Set, `certs/issuer.jwks.json`.
-fn kid_beside(key: &Path) -> Option<String> {
-    let set: Value = serde_json::from_slice(&std::fs::read(key.with_extension("jwks.json")).ok()?).ok()?;
-    set.pointer("/keys/0/kid")?.as_str().map(str::to_owned)
-}
-
-impl Keyring {
-    fn private_key(&self) -> anyhow::Result<Vec<u8>> {
-        std::fs::read(&self.key).with_context(|| {
-            format!("cannot read {} (`hookgate dev-certs` creates one; --key names another)", self.key.display())
-        })
-    }
 }
 
 /// The unsigned request.
@@ -213,7 +190,12 @@ fn needed(policy: &Policy) -> Vec<&Policy> {
     match policy {
         Policy::AllOf(policies) => policies.iter().flat_map(needed).collect(),
         Policy::AnyOf(policies) => policies.first().map(needed).unwrap_or_default(),
-        leaf => vec![leaf],
+        Policy::Jwt(_)
+        | Policy::Detached(_)
+        | Policy::Signature(_)
+        | Policy::ClientCertificate(_)
+        | Policy::Token(_)
+        | Policy::Public => vec![policy],
     }
 }
 
@@ -252,11 +234,4 @@ fn send(draft: &Draft, ca: Option<&Path>) -> anyhow::Result<()> {
         println!("{}", String::from_utf8_lossy(&body));
         if passed { Ok(()) } else { bail!("the request was not accepted") }
     })
-}
-
-fn random_id() -> String {
-    let mut bytes = [0_u8; 16];
-    // Without entropy the id is zero, which is good enough for a request made by hand.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
-    format!("{:032x}", u128::from_be_bytes(bytes))
 }

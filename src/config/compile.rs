@@ -4,6 +4,7 @@
 //! requests than the file allows.
 
 mod auth;
+mod compiler;
 mod forward;
 mod issuer;
 mod jwt;
@@ -21,19 +22,17 @@ mod upstream;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::error::{ConfigErrors, FieldPath, Problems};
-use super::file::{AdminFile, DrainFile, DurationText, ErrorDetailFile, GatewayFile, LogFile, SizeText};
-use super::sources::SourceContent;
-use super::values::{parse_duration, parse_size};
-use super::{Config, Drain, Handles, ProcessSettings, Sources, yaml};
+use super::compiled::{Config, Drain, Handles, ProcessSettings};
+use super::error::{ConfigErrors, FieldPath};
+use super::file::{AdminFile, DrainFile, ErrorDetailFile, GatewayFile, LogFile};
+use super::sources::Sources;
+use super::yaml;
 use crate::auth::Policy;
-use crate::auth::challenge::ChallengeRule;
-use crate::clock::UnixTime;
 use crate::route::{ErrorForm, Route, RoutingTable};
 use crate::settings::StoreSettings;
 use crate::snapshot::{Disclosure, Snapshot};
+use compiler::Compiler;
 use issuer::IssuerKeys;
 
 /// Default of `max_buffered_bytes`: memory for bodies that are buffered until they are verified.
@@ -74,39 +73,6 @@ pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigError
         Some(config) if compiler.problems.is_empty() => Ok(config),
         Some(_) | None => Err(ConfigErrors::new(&file_name, document.locate(&compiler.problems))),
     }
-}
-
-/// Walks the file and collects problems and warnings.
-struct Compiler<'a> {
-    sources: &'a Sources,
-    known: &'a Handles,
-    problems: Problems,
-    warnings: Vec<String>,
-    handles: Handles,
-    certificates: Vec<(String, UnixTime)>,
-    /// Whether a listener requests client certificates.
-    asks_clients: bool,
-    /// Whether `trusted_proxies` names any.
-    trusts_proxies: bool,
-    /// `max_buffered_bytes`: bytes of all bodies that may be buffered until they are verified.
-    buffered_bodies: u64,
-    /// Whether the store is one in which replicas share rate limits.
-    shares_limits: bool,
-    /// Number of secrets of the current route so far.
-    route_secrets: usize,
-    /// Endpoint verification challenges of the current route so far.
-    route_challenges: Vec<ChallengeRule>,
-    /// Format of the current route's error responses.
-    route_errors: ErrorForm,
-    /// Preset of the current route, its largest body, and whether its sender never retries.
-    route_largest_body: Option<(String, String, bool)>,
-    revocation_lists: Vec<(String, UnixTime)>,
-    /// Whether the current route has revocations in the shared store.
-    route_shares_revocation: bool,
-    /// Whether there is a `store`, valid or not.
-    has_state: bool,
-    /// Number of store entries that one route may have.
-    state_share: usize,
 }
 
 impl Compiler<'_> {
@@ -215,7 +181,14 @@ impl Compiler<'_> {
                     let shared = policy.secrets.iter().filter_map(|secret| secret.key.shared());
                     shared.into_iter().any(|secret| signers.contains(&secret))
                 }
-                _ => false,
+                Policy::Jwt(_)
+                | Policy::Detached(_)
+                | Policy::Signature(_)
+                | Policy::ClientCertificate(_)
+                | Policy::Token(_)
+                | Policy::AllOf(_)
+                | Policy::AnyOf(_)
+                | Policy::Public => false,
             });
             if open {
                 let message = "a challenge response of another route is signed with this secret: use another secret, \
@@ -244,99 +217,6 @@ impl Compiler<'_> {
                 }
                 None
             }
-        }
-    }
-}
-
-/// Helpers for every part of the compiler.
-impl Compiler<'_> {
-    fn missing(&mut self, path: &FieldPath, what: &str) {
-        self.problems.add_follow_up(path, format!("missing; expected {what}"));
-    }
-
-    /// A duration, which may be zero.
-    fn duration(&mut self, text: Option<&DurationText>, path: &FieldPath, default: Duration) -> Duration {
-        self.optional_duration(text, path).unwrap_or(default)
-    }
-
-    fn optional_duration(&mut self, text: Option<&DurationText>, path: &FieldPath) -> Option<Duration> {
-        let parsed = parse_duration(&text?.0);
-        if parsed.is_none() {
-            self.problems.add(path, "expected a duration: a whole number and ms, s, m, h or d, such as 30s");
-        }
-        parsed
-    }
-
-    /// An optional duration that must not be zero, because zero would reject every request.
-    fn optional_deadline(&mut self, text: Option<&DurationText>, path: &FieldPath) -> Option<Duration> {
-        text.map(|_| self.deadline(text, path, Duration::MAX))
-    }
-
-    /// A duration that must not be zero, because zero would time out every request.
-    fn deadline(&mut self, text: Option<&DurationText>, path: &FieldPath, default: Duration) -> Duration {
-        let duration = self.duration(text, path, default);
-        if duration.is_zero() {
-            self.problems.add(path, "must be longer than zero");
-        }
-        duration
-    }
-
-    fn size(&mut self, text: Option<&SizeText>, path: &FieldPath, default: u64) -> u64 {
-        let Some(text) = text else { return default };
-        parse_size(&text.0).unwrap_or_else(|| {
-            self.problems.add(path, "expected a size: a whole number and B, KiB, MiB or GiB, such as 1MiB");
-            default
-        })
-    }
-
-    fn count<N: Default + PartialEq + Copy>(&mut self, number: Option<N>, path: &FieldPath, default: N) -> N {
-        if number == Some(N::default()) {
-            self.problems.add(path, "must be 1 or more");
-        }
-        number.unwrap_or(default)
-    }
-
-    fn address(&mut self, text: Option<&str>, path: &FieldPath) -> Option<SocketAddr> {
-        let Some(text) = text else {
-            self.missing(path, "an address and a port, such as \"0.0.0.0:8443\"");
-            return None;
-        };
-        let parsed = text.parse().ok();
-        if parsed.is_none() {
-            self.problems.add(path, "expected an IP address and a port, such as \"0.0.0.0:8443\" or \"[::]:8443\"");
-        }
-        parsed
-    }
-
-    /// The contents of the file that is named at `path`.
-    fn file(&mut self, name: Option<&String>, path: &FieldPath) -> Option<&[u8]> {
-        let Some(name) = name else {
-            self.missing(path, "the path of a file");
-            return None;
-        };
-        content(self.sources.files.get(name), &mut self.problems, path, &format!("file {name}"))
-    }
-
-    fn variable(&mut self, name: &str, path: &FieldPath) -> Option<&[u8]> {
-        content(self.sources.variables.get(name), &mut self.problems, path, &format!("environment variable {name}"))
-    }
-}
-
-fn content<'s>(
-    content: Option<&'s SourceContent>,
-    problems: &mut Problems,
-    path: &FieldPath,
-    what: &str,
-) -> Option<&'s [u8]> {
-    match content {
-        Some(Ok(bytes)) => Some(bytes.as_slice()),
-        Some(Err(error)) => {
-            problems.add(path, format!("{what}: {error}"));
-            None
-        }
-        None => {
-            problems.add(path, format!("{what}: was not read"));
-            None
         }
     }
 }

@@ -3,13 +3,16 @@
 //! Every key is optional for serde, so that the file can always be read and checked further after the problems
 //! of its shape were removed; `compile` reports missing keys. `hookgate schema` prints these types as JSON Schema.
 
+mod issuer;
 mod jwt;
 pub mod preset;
 mod route;
+mod scalar;
 pub mod signature;
 pub mod store;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,15 +21,16 @@ use serde_json::Value;
 use super::error::{FieldPath, Problems};
 use super::{renames, shape};
 use crate::settings::LogFormat;
+pub use issuer::{EncodingFile, IssuerFile, JwksFile, PublicKeyFile, SecretFile};
 pub use jwt::{
     BodyHashFile, HashFile, HashPresenceFile, JwtFile, MethodClaimFile, TimeClaimFile, TokenFile, UrlClaimFile,
     UrlHashFile,
 };
 pub use route::{
     AuthFile, AuthScheme, AuthWord, CaptureFile, ClientCertificateFile, CredentialFile, ForwardFile, LimitFile,
-    MatchFile, ModeFile, RevocationFile, RouteFile, RouteLimitsFile, TimestampFile, UnitFile, UpstreamFile,
-    UpstreamTimeoutsFile,
+    MatchFile, ModeFile, RevocationFile, RouteFile, RouteLimitsFile, TimestampFile, UpstreamFile, UpstreamTimeoutsFile,
 };
+pub use scalar::{DurationText, OneOrMany, RateText, SizeText, UnitFile};
 
 /// The configuration of hookgate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -65,7 +69,7 @@ impl GatewayFile {
     pub fn read(mut value: Value) -> (Self, Problems) {
         let mut problems = Problems::default();
         renames::check(&mut value, &mut problems);
-        shape::check(super::schema(), &mut value, &mut problems);
+        shape::check(schema(), &mut value, &mut problems);
         let file = serde_json::from_value(value).unwrap_or_else(|error| {
             // serde accepts every value that passes the check: an error here is a difference between the two.
             problems.add(&FieldPath::root(), error.to_string());
@@ -75,48 +79,11 @@ impl GatewayFile {
     }
 }
 
-/// A duration such as 500ms, 30s, 5m or 24h.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(title = "a duration such as 500ms, 30s, 5m or 24h")]
-pub struct DurationText(pub String);
-
-/// A size such as 512B, 64KiB or 1MiB.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(title = "a size such as 64KiB or 1MiB")]
-pub struct SizeText(pub String);
-
-/// A rate such as 100/s, 30/m or 5/h.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(title = "a rate such as 100/s, 30/m or 5/h")]
-pub struct RateText(pub String);
-
-/// One string or a list of strings.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum OneOrMany {
-    /// One string.
-    One(String),
-    /// A list of strings.
-    Many(Vec<String>),
-}
-
-impl Default for OneOrMany {
-    fn default() -> Self {
-        Self::Many(Vec::new())
-    }
-}
-
-impl OneOrMany {
-    /// The strings as a list.
-    pub fn to_vec(&self) -> Vec<String> {
-        match self {
-            Self::One(one) => vec![one.clone()],
-            Self::Many(many) => many.clone(),
-        }
-    }
+/// The JSON Schema of gateway.yaml (draft 2020-12).
+pub fn schema() -> &'static serde_json::Value {
+    // Built once, because every poll for a changed configuration uses it.
+    static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(|| schemars::schema_for!(GatewayFile).to_value());
+    &SCHEMA
 }
 
 /// `log`
@@ -262,87 +229,4 @@ pub enum MinVersionFile {
 pub struct AdminFile {
     /// IP address and port, such as 127.0.0.1:9901.
     pub address: Option<String>,
-}
-
-/// An entry of `issuers`
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct IssuerFile {
-    /// The exact `iss` claim of the issuer's tokens; `none` only with `public_key`, `secret` or `secrets`.
-    pub issuer: Option<String>,
-    /// Allowed signature algorithms, such as RS256, ES256 or EdDSA.
-    pub algorithms: Option<Vec<String>>,
-    /// A JSON Web Key Set (RFC 7517).
-    pub jwks: Option<JwksFile>,
-    /// One public key in PEM form.
-    pub public_key: Option<PublicKeyFile>,
-    /// A shared secret for HS256, HS384 or HS512: {env: NAME} or {file: path}, never the secret itself.
-    pub secret: Option<SecretFile>,
-    /// Several shared secrets during a rotation; a token signed with any of them is accepted.
-    pub secrets: Option<Vec<SecretFile>>,
-}
-
-/// `jwks`: exactly one of url, discovery, file and inline
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct JwksFile {
-    /// URL of the key set: https, or http to a loopback address.
-    pub url: Option<String>,
-    /// Time between two fetches.
-    pub refresh_interval: Option<DurationText>,
-    /// How long a fetched key set is used while fetches fail.
-    pub max_stale: Option<DurationText>,
-    /// Minimum time between two fetches.
-    pub cooldown: Option<DurationText>,
-    /// PEM file with root certificates to trust instead of the public ones.
-    pub ca: Option<String>,
-    /// Public key pins, of which one must match a certificate of the issuer's chain: `sha256/` and base64 of the
-    /// SHA-256 of the SubjectPublicKeyInfo (RFC 7469 §2.4).
-    pub pins: Option<Vec<String>>,
-    /// JSON file with the key set.
-    pub file: Option<String>,
-    /// The key set itself.
-    pub inline: Option<BTreeMap<String, Value>>,
-    /// `true`: the address of the key set comes from the issuer's discovery document (OpenID Connect Discovery 1.0).
-    pub discovery: Option<bool>,
-    /// A file that hookgate writes, with the last good key set; a start while the issuer is unreachable uses it.
-    pub cache: Option<String>,
-}
-
-/// A public key in PEM form
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct PublicKeyFile {
-    /// PEM file with the public key.
-    pub file: Option<String>,
-}
-
-/// {env: NAME} or {file: path}, never the value itself
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(title = "{env: NAME} or {file: path}, never the value itself")]
-pub struct SecretFile {
-    /// Name of an environment variable.
-    pub env: Option<String>,
-    /// Path of a file; one line break at its end is ignored.
-    pub file: Option<String>,
-    /// Key id, by which the signature names this secret or key.
-    pub id: Option<String>,
-    /// Encoding of a shared secret in the file or variable.
-    pub encoding: Option<EncodingFile>,
-}
-
-/// The encoding of a shared secret
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum EncodingFile {
-    /// The bytes as they are.
-    #[default]
-    Utf8,
-    /// Hexadecimal.
-    Hex,
-    /// Base64 with padding.
-    Base64,
-    /// Base64 with or without the prefix `whsec_` (Standard Webhooks).
-    Whsec,
 }

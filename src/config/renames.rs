@@ -171,7 +171,8 @@ fn report(value: &Value, path: &FieldPath, problems: &mut Problems) -> bool {
     let renamed = rows.iter().find(|rename| rename.value.is_none()).map(|rename| rename.new);
     let is_written = |former: &str| match value {
         Value::String(text) => text == former || former.ends_with(':') && text.starts_with(former),
-        value => former == "false" && *value == Value::Bool(false),
+        Value::Bool(value) => former == "false" && !value,
+        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
     };
     let changed = rows.iter().find(|rename| rename.value.is_some_and(is_written));
     let reasons = former_reason(path).into_iter().flat_map(|new| new.split(" and "));

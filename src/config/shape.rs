@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json};
 use super::error::{FieldPath, Problems, Segment};
 use alternatives::Alternative;
 pub(crate) use messages::nearest;
-use messages::{expected, got, known, one_of};
+use messages::{expected, known, one_of};
 
 /// Reports every problem of `value` to `problems`, and prunes the value so that the rest deserialises into the types
 /// from which schemars made `schema` (a root schema), provided that each of their fields is optional.
@@ -159,6 +159,87 @@ impl<'a> Walk<'a> {
         let stands = self.visit(schema, item, &mut FieldPath::root(), &mut ignored) == Fit::Keep && ignored.is_empty();
         if stands { fit } else { Fit::Prune }
     }
+
+    /// Checks a value against two or more `alternatives`, all of the value's type.
+    fn choose(
+        self,
+        alternatives: &[&Alternative<'a>],
+        value: &mut Json,
+        path: &mut FieldPath,
+        problems: &mut Problems,
+    ) -> Fit {
+        if let Json::Object(map) = &*value {
+            if let Some(tag) = tag(alternatives) {
+                return self.choose_by_tag(tag, alternatives, value, path, problems);
+            }
+            if alternatives.iter().all(|alternative| alternative.sole_key().is_some()) {
+                let named =
+                    |alternative: &&&Alternative<'a>| alternative.sole_key().is_some_and(|key| map.contains_key(key));
+                let present: Vec<&Alternative<'a>> = alternatives.iter().filter(named).copied().collect();
+                return match present.as_slice() {
+                    [alternative] => self.visit_leaf(alternative, value, path, problems),
+                    _ => reject_keys(alternatives, map, path, problems),
+                };
+            }
+        }
+        if alternatives.iter().all(|alternative| !alternative.options().is_empty()) {
+            let options: Vec<&Json> = alternatives.iter().flat_map(|alternative| alternative.options()).collect();
+            if options.contains(&&*value) {
+                return Fit::Keep;
+            }
+            problems.add(path, messages::wrong_option(&options, value));
+            return Fit::Prune;
+        }
+        self.choose_closest(alternatives, value, path, problems)
+    }
+
+    fn choose_by_tag(
+        self,
+        tag: &'a str,
+        alternatives: &[&Alternative<'a>],
+        value: &mut Json,
+        path: &mut FieldPath,
+        problems: &mut Problems,
+    ) -> Fit {
+        let chosen = value
+            .get(tag)
+            .map(|given| alternatives.iter().find(|alternative| alternative.constant(tag) == Some(given)));
+        if let Some(Some(alternative)) = chosen {
+            return self.visit_leaf(alternative, value, path, problems);
+        }
+        let options: Vec<&Json> = alternatives.iter().filter_map(|alternative| alternative.constant(tag)).collect();
+        let message = match value.get(tag) {
+            Some(given) => messages::wrong_option(&options, given),
+            None => format!("missing; expected {}", one_of(&options)),
+        };
+        path.push(Segment::Key(tag.to_owned()));
+        problems.add_follow_up(path, message);
+        path.pop();
+        Fit::Prune
+    }
+
+    /// Checks a copy of the value against each leaf and keeps the one with the fewest problems; the first wins a tie,
+    /// as with serde's untagged enums.
+    fn choose_closest(
+        self,
+        alternatives: &[&Alternative<'a>],
+        value: &mut Json,
+        path: &mut FieldPath,
+        problems: &mut Problems,
+    ) -> Fit {
+        let mut best: Option<(Json, Problems, Fit)> = None;
+        for alternative in alternatives {
+            let (mut copy, mut found) = (value.clone(), Problems::default());
+            let fit = self.visit_leaf(alternative, &mut copy, path, &mut found);
+            if best.as_ref().is_none_or(|(_, least, _)| found.len() < least.len()) {
+                best = Some((copy, found, fit));
+            }
+        }
+        let Some((copy, found, fit)) = best else { return Fit::Keep };
+        *value = copy;
+        problems.append(found);
+        fit
+    }
 }
 
 fn repeats(items: &[Json], index: usize) -> bool {
@@ -183,6 +264,33 @@ fn unknown_field(
         None => format!("unknown field; {}", known(names)),
     };
     problems.add(&path.child(key), message);
+    Fit::Prune
+}
+
+/// The field that is a constant in every alternative, as in an internally tagged enum.
+fn tag<'a>(alternatives: &[&Alternative<'a>]) -> Option<&'a str> {
+    let names = alternatives.first()?.field_names();
+    names.into_iter().find(|name| alternatives.iter().all(|alternative| alternative.constant(name).is_some()))
+}
+
+/// Reports a value of an externally tagged enum that has none or several of its keys.
+fn reject_keys(
+    alternatives: &[&Alternative<'_>],
+    map: &Map<String, Json>,
+    path: &FieldPath,
+    problems: &mut Problems,
+) -> Fit {
+    let names: Vec<&str> = alternatives.iter().filter_map(|alternative| alternative.sole_key()).collect();
+    let given: Vec<&str> = names.iter().copied().filter(|name| map.contains_key(*name)).collect();
+    if given.len() > 1 {
+        problems.add(path, format!("expected only one of {}", messages::quoted(&given)));
+    }
+    if map.is_empty() {
+        problems.add(path, format!("expected a mapping with one of {}", messages::quoted(&names)));
+    }
+    for key in map.keys().filter(|key| !names.contains(&key.as_str())) {
+        unknown_field(key, &names, map, path, problems);
+    }
     Fit::Prune
 }
 

@@ -2,15 +2,17 @@
 //! The only part of the configuration that reads files and the environment.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::compiled::Handles;
 use super::error::ConfigErrors;
 use super::file::preset::ChallengeSwitch;
 use super::file::store::StoreFile;
 use super::file::{AuthFile, AuthScheme, GatewayFile, JwksFile, SecretFile};
-use super::{Handles, revocation, yaml};
+use super::{revocation, yaml};
 use crate::snapshot::ConfigHash;
 
 /// Size limit of a file that a configuration references, except a revocation list.
@@ -127,10 +129,12 @@ fn read_file(path: &Path, max: u64) -> SourceContent {
 }
 
 fn describe(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "not found".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "not readable: permission denied".to_owned(),
-        _ => error.to_string(),
+    if error.kind() == ErrorKind::NotFound {
+        "not found".to_owned()
+    } else if error.kind() == ErrorKind::PermissionDenied {
+        "not readable: permission denied".to_owned()
+    } else {
+        error.to_string()
     }
 }
 

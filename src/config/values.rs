@@ -143,12 +143,8 @@ pub fn discovery_address(iss: &str) -> Option<String> {
 
 /// Allocates once: a vector that grows would leave parts of the secret in freed memory.
 fn decode_hex(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut decoded = Zeroizing::new(Vec::with_capacity(text.len() / 2));
-    for pair in text.chunks(2) {
-        let [high, low] = pair else { return None };
-        decoded.push(digit(high)? << 4 | digit(low)?);
-    }
+    let mut decoded = Zeroizing::new(vec![0; text.len() / 2]);
+    hex::decode_to_slice(text, &mut decoded).ok()?;
     Some(decoded)
 }
 

@@ -59,10 +59,10 @@ pub fn read_within(text: &str, bounds: &Bounds) -> Result<Document, Vec<Located>
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     reject_control_characters(text)?;
     let positions = scan(text, bounds.values)?;
-    let value = match serde_yaml::from_str(text).map_err(|error| vec![second_pass_error(text, &error)])? {
-        Json::Null => Json::Object(serde_json::Map::new()),
-        value => value,
-    };
+    let mut value: Json = serde_yaml::from_str(text).map_err(|error| vec![second_pass_error(text, &error)])?;
+    if value.is_null() {
+        value = Json::Object(serde_json::Map::new());
+    }
     // Fail closed: the checks were made on the first reading, and the values come from the second.
     if !agrees(&positions, &value) {
         return Err(vec![whole(
@@ -308,7 +308,7 @@ fn agrees(node: &YamlNode, value: &Json) -> bool {
             let mut numbered = items.iter().enumerate();
             items.len() == node.children.len() && numbered.all(|(index, value)| child(Segment::Index(index), value))
         }
-        _ => node.children.is_empty(),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => node.children.is_empty(),
     }
 }
 

@@ -136,7 +136,7 @@ fn temporary_name(path: &Path) -> io::Result<String> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_string_lossy();
     let mut random = [0_u8; 8];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("no entropy"))?;
-    Ok(format!(".{name}.{:016x}", u64::from_be_bytes(random)))
+    Ok(format!(".{name}.{}", hex::encode(random)))
 }
 
 /// Creates a file, and fails if a file or a symbolic link of that name exists (`O_EXCL`).

@@ -31,14 +31,8 @@ impl Random {
 
 /// A new request id.
 pub(super) fn random() -> Arc<str> {
-    let mut id = [0; 32];
-    for (pair, byte) in id.chunks_exact_mut(2).zip(RANDOM.with_borrow_mut(Random::next)) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-    }
-    // Hex digits are ASCII.
-    std::str::from_utf8(&id).unwrap_or_default().into()
-}
-
-const fn digit(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }
+    let mut digits = [0; 32];
+    // Cannot fail, since 16 bytes have 32 digits. `hex::encode` takes three times as long.
+    let _ = hex::encode_to_slice(RANDOM.with_borrow_mut(Random::next), &mut digits);
+    String::from_utf8_lossy(&digits).into()
 }

@@ -15,7 +15,7 @@ pub struct EntryId(pub [u8; 16]);
 impl std::fmt::Display for EntryId {
     /// Writes 32 hexadecimal digits.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 

@@ -6,7 +6,7 @@ use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 
-use super::{TlsError, provider, roots};
+use super::roots::{TlsError, provider, roots};
 use crate::auth::client_certificate::ClientTrust;
 use crate::clock::UnixTime;
 

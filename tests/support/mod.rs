@@ -248,7 +248,7 @@ impl Gateway {
 /// HMAC-SHA256 in hex.
 pub fn hmac(secret: &str, text: impl AsRef<[u8]>) -> String {
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
-    aws_lc_rs::hmac::sign(&key, text.as_ref()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(aws_lc_rs::hmac::sign(&key, text.as_ref()))
 }
 
 /// Replaces a file atomically: writes a new file next to it and renames it.

@@ -282,8 +282,8 @@ const SMALL_ORDER: &[&str] = &[
 /// Whether an Ed25519 key has small order, so that any client can forge signatures under it.
 pub fn is_small_order(key: &[u8]) -> bool {
     let Some((last, rest)) = key.split_last() else { return true };
-    let bare = rest.iter().copied().chain([last & 0x7f]);
-    SMALL_ORDER.contains(&bare.map(|byte| format!("{byte:02x}")).collect::<String>().as_str())
+    let bare: Vec<u8> = rest.iter().copied().chain([last & 0x7f]).collect();
+    SMALL_ORDER.contains(&hex::encode(bare).as_str())
 }
 
 fn parse(algorithm: &'static dyn VerificationAlgorithm, key: &[u8]) -> Result<(), Unusable> {

@@ -13,7 +13,6 @@ use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
-use super::parse::decode_hex;
 use crate::auth::keys::is_small_order;
 
 /// A signature algorithm.
@@ -183,6 +182,7 @@ fn public_key_bytes(written: &[u8]) -> Result<Vec<u8>, KeyError> {
         return Ok(key.to_vec());
     }
     let bare = text.strip_prefix("whpk_").unwrap_or(text);
-    let decoded = decode_hex(bare).or_else(|| STANDARD.decode(bare).ok()).or_else(|| URL_SAFE_NO_PAD.decode(bare).ok());
+    let decoded = hex::decode(bare).ok();
+    let decoded = decoded.or_else(|| STANDARD.decode(bare).ok()).or_else(|| URL_SAFE_NO_PAD.decode(bare).ok());
     Ok(decoded.unwrap_or_else(|| written.to_vec()))
 }

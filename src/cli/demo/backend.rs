@@ -98,5 +98,12 @@ pub(super) async fn plain_http(gateway: SocketAddr, token: &str) -> anyhow::Resu
     let status =
         answer.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()).context("not an HTTP response")?;
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok((StatusCode::from_u16(status)?, super::reason(body.as_bytes())))
+    Ok((StatusCode::from_u16(status)?, reason(body.as_bytes())))
+}
+
+/// The `reason` of a problem document (RFC 9457); empty for any other body.
+pub(super) fn reason(body: &[u8]) -> String {
+    let document: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let reason = document.as_ref().and_then(|document| document.get("reason")?.as_str());
+    reason.unwrap_or_default().to_owned()
 }

@@ -5,8 +5,8 @@ mod bodies;
 
 use std::time::Duration;
 
-use super::Trial;
 use super::message::Captured;
+use super::trial::Trial;
 use crate::auth::explanation::Explanation;
 use crate::auth::request::{PublicUrl, UrlVariant};
 use crate::auth::signature::{Encoding, Secret, SecretKey, SignaturePolicy};
@@ -48,7 +48,23 @@ pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason) -> Vec<St
             hints.extend(of_clock(trial));
         }
         Reason::MissingCredential => hints.extend(of_senders(trial)),
-        _other => {}
+        Reason::MultipleCredentials
+        | Reason::MalformedCredential
+        | Reason::TokenTooLarge
+        | Reason::MalformedToken
+        | Reason::UnsupportedAlgorithm
+        | Reason::UnknownKey
+        | Reason::InvalidStaticToken
+        | Reason::MissingClaim
+        | Reason::InvalidIssuer
+        | Reason::InvalidAudience
+        | Reason::TokenLifetimeTooLong
+        | Reason::CertificateMismatch
+        | Reason::CertificateNotAllowed
+        | Reason::Revoked
+        | Reason::ClaimMismatch { .. }
+        | Reason::RevocationUnknown
+        | Reason::JwksUnavailable => {}
     }
     if hints.is_empty() {
         hints.extend(general(reason));
@@ -96,7 +112,8 @@ fn each_signature(rules: &mut Rules, mut change: impl FnMut(&mut SignaturePolicy
             Policy::AllOf(policies) | Policy::AnyOf(policies) => {
                 policies.iter_mut().for_each(|policy| walk(policy, change));
             }
-            _other => {}
+            Policy::Jwt(_) | Policy::Detached(_) | Policy::ClientCertificate(_) | Policy::Token(_) | Policy::Public => {
+            }
         }
     }
     walk(&mut rules.policy, &mut change);
@@ -212,7 +229,7 @@ fn of_senders(trial: &Trial<'_>) -> Option<String> {
     let headers = &trial.captured.head.headers;
     let wanted = trial.route.rules.policy.credential_headers();
     let wanted: Vec<&str> = wanted.iter().map(|name| name.as_str()).collect();
-    let looks_like = presets::PRESETS.iter().filter_map(|(name, _)| {
+    let looks_like = presets::PRESETS.keys().filter_map(|name| {
         let preset = presets::find(name)?;
         let names = preset.signature?.header?.to_vec();
         names.iter().any(|header| headers.contains_key(header.to_ascii_lowercase())).then_some(*name)
@@ -252,7 +269,26 @@ fn general(reason: Reason) -> Option<String> {
             "the token's `alg` is not one of the issuer's algorithms, or not that of its key"
         }
         Reason::CertificateNotAllowed | Reason::CertificateMismatch => "client certificates cannot be verified offline",
-        _other => return None,
+        Reason::MissingCredential
+        | Reason::MalformedCredential
+        | Reason::TokenTooLarge
+        | Reason::MalformedToken
+        | Reason::MissingClaim
+        | Reason::TokenExpired
+        | Reason::TokenNotYetValid
+        | Reason::TokenLifetimeTooLong
+        | Reason::TokenTooOld
+        | Reason::TokenIssuedInFuture
+        | Reason::MissingTimestamp
+        | Reason::MalformedTimestamp
+        | Reason::TimestampTooOld
+        | Reason::TimestampInFuture
+        | Reason::BodyMismatch
+        | Reason::UrlMismatch
+        | Reason::Revoked
+        | Reason::ClaimMismatch { .. }
+        | Reason::RevocationUnknown
+        | Reason::JwksUnavailable => return None,
     };
     Some(hint.to_owned())
 }

@@ -1,10 +1,10 @@
 //! Generates docs/presets.md from presets/*.yaml: a table with a row for each preset, and the configuration of each. A
 //! test compares the result with the file.
 
-use super::known;
 use crate::config::file::preset::{ChallengeFile, PresetFile, PresetParameterFile};
 use crate::config::file::signature::{SignatureAlgorithmFile, SignatureFile, SignedTimeFile, StaticTokenFile};
 use crate::config::file::{BodyHashFile, DurationText, HashPresenceFile, JwtFile, TimeClaimFile, TokenFile};
+use crate::config::presets;
 
 const INTRODUCTION: &str = "\
 # Presets
@@ -47,13 +47,13 @@ pub fn markdown() -> String {
     let mut page = INTRODUCTION.to_owned();
     page.push_str(&row(&columns.map(str::to_owned)));
     page.push_str(&row(&columns.map(|_| "---".to_owned())));
-    for (name, preset) in known() {
+    for (name, preset) in presets::all() {
         page.push_str(&row(&cells(name, &preset)));
     }
     page.push_str(NOT_HERE);
     page.push_str("## Configuration\n\n");
     page.push_str("Each example is the `auth` of a route. Replace the words in capitals and example.com.\n");
-    for (name, preset) in known() {
+    for (name, preset) in presets::all() {
         page.push_str(&section(name, &preset));
     }
     page

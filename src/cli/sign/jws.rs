@@ -10,8 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::{Map, Value, json};
 
-use super::Keyring;
 use super::draft::{Draft, satisfying, set};
+use super::keyring::Keyring;
 use crate::auth::binding::{BindingHash, Bindings, canonical_request};
 use crate::auth::claims::Pointer;
 use crate::auth::credential::TokenLocation;
@@ -54,7 +54,7 @@ fn claims(policy: &JwtPolicy, issuer: &Issuer, route: &Route, now: u64) -> Value
     };
     let mut claims = json!({
         "iss": issuer.issuer, "aud": audience, "iat": now, "nbf": now, "exp": now + lifetime,
-        "jti": super::random_id(),
+        "jti": random_id(),
     });
     if let Some(members) = claims.as_object_mut() {
         members.retain(|_, value| !value.is_null());
@@ -212,7 +212,17 @@ impl Keyring {
         let key = match algorithm {
             Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(&pem),
             Algorithm::EdDSA => EncodingKey::from_ed_pem(&pem),
-            _ => EncodingKey::from_rsa_pem(&pem),
+            Algorithm::RS256
+            | Algorithm::RS384
+            | Algorithm::RS512
+            | Algorithm::PS256
+            | Algorithm::PS384
+            | Algorithm::PS512
+            // The last four cannot sign with it: the issuer has no shared secret, and ES512 was handled above.
+            | Algorithm::HS256
+            | Algorithm::HS384
+            | Algorithm::HS512
+            | Algorithm::ES512 => EncodingKey::from_rsa_pem(&pem),
         };
         Ok(jsonwebtoken::crypto::sign(input, &key?, library)?)
     }
@@ -224,4 +234,11 @@ fn sign_p521(pem: &[u8], input: &[u8]) -> anyhow::Result<String> {
     let pair = pair.ok().context("expected a P-521 key")?;
     let signature = pair.sign(&SystemRandom::new(), input).ok().context("cannot sign with the P-521 key")?;
     Ok(URL_SAFE_NO_PAD.encode(signature))
+}
+
+fn random_id() -> String {
+    let mut bytes = [0_u8; 16];
+    // Without entropy the id is zero, which is good enough for a request made by hand.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }

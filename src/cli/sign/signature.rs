@@ -10,8 +10,8 @@ use aws_lc_rs::signature::{
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::Keyring;
 use super::draft::Draft;
+use super::keyring::Keyring;
 use crate::auth::signature::{
     Component, Digest, Parse, Presence, Secret, SignatureAlgorithm, SignaturePlace, SignaturePolicy,
 };
@@ -57,7 +57,18 @@ fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyho
                 draft.set_json(pointer, number)?;
             }
             Component::Form(field) => draft.set_field(field, &text),
-            _part => {}
+            Component::Text(_)
+            | Component::Body
+            | Component::BodyHash(_)
+            | Component::Method
+            | Component::Url
+            | Component::UrlDecoded
+            | Component::Path
+            | Component::QuerySorted
+            | Component::FormSorted
+            | Component::Part(_)
+            | Component::ListedHeaders(_)
+            | Component::Secret => {}
         }
     }
     for piece in policy.signed.iter().chain(&policy.key_id) {
@@ -66,7 +77,20 @@ fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyho
             Component::Json(pointer, Presence::Required) => draft.add_json(pointer, "development".into())?,
             Component::Form(field) if !draft.has_field(field) => draft.set_field(field, "development"),
             Component::FormSorted => as_form(policy, draft),
-            _other => {}
+            Component::Text(_)
+            | Component::Body
+            | Component::BodyHash(_)
+            | Component::Method
+            | Component::Url
+            | Component::UrlDecoded
+            | Component::Path
+            | Component::QuerySorted
+            | Component::Header(_, Presence::Optional)
+            | Component::Json(_, Presence::Optional)
+            | Component::Form(_)
+            | Component::Part(_)
+            | Component::ListedHeaders(_)
+            | Component::Secret => {}
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::Compiler;
+use super::compiler::Compiler;
 use super::issuer::IssuerKeys;
 use crate::auth::claims::Pointer;
 use crate::auth::client_certificate::{CertificateRule, San, parse_fingerprint};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use http::{HeaderName, StatusCode};
 
-use super::Compiler;
 use super::auth::has_jwt;
+use super::compiler::Compiler;
 use crate::auth::Policy;
 use crate::auth::claims::Pointer;
 use crate::config::error::FieldPath;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::Compiler;
+use super::compiler::Compiler;
 use crate::auth::jwt::Issuer;
 use crate::auth::keys::{self, Algorithm, KeySet, Keys};
 use crate::config::error::FieldPath;

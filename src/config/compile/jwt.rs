@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use serde_json::Value;
 
-use super::Compiler;
 use super::auth::unit;
+use super::compiler::Compiler;
 use super::issuer::IssuerKeys;
 use crate::auth::binding::{BindingHash, Bindings, BodyHash, HashPresence, UrlEquals, UrlHash};
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};

@@ -1,6 +1,6 @@
 //! `limits` of a route: body size, rate limits and concurrency limits.
 
-use super::Compiler;
+use super::compiler::Compiler;
 use crate::auth::Policy;
 use crate::config::error::FieldPath;
 use crate::config::file::store::StoreFile;

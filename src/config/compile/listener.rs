@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::Compiler;
+use super::compiler::Compiler;
 use crate::auth::client_certificate::ClientTrust;
 use crate::config::error::FieldPath;
 use crate::config::file::{

@@ -7,7 +7,7 @@ use http::{HeaderName, Method};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::Compiler;
+use super::compiler::Compiler;
 use super::jwt::Origin;
 use super::secrets::{KeyMaterial, WrittenKeys};
 use super::signature::{Written, algorithm};
@@ -51,7 +51,7 @@ impl Compiler<'_> {
     fn filled(&mut self, name: &str, file: &AuthScheme, path: &FieldPath) -> Option<PresetFile> {
         let at = path.child("preset");
         let Some((bare, text)) = presets::find(name).zip(presets::text(name)) else {
-            let known = presets::PRESETS.iter().map(|(name, _)| *name);
+            let known = presets::PRESETS.keys().copied();
             let meant = nearest(name, known).map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
             self.problems.add(&at, format!("unknown preset{meant} (`hookgate presets` lists them)"));
             return None;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Compiler;
+use super::compiler::Compiler;
 use crate::auth::Policy;
 use crate::auth::replay_id::{NoReplayId, ReplayIdSource};
 use crate::auth::signature::{Component, Presence};
-use crate::config::Window;
+use crate::config::compiled::Window;
 use crate::config::error::FieldPath;
 use crate::config::file::store::{
     IdempotencyFile, OnDuplicateFile, ReplayIdFile, ReplayProtectionFile, ReplayRuleFile, StatusText,
@@ -119,7 +119,13 @@ impl Compiler<'_> {
             Policy::Signature(policy) => {
                 policy.time.is_some() && matches!(policy.replay_id, Some(ReplayIdSource::Component(_)))
             }
-            _ => false,
+            Policy::Jwt(_)
+            | Policy::Detached(_)
+            | Policy::ClientCertificate(_)
+            | Policy::Token(_)
+            | Policy::AllOf(_)
+            | Policy::AnyOf(_)
+            | Policy::Public => false,
         };
         if ttl.is_none() && policy.leaves().iter().any(stays) {
             let warning = "a retry that the sender signs again after the signature's maximum age is forwarded a second \

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Compiler;
+use super::compiler::{Compiler, content};
 use crate::auth::Policy;
 use crate::auth::revocation::{RevocationHandle, RevocationList};
 use crate::config::error::FieldPath;
@@ -50,8 +50,8 @@ impl Compiler<'_> {
     }
 
     fn first_list(&mut self, name: &str, path: &FieldPath) -> Option<RevocationList> {
-        let content = self.sources.revocations.get(name);
-        let bytes = super::content(content, &mut self.problems, path, &format!("file {name}"))?;
+        let found = self.sources.revocations.get(name);
+        let bytes = content(found, &mut self.problems, path, &format!("file {name}"))?;
         match revocation::read(name, bytes) {
             Ok(list) => Some(list),
             Err(errors) => {

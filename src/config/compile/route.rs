@@ -8,7 +8,7 @@ use http::Method;
 use http::uri::Authority;
 use ipnet::IpNet;
 
-use super::Compiler;
+use super::compiler::Compiler;
 use super::issuer::IssuerKeys;
 use crate::auth::Policy;
 use crate::auth::challenge::ChallengeRule;

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::Compiler;
+use super::compiler::Compiler;
 use crate::auth::signature::{Secret, SecretKey, SignatureAlgorithm};
 use crate::config::error::FieldPath;
 use crate::config::file::signature::SignatureFile;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Compiler;
 use super::auth::unit;
+use super::compiler::Compiler;
 use super::jwt::{encoding, variants};
 use super::secrets::{KeyMaterial, WrittenKeys, material_of};
 use crate::auth::claims::ClaimRule;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::Compiler;
+use super::compiler::Compiler;
 use crate::config::error::FieldPath;
 use crate::config::file::store::{DurabilityFile, RedisFile, StoreFile};
 use crate::config::file::{DurationText, EncodingFile, OneOrMany, SecretFile};

@@ -9,7 +9,7 @@ use http::uri::{Authority, Scheme};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-use super::Compiler;
+use super::compiler::Compiler;
 use crate::config::error::FieldPath;
 use crate::config::file::UpstreamFile;
 use crate::route::{Endpoint, EndpointAddress, Trust, Upstream};

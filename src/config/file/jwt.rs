@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::scalar::{DurationText, OneOrMany, UnitFile};
 use super::signature::{SignatureEncodingFile, UrlVariantFile};
-use super::{DurationText, OneOrMany, UnitFile};
 
 /// `jwt`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::issuer::{EncodingFile, IssuerFile, SecretFile};
+use super::jwt::JwtFile;
+use super::scalar::OneOrMany;
 use super::signature::{SignatureFile, StaticTokenFile};
-use super::{EncodingFile, IssuerFile, JwtFile, OneOrMany};
 
 /// A provider. Strings may contain `${name}`, which is replaced by a parameter.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -147,5 +149,5 @@ pub enum ChallengeSwitch {
 #[serde(deny_unknown_fields, default)]
 pub struct ChallengeTokenFile {
     /// The token that was entered in the provider's console.
-    pub token: Option<super::SecretFile>,
+    pub token: Option<SecretFile>,
 }

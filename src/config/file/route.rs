@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::issuer::{JwksFile, SecretFile};
 use super::jwt::JwtFile;
 use super::preset::ChallengeSwitch;
+use super::scalar::{DurationText, RateText, SizeText, UnitFile};
 use super::signature::{SignatureFile, StaticTokenFile};
 use super::store::{IdempotencyFile, ReplayProtectionFile};
-use super::{DurationText, JwksFile, RateText, SecretFile, SizeText};
 
 /// An entry of `routes`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -196,21 +197,6 @@ pub struct TimestampFile {
     pub max_future: Option<DurationText>,
     /// `false` is required if the credential does not sign the timestamp.
     pub signed: Option<bool>,
-}
-
-/// The unit or format of a time
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum UnitFile {
-    /// Unix time in seconds.
-    #[default]
-    S,
-    /// Unix time in milliseconds.
-    Ms,
-    /// Unix time in microseconds.
-    Us,
-    /// RFC 3339.
-    Rfc3339,
 }
 
 /// `revocation` of a route

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{DurationText, OneOrMany, SecretFile, UnitFile};
+use super::issuer::SecretFile;
+use super::scalar::{DurationText, OneOrMany, UnitFile};
 
 /// `signature`: the signature scheme of a sender
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

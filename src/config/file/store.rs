@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{DurationText, OneOrMany, SecretFile};
+use super::issuer::SecretFile;
+use super::scalar::{DurationText, OneOrMany};
 use crate::settings::{OnError, OnFailover};
 
 /// `store`: where replay ids, idempotency keys and shared limits are kept. A change needs a restart.

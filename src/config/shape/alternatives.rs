@@ -1,12 +1,8 @@
-//! The alternatives of a schema: `anyOf`, `oneOf` and `$ref` flattened into leaves, and the choice of the leaf that a
-//! value was meant for.
-//!
-//! Reports a problem itself only if one message must name several alternatives. Called by the walk in `shape`.
+//! The alternatives of a schema: `anyOf`, `oneOf` and `$ref` flattened into leaves. Called by `shape` and `messages`.
+
+use std::mem::discriminant;
 
 use serde_json::{Map, Value as Json};
-
-use super::{Fit, Walk, got, messages, one_of, unknown_field};
-use crate::config::error::{FieldPath, Problems, Segment};
 
 /// One alternative, without references.
 #[derive(Debug, Clone)]
@@ -85,7 +81,7 @@ impl<'a> Alternative<'a> {
 
     pub(super) fn admits(&self, value: &Json) -> bool {
         let types = self.types();
-        let like_an_option = || self.options().iter().any(|option| got(option) == got(value));
+        let like_an_option = || self.options().iter().any(|option| discriminant(*option) == discriminant(value));
         if types.is_empty() { like_an_option() } else { types.iter().any(|kind| is_of_type(value, kind)) }
     }
 
@@ -202,114 +198,4 @@ fn is_of_type(value: &Json, kind: &str) -> bool {
         "object" => value.is_object(),
         _ => false,
     }
-}
-
-impl<'a> Walk<'a> {
-    /// Checks a value against two or more `alternatives`, all of the value's type.
-    pub(super) fn choose(
-        self,
-        alternatives: &[&Alternative<'a>],
-        value: &mut Json,
-        path: &mut FieldPath,
-        problems: &mut Problems,
-    ) -> Fit {
-        if let Json::Object(map) = &*value {
-            if let Some(tag) = tag(alternatives) {
-                return self.choose_by_tag(tag, alternatives, value, path, problems);
-            }
-            if alternatives.iter().all(|alternative| alternative.sole_key().is_some()) {
-                let named =
-                    |alternative: &&&Alternative<'a>| alternative.sole_key().is_some_and(|key| map.contains_key(key));
-                let present: Vec<&Alternative<'a>> = alternatives.iter().filter(named).copied().collect();
-                return match present.as_slice() {
-                    [alternative] => self.visit_leaf(alternative, value, path, problems),
-                    _ => reject_keys(alternatives, map, path, problems),
-                };
-            }
-        }
-        if alternatives.iter().all(|alternative| !alternative.options().is_empty()) {
-            let options: Vec<&Json> = alternatives.iter().flat_map(|alternative| alternative.options()).collect();
-            if options.contains(&&*value) {
-                return Fit::Keep;
-            }
-            problems.add(path, messages::wrong_option(&options, value));
-            return Fit::Prune;
-        }
-        self.choose_closest(alternatives, value, path, problems)
-    }
-
-    fn choose_by_tag(
-        self,
-        tag: &'a str,
-        alternatives: &[&Alternative<'a>],
-        value: &mut Json,
-        path: &mut FieldPath,
-        problems: &mut Problems,
-    ) -> Fit {
-        let chosen = value
-            .get(tag)
-            .map(|given| alternatives.iter().find(|alternative| alternative.constant(tag) == Some(given)));
-        if let Some(Some(alternative)) = chosen {
-            return self.visit_leaf(alternative, value, path, problems);
-        }
-        let options: Vec<&Json> = alternatives.iter().filter_map(|alternative| alternative.constant(tag)).collect();
-        let message = match value.get(tag) {
-            Some(given) => messages::wrong_option(&options, given),
-            None => format!("missing; expected {}", one_of(&options)),
-        };
-        path.push(Segment::Key(tag.to_owned()));
-        problems.add_follow_up(path, message);
-        path.pop();
-        Fit::Prune
-    }
-
-    /// Checks a copy of the value against each leaf and keeps the one with the fewest problems; the first wins a tie,
-    /// as with serde's untagged enums.
-    fn choose_closest(
-        self,
-        alternatives: &[&Alternative<'a>],
-        value: &mut Json,
-        path: &mut FieldPath,
-        problems: &mut Problems,
-    ) -> Fit {
-        let mut best: Option<(Json, Problems, Fit)> = None;
-        for alternative in alternatives {
-            let (mut copy, mut found) = (value.clone(), Problems::default());
-            let fit = self.visit_leaf(alternative, &mut copy, path, &mut found);
-            if best.as_ref().is_none_or(|(_, least, _)| found.len() < least.len()) {
-                best = Some((copy, found, fit));
-            }
-        }
-        let Some((copy, found, fit)) = best else { return Fit::Keep };
-        *value = copy;
-        problems.append(found);
-        fit
-    }
-}
-
-/// The field that is a constant in every alternative, as in an internally tagged enum.
-fn tag<'a>(alternatives: &[&Alternative<'a>]) -> Option<&'a str> {
-    let names = alternatives.first()?.field_names();
-    names.into_iter().find(|name| alternatives.iter().all(|alternative| alternative.constant(name).is_some()))
-}
-
-/// Reports a value of an externally tagged enum that has none or several of its keys.
-fn reject_keys(
-    alternatives: &[&Alternative<'_>],
-    map: &Map<String, Json>,
-    path: &FieldPath,
-    problems: &mut Problems,
-) -> Fit {
-    let names: Vec<&str> = alternatives.iter().filter_map(|alternative| alternative.sole_key()).collect();
-    let given: Vec<&str> = names.iter().copied().filter(|name| map.contains_key(*name)).collect();
-    if given.len() > 1 {
-        problems.add(path, format!("expected only one of {}", messages::quoted(&given)));
-    }
-    if map.is_empty() {
-        problems.add(path, format!("expected a mapping with one of {}", messages::quoted(&names)));
-    }
-    for key in map.keys().filter(|key| !names.contains(&key.as_str())) {
-        unknown_field(key, &names, map, path, problems);
-    }
-    Fit::Prune
 }

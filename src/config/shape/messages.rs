@@ -1,9 +1,10 @@
 //! Messages of the shape check: the expected form, the actual type, and the name that was probably meant.
 //!
 //! A message quotes a value only if a number or one of a list of options is expected; any other string could be a
-//! secret in the wrong place. Called by `shape` and `branches`.
+//! secret in the wrong place. Called by `shape`.
 
 use serde_json::Value as Json;
+use strsim::osa_distance;
 
 use super::alternatives::Alternative;
 
@@ -25,7 +26,7 @@ pub(super) fn wrong_option(options: &[&Json], value: &Json) -> String {
     let given = match value {
         Json::String(text) if text.chars().count() <= LONGEST_SHOWN => format!("`{}`", text.escape_debug()),
         Json::Number(_) | Json::Bool(_) => format!("`{value}`"),
-        _ => got(value).to_owned(),
+        Json::Null | Json::String(_) | Json::Array(_) | Json::Object(_) => got(value).to_owned(),
     };
     let meant = value.as_str().and_then(|text| nearest(text, names.into_iter()));
     let hint = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
@@ -171,7 +172,8 @@ pub(super) fn quoted(names: &[impl AsRef<str>]) -> String {
     names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
-/// The name that a misspelt one was probably meant to be.
+/// The name that a misspelt one was probably meant to be. Two swapped neighbours, the most common typing error in a
+/// short name, count as one error.
 pub(crate) fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     /// No known name is longer; bounds the work.
     const LONGEST: usize = 64;
@@ -180,38 +182,10 @@ pub(crate) fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> 
     }
     let plain = |name: &str| name.to_lowercase().replace('-', "_");
     let given = plain(given);
-    let (distance, name) = names.map(|name| (distance(&given, &plain(name)), name)).min_by_key(|(away, _)| *away)?;
+    let (distance, name) =
+        names.map(|name| (osa_distance(&given, &plain(name)), name)).min_by_key(|(away, _)| *away)?;
     let allowed = (name.chars().count() / 3).clamp(1, 3);
     (distance <= allowed && distance < name.chars().count()).then_some(name)
-}
-
-/// Levenshtein distance (insertions, deletions and replacements), one row at a time; two swapped neighbours, the most
-/// common typing error in a short name, count as one.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    if is_swap(&a, &b) {
-        return 1;
-    }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (at, from) in a.iter().enumerate() {
-        let mut diagonal = at;
-        let mut left = at + 1;
-        let mut next = vec![left];
-        for (to, above) in b.iter().zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(from != to)).min(above + 1).min(left + 1);
-            diagonal = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-fn is_swap(a: &[char], b: &[char]) -> bool {
-    let differ: Vec<(usize, &char, &char)> =
-        a.iter().zip(b).enumerate().filter(|(_, (x, y))| x != y).map(|(at, (x, y))| (at, x, y)).collect();
-    let [(first, a1, b1), (second, a2, b2)] = differ.as_slice() else { return false };
-    a.len() == b.len() && first + 1 == *second && a1 == b2 && a2 == b1
 }
 
 #[cfg(test)]
@@ -228,15 +202,13 @@ mod tests {
             ("maxAge", Some("max_age")),
             ("uri", Some("url")),
             ("ulr", Some("url")),
+            ("itmeotu", Some("timeout")),
+            ("mitoeut", None),
             ("ca_file", None),
             ("x", None),
             ("", None),
         ] {
             assert_eq!(nearest(given, names.into_iter()), meant, "{given}");
         }
-        assert_eq!(distance("abcd", "badc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("abc", ""), 3);
     }
 }

@@ -14,20 +14,20 @@ use crate::config::{error::ConfigErrors, yaml};
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct SampleFile {
     workers: Option<u16>,
     ratio: Option<f64>,
     delta: Option<i32>,
-    min_version: Option<Version>,
-    log: Option<Log>,
-    state: Option<State>,
-    issuers: Option<BTreeMap<String, Issuer>>,
+    min_version: Option<SampleVersion>,
+    log: Option<SampleLog>,
+    state: Option<SampleStore>,
+    issuers: Option<BTreeMap<String, SampleIssuer>>,
     #[serde(default)]
-    routes: Vec<Route>,
+    routes: Vec<SampleRoute>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-enum Version {
+enum SampleVersion {
     #[serde(rename = "1.2")]
     Tls12,
     #[serde(rename = "1.3")]
@@ -36,14 +36,14 @@ enum Version {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Log {
-    format: Option<Format>,
+struct SampleLog {
+    format: Option<SampleFormat>,
     access: Option<bool>,
 }
 
 #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Format {
+enum SampleFormat {
     /// For machines.
     Json,
     /// For people.
@@ -52,23 +52,23 @@ enum Format {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-enum State {
+enum SampleStore {
     Memory {},
     Embedded { path: Option<String> },
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Issuer {
+struct SampleIssuer {
     issuer: Option<String>,
     algorithms: Option<BTreeSet<String>>,
-    secret: Option<Secret>,
-    refresh: Option<Duration>,
+    secret: Option<SampleSecret>,
+    refresh: Option<SampleDuration>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Secret {
+enum SampleSecret {
     Env(String),
     File(String),
 }
@@ -76,15 +76,15 @@ enum Secret {
 /// A duration such as `30s` or `5m`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
-struct Duration(String);
+struct SampleDuration(String);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Route {
+struct SampleRoute {
     name: Option<String>,
-    upstream: Option<Upstream>,
-    auth: Option<Auth>,
-    audience: Option<OneOrMany>,
+    upstream: Option<SampleUpstream>,
+    auth: Option<SampleAuth>,
+    audience: Option<SampleAudience>,
     #[serde(default)]
     claims: BTreeMap<String, serde_json::Value>,
     #[schemars(title = "a rate such as `100/s`")]
@@ -93,30 +93,30 @@ struct Route {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Upstream {
+struct SampleUpstream {
     url: String,
-    timeout: Option<Duration>,
+    timeout: Option<SampleDuration>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-enum OneOrMany {
+enum SampleAudience {
     One(String),
     Many(Vec<String>),
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Auth {
+enum SampleAuth {
     Public,
-    Jwt(Issuer),
-    AnyOf(Vec<Auth>),
-    Token { header: Option<String>, secret: Option<Secret> },
+    Jwt(SampleIssuer),
+    AnyOf(Vec<SampleAuth>),
+    Token { header: Option<String>, secret: Option<SampleSecret> },
 }
 
 /// The messages for a value, and the pruned value, which must deserialise.
-fn checked(mut value: Json) -> (Vec<String>, Json, File) {
-    let schema = serde_json::to_value(schema_for!(File)).unwrap();
+fn checked(mut value: Json) -> (Vec<String>, Json, SampleFile) {
+    let schema = serde_json::to_value(schema_for!(SampleFile)).unwrap();
     let mut problems = Problems::default();
     check(&schema, &mut value, &mut problems);
     let messages = problems.iter().map(|one| format!("{}: {}", one.path, one.message)).collect();
@@ -302,7 +302,7 @@ routes:
     colour: red
 ";
     let mut document = yaml::read(text).unwrap();
-    let schema = serde_json::to_value(schema_for!(File)).unwrap();
+    let schema = serde_json::to_value(schema_for!(SampleFile)).unwrap();
     let mut problems = Problems::default();
     check(&schema, &mut document.value, &mut problems);
     let errors = ConfigErrors::new("gateway.yaml", document.locate(&problems));
@@ -320,7 +320,7 @@ gateway.yaml:14:5: routes[1].audience: expected a string or a list, got nothing;
 gateway.yaml:15:5: routes[1].colour: unknown field; known fields are `audience`, `auth`, `claims`, `name`, `rate`, `upstream`";
     assert_eq!(errors.to_string(), expected);
     assert_eq!(errors.problems().len(), 11);
-    let file: File = serde_json::from_value(document.value).unwrap();
+    let file: SampleFile = serde_json::from_value(document.value).unwrap();
     assert_eq!(file.routes.len(), 2);
     assert!(file.log.is_some() && file.state.is_none());
 }

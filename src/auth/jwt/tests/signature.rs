@@ -172,7 +172,7 @@ fn keys_in_the_header_are_ignored() {
 #[test]
 fn an_ecdsa_signature_of_zeros_is_rejected() {
     let (p384, p521) = (Signer::p384(), Signer::p521());
-    let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+    let order = hex::decode("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551").unwrap();
     let curves = [(&*P256, Algorithm::ES256, 32), (&p384, Algorithm::ES384, 48), (&p521, Algorithm::ES512, 66)];
     for (signer, algorithm, half) in curves {
         assert_eq!(resigned(signer, algorithm, |_| vec![0; 2 * half]), BAD);
@@ -182,10 +182,6 @@ fn an_ecdsa_signature_of_zeros_is_rejected() {
     assert_eq!(resigned(&P256, Algorithm::ES256, |_| [order.clone(), order.clone()].concat()), BAD);
     assert_eq!(resigned(&ED25519, Algorithm::EdDSA, |_| vec![0; 64]), BAD);
     assert_eq!(resigned(&RSA, Algorithm::RS256, |_| vec![0; 256]), BAD);
-}
-
-fn hex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 /// RFC 7518 §3.4: r and s have fixed width; the DER encoding of X.509 would be a second spelling.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::Compiler;
+use super::super::compiler::Compiler;
 use crate::auth::keys::{Algorithm, KeySet, Keys, RemoteKeys, RemoteSource};
 use crate::config::error::FieldPath;
 use crate::config::file::{IssuerFile, JwksFile};

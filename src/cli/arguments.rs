@@ -1,8 +1,17 @@
-//! The configuration file of a command line: `hookgate check gateway.yaml`, `-c gateway.yaml`, or HOOKGATE_CONFIG.
+//! Arguments of several commands: the configuration file (`hookgate check gateway.yaml`, `-c gateway.yaml`, or
+//! HOOKGATE_CONFIG), the route, the time and the output format.
 
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::auth::time::TimestampUnit;
+use crate::clock::{Clock, SystemClock, UnixTime};
+use crate::config::Config;
+use crate::route::Route;
 
 /// Environment variable with the path of the configuration file, for command lines that name none.
 const VARIABLE: &str = "HOOKGATE_CONFIG";
@@ -32,6 +41,37 @@ impl ConfigArgument {
 
 fn fallback(variable: Option<&OsStr>) -> PathBuf {
     Path::new(variable.filter(|path| !path.is_empty()).unwrap_or(OsStr::new(DEFAULT))).to_path_buf()
+}
+
+/// The route with the given name or, without a name, the only route.
+pub(super) fn find_route(config: &Config, name: Option<&str>) -> anyhow::Result<Arc<Route>> {
+    let mut routes = config.snapshot.routes.routes();
+    match name {
+        Some(name) => {
+            let found = routes.find(|route| &*route.name == name);
+            found.cloned().with_context(|| format!("no route {name:?}"))
+        }
+        None => match (routes.next(), routes.next()) {
+            (Some(only), None) => Ok(Arc::clone(only)),
+            _none_or_several => anyhow::bail!("there are several routes; name one with --route"),
+        },
+    }
+}
+
+/// The time given on the command line (Unix seconds or RFC 3339), or the current time.
+pub(super) fn at(written: Option<&str>) -> anyhow::Result<UnixTime> {
+    let Some(written) = written else { return Ok(SystemClock.now()) };
+    let time = TimestampUnit::Seconds.read(written).or_else(|| TimestampUnit::Rfc3339.read(written));
+    time.with_context(|| format!("--now {written}: expected Unix seconds, or a time such as 2026-11-24T08:00:00Z"))
+}
+
+/// Output format of `check` and `explain`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum OutputFormat {
+    /// Plain text, for people
+    Text,
+    /// JSON, for scripts
+    Json,
 }
 
 #[cfg(test)]

@@ -1,0 +1,37 @@
+//! One evaluation of a captured request by the rules of a route at a given time.
+
+use super::message::Captured;
+use crate::auth::explanation::{Explanation, Note};
+use crate::auth::request::PresentedCertificate;
+use crate::auth::{Reason, RequestView, Rules, VerifyError, verify_explained};
+use crate::clock::UnixTime;
+use crate::route::{ChallengeStage, Route};
+
+/// A captured request, with the route and the time to evaluate it by.
+pub(super) struct Trial<'a> {
+    pub(super) route: &'a Route,
+    pub(super) captured: Captured,
+    pub(super) now: UnixTime,
+}
+
+impl Trial<'_> {
+    pub(super) fn view(&self) -> RequestView<'_> {
+        let no_client: Option<PresentedCertificate<'_>> = None;
+        let url = self.route.url_base(self.captured.host());
+        RequestView::new(&self.captured.head, url).with_body(&self.captured.body).with_client(no_client)
+    }
+
+    pub(super) fn verdict(&self, rules: &Rules, explanation: &mut Explanation) -> Result<(), Reason> {
+        match verify_explained(rules, &self.view(), self.now, explanation) {
+            Ok(_) => Ok(()),
+            Err(VerifyError::Rejected(rejection)) => Err(rejection.reason),
+            // This cannot happen: the view has the body.
+            Err(VerifyError::NeedsBody) => Err(Reason::MalformedCredential),
+        }
+    }
+
+    pub(super) fn answer(&self, asker: ChallengeStage) -> Option<Note> {
+        let answer = self.route.answer(&self.view(), asker).ok()??;
+        Some(Note { check: "challenge", found: format!("answered by the gateway with {} bytes", answer.body.len()) })
+    }
+}
