@@ -24,11 +24,9 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::auth::time::TimestampUnit;
 use crate::failure::AdminStatus;
-use crate::jwks::{IssuerHealth, Jwks};
-use crate::metrics::Metrics;
-use crate::server::Phase;
-use crate::snapshot::SharedSnapshot;
-use crate::store::StoreClient;
+use crate::jwks::IssuerHealth;
+use crate::server::phase::Phase;
+use crate::services::Services;
 
 /// How long readiness waits for the first keys: an unreachable issuer must not keep the pod out of service.
 const FIRST_KEYS: Duration = Duration::from_secs(10);
@@ -38,14 +36,8 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// Data of the endpoints.
 pub struct Admin {
-    /// Metrics.
-    pub metrics: Arc<Metrics>,
-    /// The active configuration.
-    pub snapshot: Arc<SharedSnapshot>,
-    /// Keys of remote issuers.
-    pub jwks: Arc<Jwks>,
-    /// The store, where one is configured.
-    pub store: Option<Arc<StoreClient>>,
+    /// Shared with the gateways.
+    pub services: Arc<Services>,
     /// Current phase of the drain.
     pub phase: watch::Receiver<Phase>,
     /// Start of the process.
@@ -98,13 +90,13 @@ impl Admin {
     }
 
     fn scrape(&self) -> Response<Full<Bytes>> {
-        for health in self.jwks.health() {
-            self.metrics.jwks_held(&health.issuer, health.keys, health.last_success);
+        for health in self.services.jwks.health() {
+            self.services.metrics.jwks_held(&health.issuer, health.keys, health.last_success);
         }
-        if let Some((entries, capacity)) = self.store.as_ref().and_then(|store| store.usage()) {
-            self.metrics.store_usage(entries, capacity);
+        if let Some((entries, capacity)) = self.services.store.as_ref().and_then(|store| store.usage()) {
+            self.services.metrics.store_usage(entries, capacity);
         }
-        let mut response = Response::new(Full::from(self.metrics.render()));
+        let mut response = Response::new(Full::from(self.services.metrics.render()));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
         response
@@ -112,10 +104,10 @@ impl Admin {
 
     fn readiness(&self) -> Response<Full<Bytes>> {
         let draining = *self.phase.borrow() > Phase::Running;
-        let health = self.jwks.health();
+        let health = self.services.jwks.health();
         let fetching = health.iter().any(|issuer| !issuer.tried) && self.started.elapsed() < FIRST_KEYS;
         let degraded: Vec<_> = health.iter().filter(|issuer| !issuer.usable).map(|issuer| &*issuer.issuer).collect();
-        let state = self.store.as_ref().is_none_or(|store| store.is_available());
+        let state = self.services.store.as_ref().is_none_or(|store| store.is_available());
         let ready = !draining && !fetching;
         let status = if ready { AdminStatus::Ok } else { AdminStatus::NotReady };
         reply(
@@ -131,10 +123,10 @@ impl Admin {
     }
 
     fn status(&self) -> serde_json::Value {
-        let issuers = self.jwks.health();
+        let issuers = self.services.jwks.health();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "configuration": self.snapshot.load().version.to_string(),
+            "configuration": self.services.snapshot.load().version.to_string(),
             "uptime_seconds": self.started.elapsed().as_secs(),
             "draining": *self.phase.borrow() > Phase::Running,
             "issuers": issuers.iter().map(issuer_status).collect::<Vec<_>>(),

@@ -17,9 +17,11 @@ use crate::jwks::Jwks;
 use crate::limit::{ChallengeLimit, Connections, MemoryQuota, RequestLimits};
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
-use crate::proxy::upstream::Upstreams;
-use crate::reload::{self, Cause, Reloaded, Reloader};
-use crate::server::{BACKLOG, Phase, Server, ServerContext, reached};
+use crate::reload::cause::Cause;
+use crate::reload::{self, Reloaded, Reloader};
+use crate::server::phase::{Phase, reached};
+use crate::server::{BACKLOG, Server, ServerContext};
+use crate::services::Services;
 use crate::snapshot::SharedSnapshot;
 use crate::store::{StoreClient, StoreStartError};
 
@@ -62,27 +64,12 @@ pub struct Running {
     control: Option<JoinHandle<()>>,
 }
 
-/// Services that all threads share.
-struct Parts {
-    snapshot: Arc<SharedSnapshot>,
-    clock: Arc<dyn Clock>,
-    jwks: Arc<Jwks>,
-    metrics: Arc<Metrics>,
-    access_log: bool,
-    held: Arc<MemoryQuota>,
-    waiting: Arc<MemoryQuota>,
-    challenges: Arc<ChallengeLimit>,
-    store: Option<Arc<StoreClient>>,
-    limits: Arc<RequestLimits>,
-    phase: watch::Receiver<Phase>,
-}
-
 /// Starts the gateway that `config` describes; `path` is the file from which it is reloaded, if any.
 ///
 /// # Errors
 /// [`StartError`]; no thread is left running then.
 pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
-    let ProcessSettings { workers, listeners, admin, access_log, .. } = &config.process;
+    let ProcessSettings { workers, listeners, admin, .. } = &config.process;
     // The first random number of a process takes a tenth of a second (aws-lc takes its seed from the processor's
     // jitter): it is drawn here, and not in the first request while all others wait.
     aws_lc_rs::rand::fill(&mut [0]).map_err(|_| StartError::NoEntropy)?;
@@ -93,69 +80,42 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
 
     let control = runtime()?;
     let (phase, phases) = watch::channel(Phase::Running);
+    let services = services(config, clock, &control)?;
+    let reloader = Arc::new(Reloader::new(path, Arc::clone(&services), config));
+    let shared = share(&addresses, listeners);
+    let workers = (0..worker_count(*workers)).map(|_| worker(&services, &phases, &shared, &sockets));
+    let workers = workers.collect::<Result<Vec<_>, _>>()?;
+    let held = Arc::clone(&services.buffered);
+    let control = Some(control_thread(control, services, phases, Arc::clone(&reloader), admin)?);
+    for address in &addresses {
+        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    }
+    Ok(Running { listeners: addresses, admin: admin_address, held, reloader, phase, workers, control })
+}
+
+fn services(config: &Config, clock: Arc<dyn Clock>, control: &Runtime) -> Result<Arc<Services>, StartError> {
     let metrics = Arc::new(Metrics::new()?);
     let store = match &config.process.state {
         None => None,
         Some(state) => {
             let (clock, metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
             let store = StoreClient::new(state, clock, metrics, control.handle().clone())?;
-            await_store(&control, &store);
+            await_store(control, &store);
             Some(Arc::new(store))
         }
     };
-    let parts = Parts {
-        snapshot: Arc::new(SharedSnapshot::new(Arc::clone(&config.snapshot))),
+    Ok(Arc::new(Services {
+        snapshot: SharedSnapshot::new(Arc::clone(&config.snapshot)),
         jwks: Arc::new(Jwks::new(Arc::clone(&clock), Arc::clone(&metrics), control.handle().clone())),
         clock,
         metrics,
-        access_log: *access_log,
-        held: Arc::default(),
+        access_log: config.process.access_log,
+        buffered: Arc::default(),
         waiting: Arc::default(),
-        challenges: Arc::default(),
+        challenges: ChallengeLimit::default(),
         store,
-        limits: Arc::default(),
-        phase: phases,
-    };
-    let reloader = Arc::new(parts.reloader(path, config));
-    let shared = share(&addresses, listeners);
-    let workers =
-        (0..worker_count(*workers)).map(|_| worker(&parts, &shared, &sockets)).collect::<Result<Vec<_>, _>>()?;
-    let control = control_thread(control, &parts, Arc::clone(&reloader), admin)?;
-    for address in &addresses {
-        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
-    }
-    let (held, control) = (parts.held, Some(control));
-    Ok(Running { listeners: addresses, admin: admin_address, held, reloader, phase, workers, control })
-}
-
-impl Parts {
-    fn reloader(&self, path: Option<PathBuf>, config: &Config) -> Reloader {
-        let parts = reload::Parts {
-            path,
-            snapshot: Arc::clone(&self.snapshot),
-            jwks: Arc::clone(&self.jwks),
-            metrics: Arc::clone(&self.metrics),
-            clock: Arc::clone(&self.clock),
-        };
-        Reloader::new(parts, config)
-    }
-
-    fn gateway(&self, alive: mpsc::Sender<()>) -> Gateway {
-        Gateway {
-            snapshot: Arc::clone(&self.snapshot),
-            clock: Arc::clone(&self.clock),
-            jwks: Arc::clone(&self.jwks),
-            metrics: Arc::clone(&self.metrics),
-            access_log: self.access_log,
-            held: Arc::clone(&self.held),
-            waiting: Arc::clone(&self.waiting),
-            challenges: Arc::clone(&self.challenges),
-            store: self.store.clone(),
-            limits: Arc::clone(&self.limits),
-            upstreams: Arc::new(Upstreams::default()),
-            alive,
-        }
-    }
+        limits: RequestLimits::default(),
+    }))
 }
 
 /// How long the start waits for a Redis that may be down.
@@ -216,22 +176,24 @@ fn runtime() -> Result<Runtime, std::io::Error> {
 }
 
 /// Starts one worker thread, with its own runtime and connection pools.
-fn worker(parts: &Parts, shared: &[Arc<ServerContext>], sockets: &[TcpListener]) -> Result<JoinHandle<()>, StartError> {
+fn worker(
+    services: &Arc<Services>,
+    phase: &watch::Receiver<Phase>,
+    shared: &[Arc<ServerContext>],
+    sockets: &[TcpListener],
+) -> Result<JoinHandle<()>, StartError> {
     let sockets = sockets.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>()?;
     let (alive, ended) = mpsc::channel(1);
-    let gateway = Arc::new(parts.gateway(alive.clone()));
-    let servers: Vec<Server> = shared
-        .iter()
-        .map(|shared| Server {
-            shared: Arc::clone(shared),
-            gateway: Arc::clone(&gateway),
-            phase: parts.phase.clone(),
-            alive: alive.clone(),
-        })
-        .collect();
-    drop(alive);
+    let gateway = Arc::new(Gateway { services: Arc::clone(services), upstreams: Arc::default(), alive });
+    let server = |shared: &Arc<ServerContext>| Server {
+        shared: Arc::clone(shared),
+        gateway: Arc::clone(&gateway),
+        phase: phase.clone(),
+    };
+    let servers = shared.iter().map(server).collect();
+    drop(gateway);
     let runtime = runtime()?;
-    let phase = parts.phase.clone();
+    let phase = phase.clone();
     let run = move || runtime.block_on(work(servers, sockets, ended, phase));
     Ok(std::thread::Builder::new().name("worker".to_owned()).spawn(run)?)
 }
@@ -258,20 +220,13 @@ async fn work(
 /// Starts the control thread: it fetches keys, watches files and serves the admin listener, apart from the workers.
 fn control_thread(
     runtime: Runtime,
-    parts: &Parts,
+    services: Arc<Services>,
+    mut phase: watch::Receiver<Phase>,
     reloader: Arc<Reloader>,
     admin: Option<TcpListener>,
 ) -> Result<JoinHandle<()>, StartError> {
-    let mut phase = parts.phase.clone();
-    let endpoints = Arc::new(Admin {
-        metrics: Arc::clone(&parts.metrics),
-        snapshot: Arc::clone(&parts.snapshot),
-        jwks: Arc::clone(&parts.jwks),
-        store: parts.store.clone(),
-        phase: parts.phase.clone(),
-        started: Instant::now(),
-    });
-    let store = parts.store.clone();
+    let store = services.store.clone();
+    let endpoints = Arc::new(Admin { services, phase: phase.clone(), started: Instant::now() });
     let control = async move {
         tokio::spawn(reload::watch(reloader));
         if let Some(store) = store {

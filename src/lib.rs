@@ -8,7 +8,7 @@
 //! 4. a provider's endpoint verification challenge is answered here ([`auth::challenge`]), at a bounded rate;
 //! 5. a rejected request ends here, except in dry run; it may be captured for the operator;
 //! 6. the headers are cleaned ([`proxy::headers`]), and the request is sent to the upstream ([`proxy::upstream`]);
-//! 7. the client gets the upstream's response, or an error response from [`proxy::reply`];
+//! 7. the client gets the upstream's response, or an error response from [`proxy::response`];
 //! 8. one access log line and one set of metrics are written ([`proxy::record`]).
 //!
 //! All other modules support that path: [`config`] compiles gateway.yaml into a [`snapshot`], [`reload`] swaps it,
@@ -29,6 +29,7 @@ pub mod proxy;
 pub mod reload;
 pub mod route;
 pub mod server;
+pub mod services;
 pub mod settings;
 pub mod snapshot;
 pub mod store;

@@ -4,6 +4,7 @@
 //! Only a complete and valid configuration becomes active; no socket is rebound and no connection is closed.
 //! Revocation lists are reloaded first, and independently of the configuration.
 
+pub mod cause;
 mod revocation;
 
 use std::path::PathBuf;
@@ -13,11 +14,10 @@ use std::time::Duration;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-use crate::clock::Clock;
 use crate::config::{Config, Drain, Handles, ProcessSettings, Sources, compile};
-use crate::jwks::Jwks;
-use crate::metrics::Metrics;
-use crate::snapshot::{ConfigHash, SharedSnapshot};
+use crate::services::Services;
+use crate::snapshot::ConfigHash;
+use cause::Cause;
 use revocation::Revocations;
 
 /// Polling interval for changes that file notifications miss (network file systems, a directory that was replaced).
@@ -25,15 +25,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Time to wait after a change, since editors and ConfigMaps change several files in a row: one reload is enough.
 const SETTLE: Duration = Duration::from_millis(100);
-
-/// Why the configuration is read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The operator requested it: SIGHUP.
-    Asked,
-    /// A file may have changed.
-    Noticed,
-}
 
 /// Result of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,11 +52,8 @@ impl Reloaded {
 pub struct Reloader {
     path: Option<PathBuf>,
     process: ProcessSettings,
-    snapshot: Arc<SharedSnapshot>,
-    jwks: Arc<Jwks>,
+    services: Arc<Services>,
     revocations: Revocations,
-    metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
     /// Serializes reloads, so that files that were read earlier never replace a newer configuration.
     turn: Mutex<()>,
     state: Mutex<ReloaderState>,
@@ -79,24 +67,10 @@ struct ReloaderState {
     last_rejected: Option<ConfigHash>,
 }
 
-/// The parts of the process that a [`Reloader`] uses.
-pub struct Parts {
-    /// Path of gateway.yaml; `None` for a configuration in memory (that of the demo), which is never reloaded.
-    pub path: Option<PathBuf>,
-    /// The active configuration that requests use.
-    pub snapshot: Arc<SharedSnapshot>,
-    /// The remote key sets.
-    pub jwks: Arc<Jwks>,
-    /// The metrics.
-    pub metrics: Arc<Metrics>,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-}
-
 impl Reloader {
-    /// Creates the reloader of a process that runs with `config`, whose snapshot is already active.
-    pub fn new(parts: Parts, config: &Config) -> Self {
-        let Parts { path, snapshot, jwks, metrics, clock } = parts;
+    /// Creates the reloader of a process that runs with `config`, whose snapshot is already active. `path` is that of
+    /// gateway.yaml; `None` for a configuration in memory (that of the demo), which is never reloaded.
+    pub fn new(path: Option<PathBuf>, services: Arc<Services>, config: &Config) -> Self {
         let state = ReloaderState {
             drain: config.drain,
             handles: config.handles.clone(),
@@ -106,11 +80,8 @@ impl Reloader {
         let reloader = Self {
             path,
             process: config.process.clone(),
-            snapshot,
-            jwks,
-            revocations: Revocations::new(Arc::clone(&metrics)),
-            metrics,
-            clock,
+            services,
+            revocations: Revocations::default(),
             turn: Mutex::new(()),
             state: Mutex::new(state),
         };
@@ -128,27 +99,27 @@ impl Reloader {
     pub fn reload(&self, cause: Cause) -> Reloaded {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = &self.path {
-            self.revocations.refresh(path, cause);
+            self.revocations.refresh(path, cause, &self.services.metrics);
         }
         let result = self.try_reload(cause);
         if cause == Cause::Asked || result != Reloaded::Unchanged {
-            self.metrics.reloaded(result.label());
+            self.services.metrics.reloaded(result.label());
         }
         result
     }
 
     fn try_reload(&self, cause: Cause) -> Reloaded {
         let Some(path) = &self.path else { return Reloaded::Unchanged };
-        let known = Handles { read_at: self.clock.now(), ..self.state().handles.clone() };
+        let known = Handles { read_at: self.services.clock.now(), ..self.state().handles.clone() };
         let sources = match Sources::read(path, &known) {
             Ok(sources) => sources,
             Err(errors) => return self.unreadable(&errors.to_string(), cause),
         };
         self.state().folders = sources.folders(&known);
         let hash = sources.hash();
-        if hash == self.snapshot.load().version {
+        if hash == self.services.snapshot.load().version {
             self.state().last_rejected = None;
-            self.metrics.config_is_current(true);
+            self.services.metrics.config_is_current(true);
             return Reloaded::Unchanged;
         }
         let attempt = sources.attempt();
@@ -164,7 +135,7 @@ impl Reloader {
         if cause == Cause::Noticed && self.state().last_rejected == Some(hash) {
             return Reloaded::Unchanged;
         }
-        self.refuse(hash, problem.lines());
+        self.reject(hash, problem.lines());
         Reloaded::Rejected
     }
 
@@ -172,14 +143,14 @@ impl Reloader {
         let config = match compile(sources, known) {
             Ok(config) => config,
             Err(errors) => {
-                self.refuse(attempt, errors.to_string().lines());
+                self.reject(attempt, errors.to_string().lines());
                 return Reloaded::Rejected;
             }
         };
         let fixed = self.process.differences(&config.process);
         if !fixed.is_empty() {
             let problems = fixed.iter().map(|field| format!("{field}: a change needs a restart"));
-            self.refuse(attempt, problems.collect::<Vec<_>>().iter().map(String::as_str));
+            self.reject(attempt, problems.collect::<Vec<_>>().iter().map(String::as_str));
             return Reloaded::Rejected;
         }
         self.announce(&config);
@@ -189,27 +160,27 @@ impl Reloader {
         state.last_rejected = None;
         drop(state);
         let version = config.snapshot.version;
-        self.snapshot.swap(config.snapshot);
+        self.services.snapshot.swap(config.snapshot);
         tracing::info!(%version, "configuration reloaded");
         Reloaded::Applied
     }
 
     /// Updates everything outside of the snapshot: remote keys, revocation lists, metrics; logs the warnings.
     fn announce(&self, config: &Config) {
-        self.jwks.keep(&config.handles.remote_keys);
-        self.revocations.keep(&config.handles.revocations);
-        self.metrics.certificates(config.certificates.iter().map(|(name, expires)| (name.as_str(), *expires)));
-        self.metrics.config_in_force(self.clock.now());
-        for warning in config.warnings_at(self.clock.now()) {
+        self.services.jwks.keep(&config.handles.remote_keys);
+        self.revocations.keep(&config.handles.revocations, &self.services.metrics);
+        self.services.metrics.certificates(config.certificates.iter().map(|(name, expires)| (name.as_str(), *expires)));
+        self.services.metrics.config_in_force(self.services.clock.now());
+        for warning in config.warnings_at(self.services.clock.now()) {
             tracing::warn!(warning, "configuration");
         }
     }
 
-    fn refuse<'p>(&self, hash: ConfigHash, problems: impl Iterator<Item = &'p str>) {
+    fn reject<'p>(&self, hash: ConfigHash, problems: impl Iterator<Item = &'p str>) {
         for problem in problems {
             tracing::error!(problem, "configuration rejected; the old one stays active");
         }
-        self.metrics.config_is_current(false);
+        self.services.metrics.config_is_current(false);
         self.state().last_rejected = Some(hash);
     }
 

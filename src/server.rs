@@ -7,6 +7,7 @@ pub mod connection_state;
 pub mod framing;
 pub mod guarded_stream;
 mod handshake_error;
+pub mod phase;
 pub mod proxy_protocol;
 
 use std::net::{IpAddr, SocketAddr};
@@ -24,30 +25,17 @@ use tokio_rustls::server::TlsStream;
 use crate::auth::client_certificate::{ClientCertificate, UnreadableCertificate};
 use crate::limit::{ConnectionPermit, ConnectionRejected, Connections};
 use crate::metrics::Metrics;
-use crate::proxy::forwarded::ForwardedInfo;
-use crate::proxy::{ConnectionInfo, Gateway, response};
+use crate::proxy::connection_info::{ConnectionInfo, ForwardedInfo};
+use crate::proxy::{Gateway, response};
 use crate::route::within;
 use crate::snapshot::ListenerSettings;
 use guarded_stream::linger;
 use handshake_error::HandshakeError;
+use phase::{Phase, reached};
 use proxy_protocol::ProxiedSource;
 
 /// Listen backlog: connections that may wait to be accepted, if the kernel allows that many.
 pub const BACKLOG: usize = 1024;
-
-/// Phase of a graceful shutdown (`drain` in gateway.yaml).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Requests are served.
-    #[default]
-    Running,
-    /// Requests are served and connections accepted, but every response announces that its connection closes.
-    Announcing,
-    /// No connections are accepted; requests in flight are completed.
-    Closing,
-    /// The drain is over; requests still in flight are aborted.
-    Stopped,
-}
 
 /// State of one listener that the workers share.
 #[derive(Debug)]
@@ -64,12 +52,10 @@ pub struct ServerContext {
 pub struct Server {
     /// Shared with the other workers.
     pub shared: Arc<ServerContext>,
-    /// The worker's gateway.
+    /// The worker's gateway, which every connection holds.
     pub gateway: Arc<Gateway>,
     /// Current phase of the drain.
     pub phase: watch::Receiver<Phase>,
-    /// Dropped with the server, which every connection holds: a closed channel means that all connections have ended.
-    pub alive: tokio::sync::mpsc::Sender<()>,
 }
 
 impl Server {
@@ -99,7 +85,7 @@ impl Server {
     }
 
     fn admit(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) {
-        let snapshot = self.gateway.snapshot.load();
+        let snapshot = self.gateway.services.snapshot.load();
         let Some(settings) = snapshot.listeners.get(self.shared.index) else { return };
         match self.permit(address.ip(), settings, &snapshot.trusted_proxies) {
             Ok(permit) => {
@@ -145,9 +131,9 @@ impl Server {
             address: address.into(),
             named: true,
             secure: settings.tls.is_some(),
-            told: ForwardedInfo::default(),
+            forwarded: ForwardedInfo::default(),
             listener: self.shared.index,
-            client: None,
+            client_certificate: None,
             server_name: None,
             limits: settings.limits,
         };
@@ -164,7 +150,7 @@ impl Server {
         }
     }
 
-    /// Sets the peer to the client in the PROXY header, and counts the connection against that client's address.
+    /// Sets the address to that of the client in the PROXY header, and counts the connection against that client's address.
     fn name(
         &self,
         connection: &mut ConnectionInfo,
@@ -176,7 +162,7 @@ impl Server {
             return Ok(());
         };
         connection.address = address.into();
-        if !within(&self.gateway.snapshot.load().trusted_proxies, address.ip()) {
+        if !within(&self.gateway.services.snapshot.load().trusted_proxies, address.ip()) {
             permit.belongs_to(address.ip(), &connection.limits)?;
         }
         Ok(())
@@ -203,16 +189,11 @@ impl Server {
     }
 
     fn metrics(&self) -> &Metrics {
-        &self.gateway.metrics
+        &self.gateway.services.metrics
     }
 }
 
-/// Waits until a drain has reached this phase; a dropped sender counts as the end of the drain.
-pub async fn reached(phase: &mut watch::Receiver<Phase>, at: Phase) {
-    let _end = phase.wait_for(|phase| *phase >= at).await;
-}
-
-/// Runs the TLS handshake; returns the stream, and the peer with its certificate and server name. A client that speaks
+/// Runs the TLS handshake; returns the stream, and the connection with its certificate and server name. A client that speaks
 /// plain HTTP gets a readable response, as from nginx, instead of a TLS alert.
 async fn handshake(
     mut stream: TcpStream,
@@ -227,19 +208,18 @@ async fn handshake(
         return Err(HandshakeError::PlainHttp);
     }
     let stream = acceptor.accept(stream).await.map_err(|error| HandshakeError::of(&error))?;
-    let connection =
-        introduced(connection, stream.get_ref().1).map_err(|UnreadableCertificate| HandshakeError::Other)?;
+    let connection = with_tls(connection, stream.get_ref().1).map_err(|UnreadableCertificate| HandshakeError::Other)?;
     // Boxed once: a task reserves space for each move of a value that it holds.
     Ok((Box::new(stream), connection))
 }
 
-/// The peer with the certificate and server name of the TLS handshake; a resumed session has those of its full
+/// The connection with the certificate and server name of the TLS handshake; a resumed session has those of its full
 /// handshake. A connection with a certificate that cannot be parsed is rejected: it would count as one without a
 /// certificate.
-fn introduced(connection: ConnectionInfo, tls: &ServerConnection) -> Result<ConnectionInfo, UnreadableCertificate> {
-    let client = tls.peer_certificates().map(ClientCertificate::from_chain).transpose()?;
+fn with_tls(connection: ConnectionInfo, tls: &ServerConnection) -> Result<ConnectionInfo, UnreadableCertificate> {
+    let client_certificate = tls.peer_certificates().map(ClientCertificate::from_chain).transpose()?;
     let server_name = tls.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
-    Ok(ConnectionInfo { client: client.map(Arc::new), server_name, ..connection })
+    Ok(ConnectionInfo { client_certificate: client_certificate.map(Arc::new), server_name, ..connection })
 }
 
 /// Why a connection is closed before any response.

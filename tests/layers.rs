@@ -21,6 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["limit"],
     &["store"],
     &["jwks"],
+    &["services"],
     &["proxy"],
     &["server"],
     &["reload"],
@@ -90,7 +91,7 @@ fn an_upward_arrow_would_be_seen() {
 /// The order inside of the I/O layer, each with all of those before it.
 #[test]
 fn the_io_layer_has_an_order() {
-    let order = ["limit", "store", "jwks", "proxy", "server", "reload", "admin"];
+    let order = ["limit", "store", "jwks", "services", "proxy", "server", "reload", "admin"];
     for (index, upper) in order.iter().enumerate() {
         for lower in &order[..index] {
             let (downwards, upwards) = (format!("use crate::{lower};"), format!("use crate::{upper};"));

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 
-use hookgate::proxy::ConnectionInfo;
-use hookgate::proxy::forwarded::{ForwardedInfo, sender};
+use hookgate::proxy::connection_info::{ConnectionInfo, ForwardedInfo};
+use hookgate::proxy::forwarded::resolve_client;
 use hookgate::snapshot::ListenerLimits;
 use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
@@ -30,9 +30,9 @@ fn peer(address: &str) -> ConnectionInfo {
         address: address.parse::<SocketAddr>().expect("an address").into(),
         named: true,
         secure: false,
-        told: ForwardedInfo::default(),
+        forwarded: ForwardedInfo::default(),
         listener: 0,
-        client: None,
+        client_certificate: None,
         server_name: None,
         limits: Arc::new(ListenerLimits::default()),
     }
@@ -46,12 +46,12 @@ fuzz_target!(|input: &[u8]| {
     let field = if standard { "forwarded" } else { "x-forwarded-for" };
     let Some(alone) = headers(field, &[written]) else { return };
 
-    assert!(matches!(sender(&STRANGER, &alone, &TRUSTED), Cow::Borrowed(_)));
-    assert!(matches!(sender(&PROXY, &alone, &[]), Cow::Borrowed(_)));
-    let told = sender(&PROXY, &alone, &TRUSTED);
-    assert!(told.told.via.iter().all(|proxy| trusted(*proxy)) && !told.told.contradictory);
+    assert!(matches!(resolve_client(&STRANGER, &alone, &TRUSTED), Cow::Borrowed(_)));
+    assert!(matches!(resolve_client(&PROXY, &alone, &[]), Cow::Borrowed(_)));
+    let resolved = resolve_client(&PROXY, &alone, &TRUSTED);
+    assert!(resolved.forwarded.via.iter().all(|proxy| trusted(*proxy)) && !resolved.forwarded.contradictory);
     if !standard && !written.contains(&b'"') {
-        assert_eq!(*told.address, plainly(written), "{:?}", String::from_utf8_lossy(written));
+        assert_eq!(*resolved.address, plainly(written), "{:?}", String::from_utf8_lossy(written));
     }
 
     let client = CLIENTS[usize::from(client)];
@@ -59,9 +59,9 @@ fuzz_target!(|input: &[u8]| {
     let joined = [written, b", ", &added].concat();
     let values: &[&[u8]] = if parted { &[written, &added] } else { &[&joined] };
     let Some(whole) = headers(field, values) else { return };
-    let told = sender(&PROXY, &whole, &TRUSTED);
-    assert_eq!(told.address.ip().to_string(), client, "{:?}", String::from_utf8_lossy(&joined));
-    let via: Vec<_> = told.told.via.iter().map(ToString::to_string).collect();
+    let resolved = resolve_client(&PROXY, &whole, &TRUSTED);
+    assert_eq!(resolved.address.ip().to_string(), client, "{:?}", String::from_utf8_lossy(&joined));
+    let via: Vec<_> = resolved.forwarded.via.iter().map(ToString::to_string).collect();
     assert_eq!(via, [&PROXIES[..hops], &["10.0.0.1"]].concat());
 });
 

@@ -64,7 +64,7 @@ pub fn route(config: &Config, head: &Parts) -> Option<Arc<Route>> {
     config.snapshot.routes.find("hooks.example", head.uri.path(), &head.method).ok().cloned()
 }
 
-/// Decides as `Gateway::evaluate` does: by the headers alone, and with the body where that is not enough. A decision by
+/// Decides as the stage `authenticate` does: by the headers alone, and with the body where that is not enough. A decision by
 /// the headers must not change with the body.
 pub fn evaluate(route: &Route, head: &Parts, body: &[u8]) -> Outcome {
     let view = || RequestView::new(head, route.url_base("hooks.example"));

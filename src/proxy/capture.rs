@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use http::request::Parts;
 use tokio::sync::Semaphore;
 
+use super::request_context::RequestContext;
 use crate::auth::Rejection;
-use crate::route::Route;
 
 /// Maximum number of files that are written at the same time.
 static UNDER_WAY: Semaphore = Semaphore::const_new(4);
@@ -20,7 +20,8 @@ static UNDER_WAY: Semaphore = Semaphore::const_new(4);
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Writes the request to a file if the route has `capture`, on another thread than the request.
-pub(super) fn keep(route: &Route, head: &Parts, body: &[u8], rejection: &Rejection, request_id: &str) {
+pub(super) fn store(context: &RequestContext<'_>, body: &[u8], rejection: &Rejection) {
+    let RequestContext { route, head, request_id, .. } = context;
     let Some(capture) = route.capture.clone() else { return };
     let message = message(head, body);
     let reason = rejection.reason.reason();

@@ -2,7 +2,7 @@
 //! read from the right. Each proxy appends the address that it received the request from. Entries left of the first
 //! address that is not a trusted proxy may be forged by an attacker, and are not read.
 //!
-//! From any other peer these headers are never read; [`super::headers`] removes them in any case. Called by the
+//! From any other client these headers are never read; [`super::headers`] removes them in any case. Called by the
 //! gateway.
 
 use std::borrow::Cow;
@@ -13,7 +13,7 @@ use http::HeaderValue;
 use http::header::{FORWARDED, HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-use super::ConnectionInfo;
+use super::connection_info::ConnectionInfo;
 use super::headers::{FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID};
 use crate::route::within;
 
@@ -23,47 +23,12 @@ const MOST_PROXIES: usize = 16;
 /// Longest X-Request-Id that is accepted, in bytes; the ids of common proxies are shorter.
 const LONGEST_ID: usize = 64;
 
-/// Information from trusted proxies about one request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ForwardedInfo {
-    /// The proxies that forwarded the request, first the one next to the client, last the one connected to the gateway.
-    pub via: Vec<IpAddr>,
-    /// Value of X-Request-Id.
-    pub request_id: Option<String>,
-    /// X-Forwarded-For and Forwarded name different clients, one of which may be forged.
-    pub contradictory: bool,
-}
-
-/// An address with its text form, which each request of a connection sends to the upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientAddress {
-    socket: SocketAddr,
-    text: Arc<str>,
-}
-
-impl From<SocketAddr> for ClientAddress {
-    fn from(socket: SocketAddr) -> Self {
-        Self { socket, text: socket.ip().to_canonical().to_string().into() }
-    }
-}
-
-impl std::ops::Deref for ClientAddress {
-    type Target = SocketAddr;
-
-    fn deref(&self) -> &SocketAddr {
-        &self.socket
-    }
-}
-
-impl ClientAddress {
-    /// The IP address without a port; an IPv4-mapped IPv6 address as IPv4.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-}
-
-/// The client of a request on this connection: the connected peer, or the client that trusted proxies name.
-pub fn sender<'p>(connection: &'p ConnectionInfo, headers: &HeaderMap, trusted: &[IpNet]) -> Cow<'p, ConnectionInfo> {
+/// The client of a request on this connection: the connected one, or the one that trusted proxies name.
+pub fn resolve_client<'c>(
+    connection: &'c ConnectionInfo,
+    headers: &HeaderMap,
+    trusted: &[IpNet],
+) -> Cow<'c, ConnectionInfo> {
     if !connection.named || !within(trusted, connection.address.ip()) {
         return Cow::Borrowed(connection);
     }
@@ -71,16 +36,16 @@ pub fn sender<'p>(connection: &'p ConnectionInfo, headers: &HeaderMap, trusted: 
     let standard = chain(headers, &FORWARDED, for_of_element, trusted);
     let contradictory = matches!((&plain, &standard), (Some(one), Some(other)) if one.first() != other.first());
     let chain = plain.or(standard).unwrap_or_default();
-    let mut sender = connection.clone();
+    let mut resolved = connection.clone();
     if let Some((client, proxies)) = chain.split_first() {
         // The client's port is not known.
-        sender.address = SocketAddr::new(*client, 0).into();
-        sender.told.via = proxies.iter().copied().chain([connection.address.ip().to_canonical()]).collect();
+        resolved.address = SocketAddr::new(*client, 0).into();
+        resolved.forwarded.via = proxies.iter().copied().chain([connection.address.ip().to_canonical()]).collect();
     }
-    sender.secure = is_secure(headers).unwrap_or(connection.secure);
-    sender.told.request_id = request_id(headers);
-    sender.told.contradictory = contradictory;
-    Cow::Owned(sender)
+    resolved.secure = is_secure(headers).unwrap_or(connection.secure);
+    resolved.forwarded.request_id = request_id(headers);
+    resolved.forwarded.contradictory = contradictory;
+    Cow::Owned(resolved)
 }
 
 /// The client and the trusted proxies after it, from the entries of a header. Empty if the last entry is not an
@@ -179,10 +144,10 @@ fn is_secure(headers: &HeaderMap) -> Option<bool> {
 }
 
 /// X-Request-Id, if it is safe in a log line, a response and a file name.
-fn request_id(headers: &HeaderMap) -> Option<String> {
+fn request_id(headers: &HeaderMap) -> Option<Arc<str>> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let id = only(headers, &REQUEST_ID)?;
-    ((1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
+    ((1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(plain)).then(|| id.into())
 }
 
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {

@@ -6,10 +6,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::request::Parts;
 
-use super::ConnectionInfo;
-use super::head::RequestTarget;
+use super::request_context::RequestContext;
 use crate::auth::Permit;
 use crate::route::Route;
 
@@ -75,14 +73,8 @@ fn is_listed(normal: &str) -> bool {
 const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding", "transfer-encoding"];
 
 /// Turns the received request headers into those that are sent to the upstream.
-pub fn prepare(
-    head: &mut Parts,
-    target: &RequestTarget,
-    route: &Route,
-    permit: &Permit,
-    connection: &ConnectionInfo,
-    request_id: &str,
-) {
+pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
+    let RequestContext { head, route, .. } = context;
     let evaluated = route.rules.headers();
     let named = named_by_connection(&head.headers);
     remove(&mut head.headers, |headers, name| {
@@ -100,7 +92,7 @@ pub fn prepare(
             head.headers.remove(name);
         }
     }
-    add_ours(&mut head.headers, target, route, permit, connection, request_id);
+    add_ours(context, permit);
 }
 
 /// Turns the upstream's response headers into those that are sent to the client.
@@ -178,14 +170,9 @@ const fn is_alias(byte: u8) -> bool {
     !byte.is_ascii_alphanumeric() && byte != b'-'
 }
 
-fn add_ours(
-    headers: &mut HeaderMap,
-    target: &RequestTarget,
-    route: &Route,
-    permit: &Permit,
-    connection: &ConnectionInfo,
-    request_id: &str,
-) {
+fn add_ours(context: &mut RequestContext<'_>, permit: &Permit) {
+    let RequestContext { head, target, route, connection, request_id, .. } = context;
+    let headers = &mut head.headers;
     let authority = target.authority().as_str();
     let proto = if connection.secure { "https" } else { "http" };
     let client = connection.address.text();
@@ -197,11 +184,11 @@ fn add_ours(
         headers.insert(&FORWARDED_HOST, host);
     }
     headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(proto));
-    set(headers, &FORWARDED_FOR, &forwarded_for(client, &connection.told.via));
+    set(headers, &FORWARDED_FOR, &forwarded_for(client, &connection.forwarded.via));
     if let Some(port) = target.authority().port() {
         set(headers, &FORWARDED_PORT, port.as_str());
     }
-    set(headers, &header::FORWARDED, &forwarded(client, authority, proto, &connection.told.via));
+    set(headers, &header::FORWARDED, &forwarded(client, authority, proto, &connection.forwarded.via));
     set(headers, &REQUEST_ID, request_id);
     let Permit::Granted(grant) = permit else { return };
     for (claim, name) in &route.forward.claims {

@@ -1,16 +1,18 @@
 //! The record of a request: one access log line and one set of metrics, written when its response has been sent or
 //! the request was given up. Nothing else on the request path logs or counts.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use http::request::Parts;
 
-use super::ConnectionInfo;
-use super::body::{Received, ResponseError};
-use crate::auth::{Grant, Permit, SignatureCheck, VerifyError};
+use super::connection_info::ConnectionInfo;
+use super::request_body::Received;
+use super::request_id;
+use super::response_event::ResponseError;
+use crate::auth::SignatureCheck;
+use crate::auth::{Grant, Permit, VerifyError};
 use crate::clock::UnixTime;
 use crate::failure::{Failure, UpstreamFault};
 use crate::limit::ConcurrencyPermits;
@@ -22,7 +24,7 @@ use crate::route::Route;
 pub struct RequestRecord {
     metrics: Arc<Metrics>,
     begun: Instant,
-    request_id: String,
+    request_id: Arc<str>,
     route: Option<(Arc<Route>, Arc<RouteMetrics>)>,
     received: Arc<Received>,
     outcome: Outcome,
@@ -30,12 +32,15 @@ pub struct RequestRecord {
     reason: &'static str,
     forwarded_as: Outcome,
     reason_if_forwarded: &'static str,
-    status: Option<StatusCode>,
+    /// Status of the response.
+    pub(super) status: Option<StatusCode>,
     bytes_sent: u64,
     complete: bool,
     verify: Duration,
-    upstream: Option<Duration>,
-    permits: ConcurrencyPermits,
+    /// How long the upstream took until its response headers.
+    pub(super) upstream: Option<Duration>,
+    /// Held until the response is complete.
+    pub(super) permits: ConcurrencyPermits,
     line: Option<Box<AccessLogLine>>,
 }
 
@@ -58,7 +63,7 @@ impl RequestRecord {
         Self {
             metrics: Arc::clone(metrics),
             begun: Instant::now(),
-            request_id: connection.told.request_id.clone().unwrap_or_else(new_request_id),
+            request_id: connection.forwarded.request_id.clone().unwrap_or_else(request_id::random),
             route: None,
             received: Arc::default(),
             // A record that is dropped before anything else is known of its request: the client disconnected.
@@ -77,13 +82,13 @@ impl RequestRecord {
     }
 
     /// The request id: 128 random bits in hex, or the id that a trusted proxy sent.
-    pub fn request_id(&self) -> &str {
+    pub fn request_id(&self) -> &Arc<str> {
         &self.request_id
     }
 
     /// The counters of the request body, which is read elsewhere.
-    pub fn received(&self) -> Arc<Received> {
-        Arc::clone(&self.received)
+    pub fn received(&self) -> &Arc<Received> {
+        &self.received
     }
 
     /// The route, once it is known.
@@ -149,15 +154,6 @@ impl RequestRecord {
         (self.forwarded_as, self.reason_if_forwarded) = (Outcome::DryRunRejected, failure.reason());
     }
 
-    /// Keeps the concurrency permits until the exchange has ended.
-    pub(super) fn holds(&mut self, permits: ConcurrencyPermits) {
-        self.permits = permits;
-    }
-
-    pub(super) fn upstream_answered(&mut self, took: Duration) {
-        self.upstream = Some(took);
-    }
-
     pub(super) fn forwarded(&mut self, status: StatusCode) {
         (self.outcome, self.reason) = (self.forwarded_as, self.reason_if_forwarded);
         self.status = Some(status);
@@ -180,10 +176,6 @@ impl RequestRecord {
         if let Some(line) = &mut self.line {
             line.detail = failure.detail();
         }
-    }
-
-    pub(super) fn answered(&mut self, status: StatusCode) {
-        self.status = Some(status);
     }
 
     pub(super) fn sent(&mut self, bytes: usize) {
@@ -217,7 +209,7 @@ impl RequestRecord {
     fn write(&self, line: &AccessLogLine, took: Duration) {
         tracing::info!(
             target: "hookgate::access",
-            request_id = self.request_id,
+            request_id = &*self.request_id,
             traceparent = line.traceparent,
             route = self.route.as_ref().map(|(route, _)| &*route.name),
             method = line.method,
@@ -285,37 +277,4 @@ fn is_traceparent(text: &str) -> bool {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-thread_local! {
-    static RANDOM: RefCell<Random> = const { RefCell::new(Random { bytes: [0; BATCH], used: BATCH }) };
-}
-
-/// Random bytes that are drawn in one call, since a call for one id costs as much.
-const BATCH: usize = 512;
-
-struct Random {
-    bytes: [u8; BATCH],
-    used: usize,
-}
-
-impl Random {
-    fn next(&mut self) -> [u8; 16] {
-        if self.used >= BATCH {
-            // Fails only if the system has no entropy; request ids are then not unique.
-            let _ = aws_lc_rs::rand::fill(&mut self.bytes);
-            self.used = 0;
-        }
-        let next = self.bytes.get(self.used..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
-        self.used += next.len();
-        next
-    }
-}
-
-/// A new request id. An id from the client is never used: the client could reuse the id of another request.
-fn new_request_id() -> String {
-    let mut digits = [0; 32];
-    // Cannot fail, since 16 bytes have 32 digits. `hex::encode` takes three times as long.
-    let _ = hex::encode_to_slice(RANDOM.with_borrow_mut(Random::next), &mut digits);
-    String::from_utf8_lossy(&digits).into_owned()
 }

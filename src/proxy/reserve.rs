@@ -1,20 +1,23 @@
-//! Reserves the replay ids and the idempotency key of a request. Input: a [`Grant`] and the route's `replay_protection`
-//! and `idempotency`. Output: a reservation, a response to a duplicate, or a failure. Called by the gateway after the
-//! decision.
+//! The stage that reserves the replay ids and the idempotency key of a request, by the route's `replay_protection` and
+//! `idempotency`. Output: a reservation, a response to a duplicate, or a failure.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Response;
 
-use super::body::ResponseContent;
+use super::buffer_body::buffer_body;
+use super::record::RequestRecord;
+use super::request_body::RequestBody;
+use super::request_context::RequestContext;
+use super::response_body::ResponseContent;
+use super::upstream::MARGIN;
 use super::{response, stored_response};
-use crate::auth::locator::{LocatedValue, Locator};
-use crate::auth::{Grant, Reason, Rejection, RequestView};
+use crate::auth::locator::LocatedValue;
+use crate::auth::{Grant, Permit, Reason, Rejection, RequestView};
 use crate::clock::UnixTime;
 use crate::failure::{Duplicate, Failure, StoreFault};
-use crate::route::Route;
-use crate::route::duplicates::{DuplicateRules as Rules, IdempotencyRule, OnDuplicate, ReplayRule};
+use crate::route::duplicates::{DuplicateRules, IdempotencyRule, OnDuplicate};
+use crate::services::Services;
 use crate::store::kind::{ReserveRequest, StoreError};
 use crate::store::state::ReserveResult;
 use crate::store::{EntryKind, EntryRequest, Reservation, ReserveOutcome, StoreClient, new_owner};
@@ -22,68 +25,48 @@ use crate::store::{EntryKind, EntryRequest, Reservation, ReserveOutcome, StoreCl
 /// The longest idempotency key, in bytes.
 const MAX_KEY: usize = 1024;
 
-/// A granted request, and the rules by which its ids are reserved.
-pub(super) struct ReserveContext<'a> {
-    pub(super) route: &'a Arc<Route>,
-    pub(super) rules: &'a Rules,
-    pub(super) grant: &'a Grant,
-    /// The request, with its body where that is known.
-    pub(super) view: &'a RequestView<'a>,
-    pub(super) now: UnixTime,
-    /// How long the exchange with the upstream may take.
-    pub(super) lease: Duration,
-    pub(super) request_id: &'a str,
-}
-
 /// Result of a reservation.
-pub(super) enum ReserveDecision {
+pub(super) enum Reserved {
     /// The request is forwarded; the outcome of the exchange commits or releases the reservation.
     Forward(Option<Reservation>),
     /// The request is a duplicate, and this is the response.
-    Answer(Response<ResponseContent>),
+    Duplicate(Response<ResponseContent>),
 }
 
-/// Reserves the idempotency key first: a key that is committed already gets its response before the replay ids are
-/// checked.
+/// Reserves the replay ids and the idempotency key of a request. In dry run, a duplicate is logged and forwarded.
 ///
 /// # Errors
 /// [`Failure::Duplicate`]; [`Failure::Undecided`] if the store is unavailable or full; `BadRequest` if a required
 /// idempotency key is missing, or a key cannot be read; `MalformedBody` if a required key stands in a body that is not
 /// JSON; reason `timestamp_too_old` for an old credential that is acceptable only because a reload has raised the max
-/// age or leeway.
+/// age or leeway; those of [`buffer_body`].
 pub(super) async fn reserve(
-    store: &Arc<StoreClient>,
-    context: &ReserveContext<'_>,
-) -> Result<ReserveDecision, Failure> {
-    let mut entries = Vec::new();
-    if let Some(rule) = &context.rules.idempotency {
-        entries.extend(context.key(store, rule)?);
+    services: &Services,
+    context: &RequestContext<'_>,
+    permit: &Permit,
+    body: &mut RequestBody,
+    record: &mut RequestRecord,
+) -> Result<Reserved, Failure> {
+    let rules = context.route.duplicates.as_ref();
+    let (Some(store), Some(rules), Permit::Granted(grant)) = (&services.store, rules, permit) else {
+        return Ok(Reserved::Forward(None));
+    };
+    if rules.idempotency.is_some() && body.known().is_none() {
+        buffer_body(services, context, body).await?;
     }
-    if let Some(rule) = &context.rules.replay {
-        context.ids(store, rule, &mut entries)?;
+    let reserved = match entries(store, rules, context, grant, body) {
+        Ok(entries) => answer(rules, context, store.reserve(entries).await),
+        Err(failure) => Err(failure),
+    };
+    if !context.route.observes(context.now) {
+        return reserved;
     }
-    match store.reserve(entries).await {
-        ReserveOutcome::Reserved(reservation) => Ok(ReserveDecision::Forward(Some(reservation))),
-        ReserveOutcome::Duplicate(kind, answer) => context.repeated(kind, answer),
-        ReserveOutcome::Unavailable(error) => Err(undecided(error)),
+    match &reserved {
+        Ok(Reserved::Forward(_)) => return reserved,
+        Ok(Reserved::Duplicate(_)) => record.observed(&Failure::Duplicate(Duplicate::Request)),
+        Err(failure) => record.observed(failure),
     }
-}
-
-/// Checks whether the store revokes a token of this grant.
-///
-/// # Errors
-/// `Revoked`, or `RevocationUnknown` where the store does not respond.
-pub(super) async fn revocation(store: Option<&StoreClient>, grant: &Grant) -> Result<(), Rejection> {
-    let refuse = |reason| Rejection { proven: true, issuer: grant.issuer().cloned(), ..Rejection::at_once(reason) };
-    let store = store.ok_or_else(|| refuse(Reason::RevocationUnknown))?;
-    for one in grant.revocables() {
-        match store.revokes(one).await {
-            Ok(false) => {}
-            Ok(true) => return Err(refuse(Reason::Revoked)),
-            Err(_) => return Err(refuse(Reason::RevocationUnknown)),
-        }
-    }
-    Ok(())
+    Ok(Reserved::Forward(None))
 }
 
 fn undecided(error: StoreError) -> Failure {
@@ -93,107 +76,64 @@ fn undecided(error: StoreError) -> Failure {
     })
 }
 
-impl ReserveContext<'_> {
-    fn ids(&self, store: &StoreClient, rule: &ReplayRule, entries: &mut Vec<EntryRequest>) -> Result<(), Failure> {
-        for replay_id in self.grant.replay_ids() {
-            if rule.widened.is_some_and(|widened| widened.forbids(replay_id, self.now)) {
-                return Err(Failure::Rejected(Rejection {
-                    proven: true,
-                    ..Rejection::at_once(Reason::TimestampTooOld)
-                }));
+/// The entries of a request. The idempotency key comes first: a key that is committed already gets its response before
+/// the replay ids are checked.
+fn entries(
+    store: &StoreClient,
+    rules: &DuplicateRules,
+    context: &RequestContext<'_>,
+    grant: &Grant,
+    body: &RequestBody,
+) -> Result<Vec<EntryRequest>, Failure> {
+    let RequestContext { route, now, head, .. } = context;
+    let view = body.known().map_or_else(|| context.view(), |known| context.view().with_body(known));
+    // How long the exchange with the upstream may take.
+    let lease = body.time_left() + route.upstream.timeout + MARGIN;
+    let entry = |kind, id: &[&[u8]], until, issued| {
+        let id = store.hasher().id(id);
+        let fingerprint = store.hasher().fingerprint(head.method.as_str(), view.path_and_query(), view.body);
+        let (owner, route, share) = (new_owner().map_err(undecided)?, Arc::clone(&route.name), rules.share);
+        Ok(EntryRequest {
+            kind,
+            request: ReserveRequest { id, fingerprint, owner, route, share, until, lease, issued },
+        })
+    };
+    let (name, mut entries) = (route.name.as_bytes(), Vec::new());
+    if let Some(rule) = &rules.idempotency
+        && let Some(key) = idempotency_key(rule, grant, &view)?
+    {
+        // The key may be unsigned, so it is scoped to its sender: the same key from another issuer or subject is
+        // another entry.
+        let issuer = grant.issuer().map(|issuer| issuer.as_bytes()).unwrap_or_default();
+        let id = [name, issuer, b"key", grant.subject().unwrap_or_default().as_bytes(), key.as_bytes()];
+        entries.push(entry(EntryKind::Idempotency, &id, now.plus(rule.ttl), Some(UnixTime::MAX))?);
+    }
+    if let Some(rule) = &rules.replay {
+        for replay_id in grant.replay_ids() {
+            if rule.widened.is_some_and(|widened| widened.forbids(replay_id, *now)) {
+                return Err(proven(Reason::TimestampTooOld));
             }
-            let kept = rule.ttl.map(|ttl| self.now.plus(ttl));
-            let until = replay_id.until.max(kept).unwrap_or(self.now);
-            let parts =
-                [self.route.name.as_bytes(), replay_id.issuer.as_bytes(), replay_id.kind.as_bytes(), &replay_id.id];
-            entries.push(self.entries(store, EntryKind::Replay, &parts, until, replay_id.issued)?);
-        }
-        Ok(())
-    }
-
-    /// An idempotency key may be unsigned, so it is scoped to its sender: the same key from another issuer or subject
-    /// is another entry.
-    fn key(&self, store: &StoreClient, rule: &IdempotencyRule) -> Result<Option<EntryRequest>, Failure> {
-        let Some(key) = self.find_key(&rule.key)? else {
-            let unreadable = rule.key.is_unreadable(self.view) == Ok(true);
-            return match (rule.required, unreadable) {
-                (true, true) => {
-                    Err(Failure::Rejected(Rejection { proven: true, ..Rejection::at_once(Reason::MalformedBody) }))
-                }
-                (true, false) => Err(Failure::BadRequest),
-                (false, _) => Ok(None),
-            };
-        };
-        let issuer = self.grant.issuer().map(|issuer| issuer.as_bytes()).unwrap_or_default();
-        let subject = self.grant.subject().unwrap_or_default().as_bytes();
-        let parts = [self.route.name.as_bytes(), issuer, b"key", subject, key.as_bytes()];
-        let entries =
-            self.entries(store, EntryKind::Idempotency, &parts, self.now.plus(rule.ttl), Some(UnixTime::MAX))?;
-        Ok(Some(entries))
-    }
-
-    fn find_key(&self, place: &Locator) -> Result<Option<String>, Failure> {
-        let found = place.find_with_claims(self.view, self.grant.claims()).map_err(|_| Failure::BadRequest)?;
-        match found.and_then(text_of) {
-            Some(key) if key.is_empty() || key.len() > MAX_KEY => Err(Failure::BadRequest),
-            other => Ok(other),
+            let until = replay_id.until.max(rule.ttl.map(|ttl| now.plus(ttl))).unwrap_or(*now);
+            let id = [name, replay_id.issuer.as_bytes(), replay_id.kind.as_bytes(), &replay_id.id];
+            entries.push(entry(EntryKind::Replay, &id, until, replay_id.issued)?);
         }
     }
+    Ok(entries)
+}
 
-    fn entries(
-        &self,
-        store: &StoreClient,
-        kind: EntryKind,
-        parts: &[&[u8]],
-        until: UnixTime,
-        issued: Option<UnixTime>,
-    ) -> Result<EntryRequest, Failure> {
-        let head = self.view.head;
-        let fingerprint = store.hasher().fingerprint(head.method.as_str(), self.view.path_and_query(), self.view.body);
-        let ask = ReserveRequest {
-            id: store.hasher().id(parts),
-            fingerprint,
-            owner: new_owner().map_err(undecided)?,
-            route: Arc::clone(&self.route.name),
-            share: self.rules.share,
-            until,
-            lease: self.lease,
-            issued,
-        };
-        Ok(EntryRequest { kind, request: ask })
-    }
+fn proven(reason: Reason) -> Failure {
+    Failure::Rejected(Rejection { proven: true, ..Rejection::at_once(reason) })
+}
 
-    fn repeated(&self, kind: EntryKind, answer: ReserveResult) -> Result<ReserveDecision, Failure> {
-        let rule = match kind {
-            EntryKind::Replay => self.rules.replay.as_ref().map(|rule| rule.on_duplicate),
-            EntryKind::Idempotency => self.rules.idempotency.as_ref().map(|rule| rule.on_duplicate),
-        };
-        let (same, kept) = match (answer, kind) {
-            (ReserveResult::Committed { same, reply }, _) => (same, reply),
-            (ReserveResult::InFlight, _) => return Err(Failure::Duplicate(Duplicate::InFlight)),
-            (ReserveResult::Mismatch, EntryKind::Replay) => return Err(Failure::Duplicate(Duplicate::ReplayIdReused)),
-            (ReserveResult::Mismatch, EntryKind::Idempotency) => {
-                return Err(Failure::Duplicate(Duplicate::IdempotencyKeyReused));
-            }
-            // The caller handles a new reservation before this.
-            (ReserveResult::Reserved, _) => return Err(Failure::Undecided(StoreFault::Unavailable)),
-        };
-        if kind == EntryKind::Idempotency && !same {
-            return Err(Failure::Duplicate(Duplicate::IdempotencyKeyReused));
+fn idempotency_key(rule: &IdempotencyRule, grant: &Grant, view: &RequestView<'_>) -> Result<Option<String>, Failure> {
+    let found = rule.key.find_with_claims(view, grant.claims()).map_err(|_| Failure::BadRequest)?;
+    match found.and_then(text_of) {
+        Some(key) if key.is_empty() || key.len() > MAX_KEY => Err(Failure::BadRequest),
+        None if rule.required => {
+            let unreadable = rule.key.is_unreadable(view) == Ok(true);
+            Err(if unreadable { proven(Reason::MalformedBody) } else { Failure::BadRequest })
         }
-        match rule {
-            None | Some(OnDuplicate::Reject) => Err(Failure::Duplicate(Duplicate::Request)),
-            Some(OnDuplicate::Acknowledge) => {
-                Ok(ReserveDecision::Answer(response::acknowledged(self.route, self.request_id)))
-            }
-            Some(OnDuplicate::Replay) => {
-                let again = kept.as_ref().and_then(stored_response::read);
-                let again = again.map(|response| response::again(response, self.request_id));
-                Ok(ReserveDecision::Answer(
-                    again.unwrap_or_else(|| response::acknowledged(self.route, self.request_id)),
-                ))
-            }
-        }
+        key => Ok(key),
     }
 }
 
@@ -204,4 +144,37 @@ fn text_of(value: LocatedValue<'_>) -> Option<String> {
         LocatedValue::Json(serde_json::Value::Number(number)) => Some(number.to_string()),
         LocatedValue::Json(_) => None,
     }
+}
+
+fn answer(rules: &DuplicateRules, context: &RequestContext<'_>, outcome: ReserveOutcome) -> Result<Reserved, Failure> {
+    let (kind, found) = match outcome {
+        ReserveOutcome::Reserved(reservation) => return Ok(Reserved::Forward(Some(reservation))),
+        ReserveOutcome::Unavailable(error) => return Err(undecided(error)),
+        ReserveOutcome::Duplicate(kind, found) => (kind, found),
+    };
+    let (on_duplicate, reused) = match kind {
+        EntryKind::Replay => (rules.replay.as_ref().map(|rule| rule.on_duplicate), Duplicate::ReplayIdReused),
+        EntryKind::Idempotency => {
+            (rules.idempotency.as_ref().map(|rule| rule.on_duplicate), Duplicate::IdempotencyKeyReused)
+        }
+    };
+    let (same, stored) = match found {
+        ReserveResult::Committed { same, reply } => (same, reply),
+        ReserveResult::InFlight => return Err(Failure::Duplicate(Duplicate::InFlight)),
+        ReserveResult::Mismatch => return Err(Failure::Duplicate(reused)),
+        // The caller handles a new reservation before this.
+        ReserveResult::Reserved => return Err(Failure::Undecided(StoreFault::Unavailable)),
+    };
+    if kind == EntryKind::Idempotency && !same {
+        return Err(Failure::Duplicate(reused));
+    }
+    let stored = match on_duplicate {
+        None | Some(OnDuplicate::Reject) => return Err(Failure::Duplicate(Duplicate::Request)),
+        Some(OnDuplicate::Acknowledge) => None,
+        Some(OnDuplicate::Replay) => stored.as_ref().and_then(stored_response::read),
+    };
+    Ok(Reserved::Duplicate(match stored {
+        Some(stored) => response::again(stored, &context.request_id),
+        None => response::acknowledged(context.route, &context.request_id),
+    }))
 }

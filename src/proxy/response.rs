@@ -11,8 +11,8 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::body::ResponseContent;
 use super::headers::REQUEST_ID;
+use super::response_body::ResponseContent;
 use crate::auth::challenge::ChallengeResponse;
 use crate::auth::{Policy, Reason, Rejection};
 use crate::failure::{BodyFault, Failure, HEAD_TIMED_OUT, Limited, TLS_REQUIRED, may_challenge};
@@ -73,16 +73,12 @@ pub fn failure(
 }
 
 /// The response to an endpoint verification challenge of a provider.
-pub fn challenge(answer: &ChallengeResponse, request_id: &str) -> Response<ResponseContent> {
-    let mut response =
-        Response::new(ResponseContent::Own(Some(Bytes::from(answer.body.clone())).filter(|body| !body.is_empty())));
+pub fn challenge(challenge: &ChallengeResponse, request_id: &str) -> Response<ResponseContent> {
+    let mut response = own(StatusCode::default(), Bytes::from(challenge.body.clone()), request_id);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(challenge.content_type));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(SERVER, HeaderValue::from_static("hookgate"));
-    insert(headers, REQUEST_ID.clone(), request_id);
-    for (name, value) in &answer.headers {
+    for (name, value) in &challenge.headers {
         insert(headers, name.clone(), value);
     }
     response
@@ -90,13 +86,7 @@ pub fn challenge(answer: &ChallengeResponse, request_id: &str) -> Response<Respo
 
 /// The response without a body that acknowledges a duplicate of a processed event.
 pub fn acknowledged(route: &Route, request_id: &str) -> Response<ResponseContent> {
-    let mut response = Response::new(ResponseContent::Own(None));
-    *response.status_mut() = crate::failure::acknowledged(route.errors == ErrorForm::Secevent);
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(SERVER, HeaderValue::from_static("hookgate"));
-    insert(headers, REQUEST_ID.clone(), request_id);
-    response
+    own(crate::failure::acknowledged(route.errors == ErrorForm::Secevent), Bytes::new(), request_id)
 }
 
 /// A stored response, with the request id of this request.
@@ -156,24 +146,25 @@ fn allow(methods: &[Method]) -> String {
 }
 
 fn problem(status: StatusCode, reason: &str, request_id: &str) -> Response<ResponseContent> {
-    let content_type = HeaderValue::from_static("application/problem+json");
-    ours(status, content_type, problem_json(status, reason, request_id), request_id)
+    let mut response = own(status, problem_json(status, reason, request_id).into(), request_id);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
 }
 
 /// The error and a description with its language (RFC 8935 §2.3).
-fn secevent(status: StatusCode, error: &str, told: &str, request_id: &str) -> Response<ResponseContent> {
-    let body =
-        serde_json::json!({"err": error, "description": format!("the security event token was rejected: {told}")});
-    let mut response = ours(status, HeaderValue::from_static("application/json"), body.to_string(), request_id);
+fn secevent(status: StatusCode, error: &str, reason: &str, request_id: &str) -> Response<ResponseContent> {
+    let description = format!("the security event token was rejected: {reason}");
+    let body = serde_json::json!({"err": error, "description": description}).to_string();
+    let mut response = own(status, body.into(), request_id);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static("en"));
     response
 }
 
-fn ours(status: StatusCode, content_type: HeaderValue, body: String, request_id: &str) -> Response<ResponseContent> {
-    let mut response = Response::new(ResponseContent::Own(Some(Bytes::from(body))));
+fn own(status: StatusCode, body: Bytes, request_id: &str) -> Response<ResponseContent> {
+    let mut response = Response::new(ResponseContent::Own(Some(body).filter(|body| !body.is_empty())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(SERVER, HeaderValue::from_static("hookgate"));
     insert(headers, REQUEST_ID.clone(), request_id);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 
-use super::body::ResponseContent;
+use super::response_body::ResponseContent;
 
 /// Maximum bytes of a stored body.
 const MAX_BODY: usize = 64 * 1024;
@@ -48,7 +48,7 @@ impl ResponseRecorder {
     }
 
     /// The message to store.
-    pub(super) fn kept(mut self, status: StatusCode) -> Bytes {
+    pub(super) fn into_message(mut self, status: StatusCode) -> Bytes {
         let body = self.body.take().unwrap_or_else(|| {
             self.head = status_line(status);
             Vec::new()
@@ -62,11 +62,11 @@ fn status_line(status: StatusCode) -> Vec<u8> {
 }
 
 /// The stored response; `None` if it cannot be parsed, for example after a change of format by a later version.
-pub(super) fn read(kept: &Bytes) -> Option<Response<ResponseContent>> {
+pub(super) fn read(stored: &Bytes) -> Option<Response<ResponseContent>> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut message = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(length) = message.parse(kept).ok()? else { return None };
-    let body = Some(kept.slice(length..)).filter(|body| !body.is_empty());
+    let httparse::Status::Complete(length) = message.parse(stored).ok()? else { return None };
+    let body = Some(stored.slice(length..)).filter(|body| !body.is_empty());
     let mut headers = HeaderMap::new();
     for field in message.headers.iter() {
         headers.append(field.name.parse::<HeaderName>().ok()?, HeaderValue::from_bytes(field.value).ok()?);
@@ -82,17 +82,17 @@ pub(super) fn read(kept: &Bytes) -> Option<Response<ResponseContent>> {
 mod tests {
     use super::*;
 
-    fn keep(size: usize) -> Response<ResponseContent> {
+    fn store(size: usize) -> Response<ResponseContent> {
         let reply = Response::builder().status(201).header("x-a", "1").header("set-cookie", "s=1").body(()).unwrap();
         let (head, ()) = reply.into_parts();
         let mut recorder = ResponseRecorder::new(&head);
         recorder.add(&vec![b'x'; size]);
-        read(&recorder.kept(head.status)).unwrap()
+        read(&recorder.into_message(head.status)).unwrap()
     }
 
     #[test]
     fn a_stored_response_comes_back_without_its_cookies() {
-        let again = keep(3);
+        let again = store(3);
         assert_eq!(again.status(), 201);
         assert_eq!(again.headers()["x-a"], "1");
         assert_eq!(again.headers()["idempotent-replayed"], "true");
@@ -102,8 +102,8 @@ mod tests {
 
     #[test]
     fn of_a_large_response_the_status_comes_back() {
-        assert!(matches!(keep(MAX_BODY).body(), ResponseContent::Own(Some(_))));
-        let again = keep(MAX_BODY + 1);
+        assert!(matches!(store(MAX_BODY).body(), ResponseContent::Own(Some(_))));
+        let again = store(MAX_BODY + 1);
         assert_eq!((again.status().as_u16(), again.headers().len()), (201, 1));
         assert!(matches!(again.body(), ResponseContent::Own(None)));
     }

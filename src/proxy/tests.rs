@@ -4,11 +4,16 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use super::forwarded::ForwardedInfo;
+use bytes::Bytes;
+
+use super::connection_info::ForwardedInfo;
 use super::*;
 use crate::clock::SystemClock;
+use crate::jwks::Jwks;
+use crate::limit::{ChallengeLimit, RequestLimits};
+use crate::metrics::Metrics;
 use crate::route::RoutingTable;
-use crate::snapshot::{ConfigHash, Disclosure};
+use crate::snapshot::{ConfigHash, Disclosure, SharedSnapshot};
 
 pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
     let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new().unwrap()));
@@ -20,31 +25,30 @@ pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
         trusted_proxies: Vec::new(),
         version: ConfigHash([0; 32]),
     };
-    Gateway {
-        snapshot: Arc::new(SharedSnapshot::new(Arc::new(snapshot))),
+    let services = Services {
+        snapshot: SharedSnapshot::new(Arc::new(snapshot)),
         jwks: Arc::new(Jwks::new(clock.clone(), Arc::clone(&metrics), runtime.handle().clone())),
         clock,
         metrics,
         access_log: false,
-        held: Arc::default(),
+        buffered: Arc::default(),
         waiting: Arc::default(),
-        challenges: Arc::default(),
+        challenges: ChallengeLimit::default(),
         store: None,
-        limits: Arc::default(),
-        upstreams: Arc::default(),
-        alive: mpsc::channel(1).0,
-    }
+        limits: RequestLimits::default(),
+    };
+    Gateway { services: Arc::new(services), upstreams: Arc::default(), alive: mpsc::channel(1).0 }
 }
 
 /// A client on a TLS connection, without a certificate.
-pub(crate) fn stranger() -> ConnectionInfo {
+pub(crate) fn unauthenticated_client() -> ConnectionInfo {
     ConnectionInfo {
         address: SocketAddr::from(([127, 0, 0, 1], 9)).into(),
         named: true,
         secure: true,
-        told: ForwardedInfo::default(),
+        forwarded: ForwardedInfo::default(),
         listener: 0,
-        client: None,
+        client_certificate: None,
         server_name: None,
         limits: Arc::default(),
     }
@@ -56,7 +60,7 @@ pub(crate) fn stranger() -> ConnectionInfo {
 fn a_rejected_request_yields_to_others() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let gateway = gateway(&runtime);
-    let connection = stranger();
+    let connection = unauthenticated_client();
     let request = Request::get("/nowhere").header("host", "a.example").body(Bytes::new()).unwrap();
     let mut answer = pin!(gateway.handle(request, &connection));
     let mut context = Context::from_waker(Waker::noop());

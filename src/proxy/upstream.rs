@@ -5,6 +5,7 @@
 //! (hyper#2136 has the race in which a blind retry would duplicate an event). Of several endpoints, another one is
 //! tried only if no byte of the request was sent.
 
+mod deadline;
 mod health;
 mod pool;
 
@@ -12,15 +13,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body::Body as _;
 
-use super::body::{Received, RequestBody, ResponseContent};
+use super::headers;
+use super::request_body::{Received, RequestBody};
 use crate::auth::Permit;
 use crate::failure::{Failure, UpstreamFault};
 use crate::route::{Endpoint, Route, Upstream};
+use deadline::Deadline;
 use health::AttemptOutcome;
 pub use pool::UpstreamBody;
 use pool::{Pool, SendError};
@@ -36,43 +38,54 @@ struct Pools {
     turn: u64,
 }
 
+/// A response whose body is still to be read.
+#[derive(Debug)]
+pub struct UpstreamResponse {
+    /// The response, without hop-by-hop headers.
+    pub response: Response<UpstreamBody>,
+    /// Deadline of the complete response.
+    pub due: Instant,
+}
+
 /// How much longer than its upstream's deadline an exchange may take: to end a response, and to settle its reservation.
 pub const MARGIN: Duration = Duration::from_secs(10);
 
 impl Upstreams {
-    /// Forwards the request; requires a [`Permit`] as proof of the decision.
+    /// Sends a request to the upstream of its route; requires a [`Permit`] as proof of the decision. The response's
+    /// headers are those for the client. The request is completed before the future, which would otherwise hold it twice.
     ///
     /// # Errors
     /// [`Failure::Body`] if the client's body was at fault, otherwise [`Failure::Upstream`].
-    pub async fn forward(
+    pub fn send(
         &self,
         _proof: &Permit,
-        mut head: Parts,
-        body: RequestBody,
+        mut request: Request<RequestBody>,
         route: &Route,
         received: &Received,
-    ) -> Result<Response<ResponseContent>, Failure> {
+        request_id: &str,
+    ) -> impl Future<Output = Result<UpstreamResponse, Failure>> {
         let (begun, timeout) = (Instant::now(), route.upstream.timeout);
-        head.uri = origin_form(head.uri);
-        head.version = Version::HTTP_11;
-        if !body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
+        *request.uri_mut() = origin_form(std::mem::take(request.uri_mut()));
+        *request.version_mut() = Version::HTTP_11;
+        if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
             // hyper would send no body with a GET of unknown length.
-            head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let deadline = Deadline { received, begun, timeout, latest: body.latest_end() + timeout };
-        let request = Request::from_parts(head, body);
+        let deadline = Deadline { received, begun, timeout, latest: request.body().latest_end() + timeout };
         let (only, several) = self.pools(&route.upstream);
-        let sent = match only {
-            Some(pool) => pool.send(request, &deadline).await,
-            None => Box::pin(send_to_one_of(several, request, &deadline)).await,
-        };
-        let fault = match sent {
-            Ok(response) => return accept(response, received, timeout),
-            Err(SendError::NotSent(_)) => UpstreamFault::Unreachable,
-            Err(SendError::Broke) => UpstreamFault::ProtocolError,
-            Err(SendError::Late) => UpstreamFault::Timeout,
-        };
-        Err(received.fault().map_or(Failure::Upstream(fault), Failure::Body))
+        async move {
+            let sent = match only {
+                Some(pool) => pool.send(request, &deadline).await,
+                None => Box::pin(send_to_one_of(several, request, &deadline)).await,
+            };
+            let fault = match sent {
+                Ok(response) => return accept(response, received, timeout, request_id),
+                Err(SendError::NotSent(_)) => UpstreamFault::Unreachable,
+                Err(SendError::Broke) => UpstreamFault::ProtocolError,
+                Err(SendError::Late) => UpstreamFault::Timeout,
+            };
+            Err(received.fault().map_or(Failure::Upstream(fault), Failure::Body))
+        }
     }
 
     /// The only pool, or several in the order in which they are tried; the first is next in the round robin.
@@ -137,49 +150,19 @@ fn origin_form(came: Uri) -> Uri {
     Uri::from(came.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")))
 }
 
-/// The upstream's timeout runs from the end of the request body. While the body is still arriving, its own limits
-/// apply, and `latest` bounds an upstream that does not read it.
-struct Deadline<'a> {
-    received: &'a Received,
-    begun: Instant,
-    timeout: Duration,
-    latest: Instant,
-}
-
-impl Deadline<'_> {
-    /// Time left to connect; no part of the body is read before that.
-    fn left(&self) -> Duration {
-        self.timeout.saturating_sub(self.begun.elapsed())
-    }
-
-    async fn within<F: Future>(&self, answer: F) -> Option<F::Output> {
-        let mut answer = std::pin::pin!(answer);
-        let mut deadline = self.begun + self.timeout;
-        loop {
-            if let Ok(answer) = tokio::time::timeout_at(deadline.into(), answer.as_mut()).await {
-                return Some(answer);
-            }
-            let ended = self.received.ended().unwrap_or_else(Instant::now);
-            let next = (ended + self.timeout).min(self.latest);
-            if next <= deadline {
-                return None;
-            }
-            deadline = next;
-        }
-    }
-}
-
 fn accept(
     mut response: Response<UpstreamBody>,
     received: &Received,
     timeout: Duration,
-) -> Result<Response<ResponseContent>, Failure> {
+    request_id: &str,
+) -> Result<UpstreamResponse, Failure> {
     // The gateway never requests another protocol, so an upstream that switches is in error.
     if response.status().is_informational() {
         return Err(Failure::Upstream(UpstreamFault::ProtocolError));
     }
-    let by = received.ended().unwrap_or_else(Instant::now) + timeout;
+    let due = received.ended().unwrap_or_else(Instant::now) + timeout;
     // The client's connection keeps its own protocol version, regardless of the upstream's.
     *response.version_mut() = Version::HTTP_11;
-    Ok(response.map(|incoming| ResponseContent::Upstream { incoming, by, timer: None }))
+    headers::clean_response(response.headers_mut(), request_id);
+    Ok(UpstreamResponse { response, due })
 }

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Cause;
+use super::cause::Cause;
 use crate::auth::revocation::{RevocationHandle, RevocationList};
 use crate::config::revocation;
 use crate::config::sources::{SourceContent, read_revocation};
@@ -14,10 +14,8 @@ use crate::metrics::Metrics;
 use crate::snapshot::ConfigHash;
 
 /// The revocation lists of the active configuration.
-pub(super) struct Revocations {
-    lists: Mutex<Vec<WatchedList>>,
-    metrics: Arc<Metrics>,
-}
+#[derive(Default)]
+pub(super) struct Revocations(Mutex<Vec<WatchedList>>);
 
 /// A revocation list.
 struct WatchedList {
@@ -27,34 +25,30 @@ struct WatchedList {
 }
 
 impl Revocations {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { lists: Mutex::default(), metrics }
-    }
-
     /// Replaces the set of lists to reload.
-    pub(super) fn keep(&self, entries: &[Arc<RevocationHandle>]) {
-        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn keep(&self, entries: &[Arc<RevocationHandle>], metrics: &Metrics) {
+        let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lists.retain(|list| {
             let stays = entries.iter().any(|handle| Arc::ptr_eq(handle, &list.handle));
             if !stays {
-                self.metrics.revocation_dropped(&list.handle.file);
+                metrics.revocation_dropped(&list.handle.file);
             }
             stays
         });
         for handle in entries {
             if !lists.iter().any(|list| Arc::ptr_eq(handle, &list.handle)) {
-                self.metrics.revocation_known(&handle.file);
-                self.metrics.revocation_in_force(&handle.file, handle.entries());
+                metrics.revocation_known(&handle.file);
+                metrics.revocation_in_force(&handle.file, handle.entries());
                 lists.push(WatchedList { handle: Arc::clone(handle), last_rejected: None });
             }
         }
     }
 
     /// Reads each file again. Paths are relative to `configuration`, the path of gateway.yaml.
-    pub(super) fn refresh(&self, configuration: &Path, cause: Cause) {
-        for list in self.lists.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+    pub(super) fn refresh(&self, configuration: &Path, cause: Cause, metrics: &Metrics) {
+        for list in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             let content = read_revocation(configuration, &list.handle.file);
-            list.settle(&content, cause, &self.metrics);
+            list.settle(&content, cause, metrics);
         }
     }
 }
@@ -73,7 +67,7 @@ impl WatchedList {
         }
         match read(&self.handle.file, content) {
             Ok(list) => self.replace(list, metrics),
-            Err(problems) => self.refuse(hash, &problems, metrics),
+            Err(problems) => self.reject(hash, &problems, metrics),
         }
     }
 
@@ -86,7 +80,7 @@ impl WatchedList {
         tracing::info!(file, entries, "revocation list reloaded");
     }
 
-    fn refuse(&mut self, hash: ConfigHash, problems: &str, metrics: &Metrics) {
+    fn reject(&mut self, hash: ConfigHash, problems: &str, metrics: &Metrics) {
         let file = &*self.handle.file;
         self.last_rejected = Some(hash);
         metrics.revocation_rejected(file);

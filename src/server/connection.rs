@@ -19,8 +19,9 @@ use tokio::time::sleep_until;
 use super::connection_state::{CloseCause, ConnectionState, RequestGuard, Tracked};
 use super::framing::{FramingValidator, SLACK};
 use super::guarded_stream::{GuardedStream, linger};
-use super::{Phase, reached};
-use crate::proxy::{ConnectionInfo, Gateway, response};
+use super::phase::{Phase, reached};
+use crate::proxy::connection_info::ConnectionInfo;
+use crate::proxy::{Gateway, response};
 use crate::snapshot::ListenerLimits;
 
 /// Maximum number of headers that hyper accepts by default; a configured number costs hyper two allocations per
@@ -59,7 +60,7 @@ pub(super) async fn http1<S>(
     builder.max_header_size(
         usize::try_from(limits.head_bytes).unwrap_or(usize::MAX).saturating_mul(SLACK).saturating_add(1),
     );
-    let (connection, state, told) = (&connection, &state, &phase.clone());
+    let (connection, state, current) = (&connection, &state, &phase.clone());
     let mut stream = GuardedStream::new(stream, Arc::clone(state), Some(FramingValidator::new(&limits)));
     loop {
         // Boxed, since hyper moves it several times and reserves space for it in every connection; created in its box.
@@ -68,7 +69,7 @@ pub(super) async fn http1<S>(
             let in_flight = state.begin();
             Box::pin(async move {
                 let response = answer(gateway, connection, in_flight, request).await;
-                response.map(|response| announce(response, *told.borrow()))
+                response.map(|response| announce(response, *current.borrow()))
             })
         });
         // Boxed as well: a parked connection does not hold it.
@@ -188,7 +189,7 @@ async fn drive<C: GracefulConnection>(
     let first = Instant::now() + shortest;
     let first = state.deadline(limits).map_or(first, |(at, _)| at.min(first));
     let mut wake = std::pin::pin!(sleep_until(first.into()));
-    let (mut ending, mut told) = (false, false);
+    let (mut ending, mut announced) = (false, false);
     loop {
         tokio::select! {
             biased;
@@ -197,8 +198,8 @@ async fn drive<C: GracefulConnection>(
             expired = state.framing_error() => return Some(expired),
             () = reached(phase, until.ends_at), if !ending => {
                 ending = true;
-                told = !state.is_fresh();
-                if told {
+                announced = !state.is_fresh();
+                if announced {
                     connection.as_mut().graceful_shutdown();
                 } else {
                     // The client has connected to send a request: hyper would close before the request is read.
@@ -207,8 +208,8 @@ async fn drive<C: GracefulConnection>(
             }
             () = wake.as_mut() => {
                 let now = Instant::now();
-                if ending && !told {
-                    told = true;
+                if ending && !announced {
+                    announced = true;
                     connection.as_mut().graceful_shutdown();
                 }
                 let park = state.idle_since().zip(until.park).filter(|_| !ending);

@@ -3,7 +3,7 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, Serve
 
 use super::*;
 use crate::auth::client_certificate::testing::{TestAuthority, dns, leaf};
-use crate::proxy::tests::stranger;
+use crate::proxy::tests::unauthenticated_client;
 use crate::tls::{Certificate, ClientAuth, MinVersion, client_trust, server_config};
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
@@ -32,7 +32,7 @@ fn showing(authority: &TestAuthority, version: &'static SupportedProtocolVersion
     Arc::new(trusting(authority, version).with_client_auth_cert(vec![certificate.der().clone()], key).unwrap())
 }
 
-/// The peer after a TLS handshake, and the kind of handshake.
+/// The connection after a TLS handshake, and the kind of handshake.
 fn connect(client: &Arc<ClientConfig>, listener: &Arc<ServerConfig>) -> (ConnectionInfo, HandshakeKind) {
     let mut client = ClientConnection::new(Arc::clone(client), ServerName::try_from("HOOKS.test").unwrap()).unwrap();
     let mut server = ServerConnection::new(Arc::clone(listener)).unwrap();
@@ -45,7 +45,7 @@ fn connect(client: &Arc<ClientConfig>, listener: &Arc<ServerConfig>) -> (Connect
         client.read_tls(&mut back.as_slice()).unwrap();
         client.process_new_packets().unwrap();
     }
-    (introduced(stranger(), &server).unwrap(), server.handshake_kind().unwrap())
+    (with_tls(unauthenticated_client(), &server).unwrap(), server.handshake_kind().unwrap())
 }
 
 /// A resumed handshake verifies no certificate, so each request must have the certificate to verify it again.
@@ -57,7 +57,7 @@ fn a_resumed_session_brings_its_certificate_and_its_name() {
         for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
             let (connection, seen) = connect(&client, &listener);
             assert_eq!(seen, kind, "{version:?}");
-            assert_eq!(connection.client.unwrap().names()[0].as_str(), "dns:sender.test");
+            assert_eq!(connection.client_certificate.unwrap().names()[0].as_str(), "dns:sender.test");
             assert_eq!(connection.server_name.as_deref(), Some("hooks.test"));
         }
     }
@@ -81,7 +81,7 @@ fn a_client_without_a_certificate_has_none_resumed_or_not() {
         let (listener, client) = (listener(&authority), Arc::new(trusting(&authority, version).with_no_client_auth()));
         for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
             let (connection, seen) = connect(&client, &listener);
-            assert!(connection.client.is_none() && seen == kind, "{version:?} {seen:?}");
+            assert!(connection.client_certificate.is_none() && seen == kind, "{version:?} {seen:?}");
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::proxy::connection_info::ForwardedInfo;
 use crate::snapshot::ListenerLimits;
 
 fn connection(address: &str) -> ConnectionInfo {
@@ -8,9 +9,9 @@ fn connection(address: &str) -> ConnectionInfo {
         address: address.parse::<SocketAddr>().unwrap().into(),
         named: true,
         secure: false,
-        told: ForwardedInfo::default(),
+        forwarded: ForwardedInfo::default(),
         listener: 0,
-        client: None,
+        client_certificate: None,
         server_name: None,
         limits: Arc::new(ListenerLimits::default()),
     }
@@ -29,12 +30,12 @@ fn trusted() -> Vec<IpNet> {
 }
 
 /// The client of a request that 10.0.0.1 has sent, and the proxies after the client.
-fn told(fields: &[(&'static str, &str)]) -> (String, String) {
+fn resolve(fields: &[(&'static str, &str)]) -> (String, String) {
     let connection = connection("10.0.0.1:9");
     let headers = headers(fields);
-    let sender = sender(&connection, &headers, &trusted());
-    let via: Vec<_> = sender.told.via.iter().map(ToString::to_string).collect();
-    (sender.address.to_string(), via.join(" "))
+    let resolved = resolve_client(&connection, &headers, &trusted());
+    let via: Vec<_> = resolved.forwarded.via.iter().map(ToString::to_string).collect();
+    (resolved.address.to_string(), via.join(" "))
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn the_client_is_the_rightmost_address_that_is_no_proxy_s() {
         (&["198.51.100.7, ::ffff:10.0.0.2"], "198.51.100.7:0", "10.0.0.2 10.0.0.1"),
     ] {
         let fields: Vec<_> = fields.iter().map(|value| ("x-forwarded-for", *value)).collect();
-        assert_eq!(told(&fields), (client.to_owned(), via.to_owned()), "{fields:?}");
+        assert_eq!(resolve(&fields), (client.to_owned(), via.to_owned()), "{fields:?}");
     }
 }
 
@@ -69,12 +70,12 @@ fn an_invalid_address_ends_the_search() {
         ("198.51.100.7, caf\u{e9}, 10.0.0.2", "10.0.0.2:0", "10.0.0.1"),
         ("\"198.51.100.7, 10.0.0.2", "10.0.0.2:0", "10.0.0.1"),
     ] {
-        assert_eq!(told(&[("x-forwarded-for", field)]), (client.to_owned(), via.to_owned()), "{field:?}");
+        assert_eq!(resolve(&[("x-forwarded-for", field)]), (client.to_owned(), via.to_owned()), "{field:?}");
     }
     let endless = format!("198.51.100.7{}", ", 10.0.0.2".repeat(MOST_PROXIES));
-    assert_eq!(told(&[("x-forwarded-for", &endless)]).0, "10.0.0.2:0");
+    assert_eq!(resolve(&[("x-forwarded-for", &endless)]).0, "10.0.0.2:0");
     let longest = format!("198.51.100.7{}", ", 10.0.0.2".repeat(MOST_PROXIES - 1));
-    assert_eq!(told(&[("x-forwarded-for", &longest)]).0, "198.51.100.7:0");
+    assert_eq!(resolve(&[("x-forwarded-for", &longest)]).0, "198.51.100.7:0");
 }
 
 /// The Forwarded header (RFC 7239).
@@ -101,7 +102,7 @@ fn forwarded_is_read_where_x_forwarded_for_is_absent() {
         ("for=\"1.1.1.1, for=198.51.100.7", "198.51.100.7:0", "10.0.0.1"),
         ("for=1.1.1.1;x=\"\\, for=198.51.100.7;host=\"a\"", "198.51.100.7:0", "10.0.0.1"),
     ] {
-        assert_eq!(told(&[("forwarded", field)]), (client.to_owned(), via.to_owned()), "{field:?}");
+        assert_eq!(resolve(&[("forwarded", field)]), (client.to_owned(), via.to_owned()), "{field:?}");
     }
 }
 
@@ -110,14 +111,14 @@ fn forwarded_is_read_where_x_forwarded_for_is_absent() {
 fn a_host_that_is_no_text_hides_no_client() {
     let field = HeaderValue::from_bytes(b"for=10.0.0.5, for=198.51.100.7;host=\"\xff\"").unwrap();
     let headers = HeaderMap::from_iter([(FORWARDED, field)]);
-    assert_eq!(sender(&connection("10.0.0.1:9"), &headers, &trusted()).address.to_string(), "198.51.100.7:0");
+    assert_eq!(resolve_client(&connection("10.0.0.1:9"), &headers, &trusted()).address.to_string(), "198.51.100.7:0");
 }
 
 #[test]
 fn headers_that_name_two_clients_contradict_each_other() {
     let contradictory = |one: &str, other: &str| {
         let headers = headers(&[("x-forwarded-for", one), ("forwarded", other)]);
-        sender(&connection("10.0.0.1:9"), &headers, &trusted()).told.contradictory
+        resolve_client(&connection("10.0.0.1:9"), &headers, &trusted()).forwarded.contradictory
     };
     assert!(!contradictory("198.51.100.7", "for=198.51.100.7"));
     assert!(!contradictory("1.1.1.1, 198.51.100.7, 10.0.0.2", "for=2.2.2.2, for=\"198.51.100.7:1\""));
@@ -138,20 +139,20 @@ fn headers_of_untrusted_clients_are_ignored() {
     for (connection, trusted) in
         [(connection("203.0.113.9:9"), trusted()), (connection("10.0.0.1:9"), Vec::new()), (unnamed, trusted())]
     {
-        let sender = sender(&connection, &headers, &trusted);
-        assert!(matches!(sender, Cow::Borrowed(_)), "{sender:?}");
+        let resolved = resolve_client(&connection, &headers, &trusted);
+        assert!(matches!(resolved, Cow::Borrowed(_)), "{resolved:?}");
     }
     let mapped = connection("[::ffff:10.0.0.1]:9");
-    assert!(sender(&mapped, &headers, &trusted()).told.contradictory);
+    assert!(resolve_client(&mapped, &headers, &trusted()).forwarded.contradictory);
 }
 
 #[test]
 fn scheme_and_id_are_taken_from_single_valid_headers() {
-    let told = |name: &'static str, values: &[&str]| {
+    let resolve = |name: &'static str, values: &[&str]| {
         let fields: Vec<_> = values.iter().map(|value| (name, *value)).collect();
         let headers = headers(&fields);
-        let sender = sender(&connection("10.0.0.1:9"), &headers, &trusted()).into_owned();
-        (sender.secure, sender.told.request_id)
+        let resolved = resolve_client(&connection("10.0.0.1:9"), &headers, &trusted()).into_owned();
+        (resolved.secure, resolved.forwarded.request_id)
     };
     for (values, secure) in [
         (&["https"][..], true),
@@ -162,15 +163,15 @@ fn scheme_and_id_are_taken_from_single_valid_headers() {
         (&["wss"], false),
         (&[""], false),
     ] {
-        assert_eq!(told("x-forwarded-proto", values).0, secure, "{values:?}");
+        assert_eq!(resolve("x-forwarded-proto", values).0, secure, "{values:?}");
     }
     let longest = "a".repeat(LONGEST_ID);
     for id in ["7", "0af7651916cd43dd8448eb211c80319c", "a.b_c-D", &longest] {
-        assert_eq!(told("x-request-id", &[id]).1.as_deref(), Some(id));
+        assert_eq!(resolve("x-request-id", &[id]).1.as_deref(), Some(id));
     }
     for ids in
         [&[""][..], &["a", "a"], &["a b"], &["../a"], &["a/b"], &["a\"b"], &["caf\u{e9}"], &[&format!("{longest}a")]]
     {
-        assert_eq!(told("x-request-id", ids).1, None, "{ids:?}");
+        assert_eq!(resolve("x-request-id", ids).1, None, "{ids:?}");
     }
 }

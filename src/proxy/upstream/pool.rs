@@ -21,8 +21,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
+use super::deadline::Deadline;
 use super::health::{AttemptOutcome, Health, HealthChange};
-use super::{Deadline, RequestBody};
+use crate::proxy::request_body::RequestBody;
 use crate::route::{Endpoint, EndpointAddress};
 use crate::telemetry;
 

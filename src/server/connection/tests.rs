@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::proxy::tests::{gateway, stranger};
+use crate::proxy::tests::{gateway, unauthenticated_client};
 
 /// A stream that reports a read of a single byte, which only a parked connection makes.
 struct TestRequest {
@@ -47,9 +47,9 @@ impl TestClient {
     fn connect(gateway: Gateway) -> Self {
         let (stream, near) = tokio::io::duplex(64 * 1024);
         let (for_one_byte, rests) = mpsc::unbounded_channel();
-        let (phase, told) = watch::channel(Phase::Running);
+        let (phase, phases) = watch::channel(Phase::Running);
         let (near, gateway) = (TestRequest { stream: near, for_one_byte }, Arc::new(gateway));
-        let served = tokio::spawn(async move { http1(near, stranger(), &gateway, told).await });
+        let served = tokio::spawn(async move { http1(near, unauthenticated_client(), &gateway, phases).await });
         Self { stream, rests, served, phase }
     }
 

@@ -6,14 +6,14 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
-use super::exactly;
-use crate::proxy::exchange::ResponseEvent;
-use crate::proxy::record::RequestRecord;
-use crate::proxy::upstream::UpstreamBody;
+use super::record::RequestRecord;
+use super::response_event::{ResponseError, ResponseEvent};
+use super::upstream::{UpstreamBody, UpstreamResponse};
 
 /// Content of a response.
 #[derive(Debug)]
@@ -25,29 +25,25 @@ pub enum ResponseContent {
         /// Body of the upstream's response.
         incoming: UpstreamBody,
         /// Deadline of the complete response.
-        by: Instant,
+        due: Instant,
         /// Created at the first wait.
         timer: Option<Pin<Box<Sleep>>>,
     },
-    /// The upstream's response as passed on by its exchange, which enforces the deadline.
+    /// The upstream's response as passed on by the task with its reservation, which enforces the deadline.
     Relayed(Relayed),
 }
 
-/// A response from an exchange that runs in its own task.
+/// A response that a separate task passes on.
 #[derive(Debug)]
 pub struct Relayed {
-    events: mpsc::Receiver<ResponseEvent>,
-    hint: SizeHint,
-    due: Instant,
-    ended: bool,
+    pub(super) events: mpsc::Receiver<ResponseEvent>,
+    pub(super) hint: SizeHint,
+    /// When the response is complete at the latest.
+    pub(super) due: Instant,
+    pub(super) ended: bool,
 }
 
 impl Relayed {
-    /// A response that is complete at `due` at the latest.
-    pub fn new(events: mpsc::Receiver<ResponseEvent>, hint: SizeHint, due: Instant) -> Self {
-        Self { events, hint, due, ended: false }
-    }
-
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         if self.ended {
             return Poll::Ready(None);
@@ -64,20 +60,6 @@ impl Relayed {
     }
 }
 
-/// A response that ended prematurely: the connection (HTTP/1) or the stream (HTTP/2) is closed without the regular end.
-#[derive(Debug, thiserror::Error)]
-pub enum ResponseError {
-    /// The connection to the upstream failed.
-    #[error("the upstream's response ended prematurely")]
-    Upstream(#[source] hyper::Error),
-    /// The upstream took longer than `upstream.timeouts.total`.
-    #[error("the upstream's response timed out")]
-    Late,
-    /// The exchange ended before the end of its response.
-    #[error("the exchange with the upstream ended early")]
-    Lost,
-}
-
 /// A response body; the request's record is closed with it.
 #[derive(Debug)]
 pub struct Body {
@@ -89,7 +71,7 @@ impl Body {
     /// The response, and the record to complete once it is sent.
     pub fn new(content: ResponseContent, record: RequestRecord) -> Self {
         let mut body = Self { content, record };
-        body.look();
+        body.complete_if_ended();
         body
     }
 
@@ -97,13 +79,13 @@ impl Body {
     pub fn due(&self) -> Instant {
         match &self.content {
             ResponseContent::Own(_) => Instant::now(),
-            ResponseContent::Upstream { by, .. } => *by,
+            ResponseContent::Upstream { due, .. } => *due,
             ResponseContent::Relayed(relayed) => relayed.due,
         }
     }
 
     /// hyper does not poll again after the last frame.
-    fn look(&mut self) {
+    fn complete_if_ended(&mut self) {
         if self.is_end_stream() {
             self.record.complete();
         }
@@ -111,13 +93,18 @@ impl Body {
 }
 
 impl ResponseContent {
+    /// The upstream's response, streamed as it arrives.
+    pub fn streamed(UpstreamResponse { response, due }: UpstreamResponse) -> Response<Self> {
+        response.map(|incoming| Self::Upstream { incoming, due, timer: None })
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         match self {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Upstream { incoming, by, timer } => match Pin::new(incoming).poll_frame(cx) {
+            Self::Upstream { incoming, due, timer } => match Pin::new(incoming).poll_frame(cx) {
                 Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(ResponseError::Upstream))),
                 Poll::Pending => {
-                    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((*by).into())));
+                    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((*due).into())));
                     timer.as_mut().poll(cx).map(|()| Some(Err(ResponseError::Late)))
                 }
             },
@@ -138,7 +125,7 @@ impl HttpBody for Body {
         }
         match &polled {
             Poll::Ready(None) => body.record.complete(),
-            Poll::Ready(Some(Ok(_))) => body.look(),
+            Poll::Ready(Some(Ok(_))) => body.complete_if_ended(),
             Poll::Ready(Some(Err(broke))) => body.record.broke(broke),
             Poll::Pending => {}
         }
@@ -155,7 +142,7 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            ResponseContent::Own(bytes) => exactly(bytes.as_ref()),
+            ResponseContent::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             ResponseContent::Upstream { incoming, .. } => incoming.size_hint(),
             ResponseContent::Relayed(relayed) => relayed.hint,
         }

@@ -1,15 +1,11 @@
-//! Bodies in transit: the request body under its limits and deadlines, the response body under the upstream's timeout.
-//!
-//! Bodies are streamed without delay or change. This file has the request body, `outbound` the response body. Trailers
-//! of a request are dropped, because an upstream could take one for a header.
-
-mod outbound;
+//! Request bodies in transit, under their limits and deadlines. They are streamed without delay or change. Trailers are
+//! dropped, because an upstream could take one for a header.
 
 use std::error::Error as _;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -26,7 +22,6 @@ use tokio::time::Sleep;
 use crate::failure::{BodyFault, Failure};
 use crate::limit::MemoryPermit;
 use crate::snapshot::ListenerLimits;
-pub use outbound::{Body, Relayed, ResponseContent, ResponseError};
 
 /// Maximum bytes of an unwanted request body that are still read, so that the sender receives the response.
 const READ_ON_BYTES: usize = 1 << 20;
@@ -42,7 +37,7 @@ pub enum BodySource {
     /// Held in memory; `None` once it is taken.
     Memory(Option<Bytes>),
     /// Buffered and verified already; the bytes count against the memory quota until they are dropped.
-    Held(Option<Bytes>, MemoryPermit),
+    Buffered(Option<Bytes>, MemoryPermit),
 }
 
 impl From<Incoming> for BodySource {
@@ -63,7 +58,7 @@ impl From<Bytes> for BodySource {
 /// the response (older curl does, in HTTP/2). The unread rest of the body is therefore read and discarded after this is
 /// dropped, within bounds.
 #[derive(Debug)]
-pub struct Inbound {
+pub struct InboundBody {
     source: BodySource,
     drain: DrainPolicy,
 }
@@ -75,7 +70,7 @@ enum DrainPolicy {
     Leave,
 }
 
-impl Inbound {
+impl InboundBody {
     /// The body of the request with these headers.
     pub fn new(source: BodySource, head: &Parts) -> Self {
         // Reading would send `100 Continue` to a client that waits for the response (RFC 9110 §10.1.1).
@@ -84,7 +79,7 @@ impl Inbound {
     }
 }
 
-impl Drop for Inbound {
+impl Drop for InboundBody {
     fn drop(&mut self) {
         let source = std::mem::replace(&mut self.source, BodySource::Memory(None));
         if let (BodySource::Wire(incoming), DrainPolicy::ReadOn) = (source, self.drain)
@@ -107,7 +102,7 @@ async fn read_on(incoming: Incoming) {
 #[derive(Debug, Default)]
 pub struct Received {
     bytes: AtomicU64,
-    fault: AtomicU8,
+    fault: OnceLock<BodyFault>,
     ended: OnceLock<Instant>,
 }
 
@@ -124,23 +119,12 @@ impl Received {
 
     /// The fault that ended the body, if any.
     pub fn fault(&self) -> Option<BodyFault> {
-        match self.fault.load(Ordering::Relaxed) {
-            1 => Some(BodyFault::TooLarge),
-            2 => Some(BodyFault::Slow),
-            3 => Some(BodyFault::ClientDisconnected),
-            4 => Some(BodyFault::Ambiguous),
-            _none => None,
-        }
+        self.fault.get().copied()
     }
 
     fn broke(&self, fault: BodyFault) -> BodyFault {
-        let number = match fault {
-            BodyFault::TooLarge => 1,
-            BodyFault::Slow => 2,
-            BodyFault::ClientDisconnected => 3,
-            BodyFault::Ambiguous => 4,
-        };
-        self.fault.store(number, Ordering::Relaxed);
+        // A body breaks once.
+        let _first_fault = self.fault.set(fault);
         fault
     }
 }
@@ -148,7 +132,7 @@ impl Received {
 /// A request body under its size limit and deadlines.
 #[derive(Debug)]
 pub struct RequestBody {
-    inbound: Inbound,
+    inbound: InboundBody,
     left: u64,
     deadline: BodyDeadline,
     received: Arc<Received>,
@@ -159,7 +143,12 @@ impl RequestBody {
     ///
     /// # Errors
     /// [`BodyFault::TooLarge`] if the declared length alone exceeds `max`.
-    pub fn new(inbound: Inbound, max: u64, limits: &ListenerLimits, received: Arc<Received>) -> Result<Self, Failure> {
+    pub fn new(
+        inbound: InboundBody,
+        max: u64,
+        limits: &ListenerLimits,
+        received: Arc<Received>,
+    ) -> Result<Self, Failure> {
         let body = Self { inbound, left: max, deadline: BodyDeadline::new(limits.body_stall, limits.body), received };
         if body.size_hint().lower() > max {
             return Err(Failure::Body(BodyFault::TooLarge));
@@ -175,7 +164,7 @@ impl RequestBody {
     /// # Errors
     /// [`Failure::Body`] as for a streamed body; [`Failure::BufferFull`] if all buffered bodies exceed `limit` bytes
     /// in total, or those of one address a quarter of it.
-    pub async fn hold(&mut self, mut permit: MemoryPermit, limit: u64) -> Result<Bytes, Failure> {
+    pub async fn buffer(&mut self, mut permit: MemoryPermit, limit: u64) -> Result<Bytes, Failure> {
         let mut whole = BytesMut::new();
         while let Some(frame) = self.frame().await {
             if let Ok(data) = frame.map_err(Failure::Body)?.into_data() {
@@ -184,7 +173,7 @@ impl RequestBody {
             }
         }
         let whole = whole.freeze();
-        self.inbound.source = BodySource::Held(Some(whole.clone()).filter(|body| !body.is_empty()), permit);
+        self.inbound.source = BodySource::Buffered(Some(whole.clone()).filter(|body| !body.is_empty()), permit);
         Ok(whole)
     }
 
@@ -192,7 +181,7 @@ impl RequestBody {
     pub fn known(&self) -> Option<&[u8]> {
         match &self.inbound.source {
             BodySource::Wire(incoming) => incoming.is_end_stream().then_some(&[]),
-            BodySource::Memory(bytes) | BodySource::Held(bytes, _) => Some(bytes.as_deref().unwrap_or_default()),
+            BodySource::Memory(bytes) | BodySource::Buffered(bytes, _) => Some(bytes.as_deref().unwrap_or_default()),
         }
     }
 
@@ -225,7 +214,7 @@ impl RequestBody {
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFault>>> {
         let incoming = match &mut self.inbound.source {
-            BodySource::Memory(bytes) | BodySource::Held(bytes, _) => return Poll::Ready(bytes.take().map(Ok)),
+            BodySource::Memory(bytes) | BodySource::Buffered(bytes, _) => return Poll::Ready(bytes.take().map(Ok)),
             BodySource::Wire(incoming) => incoming,
         };
         loop {
@@ -256,7 +245,7 @@ impl HttpBody for RequestBody {
                 Poll::Ready(None)
             }
             // Its bytes were counted when it was buffered.
-            Poll::Ready(Some(Ok(data))) if matches!(body.inbound.source, BodySource::Held(..)) => {
+            Poll::Ready(Some(Ok(data))) if matches!(body.inbound.source, BodySource::Buffered(..)) => {
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Poll::Ready(Some(Ok(data))) => {
@@ -278,19 +267,21 @@ impl HttpBody for RequestBody {
     fn is_end_stream(&self) -> bool {
         match &self.inbound.source {
             BodySource::Wire(incoming) => incoming.is_end_stream(),
-            BodySource::Memory(bytes) | BodySource::Held(bytes, _) => bytes.is_none(),
+            BodySource::Memory(bytes) | BodySource::Buffered(bytes, _) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.inbound.source {
             BodySource::Wire(incoming) => incoming.size_hint(),
-            BodySource::Memory(bytes) | BodySource::Held(bytes, _) => exactly(bytes.as_ref()),
+            BodySource::Memory(bytes) | BodySource::Buffered(bytes, _) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
         }
     }
 }
 
-/// Maps hyper's error to a fault: invalid framing is `Ambiguous`, a broken connection `Broken`.
+/// Maps hyper's error to a fault: invalid framing is `Ambiguous`, a broken connection `ClientDisconnected`.
 fn fault(broken: &hyper::Error) -> BodyFault {
     let kind = broken.source().and_then(|source| source.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
     if matches!(kind, Some(ErrorKind::InvalidData | ErrorKind::InvalidInput)) {
@@ -298,10 +289,6 @@ fn fault(broken: &hyper::Error) -> BodyFault {
     } else {
         BodyFault::ClientDisconnected
     }
-}
-
-fn exactly(bytes: Option<&Bytes>) -> SizeHint {
-    SizeHint::with_exact(bytes.map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
 }
 
 /// Deadlines of a body: one for the next bytes, one for the whole body. The timer is created at the first wait, since

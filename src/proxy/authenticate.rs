@@ -1,0 +1,162 @@
+//! The stage that authenticates a request: it runs [`auth::verify`] by the headers, and with the buffered body where
+//! that is necessary. It makes no decision itself; it fetches what the decision lacks (an issuer's keys, the shared
+//! revocation sets, the body), and turns the decision into a [`Permit`], a challenge response or a [`Failure`].
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body::Body as _;
+
+use super::buffer_body::buffer_body;
+use super::capture;
+use super::record::RequestRecord;
+use super::request_body::RequestBody;
+use super::request_context::RequestContext;
+use crate::auth::challenge::ChallengeResponse;
+use crate::auth::{self, Grant, Permit, Reason, Rejection, RequestView, VerifyError};
+use crate::failure::Failure;
+use crate::jwks::Refetch;
+use crate::route::ChallengeStage;
+use crate::services::Services;
+use crate::store::StoreClient;
+
+/// Outcome of a request that is not rejected.
+pub(super) enum Authenticated {
+    /// The request may be forwarded.
+    Permitted(Permit),
+    /// The request is an endpoint verification challenge, and this is the response.
+    Challenge(ChallengeResponse),
+}
+
+/// Authenticates a request. A rejected one counts against its client's address (`limits.failed_auth_rate`), in dry run
+/// too, which would otherwise be a way around the limit.
+///
+/// # Errors
+/// [`Failure::Rejected`]; [`Failure::RateLimited`] for too many challenges; those of [`buffer_body`].
+pub(super) async fn authenticate(
+    services: &Services,
+    context: &RequestContext<'_>,
+    body: &mut RequestBody,
+    record: &mut RequestRecord,
+) -> Result<Authenticated, Failure> {
+    let authenticated = evaluate(services, context, body, record).await;
+    if is_rejected(&authenticated) {
+        let (route, address) = (context.route, context.connection.address.ip());
+        services.limits.penalize(&route.name, &route.limits, address, Instant::now);
+    }
+    authenticated
+}
+
+/// Whether the decision rejected the request. A request that could not be verified, ended prematurely or exceeded a
+/// limit does not count against its client.
+fn is_rejected(authenticated: &Result<Authenticated, Failure>) -> bool {
+    match authenticated {
+        Err(failure) => failure.is_rejection() && failure.limited().is_none(),
+        Ok(Authenticated::Permitted(Permit::Observed(rejection))) => {
+            Failure::Rejected(rejection.clone()).is_rejection()
+        }
+        Ok(Authenticated::Permitted(Permit::Granted(_)) | Authenticated::Challenge(_)) => false,
+    }
+}
+
+/// Decides the request, first by its headers alone, so that it may be rejected before its body is read. The body is
+/// read only if the rest of the decision, or an endpoint verification challenge, needs it.
+async fn evaluate(
+    services: &Services,
+    context: &RequestContext<'_>,
+    body: &mut RequestBody,
+    record: &mut RequestRecord,
+) -> Result<Authenticated, Failure> {
+    let (route, now) = (context.route, context.now);
+    if !context.client_certificate_still_trusted() {
+        return Err(Failure::Rejected(Rejection::at_once(Reason::CertificateNotAllowed)));
+    }
+    let mut decision = Err(VerifyError::NeedsBody);
+    if body.is_end_stream() || !route.reads_body_first() {
+        let view = context.view();
+        let view = if body.is_end_stream() { view.with_body(&[]) } else { view };
+        decision = decide(services, context, &view, record).await;
+    }
+    let mut buffered = Bytes::new();
+    if let Err(VerifyError::NeedsBody) = decision {
+        buffered = Box::pin(buffer_body(services, context, body)).await?;
+        decision = decide(services, context, &context.view().with_body(&buffered), record).await;
+    }
+    match decision {
+        Ok(Authenticated::Challenge(challenge)) => {
+            services.challenges.admit(now).map_err(Failure::RateLimited)?;
+            Ok(Authenticated::Challenge(challenge))
+        }
+        Ok(permitted) => Ok(permitted),
+        Err(VerifyError::Rejected(rejection)) if route.observes(now) => {
+            Ok(Authenticated::Permitted(Permit::Observed(rejection)))
+        }
+        Err(VerifyError::Rejected(rejection)) => {
+            capture::store(context, &buffered, &rejection);
+            Err(Failure::Rejected(rejection))
+        }
+        // The whole body was passed in: a verifier that still asks for it is wrong.
+        Err(VerifyError::NeedsBody) => Err(Failure::BadRequest),
+    }
+}
+
+/// Runs [`auth::verify`], and once more after a fetch of the issuer's keys where that may have the unknown key.
+async fn decide(
+    services: &Services,
+    context: &RequestContext<'_>,
+    view: &RequestView<'_>,
+    record: &mut RequestRecord,
+) -> Result<Authenticated, VerifyError> {
+    let (route, now) = (context.route, context.now);
+    if let Some(challenge) = route.answer(view, ChallengeStage::Unauthenticated)? {
+        return Ok(Authenticated::Challenge(challenge));
+    }
+    let begun = Instant::now();
+    let mut decision = auth::verify(&route.rules, view, now);
+    if let Err(VerifyError::Rejected(Rejection { remote: Some(keys), .. })) = &decision {
+        decision = match Box::pin(services.jwks.refetch(keys)).await {
+            Refetch::Fetched => auth::verify(&route.rules, view, services.clock.now()),
+            Refetch::CoolingDown => decision,
+            Refetch::Failed => decision.map_err(undecided),
+        };
+    }
+    if let (Ok(grant), true) = (&decision, route.shared_revocation) {
+        decision = match Box::pin(check_revocation(services.store.as_deref(), grant)).await {
+            Ok(()) => decision,
+            Err(rejection) => Err(rejection.into()),
+        };
+    }
+    record.decided(&decision, route.rules.policy.scheme(), begun.elapsed(), now);
+    let grant = decision?;
+    Ok(match route.answer(view, ChallengeStage::Authenticated)? {
+        Some(challenge) => Authenticated::Challenge(challenge),
+        None => Authenticated::Permitted(Permit::Granted(grant)),
+    })
+}
+
+/// Checks whether the store revokes a credential of this grant.
+///
+/// # Errors
+/// `Revoked`, or `RevocationUnknown` where the store does not respond.
+async fn check_revocation(store: Option<&StoreClient>, grant: &Grant) -> Result<(), Rejection> {
+    let reject = |reason| Rejection { proven: true, issuer: grant.issuer().cloned(), ..Rejection::at_once(reason) };
+    let store = store.ok_or_else(|| reject(Reason::RevocationUnknown))?;
+    for credential in grant.revocables() {
+        match store.revokes(credential).await {
+            Ok(false) => {}
+            Ok(true) => return Err(reject(Reason::Revoked)),
+            Err(_) => return Err(reject(Reason::RevocationUnknown)),
+        }
+    }
+    Ok(())
+}
+
+/// Without the issuer's keys the token cannot be verified: the request fails closed (503).
+fn undecided(error: VerifyError) -> VerifyError {
+    match error {
+        VerifyError::Rejected(rejection) => {
+            VerifyError::Rejected(Rejection { reason: Reason::JwksUnavailable, ..rejection })
+        }
+        VerifyError::NeedsBody => VerifyError::NeedsBody,
+    }
+}

@@ -1,0 +1,66 @@
+//! The last stage: forwards a request to its upstream, and returns the response with a streamed body.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Request, Response};
+use tokio::sync::{mpsc, oneshot};
+
+use super::acquire_limits::Acquired;
+use super::headers;
+use super::record::RequestRecord;
+use super::relay::relay;
+use super::request_body::RequestBody;
+use super::request_context::RequestContext;
+use super::response_body::ResponseContent;
+use super::upstream::Upstreams;
+use crate::auth::Permit;
+use crate::failure::{Failure, UpstreamFault};
+
+/// Forwards a request. One with a reservation is sent in its own task, which outlives a client that disconnects. The
+/// request is made before the future, which would otherwise hold its parts as well.
+///
+/// # Errors
+/// Those of [`Upstreams::send`].
+pub(super) fn forward(
+    upstreams: &Arc<Upstreams>,
+    alive: &mpsc::Sender<()>,
+    mut context: RequestContext<'_>,
+    permit: Permit,
+    body: RequestBody,
+    acquired: Acquired,
+    record: &mut RequestRecord,
+) -> impl Future<Output = Result<Response<ResponseContent>, Failure>> {
+    headers::prepare(&mut context, &permit);
+    let RequestContext { route, head, request_id, .. } = context;
+    let request = Request::from_parts(head, body);
+    let Acquired { reservation, permits } = acquired;
+    async move {
+        let begun = Instant::now();
+        let response = match reservation {
+            None => {
+                record.permits = permits;
+                let sent = upstreams.send(&permit, request, route, record.received(), &request_id).await;
+                sent.map(ResponseContent::streamed)
+            }
+            Some(reservation) => {
+                let (responder, response) = oneshot::channel();
+                let (upstreams, route, received) =
+                    (upstreams.clone(), Arc::clone(route), Arc::clone(record.received()));
+                let (reservation, alive) = (reservation.keep(), alive.clone());
+                tokio::spawn(async move {
+                    let sent = upstreams.send(&permit, request, &route, &received, &request_id).await;
+                    relay(sent, reservation, &route, responder).await;
+                    // The upstream was busy with the request until now, and a drain has waited for it.
+                    drop((permits, alive));
+                });
+                // A task that has panicked sends nothing; its lease expires.
+                response.await.unwrap_or(Err(Failure::Upstream(UpstreamFault::ProtocolError)))
+            }
+        };
+        record.upstream = Some(begun.elapsed());
+        let response = response?;
+        record.forwarded(response.status());
+        Ok(response)
+    }
+}

@@ -1,0 +1,133 @@
+//! The response to a request that holds a reservation. It runs in the task that has sent the request: when a client
+//! disconnects, the future of its request is dropped, and a drop can neither wait nor decide. Only this task commits or
+//! releases the reservation.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt;
+use tokio::sync::{mpsc, oneshot};
+
+use super::response_body::{Relayed, ResponseContent};
+use super::response_event::{ResponseError, ResponseEvent};
+use super::stored_response::ResponseRecorder;
+use super::upstream::{UpstreamBody, UpstreamResponse};
+use crate::failure::Failure;
+use crate::route::Route;
+use crate::store::state::Settlement;
+use crate::store::{InFlightReservation, Settlements};
+
+/// Frames of a response that are buffered for the client.
+const FRAMES: usize = 8;
+
+/// How much longer the rest of a response is read from the upstream if the client reads it too slowly.
+const READ_ON: Duration = Duration::from_secs(5);
+
+/// Settles the reservation of a request by its response, and passes the response headers and a streamed body, or the
+/// failure, on to `responder`.
+pub(super) async fn relay(
+    sent: Result<UpstreamResponse, Failure>,
+    reservation: InFlightReservation,
+    route: &Route,
+    responder: oneshot::Sender<Result<Response<ResponseContent>, Failure>>,
+) {
+    let UpstreamResponse { response, due } = match sent {
+        Ok(response) => response,
+        Err(failure) => {
+            reservation.settle(Settlements::RELEASED).await;
+            // Sending fails where the client has disconnected, here and below.
+            let _ = responder.send(Err(failure));
+            return;
+        }
+    };
+    let (head, incoming) = response.into_parts();
+    let status = head.status;
+    let mut recorder = (reservation.keeps_reply() && status.is_success()).then(|| ResponseRecorder::new(&head));
+    if incoming.is_end_stream() {
+        reservation.settle(settlements(route, status, recorder)).await;
+        let _ = responder.send(Ok(Response::from_parts(head, ResponseContent::Own(None))));
+        return;
+    }
+    let (frames, events) = mpsc::channel(FRAMES);
+    let relayed = Relayed { events, hint: incoming.size_hint(), due: due + READ_ON, ended: false };
+    let _ = responder.send(Ok(Response::from_parts(head, ResponseContent::Relayed(relayed))));
+    let mut relay = Relay { frames: Some(frames), last: None, due, latest: due + READ_ON };
+    let whole = relay.pass(incoming, recorder.as_mut()).await;
+    let settlements = if whole.is_ok() { settlements(route, status, recorder) } else { Settlements::RELEASED };
+    reservation.settle(settlements).await;
+    relay.end(whole).await;
+}
+
+/// How a complete response with this status settles the reservation. Only a response that commits is stored for an
+/// idempotency key.
+fn settlements(route: &Route, status: StatusCode, recorder: Option<ResponseRecorder>) -> Settlements {
+    let replay = route.duplicates.as_ref().and_then(|rules| rules.replay.as_ref());
+    let commits = replay.map_or(status.is_success(), |replay| replay.commit_on.iter().any(|some| some.holds(status)));
+    if !commits {
+        return Settlements::RELEASED;
+    }
+    let idempotency =
+        recorder.map_or(Settlement::Release, |recorder| Settlement::Commit(Some(recorder.into_message(status))));
+    Settlements { replay: Settlement::Commit(None), idempotency }
+}
+
+/// Passes a response on to the client for as long as the client is connected. The end is held back until the
+/// reservation is settled, so that a client that has received a complete response can rely on it.
+struct Relay {
+    frames: Option<mpsc::Sender<ResponseEvent>>,
+    last: Option<Frame<Bytes>>,
+    due: Instant,
+    /// `due`, plus the longest delay that a slow client may add.
+    latest: Instant,
+}
+
+impl Relay {
+    async fn pass(
+        &mut self,
+        mut incoming: UpstreamBody,
+        mut recorder: Option<&mut ResponseRecorder>,
+    ) -> Result<(), ResponseError> {
+        loop {
+            let next = tokio::time::timeout_at(self.due.into(), incoming.frame()).await;
+            let frame = match next {
+                Err(_elapsed) => return Err(ResponseError::Late),
+                Ok(None) => return Ok(()),
+                Ok(Some(Err(error))) => return Err(ResponseError::Upstream(error)),
+                Ok(Some(Ok(frame))) => frame,
+            };
+            if let (Some(recorder), Some(data)) = (&mut recorder, frame.data_ref()) {
+                recorder.add(data);
+            }
+            if incoming.is_end_stream() || frame.is_trailers() {
+                self.last = Some(frame);
+                return Ok(());
+            }
+            self.send(frame).await;
+        }
+    }
+
+    /// A client that does not read its response within the upstream's timeout loses it; the response is still read to
+    /// its end, because the upstream has processed the request.
+    async fn send(&mut self, frame: Frame<Bytes>) {
+        let Some(frames) = &self.frames else { return };
+        let begun = Instant::now();
+        let sent = tokio::time::timeout_at(self.due.into(), frames.send(ResponseEvent::Frame(frame))).await;
+        // The upstream cannot write while the client does not read, so that time does not count against the upstream.
+        self.due = (self.due + begun.elapsed()).min(self.latest);
+        if !matches!(sent, Ok(Ok(()))) {
+            self.frames = None;
+            self.due = self.latest;
+        }
+    }
+
+    async fn end(self, whole: Result<(), ResponseError>) {
+        let Some(frames) = self.frames else { return };
+        let event = match whole {
+            Ok(()) => ResponseEvent::End(self.last),
+            Err(broke) => ResponseEvent::Broke(broke),
+        };
+        let _ = tokio::time::timeout(READ_ON, frames.send(event)).await;
+    }
+}

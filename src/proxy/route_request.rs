@@ -1,0 +1,51 @@
+//! The first stage: validates the target of a request, finds its route, and checks what the route demands of the
+//! connection and of the size of the body.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::request::Parts;
+
+use super::connection_info::ConnectionInfo;
+use super::head::RequestTarget;
+use super::record::RequestRecord;
+use super::request_body::{InboundBody, RequestBody};
+use super::request_context::RequestContext;
+use crate::failure::Failure;
+use crate::services::Services;
+use crate::snapshot::Snapshot;
+
+/// The context of a request that has a route, and its body under the limits of that route.
+///
+/// # Errors
+/// Those of [`RequestTarget::evaluate`] and [`RequestBody::new`]; `BadRequest` if trusted proxies contradict each other;
+/// `Unrouted`; `IpNotAllowed`; `RateLimited` if the client's address has exceeded `limits.failed_auth_rate`;
+/// `Misdirected` if the client has presented its certificate to another server name.
+pub(super) fn route_request<'a>(
+    services: &Services,
+    snapshot: &'a Snapshot,
+    head: Parts,
+    body: InboundBody,
+    connection: &'a ConnectionInfo,
+    record: &mut RequestRecord,
+) -> Result<(RequestContext<'a>, RequestBody), Failure> {
+    let now = services.clock.now();
+    let target = RequestTarget::evaluate(&head, &connection.limits)?;
+    if connection.forwarded.contradictory {
+        return Err(Failure::BadRequest);
+    }
+    let route = snapshot.routes.find(target.host(), target.path(), &head.method).map_err(Failure::Unrouted)?;
+    record.routed(route);
+    let address = connection.address.ip();
+    if !route.admits(address) {
+        return Err(Failure::IpNotAllowed);
+    }
+    let within_rate = services.limits.check_ip_rate(&route.name, &route.limits, address, Instant::now);
+    within_rate.map_err(Failure::RateLimited)?;
+    if route.rules.policy.looks_at_certificates() && !connection.sni_matches(target.host()) {
+        return Err(Failure::Misdirected);
+    }
+    let body = RequestBody::new(body, route.max_body, &connection.limits, Arc::clone(record.received()))?;
+    let request_id = Arc::clone(record.request_id());
+    Ok((RequestContext { snapshot, route, connection, head, target, now, request_id }, body))
+}
