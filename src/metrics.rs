@@ -17,6 +17,7 @@ use prometheus::{
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::clock::UnixTime;
+use crate::reason::Reason;
 use registrar::Registrar;
 pub use route::RouteMetrics;
 
@@ -260,7 +261,8 @@ impl Metrics {
     }
 
     /// Counts a request that no route matches.
-    pub fn unrouted(&self, outcome: Outcome, reason: &str, status: Option<StatusCode>) {
+    pub fn unrouted(&self, outcome: Outcome, reason: Option<Reason>, status: Option<StatusCode>) {
+        let reason = reason.map_or("", Reason::word);
         self.requests.with_label_values(&["", outcome.label(), reason, route::label(status.as_ref())]).inc();
     }
 

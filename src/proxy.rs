@@ -32,7 +32,7 @@ use crate::auth::client_certificate::{ClientCertificate, ClientTrust};
 use crate::auth::request::PresentedCertificate;
 use crate::auth::{self, Permit, Reason, Rejection, RequestView, VerifyError};
 use crate::clock::{Clock, UnixTime};
-use crate::failure::{Duplicate, Failure};
+use crate::failure::{self, Failure};
 use crate::jwks::{Jwks, Refetch};
 use crate::limit::{ChallengeLimit, ConcurrencyPermits, MemoryQuota, RequestLimits};
 use crate::metrics::{Metrics, Outcome};
@@ -130,12 +130,12 @@ impl Gateway {
     }
 
     /// Counts and logs bytes that are not a valid HTTP/1 request; returns the response as bytes.
-    pub fn framing_failed(&self, failure: &Failure, connection: SocketAddr) -> Vec<u8> {
-        self.metrics.unrouted(Outcome::Rejected, failure.reason(), Some(failure.status()));
+    pub fn framing_failed(&self, reason: Reason, connection: SocketAddr) -> Vec<u8> {
+        self.metrics.unrouted(Outcome::Rejected, Some(reason), Some(failure::status(reason)));
         if self.access_log {
-            record::framing_failed(failure, connection);
+            record::framing_failed(reason, connection);
         }
-        response::framing_failed(failure)
+        response::without_request(reason)
     }
 
     /// The path of a request, from its headers to the upstream's response. Rare branches are boxed, because an async
@@ -151,16 +151,16 @@ impl Gateway {
         let now = self.clock.now();
         let target = RequestTarget::evaluate(&head, &connection.limits)?;
         if connection.told.contradictory {
-            return Err(Failure::BadRequest);
+            return Err(Reason::BadRequest.into());
         }
         let route = snapshot.routes.find(target.host(), target.path(), &head.method).map_err(Failure::Unrouted)?;
         record.routed(route);
         if !route.admits(connection.address.ip()) {
-            return Err(Failure::IpNotAllowed);
+            return Err(Reason::IpNotAllowed.into());
         }
         self.check_ip_rate(route, connection).await?;
         if route.rules.policy.looks_at_certificates() && !connection.sni_matches(target.host()) {
-            return Err(Failure::Misdirected);
+            return Err(Reason::MisdirectedRequest.into());
         }
         let mut body = RequestBody::new(body, route.max_body, &connection.limits, record.received())?;
 
@@ -279,8 +279,8 @@ impl Gateway {
         }
         match &admitted {
             Ok(ReserveDecision::Forward(_)) => return admitted,
-            Ok(ReserveDecision::Answer(_)) => record.observed(&Failure::Duplicate(Duplicate::Request)),
-            Err(failure) => record.observed(failure),
+            Ok(ReserveDecision::Answer(_)) => record.observed(Reason::DuplicateRequest),
+            Err(failure) => record.observed(failure.reason()),
         }
         Ok(ReserveDecision::Forward(None))
     }
@@ -321,7 +321,7 @@ impl Gateway {
                 Err(Failure::Rejected(rejection))
             }
             // The whole body was passed in: a verifier that still asks for it is wrong.
-            Err(VerifyError::NeedsBody) => Err(Failure::BadRequest),
+            Err(VerifyError::NeedsBody) => Err(Reason::BadRequest.into()),
         }
     }
 

@@ -26,6 +26,7 @@ use crate::limit::{ConnectionPermit, ConnectionRejected, Connections};
 use crate::metrics::Metrics;
 use crate::proxy::forwarded::ForwardedInfo;
 use crate::proxy::{ConnectionInfo, Gateway, response};
+use crate::reason::Reason;
 use crate::route::within;
 use crate::snapshot::ListenerSettings;
 use guarded_stream::linger;
@@ -223,7 +224,7 @@ async fn handshake(
     let peeked = stream.peek(&mut first).await;
     // An HTTP method begins with a letter, a TLS record with its type (RFC 8446 §5.1: 20 to 24).
     if peeked.is_ok() && first.first().is_some_and(u8::is_ascii_alphabetic) {
-        linger(&mut stream, &response::plain_http_on_tls()).await;
+        linger(&mut stream, &response::without_request(Reason::TlsRequired)).await;
         return Err(HandshakeError::PlainHttp);
     }
     let stream = acceptor.accept(stream).await.map_err(|error| HandshakeError::of(&error))?;

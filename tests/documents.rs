@@ -5,13 +5,15 @@ mod examples;
 use std::collections::BTreeSet;
 
 use hookgate::config;
-use hookgate::failure::Failure;
+use hookgate::failure::{has_no_route, secevent_error, status};
 use hookgate::metrics::Metrics;
+use hookgate::reason::Reason;
 use serde_json::Value;
 
+const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+
 fn reference() -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
-    std::fs::read_to_string(path).unwrap()
+    std::fs::read_to_string(REFERENCE).unwrap()
 }
 
 /// Every property name in a JSON Schema.
@@ -36,13 +38,61 @@ fn every_field_is_in_the_reference() {
     assert!(names.len() > 80 && missing.is_empty(), "{missing:?}");
 }
 
+/// The page with other rows in the table under `header`, as far as its rows begin with `prefix`.
+fn with_rows(page: &str, header: &str, prefix: &str, rows: &str) -> String {
+    let (before, after) = page.split_once(header).unwrap();
+    let replaced = after.split_inclusive('\n').take_while(|line| line.starts_with(prefix)).map(str::len).sum();
+    [before, header, rows, &after[replaced..]].concat()
+}
+
+/// Fails if a table on the page differs from `rows`, which `HOOKGATE_WRITE=1` writes.
+fn assert_rows(header: &str, prefix: &str, rows: &str) {
+    let page = reference();
+    let generated = with_rows(&page, header, prefix, rows);
+    if std::env::var_os("HOOKGATE_WRITE").is_some() {
+        std::fs::write(REFERENCE, &generated).unwrap();
+    }
+    assert!(page == generated, "regenerate it: HOOKGATE_WRITE=1 cargo test --test integration documents");
+}
+
 #[test]
 fn every_reason_is_in_the_reference_with_its_status() {
+    let row =
+        |reason: &Reason| format!("| `{}` | {} | {} |\n", reason.word(), status(*reason).as_u16(), reason.cause());
+    let rows: String = Reason::ALL.iter().map(row).collect();
+    assert_rows("| reason | status | cause |\n|---|---|---|\n", "| `", &rows);
+}
+
+/// The words between backticks.
+fn words(text: &str) -> BTreeSet<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_error_of_rfc_8935_has_its_reasons_in_the_reference() {
     let reference = reference();
-    for (reason, status) in Failure::reasons() {
-        let row = reference.lines().any(|line| line.contains(&format!("`{reason}`")) && line.contains(status.as_str()));
-        assert!(row, "no line has {reason} and {status}");
+    let (_, after) = reference.split_once("| `err` | reasons |\n|---|---|\n").unwrap();
+    let mut left: BTreeSet<Reason> = Reason::ALL.iter().copied().filter(|one| secevent_error(*one).is_some()).collect();
+    for line in after.lines().take_while(|line| line.starts_with("| `")) {
+        let (errors, reasons) = line.trim_matches(['|', ' ']).split_once(" | ").unwrap();
+        let (of_row, others): (BTreeSet<Reason>, BTreeSet<Reason>) =
+            left.into_iter().partition(|reason| words(errors).contains(secevent_error(*reason).unwrap()));
+        let expected: BTreeSet<&str> = of_row.iter().map(|reason| reason.word()).collect();
+        assert!(reasons == "all others" || words(reasons) == expected, "{errors}: {expected:?}");
+        left = others;
     }
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn every_reason_that_comes_before_a_route_is_in_the_reference() {
+    let reference = reference();
+    let (_, after) = reference.split_once("that are sent before a route is known cannot be changed: ").unwrap();
+    let listed = words(after.split("\n\n").next().unwrap());
+    // These two are never the response of a route, nor of a request.
+    let unsent = [Reason::ClientDisconnected, Reason::TlsRequired];
+    let before_route = Reason::ALL.iter().filter(|reason| has_no_route(**reason) && !unsent.contains(reason));
+    assert_eq!(listed, before_route.map(|reason| reason.word()).collect());
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The structure of the code: no `use` points upwards, files and functions stay small, and one file names statuses.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Every module of the crate, from the bottom up.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "settings"],
+    &["rows", "clock", "settings"],
+    &["reason"],
     &["auth"],
     &["route"],
     &["failure"],
@@ -125,6 +127,13 @@ fn one_file_names_status_codes() {
         let allowed = path.ends_with("failure.rs") || module(&path) == "cli";
         assert!(allowed || !named, "{} names a status code", path.display());
     }
+}
+
+/// The status and the error of RFC 8935 stand in the row of a reason, which `auth` must not know.
+#[test]
+fn only_failure_reads_the_rows_of_reasons() {
+    let readers = sources().into_iter().filter(|(_, text)| text.contains(".row()")).map(|(path, _)| module(&path));
+    assert_eq!(readers.collect::<BTreeSet<_>>(), ["failure", "reason"].map(str::to_owned).into());
 }
 
 #[test]

@@ -78,8 +78,7 @@ impl DetachedPolicy {
         let (encoded, signature) = split(&token).ok_or(Reason::MalformedToken)?;
         let header = self.payload.header(encoded)?;
         explanation.add("header", || format!("alg {:?}, kid {:?}", header.algorithm, header.kid));
-        let refuse =
-            |reason| Rejection { reason, proven: false, issuer: Some(Arc::clone(&self.issuer.name)), remote: None };
+        let refuse = |reason| Rejection { issuer: Some(Arc::clone(&self.issuer.name)), ..Rejection::at_once(reason) };
         if !self.issuer.algorithms.contains(&header.algorithm) {
             return Err(refuse(Reason::UnsupportedAlgorithm).into());
         }

@@ -8,6 +8,7 @@ use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec};
 
 use super::{Metrics, Outcome, seconds};
 use crate::clock::UnixTime;
+use crate::reason::Reason;
 
 /// The HTTP statuses from 200 on whose counter of forwarded requests is cached: those of RFC 9110 and 4918.
 const CACHED: usize = 10;
@@ -19,7 +20,7 @@ pub struct RouteMetrics {
     requests: IntCounterVec,
     forwarded: [OnceLock<IntCounter>; CACHED],
     /// The counter of the first rejection: in a flood most rejections have the same reason and status.
-    rejected: OnceLock<(&'static str, Option<StatusCode>, IntCounter)>,
+    rejected: OnceLock<(Option<Reason>, Option<StatusCode>, IntCounter)>,
     request_duration: Histogram,
     upstream_duration: Histogram,
     verify_durations: HistogramVec,
@@ -42,7 +43,7 @@ impl RouteMetrics {
             secret_last_used: metrics.secret_last_used.clone(),
         };
         // From zero on, so that a first request shows as an increase.
-        route.count(Outcome::Forwarded, "", Some(StatusCode::default())).inc_by(0);
+        route.count(Outcome::Forwarded, None, Some(StatusCode::default())).inc_by(0);
         route
     }
 
@@ -62,7 +63,7 @@ impl RouteMetrics {
     pub fn finished(
         &self,
         outcome: Outcome,
-        reason: &'static str,
+        reason: Option<Reason>,
         status: Option<StatusCode>,
         took: Duration,
         upstream: Option<Duration>,
@@ -87,7 +88,8 @@ impl RouteMetrics {
         if outcome == Outcome::Forwarded { self.forwarded.get(usize::from(index)) } else { None }
     }
 
-    fn count(&self, outcome: Outcome, reason: &str, status: Option<StatusCode>) -> IntCounter {
+    fn count(&self, outcome: Outcome, reason: Option<Reason>, status: Option<StatusCode>) -> IntCounter {
+        let reason = reason.map_or("", Reason::word);
         self.requests.with_label_values(&[&*self.name, outcome.label(), reason, label(status.as_ref())])
     }
 }

@@ -162,7 +162,7 @@ impl RequestBody {
     pub fn new(inbound: Inbound, max: u64, limits: &ListenerLimits, received: Arc<Received>) -> Result<Self, Failure> {
         let body = Self { inbound, left: max, deadline: BodyDeadline::new(limits.body_stall, limits.body), received };
         if body.size_hint().lower() > max {
-            return Err(Failure::Body(BodyFault::TooLarge));
+            return Err(BodyFault::TooLarge.into());
         }
         if body.is_end_stream() {
             body.end();
@@ -173,12 +173,12 @@ impl RequestBody {
     /// Buffers the whole body, so that it is verified before it is forwarded.
     ///
     /// # Errors
-    /// [`Failure::Body`] as for a streamed body; [`Failure::BufferFull`] if all buffered bodies exceed `limit` bytes
-    /// in total, or those of one address a quarter of it.
+    /// That of a [`BodyFault`], as for a streamed body; [`Failure::BufferFull`] if all buffered bodies exceed `limit`
+    /// bytes in total, or those of one address a quarter of it.
     pub async fn hold(&mut self, mut permit: MemoryPermit, limit: u64) -> Result<Bytes, Failure> {
         let mut whole = BytesMut::new();
         while let Some(frame) = self.frame().await {
-            if let Ok(data) = frame.map_err(Failure::Body)?.into_data() {
+            if let Ok(data) = frame?.into_data() {
                 permit.grow(data.len(), limit).map_err(Failure::BufferFull)?;
                 whole.extend_from_slice(&data);
             }

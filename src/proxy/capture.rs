@@ -23,7 +23,7 @@ static TURN: Mutex<()> = Mutex::new(());
 pub(super) fn keep(route: &Route, head: &Parts, body: &[u8], rejection: &Rejection, request_id: &str) {
     let Some(capture) = route.capture.clone() else { return };
     let message = message(head, body);
-    let reason = rejection.reason.reason();
+    let reason = rejection.reason.word();
     let (folder, name) = (capture.dir.join(&*route.name), format!("{}-{reason}-{request_id}.http", millis()));
     // In a flood, the first few captures show as much as all of them.
     let Ok(permit) = UNDER_WAY.try_acquire() else { return };

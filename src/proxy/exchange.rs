@@ -17,8 +17,9 @@ use super::headers;
 use super::stored_response::ResponseRecorder;
 use super::upstream::{UpstreamBody, Upstreams};
 use crate::auth::Permit;
-use crate::failure::{Failure, UpstreamFault};
+use crate::failure::Failure;
 use crate::limit::ConcurrencyPermits;
+use crate::reason::Reason;
 use crate::route::Route;
 use crate::store::state::Settlement;
 use crate::store::{InFlightReservation, Settlements};
@@ -53,7 +54,7 @@ impl UpstreamExchange {
         let (answer, answered) = oneshot::channel();
         tokio::spawn(self.carry_out(answer));
         // A task that has panicked sends nothing; its lease expires.
-        answered.await.unwrap_or(Err(Failure::Upstream(UpstreamFault::ProtocolError)))
+        answered.await.unwrap_or(Err(Reason::UpstreamProtocolError.into()))
     }
 
     async fn carry_out(self, answer: oneshot::Sender<UpstreamResult>) {

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::{ConnectionInfo, Decision, Gateway};
 use crate::auth::Permit;
-use crate::failure::{Failure, StoreFault};
+use crate::failure::{Failure, is_rejection};
 use crate::limit::{ConcurrencyPermits, RequestSender, limited};
+use crate::reason::Reason;
 use crate::route::{Limit, Route, RouteLimits};
 use crate::settings::OnError;
 use crate::store::StoreClient;
@@ -43,7 +44,7 @@ impl Gateway {
         let permits = self.limits.admit(&sender, &route.limits.without_rates(), Instant::now)?;
         match (Box::pin(take_shared(store, &sender, &route.limits)).await, store.on_error()) {
             (Ok(()), _) => Ok(permits),
-            (Err(Failure::Undecided(_)), OnError::Allow) => {
+            (Err(Failure::Plain(Reason::StoreUnavailable)), OnError::Allow) => {
                 drop(permits);
                 self.limits.admit(&sender, &route.limits, Instant::now)
             }
@@ -67,7 +68,7 @@ async fn take_shared(store: &StoreClient, sender: &RequestSender<'_>, limits: &R
         match store.take(name, interval, rate.burst()).await {
             Ok(None) => {}
             Ok(Some(wait)) => return Err(Failure::RateLimited(limited(limit, rate, wait))),
-            Err(_) => return Err(Failure::Undecided(StoreFault::Unavailable)),
+            Err(_) => return Err(Reason::StoreUnavailable.into()),
         }
     }
     Ok(())
@@ -77,8 +78,8 @@ async fn take_shared(store: &StoreClient, sender: &RequestSender<'_>, limits: &R
 /// limit does not count against its sender.
 fn is_rejected(evaluated: &Result<Decision, Failure>) -> bool {
     match evaluated {
-        Err(failure) => failure.is_rejection() && failure.limited().is_none(),
-        Ok(Decision::Forward(Permit::Observed(penalize))) => Failure::Rejected(penalize.clone()).is_rejection(),
+        Err(failure) => is_rejection(failure.reason()) && failure.limited().is_none(),
+        Ok(Decision::Forward(Permit::Observed(rejection))) => is_rejection(rejection.reason),
         Ok(Decision::Forward(Permit::Granted(_)) | Decision::ChallengeResponse(_)) => false,
     }
 }

@@ -13,9 +13,10 @@ use super::body::{Received, ResponseError};
 use crate::auth::jwt::SignatureCheck;
 use crate::auth::{Grant, Permit, VerifyError};
 use crate::clock::UnixTime;
-use crate::failure::{Failure, UpstreamFault};
+use crate::failure::{self, Failure, is_rejection};
 use crate::limit::ConcurrencyPermits;
 use crate::metrics::{Metrics, Outcome, RouteMetrics};
+use crate::reason::Reason;
 use crate::route::Route;
 
 /// The record of one request; it is written when it is dropped.
@@ -27,10 +28,10 @@ pub struct RequestRecord {
     route: Option<(Arc<Route>, Arc<RouteMetrics>)>,
     received: Arc<Received>,
     outcome: Outcome,
-    /// Empty where the outcome needs none.
-    reason: &'static str,
+    /// None where the outcome needs none.
+    reason: Option<Reason>,
     forwarded_as: Outcome,
-    reason_if_forwarded: &'static str,
+    reason_if_forwarded: Option<Reason>,
     status: Option<StatusCode>,
     bytes_sent: u64,
     complete: bool,
@@ -64,9 +65,9 @@ impl RequestRecord {
             received: Arc::default(),
             // A record that is dropped before anything else is known of its request: the client disconnected.
             outcome: Outcome::Error,
-            reason: Failure::Body(crate::failure::BodyFault::ClientDisconnected).reason(),
+            reason: Some(Reason::ClientDisconnected),
             forwarded_as: Outcome::Forwarded,
-            reason_if_forwarded: "",
+            reason_if_forwarded: None,
             status: None,
             bytes_sent: 0,
             complete: false,
@@ -129,25 +130,25 @@ impl RequestRecord {
     /// A request that is forwarded in dry run although it would be rejected is counted by the reason.
     pub(super) fn permitted(&mut self, permit: &Permit) {
         (self.forwarded_as, self.reason_if_forwarded) = match permit {
-            Permit::Granted(_) => (Outcome::Forwarded, ""),
-            Permit::Observed(rejection) => (Outcome::DryRunRejected, rejection.reason.reason()),
+            Permit::Granted(_) => (Outcome::Forwarded, None),
+            Permit::Observed(rejection) => (Outcome::DryRunRejected, Some(rejection.reason)),
         };
     }
 
     /// An endpoint verification challenge was answered.
     pub(super) fn challenge(&mut self, status: StatusCode) {
-        (self.outcome, self.reason, self.status) = (Outcome::ChallengeAnswered, "", Some(status));
+        (self.outcome, self.reason, self.status) = (Outcome::ChallengeAnswered, None, Some(status));
     }
 
     /// A duplicate of a processed event was acknowledged, or got the stored response.
     pub(super) fn repeated(&mut self, status: StatusCode) {
-        let reason = Failure::Duplicate(crate::failure::Duplicate::Request).reason();
-        (self.outcome, self.reason, self.status) = (Outcome::DuplicateAnswered, reason, Some(status));
+        (self.outcome, self.reason) = (Outcome::DuplicateAnswered, Some(Reason::DuplicateRequest));
+        self.status = Some(status);
     }
 
     /// Without dry run, the store would have rejected the request.
-    pub(super) fn observed(&mut self, failure: &Failure) {
-        (self.forwarded_as, self.reason_if_forwarded) = (Outcome::DryRunRejected, failure.reason());
+    pub(super) fn observed(&mut self, reason: Reason) {
+        (self.forwarded_as, self.reason_if_forwarded) = (Outcome::DryRunRejected, Some(reason));
     }
 
     /// Keeps the concurrency permits until the exchange has ended.
@@ -167,17 +168,17 @@ impl RequestRecord {
     /// The response ended prematurely. In dry run the reason of the rejection stays.
     pub(super) fn broke(&mut self, broke: &ResponseError) {
         if self.outcome == Outcome::Forwarded {
-            let fault = match broke {
-                ResponseError::Late => UpstreamFault::Timeout,
-                ResponseError::Upstream(_) | ResponseError::Lost => UpstreamFault::ProtocolError,
+            let reason = match broke {
+                ResponseError::Late => Reason::UpstreamTimeout,
+                ResponseError::Upstream(_) | ResponseError::Lost => Reason::UpstreamProtocolError,
             };
-            (self.outcome, self.reason) = (Outcome::UpstreamIncomplete, Failure::Upstream(fault).reason());
+            (self.outcome, self.reason) = (Outcome::UpstreamIncomplete, Some(reason));
         }
     }
 
     pub(super) fn failed(&mut self, failure: &Failure) {
-        self.outcome = if failure.is_rejection() { Outcome::Rejected } else { Outcome::Error };
-        self.reason = failure.reason();
+        self.outcome = if is_rejection(failure.reason()) { Outcome::Rejected } else { Outcome::Error };
+        self.reason = Some(failure.reason());
         if let Some(line) = &mut self.line {
             line.detail = failure.detail();
         }
@@ -226,7 +227,7 @@ impl RequestRecord {
             client_address = %line.client.ip(),
             client_port = port(line.client),
             outcome = self.outcome.label(),
-            reason = Some(self.reason).filter(|reason| !reason.is_empty()),
+            reason = self.reason.map(Reason::word),
             detail = line.detail,
             status = self.status.map(|status| status.as_u16()),
             issuer = line.issuer.as_deref(),
@@ -243,14 +244,14 @@ impl RequestRecord {
 }
 
 /// Writes the line for bytes that are not a request.
-pub(super) fn framing_failed(failure: &Failure, client: std::net::SocketAddr) {
+pub(super) fn framing_failed(reason: Reason, client: std::net::SocketAddr) {
     tracing::info!(
         target: "hookgate::access",
         client_address = %client.ip(),
         client_port = port(client),
         outcome = Outcome::Rejected.label(),
-        reason = failure.reason(),
-        status = failure.status().as_u16(),
+        reason = reason.word(),
+        status = failure::status(reason).as_u16(),
         "request"
     );
 }

@@ -11,7 +11,7 @@ use super::body::ResponseContent;
 use super::{response, stored_response};
 use crate::auth::{Grant, Reason, Rejection, RequestView};
 use crate::clock::UnixTime;
-use crate::failure::{Duplicate, Failure, StoreFault};
+use crate::failure::Failure;
 use crate::route::Route;
 use crate::route::duplicates::{
     DuplicateRules as Rules, IdempotencyKeyPlace, IdempotencyRule, OnDuplicate, ReplayRule,
@@ -48,10 +48,9 @@ pub(super) enum ReserveDecision {
 /// checked.
 ///
 /// # Errors
-/// [`Failure::Duplicate`]; [`Failure::Undecided`] if the store is unavailable or full; `BadRequest` if a required
-/// idempotency key is missing, or a key cannot be read; `MalformedBody` if a required key stands in a body that is not
-/// JSON; reason `timestamp_too_old` for an old credential that is acceptable only because a reload has raised the max
-/// age or leeway.
+/// The reason of a duplicate; `StoreUnavailable` or `StoreFull`; `BadRequest` if a required idempotency key is missing,
+/// or a key cannot be read; `MalformedBody` if a required key stands in a body that is not JSON; `TimestampTooOld` for
+/// an old credential that is acceptable only because a reload has raised the max age or leeway.
 pub(super) async fn reserve(
     store: &Arc<StoreClient>,
     context: &ReserveContext<'_>,
@@ -73,24 +72,24 @@ pub(super) async fn reserve(
 /// Checks whether the store revokes a token of this grant.
 ///
 /// # Errors
-/// `Revoked`, or `RevocationUnknown` where the store does not respond.
+/// `Revoked`, or `StoreUnavailable` where the store does not respond.
 pub(super) async fn revocation(store: Option<&StoreClient>, grant: &Grant) -> Result<(), Rejection> {
     let refuse = |reason| Rejection { proven: true, issuer: grant.issuer().cloned(), ..Rejection::at_once(reason) };
-    let store = store.ok_or_else(|| refuse(Reason::RevocationUnknown))?;
+    let store = store.ok_or_else(|| refuse(Reason::StoreUnavailable))?;
     for one in grant.revocables() {
         match store.revokes(one).await {
             Ok(false) => {}
             Ok(true) => return Err(refuse(Reason::Revoked)),
-            Err(_) => return Err(refuse(Reason::RevocationUnknown)),
+            Err(_) => return Err(refuse(Reason::StoreUnavailable)),
         }
     }
     Ok(())
 }
 
 fn undecided(error: StoreError) -> Failure {
-    Failure::Undecided(match error {
-        StoreError::Full => StoreFault::Full,
-        StoreError::Unavailable => StoreFault::Unavailable,
+    Failure::Plain(match error {
+        StoreError::Full => Reason::StoreFull,
+        StoreError::Unavailable => Reason::StoreUnavailable,
     })
 }
 
@@ -121,7 +120,7 @@ impl ReserveContext<'_> {
                 (true, true) => {
                     Err(Failure::Rejected(Rejection { proven: true, ..Rejection::at_once(Reason::MalformedBody) }))
                 }
-                (true, false) => Err(Failure::BadRequest),
+                (true, false) => Err(Reason::BadRequest.into()),
                 (false, _) => Ok(None),
             };
         };
@@ -134,18 +133,18 @@ impl ReserveContext<'_> {
     }
 
     fn find_key(&self, place: &IdempotencyKeyPlace) -> Result<Option<String>, Failure> {
-        let bad = |_| Failure::BadRequest;
+        let bad = |_| Failure::Plain(Reason::BadRequest);
         let value = match place {
             IdempotencyKeyPlace::Header(name) => {
                 self.view.header(name).map_err(bad)?.map(|text| text.trim().to_owned())
             }
             IdempotencyKeyPlace::Claim(pointer) => text_of(pointer.find(self.grant.claims())),
             IdempotencyKeyPlace::Json(pointer) => {
-                text_of(self.view.json_value(pointer).map_err(|_| Failure::BadRequest)?)
+                text_of(self.view.json_value(pointer).map_err(|_| Reason::BadRequest)?)
             }
         };
         match value {
-            Some(key) if key.is_empty() || key.len() > MAX_KEY => Err(Failure::BadRequest),
+            Some(key) if key.is_empty() || key.len() > MAX_KEY => Err(Reason::BadRequest.into()),
             other => Ok(other),
         }
     }
@@ -180,19 +179,19 @@ impl ReserveContext<'_> {
         };
         let (same, kept) = match (answer, kind) {
             (ReserveResult::Committed { same, reply }, _) => (same, reply),
-            (ReserveResult::InFlight, _) => return Err(Failure::Duplicate(Duplicate::InFlight)),
-            (ReserveResult::Mismatch, EntryKind::Replay) => return Err(Failure::Duplicate(Duplicate::ReplayIdReused)),
+            (ReserveResult::InFlight, _) => return Err(Reason::DuplicateInFlight.into()),
+            (ReserveResult::Mismatch, EntryKind::Replay) => return Err(Reason::ReplayIdReused.into()),
             (ReserveResult::Mismatch, EntryKind::Idempotency) => {
-                return Err(Failure::Duplicate(Duplicate::IdempotencyKeyReused));
+                return Err(Reason::IdempotencyKeyReused.into());
             }
             // The caller handles a new reservation before this.
-            (ReserveResult::Reserved, _) => return Err(Failure::Undecided(StoreFault::Unavailable)),
+            (ReserveResult::Reserved, _) => return Err(Reason::StoreUnavailable.into()),
         };
         if kind == EntryKind::Idempotency && !same {
-            return Err(Failure::Duplicate(Duplicate::IdempotencyKeyReused));
+            return Err(Reason::IdempotencyKeyReused.into());
         }
         match rule {
-            None | Some(OnDuplicate::Reject) => Err(Failure::Duplicate(Duplicate::Request)),
+            None | Some(OnDuplicate::Reject) => Err(Reason::DuplicateRequest.into()),
             Some(OnDuplicate::Acknowledge) => {
                 Ok(ReserveDecision::Answer(response::acknowledged(self.route, self.request_id)))
             }

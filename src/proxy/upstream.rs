@@ -19,7 +19,8 @@ use http_body::Body as _;
 
 use super::body::{Received, RequestBody, ResponseContent};
 use crate::auth::Permit;
-use crate::failure::{Failure, UpstreamFault};
+use crate::failure::Failure;
+use crate::reason::Reason;
 use crate::route::{Endpoint, Route, Upstream};
 use health::AttemptOutcome;
 pub use pool::UpstreamBody;
@@ -43,7 +44,7 @@ impl Upstreams {
     /// Forwards the request; requires a [`Permit`] as proof of the decision.
     ///
     /// # Errors
-    /// [`Failure::Body`] if the client's body was at fault, otherwise [`Failure::Upstream`].
+    /// The reason of the client's body if that was at fault, otherwise that of the upstream.
     pub async fn forward(
         &self,
         _proof: &Permit,
@@ -66,13 +67,13 @@ impl Upstreams {
             Some(pool) => pool.send(request, &deadline).await,
             None => Box::pin(send_to_one_of(several, request, &deadline)).await,
         };
-        let fault = match sent {
+        let reason = match sent {
             Ok(response) => return accept(response, received, timeout),
-            Err(SendError::NotSent(_)) => UpstreamFault::Unreachable,
-            Err(SendError::Broke) => UpstreamFault::ProtocolError,
-            Err(SendError::Late) => UpstreamFault::Timeout,
+            Err(SendError::NotSent(_)) => Reason::UpstreamUnreachable,
+            Err(SendError::Broke) => Reason::UpstreamProtocolError,
+            Err(SendError::Late) => Reason::UpstreamTimeout,
         };
-        Err(received.fault().map_or(Failure::Upstream(fault), Failure::Body))
+        Err(received.fault().map_or(reason.into(), Failure::from))
     }
 
     /// The only pool, or several in the order in which they are tried; the first is next in the round robin.
@@ -176,7 +177,7 @@ fn accept(
 ) -> Result<Response<ResponseContent>, Failure> {
     // The gateway never requests another protocol, so an upstream that switches is in error.
     if response.status().is_informational() {
-        return Err(Failure::Upstream(UpstreamFault::ProtocolError));
+        return Err(Reason::UpstreamProtocolError.into());
     }
     let by = received.ended().unwrap_or_else(Instant::now) + timeout;
     // The client's connection keeps its own protocol version, regardless of the upstream's.

@@ -51,7 +51,7 @@ pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason) -> Vec<St
         _other => {}
     }
     if hints.is_empty() {
-        hints.extend(general(reason));
+        hints.extend(reason.hint().map(str::to_owned));
     }
     hints
 }
@@ -225,34 +225,4 @@ fn of_senders(trial: &Trial<'_>) -> Option<String> {
         (true, false) => Some(place),
         (false, _) => Some(format!("{place}; the request looks like one from {}", looks_like.join(", "))),
     }
-}
-
-fn general(reason: Reason) -> Option<String> {
-    let hint = match reason {
-        Reason::InvalidSignature => {
-            "neither the body, the URL, the encoding nor a known secret explains it: compare the signed \
-                                  payload with the sender's, and the secret with the one in its console"
-        }
-        Reason::RequirementNotMet => "a `require` of the signature is not met: the request has another type or version",
-        Reason::MissingSignedComponent => {
-            "a header, part or member that must be signed is missing: compare `signed_payload`"
-        }
-        Reason::InvalidStaticToken => {
-            "the token is not one of the route's secrets: compare it with the one in the sender's console"
-        }
-        Reason::MalformedBody => "the body is neither a JSON object nor a form",
-        Reason::MethodMismatch => "the token was issued for another method",
-        Reason::MultipleCredentials => "the request has two credentials: another proxy may add one",
-        Reason::InvalidAudience => "`aud` is not the audience of this route: the token was issued for another service",
-        Reason::InvalidIssuer => {
-            "`iss` is not the configured issuer: the token comes from another tenant or environment"
-        }
-        Reason::UnknownKey => "no key of the issuer has this `kid`: its JWKS may be older than the token's key",
-        Reason::UnsupportedAlgorithm => {
-            "the token's `alg` is not one of the issuer's algorithms, or not that of its key"
-        }
-        Reason::CertificateNotAllowed | Reason::CertificateMismatch => "client certificates cannot be verified offline",
-        _other => return None,
-    };
-    Some(hint.to_owned())
 }
