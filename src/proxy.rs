@@ -131,7 +131,7 @@ impl Gateway {
 
     /// Counts and logs bytes that are not a valid HTTP/1 request; returns the response as bytes.
     pub fn framing_failed(&self, reason: Reason, connection: SocketAddr) -> Vec<u8> {
-        self.metrics.unrouted(Outcome::Rejected, Some(reason), Some(failure::status(reason)));
+        self.metrics.requests("", Outcome::Rejected, Some(reason), Some(failure::status(reason))).inc();
         if self.access_log {
             record::framing_failed(reason, connection);
         }
@@ -361,7 +361,7 @@ impl Gateway {
                 Err(rejection) => Err(rejection.into()),
             };
         }
-        record.decided(&decision, route.rules.policy.scheme(), begun.elapsed(), now);
+        record.decided(&decision, begun.elapsed(), now);
         let grant = decision?;
         Ok(match route.answer(view, ChallengeStage::Authenticated)? {
             Some(answer) => Decision::ChallengeResponse(answer),

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Drain, Handles, ProcessSettings, Sources, compile};
 use crate::jwks::Jwks;
 use crate::metrics::Metrics;
+pub use crate::metrics::Reloaded;
 use crate::snapshot::{ConfigHash, SharedSnapshot};
 use revocation::Revocations;
 
@@ -33,28 +34,6 @@ pub enum Cause {
     Asked,
     /// A file may have changed.
     Noticed,
-}
-
-/// Result of a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reloaded {
-    /// The new configuration is active.
-    Applied,
-    /// The configuration is the active one, or was rejected before.
-    Unchanged,
-    /// The configuration has problems, which were logged; the old one stays active.
-    Rejected,
-}
-
-impl Reloaded {
-    /// The label of the metric.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Unchanged => "unchanged",
-            Self::Rejected => "rejected",
-        }
-    }
 }
 
 /// Reloads and activates configurations.
@@ -132,7 +111,7 @@ impl Reloader {
         }
         let result = self.try_reload(cause);
         if cause == Cause::Asked || result != Reloaded::Unchanged {
-            self.metrics.reloaded(result.label());
+            self.metrics.config_reloads(result).inc();
         }
         result
     }
@@ -148,7 +127,7 @@ impl Reloader {
         let hash = sources.hash();
         if hash == self.snapshot.load().version {
             self.state().last_rejected = None;
-            self.metrics.config_is_current(true);
+            self.metrics.config_last_reload_successful().set(1);
             return Reloaded::Unchanged;
         }
         let attempt = sources.attempt();
@@ -209,7 +188,7 @@ impl Reloader {
         for problem in problems {
             tracing::error!(problem, "configuration rejected; the old one stays active");
         }
-        self.metrics.config_is_current(false);
+        self.metrics.config_last_reload_successful().set(0);
         self.state().last_rejected = Some(hash);
     }
 

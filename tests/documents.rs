@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 
 use hookgate::config;
 use hookgate::failure::{has_no_route, secevent_error, status};
-use hookgate::metrics::Metrics;
+use hookgate::metrics::{
+    ConnectionRejection, EntryKind, HandshakeError, Metrics, OperationResult, Outcome, ROWS, StoreOperationResult,
+};
 use hookgate::reason::Reason;
 use serde_json::Value;
 
@@ -93,6 +95,35 @@ fn every_reason_that_comes_before_a_route_is_in_the_reference() {
     let unsent = [Reason::ClientDisconnected, Reason::TlsRequired];
     let before_route = Reason::ALL.iter().filter(|reason| has_no_route(**reason) && !unsent.contains(reason));
     assert_eq!(listed, before_route.map(|reason| reason.word()).collect());
+}
+
+#[test]
+fn every_metric_is_in_the_reference_with_its_labels() {
+    let labels = |labels: &[&str]| labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+    let rows = ROWS.iter().map(|row| format!("| `{}` | {} | {} |\n", row.name, labels(row.labels), row.reference));
+    let rows = rows.collect::<String>().replace("|  |", "| |");
+    assert_rows("| metric | labels | |\n|---|---|---|\n", "| `hookgate_", &rows);
+}
+
+#[test]
+fn every_label_value_is_in_the_reference() {
+    let reference = reference();
+    let outcomes = reference.split_once("| outcome | meaning |").unwrap().1;
+    assert!(Outcome::ALL.iter().all(|outcome| outcomes.contains(&format!("| `{}` |", outcome.label()))));
+    let values: [(&str, Vec<&str>); 5] = [
+        ("hookgate_connections_rejected_total", ConnectionRejection::ALL.iter().map(|value| value.label()).collect()),
+        ("hookgate_tls_handshakes_total", HandshakeError::ALL.iter().map(|value| value.label()).collect()),
+        ("hookgate_jwks_refreshes_total", OperationResult::ALL.iter().map(|value| value.label()).collect()),
+        ("hookgate_store_operations_total", EntryKind::ALL.iter().map(|value| value.label()).collect()),
+        ("hookgate_store_operations_total", StoreOperationResult::ALL.iter().map(|value| value.label()).collect()),
+    ];
+    for (name, values) in values {
+        let row = ROWS.iter().find(|row| row.name == name).unwrap();
+        let named = |value: &&str| {
+            row.reference.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == *value)
+        };
+        assert!(values.iter().all(named), "{name}: {values:?}");
+    }
 }
 
 #[test]

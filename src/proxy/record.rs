@@ -10,7 +10,6 @@ use http::request::Parts;
 
 use super::ConnectionInfo;
 use super::body::{Received, ResponseError};
-use crate::auth::jwt::SignatureCheck;
 use crate::auth::{Grant, Permit, VerifyError};
 use crate::clock::UnixTime;
 use crate::failure::{self, Failure, is_rejection};
@@ -98,24 +97,18 @@ impl RequestRecord {
     }
 
     /// Adds the time of one verification. A request whose body is needed is verified twice and counted once.
-    pub(super) fn decided(
-        &mut self,
-        decision: &Result<Grant, VerifyError>,
-        scheme: &'static str,
-        took: Duration,
-        now: UnixTime,
-    ) {
+    pub(super) fn decided(&mut self, decision: &Result<Grant, VerifyError>, took: Duration, now: UnixTime) {
         self.verify += took;
         if let Err(VerifyError::NeedsBody) = decision {
             return;
         }
-        if let Some((_, metrics)) = &self.route {
-            metrics.verified(scheme, self.verify);
+        if let Some((route, metrics)) = &self.route {
+            metrics.verified(&self.metrics, &route.rules.policy, self.verify);
             let secrets = decision.as_ref().map(Grant::secrets).unwrap_or_default();
-            secrets.iter().for_each(|index| metrics.secret_used(*index, now));
+            secrets.iter().for_each(|index| metrics.secret_used(&self.metrics, *index, now));
         }
         if let Some(signed) = decision.as_ref().ok().and_then(Grant::signed) {
-            self.metrics.token(signed == SignatureCheck::Cached);
+            self.metrics.token(signed);
         }
         if let Some(line) = &mut self.line {
             line.decided = true;
@@ -204,8 +197,10 @@ impl Drop for RequestRecord {
     fn drop(&mut self) {
         let took = self.begun.elapsed();
         match &self.route {
-            Some((_, metrics)) => metrics.finished(self.outcome, self.reason, self.status, took, self.upstream),
-            None => self.metrics.unrouted(self.outcome, self.reason, self.status),
+            Some((_, route)) => {
+                route.finished(&self.metrics, self.outcome, self.reason, self.status, took, self.upstream);
+            }
+            None => self.metrics.requests("", self.outcome, self.reason, self.status).inc(),
         }
         if let Some(line) = self.line.take() {
             self.write(&line, took);
