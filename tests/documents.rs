@@ -3,6 +3,7 @@
 mod examples;
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use hookgate::config;
 use hookgate::failure::{has_no_route, secevent_error, status};
@@ -47,12 +48,19 @@ fn with_rows(page: &str, header: &str, prefix: &str, rows: &str) -> String {
     [before, header, rows, &after[replaced..]].concat()
 }
 
-/// Fails if a table on the page differs from `rows`, which `HOOKGATE_WRITE=1` writes.
+/// Held from reading the page to writing it: the tests run at the same time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Fails if a table on the page differs from `rows`; with `HOOKGATE_WRITE=1` it writes them.
 fn assert_rows(header: &str, prefix: &str, rows: &str) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let page = reference();
     let generated = with_rows(&page, header, prefix, rows);
     if std::env::var_os("HOOKGATE_WRITE").is_some() {
-        std::fs::write(REFERENCE, &generated).unwrap();
+        // Renamed, since other tests read the page meanwhile.
+        let written = format!("{REFERENCE}.new");
+        std::fs::write(&written, &generated).unwrap();
+        return std::fs::rename(&written, REFERENCE).unwrap();
     }
     assert!(page == generated, "regenerate it: HOOKGATE_WRITE=1 cargo test --test integration documents");
 }
