@@ -10,9 +10,9 @@
 //!    endpoint verification challenges.
 //! 2. The schemes, each of which verifies one kind of credential and returns a [`Grant`]: [`jwt`], [`detached`],
 //!    [`signature`], [`static_token`] and [`certificate_rule`]. No scheme uses another one.
-//! 3. The ground: the [`request`] and what is read from it ([`credential`], [`claims`], [`time`], [`json`],
+//! 3. The ground: the [`request`] and what is read from it ([`locator`], [`claims`], [`time`], [`json`],
 //!    [`encoding`], `jws`, [`client_certificate`]), the keys that verify it ([`keys`], [`secret`], [`issuer`],
-//!    `token_cache`), and the result (`grant`, [`replay_id`], `reason`, `rejection`, [`explanation`]).
+//!    `token_cache`), and the result (`grant`, [`replay_id`], `rejection`, [`explanation`]).
 
 pub mod certificate_rule;
 pub mod challenge;
@@ -29,7 +29,6 @@ pub mod jwt;
 pub mod keys;
 pub mod locator;
 pub mod policy;
-mod reason;
 mod rejection;
 pub mod replay_id;
 pub mod replay_protection;
@@ -45,9 +44,9 @@ mod token_cache;
 #[cfg(test)]
 mod testing;
 
+pub use crate::reason::Reason;
 pub use grant::{Grant, Permit, SignatureCheck};
 pub use policy::Policy;
-pub use reason::Reason;
 pub use rejection::{Rejection, VerifyError};
 pub use request::RequestView;
 pub use rules::{Rules, verify, verify_explained};

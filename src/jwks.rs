@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::auth::keys::{KeySet, RemoteKeys, RemoteSource};
 use crate::clock::{Clock, UnixTime};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, OperationResult};
 use crate::telemetry;
 use cache::CacheError;
 use fetch::{FetchError, FetchedDocument, Fetcher};
@@ -228,12 +228,12 @@ impl Jwks {
             Ok((set, answer)) => {
                 let now = self.clock.now();
                 keys.replace(set, now);
-                self.metrics.jwks_refreshed(issuer, "success");
+                self.metrics.jwks_refreshes(issuer, OperationResult::Success).inc();
                 Some((answer, now))
             }
             Err(error) => {
                 tracing::warn!(issuer, url = keys.source.url, error = %telemetry::chain(&error), "could not fetch keys");
-                self.metrics.jwks_refreshed(issuer, "error");
+                self.metrics.jwks_refreshes(issuer, OperationResult::Error).inc();
                 None
             }
         }

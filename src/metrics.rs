@@ -1,9 +1,11 @@
-//! The metrics: name, help and labels of each, and one typed method to count it.
+//! The metrics: one row for each, with its name, its texts and its labels.
 //!
 //! Label values come from finite sets: routes, issuers and listeners of gateway.yaml, reasons and HTTP statuses. The
-//! children that each request needs are created once per route.
+//! children that each request needs are created once per route. The table of metrics in docs/configuration.md is
+//! generated from the rows.
 
-mod registrar;
+mod family;
+mod label;
 mod route;
 
 use std::collections::HashMap;
@@ -11,13 +13,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use http::StatusCode;
-use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
-};
+use prometheus::{Encoder, Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 use tracing_appender::non_blocking::ErrorCounter;
 
+use crate::auth::Policy;
+use crate::auth::SignatureCheck;
 use crate::clock::UnixTime;
-use registrar::Registrar;
+use crate::reason::Reason;
+pub use family::MetricRow;
+use family::{Child, row};
+use label::Label as _;
+pub use label::{
+    ConnectionRejection, EntryKind, HandshakeError, OperationResult, Outcome, Reloaded, StoreOperationResult,
+};
 pub use route::RouteMetrics;
 
 /// Seconds; from half a millisecond, where a local upstream responds, to the default timeout of an upstream.
@@ -34,211 +42,223 @@ pub static PANICS: AtomicU64 = AtomicU64::new(0);
 /// The counter of log lines that were dropped; set when the log is opened.
 pub static LINES: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The upstream's response was passed on.
-    Forwarded,
-    /// The gateway rejected the request.
-    Rejected,
-    /// A route in dry run forwarded the request although it would have been rejected.
-    DryRunRejected,
-    /// The gateway answered a provider's endpoint verification challenge itself.
-    ChallengeAnswered,
-    /// A duplicate of a processed event was acknowledged, or got the stored response.
-    DuplicateAnswered,
-    /// The upstream's response ended prematurely after it had begun.
-    UpstreamIncomplete,
-    /// The upstream gave no response, the client disconnected, or the gateway could not decide.
-    Error,
+/// Declares each metric in one row: the function that returns its child for the values of its labels, then its name,
+/// its help, its meaning in the reference and, of a histogram, its buckets. Only a macro can make a field and a
+/// function of a row.
+macro_rules! metrics {
+    ($(
+        $metric:ident($($label:ident: $value:ty),*) -> $child:ty,
+        $name:literal, $help:literal, $reference:literal $(, $buckets:expr)?;
+    )+) => {
+        /// Every metric of the gateway, in the order of the reference.
+        pub const ROWS: &[MetricRow] =
+            &[$(row($name, $help, $reference, &[$(stringify!($label)),*])$(.buckets($buckets))?),+];
+
+        #[derive(Debug)]
+        struct Families {
+            $($metric: <$child as Child>::Family,)+
+        }
+
+        impl Families {
+            fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+                $(
+                    let declared = row($name, $help, $reference, &[$(stringify!($label)),*])$(.buckets($buckets))?;
+                    let $metric = <$child>::register(&declared, registry)?;
+                    // A metric without labels has one child, which is exported from the start.
+                    if declared.labels.is_empty() {
+                        $metric.with_label_values::<&str>(&[]);
+                    }
+                )+
+                Ok(Self { $($metric,)+ })
+            }
+        }
+
+        impl Metrics {
+            $(
+                #[doc = $help]
+                pub fn $metric(&self, $($label: $value),*) -> $child {
+                    self.families.$metric.with_label_values::<&str>(&[$($label.label()),*])
+                }
+            )+
+        }
+    };
 }
 
-impl Outcome {
-    /// The label's value.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Forwarded => "forwarded",
-            Self::Rejected => "rejected",
-            Self::DryRunRejected => "dry_run_rejected",
-            Self::ChallengeAnswered => "challenge_answered",
-            Self::DuplicateAnswered => "duplicate_answered",
-            Self::UpstreamIncomplete => "upstream_incomplete",
-            Self::Error => "error",
-        }
-    }
+metrics! {
+    requests(route: &str, outcome: Outcome, reason: Option<Reason>, status: Option<StatusCode>) -> IntCounter,
+        "hookgate_requests_total",
+        "Requests by route, outcome, reason and the HTTP status of the response.",
+        "`status` is the HTTP status that the sender got. `route` is empty if none matched, `reason` if there is none, \
+         as for forwarded requests. Outcomes: see below";
+
+    request_duration(route: &str) -> Histogram,
+        "hookgate_request_duration_seconds",
+        "Time from the request headers to the end of the response.",
+        "histogram; from the request's headers to the end of the response, if there was a route",
+        REQUEST_BUCKETS;
+
+    upstream_duration(route: &str) -> Histogram,
+        "hookgate_upstream_duration_seconds",
+        "Time from forwarding a request to the response headers of the upstream.",
+        "histogram; until the headers of the upstream's response",
+        REQUEST_BUCKETS;
+
+    verify_duration(scheme: &Policy) -> Histogram,
+        "hookgate_verify_duration_seconds",
+        "Time to verify one request, including any wait for keys.",
+        "histogram; the decision, with any wait for keys. jwt, detached_jws, signature, static_token, \
+         client_certificate, all_of, any_of, public; a preset counts as its scheme",
+        VERIFY_BUCKETS;
+
+    open_connections(listener: &str) -> IntGauge,
+        "hookgate_open_connections",
+        "Open client connections.",
+        "open connections; the label is the address as configured";
+
+    connections_rejected(listener: &str, reason: ConnectionRejection) -> IntCounter,
+        "hookgate_connections_rejected_total",
+        "Client connections closed as soon as they were accepted, by reason.",
+        "connections closed at once: max_connections, max_connections_per_ip; trusted_proxies (not from a trusted \
+         proxy, if a PROXY header is required), proxy_protocol (no PROXY header, a malformed one, or not in time)";
+
+    tls_handshakes(listener: &str, result: OperationResult, reason: Option<HandshakeError>) -> IntCounter,
+        "hookgate_tls_handshakes_total",
+        "TLS handshakes with clients by result, and by the reason of an error.",
+        "success, error. Reasons of an error: unknown_ca, no_client_certificate, certificate_expired, \
+         certificate_revoked, protocol_version, no_common_alpn, plain_http, timeout, other";
+
+    store_operations(kind: EntryKind, result: StoreOperationResult) -> IntCounter,
+        "hookgate_store_operations_total",
+        "Operations of the store on replay ids and idempotency keys, by kind and result.",
+        "kind: replay, idempotency. Result, of a reservation: reserved, duplicate, in_flight, mismatch, full, \
+         unavailable, allowed (by `on_error`); of its end: committed, released, lost (to another owner, after the \
+         lease), commit_failed and release_failed (retried), given_up";
+
+    store_entries() -> IntGauge,
+        "hookgate_store_entries",
+        "Replay ids and idempotency keys stored in this process; 0 with Redis.",
+        "ids and keys that this process holds; 0 with Redis";
+
+    store_capacity() -> IntGauge,
+        "hookgate_store_capacity",
+        "Replay ids and idempotency keys that this process can store; 0 with Redis.",
+        "the `capacity` of a memory or embedded store";
+
+    panics() -> IntCounter,
+        "hookgate_panics_total",
+        "Tasks that panicked, which is a bug. Their requests were not forwarded, or got no response.",
+        "tasks that panicked, which is a bug: please report the log's line `panic`. Other requests continue";
+
+    log_lines_dropped() -> IntCounter,
+        "hookgate_log_lines_dropped_total",
+        "Log lines dropped because the reader of standard output was too slow.",
+        "log lines dropped because the queue of eight thousand lines was full: the reader of standard output has \
+         stopped, or cannot keep up";
+
+    token_cache_lookups(result: SignatureCheck) -> IntCounter,
+        "hookgate_token_cache_lookups_total",
+        "Tokens with a valid signature, by whether the verification was cached (hit) or not (miss).",
+        "tokens with a valid signature: `hit`, the same token was verified before with the same keys, usually twice, \
+         and only its claims were verified again; `miss`, the signature was verified. The cache has two thousand \
+         tokens of up to 4 KiB for each issuer, and only tokens that were seen twice";
+
+    secret_last_used_timestamp(route: &str, index: &str) -> Gauge,
+        "hookgate_secret_last_used_timestamp_seconds",
+        "Unix time at which one of a route's secrets last verified a request; index counts from 0 in the order of the \
+         file.",
+        "for key rotation: when one of the route's shared secrets or public keys last verified a request; `index` \
+         counts from 0 in the order of the file, through all schemes of the route, and within an issuer of a `jwt`. An \
+         old secret whose time no longer changes can be removed";
+
+    jwks_keys(issuer: &str) -> IntGauge,
+        "hookgate_jwks_keys",
+        "Usable keys in an issuer's fetched JWKS.",
+        "keys held for an issuer whose keys are fetched; of a preset its name, with `#2` and so on for a second \
+         address";
+
+    jwks_last_success_timestamp(issuer: &str) -> Gauge,
+        "hookgate_jwks_last_success_timestamp_seconds",
+        "Unix time of the last successful fetch of an issuer's JWKS.",
+        "the time of the last successful fetch; absent before it";
+
+    jwks_refreshes(issuer: &str, result: OperationResult) -> IntCounter,
+        "hookgate_jwks_refreshes_total",
+        "Fetches of an issuer's JWKS by result.",
+        "fetches: success, error";
+
+    config_reloads(result: Reloaded) -> IntCounter,
+        "hookgate_config_reloads_total",
+        "Reloads of the configuration by result.",
+        "applied, rejected; unchanged after a SIGHUP only";
+
+    config_last_reload_successful() -> IntGauge,
+        "hookgate_config_last_reload_successful",
+        "1 if the configuration on disk is active, 0 if the last reload was rejected.",
+        "1 if the configuration on disk is active";
+
+    config_last_reload_success_timestamp() -> Gauge,
+        "hookgate_config_last_reload_success_timestamp_seconds",
+        "Unix time at which the active configuration was loaded.",
+        "when a configuration was last applied";
+
+    revocation_entries(file: &str) -> IntGauge,
+        "hookgate_revocation_entries",
+        "Token ids, subjects and key ids on the active revocation list.",
+        "names on the active list; `file` as in `revocation`";
+
+    revocation_last_reload_successful(file: &str) -> IntGauge,
+        "hookgate_revocation_last_reload_successful",
+        "1 if the revocation list on disk is active, 0 if the last reload was rejected.",
+        "1 if the list on disk is active";
+
+    revocation_reloads(file: &str, result: Reloaded) -> IntCounter,
+        "hookgate_revocation_reloads_total",
+        "Reloads of a changed revocation list by result.",
+        "lists that have changed: applied, rejected";
+
+    certificate_expiry_timestamp(name: &str) -> Gauge,
+        "hookgate_certificate_expiry_timestamp_seconds",
+        "Unix time at which a served certificate expires; name is its file.",
+        "when a served certificate expires; its file";
+
+    build_info(version: &str) -> IntGauge,
+        "hookgate_build_info",
+        "Always 1; the label is the running version.",
+        "always 1";
 }
 
 /// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    request_duration: HistogramVec,
-    upstream_duration: HistogramVec,
-    verify_duration: HistogramVec,
-    token_known: IntCounter,
+    families: Families,
+    token_cached: IntCounter,
     token_verified: IntCounter,
-    connections: IntGaugeVec,
-    connections_rejected: IntCounterVec,
-    tls_handshakes: IntCounterVec,
-    jwks_keys: IntGaugeVec,
-    jwks_last_success: GaugeVec,
-    jwks_refreshes: IntCounterVec,
-    reloads: IntCounterVec,
-    reload_successful: IntGauge,
-    reload_timestamp: Gauge,
-    revocation_reloads: IntCounterVec,
-    revocation_successful: IntGaugeVec,
-    revocation_entries: IntGaugeVec,
-    certificate_expiry: GaugeVec,
-    secret_last_used: GaugeVec,
-    store_operations: IntCounterVec,
-    store_entries: IntGauge,
-    store_capacity: IntGauge,
-    panics: IntCounter,
-    log_lines_dropped: IntCounter,
     routes: RwLock<HashMap<Arc<str>, Arc<RouteMetrics>>>,
 }
 
 impl Metrics {
     /// # Errors
-    /// Two metrics of one name, which the names below rule out.
+    /// Two metrics of one name, which the rows rule out.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let make = Registrar { registry: &registry };
-        let token_cache = make.counters(
-            "hookgate_token_cache_lookups_total",
-            "Tokens with a valid signature, by whether the verification was cached (hit) or not (miss).",
-            &["result"],
-        )?;
-        let metrics = Self {
-            requests: make.counters(
-                "hookgate_requests_total",
-                "Requests by route, outcome, reason and the HTTP status of the response.",
-                &["route", "outcome", "reason", "status"],
-            )?,
-            request_duration: make.histograms(
-                "hookgate_request_duration_seconds",
-                "Time from the request headers to the end of the response.",
-                &["route"],
-                REQUEST_BUCKETS,
-            )?,
-            upstream_duration: make.histograms(
-                "hookgate_upstream_duration_seconds",
-                "Time from forwarding a request to the response headers of the upstream.",
-                &["route"],
-                REQUEST_BUCKETS,
-            )?,
-            verify_duration: make.histograms(
-                "hookgate_verify_duration_seconds",
-                "Time to verify one request, including any wait for keys.",
-                &["scheme"],
-                VERIFY_BUCKETS,
-            )?,
-            token_known: token_cache.with_label_values(&["hit"]),
-            token_verified: token_cache.with_label_values(&["miss"]),
-            connections: make.gauges("hookgate_open_connections", "Open client connections.", &["listener"])?,
-            connections_rejected: make.counters(
-                "hookgate_connections_rejected_total",
-                "Client connections closed as soon as they were accepted, by reason.",
-                &["listener", "reason"],
-            )?,
-            tls_handshakes: make.counters(
-                "hookgate_tls_handshakes_total",
-                "TLS handshakes with clients by result, and by the reason of an error.",
-                &["listener", "result", "reason"],
-            )?,
-            jwks_keys: make.gauges("hookgate_jwks_keys", "Usable keys in an issuer's fetched JWKS.", &["issuer"])?,
-            jwks_last_success: make.float_gauges(
-                "hookgate_jwks_last_success_timestamp_seconds",
-                "Unix time of the last successful fetch of an issuer's JWKS.",
-                &["issuer"],
-            )?,
-            jwks_refreshes: make.counters(
-                "hookgate_jwks_refreshes_total",
-                "Fetches of an issuer's JWKS by result.",
-                &["issuer", "result"],
-            )?,
-            reloads: make.counters(
-                "hookgate_config_reloads_total",
-                "Reloads of the configuration by result.",
-                &["result"],
-            )?,
-            reload_successful: make.gauge(
-                "hookgate_config_last_reload_successful",
-                "1 if the configuration on disk is active, 0 if the last reload was rejected.",
-            )?,
-            reload_timestamp: make.float_gauge(
-                "hookgate_config_last_reload_success_timestamp_seconds",
-                "Unix time at which the active configuration was loaded.",
-            )?,
-            revocation_reloads: make.counters(
-                "hookgate_revocation_reloads_total",
-                "Reloads of a changed revocation list by result.",
-                &["file", "result"],
-            )?,
-            revocation_successful: make.gauges(
-                "hookgate_revocation_last_reload_successful",
-                "1 if the revocation list on disk is active, 0 if the last reload was rejected.",
-                &["file"],
-            )?,
-            revocation_entries: make.gauges(
-                "hookgate_revocation_entries",
-                "Token ids, subjects and key ids on the active revocation list.",
-                &["file"],
-            )?,
-            certificate_expiry: make.float_gauges(
-                "hookgate_certificate_expiry_timestamp_seconds",
-                "Unix time at which a served certificate expires; name is its file.",
-                &["name"],
-            )?,
-            secret_last_used: make.float_gauges(
-                "hookgate_secret_last_used_timestamp_seconds",
-                "Unix time at which one of a route's secrets last verified a request; index counts from 0 in the order \
-                 of the file.",
-                &["route", "index"],
-            )?,
-            store_operations: make.counters(
-                "hookgate_store_operations_total",
-                "Operations of the store on replay ids and idempotency keys, by kind and result.",
-                &["kind", "result"],
-            )?,
-            store_entries: make.gauge(
-                "hookgate_store_entries",
-                "Replay ids and idempotency keys stored in this process; 0 with Redis.",
-            )?,
-            store_capacity: make.gauge(
-                "hookgate_store_capacity",
-                "Replay ids and idempotency keys that this process can store; 0 with Redis.",
-            )?,
-            panics: make.counter(
-                "hookgate_panics_total",
-                "Tasks that panicked, which is a bug. Their requests were not forwarded, or got no response.",
-            )?,
-            log_lines_dropped: make.counter(
-                "hookgate_log_lines_dropped_total",
-                "Log lines dropped because the reader of standard output was too slow.",
-            )?,
-            routes: RwLock::default(),
-            registry: registry.clone(),
-        };
-        for result in ["applied", "unchanged", "rejected"] {
-            metrics.reloads.with_label_values(&[result]).inc_by(0);
-        }
-        make.gauges("hookgate_build_info", "Always 1; the label is the running version.", &["version"])?
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
+        let families = Families::register(&registry)?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let lookups = |check: SignatureCheck| families.token_cache_lookups.with_label_values(&[check.label()]);
+        let (token_cached, token_verified) = (lookups(SignatureCheck::Cached), lookups(SignatureCheck::Verified));
+        let metrics = Self { registry, families, token_cached, token_verified, routes: RwLock::default() };
+        Reloaded::ALL.iter().for_each(|result| metrics.config_reloads(*result).inc_by(0));
+        metrics.build_info(env!("CARGO_PKG_VERSION")).set(1);
         Ok(metrics)
     }
 
     /// All metrics in the Prometheus text exposition format.
     pub fn render(&self) -> Vec<u8> {
-        self.panics.reset();
-        self.panics.inc_by(PANICS.load(Ordering::Relaxed));
-        self.log_lines_dropped.reset();
+        self.panics().reset();
+        self.panics().inc_by(PANICS.load(Ordering::Relaxed));
+        self.log_lines_dropped().reset();
         let dropped = LINES.get().map_or(0, ErrorCounter::dropped_lines);
-        self.log_lines_dropped.inc_by(u64::try_from(dropped).unwrap_or(u64::MAX));
+        self.log_lines_dropped().inc_by(u64::try_from(dropped).unwrap_or(u64::MAX));
         let mut text = Vec::new();
         // Encoding into memory fails only for a metric without name or type: there is none.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
@@ -259,123 +279,77 @@ impl Metrics {
         Arc::clone(routes.entry(Arc::clone(name)).or_insert_with(|| Arc::new(RouteMetrics::new(self, name))))
     }
 
-    /// Counts a request that no route matches.
-    pub fn unrouted(&self, outcome: Outcome, reason: &str, status: Option<StatusCode>) {
-        self.requests.with_label_values(&["", outcome.label(), reason, route::label(status.as_ref())]).inc();
-    }
-
     /// Counts a token with a valid signature, by whether its verification was cached.
-    pub fn token(&self, known: bool) {
-        if known { self.token_known.inc() } else { self.token_verified.inc() }
-    }
-
-    /// The gauge of a listener's open connections.
-    pub fn connections(&self, listener: &str) -> IntGauge {
-        self.connections.with_label_values(&[listener])
-    }
-
-    /// Counts a connection that was closed as soon as it was accepted.
-    pub fn connection_rejected(&self, listener: &str, reason: &str) {
-        self.connections_rejected.with_label_values(&[listener, reason]).inc();
-    }
-
-    /// Counts a TLS handshake by its result and, for an error, the reason.
-    pub fn tls_handshake(&self, listener: &str, result: Result<(), &str>) {
-        let (result, reason) = result.map_or_else(|reason| ("error", reason), |()| ("success", ""));
-        self.tls_handshakes.with_label_values(&[listener, result, reason]).inc();
-    }
-
-    /// Counts a fetch of an issuer's JWKS: `success` or `error`.
-    pub fn jwks_refreshed(&self, issuer: &str, result: &str) {
-        self.jwks_refreshes.with_label_values(&[issuer, result]).inc();
+    pub fn token(&self, check: SignatureCheck) {
+        match check {
+            SignatureCheck::Cached => self.token_cached.inc(),
+            SignatureCheck::Verified => self.token_verified.inc(),
+        }
     }
 
     /// Sets the gauges of an issuer's JWKS.
     pub fn jwks_held(&self, issuer: &str, keys: usize, last_success: Option<UnixTime>) {
-        self.jwks_keys.with_label_values(&[issuer]).set(i64::try_from(keys).unwrap_or(i64::MAX));
+        self.jwks_keys(issuer).set(count(keys));
         if let Some(at) = last_success {
-            self.jwks_last_success.with_label_values(&[issuer]).set(seconds(at));
+            self.jwks_last_success_timestamp(issuer).set(seconds(at));
         }
     }
 
     /// Starts the counters of a configured issuer at zero, so that a first error shows as an increase.
     pub fn jwks_known(&self, issuer: &str) {
-        for result in ["success", "error"] {
-            self.jwks_refreshes.with_label_values(&[issuer, result]).inc_by(0);
-        }
+        OperationResult::ALL.iter().for_each(|result| self.jwks_refreshes(issuer, *result).inc_by(0));
     }
 
     /// Removes the gauges of an issuer that is no longer configured.
     pub fn jwks_dropped(&self, issuer: &str) {
         // An error means that there was no such child, which is as good.
-        let _ = self.jwks_keys.remove_label_values(&[issuer]);
-        let _ = self.jwks_last_success.remove_label_values(&[issuer]);
+        let _ = self.families.jwks_keys.remove_label_values(&[issuer]);
+        let _ = self.families.jwks_last_success_timestamp.remove_label_values(&[issuer]);
     }
 
     /// A configuration became active, at the start or by a reload.
     pub fn config_in_force(&self, now: UnixTime) {
-        self.reload_successful.set(1);
-        self.reload_timestamp.set(seconds(now));
-    }
-
-    /// Counts a reload: `applied`, `unchanged` or `rejected`.
-    pub fn reloaded(&self, result: &str) {
-        self.reloads.with_label_values(&[result]).inc();
-    }
-
-    /// Sets whether the configuration on disk is the active one.
-    pub fn config_is_current(&self, current: bool) {
-        self.reload_successful.set(i64::from(current));
+        self.config_last_reload_successful().set(1);
+        self.config_last_reload_success_timestamp().set(seconds(now));
     }
 
     /// Starts the counters of a configured revocation list at zero.
     pub fn revocation_known(&self, file: &str) {
-        for result in ["applied", "rejected"] {
-            self.revocation_reloads.with_label_values(&[file, result]).inc_by(0);
+        for result in [Reloaded::Applied, Reloaded::Rejected] {
+            self.revocation_reloads(file, result).inc_by(0);
         }
     }
 
     /// Removes the gauges of a revocation list that is no longer configured.
     pub fn revocation_dropped(&self, file: &str) {
         // An error means that there was no such child, which is as good.
-        let _ = self.revocation_successful.remove_label_values(&[file]);
-        let _ = self.revocation_entries.remove_label_values(&[file]);
+        let _ = self.families.revocation_last_reload_successful.remove_label_values(&[file]);
+        let _ = self.families.revocation_entries.remove_label_values(&[file]);
     }
 
     /// The revocation list on disk is the active one.
     pub fn revocation_in_force(&self, file: &str, entries: usize) {
-        self.revocation_successful.with_label_values(&[file]).set(1);
-        self.revocation_entries.with_label_values(&[file]).set(i64::try_from(entries).unwrap_or(i64::MAX));
-    }
-
-    /// The revocation list on disk is not the active one.
-    pub fn revocation_rejected(&self, file: &str) {
-        self.revocation_successful.with_label_values(&[file]).set(0);
-    }
-
-    /// Counts a reload of a changed revocation list: `applied` or `rejected`.
-    pub fn revocation_reloaded(&self, file: &str, result: &str) {
-        self.revocation_reloads.with_label_values(&[file, result]).inc();
-    }
-
-    /// Counts an operation of the store on an id or a key: `reserved`, `committed`, `duplicate`, …
-    pub fn store_operation(&self, kind: &str, result: &str) {
-        self.store_operations.with_label_values(&[kind, result]).inc();
+        self.revocation_last_reload_successful(file).set(1);
+        self.revocation_entries(file).set(count(entries));
     }
 
     /// Sets the number of entries that this process stores, and how many it can store.
     pub fn store_usage(&self, entries: usize, capacity: usize) {
-        self.store_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
-        self.store_capacity.set(i64::try_from(capacity).unwrap_or(i64::MAX));
+        self.store_entries().set(count(entries));
+        self.store_capacity().set(count(capacity));
     }
 
     /// Replaces the served certificates and the times at which they expire.
     pub fn certificates<'a>(&self, expiries: impl Iterator<Item = (&'a str, UnixTime)>) {
-        self.certificate_expiry.reset();
+        self.families.certificate_expiry_timestamp.reset();
         for (name, expiry) in expiries {
-            self.certificate_expiry.with_label_values(&[name]).set(seconds(expiry));
+            self.certificate_expiry_timestamp(name).set(seconds(expiry));
         }
     }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a Unix time is exact in 53 bits for 285 million years")]

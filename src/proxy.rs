@@ -33,8 +33,9 @@ use http::request::Parts;
 use http::{Request, Response};
 use tokio::sync::mpsc;
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::metrics::Outcome;
+use crate::reason::Reason;
 use crate::services::Services;
 use crate::snapshot::Snapshot;
 use acquire_limits::acquire_limits;
@@ -86,12 +87,12 @@ impl Gateway {
     }
 
     /// Counts and logs bytes that are not a valid HTTP/1 request; returns the response as bytes.
-    pub fn framing_failed(&self, failure: &Failure, connection: SocketAddr) -> Vec<u8> {
-        self.services.metrics.unrouted(Outcome::Rejected, failure.reason(), Some(failure.status()));
+    pub fn framing_failed(&self, reason: Reason, connection: SocketAddr) -> Vec<u8> {
+        self.services.metrics.requests("", Outcome::Rejected, Some(reason), Some(failure::status(reason))).inc();
         if self.services.access_log {
-            record::framing_failed(failure, connection);
+            record::framing_failed(reason, connection);
         }
-        response::framing_failed(failure)
+        response::without_request(reason)
     }
 
     /// The path of a request, from its headers to the upstream's response. Rare branches are boxed, because an async

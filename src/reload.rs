@@ -15,6 +15,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use crate::config::{Config, Drain, Handles, ProcessSettings, Sources, compile};
+pub use crate::metrics::Reloaded;
 use crate::services::Services;
 use crate::snapshot::ConfigHash;
 use cause::Cause;
@@ -25,28 +26,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Time to wait after a change, since editors and ConfigMaps change several files in a row: one reload is enough.
 const SETTLE: Duration = Duration::from_millis(100);
-
-/// Result of a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reloaded {
-    /// The new configuration is active.
-    Applied,
-    /// The configuration is the active one, or was rejected before.
-    Unchanged,
-    /// The configuration has problems, which were logged; the old one stays active.
-    Rejected,
-}
-
-impl Reloaded {
-    /// The label of the metric.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Unchanged => "unchanged",
-            Self::Rejected => "rejected",
-        }
-    }
-}
 
 /// Reloads and activates configurations.
 pub struct Reloader {
@@ -103,7 +82,7 @@ impl Reloader {
         }
         let result = self.try_reload(cause);
         if cause == Cause::Asked || result != Reloaded::Unchanged {
-            self.services.metrics.reloaded(result.label());
+            self.services.metrics.config_reloads(result).inc();
         }
         result
     }
@@ -119,7 +98,7 @@ impl Reloader {
         let hash = sources.hash();
         if hash == self.services.snapshot.load().version {
             self.state().last_rejected = None;
-            self.services.metrics.config_is_current(true);
+            self.services.metrics.config_last_reload_successful().set(1);
             return Reloaded::Unchanged;
         }
         let attempt = sources.attempt();
@@ -180,7 +159,7 @@ impl Reloader {
         for problem in problems {
             tracing::error!(problem, "configuration rejected; the old one stays active");
         }
-        self.services.metrics.config_is_current(false);
+        self.services.metrics.config_last_reload_successful().set(0);
         self.state().last_rejected = Some(hash);
     }
 

@@ -21,6 +21,7 @@ use crate::auth::claims::Pointer;
 use crate::auth::request::{PublicUrl, UrlBase};
 use crate::auth::{RequestView, Rules, VerifyError};
 use crate::clock::UnixTime;
+use crate::reason::Reason;
 use duplicates::DuplicateRules;
 pub use limits::{Limit, Rate, RouteLimits};
 pub use upstream::{Endpoint, EndpointAddress, Trust, Upstream};
@@ -45,7 +46,7 @@ pub struct Route {
     /// The changes to the forwarded request.
     pub forward: Forward,
     /// HTTP statuses that override the default of a reason (`status_overrides`).
-    pub responses: BTreeMap<&'static str, StatusCode>,
+    pub responses: BTreeMap<Reason, StatusCode>,
     /// The URL that senders use, if it is not `https` and the request's host.
     pub public_url: Option<PublicUrl>,
     /// The end of the dry run, during which rejections are only logged and counted (`mode: dry_run`).

@@ -24,9 +24,10 @@ use tokio_rustls::server::TlsStream;
 
 use crate::auth::client_certificate::{ClientCertificate, UnreadableCertificate};
 use crate::limit::{ConnectionPermit, ConnectionRejected, Connections};
-use crate::metrics::Metrics;
+use crate::metrics::{ConnectionRejection, Metrics, OperationResult};
 use crate::proxy::connection_info::{ConnectionInfo, ForwardedInfo};
 use crate::proxy::{Gateway, response};
+use crate::reason::Reason;
 use crate::route::within;
 use crate::snapshot::ListenerSettings;
 use guarded_stream::linger;
@@ -102,10 +103,10 @@ impl Server {
         address: IpAddr,
         settings: &ListenerSettings,
         trusted: &[IpNet],
-    ) -> Result<ConnectionPermit, Closed> {
+    ) -> Result<ConnectionPermit, ConnectionRejection> {
         let trusted = within(trusted, address);
         if settings.proxy_protocol && !trusted {
-            return Err(Closed::NoProxy);
+            return Err(ConnectionRejection::TrustedProxies);
         }
         let mut permit = self.shared.connections.admit(&settings.limits)?;
         if !trusted {
@@ -121,7 +122,7 @@ impl Server {
         settings: ListenerSettings,
         mut permit: ConnectionPermit,
     ) {
-        let gauge = self.metrics().connections(&self.shared.name);
+        let gauge = self.metrics().open_connections(&self.shared.name);
         gauge.inc();
         let _closed = OnDrop(|| gauge.dec());
         // Fails only on a connection that is already closed.
@@ -139,7 +140,7 @@ impl Server {
         };
         if settings.proxy_protocol {
             let source = Box::pin(timeout_at(deadline, proxy_protocol::read(&mut stream))).await;
-            let source = source.ok().and_then(Result::ok).ok_or(Closed::NoHeader);
+            let source = source.ok().and_then(Result::ok).ok_or(ConnectionRejection::ProxyProtocol);
             if let Err(closed) = source.and_then(|source| self.name(&mut connection, source, &mut permit)) {
                 return self.closed(closed);
             }
@@ -156,7 +157,7 @@ impl Server {
         connection: &mut ConnectionInfo,
         source: ProxiedSource,
         permit: &mut ConnectionPermit,
-    ) -> Result<(), Closed> {
+    ) -> Result<(), ConnectionRejection> {
         let ProxiedSource::Address(address) = source else {
             connection.named = false;
             return Ok(());
@@ -172,7 +173,8 @@ impl Server {
         // Boxed: a phase that is short, or that few connections have, must not enlarge the task of every connection.
         let handshake = Box::pin(timeout_at(deadline, handshake(stream, acceptor, connection))).await;
         let shaken = handshake.unwrap_or(Err(HandshakeError::Timeout));
-        self.metrics().tls_handshake(&self.shared.name, shaken.as_ref().map(|_| ()).map_err(|error| error.label()));
+        let result = if shaken.is_ok() { OperationResult::Success } else { OperationResult::Error };
+        self.metrics().tls_handshakes(&self.shared.name, result, shaken.as_ref().err().copied()).inc();
         let Ok((stream, connection)) = shaken else { return };
         // Chosen by ALPN: detecting the protocol would wait for bytes that may never arrive (as hyper-util's detection
         // does).
@@ -184,8 +186,8 @@ impl Server {
         }
     }
 
-    fn closed(&self, closed: Closed) {
-        self.metrics().connection_rejected(&self.shared.name, closed.label());
+    fn closed(&self, closed: ConnectionRejection) {
+        self.metrics().connections_rejected(&self.shared.name, closed).inc();
     }
 
     fn metrics(&self) -> &Metrics {
@@ -204,7 +206,7 @@ async fn handshake(
     let peeked = stream.peek(&mut first).await;
     // An HTTP method begins with a letter, a TLS record with its type (RFC 8446 §5.1: 20 to 24).
     if peeked.is_ok() && first.first().is_some_and(u8::is_ascii_alphabetic) {
-        linger(&mut stream, &response::plain_http_on_tls()).await;
+        linger(&mut stream, &response::without_request(Reason::TlsRequired)).await;
         return Err(HandshakeError::PlainHttp);
     }
     let stream = acceptor.accept(stream).await.map_err(|error| HandshakeError::of(&error))?;
@@ -222,29 +224,11 @@ fn with_tls(connection: ConnectionInfo, tls: &ServerConnection) -> Result<Connec
     Ok(ConnectionInfo { client_certificate: client_certificate.map(Arc::new), server_name, ..connection })
 }
 
-/// Why a connection is closed before any response.
-enum Closed {
-    Limit(ConnectionRejected),
-    /// The listener requires a trusted proxy, and the connection does not come from one.
-    NoProxy,
-    /// There was no valid PROXY header in time.
-    NoHeader,
-}
-
-impl From<ConnectionRejected> for Closed {
+impl From<ConnectionRejected> for ConnectionRejection {
     fn from(limit: ConnectionRejected) -> Self {
-        Self::Limit(limit)
-    }
-}
-
-impl Closed {
-    /// The reason, as `hookgate_connections_rejected_total` counts it: a key of the listener, or `trusted_proxies`.
-    const fn label(&self) -> &'static str {
-        match self {
-            Self::Limit(ConnectionRejected::Total) => "max_connections",
-            Self::Limit(ConnectionRejected::Address) => "max_connections_per_ip",
-            Self::NoProxy => "trusted_proxies",
-            Self::NoHeader => "proxy_protocol",
+        match limit {
+            ConnectionRejected::Total => Self::MaxConnections,
+            ConnectionRejected::Address => Self::MaxConnectionsPerIp,
         }
     }
 }

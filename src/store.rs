@@ -21,7 +21,8 @@ use zeroize::Zeroizing;
 
 use crate::auth::revocation::Revocable;
 use crate::clock::{Clock, UnixTime};
-use crate::metrics::Metrics;
+pub use crate::metrics::EntryKind;
+use crate::metrics::{Metrics, StoreOperationResult};
 use crate::settings::{OnError, StoreBackend, StoreSettings};
 use embedded::{EmbeddedError, EmbeddedStore};
 use entry_hasher::EntryHasher;
@@ -53,24 +54,7 @@ pub enum StoreStartError {
     NoEntropy,
 }
 
-/// The purpose of an entry; a label of the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryKind {
-    /// `replay`: the replay id of a request.
-    Replay,
-    /// `idempotency`: an idempotency key.
-    Idempotency,
-}
-
 impl EntryKind {
-    /// The value of the label.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Replay => "replay",
-            Self::Idempotency => "idempotency",
-        }
-    }
-
     /// The settlement of a request that is not forwarded. The entry of a replay id keeps the fingerprint of its first
     /// request. That of an idempotency key is deleted, since an attacker may add any key to a request that he has seen.
     const fn unforwarded(self) -> Settlement {
@@ -174,7 +158,7 @@ impl StoreClient {
             // entry.
             reservation.entries.push(entry.clone());
             let result = self.store.reserve(&entry.request, now).await;
-            self.metrics.store_operation(entry.kind.label(), label(&result));
+            self.metrics.store_operations(entry.kind, result_of(&result)).inc();
             if result == Ok(ReserveResult::Reserved) {
                 continue;
             }
@@ -186,7 +170,7 @@ impl StoreClient {
                 }
                 // The store may have made the reservation although its response was lost.
                 (Err(_), OnError::Allow) => {
-                    self.metrics.store_operation(entry.kind.label(), "allowed");
+                    self.metrics.store_operations(entry.kind, StoreOperationResult::Allowed).inc();
                     self.retry_settlement(Settlement::Release, entry);
                 }
                 (Err(error), OnError::Reject) => {
@@ -210,20 +194,20 @@ impl StoreClient {
 
     fn count(&self, entry: &EntryRequest, settlement: &Settlement, settled: Result<Settled, StoreError>) {
         let result = match (settled, settlement) {
-            (Ok(Settled::Done), Settlement::Commit(_)) => "committed",
-            (Ok(Settled::Done), Settlement::Release | Settlement::Forget) => "released",
-            (Ok(Settled::Lost), _) => "lost",
-            (Err(_), Settlement::Commit(_)) => "commit_failed",
-            (Err(_), Settlement::Release | Settlement::Forget) => "release_failed",
+            (Ok(Settled::Done), Settlement::Commit(_)) => StoreOperationResult::Committed,
+            (Ok(Settled::Done), Settlement::Release | Settlement::Forget) => StoreOperationResult::Released,
+            (Ok(Settled::Lost), _) => StoreOperationResult::Lost,
+            (Err(_), Settlement::Commit(_)) => StoreOperationResult::CommitFailed,
+            (Err(_), Settlement::Release | Settlement::Forget) => StoreOperationResult::ReleaseFailed,
         };
-        self.metrics.store_operation(entry.kind.label(), result);
+        self.metrics.store_operations(entry.kind, result).inc();
     }
 
     /// Retries a settlement in the background until it succeeds, or the entry and its lease have expired.
     fn retry_settlement(self: &Arc<Self>, settlement: Settlement, entry: EntryRequest) {
         if self.retries.fetch_add(1, Ordering::Relaxed) >= MAX_RETRIES {
             self.retries.fetch_sub(1, Ordering::Relaxed);
-            self.metrics.store_operation(entry.kind.label(), "given_up");
+            self.metrics.store_operations(entry.kind, StoreOperationResult::GivenUp).inc();
             return;
         }
         let client = Arc::clone(self);
@@ -235,7 +219,9 @@ impl StoreClient {
                 let now = client.clock.now();
                 match client.store.settle(&entry.request, &settlement, now).await {
                     Ok(settled) => break client.count(&entry, &settlement, Ok(settled)),
-                    Err(_) if now > end => break client.metrics.store_operation(entry.kind.label(), "given_up"),
+                    Err(_) if now > end => {
+                        break client.metrics.store_operations(entry.kind, StoreOperationResult::GivenUp).inc();
+                    }
                     Err(_) => pause = (pause * 2).min(longest),
                 }
             }
@@ -275,14 +261,14 @@ fn open(
     })
 }
 
-fn label(result: &Result<ReserveResult, StoreError>) -> &'static str {
+fn result_of(result: &Result<ReserveResult, StoreError>) -> StoreOperationResult {
     match result {
-        Ok(ReserveResult::Reserved) => "reserved",
-        Ok(ReserveResult::InFlight) => "in_flight",
-        Ok(ReserveResult::Mismatch) => "mismatch",
-        Ok(ReserveResult::Committed { .. }) => "duplicate",
-        Err(StoreError::Full) => "full",
-        Err(StoreError::Unavailable) => "unavailable",
+        Ok(ReserveResult::Reserved) => StoreOperationResult::Reserved,
+        Ok(ReserveResult::InFlight) => StoreOperationResult::InFlight,
+        Ok(ReserveResult::Mismatch) => StoreOperationResult::Mismatch,
+        Ok(ReserveResult::Committed { .. }) => StoreOperationResult::Duplicate,
+        Err(StoreError::Full) => StoreOperationResult::Full,
+        Err(StoreError::Unavailable) => StoreOperationResult::Unavailable,
     }
 }
 

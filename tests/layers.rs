@@ -6,12 +6,15 @@ mod size;
 mod source;
 mod types;
 
+use std::collections::BTreeSet;
+
 use paths::paths;
 use source::{Source, sources};
 
 /// Every module of the crate, from the bottom up.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "settings"],
+    &["rows", "clock", "settings"],
+    &["reason"],
     &["auth"],
     &["route"],
     &["failure"],
@@ -153,4 +156,12 @@ fn one_file_names_status_codes() {
         let named: Vec<_> = paths(&source.path(), source.tokens.clone()).into_iter().filter(is_status).collect();
         assert!(named.is_empty(), "{} names {named:?}", source.name);
     }
+}
+
+/// The status and the error of RFC 8935 stand in the row of a reason, which `auth` must not know.
+#[test]
+fn only_failure_reads_the_rows_of_reasons() {
+    let sources = sources();
+    let readers = sources.iter().filter(|source| source.text.contains(".row()")).map(Source::module);
+    assert_eq!(readers.collect::<BTreeSet<_>>(), ["failure", "reason"].into());
 }

@@ -3,10 +3,10 @@
 use super::client_certificate::{ClientCertificate, San};
 use super::explanation::Explanation;
 use super::grant::Grant;
-use super::reason::Reason;
 use super::rejection::VerifyError;
 use super::request::RequestView;
 use crate::clock::UnixTime;
+use crate::reason::Reason;
 
 /// The text is not a certificate fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

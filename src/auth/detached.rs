@@ -18,12 +18,12 @@ use super::issuer::Issuer;
 use super::jws::{decode, object, optional_text};
 use super::keys::{Algorithm, algorithm_named};
 use super::locator::Locator;
-use super::reason::Reason;
 use super::rejection::{Rejection, VerifyError};
 use super::replay_id::{ReplayId, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::time::TimestampRule;
 use crate::clock::UnixTime;
+use crate::reason::Reason;
 
 /// Maximum number of headers that one signature may list.
 const MAX_LISTED: usize = 32;
@@ -74,8 +74,7 @@ impl DetachedPolicy {
         let (encoded, signature) = split(&token).ok_or(Reason::MalformedToken)?;
         let header = self.payload.header(encoded)?;
         explanation.add("header", || format!("alg {:?}, kid {:?}", header.algorithm, header.kid));
-        let refuse =
-            |reason| Rejection { reason, proven: false, issuer: Some(Arc::clone(&self.issuer.name)), remote: None };
+        let refuse = |reason| Rejection { issuer: Some(Arc::clone(&self.issuer.name)), ..Rejection::at_once(reason) };
         if !self.issuer.algorithms.contains(&header.algorithm) {
             return Err(refuse(Reason::UnsupportedAlgorithm).into());
         }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::json::parse_object;
 use super::keys::{Algorithm, Key, algorithm_named};
-use super::reason::Reason;
+use crate::reason::Reason;
 
 /// The three parts of a JWS in compact serialization (RFC 7515 §7.1), still encoded.
 pub(super) struct JwsParts<'t> {

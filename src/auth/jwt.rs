@@ -17,13 +17,13 @@ use super::issuer::Issuer;
 use super::jws::{JwsParts, Token, text};
 use super::keys::Keys;
 use super::locator::Locator;
-use super::reason::Reason;
 use super::rejection::{Rejection, VerifyError};
 use super::replay_id::{ReplayId, hash_of};
 use super::request::RequestView;
 use super::time::{NumericDate, TimestampRule, numeric_claim, numeric_date};
 use super::token_cache::{CachedToken, VerifiedTokenCache};
 use crate::clock::UnixTime;
+use crate::reason::Reason;
 use binding::Bindings;
 
 /// Default for `allowed_types`: the `typ` values of access tokens (RFC 8725 §3.11, RFC 9068 §2.1).
@@ -139,7 +139,7 @@ impl JwtPolicy {
         explanation.add("issuer", || issuer.name.to_string());
 
         let refuse =
-            |reason, proven| Rejection { reason, proven, issuer: Some(Arc::clone(&issuer.name)), remote: None };
+            |reason, proven| Rejection { proven, issuer: Some(Arc::clone(&issuer.name)), ..Rejection::at_once(reason) };
         if !issuer.algorithms.contains(&token.algorithm) {
             return Err(refuse(Reason::UnsupportedAlgorithm, false).into());
         }
@@ -173,7 +173,9 @@ impl JwtPolicy {
         };
         explanation.add("signature", || "valid".into());
 
-        self.check_claims(issuer, &token.claims, now).map_err(|reason| refuse(reason, true))?;
+        self.check_claims(issuer, &token.claims, now).map_err(|Rejection { reason, insufficient_scope, .. }| {
+            Rejection { insufficient_scope, ..refuse(reason, true) }
+        })?;
         explanation.add("claims", || "valid".into());
         // A token may omit `kid` if only one key fits; the key's own `kid` then lets revocation by key apply.
         let kid = token.kid.as_deref().or_else(|| key.name()).map(str::to_owned);
@@ -200,23 +202,25 @@ impl JwtPolicy {
         self.bindings.binds_body() || self.token.is_in_body()
     }
 
-    fn check_claims(&self, issuer: &Issuer, payload: &Map<String, Value>, now: UnixTime) -> Result<(), Reason> {
+    fn check_claims(&self, issuer: &Issuer, payload: &Map<String, Value>, now: UnixTime) -> Result<(), Rejection> {
         let claims = Registered::read(payload)?;
         // A null claim counts as missing, since it carries no value.
         if self.required.iter().any(|name| payload.get(name).is_none_or(Value::is_null)) {
-            return Err(Reason::MissingClaim);
+            return Err(Reason::MissingClaim.into());
         }
         if issuer.issuer.is_some() && claims.iss != issuer.issuer.as_deref() {
-            return Err(claims.iss.map_or(Reason::MissingClaim, |_| Reason::InvalidIssuer));
+            return Err(claims.iss.map_or(Reason::MissingClaim, |_| Reason::InvalidIssuer).into());
         }
         // Exact comparison: no case folding, trailing slash or substring match (mod_auth_openidc GHSA-wcvh-g65p-v576).
         let names = |ours: &String| claims.audiences.iter().any(|audience| audience == ours);
         if matches!(&self.audience, Audience::OneOf(ours) if !ours.iter().any(names)) {
-            return Err(Reason::InvalidAudience);
+            return Err(Reason::InvalidAudience.into());
         }
         self.check_times(&claims, now)?;
         match self.claims.iter().find(|rule| !rule.holds(payload)) {
-            Some(rule) => Err(Reason::ClaimMismatch { scope: rule.is_scope() }),
+            Some(rule) => {
+                Err(Rejection { insufficient_scope: rule.is_scope(), ..Rejection::at_once(Reason::ClaimMismatch) })
+            }
             None => Ok(()),
         }
     }

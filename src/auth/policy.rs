@@ -9,12 +9,12 @@ use super::explanation::Explanation;
 use super::grant::Grant;
 use super::jwt::JwtPolicy;
 use super::locator::Locator;
-use super::reason::Reason;
 use super::rejection::{Rejection, VerifyError};
 use super::request::RequestView;
 use super::signature::SignaturePolicy;
 use super::static_token::StaticTokenPolicy;
 use crate::clock::UnixTime;
+use crate::reason::Reason;
 
 /// An authentication policy: the credentials that a request must carry.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::keys::RemoteKeys;
-use super::reason::Reason;
+use crate::reason::Reason;
 
 /// Why [`super::verify`] returned no [`super::Grant`].
 #[derive(Clone, Debug)]
@@ -40,9 +40,15 @@ impl From<Rejection> for VerifyError {
     }
 }
 
+impl From<Reason> for Rejection {
+    fn from(reason: Reason) -> Self {
+        Self::at_once(reason)
+    }
+}
+
 impl From<Reason> for VerifyError {
     fn from(reason: Reason) -> Self {
-        Self::Rejected(Rejection::at_once(reason))
+        Self::Rejected(reason.into())
     }
 }
 
@@ -59,6 +65,8 @@ pub struct Rejection {
     pub reason: Reason,
     /// A signature had been verified: the client holds a valid credential, so the response may state the reason.
     pub proven: bool,
+    /// The claim that does not hold is a scope: `insufficient_scope` of RFC 6750 §3.1.
+    pub insufficient_scope: bool,
     /// The issuer's name in gateway.yaml, where one had been chosen.
     pub issuer: Option<Arc<str>>,
     /// The fetched key set that lacks the key: after another fetch the token may verify.
@@ -68,6 +76,6 @@ pub struct Rejection {
 impl Rejection {
     /// A rejection before any signature was verified or an issuer chosen.
     pub const fn at_once(reason: Reason) -> Self {
-        Self { reason, proven: false, issuer: None, remote: None }
+        Self { reason, proven: false, insufficient_scope: false, issuer: None, remote: None }
     }
 }

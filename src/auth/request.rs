@@ -13,9 +13,9 @@ use serde_json::{Map, Value};
 use super::claims::Pointer;
 use super::client_certificate::{ClientCertificate, ClientTrust};
 use super::json::parse_object;
-use super::reason::Reason;
 use super::rejection::VerifyError;
 use crate::clock::UnixTime;
+use crate::reason::Reason;
 
 /// The maximum number of fields in a form body, more than any webhook has.
 const MAX_PAIRS: usize = 1000;

@@ -7,12 +7,12 @@ use http::HeaderName;
 use super::explanation::Explanation;
 use super::grant::Grant;
 use super::policy::Policy;
-use super::reason::Reason;
 use super::rejection::VerifyError;
 use super::request::RequestView;
 use super::revocation::RevocationHandle;
 use super::time::TimestampRule;
 use crate::clock::UnixTime;
+use crate::reason::Reason;
 
 /// The authentication rules of a route.
 #[derive(Clone, Debug)]

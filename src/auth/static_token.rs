@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::explanation::Explanation;
 use super::grant::Grant;
 use super::locator::{LocatedValue, Locator};
-use super::reason::Reason;
 use super::rejection::VerifyError;
 use super::request::RequestView;
 use super::secret::{Secret, same};
+use crate::reason::Reason;
 
 /// `auth.static_token` of a route.
 #[derive(Clone, Debug)]

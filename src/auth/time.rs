@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use super::explanation::Explanation;
 use super::locator::{LocatedValue, Locator};
-use super::reason::Reason;
 use super::rejection::VerifyError;
 use super::request::RequestView;
 use crate::clock::UnixTime;
+use crate::reason::Reason;
 
 /// `timestamp` of a route.
 #[derive(Clone, Debug)]

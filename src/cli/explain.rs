@@ -11,13 +11,14 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::arguments::{ConfigArgument, OutputFormat, at, find_route};
+use crate::auth::Policy;
 use crate::auth::explanation::{Explanation, Note};
 use crate::auth::keys::{KeySet, Keys};
-use crate::auth::{Policy, Reason};
 use crate::clock::UnixTime;
 use crate::config::{Config, Handles, Sources, compile};
-use crate::failure::{BodyFault, Failure};
+use crate::failure::Failure;
 use crate::metrics::Outcome;
+use crate::reason::Reason;
 use crate::route::{ChallengeStage, Unrouted, validate_path};
 use message::Captured;
 use trial::Trial;
@@ -52,7 +53,7 @@ pub(super) struct WouldReject;
 /// The checks in order, the verdict (an outcome, or the reason of a rejection) and the hints.
 struct Findings {
     checks: Vec<Note>,
-    verdict: Result<Outcome, &'static str>,
+    verdict: Result<Outcome, Reason>,
     hints: Vec<String>,
 }
 
@@ -89,7 +90,7 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
     let rejection = |reason, checks| Ok(Findings { checks, verdict: Err(reason), hints: Vec::new() });
     let Ok(path) = validate_path(captured.head.uri.path()) else {
         check("path", "ambiguous: two programs could read it differently".to_owned());
-        return rejection(Failure::AmbiguousPath.reason(), checks);
+        return rejection(Reason::AmbiguousPath, checks);
     };
     let host = captured.host().to_owned();
     let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host).to_owned();
@@ -112,7 +113,7 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
     let length = captured.body.len();
     check("body", format!("{length} bytes; at most {} are allowed", route.max_body));
     if u64::try_from(length).unwrap_or(u64::MAX) > route.max_body {
-        return rejection(Failure::Body(BodyFault::TooLarge).reason(), checks);
+        return rejection(Reason::BodyTooLarge, checks);
     }
     Ok(evaluated(config, &Trial { route: &route, captured, now }, checks))
 }
@@ -143,7 +144,7 @@ fn evaluated(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findi
                     "the issuer has a JWKS URL, and explain fetches nothing: pass the JWKS with --jwks".to_owned(),
                 );
             }
-            Findings { checks, verdict: Err(reason.reason()), hints }
+            Findings { checks, verdict: Err(reason), hints }
         }
     }
 }
@@ -170,7 +171,7 @@ fn text(findings: &Findings) -> String {
     }
     match findings.verdict {
         Ok(outcome) => text.push_str(&format!("\nIt would be {}.\n", done(outcome))),
-        Err(reason) => text.push_str(&format!("\nIt would be rejected: {reason}\n")),
+        Err(reason) => text.push_str(&format!("\nIt would be rejected: {}\n", reason.word())),
     }
     for hint in &findings.hints {
         text.push_str(&format!("  hint: {hint}\n"));
@@ -195,7 +196,7 @@ fn as_json(findings: &Findings) -> serde_json::Value {
     let checks: Vec<_> = findings.checks.iter().map(|note| json!({"check": note.check, "found": note.found})).collect();
     json!({
         "verdict": findings.verdict.map_or("rejected", Outcome::label),
-        "reason": findings.verdict.err(),
+        "reason": findings.verdict.err().map(Reason::word),
         "checks": checks,
         "hints": findings.hints,
     })

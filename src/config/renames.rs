@@ -347,7 +347,7 @@ gateway.yaml:13:5: routes[0].replay: was renamed to `replay_protection`";
                 assert!(schema.contains(&format!("\"{new}\"")), "{new}");
             }
         }
-        let present: Vec<&str> = crate::failure::Failure::reasons().map(|(reason, _)| reason).collect();
+        let present: Vec<&str> = crate::reason::Reason::ALL.iter().map(|reason| reason.word()).collect();
         for (old, new) in REASONS {
             assert!(!present.contains(old) && new.split(" and ").all(|new| present.contains(&new)), "{old}");
         }

@@ -1,5 +1,7 @@
 //! The kinds of a [`Failure`](super::Failure), with the details that responses and log state.
 
+use crate::reason::Reason;
+
 /// The limit that a request exceeds, as the `RateLimit` headers of the response describe it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limited {
@@ -56,35 +58,13 @@ pub enum BodyFault {
     Ambiguous,
 }
 
-/// How a request duplicates an earlier one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Duplicate {
-    /// The same event has been processed.
-    Request,
-    /// The same replay id was used with another request, which has not been processed.
-    ReplayIdReused,
-    /// The same event is in flight.
-    InFlight,
-    /// The same idempotency key was used with another request.
-    IdempotencyKeyReused,
-}
-
-/// Why the store could not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreFault {
-    /// No response in time, or no reliable one.
-    Unavailable,
-    /// No capacity for another id.
-    Full,
-}
-
-/// Why there is no response from the upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamFault {
-    /// No connection within the connect timeout, or connection refused.
-    Unreachable,
-    /// The connection ended early, or its bytes were not HTTP.
-    ProtocolError,
-    /// No response within the timeout.
-    Timeout,
+impl BodyFault {
+    pub(super) const fn reason(self) -> Reason {
+        match self {
+            Self::TooLarge => Reason::BodyTooLarge,
+            Self::Slow => Reason::RequestTimeout,
+            Self::ClientDisconnected => Reason::ClientDisconnected,
+            Self::Ambiguous => Reason::AmbiguousFraming,
+        }
+    }
 }

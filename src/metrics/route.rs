@@ -4,10 +4,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::StatusCode;
-use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec};
+use prometheus::{Histogram, IntCounter};
 
 use super::{Metrics, Outcome, seconds};
+use crate::auth::Policy;
 use crate::clock::UnixTime;
+use crate::reason::Reason;
 
 /// The HTTP statuses from 200 on whose counter of forwarded requests is cached: those of RFC 9110 and 4918.
 const CACHED: usize = 10;
@@ -16,58 +18,52 @@ const CACHED: usize = 10;
 #[derive(Debug)]
 pub struct RouteMetrics {
     name: Arc<str>,
-    requests: IntCounterVec,
     forwarded: [OnceLock<IntCounter>; CACHED],
     /// The counter of the first rejection: in a flood most rejections have the same reason and status.
-    rejected: OnceLock<(&'static str, Option<StatusCode>, IntCounter)>,
+    rejected: OnceLock<(Option<Reason>, Option<StatusCode>, IntCounter)>,
     request_duration: Histogram,
     upstream_duration: Histogram,
-    verify_durations: HistogramVec,
     /// The scheme that the route was first seen with, which it mostly keeps.
     verify_duration: OnceLock<(&'static str, Histogram)>,
-    secret_last_used: GaugeVec,
 }
 
 impl RouteMetrics {
     pub(super) fn new(metrics: &Metrics, name: &Arc<str>) -> Self {
-        let route = Self {
+        // From zero on, so that a first request shows as an increase.
+        metrics.requests(name, Outcome::Forwarded, None, Some(StatusCode::default())).inc_by(0);
+        Self {
             name: Arc::clone(name),
-            requests: metrics.requests.clone(),
             forwarded: Default::default(),
             rejected: OnceLock::new(),
-            request_duration: metrics.request_duration.with_label_values(&[&**name]),
-            upstream_duration: metrics.upstream_duration.with_label_values(&[&**name]),
-            verify_durations: metrics.verify_duration.clone(),
+            request_duration: metrics.request_duration(name),
+            upstream_duration: metrics.upstream_duration(name),
             verify_duration: OnceLock::new(),
-            secret_last_used: metrics.secret_last_used.clone(),
-        };
-        // From zero on, so that a first request shows as an increase.
-        route.count(Outcome::Forwarded, "", Some(StatusCode::default())).inc_by(0);
-        route
+        }
     }
 
     /// Notes that one of the route's secrets has verified a request: a secret that no longer does can be removed.
-    pub fn secret_used(&self, index: usize, now: UnixTime) {
-        self.secret_last_used.with_label_values(&[&*self.name, &index.to_string()]).set(seconds(now));
+    pub fn secret_used(&self, metrics: &Metrics, index: usize, now: UnixTime) {
+        metrics.secret_last_used_timestamp(&self.name, &index.to_string()).set(seconds(now));
     }
 
     /// Counts one decision and its time.
-    pub fn verified(&self, scheme: &'static str, took: Duration) {
-        let child = || self.verify_durations.with_label_values(&[scheme]);
-        let (first, kept) = self.verify_duration.get_or_init(|| (scheme, child()));
-        if *first == scheme { kept.observe(took.as_secs_f64()) } else { child().observe(took.as_secs_f64()) }
+    pub fn verified(&self, metrics: &Metrics, policy: &Policy, took: Duration) {
+        let child = || (policy.scheme(), metrics.verify_duration(policy));
+        let (first, kept) = self.verify_duration.get_or_init(child);
+        if *first == policy.scheme() { kept.observe(took.as_secs_f64()) } else { child().1.observe(took.as_secs_f64()) }
     }
 
     /// Counts a request that has ended.
     pub fn finished(
         &self,
+        metrics: &Metrics,
         outcome: Outcome,
-        reason: &'static str,
+        reason: Option<Reason>,
         status: Option<StatusCode>,
         took: Duration,
         upstream: Option<Duration>,
     ) {
-        let count = || self.count(outcome, reason, status);
+        let count = || metrics.requests(&self.name, outcome, reason, status);
         if let Some(cached) = self.cached(outcome, status) {
             cached.get_or_init(count).inc();
         } else if outcome == Outcome::Rejected {
@@ -86,13 +82,4 @@ impl RouteMetrics {
         let index = status?.as_u16().checked_sub(StatusCode::default().as_u16())?;
         if outcome == Outcome::Forwarded { self.forwarded.get(usize::from(index)) } else { None }
     }
-
-    fn count(&self, outcome: Outcome, reason: &str, status: Option<StatusCode>) -> IntCounter {
-        self.requests.with_label_values(&[&*self.name, outcome.label(), reason, label(status.as_ref())])
-    }
-}
-
-/// The label of an HTTP status; empty where no response was sent.
-pub(super) fn label(status: Option<&StatusCode>) -> &str {
-    status.map_or("", StatusCode::as_str)
 }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::request_context::RequestContext;
 use crate::auth::Permit;
-use crate::failure::{Failure, StoreFault};
+use crate::failure::Failure;
 use crate::limit::{ConcurrencyPermits, RequestSender, limited};
+use crate::reason::Reason;
 use crate::route::{Limit, RouteLimits};
 use crate::services::Services;
 use crate::settings::OnError;
@@ -60,7 +61,7 @@ async fn acquire(
     let permits = services.limits.admit(&sender, &route.limits.without_rates(), Instant::now)?;
     match (Box::pin(take_shared(store, &sender, &route.limits)).await, store.on_error()) {
         (Ok(()), _) => Ok(permits),
-        (Err(Failure::Undecided(_)), OnError::Allow) => {
+        (Err(Failure::Plain(Reason::StoreUnavailable)), OnError::Allow) => {
             drop(permits);
             services.limits.admit(&sender, &route.limits, Instant::now)
         }
@@ -83,7 +84,7 @@ async fn take_shared(store: &StoreClient, sender: &RequestSender<'_>, limits: &R
         match store.take(name, interval, rate.burst()).await {
             Ok(None) => {}
             Ok(Some(wait)) => return Err(Failure::RateLimited(limited(limit, rate, wait))),
-            Err(_) => return Err(Failure::Undecided(StoreFault::Unavailable)),
+            Err(_) => return Err(Reason::StoreUnavailable.into()),
         }
     }
     Ok(())

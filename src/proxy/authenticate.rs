@@ -14,7 +14,7 @@ use super::request_body::RequestBody;
 use super::request_context::RequestContext;
 use crate::auth::challenge::ChallengeResponse;
 use crate::auth::{self, Grant, Permit, Reason, Rejection, RequestView, VerifyError};
-use crate::failure::Failure;
+use crate::failure::{Failure, is_rejection};
 use crate::jwks::Refetch;
 use crate::route::ChallengeStage;
 use crate::services::Services;
@@ -51,10 +51,8 @@ pub(super) async fn authenticate(
 /// limit does not count against its client.
 fn is_rejected(authenticated: &Result<Authenticated, Failure>) -> bool {
     match authenticated {
-        Err(failure) => failure.is_rejection() && failure.limited().is_none(),
-        Ok(Authenticated::Permitted(Permit::Observed(rejection))) => {
-            Failure::Rejected(rejection.clone()).is_rejection()
-        }
+        Err(failure) => is_rejection(failure.reason()) && failure.limited().is_none(),
+        Ok(Authenticated::Permitted(Permit::Observed(rejection))) => is_rejection(rejection.reason),
         Ok(Authenticated::Permitted(Permit::Granted(_)) | Authenticated::Challenge(_)) => false,
     }
 }
@@ -96,7 +94,7 @@ async fn evaluate(
             Err(Failure::Rejected(rejection))
         }
         // The whole body was passed in: a verifier that still asks for it is wrong.
-        Err(VerifyError::NeedsBody) => Err(Failure::BadRequest),
+        Err(VerifyError::NeedsBody) => Err(Reason::BadRequest.into()),
     }
 }
 
@@ -126,7 +124,7 @@ async fn decide(
             Err(rejection) => Err(rejection.into()),
         };
     }
-    record.decided(&decision, route.rules.policy.scheme(), begun.elapsed(), now);
+    record.decided(&decision, begun.elapsed(), now);
     let grant = decision?;
     Ok(match route.answer(view, ChallengeStage::Authenticated)? {
         Some(challenge) => Authenticated::Challenge(challenge),
@@ -137,15 +135,15 @@ async fn decide(
 /// Checks whether the store revokes a credential of this grant.
 ///
 /// # Errors
-/// `Revoked`, or `RevocationUnknown` where the store does not respond.
+/// `Revoked`, or `StoreUnavailable` where the store does not respond.
 async fn check_revocation(store: Option<&StoreClient>, grant: &Grant) -> Result<(), Rejection> {
     let reject = |reason| Rejection { proven: true, issuer: grant.issuer().cloned(), ..Rejection::at_once(reason) };
-    let store = store.ok_or_else(|| reject(Reason::RevocationUnknown))?;
+    let store = store.ok_or_else(|| reject(Reason::StoreUnavailable))?;
     for credential in grant.revocables() {
         match store.revokes(credential).await {
             Ok(false) => {}
             Ok(true) => return Err(reject(Reason::Revoked)),
-            Err(_) => return Err(reject(Reason::RevocationUnknown)),
+            Err(_) => return Err(reject(Reason::StoreUnavailable)),
         }
     }
     Ok(())

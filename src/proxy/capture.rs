@@ -24,7 +24,7 @@ pub(super) fn store(context: &RequestContext<'_>, body: &[u8], rejection: &Rejec
     let RequestContext { route, head, request_id, .. } = context;
     let Some(capture) = route.capture.clone() else { return };
     let message = message(head, body);
-    let reason = rejection.reason.reason();
+    let reason = rejection.reason.word();
     let (folder, name) = (capture.dir.join(&*route.name), format!("{}-{reason}-{request_id}.http", millis()));
     // In a flood, the first few captures show as much as all of them.
     let Ok(permit) = UNDER_WAY.try_acquire() else { return };

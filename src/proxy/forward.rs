@@ -15,7 +15,8 @@ use super::request_context::RequestContext;
 use super::response_body::ResponseContent;
 use super::upstream::Upstreams;
 use crate::auth::Permit;
-use crate::failure::{Failure, UpstreamFault};
+use crate::failure::Failure;
+use crate::reason::Reason;
 
 /// Forwards a request. One with a reservation is sent in its own task, which outlives a client that disconnects. The
 /// request is made before the future, which would otherwise hold its parts as well.
@@ -55,7 +56,7 @@ pub(super) fn forward(
                     drop((permits, alive));
                 });
                 // A task that has panicked sends nothing; its lease expires.
-                response.await.unwrap_or(Err(Failure::Upstream(UpstreamFault::ProtocolError)))
+                response.await.unwrap_or(Err(Reason::UpstreamProtocolError.into()))
             }
         };
         record.upstream = Some(begun.elapsed());

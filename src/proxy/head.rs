@@ -7,6 +7,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, Version};
 
 use crate::failure::Failure;
+use crate::reason::Reason;
 use crate::route::validate_path;
 use crate::snapshot::ListenerLimits;
 
@@ -30,18 +31,18 @@ impl RequestTarget {
     pub fn evaluate(head: &Parts, limits: &ListenerLimits) -> Result<Self, Failure> {
         check_size(head, limits)?;
         if head.headers.values().any(has_blanks_around) || has_another_scheme(head) {
-            return Err(Failure::BadRequest);
+            return Err(Reason::BadRequest.into());
         }
         // The gateway never switches protocols (RFC 9110 §7.8), and must not depend on how an upstream handles an
         // upgrade.
         if head.headers.contains_key(UPGRADE) {
-            return Err(Failure::UpgradeNotSupported);
+            return Err(Reason::UpgradeNotSupported.into());
         }
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
-            return Err(Failure::BadRequest);
+            return Err(Reason::BadRequest.into());
         }
         let authority = one_authority(head)?;
-        let path = validate_path(head.uri.path()).map_err(|_| Failure::AmbiguousPath)?.into_owned();
+        let path = validate_path(head.uri.path()).map_err(|_| Reason::AmbiguousPath)?.into_owned();
         Ok(Self { authority, path })
     }
 
@@ -63,10 +64,10 @@ impl RequestTarget {
 
 fn check_size(head: &Parts, limits: &ListenerLimits) -> Result<(), Failure> {
     if target_size(head) > MAX_URI {
-        return Err(Failure::UriTooLong);
+        return Err(Reason::UriTooLong.into());
     }
     let too_large = size(head) > usize::try_from(limits.head_bytes).unwrap_or(usize::MAX);
-    if too_large || head.headers.len() > limits.headers { Err(Failure::HeadersTooLarge) } else { Ok(()) }
+    if too_large || head.headers.len() > limits.headers { Err(Reason::HeadersTooLarge.into()) } else { Ok(()) }
 }
 
 fn target_size(head: &Parts) -> usize {
@@ -98,17 +99,17 @@ fn one_authority(head: &Parts) -> Result<Authority, Failure> {
     let mut fields = head.headers.get_all(HOST).iter();
     let (field, second) = (fields.next(), fields.next());
     if second.is_some() {
-        return Err(Failure::BadRequest);
+        return Err(Reason::BadRequest.into());
     }
     let authority = match (head.uri.authority(), field.map(parse_authority)) {
         (Some(target), None) if head.version == Version::HTTP_2 => plain(target.clone()),
         // HTTP/1.1 requires the header with the absolute form too (RFC 9112 §3.2).
-        (_, None) => return Err(Failure::MissingHost),
+        (_, None) => return Err(Reason::MissingHost.into()),
         (Some(target), Some(Some(host))) if same_authority(target, &host) => plain(host),
         (None, Some(Some(host))) => plain(host),
         (_, Some(_)) => None,
     };
-    authority.ok_or(Failure::BadRequest)
+    authority.ok_or_else(|| Reason::BadRequest.into())
 }
 
 fn parse_authority(value: &HeaderValue) -> Option<Authority> {
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn no_host_two_hosts_and_contradicting_hosts_are_rejected() {
         for request in [get("/a"), get("https://a.example/a"), get("/a").version(Version::HTTP_2)] {
-            assert!(matches!(evaluate(request), Err(Failure::MissingHost)));
+            assert!(matches!(evaluate(request), Err(Failure::Plain(Reason::MissingHost))));
         }
         let requests = [
             get("/a").header(HOST, "a.example").header(HOST, "a.example"),
@@ -158,7 +159,7 @@ mod tests {
             get("/a").header(HOST, "a.example/x"),
         ];
         for request in requests {
-            assert!(matches!(evaluate(request), Err(Failure::BadRequest)));
+            assert!(matches!(evaluate(request), Err(Failure::Plain(Reason::BadRequest))));
         }
     }
 
@@ -166,19 +167,25 @@ mod tests {
     fn connect_trace_and_upgrades_are_rejected() {
         let host = || get("/a").header(HOST, "a.example");
         for request in [host().method("TRACE"), host().method("CONNECT")] {
-            assert!(matches!(evaluate(request), Err(Failure::BadRequest)));
+            assert!(matches!(evaluate(request), Err(Failure::Plain(Reason::BadRequest))));
         }
         assert!(evaluate(host()).is_ok());
-        assert!(matches!(evaluate(host().header(UPGRADE, "websocket")), Err(Failure::UpgradeNotSupported)));
+        assert!(matches!(
+            evaluate(host().header(UPGRADE, "websocket")),
+            Err(Failure::Plain(Reason::UpgradeNotSupported))
+        ));
     }
 
     #[test]
     fn values_that_only_http_2_can_carry_are_rejected() {
         for value in [" a", "a ", "\ta", "a\t"] {
             let request = get("https://a.example/a").version(Version::HTTP_2).header("x", value);
-            assert!(matches!(evaluate(request), Err(Failure::BadRequest)), "{value:?}");
+            assert!(matches!(evaluate(request), Err(Failure::Plain(Reason::BadRequest))), "{value:?}");
         }
-        assert!(matches!(evaluate(get("ftp://a.example/a").version(Version::HTTP_2)), Err(Failure::BadRequest)));
+        assert!(matches!(
+            evaluate(get("ftp://a.example/a").version(Version::HTTP_2)),
+            Err(Failure::Plain(Reason::BadRequest))
+        ));
         assert!(evaluate(get("/a").version(Version::HTTP_2).header(HOST, "a.example")).is_ok());
         assert!(evaluate(get("http://a.example/a").version(Version::HTTP_2).header("x", "a b")).is_ok());
     }
@@ -186,10 +193,10 @@ mod tests {
     #[test]
     fn long_targets_and_large_headers_are_rejected() {
         let long = format!("/{}", "a".repeat(MAX_URI));
-        assert!(matches!(evaluate(get(&long).header(HOST, "a")), Err(Failure::UriTooLong)));
+        assert!(matches!(evaluate(get(&long).header(HOST, "a")), Err(Failure::Plain(Reason::UriTooLong))));
         let large = get("/a").header(HOST, "a").header("x", "a".repeat(40_000));
-        assert!(matches!(evaluate(large), Err(Failure::HeadersTooLarge)));
+        assert!(matches!(evaluate(large), Err(Failure::Plain(Reason::HeadersTooLarge))));
         let many = (0..101).fold(get("/a").header(HOST, "a"), |request, _| request.header("x", "1"));
-        assert!(matches!(evaluate(many), Err(Failure::HeadersTooLarge)));
+        assert!(matches!(evaluate(many), Err(Failure::Plain(Reason::HeadersTooLarge))));
     }
 }

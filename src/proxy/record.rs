@@ -11,12 +11,12 @@ use super::connection_info::ConnectionInfo;
 use super::request_body::Received;
 use super::request_id;
 use super::response_event::ResponseError;
-use crate::auth::SignatureCheck;
 use crate::auth::{Grant, Permit, VerifyError};
 use crate::clock::UnixTime;
-use crate::failure::{Failure, UpstreamFault};
+use crate::failure::{self, Failure, is_rejection};
 use crate::limit::ConcurrencyPermits;
 use crate::metrics::{Metrics, Outcome, RouteMetrics};
+use crate::reason::Reason;
 use crate::route::Route;
 
 /// The record of one request; it is written when it is dropped.
@@ -28,10 +28,10 @@ pub struct RequestRecord {
     route: Option<(Arc<Route>, Arc<RouteMetrics>)>,
     received: Arc<Received>,
     outcome: Outcome,
-    /// Empty where the outcome needs none.
-    reason: &'static str,
+    /// None where the outcome needs none.
+    reason: Option<Reason>,
     forwarded_as: Outcome,
-    reason_if_forwarded: &'static str,
+    reason_if_forwarded: Option<Reason>,
     /// Status of the response.
     pub(super) status: Option<StatusCode>,
     bytes_sent: u64,
@@ -68,9 +68,9 @@ impl RequestRecord {
             received: Arc::default(),
             // A record that is dropped before anything else is known of its request: the client disconnected.
             outcome: Outcome::Error,
-            reason: Failure::Body(crate::failure::BodyFault::ClientDisconnected).reason(),
+            reason: Some(Reason::ClientDisconnected),
             forwarded_as: Outcome::Forwarded,
-            reason_if_forwarded: "",
+            reason_if_forwarded: None,
             status: None,
             bytes_sent: 0,
             complete: false,
@@ -101,24 +101,18 @@ impl RequestRecord {
     }
 
     /// Adds the time of one verification. A request whose body is needed is verified twice and counted once.
-    pub(super) fn decided(
-        &mut self,
-        decision: &Result<Grant, VerifyError>,
-        scheme: &'static str,
-        took: Duration,
-        now: UnixTime,
-    ) {
+    pub(super) fn decided(&mut self, decision: &Result<Grant, VerifyError>, took: Duration, now: UnixTime) {
         self.verify += took;
         if let Err(VerifyError::NeedsBody) = decision {
             return;
         }
-        if let Some((_, metrics)) = &self.route {
-            metrics.verified(scheme, self.verify);
+        if let Some((route, metrics)) = &self.route {
+            metrics.verified(&self.metrics, &route.rules.policy, self.verify);
             let secrets = decision.as_ref().map(Grant::secrets).unwrap_or_default();
-            secrets.iter().for_each(|index| metrics.secret_used(*index, now));
+            secrets.iter().for_each(|index| metrics.secret_used(&self.metrics, *index, now));
         }
         if let Some(signed) = decision.as_ref().ok().and_then(Grant::signed) {
-            self.metrics.token(signed == SignatureCheck::Cached);
+            self.metrics.token(signed);
         }
         if let Some(line) = &mut self.line {
             line.decided = true;
@@ -133,25 +127,25 @@ impl RequestRecord {
     /// A request that is forwarded in dry run although it would be rejected is counted by the reason.
     pub(super) fn permitted(&mut self, permit: &Permit) {
         (self.forwarded_as, self.reason_if_forwarded) = match permit {
-            Permit::Granted(_) => (Outcome::Forwarded, ""),
-            Permit::Observed(rejection) => (Outcome::DryRunRejected, rejection.reason.reason()),
+            Permit::Granted(_) => (Outcome::Forwarded, None),
+            Permit::Observed(rejection) => (Outcome::DryRunRejected, Some(rejection.reason)),
         };
     }
 
     /// An endpoint verification challenge was answered.
     pub(super) fn challenge(&mut self, status: StatusCode) {
-        (self.outcome, self.reason, self.status) = (Outcome::ChallengeAnswered, "", Some(status));
+        (self.outcome, self.reason, self.status) = (Outcome::ChallengeAnswered, None, Some(status));
     }
 
     /// A duplicate of a processed event was acknowledged, or got the stored response.
     pub(super) fn repeated(&mut self, status: StatusCode) {
-        let reason = Failure::Duplicate(crate::failure::Duplicate::Request).reason();
-        (self.outcome, self.reason, self.status) = (Outcome::DuplicateAnswered, reason, Some(status));
+        (self.outcome, self.reason) = (Outcome::DuplicateAnswered, Some(Reason::DuplicateRequest));
+        self.status = Some(status);
     }
 
     /// Without dry run, the store would have rejected the request.
-    pub(super) fn observed(&mut self, failure: &Failure) {
-        (self.forwarded_as, self.reason_if_forwarded) = (Outcome::DryRunRejected, failure.reason());
+    pub(super) fn observed(&mut self, reason: Reason) {
+        (self.forwarded_as, self.reason_if_forwarded) = (Outcome::DryRunRejected, Some(reason));
     }
 
     pub(super) fn forwarded(&mut self, status: StatusCode) {
@@ -162,17 +156,17 @@ impl RequestRecord {
     /// The response ended prematurely. In dry run the reason of the rejection stays.
     pub(super) fn broke(&mut self, broke: &ResponseError) {
         if self.outcome == Outcome::Forwarded {
-            let fault = match broke {
-                ResponseError::Late => UpstreamFault::Timeout,
-                ResponseError::Upstream(_) | ResponseError::Lost => UpstreamFault::ProtocolError,
+            let reason = match broke {
+                ResponseError::Late => Reason::UpstreamTimeout,
+                ResponseError::Upstream(_) | ResponseError::Lost => Reason::UpstreamProtocolError,
             };
-            (self.outcome, self.reason) = (Outcome::UpstreamIncomplete, Failure::Upstream(fault).reason());
+            (self.outcome, self.reason) = (Outcome::UpstreamIncomplete, Some(reason));
         }
     }
 
     pub(super) fn failed(&mut self, failure: &Failure) {
-        self.outcome = if failure.is_rejection() { Outcome::Rejected } else { Outcome::Error };
-        self.reason = failure.reason();
+        self.outcome = if is_rejection(failure.reason()) { Outcome::Rejected } else { Outcome::Error };
+        self.reason = Some(failure.reason());
         if let Some(line) = &mut self.line {
             line.detail = failure.detail();
         }
@@ -194,8 +188,10 @@ impl Drop for RequestRecord {
     fn drop(&mut self) {
         let took = self.begun.elapsed();
         match &self.route {
-            Some((_, metrics)) => metrics.finished(self.outcome, self.reason, self.status, took, self.upstream),
-            None => self.metrics.unrouted(self.outcome, self.reason, self.status),
+            Some((_, route)) => {
+                route.finished(&self.metrics, self.outcome, self.reason, self.status, took, self.upstream);
+            }
+            None => self.metrics.requests("", self.outcome, self.reason, self.status).inc(),
         }
         if let Some(line) = self.line.take() {
             self.write(&line, took);
@@ -217,7 +213,7 @@ impl RequestRecord {
             client_address = %line.client.ip(),
             client_port = port(line.client),
             outcome = self.outcome.label(),
-            reason = Some(self.reason).filter(|reason| !reason.is_empty()),
+            reason = self.reason.map(Reason::word),
             detail = line.detail,
             status = self.status.map(|status| status.as_u16()),
             issuer = line.issuer.as_deref(),
@@ -234,14 +230,14 @@ impl RequestRecord {
 }
 
 /// Writes the line for bytes that are not a request.
-pub(super) fn framing_failed(failure: &Failure, client: std::net::SocketAddr) {
+pub(super) fn framing_failed(reason: Reason, client: std::net::SocketAddr) {
     tracing::info!(
         target: "hookgate::access",
         client_address = %client.ip(),
         client_port = port(client),
         outcome = Outcome::Rejected.label(),
-        reason = failure.reason(),
-        status = failure.status().as_u16(),
+        reason = reason.word(),
+        status = failure::status(reason).as_u16(),
         "request"
     );
 }

@@ -151,7 +151,7 @@ impl RequestBody {
     ) -> Result<Self, Failure> {
         let body = Self { inbound, left: max, deadline: BodyDeadline::new(limits.body_stall, limits.body), received };
         if body.size_hint().lower() > max {
-            return Err(Failure::Body(BodyFault::TooLarge));
+            return Err(BodyFault::TooLarge.into());
         }
         if body.is_end_stream() {
             body.end();
@@ -162,12 +162,12 @@ impl RequestBody {
     /// Buffers the whole body, so that it is verified before it is forwarded.
     ///
     /// # Errors
-    /// [`Failure::Body`] as for a streamed body; [`Failure::BufferFull`] if all buffered bodies exceed `limit` bytes
+    /// That of a [`BodyFault`], as for a streamed body; [`Failure::BufferFull`] if all buffered bodies exceed `limit` bytes
     /// in total, or those of one address a quarter of it.
     pub async fn buffer(&mut self, mut permit: MemoryPermit, limit: u64) -> Result<Bytes, Failure> {
         let mut whole = BytesMut::new();
         while let Some(frame) = self.frame().await {
-            if let Ok(data) = frame.map_err(Failure::Body)?.into_data() {
+            if let Ok(data) = frame?.into_data() {
                 permit.grow(data.len(), limit).map_err(Failure::BufferFull)?;
                 whole.extend_from_slice(&data);
             }

@@ -13,9 +13,10 @@ use super::response_body::ResponseContent;
 use super::upstream::MARGIN;
 use super::{response, stored_response};
 use crate::auth::locator::LocatedValue;
-use crate::auth::{Grant, Permit, Reason, Rejection, RequestView};
+use crate::auth::{Grant, Permit, Rejection, RequestView};
 use crate::clock::UnixTime;
-use crate::failure::{Duplicate, Failure, StoreFault};
+use crate::failure::Failure;
+use crate::reason::Reason;
 use crate::route::duplicates::{DuplicateRules, IdempotencyRule, OnDuplicate};
 use crate::services::Services;
 use crate::store::kind::{ReserveRequest, StoreError};
@@ -36,10 +37,10 @@ pub(super) enum Reserved {
 /// Reserves the replay ids and the idempotency key of a request. In dry run, a duplicate is logged and forwarded.
 ///
 /// # Errors
-/// [`Failure::Duplicate`]; [`Failure::Undecided`] if the store is unavailable or full; `BadRequest` if a required
-/// idempotency key is missing, or a key cannot be read; `MalformedBody` if a required key stands in a body that is not
-/// JSON; reason `timestamp_too_old` for an old credential that is acceptable only because a reload has raised the max
-/// age or leeway; those of [`buffer_body`].
+/// The reason of a duplicate; `StoreUnavailable` or `StoreFull`; `BadRequest` if a required idempotency key is missing,
+/// or a key cannot be read; `MalformedBody` if a required key stands in a body that is not JSON; `TimestampTooOld` for
+/// an old credential that is acceptable only because a reload has raised the max age or leeway; those of
+/// [`buffer_body`].
 pub(super) async fn reserve(
     services: &Services,
     context: &RequestContext<'_>,
@@ -63,16 +64,16 @@ pub(super) async fn reserve(
     }
     match &reserved {
         Ok(Reserved::Forward(_)) => return reserved,
-        Ok(Reserved::Duplicate(_)) => record.observed(&Failure::Duplicate(Duplicate::Request)),
-        Err(failure) => record.observed(failure),
+        Ok(Reserved::Duplicate(_)) => record.observed(Reason::DuplicateRequest),
+        Err(failure) => record.observed(failure.reason()),
     }
     Ok(Reserved::Forward(None))
 }
 
 fn undecided(error: StoreError) -> Failure {
-    Failure::Undecided(match error {
-        StoreError::Full => StoreFault::Full,
-        StoreError::Unavailable => StoreFault::Unavailable,
+    Failure::Plain(match error {
+        StoreError::Full => Reason::StoreFull,
+        StoreError::Unavailable => Reason::StoreUnavailable,
     })
 }
 
@@ -89,7 +90,7 @@ fn entries(
     let view = body.known().map_or_else(|| context.view(), |known| context.view().with_body(known));
     // How long the exchange with the upstream may take.
     let lease = body.time_left() + route.upstream.timeout + MARGIN;
-    let entry = |kind, id: &[&[u8]], until, issued| {
+    let entry = |kind, id: &[&[u8]], until, issued| -> Result<EntryRequest, Failure> {
         let id = store.hasher().id(id);
         let fingerprint = store.hasher().fingerprint(head.method.as_str(), view.path_and_query(), view.body);
         let (owner, route, share) = (new_owner().map_err(undecided)?, Arc::clone(&route.name), rules.share);
@@ -126,12 +127,12 @@ fn proven(reason: Reason) -> Failure {
 }
 
 fn idempotency_key(rule: &IdempotencyRule, grant: &Grant, view: &RequestView<'_>) -> Result<Option<String>, Failure> {
-    let found = rule.key.find_with_claims(view, grant.claims()).map_err(|_| Failure::BadRequest)?;
+    let found = rule.key.find_with_claims(view, grant.claims()).map_err(|_| Reason::BadRequest)?;
     match found.and_then(text_of) {
-        Some(key) if key.is_empty() || key.len() > MAX_KEY => Err(Failure::BadRequest),
+        Some(key) if key.is_empty() || key.len() > MAX_KEY => Err(Reason::BadRequest.into()),
         None if rule.required => {
             let unreadable = rule.key.is_unreadable(view) == Ok(true);
-            Err(if unreadable { proven(Reason::MalformedBody) } else { Failure::BadRequest })
+            Err(if unreadable { proven(Reason::MalformedBody) } else { Reason::BadRequest.into() })
         }
         key => Ok(key),
     }
@@ -153,23 +154,23 @@ fn answer(rules: &DuplicateRules, context: &RequestContext<'_>, outcome: Reserve
         ReserveOutcome::Duplicate(kind, found) => (kind, found),
     };
     let (on_duplicate, reused) = match kind {
-        EntryKind::Replay => (rules.replay.as_ref().map(|rule| rule.on_duplicate), Duplicate::ReplayIdReused),
+        EntryKind::Replay => (rules.replay.as_ref().map(|rule| rule.on_duplicate), Reason::ReplayIdReused),
         EntryKind::Idempotency => {
-            (rules.idempotency.as_ref().map(|rule| rule.on_duplicate), Duplicate::IdempotencyKeyReused)
+            (rules.idempotency.as_ref().map(|rule| rule.on_duplicate), Reason::IdempotencyKeyReused)
         }
     };
     let (same, stored) = match found {
         ReserveResult::Committed { same, reply } => (same, reply),
-        ReserveResult::InFlight => return Err(Failure::Duplicate(Duplicate::InFlight)),
-        ReserveResult::Mismatch => return Err(Failure::Duplicate(reused)),
+        ReserveResult::InFlight => return Err(Reason::DuplicateInFlight.into()),
+        ReserveResult::Mismatch => return Err(reused.into()),
         // The caller handles a new reservation before this.
-        ReserveResult::Reserved => return Err(Failure::Undecided(StoreFault::Unavailable)),
+        ReserveResult::Reserved => return Err(Reason::StoreUnavailable.into()),
     };
     if kind == EntryKind::Idempotency && !same {
-        return Err(Failure::Duplicate(reused));
+        return Err(reused.into());
     }
     let stored = match on_duplicate {
-        None | Some(OnDuplicate::Reject) => return Err(Failure::Duplicate(Duplicate::Request)),
+        None | Some(OnDuplicate::Reject) => return Err(Reason::DuplicateRequest.into()),
         Some(OnDuplicate::Acknowledge) => None,
         Some(OnDuplicate::Replay) => stored.as_ref().and_then(stored_response::read),
     };

@@ -14,8 +14,9 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use super::headers::REQUEST_ID;
 use super::response_body::ResponseContent;
 use crate::auth::challenge::ChallengeResponse;
-use crate::auth::{Policy, Reason, Rejection};
-use crate::failure::{BodyFault, Failure, HEAD_TIMED_OUT, Limited, TLS_REQUIRED, may_challenge};
+use crate::auth::{Policy, Rejection};
+use crate::failure::{self, Failure, Limited, may_challenge};
+use crate::reason::Reason;
 use crate::route::{ErrorForm, Route, Unrouted};
 use crate::snapshot::Disclosure;
 
@@ -35,26 +36,26 @@ pub fn failure(
     route: Option<&Route>,
     request_id: &str,
 ) -> Response<ResponseContent> {
-    let chosen = route.and_then(|route| route.responses.get(failure.reason()).copied());
+    let chosen = route.and_then(|route| route.responses.get(&failure.reason()).copied());
     let in_secevent = route.is_some_and(|route| route.errors == ErrorForm::Secevent);
     if let (true, Some((status, error))) = (in_secevent, failure.secevent()) {
         // The protocol has an error each for key, issuer and audience; `opaque` gives the same one for all.
         let opaque = disclosure == Disclosure::Opaque && failure.withheld_as() == Some("unauthorized");
         let error = if opaque { "authentication_failed" } else { error };
-        let reason = withheld(failure, disclosure).unwrap_or(failure.reason());
+        let reason = withheld(failure, disclosure).unwrap_or(failure.reason().word());
         return secevent(chosen.unwrap_or(status), error, reason, request_id);
     }
     let withheld = withheld(failure, disclosure);
     let status = if withheld.is_some() { failure.withheld_status() } else { failure.status() };
     let status = chosen.unwrap_or(status);
-    let mut response = problem(status, withheld.unwrap_or(failure.reason()), request_id);
+    let mut response = problem(status, withheld.unwrap_or(failure.reason().word()), request_id);
     let headers = response.headers_mut();
     if failure.may_be_retried() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
     }
     let closes = matches!(
-        failure,
-        Failure::BadRequest | Failure::MissingHost | Failure::UpgradeNotSupported | Failure::Body(BodyFault::Ambiguous)
+        failure.reason(),
+        Reason::BadRequest | Reason::MissingHost | Reason::UpgradeNotSupported | Reason::AmbiguousFraming
     );
     if closes {
         // The gateway and the client may disagree about where the next request begins, or what this one was.
@@ -67,7 +68,7 @@ pub fn failure(
         insert(headers, ALLOW, &allow(methods));
     }
     if let (Failure::Rejected(rejection), true) = (failure, may_challenge(status) && takes_bearer(route)) {
-        insert(headers, WWW_AUTHENTICATE, &www_authenticate(rejection.reason, disclosure));
+        insert(headers, WWW_AUTHENTICATE, &www_authenticate(rejection, disclosure));
     }
     response
 }
@@ -98,7 +99,8 @@ pub fn again(mut response: Response<ResponseContent>, request_id: &str) -> Respo
 /// The reason that the response states where it may not state the real one.
 fn withheld(failure: &Failure, disclosure: Disclosure) -> Option<&'static str> {
     // A client knows its own address, and a sender whose address has changed must learn what to ask the operator for.
-    let may_know = matches!(failure, Failure::IpNotAllowed | Failure::Rejected(Rejection { proven: true, .. }));
+    let may_know =
+        matches!(failure, Failure::Plain(Reason::IpNotAllowed) | Failure::Rejected(Rejection { proven: true, .. }));
     match disclosure {
         Disclosure::Detailed => None,
         Disclosure::Standard if may_know => None,
@@ -114,14 +116,13 @@ fn takes_bearer(route: Option<&Route>) -> bool {
 
 /// The value of `WWW-Authenticate` (RFC 6750 §3). There is no error for a request without a credential (§3.1), since
 /// its sender might not know that it needs one.
-fn www_authenticate(reason: Reason, disclosure: Disclosure) -> String {
-    let error = if reason == Reason::MissingCredential {
-        ""
-    } else if let Reason::ClaimMismatch { scope } = reason {
-        let may_be_told = scope && disclosure != Disclosure::Opaque;
-        if may_be_told { ", error=\"insufficient_scope\"" } else { "" }
-    } else {
-        ", error=\"invalid_token\""
+fn www_authenticate(rejection: &Rejection, disclosure: Disclosure) -> String {
+    let error = match rejection.reason {
+        Reason::ClaimMismatch if rejection.insufficient_scope && disclosure != Disclosure::Opaque => {
+            ", error=\"insufficient_scope\""
+        }
+        Reason::MissingCredential | Reason::ClaimMismatch => "",
+        _other => ", error=\"invalid_token\"",
     };
     format!("Bearer realm=\"webhook\"{error}")
 }
@@ -190,23 +191,11 @@ fn insert(headers: &mut http::HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// The bytes of a 408 for a connection whose request headers did not arrive in time (RFC 9110 §15.5.9).
-pub fn head_timed_out() -> Vec<u8> {
-    raw(HEAD_TIMED_OUT)
-}
-
-/// The bytes of the response to a client whose bytes are not a valid request, for the reason of `failure`.
-pub fn framing_failed(failure: &Failure) -> Vec<u8> {
-    raw((failure.status(), failure.reason()))
-}
-
-/// The bytes of the response to a client that speaks plain HTTP to a TLS port.
-pub fn plain_http_on_tls() -> Vec<u8> {
-    raw(TLS_REQUIRED)
-}
-
-fn raw((status, reason): (StatusCode, &str)) -> Vec<u8> {
-    let body = problem_json(status, reason, "");
+/// The bytes of the response to a client that has sent no valid request: its bytes break the framing, its headers did
+/// not arrive in time, or it speaks plain HTTP to a TLS port.
+pub fn without_request(reason: Reason) -> Vec<u8> {
+    let status = failure::status(reason);
+    let body = problem_json(status, reason.word(), "");
     let phrase = status.canonical_reason().unwrap_or_default();
     format!(
         "HTTP/1.1 {} {phrase}\r\nserver: hookgate\r\ncontent-type: application/problem+json\r\n\

@@ -12,6 +12,7 @@ use super::record::RequestRecord;
 use super::request_body::{InboundBody, RequestBody};
 use super::request_context::RequestContext;
 use crate::failure::Failure;
+use crate::reason::Reason;
 use crate::services::Services;
 use crate::snapshot::Snapshot;
 
@@ -32,18 +33,18 @@ pub(super) fn route_request<'a>(
     let now = services.clock.now();
     let target = RequestTarget::evaluate(&head, &connection.limits)?;
     if connection.forwarded.contradictory {
-        return Err(Failure::BadRequest);
+        return Err(Reason::BadRequest.into());
     }
     let route = snapshot.routes.find(target.host(), target.path(), &head.method).map_err(Failure::Unrouted)?;
     record.routed(route);
     let address = connection.address.ip();
     if !route.admits(address) {
-        return Err(Failure::IpNotAllowed);
+        return Err(Reason::IpNotAllowed.into());
     }
     let within_rate = services.limits.check_ip_rate(&route.name, &route.limits, address, Instant::now);
     within_rate.map_err(Failure::RateLimited)?;
     if route.rules.policy.looks_at_certificates() && !connection.sni_matches(target.host()) {
-        return Err(Failure::Misdirected);
+        return Err(Reason::MisdirectedRequest.into());
     }
     let body = RequestBody::new(body, route.max_body, &connection.limits, Arc::clone(record.received()))?;
     let request_id = Arc::clone(record.request_id());

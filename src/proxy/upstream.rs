@@ -20,7 +20,8 @@ use http_body::Body as _;
 use super::headers;
 use super::request_body::{Received, RequestBody};
 use crate::auth::Permit;
-use crate::failure::{Failure, UpstreamFault};
+use crate::failure::Failure;
+use crate::reason::Reason;
 use crate::route::{Endpoint, Route, Upstream};
 use deadline::Deadline;
 use health::AttemptOutcome;
@@ -55,7 +56,7 @@ impl Upstreams {
     /// headers are those for the client. The request is completed before the future, which would otherwise hold it twice.
     ///
     /// # Errors
-    /// [`Failure::Body`] if the client's body was at fault, otherwise [`Failure::Upstream`].
+    /// The reason of the client's body if that was at fault, otherwise that of the upstream.
     pub fn send(
         &self,
         _proof: &Permit,
@@ -78,13 +79,13 @@ impl Upstreams {
                 Some(pool) => pool.send(request, &deadline).await,
                 None => Box::pin(send_to_one_of(several, request, &deadline)).await,
             };
-            let fault = match sent {
+            let reason = match sent {
                 Ok(response) => return accept(response, received, timeout, request_id),
-                Err(SendError::NotSent(_)) => UpstreamFault::Unreachable,
-                Err(SendError::Broke) => UpstreamFault::ProtocolError,
-                Err(SendError::Late) => UpstreamFault::Timeout,
+                Err(SendError::NotSent(_)) => Reason::UpstreamUnreachable,
+                Err(SendError::Broke) => Reason::UpstreamProtocolError,
+                Err(SendError::Late) => Reason::UpstreamTimeout,
             };
-            Err(received.fault().map_or(Failure::Upstream(fault), Failure::Body))
+            Err(received.fault().map_or(reason.into(), Failure::from))
         }
     }
 
@@ -158,7 +159,7 @@ fn accept(
 ) -> Result<UpstreamResponse, Failure> {
     // The gateway never requests another protocol, so an upstream that switches is in error.
     if response.status().is_informational() {
-        return Err(Failure::Upstream(UpstreamFault::ProtocolError));
+        return Err(Reason::UpstreamProtocolError.into());
     }
     let due = received.ended().unwrap_or_else(Instant::now) + timeout;
     // The client's connection keeps its own protocol version, regardless of the upstream's.

@@ -11,6 +11,7 @@ use crate::auth::revocation::{RevocationHandle, RevocationList};
 use crate::config::revocation;
 use crate::config::sources::{SourceContent, read_revocation};
 use crate::metrics::Metrics;
+use crate::metrics::Reloaded;
 use crate::snapshot::ConfigHash;
 
 /// The revocation lists of the active configuration.
@@ -76,15 +77,15 @@ impl WatchedList {
         self.last_rejected = None;
         let (file, entries) = (&*self.handle.file, self.handle.entries());
         metrics.revocation_in_force(file, entries);
-        metrics.revocation_reloaded(file, "applied");
+        metrics.revocation_reloads(file, Reloaded::Applied).inc();
         tracing::info!(file, entries, "revocation list reloaded");
     }
 
     fn reject(&mut self, hash: ConfigHash, problems: &str, metrics: &Metrics) {
         let file = &*self.handle.file;
         self.last_rejected = Some(hash);
-        metrics.revocation_rejected(file);
-        metrics.revocation_reloaded(file, "rejected");
+        metrics.revocation_last_reload_successful(file).set(0);
+        metrics.revocation_reloads(file, Reloaded::Rejected).inc();
         tracing::error!(file, problems, "revocation list rejected; the old one stays active");
     }
 }

@@ -22,6 +22,7 @@ use super::guarded_stream::{GuardedStream, linger};
 use super::phase::{Phase, reached};
 use crate::proxy::connection_info::ConnectionInfo;
 use crate::proxy::{Gateway, response};
+use crate::reason::Reason;
 use crate::snapshot::ListenerLimits;
 
 /// Maximum number of headers that hyper accepts by default; a configured number costs hyper two allocations per
@@ -89,9 +90,9 @@ pub(super) async fn http1<S>(
             Some(CloseCause::Park) if !all_read => return,
             Some(CloseCause::Park) if park(&mut stream, state, &limits, &mut phase).await => continue,
             Some(CloseCause::Park) => return,
-            Some(CloseCause::Head) => response::head_timed_out(),
+            Some(CloseCause::Head) => response::without_request(Reason::RequestTimeout),
             Some(CloseCause::FramingError(framing_error)) => {
-                gateway.framing_failed(&framing_error.failure(), *connection.address)
+                gateway.framing_failed(framing_error.reason(), *connection.address)
             }
         };
         // Boxed because it has a buffer.

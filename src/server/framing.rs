@@ -8,7 +8,7 @@
 
 use memchr::memchr;
 
-use crate::failure::Failure;
+use crate::reason::Reason;
 use crate::snapshot::ListenerLimits;
 
 /// Request headers are read up to this multiple of their limit before the connection is cut off: up to there, headers
@@ -34,12 +34,12 @@ pub enum FramingError {
 }
 
 impl FramingError {
-    /// The failure that is sent to the client.
-    pub fn failure(self) -> Failure {
+    /// The reason that is sent to the client.
+    pub const fn reason(self) -> Reason {
         match self {
-            Self::Ambiguous => Failure::AmbiguousFraming,
-            Self::Fragment => Failure::AmbiguousPath,
-            Self::TooLarge => Failure::HeadersTooLarge,
+            Self::Ambiguous => Reason::AmbiguousFraming,
+            Self::Fragment => Reason::AmbiguousPath,
+            Self::TooLarge => Reason::HeadersTooLarge,
         }
     }
 }

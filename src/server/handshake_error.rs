@@ -4,28 +4,7 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
-/// Why there is no TLS connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HandshakeError {
-    /// One side's certificate does not chain to a CA that the other side trusts.
-    UnknownCa,
-    /// The listener requires a client certificate, and the client presented none.
-    NoClientCertificate,
-    /// The client's certificate has expired, or the client says so of the served one.
-    CertificateExpired,
-    /// The client's certificate is revoked, or the client says so of the served one.
-    CertificateRevoked,
-    /// No TLS version that both sides support.
-    ProtocolVersion,
-    /// No application protocol (ALPN, RFC 7301) that both sides support.
-    NoCommonAlpn,
-    /// Plain HTTP on a TLS port.
-    PlainHttp,
-    /// The handshake was not complete in time.
-    Timeout,
-    /// Any other error, such as a client that disconnected.
-    Other,
-}
+pub(super) use crate::metrics::HandshakeError;
 
 impl HandshakeError {
     /// The reason in an error of [`tokio_rustls::TlsAcceptor::accept`].
@@ -74,21 +53,6 @@ impl HandshakeError {
             AlertDescription::ProtocolVersion => Self::ProtocolVersion,
             AlertDescription::NoApplicationProtocol => Self::NoCommonAlpn,
             _other => Self::Other,
-        }
-    }
-
-    /// The label's value.
-    pub(super) const fn label(self) -> &'static str {
-        match self {
-            Self::UnknownCa => "unknown_ca",
-            Self::NoClientCertificate => "no_client_certificate",
-            Self::CertificateExpired => "certificate_expired",
-            Self::CertificateRevoked => "certificate_revoked",
-            Self::ProtocolVersion => "protocol_version",
-            Self::NoCommonAlpn => "no_common_alpn",
-            Self::PlainHttp => "plain_http",
-            Self::Timeout => "timeout",
-            Self::Other => "other",
         }
     }
 }

@@ -212,12 +212,12 @@ pub fn decide(config: &Config, head: &Parts, body: &[u8], now: u64) -> Verdict {
     let view = || RequestView::new(head, route.url_base("unused"));
     let whole = match verify(&route.rules, &view().with_body(body), now) {
         Ok(_) => Verdict::Granted,
-        Err(VerifyError::Rejected(rejection)) => Verdict::Rejected(rejection.reason.reason()),
+        Err(VerifyError::Rejected(rejection)) => Verdict::Rejected(rejection.reason.word()),
         Err(VerifyError::NeedsBody) => panic!("the body was given"),
     };
     match verify(&route.rules, &view(), now) {
         Ok(_) => assert_eq!(whole, Verdict::Granted),
-        Err(VerifyError::Rejected(rejection)) => assert_eq!(whole, Verdict::Rejected(rejection.reason.reason())),
+        Err(VerifyError::Rejected(rejection)) => assert_eq!(whole, Verdict::Rejected(rejection.reason.word())),
         Err(VerifyError::NeedsBody) => {}
     }
     whole

@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use crate::auth::claims::Pointer;
 use crate::auth::encoding::Encoding;
 use crate::auth::explanation::Explanation;
-use crate::auth::reason::Reason;
 use crate::auth::rejection::VerifyError;
 use crate::auth::request::{RequestView, UrlVariant};
 use crate::clock::UnixTime;
+use crate::reason::Reason;
 
 /// The bindings that a policy requires.
 #[derive(Clone, Debug, Default)]

@@ -10,8 +10,8 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use super::algorithm::Algorithm;
 use super::key_set::KeySet;
-use crate::auth::reason::Reason;
 use crate::clock::UnixTime;
+use crate::reason::Reason;
 
 /// Maximum number of certificates in one token.
 const MAX_CHAIN: usize = 5;

@@ -8,7 +8,7 @@ use jsonwebtoken::{AlgorithmFamily, DecodingKey};
 
 use super::algorithm::Algorithm;
 use super::error::KeySetError;
-use crate::auth::reason::Reason;
+use crate::reason::Reason;
 
 /// One verification key; its algorithm is fixed when it is loaded (RFC 8725 §3.1).
 #[derive(Clone)]

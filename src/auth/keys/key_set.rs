@@ -8,7 +8,7 @@ use super::error::{KeySetError, MAX_KEYS, SkippedKey, Unusable};
 use super::jwk;
 use super::key::{Key, KeyId, Verifier};
 use crate::auth::json::parse_object;
-use crate::auth::reason::Reason;
+use crate::reason::Reason;
 
 /// The keys of one issuer.
 #[derive(Clone, Debug, Default)]

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::key::KeyId;
 use super::*;
-use crate::auth::reason::Reason;
 use crate::auth::testing::{ED25519, NOW, P256, RSA, Signer, b64, key_set, now, pem, with};
+use crate::reason::Reason;
 
 const ALL: &[Algorithm] =
     &[Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::ES384, Algorithm::ES512, Algorithm::EdDSA];

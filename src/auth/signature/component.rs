@@ -11,9 +11,9 @@ use super::variant::{BodyForm, SigningVariant};
 
 use crate::auth::encoding::Encoding;
 use crate::auth::locator::{LocatedValue, Locator};
-use crate::auth::reason::Reason;
 use crate::auth::rejection::VerifyError;
 use crate::auth::request::RequestView;
+use crate::reason::Reason;
 
 /// Maximum number of headers that one value may list as signed.
 const MAX_LISTED: usize = 32;

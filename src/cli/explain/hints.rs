@@ -23,53 +23,47 @@ use crate::route::Route;
 /// The largest clock error that is tried, in seconds.
 const MAX_OFFSET: u64 = 10 * 366 * 24 * 3600;
 
+/// Reasons for which another body, URL, secret or encoding is tried.
+const OF_CONTENT: &[Reason] = &[
+    Reason::InvalidSignature,
+    Reason::RequirementNotMet,
+    Reason::MissingSignedComponent,
+    Reason::MalformedBody,
+    Reason::BodyMismatch,
+    Reason::UrlMismatch,
+    Reason::MethodMismatch,
+];
+
+/// Reasons for which another unit of the time, or another time, is tried.
+const OF_TIME: &[Reason] = &[
+    Reason::TimestampTooOld,
+    Reason::TimestampInFuture,
+    Reason::MissingTimestamp,
+    Reason::MalformedTimestamp,
+    Reason::TokenTooOld,
+    Reason::TokenIssuedInFuture,
+    Reason::TokenExpired,
+    Reason::TokenNotYetValid,
+];
+
+/// The probable causes of a rejection for this reason.
 pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason) -> Vec<String> {
     let mut hints = Vec::new();
-    match reason {
-        Reason::InvalidSignature
-        | Reason::RequirementNotMet
-        | Reason::MissingSignedComponent
-        | Reason::MalformedBody
-        | Reason::BodyMismatch
-        | Reason::UrlMismatch
-        | Reason::MethodMismatch => {
-            hints.extend(of_body(trial));
-            hints.extend(of_url(trial));
-            hints.extend(of_secrets(config, trial));
-            hints.extend(of_encoding(trial));
-        }
-        Reason::TimestampTooOld
-        | Reason::TimestampInFuture
-        | Reason::MissingTimestamp
-        | Reason::MalformedTimestamp
-        | Reason::TokenTooOld
-        | Reason::TokenIssuedInFuture
-        | Reason::TokenExpired
-        | Reason::TokenNotYetValid => {
-            hints.extend(of_unit(trial));
-            hints.extend(of_clock(trial));
-        }
-        Reason::MissingCredential => hints.extend(of_senders(trial)),
-        Reason::MultipleCredentials
-        | Reason::MalformedCredential
-        | Reason::TokenTooLarge
-        | Reason::MalformedToken
-        | Reason::UnsupportedAlgorithm
-        | Reason::UnknownKey
-        | Reason::InvalidStaticToken
-        | Reason::MissingClaim
-        | Reason::InvalidIssuer
-        | Reason::InvalidAudience
-        | Reason::TokenLifetimeTooLong
-        | Reason::CertificateMismatch
-        | Reason::CertificateNotAllowed
-        | Reason::Revoked
-        | Reason::ClaimMismatch { .. }
-        | Reason::RevocationUnknown
-        | Reason::JwksUnavailable => {}
+    if OF_CONTENT.contains(&reason) {
+        hints.extend(of_body(trial));
+        hints.extend(of_url(trial));
+        hints.extend(of_secrets(config, trial));
+        hints.extend(of_encoding(trial));
+    }
+    if OF_TIME.contains(&reason) {
+        hints.extend(of_unit(trial));
+        hints.extend(of_clock(trial));
+    }
+    if reason == Reason::MissingCredential {
+        hints.extend(of_senders(trial));
     }
     if hints.is_empty() {
-        hints.extend(general(reason));
+        hints.extend(reason.hint().map(str::to_owned));
     }
     hints
 }
@@ -244,53 +238,4 @@ fn of_senders(trial: &Trial<'_>) -> Option<String> {
         (true, false) => Some(place),
         (false, _) => Some(format!("{place}; the request looks like one from {}", looks_like.join(", "))),
     }
-}
-
-fn general(reason: Reason) -> Option<String> {
-    let hint = match reason {
-        Reason::InvalidSignature => {
-            "neither the body, the URL, the encoding nor a known secret explains it: compare the signed \
-                                  payload with the sender's, and the secret with the one in its console"
-        }
-        Reason::RequirementNotMet => "a `require` of the signature is not met: the request has another type or version",
-        Reason::MissingSignedComponent => {
-            "a header, part or member that must be signed is missing: compare `signed_payload`"
-        }
-        Reason::InvalidStaticToken => {
-            "the token is not one of the route's secrets: compare it with the one in the sender's console"
-        }
-        Reason::MalformedBody => "the body is neither a JSON object nor a form",
-        Reason::MethodMismatch => "the token was issued for another method",
-        Reason::MultipleCredentials => "the request has two credentials: another proxy may add one",
-        Reason::InvalidAudience => "`aud` is not the audience of this route: the token was issued for another service",
-        Reason::InvalidIssuer => {
-            "`iss` is not the configured issuer: the token comes from another tenant or environment"
-        }
-        Reason::UnknownKey => "no key of the issuer has this `kid`: its JWKS may be older than the token's key",
-        Reason::UnsupportedAlgorithm => {
-            "the token's `alg` is not one of the issuer's algorithms, or not that of its key"
-        }
-        Reason::CertificateNotAllowed | Reason::CertificateMismatch => "client certificates cannot be verified offline",
-        Reason::MissingCredential
-        | Reason::MalformedCredential
-        | Reason::TokenTooLarge
-        | Reason::MalformedToken
-        | Reason::MissingClaim
-        | Reason::TokenExpired
-        | Reason::TokenNotYetValid
-        | Reason::TokenLifetimeTooLong
-        | Reason::TokenTooOld
-        | Reason::TokenIssuedInFuture
-        | Reason::MissingTimestamp
-        | Reason::MalformedTimestamp
-        | Reason::TimestampTooOld
-        | Reason::TimestampInFuture
-        | Reason::BodyMismatch
-        | Reason::UrlMismatch
-        | Reason::Revoked
-        | Reason::ClaimMismatch { .. }
-        | Reason::RevocationUnknown
-        | Reason::JwksUnavailable => return None,
-    };
-    Some(hint.to_owned())
 }

@@ -10,7 +10,8 @@ use crate::auth::Policy;
 use crate::auth::claims::Pointer;
 use crate::config::error::FieldPath;
 use crate::config::file::{CredentialFile, ForwardFile};
-use crate::failure::{Failure, is_retried};
+use crate::failure::{self, has_no_route, is_retried};
+use crate::reason::Reason;
 use crate::route::Forward;
 
 /// Headers that control the connection or the request itself; a claim must not overwrite them.
@@ -91,20 +92,20 @@ impl Compiler<'_> {
         &mut self,
         file: Option<&BTreeMap<String, u16>>,
         path: &FieldPath,
-    ) -> BTreeMap<&'static str, StatusCode> {
+    ) -> BTreeMap<Reason, StatusCode> {
         let mut responses = BTreeMap::new();
-        for (reason, status) in file.into_iter().flatten() {
-            let path = path.child(reason);
-            let Some((reason, proper)) = Failure::reasons().find(|(known, _)| known == reason) else {
+        for (word, status) in file.into_iter().flatten() {
+            let path = path.child(word);
+            let Some(reason) = Reason::named(word) else {
                 self.problems.add(&path, "unknown reason; the reference lists the reasons");
                 continue;
             };
-            if Failure::has_no_route(reason) {
+            if has_no_route(reason) {
                 self.problems.add(&path, "occurs only before a route is matched; remove it");
                 continue;
             }
             match StatusCode::from_u16(*status) {
-                Ok(status) if status.is_success() && is_retried(proper) => {
+                Ok(status) if status.is_success() && is_retried(failure::status(reason)) => {
                     self.problems.add(
                         &path,
                         "the sender must retry, but does not after a success; use a status from 400 to 599",

@@ -1,0 +1,181 @@
+//! The values of labels that are not names of gateway.yaml.
+
+use http::StatusCode;
+
+use crate::auth::Policy;
+use crate::auth::SignatureCheck;
+use crate::reason::Reason;
+use crate::rows::rows;
+
+/// The value of a label, for types that have no function `label` themselves. It is empty where there is none.
+pub(super) trait Label {
+    fn label(&self) -> &str;
+}
+
+impl Label for str {
+    fn label(&self) -> &str {
+        self
+    }
+}
+
+impl Label for Option<Reason> {
+    fn label(&self) -> &str {
+        self.map_or("", Reason::word)
+    }
+}
+
+impl Label for Option<StatusCode> {
+    fn label(&self) -> &str {
+        self.as_ref().map_or("", StatusCode::as_str)
+    }
+}
+
+impl Label for Option<HandshakeError> {
+    fn label(&self) -> &str {
+        self.map_or("", HandshakeError::label)
+    }
+}
+
+impl Label for SignatureCheck {
+    fn label(&self) -> &str {
+        match self {
+            Self::Cached => "hit",
+            Self::Verified => "miss",
+        }
+    }
+}
+
+impl Label for Policy {
+    fn label(&self) -> &str {
+        self.scheme()
+    }
+}
+
+rows! {
+    /// How a request ended.
+    pub enum Outcome;
+    /// The label's value.
+    pub fn label -> &'static str;
+    /// The upstream's response was passed on.
+    Forwarded = "forwarded";
+    /// The gateway rejected the request.
+    Rejected = "rejected";
+    /// A route in dry run forwarded the request although it would have been rejected.
+    DryRunRejected = "dry_run_rejected";
+    /// The gateway answered a provider's endpoint verification challenge itself.
+    ChallengeAnswered = "challenge_answered";
+    /// A duplicate of a processed event was acknowledged, or got the stored response.
+    DuplicateAnswered = "duplicate_answered";
+    /// The upstream's response ended prematurely after it had begun.
+    UpstreamIncomplete = "upstream_incomplete";
+    /// The upstream gave no response, the client disconnected, or the gateway could not decide.
+    Error = "error";
+}
+
+rows! {
+    /// Whether an operation succeeded.
+    pub enum OperationResult;
+    /// The label's value.
+    pub fn label -> &'static str;
+    /// It succeeded.
+    Success = "success";
+    /// It failed.
+    Error = "error";
+}
+
+rows! {
+    /// Result of a reload.
+    pub enum Reloaded;
+    /// The label's value.
+    pub fn label -> &'static str;
+    /// The new configuration is active.
+    Applied = "applied";
+    /// The configuration is the active one, or was rejected before.
+    Unchanged = "unchanged";
+    /// The configuration has problems, which were logged; the old one stays active.
+    Rejected = "rejected";
+}
+
+rows! {
+    /// Why a connection is closed before any response: a key of the listener, or `trusted_proxies`.
+    pub enum ConnectionRejection;
+    /// The label's value.
+    pub fn label -> &'static str;
+    /// The listener has too many connections.
+    MaxConnections = "max_connections";
+    /// The client's address has too many connections.
+    MaxConnectionsPerIp = "max_connections_per_ip";
+    /// The listener requires a trusted proxy, and the connection does not come from one.
+    TrustedProxies = "trusted_proxies";
+    /// There was no valid PROXY header in time.
+    ProxyProtocol = "proxy_protocol";
+}
+
+rows! {
+    /// Why there is no TLS connection.
+    pub enum HandshakeError;
+    /// The label's value.
+    pub fn label -> &'static str;
+    /// One side's certificate does not chain to a CA that the other side trusts.
+    UnknownCa = "unknown_ca";
+    /// The listener requires a client certificate, and the client presented none.
+    NoClientCertificate = "no_client_certificate";
+    /// The client's certificate has expired, or the client says so of the served one.
+    CertificateExpired = "certificate_expired";
+    /// The client's certificate is revoked, or the client says so of the served one.
+    CertificateRevoked = "certificate_revoked";
+    /// No TLS version that both sides support.
+    ProtocolVersion = "protocol_version";
+    /// No application protocol (ALPN, RFC 7301) that both sides support.
+    NoCommonAlpn = "no_common_alpn";
+    /// Plain HTTP on a TLS port.
+    PlainHttp = "plain_http";
+    /// The handshake was not complete in time.
+    Timeout = "timeout";
+    /// Any other error, such as a client that disconnected.
+    Other = "other";
+}
+
+rows! {
+    /// The purpose of an entry in the store.
+    pub enum EntryKind;
+    /// The label's value.
+    pub fn label -> &'static str;
+    /// The replay id of a request.
+    Replay = "replay";
+    /// An idempotency key.
+    Idempotency = "idempotency";
+}
+
+rows! {
+    /// Result of an operation of the store on an entry.
+    pub enum StoreOperationResult;
+    /// The label's value.
+    pub fn label -> &'static str;
+    /// The entry is reserved.
+    Reserved = "reserved";
+    /// The entry was committed before.
+    Duplicate = "duplicate";
+    /// The entry is reserved by another request.
+    InFlight = "in_flight";
+    /// The entry belongs to another request, which was not forwarded.
+    Mismatch = "mismatch";
+    /// The store has no capacity for it.
+    Full = "full";
+    /// The store did not respond.
+    Unavailable = "unavailable";
+    /// The store did not respond, and `on_error` allows the request.
+    Allowed = "allowed";
+    /// The entry is committed.
+    Committed = "committed";
+    /// The entry is released.
+    Released = "released";
+    /// The entry belongs to another owner, after the lease.
+    Lost = "lost";
+    /// The entry could not be committed, which is retried.
+    CommitFailed = "commit_failed";
+    /// The entry could not be released, which is retried.
+    ReleaseFailed = "release_failed";
+    /// No further attempt to commit or release the entry is made.
+    GivenUp = "given_up";
+}
