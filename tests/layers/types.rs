@@ -8,7 +8,6 @@ use super::source::sources;
 
 /// Names that several types may have, each with the reason.
 const SHARED: &[(&str, &str)] = &[
-    ("Parts", "the parts of which app and reload build a service; to become `Services`"),
     ("StoreFile", "`store` of gateway.yaml, and the file of the embedded store; the latter gets another name"),
 ];
 
