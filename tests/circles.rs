@@ -2,8 +2,12 @@
 //! each other in a circle. Tests are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::LazyLock;
+
+use syn::{Item, UseTree};
+
+use crate::layers::paths::paths;
+use crate::layers::source::{Source, sources};
 
 /// The folders of `src` without circles.
 const WITHOUT_CIRCLES: &[&str] = &["auth"];
@@ -20,9 +24,8 @@ type Module = Vec<String>;
 /// For each module the modules whose items it uses.
 type Graph = BTreeMap<Module, BTreeSet<Module>>;
 
-/// A source file without comments, literals and tests.
-#[derive(Default)]
-struct Source {
+/// The declarations and the paths of a file, tests left out.
+struct File {
     children: BTreeSet<String>,
     /// The names that its `use` lines bring in, with their paths.
     imports: BTreeMap<String, Module>,
@@ -30,174 +33,84 @@ struct Source {
     paths: Vec<Module>,
 }
 
-impl Source {
-    fn parse(text: &str) -> Self {
-        let tokens = tokens(&without_literals(text));
-        let tokens = without_tests(&tokens);
-        let mut source = Self::default();
-        let mut at = 0;
-        while let Some(token) = tokens.get(at) {
-            let after = |offset: usize| tokens.get(at + offset).map_or("", String::as_str);
-            if token == "mod" && after(2) == ";" {
-                source.children.insert(after(1).to_owned());
+impl File {
+    fn new(source: &Source) -> Self {
+        let (mut children, mut imports) = (BTreeSet::new(), BTreeMap::new());
+        for item in source.syntax(source.shipped()).items {
+            match item {
+                Item::Mod(module) if module.content.is_none() => drop(children.insert(module.ident.to_string())),
+                Item::Use(item) => expand(&item.tree, &[], &mut imports),
+                _ => {}
             }
-            if token == "use" {
-                let end = at + tokens.iter().skip(at).position(|token| token == ";").unwrap();
-                let mut leaves = Vec::new();
-                expand(&mut tokens[at + 1..end].iter().map(String::as_str).peekable(), &[], &mut leaves);
-                for (path, name) in leaves {
-                    source.paths.push(path.clone());
-                    source.imports.insert(name, path);
-                }
-                at = end;
-            } else if is_name(token) && (at == 0 || !["::", "."].contains(&tokens[at - 1].as_str())) {
-                let mut path = vec![token.clone()];
-                while tokens.get(at + 1).is_some_and(|token| token == "::")
-                    && tokens.get(at + 2).is_some_and(|token| is_name(token))
-                {
-                    at += 2;
-                    path.push(tokens[at].clone());
-                }
-                source.paths.push(path);
-            }
-            at += 1;
         }
-        source.paths.retain(|path| path.len() > 1);
-        source
+        Self { children, imports, paths: paths(&source.path(), source.shipped()) }
     }
 }
 
-fn is_name(token: &str) -> bool {
-    token.starts_with(|letter: char| letter.is_alphabetic() || letter == '_')
-}
-
-/// The paths of a use tree, each with the name that it brings in.
-fn expand<'t>(
-    tokens: &mut std::iter::Peekable<impl Iterator<Item = &'t str>>,
-    prefix: &[String],
-    leaves: &mut Vec<(Module, String)>,
-) {
-    let mut path = prefix.to_vec();
-    while let Some(token) = tokens.next() {
-        match token {
-            "{" => {
-                while tokens.peek().is_some_and(|token| *token != "}") {
-                    expand(tokens, &path, leaves);
-                }
-                tokens.next();
-                tokens.next_if_eq(&",");
-                return;
-            }
-            "as" => {
-                let name = tokens.next().unwrap().to_owned();
-                tokens.next_if_eq(&",");
-                return leaves.push((path, name));
-            }
-            "," => break,
-            "::" | "*" => {}
-            "self" if !path.is_empty() => {}
-            name => path.push(name.to_owned()),
+fn expand(tree: &UseTree, prefix: &[String], imports: &mut BTreeMap<String, Module>) {
+    let path = |name: &dyn ToString| [prefix, &[name.to_string()]].concat();
+    match tree {
+        UseTree::Path(segment) => expand(&segment.tree, &path(&segment.ident), imports),
+        UseTree::Name(name) if name.ident == "self" => {
+            imports.extend(prefix.last().cloned().zip(Some(prefix.to_vec())))
         }
-        if tokens.peek() == Some(&"}") {
-            break;
-        }
+        UseTree::Name(name) => drop(imports.insert(name.ident.to_string(), path(&name.ident))),
+        UseTree::Rename(name) => drop(imports.insert(name.rename.to_string(), path(&name.ident))),
+        UseTree::Group(group) => group.items.iter().for_each(|tree| expand(tree, prefix, imports)),
+        UseTree::Glob(_) => {}
     }
-    let name = path.last().unwrap().clone();
-    leaves.push((path, name));
 }
 
-/// The text without comments and without the contents of strings and characters.
-fn without_literals(text: &str) -> String {
-    let literal = concat!(
-        r"//[^\n]*",
-        r#"|\bb?r"[^"]*""#,
-        r##"|\bb?r#"(?s:.*?)"#"##,
-        r#"|b?"(?:[^"\\]|\\(?s:.))*""#,
-        r"|b?'(?:[^'\\\n]|\\[^\n]+?)'",
-    );
-    regex::Regex::new(literal).unwrap().replace_all(text, " ").into_owned()
-}
+type Files = BTreeMap<Module, File>;
 
-fn tokens(code: &str) -> Vec<String> {
-    let token = regex::Regex::new("[A-Za-z_][A-Za-z0-9_]*|::|[^ \n]").unwrap();
-    token.find_iter(code).map(|token| token.as_str().to_owned()).collect()
-}
-
-/// The tokens without the items after `#[cfg(test)]`: each ends with its `;` or its closing brace.
-fn without_tests(tokens: &[String]) -> Vec<String> {
-    let mark = ["#", "[", "cfg", "(", "test", ")", "]"];
-    let (mut kept, mut at) = (Vec::new(), 0);
-    while at < tokens.len() {
-        if !tokens[at..].iter().take(mark.len()).eq(mark) {
-            kept.push(tokens[at].clone());
-            at += 1;
-            continue;
-        }
-        let mut depth = 0;
-        at += mark.len();
-        while at < tokens.len() {
-            depth += i32::from(["{", "(", "["].contains(&tokens[at].as_str()));
-            depth -= i32::from(["}", ")", "]"].contains(&tokens[at].as_str()));
-            at += 1;
-            if depth == 0 && [";", "}"].contains(&tokens[at - 1].as_str()) {
-                break;
-            }
-        }
-    }
-    kept
-}
-
-/// Every module of the library that is part of the program, by following the `mod` lines from lib.rs.
-fn sources() -> BTreeMap<Module, Source> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut found, mut waiting) = (BTreeMap::new(), vec![Module::new()]);
-    while let Some(module) = waiting.pop() {
-        let file = if module.is_empty() { "lib".to_owned() } else { module.join("/") };
-        let source = Source::parse(&std::fs::read_to_string(src.join(format!("{file}.rs"))).unwrap());
-        waiting.extend(source.children.iter().map(|child| [module.as_slice(), &[child.clone()]].concat()));
-        found.insert(module, source);
-    }
-    found
+fn files(sources: &[Source]) -> Files {
+    let library = sources.iter().filter(|source| !source.is_test && source.name != "main.rs");
+    library.map(|source| (source.path().iter().map(ToString::to_string).collect(), File::new(source))).collect()
 }
 
 /// The module whose file declares the item at `path`, as written in `from`, re-exports followed; `None` for other crates
 /// and local names.
-fn resolve(sources: &BTreeMap<Module, Source>, from: &[String], path: &[String]) -> Option<Module> {
+fn resolve(files: &Files, from: &[String], path: &[String]) -> Option<Module> {
     let (first, mut rest) = path.split_first()?;
     let mut module = match first.as_str() {
         "crate" => Module::new(),
         "self" => from.to_vec(),
         "super" => from.split_last()?.1.to_vec(),
-        child if sources[from].children.contains(child) => {
+        child if files[from].children.contains(child) => {
             rest = path;
             from.to_vec()
         }
         name => {
-            let import = sources[from].imports.get(name).filter(|import| import[0] != name)?;
-            return resolve(sources, from, &[import, rest].concat());
+            let import = files[from].imports.get(name).filter(|import| import[0] != name)?;
+            return resolve(files, from, &[import, rest].concat());
         }
     };
     for name in rest {
         if name == "super" {
             module.pop();
-        } else if sources[&module].children.contains(name) {
+        } else if name == "self" {
+            // The group's own module.
+        } else if files[&module].children.contains(name) {
             module.push(name.clone());
         } else {
-            let imported = sources[&module].imports.get(name).filter(|_| module != from);
-            return Some(imported.and_then(|import| resolve(sources, &module, import)).unwrap_or(module));
+            let imported = files[&module].imports.get(name).filter(|_| module != from);
+            return Some(imported.and_then(|import| resolve(files, &module, import)).unwrap_or(module));
         }
     }
     Some(module)
 }
 
-static GRAPH: LazyLock<Graph> = LazyLock::new(|| graph(&sources()));
+static GRAPH: LazyLock<Graph> = LazyLock::new(|| graph(&files(&sources())));
 
-fn graph(sources: &BTreeMap<Module, Source>) -> Graph {
-    let used = |(module, source): (&Module, &Source)| {
-        let targets = source.paths.iter().filter_map(|path| resolve(sources, module, path));
+fn graph(files: &Files) -> Graph {
+    let used = |(module, file): (&Module, &File)| {
+        // `pub(super)` names a module and uses nothing of it.
+        let is_visibility = |path: &&Module| path[0] == "crate" && module.starts_with(&path[1..]);
+        let paths = file.paths.iter().filter(|path| !is_visibility(path));
+        let targets = paths.filter_map(|path| resolve(files, module, path));
         (module.clone(), targets.filter(|target| target != module).collect())
     };
-    sources.iter().map(used).collect()
+    files.iter().map(used).collect()
 }
 
 /// The groups of modules each of which uses all others of its group, directly or through others.
@@ -253,51 +166,22 @@ fn auth_has_three_storeys() {
 }
 
 #[test]
-fn uses_are_found_in_each_form() {
-    let source = Source::parse(
-        r#"
-        mod child;
-        pub use child::{Item, deep::{self, Other as Renamed}};
-        use super::Name; // use super::Comment;
-        fn f<'a>() -> &'a str { crate::a::call('"', "use super::Text;"); child::run() }
-        #[cfg(test)]
-        #[derive(Debug)]
-        mod tests { use super::Test; }
-        #[cfg(test)]
-        use super::Other;
-        use super::Last;
-        "#,
-    );
-    let paths: Vec<String> = source.paths.iter().map(|path| path.join("::")).collect();
-    let expected = [
-        "child::Item",
-        "child::deep",
-        "child::deep::Other",
-        "super::Name",
-        "crate::a::call",
-        "child::run",
-        "super::Last",
-    ];
-    assert_eq!(paths, expected);
-    assert_eq!(source.imports.keys().collect::<Vec<_>>(), ["Item", "Last", "Name", "Renamed", "deep"]);
-}
-
-#[test]
 fn a_circle_would_be_seen() {
-    let files = [
-        ("", "mod hub; mod other;"),
-        ("hub", "mod one; mod two; pub use two::Two; pub struct Own;"),
-        ("hub/one", "use super::Two;"),
-        ("hub/two", "use crate::other::Other;"),
-        ("other", "use crate::hub::one;"),
-    ];
-    let module =
-        |path: &str| -> Module { path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect() };
-    let mut sources: BTreeMap<_, _> = files.iter().map(|(path, text)| (module(path), Source::parse(text))).collect();
-    let found = circles(&graph(&sources));
-    assert_eq!(found, BTreeSet::from([vec!["src/hub/one.rs".into(), "src/hub/two.rs".into(), "src/other.rs".into()]]));
-    sources.insert(module("other"), Source::parse("pub struct Other;"));
-    assert!(circles(&graph(&sources)).is_empty());
-    sources.insert(module("hub/two"), Source::parse("use super::Own;"));
-    assert_eq!(circles(&graph(&sources)).len(), 1);
+    let circles_of = |two: &str, other: &str| {
+        let sources = [
+            ("lib.rs", "mod hub; mod other;"),
+            ("hub.rs", "mod one; mod two; pub use two::{self, Two as Second}; pub struct Own; #[cfg(test)] mod tests;"),
+            ("hub/one.rs", "use super::Second; #[cfg(test)] use crate::other::Other;"),
+            ("hub/two.rs", two),
+            ("other.rs", other),
+        ];
+        circles(&graph(&files(&sources.map(|(name, text)| Source::new(name, text, false)))))
+    };
+    let in_order = ("use crate::other::Other;", "pub struct Other;");
+    assert!(circles_of(in_order.0, in_order.1).is_empty());
+    let three = BTreeSet::from([["src/hub/one.rs", "src/hub/two.rs", "src/other.rs"].map(str::to_owned).to_vec()]);
+    for other in ["use crate::hub::one;", "fn f() { crate::hub::one::f() }", "use super::hub::{one::{f, g}};"] {
+        assert_eq!(circles_of(in_order.0, other), three, "{other}");
+    }
+    assert_eq!(circles_of("use super::Own;", in_order.1).len(), 1);
 }

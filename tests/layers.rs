@@ -1,9 +1,9 @@
 //! The structure of the code: no `use` points upwards, decisions do nothing but decide, files and functions stay small,
 //! a type's name has one meaning, and one file names statuses.
 
-mod paths;
+pub mod paths;
 mod size;
-mod source;
+pub mod source;
 mod types;
 
 use std::collections::BTreeSet;

@@ -51,7 +51,7 @@ impl CertificateRule {
     /// not checked here.
     pub fn admits(&self, certificate: &ClientCertificate) -> bool {
         let any = self.sans.is_empty() && self.sha256.is_empty();
-        any || self.sha256.contains(&certificate.sha256()) || self.sans.iter().any(|name| certificate.bears(name))
+        any || self.sha256.contains(certificate.sha256()) || self.sans.iter().any(|name| certificate.bears(name))
     }
 }
 
