@@ -95,7 +95,7 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
 
 fn services(config: &Config, clock: Arc<dyn Clock>, control: &Runtime) -> Result<Arc<Services>, StartError> {
     let metrics = Arc::new(Metrics::new()?);
-    let store = match &config.process.state {
+    let store = match &config.process.store {
         None => None,
         Some(state) => {
             let (clock, metrics) = (Arc::clone(&clock), Arc::clone(&metrics));

@@ -1,5 +1,5 @@
-//! Every failure of a request, with its reason and its status: the only file that names status codes. Pure;
-//! `config` checks `status_overrides` against it, the proxy builds its responses from it.
+//! The failures of a request. The table in `reason` declares their statuses and their errors of RFC 8935; only this file
+//! reads these columns. Pure; `config` checks `status_overrides` against it, the proxy builds its responses from it.
 
 mod kinds;
 
@@ -73,10 +73,10 @@ impl Failure {
     /// The status that goes with [`Self::withheld_as`]. Before authentication a body that cannot be read gets that of a
     /// wrong credential: if several schemes are required, a 400 would confirm the credential of the first.
     pub const fn withheld_status(&self) -> StatusCode {
-        match self {
-            Self::Rejected(Rejection { reason: Reason::MalformedBody, proven: false, .. }) => StatusCode::UNAUTHORIZED,
-            failure => failure.status(),
+        if let Self::Rejected(Rejection { reason: Reason::MalformedBody, proven: false, .. }) = self {
+            return StatusCode::UNAUTHORIZED;
         }
+        self.status()
     }
 
     /// The response has a `Retry-After` header; limits state their own time.
@@ -94,7 +94,11 @@ impl Failure {
     pub const fn detail(&self) -> Option<&'static str> {
         match self {
             Self::BufferFull(exhausted) | Self::TooManyWaitingRequests(exhausted) => Some(exhausted.label()),
-            _ => None,
+            Self::Plain(_)
+            | Self::Unrouted(_)
+            | Self::Rejected(_)
+            | Self::RateLimited(_)
+            | Self::ConcurrencyLimited(_) => None,
         }
     }
 

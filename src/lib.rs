@@ -13,6 +13,7 @@
 //!
 //! All other modules support that path: [`config`] compiles gateway.yaml into a [`snapshot`], [`reload`] swaps it,
 //! [`jwks`] keeps remote keys fresh, [`server`] enforces the limits of connections, [`app`] puts it together.
+#![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test looks at the variants that it is about"))]
 #![forbid(unsafe_code)]
 
 pub mod admin;

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::clock::UnixTime;
 use crate::failure::{Exhausted, Limited};
 use crate::snapshot::{ADDRESS_SHARE, ListenerLimits};
+use keys::AddressKey;
 use quota::{KeyedQuota, QuotaPermit};
 pub use requests::{ConcurrencyPermits, RequestLimits, RequestSender, limited};
 
@@ -33,23 +34,6 @@ pub struct Connections(Arc<KeyedQuota<AddressKey>>);
 /// The permit of a connection, held while it is open.
 #[derive(Debug)]
 pub struct ConnectionPermit(QuotaPermit<AddressKey>);
-
-/// The unit by which addresses are counted: one IPv4 address, or one IPv6 /64, since an IPv6 customer has at least a
-/// /64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum AddressKey {
-    V4([u8; 4]),
-    V6(u64),
-}
-
-impl AddressKey {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => Self::V4(v4.octets()),
-            IpAddr::V6(v6) => Self::V6(u64::try_from(v6.to_bits() >> 64).unwrap_or(u64::MAX)),
-        }
-    }
-}
 
 impl Connections {
     /// A permit for one more connection, not yet counted for an address.
@@ -110,7 +94,7 @@ fn amount(number: usize) -> u64 {
 
 /// The maximum number of responses to endpoint verification challenges per second, over all routes: a provider sends
 /// one challenge in hours.
-const HANDSHAKES: u32 = 20;
+const MAX_CHALLENGES: u32 = 20;
 
 /// Counts the endpoint verification challenges of each second.
 #[derive(Debug, Default)]
@@ -127,8 +111,8 @@ impl ChallengeLimit {
             *counted = (now, 0);
         }
         counted.1 = counted.1.saturating_add(1);
-        let limited = Limited { limit: "challenges", quota: HANDSHAKES, window: Some(1), retry_after: 10 };
-        if counted.1 <= HANDSHAKES { Ok(()) } else { Err(limited) }
+        let limited = Limited { limit: "challenges", quota: MAX_CHALLENGES, window: Some(1), retry_after: 10 };
+        if counted.1 <= MAX_CHALLENGES { Ok(()) } else { Err(limited) }
     }
 }
 

@@ -1,9 +1,10 @@
-//! The metrics: one row for each, with its name, its texts and its labels.
+//! The metrics of the process. [`families`] declares each of them in one row.
 //!
 //! Label values come from finite sets: routes, issuers and listeners of gateway.yaml, reasons and HTTP statuses. The
 //! children that each request needs are created once per route. The table of metrics in docs/configuration.md is
 //! generated from the rows.
 
+mod families;
 mod family;
 mod label;
 mod route;
@@ -12,220 +13,25 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use http::StatusCode;
-use prometheus::{Encoder, Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounter, Registry, TextEncoder};
 use tracing_appender::non_blocking::ErrorCounter;
 
-use crate::auth::Policy;
 use crate::auth::SignatureCheck;
 use crate::clock::UnixTime;
-use crate::reason::Reason;
+pub use families::ROWS;
+use families::{Families, seconds};
 pub use family::MetricRow;
-use family::{Child, row};
 use label::Label as _;
 pub use label::{
     ConnectionRejection, EntryKind, HandshakeError, OperationResult, Outcome, Reloaded, StoreOperationResult,
 };
 pub use route::RouteMetrics;
 
-/// Seconds; from half a millisecond, where a local upstream responds, to the default timeout of an upstream.
-const REQUEST_BUCKETS: &[f64] =
-    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-
-/// Seconds; from a cached signature to a wait for a fetch of keys.
-const VERIFY_BUCKETS: &[f64] =
-    &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.01, 0.1, 0.5, 2.0];
-
 /// Panics of this process, which also happen where no gateway and its metrics are at hand.
 pub static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// The counter of log lines that were dropped; set when the log is opened.
 pub static LINES: OnceLock<ErrorCounter> = OnceLock::new();
-
-/// Declares each metric in one row: the function that returns its child for the values of its labels, then its name,
-/// its help, its meaning in the reference and, of a histogram, its buckets. Only a macro can make a field and a
-/// function of a row.
-macro_rules! metrics {
-    ($(
-        $metric:ident($($label:ident: $value:ty),*) -> $child:ty,
-        $name:literal, $help:literal, $reference:literal $(, $buckets:expr)?;
-    )+) => {
-        /// Every metric of the gateway, in the order of the reference.
-        pub const ROWS: &[MetricRow] =
-            &[$(row($name, $help, $reference, &[$(stringify!($label)),*])$(.buckets($buckets))?),+];
-
-        #[derive(Debug)]
-        struct Families {
-            $($metric: <$child as Child>::Family,)+
-        }
-
-        impl Families {
-            fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-                $(
-                    let declared = row($name, $help, $reference, &[$(stringify!($label)),*])$(.buckets($buckets))?;
-                    let $metric = <$child>::register(&declared, registry)?;
-                    // A metric without labels has one child, which is exported from the start.
-                    if declared.labels.is_empty() {
-                        $metric.with_label_values::<&str>(&[]);
-                    }
-                )+
-                Ok(Self { $($metric,)+ })
-            }
-        }
-
-        impl Metrics {
-            $(
-                #[doc = $help]
-                pub fn $metric(&self, $($label: $value),*) -> $child {
-                    self.families.$metric.with_label_values::<&str>(&[$($label.label()),*])
-                }
-            )+
-        }
-    };
-}
-
-metrics! {
-    requests(route: &str, outcome: Outcome, reason: Option<Reason>, status: Option<StatusCode>) -> IntCounter,
-        "hookgate_requests_total",
-        "Requests by route, outcome, reason and the HTTP status of the response.",
-        "`status` is the HTTP status that the sender got. `route` is empty if none matched, `reason` if there is none, \
-         as for forwarded requests. Outcomes: see below";
-
-    request_duration(route: &str) -> Histogram,
-        "hookgate_request_duration_seconds",
-        "Time from the request headers to the end of the response.",
-        "histogram; from the request's headers to the end of the response, if there was a route",
-        REQUEST_BUCKETS;
-
-    upstream_duration(route: &str) -> Histogram,
-        "hookgate_upstream_duration_seconds",
-        "Time from forwarding a request to the response headers of the upstream.",
-        "histogram; until the headers of the upstream's response",
-        REQUEST_BUCKETS;
-
-    verify_duration(scheme: &Policy) -> Histogram,
-        "hookgate_verify_duration_seconds",
-        "Time to verify one request, including any wait for keys.",
-        "histogram; the decision, with any wait for keys. jwt, detached_jws, signature, static_token, \
-         client_certificate, all_of, any_of, public; a preset counts as its scheme",
-        VERIFY_BUCKETS;
-
-    open_connections(listener: &str) -> IntGauge,
-        "hookgate_open_connections",
-        "Open client connections.",
-        "open connections; the label is the address as configured";
-
-    connections_rejected(listener: &str, reason: ConnectionRejection) -> IntCounter,
-        "hookgate_connections_rejected_total",
-        "Client connections closed as soon as they were accepted, by reason.",
-        "connections closed at once: max_connections, max_connections_per_ip; trusted_proxies (not from a trusted \
-         proxy, if a PROXY header is required), proxy_protocol (no PROXY header, a malformed one, or not in time)";
-
-    tls_handshakes(listener: &str, result: OperationResult, reason: Option<HandshakeError>) -> IntCounter,
-        "hookgate_tls_handshakes_total",
-        "TLS handshakes with clients by result, and by the reason of an error.",
-        "success, error. Reasons of an error: unknown_ca, no_client_certificate, certificate_expired, \
-         certificate_revoked, protocol_version, no_common_alpn, plain_http, timeout, other";
-
-    store_operations(kind: EntryKind, result: StoreOperationResult) -> IntCounter,
-        "hookgate_store_operations_total",
-        "Operations of the store on replay ids and idempotency keys, by kind and result.",
-        "kind: replay, idempotency. Result, of a reservation: reserved, duplicate, in_flight, mismatch, full, \
-         unavailable, allowed (by `on_error`); of its end: committed, released, lost (to another owner, after the \
-         lease), commit_failed and release_failed (retried), given_up";
-
-    store_entries() -> IntGauge,
-        "hookgate_store_entries",
-        "Replay ids and idempotency keys stored in this process; 0 with Redis.",
-        "ids and keys that this process holds; 0 with Redis";
-
-    store_capacity() -> IntGauge,
-        "hookgate_store_capacity",
-        "Replay ids and idempotency keys that this process can store; 0 with Redis.",
-        "the `capacity` of a memory or embedded store";
-
-    panics() -> IntCounter,
-        "hookgate_panics_total",
-        "Tasks that panicked, which is a bug. Their requests were not forwarded, or got no response.",
-        "tasks that panicked, which is a bug: please report the log's line `panic`. Other requests continue";
-
-    log_lines_dropped() -> IntCounter,
-        "hookgate_log_lines_dropped_total",
-        "Log lines dropped because the reader of standard output was too slow.",
-        "log lines dropped because the queue of eight thousand lines was full: the reader of standard output has \
-         stopped, or cannot keep up";
-
-    token_cache_lookups(result: SignatureCheck) -> IntCounter,
-        "hookgate_token_cache_lookups_total",
-        "Tokens with a valid signature, by whether the verification was cached (hit) or not (miss).",
-        "tokens with a valid signature: `hit`, the same token was verified before with the same keys, usually twice, \
-         and only its claims were verified again; `miss`, the signature was verified. The cache has two thousand \
-         tokens of up to 4 KiB for each issuer, and only tokens that were seen twice";
-
-    secret_last_used_timestamp(route: &str, index: &str) -> Gauge,
-        "hookgate_secret_last_used_timestamp_seconds",
-        "Unix time at which one of a route's secrets last verified a request; index counts from 0 in the order of the \
-         file.",
-        "for key rotation: when one of the route's shared secrets or public keys last verified a request; `index` \
-         counts from 0 in the order of the file, through all schemes of the route, and within an issuer of a `jwt`. An \
-         old secret whose time no longer changes can be removed";
-
-    jwks_keys(issuer: &str) -> IntGauge,
-        "hookgate_jwks_keys",
-        "Usable keys in an issuer's fetched JWKS.",
-        "keys held for an issuer whose keys are fetched; of a preset its name, with `#2` and so on for a second \
-         address";
-
-    jwks_last_success_timestamp(issuer: &str) -> Gauge,
-        "hookgate_jwks_last_success_timestamp_seconds",
-        "Unix time of the last successful fetch of an issuer's JWKS.",
-        "the time of the last successful fetch; absent before it";
-
-    jwks_refreshes(issuer: &str, result: OperationResult) -> IntCounter,
-        "hookgate_jwks_refreshes_total",
-        "Fetches of an issuer's JWKS by result.",
-        "fetches: success, error";
-
-    config_reloads(result: Reloaded) -> IntCounter,
-        "hookgate_config_reloads_total",
-        "Reloads of the configuration by result.",
-        "applied, rejected; unchanged after a SIGHUP only";
-
-    config_last_reload_successful() -> IntGauge,
-        "hookgate_config_last_reload_successful",
-        "1 if the configuration on disk is active, 0 if the last reload was rejected.",
-        "1 if the configuration on disk is active";
-
-    config_last_reload_success_timestamp() -> Gauge,
-        "hookgate_config_last_reload_success_timestamp_seconds",
-        "Unix time at which the active configuration was loaded.",
-        "when a configuration was last applied";
-
-    revocation_entries(file: &str) -> IntGauge,
-        "hookgate_revocation_entries",
-        "Token ids, subjects and key ids on the active revocation list.",
-        "names on the active list; `file` as in `revocation`";
-
-    revocation_last_reload_successful(file: &str) -> IntGauge,
-        "hookgate_revocation_last_reload_successful",
-        "1 if the revocation list on disk is active, 0 if the last reload was rejected.",
-        "1 if the list on disk is active";
-
-    revocation_reloads(file: &str, result: Reloaded) -> IntCounter,
-        "hookgate_revocation_reloads_total",
-        "Reloads of a changed revocation list by result.",
-        "lists that have changed: applied, rejected";
-
-    certificate_expiry_timestamp(name: &str) -> Gauge,
-        "hookgate_certificate_expiry_timestamp_seconds",
-        "Unix time at which a served certificate expires; name is its file.",
-        "when a served certificate expires; its file";
-
-    build_info(version: &str) -> IntGauge,
-        "hookgate_build_info",
-        "Always 1; the label is the running version.",
-        "always 1";
-}
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -235,6 +41,14 @@ pub struct Metrics {
     token_cached: IntCounter,
     token_verified: IntCounter,
     routes: RwLock<HashMap<Arc<str>, Arc<RouteMetrics>>>,
+}
+
+impl std::ops::Deref for Metrics {
+    type Target = Families;
+
+    fn deref(&self) -> &Families {
+        &self.families
+    }
 }
 
 impl Metrics {
@@ -308,7 +122,7 @@ impl Metrics {
     }
 
     /// A configuration became active, at the start or by a reload.
-    pub fn config_in_force(&self, now: UnixTime) {
+    pub fn config_activated(&self, now: UnixTime) {
         self.config_last_reload_successful().set(1);
         self.config_last_reload_success_timestamp().set(seconds(now));
     }
@@ -328,7 +142,7 @@ impl Metrics {
     }
 
     /// The revocation list on disk is the active one.
-    pub fn revocation_in_force(&self, file: &str, entries: usize) {
+    pub fn revocation_activated(&self, file: &str, entries: usize) {
         self.revocation_last_reload_successful(file).set(1);
         self.revocation_entries(file).set(count(entries));
     }
@@ -350,9 +164,4 @@ impl Metrics {
 
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a Unix time is exact in 53 bits for 285 million years")]
-fn seconds(time: UnixTime) -> f64 {
-    time.seconds() as f64
 }

@@ -149,7 +149,7 @@ impl Reloader {
         self.services.jwks.keep(&config.handles.remote_keys);
         self.revocations.keep(&config.handles.revocations, &self.services.metrics);
         self.services.metrics.certificates(config.certificates.iter().map(|(name, expires)| (name.as_str(), *expires)));
-        self.services.metrics.config_in_force(self.services.clock.now());
+        self.services.metrics.config_activated(self.services.clock.now());
         for warning in config.warnings_at(self.services.clock.now()) {
             tracing::warn!(warning, "configuration");
         }

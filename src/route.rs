@@ -107,17 +107,17 @@ impl Route {
         self.capture.is_some()
     }
 
-    /// The response to an endpoint verification challenge, if the request is one that may be answered for `asker`.
+    /// The response to an endpoint verification challenge, if the request is one that may be answered at this stage.
     ///
     /// # Errors
     /// [`VerifyError`], as from [`ChallengeRule::answer`].
     pub fn answer(
         &self,
         request: &RequestView<'_>,
-        asker: ChallengeStage,
+        stage: ChallengeStage,
     ) -> Result<Option<ChallengeResponse>, VerifyError> {
         let open =
-            self.challenges.iter().filter(|challenge| challenge.signed == (asker == ChallengeStage::Authenticated));
+            self.challenges.iter().filter(|challenge| challenge.signed == (stage == ChallengeStage::Authenticated));
         for challenge in open {
             if let Some(answer) = challenge.answer(request)? {
                 return Ok(Some(answer));

@@ -121,3 +121,39 @@ fn dev_certs_writes_its_files_once() {
     assert!(String::from_utf8_lossy(&again.stderr).contains("already exists; --force overwrites it"), "{again:?}");
     assert_eq!(run(&["--force"]).status.code(), Some(0));
 }
+
+/// The lines of the documents and of the CI script that call a command: `hookgate demo --once`.
+fn documented_calls() -> Vec<(String, Vec<String>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let texts = pages.chain(["README.md", ".ci/run", "deploy/Dockerfile"].map(|name| root.join(name)));
+    let call = regex::Regex::new(r"(?:hookgate|cargo run [^\n]*--) ([a-z-]+)((?: [^\n`|]*)?)").unwrap();
+    let option = regex::Regex::new(r"(?:^|\s)(--[a-z-]+)").unwrap();
+    let mut calls = Vec::new();
+    for text in texts.filter_map(|path| std::fs::read_to_string(path).ok()) {
+        let text = text.replace("\\\n", " ");
+        for found in call.captures_iter(&text) {
+            let options = option.captures_iter(&found[2]).map(|option| option[1].to_owned());
+            calls.push((found[1].to_owned(), options.collect()));
+        }
+    }
+    calls
+}
+
+#[test]
+fn every_option_in_the_documents_exists() {
+    let folder = folder();
+    let mut checked = 0;
+    for (name, options) in documented_calls().iter().filter(|(_, options)| !options.is_empty()) {
+        let help = hookgate(folder.path(), None, &[name, "--help"]);
+        if !help.status.success() {
+            continue;
+        }
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        for option in options {
+            assert!(help.contains(option), "hookgate {name} has no {option}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 10, "{checked} options found");
+}

@@ -7,6 +7,7 @@
     clippy::indexing_slicing,
     reason = "a test that fails may panic"
 )]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at the variants that it is about")]
 #![allow(unreachable_pub, reason = "everything here is used inside of this crate only")]
 
 mod admin;

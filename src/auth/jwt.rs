@@ -150,7 +150,9 @@ impl JwtPolicy {
                 let chain = token.chain().map_err(|reason| refuse(reason, false))?;
                 Arc::new(root.key(&chain, token.algorithm, now).map_err(|reason| refuse(reason, false))?)
             }
-            keys => keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable))?,
+            keys @ (Keys::Fixed(_) | Keys::Remote(_)) => {
+                keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable))?
+            }
         };
         // A cached result holds only for the same key set, which would select and verify the same key again.
         let before = known.filter(|known| Arc::ptr_eq(&known.keys, &keys));
@@ -158,9 +160,8 @@ impl JwtPolicy {
             Some(key) => (key, SignatureCheck::Cached),
             None => {
                 let candidates = keys.select(token.kid.as_deref(), token.algorithm);
-                let candidates = candidates.map_err(|reason| match reason {
-                    Reason::UnknownKey => undecided(reason),
-                    other => refuse(other, false),
+                let candidates = candidates.map_err(|reason| {
+                    if reason == Reason::UnknownKey { undecided(reason) } else { refuse(reason, false) }
                 })?;
                 let (place, key) = parts.signed_by(&candidates).map_err(|reason| refuse(reason, false))?;
                 if let Some(name) = name {
@@ -347,7 +348,7 @@ fn audiences(claim: &Value) -> Result<Vec<&str>, Reason> {
         Value::Null => Ok(Vec::new()),
         Value::String(audience) => Ok(vec![audience]),
         Value::Array(audiences) if audiences.len() <= MAX_AUDIENCES => audiences.iter().map(text).collect(),
-        _ => Err(Reason::MalformedToken),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Err(Reason::MalformedToken),
     }
 }
 

@@ -56,7 +56,7 @@ pub struct VerifiedTokenCache([Mutex<Vec<CacheSlot>>; STRIPES]);
 impl fmt::Debug for VerifiedTokenCache {
     /// Omits the tokens, which are credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Known").finish_non_exhaustive()
+        f.debug_struct("VerifiedTokenCache").finish_non_exhaustive()
     }
 }
 

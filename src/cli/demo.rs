@@ -33,7 +33,7 @@ use backend::{IssuerServer, WeakApp, reason};
 pub struct DemoArguments {
     /// Exit after the table instead of serving until Ctrl-C
     #[arg(long)]
-    replay_id: bool,
+    once: bool,
 }
 
 pub(super) fn demo(arguments: &DemoArguments) -> anyhow::Result<()> {
@@ -67,7 +67,7 @@ async fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
         anyhow::bail!("{failed} rows are not as expected");
     }
     println!("All rows are as expected: only the valid requests reached the upstream.");
-    if !arguments.replay_id {
+    if !arguments.once {
         keep_serving(&issuer, &certificates, address, now).await?;
     }
     gateway.drain(std::future::ready(())).await;

@@ -65,8 +65,8 @@ pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigError
         route_largest_body: None,
         revocation_lists: Vec::new(),
         route_shares_revocation: false,
-        has_state: false,
-        state_share: 0,
+        has_store: false,
+        store_share: 0,
     };
     let config = compiler.gateway(&file);
     match config {
@@ -79,10 +79,10 @@ impl Compiler<'_> {
     fn gateway(&mut self, file: &GatewayFile) -> Option<Config> {
         let root = FieldPath::root();
         let trusted_proxies = self.trusted_proxies(file.trusted_proxies.as_deref(), &root.child("trusted_proxies"));
-        let state = self.store(file.store.as_ref(), &root.child("store"));
+        let store = self.store(file.store.as_ref(), &root.child("store"));
         let users = file.routes.iter().flatten().filter(|route| replay::remembers(route)).count();
-        self.has_state = file.store.is_some();
-        self.state_share = state.as_ref().map_or(0, |state| state.capacity / users.max(1));
+        self.has_store = file.store.is_some();
+        self.store_share = store.as_ref().map_or(0, |store| store.capacity / users.max(1));
         self.buffered_bodies =
             self.size(file.max_buffered_bytes.as_ref(), &root.child("max_buffered_bytes"), BUFFERED_BODIES);
         self.shares_limits = limits::are_shared(file.store.as_ref());
@@ -103,7 +103,7 @@ impl Compiler<'_> {
         };
         Some(Config {
             snapshot: Arc::new(snapshot),
-            process: process(file.workers, file.log.as_ref(), addresses, admin, state),
+            process: process(file.workers, file.log.as_ref(), addresses, admin, store),
             drain,
             handles: std::mem::take(&mut self.handles),
             certificates: std::mem::take(&mut self.certificates),
@@ -234,7 +234,7 @@ fn process(
     log: Option<&LogFile>,
     listeners: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
-    state: Option<StoreSettings>,
+    store: Option<StoreSettings>,
 ) -> ProcessSettings {
     ProcessSettings {
         workers: usize::from(workers.unwrap_or(0)),
@@ -242,6 +242,6 @@ fn process(
         admin,
         log_format: log.and_then(|log| log.format).unwrap_or_default(),
         access_log: log.and_then(|log| log.access).unwrap_or(true),
-        state,
+        store,
     }
 }

@@ -85,7 +85,7 @@ pub struct ProcessSettings {
     /// Whether the access log is written: one line per request.
     pub access_log: bool,
     /// The store for replay ids, idempotency keys and shared limits, if there is one.
-    pub state: Option<StoreSettings>,
+    pub store: Option<StoreSettings>,
 }
 
 impl ProcessSettings {
@@ -97,7 +97,7 @@ impl ProcessSettings {
             ("admin.address", self.admin != other.admin),
             ("log.format", self.log_format != other.log_format),
             ("log.access", self.access_log != other.access_log),
-            ("store", self.state != other.state),
+            ("store", self.store != other.store),
         ];
         fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
     }

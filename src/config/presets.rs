@@ -33,7 +33,7 @@ pub fn find(name: &str) -> Option<PresetFile> {
 
 /// Name and content of each preset, with its `${…}` placeholders.
 pub fn all() -> impl Iterator<Item = (&'static str, PresetFile)> {
-    PRESETS.iter().filter_map(|(name, _)| Some((*name, find(name)?)))
+    PRESETS.keys().filter_map(|name| Some((*name, find(name)?)))
 }
 
 /// Parses a preset and replaces its `${…}` placeholders by the given parameters.

@@ -121,14 +121,14 @@ fn scan(text: &str, max_values: usize) -> Result<YamlNode, Vec<Located>> {
             Ok((event, span)) => scan.event(event, position_of(&span.start)),
             Err(error) => {
                 scan.found.push(whole(position_of(error.marker()), syntax(text, error.marker().line(), error.info())));
-                Go::VerifyError
+                Go::Stop
             }
         };
         if scan.values > max_values {
             scan.found.push(whole(Position::START, format!("contains more than {max_values} values")));
             break;
         }
-        if go_on == Go::VerifyError {
+        if go_on == Go::Stop {
             break;
         }
     }
@@ -155,7 +155,7 @@ struct Frame {
 enum Go {
     On,
     /// The rest of the text cannot be parsed.
-    VerifyError,
+    Stop,
 }
 
 impl Scan {
@@ -261,7 +261,7 @@ impl Scan {
 
     fn stop(&mut self, position: Position, message: impl Into<String>) -> Go {
         self.refuse(position, message);
-        Go::VerifyError
+        Go::Stop
     }
 
     fn refuse(&mut self, position: Position, message: impl Into<String>) {

@@ -2,6 +2,7 @@
 //! each shard has its own lock.
 
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::IpAddr;
 
 /// The number of shards.
 const SHARDS: usize = 16;
@@ -11,6 +12,24 @@ const SHARDS: usize = 16;
 /// two are equal with a probability of 10⁻²⁸.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CounterId(u64, u64);
+
+/// The unit by which addresses are counted: one IPv4 address, or one IPv6 /64, since an IPv6 customer has at least a
+/// /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum AddressKey {
+    V4([u8; 4]),
+    V6(u64),
+}
+
+impl AddressKey {
+    /// The key of an address; an IPv4-mapped IPv6 address counts as IPv4.
+    pub(super) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self::V4(v4.octets()),
+            IpAddr::V6(v6) => Self::V6(u64::try_from(v6.to_bits() >> 64).unwrap_or(u64::MAX)),
+        }
+    }
+}
 
 /// Computes ids by SipHash with a random key in each process. It is faster than the HMAC of `store::entry_hasher`, whose
 /// ids outlive the process, and which replicas share.

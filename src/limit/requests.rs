@@ -7,9 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::AddressKey;
 use super::gcra_store::{GcraStore, QuotaError};
-use super::keys::{CounterHasher, CounterId, Sharded};
+use super::keys::{AddressKey, CounterHasher, CounterId, Sharded};
 use super::quota::{KeyedQuota, QuotaPermit};
 use crate::failure::{Failure, Limited};
 use crate::route::{Rate, RouteLimits};

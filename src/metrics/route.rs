@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::StatusCode;
 use prometheus::{Histogram, IntCounter};
 
-use super::{Metrics, Outcome, seconds};
+use super::families::{Families, seconds};
+use super::label::Outcome;
 use crate::auth::Policy;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
@@ -28,7 +29,7 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
-    pub(super) fn new(metrics: &Metrics, name: &Arc<str>) -> Self {
+    pub(super) fn new(metrics: &Families, name: &Arc<str>) -> Self {
         // From zero on, so that a first request shows as an increase.
         metrics.requests(name, Outcome::Forwarded, None, Some(StatusCode::default())).inc_by(0);
         Self {
@@ -42,12 +43,12 @@ impl RouteMetrics {
     }
 
     /// Notes that one of the route's secrets has verified a request: a secret that no longer does can be removed.
-    pub fn secret_used(&self, metrics: &Metrics, index: usize, now: UnixTime) {
+    pub fn secret_used(&self, metrics: &Families, index: usize, now: UnixTime) {
         metrics.secret_last_used_timestamp(&self.name, &index.to_string()).set(seconds(now));
     }
 
     /// Counts one decision and its time.
-    pub fn verified(&self, metrics: &Metrics, policy: &Policy, took: Duration) {
+    pub fn verified(&self, metrics: &Families, policy: &Policy, took: Duration) {
         let child = || (policy.scheme(), metrics.verify_duration(policy));
         let (first, kept) = self.verify_duration.get_or_init(child);
         if *first == policy.scheme() { kept.observe(took.as_secs_f64()) } else { child().1.observe(took.as_secs_f64()) }
@@ -56,7 +57,7 @@ impl RouteMetrics {
     /// Counts a request that has ended.
     pub fn finished(
         &self,
-        metrics: &Metrics,
+        metrics: &Families,
         outcome: Outcome,
         reason: Option<Reason>,
         status: Option<StatusCode>,

@@ -25,7 +25,7 @@ pub(super) struct Acquired {
 /// the reservation: a captured request that is repeated must not consume its sender's quota.
 ///
 /// # Errors
-/// `RateLimited`, `ConcurrencyLimited`, or `Undecided` where the store of the shared rates does not respond.
+/// `RateLimited`, `ConcurrencyLimited`, or `StoreUnavailable` where the store of the shared rates does not respond.
 pub(super) async fn acquire_limits(
     services: &Services,
     context: &RequestContext<'_>,

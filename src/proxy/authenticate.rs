@@ -1,6 +1,7 @@
 //! The stage that authenticates a request: it runs [`auth::verify`] by the headers, and with the buffered body where
-//! that is necessary. It makes no decision itself; it fetches what the decision lacks (an issuer's keys, the shared
-//! revocation sets, the body), and turns the decision into a [`Permit`], a challenge response or a [`Failure`].
+//! that is necessary. It adds the checks that need I/O or the listener (the current trust in the client certificate, the
+//! shared revocation sets), fetches what the decision lacks (an issuer's keys, the body), and turns the decision into a
+//! [`Permit`], a challenge response or a [`Failure`].
 
 use std::time::Instant;
 

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 
 use super::request_context::RequestContext;
 use crate::auth::Permit;
@@ -219,11 +220,11 @@ fn brackets(address: &str) -> [&'static str; 2] {
 
 /// A claim as a header value: a string as is, any other value as JSON. A value that no header can carry is not sent,
 /// and neither is text beyond ASCII, which each upstream may decode differently (RFC 9110 §5.5).
-fn claim_text(claim: &serde_json::Value) -> Option<String> {
+fn claim_text(claim: &Value) -> Option<String> {
     let text = match claim {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Null => return None,
-        other => other.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Null => return None,
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => claim.to_string(),
     };
     Some(text).filter(|text| text.is_ascii())
 }

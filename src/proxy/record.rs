@@ -1,5 +1,5 @@
 //! The record of a request: one access log line and one set of metrics, written when its response has been sent or
-//! the request was given up. Nothing else on the request path logs or counts.
+//! the request was given up. Bytes that are not a request have no record; they are counted and logged by `Gateway`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -117,12 +117,12 @@ fn takes_bearer(route: Option<&Route>) -> bool {
 /// The value of `WWW-Authenticate` (RFC 6750 §3). There is no error for a request without a credential (§3.1), since
 /// its sender might not know that it needs one.
 fn www_authenticate(rejection: &Rejection, disclosure: Disclosure) -> String {
-    let error = match rejection.reason {
-        Reason::ClaimMismatch if rejection.insufficient_scope && disclosure != Disclosure::Opaque => {
-            ", error=\"insufficient_scope\""
-        }
-        Reason::MissingCredential | Reason::ClaimMismatch => "",
-        _other => ", error=\"invalid_token\"",
+    let error = if rejection.insufficient_scope && disclosure != Disclosure::Opaque {
+        ", error=\"insufficient_scope\""
+    } else if matches!(rejection.reason, Reason::MissingCredential | Reason::ClaimMismatch) {
+        ""
+    } else {
+        ", error=\"invalid_token\""
     };
     format!("Bearer realm=\"webhook\"{error}")
 }

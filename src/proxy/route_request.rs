@@ -21,7 +21,7 @@ use crate::snapshot::Snapshot;
 /// # Errors
 /// Those of [`RequestTarget::evaluate`] and [`RequestBody::new`]; `BadRequest` if trusted proxies contradict each other;
 /// `Unrouted`; `IpNotAllowed`; `RateLimited` if the client's address has exceeded `limits.failed_auth_rate`;
-/// `Misdirected` if the client has presented its certificate to another server name.
+/// `MisdirectedRequest` if the client has presented its certificate to another server name.
 pub(super) fn route_request<'a>(
     services: &Services,
     snapshot: &'a Snapshot,

@@ -39,7 +39,7 @@ impl Revocations {
         for handle in entries {
             if !lists.iter().any(|list| Arc::ptr_eq(handle, &list.handle)) {
                 metrics.revocation_known(&handle.file);
-                metrics.revocation_in_force(&handle.file, handle.entries());
+                metrics.revocation_activated(&handle.file, handle.entries());
                 lists.push(WatchedList { handle: Arc::clone(handle), last_rejected: None });
             }
         }
@@ -60,7 +60,7 @@ impl WatchedList {
         let hash = hash(content);
         if content.is_ok() && hash.0 == self.handle.version() {
             self.last_rejected = None;
-            metrics.revocation_in_force(&self.handle.file, self.handle.entries());
+            metrics.revocation_activated(&self.handle.file, self.handle.entries());
             return;
         }
         if cause == Cause::Noticed && self.last_rejected == Some(hash) {
@@ -76,7 +76,7 @@ impl WatchedList {
         self.handle.replace(list);
         self.last_rejected = None;
         let (file, entries) = (&*self.handle.file, self.handle.entries());
-        metrics.revocation_in_force(file, entries);
+        metrics.revocation_activated(file, entries);
         metrics.revocation_reloads(file, Reloaded::Applied).inc();
         tracing::info!(file, entries, "revocation list reloaded");
     }

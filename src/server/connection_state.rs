@@ -163,13 +163,13 @@ impl ConnectionFields {
     }
 
     fn waiting(&self, limits: &ListenerLimits) -> (Instant, CloseCause) {
-        let park = if self.requests == 0 { limits.first_request } else { limits.idle };
-        let park = self.resting_since + park;
+        let limit = if self.requests == 0 { limits.first_request } else { limits.idle };
+        let idle_until = self.resting_since + limit;
         match self.head_since {
-            Some(since) if self.requests == 0 => (park.min(since + limits.head), CloseCause::Head),
+            Some(since) if self.requests == 0 => (idle_until.min(since + limits.head), CloseCause::Head),
             // A request that begins just before `timeouts.keepalive` has passed gets the whole of `timeouts.headers`.
             Some(since) => (since + limits.head, CloseCause::Head),
-            None => (park, CloseCause::Silent),
+            None => (idle_until, CloseCause::Silent),
         }
     }
 }

@@ -113,10 +113,10 @@ impl FramingValidator {
     /// # Errors
     /// The number of valid bytes, and how the bytes after them break the framing.
     pub fn follow(&mut self, bytes: &[u8]) -> Result<(), (usize, FramingError)> {
-        let mut park = bytes;
-        while !park.is_empty() {
-            let good = bytes.len() - park.len();
-            park = self.step(park).map_err(|framing_error| (good, framing_error))?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let good = bytes.len() - rest.len();
+            rest = self.step(rest).map_err(|error| (good, error))?;
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl FramingValidator {
     }
 
     fn read_line<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], FramingError> {
-        let Some((line, park)) = memchr(b'\n', bytes).and_then(|end| bytes.split_at_checked(end)) else {
+        let Some((line, rest)) = memchr(b'\n', bytes).and_then(|end| bytes.split_at_checked(end)) else {
             self.keep(bytes)?;
             return Ok(&[]);
         };
@@ -169,7 +169,7 @@ impl FramingValidator {
             let line = std::mem::take(&mut self.line);
             self.end_line(&line)?;
         }
-        Ok(park.get(1..).unwrap_or_default())
+        Ok(rest.get(1..).unwrap_or_default())
     }
 
     /// Stores an incomplete line, whose bytes were passed on already. A CR is allowed only before the LF: some
@@ -184,12 +184,17 @@ impl FramingValidator {
     }
 
     fn check_size(&self, line: usize) -> Result<(), FramingError> {
-        match self.at {
-            ValidatorState::ChunkSize if line > SIZE_DIGITS + 1 => Err(FramingError::Ambiguous),
-            ValidatorState::ChunkEnd if line > 1 => Err(FramingError::Ambiguous),
-            _ if line + self.head.bytes > self.max_head => Err(FramingError::TooLarge),
-            _ => Ok(()),
+        let longest = match self.at {
+            ValidatorState::ChunkSize => SIZE_DIGITS + 1,
+            ValidatorState::ChunkEnd => 1,
+            ValidatorState::Head | ValidatorState::Body(_) | ValidatorState::Chunk(_) | ValidatorState::Trailers => {
+                usize::MAX
+            }
+        };
+        if line > longest {
+            return Err(FramingError::Ambiguous);
         }
+        if line + self.head.bytes > self.max_head { Err(FramingError::TooLarge) } else { Ok(()) }
     }
 
     /// Processes a line, without its LF.

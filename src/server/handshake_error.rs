@@ -6,6 +6,10 @@ use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
 pub(super) use crate::metrics::HandshakeError;
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "rustls may add errors; each of them is `other` until it has a word"
+)]
 impl HandshakeError {
     /// The reason in an error of [`tokio_rustls::TlsAcceptor::accept`].
     pub(super) fn of(error: &io::Error) -> Self {

@@ -229,7 +229,7 @@ impl MemoryStore {
         let known = self.routes.read().unwrap_or_else(PoisonError::into_inner).claim(route, share);
         let claim = match known {
             ShareClaim::Unknown => self.routes.write().unwrap_or_else(PoisonError::into_inner).register(route, share),
-            known => known,
+            known @ (ShareClaim::Claimed(_) | ShareClaim::Full) => known,
         };
         if let ShareClaim::Claimed(number) = claim {
             return Some(number);

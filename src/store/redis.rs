@@ -62,6 +62,7 @@ impl RedisStore {
         for url in &settings.urls {
             let info = url.as_str().into_connection_info().map_err(|error| RedisStartError::Url(Some(error)))?;
             login = info.redis_settings().clone();
+            #[expect(clippy::wildcard_enum_match_arm, reason = "a later version may add kinds of addresses")]
             match info.addr() {
                 ConnectionAddr::Tcp(host, port) => seeds.push((host.clone(), *port)),
                 ConnectionAddr::TcpTls { host, port, insecure: false, .. } => {

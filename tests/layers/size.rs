@@ -4,11 +4,8 @@ use syn::visit::{self, Visit};
 
 use super::source::sources;
 
-const MAX_FILE: usize = 440;
+const MAX_FILE: usize = 420;
 const MAX_FUNCTION: usize = 70;
-
-/// Longer functions, each by file and name, that are still to be divided.
-const LONG: &[(&str, &str)] = &[("metrics.rs", "new")];
 
 /// Name and lines of each function with a body, from `fn` to the brace that closes it.
 #[derive(Default)]
@@ -59,9 +56,8 @@ fn files_and_functions_stay_small() {
     let median = all[all.len() / 2].0;
     println!("{} functions, median {median} lines, the longest {:?}", all.len(), all[all.len() - 1]);
     assert!(median <= 12, "median {median}");
-    let long = all.iter().filter(|(length, ..)| *length > MAX_FUNCTION);
-    let long: Vec<(&str, &str)> = long.map(|(_, file, name)| (file.as_str(), name.as_str())).collect();
-    assert_eq!(long, LONG, "functions of more than {MAX_FUNCTION} lines, and those that are known");
+    let long: Vec<_> = all.iter().filter(|(length, ..)| *length > MAX_FUNCTION).collect();
+    assert!(long.is_empty(), "functions of more than {MAX_FUNCTION} lines: {long:#?}");
 }
 
 #[test]

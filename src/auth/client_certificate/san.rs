@@ -88,7 +88,12 @@ impl San {
             GeneralName::URI(name) => is_visible(name).then(|| Self::uri(name)),
             GeneralName::RFC822Name(name) => is_visible(name).then(|| Self::email(name)),
             GeneralName::IPAddress(octets) => ip_of(octets).map(Self::ip),
-            _ => None,
+            GeneralName::OtherName(..)
+            | GeneralName::X400Address(_)
+            | GeneralName::DirectoryName(_)
+            | GeneralName::EDIPartyName(_)
+            | GeneralName::RegisteredID(_)
+            | GeneralName::Invalid(..) => None,
         }
     }
 

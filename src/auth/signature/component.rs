@@ -209,10 +209,12 @@ impl Component {
     /// Whether a signature over `pieces` covers this component as well, so that an attacker cannot change it.
     pub fn is_covered_by(&self, pieces: &[Self]) -> bool {
         let Self::Located(locator, _) = self else { return pieces.contains(self) };
-        pieces.iter().any(|piece| match piece {
-            Self::Located(signed, _) => signed == locator,
+        pieces.iter().any(|piece| {
+            if let Self::Located(signed, _) = piece {
+                return signed == locator;
+            }
             // `form.sorted` has no separators: bytes could be moved from one field to another.
-            piece => locator.is_in_body() && matches!(piece, Self::Body | Self::BodyHash(_)),
+            locator.is_in_body() && matches!(piece, Self::Body | Self::BodyHash(_))
         })
     }
 }

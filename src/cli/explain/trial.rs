@@ -30,8 +30,8 @@ impl Trial<'_> {
         }
     }
 
-    pub(super) fn answer(&self, asker: ChallengeStage) -> Option<Note> {
-        let answer = self.route.answer(&self.view(), asker).ok()??;
+    pub(super) fn answer(&self, stage: ChallengeStage) -> Option<Note> {
+        let answer = self.route.answer(&self.view(), stage).ok()??;
         Some(Note { check: "challenge", found: format!("answered by the gateway with {} bytes", answer.body.len()) })
     }
 }

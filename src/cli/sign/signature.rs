@@ -147,9 +147,8 @@ fn sign(algorithm: SignatureAlgorithm, pem: &[u8], text: &[u8]) -> anyhow::Resul
 pub(super) fn add_token(policy: &StaticTokenPolicy, draft: &mut Draft) -> anyhow::Result<()> {
     let secret = policy.secrets.first().and_then(|secret| secret.key.shared()).context("the route has no secret")?;
     let secret = String::from_utf8(secret.to_vec()).context("the secret is not UTF-8 text")?;
-    let first = match &policy.place {
-        Locator::Json(pointer) => Locator::parse("json", &pointer.to_string().replace("/*", "/0")),
-        place => Some(place.clone()),
-    };
+    let Locator::Json(pointer) = &policy.place else { return draft.place(&policy.place, secret) };
+    // The first item of a list stands for every item.
+    let first = Locator::parse("json", &pointer.to_string().replace("/*", "/0"));
     draft.place(&first.context("not a JSON pointer")?, secret)
 }

@@ -213,7 +213,7 @@ impl Compiler<'_> {
     }
 
     fn timestamp(&mut self, file: &TimestampFile, policy: Option<&Policy>, path: &FieldPath) -> Option<TimestampRule> {
-        let max_age = self.deadline(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
+        let max_age = self.nonzero_duration(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
         let max_future = self.duration(file.max_future.as_ref(), &path.child("max_future"), Duration::from_secs(60));
         let unit = unit(file.unit.unwrap_or_default());
         let source = self.timestamp_source(file, policy, path);

@@ -40,9 +40,9 @@ pub(super) struct Compiler<'a> {
     /// Whether the current route has revocations in the shared store.
     pub(super) route_shares_revocation: bool,
     /// Whether there is a `store`, valid or not.
-    pub(super) has_state: bool,
+    pub(super) has_store: bool,
     /// Number of store entries that one route may have.
-    pub(super) state_share: usize,
+    pub(super) store_share: usize,
 }
 
 /// Helpers for every part of the compiler.
@@ -65,12 +65,21 @@ impl Compiler<'_> {
     }
 
     /// An optional duration that must not be zero, because zero would reject every request.
-    pub(super) fn optional_deadline(&mut self, text: Option<&DurationText>, path: &FieldPath) -> Option<Duration> {
-        text.map(|_| self.deadline(text, path, Duration::MAX))
+    pub(super) fn optional_nonzero_duration(
+        &mut self,
+        text: Option<&DurationText>,
+        path: &FieldPath,
+    ) -> Option<Duration> {
+        text.map(|_| self.nonzero_duration(text, path, Duration::MAX))
     }
 
-    /// A duration that must not be zero, because zero would time out every request.
-    pub(super) fn deadline(&mut self, text: Option<&DurationText>, path: &FieldPath, default: Duration) -> Duration {
+    /// A duration that must not be zero, because zero would reject or time out every request.
+    pub(super) fn nonzero_duration(
+        &mut self,
+        text: Option<&DurationText>,
+        path: &FieldPath,
+        default: Duration,
+    ) -> Duration {
         let duration = self.duration(text, path, default);
         if duration.is_zero() {
             self.problems.add(path, "must be longer than zero");

@@ -59,8 +59,8 @@ impl Compiler<'_> {
         let bound = bindings.binds_anything() || token.as_ref().is_some_and(Locator::is_in_body);
         let audience = self.audience(file.audience.as_ref(), bound, origin, &path.child("audience"));
         let claims = self.claim_rules(file.claims.as_ref(), &path.child("claims"));
-        let max_age = self.optional_deadline(file.max_age.as_ref(), &path.child("max_age"));
-        let max_lifetime = self.optional_deadline(file.max_lifetime.as_ref(), &path.child("max_lifetime"));
+        let max_age = self.optional_nonzero_duration(file.max_age.as_ref(), &path.child("max_age"));
+        let max_lifetime = self.optional_nonzero_duration(file.max_lifetime.as_ref(), &path.child("max_lifetime"));
         if file.allowed_types.as_ref().is_some_and(Vec::is_empty) {
             let problem = "must not be empty: no `typ` would be accepted; set one or remove the key";
             self.problems.add(&path.child("allowed_types"), problem);
@@ -142,7 +142,7 @@ impl Compiler<'_> {
 
     fn time_claim(&mut self, file: Option<&TimeClaimFile>, path: &FieldPath) -> Option<TimestampRule> {
         let file = file?;
-        let max_age = self.deadline(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
+        let max_age = self.nonzero_duration(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
         let source = Locator::Claim(self.claim(file.claim.as_deref(), path)?);
         let max_future = max_age.min(Duration::from_secs(300));
         Some(TimestampRule { source, unit: unit(file.unit.unwrap_or_default()), max_age, max_future })

@@ -190,7 +190,8 @@ impl Compiler<'_> {
         path: &FieldPath,
     ) -> ListenerLimits {
         let Some(file) = file else { return limits };
-        let mut timeout = |text: &Option<_>, name, default| self.deadline(text.as_ref(), &path.child(name), default);
+        let mut timeout =
+            |text: &Option<_>, name, default| self.nonzero_duration(text.as_ref(), &path.child(name), default);
         ListenerLimits {
             handshake: timeout(&file.tls_handshake, "tls_handshake", limits.handshake),
             first_request: timeout(&file.first_request, "first_request", limits.first_request),

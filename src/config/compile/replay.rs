@@ -51,12 +51,12 @@ impl Compiler<'_> {
         if replay.is_none() && idempotency.is_none() {
             return None;
         }
-        if !self.has_state {
+        if !self.has_store {
             let what = "`store: { type: memory }` for one process, or embedded or redis, at the top level: replay ids \
                         and idempotency keys are kept there";
             self.missing(&FieldPath::root().child("store"), what);
         }
-        Some(DuplicateRules { replay, idempotency, share: self.state_share })
+        Some(DuplicateRules { replay, idempotency, share: self.store_share })
     }
 
     fn replay(
@@ -151,7 +151,7 @@ impl Compiler<'_> {
     }
 
     fn ttl(&mut self, text: Option<&crate::config::file::DurationText>, path: &FieldPath) -> Option<Duration> {
-        let ttl = self.optional_deadline(text, path);
+        let ttl = self.optional_nonzero_duration(text, path);
         if ttl.is_some_and(|ttl| ttl > MAX_TTL) {
             self.problems.add(path, "must be 366d or less");
         }
@@ -175,10 +175,14 @@ impl Compiler<'_> {
 
     fn replay_id(&mut self, file: &ReplayIdFile, path: &FieldPath) -> Option<ReplayIdSource> {
         match (written(&file.places()).as_slice(), file.hash) {
-            ([(key, text)], None) => Some(match self.locator_under(key, text, path)? {
-                Locator::Claim(pointer) => ReplayIdSource::Claim(pointer),
-                locator => ReplayIdSource::Component(Component::Located(locator, Presence::Required)),
-            }),
+            ([(key, text)], None) => {
+                let locator = self.locator_under(key, text, path)?;
+                Some(if let Locator::Claim(pointer) = locator {
+                    ReplayIdSource::Claim(pointer)
+                } else {
+                    ReplayIdSource::Component(Component::Located(locator, Presence::Required))
+                })
+            }
             ([], Some(true)) => Some(ReplayIdSource::Hash),
             _none_or_several => {
                 self.missing(path, "exactly one of claim, header, json, form and `hash: true`");

@@ -209,7 +209,7 @@ impl Compiler<'_> {
                            sender does not sign it, write it as the route's `timestamp` with `signed: false`";
             self.problems.add(path, problem);
         }
-        let written = self.deadline(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
+        let written = self.nonzero_duration(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
         let ahead = self.duration(file.max_future.as_ref(), &path.child("max_future"), written);
         // A timestamp in the future means clock skew: a larger tolerance for old requests is no reason to accept more.
         let max_future = tolerance.map_or(ahead, |tolerance| tolerance.min(ahead));
@@ -291,7 +291,7 @@ impl Compiler<'_> {
 
     /// `tolerance`: a maximum age instead of the preset's.
     pub(super) fn tolerance(&mut self, text: Option<&DurationText>, path: &FieldPath) -> Option<Duration> {
-        self.optional_deadline(text, &path.child("tolerance"))
+        self.optional_nonzero_duration(text, &path.child("tolerance"))
     }
 }
 

@@ -44,7 +44,7 @@ impl Compiler<'_> {
         interval: Option<&DurationText>,
         path: &FieldPath,
     ) -> Option<StoreBackend> {
-        let length = self.deadline(interval, &path.child("interval"), INTERVAL);
+        let length = self.nonzero_duration(interval, &path.child("interval"), INTERVAL);
         let durability = match durability {
             DurabilityFile::Sync if interval.is_some() => {
                 self.problems
@@ -69,7 +69,7 @@ impl Compiler<'_> {
         };
         let password = file.password.as_ref();
         let password = password.and_then(|secret| self.redis_password(secret, &path.child("password")));
-        let timeout = self.deadline(file.timeout.as_ref(), &path.child("timeout"), TIMEOUT);
+        let timeout = self.nonzero_duration(file.timeout.as_ref(), &path.child("timeout"), TIMEOUT);
         if timeout > MAX_TIMEOUT {
             self.problems.add(&path.child("timeout"), "must be 2s or less: each request waits for it");
         }

@@ -26,9 +26,9 @@ impl Compiler<'_> {
         };
         let timeouts = file.timeouts.clone().unwrap_or_default();
         let at = path.child("timeouts");
-        let connect = self.deadline(timeouts.connect.as_ref(), &at.child("connect"), Duration::from_secs(5));
-        let timeout = self.deadline(timeouts.total.as_ref(), &at.child("total"), Duration::from_secs(30));
-        let idle = self.deadline(timeouts.keepalive.as_ref(), &at.child("keepalive"), Duration::from_secs(4));
+        let connect = self.nonzero_duration(timeouts.connect.as_ref(), &at.child("connect"), Duration::from_secs(5));
+        let timeout = self.nonzero_duration(timeouts.total.as_ref(), &at.child("total"), Duration::from_secs(30));
+        let idle = self.nonzero_duration(timeouts.keepalive.as_ref(), &at.child("keepalive"), Duration::from_secs(4));
         let urls = self.upstream_urls(file, path)?;
         let roots = self.upstream_roots(file, &urls, &path.child("ca"));
         let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();

@@ -72,9 +72,9 @@ impl TestClient {
 
     /// Expects that no more bytes arrive.
     async fn ended(mut self) {
-        let mut park = Vec::new();
-        self.stream.read_to_end(&mut park).await.unwrap();
-        assert_eq!(park, b"");
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"");
         drop(self.stream);
         self.served.await.unwrap();
     }

@@ -38,9 +38,9 @@ async fn taken(header: &[u8]) -> Option<ProxiedSource> {
         });
         let source = read(&mut server).await.ok();
         if source.is_some() {
-            let mut park = Vec::new();
-            server.read_to_end(&mut park).await.unwrap();
-            assert_eq!(park, after, "{:?}", String::from_utf8_lossy(header));
+            let mut rest = Vec::new();
+            server.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(rest, after, "{:?}", String::from_utf8_lossy(header));
         }
         drop(server);
         sending.await.unwrap();

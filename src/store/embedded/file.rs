@@ -177,9 +177,9 @@ fn open(path: &Path) -> Result<File, EmbeddedError> {
         .mode(0o600)
         .custom_flags(no_links)
         .open(path)
-        .map_err(|source| match source.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => EmbeddedError::NoFolder(path.to_owned()),
-            _ => io(path, source),
+        .map_err(|source| {
+            let no_folder = matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+            if no_folder { EmbeddedError::NoFolder(path.to_owned()) } else { io(path, source) }
         })?;
     let metadata = file.metadata().map_err(|source| io(path, source))?;
     if !metadata.is_file() {
@@ -289,6 +289,7 @@ fn number(value: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_le_bytes(*number), rest))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other error of redb is reported alike")]
 fn unusable(path: &Path, error: DatabaseError) -> EmbeddedError {
     match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
@@ -303,11 +304,12 @@ fn unusable(path: &Path, error: DatabaseError) -> EmbeddedError {
 }
 
 fn damaged(path: &Path, error: redb::Error) -> EmbeddedError {
-    match error {
+    if let redb::Error::Io(source) = error {
         // A truncated file is damage, not an I/O error of the disk.
-        redb::Error::Io(source) if source.kind() != ErrorKind::UnexpectedEof => io(path, source),
-        error => corrupt(path, &error.to_string()),
+        let truncated = source.kind() == ErrorKind::UnexpectedEof;
+        return if truncated { corrupt(path, &redb::Error::Io(source).to_string()) } else { io(path, source) };
     }
+    corrupt(path, &error.to_string())
 }
 
 fn corrupt(path: &Path, cause: &str) -> EmbeddedError {

@@ -58,17 +58,16 @@ impl Epochs {
             all.add_command(Call { script: touch, keys: &[&self.key(bucket)], args }.command());
         }
         for (bucket, answer) in connection.send_packed_commands(&all, 0, BUCKETS).await?.into_iter().enumerate() {
-            match answer {
-                Value::ServerError(error) => match RedisError::from(error) {
-                    // The next reservation of the bucket detects the event; a full server still finds its entries.
-                    error if is_elsewhere(&error) || is_full(&error) => (),
-                    error => return Err(error),
-                },
-                epoch => {
-                    let epoch: String = redis::from_redis_value(epoch)?;
-                    self.update(bucket, &epoch);
+            if let Value::ServerError(error) = answer {
+                let error = RedisError::from(error);
+                // The next reservation of the bucket detects the event; a full server still finds its entries.
+                if is_elsewhere(&error) || is_full(&error) {
+                    continue;
                 }
+                return Err(error);
             }
+            let epoch: String = redis::from_redis_value(answer)?;
+            self.update(bucket, &epoch);
         }
         Ok(())
     }

@@ -141,9 +141,13 @@ impl Compiler<'_> {
             ca,
             cache: self.cache(file.cache.as_deref(), &path.child("cache")),
             algorithms: algorithms.to_vec(),
-            refresh: self.deadline(file.refresh_interval.as_ref(), &path.child("refresh_interval"), REFRESH),
-            max_stale: self.deadline(file.max_stale.as_ref(), &path.child("max_stale"), Duration::from_secs(86_400)),
-            cooldown: self.deadline(file.cooldown.as_ref(), &path.child("cooldown"), Duration::from_secs(30)),
+            refresh: self.nonzero_duration(file.refresh_interval.as_ref(), &path.child("refresh_interval"), REFRESH),
+            max_stale: self.nonzero_duration(
+                file.max_stale.as_ref(),
+                &path.child("max_stale"),
+                Duration::from_secs(86_400),
+            ),
+            cooldown: self.nonzero_duration(file.cooldown.as_ref(), &path.child("cooldown"), Duration::from_secs(30)),
         };
         if source.cooldown > source.refresh {
             self.problems.add(&path.child("cooldown"), "must not be longer than refresh_interval");
