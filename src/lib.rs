@@ -3,10 +3,11 @@
 //! The path of a request, in [`proxy::Gateway`]:
 //!
 //! 1. its headers are validated (host, path, size), and it is matched to a [`route::Route`] or rejected;
-//! 2. [`auth::verify`] decides, a pure function of the rules, the request and the time: by the headers alone, if it can;
-//! 3. otherwise the body is buffered, within [`limit::MemoryQuota`], and it decides again;
-//! 4. a provider's endpoint verification challenge is answered here ([`auth::challenge`]), at a bounded rate;
-//! 5. a rejected request ends here, except in dry run; it may be captured for the operator;
+//! 2. a provider's endpoint verification challenge is answered ([`auth::challenge`]), at a bounded rate;
+//! 3. [`auth::verify`] decides, a pure function of the rules, the request and the time: by the headers alone, if it can;
+//!    otherwise the body is buffered, within [`limit::MemoryQuota`], and it decides again;
+//! 4. a rejected request ends here, except in dry run; it may be captured for the operator;
+//! 5. its replay ids and idempotency key are reserved in the [`store`], and its route's limits are counted;
 //! 6. the headers are cleaned ([`proxy::headers`]), and the request is sent to the upstream ([`proxy::upstream`]);
 //! 7. the client gets the upstream's response, or an error response from [`proxy::response`];
 //! 8. one access log line and one set of metrics are written ([`proxy::record`]).

@@ -1,4 +1,4 @@
-//! The metrics of the process. [`families`] declares each of them in one row.
+//! The metrics of the process. `families` declares each of them in one row.
 //!
 //! Label values come from finite sets: routes, issuers and listeners of gateway.yaml, reasons and HTTP statuses. The
 //! children that each request needs are created once per route. The table of metrics in docs/configuration.md is
