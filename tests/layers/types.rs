@@ -7,9 +7,8 @@ use syn::visit::{self, Visit};
 use super::source::sources;
 
 /// Names that several types may have, each with the reason.
-const SHARED: &[(&str, &str)] = &[
-    ("StoreFile", "`store` of gateway.yaml, and the file of the embedded store; the latter gets another name"),
-];
+const SHARED: &[(&str, &str)] =
+    &[("StoreFile", "`store` of gateway.yaml, and the file of the embedded store; the latter gets another name")];
 
 /// The names of structs, enums, unions, traits and aliases; not the associated types of traits and their
 /// implementations.
