@@ -21,7 +21,6 @@ mod request_id;
 mod reserve;
 pub mod response;
 pub mod response_body;
-pub mod response_event;
 mod route_request;
 mod stored_response;
 pub mod upstream;

@@ -10,7 +10,6 @@ use http::request::Parts;
 use super::connection_info::ConnectionInfo;
 use super::request_body::Received;
 use super::request_id;
-use super::response_event::ResponseError;
 use crate::auth::{Grant, Permit, VerifyError};
 use crate::clock::UnixTime;
 use crate::failure::{self, Failure, is_rejection};
@@ -154,12 +153,8 @@ impl RequestRecord {
     }
 
     /// The response ended prematurely. In dry run the reason of the rejection stays.
-    pub(super) fn broke(&mut self, broke: &ResponseError) {
+    pub(super) fn broke(&mut self, reason: Reason) {
         if self.outcome == Outcome::Forwarded {
-            let reason = match broke {
-                ResponseError::Late => Reason::UpstreamTimeout,
-                ResponseError::Upstream(_) | ResponseError::Lost => Reason::UpstreamProtocolError,
-            };
             (self.outcome, self.reason) = (Outcome::UpstreamIncomplete, Some(reason));
         }
     }

@@ -5,7 +5,6 @@
 //! (hyper#2136 has the race in which a blind retry would duplicate an event). Of several endpoints, another one is
 //! tried only if no byte of the request was sent.
 
-mod deadline;
 mod health;
 mod pool;
 
@@ -23,10 +22,9 @@ use crate::auth::Permit;
 use crate::failure::Failure;
 use crate::reason::Reason;
 use crate::route::{Endpoint, Route, Upstream};
-use deadline::Deadline;
 use health::AttemptOutcome;
 pub use pool::UpstreamBody;
-use pool::{Pool, SendError};
+use pool::{Deadline, Pool, SendError};
 
 /// The connection pools of one worker.
 #[derive(Debug, Default)]

@@ -14,8 +14,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::framing::{FramingError, FramingPosition};
-use crate::proxy::response_body::Body;
-use crate::proxy::response_event::ResponseError;
+use crate::proxy::response_body::{Body, ResponseError};
 use crate::snapshot::ListenerLimits;
 
 /// The state of one connection.
