@@ -111,11 +111,12 @@ async fn decide(
     }
     let begun = Instant::now();
     let mut decision = auth::verify(&route.rules, view, now);
-    if let Err(VerifyError::Rejected(Rejection { remote: Some(keys), .. })) = &decision {
+    if let Err(VerifyError::Rejected(rejection @ Rejection { remote: Some(keys), .. })) = &decision {
         decision = match Box::pin(services.jwks.refetch(keys)).await {
             Refetch::Fetched => auth::verify(&route.rules, view, services.clock.now()),
             Refetch::CoolingDown => decision,
-            Refetch::Failed => decision.map_err(undecided),
+            // Without the issuer's keys the token cannot be verified: the request fails closed (503).
+            Refetch::Failed => Err(Rejection { reason: Reason::JwksUnavailable, ..rejection.clone() }.into()),
         };
     }
     if let (Ok(grant), true) = (&decision, route.shared_revocation) {
@@ -147,14 +148,4 @@ async fn check_revocation(store: Option<&StoreClient>, grant: &Grant) -> Result<
         }
     }
     Ok(())
-}
-
-/// Without the issuer's keys the token cannot be verified: the request fails closed (503).
-fn undecided(error: VerifyError) -> VerifyError {
-    match error {
-        VerifyError::Rejected(rejection) => {
-            VerifyError::Rejected(Rejection { reason: Reason::JwksUnavailable, ..rejection })
-        }
-        VerifyError::NeedsBody => VerifyError::NeedsBody,
-    }
 }

@@ -131,15 +131,9 @@ impl RequestRecord {
         };
     }
 
-    /// An endpoint verification challenge was answered.
-    pub(super) fn challenge(&mut self, status: StatusCode) {
-        (self.outcome, self.reason, self.status) = (Outcome::ChallengeAnswered, None, Some(status));
-    }
-
-    /// A duplicate of a processed event was acknowledged, or got the stored response.
-    pub(super) fn repeated(&mut self, status: StatusCode) {
-        (self.outcome, self.reason) = (Outcome::DuplicateAnswered, Some(Reason::DuplicateRequest));
-        self.status = Some(status);
+    /// A response without a failure has begun.
+    pub(super) fn answered(&mut self, outcome: Outcome, reason: Option<Reason>, status: StatusCode) {
+        (self.outcome, self.reason, self.status) = (outcome, reason, Some(status));
     }
 
     /// Without dry run, the store would have rejected the request.
@@ -148,8 +142,7 @@ impl RequestRecord {
     }
 
     pub(super) fn forwarded(&mut self, status: StatusCode) {
-        (self.outcome, self.reason) = (self.forwarded_as, self.reason_if_forwarded);
-        self.status = Some(status);
+        self.answered(self.forwarded_as, self.reason_if_forwarded, status);
     }
 
     /// The response ended prematurely. In dry run the reason of the rejection stays.

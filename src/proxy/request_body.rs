@@ -149,7 +149,9 @@ impl RequestBody {
         limits: &ListenerLimits,
         received: Arc<Received>,
     ) -> Result<Self, Failure> {
-        let body = Self { inbound, left: max, deadline: BodyDeadline::new(limits.body_stall, limits.body), received };
+        let whole_by = Instant::now() + limits.body;
+        let deadline = BodyDeadline { stall: limits.body_stall, whole_by, timer: None, waiting: false };
+        let body = Self { inbound, left: max, deadline, received };
         if body.size_hint().lower() > max {
             return Err(BodyFault::TooLarge.into());
         }
@@ -249,7 +251,7 @@ impl HttpBody for RequestBody {
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Poll::Ready(Some(Ok(data))) => {
-                body.deadline.satisfied();
+                body.deadline.waiting = false;
                 let frame = body.take(data);
                 if body.is_end_stream() {
                     body.end();
@@ -302,14 +304,6 @@ struct BodyDeadline {
 }
 
 impl BodyDeadline {
-    fn new(stall: Duration, whole: Duration) -> Self {
-        Self { stall, whole_by: Instant::now() + whole, timer: None, waiting: false }
-    }
-
-    fn satisfied(&mut self) {
-        self.waiting = false;
-    }
-
     fn poll_exhausted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let until = (Instant::now() + self.stall).min(self.whole_by).into();
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));

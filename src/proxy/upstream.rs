@@ -97,9 +97,9 @@ impl Upstreams {
         let now = Instant::now();
         let mut several: Vec<_> =
             std::iter::once(first).chain(upstream.others.iter().map(|other| pools.of(other))).collect();
-        several.sort_by_cached_key(|pool| pool.rank(now));
+        several.sort_by_cached_key(|pool| pool.health().rank(now));
         pools.turn += 1;
-        several.iter().take(1).for_each(|next| next.begin(pools.turn, now));
+        several.iter().take(1).for_each(|next| next.health().begin(pools.turn, now));
         (None, several)
     }
 }

@@ -158,16 +158,12 @@ impl Pool {
         opened.unwrap_or(Err(ConnectError::Late))
     }
 
-    pub(super) fn rank(&self, now: Instant) -> (bool, u64) {
-        locked(&self.health).rank(now)
-    }
-
-    pub(super) fn begin(&self, turn: u64, now: Instant) {
-        locked(&self.health).begin(turn, now);
+    pub(super) fn health(&self) -> MutexGuard<'_, Health> {
+        locked(&self.health)
     }
 
     pub(super) fn note(&self, outcome: AttemptOutcome) {
-        let change = locked(&self.health).note(outcome, Instant::now());
+        let change = self.health().note(outcome, Instant::now());
         let url = self.endpoint.upgrade().map(|endpoint| endpoint.url.clone());
         match change {
             None => {}
