@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use crate::auth::revocation::Revocable;
-use crate::clock::{Clock, UnixTime};
+use crate::clock::Clock;
 pub use crate::metrics::EntryKind;
 use crate::metrics::{Metrics, StoreOperationResult};
 use crate::settings::{OnError, StoreBackend, StoreSettings};
@@ -87,8 +87,10 @@ pub enum ReserveOutcome {
 /// The store with its metrics and retries, shared by all workers.
 pub struct StoreClient {
     store: Box<dyn Store>,
-    hasher: EntryHasher,
-    on_error: OnError,
+    /// The keyed hash for ids and fingerprints.
+    pub hasher: EntryHasher,
+    /// Whether requests are rejected or forwarded while the store is not available.
+    pub on_error: OnError,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     runtime: Handle,
@@ -108,13 +110,23 @@ impl StoreClient {
         metrics: Arc<Metrics>,
         runtime: Handle,
     ) -> Result<Self, StoreStartError> {
-        let (store, hasher) = open(settings, clock.now(), &runtime)?;
+        let (capacity, now) = (settings.capacity, clock.now());
+        let (store, hasher): (Box<dyn Store>, EntryHasher) = match &settings.backend {
+            StoreBackend::Memory => {
+                let mut key = Zeroizing::new([0; 32]);
+                aws_lc_rs::rand::fill(&mut *key).map_err(|_| StoreStartError::NoEntropy)?;
+                (Box::new(MemoryStore::new(capacity)), EntryHasher::new(&*key))
+            }
+            StoreBackend::Embedded { path, durability } => {
+                let embedded = EmbeddedStore::open(path, *durability, capacity, now)?;
+                let hasher = EntryHasher::new(embedded.key());
+                (Box::new(embedded), hasher)
+            }
+            StoreBackend::Redis(redis) => {
+                (Box::new(RedisStore::new(redis, runtime.clone())?), EntryHasher::of_prefix(&redis.prefix))
+            }
+        };
         Ok(Self { store, hasher, on_error: settings.on_error, clock, metrics, runtime, retries: AtomicUsize::new(0) })
-    }
-
-    /// The keyed hash for ids and fingerprints.
-    pub fn hasher(&self) -> &EntryHasher {
-        &self.hasher
     }
 
     /// Whether the store was available when it was last used or probed.
@@ -137,11 +149,6 @@ impl StoreClient {
     pub async fn revokes(&self, credential: Revocable<'_>) -> Result<bool, StoreError> {
         let revoked = self.store.revoked([credential.token_id, credential.subject, credential.key_id]).await?;
         Ok(revoked.named || revoked.issued_before.is_some_and(|bound| credential.is_older_than(bound)))
-    }
-
-    /// The setting `on_error`: whether requests are rejected or forwarded while the store is not available.
-    pub fn on_error(&self) -> OnError {
-        self.on_error
     }
 
     /// Number of entries in this process, and its capacity; `None` for a shared store.
@@ -241,26 +248,6 @@ impl StoreClient {
     }
 }
 
-/// Opens the store of the configured kind, and makes the hasher of its entries.
-fn open(
-    settings: &StoreSettings,
-    now: UnixTime,
-    runtime: &Handle,
-) -> Result<(Box<dyn Store>, EntryHasher), StoreStartError> {
-    let capacity = settings.capacity;
-    Ok(match &settings.backend {
-        StoreBackend::Memory => (Box::new(MemoryStore::new(capacity)), EntryHasher::new(&*random_key()?)),
-        StoreBackend::Embedded { path, durability } => {
-            let embedded = EmbeddedStore::open(path, *durability, capacity, now)?;
-            let hasher = EntryHasher::new(embedded.key());
-            (Box::new(embedded), hasher)
-        }
-        StoreBackend::Redis(redis) => {
-            (Box::new(RedisStore::new(redis, runtime.clone())?), EntryHasher::of_prefix(&redis.prefix))
-        }
-    })
-}
-
 fn result_of(result: &Result<ReserveResult, StoreError>) -> StoreOperationResult {
     match result {
         Ok(ReserveResult::Reserved) => StoreOperationResult::Reserved,
@@ -270,12 +257,6 @@ fn result_of(result: &Result<ReserveResult, StoreError>) -> StoreOperationResult
         Err(StoreError::Full) => StoreOperationResult::Full,
         Err(StoreError::Unavailable) => StoreOperationResult::Unavailable,
     }
-}
-
-fn random_key() -> Result<Zeroizing<[u8; 32]>, StoreStartError> {
-    let mut key = Zeroizing::new([0; 32]);
-    aws_lc_rs::rand::fill(&mut *key).map_err(|_| StoreStartError::NoEntropy)?;
-    Ok(key)
 }
 
 /// A new random owner.

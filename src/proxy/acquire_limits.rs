@@ -33,7 +33,7 @@ pub(super) async fn acquire_limits(
     };
     // Concurrency is counted in each process: no other process knows when a request has ended.
     let permits = services.limits.admit(&sender, &route.limits.without_rates(), Instant::now)?;
-    match (Box::pin(take_shared(store, &sender, &route.limits)).await, store.on_error()) {
+    match (Box::pin(take_shared(store, &sender, &route.limits)).await, store.on_error) {
         (Ok(()), _) => Ok(permits),
         (Err(Failure::Plain(Reason::StoreUnavailable)), OnError::Allow) => {
             drop(permits);

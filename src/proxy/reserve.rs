@@ -91,8 +91,8 @@ fn entries(
     // How long the exchange with the upstream may take.
     let lease = body.time_left() + route.upstream.timeout + MARGIN;
     let entry = |kind, id: &[&[u8]], until, issued| -> Result<EntryRequest, Failure> {
-        let id = store.hasher().id(id);
-        let fingerprint = store.hasher().fingerprint(head.method.as_str(), view.path_and_query(), view.body);
+        let id = store.hasher.id(id);
+        let fingerprint = store.hasher.fingerprint(head.method.as_str(), view.path_and_query(), view.body);
         let (owner, route, share) = (new_owner().map_err(undecided)?, Arc::clone(&route.name), rules.share);
         Ok(EntryRequest {
             kind,

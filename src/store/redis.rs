@@ -106,33 +106,26 @@ impl RedisStore {
         call: impl Fn(bool) -> Call<'a>,
     ) -> Result<(T, Live), StoreError> {
         let until = Instant::now() + self.dialer.timeout;
-        let Some(node) = self.nodes.of(key) else {
+        let mut called = self.call_once(self.nodes.of(key), until, &call).await;
+        if let Err(CommandError::Elsewhere(error)) = &called {
             self.nodes.mark_stale();
-            return Err(StoreError::Unavailable);
-        };
-        let error = match self.call_once(&node, until, &call).await {
-            Ok(done) => return Ok(done),
-            Err(CommandError::Store(error)) => return Err(error),
-            Err(CommandError::Elsewhere(error)) => error,
-        };
-        self.nodes.mark_stale();
-        let moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
-        let next = error.redirect_node().filter(|_| moved).and_then(|(address, _)| self.nodes.at(address));
-        let next = next.ok_or(StoreError::Unavailable)?;
-        match self.call_once(&next, until, &call).await {
-            Ok(done) => Ok(done),
-            Err(CommandError::Store(error)) => Err(error),
-            Err(CommandError::Elsewhere(_)) => Err(StoreError::Unavailable),
+            let moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
+            let next = error.redirect_node().filter(|_| moved).and_then(|(address, _)| self.nodes.at(address));
+            called = self.call_once(next, until, &call).await;
         }
+        called.map_err(|error| match error {
+            CommandError::Store(error) => error,
+            CommandError::Elsewhere(_) => StoreError::Unavailable,
+        })
     }
 
     async fn call_once<'a, T: FromRedisValue>(
         &self,
-        node: &RedisNode,
+        node: Option<Arc<RedisNode>>,
         until: Instant,
         call: impl Fn(bool) -> Call<'a>,
     ) -> Result<(T, Live), CommandError> {
-        let Some(mut live) = node.live() else {
+        let Some((node, mut live)) = node.and_then(|node| node.live().map(|live| (node, live))) else {
             self.nodes.mark_stale();
             return Err(CommandError::Store(StoreError::Unavailable));
         };
