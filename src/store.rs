@@ -65,15 +65,6 @@ impl EntryKind {
     }
 }
 
-/// An entry that a request needs.
-#[derive(Clone, Debug)]
-pub struct EntryRequest {
-    /// Purpose of the entry.
-    pub kind: EntryKind,
-    /// The id, with the parameters of the reservation.
-    pub request: ReserveRequest,
-}
-
 /// Result of reserving the entries of a request.
 pub enum ReserveOutcome {
     /// All entries are reserved for this request, or the store was not available and `on_error` is `allow`.
@@ -157,14 +148,14 @@ impl StoreClient {
     }
 
     /// Reserves all these entries in order, or none of them.
-    pub async fn reserve(self: &Arc<Self>, entries: Vec<EntryRequest>) -> ReserveOutcome {
+    pub async fn reserve(self: &Arc<Self>, entries: Vec<ReserveRequest>) -> ReserveOutcome {
         let now = self.clock.now();
         let mut reservation = Reservation { store: Arc::clone(self), entries: Vec::new() };
         for entry in entries {
             // Recorded before the call: if the client disconnects meanwhile, dropping the reservation releases the
             // entry.
             reservation.entries.push(entry.clone());
-            let result = self.store.reserve(&entry.request, now).await;
+            let result = self.store.reserve(&entry, now).await;
             self.metrics.store_operations(entry.kind, result_of(&result)).inc();
             if result == Ok(ReserveResult::Reserved) {
                 continue;
@@ -191,15 +182,15 @@ impl StoreClient {
         ReserveOutcome::Reserved(reservation)
     }
 
-    async fn settle(self: &Arc<Self>, settlement: Settlement, entry: EntryRequest) {
-        let settled = self.store.settle(&entry.request, &settlement, self.clock.now()).await;
+    async fn settle(self: &Arc<Self>, settlement: Settlement, entry: ReserveRequest) {
+        let settled = self.store.settle(&entry, &settlement, self.clock.now()).await;
         self.count(&entry, &settlement, settled);
         if settled.is_err() {
             self.retry_settlement(settlement, entry);
         }
     }
 
-    fn count(&self, entry: &EntryRequest, settlement: &Settlement, settled: Result<Settled, StoreError>) {
+    fn count(&self, entry: &ReserveRequest, settlement: &Settlement, settled: Result<Settled, StoreError>) {
         let result = match (settled, settlement) {
             (Ok(Settled::Done), Settlement::Commit(_)) => StoreOperationResult::Committed,
             (Ok(Settled::Done), Settlement::Release | Settlement::Forget) => StoreOperationResult::Released,
@@ -211,7 +202,7 @@ impl StoreClient {
     }
 
     /// Retries a settlement in the background until it succeeds, or the entry and its lease have expired.
-    fn retry_settlement(self: &Arc<Self>, settlement: Settlement, entry: EntryRequest) {
+    fn retry_settlement(self: &Arc<Self>, settlement: Settlement, entry: ReserveRequest) {
         if self.retries.fetch_add(1, Ordering::Relaxed) >= MAX_RETRIES {
             self.retries.fetch_sub(1, Ordering::Relaxed);
             self.metrics.store_operations(entry.kind, StoreOperationResult::GivenUp).inc();
@@ -220,11 +211,11 @@ impl StoreClient {
         let client = Arc::clone(self);
         self.runtime.spawn(async move {
             let (mut pause, longest) = RETRY_PAUSE;
-            let end = entry.request.until.max(client.clock.now().plus(entry.request.lease));
+            let end = entry.until.max(client.clock.now().plus(entry.lease));
             loop {
                 tokio::time::sleep(pause).await;
                 let now = client.clock.now();
-                match client.store.settle(&entry.request, &settlement, now).await {
+                match client.store.settle(&entry, &settlement, now).await {
                     Ok(settled) => break client.count(&entry, &settlement, Ok(settled)),
                     Err(_) if now > end => {
                         break client.metrics.store_operations(entry.kind, StoreOperationResult::GivenUp).inc();
@@ -288,7 +279,7 @@ impl Settlements {
 #[must_use = "a reservation that is dropped is released"]
 pub struct Reservation {
     store: Arc<StoreClient>,
-    entries: Vec<EntryRequest>,
+    entries: Vec<ReserveRequest>,
 }
 
 impl Drop for Reservation {
@@ -304,7 +295,7 @@ impl Drop for Reservation {
 #[must_use = "an entry that is not settled blocks its id until the lease expires"]
 pub struct InFlightReservation {
     store: Arc<StoreClient>,
-    entries: Vec<EntryRequest>,
+    entries: Vec<ReserveRequest>,
 }
 
 impl Reservation {
