@@ -7,10 +7,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::Body as _;
 
-use super::buffer_body::buffer_body;
 use super::capture;
 use super::record::RequestRecord;
-use super::request_body::RequestBody;
+use super::request_body::{RequestBody, buffer_body};
 use super::request_context::RequestContext;
 use crate::auth::challenge::ChallengeResponse;
 use crate::auth::{self, Grant, Permit, Reason, Rejection, RequestView, VerifyError};

@@ -39,13 +39,12 @@ pub(super) fn forward(
         let begun = Instant::now();
         let response = match reservation {
             None => {
-                let sent = upstreams.send(&permit, request, route, record.received(), &request_id).await;
+                let sent = upstreams.send(&permit, request, route, &record.received, &request_id).await;
                 sent.map(ResponseContent::streamed)
             }
             Some(reservation) => {
                 let (responder, response) = oneshot::channel();
-                let (upstreams, route, received) =
-                    (upstreams.clone(), Arc::clone(route), Arc::clone(record.received()));
+                let (upstreams, route, received) = (upstreams.clone(), Arc::clone(route), Arc::clone(&record.received));
                 let (reservation, alive) = (reservation.keep(), alive.clone());
                 let permits = std::mem::take(&mut record.permits);
                 tokio::spawn(async move {

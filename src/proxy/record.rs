@@ -23,9 +23,11 @@ use crate::route::Route;
 pub struct RequestRecord {
     metrics: Arc<Metrics>,
     begun: Instant,
-    request_id: Arc<str>,
+    /// 128 random bits in hex, or the id that a trusted proxy sent.
+    pub(super) request_id: Arc<str>,
     route: Option<(Arc<Route>, Arc<RouteMetrics>)>,
-    received: Arc<Received>,
+    /// Counters of the request body, which is read elsewhere.
+    pub(super) received: Arc<Received>,
     outcome: Outcome,
     /// None where the outcome needs none.
     reason: Option<Reason>,
@@ -78,16 +80,6 @@ impl RequestRecord {
             permits: ConcurrencyPermits::default(),
             line: access_log.then(|| Box::new(AccessLogLine::new(head, connection))),
         }
-    }
-
-    /// The request id: 128 random bits in hex, or the id that a trusted proxy sent.
-    pub fn request_id(&self) -> &Arc<str> {
-        &self.request_id
-    }
-
-    /// The counters of the request body, which is read elsewhere.
-    pub fn received(&self) -> &Arc<Received> {
-        &self.received
     }
 
     /// The route, once it is known.

@@ -48,7 +48,8 @@ pub fn failure(
     let withheld = withheld(failure, disclosure);
     let status = if withheld.is_some() { failure.withheld_status() } else { failure.status() };
     let status = chosen.unwrap_or(status);
-    let mut response = problem(status, withheld.unwrap_or(failure.reason().word()), request_id);
+    let body = problem_json(status, withheld.unwrap_or(failure.reason().word()), request_id);
+    let mut response = own(status, Some("application/problem+json"), body.into(), request_id);
     let headers = response.headers_mut();
     if failure.may_be_retried() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
@@ -76,9 +77,9 @@ pub fn failure(
 
 /// The response to an endpoint verification challenge of a provider.
 pub fn challenge(challenge: &ChallengeResponse, request_id: &str) -> Response<ResponseContent> {
-    let mut response = own(StatusCode::default(), Bytes::from(challenge.body.clone()), request_id);
+    let body = Bytes::from(challenge.body.clone());
+    let mut response = own(StatusCode::default(), Some(challenge.content_type), body, request_id);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(challenge.content_type));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     for (name, value) in &challenge.headers {
         set(headers, name, value);
@@ -88,7 +89,7 @@ pub fn challenge(challenge: &ChallengeResponse, request_id: &str) -> Response<Re
 
 /// The response without a body that acknowledges a duplicate of a processed event.
 pub fn acknowledged(route: &Route, request_id: &str) -> Response<ResponseContent> {
-    own(failure::acknowledged(route.errors == ErrorForm::Secevent), Bytes::new(), request_id)
+    own(failure::acknowledged(route.errors == ErrorForm::Secevent), None, Bytes::new(), request_id)
 }
 
 /// A stored response, with the request id of this request.
@@ -142,29 +143,30 @@ fn tell_limit(headers: &mut http::HeaderMap, limited: &Limited) {
     set(headers, &RATELIMIT, &left);
 }
 
-fn problem(status: StatusCode, reason: &str, request_id: &str) -> Response<ResponseContent> {
-    let mut response = own(status, problem_json(status, reason, request_id).into(), request_id);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response
-}
-
 /// The error and a description with its language (RFC 8935 §2.3).
 fn secevent(status: StatusCode, error: &str, reason: &str, request_id: &str) -> Response<ResponseContent> {
     let description = format!("the security event token was rejected: {reason}");
     let body = serde_json::json!({"err": error, "description": description}).to_string();
-    let mut response = own(status, body.into(), request_id);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut response = own(status, Some("application/json"), body.into(), request_id);
     response.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static("en"));
     response
 }
 
-fn own(status: StatusCode, body: Bytes, request_id: &str) -> Response<ResponseContent> {
+fn own(
+    status: StatusCode,
+    content_type: Option<&'static str>,
+    body: Bytes,
+    request_id: &str,
+) -> Response<ResponseContent> {
     let mut response = Response::new(ResponseContent::Own(Some(body).filter(|body| !body.is_empty())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(SERVER, HeaderValue::from_static("hookgate"));
     set(headers, &REQUEST_ID, request_id);
+    if let Some(content_type) = content_type {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
     response
 }
 
