@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hookgate::clock::UnixTime;
 use hookgate::settings::Durability;
+use hookgate::store::EntryKind;
 use hookgate::store::embedded::EmbeddedStore;
 use hookgate::store::kind::{ReserveRequest, Store};
 use hookgate::store::memory::MemoryStore;
@@ -49,6 +50,7 @@ fn request(number: u64, route: &Arc<str>) -> ReserveRequest {
         *place = byte;
     }
     ReserveRequest {
+        kind: EntryKind::Replay,
         id: EntryId(id),
         fingerprint: Fingerprint(number),
         owner: Owner(number),

@@ -24,7 +24,6 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::auth::time::TimestampUnit;
 use crate::failure::AdminStatus;
-use crate::jwks::IssuerHealth;
 use crate::server::phase::Phase;
 use crate::services::Services;
 
@@ -123,24 +122,23 @@ impl Admin {
     }
 
     fn status(&self) -> serde_json::Value {
-        let issuers = self.services.jwks.health();
+        let health = self.services.jwks.health();
+        let issuers = health.iter().map(|issuer| {
+            json!({
+                "issuer": &*issuer.issuer,
+                "keys": issuer.keys,
+                "last_success": issuer.last_success.map(|at| TimestampUnit::Rfc3339.write(at.seconds())),
+                "usable": issuer.usable,
+            })
+        });
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "configuration": self.services.snapshot.load().version.to_string(),
             "uptime_seconds": self.started.elapsed().as_secs(),
             "draining": *self.phase.borrow() > Phase::Running,
-            "issuers": issuers.iter().map(issuer_status).collect::<Vec<_>>(),
+            "issuers": issuers.collect::<Vec<_>>(),
         })
     }
-}
-
-fn issuer_status(health: &IssuerHealth) -> serde_json::Value {
-    json!({
-        "issuer": &*health.issuer,
-        "keys": health.keys,
-        "last_success": health.last_success.map(|at| TimestampUnit::Rfc3339.write(at.seconds())),
-        "usable": health.usable,
-    })
 }
 
 fn reply(status: AdminStatus, body: serde_json::Value) -> Response<Full<Bytes>> {

@@ -57,7 +57,7 @@ pub struct Running {
     /// Address of the admin listener.
     pub admin: Option<SocketAddr>,
     /// Memory quota of buffered bodies.
-    pub held: Arc<MemoryQuota>,
+    pub held: MemoryQuota,
     reloader: Arc<Reloader>,
     phase: watch::Sender<Phase>,
     workers: Vec<JoinHandle<()>>,
@@ -85,7 +85,7 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
     let shared = share(&addresses, listeners);
     let workers = (0..worker_count(*workers)).map(|_| worker(&services, &phases, &shared, &sockets));
     let workers = workers.collect::<Result<Vec<_>, _>>()?;
-    let held = Arc::clone(&services.buffered);
+    let held = services.buffered.clone();
     let control = Some(control_thread(control, services, phases, Arc::clone(&reloader), admin)?);
     for address in &addresses {
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -110,8 +110,8 @@ fn services(config: &Config, clock: Arc<dyn Clock>, control: &Runtime) -> Result
         clock,
         metrics,
         access_log: config.process.access_log,
-        buffered: Arc::default(),
-        waiting: Arc::default(),
+        buffered: MemoryQuota::default(),
+        waiting: MemoryQuota::default(),
         challenges: ChallengeLimit::default(),
         store,
         limits: RequestLimits::default(),
@@ -152,16 +152,12 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 fn share(addresses: &[SocketAddr], configured: &[SocketAddr]) -> Vec<Arc<ServerContext>> {
-    let names = addresses.iter().zip(configured).map(|(real, configured)| {
+    let shared = addresses.iter().zip(configured).enumerate().map(|(index, (real, configured))| {
         // The label must be the same after each start, except where a test asks for any port.
-        if configured.port() == 0 { real.to_string() } else { configured.to_string() }
+        let name = if configured.port() == 0 { real.to_string() } else { configured.to_string() };
+        Arc::new(ServerContext { index, name, connections: Connections::default() })
     });
-    let shared = names.enumerate().map(|(index, name)| ServerContext {
-        index,
-        name,
-        connections: Arc::new(Connections::default()),
-    });
-    shared.map(Arc::new).collect()
+    shared.collect()
 }
 
 fn worker_count(configured: usize) -> usize {

@@ -116,12 +116,13 @@ impl Jwks {
 
     /// Fetches a set once more: one fetch for all concurrent callers, and none within the cooldown of the last attempt.
     pub async fn refetch(&self, keys: &Arc<RemoteKeys>) -> Refetch {
-        let source = self.source(keys);
+        let same = |source: &&Arc<IssuerSource>| Arc::ptr_eq(&source.keys, keys);
+        let source = self.sources.read().unwrap_or_else(PoisonError::into_inner).iter().find(same).cloned();
         // A reload removed this issuer while the request was in flight.
         let Some(source) = source else { return Refetch::Failed };
         let mut attempts = source.attempts.subscribe();
         let seen = *attempts.borrow();
-        if let Some((_, succeeded)) = seen.cooling_down(keys.source.cooldown) {
+        if let Some((_, succeeded)) = seen.last.filter(|(at, _)| at.elapsed() < keys.source.cooldown) {
             return if succeeded { Refetch::CoolingDown } else { Refetch::Failed };
         }
         source.wanted.notify_one();
@@ -147,11 +148,6 @@ impl Jwks {
             }
         });
         health.collect()
-    }
-
-    fn source(&self, keys: &Arc<RemoteKeys>) -> Option<Arc<IssuerSource>> {
-        let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner);
-        sources.iter().find(|source| Arc::ptr_eq(&source.keys, keys)).cloned()
     }
 
     /// The task of a source: fetches its set until the task is aborted.
@@ -269,7 +265,8 @@ fn read_cache(keys: &RemoteKeys, path: &Path, now: UnixTime) -> Result<Option<(K
 
 fn read_keys(keys: &RemoteKeys, body: &[u8]) -> Result<KeySet, FetchError> {
     let issuer = &*keys.source.issuer;
-    let (set, skipped) = KeySet::from_jwks(body, &keys.source.algorithms).map_err(FetchError::bad_set)?;
+    let (set, skipped) =
+        KeySet::from_jwks(body, &keys.source.algorithms).map_err(|error| FetchError::BadSet(Arc::new(error)))?;
     for key in &skipped {
         tracing::warn!(issuer, key = %key, "skipped a key of the JWKS");
     }
@@ -299,10 +296,6 @@ impl IssuerSource {
 }
 
 impl Attempts {
-    fn cooling_down(&self, cooldown: Duration) -> Option<(Instant, bool)> {
-        self.last.filter(|(at, _)| at.elapsed() < cooldown)
-    }
-
     fn add(&mut self, succeeded: bool) {
         self.count = self.count.saturating_add(1);
         self.last = Some((Instant::now(), succeeded));

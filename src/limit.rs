@@ -13,19 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::UnixTime;
 use crate::failure::{Exhausted, Limited};
+use crate::metrics::ConnectionRejection;
 use crate::snapshot::{ADDRESS_SHARE, ListenerLimits};
 use keys::AddressKey;
 use quota::{KeyedQuota, QuotaPermit};
 pub use requests::{ConcurrencyPermits, RequestLimits, RequestSender, limited};
-
-/// The limit that a new connection exceeded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionRejected {
-    /// `max_connections`
-    Total,
-    /// `max_connections_per_ip`
-    Address,
-}
 
 /// Counts the open connections of one listener, across all workers.
 #[derive(Debug, Default)]
@@ -39,10 +31,10 @@ impl Connections {
     /// A permit for one more connection, not yet counted for an address.
     ///
     /// # Errors
-    /// [`ConnectionRejected::Total`].
-    pub fn admit(&self, limits: &ListenerLimits) -> Result<ConnectionPermit, ConnectionRejected> {
+    /// [`ConnectionRejection::MaxConnections`].
+    pub fn admit(&self, limits: &ListenerLimits) -> Result<ConnectionPermit, ConnectionRejection> {
         let mut permit = self.0.begin(None);
-        permit.grow(1, amount(limits.connections), 0).map_err(|_| ConnectionRejected::Total)?;
+        permit.grow(1, amount(limits.connections), 0).map_err(|_| ConnectionRejection::MaxConnections)?;
         Ok(ConnectionPermit(permit))
     }
 }
@@ -51,15 +43,15 @@ impl ConnectionPermit {
     /// Counts the connection for `address` as well.
     ///
     /// # Errors
-    /// [`ConnectionRejected::Address`].
-    pub fn belongs_to(&mut self, address: IpAddr, limits: &ListenerLimits) -> Result<(), ConnectionRejected> {
+    /// [`ConnectionRejection::MaxConnectionsPerIp`].
+    pub fn belongs_to(&mut self, address: IpAddr, limits: &ListenerLimits) -> Result<(), ConnectionRejection> {
         let limit = amount(limits.connections_per_address);
-        self.0.assign(AddressKey::of(address), limit).map_err(|_| ConnectionRejected::Address)
+        self.0.assign(AddressKey::of(address), limit).map_err(|_| ConnectionRejection::MaxConnectionsPerIp)
     }
 }
 
 /// Counts the bytes of buffered bodies, or the requests that wait for their bodies, across all workers.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MemoryQuota(Arc<KeyedQuota<AddressKey>>);
 
 /// The amount of one request; released when it is dropped.
@@ -132,7 +124,7 @@ mod tests {
         connections: &Connections,
         from: &str,
         limits: &ListenerLimits,
-    ) -> Result<ConnectionPermit, ConnectionRejected> {
+    ) -> Result<ConnectionPermit, ConnectionRejection> {
         let mut permit = connections.admit(limits)?;
         permit.belongs_to(address(from), limits)?;
         Ok(permit)
@@ -144,9 +136,9 @@ mod tests {
         let limits = limits(3, 2);
         let first = open(&connections, "192.0.2.1", &limits).unwrap();
         let _second = open(&connections, "::ffff:192.0.2.1", &limits).unwrap();
-        assert_eq!(open(&connections, "192.0.2.1", &limits).unwrap_err(), ConnectionRejected::Address);
+        assert_eq!(open(&connections, "192.0.2.1", &limits).unwrap_err(), ConnectionRejection::MaxConnectionsPerIp);
         let _third = open(&connections, "192.0.2.2", &limits).unwrap();
-        assert_eq!(open(&connections, "192.0.2.3", &limits).unwrap_err(), ConnectionRejected::Total);
+        assert_eq!(open(&connections, "192.0.2.3", &limits).unwrap_err(), ConnectionRejection::MaxConnections);
         drop(first);
         assert!(open(&connections, "192.0.2.1", &limits).is_ok());
     }

@@ -6,7 +6,6 @@
 
 mod acquire_limits;
 mod authenticate;
-mod buffer_body;
 mod capture;
 pub mod connection_info;
 mod forward;
@@ -21,7 +20,6 @@ mod request_id;
 mod reserve;
 pub mod response;
 pub mod response_body;
-pub mod response_event;
 mod route_request;
 mod stored_response;
 pub mod upstream;
@@ -77,7 +75,7 @@ impl Gateway {
             Err(failure) => {
                 record.failed(&failure);
                 let route = record.route().map(|route| &**route);
-                let response = response::failure(&failure, snapshot.disclosure, route, record.request_id());
+                let response = response::failure(&failure, snapshot.disclosure, route, &record.request_id);
                 record.status = Some(response.status());
                 // A rejected request waits for nothing: a client that pipelines them would occupy the worker.
                 tokio::task::yield_now().await;
@@ -112,26 +110,33 @@ impl Gateway {
             Authenticated::Permitted(permit) => permit,
             Authenticated::Challenge(challenge) => {
                 let response = response::challenge(&challenge, &context.request_id);
-                record.challenge(response.status());
+                record.answered(Outcome::ChallengeAnswered, None, response.status());
                 return Ok(response);
             }
         };
         record.permitted(&permit);
 
-        let reserved = match context.route.duplicates {
-            None => Reserved::Forward(None),
-            Some(_) => Box::pin(reserve(services, &context, &permit, &mut body, record)).await?,
-        };
-        let reservation = match reserved {
-            Reserved::Forward(reservation) => reservation,
-            Reserved::Duplicate(response) => {
-                record.repeated(response.status());
-                return Ok(response);
-            }
+        let reservation = match context.route.duplicates {
+            None => None,
+            Some(_) => match Box::pin(reserve(services, &context, &permit, &mut body, record)).await? {
+                Reserved::Forward(reservation) => reservation,
+                Reserved::Duplicate(response) => {
+                    record.answered(Outcome::DuplicateAnswered, Some(Reason::DuplicateRequest), response.status());
+                    return Ok(response);
+                }
+            },
         };
 
-        let acquired = acquire_limits(services, &context, &permit, reservation).await?;
-        forward(&self.upstreams, &self.alive, context, permit, body, acquired, record).await
+        record.permits = match acquire_limits(services, &context, &permit).await {
+            Ok(permits) => permits,
+            Err(limited) => {
+                if let Some(reservation) = reservation {
+                    Box::pin(reservation.release()).await;
+                }
+                return Err(limited);
+            }
+        };
+        forward(&self.upstreams, &self.alive, context, permit, body, reservation, record).await
     }
 }
 

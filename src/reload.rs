@@ -139,7 +139,7 @@ impl Reloader {
         state.last_rejected = None;
         drop(state);
         let version = config.snapshot.version;
-        self.services.snapshot.swap(config.snapshot);
+        self.services.snapshot.store(config.snapshot);
         tracing::info!(%version, "configuration reloaded");
         Reloaded::Applied
     }

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::auth::client_certificate::{ClientCertificate, UnreadableCertificate};
-use crate::limit::{ConnectionPermit, ConnectionRejected, Connections};
+use crate::limit::{ConnectionPermit, Connections};
 use crate::metrics::{ConnectionRejection, Metrics, OperationResult};
 use crate::proxy::connection_info::{ConnectionInfo, ForwardedInfo};
 use crate::proxy::{Gateway, response};
@@ -46,7 +46,7 @@ pub struct ServerContext {
     /// Value of the metric label `listener`: the address as configured.
     pub name: String,
     /// Open connections, over all workers.
-    pub connections: Arc<Connections>,
+    pub connections: Connections,
 }
 
 /// One listener of one worker.
@@ -70,19 +70,17 @@ impl Server {
                 biased;
                 accepted = listener.accept() => match accepted {
                     Ok((stream, address)) => server.admit(stream, address),
-                    Err(error) => server.park(&error).await,
+                    Err(error) => {
+                        tracing::warn!(listener = server.shared.name, %error, "cannot accept a connection");
+                        // Mostly the process is out of file descriptors, which closing connections release.
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
                 },
                 // Only once the accept queue is empty: clients in it are connected, so they are served.
                 () = reached(&mut phase, Phase::Closing) => return,
             }
             late += usize::from(*phase.borrow() >= Phase::Closing);
         }
-    }
-
-    /// Waits before the next attempt. Mostly the process is out of file descriptors, which closing connections release.
-    async fn park(&self, error: &std::io::Error) {
-        tracing::warn!(listener = self.shared.name, %error, "cannot accept a connection");
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
     fn admit(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) {
@@ -222,15 +220,6 @@ fn with_tls(connection: ConnectionInfo, tls: &ServerConnection) -> Result<Connec
     let client_certificate = tls.peer_certificates().map(ClientCertificate::from_chain).transpose()?;
     let server_name = tls.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
     Ok(ConnectionInfo { client_certificate: client_certificate.map(Arc::new), server_name, ..connection })
-}
-
-impl From<ConnectionRejected> for ConnectionRejection {
-    fn from(limit: ConnectionRejected) -> Self {
-        match limit {
-            ConnectionRejected::Total => Self::MaxConnections,
-            ConnectionRejected::Address => Self::MaxConnectionsPerIp,
-        }
-    }
 }
 
 struct OnDrop<F: FnMut()>(F);

@@ -23,9 +23,9 @@ pub struct Services {
     /// Whether each request gets a line in the access log (`log.access`).
     pub access_log: bool,
     /// Memory quota of bodies that are buffered for verification.
-    pub buffered: Arc<MemoryQuota>,
+    pub buffered: MemoryQuota,
     /// Memory quota of requests that wait for their bodies.
-    pub waiting: Arc<MemoryQuota>,
+    pub waiting: MemoryQuota,
     /// Rate limit of endpoint verification challenges that are answered.
     pub challenges: ChallengeLimit,
     /// Store of replay ids, idempotency keys, shared rate limits and revocations; `None` without a configured `store`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{Context, SHA256};
 use ipnet::IpNet;
 
@@ -141,23 +141,5 @@ impl ListenerLimits {
     }
 }
 
-/// The current [`Snapshot`].
-#[derive(Debug)]
-pub struct SharedSnapshot(ArcSwap<Snapshot>);
-
-impl SharedSnapshot {
-    /// Creates it with this snapshot.
-    pub fn new(snapshot: Arc<Snapshot>) -> Self {
-        Self(ArcSwap::new(snapshot))
-    }
-
-    /// The current snapshot; each request calls this once.
-    pub fn load(&self) -> Guard<Arc<Snapshot>> {
-        self.0.load()
-    }
-
-    /// Replaces the snapshot for requests that begin after this call.
-    pub fn swap(&self, snapshot: Arc<Snapshot>) {
-        self.0.store(snapshot);
-    }
-}
+/// The current [`Snapshot`]. Each request loads it once; a reload stores another one for the requests that begin later.
+pub type SharedSnapshot = ArcSwap<Snapshot>;

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use crate::auth::revocation::Revocable;
-use crate::clock::{Clock, UnixTime};
+use crate::clock::Clock;
 pub use crate::metrics::EntryKind;
 use crate::metrics::{Metrics, StoreOperationResult};
 use crate::settings::{OnError, StoreBackend, StoreSettings};
@@ -65,15 +65,6 @@ impl EntryKind {
     }
 }
 
-/// An entry that a request needs.
-#[derive(Clone, Debug)]
-pub struct EntryRequest {
-    /// Purpose of the entry.
-    pub kind: EntryKind,
-    /// The id, with the parameters of the reservation.
-    pub request: ReserveRequest,
-}
-
 /// Result of reserving the entries of a request.
 pub enum ReserveOutcome {
     /// All entries are reserved for this request, or the store was not available and `on_error` is `allow`.
@@ -87,8 +78,10 @@ pub enum ReserveOutcome {
 /// The store with its metrics and retries, shared by all workers.
 pub struct StoreClient {
     store: Box<dyn Store>,
-    hasher: EntryHasher,
-    on_error: OnError,
+    /// The keyed hash for ids and fingerprints.
+    pub hasher: EntryHasher,
+    /// Whether requests are rejected or forwarded while the store is not available.
+    pub on_error: OnError,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     runtime: Handle,
@@ -108,13 +101,23 @@ impl StoreClient {
         metrics: Arc<Metrics>,
         runtime: Handle,
     ) -> Result<Self, StoreStartError> {
-        let (store, hasher) = open(settings, clock.now(), &runtime)?;
+        let (capacity, now) = (settings.capacity, clock.now());
+        let (store, hasher): (Box<dyn Store>, EntryHasher) = match &settings.backend {
+            StoreBackend::Memory => {
+                let mut key = Zeroizing::new([0; 32]);
+                aws_lc_rs::rand::fill(&mut *key).map_err(|_| StoreStartError::NoEntropy)?;
+                (Box::new(MemoryStore::new(capacity)), EntryHasher::new(&*key))
+            }
+            StoreBackend::Embedded { path, durability } => {
+                let embedded = EmbeddedStore::open(path, *durability, capacity, now)?;
+                let hasher = EntryHasher::new(embedded.key());
+                (Box::new(embedded), hasher)
+            }
+            StoreBackend::Redis(redis) => {
+                (Box::new(RedisStore::new(redis, runtime.clone())?), EntryHasher::of_prefix(&redis.prefix))
+            }
+        };
         Ok(Self { store, hasher, on_error: settings.on_error, clock, metrics, runtime, retries: AtomicUsize::new(0) })
-    }
-
-    /// The keyed hash for ids and fingerprints.
-    pub fn hasher(&self) -> &EntryHasher {
-        &self.hasher
     }
 
     /// Whether the store was available when it was last used or probed.
@@ -139,25 +142,20 @@ impl StoreClient {
         Ok(revoked.named || revoked.issued_before.is_some_and(|bound| credential.is_older_than(bound)))
     }
 
-    /// The setting `on_error`: whether requests are rejected or forwarded while the store is not available.
-    pub fn on_error(&self) -> OnError {
-        self.on_error
-    }
-
     /// Number of entries in this process, and its capacity; `None` for a shared store.
     pub fn usage(&self) -> Option<(usize, usize)> {
         self.store.usage()
     }
 
     /// Reserves all these entries in order, or none of them.
-    pub async fn reserve(self: &Arc<Self>, entries: Vec<EntryRequest>) -> ReserveOutcome {
+    pub async fn reserve(self: &Arc<Self>, entries: Vec<ReserveRequest>) -> ReserveOutcome {
         let now = self.clock.now();
         let mut reservation = Reservation { store: Arc::clone(self), entries: Vec::new() };
         for entry in entries {
             // Recorded before the call: if the client disconnects meanwhile, dropping the reservation releases the
             // entry.
             reservation.entries.push(entry.clone());
-            let result = self.store.reserve(&entry.request, now).await;
+            let result = self.store.reserve(&entry, now).await;
             self.metrics.store_operations(entry.kind, result_of(&result)).inc();
             if result == Ok(ReserveResult::Reserved) {
                 continue;
@@ -184,15 +182,15 @@ impl StoreClient {
         ReserveOutcome::Reserved(reservation)
     }
 
-    async fn settle(self: &Arc<Self>, settlement: Settlement, entry: EntryRequest) {
-        let settled = self.store.settle(&entry.request, &settlement, self.clock.now()).await;
+    async fn settle(self: &Arc<Self>, settlement: Settlement, entry: ReserveRequest) {
+        let settled = self.store.settle(&entry, &settlement, self.clock.now()).await;
         self.count(&entry, &settlement, settled);
         if settled.is_err() {
             self.retry_settlement(settlement, entry);
         }
     }
 
-    fn count(&self, entry: &EntryRequest, settlement: &Settlement, settled: Result<Settled, StoreError>) {
+    fn count(&self, entry: &ReserveRequest, settlement: &Settlement, settled: Result<Settled, StoreError>) {
         let result = match (settled, settlement) {
             (Ok(Settled::Done), Settlement::Commit(_)) => StoreOperationResult::Committed,
             (Ok(Settled::Done), Settlement::Release | Settlement::Forget) => StoreOperationResult::Released,
@@ -204,7 +202,7 @@ impl StoreClient {
     }
 
     /// Retries a settlement in the background until it succeeds, or the entry and its lease have expired.
-    fn retry_settlement(self: &Arc<Self>, settlement: Settlement, entry: EntryRequest) {
+    fn retry_settlement(self: &Arc<Self>, settlement: Settlement, entry: ReserveRequest) {
         if self.retries.fetch_add(1, Ordering::Relaxed) >= MAX_RETRIES {
             self.retries.fetch_sub(1, Ordering::Relaxed);
             self.metrics.store_operations(entry.kind, StoreOperationResult::GivenUp).inc();
@@ -213,11 +211,11 @@ impl StoreClient {
         let client = Arc::clone(self);
         self.runtime.spawn(async move {
             let (mut pause, longest) = RETRY_PAUSE;
-            let end = entry.request.until.max(client.clock.now().plus(entry.request.lease));
+            let end = entry.until.max(client.clock.now().plus(entry.lease));
             loop {
                 tokio::time::sleep(pause).await;
                 let now = client.clock.now();
-                match client.store.settle(&entry.request, &settlement, now).await {
+                match client.store.settle(&entry, &settlement, now).await {
                     Ok(settled) => break client.count(&entry, &settlement, Ok(settled)),
                     Err(_) if now > end => {
                         break client.metrics.store_operations(entry.kind, StoreOperationResult::GivenUp).inc();
@@ -241,26 +239,6 @@ impl StoreClient {
     }
 }
 
-/// Opens the store of the configured kind, and makes the hasher of its entries.
-fn open(
-    settings: &StoreSettings,
-    now: UnixTime,
-    runtime: &Handle,
-) -> Result<(Box<dyn Store>, EntryHasher), StoreStartError> {
-    let capacity = settings.capacity;
-    Ok(match &settings.backend {
-        StoreBackend::Memory => (Box::new(MemoryStore::new(capacity)), EntryHasher::new(&*random_key()?)),
-        StoreBackend::Embedded { path, durability } => {
-            let embedded = EmbeddedStore::open(path, *durability, capacity, now)?;
-            let hasher = EntryHasher::new(embedded.key());
-            (Box::new(embedded), hasher)
-        }
-        StoreBackend::Redis(redis) => {
-            (Box::new(RedisStore::new(redis, runtime.clone())?), EntryHasher::of_prefix(&redis.prefix))
-        }
-    })
-}
-
 fn result_of(result: &Result<ReserveResult, StoreError>) -> StoreOperationResult {
     match result {
         Ok(ReserveResult::Reserved) => StoreOperationResult::Reserved,
@@ -270,12 +248,6 @@ fn result_of(result: &Result<ReserveResult, StoreError>) -> StoreOperationResult
         Err(StoreError::Full) => StoreOperationResult::Full,
         Err(StoreError::Unavailable) => StoreOperationResult::Unavailable,
     }
-}
-
-fn random_key() -> Result<Zeroizing<[u8; 32]>, StoreStartError> {
-    let mut key = Zeroizing::new([0; 32]);
-    aws_lc_rs::rand::fill(&mut *key).map_err(|_| StoreStartError::NoEntropy)?;
-    Ok(key)
 }
 
 /// A new random owner.
@@ -307,7 +279,7 @@ impl Settlements {
 #[must_use = "a reservation that is dropped is released"]
 pub struct Reservation {
     store: Arc<StoreClient>,
-    entries: Vec<EntryRequest>,
+    entries: Vec<ReserveRequest>,
 }
 
 impl Drop for Reservation {
@@ -323,7 +295,7 @@ impl Drop for Reservation {
 #[must_use = "an entry that is not settled blocks its id until the lease expires"]
 pub struct InFlightReservation {
     store: Arc<StoreClient>,
-    entries: Vec<EntryRequest>,
+    entries: Vec<ReserveRequest>,
 }
 
 impl Reservation {

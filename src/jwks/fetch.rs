@@ -52,12 +52,6 @@ pub(super) enum FetchError {
     NoKeys,
 }
 
-impl FetchError {
-    pub(super) fn bad_set(error: KeySetError) -> Self {
-        Self::BadSet(Arc::new(error))
-    }
-}
-
 /// The response to a fetch of a key set.
 pub(super) struct FetchedDocument {
     pub(super) body: Bytes,

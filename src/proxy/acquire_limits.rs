@@ -11,41 +11,15 @@ use crate::reason::Reason;
 use crate::route::{Limit, RouteLimits};
 use crate::services::Services;
 use crate::settings::OnError;
-use crate::store::{Reservation, StoreClient};
+use crate::store::StoreClient;
 
-/// Everything that a request holds while it is in flight to the upstream.
-pub(super) struct Acquired {
-    /// Its replay ids and idempotency key, if any.
-    pub(super) reservation: Option<Reservation>,
-    /// Its concurrency permits.
-    pub(super) permits: ConcurrencyPermits,
-}
-
-/// Counts a request against the limits of its route, and releases its reservation if a limit is exceeded. It comes after
-/// the reservation: a captured request that is repeated must not consume its sender's quota.
+/// Counts a request against the limits of its route, issuer and subject. It comes after the reservation: a captured
+/// request that is repeated must not consume its sender's quota. A request that fails verification in dry run has proven
+/// nothing, and counts against its address alone.
 ///
 /// # Errors
 /// `RateLimited`, `ConcurrencyLimited`, or `StoreUnavailable` where the store of the shared rates does not respond.
 pub(super) async fn acquire_limits(
-    services: &Services,
-    context: &RequestContext<'_>,
-    permit: &Permit,
-    reservation: Option<Reservation>,
-) -> Result<Acquired, Failure> {
-    match acquire(services, context, permit).await {
-        Ok(permits) => Ok(Acquired { reservation, permits }),
-        Err(limited) => {
-            if let Some(reservation) = reservation {
-                Box::pin(reservation.release()).await;
-            }
-            Err(limited)
-        }
-    }
-}
-
-/// Counts against the limits of the route, issuer and subject. A request that fails verification in dry run has proven
-/// nothing, and counts against its address alone.
-async fn acquire(
     services: &Services,
     context: &RequestContext<'_>,
     permit: &Permit,
@@ -59,7 +33,7 @@ async fn acquire(
     };
     // Concurrency is counted in each process: no other process knows when a request has ended.
     let permits = services.limits.admit(&sender, &route.limits.without_rates(), Instant::now)?;
-    match (Box::pin(take_shared(store, &sender, &route.limits)).await, store.on_error()) {
+    match (Box::pin(take_shared(store, &sender, &route.limits)).await, store.on_error) {
         (Ok(()), _) => Ok(permits),
         (Err(Failure::Plain(Reason::StoreUnavailable)), OnError::Allow) => {
             drop(permits);

@@ -8,10 +8,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::Body as _;
 
-use super::buffer_body::buffer_body;
 use super::capture;
 use super::record::RequestRecord;
-use super::request_body::RequestBody;
+use super::request_body::{RequestBody, buffer_body};
 use super::request_context::RequestContext;
 use crate::auth::challenge::ChallengeResponse;
 use crate::auth::{self, Grant, Permit, Reason, Rejection, RequestView, VerifyError};
@@ -112,11 +111,12 @@ async fn decide(
     }
     let begun = Instant::now();
     let mut decision = auth::verify(&route.rules, view, now);
-    if let Err(VerifyError::Rejected(Rejection { remote: Some(keys), .. })) = &decision {
+    if let Err(VerifyError::Rejected(rejection @ Rejection { remote: Some(keys), .. })) = &decision {
         decision = match Box::pin(services.jwks.refetch(keys)).await {
             Refetch::Fetched => auth::verify(&route.rules, view, services.clock.now()),
             Refetch::CoolingDown => decision,
-            Refetch::Failed => decision.map_err(undecided),
+            // Without the issuer's keys the token cannot be verified: the request fails closed (503).
+            Refetch::Failed => Err(Rejection { reason: Reason::JwksUnavailable, ..rejection.clone() }.into()),
         };
     }
     if let (Ok(grant), true) = (&decision, route.shared_revocation) {
@@ -148,14 +148,4 @@ async fn check_revocation(store: Option<&StoreClient>, grant: &Grant) -> Result<
         }
     }
     Ok(())
-}
-
-/// Without the issuer's keys the token cannot be verified: the request fails closed (503).
-fn undecided(error: VerifyError) -> VerifyError {
-    match error {
-        VerifyError::Rejected(rejection) => {
-            VerifyError::Rejected(Rejection { reason: Reason::JwksUnavailable, ..rejection })
-        }
-        VerifyError::NeedsBody => VerifyError::NeedsBody,
-    }
 }

@@ -25,7 +25,10 @@ pub(super) fn store(context: &RequestContext<'_>, body: &[u8], rejection: &Rejec
     let Some(capture) = route.capture.clone() else { return };
     let message = message(head, body);
     let reason = rejection.reason.word();
-    let (folder, name) = (capture.dir.join(&*route.name), format!("{}-{reason}-{request_id}.http", millis()));
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    // Milliseconds with 13 digits, so that file names sort by time.
+    let name = format!("{:013}-{reason}-{request_id}.http", since.as_millis());
+    let folder = capture.dir.join(&*route.name);
     // In a flood, the first few captures show as much as all of them.
     let Ok(permit) = UNDER_WAY.try_acquire() else { return };
     tokio::task::spawn_blocking(move || {
@@ -34,12 +37,6 @@ pub(super) fn store(context: &RequestContext<'_>, body: &[u8], rejection: &Rejec
         }
         drop(permit);
     });
-}
-
-/// Milliseconds since the Unix epoch with 13 digits, so that file names sort by time.
-fn millis() -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    format!("{:013}", since.as_millis())
 }
 
 /// The request as an HTTP/1.1 message, regardless of its HTTP version.

@@ -6,7 +6,6 @@ use std::time::Instant;
 use http::{Request, Response};
 use tokio::sync::{mpsc, oneshot};
 
-use super::acquire_limits::Acquired;
 use super::headers;
 use super::record::RequestRecord;
 use super::relay::relay;
@@ -17,6 +16,7 @@ use super::upstream::Upstreams;
 use crate::auth::Permit;
 use crate::failure::Failure;
 use crate::reason::Reason;
+use crate::store::Reservation;
 
 /// Forwards a request. One with a reservation is sent in its own task, which outlives a client that disconnects. The
 /// request is made before the future, which would otherwise hold its parts as well.
@@ -29,26 +29,24 @@ pub(super) fn forward(
     mut context: RequestContext<'_>,
     permit: Permit,
     body: RequestBody,
-    acquired: Acquired,
+    reservation: Option<Reservation>,
     record: &mut RequestRecord,
 ) -> impl Future<Output = Result<Response<ResponseContent>, Failure>> {
     headers::prepare(&mut context, &permit);
     let RequestContext { route, head, request_id, .. } = context;
     let request = Request::from_parts(head, body);
-    let Acquired { reservation, permits } = acquired;
     async move {
         let begun = Instant::now();
         let response = match reservation {
             None => {
-                record.permits = permits;
-                let sent = upstreams.send(&permit, request, route, record.received(), &request_id).await;
+                let sent = upstreams.send(&permit, request, route, &record.received, &request_id).await;
                 sent.map(ResponseContent::streamed)
             }
             Some(reservation) => {
                 let (responder, response) = oneshot::channel();
-                let (upstreams, route, received) =
-                    (upstreams.clone(), Arc::clone(route), Arc::clone(record.received()));
+                let (upstreams, route, received) = (upstreams.clone(), Arc::clone(route), Arc::clone(&record.received));
                 let (reservation, alive) = (reservation.keep(), alive.clone());
+                let permits = std::mem::take(&mut record.permits);
                 tokio::spawn(async move {
                     let sent = upstreams.send(&permit, request, &route, &received, &request_id).await;
                     relay(sent, reservation, &route, responder).await;

@@ -101,23 +101,16 @@ fn one_authority(head: &Parts) -> Result<Authority, Failure> {
     if second.is_some() {
         return Err(Reason::BadRequest.into());
     }
-    let authority = match (head.uri.authority(), field.map(parse_authority)) {
+    let host = field.map(|field| Authority::try_from(field.as_bytes()).ok());
+    let authority = match (head.uri.authority(), host) {
         (Some(target), None) if head.version == Version::HTTP_2 => plain(target.clone()),
         // HTTP/1.1 requires the header with the absolute form too (RFC 9112 §3.2).
         (_, None) => return Err(Reason::MissingHost.into()),
-        (Some(target), Some(Some(host))) if same_authority(target, &host) => plain(host),
+        (Some(target), Some(Some(host))) if target.as_str().eq_ignore_ascii_case(host.as_str()) => plain(host),
         (None, Some(Some(host))) => plain(host),
         (_, Some(_)) => None,
     };
     authority.ok_or_else(|| Reason::BadRequest.into())
-}
-
-fn parse_authority(value: &HeaderValue) -> Option<Authority> {
-    Authority::try_from(value.as_bytes()).ok()
-}
-
-fn same_authority(one: &Authority, other: &Authority) -> bool {
-    one.as_str().eq_ignore_ascii_case(other.as_str())
 }
 
 /// User information is not allowed in a request's host (RFC 9110 §4.2.4).

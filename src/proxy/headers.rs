@@ -161,14 +161,10 @@ fn is_spelt(name: &HeaderName, normal: &str) -> bool {
 /// The normal form of a header name. WSGI, Rack and CGI turn each of these characters into `_`, which makes
 /// `X_Hookgate_Sub` equal to `X-Hookgate-Sub` (oauth2-proxy CVE-2025-64484, Traefik CVE-2026-54763).
 fn normalised(name: &str) -> Cow<'_, str> {
-    if !name.bytes().fold(false, |found, byte| found | is_alias(byte)) {
+    if !name.bytes().fold(false, |found, byte| found | (!byte.is_ascii_alphanumeric() && byte != b'-')) {
         return Cow::Borrowed(name);
     }
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect()
-}
-
-const fn is_alias(byte: u8) -> bool {
-    !byte.is_ascii_alphanumeric() && byte != b'-'
 }
 
 fn add_ours(context: &mut RequestContext<'_>, permit: &Permit) {
@@ -229,7 +225,8 @@ fn claim_text(claim: &Value) -> Option<String> {
     Some(text).filter(|text| text.is_ascii())
 }
 
-fn set(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
+/// Sets a header, unless the value has a byte that no header can carry.
+pub(super) fn set(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }

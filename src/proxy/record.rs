@@ -10,7 +10,6 @@ use http::request::Parts;
 use super::connection_info::ConnectionInfo;
 use super::request_body::Received;
 use super::request_id;
-use super::response_event::ResponseError;
 use crate::auth::{Grant, Permit, VerifyError};
 use crate::clock::UnixTime;
 use crate::failure::{self, Failure, is_rejection};
@@ -24,9 +23,11 @@ use crate::route::Route;
 pub struct RequestRecord {
     metrics: Arc<Metrics>,
     begun: Instant,
-    request_id: Arc<str>,
+    /// 128 random bits in hex, or the id that a trusted proxy sent.
+    pub(super) request_id: Arc<str>,
     route: Option<(Arc<Route>, Arc<RouteMetrics>)>,
-    received: Arc<Received>,
+    /// Counters of the request body, which is read elsewhere.
+    pub(super) received: Arc<Received>,
     outcome: Outcome,
     /// None where the outcome needs none.
     reason: Option<Reason>,
@@ -81,16 +82,6 @@ impl RequestRecord {
         }
     }
 
-    /// The request id: 128 random bits in hex, or the id that a trusted proxy sent.
-    pub fn request_id(&self) -> &Arc<str> {
-        &self.request_id
-    }
-
-    /// The counters of the request body, which is read elsewhere.
-    pub fn received(&self) -> &Arc<Received> {
-        &self.received
-    }
-
     /// The route, once it is known.
     pub fn route(&self) -> Option<&Arc<Route>> {
         self.route.as_ref().map(|(route, _)| route)
@@ -132,15 +123,9 @@ impl RequestRecord {
         };
     }
 
-    /// An endpoint verification challenge was answered.
-    pub(super) fn challenge(&mut self, status: StatusCode) {
-        (self.outcome, self.reason, self.status) = (Outcome::ChallengeAnswered, None, Some(status));
-    }
-
-    /// A duplicate of a processed event was acknowledged, or got the stored response.
-    pub(super) fn repeated(&mut self, status: StatusCode) {
-        (self.outcome, self.reason) = (Outcome::DuplicateAnswered, Some(Reason::DuplicateRequest));
-        self.status = Some(status);
+    /// A response without a failure has begun.
+    pub(super) fn answered(&mut self, outcome: Outcome, reason: Option<Reason>, status: StatusCode) {
+        (self.outcome, self.reason, self.status) = (outcome, reason, Some(status));
     }
 
     /// Without dry run, the store would have rejected the request.
@@ -149,17 +134,12 @@ impl RequestRecord {
     }
 
     pub(super) fn forwarded(&mut self, status: StatusCode) {
-        (self.outcome, self.reason) = (self.forwarded_as, self.reason_if_forwarded);
-        self.status = Some(status);
+        self.answered(self.forwarded_as, self.reason_if_forwarded, status);
     }
 
     /// The response ended prematurely. In dry run the reason of the rejection stays.
-    pub(super) fn broke(&mut self, broke: &ResponseError) {
+    pub(super) fn broke(&mut self, reason: Reason) {
         if self.outcome == Outcome::Forwarded {
-            let reason = match broke {
-                ResponseError::Late => Reason::UpstreamTimeout,
-                ResponseError::Upstream(_) | ResponseError::Lost => Reason::UpstreamProtocolError,
-            };
             (self.outcome, self.reason) = (Outcome::UpstreamIncomplete, Some(reason));
         }
     }

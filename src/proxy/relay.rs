@@ -10,8 +10,7 @@ use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::response_body::{Relayed, ResponseContent};
-use super::response_event::{ResponseError, ResponseEvent};
+use super::response_body::{Relayed, ResponseContent, ResponseError, ResponseEvent};
 use super::stored_response::ResponseRecorder;
 use super::upstream::{UpstreamBody, UpstreamResponse};
 use crate::failure::Failure;

@@ -19,8 +19,11 @@ use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
+use super::head;
+use super::request_context::RequestContext;
 use crate::failure::{BodyFault, Failure};
 use crate::limit::MemoryPermit;
+use crate::services::Services;
 use crate::snapshot::ListenerLimits;
 
 /// Maximum bytes of an unwanted request body that are still read, so that the sender receives the response.
@@ -28,6 +31,12 @@ const READ_ON_BYTES: usize = 1 << 20;
 
 /// How long an unwanted request body is read.
 const READ_ON_TIME: Duration = Duration::from_secs(5);
+
+/// Bytes of a request that waits for its body, in addition to its headers: in HTTP/2, a stream and a task.
+const WAITING: usize = 8 * 1024;
+
+/// Maximum bytes of all requests that wait for their bodies; requests of one address may use a quarter of it.
+const WAITING_IN_ALL: u64 = 64 << 20;
 
 /// Source of a request body.
 #[derive(Debug)]
@@ -149,7 +158,9 @@ impl RequestBody {
         limits: &ListenerLimits,
         received: Arc<Received>,
     ) -> Result<Self, Failure> {
-        let body = Self { inbound, left: max, deadline: BodyDeadline::new(limits.body_stall, limits.body), received };
+        let whole_by = Instant::now() + limits.body;
+        let deadline = BodyDeadline { stall: limits.body_stall, whole_by, timer: None, waiting: false };
+        let body = Self { inbound, left: max, deadline, received };
         if body.size_hint().lower() > max {
             return Err(BodyFault::TooLarge.into());
         }
@@ -249,7 +260,7 @@ impl HttpBody for RequestBody {
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Poll::Ready(Some(Ok(data))) => {
-                body.deadline.satisfied();
+                body.deadline.waiting = false;
                 let frame = body.take(data);
                 if body.is_end_stream() {
                     body.end();
@@ -281,6 +292,23 @@ impl HttpBody for RequestBody {
     }
 }
 
+/// Buffers the body. The request waits until its body is complete, and waiting requests are bounded in total: each
+/// HTTP/2 connection could otherwise hold a hundred of them.
+///
+/// # Errors
+/// `TooManyWaitingRequests`, and those of [`RequestBody::buffer`].
+pub(super) async fn buffer_body(
+    services: &Services,
+    context: &RequestContext<'_>,
+    body: &mut RequestBody,
+) -> Result<Bytes, Failure> {
+    let address = context.connection.address.ip();
+    let mut waiting = services.waiting.begin(address);
+    let size = head::size(&context.head).saturating_add(WAITING);
+    waiting.grow(size, WAITING_IN_ALL).map_err(Failure::TooManyWaitingRequests)?;
+    body.buffer(services.buffered.begin(address), context.snapshot.buffered_bodies).await
+}
+
 /// Maps hyper's error to a fault: invalid framing is `Ambiguous`, a broken connection `ClientDisconnected`.
 fn fault(broken: &hyper::Error) -> BodyFault {
     let kind = broken.source().and_then(|source| source.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
@@ -302,14 +330,6 @@ struct BodyDeadline {
 }
 
 impl BodyDeadline {
-    fn new(stall: Duration, whole: Duration) -> Self {
-        Self { stall, whole_by: Instant::now() + whole, timer: None, waiting: false }
-    }
-
-    fn satisfied(&mut self) {
-        self.waiting = false;
-    }
-
     fn poll_exhausted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let until = (Instant::now() + self.stall).min(self.whole_by).into();
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));

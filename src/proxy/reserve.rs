@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use http::Response;
 
-use super::buffer_body::buffer_body;
 use super::record::RequestRecord;
-use super::request_body::RequestBody;
+use super::request_body::{RequestBody, buffer_body};
 use super::request_context::RequestContext;
 use super::response_body::ResponseContent;
 use super::upstream::MARGIN;
@@ -21,7 +20,7 @@ use crate::route::duplicates::{DuplicateRules, IdempotencyRule, OnDuplicate};
 use crate::services::Services;
 use crate::store::kind::{ReserveRequest, StoreError};
 use crate::store::state::ReserveResult;
-use crate::store::{EntryKind, EntryRequest, Reservation, ReserveOutcome, StoreClient, new_owner};
+use crate::store::{EntryKind, Reservation, ReserveOutcome, StoreClient, new_owner};
 
 /// The longest idempotency key, in bytes.
 const MAX_KEY: usize = 1024;
@@ -85,19 +84,16 @@ fn entries(
     context: &RequestContext<'_>,
     grant: &Grant,
     body: &RequestBody,
-) -> Result<Vec<EntryRequest>, Failure> {
+) -> Result<Vec<ReserveRequest>, Failure> {
     let RequestContext { route, now, head, .. } = context;
     let view = body.known().map_or_else(|| context.view(), |known| context.view().with_body(known));
     // How long the exchange with the upstream may take.
     let lease = body.time_left() + route.upstream.timeout + MARGIN;
-    let entry = |kind, id: &[&[u8]], until, issued| -> Result<EntryRequest, Failure> {
-        let id = store.hasher().id(id);
-        let fingerprint = store.hasher().fingerprint(head.method.as_str(), view.path_and_query(), view.body);
+    let entry = |kind, id: &[&[u8]], until, issued| -> Result<ReserveRequest, Failure> {
+        let id = store.hasher.id(id);
+        let fingerprint = store.hasher.fingerprint(head.method.as_str(), view.path_and_query(), view.body);
         let (owner, route, share) = (new_owner().map_err(undecided)?, Arc::clone(&route.name), rules.share);
-        Ok(EntryRequest {
-            kind,
-            request: ReserveRequest { id, fingerprint, owner, route, share, until, lease, issued },
-        })
+        Ok(ReserveRequest { kind, id, fingerprint, owner, route, share, until, lease, issued })
     };
     let (name, mut entries) = (route.name.as_bytes(), Vec::new());
     if let Some(rule) = &rules.idempotency

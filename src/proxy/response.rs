@@ -11,7 +11,7 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::headers::REQUEST_ID;
+use super::headers::{REQUEST_ID, set};
 use super::response_body::ResponseContent;
 use crate::auth::challenge::ChallengeResponse;
 use crate::auth::{Policy, Rejection};
@@ -21,10 +21,10 @@ use crate::route::{ErrorForm, Route, Unrouted};
 use crate::snapshot::Disclosure;
 
 /// The limit (draft-ietf-httpapi-ratelimit-headers-10 §3).
-const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// The remaining quota of the limit (draft-ietf-httpapi-ratelimit-headers-10 §4).
-const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Seconds after which a sender may retry where the gateway could not decide.
 const RETRY_SECONDS: &str = "10";
@@ -48,7 +48,8 @@ pub fn failure(
     let withheld = withheld(failure, disclosure);
     let status = if withheld.is_some() { failure.withheld_status() } else { failure.status() };
     let status = chosen.unwrap_or(status);
-    let mut response = problem(status, withheld.unwrap_or(failure.reason().word()), request_id);
+    let body = problem_json(status, withheld.unwrap_or(failure.reason().word()), request_id);
+    let mut response = own(status, Some("application/problem+json"), body.into(), request_id);
     let headers = response.headers_mut();
     if failure.may_be_retried() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
@@ -65,34 +66,35 @@ pub fn failure(
         tell_limit(headers, limited);
     }
     if let Failure::Unrouted(Unrouted::MethodNotAllowed(methods)) = failure {
-        insert(headers, ALLOW, &allow(methods));
+        let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        set(headers, &ALLOW, &names.join(", "));
     }
     if let (Failure::Rejected(rejection), true) = (failure, may_challenge(status) && takes_bearer(route)) {
-        insert(headers, WWW_AUTHENTICATE, &www_authenticate(rejection, disclosure));
+        set(headers, &WWW_AUTHENTICATE, &www_authenticate(rejection, disclosure));
     }
     response
 }
 
 /// The response to an endpoint verification challenge of a provider.
 pub fn challenge(challenge: &ChallengeResponse, request_id: &str) -> Response<ResponseContent> {
-    let mut response = own(StatusCode::default(), Bytes::from(challenge.body.clone()), request_id);
+    let body = Bytes::from(challenge.body.clone());
+    let mut response = own(StatusCode::default(), Some(challenge.content_type), body, request_id);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(challenge.content_type));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     for (name, value) in &challenge.headers {
-        insert(headers, name.clone(), value);
+        set(headers, name, value);
     }
     response
 }
 
 /// The response without a body that acknowledges a duplicate of a processed event.
 pub fn acknowledged(route: &Route, request_id: &str) -> Response<ResponseContent> {
-    own(crate::failure::acknowledged(route.errors == ErrorForm::Secevent), Bytes::new(), request_id)
+    own(failure::acknowledged(route.errors == ErrorForm::Secevent), None, Bytes::new(), request_id)
 }
 
 /// A stored response, with the request id of this request.
 pub fn again(mut response: Response<ResponseContent>, request_id: &str) -> Response<ResponseContent> {
-    insert(response.headers_mut(), REQUEST_ID.clone(), request_id);
+    set(response.headers_mut(), &REQUEST_ID, request_id);
     response
 }
 
@@ -136,39 +138,35 @@ fn tell_limit(headers: &mut http::HeaderMap, limited: &Limited) {
         Some(window) => (format!("\"{limit}\";q={quota};w={window}"), format!("\"{limit}\";r=0;t={retry_after}")),
         None => (format!("\"{limit}\";q={quota};qu=\"concurrent-requests\""), format!("\"{limit}\";r=0")),
     };
-    insert(headers, RETRY_AFTER, &retry_after.to_string());
-    insert(headers, RATELIMIT_POLICY, &policy);
-    insert(headers, RATELIMIT, &left);
-}
-
-fn allow(methods: &[Method]) -> String {
-    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-    names.join(", ")
-}
-
-fn problem(status: StatusCode, reason: &str, request_id: &str) -> Response<ResponseContent> {
-    let mut response = own(status, problem_json(status, reason, request_id).into(), request_id);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response
+    set(headers, &RETRY_AFTER, &retry_after.to_string());
+    set(headers, &RATELIMIT_POLICY, &policy);
+    set(headers, &RATELIMIT, &left);
 }
 
 /// The error and a description with its language (RFC 8935 §2.3).
 fn secevent(status: StatusCode, error: &str, reason: &str, request_id: &str) -> Response<ResponseContent> {
     let description = format!("the security event token was rejected: {reason}");
     let body = serde_json::json!({"err": error, "description": description}).to_string();
-    let mut response = own(status, body.into(), request_id);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut response = own(status, Some("application/json"), body.into(), request_id);
     response.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static("en"));
     response
 }
 
-fn own(status: StatusCode, body: Bytes, request_id: &str) -> Response<ResponseContent> {
+fn own(
+    status: StatusCode,
+    content_type: Option<&'static str>,
+    body: Bytes,
+    request_id: &str,
+) -> Response<ResponseContent> {
     let mut response = Response::new(ResponseContent::Own(Some(body).filter(|body| !body.is_empty())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(SERVER, HeaderValue::from_static("hookgate"));
-    insert(headers, REQUEST_ID.clone(), request_id);
+    set(headers, &REQUEST_ID, request_id);
+    if let Some(content_type) = content_type {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
     response
 }
 
@@ -183,12 +181,6 @@ fn problem_json(status: StatusCode, reason: &str, request_id: &str) -> String {
         "instance": request_id,
     })
     .to_string()
-}
-
-fn insert(headers: &mut http::HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
 }
 
 /// The bytes of the response to a client that has sent no valid request: its bytes break the framing, its headers did

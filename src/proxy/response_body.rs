@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::record::RequestRecord;
-use super::response_event::{ResponseError, ResponseEvent};
 use super::upstream::{UpstreamBody, UpstreamResponse};
+use crate::reason::Reason;
 
 /// Content of a response.
 #[derive(Debug)]
@@ -57,6 +57,40 @@ impl Relayed {
             Some(ResponseEvent::Broke(broke)) => Some(Err(broke)),
             None => Some(Err(ResponseError::Lost)),
         })
+    }
+}
+
+/// A part of a response, passed on to the client.
+#[derive(Debug)]
+pub enum ResponseEvent {
+    /// A frame, not the last one.
+    Frame(Frame<Bytes>),
+    /// The end of the response, with the last frame if one was held back.
+    End(Option<Frame<Bytes>>),
+    /// The response ended prematurely.
+    Broke(ResponseError),
+}
+
+/// A response that ended prematurely: the connection (HTTP/1) or the stream (HTTP/2) is closed without the regular end.
+#[derive(Debug, thiserror::Error)]
+pub enum ResponseError {
+    /// The connection to the upstream failed.
+    #[error("the upstream's response ended prematurely")]
+    Upstream(#[source] hyper::Error),
+    /// The upstream took longer than `upstream.timeouts.total`.
+    #[error("the upstream's response timed out")]
+    Late,
+    /// The task that passes on the response ended before the end of the response.
+    #[error("the exchange with the upstream ended early")]
+    Lost,
+}
+
+impl ResponseError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Late => Reason::UpstreamTimeout,
+            Self::Upstream(_) | Self::Lost => Reason::UpstreamProtocolError,
+        }
     }
 }
 
@@ -126,7 +160,7 @@ impl HttpBody for Body {
         match &polled {
             Poll::Ready(None) => body.record.complete(),
             Poll::Ready(Some(Ok(_))) => body.complete_if_ended(),
-            Poll::Ready(Some(Err(broke))) => body.record.broke(broke),
+            Poll::Ready(Some(Err(broke))) => body.record.broke(broke.reason()),
             Poll::Pending => {}
         }
         polled

@@ -10,7 +10,7 @@ use super::connection_info::ForwardedInfo;
 use super::*;
 use crate::clock::SystemClock;
 use crate::jwks::Jwks;
-use crate::limit::{ChallengeLimit, RequestLimits};
+use crate::limit::{ChallengeLimit, MemoryQuota, RequestLimits};
 use crate::metrics::Metrics;
 use crate::route::RoutingTable;
 use crate::snapshot::{ConfigHash, Disclosure, SharedSnapshot};
@@ -31,8 +31,8 @@ pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
         clock,
         metrics,
         access_log: false,
-        buffered: Arc::default(),
-        waiting: Arc::default(),
+        buffered: MemoryQuota::default(),
+        waiting: MemoryQuota::default(),
         challenges: ChallengeLimit::default(),
         store: None,
         limits: RequestLimits::default(),

@@ -5,7 +5,6 @@
 //! (hyper#2136 has the race in which a blind retry would duplicate an event). Of several endpoints, another one is
 //! tried only if no byte of the request was sent.
 
-mod deadline;
 mod health;
 mod pool;
 
@@ -23,10 +22,9 @@ use crate::auth::Permit;
 use crate::failure::Failure;
 use crate::reason::Reason;
 use crate::route::{Endpoint, Route, Upstream};
-use deadline::Deadline;
 use health::AttemptOutcome;
 pub use pool::UpstreamBody;
-use pool::{Pool, SendError};
+use pool::{Deadline, Pool, SendError};
 
 /// The connection pools of one worker.
 #[derive(Debug, Default)]
@@ -99,9 +97,9 @@ impl Upstreams {
         let now = Instant::now();
         let mut several: Vec<_> =
             std::iter::once(first).chain(upstream.others.iter().map(|other| pools.of(other))).collect();
-        several.sort_by_cached_key(|pool| pool.rank(now));
+        several.sort_by_cached_key(|pool| pool.health().rank(now));
         pools.turn += 1;
-        several.iter().take(1).for_each(|next| next.begin(pools.turn, now));
+        several.iter().take(1).for_each(|next| next.health().begin(pools.turn, now));
         (None, several)
     }
 }

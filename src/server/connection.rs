@@ -69,15 +69,21 @@ pub(super) async fn http1<S>(
             // Called here and not at the first poll: from now on the connection is in use.
             let in_flight = state.begin();
             Box::pin(async move {
-                let response = answer(gateway, connection, in_flight, request).await;
-                response.map(|response| announce(response, *current.borrow()))
+                let mut response = answer(gateway, connection, in_flight, request).await;
+                // A client that reads it sends its next request on another connection (RFC 9112 §9.6).
+                if let Ok(response) = &mut response
+                    && *current.borrow() > Phase::Running
+                {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                response
             })
         });
         // Boxed as well: a parked connection does not hold it.
         let (left, io, all_read) = Box::pin(async {
             let mut connection = builder.serve_connection(TokioIo::new(stream), service);
-            let until = Until { park: Some(PARK_AFTER), ends_at: Phase::Closing };
-            let left = drive(Pin::new(&mut connection), state, &limits, &mut phase, until).await;
+            let hyper = Pin::new(&mut connection);
+            let left = drive(hyper, state, &limits, &mut phase, Some(PARK_AFTER), Phase::Closing).await;
             let parts = connection.into_parts();
             // Empty or not, it would keep hyper's buffer for as long as it exists.
             (left, parts.io, parts.read_buf.is_empty())
@@ -143,8 +149,8 @@ pub(super) async fn http2<S>(
         .max_send_buf_size(SEND_BUFFER)
         .serve_connection(TokioIo::new(GuardedStream::new(stream, Arc::clone(&state), None)), service);
     let connection = std::pin::pin!(connection);
-    let until = Until { park: None, ends_at: Phase::Announcing };
-    drive(connection, &state, &limits, &mut phase, until).await;
+    // HTTP/2 loses nothing by an early GOAWAY, while HTTP/1 can only close.
+    drive(connection, &state, &limits, &mut phase, None, Phase::Announcing).await;
 }
 
 /// Handles one request, which is in flight until the last byte of its response.
@@ -158,35 +164,19 @@ async fn answer(
     Ok(response.map(|body| Tracked::new(body, in_flight)))
 }
 
-/// A client that reads `Connection: close` sends its next request on another connection (RFC 9112 §9.6).
-fn announce(mut response: Response<Tracked>, phase: Phase) -> Response<Tracked> {
-    if phase > Phase::Running {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
-}
-
-/// When hyper returns the connection, or closes it.
-#[derive(Clone, Copy)]
-struct Until {
-    /// Parks the connection after this time without requests, if set.
-    park: Option<Duration>,
-    /// Phase of the drain in which the connection is closed: HTTP/2 loses nothing by an early GOAWAY, while HTTP/1 can
-    /// only close.
-    ends_at: Phase,
-}
-
-/// Runs a connection to its end, or to the deadline that it exceeded.
+/// Runs a connection to its end, or to the deadline that it exceeded. It is parked after `park_after` without requests,
+/// if set, and closed in the phase `ends_at` of a drain.
 async fn drive<C: GracefulConnection>(
     mut connection: Pin<&mut C>,
     state: &ConnectionState,
     limits: &ListenerLimits,
     phase: &mut watch::Receiver<Phase>,
-    until: Until,
+    park_after: Option<Duration>,
+    ends_at: Phase,
 ) -> Option<CloseCause> {
     // No deadline passes sooner than the shortest timeout after it began: waking at that interval misses none, and no
     // request has to set a timer. Only a connection that was parked has a deadline that began earlier.
-    let shortest = limits.shortest().min(until.park.unwrap_or(Duration::MAX));
+    let shortest = limits.shortest().min(park_after.unwrap_or(Duration::MAX));
     let first = Instant::now() + shortest;
     let first = state.deadline(limits).map_or(first, |(at, _)| at.min(first));
     let mut wake = std::pin::pin!(sleep_until(first.into()));
@@ -197,7 +187,7 @@ async fn drive<C: GracefulConnection>(
             // An error is the client's; hyper has sent any response that was due.
             _ended = connection.as_mut() => return None,
             expired = state.framing_error() => return Some(expired),
-            () = reached(phase, until.ends_at), if !ending => {
+            () = reached(phase, ends_at), if !ending => {
                 ending = true;
                 announced = !state.is_fresh();
                 if announced {
@@ -213,7 +203,7 @@ async fn drive<C: GracefulConnection>(
                     announced = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                let park = state.idle_since().zip(until.park).filter(|_| !ending);
+                let park = state.idle_since().zip(park_after).filter(|_| !ending);
                 let park = park.map(|(since, park)| (since + park, CloseCause::Park));
                 let next = state.deadline(limits).into_iter().chain(park).min_by_key(|(at, _)| *at);
                 if let Some((_, expired)) = next.filter(|(at, _)| *at <= now) {

@@ -14,8 +14,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::framing::{FramingError, FramingPosition};
-use crate::proxy::response_body::Body;
-use crate::proxy::response_event::ResponseError;
+use crate::proxy::response_body::{Body, ResponseError};
 use crate::snapshot::ListenerLimits;
 
 /// The state of one connection.
@@ -184,15 +183,6 @@ pub struct RequestGuard {
     due: Option<Instant>,
 }
 
-impl RequestGuard {
-    /// Called when the response begins. After `due`, only the client can delay it: in HTTP/2 the client may keep the
-    /// flow-control window closed, which neither the socket nor the response's own deadline would show.
-    fn reply_begins(&mut self, due: Instant) {
-        self.due = Some(due);
-        self.state.with(|state| state.due.insert((due, self.number)));
-    }
-}
-
 impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.state.with(|state| {
@@ -218,9 +208,13 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    /// The request is in flight until `body` is dropped.
+    /// The request is in flight until `body` is dropped. After it is due, only the client can delay it: in HTTP/2 the
+    /// client may keep the flow-control window closed, which neither the socket nor the response's own deadline would
+    /// show.
     pub fn new(body: Body, mut in_flight: RequestGuard) -> Self {
-        in_flight.reply_begins(body.due());
+        let due = body.due();
+        in_flight.due = Some(due);
+        in_flight.state.with(|state| state.due.insert((due, in_flight.number)));
         Self { body, _in_flight: in_flight }
     }
 }

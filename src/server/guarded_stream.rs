@@ -119,9 +119,7 @@ impl<S: AsyncRead + Unpin> GuardedStream<S> {
         }
         came.is_ok()
     }
-}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
     fn watch_write<T>(&self, polled: Poll<T>) -> Poll<T> {
         if polled.is_pending() {
             self.state.write_blocked();
@@ -187,9 +185,7 @@ pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, word: &[u
     let saying = async {
         stream.write_all(word).await?;
         stream.shutdown().await?;
-        let mut scratch = [0_u8; 4096];
-        while stream.read(&mut scratch).await? > 0 {}
-        std::io::Result::Ok(())
+        tokio::io::copy(stream, &mut tokio::io::sink()).await
     };
     // Best effort: the client may not read it.
     let _ = tokio::time::timeout(LINGER, saying).await;

@@ -13,49 +13,32 @@ pub(super) use crate::metrics::HandshakeError;
 impl HandshakeError {
     /// The reason in an error of [`tokio_rustls::TlsAcceptor::accept`].
     pub(super) fn of(error: &io::Error) -> Self {
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-        inner.map_or(Self::Other, Self::of_tls)
-    }
-
-    fn of_tls(error: &Error) -> Self {
+        let error = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
         match error {
-            Error::NoCertificatesPresented => Self::NoClientCertificate,
-            Error::NoApplicationProtocol => Self::NoCommonAlpn,
-            Error::InvalidCertificate(error) => Self::of_certificate(error),
-            Error::PeerIncompatible(error) => Self::of_client(error),
-            Error::AlertReceived(alert) => Self::of_alert(*alert),
-            _other => Self::Other,
-        }
-    }
-
-    fn of_certificate(error: &CertificateError) -> Self {
-        match error {
-            // rustls says so where the authority's name is known and its key is another.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownCa,
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::CertificateExpired,
-            CertificateError::Revoked => Self::CertificateRevoked,
-            _other => Self::Other,
-        }
-    }
-
-    fn of_client(error: &PeerIncompatible) -> Self {
-        match error {
-            PeerIncompatible::Tls12NotOffered
-            | PeerIncompatible::Tls12NotOfferedOrEnabled
-            | PeerIncompatible::Tls13RequiredForQuic
-            | PeerIncompatible::SupportedVersionsExtensionRequired => Self::ProtocolVersion,
-            _other => Self::Other,
-        }
-    }
-
-    /// The alert of a client that ends the handshake (RFC 8446 §6.2).
-    fn of_alert(alert: AlertDescription) -> Self {
-        match alert {
-            AlertDescription::UnknownCA => Self::UnknownCa,
-            AlertDescription::CertificateExpired => Self::CertificateExpired,
-            AlertDescription::CertificateRevoked => Self::CertificateRevoked,
-            AlertDescription::ProtocolVersion => Self::ProtocolVersion,
-            AlertDescription::NoApplicationProtocol => Self::NoCommonAlpn,
+            Some(Error::NoCertificatesPresented) => Self::NoClientCertificate,
+            Some(Error::NoApplicationProtocol) => Self::NoCommonAlpn,
+            Some(Error::InvalidCertificate(error)) => match error {
+                // rustls gives `BadSignature` where the authority's name is known and its key is another.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownCa,
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::CertificateExpired,
+                CertificateError::Revoked => Self::CertificateRevoked,
+                _other => Self::Other,
+            },
+            Some(Error::PeerIncompatible(
+                PeerIncompatible::Tls12NotOffered
+                | PeerIncompatible::Tls12NotOfferedOrEnabled
+                | PeerIncompatible::Tls13RequiredForQuic
+                | PeerIncompatible::SupportedVersionsExtensionRequired,
+            )) => Self::ProtocolVersion,
+            // The alert of a client that ends the handshake (RFC 8446 §6.2).
+            Some(Error::AlertReceived(alert)) => match *alert {
+                AlertDescription::UnknownCA => Self::UnknownCa,
+                AlertDescription::CertificateExpired => Self::CertificateExpired,
+                AlertDescription::CertificateRevoked => Self::CertificateRevoked,
+                AlertDescription::ProtocolVersion => Self::ProtocolVersion,
+                AlertDescription::NoApplicationProtocol => Self::NoCommonAlpn,
+                _other => Self::Other,
+            },
             _other => Self::Other,
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::state::{EntryId, Fingerprint, Owner, ReserveResult, Settled, Settlement};
 use crate::clock::UnixTime;
+use crate::metrics::EntryKind;
 
 /// A kind of store. All workers call it at the same time.
 pub trait Store: Send + Sync {
@@ -80,6 +81,8 @@ impl<T> Future for StoreFuture<'_, T> {
 /// An id to be reserved, and later settled.
 #[derive(Clone, Debug)]
 pub struct ReserveRequest {
+    /// Purpose of the entry.
+    pub kind: EntryKind,
     /// The id.
     pub id: EntryId,
     /// Fingerprint of the request that has the id.
@@ -114,6 +117,7 @@ impl ReserveRequest {
     /// Reserves `id` until second 100 of Unix time, with a lease of 10 seconds.
     pub(super) fn sample(id: EntryId) -> Self {
         Self {
+            kind: EntryKind::Replay,
             id,
             fingerprint: Fingerprint(7),
             owner: Owner(1),

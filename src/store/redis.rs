@@ -14,7 +14,9 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ServerErrorKind};
+use redis::{
+    ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ScriptInvocation, ServerErrorKind,
+};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -24,10 +26,10 @@ use super::state::{ReserveResult, Settled, Settlement};
 use crate::clock::UnixTime;
 use crate::settings::{OnFailover, RedisSettings};
 use crate::tls::TlsError;
-use epochs::{BUCKETS, Epochs, flag, is_elsewhere, is_full};
+use epochs::{BUCKETS, Epochs, is_elsewhere, is_full};
 use node::{Dialer, Live, NodeError, RedisNode};
 use nodes::Nodes;
-use script::{Call, Scripts};
+use script::Scripts;
 
 /// Why the settings cannot be used. A server that is down is not an error.
 #[derive(Debug, thiserror::Error)]
@@ -104,40 +106,33 @@ impl RedisStore {
     async fn run<'a, T: FromRedisValue>(
         &self,
         key: &str,
-        call: impl Fn(bool) -> Call<'a>,
+        call: impl Fn(bool) -> ScriptInvocation<'a>,
     ) -> Result<(T, Live), StoreError> {
         let until = Instant::now() + self.dialer.timeout;
-        let Some(node) = self.nodes.of(key) else {
+        let mut called = self.call_once(self.nodes.of(key), until, &call).await;
+        if let Err(CommandError::Elsewhere(error)) = &called {
             self.nodes.mark_stale();
-            return Err(StoreError::Unavailable);
-        };
-        let error = match self.call_once(&node, until, &call).await {
-            Ok(done) => return Ok(done),
-            Err(CommandError::Store(error)) => return Err(error),
-            Err(CommandError::Elsewhere(error)) => error,
-        };
-        self.nodes.mark_stale();
-        let moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
-        let next = error.redirect_node().filter(|_| moved).and_then(|(address, _)| self.nodes.at(address));
-        let next = next.ok_or(StoreError::Unavailable)?;
-        match self.call_once(&next, until, &call).await {
-            Ok(done) => Ok(done),
-            Err(CommandError::Store(error)) => Err(error),
-            Err(CommandError::Elsewhere(_)) => Err(StoreError::Unavailable),
+            let moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
+            let next = error.redirect_node().filter(|_| moved).and_then(|(address, _)| self.nodes.at(address));
+            called = self.call_once(next, until, &call).await;
         }
+        called.map_err(|error| match error {
+            CommandError::Store(error) => error,
+            CommandError::Elsewhere(_) => StoreError::Unavailable,
+        })
     }
 
     async fn call_once<'a, T: FromRedisValue>(
         &self,
-        node: &RedisNode,
+        node: Option<Arc<RedisNode>>,
         until: Instant,
-        call: impl Fn(bool) -> Call<'a>,
+        call: impl Fn(bool) -> ScriptInvocation<'a>,
     ) -> Result<(T, Live), CommandError> {
-        let Some(mut live) = node.live() else {
+        let Some((node, mut live)) = node.and_then(|node| node.live().map(|live| (node, live))) else {
             self.nodes.mark_stale();
             return Err(CommandError::Store(StoreError::Unavailable));
         };
-        let error = match timeout_at(until, call(live.durable).on(&mut live.connection)).await {
+        let error = match timeout_at(until, call(live.durable).invoke_async(&mut live.connection)).await {
             Ok(Ok(answer)) => return Ok((answer, live)),
             Ok(Err(error)) if is_full(&error) => return Err(CommandError::Store(StoreError::Full)),
             Ok(Err(error)) if is_elsewhere(&error) => return Err(CommandError::Elsewhere(error)),
@@ -169,14 +164,14 @@ impl Store for RedisStore {
         StoreFuture::Pending(Box::pin(async move {
             let bucket = bucket(request);
             let (epoch_key, entry) = (self.dialer.epochs.key(bucket), self.entry(request));
-            let keys = [epoch_key.as_str(), entry.as_str()];
             let call = |durable| {
-                let mut args = vec![self.dialer.epochs.seen(bucket).as_bytes().to_vec(), flag(durable)];
-                args.extend([hex(request.owner.0), hex(request.fingerprint.0)]);
-                args.extend([number(request.lease.as_millis()), number(request.until.since(now).as_millis())]);
-                args.push(flag(self.on_failover == OnFailover::Reject));
-                args.push(request.issued.map(|issued| number(issued.seconds().into())).unwrap_or_default());
-                Call { script: &self.dialer.scripts.reserve, keys: &keys, args }
+                let mut call = self.dialer.scripts.reserve.key(&epoch_key);
+                call.key(&entry).arg(&*self.dialer.epochs.seen(bucket)).arg(durable);
+                call.arg(hex(request.owner.0)).arg(hex(request.fingerprint.0));
+                call.arg(request.lease.as_millis()).arg(request.until.since(now).as_millis());
+                call.arg(self.on_failover == OnFailover::Reject);
+                call.arg(request.issued.map(|issued| issued.seconds().to_string()).unwrap_or_default());
+                call
             };
             let ((code, epoch, reply), live): ((String, String, Option<Vec<u8>>), Live) =
                 self.run(&entry, call).await?;
@@ -203,18 +198,17 @@ impl Store for RedisStore {
     ) -> StoreFuture<'a, Settled> {
         StoreFuture::Pending(Box::pin(async move {
             let entry = self.entry(request);
-            let keys = [entry.as_str()];
             let (kind, reply) = match settlement {
-                Settlement::Commit(Some(reply)) => (b"C", [b"+", reply.as_ref()].concat()),
-                Settlement::Commit(None) => (b"C", b"-".to_vec()),
-                Settlement::Release => (b"R", Vec::new()),
-                Settlement::Forget => (b"-", Vec::new()),
+                Settlement::Commit(Some(reply)) => ("C", [b"+", reply.as_ref()].concat()),
+                Settlement::Commit(None) => ("C", b"-".to_vec()),
+                Settlement::Release => ("R", Vec::new()),
+                Settlement::Forget => ("-", Vec::new()),
             };
-            let left = number(request.until.since(now).as_millis());
             let call = |_| {
-                let args =
-                    vec![hex(request.owner.0), hex(request.fingerprint.0), left.clone(), kind.to_vec(), reply.clone()];
-                Call { script: &self.dialer.scripts.settle, keys: &keys, args }
+                let mut call = self.dialer.scripts.settle.key(&entry);
+                call.arg(hex(request.owner.0)).arg(hex(request.fingerprint.0));
+                call.arg(request.until.since(now).as_millis()).arg(kind).arg(&reply);
+                call
             };
             let (code, _): (String, Live) = self.run(&entry, call).await?;
             Ok(if code == "D" { Settled::Done } else { Settled::Lost })
@@ -232,10 +226,10 @@ impl Store for RedisStore {
             // Any even distribution over the buckets is good enough.
             let bucket = key.bytes().fold(0_u8, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte)) & 0x3f;
             let key = format!("{}rate:{key}", self.dialer.epochs.tag(bucket.into()));
-            let keys = [key.as_str()];
             let call = |_| {
-                let args = vec![number(interval.as_micros().max(1)), number(burst.max(1).into())];
-                Call { script: &self.dialer.scripts.take, keys: &keys, args }
+                let mut call = self.dialer.scripts.take.key(&key);
+                call.arg(interval.as_micros().max(1)).arg(burst.max(1));
+                call
             };
             let (wait, _): (u64, Live) = self.run(&key, call).await?;
             Ok(Some(Duration::from_micros(wait)).filter(|wait| !wait.is_zero()))
@@ -245,13 +239,13 @@ impl Store for RedisStore {
     fn revoked<'a>(&'a self, names: [Option<&'a str>; 3]) -> StoreFuture<'a, Revoked> {
         StoreFuture::Pending(Box::pin(async move {
             let keys = ["jti", "sub", "kid", "issued_before"].map(|name| format!("{{{}:revoked}}:{name}", self.prefix));
-            let [jtis, subs, kids, before] = &keys;
-            let keys = [jtis.as_str(), subs, kids, before];
             let call = |_| {
-                let args = names.map(|name| name.map_or(b"-".to_vec(), |name| format!("+{name}").into_bytes()));
-                Call { script: &self.dialer.scripts.revoked, keys: &keys, args: args.to_vec() }
+                let mut call = self.dialer.scripts.revoked.key(&keys);
+                call.arg(&names.map(|name| name.map_or("-".to_owned(), |name| format!("+{name}"))));
+                call
             };
-            let ((named, before), _): ((bool, Option<String>), Live) = self.run(jtis, call).await?;
+            let [tokens, ..] = &keys;
+            let ((named, before), _): ((bool, Option<String>), Live) = self.run(tokens, call).await?;
             let issued_before = before.map(|before| before.trim().parse().ok().and_then(UnixTime::from_seconds));
             if issued_before == Some(None) {
                 tracing::error!("issued_before of the shared revocation sets must be a time in whole seconds");
@@ -281,10 +275,6 @@ fn bucket(request: &ReserveRequest) -> usize {
     usize::from(first & 0x3f)
 }
 
-fn hex(number: u64) -> Vec<u8> {
-    format!("{number:016x}").into_bytes()
-}
-
-fn number(number: u128) -> Vec<u8> {
-    number.to_string().into_bytes()
+fn hex(number: u64) -> String {
+    format!("{number:016x}")
 }

@@ -133,30 +133,25 @@ pub fn settle(
     fingerprint: Fingerprint,
     settlement: &Settlement,
 ) -> (Settled, EntryChange) {
-    let committed = |reply: &Option<Bytes>| {
-        (Settled::Done, EntryChange::Put(EntryState::Committed { fingerprint, reply: reply.clone() }))
-    };
     match (found, settlement) {
-        // The store has lost the reservation; the commit is still recorded.
-        (None, Settlement::Commit(reply)) => committed(reply),
-        (None, Settlement::Release | Settlement::Forget) => (Settled::Done, EntryChange::Nothing),
         (Some(EntryState::InFlight { owner: holder, .. }), _) if *holder != owner => {
             (Settled::Lost, EntryChange::Nothing)
         }
-        (Some(EntryState::InFlight { .. }), Settlement::Commit(reply)) => committed(reply),
+        // Also where the store has lost the reservation.
+        (None | Some(EntryState::InFlight { .. }), Settlement::Commit(reply)) => {
+            (Settled::Done, EntryChange::Put(EntryState::Committed { fingerprint, reply: reply.clone() }))
+        }
         (Some(EntryState::InFlight { .. }), Settlement::Release) => {
             (Settled::Done, EntryChange::Put(EntryState::Released { fingerprint }))
         }
         (Some(EntryState::InFlight { .. }), Settlement::Forget) => (Settled::Done, EntryChange::Delete),
-        // Repeated, since the response to the first attempt was lost.
-        (Some(EntryState::Committed { .. }), Settlement::Commit(_)) => (Settled::Done, EntryChange::Nothing),
-        (Some(EntryState::Released { .. }), Settlement::Release | Settlement::Forget) => {
+        // Repeated, since the response to the first attempt was lost, or there is nothing to release.
+        (Some(EntryState::Committed { .. }), Settlement::Commit(_))
+        | (None | Some(EntryState::Released { .. }), Settlement::Release | Settlement::Forget) => {
             (Settled::Done, EntryChange::Nothing)
         }
-        (Some(EntryState::Committed { .. }), Settlement::Release | Settlement::Forget) => {
-            (Settled::Lost, EntryChange::Nothing)
-        }
-        (Some(EntryState::Released { .. }), Settlement::Commit(_)) => (Settled::Lost, EntryChange::Nothing),
+        (Some(EntryState::Committed { .. }), Settlement::Release | Settlement::Forget)
+        | (Some(EntryState::Released { .. }), Settlement::Commit(_)) => (Settled::Lost, EntryChange::Nothing),
     }
 }
 

@@ -21,9 +21,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::deadline::Deadline;
 use super::health::{AttemptOutcome, Health, HealthChange};
-use crate::proxy::request_body::RequestBody;
+use crate::proxy::request_body::{Received, RequestBody};
 use crate::route::{Endpoint, EndpointAddress};
 use crate::telemetry;
 
@@ -159,21 +158,50 @@ impl Pool {
         opened.unwrap_or(Err(ConnectError::Late))
     }
 
-    pub(super) fn rank(&self, now: Instant) -> (bool, u64) {
-        locked(&self.health).rank(now)
-    }
-
-    pub(super) fn begin(&self, turn: u64, now: Instant) {
-        locked(&self.health).begin(turn, now);
+    pub(super) fn health(&self) -> MutexGuard<'_, Health> {
+        locked(&self.health)
     }
 
     pub(super) fn note(&self, outcome: AttemptOutcome) {
-        let change = locked(&self.health).note(outcome, Instant::now());
+        let change = self.health().note(outcome, Instant::now());
         let url = self.endpoint.upgrade().map(|endpoint| endpoint.url.clone());
         match change {
             None => {}
             Some(HealthChange::Ejected) => tracing::warn!(upstream = url, "upstream ejected"),
             Some(HealthChange::Restored) => tracing::info!(upstream = url, "upstream back in rotation"),
+        }
+    }
+}
+
+/// The deadline of an upstream's response headers. The upstream's timeout runs from the end of the request body. While the body is still arriving, its own limits
+/// apply, and `latest` bounds an upstream that does not read it.
+pub(super) struct Deadline<'a> {
+    pub(super) received: &'a Received,
+    pub(super) begun: Instant,
+    pub(super) timeout: Duration,
+    pub(super) latest: Instant,
+}
+
+impl Deadline<'_> {
+    /// Time left to connect; no part of the body is read before that.
+    pub(super) fn left(&self) -> Duration {
+        self.timeout.saturating_sub(self.begun.elapsed())
+    }
+
+    /// Waits for the response headers; `None` if the deadline passes first.
+    pub(super) async fn within<F: Future>(&self, response: F) -> Option<F::Output> {
+        let mut response = std::pin::pin!(response);
+        let mut deadline = self.begun + self.timeout;
+        loop {
+            if let Ok(response) = tokio::time::timeout_at(deadline.into(), response.as_mut()).await {
+                return Some(response);
+            }
+            let ended = self.received.ended().unwrap_or_else(Instant::now);
+            let next = (ended + self.timeout).min(self.latest);
+            if next <= deadline {
+                return None;
+            }
+            deadline = next;
         }
     }
 }

@@ -92,7 +92,7 @@ impl Writer {
                 // The caller may have stopped waiting.
                 let _ = done.send(written);
             }
-            if !open && (written.is_err() || self.is_done()) {
+            if !open && (written.is_err() || (self.pending() == 0 && self.unsynced.is_empty())) {
                 break;
             }
         }
@@ -112,10 +112,6 @@ impl Writer {
 
     fn pending(&self) -> usize {
         self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    fn is_done(&self) -> bool {
-        self.pending() == 0 && self.unsynced.is_empty()
     }
 
     /// The ids of the group, and at most `GROUP` ids that no caller waits for.

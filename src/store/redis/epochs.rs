@@ -4,9 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use redis::aio::MultiplexedConnection;
-use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
-
-use super::script::{Call, Script};
+use redis::{ErrorKind, RedisError, Script, ServerErrorKind, Value};
 
 /// Number of hash tags that the keys are spread over. In a cluster, an entry and its epoch need the same hash tag so
 /// that a script may read both.
@@ -54,8 +52,7 @@ impl Epochs {
     ) -> Result<(), RedisError> {
         let mut all = redis::pipe();
         for bucket in 0..BUCKETS {
-            let args = vec![self.seen(bucket).as_bytes().to_vec(), flag(durable)];
-            all.add_command(Call { script: touch, keys: &[&self.key(bucket)], args }.command());
+            all.invoke_script(touch.key(self.key(bucket)).arg(&*self.seen(bucket)).arg(durable));
         }
         for (bucket, answer) in connection.send_packed_commands(&all, 0, BUCKETS).await?.into_iter().enumerate() {
             if let Value::ServerError(error) = answer {
@@ -80,10 +77,6 @@ impl Epochs {
     pub(super) fn tag(&self, bucket: usize) -> String {
         format!("{{{}:{bucket:02x}}}:", self.prefix)
     }
-}
-
-pub(super) fn flag(set: bool) -> Vec<u8> {
-    if set { b"1".to_vec() } else { b"0".to_vec() }
 }
 
 /// Whether the server is out of memory (OOM). Before Redis 7, the code of an error in a script is part of its text.

@@ -2,7 +2,7 @@
 //! Callers never wait for a connection: they get one, or none.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -108,7 +108,7 @@ pub(super) struct RedisNode {
     dialled: AtomicU64,
     logged: AtomicBool,
     rejection_logged: AtomicBool,
-    task: Mutex<Option<AbortHandle>>,
+    task: OnceLock<AbortHandle>,
 }
 
 impl RedisNode {
@@ -122,30 +122,33 @@ impl RedisNode {
             dialled: AtomicU64::new(0),
             logged: AtomicBool::new(false),
             rejection_logged: AtomicBool::new(false),
-            task: Mutex::new(None),
+            task: OnceLock::new(),
         });
         let task = dialer.runtime.spawn(Arc::clone(&node).maintain()).abort_handle();
-        *node.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        let _first = node.task.set(task);
         node
     }
 
     /// Closes the connection and stops the task.
     pub(super) fn stop(&self) {
-        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(task) = self.task.get() {
             task.abort();
         }
-        self.set(None);
+        *self.lock() = None;
     }
 
     pub(super) fn live(&self) -> Option<Live> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Drops a connection that failed; the task opens a new one.
     pub(super) fn fail(&self, used: &Live, error: &NodeError) {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        if live.take_if(|live| live.number == used.number).is_some() {
-            drop(live);
+        let failed = self.lock().take_if(|live| live.number == used.number);
+        if failed.is_some() {
             self.log_failure(error);
             self.failed.notify_one();
         }
@@ -158,10 +161,6 @@ impl RedisNode {
             // Only the error code is logged, since the text may contain a key.
             tracing::warn!(host, port, code = error.code(), "the Redis store rejected a call");
         }
-    }
-
-    fn set(&self, new: Option<Live>) {
-        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = new;
     }
 
     fn log_failure(&self, error: &NodeError) {
@@ -188,7 +187,7 @@ impl RedisNode {
             let opened = timeout(self.dialer.patience(), self.open()).await;
             match opened.map_err(NodeError::from).and_then(|opened| opened) {
                 Ok(live) => {
-                    self.set(Some(live.clone()));
+                    *self.lock() = Some(live.clone());
                     let (host, port) = &self.address;
                     tracing::info!(host, port, "the Redis store is available");
                     self.logged.store(false, Ordering::Relaxed);
@@ -241,19 +240,13 @@ impl RedisNode {
             checked = Instant::now();
             match timeout(self.dialer.patience(), check_settings(&mut live.connection)).await {
                 Ok(Ok(durable)) => {
-                    live.durable = durable;
-                    self.renew(&live);
+                    if let Some(current) = self.lock().as_mut().filter(|current| current.number == live.number) {
+                        current.durable = durable;
+                    }
                 }
                 Ok(Err(error)) => return Some(error),
                 Err(elapsed) => return Some(elapsed.into()),
             }
-        }
-    }
-
-    fn renew(&self, new: &Live) {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        if live.as_ref().is_some_and(|live| live.number == new.number) {
-            *live = Some(new.clone());
         }
     }
 }
