@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 use http::request::Parts;
 use memchr::memchr;
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::claims::Pointer;
@@ -269,33 +270,9 @@ fn parameters_parted<'h>(
     signs: &'static [char],
 ) -> impl Iterator<Item = (&'h str, &'h str)> {
     let pairs = head.uri.query().unwrap_or_default().split(signs);
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).filter(move |(found, _)| decodes_to(found, name))
-}
-
-/// Whether `written`, percent-decoded, is `name` (RFC 3986 §2.1). A stray `%` stands for itself, as web frameworks
-/// decode it.
-fn decodes_to(written: &str, name: &str) -> bool {
-    let mut rest = written.as_bytes();
-    let mut wanted = name.bytes();
-    while let Some((byte, after)) = next_byte(rest) {
-        if wanted.next() != Some(byte) {
-            return false;
-        }
-        rest = after;
-    }
-    wanted.next().is_none()
-}
-
-fn next_byte(written: &[u8]) -> Option<(u8, &[u8])> {
-    let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    match written {
-        [b'%', high, low, rest @ ..] => match hex(*high).zip(hex(*low)) {
-            Some((high, low)) => Some((high * 16 + low, rest)),
-            None => written.split_first().map(|(first, rest)| (*first, rest)),
-        },
-        [first, rest @ ..] => Some((*first, rest)),
-        [] => None,
-    }
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    // A stray `%` stands for itself, as web frameworks decode it.
+    pairs.filter(move |(found, _)| percent_decode_str(found).eq(name.bytes()))
 }
 
 /// The cookie, which may be present at most once.
@@ -324,11 +301,9 @@ fn in_cookie<'h>(head: &'h Parts, name: &str) -> Result<Option<&'h str>, Reason>
 
 /// Checks every byte without an early exit, so that the compiler can vectorize the loop.
 fn is_all_b64token(text: &str) -> bool {
-    text.bytes().fold(true, |all, byte| all & is_b64token(byte))
-}
-
-const fn is_b64token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+    text.bytes().fold(true, |all, byte| all & allowed(byte))
 }
 
 #[cfg(test)]

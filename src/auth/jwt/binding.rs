@@ -1,9 +1,12 @@
 //! Bindings: claims that tie a token to its request by body, URL, method or client certificate. A bound token cannot be
 //! used with another request. Called by `jwt` after the signature and the claims.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use crate::auth::claims::Pointer;
@@ -13,6 +16,9 @@ use crate::auth::rejection::VerifyError;
 use crate::auth::request::{RequestView, UrlVariant};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
+
+/// Every character but the unreserved ones (RFC 3986 §2.3).
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The bindings that a policy requires.
 #[derive(Clone, Debug, Default)]
@@ -245,7 +251,8 @@ fn qsh_fits(claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bo
 /// percent-encoded as in RFC 3986 and sorted, and the values of one name are joined by commas
 /// (developer.atlassian.com, "Understanding JWT for Connect apps"; atlassian-jwt's url_utils).
 pub fn canonical_request(request: &RequestView<'_>) -> String {
-    let mut parameters: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+    let encoded = |text: &str| utf8_percent_encode(text, &RESERVED).to_string();
+    let mut parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in url::form_urlencoded::parse(request.head.uri.query().unwrap_or_default().as_bytes()) {
         if name != "jwt" {
             parameters.entry(encoded(&name)).or_default().push(encoded(&value));
@@ -261,18 +268,6 @@ pub fn canonical_request(request: &RequestView<'_>) -> String {
     };
     let query = pairs.collect::<Vec<_>>().join("&");
     format!("{}&{}&{query}", request.head.method.as_str().to_ascii_uppercase(), path.replace('&', "%26"))
-}
-
-/// Percent-encodes everything but the unreserved characters (RFC 3986 §2.3).
-fn encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-        encoded
-    })
 }
 
 #[cfg(test)]
