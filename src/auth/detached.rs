@@ -89,20 +89,20 @@ impl DetachedPolicy {
             return Err(refuse(Reason::InvalidSignature).into());
         };
         explanation.add("signature", || "valid".into());
-        let mut issued = None;
+        let mut validity = None;
         if let Some(time) = &self.time {
             let signed = self.payload.signed_values(&header, request)?;
-            issued =
-                Some(time.check(request, &signed, now, explanation).map_err(|error| error.proven(&self.issuer.name))?);
+            let checked = time.check(request, &signed, now, explanation);
+            validity = Some(checked.map_err(|error| error.proven(&self.issuer.name))?);
         }
-        let replay_id = self.replay_id.then(|| self.replay_id_of(text, issued));
+        let replay_id = self.replay_id.then(|| ReplayId {
+            issuer: Arc::clone(&self.issuer.name),
+            kind: "hash",
+            id: hash_of(text),
+            until: validity.map(|(_, last)| last.plus(Duration::from_secs(1))),
+            issued: validity.map(|(first, _)| first),
+        });
         Ok(Grant { issuer: Some(Arc::clone(&self.issuer.name)), kid: header.kid, replay_id, ..Grant::anonymous() })
-    }
-
-    fn replay_id_of(&self, text: &[u8], issued: Option<UnixTime>) -> ReplayId {
-        let first = issued.zip(self.time.as_ref()).map(|(at, rule)| at.minus(rule.max_future));
-        let ends = issued.zip(self.time.as_ref()).map(|(at, rule)| at.plus(rule.max_age).plus(Duration::from_secs(1)));
-        ReplayId { issuer: Arc::clone(&self.issuer.name), kind: "hash", id: hash_of(text), until: ends, issued: first }
     }
 }
 
