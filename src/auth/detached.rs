@@ -16,7 +16,7 @@ use super::explanation::Explanation;
 use super::grant::Grant;
 use super::issuer::Issuer;
 use super::jws::{decode, object, optional_text};
-use super::keys::{Algorithm, algorithm_named};
+use super::keys::Algorithm;
 use super::locator::Locator;
 use super::rejection::{Rejection, VerifyError};
 use super::replay_id::{ReplayId, hash_of};
@@ -129,7 +129,7 @@ impl Payload {
             return Err(Reason::MalformedToken);
         }
         let algorithm = optional_text(&parameters, "alg")?.ok_or(Reason::MalformedToken)?;
-        let algorithm = algorithm_named(algorithm).ok_or(Reason::UnsupportedAlgorithm)?;
+        let algorithm = Algorithm::named(algorithm).ok_or(Reason::UnsupportedAlgorithm)?;
         let kid = optional_text(&parameters, "kid")?.map(str::to_owned);
         Ok(Header { algorithm, kid, parameters })
     }

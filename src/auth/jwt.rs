@@ -174,7 +174,7 @@ impl JwtPolicy {
             issuer: Some(Arc::clone(&issuer.name)),
             kid,
             claims: Arc::clone(&token.claims),
-            secrets: key.secret().into_iter().collect(),
+            secrets: key.secret.into_iter().collect(),
             signed: Some(signed),
             replay_id: None,
             others: Vec::new(),

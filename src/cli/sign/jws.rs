@@ -161,7 +161,7 @@ impl Keyring {
 
     fn header(&self, issuer: &Issuer) -> anyhow::Result<Map<String, Value>> {
         let algorithm = self.algorithm(issuer)?;
-        let mut header = Map::from_iter([("alg".to_owned(), json!(format!("{algorithm:?}")))]);
+        let mut header = Map::from_iter([("alg".to_owned(), json!(algorithm.name()))]);
         if let Some(kid) = &self.kid {
             header.insert("kid".to_owned(), kid.clone().into());
         }
