@@ -37,7 +37,7 @@ pub(super) fn certs(arguments: &DevCertsArguments) -> anyhow::Result<()> {
         ("server.crt", Mode::Everybody, certificates.server.clone()),
         ("server.key", Mode::Owner, certificates.server_key.clone()),
         ("issuer.jwks.json", Mode::Everybody, format!("{:#}\n", issuer.jwks()?)),
-        ("issuer.key", Mode::Owner, issuer.private_pem()),
+        ("issuer.key", Mode::Owner, issuer.private_pem.clone()),
     ];
     fs::create_dir_all(&arguments.dir)
         .with_context(|| format!("cannot create directory {}", arguments.dir.display()))?;

@@ -72,8 +72,7 @@ pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason) -> Vec<St
 fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Captured, &mut UnixTime)) -> bool {
     let (mut route, mut captured, mut now) = (trial.route.clone(), trial.captured.clone(), trial.now);
     change(&mut route, &mut captured, &mut now);
-    let changed = Trial { route: &route, captured, now };
-    changed.verdict(&route.rules, &mut Explanation::off()).is_ok()
+    Trial { route: &route, captured, now }.verdict(&mut Explanation::off()).is_ok()
 }
 
 fn of_body(trial: &Trial<'_>) -> Option<String> {
