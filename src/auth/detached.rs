@@ -13,13 +13,12 @@ use http::HeaderName;
 use serde_json::{Map, Value, json};
 
 use super::explanation::Explanation;
-use super::grant::Grant;
+use super::grant::{Grant, ReplayId, hash_of};
 use super::issuer::Issuer;
 use super::jws::{decode, object, optional_text};
 use super::keys::Algorithm;
 use super::locator::Locator;
 use super::rejection::{Rejection, VerifyError};
-use super::replay_id::{ReplayId, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::time::TimestampRule;
 use crate::clock::UnixTime;
@@ -74,7 +73,7 @@ impl DetachedPolicy {
         let (encoded, signature) = split(&token).ok_or(Reason::MalformedToken)?;
         let header = self.payload.header(encoded)?;
         explanation.add("header", || format!("alg {:?}, kid {:?}", header.algorithm, header.kid));
-        let refuse = |reason| Rejection { issuer: Some(Arc::clone(&self.issuer.name)), ..Rejection::at_once(reason) };
+        let refuse = |reason| Rejection { issuer: Some(Arc::clone(&self.issuer.name)), ..Rejection::from(reason) };
         if !self.issuer.algorithms.contains(&header.algorithm) {
             return Err(refuse(Reason::UnsupportedAlgorithm).into());
         }

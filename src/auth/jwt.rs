@@ -12,16 +12,14 @@ use serde_json::{Map, Value};
 
 use super::claims::{ClaimRule, Pointer};
 use super::explanation::Explanation;
-use super::grant::{Grant, SignatureCheck};
-use super::issuer::Issuer;
+use super::grant::{Grant, ReplayId, SignatureCheck, hash_of};
+use super::issuer::{CachedToken, Issuer, VerifiedTokenCache};
 use super::jws::{JwsParts, Token, text};
 use super::keys::Keys;
 use super::locator::Locator;
 use super::rejection::{Rejection, VerifyError};
-use super::replay_id::{ReplayId, hash_of};
 use super::request::RequestView;
 use super::time::{NumericDate, TimestampRule, numeric_claim, numeric_date};
-use super::token_cache::{CachedToken, VerifiedTokenCache};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 use binding::Bindings;
@@ -130,7 +128,7 @@ impl JwtPolicy {
         explanation.add("issuer", || issuer.name.to_string());
 
         let refuse =
-            |reason, proven| Rejection { proven, issuer: Some(Arc::clone(&issuer.name)), ..Rejection::at_once(reason) };
+            |reason, proven| Rejection { proven, issuer: Some(Arc::clone(&issuer.name)), ..Rejection::from(reason) };
         if !issuer.algorithms.contains(&token.algorithm) {
             return Err(refuse(Reason::UnsupportedAlgorithm, false).into());
         }
@@ -218,7 +216,7 @@ impl JwtPolicy {
         self.check_times(&claims, now)?;
         match self.claims.iter().find(|rule| !rule.holds(payload)) {
             Some(rule) => {
-                Err(Rejection { insufficient_scope: rule.is_scope(), ..Rejection::at_once(Reason::ClaimMismatch) })
+                Err(Rejection { insufficient_scope: rule.is_scope(), ..Rejection::from(Reason::ClaimMismatch) })
             }
             None => Ok(()),
         }

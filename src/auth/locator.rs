@@ -21,6 +21,9 @@ pub const MAX_TOKEN: usize = 8 * 1024;
 /// The query parameter of RFC 6750 §2.3.
 const ACCESS_TOKEN: &str = "access_token";
 
+/// The separators of query parameters, those that only some parsers know included.
+const SEPARATORS: &[char] = &['&', ';'];
+
 /// A place in which a value may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Locator {
@@ -185,11 +188,6 @@ impl Locator {
         matches!(self, Self::Form(_) | Self::Json(_) | Self::Body)
     }
 
-    /// Whether the value is in a JSON body.
-    pub const fn is_json(&self) -> bool {
-        matches!(self, Self::Json(_))
-    }
-
     /// Whether the body is not the JSON object or the form in which the value would be.
     ///
     /// # Errors
@@ -235,7 +233,7 @@ fn token_in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&Schem
     let value = std::str::from_utf8(value.as_bytes()).ok().filter(|value| value.is_ascii());
     let value = value.ok_or(Reason::MalformedCredential)?;
     // RFC 6750 §2: a client must not use two methods in one request.
-    if bearer && parameters(head, ACCESS_TOKEN).next().is_some() {
+    if bearer && parameters(head, ACCESS_TOKEN, SEPARATORS).next().is_some() {
         return Err(Reason::MultipleCredentials);
     }
     // A proxy may join headers of one name with commas (RFC 9110 §5.2).
@@ -252,24 +250,19 @@ fn token_in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&Schem
 /// The query parameter whose name is not percent-encoded. An encoded spelling of the name never carries the credential
 /// and counts as a second one: the upstream would decode it, and could use a token that was not verified.
 fn token_in_query<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Reason> {
-    let (found, value) = sole(parameters_parted(head, name, &['&']))?.ok_or(Reason::MissingCredential)?;
+    let (found, value) = sole(parameters(head, name, &['&']))?.ok_or(Reason::MissingCredential)?;
     // A parser that also splits at `;` must find no other one.
-    sole(parameters(head, name))?;
+    sole(parameters(head, name, SEPARATORS))?;
     if found == name { Ok(value) } else { Err(Reason::MissingCredential) }
 }
 
-/// The raw names and values of the query parameters whose decoded name is `name`, split at `&` and, as some parsers do,
-/// at `;`.
-fn parameters<'h>(head: &'h Parts, name: &str) -> impl Iterator<Item = (&'h str, &'h str)> {
-    parameters_parted(head, name, &['&', ';'])
-}
-
-fn parameters_parted<'h>(
+/// The raw names and values of the query parameters whose decoded name is `name`.
+fn parameters<'h>(
     head: &'h Parts,
     name: &str,
-    signs: &'static [char],
+    separators: &'static [char],
 ) -> impl Iterator<Item = (&'h str, &'h str)> {
-    let pairs = head.uri.query().unwrap_or_default().split(signs);
+    let pairs = head.uri.query().unwrap_or_default().split(separators);
     let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     // A stray `%` stands for itself, as web frameworks decode it.
     pairs.filter(move |(found, _)| percent_decode_str(found).eq(name.bytes()))

@@ -6,7 +6,6 @@
 
 mod component;
 mod parse;
-mod variant;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,18 +17,16 @@ use zeroize::Zeroizing;
 use super::claims::ClaimRule;
 use super::encoding::Encoding;
 use super::explanation::Explanation;
-use super::grant::Grant;
+use super::grant::{Grant, ReplayId, hash_of};
 use super::locator::{LocatedValue, Locator};
 use super::rejection::VerifyError;
-use super::replay_id::{ReplayId, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::secret::{Secret, SignatureAlgorithm};
 use super::time::TimestampRule;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
-pub use component::{Component, Digest, Presence};
+pub use component::{BodyForm, Component, Digest, Presence, SigningVariant, UrlSpelling};
 pub use parse::{Parse, Value};
-pub use variant::{BodyForm, SigningVariant, UrlSpelling};
 
 /// `auth.signature` of a route, or the signature scheme of a preset.
 #[derive(Clone, Debug)]

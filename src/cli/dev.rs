@@ -1,7 +1,6 @@
 //! Keys and certificates for development: a CA, a certificate for localhost, and an issuer that signs with RS256. They
 //! are generated on this machine each time and are not fit for production.
 
-use anyhow::Context;
 use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose};
@@ -31,16 +30,11 @@ impl Certificates {
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         server.use_authority_key_identifier_extension = true;
         // Some clients reject certificates that are valid for more than 825 days.
-        server.not_after = rcgen::date_time_ymd(this_year()? + 2, 1, 1);
+        let this_year = i32::from(jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).year());
+        server.not_after = rcgen::date_time_ymd(this_year + 2, 1, 1);
         let server_certificate = server.signed_by(&server_key, &Issuer::new(ca, ca_key))?;
         Ok(Self { ca: ca_certificate.pem(), server: server_certificate.pem(), server_key: server_key.serialize_pem() })
     }
-}
-
-fn this_year() -> anyhow::Result<i32> {
-    let now = jiff::Timestamp::now().to_string();
-    let year = now.split('-').next().unwrap_or_default();
-    year.parse().context("the system clock is out of range")
 }
 
 /// A development issuer, which signs tokens with RS256.
