@@ -174,10 +174,8 @@ impl SignaturePolicy {
         let body = self.check_body_hash(request, explanation)?;
         for value in values {
             let signatures = value.decoded(self.encoding);
-            let key_id = match &self.key_id {
-                Some(piece) => Some(piece.text(request, value).map_err(without_key_id)?),
-                None => None,
-            };
+            let key_id = self.key_id.as_ref().map(|piece| piece.text(request, value)).transpose();
+            let key_id = key_id.map_err(without_key_id)?;
             for url in self.urls(request) {
                 for secret in self.secrets.iter().filter(|secret| secret.answers_to(key_id.as_deref())) {
                     let text = self.text(request, value, &SigningVariant { url: &url, body, secret })?;
@@ -320,10 +318,7 @@ fn check_time(
 ) -> Result<Option<(UnixTime, UnixTime)>, VerifyError> {
     let mut found: Option<(UnixTime, UnixTime)> = None;
     for value in values {
-        let text = match time.source.text(request, value) {
-            Ok(text) => text,
-            Err(error) => return Err(without_time(error)),
-        };
+        let text = time.source.text(request, value).map_err(without_time)?;
         let at = time.unit.read(&text).ok_or(Reason::MalformedTimestamp)?;
         let (first, last) = time.check_time(at, now, explanation)?;
         found = Some(found.map_or((first, last), |(earliest, latest)| (first.min(earliest), last.max(latest))));

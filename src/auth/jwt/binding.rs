@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::auth::claims::Pointer;
 use crate::auth::encoding::Encoding;
 use crate::auth::explanation::Explanation;
+use crate::auth::jws::text;
 use crate::auth::rejection::VerifyError;
 use crate::auth::request::{RequestView, UrlVariant};
 use crate::clock::UnixTime;
@@ -164,7 +165,7 @@ impl Bindings {
             )?;
         }
         if let Some(claim) = &self.method {
-            let fits = text(claims, claim)? == request.head.method.as_str();
+            let fits = required_text(claims, claim)? == request.head.method.as_str();
             evaluate("method", fits, Reason::MethodMismatch, explanation)?;
         }
         if let Some(url) = &self.url {
@@ -188,16 +189,13 @@ fn evaluate(what: &'static str, fits: bool, reason: Reason, explanation: &mut Ex
     if fits { Ok(()) } else { Err(reason.into()) }
 }
 
-fn text<'c>(claims: &'c Map<String, Value>, claim: &Pointer) -> Result<&'c str, Reason> {
-    claim.find(claims).ok_or(Reason::MissingClaim)?.as_str().ok_or(Reason::MalformedToken)
+fn required_text<'c>(claims: &'c Map<String, Value>, claim: &Pointer) -> Result<&'c str, Reason> {
+    text(claim.find(claims).ok_or(Reason::MissingClaim)?)
 }
 
 impl BodyHash {
     fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, VerifyError> {
-        let says = match self.claim.find(claims) {
-            None => None,
-            Some(value) => Some(value.as_str().ok_or(Reason::MalformedToken)?),
-        };
+        let says = self.claim.find(claims).map(text).transpose()?;
         let body = request.body()?;
         match (says, self.presence, body.is_empty()) {
             (Some(_), HashPresence::AbsentIfEmpty, true) => Ok(false),
@@ -207,15 +205,16 @@ impl BodyHash {
             (None, HashPresence::Optional, _) | (None, HashPresence::WithBody | HashPresence::AbsentIfEmpty, true) => {
                 Ok(true)
             }
-            (None, HashPresence::Required, _) => Err(Reason::MissingClaim.into()),
-            (None, HashPresence::WithBody | HashPresence::AbsentIfEmpty, false) => Err(Reason::MissingClaim.into()),
+            (None, HashPresence::Required, _) | (None, HashPresence::WithBody | HashPresence::AbsentIfEmpty, false) => {
+                Err(Reason::MissingClaim.into())
+            }
         }
     }
 }
 
 impl UrlHash {
     fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Reason> {
-        let says = text(claims, &self.claim)?;
+        let says = required_text(claims, &self.claim)?;
         let spellings = request.url.spellings(request.path_and_query(), &self.variants);
         Ok(spellings.iter().any(|url| self.hash.fits(url.as_bytes(), says, self.encoding)))
     }
@@ -223,7 +222,7 @@ impl UrlHash {
 
 impl UrlEquals {
     fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Reason> {
-        let says = text(claims, &self.claim)?;
+        let says = required_text(claims, &self.claim)?;
         Ok(self.spellings(request).iter().any(|url| url == says))
     }
 
@@ -238,12 +237,12 @@ impl UrlEquals {
 /// trusted (RFC 8705 §3.1).
 fn certificate_fits(claims: &Map<String, Value>, request: &RequestView<'_>, now: UnixTime) -> Result<bool, Reason> {
     let confirmation = claims.get("cnf").ok_or(Reason::MissingClaim)?.as_object().ok_or(Reason::MalformedToken)?;
-    let says = confirmation.get("x5t#S256").ok_or(Reason::MissingClaim)?.as_str().ok_or(Reason::MalformedToken)?;
+    let says = text(confirmation.get("x5t#S256").ok_or(Reason::MissingClaim)?)?;
     Ok(request.client.is_some_and(|client| client.certificate.thumbprint() == says && client.is_trusted(now)))
 }
 
 fn qsh_fits(claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Reason> {
-    let says = claims.get("qsh").ok_or(Reason::MissingClaim)?.as_str().ok_or(Reason::MalformedToken)?;
+    let says = text(claims.get("qsh").ok_or(Reason::MissingClaim)?)?;
     Ok(BindingHash::Sha256.fits(canonical_request(request).as_bytes(), says, Encoding::Hex))
 }
 
