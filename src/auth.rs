@@ -11,8 +11,8 @@
 //! 2. The schemes, each of which verifies one kind of credential and returns a [`Grant`]: [`jwt`], [`detached`],
 //!    [`signature`], [`static_token`] and [`certificate_rule`]. No scheme uses another one.
 //! 3. The ground: the [`request`] and what is read from it ([`locator`], [`claims`], [`time`], [`json`],
-//!    [`encoding`], `jws`, [`client_certificate`]), the keys that verify it ([`keys`], [`secret`], [`issuer`],
-//!    `token_cache`), and the result (`grant`, [`replay_id`], `rejection`, [`explanation`]).
+//!    [`encoding`], `jws`, [`client_certificate`]), the keys that verify it ([`keys`], [`secret`], [`issuer`]), and the
+//!    result (`grant`, `rejection`, [`explanation`]).
 
 pub mod certificate_rule;
 pub mod challenge;
@@ -30,7 +30,6 @@ pub mod keys;
 pub mod locator;
 pub mod policy;
 mod rejection;
-pub mod replay_id;
 pub mod replay_protection;
 pub mod request;
 pub mod revocation;
@@ -39,13 +38,12 @@ pub mod secret;
 pub mod signature;
 pub mod static_token;
 pub mod time;
-mod token_cache;
 
 #[cfg(test)]
 mod testing;
 
 pub use crate::reason::Reason;
-pub use grant::{Grant, Permit, SignatureCheck};
+pub use grant::{Grant, Permit, ReplayId, SignatureCheck};
 pub use policy::Policy;
 pub use rejection::{Rejection, VerifyError};
 pub use request::RequestView;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use hookgate::auth::keys::{KeySet, algorithm_named};
+use hookgate::auth::keys::{Algorithm, KeySet};
 use jsonwebtoken::crypto::{CryptoProvider, KeyUtils};
 
 static OTHER: CryptoProvider = CryptoProvider {
@@ -27,6 +27,6 @@ fn verification_does_not_use_the_process_wide_provider() {
     let (secret, message) = ([7; 64], b"header.payload");
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
     let signature = aws_lc_rs::hmac::sign(&key, message);
-    let keys = KeySet::from_secret(&secret, algorithm_named("HS256").unwrap()).unwrap();
+    let keys = KeySet::from_secret(&secret, Algorithm::named("HS256").unwrap()).unwrap();
     keys.get(0).unwrap().verify(message, signature.as_ref()).unwrap();
 }

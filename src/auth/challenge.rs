@@ -115,13 +115,9 @@ impl ChallengeRule {
     /// `-` and `_` alone: no body and no string to sign of a provider has that form.
     fn is_proper(&self, challenge: &str) -> bool {
         let (longest, more): (usize, &[u8]) =
-            if self.signs() { (MAX_SIGNED_CHALLENGE, b"-_") } else { (MAX_CHALLENGE, b"-_.~+/=: ") };
+            if self.secret.is_some() { (MAX_SIGNED_CHALLENGE, b"-_") } else { (MAX_CHALLENGE, b"-_.~+/=: ") };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || more.contains(&byte);
         !challenge.is_empty() && challenge.len() <= longest && challenge.bytes().all(plain)
-    }
-
-    fn signs(&self) -> bool {
-        self.secret.is_some()
     }
 
     fn fill(&self, challenge: &str) -> ChallengeResponse {

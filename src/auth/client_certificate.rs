@@ -48,7 +48,7 @@ impl ClientCertificate {
         };
         let (names, spiffe_id) = names(&fields);
         Ok(Self {
-            sha256: sha256(leaf),
+            sha256: digest(&SHA256, leaf).as_ref().try_into().map_err(|_| UnreadableCertificate)?,
             names,
             spiffe_id,
             not_after: not_after(&fields),
@@ -99,13 +99,6 @@ fn names(fields: &X509Certificate<'_>) -> (Vec<San>, Option<San>) {
 fn not_after(fields: &X509Certificate<'_>) -> UnixTime {
     let seconds = u64::try_from(fields.validity().not_after.timestamp()).unwrap_or(0);
     UnixTime::from_seconds(seconds).unwrap_or(UnixTime::MAX)
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    // SHA-256 has 32 bytes.
-    hash.iter_mut().zip(digest(&SHA256, bytes).as_ref()).for_each(|(to, from)| *to = *from);
-    hash
 }
 
 /// A listener's trust in client certificates: its roots and revocation lists (`client_ca`, `client_crl`).

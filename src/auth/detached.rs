@@ -13,13 +13,12 @@ use http::HeaderName;
 use serde_json::{Map, Value, json};
 
 use super::explanation::Explanation;
-use super::grant::Grant;
+use super::grant::{Grant, ReplayId, hash_of};
 use super::issuer::Issuer;
 use super::jws::{decode, object, optional_text};
-use super::keys::{Algorithm, algorithm_named};
+use super::keys::Algorithm;
 use super::locator::Locator;
 use super::rejection::{Rejection, VerifyError};
-use super::replay_id::{ReplayId, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::time::TimestampRule;
 use crate::clock::UnixTime;
@@ -74,7 +73,7 @@ impl DetachedPolicy {
         let (encoded, signature) = split(&token).ok_or(Reason::MalformedToken)?;
         let header = self.payload.header(encoded)?;
         explanation.add("header", || format!("alg {:?}, kid {:?}", header.algorithm, header.kid));
-        let refuse = |reason| Rejection { issuer: Some(Arc::clone(&self.issuer.name)), ..Rejection::at_once(reason) };
+        let refuse = |reason| Rejection { issuer: Some(Arc::clone(&self.issuer.name)), ..Rejection::from(reason) };
         if !self.issuer.algorithms.contains(&header.algorithm) {
             return Err(refuse(Reason::UnsupportedAlgorithm).into());
         }
@@ -89,20 +88,20 @@ impl DetachedPolicy {
             return Err(refuse(Reason::InvalidSignature).into());
         };
         explanation.add("signature", || "valid".into());
-        let mut issued = None;
+        let mut validity = None;
         if let Some(time) = &self.time {
             let signed = self.payload.signed_values(&header, request)?;
-            issued =
-                Some(time.check(request, &signed, now, explanation).map_err(|error| error.proven(&self.issuer.name))?);
+            let checked = time.check(request, &signed, now, explanation);
+            validity = Some(checked.map_err(|error| error.proven(&self.issuer.name))?);
         }
-        let replay_id = self.replay_id.then(|| self.replay_id_of(text, issued));
+        let replay_id = self.replay_id.then(|| ReplayId {
+            issuer: Arc::clone(&self.issuer.name),
+            kind: "hash",
+            id: hash_of(text),
+            until: validity.map(|(_, last)| last.plus(Duration::from_secs(1))),
+            issued: validity.map(|(first, _)| first),
+        });
         Ok(Grant { issuer: Some(Arc::clone(&self.issuer.name)), kid: header.kid, replay_id, ..Grant::anonymous() })
-    }
-
-    fn replay_id_of(&self, text: &[u8], issued: Option<UnixTime>) -> ReplayId {
-        let first = issued.zip(self.time.as_ref()).map(|(at, rule)| at.minus(rule.max_future));
-        let ends = issued.zip(self.time.as_ref()).map(|(at, rule)| at.plus(rule.max_age).plus(Duration::from_secs(1)));
-        ReplayId { issuer: Arc::clone(&self.issuer.name), kind: "hash", id: hash_of(text), until: ends, issued: first }
     }
 }
 
@@ -129,7 +128,7 @@ impl Payload {
             return Err(Reason::MalformedToken);
         }
         let algorithm = optional_text(&parameters, "alg")?.ok_or(Reason::MalformedToken)?;
-        let algorithm = algorithm_named(algorithm).ok_or(Reason::UnsupportedAlgorithm)?;
+        let algorithm = Algorithm::named(algorithm).ok_or(Reason::UnsupportedAlgorithm)?;
         let kid = optional_text(&parameters, "kid")?.map(str::to_owned);
         Ok(Header { algorithm, kid, parameters })
     }

@@ -22,7 +22,7 @@ pub struct MalformedJson;
 /// the end (all by serde_json).
 pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, MalformedJson> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: MAX_DEPTH }.deserialize(&mut deserializer).map_err(|_| MalformedJson)?;
+    let value = Strict(MAX_DEPTH).deserialize(&mut deserializer).map_err(|_| MalformedJson)?;
     deserializer.end().map_err(|_| MalformedJson)?;
     match value {
         Value::Object(object) => Ok(object),
@@ -30,14 +30,13 @@ pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, MalformedJson> {
     }
 }
 
+/// A parser of values with this number of levels left.
 #[derive(Clone, Copy)]
-struct Strict {
-    depth: u8,
-}
+struct Strict(u8);
 
 impl Strict {
     fn deeper<E: de::Error>(self) -> Result<Self, E> {
-        self.depth.checked_sub(1).map(|depth| Self { depth }).ok_or_else(|| E::custom("nested too deeply"))
+        self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom("nested too deeply"))
     }
 }
 

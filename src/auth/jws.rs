@@ -9,7 +9,7 @@ use memchr::memchr_iter;
 use serde_json::{Map, Value};
 
 use super::json::parse_object;
-use super::keys::{Algorithm, Key, algorithm_named};
+use super::keys::{Algorithm, Key};
 use crate::reason::Reason;
 
 /// The three parts of a JWS in compact serialization (RFC 7515 §7.1), still encoded.
@@ -79,7 +79,7 @@ impl Token {
         let owned = |name| Ok(optional_text(&header, name)?.map(str::to_owned));
         let (typ, kid) = (owned("typ")?, owned("kid")?);
         let algorithm = optional_text(&header, "alg")?.ok_or(Reason::MalformedToken)?;
-        let algorithm = algorithm_named(algorithm).ok_or(Reason::UnsupportedAlgorithm)?;
+        let algorithm = Algorithm::named(algorithm).ok_or(Reason::UnsupportedAlgorithm)?;
         let claims = Arc::new(object(&decode(parts.payload)?)?);
         Ok(Self { algorithm, kid, typ, x5c: header.remove("x5c"), claims })
     }

@@ -12,16 +12,14 @@ use serde_json::{Map, Value};
 
 use super::claims::{ClaimRule, Pointer};
 use super::explanation::Explanation;
-use super::grant::{Grant, SignatureCheck};
-use super::issuer::Issuer;
+use super::grant::{Grant, ReplayId, SignatureCheck, hash_of};
+use super::issuer::{CachedToken, Issuer, VerifiedTokenCache};
 use super::jws::{JwsParts, Token, text};
 use super::keys::Keys;
 use super::locator::Locator;
 use super::rejection::{Rejection, VerifyError};
-use super::replay_id::{ReplayId, hash_of};
 use super::request::RequestView;
 use super::time::{NumericDate, TimestampRule, numeric_claim, numeric_date};
-use super::token_cache::{CachedToken, VerifiedTokenCache};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 use binding::Bindings;
@@ -82,16 +80,6 @@ pub enum Audience {
     Any,
 }
 
-/// A token that satisfies its policy.
-pub(super) struct Verified {
-    issuer: Arc<str>,
-    kid: Option<String>,
-    claims: Arc<Map<String, Value>>,
-    /// Index of the route's shared secret that signed the token; `None` for a public key.
-    secret: Option<usize>,
-    signed: SignatureCheck,
-}
-
 impl JwtPolicy {
     /// Verifies the token of one request, then the claims that bind it to the request.
     pub(super) fn verify(
@@ -101,33 +89,34 @@ impl JwtPolicy {
         explanation: &mut Explanation,
     ) -> Result<Grant, VerifyError> {
         let token = self.token.find_token(request)?;
-        let Verified { issuer, kid, claims, secret, signed } = self.verify_token(&token, now, explanation)?;
-        let time = self.check_bindings(&claims, request, now, explanation).map_err(|error| error.proven(&issuer))?;
-        let replay_id = self.replay_id_of(&issuer, &token, &claims, time);
-        let replay_id = replay_id.map_err(|reason| VerifyError::from(reason).proven(&issuer))?;
-        let secrets = secret.into_iter().collect();
-        Ok(Grant { issuer: Some(issuer), kid, claims, secrets, signed: Some(signed), replay_id, others: Vec::new() })
+        let (issuer, mut grant) = self.verify_token(&token, now, explanation)?;
+        let validity = self.check_bindings(&grant.claims, request, now, explanation);
+        let validity = validity.map_err(|error| error.proven(&issuer.name))?;
+        let replay_id = self.replay_id_of(&issuer.name, &token, &grant.claims, validity);
+        grant.replay_id = replay_id.map_err(|reason| VerifyError::from(reason).proven(&issuer.name))?;
+        Ok(grant)
     }
 
+    /// Returns the first and the last second in which the signed time is accepted.
     fn check_bindings(
         &self,
         claims: &Map<String, Value>,
         request: &RequestView<'_>,
         now: UnixTime,
         explanation: &mut Explanation,
-    ) -> Result<Option<UnixTime>, VerifyError> {
-        let time = self.time.as_ref().map(|time| time.check(request, claims, now, explanation)).transpose()?;
+    ) -> Result<Option<(UnixTime, UnixTime)>, VerifyError> {
+        let validity = self.time.as_ref().map(|time| time.check(request, claims, now, explanation)).transpose()?;
         self.bindings.check(claims, request, now, explanation)?;
-        Ok(time)
+        Ok(validity)
     }
 
-    /// Verifies the token alone, without its bindings.
+    /// Verifies the token alone, without its bindings and its replay id.
     pub(super) fn verify_token(
         &self,
         token: &str,
         now: UnixTime,
         explanation: &mut Explanation,
-    ) -> Result<Verified, VerifyError> {
+    ) -> Result<(&Issuer, Grant), VerifyError> {
         let parts = JwsParts::split(token)?;
         let name = VerifiedTokenCache::name(token);
         let known = name.and_then(|name| self.issuers.iter().find_map(|issuer| issuer.known.get(name)));
@@ -139,7 +128,7 @@ impl JwtPolicy {
         explanation.add("issuer", || issuer.name.to_string());
 
         let refuse =
-            |reason, proven| Rejection { proven, issuer: Some(Arc::clone(&issuer.name)), ..Rejection::at_once(reason) };
+            |reason, proven| Rejection { proven, issuer: Some(Arc::clone(&issuer.name)), ..Rejection::from(reason) };
         if !issuer.algorithms.contains(&token.algorithm) {
             return Err(refuse(Reason::UnsupportedAlgorithm, false).into());
         }
@@ -180,8 +169,16 @@ impl JwtPolicy {
         explanation.add("claims", || "valid".into());
         // A token may omit `kid` if only one key fits; the key's own `kid` then lets revocation by key apply.
         let kid = token.kid.as_deref().or_else(|| key.name()).map(str::to_owned);
-        let (issuer, claims) = (Arc::clone(&issuer.name), Arc::clone(&token.claims));
-        Ok(Verified { issuer, kid, claims, secret: key.secret(), signed })
+        let grant = Grant {
+            issuer: Some(Arc::clone(&issuer.name)),
+            kid,
+            claims: Arc::clone(&token.claims),
+            secrets: key.secret.into_iter().collect(),
+            signed: Some(signed),
+            replay_id: None,
+            others: Vec::new(),
+        };
+        Ok((issuer, grant))
     }
 
     /// Selects the issuer. A single issuer needs no selection. Of several, the unverified `iss` selects one; it is
@@ -220,7 +217,7 @@ impl JwtPolicy {
         self.check_times(&claims, now)?;
         match self.claims.iter().find(|rule| !rule.holds(payload)) {
             Some(rule) => {
-                Err(Rejection { insufficient_scope: rule.is_scope(), ..Rejection::at_once(Reason::ClaimMismatch) })
+                Err(Rejection { insufficient_scope: rule.is_scope(), ..Rejection::from(Reason::ClaimMismatch) })
             }
             None => Ok(()),
         }
@@ -276,13 +273,13 @@ impl JwtPolicy {
         self.leeway.saturating_add(self.max_age.unwrap_or(NO_BOUND)).saturating_add(time)
     }
 
-    /// The replay id of a verified token; `time` is the time that the policy's time rule found in it.
+    /// The replay id of a verified token; `validity` is the result of the policy's time rule.
     fn replay_id_of(
         &self,
         issuer: &Arc<str>,
         token: &str,
         claims: &Map<String, Value>,
-        time: Option<UnixTime>,
+        validity: Option<(UnixTime, UnixTime)>,
     ) -> Result<Option<ReplayId>, Reason> {
         let (kind, id) = match &self.replay_id {
             None => return Ok(None),
@@ -294,10 +291,10 @@ impl JwtPolicy {
         let issued = numeric_claim(claims, "iat");
         let expires = numeric_claim(claims, "exp").map(|expires| expires.plus(self.leeway));
         let ages = issued.zip(self.max_age).map(|(issued, age)| issued.plus(age).plus(self.leeway));
-        let stales = time.zip(self.time.as_ref()).map(|(at, rule)| at.plus(rule.max_age));
+        let stales = validity.map(|(_, last)| last);
         let until = [expires, ages, stales].into_iter().flatten().min().map(|until| until.plus(Duration::from_secs(1)));
         let first = issued.max(numeric_claim(claims, "nbf")).map(|first| first.minus(self.leeway));
-        let issued = first.max(time.zip(self.time.as_ref()).map(|(at, rule)| at.minus(rule.max_future)));
+        let issued = first.max(validity.map(|(first, _)| first));
         Ok(Some(ReplayId { issuer: Arc::clone(issuer), kind, id, until, issued }))
     }
 }

@@ -11,9 +11,12 @@ mod error;
 mod jwk;
 mod key;
 mod key_set;
-mod remote;
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
 
 use crate::clock::UnixTime;
 pub use algorithm::Algorithm;
@@ -22,17 +25,6 @@ pub use error::{KeySetError, SkippedKey, Unusable};
 pub use jwk::is_small_order;
 pub use key::Key;
 pub use key_set::KeySet;
-pub use remote::{Fetched, RemoteKeys, RemoteSource};
-
-/// The supported algorithm with this name.
-pub fn algorithm_named(name: &str) -> Option<Algorithm> {
-    Algorithm::named(name)
-}
-
-/// Whether the algorithm uses a shared secret (HS256, HS384, HS512).
-pub fn is_hmac(algorithm: Algorithm) -> bool {
-    algorithm.mac_length().is_some()
-}
 
 /// Source of an issuer's keys.
 #[derive(Clone, Debug)]
@@ -62,6 +54,76 @@ impl Keys {
             Self::Fixed(_) | Self::Chain(_) => None,
             Self::Remote(remote) => Some(Arc::clone(remote)),
         }
+    }
+}
+
+/// How a remote key set is fetched. Equal sources share one fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteSource {
+    /// The issuer's name in gateway.yaml; a log field and a metric label.
+    pub issuer: Arc<str>,
+    /// URL of the key set or of the discovery document: https, or http on loopback.
+    pub url: String,
+    /// The `iss` of the discovery document (OpenID Connect Discovery 1.0 §4); `None` if the URL is that of the key set.
+    pub discovery: Option<String>,
+    /// PEM certificates that are trusted instead of the public roots.
+    pub ca: Option<Vec<u8>>,
+    /// Pinned keys, of which the issuer's certificate chain must contain one: SHA-256 of a `SubjectPublicKeyInfo` each
+    /// (RFC 7469 §2.4). Empty: no pinning.
+    pub pins: Vec<[u8; 32]>,
+    /// File that stores the last valid key set, for a start while the issuer is unreachable.
+    pub cache: Option<PathBuf>,
+    /// Allowed algorithms; a JWK without `alg` gets the first of these that fits its type.
+    pub algorithms: Vec<Algorithm>,
+    /// Time between two fetches (`refresh_interval`), unless `Cache-Control` specifies less.
+    pub refresh: Duration,
+    /// How long a key set is used after its fetch.
+    pub max_stale: Duration,
+    /// Minimum time between two fetch attempts.
+    pub cooldown: Duration,
+}
+
+/// The handle of one remote key set.
+#[derive(Debug)]
+pub struct RemoteKeys {
+    /// How the key set is fetched.
+    pub source: RemoteSource,
+    fetched: ArcSwapOption<Fetched>,
+}
+
+/// A key set and the time of its fetch.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The keys.
+    pub keys: Arc<KeySet>,
+    /// Time of the fetch.
+    pub at: UnixTime,
+}
+
+impl RemoteKeys {
+    /// A handle without keys.
+    pub fn new(source: RemoteSource) -> Self {
+        Self { source, fetched: ArcSwapOption::empty() }
+    }
+
+    /// A handle that takes over the keys of another one, and the time of their fetch.
+    pub fn adopt(source: RemoteSource, other: &Self) -> Self {
+        Self { source, fetched: ArcSwapOption::new(other.fetched.load_full()) }
+    }
+
+    /// The last fetched key set, of any age.
+    pub fn fetched(&self) -> Option<Arc<Fetched>> {
+        self.fetched.load_full()
+    }
+
+    /// The last fetched key set, unless it is older than `max_stale`.
+    pub fn current(&self, now: UnixTime) -> Option<Arc<Fetched>> {
+        self.fetched().filter(|fetched| now.since(fetched.at) <= self.source.max_stale)
+    }
+
+    /// Makes a valid key set the active one.
+    pub fn replace(&self, keys: KeySet, at: UnixTime) {
+        self.fetched.store(Some(Arc::new(Fetched { keys: Arc::new(keys), at })));
     }
 }
 

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 use http::request::Parts;
 use memchr::memchr;
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::claims::Pointer;
@@ -19,6 +20,9 @@ pub const MAX_TOKEN: usize = 8 * 1024;
 
 /// The query parameter of RFC 6750 §2.3.
 const ACCESS_TOKEN: &str = "access_token";
+
+/// The separators of query parameters, those that only some parsers know included.
+const SEPARATORS: &[char] = &['&', ';'];
 
 /// A place in which a value may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,11 +188,6 @@ impl Locator {
         matches!(self, Self::Form(_) | Self::Json(_) | Self::Body)
     }
 
-    /// Whether the value is in a JSON body.
-    pub const fn is_json(&self) -> bool {
-        matches!(self, Self::Json(_))
-    }
-
     /// Whether the body is not the JSON object or the form in which the value would be.
     ///
     /// # Errors
@@ -234,7 +233,7 @@ fn token_in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&Schem
     let value = std::str::from_utf8(value.as_bytes()).ok().filter(|value| value.is_ascii());
     let value = value.ok_or(Reason::MalformedCredential)?;
     // RFC 6750 §2: a client must not use two methods in one request.
-    if bearer && parameters(head, ACCESS_TOKEN).next().is_some() {
+    if bearer && parameters(head, ACCESS_TOKEN, SEPARATORS).next().is_some() {
         return Err(Reason::MultipleCredentials);
     }
     // A proxy may join headers of one name with commas (RFC 9110 §5.2).
@@ -251,51 +250,22 @@ fn token_in_header<'h>(head: &'h Parts, name: &HeaderName, scheme: Option<&Schem
 /// The query parameter whose name is not percent-encoded. An encoded spelling of the name never carries the credential
 /// and counts as a second one: the upstream would decode it, and could use a token that was not verified.
 fn token_in_query<'h>(head: &'h Parts, name: &str) -> Result<&'h str, Reason> {
-    let (found, value) = sole(parameters_parted(head, name, &['&']))?.ok_or(Reason::MissingCredential)?;
+    let (found, value) = sole(parameters(head, name, &['&']))?.ok_or(Reason::MissingCredential)?;
     // A parser that also splits at `;` must find no other one.
-    sole(parameters(head, name))?;
+    sole(parameters(head, name, SEPARATORS))?;
     if found == name { Ok(value) } else { Err(Reason::MissingCredential) }
 }
 
-/// The raw names and values of the query parameters whose decoded name is `name`, split at `&` and, as some parsers do,
-/// at `;`.
-fn parameters<'h>(head: &'h Parts, name: &str) -> impl Iterator<Item = (&'h str, &'h str)> {
-    parameters_parted(head, name, &['&', ';'])
-}
-
-fn parameters_parted<'h>(
+/// The raw names and values of the query parameters whose decoded name is `name`.
+fn parameters<'h>(
     head: &'h Parts,
     name: &str,
-    signs: &'static [char],
+    separators: &'static [char],
 ) -> impl Iterator<Item = (&'h str, &'h str)> {
-    let pairs = head.uri.query().unwrap_or_default().split(signs);
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).filter(move |(found, _)| decodes_to(found, name))
-}
-
-/// Whether `written`, percent-decoded, is `name` (RFC 3986 §2.1). A stray `%` stands for itself, as web frameworks
-/// decode it.
-fn decodes_to(written: &str, name: &str) -> bool {
-    let mut rest = written.as_bytes();
-    let mut wanted = name.bytes();
-    while let Some((byte, after)) = next_byte(rest) {
-        if wanted.next() != Some(byte) {
-            return false;
-        }
-        rest = after;
-    }
-    wanted.next().is_none()
-}
-
-fn next_byte(written: &[u8]) -> Option<(u8, &[u8])> {
-    let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    match written {
-        [b'%', high, low, rest @ ..] => match hex(*high).zip(hex(*low)) {
-            Some((high, low)) => Some((high * 16 + low, rest)),
-            None => written.split_first().map(|(first, rest)| (*first, rest)),
-        },
-        [first, rest @ ..] => Some((*first, rest)),
-        [] => None,
-    }
+    let pairs = head.uri.query().unwrap_or_default().split(separators);
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    // A stray `%` stands for itself, as web frameworks decode it.
+    pairs.filter(move |(found, _)| percent_decode_str(found).eq(name.bytes()))
 }
 
 /// The cookie, which may be present at most once.
@@ -324,11 +294,9 @@ fn in_cookie<'h>(head: &'h Parts, name: &str) -> Result<Option<&'h str>, Reason>
 
 /// Checks every byte without an early exit, so that the compiler can vectorize the loop.
 fn is_all_b64token(text: &str) -> bool {
-    text.bytes().fold(true, |all, byte| all & is_b64token(byte))
-}
-
-const fn is_b64token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+    text.bytes().fold(true, |all, byte| all & allowed(byte))
 }
 
 #[cfg(test)]

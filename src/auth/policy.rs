@@ -127,7 +127,7 @@ impl Policy {
     /// has a body that is not a JSON object.
     pub(super) fn unread(&self, request: &RequestView<'_>, error: VerifyError) -> VerifyError {
         let places = self.places();
-        let in_json = !places.is_empty() && places.iter().all(Locator::is_json);
+        let in_json = !places.is_empty() && places.iter().all(|place| matches!(place, Locator::Json(_)));
         let missing = error.reason() == Some(Reason::MissingCredential);
         let has_body = request.body.is_some_and(|body| !body.is_empty());
         let unreadable = missing && in_json && has_body && request.json() == Ok(None);

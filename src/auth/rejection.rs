@@ -40,12 +40,6 @@ impl From<Rejection> for VerifyError {
     }
 }
 
-impl From<Reason> for Rejection {
-    fn from(reason: Reason) -> Self {
-        Self::at_once(reason)
-    }
-}
-
 impl From<Reason> for VerifyError {
     fn from(reason: Reason) -> Self {
         Self::Rejected(reason.into())
@@ -73,9 +67,9 @@ pub struct Rejection {
     pub remote: Option<Arc<RemoteKeys>>,
 }
 
-impl Rejection {
+impl From<Reason> for Rejection {
     /// A rejection before any signature was verified or an issuer chosen.
-    pub const fn at_once(reason: Reason) -> Self {
+    fn from(reason: Reason) -> Self {
         Self { reason, proven: false, insufficient_scope: false, issuer: None, remote: None }
     }
 }

@@ -90,7 +90,8 @@ impl<'a> RequestView<'a> {
     /// # Errors
     /// `multiple_credentials` for a repeated parameter.
     pub fn query(&self, name: &str) -> Result<Option<Cow<'a, str>>, Reason> {
-        find_pair(self.head.uri.query().unwrap_or_default().as_bytes(), name)
+        let query = self.head.uri.query().unwrap_or_default();
+        sole_named(url::form_urlencoded::parse(query.as_bytes()), name)
     }
 
     /// The pairs of a form body (`application/x-www-form-urlencoded`), decoded; `None` for another body.
@@ -111,9 +112,7 @@ impl<'a> RequestView<'a> {
     /// # Errors
     /// [`VerifyError::NeedsBody`], or `multiple_credentials` for a repeated field.
     pub fn form_field(&self, name: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
-        let pairs = self.form()?.unwrap_or_default();
-        let mut values = pairs.into_iter().filter(|(found, _)| found == name).map(|(_, value)| value);
-        Ok(sole(&mut values)?)
+        Ok(sole_named(self.form()?.unwrap_or_default().into_iter(), name)?)
     }
 
     fn is_form(&self) -> bool {
@@ -147,8 +146,8 @@ impl PresentedCertificate<'_> {
 /// A name and its value, decoded.
 pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-fn find_pair<'a>(encoded: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, Reason> {
-    sole(url::form_urlencoded::parse(encoded).filter(|(found, _)| found == name).map(|(_, value)| value))
+fn sole_named<'a>(pairs: impl Iterator<Item = Pair<'a>>, name: &str) -> Result<Option<Cow<'a, str>>, Reason> {
+    sole(pairs.filter(|(found, _)| found == name).map(|(_, value)| value))
 }
 
 /// The only value, or `None` if there is no value.

@@ -6,7 +6,6 @@
 
 mod component;
 mod parse;
-mod variant;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,18 +17,16 @@ use zeroize::Zeroizing;
 use super::claims::ClaimRule;
 use super::encoding::Encoding;
 use super::explanation::Explanation;
-use super::grant::Grant;
+use super::grant::{Grant, ReplayId, hash_of};
 use super::locator::{LocatedValue, Locator};
 use super::rejection::VerifyError;
-use super::replay_id::{ReplayId, hash_of};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::secret::{Secret, SignatureAlgorithm};
-use super::time::{TimestampUnit, told, within};
+use super::time::TimestampRule;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
-pub use component::{Component, Digest, Presence};
+pub use component::{BodyForm, Component, Digest, Presence, SigningVariant, UrlSpelling};
 pub use parse::{Parse, Value};
-pub use variant::{BodyForm, SigningVariant, UrlSpelling};
 
 /// `auth.signature` of a route, or the signature scheme of a preset.
 #[derive(Clone, Debug)]
@@ -80,25 +77,7 @@ pub enum SignatureReplayId {
 }
 
 /// `timestamp` of a signature.
-#[derive(Clone, Debug)]
-pub struct SignedTime {
-    /// The component that holds the time.
-    pub source: Component,
-    /// Unit and format of the time.
-    pub unit: TimestampUnit,
-    /// Maximum age; a time of exactly this age is accepted.
-    pub max_age: Duration,
-    /// Maximum distance into the future; a time of exactly this distance is accepted.
-    pub max_future: Duration,
-}
-
-/// A valid signature.
-struct ValidSignature {
-    /// Index of the route's secret under which it is valid.
-    secret: usize,
-    /// Replay id of the request, if the route needs one.
-    replay_id: Option<ReplayId>,
-}
+pub type SignedTime = TimestampRule<Component>;
 
 impl SignaturePolicy {
     /// Verifies the signature of one request.
@@ -130,22 +109,21 @@ impl SignaturePolicy {
             return Err(Reason::RequirementNotMet.into());
         }
         // Checks that need no body run first: the body of a stale request need not be read.
-        let mut at = None;
+        let mut validity = None;
         if let Some(time) = self.time.as_ref().filter(|time| !time.source.needs_body()) {
-            at = check_time(time, request, &values, now, explanation)?;
+            validity = check_time(time, request, &values, now, explanation)?;
         }
         self.check_json(request, explanation)?;
-        let ValidSignature { secret, mut replay_id } = self.signed_by(request, &values, explanation)?;
+        let mut grant = self.signed_by(request, &values, explanation)?;
         if let Some(time) = self.time.as_ref().filter(|time| time.source.needs_body()) {
-            at = check_time(time, request, &values, now, explanation).map_err(|error| error.proven(&self.name))?;
+            validity =
+                check_time(time, request, &values, now, explanation).map_err(|error| error.proven(&self.name))?;
         }
-        if let Some(replay_id) = &mut replay_id {
-            let last = at.zip(self.time.as_ref()).map(|((_, last), time)| last.plus(time.max_age));
-            replay_id.issued = at.zip(self.time.as_ref()).map(|((first, _), time)| first.minus(time.max_future));
-            replay_id.until = last.map(|last| last.plus(Duration::from_secs(1)));
+        if let Some(replay_id) = &mut grant.replay_id {
+            replay_id.issued = validity.map(|(first, _)| first);
+            replay_id.until = validity.map(|(_, last)| last.plus(Duration::from_secs(1)));
         }
-        let issuer = Some(Arc::clone(&self.name));
-        Ok(Grant { issuer, secrets: vec![secret], replay_id, ..Grant::anonymous() })
+        Ok(grant)
     }
 
     /// Each signature value in the request.
@@ -192,14 +170,12 @@ impl SignaturePolicy {
         request: &RequestView<'_>,
         values: &[Value<'_>],
         explanation: &mut Explanation,
-    ) -> Result<ValidSignature, VerifyError> {
+    ) -> Result<Grant, VerifyError> {
         let body = self.check_body_hash(request, explanation)?;
         for value in values {
             let signatures = value.decoded(self.encoding);
-            let key_id = match &self.key_id {
-                Some(piece) => Some(piece.text(request, value).map_err(without_key_id)?),
-                None => None,
-            };
+            let key_id = self.key_id.as_ref().map(|piece| piece.text(request, value)).transpose();
+            let key_id = key_id.map_err(without_key_id)?;
             for url in self.urls(request) {
                 for secret in self.secrets.iter().filter(|secret| secret.answers_to(key_id.as_deref())) {
                     let text = self.text(request, value, &SigningVariant { url: &url, body, secret })?;
@@ -207,7 +183,8 @@ impl SignaturePolicy {
                     if signatures.iter().any(|signature| secret.key.verifies(self.algorithm, &text, signature)) {
                         explanation.add("signature", || format!("valid, made with secret {}", secret.index));
                         let replay_id = self.replay_id_of(request, value, &text)?;
-                        return Ok(ValidSignature { secret: secret.index, replay_id });
+                        let issuer = Some(Arc::clone(&self.name));
+                        return Ok(Grant { issuer, secrets: vec![secret.index], replay_id, ..Grant::anonymous() });
                     }
                 }
             }
@@ -331,7 +308,7 @@ fn shown(text: &[Cow<'_, [u8]>], secret: &Secret) -> String {
     }
 }
 
-/// Checks the time of each value. Returns the earliest and the latest.
+/// Checks the time of each value. Returns the first and the last second in which one of them is accepted.
 fn check_time(
     time: &SignedTime,
     request: &RequestView<'_>,
@@ -341,14 +318,10 @@ fn check_time(
 ) -> Result<Option<(UnixTime, UnixTime)>, VerifyError> {
     let mut found: Option<(UnixTime, UnixTime)> = None;
     for value in values {
-        let text = match time.source.text(request, value) {
-            Ok(text) => text,
-            Err(error) => return Err(without_time(error)),
-        };
+        let text = time.source.text(request, value).map_err(without_time)?;
         let at = time.unit.read(&text).ok_or(Reason::MalformedTimestamp)?;
-        explanation.add("timestamp", || told(at, now));
-        within(at, now, time.max_age, time.max_future)?;
-        found = Some(found.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+        let (first, last) = time.check_time(at, now, explanation)?;
+        found = Some(found.map_or((first, last), |(earliest, latest)| (first.min(earliest), last.max(latest))));
     }
     Ok(found)
 }

@@ -12,11 +12,11 @@ use super::request::RequestView;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 
-/// `timestamp` of a route.
+/// `timestamp` of a route, or of a signature, whose source is a component of the string to sign.
 #[derive(Clone, Debug)]
-pub struct TimestampRule {
+pub struct TimestampRule<Source = Locator> {
     /// Where the timestamp is.
-    pub source: Locator,
+    pub source: Source,
     /// The unit and format of the timestamp.
     pub unit: TimestampUnit,
     /// The maximum age, inclusive.
@@ -39,7 +39,7 @@ pub enum TimestampUnit {
 }
 
 impl TimestampRule {
-    /// Finds the timestamp, checks it against `now`, and returns it.
+    /// Finds the timestamp and checks it against `now`. Returns the first and the last second in which it is accepted.
     ///
     /// # Errors
     /// `missing_timestamp` without a timestamp, `malformed_timestamp` for more than one or one that cannot be read: an
@@ -51,7 +51,7 @@ impl TimestampRule {
         claims: &Map<String, Value>,
         now: UnixTime,
         explanation: &mut Explanation,
-    ) -> Result<UnixTime, VerifyError> {
+    ) -> Result<(UnixTime, UnixTime), VerifyError> {
         if self.source.is_unreadable(request)? {
             return Err(Reason::MalformedBody.into());
         }
@@ -61,9 +61,31 @@ impl TimestampRule {
             LocatedValue::Json(value) => self.unit.read_claim(value),
         };
         let time = time.ok_or(Reason::MalformedTimestamp)?;
-        explanation.add("timestamp", || told(time, now));
-        within(time, now, self.max_age, self.max_future)?;
-        Ok(time)
+        Ok(self.check_time(time, now, explanation)?)
+    }
+}
+
+impl<Source> TimestampRule<Source> {
+    /// Checks that a time is at most `max_age` old and at most `max_future` ahead, both inclusive. Returns the first and
+    /// the last second in which that is so.
+    ///
+    /// # Errors
+    /// `timestamp_too_old` or `timestamp_in_future`.
+    pub(super) fn check_time(
+        &self,
+        time: UnixTime,
+        now: UnixTime,
+        explanation: &mut Explanation,
+    ) -> Result<(UnixTime, UnixTime), Reason> {
+        explanation.add("timestamp", || match time.since(now).as_secs() {
+            0 => format!("{}, {} s ago", time.seconds(), now.since(time).as_secs()),
+            ahead => format!("{}, {ahead} s ahead", time.seconds()),
+        });
+        let (first, last) = (time.minus(self.max_future), time.plus(self.max_age));
+        if last < now {
+            return Err(Reason::TimestampTooOld);
+        }
+        if first > now { Err(Reason::TimestampInFuture) } else { Ok((first, last)) }
     }
 }
 
@@ -149,26 +171,6 @@ pub(super) fn numeric_claim(claims: &Map<String, Value>, name: &str) -> Option<U
         Some(Value::Number(number)) => numeric_date(number).map(|date| date.floor),
         Some(_) | None => None,
     }
-}
-
-/// Formats a time for `explain`: Unix seconds, and how long ago or ahead that is.
-pub fn told(time: UnixTime, now: UnixTime) -> String {
-    let (at, past, ahead) = (time.seconds(), now.since(time).as_secs(), time.since(now).as_secs());
-    match ahead {
-        0 => format!("{at}, {past} s ago"),
-        _ => format!("{at}, {ahead} s ahead"),
-    }
-}
-
-/// Checks that a time is at most `max_age` old and at most `max_future` ahead, both inclusive.
-///
-/// # Errors
-/// `timestamp_too_old` or `timestamp_in_future`.
-pub fn within(time: UnixTime, now: UnixTime, max_age: Duration, max_future: Duration) -> Result<(), Reason> {
-    if time.plus(max_age) < now {
-        return Err(Reason::TimestampTooOld);
-    }
-    if time > now.plus(max_future) { Err(Reason::TimestampInFuture) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -20,24 +20,21 @@ pub struct DevCertsArguments {
     force: bool,
 }
 
-/// The mode of a file.
-#[derive(Clone, Copy)]
-enum Mode {
-    /// 0644: every user may read the file.
-    Everybody,
-    /// 0600: only the owner may read it.
-    Owner,
-}
+/// The mode of a file that every user may read.
+const PUBLIC: u32 = 0o644;
+
+/// The mode of a file that only the owner may read.
+const PRIVATE: u32 = 0o600;
 
 pub(super) fn certs(arguments: &DevCertsArguments) -> anyhow::Result<()> {
     let certificates = Certificates::generate()?;
     let issuer = DevIssuer::generate()?;
     let files = [
-        ("ca.crt", Mode::Everybody, certificates.ca.clone()),
-        ("server.crt", Mode::Everybody, certificates.server.clone()),
-        ("server.key", Mode::Owner, certificates.server_key.clone()),
-        ("issuer.jwks.json", Mode::Everybody, format!("{:#}\n", issuer.jwks()?)),
-        ("issuer.key", Mode::Owner, issuer.private_pem()),
+        ("ca.crt", PUBLIC, certificates.ca.clone()),
+        ("server.crt", PUBLIC, certificates.server.clone()),
+        ("server.key", PRIVATE, certificates.server_key.clone()),
+        ("issuer.jwks.json", PUBLIC, format!("{:#}\n", issuer.jwks()?)),
+        ("issuer.key", PRIVATE, issuer.private_pem.clone()),
     ];
     fs::create_dir_all(&arguments.dir)
         .with_context(|| format!("cannot create directory {}", arguments.dir.display()))?;
@@ -53,11 +50,7 @@ pub(super) fn certs(arguments: &DevCertsArguments) -> anyhow::Result<()> {
 }
 
 /// Writes a temporary file and renames it to `path`: a gateway that watches the directory never sees half a file.
-fn write(path: &Path, mode: Mode, content: &str) -> std::io::Result<()> {
-    let bits = match mode {
-        Mode::Everybody => 0o644,
-        Mode::Owner => 0o600,
-    };
+fn write(path: &Path, mode: u32, content: &str) -> std::io::Result<()> {
     let beside = path.with_extension("new");
     // A leftover temporary file would keep its own mode.
     if let Err(error) = fs::remove_file(&beside)
@@ -65,7 +58,7 @@ fn write(path: &Path, mode: Mode, content: &str) -> std::io::Result<()> {
     {
         return Err(error);
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(bits).open(&beside)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
     file.write_all(content.as_bytes())?;
     fs::rename(&beside, path)
 }
@@ -84,7 +77,7 @@ mod tests {
         let (key, left_over) = (folder.path().join("server.key"), folder.path().join("server.new"));
         fs::write(&left_over, "half a key").unwrap();
         fs::set_permissions(&left_over, fs::Permissions::from_mode(0o644)).unwrap();
-        write(&key, Mode::Owner, "a key").unwrap();
+        write(&key, PRIVATE, "a key").unwrap();
         let metadata = fs::metadata(&key).unwrap();
         assert_eq!((metadata.permissions().mode() & 0o777, fs::read_to_string(&key).unwrap()), (0o600, "a key".into()));
         assert!(!left_over.exists());

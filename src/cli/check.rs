@@ -2,7 +2,7 @@
 
 use super::arguments::{ConfigArgument, OutputFormat};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, ConfigErrors, Handles};
+use crate::config::{self, Handles};
 
 /// Arguments of `hookgate check`.
 #[derive(Debug, clap::Args)]
@@ -34,11 +34,9 @@ pub(super) fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
             Ok(())
         }
         (Err(errors), OutputFormat::Text) => Err(errors.into()),
-        (Err(errors), OutputFormat::Json) => tell_json(&errors),
+        (Err(errors), OutputFormat::Json) => {
+            println!("{:#}", errors.to_json());
+            Err(AlreadyReported(errors.problems().len()).into())
+        }
     }
-}
-
-fn tell_json(errors: &ConfigErrors) -> anyhow::Result<()> {
-    println!("{:#}", errors.to_json());
-    Err(AlreadyReported(errors.problems().len()).into())
 }

@@ -26,7 +26,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Handles, Sources, compile};
 use crate::{app, tls};
 use attacks::{Attack, AttackResult, Send};
-use backend::{IssuerServer, WeakApp, reason};
+use backend::{WeakApp, reason};
 
 /// Arguments of `hookgate demo`.
 #[derive(Debug, clap::Args)]
@@ -46,8 +46,8 @@ async fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
     let certificates = Certificates::generate()?;
     let issuer = DevIssuer::generate()?;
     let app = WeakApp::start().await?;
-    let keys = IssuerServer::start(issuer.jwks()?).await?;
-    let text = configuration(keys.address, app.address);
+    let keys = backend::serve_jwks(issuer.jwks()?).await?;
+    let text = configuration(keys, app.address);
     let config = compile(&in_memory(text.clone(), &certificates), &Handles::default())?;
     let gateway = app::start(None, &config, Arc::new(SystemClock))?;
     let address = gateway.listeners.first().copied().context("no listener")?;
@@ -56,11 +56,10 @@ async fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
     let client = DemoClient::new(&certificates, address, app.address)?;
     let now = SystemClock.now().seconds();
     let mut failed = 0_usize;
-    println!("{}", Row::HEAD.line());
+    println!("{}\n{}", row(["request", "direct", "hookgate", "reason", "upstream", ""]), "─".repeat(104));
     for attack in attacks::all(&issuer, now)? {
-        let row = client.play(&attack, &app).await?;
-        failed += usize::from(!row.as_expected);
-        println!("{}", row.line());
+        let as_expected = client.play(&attack, &app).await?;
+        failed += usize::from(!as_expected);
     }
     println!();
     if failed > 0 {
@@ -134,17 +133,6 @@ struct DemoClient {
     app: SocketAddr,
 }
 
-/// One line of the table.
-struct Row {
-    name: String,
-    alone: String,
-    status: String,
-    why: String,
-    app: String,
-    mark: &'static str,
-    as_expected: bool,
-}
-
 impl DemoClient {
     fn new(certificates: &Certificates, gateway: SocketAddr, app: SocketAddr) -> anyhow::Result<Self> {
         let config = tls::client_config(Some(certificates.ca.as_bytes()))?;
@@ -152,34 +140,30 @@ impl DemoClient {
         Ok(Self { http: Client::builder(TokioExecutor::new()).build(connector), gateway, app })
     }
 
-    async fn play(&self, attack: &Attack, app: &WeakApp) -> anyhow::Result<Row> {
+    /// Sends a request in both ways, prints its row of the table, and returns whether the result is as expected.
+    async fn play(&self, attack: &Attack, app: &WeakApp) -> anyhow::Result<bool> {
         let (alone, _) = self.send(&format!("http://{}/webhook", self.app), attack).await?;
         let before = app.seen();
         let base = format!("https://localhost:{}/webhook", self.gateway.port());
         let (status, why) = match attack.send {
             Send::OverTls => self.send(&base, attack).await?,
-            Send::PlainHttp => backend::plain_http(self.gateway, &attack.token).await?,
+            Send::PlainHttp => backend::plain_http(self.gateway, &attack.authorization).await?,
         };
         let reached = app.seen() > before;
         let as_expected = match attack.verdict {
             AttackResult::Passes => reached && status == StatusCode::OK,
             AttackResult::Stops(expected, reason) => !reached && status.as_u16() == expected && why == reason,
         };
-        Ok(Row {
-            name: attack.name.to_owned(),
-            alone: alone.as_u16().to_string(),
-            status: status.as_u16().to_string(),
-            why,
-            app: if reached { "reached".to_owned() } else { "not reached".to_owned() },
-            mark: if as_expected { "ok" } else { "WRONG" },
-            as_expected,
-        })
+        let reached = if reached { "reached" } else { "not reached" };
+        let mark = if as_expected { "ok" } else { "WRONG" };
+        println!("{}", row([attack.name, alone.as_str(), status.as_str(), &why, reached, mark]));
+        Ok(as_expected)
     }
 
     /// Sends a request, and returns the status and the reason of a rejection.
     async fn send(&self, url: &str, attack: &Attack) -> anyhow::Result<(StatusCode, String)> {
         let mut request = Request::post(url).header("content-type", "application/json");
-        for header in attack.authorization() {
+        for header in &attack.authorization {
             request = request.header("authorization", header);
         }
         let response = self.http.request(request.body(Full::from(attacks::BODY))?).await?;
@@ -189,24 +173,8 @@ impl DemoClient {
     }
 }
 
-impl Row {
-    const HEAD: HeadLine = HeadLine;
-
-    fn line(&self) -> String {
-        columns(&self.name, &self.alone, &self.status, &self.why, &self.app, self.mark)
-    }
-}
-
-struct HeadLine;
-
-impl HeadLine {
-    fn line(&self) -> String {
-        let names = columns("request", "direct", "hookgate", "reason", "upstream", "");
-        format!("{names}\n{}", "─".repeat(104))
-    }
-}
-
-fn columns(name: &str, alone: &str, status: &str, why: &str, app: &str, mark: &str) -> String {
+/// A row of the table.
+fn row([name, alone, status, why, app, mark]: [&str; 6]) -> String {
     format!("{name:<42} {alone:<10} {status:<9} {why:<22} {app:<15}  {mark}")
 }
 

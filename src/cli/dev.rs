@@ -1,9 +1,6 @@
 //! Keys and certificates for development: a CA, a certificate for localhost, and an issuer that signs with RS256. They
 //! are generated on this machine each time and are not fit for production.
 
-use anyhow::Context;
-use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rsa::{KeyPair, KeySize};
 use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose};
@@ -33,22 +30,18 @@ impl Certificates {
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         server.use_authority_key_identifier_extension = true;
         // Some clients reject certificates that are valid for more than 825 days.
-        server.not_after = rcgen::date_time_ymd(this_year()? + 2, 1, 1);
+        let this_year = i32::from(jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).year());
+        server.not_after = rcgen::date_time_ymd(this_year + 2, 1, 1);
         let server_certificate = server.signed_by(&server_key, &Issuer::new(ca, ca_key))?;
         Ok(Self { ca: ca_certificate.pem(), server: server_certificate.pem(), server_key: server_key.serialize_pem() })
     }
 }
 
-fn this_year() -> anyhow::Result<i32> {
-    let now = jiff::Timestamp::now().to_string();
-    let year = now.split('-').next().unwrap_or_default();
-    year.parse().context("the system clock is out of range")
-}
-
 /// A development issuer, which signs tokens with RS256.
 pub(super) struct DevIssuer {
     key: EncodingKey,
-    pkcs8: Vec<u8>,
+    /// The private key in PEM form (PKCS #8).
+    pub(super) private_pem: String,
     public: Jwk,
     /// The key ID: the thumbprint of the public key (RFC 7638).
     pub(super) kid: String,
@@ -57,20 +50,12 @@ pub(super) struct DevIssuer {
 impl DevIssuer {
     /// Generates an issuer with an RSA key of 2048 bits.
     pub(super) fn generate() -> anyhow::Result<Self> {
-        let pair = KeyPair::generate(KeySize::Rsa2048).ok().context("cannot generate an RSA key")?;
-        let pkcs8 =
-            AsDer::<aws_lc_rs::encoding::Pkcs8V1Der>::as_der(&pair).ok().context("cannot encode the RSA key")?;
-        let pkcs8 = pkcs8.as_ref().to_vec();
-        // jsonwebtoken keeps RSA keys in PKCS #1 form; `from_rsa_pem` takes that form out of the PKCS #8 one.
-        let key = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", &pkcs8).as_bytes())?;
+        let pair = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048)?;
+        let private_pem = pair.serialize_pem();
+        let key = EncodingKey::from_rsa_pem(private_pem.as_bytes())?;
         let public = Jwk::from_encoding_key(&key, Algorithm::RS256)?;
         let kid = public.thumbprint(ThumbprintHash::SHA256)?;
-        Ok(Self { key, pkcs8, public, kid })
-    }
-
-    /// The private key in PEM form (PKCS #8).
-    pub(super) fn private_pem(&self) -> String {
-        pem("PRIVATE KEY", &self.pkcs8)
+        Ok(Self { key, private_pem, public, kid })
     }
 
     /// The issuer's JWK Set (RFC 7517), with the public key.
@@ -89,12 +74,4 @@ impl DevIssuer {
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) };
         Ok(jsonwebtoken::encode(&header, claims, &self.key)?)
     }
-}
-
-/// The PEM encoding of `der` (RFC 7468).
-fn pem(label: &str, der: &[u8]) -> String {
-    use base64::Engine;
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }

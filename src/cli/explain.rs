@@ -124,7 +124,7 @@ fn evaluated(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findi
         return Findings { checks, verdict: Ok(Outcome::ChallengeAnswered), hints: Vec::new() };
     }
     let mut explanation = Explanation::on();
-    let result = trial.verdict(&trial.route.rules, &mut explanation);
+    let result = trial.verdict(&mut explanation);
     checks.extend(explanation.into_vec());
     match result {
         Ok(()) => {

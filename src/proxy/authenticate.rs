@@ -67,7 +67,7 @@ async fn evaluate(
 ) -> Result<Authenticated, Failure> {
     let (route, now) = (context.route, context.now);
     if !context.client_certificate_still_trusted() {
-        return Err(Failure::Rejected(Rejection::at_once(Reason::CertificateNotAllowed)));
+        return Err(Failure::Rejected(Rejection::from(Reason::CertificateNotAllowed)));
     }
     let mut decision = Err(VerifyError::NeedsBody);
     if body.is_end_stream() || !route.reads_body_first() {
@@ -138,7 +138,7 @@ async fn decide(
 /// # Errors
 /// `Revoked`, or `StoreUnavailable` where the store does not respond.
 async fn check_revocation(store: Option<&StoreClient>, grant: &Grant) -> Result<(), Rejection> {
-    let reject = |reason| Rejection { proven: true, issuer: grant.issuer().cloned(), ..Rejection::at_once(reason) };
+    let reject = |reason| Rejection { proven: true, issuer: grant.issuer().cloned(), ..Rejection::from(reason) };
     let store = store.ok_or_else(|| reject(Reason::StoreUnavailable))?;
     for credential in grant.revocables() {
         match store.revokes(credential).await {

@@ -119,7 +119,7 @@ fn entries(
 }
 
 fn proven(reason: Reason) -> Failure {
-    Failure::Rejected(Rejection { proven: true, ..Rejection::at_once(reason) })
+    Failure::Rejected(Rejection { proven: true, ..Rejection::from(reason) })
 }
 
 fn idempotency_key(rule: &IdempotencyRule, grant: &Grant, view: &RequestView<'_>) -> Result<Option<String>, Failure> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::auth::ReplayId;
 use crate::auth::locator::Locator;
-use crate::auth::replay_id::ReplayId;
 use crate::clock::UnixTime;
 
 /// `replay_protection` and `idempotency` of a route, at least one of them.

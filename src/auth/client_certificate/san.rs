@@ -159,11 +159,8 @@ fn written_uri(name: &str) -> Result<San, SanError> {
 }
 
 fn is_host(name: &str) -> bool {
-    name.split('.').all(|label| !label.is_empty() && label.bytes().all(is_host_byte))
-}
-
-const fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    name.split('.').all(|label| !label.is_empty() && label.bytes().all(allowed))
 }
 
 fn is_email(name: &str) -> bool {
@@ -179,11 +176,8 @@ fn is_spiffe_id(text: &str) -> bool {
 }
 
 fn is_domain(domain: &str) -> bool {
-    (1..=MAX_TRUST_DOMAIN).contains(&domain.len()) && domain.bytes().all(is_domain_byte)
-}
-
-const fn is_domain_byte(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_')
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
+    (1..=MAX_TRUST_DOMAIN).contains(&domain.len()) && domain.bytes().all(allowed)
 }
 
 fn is_segment(segment: &str) -> bool {

@@ -1,18 +1,25 @@
 //! Bindings: claims that tie a token to its request by body, URL, method or client certificate. A bound token cannot be
 //! used with another request. Called by `jwt` after the signature and the claims.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use crate::auth::claims::Pointer;
 use crate::auth::encoding::Encoding;
 use crate::auth::explanation::Explanation;
+use crate::auth::jws::text;
 use crate::auth::rejection::VerifyError;
 use crate::auth::request::{RequestView, UrlVariant};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
+
+/// Every character but the unreserved ones (RFC 3986 §2.3).
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The bindings that a policy requires.
 #[derive(Clone, Debug, Default)]
@@ -158,7 +165,7 @@ impl Bindings {
             )?;
         }
         if let Some(claim) = &self.method {
-            let fits = text(claims, claim)? == request.head.method.as_str();
+            let fits = required_text(claims, claim)? == request.head.method.as_str();
             evaluate("method", fits, Reason::MethodMismatch, explanation)?;
         }
         if let Some(url) = &self.url {
@@ -182,16 +189,13 @@ fn evaluate(what: &'static str, fits: bool, reason: Reason, explanation: &mut Ex
     if fits { Ok(()) } else { Err(reason.into()) }
 }
 
-fn text<'c>(claims: &'c Map<String, Value>, claim: &Pointer) -> Result<&'c str, Reason> {
-    claim.find(claims).ok_or(Reason::MissingClaim)?.as_str().ok_or(Reason::MalformedToken)
+fn required_text<'c>(claims: &'c Map<String, Value>, claim: &Pointer) -> Result<&'c str, Reason> {
+    text(claim.find(claims).ok_or(Reason::MissingClaim)?)
 }
 
 impl BodyHash {
     fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, VerifyError> {
-        let says = match self.claim.find(claims) {
-            None => None,
-            Some(value) => Some(value.as_str().ok_or(Reason::MalformedToken)?),
-        };
+        let says = self.claim.find(claims).map(text).transpose()?;
         let body = request.body()?;
         match (says, self.presence, body.is_empty()) {
             (Some(_), HashPresence::AbsentIfEmpty, true) => Ok(false),
@@ -201,15 +205,16 @@ impl BodyHash {
             (None, HashPresence::Optional, _) | (None, HashPresence::WithBody | HashPresence::AbsentIfEmpty, true) => {
                 Ok(true)
             }
-            (None, HashPresence::Required, _) => Err(Reason::MissingClaim.into()),
-            (None, HashPresence::WithBody | HashPresence::AbsentIfEmpty, false) => Err(Reason::MissingClaim.into()),
+            (None, HashPresence::Required, _) | (None, HashPresence::WithBody | HashPresence::AbsentIfEmpty, false) => {
+                Err(Reason::MissingClaim.into())
+            }
         }
     }
 }
 
 impl UrlHash {
     fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Reason> {
-        let says = text(claims, &self.claim)?;
+        let says = required_text(claims, &self.claim)?;
         let spellings = request.url.spellings(request.path_and_query(), &self.variants);
         Ok(spellings.iter().any(|url| self.hash.fits(url.as_bytes(), says, self.encoding)))
     }
@@ -217,7 +222,7 @@ impl UrlHash {
 
 impl UrlEquals {
     fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Reason> {
-        let says = text(claims, &self.claim)?;
+        let says = required_text(claims, &self.claim)?;
         Ok(self.spellings(request).iter().any(|url| url == says))
     }
 
@@ -232,12 +237,12 @@ impl UrlEquals {
 /// trusted (RFC 8705 §3.1).
 fn certificate_fits(claims: &Map<String, Value>, request: &RequestView<'_>, now: UnixTime) -> Result<bool, Reason> {
     let confirmation = claims.get("cnf").ok_or(Reason::MissingClaim)?.as_object().ok_or(Reason::MalformedToken)?;
-    let says = confirmation.get("x5t#S256").ok_or(Reason::MissingClaim)?.as_str().ok_or(Reason::MalformedToken)?;
+    let says = text(confirmation.get("x5t#S256").ok_or(Reason::MissingClaim)?)?;
     Ok(request.client.is_some_and(|client| client.certificate.thumbprint() == says && client.is_trusted(now)))
 }
 
 fn qsh_fits(claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Reason> {
-    let says = claims.get("qsh").ok_or(Reason::MissingClaim)?.as_str().ok_or(Reason::MalformedToken)?;
+    let says = text(claims.get("qsh").ok_or(Reason::MissingClaim)?)?;
     Ok(BindingHash::Sha256.fits(canonical_request(request).as_bytes(), says, Encoding::Hex))
 }
 
@@ -245,7 +250,8 @@ fn qsh_fits(claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bo
 /// percent-encoded as in RFC 3986 and sorted, and the values of one name are joined by commas
 /// (developer.atlassian.com, "Understanding JWT for Connect apps"; atlassian-jwt's url_utils).
 pub fn canonical_request(request: &RequestView<'_>) -> String {
-    let mut parameters: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+    let encoded = |text: &str| utf8_percent_encode(text, &RESERVED).to_string();
+    let mut parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in url::form_urlencoded::parse(request.head.uri.query().unwrap_or_default().as_bytes()) {
         if name != "jwt" {
             parameters.entry(encoded(&name)).or_default().push(encoded(&value));
@@ -261,18 +267,6 @@ pub fn canonical_request(request: &RequestView<'_>) -> String {
     };
     let query = pairs.collect::<Vec<_>>().join("&");
     format!("{}&{}&{query}", request.head.method.as_str().to_ascii_uppercase(), path.replace('&', "%26"))
-}
-
-/// Percent-encodes everything but the unreserved characters (RFC 3986 §2.3).
-fn encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-        encoded
-    })
 }
 
 #[cfg(test)]

@@ -6,76 +6,54 @@ use aws_lc_rs::signature::{
 };
 use jsonwebtoken::AlgorithmFamily;
 
-/// A signature algorithm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Algorithm {
+use crate::rows::rows;
+
+rows! {
+    /// A signature algorithm.
+    pub enum Algorithm;
+
+    /// The exact name.
+    pub fn name -> &'static str;
+
     /// HMAC with SHA-256.
-    HS256,
+    HS256 = "HS256";
     /// HMAC with SHA-384.
-    HS384,
+    HS384 = "HS384";
     /// HMAC with SHA-512.
-    HS512,
+    HS512 = "HS512";
     /// RSASSA-PKCS1-v1_5 with SHA-256.
-    RS256,
+    RS256 = "RS256";
     /// RSASSA-PKCS1-v1_5 with SHA-384.
-    RS384,
+    RS384 = "RS384";
     /// RSASSA-PKCS1-v1_5 with SHA-512.
-    RS512,
+    RS512 = "RS512";
     /// RSASSA-PSS with SHA-256.
-    PS256,
+    PS256 = "PS256";
     /// RSASSA-PSS with SHA-384.
-    PS384,
+    PS384 = "PS384";
     /// RSASSA-PSS with SHA-512.
-    PS512,
+    PS512 = "PS512";
     /// ECDSA on P-256 with SHA-256.
-    ES256,
+    ES256 = "ES256";
     /// ECDSA on P-384 with SHA-384.
-    ES384,
+    ES384 = "ES384";
     /// ECDSA on P-521 with SHA-512.
-    ES512,
+    ES512 = "ES512";
     /// Ed25519, by the name of RFC 8037.
-    EdDSA,
+    EdDSA = "EdDSA";
 }
 
 impl Algorithm {
     /// The algorithm with this name. `Ed25519` is the name in RFC 9864 §2.2 for `EdDSA` on the one curve that is
     /// supported; the other names of that RFC (`Ed448`, `ESP256` and so on) are not supported.
     pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "HS256" => Self::HS256,
-            "HS384" => Self::HS384,
-            "HS512" => Self::HS512,
-            "RS256" => Self::RS256,
-            "RS384" => Self::RS384,
-            "RS512" => Self::RS512,
-            "PS256" => Self::PS256,
-            "PS384" => Self::PS384,
-            "PS512" => Self::PS512,
-            "ES256" => Self::ES256,
-            "ES384" => Self::ES384,
-            "ES512" => Self::ES512,
-            "EdDSA" | "Ed25519" => Self::EdDSA,
-            _ => return None,
-        })
+        let name = if name == "Ed25519" { Self::EdDSA.name() } else { name };
+        Self::ALL.iter().copied().find(|algorithm| algorithm.name() == name)
     }
 
     /// The algorithm in jsonwebtoken; `None` for ES512, which it does not support.
-    pub const fn in_library(self) -> Option<jsonwebtoken::Algorithm> {
-        Some(match self {
-            Self::HS256 => jsonwebtoken::Algorithm::HS256,
-            Self::HS384 => jsonwebtoken::Algorithm::HS384,
-            Self::HS512 => jsonwebtoken::Algorithm::HS512,
-            Self::RS256 => jsonwebtoken::Algorithm::RS256,
-            Self::RS384 => jsonwebtoken::Algorithm::RS384,
-            Self::RS512 => jsonwebtoken::Algorithm::RS512,
-            Self::PS256 => jsonwebtoken::Algorithm::PS256,
-            Self::PS384 => jsonwebtoken::Algorithm::PS384,
-            Self::PS512 => jsonwebtoken::Algorithm::PS512,
-            Self::ES256 => jsonwebtoken::Algorithm::ES256,
-            Self::ES384 => jsonwebtoken::Algorithm::ES384,
-            Self::EdDSA => jsonwebtoken::Algorithm::EdDSA,
-            Self::ES512 => return None,
-        })
+    pub fn in_library(self) -> Option<jsonwebtoken::Algorithm> {
+        self.name().parse().ok()
     }
 
     /// RSA padding and hash; `None` for other families.
@@ -105,7 +83,7 @@ impl Algorithm {
 
     /// Length of the MAC in bytes, which is also the minimum length of the secret (RFC 7518 §3.2); `None` for
     /// public-key algorithms.
-    pub(super) const fn mac_length(self) -> Option<usize> {
+    pub const fn mac_length(self) -> Option<usize> {
         match self {
             Self::HS256 => Some(32),
             Self::HS384 => Some(48),

@@ -1,7 +1,6 @@
 //! Keys that a token carries as a certificate chain (`x5c`, RFC 7515 §4.1.6). A key is used only if its certificate
 //! chains to the configured root at the time of the request, and the certificates have the required extensions.
 
-use std::fmt;
 use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -17,7 +16,7 @@ use crate::reason::Reason;
 const MAX_CHAIN: usize = 5;
 
 /// A root certificate, and the extensions that the certificates below it must have.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct PinnedRoot {
     root: CertificateDer<'static>,
     /// Object identifier of an extension that the leaf certificate must have.
@@ -30,15 +29,6 @@ pub struct PinnedRoot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected one root certificate, in PEM or DER form")]
 pub struct NotARoot;
-
-impl fmt::Debug for PinnedRoot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PinnedRoot")
-            .field("leaf", &self.leaf)
-            .field("intermediate", &self.intermediate)
-            .finish_non_exhaustive()
-    }
-}
 
 impl PinnedRoot {
     /// Pins a root certificate in DER form.
@@ -56,13 +46,10 @@ impl PinnedRoot {
     /// # Errors
     /// `unknown_key`.
     pub fn key(&self, chain: &[Vec<u8>], algorithm: Algorithm, now: UnixTime) -> Result<KeySet, Reason> {
-        self.evaluate(chain, now).ok_or(Reason::UnknownKey)?;
-        let leaf = chain.first().ok_or(Reason::UnknownKey)?;
-        let (_, leaf) = x509_parser::parse_x509_certificate(leaf).map_err(|_| Reason::UnknownKey)?;
-        KeySet::from_spki(leaf.public_key().raw, algorithm).map_err(|_| Reason::UnknownKey)
+        self.evaluate(chain, algorithm, now).ok_or(Reason::UnknownKey)
     }
 
-    fn evaluate(&self, chain: &[Vec<u8>], now: UnixTime) -> Option<()> {
+    fn evaluate(&self, chain: &[Vec<u8>], algorithm: Algorithm, now: UnixTime) -> Option<KeySet> {
         let [leaf, intermediate, ..] = chain else { return None };
         if chain.len() > MAX_CHAIN
             || !has(leaf, self.leaf.as_deref())
@@ -72,14 +59,15 @@ impl PinnedRoot {
         }
         let above: Vec<CertificateDer<'_>> =
             chain.iter().skip(1).map(|der| CertificateDer::from(der.as_slice())).collect();
-        let leaf = CertificateDer::from(leaf.as_slice());
-        let leaf = EndEntityCert::try_from(&leaf).ok()?;
+        let end_entity = CertificateDer::from(leaf.as_slice());
+        let end_entity = EndEntityCert::try_from(&end_entity).ok()?;
         let anchors: [TrustAnchor<'_>; 1] = [webpki::anchor_from_trusted_cert(&self.root).ok()?];
         let at = PkiTime::since_unix_epoch(Duration::from_secs(now.seconds()));
         let algorithms = default_provider().signature_verification_algorithms.all;
         // An extended key usage, if present, must be server authentication: certificates for code signing have others.
-        leaf.verify_for_usage(algorithms, &anchors, &above, at, KeyUsage::server_auth(), None, None).ok()?;
-        Some(())
+        end_entity.verify_for_usage(algorithms, &anchors, &above, at, KeyUsage::server_auth(), None, None).ok()?;
+        let (_, leaf) = x509_parser::parse_x509_certificate(leaf).ok()?;
+        KeySet::from_spki(leaf.public_key().raw, algorithm).ok()
     }
 }
 

@@ -69,77 +69,37 @@ fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, Unusable> {
 
 /// A validated public key.
 enum Material {
-    Rsa {
-        n: Vec<u8>,
-        e: Vec<u8>,
-    },
-    /// An uncompressed point.
-    Ec {
-        curve: Curve,
-        point: Vec<u8>,
-    },
-    Ed25519 {
-        x: Vec<u8>,
-    },
+    Rsa { n: Vec<u8>, e: Vec<u8> },
+    Ec { curve: &'static Curve, key: ParsedPublicKey },
+    Ed25519(ParsedPublicKey),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Curve {
-    P256,
-    P384,
-    P521,
+/// A curve for ECDSA.
+struct Curve {
+    /// The value of `crv` (RFC 7518 §6.2.1.1).
+    name: &'static str,
+    algorithm: Algorithm,
+    /// Length of a coordinate in bytes.
+    coordinate: usize,
+    verification: &'static dyn VerificationAlgorithm,
 }
 
-impl Curve {
-    /// The curve with this `crv` name (RFC 7518 §6.2.1.1).
-    fn named(name: &str) -> Option<Self> {
-        match name {
-            "P-256" => Some(Self::P256),
-            "P-384" => Some(Self::P384),
-            "P-521" => Some(Self::P521),
-            _ => None,
-        }
-    }
-
-    fn of(algorithm: Algorithm) -> Option<Self> {
-        [Self::P256, Self::P384, Self::P521].into_iter().find(|curve| curve.algorithm() == algorithm)
-    }
-
-    const fn coordinate(self) -> usize {
-        match self {
-            Self::P256 => 32,
-            Self::P384 => 48,
-            // 521 bits.
-            Self::P521 => 66,
-        }
-    }
-
-    const fn algorithm(self) -> Algorithm {
-        match self {
-            Self::P256 => Algorithm::ES256,
-            Self::P384 => Algorithm::ES384,
-            Self::P521 => Algorithm::ES512,
-        }
-    }
-
-    fn verification(self) -> &'static dyn VerificationAlgorithm {
-        match self {
-            Self::P256 => &ECDSA_P256_SHA256_FIXED,
-            Self::P384 => &ECDSA_P384_SHA384_FIXED,
-            Self::P521 => &ECDSA_P521_SHA512_FIXED,
-        }
-    }
-}
+static CURVES: [Curve; 3] = [
+    Curve { name: "P-256", algorithm: Algorithm::ES256, coordinate: 32, verification: &ECDSA_P256_SHA256_FIXED },
+    Curve { name: "P-384", algorithm: Algorithm::ES384, coordinate: 48, verification: &ECDSA_P384_SHA384_FIXED },
+    // 521 bits.
+    Curve { name: "P-521", algorithm: Algorithm::ES512, coordinate: 66, verification: &ECDSA_P521_SHA512_FIXED },
+];
 
 impl Material {
     fn read(jwk: &Map<String, Value>) -> Result<Self, Unusable> {
         match (text(jwk, "kty")?.ok_or(Unusable::Malformed)?, text(jwk, "crv")?) {
             ("RSA", _) => Self::rsa(bytes(jwk, "n")?, bytes(jwk, "e")?),
-            ("EC", Some(curve)) => {
-                let curve = Curve::named(curve).ok_or(Unusable::UnsupportedType)?;
+            ("EC", Some(name)) => {
+                let curve = CURVES.iter().find(|curve| curve.name == name).ok_or(Unusable::UnsupportedType)?;
                 Self::ec(curve, &bytes(jwk, "x")?, &bytes(jwk, "y")?)
             }
-            ("OKP", Some("Ed25519")) => Self::ed25519(bytes(jwk, "x")?),
+            ("OKP", Some("Ed25519")) => Self::ed25519(&bytes(jwk, "x")?),
             ("oct", _) => Err(Unusable::Private),
             (_, _) => Err(Unusable::UnsupportedType),
         }
@@ -160,33 +120,30 @@ impl Material {
         Ok(Self::Rsa { n, e })
     }
 
-    fn ec(curve: Curve, x: &[u8], y: &[u8]) -> Result<Self, Unusable> {
+    fn ec(curve: &'static Curve, x: &[u8], y: &[u8]) -> Result<Self, Unusable> {
         // RFC 7518 §6.2.1.2: each coordinate has its full size.
-        if x.len() != curve.coordinate() || y.len() != curve.coordinate() {
+        if x.len() != curve.coordinate || y.len() != curve.coordinate {
             return Err(Unusable::Malformed);
         }
-        let point = [&[4], x, y].concat();
-        parse(curve.verification(), &point)?;
-        Ok(Self::Ec { curve, point })
+        Ok(Self::Ec { curve, key: parse(curve.verification, &[&[4], x, y].concat())? })
     }
 
-    fn ed25519(x: Vec<u8>) -> Result<Self, Unusable> {
+    fn ed25519(x: &[u8]) -> Result<Self, Unusable> {
         if x.len() != 32 {
             return Err(Unusable::Malformed);
         }
-        if is_small_order(&x) {
+        if is_small_order(x) {
             return Err(Unusable::Invalid);
         }
-        parse(&ED25519, &x)?;
-        Ok(Self::Ed25519 { x })
+        parse(&ED25519, x).map(Self::Ed25519)
     }
 
     /// The key's only algorithm: its `alg`, or else the first of `allowed` that fits its type.
     fn algorithm(&self, says: Option<&str>, allowed: &[Algorithm]) -> Result<Algorithm, Unusable> {
         let fits = |algorithm: &Algorithm| match self {
             Self::Rsa { .. } => algorithm.family() == AlgorithmFamily::Rsa,
-            Self::Ec { curve, .. } => *algorithm == curve.algorithm(),
-            Self::Ed25519 { .. } => *algorithm == Algorithm::EdDSA,
+            Self::Ec { curve, .. } => *algorithm == curve.algorithm,
+            Self::Ed25519(_) => *algorithm == Algorithm::EdDSA,
         };
         let mut fitting = allowed.iter().copied().filter(fits);
         match says {
@@ -196,25 +153,17 @@ impl Material {
         .ok_or(Unusable::Algorithm)
     }
 
-    fn signature_length(&self) -> usize {
-        match self {
-            Self::Rsa { n, .. } => n.len(),
-            Self::Ec { curve, .. } => 2 * curve.coordinate(),
-            Self::Ed25519 { .. } => 64,
-        }
-    }
-
-    fn key(&self, id: KeyId, algorithm: Algorithm) -> Result<Key, Unusable> {
-        let parsed = match self {
+    fn key(self, id: KeyId, algorithm: Algorithm) -> Result<Key, Unusable> {
+        let (key, signature_length) = match self {
             Self::Rsa { n, e } => {
                 let padding = algorithm.rsa().ok_or(Unusable::Algorithm)?;
-                RsaPublicKeyComponents { n, e }.to_parsed_public_key(padding)
+                let key = RsaPublicKeyComponents { n: &n, e: &e }.to_parsed_public_key(padding);
+                (key.map_err(|_| Unusable::Invalid)?, n.len())
             }
-            Self::Ec { curve, point } => ParsedPublicKey::new(curve.verification(), point),
-            Self::Ed25519 { x } => ParsedPublicKey::new(&ED25519, x),
+            Self::Ec { curve, key } => (key, 2 * curve.coordinate),
+            Self::Ed25519(key) => (key, 64),
         };
-        let verifier = Verifier::Public(parsed.map_err(|_| Unusable::Invalid)?);
-        Ok(Key { id, algorithm, signature_length: self.signature_length(), verifier, secret: None })
+        Ok(Key { id, algorithm, signature_length, verifier: Verifier::Public(key), secret: None })
     }
 }
 
@@ -237,22 +186,24 @@ pub fn is_small_order(key: &[u8]) -> bool {
     SMALL_ORDER.contains(&hex::encode(bare).as_str())
 }
 
-fn parse(algorithm: &'static dyn VerificationAlgorithm, key: &[u8]) -> Result<(), Unusable> {
-    ParsedPublicKey::new(algorithm, key).map(|_| ()).map_err(|_| Unusable::Invalid)
+fn parse(algorithm: &'static dyn VerificationAlgorithm, key: &[u8]) -> Result<ParsedPublicKey, Unusable> {
+    ParsedPublicKey::new(algorithm, key).map_err(|_| Unusable::Invalid)
 }
 
 /// Parses and validates one public key in PEM form.
 pub(super) fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<Key, KeySetError> {
     sole_public_key(&String::from_utf8_lossy(pem))?;
-    let key = match algorithm.family() {
-        AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
-        AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem),
-        AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem),
+    let content = |key: jsonwebtoken::errors::Result<DecodingKey>| {
+        let key = key.map_err(|_| KeySetError::NotAPublicKey)?;
+        key.try_get_as_bytes().map(<[u8]>::to_vec).map_err(|_| KeySetError::NotAPublicKey)
+    };
+    let material = match algorithm.family() {
+        AlgorithmFamily::Rsa => rsa_from_pkcs1(&content(DecodingKey::from_rsa_pem(pem))?)?,
+        AlgorithmFamily::Ec => ec_from_point(&content(DecodingKey::from_ec_pem(pem))?, algorithm)?,
+        AlgorithmFamily::Ed => Material::ed25519(&content(DecodingKey::from_ed_pem(pem))?)?,
         AlgorithmFamily::Hmac => return Err(KeySetError::NotAPublicKey),
     };
-    let key = key.map_err(|_| KeySetError::NotAPublicKey)?;
-    let inner = key.try_get_as_bytes().map_err(|_| KeySetError::NotAPublicKey)?.to_vec();
-    Ok(check_pem(&inner, algorithm)?.key(KeyId::Pinned, algorithm)?)
+    Ok(material.key(KeyId::Pinned, algorithm)?)
 }
 
 /// Checks that the PEM holds exactly one public key. The library reads only the first block, and accepts certificates
@@ -270,20 +221,11 @@ fn sole_public_key(text: &str) -> Result<(), KeySetError> {
     }
 }
 
-/// Validates the content of the PEM: PKCS#1 for RSA, a point for EC, 32 bytes for Ed25519.
-fn check_pem(inner: &[u8], algorithm: Algorithm) -> Result<Material, KeySetError> {
-    match (algorithm.family(), Curve::of(algorithm)) {
-        (AlgorithmFamily::Rsa, _) => rsa_from_pkcs1(inner),
-        (AlgorithmFamily::Ed, _) => Ok(Material::ed25519(inner.to_vec())?),
-        (AlgorithmFamily::Ec, Some(curve)) => ec_from_point(inner, curve),
-        (AlgorithmFamily::Ec | AlgorithmFamily::Hmac, _) => Err(KeySetError::NotAPublicKey),
-    }
-}
-
 /// Parses an uncompressed point: the byte 4, then both coordinates (SEC 1 §2.3.3).
-fn ec_from_point(point: &[u8], curve: Curve) -> Result<Material, KeySetError> {
-    let both = point.strip_prefix(&[4]).filter(|both| both.len() == 2 * curve.coordinate());
-    let (x, y) = both.ok_or(KeySetError::NotAPublicKey)?.split_at(curve.coordinate());
+fn ec_from_point(point: &[u8], algorithm: Algorithm) -> Result<Material, KeySetError> {
+    let curve = CURVES.iter().find(|curve| curve.algorithm == algorithm).ok_or(KeySetError::NotAPublicKey)?;
+    let both = point.strip_prefix(&[4]).filter(|both| both.len() == 2 * curve.coordinate);
+    let (x, y) = both.ok_or(KeySetError::NotAPublicKey)?.split_at(curve.coordinate);
     Ok(Material::ec(curve, x, y)?)
 }
 

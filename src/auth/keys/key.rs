@@ -19,7 +19,7 @@ pub struct Key {
     pub(super) signature_length: usize,
     pub(super) verifier: Verifier,
     /// Index among the shared secrets; `None` for a public key.
-    pub(super) secret: Option<usize>,
+    pub secret: Option<usize>,
 }
 
 /// The key material that verifies signatures.
@@ -65,11 +65,6 @@ impl Key {
         let signature_length = algorithm.mac_length().ok_or(KeySetError::NotASharedSecret)?;
         let verifier = Verifier::Shared(DecodingKey::from_secret(secret));
         Ok(Self { id: KeyId::Pinned, algorithm, signature_length, verifier, secret: Some(index) })
-    }
-
-    /// Index among the shared secrets; `None` for a public key.
-    pub fn secret(&self) -> Option<usize> {
-        self.secret
     }
 
     /// The key's `kid`, if it has one.

@@ -272,7 +272,7 @@ fn of_several_secrets_all_that_fit_are_tried() {
     let set = KeySet::from_secrets(&secrets).unwrap();
     for kid in [None, Some("any")] {
         let places =
-            |algorithm| set.select(kid, algorithm).unwrap().iter().map(|(_, key)| key.secret()).collect::<Vec<_>>();
+            |algorithm| set.select(kid, algorithm).unwrap().iter().map(|(_, key)| key.secret).collect::<Vec<_>>();
         assert_eq!(places(Algorithm::HS256), [Some(0), Some(2)]);
         assert_eq!(places(Algorithm::HS512), [Some(1)]);
     }

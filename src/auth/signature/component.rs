@@ -7,12 +7,11 @@ use http::HeaderName;
 use serde_json::Value as Json;
 
 use super::parse::Value;
-use super::variant::{BodyForm, SigningVariant};
-
 use crate::auth::encoding::Encoding;
 use crate::auth::locator::{LocatedValue, Locator};
 use crate::auth::rejection::VerifyError;
 use crate::auth::request::RequestView;
+use crate::auth::secret::Secret;
 use crate::reason::Reason;
 
 /// Maximum number of headers that one value may list as signed.
@@ -73,6 +72,45 @@ pub enum Presence {
     Required,
     /// The component may be absent.
     Optional,
+}
+
+/// The inputs that vary between attempts at one signature.
+#[derive(Clone, Copy, Debug)]
+pub struct SigningVariant<'a> {
+    /// The spelling of the URL.
+    pub url: &'a UrlSpelling,
+    /// How the body is represented.
+    pub body: BodyForm,
+    /// The secret, for senders that put it into the string to sign.
+    pub secret: &'a Secret,
+}
+
+/// One spelling of the URL; empty if the URL is not signed.
+#[derive(Clone, Debug, Default)]
+pub struct UrlSpelling {
+    url: String,
+    path: String,
+}
+
+impl UrlSpelling {
+    pub(super) fn of_url(url: String) -> Self {
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/").to_owned();
+        Self { url, path }
+    }
+
+    pub(super) fn of_path(path: String) -> Self {
+        Self { url: String::new(), path }
+    }
+}
+
+/// How the body is represented in the string to sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyForm {
+    /// By its bytes, or its form fields.
+    AsItIs,
+    /// By its hash in the URL, which has been compared with the body.
+    ByItsHash,
 }
 
 /// The form in which a SHA-256 is signed.

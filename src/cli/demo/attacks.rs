@@ -15,9 +15,9 @@ pub(super) const BODY: &str = r#"{"event":"order.paid","id":1}"#;
 /// One request of the demo, with the expected result.
 pub(super) struct Attack {
     pub(super) name: &'static str,
-    pub(super) token: String,
+    /// The values of the Authorization headers.
+    pub(super) authorization: Vec<String>,
     pub(super) send: Send,
-    pub(super) credentials: Credentials,
     pub(super) verdict: AttackResult,
 }
 
@@ -26,14 +26,6 @@ pub(super) struct Attack {
 pub(super) enum Send {
     OverTls,
     PlainHttp,
-}
-
-/// The number of credentials in the request.
-#[derive(Clone, Copy)]
-pub(super) enum Credentials {
-    None,
-    One,
-    Two,
 }
 
 /// The expected result.
@@ -46,18 +38,9 @@ pub(super) enum AttackResult {
 }
 
 impl Attack {
-    /// The values of the Authorization headers.
-    pub(super) fn authorization(&self) -> Vec<String> {
-        let bearer = format!("Bearer {}", self.token);
-        match self.credentials {
-            Credentials::None => Vec::new(),
-            Credentials::One => vec![bearer],
-            Credentials::Two => vec![bearer, "Bearer x.y.z".to_owned()],
-        }
-    }
-
     fn passes(name: &'static str, token: String) -> Self {
-        Self { name, token, send: Send::OverTls, credentials: Credentials::One, verdict: AttackResult::Passes }
+        let authorization = vec![format!("Bearer {token}")];
+        Self { name, authorization, send: Send::OverTls, verdict: AttackResult::Passes }
     }
 
     fn stops(name: &'static str, token: String, status: u16, reason: &'static str) -> Self {
@@ -91,14 +74,11 @@ pub(super) fn all(issuer: &DevIssuer, now: u64) -> anyhow::Result<Vec<Attack>> {
     let with = |changes: Value| issuer.token(&changed(now, &changes));
     let mut rows = vec![
         Attack::passes("valid token", good.clone()),
-        Attack {
-            credentials: Credentials::None,
-            ..Attack::stops("no token", String::new(), 401, "missing_credential")
-        },
+        Attack { authorization: Vec::new(), ..Attack::stops("no token", String::new(), 401, "missing_credential") },
         Attack::stops("malformed token", "letmein".to_owned(), 401, "malformed_token"),
         Attack {
-            credentials: Credentials::Two,
-            ..Attack::stops("two tokens, one of them valid", good.clone(), 401, "multiple_credentials")
+            authorization: vec![format!("Bearer {good}"), "Bearer x.y.z".to_owned()],
+            ..Attack::stops("two tokens, one of them valid", String::new(), 401, "multiple_credentials")
         },
     ];
     rows.extend(forgeries(issuer, &good, now)?);
@@ -163,7 +143,12 @@ fn forgeries(issuer: &DevIssuer, good: &str, now: u64) -> anyhow::Result<Vec<Att
             401,
             "unsupported_algorithm",
         ),
-        Attack::stops("signed with a key that is not in the JWKS", unknown_kid(&claims)?, 401, "unknown_key"),
+        Attack::stops(
+            "signed with a key that is not in the JWKS",
+            DevIssuer::generate()?.token(&claims)?,
+            401,
+            "unknown_key",
+        ),
         Attack::stops("token with a crit extension", critical(payload, signature), 401, "malformed_token"),
     ])
 }
@@ -178,10 +163,6 @@ fn foreign(issuer: &DevIssuer, claims: &Value) -> anyhow::Result<String> {
     let mut other = DevIssuer::generate()?;
     other.kid.clone_from(&issuer.kid);
     other.token(claims)
-}
-
-fn unknown_kid(claims: &Value) -> anyhow::Result<String> {
-    DevIssuer::generate()?.token(claims)
 }
 
 fn unsigned(claims: &Value, signature: &str) -> String {

@@ -46,16 +46,10 @@ impl WeakApp {
     }
 }
 
-/// The JWKS endpoint of an issuer.
-pub(super) struct IssuerServer {
-    pub(super) address: SocketAddr,
-}
-
-impl IssuerServer {
-    pub(super) async fn start(jwks: Value) -> anyhow::Result<Self> {
-        let jwks = jwks.to_string();
-        Ok(Self { address: serve(move |_: &Request<Incoming>| (200, jwks.clone())).await? })
-    }
+/// Starts the JWKS endpoint of an issuer, and returns its address.
+pub(super) async fn serve_jwks(jwks: Value) -> anyhow::Result<SocketAddr> {
+    let jwks = jwks.to_string();
+    serve(move |_: &Request<Incoming>| (200, jwks.clone())).await
 }
 
 /// Serves on a free port of 127.0.0.1 until the process exits.
@@ -86,10 +80,11 @@ where
 }
 
 /// Sends a request without TLS to the TLS port, and returns the status and the reason of the response.
-pub(super) async fn plain_http(gateway: SocketAddr, token: &str) -> anyhow::Result<(StatusCode, String)> {
+pub(super) async fn plain_http(gateway: SocketAddr, authorization: &[String]) -> anyhow::Result<(StatusCode, String)> {
     let mut stream = TcpStream::connect(gateway).await?;
+    let authorization: String = authorization.iter().map(|value| format!("Authorization: {value}\r\n")).collect();
     let request = format!(
-        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\n{authorization}\
          Content-Length: 2\r\nConnection: close\r\n\r\n{{}}"
     );
     stream.write_all(request.as_bytes()).await?;

@@ -72,8 +72,7 @@ pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason) -> Vec<St
 fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Captured, &mut UnixTime)) -> bool {
     let (mut route, mut captured, mut now) = (trial.route.clone(), trial.captured.clone(), trial.now);
     change(&mut route, &mut captured, &mut now);
-    let changed = Trial { route: &route, captured, now };
-    changed.verdict(&route.rules, &mut Explanation::off()).is_ok()
+    Trial { route: &route, captured, now }.verdict(&mut Explanation::off()).is_ok()
 }
 
 fn of_body(trial: &Trial<'_>) -> Option<String> {
@@ -143,16 +142,16 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
                 return Some(format!("the secret is encoded as {name}: set `encoding: {name}`"));
             }
         }
-        let as_text = [(Encoding::Hex.encode(raw), "utf8"), (Encoding::Base64.encode(raw), "utf8")];
-        let line_end =
-            [(String::from_utf8_lossy(&[raw, b"\n"].concat()).into_owned(), "with the trailing newline of its file")];
-        for (text, name) in as_text.into_iter().chain(line_end) {
+        let as_text = "the sender uses the secret as text: set `encoding: utf8`";
+        let with_newline = String::from_utf8_lossy(&[raw, b"\n"].concat()).into_owned();
+        for (text, hint) in [
+            (Encoding::Hex.encode(raw), as_text),
+            (Encoding::Base64.encode(raw), as_text),
+            (with_newline, "the sender uses the secret with the trailing newline of its file"),
+        ] {
             let key = SecretKey::from_secret(zeroize::Zeroizing::new(text.into_bytes())).ok();
             if key.is_some_and(|key| with(&key)) {
-                return Some(match name {
-                    "utf8" => "the sender uses the secret as text: set `encoding: utf8`".to_owned(),
-                    other => format!("the sender uses the secret {other}"),
-                });
+                return Some(hint.to_owned());
             }
         }
     }

@@ -2,8 +2,7 @@
 
 use super::message::Captured;
 use crate::auth::explanation::{Explanation, Note};
-use crate::auth::request::PresentedCertificate;
-use crate::auth::{Reason, RequestView, Rules, VerifyError, verify_explained};
+use crate::auth::{Reason, RequestView, VerifyError, verify_explained};
 use crate::clock::UnixTime;
 use crate::route::{ChallengeStage, Route};
 
@@ -16,13 +15,11 @@ pub(super) struct Trial<'a> {
 
 impl Trial<'_> {
     pub(super) fn view(&self) -> RequestView<'_> {
-        let no_client: Option<PresentedCertificate<'_>> = None;
-        let url = self.route.url_base(self.captured.host());
-        RequestView::new(&self.captured.head, url).with_body(&self.captured.body).with_client(no_client)
+        RequestView::new(&self.captured.head, self.route.url_base(self.captured.host())).with_body(&self.captured.body)
     }
 
-    pub(super) fn verdict(&self, rules: &Rules, explanation: &mut Explanation) -> Result<(), Reason> {
-        match verify_explained(rules, &self.view(), self.now, explanation) {
+    pub(super) fn verdict(&self, explanation: &mut Explanation) -> Result<(), Reason> {
+        match verify_explained(&self.route.rules, &self.view(), self.now, explanation) {
             Ok(_) => Ok(()),
             Err(VerifyError::Rejected(rejection)) => Err(rejection.reason),
             // This cannot happen: the view has the body.

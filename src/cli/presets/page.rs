@@ -96,7 +96,8 @@ fn signed_by(preset: &PresetFile) -> String {
         (false, true) => "JWT with its certificate chain",
         (false, false) => "JWT",
     };
-    format!("{kind} ({algorithms}), {}", jwt_place(jwt.token_from.as_ref()))
+    let place = jwt.token_from.as_ref().map(|file| place(&file.places()));
+    format!("{kind} ({algorithms}), {}", place.as_deref().unwrap_or("header `Authorization`"))
 }
 
 const fn algorithm(file: SignatureAlgorithmFile) -> &'static str {
@@ -120,10 +121,6 @@ fn signature_place(file: &SignatureFile) -> String {
         [one, other] => format!("header `{one}` or `{other}`"),
         [first, .., last] => format!("headers `{first}` to `{last}`"),
     }
-}
-
-fn jwt_place(file: Option<&TokenFile>) -> String {
-    file.map_or_else(|| "header `Authorization`".to_owned(), |file| place(&file.places()))
 }
 
 fn place(keys: &[(&str, Option<&str>)]) -> String {

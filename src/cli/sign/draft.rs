@@ -9,7 +9,7 @@ use http::{HeaderName, Method, Request};
 use serde_json::{Map, Value, json};
 
 use crate::auth::RequestView;
-use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
+use crate::auth::claims::{ClaimTest, Pointer};
 use crate::auth::locator::Locator;
 use crate::auth::request::Pair;
 use crate::route::Route;
@@ -112,16 +112,6 @@ impl Draft {
         set(&mut body, &pointer.to_string(), value)?;
         self.body = serde_json::to_vec(&body)?;
         self.content_type("application/json");
-        Ok(())
-    }
-
-    /// Sets members of a JSON body so that it satisfies the rules; rules with a pattern are skipped.
-    pub(super) fn satisfy(&mut self, rules: &[ClaimRule]) -> anyhow::Result<()> {
-        for rule in rules {
-            if let Some(value) = satisfying(&rule.test) {
-                self.set_json(&rule.pointer, value)?;
-            }
-        }
         Ok(())
     }
 

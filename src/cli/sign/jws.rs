@@ -5,7 +5,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::EncodingKey;
+use jsonwebtoken::{AlgorithmFamily, EncodingKey};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::{Map, Value, json};
@@ -161,7 +161,7 @@ impl Keyring {
 
     fn header(&self, issuer: &Issuer) -> anyhow::Result<Map<String, Value>> {
         let algorithm = self.algorithm(issuer)?;
-        let mut header = Map::from_iter([("alg".to_owned(), json!(format!("{algorithm:?}")))]);
+        let mut header = Map::from_iter([("alg".to_owned(), json!(algorithm.name()))]);
         if let Some(kid) = &self.kid {
             header.insert("kid".to_owned(), kid.clone().into());
         }
@@ -193,20 +193,11 @@ impl Keyring {
         }
         let pem = self.private_key()?;
         let Some(library) = algorithm.in_library() else { return sign_p521(&pem, input) };
-        let key = match algorithm {
-            Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(&pem),
-            Algorithm::EdDSA => EncodingKey::from_ed_pem(&pem),
-            Algorithm::RS256
-            | Algorithm::RS384
-            | Algorithm::RS512
-            | Algorithm::PS256
-            | Algorithm::PS384
-            | Algorithm::PS512
-            // The last four cannot sign with it: the issuer has no shared secret, and ES512 was handled above.
-            | Algorithm::HS256
-            | Algorithm::HS384
-            | Algorithm::HS512
-            | Algorithm::ES512 => EncodingKey::from_rsa_pem(&pem),
+        let key = match algorithm.family() {
+            AlgorithmFamily::Ec => EncodingKey::from_ec_pem(&pem),
+            AlgorithmFamily::Ed => EncodingKey::from_ed_pem(&pem),
+            // HMAC cannot sign with it: the issuer has no shared secret.
+            AlgorithmFamily::Rsa | AlgorithmFamily::Hmac => EncodingKey::from_rsa_pem(&pem),
         };
         Ok(jsonwebtoken::crypto::sign(input, &key?, library)?)
     }

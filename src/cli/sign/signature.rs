@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::draft::Draft;
+use super::draft::{Draft, satisfying};
 use super::keyring::Keyring;
 use crate::auth::locator::Locator;
 use crate::auth::secret::{Secret, SignatureAlgorithm};
@@ -39,8 +39,10 @@ fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyho
     for (name, value) in &policy.required_headers {
         draft.set_header(name, value);
     }
-    if let Some(rules) = &policy.required_json {
-        draft.satisfy(rules)?;
+    for rule in policy.required_json.iter().flatten() {
+        if let Some(value) = satisfying(&rule.test) {
+            draft.set_json(&rule.pointer, value)?;
+        }
     }
     if let Some(SignedTime { source: Component::Located(locator, _), unit, .. }) = &policy.time {
         let text = unit.write(keys.now);

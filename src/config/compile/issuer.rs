@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::compiler::Compiler;
 use crate::auth::issuer::Issuer;
-use crate::auth::keys::{self, Algorithm, KeySet, Keys};
+use crate::auth::keys::{Algorithm, KeySet, Keys};
 use crate::config::error::FieldPath;
 use crate::config::file::{EncodingFile, IssuerFile, PublicKeyFile, SecretFile};
 use crate::config::values::decode_secret;
@@ -93,7 +93,7 @@ impl Compiler<'_> {
         }
         let mut algorithms = Vec::new();
         for (index, name) in names.iter().enumerate() {
-            match keys::algorithm_named(name) {
+            match Algorithm::named(name) {
                 Some(algorithm) => algorithms.push(algorithm),
                 None => self.problems.add(
                     &path.index(index),
@@ -103,7 +103,7 @@ impl Compiler<'_> {
             }
         }
         // A public key used as a shared secret is the classic algorithm confusion (RFC 8725 §3.1).
-        let shared = algorithms.iter().any(|algorithm| keys::is_hmac(*algorithm));
+        let shared = algorithms.iter().any(|algorithm| algorithm.mac_length().is_some());
         let has_secret = file.secret.is_some() || file.secrets.is_some();
         if shared && !has_secret {
             self.problems.add(
@@ -111,7 +111,7 @@ impl Compiler<'_> {
                 "HS256, HS384 and HS512 need `secret` or `secrets`; they cannot be used with jwks or public_key",
             );
         }
-        if has_secret && algorithms.iter().any(|algorithm| !keys::is_hmac(*algorithm)) {
+        if has_secret && algorithms.iter().any(|algorithm| !algorithm.mac_length().is_some()) {
             self.problems.add(path, "a shared secret works only with HS256, HS384 or HS512; remove the others");
         }
         algorithms

@@ -16,7 +16,7 @@ use crate::auth::challenge::{ChallengeRule, ExpectedValue, ResponseTemplate};
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
 use crate::auth::detached::{DetachedPolicy, Payload};
 use crate::auth::issuer::Issuer;
-use crate::auth::keys::{self, Algorithm, KeySet, Keys, PinnedRoot};
+use crate::auth::keys::{Algorithm, KeySet, Keys, PinnedRoot};
 use crate::auth::locator::Locator;
 use crate::auth::secret::{Secret, SecretKey};
 use crate::config::error::FieldPath;
@@ -203,7 +203,7 @@ impl Compiler<'_> {
     ) -> Option<Issuer> {
         let issuer = preset.issuer.as_ref()?;
         let names = issuer.algorithms.as_deref().unwrap_or_default();
-        let algorithms: Option<Vec<Algorithm>> = names.iter().map(|name| keys::algorithm_named(name)).collect();
+        let algorithms: Option<Vec<Algorithm>> = names.iter().map(|name| Algorithm::named(name)).collect();
         let algorithms = algorithms?;
         let keys = match (secrets.first(), &preset.x5c) {
             (Some(_), Some(extensions)) => self.pinned_root(secrets, extensions, &path.child("root_ca")),
@@ -232,7 +232,7 @@ impl Compiler<'_> {
     ) -> Option<Keys> {
         let mut set = KeySet::default();
         for secret in secrets.iter().filter_map(|(_, secret)| secret.as_ref()) {
-            for algorithm in algorithms.iter().filter(|algorithm| keys::is_hmac(**algorithm)) {
+            for algorithm in algorithms.iter().filter(|algorithm| algorithm.mac_length().is_some()) {
                 let added = set.add_secret(secret.key.shared().unwrap_or_default(), *algorithm, secret.index);
                 added.map_err(|error| self.problems.add(path, error.to_string())).ok()?;
             }

@@ -1,6 +1,7 @@
 //! The signed timestamp: both limits, each unit, each source.
 
 use super::*;
+use crate::auth::time::TimestampUnit;
 
 fn timed(source: &str, unit: TimestampUnit) -> SignaturePolicy {
     let source = Component::parse(source).unwrap();

@@ -51,36 +51,23 @@ fn trimmed(body: &[u8]) -> Vec<u8> {
     body.strip_suffix(b"\r").unwrap_or(body).to_vec()
 }
 
+/// The body with lines that end in `to` instead of `from`.
 fn replaced(body: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
-    let mut rest = body;
-    let mut changed = Vec::with_capacity(body.len());
-    while let Some((first, after)) = rest.split_first() {
-        match rest.strip_prefix(from) {
-            Some(after) => {
-                changed.extend_from_slice(to);
-                rest = after;
-            }
-            None => {
-                changed.push(*first);
-                rest = after;
-            }
-        }
-    }
-    changed
+    let lines = body.split_inclusive(|byte| *byte == b'\n');
+    let changed = lines.flat_map(|line| match line.strip_suffix(from) {
+        Some(bare) => [bare, to].concat(),
+        None => line.to_vec(),
+    });
+    changed.collect()
 }
 
 /// Writes non-ASCII characters as `\uXXXX` (UTF-16), as JSON serializers of many languages do by default.
 fn escape_unicode(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_ascii() {
-            escaped.push(letter);
-        } else {
-            let mut units = [0; 2];
-            letter.encode_utf16(&mut units).iter().for_each(|unit| escaped.push_str(&format!("\\u{unit:04x}")));
-        }
-    }
-    escaped
+    let escape = |letter: char| {
+        let mut units = [0; 2];
+        letter.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+    };
+    text.chars().map(|letter| if letter.is_ascii() { letter.to_string() } else { escape(letter) }).collect()
 }
 
 /// Whitespace of JSON. The order of members and the spelling of strings and numbers do not change.
