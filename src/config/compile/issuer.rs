@@ -111,7 +111,7 @@ impl Compiler<'_> {
                 "HS256, HS384 and HS512 need `secret` or `secrets`; they cannot be used with jwks or public_key",
             );
         }
-        if has_secret && algorithms.iter().any(|algorithm| !algorithm.mac_length().is_some()) {
+        if has_secret && algorithms.iter().any(|algorithm| algorithm.mac_length().is_none()) {
             self.problems.add(path, "a shared secret works only with HS256, HS384 or HS512; remove the others");
         }
         algorithms
