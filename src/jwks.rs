@@ -89,7 +89,9 @@ impl Jwks {
         sources.retain(|source| {
             let stays = wanted.iter().any(|keys| Arc::ptr_eq(keys, &source.keys));
             if !stays {
-                source.stop();
+                if let Some(task) = source.task.get() {
+                    task.abort();
+                }
                 self.metrics.jwks_dropped(&source.keys.source.issuer);
             }
             stays
@@ -177,8 +179,10 @@ impl Jwks {
             // This fetch also counts for callers that requested one meanwhile.
             source.wanted.notify_one();
             source.wanted.notified().await;
-            let succeeded = failures == 0;
-            source.attempts.send_modify(|attempts| attempts.add(succeeded));
+            source.attempts.send_modify(|attempts| {
+                attempts.count = attempts.count.saturating_add(1);
+                attempts.last = Some((Instant::now(), failures == 0));
+            });
             // Only the next fetch waits for the disk.
             if let Some((answer, at)) = good {
                 store(&source.keys, answer, at).await;
@@ -286,19 +290,6 @@ impl IssuerSource {
         if let Some(earliest) = earliest {
             tokio::time::sleep_until(earliest).await;
         }
-    }
-
-    fn stop(&self) {
-        if let Some(task) = self.task.get() {
-            task.abort();
-        }
-    }
-}
-
-impl Attempts {
-    fn add(&mut self, succeeded: bool) {
-        self.count = self.count.saturating_add(1);
-        self.last = Some((Instant::now(), succeeded));
     }
 }
 

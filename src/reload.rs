@@ -114,23 +114,18 @@ impl Reloader {
         if cause == Cause::Noticed && self.state().last_rejected == Some(hash) {
             return Reloaded::Unchanged;
         }
-        self.reject(hash, problem.lines());
-        Reloaded::Rejected
+        self.reject(hash, problem.lines())
     }
 
     fn apply(&self, sources: &Sources, known: &Handles, attempt: ConfigHash) -> Reloaded {
         let config = match compile(sources, known) {
             Ok(config) => config,
-            Err(errors) => {
-                self.reject(attempt, errors.to_string().lines());
-                return Reloaded::Rejected;
-            }
+            Err(errors) => return self.reject(attempt, errors.to_string().lines()),
         };
         let fixed = self.process.differences(&config.process);
         if !fixed.is_empty() {
             let problems = fixed.iter().map(|field| format!("{field}: a change needs a restart"));
-            self.reject(attempt, problems.collect::<Vec<_>>().iter().map(String::as_str));
-            return Reloaded::Rejected;
+            return self.reject(attempt, problems.collect::<Vec<_>>().iter().map(String::as_str));
         }
         self.announce(&config);
         let mut state = self.state();
@@ -155,12 +150,13 @@ impl Reloader {
         }
     }
 
-    fn reject<'p>(&self, hash: ConfigHash, problems: impl Iterator<Item = &'p str>) {
+    fn reject<'p>(&self, hash: ConfigHash, problems: impl Iterator<Item = &'p str>) -> Reloaded {
         for problem in problems {
             tracing::error!(problem, "configuration rejected; the old one stays active");
         }
         self.services.metrics.config_last_reload_successful().set(0);
         self.state().last_rejected = Some(hash);
+        Reloaded::Rejected
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, ReloaderState> {

@@ -107,7 +107,7 @@ impl Upstreams {
 impl Pools {
     /// Found by identity: an endpoint with another CA, or any other change, is another endpoint.
     fn of(&mut self, endpoint: &Arc<Endpoint>) -> Arc<Pool> {
-        if let Some(pool) = self.all.iter().find(|pool| pool.is_of(endpoint)) {
+        if let Some(pool) = self.all.iter().find(|pool| pool.endpoint.as_ptr() == Arc::as_ptr(endpoint)) {
             return Arc::clone(pool);
         }
         self.all.retain(|pool| pool.endpoint.strong_count() > 0);

@@ -88,10 +88,6 @@ impl Pool {
         pool
     }
 
-    pub(super) fn is_of(&self, endpoint: &Arc<Endpoint>) -> bool {
-        std::ptr::eq(self.endpoint.as_ptr(), Arc::as_ptr(endpoint))
-    }
-
     /// Sends a request over an idle connection, or a new one.
     pub(super) async fn send(
         self: &Arc<Self>,
