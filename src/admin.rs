@@ -106,7 +106,7 @@ impl Admin {
         let health = self.services.jwks.health();
         let fetching = health.iter().any(|issuer| !issuer.tried) && self.started.elapsed() < FIRST_KEYS;
         let degraded: Vec<_> = health.iter().filter(|issuer| !issuer.usable).map(|issuer| &*issuer.issuer).collect();
-        let state = self.services.store.as_ref().is_none_or(|store| store.is_available());
+        let store_available = self.services.store.as_ref().is_none_or(|store| store.is_available());
         let ready = !draining && !fetching;
         let status = if ready { AdminStatus::Ok } else { AdminStatus::NotReady };
         reply(
@@ -116,7 +116,7 @@ impl Admin {
                 "draining": draining,
                 "fetching_first_keys": fetching,
                 "issuers_without_keys": degraded,
-                "store_available": state,
+                "store_available": store_available,
             }),
         )
     }
@@ -133,7 +133,7 @@ impl Admin {
         });
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "configuration": self.services.snapshot.load().version.to_string(),
+            "configuration": self.services.snapshot.load().config_hash.to_string(),
             "uptime_seconds": self.started.elapsed().as_secs(),
             "draining": *self.phase.borrow() > Phase::Running,
             "issuers": issuers.collect::<Vec<_>>(),

@@ -41,7 +41,7 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
     /// The configured `store` could not be opened.
     #[error(transparent)]
-    State(#[from] StoreStartError),
+    Store(#[from] StoreStartError),
     /// Keys, ids and TLS need random numbers.
     #[error("the operating system provides no random numbers")]
     NoEntropy,
@@ -97,9 +97,9 @@ fn services(config: &Config, clock: Arc<dyn Clock>, control: &Runtime) -> Result
     let metrics = Arc::new(Metrics::new()?);
     let store = match &config.process.store {
         None => None,
-        Some(state) => {
+        Some(settings) => {
             let (clock, metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
-            let store = StoreClient::new(state, clock, metrics, control.handle().clone())?;
+            let store = StoreClient::new(settings, clock, metrics, control.handle().clone())?;
             await_store(control, &store);
             Some(Arc::new(store))
         }

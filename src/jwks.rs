@@ -84,7 +84,7 @@ impl Jwks {
     }
 
     /// Replaces the list of sets: starts the tasks of new sets, and stops those of sets that are not in `wanted`.
-    pub fn keep(self: &Arc<Self>, wanted: &[Arc<RemoteKeys>]) {
+    pub fn replace_sources(self: &Arc<Self>, wanted: &[Arc<RemoteKeys>]) {
         let mut sources = self.sources.write().unwrap_or_else(PoisonError::into_inner);
         sources.retain(|source| {
             let stays = wanted.iter().any(|keys| Arc::ptr_eq(keys, &source.keys));

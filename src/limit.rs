@@ -44,7 +44,7 @@ impl ConnectionPermit {
     ///
     /// # Errors
     /// [`ConnectionRejection::MaxConnectionsPerIp`].
-    pub fn belongs_to(&mut self, address: IpAddr, limits: &ListenerLimits) -> Result<(), ConnectionRejection> {
+    pub fn count_for(&mut self, address: IpAddr, limits: &ListenerLimits) -> Result<(), ConnectionRejection> {
         let limit = amount(limits.connections_per_address);
         self.0.assign(AddressKey::of(address), limit).map_err(|_| ConnectionRejection::MaxConnectionsPerIp)
     }
@@ -126,7 +126,7 @@ mod tests {
         limits: &ListenerLimits,
     ) -> Result<ConnectionPermit, ConnectionRejection> {
         let mut permit = connections.admit(limits)?;
-        permit.belongs_to(address(from), limits)?;
+        permit.count_for(address(from), limits)?;
         Ok(permit)
     }
 

@@ -96,7 +96,7 @@ impl Reloader {
         };
         self.state().folders = sources.folders(&known);
         let hash = sources.hash();
-        if hash == self.services.snapshot.load().version {
+        if hash == self.services.snapshot.load().config_hash {
             self.state().last_rejected = None;
             self.services.metrics.config_last_reload_successful().set(1);
             return Reloaded::Unchanged;
@@ -133,7 +133,7 @@ impl Reloader {
         state.handles = config.handles;
         state.last_rejected = None;
         drop(state);
-        let version = config.snapshot.version;
+        let version = config.snapshot.config_hash;
         self.services.snapshot.store(config.snapshot);
         tracing::info!(%version, "configuration reloaded");
         Reloaded::Applied
@@ -141,8 +141,8 @@ impl Reloader {
 
     /// Updates everything outside of the snapshot: remote keys, revocation lists, metrics; logs the warnings.
     fn announce(&self, config: &Config) {
-        self.services.jwks.keep(&config.handles.remote_keys);
-        self.revocations.keep(&config.handles.revocations, &self.services.metrics);
+        self.services.jwks.replace_sources(&config.handles.remote_keys);
+        self.revocations.replace_lists(&config.handles.revocations, &self.services.metrics);
         self.services.metrics.certificates(config.certificates.iter().map(|(name, expires)| (name.as_str(), *expires)));
         self.services.metrics.config_activated(self.services.clock.now());
         for warning in config.warnings_at(self.services.clock.now()) {

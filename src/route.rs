@@ -111,7 +111,7 @@ impl Route {
     ///
     /// # Errors
     /// [`VerifyError`], as from [`ChallengeRule::answer`].
-    pub fn answer(
+    pub fn challenge_response(
         &self,
         request: &RequestView<'_>,
         stage: ChallengeStage,

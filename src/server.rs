@@ -108,7 +108,7 @@ impl Server {
         }
         let mut permit = self.shared.connections.admit(&settings.limits)?;
         if !trusted {
-            permit.belongs_to(address, &settings.limits)?;
+            permit.count_for(address, &settings.limits)?;
         }
         Ok(permit)
     }
@@ -162,7 +162,7 @@ impl Server {
         };
         connection.address = address.into();
         if !within(&self.gateway.services.snapshot.load().trusted_proxies, address.ip()) {
-            permit.belongs_to(address.ip(), &connection.limits)?;
+            permit.count_for(address.ip(), &connection.limits)?;
         }
         Ok(())
     }

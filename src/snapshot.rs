@@ -65,7 +65,7 @@ pub struct Snapshot {
     /// The maximum number of bytes in all buffered bodies (`max_buffered_bytes`).
     pub buffered_bodies: u64,
     /// The hash of the configuration.
-    pub version: ConfigHash,
+    pub config_hash: ConfigHash,
 }
 
 /// The settings of a listener that a reload may change.

@@ -200,7 +200,7 @@ fn answer(case: &Case) -> Option<String> {
     let route = config.snapshot.routes.find("any", head.uri.path(), &head.method).unwrap();
     let view = || RequestView::new(&head, route.url_base("unused")).with_body(&body);
     let asked = [ChallengeStage::Unauthenticated, ChallengeStage::Authenticated]
-        .map(|asker| route.answer(&view(), asker).unwrap());
+        .map(|asker| route.challenge_response(&view(), asker).unwrap());
     asked.into_iter().flatten().next().map(|answer| answer.body)
 }
 

@@ -95,7 +95,8 @@ impl Grant {
 pub struct ReplayId {
     /// The namespace of the id: the issuer's name, or the preset's. An issuer cannot use up the ids of another one.
     pub issuer: Arc<str>,
-    /// The kind of id: `claim`, `piece` or `hash`.
+    /// The kind of id: `claim`, `piece` (a signed component) or `hash`. Its bytes are hashed into stored ids, so that they
+    /// never change.
     pub kind: &'static str,
     /// The bytes of the id.
     pub id: Vec<u8>,

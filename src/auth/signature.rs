@@ -174,7 +174,7 @@ impl SignaturePolicy {
         let body = self.check_body_hash(request, explanation)?;
         for value in values {
             let signatures = value.decoded(self.encoding);
-            let key_id = self.key_id.as_ref().map(|piece| piece.text(request, value)).transpose();
+            let key_id = self.key_id.as_ref().map(|component| component.text(request, value)).transpose();
             let key_id = key_id.map_err(without_key_id)?;
             for url in self.urls(request) {
                 for secret in self.secrets.iter().filter(|secret| secret.answers_to(key_id.as_deref())) {
@@ -204,8 +204,8 @@ impl SignaturePolicy {
             None => return Ok(None),
             // Zeroized, because some senders put the secret into the string to sign.
             Some(SignatureReplayId::Hash) => ("hash", hash_of(&Zeroizing::new(text.concat()))),
-            Some(SignatureReplayId::Component(piece)) => {
-                ("piece", piece.text(request, value)?.into_owned().into_bytes())
+            Some(SignatureReplayId::Component(component)) => {
+                ("piece", component.text(request, value)?.into_owned().into_bytes())
             }
         };
         Ok(Some(ReplayId { issuer: Arc::clone(&self.name), kind, id, until: None, issued: None }))
@@ -215,7 +215,7 @@ impl SignaturePolicy {
     fn urls(&self, request: &RequestView<'_>) -> Vec<UrlSpelling> {
         let variants = &self.url_variants;
         let signs = |wanted: fn(&Component) -> bool| self.signed.iter().any(wanted);
-        let (url, path) = (signs(Component::is_url), signs(|piece| *piece == Component::Path));
+        let (url, path) = (signs(Component::is_url), signs(|component| *component == Component::Path));
         let target = request.path_and_query();
         match (url, path) {
             (true, _) => request.url.spellings(target, variants).into_iter().map(UrlSpelling::of_url).collect(),
@@ -235,11 +235,11 @@ impl SignaturePolicy {
         ways: &SigningVariant<'a>,
     ) -> Result<Vec<Cow<'a, [u8]>>, VerifyError> {
         let mut text = Vec::with_capacity(2 * self.signed.len());
-        for piece in &self.signed {
+        for component in &self.signed {
             if !text.is_empty() && !self.join.is_empty() {
                 text.push(Cow::Borrowed(self.join.as_bytes()));
             }
-            text.push(piece.bytes(request, value, ways)?);
+            text.push(component.bytes(request, value, ways)?);
         }
         Ok(text)
     }
@@ -286,15 +286,15 @@ impl SignaturePolicy {
 
     /// Whether this header is signed.
     pub fn signs_header(&self, name: &HeaderName) -> bool {
-        self.signed.iter().any(|piece| piece.header() == Some(name))
+        self.signed.iter().any(|component| component.header() == Some(name))
     }
 
     /// The headers that this policy reads.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         let places = self.places.iter().filter_map(Locator::header);
         let time = self.time.iter().map(|time| &time.source);
-        let pieces = self.signed.iter().chain(time).chain(&self.key_id).filter_map(Component::header);
-        places.chain(pieces).chain(self.required_headers.iter().map(|(name, _)| name))
+        let components = self.signed.iter().chain(time).chain(&self.key_id).filter_map(Component::header);
+        places.chain(components).chain(self.required_headers.iter().map(|(name, _)| name))
     }
 }
 

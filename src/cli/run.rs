@@ -31,13 +31,13 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        let gateway = app::start(Some(path), &config, Arc::new(SystemClock))?;
+        let running = app::start(Some(path), &config, Arc::new(SystemClock))?;
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hang_up.recv() => {
-                    gateway.reload();
+                    running.reload();
                 }
             }
         }
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
         };
-        gateway.drain(hurry).await;
+        running.drain(hurry).await;
         Ok(())
     })
 }

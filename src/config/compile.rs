@@ -99,7 +99,7 @@ impl Compiler<'_> {
             trusted_proxies,
             disclosure: disclosure(file.error_detail),
             buffered_bodies: self.buffered_bodies,
-            version: self.sources.hash(),
+            config_hash: self.sources.hash(),
         };
         Some(Config {
             snapshot: Arc::new(snapshot),

@@ -163,7 +163,7 @@ impl Scan {
         match event {
             Event::DocumentStart(_) if self.root.is_some() => self.stop(at, "only one document is allowed in the file"),
             Event::Alias(_) => {
-                self.refuse(at, "aliases (`*name`) are not allowed; write the value out");
+                self.report(at, "aliases (`*name`) are not allowed; write the value out");
                 self.scalar(String::new(), ScalarStyle::SingleQuoted, at)
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -192,10 +192,10 @@ impl Scan {
 
     fn reject_properties(&mut self, anchor: usize, has_tag: bool, at: Position) {
         if anchor != 0 {
-            self.refuse(at, "anchors (`&name`) are not allowed; write the value out where it is needed");
+            self.report(at, "anchors (`&name`) are not allowed; write the value out where it is needed");
         }
         if has_tag {
-            self.refuse(at, "tags (`!name`) are not allowed");
+            self.report(at, "tags (`!name`) are not allowed");
         }
     }
 
@@ -217,7 +217,7 @@ impl Scan {
             return Go::On;
         }
         if let Some(message) = is_plain.then(|| rejected_value(&text)).flatten() {
-            self.refuse(at, message);
+            self.report(at, message);
         }
         self.attach(YamlNode::at(at));
         Go::On
@@ -228,13 +228,13 @@ impl Scan {
         let first = frame.node.children.get(&Segment::Key(text.clone())).map(|node| node.position.line);
         frame.key = Some((text.clone(), at));
         if let Some(line) = first {
-            self.refuse(at, format!("duplicate key, first on line {line}"));
+            self.report(at, format!("duplicate key, first on line {line}"));
         }
         if is_plain && text == "<<" {
-            self.refuse(at, "merge keys (`<<`) are not allowed; write the fields out");
+            self.report(at, "merge keys (`<<`) are not allowed; write the fields out");
         }
         if is_plain && may_be_typed(&text) && !matches!(serde_yaml::from_str(&text), Ok(Yaml::String(_))) {
-            self.refuse(at, format!("a key must be a string; quote it: {text:?}"));
+            self.report(at, format!("a key must be a string; quote it: {text:?}"));
         }
     }
 
@@ -260,11 +260,11 @@ impl Scan {
     }
 
     fn stop(&mut self, position: Position, message: impl Into<String>) -> Go {
-        self.refuse(position, message);
+        self.report(position, message);
         Go::Stop
     }
 
-    fn refuse(&mut self, position: Position, message: impl Into<String>) {
+    fn report(&mut self, position: Position, message: impl Into<String>) {
         self.found.push(Located { position, field: self.path(), message: message.into() });
     }
 

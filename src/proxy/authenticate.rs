@@ -106,7 +106,7 @@ async fn decide(
     record: &mut RequestRecord,
 ) -> Result<Authenticated, VerifyError> {
     let (route, now) = (context.route, context.now);
-    if let Some(challenge) = route.answer(view, ChallengeStage::Unauthenticated)? {
+    if let Some(challenge) = route.challenge_response(view, ChallengeStage::Unauthenticated)? {
         return Ok(Authenticated::Challenge(challenge));
     }
     let begun = Instant::now();
@@ -127,7 +127,7 @@ async fn decide(
     }
     record.decided(&decision, begun.elapsed(), now);
     let grant = decision?;
-    Ok(match route.answer(view, ChallengeStage::Authenticated)? {
+    Ok(match route.challenge_response(view, ChallengeStage::Authenticated)? {
         Some(challenge) => Authenticated::Challenge(challenge),
         None => Authenticated::Permitted(Permit::Granted(grant)),
     })

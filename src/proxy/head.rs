@@ -1,5 +1,5 @@
 //! Validates request line and headers before anything else reads them: one host, an unambiguous target, size limits. It
-//! rejects requests and rewrites nothing. Called by the gateway.
+//! rejects requests and rewrites nothing. Called by `route_request`.
 
 use http::header::{HOST, UPGRADE};
 use http::request::Parts;

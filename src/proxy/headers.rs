@@ -1,6 +1,7 @@
 //! Headers that pass the gateway. Hop-by-hop headers are removed (RFC 9110 §7.6.1), and so are headers about identity
 //! and origin that an unauthenticated client could have written. The gateway's own headers are added last, so that no
-//! `Connection` header can remove them (Traefik GHSA-62c8-mh53-4cqv). Called by the gateway.
+//! `Connection` header can remove them (Traefik GHSA-62c8-mh53-4cqv). Called by `forward`, and by `upstream` for
+//! responses.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

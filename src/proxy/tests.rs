@@ -23,7 +23,7 @@ pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
         disclosure: Disclosure::Standard,
         buffered_bodies: 0,
         trusted_proxies: Vec::new(),
-        version: ConfigHash([0; 32]),
+        config_hash: ConfigHash([0; 32]),
     };
     let services = Services {
         snapshot: SharedSnapshot::new(Arc::new(snapshot)),

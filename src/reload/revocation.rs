@@ -27,7 +27,7 @@ struct WatchedList {
 
 impl Revocations {
     /// Replaces the set of lists to reload.
-    pub(super) fn keep(&self, entries: &[Arc<RevocationHandle>], metrics: &Metrics) {
+    pub(super) fn replace_lists(&self, entries: &[Arc<RevocationHandle>], metrics: &Metrics) {
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lists.retain(|list| {
             let stays = entries.iter().any(|handle| Arc::ptr_eq(handle, &list.handle));

@@ -192,12 +192,12 @@ impl Case {
         let (head, body) = (self.head(), self.body());
         let route = route(&config, &head);
         let view = || RequestView::new(&head, route.url_base("unused")).with_body(&body);
-        if let Ok(Some(answer)) = route.answer(&view(), ChallengeStage::Unauthenticated) {
+        if let Ok(Some(answer)) = route.challenge_response(&view(), ChallengeStage::Unauthenticated) {
             return Ok(answer);
         }
         let granted = verify(&route.rules, &view(), UnixTime::from_seconds(self.now).unwrap());
         granted.map_err(|stop| format!("{stop:?}"))?;
-        route.answer(&view(), ChallengeStage::Authenticated).unwrap().ok_or_else(|| "no answer".to_owned())
+        route.challenge_response(&view(), ChallengeStage::Authenticated).unwrap().ok_or_else(|| "no answer".to_owned())
     }
 }
 

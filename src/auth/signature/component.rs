@@ -244,15 +244,15 @@ impl Component {
         if let Self::Located(locator, _) = self { locator.header() } else { None }
     }
 
-    /// Whether a signature over `pieces` covers this component as well, so that an attacker cannot change it.
-    pub fn is_covered_by(&self, pieces: &[Self]) -> bool {
-        let Self::Located(locator, _) = self else { return pieces.contains(self) };
-        pieces.iter().any(|piece| {
-            if let Self::Located(signed, _) = piece {
+    /// Whether a signature over `components` covers this component as well, so that an attacker cannot change it.
+    pub fn is_covered_by(&self, components: &[Self]) -> bool {
+        let Self::Located(locator, _) = self else { return components.contains(self) };
+        components.iter().any(|component| {
+            if let Self::Located(signed, _) = component {
                 return signed == locator;
             }
             // `form.sorted` has no separators: bytes could be moved from one field to another.
-            locator.is_in_body() && matches!(piece, Self::Body | Self::BodyHash(_))
+            locator.is_in_body() && matches!(component, Self::Body | Self::BodyHash(_))
         })
     }
 }

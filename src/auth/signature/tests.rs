@@ -26,14 +26,14 @@ fn secret(index: usize, id: Option<&str>, bytes: &[u8]) -> Secret {
 }
 
 /// A policy for HMAC-SHA256 in hex over these components, as the whole value of `X-Sig`.
-fn policy(pieces: &[&str]) -> SignaturePolicy {
+fn policy(components: &[&str]) -> SignaturePolicy {
     SignaturePolicy {
         name: "signature".into(),
         places: vec![Locator::header_named(HeaderName::from_static("x-sig"))],
         parse: Parse::Raw,
         encoding: Encoding::Hex,
         algorithm: SignatureAlgorithm::Hmac(Hash::Sha256),
-        signed: pieces.iter().map(|piece| Component::parse(piece).unwrap()).collect(),
+        signed: components.iter().map(|component| Component::parse(component).unwrap()).collect(),
         join: ".".into(),
         url_variants: Vec::new(),
         time: None,

@@ -28,7 +28,7 @@ impl Trial<'_> {
     }
 
     pub(super) fn answer(&self, stage: ChallengeStage) -> Option<Note> {
-        let answer = self.route.answer(&self.view(), stage).ok()??;
+        let answer = self.route.challenge_response(&self.view(), stage).ok()??;
         Some(Note { check: "challenge", found: format!("answered by the gateway with {} bytes", answer.body.len()) })
     }
 }

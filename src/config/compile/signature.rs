@@ -65,7 +65,7 @@ impl Compiler<'_> {
         if file.encoding.is_none() {
             self.missing(&path.child("encoding"), "hex, base64 or base64url");
         }
-        let signed = self.pieces(file, algorithm, path);
+        let signed = self.components(file, algorithm, path);
         let time = match &file.timestamp {
             None => Some(None),
             Some(time) => self.signed_time(time, written.tolerance, &signed, &path.child("timestamp")).map(Some),
@@ -159,7 +159,7 @@ impl Compiler<'_> {
         text
     }
 
-    fn pieces(
+    fn components(
         &mut self,
         file: &SignatureFile,
         algorithm: Option<SignatureAlgorithm>,
@@ -171,14 +171,14 @@ impl Compiler<'_> {
             self.problems
                 .add_follow_up(&path, format!("expected 1 to {MAX_PIECES} components, such as [part:t, body]"));
         }
-        let mut pieces = Vec::new();
+        let mut components = Vec::new();
         for (index, text) in written.iter().enumerate() {
             match Component::parse(text) {
-                Some(piece) => pieces.push(piece),
+                Some(component) => components.push(component),
                 None => self.problems.add_follow_up(&path.index(index), PIECES),
             }
         }
-        let holds_secret = pieces.contains(&Component::Secret);
+        let holds_secret = components.contains(&Component::Secret);
         match algorithm {
             Some(SignatureAlgorithm::Sha256) if !holds_secret => {
                 self.problems
@@ -190,7 +190,7 @@ impl Compiler<'_> {
             }
             Some(_) => {}
         }
-        pieces
+        components
     }
 
     fn signed_time(
@@ -225,29 +225,29 @@ impl Compiler<'_> {
             }
             return None;
         };
-        let piece = Component::parse(written);
-        if piece.is_none() {
+        let component = Component::parse(written);
+        if component.is_none() {
             self.problems.add(&path.child("key_id"), PIECES);
         }
         if secrets.iter().any(|secret| secret.id.is_none()) {
             self.problems.add(path, "each secret needs an `id`, by which the signature refers to it");
         }
-        piece
+        component
     }
 
     /// An id that an attacker can change does not protect against replay (PageSpace#2199).
     fn event_id(&mut self, file: &SignatureFile, signed: &[Component], path: &FieldPath) -> Option<Component> {
         let written = file.id.as_deref()?;
-        let piece = Component::parse(written);
-        match &piece {
+        let component = Component::parse(written);
+        match &component {
             None => self.problems.add(path, PIECES),
-            Some(piece) if !piece.is_covered_by(signed) => {
+            Some(component) if !component.is_covered_by(signed) => {
                 self.problems
                     .add(path, "is not signed: an attacker who replays the request could change it; remove it");
             }
             Some(_) => {}
         }
-        piece
+        component
     }
 
     fn require(

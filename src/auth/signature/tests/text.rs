@@ -3,9 +3,9 @@
 use super::*;
 
 /// Verifies a request with these headers and a correct signature over `text`, under a policy with these components.
-fn signs(pieces: &[&str], target: &str, fields: &[(&str, &str)], body: &[u8], text: &str) -> Result<usize, Reason> {
+fn signs(components: &[&str], target: &str, fields: &[(&str, &str)], body: &[u8], text: &str) -> Result<usize, Reason> {
     let good = mac(text);
-    evaluate_at(&policy(pieces), target, &[&[("x-sig", good.as_str())], fields].concat(), body)
+    evaluate_at(&policy(components), target, &[&[("x-sig", good.as_str())], fields].concat(), body)
 }
 
 const MISSING: Result<usize, Reason> = Err(Reason::MissingSignedComponent);
@@ -15,7 +15,7 @@ const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded")
 #[test]
 fn components_have_the_values_that_their_names_say() {
     let hash = Digest::hex_sha256(b"{}");
-    for (pieces, text) in [
+    for (components, text) in [
         (&["literal:v0", "body"][..], "v0.{}"),
         (&["body", "body"], "{}.{}"),
         (&["body.sha256.hex"], hash.as_str()),
@@ -24,8 +24,12 @@ fn components_have_the_values_that_their_names_say() {
         (&["query.sorted"], "b=1&c=2"),
         (&["header:x-id", "header?:x-none"], "7."),
     ] {
-        assert_eq!(signs(pieces, "/a?c=2&b=1", &[("x-id", "7")], b"{}", text), Ok(0), "{pieces:?}");
-        assert_eq!(signs(pieces, "/a?c=2&b=1", &[("x-id", "7")], b"{}", &format!("{text} ")), BAD, "{pieces:?}");
+        assert_eq!(signs(components, "/a?c=2&b=1", &[("x-id", "7")], b"{}", text), Ok(0), "{components:?}");
+        assert_eq!(
+            signs(components, "/a?c=2&b=1", &[("x-id", "7")], b"{}", &format!("{text} ")),
+            BAD,
+            "{components:?}"
+        );
     }
     for text in ["", "boddy", "header:", "header:a b", "json:", "body.sha1.hex", "text", "part:", "url.sorted"] {
         assert_eq!(Component::parse(text), None, "{text}");
@@ -36,7 +40,7 @@ fn components_have_the_values_that_their_names_say() {
 #[test]
 fn a_missing_component_has_its_own_reason() {
     let malformed = Err(Reason::MalformedBody);
-    for (pieces, fields, body, expected) in [
+    for (components, fields, body, expected) in [
         (&["header:x-id"][..], &[][..], &b"{}"[..], MISSING),
         (&["json:/id"], &[], b"{}", MISSING),
         (&["json:/id"], &[], br#"{"id":null}"#, BAD),
@@ -50,7 +54,7 @@ fn a_missing_component_has_its_own_reason() {
         (&["headers:id"], &[], b"", MISSING),
     ] {
         let told = String::from_utf8_lossy(body);
-        assert_eq!(signs(pieces, "/a", fields, body, ""), expected, "{pieces:?} {told}");
+        assert_eq!(signs(components, "/a", fields, body, ""), expected, "{components:?} {told}");
     }
     assert_eq!(signs(&["header:x-id"], "/a", &[("x-id", "1")], b"{}", "1"), Ok(0));
     assert_eq!(signs(&["json:/id"], "/a", &[], br#"{"id":"1"}"#, "1"), Ok(0));
@@ -153,11 +157,11 @@ fn a_hash_in_the_signed_url_stands_for_the_body() {
 /// PageSpace#2199: an unsigned value must not identify an event.
 #[test]
 fn an_id_or_a_time_counts_where_it_is_signed() {
-    let covered = |piece: &str, signed: &[&str]| {
-        let signed: Vec<Component> = signed.iter().map(|piece| Component::parse(piece).unwrap()).collect();
-        Component::parse(piece).unwrap().is_covered_by(&signed)
+    let covered = |component: &str, signed: &[&str]| {
+        let signed: Vec<Component> = signed.iter().map(|component| Component::parse(component).unwrap()).collect();
+        Component::parse(component).unwrap().is_covered_by(&signed)
     };
-    for (piece, signed) in [
+    for (component, signed) in [
         ("header:x-id", &["header:X-Id"][..]),
         ("json:/id", &["body"]),
         ("json:/id", &["body.sha256.hex"]),
@@ -166,9 +170,9 @@ fn an_id_or_a_time_counts_where_it_is_signed() {
         ("form:id", &["form:id"]),
         ("part:t", &["part:t"]),
     ] {
-        assert!(covered(piece, signed), "{piece}");
+        assert!(covered(component, signed), "{component}");
     }
-    for (piece, signed) in [
+    for (component, signed) in [
         ("header:x-id", &["header:x-other", "body"][..]),
         ("json:/id", &["json:/other", "header:id"]),
         ("json:/id", &["form.sorted"]),
@@ -177,6 +181,6 @@ fn an_id_or_a_time_counts_where_it_is_signed() {
         ("part:t", &["part:v", "body"]),
         ("url", &["path"]),
     ] {
-        assert!(!covered(piece, signed), "{piece}");
+        assert!(!covered(component, signed), "{component}");
     }
 }
