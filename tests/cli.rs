@@ -157,3 +157,16 @@ fn every_option_in_the_documents_exists() {
     }
     assert!(checked >= 10, "{checked} options found");
 }
+
+/// A start that failed after its first runtime was made ended with a panic, which hid the reason.
+#[test]
+fn a_store_that_cannot_be_opened_ends_the_start_with_its_reason() {
+    let folder = folder();
+    let yaml = std::fs::read_to_string(folder.path().join("gateway.yaml")).unwrap();
+    let yaml = format!("store: {{ type: embedded, path: missing/store.redb }}\n{}", yaml.replace(":8443", ":0"));
+    std::fs::write(folder.path().join("gateway.yaml"), yaml).unwrap();
+    let run = hookgate(folder.path(), None, &["run"]);
+    let printed = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(run.status.code(), Some(1), "{run:?}");
+    assert!(printed.contains("store: ") && !printed.contains("panic"), "{printed}");
+}

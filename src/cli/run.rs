@@ -25,13 +25,16 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     telemetry::count_panics();
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.spawn(give_memory_back());
+    // Handlers are installed before anything is served, so that no signal has its default effect.
+    let context = runtime.enter();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    drop(context);
+    // Not in async code, where a start that fails could not drop the runtimes that it has made.
+    let running = app::start(Some(path), &config, Arc::new(SystemClock))?;
     runtime.block_on(async {
-        tokio::spawn(give_memory_back());
-        // Handlers are installed before anything is served, so that no signal has its default effect.
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
-        let running = app::start(Some(path), &config, Arc::new(SystemClock))?;
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
