@@ -80,7 +80,7 @@ impl Failure {
     }
 
     /// The response has a `Retry-After` header; limits state their own time.
-    pub const fn may_be_retried(&self) -> bool {
+    pub const fn has_retry_after(&self) -> bool {
         let reason = self.reason();
         matches!(reason.row().ending, Ending::Undecided) || matches!(reason, Reason::DuplicateInFlight)
     }
@@ -129,7 +129,7 @@ pub const fn is_rejection(reason: Reason) -> bool {
 
 /// Whether the response is sent before a route is known, or to no client: a route's `status_overrides` cannot change
 /// its status.
-pub const fn has_no_route(reason: Reason) -> bool {
+pub const fn is_before_route(reason: Reason) -> bool {
     reason.row().before_route
 }
 

@@ -34,7 +34,7 @@ impl Connections {
     /// [`ConnectionRejection::MaxConnections`].
     pub fn admit(&self, limits: &ListenerLimits) -> Result<ConnectionPermit, ConnectionRejection> {
         let mut permit = self.0.begin(None);
-        permit.grow(1, amount(limits.connections), 0).map_err(|_| ConnectionRejection::MaxConnections)?;
+        permit.grow(1, amount(limits.max_connections), 0).map_err(|_| ConnectionRejection::MaxConnections)?;
         Ok(ConnectionPermit(permit))
     }
 }
@@ -45,7 +45,7 @@ impl ConnectionPermit {
     /// # Errors
     /// [`ConnectionRejection::MaxConnectionsPerIp`].
     pub fn count_for(&mut self, address: IpAddr, limits: &ListenerLimits) -> Result<(), ConnectionRejection> {
-        let limit = amount(limits.connections_per_address);
+        let limit = amount(limits.max_connections_per_ip);
         self.0.assign(AddressKey::of(address), limit).map_err(|_| ConnectionRejection::MaxConnectionsPerIp)
     }
 }
@@ -113,7 +113,11 @@ mod tests {
     use super::*;
 
     fn limits(connections: usize, connections_per_address: usize) -> ListenerLimits {
-        ListenerLimits { connections, connections_per_address, ..ListenerLimits::default() }
+        ListenerLimits {
+            max_connections: connections,
+            max_connections_per_ip: connections_per_address,
+            ..ListenerLimits::default()
+        }
     }
 
     fn address(text: &str) -> IpAddr {

@@ -75,7 +75,7 @@ impl Gateway {
             Err(failure) => {
                 record.failed(&failure);
                 let route = record.route().map(|route| &**route);
-                let response = response::failure(&failure, snapshot.disclosure, route, &record.request_id);
+                let response = response::failure(&failure, snapshot.error_detail, route, &record.request_id);
                 record.status = Some(response.status());
                 // A rejected request waits for nothing: a client that pipelines them would occupy the worker.
                 tokio::task::yield_now().await;

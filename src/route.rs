@@ -40,17 +40,17 @@ pub struct Route {
     /// The maximum size of a request body, in bytes (`max_body_size`).
     pub max_body: u64,
     /// The CIDR ranges that the client's address must be in (`allowed_ips`); `None` allows every address.
-    pub allow: Option<Vec<IpNet>>,
+    pub allowed_ips: Option<Vec<IpNet>>,
     /// The rate and concurrency limits.
     pub limits: RouteLimits,
     /// The changes to the forwarded request.
     pub forward: Forward,
     /// HTTP statuses that override the default of a reason (`status_overrides`).
-    pub responses: BTreeMap<Reason, StatusCode>,
+    pub status_overrides: BTreeMap<Reason, StatusCode>,
     /// The URL that senders use, if it is not `https` and the request's host.
     pub public_url: Option<PublicUrl>,
     /// The end of the dry run, during which rejections are only logged and counted (`mode: dry_run`).
-    pub observe_until: Option<UnixTime>,
+    pub dry_run_until: Option<UnixTime>,
     /// The provider's endpoint verification challenges, with their responses.
     pub challenges: Vec<ChallengeRule>,
     /// Replay protection and idempotency, if configured.
@@ -99,7 +99,7 @@ impl Route {
 
     /// Whether the route is in dry-run mode: a rejection is logged and counted, but not enforced.
     pub fn observes(&self, now: UnixTime) -> bool {
-        self.observe_until.is_some_and(|until| now < until)
+        self.dry_run_until.is_some_and(|until| now < until)
     }
 
     /// Whether the body is read before the decision, so that a rejected request is captured with its body.
@@ -130,7 +130,7 @@ impl Route {
 impl Route {
     /// Whether the route accepts requests from this address (`allowed_ips`).
     pub fn admits(&self, peer: IpAddr) -> bool {
-        self.allow.as_ref().is_none_or(|nets| within(nets, peer))
+        self.allowed_ips.as_ref().is_none_or(|nets| within(nets, peer))
     }
 }
 

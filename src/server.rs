@@ -125,7 +125,7 @@ impl Server {
         let _closed = OnDrop(|| gauge.dec());
         // Fails only on a connection that is already closed.
         let _ = stream.set_nodelay(true);
-        let deadline = Instant::now() + settings.limits.handshake;
+        let deadline = Instant::now() + settings.limits.tls_handshake;
         let mut connection = ConnectionInfo {
             address: address.into(),
             named: true,

@@ -38,7 +38,7 @@ impl std::fmt::Display for ConfigHash {
 
 /// The detail in error responses (`error_detail`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Disclosure {
+pub enum ErrorDetail {
     /// An unauthenticated client gets `unauthorized`; a client with a verified signature gets the reason.
     #[default]
     Standard,
@@ -61,9 +61,9 @@ pub struct Snapshot {
     /// The proxies that are trusted to state the client's address of a connection or request (`trusted_proxies`).
     pub trusted_proxies: Vec<IpNet>,
     /// The detail in error responses.
-    pub disclosure: Disclosure,
+    pub error_detail: ErrorDetail,
     /// The maximum number of bytes in all buffered bodies (`max_buffered_bytes`).
-    pub buffered_bodies: u64,
+    pub max_buffered_bytes: u64,
     /// The hash of the configuration.
     pub config_hash: ConfigHash,
 }
@@ -86,50 +86,50 @@ pub struct ListenerSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerLimits {
     /// The maximum number of open connections (`max_connections`).
-    pub connections: usize,
+    pub max_connections: usize,
     /// The maximum number of open connections from one address, or one /64 in IPv6 (`max_connections_per_ip`).
-    pub connections_per_address: usize,
+    pub max_connections_per_ip: usize,
     /// The maximum time from accept to the end of the TLS handshake (`tls_handshake`).
-    pub handshake: Duration,
+    pub tls_handshake: Duration,
     /// The maximum time from there to the end of the first request's headers (`first_request`).
     pub first_request: Duration,
     /// The maximum time from the first byte to the end of a later request's headers (`headers`).
-    pub head: Duration,
+    pub headers: Duration,
     /// The maximum time without a request (`keepalive`).
-    pub idle: Duration,
+    pub keepalive: Duration,
     /// The maximum time without a byte of a request's body (`request_body_idle`).
-    pub body_stall: Duration,
+    pub request_body_idle: Duration,
     /// The maximum time for a whole request body (`request_body`).
-    pub body: Duration,
+    pub request_body: Duration,
     /// The maximum time in which the client reads no byte of the response (`response_write_idle`).
     pub response_write_idle: Duration,
     /// The maximum size of all headers of a request, in bytes (`max_headers_size`).
-    pub head_bytes: u32,
+    pub max_headers_size: u32,
     /// The maximum number of headers of a request (`max_headers_count`).
-    pub headers: usize,
+    pub max_headers_count: usize,
     /// The maximum number of concurrent streams of an HTTP/2 connection (`max_concurrent_streams`).
-    pub streams: u32,
+    pub max_concurrent_streams: u32,
     /// The maximum number of streams that the client may reset before they have been handled (HTTP/2 rapid reset;
     /// `max_pending_resets`).
-    pub resets: usize,
+    pub max_pending_resets: usize,
 }
 
 impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
-            connections: 10_000,
-            connections_per_address: 1_000,
-            handshake: Duration::from_secs(10),
+            max_connections: 10_000,
+            max_connections_per_ip: 1_000,
+            tls_handshake: Duration::from_secs(10),
             first_request: Duration::from_secs(10),
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
-            body_stall: Duration::from_secs(15),
-            body: Duration::from_secs(60),
+            headers: Duration::from_secs(10),
+            keepalive: Duration::from_secs(60),
+            request_body_idle: Duration::from_secs(15),
+            request_body: Duration::from_secs(60),
             response_write_idle: Duration::from_secs(60),
-            head_bytes: 32 * 1024,
-            headers: 100,
-            streams: 100,
-            resets: 20,
+            max_headers_size: 32 * 1024,
+            max_headers_count: 100,
+            max_concurrent_streams: 100,
+            max_pending_resets: 20,
         }
     }
 }
@@ -137,7 +137,7 @@ impl Default for ListenerLimits {
 impl ListenerLimits {
     /// The shortest time after which a connection can exceed one of its timeouts.
     pub fn shortest(&self) -> Duration {
-        self.first_request.min(self.head).min(self.idle).min(self.response_write_idle)
+        self.first_request.min(self.headers).min(self.keepalive).min(self.response_write_idle)
     }
 }
 

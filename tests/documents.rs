@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use hookgate::config;
-use hookgate::failure::{has_no_route, secevent_error, status};
+use hookgate::failure::{is_before_route, secevent_error, status};
 use hookgate::metrics::{
     ConnectionRejection, EntryKind, HandshakeError, Metrics, OperationResult, Outcome, ROWS, StoreOperationResult,
 };
@@ -101,7 +101,7 @@ fn every_reason_that_comes_before_a_route_is_in_the_reference() {
     let listed = words(after.split("\n\n").next().unwrap());
     // These two are never the response of a route, nor of a request.
     let unsent = [Reason::ClientDisconnected, Reason::TlsRequired];
-    let before_route = Reason::ALL.iter().filter(|reason| has_no_route(**reason) && !unsent.contains(reason));
+    let before_route = Reason::ALL.iter().filter(|reason| is_before_route(**reason) && !unsent.contains(reason));
     assert_eq!(listed, before_route.map(|reason| reason.word()).collect());
 }
 

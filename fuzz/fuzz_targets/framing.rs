@@ -27,7 +27,7 @@ fuzz_target!(init: {
 
 /// Validates pieces of at most `piece` bytes; returns the final position, or the number of valid bytes and the error.
 fn followed(bytes: &[u8], piece: usize) -> Result<FramingPosition, (usize, FramingError)> {
-    let mut framing = FramingValidator::new(&ListenerLimits { head_bytes: 2048, ..ListenerLimits::default() });
+    let mut framing = FramingValidator::new(&ListenerLimits { max_headers_size: 2048, ..ListenerLimits::default() });
     let mut good = 0;
     for piece in bytes.chunks(piece.max(1)) {
         framing.follow(piece).map_err(|(more, why)| (good + more, why))?;

@@ -34,13 +34,13 @@ pub struct Issuer {
     /// The issuer's name in gateway.yaml.
     pub name: Arc<str>,
     /// The exact `iss`. `None` skips the comparison (`none` in gateway.yaml, only together with one pinned key).
-    pub issuer: Option<String>,
+    pub iss: Option<String>,
     /// Allowed algorithms.
     pub algorithms: Vec<Algorithm>,
     /// The issuer's keys; another issuer's keys are never searched.
     pub keys: Keys,
     /// Cache of tokens that these keys have verified.
-    pub known: Arc<VerifiedTokenCache>,
+    pub token_cache: Arc<VerifiedTokenCache>,
 }
 
 /// SHA-256 of a token. Not truncated, because a collision would be a forgery.

@@ -41,11 +41,11 @@ pub struct JwtPolicy {
     /// Accepted audiences.
     pub audience: Audience,
     /// Claims that must be present (`required_claims`).
-    pub required: Vec<String>,
+    pub required_claims: Vec<String>,
     /// Rules that claims must satisfy.
     pub claims: Vec<ClaimRule>,
     /// Allowed `typ` values (`allowed_types`), compared case-insensitively and without `application/`.
-    pub types: Vec<String>,
+    pub allowed_types: Vec<String>,
     /// Maximum of now − `iat`.
     pub max_age: Option<Duration>,
     /// Maximum of `exp` − `iat`.
@@ -57,7 +57,7 @@ pub struct JwtPolicy {
     /// Claims that bind the token to its request.
     pub bindings: Bindings,
     /// A time other than `iat` that limits the token's age (`time_claim`).
-    pub time: Option<TimestampRule>,
+    pub time_claim: Option<TimestampRule>,
     /// Source of the replay id, if the route needs one.
     pub replay_id: Option<JwtReplayId>,
 }
@@ -105,7 +105,8 @@ impl JwtPolicy {
         now: UnixTime,
         explanation: &mut Explanation,
     ) -> Result<Option<(UnixTime, UnixTime)>, VerifyError> {
-        let validity = self.time.as_ref().map(|time| time.check(request, claims, now, explanation)).transpose()?;
+        let validity =
+            self.time_claim.as_ref().map(|time| time.check(request, claims, now, explanation)).transpose()?;
         self.bindings.check(claims, request, now, explanation)?;
         Ok(validity)
     }
@@ -119,10 +120,10 @@ impl JwtPolicy {
     ) -> Result<(&Issuer, Grant), VerifyError> {
         let parts = JwsParts::split(token)?;
         let name = VerifiedTokenCache::name(token);
-        let known = name.and_then(|name| self.issuers.iter().find_map(|issuer| issuer.known.get(name)));
+        let known = name.and_then(|name| self.issuers.iter().find_map(|issuer| issuer.token_cache.get(name)));
         let token =
             known.as_ref().map_or_else(|| Token::read(&parts).map(Arc::new), |known| Ok(Arc::clone(&known.token)))?;
-        token.is_of(&self.types)?;
+        token.is_of(&self.allowed_types)?;
         explanation.add("header", || format!("alg {:?}, kid {:?}", token.algorithm, token.kid));
         let issuer = self.issuer(&token.claims)?;
         explanation.add("issuer", || issuer.name.to_string());
@@ -156,7 +157,7 @@ impl JwtPolicy {
                 if let Some(name) = name {
                     let (token, keys) = (&token, &keys);
                     let known = || CachedToken { token: Arc::clone(token), keys: Arc::clone(keys), key: place };
-                    issuer.known.add(name, known);
+                    issuer.token_cache.add(name, known);
                 }
                 (key, SignatureCheck::Verified)
             }
@@ -189,7 +190,7 @@ impl JwtPolicy {
             [sole] => Ok(sole),
             several => {
                 let says = payload.get("iss").ok_or(Reason::MissingClaim)?.as_str().ok_or(Reason::MalformedToken)?;
-                let says = |issuer: &&Issuer| issuer.issuer.as_deref() == Some(says);
+                let says = |issuer: &&Issuer| issuer.iss.as_deref() == Some(says);
                 several.iter().find(says).ok_or(Reason::InvalidIssuer)
             }
         }
@@ -203,10 +204,10 @@ impl JwtPolicy {
     fn check_claims(&self, issuer: &Issuer, payload: &Map<String, Value>, now: UnixTime) -> Result<(), Rejection> {
         let claims = Registered::read(payload)?;
         // A null claim counts as missing, since it carries no value.
-        if self.required.iter().any(|name| payload.get(name).is_none_or(Value::is_null)) {
+        if self.required_claims.iter().any(|name| payload.get(name).is_none_or(Value::is_null)) {
             return Err(Reason::MissingClaim.into());
         }
-        if issuer.issuer.is_some() && claims.iss != issuer.issuer.as_deref() {
+        if issuer.iss.is_some() && claims.iss != issuer.iss.as_deref() {
             return Err(claims.iss.map_or(Reason::MissingClaim, |_| Reason::InvalidIssuer).into());
         }
         // Exact comparison: no case folding, trailing slash or substring match (mod_auth_openidc GHSA-wcvh-g65p-v576).
@@ -256,7 +257,7 @@ impl JwtPolicy {
     /// The default source: `jti` if every token must have one, else the hash of a token that is bound to the request's
     /// body.
     pub(super) fn default_replay_id(&self) -> Option<JwtReplayId> {
-        if self.required.iter().any(|name| name == "jti") {
+        if self.required_claims.iter().any(|name| name == "jti") {
             return Pointer::parse("jti").map(JwtReplayId::Claim);
         }
         self.binds_body().then_some(JwtReplayId::Hash)
@@ -264,12 +265,12 @@ impl JwtPolicy {
 
     /// Whether every token expires.
     pub(super) fn is_bounded(&self) -> bool {
-        self.required.iter().any(|name| name == "exp") || self.max_age.is_some() || self.time.is_some()
+        self.required_claims.iter().any(|name| name == "exp") || self.max_age.is_some() || self.time_claim.is_some()
     }
 
     /// The sum of the durations for which a token may stay valid after the times that it states.
     pub(super) fn window(&self) -> Duration {
-        let time = self.time.as_ref().map_or(NO_BOUND, |time| time.max_age);
+        let time = self.time_claim.as_ref().map_or(NO_BOUND, |time| time.max_age);
         self.leeway.saturating_add(self.max_age.unwrap_or(NO_BOUND)).saturating_add(time)
     }
 

@@ -75,7 +75,7 @@ impl Policy {
                 let chosen = match source {
                     None => policy.id.clone().map_or(SignatureReplayId::Hash, SignatureReplayId::Component),
                     Some(ReplayIdSource::Hash) => SignatureReplayId::Hash,
-                    Some(ReplayIdSource::Component(component)) if component.is_covered_by(&policy.signed) => {
+                    Some(ReplayIdSource::Component(component)) if component.is_covered_by(&policy.signed_payload) => {
                         SignatureReplayId::Component(component.clone())
                     }
                     Some(ReplayIdSource::Component(_)) => return Err(NoReplayId::Unsigned),

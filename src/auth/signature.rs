@@ -42,7 +42,7 @@ pub struct SignaturePolicy {
     /// Signature algorithm.
     pub algorithm: SignatureAlgorithm,
     /// Components of the string to sign, in order (`signed_payload`).
-    pub signed: Vec<Component>,
+    pub signed_payload: Vec<Component>,
     /// Separator between the components.
     pub join: String,
     /// Other spellings of the URL that senders may have signed.
@@ -214,7 +214,7 @@ impl SignaturePolicy {
     /// The spellings of the URL to try; one empty spelling if the URL is not signed.
     fn urls(&self, request: &RequestView<'_>) -> Vec<UrlSpelling> {
         let variants = &self.url_variants;
-        let signs = |wanted: fn(&Component) -> bool| self.signed.iter().any(wanted);
+        let signs = |wanted: fn(&Component) -> bool| self.signed_payload.iter().any(wanted);
         let (url, path) = (signs(Component::is_url), signs(|component| *component == Component::Path));
         let target = request.path_and_query();
         match (url, path) {
@@ -234,8 +234,8 @@ impl SignaturePolicy {
         value: &Value<'a>,
         ways: &SigningVariant<'a>,
     ) -> Result<Vec<Cow<'a, [u8]>>, VerifyError> {
-        let mut text = Vec::with_capacity(2 * self.signed.len());
-        for component in &self.signed {
+        let mut text = Vec::with_capacity(2 * self.signed_payload.len());
+        for component in &self.signed_payload {
             if !text.is_empty() && !self.join.is_empty() {
                 text.push(Cow::Borrowed(self.join.as_bytes()));
             }
@@ -276,24 +276,24 @@ impl SignaturePolicy {
 
     /// Whether the body or a hash of it is signed.
     pub fn binds_body(&self) -> bool {
-        self.signed.iter().any(Component::is_whole_body)
+        self.signed_payload.iter().any(Component::is_whole_body)
     }
 
     /// Whether the URL is signed, with its host.
     pub fn signs_url(&self) -> bool {
-        self.signed.iter().any(Component::is_url)
+        self.signed_payload.iter().any(Component::is_url)
     }
 
     /// Whether this header is signed.
     pub fn signs_header(&self, name: &HeaderName) -> bool {
-        self.signed.iter().any(|component| component.header() == Some(name))
+        self.signed_payload.iter().any(|component| component.header() == Some(name))
     }
 
     /// The headers that this policy reads.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         let places = self.places.iter().filter_map(Locator::header);
         let time = self.time.iter().map(|time| &time.source);
-        let components = self.signed.iter().chain(time).chain(&self.key_id).filter_map(Component::header);
+        let components = self.signed_payload.iter().chain(time).chain(&self.key_id).filter_map(Component::header);
         places.chain(components).chain(self.required_headers.iter().map(|(name, _)| name))
     }
 }

@@ -200,15 +200,15 @@ pub(super) fn policy(issuers: Vec<Issuer>) -> JwtPolicy {
     JwtPolicy {
         issuers,
         audience: Audience::OneOf(vec![AUDIENCE.into()]),
-        required: vec!["iss".into(), "aud".into(), "exp".into()],
+        required_claims: vec!["iss".into(), "aud".into(), "exp".into()],
         claims: Vec::new(),
-        types: DEFAULT_TYPES.iter().map(|typ| (*typ).to_owned()).collect(),
+        allowed_types: DEFAULT_TYPES.iter().map(|typ| (*typ).to_owned()).collect(),
         max_age: None,
         max_lifetime: None,
         leeway: Duration::from_secs(30),
         token: Locator::Header { name: AUTHORIZATION, scheme: Some(Scheme::of_token("Bearer")) },
         bindings: Bindings::default(),
-        time: None,
+        time_claim: None,
         replay_id: None,
     }
 }

@@ -31,7 +31,7 @@ use super::yaml;
 use crate::auth::Policy;
 use crate::route::{ErrorForm, Route, RoutingTable};
 use crate::settings::StoreSettings;
-use crate::snapshot::{Disclosure, Snapshot};
+use crate::snapshot::{ErrorDetail, Snapshot};
 use compiler::Compiler;
 use issuer::IssuerKeys;
 
@@ -97,8 +97,8 @@ impl Compiler<'_> {
             routes: routes?,
             listeners: settings,
             trusted_proxies,
-            disclosure: disclosure(file.error_detail),
-            buffered_bodies: self.buffered_bodies,
+            error_detail: disclosure(file.error_detail),
+            max_buffered_bytes: self.buffered_bodies,
             config_hash: self.sources.hash(),
         };
         Some(Config {
@@ -221,11 +221,11 @@ impl Compiler<'_> {
     }
 }
 
-const fn disclosure(file: Option<ErrorDetailFile>) -> Disclosure {
+const fn disclosure(file: Option<ErrorDetailFile>) -> ErrorDetail {
     match file {
-        None | Some(ErrorDetailFile::Standard) => Disclosure::Standard,
-        Some(ErrorDetailFile::Opaque) => Disclosure::Opaque,
-        Some(ErrorDetailFile::Detailed) => Disclosure::Detailed,
+        None | Some(ErrorDetailFile::Standard) => ErrorDetail::Standard,
+        Some(ErrorDetailFile::Opaque) => ErrorDetail::Opaque,
+        Some(ErrorDetailFile::Detailed) => ErrorDetail::Detailed,
     }
 }
 

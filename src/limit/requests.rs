@@ -21,7 +21,7 @@ pub struct RequestLimits {
     routes: GcraStore,
     issuers: GcraStore,
     subjects: GcraStore,
-    addresses: GcraStore,
+    failed_auth: GcraStore,
     in_flight: Sharded<Arc<KeyedQuota<CounterId>>>,
 }
 
@@ -59,7 +59,7 @@ impl Default for RequestLimits {
             routes: GcraStore::default(),
             issuers: GcraStore::default(),
             subjects: GcraStore::default(),
-            addresses: GcraStore::default(),
+            failed_auth: GcraStore::default(),
             in_flight: Sharded::default(),
         }
     }
@@ -77,9 +77,9 @@ impl RequestLimits {
         address: IpAddr,
         at: impl FnOnce() -> Instant,
     ) -> Result<(), Limited> {
-        let Some(rate) = &limits.address else { return Ok(()) };
+        let Some(rate) = &limits.failed_auth else { return Ok(()) };
         let id = self.address(route, address);
-        match self.addresses.lock(id).wait(id, self.now(at()), rate) {
+        match self.failed_auth.lock(id).wait(id, self.now(at()), rate) {
             0 => Ok(()),
             early => Err(too_often("failed_auth", rate, QuotaError::Early(early))),
         }
@@ -87,9 +87,9 @@ impl RequestLimits {
 
     /// Counts a request from this address that the decision has rejected.
     pub fn penalize(&self, route: &str, limits: &RouteLimits, address: IpAddr, at: impl FnOnce() -> Instant) {
-        if let Some(rate) = &limits.address {
+        if let Some(rate) = &limits.failed_auth {
             let id = self.address(route, address);
-            self.addresses.lock(id).charge(id, self.now(at()), rate);
+            self.failed_auth.lock(id).charge(id, self.now(at()), rate);
         }
     }
 

@@ -66,8 +66,12 @@ fn check_size(head: &Parts, limits: &ListenerLimits) -> Result<(), Failure> {
     if target_size(head) > MAX_URI {
         return Err(Reason::UriTooLong.into());
     }
-    let too_large = size(head) > usize::try_from(limits.head_bytes).unwrap_or(usize::MAX);
-    if too_large || head.headers.len() > limits.headers { Err(Reason::HeadersTooLarge.into()) } else { Ok(()) }
+    let too_large = size(head) > usize::try_from(limits.max_headers_size).unwrap_or(usize::MAX);
+    if too_large || head.headers.len() > limits.max_headers_count {
+        Err(Reason::HeadersTooLarge.into())
+    } else {
+        Ok(())
+    }
 }
 
 fn target_size(head: &Parts) -> usize {

@@ -158,8 +158,8 @@ impl RequestBody {
         limits: &ListenerLimits,
         received: Arc<Received>,
     ) -> Result<Self, Failure> {
-        let whole_by = Instant::now() + limits.body;
-        let deadline = BodyDeadline { stall: limits.body_stall, whole_by, timer: None, waiting: false };
+        let whole_by = Instant::now() + limits.request_body;
+        let deadline = BodyDeadline { stall: limits.request_body_idle, whole_by, timer: None, waiting: false };
         let body = Self { inbound, left: max, deadline, received };
         if body.size_hint().lower() > max {
             return Err(BodyFault::TooLarge.into());
@@ -306,7 +306,7 @@ pub(super) async fn buffer_body(
     let mut waiting = services.waiting.begin(address);
     let size = head::size(&context.head).saturating_add(WAITING);
     waiting.grow(size, WAITING_IN_ALL).map_err(Failure::TooManyWaitingRequests)?;
-    body.buffer(services.buffered.begin(address), context.snapshot.buffered_bodies).await
+    body.buffer(services.buffered.begin(address), context.snapshot.max_buffered_bytes).await
 }
 
 /// Maps hyper's error to a fault: invalid framing is `Ambiguous`, a broken connection `ClientDisconnected`.

@@ -168,7 +168,7 @@ fn answer(rules: &DuplicateRules, context: &RequestContext<'_>, outcome: Reserve
     let stored = match on_duplicate {
         None | Some(OnDuplicate::Reject) => return Err(Reason::DuplicateRequest.into()),
         Some(OnDuplicate::Acknowledge) => None,
-        Some(OnDuplicate::Replay) => stored.as_ref().and_then(stored_response::read),
+        Some(OnDuplicate::StoredResponse) => stored.as_ref().and_then(stored_response::read),
     };
     Ok(Reserved::Duplicate(match stored {
         Some(stored) => response::again(stored, &context.request_id),

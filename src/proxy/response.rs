@@ -1,7 +1,7 @@
 //! The responses that the gateway generates itself, for example from a [`Failure`].
 //!
 //! Responses are problem details (RFC 9457). They never state a claim or an expected value, and no reason before a
-//! signature has been verified (see [`Disclosure`]). Transmitters of security event tokens get the form of their own
+//! signature has been verified (see [`ErrorDetail`]). Transmitters of security event tokens get the form of their own
 //! protocol (RFC 8935 §2.3).
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use crate::auth::{Policy, Rejection};
 use crate::failure::{self, Failure, Limited, may_challenge};
 use crate::reason::Reason;
 use crate::route::{ErrorForm, Route, Unrouted};
-use crate::snapshot::Disclosure;
+use crate::snapshot::ErrorDetail;
 
 /// The limit (draft-ietf-httpapi-ratelimit-headers-10 §3).
 static RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -32,15 +32,15 @@ const RETRY_SECONDS: &str = "10";
 /// The response to a request that was not forwarded.
 pub fn failure(
     failure: &Failure,
-    disclosure: Disclosure,
+    disclosure: ErrorDetail,
     route: Option<&Route>,
     request_id: &str,
 ) -> Response<ResponseContent> {
-    let chosen = route.and_then(|route| route.responses.get(&failure.reason()).copied());
+    let chosen = route.and_then(|route| route.status_overrides.get(&failure.reason()).copied());
     let in_secevent = route.is_some_and(|route| route.errors == ErrorForm::Secevent);
     if let (true, Some((status, error))) = (in_secevent, failure.secevent()) {
         // The protocol has an error each for key, issuer and audience; `opaque` gives the same one for all.
-        let opaque = disclosure == Disclosure::Opaque && failure.withheld_as() == Some("unauthorized");
+        let opaque = disclosure == ErrorDetail::Opaque && failure.withheld_as() == Some("unauthorized");
         let error = if opaque { "authentication_failed" } else { error };
         let reason = withheld(failure, disclosure).unwrap_or(failure.reason().word());
         return secevent(chosen.unwrap_or(status), error, reason, request_id);
@@ -51,7 +51,7 @@ pub fn failure(
     let body = problem_json(status, withheld.unwrap_or(failure.reason().word()), request_id);
     let mut response = own(status, Some("application/problem+json"), body.into(), request_id);
     let headers = response.headers_mut();
-    if failure.may_be_retried() {
+    if failure.has_retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
     }
     let closes = matches!(
@@ -99,14 +99,14 @@ pub fn again(mut response: Response<ResponseContent>, request_id: &str) -> Respo
 }
 
 /// The reason that the response states where it may not state the real one.
-fn withheld(failure: &Failure, disclosure: Disclosure) -> Option<&'static str> {
+fn withheld(failure: &Failure, disclosure: ErrorDetail) -> Option<&'static str> {
     // A client knows its own address, and a sender whose address has changed must learn what to ask the operator for.
     let may_know =
         matches!(failure, Failure::Plain(Reason::IpNotAllowed) | Failure::Rejected(Rejection { proven: true, .. }));
     match disclosure {
-        Disclosure::Detailed => None,
-        Disclosure::Standard if may_know => None,
-        Disclosure::Standard | Disclosure::Opaque => failure.withheld_as(),
+        ErrorDetail::Detailed => None,
+        ErrorDetail::Standard if may_know => None,
+        ErrorDetail::Standard | ErrorDetail::Opaque => failure.withheld_as(),
     }
 }
 
@@ -118,8 +118,8 @@ fn takes_bearer(route: Option<&Route>) -> bool {
 
 /// The value of `WWW-Authenticate` (RFC 6750 §3). There is no error for a request without a credential (§3.1), since
 /// its sender might not know that it needs one.
-fn www_authenticate(rejection: &Rejection, disclosure: Disclosure) -> String {
-    let error = if rejection.insufficient_scope && disclosure != Disclosure::Opaque {
+fn www_authenticate(rejection: &Rejection, disclosure: ErrorDetail) -> String {
+    let error = if rejection.insufficient_scope && disclosure != ErrorDetail::Opaque {
         ", error=\"insufficient_scope\""
     } else if matches!(rejection.reason, Reason::MissingCredential | Reason::ClaimMismatch) {
         ""

@@ -13,15 +13,15 @@ use crate::jwks::Jwks;
 use crate::limit::{ChallengeLimit, MemoryQuota, RequestLimits};
 use crate::metrics::Metrics;
 use crate::route::RoutingTable;
-use crate::snapshot::{ConfigHash, Disclosure, SharedSnapshot};
+use crate::snapshot::{ConfigHash, ErrorDetail, SharedSnapshot};
 
 pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
     let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new().unwrap()));
     let snapshot = Snapshot {
         routes: RoutingTable::default(),
         listeners: Vec::new(),
-        disclosure: Disclosure::Standard,
-        buffered_bodies: 0,
+        error_detail: ErrorDetail::Standard,
+        max_buffered_bytes: 0,
         trusted_proxies: Vec::new(),
         config_hash: ConfigHash([0; 32]),
     };

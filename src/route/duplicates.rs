@@ -53,7 +53,7 @@ pub enum OnDuplicate {
     /// Status 200 with an empty body.
     Acknowledge,
     /// The stored response to the first request.
-    Replay,
+    StoredResponse,
 }
 
 /// A set of HTTP statuses: `2xx`, or `202`.

@@ -10,7 +10,7 @@ pub struct RouteLimits {
     /// The limit on the verified requests of each subject of an issuer (`per_subject`).
     pub subject: Limit,
     /// The rate limit on rejected requests from each address (`failed_auth_rate`).
-    pub address: Option<Rate>,
+    pub failed_auth: Option<Rate>,
     /// Whether rates are counted across all replicas.
     pub shared: bool,
 }
@@ -24,7 +24,7 @@ impl RouteLimits {
             route: uncounted(&self.route),
             issuer: uncounted(&self.issuer),
             subject: uncounted(&self.subject),
-            address: None,
+            failed_auth: None,
             shared: self.shared,
         }
     }

@@ -15,11 +15,11 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
         upstream: Upstream { first: endpoint(), others: Vec::new(), timeout: Duration::from_secs(30) },
         max_body: 1024,
         limits: RouteLimits::default(),
-        allow: None,
+        allowed_ips: None,
         forward: Forward::default(),
-        responses: BTreeMap::new(),
+        status_overrides: BTreeMap::new(),
         public_url: None,
-        observe_until: None,
+        dry_run_until: None,
         challenges: Vec::new(),
         duplicates: None,
         shared_revocation: false,
@@ -95,7 +95,7 @@ fn two_routes_for_one_request_are_an_error() {
 #[test]
 fn an_address_is_compared_in_one_form() {
     let nets = |nets: &[&str]| Some(nets.iter().map(|net| net.parse().unwrap()).collect());
-    let of = |allow| Route { allow, ..Arc::into_inner(route("a", None, exact("/"), None)).unwrap() };
+    let of = |allowed_ips| Route { allowed_ips, ..Arc::into_inner(route("a", None, exact("/"), None)).unwrap() };
     let admits = |route: &Route, peer: &str| route.admits(peer.parse().unwrap());
     let some = of(nets(&["203.0.113.0/24", "2001:db8::/32", "192.0.2.7/32"]));
     for peer in ["203.0.113.0", "203.0.113.255", "::ffff:203.0.113.9", "2001:db8:ffff::1", "192.0.2.7"] {

@@ -55,11 +55,11 @@ pub(super) async fn http1<S>(
     let limits = Arc::clone(&connection.limits);
     let state = ConnectionState::new();
     let mut builder = h1::Builder::new();
-    if limits.headers > PARSER_HEADERS {
-        builder.max_headers(limits.headers);
+    if limits.max_headers_count > PARSER_HEADERS {
+        builder.max_headers(limits.max_headers_count);
     }
     builder.max_header_size(
-        usize::try_from(limits.head_bytes).unwrap_or(usize::MAX).saturating_mul(SLACK).saturating_add(1),
+        usize::try_from(limits.max_headers_size).unwrap_or(usize::MAX).saturating_mul(SLACK).saturating_add(1),
     );
     let (connection, state, current) = (&connection, &state, &phase.clone());
     let mut stream = GuardedStream::new(stream, Arc::clone(state), Some(FramingValidator::new(&limits)));
@@ -140,10 +140,10 @@ pub(super) async fn http2<S>(
         Box::pin(async move { answer(&gateway, &connection, in_flight, request).await })
     });
     let connection = h2::Builder::new(TokioExecutor::new())
-        .max_concurrent_streams(limits.streams)
-        .max_pending_accept_reset_streams(limits.resets)
-        .max_local_error_reset_streams(limits.resets)
-        .max_header_list_size(limits.head_bytes.saturating_mul(2))
+        .max_concurrent_streams(limits.max_concurrent_streams)
+        .max_pending_accept_reset_streams(limits.max_pending_resets)
+        .max_local_error_reset_streams(limits.max_pending_resets)
+        .max_header_list_size(limits.max_headers_size.saturating_mul(2))
         .initial_stream_window_size(RECEIVE_WINDOW)
         .initial_connection_window_size(RECEIVE_WINDOW)
         .max_send_buf_size(SEND_BUFFER)

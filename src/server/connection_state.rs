@@ -162,12 +162,12 @@ impl ConnectionFields {
     }
 
     fn waiting(&self, limits: &ListenerLimits) -> (Instant, CloseCause) {
-        let limit = if self.requests == 0 { limits.first_request } else { limits.idle };
+        let limit = if self.requests == 0 { limits.first_request } else { limits.keepalive };
         let idle_until = self.resting_since + limit;
         match self.head_since {
-            Some(since) if self.requests == 0 => (idle_until.min(since + limits.head), CloseCause::Head),
+            Some(since) if self.requests == 0 => (idle_until.min(since + limits.headers), CloseCause::Head),
             // A request that begins just before `timeouts.keepalive` has passed gets the whole of `timeouts.headers`.
-            Some(since) => (since + limits.head, CloseCause::Head),
+            Some(since) => (since + limits.headers, CloseCause::Head),
             None => (idle_until, CloseCause::Silent),
         }
     }
@@ -244,7 +244,12 @@ mod tests {
 
     fn limits() -> ListenerLimits {
         let seconds = Duration::from_secs;
-        ListenerLimits { first_request: seconds(1), head: seconds(2), idle: seconds(9), ..ListenerLimits::default() }
+        ListenerLimits {
+            first_request: seconds(1),
+            headers: seconds(2),
+            keepalive: seconds(9),
+            ..ListenerLimits::default()
+        }
     }
 
     fn next(state: &ConnectionState) -> Option<(u64, CloseCause)> {

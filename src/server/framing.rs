@@ -102,9 +102,15 @@ struct Head {
 impl FramingValidator {
     /// A validator that is at the first request.
     pub fn new(limits: &ListenerLimits) -> Self {
-        let head_bytes = usize::try_from(limits.head_bytes).unwrap_or(usize::MAX);
+        let head_bytes = usize::try_from(limits.max_headers_size).unwrap_or(usize::MAX);
         let max_head = head_bytes.saturating_mul(SLACK);
-        Self { at: ValidatorState::Head, head: Head::default(), line: Vec::new(), max_head, max_fields: limits.headers }
+        Self {
+            at: ValidatorState::Head,
+            head: Head::default(),
+            line: Vec::new(),
+            max_head,
+            max_fields: limits.max_headers_count,
+        }
     }
 
     /// Validates the bytes received. Bytes before a violation may still be passed on: they belong to complete requests,

@@ -102,7 +102,7 @@ fn of_signature(policy: &SignaturePolicy, signed: &mut Signed) {
             other => panic!("no signature is in {other:?}"),
         }
     }
-    for piece in &policy.signed {
+    for piece in &policy.signed_payload {
         match piece {
             Component::Body | Component::BodyHash(_) => signed.body = true,
             Component::FormSorted => signed.form = true,
@@ -285,9 +285,10 @@ fn no_byte_moves_from_a_signed_header_to_the_body_or_back() {
     for (id, case, _) in cases("signatures.json").into_iter().filter(|(_, _, valid)| *valid) {
         let config = case.compile().unwrap();
         let Policy::Signature(policy) = policy(&config, &case) else { continue };
-        let Some(at) = policy.signed.iter().position(|piece| *piece == Component::Body) else { continue };
-        let before = at.checked_sub(1).and_then(|before| policy.signed.get(before));
-        let Some(Component::Located(Locator::Header { name, .. }, _)) = before.or(policy.signed.get(at + 1)) else {
+        let Some(at) = policy.signed_payload.iter().position(|piece| *piece == Component::Body) else { continue };
+        let before = at.checked_sub(1).and_then(|before| policy.signed_payload.get(before));
+        let Some(Component::Located(Locator::Header { name, .. }, _)) = before.or(policy.signed_payload.get(at + 1))
+        else {
             continue;
         };
         let header = case.head().headers[name].as_bytes().to_vec();

@@ -13,7 +13,7 @@ use crate::auth::time::TimestampUnit;
 
 fn issuer() -> Issuer {
     let keys: Keys = fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA]));
-    Issuer { name: "acme".into(), issuer: None, algorithms: vec![Algorithm::EdDSA], keys, known: Arc::default() }
+    Issuer { name: "acme".into(), iss: None, algorithms: vec![Algorithm::EdDSA], keys, token_cache: Arc::default() }
 }
 
 fn detached(payload: Payload) -> DetachedPolicy {
@@ -106,7 +106,7 @@ fn a_detached_signature_has_nothing_between_its_dots() {
 #[test]
 fn routes_of_tokens_take_no_detached_signature() {
     let mut issuer = issuer();
-    issuer.issuer = Some(ISSUER.into());
+    issuer.iss = Some(ISSUER.into());
     let policy = policy(vec![issuer]);
     let evaluate =
         |token: &str| policy.verify_token(token, now(), &mut Explanation::off()).err().and_then(|error| error.reason());

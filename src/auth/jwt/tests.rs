@@ -19,7 +19,13 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 fn issuer(name: &str, iss: &str, keys: Keys, algorithms: &[Algorithm]) -> Issuer {
-    Issuer { name: name.into(), issuer: Some(iss.into()), algorithms: algorithms.to_vec(), keys, known: Arc::default() }
+    Issuer {
+        name: name.into(),
+        iss: Some(iss.into()),
+        algorithms: algorithms.to_vec(),
+        keys,
+        token_cache: Arc::default(),
+    }
 }
 
 /// A policy of one issuer with one key whose `kid` is `1`.
@@ -95,7 +101,7 @@ fn a_policy_without_issuers_or_audiences_accepts_no_token() {
     let nobody = JwtPolicy { audience: Audience::OneOf(vec![]), ..usual() };
     assert_eq!(evaluate(&nobody, &good()), Err(Reason::InvalidAudience));
     assert_eq!(claims_under(&nobody, &json!({"aud": null})), Err(Reason::MissingClaim));
-    let unrequired = JwtPolicy { required: vec![], ..nobody };
+    let unrequired = JwtPolicy { required_claims: vec![], ..nobody };
     assert_eq!(claims_under(&unrequired, &json!({"aud": []})), Err(Reason::InvalidAudience));
     assert_eq!(claims_under(&unrequired, &json!({"aud": ""})), Err(Reason::InvalidAudience));
 }

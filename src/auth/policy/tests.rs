@@ -38,10 +38,10 @@ fn in_body(index: usize) -> Policy {
 fn jwt(keys: Keys) -> Policy {
     let issuer = Issuer {
         name: "acme".into(),
-        issuer: Some(ISSUER.into()),
+        iss: Some(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys,
-        known: Arc::default(),
+        token_cache: Arc::default(),
     };
     Policy::Jwt(Box::new(policy(vec![issuer])))
 }

@@ -17,12 +17,12 @@ use crate::auth::{Policy, Reason, RequestView, Rules, VerifyError, verify};
 fn route(keys: Keys, list: RevocationList) -> Rules {
     let mut policy = policy(vec![Issuer {
         name: "acme".into(),
-        issuer: Some(ISSUER.into()),
+        iss: Some(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys,
-        known: Arc::default(),
+        token_cache: Arc::default(),
     }]);
-    policy.required = vec![];
+    policy.required_claims = vec![];
     let handle = RevocationHandle::new("revoked.yaml".into(), list);
     Rules::new(Policy::Jwt(Box::new(policy)), Some(Arc::new(handle)), None)
 }

@@ -20,10 +20,10 @@ use crate::auth::time::TimestampUnit;
 fn jwt() -> Policy {
     Policy::Jwt(Box::new(policy(vec![Issuer {
         name: "acme".into(),
-        issuer: Some(ISSUER.into()),
+        iss: Some(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys: fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA])),
-        known: Arc::default(),
+        token_cache: Arc::default(),
     }])))
 }
 

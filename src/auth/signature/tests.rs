@@ -33,7 +33,7 @@ fn policy(components: &[&str]) -> SignaturePolicy {
         parse: Parse::Raw,
         encoding: Encoding::Hex,
         algorithm: SignatureAlgorithm::Hmac(Hash::Sha256),
-        signed: components.iter().map(|component| Component::parse(component).unwrap()).collect(),
+        signed_payload: components.iter().map(|component| Component::parse(component).unwrap()).collect(),
         join: ".".into(),
         url_variants: Vec::new(),
         time: None,

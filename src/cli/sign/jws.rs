@@ -40,7 +40,7 @@ pub(super) fn add_token(
         set(&mut claims, &as_pointer(name), value.clone())?;
     }
     let mut header = keys.header(issuer)?;
-    header.insert("typ".to_owned(), policy.types.first().map_or("JWT", String::as_str).into());
+    header.insert("typ".to_owned(), policy.allowed_types.first().map_or("JWT", String::as_str).into());
     let token = keys.compact(issuer, &header, &serde_json::to_vec(&claims)?)?;
     draft.place(&policy.token, token.as_str())?;
     Ok(token)
@@ -54,12 +54,12 @@ fn claims(policy: &JwtPolicy, issuer: &Issuer, route: &Route, now: u64) -> Value
         Audience::Any => None,
     };
     let mut claims = json!({
-        "iss": issuer.issuer, "aud": audience, "iat": now, "nbf": now, "exp": now + lifetime,
+        "iss": issuer.iss, "aud": audience, "iat": now, "nbf": now, "exp": now + lifetime,
         "jti": random_id(),
     });
     if let Some(members) = claims.as_object_mut() {
         members.retain(|_, value| !value.is_null());
-        for name in &policy.required {
+        for name in &policy.required_claims {
             members.entry(name.clone()).or_insert_with(|| "development".into());
         }
     }
@@ -68,7 +68,7 @@ fn claims(policy: &JwtPolicy, issuer: &Issuer, route: &Route, now: u64) -> Value
             let _objects_all_the_way = set(&mut claims, &rule.pointer.to_string(), value);
         }
     }
-    for time in policy.time.iter().chain(&route.rules.timestamp) {
+    for time in policy.time_claim.iter().chain(&route.rules.timestamp) {
         if let Some((pointer, value)) = time_claim(time, now) {
             let _objects_all_the_way = set(&mut claims, &pointer.to_string(), value);
         }

@@ -49,7 +49,7 @@ fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyho
         let number = text.parse::<u64>().ok().map(serde_json::Value::from);
         draft.place(locator, number.unwrap_or_else(|| text.into()))?;
     }
-    for piece in policy.signed.iter().chain(&policy.key_id) {
+    for piece in policy.signed_payload.iter().chain(&policy.key_id) {
         if let Component::Located(locator, Presence::Required) = piece
             && !draft.has(locator)
         {
@@ -86,13 +86,13 @@ fn parts(policy: &SignaturePolicy, secret: &Secret, draft: &Draft, keys: &Keyrin
     if let Some(Component::Part(name)) = &policy.key_id {
         add(name, secret.id.clone().unwrap_or_default());
     }
-    for piece in &policy.signed {
+    for piece in &policy.signed_payload {
         if let Component::ListedHeaders(name) = piece {
             let listed = draft.headers.first().map_or("", |(name, _)| name);
             add(name, listed.to_owned());
         }
     }
-    for piece in &policy.signed {
+    for piece in &policy.signed_payload {
         if let Component::Part(name) = piece {
             add(name, "development".to_owned());
         }

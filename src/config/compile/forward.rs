@@ -10,7 +10,7 @@ use crate::auth::Policy;
 use crate::auth::claims::Pointer;
 use crate::config::error::FieldPath;
 use crate::config::file::{CredentialFile, ForwardFile};
-use crate::failure::{self, has_no_route, is_retried};
+use crate::failure::{self, is_before_route, is_retried};
 use crate::reason::Reason;
 use crate::route::Forward;
 
@@ -100,7 +100,7 @@ impl Compiler<'_> {
                 self.problems.add(&path, "unknown reason; the reference lists the reasons");
                 continue;
             };
-            if has_no_route(reason) {
+            if is_before_route(reason) {
                 self.problems.add(&path, "occurs only before a route is matched; remove it");
                 continue;
             }

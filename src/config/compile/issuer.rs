@@ -59,7 +59,7 @@ impl Compiler<'_> {
             }
         };
         Some(IssuerKeys {
-            issuer: Issuer { name: name.into(), issuer: iss?, algorithms, keys: keys?, known: Arc::default() },
+            issuer: Issuer { name: name.into(), iss: iss?, algorithms, keys: keys?, token_cache: Arc::default() },
         })
     }
 

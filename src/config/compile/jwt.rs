@@ -65,28 +65,28 @@ impl Compiler<'_> {
             let problem = "must not be empty: no `typ` would be accepted; set one or remove the key";
             self.problems.add(&path.child("allowed_types"), problem);
         }
-        let time = self.time_claim(file.time_claim.as_ref(), &path.child("time_claim"));
+        let time_claim = self.time_claim(file.time_claim.as_ref(), &path.child("time_claim"));
         let leeway = self.leeway(file, path);
         let (issuers, audience) = (issuers?, audience?);
-        let required = match origin {
+        let required_claims = match origin {
             Origin::Operator => required(file.required_claims.as_deref(), &issuers, &audience, max_age.is_some()),
             Origin::Preset => file.required_claims.clone().unwrap_or_default(),
         };
-        let types =
+        let allowed_types =
             file.allowed_types.clone().unwrap_or_else(|| DEFAULT_TYPES.iter().map(|name| (*name).to_owned()).collect());
         let token = token?;
         Some(JwtPolicy {
             issuers,
             audience,
-            required,
+            required_claims,
             claims,
-            types,
+            allowed_types,
             max_age,
             max_lifetime,
             leeway,
             token,
             bindings,
-            time,
+            time_claim,
             replay_id: None,
         })
     }
@@ -174,7 +174,7 @@ impl Compiler<'_> {
         let chosen: Option<Vec<Issuer>> = names.iter().map(|name| self.chosen_issuer(name, issuers, path)).collect();
         let chosen = chosen?;
         // The unverified `iss` selects the key set, so each issuer needs one, and all must differ.
-        let mut seen: Vec<&str> = chosen.iter().filter_map(|issuer| issuer.issuer.as_deref()).collect();
+        let mut seen: Vec<&str> = chosen.iter().filter_map(|issuer| issuer.iss.as_deref()).collect();
         seen.sort_unstable();
         seen.dedup();
         if chosen.len() > 1 && seen.len() != chosen.len() {
@@ -318,7 +318,7 @@ pub(super) fn variants(files: Option<&[UrlVariantFile]>) -> Vec<UrlVariant> {
 fn required(written: Option<&[String]>, issuers: &[Issuer], audience: &Audience, bounded_by_age: bool) -> Vec<String> {
     let mut required: Vec<String> = written.unwrap_or_default().to_vec();
     let explicit = written.is_some();
-    let no_iss = issuers.iter().any(|issuer| issuer.issuer.is_none());
+    let no_iss = issuers.iter().any(|issuer| issuer.iss.is_none());
     for name in ALWAYS_REQUIRED {
         let optional = (*name == "iss" && no_iss)
             || (*name == "aud" && *audience == Audience::Any)

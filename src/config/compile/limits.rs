@@ -32,7 +32,7 @@ impl Compiler<'_> {
             route: self.limit(Some(&all), path),
             issuer: self.limit(file.per_issuer.as_ref(), &path.child("per_issuer")),
             subject: self.limit(file.per_subject.as_ref(), &path.child("per_subject")),
-            address: self.rate(file.failed_auth_rate.as_ref(), None, &path.child("failed_auth_rate")),
+            failed_auth: self.rate(file.failed_auth_rate.as_ref(), None, &path.child("failed_auth_rate")),
             shared,
         }
     }

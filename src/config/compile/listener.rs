@@ -173,12 +173,20 @@ impl Compiler<'_> {
         let Some(file) = file else { return default };
         let (per_ip, streams) = (path.child("max_connections_per_ip"), path.child("max_concurrent_streams"));
         ListenerLimits {
-            connections: self.count(file.max_connections, &path.child("max_connections"), default.connections),
-            connections_per_address: self.count(file.max_connections_per_ip, &per_ip, default.connections_per_address),
-            head_bytes: self.head_bytes(file, path, default.head_bytes),
-            headers: self.at_most(file.max_headers_count, &path.child("max_headers_count"), default.headers),
-            streams: self.at_most(file.max_concurrent_streams, &streams, default.streams),
-            resets: self.at_most(file.max_pending_resets, &path.child("max_pending_resets"), default.resets),
+            max_connections: self.count(file.max_connections, &path.child("max_connections"), default.max_connections),
+            max_connections_per_ip: self.count(file.max_connections_per_ip, &per_ip, default.max_connections_per_ip),
+            max_headers_size: self.head_bytes(file, path, default.max_headers_size),
+            max_headers_count: self.at_most(
+                file.max_headers_count,
+                &path.child("max_headers_count"),
+                default.max_headers_count,
+            ),
+            max_concurrent_streams: self.at_most(file.max_concurrent_streams, &streams, default.max_concurrent_streams),
+            max_pending_resets: self.at_most(
+                file.max_pending_resets,
+                &path.child("max_pending_resets"),
+                default.max_pending_resets,
+            ),
             ..default
         }
     }
@@ -193,13 +201,13 @@ impl Compiler<'_> {
         let mut timeout =
             |text: &Option<_>, name, default| self.nonzero_duration(text.as_ref(), &path.child(name), default);
         ListenerLimits {
-            handshake: timeout(&file.tls_handshake, "tls_handshake", limits.handshake),
+            tls_handshake: timeout(&file.tls_handshake, "tls_handshake", limits.tls_handshake),
             first_request: timeout(&file.first_request, "first_request", limits.first_request),
-            head: timeout(&file.headers, "headers", limits.head),
-            body: timeout(&file.request_body, "request_body", limits.body),
-            body_stall: timeout(&file.request_body_idle, "request_body_idle", limits.body_stall),
+            headers: timeout(&file.headers, "headers", limits.headers),
+            request_body: timeout(&file.request_body, "request_body", limits.request_body),
+            request_body_idle: timeout(&file.request_body_idle, "request_body_idle", limits.request_body_idle),
             response_write_idle: timeout(&file.response_write_idle, "response_write_idle", limits.response_write_idle),
-            idle: timeout(&file.keepalive, "keepalive", limits.idle),
+            keepalive: timeout(&file.keepalive, "keepalive", limits.keepalive),
             ..limits
         }
     }

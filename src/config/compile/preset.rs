@@ -170,9 +170,9 @@ impl Compiler<'_> {
         let policy = self.jwt_policy(jwt, issuer.map(|issuer| vec![issuer]), Origin::Preset, &at);
         let mut policy = policy?;
         if let Some(tolerance) = tolerance {
-            match &mut policy.time {
+            match &mut policy.time_claim {
                 Some(time) => time.max_age = tolerance,
-                None if policy.max_age.is_some() || policy.required.iter().any(|name| name == "iat") => {
+                None if policy.max_age.is_some() || policy.required_claims.iter().any(|name| name == "iat") => {
                     policy.max_age = Some(tolerance);
                 }
                 None => self.problems.add(&path.child("tolerance"), "this provider signs no time of issue; remove it"),
@@ -188,7 +188,7 @@ impl Compiler<'_> {
             payload,
             token: policy.token,
             issuer,
-            time: policy.time,
+            time: policy.time_claim,
             replay_id: false,
         })))
     }
@@ -220,7 +220,7 @@ impl Compiler<'_> {
             }
         };
         let iss = issuer.issuer.clone().filter(|iss| iss != "none");
-        Some(Issuer { name: name.into(), issuer: iss, algorithms, keys: keys?, known: Arc::default() })
+        Some(Issuer { name: name.into(), iss, algorithms, keys: keys?, token_cache: Arc::default() })
     }
 
     /// A key set with each secret for every HS algorithm that the provider uses.

@@ -194,7 +194,7 @@ impl Compiler<'_> {
     fn idempotency(&mut self, file: &IdempotencyFile, path: &FieldPath) -> Option<IdempotencyRule> {
         let ttl = self.ttl(file.ttl.as_ref(), &path.child("ttl")).unwrap_or(KEY_TTL);
         let on_duplicate = match file.on_duplicate {
-            None | Some(OnDuplicateFile::StoredResponse) => OnDuplicate::Replay,
+            None | Some(OnDuplicateFile::StoredResponse) => OnDuplicate::StoredResponse,
             Some(OnDuplicateFile::Reject) => OnDuplicate::Reject,
             Some(OnDuplicateFile::Acknowledge) => OnDuplicate::Acknowledge,
         };

@@ -69,14 +69,14 @@ impl Compiler<'_> {
         let policy = rules.as_mut().map(|rules| &mut rules.policy);
         let duplicates = self.duplicate_rules(file, policy, name.as_ref(), path);
         let public_url = self.public_url(file.public_url.as_deref(), &path.child("public_url"));
-        let observe_until = self.dry_run_until(file, path);
+        let dry_run_until = self.dry_run_until(file, path);
         let capture = self.capture(file.capture.as_ref(), &path.child("capture"));
         let max_body = self.max_body(file.limits.as_ref(), &path.child("limits"));
         let limits = self.route_limits(file.limits.as_ref(), &path.child("limits"));
-        let allow = self.allow(file.allowed_ips.as_deref(), &path.child("allowed_ips"));
+        let allowed_ips = self.allow(file.allowed_ips.as_deref(), &path.child("allowed_ips"));
         let forward =
             self.forward(file.forward.as_ref(), rules.as_ref().map(|rules| &rules.policy), &path.child("forward"));
-        let responses = self.status_overrides(file.status_overrides.as_ref(), &path.child("status_overrides"));
+        let status_overrides = self.status_overrides(file.status_overrides.as_ref(), &path.child("status_overrides"));
         let rules = rules?;
         if !rules.policy.binds_body() && !matches!(rules.policy, Policy::Public) {
             let warning =
@@ -105,11 +105,11 @@ impl Compiler<'_> {
             upstream: upstream?,
             max_body,
             limits,
-            allow,
+            allowed_ips,
             forward,
-            responses,
+            status_overrides,
             public_url,
-            observe_until,
+            dry_run_until,
             challenges,
             duplicates,
             shared_revocation,

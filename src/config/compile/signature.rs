@@ -65,20 +65,22 @@ impl Compiler<'_> {
         if file.encoding.is_none() {
             self.missing(&path.child("encoding"), "hex, base64 or base64url");
         }
-        let signed = self.components(file, algorithm, path);
+        let signed_payload = self.components(file, algorithm, path);
         let time = match &file.timestamp {
             None => Some(None),
-            Some(time) => self.signed_time(time, written.tolerance, &signed, &path.child("timestamp")).map(Some),
+            Some(time) => {
+                self.signed_time(time, written.tolerance, &signed_payload, &path.child("timestamp")).map(Some)
+            }
         };
         let key_id = self.key_id(file, written.secrets.as_deref().unwrap_or_default(), path);
-        let id = self.event_id(file, &signed, &path.child("id"));
+        let id = self.event_id(file, &signed_payload, &path.child("id"));
         let (required_headers, required_json) = self.require(file.require.as_ref(), &path.child("require"));
         let required_parts = file.require.as_ref().and_then(|require| require.parts.clone());
         let body_hash = file.body_hash.as_ref().and_then(|hash| hash.query.clone());
         if file.body_hash.is_some() && body_hash.is_none() {
             self.missing(&path.child("body_hash").child("query"), "the name of the query parameter");
         }
-        if body_hash.is_some() && !signed.contains(&Component::Url) {
+        if body_hash.is_some() && !signed_payload.contains(&Component::Url) {
             self.problems
                 .add(&path.child("body_hash"), "the URL with the hash is not signed; add url to `signed_payload`");
         }
@@ -88,7 +90,7 @@ impl Compiler<'_> {
             parse: parse?,
             encoding: file.encoding.map_or(Encoding::Hex, encoding),
             algorithm: algorithm?,
-            signed,
+            signed_payload,
             join: file.join.clone().unwrap_or_default(),
             url_variants: variants(file.url_variants.as_deref()),
             time: time?,
@@ -197,14 +199,14 @@ impl Compiler<'_> {
         &mut self,
         file: &SignedTimeFile,
         tolerance: Option<Duration>,
-        signed: &[Component],
+        signed_payload: &[Component],
         path: &FieldPath,
     ) -> Option<SignedTime> {
         let source = match self.only_key(&file.places(), path)? {
             ("part", part) => Component::Part(part.to_owned()),
             (key, text) => Component::Located(self.locator_under(key, text, path)?, Presence::Required),
         };
-        if !source.is_covered_by(signed) {
+        if !source.is_covered_by(signed_payload) {
             let problem = "is not signed, so that an attacker can change it; add it to `signed_payload`, or, where the \
                            sender does not sign it, write it as the route's `timestamp` with `signed: false`";
             self.problems.add(path, problem);
@@ -236,12 +238,12 @@ impl Compiler<'_> {
     }
 
     /// An id that an attacker can change does not protect against replay (PageSpace#2199).
-    fn event_id(&mut self, file: &SignatureFile, signed: &[Component], path: &FieldPath) -> Option<Component> {
+    fn event_id(&mut self, file: &SignatureFile, signed_payload: &[Component], path: &FieldPath) -> Option<Component> {
         let written = file.id.as_deref()?;
         let component = Component::parse(written);
         match &component {
             None => self.problems.add(path, PIECES),
-            Some(component) if !component.is_covered_by(signed) => {
+            Some(component) if !component.is_covered_by(signed_payload) => {
                 self.problems
                     .add(path, "is not signed: an attacker who replays the request could change it; remove it");
             }

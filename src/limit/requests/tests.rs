@@ -99,7 +99,7 @@ fn a_rate_limited_request_takes_no_permit() {
 #[test]
 fn an_address_is_charged_for_rejections_alone_and_a_64_is_one_address() {
     let counted = RequestLimits::default();
-    let limits = RouteLimits { address: Some(Rate::new(1, 3600, 2)), ..RouteLimits::default() };
+    let limits = RouteLimits { failed_auth: Some(Rate::new(1, 3600, 2)), ..RouteLimits::default() };
     let address = |text: &str| text.parse::<IpAddr>().unwrap();
     let check_ip_rate = |text| counted.check_ip_rate("webhook", &limits, address(text), || counted.begun);
     assert!((0..9).all(|_| check_ip_rate("2001:db8::1").is_ok()));
@@ -118,7 +118,8 @@ fn an_address_is_charged_for_rejections_alone_and_a_64_is_one_address() {
 #[test]
 fn uncountable_requests_are_rejected_on_verified_routes_and_pass_on_public_ones() {
     let counted = RequestLimits::default();
-    let limits = RouteLimits { subject: often(1, 1), address: Some(Rate::new(1, 3600, 1)), ..RouteLimits::default() };
+    let limits =
+        RouteLimits { subject: often(1, 1), failed_auth: Some(Rate::new(1, 3600, 1)), ..RouteLimits::default() };
     let subjects = (0..200_000_u32).map(|number| number.to_string());
     let first_rejected = subjects
         .into_iter()
@@ -129,5 +130,5 @@ fn uncountable_requests_are_rejected_on_verified_routes_and_pass_on_public_ones(
         assert!(counted.check_ip_rate("webhook", &limits, address, || counted.begun).is_ok());
         counted.penalize("webhook", &limits, address, || counted.begun);
     }
-    assert!(counted.addresses.len() < 200_000);
+    assert!(counted.failed_auth.len() < 200_000);
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn framing() -> FramingValidator {
-    FramingValidator::new(&ListenerLimits { head_bytes: 100, ..ListenerLimits::default() })
+    FramingValidator::new(&ListenerLimits { max_headers_size: 100, ..ListenerLimits::default() })
 }
 
 /// Validates the bytes in one piece and byte by byte: the result must not depend on how bytes arrive.
@@ -143,7 +143,7 @@ fn chunks_have_a_size_and_nothing_beside_it() {
 
 #[test]
 fn headers_and_trailers_have_an_end() {
-    let few = ListenerLimits { headers: 3, ..ListenerLimits::default() };
+    let few = ListenerLimits { max_headers_count: 3, ..ListenerLimits::default() };
     assert_eq!(FramingValidator::new(&few).follow(&head("A: b\r\nC: d")), Ok(()));
     let fourth = FramingValidator::new(&few).follow(&head("A: b\r\nC: d\r\nE: f"));
     assert_eq!(fourth.map_err(|(_, why)| why), Err(FramingError::TooLarge));

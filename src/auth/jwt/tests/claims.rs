@@ -22,15 +22,15 @@ fn the_issuer_is_exact() {
     }
     assert_eq!(claims(&json!({"iss": null})), Err(Reason::MissingClaim));
     assert_eq!(claims(&json!({"iss": [ISSUER]})), Err(Reason::MalformedToken));
-    let unrequired = JwtPolicy { required: vec![], ..usual() };
+    let unrequired = JwtPolicy { required_claims: vec![], ..usual() };
     assert_eq!(claims_under(&unrequired, &json!({"iss": null})), Err(Reason::MissingClaim));
 }
 
 #[test]
 fn an_issuer_written_none_is_not_compared_but_still_a_text() {
     let mut policy = usual();
-    policy.required.clear();
-    policy.issuers[0].issuer = None;
+    policy.required_claims.clear();
+    policy.issuers[0].iss = None;
     assert_eq!(claims_under(&policy, &json!({"iss": null})), Ok(()));
     assert_eq!(claims_under(&policy, &json!({"iss": "any"})), Ok(()));
     assert_eq!(claims_under(&policy, &json!({"iss": 7})), Err(Reason::MalformedToken));
@@ -82,7 +82,7 @@ fn registered_claims_have_their_types() {
 /// CVE-2026-25537: a time of the wrong type was treated as absent. In hookgate it is an error, required or not.
 #[test]
 fn times_are_numbers() {
-    let lax = JwtPolicy { required: vec![], ..usual() };
+    let lax = JwtPolicy { required_claims: vec![], ..usual() };
     let good = good_claims().to_string();
     for name in ["exp", "nbf", "iat"] {
         let number = good_claims()[name].to_string();
@@ -115,7 +115,7 @@ fn times_are_numbers() {
 fn fractions_and_exponents_are_read_to_the_strict_side() {
     let at = |name: &str, value: &str| {
         let without = with(good_claims(), &json!({"exp": null, "nbf": null, "iat": null})).to_string();
-        let lax = JwtPolicy { required: vec![], ..usual() };
+        let lax = JwtPolicy { required_claims: vec![], ..usual() };
         let text = without.replacen('{', &format!("{{\"{name}\":{value},"), 1);
         evaluate(&lax, &ED25519.token(Algorithm::EdDSA, HEADER, text))
     };
@@ -170,7 +170,7 @@ fn max_age_needs_iat_and_bounds_it() {
 
 #[test]
 fn max_lifetime_needs_both_ends_and_has_no_leeway() {
-    let short = JwtPolicy { max_lifetime: Some(seconds(60)), required: vec![], ..usual() };
+    let short = JwtPolicy { max_lifetime: Some(seconds(60)), required_claims: vec![], ..usual() };
     let lives = |iat: Value, exp: Value| claims_under(&short, &json!({"iat": iat, "exp": exp}));
     assert_eq!(lives(json!(NOW), json!(NOW + 60)), Ok(()));
     assert_eq!(lives(json!(NOW), json!(NOW + 61)), Err(Reason::TokenLifetimeTooLong));
@@ -184,7 +184,7 @@ fn required_claims_are_there_and_say_something() {
     for name in ["iss", "aud", "exp"] {
         assert_eq!(claims(&json!({ name: null })), Err(Reason::MissingClaim), "{name}");
     }
-    let tenant = JwtPolicy { required: vec!["tenant".into()], ..usual() };
+    let tenant = JwtPolicy { required_claims: vec!["tenant".into()], ..usual() };
     let text = |member: &str| good_claims().to_string().replacen('{', &format!("{{{member},"), 1);
     let evaluate = |member: &str| evaluate(&tenant, &ED25519.token(Algorithm::EdDSA, HEADER, text(member)));
     assert_eq!(evaluate(r#""tenant":"a""#), Ok(()));

@@ -373,9 +373,9 @@ fn a_cached_token_is_verified_again_and_by_its_own_keys() {
         evaluate(&changed, &token)
     };
     assert_eq!(known(|_| {}), Ok(()));
-    assert_eq!(known(|policy| policy.types = vec!["secevent+jwt".into()]), Err(Reason::MalformedToken));
+    assert_eq!(known(|policy| policy.allowed_types = vec!["secevent+jwt".into()]), Err(Reason::MalformedToken));
     assert_eq!(known(|policy| policy.audience = Audience::OneOf(vec!["other".into()])), Err(Reason::InvalidAudience));
-    assert_eq!(known(|policy| policy.issuers[0].issuer = Some("other".into())), Err(Reason::InvalidIssuer));
+    assert_eq!(known(|policy| policy.issuers[0].iss = Some("other".into())), Err(Reason::InvalidIssuer));
     assert_eq!(known(|policy| policy.issuers[0].algorithms.clear()), Err(Reason::UnsupportedAlgorithm));
     let late = UnixTime::from_seconds(NOW + 100_000).unwrap();
     let expired = policy.verify_token(&token, late, &mut Explanation::off()).map(|_| ());

@@ -7,7 +7,7 @@ fn timed(source: &str, unit: TimestampUnit) -> SignaturePolicy {
     let source = Component::parse(source).unwrap();
     let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
     let mut policy = policy(&["body"]);
-    policy.signed.insert(0, source.clone());
+    policy.signed_payload.insert(0, source.clone());
     policy.time = Some(SignedTime { source, unit, max_age, max_future });
     policy
 }
