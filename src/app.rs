@@ -57,7 +57,7 @@ pub struct Running {
     /// Address of the admin listener.
     pub admin: Option<SocketAddr>,
     /// Memory quota of buffered bodies.
-    pub held: MemoryQuota,
+    pub buffered: MemoryQuota,
     reloader: Arc<Reloader>,
     phase: watch::Sender<Phase>,
     workers: Vec<JoinHandle<()>>,
@@ -85,12 +85,12 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
     let shared = share(&addresses, listeners);
     let workers = (0..worker_count(*workers)).map(|_| worker(&services, &phases, &shared, &sockets));
     let workers = workers.collect::<Result<Vec<_>, _>>()?;
-    let held = services.buffered.clone();
+    let buffered = services.buffered.clone();
     let control = Some(control_thread(control, services, phases, Arc::clone(&reloader), admin)?);
     for address in &addresses {
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     }
-    Ok(Running { listeners: addresses, admin: admin_address, held, reloader, phase, workers, control })
+    Ok(Running { listeners: addresses, admin: admin_address, buffered, reloader, phase, workers, control })
 }
 
 fn services(config: &Config, clock: Arc<dyn Clock>, control: &Runtime) -> Result<Arc<Services>, StartError> {

@@ -20,13 +20,14 @@ impl UnixTime {
         self.0
     }
 
-    /// The time after `duration`; saturates at the end of the number range.
+    /// The time after the whole seconds of `duration`, whose fraction is dropped; saturates at the end of the number
+    /// range.
     #[must_use]
     pub const fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration.as_secs()))
     }
 
-    /// The time before `duration`; saturates at 1970.
+    /// The time before the whole seconds of `duration`, whose fraction is dropped; saturates at 1970.
     #[must_use]
     pub const fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(duration.as_secs()))

@@ -1,4 +1,5 @@
-//! gateway.yaml → runtime types. [`load`] reads bytes; [`compile()`] is pure and reports every problem.
+//! gateway.yaml → runtime types. [`Sources::read`] reads bytes, [`compile()`] is pure and reports every problem,
+//! [`load`] does both.
 //!
 //! `hookgate check`, the start and every reload use this module; there is no other way to load a configuration.
 

@@ -1,5 +1,6 @@
-//! The failures of a request. The table in `reason` declares their statuses and their errors of RFC 8935; only this file
-//! reads these columns. Pure; `config` checks `status_overrides` against it, the proxy builds its responses from it.
+//! The failures of a request. The table in `reason` declares their statuses and their errors of RFC 8935; only this
+//! file reads these columns. Pure; `config` checks `status_overrides` against it, the proxy builds its responses from
+//! it.
 
 mod kinds;
 

@@ -3,9 +3,10 @@
 //! The path of a request, in [`proxy::Gateway`]:
 //!
 //! 1. its headers are validated (host, path, size), and it is matched to a [`route::Route`] or rejected;
-//! 2. a provider's endpoint verification challenge is answered ([`auth::challenge`]), at a bounded rate;
-//! 3. [`auth::verify`] decides, a pure function of the rules, the request and the time: by the headers alone, if it can;
-//!    otherwise the body is buffered, within [`limit::MemoryQuota`], and it decides again;
+//! 2. a provider's endpoint verification challenge is answered ([`auth::challenge`]), at a bounded rate; one that must
+//!    be authenticated, after step 3;
+//! 3. [`auth::verify`] decides, a pure function of the rules, the request and the time: by the headers alone, if it
+//!    can; otherwise the body is buffered, within [`limit::MemoryQuota`], and it decides again;
 //! 4. a rejected request ends here, except in dry run; it may be captured for the operator;
 //! 5. its replay ids and idempotency key are reserved in the [`store`], and its route's limits are counted;
 //! 6. the headers are cleaned ([`proxy::headers`]), and the request is sent to the upstream ([`proxy::upstream`]);

@@ -50,7 +50,7 @@ impl ConnectionPermit {
     }
 }
 
-/// Counts the bytes of buffered bodies, or the requests that wait for their bodies, across all workers.
+/// Counts the bytes of buffered bodies, or those of the requests that wait for their bodies, across all workers.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryQuota(Arc<KeyedQuota<AddressKey>>);
 

@@ -67,7 +67,7 @@ rows! {
     /// of the response where it may be disclosed, and a key of `status_overrides`.
     #[expect(missing_docs, reason = "the cause in its row says what a reason means")]
     pub enum Reason;
-    /// Only `failure` reads it.
+    /// Only this file and `failure` read it.
     pub(crate) fn row -> &'static ReasonRow;
 
     BadRequest = &row(

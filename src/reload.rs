@@ -139,7 +139,7 @@ impl Reloader {
         Reloaded::Applied
     }
 
-    /// Updates everything outside of the snapshot: remote keys, revocation lists, metrics; logs the warnings.
+    /// Updates the remote keys, the watched revocation lists and the metrics; logs the warnings.
     fn announce(&self, config: &Config) {
         self.services.jwks.replace_sources(&config.handles.remote_keys);
         self.revocations.replace_lists(&config.handles.revocations, &self.services.metrics);
@@ -164,7 +164,7 @@ impl Reloader {
     }
 }
 
-/// Reloads whenever a file changes; never returns.
+/// Reloads at the start, after a file has changed and every few seconds; never returns.
 pub async fn watch(reloader: Arc<Reloader>) {
     let (changed, mut changes) = mpsc::channel(1);
     // A sender is kept here too: without a watcher the channel would be closed, and every wait would end at once.

@@ -149,7 +149,8 @@ impl Server {
         }
     }
 
-    /// Sets the address to that of the client in the PROXY header, and counts the connection against that client's address.
+    /// Sets the address to that of the client in the PROXY header, and counts the connection against that client's
+    /// address.
     fn name(
         &self,
         connection: &mut ConnectionInfo,
@@ -193,8 +194,8 @@ impl Server {
     }
 }
 
-/// Runs the TLS handshake; returns the stream, and the connection with its certificate and server name. A client that speaks
-/// plain HTTP gets a readable response, as from nginx, instead of a TLS alert.
+/// Runs the TLS handshake; returns the stream, and the connection with its certificate and server name. A client that
+/// speaks plain HTTP gets a readable response, as from nginx, instead of a TLS alert.
 async fn handshake(
     mut stream: TcpStream,
     acceptor: TlsAcceptor,

@@ -22,7 +22,7 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
     /// Whether each request gets a line in the access log (`log.access`).
     pub access_log: bool,
-    /// Memory quota of bodies that are buffered for verification.
+    /// Memory quota of buffered bodies.
     pub buffered: MemoryQuota,
     /// Memory quota of requests that wait for their bodies.
     pub waiting: MemoryQuota,

@@ -20,7 +20,8 @@ pub enum LogFormat {
     Text,
 }
 
-/// Settings of `store`, which keeps replay ids, idempotency keys and shared limits. A change needs a restart.
+/// Settings of `store`, which keeps replay ids, idempotency keys, shared rates and shared revocations. A change needs a
+/// restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
     /// The type of the store, with its own settings.
@@ -104,7 +105,8 @@ pub enum OnError {
     /// It is rejected with 503, and the sender retries (fail closed).
     #[default]
     Reject,
-    /// It is forwarded without replay protection, and counted in the metrics.
+    /// It is forwarded without replay protection, and counted in the metrics. Shared rates are counted in this process;
+    /// a route with `revocation.shared` still rejects with 503.
     Allow,
 }
 

@@ -93,7 +93,8 @@ pub struct ListenerLimits {
     pub tls_handshake: Duration,
     /// The maximum time from there to the end of the first request's headers (`first_request`).
     pub first_request: Duration,
-    /// The maximum time from the first byte to the end of a later request's headers (`headers`).
+    /// The maximum time from the first byte to the end of a request's headers (`headers`); `first_request` bounds those
+    /// of the first request as well.
     pub headers: Duration,
     /// The maximum time without a request (`keepalive`).
     pub keepalive: Duration,

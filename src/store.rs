@@ -67,7 +67,7 @@ impl EntryKind {
 
 /// Result of reserving the entries of a request.
 pub enum ReserveOutcome {
-    /// All entries are reserved for this request, or the store was not available and `on_error` is `allow`.
+    /// All entries are reserved for this request, or the store was full or not available and `on_error` is `allow`.
     Reserved(Reservation),
     /// An entry is in use or was used before; none is kept.
     Duplicate(EntryKind, ReserveResult),
@@ -80,7 +80,7 @@ pub struct StoreClient {
     store: Box<dyn Store>,
     /// The keyed hash for ids and fingerprints.
     pub hasher: EntryHasher,
-    /// Whether requests are rejected or forwarded while the store is not available.
+    /// Whether requests are rejected or forwarded while the store is full or not available.
     pub on_error: OnError,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -93,8 +93,7 @@ impl StoreClient {
     /// Opens the store; its background tasks run on `runtime`.
     ///
     /// # Errors
-    /// [`StoreStartError`]. A Redis server that is down is not an error: routes that need it respond with 503 until it is
-    /// up.
+    /// [`StoreStartError`]. A Redis server that is down is not an error: `on_error` applies until it is up.
     pub fn new(
         settings: &StoreSettings,
         clock: Arc<dyn Clock>,

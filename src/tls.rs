@@ -1,4 +1,5 @@
-//! Builds rustls configurations from PEM bytes. This module reads no file; `config` and `jwks` call it.
+//! Builds rustls configurations from PEM bytes. This module reads no file; `config`, `jwks`, `store` and `sign` call
+//! it.
 
 mod clients;
 mod pins;

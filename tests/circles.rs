@@ -65,8 +65,8 @@ fn files(sources: &[Source]) -> Files {
     library.map(|source| (source.path().iter().map(ToString::to_string).collect(), File::new(source))).collect()
 }
 
-/// The module whose file declares the item at `path`, as written in `from`, re-exports followed; `None` for other crates
-/// and local names.
+/// The module whose file declares the item at `path`, as written in `from`, re-exports followed; `None` for other
+/// crates and local names.
 fn resolve(files: &Files, from: &[String], path: &[String]) -> Option<Module> {
     let (first, mut rest) = path.split_first()?;
     let mut module = match first.as_str() {

@@ -1,5 +1,5 @@
-//! Acceptance runs of replay protection: gateways in separate processes, stores that are killed, upstreams that fail, and
-//! a ledger with the history of each id. Small by default; `HOOKGATE_FULL=1` runs them in their full size.
+//! Acceptance runs of replay protection: gateways in separate processes, stores that are killed, upstreams that fail,
+//! and a ledger with the history of each id. Small by default; `HOOKGATE_FULL=1` runs them in their full size.
 
 mod app;
 mod killed;

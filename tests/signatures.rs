@@ -160,11 +160,11 @@ async fn small_from(gateway: &Gateway, last: u8) -> String {
 const QUARTER: usize = 16 * 1024;
 
 async fn buffer_a_quarter(gateway: &Gateway, last: u8) -> crate::support::Wire {
-    let (mut wire, before) = (gateway.wire_from(last).await, gateway.running().held.total());
+    let (mut wire, before) = (gateway.wire_from(last).await, gateway.running().buffered.total());
     wire.write(head(&signature("x"), &format!("Content-Length: {}", QUARTER + 1))).await;
     wire.write(vec![b'x'; QUARTER]).await;
     let held = before + u64::try_from(QUARTER).unwrap();
-    until("its bytes are buffered", async || gateway.running().held.total() == held).await;
+    until("its bytes are buffered", async || gateway.running().buffered.total() == held).await;
     wire
 }
 
@@ -179,7 +179,7 @@ async fn one_address_buffers_no_more_than_a_quarter() {
     assert!(response.contains("buffer_full") && response.contains("retry-after: 10"), "{response}");
     assert!(small_from(&gateway, 3).await.starts_with("HTTP/1.1 200"));
     drop(wire);
-    until("its bytes are released", async || gateway.running().held.total() == 0).await;
+    until("its bytes are released", async || gateway.running().buffered.total() == 0).await;
     assert!(small_from(&gateway, 2).await.starts_with("HTTP/1.1 200"));
 }
 
@@ -192,7 +192,7 @@ async fn each_client_of_a_trusted_proxy_buffers_a_quarter() {
     wire.write(of(7, &format!("Content-Length: {}", QUARTER + 1))).await;
     wire.write(vec![b'x'; QUARTER]).await;
     let held = u64::try_from(QUARTER).unwrap();
-    until("its bytes are buffered", async || gateway.running().held.total() == held).await;
+    until("its bytes are buffered", async || gateway.running().buffered.total() == held).await;
     for (client, status) in [(7, "HTTP/1.1 503"), (8, "HTTP/1.1 200")] {
         let small = of(client, "Content-Length: 1\r\nConnection: close") + "x";
         assert!(gateway.wire_from(2).await.write(small).await.rest().await.starts_with(status), "{client}");
@@ -211,7 +211,7 @@ async fn all_clients_together_buffer_no_more_than_the_total() {
     until("the rejection is counted", async || gateway.counted("error", "buffer_full").await == Some(1.0)).await;
     // One more byte exceeds the total, and the buffered bytes are released with the response.
     assert!(wires[0].write("y").await.read_until("}").await.starts_with("HTTP/1.1 503"));
-    until("a quarter is released", async || gateway.running().held.total() == 3 * 16 * 1024).await;
+    until("a quarter is released", async || gateway.running().buffered.total() == 3 * 16 * 1024).await;
     assert!(small_from(&gateway, 9).await.starts_with("HTTP/1.1 200"));
 }
 
@@ -259,7 +259,7 @@ async fn forwarded_bodies_are_no_longer_counted() {
             assert_eq!(send(&client, body.clone(), &signature(&body)).await.status, 200);
         }
     }
-    until("no bytes are buffered", async || gateway.running().held.total() == 0).await;
+    until("no bytes are buffered", async || gateway.running().buffered.total() == 0).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Signed requests from the providers' own SDK tests and documents, and from scripts that are independent of the presets
-//! (tests/vectors). Each goes through configuration, compilation and decision as in the gateway.
+//! Signed requests from the providers' own SDK tests and documents, and from scripts that are independent of the
+//! presets (tests/vectors). Each goes through configuration, compilation and decision as in the gateway.
 
 mod harness;
 mod mutations;

@@ -81,7 +81,8 @@ impl ChallengeRule {
     /// The response, if the request is this challenge.
     ///
     /// # Errors
-    /// [`VerifyError::NeedsBody`] if the body must be read to decide, or a rejection if the challenge value is ambiguous.
+    /// [`VerifyError::NeedsBody`] if the body must be read to decide, or a rejection if the challenge value is
+    /// ambiguous.
     pub fn answer(&self, request: &RequestView<'_>) -> Result<Option<ChallengeResponse>, VerifyError> {
         if request.head.method != self.method || !self.head_fits(request) {
             return Ok(None);

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use super::rejection::Rejection;
 use crate::clock::UnixTime;
 
-/// Proof that [`super::verify`] accepted a request, with the identity that its credentials prove. Only `auth` builds one.
+/// Proof that [`super::verify`] accepted a request, with the identity that its credentials prove. Only `auth` builds
+/// one.
 #[derive(Debug)]
 pub struct Grant {
     pub(super) issuer: Option<Arc<str>>,
@@ -95,12 +96,12 @@ impl Grant {
 pub struct ReplayId {
     /// The namespace of the id: the issuer's name, or the preset's. An issuer cannot use up the ids of another one.
     pub issuer: Arc<str>,
-    /// The kind of id: `claim`, `piece` (a signed component) or `hash`. Its bytes are hashed into stored ids, so that they
-    /// never change.
+    /// The kind of id: `claim`, `piece` (a signed component) or `hash`. Its bytes are hashed into stored ids, so that
+    /// they never change.
     pub kind: &'static str,
     /// The bytes of the id.
     pub id: Vec<u8>,
-    /// The last second in which its credential may be valid; `None` if it does not expire.
+    /// A time at which its credential is no longer valid; `None` if it does not expire.
     pub until: Option<UnixTime>,
     /// The earliest time at which its credential could be used, clock skew included; `None` if the credential does not
     /// state a time.

@@ -50,8 +50,8 @@ impl Rules {
 /// Decides a request by the policy, the revocation list and the timestamp rule.
 ///
 /// # Errors
-/// The first rule that does not hold, or [`VerifyError::NeedsBody`] if every rule holds that can be evaluated without the
-/// body.
+/// The first rule that does not hold, or [`VerifyError::NeedsBody`] if every rule holds that can be evaluated without
+/// the body.
 pub fn verify(rules: &Rules, request: &RequestView<'_>, now: UnixTime) -> Result<Grant, VerifyError> {
     verify_explained(rules, request, now, &mut Explanation::off())
 }

@@ -66,8 +66,8 @@ impl TimestampRule {
 }
 
 impl<Source> TimestampRule<Source> {
-    /// Checks that a time is at most `max_age` old and at most `max_future` ahead, both inclusive. Returns the first and
-    /// the last second in which that is so.
+    /// Checks that a time is at most `max_age` old and at most `max_future` ahead, both inclusive. Returns the first
+    /// and the last second in which that is so.
     ///
     /// # Errors
     /// `timestamp_too_old` or `timestamp_in_future`.

@@ -63,7 +63,7 @@ pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigError
         route_challenges: Vec::new(),
         route_errors: ErrorForm::default(),
         route_largest_body: None,
-        revocation_lists: Vec::new(),
+        client_crls: Vec::new(),
         route_shares_revocation: false,
         has_store: false,
         store_share: 0,
@@ -107,7 +107,7 @@ impl Compiler<'_> {
             drain,
             handles: std::mem::take(&mut self.handles),
             certificates: std::mem::take(&mut self.certificates),
-            revocation_lists: std::mem::take(&mut self.revocation_lists),
+            client_crls: std::mem::take(&mut self.client_crls),
             warnings: std::mem::take(&mut self.warnings),
         })
     }

@@ -28,7 +28,7 @@ pub struct Config {
     /// File and expiry of each server certificate.
     pub certificates: Vec<(String, UnixTime)>,
     /// Field and file, and expiry, of each `client_crl`.
-    pub revocation_lists: Vec<(String, UnixTime)>,
+    pub client_crls: Vec<(String, UnixTime)>,
     /// Warnings that do not depend on the time, one line each; see [`Config::warnings_at`].
     pub warnings: Vec<String>,
 }
@@ -36,7 +36,7 @@ pub struct Config {
 impl Config {
     /// All warnings at `now`, one line each: valid but unsafe settings, and expired certificate revocation lists.
     pub fn warnings_at(&self, now: UnixTime) -> Vec<String> {
-        let ended = self.revocation_lists.iter().filter(|(_, expires)| *expires <= now);
+        let ended = self.client_crls.iter().filter(|(_, expires)| *expires <= now);
         let ended = ended.map(|(place, _)| {
             let problem =
                 "a revocation list has expired; client certificates of its issuer are rejected until it is renewed";
@@ -84,7 +84,7 @@ pub struct ProcessSettings {
     pub log_format: LogFormat,
     /// Whether the access log is written: one line per request.
     pub access_log: bool,
-    /// The store for replay ids, idempotency keys and shared limits, if there is one.
+    /// The store for replay ids, idempotency keys, shared rates and shared revocations, if there is one.
     pub store: Option<StoreSettings>,
 }
 

@@ -56,7 +56,7 @@ pub struct GatewayFile {
     /// The admin listener for /metrics, /livez, /readyz and /status; if absent, there is none. A change needs a
     /// restart.
     pub admin: Option<AdminFile>,
-    /// The store for replay ids, idempotency keys and shared rate limits. A change needs a restart.
+    /// The store for replay ids, idempotency keys, shared rates and shared revocations. A change needs a restart.
     pub store: Option<store::StoreFile>,
     /// Token issuers, each under a name that routes refer to.
     pub issuers: Option<BTreeMap<String, IssuerFile>>,

@@ -95,8 +95,8 @@ pub const RENAMES: &[Rename] = &[
     value("routes.*.auth.**.signature.signed_payload.*", "text:", "literal:"),
 ];
 
-/// Former reasons (RFC 9110 statuses are chosen by reason in `status_overrides`), and their present names; several where
-/// one reason had several causes.
+/// Former reasons (RFC 9110 statuses are chosen by reason in `status_overrides`), and their present names; several
+/// where one reason had several causes.
 pub const REASONS: &[(&str, &str)] = &[
     ("method_refused", "method_not_allowed"),
     ("address_refused", "ip_not_allowed"),

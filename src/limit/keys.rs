@@ -31,8 +31,8 @@ impl AddressKey {
     }
 }
 
-/// Computes ids by SipHash with a random key in each process. It is faster than the HMAC of `store::entry_hasher`, whose
-/// ids outlive the process, and which replicas share.
+/// Computes ids by SipHash with a random key in each process. It is faster than the HMAC of `store::entry_hasher`,
+/// whose ids outlive the process, and which replicas share.
 #[derive(Debug, Default)]
 pub(super) struct CounterHasher(RandomState, RandomState);
 

@@ -1,5 +1,5 @@
-//! The families of the metrics: one row for each, with its name, its texts and its labels, and the functions that return
-//! their children.
+//! The families of the metrics: one row for each, with its name, its texts and its labels, and the functions that
+//! return their children.
 
 use http::StatusCode;
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};

@@ -14,8 +14,8 @@ use crate::settings::OnError;
 use crate::store::StoreClient;
 
 /// Counts a request against the limits of its route, issuer and subject. It comes after the reservation: a captured
-/// request that is repeated must not consume its sender's quota. A request that fails verification in dry run has proven
-/// nothing, and counts against its address alone.
+/// request that is repeated must not consume its sender's quota. A request that fails verification in dry run has
+/// proven nothing, and counts against its address alone.
 ///
 /// # Errors
 /// `RateLimited`, `ConcurrencyLimited`, or `StoreUnavailable` where the store of the shared rates does not respond.

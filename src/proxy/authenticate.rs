@@ -1,7 +1,7 @@
 //! The stage that authenticates a request: it runs [`auth::verify`] by the headers, and with the buffered body where
-//! that is necessary. It adds the checks that need I/O or the listener (the current trust in the client certificate, the
-//! shared revocation sets), fetches what the decision lacks (an issuer's keys, the body), and turns the decision into a
-//! [`Permit`], a challenge response or a [`Failure`].
+//! that is necessary. It adds the checks that need I/O or the listener (the current trust in the client certificate,
+//! the shared revocation sets), fetches what the decision lacks (an issuer's keys, the body), and turns the decision
+//! into a [`Permit`], a challenge response or a [`Failure`].
 
 use std::time::Instant;
 
@@ -58,7 +58,8 @@ fn is_rejected(authenticated: &Result<Authenticated, Failure>) -> bool {
 }
 
 /// Decides the request, first by its headers alone, so that it may be rejected before its body is read. The body is
-/// read only if the rest of the decision, or an endpoint verification challenge, needs it.
+/// read only if the rest of the decision, or an endpoint verification challenge, needs it; with `capture` it is read
+/// first.
 async fn evaluate(
     services: &Services,
     context: &RequestContext<'_>,

@@ -1,5 +1,6 @@
-//! Request bodies in transit, under their limits and deadlines. They are streamed without delay or change. Trailers are
-//! dropped, because an upstream could take one for a header.
+//! Request bodies in transit, under their limits and deadlines. They are streamed without change; those that the
+//! decision or an idempotency key needs are buffered first. Trailers are dropped, because an upstream could take one
+//! for a header.
 
 use std::error::Error as _;
 use std::future::Future;
@@ -45,7 +46,8 @@ pub enum BodySource {
     Wire(Incoming),
     /// Held in memory; `None` once it is taken.
     Memory(Option<Bytes>),
-    /// Buffered and verified already; the bytes count against the memory quota until they are dropped.
+    /// Buffered for the decision or an idempotency key; the bytes count against the memory quota until they are
+    /// dropped.
     Buffered(Option<Bytes>, MemoryPermit),
 }
 
@@ -170,11 +172,11 @@ impl RequestBody {
         Ok(body)
     }
 
-    /// Buffers the whole body, so that it is verified before it is forwarded.
+    /// Buffers the whole body, for the decision or an idempotency key.
     ///
     /// # Errors
-    /// That of a [`BodyFault`], as for a streamed body; [`Failure::BufferFull`] if all buffered bodies exceed `limit` bytes
-    /// in total, or those of one address a quarter of it.
+    /// That of a [`BodyFault`], as for a streamed body; [`Failure::BufferFull`] if all buffered bodies exceed `limit`
+    /// bytes in total, or those of one address a quarter of it.
     pub async fn buffer(&mut self, mut permit: MemoryPermit, limit: u64) -> Result<Bytes, Failure> {
         let mut whole = BytesMut::new();
         while let Some(frame) = self.frame().await {

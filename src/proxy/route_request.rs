@@ -19,8 +19,8 @@ use crate::snapshot::Snapshot;
 /// The context of a request that has a route, and its body under the limits of that route.
 ///
 /// # Errors
-/// Those of [`RequestTarget::evaluate`] and [`RequestBody::new`]; `BadRequest` if trusted proxies contradict each other;
-/// `Unrouted`; `IpNotAllowed`; `RateLimited` if the client's address has exceeded `limits.failed_auth_rate`;
+/// Those of [`RequestTarget::evaluate`] and [`RequestBody::new`]; `BadRequest` if trusted proxies contradict each
+/// other; `Unrouted`; `IpNotAllowed`; `RateLimited` if the client's address has exceeded `limits.failed_auth_rate`;
 /// `MisdirectedRequest` if the client has presented its certificate to another server name.
 pub(super) fn route_request<'a>(
     services: &Services,

@@ -51,7 +51,8 @@ pub const MARGIN: Duration = Duration::from_secs(10);
 
 impl Upstreams {
     /// Sends a request to the upstream of its route; requires a [`Permit`] as proof of the decision. The response's
-    /// headers are those for the client. The request is completed before the future, which would otherwise hold it twice.
+    /// headers are those for the client. The request is completed before the future, which would otherwise hold it
+    /// twice.
     ///
     /// # Errors
     /// The reason of the client's body if that was at fault, otherwise that of the upstream.

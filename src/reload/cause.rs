@@ -1,4 +1,5 @@
-//! What starts a reload: it determines whether a problem that was logged before is logged again.
+//! What starts a reload: where the operator did not request it, a configuration that was rejected before is not
+//! compiled and logged again.
 
 /// Why the configuration is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

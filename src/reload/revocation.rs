@@ -55,7 +55,7 @@ impl Revocations {
 }
 
 impl WatchedList {
-    /// Activates the content of a file, unless it is active already or was rejected before.
+    /// Activates the content of a file, unless it is active already or, without SIGHUP, was rejected before.
     fn settle(&mut self, content: &SourceContent, cause: Cause, metrics: &Metrics) {
         let hash = hash(content);
         if content.is_ok() && hash.0 == self.handle.version() {

@@ -11,7 +11,7 @@ use crate::clock::UnixTime;
 /// `replay_protection` and `idempotency` of a route, at least one of them.
 #[derive(Clone, Debug)]
 pub struct DuplicateRules {
-    /// Replay protection: no request is forwarded twice.
+    /// Replay protection: no request is forwarded again while it is in flight or once it is committed.
     pub replay: Option<ReplayRule>,
     /// Idempotency: a request with the key of a processed request is not processed again.
     pub idempotency: Option<IdempotencyRule>,
@@ -50,7 +50,7 @@ pub struct IdempotencyRule {
 pub enum OnDuplicate {
     /// Status 409.
     Reject,
-    /// Status 200 with an empty body.
+    /// Status 200, or 202 for security event tokens, with an empty body.
     Acknowledge,
     /// The stored response to the first request.
     StoredResponse,

@@ -11,7 +11,7 @@ pub struct RouteLimits {
     pub subject: Limit,
     /// The rate limit on rejected requests from each address (`failed_auth_rate`).
     pub failed_auth: Option<Rate>,
-    /// Whether rates are counted across all replicas.
+    /// Whether the rates of `route`, `issuer` and `subject` are counted in the shared store.
     pub shared: bool,
 }
 

@@ -30,7 +30,7 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
 
 fn endpoint() -> Arc<Endpoint> {
     let (url, address) = ("http://127.0.0.1:8000", EndpointAddress::Tcp(Uri::from_static("http://127.0.0.1:8000")));
-    Arc::new(Endpoint { url: url.into(), address, connect: Duration::from_secs(5), idle: Duration::from_secs(4) })
+    Arc::new(Endpoint { url: url.into(), address, connect: Duration::from_secs(5), keepalive: Duration::from_secs(4) })
 }
 
 fn exact(path: &str) -> PathMatch {

@@ -31,7 +31,7 @@ pub struct Endpoint {
     pub connect: Duration,
     /// How long an idle connection is kept open (`timeouts.keepalive`): less than the upstream's own keep-alive
     /// timeout, so that the upstream never closes a connection on which a request is being sent.
-    pub idle: Duration,
+    pub keepalive: Duration,
 }
 
 /// The address of an upstream endpoint.

@@ -73,7 +73,8 @@ impl ConnectionState {
         })))
     }
 
-    /// Called when request headers are complete; the request's own deadlines apply until the [`RequestGuard`] is dropped.
+    /// Called when request headers are complete; the request's own deadlines apply until the [`RequestGuard`] is
+    /// dropped.
     pub fn begin(self: &Arc<Self>) -> RequestGuard {
         let number = self.with(|state| {
             state.in_flight = state.in_flight.saturating_add(1);

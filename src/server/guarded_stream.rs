@@ -1,5 +1,5 @@
-//! The stream of one connection as hyper sees it: it reports reads and writes to the [`ConnectionState`], passes on no bytes
-//! that break the framing, yields to other connections, and closes so that the last response arrives.
+//! The stream of one connection as hyper sees it: it reports reads and writes to the [`ConnectionState`], passes on no
+//! bytes that break the framing, yields to other connections, and closes so that the last response arrives.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! The embedded store: `MemoryStore` with a durable file. Memory answers all calls, and the file mirrors it: for each id
-//! that has changed, one thread writes its current entry in memory, many ids in one transaction. The order in which
+//! The embedded store: `MemoryStore` with a durable file. Memory answers all calls, and the file mirrors it: for each
+//! id that has changed, one thread writes its current entry in memory, many ids in one transaction. The order in which
 //! changes reach the thread therefore does not matter, and after a failed write it is enough to know which ids to write
 //! again.
 

@@ -97,7 +97,8 @@ pub struct ReserveRequest {
     pub until: UnixTime,
     /// Length of the lease: the time within which the owner settles the reservation.
     pub lease: Duration,
-    /// When the credential was issued, the first time at which it could be used; `None` if the credential does not say.
+    /// The first time at which the credential could be used, clock skew included; `None` if the credential does not
+    /// say.
     pub issued: Option<UnixTime>,
 }
 

@@ -6,8 +6,8 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree, token_stream::IntoIter};
 
 type Tokens = Peekable<IntoIter>;
 
-/// Each path of this code as its segments, with the groups of `use` written out. `self` and `super` are resolved against
-/// `module`, the path of the module that contains the code: `super::b` in `a` is `crate::b`.
+/// Each path of this code as its segments, with the groups of `use` written out. `self` and `super` are resolved
+/// against `module`, the path of the module that contains the code: `super::b` in `a` is `crate::b`.
 pub fn paths(module: &[&str], code: TokenStream) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let module: Vec<String> = module.iter().map(ToString::to_string).collect();

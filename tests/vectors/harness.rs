@@ -181,7 +181,8 @@ impl Case {
         }
     }
 
-    /// The response to this challenge request; signed challenges are answered only after the decision, as in the gateway.
+    /// The response to this challenge request; signed challenges are answered only after the decision, as in the
+    /// gateway.
     pub fn challenge(&self, token: &Value) -> Result<ChallengeResponse, String> {
         let switch = if token.is_string() { json!({"token": {"file": "token"}}) } else { json!(true) };
         let mut sources = self.sources(Some(&switch));

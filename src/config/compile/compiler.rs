@@ -36,7 +36,7 @@ pub(super) struct Compiler<'a> {
     pub(super) route_errors: ErrorForm,
     /// Preset of the current route, its largest body, and whether its sender never retries.
     pub(super) route_largest_body: Option<(String, String, bool)>,
-    pub(super) revocation_lists: Vec<(String, UnixTime)>,
+    pub(super) client_crls: Vec<(String, UnixTime)>,
     /// Whether the current route has revocations in the shared store.
     pub(super) route_shares_revocation: bool,
     /// Whether there is a `store`, valid or not.

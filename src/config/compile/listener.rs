@@ -158,7 +158,7 @@ impl Compiler<'_> {
         let lists = RevocationLists::from_pem(self.file(Some(name), path)?);
         match lists {
             Ok(lists) => {
-                self.revocation_lists.push((format!("{path}: {name}"), lists.expires));
+                self.client_crls.push((format!("{path}: {name}"), lists.expires));
                 Some(lists)
             }
             Err(error) => {

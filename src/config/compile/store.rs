@@ -1,4 +1,4 @@
-//! `store`: where replay ids, idempotency keys and shared limits are kept.
+//! `store`: where replay ids, idempotency keys, shared rates and shared revocations are kept.
 
 use std::time::Duration;
 

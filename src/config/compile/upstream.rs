@@ -28,7 +28,8 @@ impl Compiler<'_> {
         let at = path.child("timeouts");
         let connect = self.nonzero_duration(timeouts.connect.as_ref(), &at.child("connect"), Duration::from_secs(5));
         let timeout = self.nonzero_duration(timeouts.total.as_ref(), &at.child("total"), Duration::from_secs(30));
-        let idle = self.nonzero_duration(timeouts.keepalive.as_ref(), &at.child("keepalive"), Duration::from_secs(4));
+        let keepalive =
+            self.nonzero_duration(timeouts.keepalive.as_ref(), &at.child("keepalive"), Duration::from_secs(4));
         let urls = self.upstream_urls(file, path)?;
         let roots = self.upstream_roots(file, &urls, &path.child("ca"));
         let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
@@ -37,7 +38,7 @@ impl Compiler<'_> {
             if endpoints.iter().any(|other| other.address == address) {
                 self.problems.add(path, "duplicate URL; remove one of them");
             }
-            endpoints.push(self.endpoint(Endpoint { url: (*url).to_owned(), address, connect, idle }));
+            endpoints.push(self.endpoint(Endpoint { url: (*url).to_owned(), address, connect, keepalive }));
         }
         if endpoints.len() < urls.len() {
             return None;

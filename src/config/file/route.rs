@@ -236,7 +236,8 @@ pub struct RouteLimitsFile {
     pub per_issuer: Option<LimitFile>,
     /// Limits of the verified requests of each subject of an issuer.
     pub per_subject: Option<LimitFile>,
-    /// Whether replicas count together; requires a `store` of type redis.
+    /// Whether replicas count the rates of verified requests together; requires a `store` of type redis. Concurrency
+    /// and `failed_auth_rate` are counted in each process.
     pub shared: Option<bool>,
 }
 

@@ -7,7 +7,7 @@ use super::issuer::SecretFile;
 use super::scalar::{DurationText, OneOrMany};
 use crate::settings::{OnError, OnFailover};
 
-/// `store`: where replay ids, idempotency keys and shared limits are kept. A change needs a restart.
+/// `store`: where replay ids, idempotency keys, shared rates and shared revocations are kept. A change needs a restart.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum StoreFile {
@@ -160,7 +160,7 @@ impl ReplayIdFile {
 pub enum OnDuplicateFile {
     /// 409 (Conflict).
     Reject,
-    /// 200 with an empty body.
+    /// 200, or 202 for security event tokens, with an empty body.
     Acknowledge,
     /// The stored response to the first request; for `idempotency` only.
     StoredResponse,

@@ -14,7 +14,7 @@ const MAX_FAILURES: u32 = 5;
 pub(super) enum AttemptOutcome {
     /// A response was received.
     Answered,
-    /// No response was received within the timeout.
+    /// No response was received: the time was up, or the connection broke.
     Unanswered,
     /// There was no connection.
     Unreached,

@@ -39,9 +39,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Pool {
     /// Dropped once no configuration and no request uses it.
     pub(super) endpoint: Weak<Endpoint>,
-    idle: Duration,
+    keepalive: Duration,
     /// Idle connections, oldest first.
-    waiting: Mutex<Vec<IdleConnection>>,
+    idle: Mutex<Vec<IdleConnection>>,
     /// Used if the upstream has several endpoints.
     health: Mutex<Health>,
 }
@@ -82,8 +82,8 @@ enum ConnectError {
 
 impl Pool {
     pub(super) fn new(endpoint: &Arc<Endpoint>) -> Arc<Self> {
-        let (idle, weak) = (endpoint.idle, Arc::downgrade(endpoint));
-        let pool = Arc::new(Self { endpoint: weak, idle, waiting: Mutex::default(), health: Mutex::default() });
+        let (keepalive, weak) = (endpoint.keepalive, Arc::downgrade(endpoint));
+        let pool = Arc::new(Self { endpoint: weak, keepalive, idle: Mutex::default(), health: Mutex::default() });
         tokio::spawn(sweep(Arc::downgrade(&pool)));
         pool
     }
@@ -94,8 +94,8 @@ impl Pool {
         mut request: Request<RequestBody>,
         deadline: &Deadline<'_>,
     ) -> Result<Response<UpstreamBody>, SendError> {
-        if let Some(waiting) = self.take() {
-            match self.exchange(waiting, request, deadline).await {
+        if let Some(sender) = self.take() {
+            match self.exchange(sender, request, deadline).await {
                 // The upstream has just closed the idle connection.
                 Err(SendError::NotSent(back)) => request = *back,
                 done => return done,
@@ -132,18 +132,18 @@ impl Pool {
 
     /// The youngest idle connection.
     fn take(&self) -> Option<UpstreamSender> {
-        let mut waiting = locked(&self.waiting);
-        while waiting.pop_if(|last| last.sender.is_closed()).is_some() {}
+        let mut idle = locked(&self.idle);
+        while idle.pop_if(|last| last.sender.is_closed()).is_some() {}
         // A connection may still be busy with the rest of a request body for which its upstream did not wait.
-        let youngest = waiting.iter().rposition(|one| one.sender.is_ready())?;
-        let one = waiting.remove(youngest);
-        (one.since.elapsed() < self.idle).then_some(one.sender)
+        let youngest = idle.iter().rposition(|one| one.sender.is_ready())?;
+        let one = idle.remove(youngest);
+        (one.since.elapsed() < self.keepalive).then_some(one.sender)
     }
 
     fn keep(&self, sender: UpstreamSender) {
-        let mut waiting = locked(&self.waiting);
-        if !sender.is_closed() && waiting.len() < MAX_IDLE {
-            waiting.push(IdleConnection { sender, since: Instant::now() });
+        let mut idle = locked(&self.idle);
+        if !sender.is_closed() && idle.len() < MAX_IDLE {
+            idle.push(IdleConnection { sender, since: Instant::now() });
         }
     }
 
@@ -169,8 +169,8 @@ impl Pool {
     }
 }
 
-/// The deadline of an upstream's response headers. The upstream's timeout runs from the end of the request body. While the body is still arriving, its own limits
-/// apply, and `latest` bounds an upstream that does not read it.
+/// The deadline of an upstream's response headers. The upstream's timeout runs from the end of the request body. While
+/// the body is still arriving, its own limits apply, and `latest` bounds an upstream that does not read it.
 pub(super) struct Deadline<'a> {
     pub(super) received: &'a Received,
     pub(super) begun: Instant,
@@ -210,10 +210,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Closes connections that have been idle too long, for as long as the pool exists.
 async fn sweep(pool: Weak<Pool>) {
     while let Some(pool) = pool.upgrade() {
-        let idle = pool.idle;
-        locked(&pool.waiting).retain(|one| !one.sender.is_closed() && one.since.elapsed() < idle);
+        let keepalive = pool.keepalive;
+        locked(&pool.idle).retain(|one| !one.sender.is_closed() && one.since.elapsed() < keepalive);
         drop(pool);
-        tokio::time::sleep(idle.max(SWEEP_EVERY)).await;
+        tokio::time::sleep(keepalive.max(SWEEP_EVERY)).await;
     }
 }
 
