@@ -195,3 +195,24 @@ fn every_row_of_the_conformance_page_has_its_test() {
     assert!(gaps.is_empty(), "{gaps:#?}");
     assert_eq!(self::gaps("| a | b | c | |\n| a | b | c | `no_such_test` |", "").len(), 2);
 }
+
+/// The files of src that a text names and that do not exist; docs/presets.md names files of other projects.
+fn missing_files(text: &str) -> Vec<String> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = regex::Regex::new(r"`(src/[A-Za-z0-9_/]+\.rs)").unwrap();
+    let named = path.captures_iter(text).map(|found| found[1].to_owned());
+    named.filter(|name| !root.join(name).exists()).collect()
+}
+
+#[test]
+fn each_source_file_that_a_document_names_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages =
+        pages.chain(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root.join(name)));
+    for page in pages.filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+        let missing = missing_files(&std::fs::read_to_string(&page).unwrap());
+        assert!(missing.is_empty(), "{} names {missing:?}", page.display());
+    }
+    assert_eq!(missing_files("`src/lib.rs` and `src/admission/state/model.rs`"), ["src/admission/state/model.rs"]);
+}

@@ -19,7 +19,7 @@ static TRUSTED: LazyLock<Vec<IpNet>> =
 
 static PROXY: LazyLock<ConnectionInfo> = LazyLock::new(|| peer("10.0.0.1:1"));
 
-static STRANGER: LazyLock<ConnectionInfo> = LazyLock::new(|| peer("192.0.2.1:1"));
+static UNTRUSTED: LazyLock<ConnectionInfo> = LazyLock::new(|| peer("192.0.2.1:1"));
 
 const CLIENTS: [&str; 2] = ["203.0.113.7", "2001:db8::7"];
 
@@ -46,7 +46,7 @@ fuzz_target!(|input: &[u8]| {
     let field = if standard { "forwarded" } else { "x-forwarded-for" };
     let Some(alone) = headers(field, &[written]) else { return };
 
-    assert!(matches!(resolve_client(&STRANGER, &alone, &TRUSTED), Cow::Borrowed(_)));
+    assert!(matches!(resolve_client(&UNTRUSTED, &alone, &TRUSTED), Cow::Borrowed(_)));
     assert!(matches!(resolve_client(&PROXY, &alone, &[]), Cow::Borrowed(_)));
     let resolved = resolve_client(&PROXY, &alone, &TRUSTED);
     assert!(resolved.forwarded.via.iter().all(|proxy| trusted(*proxy)) && !resolved.forwarded.contradictory);

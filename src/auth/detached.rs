@@ -73,19 +73,19 @@ impl DetachedPolicy {
         let (encoded, signature) = split(&token).ok_or(Reason::MalformedToken)?;
         let header = self.payload.header(encoded)?;
         explanation.add("header", || format!("alg {:?}, kid {:?}", header.algorithm, header.kid));
-        let refuse = |reason| Rejection { issuer: Some(Arc::clone(&self.issuer.name)), ..Rejection::from(reason) };
+        let reject = |reason| Rejection { issuer: Some(Arc::clone(&self.issuer.name)), ..Rejection::from(reason) };
         if !self.issuer.algorithms.contains(&header.algorithm) {
-            return Err(refuse(Reason::UnsupportedAlgorithm).into());
+            return Err(reject(Reason::UnsupportedAlgorithm).into());
         }
-        let undecided = |reason| Rejection { remote: self.issuer.keys.remote(), ..refuse(reason) };
+        let undecided = |reason| Rejection { remote: self.issuer.keys.remote(), ..reject(reason) };
         let keys = self.issuer.keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable))?;
         let keys = keys.select(header.kid.as_deref(), header.algorithm).map_err(undecided)?;
-        let bytes = decode(signature).map_err(refuse)?;
+        let bytes = decode(signature).map_err(reject)?;
         let signs = |text: &[u8]| keys.iter().any(|(_, key)| key.verify(text, &bytes).is_ok());
         let texts = self.payload.texts(encoded, &header, request)?;
         let Some(text) = texts.iter().find(|text| signs(text)) else {
             explanation.add("signature", || "does not match this request".into());
-            return Err(refuse(Reason::InvalidSignature).into());
+            return Err(reject(Reason::InvalidSignature).into());
         };
         explanation.add("signature", || "valid".into());
         let mut validity = None;

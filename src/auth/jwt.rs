@@ -128,17 +128,17 @@ impl JwtPolicy {
         let issuer = self.issuer(&token.claims)?;
         explanation.add("issuer", || issuer.name.to_string());
 
-        let refuse =
+        let reject =
             |reason, proven| Rejection { proven, issuer: Some(Arc::clone(&issuer.name)), ..Rejection::from(reason) };
         if !issuer.algorithms.contains(&token.algorithm) {
-            return Err(refuse(Reason::UnsupportedAlgorithm, false).into());
+            return Err(reject(Reason::UnsupportedAlgorithm, false).into());
         }
         // No key set, or a key that is not in it: a fetch may resolve this rejection.
-        let undecided = |reason| Rejection { remote: issuer.keys.remote(), ..refuse(reason, false) };
+        let undecided = |reason| Rejection { remote: issuer.keys.remote(), ..reject(reason, false) };
         let keys = match &issuer.keys {
             Keys::Chain(root) => {
-                let chain = token.chain().map_err(|reason| refuse(reason, false))?;
-                Arc::new(root.key(&chain, token.algorithm, now).map_err(|reason| refuse(reason, false))?)
+                let chain = token.chain().map_err(|reason| reject(reason, false))?;
+                Arc::new(root.key(&chain, token.algorithm, now).map_err(|reason| reject(reason, false))?)
             }
             keys @ (Keys::Fixed(_) | Keys::Remote(_)) => {
                 keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable))?
@@ -151,9 +151,9 @@ impl JwtPolicy {
             None => {
                 let candidates = keys.select(token.kid.as_deref(), token.algorithm);
                 let candidates = candidates.map_err(|reason| {
-                    if reason == Reason::UnknownKey { undecided(reason) } else { refuse(reason, false) }
+                    if reason == Reason::UnknownKey { undecided(reason) } else { reject(reason, false) }
                 })?;
-                let (place, key) = parts.signed_by(&candidates).map_err(|reason| refuse(reason, false))?;
+                let (place, key) = parts.signed_by(&candidates).map_err(|reason| reject(reason, false))?;
                 if let Some(name) = name {
                     let (token, keys) = (&token, &keys);
                     let known = || CachedToken { token: Arc::clone(token), keys: Arc::clone(keys), key: place };
@@ -165,7 +165,7 @@ impl JwtPolicy {
         explanation.add("signature", || "valid".into());
 
         self.check_claims(issuer, &token.claims, now).map_err(|Rejection { reason, insufficient_scope, .. }| {
-            Rejection { insufficient_scope, ..refuse(reason, true) }
+            Rejection { insufficient_scope, ..reject(reason, true) }
         })?;
         explanation.add("claims", || "valid".into());
         // A token may omit `kid` if only one key fits; the key's own `kid` then lets revocation by key apply.

@@ -25,7 +25,7 @@ pub const MAX_ENTRIES: usize = 1_000_000;
 const BOUNDS: yaml::Bounds = yaml::Bounds { bytes: 64 << 20, values: MAX_ENTRIES + 5 };
 
 /// Maximum number of reported problems: one mistake of the program that writes the file may cause a million.
-const MAX_TOLD: usize = 20;
+const MAX_LINES: usize = 20;
 
 /// The schema of a revocation list.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -69,9 +69,9 @@ pub fn read(file: &str, bytes: &[u8]) -> Result<RevocationList, ConfigErrors> {
 }
 
 /// The first problems, one line each, and the number of further problems.
-pub fn told(errors: &ConfigErrors) -> Vec<String> {
-    let mut lines: Vec<String> = errors.to_string().lines().take(MAX_TOLD).map(str::to_owned).collect();
-    let more = errors.problems().len().saturating_sub(MAX_TOLD);
+pub fn problem_lines(errors: &ConfigErrors) -> Vec<String> {
+    let mut lines: Vec<String> = errors.to_string().lines().take(MAX_LINES).map(str::to_owned).collect();
+    let more = errors.problems().len().saturating_sub(MAX_LINES);
     if more > 0 {
         lines.push(format!("and {more} more"));
     }
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn problems(text: &str) -> Vec<String> {
-        read("r.yaml", text.as_bytes()).map_or_else(|errors| told(&errors), |_| Vec::new())
+        read("r.yaml", text.as_bytes()).map_or_else(|errors| problem_lines(&errors), |_| Vec::new())
     }
 
     #[test]

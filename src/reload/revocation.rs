@@ -92,7 +92,7 @@ impl WatchedList {
 
 fn read(file: &str, content: &SourceContent) -> Result<RevocationList, String> {
     let bytes = content.as_ref().map_err(|error| format!("file {file}: {error}"))?;
-    revocation::read(file, bytes).map_err(|errors| revocation::told(&errors).join("; "))
+    revocation::read(file, bytes).map_err(|errors| revocation::problem_lines(&errors).join("; "))
 }
 
 /// The hash of a file, or of the error that it could not be read with; that of a file is the version of its list.

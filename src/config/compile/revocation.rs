@@ -55,7 +55,7 @@ impl Compiler<'_> {
         match revocation::read(name, bytes) {
             Ok(list) => Some(list),
             Err(errors) => {
-                revocation::told(&errors).into_iter().for_each(|problem| self.problems.add(path, problem));
+                revocation::problem_lines(&errors).into_iter().for_each(|problem| self.problems.add(path, problem));
                 None
             }
         }

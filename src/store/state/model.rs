@@ -19,7 +19,7 @@ const LAST_TICK: u64 = 4;
 /// The sender's request, and an attacker's with the same id.
 const REQUESTS: [Fingerprint; 2] = [Fingerprint(1), Fingerprint(2)];
 /// An owner that no gateway of the search uses.
-const STRANGER: Owner = Owner(u64::MAX);
+const ANOTHER: Owner = Owner(u64::MAX);
 
 type Reserve = fn(Option<&EntryState>, Owner, Fingerprint, UnixTime, UnixTime) -> (ReserveResult, Option<EntryState>);
 type Settle = fn(Option<&EntryState>, Owner, Fingerprint, &Settlement) -> (Settled, EntryChange);
@@ -179,7 +179,7 @@ impl Search {
         let later = world.now.max(world.history.reserved_until);
         let reserve_once = |request: usize| {
             let lease = at(later + LEASE);
-            (self.reserve)(world.stored.0.as_ref(), STRANGER, REQUESTS[request], lease, at(later)).0
+            (self.reserve)(world.stored.0.as_ref(), ANOTHER, REQUESTS[request], lease, at(later)).0
         };
         let (same, other) = (reserve_once(first), reserve_once(1 - first));
         self.require((same == ReserveResult::Reserved) != world.history.committed, Invariant::ComesAgain);

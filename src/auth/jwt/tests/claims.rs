@@ -198,18 +198,18 @@ fn a_failed_claim_rule_forbids_and_reports_whether_it_is_a_scope() {
         |name: &str| ClaimRule { pointer: Pointer::parse(name).unwrap(), test: ClaimTest::Equals(json!("webhook")) };
     let scoped = JwtPolicy { claims: vec![rule("event_scope")], ..usual() };
     assert_eq!(claims_under(&scoped, &json!({"event_scope": "webhook"})), Ok(()));
-    let refused = |policy: &JwtPolicy, changes: &Value| {
+    let rejected = |policy: &JwtPolicy, changes: &Value| {
         let token = ED25519.token(Algorithm::EdDSA, HEADER, with(good_claims(), changes).to_string());
         let rejection = verify(policy, &token).err().unwrap();
         (rejection.reason, rejection.insufficient_scope)
     };
     for value in [json!("x"), json!(["webhook"]), json!(null)] {
-        assert_eq!(refused(&scoped, &json!({ "event_scope": value })), (Reason::ClaimMismatch, true));
+        assert_eq!(rejected(&scoped, &json!({ "event_scope": value })), (Reason::ClaimMismatch, true));
     }
     let roles = JwtPolicy { claims: vec![rule("event_scope"), rule("/user/role")], ..usual() };
     let role = |role: &str| json!({"event_scope": "webhook", "user": {"role": role}});
     assert_eq!(claims_under(&roles, &role("webhook")), Ok(()));
-    assert_eq!(refused(&roles, &role("x")), (Reason::ClaimMismatch, false));
+    assert_eq!(rejected(&roles, &role("x")), (Reason::ClaimMismatch, false));
 }
 
 /// 401 comes before 403: a client that is not authenticated must not learn which permissions are missing.
