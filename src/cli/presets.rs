@@ -8,7 +8,7 @@ use anyhow::bail;
 
 use crate::config::file::preset::PresetFile;
 use crate::config::presets::{PRESETS, all, text};
-use crate::config::shape::nearest;
+use crate::config::reader::nearest;
 pub use page::markdown;
 
 /// Maximum number of names that are suggested for an unknown one.

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::Method;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use super::file::EncodingFile;
+use super::file::SecretEncoding;
+use crate::auth::request::PublicUrl;
+use crate::clock::UnixTime;
 use crate::route::Rate;
 use crate::settings::is_https_or_loopback;
 
@@ -53,6 +56,23 @@ pub fn parse_rate(text: &str) -> Option<(u32, u32)> {
     };
     let count = u32::try_from(number).ok().filter(|count| (1..=Rate::MAX).contains(count))?;
     Some((count, seconds))
+}
+
+/// A duration in its largest whole unit: the opposite of [`parse_duration`].
+pub fn write_duration(duration: Duration) -> String {
+    // A day is written as hours, like the other settings.
+    write_number(duration.as_millis(), &[(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")])
+}
+
+/// A size in its largest whole unit: the opposite of [`parse_size`].
+pub fn write_size(bytes: u64) -> String {
+    write_number(bytes.into(), &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")])
+}
+
+fn write_number(number: u128, units: &[(u128, &str)]) -> String {
+    let unit = units.iter().find(|(scale, _)| number.is_multiple_of(*scale) && number >= *scale);
+    let (scale, unit) = unit.or(units.last()).copied().unwrap_or((1, ""));
+    format!("{}{unit}", number / scale)
 }
 
 fn split_number(text: &str) -> Option<(u64, &str)> {
@@ -118,15 +138,41 @@ fn mapped(net: IpNet) -> Option<IpNet> {
 
 /// Decodes the contents of a file or environment variable, without one line break at the end. `None` if they are not
 /// valid in the encoding.
-pub fn decode_secret(raw: &[u8], encoding: EncodingFile) -> Option<Zeroizing<Vec<u8>>> {
+pub fn decode_secret(raw: &[u8], encoding: SecretEncoding) -> Option<Zeroizing<Vec<u8>>> {
     let line = raw.strip_suffix(b"\n").map_or(raw, |line| line.strip_suffix(b"\r").unwrap_or(line));
     let base64 = |text| STANDARD.decode(text).ok().map(Zeroizing::new);
     match encoding {
-        EncodingFile::Utf8 => Some(Zeroizing::new(line.to_vec())),
-        EncodingFile::Hex => decode_hex(line),
-        EncodingFile::Base64 => base64(line),
-        EncodingFile::Whsec => base64(line.strip_prefix(b"whsec_").unwrap_or(line)),
+        SecretEncoding::Utf8 => Some(Zeroizing::new(line.to_vec())),
+        SecretEncoding::Hex => decode_hex(line),
+        SecretEncoding::Base64 => base64(line),
+        SecretEncoding::Whsec => base64(line.strip_prefix(b"whsec_").unwrap_or(line)),
     }
+}
+
+/// A method in capitals that a route may match: not CONNECT and TRACE.
+pub fn parse_method(name: &str) -> Option<Method> {
+    let method = Method::from_bytes(name.as_bytes()).ok()?;
+    let is_upper = !name.bytes().any(|byte| byte.is_ascii_lowercase());
+    (is_upper && method != Method::CONNECT && method != Method::TRACE).then_some(method)
+}
+
+/// The URL under which senders know a route: no user, query and fragment.
+pub fn parse_public_url(text: &str) -> Option<PublicUrl> {
+    let uri: http::Uri = text.parse().ok()?;
+    let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "https" | "http"))?;
+    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
+    let prefix = uri.path().trim_end_matches('/');
+    (uri.query().is_none() && !text.contains('#')).then(|| PublicUrl {
+        scheme: scheme.to_owned(),
+        authority: authority.as_str().to_owned(),
+        prefix: prefix.to_owned(),
+    })
+}
+
+/// The end of a day in UTC, such as 2026-12-31.
+pub fn end_of_day(day: &str) -> Option<UnixTime> {
+    let begins: jiff::Timestamp = if day.len() == 10 { format!("{day}T00:00:00Z").parse().ok()? } else { return None };
+    Some(UnixTime::from_seconds(u64::try_from(begins.as_second()).ok()?)?.plus(Duration::from_secs(24 * 3600)))
 }
 
 /// `sha256/` and the base64 of 32 bytes, with padding: the hash of a pinned public key (RFC 7469 §2.4).
@@ -237,12 +283,12 @@ mod tests {
     #[test]
     fn secrets_are_decoded_as_they_are_written() {
         let decoded = |raw: &str, encoding| decode_secret(raw.as_bytes(), encoding).map(|secret| secret.to_vec());
-        assert_eq!(decoded("a b\r\n", EncodingFile::Utf8), Some(b"a b".to_vec()));
-        assert_eq!(decoded("00fF\n", EncodingFile::Hex), Some(vec![0, 255]));
-        assert_eq!(decoded("AP8=", EncodingFile::Base64), Some(vec![0, 255]));
-        assert_eq!(decoded("whsec_AP8=", EncodingFile::Whsec), Some(vec![0, 255]));
-        assert_eq!(decoded("AP8=", EncodingFile::Whsec), Some(vec![0, 255]));
-        assert_eq!(decoded("whpk_AP8=", EncodingFile::Whsec), None);
-        assert_eq!(decoded("0", EncodingFile::Hex), None);
+        assert_eq!(decoded("a b\r\n", SecretEncoding::Utf8), Some(b"a b".to_vec()));
+        assert_eq!(decoded("00fF\n", SecretEncoding::Hex), Some(vec![0, 255]));
+        assert_eq!(decoded("AP8=", SecretEncoding::Base64), Some(vec![0, 255]));
+        assert_eq!(decoded("whsec_AP8=", SecretEncoding::Whsec), Some(vec![0, 255]));
+        assert_eq!(decoded("AP8=", SecretEncoding::Whsec), Some(vec![0, 255]));
+        assert_eq!(decoded("whpk_AP8=", SecretEncoding::Whsec), None);
+        assert_eq!(decoded("0", SecretEncoding::Hex), None);
     }
 }

@@ -11,7 +11,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 
-use super::error::{FieldPath, Located, Position, Problems, Segment};
+use super::error::{FieldPath, Position, Problem, Segment};
 
 /// Limits of a document, which is in memory three times: as text, as positions and as values.
 #[derive(Debug, Clone, Copy)]
@@ -30,28 +30,52 @@ impl Bounds {
 /// Maximum nesting of mappings and lists.
 pub const MAX_DEPTH: usize = 64;
 
-/// A file's value, with the position of each field.
+/// A value with its position.
 #[derive(Debug)]
-pub struct Document {
-    /// The value; an empty file is an empty object.
-    pub value: Json,
-    positions: YamlNode,
+pub struct Node {
+    /// The start of the entry's key, of the list's item, or of the document.
+    pub position: Position,
+    /// The value.
+    pub value: NodeValue,
 }
 
-/// Positions, as a tree of the value's shape. A flat map from paths would copy each long key once for every descendant.
+/// A value of a document.
 #[derive(Debug)]
-struct YamlNode {
+pub enum NodeValue {
+    /// `null`, or nothing.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// A number of at most 64 bits.
+    Number(serde_json::Number),
+    /// A string.
+    String(String),
+    /// The items of a list.
+    List(Vec<Node>),
+    /// The entries of a mapping, sorted by key.
+    Mapping(Vec<(String, Node)>),
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { position: Position::START, value: NodeValue::Mapping(Vec::new()) }
+    }
+}
+
+/// The position of a value and of all values in it.
+struct Positions {
     position: Position,
-    children: BTreeMap<Segment, YamlNode>,
+    children: BTreeMap<Segment, Positions>,
 }
 
-/// Reads a configuration. On failure reports every problem of its YAML, in the order of the text.
-pub fn read(text: &str) -> Result<Document, Vec<Located>> {
+/// Reads a configuration; an empty file is an empty mapping. On failure reports every problem of its YAML, in the order
+/// of the text.
+pub fn read(text: &str) -> Result<Node, Vec<Problem>> {
     read_within(text, &Bounds::CONFIGURATION)
 }
 
 /// Reads one document; like [`read()`], with other limits.
-pub fn read_within(text: &str, bounds: &Bounds) -> Result<Document, Vec<Located>> {
+pub fn read_within(text: &str, bounds: &Bounds) -> Result<Node, Vec<Problem>> {
     if text.len() > bounds.bytes {
         return Err(vec![whole(Position::START, format!("file is larger than {} bytes", bounds.bytes))]);
     }
@@ -64,43 +88,15 @@ pub fn read_within(text: &str, bounds: &Bounds) -> Result<Document, Vec<Located>
         value = Json::Object(serde_json::Map::new());
     }
     // Fail closed: the checks were made on the first reading, and the values come from the second.
-    if !agrees(&positions, &value) {
-        return Err(vec![whole(
-            Position::START,
-            "ambiguous YAML: two parsers read it differently; write it in a simpler form",
-        )]);
-    }
-    Ok(Document { value, positions })
-}
-
-impl Document {
-    /// The start of a field: a mapping entry's key, or a list's item. For an absent field, the start of its nearest
-    /// ancestor that is present.
-    pub fn position(&self, path: &FieldPath) -> Position {
-        let mut node = &self.positions;
-        for segment in path.segments() {
-            match node.children.get(segment) {
-                Some(child) => node = child,
-                None => break,
-            }
-        }
-        node.position
-    }
-
-    /// Adds its position to each problem.
-    pub fn locate(&self, problems: &Problems) -> Vec<Located> {
-        let locate = |path: &FieldPath, message: &str| Located {
-            position: self.position(path),
-            field: path.clone(),
-            message: message.to_owned(),
-        };
-        problems.iter().map(|problem| locate(&problem.path, &problem.message)).collect()
-    }
+    zip(positions, value).ok_or_else(|| {
+        let message = "ambiguous YAML: two parsers read it differently; write it in a simpler form";
+        vec![whole(Position::START, message)]
+    })
 }
 
 /// Rejects control characters, which confuse terminals that show the file, and Unicode line breaks, about which the
 /// parsers disagree.
-fn reject_control_characters(text: &str) -> Result<(), Vec<Located>> {
+fn reject_control_characters(text: &str) -> Result<(), Vec<Problem>> {
     let bad = |c: char| {
         (c.is_control() && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
     };
@@ -114,7 +110,7 @@ fn reject_control_characters(text: &str) -> Result<(), Vec<Located>> {
 }
 
 /// The first pass: positions, and constructs that are not allowed.
-fn scan(text: &str, max_values: usize) -> Result<YamlNode, Vec<Located>> {
+fn scan(text: &str, max_values: usize) -> Result<Positions, Vec<Problem>> {
     let mut scan = Scan { stack: Vec::new(), root: None, found: Vec::new(), values: 0 };
     for event in Parser::new_from_str(text) {
         let go_on = match event {
@@ -132,20 +128,24 @@ fn scan(text: &str, max_values: usize) -> Result<YamlNode, Vec<Located>> {
             break;
         }
     }
-    if scan.found.is_empty() { Ok(scan.root.unwrap_or_else(|| YamlNode::at(Position::START))) } else { Err(scan.found) }
+    if scan.found.is_empty() {
+        Ok(scan.root.unwrap_or_else(|| Positions::at(Position::START)))
+    } else {
+        Err(scan.found)
+    }
 }
 
 struct Scan {
     stack: Vec<Frame>,
-    root: Option<YamlNode>,
-    found: Vec<Located>,
+    root: Option<Positions>,
+    found: Vec<Problem>,
     /// Number of values so far.
     values: usize,
 }
 
 /// An open mapping or list.
 struct Frame {
-    node: YamlNode,
+    node: Positions,
     is_mapping: bool,
     /// The key whose value comes next.
     key: Option<(String, Position)>,
@@ -172,11 +172,11 @@ impl Scan {
             }
             Event::MappingStart(anchor, tag) => {
                 self.reject_properties(anchor, tag.is_some(), at);
-                self.open(Frame { node: YamlNode::at(at), is_mapping: true, key: None })
+                self.open(Frame { node: Positions::at(at), is_mapping: true, key: None })
             }
             Event::SequenceStart(anchor, tag) => {
                 self.reject_properties(anchor, tag.is_some(), at);
-                self.open(Frame { node: YamlNode::at(at), is_mapping: false, key: None })
+                self.open(Frame { node: Positions::at(at), is_mapping: false, key: None })
             }
             Event::MappingEnd | Event::SequenceEnd => {
                 if let Some(frame) = self.stack.pop() {
@@ -219,13 +219,13 @@ impl Scan {
         if let Some(message) = is_plain.then(|| rejected_value(&text)).flatten() {
             self.report(at, message);
         }
-        self.attach(YamlNode::at(at));
+        self.attach(Positions::at(at));
         Go::On
     }
 
     fn key(&mut self, text: String, is_plain: bool, at: Position) {
         let Some(frame) = self.stack.last_mut() else { return };
-        let first = frame.node.children.get(&Segment::Key(text.clone())).map(|node| node.position.line);
+        let first = frame.node.children.get(&Segment::Key(text.clone().into())).map(|node| node.position.line);
         frame.key = Some((text.clone(), at));
         if let Some(line) = first {
             self.report(at, format!("duplicate key, first on line {line}"));
@@ -238,7 +238,7 @@ impl Scan {
         }
     }
 
-    fn attach(&mut self, mut node: YamlNode) {
+    fn attach(&mut self, mut node: Positions) {
         self.values = self.values.saturating_add(1);
         let Some(frame) = self.stack.last_mut() else {
             self.root = Some(node);
@@ -247,7 +247,7 @@ impl Scan {
         let segment = match frame.key.take() {
             Some((key, position)) => {
                 node.position = position;
-                Segment::Key(key)
+                Segment::Key(key.into())
             }
             None => Segment::Index(frame.node.children.len()),
         };
@@ -265,12 +265,12 @@ impl Scan {
     }
 
     fn report(&mut self, position: Position, message: impl Into<String>) {
-        self.found.push(Located { position, field: self.path(), message: message.into() });
+        self.found.push(Problem { position, field: self.path(), message: message.into() });
     }
 
     fn path(&self) -> FieldPath {
         let step = |frame: &Frame| match &frame.key {
-            Some((key, _)) => Some(Segment::Key(key.clone())),
+            Some((key, _)) => Some(Segment::Key(key.clone().into())),
             None => (!frame.is_mapping).then_some(Segment::Index(frame.node.children.len())),
         };
         self.stack.iter().filter_map(step).collect()
@@ -298,22 +298,32 @@ fn may_be_typed(key: &str) -> bool {
         || words.iter().any(|word| key.eq_ignore_ascii_case(word))
 }
 
-fn agrees(node: &YamlNode, value: &Json) -> bool {
-    let child = |segment: Segment, value: &Json| node.children.get(&segment).is_some_and(|child| agrees(child, value));
-    match value {
-        Json::Object(map) => {
-            map.len() == node.children.len() && map.iter().all(|(key, value)| child(Segment::Key(key.clone()), value))
-        }
+/// The values with their positions; `None` if the two readings differ.
+fn zip(positions: Positions, value: Json) -> Option<Node> {
+    let Positions { position, mut children } = positions;
+    let mut child = |segment, value| zip(children.remove(&segment)?, value);
+    let value = match value {
+        Json::Null => NodeValue::Null,
+        Json::Bool(value) => NodeValue::Bool(value),
+        Json::Number(number) => NodeValue::Number(number),
+        Json::String(text) => NodeValue::String(text),
         Json::Array(items) => {
-            let mut numbered = items.iter().enumerate();
-            items.len() == node.children.len() && numbered.all(|(index, value)| child(Segment::Index(index), value))
+            let items = items.into_iter().enumerate().map(|(index, item)| child(Segment::Index(index), item));
+            NodeValue::List(items.collect::<Option<_>>()?)
         }
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => node.children.is_empty(),
-    }
+        Json::Object(entries) => {
+            let entries = entries.into_iter().map(|(key, value)| {
+                let node = child(Segment::Key(key.clone().into()), value)?;
+                Some((key, node))
+            });
+            NodeValue::Mapping(entries.collect::<Option<_>>()?)
+        }
+    };
+    children.is_empty().then_some(Node { position, value })
 }
 
 /// Rarely reached: only for a text that libyaml rejects and the first pass accepts.
-fn second_pass_error(text: &str, error: &serde_yaml::Error) -> Located {
+fn second_pass_error(text: &str, error: &serde_yaml::Error) -> Problem {
     let position = error.location().map_or(Position::START, |at| Position { line: at.line(), column: at.column() });
     whole(position, syntax(text, position.line, &error.to_string()))
 }
@@ -340,15 +350,15 @@ fn syntax(text: &str, line: usize, parser_says: &str) -> String {
     format!("invalid YAML: {}", help.unwrap_or(parser_says))
 }
 
-fn whole(position: Position, message: impl Into<String>) -> Located {
-    Located { position, field: FieldPath::root(), message: message.into() }
+fn whole(position: Position, message: impl Into<String>) -> Problem {
+    Problem { position, field: FieldPath::root(), message: message.into() }
 }
 
 fn position_of(marker: &Marker) -> Position {
     Position { line: marker.line(), column: marker.col() + 1 }
 }
 
-impl YamlNode {
+impl Positions {
     fn at(position: Position) -> Self {
         Self { position, children: BTreeMap::new() }
     }

@@ -7,6 +7,8 @@ use http::StatusCode;
 use crate::auth::ReplayId;
 use crate::auth::locator::Locator;
 use crate::clock::UnixTime;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// `replay_protection` and `idempotency` of a route, at least one of them.
 #[derive(Clone, Debug)]
@@ -46,7 +48,8 @@ pub struct IdempotencyRule {
 }
 
 /// The response to a duplicate request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum OnDuplicate {
     /// Status 409.
     Reject,

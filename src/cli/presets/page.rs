@@ -1,10 +1,11 @@
 //! Generates docs/presets.md from presets/*.yaml: a table with a row for each preset, and the configuration of each. A
 //! test compares the result with the file.
 
+use crate::auth::jwt::binding::HashPresence;
 use crate::auth::locator::Locator;
 use crate::config::file::preset::{ChallengeFile, PresetFile, PresetParameterFile};
 use crate::config::file::signature::{SignatureAlgorithmFile, SignatureFile, SignedTimeFile};
-use crate::config::file::{BodyHashFile, DurationText, HashPresenceFile, JwtFile, TimeClaimFile, TokenFile};
+use crate::config::file::{BodyHashFile, JwtFile, PlaceKey, TimeClaimFile, TokenFile};
 use crate::config::presets;
 
 const INTRODUCTION: &str = "\
@@ -83,20 +84,22 @@ fn or(text: String, otherwise: &str) -> String {
 }
 
 fn signed_by(preset: &PresetFile) -> String {
-    if let Some(signature) = &preset.signature {
-        return format!("{}, {}", signature.algorithm.map_or("", algorithm), signature_place(signature));
+    if let Some(signature) = preset.signature.value() {
+        let algorithm = signature.algorithm.value().map_or("", |file| algorithm(*file));
+        return format!("{algorithm}, {}", signature_place(signature));
     }
-    if let Some(token) = &preset.static_token {
+    if let Some(token) = preset.static_token.value() {
         return format!("not signed: a static token, {}", place(&token.places()));
     }
-    let Some(jwt) = &preset.jwt else { return String::new() };
-    let algorithms = preset.issuer.as_ref().and_then(|issuer| issuer.algorithms.clone()).unwrap_or_default().join(", ");
+    let Some(jwt) = preset.jwt.value() else { return String::new() };
+    let algorithms = preset.issuer.value().into_iter().flat_map(|issuer| &**issuer.algorithms);
+    let algorithms = algorithms.map(|algorithm| algorithm.text.as_str()).collect::<Vec<_>>().join(", ");
     let kind = match (preset.detached.is_some(), preset.x5c.is_some()) {
         (true, _) => "detached JWS",
         (false, true) => "JWT with its certificate chain",
         (false, false) => "JWT",
     };
-    let place = jwt.token_from.as_ref().map(|file| place(&file.places()));
+    let place = jwt.token_from.value().map(|file| place(&file.places()));
     format!("{kind} ({algorithms}), {}", place.as_deref().unwrap_or("header `Authorization`"))
 }
 
@@ -115,21 +118,21 @@ const fn algorithm(file: SignatureAlgorithmFile) -> &'static str {
 
 /// The location of the signature: one header, or the first and the last of several.
 fn signature_place(file: &SignatureFile) -> String {
-    let headers = file.header.as_ref().map(|headers| headers.to_vec()).unwrap_or_default();
-    match headers.as_slice() {
+    let headers = file.header.or_default();
+    match &*headers {
         [] | [_] => place(&file.places()),
         [one, other] => format!("header `{one}` or `{other}`"),
         [first, .., last] => format!("headers `{first}` to `{last}`"),
     }
 }
 
-fn place(keys: &[(&str, Option<&str>)]) -> String {
-    keys.iter().find_map(|(key, text)| Some(Locator::describe(key, (*text)?))).unwrap_or_default()
+fn place(keys: &[PlaceKey<'_>]) -> String {
+    keys.iter().find_map(|key| Some(Locator::describe(key.key, key.text?))).unwrap_or_default()
 }
 
 fn time(preset: &PresetFile) -> String {
-    let bounds = match (&preset.signature, &preset.jwt) {
-        (Some(signature), _) => signature.timestamp.iter().map(signed_time).collect(),
+    let bounds = match (preset.signature.value(), preset.jwt.value()) {
+        (Some(signature), _) => signature.timestamp.value().into_iter().map(signed_time).collect(),
         (None, Some(jwt)) => jwt_times(jwt),
         (None, None) => Vec::new(),
     };
@@ -137,40 +140,36 @@ fn time(preset: &PresetFile) -> String {
 }
 
 fn signed_time(file: &SignedTimeFile) -> String {
-    let source = match &file.part {
+    let source = match file.part.value() {
         Some(part) => format!("`{part}` in the signature value"),
         None => place(&file.places()),
     };
-    let back = written(file.max_age.as_ref());
-    let window = match written(file.max_future.as_ref()) {
-        "" => format!("{back} either way"),
-        ahead if ahead == back => format!("{back} either way"),
-        ahead => format!("{back} back, {ahead} ahead"),
+    let back = &file.max_age.or_default().text;
+    let window = match file.max_future.value().map(|ahead| &ahead.text) {
+        Some(ahead) if ahead != back => format!("{back} back, {ahead} ahead"),
+        Some(_) | None => format!("{back} either way"),
     };
     format!("{source}, {window}")
 }
 
 fn jwt_times(file: &JwtFile) -> Vec<String> {
-    let names = file.required_claims.iter().flatten().filter(|name| *name == "exp").map(|name| format!("`{name}`"));
-    let age = file.max_age.iter().map(|age| format!("`iat`, {} back", age.0));
-    names.chain(age).chain(file.time_claim.iter().map(claimed_time)).collect()
+    let names = file.required_claims.iter().filter(|name| *name == "exp").map(|name| format!("`{name}`"));
+    let age = file.max_age.value().map(|age| format!("`iat`, {} back", age.text));
+    names.chain(age).chain(file.time_claim.value().map(claimed_time)).collect()
 }
 
 fn claimed_time(file: &TimeClaimFile) -> String {
-    format!("`{}`, {} back", file.claim.as_deref().unwrap_or_default(), written(file.max_age.as_ref()))
-}
-
-fn written(duration: Option<&DurationText>) -> &str {
-    duration.map_or("", |duration| duration.0.as_str())
+    let claim = file.claim.value().map_or("", |claim| &claim.text);
+    format!("`{claim}`, {} back", file.max_age.or_default().text)
 }
 
 /// The replay id. A JWT without `jti` that is not bound to the body may come with several deliveries.
 fn replay_id(preset: &PresetFile) -> String {
-    if let Some(signature) = &preset.signature {
-        return signature.id.as_ref().map_or_else(|| "hash".to_owned(), |id| format!("`{id}`"));
+    if let Some(signature) = preset.signature.value() {
+        return signature.id.value().map_or_else(|| "hash".to_owned(), |id| format!("`{}`", id.text));
     }
-    let Some(jwt) = &preset.jwt else { return "none".to_owned() };
-    let has_id = jwt.required_claims.iter().flatten().any(|name| name == "jti");
+    let Some(jwt) = preset.jwt.value() else { return "none".to_owned() };
+    let has_id = jwt.required_claims.iter().any(|name| name == "jti");
     match (has_id, preset.detached.is_some() || binds_body(jwt)) {
         (true, _) => "`jti`".to_owned(),
         (false, true) => "hash".to_owned(),
@@ -180,28 +179,24 @@ fn replay_id(preset: &PresetFile) -> String {
 
 fn binds_body(jwt: &JwtFile) -> bool {
     let in_body = |token: &TokenFile| {
-        let places = token.places().into_iter().filter_map(|(key, text)| Locator::parse(key, text?));
+        let places = token.places().into_iter().filter_map(|key| Locator::parse(key.key, key.text?));
         places.into_iter().any(|locator| locator.is_in_body())
     };
-    let hashed = |hash: &BodyHashFile| !matches!(hash.presence, Some(HashPresenceFile::Optional));
-    jwt.token_from.as_ref().is_some_and(in_body) || jwt.body_hash.as_ref().is_some_and(hashed)
+    let hashed = |hash: &BodyHashFile| hash.presence.or_default() != HashPresence::Optional;
+    jwt.token_from.value().is_some_and(in_body) || jwt.body_hash.value().is_some_and(hashed)
 }
 
 fn challenges(preset: &PresetFile) -> String {
-    let questions: Vec<String> = preset.challenge.iter().flatten().map(question).collect();
+    let questions: Vec<String> = preset.challenge.iter().map(question).collect();
     questions.join("; ")
 }
 
 fn question(file: &ChallengeFile) -> String {
-    match (file.signed, shows_token(file)) {
+    match (file.signed.get(), file.shows_token()) {
         (true, _) => format!("{}, signed", file.method),
         (false, true) => format!("{} with a token", file.method),
         (false, false) => file.method.clone(),
     }
-}
-
-fn shows_token(file: &ChallengeFile) -> bool {
-    file.query.values().any(|value| value == "$token")
 }
 
 fn section(name: &str, preset: &PresetFile) -> String {
@@ -226,10 +221,9 @@ fn secret(name: &str, preset: &PresetFile) -> String {
     let keys = [("public_key", &preset.public_key), ("root_ca", &preset.root_ca), ("jwks", &preset.jwks)];
     let key = keys.into_iter().find_map(|(name, key)| Some((name, &key.as_ref()?.what)));
     let Some((key, what)) = secret.or(key) else { return String::new() };
-    let names_key = preset.signature.as_ref().is_some_and(|signature| signature.key_id.is_some());
+    let names_key = preset.signature.value().is_some_and(|signature| signature.key_id.is_written());
     let id = if names_key { ", id: KEY_ID" } else { "" };
-    let fetched = preset.issuer.as_ref().is_some_and(|issuer| issuer.jwks.is_some());
-    let off = if fetched { "# " } else { "" };
+    let off = if preset.has_jwks() { "# " } else { "" };
     format!("  # {what}\n  {off}{key}: {{ file: secrets/{name}{id} }}\n")
 }
 
@@ -256,8 +250,8 @@ fn example(parameter: &str) -> String {
 }
 
 fn challenge(name: &str, preset: &PresetFile) -> String {
-    let questions = preset.challenge.as_deref().unwrap_or_default();
-    let switch = match (questions.is_empty(), questions.iter().any(shows_token)) {
+    let questions = &preset.challenge;
+    let switch = match (questions.is_empty(), questions.iter().any(ChallengeFile::shows_token)) {
         (true, _) => return String::new(),
         (false, true) => format!("{{ token: {{ file: secrets/{name}-token }} }}"),
         (false, false) => "true".to_owned(),
@@ -270,12 +264,12 @@ fn notes(preset: &PresetFile) -> Vec<String> {
         "The URL is signed: [`public_url`](configuration.md#public_url) must be the URL registered at the provider.";
     let size = |size: &String| format!("Bodies of up to {size}: raise `limits.max_body_size`.");
     let url = signs_url(preset).then(|| url.to_owned());
-    let sources = format!("Sources: {}", preset.source.to_vec().join(", "));
+    let sources = format!("Sources: {}", preset.source.join(", "));
     url.into_iter().chain(preset.largest_body.iter().map(size)).chain([sources]).collect()
 }
 
 fn signs_url(preset: &PresetFile) -> bool {
-    let signed = preset.signature.iter().filter_map(|signature| signature.signed_payload.as_deref()).flatten();
-    let claimed = preset.jwt.as_ref().is_some_and(|jwt| jwt.url.is_some() || jwt.url_hash.is_some());
-    claimed || signed.into_iter().any(|piece| piece == "url" || piece == "url.decoded")
+    let signed = preset.signature.value().into_iter().flat_map(|signature| &**signature.signed_payload);
+    let claimed = preset.jwt.value().is_some_and(|jwt| jwt.url.is_written() || jwt.url_hash.is_written());
+    claimed || signed.into_iter().any(|piece| piece.text == "url" || piece.text == "url.decoded")
 }

@@ -6,167 +6,144 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::scalar::{DurationText, OneOrMany, UnitFile};
-use super::signature::{SignatureEncodingFile, UrlVariantFile};
+use super::scalar::{Delay, OneOrMany, OptionalDuration, Parsed, PlaceKey, Switch, Timeout};
+use crate::auth::claims::Pointer;
+use crate::auth::encoding::Encoding;
+use crate::auth::jwt::binding::{BindingHash, HashPresence};
+use crate::auth::request::UrlVariant;
+use crate::auth::time::TimestampUnit;
+use crate::config::reader::{Field, List, Section};
 
 /// `jwt`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct JwtFile {
     /// A name under `issuers`, or several.
-    pub issuer: Option<OneOrMany>,
+    pub issuer: Field<OneOrMany<String>>,
     /// The exact `aud`, or several, one of which the token must have.
-    pub audience: Option<OneOrMany>,
+    pub audience: Field<OneOrMany<String>>,
     /// Claims that a token must have; iss, aud and exp are always required.
-    pub required_claims: Option<Vec<String>>,
+    pub required_claims: Section<List<String>>,
     /// Claim name or JSON pointer → value, or {one_of|contains|prefix|matches|exists: …}.
-    pub claims: Option<BTreeMap<String, Value>>,
+    pub claims: Section<BTreeMap<String, Field<Value>>>,
     /// Allowed values of the header parameter `typ`, if a token has one; JWT and at+jwt if absent.
-    pub allowed_types: Option<Vec<String>>,
+    pub allowed_types: Section<List<String>>,
     /// Maximum age of a token: now − iat.
-    pub max_age: Option<DurationText>,
+    pub max_age: OptionalDuration,
     /// Maximum lifetime of a token: exp − iat.
-    pub max_lifetime: Option<DurationText>,
+    pub max_lifetime: OptionalDuration,
     /// Clock skew that is tolerated between the issuer and hookgate.
-    pub leeway: Option<DurationText>,
+    pub leeway: Delay<30_000>,
     /// Where the token is; `Authorization: Bearer` if absent.
-    pub token_from: Option<TokenFile>,
+    pub token_from: Field<TokenFile>,
     /// The claim with a hash of the body.
-    pub body_hash: Option<BodyHashFile>,
+    pub body_hash: Field<BodyHashFile>,
     /// The claim with a hash of the URL.
-    pub url_hash: Option<UrlHashFile>,
+    pub url_hash: Field<UrlHashFile>,
     /// The claim with the URL.
-    pub url: Option<UrlClaimFile>,
+    pub url: Field<UrlClaimFile>,
     /// The claim with the method.
-    pub method: Option<MethodClaimFile>,
+    pub method: Field<MethodClaimFile>,
     /// Atlassian's hash of method, path and query, in the claim `qsh`.
-    pub qsh: Option<bool>,
+    pub qsh: Switch<false>,
     /// A claim other than `iat` with the time of issue.
-    pub time_claim: Option<TimeClaimFile>,
+    pub time_claim: Field<TimeClaimFile>,
     /// Whether the token is bound to the client's certificate (`cnf`, RFC 8705).
-    pub bound_certificate: Option<bool>,
+    pub bound_certificate: Switch<false>,
 }
 
 /// `body_hash`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct BodyHashFile {
     /// Name of the claim, or a JSON pointer.
-    pub claim: Option<String>,
+    pub claim: Field<Parsed<Pointer>>,
     /// Hash algorithm; sha256 if absent.
-    pub algorithm: Option<HashFile>,
+    pub algorithm: Field<BindingHash>,
     /// Encoding of the hash; hex if absent. Both base64 encodings are accepted with and without padding.
-    pub encoding: Option<SignatureEncodingFile>,
+    pub encoding: Field<Encoding>,
     /// When the claim must be present; required if absent.
-    pub presence: Option<HashPresenceFile>,
+    pub presence: Field<HashPresence>,
 }
 
 /// `url_hash`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct UrlHashFile {
     /// Name of the claim, or a JSON pointer.
-    pub claim: Option<String>,
+    pub claim: Field<Parsed<Pointer>>,
     /// Hash algorithm; sha256 if absent.
-    pub algorithm: Option<HashFile>,
+    pub algorithm: Field<BindingHash>,
     /// Encoding of the hash; hex if absent.
-    pub encoding: Option<SignatureEncodingFile>,
+    pub encoding: Field<Encoding>,
     /// Parts of the URL in which senders differ: port, trailing slash.
-    pub variants: Option<Vec<UrlVariantFile>>,
+    pub variants: Section<List<UrlVariant>>,
 }
 
 /// `url`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct UrlClaimFile {
     /// Name of the claim, or a JSON pointer.
-    pub claim: Option<String>,
+    pub claim: Field<Parsed<Pointer>>,
     /// Whether the claim holds the query too; true if absent, except for `htu` (RFC 9449).
-    pub query: Option<bool>,
+    pub query: Field<bool>,
     /// Parts of the URL in which senders differ: port, trailing slash.
-    pub variants: Option<Vec<UrlVariantFile>>,
+    pub variants: Section<List<UrlVariant>>,
 }
 
 /// `method`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct MethodClaimFile {
     /// Name of the claim, or a JSON pointer.
-    pub claim: Option<String>,
+    pub claim: Field<Parsed<Pointer>>,
 }
 
 /// `time_claim` of a JWT
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct TimeClaimFile {
     /// Name of the claim, or a JSON pointer.
-    pub claim: Option<String>,
+    pub claim: Field<Parsed<Pointer>>,
     /// Unit or format of the time; default: s.
-    pub unit: Option<UnitFile>,
+    pub unit: Field<TimestampUnit>,
     /// Maximum age; 5m if absent.
-    pub max_age: Option<DurationText>,
-}
-
-/// A hash algorithm
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum HashFile {
-    /// SHA-256
-    #[default]
-    Sha256,
-    /// SHA-384
-    Sha384,
-    /// SHA-512
-    Sha512,
-}
-
-/// When the hash of a body must be present
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum HashPresenceFile {
-    /// Always.
-    #[default]
-    Required,
-    /// Never: a body without its hash is accepted.
-    Optional,
-    /// With a body that is not empty.
-    WithBody,
-    /// With a body that is not empty; it must be absent with an empty body.
-    AbsentIfEmpty,
+    pub max_age: Timeout<300_000>,
 }
 
 /// Where the token is: exactly one of header, query, cookie, form, json and body
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct TokenFile {
     /// Name of a header.
-    pub header: Option<String>,
+    pub header: Field<String>,
     /// Authentication scheme before the token in that header, followed by a space unless it ends in `=`; `none` for no
     /// scheme.
-    pub scheme: Option<String>,
+    pub scheme: Field<String>,
     /// Name of a query parameter.
-    pub query: Option<String>,
+    pub query: Field<String>,
     /// Name of a cookie.
-    pub cookie: Option<String>,
+    pub cookie: Field<String>,
     /// Field of a form body.
-    pub form: Option<String>,
+    pub form: Field<String>,
     /// JSON pointer into the body.
-    pub json: Option<String>,
+    pub json: Field<String>,
     /// `true`: the body is the token.
-    pub body: Option<bool>,
+    pub body: Switch<false>,
 }
 
 impl TokenFile {
     /// The keys of which exactly one says where the token is, each with its text.
-    pub fn places(&self) -> [(&'static str, Option<&str>); 6] {
-        let body = self.body.filter(|body| *body).map(|_| "");
+    pub fn places(&self) -> [PlaceKey<'_>; 6] {
+        let body = self.body.get().then_some("");
         [
-            ("header", self.header.as_deref()),
-            ("query", self.query.as_deref()),
-            ("cookie", self.cookie.as_deref()),
-            ("form", self.form.as_deref()),
-            ("json", self.json.as_deref()),
-            ("body", body),
+            PlaceKey::of("header", &self.header),
+            PlaceKey::of("query", &self.query),
+            PlaceKey::of("cookie", &self.cookie),
+            PlaceKey::of("form", &self.form),
+            PlaceKey::of("json", &self.json),
+            PlaceKey { key: "body", text: body, at: self.body.at },
         ]
     }
 }

@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::issuer::{EncodingFile, IssuerFile, SecretFile};
+use super::issuer::{IssuerFile, SecretEncoding, SecretFile};
 use super::jwt::JwtFile;
-use super::scalar::OneOrMany;
+use super::scalar::{OneOrMany, Switch};
 use super::signature::{SignatureFile, StaticTokenFile};
+use crate::config::reader::{Field, List, word_or_mapping};
 
-/// A provider. Strings may contain `${name}`, which is replaced by a parameter.
+/// A provider. A key that is neither optional nor a mapping must be written. Strings may contain `${name}`, which is replaced by a parameter.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct PresetFile {
     /// The provider's display name.
     pub title: String,
     /// The documents and code in which the scheme is described.
-    pub source: OneOrMany,
+    pub source: OneOrMany<String>,
     /// The provider's retries after a failed delivery.
     pub retries: String,
     /// The largest body that the provider sends, where documented.
@@ -36,21 +37,28 @@ pub struct PresetFile {
     /// Further parameters that the operator gives.
     pub parameters: BTreeMap<String, PresetParameterFile>,
     /// The provider's signature.
-    pub signature: Option<SignatureFile>,
+    pub signature: Field<Box<SignatureFile>>,
     /// The provider's static token.
-    pub static_token: Option<StaticTokenFile>,
+    pub static_token: Field<StaticTokenFile>,
     /// The provider's JWT.
-    pub jwt: Option<JwtFile>,
+    pub jwt: Field<Box<JwtFile>>,
     /// The issuer of that JWT; its name in the access log is the preset's.
-    pub issuer: Option<IssuerFile>,
+    pub issuer: Field<IssuerFile>,
     /// A JWS whose payload is the request itself (detached content, RFC 7515 appendix F).
     pub detached: Option<DetachedFile>,
     /// The JWT carries its certificate chain (`x5c`, RFC 7515 §4.1.6), which must lead to `root_ca`.
     pub x5c: Option<X5cFile>,
     /// The provider's endpoint verification challenges.
-    pub challenge: Option<Vec<ChallengeFile>>,
+    pub challenge: List<ChallengeFile>,
     /// The protocol that defines the form of error responses.
     pub error_format: Option<ErrorFormatFile>,
+}
+
+impl PresetFile {
+    /// Whether the preset has a key set of its own.
+    pub fn has_jwks(&self) -> bool {
+        self.issuer.value().is_some_and(|issuer| issuer.jwks.is_written())
+    }
 }
 
 /// A shared secret that the operator gives
@@ -60,7 +68,7 @@ pub struct PresetSecretFile {
     /// A description of the secret, and where the provider shows it.
     pub what: String,
     /// The encoding of the secret as the provider shows it.
-    pub encoding: EncodingFile,
+    pub encoding: SecretEncoding,
 }
 
 /// A public key, root certificate or key set that the operator gives
@@ -93,7 +101,7 @@ pub enum DetachedFile {
 
 /// Extensions that certificates must have, by their object identifiers
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct X5cFile {
     /// Extension of the signing certificate.
     pub leaf: Option<String>,
@@ -103,12 +111,12 @@ pub struct X5cFile {
 
 /// An endpoint verification challenge and its response
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct ChallengeFile {
     /// Method of the challenge request.
     pub method: String,
     /// Whether the signature of the challenge is verified first.
-    pub signed: bool,
+    pub signed: Switch<false>,
     /// Query parameter → expected value; `$token` stands for the secret of the challenge.
     pub query: BTreeMap<String, String>,
     /// JSON pointer into the body → expected value.
@@ -125,6 +133,13 @@ pub struct ChallengeFile {
     pub response_headers: BTreeMap<String, String>,
 }
 
+impl ChallengeFile {
+    /// Whether the challenge shows the token that was entered in the provider's console.
+    pub fn shows_token(&self) -> bool {
+        self.query.values().any(|value| value == "$token")
+    }
+}
+
 /// The protocol that defines the form of error responses
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -134,9 +149,8 @@ pub enum ErrorFormatFile {
 }
 
 /// `challenge` of a route: `true`, or the secret that some providers present
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(title = "true, or { token: {env: NAME} } where the provider presents a token")]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged, title = "true, or { token: {env: NAME} } where the provider presents a token")]
 pub enum ChallengeSwitch {
     /// Whether challenges are answered.
     Switch(bool),
@@ -144,10 +158,17 @@ pub enum ChallengeSwitch {
     Token(ChallengeTokenFile),
 }
 
+impl<'de> Deserialize<'de> for ChallengeSwitch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let form = "true, or { token: {env: NAME} } where the provider presents a token";
+        word_or_mapping(deserializer, form, Self::Switch, Self::Token)
+    }
+}
+
 /// The secret of a challenge
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct ChallengeTokenFile {
     /// The token that was entered in the provider's console.
-    pub token: Option<SecretFile>,
+    pub token: Field<SecretFile>,
 }

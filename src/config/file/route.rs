@@ -2,110 +2,122 @@
 
 use std::collections::BTreeMap;
 
+use http::Method;
+use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::issuer::{JwksFile, SecretFile};
 use super::jwt::JwtFile;
 use super::preset::ChallengeSwitch;
-use super::scalar::{DurationText, RateText, SizeText, UnitFile};
+use super::scalar::{
+    Count, Day, Delay, FileName, Fingerprint, Number, OptionalDuration, Parsed, PlaceKey, RatePerSeconds,
+    RevocationListName, Size, Switch, Timeout,
+};
 use super::signature::{SignatureFile, StaticTokenFile};
 use super::store::{IdempotencyFile, ReplayProtectionFile};
+use crate::auth::client_certificate::San;
+use crate::auth::request::PublicUrl;
+use crate::auth::time::TimestampUnit;
+use crate::config::reader::{Field, List, Section, word_or_mapping};
+use crate::route::Rate;
 
 /// An entry of `routes`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct RouteFile {
     /// The route's name in the access log and in metrics.
-    pub name: Option<String>,
+    pub name: Field<String>,
     /// Which requests the route matches.
     #[serde(rename = "match")]
-    pub matches: Option<MatchFile>,
+    pub matches: Section<MatchFile>,
     /// The URL under which senders know the route, such as `https://hooks.example.com`; https and the request's host if
     /// absent.
-    pub public_url: Option<String>,
+    pub public_url: Field<Parsed<PublicUrl>>,
     /// IP allowlist: IP addresses and CIDR ranges such as 203.0.113.0/24, one of which must contain the client's
     /// address.
-    pub allowed_ips: Option<Vec<String>>,
+    pub allowed_ips: Section<List<Parsed<IpNet>>>,
     /// Where verified requests are forwarded.
-    pub upstream: Option<UpstreamFile>,
+    pub upstream: Section<UpstreamFile>,
     /// Whether requests are rejected (`enforce`), or only counted and logged as such (`dry_run`).
-    pub mode: Option<ModeFile>,
+    pub mode: Field<ModeFile>,
     /// The last day of `mode: dry_run`, in UTC, such as 2026-12-31.
-    pub dry_run_until: Option<String>,
+    pub dry_run_until: Field<Parsed<Day>>,
     /// How requests are authenticated: { jwt: … }, { preset: … }, …, or `public` for no authentication.
-    pub auth: Option<AuthFile>,
+    pub auth: Field<AuthFile>,
     /// A timestamp outside the credential, which must be recent.
-    pub timestamp: Option<TimestampFile>,
+    pub timestamp: Field<TimestampFile>,
     /// Replay protection: `disabled`, or {id: …, on_duplicate: …}. Required for a JWT.
-    pub replay_protection: Option<ReplayProtectionFile>,
+    pub replay_protection: Field<ReplayProtectionFile>,
     /// Idempotency keys: a request with the key of a committed one is not forwarded again.
-    pub idempotency: Option<IdempotencyFile>,
+    pub idempotency: Field<IdempotencyFile>,
     /// Revocation of tokens before they expire.
-    pub revocation: Option<RevocationFile>,
+    pub revocation: Field<RevocationFile>,
     /// Limits of requests: body size, rate, concurrency.
-    pub limits: Option<RouteLimitsFile>,
+    pub limits: Section<RouteLimitsFile>,
     /// The credential and the claims that the upstream gets.
-    pub forward: Option<ForwardFile>,
+    pub forward: Section<ForwardFile>,
     /// Another HTTP status for a reason, such as {token_expired: 403}.
-    pub status_overrides: Option<BTreeMap<String, u16>>,
+    pub status_overrides: Section<BTreeMap<String, Field<Number<200, 599>>>>,
     /// Stores rejected requests, credentials included, for `hookgate explain`.
-    pub capture: Option<CaptureFile>,
+    pub capture: Field<CaptureFile>,
 }
 
 /// `capture` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct CaptureFile {
     /// Number of requests to store; the oldest are deleted.
-    pub max_requests: Option<usize>,
+    pub max_requests: Count<100, 1, 10_000>,
     /// Directory in which they are stored.
-    pub dir: Option<String>,
+    pub dir: Field<String>,
 }
 
 /// `match` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct MatchFile {
     /// Host name without a port; every host if absent.
-    pub host: Option<String>,
+    pub host: Field<String>,
     /// Exact path, or a prefix such as `/hooks/*`.
-    pub path: Option<String>,
+    pub path: Field<String>,
     /// HTTP methods; every method if absent.
-    pub methods: Option<Vec<String>>,
+    pub methods: Section<List<Parsed<Method>>>,
 }
 
 /// `upstream` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct UpstreamFile {
     /// http://host:port, https://host:port or unix:/path
-    pub url: Option<String>,
+    pub url: Field<String>,
     /// Several endpoints instead of `url`, with round-robin load balancing and passive health checks.
-    pub urls: Option<Vec<String>>,
+    pub urls: Section<List<Field<String>>>,
     /// PEM file with the root certificates that an https upstream's certificate must chain to; public roots if absent.
-    pub ca: Option<String>,
+    pub ca: Field<Parsed<FileName>>,
     /// Timeouts of the upstream.
-    pub timeouts: Option<UpstreamTimeoutsFile>,
+    pub timeouts: Section<UpstreamTimeoutsFile>,
 }
 
 /// `timeouts` of an upstream
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct UpstreamTimeoutsFile {
     /// From the end of the request's body to the end of the response; 30s if absent.
-    pub total: Option<DurationText>,
+    pub total: Timeout<30_000>,
     /// Connecting, TLS handshake included; 5s if absent.
-    pub connect: Option<DurationText>,
+    pub connect: Timeout<5_000>,
     /// How long an idle connection is kept; 4s if absent. It must be shorter than the upstream's own keep-alive
     /// timeout.
-    pub keepalive: Option<DurationText>,
+    pub keepalive: Timeout<4_000>,
 }
 
 /// Whether requests are rejected
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(extend("default" = "enforce"))]
 pub enum ModeFile {
+    #[default]
     /// Requests that fail verification are rejected.
     Enforce,
     /// Dry run (shadow mode): every request is forwarded; the access log and metrics show which would be rejected.
@@ -113,14 +125,20 @@ pub enum ModeFile {
 }
 
 /// How requests are authenticated: `{ jwt: … }`, `{ preset: … }`, …, or `public`
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(title = "{ jwt: … }, { preset: … }, …, or `public` for no authentication")]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged, title = "{ jwt: … }, { preset: … }, …, or `public` for no authentication")]
 pub enum AuthFile {
     /// `public`
     Word(AuthWord),
     /// An authentication scheme.
-    Scheme(Box<AuthScheme>),
+    Scheme(Box<Section<AuthScheme>>),
+}
+
+impl<'de> Deserialize<'de> for AuthFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let form = "{ jwt: … }, { preset: … }, …, or `public` for no authentication";
+        word_or_mapping(deserializer, form, Self::Word, |scheme| Self::Scheme(Box::new(scheme)))
+    }
 }
 
 /// The word for no authentication
@@ -133,140 +151,151 @@ pub enum AuthWord {
 
 /// `auth` of a route: exactly one of jwt, preset, signature, static_token, client_certificate, all_of and any_of
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct AuthScheme {
     /// A JSON Web Token (RFC 7519).
-    pub jwt: Option<JwtFile>,
+    pub jwt: Field<Box<JwtFile>>,
     /// Name of a provider's preset; `hookgate presets` lists them.
-    pub preset: Option<String>,
+    pub preset: Field<String>,
     /// The shared secret of the preset.
-    pub secret: Option<SecretFile>,
+    pub secret: Field<SecretFile>,
     /// Several shared secrets during a rotation; a request signed with any of them is accepted.
-    pub secrets: Option<Vec<SecretFile>>,
+    pub secrets: Section<List<Section<SecretFile>>>,
     /// The public key of the preset.
-    pub public_key: Option<SecretFile>,
+    pub public_key: Field<SecretFile>,
     /// Several public keys during a rotation; a request signed with any of them is accepted.
-    pub public_keys: Option<Vec<SecretFile>>,
+    pub public_keys: Section<List<Section<SecretFile>>>,
     /// The root certificate that the certificates of the preset's tokens must chain to.
-    pub root_ca: Option<SecretFile>,
+    pub root_ca: Field<SecretFile>,
     /// Maximum age of the preset's signed time; also the maximum time that it may be in the future.
-    pub tolerance: Option<DurationText>,
+    pub tolerance: OptionalDuration,
     /// Parameters of the preset, by name.
-    pub parameters: Option<BTreeMap<String, String>>,
+    pub parameters: Section<BTreeMap<String, Field<String>>>,
     /// Key set to use for the preset, instead of the one that it fetches.
-    pub jwks: Option<JwksFile>,
+    pub jwks: Field<Box<JwksFile>>,
     /// Whether the provider's endpoint verification challenges are answered.
-    pub challenge: Option<ChallengeSwitch>,
+    pub challenge: Field<ChallengeSwitch>,
     /// A custom signature scheme.
-    pub signature: Option<SignatureFile>,
+    pub signature: Field<Box<SignatureFile>>,
     /// A static token: a secret that the sender presents as is.
-    pub static_token: Option<StaticTokenFile>,
+    pub static_token: Field<StaticTokenFile>,
     /// A client certificate (mTLS) that the listener trusts.
-    pub client_certificate: Option<ClientCertificateFile>,
+    pub client_certificate: Field<ClientCertificateFile>,
     /// Every one of these schemes must accept the request.
-    pub all_of: Option<Vec<AuthScheme>>,
+    pub all_of: Section<List<Section<AuthScheme>>>,
     /// One of these schemes must accept the request, and none whose credential is present may reject it.
-    pub any_of: Option<Vec<AuthScheme>>,
+    pub any_of: Section<List<Section<AuthScheme>>>,
 }
 
 /// `client_certificate`: without `san` and `sha256`, any certificate that the listener trusts
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct ClientCertificateFile {
     /// Subject alternative names, one of which the certificate must have: spiffe://…, dns:…, uri:…, email:… or ip:….
-    pub san: Option<Vec<String>>,
+    pub san: Section<List<Parsed<San>>>,
     /// SHA-256 fingerprints in hex, one of which the certificate must have.
-    pub sha256: Option<Vec<String>>,
+    pub sha256: Section<List<Parsed<Fingerprint>>>,
 }
 
 /// `timestamp` of a route: exactly one of header, claim and json
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct TimestampFile {
     /// Name of a header.
-    pub header: Option<String>,
+    pub header: Field<String>,
     /// Name of a token's claim, or a JSON pointer to one.
-    pub claim: Option<String>,
+    pub claim: Field<String>,
     /// JSON pointer into the body.
-    pub json: Option<String>,
+    pub json: Field<String>,
     /// Unit or format of the time; default: s.
-    pub unit: Option<UnitFile>,
+    pub unit: Field<TimestampUnit>,
     /// Maximum age; 5m if absent.
-    pub max_age: Option<DurationText>,
+    pub max_age: Timeout<300_000>,
     /// Maximum time that the timestamp may be in the future; 60s if absent.
-    pub max_future: Option<DurationText>,
+    pub max_future: Delay<60_000>,
     /// `false` is required if the credential does not sign the timestamp.
-    pub signed: Option<bool>,
+    pub signed: Switch<true>,
 }
 
 impl TimestampFile {
     /// The keys of which exactly one says where the timestamp is, each with its text.
-    pub fn places(&self) -> [(&'static str, Option<&str>); 3] {
-        [("header", self.header.as_deref()), ("claim", self.claim.as_deref()), ("json", self.json.as_deref())]
+    pub fn places(&self) -> [PlaceKey<'_>; 3] {
+        [PlaceKey::of("header", &self.header), PlaceKey::of("claim", &self.claim), PlaceKey::of("json", &self.json)]
     }
 }
 
 /// `revocation` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct RevocationFile {
     /// YAML file with lists of revoked `jti`, `sub` and `kid`, and a time `issued_before`; it is reloaded when it
     /// changes.
-    pub file: Option<String>,
+    pub file: Field<Parsed<RevocationListName>>,
     /// `true`: tokens are also looked up in the revocations of a `store` of type redis, for each request.
-    pub shared: Option<bool>,
+    pub shared: Switch<false>,
 }
 
 /// `limits` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct RouteLimitsFile {
     /// Maximum size of a request body.
-    pub max_body_size: Option<SizeText>,
+    pub max_body_size: Size<{ 1 << 20 }>,
     /// Rate limit of verified requests in total.
-    pub rate: Option<RateText>,
+    pub rate: RateField,
     /// Verified requests that may arrive at once; as many as the number in `rate` if absent.
-    pub burst: Option<u32>,
+    pub burst: Burst,
     /// Verified requests that may be in flight at a time.
-    pub concurrency: Option<u32>,
+    pub concurrency: Concurrency,
     /// Rate of requests with failed authentication from one IP address, or one /64 in IPv6, above which all its
     /// requests are rejected.
-    pub failed_auth_rate: Option<RateText>,
+    pub failed_auth_rate: RateField,
     /// Limits of the verified requests of each issuer.
-    pub per_issuer: Option<LimitFile>,
+    pub per_issuer: Field<LimitFile>,
     /// Limits of the verified requests of each subject of an issuer.
-    pub per_subject: Option<LimitFile>,
+    pub per_subject: Field<LimitFile>,
     /// Whether replicas count the rates of verified requests together; requires a `store` of type redis. Concurrency
     /// and `failed_auth_rate` are counted in each process.
-    pub shared: Option<bool>,
+    pub shared: Switch<false>,
 }
 
 /// `per_issuer` or `per_subject` of `limits`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct LimitFile {
     /// Rate limit of verified requests.
-    pub rate: Option<RateText>,
+    pub rate: RateField,
     /// Verified requests that may arrive at once; as many as the number in `rate` if absent.
-    pub burst: Option<u32>,
+    pub burst: Burst,
     /// Verified requests that may be in flight at a time.
-    pub concurrency: Option<u32>,
+    pub concurrency: Concurrency,
 }
+
+/// A rate limit.
+pub type RateField = Field<Parsed<RatePerSeconds>>;
+
+/// Requests that may arrive at once.
+pub type Burst = Field<Number<1, { Rate::MAX as u64 }>>;
+
+/// Requests that may be in flight at a time.
+pub type Concurrency = Field<Number<1, { u32::MAX as u64 }>>;
 
 /// `forward` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct ForwardFile {
     /// Whether the credential is forwarded to the upstream.
-    pub credential: Option<CredentialFile>,
+    pub credential: Field<CredentialFile>,
     /// Claim → header in which it is forwarded to the upstream.
-    pub claims_to_headers: Option<BTreeMap<String, String>>,
+    pub claims_to_headers: Section<BTreeMap<String, Field<String>>>,
 }
 
 /// Whether the credential is forwarded
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(extend("default" = "keep"))]
 pub enum CredentialFile {
+    #[default]
     /// The credential is forwarded unchanged.
     Keep,
     /// The credential is removed.

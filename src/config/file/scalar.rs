@@ -1,71 +1,601 @@
-//! Scalars and lists of them that several parts of the file have.
+//! The scalars of gateway.yaml. Each type has its form, range and default, for the reader and for the schema.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::time::Duration;
 
-/// A duration such as 500ms, 30s, 5m or 24h.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(title = "a duration such as 500ms, 30s, 5m or 24h")]
-pub struct DurationText(pub String);
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-/// A size such as 512B, 64KiB or 1MiB.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(title = "a size such as 64KiB or 1MiB")]
-pub struct SizeText(pub String);
+use crate::auth::certificate_rule::parse_fingerprint;
+use crate::auth::claims::Pointer;
+use crate::auth::client_certificate::San;
+use crate::auth::keys::Algorithm;
+use crate::auth::request::PublicUrl;
+use crate::auth::signature::Component;
+use crate::clock::UnixTime;
+use crate::config::reader::{FILE, Field, List, Location, REVOCATIONS, VARIABLE};
+use crate::config::values::{self, parse_duration, parse_net, parse_pin, parse_rate, parse_size};
+use crate::route::duplicates::Statuses;
 
-/// A rate such as 100/s, 30/m or 5/h.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(title = "a rate such as 100/s, 30/m or 5/h")]
-pub struct RateText(pub String);
+/// A scalar that is written as text.
+pub trait Text: Sized {
+    /// The form of the text, which completes "expected …"; or the serde name of a text that names a file.
+    const FORM: &'static str;
+    /// An example.
+    const EXAMPLE: &'static str;
+    /// A regular expression that every such text matches (ECMA-262).
+    const PATTERN: Option<&'static str> = None;
 
-/// One string or a list of strings.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum OneOrMany {
-    /// One string.
-    One(String),
-    /// A list of strings.
-    Many(Vec<String>),
+    /// The default, as it is written.
+    fn default_text() -> Option<String> {
+        None
+    }
+
+    /// Parses the text.
+    ///
+    /// # Errors
+    /// The problem, and what to write instead.
+    fn parse(text: &str) -> Result<Self, String>;
 }
 
-impl Default for OneOrMany {
+/// A text, and the value that was parsed from it.
+#[derive(Clone, Debug)]
+pub struct Parsed<T> {
+    /// The text as it is written.
+    pub text: String,
+    value: T,
+}
+
+impl<T> Deref for Parsed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+struct TextVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Text> Visitor<'de> for TextVisitor<T> {
+    type Value = Parsed<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::FORM)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Parsed<T>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match T::parse(&text) {
+            Ok(value) => Ok(Parsed { text, value }),
+            Err(problem) => Err(de::Error::custom(problem)),
+        }
+    }
+}
+
+impl<'de, T: Text> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(T::FORM, TextVisitor(PhantomData))
+    }
+}
+
+impl<T: Text> JsonSchema for Parsed<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::FORM.into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut schema = json_schema!({ "type": "string", "examples": [T::EXAMPLE] });
+        if T::FORM.contains(' ') {
+            schema.insert("title".to_owned(), T::FORM.into());
+        }
+        if let Some(pattern) = T::PATTERN {
+            schema.insert("pattern".to_owned(), pattern.into());
+        }
+        if let Some(default) = T::default_text() {
+            schema.insert("default".to_owned(), default.into());
+        }
+        schema
+    }
+}
+
+/// A type of texts: its form, an example, a pattern, and the parser.
+macro_rules! texts {
+    ($($type:ty: $form:expr, $example:expr, $pattern:expr, $parse:expr;)*) => {
+        $(impl Text for $type {
+            const FORM: &'static str = $form;
+            const EXAMPLE: &'static str = $example;
+            const PATTERN: Option<&'static str> = $pattern;
+
+            fn parse(text: &str) -> Result<Self, String> {
+                ($parse)(text)
+            }
+        })*
+    };
+}
+
+fn or<T>(value: Option<T>, problem: &str) -> Result<T, String> {
+    value.ok_or_else(|| problem.to_owned())
+}
+
+/// Name of a file that is read with the configuration.
+#[derive(Clone, Debug)]
+pub struct FileName;
+
+/// Name of an environment variable.
+#[derive(Clone, Debug)]
+pub struct VariableName;
+
+/// Name of a revocation list.
+#[derive(Clone, Debug)]
+pub struct RevocationListName;
+
+/// A duration longer than zero.
+#[derive(Clone, Copy, Debug)]
+pub struct NonZeroDuration(pub Duration);
+
+/// A duration, which may be zero.
+#[derive(Clone, Copy, Debug)]
+pub struct AnyDuration(Duration);
+
+/// Requests and the seconds to which their number applies.
+#[derive(Clone, Copy, Debug)]
+pub struct RatePerSeconds(pub u32, pub u32);
+
+/// The SHA-256 fingerprint of a certificate.
+#[derive(Clone, Copy, Debug)]
+pub struct Fingerprint(pub [u8; 32]);
+
+/// The pin of a public key.
+#[derive(Clone, Copy, Debug)]
+pub struct Pin(pub [u8; 32]);
+
+/// A day, as the time at which it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Day(pub UnixTime);
+
+const POINTER: &str = "expected a name, or a JSON pointer such as /a/b (RFC 6901)";
+
+const COMPONENTS: &str = "expected a component: literal:…, body, body.sha256.hex, method, url, url.decoded, path, \
+                          query.sorted, form.sorted, header:NAME, header?:NAME, part:KEY, headers:KEY, json:/POINTER, \
+                          json?:/POINTER, form:FIELD or secret";
+
+const ALGORITHMS: &str = "unknown algorithm; expected RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, \
+                          EdDSA (Ed25519), HS256, HS384 or HS512";
+
+const ADDRESS: &str = "expected an IP address and a port, such as \"0.0.0.0:8443\" or \"[::]:8443\"";
+
+const URL: &str =
+    "expected https://host, with a port if senders write one, and a path only where another proxy removes it";
+
+const METHOD: &str = "expected a method in capitals, such as POST (not CONNECT or TRACE)";
+
+const PIN: &str = "expected `sha256/` and the base64 of 32 bytes: the hash of a SubjectPublicKeyInfo";
+
+texts! {
+    FileName: FILE, "hookgate.pem", None, |_: &str| Ok(Self);
+    VariableName: VARIABLE, "WEBHOOK_SECRET", None, |_: &str| Ok(Self);
+    RevocationListName: REVOCATIONS, "revoked.yaml", None, |_: &str| Ok(Self);
+    NonZeroDuration: DURATION, "5m", Some(DURATION_PATTERN), |text: &str| duration(text, 1).map(Self);
+    AnyDuration: DURATION, "30s", Some(DURATION_PATTERN), |text: &str| duration(text, 0).map(Self);
+    RatePerSeconds: "a rate such as 100/s, 30/m or 5/h", "100/s", Some("^[0-9]+/[smh]$"), |text: &str| {
+        let problem = "expected a rate: a whole number from 1 to 1000000 and /s, /m or /h, such as 100/s";
+        or(parse_rate(text).map(|(count, seconds)| Self(count, seconds)), problem)
+    };
+    SocketAddr: "an IP address and a port, such as \"0.0.0.0:8443\"", "0.0.0.0:8443", None,
+        |text: &str| or(text.parse().ok(), ADDRESS);
+    IpNet: "an IP address or a CIDR range", "203.0.113.0/24", None,
+        |text: &str| parse_net(text).map_err(|problem| problem.to_string());
+    HeaderName: "a header name", "X-Signature", None, |text: &str| or(text.parse().ok(), "expected a header name");
+    Method: "a method such as POST", "POST", None, |text: &str| or(values::parse_method(text), METHOD);
+    PublicUrl: "a URL such as https://hooks.example.com", "https://hooks.example.com", None,
+        |text: &str| or(values::parse_public_url(text), URL);
+    Pointer: "a name, or a JSON pointer such as /a/b", "jti", None, |text: &str| or(Self::parse(text), POINTER);
+    Component: "a component such as body", "body", None, |text: &str| or(Self::parse(text), COMPONENTS);
+    Algorithm: "a JWS algorithm such as RS256", "RS256", None, |text: &str| or(Self::named(text), ALGORITHMS);
+    San: "a subject alternative name such as dns:client.example.com", "dns:client.example.com", None,
+        |text: &str| Self::parse(text).map_err(|problem| problem.to_string());
+    Fingerprint: "a SHA-256 fingerprint in hex", "8a9f0b…", None,
+        |text: &str| parse_fingerprint(text).map(Self).map_err(|problem| problem.to_string());
+    Pin: "a pin such as sha256/AAAA…", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", None,
+        |text: &str| or(parse_pin(text).map(Self), PIN);
+    Day: "a day such as 2026-12-31", "2026-12-31", Some("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
+        |text: &str| or(values::end_of_day(text).map(Self), "expected a day such as 2026-12-31");
+}
+
+const DURATION: &str = "a duration such as 500ms, 30s, 5m or 24h";
+const DURATION_PATTERN: &str = "^[0-9]+(ms|s|m|h|d)$";
+const SIZE: &str = "a size such as 64KiB or 1MiB";
+const SIZE_PATTERN: &str = "^[0-9]+(B|KiB|MiB|GiB)$";
+
+fn duration(text: &str, min_ms: u128) -> Result<Duration, String> {
+    let problem = "expected a duration: a whole number and ms, s, m, h or d, such as 30s";
+    let duration = or(parse_duration(text), problem)?;
+    if duration.as_millis() < min_ms { Err("must be longer than zero".to_owned()) } else { Ok(duration) }
+}
+
+/// A duration with a default, both in milliseconds; it must be longer than zero unless `MIN` is 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Millis<const DEFAULT: u64, const MIN: u64>(Duration);
+
+impl<const DEFAULT: u64, const MIN: u64> Default for Millis<DEFAULT, MIN> {
     fn default() -> Self {
-        Self::Many(Vec::new())
+        Self(Duration::from_millis(DEFAULT))
     }
 }
 
-impl OneOrMany {
-    /// The strings as a list.
-    pub fn to_vec(&self) -> Vec<String> {
-        match self {
-            Self::One(one) => vec![one.clone()],
-            Self::Many(many) => many.clone(),
+impl<const DEFAULT: u64, const MIN: u64> From<Millis<DEFAULT, MIN>> for Duration {
+    fn from(duration: Millis<DEFAULT, MIN>) -> Self {
+        duration.0
+    }
+}
+
+impl<const DEFAULT: u64, const MIN: u64> Text for Millis<DEFAULT, MIN> {
+    const FORM: &'static str = DURATION;
+    const EXAMPLE: &'static str = "30s";
+    const PATTERN: Option<&'static str> = Some(DURATION_PATTERN);
+
+    fn parse(text: &str) -> Result<Self, String> {
+        duration(text, MIN.into()).map(Self)
+    }
+
+    fn default_text() -> Option<String> {
+        Some(values::write_duration(Duration::from_millis(DEFAULT)))
+    }
+}
+
+/// A size with its default and its range, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes<const DEFAULT: u64, const MIN: u64, const MAX: u64>(u64);
+
+impl<const DEFAULT: u64, const MIN: u64, const MAX: u64> Default for Bytes<DEFAULT, MIN, MAX> {
+    fn default() -> Self {
+        Self(DEFAULT)
+    }
+}
+
+impl<const DEFAULT: u64, const MIN: u64, const MAX: u64> From<Bytes<DEFAULT, MIN, MAX>> for u64 {
+    fn from(size: Bytes<DEFAULT, MIN, MAX>) -> Self {
+        size.0
+    }
+}
+
+impl<const DEFAULT: u64, const MIN: u64, const MAX: u64> Text for Bytes<DEFAULT, MIN, MAX> {
+    const FORM: &'static str = SIZE;
+    const EXAMPLE: &'static str = "1MiB";
+    const PATTERN: Option<&'static str> = Some(SIZE_PATTERN);
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let problem = "expected a size: a whole number and B, KiB, MiB or GiB, such as 1MiB";
+        let size = or(parse_size(text), problem)?;
+        let range = || format!("expected a size from {} to {}", values::write_size(MIN), values::write_size(MAX));
+        if (MIN..=MAX).contains(&size) { Ok(Self(size)) } else { Err(range()) }
+    }
+
+    fn default_text() -> Option<String> {
+        Some(values::write_size(DEFAULT))
+    }
+}
+
+impl<T: Text + Default> Default for Parsed<T> {
+    fn default() -> Self {
+        Self { text: T::default_text().unwrap_or_default(), value: T::default() }
+    }
+}
+
+impl<T: Text + Default + Copy> Field<Parsed<T>> {
+    /// The value; the default if it is absent or invalid.
+    pub fn get<V: From<T>>(&self) -> V {
+        self.value().map_or_else(T::default, |parsed| parsed.value).into()
+    }
+}
+
+impl Field<Parsed<NonZeroDuration>> {
+    /// The duration; `None` if it is absent or invalid.
+    pub fn duration(&self) -> Option<Duration> {
+        self.value().map(|parsed| parsed.value.0)
+    }
+}
+
+/// A duration longer than zero with a default in milliseconds.
+pub type Timeout<const DEFAULT: u64> = Field<Parsed<Millis<DEFAULT, 1>>>;
+
+/// A duration that may be zero, with a default in milliseconds.
+pub type Delay<const DEFAULT: u64> = Field<Parsed<Millis<DEFAULT, 0>>>;
+
+/// A duration longer than zero without a default.
+pub type OptionalDuration = Field<Parsed<NonZeroDuration>>;
+
+/// A duration that may be zero, without a default.
+pub type OptionalDelay = Field<Parsed<AnyDuration>>;
+
+impl OptionalDelay {
+    /// The duration; `None` if it is absent or invalid.
+    pub fn duration(&self) -> Option<Duration> {
+        self.value().map(|parsed| parsed.value.0)
+    }
+}
+
+/// A size with a default in bytes.
+pub type Size<const DEFAULT: u64, const MIN: u64 = 0, const MAX: u64 = { u64::MAX }> =
+    Field<Parsed<Bytes<DEFAULT, MIN, MAX>>>;
+
+/// A whole number with its range.
+#[derive(Clone, Copy, Debug)]
+pub struct Number<const MIN: u64, const MAX: u64>(u64);
+
+struct NumberVisitor<const MIN: u64, const MAX: u64>;
+
+impl<const MIN: u64, const MAX: u64> Visitor<'_> for NumberVisitor<MIN, MAX> {
+    type Value = Number<MIN, MAX>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if MAX == u64::MAX {
+            write!(f, "a whole number of at least {MIN}")
+        } else {
+            write!(f, "a whole number from {MIN} to {MAX}")
         }
     }
 
-    /// The first string.
-    pub fn first(&self) -> Option<&str> {
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        if (MIN..=MAX).contains(&number) {
+            Ok(Number(number))
+        } else {
+            Err(E::custom(format!("expected {}, got {number}", &self as &dyn de::Expected)))
+        }
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        Err(E::custom(format!("expected {}, got {number}", &self as &dyn de::Expected)))
+    }
+}
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Number<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u64(NumberVisitor)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> JsonSchema for Number<MIN, MAX> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "number".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut schema = json_schema!({ "type": "integer", "minimum": MIN });
+        if MAX < u64::MAX {
+            schema.insert("maximum".to_owned(), MAX.into());
+        }
+        schema
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Number<MIN, MAX> {
+    /// The number as another type; its maximum if the number is larger.
+    fn convert<N: TryFrom<u64> + Bounded>(self) -> N {
+        N::try_from(self.0).unwrap_or(N::MAX)
+    }
+}
+
+/// The maximum of a type of whole numbers.
+pub trait Bounded {
+    /// The maximum.
+    const MAX: Self;
+}
+
+impl Bounded for u16 {
+    const MAX: Self = Self::MAX;
+}
+
+impl Bounded for u32 {
+    const MAX: Self = Self::MAX;
+}
+
+impl Bounded for usize {
+    const MAX: Self = Self::MAX;
+}
+
+impl<const MIN: u64, const MAX: u64> Field<Number<MIN, MAX>> {
+    /// The number; `None` if it is absent or invalid.
+    pub fn number<N: TryFrom<u64> + Bounded>(&self) -> Option<N> {
+        self.value().map(|number| number.convert())
+    }
+}
+
+/// A whole number with its default and its range.
+#[derive(Clone, Copy, Debug)]
+pub struct NumberOr<const DEFAULT: u64, const MIN: u64, const MAX: u64>(Number<MIN, MAX>);
+
+impl<'de, const DEFAULT: u64, const MIN: u64, const MAX: u64> Deserialize<'de> for NumberOr<DEFAULT, MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Number::deserialize(deserializer).map(Self)
+    }
+}
+
+impl<const DEFAULT: u64, const MIN: u64, const MAX: u64> JsonSchema for NumberOr<DEFAULT, MIN, MAX> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "number".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Number::<MIN, MAX>::json_schema(generator);
+        schema.insert("default".to_owned(), DEFAULT.into());
+        schema
+    }
+}
+
+/// A whole number with a default.
+pub type Count<const DEFAULT: u64, const MIN: u64 = 1, const MAX: u64 = { u64::MAX }> =
+    Field<NumberOr<DEFAULT, MIN, MAX>>;
+
+impl<const DEFAULT: u64, const MIN: u64, const MAX: u64> Count<DEFAULT, MIN, MAX> {
+    /// The number; the default if it is absent or invalid.
+    pub fn get<N: TryFrom<u64> + Bounded>(&self) -> N {
+        self.value().map_or(Number::<MIN, MAX>(DEFAULT), |number| number.0).convert()
+    }
+}
+
+/// `true` or `false`, with a default.
+#[derive(Clone, Copy, Debug)]
+pub struct BoolOr<const DEFAULT: bool>(bool);
+
+impl<'de, const DEFAULT: bool> Deserialize<'de> for BoolOr<DEFAULT> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        bool::deserialize(deserializer).map(Self)
+    }
+}
+
+impl<const DEFAULT: bool> JsonSchema for BoolOr<DEFAULT> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "boolean".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "boolean", "default": DEFAULT })
+    }
+}
+
+/// `true` or `false`, with a default.
+pub type Switch<const DEFAULT: bool> = Field<BoolOr<DEFAULT>>;
+
+impl<const DEFAULT: bool> Switch<DEFAULT> {
+    /// The value; the default if it is absent or invalid.
+    pub fn get(&self) -> bool {
+        self.value().map_or(DEFAULT, |value| value.0)
+    }
+}
+
+/// A key that says where a value is, of several of which one is written.
+#[derive(Clone, Copy, Debug)]
+pub struct PlaceKey<'f> {
+    /// The name of the key.
+    pub key: &'static str,
+    /// Its text, if it is written and valid.
+    pub text: Option<&'f str>,
+    /// Its place.
+    pub at: Location,
+}
+
+impl<'f> PlaceKey<'f> {
+    /// The key `key` with the text of its field.
+    pub fn of(key: &'static str, field: &'f Field<String>) -> Self {
+        Self { key, text: field.text(), at: field.at }
+    }
+}
+
+/// One value or a list of them.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum OneOrMany<T> {
+    /// One.
+    One(T),
+    /// A list.
+    Many(List<T>),
+}
+
+impl<T> Default for OneOrMany<T> {
+    fn default() -> Self {
+        Self::Many(List::default())
+    }
+}
+
+impl<T> Deref for OneOrMany<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
         match self {
-            Self::One(one) => Some(one),
-            Self::Many(many) => many.first().map(String::as_str),
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
         }
     }
 }
 
-/// The unit or format of a time
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum UnitFile {
-    /// Unix time in seconds.
-    #[default]
-    S,
-    /// Unix time in milliseconds.
-    Ms,
-    /// Unix time in microseconds.
-    Us,
-    /// RFC 3339.
-    Rfc3339,
+struct OneOrManyVisitor;
+
+impl<'de> Visitor<'de> for OneOrManyVisitor {
+    type Value = OneOrMany<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a list")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(OneOrMany::One(text.to_owned()))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+        List::deserialize(de::value::SeqAccessDeserializer::new(items)).map(OneOrMany::Many)
+    }
+}
+
+impl<'de> Deserialize<'de> for OneOrMany<String> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrManyVisitor)
+    }
+}
+
+struct StatusesVisitor;
+
+impl Visitor<'_> for StatusesVisitor {
+    type Value = Statuses;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a class such as 2xx, or a status such as 202")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Statuses, E> {
+        let status = u16::try_from(number).ok().filter(|status| (200..600).contains(status));
+        status.map(Statuses::One).ok_or_else(|| E::custom(STATUSES))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Statuses, E> {
+        let class = text.strip_suffix("xx").and_then(|digit| digit.parse().ok());
+        class.filter(|class| (2..6).contains(class)).map(Statuses::Class).ok_or_else(|| E::custom(STATUSES))
+    }
+}
+
+const STATUSES: &str = "expected 2xx, 3xx, 4xx or 5xx, or a status such as 202";
+
+impl<'de> Deserialize<'de> for Statuses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StatusesVisitor)
+    }
+}
+
+impl JsonSchema for Statuses {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "statuses".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "a class such as 2xx, or a status such as 202",
+            "anyOf": [{ "type": "integer", "minimum": 200, "maximum": 599 }, { "enum": ["2xx", "3xx", "4xx", "5xx"] }],
+        })
+    }
 }

@@ -7,61 +7,66 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::issuer::SecretFile;
-use super::scalar::{DurationText, OneOrMany, UnitFile};
+use super::scalar::{Number, OneOrMany, OptionalDelay, Parsed, PlaceKey, Timeout};
+use crate::auth::encoding::Encoding;
+use crate::auth::request::UrlVariant;
+use crate::auth::signature::Component;
+use crate::auth::time::TimestampUnit;
+use crate::config::reader::{Field, List, Section};
 
 /// `signature`: the signature scheme of a sender
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct SignatureFile {
     /// Signature algorithm.
-    pub algorithm: Option<SignatureAlgorithmFile>,
+    pub algorithm: Field<SignatureAlgorithmFile>,
     /// Header with the signature, or several headers, any of which may match.
-    pub header: Option<OneOrMany>,
+    pub header: Field<OneOrMany<String>>,
     /// Query parameter with the signature.
-    pub query: Option<String>,
+    pub query: Field<String>,
     /// JSON pointer to the signature in the body.
-    pub json: Option<String>,
+    pub json: Field<String>,
     /// Field of a form body with the signature.
-    pub form: Option<String>,
+    pub form: Field<String>,
     /// Format of that value; the signature alone if absent.
-    pub parse: Option<ParseFile>,
+    pub parse: Field<ParseFile>,
     /// Encoding of the signature.
-    pub encoding: Option<SignatureEncodingFile>,
+    pub encoding: Field<Encoding>,
     /// Components of the string to sign (signed payload), such as [part:t, body].
-    pub signed_payload: Option<Vec<String>>,
+    pub signed_payload: Section<List<Parsed<Component>>>,
     /// Separator between the components; empty if absent.
-    pub join: Option<String>,
+    pub join: Field<String>,
     /// Parts of the URL in which senders differ: port, trailing slash.
-    pub url_variants: Option<Vec<UrlVariantFile>>,
+    pub url_variants: Section<List<UrlVariant>>,
     /// The signed timestamp.
-    pub timestamp: Option<SignedTimeFile>,
+    pub timestamp: Field<SignedTimeFile>,
     /// Component with the key id, such as part:keyId; each secret or key then needs an `id`.
-    pub key_id: Option<String>,
+    pub key_id: Field<Parsed<Component>>,
     /// Further values that the request must have.
-    pub require: Option<RequireFile>,
+    pub require: Field<RequireFile>,
     /// Hash of the body in a signed query parameter, which covers the body where it is present.
-    pub body_hash: Option<QueryHashFile>,
+    pub body_hash: Field<QueryHashFile>,
     /// Component with the event id, which stays the same in retries; it must be signed.
-    pub id: Option<String>,
+    pub id: Field<Parsed<Component>>,
     /// The shared secret of an HMAC or a plain SHA-256.
-    pub secret: Option<SecretFile>,
+    pub secret: Field<SecretFile>,
     /// Several shared secrets during a rotation; a signature by any of them is accepted.
-    pub secrets: Option<Vec<SecretFile>>,
+    pub secrets: Section<List<Section<SecretFile>>>,
     /// The sender's public key for Ed25519, ECDSA or RSA.
-    pub public_key: Option<SecretFile>,
+    pub public_key: Field<SecretFile>,
     /// Several public keys during a rotation; a signature by any of them is accepted.
-    pub public_keys: Option<Vec<SecretFile>>,
+    pub public_keys: Section<List<Section<SecretFile>>>,
 }
 
 impl SignatureFile {
     /// The keys of which exactly one says where the signature is, each with its text: of several headers, the first.
-    pub fn places(&self) -> [(&'static str, Option<&str>); 4] {
-        let header = self.header.as_ref().and_then(OneOrMany::first);
+    pub fn places(&self) -> [PlaceKey<'_>; 4] {
+        let header = self.header.value().and_then(|headers| headers.first()).map(String::as_str);
         [
-            ("header", header),
-            ("query", self.query.as_deref()),
-            ("json", self.json.as_deref()),
-            ("form", self.form.as_deref()),
+            PlaceKey { key: "header", text: header, at: self.header.at },
+            PlaceKey::of("query", &self.query),
+            PlaceKey::of("json", &self.json),
+            PlaceKey::of("form", &self.form),
         ]
     }
 }
@@ -88,156 +93,134 @@ pub enum SignatureAlgorithmFile {
     RsaSha256,
 }
 
-/// The encoding of a signature
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SignatureEncodingFile {
-    /// Hexadecimal; signatures in lower case only.
-    Hex,
-    /// Base64 with padding.
-    Base64,
-    /// Base64url without padding.
-    Base64url,
-}
-
 /// The format of the value with the signature: exactly one of these
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct ParseFile {
     /// The signature after this prefix.
-    pub prefix: Option<String>,
+    pub prefix: Field<String>,
     /// Pairs of key and value, such as t=1,v1=ab.
-    pub pairs: Option<PairsFile>,
+    pub pairs: Field<PairsFile>,
     /// A list of items, each with a prefix.
-    pub list: Option<SignatureListFile>,
+    pub list: Field<SignatureListFile>,
     /// Fields, one of which is the signature.
-    pub split: Option<SplitFile>,
+    pub split: Field<SplitFile>,
 }
 
 /// `pairs`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct PairsFile {
     /// Separator between pairs; a comma if absent.
-    pub separator: Option<String>,
+    pub separator: Field<String>,
     /// Separator between key and value; `=` if absent.
-    pub equals: Option<String>,
+    pub equals: Field<String>,
     /// Key of the signature; it may occur more than once.
-    pub key: Option<String>,
+    pub key: Field<String>,
 }
 
 /// `list`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct SignatureListFile {
     /// Separator between items.
-    pub separator: Option<String>,
+    pub separator: Field<String>,
     /// Prefix of a signature; items without it are ignored.
-    pub prefix: Option<String>,
+    pub prefix: Field<String>,
 }
 
 /// `split`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct SplitFile {
     /// Separator between fields.
-    pub separator: Option<String>,
+    pub separator: Field<String>,
     /// Index of the field that is the signature, from 0.
-    pub index: Option<usize>,
+    pub index: Field<Number<0, 65_535>>,
     /// Separator between several such values, where several are allowed.
-    pub list: Option<String>,
-}
-
-/// A part of the URL in which senders differ
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum UrlVariantFile {
-    /// With the default port of the scheme, and without a port.
-    Port,
-    /// With a trailing slash of the path, and without one.
-    Slash,
+    pub list: Field<String>,
 }
 
 /// `timestamp` of a signature: exactly one of header, part, json and form
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct SignedTimeFile {
     /// Name of a header.
-    pub header: Option<String>,
+    pub header: Field<String>,
     /// Part of the signature's value, as split by `parse`.
-    pub part: Option<String>,
+    pub part: Field<String>,
     /// JSON pointer into the body.
-    pub json: Option<String>,
+    pub json: Field<String>,
     /// Field of a form body.
-    pub form: Option<String>,
+    pub form: Field<String>,
     /// Unit or format of the time; default: s.
-    pub unit: Option<UnitFile>,
+    pub unit: Field<TimestampUnit>,
     /// Maximum age; 5m if absent.
-    pub max_age: Option<DurationText>,
+    pub max_age: Timeout<300_000>,
     /// Maximum time that the timestamp may be in the future; as `max_age` if absent.
-    pub max_future: Option<DurationText>,
+    pub max_future: OptionalDelay,
 }
 
 impl SignedTimeFile {
     /// The keys of which exactly one says where the timestamp is, each with its text.
-    pub fn places(&self) -> [(&'static str, Option<&str>); 4] {
+    pub fn places(&self) -> [PlaceKey<'_>; 4] {
         [
-            ("header", self.header.as_deref()),
-            ("part", self.part.as_deref()),
-            ("json", self.json.as_deref()),
-            ("form", self.form.as_deref()),
+            PlaceKey::of("header", &self.header),
+            PlaceKey::of("part", &self.part),
+            PlaceKey::of("json", &self.json),
+            PlaceKey::of("form", &self.form),
         ]
     }
 }
 
 /// `require` of a signature
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct RequireFile {
     /// Header → required value.
-    pub headers: Option<BTreeMap<String, String>>,
+    pub headers: Section<BTreeMap<String, Field<String>>>,
     /// Part of the signature's value → required value.
-    pub parts: Option<BTreeMap<String, String>>,
+    pub parts: Section<BTreeMap<String, Field<String>>>,
     /// JSON pointer → required value in the body, which must be a JSON object; rules as under `claims`.
-    pub json: Option<BTreeMap<String, Value>>,
+    pub json: Section<BTreeMap<String, Field<Value>>>,
 }
 
 /// `body_hash` of a signature
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct QueryHashFile {
     /// Name of the query parameter.
-    pub query: Option<String>,
+    pub query: Field<String>,
 }
 
 /// `static_token`: a secret that the sender presents as is
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct StaticTokenFile {
     /// Header with the token.
-    pub header: Option<String>,
+    pub header: Field<String>,
     /// Authentication scheme before the token in that header.
-    pub scheme: Option<String>,
+    pub scheme: Field<String>,
     /// Query parameter with the token.
-    pub query: Option<String>,
+    pub query: Field<String>,
     /// JSON pointer to the token in the body; `*` stands for every item of a list.
-    pub json: Option<String>,
+    pub json: Field<String>,
     /// Field of a form body with the token.
-    pub form: Option<String>,
+    pub form: Field<String>,
     /// The expected token.
-    pub secret: Option<SecretFile>,
+    pub secret: Field<SecretFile>,
     /// Several tokens during a rotation; any of them is accepted.
-    pub secrets: Option<Vec<SecretFile>>,
+    pub secrets: Section<List<Section<SecretFile>>>,
 }
 
 impl StaticTokenFile {
     /// The keys of which exactly one says where the token is, each with its text.
-    pub fn places(&self) -> [(&'static str, Option<&str>); 4] {
+    pub fn places(&self) -> [PlaceKey<'_>; 4] {
         [
-            ("header", self.header.as_deref()),
-            ("query", self.query.as_deref()),
-            ("json", self.json.as_deref()),
-            ("form", self.form.as_deref()),
+            PlaceKey::of("header", &self.header),
+            PlaceKey::of("query", &self.query),
+            PlaceKey::of("json", &self.json),
+            PlaceKey::of("form", &self.form),
         ]
     }
 }

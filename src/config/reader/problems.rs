@@ -1,0 +1,115 @@
+//! The places of a file's values, and the collector of problems that reading and compiling write to.
+
+use std::sync::Arc;
+
+use crate::config::error::{FieldPath, Position, Problem, Segment};
+
+/// A place in a file, of a value that is present or absent: an index into the places of [`Problems`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location(u32);
+
+impl Location {
+    /// The whole document.
+    pub const ROOT: Self = Self(0);
+
+    /// The index, as [`Field`](super::Field) carries it through serde.
+    pub(super) const fn index(self) -> u32 {
+        self.0
+    }
+
+    pub(super) const fn of_index(index: u32) -> Self {
+        Self(index)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Place {
+    parent: Location,
+    segment: Segment,
+    position: Position,
+}
+
+/// Collects every problem of one load, and reports each mistake only once.
+#[derive(Clone, Debug, Default)]
+pub struct Problems {
+    /// Shared, because every compilation of one file starts with a copy. The root is not among them.
+    places: Arc<Vec<Place>>,
+    found: Vec<Problem>,
+    excused: Vec<FieldPath>,
+}
+
+impl Problems {
+    /// Adds the place of a value below `parent`; an absent value has the position of its parent.
+    pub(super) fn place(&mut self, parent: Location, segment: Segment, position: Option<Position>) -> Location {
+        let position = position.unwrap_or_else(|| self.position(parent));
+        let places = Arc::make_mut(&mut self.places);
+        places.push(Place { parent, segment, position });
+        Location(u32::try_from(places.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Adds the place of an entry that a mapping with free names lacks.
+    pub fn absent_entry(&mut self, parent: Location, key: &str) -> Location {
+        self.place(parent, Segment::Key(key.to_owned().into()), None)
+    }
+
+    fn find(&self, at: Location) -> Option<&Place> {
+        self.places.get(usize::try_from(at.0).ok()?.checked_sub(1)?)
+    }
+
+    fn position(&self, at: Location) -> Position {
+        self.find(at).map_or(Position::START, |place| place.position)
+    }
+
+    /// The field at this place.
+    pub fn path(&self, at: Location) -> FieldPath {
+        let mut segments = Vec::new();
+        let mut at = at;
+        while let Some(place) = self.find(at) {
+            segments.push(place.segment.clone());
+            at = place.parent;
+        }
+        segments.into_iter().rev().collect()
+    }
+
+    /// Records a problem.
+    pub fn add(&mut self, at: Location, message: impl Into<String>) {
+        self.found.push(Problem { position: self.position(at), field: self.path(at), message: message.into() });
+    }
+
+    /// Records a problem of a value that is not read.
+    pub(in crate::config) fn add_problem(&mut self, problem: Problem) {
+        self.found.push(problem);
+    }
+
+    /// Records a problem unless one is known at, under or above this place, which then explains this one.
+    pub fn add_follow_up(&mut self, at: Location, message: impl Into<String>) {
+        if !self.has_under(at) {
+            self.add(at, message);
+        }
+    }
+
+    /// Marks a field as explained by another field's problem: the one that a misspelt field was meant to be.
+    pub(in crate::config) fn excuse(&mut self, field: FieldPath) {
+        self.excused.push(field);
+    }
+
+    /// Whether something was recorded or excused at, under or above this place.
+    pub fn has_under(&self, at: Location) -> bool {
+        if self.found.is_empty() {
+            return false;
+        }
+        let path = self.path(at);
+        let known = self.found.iter().map(|problem| &problem.field).chain(&self.excused);
+        known.into_iter().any(|known| known.contains(&path) || path.contains(known))
+    }
+
+    /// Whether there is no problem; excused fields do not count.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// The problems, in the order in which they were found.
+    pub fn into_vec(self) -> Vec<Problem> {
+        self.found
+    }
+}
