@@ -245,7 +245,7 @@ fn no_answer_signs_a_request_that_the_preset_would_accept() {
         ["signature_handshakes.json", "token_handshakes.json"].iter().flat_map(|file| read(file)).collect();
     let mut oracles = Vec::new();
     for (name, text) in PRESETS.iter().filter(|(_, text)| text.contains("$hmac")) {
-        let place = find(name).unwrap().challenge.unwrap().into_iter().find_map(|one| one.value_from).unwrap();
+        let place = find(name).unwrap().challenge.iter().find_map(|one| one.value_from.clone()).unwrap();
         let mut asked = Case::read(challenges.iter().find(|vector| vector["preset"] == **name).unwrap());
         let mut good = cases("signatures.json").into_iter().map(|(_, case, valid)| (case, valid));
         let (mut good, _) = good.find(|(case, valid)| *valid && case.auth["preset"] == **name).unwrap();

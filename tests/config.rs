@@ -569,13 +569,8 @@ proptest::proptest! {
         let tail = VALID.get(at..).unwrap_or_default().get(cut..).unwrap_or_default();
         let text = format!("{}{put}{tail}", &VALID[..at]);
         let file = |name: &str| (name.to_owned(), Err("not read".to_owned()));
-        let sources = hookgate::config::Sources {
-            path: PathBuf::from("gateway.yaml"),
-            text,
-            files: ["server.crt", "server.key", "jwks.json"].map(file).into(),
-            variables: std::collections::BTreeMap::new(),
-            revocations: std::collections::BTreeMap::new(),
-        };
+        let files = ["server.crt", "server.key", "jwks.json"].map(file).into();
+        let sources = hookgate::config::Sources::in_memory(PathBuf::from("gateway.yaml"), text, files);
         let problems = hookgate::config::compile(&sources, &Handles::default()).unwrap_err();
         proptest::prop_assert!(problems.problems().iter().all(|problem| problem.position.line >= 1));
     }

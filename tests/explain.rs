@@ -6,7 +6,7 @@ mod keys;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use hookgate::config::file::EncodingFile;
+use hookgate::config::file::SecretEncoding;
 use hookgate::config::file::preset::PresetFile;
 use hookgate::config::file::signature::SignatureAlgorithmFile;
 use hookgate::config::presets;
@@ -60,15 +60,15 @@ fn explained(folder: &TempDir, message: &[u8], now: &str) -> (i32, Value) {
 }
 
 fn kind(preset: &PresetFile) -> Kind {
-    if let Some(signature) = &preset.signature {
-        return match signature.algorithm.unwrap() {
+    if let Some(signature) = preset.signature.value() {
+        return match signature.algorithm.value().unwrap() {
             SignatureAlgorithmFile::Ed25519 => Kind::Ed25519,
             SignatureAlgorithmFile::EcdsaP256 => Kind::P256,
             _ => Kind::Rsa,
         };
     }
-    let algorithms = preset.issuer.as_ref().and_then(|issuer| issuer.algorithms.clone()).unwrap_or_default();
-    match algorithms.first().map(String::as_str) {
+    let algorithm = preset.issuer.value().and_then(|issuer| issuer.algorithms.first());
+    match algorithm.map(|algorithm| algorithm.text.as_str()) {
         Some("ES256") => Kind::P256,
         Some("ES512") => Kind::P521,
         Some("EdDSA") => Kind::Ed25519,
@@ -92,17 +92,17 @@ fn configured(name: &str) -> (TempDir, Vec<&'static str>) {
         None if preset.root_ca.is_some() => (key, more) = ("root_ca", vec!["--chain", "chain.pem"]),
         None if preset.public_key.is_some() => (key, secret) = ("public_key", Some(pair.public_pem())),
         None => auth["jwks"] = json!({"file": "jwks.json"}),
-        Some(EncodingFile::Utf8) => {
+        Some(SecretEncoding::Utf8) => {
             secret = Some("an example of a secret that is long enough for HS512, by far".repeat(2))
         }
-        Some(EncodingFile::Hex) => secret = Some("0f".repeat(32)),
-        Some(EncodingFile::Base64) => secret = Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
-        Some(EncodingFile::Whsec) => secret = Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+        Some(SecretEncoding::Hex) => secret = Some("0f".repeat(32)),
+        Some(SecretEncoding::Base64) => secret = Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+        Some(SecretEncoding::Whsec) => secret = Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
     }
     if secret.is_some() || !more.is_empty() {
         auth[key] = json!({"file": "secret"});
     }
-    if preset.signature.as_ref().is_some_and(|signature| signature.key_id.is_some()) {
+    if preset.signature.value().is_some_and(|signature| signature.key_id.is_written()) {
         auth[key]["id"] = "1".into();
     }
     let folder = folder(&[("hook", auth)], Some("https://localhost:8443"));
@@ -135,11 +135,11 @@ fn a_request_signed_for_a_preset_would_be_forwarded_and_no_other() {
         );
         let preset = presets::find(name).unwrap();
         let unbound =
-            preset.static_token.is_some() || ["mailgun"].contains(name) || findings.to_string().contains("no body");
+            preset.static_token.is_written() || ["mailgun"].contains(name) || findings.to_string().contains("no body");
         let changed = [message.as_slice(), b"x"].concat();
         let changed = replaced(&changed, "content-length", "x-content-length");
         let (code, findings) = explained(&folder, &changed, NOW);
-        let json_alone = preset.signature.as_ref().is_some_and(|signature| signature.json.is_some());
+        let json_alone = preset.signature.value().is_some_and(|signature| signature.json.is_written());
         let binds = folder_binds(&folder);
         if binds && !json_alone {
             assert_eq!((code, &findings["verdict"]), (2, &json!("rejected")), "{name}: {findings:#}");

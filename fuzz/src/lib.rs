@@ -4,7 +4,6 @@
 
 pub mod keys;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -31,8 +30,7 @@ pub enum Outcome {
 /// A configuration as it would be read, with these files next to it.
 pub fn sources(text: String, files: &[(&str, &[u8])]) -> Sources {
     let files = files.iter().map(|(name, content)| ((*name).to_owned(), Ok(Zeroizing::new(content.to_vec()))));
-    let (variables, revocations) = (BTreeMap::new(), BTreeMap::new());
-    Sources { path: PathBuf::from("gateway.yaml"), text, files: files.collect(), variables, revocations }
+    Sources::in_memory(PathBuf::from("gateway.yaml"), text, files.collect())
 }
 
 /// One route at `/0`, `/1` and so on for each `auth`.

@@ -1,7 +1,7 @@
 //! The schema of gateway.yaml: every key, with its type, default and description. The meaning of the values is not
 //! checked here.
 //!
-//! Each key is a [`Field`] or a [`Section`], so that the rest of the file is read and checked whatever one key holds;
+//! Each key is a [`Field`] or a [`Section`], so that a mistake in one key does not stop the reading of the others;
 //! `compile` reports missing keys. `hookgate schema` prints these types as JSON Schema; the reference is made of it.
 
 mod issuer;
@@ -18,12 +18,13 @@ use std::sync::LazyLock;
 
 use super::reader::{self, Field, List, Report, Section};
 use super::renames;
+pub use super::values::SecretEncoding;
 use super::yaml::Node;
 use crate::settings::LogFormat;
 use crate::snapshot::ErrorDetail;
 use crate::tls::{ClientAuth, MinVersion};
 use ipnet::IpNet;
-pub use issuer::{IssuerFile, JwksFile, PublicKeyFile, SecretEncoding, SecretFile};
+pub use issuer::{IssuerFile, JwksFile, PublicKeyFile, SecretFile};
 pub use jwt::{BodyHashFile, JwtFile, MethodClaimFile, TimeClaimFile, TokenFile, UrlClaimFile, UrlHashFile};
 pub use route::{
     AuthFile, AuthScheme, AuthWord, Burst, CaptureFile, ClientCertificateFile, Concurrency, CredentialFile,

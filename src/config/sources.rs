@@ -26,7 +26,7 @@ pub struct Sources {
     pub path: PathBuf,
     /// Text of the YAML.
     text: String,
-    /// What was read from it; the problems of a text that is not YAML.
+    /// The configuration as it was read, with its problems; or the problems of a text that is not YAML.
     document: Result<(GatewayFile, Problems), Vec<Problem>>,
     /// The files that the YAML references, by the paths written there.
     pub files: BTreeMap<String, SourceContent>,
@@ -73,7 +73,7 @@ impl Sources {
         Self { path, text, document, files, variables: BTreeMap::new(), revocations: BTreeMap::new() }
     }
 
-    /// What was read from the YAML, with the problems so far.
+    /// The configuration as it was read from the YAML, with the problems so far.
     ///
     /// # Errors
     /// The problems of a text that is not YAML.

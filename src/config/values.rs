@@ -7,9 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::file::SecretEncoding;
 use crate::auth::request::PublicUrl;
 use crate::clock::UnixTime;
 use crate::route::Rate;
@@ -17,6 +18,21 @@ use crate::settings::is_https_or_loopback;
 
 /// The longest duration that makes sense in a configuration: ten years.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// The encoding of a shared secret
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretEncoding {
+    /// The bytes as they are.
+    #[default]
+    Utf8,
+    /// Hexadecimal.
+    Hex,
+    /// Base64 with padding.
+    Base64,
+    /// Base64 with or without the prefix `whsec_` (Standard Webhooks).
+    Whsec,
+}
 
 /// `500ms`, `30s`, `5m`, `24h`, `7d`: a whole number and one unit.
 pub fn parse_duration(text: &str) -> Option<Duration> {

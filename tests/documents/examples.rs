@@ -68,15 +68,10 @@ fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
     let served = served.map(|(name, content)| (name.to_owned(), Ok(Zeroizing::new(content.into_bytes()))));
     let files = files.iter().map(|(name, content)| (name.clone(), Ok(Zeroizing::new(content.clone())))).chain(served);
     let listeners = if yaml.contains("\nlisteners:") { "" } else { LISTENERS };
-    let sources = Sources {
-        path: PathBuf::from("gateway.yaml"),
-        files: files.collect(),
-        variables: BTreeMap::new(),
-        revocations: BTreeMap::new(),
-        text: format!("{listeners}{yaml}"),
-    };
+    let text = format!("{listeners}{yaml}");
+    let sources = Sources::in_memory(PathBuf::from("gateway.yaml"), text.clone(), files.collect());
     let config = compile(&sources, &Handles::default());
-    config.unwrap_or_else(|errors| panic!("{errors}\n{}", sources.text))
+    config.unwrap_or_else(|errors| panic!("{errors}\n{text}"))
 }
 
 #[test]

@@ -121,13 +121,7 @@ impl Case {
             files.insert(format!("secret{index}"), Ok(Zeroizing::new(secret.clone())));
         }
         files.insert("token".to_owned(), Ok(Zeroizing::new(b"a token".to_vec())));
-        Sources {
-            path: PathBuf::from("gateway.yaml"),
-            text: yaml.to_string(),
-            files,
-            variables: BTreeMap::new(),
-            revocations: BTreeMap::new(),
-        }
+        Sources::in_memory(PathBuf::from("gateway.yaml"), yaml.to_string(), files)
     }
 
     /// The names of the fields for one and for several secrets or keys of the scheme.

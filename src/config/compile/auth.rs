@@ -61,7 +61,7 @@ impl Compiler<'_> {
             [true, false, false, false, false, false, false] => {
                 Some(Policy::Jwt(Box::new(self.jwt(file.jwt.value()?, scope)?)))
             }
-            [false, true, false, false, false, false, false] => self.preset(file, at, scope),
+            [false, true, false, false, false, false, false] => self.preset(file, scope),
             [false, false, true, false, false, false, false] => {
                 Some(Policy::Signature(Box::new(self.signature(&file.signature, scope)?)))
             }
@@ -69,8 +69,9 @@ impl Compiler<'_> {
                 Some(Policy::Token(Box::new(self.static_token(&file.static_token, scope)?)))
             }
             [false, false, false, false, true, false, false] => {
+                let certificate = file.client_certificate.value()?;
                 self.asks_for_certificates(at);
-                Some(Policy::ClientCertificate(Box::new(self.client_certificate(file.client_certificate.value()?))))
+                Some(Policy::ClientCertificate(Box::new(self.client_certificate(certificate))))
             }
             [false, false, false, false, false, true, false] => {
                 self.branches(&file.all_of, nesting, scope).map(Policy::AllOf)
@@ -97,14 +98,9 @@ impl Compiler<'_> {
     }
 
     fn client_certificate(&mut self, file: &ClientCertificateFile) -> CertificateRule {
-        let empty = [
-            (file.san.is_written && file.san.is_empty(), file.san.at),
-            (file.sha256.is_written && file.sha256.is_empty(), file.sha256.at),
-        ];
-        for (_, at) in empty.into_iter().filter(|(is_empty, _)| *is_empty) {
-            let problem = "must not be empty: every certificate would be rejected; set one or remove the key";
-            self.problems.add_follow_up(at, problem);
-        }
+        let problem = "must not be empty: every certificate would be rejected; set one or remove the key";
+        self.not_empty(&file.san, problem);
+        self.not_empty(&file.sha256, problem);
         CertificateRule {
             sans: file.san.iter().map(|name| (**name).clone()).collect(),
             sha256: file.sha256.iter().map(|fingerprint| fingerprint.0).collect(),
@@ -124,7 +120,7 @@ impl Compiler<'_> {
             (file.challenge.is_written(), file.challenge.at),
         ];
         for (_, at) in fields.into_iter().filter(|(is_written, _)| *is_written) {
-            self.problems.add(at, "requires `preset`; other schemes have their own key for it");
+            self.problems.add_unless_known(at, "requires `preset`; other schemes have their own key for it");
         }
     }
 
@@ -163,7 +159,12 @@ impl Compiler<'_> {
         }
         let names: Vec<&str> = keys.iter().map(|key| key.key).collect();
         let (last, others) = names.split_last()?;
-        self.missing(at, &format!("exactly one of {} and {last}", others.join(", ")));
+        let names = format!("{} and {last}", others.join(", "));
+        if written(keys).is_empty() {
+            self.missing(at, &format!("exactly one of {names}"));
+        } else {
+            self.problems.add(at, format!("has more than one of {names}; keep one"));
+        }
         None
     }
 

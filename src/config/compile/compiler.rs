@@ -5,7 +5,7 @@ use crate::auth::issuer::Issuer;
 use crate::clock::UnixTime;
 use crate::config::compiled::Handles;
 use crate::config::file::{FileName, GatewayFile, Parsed};
-use crate::config::reader::{Field, Location, Problems};
+use crate::config::reader::{Field, List, Location, Problems, Section};
 use crate::config::sources::{SourceContent, Sources};
 use crate::route::ErrorForm;
 use std::collections::BTreeMap;
@@ -56,6 +56,13 @@ impl<'a> Compiler<'a> {
             self.missing(field.at, what);
         }
         value
+    }
+
+    /// Reports an empty list, which would reject every request.
+    pub(super) fn not_empty<T>(&mut self, list: &Section<List<T>>, problem: &str) {
+        if list.is_written && list.is_empty() {
+            self.problems.add_unless_known(list.at, problem);
+        }
     }
 
     pub(super) fn warn(&mut self, at: Location, warning: &str) {

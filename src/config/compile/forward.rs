@@ -9,7 +9,7 @@ use super::compiler::Compiler;
 use crate::auth::Policy;
 use crate::auth::claims::Pointer;
 use crate::config::file::{CredentialFile, ForwardFile, RouteFile};
-use crate::config::reader::{Field, Section};
+use crate::config::reader::{Field, Section, nearest};
 use crate::failure::{self, is_before_route, is_retried};
 use crate::reason::Reason;
 use crate::route::Forward;
@@ -89,7 +89,9 @@ impl Compiler<'_> {
         let mut responses = BTreeMap::new();
         for (word, status) in &*route.status_overrides {
             let Some(reason) = Reason::named(word) else {
-                self.problems.add(status.at, "unknown reason; the reference lists the reasons");
+                let meant = nearest(word, Reason::ALL.iter().map(|reason| reason.word()));
+                let meant = meant.map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
+                self.problems.add(status.at, format!("unknown reason{meant} (the reference lists the reasons)"));
                 continue;
             };
             if is_before_route(reason) {

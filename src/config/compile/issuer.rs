@@ -158,7 +158,11 @@ impl<'a> Compiler<'a> {
                 self.content(content, file.env.at, &format!("environment variable {name}"))
             }
             (false, true) => self.file(&file.file),
-            _none_or_both => {
+            (true, true) => {
+                self.problems.add(at, "has both `env` and `file`; keep one");
+                None
+            }
+            (false, false) => {
                 self.missing(at, "either {env: NAME} or {file: path}");
                 None
             }

@@ -17,7 +17,7 @@ use crate::auth::time::TimestampRule;
 use crate::config::file::{
     BodyHashFile, JwtFile, OneOrMany, Parsed, TimeClaimFile, TokenFile, UrlClaimFile, UrlHashFile,
 };
-use crate::config::reader::Field;
+use crate::config::reader::{Field, nearest};
 
 /// The registered claims that are required even if `required_claims` does not list them (RFC 7519 §4.1).
 const ALWAYS_REQUIRED: &[&str] = &["iss", "aud", "exp"];
@@ -52,10 +52,8 @@ impl Compiler<'_> {
         let bound = bindings.binds_anything() || token.as_ref().is_some_and(Locator::is_in_body);
         let audience = self.audience(&file.audience, bound, origin);
         let claims = self.claim_rules(&file.claims);
-        if file.allowed_types.written().is_some_and(|types| types.is_empty()) {
-            let problem = "must not be empty: no `typ` would be accepted; set one or remove the key";
-            self.problems.add_follow_up(file.allowed_types.at, problem);
-        }
+        let problem = "must not be empty: no `typ` would be accepted; set one or remove the key";
+        self.not_empty(&file.allowed_types, problem);
         let time_claim = file.time_claim.value().map(|claim| self.time_claim(claim));
         let leeway = file.leeway.get();
         if leeway > MAX_LEEWAY {
@@ -175,7 +173,10 @@ impl Compiler<'_> {
         // An issuer that is defined and could not be compiled has been reported.
         let is_reported = all.contains_key(name) || (all.is_empty() && self.problems.has_under(all.at));
         if found.is_none() && !is_reported {
-            self.problems.add(field.at, format!("unknown issuer `{name}`; define it under `issuers`"));
+            let meant = nearest(name, all.keys().map(String::as_str));
+            let remedy =
+                meant.map_or("define it under `issuers`".to_owned(), |meant| format!("did you mean `{meant}`?"));
+            self.problems.add(field.at, format!("unknown issuer `{name}`; {remedy}"));
         }
         found
     }
@@ -230,7 +231,8 @@ impl Compiler<'_> {
             // The library's message is a drawing of several lines; the last one states the error.
             let error = error.to_string();
             let error = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            self.problems.add(field.at, format!("`matches` is not a supported regular expression: {error}"));
+            let at = self.problems.absent_entry(field.at, "matches");
+            self.problems.add(at, format!("not a supported regular expression: {error}"));
         } else if test.is_none() {
             let expected = "expected a value, or one of {one_of: [a list]}, {contains: a value}, {prefix: \"text\"}, \
                             {matches: \"a regular expression\"}, {exists: true}";
@@ -245,7 +247,7 @@ impl Compiler<'_> {
         }
         let file = field.value()?;
         if !file.header.is_written() && file.scheme.is_written() {
-            self.problems.add(file.scheme.at, "is for `header` only; remove it");
+            self.problems.add_unless_known(file.scheme.at, "is for `header` only; remove it");
         }
         for name in [&file.scheme, &file.query, &file.cookie, &file.form] {
             if name.text() == Some("") {

@@ -29,7 +29,7 @@ impl Compiler<'_> {
 
     fn limit(&mut self, per_time: &RateField, burst: &Burst, concurrency: &Concurrency) -> Limit {
         if burst.is_written() && !per_time.is_written() {
-            self.problems.add(burst.at, "requires `rate`; set it too, such as 100/s, or remove this key");
+            self.problems.add_unless_known(burst.at, "requires `rate`; set it too, such as 100/s, or remove this key");
         }
         Limit { rate: rate(per_time, burst.number()), concurrency: concurrency.number() }
     }

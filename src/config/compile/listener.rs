@@ -35,7 +35,8 @@ impl Compiler<'_> {
     }
 
     fn listener(&mut self, file: &ListenerFile) -> Option<ListenerSettings> {
-        if file.proxy_protocol.get() && !self.file.trusted_proxies.is_written {
+        let proxies = &self.file.trusted_proxies;
+        if file.proxy_protocol.get() && proxies.is_empty() && !self.problems.has_under(proxies.at) {
             let message = "requires `trusted_proxies`, the addresses of the proxies that send the header, such as \
                            [10.0.0.0/8]; set it too, or remove this key";
             self.problems.add(file.proxy_protocol.at, message);
@@ -96,7 +97,7 @@ impl Compiler<'_> {
             ];
             for (_, at) in unused.into_iter().filter(|(is_written, _)| *is_written) {
                 if !self.problems.has_under(file.client_ca.at) {
-                    self.problems.add(at, "requires `client_ca`; set it too, or remove this key");
+                    self.problems.add_unless_known(at, "requires `client_ca`; set it too, or remove this key");
                 }
             }
             return None;

@@ -29,7 +29,7 @@ use crate::route::ErrorForm;
 type PresetKey<'f> = (&'f SecretFile, Location, Option<Secret>);
 
 impl Compiler<'_> {
-    pub(super) fn preset(&mut self, file: &AuthScheme, at: Location, scope: &mut RouteScope<'_>) -> Option<Policy> {
+    pub(super) fn preset(&mut self, file: &AuthScheme, scope: &mut RouteScope<'_>) -> Option<Policy> {
         let name = file.preset.text()?;
         let preset = self.filled(name, file)?;
         if let Some(size) = &preset.largest_body {
@@ -39,7 +39,7 @@ impl Compiler<'_> {
         if preset.error_format == Some(ErrorFormatFile::Secevent) {
             scope.errors = ErrorForm::Secevent;
         }
-        let keys = self.preset_keys(&preset, file, at, scope);
+        let keys = self.preset_keys(&preset, file, scope);
         let mut policy = self.preset_policy(name, &preset, file, keys.as_deref())?;
         let challenges = self.challenges(&preset, file, keys.as_deref().unwrap_or_default());
         // A MAC over a challenge must not be valid for a body: bodies must be JSON objects then, which challenges are
@@ -94,7 +94,6 @@ impl Compiler<'_> {
         &mut self,
         preset: &PresetFile,
         file: &'f AuthScheme,
-        at: Location,
         scope: &mut RouteScope<'_>,
     ) -> Option<Vec<PresetKey<'f>>> {
         if file.jwks.is_written() && !takes_jwks(preset) {
@@ -126,7 +125,7 @@ impl Compiler<'_> {
         self.unused_ids(preset, &files);
         if preset.signature.is_written() || preset.static_token.is_written() || material.shared().is_some() {
             let algorithm = preset.signature.value().and_then(|signature| signature.algorithm.value().copied());
-            let secrets = self.secrets(&keys, algorithm.map(algorithm_of), at, scope)?;
+            let secrets = self.secrets(&keys, algorithm.map(algorithm_of), scope)?;
             return Some(files.into_iter().zip(secrets).map(|((file, at), secret)| (file, at, Some(secret))).collect());
         }
         // Public keys of tokens are read when their key set is built.

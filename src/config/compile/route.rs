@@ -51,10 +51,8 @@ impl Compiler<'_> {
         let dry_run_until = self.dry_run_until(file);
         let capture = self.capture(&file.capture);
         let limits = self.route_limits(file);
-        if file.allowed_ips.written().is_some_and(|ranges| ranges.is_empty()) {
-            let problem = "must not be empty: every request would be rejected; set a CIDR range or remove the key";
-            self.problems.add_follow_up(file.allowed_ips.at, problem);
-        }
+        let problem = "must not be empty: every request would be rejected; set a CIDR range or remove the key";
+        self.not_empty(&file.allowed_ips, problem);
         let forward = self.forward(&file.forward, rules.as_ref().map(|rules| &rules.policy));
         let status_overrides = self.status_overrides(file);
         let (rules, matches) = (rules?, matches?);
@@ -183,16 +181,14 @@ impl Compiler<'_> {
             return None;
         }
         let host = match file.host.is_written() {
-            false => None,
-            true => Some(self.host(&file.host)?),
+            false => Some(None),
+            true => self.host(&file.host).map(Some),
         };
         let path = self.path_match(&file.path);
-        if file.methods.written().is_some_and(|methods| methods.is_empty()) {
-            let problem = "must not be empty: no request would match; set a method or remove the key";
-            self.problems.add_follow_up(file.methods.at, problem);
-        }
+        let problem = "must not be empty: no request would match; set a method or remove the key";
+        self.not_empty(&file.methods, problem);
         let methods = file.methods.written().map(|methods| methods.iter().map(|method| (**method).clone()).collect());
-        Some(Match { host, path: path?, methods })
+        Some(Match { host: host?, path: path?, methods })
     }
 
     fn host(&mut self, field: &Field<String>) -> Option<String> {

@@ -15,13 +15,15 @@ impl<'a> Compiler<'a> {
         &mut self,
         keys: &WrittenKeys<'_>,
         algorithm: Option<SignatureAlgorithm>,
-        at: Location,
         scope: &mut RouteScope<'_>,
     ) -> Option<Vec<Secret>> {
         let files = keys.files();
         if files.is_empty() || files.len() > MAX_SECRETS || keys.are_both_written() {
             let (one, many) = keys.material.names();
-            self.missing(at, &format!("`{one}`, or a list of 1 to {MAX_SECRETS} `{many}`, any of which may match"));
+            self.missing(
+                keys.one.at,
+                &format!("`{one}`, or a list of 1 to {MAX_SECRETS} `{many}`, any of which may match"),
+            );
             return None;
         }
         let secrets: Vec<Option<Secret>> = files

@@ -39,14 +39,16 @@ impl Compiler<'_> {
         scope: &mut RouteScope<'_>,
     ) -> Option<SignaturePolicy> {
         let file = field.value()?;
-        let algorithm = file.algorithm.value().copied().map(algorithm_of);
+        let algorithm = self.required(&file.algorithm, "the signature algorithm, such as hmac-sha256");
+        let algorithm = algorithm.copied().map(algorithm_of);
         let material = algorithm.map_or(KeyMaterial::Shared(SecretEncoding::Utf8), material_of);
         let keys = WrittenKeys::of_signature(file, material);
         self.only_material(&WrittenKeys::of_signature(file, material.other()), &keys);
-        let secrets = self.secrets(&keys, algorithm, field.at, scope);
+        let secrets = self.secrets(&keys, algorithm, scope);
         if !file.key_id.is_written() {
             for (file, _) in keys.files().iter().filter(|(file, _)| file.id.is_written()) {
-                self.problems.add(file.id.at, "the signature has no key id; set key_id, or remove this key");
+                self.problems
+                    .add_unless_known(file.id.at, "the signature has no key id; set key_id, or remove this key");
             }
         }
         self.signature_policy(file, Written { name: "signature", secrets, tolerance: None }, field.at)
@@ -58,8 +60,7 @@ impl Compiler<'_> {
         written: Written<'_>,
         at: Location,
     ) -> Option<SignaturePolicy> {
-        let algorithm = self.required(&file.algorithm, "the signature algorithm, such as hmac-sha256");
-        let algorithm = algorithm.copied().map(algorithm_of);
+        let algorithm = file.algorithm.value().copied().map(algorithm_of);
         let places = self.places(file, at);
         let parse = self.parse(&file.parse);
         let encoding = self.required(&file.encoding, "hex, base64 or base64url");
@@ -126,7 +127,8 @@ impl Compiler<'_> {
                 let pairs = file.pairs.value()?;
                 let separator = self.text(&pairs.separator, Some(","));
                 let equals = self.text(&pairs.equals, Some("="));
-                Some(Parse::Pairs { separator: separator?, equals: equals?, key: self.text(&pairs.key, None)? })
+                let key = self.text(&pairs.key, None);
+                Some(Parse::Pairs { separator: separator?, equals: equals?, key: key? })
             }
             [false, false, true, false] => {
                 let list = file.list.value()?;
@@ -240,7 +242,7 @@ impl Compiler<'_> {
         let file = field.value()?;
         let material = KeyMaterial::Shared(SecretEncoding::Utf8);
         let keys = WrittenKeys { one: &file.secret, several: Some(&file.secrets), material };
-        let secrets = self.secrets(&keys, None, field.at, scope);
+        let secrets = self.secrets(&keys, None, scope);
         self.token_policy(file, secrets, field.at)
     }
 
@@ -251,7 +253,7 @@ impl Compiler<'_> {
         at: Location,
     ) -> Option<StaticTokenPolicy> {
         if !file.header.is_written() && file.scheme.is_written() {
-            self.problems.add(file.scheme.at, "is for `header` only; remove it");
+            self.problems.add_unless_known(file.scheme.at, "is for `header` only; remove it");
         }
         let mut place = self.locator(&file.places(), at)?;
         if let Locator::Header { scheme, .. } = &mut place {

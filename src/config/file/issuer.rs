@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::scalar::{FileName, Parsed, Pin, Switch, Timeout, VariableName};
 use crate::auth::keys::Algorithm;
 use crate::config::reader::{Field, List, Section};
+use crate::config::values::SecretEncoding;
 
 /// An entry of `issuers`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -76,19 +77,4 @@ pub struct SecretFile {
     pub id: Field<String>,
     /// Encoding of a shared secret in the file or variable.
     pub encoding: Field<SecretEncoding>,
-}
-
-/// The encoding of a shared secret
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SecretEncoding {
-    /// The bytes as they are.
-    #[default]
-    Utf8,
-    /// Hexadecimal.
-    Hex,
-    /// Base64 with padding.
-    Base64,
-    /// Base64 with or without the prefix `whsec_` (Standard Webhooks).
-    Whsec,
 }

@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::issuer::{IssuerFile, SecretEncoding, SecretFile};
+use super::issuer::{IssuerFile, SecretFile};
 use super::jwt::JwtFile;
 use super::scalar::{OneOrMany, Switch};
 use super::signature::{SignatureFile, StaticTokenFile};
-use crate::config::reader::{Field, List, word_or_mapping};
+use crate::config::reader::{Field, List, WordType, word_or_mapping};
+use crate::config::values::SecretEncoding;
 
 /// A provider. A key that is neither optional nor a mapping must be written. Strings may contain `${name}`, which is replaced by a parameter.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -161,7 +162,7 @@ pub enum ChallengeSwitch {
 impl<'de> Deserialize<'de> for ChallengeSwitch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let form = "true, or { token: {env: NAME} } where the provider presents a token";
-        word_or_mapping(deserializer, form, Self::Switch, Self::Token)
+        word_or_mapping(deserializer, (form, WordType::Bool), Self::Switch, Self::Token)
     }
 }
 

@@ -11,7 +11,7 @@ use super::issuer::{JwksFile, SecretFile};
 use super::jwt::JwtFile;
 use super::preset::ChallengeSwitch;
 use super::scalar::{
-    Count, Day, Delay, FileName, Fingerprint, Number, OptionalDuration, Parsed, PlaceKey, RatePerSeconds,
+    CertificateFingerprint, Count, Day, Delay, FileName, Number, OptionalDuration, Parsed, PlaceKey, RatePerSeconds,
     RevocationListName, Size, Switch, Timeout,
 };
 use super::signature::{SignatureFile, StaticTokenFile};
@@ -19,7 +19,7 @@ use super::store::{IdempotencyFile, ReplayProtectionFile};
 use crate::auth::client_certificate::San;
 use crate::auth::request::PublicUrl;
 use crate::auth::time::TimestampUnit;
-use crate::config::reader::{Field, List, Section, word_or_mapping};
+use crate::config::reader::{Field, List, Section, WordType, word_or_mapping};
 use crate::route::Rate;
 
 /// An entry of `routes`
@@ -137,13 +137,14 @@ pub enum AuthFile {
 impl<'de> Deserialize<'de> for AuthFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let form = "{ jwt: … }, { preset: … }, …, or `public` for no authentication";
-        word_or_mapping(deserializer, form, Self::Word, |scheme| Self::Scheme(Box::new(scheme)))
+        word_or_mapping(deserializer, (form, WordType::String), Self::Word, |scheme| Self::Scheme(Box::new(scheme)))
     }
 }
 
 /// The word for no authentication
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", rename = "{ jwt: … }, { preset: … }, …, or `public` for no authentication")]
+#[schemars(rename = "AuthWord")]
 pub enum AuthWord {
     /// Every client may send requests.
     Public,
@@ -194,7 +195,7 @@ pub struct ClientCertificateFile {
     /// Subject alternative names, one of which the certificate must have: spiffe://…, dns:…, uri:…, email:… or ip:….
     pub san: Section<List<Parsed<San>>>,
     /// SHA-256 fingerprints in hex, one of which the certificate must have.
-    pub sha256: Section<List<Parsed<Fingerprint>>>,
+    pub sha256: Section<List<Parsed<CertificateFingerprint>>>,
 }
 
 /// `timestamp` of a route: exactly one of header, claim and json

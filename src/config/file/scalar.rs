@@ -153,7 +153,7 @@ pub struct RatePerSeconds(pub u32, pub u32);
 
 /// The SHA-256 fingerprint of a certificate.
 #[derive(Clone, Copy, Debug)]
-pub struct Fingerprint(pub [u8; 32]);
+pub struct CertificateFingerprint(pub [u8; 32]);
 
 /// The pin of a public key.
 #[derive(Clone, Copy, Debug)]
@@ -204,7 +204,7 @@ texts! {
     Algorithm: "a JWS algorithm such as RS256", "RS256", None, |text: &str| or(Self::named(text), ALGORITHMS);
     San: "a subject alternative name such as dns:client.example.com", "dns:client.example.com", None,
         |text: &str| Self::parse(text).map_err(|problem| problem.to_string());
-    Fingerprint: "a SHA-256 fingerprint in hex", "8a9f0b…", None,
+    CertificateFingerprint: "a SHA-256 fingerprint in hex", "8a9f0b…", None,
         |text: &str| parse_fingerprint(text).map(Self).map_err(|problem| problem.to_string());
     Pin: "a pin such as sha256/AAAA…", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", None,
         |text: &str| or(parse_pin(text).map(Self), PIN);
@@ -339,7 +339,7 @@ impl<const MIN: u64, const MAX: u64> Visitor<'_> for NumberVisitor<MIN, MAX> {
     type Value = Number<MIN, MAX>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if MAX == u64::MAX {
+        if MAX >= u32::MAX.into() {
             write!(f, "a whole number of at least {MIN}")
         } else {
             write!(f, "a whole number from {MIN} to {MAX}")

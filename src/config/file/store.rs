@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::issuer::SecretFile;
 use super::scalar::{Count, FileName, OneOrMany, OptionalDuration, Parsed, PlaceKey, Switch, Timeout};
-use crate::config::reader::{Field, List, Section, word_or_mapping};
+use crate::config::reader::{Field, List, Section, WordType, word_or_mapping};
 use crate::route::duplicates::{OnDuplicate, Statuses};
 use crate::settings::{OnError, OnFailover};
 
@@ -109,13 +109,14 @@ pub enum ReplayProtectionFile {
 impl<'de> Deserialize<'de> for ReplayProtectionFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let form = "`disabled`, or { id: …, on_duplicate: … }";
-        word_or_mapping(deserializer, form, Self::Word, Self::Rule)
+        word_or_mapping(deserializer, (form, WordType::String), Self::Word, Self::Rule)
     }
 }
 
 /// No replay protection
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", rename = "`disabled`, or { id: …, on_duplicate: … }")]
+#[schemars(rename = "ReplayProtectionWord")]
 pub enum ReplayProtectionWord {
     /// No replay protection: the store keeps no ids of this route.
     Disabled,

@@ -7,7 +7,22 @@ use std::ops::Deref;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::{FIELD, ITEM, Location, kind};
+use super::problems::Location;
+
+/// The serde name by which a [`Field`] asks for its place.
+pub(super) const FIELD: &str = "$field";
+
+/// The serde name by which an item of a list is read on its own.
+pub(super) const ITEM: &str = "$item";
+
+/// The kind of a value, as the key of `Parts`.
+pub(super) mod kind {
+    pub(in crate::config::reader) const ABSENT: u8 = 0;
+    pub(in crate::config::reader) const MAPPING: u8 = 1;
+    pub(in crate::config::reader) const STRING: u8 = 2;
+    pub(in crate::config::reader) const BOOL: u8 = 3;
+    pub(in crate::config::reader) const OTHER: u8 = 4;
+}
 
 /// An optional value with its place.
 #[derive(Clone, Debug)]
@@ -238,6 +253,7 @@ enum WordOrMapping<W, M> {
 
 struct WordOrMappingVisitor<W, M> {
     form: &'static str,
+    word: u8,
     read: PhantomData<(W, M)>,
 }
 
@@ -251,16 +267,25 @@ impl<'de, W: Deserialize<'de>, M: Deserialize<'de>> Visitor<'de> for WordOrMappi
     fn visit_map<A: MapAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
         match parts.next_key::<u8>()?.unwrap_or_default() {
             kind::MAPPING => parts.next_value().map(WordOrMapping::Mapping),
-            kind::STRING | kind::BOOL => parts.next_value().map(WordOrMapping::Word),
+            word if word == self.word => parts.next_value().map(WordOrMapping::Word),
             _ => Err(de::Error::invalid_type(de::Unexpected::Option, &self)),
         }
     }
 }
 
+/// The type of the word that a key may have instead of a mapping.
+#[derive(Clone, Copy, Debug)]
+pub enum WordType {
+    /// A string.
+    String,
+    /// `true` or `false`.
+    Bool,
+}
+
 /// Reads a key whose value is a word or a mapping; `form` completes "expected …".
 pub fn word_or_mapping<'de, D, W, M, T>(
     deserializer: D,
-    form: &'static str,
+    (form, word): (&'static str, WordType),
     of_word: fn(W) -> T,
     of_mapping: fn(M) -> T,
 ) -> Result<T, D::Error>
@@ -269,7 +294,11 @@ where
     W: Deserialize<'de>,
     M: Deserialize<'de>,
 {
-    let visitor = WordOrMappingVisitor { form, read: PhantomData };
+    let word = match word {
+        WordType::String => kind::STRING,
+        WordType::Bool => kind::BOOL,
+    };
+    let visitor = WordOrMappingVisitor { form, word, read: PhantomData };
     Ok(match deserializer.deserialize_newtype_struct(ITEM, visitor)? {
         WordOrMapping::Word(word) => of_word(word),
         WordOrMapping::Mapping(mapping) => of_mapping(mapping),

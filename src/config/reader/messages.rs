@@ -29,20 +29,21 @@ fn quotes(expected: &str, value: &NodeValue) -> &'static str {
         NodeValue::Number(value) => value.to_string(),
         NodeValue::Null | NodeValue::String(_) | NodeValue::List(_) | NodeValue::Mapping(_) => return "",
     };
-    let fits = expected.starts_with("a string") || expected.contains(&format!("`{text}`"));
+    let fits = ["a string", "a name", "a header name"].iter().any(|form| expected.starts_with(form))
+        || expected.contains(&format!("`{text}`"));
     let is_bool = expected.contains("`true`");
     if fits && !is_bool { "; put it in quotes" } else { "" }
 }
 
 /// The message for a text that is none of the options.
-pub(super) fn wrong_option(options: &[&str], given: &str) -> String {
+pub(super) fn wrong_option(expected: &str, options: &[&str], given: &str) -> String {
     let shown = if given.chars().count() <= LONGEST_SHOWN {
         format!("`{}`", given.escape_debug())
     } else {
         "a string".to_owned()
     };
     let meant = nearest(given, options.iter().copied()).map(|meant| format!("; did you mean `{meant}`?"));
-    format!("expected {}, got {shown}{}", one_of(options), meant.unwrap_or_default())
+    format!("expected {expected}, got {shown}{}", meant.unwrap_or_default())
 }
 
 /// The type of a value, never its content.
@@ -76,9 +77,13 @@ pub(super) fn known(fields: &[&str]) -> String {
     }
 }
 
-/// `one of …`, or the sole option.
-pub(super) fn one_of(options: &[&str]) -> String {
-    if options.len() == 1 { quoted(options) } else { format!("one of {}", quoted(options)) }
+/// `one of …`, or the sole option. The serde name of a type is its form where it contains a space.
+pub(super) fn one_of(name: &str, options: &[&str]) -> String {
+    match options {
+        _ if name.contains(' ') => name.to_owned(),
+        [_] => quoted(options),
+        several => format!("one of {}", quoted(several)),
+    }
 }
 
 fn sorted<'n>(names: &[&'n str]) -> Vec<&'n str> {

@@ -32,6 +32,8 @@ struct Place {
 /// Collects every problem of one load, and reports each mistake only once.
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
+    /// The position of the root.
+    start: Option<Position>,
     /// Shared, because every compilation of one file starts with a copy. The root is not among them.
     places: Arc<Vec<Place>>,
     found: Vec<Problem>,
@@ -39,6 +41,11 @@ pub struct Problems {
 }
 
 impl Problems {
+    /// Sets the position of the root.
+    pub(super) const fn begin(&mut self, start: Position) {
+        self.start = Some(start);
+    }
+
     /// Adds the place of a value below `parent`; an absent value has the position of its parent.
     pub(super) fn place(&mut self, parent: Location, segment: Segment, position: Option<Position>) -> Location {
         let position = position.unwrap_or_else(|| self.position(parent));
@@ -57,7 +64,7 @@ impl Problems {
     }
 
     fn position(&self, at: Location) -> Position {
-        self.find(at).map_or(Position::START, |place| place.position)
+        self.find(at).map_or(self.start.unwrap_or(Position::START), |place| place.position)
     }
 
     /// The field at this place.
@@ -88,6 +95,14 @@ impl Problems {
         }
     }
 
+    /// Records a problem of a value that would have no effect here, unless one is known at or under this place.
+    pub fn add_unless_known(&mut self, at: Location, message: impl Into<String>) {
+        let path = self.path(at);
+        if !self.found.iter().any(|problem| path.contains(&problem.field)) {
+            self.add(at, message);
+        }
+    }
+
     /// Marks a field as explained by another field's problem: the one that a misspelt field was meant to be.
     pub(in crate::config) fn excuse(&mut self, field: FieldPath) {
         self.excused.push(field);
@@ -112,4 +127,24 @@ impl Problems {
     pub fn into_vec(self) -> Vec<Problem> {
         self.found
     }
+}
+
+/// The files and environment variables that a configuration names.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    /// Files.
+    pub files: Vec<String>,
+    /// Environment variables.
+    pub variables: Vec<String>,
+    /// Revocation lists.
+    pub revocations: Vec<String>,
+}
+
+/// The results of reading a tree, besides its values.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The problems.
+    pub problems: Problems,
+    /// The names.
+    pub named: Named,
 }

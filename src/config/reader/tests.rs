@@ -1,8 +1,10 @@
 //! The reader on small file types that resemble the real ones, and one file with many mistakes.
 
+#![expect(dead_code, reason = "the tests look at few of the fields")]
+
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::*;
@@ -101,7 +103,12 @@ struct SampleScheme {
 
 impl<'de> Deserialize<'de> for SampleAuth {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word_or_mapping(deserializer, "a scheme, or `public`", |_: SampleWord| Self::Public, Self::Scheme)
+        word_or_mapping(
+            deserializer,
+            ("a scheme, or `public`", WordType::String),
+            |_: SampleWord| Self::Public,
+            Self::Scheme,
+        )
     }
 }
 

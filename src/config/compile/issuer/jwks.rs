@@ -71,7 +71,7 @@ impl Compiler<'_> {
             (file.cache.is_written(), file.cache.at),
         ];
         for (_, at) in fetching.into_iter().filter(|(is_written, _)| *is_written) {
-            self.problems.add(at, "is for `url` and `discovery` only; remove it");
+            self.problems.add_unless_known(at, "is for `url` and `discovery` only; remove it");
         }
     }
 
