@@ -143,6 +143,7 @@ mapping! {
         replay_protection: "replay_protection",
         idempotency: "idempotency",
         timestamp: "timestamp",
+        public_url: "public_url",
         revocation: "revocation",
         allowed_ips: "allowed_ips",
         max_body_size: "limits.max_body_size",
@@ -241,6 +242,7 @@ mapping! {
         max_age: "max_age",
         max_future: "max_future",
         signed: "signed",
+        unit: "unit",
     }
 }
 
@@ -259,6 +261,8 @@ mapping! {
         capacity: "capacity",
         kind: "type",
         on_error: "on_error",
+        path: "path",
+        timeout: "timeout",
         url: "url",
     }
 }

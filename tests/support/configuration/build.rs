@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -198,6 +199,10 @@ impl SenderLimit {
 impl Store {
     pub fn memory() -> Self {
         Self::empty().kind("memory")
+    }
+
+    pub fn embedded(path: impl AsRef<Path>) -> Self {
+        Self::empty().kind("embedded").path(path.as_ref().to_str())
     }
 
     pub fn redis(address: impl fmt::Display) -> Self {
