@@ -6,6 +6,7 @@ use hookgate::clock::UnixTime;
 use hookgate::config::{ConfigErrors, Handles, load};
 use tempfile::TempDir;
 
+use crate::support::configuration::{Configuration, usual};
 use crate::support::{Authority, Issuer, certificate};
 
 mod schemes;
@@ -42,6 +43,11 @@ routes:
         audience: https://hooks.test/
     replay_protection: disabled
 "#;
+
+/// A valid configuration for tests that change keys and look at no position.
+fn valid() -> Configuration {
+    usual(([127, 0, 0, 1], 8000).into())
+}
 
 fn write(folder: &Path, yaml: &str) -> PathBuf {
     let path = folder.join("gateway.yaml");
@@ -474,11 +480,11 @@ fn trusted_proxies_are_cidr_ranges_and_proxy_protocol_needs_them() {
 #[test]
 fn trusting_every_address_is_a_warning() {
     let folder = folder();
-    let warnings = |ranges: &str| {
-        let yaml = format!("trusted_proxies: [{ranges}]\n{VALID}");
+    let warnings = |ranges: &[&str]| {
+        let yaml = valid().trusted_proxies(ranges).to_string();
         load(&write(folder.path(), &yaml), &Handles::default()).unwrap().warnings
     };
-    let (some, all) = (warnings("10.0.0.0/8"), warnings("10.0.0.0/8, \"::/0\""));
+    let (some, all) = (warnings(&["10.0.0.0/8"]), warnings(&["10.0.0.0/8", "::/0"]));
     assert_eq!(some.len() + 1, all.len());
     assert!(all.iter().any(|warning| warning.starts_with("trusted_proxies: trusts every address")), "{all:?}");
 }
@@ -488,8 +494,8 @@ fn an_expired_revocation_list_is_a_warning_and_no_problem() {
     let (folder, authority) = (folder(), Authority::new("clients"));
     std::fs::write(folder.path().join("clients.crt"), &authority.pem).unwrap();
     std::fs::write(folder.path().join("clients.crl"), authority.list(2027, &[])).unwrap();
-    let fields = "tls: { client_ca: clients.crt, client_crl: clients.crl, ";
-    let config = load(&write(folder.path(), &VALID.replace("tls: { ", fields)), &Handles::default()).unwrap();
+    let yaml = valid().listener(|listener| listener.client_ca("clients.crt").client_crl("clients.crl")).to_string();
+    let config = load(&write(folder.path(), &yaml), &Handles::default()).unwrap();
     let end = 1_798_761_600;
     let warnings = |seconds| config.warnings_at(UnixTime::from_seconds(seconds).unwrap());
     assert_eq!(warnings(end - 1).len() + 1, warnings(end).len());

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::fleet::process::free_address;
+use crate::support::configuration::{Configuration, Listener, Route};
 use crate::support::{get_plain, until};
 
 /// More lines than a pipe and the log queue hold.
@@ -19,21 +20,11 @@ const REQUESTS: usize = 12_000;
 #[tokio::test]
 async fn an_unread_log_stops_no_request() {
     let (address, admin, folder) = (free_address(), free_address(), TempDir::new().unwrap());
-    let config = format!(
-        r#"
-workers: 1
-drain: {{ delay: 0s }}
-admin: {{ address: "{admin}" }}
-listeners: [ {{ address: "{address}", plaintext: true }} ]
-routes:
-  - name: all
-    match: {{ path: /webhook }}
-    upstream: {{ url: "http://127.0.0.1:9" }}
-    auth: public
-    replay_protection: disabled
-"#
-    );
-    std::fs::write(folder.path().join("gateway.yaml"), config).unwrap();
+    let route = Route::new("all").path("/webhook").upstream("http://127.0.0.1:9").auth("public");
+    let listener = Listener::empty().address(address.to_string()).without_tls();
+    let config = Configuration::empty().workers(1).drain_delay("0s").admin(admin.to_string());
+    let config = config.add_listener(listener).add_route(route);
+    std::fs::write(folder.path().join("gateway.yaml"), config.to_string()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
     command.args(["run", "--config", "gateway.yaml"]).current_dir(folder.path());
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

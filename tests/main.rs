@@ -23,6 +23,7 @@ mod explain;
 mod fleet;
 mod forwarding;
 mod framing;
+mod golden;
 mod jwks;
 mod layers;
 mod limits;

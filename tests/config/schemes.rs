@@ -89,10 +89,7 @@ fn an_unsigned_value_is_no_timestamp_and_no_id() {
 fn a_timestamp_next_to_a_signature_is_signed_or_declared_unsigned() {
     let with_timestamp =
         |auth: &str, covered: &str| loaded(&format!("{auth}\n    timestamp: {{ header: X-Time{covered} }}"));
-    let (unsigned, signed) = (
-        signature("encoding: hex").replace(", encoding: hex }", " }"),
-        signature("signed_payload: [\"header:X-Time\", body]"),
-    );
+    let (unsigned, signed) = (signature("join: \"\""), signature("signed_payload: [\"header:X-Time\", body]"));
     let problems = with_timestamp(&unsigned, "").unwrap_err();
     assert!(problems.contains("routes[0].timestamp.signed: set `signed: false`"), "{problems}");
     assert!(with_timestamp(&unsigned, ", signed: false").is_ok() && with_timestamp(&signed, "").is_ok());
