@@ -1,6 +1,8 @@
 //! The documents describe the code: each configuration field, reason and metric is in the reference.
 
+mod configuration;
 mod examples;
+mod generated;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
