@@ -47,16 +47,13 @@ Schema, for editors.
 fn pages_of(schema: &Value) -> Vec<(&'static str, String)> {
     let sections = sections(schema);
     let mut pages: Vec<(&str, String)> = Vec::new();
-    for (_, file, title) in PAGES {
-        if pages.iter().any(|(written, _)| written == file) {
-            continue;
-        }
+    for (file, title) in files() {
         let mut page = format!("# {title}\n\n{}", origin("the JSON Schema of gateway.yaml"));
-        if *file == "index.md" {
+        if file == "index.md" {
             let (notations, pages) = (notations(schema), list_of_pages());
             page.push_str(&format!("{INTRODUCTION}\n## Notation\n\n{notations}\n## Pages\n\n{pages}"));
         }
-        for section in sections.iter().filter(|section| section.file == *file) {
+        for section in sections.iter().filter(|section| section.file == file) {
             page.push_str(&written(section, &sections));
         }
         pages.push((file, page.trim_end().to_owned() + "\n"));
@@ -64,16 +61,16 @@ fn pages_of(schema: &Value) -> Vec<(&'static str, String)> {
     pages
 }
 
+/// File and title of each page, once.
+pub fn files() -> Vec<(&'static str, &'static str)> {
+    let mut files: Vec<(&str, &str)> = PAGES.iter().map(|(_, file, title)| (*file, *title)).collect();
+    files.dedup();
+    files
+}
+
 fn list_of_pages() -> String {
-    let mut files: Vec<&str> = Vec::new();
-    let mut list = String::new();
-    for (_, file, title) in PAGES.iter().skip(1) {
-        if !files.contains(file) {
-            files.push(file);
-            list.push_str(&format!("- [{title}]({file})\n"));
-        }
-    }
-    list + "\n"
+    let pages = files().into_iter().skip(1);
+    pages.map(|(file, title)| format!("- [{title}]({file})\n")).collect::<String>() + "\n"
 }
 
 /// The notations of scalars, such as durations, as the schema describes them.

@@ -8,6 +8,7 @@ use hookgate::config::presets::PRESETS;
 use hookgate::config::{Config, Handles, Sources, compile};
 use zeroize::Zeroizing;
 
+use super::generated::assert_page;
 use crate::support::certificate;
 use crate::vectors::{Case, cases};
 
@@ -81,8 +82,7 @@ fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
 
 #[test]
 fn the_page_of_presets_is_up_to_date() {
-    let same = page("docs/presets.md") == markdown();
-    assert!(same, "regenerate it: cargo run -- presets --markdown > docs/presets.md");
+    assert_page("presets.md", &markdown());
 }
 
 /// The secret files of a preset: the vectors have secrets of the right form.
@@ -98,7 +98,7 @@ fn secrets_of(preset: &str) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn every_preset_loads_as_its_page_documents_it() {
-    let blocks = blocks(&page("docs/presets.md"));
+    let blocks = blocks(&markdown());
     assert_eq!(blocks.len(), PRESETS.len());
     for (name, block) in PRESETS.keys().zip(blocks) {
         assert!(block.contains(&format!("preset: {name}\n")), "{name}");

@@ -68,19 +68,8 @@ pub fn sentence(text: &str) -> String {
 
 /// Every page in docs/reference, by its path from there.
 pub fn pages() -> BTreeSet<String> {
-    fn walk(folder: &Path, pages: &mut BTreeSet<String>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, pages);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                pages.insert(path.strip_prefix(self::folder()).unwrap().display().to_string());
-            }
-        }
-    }
-    let mut pages = BTreeSet::new();
-    walk(&folder(), &mut pages);
-    pages
+    let pages = super::pages().into_iter();
+    pages.filter_map(|path| Some(path.strip_prefix(folder()).ok()?.display().to_string())).collect()
 }
 
 /// Explicit anchors of a page, in their order.
