@@ -148,6 +148,18 @@ fn the_configuration_reference_is_up_to_date() {
     }
 }
 
+#[test]
+fn every_example_of_a_key_is_yaml() {
+    let (sections, mut checked) = (sections(config::schema()), 0);
+    for key in sections.iter().flat_map(|section| &section.keys) {
+        let Some(example) = example(key) else { continue };
+        let read = config::yaml::read(&format!("{example}\n")).unwrap_or_else(|_| panic!("{example}"));
+        assert!(read.value.get(&key.name).is_some_and(|value| !value.is_null()), "{example}");
+        checked += 1;
+    }
+    assert!(checked > 20, "{checked}");
+}
+
 /// Every dotted path of the schema, by a walk of its own; objects that are open already are left out.
 fn paths<'a>(root: &'a Value, schema: &'a Value, path: &str, open: &mut Vec<&'a str>, found: &mut BTreeSet<String>) {
     if let Some(reference) = schema["$ref"].as_str().filter(|reference| !open.contains(reference)) {
