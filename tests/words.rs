@@ -170,5 +170,5 @@ fn every_yaml_block_and_key_table_agrees_with_the_schema() {
     }
     println!("{blocks} blocks, {keys} keys");
     none("unknown keys", &findings);
-    assert!(blocks > 100 && keys > 150, "{blocks} blocks, {keys} keys");
+    assert!(blocks > 90 && keys > 150, "{blocks} blocks, {keys} keys");
 }

@@ -115,13 +115,16 @@ fn challenges(config: &Config) -> usize {
 
 #[test]
 fn every_example_loads() {
-    let blocks: Vec<String> =
-        ["docs/configuration.md", "README.md"].iter().flat_map(|name| blocks(&page(name))).collect();
+    // The page of presets has a test of its own, and the example of replay.md has other routes.
+    let apart = ["reference/presets.md", "replay.md"];
+    let pages = super::pages().into_iter().filter(|path| !apart.iter().any(|name| path.ends_with(name)));
+    let texts = pages.map(|path| std::fs::read_to_string(path).unwrap()).chain([page("README.md")]);
+    let blocks: Vec<String> = texts.flat_map(|text| blocks(&text)).collect();
     for block in &blocks {
         let named = block.split("file: ").skip(1).map(|rest| rest.split([' ', '}', ',', '\n']).next().unwrap());
         let files = named.map(|name| (name.to_owned(), b"0123456789abcdef0123456789abcdef".to_vec())).collect();
         let found = load(&whole(block), &files).snapshot.routes.find("any", "/webhook", &http::Method::POST).is_ok();
         assert!(found, "its route is not there: {block}");
     }
-    assert!(blocks.len() > 5, "{}", blocks.len());
+    assert!(blocks.len() > 1, "{}", blocks.len());
 }
