@@ -51,7 +51,7 @@ fn pages_of(schema: &Value) -> Vec<(&'static str, String)> {
         let mut page = format!("# {title}\n\n{}", origin("the JSON Schema of gateway.yaml"));
         if file == "index.md" {
             let (notations, pages) = (notations(schema), list_of_pages());
-            page.push_str(&format!("{INTRODUCTION}\n## Notation\n\n{notations}\n## Pages\n\n{pages}"));
+            page.push_str(&format!("{INTRODUCTION}\n## Notation\n\nDurations and other scalars are written like these:\n\n{notations}\n## Pages\n\n{pages}"));
         }
         for section in sections.iter().filter(|section| section.file == file) {
             page.push_str(&written(section, &sections));
@@ -73,15 +73,23 @@ fn list_of_pages() -> String {
     pages.map(|(file, title)| format!("- [{title}]({file})\n")).collect::<String>() + "\n"
 }
 
-/// The notations of scalars, such as durations, as the schema describes them.
+/// The notations of scalars, such as durations, with the examples of their titles.
 fn notations(schema: &Value) -> String {
-    let definitions = schema["$defs"].as_object().into_iter().flatten();
-    let scalars = definitions.filter(|(_, definition)| definition["type"] == "string");
-    let named = scalars.filter_map(|(_, scalar)| Some((kinds::notation(&[scalar])?, scalar["description"].as_str()?)));
-    let mut list: Vec<String> = named.map(|(name, text)| format!("- *{name}*: {}\n", sentences(text, 3).0)).collect();
-    list.sort();
-    list.dedup();
-    list.concat()
+    fn walk(schema: &Value, found: &mut BTreeSet<(String, String)>) {
+        match schema {
+            Value::Object(members) => {
+                let title = members.get("title").and_then(Value::as_str).filter(|_| schema["type"] == "string");
+                let titled = title.and_then(kinds::titled).filter(|(_, examples)| !examples.is_empty());
+                found.extend(titled.map(|(name, examples)| (name, examples.to_owned())));
+                members.values().for_each(|inner| walk(inner, found));
+            }
+            Value::Array(items) => items.iter().for_each(|inner| walk(inner, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(schema, &mut found);
+    found.iter().map(|(name, examples)| format!("- *{name}*: {examples}\n")).collect()
 }
 
 fn written(section: &Section, all: &[Section]) -> String {
@@ -153,8 +161,8 @@ fn every_example_of_a_key_is_yaml() {
     let (sections, mut checked) = (sections(config::schema()), 0);
     for key in sections.iter().flat_map(|section| &section.keys) {
         let Some(example) = example(key) else { continue };
-        let read = config::yaml::read(&format!("{example}\n")).unwrap_or_else(|_| panic!("{example}"));
-        assert!(read.value.get(&key.name).is_some_and(|value| !value.is_null()), "{example}");
+        let read: Value = serde_yaml::from_str(&example).unwrap_or_else(|error| panic!("{example}: {error}"));
+        assert!(read.get(&key.name).is_some_and(|value| !value.is_null()), "{example}");
         checked += 1;
     }
     assert!(checked > 20, "{checked}");

@@ -19,11 +19,17 @@ pub fn scalar(name: &str, layers: &[&Value]) -> String {
 }
 
 /// The notation that the schema's title or format names: `a duration such as 30s` is a duration.
-pub fn notation(layers: &[&Value]) -> Option<String> {
-    let title = attribute(layers, "title").and_then(Value::as_str).and_then(|title| title.split_once(" such as "));
-    let titled = title.and_then(|(before, _)| before.strip_prefix("a ").or_else(|| before.strip_prefix("an ")));
+fn notation(layers: &[&Value]) -> Option<String> {
+    let title = attribute(layers, "title").and_then(Value::as_str).and_then(titled).map(|(name, _)| name);
     let format = attribute(layers, "format").and_then(Value::as_str);
-    titled.or(format).map(|words| words.replace(['-', '_'], " "))
+    title.or_else(|| format.map(|words| words.replace(['-', '_'], " ")))
+}
+
+/// The name of a notation and its examples, of a title such as `an IP address and a port, such as "[::1]:443"`.
+pub fn titled(title: &str) -> Option<(String, &str)> {
+    let (name, examples) = title.split_once(" such as ").unwrap_or((title, ""));
+    let name = name.strip_prefix("a ").or_else(|| name.strip_prefix("an "))?;
+    Some((name.trim_end_matches(',').replace(" a ", " ").replace(" an ", " "), examples))
 }
 
 fn bounds_of_number(layers: &[&Value]) -> String {
@@ -61,13 +67,21 @@ pub fn in_words(kinds: &[Kind], link: &dyn Fn(&str) -> String) -> String {
         Kind::Scalar(words) => Some(words.clone()),
         Kind::Boolean => Some("`true` or `false`".to_owned()),
         Kind::List(items, bounds) if items.is_empty() => Some(format!("list{bounds}")),
-        Kind::List(items, bounds) => Some(format!("list of {}{bounds}", plural(&in_words(items, link)))),
+        Kind::List(items, bounds) => Some(format!("list of {}{bounds}", items_in_words(items, link))),
         Kind::Map(values) if values.is_empty() => Some("mapping of names to any values".to_owned()),
         Kind::Map(values) => Some(format!("mapping of names to {}", plural(&in_words(values, link)))),
         Kind::Object(path) => Some(format!("[mapping]({})", link(path))),
     }));
     forms.dedup();
     forms.join(" or ")
+}
+
+/// The items of a list: in the plural, unless one notation is itself a choice.
+fn items_in_words(items: &[Kind], link: &dyn Fn(&str) -> String) -> String {
+    match items {
+        [Kind::Scalar(words)] if words.contains(" or ") => format!("items, each {words}"),
+        _ => plural(&in_words(items, link)),
+    }
 }
 
 /// The fixed values, if there are some.
@@ -109,7 +123,10 @@ fn plural(form: &str) -> String {
         let nouns = ["whole number", "number", "string", "[mapping", "mapping", "list", "any value"];
         match nouns.iter().find(|noun| form.starts_with(**noun)) {
             Some(noun) => format!("{noun}s{}", &form[noun.len()..]),
-            None => format!("{form}s"),
+            None => match form.split_once(" in ") {
+                Some((noun, rest)) => format!("{noun}s in {rest}"),
+                None => format!("{form}s"),
+            },
         }
     };
     form.split(" or ").map(one).collect::<Vec<String>>().join(" or ")
@@ -133,9 +150,19 @@ fn types_are_written_in_words() {
         (vec![Kind::Map(vec![Kind::Object("a".to_owned())])], "mapping of names to [mappings](#a)"),
         (["a", "b", "c", "d", "e"].map(word).to_vec(), "one of the values below"),
         (vec![Kind::Boolean], "`true` or `false`"),
+        (vec![list(vec![scalar("IP address or CIDR range")])], "list of items, each IP address or CIDR range"),
+        (vec![list(vec![scalar("SHA-256 fingerprint in hex")])], "list of SHA-256 fingerprints in hex"),
     ];
     for (kinds, expected) in cases {
         assert_eq!(in_words(&kinds, &link), expected);
+    }
+    for (title, expected) in [
+        ("a duration such as 30s", Some(("duration", "30s"))),
+        ("an IP address and a port, such as \"[::1]:443\"", Some(("IP address and port", "\"[::1]:443\""))),
+        ("a SHA-256 fingerprint in hex", Some(("SHA-256 fingerprint in hex", ""))),
+        ("{ jwt: … }", None),
+    ] {
+        assert_eq!(titled(title), expected.map(|(name, examples)| (name.to_owned(), examples)));
     }
     let number = serde_json::json!({ "format": "uint16", "minimum": 0, "maximum": 65535 });
     assert_eq!(self::scalar("integer", &[&number]), "whole number");

@@ -139,7 +139,7 @@ impl Section {
             (false, true) => "yes".to_owned(),
             (false, false) => {
                 let paths: Vec<String> = needing.iter().map(|(path, _)| format!("`{path}`")).collect();
-                format!("of {}", paths.join(", "))
+                format!("for {}", paths.join(", "))
             }
         }
     }
