@@ -126,8 +126,9 @@ fn dev_certs_writes_its_files_once() {
 /// The lines of the documents and of the CI script that call a command: `hookgate demo --once`.
 fn documented_calls() -> Vec<(String, Vec<String>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let texts = pages.chain(["README.md", ".ci/run", "deploy/Dockerfile"].map(|name| root.join(name)));
+    let texts = crate::documents::pages()
+        .into_iter()
+        .chain(["README.md", ".ci/run", "deploy/Dockerfile"].map(|name| root.join(name)));
     let call = regex::Regex::new(r"(?:hookgate|cargo run [^\n]*--) ([a-z-]+)((?: [^\n`|]*)?)").unwrap();
     let option = regex::Regex::new(r"(?:^|\s)(--[a-z-]+)").unwrap();
     let mut calls = Vec::new();

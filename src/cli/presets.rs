@@ -19,7 +19,7 @@ const MAX_SUGGESTED: usize = 5;
 pub struct PresetsArguments {
     /// Name of a preset, whose file is printed unchanged
     name: Option<String>,
-    /// Print the page docs/presets.md
+    /// Print the page docs/reference/presets.md
     #[arg(long, conflicts_with = "name")]
     markdown: bool,
 }

@@ -8,6 +8,7 @@ use hookgate::config::presets::PRESETS;
 use hookgate::config::{Config, Handles, Sources, compile};
 use zeroize::Zeroizing;
 
+use super::generated::assert_page;
 use crate::support::certificate;
 use crate::vectors::{Case, cases};
 
@@ -76,8 +77,7 @@ fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
 
 #[test]
 fn the_page_of_presets_is_up_to_date() {
-    let same = page("docs/presets.md") == markdown();
-    assert!(same, "regenerate it: cargo run -- presets --markdown > docs/presets.md");
+    assert_page("presets.md", &markdown());
 }
 
 /// The secret files of a preset: the vectors have secrets of the right form.
@@ -93,7 +93,7 @@ fn secrets_of(preset: &str) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn every_preset_loads_as_its_page_documents_it() {
-    let blocks = blocks(&page("docs/presets.md"));
+    let blocks = blocks(&markdown());
     assert_eq!(blocks.len(), PRESETS.len());
     for (name, block) in PRESETS.keys().zip(blocks) {
         assert!(block.contains(&format!("preset: {name}\n")), "{name}");
@@ -110,13 +110,16 @@ fn challenges(config: &Config) -> usize {
 
 #[test]
 fn every_example_loads() {
-    let blocks: Vec<String> =
-        ["docs/configuration.md", "README.md"].iter().flat_map(|name| blocks(&page(name))).collect();
+    // The page of presets has a test of its own, and the example of replay.md has other routes.
+    let apart = ["reference/presets.md", "replay.md"];
+    let pages = super::pages().into_iter().filter(|path| !apart.iter().any(|name| path.ends_with(name)));
+    let texts = pages.map(|path| std::fs::read_to_string(path).unwrap()).chain([page("README.md")]);
+    let blocks: Vec<String> = texts.flat_map(|text| blocks(&text)).collect();
     for block in &blocks {
         let named = block.split("file: ").skip(1).map(|rest| rest.split([' ', '}', ',', '\n']).next().unwrap());
         let files = named.map(|name| (name.to_owned(), b"0123456789abcdef0123456789abcdef".to_vec())).collect();
         let found = load(&whole(block), &files).snapshot.routes.find("any", "/webhook", &http::Method::POST).is_ok();
         assert!(found, "its route is not there: {block}");
     }
-    assert!(blocks.len() > 5, "{}", blocks.len());
+    assert!(blocks.len() > 1, "{}", blocks.len());
 }

@@ -1,4 +1,4 @@
-//! Generates docs/presets.md from presets/*.yaml: a table with a row for each preset, and the configuration of each. A
+//! Generates docs/reference/presets.md from presets/*.yaml: a table with a row for each preset, and the configuration of each. A
 //! test compares the result with the file.
 
 use crate::auth::jwt::binding::HashPresence;
@@ -11,18 +11,18 @@ use crate::config::presets;
 const INTRODUCTION: &str = "\
 # Presets
 
-<!-- Made by: hookgate presets --markdown > docs/presets.md -->
+This page is generated from `presets/*.yaml` by `hookgate presets --markdown > docs/reference/presets.md`.
 
-A preset is the [`signature`](configuration.md#signature), [`static_token`](configuration.md#static_token) or
-[`jwt`](configuration.md#jwt) of one provider, taken from the provider's documentation and libraries. The other keys of a
-preset are described under [`preset`](configuration.md#preset). `hookgate presets NAME` prints a preset in full, with its
-sources and peculiarities.
+A preset is the [`signature`](configuration/signature.md), [`static_token`](configuration/authentication.md#routes.auth.static_token)
+or [`jwt`](configuration/jwt.md) of one provider, taken from the provider's documentation and libraries. The other keys of
+a preset are described under [`preset`](configuration/authentication.md#routes.auth.preset). `hookgate presets NAME` prints
+a preset in full, with its sources and peculiarities.
 
 - *Time*: the signed timestamp or the claim that limits the age of a request. Without one, a copied request never expires.
-- *Replay id*: the signed value that distinguishes deliveries, used by [`replay_protection`](configuration.md#replay_protection).
+- *Replay id*: the signed value that distinguishes deliveries, used by [`replay_protection`](configuration/replay-protection.md).
   *hash*: there is no such value, and a hash of the signed content is used. *none*: several deliveries may carry the same
   credential, so that the upstream must recognise duplicates by an id in the payload.
-- *Challenge*: an endpoint verification challenge that hookgate can answer, [if enabled](configuration.md#challenge).
+- *Challenge*: an endpoint verification challenge that hookgate can answer, [if enabled](configuration/authentication.md#routes.auth.challenge).
 - *Left unsigned*: the parts that an attacker who has copied a request can change. The upstream must not rely on them.
 
 ";
@@ -43,7 +43,7 @@ These providers need code of their own, and a partial verification would be none
 
 ";
 
-/// The page docs/presets.md.
+/// The page docs/reference/presets.md.
 pub fn markdown() -> String {
     let columns = ["preset", "provider", "signed by", "time", "replay id", "challenge", "left unsigned", "retries"];
     let mut page = INTRODUCTION.to_owned();
@@ -260,8 +260,8 @@ fn challenge(name: &str, preset: &PresetFile) -> String {
 }
 
 fn notes(preset: &PresetFile) -> Vec<String> {
-    let url =
-        "The URL is signed: [`public_url`](configuration.md#public_url) must be the URL registered at the provider.";
+    let url = "The URL is signed: [`public_url`](configuration/routes.md#routes.public_url) must be the URL registered at \
+               the provider.";
     let size = |size: &String| format!("Bodies of up to {size}: raise `limits.max_body_size`.");
     let url = signs_url(preset).then(|| url.to_owned());
     let sources = format!("Sources: {}", preset.source.join(", "));
