@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use hookgate::config::file::SecretEncoding;
-use hookgate::config::file::preset::PresetFile;
-use hookgate::config::file::signature::SignatureAlgorithmFile;
+use hookgate::config::file::preset::PresetYaml;
+use hookgate::config::file::signature::SignatureAlgorithmYaml;
 use hookgate::config::presets;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -63,11 +63,11 @@ fn explained(folder: &TempDir, message: &[u8], now: &str) -> (i32, Value) {
     (output.status.code().unwrap(), findings.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
 }
 
-fn kind(preset: &PresetFile) -> Kind {
+fn kind(preset: &PresetYaml) -> Kind {
     if let Some(signature) = preset.signature.value() {
         return match signature.algorithm.value().unwrap() {
-            SignatureAlgorithmFile::Ed25519 => Kind::Ed25519,
-            SignatureAlgorithmFile::EcdsaP256 => Kind::P256,
+            SignatureAlgorithmYaml::Ed25519 => Kind::Ed25519,
+            SignatureAlgorithmYaml::EcdsaP256 => Kind::P256,
             _ => Kind::Rsa,
         };
     }

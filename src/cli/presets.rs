@@ -6,7 +6,7 @@ use std::io::Write;
 
 use anyhow::bail;
 
-use crate::config::file::preset::PresetFile;
+use crate::config::file::preset::PresetYaml;
 use crate::config::presets::{PRESETS, all, text};
 use crate::config::reader::nearest;
 pub use page::markdown;
@@ -53,7 +53,7 @@ fn suggestion(given: &str) -> String {
 /// The presets whose name or title contains the word; if there are none, the name with the most similar spelling.
 fn near(given: &str) -> Vec<&'static str> {
     let given = given.to_lowercase();
-    let alike = |(name, preset): &(&str, PresetFile)| {
+    let alike = |(name, preset): &(&str, PresetYaml)| {
         let within = given.len() > 1 && (name.contains(&given) || preset.title.to_lowercase().contains(&given));
         within || (name.len() > 2 && given.contains(name))
     };

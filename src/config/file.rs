@@ -24,12 +24,12 @@ use crate::settings::LogFormat;
 use crate::snapshot::ErrorDetail;
 use crate::tls::{ClientAuth, MinVersion};
 use ipnet::IpNet;
-pub use issuer::{IssuerFile, JwksFile, PublicKeyFile, SecretFile};
-pub use jwt::{BodyHashFile, JwtFile, MethodClaimFile, TimeClaimFile, TokenFile, UrlClaimFile, UrlHashFile};
+pub use issuer::{IssuerYaml, JwksYaml, PublicKeyYaml, SecretYaml};
+pub use jwt::{BodyHashYaml, JwtYaml, MethodClaimYaml, TimeClaimYaml, TokenYaml, UrlClaimYaml, UrlHashYaml};
 pub use route::{
-    AuthFile, AuthScheme, AuthWord, Burst, CaptureFile, ClientCertificateFile, Concurrency, CredentialFile,
-    ForwardFile, LimitFile, MatchFile, ModeFile, RateField, RevocationFile, RouteFile, RouteLimitsFile, TimestampFile,
-    UpstreamFile, UpstreamTimeoutsFile,
+    AuthScheme, AuthWord, AuthYaml, Burst, CaptureYaml, ClientCertificateYaml, Concurrency, CredentialYaml,
+    ForwardYaml, LimitYaml, MatchYaml, ModeYaml, RateField, RevocationYaml, RouteLimitsYaml, RouteYaml, TimestampYaml,
+    UpstreamTimeoutsYaml, UpstreamYaml,
 };
 pub use scalar::{
     Count, Delay, FileName, OneOrMany, OptionalDelay, OptionalDuration, Parsed, Pin, PlaceKey, RatePerSeconds, Size,
@@ -41,17 +41,17 @@ use serde::Deserialize;
 /// The configuration of hookgate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct GatewayFile {
+pub struct GatewayYaml {
     /// Worker threads, each with its own runtime and upstream connection pool; 0 means one per core.
     #[schemars(extend("x-restart" = true))]
     pub workers: Count<0, 0, 65535>,
     /// The access log and other log lines.
     #[schemars(extend("x-restart" = true))]
-    pub log: Section<LogFile>,
+    pub log: Section<LogYaml>,
     /// How much detail the response to a rejected request contains.
     pub error_detail: Field<ErrorDetail>,
     /// Graceful shutdown after SIGTERM.
-    pub drain: Section<DrainFile>,
+    pub drain: Section<DrainYaml>,
     /// IP addresses and CIDR ranges of the proxies in front of hookgate. Only from them are the PROXY protocol header,
     /// X-Forwarded-For or Forwarded, X-Forwarded-Proto and X-Request-Id trusted.
     pub trusted_proxies: Section<List<Parsed<IpNet>>>,
@@ -60,21 +60,21 @@ pub struct GatewayFile {
     pub max_buffered_bytes: Size<{ 64 << 20 }>,
     /// Addresses on which requests are accepted.
     #[schemars(required)]
-    pub listeners: Section<List<Section<ListenerFile>>>,
+    pub listeners: Section<List<Section<ListenerYaml>>>,
     /// The admin listener for /metrics, /livez, /readyz and /status; if absent, there is none.
     #[schemars(extend("x-restart" = true))]
-    pub admin: Section<AdminFile>,
+    pub admin: Section<AdminYaml>,
     /// The store for replay ids, idempotency keys, shared rates and shared revocations.
     #[schemars(extend("x-restart" = true))]
-    pub store: Field<store::StoreFile>,
+    pub store: Field<store::StoreYaml>,
     /// Token issuers, each under a name that routes refer to.
-    pub issuers: Section<BTreeMap<String, Section<IssuerFile>>>,
+    pub issuers: Section<BTreeMap<String, Section<IssuerYaml>>>,
     /// Routes: which requests are accepted, by which credential, and to which upstream they are forwarded.
     #[schemars(required)]
-    pub routes: Section<List<Section<RouteFile>>>,
+    pub routes: Section<List<Section<RouteYaml>>>,
 }
 
-impl GatewayFile {
+impl GatewayYaml {
     /// The parts of the file that can be read, and every problem with the others.
     pub fn read(mut document: Node) -> (Self, Report) {
         let mut report = Report::default();
@@ -89,21 +89,21 @@ impl GatewayFile {
 
     /// Whether there is a store in which replicas can share rates and revocations.
     pub fn has_shared_store(&self) -> bool {
-        matches!(self.store.value(), Some(store::StoreFile::Redis(_)))
+        matches!(self.store.value(), Some(store::StoreYaml::Redis(_)))
     }
 }
 
 /// The JSON Schema of gateway.yaml (draft 2020-12).
 pub fn schema() -> &'static serde_json::Value {
     // Built once, because every poll for a changed configuration uses it.
-    static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(|| schemars::schema_for!(GatewayFile).to_value());
+    static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(|| schemars::schema_for!(GatewayYaml).to_value());
     &SCHEMA
 }
 
 /// `log`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LogFile {
+pub struct LogYaml {
     /// The format of log lines: one JSON object per line, or text.
     pub format: Field<LogFormat>,
     /// Whether the access log is written: one line per request.
@@ -113,7 +113,7 @@ pub struct LogFile {
 /// `drain`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DrainFile {
+pub struct DrainYaml {
     /// Time after SIGTERM in which the process is not ready but still accepts connections; every response closes its
     /// connection.
     pub delay: Delay<5_000>,
@@ -124,17 +124,17 @@ pub struct DrainFile {
 /// An entry of `listeners`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ListenerFile {
+pub struct ListenerYaml {
     /// IP address and port, such as `0.0.0.0:8443` or `[::]:8443`, in quotes.
     #[schemars(extend("x-restart" = true))]
     #[schemars(required)]
     pub address: Field<Parsed<SocketAddr>>,
     /// Limits of connections.
-    pub limits: Section<ListenerLimitsFile>,
+    pub limits: Section<ListenerLimitsYaml>,
     /// Timeouts of connections.
-    pub timeouts: Section<ListenerTimeoutsFile>,
+    pub timeouts: Section<ListenerTimeoutsYaml>,
     /// TLS termination: certificates, and mutual TLS (mTLS).
-    pub tls: Section<TlsFile>,
+    pub tls: Section<TlsYaml>,
     /// `true` instead of `tls` where another proxy terminates TLS.
     pub plaintext: Switch<false>,
     /// Whether each connection begins with a PROXY protocol header, version 1 or 2, and comes from `trusted_proxies`.
@@ -144,7 +144,7 @@ pub struct ListenerFile {
 /// `limits` of a listener
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ListenerLimitsFile {
+pub struct ListenerLimitsYaml {
     /// Open connections in total.
     pub max_connections: Count<10_000>,
     /// Open connections of one IP address, or of one /64 in IPv6.
@@ -162,7 +162,7 @@ pub struct ListenerLimitsFile {
 /// `timeouts` of a listener
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ListenerTimeoutsFile {
+pub struct ListenerTimeoutsYaml {
     /// The whole TLS handshake.
     pub tls_handshake: Timeout<10_000>,
     /// From the TLS handshake to the end of the first request's headers.
@@ -182,9 +182,9 @@ pub struct ListenerTimeoutsFile {
 /// `tls` of a listener
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TlsFile {
+pub struct TlsYaml {
     /// Server certificates, selected by SNI; the first is the default.
-    pub certificates: Section<List<Section<CertificateFile>>>,
+    pub certificates: Section<List<Section<CertificateYaml>>>,
     /// The lowest TLS version.
     pub min_version: Field<MinVersion>,
     /// PEM file with the root certificates of client certificates (mTLS); clients are asked for a certificate if it is
@@ -199,7 +199,7 @@ pub struct TlsFile {
 /// A server certificate and its private key
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CertificateFile {
+pub struct CertificateYaml {
     /// PEM file: the certificate and its intermediates.
     #[schemars(required)]
     pub cert: Field<Parsed<FileName>>,
@@ -211,7 +211,7 @@ pub struct CertificateFile {
 /// `admin`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AdminFile {
+pub struct AdminYaml {
     /// IP address and port, such as 127.0.0.1:9901.
     #[schemars(required)]
     pub address: Field<Parsed<SocketAddr>>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::error::{ConfigErrors, Problem};
-use super::file::preset::PresetFile;
+use super::file::preset::PresetYaml;
 use super::reader::{self, Location, Report};
 use super::yaml::{self, Node, NodeValue};
 use include_dir::{Dir, File, include_dir};
@@ -26,12 +26,12 @@ pub fn text(name: &str) -> Option<&'static str> {
 }
 
 /// A preset whose `${…}` placeholders are not filled in; `None` if the name is unknown.
-pub fn find(name: &str) -> Option<PresetFile> {
+pub fn find(name: &str) -> Option<PresetYaml> {
     read(text(name)?).ok()
 }
 
 /// Name and content of each preset, with its `${…}` placeholders.
-pub fn all() -> impl Iterator<Item = (&'static str, PresetFile)> {
+pub fn all() -> impl Iterator<Item = (&'static str, PresetYaml)> {
     PRESETS.keys().filter_map(|name| Some((*name, find(name)?)))
 }
 
@@ -39,9 +39,9 @@ pub fn all() -> impl Iterator<Item = (&'static str, PresetFile)> {
 ///
 /// # Errors
 /// Every problem of the text, for authors of presets.
-pub fn read(text: &str) -> Result<PresetFile, ConfigErrors> {
+pub fn read(text: &str) -> Result<PresetYaml, ConfigErrors> {
     let errors = |problems: Vec<Problem>| ConfigErrors::new("preset", problems);
-    let (preset, report): (PresetFile, Report) = reader::read(&yaml::read(text).map_err(errors)?, Report::default());
+    let (preset, report): (PresetYaml, Report) = reader::read(&yaml::read(text).map_err(errors)?, Report::default());
     if report.problems.is_empty() { Ok(preset) } else { Err(errors(report.problems.into_vec())) }
 }
 
@@ -52,7 +52,7 @@ pub fn fill(
     parameters: &BTreeMap<String, String>,
     place: Location,
     report: Report,
-) -> (PresetFile, Report) {
+) -> (PresetYaml, Report) {
     // A built-in preset is valid YAML, as a test checks.
     let mut document = yaml::read(text).unwrap_or_default();
     fill_in(&mut document, parameters);

@@ -350,7 +350,7 @@ routes:
     replay: { id: { claim: jti } }
 ";
         let document = crate::config::yaml::read(text).unwrap();
-        let (_, report) = crate::config::file::GatewayFile::read(document);
+        let (_, report) = crate::config::file::GatewayYaml::read(document);
         let found = crate::config::ConfigErrors::new("gateway.yaml", report.problems.into_vec()).to_string();
         let expected = "\
 gateway.yaml:1:1: state: was renamed to `store`

@@ -29,7 +29,7 @@ const MAX_LINES: usize = 20;
 
 /// The keys of a revocation list.
 #[derive(Debug, Default, Deserialize)]
-struct RevocationListFile {
+struct RevocationListYaml {
     /// Revoked token ids (claim `jti`).
     jti: Field<List<RevokedName>>,
     /// Revoked subjects (claim `sub`).
@@ -99,7 +99,7 @@ pub fn read(file: &str, bytes: &[u8]) -> Result<RevocationList, ConfigErrors> {
         return Err(ConfigErrors::unreadable(file, message));
     }
     let document = yaml::read_within(text, &BOUNDS).map_err(|problems| ConfigErrors::new(file, problems))?;
-    let (list, report): (RevocationListFile, Report) = reader::read(&document, Report::default());
+    let (list, report): (RevocationListYaml, Report) = reader::read(&document, Report::default());
     if !report.problems.is_empty() {
         return Err(ConfigErrors::new(file, report.problems.into_vec()));
     }

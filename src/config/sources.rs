@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::compiled::Handles;
 use super::error::{ConfigErrors, Problem};
-use super::file::GatewayFile;
+use super::file::GatewayYaml;
 use super::reader::{Named, Problems};
 use super::{revocation, yaml};
 use crate::snapshot::ConfigHash;
@@ -27,7 +27,7 @@ pub struct Sources {
     /// Text of the YAML.
     text: String,
     /// The configuration as it was read, with its problems; or the problems of a text that is not YAML.
-    document: Result<(GatewayFile, Problems), Vec<Problem>>,
+    document: Result<(GatewayYaml, Problems), Vec<Problem>>,
     /// The files that the YAML references, by the paths written there.
     pub files: BTreeMap<String, SourceContent>,
     /// The environment variables that it references.
@@ -77,7 +77,7 @@ impl Sources {
     ///
     /// # Errors
     /// The problems of a text that is not YAML.
-    pub(super) fn document(&self) -> Result<&(GatewayFile, Problems), &[Problem]> {
+    pub(super) fn document(&self) -> Result<&(GatewayYaml, Problems), &[Problem]> {
         self.document.as_ref().map_err(Vec::as_slice)
     }
 
@@ -109,10 +109,10 @@ impl Sources {
     }
 }
 
-fn read_text(text: &str) -> (Result<(GatewayFile, Problems), Vec<Problem>>, Named) {
+fn read_text(text: &str) -> (Result<(GatewayYaml, Problems), Vec<Problem>>, Named) {
     match yaml::read(text) {
         Ok(document) => {
-            let (file, report) = GatewayFile::read(document);
+            let (file, report) = GatewayYaml::read(document);
             (Ok((file, report.problems)), report.named)
         }
         Err(problems) => (Err(problems), Named::default()),

@@ -3,9 +3,9 @@
 
 use crate::auth::jwt::binding::HashPresence;
 use crate::auth::locator::Locator;
-use crate::config::file::preset::{ChallengeFile, PresetFile, PresetParameterFile};
-use crate::config::file::signature::{SignatureAlgorithmFile, SignatureFile, SignedTimeFile};
-use crate::config::file::{BodyHashFile, JwtFile, PlaceKey, TimeClaimFile, TokenFile};
+use crate::config::file::preset::{ChallengeYaml, PresetParameterYaml, PresetYaml};
+use crate::config::file::signature::{SignatureAlgorithmYaml, SignatureYaml, SignedTimeYaml};
+use crate::config::file::{BodyHashYaml, JwtYaml, PlaceKey, TimeClaimYaml, TokenYaml};
 use crate::config::presets;
 
 const INTRODUCTION: &str = "\
@@ -66,7 +66,7 @@ fn row(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-fn cells(name: &str, preset: &PresetFile) -> [String; 8] {
+fn cells(name: &str, preset: &PresetYaml) -> [String; 8] {
     [
         format!("[{name}](#{name})"),
         preset.title.clone(),
@@ -83,7 +83,7 @@ fn or(text: String, otherwise: &str) -> String {
     if text.is_empty() { otherwise.to_owned() } else { text }
 }
 
-fn signed_by(preset: &PresetFile) -> String {
+fn signed_by(preset: &PresetYaml) -> String {
     if let Some(signature) = preset.signature.value() {
         let algorithm = signature.algorithm.value().map_or("", |file| algorithm(*file));
         return format!("{algorithm}, {}", signature_place(signature));
@@ -103,21 +103,21 @@ fn signed_by(preset: &PresetFile) -> String {
     format!("{kind} ({algorithms}), {}", place.as_deref().unwrap_or("header `Authorization`"))
 }
 
-const fn algorithm(file: SignatureAlgorithmFile) -> &'static str {
+const fn algorithm(file: SignatureAlgorithmYaml) -> &'static str {
     match file {
-        SignatureAlgorithmFile::HmacSha1 => "HMAC-SHA1",
-        SignatureAlgorithmFile::HmacSha256 => "HMAC-SHA256",
-        SignatureAlgorithmFile::HmacSha384 => "HMAC-SHA384",
-        SignatureAlgorithmFile::HmacSha512 => "HMAC-SHA512",
-        SignatureAlgorithmFile::Sha256 => "plain SHA-256",
-        SignatureAlgorithmFile::Ed25519 => "Ed25519",
-        SignatureAlgorithmFile::EcdsaP256 => "ECDSA P-256",
-        SignatureAlgorithmFile::RsaSha256 => "RSA-SHA256",
+        SignatureAlgorithmYaml::HmacSha1 => "HMAC-SHA1",
+        SignatureAlgorithmYaml::HmacSha256 => "HMAC-SHA256",
+        SignatureAlgorithmYaml::HmacSha384 => "HMAC-SHA384",
+        SignatureAlgorithmYaml::HmacSha512 => "HMAC-SHA512",
+        SignatureAlgorithmYaml::Sha256 => "plain SHA-256",
+        SignatureAlgorithmYaml::Ed25519 => "Ed25519",
+        SignatureAlgorithmYaml::EcdsaP256 => "ECDSA P-256",
+        SignatureAlgorithmYaml::RsaSha256 => "RSA-SHA256",
     }
 }
 
 /// The location of the signature: one header, or the first and the last of several.
-fn signature_place(file: &SignatureFile) -> String {
+fn signature_place(file: &SignatureYaml) -> String {
     let headers = file.header.or_default();
     match &*headers {
         [] | [_] => place(&file.places()),
@@ -130,7 +130,7 @@ fn place(keys: &[PlaceKey<'_>]) -> String {
     keys.iter().find_map(|key| Some(Locator::describe(key.key, key.text?))).unwrap_or_default()
 }
 
-fn time(preset: &PresetFile) -> String {
+fn time(preset: &PresetYaml) -> String {
     let bounds = match (preset.signature.value(), preset.jwt.value()) {
         (Some(signature), _) => signature.timestamp.value().into_iter().map(signed_time).collect(),
         (None, Some(jwt)) => jwt_times(jwt),
@@ -139,7 +139,7 @@ fn time(preset: &PresetFile) -> String {
     or(bounds.join("; "), "none")
 }
 
-fn signed_time(file: &SignedTimeFile) -> String {
+fn signed_time(file: &SignedTimeYaml) -> String {
     let source = match file.part.value() {
         Some(part) => format!("`{part}` in the signature value"),
         None => place(&file.places()),
@@ -152,19 +152,19 @@ fn signed_time(file: &SignedTimeFile) -> String {
     format!("{source}, {window}")
 }
 
-fn jwt_times(file: &JwtFile) -> Vec<String> {
+fn jwt_times(file: &JwtYaml) -> Vec<String> {
     let names = file.required_claims.iter().filter(|name| *name == "exp").map(|name| format!("`{name}`"));
     let age = file.max_age.value().map(|age| format!("`iat`, {} back", age.text));
     names.chain(age).chain(file.time_claim.value().map(claimed_time)).collect()
 }
 
-fn claimed_time(file: &TimeClaimFile) -> String {
+fn claimed_time(file: &TimeClaimYaml) -> String {
     let claim = file.claim.value().map_or("", |claim| &claim.text);
     format!("`{claim}`, {} back", file.max_age.or_default().text)
 }
 
 /// The replay id. A JWT without `jti` that is not bound to the body may come with several deliveries.
-fn replay_id(preset: &PresetFile) -> String {
+fn replay_id(preset: &PresetYaml) -> String {
     if let Some(signature) = preset.signature.value() {
         return signature.id.value().map_or_else(|| "hash".to_owned(), |id| format!("`{}`", id.text));
     }
@@ -177,21 +177,21 @@ fn replay_id(preset: &PresetFile) -> String {
     }
 }
 
-fn binds_body(jwt: &JwtFile) -> bool {
-    let in_body = |token: &TokenFile| {
+fn binds_body(jwt: &JwtYaml) -> bool {
+    let in_body = |token: &TokenYaml| {
         let places = token.places().into_iter().filter_map(|key| Locator::parse(key.key, key.text?));
         places.into_iter().any(|locator| locator.is_in_body())
     };
-    let hashed = |hash: &BodyHashFile| hash.presence.or_default() != HashPresence::Optional;
+    let hashed = |hash: &BodyHashYaml| hash.presence.or_default() != HashPresence::Optional;
     jwt.token_from.value().is_some_and(in_body) || jwt.body_hash.value().is_some_and(hashed)
 }
 
-fn challenges(preset: &PresetFile) -> String {
+fn challenges(preset: &PresetYaml) -> String {
     let questions: Vec<String> = preset.challenge.iter().map(question).collect();
     questions.join("; ")
 }
 
-fn question(file: &ChallengeFile) -> String {
+fn question(file: &ChallengeYaml) -> String {
     match (file.signed.get(), file.shows_token()) {
         (true, _) => format!("{}, signed", file.method),
         (false, true) => format!("{} with a token", file.method),
@@ -199,7 +199,7 @@ fn question(file: &ChallengeFile) -> String {
     }
 }
 
-fn section(name: &str, preset: &PresetFile) -> String {
+fn section(name: &str, preset: &PresetYaml) -> String {
     let mut section = format!("\n### {name}\n\n```yaml\nauth:\n  preset: {name}\n");
     section.push_str(&secret(name, preset));
     section.push_str(&parameters(preset));
@@ -216,7 +216,7 @@ fn section(name: &str, preset: &PresetFile) -> String {
 
 /// The secret or key of the example; commented out if the preset has a JWKS URL, since a key of one's own is optional
 /// there.
-fn secret(name: &str, preset: &PresetFile) -> String {
+fn secret(name: &str, preset: &PresetYaml) -> String {
     let secret = preset.secret.as_ref().map(|secret| ("secret", &secret.what));
     let keys = [("public_key", &preset.public_key), ("root_ca", &preset.root_ca), ("jwks", &preset.jwks)];
     let key = keys.into_iter().find_map(|(name, key)| Some((name, &key.as_ref()?.what)));
@@ -227,7 +227,7 @@ fn secret(name: &str, preset: &PresetFile) -> String {
     format!("  # {what}\n  {off}{key}: {{ file: secrets/{name}{id} }}\n")
 }
 
-fn parameters(preset: &PresetFile) -> String {
+fn parameters(preset: &PresetYaml) -> String {
     if preset.parameters.is_empty() {
         return String::new();
     }
@@ -236,7 +236,7 @@ fn parameters(preset: &PresetFile) -> String {
     preset.parameters.iter().fold(head.to_owned(), |lines, (name, about)| lines + &parameter(name, about, needed))
 }
 
-fn parameter(name: &str, about: &PresetParameterFile, beside_needed: bool) -> String {
+fn parameter(name: &str, about: &PresetParameterYaml, beside_needed: bool) -> String {
     let indent = if beside_needed { "    " } else { "  #   " };
     let off = if beside_needed { "# " } else { "" };
     match &about.default {
@@ -249,9 +249,9 @@ fn example(parameter: &str) -> String {
     if parameter.ends_with("url") { "https://example.com".to_owned() } else { parameter.to_uppercase() }
 }
 
-fn challenge(name: &str, preset: &PresetFile) -> String {
+fn challenge(name: &str, preset: &PresetYaml) -> String {
     let questions = &preset.challenge;
-    let switch = match (questions.is_empty(), questions.iter().any(ChallengeFile::shows_token)) {
+    let switch = match (questions.is_empty(), questions.iter().any(ChallengeYaml::shows_token)) {
         (true, _) => return String::new(),
         (false, true) => format!("{{ token: {{ file: secrets/{name}-token }} }}"),
         (false, false) => "true".to_owned(),
@@ -259,7 +259,7 @@ fn challenge(name: &str, preset: &PresetFile) -> String {
     format!("  # to answer the provider's endpoint verification challenge\n  # challenge: {switch}\n")
 }
 
-fn notes(preset: &PresetFile) -> Vec<String> {
+fn notes(preset: &PresetYaml) -> Vec<String> {
     let url = "The URL is signed: [`public_url`](configuration/routes.md#routes.public_url) must be the URL registered at \
                the provider.";
     let size = |size: &String| format!("Bodies of up to {size}: raise `limits.max_body_size`.");
@@ -268,7 +268,7 @@ fn notes(preset: &PresetFile) -> Vec<String> {
     url.into_iter().chain(preset.largest_body.iter().map(size)).chain([sources]).collect()
 }
 
-fn signs_url(preset: &PresetFile) -> bool {
+fn signs_url(preset: &PresetYaml) -> bool {
     let signed = preset.signature.value().into_iter().flat_map(|signature| &**signature.signed_payload);
     let claimed = preset.jwt.value().is_some_and(|jwt| jwt.url.is_written() || jwt.url_hash.is_written());
     claimed || signed.into_iter().any(|piece| piece.text == "url" || piece.text == "url.decoded")

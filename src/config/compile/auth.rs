@@ -5,7 +5,7 @@ use crate::auth::certificate_rule::CertificateRule;
 use crate::auth::locator::Locator;
 use crate::auth::time::TimestampRule;
 use crate::auth::{Policy, Rules};
-use crate::config::file::{AuthFile, AuthScheme, AuthWord, ClientCertificateFile, PlaceKey, RouteFile, TimestampFile};
+use crate::config::file::{AuthScheme, AuthWord, AuthYaml, ClientCertificateYaml, PlaceKey, RouteYaml, TimestampYaml};
 use crate::config::reader::{Field, List, Location, Section};
 use http::HeaderName;
 
@@ -23,11 +23,11 @@ const HEADER_NAME: &str = "expected a header name";
 const POINTER: &str = "expected a name, or a JSON pointer such as /a/b (RFC 6901)";
 
 impl Compiler<'_> {
-    pub(super) fn rules(&mut self, file: &RouteFile, scope: &mut RouteScope<'_>) -> Option<Rules> {
+    pub(super) fn rules(&mut self, file: &RouteYaml, scope: &mut RouteScope<'_>) -> Option<Rules> {
         let policy = match self.required(&file.auth, SCHEMES) {
             None => None,
-            Some(AuthFile::Word(AuthWord::Public)) => Some(Policy::Public),
-            Some(AuthFile::Scheme(scheme)) => self.scheme(scheme, 0, file.auth.at, scope),
+            Some(AuthYaml::Word(AuthWord::Public)) => Some(Policy::Public),
+            Some(AuthYaml::Scheme(scheme)) => self.scheme(scheme, 0, file.auth.at, scope),
         };
         let timestamp = match file.timestamp.is_written() {
             false => None,
@@ -97,7 +97,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn client_certificate(&mut self, file: &ClientCertificateFile) -> CertificateRule {
+    fn client_certificate(&mut self, file: &ClientCertificateYaml) -> CertificateRule {
         let problem = "must not be empty: every certificate would be rejected; set one or remove the key";
         self.not_empty(&file.san, problem);
         self.not_empty(&file.sha256, problem);
@@ -176,7 +176,7 @@ impl Compiler<'_> {
         locator
     }
 
-    fn timestamp(&mut self, field: &Field<TimestampFile>, policy: Option<&Policy>) -> Option<TimestampRule> {
+    fn timestamp(&mut self, field: &Field<TimestampYaml>, policy: Option<&Policy>) -> Option<TimestampRule> {
         let file = field.value()?;
         let key = self.only_key(&file.places(), field.at)?;
         if key.0 == "claim" && policy.is_some_and(|policy| !has_jwt(policy)) {

@@ -4,7 +4,7 @@ use crate::auth::challenge::ChallengeRule;
 use crate::auth::issuer::Issuer;
 use crate::clock::UnixTime;
 use crate::config::compiled::Handles;
-use crate::config::file::{FileName, GatewayFile, Parsed};
+use crate::config::file::{FileName, GatewayYaml, Parsed};
 use crate::config::reader::{Field, List, Location, Problems, Section};
 use crate::config::sources::{SourceContent, Sources};
 use crate::route::ErrorForm;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// Compiles a file and collects problems and warnings.
 pub(super) struct Compiler<'a> {
     pub(super) sources: &'a Sources,
-    pub(super) file: &'a GatewayFile,
+    pub(super) file: &'a GatewayYaml,
     pub(super) known: &'a Handles,
     pub(super) problems: Problems,
     pub(super) warnings: Vec<String>,

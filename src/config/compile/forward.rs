@@ -8,7 +8,7 @@ use super::auth::has_jwt;
 use super::compiler::Compiler;
 use crate::auth::Policy;
 use crate::auth::claims::Pointer;
-use crate::config::file::{CredentialFile, ForwardFile, RouteFile};
+use crate::config::file::{CredentialYaml, ForwardYaml, RouteYaml};
 use crate::config::reader::{Field, Section, nearest};
 use crate::failure::{self, is_before_route, is_retried};
 use crate::reason::Reason;
@@ -48,11 +48,11 @@ fn stands_in_headers(policy: &Policy) -> bool {
 }
 
 impl Compiler<'_> {
-    pub(super) fn forward(&mut self, file: &Section<ForwardFile>, policy: Option<&Policy>) -> Forward {
+    pub(super) fn forward(&mut self, file: &Section<ForwardYaml>, policy: Option<&Policy>) -> Forward {
         if !file.is_written {
             return Forward::default();
         }
-        let remove_credential = file.credential.or_default() == CredentialFile::Remove;
+        let remove_credential = file.credential.or_default() == CredentialYaml::Remove;
         if remove_credential && policy.is_some_and(|policy| !stands_in_headers(policy)) {
             let message = "`remove` works only if each credential is in a header; use keep";
             self.problems.add(file.credential.at, message);
@@ -85,7 +85,7 @@ impl Compiler<'_> {
         claims
     }
 
-    pub(super) fn status_overrides(&mut self, route: &RouteFile) -> BTreeMap<Reason, StatusCode> {
+    pub(super) fn status_overrides(&mut self, route: &RouteYaml) -> BTreeMap<Reason, StatusCode> {
         let mut responses = BTreeMap::new();
         for (word, status) in &*route.status_overrides {
             let Some(reason) = Reason::named(word) else {

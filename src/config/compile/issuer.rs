@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::compiler::Compiler;
 use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, KeySet, Keys};
-use crate::config::file::{IssuerFile, SecretEncoding, SecretFile};
+use crate::config::file::{IssuerYaml, SecretEncoding, SecretYaml};
 use crate::config::reader::{Location, Section};
 use crate::config::values::decode_secret;
 
@@ -23,7 +23,7 @@ impl<'a> Compiler<'a> {
         issuers.filter_map(|(name, file)| Some((name.clone(), self.issuer(name, file)?))).collect()
     }
 
-    fn issuer(&mut self, name: &str, file: &Section<IssuerFile>) -> Option<Issuer> {
+    fn issuer(&mut self, name: &str, file: &Section<IssuerYaml>) -> Option<Issuer> {
         let iss = self.iss(file);
         let algorithms = self.algorithms(file);
         let sources =
@@ -47,7 +47,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The `iss` to compare; `Some(None)` if the file says `none`.
-    fn iss(&mut self, file: &IssuerFile) -> Option<Option<String>> {
+    fn iss(&mut self, file: &IssuerYaml) -> Option<Option<String>> {
         match self.required(&file.issuer, "the exact `iss` of its tokens")?.as_str() {
             "" => {
                 self.problems.add(file.issuer.at, "must not be empty; set the exact `iss` of its tokens");
@@ -65,7 +65,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn algorithms(&mut self, file: &IssuerFile) -> Vec<Algorithm> {
+    fn algorithms(&mut self, file: &IssuerYaml) -> Vec<Algorithm> {
         let at = file.algorithms.at;
         let algorithms: Vec<Algorithm> = file.algorithms.iter().map(|algorithm| **algorithm).collect();
         if algorithms.is_empty() {
@@ -86,7 +86,7 @@ impl<'a> Compiler<'a> {
         algorithms
     }
 
-    fn public_key(&mut self, file: &IssuerFile, algorithms: &[Algorithm]) -> Option<Keys> {
+    fn public_key(&mut self, file: &IssuerYaml, algorithms: &[Algorithm]) -> Option<Keys> {
         let field = &file.public_key.value()?.file;
         let bytes = self.file(field)?;
         let algorithm = self.only(algorithms, file)?;
@@ -94,7 +94,7 @@ impl<'a> Compiler<'a> {
         Some(Keys::Fixed(Arc::new(set)))
     }
 
-    fn shared_secret(&mut self, file: &IssuerFile, algorithms: &[Algorithm]) -> Option<Keys> {
+    fn shared_secret(&mut self, file: &IssuerYaml, algorithms: &[Algorithm]) -> Option<Keys> {
         let at = file.secret.at;
         let secret = self.secret_as(file.secret.value()?, SecretEncoding::Utf8, at)?;
         let algorithm = self.only(algorithms, file)?;
@@ -103,7 +103,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Several secrets, any of which may have signed a token. Each problem is reported at its secret.
-    fn shared_secrets(&mut self, file: &IssuerFile, algorithms: &[Algorithm]) -> Option<Keys> {
+    fn shared_secrets(&mut self, file: &IssuerYaml, algorithms: &[Algorithm]) -> Option<Keys> {
         let files = &file.secrets;
         if files.is_empty() || files.len() > MAX_SECRETS {
             let problem = format!("expected 1 to {MAX_SECRETS} secrets: each token is tried with every one of them");
@@ -122,7 +122,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The algorithm of a single key, which must be the only one (RFC 8725 §3.1).
-    fn only(&mut self, algorithms: &[Algorithm], file: &IssuerFile) -> Option<Algorithm> {
+    fn only(&mut self, algorithms: &[Algorithm], file: &IssuerYaml) -> Option<Algorithm> {
         match algorithms {
             [algorithm] => Some(*algorithm),
             [] => None,
@@ -136,7 +136,7 @@ impl<'a> Compiler<'a> {
     /// A secret, decoded with its own `encoding` or else with `default`.
     pub(super) fn secret_as(
         &mut self,
-        file: &SecretFile,
+        file: &SecretYaml,
         default: SecretEncoding,
         at: Location,
     ) -> Option<Zeroizing<Vec<u8>>> {
@@ -150,7 +150,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The contents of the file or environment variable.
-    pub(super) fn secret_bytes(&mut self, file: &SecretFile, at: Location) -> Option<&'a [u8]> {
+    pub(super) fn secret_bytes(&mut self, file: &SecretYaml, at: Location) -> Option<&'a [u8]> {
         match (file.env.is_written(), file.file.is_written()) {
             (true, false) => {
                 let name = &file.env.value()?.text;

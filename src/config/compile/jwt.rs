@@ -15,7 +15,7 @@ use crate::auth::jwt::{Audience, DEFAULT_TYPES, JwtPolicy};
 use crate::auth::locator::{Locator, Scheme};
 use crate::auth::time::TimestampRule;
 use crate::config::file::{
-    BodyHashFile, JwtFile, OneOrMany, Parsed, TimeClaimFile, TokenFile, UrlClaimFile, UrlHashFile,
+    BodyHashYaml, JwtYaml, OneOrMany, Parsed, TimeClaimYaml, TokenYaml, UrlClaimYaml, UrlHashYaml,
 };
 use crate::config::reader::{Field, nearest};
 
@@ -33,14 +33,14 @@ pub(super) enum Origin {
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 impl Compiler<'_> {
-    pub(super) fn jwt(&mut self, file: &JwtFile, scope: &RouteScope<'_>) -> Option<JwtPolicy> {
+    pub(super) fn jwt(&mut self, file: &JwtYaml, scope: &RouteScope<'_>) -> Option<JwtPolicy> {
         let chosen = self.chosen_issuers(&file.issuer, scope.issuers);
         self.jwt_policy(file, chosen, Origin::Operator)
     }
 
     pub(super) fn jwt_policy(
         &mut self,
-        file: &JwtFile,
+        file: &JwtYaml,
         issuers: Option<Vec<Issuer>>,
         origin: Origin,
     ) -> Option<JwtPolicy> {
@@ -89,7 +89,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn bindings(&mut self, file: &JwtFile) -> Bindings {
+    fn bindings(&mut self, file: &JwtYaml) -> Bindings {
         Bindings {
             body: file.body_hash.value().and_then(|file| self.body_hash(file)),
             url_hash: file.url_hash.value().and_then(|file| self.url_hash(file)),
@@ -100,7 +100,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn body_hash(&mut self, file: &BodyHashFile) -> Option<BodyHash> {
+    fn body_hash(&mut self, file: &BodyHashYaml) -> Option<BodyHash> {
         Some(BodyHash {
             claim: self.claim(&file.claim)?,
             hash: file.algorithm.or_default(),
@@ -109,7 +109,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn url_hash(&mut self, file: &UrlHashFile) -> Option<UrlHash> {
+    fn url_hash(&mut self, file: &UrlHashYaml) -> Option<UrlHash> {
         Some(UrlHash {
             claim: self.claim(&file.claim)?,
             hash: file.algorithm.or_default(),
@@ -118,7 +118,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn url_claim(&mut self, file: &UrlClaimFile) -> Option<UrlEquals> {
+    fn url_claim(&mut self, file: &UrlClaimYaml) -> Option<UrlEquals> {
         let claim = self.claim(&file.claim)?;
         let is_htu = file.claim.value().is_some_and(|claim| claim.text == "htu");
         Some(UrlEquals {
@@ -132,7 +132,7 @@ impl Compiler<'_> {
         self.required(field, "the claim's name").map(|claim| (**claim).clone())
     }
 
-    fn time_claim(&mut self, file: &TimeClaimFile) -> Option<TimestampRule> {
+    fn time_claim(&mut self, file: &TimeClaimYaml) -> Option<TimestampRule> {
         let source = Locator::Claim(self.claim(&file.claim)?);
         let max_age: Duration = file.max_age.get();
         let max_future = max_age.min(Duration::from_secs(300));
@@ -241,7 +241,7 @@ impl Compiler<'_> {
         test
     }
 
-    fn token(&mut self, field: &Field<TokenFile>) -> Option<Locator> {
+    fn token(&mut self, field: &Field<TokenYaml>) -> Option<Locator> {
         if !field.is_written() {
             return Some(Locator::Header { name: AUTHORIZATION, scheme: Some(Scheme::of_token("Bearer")) });
         }

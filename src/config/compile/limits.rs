@@ -2,12 +2,12 @@
 
 use super::compiler::Compiler;
 use crate::auth::Policy;
-use crate::config::file::{Burst, Concurrency, LimitFile, RateField, RatePerSeconds, RouteFile};
+use crate::config::file::{Burst, Concurrency, LimitYaml, RateField, RatePerSeconds, RouteYaml};
 use crate::config::reader::{Field, Section};
 use crate::route::{Limit, Rate, RouteLimits};
 
 impl Compiler<'_> {
-    pub(super) fn route_limits(&mut self, route: &RouteFile) -> RouteLimits {
+    pub(super) fn route_limits(&mut self, route: &RouteYaml) -> RouteLimits {
         let file = &route.limits;
         if file.shared.get() && !self.file.has_shared_store() {
             let problem = "requires a `store` of type redis; remove it to count in this process";
@@ -22,7 +22,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn limit_of_each(&mut self, file: &Field<LimitFile>) -> Limit {
+    fn limit_of_each(&mut self, file: &Field<LimitYaml>) -> Limit {
         let limit = file.value().map(|file| self.limit(&file.rate, &file.burst, &file.concurrency));
         limit.unwrap_or_default()
     }
@@ -35,7 +35,7 @@ impl Compiler<'_> {
     }
 
     /// Warns of `per_subject` on a route without JWTs: only JWTs have a subject.
-    pub(super) fn warn_of_no_subject(&mut self, limits: &RouteLimits, policy: &Policy, route: &Section<RouteFile>) {
+    pub(super) fn warn_of_no_subject(&mut self, limits: &RouteLimits, policy: &Policy, route: &Section<RouteYaml>) {
         let names_one = policy.leaves().into_iter().any(|leaf| matches!(leaf, Policy::Jwt(_)));
         if limits.subject != Limit::default() && !names_one {
             let warning = "no scheme of this route identifies subjects: limits.per_subject counts all requests of an issuer together";

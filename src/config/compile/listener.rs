@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::compiler::Compiler;
 use crate::auth::client_certificate::ClientTrust;
-use crate::config::file::{CertificateFile, FileName, ListenerFile, Parsed, TlsFile};
+use crate::config::file::{CertificateYaml, FileName, ListenerYaml, Parsed, TlsYaml};
 use crate::config::reader::{Field, Section};
 use crate::snapshot::{ListenerLimits, ListenerSettings};
 use crate::tls::{self, Certificate, RevocationLists, TlsError};
@@ -34,7 +34,7 @@ impl Compiler<'_> {
         compiled.into_iter().collect()
     }
 
-    fn listener(&mut self, file: &ListenerFile) -> Option<ListenerSettings> {
+    fn listener(&mut self, file: &ListenerYaml) -> Option<ListenerSettings> {
         let proxies = &self.file.trusted_proxies;
         if file.proxy_protocol.get() && proxies.is_empty() && !self.problems.has_under(proxies.at) {
             let message = "requires `trusted_proxies`, the addresses of the proxies that send the header, such as \
@@ -61,7 +61,7 @@ impl Compiler<'_> {
         Some(ListenerSettings { tls, client_trust, proxy_protocol, limits })
     }
 
-    fn tls(&mut self, file: &Section<TlsFile>, clients: Option<&ClientTrust>) -> Option<Arc<rustls::ServerConfig>> {
+    fn tls(&mut self, file: &Section<TlsYaml>, clients: Option<&ClientTrust>) -> Option<Arc<rustls::ServerConfig>> {
         if file.certificates.is_empty() {
             self.missing(file.certificates.at, "at least one { cert: …, key: … }");
         }
@@ -71,7 +71,7 @@ impl Compiler<'_> {
         self.check(file.at, config)
     }
 
-    fn certificate(&mut self, pair: &Section<CertificateFile>) -> Option<Certificate> {
+    fn certificate(&mut self, pair: &Section<CertificateYaml>) -> Option<Certificate> {
         let chain = self.file(&pair.cert);
         let key = self.file(&pair.key).map(|key| Zeroizing::new(key.to_vec()));
         let (chain, key) = (chain?, key?);
@@ -88,7 +88,7 @@ impl Compiler<'_> {
     }
 
     /// `None` if clients are asked for no certificate, and if there is a problem, which fails the load.
-    fn client_trust(&mut self, file: &TlsFile) -> Option<ClientTrust> {
+    fn client_trust(&mut self, file: &TlsYaml) -> Option<ClientTrust> {
         if !file.client_ca.is_written() {
             // The operator expects client certificates to be requested.
             let unused = [
@@ -134,7 +134,7 @@ impl Compiler<'_> {
     }
 }
 
-fn limits(file: &ListenerFile) -> ListenerLimits {
+fn limits(file: &ListenerYaml) -> ListenerLimits {
     let (limits, timeouts) = (&file.limits, &file.timeouts);
     ListenerLimits {
         max_connections: limits.max_connections.get(),

@@ -19,14 +19,14 @@ use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, KeySet, Keys, PinnedRoot};
 use crate::auth::locator::Locator;
 use crate::auth::secret::{Secret, SecretKey};
-use crate::config::file::preset::{ChallengeFile, ChallengeSwitch, DetachedFile, ErrorFormatFile, PresetFile, X5cFile};
-use crate::config::file::{AuthScheme, SecretEncoding, SecretFile};
+use crate::config::file::preset::{ChallengeSwitch, ChallengeYaml, DetachedYaml, ErrorFormatYaml, PresetYaml, X5cYaml};
+use crate::config::file::{AuthScheme, SecretEncoding, SecretYaml};
 use crate::config::presets;
 use crate::config::reader::{Field, Location, Report, nearest};
 use crate::route::ErrorForm;
 
 /// A key of a preset: what the file has, its place, and the secret made of it unless it is a token's public key.
-type PresetKey<'f> = (&'f SecretFile, Location, Option<Secret>);
+type PresetKey<'f> = (&'f SecretYaml, Location, Option<Secret>);
 
 impl Compiler<'_> {
     pub(super) fn preset(&mut self, file: &AuthScheme, scope: &mut RouteScope<'_>) -> Option<Policy> {
@@ -36,7 +36,7 @@ impl Compiler<'_> {
             let never_retries = preset.retries.starts_with("never");
             scope.largest_body = Some(LargestBody { preset: name.to_owned(), size: size.clone(), never_retries });
         }
-        if preset.error_format == Some(ErrorFormatFile::Secevent) {
+        if preset.error_format == Some(ErrorFormatYaml::Secevent) {
             scope.errors = ErrorForm::Secevent;
         }
         let keys = self.preset_keys(&preset, file, scope);
@@ -52,7 +52,7 @@ impl Compiler<'_> {
     }
 
     /// The preset with its parameters filled in.
-    fn filled(&mut self, name: &str, file: &AuthScheme) -> Option<PresetFile> {
+    fn filled(&mut self, name: &str, file: &AuthScheme) -> Option<PresetYaml> {
         let Some((bare, text)) = presets::find(name).zip(presets::text(name)) else {
             let known = presets::PRESETS.keys().copied();
             let meant = nearest(name, known).map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
@@ -92,7 +92,7 @@ impl Compiler<'_> {
     /// The secrets or public keys that the preset needs; an empty list if its key set is fetched.
     fn preset_keys<'f>(
         &mut self,
-        preset: &PresetFile,
+        preset: &PresetYaml,
         file: &'f AuthScheme,
         scope: &mut RouteScope<'_>,
     ) -> Option<Vec<PresetKey<'f>>> {
@@ -138,7 +138,7 @@ impl Compiler<'_> {
     }
 
     /// Reports key ids that would have no effect, because the signature contains none.
-    fn unused_ids(&mut self, preset: &PresetFile, files: &[(&SecretFile, Location)]) {
+    fn unused_ids(&mut self, preset: &PresetYaml, files: &[(&SecretYaml, Location)]) {
         if preset.signature.value().is_some_and(|signature| signature.key_id.is_written()) {
             return;
         }
@@ -150,7 +150,7 @@ impl Compiler<'_> {
     fn preset_policy(
         &mut self,
         name: &str,
-        preset: &PresetFile,
+        preset: &PresetYaml,
         file: &AuthScheme,
         keys: Option<&[PresetKey<'_>]>,
     ) -> Option<Policy> {
@@ -185,8 +185,8 @@ impl Compiler<'_> {
         let Some(detached) = preset.detached else { return Some(Policy::Jwt(Box::new(policy))) };
         let issuer = policy.issuers.pop()?;
         let payload = match detached {
-            DetachedFile::Unencoded => Payload::Unencoded,
-            DetachedFile::Truelayer => Payload::TrueLayer,
+            DetachedYaml::Unencoded => Payload::Unencoded,
+            DetachedYaml::Truelayer => Payload::TrueLayer,
         };
         Some(Policy::Detached(Box::new(DetachedPolicy {
             payload,
@@ -200,7 +200,7 @@ impl Compiler<'_> {
     fn preset_issuer(
         &mut self,
         name: &str,
-        preset: &PresetFile,
+        preset: &PresetYaml,
         file: &AuthScheme,
         keys: &[PresetKey<'_>],
     ) -> Option<Issuer> {
@@ -250,7 +250,7 @@ impl Compiler<'_> {
         Some(Keys::Fixed(Arc::new(all)))
     }
 
-    fn pinned_root(&mut self, keys: &[PresetKey<'_>], extensions: &X5cFile, at: Location) -> Option<Keys> {
+    fn pinned_root(&mut self, keys: &[PresetKey<'_>], extensions: &X5cYaml, at: Location) -> Option<Keys> {
         let [(file, ..)] = keys else {
             self.problems.add(at, "expected one root certificate");
             return None;
@@ -261,7 +261,7 @@ impl Compiler<'_> {
         Some(Keys::Chain(Arc::new(self.check(at, root)?)))
     }
 
-    fn challenges(&mut self, preset: &PresetFile, file: &AuthScheme, keys: &[PresetKey<'_>]) -> Vec<ChallengeRule> {
+    fn challenges(&mut self, preset: &PresetYaml, file: &AuthScheme, keys: &[PresetKey<'_>]) -> Vec<ChallengeRule> {
         let at = file.challenge.at;
         let token = match file.challenge.value() {
             None | Some(ChallengeSwitch::Switch(false)) => return Vec::new(),
@@ -272,7 +272,7 @@ impl Compiler<'_> {
         if known.is_empty() {
             self.problems.add(at, "this provider sends no endpoint verification challenge; remove it");
         }
-        let asks_token = known.iter().any(ChallengeFile::shows_token);
+        let asks_token = known.iter().any(ChallengeYaml::shows_token);
         match (asks_token, &token) {
             (true, None) => self
                 .problems
@@ -284,7 +284,7 @@ impl Compiler<'_> {
         known.iter().filter_map(|one| challenge(one, token.as_ref(), signer.as_ref())).collect()
     }
 
-    fn challenge_token(&mut self, field: &Field<SecretFile>) -> Option<SecretKey> {
+    fn challenge_token(&mut self, field: &Field<SecretYaml>) -> Option<SecretKey> {
         let file = self.required(field, "{env: NAME} or {file: path}")?;
         let secret = self.secret_as(file, SecretEncoding::Utf8, field.at)?;
         self.check(field.at, SecretKey::from_secret(secret))
@@ -292,7 +292,7 @@ impl Compiler<'_> {
 }
 
 /// The key material that a preset needs, with a description for the operator.
-fn needed(preset: &PresetFile) -> Option<(KeyMaterial, &str)> {
+fn needed(preset: &PresetYaml) -> Option<(KeyMaterial, &str)> {
     if let Some(secret) = &preset.secret {
         return Some((KeyMaterial::Shared(secret.encoding), &secret.what));
     }
@@ -301,7 +301,7 @@ fn needed(preset: &PresetFile) -> Option<(KeyMaterial, &str)> {
 }
 
 /// Whether a key set may be given: only for tokens that are verified with public keys.
-const fn takes_jwks(preset: &PresetFile) -> bool {
+const fn takes_jwks(preset: &PresetYaml) -> bool {
     preset.issuer.is_written() && preset.x5c.is_none() && preset.secret.is_none()
 }
 
@@ -310,7 +310,7 @@ fn made(keys: &[PresetKey<'_>]) -> Vec<Secret> {
 }
 
 /// Whether a parameter occurs in the URL of the key set and nowhere else.
-fn only_in_jwks(preset: &PresetFile, parameter: &str) -> bool {
+fn only_in_jwks(preset: &PresetYaml, parameter: &str) -> bool {
     let name = format!("${{{parameter}}}");
     let issuer = preset.issuer.value();
     let url = issuer.and_then(|issuer| issuer.jwks.value()?.url.text());
@@ -319,7 +319,7 @@ fn only_in_jwks(preset: &PresetFile, parameter: &str) -> bool {
 }
 
 /// Never `None` for a built-in preset: a test compiles each of them.
-fn challenge(file: &ChallengeFile, token: Option<&SecretKey>, signer: Option<&SecretKey>) -> Option<ChallengeRule> {
+fn challenge(file: &ChallengeYaml, token: Option<&SecretKey>, signer: Option<&SecretKey>) -> Option<ChallengeRule> {
     let query = file.query.iter().map(|(name, value)| {
         let expected =
             if value == "$token" { ExpectedValue::Secret(token?.clone()) } else { ExpectedValue::Text(value.clone()) };

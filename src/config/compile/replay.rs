@@ -11,9 +11,9 @@ use crate::auth::replay_protection::{NoReplayId, ReplayIdSource};
 use crate::auth::signature::{Component, Presence, SignatureReplayId};
 use crate::config::compiled::Window;
 use crate::config::file::store::{
-    IdempotencyFile, IdempotencyKeyFile, ReplayIdFile, ReplayProtectionFile, ReplayRuleFile,
+    IdempotencyKeyYaml, IdempotencyYaml, ReplayIdYaml, ReplayProtectionYaml, ReplayRuleYaml,
 };
-use crate::config::file::{AuthFile, AuthScheme, AuthWord, RouteFile};
+use crate::config::file::{AuthScheme, AuthWord, AuthYaml, RouteYaml};
 use crate::config::presets;
 use crate::config::reader::{Field, Location};
 use crate::route::duplicates::{DuplicateRules, IdempotencyRule, OnDuplicate, ReplayRule, Statuses, Widened};
@@ -26,15 +26,15 @@ impl Compiler<'_> {
     /// number of store entries that the route may have.
     pub(super) fn duplicate_rules(
         &mut self,
-        file: &RouteFile,
+        file: &RouteYaml,
         policy: Option<&mut Policy>,
         name: Option<&Arc<str>>,
         share: usize,
     ) -> Option<DuplicateRules> {
         let field = &file.replay_protection;
         let replay = match field.value() {
-            Some(ReplayProtectionFile::Word(_)) => None,
-            Some(ReplayProtectionFile::Rule(rule)) => self.replay(rule, file, policy, name),
+            Some(ReplayProtectionYaml::Word(_)) => None,
+            Some(ReplayProtectionYaml::Rule(rule)) => self.replay(rule, file, policy, name),
             None => {
                 if file.auth.value().is_some_and(writes_jwt) {
                     let what = "{ id: { claim: jti } } together with a `store`, or `disabled`: a copied token can be \
@@ -58,8 +58,8 @@ impl Compiler<'_> {
 
     fn replay(
         &mut self,
-        rule: &ReplayRuleFile,
-        file: &RouteFile,
+        rule: &ReplayRuleYaml,
+        file: &RouteYaml,
         policy: Option<&mut Policy>,
         name: Option<&Arc<str>>,
     ) -> Option<ReplayRule> {
@@ -97,7 +97,7 @@ impl Compiler<'_> {
         Some(ReplayRule { on_duplicate, ttl, commit_on, widened })
     }
 
-    fn no_id(&mut self, why: NoReplayId, rule: &ReplayRuleFile, at: Location) {
+    fn no_id(&mut self, why: NoReplayId, rule: &ReplayRuleYaml, at: Location) {
         match why {
             NoReplayId::NoId => {
                 let message = "a credential of this route contains no signed value that is unique to each request, or \
@@ -158,7 +158,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn replay_id(&mut self, field: &Field<ReplayIdFile>) -> Option<ReplayIdSource> {
+    fn replay_id(&mut self, field: &Field<ReplayIdYaml>) -> Option<ReplayIdSource> {
         let file = field.value()?;
         match (written(&file.places()).as_slice(), file.hash.value()) {
             ([key], None) => Some(match self.locator_under(*key)? {
@@ -173,11 +173,11 @@ impl Compiler<'_> {
         }
     }
 
-    fn idempotency(&mut self, file: &IdempotencyFile) -> Option<IdempotencyRule> {
+    fn idempotency(&mut self, file: &IdempotencyYaml) -> Option<IdempotencyRule> {
         let ttl = file.ttl.get();
         self.check_ttl(Some(ttl), file.ttl.at);
         let on_duplicate = file.on_duplicate.value().copied().unwrap_or(OnDuplicate::StoredResponse);
-        let places = file.key.value().map(IdempotencyKeyFile::places);
+        let places = file.key.value().map(IdempotencyKeyYaml::places);
         let [key] = written(places.as_ref().map(<[_; 3]>::as_slice).unwrap_or_default())[..] else {
             let what = "exactly one of header, claim and json, such as { header: Idempotency-Key }";
             self.missing(file.key.at, what);
@@ -189,31 +189,31 @@ impl Compiler<'_> {
 }
 
 /// Whether a route keeps replay ids or idempotency keys.
-pub(super) fn uses_store(file: &RouteFile) -> bool {
-    matches!(file.replay_protection.value(), Some(ReplayProtectionFile::Rule(_))) || file.idempotency.is_written()
+pub(super) fn uses_store(file: &RouteYaml) -> bool {
+    matches!(file.replay_protection.value(), Some(ReplayProtectionYaml::Rule(_))) || file.idempotency.is_written()
 }
 
 /// Whether a scheme is the operator's own `jwt`. A preset is exempt: its author knows whether the provider sends a
 /// token twice.
-fn writes_jwt(auth: &AuthFile) -> bool {
+fn writes_jwt(auth: &AuthYaml) -> bool {
     any_scheme(auth, &|scheme| scheme.jwt.is_written())
 }
 
 /// Whether a scheme is a preset whose sender retries after every response that is not a success.
-fn of_a_sender_that_retries(auth: &AuthFile) -> bool {
+fn of_a_sender_that_retries(auth: &AuthYaml) -> bool {
     any_scheme(auth, &|scheme| {
         let preset = scheme.preset.text().and_then(presets::find);
         preset.is_some_and(|preset| !preset.retries.starts_with("never"))
     })
 }
 
-fn any_scheme(auth: &AuthFile, holds: &dyn Fn(&AuthScheme) -> bool) -> bool {
+fn any_scheme(auth: &AuthYaml, holds: &dyn Fn(&AuthScheme) -> bool) -> bool {
     fn below(scheme: &AuthScheme, holds: &dyn Fn(&AuthScheme) -> bool) -> bool {
         let branches = scheme.all_of.iter().chain(&**scheme.any_of);
         holds(scheme) || branches.into_iter().any(|branch| below(branch, holds))
     }
     match auth {
-        AuthFile::Word(AuthWord::Public) => false,
-        AuthFile::Scheme(scheme) => below(scheme, holds),
+        AuthYaml::Word(AuthWord::Public) => false,
+        AuthYaml::Scheme(scheme) => below(scheme, holds),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::compiler::Compiler;
 use crate::auth::Policy;
 use crate::auth::revocation::{RevocationHandle, RevocationList};
-use crate::config::file::RevocationFile;
+use crate::config::file::RevocationYaml;
 use crate::config::reader::{Field, Location};
 use crate::config::revocation;
 
@@ -14,7 +14,7 @@ impl Compiler<'_> {
     /// watcher of revocation lists, and do not block other changes of the configuration.
     pub(super) fn revocation(
         &mut self,
-        field: &Field<RevocationFile>,
+        field: &Field<RevocationYaml>,
         policy: Option<&Policy>,
     ) -> Option<Arc<RevocationHandle>> {
         let file = field.value()?;

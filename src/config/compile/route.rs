@@ -11,7 +11,7 @@ use crate::auth::challenge::ChallengeRule;
 use crate::auth::issuer::Issuer;
 use crate::auth::jwt::Audience;
 use crate::clock::UnixTime;
-use crate::config::file::{CaptureFile, MatchFile, ModeFile, RouteFile};
+use crate::config::file::{CaptureYaml, MatchYaml, ModeYaml, RouteYaml};
 use crate::config::reader::{Field, Location, Section};
 use crate::config::values::parse_size;
 use crate::route::{Capture, ErrorForm, Match, PathMatch, Route, validate_path};
@@ -31,7 +31,7 @@ impl Compiler<'_> {
     /// `share` is the number of store entries that one route may have.
     pub(super) fn route(
         &mut self,
-        file: &Section<RouteFile>,
+        file: &Section<RouteYaml>,
         issuers: &BTreeMap<String, Issuer>,
         share: usize,
     ) -> Option<Route> {
@@ -118,7 +118,7 @@ impl Compiler<'_> {
 
     /// Reports a signed URL without `public_url` and `match.host`: the host comes from the request itself, and a
     /// request signed for another receiver contains that receiver's host.
-    fn check_open_url(&mut self, policy: &Policy, file: &Section<RouteFile>) {
+    fn check_open_url(&mut self, policy: &Policy, file: &Section<RouteYaml>) {
         let by_url_alone = |leaf: &&Policy| matches!(leaf, Policy::Jwt(jwt) if jwt.audience == Audience::Any && jwt.bindings.binds_url());
         let signs_url = |leaf: &&Policy| matches!(leaf, Policy::Signature(signature) if signature.signs_url());
         if policy.leaves().iter().any(by_url_alone) {
@@ -139,14 +139,14 @@ impl Compiler<'_> {
     }
 
     /// The end of the dry run: midnight UTC after its last day.
-    fn dry_run_until(&mut self, file: &RouteFile) -> Option<UnixTime> {
+    fn dry_run_until(&mut self, file: &RouteYaml) -> Option<UnixTime> {
         let field = &file.dry_run_until;
         match file.mode.or_default() {
-            ModeFile::DryRun => {
+            ModeYaml::DryRun => {
                 let what = "the last day of the dry run, such as 2026-12-31: until then every request is forwarded";
                 self.required(field, what).map(|day| day.0)
             }
-            ModeFile::Enforce => {
+            ModeYaml::Enforce => {
                 if field.is_written() {
                     let problem = "requires `mode: dry_run`; set it too, or remove this key";
                     self.problems.add_follow_up(field.at, problem);
@@ -156,7 +156,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn capture(&mut self, field: &Field<CaptureFile>) -> Option<Capture> {
+    fn capture(&mut self, field: &Field<CaptureYaml>) -> Option<Capture> {
         let file = field.value()?;
         let dir = self.required(&file.dir, "the directory in which captured requests are stored")?;
         Some(Capture { max_requests: file.max_requests.get(), dir: self.sources.resolve(dir) })
@@ -175,7 +175,7 @@ impl Compiler<'_> {
         Some(name.as_str().into())
     }
 
-    fn matches(&mut self, file: &Section<MatchFile>) -> Option<Match> {
+    fn matches(&mut self, file: &Section<MatchYaml>) -> Option<Match> {
         if !file.is_written {
             self.missing(file.at, "at least a path, such as { path: /webhook }");
             return None;

@@ -2,8 +2,8 @@
 
 use super::compiler::{Compiler, RouteScope};
 use crate::auth::secret::{Secret, SecretKey, SignatureAlgorithm};
-use crate::config::file::signature::SignatureFile;
-use crate::config::file::{AuthScheme, SecretEncoding, SecretFile};
+use crate::config::file::signature::SignatureYaml;
+use crate::config::file::{AuthScheme, SecretEncoding, SecretYaml};
 use crate::config::reader::{Field, List, Location, Section};
 
 /// Maximum number of secrets of one scheme: a current one, a next one, and more for tenants, distinguished by key id.
@@ -35,7 +35,7 @@ impl<'a> Compiler<'a> {
 
     fn signature_secret(
         &mut self,
-        file: &SecretFile,
+        file: &SecretYaml,
         material: KeyMaterial,
         algorithm: Option<SignatureAlgorithm>,
         at: Location,
@@ -55,7 +55,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The bytes of a public key, root certificate or key set, in the form in which the provider shows it.
-    pub(super) fn public_text(&mut self, file: &SecretFile, at: Location) -> Option<&'a [u8]> {
+    pub(super) fn public_text(&mut self, file: &SecretYaml, at: Location) -> Option<&'a [u8]> {
         if file.encoding.is_written() {
             let problem = "applies only to shared secrets; the format of a public key is detected";
             self.problems.add(file.encoding.at, problem);
@@ -125,14 +125,14 @@ impl KeyMaterial {
 /// The keys of one scheme as they are written in the file.
 #[derive(Clone, Copy)]
 pub(super) struct WrittenKeys<'f> {
-    pub(super) one: &'f Field<SecretFile>,
+    pub(super) one: &'f Field<SecretYaml>,
     /// `None` for a root certificate, of which there is only one.
-    pub(super) several: Option<&'f Section<List<Section<SecretFile>>>>,
+    pub(super) several: Option<&'f Section<List<Section<SecretYaml>>>>,
     pub(super) material: KeyMaterial,
 }
 
 impl<'f> WrittenKeys<'f> {
-    pub(super) const fn of_signature(file: &'f SignatureFile, material: KeyMaterial) -> Self {
+    pub(super) const fn of_signature(file: &'f SignatureYaml, material: KeyMaterial) -> Self {
         let (one, several) = match material {
             KeyMaterial::Shared(_) => (&file.secret, Some(&file.secrets)),
             KeyMaterial::PublicKey | KeyMaterial::RootCa => (&file.public_key, Some(&file.public_keys)),
@@ -159,7 +159,7 @@ impl<'f> WrittenKeys<'f> {
     }
 
     /// Each key with its place.
-    pub(super) fn files(&self) -> Vec<(&'f SecretFile, Location)> {
+    pub(super) fn files(&self) -> Vec<(&'f SecretYaml, Location)> {
         let one = self.one.value().map(|file| (file, self.one.at));
         let several = self.several.into_iter().flat_map(|several| &***several).map(|file| (&**file, file.at));
         one.into_iter().chain(several).collect()

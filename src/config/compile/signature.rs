@@ -12,7 +12,7 @@ use crate::auth::signature::{Component, Parse, Presence, SignaturePolicy, Signed
 use crate::auth::static_token::StaticTokenPolicy;
 use crate::config::file::SecretEncoding;
 use crate::config::file::signature::{
-    ParseFile, RequireFile, SignatureAlgorithmFile, SignatureFile, SignedTimeFile, StaticTokenFile,
+    ParseYaml, RequireYaml, SignatureAlgorithmYaml, SignatureYaml, SignedTimeYaml, StaticTokenYaml,
 };
 use crate::config::reader::{Field, Location};
 
@@ -22,7 +22,7 @@ const MAX_COMPONENTS: usize = 64;
 /// Maximum number of secrets without key id: a rotation needs two, and a forged signature is verified with each.
 const MAX_TRIED: usize = 10;
 
-/// Settings of a signature that are not in its [`SignatureFile`].
+/// Settings of a signature that are not in its [`SignatureYaml`].
 pub(super) struct Written<'a> {
     /// The preset's name, or `signature`, for the log.
     pub(super) name: &'a str,
@@ -35,7 +35,7 @@ pub(super) struct Written<'a> {
 impl Compiler<'_> {
     pub(super) fn signature(
         &mut self,
-        field: &Field<Box<SignatureFile>>,
+        field: &Field<Box<SignatureYaml>>,
         scope: &mut RouteScope<'_>,
     ) -> Option<SignaturePolicy> {
         let file = field.value()?;
@@ -56,7 +56,7 @@ impl Compiler<'_> {
 
     pub(super) fn signature_policy(
         &mut self,
-        file: &SignatureFile,
+        file: &SignatureYaml,
         written: Written<'_>,
         at: Location,
     ) -> Option<SignaturePolicy> {
@@ -103,7 +103,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn places(&mut self, file: &SignatureFile, at: Location) -> Option<Vec<Locator>> {
+    fn places(&mut self, file: &SignatureYaml, at: Location) -> Option<Vec<Locator>> {
         let headers = file.header.or_default();
         if file.header.value().is_some_and(|headers| headers.is_empty()) {
             self.problems.add_follow_up(file.header.at, "must not be empty; set a header name");
@@ -114,7 +114,7 @@ impl Compiler<'_> {
         std::iter::once(Some(first)).chain(others).collect()
     }
 
-    fn parse(&mut self, field: &Field<ParseFile>) -> Option<Parse> {
+    fn parse(&mut self, field: &Field<ParseYaml>) -> Option<Parse> {
         if !field.is_written() {
             return Some(Parse::Raw);
         }
@@ -159,7 +159,7 @@ impl Compiler<'_> {
         text
     }
 
-    fn components(&mut self, file: &SignatureFile, algorithm: Option<SignatureAlgorithm>) -> Vec<Component> {
+    fn components(&mut self, file: &SignatureYaml, algorithm: Option<SignatureAlgorithm>) -> Vec<Component> {
         let (written, at) = (&file.signed_payload, file.signed_payload.at);
         if written.is_empty() || written.len() > MAX_COMPONENTS {
             let problem = format!("expected 1 to {MAX_COMPONENTS} components, such as [part:t, body]");
@@ -183,7 +183,7 @@ impl Compiler<'_> {
 
     fn signed_time(
         &mut self,
-        field: &Field<SignedTimeFile>,
+        field: &Field<SignedTimeYaml>,
         tolerance: Option<Duration>,
         signed_payload: &[Component],
     ) -> Option<SignedTime> {
@@ -204,7 +204,7 @@ impl Compiler<'_> {
         Some(SignedTime { source, unit: file.unit.or_default(), max_age: tolerance.unwrap_or(written), max_future })
     }
 
-    fn check_key_ids(&mut self, file: &SignatureFile, secrets: &[Secret], at: Location) {
+    fn check_key_ids(&mut self, file: &SignatureYaml, secrets: &[Secret], at: Location) {
         if !file.key_id.is_written() && secrets.len() > MAX_TRIED {
             let problem = "and each signature would be tried with every one of them; use key_id";
             self.problems.add(at, format!("more than {MAX_TRIED} secrets, {problem}"));
@@ -215,7 +215,7 @@ impl Compiler<'_> {
     }
 
     /// An id that an attacker can change does not protect against replay (PageSpace#2199).
-    fn event_id(&mut self, file: &SignatureFile, signed_payload: &[Component]) -> Option<Component> {
+    fn event_id(&mut self, file: &SignatureYaml, signed_payload: &[Component]) -> Option<Component> {
         let component = file.id.value()?;
         if !component.is_covered_by(signed_payload) {
             let problem = "is not signed: an attacker who replays the request could change it; remove it";
@@ -224,7 +224,7 @@ impl Compiler<'_> {
         Some((**component).clone())
     }
 
-    fn require(&mut self, file: &RequireFile) -> (Vec<(http::HeaderName, String)>, Option<Vec<ClaimRule>>) {
+    fn require(&mut self, file: &RequireYaml) -> (Vec<(http::HeaderName, String)>, Option<Vec<ClaimRule>>) {
         let mut headers = Vec::new();
         for (name, value) in &*file.headers {
             if let (Some(name), Some(value)) = (self.header_name(name, value.at), value.value()) {
@@ -236,7 +236,7 @@ impl Compiler<'_> {
 
     pub(super) fn static_token(
         &mut self,
-        field: &Field<StaticTokenFile>,
+        field: &Field<StaticTokenYaml>,
         scope: &mut RouteScope<'_>,
     ) -> Option<StaticTokenPolicy> {
         let file = field.value()?;
@@ -248,7 +248,7 @@ impl Compiler<'_> {
 
     pub(super) fn token_policy(
         &mut self,
-        file: &StaticTokenFile,
+        file: &StaticTokenYaml,
         secrets: Option<Vec<Secret>>,
         at: Location,
     ) -> Option<StaticTokenPolicy> {
@@ -263,15 +263,15 @@ impl Compiler<'_> {
     }
 }
 
-pub(super) const fn algorithm_of(file: SignatureAlgorithmFile) -> SignatureAlgorithm {
+pub(super) const fn algorithm_of(file: SignatureAlgorithmYaml) -> SignatureAlgorithm {
     match file {
-        SignatureAlgorithmFile::HmacSha1 => SignatureAlgorithm::Hmac(Hash::Sha1),
-        SignatureAlgorithmFile::HmacSha256 => SignatureAlgorithm::Hmac(Hash::Sha256),
-        SignatureAlgorithmFile::HmacSha384 => SignatureAlgorithm::Hmac(Hash::Sha384),
-        SignatureAlgorithmFile::HmacSha512 => SignatureAlgorithm::Hmac(Hash::Sha512),
-        SignatureAlgorithmFile::Sha256 => SignatureAlgorithm::Sha256,
-        SignatureAlgorithmFile::Ed25519 => SignatureAlgorithm::Ed25519,
-        SignatureAlgorithmFile::EcdsaP256 => SignatureAlgorithm::EcdsaP256,
-        SignatureAlgorithmFile::RsaSha256 => SignatureAlgorithm::RsaSha256,
+        SignatureAlgorithmYaml::HmacSha1 => SignatureAlgorithm::Hmac(Hash::Sha1),
+        SignatureAlgorithmYaml::HmacSha256 => SignatureAlgorithm::Hmac(Hash::Sha256),
+        SignatureAlgorithmYaml::HmacSha384 => SignatureAlgorithm::Hmac(Hash::Sha384),
+        SignatureAlgorithmYaml::HmacSha512 => SignatureAlgorithm::Hmac(Hash::Sha512),
+        SignatureAlgorithmYaml::Sha256 => SignatureAlgorithm::Sha256,
+        SignatureAlgorithmYaml::Ed25519 => SignatureAlgorithm::Ed25519,
+        SignatureAlgorithmYaml::EcdsaP256 => SignatureAlgorithm::EcdsaP256,
+        SignatureAlgorithmYaml::RsaSha256 => SignatureAlgorithm::RsaSha256,
     }
 }

@@ -6,8 +6,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::compiler::Compiler;
-use crate::config::file::store::{DurabilityFile, EmbeddedFile, RedisFile, StoreFile};
-use crate::config::file::{Count, SecretEncoding, SecretFile};
+use crate::config::file::store::{DurabilityYaml, EmbeddedYaml, RedisYaml, StoreYaml};
+use crate::config::file::{Count, SecretEncoding, SecretYaml};
 use crate::config::reader::{Field, Location};
 use crate::settings::{Durability, RedisSettings, StoreBackend, StoreSettings};
 
@@ -15,19 +15,19 @@ use crate::settings::{Durability, RedisSettings, StoreBackend, StoreSettings};
 const MAX_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Compiler<'_> {
-    pub(super) fn store(&mut self, file: &Field<StoreFile>) -> Option<StoreSettings> {
+    pub(super) fn store(&mut self, file: &Field<StoreYaml>) -> Option<StoreSettings> {
         let (backend, capacity, on_error) = match file.value()? {
-            StoreFile::Memory(memory) => (StoreBackend::Memory, &memory.capacity, &memory.on_error),
-            StoreFile::Embedded(file) => (self.embedded(file)?, &file.capacity, &file.on_error),
-            StoreFile::Redis(redis) => (self.redis(redis)?, &Count::default(), &redis.on_error),
+            StoreYaml::Memory(memory) => (StoreBackend::Memory, &memory.capacity, &memory.on_error),
+            StoreYaml::Embedded(file) => (self.embedded(file)?, &file.capacity, &file.on_error),
+            StoreYaml::Redis(redis) => (self.redis(redis)?, &Count::default(), &redis.on_error),
         };
         Some(StoreSettings { backend, capacity: capacity.get(), on_error: on_error.or_default() })
     }
 
-    fn embedded(&mut self, file: &EmbeddedFile) -> Option<StoreBackend> {
+    fn embedded(&mut self, file: &EmbeddedYaml) -> Option<StoreBackend> {
         let durability = match file.durability.or_default() {
-            DurabilityFile::Sync => Durability::Sync,
-            DurabilityFile::Interval => Durability::Interval(file.interval.get()),
+            DurabilityYaml::Sync => Durability::Sync,
+            DurabilityYaml::Interval => Durability::Interval(file.interval.get()),
         };
         if durability == Durability::Sync && file.interval.is_written() {
             let problem = "requires `durability: interval`; set it too, or remove this key";
@@ -37,7 +37,7 @@ impl Compiler<'_> {
         Some(StoreBackend::Embedded { path: self.sources.resolve(name), durability })
     }
 
-    fn redis(&mut self, file: &RedisFile) -> Option<StoreBackend> {
+    fn redis(&mut self, file: &RedisYaml) -> Option<StoreBackend> {
         let urls = self.redis_urls(file);
         let ca = match file.tls.value() {
             None => None,
@@ -65,7 +65,7 @@ impl Compiler<'_> {
         }))
     }
 
-    fn redis_password(&mut self, secret: &SecretFile, at: Location) -> Option<Zeroizing<String>> {
+    fn redis_password(&mut self, secret: &SecretYaml, at: Location) -> Option<Zeroizing<String>> {
         let bytes = self.secret_as(secret, SecretEncoding::Utf8, at)?;
         let text = std::str::from_utf8(&bytes).ok().map(|text| Zeroizing::new(text.to_owned()));
         if text.is_none() {
@@ -74,7 +74,7 @@ impl Compiler<'_> {
         text
     }
 
-    fn redis_urls(&mut self, file: &RedisFile) -> Option<Vec<String>> {
+    fn redis_urls(&mut self, file: &RedisYaml) -> Option<Vec<String>> {
         let at = file.url.at;
         let urls = file.url.or_default();
         if urls.is_empty() {
@@ -102,7 +102,7 @@ impl Compiler<'_> {
         Some(urls.to_vec())
     }
 
-    fn warn_of_plain_redis(&mut self, url: &Url, file: &RedisFile) {
+    fn warn_of_plain_redis(&mut self, url: &Url, file: &RedisYaml) {
         let near = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         if url.scheme() == "redis" && file.password.is_written() && !near {
             self.warn(file.url.at, "the password is sent over the network in plain text; use rediss://");

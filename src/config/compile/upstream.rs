@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::compiler::Compiler;
-use crate::config::file::UpstreamFile;
+use crate::config::file::UpstreamYaml;
 use crate::config::reader::{Location, Section};
 use crate::route::{Endpoint, EndpointAddress, Trust, Upstream};
 use crate::tls;
@@ -18,7 +18,7 @@ use crate::tls;
 type Roots = (Option<Vec<u8>>, Arc<ClientConfig>);
 
 impl Compiler<'_> {
-    pub(super) fn upstream(&mut self, file: &Section<UpstreamFile>) -> Option<Upstream> {
+    pub(super) fn upstream(&mut self, file: &Section<UpstreamYaml>) -> Option<Upstream> {
         if !file.is_written {
             self.missing(file.at, "the URL of the upstream, such as { url: http://127.0.0.1:8000 }");
             return None;
@@ -43,7 +43,7 @@ impl Compiler<'_> {
     }
 
     /// The URLs, each with its place.
-    fn upstream_urls<'f>(&mut self, file: &'f UpstreamFile) -> Option<Vec<(&'f str, Location)>> {
+    fn upstream_urls<'f>(&mut self, file: &'f UpstreamYaml) -> Option<Vec<(&'f str, Location)>> {
         let (one, several) = (&file.url, &file.urls);
         if one.is_written() && several.is_written {
             self.problems.add(several.at, "cannot be combined with `url`; keep one of them");
@@ -61,7 +61,7 @@ impl Compiler<'_> {
     }
 
     /// `None` if `ca` cannot be used, and if no URL is https.
-    fn upstream_roots(&mut self, file: &UpstreamFile, urls: &[(&str, Location)]) -> Option<Roots> {
+    fn upstream_roots(&mut self, file: &UpstreamYaml, urls: &[(&str, Location)]) -> Option<Roots> {
         let needed = urls.iter().any(|(url, _)| url.starts_with("https:"));
         if file.ca.is_written() && !needed {
             self.problems.add(file.ca.at, "is for https only; use https://host:port, or remove it");

@@ -14,25 +14,25 @@ use crate::config::values::SecretEncoding;
 /// An entry of `issuers`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct IssuerFile {
+pub struct IssuerYaml {
     /// The exact `iss` claim of the issuer's tokens; `none` only with `public_key`, `secret` or `secrets`.
     pub issuer: Field<String>,
     /// Allowed signature algorithms, such as RS256, ES256 or EdDSA.
     pub algorithms: Section<List<Parsed<Algorithm>>>,
     /// A JSON Web Key Set (RFC 7517).
-    pub jwks: Field<Box<JwksFile>>,
+    pub jwks: Field<Box<JwksYaml>>,
     /// One public key in PEM form.
-    pub public_key: Field<PublicKeyFile>,
+    pub public_key: Field<PublicKeyYaml>,
     /// A shared secret for HS256, HS384 or HS512: {env: NAME} or {file: path}, never the secret itself.
-    pub secret: Field<SecretFile>,
+    pub secret: Field<SecretYaml>,
     /// Several shared secrets during a rotation; a token signed with any of them is accepted.
-    pub secrets: Section<List<Section<SecretFile>>>,
+    pub secrets: Section<List<Section<SecretYaml>>>,
 }
 
 /// `jwks`: exactly one of url, discovery, file and inline
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct JwksFile {
+pub struct JwksYaml {
     /// URL of the key set: https, or http to a loopback address.
     pub url: Field<String>,
     /// Time between two fetches.
@@ -59,7 +59,7 @@ pub struct JwksFile {
 /// A public key in PEM form
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PublicKeyFile {
+pub struct PublicKeyYaml {
     /// PEM file with the public key.
     pub file: Field<Parsed<FileName>>,
 }
@@ -67,8 +67,8 @@ pub struct PublicKeyFile {
 /// {env: NAME} or {file: path}, never the value itself
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "{env: NAME} or {file: path}, never the value itself")]
-#[schemars(rename = "SecretFile", title = "{env: NAME} or {file: path}, never the value itself")]
-pub struct SecretFile {
+#[schemars(rename = "SecretYaml", title = "{env: NAME} or {file: path}, never the value itself")]
+pub struct SecretYaml {
     /// Name of an environment variable.
     pub env: Field<Parsed<VariableName>>,
     /// Path of a file; one line break at its end is ignored.

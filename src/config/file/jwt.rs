@@ -17,7 +17,7 @@ use crate::config::reader::{Field, List, Section};
 /// `jwt`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct JwtFile {
+pub struct JwtYaml {
     /// A name under `issuers`, or several.
     pub issuer: Field<OneOrMany<String>>,
     /// The exact `aud`, or several, one of which the token must have.
@@ -35,19 +35,19 @@ pub struct JwtFile {
     /// Clock skew that is tolerated between the issuer and hookgate.
     pub leeway: Delay<30_000>,
     /// Where the token is; `Authorization: Bearer` if absent.
-    pub token_from: Field<TokenFile>,
+    pub token_from: Field<TokenYaml>,
     /// The claim with a hash of the body.
-    pub body_hash: Field<BodyHashFile>,
+    pub body_hash: Field<BodyHashYaml>,
     /// The claim with a hash of the URL.
-    pub url_hash: Field<UrlHashFile>,
+    pub url_hash: Field<UrlHashYaml>,
     /// The claim with the URL.
-    pub url: Field<UrlClaimFile>,
+    pub url: Field<UrlClaimYaml>,
     /// The claim with the method.
-    pub method: Field<MethodClaimFile>,
+    pub method: Field<MethodClaimYaml>,
     /// Atlassian's hash of method, path and query, in the claim `qsh`.
     pub qsh: Switch<false>,
     /// A claim other than `iat` with the time of issue.
-    pub time_claim: Field<TimeClaimFile>,
+    pub time_claim: Field<TimeClaimYaml>,
     /// Whether the token is bound to the client's certificate (`cnf`, RFC 8705).
     pub bound_certificate: Switch<false>,
 }
@@ -55,7 +55,7 @@ pub struct JwtFile {
 /// `body_hash`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BodyHashFile {
+pub struct BodyHashYaml {
     /// Name of the claim, or a JSON pointer.
     pub claim: Field<Parsed<Pointer>>,
     /// Hash algorithm; sha256 if absent.
@@ -69,7 +69,7 @@ pub struct BodyHashFile {
 /// `url_hash`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct UrlHashFile {
+pub struct UrlHashYaml {
     /// Name of the claim, or a JSON pointer.
     pub claim: Field<Parsed<Pointer>>,
     /// Hash algorithm; sha256 if absent.
@@ -83,7 +83,7 @@ pub struct UrlHashFile {
 /// `url`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct UrlClaimFile {
+pub struct UrlClaimYaml {
     /// Name of the claim, or a JSON pointer.
     pub claim: Field<Parsed<Pointer>>,
     /// Whether the claim holds the query too; true if absent, except for `htu` (RFC 9449).
@@ -95,7 +95,7 @@ pub struct UrlClaimFile {
 /// `method`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct MethodClaimFile {
+pub struct MethodClaimYaml {
     /// Name of the claim, or a JSON pointer.
     pub claim: Field<Parsed<Pointer>>,
 }
@@ -103,7 +103,7 @@ pub struct MethodClaimFile {
 /// `time_claim` of a JWT
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TimeClaimFile {
+pub struct TimeClaimYaml {
     /// Name of the claim, or a JSON pointer.
     pub claim: Field<Parsed<Pointer>>,
     /// Unit or format of the time; default: s.
@@ -115,7 +115,7 @@ pub struct TimeClaimFile {
 /// Where the token is: exactly one of header, query, cookie, form, json and body
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TokenFile {
+pub struct TokenYaml {
     /// Name of a header.
     pub header: Field<String>,
     /// Authentication scheme before the token in that header, followed by a space unless it ends in `=`; `none` for no
@@ -133,7 +133,7 @@ pub struct TokenFile {
     pub body: Switch<false>,
 }
 
-impl TokenFile {
+impl TokenYaml {
     /// The keys of which exactly one says where the token is, each with its text.
     pub fn places(&self) -> [PlaceKey<'_>; 6] {
         let body = self.body.get().then_some("");

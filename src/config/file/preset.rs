@@ -6,17 +6,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::issuer::{IssuerFile, SecretFile};
-use super::jwt::JwtFile;
+use super::issuer::{IssuerYaml, SecretYaml};
+use super::jwt::JwtYaml;
 use super::scalar::{OneOrMany, Switch};
-use super::signature::{SignatureFile, StaticTokenFile};
+use super::signature::{SignatureYaml, StaticTokenYaml};
 use crate::config::reader::{Field, List, WordType, word_or_mapping};
 use crate::config::values::SecretEncoding;
 
 /// A provider. A key that is neither optional nor a mapping must be written. Strings may contain `${name}`, which is replaced by a parameter.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PresetFile {
+pub struct PresetYaml {
     /// The provider's display name.
     pub title: String,
     /// The documents and code in which the scheme is described.
@@ -28,34 +28,34 @@ pub struct PresetFile {
     /// The parts of a request that the signature does not cover.
     pub unsigned: String,
     /// The shared secret that the operator gives.
-    pub secret: Option<PresetSecretFile>,
+    pub secret: Option<PresetSecretYaml>,
     /// The provider's public key that the operator gives.
-    pub public_key: Option<PresetKeyFile>,
+    pub public_key: Option<PresetKeyYaml>,
     /// The root certificate that the operator gives; tokens carry their certificates.
-    pub root_ca: Option<PresetKeyFile>,
+    pub root_ca: Option<PresetKeyYaml>,
     /// The key set that the operator gives, if the provider has no address that can be fetched.
-    pub jwks: Option<PresetKeyFile>,
+    pub jwks: Option<PresetKeyYaml>,
     /// Further parameters that the operator gives.
-    pub parameters: BTreeMap<String, PresetParameterFile>,
+    pub parameters: BTreeMap<String, PresetParameterYaml>,
     /// The provider's signature.
-    pub signature: Field<Box<SignatureFile>>,
+    pub signature: Field<Box<SignatureYaml>>,
     /// The provider's static token.
-    pub static_token: Field<StaticTokenFile>,
+    pub static_token: Field<StaticTokenYaml>,
     /// The provider's JWT.
-    pub jwt: Field<Box<JwtFile>>,
+    pub jwt: Field<Box<JwtYaml>>,
     /// The issuer of that JWT; its name in the access log is the preset's.
-    pub issuer: Field<IssuerFile>,
+    pub issuer: Field<IssuerYaml>,
     /// A JWS whose payload is the request itself (detached content, RFC 7515 appendix F).
-    pub detached: Option<DetachedFile>,
+    pub detached: Option<DetachedYaml>,
     /// The JWT carries its certificate chain (`x5c`, RFC 7515 §4.1.6), which must lead to `root_ca`.
-    pub x5c: Option<X5cFile>,
+    pub x5c: Option<X5cYaml>,
     /// The provider's endpoint verification challenges.
-    pub challenge: List<ChallengeFile>,
+    pub challenge: List<ChallengeYaml>,
     /// The protocol that defines the form of error responses.
-    pub error_format: Option<ErrorFormatFile>,
+    pub error_format: Option<ErrorFormatYaml>,
 }
 
-impl PresetFile {
+impl PresetYaml {
     /// Whether the preset has a key set of its own.
     pub fn has_jwks(&self) -> bool {
         self.issuer.value().is_some_and(|issuer| issuer.jwks.is_written())
@@ -65,7 +65,7 @@ impl PresetFile {
 /// A shared secret that the operator gives
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PresetSecretFile {
+pub struct PresetSecretYaml {
     /// A description of the secret, and where the provider shows it.
     pub what: String,
     /// The encoding of the secret as the provider shows it.
@@ -75,7 +75,7 @@ pub struct PresetSecretFile {
 /// A public key, root certificate or key set that the operator gives
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PresetKeyFile {
+pub struct PresetKeyYaml {
     /// A description of the key, and where the provider shows it.
     pub what: String,
 }
@@ -83,7 +83,7 @@ pub struct PresetKeyFile {
 /// A parameter that the operator gives
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PresetParameterFile {
+pub struct PresetParameterYaml {
     /// A description of the parameter, and where the provider shows it.
     pub what: String,
     /// The value if the operator gives none.
@@ -93,7 +93,7 @@ pub struct PresetParameterFile {
 /// The payload of a detached JWS
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum DetachedFile {
+pub enum DetachedYaml {
     /// The body as is (RFC 7797, `b64: false`).
     Unencoded,
     /// Method, path, listed headers and body, in TrueLayer's format.
@@ -103,7 +103,7 @@ pub enum DetachedFile {
 /// Extensions that certificates must have, by their object identifiers
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct X5cFile {
+pub struct X5cYaml {
     /// Extension of the signing certificate.
     pub leaf: Option<String>,
     /// Extension of the intermediate certificate.
@@ -113,7 +113,7 @@ pub struct X5cFile {
 /// An endpoint verification challenge and its response
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ChallengeFile {
+pub struct ChallengeYaml {
     /// Method of the challenge request.
     pub method: String,
     /// Whether the signature of the challenge is verified first.
@@ -134,7 +134,7 @@ pub struct ChallengeFile {
     pub response_headers: BTreeMap<String, String>,
 }
 
-impl ChallengeFile {
+impl ChallengeYaml {
     /// Whether the challenge shows the token that was entered in the provider's console.
     pub fn shows_token(&self) -> bool {
         self.query.values().any(|value| value == "$token")
@@ -144,7 +144,7 @@ impl ChallengeFile {
 /// The protocol that defines the form of error responses
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ErrorFormatFile {
+pub enum ErrorFormatYaml {
     /// Security event tokens: RFC 8935 §2.4.
     Secevent,
 }
@@ -156,7 +156,7 @@ pub enum ChallengeSwitch {
     /// Whether challenges are answered.
     Switch(bool),
     /// Challenges with this token are answered.
-    Token(ChallengeTokenFile),
+    Token(ChallengeTokenYaml),
 }
 
 impl<'de> Deserialize<'de> for ChallengeSwitch {
@@ -169,7 +169,7 @@ impl<'de> Deserialize<'de> for ChallengeSwitch {
 /// The secret of a challenge
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ChallengeTokenFile {
+pub struct ChallengeTokenYaml {
     /// The token that was entered in the provider's console.
-    pub token: Field<SecretFile>,
+    pub token: Field<SecretYaml>,
 }

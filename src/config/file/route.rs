@@ -7,15 +7,15 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::issuer::{JwksFile, SecretFile};
-use super::jwt::JwtFile;
+use super::issuer::{JwksYaml, SecretYaml};
+use super::jwt::JwtYaml;
 use super::preset::ChallengeSwitch;
 use super::scalar::{
     CertificateFingerprint, Count, Day, Delay, FileName, Number, OptionalDuration, Parsed, PlaceKey, RatePerSeconds,
     RevocationListName, Size, Switch, Timeout,
 };
-use super::signature::{SignatureFile, StaticTokenFile};
-use super::store::{IdempotencyFile, ReplayProtectionFile};
+use super::signature::{SignatureYaml, StaticTokenYaml};
+use super::store::{IdempotencyYaml, ReplayProtectionYaml};
 use crate::auth::client_certificate::San;
 use crate::auth::request::PublicUrl;
 use crate::auth::time::TimestampUnit;
@@ -25,12 +25,12 @@ use crate::route::Rate;
 /// An entry of `routes`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RouteFile {
+pub struct RouteYaml {
     /// The route's name in the access log and in metrics.
     pub name: Field<String>,
     /// Which requests the route matches.
     #[serde(rename = "match")]
-    pub matches: Section<MatchFile>,
+    pub matches: Section<MatchYaml>,
     /// The URL under which senders know the route, such as `https://hooks.example.com`; https and the request's host if
     /// absent.
     pub public_url: Field<Parsed<PublicUrl>>,
@@ -38,35 +38,35 @@ pub struct RouteFile {
     /// address.
     pub allowed_ips: Section<List<Parsed<IpNet>>>,
     /// Where verified requests are forwarded.
-    pub upstream: Section<UpstreamFile>,
+    pub upstream: Section<UpstreamYaml>,
     /// Whether requests are rejected (`enforce`), or only counted and logged as such (`dry_run`).
-    pub mode: Field<ModeFile>,
+    pub mode: Field<ModeYaml>,
     /// The last day of `mode: dry_run`, in UTC, such as 2026-12-31.
     pub dry_run_until: Field<Parsed<Day>>,
     /// How requests are authenticated: { jwt: … }, { preset: … }, …, or `public` for no authentication.
-    pub auth: Field<AuthFile>,
+    pub auth: Field<AuthYaml>,
     /// A timestamp outside the credential, which must be recent.
-    pub timestamp: Field<TimestampFile>,
+    pub timestamp: Field<TimestampYaml>,
     /// Replay protection: `disabled`, or {id: …, on_duplicate: …}. Required for a JWT.
-    pub replay_protection: Field<ReplayProtectionFile>,
+    pub replay_protection: Field<ReplayProtectionYaml>,
     /// Idempotency keys: a request with the key of a committed one is not forwarded again.
-    pub idempotency: Field<IdempotencyFile>,
+    pub idempotency: Field<IdempotencyYaml>,
     /// Revocation of tokens before they expire.
-    pub revocation: Field<RevocationFile>,
+    pub revocation: Field<RevocationYaml>,
     /// Limits of requests: body size, rate, concurrency.
-    pub limits: Section<RouteLimitsFile>,
+    pub limits: Section<RouteLimitsYaml>,
     /// The credential and the claims that the upstream gets.
-    pub forward: Section<ForwardFile>,
+    pub forward: Section<ForwardYaml>,
     /// Another HTTP status for a reason, such as {token_expired: 403}.
     pub status_overrides: Section<BTreeMap<String, Field<Number<200, 599>>>>,
     /// Stores rejected requests, credentials included, for `hookgate explain`.
-    pub capture: Field<CaptureFile>,
+    pub capture: Field<CaptureYaml>,
 }
 
 /// `capture` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CaptureFile {
+pub struct CaptureYaml {
     /// Number of requests to store; the oldest are deleted.
     pub max_requests: Count<100, 1, 10_000>,
     /// Directory in which they are stored.
@@ -76,7 +76,7 @@ pub struct CaptureFile {
 /// `match` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct MatchFile {
+pub struct MatchYaml {
     /// Host name without a port; every host if absent.
     pub host: Field<String>,
     /// Exact path, or a prefix such as `/hooks/*`.
@@ -88,7 +88,7 @@ pub struct MatchFile {
 /// `upstream` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct UpstreamFile {
+pub struct UpstreamYaml {
     /// http://host:port, https://host:port or unix:/path
     pub url: Field<String>,
     /// Several endpoints instead of `url`, with round-robin load balancing and passive health checks.
@@ -96,13 +96,13 @@ pub struct UpstreamFile {
     /// PEM file with the root certificates that an https upstream's certificate must chain to; public roots if absent.
     pub ca: Field<Parsed<FileName>>,
     /// Timeouts of the upstream.
-    pub timeouts: Section<UpstreamTimeoutsFile>,
+    pub timeouts: Section<UpstreamTimeoutsYaml>,
 }
 
 /// `timeouts` of an upstream
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct UpstreamTimeoutsFile {
+pub struct UpstreamTimeoutsYaml {
     /// From the end of the request's body to the end of the response; 30s if absent.
     pub total: Timeout<30_000>,
     /// Connecting, TLS handshake included; 5s if absent.
@@ -116,7 +116,7 @@ pub struct UpstreamTimeoutsFile {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(extend("default" = "enforce"))]
-pub enum ModeFile {
+pub enum ModeYaml {
     #[default]
     /// Requests that fail verification are rejected.
     Enforce,
@@ -127,14 +127,14 @@ pub enum ModeFile {
 /// How requests are authenticated: `{ jwt: … }`, `{ preset: … }`, …, or `public`
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(untagged, title = "{ jwt: … }, { preset: … }, …, or `public` for no authentication")]
-pub enum AuthFile {
+pub enum AuthYaml {
     /// `public`
     Word(AuthWord),
     /// An authentication scheme.
     Scheme(Box<Section<AuthScheme>>),
 }
 
-impl<'de> Deserialize<'de> for AuthFile {
+impl<'de> Deserialize<'de> for AuthYaml {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let form = "{ jwt: … }, { preset: … }, …, or `public` for no authentication";
         word_or_mapping(deserializer, (form, WordType::String), Self::Word, |scheme| Self::Scheme(Box::new(scheme)))
@@ -155,33 +155,33 @@ pub enum AuthWord {
 #[serde(deny_unknown_fields)]
 pub struct AuthScheme {
     /// A JSON Web Token (RFC 7519).
-    pub jwt: Field<Box<JwtFile>>,
+    pub jwt: Field<Box<JwtYaml>>,
     /// Name of a provider's preset; `hookgate presets` lists them.
     pub preset: Field<String>,
     /// The shared secret of the preset.
-    pub secret: Field<SecretFile>,
+    pub secret: Field<SecretYaml>,
     /// Several shared secrets during a rotation; a request signed with any of them is accepted.
-    pub secrets: Section<List<Section<SecretFile>>>,
+    pub secrets: Section<List<Section<SecretYaml>>>,
     /// The public key of the preset.
-    pub public_key: Field<SecretFile>,
+    pub public_key: Field<SecretYaml>,
     /// Several public keys during a rotation; a request signed with any of them is accepted.
-    pub public_keys: Section<List<Section<SecretFile>>>,
+    pub public_keys: Section<List<Section<SecretYaml>>>,
     /// The root certificate that the certificates of the preset's tokens must chain to.
-    pub root_ca: Field<SecretFile>,
+    pub root_ca: Field<SecretYaml>,
     /// Maximum age of the preset's signed time; also the maximum time that it may be in the future.
     pub tolerance: OptionalDuration,
     /// Parameters of the preset, by name.
     pub parameters: Section<BTreeMap<String, Field<String>>>,
     /// Key set to use for the preset, instead of the one that it fetches.
-    pub jwks: Field<Box<JwksFile>>,
+    pub jwks: Field<Box<JwksYaml>>,
     /// Whether the provider's endpoint verification challenges are answered.
     pub challenge: Field<ChallengeSwitch>,
     /// A custom signature scheme.
-    pub signature: Field<Box<SignatureFile>>,
+    pub signature: Field<Box<SignatureYaml>>,
     /// A static token: a secret that the sender presents as is.
-    pub static_token: Field<StaticTokenFile>,
+    pub static_token: Field<StaticTokenYaml>,
     /// A client certificate (mTLS) that the listener trusts.
-    pub client_certificate: Field<ClientCertificateFile>,
+    pub client_certificate: Field<ClientCertificateYaml>,
     /// Every one of these schemes must accept the request.
     pub all_of: Section<List<Section<AuthScheme>>>,
     /// One of these schemes must accept the request, and none whose credential is present may reject it.
@@ -191,7 +191,7 @@ pub struct AuthScheme {
 /// `client_certificate`: without `san` and `sha256`, any certificate that the listener trusts
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ClientCertificateFile {
+pub struct ClientCertificateYaml {
     /// Subject alternative names, one of which the certificate must have: spiffe://…, dns:…, uri:…, email:… or ip:….
     pub san: Section<List<Parsed<San>>>,
     /// SHA-256 fingerprints in hex, one of which the certificate must have.
@@ -201,7 +201,7 @@ pub struct ClientCertificateFile {
 /// `timestamp` of a route: exactly one of header, claim and json
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TimestampFile {
+pub struct TimestampYaml {
     /// Name of a header.
     pub header: Field<String>,
     /// Name of a token's claim, or a JSON pointer to one.
@@ -218,7 +218,7 @@ pub struct TimestampFile {
     pub signed: Switch<true>,
 }
 
-impl TimestampFile {
+impl TimestampYaml {
     /// The keys of which exactly one says where the timestamp is, each with its text.
     pub fn places(&self) -> [PlaceKey<'_>; 3] {
         [PlaceKey::of("header", &self.header), PlaceKey::of("claim", &self.claim), PlaceKey::of("json", &self.json)]
@@ -228,7 +228,7 @@ impl TimestampFile {
 /// `revocation` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RevocationFile {
+pub struct RevocationYaml {
     /// YAML file with lists of revoked `jti`, `sub` and `kid`, and a time `issued_before`; it is reloaded when it
     /// changes.
     pub file: Field<Parsed<RevocationListName>>,
@@ -239,7 +239,7 @@ pub struct RevocationFile {
 /// `limits` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RouteLimitsFile {
+pub struct RouteLimitsYaml {
     /// Maximum size of a request body.
     pub max_body_size: Size<{ 1 << 20 }>,
     /// Rate limit of verified requests in total.
@@ -252,9 +252,9 @@ pub struct RouteLimitsFile {
     /// requests are rejected.
     pub failed_auth_rate: RateField,
     /// Limits of the verified requests of each issuer.
-    pub per_issuer: Field<LimitFile>,
+    pub per_issuer: Field<LimitYaml>,
     /// Limits of the verified requests of each subject of an issuer.
-    pub per_subject: Field<LimitFile>,
+    pub per_subject: Field<LimitYaml>,
     /// Whether replicas count the rates of verified requests together; requires a `store` of type redis. Concurrency
     /// and `failed_auth_rate` are counted in each process.
     pub shared: Switch<false>,
@@ -263,7 +263,7 @@ pub struct RouteLimitsFile {
 /// `per_issuer` or `per_subject` of `limits`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LimitFile {
+pub struct LimitYaml {
     /// Rate limit of verified requests.
     pub rate: RateField,
     /// Verified requests that may arrive at once; as many as the number in `rate` if absent.
@@ -284,9 +284,9 @@ pub type Concurrency = Field<Number<1, { u32::MAX as u64 }>>;
 /// `forward` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ForwardFile {
+pub struct ForwardYaml {
     /// Whether the credential is forwarded to the upstream.
-    pub credential: Field<CredentialFile>,
+    pub credential: Field<CredentialYaml>,
     /// Claim → header in which it is forwarded to the upstream.
     pub claims_to_headers: Section<BTreeMap<String, Field<String>>>,
 }
@@ -295,7 +295,7 @@ pub struct ForwardFile {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(extend("default" = "keep"))]
-pub enum CredentialFile {
+pub enum CredentialYaml {
     #[default]
     /// The credential is forwarded unchanged.
     Keep,

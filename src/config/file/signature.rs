@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::issuer::SecretFile;
+use super::issuer::SecretYaml;
 use super::scalar::{Number, OneOrMany, OptionalDelay, Parsed, PlaceKey, Timeout};
 use crate::auth::encoding::Encoding;
 use crate::auth::request::UrlVariant;
@@ -17,9 +17,9 @@ use crate::config::reader::{Field, List, Section};
 /// `signature`: the signature scheme of a sender
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SignatureFile {
+pub struct SignatureYaml {
     /// Signature algorithm.
-    pub algorithm: Field<SignatureAlgorithmFile>,
+    pub algorithm: Field<SignatureAlgorithmYaml>,
     /// Header with the signature, or several headers, any of which may match.
     pub header: Field<OneOrMany<String>>,
     /// Query parameter with the signature.
@@ -29,7 +29,7 @@ pub struct SignatureFile {
     /// Field of a form body with the signature.
     pub form: Field<String>,
     /// Format of that value; the signature alone if absent.
-    pub parse: Field<ParseFile>,
+    pub parse: Field<ParseYaml>,
     /// Encoding of the signature.
     pub encoding: Field<Encoding>,
     /// Components of the string to sign (signed payload), such as [part:t, body].
@@ -39,26 +39,26 @@ pub struct SignatureFile {
     /// Parts of the URL in which senders differ: port, trailing slash.
     pub url_variants: Section<List<UrlVariant>>,
     /// The signed timestamp.
-    pub timestamp: Field<SignedTimeFile>,
+    pub timestamp: Field<SignedTimeYaml>,
     /// Component with the key id, such as part:keyId; each secret or key then needs an `id`.
     pub key_id: Field<Parsed<Component>>,
     /// Further values that the request must have.
-    pub require: Field<RequireFile>,
+    pub require: Field<RequireYaml>,
     /// Hash of the body in a signed query parameter, which covers the body where it is present.
-    pub body_hash: Field<QueryHashFile>,
+    pub body_hash: Field<QueryHashYaml>,
     /// Component with the event id, which stays the same in retries; it must be signed.
     pub id: Field<Parsed<Component>>,
     /// The shared secret of an HMAC or a plain SHA-256.
-    pub secret: Field<SecretFile>,
+    pub secret: Field<SecretYaml>,
     /// Several shared secrets during a rotation; a signature by any of them is accepted.
-    pub secrets: Section<List<Section<SecretFile>>>,
+    pub secrets: Section<List<Section<SecretYaml>>>,
     /// The sender's public key for Ed25519, ECDSA or RSA.
-    pub public_key: Field<SecretFile>,
+    pub public_key: Field<SecretYaml>,
     /// Several public keys during a rotation; a signature by any of them is accepted.
-    pub public_keys: Section<List<Section<SecretFile>>>,
+    pub public_keys: Section<List<Section<SecretYaml>>>,
 }
 
-impl SignatureFile {
+impl SignatureYaml {
     /// The keys of which exactly one says where the signature is, each with its text: of several headers, the first.
     pub fn places(&self) -> [PlaceKey<'_>; 4] {
         let header = self.header.value().and_then(|headers| headers.first()).map(String::as_str);
@@ -74,7 +74,7 @@ impl SignatureFile {
 /// A signature algorithm
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum SignatureAlgorithmFile {
+pub enum SignatureAlgorithmYaml {
     /// HMAC with SHA-1 (RFC 2104). Collisions of SHA-1 do not break its HMAC.
     HmacSha1,
     /// HMAC with SHA-256.
@@ -96,21 +96,21 @@ pub enum SignatureAlgorithmFile {
 /// The format of the value with the signature: exactly one of these
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ParseFile {
+pub struct ParseYaml {
     /// The signature after this prefix.
     pub prefix: Field<String>,
     /// Pairs of key and value, such as t=1,v1=ab.
-    pub pairs: Field<PairsFile>,
+    pub pairs: Field<PairsYaml>,
     /// A list of items, each with a prefix.
-    pub list: Field<SignatureListFile>,
+    pub list: Field<SignatureListYaml>,
     /// Fields, one of which is the signature.
-    pub split: Field<SplitFile>,
+    pub split: Field<SplitYaml>,
 }
 
 /// `pairs`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PairsFile {
+pub struct PairsYaml {
     /// Separator between pairs; a comma if absent.
     pub separator: Field<String>,
     /// Separator between key and value; `=` if absent.
@@ -122,7 +122,7 @@ pub struct PairsFile {
 /// `list`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SignatureListFile {
+pub struct SignatureListYaml {
     /// Separator between items.
     pub separator: Field<String>,
     /// Prefix of a signature; items without it are ignored.
@@ -132,7 +132,7 @@ pub struct SignatureListFile {
 /// `split`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SplitFile {
+pub struct SplitYaml {
     /// Separator between fields.
     pub separator: Field<String>,
     /// Index of the field that is the signature, from 0.
@@ -144,7 +144,7 @@ pub struct SplitFile {
 /// `timestamp` of a signature: exactly one of header, part, json and form
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SignedTimeFile {
+pub struct SignedTimeYaml {
     /// Name of a header.
     pub header: Field<String>,
     /// Part of the signature's value, as split by `parse`.
@@ -161,7 +161,7 @@ pub struct SignedTimeFile {
     pub max_future: OptionalDelay,
 }
 
-impl SignedTimeFile {
+impl SignedTimeYaml {
     /// The keys of which exactly one says where the timestamp is, each with its text.
     pub fn places(&self) -> [PlaceKey<'_>; 4] {
         [
@@ -176,7 +176,7 @@ impl SignedTimeFile {
 /// `require` of a signature
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RequireFile {
+pub struct RequireYaml {
     /// Header → required value.
     pub headers: Section<BTreeMap<String, Field<String>>>,
     /// Part of the signature's value → required value.
@@ -188,7 +188,7 @@ pub struct RequireFile {
 /// `body_hash` of a signature
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct QueryHashFile {
+pub struct QueryHashYaml {
     /// Name of the query parameter.
     pub query: Field<String>,
 }
@@ -196,7 +196,7 @@ pub struct QueryHashFile {
 /// `static_token`: a secret that the sender presents as is
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct StaticTokenFile {
+pub struct StaticTokenYaml {
     /// Header with the token.
     pub header: Field<String>,
     /// Authentication scheme before the token in that header.
@@ -208,12 +208,12 @@ pub struct StaticTokenFile {
     /// Field of a form body with the token.
     pub form: Field<String>,
     /// The expected token.
-    pub secret: Field<SecretFile>,
+    pub secret: Field<SecretYaml>,
     /// Several tokens during a rotation; any of them is accepted.
-    pub secrets: Section<List<Section<SecretFile>>>,
+    pub secrets: Section<List<Section<SecretYaml>>>,
 }
 
-impl StaticTokenFile {
+impl StaticTokenYaml {
     /// The keys of which exactly one says where the token is, each with its text.
     pub fn places(&self) -> [PlaceKey<'_>; 4] {
         [

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::issuer::SecretFile;
+use super::issuer::SecretYaml;
 use super::scalar::{Count, FileName, OneOrMany, OptionalDuration, Parsed, PlaceKey, Switch, Timeout};
 use crate::config::reader::{Field, List, Section, WordType, word_or_mapping};
 use crate::route::duplicates::{OnDuplicate, Statuses};
@@ -12,14 +12,14 @@ use crate::settings::{OnError, OnFailover};
 /// `store`: where replay ids, idempotency keys, shared rates and shared revocations are kept. A change needs a restart.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename = "$tagged", rename_all = "lowercase")]
-#[schemars(rename = "StoreFile", tag = "type", rename_all = "lowercase")]
-pub enum StoreFile {
+#[schemars(rename = "StoreYaml", tag = "type", rename_all = "lowercase")]
+pub enum StoreYaml {
     /// The memory of this process; lost when it ends.
-    Memory(MemoryFile),
+    Memory(MemoryYaml),
     /// A file on this machine, for one process.
-    Embedded(EmbeddedFile),
+    Embedded(EmbeddedYaml),
     /// A Redis or Valkey server or cluster, shared by several replicas.
-    Redis(Box<RedisFile>),
+    Redis(Box<RedisYaml>),
 }
 
 /// `store` of type memory
@@ -27,7 +27,7 @@ pub enum StoreFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
-pub struct MemoryFile {
+pub struct MemoryYaml {
     /// Maximum number of live entries in total.
     pub capacity: Count<1_000_000>,
     /// Behaviour for requests while the store is unavailable or full.
@@ -38,7 +38,7 @@ pub struct MemoryFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
-pub struct EmbeddedFile {
+pub struct EmbeddedYaml {
     /// Maximum number of live entries in total.
     pub capacity: Count<1_000_000>,
     /// Behaviour for requests while the store is unavailable or full.
@@ -46,7 +46,7 @@ pub struct EmbeddedFile {
     /// Path of the file; it is created if it does not exist.
     pub path: Field<String>,
     /// When entries are written to disk.
-    pub durability: Field<DurabilityFile>,
+    pub durability: Field<DurabilityYaml>,
     /// Time between two writes with `durability: interval`: the most that a crash can lose.
     pub interval: Timeout<1_000>,
 }
@@ -55,7 +55,7 @@ pub struct EmbeddedFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
-pub struct RedisFile {
+pub struct RedisYaml {
     /// Behaviour for requests while the store is unavailable or full.
     pub on_error: Field<OnError>,
     /// redis://host:port or rediss://host:port; for a cluster, one or several of its nodes.
@@ -63,11 +63,11 @@ pub struct RedisFile {
     /// Whether the server is a cluster.
     pub cluster: Switch<false>,
     /// TLS to a rediss server.
-    pub tls: Field<StoreTlsFile>,
+    pub tls: Field<StoreTlsYaml>,
     /// User name for AUTH.
     pub username: Field<String>,
     /// Password for AUTH.
-    pub password: Field<SecretFile>,
+    pub password: Field<SecretYaml>,
     /// Timeout of one command; 500ms if absent.
     pub timeout: Timeout<500>,
     /// Prefix of every key; `hookgate` if absent.
@@ -80,7 +80,7 @@ pub struct RedisFile {
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(extend("default" = "sync"))]
-pub enum DurabilityFile {
+pub enum DurabilityYaml {
     /// Before the sender gets the response.
     #[default]
     Sync,
@@ -91,7 +91,7 @@ pub enum DurabilityFile {
 /// `tls` of a `store` of type redis
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct StoreTlsFile {
+pub struct StoreTlsYaml {
     /// PEM file with the root certificates that the server's certificate must chain to; public roots if absent.
     pub ca: Field<Parsed<FileName>>,
 }
@@ -99,14 +99,14 @@ pub struct StoreTlsFile {
 /// `replay_protection` of a route: `disabled`, or its settings
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(untagged, title = "`disabled`, or { id: …, on_duplicate: … }")]
-pub enum ReplayProtectionFile {
+pub enum ReplayProtectionYaml {
     /// `disabled`
     Word(ReplayProtectionWord),
     /// The settings.
-    Rule(Box<ReplayRuleFile>),
+    Rule(Box<ReplayRuleYaml>),
 }
 
-impl<'de> Deserialize<'de> for ReplayProtectionFile {
+impl<'de> Deserialize<'de> for ReplayProtectionYaml {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let form = "`disabled`, or { id: …, on_duplicate: … }";
         word_or_mapping(deserializer, (form, WordType::String), Self::Word, Self::Rule)
@@ -125,10 +125,10 @@ pub enum ReplayProtectionWord {
 /// `replay_protection`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ReplayRuleFile {
+pub struct ReplayRuleYaml {
     /// The replay id, which is the same in every copy of a request. If absent, the scheme's own id: a required `jti`, a
     /// signed id, or the hash of the string to sign.
-    pub id: Field<ReplayIdFile>,
+    pub id: Field<ReplayIdYaml>,
     /// The response to a duplicate of a request that was committed.
     pub on_duplicate: Field<OnDuplicate>,
     /// Minimum time for which an id is kept.
@@ -141,7 +141,7 @@ pub struct ReplayRuleFile {
 /// `id` of `replay_protection`: exactly one of these
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ReplayIdFile {
+pub struct ReplayIdYaml {
     /// Name of a token's claim, or a JSON pointer to one.
     pub claim: Field<String>,
     /// Name of a signed header.
@@ -154,7 +154,7 @@ pub struct ReplayIdFile {
     pub hash: Field<bool>,
 }
 
-impl ReplayIdFile {
+impl ReplayIdYaml {
     /// The keys of which exactly one says where the id is, each with its text, unless it is the hash.
     pub fn places(&self) -> [PlaceKey<'_>; 4] {
         [
@@ -169,9 +169,9 @@ impl ReplayIdFile {
 /// `idempotency` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct IdempotencyFile {
+pub struct IdempotencyYaml {
     /// Where the idempotency key is: exactly one of header, claim and json.
-    pub key: Field<IdempotencyKeyFile>,
+    pub key: Field<IdempotencyKeyYaml>,
     /// Whether a request without a key is rejected; false if absent.
     pub required: Switch<false>,
     /// How long a key is kept; 24h if absent.
@@ -183,7 +183,7 @@ pub struct IdempotencyFile {
 /// `key` of `idempotency`: exactly one of these
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct IdempotencyKeyFile {
+pub struct IdempotencyKeyYaml {
     /// Name of a header.
     pub header: Field<String>,
     /// Name of a token's claim, or a JSON pointer to one.
@@ -192,7 +192,7 @@ pub struct IdempotencyKeyFile {
     pub json: Field<String>,
 }
 
-impl IdempotencyKeyFile {
+impl IdempotencyKeyYaml {
     /// The keys of which exactly one says where the key is, each with its text.
     pub fn places(&self) -> [PlaceKey<'_>; 3] {
         [PlaceKey::of("header", &self.header), PlaceKey::of("claim", &self.claim), PlaceKey::of("json", &self.json)]

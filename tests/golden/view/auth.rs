@@ -19,7 +19,7 @@ use super::{all_debug, debug, optional, timestamp_rule};
 pub fn policy(policy: &Policy) -> Value {
     let all = |policies: &[Policy]| policies.iter().map(self::policy).collect::<Value>();
     let (scheme, view) = (
-        policy.scheme(),
+        policy.kind().label(),
         match policy {
             Policy::Jwt(policy) => jwt(policy),
             Policy::Detached(policy) => detached(policy),

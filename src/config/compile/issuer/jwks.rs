@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::compiler::Compiler;
 use crate::auth::keys::{Algorithm, KeySet, Keys, RemoteKeys, RemoteSource};
-use crate::config::file::{JwksFile, Parsed, Pin};
+use crate::config::file::{JwksYaml, Parsed, Pin};
 use crate::config::reader::{Field, List, Location, Section};
 use crate::config::values::discovery_address;
 use crate::settings::{is_https, is_https_or_loopback};
@@ -24,7 +24,7 @@ impl Compiler<'_> {
         &mut self,
         name: &str,
         issuer: &Field<String>,
-        field: &Field<Box<JwksFile>>,
+        field: &Field<Box<JwksYaml>>,
         algorithms: &[Algorithm],
     ) -> Option<Keys> {
         let file = field.value()?;
@@ -61,7 +61,7 @@ impl Compiler<'_> {
     }
 
     /// Reports keys that only a key set that is fetched has.
-    fn only_fetched(&mut self, file: &JwksFile) {
+    fn only_fetched(&mut self, file: &JwksYaml) {
         let fetching = [
             (file.refresh_interval.is_written(), file.refresh_interval.at),
             (file.max_stale.is_written(), file.max_stale.at),
@@ -109,7 +109,7 @@ impl Compiler<'_> {
         Some(JwksLocation { url: url?, discovery: Some(iss.to_owned()) })
     }
 
-    fn remote(&mut self, name: &str, address: JwksLocation, file: &JwksFile, algorithms: &[Algorithm]) -> Option<Keys> {
+    fn remote(&mut self, name: &str, address: JwksLocation, file: &JwksYaml, algorithms: &[Algorithm]) -> Option<Keys> {
         let ca = self.optional_file(&file.ca)?;
         if let Some(ca) = ca.as_deref() {
             self.check(file.ca.at, crate::tls::client_config(Some(ca)));
