@@ -299,9 +299,13 @@ fn fields_without_effect_are_rejected() {
         (
             "replay_protection: disabled",
             own("limits: { rate: 1/s, burst: 0 }"),
-            "limits.burst: must be from 1 to 1000000",
+            "limits.burst: expected a whole number from 1 to 1000000, got 0",
         ),
-        ("replay_protection: disabled", own("limits: { concurrency: 0 }"), "limits.concurrency: must be 1 or more"),
+        (
+            "replay_protection: disabled",
+            own("limits: { concurrency: 0 }"),
+            "limits.concurrency: expected a whole number of at least 1, got 0",
+        ),
         (
             "replay_protection: disabled",
             own("limits: { per_subject: { rate: 5 per s } }"),
@@ -310,7 +314,7 @@ fn fields_without_effect_are_rejected() {
         (
             "replay_protection: disabled",
             own("limits: { per_subject: { concurrency: 0 } }"),
-            "limits.per_subject.concurrency: must be 1 or more",
+            "limits.per_subject.concurrency: expected a whole number of at least 1, got 0",
         ),
         (
             "replay_protection: disabled",
@@ -366,7 +370,7 @@ fn fields_without_effect_are_rejected() {
         (
             "    tls:",
             "    limits: { max_headers_count: 20000 }\n    tls:".to_owned(),
-            "limits.max_headers_count: must be 1000 or less",
+            "limits.max_headers_count: expected a whole number from 1 to 1000, got 20000",
         ),
         (
             "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",

@@ -6,6 +6,7 @@
 
 mod issuer;
 mod jwt;
+mod number;
 pub mod preset;
 mod route;
 mod scalar;
@@ -26,14 +27,14 @@ use crate::tls::{ClientAuth, MinVersion};
 use ipnet::IpNet;
 pub use issuer::{IssuerYaml, JwksYaml, PublicKeyYaml, SecretYaml};
 pub use jwt::{BodyHashYaml, JwtYaml, MethodClaimYaml, TimeClaimYaml, TokenYaml, UrlClaimYaml, UrlHashYaml};
+pub use number::{Count, Number, Switch};
 pub use route::{
     AuthScheme, AuthWord, AuthYaml, Burst, CaptureYaml, ClientCertificateYaml, Concurrency, CredentialYaml,
     ForwardYaml, LimitYaml, MatchYaml, ModeYaml, RateField, RevocationYaml, RouteLimitsYaml, RouteYaml, TimestampYaml,
     UpstreamTimeoutsYaml, UpstreamYaml,
 };
 pub use scalar::{
-    Count, Delay, FileName, OneOrMany, OptionalDelay, OptionalDuration, Parsed, Pin, PlaceKey, RatePerSeconds, Size,
-    Switch, Timeout,
+    Delay, FileName, OneOrMany, OptionalDelay, OptionalDuration, Parsed, Pin, PlaceKey, RatePerSeconds, Size, Timeout,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;

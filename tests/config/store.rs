@@ -16,7 +16,7 @@ fn stores_require_their_fields() {
         ("{}", "store.type: missing; expected one of `memory`, `embedded`, `redis`"),
         ("{ type: disk }", "store.type: expected one of `memory`, `embedded`, `redis`"),
         ("{ type: redis, url: \"redis://a\", capacity: 5 }", "store.capacity: unknown field"),
-        ("{ type: memory, capacity: 0 }", "store.capacity: must be 1 or more"),
+        ("{ type: memory, capacity: 0 }", "store.capacity: expected a whole number of at least 1, got 0"),
         ("{ type: memory, path: a }", "store.path: unknown field"),
         ("{ type: embedded }", "store.path: missing"),
         ("{ type: embedded, path: a, interval: 1s }", "store.interval: requires `durability: interval`"),

@@ -159,12 +159,7 @@ impl Compiler<'_> {
         }
         let names: Vec<&str> = keys.iter().map(|key| key.key).collect();
         let (last, others) = names.split_last()?;
-        let names = format!("{} and {last}", others.join(", "));
-        if written(keys).is_empty() {
-            self.missing(at, &format!("exactly one of {names}"));
-        } else {
-            self.problems.add(at, format!("has more than one of {names}; keep one"));
-        }
+        self.not_one(at, &format!("{} and {last}", others.join(", ")), !written(keys).is_empty());
         None
     }
 

@@ -58,6 +58,15 @@ impl<'a> Compiler<'a> {
         value
     }
 
+    /// Reports that none or several of the keys `names` are written.
+    pub(super) fn not_one(&mut self, at: Location, names: &str, is_any_written: bool) {
+        if is_any_written {
+            self.problems.add_unless_known(at, format!("has more than one of {names}; keep one"));
+        } else {
+            self.missing(at, &format!("exactly one of {names}"));
+        }
+    }
+
     /// Reports an empty list, which would reject every request.
     pub(super) fn not_empty<T>(&mut self, list: &Section<List<T>>, problem: &str) {
         if list.is_written && list.is_empty() {

@@ -10,9 +10,7 @@ use crate::auth::locator::Locator;
 use crate::auth::replay_protection::{NoReplayId, ReplayIdSource};
 use crate::auth::signature::{Component, Presence, SignatureReplayId};
 use crate::config::compiled::Window;
-use crate::config::file::store::{
-    IdempotencyKeyYaml, IdempotencyYaml, ReplayIdYaml, ReplayProtectionYaml, ReplayRuleYaml,
-};
+use crate::config::file::store::{IdempotencyYaml, ReplayIdYaml, ReplayProtectionYaml, ReplayRuleYaml};
 use crate::config::file::{AuthScheme, AuthWord, AuthYaml, RouteYaml};
 use crate::config::presets;
 use crate::config::reader::{Field, Location};
@@ -166,8 +164,9 @@ impl Compiler<'_> {
                 locator => ReplayIdSource::Component(Component::Located(locator, Presence::Required)),
             }),
             ([], Some(true)) => Some(ReplayIdSource::Hash),
-            _none_or_several => {
-                self.missing(field.at, "exactly one of claim, header, json, form and `hash: true`");
+            (places, hash) => {
+                let is_any_written = !places.is_empty() || hash.is_some();
+                self.not_one(field.at, "claim, header, json, form and `hash: true`", is_any_written);
                 None
             }
         }
@@ -177,12 +176,9 @@ impl Compiler<'_> {
         let ttl = file.ttl.get();
         self.check_ttl(Some(ttl), file.ttl.at);
         let on_duplicate = file.on_duplicate.value().copied().unwrap_or(OnDuplicate::StoredResponse);
-        let places = file.key.value().map(IdempotencyKeyYaml::places);
-        let [key] = written(places.as_ref().map(<[_; 3]>::as_slice).unwrap_or_default())[..] else {
-            let what = "exactly one of header, claim and json, such as { header: Idempotency-Key }";
-            self.missing(file.key.at, what);
-            return None;
-        };
+        let places =
+            self.required(&file.key, "exactly one of header, claim and json, such as { header: Idempotency-Key }");
+        let key = self.only_key(&places?.places(), file.key.at)?;
         let key = self.locator_under(key)?;
         Some(IdempotencyRule { key, required: file.required.get(), ttl, on_duplicate })
     }

@@ -17,13 +17,14 @@ impl<'a> Compiler<'a> {
         algorithm: Option<SignatureAlgorithm>,
         scope: &mut RouteScope<'_>,
     ) -> Option<Vec<Secret>> {
-        let files = keys.files();
-        if files.is_empty() || files.len() > MAX_SECRETS || keys.are_both_written() {
-            let (one, many) = keys.material.names();
-            self.missing(
-                keys.one.at,
-                &format!("`{one}`, or a list of 1 to {MAX_SECRETS} `{many}`, any of which may match"),
-            );
+        let (files, (one, many)) = (keys.files(), keys.material.names());
+        let at = keys.one.at;
+        if keys.are_both_written() {
+            self.problems.add(at, format!("cannot be combined with `{many}`; keep one of them"));
+            return None;
+        }
+        if files.is_empty() || files.len() > MAX_SECRETS {
+            self.missing(at, &format!("`{one}`, or a list of 1 to {MAX_SECRETS} `{many}`, any of which may match"));
             return None;
         }
         let secrets: Vec<Option<Secret>> = files

@@ -143,7 +143,7 @@ impl Compiler<'_> {
                 Some(Parse::Split { separator: separator?, index: split.index.number()?, list })
             }
             _none_or_several => {
-                self.missing(field.at, "exactly one of prefix, pairs, list and split");
+                self.not_one(field.at, "prefix, pairs, list and split", written.contains(&true));
                 None
             }
         }

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::scalar::{FileName, Parsed, Pin, Switch, Timeout, VariableName};
+use super::number::Switch;
+use super::scalar::{FileName, Parsed, Pin, Timeout, VariableName};
 use crate::auth::keys::Algorithm;
 use crate::config::reader::{Field, List, Section};
 use crate::config::values::SecretEncoding;

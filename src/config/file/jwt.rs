@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::scalar::{Delay, OneOrMany, OptionalDuration, Parsed, PlaceKey, Switch, Timeout};
+use super::number::Switch;
+use super::scalar::{Delay, OneOrMany, OptionalDuration, Parsed, PlaceKey, Timeout};
 use crate::auth::claims::Pointer;
 use crate::auth::encoding::Encoding;
 use crate::auth::jwt::binding::{BindingHash, HashPresence};

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::issuer::{IssuerYaml, SecretYaml};
 use super::jwt::JwtYaml;
-use super::scalar::{OneOrMany, Switch};
+use super::number::Switch;
+use super::scalar::OneOrMany;
 use super::signature::{SignatureYaml, StaticTokenYaml};
 use crate::config::reader::{Field, List, WordType, word_or_mapping};
 use crate::config::values::SecretEncoding;

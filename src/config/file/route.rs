@@ -9,10 +9,11 @@ use serde::{Deserialize, Deserializer};
 
 use super::issuer::{JwksYaml, SecretYaml};
 use super::jwt::JwtYaml;
+use super::number::{Count, Number, Switch};
 use super::preset::ChallengeSwitch;
 use super::scalar::{
-    CertificateFingerprint, Count, Day, Delay, FileName, Number, OptionalDuration, Parsed, PlaceKey, RatePerSeconds,
-    RevocationListName, Size, Switch, Timeout,
+    CertificateFingerprint, Day, Delay, FileName, OptionalDuration, Parsed, PlaceKey, RatePerSeconds,
+    RevocationListName, Size, Timeout,
 };
 use super::signature::{SignatureYaml, StaticTokenYaml};
 use super::store::{IdempotencyYaml, ReplayProtectionYaml};

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::issuer::SecretYaml;
-use super::scalar::{Number, OneOrMany, OptionalDelay, Parsed, PlaceKey, Timeout};
+use super::number::Number;
+use super::scalar::{OneOrMany, OptionalDelay, Parsed, PlaceKey, Timeout};
 use crate::auth::encoding::Encoding;
 use crate::auth::request::UrlVariant;
 use crate::auth::signature::Component;

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::issuer::SecretYaml;
-use super::scalar::{Count, FileName, OneOrMany, OptionalDuration, Parsed, PlaceKey, Switch, Timeout};
+use super::number::{Count, Switch};
+use super::scalar::{FileName, OneOrMany, OptionalDuration, Parsed, PlaceKey, Timeout};
 use crate::config::reader::{Field, List, Section, WordType, word_or_mapping};
 use crate::route::duplicates::{OnDuplicate, Statuses};
 use crate::settings::{OnError, OnFailover};
