@@ -69,8 +69,8 @@ impl<'a> Compiler<'a> {
 
     /// Reports an empty list, which would reject every request.
     pub(super) fn not_empty<T>(&mut self, list: &Section<List<T>>, problem: &str) {
-        if list.is_written && list.is_empty() {
-            self.problems.add_unless_known(list.at, problem);
+        if list.is_written && list.is_empty() && !self.problems.has_within(list.at) {
+            self.problems.add(list.at, problem);
         }
     }
 

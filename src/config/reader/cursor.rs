@@ -139,6 +139,8 @@ impl<'a> Reader<'a> {
     pub(super) fn unknown(self, entries: &'a [(String, Node)], fields: &'static [&'static str]) {
         let mut known: Vec<&str> = fields.to_vec();
         known.extend(self.is_tagged.then_some(TAG));
+        // Of two names that are equally near, the first is suggested.
+        known.sort_unstable();
         for (key, node) in entries.iter().filter(|(key, _)| !known.contains(&key.as_str())) {
             let free = known.iter().copied().filter(|name| !entries.iter().any(|(key, _)| key == name));
             let location = self.below(PathStep::Key(key), Some(node)).location();

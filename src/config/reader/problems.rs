@@ -95,10 +95,10 @@ impl Problems {
         }
     }
 
-    /// Records a problem of a value that would have no effect here, unless one is known at or under this place.
+    /// Records a problem of a value that would have no effect here, unless one is known at this place.
     pub fn add_unless_known(&mut self, at: Location, message: impl Into<String>) {
         let path = self.path(at);
-        if !self.found.iter().any(|problem| path.contains(&problem.field)) {
+        if !self.found.iter().any(|problem| problem.field == path) {
             self.add(at, message);
         }
     }
@@ -116,6 +116,12 @@ impl Problems {
         let path = self.path(at);
         let known = self.found.iter().map(|problem| &problem.field).chain(&self.excused);
         known.into_iter().any(|known| known.contains(&path) || path.contains(known))
+    }
+
+    /// Whether a problem was recorded at or under this place.
+    pub fn has_within(&self, at: Location) -> bool {
+        let path = self.path(at);
+        self.found.iter().any(|problem| path.contains(&problem.field))
     }
 
     /// Whether there is no problem; excused fields do not count.
