@@ -194,4 +194,17 @@ mod tests {
         assert_eq!(one.hash(), other.hash());
         assert_ne!(one.attempt(), other.attempt());
     }
+
+    #[test]
+    fn a_load_parses_the_file_once() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("gateway.yaml");
+        std::fs::write(folder.path().join("secret"), "a secret of 32 bytes or more, as it should be").unwrap();
+        let text = "listeners: [{ address: '127.0.0.1:0', plaintext: true }]\nroutes:\n  - { name: a, match: { path: / }, \
+                    upstream: { url: 'http://127.0.0.1:1' }, auth: { static_token: { header: X, secret: { file: secret } } } }";
+        std::fs::write(&path, text).unwrap();
+        let before = yaml::DOCUMENTS.get();
+        crate::config::load(&path, &Handles::default()).unwrap();
+        assert_eq!(yaml::DOCUMENTS.get() - before, 1);
+    }
 }

@@ -74,8 +74,16 @@ pub fn read(text: &str) -> Result<Node, Vec<Problem>> {
     read_within(text, &Bounds::CONFIGURATION)
 }
 
+#[cfg(test)]
+thread_local! {
+    /// The number of documents that this thread has read.
+    pub(super) static DOCUMENTS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// Reads one document; like [`read()`], with other limits.
 pub fn read_within(text: &str, bounds: &Bounds) -> Result<Node, Vec<Problem>> {
+    #[cfg(test)]
+    DOCUMENTS.set(DOCUMENTS.get() + 1);
     if text.len() > bounds.bytes {
         return Err(vec![whole(Position::START, format!("file is larger than {} bytes", bounds.bytes))]);
     }
