@@ -365,7 +365,7 @@ fn fields_without_effect_are_rejected() {
         (
             "audience: https://hooks.test/",
             "audience: x\n        claims: { a: { matches: \"(\" } }".to_owned(),
-            "claims.a.matches: not a supported regular expression",
+            "claims.a: `matches` is not a supported regular expression",
         ),
         (
             "    tls:",

@@ -123,7 +123,7 @@ pub struct ConfigErrors {
 impl ConfigErrors {
     /// The error for `file` (as the user named it).
     pub fn new(file: impl Into<String>, mut problems: Vec<Problem>) -> Self {
-        problems.sort_by(|a, b| (a.position, &a.field).cmp(&(b.position, &b.field)));
+        problems.sort_by(|a, b| (a.position, &a.field, &a.message).cmp(&(b.position, &b.field, &b.message)));
         problems.dedup();
         Self { file: file.into(), problems }
     }

@@ -86,7 +86,7 @@ impl<'a> Compiler<'a> {
     /// The contents of the file that a field names.
     pub(super) fn file(&mut self, field: &Field<Parsed<FileName>>) -> Option<&'a [u8]> {
         let name = &self.required(field, "the path of a file")?.text;
-        self.content(self.sources.files.get(name), field.at, &format!("file {name}"))
+        self.content(self.sources.files.get(name), field.at, &format!("file {}", name.escape_debug()))
     }
 
     /// The contents of the file that a field names; `None` in a `Some` if there is no field.

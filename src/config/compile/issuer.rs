@@ -25,7 +25,11 @@ impl<'a> Compiler<'a> {
 
     fn issuer(&mut self, name: &str, file: &Section<IssuerYaml>) -> Option<Issuer> {
         let iss = self.iss(file);
-        let algorithms = self.algorithms(file);
+        let mut algorithms = self.algorithms(file);
+        if self.problems.has_within(file.algorithms.at) {
+            // Keys would be rejected for their algorithms.
+            algorithms.clear();
+        }
         let sources =
             [file.jwks.is_written(), file.public_key.is_written(), file.secret.is_written(), file.secrets.is_written];
         let keys = match sources {
@@ -155,7 +159,7 @@ impl<'a> Compiler<'a> {
             (true, false) => {
                 let name = &file.env.value()?.text;
                 let content = self.sources.variables.get(name);
-                self.content(content, file.env.at, &format!("environment variable {name}"))
+                self.content(content, file.env.at, &format!("environment variable {}", name.escape_debug()))
             }
             (false, true) => self.file(&file.file),
             (true, true) => {

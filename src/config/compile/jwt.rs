@@ -176,7 +176,7 @@ impl Compiler<'_> {
             let meant = nearest(name, all.keys().map(String::as_str));
             let remedy =
                 meant.map_or("define it under `issuers`".to_owned(), |meant| format!("did you mean `{meant}`?"));
-            self.problems.add(field.at, format!("unknown issuer `{name}`; {remedy}"));
+            self.problems.add(field.at, format!("unknown issuer `{}`; {remedy}", name.escape_debug()));
         }
         found
     }
@@ -231,8 +231,7 @@ impl Compiler<'_> {
             // The library's message is a drawing of several lines; the last one states the error.
             let error = error.to_string();
             let error = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            let at = self.problems.absent_entry(field.at, "matches");
-            self.problems.add(at, format!("not a supported regular expression: {error}"));
+            self.problems.add(field.at, format!("`matches` is not a supported regular expression: {error}"));
         } else if test.is_none() {
             let expected = "expected a value, or one of {one_of: [a list]}, {contains: a value}, {prefix: \"text\"}, \
                             {matches: \"a regular expression\"}, {exists: true}";

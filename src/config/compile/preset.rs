@@ -64,6 +64,11 @@ impl Compiler<'_> {
             let field = file.parameters.get(parameter);
             let given = field.and_then(Field::value).or(about.default.as_ref()).filter(|given| !given.is_empty());
             match given {
+                Some(given) if given == "none" || given.contains("${") => {
+                    let problem =
+                        "must be the value itself: `none` would switch a check off, and `${` starts a parameter";
+                    self.problems.add(field.map_or(file.preset.at, |field| field.at), problem);
+                }
                 Some(given) => {
                     parameters.insert(parameter.clone(), given.clone());
                 }

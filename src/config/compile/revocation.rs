@@ -44,7 +44,7 @@ impl Compiler<'_> {
     }
 
     fn first_list(&mut self, name: &str, at: Location) -> Option<RevocationList> {
-        let bytes = self.content(self.sources.revocations.get(name), at, &format!("file {name}"))?;
+        let bytes = self.content(self.sources.revocations.get(name), at, &format!("file {}", name.escape_debug()))?;
         let list = revocation::read(name, bytes);
         list.map_err(|errors| {
             revocation::problem_lines(&errors).into_iter().for_each(|problem| self.problems.add(at, problem));

@@ -134,7 +134,8 @@ impl Compiler<'_> {
     /// Reports a challenge whose method the route does not match: it would never be answered.
     fn challenge_methods(&mut self, challenges: &[ChallengeRule], matches: &Match, at: Location) {
         for challenge in challenges.iter().filter(|challenge| !matches.takes(&challenge.method)) {
-            self.problems.add(at, format!("the challenge is sent with {}; add this method", challenge.method));
+            self.problems
+                .add_follow_up(at, format!("the challenge is sent with {}; add this method", challenge.method));
         }
     }
 

@@ -23,7 +23,8 @@ impl<'a> Compiler<'a> {
             self.problems.add(at, format!("cannot be combined with `{many}`; keep one of them"));
             return None;
         }
-        if files.is_empty() || files.len() > MAX_SECRETS {
+        let is_reported = keys.several.is_some_and(|several| self.problems.has_within(several.at));
+        if (files.is_empty() && !is_reported) || files.len() > MAX_SECRETS {
             self.missing(at, &format!("`{one}`, or a list of 1 to {MAX_SECRETS} `{many}`, any of which may match"));
             return None;
         }

@@ -96,8 +96,8 @@ impl Visitor<'_> for StatusesVisitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Statuses, E> {
-        let class = text.strip_suffix("xx").and_then(|digit| digit.parse().ok());
-        class.filter(|class| (2..6).contains(class)).map(Statuses::Class).ok_or_else(|| E::custom(STATUSES))
+        let class = ["2xx", "3xx", "4xx", "5xx"].iter().zip(2..).find(|(class, _)| **class == text);
+        class.map(|(_, digit)| Statuses::Class(digit)).ok_or_else(|| E::custom(STATUSES))
     }
 }
 
