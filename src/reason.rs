@@ -19,7 +19,8 @@ rows! {
 
     BadRequest = &row("bad_request", 400, ReasonTexts {
         cause: "two hosts, a target that contradicts Host, CONNECT, TRACE, forwarding headers that contradict each \
-                other, no idempotency key on a route that requires one; the HTTP/1 connection is closed",
+                other, an idempotency key that is missing though required, empty or over 1 KiB; the HTTP/1 connection \
+                is closed",
         operator: "Let the proxy in front send one `Host`, and remove the forwarding header that it does not set.",
         sender: "Correct the request, or add the idempotency key.",
     }).before_route();
@@ -58,12 +59,13 @@ rows! {
         sender: "Send a valid body: one JSON object, or a form with its `Content-Type`.",
     }).hint("the body is neither a JSON object nor a form");
     ClientDisconnected = &row("client_disconnected", 400, ReasonTexts {
-        cause: "the client disconnected before its request or its response was complete; in the log only",
+        cause: "the client disconnected before its request or its response was complete. It gets no response: log and metrics \
+                have no status",
         operator: "If it is frequent, compare the sender's timeout with the upstream's duration.",
         sender: "Retry with a longer timeout. The upstream may have processed the request.",
     }).before_route().ends(Ending::Failed);
     TlsRequired = &row("tls_required", 400, ReasonTexts {
-        cause: "plain HTTP on a TLS port",
+        cause: "plain HTTP on a TLS port; it is counted as `plain_http` of `hookgate_tls_handshakes_total`",
         operator: "Give the sender an https URL.",
         sender: "Use https.",
     }).before_route();
@@ -79,7 +81,7 @@ rows! {
     }).hint("the request has two credentials: another proxy may add one");
     /// Not a compact JWS, or one that breaks a rule of RFC 7515, 7519 or 8725.
     MalformedToken = &credential("malformed_token", 401, "invalid_request", ReasonTexts {
-        cause: "not a JWS that follows the rules",
+        cause: "the token is not a JWS in compact form, or breaks a rule of RFC 7515, 7519 or 8725",
         operator: "Find the rule that the token breaks with `hookgate explain`.",
         sender: "Send a signed token in compact form, with claims of the registered types.",
     });
@@ -89,8 +91,9 @@ rows! {
         sender: "Sign with an algorithm that the receiver allows.",
     }).hint("the token's `alg` is not one of the issuer's algorithms, or not that of its key");
     UnknownKey = &credential("unknown_key", 401, "invalid_key", ReasonTexts {
-        cause: "no key for its `kid`",
-        operator: "Check that the issuer's JWKS has the key, and when it was fetched: `last_success` in `/status`.",
+        cause: "the issuer has no key with the token's `kid`",
+        operator: "Check that the issuer's JWKS has the key, and when it was fetched: `last_success` in `/status`. See [An \
+                   unknown key](../concepts/keys.md#an-unknown-key).",
         sender: "Sign with a published key. After a key rotation, retry later.",
     }).hint("no key of the issuer has this `kid`: its JWKS may be older than the token's key");
     InvalidSignature = &credential("invalid_signature", 401, "authentication_failed", ReasonTexts {
@@ -102,10 +105,14 @@ rows! {
          sender's, and the secret with the one in its console",
     );
     MissingSignedComponent = &credential("missing_signed_component", 401, "authentication_failed", ReasonTexts {
-        cause: "a component of the signed payload is absent",
-        operator: "Compare `signed_payload` with the sender's documentation, and look for a proxy that removes it.",
+        cause: "a component of the signed payload, or the replay id in it, is absent",
+        operator: "Compare `signed_payload` and the replay id with the request, and look for a proxy that removes a \
+                   header.",
         sender: "Send every header, member and part that is signed.",
-    }).hint("a header, part or member that must be signed is missing: compare `signed_payload`");
+    }).hint(
+        "a header, part or member that must be signed is missing: compare `signed_payload`, and the `id` of \
+         `replay_protection` or of the preset",
+    );
     RequirementNotMet = &credential("requirement_not_met", 401, "authentication_failed", ReasonTexts {
         cause: "a condition under `require` does not hold",
         operator: "Compare `require` with the request, which has another type or version.",
@@ -117,7 +124,7 @@ rows! {
         sender: "Send the current token.",
     }).hint("the token is not one of the route's secrets: compare it with the one in the sender's console");
     MissingClaim = &credential("missing_claim", 401, "invalid_request", ReasonTexts {
-        cause: "a required claim is absent",
+        cause: "a required claim, or the claim of a binding or of the replay id, is absent",
         operator: "Compare `required_claims` and the claims of bindings with those of the token.",
         sender: "Send a token with this claim.",
     });
@@ -200,7 +207,7 @@ rows! {
         sender: "Connect with the certificate to which the token is bound.",
     }).hint("client certificates cannot be verified offline");
     Revoked = &credential("revoked", 401, "access_denied", ReasonTexts {
-        cause: "on the route's revocation list",
+        cause: "the token is on the route's revocation list, or in the shared revocations",
         operator: "Nothing, unless the entry is a mistake: then remove it from the list.",
         sender: "Ask the receiver, and send a new token.",
     });
@@ -229,34 +236,35 @@ rows! {
         operator: "Add the method to `match.methods` if the upstream expects it.",
         sender: "Use a method that `Allow` of the response lists.",
     }).before_route();
-    DuplicateRequest = &row("duplicate_request", 409, ReasonTexts {
-        cause: "a duplicate: its event has been delivered",
-        operator: "Nothing. For a sender that reports 409 as a failure, set `on_duplicate: acknowledge`.",
-        sender: "Do not retry: the event has been delivered.",
-    });
-    ReplayIdReused = &row("replay_id_reused", 409, ReasonTexts {
-        cause: "its id was used before by another request, which was not delivered",
-        operator: "Check that `id` identifies one event, and that retries of the sender are the same request.",
-        sender: "Give each event its own id.",
-    });
-    DuplicateInFlight = &row("duplicate_in_flight", 409, ReasonTexts {
-        cause: "a request with its id is in flight",
-        operator: "If it is frequent, compare the sender's timeout with the upstream's duration.",
-        sender: "Retry after the 10 s of `Retry-After`.",
-    });
     /// RFC 9110 §15.5.9.
     RequestTimeout = &row("request_timeout", 408, ReasonTexts {
         cause: "the headers or the body did not arrive in time",
         operator: "If senders with slow connections are rejected, raise `timeouts` of the listener.",
         sender: "Retry, and send the request without pauses.",
     }).ends(Ending::Failed);
+    DuplicateRequest = &row("duplicate_request", 409, ReasonTexts {
+        cause: "a request with this replay id or idempotency key has been delivered",
+        operator: "Nothing. For a sender that reports 409 as a failure, set `on_duplicate: acknowledge`.",
+        sender: "Do not retry: the event has been delivered.",
+    });
+    ReplayIdReused = &row("replay_id_reused", 409, ReasonTexts {
+        cause: "the [replay id](../concepts/replay-and-idempotency.md#replay-ids) was used before by another request, \
+                which was not delivered",
+        operator: "Check that `id` identifies one event, and that retries of the sender are the same request.",
+        sender: "Give each event its own id.",
+    });
+    DuplicateInFlight = &row("duplicate_in_flight", 409, ReasonTexts {
+        cause: "another request with this replay id or idempotency key is in flight",
+        operator: "If it is frequent, compare the sender's timeout with the upstream's duration.",
+        sender: "Retry after the 10 s of `Retry-After`.",
+    });
     BodyTooLarge = &row("body_too_large", 413, ReasonTexts {
-        cause: "over the route's `limits.max_body_size`",
+        cause: "the body is larger than the route's `limits.max_body_size`",
         operator: "Raise `limits.max_body_size` if the sender's bodies are larger.",
         sender: "Send a smaller body; a retry fails too.",
     });
     UriTooLong = &row("uri_too_long", 414, ReasonTexts {
-        cause: "a target over 8 KiB",
+        cause: "the target is longer than 8 KiB",
         operator: "Nothing: the limit is fixed.",
         sender: "Send the data in the body.",
     }).before_route();
@@ -267,28 +275,28 @@ rows! {
         sender: "Retry over a connection of its own to this host.",
     });
     IdempotencyKeyReused = &row("idempotency_key_reused", 422, ReasonTexts {
-        cause: "its key was used with another method, target or body",
+        cause: "the idempotency key was used with another method, target or body",
         operator: "Nothing: the sender has a defect.",
         sender: "Give each request its own key, and retry it unchanged.",
     });
     RateLimited = &row("rate_limited", 429, ReasonTexts {
-        cause: "over [a rate limit](configuration/routes.md#routes.limits.rate), or more than 20 \
+        cause: "the request exceeds [a rate limit](configuration/routes.md#routes.limits.rate), or more than 20 \
                 [challenges](configuration/authentication.md#routes.auth.challenge) per second",
-        operator: "Raise the limit if the requests are legitimate; the policy is in `RateLimit-Policy`.",
+        operator: "Raise the limit if the requests are legitimate; `detail` of the log names the limit.",
         sender: "Retry after `Retry-After`, and send fewer requests per second.",
     });
     ConcurrencyLimited = &row("concurrency_limited", 429, ReasonTexts {
-        cause: "over [a concurrency limit](configuration/routes.md#routes.limits.concurrency)",
-        operator: "Raise the limit if the upstream can process more at a time, or make it faster.",
+        cause: "the request exceeds [a concurrency limit](configuration/routes.md#routes.limits.concurrency)",
+        operator: "Raise the limit that `detail` of the log names if the upstream can process more at a time.",
         sender: "Retry after `Retry-After`, with fewer requests at a time.",
     });
     HeadersTooLarge = &row("headers_too_large", 431, ReasonTexts {
-        cause: "over `max_headers_size` or `max_headers_count`",
+        cause: "the headers are larger than `max_headers_size`, or more than `max_headers_count`",
         operator: "Raise `limits.max_headers_size` or `limits.max_headers_count` of the listener.",
         sender: "Send fewer or smaller headers.",
     }).before_route();
     TokenTooLarge = &credential("token_too_large", 431, "invalid_request", ReasonTexts {
-        cause: "a token over 8 KiB",
+        cause: "the token is larger than 8 KiB",
         operator: "Let the issuer put fewer claims into its tokens: the limit is fixed.",
         sender: "Send a token with fewer claims.",
     });
@@ -304,27 +312,31 @@ rows! {
     }).ends(Ending::Failed);
     JwksUnavailable = &row("jwks_unavailable", 503, ReasonTexts {
         cause: "the issuer's keys could not be fetched, so hookgate cannot verify the token (fail closed)",
-        operator: "Check that hookgate reaches the issuer; the log has the error of each fetch.",
+        operator: "Check that hookgate reaches the issuer; the log has the error of each fetch. See \
+                   [Outages](../concepts/reload.md#outages).",
         sender: "Retry after `Retry-After`.",
     }).ends(Ending::Undecided);
     BufferFull = &row("buffer_full", 503, ReasonTexts {
-        cause: "buffered bodies have reached `max_buffered_bytes`, or those of one address its quarter",
-        operator: "Raise `max_buffered_bytes`; for `detail` `address`, find the client, and set `trusted_proxies`.",
+        cause: "buffered bodies have reached `max_buffered_bytes`, or those of one address a quarter of it",
+        operator: "Raise `max_buffered_bytes`; if `detail` of the log is `address`, find the client, and set \
+                   `trusted_proxies`.",
         sender: "Retry after `Retry-After`.",
     }).ends(Ending::Undecided);
     TooManyWaitingRequests = &row("too_many_waiting_requests", 503, ReasonTexts {
-        cause: "the requests that wait for their bodies have reached 64 MiB, or those of one address its quarter",
+        cause: "the requests that wait for their bodies have reached 64 MiB, or those of one address a quarter \
+                of it",
         operator: "Find the clients that send bodies slowly; behind a proxy set `trusted_proxies`.",
         sender: "Retry after `Retry-After`, and send the body without pauses.",
     }).ends(Ending::Undecided);
     StoreUnavailable = &row("store_unavailable", 503, ReasonTexts {
         cause: "the store did not respond, or may have lost entries (fail closed)",
-        operator: "Restore the store; the log has the cause.",
+        operator: "Restore the store; the log has the cause. See [Outages](../concepts/reload.md#outages).",
         sender: "Retry after `Retry-After`.",
     }).ends(Ending::Undecided);
     StoreFull = &row("store_full", 503, ReasonTexts {
-        cause: "the store, or the route's share of it, is full",
-        operator: "Raise `capacity` of the store, or lower the `ttl` of the route.",
+        cause: "the route's share of the store is full: `capacity`, divided by the number of routes that use the store",
+        operator: "Raise `capacity` of the store, which needs a restart (a memory store loses its ids), or lower the `ttl` \
+                   of the route for new ids.",
         sender: "Retry after `Retry-After`.",
     }).ends(Ending::Undecided);
     UpstreamTimeout = &row("upstream_timeout", 504, ReasonTexts {

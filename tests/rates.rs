@@ -44,6 +44,26 @@ async fn unauthenticated_clients_do_not_use_up_the_budgets_of_senders() {
     assert_eq!(upstream.seen().len(), 2);
 }
 
+/// With `capture` the body is read before the decision.
+#[tokio::test]
+async fn a_body_that_is_too_large_does_not_count_as_failed_authentication() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, |route| {
+        route.failed_auth_rate("1/h").max_body_size("1KiB").capture(json!({"max_requests": 1, "dir": "kept"}))
+    });
+    let chunked = format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\r\n\
+         401\r\n{}\r\n0\r\n\r\n",
+        gateway.token(),
+        "a".repeat(1025)
+    );
+    for _ in 0..3 {
+        let answer = gateway.wire().await.write(&chunked).await.read_until("body_too_large").await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    }
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+}
+
 #[tokio::test]
 async fn a_client_rejected_too_often_is_rate_limited() {
     let upstream = Upstream::echo().await;

@@ -70,7 +70,7 @@ metrics! {
     requests(route: &str, outcome: Outcome, reason: Option<Reason>, status: Option<StatusCode>) -> IntCounter,
         "hookgate_requests_total",
         "Requests by route, outcome, reason and the HTTP status of the response.",
-        "requests, by how they ended. `status` is the HTTP status that the sender got. `route` is empty if none matched, `reason` if there is \
+        "requests, by how they ended. `status` is the HTTP status of the response, empty if none was sent. `route` is empty if none matched, `reason` if there is \
          none, as for forwarded requests";
 
     request_duration(route: &str) -> Histogram,
@@ -119,7 +119,8 @@ metrics! {
     store_capacity() -> IntGauge,
         "hookgate_store_capacity",
         "Replay ids and idempotency keys that this process can store; 0 with Redis.",
-        "the `capacity` of a memory or embedded store";
+        "the `capacity` of a memory or embedded store, 0 with Redis. Each route that uses the store has an equal share, and gets `store_full` when \
+         that is used up";
 
     panics() -> IntCounter,
         "hookgate_panics_total",

@@ -119,7 +119,7 @@ rows! {
     /// The upstream's response ended prematurely after it had begun; `reason` is `upstream_protocol_error` or
     /// `upstream_timeout`.
     UpstreamIncomplete = "upstream_incomplete";
-    /// The upstream gave no response, the client disconnected, or the gateway could not decide; see `reason`.
+    /// The upstream gave no response, the client disconnected or was too slow, or the gateway cannot verify the request (503); see `reason`.
     Error = "error";
 }
 
@@ -141,7 +141,7 @@ rows! {
     pub fn label -> &'static str, meaning;
     /// The new configuration or list is active.
     Applied = "applied";
-    /// After a SIGHUP: the files are the active ones, or were rejected before.
+    /// After a SIGHUP: the files are the active ones.
     Unchanged = "unchanged";
     /// It has problems, which were logged; the old one stays active.
     Rejected = "rejected";

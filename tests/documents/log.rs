@@ -42,7 +42,10 @@ pub const ACCESS_FIELDS: &[(&str, &str)] = &[
     ("client_port", "Port of the connection; absent for an address that a trusted proxy sent."),
     ("outcome", "How the request ended: one of [these values](metrics.md#outcome-of-hookgate_requests_total)."),
     ("reason", "Why it was rejected or failed: one of [the reasons](reasons.md)."),
-    ("detail", "Of `buffer_full` and `too_many_waiting_requests`: `total`, the limit of all clients, or `address`."),
+    (
+        "detail",
+        "The limit that was reached. Of `buffer_full` and `too_many_waiting_requests`: `total`, that of all clients, or `address`; of `rate_limited` and `concurrency_limited`: `route`, `issuer`, `subject`, `failed_auth` or `challenges`.",
+    ),
     ("status", "HTTP status of the response; absent if nothing was sent."),
     ("issuer", "Name of the issuer or the preset, or `signature`."),
     ("kid", "Key id: `kid` of the token, else that of the key that verified it."),
@@ -77,7 +80,10 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ("place", "Place in the source code."),
     ("policy", "`maxmemory-policy` of the Redis node."),
     ("port", "Port of the Redis node."),
-    ("problem", "A problem of the configuration: `file:line:column: field: problem`."),
+    (
+        "problem",
+        "A problem of the configuration: `file:line:column: field: problem`, or `field: a change needs a restart`.",
+    ),
     ("problems", "The problems of the revocation list."),
     ("timeout_s", "`drain.timeout`, in seconds."),
     ("upstream", "Address of the upstream."),
