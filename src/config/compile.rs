@@ -101,7 +101,7 @@ impl Compiler<'_> {
     fn addresses(&mut self) -> Option<(Vec<SocketAddr>, Option<SocketAddr>)> {
         let mut seen: Vec<SocketAddr> = Vec::new();
         let mut complete = true;
-        for listener in &*self.file.listeners {
+        for listener in self.file.listeners.iter() {
             match self.required(&listener.address, ADDRESS).map(|address| **address) {
                 Some(address) if address.port() != 0 && seen.contains(&address) => {
                     self.problems.add(listener.address.at, "duplicate address: an earlier listener uses it");
