@@ -44,6 +44,11 @@ impl<T> Field<T> {
         self.is_written
     }
 
+    /// The place, if the file has the field, valid or not.
+    pub fn written_at(&self) -> Option<Location> {
+        self.is_written.then_some(self.at)
+    }
+
     /// A copy of the value; the type's default if it is absent or invalid.
     pub fn or_default(&self) -> T
     where
@@ -80,6 +85,11 @@ impl<T> Section<T> {
     /// The content, if the file has it.
     pub fn written(&self) -> Option<&T> {
         self.is_written.then_some(&self.content)
+    }
+
+    /// The place, if the file has it, valid or not.
+    pub fn written_at(&self) -> Option<Location> {
+        self.is_written.then_some(self.at)
     }
 }
 
