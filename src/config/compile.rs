@@ -42,7 +42,7 @@ use compiler::Compiler;
 /// Every problem of shape and meaning, with its position.
 pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigErrors> {
     let errors = |problems| ConfigErrors::new(sources.path.display().to_string(), problems);
-    let (file, problems) = sources.document().map_err(|problems| errors(problems.to_vec()))?;
+    let (file, problems) = sources.document.as_ref().map_err(|problems| errors(problems.clone()))?;
     let mut compiler = Compiler {
         sources,
         file,
@@ -101,7 +101,7 @@ impl Compiler<'_> {
     fn addresses(&mut self) -> Option<(Vec<SocketAddr>, Option<SocketAddr>)> {
         let mut seen: Vec<SocketAddr> = Vec::new();
         let mut complete = true;
-        for listener in &*self.file.listeners {
+        for listener in self.file.listeners.iter() {
             match self.required(&listener.address, ADDRESS).map(|address| **address) {
                 Some(address) if address.port() != 0 && seen.contains(&address) => {
                     self.problems.add(listener.address.at, "duplicate address: an earlier listener uses it");
@@ -155,19 +155,10 @@ impl Compiler<'_> {
         let challenges = routes.iter().flat_map(|(_, route)| &route.challenges);
         let signers: Vec<&[u8]> = challenges.filter_map(|one| one.secret.as_ref()?.shared()).collect();
         for (at, route) in routes {
-            let open = route.rules.policy.leaves().into_iter().any(|leaf| match leaf {
-                Policy::Signature(policy) if policy.required_json.is_none() => {
-                    let shared = policy.secrets.iter().filter_map(|secret| secret.key.shared());
-                    shared.into_iter().any(|secret| signers.contains(&secret))
-                }
-                Policy::Jwt(_)
-                | Policy::Detached(_)
-                | Policy::Signature(_)
-                | Policy::ClientCertificate(_)
-                | Policy::Token(_)
-                | Policy::AllOf(_)
-                | Policy::AnyOf(_)
-                | Policy::Public => false,
+            let open = route.rules.policy.leaves().into_iter().any(|leaf| {
+                let Policy::Signature(policy) = leaf else { return false };
+                let mut shared = policy.secrets.iter().filter_map(|secret| secret.key.shared());
+                policy.required_json.is_none() && shared.any(|secret| signers.contains(&secret))
             });
             if open {
                 let message = "a challenge response of another route is signed with this secret: use another secret, \

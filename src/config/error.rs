@@ -29,12 +29,7 @@ impl FieldPath {
 
     /// The entry `key` of the mapping at this path.
     pub fn child(&self, key: &str) -> Self {
-        self.with(Segment::Key(key.to_owned().into()))
-    }
-
-    /// The item `index` (from 0) of the list at this path.
-    pub fn index(&self, index: usize) -> Self {
-        self.with(Segment::Index(index))
+        self.0.iter().cloned().chain([Segment::Key(key.to_owned().into())]).collect()
     }
 
     /// The mapping or list that contains this path; `None` for the root.
@@ -50,12 +45,6 @@ impl FieldPath {
     /// Whether `other` is this path or lies below it.
     pub fn contains(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
-    }
-
-    fn with(&self, segment: Segment) -> Self {
-        let mut path = self.clone();
-        path.0.push(segment);
-        path
     }
 }
 
@@ -166,7 +155,8 @@ mod tests {
     use super::*;
 
     fn issuer() -> FieldPath {
-        FieldPath::root().child("routes").index(0).child("auth").child("jwt").child("issuer")
+        let route = FieldPath(vec![Segment::Key("routes".into()), Segment::Index(0)]);
+        route.child("auth").child("jwt").child("issuer")
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub fn read(file: &str, bytes: &[u8]) -> Result<RevocationList, ConfigErrors> {
 }
 
 fn names(names: Field<List<RevokedName>>) -> HashSet<String> {
-    names.into_value().into_iter().flat_map(Vec::from).map(|name| name.0).collect()
+    names.into_value().into_iter().flat_map(|names| names.0).map(|name| name.0).collect()
 }
 
 /// The first problems, one line each, and the number of further problems.

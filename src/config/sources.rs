@@ -27,7 +27,7 @@ pub struct Sources {
     /// Text of the YAML.
     text: String,
     /// The configuration as it was read, with its problems; or the problems of a text that is not YAML.
-    document: Result<(GatewayYaml, Problems), Vec<Problem>>,
+    pub(super) document: Result<(GatewayYaml, Problems), Vec<Problem>>,
     /// The files that the YAML references, by the paths written there.
     pub files: BTreeMap<String, SourceContent>,
     /// The environment variables that it references.
@@ -44,26 +44,15 @@ impl Sources {
     /// Only if the YAML itself cannot be read: [`super::compile()`] reports a missing file or variable, with the
     /// position of the field that names it.
     pub fn read(path: &Path, known: &Handles) -> Result<Self, ConfigErrors> {
-        let bytes =
-            read_file(path, MAX_FILE).map_err(|error| ConfigErrors::unreadable(path.display().to_string(), error))?;
-        let text = String::from_utf8(bytes.to_vec())
-            .map_err(|_| ConfigErrors::unreadable(path.display().to_string(), "not UTF-8 text"))?;
+        let unreadable = |error: String| ConfigErrors::unreadable(path.display().to_string(), error);
+        let bytes = read_file(path, MAX_FILE).map_err(unreadable)?;
+        let text = String::from_utf8(bytes.to_vec()).map_err(|_| unreadable("not UTF-8 text".to_owned()))?;
         let (document, named) = read_text(&text);
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let files = named.files.into_iter().map(|name| {
-            let content = read_file(&folder.join(&name), MAX_FILE);
-            (name, content)
-        });
         let held = |name: &String| known.revocations.iter().any(|handle| handle.file == *name);
-        let revocations = named.revocations.into_iter().filter(|name| !held(name)).map(|name| {
-            let content = read_revocation(path, &name);
-            (name, content)
-        });
-        let variables = named.variables.into_iter().map(|name| {
-            let content = read_variable(&name);
-            (name, content)
-        });
-        let (files, variables, revocations) = (files.collect(), variables.collect(), revocations.collect());
+        let lists = named.revocations.into_iter().filter(|name| !held(name));
+        let files = contents(named.files, |name| read_file(&path.with_file_name(name), MAX_FILE));
+        let variables = contents(named.variables, read_variable);
+        let revocations = contents(lists, |name| read_revocation(path, name));
         Ok(Self { path: path.to_owned(), text, document, files, variables, revocations })
     }
 
@@ -73,27 +62,19 @@ impl Sources {
         Self { path, text, document, files, variables: BTreeMap::new(), revocations: BTreeMap::new() }
     }
 
-    /// The configuration as it was read from the YAML, with the problems so far.
-    ///
-    /// # Errors
-    /// The problems of a text that is not YAML.
-    pub(super) fn document(&self) -> Result<&(GatewayYaml, Problems), &[Problem]> {
-        self.document.as_ref().map_err(Vec::as_slice)
-    }
-
     /// The path of a file that the YAML references: a relative path starts at the directory of the YAML.
     pub fn resolve(&self, name: &str) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(name)
+        self.path.with_file_name(name)
     }
 
     /// A hash over all inputs except the revocation lists: equal hashes mean that the configuration has not changed.
     pub fn hash(&self) -> ConfigHash {
-        hash([self.text.as_bytes()], self.files.iter().chain(&self.variables))
+        hash(self.text.as_bytes(), self.files.iter().chain(&self.variables))
     }
 
     /// A hash over all inputs that were read: a rejected configuration is rejected again while this hash is the same.
     pub fn attempt(&self) -> ConfigHash {
-        hash([&self.hash().0], self.revocations.iter())
+        hash(&self.hash().0, self.revocations.iter())
     }
 
     /// The directories in which a file may change, including those of the `known` handles: an active revocation list is
@@ -119,25 +100,33 @@ fn read_text(text: &str) -> (Result<(GatewayYaml, Problems), Vec<Problem>>, Name
     }
 }
 
+fn contents(
+    names: impl IntoIterator<Item = String>,
+    read: impl Fn(&str) -> SourceContent,
+) -> BTreeMap<String, SourceContent> {
+    let read = |name: String| {
+        let content = read(&name);
+        (name, content)
+    };
+    names.into_iter().map(read).collect()
+}
+
 fn or_here(folder: PathBuf) -> PathBuf {
     if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
 }
 
-fn hash<'c>(first: [&[u8]; 1], named: impl Iterator<Item = (&'c String, &'c SourceContent)>) -> ConfigHash {
-    let mut parts = Vec::from(first);
+fn hash<'c>(first: &[u8], named: impl Iterator<Item = (&'c String, &'c SourceContent)>) -> ConfigHash {
+    let mut parts = vec![first];
     for (name, content) in named {
         parts.push(name.as_bytes());
-        parts.push(match content {
-            Ok(bytes) => bytes,
-            Err(error) => error.as_bytes(),
-        });
+        parts.push(content.as_ref().map_or_else(|error| error.as_bytes(), |bytes| bytes.as_slice()));
     }
     ConfigHash::of(&parts)
 }
 
 /// The bytes of a revocation list that the configuration at `path` names.
 pub fn read_revocation(path: &Path, name: &str) -> SourceContent {
-    read_file(&path.parent().unwrap_or(Path::new("")).join(name), revocation::MAX_FILE)
+    read_file(&path.with_file_name(name), revocation::MAX_FILE)
 }
 
 fn read_file(path: &Path, max: u64) -> SourceContent {

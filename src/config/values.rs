@@ -34,67 +34,54 @@ pub enum SecretEncoding {
     Whsec,
 }
 
+/// Units of durations that are written, in milliseconds, the largest first. A day is written as hours, like the other
+/// settings.
+const DURATIONS: &[(&str, u64)] = &[("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+/// Units of sizes in bytes, the largest first.
+const SIZES: &[(&str, u64)] = &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
 /// `500ms`, `30s`, `5m`, `24h`, `7d`: a whole number and one unit.
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    let (number, unit) = split_number(text)?;
-    let duration = match unit {
-        "ms" => Duration::from_millis(number),
-        "s" => Duration::from_secs(number),
-        "m" => Duration::from_secs(number.checked_mul(60)?),
-        "h" => Duration::from_secs(number.checked_mul(3600)?),
-        "d" => Duration::from_secs(number.checked_mul(24 * 3600)?),
-        _ => return None,
-    };
+    let (number, scale) = split_number(text, DURATIONS.iter().chain(&[("d", 24 * 3_600_000)]))?;
+    let duration = Duration::from_millis(number.checked_mul(scale)?);
     Some(duration).filter(|duration| *duration <= MAX_DURATION)
 }
 
 /// `512B`, `64KiB`, `1MiB`, `2GiB` in bytes: a whole number and one unit.
 pub fn parse_size(text: &str) -> Option<u64> {
-    let (number, unit) = split_number(text)?;
-    let scale = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
+    let (number, scale) = split_number(text, SIZES)?;
     number.checked_mul(scale)
 }
 
 /// `100/s`, `30/m`, `5/h`: the count, and the number of seconds that it applies to.
 pub fn parse_rate(text: &str) -> Option<(u32, u32)> {
-    let (number, unit) = split_number(text)?;
-    let seconds = match unit {
-        "/s" => 1,
-        "/m" => 60,
-        "/h" => 3600,
-        _ => return None,
-    };
+    let (number, seconds) = split_number(text, &[("/s", 1), ("/m", 60), ("/h", 3600)])?;
     let count = u32::try_from(number).ok().filter(|count| (1..=Rate::MAX).contains(count))?;
     Some((count, seconds))
 }
 
 /// A duration in its largest whole unit: the opposite of [`parse_duration`].
 pub fn write_duration(duration: Duration) -> String {
-    // A day is written as hours, like the other settings.
-    write_number(duration.as_millis(), &[(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")])
+    write_number(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), DURATIONS)
 }
 
 /// A size in its largest whole unit: the opposite of [`parse_size`].
 pub fn write_size(bytes: u64) -> String {
-    write_number(bytes.into(), &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")])
+    write_number(bytes, SIZES)
 }
 
-fn write_number(number: u128, units: &[(u128, &str)]) -> String {
-    let unit = units.iter().find(|(scale, _)| number.is_multiple_of(*scale) && number >= *scale);
-    let (scale, unit) = unit.or(units.last()).copied().unwrap_or((1, ""));
+fn write_number(number: u64, units: &[(&str, u64)]) -> String {
+    let unit = units.iter().find(|(_, scale)| number.is_multiple_of(*scale) && number >= *scale);
+    let (unit, scale) = unit.or(units.last()).copied().unwrap_or(("", 1));
     format!("{}{unit}", number / scale)
 }
 
-fn split_number(text: &str) -> Option<(u64, &str)> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits)?;
-    Some((number.parse().ok()?, unit))
+/// The number, and the value of its unit.
+fn split_number<'u, N: Copy + 'u>(text: &str, units: impl IntoIterator<Item = &'u (&'u str, N)>) -> Option<(u64, N)> {
+    let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    let (_, scale) = units.into_iter().find(|(name, _)| *name == unit)?;
+    Some((number.parse().ok()?, *scale))
 }
 
 /// Why a text is not a CIDR range.

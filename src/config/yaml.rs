@@ -119,20 +119,21 @@ fn reject_control_characters(text: &str) -> Result<(), Vec<Problem>> {
 
 /// The first pass: positions, and constructs that are not allowed.
 fn scan(text: &str, max_values: usize) -> Result<Positions, Vec<Problem>> {
-    let mut scan = Scan { stack: Vec::new(), root: None, found: Vec::new(), values: 0 };
+    let mut scan = Scan { stack: Vec::new(), root: None, found: Vec::new(), values: 0, is_over: false };
     for event in Parser::new_from_str(text) {
-        let go_on = match event {
+        match event {
             Ok((event, span)) => scan.event(event, position_of(&span.start)),
             Err(error) => {
-                scan.found.push(whole(position_of(error.marker()), syntax(text, error.marker().line(), error.info())));
-                Go::Stop
+                let message = syntax(text, error.marker().line(), error.info());
+                scan.found.push(whole(position_of(error.marker()), message));
+                break;
             }
-        };
+        }
         if scan.values > max_values {
             scan.found.push(whole(Position::START, format!("contains more than {max_values} values")));
             break;
         }
-        if go_on == Go::Stop {
+        if scan.is_over {
             break;
         }
     }
@@ -149,6 +150,8 @@ struct Scan {
     found: Vec<Problem>,
     /// Number of values so far.
     values: usize,
+    /// Whether the rest of the text cannot be checked.
+    is_over: bool,
 }
 
 /// An open mapping or list.
@@ -159,42 +162,32 @@ struct Frame {
     key: Option<(String, Position)>,
 }
 
-#[derive(PartialEq, Eq)]
-enum Go {
-    On,
-    /// The rest of the text cannot be parsed.
-    Stop,
-}
-
 impl Scan {
-    fn event(&mut self, event: Event<'_>, at: Position) -> Go {
+    fn event(&mut self, event: Event<'_>, at: Position) {
         match event {
             Event::DocumentStart(_) if self.root.is_some() => self.stop(at, "only one document is allowed in the file"),
             Event::Alias(_) => {
                 self.report(at, "aliases (`*name`) are not allowed; write the value out");
-                self.scalar(String::new(), ScalarStyle::SingleQuoted, at)
+                self.scalar(String::new(), ScalarStyle::SingleQuoted, at);
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.reject_properties(anchor, tag.is_some(), at);
-                self.scalar(text.into_owned(), style, at)
+                self.scalar(text.into_owned(), style, at);
             }
             Event::MappingStart(anchor, tag) => {
                 self.reject_properties(anchor, tag.is_some(), at);
-                self.open(Frame { node: Positions::at(at), is_mapping: true, key: None })
+                self.open(Frame { node: Positions::at(at), is_mapping: true, key: None });
             }
             Event::SequenceStart(anchor, tag) => {
                 self.reject_properties(anchor, tag.is_some(), at);
-                self.open(Frame { node: Positions::at(at), is_mapping: false, key: None })
+                self.open(Frame { node: Positions::at(at), is_mapping: false, key: None });
             }
             Event::MappingEnd | Event::SequenceEnd => {
                 if let Some(frame) = self.stack.pop() {
                     self.attach(frame.node);
                 }
-                Go::On
             }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
-                Go::On
-            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}
         }
     }
 
@@ -207,28 +200,25 @@ impl Scan {
         }
     }
 
-    fn open(&mut self, frame: Frame) -> Go {
+    fn open(&mut self, frame: Frame) {
         if self.at_key() {
-            return self.stop(frame.node.position, "a key must be a string, not a mapping or list");
+            self.stop(frame.node.position, "a key must be a string, not a mapping or list");
+        } else if self.stack.len() >= MAX_DEPTH {
+            self.stop(frame.node.position, format!("nested deeper than {MAX_DEPTH} levels"));
+        } else {
+            self.stack.push(frame);
         }
-        if self.stack.len() >= MAX_DEPTH {
-            return self.stop(frame.node.position, format!("nested deeper than {MAX_DEPTH} levels"));
-        }
-        self.stack.push(frame);
-        Go::On
     }
 
-    fn scalar(&mut self, text: String, style: ScalarStyle, at: Position) -> Go {
+    fn scalar(&mut self, text: String, style: ScalarStyle, at: Position) {
         let is_plain = style == ScalarStyle::Plain;
         if self.at_key() {
-            self.key(text, is_plain, at);
-            return Go::On;
+            return self.key(text, is_plain, at);
         }
         if let Some(message) = is_plain.then(|| rejected_value(&text)).flatten() {
             self.report(at, message);
         }
         self.attach(Positions::at(at));
-        Go::On
     }
 
     fn key(&mut self, text: String, is_plain: bool, at: Position) {
@@ -267,9 +257,9 @@ impl Scan {
         self.stack.last().is_some_and(|frame| frame.is_mapping && frame.key.is_none())
     }
 
-    fn stop(&mut self, position: Position, message: impl Into<String>) -> Go {
+    fn stop(&mut self, position: Position, message: impl Into<String>) {
         self.report(position, message);
-        Go::Stop
+        self.is_over = true;
     }
 
     fn report(&mut self, position: Position, message: impl Into<String>) {

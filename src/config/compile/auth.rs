@@ -24,11 +24,10 @@ const POINTER: &str = "expected a name, or a JSON pointer such as /a/b (RFC 6901
 
 impl Compiler<'_> {
     pub(super) fn rules(&mut self, file: &RouteYaml, scope: &mut RouteScope<'_>) -> Option<Rules> {
-        let policy = match self.required(&file.auth, SCHEMES) {
-            None => None,
-            Some(AuthYaml::Word(AuthWord::Public)) => Some(Policy::Public),
-            Some(AuthYaml::Scheme(scheme)) => self.scheme(scheme, 0, file.auth.at, scope),
-        };
+        let policy = self.required(&file.auth, SCHEMES).and_then(|auth| match auth {
+            AuthYaml::Word(AuthWord::Public) => Some(Policy::Public),
+            AuthYaml::Scheme(scheme) => self.scheme(scheme, 0, file.auth.at, scope),
+        });
         let timestamp = match file.timestamp.is_written() {
             false => None,
             true => Some(self.timestamp(&file.timestamp, policy.as_ref())?),
@@ -48,46 +47,28 @@ impl Compiler<'_> {
         if !file.preset.is_written() {
             self.only_beside_preset(file);
         }
-        let written = [
-            file.jwt.is_written(),
-            file.preset.is_written(),
-            file.signature.is_written(),
-            file.static_token.is_written(),
-            file.client_certificate.is_written(),
-            file.all_of.is_written,
-            file.any_of.is_written,
+        let schemes = [
+            ("jwt", file.jwt.is_written()),
+            ("preset", file.preset.is_written()),
+            ("signature", file.signature.is_written()),
+            ("static_token", file.static_token.is_written()),
+            ("client_certificate", file.client_certificate.is_written()),
+            ("all_of", file.all_of.is_written),
+            ("any_of", file.any_of.is_written),
         ];
-        match written {
-            [true, false, false, false, false, false, false] => {
-                Some(Policy::Jwt(Box::new(self.jwt(file.jwt.value()?, scope)?)))
-            }
-            [false, true, false, false, false, false, false] => self.preset(file, scope),
-            [false, false, true, false, false, false, false] => {
-                Some(Policy::Signature(Box::new(self.signature(&file.signature, scope)?)))
-            }
-            [false, false, false, true, false, false, false] => {
-                Some(Policy::Token(Box::new(self.static_token(&file.static_token, scope)?)))
-            }
-            [false, false, false, false, true, false, false] => {
+        let several = format!("has more than one scheme; keep one, or combine them under all_of: {SCHEMES}");
+        match self.only_one(at, &schemes, (SCHEMES, &several))? {
+            "jwt" => Some(Policy::Jwt(Box::new(self.jwt(file.jwt.value()?, scope)?))),
+            "preset" => self.preset(file, scope),
+            "signature" => Some(Policy::Signature(Box::new(self.signature(&file.signature, scope)?))),
+            "static_token" => Some(Policy::Token(Box::new(self.static_token(&file.static_token, scope)?))),
+            "client_certificate" => {
                 let certificate = file.client_certificate.value()?;
                 self.asks_for_certificates(at);
                 Some(Policy::ClientCertificate(Box::new(self.client_certificate(certificate))))
             }
-            [false, false, false, false, false, true, false] => {
-                self.branches(&file.all_of, nesting, scope).map(Policy::AllOf)
-            }
-            [false, false, false, false, false, false, true] => {
-                self.branches(&file.any_of, nesting, scope).map(Policy::AnyOf)
-            }
-            [false, false, false, false, false, false, false] => {
-                self.problems.add_follow_up(at, format!("missing; expected {SCHEMES}"));
-                None
-            }
-            _several => {
-                let problem = format!("has more than one scheme; keep one, or combine them under all_of: {SCHEMES}");
-                self.problems.add(at, problem);
-                None
-            }
+            "all_of" => self.branches(&file.all_of, nesting, scope).map(Policy::AllOf),
+            _any_of => self.branches(&file.any_of, nesting, scope).map(Policy::AnyOf),
         }
     }
 
@@ -108,20 +89,18 @@ impl Compiler<'_> {
     }
 
     fn only_beside_preset(&mut self, file: &AuthScheme) {
-        let fields = [
-            (file.secret.is_written(), file.secret.at),
-            (file.secrets.is_written, file.secrets.at),
-            (file.public_key.is_written(), file.public_key.at),
-            (file.public_keys.is_written, file.public_keys.at),
-            (file.root_ca.is_written(), file.root_ca.at),
-            (file.tolerance.is_written(), file.tolerance.at),
-            (file.parameters.is_written, file.parameters.at),
-            (file.jwks.is_written(), file.jwks.at),
-            (file.challenge.is_written(), file.challenge.at),
+        let keys = [
+            file.secret.written_at(),
+            file.secrets.written_at(),
+            file.public_key.written_at(),
+            file.public_keys.written_at(),
+            file.root_ca.written_at(),
+            file.tolerance.written_at(),
+            file.parameters.written_at(),
+            file.jwks.written_at(),
+            file.challenge.written_at(),
         ];
-        for (_, at) in fields.into_iter().filter(|(is_written, _)| *is_written) {
-            self.problems.add_unless_known(at, "requires `preset`; other schemes have their own key for it");
-        }
+        self.unused(&keys, "requires `preset`; other schemes have their own key for it");
     }
 
     fn branches(
@@ -133,17 +112,12 @@ impl Compiler<'_> {
         if !(2..=MAX_BRANCHES).contains(&files.len()) || nesting > MAX_NESTING {
             self.problems.add_follow_up(files.at, format!("expected 2 to {MAX_BRANCHES} schemes"));
         }
-        let branches = files.iter().map(|file| self.scheme(file, nesting + 1, file.at, scope));
-        let branches: Vec<Option<Policy>> = branches.collect();
+        let branches: Vec<_> = files.iter().map(|file| self.scheme(file, nesting + 1, file.at, scope)).collect();
         branches.into_iter().collect()
     }
 
     pub(super) fn header_name(&mut self, name: &str, at: Location) -> Option<HeaderName> {
-        let parsed = HeaderName::try_from(name).ok();
-        if parsed.is_none() {
-            self.problems.add(at, HEADER_NAME);
-        }
-        parsed
+        self.check(at, HeaderName::try_from(name).map_err(|_| HEADER_NAME))
     }
 
     /// The place under the one of these keys that is written.
@@ -164,11 +138,7 @@ impl Compiler<'_> {
     }
 
     pub(super) fn locator_under(&mut self, (key, text, at): WrittenKey<'_>) -> Option<Locator> {
-        let locator = Locator::parse(key, text);
-        if locator.is_none() {
-            self.problems.add(at, if key == "header" { HEADER_NAME } else { POINTER });
-        }
-        locator
+        self.check(at, Locator::parse(key, text).ok_or(if key == "header" { HEADER_NAME } else { POINTER }))
     }
 
     fn timestamp(&mut self, field: &Field<TimestampYaml>, policy: Option<&Policy>) -> Option<TimestampRule> {

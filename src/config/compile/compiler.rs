@@ -58,6 +58,22 @@ impl<'a> Compiler<'a> {
         value
     }
 
+    /// The one of these keys that is written; `missing` and `several` are the problems of none and of several.
+    pub(super) fn only_one(
+        &mut self,
+        at: Location,
+        keys: &[(&'static str, bool)],
+        (missing, several): (&str, &str),
+    ) -> Option<&'static str> {
+        let written: Vec<&str> = keys.iter().filter(|(_, is_written)| *is_written).map(|(name, _)| *name).collect();
+        match written.as_slice() {
+            [] => self.missing(at, missing),
+            [name] => return Some(name),
+            _several => self.problems.add(at, several),
+        }
+        None
+    }
+
     /// Reports that none or several of the keys `names` are written.
     pub(super) fn not_one(&mut self, at: Location, names: &str, is_any_written: bool) {
         if is_any_written {
@@ -74,6 +90,11 @@ impl<'a> Compiler<'a> {
         }
     }
 
+    /// Reports each of these places of keys that are written, and would have no effect.
+    pub(super) fn unused(&mut self, keys: &[Option<Location>], problem: &str) {
+        keys.iter().flatten().for_each(|at| self.problems.add_unless_known(*at, problem));
+    }
+
     pub(super) fn warn(&mut self, at: Location, warning: &str) {
         self.warnings.push(format!("{}: {warning}", self.problems.path(at)));
     }
@@ -81,6 +102,11 @@ impl<'a> Compiler<'a> {
     /// The error as a problem at this place.
     pub(super) fn check<T, E: std::fmt::Display>(&mut self, at: Location, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.problems.add(at, error.to_string())).ok()
+    }
+
+    /// Like [`Self::check`], for the contents of a file.
+    pub(super) fn usable<T, E: std::fmt::Display>(&mut self, at: Location, result: Result<T, E>) -> Option<T> {
+        self.check(at, result.map_err(|error| format!("cannot be used: {error}")))
     }
 
     /// The contents of the file that a field names.

@@ -30,23 +30,19 @@ impl<'a> Compiler<'a> {
             // Keys would be rejected for their algorithms.
             algorithms.clear();
         }
-        let sources =
-            [file.jwks.is_written(), file.public_key.is_written(), file.secret.is_written(), file.secrets.is_written];
-        let keys = match sources {
-            [true, false, false, false] => self.jwks(name, &file.issuer, &file.jwks, &algorithms),
-            [false, true, false, false] => self.public_key(file, &algorithms),
-            [false, false, true, false] => self.shared_secret(file, &algorithms),
-            [false, false, false, true] => self.shared_secrets(file, &algorithms),
-            [false, false, false, false] => {
-                let what = "one of jwks, public_key, secret and secrets: tokens cannot be verified without a key";
-                self.missing(file.at, what);
-                None
-            }
-            _several => {
-                self.problems.add(file.at, "has more than one of jwks, public_key, secret and secrets; keep one");
-                None
-            }
-        };
+        let sources = [
+            ("jwks", file.jwks.is_written()),
+            ("public_key", file.public_key.is_written()),
+            ("secret", file.secret.is_written()),
+            ("secrets", file.secrets.is_written),
+        ];
+        let missing = "one of jwks, public_key, secret and secrets: tokens cannot be verified without a key";
+        let several = "has more than one of jwks, public_key, secret and secrets; keep one";
+        let keys = self.only_one(file.at, &sources, (missing, several)).and_then(|source| match source {
+            "jwks" => self.jwks(name, &file.issuer, &file.jwks, &algorithms),
+            "public_key" => self.public_key(file, &algorithms),
+            _secrets => self.shared_secrets(file, &algorithms),
+        });
         Some(Issuer { name: name.into(), iss: iss?, algorithms, keys: keys?, token_cache: Arc::default() })
     }
 
@@ -98,25 +94,17 @@ impl<'a> Compiler<'a> {
         Some(Keys::Fixed(Arc::new(set)))
     }
 
-    fn shared_secret(&mut self, file: &IssuerYaml, algorithms: &[Algorithm]) -> Option<Keys> {
-        let at = file.secret.at;
-        let secret = self.secret_as(file.secret.value()?, SecretEncoding::Utf8, at)?;
-        let algorithm = self.only(algorithms, file)?;
-        let set = self.check(at, KeySet::from_secret(&secret, algorithm))?;
-        Some(Keys::Fixed(Arc::new(set)))
-    }
-
-    /// Several secrets, any of which may have signed a token. Each problem is reported at its secret.
+    /// The secrets, any of which may have signed a token. Each problem is reported at its secret.
     fn shared_secrets(&mut self, file: &IssuerYaml, algorithms: &[Algorithm]) -> Option<Keys> {
-        let files = &file.secrets;
-        if files.is_empty() || files.len() > MAX_SECRETS {
+        let several = &file.secrets;
+        if several.is_written && !(1..=MAX_SECRETS).contains(&several.len()) {
             let problem = format!("expected 1 to {MAX_SECRETS} secrets: each token is tried with every one of them");
-            self.problems.add_follow_up(files.at, problem);
+            self.problems.add_follow_up(several.at, problem);
         }
-        let secrets: Vec<_> = files
-            .iter()
-            .filter_map(|file| Some((self.secret_as(file, SecretEncoding::Utf8, file.at)?, file.at)))
-            .collect();
+        let one = file.secret.value().map(|secret| (secret, file.secret.at));
+        let files = one.into_iter().chain(several.iter().map(|secret| (&**secret, secret.at)));
+        let secrets: Vec<_> =
+            files.filter_map(|(file, at)| Some((self.secret_as(file, SecretEncoding::Utf8, at)?, at))).collect();
         let algorithm = self.only(algorithms, file)?;
         for (secret, at) in &secrets {
             self.check(*at, KeySet::from_secret(secret, algorithm));
@@ -146,11 +134,8 @@ impl<'a> Compiler<'a> {
     ) -> Option<Zeroizing<Vec<u8>>> {
         let raw = self.secret_bytes(file, at)?;
         let secret = decode_secret(raw, file.encoding.value().copied().unwrap_or(default));
-        if secret.is_none() {
-            let at = if file.encoding.is_written() { file.encoding.at } else { at };
-            self.problems.add(at, "the secret is not valid in this encoding");
-        }
-        secret
+        let at = file.encoding.written_at().unwrap_or(at);
+        self.check(at, secret.ok_or("the secret is not valid in this encoding"))
     }
 
     /// The contents of the file or environment variable.

@@ -75,30 +75,20 @@ impl Compiler<'_> {
         let chain = self.file(&pair.cert);
         let key = self.file(&pair.key).map(|key| Zeroizing::new(key.to_vec()));
         let (chain, key) = (chain?, key?);
-        match Certificate::from_pem(chain, &key) {
-            Ok(certificate) => {
-                self.certificates.push((pair.cert.value()?.text.clone(), certificate.expires));
-                Some(certificate)
-            }
-            Err(error) => {
-                self.problems.add(pair.at, format!("certificate and key cannot be used: {error}"));
-                None
-            }
-        }
+        let certificate = Certificate::from_pem(chain, &key);
+        let certificate = certificate.map_err(|error| format!("certificate and key cannot be used: {error}"));
+        let certificate = self.check(pair.at, certificate)?;
+        self.certificates.push((pair.cert.value()?.text.clone(), certificate.expires));
+        Some(certificate)
     }
 
     /// `None` if clients are asked for no certificate, and if there is a problem, which fails the load.
     fn client_trust(&mut self, file: &TlsYaml) -> Option<ClientTrust> {
         if !file.client_ca.is_written() {
             // The operator expects client certificates to be requested.
-            let unused = [
-                (file.client_auth.is_written(), file.client_auth.at),
-                (file.client_crl.is_written(), file.client_crl.at),
-            ];
-            for (_, at) in unused.into_iter().filter(|(is_written, _)| *is_written) {
-                if !self.problems.has_under(file.client_ca.at) {
-                    self.problems.add_unless_known(at, "requires `client_ca`; set it too, or remove this key");
-                }
+            if !self.problems.has_under(file.client_ca.at) {
+                let unused = [file.client_auth.written_at(), file.client_crl.written_at()];
+                self.unused(&unused, "requires `client_ca`; set it too, or remove this key");
             }
             return None;
         }
@@ -107,30 +97,17 @@ impl Compiler<'_> {
             false => None,
             true => Some(self.revocation_lists(&file.client_crl)?),
         };
-        match tls::client_trust(ca?, lists, file.client_auth.or_default()) {
-            Ok(trust) => Some(trust),
-            Err(error) => {
-                let of_lists = matches!(error, TlsError::UnreadableList);
-                let at = if of_lists { file.client_crl.at } else { file.client_ca.at };
-                self.problems.add(at, format!("cannot be used: {error}"));
-                None
-            }
-        }
+        let trust = tls::client_trust(ca?, lists, file.client_auth.or_default());
+        let of_lists = matches!(trust, Err(TlsError::UnreadableList));
+        self.usable(if of_lists { file.client_crl.at } else { file.client_ca.at }, trust)
     }
 
     fn revocation_lists(&mut self, field: &Field<Parsed<FileName>>) -> Option<RevocationLists> {
         let lists = RevocationLists::from_pem(self.file(field)?);
-        match lists {
-            Ok(lists) => {
-                let place = format!("{}: {}", self.problems.path(field.at), field.value()?.text);
-                self.client_crls.push((place, lists.expires));
-                Some(lists)
-            }
-            Err(error) => {
-                self.problems.add(field.at, format!("cannot be used: {error}"));
-                None
-            }
-        }
+        let lists = self.usable(field.at, lists)?;
+        let place = format!("{}: {}", self.problems.path(field.at), field.value()?.text);
+        self.client_crls.push((place, lists.expires));
+        Some(lists)
     }
 }
 

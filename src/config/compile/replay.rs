@@ -116,17 +116,9 @@ impl Compiler<'_> {
 
     /// Warns of an id that stays the same when a retry is signed again, which may be after the id was deleted.
     fn warn_of_late_retries(&mut self, policy: &Policy, ttl: Option<Duration>, at: Location) {
-        let stays = |leaf: &&Policy| match leaf {
-            Policy::Signature(policy) => {
-                policy.time.is_some() && matches!(policy.replay_id, Some(SignatureReplayId::Component(_)))
-            }
-            Policy::Jwt(_)
-            | Policy::Detached(_)
-            | Policy::ClientCertificate(_)
-            | Policy::Token(_)
-            | Policy::AllOf(_)
-            | Policy::AnyOf(_)
-            | Policy::Public => false,
+        let stays = |leaf: &&Policy| {
+            let Policy::Signature(policy) = leaf else { return false };
+            policy.time.is_some() && matches!(policy.replay_id, Some(SignatureReplayId::Component(_)))
         };
         if ttl.is_none() && policy.leaves().iter().any(stays) {
             let warning = "a retry that the sender signs again after the signature's maximum age is forwarded a second \
@@ -159,10 +151,14 @@ impl Compiler<'_> {
     fn replay_id(&mut self, field: &Field<ReplayIdYaml>) -> Option<ReplayIdSource> {
         let file = field.value()?;
         match (written(&file.places()).as_slice(), file.hash.value()) {
-            ([key], None) => Some(match self.locator_under(*key)? {
-                Locator::Claim(pointer) => ReplayIdSource::Claim(pointer),
-                locator => ReplayIdSource::Component(Component::Located(locator, Presence::Required)),
-            }),
+            ([key], None) => {
+                let locator = self.locator_under(*key)?;
+                Some(if let Locator::Claim(pointer) = locator {
+                    ReplayIdSource::Claim(pointer)
+                } else {
+                    ReplayIdSource::Component(Component::Located(locator, Presence::Required))
+                })
+            }
             ([], Some(true)) => Some(ReplayIdSource::Hash),
             (places, hash) => {
                 let is_any_written = !places.is_empty() || hash.is_some();

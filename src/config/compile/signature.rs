@@ -119,32 +119,33 @@ impl Compiler<'_> {
             return Some(Parse::Raw);
         }
         let file = field.value()?;
-        let written =
-            [file.prefix.is_written(), file.pairs.is_written(), file.list.is_written(), file.split.is_written()];
-        match written {
-            [true, false, false, false] => Some(Parse::Prefix(file.prefix.value()?.clone())),
-            [false, true, false, false] => {
+        let forms = [
+            ("prefix", file.prefix.is_written()),
+            ("pairs", file.pairs.is_written()),
+            ("list", file.list.is_written()),
+            ("split", file.split.is_written()),
+        ];
+        let several = "has more than one of prefix, pairs, list and split; keep one";
+        match self.only_one(field.at, &forms, ("exactly one of prefix, pairs, list and split", several))? {
+            "prefix" => Some(Parse::Prefix(file.prefix.value()?.clone())),
+            "pairs" => {
                 let pairs = file.pairs.value()?;
                 let separator = self.text(&pairs.separator, Some(","));
                 let equals = self.text(&pairs.equals, Some("="));
                 let key = self.text(&pairs.key, None);
                 Some(Parse::Pairs { separator: separator?, equals: equals?, key: key? })
             }
-            [false, false, true, false] => {
+            "list" => {
                 let list = file.list.value()?;
                 let separator = self.text(&list.separator, None)?;
                 Some(Parse::List { separator, prefix: list.prefix.or_default() })
             }
-            [false, false, false, true] => {
+            _split => {
                 let split = file.split.value()?;
                 self.required(&split.index, "the index of the field that is the signature, from 0");
                 let separator = self.text(&split.separator, None);
                 let list = split.list.value().cloned();
                 Some(Parse::Split { separator: separator?, index: split.index.number()?, list })
-            }
-            _none_or_several => {
-                self.not_one(field.at, "prefix, pairs, list and split", written.contains(&true));
-                None
             }
         }
     }
@@ -167,16 +168,12 @@ impl Compiler<'_> {
         }
         let components: Vec<Component> = written.iter().map(|component| (**component).clone()).collect();
         let holds_secret = components.contains(&Component::Secret);
-        match algorithm {
-            Some(SignatureAlgorithm::Sha256) if !holds_secret => {
-                self.problems
-                    .add(at, "a plain sha256 authenticates the sender only with `secret` as one of the components");
-            }
-            Some(SignatureAlgorithm::Sha256) | None => {}
-            Some(_) if holds_secret => {
-                self.problems.add(at, "`secret` is a component of plain sha256 only; an HMAC uses it as its key");
-            }
-            Some(_) => {}
+        let is_plain_hash = algorithm == Some(SignatureAlgorithm::Sha256);
+        if is_plain_hash && !holds_secret {
+            let problem = "a plain sha256 authenticates the sender only with `secret` as one of the components";
+            self.problems.add(at, problem);
+        } else if holds_secret && !is_plain_hash && algorithm.is_some() {
+            self.problems.add(at, "`secret` is a component of plain sha256 only; an HMAC uses it as its key");
         }
         components
     }

@@ -67,11 +67,8 @@ impl Compiler<'_> {
 
     fn redis_password(&mut self, secret: &SecretYaml, at: Location) -> Option<Zeroizing<String>> {
         let bytes = self.secret_as(secret, SecretEncoding::Utf8, at)?;
-        let text = std::str::from_utf8(&bytes).ok().map(|text| Zeroizing::new(text.to_owned()));
-        if text.is_none() {
-            self.problems.add(at, "is not UTF-8 text");
-        }
-        text
+        let text = std::str::from_utf8(&bytes).map_err(|_| "is not UTF-8 text");
+        self.check(at, text.map(|text| Zeroizing::new(text.to_owned())))
     }
 
     fn redis_urls(&mut self, file: &RedisYaml) -> Option<Vec<String>> {

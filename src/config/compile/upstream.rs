@@ -70,13 +70,8 @@ impl Compiler<'_> {
             return None;
         }
         let ca = self.optional_file(&file.ca)?;
-        match tls::client_config(ca.as_deref()) {
-            Ok(config) => Some((ca, Arc::new(config))),
-            Err(error) => {
-                self.problems.add(file.ca.at, format!("cannot be used: {error}"));
-                None
-            }
-        }
+        let config = self.usable(file.ca.at, tls::client_config(ca.as_deref()))?;
+        Some((ca, Arc::new(config)))
     }
 
     /// `roots` is `None` for an https URL if a problem with `ca` has been reported.
@@ -84,13 +79,9 @@ impl Compiler<'_> {
         if let Some(socket) = url.strip_prefix("unix:") {
             return self.socket_address(socket, at);
         }
-        let parsed = parse_url(url);
-        if parsed.is_none() {
-            let expected = "expected http://host:port, https://host:port or unix:/path, without path, query and user: \
-                            requests keep their own path";
-            self.problems.add(at, expected);
-        }
-        match parsed? {
+        let expected = "expected http://host:port, https://host:port or unix:/path, without path, query and user: \
+                        requests keep their own path";
+        match self.check(at, parse_url(url).ok_or(expected))? {
             (uri, None) => Some(EndpointAddress::Tcp(uri)),
             (uri, Some(name)) => {
                 let (ca, config) = roots?.clone();
@@ -101,13 +92,12 @@ impl Compiler<'_> {
 
     fn socket_address(&mut self, socket: &str, at: Location) -> Option<EndpointAddress> {
         let resolved = self.sources.resolve(socket);
-        let problem = match SocketAddr::from_pathname(&resolved) {
-            _ if socket.is_empty() => "expected the path of a socket after `unix:`",
-            Err(_) => "the path of a socket may have at most 107 bytes; use a shorter one",
-            Ok(_) => return Some(EndpointAddress::Unix(resolved)),
+        let address = match SocketAddr::from_pathname(&resolved) {
+            _ if socket.is_empty() => Err("expected the path of a socket after `unix:`"),
+            Err(_) => Err("the path of a socket may have at most 107 bytes; use a shorter one"),
+            Ok(_) => Ok(EndpointAddress::Unix(resolved)),
         };
-        self.problems.add(at, problem);
-        None
+        self.check(at, address)
     }
 
     /// Reuses an equal endpoint of another route or of the configuration in use, whose connections are kept.

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
+use super::number::NO_DEFAULT;
 use crate::auth::certificate_rule::parse_fingerprint;
 use crate::auth::claims::Pointer;
 use crate::auth::client_certificate::San;
@@ -138,14 +139,6 @@ pub struct VariableName;
 #[derive(Clone, Debug)]
 pub struct RevocationListName;
 
-/// A duration longer than zero.
-#[derive(Clone, Copy, Debug)]
-pub struct NonZeroDuration(pub Duration);
-
-/// A duration, which may be zero.
-#[derive(Clone, Copy, Debug)]
-pub struct AnyDuration(Duration);
-
 /// Requests and the seconds to which their number applies.
 #[derive(Clone, Copy, Debug)]
 pub struct RatePerSeconds(pub u32, pub u32);
@@ -184,8 +177,6 @@ texts! {
     FileName: FILE, "hookgate.pem", None, |_: &str| Ok(Self);
     VariableName: VARIABLE, "WEBHOOK_SECRET", None, |_: &str| Ok(Self);
     RevocationListName: REVOCATIONS, "revoked.yaml", None, |_: &str| Ok(Self);
-    NonZeroDuration: DURATION, "5m", Some(DURATION_PATTERN), |text: &str| duration(text, 1).map(Self);
-    AnyDuration: DURATION, "30s", Some(DURATION_PATTERN), |text: &str| duration(text, 0).map(Self);
     RatePerSeconds: "a rate such as 100/s, 30/m or 5/h", "100/s", Some("^[0-9]+/[smh]$"), |text: &str| {
         let problem = "expected a rate: a whole number from 1 to 1000000 and /s, /m or /h, such as 100/s";
         or(parse_rate(text).map(|(count, seconds)| Self(count, seconds)), problem)
@@ -216,18 +207,13 @@ const DURATION_PATTERN: &str = "^[0-9]+(ms|s|m|h|d)$";
 const SIZE: &str = "a size such as 64KiB or 1MiB";
 const SIZE_PATTERN: &str = "^[0-9]+(B|KiB|MiB|GiB)$";
 
-fn duration(text: &str, min_ms: u128) -> Result<Duration, String> {
-    let problem = "expected a duration: a whole number and ms, s, m, h or d, such as 30s";
-    let duration = or(parse_duration(text), problem)?;
-    if duration.as_millis() < min_ms { Err("must be longer than zero".to_owned()) } else { Ok(duration) }
-}
-
-/// A duration with a default, both in milliseconds; it must be longer than zero unless `MIN` is 0.
+/// A duration of at least `MIN` milliseconds, with a default in milliseconds or [`NO_DEFAULT`].
 #[derive(Clone, Copy, Debug)]
 pub struct Millis<const DEFAULT: u64, const MIN: u64>(Duration);
 
 impl<const DEFAULT: u64, const MIN: u64> Default for Millis<DEFAULT, MIN> {
     fn default() -> Self {
+        const { assert!(DEFAULT != NO_DEFAULT, "this duration has no default") };
         Self(Duration::from_millis(DEFAULT))
     }
 }
@@ -240,15 +226,18 @@ impl<const DEFAULT: u64, const MIN: u64> From<Millis<DEFAULT, MIN>> for Duration
 
 impl<const DEFAULT: u64, const MIN: u64> Text for Millis<DEFAULT, MIN> {
     const FORM: &'static str = DURATION;
-    const EXAMPLE: &'static str = "30s";
+    const EXAMPLE: &'static str = if DEFAULT == NO_DEFAULT && MIN > 0 { "5m" } else { "30s" };
     const PATTERN: Option<&'static str> = Some(DURATION_PATTERN);
 
     fn parse(text: &str) -> Result<Self, String> {
-        duration(text, MIN.into()).map(Self)
+        let problem = "expected a duration: a whole number and ms, s, m, h or d, such as 30s";
+        let duration = or(parse_duration(text), problem)?;
+        let is_short = duration.as_millis() < MIN.into();
+        if is_short { Err("must be longer than zero".to_owned()) } else { Ok(Self(duration)) }
     }
 
     fn default_text() -> Option<String> {
-        Some(values::write_duration(Duration::from_millis(DEFAULT)))
+        (DEFAULT != NO_DEFAULT).then(|| values::write_duration(Duration::from_millis(DEFAULT)))
     }
 }
 
@@ -298,7 +287,7 @@ impl<T: Text + Default + Copy> Field<Parsed<T>> {
     }
 }
 
-impl Field<Parsed<NonZeroDuration>> {
+impl<const DEFAULT: u64, const MIN: u64> Field<Parsed<Millis<DEFAULT, MIN>>> {
     /// The duration; `None` if it is absent or invalid.
     pub fn duration(&self) -> Option<Duration> {
         self.value().map(|parsed| parsed.value.0)
@@ -312,17 +301,10 @@ pub type Timeout<const DEFAULT: u64> = Field<Parsed<Millis<DEFAULT, 1>>>;
 pub type Delay<const DEFAULT: u64> = Field<Parsed<Millis<DEFAULT, 0>>>;
 
 /// A duration longer than zero without a default.
-pub type OptionalDuration = Field<Parsed<NonZeroDuration>>;
+pub type OptionalDuration = Timeout<NO_DEFAULT>;
 
 /// A duration that may be zero, without a default.
-pub type OptionalDelay = Field<Parsed<AnyDuration>>;
-
-impl OptionalDelay {
-    /// The duration; `None` if it is absent or invalid.
-    pub fn duration(&self) -> Option<Duration> {
-        self.value().map(|parsed| parsed.value.0)
-    }
-}
+pub type OptionalDelay = Delay<NO_DEFAULT>;
 
 /// A size with a default in bytes.
 pub type Size<const DEFAULT: u64, const MIN: u64 = 0, const MAX: u64 = { u64::MAX }> =

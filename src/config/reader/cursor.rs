@@ -6,7 +6,7 @@ use serde::de;
 
 use super::messages;
 use super::problems::{Location, Report};
-use crate::config::error::{Position, Segment};
+use crate::config::error::Segment;
 use crate::config::yaml::{Node, NodeValue};
 
 /// The key that chooses the variant of an enum whose serde name is [`TAGGED`].
@@ -25,26 +25,18 @@ pub const VARIABLE: &str = "$variable";
 pub const REVOCATIONS: &str = "$revocations";
 
 /// An error of one value.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     /// It has been recorded.
+    #[error("recorded")]
     Recorded,
     /// The whole message.
+    #[error("{0}")]
     Message(String),
     /// The expected form; the actual type is known to the [`Reader`].
+    #[error("{0}")]
     Expected(String),
 }
-
-impl std::fmt::Display for ReadError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Recorded => f.write_str("recorded"),
-            Self::Message(message) | Self::Expected(message) => f.write_str(message),
-        }
-    }
-}
-
-impl std::error::Error for ReadError {}
 
 impl de::Error for ReadError {
     fn custom<T: std::fmt::Display>(message: T) -> Self {
@@ -97,7 +89,7 @@ impl<'a> Reader<'a> {
             PathStep::Key(key) => Segment::Key(key.to_owned().into()),
             PathStep::Index(index) => Segment::Index(index),
         };
-        let position: Option<Position> = self.node.map(|node| node.position);
+        let position = self.node.map(|node| node.position);
         self.report.borrow_mut().problems.place(parent, segment, position)
     }
 
@@ -121,17 +113,16 @@ impl<'a> Reader<'a> {
         Self { node, place, is_tagged: false, ..self }
     }
 
-    /// The value, or `None` after its error was recorded.
-    pub(super) fn recorded<T>(self, result: Result<T, ReadError>) -> Option<T> {
+    /// The value; its error is recorded.
+    pub(super) fn recorded<T>(self, result: Result<T, ReadError>) -> Result<T, ReadError> {
         let message = match result {
-            Ok(value) => return Some(value),
-            Err(ReadError::Recorded) => return None,
+            Ok(_) | Err(ReadError::Recorded) => return result,
             Err(ReadError::Message(message)) => message,
             Err(ReadError::Expected(expected)) => messages::wrong_type(&expected, self.node),
         };
         let location = self.location();
         self.report.borrow_mut().problems.add(location, message);
-        None
+        Err(ReadError::Recorded)
     }
 
     /// Reports each key that is none of the fields, and excuses the field that was probably meant: it must not be
@@ -156,11 +147,6 @@ impl<'a> Reader<'a> {
             };
             problems.add(location, message);
         }
-    }
-
-    pub(super) fn fail<T>(self, message: String) -> Result<T, ReadError> {
-        let failed: Result<T, ReadError> = Err(ReadError::Message(message));
-        self.recorded(failed).ok_or(ReadError::Recorded)
     }
 
     /// The text of a scalar whose form is described by its serde name.

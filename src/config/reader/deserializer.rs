@@ -1,41 +1,46 @@
 //! [`Reader`] as a serde deserializer.
 
-use serde::de::value::StrDeserializer;
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{Deserializer, Visitor};
 
-use super::access::{Entries, Fields, Items, Parts, Variant};
+use super::access::{Entries, Items, Located};
 use super::cursor::{PathStep, ReadError, Reader, TAG, TAGGED};
-use super::field::{FIELD, ITEM};
+use super::field::{BOOL_OR_MAPPING, LOCATED, STRING_OR_MAPPING};
 use super::messages;
-use crate::config::yaml::NodeValue;
+use crate::config::yaml::{Node, NodeValue};
 
 impl<'a> Reader<'a> {
-    fn choose_by_tag<'de, V: Visitor<'de>>(
-        self,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, ReadError>
-    where
-        'a: 'de,
-    {
-        let Some(NodeValue::Mapping(entries)) = self.value() else {
-            return Err(ReadError::Expected("a mapping".to_owned()));
-        };
+    /// The entries of a mapping, none if it is absent; `None` for another type.
+    fn entries(self) -> Option<&'a [(String, Node)]> {
+        match self.value() {
+            None => Some(&[]),
+            Some(NodeValue::Mapping(entries)) => Some(entries),
+            Some(_) => None,
+        }
+    }
+
+    /// The text, which must be one of the options.
+    fn option(self, expected: String, options: &[&str]) -> Result<&'a str, ReadError> {
+        match self.value() {
+            Some(NodeValue::String(text)) if options.contains(&text.as_str()) => Ok(text),
+            Some(NodeValue::String(text)) => Err(ReadError::Message(messages::wrong_option(&expected, options, text))),
+            _ => Err(ReadError::Expected(expected)),
+        }
+    }
+
+    fn choose_by_tag<V: Visitor<'a>>(self, variants: &[&str], visitor: V) -> Result<V::Value, ReadError> {
+        let entries = self.entries().ok_or_else(|| ReadError::Expected("a mapping".to_owned()))?;
         let tag = entries.iter().find(|(key, _)| key == TAG).map(|(_, node)| node);
         let at = self.located().below(PathStep::Field(TAG), tag);
         let expected = messages::one_of("", variants);
-        match tag.map(|node| &node.value) {
-            Some(NodeValue::String(text)) if variants.contains(&text.as_str()) => {
-                visitor.visit_enum(Variant { name: text, reader: Self { is_tagged: true, ..self } })
-            }
-            Some(NodeValue::String(text)) => at.fail(messages::wrong_option(&expected, variants, text)),
-            Some(_) => at.fail(messages::wrong_type(&expected, tag)),
-            None => {
-                let location = at.location();
-                self.report.borrow_mut().problems.add_follow_up(location, format!("missing; expected {expected}"));
-                Err(ReadError::Recorded)
-            }
+        if tag.is_none() {
+            let location = at.location();
+            self.report.borrow_mut().problems.add_follow_up(location, format!("missing; expected {expected}"));
+            return Err(ReadError::Recorded);
         }
+        let name = at.recorded(at.option(expected, variants))?;
+        let variant = std::iter::once((name, Self { is_tagged: true, ..self }));
+        visitor.visit_enum(MapAccessDeserializer::new(Entries::new(variant)))
     }
 }
 
@@ -82,29 +87,34 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         visitor: V,
     ) -> Result<V::Value, ReadError> {
         match name {
-            FIELD => visitor.visit_map(Parts { reader: self.located(), gives_location: true }),
-            ITEM => visitor.visit_map(Parts { reader: self, gives_location: false }),
+            LOCATED => visitor.visit_map(Located(self.located())),
+            STRING_OR_MAPPING | BOOL_OR_MAPPING => match self.value() {
+                Some(NodeValue::Mapping(_)) => visitor.visit_newtype_struct(self),
+                Some(NodeValue::String(_)) if name == STRING_OR_MAPPING => visitor.visit_some(self),
+                Some(NodeValue::Bool(_)) if name == BOOL_OR_MAPPING => visitor.visit_some(self),
+                // Reported as a wrong type, with the visitor's form.
+                _ => visitor.visit_unit(),
+            },
             form => visitor.visit_newtype_struct(StrDeserializer::new(self.text(form)?)),
         }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        match self.value() {
-            None => visitor.visit_seq(Items { reader: self, items: [].iter().enumerate() }),
-            Some(NodeValue::List(items)) => {
-                visitor.visit_seq(Items { reader: self.located(), items: items.iter().enumerate() })
-            }
-            Some(_) => Err(ReadError::Expected("a list".to_owned())),
-        }
+        let items = match self.value() {
+            None => [].as_slice(),
+            Some(NodeValue::List(items)) => items,
+            Some(_) => return Err(ReadError::Expected("a list".to_owned())),
+        };
+        let reader = self.located();
+        let item = |(index, node)| reader.below(PathStep::Index(index), Some(node));
+        visitor.visit_seq(Items(items.iter().enumerate().map(item)))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        let entries = match self.value() {
-            None => [].as_slice(),
-            Some(NodeValue::Mapping(entries)) => entries,
-            Some(_) => return Err(ReadError::Expected("a mapping".to_owned())),
-        };
-        visitor.visit_map(Entries { reader: self.located(), entries: entries.iter(), value: None })
+        let entries = self.entries().ok_or_else(|| ReadError::Expected("a mapping".to_owned()))?;
+        let reader = self.located();
+        let entry = |(key, node): &'de (String, Node)| (key.as_str(), reader.below(PathStep::Key(key), Some(node)));
+        visitor.visit_map(Entries::new(entries.iter().map(entry)))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -113,14 +123,14 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadError> {
-        let entries = match self.value() {
-            None => [].as_slice(),
-            Some(NodeValue::Mapping(entries)) => entries,
-            Some(_) => return Err(ReadError::Expected(messages::mapping(name, fields))),
-        };
+        let entries = self.entries().ok_or_else(|| ReadError::Expected(messages::mapping(name, fields)))?;
         let reader = self.located();
         reader.unknown(entries, fields);
-        visitor.visit_map(Fields { reader, entries, names: fields.iter(), value: None })
+        let field = |name: &&'static str| {
+            let node = entries.iter().find(|(key, _)| key == name).map(|(_, node)| node);
+            (*name, reader.below(PathStep::Field(name), node))
+        };
+        visitor.visit_map(Entries::new(fields.iter().map(field)))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -129,15 +139,11 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadError> {
-        let expected = messages::one_of(name, variants);
-        match self.value() {
-            _ if name == TAGGED => self.choose_by_tag(variants, visitor),
-            Some(NodeValue::String(text)) if variants.contains(&text.as_str()) => {
-                visitor.visit_enum(StrDeserializer::<ReadError>::new(text))
-            }
-            Some(NodeValue::String(text)) => Err(ReadError::Message(messages::wrong_option(&expected, variants, text))),
-            _ => Err(ReadError::Expected(expected)),
+        if name == TAGGED {
+            return self.choose_by_tag(variants, visitor);
         }
+        let name = self.option(messages::one_of(name, variants), variants)?;
+        visitor.visit_enum(StrDeserializer::<ReadError>::new(name))
     }
 
     serde::forward_to_deserialize_any! {

@@ -5,61 +5,48 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::problems::Location;
 
-/// The serde name by which a [`Field`] asks for its place.
-pub(super) const FIELD: &str = "$field";
+/// The serde name by which a [`Section`] asks for its place.
+pub(super) const LOCATED: &str = "$located";
 
-/// The serde name by which an item of a list is read on its own.
-pub(super) const ITEM: &str = "$item";
+/// The serde name by which a key is read whose value is a string or a mapping.
+pub(super) const STRING_OR_MAPPING: &str = "$string_or_mapping";
 
-/// The kind of a value, as the key of `Parts`.
-pub(super) mod kind {
-    pub(in crate::config::reader) const ABSENT: u8 = 0;
-    pub(in crate::config::reader) const MAPPING: u8 = 1;
-    pub(in crate::config::reader) const STRING: u8 = 2;
-    pub(in crate::config::reader) const BOOL: u8 = 3;
-    pub(in crate::config::reader) const OTHER: u8 = 4;
-}
+/// The serde name by which a key is read whose value is a boolean or a mapping.
+pub(super) const BOOL_OR_MAPPING: &str = "$bool_or_mapping";
 
 /// An optional value with its place.
 #[derive(Clone, Debug)]
 pub struct Field<T> {
     /// The place, of an absent value too.
     pub at: Location,
-    content: Content<T>,
-}
-
-#[derive(Clone, Debug)]
-enum Content<T> {
-    Absent,
-    /// A problem has been recorded.
-    Invalid,
-    Valid(T),
+    is_written: bool,
+    /// `None` if it is absent, and after its problem was recorded.
+    content: Option<T>,
 }
 
 impl<T> Field<T> {
     /// The value; `None` if it is absent or invalid.
     pub const fn value(&self) -> Option<&T> {
-        match &self.content {
-            Content::Valid(value) => Some(value),
-            Content::Absent | Content::Invalid => None,
-        }
+        self.content.as_ref()
     }
 
     /// The value, owned; `None` if it is absent or invalid.
     pub fn into_value(self) -> Option<T> {
-        match self.content {
-            Content::Valid(value) => Some(value),
-            Content::Absent | Content::Invalid => None,
-        }
+        self.content
     }
 
     /// Whether the file has the field, valid or not.
     pub const fn is_written(&self) -> bool {
-        !matches!(self.content, Content::Absent)
+        self.is_written
+    }
+
+    /// The place, if the file has the field, valid or not.
+    pub fn written_at(&self) -> Option<Location> {
+        self.is_written.then_some(self.at)
     }
 
     /// A copy of the value; the type's default if it is absent or invalid.
@@ -80,12 +67,12 @@ impl Field<String> {
 
 impl<T> Default for Field<T> {
     fn default() -> Self {
-        Self { at: Location::ROOT, content: Content::Absent }
+        Self { at: Location::ROOT, is_written: false, content: None }
     }
 }
 
 /// A mapping or list with its place, which is empty where it is absent or invalid.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Section<T> {
     /// The place, of an absent value too.
     pub at: Location,
@@ -99,6 +86,11 @@ impl<T> Section<T> {
     pub fn written(&self) -> Option<&T> {
         self.is_written.then_some(&self.content)
     }
+
+    /// The place, if the file has it, valid or not.
+    pub fn written_at(&self) -> Option<Location> {
+        self.is_written.then_some(self.at)
+    }
 }
 
 impl<T> Deref for Section<T> {
@@ -109,15 +101,9 @@ impl<T> Deref for Section<T> {
     }
 }
 
-impl<T: Default> Default for Section<T> {
-    fn default() -> Self {
-        Self { at: Location::ROOT, is_written: false, content: T::default() }
-    }
-}
-
 /// A list without the items that cannot be read, each of which is reported.
 #[derive(Clone, Debug)]
-pub struct List<T>(Vec<T>);
+pub struct List<T>(pub Vec<T>);
 
 impl<T> Deref for List<T> {
     type Target = Vec<T>;
@@ -133,47 +119,6 @@ impl<T> Default for List<T> {
     }
 }
 
-impl<T> From<List<T>> for Vec<T> {
-    fn from(list: List<T>) -> Self {
-        list.0
-    }
-}
-
-impl<'f, T> IntoIterator for &'f List<T> {
-    type Item = &'f T;
-    type IntoIter = std::slice::Iter<'f, T>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
-    }
-}
-
-struct FieldVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for FieldVisitor<T> {
-    type Value = Field<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut parts: A) -> Result<Field<T>, A::Error> {
-        let is_absent = parts.next_key::<u8>()? == Some(kind::ABSENT);
-        let at = Location::of_index(parts.next_value()?);
-        let content = match is_absent {
-            true => Content::Absent,
-            false => parts.next_value().map_or(Content::Invalid, Content::Valid),
-        };
-        Ok(Field { at, content })
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(FIELD, FieldVisitor(PhantomData))
-    }
-}
-
 struct SectionVisitor<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for SectionVisitor<T> {
@@ -184,8 +129,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for SectionVisitor<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut parts: A) -> Result<Section<T>, A::Error> {
-        let is_written = parts.next_key::<u8>()? != Some(kind::ABSENT);
-        let at = Location::of_index(parts.next_value()?);
+        let is_written = parts.size_hint() != Some(0);
+        let at = Location(parts.next_key()?.unwrap_or_default());
         // The second value is the absent one.
         let content = parts.next_value().or_else(|_| parts.next_value())?;
         Ok(Section { at, is_written, content })
@@ -194,30 +139,14 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for SectionVisitor<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Section<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(FIELD, SectionVisitor(PhantomData))
+        deserializer.deserialize_newtype_struct(LOCATED, SectionVisitor(PhantomData))
     }
 }
 
-/// An item of a list; `None` after its problem was recorded.
-struct Item<T>(Option<T>);
-
-struct ItemVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ItemVisitor<T> {
-    type Value = Item<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an item")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut parts: A) -> Result<Item<T>, A::Error> {
-        Ok(Item(parts.next_value().ok()))
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(ITEM, ItemVisitor(PhantomData))
+        let Section { at, is_written, content } = Section::<Option<T>>::deserialize(deserializer)?;
+        Ok(Self { at, is_written, content })
     }
 }
 
@@ -232,10 +161,14 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<T>, A::Error> {
         let mut list = Vec::with_capacity(items.size_hint().unwrap_or_default());
-        while let Some(Item(item)) = items.next_element()? {
-            list.extend(item);
+        loop {
+            match items.next_element() {
+                Ok(Some(item)) => list.push(item),
+                Ok(None) => return Ok(List(list)),
+                // It has been recorded.
+                Err(_) => {}
+            }
         }
-        Ok(List(list))
     }
 }
 
@@ -245,31 +178,25 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     }
 }
 
-/// The word (a string or a boolean, by the type `W`) or the mapping that a key may have.
-enum WordOrMapping<W, M> {
-    Word(W),
-    Mapping(M),
-}
-
-struct WordOrMappingVisitor<W, M> {
+struct WordOrMappingVisitor<W, M, T> {
     form: &'static str,
-    word: u8,
-    read: PhantomData<(W, M)>,
+    of_word: fn(W) -> T,
+    of_mapping: fn(M) -> T,
 }
 
-impl<'de, W: Deserialize<'de>, M: Deserialize<'de>> Visitor<'de> for WordOrMappingVisitor<W, M> {
-    type Value = WordOrMapping<W, M>;
+impl<'de, W: Deserialize<'de>, M: Deserialize<'de>, T> Visitor<'de> for WordOrMappingVisitor<W, M, T> {
+    type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.form)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
-        match parts.next_key::<u8>()?.unwrap_or_default() {
-            kind::MAPPING => parts.next_value().map(WordOrMapping::Mapping),
-            word if word == self.word => parts.next_value().map(WordOrMapping::Word),
-            _ => Err(de::Error::invalid_type(de::Unexpected::Option, &self)),
-        }
+    fn visit_some<D: Deserializer<'de>>(self, word: D) -> Result<T, D::Error> {
+        W::deserialize(word).map(self.of_word)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, mapping: D) -> Result<T, D::Error> {
+        M::deserialize(mapping).map(self.of_mapping)
     }
 }
 
@@ -294,15 +221,11 @@ where
     W: Deserialize<'de>,
     M: Deserialize<'de>,
 {
-    let word = match word {
-        WordType::String => kind::STRING,
-        WordType::Bool => kind::BOOL,
+    let name = match word {
+        WordType::String => STRING_OR_MAPPING,
+        WordType::Bool => BOOL_OR_MAPPING,
     };
-    let visitor = WordOrMappingVisitor { form, word, read: PhantomData };
-    Ok(match deserializer.deserialize_newtype_struct(ITEM, visitor)? {
-        WordOrMapping::Word(word) => of_word(word),
-        WordOrMapping::Mapping(mapping) => of_mapping(mapping),
-    })
+    deserializer.deserialize_newtype_struct(name, WordOrMappingVisitor { form, of_word, of_mapping })
 }
 
 /// Each has the schema of its content.

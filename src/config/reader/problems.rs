@@ -5,21 +5,12 @@ use std::sync::Arc;
 use crate::config::error::{FieldPath, Position, Problem, Segment};
 
 /// A place in a file, of a value that is present or absent: an index into the places of [`Problems`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Location(u32);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Location(pub(super) u32);
 
 impl Location {
     /// The whole document.
     pub const ROOT: Self = Self(0);
-
-    /// The index, as [`Field`](super::Field) carries it through serde.
-    pub(super) const fn index(self) -> u32 {
-        self.0
-    }
-
-    pub(super) const fn of_index(index: u32) -> Self {
-        Self(index)
-    }
 }
 
 #[derive(Clone, Debug)]

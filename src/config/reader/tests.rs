@@ -86,7 +86,7 @@ struct SampleRoute {
 #[derive(Debug)]
 enum SampleAuth {
     Public,
-    Scheme(Section<SampleScheme>),
+    Scheme(Box<Section<SampleScheme>>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,7 +107,7 @@ impl<'de> Deserialize<'de> for SampleAuth {
             deserializer,
             ("a scheme, or `public`", WordType::String),
             |_: SampleWord| Self::Public,
-            Self::Scheme,
+            |scheme| Self::Scheme(Box::new(scheme)),
         )
     }
 }
@@ -144,7 +144,7 @@ routes:
     assert!(report.problems.is_empty(), "{report:?}");
     assert_eq!(report.named.files, ["f"]);
     assert_eq!((file.workers.get::<u16>(), file.capacity.get::<usize>(), file.log.access.get()), (4, 10, false));
-    assert!(matches!(file.min_version.value(), Some(SampleVersion::Tls12)) && !file.log.format.is_written() == false);
+    assert!(matches!(file.min_version.value(), Some(SampleVersion::Tls12)) && file.log.format.is_written());
     let Some(SampleStore::Embedded(store)) = file.state.value() else { panic!("{file:?}") };
     assert_eq!(store.path.text(), Some("x"));
     let issuer = &file.issuers["acme"];

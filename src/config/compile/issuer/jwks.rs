@@ -30,48 +30,40 @@ impl Compiler<'_> {
         let file = field.value()?;
         let discovers = file.discovery.get();
         if !file.url.is_written() && !discovers {
-            self.only_fetched(file);
+            let fetching = [
+                file.refresh_interval.written_at(),
+                file.max_stale.written_at(),
+                file.cooldown.written_at(),
+                file.ca.written_at(),
+                file.pins.written_at(),
+                file.cache.written_at(),
+            ];
+            self.unused(&fetching, "is for `url` and `discovery` only; remove it");
         }
-        match [file.url.is_written(), discovers, file.file.is_written(), file.inline.is_written()] {
-            [true, false, false, false] => {
+        let sources = [
+            ("url", file.url.is_written()),
+            ("discovery", discovers),
+            ("file", file.file.is_written()),
+            ("inline", file.inline.is_written()),
+        ];
+        let several = "has more than one of url, discovery, file and inline; keep one";
+        match self.only_one(field.at, &sources, ("one of url, discovery, file and inline", several))? {
+            "url" => {
                 let address = self.written_address(&file.url)?;
                 self.remote(name, address, file, algorithms)
             }
-            [false, true, false, false] => {
+            "discovery" => {
                 let address = self.discovered_address(issuer, file.discovery.at)?;
                 self.remote(name, address, file, algorithms)
             }
-            [false, false, true, false] => {
+            "file" => {
                 let bytes = self.file(&file.file)?;
                 self.key_set(bytes, algorithms, file.file.at)
             }
-            [false, false, false, true] => {
+            _inline => {
                 let bytes = serde_json::to_vec(file.inline.value()?).unwrap_or_default();
                 self.key_set(&bytes, algorithms, file.inline.at)
             }
-            [false, false, false, false] => {
-                self.missing(field.at, "one of url, discovery, file and inline");
-                None
-            }
-            _several => {
-                self.problems.add(field.at, "has more than one of url, discovery, file and inline; keep one");
-                None
-            }
-        }
-    }
-
-    /// Reports keys that only a key set that is fetched has.
-    fn only_fetched(&mut self, file: &JwksYaml) {
-        let fetching = [
-            (file.refresh_interval.is_written(), file.refresh_interval.at),
-            (file.max_stale.is_written(), file.max_stale.at),
-            (file.cooldown.is_written(), file.cooldown.at),
-            (file.ca.is_written(), file.ca.at),
-            (file.pins.is_written, file.pins.at),
-            (file.cache.is_written(), file.cache.at),
-        ];
-        for (_, at) in fetching.into_iter().filter(|(is_written, _)| *is_written) {
-            self.problems.add_unless_known(at, "is for `url` and `discovery` only; remove it");
         }
     }
 
@@ -90,23 +82,18 @@ impl Compiler<'_> {
     }
 
     fn written_address(&mut self, field: &Field<String>) -> Option<JwksLocation> {
-        let url = field.text()?;
-        if !is_https_or_loopback(url) {
-            self.problems.add(field.at, "expected an https:// URL; http:// only to 127.0.0.1, [::1] or localhost");
-            return None;
-        }
-        Some(JwksLocation { url: url.to_owned(), discovery: None })
+        let url = Some(field.text()?.to_owned()).filter(|url| is_https_or_loopback(url));
+        let expected = "expected an https:// URL; http:// only to 127.0.0.1, [::1] or localhost";
+        Some(JwksLocation { url: self.check(field.at, url.ok_or(expected))?, discovery: None })
     }
 
     /// An `issuer` that is missing, empty or `none` has been reported at its own field.
     fn discovered_address(&mut self, issuer: &Field<String>, at: Location) -> Option<JwksLocation> {
         let iss = issuer.text().filter(|iss| !["", "none"].contains(iss))?;
-        let url = discovery_address(iss);
-        if url.is_none() {
-            let needs = "needs an `issuer` that is an https:// URL without a query (http:// only to loopback)";
-            self.problems.add(at, format!("{needs}: the document is fetched from there"));
-        }
-        Some(JwksLocation { url: url?, discovery: Some(iss.to_owned()) })
+        let needed = "needs an `issuer` that is an https:// URL without a query (http:// only to loopback): the document \
+                      is fetched from there";
+        let url = self.check(at, discovery_address(iss).ok_or(needed))?;
+        Some(JwksLocation { url, discovery: Some(iss.to_owned()) })
     }
 
     fn remote(&mut self, name: &str, address: JwksLocation, file: &JwksYaml, algorithms: &[Algorithm]) -> Option<Keys> {
