@@ -3,6 +3,7 @@
 //! No target opens a file or a socket, and none reads the clock: an input means the same in each run.
 
 pub mod keys;
+pub mod second_reader;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use hookgate::auth::challenge::ChallengeResponse;
 use hookgate::auth::{Grant, RequestView, VerifyError, verify};
 use hookgate::clock::UnixTime;
+use hookgate::config::yaml::{Node, NodeValue};
 use hookgate::config::{Config, Handles, Sources, compile};
 use hookgate::route::{ChallengeStage, Route};
 use http::Request;
@@ -31,6 +33,18 @@ pub enum Outcome {
 pub fn sources(text: String, files: &[(&str, &[u8])]) -> Sources {
     let files = files.iter().map(|(name, content)| ((*name).to_owned(), Ok(Zeroizing::new(content.to_vec()))));
     Sources::in_memory(PathBuf::from("gateway.yaml"), text, files.collect())
+}
+
+/// The values of a tree of YAML, without their positions.
+pub fn to_json(node: &Node) -> Value {
+    match &node.value {
+        NodeValue::Null => Value::Null,
+        NodeValue::Bool(value) => Value::from(*value),
+        NodeValue::Number(number) => Value::from(number.clone()),
+        NodeValue::String(text) => Value::from(text.as_str()),
+        NodeValue::List(items) => items.iter().map(to_json).collect(),
+        NodeValue::Mapping(entries) => entries.iter().map(|(key, node)| (key.clone(), to_json(node))).collect(),
+    }
 }
 
 /// One route at `/0`, `/1` and so on for each `auth`.
