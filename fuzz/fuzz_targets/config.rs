@@ -61,7 +61,7 @@ fn compiled(text: &str) -> Result<Config, ConfigErrors> {
     compile(&read, &Handles::default())
 }
 
-/// With one more key at the top, the text never compiles, and the key is reported at its place, whatever else is wrong.
+/// With one more key at the top, the text never compiles, and the key is reported at its place, besides all other problems.
 fn check_unknown_key(text: &str) {
     const KEY: &str = "zz_unknown";
     let longer = format!("{text}\n{KEY}: 1\n");

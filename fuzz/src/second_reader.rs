@@ -78,7 +78,7 @@ fn is_known_difference(text: &str, style: ScalarStyle, value: &NodeValue, other:
     let has_prefix = |prefixes: &[&str]| prefixes.iter().any(|prefix| digits.starts_with(prefix));
     style == ScalarStyle::Plain
         && match (value, other) {
-            // `017` is text, so that nobody has to know whether it is 17 or 15.
+            // `017` is text, so that its value does not depend on the reader: 17 or 15.
             (NodeValue::String(value), Scalar::Integer(_) | Scalar::FloatingPoint(_)) if value == text => {
                 // Too large for a float, `1e999` is text rather than infinity, which a configuration must not contain.
                 let is_infinite = matches!(other, Scalar::FloatingPoint(other) if other.is_infinite());

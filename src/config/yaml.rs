@@ -112,8 +112,10 @@ fn reject_control_characters(text: &str) -> Result<(), Vec<Problem>> {
     else {
         return Ok(());
     };
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    // A line ends with \n, \r\n or \r, as for saphyr-parser.
+    let before = before.replace("\r\n", "\n");
+    let line = before.matches(['\n', '\r']).count() + 1;
+    let column = before.rsplit(['\n', '\r']).next().unwrap_or_default().chars().count() + 1;
     Err(vec![whole(Position { line, column }, format!("control character U+{:04X} is not allowed", u32::from(found)))])
 }
 

@@ -132,12 +132,13 @@ impl<'a> Reader<'a> {
         known.extend(self.is_tagged.then_some(TAG));
         // Of two names that are equally near, the first is suggested.
         known.sort_unstable();
+        let is_free = |name: &&str| !entries.iter().any(|(key, _)| key == name);
+        let free: Vec<&str> = known.iter().copied().filter(is_free).collect();
         for (key, node) in entries.iter().filter(|(key, _)| !known.contains(&key.as_str())) {
-            let free = known.iter().copied().filter(|name| !entries.iter().any(|(key, _)| key == name));
             let location = self.below(PathStep::Key(key), Some(node)).location();
             let mut report = self.report.borrow_mut();
             let problems = &mut report.problems;
-            let message = match messages::nearest(key, free) {
+            let message = match messages::nearest(key, free.iter().copied()) {
                 Some(meant) => {
                     let parent = problems.path(location).parent().unwrap_or_default();
                     problems.excuse(parent.child(meant));

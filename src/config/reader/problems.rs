@@ -1,5 +1,6 @@
 //! The places of a file's values, and the collector of problems that reading and compiling write to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::config::error::{FieldPath, Position, Problem, Segment};
@@ -28,7 +29,11 @@ pub struct Problems {
     /// Shared, because every compilation of one file starts with a copy. The root is not among them.
     places: Arc<Vec<Place>>,
     found: Vec<Problem>,
-    excused: Vec<FieldPath>,
+    /// The fields of the problems that have been indexed, and those that are excused. Ordered, so that the fields under
+    /// one follow it.
+    known: BTreeSet<FieldPath>,
+    /// The number of problems that have been indexed, which is done when a field is looked up.
+    indexed: usize,
 }
 
 impl Problems {
@@ -89,30 +94,42 @@ impl Problems {
     /// Records a problem of a value that would have no effect here, unless one is known at this place.
     pub fn add_unless_known(&mut self, at: Location, message: impl Into<String>) {
         let path = self.path(at);
-        if !self.found.iter().any(|problem| problem.field == path) {
+        if !self.known().contains(&path) {
             self.add(at, message);
         }
     }
 
     /// Marks a field as explained by another field's problem: the one that a misspelt field was meant to be.
     pub(in crate::config) fn excuse(&mut self, field: FieldPath) {
-        self.excused.push(field);
+        self.known.insert(field);
     }
 
     /// Whether something was recorded or excused at, under or above this place.
-    pub fn has_under(&self, at: Location) -> bool {
-        if self.found.is_empty() {
-            return false;
+    pub fn has_under(&mut self, at: Location) -> bool {
+        if self.has_within(at) {
+            return true;
         }
-        let path = self.path(at);
-        let known = self.found.iter().map(|problem| &problem.field).chain(&self.excused);
-        known.into_iter().any(|known| known.contains(&path) || path.contains(known))
+        let mut above = self.path(at).parent();
+        while let Some(path) = above {
+            if self.known.contains(&path) {
+                return true;
+            }
+            above = path.parent();
+        }
+        false
     }
 
-    /// Whether a problem was recorded at or under this place.
-    pub fn has_within(&self, at: Location) -> bool {
+    /// Whether something was recorded or excused at or under this place.
+    pub fn has_within(&mut self, at: Location) -> bool {
         let path = self.path(at);
-        self.found.iter().any(|problem| path.contains(&problem.field))
+        self.known().range(&path..).next().is_some_and(|known| path.contains(known))
+    }
+
+    fn known(&mut self) -> &BTreeSet<FieldPath> {
+        let new = self.found.get(self.indexed..).unwrap_or_default();
+        self.known.extend(new.iter().map(|problem| problem.field.clone()));
+        self.indexed = self.found.len();
+        &self.known
     }
 
     /// Whether there is no problem; excused fields do not count.

@@ -91,7 +91,9 @@ fn unsupported_yaml_ends_the_reading() {
     assert!(rejections(&deep(MAX_DEPTH + 1))[0].ends_with("nested deeper than 64 levels"));
     assert_eq!(rejections(&deep(100_000)), ["f:1:256: invalid YAML: nested deeper than 64 levels"]);
     assert_eq!(rejections(&"#".repeat(Bounds::CONFIGURATION.bytes + 1)), ["f:1:1: file is larger than 1048576 bytes"]);
-    assert_eq!(rejections("a: b\nc: d\u{2028}e: f"), ["f:2:5: control character U+2028 is not allowed"]);
+    for text in ["a: b\nc: d\u{2028}e: f", "a: b\r\nc: d\u{2028}e: f", "a: b\rc: d\u{2028}e: f"] {
+        assert_eq!(rejections(text), ["f:2:5: control character U+2028 is not allowed"], "{text:?}");
+    }
 }
 
 #[test]
