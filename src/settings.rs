@@ -105,11 +105,11 @@ pub enum OnFailover {
 #[serde(rename_all = "lowercase")]
 #[schemars(extend("default" = "reject"))]
 pub enum OnError {
-    /// It is rejected with 503, and the sender retries (fail closed).
+    /// They are rejected with 503, and the sender retries (fail closed).
     #[default]
     Reject,
-    /// It is forwarded without replay protection, and counted in the metrics. Shared rates are counted in this process;
-    /// a route with `revocation.shared` still rejects with 503.
+    /// They are forwarded without replay protection, and counted in the metrics (fail open). Shared rates are counted in
+    /// this process; a route with `revocation.shared` still rejects with 503.
     Allow,
 }
 
