@@ -155,7 +155,7 @@ pub struct DrainYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerYaml {
-    /// IP address and port, in quotes; each address may be used once. Port 0 is any free port.
+    /// IP address and port, each once; an IPv6 address has brackets and quotes: `"[::]:8443"`. Port 0 is any free port.
     #[schemars(required, example = &"0.0.0.0:8443", extend("x-restart" = true))]
     pub address: Field<Parsed<SocketAddr>>,
     /// Limits of connections. A connection keeps the limits with which it began.
@@ -276,7 +276,7 @@ pub struct CertificateYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdminYaml {
-    /// IP address and port, in quotes; not the address of a listener. The admin listener has no authentication: use a
+    /// IP address and port; not the address of a listener. The admin listener has no authentication: use a
     /// loopback or private address.
     #[schemars(required, example = &"127.0.0.1:9901")]
     pub address: Field<Parsed<SocketAddr>>,

@@ -55,8 +55,8 @@ pub enum OnDuplicate {
     Reject,
     /// 200 without a body; 202 for security event tokens.
     Acknowledge,
-    /// The response to the first request again, with `Idempotent-Replayed: true`: a 2xx without its cookies, and only
-    /// the status of a body of more than 64 KiB.
+    /// The response to the first request again, with `Idempotent-Replayed: true`: a 2xx without its cookies, and of a
+    /// response of more than 64 KiB only the status.
     StoredResponse,
 }
 

@@ -117,7 +117,7 @@ impl Keys {
         let default = attribute(schema, "default");
         for value in examples.iter().copied().chain(default) {
             let mut configuration = (place.around)(value.clone());
-            // What many keys refer to.
+            // Many keys refer to these.
             let others = [("store", json!({ "type": "memory" })), ("issuers", issuers())];
             for (name, other) in others {
                 configuration.as_object_mut().unwrap().entry(name).or_insert(other);
@@ -202,7 +202,7 @@ fn showing<'a>(schema: &'a Value, found: &mut Vec<(&'a Value, Vec<&'a Value>)>) 
     }
 }
 
-/// The lines of what the schema finds wrong with the values that it shows itself.
+/// The problems that the schema finds in the values that it shows itself.
 fn contradictions(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     showing(schema, &mut found);

@@ -7,7 +7,7 @@ use hookgate::config::{self, Config, ConfigErrors, Handles};
 use jsonschema::Validator;
 use serde_json::Value;
 
-/// What the schema finds wrong with a configuration, one line each.
+/// The problems of a configuration that the schema finds, one line each.
 pub fn findings(yaml: &str) -> Vec<String> {
     static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| jsonschema::validator_for(config::schema()).unwrap());
     match serde_yaml::from_str::<Value>(yaml) {
@@ -16,7 +16,7 @@ pub fn findings(yaml: &str) -> Vec<String> {
     }
 }
 
-/// What a validator finds wrong with a value, one line each.
+/// The problems of a value that a validator finds, one line each.
 pub fn lines(validator: &Validator, value: &Value) -> Vec<String> {
     validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }

@@ -22,9 +22,8 @@ pub struct JwtYaml {
     /// must differ.
     #[schemars(required, example = &"acme")]
     pub issuer: Field<OneOrMany<String>>,
-    /// The exact `aud`, or several, one of which the token must have. With `none`, `aud` is not compared: it is allowed
-    /// alone, and only if a required `body_hash`, `url_hash`, `url` or `qsh` binds the token, or if the token is in the
-    /// body.
+    /// The exact `aud`, or several, one of which the token must have. With `none` alone, `aud` is not compared; then a
+    /// required `body_hash`, `url_hash`, `url` or `qsh` must bind the token, or the token must be in the body.
     #[schemars(required, example = &"https://api.example.com/webhook")]
     pub audience: Field<OneOrMany<String>>,
     /// Claims that a token must have, not null; iss, aud and exp are required without being listed. `exp` may be left out
@@ -46,7 +45,7 @@ pub struct JwtYaml {
     /// Maximum age of a token: now − iat. It requires `iat`.
     #[schemars(example = &"5m")]
     pub max_age: OptionalDuration,
-    /// Maximum lifetime of a token: exp − iat. It requires both.
+    /// Maximum lifetime of a token: exp − iat. It requires `exp` and `iat`.
     #[schemars(example = &"1h")]
     pub max_lifetime: OptionalDuration,
     /// Clock skew that is tolerated between the issuer and hookgate, at most 5m.

@@ -18,10 +18,10 @@ use crate::auth::time::TimestampUnit;
 use crate::config::reader::{Field, List, Section};
 use crate::route::Rate;
 
-/// What every host name of `match` is like, or an IP address.
+/// A pattern that every valid `match.host` matches.
 const HOST: &str = r"^(\[[0-9A-Fa-f:.]+\]|[^:/?#@*\[\]]+)$";
 
-/// What every URL of an upstream is like.
+/// A pattern that every valid URL of an upstream matches.
 const UPSTREAM_URL: &str = "^(https?://[^/?#@]+/?|unix:.+)$";
 
 /// An entry of `routes`
@@ -52,7 +52,8 @@ pub struct RouteYaml {
     /// Whether requests are rejected, or only counted and logged as such. `dry_run` requires `dry_run_until`.
     #[schemars(example = &"dry_run")]
     pub mode: Field<ModeYaml>,
-    /// The last day of `mode: dry_run`, in UTC. After it the route rejects requests without a reload.
+    /// The last day of `mode: dry_run`, in UTC. From the next day on the route rejects requests; no reload is
+    /// needed.
     #[schemars(example = &"2026-12-31")]
     pub dry_run_until: Field<Parsed<Day>>,
     /// How requests are authenticated: exactly one scheme, or `public` for no authentication.
@@ -124,7 +125,7 @@ pub struct MatchYaml {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["url"] }, { "required": ["urls"] }]))]
 pub struct UpstreamYaml {
-    /// `http://host:port`, `https://host:port` or `unix:/path`. Without a port it is 80 or 443. Exactly one of `url` and
+    /// `http://host:port`, `https://host:port` or `unix:/path`. The port is 80 or 443 if absent. Exactly one of `url` and
     /// `urls` is required.
     #[schemars(regex(pattern = UPSTREAM_URL), example = &"http://127.0.0.1:8000")]
     pub url: Field<String>,
@@ -289,7 +290,8 @@ pub struct ForwardYaml {
     #[schemars(example = &"remove")]
     pub credential: Field<CredentialYaml>,
     /// Claim of the JWT → custom header in which it is forwarded: a string as is, any other value as JSON. A claim that is
-    /// absent, null or not visible ASCII is not forwarded. A header has letters, digits and `-`, and one claim.
+    /// absent, null or not visible ASCII is not forwarded. A header name consists of letters, digits and `-`, and has one
+    /// claim.
     #[schemars(example = json!({ "sub": "X-Hookgate-Subject" }))]
     pub claims_to_headers: Section<BTreeMap<String, Field<String>>>,
 }

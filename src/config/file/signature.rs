@@ -34,7 +34,7 @@ pub struct SignatureYaml {
     /// Field of a form body with the signature.
     #[schemars(example = &"signature")]
     pub form: Field<String>,
-    /// Format of that value; without it, the value is the signature. A value has at most 16 signatures, any of which may
+    /// Format of the value with the signature; without it, the value is the signature. A value has at most 16 signatures, any of which may
     /// match, and at most 64 parts. A part that occurs twice is absent.
     #[schemars(example = json!({ "prefix": "sha256=" }))]
     pub parse: Field<ParseYaml>,
@@ -64,11 +64,11 @@ pub struct SignatureYaml {
     #[schemars(example = json!({ "headers": { "X-Event": "push" } }))]
     pub require: Field<RequireYaml>,
     /// Hash of the body in a signed query parameter; `url` must be among `signed_payload`. If the parameter is present,
-    /// its SHA-256 in hex is compared with the body, and the body is no component of the string to sign.
+    /// it is compared with the SHA-256 of the body in hex, and replaces the body in the string to sign.
     #[schemars(example = json!({ "query": "bodySHA256" }))]
     pub body_hash: Field<QueryHashYaml>,
-    /// Component with the event id, which stays the same in retries; it must be signed. `replay_protection` uses it; if
-    /// absent, the hash of the string to sign.
+    /// Component with the event id, which stays the same in retries; it must be signed. `replay_protection` uses it, or
+    /// else the hash of the string to sign.
     #[schemars(example = &"header:webhook-id")]
     pub id: Field<Parsed<Component>>,
     /// The shared secret of an HMAC or a plain SHA-256. Such an algorithm requires `secret` or `secrets`, the others
@@ -132,7 +132,7 @@ pub struct ParseYaml {
     /// The signature after this prefix. Exactly one of `prefix`, `pairs`, `list` and `split` is required.
     #[schemars(example = &"sha256=")]
     pub prefix: Field<String>,
-    /// Pairs of key and value, such as `t=1,v1=ab`. The pairs beside the signature are parts, by their keys.
+    /// Pairs of key and value, such as `t=1,v1=ab`. All other pairs are parts, by their keys.
     #[schemars(example = json!({ "key": "v1" }))]
     pub pairs: Field<PairsYaml>,
     /// A list of items, each with a prefix. It has no parts.

@@ -1,8 +1,8 @@
 //! The schema of `store`, and of `replay_protection` and `idempotency` of a route.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::issuer::SecretYaml;
 use super::scalar::{Count, FileName, OneOrMany, OptionalDuration, Parsed, PlaceKey, Switch, Timeout};
@@ -13,7 +13,7 @@ use crate::settings::{OnError, OnFailover};
 /// `store`: where replay ids, idempotency keys, shared rates and shared revocations are kept. A change needs a restart.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename = "$tagged", rename_all = "lowercase")]
-#[schemars(rename = "StoreYaml", tag = "type", rename_all = "lowercase")]
+#[schemars(rename = "StoreYaml", tag = "type", rename_all = "lowercase", transform = describe_type)]
 pub enum StoreYaml {
     /// The memory of this process; lost when it ends.
     Memory(MemoryYaml),
@@ -21,6 +21,14 @@ pub enum StoreYaml {
     Embedded(EmbeddedYaml),
     /// A Redis 7 or Valkey server or cluster, shared by several replicas.
     Redis(Box<RedisYaml>),
+}
+
+/// Describes the key `type`, which is no field that could have a doc comment.
+fn describe_type(schema: &mut Schema) {
+    let types = schema.get_mut("oneOf").and_then(Value::as_array_mut).into_iter().flatten();
+    for name in types.filter_map(|one| one.pointer_mut("/properties/type")?.as_object_mut()) {
+        name.insert("description".to_owned(), "The type of the store, on which its other keys depend.".into());
+    }
 }
 
 /// `store` of type memory
