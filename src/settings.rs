@@ -96,7 +96,7 @@ pub enum OnFailover {
     /// Credentials issued before it are rejected with 503, because their ids may have been lost.
     #[default]
     Reject,
-    /// They are accepted.
+    /// Credentials issued before it are accepted.
     Allow,
 }
 
@@ -105,11 +105,11 @@ pub enum OnFailover {
 #[serde(rename_all = "lowercase")]
 #[schemars(extend("default" = "reject"))]
 pub enum OnError {
-    /// It is rejected with 503, and the sender retries (fail closed).
+    /// The requests are rejected with 503, and their senders retry (fail closed).
     #[default]
     Reject,
-    /// It is forwarded without replay protection, and counted in the metrics. Shared rates are counted in this process;
-    /// a route with `revocation.shared` still rejects with 503.
+    /// The requests are forwarded without replay protection, and counted in the metrics (fail open). Shared rates are
+    /// counted in this process; a route with `revocation.shared` still rejects with 503.
     Allow,
 }
 

@@ -43,7 +43,8 @@ impl std::fmt::Display for ConfigHash {
 #[serde(rename_all = "lowercase")]
 #[schemars(extend("default" = "standard"))]
 pub enum ErrorDetail {
-    /// An unauthenticated client gets `unauthorized`; a client with a verified signature gets the reason.
+    /// A client whose signature was verified gets the reason, any other client `unauthorized`. The reason
+    /// `ip_not_allowed` is always in the response.
     #[default]
     Standard,
     /// Every client gets `unauthorized` or `forbidden`.

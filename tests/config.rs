@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use hookgate::clock::UnixTime;
-use hookgate::config::{ConfigErrors, Handles, load};
+use hookgate::config::{ConfigErrors, Handles};
 use tempfile::TempDir;
 
 use crate::support::configuration::{Configuration, usual};
+use crate::support::schema::load;
 use crate::support::{Authority, Issuer, certificate};
 
 mod schemes;

@@ -35,6 +35,7 @@ mod rejections;
 mod reload;
 mod replay;
 mod revocation;
+mod schema;
 mod secevent;
 mod signatures;
 mod support;

@@ -9,11 +9,11 @@ use serde::Deserialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
-    /// Lower-case hexadecimal.
+    /// Hexadecimal.
     Hex,
-    /// Base64 with padding.
+    /// Base64.
     Base64,
-    /// Base64url without padding.
+    /// Base64 for URLs and file names (RFC 4648 §5).
     Base64Url,
 }
 

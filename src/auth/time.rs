@@ -31,14 +31,14 @@ pub struct TimestampRule<Source = Locator> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[schemars(extend("default" = "s"))]
 pub enum TimestampUnit {
-    /// Unix seconds.
+    /// Unix seconds, in digits only.
     #[default]
     #[serde(rename = "s")]
     Seconds,
-    /// Unix milliseconds.
+    /// Unix milliseconds, in digits only.
     #[serde(rename = "ms")]
     Milliseconds,
-    /// Unix microseconds.
+    /// Unix microseconds, in digits only.
     #[serde(rename = "us")]
     Microseconds,
     /// RFC 3339, such as 2026-11-24T08:00:00Z.

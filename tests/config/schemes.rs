@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use super::{folder, write};
-use hookgate::config::{Handles, load};
+use crate::support::schema::load;
+use hookgate::config::Handles;
 
 const BASE: &str = r#"listeners:
   - address: "127.0.0.1:0"

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::generated::assert_page;
 use crate::support::certificate;
+use crate::support::schema::assert_valid;
 use crate::vectors::{Case, cases};
 
 fn page(name: &str) -> String {
@@ -72,7 +73,9 @@ fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
     let text = format!("{listeners}{yaml}");
     let sources = Sources::in_memory(PathBuf::from("gateway.yaml"), text.clone(), files.collect());
     let config = compile(&sources, &Handles::default());
-    config.unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+    let config = config.unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+    assert_valid(&text);
+    config
 }
 
 #[test]

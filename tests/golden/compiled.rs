@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use hookgate::config::{Handles, load};
+use hookgate::config::Handles;
 use tempfile::TempDir;
 
 use super::view;
+use crate::support::schema::load;
 use crate::support::{Authority, Issuer, certificate};
 
 fn read(path: &str) -> String {

@@ -6,6 +6,7 @@ pub mod configuration;
 pub mod http2;
 mod issuer;
 pub mod key_server;
+pub mod schema;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -118,7 +119,7 @@ impl Setup {
         gateway("gateway.yaml", &self.configuration.to_string());
         self.files.iter().for_each(|(name, content)| gateway(name, content));
         let path = folder.path().join("gateway.yaml");
-        let config = config::load(&path, &config::Handles::default()).unwrap_or_else(|errors| panic!("{errors}"));
+        let config = schema::load(&path, &config::Handles::default()).unwrap_or_else(|errors| panic!("{errors}"));
         let clock = Arc::new(ManualClock(AtomicU64::new(NOW)));
         let running = app::start(Some(path), &config, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
         Gateway { clock, issuer: self.issuer, running: Some(running), folder, ca }

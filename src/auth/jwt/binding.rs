@@ -99,9 +99,9 @@ pub enum HashPresence {
     /// Always.
     #[default]
     Required,
-    /// Never: a body without a hash is accepted.
+    /// Never: a token without the claim is accepted with any body.
     Optional,
-    /// If the body is not empty.
+    /// If the body is not empty; with an empty body the claim is not compared.
     WithBody,
     /// If the body is not empty; it must be absent if the body is empty.
     AbsentIfEmpty,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::number::Switch;
 use super::scalar::{Delay, OneOrMany, OptionalDuration, Parsed, PlaceKey, Timeout};
@@ -19,37 +19,69 @@ use crate::config::reader::{Field, List, Section};
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JwtYaml {
-    /// A name under `issuers`, or several.
+    /// A name under `issuers`, or several. With several, the `iss` of the token selects one, and their `issuer` values
+    /// must differ.
+    #[schemars(required, example = &"acme")]
     pub issuer: Field<OneOrMany<String>>,
-    /// The exact `aud`, or several, one of which the token must have.
+    /// The exact `aud`, or several, one of which the token must have. With `none` alone, `aud` is not compared; then a
+    /// required `body_hash`, `url_hash`, `url` or `qsh` must bind the token, or the token must be in the body.
+    #[schemars(required, example = &"https://api.example.com/webhook")]
     pub audience: Field<OneOrMany<String>>,
-    /// Claims that a token must have; iss, aud and exp are always required.
+    /// Claims that a token must have, not null; iss, aud and exp are required without being listed. `exp` may be left out
+    /// of the list if `max_age` is set, `iss` with an issuer `none`, and `aud` with an audience `none`.
+    #[schemars(example = json!(["iss", "aud", "exp", "jti"]), extend("default" = ["iss", "aud", "exp"]))]
     pub required_claims: Section<List<String>>,
-    /// Claim name or JSON pointer → value, or {one_of|contains|prefix|matches|exists: …}.
+    /// Claim name or JSON pointer → the value that the claim must have, or a mapping of one operator: `one_of`,
+    /// `contains`, `prefix`, `matches` or `exists`. Otherwise the response is 403 `claim_mismatch`. A string, number or
+    /// boolean is equal in type and value. `{one_of: [a, b]}`: equal to one of the values. `{contains: a}`: a list with
+    /// the value, or a string that has it among its words, which one space separates. `{prefix: a}`: a string that begins
+    /// with the text. `{matches: a}`: a string that the regular expression matches as a whole. `{exists: true}`: any
+    /// value, null too; `{exists: false}`: no such claim.
+    #[schemars(example = json!({ "event_scope": "webhook", "/realm/roles": { "contains": "hooks" } }))]
     pub claims: Section<BTreeMap<String, Field<Value>>>,
-    /// Allowed values of the header parameter `typ`, if a token has one; JWT and at+jwt if absent.
+    /// Allowed values of the header parameter `typ`, if a token has one. Upper and lower case are the same, and a prefix
+    /// `application/` is ignored.
+    #[schemars(length(min = 1), example = json!(["secevent+jwt"]), extend("default" = ["JWT", "at+jwt"]))]
     pub allowed_types: Section<List<String>>,
-    /// Maximum age of a token: now − iat.
+    /// Maximum age of a token: now − iat. It requires `iat`.
+    #[schemars(example = &"5m")]
     pub max_age: OptionalDuration,
-    /// Maximum lifetime of a token: exp − iat.
+    /// Maximum lifetime of a token: exp − iat. It requires `exp` and `iat`.
+    #[schemars(example = &"1h")]
     pub max_lifetime: OptionalDuration,
-    /// Clock skew that is tolerated between the issuer and hookgate.
+    /// Clock skew that is tolerated between the issuer and hookgate, at most 5m.
+    #[schemars(example = &"10s")]
     pub leeway: Delay<30_000>,
-    /// Where the token is; `Authorization: Bearer` if absent.
+    /// Where the token is; it is read from nowhere else. A token is limited to 8 KiB, except in a body.
+    #[schemars(example = json!({ "header": "X-Token" }))]
+    #[schemars(extend("default" = { "header": "Authorization", "scheme": "Bearer" }))]
     pub token_from: Field<TokenYaml>,
-    /// The claim with a hash of the body.
+    /// The claim with a hash of the body as it is received; the body is buffered. If the hash differs, the response is 401
+    /// `body_mismatch`.
+    #[schemars(example = json!({ "claim": "request_body_sha256" }))]
     pub body_hash: Field<BodyHashYaml>,
-    /// The claim with a hash of the URL.
+    /// The claim with a hash of the URL, which is `public_url` with path and query. If the hash differs, the response is
+    /// 401 `url_mismatch`.
+    #[schemars(example = json!({ "claim": "url_sha256" }))]
     pub url_hash: Field<UrlHashYaml>,
-    /// The claim with the URL.
+    /// The claim with the URL, which is compared character by character. If it differs, the response is 401
+    /// `url_mismatch`.
+    #[schemars(example = json!({ "claim": "htu" }))]
     pub url: Field<UrlClaimYaml>,
-    /// The claim with the method.
+    /// The claim with the method. If it differs, the response is 401 `method_mismatch`.
+    #[schemars(example = json!({ "claim": "htm" }))]
     pub method: Field<MethodClaimYaml>,
-    /// Atlassian's hash of method, path and query, in the claim `qsh`.
+    /// Whether the claim `qsh` must have Atlassian's hash of method, path and query. If it differs, the response is 401
+    /// `url_mismatch`.
+    #[schemars(example = true)]
     pub qsh: Switch<false>,
-    /// A claim other than `iat` with the time of issue.
+    /// A claim other than `iat` with the time of issue. The time may be in the future by up to `max_age`, at most 5m;
+    /// `leeway` does not apply to it.
+    #[schemars(example = json!({ "claim": "issued_ms", "unit": "ms" }))]
     pub time_claim: Field<TimeClaimYaml>,
-    /// Whether the token is bound to the client's certificate (`cnf`, RFC 8705).
+    /// Whether the token is bound to the client's certificate (`cnf`, RFC 8705); a listener must have `client_ca`. If
+    /// `x5t#S256` is not the SHA-256 of the certificate, the response is 401 `certificate_mismatch`.
+    #[schemars(example = true)]
     pub bound_certificate: Switch<false>,
 }
 
@@ -58,12 +90,16 @@ pub struct JwtYaml {
 #[serde(deny_unknown_fields)]
 pub struct BodyHashYaml {
     /// Name of the claim, or a JSON pointer.
+    #[schemars(required, example = &"request_body_sha256")]
     pub claim: Field<Parsed<Pointer>>,
-    /// Hash algorithm; sha256 if absent.
+    /// Hash algorithm.
+    #[schemars(example = &"sha512")]
     pub algorithm: Field<BindingHash>,
-    /// Encoding of the hash; hex if absent. Both base64 encodings are accepted with and without padding.
+    /// Encoding of the hash. Hex may be in either case, and base64 with or without padding.
+    #[schemars(example = &"base64", extend("default" = "hex"))]
     pub encoding: Field<Encoding>,
-    /// When the claim must be present; required if absent.
+    /// When the claim must be present.
+    #[schemars(example = &"with_body")]
     pub presence: Field<HashPresence>,
 }
 
@@ -72,12 +108,16 @@ pub struct BodyHashYaml {
 #[serde(deny_unknown_fields)]
 pub struct UrlHashYaml {
     /// Name of the claim, or a JSON pointer.
+    #[schemars(required, example = &"url_sha256")]
     pub claim: Field<Parsed<Pointer>>,
-    /// Hash algorithm; sha256 if absent.
+    /// Hash algorithm.
+    #[schemars(example = &"sha512")]
     pub algorithm: Field<BindingHash>,
-    /// Encoding of the hash; hex if absent.
+    /// Encoding of the hash. Hex may be in either case, and base64 with or without padding.
+    #[schemars(example = &"base64url", extend("default" = "hex"))]
     pub encoding: Field<Encoding>,
-    /// Parts of the URL in which senders differ: port, trailing slash.
+    /// Differences between the URL that senders use and the URL that hookgate receives, which are tolerated.
+    #[schemars(example = json!(["port", "slash"]))]
     pub variants: Section<List<UrlVariant>>,
 }
 
@@ -86,10 +126,13 @@ pub struct UrlHashYaml {
 #[serde(deny_unknown_fields)]
 pub struct UrlClaimYaml {
     /// Name of the claim, or a JSON pointer.
+    #[schemars(required, example = &"htu")]
     pub claim: Field<Parsed<Pointer>>,
-    /// Whether the claim holds the query too; true if absent, except for `htu` (RFC 9449).
+    /// Whether the claim has the query too: `true` if absent, but `false` for the claim `htu` (RFC 9449).
+    #[schemars(example = false)]
     pub query: Field<bool>,
-    /// Parts of the URL in which senders differ: port, trailing slash.
+    /// Differences between the URL that senders use and the URL that hookgate receives, which are tolerated.
+    #[schemars(example = json!(["port"]))]
     pub variants: Section<List<UrlVariant>>,
 }
 
@@ -98,6 +141,7 @@ pub struct UrlClaimYaml {
 #[serde(deny_unknown_fields)]
 pub struct MethodClaimYaml {
     /// Name of the claim, or a JSON pointer.
+    #[schemars(required, example = &"htm")]
     pub claim: Field<Parsed<Pointer>>,
 }
 
@@ -106,10 +150,13 @@ pub struct MethodClaimYaml {
 #[serde(deny_unknown_fields)]
 pub struct TimeClaimYaml {
     /// Name of the claim, or a JSON pointer.
+    #[schemars(required, example = &"issued_ms")]
     pub claim: Field<Parsed<Pointer>>,
-    /// Unit or format of the time; default: s.
+    /// Unit or format of the time.
+    #[schemars(example = &"ms")]
     pub unit: Field<TimestampUnit>,
-    /// Maximum age; 5m if absent.
+    /// Maximum age of the time, inclusive.
+    #[schemars(example = &"10m")]
     pub max_age: Timeout<300_000>,
 }
 
@@ -117,20 +164,27 @@ pub struct TimeClaimYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenYaml {
-    /// Name of a header.
+    /// Name of a header. Exactly one of `header`, `query`, `cookie`, `form`, `json` and `body` is required.
+    #[schemars(example = &"X-Token")]
     pub header: Field<String>,
-    /// Authentication scheme before the token in that header, followed by a space unless it ends in `=`; `none` for no
-    /// scheme.
+    /// Authentication scheme before the token in that header, followed by a space unless it ends in `=`: `Bearer` for
+    /// Authorization if absent, none for other headers. `none` is for an Authorization header without a scheme.
+    #[schemars(length(min = 1), example = &"Token")]
     pub scheme: Field<String>,
     /// Name of a query parameter.
+    #[schemars(length(min = 1), example = &"token")]
     pub query: Field<String>,
     /// Name of a cookie.
+    #[schemars(length(min = 1), example = &"session")]
     pub cookie: Field<String>,
-    /// Field of a form body.
+    /// Field of a form body, which must be declared as `application/x-www-form-urlencoded`.
+    #[schemars(length(min = 1), example = &"id_token")]
     pub form: Field<String>,
-    /// JSON pointer into the body.
+    /// JSON pointer into the body, which must be a JSON object.
+    #[schemars(example = &"/token")]
     pub json: Field<String>,
     /// `true`: the body is the token.
+    #[schemars(example = true)]
     pub body: Switch<false>,
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::issuer::{IssuerYaml, SecretYaml};
 use super::jwt::JwtYaml;
@@ -172,5 +172,6 @@ impl<'de> Deserialize<'de> for ChallengeSwitch {
 #[serde(deny_unknown_fields)]
 pub struct ChallengeTokenYaml {
     /// The token that was entered in the provider's console.
+    #[schemars(required, example = json!({ "env": "META_TOKEN" }))]
     pub token: Field<SecretYaml>,
 }

@@ -181,22 +181,26 @@ texts! {
         let problem = "expected a rate: a whole number from 1 to 1000000 and /s, /m or /h, such as 100/s";
         or(parse_rate(text).map(|(count, seconds)| Self(count, seconds)), problem)
     };
-    SocketAddr: "an IP address and a port, such as \"0.0.0.0:8443\"", "0.0.0.0:8443", None,
+    SocketAddr: "an IP address and a port, such as \"0.0.0.0:8443\"", "0.0.0.0:8443",
+        Some(r"^([0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]+$"),
         |text: &str| or(text.parse().ok(), ADDRESS);
-    IpNet: "an IP address or a CIDR range", "203.0.113.0/24", None,
+    IpNet: "an IP address or a CIDR range", "203.0.113.0/24", Some("^[0-9A-Fa-f:.]+(/[0-9]+)?$"),
         |text: &str| parse_net(text).map_err(|problem| problem.to_string());
     HeaderName: "a header name", "X-Signature", None, |text: &str| or(text.parse().ok(), "expected a header name");
-    Method: "a method such as POST", "POST", None, |text: &str| or(values::parse_method(text), METHOD);
+    Method: "a method such as POST", "POST", Some("^[^a-z]+$"), |text: &str| or(values::parse_method(text), METHOD);
     PublicUrl: "a URL such as https://hooks.example.com", "https://hooks.example.com", None,
         |text: &str| or(values::parse_public_url(text), URL);
     Pointer: "a name, or a JSON pointer such as /a/b", "jti", None, |text: &str| or(Self::parse(text), POINTER);
     Component: "a component such as body", "body", None, |text: &str| or(Self::parse(text), COMPONENTS);
-    Algorithm: "a JWS algorithm such as RS256", "RS256", None, |text: &str| or(Self::named(text), ALGORITHMS);
+    Algorithm: "a JWS algorithm such as RS256", "RS256", Some("^((RS|PS|ES|HS)(256|384|512)|EdDSA|Ed25519)$"),
+        |text: &str| or(Self::named(text), ALGORITHMS);
     San: "a subject alternative name such as dns:client.example.com", "dns:client.example.com", None,
         |text: &str| Self::parse(text).map_err(|problem| problem.to_string());
-    CertificateFingerprint: "a SHA-256 fingerprint in hex", "8a9f0b…", None,
+    CertificateFingerprint: "a SHA-256 fingerprint in hex", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        Some("^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$"),
         |text: &str| parse_fingerprint(text).map(Self).map_err(|problem| problem.to_string());
-    Pin: "a pin such as sha256/AAAA…", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", None,
+    Pin: "a pin such as sha256/AAAA…", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        Some("^sha256/[A-Za-z0-9+/]{43}=$"),
         |text: &str| or(parse_pin(text).map(Self), PIN);
     Day: "a day such as 2026-12-31", "2026-12-31", Some("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
         |text: &str| or(values::end_of_day(text).map(Self), "expected a day such as 2026-12-31");

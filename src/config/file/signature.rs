@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::issuer::SecretYaml;
 use super::number::Number;
@@ -20,42 +20,73 @@ use crate::config::reader::{Field, List, Section};
 #[serde(deny_unknown_fields)]
 pub struct SignatureYaml {
     /// Signature algorithm.
+    #[schemars(required, example = &"hmac-sha256")]
     pub algorithm: Field<SignatureAlgorithmYaml>,
-    /// Header with the signature, or several headers, any of which may match.
+    /// Header with the signature, or several headers, any of which may match. Exactly one of `header`, `query`, `json` and
+    /// `form` is required.
+    #[schemars(example = &"X-Signature")]
     pub header: Field<OneOrMany<String>>,
     /// Query parameter with the signature.
+    #[schemars(example = &"signature")]
     pub query: Field<String>,
     /// JSON pointer to the signature in the body.
+    #[schemars(example = &"/signature")]
     pub json: Field<String>,
     /// Field of a form body with the signature.
+    #[schemars(example = &"signature")]
     pub form: Field<String>,
-    /// Format of that value; the signature alone if absent.
+    /// Format of the value with the signature; without it, the value is the signature. A value has at most 16 signatures, any of which may
+    /// match, and at most 64 parts. A part that occurs twice is absent.
+    #[schemars(example = json!({ "prefix": "sha256=" }))]
     pub parse: Field<ParseYaml>,
-    /// Encoding of the signature.
+    /// Encoding of the signature, in one spelling: hex in lower case, base64 with padding, base64url without.
+    #[schemars(required, example = &"hex")]
     pub encoding: Field<Encoding>,
-    /// Components of the string to sign (signed payload), such as [part:t, body].
+    /// Components of the string to sign (signed payload), in their order. A component is `literal:TEXT`, `body`,
+    /// `body.sha256.hex` (or `raw`, `base64`, `base64url`), `method`, `url`, `url.decoded`, `path`, `query.sorted`,
+    /// `form.sorted`, `header:NAME`, `header?:NAME`, `part:KEY`, `headers:PART`, `json:/POINTER`, `json?:/POINTER`,
+    /// `form:FIELD` or `secret`. With `?`, a value that is absent counts as empty. `secret` is required with the
+    /// algorithm sha256 and not allowed with others.
+    #[schemars(required, length(min = 1, max = 64), example = json!(["part:t", "body"]))]
     pub signed_payload: Section<List<Parsed<Component>>>,
-    /// Separator between the components; empty if absent.
+    /// Separator between the components.
+    #[schemars(example = &".", extend("default" = ""))]
     pub join: Field<String>,
-    /// Parts of the URL in which senders differ: port, trailing slash.
+    /// Differences between the URL that senders sign and the URL that hookgate receives, which are tolerated.
+    #[schemars(example = json!(["port"]))]
     pub url_variants: Section<List<UrlVariant>>,
-    /// The signed timestamp.
+    /// The signed timestamp. It must be among the components of `signed_payload`.
+    #[schemars(example = json!({ "part": "t", "max_age": "5m" }))]
     pub timestamp: Field<SignedTimeYaml>,
-    /// Component with the key id, such as part:keyId; each secret or key then needs an `id`.
+    /// Component with the key id; each secret or key then needs an `id`. Only the secret or key with this id is tried.
+    #[schemars(example = &"part:keyId")]
     pub key_id: Field<Parsed<Component>>,
-    /// Further values that the request must have.
+    /// Further values that the request must have. Without them the response is 401 `requirement_not_met`.
+    #[schemars(example = json!({ "headers": { "X-Event": "push" } }))]
     pub require: Field<RequireYaml>,
-    /// Hash of the body in a signed query parameter, which covers the body where it is present.
+    /// Hash of the body in a signed query parameter; `url` must be among `signed_payload`. If the parameter is present,
+    /// it is compared with the SHA-256 of the body in hex, and replaces the body in the string to sign.
+    #[schemars(example = json!({ "query": "bodySHA256" }))]
     pub body_hash: Field<QueryHashYaml>,
-    /// Component with the event id, which stays the same in retries; it must be signed.
+    /// Component with the event id, which stays the same in retries; it must be signed. `replay_protection` uses it, or
+    /// else the hash of the string to sign.
+    #[schemars(example = &"header:webhook-id")]
     pub id: Field<Parsed<Component>>,
-    /// The shared secret of an HMAC or a plain SHA-256.
+    /// The shared secret of an HMAC or a plain SHA-256. Such an algorithm requires `secret` or `secrets`, the others
+    /// `public_key` or `public_keys`. Fewer than 16 bytes are a warning.
+    #[schemars(example = json!({ "file": "secrets/sender" }))]
     pub secret: Field<SecretYaml>,
-    /// Several shared secrets during a rotation; a signature by any of them is accepted.
+    /// Several shared secrets during a rotation: a signature by any of them is accepted. More than 10 are allowed only
+    /// with `key_id`.
+    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
     pub secrets: Section<List<Section<SecretYaml>>>,
-    /// The sender's public key for Ed25519, ECDSA or RSA.
+    /// The sender's public key for Ed25519, ECDSA or RSA: PEM (`BEGIN PUBLIC KEY`), DER, or the bytes of DER or of the raw
+    /// key in hex, base64 or base64url, with or without the prefix `whpk_`. RSA keys have 2048 to 8192 bits.
+    #[schemars(example = json!({ "file": "sender.pem" }))]
     pub public_key: Field<SecretYaml>,
-    /// Several public keys during a rotation; a signature by any of them is accepted.
+    /// Several public keys during a rotation: a signature by any of them is accepted. More than 10 are allowed only with
+    /// `key_id`.
+    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "new.pem" }, { "file": "old.pem" }]))]
     pub public_keys: Section<List<Section<SecretYaml>>>,
 }
 
@@ -84,7 +115,8 @@ pub enum SignatureAlgorithmYaml {
     HmacSha384,
     /// HMAC with SHA-512.
     HmacSha512,
-    /// Plain SHA-256 over a string that contains the secret.
+    /// Plain SHA-256 over a string that contains the secret. With the body as its last component, an attacker can append
+    /// to the body (length extension).
     Sha256,
     /// Ed25519 (RFC 8032).
     Ed25519,
@@ -98,13 +130,17 @@ pub enum SignatureAlgorithmYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParseYaml {
-    /// The signature after this prefix.
+    /// The signature after this prefix. Exactly one of `prefix`, `pairs`, `list` and `split` is required.
+    #[schemars(example = &"sha256=")]
     pub prefix: Field<String>,
-    /// Pairs of key and value, such as t=1,v1=ab.
+    /// Pairs of key and value, such as `t=1,v1=ab`. All other pairs are parts, by their keys.
+    #[schemars(example = json!({ "key": "v1" }))]
     pub pairs: Field<PairsYaml>,
-    /// A list of items, each with a prefix.
+    /// A list of items, each with a prefix. It has no parts.
+    #[schemars(example = json!({ "separator": " ", "prefix": "v1," }))]
     pub list: Field<SignatureListYaml>,
-    /// Fields, one of which is the signature.
+    /// Fields, one of which is the signature. All of them are parts, by their numbers from 0.
+    #[schemars(example = json!({ "separator": "/", "index": 2 }))]
     pub split: Field<SplitYaml>,
 }
 
@@ -112,11 +148,14 @@ pub struct ParseYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PairsYaml {
-    /// Separator between pairs; a comma if absent.
+    /// Separator between pairs.
+    #[schemars(length(min = 1), example = &";", extend("default" = ","))]
     pub separator: Field<String>,
-    /// Separator between key and value; `=` if absent.
+    /// Separator between key and value.
+    #[schemars(length(min = 1), example = &":", extend("default" = "="))]
     pub equals: Field<String>,
     /// Key of the signature; it may occur more than once.
+    #[schemars(required, length(min = 1), example = &"v1")]
     pub key: Field<String>,
 }
 
@@ -125,8 +164,10 @@ pub struct PairsYaml {
 #[serde(deny_unknown_fields)]
 pub struct SignatureListYaml {
     /// Separator between items.
+    #[schemars(required, length(min = 1), example = &" ")]
     pub separator: Field<String>,
     /// Prefix of a signature; items without it are ignored.
+    #[schemars(example = &"v1,", extend("default" = ""))]
     pub prefix: Field<String>,
 }
 
@@ -135,10 +176,13 @@ pub struct SignatureListYaml {
 #[serde(deny_unknown_fields)]
 pub struct SplitYaml {
     /// Separator between fields.
+    #[schemars(required, length(min = 1), example = &"/")]
     pub separator: Field<String>,
     /// Index of the field that is the signature, from 0.
+    #[schemars(required, example = 2)]
     pub index: Field<Number<0, 65_535>>,
-    /// Separator between several such values, where several are allowed.
+    /// Separator between several such values; without it there is one.
+    #[schemars(example = &",")]
     pub list: Field<String>,
 }
 
@@ -146,19 +190,26 @@ pub struct SplitYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignedTimeYaml {
-    /// Name of a header.
+    /// Name of a header. Exactly one of `header`, `part`, `json` and `form` is required.
+    #[schemars(example = &"X-Timestamp")]
     pub header: Field<String>,
     /// Part of the signature's value, as split by `parse`.
+    #[schemars(example = &"t")]
     pub part: Field<String>,
     /// JSON pointer into the body.
+    #[schemars(example = &"/timestamp")]
     pub json: Field<String>,
     /// Field of a form body.
+    #[schemars(example = &"timestamp")]
     pub form: Field<String>,
-    /// Unit or format of the time; default: s.
+    /// Unit or format of the time.
+    #[schemars(example = &"ms")]
     pub unit: Field<TimestampUnit>,
-    /// Maximum age; 5m if absent.
+    /// Maximum age of the time, inclusive.
+    #[schemars(example = &"10m")]
     pub max_age: Timeout<300_000>,
-    /// Maximum time that the timestamp may be in the future; as `max_age` if absent.
+    /// Maximum time that the timestamp may be in the future, inclusive; as `max_age` if absent.
+    #[schemars(example = &"1m")]
     pub max_future: OptionalDelay,
 }
 
@@ -179,10 +230,14 @@ impl SignedTimeYaml {
 #[serde(deny_unknown_fields)]
 pub struct RequireYaml {
     /// Header → required value.
+    #[schemars(example = json!({ "X-Event": "push" }))]
     pub headers: Section<BTreeMap<String, Field<String>>>,
     /// Part of the signature's value → required value.
+    #[schemars(example = json!({ "0": "v1" }))]
     pub parts: Section<BTreeMap<String, Field<String>>>,
-    /// JSON pointer → required value in the body, which must be a JSON object; rules as under `claims`.
+    /// JSON pointer → required value in the body, which must be a JSON object: a value, or an operator as under `claims`
+    /// of `jwt`.
+    #[schemars(example = json!({ "/type": "event" }))]
     pub json: Section<BTreeMap<String, Field<Value>>>,
 }
 
@@ -191,6 +246,7 @@ pub struct RequireYaml {
 #[serde(deny_unknown_fields)]
 pub struct QueryHashYaml {
     /// Name of the query parameter.
+    #[schemars(required, example = &"bodySHA256")]
     pub query: Field<String>,
 }
 
@@ -198,19 +254,27 @@ pub struct QueryHashYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StaticTokenYaml {
-    /// Header with the token.
+    /// Header with the token. Exactly one of `header`, `query`, `json` and `form` is required.
+    #[schemars(example = &"X-Token")]
     pub header: Field<String>,
-    /// Authentication scheme before the token in that header.
+    /// Authentication scheme before the token in that header, in upper or lower case.
+    #[schemars(example = &"Bearer")]
     pub scheme: Field<String>,
     /// Query parameter with the token.
+    #[schemars(example = &"token")]
     pub query: Field<String>,
-    /// JSON pointer to the token in the body; `*` stands for every item of a list.
+    /// JSON pointer to the token in the body. `*` stands for every item of a list, each of which must have the token.
+    #[schemars(example = &"/events/*/token")]
     pub json: Field<String>,
     /// Field of a form body with the token.
+    #[schemars(example = &"token")]
     pub form: Field<String>,
-    /// The expected token.
+    /// The expected token, which is compared in constant time. `secret` or `secrets` is required. Fewer than 16 bytes are
+    /// a warning.
+    #[schemars(example = json!({ "env": "TOKEN" }))]
     pub secret: Field<SecretYaml>,
-    /// Several tokens during a rotation; any of them is accepted.
+    /// Several tokens during a rotation: any of them is accepted.
+    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
     pub secrets: Section<List<Section<SecretYaml>>>,
 }
 

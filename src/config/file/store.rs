@@ -1,7 +1,8 @@
 //! The schema of `store`, and of `replay_protection` and `idempotency` of a route.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 
 use super::issuer::SecretYaml;
 use super::number::{Count, Switch};
@@ -13,14 +14,22 @@ use crate::settings::{OnError, OnFailover};
 /// `store`: where replay ids, idempotency keys, shared rates and shared revocations are kept. A change needs a restart.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename = "$tagged", rename_all = "lowercase")]
-#[schemars(rename = "StoreYaml", tag = "type", rename_all = "lowercase")]
+#[schemars(rename = "StoreYaml", tag = "type", rename_all = "lowercase", transform = describe_type)]
 pub enum StoreYaml {
     /// The memory of this process; lost when it ends.
     Memory(MemoryYaml),
     /// A file on this machine, for one process.
     Embedded(EmbeddedYaml),
-    /// A Redis or Valkey server or cluster, shared by several replicas.
+    /// A Redis 7 or Valkey server or cluster, shared by several replicas.
     Redis(Box<RedisYaml>),
+}
+
+/// Describes the key `type`, which is no field that could have a doc comment.
+fn describe_type(schema: &mut Schema) {
+    let types = schema.get_mut("oneOf").and_then(Value::as_array_mut).into_iter().flatten();
+    for name in types.filter_map(|one| one.pointer_mut("/properties/type")?.as_object_mut()) {
+        name.insert("description".to_owned(), "The type of the store, on which its other keys depend.".into());
+    }
 }
 
 /// `store` of type memory
@@ -29,9 +38,12 @@ pub enum StoreYaml {
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub struct MemoryYaml {
-    /// Maximum number of live entries in total.
+    /// Maximum number of live entries in total. The routes with `replay_protection` or `idempotency` have equal shares of
+    /// it; beyond its share the response of a route is 503 `store_full`.
+    #[schemars(example = 200_000)]
     pub capacity: Count<1_000_000>,
-    /// Behaviour for requests while the store is unavailable or full.
+    /// Behaviour for requests while the store is unavailable or full. Revocation always fails closed.
+    #[schemars(example = &"allow")]
     pub on_error: Field<OnError>,
 }
 
@@ -40,15 +52,21 @@ pub struct MemoryYaml {
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub struct EmbeddedYaml {
-    /// Maximum number of live entries in total.
+    /// Maximum number of live entries in total. The routes with `replay_protection` or `idempotency` have equal shares of
+    /// it; beyond its share the response of a route is 503 `store_full`.
+    #[schemars(example = 200_000)]
     pub capacity: Count<1_000_000>,
-    /// Behaviour for requests while the store is unavailable or full.
+    /// Behaviour for requests while the store is unavailable or full. Revocation always fails closed.
+    #[schemars(example = &"allow")]
     pub on_error: Field<OnError>,
-    /// Path of the file; it is created if it does not exist.
+    /// Path of the file; it is created with mode 0600 if it does not exist. One process at a time can use it.
+    #[schemars(required, example = &"/var/lib/hookgate/store")]
     pub path: Field<String>,
     /// When entries are written to disk.
+    #[schemars(example = &"interval")]
     pub durability: Field<DurabilityYaml>,
-    /// Time between two writes with `durability: interval`: the most that a crash can lose.
+    /// Time between two writes, with `durability: interval`: the most that a crash or a power failure can lose.
+    #[schemars(example = &"200ms")]
     pub interval: Timeout<1_000>,
 }
 
@@ -57,23 +75,33 @@ pub struct EmbeddedYaml {
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub struct RedisYaml {
-    /// Behaviour for requests while the store is unavailable or full.
+    /// Behaviour for requests while the store is unavailable or full. Revocation always fails closed.
+    #[schemars(example = &"allow")]
     pub on_error: Field<OnError>,
-    /// redis://host:port or rediss://host:port; for a cluster, one or several of its nodes.
+    /// `redis://host:port`, or `rediss://host:port` with TLS; for a cluster, one or several of its nodes. It has no user
+    /// name or password. A database may follow the port.
+    #[schemars(required, example = &"rediss://redis:6379")]
     pub url: Field<OneOrMany<String>>,
     /// Whether the server is a cluster.
+    #[schemars(example = true)]
     pub cluster: Switch<false>,
-    /// TLS to a rediss server.
+    /// TLS to a rediss server; without it, public roots are trusted.
+    #[schemars(example = json!({ "ca": "redis-ca.crt" }))]
     pub tls: Field<StoreTlsYaml>,
     /// User name for AUTH.
+    #[schemars(example = &"hookgate")]
     pub username: Field<String>,
-    /// Password for AUTH.
+    /// Password for AUTH. With a `redis://` URL of another machine it is sent in plain text, which is a warning.
+    #[schemars(example = json!({ "file": "secrets/redis" }))]
     pub password: Field<SecretYaml>,
-    /// Timeout of one command; 500ms if absent.
+    /// Timeout of one command, for which a request waits; at most 2s. After it `on_error` applies.
+    #[schemars(example = &"200ms")]
     pub timeout: Timeout<500>,
-    /// Prefix of every key; `hookgate` if absent.
+    /// Prefix of every key: 1 to 64 letters, digits, `-`, `_` and `.`. Gateways with the same prefix share their entries.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{1,64}$"), example = &"gateway-eu", extend("default" = "hookgate"))]
     pub prefix: Field<String>,
-    /// Behaviour for requests after a replica was promoted, or after a master came back empty.
+    /// Behaviour for requests after a replica was promoted, or after a master restarted without its data.
+    #[schemars(example = &"allow")]
     pub on_failover: Field<OnFailover>,
 }
 
@@ -93,7 +121,9 @@ pub enum DurabilityYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StoreTlsYaml {
-    /// PEM file with the root certificates that the server's certificate must chain to; public roots if absent.
+    /// PEM file with the root certificates to which the server's certificate must chain. A change of its contents needs a
+    /// restart too.
+    #[schemars(required, example = &"redis-ca.crt")]
     pub ca: Field<Parsed<FileName>>,
 }
 
@@ -127,15 +157,23 @@ pub enum ReplayProtectionWord {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayRuleYaml {
-    /// The replay id, which is the same in every copy of a request. If absent, the scheme's own id: a required `jti`, a
-    /// signed id, or the hash of the string to sign.
+    /// The replay id, which is the same in every copy of a request and must be signed. If absent: `jti` of a JWT if it is in
+    /// `required_claims`, the hash of a JWT that is bound to its body, the `id` of a signature or preset, or else the hash of
+    /// the string to sign.
+    #[schemars(example = json!({ "claim": "jti" }))]
     pub id: Field<ReplayIdYaml>,
-    /// The response to a duplicate of a request that was committed.
+    /// The response to a duplicate of a request that was committed: `reject` if absent, but `acknowledge` for a preset
+    /// whose sender retries. `stored_response` is for `idempotency` only.
+    #[schemars(example = &"acknowledge")]
     pub on_duplicate: Field<OnDuplicate>,
-    /// Minimum time for which an id is kept.
+    /// Minimum time for which an id is kept after its last use, at most 366d: as long as the credential is valid if absent.
+    /// It is required if the credential does not expire. If the sender signs each retry again, set at least the time in
+    /// which it retries.
+    #[schemars(example = &"72h")]
     pub ttl: OptionalDuration,
-    /// Statuses of the upstream that commit a request; 2xx and 3xx if absent. After other statuses a retry is
-    /// forwarded.
+    /// Statuses of the upstream that commit a request: `2xx`, `3xx`, `4xx`, `5xx`, or one status. After other statuses a
+    /// retry is forwarded.
+    #[schemars(length(min = 1), example = json!(["2xx", 409]), extend("default" = ["2xx", "3xx"]))]
     pub commit_on: Section<List<Statuses>>,
 }
 
@@ -143,15 +181,21 @@ pub struct ReplayRuleYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayIdYaml {
-    /// Name of a token's claim, or a JSON pointer to one.
+    /// Name of a claim of the JWT, or a JSON pointer to one. Exactly one of `claim`, `header`, `json`, `form` and
+    /// `hash: true` is required.
+    #[schemars(example = &"jti")]
     pub claim: Field<String>,
     /// Name of a signed header.
+    #[schemars(example = &"webhook-id")]
     pub header: Field<String>,
     /// JSON pointer into a signed body.
+    #[schemars(example = &"/id")]
     pub json: Field<String>,
     /// Field of a signed form body.
+    #[schemars(example = &"event_id")]
     pub form: Field<String>,
     /// `true`: the hash of the string to sign.
+    #[schemars(example = true)]
     pub hash: Field<bool>,
 }
 
@@ -171,13 +215,18 @@ impl ReplayIdYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdempotencyYaml {
-    /// Where the idempotency key is: exactly one of header, claim and json.
+    /// Where the idempotency key is, which has at most 1 KiB. A key need not be signed, and is no protection from an
+    /// attacker.
+    #[schemars(required, example = json!({ "header": "Idempotency-Key" }))]
     pub key: Field<IdempotencyKeyYaml>,
-    /// Whether a request without a key is rejected; false if absent.
+    /// Whether a request without a key is rejected, with 400 `bad_request`.
+    #[schemars(example = true)]
     pub required: Switch<false>,
-    /// How long a key is kept; 24h if absent.
+    /// How long a key is kept, at most 366d.
+    #[schemars(example = &"72h")]
     pub ttl: Timeout<86_400_000>,
-    /// The response to a request whose key was committed; stored_response if absent.
+    /// The response to a request whose key was committed.
+    #[schemars(example = &"reject", extend("default" = "stored_response"))]
     pub on_duplicate: Field<OnDuplicate>,
 }
 
@@ -185,11 +234,14 @@ pub struct IdempotencyYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdempotencyKeyYaml {
-    /// Name of a header.
+    /// Name of a header. Exactly one of `header`, `claim` and `json` is required.
+    #[schemars(example = &"Idempotency-Key")]
     pub header: Field<String>,
-    /// Name of a token's claim, or a JSON pointer to one.
+    /// Name of a claim of the JWT, or a JSON pointer to one.
+    #[schemars(example = &"request_id")]
     pub claim: Field<String>,
     /// JSON pointer into the body.
+    #[schemars(example = &"/idempotency_key")]
     pub json: Field<String>,
 }
 

@@ -41,7 +41,9 @@ fn bounds_of_number(layers: &[&Value]) -> String {
         Some("uint32") => Some(u64::from(u32::MAX)),
         _ => None,
     };
-    match (bound("minimum"), bound("maximum").filter(|maximum| Some(*maximum) != largest)) {
+    // A number without a limit is an u32, too.
+    let maximum = bound("maximum").filter(|maximum| Some(*maximum) != largest && *maximum < u64::from(u32::MAX));
+    match (bound("minimum"), maximum) {
         (None | Some(0), None) => String::new(),
         (Some(minimum), None) => format!(", at least {minimum}"),
         (minimum, Some(maximum)) => format!(" from {} to {maximum}", minimum.unwrap_or_default()),
