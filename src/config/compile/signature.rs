@@ -43,13 +43,12 @@ impl Compiler<'_> {
         let algorithm = algorithm.copied().map(algorithm_of);
         let material = algorithm.map_or(KeyMaterial::Shared(SecretEncoding::Utf8), material_of);
         let keys = WrittenKeys::of_signature(file, material);
-        self.only_material(&WrittenKeys::of_signature(file, material.other()), &keys);
+        for material in [KeyMaterial::Shared(SecretEncoding::Utf8), KeyMaterial::PublicKey] {
+            self.only_material(&WrittenKeys::of_signature(file, material), &keys);
+        }
         let secrets = self.secrets(&keys, algorithm, scope);
         if !file.key_id.is_written() {
-            for (file, _) in keys.files().iter().filter(|(file, _)| file.id.is_written()) {
-                self.problems
-                    .add_unless_known(file.id.at, "the signature has no key id; set key_id, or remove this key");
-            }
+            self.unused_ids(&keys.files(), "the signature has no key id; set key_id, or remove this key");
         }
         self.signature_policy(file, Written { name: "signature", secrets, tolerance: None }, field.at)
     }
