@@ -170,10 +170,7 @@ impl Compiler<'_> {
             self.missing(file.at, "at least a path, such as { path: /webhook }");
             return None;
         }
-        let host = match file.host.is_written() {
-            false => Some(None),
-            true => self.host(&file.host).map(Some),
-        };
+        let host = file.host.if_written(|field| self.host(field));
         let path = self.path_match(&file.path);
         let problem = "must not be empty: no request would match; set a method or remove the key";
         self.not_empty(&file.methods, problem);

@@ -64,10 +64,7 @@ impl Compiler<'_> {
         let parse = self.parse(&file.parse);
         let encoding = self.required(&file.encoding, "hex, base64 or base64url");
         let signed_payload = self.components(file, algorithm);
-        let time = match file.timestamp.is_written() {
-            false => Some(None),
-            true => self.signed_time(&file.timestamp, written.tolerance, &signed_payload).map(Some),
-        };
+        let time = file.timestamp.if_written(|field| self.signed_time(field, written.tolerance, &signed_payload));
         self.check_key_ids(file, written.secrets.as_deref().unwrap_or_default(), at);
         let id = self.event_id(file, &signed_payload);
         let require = file.require.value();
