@@ -28,10 +28,7 @@ impl Compiler<'_> {
             AuthYaml::Word(AuthWord::Public) => Some(Policy::Public),
             AuthYaml::Scheme(scheme) => self.scheme(scheme, 0, file.auth.at, scope),
         });
-        let timestamp = match file.timestamp.is_written() {
-            false => None,
-            true => Some(self.timestamp(&file.timestamp, policy.as_ref())?),
-        };
+        let timestamp = file.timestamp.if_written(|field| self.timestamp(field, policy.as_ref()))?;
         let revocation = self.revocation(&file.revocation, policy.as_ref());
         Some(Rules::new(policy?, revocation, timestamp))
     }

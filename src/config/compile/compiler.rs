@@ -117,7 +117,7 @@ impl<'a> Compiler<'a> {
 
     /// The contents of the file that a field names; `None` in a `Some` if there is no field.
     pub(super) fn optional_file(&mut self, field: &Field<Parsed<FileName>>) -> Option<Option<Vec<u8>>> {
-        if field.is_written() { Some(Some(self.file(field)?.to_vec())) } else { Some(None) }
+        field.if_written(|field| Some(self.file(field)?.to_vec()))
     }
 
     pub(super) fn content(&mut self, content: Option<&'a SourceContent>, at: Location, what: &str) -> Option<&'a [u8]> {

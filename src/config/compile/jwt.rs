@@ -220,10 +220,10 @@ impl Compiler<'_> {
     fn claim_test(&mut self, field: &Field<Value>) -> Option<ClaimTest> {
         let written = field.value()?;
         let test = match written {
-            Value::Object(operators) => match operators.iter().next().filter(|_| operators.len() == 1) {
-                Some((operator, value)) => operator_test(operator, value),
-                None => None,
-            },
+            Value::Object(operators) => {
+                let only = operators.iter().next().filter(|_| operators.len() == 1);
+                only.and_then(|(operator, value)| operator_test(operator, value))
+            }
             Value::Null | Value::Array(_) => None,
             Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(ClaimTest::Equals(written.clone())),
         };

@@ -93,10 +93,7 @@ impl Compiler<'_> {
             return None;
         }
         let ca = self.file(&file.client_ca);
-        let lists = match file.client_crl.is_written() {
-            false => None,
-            true => Some(self.revocation_lists(&file.client_crl)?),
-        };
+        let lists = file.client_crl.if_written(|field| self.revocation_lists(field))?;
         let trust = tls::client_trust(ca?, lists, file.client_auth.or_default());
         let of_lists = matches!(trust, Err(TlsError::UnreadableList));
         self.usable(if of_lists { file.client_crl.at } else { file.client_ca.at }, trust)

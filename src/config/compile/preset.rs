@@ -116,9 +116,7 @@ impl Compiler<'_> {
             return Some(Vec::new());
         };
         let keys = WrittenKeys::of_scheme(file, material);
-        for wrong in all.iter().filter(|other| other.material.names() != material.names()) {
-            self.only_material(wrong, &keys);
-        }
+        all.iter().for_each(|written| self.only_material(written, &keys));
         if !keys.is_written() && (file.jwks.is_written() || preset.has_jwks()) {
             return Some(Vec::new());
         }
@@ -127,7 +125,9 @@ impl Compiler<'_> {
             return None;
         }
         let files = keys.files();
-        self.unused_ids(preset, &files);
+        if !preset.signature.value().is_some_and(|signature| signature.key_id.is_written()) {
+            self.unused_ids(&files, "this provider sends no key id; remove it");
+        }
         if preset.signature.is_written() || preset.static_token.is_written() || material.shared().is_some() {
             let algorithm = preset.signature.value().and_then(|signature| signature.algorithm.value().copied());
             let secrets = self.secrets(&keys, algorithm.map(algorithm_of), scope)?;
@@ -140,16 +140,6 @@ impl Compiler<'_> {
             return None;
         }
         Some(files.into_iter().map(|(file, at)| (file, at, None)).collect())
-    }
-
-    /// Reports key ids that would have no effect, because the signature contains none.
-    fn unused_ids(&mut self, preset: &PresetYaml, files: &[(&SecretYaml, Location)]) {
-        if preset.signature.value().is_some_and(|signature| signature.key_id.is_written()) {
-            return;
-        }
-        for (file, _) in files.iter().filter(|(file, _)| file.id.is_written()) {
-            self.problems.add(file.id.at, "this provider sends no key id; remove it");
-        }
     }
 
     fn preset_policy(
@@ -170,9 +160,7 @@ impl Compiler<'_> {
             return Some(Policy::Signature(Box::new(policy)));
         }
         if let Some(token) = preset.static_token.value() {
-            if tolerance.is_some() {
-                self.problems.add(file.tolerance.at, "this provider signs no timestamp; remove it");
-            }
+            self.unused(&[file.tolerance.written_at()], "this provider signs no timestamp; remove it");
             return self.token_policy(token, Some(made(keys?)), at).map(|policy| Policy::Token(Box::new(policy)));
         }
         let issuer = self.preset_issuer(name, preset, file, keys?);
@@ -187,12 +175,12 @@ impl Compiler<'_> {
                 None => self.problems.add(file.tolerance.at, "this provider signs no time of issue; remove it"),
             }
         }
-        let Some(detached) = preset.detached else { return Some(Policy::Jwt(Box::new(policy))) };
-        let issuer = policy.issuers.pop()?;
-        let payload = match detached {
-            DetachedYaml::Unencoded => Payload::Unencoded,
-            DetachedYaml::Truelayer => Payload::TrueLayer,
+        let payload = match preset.detached {
+            None => return Some(Policy::Jwt(Box::new(policy))),
+            Some(DetachedYaml::Unencoded) => Payload::Unencoded,
+            Some(DetachedYaml::Truelayer) => Payload::TrueLayer,
         };
+        let issuer = policy.issuers.pop()?;
         Some(Policy::Detached(Box::new(DetachedPolicy {
             payload,
             token: policy.token,
@@ -278,12 +266,11 @@ impl Compiler<'_> {
             self.problems.add(at, "this provider sends no endpoint verification challenge; remove it");
         }
         let asks_token = known.iter().any(ChallengeYaml::shows_token);
-        match (asks_token, &token) {
-            (true, None) => self
-                .problems
-                .add(at, "expected { token: {env: NAME} }: the token that was entered in the provider's console"),
-            (false, Some(_)) => self.problems.add(at, "this provider sends no token; set `challenge: true`"),
-            (true, Some(_)) | (false, None) => {}
+        if asks_token && token.is_none() {
+            let expected = "expected { token: {env: NAME} }: the token that was entered in the provider's console";
+            self.problems.add(at, expected);
+        } else if !asks_token && token.is_some() {
+            self.problems.add(at, "this provider sends no token; set `challenge: true`");
         }
         let signer = made(keys).into_iter().next().map(|secret| secret.key);
         known.iter().filter_map(|one| challenge(one, token.as_ref(), signer.as_ref())).collect()

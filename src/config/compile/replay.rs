@@ -82,10 +82,7 @@ impl Compiler<'_> {
             let problem = "must not be empty: no request would ever be committed; set 2xx or remove the key";
             self.problems.add_follow_up(rule.commit_on.at, problem);
         }
-        let id = match rule.id.is_written() {
-            false => None,
-            true => Some(self.replay_id(&rule.id)?),
-        };
+        let id = rule.id.if_written(|field| self.replay_id(field))?;
         let policy = policy?;
         match policy.identify(id.as_ref(), ttl.is_some()) {
             Ok(()) => self.warn_of_late_retries(policy, ttl, at),

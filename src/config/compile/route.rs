@@ -142,19 +142,12 @@ impl Compiler<'_> {
     /// The end of the dry run: midnight UTC after its last day.
     fn dry_run_until(&mut self, file: &RouteYaml) -> Option<UnixTime> {
         let field = &file.dry_run_until;
-        match file.mode.or_default() {
-            ModeYaml::DryRun => {
-                let what = "the last day of the dry run, such as 2026-12-31: until then every request is forwarded";
-                self.required(field, what).map(|day| day.0)
-            }
-            ModeYaml::Enforce => {
-                if field.is_written() {
-                    let problem = "requires `mode: dry_run`; set it too, or remove this key";
-                    self.problems.add_follow_up(field.at, problem);
-                }
-                None
-            }
+        if file.mode.or_default() == ModeYaml::DryRun {
+            let what = "the last day of the dry run, such as 2026-12-31: until then every request is forwarded";
+            return self.required(field, what).map(|day| day.0);
         }
+        self.unused(&[field.written_at()], "requires `mode: dry_run`; set it too, or remove this key");
+        None
     }
 
     fn capture(&mut self, field: &Field<CaptureYaml>) -> Option<Capture> {
@@ -168,12 +161,9 @@ impl Compiler<'_> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         // Captured requests are stored in a directory of this name.
         let begins = name.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_');
-        if !begins || name.len() > 64 || !name.bytes().all(plain) {
-            let expected = "expected 1 to 64 letters, digits, `-`, `_` or `.`, not starting with `-` or `.`";
-            self.problems.add(field.at, expected);
-            return None;
-        }
-        Some(name.as_str().into())
+        let is_plain = begins && name.len() <= 64 && name.bytes().all(plain);
+        let expected = "expected 1 to 64 letters, digits, `-`, `_` or `.`, not starting with `-` or `.`";
+        self.check(field.at, is_plain.then(|| name.as_str().into()).ok_or(expected))
     }
 
     fn matches(&mut self, file: &Section<MatchYaml>) -> Option<Match> {
@@ -181,10 +171,7 @@ impl Compiler<'_> {
             self.missing(file.at, "at least a path, such as { path: /webhook }");
             return None;
         }
-        let host = match file.host.is_written() {
-            false => Some(None),
-            true => self.host(&file.host).map(Some),
-        };
+        let host = file.host.if_written(|field| self.host(field));
         let path = self.path_match(&file.path);
         let problem = "must not be empty: no request would match; set a method or remove the key";
         self.not_empty(&file.methods, problem);
@@ -195,23 +182,18 @@ impl Compiler<'_> {
     fn host(&mut self, field: &Field<String>) -> Option<String> {
         let host = field.text()?;
         let plain = Authority::try_from(host).is_ok_and(|authority| authority.host() == host);
-        if !plain || host.ends_with('.') || host.contains('*') {
-            self.problems.add(field.at, "expected one host name without port, such as hooks.example.com");
-            return None;
-        }
-        Some(host.to_ascii_lowercase())
+        let plain = plain && !host.ends_with('.') && !host.contains('*');
+        let expected = "expected one host name without port, such as hooks.example.com";
+        self.check(field.at, plain.then(|| host.to_ascii_lowercase()).ok_or(expected))
     }
 
     fn path_match(&mut self, field: &Field<String>) -> Option<PathMatch> {
         let text = self.required(field, "a path, such as /webhook or /hooks/*")?;
         let (plain, prefix) = text.strip_suffix("/*").map_or((text.clone(), false), |stem| (format!("{stem}/"), true));
-        let Some(decoded) = validate_path(&plain).ok().filter(|_| !plain.contains('*')) else {
-            let expected = "expected an exact path such as /webhook, or a prefix such as /hooks/*, without query, \
-                            `//`, dot segments or encoded delimiters";
-            self.problems.add(field.at, expected);
-            return None;
-        };
-        let decoded = decoded.into_owned();
+        let expected = "expected an exact path such as /webhook, or a prefix such as /hooks/*, without query, `//`, \
+                        dot segments or encoded delimiters";
+        let decoded = validate_path(&plain).ok().filter(|_| !plain.contains('*'));
+        let decoded = self.check(field.at, decoded.ok_or(expected))?.into_owned();
         Some(if prefix { PathMatch::Prefix(decoded) } else { PathMatch::Exact(decoded) })
     }
 }

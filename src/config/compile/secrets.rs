@@ -28,11 +28,9 @@ impl<'a> Compiler<'a> {
             self.missing(at, &format!("`{one}`, or a list of 1 to {MAX_SECRETS} `{many}`, any of which may match"));
             return None;
         }
-        let secrets: Vec<Option<Secret>> = files
-            .into_iter()
-            .map(|(file, at)| self.signature_secret(file, keys.material, algorithm, at, scope))
-            .collect();
-        secrets.into_iter().collect()
+        let secrets =
+            files.into_iter().map(|(file, at)| self.signature_secret(file, keys.material, algorithm, at, scope));
+        secrets.collect::<Vec<_>>().into_iter().collect()
     }
 
     fn signature_secret(
@@ -67,15 +65,23 @@ impl<'a> Compiler<'a> {
 
     /// Reports keys of the wrong kind: a public key would be used as an HMAC secret, or a secret as a public key.
     /// The right key is then not reported as missing.
-    pub(super) fn only_material(&mut self, wrong: &WrittenKeys<'_>, right: &WrittenKeys<'_>) {
+    pub(super) fn only_material(&mut self, written: &WrittenKeys<'_>, right: &WrittenKeys<'_>) {
         let (one, many) = right.material.names();
-        let wrong_one = Some((wrong.one.at, one)).filter(|_| wrong.one.is_written());
-        let wrong_several = wrong.several.filter(|several| several.is_written).map(|several| (several.at, many));
-        for (at, name) in wrong_one.into_iter().chain(wrong_several) {
+        if written.material.names() == (one, many) {
+            return;
+        }
+        let several_at = written.several.and_then(Section::written_at);
+        for (at, name) in [(written.one.written_at(), one), (several_at, many)] {
+            let Some(at) = at else { continue };
             let problem = format!("this scheme is verified with a {}; use `{name}`", right.material.noun());
             self.problems.add(at, problem);
             self.problems.excuse(self.problems.path(right.one.at));
         }
+    }
+
+    /// Reports ids of keys that would have no effect.
+    pub(super) fn unused_ids(&mut self, files: &[(&SecretYaml, Location)], problem: &str) {
+        files.iter().for_each(|(file, _)| self.unused(&[file.id.written_at()], problem));
     }
 }
 
@@ -113,13 +119,6 @@ impl KeyMaterial {
         match self {
             Self::Shared(encoding) => Some(encoding),
             Self::PublicKey | Self::RootCa => None,
-        }
-    }
-
-    pub(super) const fn other(self) -> Self {
-        match self {
-            Self::Shared(_) => Self::PublicKey,
-            Self::PublicKey | Self::RootCa => Self::Shared(SecretEncoding::Utf8),
         }
     }
 }

@@ -43,13 +43,12 @@ impl Compiler<'_> {
         let algorithm = algorithm.copied().map(algorithm_of);
         let material = algorithm.map_or(KeyMaterial::Shared(SecretEncoding::Utf8), material_of);
         let keys = WrittenKeys::of_signature(file, material);
-        self.only_material(&WrittenKeys::of_signature(file, material.other()), &keys);
+        for material in [KeyMaterial::Shared(SecretEncoding::Utf8), KeyMaterial::PublicKey] {
+            self.only_material(&WrittenKeys::of_signature(file, material), &keys);
+        }
         let secrets = self.secrets(&keys, algorithm, scope);
         if !file.key_id.is_written() {
-            for (file, _) in keys.files().iter().filter(|(file, _)| file.id.is_written()) {
-                self.problems
-                    .add_unless_known(file.id.at, "the signature has no key id; set key_id, or remove this key");
-            }
+            self.unused_ids(&keys.files(), "the signature has no key id; set key_id, or remove this key");
         }
         self.signature_policy(file, Written { name: "signature", secrets, tolerance: None }, field.at)
     }
@@ -65,10 +64,7 @@ impl Compiler<'_> {
         let parse = self.parse(&file.parse);
         let encoding = self.required(&file.encoding, "hex, base64 or base64url");
         let signed_payload = self.components(file, algorithm);
-        let time = match file.timestamp.is_written() {
-            false => Some(None),
-            true => self.signed_time(&file.timestamp, written.tolerance, &signed_payload).map(Some),
-        };
+        let time = file.timestamp.if_written(|field| self.signed_time(field, written.tolerance, &signed_payload));
         self.check_key_ids(file, written.secrets.as_deref().unwrap_or_default(), at);
         let id = self.event_id(file, &signed_payload);
         let require = file.require.value();

@@ -29,9 +29,9 @@ impl Compiler<'_> {
             DurabilityYaml::Sync => Durability::Sync,
             DurabilityYaml::Interval => Durability::Interval(file.interval.get()),
         };
-        if durability == Durability::Sync && file.interval.is_written() {
+        if durability == Durability::Sync {
             let problem = "requires `durability: interval`; set it too, or remove this key";
-            self.problems.add_follow_up(file.interval.at, problem);
+            self.unused(&[file.interval.written_at()], problem);
         }
         let name = self.required(&file.path, "the path of the file, which is created if it does not exist")?;
         Some(StoreBackend::Embedded { path: self.sources.resolve(name), durability })

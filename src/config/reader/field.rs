@@ -49,6 +49,11 @@ impl<T> Field<T> {
         self.is_written.then_some(self.at)
     }
 
+    /// The result of `compile` if the file has the field, otherwise `Some(None)`; `None` if `compile` fails.
+    pub fn if_written<V>(&self, compile: impl FnOnce(&Self) -> Option<V>) -> Option<Option<V>> {
+        if self.is_written { compile(self).map(Some) } else { Some(None) }
+    }
+
     /// A copy of the value; the type's default if it is absent or invalid.
     pub fn or_default(&self) -> T
     where
