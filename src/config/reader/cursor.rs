@@ -161,7 +161,9 @@ impl<'a> Reader<'a> {
             form => (form, None),
         };
         let Some(NodeValue::String(text)) = self.value() else { return Err(ReadError::Expected(expected.to_owned())) };
-        names.into_iter().for_each(|names| names.push(text.clone()));
+        if let Some(names) = names {
+            names.insert(text.clone());
+        }
         Ok(text)
     }
 }

@@ -147,11 +147,11 @@ impl Problems {
 #[derive(Clone, Debug, Default)]
 pub struct Named {
     /// Files.
-    pub files: Vec<String>,
+    pub files: BTreeSet<String>,
     /// Environment variables.
-    pub variables: Vec<String>,
+    pub variables: BTreeSet<String>,
     /// Revocation lists.
-    pub revocations: Vec<String>,
+    pub revocations: BTreeSet<String>,
 }
 
 /// The results of reading a tree, besides its values.

@@ -142,7 +142,7 @@ routes:
 ";
     let (file, report) = file(text);
     assert!(report.problems.is_empty(), "{report:?}");
-    assert_eq!(report.named.files, ["f"]);
+    assert!(report.named.files.iter().eq(["f"]));
     assert_eq!((file.workers.get::<u16>(), file.capacity.get::<usize>(), file.log.access.get()), (4, 10, false));
     assert!(matches!(file.min_version.value(), Some(SampleVersion::Tls12)) && file.log.format.is_written());
     let Some(SampleStore::Embedded(store)) = file.state.value() else { panic!("{file:?}") };
