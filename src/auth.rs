@@ -44,7 +44,7 @@ mod testing;
 
 pub use crate::reason::Reason;
 pub use grant::{Grant, Permit, ReplayId, SignatureCheck};
-pub use policy::Policy;
+pub use policy::{Policy, PolicyKind};
 pub use rejection::{Rejection, VerifyError};
 pub use request::RequestView;
 pub use rules::{Rules, verify, verify_explained};

@@ -95,11 +95,8 @@ impl Failure {
     pub const fn detail(&self) -> Option<&'static str> {
         match self {
             Self::BufferFull(exhausted) | Self::TooManyWaitingRequests(exhausted) => Some(exhausted.label()),
-            Self::Plain(_)
-            | Self::Unrouted(_)
-            | Self::Rejected(_)
-            | Self::RateLimited(_)
-            | Self::ConcurrencyLimited(_) => None,
+            Self::RateLimited(limited) | Self::ConcurrencyLimited(limited) => Some(limited.limit),
+            Self::Plain(_) | Self::Unrouted(_) | Self::Rejected(_) => None,
         }
     }
 

@@ -1,8 +1,8 @@
 //! The metrics of the process. `families` declares each of them in one row.
 //!
 //! Label values come from finite sets: routes, issuers and listeners of gateway.yaml, reasons and HTTP statuses. The
-//! children that each request needs are created once per route. The table of metrics in docs/configuration.md is
-//! generated from the rows.
+//! children that each request needs are created once per route. docs/reference/metrics.md is generated from the
+//! rows.
 
 mod families;
 mod family;
@@ -20,10 +20,11 @@ use crate::auth::SignatureCheck;
 use crate::clock::UnixTime;
 pub use families::ROWS;
 use families::{Families, seconds};
-pub use family::MetricRow;
+pub use family::{MetricLabel, MetricRow};
 use label::Label as _;
 pub use label::{
-    ConnectionRejection, EntryKind, HandshakeError, OperationResult, Outcome, Reloaded, StoreOperationResult,
+    ConnectionRejection, EntryKind, HandshakeError, LabelValues, OperationResult, Outcome, Reloaded,
+    StoreOperationResult,
 };
 pub use route::RouteMetrics;
 

@@ -1,66 +1,13 @@
-//! Every reason for which a request is rejected or fails, one row each: its word, its status, its cause. The table of
-//! reasons in docs/configuration.md is generated from the rows.
+//! Every reason for which a request is rejected or fails, one row each: its word, its status, and the texts about it.
+//! docs/reference/reasons.md is generated from the rows.
 //!
 //! Pure, and below `auth`, which does not know statuses: only `failure` reads the columns that make a response.
 
-use http::StatusCode;
+mod row;
 
 use crate::rows::rows;
-
-/// The columns of a reason.
-#[derive(Debug)]
-pub(crate) struct ReasonRow {
-    word: &'static str,
-    cause: &'static str,
-    hint: Option<&'static str>,
-    /// HTTP status of the response.
-    pub(crate) status: StatusCode,
-    /// The error of RFC 8935 §2.4, if that protocol has one for it.
-    pub(crate) secevent: Option<&'static str>,
-    /// How a request with this reason ends.
-    pub(crate) ending: Ending,
-    /// The response is sent before a route is known, or to no client.
-    pub(crate) before_route: bool,
-}
-
-/// How a request ends that is not forwarded, or whose response is not complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// The gateway rejects it.
-    Rejected,
-    /// The gateway cannot decide, and the sender is asked to retry.
-    Undecided,
-    /// It fails while it is processed.
-    Failed,
-}
-
-/// A row of the table: word, HTTP status and cause.
-const fn row(word: &'static str, status: u16, cause: &'static str) -> ReasonRow {
-    #[expect(clippy::panic, reason = "the compiler evaluates it")]
-    let Ok(status) = StatusCode::from_u16(status) else { panic!("not an HTTP status") };
-    ReasonRow { word, cause, hint: None, status, secevent: None, ending: Ending::Rejected, before_route: false }
-}
-
-/// The row of a credential that is rejected: word, HTTP status, error of RFC 8935 §2.4 and cause. A token that breaks
-/// its own rules, times included, is an invalid request.
-const fn credential(word: &'static str, status: u16, secevent: &'static str, cause: &'static str) -> ReasonRow {
-    ReasonRow { secevent: Some(secevent), ..row(word, status, cause) }
-}
-
-impl ReasonRow {
-    const fn before_route(self) -> Self {
-        Self { before_route: true, ..self }
-    }
-
-    const fn ends(self, ending: Ending) -> Self {
-        Self { ending, ..self }
-    }
-
-    /// Adds a hint for the operator, which `hookgate explain` prints.
-    const fn hint(self, hint: &'static str) -> Self {
-        Self { hint: Some(hint), ..self }
-    }
-}
+pub(crate) use row::{Ending, ReasonRow};
+use row::{ReasonTexts, credential, row};
 
 rows! {
     /// The reason for which a request is rejected or fails: a field of the access log, a label of the metrics, `reason`
@@ -70,162 +17,333 @@ rows! {
     /// Only this file and `failure` read it.
     pub(crate) fn row -> &'static ReasonRow;
 
-    BadRequest = &row(
-        "bad_request", 400,
-        "two hosts, a target that contradicts Host, CONNECT, TRACE, forwarding headers that contradict each other, no \
-         idempotency key on a route that requires one; the HTTP/1 connection is closed",
-    ).before_route();
+    BadRequest = &row("bad_request", 400, ReasonTexts {
+        cause: "two hosts, a target that contradicts Host, CONNECT, TRACE, forwarding headers that contradict each \
+                other, an idempotency key that is missing though required, empty or over 1 KiB; the HTTP/1 connection \
+                is closed",
+        operator: "Let the proxy in front send one `Host`, and remove the forwarding header that it does not set.",
+        sender: "Correct the request, or add the idempotency key.",
+    }).before_route();
     /// RFC 9112 §3.2.
-    MissingHost = &row("missing_host", 400, "no Host header").before_route();
+    MissingHost = &row("missing_host", 400, ReasonTexts {
+        cause: "no Host header",
+        operator: "Let the proxy in front forward `Host`.",
+        sender: "Send a `Host` header.",
+    }).before_route();
     /// RFC 9110 §7.8.
-    UpgradeNotSupported =
-        &row("upgrade_not_supported", 400, "a protocol upgrade, such as WebSocket").before_route();
-    AmbiguousPath =
-        &row("ambiguous_path", 400, "a path that two programs could read differently, or a fragment").before_route();
+    UpgradeNotSupported = &row("upgrade_not_supported", 400, ReasonTexts {
+        cause: "a protocol upgrade, such as WebSocket",
+        operator: "Send connections that need an upgrade past hookgate.",
+        sender: "Send the request without `Upgrade`.",
+    }).before_route();
+    AmbiguousPath = &row("ambiguous_path", 400, ReasonTexts {
+        cause: "a path that two programs could read differently, or a fragment",
+        operator: "Give the sender a URL without such a path; it cannot be allowed.",
+        sender: "Use a path without dot segments, `//`, `;`, `\\` and encoded separators.",
+    }).before_route();
     /// RFC 9112 §7.1 and §11.2.
-    AmbiguousFraming = &row(
-        "ambiguous_framing", 400,
-        "request smuggling: bytes that two programs could split into different requests, see below",
-    ).before_route();
-    MalformedCredential = &credential(
-        "malformed_credential", 400, "invalid_request",
-        "the header that carries the credential, or a signed header, cannot be read",
-    );
-    MalformedBody = &credential(
-        "malformed_body", 400, "invalid_request",
-        "the body must be JSON or a form, but cannot be parsed. If `error_detail` withholds reasons, the response \
-         before authentication is 401 `unauthorized`, as for a wrong credential",
-    ).hint("the body is neither a JSON object nor a form");
-    ClientDisconnected = &row(
-        "client_disconnected", 400,
-        "the client disconnected before its request or its response was complete; in the log only",
-    ).before_route().ends(Ending::Failed);
-    TlsRequired = &row("tls_required", 400, "plain HTTP on a TLS port").before_route();
-    MissingCredential =
-        &credential("missing_credential", 401, "invalid_request", "no token, signature, secret or certificate");
-    MultipleCredentials = &credential(
-        "multiple_credentials", 401, "invalid_request", "more than one credential, or a signed header twice",
-    ).hint("the request has two credentials: another proxy may add one");
+    AmbiguousFraming = &row("ambiguous_framing", 400, ReasonTexts {
+        cause: "request smuggling: bytes that two programs could split into different requests",
+        operator: "Find the client by its address: an attacker, or a program or proxy that writes invalid HTTP/1.1.",
+        sender: "Send one `Content-Length`, or `Transfer-Encoding: chunked`, and line ends of CRLF.",
+    }).before_route();
+    MalformedCredential = &credential("malformed_credential", 400, "invalid_request", ReasonTexts {
+        cause: "the header that carries the credential, or a signed header, cannot be read",
+        operator: "Compare the header with the sender's documentation; `hookgate explain` shows it.",
+        sender: "Send the header in visible ASCII, in the documented form.",
+    });
+    MalformedBody = &credential("malformed_body", 400, "invalid_request", ReasonTexts {
+        cause: "the body must be JSON or a form, but cannot be parsed. If `error_detail` withholds reasons, the \
+                response before authentication is 401 `unauthorized`, as for a wrong credential",
+        operator: "Compare the body with the keys of the route that read it: `json`, `form`, `require`.",
+        sender: "Send a valid body: one JSON object, or a form with its `Content-Type`.",
+    }).hint("the body is neither a JSON object nor a form");
+    ClientDisconnected = &row("client_disconnected", 400, ReasonTexts {
+        cause: "the client disconnected before its request or its response was complete. It gets no response: log and metrics \
+                have no status",
+        operator: "If it is frequent, compare the sender's timeout with the upstream's duration.",
+        sender: "Retry with a longer timeout. The upstream may have processed the request.",
+    }).before_route().ends(Ending::Failed);
+    TlsRequired = &row("tls_required", 400, ReasonTexts {
+        cause: "plain HTTP on a TLS port; it is counted as `plain_http` of `hookgate_tls_handshakes_total`",
+        operator: "Give the sender an https URL.",
+        sender: "Use https.",
+    }).before_route();
+    MissingCredential = &credential("missing_credential", 401, "invalid_request", ReasonTexts {
+        cause: "no token, signature, secret or certificate",
+        operator: "Check that the sender sends its credential there, and that no proxy removes it.",
+        sender: "Send the credential where the receiver expects it.",
+    });
+    MultipleCredentials = &credential("multiple_credentials", 401, "invalid_request", ReasonTexts {
+        cause: "more than one credential, or a signed header twice",
+        operator: "Find the proxy that adds a credential or a header.",
+        sender: "Send one credential, and each signed header once.",
+    }).hint("the request has two credentials: another proxy may add one");
     /// Not a compact JWS, or one that breaks a rule of RFC 7515, 7519 or 8725.
-    MalformedToken = &credential("malformed_token", 401, "invalid_request", "not a JWS that follows the rules");
-    UnsupportedAlgorithm = &credential(
-        "unsupported_algorithm", 401, "invalid_key", "an algorithm that is not allowed for the issuer or the key",
-    ).hint("the token's `alg` is not one of the issuer's algorithms, or not that of its key");
-    UnknownKey = &credential("unknown_key", 401, "invalid_key", "no key for its `kid`")
-        .hint("no key of the issuer has this `kid`: its JWKS may be older than the token's key");
-    InvalidSignature = &credential(
-        "invalid_signature", 401, "authentication_failed",
-        "the signature does not verify, or does not have the form of `parse`",
-    ).hint(
+    MalformedToken = &credential("malformed_token", 401, "invalid_request", ReasonTexts {
+        cause: "the token is not a JWS in compact form, or breaks a rule of RFC 7515, 7519 or 8725",
+        operator: "Find the rule that the token breaks with `hookgate explain`.",
+        sender: "Send a signed token in compact form, with claims of the registered types.",
+    });
+    UnsupportedAlgorithm = &credential("unsupported_algorithm", 401, "invalid_key", ReasonTexts {
+        cause: "an algorithm that is not allowed for the issuer or the key",
+        operator: "Compare the token's `alg` with `algorithms` of the issuer.",
+        sender: "Sign with an algorithm that the receiver allows.",
+    }).hint("the token's `alg` is not one of the issuer's algorithms, or not that of its key");
+    UnknownKey = &credential("unknown_key", 401, "invalid_key", ReasonTexts {
+        cause: "the issuer has no key with the token's `kid`",
+        operator: "Check that the issuer's JWKS has the key, and when it was fetched: `last_success` in `/status`. See [An \
+                   unknown key](../concepts/keys.md#an-unknown-key).",
+        sender: "Sign with a published key. After a key rotation, retry later.",
+    }).hint("no key of the issuer has this `kid`: its JWKS may be older than the token's key");
+    InvalidSignature = &credential("invalid_signature", 401, "authentication_failed", ReasonTexts {
+        cause: "the signature does not verify, or does not have the form of `parse`",
+        operator: "Compare the secret with the sender's, and run `hookgate explain`, which tries likely causes.",
+        sender: "Sign the bytes as they are sent, with the current secret or key.",
+    }).hint(
         "neither the body, the URL, the encoding nor a known secret explains it: compare the signed payload with the \
          sender's, and the secret with the one in its console",
     );
-    MissingSignedComponent = &credential(
-        "missing_signed_component", 401, "authentication_failed", "a component of the signed payload is absent",
-    ).hint("a header, part or member that must be signed is missing: compare `signed_payload`");
-    RequirementNotMet = &credential(
-        "requirement_not_met", 401, "authentication_failed", "a condition under `require` does not hold",
-    ).hint("a `require` of the signature is not met: the request has another type or version");
-    InvalidStaticToken = &credential(
-        "invalid_static_token", 401, "authentication_failed", "the static token matches none of the secrets",
-    ).hint("the token is not one of the route's secrets: compare it with the one in the sender's console");
-    MissingClaim = &credential("missing_claim", 401, "invalid_request", "a required claim is absent");
-    InvalidIssuer = &credential("invalid_issuer", 401, "invalid_issuer", "`iss`")
-        .hint("`iss` is not the configured issuer: the token comes from another tenant or environment");
-    InvalidAudience = &credential("invalid_audience", 401, "invalid_audience", "`aud`")
-        .hint("`aud` is not the audience of this route: the token was issued for another service");
+    MissingSignedComponent = &credential("missing_signed_component", 401, "authentication_failed", ReasonTexts {
+        cause: "a component of the signed payload, or the replay id in it, is absent",
+        operator: "Compare `signed_payload` and the replay id with the request, and look for a proxy that removes a \
+                   header.",
+        sender: "Send every header, member and part that is signed.",
+    }).hint(
+        "a header, part or member that must be signed is missing: compare `signed_payload`, and the `id` of \
+         `replay_protection` or of the preset",
+    );
+    RequirementNotMet = &credential("requirement_not_met", 401, "authentication_failed", ReasonTexts {
+        cause: "a condition under `require` does not hold",
+        operator: "Compare `require` with the request, which has another type or version.",
+        sender: "Send the type and version of request that the receiver expects.",
+    }).hint("a `require` of the signature is not met: the request has another type or version");
+    InvalidStaticToken = &credential("invalid_static_token", 401, "authentication_failed", ReasonTexts {
+        cause: "the static token matches none of the secrets",
+        operator: "Compare the route's secrets with the token in the sender's console.",
+        sender: "Send the current token.",
+    }).hint("the token is not one of the route's secrets: compare it with the one in the sender's console");
+    MissingClaim = &credential("missing_claim", 401, "invalid_request", ReasonTexts {
+        cause: "a required claim, or the claim of a binding or of the replay id, is absent",
+        operator: "Compare `required_claims` and the claims of bindings with those of the token.",
+        sender: "Send a token with this claim.",
+    });
+    InvalidIssuer = &credential("invalid_issuer", 401, "invalid_issuer", ReasonTexts {
+        cause: "`iss` is not an issuer of the route",
+        operator: "Compare `iss` with the configured issuer: the tenant or environment may differ.",
+        sender: "Send a token of the issuer that the receiver expects.",
+    }).hint("`iss` is not the configured issuer: the token comes from another tenant or environment");
+    InvalidAudience = &credential("invalid_audience", 401, "invalid_audience", ReasonTexts {
+        cause: "`aud` is not the audience of the route",
+        operator: "Compare `audience` with the token's `aud`.",
+        sender: "Send a token that was issued for this receiver.",
+    }).hint("`aud` is not the audience of this route: the token was issued for another service");
     /// RFC 7519 §4.1.4.
-    TokenExpired = &credential("token_expired", 401, "invalid_request", "`exp`");
+    TokenExpired = &credential("token_expired", 401, "invalid_request", ReasonTexts {
+        cause: "`exp` has passed, or is before `iat`",
+        operator: "Compare the clocks, and the token's lifetime with the delay of the sender's retries.",
+        sender: "Send a new token with each attempt.",
+    });
     /// RFC 7519 §4.1.5.
-    TokenNotYetValid = &credential("token_not_yet_valid", 401, "invalid_request", "`nbf`");
-    TokenTooOld = &credential("token_too_old", 401, "invalid_request", "`iat` is older than `max_age`");
-    TokenIssuedInFuture =
-        &credential("token_issued_in_future", 401, "invalid_request", "`iat` is in the future, beyond `leeway`");
-    TokenLifetimeTooLong =
-        &credential("token_lifetime_too_long", 401, "invalid_request", "`exp` − `iat` over `max_lifetime`");
-    MissingTimestamp = &credential("missing_timestamp", 401, "invalid_request", "the timestamp is absent");
-    MalformedTimestamp = &credential(
-        "malformed_timestamp", 401, "invalid_request", "the timestamp cannot be parsed, or occurs twice",
-    );
-    TimestampTooOld = &credential(
-        "timestamp_too_old", 401, "invalid_request", "the route's timestamp, or a signed time, is too old",
-    );
-    TimestampInFuture =
-        &credential("timestamp_in_future", 401, "invalid_request", "it is too far in the future");
-    BodyMismatch = &credential("body_mismatch", 401, "invalid_request", "the body is not the signed one");
-    MethodMismatch = &credential("method_mismatch", 401, "invalid_request", "the method is not the signed one")
-        .hint("the token was issued for another method");
-    UrlMismatch = &credential("url_mismatch", 401, "invalid_request", "the URL is not the signed one");
+    TokenNotYetValid = &credential("token_not_yet_valid", 401, "invalid_request", ReasonTexts {
+        cause: "`nbf` is in the future, beyond `leeway`",
+        operator: "Compare the clocks; `leeway` is the allowed difference.",
+        sender: "Retry when the token is valid, or correct the issuer's clock.",
+    });
+    TokenTooOld = &credential("token_too_old", 401, "invalid_request", ReasonTexts {
+        cause: "`iat` is older than `max_age`",
+        operator: "Compare `max_age` with the time for which the sender uses a token.",
+        sender: "Send a new token.",
+    });
+    TokenIssuedInFuture = &credential("token_issued_in_future", 401, "invalid_request", ReasonTexts {
+        cause: "`iat` is in the future, beyond `leeway`",
+        operator: "Compare the clocks; `leeway` is the allowed difference.",
+        sender: "Correct the issuer's clock.",
+    });
+    TokenLifetimeTooLong = &credential("token_lifetime_too_long", 401, "invalid_request", ReasonTexts {
+        cause: "`exp` − `iat` is over `max_lifetime`",
+        operator: "Compare `max_lifetime` with the lifetime that the issuer gives its tokens.",
+        sender: "Send tokens with a shorter lifetime.",
+    });
+    MissingTimestamp = &credential("missing_timestamp", 401, "invalid_request", ReasonTexts {
+        cause: "the timestamp is absent",
+        operator: "Check that the sender sends the timestamp there, and that no proxy removes it.",
+        sender: "Send the timestamp.",
+    });
+    MalformedTimestamp = &credential("malformed_timestamp", 401, "invalid_request", ReasonTexts {
+        cause: "the timestamp cannot be parsed, or occurs twice",
+        operator: "Compare `unit` with the form of the sender's timestamp.",
+        sender: "Send the timestamp once, in the documented form.",
+    });
+    TimestampTooOld = &credential("timestamp_too_old", 401, "invalid_request", ReasonTexts {
+        cause: "the route's timestamp, or a signed time, is too old",
+        operator: "Compare the clocks, and `max_age` with the delay of the sender's retries.",
+        sender: "Sign each attempt with the current time.",
+    });
+    TimestampInFuture = &credential("timestamp_in_future", 401, "invalid_request", ReasonTexts {
+        cause: "the timestamp is too far in the future",
+        operator: "Compare the clocks; `max_future` of a `timestamp` is the allowed difference.",
+        sender: "Correct the clock.",
+    });
+    BodyMismatch = &credential("body_mismatch", 401, "invalid_request", ReasonTexts {
+        cause: "the body is not the signed one",
+        operator: "Find the proxy that changes the body, for example by re-serializing it.",
+        sender: "Hash the bytes of the body as they are sent.",
+    });
+    MethodMismatch = &credential("method_mismatch", 401, "invalid_request", ReasonTexts {
+        cause: "the method is not the signed one",
+        operator: "Find the proxy that changes the method.",
+        sender: "Send the method that is signed.",
+    }).hint("the token was issued for another method");
+    UrlMismatch = &credential("url_mismatch", 401, "invalid_request", ReasonTexts {
+        cause: "the URL is not the signed one",
+        operator: "Set `public_url` to the URL that the sender signs; `variants` allow for port and slash.",
+        sender: "Sign the URL that is requested, with its query.",
+    });
     /// RFC 8705 §3.1.
-    CertificateMismatch = &credential(
-        "certificate_mismatch", 401, "authentication_failed",
-        "the token is bound to another client certificate, or the connection has none",
-    ).hint("client certificates cannot be verified offline");
-    Revoked = &credential("revoked", 401, "access_denied", "on the route's revocation list");
-    IpNotAllowed =
-        &credential("ip_not_allowed", 403, "access_denied", "the client's address is not in `allowed_ips`");
-    ClaimMismatch = &credential("claim_mismatch", 403, "access_denied", "a rule under `claims` does not hold");
-    CertificateNotAllowed = &credential(
-        "certificate_not_allowed", 403, "access_denied",
-        "the route does not accept the client certificate, or the listener no longer trusts it",
-    ).hint("client certificates cannot be verified offline");
-    NoRoute = &row("no_route", 404, "no route for host and path").before_route();
-    MethodNotAllowed = &row("method_not_allowed", 405, "the route has other methods: `Allow`").before_route();
-    DuplicateRequest = &row("duplicate_request", 409, "a duplicate: its event has been delivered");
-    ReplayIdReused =
-        &row("replay_id_reused", 409, "its id was used before by another request, which was not delivered");
-    DuplicateInFlight = &row("duplicate_in_flight", 409, "a request with its id is in flight: `Retry-After: 10`");
+    CertificateMismatch = &credential("certificate_mismatch", 401, "authentication_failed", ReasonTexts {
+        cause: "the token is bound to another client certificate, or the connection has none",
+        operator: "Check that TLS is terminated by hookgate, and compare the certificate with the token's `cnf`.",
+        sender: "Connect with the certificate to which the token is bound.",
+    }).hint("client certificates cannot be verified offline");
+    Revoked = &credential("revoked", 401, "access_denied", ReasonTexts {
+        cause: "the token is on the route's revocation list, or in the shared revocations",
+        operator: "Nothing, unless the entry is a mistake: then remove it from the list.",
+        sender: "Ask the receiver, and send a new token.",
+    });
+    IpNotAllowed = &credential("ip_not_allowed", 403, "access_denied", ReasonTexts {
+        cause: "the client's address is not in `allowed_ips`",
+        operator: "Compare `client_address` of the log with `allowed_ips`; behind a proxy set `trusted_proxies`.",
+        sender: "Send from an address that the receiver allows.",
+    });
+    ClaimMismatch = &credential("claim_mismatch", 403, "access_denied", ReasonTexts {
+        cause: "a rule under `claims` does not hold",
+        operator: "Compare `claims` with the token, for example with `hookgate explain`.",
+        sender: "Send a token with the permissions that the receiver requires.",
+    });
+    CertificateNotAllowed = &credential("certificate_not_allowed", 403, "access_denied", ReasonTexts {
+        cause: "the route does not accept the client certificate, or the listener no longer trusts it",
+        operator: "Compare `san` and `sha256` with the certificate; check its expiry and its revocation.",
+        sender: "Connect with a valid certificate that the receiver has allowed.",
+    }).hint("client certificates cannot be verified offline");
+    NoRoute = &row("no_route", 404, ReasonTexts {
+        cause: "no route for host and path",
+        operator: "Compare the sender's URL with `match` of the routes.",
+        sender: "Correct the URL.",
+    }).before_route();
+    MethodNotAllowed = &row("method_not_allowed", 405, ReasonTexts {
+        cause: "the route has other methods",
+        operator: "Add the method to `match.methods` if the upstream expects it.",
+        sender: "Use a method that `Allow` of the response lists.",
+    }).before_route();
     /// RFC 9110 §15.5.9.
-    RequestTimeout =
-        &row("request_timeout", 408, "the headers or the body did not arrive in time").ends(Ending::Failed);
-    BodyTooLarge = &row("body_too_large", 413, "over the route's `limits.max_body_size`");
-    UriTooLong = &row("uri_too_long", 414, "a target over 8 KiB").before_route();
+    RequestTimeout = &row("request_timeout", 408, ReasonTexts {
+        cause: "the headers or the body did not arrive in time",
+        operator: "If senders with slow connections are rejected, raise `timeouts` of the listener.",
+        sender: "Retry, and send the request without pauses.",
+    }).ends(Ending::Failed);
+    DuplicateRequest = &row("duplicate_request", 409, ReasonTexts {
+        cause: "a request with this replay id or idempotency key has been delivered",
+        operator: "Nothing. For a sender that reports 409 as a failure, set `on_duplicate: acknowledge`.",
+        sender: "Do not retry: the event has been delivered.",
+    });
+    ReplayIdReused = &row("replay_id_reused", 409, ReasonTexts {
+        cause: "the [replay id](../concepts/replay-and-idempotency.md#replay-ids) was used before by another request, \
+                which was not delivered",
+        operator: "Check that `id` identifies one event, and that retries of the sender are the same request.",
+        sender: "Give each event its own id.",
+    });
+    DuplicateInFlight = &row("duplicate_in_flight", 409, ReasonTexts {
+        cause: "another request with this replay id or idempotency key is in flight",
+        operator: "If it is frequent, compare the sender's timeout with the upstream's duration.",
+        sender: "Retry after the 10 s of `Retry-After`.",
+    });
+    BodyTooLarge = &row("body_too_large", 413, ReasonTexts {
+        cause: "the body is larger than the route's `limits.max_body_size`",
+        operator: "Raise `limits.max_body_size` if the sender's bodies are larger.",
+        sender: "Send a smaller body; a retry fails too.",
+    });
+    UriTooLong = &row("uri_too_long", 414, ReasonTexts {
+        cause: "the target is longer than 8 KiB",
+        operator: "Nothing: the limit is fixed.",
+        sender: "Send the data in the body.",
+    }).before_route();
     /// RFC 9110 §15.5.20.
-    MisdirectedRequest = &row(
-        "misdirected_request", 421,
-        "the route uses client certificates, and the client connected by the name (SNI) of another host",
-    );
-    IdempotencyKeyReused =
-        &row("idempotency_key_reused", 422, "its key was used with another method, target or body");
-    RateLimited = &row(
-        "rate_limited", 429,
-        "over [a rate limit](#rate-and-concurrency-limits), or more than 20 [challenges](#challenge) per second: \
-         `Retry-After`",
-    );
-    ConcurrencyLimited = &row(
-        "concurrency_limited", 429, "over [a concurrency limit](#rate-and-concurrency-limits): `Retry-After: 1`",
-    );
-    HeadersTooLarge =
-        &row("headers_too_large", 431, "over `max_headers_size` or `max_headers_count`").before_route();
-    TokenTooLarge = &credential("token_too_large", 431, "invalid_request", "a token over 8 KiB");
-    UpstreamUnreachable =
-        &row("upstream_unreachable", 502, "no connection to the upstream").ends(Ending::Failed);
-    UpstreamProtocolError = &row(
-        "upstream_protocol_error", 502, "the upstream's connection ended early, or its response was not HTTP",
-    ).ends(Ending::Failed);
-    JwksUnavailable = &row(
-        "jwks_unavailable", 503,
-        "the issuer's keys could not be fetched, so hookgate cannot verify the token (fail closed): `Retry-After: 10`",
-    ).ends(Ending::Undecided);
-    BufferFull = &row(
-        "buffer_full", 503,
-        "[buffered bodies](#routes) have reached `max_buffered_bytes`, or those of one address its quarter: \
-         `Retry-After: 10`",
-    ).ends(Ending::Undecided);
-    TooManyWaitingRequests = &row(
-        "too_many_waiting_requests", 503,
-        "[the requests that wait for their bodies](#routes) have reached their limit, or those of one address its \
-         quarter: `Retry-After: 10`",
-    ).ends(Ending::Undecided);
-    StoreUnavailable = &row(
-        "store_unavailable", 503,
-        "the store did not respond, or may have lost entries (fail closed): `Retry-After: 10`",
-    ).ends(Ending::Undecided);
-    StoreFull = &row(
-        "store_full", 503, "the store, or the route's share of it, is full: `Retry-After: 10`",
-    ).ends(Ending::Undecided);
-    UpstreamTimeout =
-        &row("upstream_timeout", 504, "no response within `upstream.timeouts.total`").ends(Ending::Failed);
+    MisdirectedRequest = &row("misdirected_request", 421, ReasonTexts {
+        cause: "the route uses client certificates, and the client connected by the name (SNI) of another host",
+        operator: "Check that the sender connects by the host name of the route.",
+        sender: "Retry over a connection of its own to this host.",
+    });
+    IdempotencyKeyReused = &row("idempotency_key_reused", 422, ReasonTexts {
+        cause: "the idempotency key was used with another method, target or body",
+        operator: "Nothing: the sender has a defect.",
+        sender: "Give each request its own key, and retry it unchanged.",
+    });
+    RateLimited = &row("rate_limited", 429, ReasonTexts {
+        cause: "the request exceeds [a rate limit](configuration/routes.md#routes.limits.rate), or more than 20 \
+                [challenges](configuration/authentication.md#routes.auth.challenge) per second",
+        operator: "Raise the limit if the requests are legitimate; `detail` of the log names the limit.",
+        sender: "Retry after `Retry-After`, and send fewer requests per second.",
+    });
+    ConcurrencyLimited = &row("concurrency_limited", 429, ReasonTexts {
+        cause: "the request exceeds [a concurrency limit](configuration/routes.md#routes.limits.concurrency)",
+        operator: "Raise the limit that `detail` of the log names if the upstream can process more at a time.",
+        sender: "Retry after `Retry-After`, with fewer requests at a time.",
+    });
+    HeadersTooLarge = &row("headers_too_large", 431, ReasonTexts {
+        cause: "the headers are larger than `max_headers_size`, or more than `max_headers_count`",
+        operator: "Raise `limits.max_headers_size` or `limits.max_headers_count` of the listener.",
+        sender: "Send fewer or smaller headers.",
+    }).before_route();
+    TokenTooLarge = &credential("token_too_large", 431, "invalid_request", ReasonTexts {
+        cause: "the token is larger than 8 KiB",
+        operator: "Let the issuer put fewer claims into its tokens: the limit is fixed.",
+        sender: "Send a token with fewer claims.",
+    });
+    UpstreamUnreachable = &row("upstream_unreachable", 502, ReasonTexts {
+        cause: "no connection to the upstream",
+        operator: "Start the upstream, or correct `upstream`; the log has the cause.",
+        sender: "Retry later: the upstream has not received the request.",
+    }).ends(Ending::Failed);
+    UpstreamProtocolError = &row("upstream_protocol_error", 502, ReasonTexts {
+        cause: "the upstream's connection ended early, or its response was not HTTP",
+        operator: "Look for a crash in the upstream's log; `upstream.timeouts.keepalive` must be shorter than its own.",
+        sender: "Retry. The upstream may have processed the request.",
+    }).ends(Ending::Failed);
+    JwksUnavailable = &row("jwks_unavailable", 503, ReasonTexts {
+        cause: "the issuer's keys could not be fetched, so hookgate cannot verify the token (fail closed)",
+        operator: "Check that hookgate reaches the issuer; the log has the error of each fetch. See \
+                   [Outages](../concepts/reload.md#outages).",
+        sender: "Retry after `Retry-After`.",
+    }).ends(Ending::Undecided);
+    BufferFull = &row("buffer_full", 503, ReasonTexts {
+        cause: "buffered bodies have reached `max_buffered_bytes`, or those of one address a quarter of it",
+        operator: "Raise `max_buffered_bytes`; if `detail` of the log is `address`, find the client, and set \
+                   `trusted_proxies`.",
+        sender: "Retry after `Retry-After`.",
+    }).ends(Ending::Undecided);
+    TooManyWaitingRequests = &row("too_many_waiting_requests", 503, ReasonTexts {
+        cause: "the requests that wait for their bodies have reached 64 MiB, or those of one address a quarter \
+                of it",
+        operator: "Find the clients that send bodies slowly; behind a proxy set `trusted_proxies`.",
+        sender: "Retry after `Retry-After`, and send the body without pauses.",
+    }).ends(Ending::Undecided);
+    StoreUnavailable = &row("store_unavailable", 503, ReasonTexts {
+        cause: "the store did not respond, or may have lost entries (fail closed)",
+        operator: "Restore the store; the log has the cause. See [Outages](../concepts/reload.md#outages).",
+        sender: "Retry after `Retry-After`.",
+    }).ends(Ending::Undecided);
+    StoreFull = &row("store_full", 503, ReasonTexts {
+        cause: "the route's share of the store is full: `capacity`, divided by the number of routes that use the store",
+        operator: "Raise `capacity` of the store, which needs a restart (a memory store loses its ids), or lower the `ttl` \
+                   of the route for new ids.",
+        sender: "Retry after `Retry-After`.",
+    }).ends(Ending::Undecided);
+    UpstreamTimeout = &row("upstream_timeout", 504, ReasonTexts {
+        cause: "no response within `upstream.timeouts.total`",
+        operator: "Make the upstream faster, or raise `upstream.timeouts.total`.",
+        sender: "Retry. The upstream may have processed the request.",
+    }).ends(Ending::Failed);
 }
 
 impl Reason {
@@ -241,7 +359,17 @@ impl Reason {
 
     /// The cause, as the reference states it, in Markdown.
     pub const fn cause(self) -> &'static str {
-        self.row().cause
+        self.row().texts.cause
+    }
+
+    /// The operator's action, in Markdown.
+    pub const fn operator(self) -> &'static str {
+        self.row().texts.operator
+    }
+
+    /// The sender's action, in Markdown.
+    pub const fn sender(self) -> &'static str {
+        self.row().texts.sender
     }
 
     /// A hint for the operator, where the cause alone does not help.

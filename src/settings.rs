@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 /// The format of a log line. A change needs a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(extend("default" = "json"))]
 pub enum LogFormat {
     /// One JSON object per line.
     #[default]
@@ -90,23 +91,25 @@ impl std::fmt::Debug for RedisSettings {
 /// Behaviour for requests after a failover: a replica was promoted, or a master came back without its data
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(extend("default" = "reject"))]
 pub enum OnFailover {
     /// Credentials issued before it are rejected with 503, because their ids may have been lost.
     #[default]
     Reject,
-    /// They are accepted.
+    /// Credentials issued before it are accepted.
     Allow,
 }
 
 /// Behaviour for requests while the store is unavailable or full
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(extend("default" = "reject"))]
 pub enum OnError {
-    /// It is rejected with 503, and the sender retries (fail closed).
+    /// The requests are rejected with 503, and their senders retry (fail closed).
     #[default]
     Reject,
-    /// It is forwarded without replay protection, and counted in the metrics. Shared rates are counted in this process;
-    /// a route with `revocation.shared` still rejects with 503.
+    /// The requests are forwarded without replay protection, and counted in the metrics (fail open). Shared rates are
+    /// counted in this process; a route with `revocation.shared` still rejects with 503.
     Allow,
 }
 

@@ -9,6 +9,8 @@ use ipnet::IpNet;
 
 use crate::auth::client_certificate::ClientTrust;
 use crate::route::RoutingTable;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// SHA-256 over the whole configuration: the YAML and each file and environment variable that it references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,9 +39,12 @@ impl std::fmt::Display for ConfigHash {
 }
 
 /// The detail in error responses (`error_detail`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(extend("default" = "standard"))]
 pub enum ErrorDetail {
-    /// An unauthenticated client gets `unauthorized`; a client with a verified signature gets the reason.
+    /// A client whose signature was verified gets the reason, any other client `unauthorized`. The reason
+    /// `ip_not_allowed` is always in the response.
     #[default]
     Standard,
     /// Every client gets `unauthorized` or `forbidden`.

@@ -1,5 +1,5 @@
 //! Replay protection and idempotency. The id of a request is reserved before the request is forwarded, and committed or
-//! released afterwards, so that no request is processed twice and a legitimate retry passes. docs/replay.md describes
+//! released afterwards, so that no request is processed twice and a legitimate retry passes. docs/concepts/replay-and-idempotency.md describes
 //! the guarantees of each store.
 //!
 //! The gateway calls this module only for verified requests, so that unauthenticated clients cannot fill the store. The

@@ -20,6 +20,8 @@ use crate::clock::UnixTime;
 pub use clients::{ClientAuth, RevocationLists, client_trust};
 pub use roots::TlsError;
 use roots::{certificates, provider, roots_of};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// A certificate chain and its key.
 #[derive(Debug, Clone)]
@@ -67,13 +69,16 @@ fn dns_name(name: &GeneralName<'_>) -> Option<String> {
     if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None }
 }
 
-/// The minimum TLS version of a listener.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The minimum TLS version of a listener, in quotes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(extend("default" = "1.2"))]
 pub enum MinVersion {
     /// TLS 1.2 and 1.3.
     #[default]
+    #[serde(rename = "1.2")]
     Tls12,
     /// TLS 1.3 only.
+    #[serde(rename = "1.3")]
     Tls13,
 }
 

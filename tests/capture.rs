@@ -3,11 +3,18 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use serde_json::json;
+
+use crate::support::configuration::{Preset, Route, file};
 use crate::support::{Gateway, Setup, Upstream, until};
 
 fn setup(upstream: &Upstream) -> Setup {
     let setup = Setup::new(upstream.address).file("secret", "a secret");
-    setup.auth("{ preset: github, secret: { file: secret } }")
+    setup.auth(Preset::new("github").secret(file("secret")))
+}
+
+fn capturing(route: Route) -> Route {
+    route.capture(json!({"max_requests": 3, "dir": "kept"}))
 }
 
 /// The captured files, the oldest first.
@@ -35,7 +42,7 @@ async fn reject(gateway: &Gateway, body: &'static str) {
 #[tokio::test]
 async fn a_rejected_request_is_captured_whole_for_its_owner_alone() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
+    let gateway = setup(&upstream).route(capturing).start();
     reject(&gateway, "{\"a\": 1}\n").await;
     let files = captured(&gateway);
     assert_eq!(files.len(), 1);
@@ -58,7 +65,7 @@ async fn a_rejected_request_is_captured_whole_for_its_owner_alone() {
 #[tokio::test]
 async fn a_request_over_http2_is_captured_as_http1() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
+    let gateway = setup(&upstream).route(capturing).start();
     let client = gateway.client_http2();
     assert_eq!(client.send(client.request("/webhook"), "the body").await.status, 401);
     until("the request is captured", async || texts(&gateway).iter().any(|text| text.ends_with("the body"))).await;
@@ -69,7 +76,7 @@ async fn a_request_over_http2_is_captured_as_http1() {
 #[tokio::test]
 async fn the_oldest_captures_are_deleted_first() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
+    let gateway = setup(&upstream).route(capturing).start();
     for body in ["one", "two", "three", "four", "five", "six"] {
         reject(&gateway, body).await;
         assert!(captured(&gateway).len() <= 3);
@@ -82,7 +89,7 @@ async fn the_oldest_captures_are_deleted_first() {
 #[tokio::test]
 async fn forwarded_requests_are_not_captured() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream).route("capture: { max_requests: 3, dir: kept }").start();
+    let gateway = setup(&upstream).route(capturing).start();
     let good = format!("sha256={}", crate::support::hmac("a secret", "good"));
     let request = gateway.client().request("/webhook").header("x-hub-signature-256", good);
     assert_eq!(gateway.client().send(request, "good").await.status, 200);
@@ -97,10 +104,7 @@ async fn nothing_is_captured_unless_it_is_configured() {
     let gateway = setup(&upstream).start();
     let request = gateway.client().request("/webhook").header("x-hub-signature-256", "sha256=00");
     assert_eq!(gateway.client().send(request, "before").await.status, 401);
-    gateway.edit(
-        "replay_protection: disabled",
-        "replay_protection: disabled\n    capture: { max_requests: 3, dir: kept }",
-    );
+    gateway.edit_route(capturing);
     gateway.running().reload();
     reject(&gateway, "after").await;
     assert_eq!(captured(&gateway).len(), 1);

@@ -8,21 +8,19 @@ use hookgate::auth::signature::Parse;
 use hookgate::auth::{Policy, RequestView};
 use hookgate::config::presets::{PRESETS, find};
 use hookgate::route::ChallengeStage;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::support::configuration::{Preset, file};
 use crate::support::{Answer, Client, NOW, Setup, Upstream, hmac};
 use crate::vectors::{Case, Verdict, cases, read};
 
 const SECRET: &str = "the secret of a sender";
 
-fn setup(upstream: &Upstream, preset: &str, challenge: &str) -> Setup {
+fn setup(upstream: &Upstream, preset: &str, challenge: impl Into<Value>) -> Setup {
     let setup = Setup::new(upstream.address).file("secret", SECRET).file("token", "the verify token");
-    let auth = format!("{{ preset: {preset}, secret: {{ file: secret }}{challenge} }}");
-    setup.with("methods: [POST, PUT]", "methods: [GET, POST]").auth(&auth)
+    let auth = Preset::new(preset).secret(file("secret")).challenge(challenge);
+    setup.route(|route| route.methods(["GET", "POST"])).auth(auth)
 }
-
-const ON: &str = ", challenge: true";
-const WITH_TOKEN: &str = ", challenge: { token: { file: token } }";
 
 async fn get(client: &Client, query: &str) -> Answer {
     client.send(client.request(&format!("/webhook?{query}")).method("GET"), "").await
@@ -43,8 +41,9 @@ fn answered(answer: &Answer) -> String {
 async fn challenges_are_rejected_where_they_are_off() {
     let upstream = Upstream::echo().await;
     for preset in ["meta", "x", "dropbox"] {
-        for challenge in ["", ", challenge: false"] {
-            let gateway = setup(&upstream, preset, challenge).start();
+        let auth = Preset::new(preset).secret(file("secret"));
+        for auth in [auth.clone(), auth.challenge(false)] {
+            let gateway = setup(&upstream, preset, false).auth(auth).start();
             let query = "hub.mode=subscribe&hub.challenge=riddle&hub.verify_token=x&crc_token=riddle&challenge=riddle";
             let answer = get(&gateway.client(), query).await;
             assert_eq!(answer.problem(), (401, "unauthorized".into()), "{preset}");
@@ -58,7 +57,7 @@ async fn challenges_are_rejected_where_they_are_off() {
 #[tokio::test]
 async fn a_challenge_with_a_token_is_answered_for_that_token_only() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream, "meta", WITH_TOKEN).start();
+    let gateway = setup(&upstream, "meta", json!({ "token": file("token") })).start();
     let ask = async |token: &str, more: &str| {
         let query = format!("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={token}{more}");
         get(&gateway.client(), &query).await
@@ -82,7 +81,7 @@ async fn a_challenge_with_a_token_is_answered_for_that_token_only() {
 #[tokio::test]
 async fn a_signed_challenge_is_answered_only_after_its_signature() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream, "slack", ON).start();
+    let gateway = setup(&upstream, "slack", true).start();
     let body = "{\"type\":\"url_verification\",\"challenge\":\"3eZbrw1aBm\"}";
     let ask = async |time: u64, signature: &str| {
         let request = gateway.client().request("/webhook").header("x-slack-request-timestamp", time);
@@ -102,7 +101,7 @@ async fn a_signed_challenge_is_answered_only_after_its_signature() {
 async fn a_crc_is_answered_by_its_hmac() {
     use base64::Engine;
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream, "x", ON).start();
+    let gateway = setup(&upstream, "x", true).start();
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET.as_bytes());
     let tag = aws_lc_rs::hmac::sign(&key, b"MDk0ZmUyZTktZDQ5Zi00");
     let expected = format!("sha256={}", base64::engine::general_purpose::STANDARD.encode(tag));
@@ -117,7 +116,7 @@ async fn a_crc_is_answered_by_its_hmac() {
 async fn a_challenge_has_a_strict_alphabet_and_length() {
     let upstream = Upstream::echo().await;
     for (preset, name, longest) in [("dropbox", "challenge", 512), ("x", "crc_token", 128)] {
-        let gateway = setup(&upstream, preset, ON).start();
+        let gateway = setup(&upstream, preset, true).start();
         for bad in [
             "a%0D%0ASet-Cookie:%20x=1",
             "%3Cscript%3Ealert(1)%3C/script%3E",
@@ -140,7 +139,7 @@ async fn a_challenge_has_a_strict_alphabet_and_length() {
 #[tokio::test]
 async fn more_than_twenty_answers_a_second_are_too_many() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream, "dropbox", ON).start();
+    let gateway = setup(&upstream, "dropbox", true).start();
     let client = gateway.client();
     for _ in 0..20 {
         answered(&get(&client, "challenge=a").await);
@@ -245,7 +244,7 @@ fn no_answer_signs_a_request_that_the_preset_would_accept() {
         ["signature_handshakes.json", "token_handshakes.json"].iter().flat_map(|file| read(file)).collect();
     let mut oracles = Vec::new();
     for (name, text) in PRESETS.iter().filter(|(_, text)| text.contains("$hmac")) {
-        let place = find(name).unwrap().challenge.unwrap().into_iter().find_map(|one| one.value_from).unwrap();
+        let place = find(name).unwrap().challenge.iter().find_map(|one| one.value_from.clone()).unwrap();
         let mut asked = Case::read(challenges.iter().find(|vector| vector["preset"] == **name).unwrap());
         let mut good = cases("signatures.json").into_iter().map(|(_, case, valid)| (case, valid));
         let (mut good, _) = good.find(|(case, valid)| *valid && case.auth["preset"] == **name).unwrap();

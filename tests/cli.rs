@@ -5,6 +5,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::support::configuration::{Configuration, Listener, Route, Store};
+
 /// Valid configurations, distinguished by the names of their routes.
 const FILES: [&str; 3] = ["gateway.yaml", "given.yaml", "variable.yaml"];
 
@@ -23,11 +25,10 @@ fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     for file in FILES {
         let name = file.strip_suffix(".yaml").unwrap();
-        let yaml = format!(
-            "listeners: [{{ address: \"127.0.0.1:8443\", plaintext: true }}]\nroutes:\n  - name: {name}\n    \
-             match: {{ path: /{name} }}\n    upstream: {{ url: \"http://127.0.0.1:1\" }}\n    auth: public\n"
-        );
-        std::fs::write(folder.path().join(file), yaml).unwrap();
+        let route = Route::new(name).path(format!("/{name}")).upstream("http://127.0.0.1:1").auth("public");
+        let listener = Listener::empty().address("127.0.0.1:8443").without_tls();
+        let configuration = Configuration::empty().add_listener(listener).add_route(route);
+        std::fs::write(folder.path().join(file), configuration.to_string()).unwrap();
         let message = format!("POST /{name} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
         std::fs::write(folder.path().join(name), message).unwrap();
     }
@@ -125,8 +126,9 @@ fn dev_certs_writes_its_files_once() {
 /// The lines of the documents and of the CI script that call a command: `hookgate demo --once`.
 fn documented_calls() -> Vec<(String, Vec<String>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let texts = pages.chain(["README.md", ".ci/run", "deploy/Dockerfile"].map(|name| root.join(name)));
+    let texts = crate::documents::pages()
+        .into_iter()
+        .chain(["README.md", ".ci/run", "deploy/Dockerfile"].map(|name| root.join(name)));
     let call = regex::Regex::new(r"(?:hookgate|cargo run [^\n]*--) ([a-z-]+)((?: [^\n`|]*)?)").unwrap();
     let option = regex::Regex::new(r"(?:^|\s)(--[a-z-]+)").unwrap();
     let mut calls = Vec::new();
@@ -162,9 +164,10 @@ fn every_option_in_the_documents_exists() {
 #[test]
 fn a_store_that_cannot_be_opened_ends_the_start_with_its_reason() {
     let folder = folder();
-    let yaml = std::fs::read_to_string(folder.path().join("gateway.yaml")).unwrap();
-    let yaml = format!("store: {{ type: embedded, path: missing/store.redb }}\n{}", yaml.replace(":8443", ":0"));
-    std::fs::write(folder.path().join("gateway.yaml"), yaml).unwrap();
+    let text = std::fs::read_to_string(folder.path().join("gateway.yaml")).unwrap();
+    let configuration = Configuration::read(&text).store(Store::embedded("missing/store.redb"));
+    let configuration = configuration.listener(|listener| listener.address("127.0.0.1:0"));
+    std::fs::write(folder.path().join("gateway.yaml"), configuration.to_string()).unwrap();
     let run = hookgate(folder.path(), None, &["run"]);
     let printed = String::from_utf8_lossy(&run.stderr).into_owned();
     assert_eq!(run.status.code(), Some(1), "{run:?}");

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
+use crate::support::configuration::{Jwks, Preset, file};
 use crate::support::{NOW, Setup, Upstream};
 
 /// A gateway in dry run until 2026-11-24, the day on which the clock of the tests begins.
 fn dry_run(upstream: &Upstream) -> Setup {
-    let forward = "forward: { claims_to_headers: { sub: X-Who } }";
-    Setup::new(upstream.address).route(&format!("mode: dry_run\n    dry_run_until: 2026-11-24\n    {forward}"))
+    let headers = json!({"sub": "X-Who"});
+    Setup::new(upstream.address).route(|route| route.dry_run_until("2026-11-24").claims_to_headers(headers))
 }
 
 #[tokio::test]
@@ -35,10 +36,8 @@ async fn requests_that_would_be_rejected_are_forwarded_without_identity_and_repo
 #[tokio::test]
 async fn a_body_that_was_read_for_verification_is_forwarded_whole() {
     let upstream = Upstream::echo().await;
-    let github = "{ preset: github, secret: { file: token } }";
-    let gateway =
-        dry_run(&upstream).with("\n    forward: { claims_to_headers: { sub: X-Who } }", "").file("token", "t");
-    let gateway = gateway.auth(github).start();
+    let setup = dry_run(&upstream).route(|route| route.without("forward")).file("token", "t");
+    let gateway = setup.auth(Preset::new("github").secret(file("token"))).start();
     let request = gateway.client().request("/webhook").header("x-hub-signature-256", "sha256=00");
     assert_eq!(gateway.client().send(request, "the body").await.text(), "the body");
     assert_eq!(gateway.counted("dry_run_rejected", "invalid_signature").await, Some(1.0));
@@ -47,8 +46,8 @@ async fn a_body_that_was_read_for_verification_is_forwarded_whole() {
 #[tokio::test]
 async fn limits_and_paths_stay_enforced() {
     let upstream = Upstream::echo().await;
-    let setup = dry_run(&upstream).with("path: /webhook", "path: /*").with("workers: 2", "workers: 1");
-    let gateway = setup.route("limits: { max_body_size: 4B }").start();
+    let setup = dry_run(&upstream).top(|top| top.workers(1));
+    let gateway = setup.route(|route| route.path("/*").max_body_size("4B")).start();
     let client = gateway.client();
     let answer = client.send(client.request("/webhook"), "12345").await;
     assert_eq!(answer.problem(), (413, "body_too_large".into()));
@@ -58,7 +57,7 @@ async fn limits_and_paths_stay_enforced() {
     }
     assert_eq!(client.send(client.request("/webhook").method("DELETE"), "").await.status, 405);
     assert!(upstream.seen().is_empty());
-    let narrow = dry_run(&upstream).route("allowed_ips: [203.0.113.0/24]").start();
+    let narrow = dry_run(&upstream).route(|route| route.allowed_ips(["203.0.113.0/24"])).start();
     assert_eq!(narrow.client().post(&narrow.token()).await.problem(), (403, "ip_not_allowed".into()));
     assert!(upstream.seen().is_empty());
 }
@@ -77,7 +76,7 @@ async fn dry_run_ends_after_its_last_day() {
 #[tokio::test]
 async fn dry_run_also_covers_requests_that_cannot_be_verified() {
     let upstream = Upstream::echo().await;
-    let gateway = dry_run(&upstream).with("{ file: jwks.json }", "{ url: \"http://127.0.0.1:9/jwks.json\" }").start();
+    let gateway = dry_run(&upstream).jwks(Jwks::url("http://127.0.0.1:9/jwks.json")).start();
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     assert_eq!(gateway.counted("dry_run_rejected", "jwks_unavailable").await, Some(1.0));
     assert_eq!(upstream.only().header("x-who"), None);

@@ -6,14 +6,16 @@ mod keys;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use hookgate::config::file::EncodingFile;
-use hookgate::config::file::preset::PresetFile;
-use hookgate::config::file::signature::SignatureAlgorithmFile;
+use hookgate::config::file::SecretEncoding;
+use hookgate::config::file::preset::PresetYaml;
+use hookgate::config::file::signature::SignatureAlgorithmYaml;
 use hookgate::config::presets;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use keys::Kind;
+
+use crate::support::configuration::{Configuration, Listener, Preset, Route, Signature, Timestamp, file};
 
 const NOW: &str = "1800000000";
 
@@ -24,18 +26,20 @@ fn hookgate(folder: &Path, arguments: &[&str]) -> Output {
 /// A folder with a configuration of one or more routes.
 fn folder(routes: &[(&str, Value)], public_url: Option<&str>) -> TempDir {
     let folder = TempDir::new().unwrap();
-    let routes: Vec<Value> = routes.iter().map(|(name, auth)| {
-        let mut route = json!({
-            "name": name, "match": {"path": format!("/{name}")}, "upstream": {"url": "http://127.0.0.1:1"}, "auth": auth,
-            "public_url": public_url,
-        });
-        route.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-        route
-    })
-    .collect();
-    let yaml = json!({"listeners": [{"address": "127.0.0.1:8443", "plaintext": true}], "routes": routes});
-    std::fs::write(folder.path().join("gateway.yaml"), yaml.to_string()).unwrap();
+    let listener = Listener::empty().address("127.0.0.1:8443").without_tls();
+    let routes = routes.iter().map(|(name, auth)| {
+        let route = Route::new(name).path(format!("/{name}")).upstream("http://127.0.0.1:1").auth(auth.clone());
+        if public_url.is_some() { route.public_url(public_url) } else { route }
+    });
+    let configuration = routes.fold(Configuration::empty().add_listener(listener), Configuration::add_route);
+    std::fs::write(folder.path().join("gateway.yaml"), configuration.to_string()).unwrap();
     folder
+}
+
+/// Changes the first route of the configuration.
+fn edit(folder: &TempDir, change: impl FnOnce(Route) -> Route) {
+    let text = std::fs::read_to_string(folder.path().join("gateway.yaml")).unwrap();
+    write(folder, "gateway.yaml", Configuration::read(&text).route(change).to_string());
 }
 
 fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) {
@@ -59,16 +63,16 @@ fn explained(folder: &TempDir, message: &[u8], now: &str) -> (i32, Value) {
     (output.status.code().unwrap(), findings.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
 }
 
-fn kind(preset: &PresetFile) -> Kind {
-    if let Some(signature) = &preset.signature {
-        return match signature.algorithm.unwrap() {
-            SignatureAlgorithmFile::Ed25519 => Kind::Ed25519,
-            SignatureAlgorithmFile::EcdsaP256 => Kind::P256,
+fn kind(preset: &PresetYaml) -> Kind {
+    if let Some(signature) = preset.signature.value() {
+        return match signature.algorithm.value().unwrap() {
+            SignatureAlgorithmYaml::Ed25519 => Kind::Ed25519,
+            SignatureAlgorithmYaml::EcdsaP256 => Kind::P256,
             _ => Kind::Rsa,
         };
     }
-    let algorithms = preset.issuer.as_ref().and_then(|issuer| issuer.algorithms.clone()).unwrap_or_default();
-    match algorithms.first().map(String::as_str) {
+    let algorithm = preset.issuer.value().and_then(|issuer| issuer.algorithms.first());
+    match algorithm.map(|algorithm| algorithm.text.as_str()) {
         Some("ES256") => Kind::P256,
         Some("ES512") => Kind::P521,
         Some("EdDSA") => Kind::Ed25519,
@@ -92,17 +96,17 @@ fn configured(name: &str) -> (TempDir, Vec<&'static str>) {
         None if preset.root_ca.is_some() => (key, more) = ("root_ca", vec!["--chain", "chain.pem"]),
         None if preset.public_key.is_some() => (key, secret) = ("public_key", Some(pair.public_pem())),
         None => auth["jwks"] = json!({"file": "jwks.json"}),
-        Some(EncodingFile::Utf8) => {
+        Some(SecretEncoding::Utf8) => {
             secret = Some("an example of a secret that is long enough for HS512, by far".repeat(2))
         }
-        Some(EncodingFile::Hex) => secret = Some("0f".repeat(32)),
-        Some(EncodingFile::Base64) => secret = Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
-        Some(EncodingFile::Whsec) => secret = Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+        Some(SecretEncoding::Hex) => secret = Some("0f".repeat(32)),
+        Some(SecretEncoding::Base64) => secret = Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+        Some(SecretEncoding::Whsec) => secret = Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
     }
     if secret.is_some() || !more.is_empty() {
         auth[key] = json!({"file": "secret"});
     }
-    if preset.signature.as_ref().is_some_and(|signature| signature.key_id.is_some()) {
+    if preset.signature.value().is_some_and(|signature| signature.key_id.is_written()) {
         auth[key]["id"] = "1".into();
     }
     let folder = folder(&[("hook", auth)], Some("https://localhost:8443"));
@@ -135,11 +139,11 @@ fn a_request_signed_for_a_preset_would_be_forwarded_and_no_other() {
         );
         let preset = presets::find(name).unwrap();
         let unbound =
-            preset.static_token.is_some() || ["mailgun"].contains(name) || findings.to_string().contains("no body");
+            preset.static_token.is_written() || ["mailgun"].contains(name) || findings.to_string().contains("no body");
         let changed = [message.as_slice(), b"x"].concat();
         let changed = replaced(&changed, "content-length", "x-content-length");
         let (code, findings) = explained(&folder, &changed, NOW);
-        let json_alone = preset.signature.as_ref().is_some_and(|signature| signature.json.is_some());
+        let json_alone = preset.signature.value().is_some_and(|signature| signature.json.is_written());
         let binds = folder_binds(&folder);
         if binds && !json_alone {
             assert_eq!((code, &findings["verdict"]), (2, &json!("rejected")), "{name}: {findings:#}");
@@ -163,8 +167,8 @@ fn replaced(message: &[u8], from: &str, to: &str) -> Vec<u8> {
 
 /// One route, its secret, and a message that passes it.
 fn hmac(auth: Value, body: &str, public_url: Option<&str>) -> (TempDir, Vec<u8>) {
-    let folder =
-        folder(&[("hook", auth), ("other", json!({"preset": "github", "secret": {"file": "old"}}))], public_url);
+    let other = Preset::new("github").secret(file("old"));
+    let folder = folder(&[("hook", auth), ("other", other.into())], public_url);
     write(&folder, "secret", "the secret of this endpoint");
     write(&folder, "old", "the secret of another endpoint");
     write(&folder, "body", body);
@@ -173,8 +177,12 @@ fn hmac(auth: Value, body: &str, public_url: Option<&str>) -> (TempDir, Vec<u8>)
     (folder, message)
 }
 
+fn preset(name: &str) -> Value {
+    Preset::new(name).secret(file("secret")).into()
+}
+
 fn github() -> Value {
-    json!({"preset": "github", "secret": {"file": "secret"}})
+    preset("github")
 }
 
 #[track_caller]
@@ -207,19 +215,13 @@ fn a_body_changed_in_transit_is_recognised() {
 
 #[test]
 fn a_time_in_another_unit_and_a_clock_that_is_off_are_recognised() {
-    let zoom = json!({"preset": "zoom", "secret": {"file": "secret"}});
-    let (folder, message) = hmac(zoom, "{}", None);
+    let (folder, message) = hmac(preset("zoom"), "{}", None);
     hints(&folder, &message, "1800003600", "it would have passed");
     hints(&folder, &message, "1799996400", "a wrong clock");
-    let described = |unit: &str| {
-        json!({"signature": {
-            "algorithm": "hmac-sha256", "header": "X-Sig", "encoding": "hex", "signed_payload": ["header:X-Time", "body"], "join": ".",
-            "timestamp": {"header": "X-Time", "unit": unit}, "secret": {"file": "secret"},
-        }})
-    };
-    let (folder, message) = hmac(described("ms"), "{}", None);
-    let text = std::fs::read_to_string(folder.path().join("gateway.yaml")).unwrap();
-    write(&folder, "gateway.yaml", text.replace("\"ms\"", "\"s\""));
+    let timestamp = Timestamp::in_header("X-Time").unit("ms");
+    let described = Signature::hmac("X-Sig", &["header:X-Time", "body"]).join(".").timestamp(timestamp);
+    let (folder, message) = hmac(described.into(), "{}", None);
+    edit(&folder, |route| route.with("auth.signature.timestamp.unit", "s"));
     hints(&folder, &message, NOW, "milliseconds");
 }
 
@@ -239,10 +241,8 @@ fn a_secret_that_is_read_wrongly_and_one_of_another_route_are_recognised() {
 
 #[test]
 fn another_public_url_is_recognised() {
-    let square = json!({"preset": "square", "secret": {"file": "secret"}});
-    let (folder, message) = hmac(square, "{}", Some("https://localhost:8443"));
-    let text = std::fs::read_to_string(folder.path().join("gateway.yaml")).unwrap();
-    write(&folder, "gateway.yaml", text.replace("https://localhost:8443", "https://hooks.example.com"));
+    let (folder, message) = hmac(preset("square"), "{}", Some("https://localhost:8443"));
+    edit(&folder, |route| route.public_url("https://hooks.example.com"));
     hints(&folder, &message, NOW, "set public_url to https://localhost:8443");
 }
 
@@ -269,7 +269,7 @@ fn a_har_entry_is_read_as_a_message_is() {
 /// The string to sign is printed without the secret in it.
 #[test]
 fn no_secret_is_printed() {
-    let (folder, message) = hmac(json!({"preset": "hubspot-v1", "secret": {"file": "secret"}}), "{\"a\":1}", None);
+    let (folder, message) = hmac(preset("hubspot-v1"), "{\"a\":1}", None);
     write(&folder, "request.http", &message);
     let output = hookgate(folder.path(), &["explain", "--request", "request.http", "--now", NOW]);
     let text = String::from_utf8(output.stdout).unwrap();

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use crate::support::configuration::{Configuration, Preset, Route, Timestamp, file};
 use crate::support::http2::{HEADERS, PREFACE, SETTINGS, frame, frames_until, http2_fields, literal};
 use crate::support::{Gateway, Setup, Upstream, hmac};
 
@@ -50,12 +51,8 @@ async fn the_upstream_learns_where_a_request_came_from() {
 #[tokio::test]
 async fn no_client_sets_identity_or_forwarding_headers() {
     let upstream = Upstream::echo().await;
-    let gateway = Setup::new(upstream.address)
-        .with(
-            "    replay_protection: disabled",
-            "    replay_protection: disabled\n    forward: { claims_to_headers: { sub: X-Who, nothing: X-Nothing } }",
-        )
-        .start();
+    let headers = json!({"sub": "X-Who", "nothing": "X-Nothing"});
+    let gateway = Setup::new(upstream.address).route(|route| route.claims_to_headers(headers)).start();
     let mut request =
         gateway.client().request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
     let spoofed = [
@@ -109,7 +106,8 @@ async fn no_client_sets_identity_or_forwarding_headers() {
 #[tokio::test]
 async fn hop_by_hop_headers_end_at_the_gateway() {
     let upstream = Upstream::echo().await;
-    let gateway = Setup::new(upstream.address).route("forward: { claims_to_headers: { sub: X-Hookgate-Sub } }").start();
+    let headers = json!({"sub": "X-Hookgate-Sub"});
+    let gateway = Setup::new(upstream.address).route(|route| route.claims_to_headers(headers)).start();
     let head = format!(
         "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 2\r\n\
          Connection: close, x-hop, authorization, x-forwarded-for, x-request-id, content-length, host,\
@@ -131,9 +129,8 @@ async fn hop_by_hop_headers_end_at_the_gateway() {
 #[tokio::test]
 async fn a_claim_that_is_not_visible_ascii_is_not_sent() {
     let upstream = Upstream::echo().await;
-    let forward =
-        "forward: { claims_to_headers: { sub: X-Sub, name: X-Name, line: X-Line, list: X-List, nothing: X-Nothing } }";
-    let gateway = Setup::new(upstream.address).route(forward).start();
+    let headers = json!({"sub": "X-Sub", "name": "X-Name", "line": "X-Line", "list": "X-List", "nothing": "X-Nothing"});
+    let gateway = Setup::new(upstream.address).route(|route| route.claims_to_headers(headers)).start();
     let claims = json!({"name": "Jos\u{e9}", "line": "a\r\nX-Admin: 1", "list": [1, "b"], "nothing": null});
     assert_eq!(gateway.client().post(&gateway.issuer.token_with(claims)).await.status, 200);
     let seen = upstream.only();
@@ -147,7 +144,7 @@ async fn a_claim_that_is_not_visible_ascii_is_not_sent() {
 #[tokio::test]
 async fn a_get_keeps_its_chunked_body() {
     let upstream = Upstream::echo().await;
-    let gateway = Setup::new(upstream.address).with(", methods: [POST, PUT]", "").start();
+    let gateway = Setup::new(upstream.address).route(|route| route.without("match.methods")).start();
     let request = format!(
         "GET /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\
          Connection: close\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
@@ -160,7 +157,7 @@ async fn a_get_keeps_its_chunked_body() {
 /// A gateway that streams a body, and one that buffers it for its signature.
 fn streaming_and_buffering(upstream: &Upstream) -> [Gateway; 2] {
     let buffering = Setup::new(upstream.address).file("secret", SECRET);
-    [Gateway::before(upstream), buffering.auth("{ preset: github, secret: { file: secret } }").start()]
+    [Gateway::before(upstream), buffering.auth(Preset::new("github").secret(file("secret"))).start()]
 }
 
 const SECRET: &str = "the secret of a sender";
@@ -217,10 +214,12 @@ async fn trailers_over_http2_do_not_reach_the_upstream() {
 #[tokio::test]
 async fn a_host_is_found_among_many_in_any_case() {
     let upstream = Upstream::echo().await;
-    let to = format!("upstream: {{ url: \"http://{}\" }}, auth: public", upstream.address);
-    let route = |index| format!("\n  - {{ name: r-{index}, match: {{ host: Host-{index}.Example, path: /a }}, {to} }}");
-    let routes = (0..300).map(route).collect::<String>();
-    let gateway = Setup::new(upstream.address).with("routes:", &format!("routes:{routes}")).start();
+    let routes = (0..300).map(|index| {
+        let route = Route::new(&format!("r-{index}")).host(format!("Host-{index}.Example")).path("/a");
+        route.upstream(format!("http://{}", upstream.address)).auth("public")
+    });
+    let setup = Setup::new(upstream.address);
+    let gateway = setup.top(|top| routes.fold(top, Configuration::add_route)).start();
     let request = "POST /a HTTP/1.1\r\nHost: hOST-299.eXAMPLE\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     assert!(gateway.wire().await.write(request).await.rest().await.starts_with("HTTP/1.1 200"));
     let forwarded = "hookgate_requests_total{outcome=\"forwarded\",reason=\"\",route=\"r-299\"}";
@@ -232,10 +231,9 @@ async fn a_host_is_found_among_many_in_any_case() {
 #[tokio::test]
 async fn no_other_spelling_of_a_verified_header_reaches_the_upstream() {
     let upstream = Upstream::echo().await;
-    let timestamp = "replay_protection: disabled\n    timestamp: { header: X-Sent-At, signed: false }";
+    let timestamp = Timestamp::in_header("X-Sent-At").signed(false);
     let gateway = Setup::new(upstream.address)
-        .with("leeway: 30s", "leeway: 30s\n        token_from: { header: X-Auth-Token }")
-        .with("replay_protection: disabled", timestamp)
+        .route(|route| route.timestamp(timestamp).jwt(|jwt| jwt.token_from(json!({"header": "X-Auth-Token"}))))
         .start();
     let now = crate::support::NOW.to_string();
     let request = gateway.client().request("/webhook").header("x-auth-token", gateway.token()).header("x-sent-at", now);
@@ -259,9 +257,7 @@ async fn cookies_split_by_http2_are_one_header_again() {
 #[tokio::test]
 async fn the_credential_can_be_removed_before_the_upstream() {
     let upstream = Upstream::echo().await;
-    let gateway = Setup::new(upstream.address)
-        .with("    replay_protection: disabled", "    replay_protection: disabled\n    forward: { credential: remove }")
-        .start();
+    let gateway = Setup::new(upstream.address).route(|route| route.credential("remove")).start();
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     assert_eq!(upstream.only().header("authorization"), None);
 }
@@ -269,12 +265,7 @@ async fn the_credential_can_be_removed_before_the_upstream() {
 #[tokio::test]
 async fn large_bodies_stream_through_in_both_directions() {
     let upstream = Upstream::echo().await;
-    let gateway = Setup::new(upstream.address)
-        .with(
-            "    replay_protection: disabled",
-            "    replay_protection: disabled\n    limits: { max_body_size: 16MiB }",
-        )
-        .start();
+    let gateway = Setup::new(upstream.address).route(|route| route.max_body_size("16MiB")).start();
     let body = Bytes::from((0..8_u32 << 20).map(|index| (index % 251) as u8).collect::<Vec<_>>());
     for client in [gateway.client(), gateway.client_http2()] {
         let request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
@@ -353,9 +344,7 @@ async fn an_upstream_that_does_not_speak_http_is_502() {
 #[tokio::test]
 async fn an_upstream_that_does_not_answer_is_504() {
     let upstream = Upstream::silent().await;
-    let address = format!("http://{}\"", upstream.address);
-    let gateway =
-        Setup::new(upstream.address).with(&address, &format!("{address}, timeouts: {{ total: 200ms }}")).start();
+    let gateway = Setup::new(upstream.address).route(|route| route.upstream_total("200ms")).start();
     assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (504, "upstream_timeout".into()));
 }
 
@@ -379,9 +368,7 @@ async fn a_response_that_breaks_off_or_stalls_breaks_off_here_too() {
 #[tokio::test]
 async fn a_response_that_takes_too_long_is_counted_as_incomplete() {
     let upstream = Upstream::halting(Arc::new(Semaphore::new(0))).await;
-    let address = format!("http://{}\"", upstream.address);
-    let gateway =
-        Setup::new(upstream.address).with(&address, &format!("{address}, timeouts: {{ total: 200ms }}")).start();
+    let gateway = Setup::new(upstream.address).route(|route| route.upstream_total("200ms")).start();
     let request = format!(
         "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
         gateway.token()

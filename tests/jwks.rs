@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::support::configuration::{Jwks, Jwt, Route, TrustedIssuer};
 use crate::support::key_server::{KeyServer, SILENCE, ok, with_head};
 use crate::support::{Issuer, Setup, Upstream, claims, until};
 
@@ -18,7 +19,7 @@ use crate::support::{Issuer, Setup, Upstream, claims, until};
 async fn keys_are_fetched_before_they_are_needed() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = server.gateway(&upstream, &issuer, "");
+    let gateway = server.gateway(&upstream, &issuer, |jwks| jwks);
     until("the first fetch is done", async || gateway.admin("/readyz").await.status == 200).await;
     assert_eq!((server.fetches(), gateway.metric("hookgate_jwks_keys{issuer=\"acme\"}").await), (1, Some(1.0)));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
@@ -35,7 +36,7 @@ async fn keys_are_fetched_before_they_are_needed() {
 async fn an_issuer_may_be_gone_for_a_while_and_come_back_with_another_key() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let mut server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 300ms, refresh_interval: 1h");
+    let gateway = server.gateway(&upstream, &issuer, |jwks| jwks.cooldown("300ms").refresh_interval("1h"));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     server.stop().await;
     let rotated = next.token(&claims());
@@ -52,7 +53,7 @@ async fn an_issuer_may_be_gone_for_a_while_and_come_back_with_another_key() {
 async fn a_thousand_unknown_keys_are_one_fetch() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 60s, refresh_interval: 1h"));
+    let gateway = Arc::new(server.gateway(&upstream, &issuer, |jwks| jwks.cooldown("60s").refresh_interval("1h")));
     until("the first fetch is done", async || server.fetches() == 1).await;
     let unknown_issuer = Arc::new(Issuer::es256("x"));
     let floods: Vec<_> = (0..8)
@@ -78,7 +79,7 @@ async fn a_thousand_unknown_keys_are_one_fetch() {
 async fn a_failing_issuer_is_asked_once_a_cooldown() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let server = KeyServer::start(with_head("500 Internal Server Error", "")).await;
-    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 60s, refresh_interval: 1h");
+    let gateway = server.gateway(&upstream, &issuer, |jwks| jwks.cooldown("60s").refresh_interval("1h"));
     let failed = "hookgate_jwks_refreshes_total{issuer=\"acme\",result=\"error\"}";
     until("the first fetch has failed", async || gateway.metric(failed).await == Some(1.0)).await;
     let client = gateway.client();
@@ -93,7 +94,7 @@ async fn a_failing_issuer_is_asked_once_a_cooldown() {
 async fn a_slow_issuer_delays_no_request_whose_key_is_known() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 10ms, refresh_interval: 1h"));
+    let gateway = Arc::new(server.gateway(&upstream, &issuer, |jwks| jwks.cooldown("10ms").refresh_interval("1h")));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     server.answers(SILENCE.to_owned());
     let asked = server.fetches();
@@ -121,7 +122,7 @@ async fn a_slow_issuer_delays_no_request_whose_key_is_known() {
 async fn one_fetch_serves_all_requests_that_wait_for_it() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = Arc::new(server.gateway(&upstream, &issuer, ", cooldown: 50ms, refresh_interval: 1h"));
+    let gateway = Arc::new(server.gateway(&upstream, &issuer, |jwks| jwks.cooldown("50ms").refresh_interval("1h")));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     server.answers(ok(&next.jwks()));
     // The next fetch is made only after the cooldown of the first one.
@@ -133,7 +134,7 @@ async fn one_fetch_serves_all_requests_that_wait_for_it() {
 async fn bad_answers_never_replace_a_good_set() {
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 10ms, refresh_interval: 20ms");
+    let gateway = server.gateway(&upstream, &issuer, |jwks| jwks.cooldown("10ms").refresh_interval("20ms"));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     let private = ok(r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"k1"}]}"#);
     let bad = [
@@ -162,7 +163,7 @@ async fn redirects_are_followed_on_the_same_host_only() {
     let other = KeyServer::start(ok(&issuer.jwks())).await;
     let away = format!("302 Found\r\nlocation: http://{}/jwks.json", other.address);
     let server = KeyServer::start(with_head(&away, "")).await;
-    let gateway = server.gateway(&upstream, &issuer, ", cooldown: 10ms");
+    let gateway = server.gateway(&upstream, &issuer, |jwks| jwks.cooldown("10ms"));
     assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (503, "jwks_unavailable".into()));
     assert_eq!(other.fetches(), 0);
 }
@@ -171,7 +172,8 @@ async fn redirects_are_followed_on_the_same_host_only() {
 async fn a_set_serves_no_longer_than_max_stale() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let mut server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = server.gateway(&upstream, &issuer, ", max_stale: 2h, cooldown: 10ms, refresh_interval: 1h");
+    let gateway =
+        server.gateway(&upstream, &issuer, |jwks| jwks.max_stale("2h").cooldown("10ms").refresh_interval("1h"));
     let token = issuer.token_with(serde_json::json!({"exp": crate::support::NOW + 90_000}));
     assert_eq!(gateway.client().post(&token).await.status, 200);
     server.stop().await;
@@ -184,14 +186,12 @@ async fn a_set_serves_no_longer_than_max_stale() {
 #[tokio::test]
 async fn a_dead_issuer_hurts_its_own_routes_only() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
-    let dead = "issuers:\n  dead: { issuer: https://dead.test/, algorithms: [RS256], jwks: { url: \"http://127.0.0.1:9/\", cooldown: 10ms } }";
-    let route = r#"routes:
-  - name: dead
-    match: { path: /dead }
-    upstream: { url: "http://127.0.0.1:9" }
-    auth: { jwt: { issuer: dead, audience: x } }
-    replay_protection: disabled"#;
-    let gateway = Setup::new(upstream.address).with("issuers:", dead).with("routes:", route).issuer(issuer).start();
+    let dead = TrustedIssuer::new("https://dead.test/", &["RS256"]);
+    let dead = dead.jwks(Jwks::url("http://127.0.0.1:9/").cooldown("10ms"));
+    let route = Route::new("dead").path("/dead").upstream("http://127.0.0.1:9").replay_protection("disabled");
+    let route = route.auth(Jwt::new("dead").audience("x"));
+    let setup = Setup::new(upstream.address).top(|top| top.add_issuer("dead", dead).add_route(route));
+    let gateway = setup.issuer(issuer).start();
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     let request = gateway.client().request("/dead").header("authorization", format!("Bearer {}", gateway.token()));
     let answer = gateway.client().send(request, "{}").await;
@@ -204,10 +204,10 @@ async fn a_dead_issuer_hurts_its_own_routes_only() {
 async fn a_reload_does_not_forget_fetched_keys() {
     let (upstream, issuer) = (Upstream::echo().await, Issuer::rs256("k1"));
     let mut server = KeyServer::start(ok(&issuer.jwks())).await;
-    let gateway = server.gateway(&upstream, &issuer, ", refresh_interval: 1h");
+    let gateway = server.gateway(&upstream, &issuer, |jwks| jwks.refresh_interval("1h"));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     server.stop().await;
-    gateway.edit("refresh_interval: 1h", "refresh_interval: 2h");
+    gateway.edit(|configuration| configuration.issuer("acme", |issuer| issuer.with("jwks.refresh_interval", "2h")));
     gateway.running().reload();
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
 }
@@ -235,9 +235,10 @@ async fn fetched_keys_of_es512_and_ed25519_serve() {
         {"kty": "OKP", "crv": "Ed448", "kid": "f", "alg": "Ed448", "x": b64([1; 57])},
     ]});
     let server = KeyServer::start(ok(&set.to_string())).await;
-    let setup = Setup::new(upstream.address).with("[RS256, ES256, EdDSA]", "[ES512, Ed25519]");
-    let jwks = format!("jwks: {{ url: \"{}/\" }}", server.url());
-    let gateway = setup.with("jwks: { file: jwks.json }", &jwks).start();
+    let jwks = Jwks::url(&format!("{}/", server.url()));
+    let setup = Setup::new(upstream.address)
+        .top(|top| top.issuer("acme", |issuer| issuer.algorithms(["ES512", "Ed25519"]).jwks(jwks)));
+    let gateway = setup.start();
     let es512 = |message: &[u8]| p521.sign(&aws_lc_rs::rand::SystemRandom::new(), message).unwrap().as_ref().to_vec();
     let post = async |token: String| gateway.client().post(&token).await.status.as_u16();
     let header = json!({"alg": "ES512", "kid": "p"});

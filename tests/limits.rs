@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::support::configuration::Listener;
 use crate::support::http2::{GOAWAY, PREFACE, SETTINGS, frame, frames_until, http2_head};
 use crate::support::{Gateway, Setup, Upstream, Wire, until};
 
 /// A gateway with these timeouts; the others keep the values of the tests.
-async fn gateway(upstream: &Upstream, timeouts: &str) -> Gateway {
-    Setup::new(upstream.address).timeouts(timeouts).start()
+fn gateway(upstream: &Upstream, timeouts: impl FnOnce(Listener) -> Listener) -> Gateway {
+    Setup::new(upstream.address).listener(timeouts).start()
 }
 
 /// Sends `byte` repeatedly until the other side closes the connection.
@@ -28,7 +29,7 @@ async fn drip(wire: &mut Wire, byte: &[u8]) {
 async fn silence_before_the_handshake_ends() {
     use tokio::io::AsyncReadExt;
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "tls_handshake: 200ms").await;
+    let gateway = gateway(&upstream, |listener| listener.tls_handshake("200ms"));
     let mut stream = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
     assert_eq!(stream.read(&mut [0; 16]).await.unwrap_or(0), 0);
     let name = format!(
@@ -41,7 +42,7 @@ async fn silence_before_the_handshake_ends() {
 #[tokio::test]
 async fn silence_after_the_handshake_ends() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "first_request: 200ms").await;
+    let gateway = gateway(&upstream, |listener| listener.first_request("200ms"));
     assert_eq!(gateway.wire().await.rest().await, "");
     // SETTINGS and GOAWAY may come first; the connection must end.
     gateway.wire_http2().await.rest().await;
@@ -51,7 +52,7 @@ async fn silence_after_the_handshake_ends() {
 #[tokio::test]
 async fn half_the_headers_end_with_408() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "headers: 200ms").await;
+    let gateway = gateway(&upstream, |listener| listener.headers("200ms"));
     let answer = gateway.wire().await.write("POST /webhook HTTP/1.1\r\nHost: loc").await.rest().await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
 }
@@ -59,7 +60,7 @@ async fn half_the_headers_end_with_408() {
 #[tokio::test]
 async fn half_the_second_headers_end_too() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "headers: 200ms, keepalive: 30s").await;
+    let gateway = gateway(&upstream, |listener| listener.headers("200ms").keepalive("30s"));
     let mut wire = gateway.wire().await;
     wire.write("POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await.read_until("}").await;
     let answer = wire.write("POST /web").await.rest().await;
@@ -69,7 +70,7 @@ async fn half_the_second_headers_end_too() {
 #[tokio::test]
 async fn a_byte_at_a_time_does_not_extend_the_headers_timeout() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "headers: 300ms").await;
+    let gateway = gateway(&upstream, |listener| listener.headers("300ms"));
     let mut wire = gateway.wire().await;
     wire.write("POST /webhook HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await;
     drip(&mut wire, b"a").await;
@@ -78,7 +79,7 @@ async fn a_byte_at_a_time_does_not_extend_the_headers_timeout() {
 #[tokio::test]
 async fn half_the_http2_headers_end() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "first_request: 300ms").await;
+    let gateway = gateway(&upstream, |listener| listener.first_request("300ms"));
     let mut wire = gateway.wire_http2().await;
     // HEADERS without END_HEADERS, followed by endless CONTINUATION frames.
     wire.write([PREFACE, SETTINGS, &frame(1, 0, 1, &[0x83, 0x87])].concat()).await;
@@ -88,7 +89,7 @@ async fn half_the_http2_headers_end() {
 #[tokio::test]
 async fn an_http2_connection_that_only_pings_ends() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "first_request: 300ms, keepalive: 300ms").await;
+    let gateway = gateway(&upstream, |listener| listener.first_request("300ms").keepalive("300ms"));
     let mut wire = gateway.wire_http2().await;
     wire.write([PREFACE, SETTINGS].concat()).await;
     drip(&mut wire, &frame(6, 0, 0, &[0; 8])).await;
@@ -124,7 +125,7 @@ async fn floods_of_http2_frames_end_their_connection() {
 #[tokio::test]
 async fn idle_connections_end() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "keepalive: 200ms").await;
+    let gateway = gateway(&upstream, |listener| listener.keepalive("200ms"));
     let mut wire = gateway.wire().await;
     wire.write("POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await.read_until("}").await;
     assert_eq!(wire.rest().await, "");
@@ -139,7 +140,7 @@ fn half_a_body(token: &str) -> String {
 #[tokio::test]
 async fn half_a_body_ends_with_408() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "request_body_idle: 200ms").await;
+    let gateway = gateway(&upstream, |listener| listener.request_body_idle("200ms"));
     let answer = gateway.wire().await.write(half_a_body(&gateway.token())).await.rest().await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
     assert!(upstream.seen().is_empty());
@@ -148,7 +149,7 @@ async fn half_a_body_ends_with_408() {
 #[tokio::test]
 async fn a_byte_at_a_time_does_not_extend_the_body_timeout() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "request_body: 300ms").await;
+    let gateway = gateway(&upstream, |listener| listener.request_body("300ms"));
     let mut wire = gateway.wire().await;
     wire.write(half_a_body(&gateway.token())).await;
     drip(&mut wire, b"a").await;
@@ -158,7 +159,7 @@ async fn a_byte_at_a_time_does_not_extend_the_body_timeout() {
 #[tokio::test]
 async fn half_an_http2_body_ends() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "request_body_idle: 200ms, keepalive: 200ms").await;
+    let gateway = gateway(&upstream, |listener| listener.request_body_idle("200ms").keepalive("200ms"));
     let mut wire = gateway.wire_http2().await;
     let head = http2_head(&gateway.token(), 4);
     wire.write([PREFACE, SETTINGS, &head, &frame(0, 0, 1, b"half")].concat()).await.rest().await;
@@ -169,7 +170,7 @@ async fn half_an_http2_body_ends() {
 #[tokio::test]
 async fn a_byte_at_a_time_does_not_extend_the_http2_body_timeout() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "request_body: 300ms, keepalive: 200ms").await;
+    let gateway = gateway(&upstream, |listener| listener.request_body("300ms").keepalive("200ms"));
     let mut wire = gateway.wire_http2().await;
     wire.write([PREFACE, SETTINGS, &http2_head(&gateway.token(), 4)].concat()).await;
     drip(&mut wire, &frame(0, 0, 1, b"a")).await;
@@ -179,10 +180,9 @@ async fn a_byte_at_a_time_does_not_extend_the_http2_body_timeout() {
 #[tokio::test]
 async fn a_client_that_does_not_read_its_response_is_dropped() {
     let upstream = Upstream::echo().await;
-    let yaml = "    replay_protection: disabled\n    limits: { max_body_size: 64MiB }";
     let gateway = Setup::new(upstream.address)
-        .with("    replay_protection: disabled", yaml)
-        .timeouts("response_write_idle: 500ms")
+        .route(|route| route.max_body_size("64MiB"))
+        .listener(|listener| listener.response_write_idle("500ms"))
         .start();
     let token = gateway.token();
     let mut wire = gateway.wire().await;
@@ -201,10 +201,9 @@ async fn a_client_that_does_not_read_its_response_is_dropped() {
 #[tokio::test]
 async fn an_http2_client_that_opens_no_window_is_dropped() {
     let upstream = Upstream::echo().await;
-    let address = format!("http://{}\"", upstream.address);
     let gateway = Setup::new(upstream.address)
-        .with(&address, &format!("{address}, timeouts: {{ total: 500ms }}"))
-        .timeouts("response_write_idle: 300ms, keepalive: 300ms")
+        .route(|route| route.upstream_total("500ms"))
+        .listener(|listener| listener.response_write_idle("300ms").keepalive("300ms"))
         .start();
     // SETTINGS_INITIAL_WINDOW_SIZE (4) = 0 (RFC 9113 §6.5.2).
     let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
@@ -218,9 +217,7 @@ async fn an_http2_client_that_opens_no_window_is_dropped() {
 #[tokio::test]
 async fn bodies_have_a_maximum_size() {
     let upstream = Upstream::echo().await;
-    let gateway = Setup::new(upstream.address)
-        .with("    replay_protection: disabled", "    replay_protection: disabled\n    limits: { max_body_size: 1KiB }")
-        .start();
+    let gateway = Setup::new(upstream.address).route(|route| route.max_body_size("1KiB")).start();
     let client = gateway.client();
     let request = || client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
     assert_eq!(client.send(request(), Bytes::from(vec![0; 1024])).await.status, 200);
@@ -242,7 +239,7 @@ async fn bodies_have_a_maximum_size() {
 #[tokio::test]
 async fn headers_have_a_maximum_size() {
     let upstream = Upstream::echo().await;
-    let gateway = Setup::new(upstream.address).limit("max_headers_size: 8KiB, max_headers_count: 20").start();
+    let gateway = gateway(&upstream, |listener| listener.max_headers_size("8KiB").max_headers_count(20));
     let client = gateway.client();
     let large = client.send(client.request("/webhook").header("x", "a".repeat(9000)), "").await;
     assert_eq!(large.problem(), (431, "headers_too_large".into()));
@@ -262,8 +259,7 @@ async fn headers_have_a_maximum_size() {
 #[tokio::test]
 async fn connections_of_one_address_have_a_maximum() {
     let upstream = Upstream::echo().await;
-    let gateway =
-        Setup::new(upstream.address).with("max_connections_per_ip: 20000", "max_connections_per_ip: 2").start();
+    let gateway = gateway(&upstream, |listener| listener.max_connections_per_ip(2));
     let (_one, two) = (gateway.wire().await, gateway.wire().await);
     let mut third = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
     let end = tokio::io::AsyncReadExt::read(&mut third, &mut [0; 16]).await.unwrap_or(0);
@@ -288,8 +284,10 @@ async fn two_thousand_silent_clients_delay_no_sender() {
     let open_files = rlimit::increase_nofile_limit(u64::MAX).unwrap();
     assert!(open_files >= 5000, "only {open_files} open files are allowed; see ulimit -n");
     let upstream = Upstream::echo().await;
-    let timeouts = "tls_handshake: 8s, first_request: 8s, headers: 8s, keepalive: 2s, request_body_idle: 8s";
-    let gateway = gateway(&upstream, timeouts).await;
+    let gateway = gateway(&upstream, |listener| {
+        let listener = listener.tls_handshake("8s").first_request("8s").headers("8s");
+        listener.keepalive("2s").request_body_idle("8s")
+    });
     let mut raw = Vec::new();
     for _ in 0..1400 {
         raw.push(tokio::net::TcpStream::connect(gateway.address()).await.unwrap());

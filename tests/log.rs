@@ -1,6 +1,10 @@
 //! The log of a process.
 
-use std::process::{Command, Stdio};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,41 +13,47 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::documents::log::{ACCESS_FIELDS, COMMON_FIELDS};
 use crate::fleet::process::free_address;
+use crate::support::configuration::{Configuration, Listener, Route};
 use crate::support::{get_plain, until};
 
 /// More lines than a pipe and the log queue hold.
 const REQUESTS: usize = 12_000;
 
-/// A log reader that stalls blocks neither requests nor the shutdown.
-#[tokio::test]
-async fn an_unread_log_stops_no_request() {
-    let (address, admin, folder) = (free_address(), free_address(), TempDir::new().unwrap());
-    let config = format!(
-        r#"
-workers: 1
-drain: {{ delay: 0s }}
-admin: {{ address: "{admin}" }}
-listeners: [ {{ address: "{address}", plaintext: true }} ]
-routes:
-  - name: all
-    match: {{ path: /webhook }}
-    upstream: {{ url: "http://127.0.0.1:9" }}
-    auth: public
-    replay_protection: disabled
-"#
-    );
-    std::fs::write(folder.path().join("gateway.yaml"), config).unwrap();
+/// Starts a gateway in `folder`, with one public route whose upstream does not exist.
+fn start(folder: &Path, address: SocketAddr, admin: SocketAddr) -> Child {
+    let route = Route::new("all").path("/webhook").upstream("http://127.0.0.1:9").auth("public");
+    let listener = Listener::empty().address(address.to_string()).without_tls();
+    let config = Configuration::empty().workers(1).drain_delay("0s").admin(admin.to_string());
+    let config = config.add_listener(listener).add_route(route);
+    std::fs::write(folder.join("gateway.yaml"), config.to_string()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
-    command.args(["run", "--config", "gateway.yaml"]).current_dir(folder.path());
-    let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    command.args(["run", "--config", "gateway.yaml"]).current_dir(folder).env_remove("HOOKGATE_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+async fn connected(address: SocketAddr) -> TcpStream {
     let mut stream = None;
     until("the gateway listens", async || {
         stream = TcpStream::connect(address).await.ok();
         stream.is_some()
     })
     .await;
-    let (mut reading, mut writing) = stream.unwrap().into_split();
+    stream.unwrap()
+}
+
+async fn stop(mut process: Child) {
+    kill_process(Pid::from_child(&process), Signal::Term).unwrap();
+    until("the gateway has ended", async || process.try_wait().unwrap().is_some()).await;
+}
+
+/// A log reader that stalls blocks neither requests nor the shutdown.
+#[tokio::test]
+async fn an_unread_log_stops_no_request() {
+    let (address, admin, folder) = (free_address(), free_address(), TempDir::new().unwrap());
+    let process = start(folder.path(), address, admin);
+    let (mut reading, mut writing) = connected(address).await.into_split();
     let asking = tokio::spawn(async move {
         let request = "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n";
         let all = format!("{request}\r\n").repeat(REQUESTS - 1) + request + "Connection: close\r\n\r\n";
@@ -58,6 +68,30 @@ routes:
     let metrics = get_plain(admin, "/metrics").await.text();
     let dropped = metrics.lines().find_map(|line| line.strip_prefix("hookgate_log_lines_dropped_total ")).unwrap();
     assert!(dropped.parse::<usize>().unwrap() > 100, "{dropped}");
-    kill_process(Pid::from_child(&process), Signal::Term).unwrap();
-    until("the gateway has ended", async || process.try_wait().unwrap().is_some()).await;
+    stop(process).await;
+}
+
+/// A real line has every field of the reference that has a value, and no other.
+#[tokio::test]
+async fn the_access_log_has_the_fields_of_the_reference() {
+    let (address, admin, folder) = (free_address(), free_address(), TempDir::new().unwrap());
+    let mut process = start(folder.path(), address, admin);
+    let output = BufReader::new(process.stdout.take().unwrap());
+    let mut stream = connected(address).await;
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let head = format!("GET /webhook?a=b HTTP/1.1\r\nHost: localhost\r\ntraceparent: {traceparent}\r\n");
+    stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(Duration::from_secs(60), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    stop(process).await;
+    let lines = output.lines().map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let line = lines.iter().find(|line| line["message"] == "request").unwrap().as_object().unwrap();
+    let documented = COMMON_FIELDS.iter().chain(ACCESS_FIELDS).map(|(name, _)| *name);
+    // None of these has a value for this request.
+    let absent = ["detail", "issuer", "kid"];
+    let expected: BTreeSet<&str> = documented.filter(|name| !absent.contains(name)).collect();
+    assert_eq!(line.keys().map(String::as_str).collect::<BTreeSet<&str>>(), expected);
+    assert_eq!((&line["outcome"], &line["reason"]), (&"error".into(), &"upstream_unreachable".into()));
 }

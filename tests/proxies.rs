@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::support::{Gateway, PATIENCE, Setup, Upstream, connect_from};
 
 /// 127.0.0.8 to 127.0.0.15 are trusted proxies; 127.0.0.1 is not.
-const TRUSTED: &str = "trusted_proxies: [127.0.0.8/29]";
+const TRUSTED: &str = "127.0.0.8/29";
 
 /// The last byte of the address of the proxy that connects.
 const PROXY: u8 = 9;
@@ -18,10 +18,8 @@ const PROXY: u8 = 9;
 /// The last byte of an address that is no trusted proxy.
 const UNTRUSTED: u8 = 1;
 
-const TLS: &str = "tls: { certificates: [ { cert: server.crt, key: server.key } ] }";
-
 fn behind_proxies(upstream: &Upstream) -> Setup {
-    Setup::new(upstream.address).and(TRUSTED)
+    Setup::new(upstream.address).top(|top| top.trusted_proxies([TRUSTED]))
 }
 
 /// A small good request with these additional headers, which closes its connection.

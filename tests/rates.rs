@@ -7,10 +7,11 @@ use hookgate::reload::Reloaded;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use crate::support::configuration::{Route, SenderLimit};
 use crate::support::{Answer, Gateway, Issuer, Setup, Upstream, Wire, until};
 
-fn gateway(upstream: &Upstream, limits: &str) -> Gateway {
-    Setup::new(upstream.address).route(&format!("limits: {{ {limits} }}")).start()
+fn gateway(upstream: &Upstream, limits: impl FnOnce(Route) -> Route) -> Gateway {
+    Setup::new(upstream.address).route(limits).start()
 }
 
 fn token_of(gateway: &Gateway, subject: &str) -> String {
@@ -25,10 +26,10 @@ fn met(answer: &Answer) -> (u16, Option<&str>) {
 #[tokio::test]
 async fn unauthenticated_clients_do_not_use_up_the_budgets_of_senders() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(
-        &upstream,
-        "rate: 1/h, burst: 2, per_issuer: { rate: 9/h }, per_subject: { rate: 2/h, concurrency: 1 }",
-    );
+    let gateway = gateway(&upstream, |route| {
+        let route = route.rate("1/h").burst(2).per_issuer(SenderLimit::rate_of("9/h"));
+        route.per_subject(SenderLimit::rate_of("2/h").concurrency(1))
+    });
     let forged = Issuer { kid: gateway.issuer.kid.clone(), ..Issuer::rs256("x") }.token(&crate::support::claims());
     for token in ["x.y.z", &forged, &gateway.issuer.token_with(json!({"exp": 1}))].repeat(10) {
         assert_eq!(gateway.client().post(token).await.status, 401);
@@ -43,10 +44,30 @@ async fn unauthenticated_clients_do_not_use_up_the_budgets_of_senders() {
     assert_eq!(upstream.seen().len(), 2);
 }
 
+/// With `capture` the body is read before the decision.
+#[tokio::test]
+async fn a_body_that_is_too_large_does_not_count_as_failed_authentication() {
+    let upstream = Upstream::echo().await;
+    let gateway = gateway(&upstream, |route| {
+        route.failed_auth_rate("1/h").max_body_size("1KiB").capture(json!({"max_requests": 1, "dir": "kept"}))
+    });
+    let chunked = format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\r\n\
+         401\r\n{}\r\n0\r\n\r\n",
+        gateway.token(),
+        "a".repeat(1025)
+    );
+    for _ in 0..3 {
+        let answer = gateway.wire().await.write(&chunked).await.read_until("body_too_large").await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    }
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+}
+
 #[tokio::test]
 async fn a_client_rejected_too_often_is_rate_limited() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "failed_auth_rate: 3/h");
+    let gateway = gateway(&upstream, |route| route.failed_auth_rate("3/h"));
     for _ in 0..9 {
         assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     }
@@ -69,7 +90,8 @@ async fn a_client_rejected_too_often_is_rate_limited() {
 #[tokio::test]
 async fn each_subject_has_its_budget_within_its_issuer_s() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "per_issuer: { rate: 1/h, burst: 3 }, per_subject: { rate: 1/h, burst: 2 }");
+    let limit = |burst| SenderLimit::rate_of("1/h").burst(burst);
+    let gateway = gateway(&upstream, |route| route.per_issuer(limit(3)).per_subject(limit(2)));
     for (subject, expected) in [
         ("shop-1", (200, None)),
         ("shop-1", (200, None)),
@@ -86,7 +108,7 @@ async fn each_subject_has_its_budget_within_its_issuer_s() {
 #[tokio::test]
 async fn a_429_names_the_limit_and_when_to_retry() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "rate: 6/h, burst: 20");
+    let gateway = gateway(&upstream, |route| route.rate("6/h").burst(20));
     let client = gateway.client();
     for _ in 0..20 {
         let answer = client.post(&gateway.token()).await;
@@ -102,14 +124,14 @@ async fn a_429_names_the_limit_and_when_to_retry() {
 #[tokio::test]
 async fn counters_persist_over_a_reload() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(&upstream, "rate: 1/h, failed_auth_rate: 1/h");
+    let gateway = gateway(&upstream, |route| route.rate("1/h").failed_auth_rate("1/h"));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
-    gateway.edit("rate: 1/h,", "concurrency: 9, rate: 2/h, burst: 1,");
+    gateway.edit_route(|route| route.concurrency(9).rate("2/h").burst(1));
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     let answer = gateway.client().post(&gateway.token()).await;
     assert_eq!((met(&answer), answer.header("ratelimit-policy")), ((429, Some("route")), Some("\"route\";q=1;w=1800")));
     assert_eq!(gateway.client().post("x.y.z").await.status, 401);
-    gateway.edit("concurrency: 9", "concurrency: 8");
+    gateway.edit_route(|route| route.concurrency(8));
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(met(&gateway.client().post(&gateway.token()).await), (429, Some("failed_auth")));
 }
@@ -117,9 +139,7 @@ async fn counters_persist_over_a_reload() {
 #[tokio::test]
 async fn a_dry_run_route_keeps_its_limits() {
     let upstream = Upstream::echo().await;
-    let dry_run = "mode: dry_run\n    dry_run_until: 2026-11-24";
-    let limits = "limits: { rate: 1/h, failed_auth_rate: 2/h }";
-    let gateway = Setup::new(upstream.address).route(&format!("{dry_run}\n    {limits}")).start();
+    let gateway = gateway(&upstream, |route| route.dry_run_until("2026-11-24").rate("1/h").failed_auth_rate("2/h"));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     assert_eq!(met(&gateway.client().post(&gateway.token()).await), (429, Some("route")));
     // An unverified request counts for the budget of its address only.
@@ -149,7 +169,7 @@ async fn post(gateway: &Gateway, subject: &str) -> Answer {
 async fn requests_in_flight_are_bounded() {
     let gate = Arc::new(Semaphore::new(0));
     let upstream = Upstream::halting(Arc::clone(&gate)).await;
-    let gateway = gateway(&upstream, "concurrency: 2, per_subject: { concurrency: 1 }");
+    let gateway = gateway(&upstream, |route| route.concurrency(2).per_subject(SenderLimit::empty().concurrency(1)));
     let mut first = half_answered(&gateway, "shop-1").await;
     let answer = post(&gateway, "shop-1").await;
     assert_eq!((answer.problem(), answer.header("retry-after")), ((429, "concurrency_limited".into()), Some("1")));
@@ -172,7 +192,7 @@ async fn requests_in_flight_are_bounded() {
 async fn a_client_that_disconnects_releases_its_permit() {
     let gate = Arc::new(Semaphore::new(0));
     let upstream = Upstream::halting(Arc::clone(&gate)).await;
-    let gateway = gateway(&upstream, "concurrency: 1");
+    let gateway = gateway(&upstream, |route| route.concurrency(1));
     drop(half_answered(&gateway, "shop-1").await);
     gate.add_permits(9);
     until("the permit is free again", async || post(&gateway, "shop-1").await.status == 200).await;

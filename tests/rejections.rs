@@ -2,15 +2,22 @@
 
 use serde_json::json;
 
+use crate::support::configuration::{Configuration, Route, Signature, StaticToken, Timestamp, all_of};
 use crate::support::http2::{PREFACE, SETTINGS, frame, frames_until, http2_head};
 use crate::support::{Gateway, NOW, Setup, Upstream};
 
 /// A public route for each of these matches, next to the guarded route.
-fn with_public(upstream: &Upstream, matches: &[&str]) -> Setup {
-    let to = format!("upstream: {{ url: \"http://{}\" }}, auth: public", upstream.address);
-    let routes = matches.iter().enumerate();
-    let routes = routes.map(|(index, matches)| format!("\n  - {{ name: open-{index}, match: {{ {matches} }}, {to} }}"));
-    Setup::new(upstream.address).with("routes:", &format!("routes:{}", routes.collect::<String>()))
+fn with_public<const N: usize>(upstream: &Upstream, matches: [fn(Route) -> Route; N]) -> Setup {
+    let routes = matches.iter().enumerate().map(|(index, matches)| {
+        let route = Route::new(&format!("open-{index}")).upstream(format!("http://{}", upstream.address));
+        matches(route.auth("public"))
+    });
+    Setup::new(upstream.address).top(|top| routes.fold(top, Configuration::add_route))
+}
+
+/// The usual gateway, whose route matches every path and method.
+fn with_every_path(upstream: &Upstream) -> Setup {
+    Setup::new(upstream.address).route(|route| route.path("/*").without("match.methods"))
 }
 
 /// The number of requests of the route with this reason, which the response does not disclose.
@@ -43,7 +50,7 @@ async fn opaque_and_detailed_disclose_less_and_more() {
         ("opaque", "unauthorized", "unauthorized", "forbidden"),
         ("detailed", "malformed_token", "token_expired", "claim_mismatch"),
     ] {
-        let gateway = Setup::new(upstream.address).and(&format!("error_detail: {errors}")).start();
+        let gateway = Setup::new(upstream.address).top(|top| top.error_detail(errors)).start();
         let expired = gateway.issuer.token_with(json!({"exp": NOW - 60}));
         let unscoped = gateway.issuer.token_with(json!({"event_scope": "x"}));
         assert_eq!(gateway.client().post("garbage").await.problem(), (401, unproven.into()));
@@ -59,16 +66,14 @@ async fn opaque_and_detailed_disclose_less_and_more() {
 #[tokio::test]
 async fn an_unreadable_body_confirms_no_credential() {
     let upstream = Upstream::echo().await;
-    let signature = "{ signature: { algorithm: hmac-sha256, header: X-Sig, encoding: hex, signed_payload: [\"json:/a\"], \
-                     secret: { file: secret } } }";
-    let auth =
-        format!("{{ all_of: [ {{ static_token: {{ header: X-Token, secret: {{ file: token }} }} }}, {signature} ] }}");
+    let auth = all_of([StaticToken::new("X-Token", "token").into(), Signature::hmac("X-Sig", &["json:/a"]).into()]);
     for (errors, right) in
         [("standard", (401, "unauthorized")), ("opaque", (401, "unauthorized")), ("detailed", (400, "malformed_body"))]
     {
         let setup =
             Setup::new(upstream.address).file("secret", "a secret of the sender").file("token", "the right token");
-        let gateway = setup.auth(&auth).and(&format!("error_detail: {errors}")).start();
+        let setup = setup.auth(auth.clone());
+        let gateway = setup.top(|top| top.error_detail(errors)).start();
         let problem = async |token: &str| {
             let request = gateway.client().request("/webhook").header("x-token", token).header("x-sig", "00");
             gateway.client().send(request, "not JSON").await.problem()
@@ -130,7 +135,7 @@ async fn unknown_routes_and_methods_are_rejected() {
 #[tokio::test]
 async fn a_query_is_no_part_of_the_path() {
     let upstream = Upstream::echo().await;
-    let gateway = with_public(&upstream, &["path: /open", "path: /open/*"]).start();
+    let gateway = with_public(&upstream, [|route| route.path("/open"), |route| route.path("/open/*")]).start();
     let post = async |target: &str| gateway.client().send(gateway.client().request(target), "{}").await.status.as_u16();
     for target in ["/webhook?/open", "/webhook?/open/", "/webhook?x=/open", "/webhook?/../open"] {
         assert_eq!(post(target).await, 401, "{target}");
@@ -144,8 +149,7 @@ async fn a_query_is_no_part_of_the_path() {
 #[tokio::test]
 async fn no_health_page_and_no_user_agent_bypasses_authentication() {
     let upstream = Upstream::echo().await;
-    let setup = Setup::new(upstream.address).with("path: /webhook", "path: /*").with(", methods: [POST, PUT]", "");
-    let (gateway, mut asked) = (setup.start(), 0.0);
+    let (gateway, mut asked) = (with_every_path(&upstream).start(), 0.0);
     let client = gateway.client();
     for path in PROBED {
         for agent in ["kube-probe/1.30", "GoogleHC/1.0"] {
@@ -167,8 +171,15 @@ const PROBED: &[&str] =
 #[tokio::test]
 async fn no_header_selects_the_route() {
     let upstream = Upstream::echo().await;
-    let open = ["path: /open", "host: open.test, path: /webhook", "path: /webhook, methods: [GET]"];
-    let gateway = with_public(&upstream, &open).start();
+    let gateway = with_public(
+        &upstream,
+        [
+            |route| route.path("/open"),
+            |route| route.host("open.test").path("/webhook"),
+            |route| route.path("/webhook").methods(["GET"]),
+        ],
+    );
+    let gateway = gateway.start();
     let (client, client_http2) = (gateway.client(), gateway.client_http2());
     for (name, value) in [
         ("x-original-url", "/open"),
@@ -198,7 +209,7 @@ async fn no_header_selects_the_route() {
 #[tokio::test]
 async fn ambiguous_paths_are_rejected_and_not_rewritten() {
     let upstream = Upstream::echo().await;
-    let gateway = Setup::new(upstream.address).with("path: /webhook", "path: /*").start();
+    let gateway = Setup::new(upstream.address).route(|route| route.path("/*")).start();
     let paths = [
         "//webhook",
         "/a/../webhook",
@@ -230,7 +241,7 @@ async fn ambiguous_paths_are_rejected_and_not_rewritten() {
 #[tokio::test]
 async fn an_encoded_letter_does_not_bypass_a_guarded_route() {
     let upstream = Upstream::echo().await;
-    let gateway = with_public(&upstream, &["path: \"/*\""]).start();
+    let gateway = with_public(&upstream, [|route| route.path("/*")]).start();
     for path in ["/%77ebhook", "/%77%65%62%68%6f%6f%6B", "/w%65bhook"] {
         for client in [gateway.client(), gateway.client_http2()] {
             assert_eq!(client.send(client.request(path), "{}").await.problem().0, 401, "{path}");
@@ -244,8 +255,7 @@ async fn an_encoded_letter_does_not_bypass_a_guarded_route() {
 #[tokio::test]
 async fn tunnels_traces_upgrades_and_ambiguous_hosts_are_rejected() {
     let upstream = Upstream::echo().await;
-    let gateway =
-        Setup::new(upstream.address).with("path: /webhook", "path: /*").with(", methods: [POST, PUT]", "").start();
+    let gateway = with_every_path(&upstream).start();
     let token = gateway.token();
     let upgrade = "POST /webhook HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n";
     let requests = [
@@ -276,11 +286,9 @@ async fn tunnels_traces_upgrades_and_ambiguous_hosts_are_rejected() {
 async fn an_address_that_is_not_allowed_is_rejected_before_all_else() {
     let upstream = Upstream::echo().await;
     for (errors, reason) in [("standard", "ip_not_allowed"), ("opaque", "forbidden")] {
-        let limits = "replay_protection: disabled\n    limits: { max_body_size: 16B }\n    allowed_ips: [203.0.113.0/24, 2001:db8::/32]";
         let setup = Setup::new(upstream.address)
-            .with("replay_protection: disabled", limits)
-            .and(&format!("error_detail: {errors}"));
-        let gateway = setup.start();
+            .route(|route| route.max_body_size("16B").allowed_ips(["203.0.113.0/24", "2001:db8::/32"]));
+        let gateway = setup.top(|top| top.error_detail(errors)).start();
         assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (403, reason.into()));
         assert_eq!(gateway.client().post("garbage").await.problem(), (403, reason.into()));
         let answer = gateway.client().send(gateway.client().request("/webhook"), "x".repeat(17)).await;
@@ -295,8 +303,7 @@ async fn an_address_that_is_not_allowed_is_rejected_before_all_else() {
 async fn an_allow_list_looks_at_the_connection_alone() {
     let upstream = Upstream::echo().await;
     for (allow, claimed, status) in [("127.0.0.0/8", "203.0.113.9", 200), ("203.0.113.0/24", "203.0.113.9", 403)] {
-        let limits = format!("replay_protection: disabled\n    allowed_ips: [{allow}]");
-        let gateway = Setup::new(upstream.address).with("replay_protection: disabled", &limits).start();
+        let gateway = Setup::new(upstream.address).route(|route| route.allowed_ips([allow])).start();
         let request = gateway.client().request("/webhook").header("x-forwarded-for", claimed);
         let request = request.header("forwarded", format!("for={claimed}")).header("x-real-ip", claimed);
         let request = request.header("authorization", format!("Bearer {}", gateway.token()));
@@ -307,12 +314,8 @@ async fn an_allow_list_looks_at_the_connection_alone() {
 #[tokio::test]
 async fn statuses_can_be_chosen() {
     let upstream = Upstream::echo().await;
-    let gateway = Setup::new(upstream.address)
-        .with(
-            "    replay_protection: disabled",
-            "    replay_protection: disabled\n    status_overrides: { token_expired: 410, malformed_token: 200 }",
-        )
-        .start();
+    let overrides = json!({"token_expired": 410, "malformed_token": 200});
+    let gateway = Setup::new(upstream.address).route(|route| route.status_overrides(overrides)).start();
     let answer = gateway.client().post(&gateway.issuer.token_with(json!({"exp": NOW - 60}))).await;
     assert_eq!((answer.problem(), answer.header("www-authenticate")), ((410, "token_expired".into()), None));
     assert_eq!(gateway.client().post("garbage").await.problem(), (200, "unauthorized".into()));
@@ -333,10 +336,8 @@ async fn a_token_expires_at_its_time() {
 #[tokio::test]
 async fn a_timestamp_next_to_the_token_is_missing_stale_or_early() {
     let upstream = Upstream::echo().await;
-    let timestamp = "timestamp: { header: X-Time, max_age: 5m, max_future: 1m, signed: false }";
-    let gateway = Setup::new(upstream.address)
-        .with("    replay_protection: disabled", &format!("    replay_protection: disabled\n    {timestamp}"))
-        .start();
+    let timestamp = Timestamp::in_header("X-Time").max_age("5m").max_future("1m").signed(false);
+    let gateway = Setup::new(upstream.address).route(|route| route.timestamp(timestamp)).start();
     let client = gateway.client();
     for (time, reason) in [
         (None, Some("missing_timestamp")),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hookgate::reload::Reloaded;
+use serde_json::json;
 
 use crate::support::{Gateway, Issuer, Upstream, certificate, claims, replace, until};
 
@@ -25,7 +26,7 @@ async fn a_new_key_is_loaded_and_an_old_one_dropped() {
 async fn changes_are_noticed_without_a_reload_signal() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
-    gateway.edit("path: /webhook", "path: /other");
+    gateway.edit_route(|route| route.path("/other"));
     let moved = async || {
         let request = gateway.client().request("/other").header("authorization", format!("Bearer {}", gateway.token()));
         gateway.client().send(request, "{}").await.status == 200
@@ -39,18 +40,18 @@ async fn changes_are_noticed_without_a_reload_signal() {
 async fn configmap_swaps_are_noticed_again_and_again() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
-    let text = std::fs::read_to_string(gateway.path("gateway.yaml")).unwrap();
     let version = |name: &str, path: &str| {
         std::fs::create_dir(gateway.path(name)).unwrap();
-        std::fs::write(gateway.path(name).join("gateway.yaml"), text.replace("path: /webhook", path)).unwrap();
+        let text = gateway.edited(|configuration| configuration.route(|route| route.path(path)));
+        std::fs::write(gateway.path(name).join("gateway.yaml"), text).unwrap();
         symlink(name, gateway.path("..new")).unwrap();
         std::fs::rename(gateway.path("..new"), gateway.path("..data")).unwrap();
     };
-    version("..1", "path: /1");
+    version("..1", "/1");
     std::fs::remove_file(gateway.path("gateway.yaml")).unwrap();
     symlink("..data/gateway.yaml", gateway.path("gateway.yaml")).unwrap();
     for number in 2..5 {
-        version(&format!("..{number}"), &format!("path: /{number}"));
+        version(&format!("..{number}"), &format!("/{number}"));
         let served = async || {
             let request = gateway.client().request(&format!("/{number}"));
             let request = request.header("authorization", format!("Bearer {}", gateway.token()));
@@ -66,11 +67,11 @@ async fn an_invalid_file_keeps_the_old_one_and_says_so() {
     let gateway = Gateway::before(&upstream);
     let successful = async || gateway.metric("hookgate_config_last_reload_successful").await;
     assert_eq!(successful().await, Some(1.0));
-    gateway.edit("    replay_protection: disabled\n", "    replay_protection: disable\n");
+    gateway.edit_route(|route| route.replay_protection("disable"));
     assert_eq!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(successful().await, Some(0.0));
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
-    gateway.edit("    replay_protection: disable\n", "    replay_protection: disabled\n");
+    gateway.edit_route(|route| route.replay_protection("disabled"));
     assert_eq!(gateway.running().reload(), Reloaded::Unchanged);
     assert_eq!(successful().await, Some(1.0));
 }
@@ -79,7 +80,7 @@ async fn an_invalid_file_keeps_the_old_one_and_says_so() {
 async fn a_missing_file_is_reported_once_and_loaded_when_it_is_back() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
-    let text = std::fs::read_to_string(gateway.path("gateway.yaml")).unwrap();
+    let changed = gateway.edited(|configuration| configuration.route(|route| route.path("/back")));
     let rejected = async || gateway.metric("hookgate_config_reloads_total{result=\"rejected\"}").await;
     std::fs::remove_file(gateway.path("gateway.yaml")).unwrap();
     until("the missing file is noticed", async || rejected().await == Some(1.0)).await;
@@ -88,7 +89,7 @@ async fn a_missing_file_is_reported_once_and_loaded_when_it_is_back() {
         std::fs::write(gateway.path(&format!("{look}.txt")), "").unwrap();
         assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     }
-    replace(&gateway.path("gateway.yaml"), &text.replace("path: /webhook", "path: /back"));
+    replace(&gateway.path("gateway.yaml"), &changed);
     until("the configuration is active", async || {
         gateway.metric("hookgate_config_last_reload_successful").await == Some(1.0)
     })
@@ -114,8 +115,7 @@ async fn half_a_rotation_keeps_the_old_certificate() {
 async fn changes_that_need_a_restart_are_rejected() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
-    gateway.edit("workers: 2", "workers: 3");
-    gateway.edit("path: /webhook", "path: /other");
+    gateway.edit(|configuration| configuration.workers(3).route(|route| route.path("/other")));
     assert_eq!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
 }
@@ -152,12 +152,13 @@ async fn a_hundred_reloads_under_load_fail_no_request() {
     // One file for both, so that no reload reads a mixed pair.
     let (_, first, key) = certificate(&["localhost"]);
     replace(&gateway.path("server.pem"), &format!("{first}{key}"));
-    gateway.edit("cert: server.crt, key: server.key", "cert: server.pem, key: server.pem");
+    let certificates = json!([{"cert": "server.pem", "key": "server.pem"}]);
+    gateway.edit(|configuration| configuration.listener(|listener| listener.certificates(certificates)));
     let only = gateway.issuer.jwks();
     for round in 0..100 {
         replace(&gateway.path("jwks.json"), if round % 2 == 0 { &both } else { &only });
-        let (from, to) = if round % 2 == 0 { ("[POST, PUT]", "[POST]") } else { ("[POST]", "[POST, PUT]") };
-        gateway.edit(from, to);
+        let methods: &[&str] = if round % 2 == 0 { &["POST"] } else { &["POST", "PUT"] };
+        gateway.edit_route(|route| route.methods(methods));
         let (_, certificate, key) = certificate(&["localhost"]);
         replace(&gateway.path("server.pem"), &format!("{certificate}{key}"));
         let before = sent.load(Ordering::SeqCst);

@@ -6,15 +6,18 @@ mod shared;
 
 use serde_json::json;
 
+use crate::support::configuration::{ReplayProtection, Store};
 use crate::support::{Answer, Client, Gateway, Setup, Upstream, claims, until};
 
-const REPLAY: &str = "replay_protection: { id: { claim: jti } }";
+/// The usual gateway with a store in memory.
+fn with_store(upstream: &Upstream) -> Setup {
+    let store = Store::memory().capacity(1000);
+    Setup::new(upstream.address).top(|top| top.store(store))
+}
 
-/// The usual gateway with these fields instead of `replay_protection`, and a store in memory.
-fn with_replay_protection(upstream: &Upstream, replay: &str) -> Setup {
-    Setup::new(upstream.address)
-        .with("replay_protection: disabled", replay)
-        .and("store: { type: memory, capacity: 1000 }")
+/// The usual gateway with a store in memory and replay protection.
+fn with_replay_protection(upstream: &Upstream) -> Setup {
+    with_store(upstream).route(|route| route.replay_protection(ReplayProtection::claim("jti")))
 }
 
 fn token(gateway: &Gateway, id: &str) -> String {
@@ -33,7 +36,7 @@ async fn store_operations(gateway: &Gateway, result: &str) -> Option<f64> {
 #[tokio::test]
 async fn a_request_passes_once() {
     let upstream = Upstream::echo().await;
-    let gateway = with_replay_protection(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream).start();
     let (client, first) = (gateway.client(), token(&gateway, "a"));
     assert_eq!(post(&client, &first, "/webhook", "x").await.status, 200);
     assert_eq!(post(&client, &first, "/webhook", "x").await.problem(), (409, "duplicate_request".to_owned()));
@@ -53,7 +56,7 @@ async fn a_request_passes_once() {
 #[tokio::test]
 async fn a_token_without_the_id_is_rejected() {
     let upstream = Upstream::echo().await;
-    let gateway = with_replay_protection(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream).start();
     let without = gateway.issuer.token_with(json!({ "jti": null }));
     assert_eq!(gateway.client().post(&without).await.problem(), (401, "missing_claim".to_owned()));
     assert!(upstream.seen().is_empty());
@@ -62,7 +65,7 @@ async fn a_token_without_the_id_is_rejected() {
 #[tokio::test]
 async fn an_event_that_was_not_processed_may_be_retried_unchanged() {
     let upstream = Upstream::answering(&[404, 429, 500]).await;
-    let gateway = with_replay_protection(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     for status in [404, 429, 500] {
         assert_eq!(post(&client, &token, "/webhook", "x").await.status, status);
@@ -79,13 +82,13 @@ async fn an_event_that_was_not_processed_may_be_retried_unchanged() {
 #[tokio::test]
 async fn commit_on_selects_the_committing_statuses() {
     let upstream = Upstream::answering(&[302, 200]).await;
-    let gateway =
-        with_replay_protection(&upstream, "replay_protection: { id: { claim: jti }, commit_on: [2xx] }").start();
+    let replay = ReplayProtection::claim("jti").commit_on(["2xx"]);
+    let gateway = with_store(&upstream).route(|route| route.replay_protection(replay)).start();
     let (client, first) = (gateway.client(), token(&gateway, "a"));
     let statuses = [post(&client, &first, "/webhook", "").await, post(&client, &first, "/webhook", "").await];
     assert_eq!(statuses.map(|answer| answer.status.as_u16()), [302, 200]);
     let upstream = Upstream::answering(&[302]).await;
-    let gateway = with_replay_protection(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream).start();
     let (client, first) = (gateway.client(), token(&gateway, "a"));
     let statuses = [post(&client, &first, "/webhook", "").await, post(&client, &first, "/webhook", "").await];
     assert_eq!(statuses.map(|answer| answer.status.as_u16()), [302, 409]);
@@ -94,7 +97,7 @@ async fn commit_on_selects_the_committing_statuses() {
 #[tokio::test]
 async fn a_response_that_breaks_off_is_not_committed() {
     let upstream = Upstream::saying(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
-    let gateway = with_replay_protection(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream).start();
     let token = token(&gateway, "a");
     for _ in 0..2 {
         let mut wire = gateway.wire().await;
@@ -107,9 +110,7 @@ async fn a_response_that_breaks_off_is_not_committed() {
 #[tokio::test]
 async fn a_request_without_an_answer_is_not_committed() {
     let upstream = Upstream::silent().await;
-    let slow = format!("url: \"http://{}\", timeouts: {{ total: 100ms }}", upstream.address);
-    let gateway =
-        with_replay_protection(&upstream, REPLAY).with(&format!("url: \"http://{}\"", upstream.address), &slow).start();
+    let gateway = with_replay_protection(&upstream).route(|route| route.upstream_total("100ms")).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     for _ in 0..2 {
         assert_eq!(post(&client, &token, "/webhook", "").await.problem().1, "upstream_timeout");
@@ -123,7 +124,7 @@ fn head(token: &str, more: &str) -> String {
 #[tokio::test]
 async fn one_at_a_time_and_a_client_that_disconnects_changes_nothing() {
     let (upstream, gate) = Upstream::held().await;
-    let gateway = with_replay_protection(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     let mut wire = gateway.wire().await;
     wire.write(head(&token, "content-length: 0")).await;
@@ -140,7 +141,7 @@ async fn one_at_a_time_and_a_client_that_disconnects_changes_nothing() {
 #[tokio::test]
 async fn a_client_that_disconnects_before_its_body_is_whole_may_retry() {
     let upstream = Upstream::echo().await;
-    let gateway = with_replay_protection(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     let mut wire = gateway.wire().await;
     wire.write(head(&token, "content-length: 10") + "half").await;
@@ -154,7 +155,7 @@ async fn a_client_that_disconnects_before_its_body_is_whole_may_retry() {
 #[tokio::test]
 async fn a_reset_stream_changes_nothing_either() {
     let (upstream, gate) = Upstream::held().await;
-    let gateway = with_replay_protection(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream).start();
     let (client, token) = (gateway.client_http2(), token(&gateway, "a"));
     let request = client.request("/webhook").header("authorization", format!("Bearer {token}"));
     let (sender, asked) = (client.clone(), tokio::spawn(async move { client.try_send(request, "").await.map(drop) }));
@@ -169,7 +170,7 @@ async fn a_reset_stream_changes_nothing_either() {
 #[tokio::test]
 async fn ids_are_kept_as_long_as_their_tokens_are_good() {
     let upstream = Upstream::echo().await;
-    let gateway = with_replay_protection(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     let lives = claims()["exp"].as_u64().unwrap() - crate::support::NOW + 30;
     assert_eq!(post(&client, &token, "/webhook", "").await.status, 200);
@@ -184,7 +185,8 @@ async fn ids_are_kept_as_long_as_their_tokens_are_good() {
 #[tokio::test]
 async fn a_full_store_asks_for_a_retry() {
     let upstream = Upstream::echo().await;
-    let gateway = with_replay_protection(&upstream, REPLAY).with("capacity: 1000", "capacity: 2").start();
+    let store = Store::memory().capacity(2);
+    let gateway = with_replay_protection(&upstream).top(|top| top.store(store)).start();
     let client = gateway.client();
     for id in ["a", "b"] {
         assert_eq!(post(&client, &token(&gateway, id), "/webhook", "").await.status, 200);
@@ -198,8 +200,8 @@ async fn a_full_store_asks_for_a_retry() {
 #[tokio::test]
 async fn a_full_store_forwards_where_that_is_configured() {
     let upstream = Upstream::echo().await;
-    let gateway =
-        with_replay_protection(&upstream, REPLAY).with("capacity: 1000", "capacity: 1, on_error: allow").start();
+    let store = Store::memory().capacity(1).on_error("allow");
+    let gateway = with_replay_protection(&upstream).top(|top| top.store(store)).start();
     let client = gateway.client();
     for id in ["a", "b", "b"] {
         assert_eq!(post(&client, &token(&gateway, id), "/webhook", "").await.status, 200);
@@ -210,8 +212,7 @@ async fn a_full_store_forwards_where_that_is_configured() {
 #[tokio::test]
 async fn dry_run_routes_report_duplicates_and_forward_them() {
     let upstream = Upstream::echo().await;
-    let dry_run = format!("{REPLAY}\n    mode: dry_run\n    dry_run_until: 2026-12-31");
-    let gateway = with_replay_protection(&upstream, &dry_run).start();
+    let gateway = with_replay_protection(&upstream).route(|route| route.dry_run_until("2026-12-31")).start();
     let (client, token) = (gateway.client(), token(&gateway, "a"));
     for _ in 0..2 {
         assert_eq!(post(&client, &token, "/webhook", "").await.status, 200);
@@ -224,13 +225,13 @@ async fn dry_run_routes_report_duplicates_and_forward_them() {
 #[tokio::test]
 async fn a_reload_keeps_all_ids_and_widens_only_for_later_credentials() {
     let upstream = Upstream::echo().await;
-    let gateway = with_replay_protection(&upstream, REPLAY).start();
+    let gateway = with_replay_protection(&upstream).start();
     let client = gateway.client();
     let lives = claims()["exp"].as_u64().unwrap() - crate::support::NOW;
     let (used, unused) = (token(&gateway, "used"), token(&gateway, "unused"));
     assert_eq!(post(&client, &used, "/webhook", "").await.status, 200);
     gateway.clock.forward(10);
-    gateway.edit("leeway: 30s", "leeway: 60s");
+    gateway.edit_route(|route| route.jwt(|jwt| jwt.leeway("60s")));
     gateway.running().reload();
     assert_eq!(post(&client, &used, "/webhook", "").await.problem().1, "duplicate_request");
     gateway.clock.forward(lives + 30);
@@ -244,7 +245,7 @@ async fn a_reload_keeps_all_ids_and_widens_only_for_later_credentials() {
 #[tokio::test]
 async fn a_drain_waits_for_exchanges_whose_client_has_disconnected() {
     let (upstream, gate) = Upstream::held().await;
-    let mut gateway = with_replay_protection(&upstream, REPLAY).with("delay: 1s", "delay: 0s").start();
+    let mut gateway = with_replay_protection(&upstream).top(|top| top.drain_delay("0s")).start();
     let mut wire = gateway.wire().await;
     wire.write(head(&token(&gateway, "a"), "content-length: 0")).await;
     until("the upstream has the request", async || upstream.seen().len() == 1).await;

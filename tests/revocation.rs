@@ -4,6 +4,7 @@ use hookgate::config::{self, Handles};
 use hookgate::reload::Reloaded;
 use serde_json::json;
 
+use crate::support::configuration::file;
 use crate::support::{Gateway, Issuer, NOW, Setup, Upstream, replace, until};
 
 const SUCCESSFUL: &str = "hookgate_revocation_last_reload_successful{file=\"revoked.yaml\"}";
@@ -12,7 +13,7 @@ const REJECTED: &str = "hookgate_revocation_reloads_total{file=\"revoked.yaml\",
 
 fn setup(upstream: &Upstream) -> Setup {
     let setup = Setup::new(upstream.address).file("revoked.yaml", "{}");
-    setup.with("replay_protection: disabled", "replay_protection: disabled\n    revocation: { file: revoked.yaml }")
+    setup.route(|route| route.revocation(file("revoked.yaml")))
 }
 
 fn revoke(gateway: &Gateway, list: &str) {
@@ -128,7 +129,7 @@ async fn a_broken_list_keeps_the_old_one_active_and_is_logged_once() {
     std::fs::remove_file(gateway.path("revoked.yaml")).unwrap();
     until("the missing file is noticed", async || gateway.metric(REJECTED).await == Some(6.0)).await;
     // Another change reads the same missing file again.
-    gateway.edit("path: /webhook, methods: [POST, PUT]", "path: /webhook, methods: [POST]");
+    gateway.edit_route(|route| route.methods(["POST"]));
     let applied = "hookgate_config_reloads_total{result=\"applied\"}";
     until("the other change is active", async || gateway.metric(applied).await == Some(1.0)).await;
     assert_eq!((gateway.metric(SUCCESSFUL).await, gateway.metric(REJECTED).await), (Some(0.0), Some(6.0)));
@@ -156,7 +157,7 @@ async fn a_newly_configured_list_is_valid_or_the_reload_is_rejected() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).start();
     let good = token(&gateway, "1");
-    gateway.edit("revoked.yaml", "other.yaml");
+    gateway.edit_route(|route| route.revocation(file("other.yaml")));
     assert_ne!(gateway.running().reload(), Reloaded::Applied);
     replace(&gateway.path("other.yaml"), "jti: [");
     assert_ne!(gateway.running().reload(), Reloaded::Applied);
@@ -167,7 +168,7 @@ async fn a_newly_configured_list_is_valid_or_the_reload_is_rejected() {
     until_revoked(&gateway, &good).await;
     assert_eq!(gateway.metric(SUCCESSFUL).await, None);
     assert_eq!(gateway.metric("hookgate_revocation_entries{file=\"other.yaml\"}").await, Some(1.0));
-    gateway.edit("    revocation: { file: other.yaml }\n", "");
+    gateway.edit_route(|route| route.without("revocation"));
     until("there is no list any more", async || passes(&gateway, &good).await).await;
     assert_eq!(gateway.metric("hookgate_revocation_entries{file=\"other.yaml\"}").await, None);
 }
@@ -176,10 +177,10 @@ async fn a_newly_configured_list_is_valid_or_the_reload_is_rejected() {
 async fn routes_that_name_one_file_share_its_list_over_reloads() {
     let upstream = Upstream::echo().await;
     let gateway = setup(&upstream).start();
-    let text = std::fs::read_to_string(gateway.path("gateway.yaml")).unwrap();
-    let (_, route) = text.split_once("routes:\n").unwrap();
-    let second = route.replace("name: webhook", "name: second").replace("/webhook, methods", "/second, methods");
-    replace(&gateway.path("gateway.yaml"), &format!("{text}{second}"));
+    gateway.edit(|configuration| {
+        let second = configuration.first_route().name("second").path("/second");
+        configuration.add_route(second)
+    });
     let first = config::load(&gateway.path("gateway.yaml"), &Handles::default()).unwrap();
     let again = config::load(&gateway.path("gateway.yaml"), &first.handles).unwrap();
     assert_eq!(first.handles.revocations.len(), 1);

@@ -3,14 +3,18 @@
 use jsonwebtoken::{Header, encode};
 use serde_json::{Value, json};
 
+use crate::support::configuration::{Jwks, Preset};
 use crate::support::{Answer, Gateway, Issuer, NOW, Setup, Upstream};
 
 const AUDIENCE: &str = "https://receiver.test/";
 
 fn setup(upstream: &Upstream) -> Setup {
-    let parameters = "{ issuer: \"https://issuer.test/\", audience: \"https://receiver.test/\" }";
-    let preset = format!("{{ preset: security-event-token, parameters: {parameters}, jwks: {{ file: jwks.json }} }}");
-    Setup::new(upstream.address).auth(&preset)
+    Setup::new(upstream.address).auth(preset(Jwks::file("jwks.json")))
+}
+
+fn preset(jwks: Jwks) -> Preset {
+    let parameters = json!({"issuer": "https://issuer.test/", "audience": AUDIENCE});
+    Preset::new("security-event-token").parameters(parameters).jwks(jwks)
 }
 
 /// A valid token with these changes; `null` removes a claim.
@@ -77,7 +81,7 @@ async fn a_rejected_event_gets_an_error_code_of_rfc_8935() {
 #[tokio::test]
 async fn an_event_from_an_address_that_is_not_allowed_is_denied() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream).route("allowed_ips: [203.0.113.0/24]").start();
+    let gateway = setup(&upstream).route(|route| route.allowed_ips(["203.0.113.0/24"])).start();
     assert_eq!(err(&push(&gateway, &event(&gateway.issuer, &json!({}))).await), "access_denied");
     assert!(upstream.seen().is_empty());
 }
@@ -86,9 +90,8 @@ async fn an_event_from_an_address_that_is_not_allowed_is_denied() {
 #[tokio::test]
 async fn other_errors_keep_their_own_status() {
     let upstream = Upstream::echo().await;
-    let jwks = "{ url: \"http://127.0.0.1:9/jwks.json\" }";
-    let gateway = setup(&upstream).with("jwks: { file: jwks.json } }\n", &format!("jwks: {jwks} }}\n"));
-    let gateway = gateway.route("limits: { max_body_size: 2KiB }").start();
+    let preset = preset(Jwks::url("http://127.0.0.1:9/jwks.json"));
+    let gateway = setup(&upstream).auth(preset).route(|route| route.max_body_size("2KiB")).start();
     let answer = push(&gateway, &event(&gateway.issuer, &json!({}))).await;
     assert_eq!((answer.problem(), answer.header("retry-after")), ((503, "jwks_unavailable".into()), Some("10")));
     assert_eq!(push(&gateway, &"x".repeat(3000)).await.problem(), (413, "body_too_large".into()));
@@ -97,7 +100,7 @@ async fn other_errors_keep_their_own_status() {
 #[tokio::test]
 async fn opaque_discloses_no_more_to_transmitters_than_to_others() {
     let upstream = Upstream::echo().await;
-    let gateway = setup(&upstream).and("error_detail: opaque").start();
+    let gateway = setup(&upstream).top(|top| top.error_detail("opaque")).start();
     for changes in [json!({"aud": "https://other.test/"}), json!({"events": null})] {
         let answer = push(&gateway, &event(&gateway.issuer, &changes)).await;
         assert_eq!(err(&answer), "authentication_failed");

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use crate::support::configuration::{Configuration, Preset, Signature, Timestamp, file};
 use crate::support::http2::{PREFACE, SETTINGS, frame};
 use crate::support::{Answer, Client, Gateway, NOW, Setup, Upstream, hmac, until};
 
@@ -10,17 +11,19 @@ const SECRET: &str = "the secret of a sender";
 
 /// A gateway with the preset `github`, which signs the body alone.
 fn github(upstream: &Upstream) -> Setup {
-    let setup = Setup::new(upstream.address).file("secret", SECRET);
-    setup.auth("{ preset: github, secret: { file: secret } }").and("error_detail: detailed")
+    detailed(upstream, SECRET).auth(Preset::new("github").secret(file("secret")))
+}
+
+/// A gateway that tells every client the reason of a rejection.
+fn detailed(upstream: &Upstream, secret: &str) -> Setup {
+    let setup = Setup::new(upstream.address).file("secret", secret);
+    setup.top(|top| top.error_detail("detailed"))
 }
 
 /// A gateway whose signature covers a timestamp and the body.
 fn timed(upstream: &Upstream) -> Setup {
-    let signed = "signed_payload: [\"header:X-Time\", body], join: \".\", timestamp: { header: X-Time, max_age: 5m }";
-    let auth = format!(
-        "{{ signature: {{ algorithm: hmac-sha256, header: X-Sig, encoding: hex, {signed}, secret: {{ file: secret }} }} }}"
-    );
-    Setup::new(upstream.address).file("secret", SECRET).auth(&auth).and("error_detail: detailed")
+    let signature = Signature::hmac("X-Sig", &["header:X-Time", "body"]).join(".");
+    detailed(upstream, SECRET).auth(signature.timestamp(Timestamp::in_header("X-Time").max_age("5m")))
 }
 
 fn signature(body: impl AsRef<[u8]>) -> String {
@@ -91,7 +94,7 @@ async fn no_signature_or_two_are_rejected_unread() {
         let answer = gateway.wire().await.write(head).await.read_until("}").await;
         assert!(answer.starts_with("HTTP/1.1 401") && answer.contains(code), "{answer}");
     }
-    gateway.edit("error_detail: detailed", "error_detail: standard");
+    gateway.edit(|configuration| configuration.error_detail("standard"));
     gateway.running().reload();
     assert_eq!(send(&gateway.client(), "x", "sha256=00").await.problem(), (401, "unauthorized".into()));
     assert!(upstream.seen().is_empty());
@@ -124,7 +127,8 @@ async fn a_stale_request_is_rejected_unread() {
 #[tokio::test]
 async fn a_stale_time_next_to_the_signature_is_rejected_unread_too() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).route("timestamp: { header: X-Time, max_age: 5m, signed: false }").start();
+    let timestamp = Timestamp::in_header("X-Time").max_age("5m").signed(false);
+    let gateway = github(&upstream).route(|route| route.timestamp(timestamp)).start();
     for (time, code) in [(NOW - 301, "timestamp_too_old"), (NOW + 61, "timestamp_in_future")] {
         let head = head(&signature("{}"), &format!("X-Time: {time}\r\nContent-Length: 2"));
         let answer = gateway.wire().await.write(head).await.read_until("}").await;
@@ -138,7 +142,7 @@ async fn a_stale_time_next_to_the_signature_is_rejected_unread_too() {
 #[tokio::test]
 async fn a_signed_body_has_its_limit() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).route("limits: { max_body_size: 4B }").start();
+    let gateway = github(&upstream).route(|route| route.max_body_size("4B")).start();
     let declared = head(&signature("12345"), "Content-Length: 5");
     let chunked = head(&signature("12345"), "Transfer-Encoding: chunked") + "5\r\n12345\r\n";
     for request in [declared, chunked] {
@@ -148,6 +152,10 @@ async fn a_signed_body_has_its_limit() {
     assert_eq!(send(&gateway.client(), "1234", &signature("1234")).await.status, 200);
     assert_eq!(send(&gateway.client_http2(), "12345", &signature("12345")).await.status, 413);
     assert_eq!(upstream.only().body, "1234");
+}
+
+fn small_buffer(top: Configuration) -> Configuration {
+    top.max_buffered_bytes("64KiB")
 }
 
 /// A small signed request from 127.0.0.`last`.
@@ -171,7 +179,7 @@ async fn buffer_a_quarter(gateway: &Gateway, last: u8) -> crate::support::Wire {
 #[tokio::test]
 async fn one_address_buffers_no_more_than_a_quarter() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).and("max_buffered_bytes: 64KiB").start();
+    let gateway = github(&upstream).top(small_buffer).start();
     let whole = vec![b'x'; QUARTER + 1];
     assert_eq!(send(&gateway.client(), whole.clone(), &signature(&whole)).await.problem(), (503, "buffer_full".into()));
     let wire = buffer_a_quarter(&gateway, 2).await;
@@ -186,7 +194,8 @@ async fn one_address_buffers_no_more_than_a_quarter() {
 #[tokio::test]
 async fn each_client_of_a_trusted_proxy_buffers_a_quarter() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).and("max_buffered_bytes: 64KiB\ntrusted_proxies: [127.0.0.2]").start();
+    let setup = github(&upstream).top(small_buffer);
+    let gateway = setup.top(|top| top.trusted_proxies(["127.0.0.2"])).start();
     let of = |client: u8, more: &str| head(&signature("x"), &format!("X-Forwarded-For: 198.51.100.{client}\r\n{more}"));
     let mut wire = gateway.wire_from(2).await;
     wire.write(of(7, &format!("Content-Length: {}", QUARTER + 1))).await;
@@ -202,7 +211,7 @@ async fn each_client_of_a_trusted_proxy_buffers_a_quarter() {
 #[tokio::test]
 async fn all_clients_together_buffer_no_more_than_the_total() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).and("max_buffered_bytes: 64KiB").start();
+    let gateway = github(&upstream).top(small_buffer).start();
     let mut wires = Vec::new();
     for last in 2..6 {
         wires.push(buffer_a_quarter(&gateway, last).await);
@@ -252,7 +261,7 @@ async fn requests_that_wait_for_their_bodies_are_bounded() {
 #[tokio::test]
 async fn forwarded_bodies_are_no_longer_counted() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).and("max_buffered_bytes: 64KiB").start();
+    let gateway = github(&upstream).top(small_buffer).start();
     let body = vec![b'x'; QUARTER];
     for client in [gateway.client(), gateway.client_http2()] {
         for _ in 0..10 {
@@ -265,7 +274,7 @@ async fn forwarded_bodies_are_no_longer_counted() {
 #[tokio::test]
 async fn half_a_signed_body_ends_with_408() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).timeouts("request_body_idle: 200ms").start();
+    let gateway = github(&upstream).listener(|listener| listener.request_body_idle("200ms")).start();
     let request = head(&signature("12345"), "Content-Length: 5") + "123";
     let answer = gateway.wire().await.write(request).await.rest().await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
@@ -304,7 +313,7 @@ async fn a_signed_request_that_expects_100_continue_is_verified_by_its_headers_f
 #[tokio::test]
 async fn while_secrets_rotate_any_of_them_may_have_signed_and_each_use_is_counted() {
     let upstream = Upstream::echo().await;
-    let secrets = "{ preset: github, secrets: [ { file: new }, { file: secret } ] }";
+    let secrets = Preset::new("github").secrets([file("new"), file("secret")]);
     let gateway = github(&upstream).file("new", "the next secret").auth(secrets).start();
     let used = async |index: usize| {
         let labels = format!("{{index=\"{index}\",route=\"webhook\"}}");
@@ -349,7 +358,7 @@ async fn the_connection_header_does_not_remove_a_signature() {
 #[tokio::test]
 async fn a_signature_can_be_removed_before_the_upstream() {
     let upstream = Upstream::echo().await;
-    let gateway = github(&upstream).route("forward: { credential: remove }").start();
+    let gateway = github(&upstream).route(|route| route.credential("remove")).start();
     assert_eq!(send(&gateway.client(), "x", &signature("x")).await.status, 200);
     assert_eq!(upstream.only().header("x-hub-signature-256"), None);
 }
@@ -361,9 +370,8 @@ async fn standard_webhooks_follow_their_specification() {
     use base64::Engine;
     let upstream = Upstream::echo().await;
     let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
-    let setup = |secret: &str| Setup::new(upstream.address).file("secret", secret).and("error_detail: detailed");
-    let preset = "{ preset: standard-webhooks, secret: { file: secret } }";
-    let gateway = setup(&format!("whsec_{}", encode(SECRET.as_bytes()))).auth(preset).start();
+    let preset = Preset::new("standard-webhooks").secret(file("secret"));
+    let gateway = detailed(&upstream, &format!("whsec_{}", encode(SECRET.as_bytes()))).auth(preset).start();
     let mac = |text: String| {
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET.as_bytes());
         encode(aws_lc_rs::hmac::sign(&key, text.as_bytes()).as_ref())

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use hookgate::reload::Reloaded;
 use hookgate::tls::client_config;
 use rustls::pki_types::ServerName;
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::support::configuration::Listener;
 use crate::support::{Authority, Client, Gateway, Setup, Upstream, certificate, replace};
 
 /// The leaf certificate that is served for a server name, or the error of the handshake.
@@ -41,7 +43,8 @@ async fn certificates_are_chosen_by_name_and_the_first_is_the_default() {
     let gateway = Gateway::before(&upstream);
     let (ca, certificate, key) = certificate(&["*.hooks.test", "hooks.test"]);
     replace(&gateway.path("hooks.pem"), &format!("{certificate}{key}"));
-    gateway.edit("key: server.key }", "key: server.key }, { cert: hooks.pem, key: hooks.pem }");
+    let certificates = json!([{"cert": "server.crt", "key": "server.key"}, {"cert": "hooks.pem", "key": "hooks.pem"}]);
+    edit(&gateway, |listener| listener.certificates(certificates));
     gateway.running().reload();
     let first = served(&gateway, "localhost", &gateway.ca, BOTH).await.unwrap();
     let second = served(&gateway, "hooks.test", &ca, BOTH).await.unwrap();
@@ -57,7 +60,7 @@ async fn the_lowest_version_is_configured() {
     let old = &[&rustls::version::TLS12];
     let gateway = Gateway::before(&upstream);
     assert!(served(&gateway, "localhost", &gateway.ca, old).await.is_ok());
-    gateway.edit("tls: { ", "tls: { min_version: \"1.3\", ");
+    edit(&gateway, |listener| listener.min_version("1.3"));
     gateway.running().reload();
     assert!(served(&gateway, "localhost", &gateway.ca, old).await.is_err());
     assert!(served(&gateway, "localhost", &gateway.ca, BOTH).await.is_ok());
@@ -67,8 +70,7 @@ async fn the_lowest_version_is_configured() {
 async fn a_listener_without_tls_must_be_explicit_and_forwards_its_scheme() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let upstream = Upstream::echo().await;
-    let tls = "tls: { certificates: [ { cert: server.crt, key: server.key } ] }";
-    let gateway = Setup::new(upstream.address).with(tls, "plaintext: true").start();
+    let gateway = Setup::new(upstream.address).listener(Listener::without_tls).start();
     let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
     let request = format!(
         "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}",
@@ -81,12 +83,16 @@ async fn a_listener_without_tls_must_be_explicit_and_forwards_its_scheme() {
     assert_eq!(upstream.only().header("x-forwarded-proto"), Some("http"));
 }
 
-/// Writes files, changes the `tls` of the listener, and reloads.
-fn change(gateway: &Gateway, files: &[(&str, &str)], old: &str, new: &str) {
+fn edit(gateway: &Gateway, change: impl FnOnce(Listener) -> Listener) {
+    gateway.edit(|configuration| configuration.listener(change));
+}
+
+/// Writes files, changes the listener, and reloads.
+fn change(gateway: &Gateway, files: &[(&str, &str)], change: impl FnOnce(Listener) -> Listener) {
     for (name, content) in files {
         replace(&gateway.path(name), content);
     }
-    gateway.edit(old, new);
+    edit(gateway, change);
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
 }
 
@@ -114,9 +120,10 @@ async fn a_client_certificate_is_required_where_its_ca_is_configured() {
     let client = authority.client("sender.test", 7);
     assert!(connects(&gateway, gateway.client()).await);
     let ca = [("clients.crt", authority.pem.as_str())];
-    change(&gateway, &ca, "tls: { ", "tls: { client_ca: clients.crt, ");
-    for written in ["", "client_auth: required, "] {
-        change(&gateway, &[], "client_ca: clients.crt, ", &format!("client_ca: clients.crt, {written}"));
+    let changes: [fn(Listener) -> Listener; 2] =
+        [|listener| listener.client_ca("clients.crt"), |listener| listener.client_auth("required")];
+    for written in changes {
+        change(&gateway, &ca, written);
         let before = failed_handshakes(&gateway).await;
         assert!(!connects(&gateway, gateway.client()).await);
         assert!(!connects(&gateway, gateway.client_http2()).await);
@@ -131,8 +138,8 @@ async fn a_client_certificate_is_required_where_its_ca_is_configured() {
 async fn an_optional_certificate_may_be_absent_and_not_wrong() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let gateway = Gateway::before(&upstream);
-    let optional = "tls: { client_ca: clients.crt, client_auth: optional, ";
-    change(&gateway, &[("clients.crt", &authority.pem)], "tls: { ", optional);
+    let ca = [("clients.crt", authority.pem.as_str())];
+    change(&gateway, &ca, |listener| listener.client_ca("clients.crt").client_auth("optional"));
     assert!(connects(&gateway, gateway.client()).await);
     assert!(connects(&gateway, gateway.client_showing(&authority.client("sender.test", 7))).await);
     for untrusted in [Authority::new("others"), Authority::new("clients")] {
@@ -145,13 +152,13 @@ async fn new_roots_count_from_the_next_handshake_on() {
     let (upstream, old, new) = (Upstream::echo().await, Authority::new("old"), Authority::new("new"));
     let gateway = Gateway::before(&upstream);
     let (first, second) = (old.client("sender.test", 7), new.client("sender.test", 7));
-    change(&gateway, &[("clients.crt", &old.pem)], "tls: { ", "tls: { client_ca: clients.crt, ");
+    change(&gateway, &[("clients.crt", &old.pem)], |listener| listener.client_ca("clients.crt"));
     assert!(connects(&gateway, gateway.client_showing(&first)).await);
     assert!(!connects(&gateway, gateway.client_showing(&second)).await);
-    change(&gateway, &[("clients.crt", &[old.pem.as_str(), &new.pem].concat())], "tls: ", "tls: ");
+    change(&gateway, &[("clients.crt", &[old.pem.as_str(), &new.pem].concat())], |listener| listener);
     assert!(connects(&gateway, gateway.client_showing(&first)).await);
     assert!(connects(&gateway, gateway.client_showing(&second)).await);
-    change(&gateway, &[("clients.crt", &new.pem)], "tls: ", "tls: ");
+    change(&gateway, &[("clients.crt", &new.pem)], |listener| listener);
     assert!(!connects(&gateway, gateway.client_showing(&first)).await);
     assert!(connects(&gateway, gateway.client_showing(&second)).await);
 }
@@ -165,10 +172,10 @@ async fn a_revoked_certificate_connects_no_more_and_without_an_active_list_none_
         let first = connects(&gateway, gateway.client_showing(&first)).await;
         (first, connects(&gateway, gateway.client_showing(&second)).await)
     };
-    change(&gateway, &[("clients.crt", &authority.pem)], "tls: { ", "tls: { client_ca: clients.crt, ");
+    change(&gateway, &[("clients.crt", &authority.pem)], |listener| listener.client_ca("clients.crt"));
     assert_eq!(both().await, (true, true));
     let list = [("clients.crl", authority.list(4000, &[7]))];
-    change(&gateway, &[(list[0].0, &list[0].1)], "tls: { ", "tls: { client_crl: clients.crl, ");
+    change(&gateway, &[(list[0].0, &list[0].1)], |listener| listener.client_crl("clients.crl"));
     assert_eq!(both().await, (false, true));
     // From here on only the file changes.
     for (content, expected) in [

@@ -4,20 +4,27 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hookgate::reload::Reloaded;
 use rcgen::SanType;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::support::configuration::{ClientCertificate, Jwks, Jwt, Preset, StaticToken, all_of, any_of, file};
 use crate::support::{Answer, Authority, Client, Gateway, Identity, Issuer, Setup, Upstream, replace};
 
-const JWT: &str = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook } }";
-const TOKEN: &str = "{ static_token: { header: X-Token, secret: { file: token } } }";
-const HMAC: &str = "{ preset: github, secret: { file: token } }";
+fn jwt() -> Jwt {
+    Jwt::new("acme").audience("https://hooks.test/webhook")
+}
+
+fn static_token() -> Value {
+    StaticToken::new("X-Token", "token").into()
+}
 
 /// A gateway with this `auth`, which trusts client certificates of this authority and does not require one.
-fn setup(upstream: &Upstream, authority: &Authority, auth: &str) -> Setup {
+fn setup(upstream: &Upstream, authority: &Authority, auth: impl Into<Value>) -> Setup {
+    let auth = auth.into();
+    let has_claims = auth.to_string().contains("\"jwt\"");
     let setup = Setup::new(upstream.address).file("clients.crt", &authority.pem).file("token", "the token");
-    let setup = setup.with("tls: { ", "tls: { client_ca: clients.crt, client_auth: optional, ");
-    let setup = setup.auth(auth).and("error_detail: detailed");
-    if auth.contains("jwt:") { setup.route("forward: { claims_to_headers: { sub: X-Who } }") } else { setup }
+    let setup = setup.listener(|listener| listener.client_ca("clients.crt").client_auth("optional"));
+    let setup = setup.auth(auth).top(|top| top.error_detail("detailed"));
+    if has_claims { setup.route(|route| route.claims_to_headers(json!({ "sub": "X-Who" }))) } else { setup }
 }
 
 /// Status and reason of a response; the reason is empty where the upstream responded.
@@ -47,8 +54,8 @@ fn passed() -> (u16, String) {
 #[tokio::test]
 async fn all_of_wants_each() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
-    let auth = format!("{{ all_of: [ {JWT}, {{ client_certificate: {{ san: [\"dns:a.test\"] }} }} ] }}");
-    let gateway = setup(&upstream, &authority, &auth).start();
+    let auth = all_of([jwt().into(), ClientCertificate::empty().san(["dns:a.test"]).into()]);
+    let gateway = setup(&upstream, &authority, auth).start();
     let with = |name| gateway.client_showing(&authority.client(name, 7));
     let (right, other, without) = (with("a.test"), with("b.test"), gateway.client());
     let (good, bad) = (bearer(&gateway.token()), bearer("x.y.z"));
@@ -71,7 +78,7 @@ async fn all_of_wants_each() {
 #[tokio::test]
 async fn any_of_wants_each_credential_that_is_there() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
-    let gateway = setup(&upstream, &authority, &format!("{{ any_of: [ {JWT}, {TOKEN} ] }}")).start();
+    let gateway = setup(&upstream, &authority, any_of([jwt().into(), static_token()])).start();
     let (client, good) = (gateway.client(), bearer(&gateway.token()));
     for (authorization, token, expected) in [
         ("", "", rejected(401, "missing_credential")),
@@ -96,7 +103,8 @@ async fn any_of_wants_each_credential_that_is_there() {
 #[tokio::test]
 async fn a_grant_does_not_hide_a_signature_that_the_body_breaks() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
-    let gateway = setup(&upstream, &authority, &format!("{{ any_of: [ {TOKEN}, {HMAC} ] }}")).start();
+    let hmac = Preset::new("github").secret(file("token"));
+    let gateway = setup(&upstream, &authority, any_of([static_token(), hmac.into()])).start();
     let signature = |body| format!("sha256={}", crate::support::hmac("the token", body));
     for (signed, expected) in [("{}", passed()), ("{} ", rejected(401, "invalid_signature"))] {
         let fields = [("x-token", "the token"), ("x-hub-signature-256", &signature(signed))];
@@ -110,9 +118,9 @@ async fn a_grant_does_not_hide_a_signature_that_the_body_breaks() {
 #[tokio::test]
 async fn an_invalid_credential_in_an_incomplete_branch_is_rejected() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
-    for inner in [format!("{{ client_certificate: {{}} }}, {JWT}"), format!("{JWT}, {{ client_certificate: {{}} }}")] {
-        let gateway =
-            setup(&upstream, &authority, &format!("{{ any_of: [ {{ all_of: [ {inner} ] }}, {TOKEN} ] }}")).start();
+    for inner in [[any_certificate(), jwt().into()], [jwt().into(), any_certificate()]] {
+        let inner = all_of(inner);
+        let gateway = setup(&upstream, &authority, any_of([inner.clone(), static_token()])).start();
         let ask =
             async |token: &str| ask(&gateway.client(), &[("authorization", token), ("x-token", "the token")]).await;
         assert_eq!(ask("Bearer x.y.z").await, rejected(401, "malformed_token"), "{inner}");
@@ -124,8 +132,8 @@ async fn an_invalid_credential_in_an_incomplete_branch_is_rejected() {
 #[tokio::test]
 async fn a_credential_that_cannot_be_verified_is_503_and_hides_behind_no_other_credential() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
-    let gateway = setup(&upstream, &authority, &format!("{{ any_of: [ {JWT}, {TOKEN} ] }}"))
-        .with("{ file: jwks.json }", "{ url: \"http://127.0.0.1:9/jwks.json\" }")
+    let gateway = setup(&upstream, &authority, any_of([jwt().into(), static_token()]))
+        .jwks(Jwks::url("http://127.0.0.1:9/jwks.json"))
         .start();
     let (client, good) = (gateway.client(), bearer(&gateway.token()));
     for token in ["", "the token"] {
@@ -143,8 +151,8 @@ async fn a_certificate_is_accepted_by_its_names_or_its_fingerprint() {
     let (dns, spiffe) = (authority.client("a.test", 7), uri("spiffe://example.org/sender"));
     let (other, pinned) = (uri("spiffe://example.org/sender/2"), authority.client("c.test", 9));
     let fingerprint = hex::encode(pinned.sha256());
-    let rule = format!("san: [\"dns:a.test\", \"spiffe://example.org/sender\"], sha256: [\"{fingerprint}\"]");
-    let gateway = setup(&upstream, &authority, &format!("{{ client_certificate: {{ {rule} }} }}")).start();
+    let rule = ClientCertificate::empty().san(["dns:a.test", "spiffe://example.org/sender"]).sha256([fingerprint]);
+    let gateway = setup(&upstream, &authority, rule).start();
     for (identity, expected) in [
         (&dns, passed()),
         (&spiffe, passed()),
@@ -159,7 +167,9 @@ async fn a_certificate_is_accepted_by_its_names_or_its_fingerprint() {
 }
 
 /// Without other rules, every certificate that the listener trusts is accepted.
-const ANY_CERTIFICATE: &str = "{ client_certificate: {} }";
+fn any_certificate() -> Value {
+    ClientCertificate::empty().into()
+}
 
 fn reload(gateway: &Gateway) {
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
@@ -173,9 +183,9 @@ async fn challenges(gateway: &Gateway) -> Option<f64> {
 #[tokio::test]
 async fn a_certificate_revoked_during_the_connection_passes_no_more() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
-    for (auth, client_auth) in [(ANY_CERTIFICATE, "optional"), (JWT, "required")] {
+    for (auth, client_auth) in [(any_certificate(), "optional"), (jwt().into(), "required")] {
         let gateway = setup(&upstream, &authority, auth)
-            .with("client_auth: optional", &format!("client_auth: {client_auth}, client_crl: clients.crl"))
+            .listener(|listener| listener.client_auth(client_auth).client_crl("clients.crl"))
             .file("clients.crl", &authority.list(4000, &[8]))
             .start();
         let client = gateway.client_showing(&authority.client("a.test", 7));
@@ -192,7 +202,7 @@ async fn a_certificate_revoked_during_the_connection_passes_no_more() {
 #[tokio::test]
 async fn an_authority_that_is_trusted_no_more_counts_no_more() {
     let (upstream, old, new) = (Upstream::echo().await, Authority::new("old"), Authority::new("new"));
-    let gateway = setup(&upstream, &old, ANY_CERTIFICATE).start();
+    let gateway = setup(&upstream, &old, any_certificate()).start();
     let client = gateway.client_showing(&old.client("a.test", 7));
     assert_eq!(ask(&client, &[]).await, passed());
     for (pem, expected) in
@@ -203,7 +213,9 @@ async fn an_authority_that_is_trusted_no_more_counts_no_more() {
         assert_eq!(ask(&client, &[]).await, expected);
     }
     // Without a client CA the route would reject every request, so the active configuration stays.
-    gateway.edit("client_ca: clients.crt, client_auth: optional, ", "");
+    gateway.edit(|configuration| {
+        configuration.listener(|listener| listener.without("tls.client_ca").without("tls.client_auth"))
+    });
     assert_eq!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(ask(&client, &[]).await, passed());
     assert_eq!(challenges(&gateway).await, Some(1.0));
@@ -213,7 +225,7 @@ async fn an_authority_that_is_trusted_no_more_counts_no_more() {
 #[tokio::test]
 async fn a_certificate_that_expires_during_the_connection_passes_no_more() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
-    let gateway = setup(&upstream, &authority, ANY_CERTIFICATE).start();
+    let gateway = setup(&upstream, &authority, any_certificate()).start();
     let client = gateway.client_showing(&authority.client("a.test", 7));
     assert_eq!(ask(&client, &[]).await, passed());
     // rcgen's certificates end in the year 4096.
@@ -225,9 +237,9 @@ async fn a_certificate_that_expires_during_the_connection_passes_no_more() {
 #[tokio::test]
 async fn a_request_for_another_host_than_the_connection_s_is_misdirected() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
-    let bound = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook, bound_certificate: true } }";
-    let in_a_tree = format!("{{ any_of: [ {TOKEN}, {ANY_CERTIFICATE} ] }}");
-    for (auth, status) in [(ANY_CERTIFICATE, 421), (bound, 421), (&in_a_tree, 421), (JWT, 401)] {
+    let bound = jwt().bound_certificate(true).into();
+    let in_a_tree = any_of([static_token(), any_certificate()]);
+    for (auth, status) in [(any_certificate(), 421), (bound, 421), (in_a_tree, 421), (jwt().into(), 401)] {
         let gateway = setup(&upstream, &authority, auth).start();
         for (host, expected) in [("other.test", status), ("localhost.", status), ("LocalHost:443", 401)] {
             let request = format!("POST /webhook HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n");
@@ -247,8 +259,7 @@ fn bound_to(issuer: &Issuer, identity: &Identity) -> String {
 #[tokio::test]
 async fn a_token_that_is_bound_to_a_certificate_is_no_use_with_another() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
-    let auth = JWT.replace(" } }", ", bound_certificate: true } }");
-    let gateway = setup(&upstream, &authority, &auth).start();
+    let gateway = setup(&upstream, &authority, jwt().bound_certificate(true)).start();
     let (own, other) = (authority.client("a.test", 7), authority.client("a.test", 8));
     let token = bound_to(&gateway.issuer, &own);
     let (owner, thief) = (gateway.client_showing(&own), gateway.client_showing(&other));

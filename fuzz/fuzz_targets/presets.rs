@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use hookgate::config::{presets, yaml};
 use hookgate_fuzz::keys::SECRET;
-use hookgate_fuzz::{Outcome, gateway, head, evaluate, route};
+use hookgate_fuzz::{Outcome, evaluate, gateway, head, route, to_json};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
     let written =
         parameters.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value));
     let Ok(document) = yaml::read(&written) else { return };
-    let Some((auth, issuers)) = scheme(&document.value) else { return };
+    let Some((auth, issuers)) = scheme(&to_json(&document)) else { return };
     let Ok(config) = gateway(&[auth], issuers, &[("secret", SECRET.as_bytes())]) else { return };
     for (method, body) in
         [("POST", &b"{\"signature\":{\"signature\":\"00\",\"timestamp\":1700000000}}"[..]), ("POST", b"")]

@@ -45,17 +45,21 @@ impl Signers {
     /// `issuers` of a configuration: a JWK set of two keys, a public key in a file `pem`, and a secret in a file
     /// `secret`.
     pub fn issuers(&self) -> Value {
-        let point = self.ec.public_key().as_ref();
-        let (x, y) = point[1..].split_at(32);
-        let keys = json!([
-            {"kid": "ec", "kty": "EC", "crv": "P-256", "x": base64url(x), "y": base64url(y)},
-            {"kid": "ed", "kty": "OKP", "crv": "Ed25519", "x": base64url(self.ed.public_key().as_ref())},
-        ]);
         json!({
-            "set": {"issuer": NAMES[0].1, "algorithms": ["ES256", "EdDSA"], "jwks": {"inline": {"keys": keys}}},
+            "set": {"issuer": NAMES[0].1, "algorithms": ["ES256", "EdDSA"], "jwks": {"inline": self.jwks()}},
             "pem": {"issuer": NAMES[2].1, "algorithms": ["RS256"], "public_key": {"file": "pem"}},
             "shared": {"issuer": NAMES[3].1, "algorithms": ["HS256"], "secret": {"file": "secret"}},
         })
+    }
+
+    /// The JWK set of two keys.
+    pub fn jwks(&self) -> Value {
+        let point = self.ec.public_key().as_ref();
+        let (x, y) = point[1..].split_at(32);
+        json!({"keys": [
+            {"kid": "ec", "kty": "EC", "crv": "P-256", "x": base64url(x), "y": base64url(y)},
+            {"kid": "ed", "kty": "OKP", "crv": "Ed25519", "x": base64url(self.ed.public_key().as_ref())},
+        ]})
     }
 
     /// Content of the file `pem`.
@@ -149,6 +153,38 @@ impl Chain {
         self.key.sign(&SystemRandom::new(), text).expect("a signature").as_ref().to_vec()
     }
 }
+
+/// Files of TLS as PEM.
+pub struct TlsFiles {
+    /// A server's certificate.
+    pub server: String,
+    /// Its private key.
+    pub key: String,
+    /// The root certificate of clients.
+    pub clients: String,
+    /// Its revocation list.
+    pub list: String,
+}
+
+/// The files of this run.
+pub static TLS: LazyLock<TlsFiles> = LazyLock::new(|| {
+    let [root_key, key] = [(); 2].map(|()| rcgen::KeyPair::generate().expect("a key"));
+    let mut root = certificate("clients", rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained), &[]);
+    root.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2026, 1, 1),
+        next_update: rcgen::date_time_ymd(2100, 1, 1),
+        crl_number: rcgen::SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&rcgen::Issuer::from_params(&root, &root_key)).expect("a list").pem().expect("PEM");
+    let server = rcgen::CertificateParams::new(["hooks.example.com".to_owned()]).expect("a name");
+    let server = server.self_signed(&key).expect("a certificate").pem();
+    let clients = root.self_signed(&root_key).expect("a root").pem();
+    TlsFiles { server, key: key.serialize_pem(), clients, list }
+});
 
 fn certificate(name: &str, is_ca: rcgen::IsCa, extension: &[u64]) -> rcgen::CertificateParams {
     let mut params = rcgen::CertificateParams::default();

@@ -3,14 +3,15 @@
 //! No target opens a file or a socket, and none reads the clock: an input means the same in each run.
 
 pub mod keys;
+pub mod second_reader;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use hookgate::auth::challenge::ChallengeResponse;
 use hookgate::auth::{Grant, RequestView, VerifyError, verify};
 use hookgate::clock::UnixTime;
+use hookgate::config::yaml::{Node, NodeValue};
 use hookgate::config::{Config, Handles, Sources, compile};
 use hookgate::route::{ChallengeStage, Route};
 use http::Request;
@@ -31,8 +32,19 @@ pub enum Outcome {
 /// A configuration as it would be read, with these files next to it.
 pub fn sources(text: String, files: &[(&str, &[u8])]) -> Sources {
     let files = files.iter().map(|(name, content)| ((*name).to_owned(), Ok(Zeroizing::new(content.to_vec()))));
-    let (variables, revocations) = (BTreeMap::new(), BTreeMap::new());
-    Sources { path: PathBuf::from("gateway.yaml"), text, files: files.collect(), variables, revocations }
+    Sources::in_memory(PathBuf::from("gateway.yaml"), text, files.collect())
+}
+
+/// The values of a tree of YAML, without their positions.
+pub fn to_json(node: &Node) -> Value {
+    match &node.value {
+        NodeValue::Null => Value::Null,
+        NodeValue::Bool(value) => Value::from(*value),
+        NodeValue::Number(number) => Value::from(number.clone()),
+        NodeValue::String(text) => Value::from(text.as_str()),
+        NodeValue::List(items) => items.iter().map(to_json).collect(),
+        NodeValue::Mapping(entries) => entries.iter().map(|(key, node)| (key.clone(), to_json(node))).collect(),
+    }
 }
 
 /// One route at `/0`, `/1` and so on for each `auth`.

@@ -2,15 +2,18 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// Encoding of a signature or a hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Encoding {
-    /// Lower-case hexadecimal.
+    /// Hexadecimal.
     Hex,
-    /// Base64 with padding.
+    /// Base64.
     Base64,
-    /// Base64url without padding.
+    /// Base64 for URLs and file names (RFC 4648 §5).
     Base64Url,
 }
 

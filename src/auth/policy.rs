@@ -15,6 +15,7 @@ use super::signature::SignaturePolicy;
 use super::static_token::StaticTokenPolicy;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
+use crate::rows::rows;
 
 /// An authentication policy: the credentials that a request must carry.
 #[derive(Clone, Debug)]
@@ -37,6 +38,29 @@ pub enum Policy {
     Public,
 }
 
+rows! {
+    /// The kind of a policy.
+    pub enum PolicyKind;
+    /// The label `scheme` of `hookgate_verify_duration_seconds`.
+    pub fn label -> &'static str, meaning;
+    /// A JSON Web Token.
+    Jwt = "jwt";
+    /// A detached JWS over the request.
+    DetachedJws = "detached_jws";
+    /// A signature over the request.
+    Signature = "signature";
+    /// A static token.
+    StaticToken = "static_token";
+    /// A client certificate (mTLS).
+    ClientCertificate = "client_certificate";
+    /// Several schemes, all of which must accept the request.
+    AllOf = "all_of";
+    /// Several schemes, one of which must accept the request.
+    AnyOf = "any_of";
+    /// No authentication.
+    Public = "public";
+}
+
 impl Policy {
     /// Evaluates one scheme, or a combination of schemes.
     pub(super) fn evaluate(
@@ -57,17 +81,17 @@ impl Policy {
         }
     }
 
-    /// The name of the scheme: the label `scheme` of `hookgate_verify_duration_seconds`.
-    pub const fn scheme(&self) -> &'static str {
+    /// Its scheme, or its combination of schemes.
+    pub const fn kind(&self) -> PolicyKind {
         match self {
-            Self::Jwt(_) => "jwt",
-            Self::Detached(_) => "detached_jws",
-            Self::Signature(_) => "signature",
-            Self::ClientCertificate(_) => "client_certificate",
-            Self::Token(_) => "static_token",
-            Self::AllOf(_) => "all_of",
-            Self::AnyOf(_) => "any_of",
-            Self::Public => "public",
+            Self::Jwt(_) => PolicyKind::Jwt,
+            Self::Detached(_) => PolicyKind::DetachedJws,
+            Self::Signature(_) => PolicyKind::Signature,
+            Self::ClientCertificate(_) => PolicyKind::ClientCertificate,
+            Self::Token(_) => PolicyKind::StaticToken,
+            Self::AllOf(_) => PolicyKind::AllOf,
+            Self::AnyOf(_) => PolicyKind::AnyOf,
+            Self::Public => PolicyKind::Public,
         }
     }
 

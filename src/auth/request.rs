@@ -16,6 +16,8 @@ use super::json::parse_object;
 use super::rejection::VerifyError;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// The maximum number of fields in a form body, more than any webhook has.
 const MAX_PAIRS: usize = 1000;
@@ -180,7 +182,8 @@ pub struct PublicUrl {
 }
 
 /// A difference between the URL that senders sign and the URL that hookgate receives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum UrlVariant {
     /// The scheme's default port is added, or a port is left out.
     Port,

@@ -11,6 +11,8 @@ use super::rejection::VerifyError;
 use super::request::RequestView;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// `timestamp` of a route, or of a signature, whose source is a component of the string to sign.
 #[derive(Clone, Debug)]
@@ -26,15 +28,21 @@ pub struct TimestampRule<Source = Locator> {
 }
 
 /// The unit and format of a timestamp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(extend("default" = "s"))]
 pub enum TimestampUnit {
-    /// Unix seconds.
+    /// Unix seconds, in digits only.
+    #[default]
+    #[serde(rename = "s")]
     Seconds,
-    /// Unix milliseconds.
+    /// Unix milliseconds, in digits only.
+    #[serde(rename = "ms")]
     Milliseconds,
-    /// Unix microseconds.
+    /// Unix microseconds, in digits only.
+    #[serde(rename = "us")]
     Microseconds,
     /// RFC 3339, such as 2026-11-24T08:00:00Z.
+    #[serde(rename = "rfc3339")]
     Rfc3339,
 }
 

@@ -109,13 +109,7 @@ routes:
 fn in_memory(text: String, certificates: &Certificates) -> Sources {
     let file = |name: &str, content: &str| (name.to_owned(), Ok(Zeroizing::new(content.as_bytes().to_vec())));
     let files = [file("server.crt", &certificates.server), file("server.key", &certificates.server_key)];
-    Sources {
-        path: PathBuf::from("demo.yaml"),
-        text,
-        files: BTreeMap::from(files),
-        variables: BTreeMap::new(),
-        revocations: BTreeMap::new(),
-    }
+    Sources::in_memory(PathBuf::from("demo.yaml"), text, BTreeMap::from(files))
 }
 
 fn introduction(configuration: &str, app: SocketAddr, gateway: SocketAddr) -> String {

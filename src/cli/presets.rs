@@ -6,9 +6,9 @@ use std::io::Write;
 
 use anyhow::bail;
 
-use crate::config::file::preset::PresetFile;
+use crate::config::file::preset::PresetYaml;
 use crate::config::presets::{PRESETS, all, text};
-use crate::config::shape::nearest;
+use crate::config::reader::nearest;
 pub use page::markdown;
 
 /// Maximum number of names that are suggested for an unknown one.
@@ -19,7 +19,7 @@ const MAX_SUGGESTED: usize = 5;
 pub struct PresetsArguments {
     /// Name of a preset, whose file is printed unchanged
     name: Option<String>,
-    /// Print the page docs/presets.md
+    /// Print the page docs/reference/presets.md
     #[arg(long, conflicts_with = "name")]
     markdown: bool,
 }
@@ -53,7 +53,7 @@ fn suggestion(given: &str) -> String {
 /// The presets whose name or title contains the word; if there are none, the name with the most similar spelling.
 fn near(given: &str) -> Vec<&'static str> {
     let given = given.to_lowercase();
-    let alike = |(name, preset): &(&str, PresetFile)| {
+    let alike = |(name, preset): &(&str, PresetYaml)| {
         let within = given.len() > 1 && (name.contains(&given) || preset.title.to_lowercase().contains(&given));
         within || (name.len() > 2 && given.contains(name))
     };

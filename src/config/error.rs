@@ -1,9 +1,9 @@
-//! Problems of a configuration file and their positions: field paths, the collector that checks write to, and the
-//! error of a failed load.
+//! Problems of a configuration file, each with its position and field path, and the error of a failed load.
 //!
 //! A message never contains a value that could be a secret; every check must keep to this. Nothing here reads files.
-//! Called by `yaml`, `shape` and the compile step; `check` and `run` print a [`ConfigErrors`].
+//! `check` and `run` print a [`ConfigErrors`].
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::json;
@@ -12,7 +12,7 @@ use serde_json::json;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Segment {
     /// An entry of a mapping.
-    Key(String),
+    Key(Cow<'static, str>),
     /// An item of a list, counted from 0.
     Index(usize),
 }
@@ -29,12 +29,7 @@ impl FieldPath {
 
     /// The entry `key` of the mapping at this path.
     pub fn child(&self, key: &str) -> Self {
-        self.with(Segment::Key(key.to_owned()))
-    }
-
-    /// The item `index` (from 0) of the list at this path.
-    pub fn index(&self, index: usize) -> Self {
-        self.with(Segment::Index(index))
+        self.0.iter().cloned().chain([Segment::Key(key.to_owned().into())]).collect()
     }
 
     /// The mapping or list that contains this path; `None` for the root.
@@ -47,25 +42,9 @@ impl FieldPath {
         &self.0
     }
 
-    /// Appends a step in place, for walks that would otherwise copy the path at every node.
-    pub fn push(&mut self, segment: Segment) {
-        self.0.push(segment);
-    }
-
-    /// Removes the last step: undoes one [`push`](Self::push).
-    pub fn pop(&mut self) {
-        self.0.pop();
-    }
-
     /// Whether `other` is this path or lies below it.
     pub fn contains(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
-    }
-
-    fn with(&self, segment: Segment) -> Self {
-        let mut path = self.clone();
-        path.push(segment);
-        path
     }
 }
 
@@ -109,73 +88,10 @@ impl Position {
     pub const START: Self = Self { line: 1, column: 1 };
 }
 
-/// A problem of one field, not yet located in the text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The field. A missing field is named although it is absent.
-    pub path: FieldPath,
-    /// The problem, and what to write instead; never a value that could be a secret.
-    pub message: String,
-}
-
-/// Collects every problem of one load, and reports each mistake only once.
-#[derive(Debug, Default)]
-pub struct Problems {
-    found: Vec<Problem>,
-    excused: Vec<FieldPath>,
-}
-
-impl Problems {
-    /// Records a problem.
-    pub fn add(&mut self, path: &FieldPath, message: impl Into<String>) {
-        self.found.push(Problem { path: path.clone(), message: message.into() });
-    }
-
-    /// Records a problem unless one is known at, under or above `path`, which then explains this one: a field reported
-    /// as missing may have been pruned for its wrong type.
-    pub fn add_follow_up(&mut self, path: &FieldPath, message: impl Into<String>) {
-        if !self.has_under(path) {
-            self.add(path, message);
-        }
-    }
-
-    /// Marks `path` as explained by another field's problem: the field that a misspelt one was meant to be.
-    pub fn excuse(&mut self, path: &FieldPath) {
-        self.excused.push(path.clone());
-    }
-
-    /// Whether something was recorded or excused at, under or above `path`.
-    pub fn has_under(&self, path: &FieldPath) -> bool {
-        let known = self.found.iter().map(|problem| &problem.path).chain(&self.excused);
-        known.into_iter().any(|known| known.contains(path) || path.contains(known))
-    }
-
-    /// Whether there is no problem; excused fields do not count.
-    pub fn is_empty(&self) -> bool {
-        self.found.is_empty()
-    }
-
-    /// The number of problems.
-    pub fn len(&self) -> usize {
-        self.found.len()
-    }
-
-    /// The problems, in the order in which they were found.
-    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
-        self.found.iter()
-    }
-
-    /// Adds the problems and excuses of another collector.
-    pub fn append(&mut self, other: Self) {
-        self.found.extend(other.found);
-        self.excused.extend(other.excused);
-    }
-}
-
 /// A problem with its position in the text. A problem of another file (a certificate, a key) has the position of the
 /// field that names that file, and its message says which file it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Located {
+pub struct Problem {
     /// The start of the field, or of its nearest ancestor in the file.
     pub position: Position,
     /// The field; the root for the file as a whole.
@@ -190,31 +106,31 @@ pub struct Located {
 #[error("{}", self.lines())]
 pub struct ConfigErrors {
     file: String,
-    problems: Vec<Located>,
+    problems: Vec<Problem>,
 }
 
 impl ConfigErrors {
     /// The error for `file` (as the user named it).
-    pub fn new(file: impl Into<String>, mut problems: Vec<Located>) -> Self {
-        problems.sort_by(|a, b| (a.position, &a.field).cmp(&(b.position, &b.field)));
+    pub fn new(file: impl Into<String>, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by(|a, b| (a.position, &a.field, &a.message).cmp(&(b.position, &b.field, &b.message)));
         problems.dedup();
         Self { file: file.into(), problems }
     }
 
     /// The error for a file that could not be read at all.
     pub fn unreadable(file: impl Into<String>, message: impl Into<String>) -> Self {
-        let whole = Located { position: Position::START, field: FieldPath::root(), message: message.into() };
+        let whole = Problem { position: Position::START, field: FieldPath::root(), message: message.into() };
         Self::new(file, vec![whole])
     }
 
     /// The problems, sorted by position.
-    pub fn problems(&self) -> &[Located] {
+    pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
     /// For `--format json`: an array of objects with `file`, `line`, `column`, `field`, `message`.
     pub fn to_json(&self) -> serde_json::Value {
-        let one = |at: &Located| {
+        let one = |at: &Problem| {
             json!({
                 "file": self.file, "line": at.position.line, "column": at.position.column,
                 "field": at.field.to_string(), "message": at.message,
@@ -227,8 +143,8 @@ impl ConfigErrors {
         self.problems.iter().map(|at| self.line(at)).collect::<Vec<_>>().join("\n")
     }
 
-    fn line(&self, at: &Located) -> String {
-        let Located { position: Position { line, column }, field, message } = at;
+    fn line(&self, at: &Problem) -> String {
+        let Problem { position: Position { line, column }, field, message } = at;
         let field = if field.segments().is_empty() { String::new() } else { format!("{field}: ") };
         format!("{}:{line}:{column}: {field}{message}", self.file)
     }
@@ -239,7 +155,8 @@ mod tests {
     use super::*;
 
     fn issuer() -> FieldPath {
-        FieldPath::root().child("routes").index(0).child("auth").child("jwt").child("issuer")
+        let route = FieldPath(vec![Segment::Key("routes".into()), Segment::Index(0)]);
+        route.child("auth").child("jwt").child("issuer")
     }
 
     #[test]
@@ -255,22 +172,8 @@ mod tests {
     }
 
     #[test]
-    fn a_follow_up_error_is_reported_only_where_no_other_explains_it() {
-        let mut problems = Problems::default();
-        problems.add(&issuer(), "expected a string");
-        problems.excuse(&FieldPath::root().child("state"));
-        for known in [issuer(), issuer().parent().unwrap(), issuer().child("x"), FieldPath::root().child("state")] {
-            problems.add_follow_up(&known, "missing");
-        }
-        assert_eq!(problems.len(), 1);
-        problems.add_follow_up(&FieldPath::root().child("routes").index(1).child("auth"), "missing");
-        problems.add_follow_up(&FieldPath::root().child("statement"), "missing");
-        assert_eq!(problems.len(), 3);
-    }
-
-    #[test]
     fn errors_are_sorted_and_printed_one_a_line() {
-        let at = |line, column, field, message: &str| Located {
+        let at = |line, column, field, message: &str| Problem {
             position: Position { line, column },
             field,
             message: message.to_owned(),

@@ -1,10 +1,13 @@
-//! The schema of gateway.yaml: every key, with its description. The meaning of the values is not checked here.
+//! The schema of gateway.yaml: every key, with its type, default and description. The meaning of the values is not
+//! checked here.
 //!
-//! Every key is optional for serde, so that the file can always be read and checked further after the problems
-//! of its shape were removed; `compile` reports missing keys. `hookgate schema` prints these types as JSON Schema.
+//! Each key is a [`Field`] or a [`Section`], so that a mistake in one key does not stop the reading of the others;
+//! `compile` reports missing keys. `hookgate schema` prints these types as JSON Schema; the reference is made of it.
 
+mod auth;
 mod issuer;
 mod jwt;
+mod number;
 pub mod preset;
 mod route;
 mod scalar;
@@ -12,221 +15,270 @@ pub mod signature;
 pub mod store;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::LazyLock;
 
+use super::reader::{self, Field, List, Report, Section};
+use super::renames;
+pub use super::values::SecretEncoding;
+use super::yaml::Node;
+use crate::settings::LogFormat;
+use crate::snapshot::ErrorDetail;
+use crate::tls::{ClientAuth, MinVersion};
+pub use auth::{AuthScheme, AuthWord, AuthYaml, ClientCertificateYaml};
+use ipnet::IpNet;
+pub use issuer::{IssuerYaml, JwksYaml, PublicKeyYaml, SecretYaml};
+pub use jwt::{BodyHashYaml, JwtYaml, MethodClaimYaml, TimeClaimYaml, TokenYaml, UrlClaimYaml, UrlHashYaml};
+pub use number::{Count, Number, Switch};
+pub use route::{
+    Burst, CaptureYaml, Concurrency, CredentialYaml, ForwardYaml, LimitYaml, MatchYaml, ModeYaml, RateField,
+    RevocationYaml, RouteLimitsYaml, RouteYaml, TimestampYaml, UpstreamTimeoutsYaml, UpstreamYaml,
+};
+pub use scalar::{
+    Delay, FileName, OneOrMany, OptionalDelay, OptionalDuration, Parsed, Pin, PlaceKey, RatePerSeconds, Size, Timeout,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
-
-use super::error::{FieldPath, Problems};
-use super::{renames, shape};
-use crate::settings::LogFormat;
-pub use issuer::{EncodingFile, IssuerFile, JwksFile, PublicKeyFile, SecretFile};
-pub use jwt::{
-    BodyHashFile, HashFile, HashPresenceFile, JwtFile, MethodClaimFile, TimeClaimFile, TokenFile, UrlClaimFile,
-    UrlHashFile,
-};
-pub use route::{
-    AuthFile, AuthScheme, AuthWord, CaptureFile, ClientCertificateFile, CredentialFile, ForwardFile, LimitFile,
-    MatchFile, ModeFile, RevocationFile, RouteFile, RouteLimitsFile, TimestampFile, UpstreamFile, UpstreamTimeoutsFile,
-};
-pub use scalar::{DurationText, OneOrMany, RateText, SizeText, UnitFile};
+use serde_json::json;
 
 /// The configuration of hookgate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct GatewayFile {
-    /// Worker threads, each with its own runtime and upstream connection pool; 0 means one per core. A change needs a
-    /// restart.
-    pub workers: Option<u16>,
-    /// The access log and other log lines. A change needs a restart.
-    pub log: Option<LogFile>,
-    /// How much detail the response to a rejected request contains.
-    pub error_detail: Option<ErrorDetailFile>,
-    /// Graceful shutdown after SIGTERM.
-    pub drain: Option<DrainFile>,
-    /// IP addresses and CIDR ranges of the proxies in front of hookgate. Only from them are the PROXY protocol header,
-    /// X-Forwarded-For or Forwarded, X-Forwarded-Proto and X-Request-Id trusted.
-    pub trusted_proxies: Option<Vec<String>>,
-    /// Memory for all request bodies that are buffered until they are verified. A request that exceeds it is answered
-    /// 503.
-    pub max_buffered_bytes: Option<SizeText>,
-    /// Addresses on which requests are accepted.
-    pub listeners: Option<Vec<ListenerFile>>,
-    /// The admin listener for /metrics, /livez, /readyz and /status; if absent, there is none. A change needs a
-    /// restart.
-    pub admin: Option<AdminFile>,
-    /// The store for replay ids, idempotency keys, shared rates and shared revocations. A change needs a restart.
-    pub store: Option<store::StoreFile>,
-    /// Token issuers, each under a name that routes refer to.
-    pub issuers: Option<BTreeMap<String, IssuerFile>>,
-    /// Routes: which requests are accepted, by which credential, and to which upstream they are forwarded.
-    pub routes: Option<Vec<RouteFile>>,
+#[serde(deny_unknown_fields)]
+pub struct GatewayYaml {
+    /// Worker threads, each with its own runtime and upstream connection pool. 0 means one thread per core.
+    #[schemars(example = 4, extend("x-restart" = true))]
+    pub workers: Count<0, 0, 65535>,
+    /// The access log and other log lines.
+    #[schemars(example = json!({ "format": "json", "access": true }), extend("x-restart" = true))]
+    pub log: Section<LogYaml>,
+    /// How much detail the response to a rejected request contains. The access log and the metrics always contain the
+    /// reason.
+    #[schemars(example = &"opaque")]
+    pub error_detail: Field<ErrorDetail>,
+    /// Graceful shutdown on SIGTERM or SIGINT; a second signal ends the wait. The stop timeout of the supervisor must be
+    /// longer than `delay` and `timeout` together.
+    #[schemars(example = json!({ "delay": "5s", "timeout": "30s" }))]
+    pub drain: Section<DrainYaml>,
+    /// IP addresses and CIDR ranges of the proxies in front of hookgate: only from them are the PROXY protocol header,
+    /// X-Forwarded-For or Forwarded, X-Forwarded-Proto and X-Request-Id trusted. Without it, the client address is the
+    /// peer address of the connection. List only the addresses from which the proxies connect: any other machine in a
+    /// listed range can claim any client address. A range that contains every address is a warning.
+    #[schemars(example = json!(["10.0.0.0/8", "2001:db8::/32"]))]
+    pub trusted_proxies: Section<List<Parsed<IpNet>>>,
+    /// Memory for the request bodies that are buffered until they are verified, of all routes together. Beyond it the
+    /// response is 503 `buffer_full`. The buffered bodies of one IP address (one /64 in IPv6) may use a quarter of it.
+    #[schemars(example = &"256MiB")]
+    pub max_buffered_bytes: Size<{ 64 << 20 }>,
+    /// Addresses on which requests are accepted. A change of their number or order needs a restart.
+    #[schemars(required, length(min = 1))]
+    #[schemars(example = json!([
+        { "address": "0.0.0.0:8443", "tls": { "certificates": [{ "cert": "server.crt", "key": "server.key" }] } }
+    ]))]
+    pub listeners: Section<List<Section<ListenerYaml>>>,
+    /// The admin listener for /metrics, /livez, /readyz and /status; without this key there is none. It serves plain
+    /// HTTP/1.1 without authentication: GET and HEAD, on at most 64 concurrent connections.
+    #[schemars(example = json!({ "address": "127.0.0.1:9901" }), extend("x-restart" = true))]
+    pub admin: Section<AdminYaml>,
+    /// The store for replay ids, idempotency keys, shared rates and shared revocations. It is required if a route has
+    /// `replay_protection` or `idempotency`, and must be of type redis for `limits.shared` and `revocation.shared`.
+    #[schemars(example = json!({ "type": "embedded", "path": "/var/lib/hookgate/store" }), extend("x-restart" = true))]
+    pub store: Field<store::StoreYaml>,
+    /// Token issuers, each under a name that routes refer to. The access log and the metrics have this name.
+    #[schemars(example = json!({
+        "acme": { "issuer": "https://issuer.example.com/", "algorithms": ["RS256"], "jwks": { "discovery": true } }
+    }))]
+    pub issuers: Section<BTreeMap<String, Section<IssuerYaml>>>,
+    /// Routes: which requests are accepted, by which credential, and to which upstream they are forwarded. Two routes
+    /// that match the same request are an error; a request that matches no route is rejected with 404 `no_route`.
+    #[schemars(required, length(min = 1))]
+    #[schemars(example = json!([{
+        "name": "github",
+        "match": { "path": "/github" },
+        "upstream": { "url": "http://127.0.0.1:8000" },
+        "auth": { "preset": "github", "secret": { "env": "GITHUB_SECRET" } }
+    }]))]
+    pub routes: Section<List<Section<RouteYaml>>>,
 }
 
-impl GatewayFile {
-    /// The keys of the file that have the right shape, and every problem with the others.
-    pub fn read(mut value: Value) -> (Self, Problems) {
-        let mut problems = Problems::default();
-        renames::check(&mut value, &mut problems);
-        shape::check(schema(), &mut value, &mut problems);
-        let file = serde_json::from_value(value).unwrap_or_else(|error| {
-            // serde accepts every value that passes the check: an error here is a difference between the two.
-            problems.add(&FieldPath::root(), error.to_string());
-            Self::default()
-        });
-        (file, problems)
+impl GatewayYaml {
+    /// The parts of the file that can be read, and every problem with the others.
+    pub fn read(mut document: Node) -> (Self, Report) {
+        let mut report = Report::default();
+        renames::check(&mut document, &mut report.problems);
+        reader::read(&document, report)
+    }
+
+    /// Whether a listener asks clients for a certificate.
+    pub fn requests_client_certificates(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.tls.client_ca.is_written())
+    }
+
+    /// Whether there is a store in which replicas can share rates and revocations.
+    pub fn has_shared_store(&self) -> bool {
+        matches!(self.store.value(), Some(store::StoreYaml::Redis(_)))
     }
 }
 
 /// The JSON Schema of gateway.yaml (draft 2020-12).
 pub fn schema() -> &'static serde_json::Value {
     // Built once, because every poll for a changed configuration uses it.
-    static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(|| schemars::schema_for!(GatewayFile).to_value());
+    static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(|| schemars::schema_for!(GatewayYaml).to_value());
     &SCHEMA
 }
 
 /// `log`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LogFile {
-    /// The format of log lines: one JSON object per line, or text.
-    pub format: Option<LogFormat>,
-    /// Whether the access log is written: one line per request.
-    pub access: Option<bool>,
-}
-
-/// How much detail the response to a rejected request contains.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ErrorDetailFile {
-    /// The reason of a 401 or 403 only after a signature was verified; before that `unauthorized` or `forbidden`.
-    Standard,
-    /// `unauthorized` or `forbidden` instead of every reason of a 401 or 403.
-    Opaque,
-    /// Always the reason; for development.
-    Detailed,
+#[serde(deny_unknown_fields)]
+pub struct LogYaml {
+    /// The format of log lines.
+    #[schemars(example = &"text")]
+    pub format: Field<LogFormat>,
+    /// Whether the access log is written: one line for each request, after its response was sent or aborted.
+    #[schemars(example = false)]
+    pub access: Switch<true>,
 }
 
 /// `drain`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct DrainFile {
-    /// Time after SIGTERM in which the process is not ready but still accepts connections; every response closes its
-    /// connection.
-    pub delay: Option<DurationText>,
-    /// Time after `delay` in which requests in flight may finish; no connections are accepted.
-    pub timeout: Option<DurationText>,
+#[serde(deny_unknown_fields)]
+pub struct DrainYaml {
+    /// Time after the signal in which the process is not ready but still accepts connections, so that load balancers
+    /// notice; every response closes its connection.
+    #[schemars(example = &"10s")]
+    pub delay: Delay<5_000>,
+    /// Time after `delay` in which requests in flight may finish; no connections are accepted. Requests that are still in
+    /// flight after it are aborted.
+    #[schemars(example = &"60s")]
+    pub timeout: Delay<30_000>,
 }
 
 /// An entry of `listeners`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ListenerFile {
-    /// IP address and port, such as `0.0.0.0:8443` or `[::]:8443`, in quotes. A change needs a restart.
-    pub address: Option<String>,
-    /// Limits of connections.
-    pub limits: Option<ListenerLimitsFile>,
-    /// Timeouts of connections.
-    pub timeouts: Option<ListenerTimeoutsFile>,
-    /// TLS termination: certificates, and mutual TLS (mTLS).
-    pub tls: Option<TlsFile>,
-    /// `true` instead of `tls` where another proxy terminates TLS.
-    pub plaintext: Option<bool>,
-    /// Whether each connection begins with a PROXY protocol header, version 1 or 2, and comes from `trusted_proxies`.
-    pub proxy_protocol: Option<bool>,
+#[serde(deny_unknown_fields)]
+pub struct ListenerYaml {
+    /// IP address and port, each once; an IPv6 address has brackets and quotes: `"[::]:8443"`. Port 0 is any free port.
+    #[schemars(required, example = &"0.0.0.0:8443", extend("x-restart" = true))]
+    pub address: Field<Parsed<SocketAddr>>,
+    /// Limits of connections. A connection keeps the limits with which it began.
+    #[schemars(example = json!({ "max_connections": 20000 }))]
+    pub limits: Section<ListenerLimitsYaml>,
+    /// Timeouts of connections. A connection keeps the timeouts with which it began. Progress extends only
+    /// `request_body_idle` and `response_write_idle`.
+    #[schemars(example = json!({ "keepalive": "120s" }))]
+    pub timeouts: Section<ListenerTimeoutsYaml>,
+    /// TLS termination for HTTP/2 and HTTP/1.1 (ALPN), and mutual TLS (mTLS). Exactly one of `tls` and
+    /// `plaintext: true` is required. TLS early data (0-RTT) is not supported.
+    #[schemars(example = json!({ "certificates": [{ "cert": "server.crt", "key": "server.key" }] }))]
+    pub tls: Section<TlsYaml>,
+    /// `true` instead of `tls` where another proxy terminates TLS; HTTP/1.1 only.
+    #[schemars(example = true)]
+    pub plaintext: Switch<false>,
+    /// Whether each connection begins with a PROXY protocol header, version 1 or 2; requires `trusted_proxies`. A
+    /// connection from another address, without a header or with a malformed one is closed. A header of more than 107
+    /// bytes (version 1) or 536 bytes (version 2) is malformed.
+    #[schemars(example = true)]
+    pub proxy_protocol: Switch<false>,
 }
 
 /// `limits` of a listener
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ListenerLimitsFile {
-    /// Open connections in total.
-    pub max_connections: Option<usize>,
-    /// Open connections of one IP address, or of one /64 in IPv6.
-    pub max_connections_per_ip: Option<usize>,
-    /// Size of all headers of a request together.
-    pub max_headers_size: Option<SizeText>,
-    /// Headers of a request.
-    pub max_headers_count: Option<usize>,
+#[serde(deny_unknown_fields)]
+pub struct ListenerLimitsYaml {
+    /// Open connections in total. Further connections are closed at once.
+    #[schemars(example = 20_000)]
+    pub max_connections: Count<10_000>,
+    /// Open connections of one IP address, or of one /64 in IPv6. Further connections are closed at once. Connections of
+    /// a trusted proxy count for the client in their PROXY header, and are not counted without such a client.
+    #[schemars(example = 100)]
+    pub max_connections_per_ip: Count<1_000>,
+    /// Size of all headers of a request together: names, values, and 32 bytes for each header. It is at least 8KiB and at
+    /// most 256KiB; beyond it the response is 431 `headers_too_large`.
+    #[schemars(example = &"64KiB")]
+    pub max_headers_size: Size<{ 32 << 10 }, { 8 << 10 }, { 256 << 10 }>,
+    /// Headers of a request. Beyond it the response is 431 `headers_too_large`.
+    #[schemars(example = 200)]
+    pub max_headers_count: Count<100, 1, 1_000>,
     /// Concurrent HTTP/2 streams of a connection.
-    pub max_concurrent_streams: Option<u32>,
+    #[schemars(example = 250)]
+    pub max_concurrent_streams: Count<100, 1, 1_000>,
     /// HTTP/2 streams that a client may reset before they are processed (rapid reset).
-    pub max_pending_resets: Option<usize>,
+    #[schemars(example = 50)]
+    pub max_pending_resets: Count<20, 1, 1_000>,
 }
 
 /// `timeouts` of a listener
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ListenerTimeoutsFile {
-    /// The whole TLS handshake.
-    pub tls_handshake: Option<DurationText>,
-    /// From the TLS handshake to the end of the first request's headers.
-    pub first_request: Option<DurationText>,
-    /// From the first to the last byte of a request's headers.
-    pub headers: Option<DurationText>,
-    /// A whole request body.
-    pub request_body: Option<DurationText>,
-    /// Between two bytes of a request body.
-    pub request_body_idle: Option<DurationText>,
-    /// Between two bytes of a response that the client reads.
-    pub response_write_idle: Option<DurationText>,
-    /// Between two requests of a connection.
-    pub keepalive: Option<DurationText>,
+#[serde(deny_unknown_fields)]
+pub struct ListenerTimeoutsYaml {
+    /// The whole TLS handshake; with `proxy_protocol`, the PROXY protocol header too.
+    #[schemars(example = &"5s")]
+    pub tls_handshake: Timeout<10_000>,
+    /// From the TLS handshake to the end of the first request's headers, even if `headers` is longer.
+    #[schemars(example = &"5s")]
+    pub first_request: Timeout<10_000>,
+    /// From the first to the last byte of a request's headers, in HTTP/1; in HTTP/2 `first_request` and `keepalive` bound
+    /// this time. After it the response is 408 `request_timeout`.
+    #[schemars(example = &"5s")]
+    pub headers: Timeout<10_000>,
+    /// A whole request body, from the end of the headers. After it the response is 408 `request_timeout`.
+    #[schemars(example = &"30s")]
+    pub request_body: Timeout<60_000>,
+    /// Between two bytes of a request body. After it the response is 408 `request_timeout`.
+    #[schemars(example = &"10s")]
+    pub request_body_idle: Timeout<15_000>,
+    /// Between two bytes of a response that the client reads. After it the connection is closed.
+    #[schemars(example = &"30s")]
+    pub response_write_idle: Timeout<60_000>,
+    /// Between two requests of a connection. Frames such as PING do not extend it.
+    #[schemars(example = &"120s")]
+    pub keepalive: Timeout<60_000>,
 }
 
 /// `tls` of a listener
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TlsFile {
-    /// Server certificates, selected by SNI; the first is the default.
-    pub certificates: Option<Vec<CertificateFile>>,
-    /// The lowest TLS version.
-    pub min_version: Option<MinVersionFile>,
-    /// PEM file with the root certificates of client certificates (mTLS); clients are asked for a certificate if it is
-    /// set.
-    pub client_ca: Option<String>,
-    /// Whether a client must present a certificate; requires `client_ca`.
-    pub client_auth: Option<ClientAuthFile>,
-    /// PEM file with certificate revocation lists, one for every issuer of client certificates; requires `client_ca`.
-    pub client_crl: Option<String>,
-}
-
-/// Whether a client must present a certificate.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientAuthFile {
-    /// A handshake without a client certificate fails.
-    Required,
-    /// A client may connect without a certificate; each route decides whether it needs one.
-    Optional,
+#[serde(deny_unknown_fields)]
+pub struct TlsYaml {
+    /// Server certificates. SNI selects one by its DNS names, in which `*.` stands for one label; the first is the
+    /// default.
+    #[schemars(required, length(min = 1), example = json!([{ "cert": "server.crt", "key": "server.key" }]))]
+    pub certificates: Section<List<Section<CertificateYaml>>>,
+    /// The lowest TLS version, in quotes.
+    #[schemars(example = &"1.3")]
+    pub min_version: Field<MinVersion>,
+    /// PEM file with the root certificates to which client certificates must chain (mTLS); with it, clients are asked for
+    /// a certificate. A certificate with an extended key usage must allow client authentication.
+    #[schemars(example = &"clients-ca.crt")]
+    pub client_ca: Field<Parsed<FileName>>,
+    /// Whether a client must present a certificate; requires `client_ca`. An invalid certificate always fails the TLS
+    /// handshake.
+    #[schemars(example = &"optional")]
+    pub client_auth: Field<ClientAuth>,
+    /// PEM file with certificate revocation lists, one for every issuer of client certificates; requires `client_ca`. A
+    /// certificate is rejected if it or an intermediate is revoked, has no list of its issuer, or only an expired one. Of
+    /// two lists of an issuer the newer one is used. An expired list is a warning.
+    #[schemars(example = &"clients.crl")]
+    pub client_crl: Field<Parsed<FileName>>,
 }
 
 /// A server certificate and its private key
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct CertificateFile {
-    /// PEM file: the certificate and its intermediates.
-    pub cert: Option<String>,
-    /// PEM file: the private key.
-    pub key: Option<String>,
-}
-
-/// The lowest TLS version, in quotes.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-pub enum MinVersionFile {
-    /// TLS 1.2
-    #[serde(rename = "1.2")]
-    Tls12,
-    /// TLS 1.3
-    #[serde(rename = "1.3")]
-    Tls13,
+#[serde(deny_unknown_fields)]
+pub struct CertificateYaml {
+    /// PEM file: the certificate, then its intermediates.
+    #[schemars(required, example = &"server.crt")]
+    pub cert: Field<Parsed<FileName>>,
+    /// PEM file: the private key of the certificate (PKCS#8, PKCS#1 or SEC1, not encrypted). It may be the same file as
+    /// `cert`.
+    #[schemars(required, example = &"server.key")]
+    pub key: Field<Parsed<FileName>>,
 }
 
 /// `admin`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct AdminFile {
-    /// IP address and port, such as 127.0.0.1:9901.
-    pub address: Option<String>,
+#[serde(deny_unknown_fields)]
+pub struct AdminYaml {
+    /// IP address and port; not the address of a listener. The admin listener has no authentication: use a
+    /// loopback or private address.
+    #[schemars(required, example = &"127.0.0.1:9901")]
+    pub address: Field<Parsed<SocketAddr>>,
 }

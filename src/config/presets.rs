@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use super::error::{ConfigErrors, Problem};
+use super::file::preset::PresetYaml;
+use super::reader::{self, Location, Report};
+use super::yaml::{self, Node, NodeValue};
 use include_dir::{Dir, File, include_dir};
-use serde::Deserialize;
-use serde_json::Value;
-
-use super::file::preset::PresetFile;
-use super::yaml;
 
 /// The folder as it was at the build. build.rs starts a new one when a file is added.
 static FOLDER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/presets");
@@ -27,39 +26,49 @@ pub fn text(name: &str) -> Option<&'static str> {
 }
 
 /// A preset whose `${…}` placeholders are not filled in; `None` if the name is unknown.
-pub fn find(name: &str) -> Option<PresetFile> {
-    parse(text(name)?, &BTreeMap::new()).ok()
+pub fn find(name: &str) -> Option<PresetYaml> {
+    read(text(name)?).ok()
 }
 
 /// Name and content of each preset, with its `${…}` placeholders.
-pub fn all() -> impl Iterator<Item = (&'static str, PresetFile)> {
+pub fn all() -> impl Iterator<Item = (&'static str, PresetYaml)> {
     PRESETS.keys().filter_map(|name| Some((*name, find(name)?)))
 }
 
-/// Parses a preset and replaces its `${…}` placeholders by the given parameters.
+/// Reads the text of a preset.
 ///
 /// # Errors
 /// Every problem of the text, for authors of presets.
-pub fn parse(text: &str, parameters: &BTreeMap<String, String>) -> Result<PresetFile, String> {
-    let document = yaml::read(text).map_err(|problems| {
-        let problems = problems.iter().map(|at| format!("{}: {}", at.position.line, at.message));
-        problems.collect::<Vec<_>>().join("; ")
-    })?;
-    let mut value = document.value;
-    fill(&mut value, parameters);
-    PresetFile::deserialize(value).map_err(|error| error.to_string())
+pub fn read(text: &str) -> Result<PresetYaml, ConfigErrors> {
+    let errors = |problems: Vec<Problem>| ConfigErrors::new("preset", problems);
+    let (preset, report): (PresetYaml, Report) = reader::read(&yaml::read(text).map_err(errors)?, Report::default());
+    if report.problems.is_empty() { Ok(preset) } else { Err(errors(report.problems.into_vec())) }
 }
 
-fn fill(value: &mut Value, parameters: &BTreeMap<String, String>) {
-    match value {
-        Value::String(text) if text.contains("${") => {
+/// Reads the text of a preset with parameters instead of its `${…}` placeholders. Problems are reported at `place`, the
+/// name of the preset in gateway.yaml.
+pub fn fill(
+    text: &str,
+    parameters: &BTreeMap<String, String>,
+    place: Location,
+    report: Report,
+) -> (PresetYaml, Report) {
+    // A built-in preset is valid YAML, as a test checks.
+    let mut document = yaml::read(text).unwrap_or_default();
+    fill_in(&mut document, parameters);
+    reader::read_in_place(&document, place, report)
+}
+
+fn fill_in(node: &mut Node, parameters: &BTreeMap<String, String>) {
+    match &mut node.value {
+        NodeValue::String(text) if text.contains("${") => {
             for (name, parameter) in parameters {
                 *text = text.replace(&format!("${{{name}}}"), parameter);
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| fill(item, parameters)),
-        Value::Object(members) => members.values_mut().for_each(|member| fill(member, parameters)),
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        NodeValue::List(items) => items.iter_mut().for_each(|item| fill_in(item, parameters)),
+        NodeValue::Mapping(entries) => entries.iter_mut().for_each(|(_, value)| fill_in(value, parameters)),
+        NodeValue::String(_) | NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) => {}
     }
 }
 
@@ -84,10 +93,10 @@ mod tests {
     #[test]
     fn each_is_well_formed_and_says_where_it_was_read() {
         for (name, text) in PRESETS.iter() {
-            let preset = parse(text, &BTreeMap::new()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let preset = read(text).unwrap_or_else(|error| panic!("{name}: {error}"));
             let told = [&preset.title, &preset.retries, &preset.unsigned].iter().all(|text| !text.is_empty());
-            assert!(told && !preset.source.to_vec().is_empty() && text.starts_with("# Source"), "{name}");
-            let schemes = [preset.signature.is_some(), preset.static_token.is_some(), preset.jwt.is_some()];
+            assert!(told && !preset.source.is_empty() && text.starts_with("# Source"), "{name}");
+            let schemes = [preset.signature.is_written(), preset.static_token.is_written(), preset.jwt.is_written()];
             assert_eq!(schemes.iter().filter(|scheme| **scheme).count(), 1, "{name}");
             for parameter in preset.parameters.keys() {
                 assert!(text.contains(&format!("${{{parameter}}}")), "{name}: {parameter} is not used");

@@ -1,11 +1,11 @@
 //! The names that keys and values of gateway.yaml had before the first release, and their present names.
 //!
 //! The only place that knows old names. They are not accepted: [`check`] reports each one with its present name and
-//! removes it, so that the rest of the file can be checked. Called between `yaml` and `shape`.
+//! removes it, so that the rest of the file can be checked. Called between `yaml` and `reader`.
 
-use serde_json::Value;
-
-use super::error::{FieldPath, Problems, Segment};
+use super::error::{FieldPath, Problem, Segment};
+use super::reader::Problems;
+use super::yaml::{Node, NodeValue};
 
 /// A former key or value, and its present form.
 #[derive(Clone, Copy, Debug)]
@@ -139,44 +139,62 @@ pub const METRICS: &[(&str, &str)] = &[
     ("hookgate_token_cache_total", "hookgate_token_cache_lookups_total"),
 ];
 
-/// Reports every former name in `value` with the present one, and removes it.
-pub fn check(value: &mut Value, problems: &mut Problems) {
-    visit(value, &mut FieldPath::root(), problems);
+/// Reports every former name in the document with the present one, and removes it.
+pub fn check(document: &mut Node, problems: &mut Problems) {
+    visit(document, &mut Vec::new(), problems);
 }
 
 /// Whether the value at `path` must go, because its key or the value itself has another name now.
-fn visit(value: &mut Value, path: &mut FieldPath, problems: &mut Problems) -> bool {
-    let is_former = report(value, path, problems);
-    match value {
-        Value::Object(members) => members.retain(|key, member| {
-            path.push(Segment::Key(key.clone()));
-            let is_former = visit(member, path, problems);
+fn visit(node: &mut Node, path: &mut Vec<Segment>, problems: &mut Problems) -> bool {
+    let is_former = report(node, path, problems);
+    match &mut node.value {
+        NodeValue::Mapping(entries) => entries.retain_mut(|(key, value)| {
+            path.push(Segment::Key(key.clone().into()));
+            let is_former = visit(value, path, problems);
             path.pop();
             !is_former
         }),
-        Value::Array(items) => {
+        NodeValue::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
                 path.push(Segment::Index(index));
-                visit(item, path, problems);
+                // An item stays, so that the items after it are reported with their own index.
+                if visit(item, path, problems) {
+                    rename_value(item, path);
+                }
                 path.pop();
             }
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::String(_) => {}
     }
     is_former
 }
 
-fn report(value: &Value, path: &FieldPath, problems: &mut Problems) -> bool {
-    let rows: Vec<&Rename> = RENAMES.iter().filter(|rename| matches(rename.old, path.segments())).collect();
+/// Replaces a former value by the present one.
+fn rename_value(node: &mut Node, path: &[Segment]) {
+    let NodeValue::String(text) = &mut node.value else { return };
+    for rename in RENAMES.iter().filter(|rename| matches(rename.old, path)) {
+        if let Some(rest) = rename.value.and_then(|former| text.strip_prefix(former)) {
+            *text = format!("{}{rest}", rename.new);
+        }
+    }
+}
+
+fn report(node: &Node, path: &[Segment], problems: &mut Problems) -> bool {
+    let rows: Vec<&Rename> = RENAMES.iter().filter(|rename| matches(rename.old, path)).collect();
+    let reasons = former_reason(path);
+    if rows.is_empty() && reasons.is_none() {
+        return false;
+    }
+    let field: FieldPath = path.iter().cloned().collect();
     let renamed = rows.iter().find(|rename| rename.value.is_none()).map(|rename| rename.new);
-    let is_written = |former: &str| match value {
-        Value::String(text) => text == former || former.ends_with(':') && text.starts_with(former),
-        Value::Bool(value) => former == "false" && !value,
-        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+    let is_written = |former: &str| match &node.value {
+        NodeValue::String(text) => text == former || former.ends_with(':') && text.starts_with(former),
+        NodeValue::Bool(value) => former == "false" && !value,
+        NodeValue::Null | NodeValue::Number(_) | NodeValue::List(_) | NodeValue::Mapping(_) => false,
     };
     let changed = rows.iter().find(|rename| rename.value.is_some_and(is_written));
-    let reasons = former_reason(path).into_iter().flat_map(|new| new.split(" and "));
-    let present = renamed.map(|new| present(path, new)).unwrap_or_default();
+    let reasons = reasons.into_iter().flat_map(|new| new.split(" and "));
+    let present = renamed.map(|new| present(&field, new)).unwrap_or_default();
     let names: Vec<&str> = present.iter().map(|(_, name)| &**name).chain(reasons).collect();
     let new = Some(names.join("` and `")).filter(|new| !new.is_empty());
     let message = match (new, changed) {
@@ -185,9 +203,9 @@ fn report(value: &Value, path: &FieldPath, problems: &mut Problems) -> bool {
         (None, Some(value)) => format!("`{}` was renamed to `{}`", value.value.unwrap_or_default(), value.new),
         (None, None) => return false,
     };
-    problems.add(path, message);
+    problems.add_problem(Problem { position: node.position, field, message });
     // The present key must not be reported as missing.
-    present.iter().for_each(|(new, _)| problems.excuse(new));
+    present.into_iter().for_each(|(new, _)| problems.excuse(new));
     true
 }
 
@@ -206,10 +224,10 @@ fn present(path: &FieldPath, new: &str) -> Vec<(FieldPath, String)> {
 }
 
 /// The present names of a reason under `status_overrides`, or under its own former name.
-fn former_reason(path: &FieldPath) -> Option<&'static str> {
-    let [.., Segment::Key(reason)] = path.segments() else { return None };
+fn former_reason(path: &[Segment]) -> Option<&'static str> {
+    let [.., Segment::Key(reason)] = path else { return None };
     let overrides = ["routes.*.responses.*", "routes.*.status_overrides.*"];
-    if !overrides.iter().any(|pattern| matches(pattern, path.segments())) {
+    if !overrides.iter().any(|pattern| matches(pattern, path)) {
         return None;
     }
     REASONS.iter().find(|(old, _)| old == reason).map(|(_, new)| *new)
@@ -243,34 +261,39 @@ fn fits(parts: &[&str], path: &[Segment]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::config::schema;
 
-    fn messages(mut value: Value) -> (Vec<String>, Value) {
+    fn messages(value: &Value) -> (Vec<String>, String) {
+        let mut document = crate::config::yaml::read(&value.to_string()).unwrap();
         let mut problems = Problems::default();
-        check(&mut value, &mut problems);
-        (problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect(), value)
+        check(&mut document, &mut problems);
+        let found = problems.into_vec();
+        (
+            found.iter().map(|problem| format!("{}: {}", problem.field, problem.message)).collect(),
+            format!("{document:?}"),
+        )
     }
 
     #[test]
     fn a_former_key_and_the_former_keys_below_it_are_reported_and_removed() {
         let (found, rest) =
-            messages(json!({"state": {"kind": "redis", "failover": "accept", "url": "redis://a"}, "workers": 1}));
+            messages(&json!({"state": {"kind": "redis", "failover": "accept", "url": "redis://a"}, "workers": 1}));
         let expected = [
             "state: was renamed to `store`",
             "state.failover: was renamed to `store.on_failover: allow`",
             "state.kind: was renamed to `store.type`",
         ];
         assert_eq!(found, expected);
-        assert_eq!(rest, json!({"workers": 1}));
+        assert!(rest.contains("workers") && !rest.contains("state"), "{rest}");
     }
 
     #[test]
     fn a_former_value_is_reported_at_its_key() {
         let route = json!({"mode": "observe", "replay": false, "idempotency": {"on_duplicate": "replay"}});
-        let (found, _) = messages(json!({ "routes": [route] }));
+        let (found, _) = messages(&json!({ "routes": [route] }));
         let expected = [
             "routes[0].idempotency.on_duplicate: `replay` was renamed to `stored_response`",
             "routes[0].mode: `observe` was renamed to `dry_run`",
@@ -283,22 +306,21 @@ mod tests {
     fn a_former_value_under_a_present_key_is_reported() {
         let signature = json!({"signature": {"signed_payload": ["text:v0:", "header:text", "body"]}});
         let route = json!({"auth": {"all_of": [signature]}, "status_overrides": {"stale_timestamp": 400}});
-        let (found, rest) = messages(json!({"store": {"on_failover": "accept"}, "routes": [route]}));
+        let (found, rest) = messages(&json!({"store": {"on_failover": "accept"}, "routes": [route]}));
         let expected = [
             "routes[0].auth.all_of[0].signature.signed_payload[0]: `text:` was renamed to `literal:`",
             "routes[0].status_overrides.stale_timestamp: was renamed to `timestamp_too_old` and `token_too_old`",
             "store.on_failover: `accept` was renamed to `allow`",
         ];
         assert_eq!(found, expected);
-        // A list keeps its length, so that the items after it are reported with their own index.
-        assert_eq!(rest["routes"][0]["auth"]["all_of"][0]["signature"]["signed_payload"].as_array().unwrap().len(), 3);
+        assert!(rest.contains("literal:v0:") && rest.contains("header:text"), "{rest}");
     }
 
     #[test]
     fn keys_are_found_at_any_depth_of_auth_and_not_among_free_names() {
         let jwt = json!({"required": ["exp"], "claims": {"required": "a", "token": "b"}, "token": {"body": true}});
         let auth = json!({"any_of": [{"jwt": jwt}, {"token": {"header": "X-Key"}}]});
-        let (found, _) = messages(json!({"routes": [{"auth": auth, "responses": {"expired": 403, "revoked": 403}}]}));
+        let (found, _) = messages(&json!({"routes": [{"auth": auth, "responses": {"expired": 403, "revoked": 403}}]}));
         let expected = [
             "routes[0].auth.any_of[0].jwt.required: was renamed to `required_claims`",
             "routes[0].auth.any_of[0].jwt.token: was renamed to `token_from`",
@@ -328,8 +350,8 @@ routes:
     replay: { id: { claim: jti } }
 ";
         let document = crate::config::yaml::read(text).unwrap();
-        let (_, problems) = crate::config::file::GatewayFile::read(document.value.clone());
-        let found = crate::config::ConfigErrors::new("gateway.yaml", document.locate(&problems)).to_string();
+        let (_, report) = crate::config::file::GatewayYaml::read(document);
+        let found = crate::config::ConfigErrors::new("gateway.yaml", report.problems.into_vec()).to_string();
         let expected = "\
 gateway.yaml:1:1: state: was renamed to `store`
 gateway.yaml:1:10: state.kind: was renamed to `store.type`

@@ -4,12 +4,12 @@
 
 use std::collections::HashSet;
 
-use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{self, Deserializer, Visitor};
 
-use super::error::{ConfigErrors, FieldPath, Problems};
-use super::{shape, yaml};
+use super::error::ConfigErrors;
+use super::reader::{self, Field, List, Report};
+use super::yaml;
 use crate::auth::revocation::RevocationList;
 use crate::auth::time::TimestampUnit;
 use crate::clock::UnixTime;
@@ -27,26 +27,65 @@ const BOUNDS: yaml::Bounds = yaml::Bounds { bytes: 64 << 20, values: MAX_ENTRIES
 /// Maximum number of reported problems: one mistake of the program that writes the file may cause a million.
 const MAX_LINES: usize = 20;
 
-/// The schema of a revocation list.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct RevocationListFile {
+/// The keys of a revocation list.
+#[derive(Debug, Default, Deserialize)]
+struct RevocationListYaml {
     /// Revoked token ids (claim `jti`).
-    jti: Option<Vec<String>>,
+    jti: Field<List<RevokedName>>,
     /// Revoked subjects (claim `sub`).
-    sub: Option<Vec<String>>,
+    sub: Field<List<RevokedName>>,
     /// Revoked key ids (`kid`).
-    kid: Option<Vec<String>>,
+    kid: Field<List<RevokedName>>,
     /// Tokens issued earlier are revoked, and tokens without a time of issue.
-    issued_before: Option<TimeFile>,
+    issued_before: Field<IssuedBefore>,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(title = "a time such as 2026-11-24T00:00:00Z, or Unix seconds")]
-enum TimeFile {
-    Seconds(u64),
-    Text(String),
+/// A name that is not empty.
+#[derive(Clone, Debug)]
+struct RevokedName(String);
+
+impl<'de> Deserialize<'de> for RevokedName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if name.is_empty() {
+            Err(de::Error::custom("must not be empty; set a name or remove it"))
+        } else {
+            Ok(Self(name))
+        }
+    }
+}
+
+/// A time of whole seconds.
+#[derive(Clone, Copy, Debug)]
+struct IssuedBefore(UnixTime);
+
+struct IssuedBeforeVisitor;
+
+const WHOLE_SECONDS: &str = "expected a time of whole seconds such as 2026-11-24T00:00:00Z, or Unix seconds";
+
+impl Visitor<'_> for IssuedBeforeVisitor {
+    type Value = IssuedBefore;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a time such as 2026-11-24T00:00:00Z, or Unix seconds")
+    }
+
+    fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<IssuedBefore, E> {
+        UnixTime::from_seconds(seconds).map(IssuedBefore).ok_or_else(|| E::custom(WHOLE_SECONDS))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<IssuedBefore, E> {
+        // A fraction would be cut off, and tokens issued within that second would be accepted.
+        let whole = Some(text).filter(|text| !text.contains(['.', ',']));
+        let time = whole.and_then(|text| TimestampUnit::Rfc3339.read(text));
+        time.map(IssuedBefore).ok_or_else(|| E::custom(WHOLE_SECONDS))
+    }
+}
+
+impl<'de> Deserialize<'de> for IssuedBefore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IssuedBeforeVisitor)
+    }
 }
 
 /// Reads a list; `file` is its name in problems.
@@ -59,13 +98,22 @@ pub fn read(file: &str, bytes: &[u8]) -> Result<RevocationList, ConfigErrors> {
         let message = "the file is empty, perhaps while it is being written; use {} to revoke nothing";
         return Err(ConfigErrors::unreadable(file, message));
     }
-    let mut document = yaml::read_within(text, &BOUNDS).map_err(|problems| ConfigErrors::new(file, problems))?;
-    let mut problems = Problems::default();
-    let list = compile(std::mem::take(&mut document.value), &mut problems);
-    if !problems.is_empty() {
-        return Err(ConfigErrors::new(file, document.locate(&problems)));
+    let document = yaml::read_within(text, &BOUNDS).map_err(|problems| ConfigErrors::new(file, problems))?;
+    let (list, report): (RevocationListYaml, Report) = reader::read(&document, Report::default());
+    if !report.problems.is_empty() {
+        return Err(ConfigErrors::new(file, report.problems.into_vec()));
     }
-    Ok(RevocationList { version: ConfigHash::of(&[bytes]).0, ..list })
+    Ok(RevocationList {
+        token_ids: names(list.jti),
+        subjects: names(list.sub),
+        key_ids: names(list.kid),
+        issued_before: list.issued_before.value().map(|time| time.0),
+        version: ConfigHash::of(&[bytes]).0,
+    })
+}
+
+fn names(names: Field<List<RevokedName>>) -> HashSet<String> {
+    names.into_value().into_iter().flat_map(|names| names.0).map(|name| name.0).collect()
 }
 
 /// The first problems, one line each, and the number of further problems.
@@ -82,43 +130,6 @@ pub fn problem_lines(errors: &ConfigErrors) -> Vec<String> {
 /// nothing in between.
 fn is_blank(text: &str) -> bool {
     text.lines().map(str::trim_start).all(|line| line.is_empty() || line.starts_with('#'))
-}
-
-fn compile(mut value: Value, problems: &mut Problems) -> RevocationList {
-    let root = FieldPath::root();
-    shape::check(&schemars::schema_for!(RevocationListFile).to_value(), &mut value, problems);
-    let file: RevocationListFile = serde_json::from_value(value).unwrap_or_else(|error| {
-        problems.add(&root, error.to_string());
-        RevocationListFile::default()
-    });
-    RevocationList {
-        token_ids: names(file.jti, &root.child("jti"), problems),
-        subjects: names(file.sub, &root.child("sub"), problems),
-        key_ids: names(file.kid, &root.child("kid"), problems),
-        issued_before: file.issued_before.and_then(|time| issued_before(&time, &root.child("issued_before"), problems)),
-        version: [0; 32],
-    }
-}
-
-fn names(names: Option<Vec<String>>, path: &FieldPath, problems: &mut Problems) -> HashSet<String> {
-    let names = names.unwrap_or_default();
-    for (index, _) in names.iter().enumerate().filter(|(_, name)| name.is_empty()) {
-        problems.add(&path.index(index), "must not be empty; set a name or remove it");
-    }
-    names.into_iter().collect()
-}
-
-fn issued_before(time: &TimeFile, path: &FieldPath, problems: &mut Problems) -> Option<UnixTime> {
-    let read = match time {
-        TimeFile::Seconds(seconds) => UnixTime::from_seconds(*seconds),
-        // A fraction would be cut off, and tokens issued within that second would be accepted.
-        TimeFile::Text(text) if text.contains(['.', ',']) => None,
-        TimeFile::Text(text) => TimestampUnit::Rfc3339.read(text),
-    };
-    if read.is_none() {
-        problems.add(path, "expected a time of whole seconds such as 2026-11-24T00:00:00Z, or Unix seconds");
-    }
-    read
 }
 
 #[cfg(test)]

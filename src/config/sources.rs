@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::compiled::Handles;
-use super::error::ConfigErrors;
-use super::file::preset::ChallengeSwitch;
-use super::file::store::StoreFile;
-use super::file::{AuthFile, AuthScheme, GatewayFile, JwksFile, SecretFile};
+use super::error::{ConfigErrors, Problem};
+use super::file::GatewayYaml;
+use super::reader::{Named, Problems};
 use super::{revocation, yaml};
 use crate::snapshot::ConfigHash;
 
@@ -26,7 +25,9 @@ pub struct Sources {
     /// Path of the YAML, as given.
     pub path: PathBuf,
     /// Text of the YAML.
-    pub text: String,
+    text: String,
+    /// The configuration as it was read, with its problems; or the problems of a text that is not YAML.
+    pub(super) document: Result<(GatewayYaml, Problems), Vec<Problem>>,
     /// The files that the YAML references, by the paths written there.
     pub files: BTreeMap<String, SourceContent>,
     /// The environment variables that it references.
@@ -43,47 +44,37 @@ impl Sources {
     /// Only if the YAML itself cannot be read: [`super::compile()`] reports a missing file or variable, with the
     /// position of the field that names it.
     pub fn read(path: &Path, known: &Handles) -> Result<Self, ConfigErrors> {
-        let bytes =
-            read_file(path, MAX_FILE).map_err(|error| ConfigErrors::unreadable(path.display().to_string(), error))?;
-        let text = String::from_utf8(bytes.to_vec())
-            .map_err(|_| ConfigErrors::unreadable(path.display().to_string(), "not UTF-8 text"))?;
-        let named = Named::in_text(&text);
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let files = named.files.into_iter().map(|name| {
-            let content = read_file(&folder.join(&name), MAX_FILE);
-            (name, content)
-        });
+        let unreadable = |error: String| ConfigErrors::unreadable(path.display().to_string(), error);
+        let bytes = read_file(path, MAX_FILE).map_err(unreadable)?;
+        let text = String::from_utf8(bytes.to_vec()).map_err(|_| unreadable("not UTF-8 text".to_owned()))?;
+        let (document, named) = read_text(&text);
         let held = |name: &String| known.revocations.iter().any(|handle| handle.file == *name);
-        let revocations = named.revocations.into_iter().filter(|name| !held(name)).map(|name| {
-            let content = read_revocation(path, &name);
-            (name, content)
-        });
-        let variables = named.variables.into_iter().map(|name| {
-            let content = read_variable(&name);
-            (name, content)
-        });
-        Ok(Self {
-            path: path.to_owned(),
-            files: files.collect(),
-            variables: variables.collect(),
-            revocations: revocations.collect(),
-            text,
-        })
+        let lists = named.revocations.into_iter().filter(|name| !held(name));
+        let files = contents(named.files, |name| read_file(&path.with_file_name(name), MAX_FILE));
+        let variables = contents(named.variables, read_variable);
+        let revocations = contents(lists, |name| read_revocation(path, name));
+        Ok(Self { path: path.to_owned(), text, document, files, variables, revocations })
+    }
+
+    /// A configuration whose text is `text`, and which references these files and no others.
+    pub fn in_memory(path: PathBuf, text: String, files: BTreeMap<String, SourceContent>) -> Self {
+        let (document, _) = read_text(&text);
+        Self { path, text, document, files, variables: BTreeMap::new(), revocations: BTreeMap::new() }
     }
 
     /// The path of a file that the YAML references: a relative path starts at the directory of the YAML.
     pub fn resolve(&self, name: &str) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(name)
+        self.path.with_file_name(name)
     }
 
     /// A hash over all inputs except the revocation lists: equal hashes mean that the configuration has not changed.
     pub fn hash(&self) -> ConfigHash {
-        hash([self.text.as_bytes()], self.files.iter().chain(&self.variables))
+        hash(self.text.as_bytes(), self.files.iter().chain(&self.variables))
     }
 
     /// A hash over all inputs that were read: a rejected configuration is rejected again while this hash is the same.
     pub fn attempt(&self) -> ConfigHash {
-        hash([&self.hash().0], self.revocations.iter())
+        hash(&self.hash().0, self.revocations.iter())
     }
 
     /// The directories in which a file may change, including those of the `known` handles: an active revocation list is
@@ -99,25 +90,43 @@ impl Sources {
     }
 }
 
+fn read_text(text: &str) -> (Result<(GatewayYaml, Problems), Vec<Problem>>, Named) {
+    match yaml::read(text) {
+        Ok(document) => {
+            let (file, report) = GatewayYaml::read(document);
+            (Ok((file, report.problems)), report.named)
+        }
+        Err(problems) => (Err(problems), Named::default()),
+    }
+}
+
+fn contents(
+    names: impl IntoIterator<Item = String>,
+    read: impl Fn(&str) -> SourceContent,
+) -> BTreeMap<String, SourceContent> {
+    let read = |name: String| {
+        let content = read(&name);
+        (name, content)
+    };
+    names.into_iter().map(read).collect()
+}
+
 fn or_here(folder: PathBuf) -> PathBuf {
     if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
 }
 
-fn hash<'c>(first: [&[u8]; 1], named: impl Iterator<Item = (&'c String, &'c SourceContent)>) -> ConfigHash {
-    let mut parts = Vec::from(first);
+fn hash<'c>(first: &[u8], named: impl Iterator<Item = (&'c String, &'c SourceContent)>) -> ConfigHash {
+    let mut parts = vec![first];
     for (name, content) in named {
         parts.push(name.as_bytes());
-        parts.push(match content {
-            Ok(bytes) => bytes,
-            Err(error) => error.as_bytes(),
-        });
+        parts.push(content.as_ref().map_or_else(|error| error.as_bytes(), |bytes| bytes.as_slice()));
     }
     ConfigHash::of(&parts)
 }
 
 /// The bytes of a revocation list that the configuration at `path` names.
 pub fn read_revocation(path: &Path, name: &str) -> SourceContent {
-    read_file(&path.parent().unwrap_or(Path::new("")).join(name), revocation::MAX_FILE)
+    read_file(&path.with_file_name(name), revocation::MAX_FILE)
 }
 
 fn read_file(path: &Path, max: u64) -> SourceContent {
@@ -146,78 +155,6 @@ fn read_variable(name: &str) -> SourceContent {
     }
 }
 
-/// Every file and variable that a configuration references.
-#[derive(Default)]
-struct Named {
-    files: Vec<String>,
-    variables: Vec<String>,
-    revocations: Vec<String>,
-}
-
-impl Named {
-    /// Problems are ignored here; `compile` reports them.
-    fn in_text(text: &str) -> Self {
-        let mut named = Self::default();
-        if let Ok(document) = yaml::read(text) {
-            named.in_file(&GatewayFile::read(document.value).0);
-        }
-        named
-    }
-
-    fn in_file(&mut self, file: &GatewayFile) {
-        for listener in file.listeners.iter().flatten() {
-            if let Some(tls) = &listener.tls {
-                let pairs = tls.certificates.iter().flatten().flat_map(|pair| pair.cert.iter().chain(&pair.key));
-                self.files.extend(pairs.chain(&tls.client_ca).chain(&tls.client_crl).cloned());
-            }
-        }
-        for route in file.routes.iter().flatten() {
-            if let Some(AuthFile::Scheme(scheme)) = &route.auth {
-                self.in_scheme(scheme);
-            }
-            self.files.extend(route.upstream.iter().filter_map(|upstream| upstream.ca.clone()));
-        }
-        if let Some(StoreFile::Redis(redis)) = &file.store {
-            self.files.extend(redis.tls.iter().flat_map(|tls| &tls.ca).cloned());
-            redis.password.iter().for_each(|secret| self.in_secret(secret));
-        }
-        for issuer in file.issuers.iter().flat_map(BTreeMap::values) {
-            issuer.jwks.iter().for_each(|jwks| self.in_jwks(jwks));
-            self.files.extend(issuer.public_key.iter().flat_map(|key| &key.file).cloned());
-            issuer.secret.iter().chain(issuer.secrets.iter().flatten()).for_each(|secret| self.in_secret(secret));
-        }
-        for route in file.routes.iter().flatten() {
-            self.revocations.extend(route.revocation.iter().filter_map(|revocation| revocation.file.clone()));
-        }
-    }
-
-    fn in_scheme(&mut self, scheme: &AuthScheme) {
-        scheme.all_of.iter().chain(&scheme.any_of).flatten().for_each(|below| self.in_scheme(below));
-        scheme.jwks.iter().for_each(|jwks| self.in_jwks(jwks));
-        let given = [&scheme.secret, &scheme.public_key, &scheme.root_ca].into_iter().flatten();
-        let given = given.chain([&scheme.secrets, &scheme.public_keys].into_iter().flatten().flatten());
-        let signature = scheme.signature.iter().flat_map(|file| {
-            let one = file.secret.iter().chain(&file.public_key);
-            one.chain([&file.secrets, &file.public_keys].into_iter().flatten().flatten())
-        });
-        let token = scheme.static_token.iter().flat_map(|file| file.secret.iter().chain(file.secrets.iter().flatten()));
-        let challenge = scheme.challenge.iter().filter_map(|switch| match switch {
-            ChallengeSwitch::Switch(_) => None,
-            ChallengeSwitch::Token(file) => file.token.as_ref(),
-        });
-        given.chain(signature).chain(token).chain(challenge).for_each(|secret| self.in_secret(secret));
-    }
-
-    fn in_jwks(&mut self, jwks: &JwksFile) {
-        self.files.extend(jwks.file.iter().chain(&jwks.ca).cloned());
-    }
-
-    fn in_secret(&mut self, secret: &SecretFile) {
-        self.files.extend(secret.file.iter().cloned());
-        self.variables.extend(secret.env.iter().cloned());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -227,8 +164,8 @@ mod tests {
 
     fn sources(list: &str) -> Sources {
         let list = ("new/list.yaml".to_owned(), Ok(Zeroizing::new(list.as_bytes().to_vec())));
-        let (files, variables, revocations) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::from([list]));
-        Sources { path: PathBuf::from("conf/gateway.yaml"), text: "routes: [".into(), files, variables, revocations }
+        let sources = Sources::in_memory("conf/gateway.yaml".into(), "routes: [".into(), BTreeMap::new());
+        Sources { revocations: BTreeMap::from([list]), ..sources }
     }
 
     /// The YAML cannot be parsed, and the active list is watched all the same.
@@ -245,5 +182,18 @@ mod tests {
         let (one, other) = (sources("jti: [a]"), sources("jti: [b]"));
         assert_eq!(one.hash(), other.hash());
         assert_ne!(one.attempt(), other.attempt());
+    }
+
+    #[test]
+    fn a_load_parses_the_file_once() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("gateway.yaml");
+        std::fs::write(folder.path().join("secret"), "a secret of 32 bytes or more, as it should be").unwrap();
+        let text = "listeners: [{ address: '127.0.0.1:0', plaintext: true }]\nroutes:\n  - { name: a, match: { path: / }, \
+                    upstream: { url: 'http://127.0.0.1:1' }, auth: { static_token: { header: X, secret: { file: secret } } } }";
+        std::fs::write(&path, text).unwrap();
+        let before = yaml::DOCUMENTS.get();
+        crate::config::load(&path, &Handles::default()).unwrap();
+        assert_eq!(yaml::DOCUMENTS.get() - before, 1);
     }
 }

@@ -5,60 +5,83 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::Method;
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::file::EncodingFile;
+use crate::auth::request::PublicUrl;
+use crate::clock::UnixTime;
 use crate::route::Rate;
 use crate::settings::is_https_or_loopback;
 
 /// The longest duration that makes sense in a configuration: ten years.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
+/// The encoding of a shared secret
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretEncoding {
+    /// The bytes as they are.
+    #[default]
+    Utf8,
+    /// Hexadecimal.
+    Hex,
+    /// Base64 with padding.
+    Base64,
+    /// Base64 with or without the prefix `whsec_` (Standard Webhooks).
+    Whsec,
+}
+
+/// Units of durations that are written, in milliseconds, the largest first. A day is written as hours, like the other
+/// settings.
+const DURATIONS: &[(&str, u64)] = &[("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+/// Units of sizes in bytes, the largest first.
+const SIZES: &[(&str, u64)] = &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
 /// `500ms`, `30s`, `5m`, `24h`, `7d`: a whole number and one unit.
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    let (number, unit) = split_number(text)?;
-    let duration = match unit {
-        "ms" => Duration::from_millis(number),
-        "s" => Duration::from_secs(number),
-        "m" => Duration::from_secs(number.checked_mul(60)?),
-        "h" => Duration::from_secs(number.checked_mul(3600)?),
-        "d" => Duration::from_secs(number.checked_mul(24 * 3600)?),
-        _ => return None,
-    };
+    let (number, scale) = split_number(text, DURATIONS.iter().chain(&[("d", 24 * 3_600_000)]))?;
+    let duration = Duration::from_millis(number.checked_mul(scale)?);
     Some(duration).filter(|duration| *duration <= MAX_DURATION)
 }
 
 /// `512B`, `64KiB`, `1MiB`, `2GiB` in bytes: a whole number and one unit.
 pub fn parse_size(text: &str) -> Option<u64> {
-    let (number, unit) = split_number(text)?;
-    let scale = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
+    let (number, scale) = split_number(text, SIZES)?;
     number.checked_mul(scale)
 }
 
 /// `100/s`, `30/m`, `5/h`: the count, and the number of seconds that it applies to.
 pub fn parse_rate(text: &str) -> Option<(u32, u32)> {
-    let (number, unit) = split_number(text)?;
-    let seconds = match unit {
-        "/s" => 1,
-        "/m" => 60,
-        "/h" => 3600,
-        _ => return None,
-    };
+    let (number, seconds) = split_number(text, &[("/s", 1), ("/m", 60), ("/h", 3600)])?;
     let count = u32::try_from(number).ok().filter(|count| (1..=Rate::MAX).contains(count))?;
     Some((count, seconds))
 }
 
-fn split_number(text: &str) -> Option<(u64, &str)> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits)?;
-    Some((number.parse().ok()?, unit))
+/// A duration in its largest whole unit: the opposite of [`parse_duration`].
+pub fn write_duration(duration: Duration) -> String {
+    write_number(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), DURATIONS)
+}
+
+/// A size in its largest whole unit: the opposite of [`parse_size`].
+pub fn write_size(bytes: u64) -> String {
+    write_number(bytes, SIZES)
+}
+
+fn write_number(number: u64, units: &[(&str, u64)]) -> String {
+    let unit = units.iter().find(|(_, scale)| number.is_multiple_of(*scale) && number >= *scale);
+    let (unit, scale) = unit.or(units.last()).copied().unwrap_or(("", 1));
+    format!("{}{unit}", number / scale)
+}
+
+/// The number, and the value of its unit.
+fn split_number<'u, N: Copy + 'u>(text: &str, units: impl IntoIterator<Item = &'u (&'u str, N)>) -> Option<(u64, N)> {
+    let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    let (_, scale) = units.into_iter().find(|(name, _)| *name == unit)?;
+    Some((number.parse().ok()?, *scale))
 }
 
 /// Why a text is not a CIDR range.
@@ -118,15 +141,41 @@ fn mapped(net: IpNet) -> Option<IpNet> {
 
 /// Decodes the contents of a file or environment variable, without one line break at the end. `None` if they are not
 /// valid in the encoding.
-pub fn decode_secret(raw: &[u8], encoding: EncodingFile) -> Option<Zeroizing<Vec<u8>>> {
+pub fn decode_secret(raw: &[u8], encoding: SecretEncoding) -> Option<Zeroizing<Vec<u8>>> {
     let line = raw.strip_suffix(b"\n").map_or(raw, |line| line.strip_suffix(b"\r").unwrap_or(line));
     let base64 = |text| STANDARD.decode(text).ok().map(Zeroizing::new);
     match encoding {
-        EncodingFile::Utf8 => Some(Zeroizing::new(line.to_vec())),
-        EncodingFile::Hex => decode_hex(line),
-        EncodingFile::Base64 => base64(line),
-        EncodingFile::Whsec => base64(line.strip_prefix(b"whsec_").unwrap_or(line)),
+        SecretEncoding::Utf8 => Some(Zeroizing::new(line.to_vec())),
+        SecretEncoding::Hex => decode_hex(line),
+        SecretEncoding::Base64 => base64(line),
+        SecretEncoding::Whsec => base64(line.strip_prefix(b"whsec_").unwrap_or(line)),
     }
+}
+
+/// A method in capitals that a route may match: not CONNECT and TRACE.
+pub fn parse_method(name: &str) -> Option<Method> {
+    let method = Method::from_bytes(name.as_bytes()).ok()?;
+    let is_upper = !name.bytes().any(|byte| byte.is_ascii_lowercase());
+    (is_upper && method != Method::CONNECT && method != Method::TRACE).then_some(method)
+}
+
+/// The URL under which senders know a route: no user, query and fragment.
+pub fn parse_public_url(text: &str) -> Option<PublicUrl> {
+    let uri: http::Uri = text.parse().ok()?;
+    let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "https" | "http"))?;
+    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
+    let prefix = uri.path().trim_end_matches('/');
+    (uri.query().is_none() && !text.contains('#')).then(|| PublicUrl {
+        scheme: scheme.to_owned(),
+        authority: authority.as_str().to_owned(),
+        prefix: prefix.to_owned(),
+    })
+}
+
+/// The end of a day in UTC, such as 2026-12-31.
+pub fn end_of_day(day: &str) -> Option<UnixTime> {
+    let begins: jiff::Timestamp = if day.len() == 10 { format!("{day}T00:00:00Z").parse().ok()? } else { return None };
+    Some(UnixTime::from_seconds(u64::try_from(begins.as_second()).ok()?)?.plus(Duration::from_secs(24 * 3600)))
 }
 
 /// `sha256/` and the base64 of 32 bytes, with padding: the hash of a pinned public key (RFC 7469 §2.4).
@@ -237,12 +286,12 @@ mod tests {
     #[test]
     fn secrets_are_decoded_as_they_are_written() {
         let decoded = |raw: &str, encoding| decode_secret(raw.as_bytes(), encoding).map(|secret| secret.to_vec());
-        assert_eq!(decoded("a b\r\n", EncodingFile::Utf8), Some(b"a b".to_vec()));
-        assert_eq!(decoded("00fF\n", EncodingFile::Hex), Some(vec![0, 255]));
-        assert_eq!(decoded("AP8=", EncodingFile::Base64), Some(vec![0, 255]));
-        assert_eq!(decoded("whsec_AP8=", EncodingFile::Whsec), Some(vec![0, 255]));
-        assert_eq!(decoded("AP8=", EncodingFile::Whsec), Some(vec![0, 255]));
-        assert_eq!(decoded("whpk_AP8=", EncodingFile::Whsec), None);
-        assert_eq!(decoded("0", EncodingFile::Hex), None);
+        assert_eq!(decoded("a b\r\n", SecretEncoding::Utf8), Some(b"a b".to_vec()));
+        assert_eq!(decoded("00fF\n", SecretEncoding::Hex), Some(vec![0, 255]));
+        assert_eq!(decoded("AP8=", SecretEncoding::Base64), Some(vec![0, 255]));
+        assert_eq!(decoded("whsec_AP8=", SecretEncoding::Whsec), Some(vec![0, 255]));
+        assert_eq!(decoded("AP8=", SecretEncoding::Whsec), Some(vec![0, 255]));
+        assert_eq!(decoded("whpk_AP8=", SecretEncoding::Whsec), None);
+        assert_eq!(decoded("0", SecretEncoding::Hex), None);
     }
 }

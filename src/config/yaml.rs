@@ -11,7 +11,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 
-use super::error::{FieldPath, Located, Position, Problems, Segment};
+use super::error::{FieldPath, Position, Problem, Segment};
 
 /// Limits of a document, which is in memory three times: as text, as positions and as values.
 #[derive(Debug, Clone, Copy)]
@@ -30,28 +30,60 @@ impl Bounds {
 /// Maximum nesting of mappings and lists.
 pub const MAX_DEPTH: usize = 64;
 
-/// A file's value, with the position of each field.
+/// A value with its position.
 #[derive(Debug)]
-pub struct Document {
-    /// The value; an empty file is an empty object.
-    pub value: Json,
-    positions: YamlNode,
+pub struct Node {
+    /// The start of the entry's key, of the list's item, or of the document.
+    pub position: Position,
+    /// The value.
+    pub value: NodeValue,
 }
 
-/// Positions, as a tree of the value's shape. A flat map from paths would copy each long key once for every descendant.
+/// A value of a document.
 #[derive(Debug)]
-struct YamlNode {
+pub enum NodeValue {
+    /// `null`, or nothing.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// A number of at most 64 bits.
+    Number(serde_json::Number),
+    /// A string.
+    String(String),
+    /// The items of a list.
+    List(Vec<Node>),
+    /// The entries of a mapping, sorted by key.
+    Mapping(Vec<(String, Node)>),
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { position: Position::START, value: NodeValue::Mapping(Vec::new()) }
+    }
+}
+
+/// The position of a value and of all values in it.
+struct Positions {
     position: Position,
-    children: BTreeMap<Segment, YamlNode>,
+    children: BTreeMap<Segment, Positions>,
 }
 
-/// Reads a configuration. On failure reports every problem of its YAML, in the order of the text.
-pub fn read(text: &str) -> Result<Document, Vec<Located>> {
+/// Reads a configuration; an empty file is an empty mapping. On failure reports every problem of its YAML, in the order
+/// of the text.
+pub fn read(text: &str) -> Result<Node, Vec<Problem>> {
     read_within(text, &Bounds::CONFIGURATION)
 }
 
+#[cfg(test)]
+thread_local! {
+    /// The number of documents that this thread has read.
+    pub(super) static DOCUMENTS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// Reads one document; like [`read()`], with other limits.
-pub fn read_within(text: &str, bounds: &Bounds) -> Result<Document, Vec<Located>> {
+pub fn read_within(text: &str, bounds: &Bounds) -> Result<Node, Vec<Problem>> {
+    #[cfg(test)]
+    DOCUMENTS.set(DOCUMENTS.get() + 1);
     if text.len() > bounds.bytes {
         return Err(vec![whole(Position::START, format!("file is larger than {} bytes", bounds.bytes))]);
     }
@@ -64,43 +96,15 @@ pub fn read_within(text: &str, bounds: &Bounds) -> Result<Document, Vec<Located>
         value = Json::Object(serde_json::Map::new());
     }
     // Fail closed: the checks were made on the first reading, and the values come from the second.
-    if !agrees(&positions, &value) {
-        return Err(vec![whole(
-            Position::START,
-            "ambiguous YAML: two parsers read it differently; write it in a simpler form",
-        )]);
-    }
-    Ok(Document { value, positions })
-}
-
-impl Document {
-    /// The start of a field: a mapping entry's key, or a list's item. For an absent field, the start of its nearest
-    /// ancestor that is present.
-    pub fn position(&self, path: &FieldPath) -> Position {
-        let mut node = &self.positions;
-        for segment in path.segments() {
-            match node.children.get(segment) {
-                Some(child) => node = child,
-                None => break,
-            }
-        }
-        node.position
-    }
-
-    /// Adds its position to each problem.
-    pub fn locate(&self, problems: &Problems) -> Vec<Located> {
-        let locate = |path: &FieldPath, message: &str| Located {
-            position: self.position(path),
-            field: path.clone(),
-            message: message.to_owned(),
-        };
-        problems.iter().map(|problem| locate(&problem.path, &problem.message)).collect()
-    }
+    zip(positions, value).ok_or_else(|| {
+        let message = "ambiguous YAML: two parsers read it differently; write it in a simpler form";
+        vec![whole(Position::START, message)]
+    })
 }
 
 /// Rejects control characters, which confuse terminals that show the file, and Unicode line breaks, about which the
 /// parsers disagree.
-fn reject_control_characters(text: &str) -> Result<(), Vec<Located>> {
+fn reject_control_characters(text: &str) -> Result<(), Vec<Problem>> {
     let bad = |c: char| {
         (c.is_control() && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
     };
@@ -108,85 +112,84 @@ fn reject_control_characters(text: &str) -> Result<(), Vec<Located>> {
     else {
         return Ok(());
     };
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    // A line ends with \n, \r\n or \r, as for saphyr-parser.
+    let before = before.replace("\r\n", "\n");
+    let line = before.matches(['\n', '\r']).count() + 1;
+    let column = before.rsplit(['\n', '\r']).next().unwrap_or_default().chars().count() + 1;
     Err(vec![whole(Position { line, column }, format!("control character U+{:04X} is not allowed", u32::from(found)))])
 }
 
 /// The first pass: positions, and constructs that are not allowed.
-fn scan(text: &str, max_values: usize) -> Result<YamlNode, Vec<Located>> {
-    let mut scan = Scan { stack: Vec::new(), root: None, found: Vec::new(), values: 0 };
+fn scan(text: &str, max_values: usize) -> Result<Positions, Vec<Problem>> {
+    let mut scan = Scan { stack: Vec::new(), root: None, found: Vec::new(), values: 0, is_over: false };
     for event in Parser::new_from_str(text) {
-        let go_on = match event {
+        match event {
             Ok((event, span)) => scan.event(event, position_of(&span.start)),
             Err(error) => {
-                scan.found.push(whole(position_of(error.marker()), syntax(text, error.marker().line(), error.info())));
-                Go::Stop
+                let message = syntax(text, error.marker().line(), error.info());
+                scan.found.push(whole(position_of(error.marker()), message));
+                break;
             }
-        };
+        }
         if scan.values > max_values {
             scan.found.push(whole(Position::START, format!("contains more than {max_values} values")));
             break;
         }
-        if go_on == Go::Stop {
+        if scan.is_over {
             break;
         }
     }
-    if scan.found.is_empty() { Ok(scan.root.unwrap_or_else(|| YamlNode::at(Position::START))) } else { Err(scan.found) }
+    if scan.found.is_empty() {
+        Ok(scan.root.unwrap_or_else(|| Positions::at(Position::START)))
+    } else {
+        Err(scan.found)
+    }
 }
 
 struct Scan {
     stack: Vec<Frame>,
-    root: Option<YamlNode>,
-    found: Vec<Located>,
+    root: Option<Positions>,
+    found: Vec<Problem>,
     /// Number of values so far.
     values: usize,
+    /// Whether the rest of the text cannot be checked.
+    is_over: bool,
 }
 
 /// An open mapping or list.
 struct Frame {
-    node: YamlNode,
+    node: Positions,
     is_mapping: bool,
     /// The key whose value comes next.
     key: Option<(String, Position)>,
 }
 
-#[derive(PartialEq, Eq)]
-enum Go {
-    On,
-    /// The rest of the text cannot be parsed.
-    Stop,
-}
-
 impl Scan {
-    fn event(&mut self, event: Event<'_>, at: Position) -> Go {
+    fn event(&mut self, event: Event<'_>, at: Position) {
         match event {
             Event::DocumentStart(_) if self.root.is_some() => self.stop(at, "only one document is allowed in the file"),
             Event::Alias(_) => {
                 self.report(at, "aliases (`*name`) are not allowed; write the value out");
-                self.scalar(String::new(), ScalarStyle::SingleQuoted, at)
+                self.scalar(String::new(), ScalarStyle::SingleQuoted, at);
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.reject_properties(anchor, tag.is_some(), at);
-                self.scalar(text.into_owned(), style, at)
+                self.scalar(text.into_owned(), style, at);
             }
             Event::MappingStart(anchor, tag) => {
                 self.reject_properties(anchor, tag.is_some(), at);
-                self.open(Frame { node: YamlNode::at(at), is_mapping: true, key: None })
+                self.open(Frame { node: Positions::at(at), is_mapping: true, key: None });
             }
             Event::SequenceStart(anchor, tag) => {
                 self.reject_properties(anchor, tag.is_some(), at);
-                self.open(Frame { node: YamlNode::at(at), is_mapping: false, key: None })
+                self.open(Frame { node: Positions::at(at), is_mapping: false, key: None });
             }
             Event::MappingEnd | Event::SequenceEnd => {
                 if let Some(frame) = self.stack.pop() {
                     self.attach(frame.node);
                 }
-                Go::On
             }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
-                Go::On
-            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}
         }
     }
 
@@ -199,33 +202,30 @@ impl Scan {
         }
     }
 
-    fn open(&mut self, frame: Frame) -> Go {
+    fn open(&mut self, frame: Frame) {
         if self.at_key() {
-            return self.stop(frame.node.position, "a key must be a string, not a mapping or list");
+            self.stop(frame.node.position, "a key must be a string, not a mapping or list");
+        } else if self.stack.len() >= MAX_DEPTH {
+            self.stop(frame.node.position, format!("nested deeper than {MAX_DEPTH} levels"));
+        } else {
+            self.stack.push(frame);
         }
-        if self.stack.len() >= MAX_DEPTH {
-            return self.stop(frame.node.position, format!("nested deeper than {MAX_DEPTH} levels"));
-        }
-        self.stack.push(frame);
-        Go::On
     }
 
-    fn scalar(&mut self, text: String, style: ScalarStyle, at: Position) -> Go {
+    fn scalar(&mut self, text: String, style: ScalarStyle, at: Position) {
         let is_plain = style == ScalarStyle::Plain;
         if self.at_key() {
-            self.key(text, is_plain, at);
-            return Go::On;
+            return self.key(text, is_plain, at);
         }
         if let Some(message) = is_plain.then(|| rejected_value(&text)).flatten() {
             self.report(at, message);
         }
-        self.attach(YamlNode::at(at));
-        Go::On
+        self.attach(Positions::at(at));
     }
 
     fn key(&mut self, text: String, is_plain: bool, at: Position) {
         let Some(frame) = self.stack.last_mut() else { return };
-        let first = frame.node.children.get(&Segment::Key(text.clone())).map(|node| node.position.line);
+        let first = frame.node.children.get(&Segment::Key(text.clone().into())).map(|node| node.position.line);
         frame.key = Some((text.clone(), at));
         if let Some(line) = first {
             self.report(at, format!("duplicate key, first on line {line}"));
@@ -238,7 +238,7 @@ impl Scan {
         }
     }
 
-    fn attach(&mut self, mut node: YamlNode) {
+    fn attach(&mut self, mut node: Positions) {
         self.values = self.values.saturating_add(1);
         let Some(frame) = self.stack.last_mut() else {
             self.root = Some(node);
@@ -247,7 +247,7 @@ impl Scan {
         let segment = match frame.key.take() {
             Some((key, position)) => {
                 node.position = position;
-                Segment::Key(key)
+                Segment::Key(key.into())
             }
             None => Segment::Index(frame.node.children.len()),
         };
@@ -259,18 +259,18 @@ impl Scan {
         self.stack.last().is_some_and(|frame| frame.is_mapping && frame.key.is_none())
     }
 
-    fn stop(&mut self, position: Position, message: impl Into<String>) -> Go {
+    fn stop(&mut self, position: Position, message: impl Into<String>) {
         self.report(position, message);
-        Go::Stop
+        self.is_over = true;
     }
 
     fn report(&mut self, position: Position, message: impl Into<String>) {
-        self.found.push(Located { position, field: self.path(), message: message.into() });
+        self.found.push(Problem { position, field: self.path(), message: message.into() });
     }
 
     fn path(&self) -> FieldPath {
         let step = |frame: &Frame| match &frame.key {
-            Some((key, _)) => Some(Segment::Key(key.clone())),
+            Some((key, _)) => Some(Segment::Key(key.clone().into())),
             None => (!frame.is_mapping).then_some(Segment::Index(frame.node.children.len())),
         };
         self.stack.iter().filter_map(step).collect()
@@ -298,22 +298,32 @@ fn may_be_typed(key: &str) -> bool {
         || words.iter().any(|word| key.eq_ignore_ascii_case(word))
 }
 
-fn agrees(node: &YamlNode, value: &Json) -> bool {
-    let child = |segment: Segment, value: &Json| node.children.get(&segment).is_some_and(|child| agrees(child, value));
-    match value {
-        Json::Object(map) => {
-            map.len() == node.children.len() && map.iter().all(|(key, value)| child(Segment::Key(key.clone()), value))
-        }
+/// The values with their positions; `None` if the two readings differ.
+fn zip(positions: Positions, value: Json) -> Option<Node> {
+    let Positions { position, mut children } = positions;
+    let mut child = |segment, value| zip(children.remove(&segment)?, value);
+    let value = match value {
+        Json::Null => NodeValue::Null,
+        Json::Bool(value) => NodeValue::Bool(value),
+        Json::Number(number) => NodeValue::Number(number),
+        Json::String(text) => NodeValue::String(text),
         Json::Array(items) => {
-            let mut numbered = items.iter().enumerate();
-            items.len() == node.children.len() && numbered.all(|(index, value)| child(Segment::Index(index), value))
+            let items = items.into_iter().enumerate().map(|(index, item)| child(Segment::Index(index), item));
+            NodeValue::List(items.collect::<Option<_>>()?)
         }
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => node.children.is_empty(),
-    }
+        Json::Object(entries) => {
+            let entries = entries.into_iter().map(|(key, value)| {
+                let node = child(Segment::Key(key.clone().into()), value)?;
+                Some((key, node))
+            });
+            NodeValue::Mapping(entries.collect::<Option<_>>()?)
+        }
+    };
+    children.is_empty().then_some(Node { position, value })
 }
 
 /// Rarely reached: only for a text that libyaml rejects and the first pass accepts.
-fn second_pass_error(text: &str, error: &serde_yaml::Error) -> Located {
+fn second_pass_error(text: &str, error: &serde_yaml::Error) -> Problem {
     let position = error.location().map_or(Position::START, |at| Position { line: at.line(), column: at.column() });
     whole(position, syntax(text, position.line, &error.to_string()))
 }
@@ -340,15 +350,15 @@ fn syntax(text: &str, line: usize, parser_says: &str) -> String {
     format!("invalid YAML: {}", help.unwrap_or(parser_says))
 }
 
-fn whole(position: Position, message: impl Into<String>) -> Located {
-    Located { position, field: FieldPath::root(), message: message.into() }
+fn whole(position: Position, message: impl Into<String>) -> Problem {
+    Problem { position, field: FieldPath::root(), message: message.into() }
 }
 
 fn position_of(marker: &Marker) -> Position {
     Position { line: marker.line(), column: marker.col() + 1 }
 }
 
-impl YamlNode {
+impl Positions {
     fn at(position: Position) -> Self {
         Self { position, children: BTreeMap::new() }
     }

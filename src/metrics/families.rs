@@ -4,12 +4,12 @@
 use http::StatusCode;
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 
-use super::family::{Child, MetricRow, row};
+use super::family::{Child, MetricLabel, MetricRow, row};
 use super::label::{
-    ConnectionRejection, EntryKind, HandshakeError, Label as _, OperationResult, Outcome, Reloaded,
+    ConnectionRejection, EntryKind, HandshakeError, Label as _, LabelType, OperationResult, Outcome, Reloaded,
     StoreOperationResult,
 };
-use crate::auth::{Policy, SignatureCheck};
+use crate::auth::{PolicyKind, SignatureCheck};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 
@@ -30,8 +30,11 @@ macro_rules! metrics {
         $name:literal, $help:literal, $reference:literal $(, $buckets:expr)?;
     )+) => {
         /// Every metric of the gateway, in the order of the reference.
-        pub const ROWS: &[MetricRow] =
-            &[$(row($name, $help, $reference, &[$(stringify!($label)),*])$(.buckets($buckets))?),+];
+        pub const ROWS: [MetricRow; [$($name),+].len()] = [$(
+            row(<$child>::KIND, $name, $help, $reference)
+                .labels(&[$(MetricLabel { name: stringify!($label), values: <$value as LabelType>::values }),*])
+                $(.buckets($buckets))?
+        ),+];
 
         /// The family of each metric.
         #[derive(Debug)]
@@ -41,11 +44,12 @@ macro_rules! metrics {
 
         impl Families {
             pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+                let [$($metric),+] = ROWS;
                 $(
-                    let declared = row($name, $help, $reference, &[$(stringify!($label)),*])$(.buckets($buckets))?;
-                    let $metric = <$child>::register(&declared, registry)?;
+                    let has_labels = !$metric.labels.is_empty();
+                    let $metric = <$child>::register(&$metric, registry)?;
                     // A metric without labels has one child, which is exported from the start.
-                    if declared.labels.is_empty() {
+                    if !has_labels {
                         $metric.with_label_values::<&str>(&[]);
                     }
                 )+
@@ -66,51 +70,46 @@ metrics! {
     requests(route: &str, outcome: Outcome, reason: Option<Reason>, status: Option<StatusCode>) -> IntCounter,
         "hookgate_requests_total",
         "Requests by route, outcome, reason and the HTTP status of the response.",
-        "`status` is the HTTP status that the sender got. `route` is empty if none matched, `reason` if there is none, \
-         as for forwarded requests. Outcomes: see below";
+        "requests, by how they ended. `status` is the HTTP status of the response, empty if none was sent. `route` is empty if none matched, `reason` if there is \
+         none, as for forwarded requests";
 
     request_duration(route: &str) -> Histogram,
         "hookgate_request_duration_seconds",
         "Time from the request headers to the end of the response.",
-        "histogram; from the request's headers to the end of the response, if there was a route",
+        "seconds from the request's headers to the end of the response, if there was a route",
         REQUEST_BUCKETS;
 
     upstream_duration(route: &str) -> Histogram,
         "hookgate_upstream_duration_seconds",
         "Time from forwarding a request to the response headers of the upstream.",
-        "histogram; until the headers of the upstream's response",
+        "seconds from forwarding a request to the headers of the upstream's response",
         REQUEST_BUCKETS;
 
-    verify_duration(scheme: &Policy) -> Histogram,
+    verify_duration(scheme: PolicyKind) -> Histogram,
         "hookgate_verify_duration_seconds",
         "Time to verify one request, including any wait for keys.",
-        "histogram; the decision, with any wait for keys. jwt, detached_jws, signature, static_token, \
-         client_certificate, all_of, any_of, public; a preset counts as its scheme",
+        "seconds of the decision, with any wait for keys. A preset counts as its scheme",
         VERIFY_BUCKETS;
 
     open_connections(listener: &str) -> IntGauge,
         "hookgate_open_connections",
         "Open client connections.",
-        "open connections; the label is the address as configured";
+        "open connections. `listener` is the address as configured";
 
     connections_rejected(listener: &str, reason: ConnectionRejection) -> IntCounter,
         "hookgate_connections_rejected_total",
         "Client connections closed as soon as they were accepted, by reason.",
-        "connections closed at once: max_connections, max_connections_per_ip; trusted_proxies (not from a trusted \
-         proxy, if a PROXY header is required), proxy_protocol (no PROXY header, a malformed one, or not in time)";
+        "connections that were closed at once";
 
     tls_handshakes(listener: &str, result: OperationResult, reason: Option<HandshakeError>) -> IntCounter,
         "hookgate_tls_handshakes_total",
         "TLS handshakes with clients by result, and by the reason of an error.",
-        "success, error. Reasons of an error: unknown_ca, no_client_certificate, certificate_expired, \
-         certificate_revoked, protocol_version, no_common_alpn, plain_http, timeout, other";
+        "TLS handshakes. `reason` is empty for a success";
 
     store_operations(kind: EntryKind, result: StoreOperationResult) -> IntCounter,
         "hookgate_store_operations_total",
         "Operations of the store on replay ids and idempotency keys, by kind and result.",
-        "kind: replay, idempotency. Result, of a reservation: reserved, duplicate, in_flight, mismatch, full, \
-         unavailable, allowed (by `on_error`); of its end: committed, released, lost (to another owner, after the \
-         lease), commit_failed and release_failed (retried), given_up";
+        "reservations of replay ids and idempotency keys, and how they end";
 
     store_entries() -> IntGauge,
         "hookgate_store_entries",
@@ -120,7 +119,8 @@ metrics! {
     store_capacity() -> IntGauge,
         "hookgate_store_capacity",
         "Replay ids and idempotency keys that this process can store; 0 with Redis.",
-        "the `capacity` of a memory or embedded store";
+        "the `capacity` of a memory or embedded store, 0 with Redis. Each route that uses the store has an equal share, and gets `store_full` when \
+         that is used up";
 
     panics() -> IntCounter,
         "hookgate_panics_total",
@@ -136,9 +136,8 @@ metrics! {
     token_cache_lookups(result: SignatureCheck) -> IntCounter,
         "hookgate_token_cache_lookups_total",
         "Tokens with a valid signature, by whether the verification was cached (hit) or not (miss).",
-        "tokens with a valid signature: `hit`, the same token was verified before with the same keys, usually twice, \
-         and only its claims were verified again; `miss`, the signature was verified. The cache has two thousand \
-         tokens of up to 4 KiB for each issuer, and only tokens that were seen twice";
+        "tokens with a valid signature. The cache has two thousand tokens of up to 4 KiB for each issuer, and only \
+         tokens that were seen twice";
 
     secret_last_used_timestamp(route: &str, index: &str) -> Gauge,
         "hookgate_secret_last_used_timestamp_seconds",
@@ -162,17 +161,17 @@ metrics! {
     jwks_refreshes(issuer: &str, result: OperationResult) -> IntCounter,
         "hookgate_jwks_refreshes_total",
         "Fetches of an issuer's JWKS by result.",
-        "fetches: success, error";
+        "fetches of an issuer's keys";
 
     config_reloads(result: Reloaded) -> IntCounter,
         "hookgate_config_reloads_total",
         "Reloads of the configuration by result.",
-        "applied, rejected; unchanged after a SIGHUP only";
+        "reloads of the configuration";
 
     config_last_reload_successful() -> IntGauge,
         "hookgate_config_last_reload_successful",
         "1 if the configuration on disk is active, 0 if the last reload was rejected.",
-        "1 if the configuration on disk is active";
+        "1 if the configuration on disk is active, 0 if it was rejected";
 
     config_last_reload_success_timestamp() -> Gauge,
         "hookgate_config_last_reload_success_timestamp_seconds",
@@ -182,22 +181,22 @@ metrics! {
     revocation_entries(file: &str) -> IntGauge,
         "hookgate_revocation_entries",
         "Token ids, subjects and key ids on the active revocation list.",
-        "names on the active list; `file` as in `revocation`";
+        "names on the active revocation list; `file` as in `revocation`";
 
     revocation_last_reload_successful(file: &str) -> IntGauge,
         "hookgate_revocation_last_reload_successful",
         "1 if the revocation list on disk is active, 0 if the last reload was rejected.",
-        "1 if the list on disk is active";
+        "1 if the revocation list on disk is active, 0 if it was rejected";
 
     revocation_reloads(file: &str, result: Reloaded) -> IntCounter,
         "hookgate_revocation_reloads_total",
         "Reloads of a changed revocation list by result.",
-        "lists that have changed: applied, rejected";
+        "reloads of revocation lists that have changed";
 
     certificate_expiry_timestamp(name: &str) -> Gauge,
         "hookgate_certificate_expiry_timestamp_seconds",
         "Unix time at which a served certificate expires; name is its file.",
-        "when a served certificate expires; its file";
+        "when a served certificate expires. `name` is its file";
 
     build_info(version: &str) -> IntGauge,
         "hookgate_build_info",

@@ -2,8 +2,7 @@
 
 use http::StatusCode;
 
-use crate::auth::Policy;
-use crate::auth::SignatureCheck;
+use crate::auth::{PolicyKind, SignatureCheck};
 use crate::reason::Reason;
 use crate::rows::rows;
 
@@ -38,16 +37,66 @@ impl Label for Option<HandshakeError> {
 
 impl Label for SignatureCheck {
     fn label(&self) -> &str {
-        match self {
-            Self::Cached => "hit",
-            Self::Verified => "miss",
-        }
+        lookup(*self).0
     }
 }
 
-impl Label for Policy {
-    fn label(&self) -> &str {
-        self.scheme()
+/// The value for a lookup in the cache of tokens, and its meaning.
+const fn lookup(check: SignatureCheck) -> (&'static str, &'static str) {
+    match check {
+        SignatureCheck::Cached => {
+            ("hit", "The same token was verified before with the same keys, and only its claims were verified again.")
+        }
+        SignatureCheck::Verified => ("miss", "The signature was verified."),
+    }
+}
+
+/// The fixed values of a label and their meanings, for the reference. `None` if the values are names of gateway.yaml,
+/// reasons or HTTP statuses.
+pub type LabelValues = Option<Vec<(&'static str, &'static str)>>;
+
+/// A type of labels, by which the reference knows their values.
+pub(super) trait LabelType {
+    fn values() -> LabelValues {
+        None
+    }
+}
+
+impl LabelType for &str {}
+impl LabelType for Option<Reason> {}
+impl LabelType for Option<StatusCode> {}
+
+/// All variants of these are values. A trait of the enums instead would have to be declared and implemented for each.
+macro_rules! variants_are_values {
+    ($($label:ty),+) => {
+        $(impl LabelType for $label {
+            fn values() -> LabelValues {
+                Some(<$label>::ALL.iter().map(|value| (value.label(), value.meaning())).collect())
+            }
+        })+
+    };
+}
+
+variants_are_values!(
+    ConnectionRejection,
+    EntryKind,
+    HandshakeError,
+    OperationResult,
+    Outcome,
+    PolicyKind,
+    Reloaded,
+    StoreOperationResult
+);
+
+impl LabelType for Option<HandshakeError> {
+    fn values() -> LabelValues {
+        HandshakeError::values()
+    }
+}
+
+impl LabelType for SignatureCheck {
+    fn values() -> LabelValues {
+        Some([Self::Cached, Self::Verified].map(lookup).to_vec())
     }
 }
 
@@ -55,20 +104,22 @@ rows! {
     /// How a request ended.
     pub enum Outcome;
     /// The label's value.
-    pub fn label -> &'static str;
-    /// The upstream's response was passed on.
+    pub fn label -> &'static str, meaning;
+    /// The upstream responded, with any status.
     Forwarded = "forwarded";
-    /// The gateway rejected the request.
+    /// The request was not forwarded, for `reason`.
     Rejected = "rejected";
-    /// A route in dry run forwarded the request although it would have been rejected.
+    /// A route in [dry run](configuration/routes.md#routes.mode) forwarded the request, which would have been rejected
+    /// for `reason`.
     DryRunRejected = "dry_run_rejected";
-    /// The gateway answered a provider's endpoint verification challenge itself.
+    /// The gateway answered a provider's endpoint verification challenge.
     ChallengeAnswered = "challenge_answered";
-    /// A duplicate of a processed event was acknowledged, or got the stored response.
+    /// A duplicate of a processed event was acknowledged or got the stored response; `reason` is `duplicate_request`.
     DuplicateAnswered = "duplicate_answered";
-    /// The upstream's response ended prematurely after it had begun.
+    /// The upstream's response ended prematurely after it had begun; `reason` is `upstream_protocol_error` or
+    /// `upstream_timeout`.
     UpstreamIncomplete = "upstream_incomplete";
-    /// The upstream gave no response, the client disconnected, or the gateway could not decide.
+    /// The upstream gave no response, the client disconnected or was too slow, or the gateway cannot verify the request (503); see `reason`.
     Error = "error";
 }
 
@@ -76,7 +127,7 @@ rows! {
     /// Whether an operation succeeded.
     pub enum OperationResult;
     /// The label's value.
-    pub fn label -> &'static str;
+    pub fn label -> &'static str, meaning;
     /// It succeeded.
     Success = "success";
     /// It failed.
@@ -87,12 +138,12 @@ rows! {
     /// Result of a reload.
     pub enum Reloaded;
     /// The label's value.
-    pub fn label -> &'static str;
-    /// The new configuration is active.
+    pub fn label -> &'static str, meaning;
+    /// The new configuration or list is active.
     Applied = "applied";
-    /// The configuration is the active one, or was rejected before.
+    /// After a SIGHUP: the files are the active ones.
     Unchanged = "unchanged";
-    /// The configuration has problems, which were logged; the old one stays active.
+    /// It has problems, which were logged; the old one stays active.
     Rejected = "rejected";
 }
 
@@ -100,7 +151,7 @@ rows! {
     /// Why a connection is closed before any response: a key of the listener, or `trusted_proxies`.
     pub enum ConnectionRejection;
     /// The label's value.
-    pub fn label -> &'static str;
+    pub fn label -> &'static str, meaning;
     /// The listener has too many connections.
     MaxConnections = "max_connections";
     /// The client's address has too many connections.
@@ -115,7 +166,7 @@ rows! {
     /// Why there is no TLS connection.
     pub enum HandshakeError;
     /// The label's value.
-    pub fn label -> &'static str;
+    pub fn label -> &'static str, meaning;
     /// One side's certificate does not chain to a CA that the other side trusts.
     UnknownCa = "unknown_ca";
     /// The listener requires a client certificate, and the client presented none.
@@ -140,7 +191,7 @@ rows! {
     /// The purpose of an entry in the store.
     pub enum EntryKind;
     /// The label's value.
-    pub fn label -> &'static str;
+    pub fn label -> &'static str, meaning;
     /// The replay id of a request.
     Replay = "replay";
     /// An idempotency key.
@@ -151,7 +202,7 @@ rows! {
     /// Result of an operation of the store on an entry.
     pub enum StoreOperationResult;
     /// The label's value.
-    pub fn label -> &'static str;
+    pub fn label -> &'static str, meaning;
     /// The entry is reserved.
     Reserved = "reserved";
     /// The entry was committed before.

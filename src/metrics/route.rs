@@ -8,7 +8,7 @@ use prometheus::{Histogram, IntCounter};
 
 use super::families::{Families, seconds};
 use super::label::Outcome;
-use crate::auth::Policy;
+use crate::auth::{Policy, PolicyKind};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 
@@ -25,7 +25,7 @@ pub struct RouteMetrics {
     request_duration: Histogram,
     upstream_duration: Histogram,
     /// The scheme that the route was first seen with, which it mostly keeps.
-    verify_duration: OnceLock<(&'static str, Histogram)>,
+    verify_duration: OnceLock<(PolicyKind, Histogram)>,
 }
 
 impl RouteMetrics {
@@ -49,9 +49,9 @@ impl RouteMetrics {
 
     /// Counts one decision and its time.
     pub fn verified(&self, metrics: &Families, policy: &Policy, took: Duration) {
-        let child = || (policy.scheme(), metrics.verify_duration(policy));
+        let child = || (policy.kind(), metrics.verify_duration(policy.kind()));
         let (first, kept) = self.verify_duration.get_or_init(child);
-        if *first == policy.scheme() { kept.observe(took.as_secs_f64()) } else { child().1.observe(took.as_secs_f64()) }
+        if *first == policy.kind() { kept.observe(took.as_secs_f64()) } else { child().1.observe(took.as_secs_f64()) }
     }
 
     /// Counts a request that has ended.

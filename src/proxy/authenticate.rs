@@ -51,7 +51,8 @@ pub(super) async fn authenticate(
 /// limit does not count against its client.
 fn is_rejected(authenticated: &Result<Authenticated, Failure>) -> bool {
     match authenticated {
-        Err(failure) => is_rejection(failure.reason()) && failure.limited().is_none(),
+        Err(Failure::Rejected(rejection)) => is_rejection(rejection.reason),
+        Err(_) => false,
         Ok(Authenticated::Permitted(Permit::Observed(rejection))) => is_rejection(rejection.reason),
         Ok(Authenticated::Permitted(Permit::Granted(_)) | Authenticated::Challenge(_)) => false,
     }

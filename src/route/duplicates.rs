@@ -7,6 +7,8 @@ use http::StatusCode;
 use crate::auth::ReplayId;
 use crate::auth::locator::Locator;
 use crate::clock::UnixTime;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// `replay_protection` and `idempotency` of a route, at least one of them.
 #[derive(Clone, Debug)]
@@ -46,13 +48,15 @@ pub struct IdempotencyRule {
 }
 
 /// The response to a duplicate request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum OnDuplicate {
-    /// Status 409.
+    /// 409 `duplicate_request`.
     Reject,
-    /// Status 200, or 202 for security event tokens, with an empty body.
+    /// 200 without a body; 202 for security event tokens.
     Acknowledge,
-    /// The stored response to the first request.
+    /// The response to the first request again, with `Idempotent-Replayed: true`: a 2xx without its cookies, and of a
+    /// response of more than 64 KiB only the status.
     StoredResponse,
 }
 

@@ -2,7 +2,7 @@
 //! and the time, and return the result and the state to write.
 //!
 //! `memory` and `embedded` run this code; `redis` runs the same rules as Lua, and a test compares the two.
-//! docs/replay.md has a diagram.
+//! docs/concepts/replay-and-idempotency.md has a diagram.
 
 use bytes::Bytes;
 

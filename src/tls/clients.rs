@@ -9,9 +9,13 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use super::roots::{TlsError, provider, roots};
 use crate::auth::client_certificate::ClientTrust;
 use crate::clock::UnixTime;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// Whether clients must present a certificate. A client with an invalid certificate fails the TLS handshake either way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(extend("default" = "required"))]
 pub enum ClientAuth {
     /// The TLS handshake fails without a certificate.
     #[default]

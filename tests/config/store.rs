@@ -1,6 +1,9 @@
 //! `store`, `replay_protection` and `idempotency`: rejected configurations and warnings.
 
-use super::{VALID, problems_of};
+use serde_json::json;
+
+use super::{VALID, problems_of, valid};
+use crate::support::configuration::{ReplayProtection, Signature, Store, file};
 
 fn with_store(state: &str, replay: &str) -> Vec<String> {
     let text = VALID.replace("replay_protection: disabled", replay);
@@ -13,7 +16,7 @@ fn stores_require_their_fields() {
         ("{}", "store.type: missing; expected one of `memory`, `embedded`, `redis`"),
         ("{ type: disk }", "store.type: expected one of `memory`, `embedded`, `redis`"),
         ("{ type: redis, url: \"redis://a\", capacity: 5 }", "store.capacity: unknown field"),
-        ("{ type: memory, capacity: 0 }", "store.capacity: must be 1 or more"),
+        ("{ type: memory, capacity: 0 }", "store.capacity: expected a whole number of at least 1, got 0"),
         ("{ type: memory, path: a }", "store.path: unknown field"),
         ("{ type: embedded }", "store.path: missing"),
         ("{ type: embedded, path: a, interval: 1s }", "store.interval: requires `durability: interval`"),
@@ -61,32 +64,28 @@ fn replay_protection_and_idempotency_must_be_possible() {
 /// PageSpace#2199: an unsigned delivery id.
 #[test]
 fn an_unsigned_id_is_no_id() {
-    let start = VALID.find("    auth:").unwrap();
-    let end = VALID.find("    replay_protection: disabled").unwrap();
-    let auth = "    auth: { signature: { algorithm: hmac-sha256, header: X-Signature, encoding: hex, signed_payload: [body], \
-                secret: { file: jwks.json } } }\n";
-    let text = format!("store: {{ type: memory }}\n{}{auth}{}", &VALID[..start], &VALID[end..]);
-    let told = |replay: &str| problems_of(&text.replace("replay_protection: disabled", replay));
-    let unsigned = told("replay_protection: { id: { header: X-Delivery }, ttl: 1h }");
+    let signature = Signature::hmac("X-Signature", &["body"]).secret(file("jwks.json"));
+    let signed = valid().store(Store::memory()).route(|route| route.auth(signature));
+    let told = |replay: ReplayProtection| {
+        problems_of(&signed.clone().route(|route| route.replay_protection(replay)).to_string())
+    };
+    let unsigned = told(ReplayProtection::for_at_least("1h").id(json!({"header": "X-Delivery"})));
     assert!(unsigned.iter().any(|line| line.contains("replay_protection.id: is not signed")), "{unsigned:#?}");
-    let endless = told("replay_protection: { id: { hash: true } }");
+    let endless = told(ReplayProtection::empty().id(json!({"hash": true})));
     assert!(endless.iter().any(|line| line.contains("replay_protection.ttl: missing")), "{endless:#?}");
-    assert_eq!(told("replay_protection: { ttl: 1h }"), Vec::<String>::new());
+    assert_eq!(told(ReplayProtection::for_at_least("1h")), Vec::<String>::new());
 }
 
 /// A token may be sent with many deliveries, so it does not identify one.
 #[test]
 fn a_token_that_need_not_be_unique_is_no_id() {
-    let told = with_store("{ type: memory }", "replay_protection: { ttl: 1h }");
+    let replay = ReplayProtection::for_at_least("1h");
+    let protected = valid().store(Store::memory()).route(|route| route.replay_protection(replay));
+    let told = problems_of(&protected.to_string());
     assert!(
         told.iter().any(|line| line.contains("replay_protection: a credential of this route contains no signed value")),
         "{told:#?}"
     );
-    let text =
-        VALID.replace("audience: https://hooks.test/", "audience: https://hooks.test/\n        required_claims: [jti]");
-    let text = format!(
-        "store: {{ type: memory }}\n{}",
-        text.replace("replay_protection: disabled", "replay_protection: { ttl: 1h }")
-    );
-    assert_eq!(problems_of(&text), Vec::<String>::new());
+    let unique = protected.route(|route| route.jwt(|jwt| jwt.required_claims(["jti"])));
+    assert_eq!(problems_of(&unique.to_string()), Vec::<String>::new());
 }

@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hookgate::config::file::preset::X5cFile;
+use hookgate::config::file::preset::X5cYaml;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use rcgen::{BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer};
@@ -84,7 +84,7 @@ pub struct Chain {
     pub chain: String,
 }
 
-pub fn chain(pair: &Pair, extensions: &X5cFile) -> Chain {
+pub fn chain(pair: &Pair, extensions: &X5cYaml) -> Chain {
     let authority = |extension: Option<&String>| {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

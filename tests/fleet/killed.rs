@@ -9,6 +9,7 @@ use super::app::App;
 use super::process::GatewayProcess;
 use super::sender::{Dice, IN_FLIGHT, NOTHING, REPLAYED, Sender};
 use super::size;
+use crate::support::configuration::Store;
 use crate::support::until;
 
 const CLIENTS: usize = 8;
@@ -46,8 +47,8 @@ async fn are_known(app: &App, gateway: SocketAddr, answered: &[String]) {
 async fn ids_answered_before_a_kill_are_known_after_it() {
     let kills = size(2, 20);
     let (app, folder) = (App::start().await, TempDir::new().unwrap());
-    let state = format!("{{ type: embedded, path: {}, durability: sync }}", folder.path().join("state").display());
-    let mut gateway = GatewayProcess::start(app.address, "200ms", &state).await;
+    let store = Store::embedded(folder.path().join("state")).with("durability", "sync");
+    let mut gateway = GatewayProcess::start(app.address, "200ms", store).await;
     let (mut answered, mut unknown) = (Vec::new(), Vec::new());
     for round in 0..kills {
         let sender = Sender::new(&app.ledger);

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,6 +16,7 @@ use super::redis::RedisServer;
 use super::sender::{Dice, IN_FLIGHT, REPLAYED, Sender, sign};
 use super::size;
 use crate::support::Client;
+use crate::support::configuration::Store;
 
 const CLIENTS: usize = 8;
 
@@ -57,9 +59,10 @@ async fn send_and_leave(gateway: SocketAddr, http2: Client, ids: Vec<String>, mu
 }
 
 /// Clients send all ids and disconnect; then each id is sent again until it is processed.
-async fn send_disconnect_and_retry(ids: usize, state: &str) {
+async fn send_disconnect_and_retry(ids: usize, store: Store) {
     let app = App::start().await;
-    let gateway = GatewayProcess::start(app.address, "2s", state).await;
+    let described = Value::from(store.clone());
+    let gateway = GatewayProcess::start(app.address, "2s", store).await;
     let (sender, plain) = (Sender::new(&app.ledger), gateway.plain);
     let of_client = |client: usize| (client..ids).step_by(CLIENTS).map(|id| format!("e{id}")).collect::<Vec<_>>();
     let http2 = Client::http2(gateway.tls, &gateway.ca);
@@ -79,7 +82,7 @@ async fn send_disconnect_and_retry(ids: usize, state: &str) {
     let (tally, sums) = (sender.tally.lock().unwrap(), app.ledger.sums());
     let blocked = app.ledger.count("409 duplicate_in_flight");
     println!(
-        "clients that disconnect, {state}: before the retries {seen:?}, in the end {sums:?}, {blocked} blocked for a while, {tally:?}"
+        "clients that disconnect, {described}: before the retries {seen:?}, in the end {sums:?}, {blocked} blocked for a while, {tally:?}"
     );
     tally.only(&["200", REPLAYED, IN_FLIGHT]);
     assert_eq!(app.ledger.each_once(ids).forwards, ids);
@@ -88,20 +91,20 @@ async fn send_disconnect_and_retry(ids: usize, state: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_of_disconnecting_clients_are_processed_once() {
-    send_disconnect_and_retry(size(300, 10_000), "{ type: memory }").await;
+    send_disconnect_and_retry(size(300, 10_000), Store::memory()).await;
 }
 
 /// Here a client may also disconnect while the gateway waits for its store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_of_disconnecting_clients_are_processed_once_with_redis() {
     let server = RedisServer::start().await;
-    let state = format!("{{ type: redis, url: \"redis://{}\", timeout: 2s }}", server.address);
-    send_disconnect_and_retry(size(300, 10_000), &state).await;
+    let store = Store::redis(server.address).timeout("2s");
+    send_disconnect_and_retry(size(300, 10_000), store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_of_disconnecting_clients_are_processed_once_with_a_file() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("state");
-    send_disconnect_and_retry(size(300, 10_000), &format!("{{ type: embedded, path: {} }}", path.display())).await;
+    send_disconnect_and_retry(size(300, 10_000), Store::embedded(path)).await;
 }

@@ -6,9 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::sender::SECRET;
+use crate::support::configuration::{Configuration, Listener, ReplayProtection, Route, Signature, Store, Timestamp};
 use crate::support::{certificate, until};
 
 /// Below the ephemeral ports of the system, so that a restarted server finds its port free.
@@ -75,43 +77,35 @@ pub struct GatewayProcess {
     process: Process,
 }
 
-const CONFIG: &str = r#"
-log: { access: false }
-workers: 1
-listeners:
-  - address: "PLAIN"
-    plaintext: true
-    limits: { max_connections: 20000, max_connections_per_ip: 20000 }
-  - address: "TLS"
-    tls: { certificates: [ { cert: server.crt, key: server.key } ] }
-    limits: { max_connections: 20000, max_connections_per_ip: 20000 }
-store: STATE
-routes:
-  - name: webhook
-    match: { path: /webhook, methods: [POST] }
-    upstream: { url: "http://APP", timeouts: { total: TIMEOUT } }
-    auth:
-      signature:
-        algorithm: hmac-sha256
-        header: X-Signature
-        encoding: hex
-        signed_payload: ["header:X-Id", "header:X-Time", body]
-        join: "."
-        timestamp: { header: X-Time, max_age: 5m }
-        secret: { file: secret }
-    replay_protection: { id: { header: X-Id }, ttl: 1h, on_duplicate: reject }
-"#;
+/// One signed route behind both listeners.
+fn configuration(plain: SocketAddr, tls: SocketAddr, route: Route, store: Store) -> Configuration {
+    let listener = |address: SocketAddr| {
+        let listener = Listener::empty().address(address.to_string());
+        listener.max_connections(20_000).max_connections_per_ip(20_000)
+    };
+    let signature = Signature::hmac("X-Signature", &["header:X-Id", "header:X-Time", "body"]).join(".");
+    let signature = signature.timestamp(Timestamp::in_header("X-Time").max_age("5m"));
+    let replay = ReplayProtection::for_at_least("1h").id(json!({"header": "X-Id"})).on_duplicate("reject");
+    let certificates = json!([{"cert": "server.crt", "key": "server.key"}]);
+    Configuration::empty()
+        .access_log(false)
+        .workers(1)
+        .store(store)
+        .add_listener(listener(plain).without_tls())
+        .add_listener(listener(tls).certificates(certificates))
+        .add_route(route.path("/webhook").methods(["POST"]).auth(signature).replay_protection(replay))
+}
 
 impl GatewayProcess {
     /// Starts a gateway in front of `app`, whose total timeout is `timeout`.
-    pub async fn start(app: SocketAddr, timeout: &str, state: &str) -> Self {
+    pub async fn start(app: SocketAddr, timeout: &str, store: Store) -> Self {
         let folder = TempDir::new().unwrap();
         let (plain, tls) = (free_address(), free_address());
         let (ca, certificate, key) = certificate(&["localhost"]);
-        let config = CONFIG.replace("PLAIN", &plain.to_string()).replace("TLS", &tls.to_string());
-        let config = config.replace("STATE", state).replace("APP", &app.to_string()).replace("TIMEOUT", timeout);
+        let route = Route::new("webhook").upstream(format!("http://{app}")).upstream_total(timeout);
+        let config = configuration(plain, tls, route, store).to_string();
         let files =
-            [("gateway.yaml", &*config), ("server.crt", &certificate), ("server.key", &key), ("secret", SECRET)];
+            [("gateway.yaml", config.as_str()), ("server.crt", &certificate), ("server.key", &key), ("secret", SECRET)];
         for (name, content) in files {
             std::fs::write(folder.path().join(name), content).unwrap();
         }

@@ -117,8 +117,7 @@ impl Cluster {
         .await;
     }
 
-    pub fn urls(&self) -> String {
-        let urls: Vec<_> = self.0.iter().map(|node| format!("\"redis://{}\"", node.address)).collect();
-        urls.join(", ")
+    pub fn urls(&self) -> Vec<String> {
+        self.0.iter().map(|node| format!("redis://{}", node.address)).collect()
     }
 }

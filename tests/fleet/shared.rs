@@ -12,6 +12,7 @@ use super::process::GatewayProcess;
 use super::redis::{Cluster, RedisServer};
 use super::sender::{Dice, IN_FLIGHT, REPLAYED, Sender, UNAVAILABLE};
 use super::size;
+use crate::support::configuration::Store;
 use crate::support::until;
 
 const CLIENTS: usize = 8;
@@ -28,15 +29,15 @@ const STORE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Long enough that every response of the upstream arrives in time.
 const APP_TIMEOUT: &str = "10s";
 
-async fn two_gateways(app: &App, state: &str) -> [GatewayProcess; 2] {
+async fn two_gateways(app: &App, store: Store) -> [GatewayProcess; 2] {
     [
-        GatewayProcess::start(app.address, APP_TIMEOUT, state).await,
-        GatewayProcess::start(app.address, APP_TIMEOUT, state).await,
+        GatewayProcess::start(app.address, APP_TIMEOUT, store.clone()).await,
+        GatewayProcess::start(app.address, APP_TIMEOUT, store).await,
     ]
 }
 
-fn over(server: &RedisServer) -> String {
-    format!("{{ type: redis, url: \"redis://{}\", timeout: {}ms }}", server.address, STORE_TIMEOUT.as_millis())
+fn over(address: SocketAddr) -> Store {
+    Store::redis(address).timeout(format!("{}ms", STORE_TIMEOUT.as_millis()))
 }
 
 async fn finish(mut tasks: JoinSet<()>) {
@@ -66,7 +67,7 @@ fn send_all(sender: &Sender, gateways: [SocketAddr; 2], ids: usize) -> JoinSet<(
 async fn two_gateways_over_one_redis_pass_each_id_once() {
     let ids = size(500, 10_000);
     let (server, app) = (RedisServer::start().await, App::start().await);
-    let gateways = two_gateways(&app, &over(&server)).await;
+    let gateways = two_gateways(&app, over(server.address)).await;
     let sender = Sender::new(&app.ledger);
     finish(send_all(&sender, [gateways[0].plain, gateways[1].plain], ids)).await;
     let tally = sender.tally.lock().unwrap();
@@ -79,9 +80,8 @@ async fn two_gateways_over_one_redis_pass_each_id_once() {
 async fn a_cluster_that_loses_a_master_for_a_while_passes_nothing_twice() {
     let ids = size(500, 10_000);
     let (mut cluster, app) = (Cluster::start().await, App::start().await);
-    let timeout = STORE_TIMEOUT.as_millis();
-    let state = format!("{{ type: redis, cluster: true, url: [{}], timeout: {timeout}ms }}", cluster.urls());
-    let gateways = two_gateways(&app, &state).await;
+    let store = over(cluster.0[0].address).with("cluster", true).url(cluster.urls());
+    let gateways = two_gateways(&app, store).await;
     let sender = Sender::new(&app.ledger);
     let load = send_all(&sender, [gateways[0].plain, gateways[1].plain], ids);
     let heard = |what: &str| sender.tally.lock().unwrap().of(what);
@@ -122,7 +122,7 @@ fn send_on(sender: &Sender, gateways: [SocketAddr; 2], stop: &Arc<AtomicBool>) -
 async fn a_redis_that_dies_hangs_and_comes_back_passes_nothing_twice() {
     let rounds = size(1, 10);
     let (mut server, app) = (RedisServer::start().await, App::start().await);
-    let gateways = two_gateways(&app, &over(&server)).await;
+    let gateways = two_gateways(&app, over(server.address)).await;
     let (sender, stop) = (Sender::new(&app.ledger), Arc::default());
     let heard = |what: &str| sender.tally.lock().unwrap().of(what);
     let more = async |what: &str, count: usize| {

@@ -8,6 +8,7 @@ use super::app::{App, Mood};
 use super::process::GatewayProcess;
 use super::sender::{Dice, REPLAYED, Sender};
 use super::size;
+use crate::support::configuration::Store;
 
 const MOODS: [Mood; 5] = [Mood::Says(404), Mood::Says(429), Mood::Says(500), Mood::Silent, Mood::Breaks];
 
@@ -25,7 +26,7 @@ async fn each_event_reaches_a_failing_upstream_and_none_after_its_success() {
         if dice.below(5) == 0 { *dice.pick(&MOODS) } else { Mood::Does }
     })
     .await;
-    let gateway = GatewayProcess::start(app.address, TIMEOUT, "{ type: memory }").await;
+    let gateway = GatewayProcess::start(app.address, TIMEOUT, Store::memory()).await;
     let sender = Sender::new(&app.ledger);
     let clients = (0..CLIENTS).map(|client| {
         let (sender, gateway) = (sender.clone(), gateway.plain);

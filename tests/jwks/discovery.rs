@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::configuration::Jwks;
 use crate::support::key_server::{KeyServer, ok, with_head};
 use crate::support::{Gateway, Issuer, Setup, Upstream, certificate, until};
 
@@ -17,10 +18,15 @@ fn document(issuer: &str, jwks_uri: &str) -> String {
 }
 
 /// A gateway whose issuer is this server.
-fn gateway(server: &KeyServer, upstream: &Upstream, issuer: &Issuer, more: &str) -> Gateway {
-    let setup = Setup::new(upstream.address).with("issuer: https://issuer.test/", &format!("issuer: {}", iss(server)));
-    let jwks = format!("jwks: {{ discovery: true, cooldown: 10ms{more} }}");
-    setup.with("jwks: { file: jwks.json }", &jwks).issuer(issuer.clone()).start()
+fn setup(server: &KeyServer, upstream: &Upstream, issuer: &Issuer, jwks: Jwks) -> Setup {
+    let setup = Setup::new(upstream.address).issuer(issuer.clone()).jwks(jwks);
+    setup.top(|top| top.issuer("acme", |issuer| issuer.issuer(iss(server))))
+}
+
+/// A gateway that fetches at this interval.
+fn gateway(server: &KeyServer, upstream: &Upstream, issuer: &Issuer, refresh_interval: &str) -> Gateway {
+    let jwks = Jwks::discovery().cooldown("10ms").refresh_interval(refresh_interval);
+    setup(server, upstream, issuer, jwks).start()
 }
 
 fn token(server: &KeyServer, issuer: &Issuer) -> String {
@@ -33,7 +39,7 @@ async fn the_document_leads_to_keys_also_on_another_host_and_is_fetched_each_tim
     let (keys, moved) = (KeyServer::start(ok(&issuer.jwks())).await, KeyServer::start(ok(&next.jwks())).await);
     let server = KeyServer::start(with_head("404 Not Found", "")).await;
     server.answers_at(DOCUMENT, document(&iss(&server), &format!("{}/keys", keys.url())));
-    let gateway = gateway(&server, &upstream, &issuer, ", refresh_interval: 1h");
+    let gateway = gateway(&server, &upstream, &issuer, "1h");
     assert_eq!(gateway.client().post(&token(&server, &issuer)).await.status, 200);
     assert_eq!((server.fetches(), keys.fetches(), moved.fetches()), (1, 1, 0));
     server.answers_at(DOCUMENT, document(&iss(&server), &format!("{}/keys", moved.url())));
@@ -61,7 +67,7 @@ async fn a_document_that_is_not_the_issuers_own_leads_nowhere() {
     ];
     for answer in bad {
         server.answers_at(DOCUMENT, answer.clone());
-        let gateway = gateway(&server, &upstream, &issuer, ", refresh_interval: 20ms");
+        let gateway = gateway(&server, &upstream, &issuer, "20ms");
         let before = server.fetches();
         until("the document was fetched and checked", async || server.fetches() > before + 1).await;
         let problem = gateway.client().post(&token(&server, &issuer)).await.problem();
@@ -79,10 +85,8 @@ async fn an_https_issuer_does_not_lead_to_plain_http() {
     let server = KeyServer::start_tls(&leaf, &key, ok(&issuer.jwks())).await;
     let status = async |jwks_uri: String| {
         server.answers_at(DOCUMENT, document(&iss(&server), &jwks_uri));
-        let setup =
-            Setup::new(upstream.address).with("issuer: https://issuer.test/", &format!("issuer: {}", iss(&server)));
-        let setup = setup.with("jwks: { file: jwks.json }", "jwks: { discovery: true, ca: issuer.crt }");
-        let gateway = setup.issuer(issuer.clone()).file("issuer.crt", &ca).start();
+        let jwks = Jwks::discovery().ca("issuer.crt");
+        let gateway = setup(&server, &upstream, &issuer, jwks).file("issuer.crt", &ca).start();
         gateway.client().post(&token(&server, &issuer)).await.status.as_u16()
     };
     assert_eq!(status(format!("{}/keys", server.url())).await, 200);

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::support::configuration::Jwks;
 use crate::support::key_server::{KeyServer, ok};
 use crate::support::{Gateway, Issuer, Setup, Upstream, certificate, until};
 
@@ -18,9 +19,8 @@ fn pin(pem: &str) -> String {
 
 /// A gateway that fetches from this server, with this CA and these pins.
 fn gateway(server: &KeyServer, upstream: &Upstream, issuer: &Issuer, ca: &str, pins: &[String]) -> Gateway {
-    let jwks = format!("jwks: {{ url: \"{}/jwks.json\", ca: issuer.crt, pins: {pins:?} }}", server.url());
-    let setup = Setup::new(upstream.address).with("jwks: { file: jwks.json }", &jwks).issuer(issuer.clone());
-    setup.file("issuer.crt", ca).start()
+    let jwks = Jwks::url(&format!("{}/jwks.json", server.url())).ca("issuer.crt").pins(pins);
+    Setup::new(upstream.address).jwks(jwks).issuer(issuer.clone()).file("issuer.crt", ca).start()
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use hookgate::reload::Reloaded;
 use serde_json::json;
 
-use super::{PROXY, TLS, TRUSTED, UNTRUSTED, ask, ask_plainly, behind_proxies, forwarded, good, request, status};
+use super::{PROXY, UNTRUSTED, ask, ask_plainly, behind_proxies, forwarded, good, request, status};
+use crate::support::configuration::{ClientCertificate, Listener};
 use crate::support::{Authority, Setup, Upstream};
 
 const HEADERS: &str = "X-Forwarded-For: 6.6.6.6, 198.51.100.7\r\nX-Forwarded-For: 127.0.0.10\r\n\
@@ -86,7 +87,7 @@ async fn headers_that_name_two_clients_are_rejected() {
 #[tokio::test]
 async fn an_allow_list_looks_at_the_client_behind_trusted_proxies() {
     let upstream = Upstream::echo().await;
-    let gateway = behind_proxies(&upstream).route("allowed_ips: [198.51.100.0/24]").start();
+    let gateway = behind_proxies(&upstream).route(|route| route.allowed_ips(["198.51.100.0/24"])).start();
     for (chain, expected) in [
         ("198.51.100.7", "200"),
         ("203.0.113.9, 198.51.100.7, 127.0.0.10", "200"),
@@ -108,7 +109,7 @@ async fn an_allow_list_looks_at_the_client_behind_trusted_proxies() {
 #[tokio::test]
 async fn a_rejected_client_behind_a_proxy_uses_up_its_own_budget_only() {
     let upstream = Upstream::echo().await;
-    let gateway = behind_proxies(&upstream).route("limits: { failed_auth_rate: 2/h }").start();
+    let gateway = behind_proxies(&upstream).route(|route| route.failed_auth_rate("2/h")).start();
     let from = |client: &str| format!("X-Forwarded-For: {client}\r\n");
     for (spoofed, expected) in [("6.6.6.1, ", "401"), ("6.6.6.2, ", "401"), ("6.6.6.3, ", "429"), ("", "429")] {
         let fields = from(&format!("{spoofed}203.0.113.9"));
@@ -130,7 +131,8 @@ async fn a_rejected_client_behind_a_proxy_uses_up_its_own_budget_only() {
 #[tokio::test]
 async fn each_request_of_a_connection_has_its_own_client() {
     let upstream = Upstream::echo().await;
-    let gateway = Setup::new(upstream.address).and("trusted_proxies: [127.0.0.1]").start();
+    let setup = Setup::new(upstream.address);
+    let gateway = setup.top(|top| top.trusted_proxies(["127.0.0.1"])).start();
     for client in [gateway.client(), gateway.client_http2()] {
         for (client_address, expected) in [
             (Some("198.51.100.7"), "198.51.100.7, 127.0.0.1"),
@@ -155,7 +157,7 @@ async fn trust_ends_with_the_configuration_also_on_open_connections() {
     let mut wire = gateway.wire_from(PROXY).await;
     let request = good(&gateway, "X-Forwarded-For: 198.51.100.7\r\n").replace("Connection: close\r\n", "");
     wire.write(&request).await.read_until("\r\n\r\n").await;
-    gateway.edit("[127.0.0.8/29]", "[10.0.0.0/8]");
+    gateway.edit(|configuration| configuration.trusted_proxies(["10.0.0.0/8"]));
     assert_eq!(gateway.running().reload(), Reloaded::Applied);
     wire.write(&request).await.read_until("\r\n\r\n").await;
     let seen = upstream.seen();
@@ -168,8 +170,8 @@ async fn trust_ends_with_the_configuration_also_on_open_connections() {
 async fn a_sidecar_behind_an_ingress_forwards_the_scheme_that_the_client_used() {
     let upstream = Upstream::echo().await;
     let gateway = behind_proxies(&upstream)
-        .with(TLS, "plaintext: true")
-        .with("leeway: 30s", "leeway: 30s\n        url: { claim: htu }")
+        .listener(Listener::without_tls)
+        .route(|route| route.jwt(|jwt| jwt.url(json!({"claim": "htu"}))))
         .start();
     let token = gateway.issuer.token_with(json!({"htu": "https://localhost/webhook"}));
     let https = "X-Forwarded-For: 198.51.100.7\r\nX-Forwarded-Proto: https\r\n";
@@ -192,13 +194,11 @@ async fn a_sidecar_behind_an_ingress_forwards_the_scheme_that_the_client_used() 
 #[tokio::test]
 async fn no_header_of_a_proxy_is_a_client_certificate() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
-    let listener = format!("{} }}\n  - address: \"127.0.0.1:0\"\n    plaintext: true", TLS.trim_end_matches(" }"));
-    let gateway = Setup::new(upstream.address)
-        .and(TRUSTED)
-        .with(TLS, &listener)
-        .with("tls: { ", "tls: { client_ca: clients.crt, client_auth: optional, ")
+    let gateway = behind_proxies(&upstream)
+        .listener(|listener| listener.client_ca("clients.crt").client_auth("optional"))
+        .top(|top| top.add_listener(Listener::new().without_tls()))
         .file("clients.crt", &authority.pem)
-        .auth("{ client_certificate: { san: [\"dns:a.test\"] } }")
+        .auth(ClientCertificate::empty().san(["dns:a.test"]))
         .start();
     let spoofed = "X-Forwarded-Client-Cert: Hash=00;Subject=\"CN=a.test\";DNS=a.test\r\nX-SSL-Client-Verify: SUCCESS\r\n\
                    X-SSL-Client-S-DN: CN=a.test\r\nSsl-Client-Verify: SUCCESS\r\nClient-Cert: :AAAA:\r\n\

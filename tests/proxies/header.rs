@@ -3,7 +3,8 @@
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{PROXY, TLS, UNTRUSTED, ask_plainly, behind_proxies, closed, good, request, rest, status, tcp};
+use super::{PROXY, UNTRUSTED, ask_plainly, behind_proxies, closed, good, request, rest, status, tcp};
+use crate::support::configuration::Listener;
 use crate::support::{Gateway, Setup, Upstream, Wire, until};
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -28,11 +29,11 @@ fn binary_6() -> Vec<u8> {
 }
 
 fn taking_headers(upstream: &Upstream) -> Setup {
-    behind_proxies(upstream).with("    tls: {", "    proxy_protocol: true\n    tls: {")
+    behind_proxies(upstream).listener(|listener| listener.proxy_protocol(true))
 }
 
 fn plainly(upstream: &Upstream) -> Setup {
-    taking_headers(upstream).with(TLS, "plaintext: true")
+    taking_headers(upstream).listener(Listener::without_tls)
 }
 
 /// Makes a TLS handshake after the header and sends a request.
@@ -103,7 +104,7 @@ async fn a_connection_without_a_good_header_is_closed_and_counted() {
 async fn half_a_header_ends_with_the_handshake_timeout() {
     let upstream = Upstream::echo().await;
     for setup in [taking_headers(&upstream), plainly(&upstream)] {
-        let gateway = setup.timeouts("tls_handshake: 200ms").start();
+        let gateway = setup.listener(|listener| listener.tls_handshake("200ms")).start();
         for half in [&b""[..], &LINE[..20], &LOCAL[..14]] {
             let mut stream = tcp(&gateway, PROXY).await;
             stream.write_all(half).await.unwrap();
@@ -117,7 +118,7 @@ async fn half_a_header_ends_with_the_handshake_timeout() {
 #[tokio::test]
 async fn silence_after_the_header_ends_too() {
     let upstream = Upstream::echo().await;
-    let gateway = taking_headers(&upstream).timeouts("tls_handshake: 200ms").start();
+    let gateway = taking_headers(&upstream).listener(|listener| listener.tls_handshake("200ms")).start();
     let mut stream = tcp(&gateway, PROXY).await;
     stream.write_all(LINE).await.unwrap();
     assert_eq!(rest(&mut stream).await, "");
@@ -138,7 +139,7 @@ async fn only_a_trusted_proxy_may_name_the_client() {
         assert_eq!(closed(&gateway, "trusted_proxies").await, (index + 1) as f64);
     }
     // A listener without `proxy_protocol` reads the header as HTTP.
-    let without = behind_proxies(&upstream).with(TLS, "plaintext: true").start();
+    let without = behind_proxies(&upstream).listener(Listener::without_tls).start();
     for from in [PROXY, UNTRUSTED] {
         let whole = [LINE, good(&without, "").as_bytes()].concat();
         assert_eq!(status(&ask_plainly(&without, from, whole).await), "400");
@@ -171,8 +172,8 @@ async fn forwarding_headers_count_only_from_a_trusted_proxy_in_the_proxy_protoco
 #[tokio::test]
 async fn allow_lists_and_budgets_go_by_the_header() {
     let upstream = Upstream::echo().await;
-    let limits = "allowed_ips: [198.51.100.0/24]\n    limits: { failed_auth_rate: 1/h }";
-    let gateway = plainly(&upstream).route(limits).start();
+    let setup = plainly(&upstream);
+    let gateway = setup.route(|route| route.allowed_ips(["198.51.100.0/24"]).failed_auth_rate("1/h")).start();
     let ask = async |client: &str, token: &str| {
         let whole = format!("PROXY TCP4 {client} 192.0.2.1 56324 443\r\n{}", request(token, ""));
         status(&ask_plainly(&gateway, PROXY, whole).await).to_owned()
@@ -188,7 +189,7 @@ async fn allow_lists_and_budgets_go_by_the_header() {
 #[tokio::test]
 async fn connections_are_counted_for_the_client_and_never_for_a_proxy() {
     let upstream = Upstream::echo().await;
-    let few = |setup: Setup| setup.with("max_connections_per_ip: 20000", "max_connections_per_ip: 2").start();
+    let few = |setup: Setup| setup.listener(|listener| listener.max_connections_per_ip(2)).start();
     let gateway = few(behind_proxies(&upstream));
     let mut wires = Vec::new();
     for _ in 0..4 {

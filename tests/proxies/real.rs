@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
-use super::{TLS, behind_proxies};
+use super::behind_proxies;
 use crate::fleet::process::{Process, free_address};
+use crate::support::configuration::Listener;
 use crate::support::{Client, Gateway, Issuer, Upstream, Wire, certificate, connect_from, until};
 
 /// A running proxy in its own folder.
@@ -79,7 +80,7 @@ http {
 #[tokio::test]
 async fn nginx_forwards_the_client_the_scheme_and_the_id() {
     let upstream = Upstream::echo().await;
-    let gateway = behind_proxies(&upstream).with(TLS, "plaintext: true").start();
+    let gateway = behind_proxies(&upstream).listener(Listener::without_tls).start();
     let nginx = front("nginx", &["-e", "stderr", "-c"], NGINX, &gateway).await;
     let client = Client::new(nginx.address, &nginx.ca);
     let request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
@@ -236,7 +237,7 @@ listen hooks
 #[tokio::test]
 async fn haproxy_names_the_client_in_both_versions() {
     let upstream = Upstream::echo().await;
-    let gateway = behind_proxies(&upstream).with("    tls: {", "    proxy_protocol: true\n    tls: {").start();
+    let gateway = behind_proxies(&upstream).listener(|listener| listener.proxy_protocol(true)).start();
     let more = "send-proxy-v2 proxy-v2-options crc32c,unique-id,ssl";
     for (last, header) in [(21, "send-proxy"), (22, "send-proxy-v2"), (23, more)] {
         let haproxy = front("haproxy", &["-db", "-f"], &HAPROXY.replace("HEADER", header), &gateway).await;

@@ -2,10 +2,18 @@
 
 use serde_json::json;
 
-use super::with_replay_protection;
+use super::{with_replay_protection, with_store};
+use crate::support::configuration::Idempotency;
 use crate::support::{Answer, Gateway, Upstream, until};
 
-const KEYED: &str = "replay_protection: disabled\n    idempotency: { key: { header: Idempotency-Key } }";
+fn by_header() -> Idempotency {
+    Idempotency::keyed_by("header", "Idempotency-Key")
+}
+
+/// A gateway with this rule and no replay protection.
+fn keyed(upstream: &Upstream, rule: Idempotency) -> Gateway {
+    with_store(upstream).route(|route| route.idempotency(rule)).start()
+}
 
 async fn post(gateway: &Gateway, subject: &str, key: Option<&str>, body: &str) -> Answer {
     let client = gateway.client();
@@ -18,7 +26,7 @@ async fn post(gateway: &Gateway, subject: &str, key: Option<&str>, body: &str) -
 #[tokio::test]
 async fn a_finished_key_gets_the_stored_response() {
     let upstream = Upstream::answering(&[201]).await;
-    let gateway = with_replay_protection(&upstream, KEYED).start();
+    let gateway = keyed(&upstream, by_header());
     let first = post(&gateway, "s", Some("k"), "body").await;
     let again = post(&gateway, "s", Some("k"), "body").await;
     assert_eq!((first.status.as_u16(), first.text().as_str()), (201, "body"));
@@ -32,7 +40,7 @@ async fn a_finished_key_gets_the_stored_response() {
 #[tokio::test]
 async fn a_key_is_of_one_payload_and_one_sender() {
     let upstream = Upstream::echo().await;
-    let gateway = with_replay_protection(&upstream, KEYED).start();
+    let gateway = keyed(&upstream, by_header());
     assert_eq!(post(&gateway, "s", Some("k"), "body").await.status, 200);
     assert_eq!(post(&gateway, "s", Some("k"), "other").await.problem(), (422, "idempotency_key_reused".to_owned()));
     assert_eq!(post(&gateway, "t", Some("k"), "other").await.status, 200);
@@ -45,8 +53,7 @@ async fn a_key_is_of_one_payload_and_one_sender() {
 #[tokio::test]
 async fn a_required_key_in_the_body_needs_a_json_body() {
     let upstream = Upstream::echo().await;
-    let keyed = KEYED.replace("key: { header: Idempotency-Key }", "required: true, key: { json: /id }");
-    let gateway = with_replay_protection(&upstream, &keyed).start();
+    let gateway = keyed(&upstream, Idempotency::keyed_by("json", "/id").required(true));
     for (body, problem) in [("not JSON", "malformed_body"), ("{}", "bad_request")] {
         assert_eq!(post(&gateway, "s", None, body).await.problem(), (400, problem.to_owned()), "{body}");
     }
@@ -57,8 +64,7 @@ async fn a_required_key_in_the_body_needs_a_json_body() {
 #[tokio::test]
 async fn a_key_may_be_required() {
     let upstream = Upstream::echo().await;
-    let keyed = KEYED.replace("key: {", "required: true, key: {");
-    let gateway = with_replay_protection(&upstream, &keyed).start();
+    let gateway = keyed(&upstream, by_header().required(true));
     assert_eq!(post(&gateway, "s", None, "").await.problem(), (400, "bad_request".to_owned()));
     assert!(upstream.seen().is_empty());
 }
@@ -66,7 +72,7 @@ async fn a_key_may_be_required() {
 #[tokio::test]
 async fn an_unfinished_request_is_forwarded_again() {
     let upstream = Upstream::answering(&[500, 302, 200]).await;
-    let gateway = with_replay_protection(&upstream, KEYED).start();
+    let gateway = keyed(&upstream, by_header());
     let mut statuses = Vec::new();
     for _ in 0..4 {
         statuses.push(post(&gateway, "s", Some("k"), "body").await.status.as_u16());
@@ -77,7 +83,7 @@ async fn an_unfinished_request_is_forwarded_again() {
 #[tokio::test]
 async fn a_key_is_in_flight_once() {
     let (upstream, gate) = Upstream::held().await;
-    let gateway = std::sync::Arc::new(with_replay_protection(&upstream, KEYED).start());
+    let gateway = std::sync::Arc::new(keyed(&upstream, by_header()));
     let asking = std::sync::Arc::clone(&gateway);
     let first = tokio::spawn(async move { post(&asking, "s", Some("k"), "body").await.status });
     until("the upstream has the request", async || upstream.seen().len() == 1).await;
@@ -90,8 +96,7 @@ async fn a_key_is_in_flight_once() {
 #[tokio::test]
 async fn keys_and_replay_ids_are_reserved_together() {
     let upstream = Upstream::echo().await;
-    let both = "replay_protection: { id: { claim: jti } }\n    idempotency: { key: { header: Idempotency-Key } }";
-    let gateway = with_replay_protection(&upstream, both).start();
+    let gateway = with_replay_protection(&upstream).route(|route| route.idempotency(by_header())).start();
     let client = gateway.client();
     let token = gateway.issuer.token_with(json!({ "jti": "1" }));
     let send = async |key: &str, token: &str| {
@@ -114,8 +119,7 @@ async fn keys_and_replay_ids_are_reserved_together() {
 async fn a_finished_key_may_be_acknowledged_or_rejected() {
     for (word, status, body) in [("acknowledge", 200, ""), ("reject", 409, "duplicate_request")] {
         let upstream = Upstream::answering(&[201]).await;
-        let keyed = KEYED.replace("key: {", &format!("on_duplicate: {word}, key: {{"));
-        let gateway = with_replay_protection(&upstream, &keyed).start();
+        let gateway = keyed(&upstream, by_header().on_duplicate(word));
         assert_eq!(post(&gateway, "s", Some("k"), "body").await.status, 201);
         let again = post(&gateway, "s", Some("k"), "body").await;
         assert!(again.status == status && again.text().contains(body), "{word}: {}", again.text());
@@ -124,10 +128,9 @@ async fn a_finished_key_may_be_acknowledged_or_rejected() {
 
 #[tokio::test]
 async fn keys_may_stand_in_a_claim_or_in_the_body() {
-    for place in ["{ claim: jti }", "{ json: /event/id }"] {
+    for (place, name) in [("claim", "jti"), ("json", "/event/id")] {
         let upstream = Upstream::echo().await;
-        let keyed = KEYED.replace("{ header: Idempotency-Key }", place);
-        let gateway = with_replay_protection(&upstream, &keyed).start();
+        let gateway = keyed(&upstream, Idempotency::keyed_by(place, name));
         let body = r#"{"event": {"id": 7}}"#;
         assert_eq!(post(&gateway, "s", Some("k"), body).await.status, 200);
         let again = post(&gateway, "s", Some("k"), body).await;

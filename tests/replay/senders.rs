@@ -1,17 +1,22 @@
 //! Senders that sign: their replay ids and their retries.
 
+use serde_json::{Value, json};
+
+use crate::support::configuration::{Jwt, Preset, ReplayProtection, Signature, Store, Timestamp, any_of, file};
 use crate::support::{Answer, Gateway, NOW, Setup, Upstream, hmac};
 
 /// Used as text and, for Standard Webhooks, decoded from base64.
 const SECRET: &str = "dGVzdC1zZWNyZXQtb2YtMjQtYnl0ZXMh";
 
-fn signed_by(upstream: &Upstream, auth: &str, replay: &str) -> Gateway {
-    let setup = Setup::new(upstream.address).auth(&auth.replace("SECRET", "{ file: secret }"));
-    setup.file("secret", SECRET).with("replay_protection: disabled", replay).and("store: { type: memory }").start()
+fn signed_by(upstream: &Upstream, auth: impl Into<Value>, replay: ReplayProtection) -> Gateway {
+    let setup = Setup::new(upstream.address).file("secret", SECRET).auth(auth);
+    let setup = setup.top(|top| top.store(Store::memory()));
+    setup.route(|route| route.replay_protection(replay)).start()
 }
 
-const PLAIN: &str = "{ signature: { algorithm: hmac-sha256, header: X-Signature, encoding: hex, \
-                     signed_payload: [header:X-Id, body], join: \".\", secret: SECRET } }";
+fn signature() -> Signature {
+    Signature::hmac("X-Signature", &["header:X-Id", "body"]).join(".")
+}
 
 async fn plain(gateway: &Gateway, id: &str, body: &str) -> Answer {
     let client = gateway.client();
@@ -22,7 +27,7 @@ async fn plain(gateway: &Gateway, id: &str, body: &str) -> Answer {
 #[tokio::test]
 async fn the_hash_of_the_signed_payload_is_an_id() {
     let upstream = Upstream::echo().await;
-    let gateway = signed_by(&upstream, PLAIN, "replay_protection: { ttl: 1h }");
+    let gateway = signed_by(&upstream, signature(), ReplayProtection::for_at_least("1h"));
     assert_eq!(plain(&gateway, "1", "x").await.status, 200);
     assert_eq!(plain(&gateway, "1", "x").await.problem().1, "duplicate_request");
     assert_eq!(plain(&gateway, "1", "y").await.status, 200);
@@ -36,8 +41,8 @@ async fn the_hash_of_the_signed_payload_is_an_id() {
 #[tokio::test]
 async fn a_signed_id_identifies_the_request_alone() {
     let upstream = Upstream::answering(&[500]).await;
-    let gateway =
-        signed_by(&upstream, PLAIN, "replay_protection: { id: { header: X-Id }, ttl: 1h, on_duplicate: acknowledge }");
+    let replay = ReplayProtection::for_at_least("1h").id(json!({"header": "X-Id"})).on_duplicate("acknowledge");
+    let gateway = signed_by(&upstream, signature(), replay);
     assert_eq!(plain(&gateway, "1", "x").await.status, 500);
     assert_eq!(plain(&gateway, "1", "y").await.problem(), (409, "replay_id_reused".to_owned()));
     assert_eq!(plain(&gateway, "1", "x").await.status, 200);
@@ -53,8 +58,8 @@ async fn a_signed_id_identifies_the_request_alone() {
 #[tokio::test]
 async fn a_retry_with_a_new_signature_passes_until_the_event_is_processed() {
     let upstream = Upstream::answering(&[500, 503]).await;
-    let gateway =
-        signed_by(&upstream, "{ preset: standard-webhooks, secret: SECRET }", "replay_protection: { ttl: 3d }");
+    let preset = Preset::new("standard-webhooks").secret(file("secret"));
+    let gateway = signed_by(&upstream, preset, ReplayProtection::for_at_least("3d"));
     let key = base64(SECRET);
     let send = async |seconds: u64| {
         let signature = base64_hmac(&key, &format!("msg_1.{seconds}.{{}}"));
@@ -78,11 +83,9 @@ async fn a_retry_with_a_new_signature_passes_until_the_event_is_processed() {
 #[tokio::test]
 async fn an_id_is_kept_for_the_last_signature_that_was_seen() {
     let upstream = Upstream::echo().await;
-    let timed = PLAIN.replace(
-        "signed_payload: [header:X-Id,",
-        "timestamp: { header: X-Time }, signed_payload: [header:X-Time, header:X-Id,",
-    );
-    let gateway = signed_by(&upstream, &timed, "replay_protection: { id: { header: X-Id } }");
+    let timed = signature().signed_payload(["header:X-Time", "header:X-Id", "body"]);
+    let timed = timed.timestamp(Timestamp::in_header("X-Time"));
+    let gateway = signed_by(&upstream, timed, ReplayProtection::empty().id(json!({"header": "X-Id"})));
     let send = async |seconds: u64| {
         let client = gateway.client();
         let request = client.request("/webhook").header("x-id", "1").header("x-time", seconds.to_string());
@@ -111,11 +114,11 @@ fn base64_hmac(key: &[u8], text: &str) -> String {
 #[tokio::test]
 async fn each_credential_of_a_request_is_used_once() {
     let upstream = Upstream::echo().await;
-    let jwt = "{ jwt: { issuer: acme, audience: https://hooks.test/webhook, required_claims: [jti] } }";
-    let auth = format!("{{ any_of: [ {jwt}, {PLAIN} ] }}");
-    let gateway = signed_by(&upstream, &auth, "replay_protection: { ttl: 1h }");
+    let jwt = Jwt::new("acme").audience("https://hooks.test/webhook").required_claims(["jti"]);
+    let auth = any_of([jwt.into(), signature().into()]);
+    let gateway = signed_by(&upstream, auth, ReplayProtection::for_at_least("1h"));
     let client = gateway.client();
-    let token = gateway.issuer.token_with(serde_json::json!({ "jti": "1" }));
+    let token = gateway.issuer.token_with(json!({ "jti": "1" }));
     let both = || client.request("/webhook").header("x-id", "1").header("x-signature", hmac(SECRET, "1."));
     let both = both().header("authorization", format!("Bearer {token}"));
     assert_eq!(client.send(both, "").await.status, 200);

@@ -4,18 +4,23 @@ use serde_json::json;
 
 use super::{post, token};
 use crate::fleet::redis::RedisServer;
+use crate::support::configuration::{ReplayProtection, Route, Store};
 use crate::support::{Gateway, Setup, Upstream, until};
 
-fn sharing(upstream: &Upstream, server: &RedisServer, fields: &str) -> Gateway {
-    let state = format!("store: {{ type: redis, url: \"redis://{}\" }}", server.address);
-    Setup::new(upstream.address).with("replay_protection: disabled", fields).and(&state).start()
+/// A gateway with a store in this Redis and these changes of its route.
+fn sharing(upstream: &Upstream, server: &RedisServer, change: impl FnOnce(Route) -> Route) -> Gateway {
+    let store = Store::redis(server.address);
+    Setup::new(upstream.address).top(|top| top.store(store).route(change)).start()
+}
+
+fn protected(route: Route) -> Route {
+    route.replay_protection(ReplayProtection::claim("jti"))
 }
 
 #[tokio::test]
 async fn a_token_that_one_gateway_has_seen_is_a_replay_to_the_other() {
     let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
-    let fields = "replay_protection: { id: { claim: jti } }";
-    let gateways = [sharing(&upstream, &server, fields), sharing(&upstream, &server, fields)];
+    let gateways = [sharing(&upstream, &server, protected), sharing(&upstream, &server, protected)];
     // Both trust one issuer, as replicas do.
     let token = token(&gateways[0], "a");
     std::fs::copy(gateways[0].path("jwks.json"), gateways[1].path("jwks.json")).unwrap();
@@ -29,14 +34,14 @@ async fn a_token_that_one_gateway_has_seen_is_a_replay_to_the_other() {
 #[tokio::test]
 async fn rates_are_counted_together_and_replays_are_not() {
     let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
-    let fields = "replay_protection: { id: { claim: jti } }\n    limits: { rate: 1/h, burst: 2, shared: true }";
-    let gateway = sharing(&upstream, &server, fields);
+    let limited = |route| protected(route).rate("1/h").burst(2).shared_rates(true);
+    let gateway = sharing(&upstream, &server, limited);
     let client = gateway.client();
     assert_eq!(post(&client, &token(&gateway, "a"), "/webhook", "").await.status, 200);
     for _ in 0..5 {
         assert_eq!(post(&client, &token(&gateway, "a"), "/webhook", "").await.problem().1, "duplicate_request");
     }
-    let other = sharing(&upstream, &server, fields);
+    let other = sharing(&upstream, &server, limited);
     assert_eq!(post(&other.client(), &token(&other, "b"), "/webhook", "").await.status, 200);
     let limited = post(&client, &token(&gateway, "c"), "/webhook", "").await;
     assert_eq!(limited.problem(), (429, "rate_limited".to_owned()));
@@ -47,7 +52,7 @@ async fn rates_are_counted_together_and_replays_are_not() {
 #[tokio::test]
 async fn revocations_in_redis_are_enforced_and_fail_closed() {
     let (upstream, mut server) = (Upstream::echo().await, RedisServer::start().await);
-    let gateway = sharing(&upstream, &server, "replay_protection: disabled\n    revocation: { shared: true }");
+    let gateway = sharing(&upstream, &server, |route| route.revocation(json!({"shared": true})));
     let client = gateway.client();
     let of = |changes| gateway.issuer.token_with(changes);
     let (one, other) = (of(json!({"jti": "1", "sub": "s"})), of(json!({"jti": "2", "sub": "t"})));
@@ -70,7 +75,7 @@ async fn revocations_in_redis_are_enforced_and_fail_closed() {
 #[tokio::test]
 async fn a_client_that_disconnects_during_a_store_operation_blocks_nothing() {
     let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
-    let gateway = sharing(&upstream, &server, "replay_protection: { id: { claim: jti } }");
+    let gateway = sharing(&upstream, &server, protected);
     let token = token(&gateway, "a");
     server.pause();
     let mut wire = gateway.wire().await;
@@ -103,11 +108,9 @@ async fn without_redis_requests_fail_closed_unless_configured_otherwise() {
     let (upstream, mut server) = (Upstream::echo().await, RedisServer::start().await);
     server.kill();
     for (word, status) in [("reject", 503), ("allow", 200)] {
-        let state = format!("store: {{ type: redis, url: \"redis://{}\", on_error: {word} }}", server.address);
-        let gateway = Setup::new(upstream.address)
-            .with("replay_protection: disabled", "replay_protection: { id: { claim: jti } }")
-            .and(&state)
-            .start();
+        let store = Store::redis(server.address).on_error(word);
+        let setup = Setup::new(upstream.address).route(protected);
+        let gateway = setup.top(|top| top.store(store)).start();
         assert_eq!(post(&gateway.client(), &token(&gateway, "a"), "/webhook", "").await.status, status);
         let ready = gateway.admin("/readyz").await;
         assert_eq!((ready.status.as_u16(), ready.json()["store_available"].clone()), (200, json!(false)));

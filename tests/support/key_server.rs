@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use super::configuration::Jwks;
 use super::{Gateway, Issuer, Setup, Upstream, until};
 
 /// A server of fixed texts, whose address stays the same over a restart.
@@ -105,9 +106,9 @@ impl KeyServer {
     }
 
     /// A gateway that fetches here.
-    pub fn gateway(&self, upstream: &Upstream, issuer: &Issuer, more: &str) -> Gateway {
-        let jwks = format!("jwks: {{ url: \"{}/jwks.json\"{more} }}", self.url());
-        Setup::new(upstream.address).with("jwks: { file: jwks.json }", &jwks).issuer(issuer.clone()).start()
+    pub fn gateway(&self, upstream: &Upstream, issuer: &Issuer, change: impl FnOnce(Jwks) -> Jwks) -> Gateway {
+        let jwks = change(Jwks::url(&format!("{}/jwks.json", self.url())));
+        Setup::new(upstream.address).jwks(jwks).issuer(issuer.clone()).start()
     }
 
     pub fn url(&self) -> String {

@@ -2,9 +2,11 @@
 
 mod authority;
 mod client;
+pub mod configuration;
 pub mod http2;
 mod issuer;
 pub mod key_server;
+pub mod schema;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -16,9 +18,12 @@ use std::time::Duration;
 use hookgate::app::{self, Running};
 use hookgate::clock::{Clock, UnixTime};
 use hookgate::config;
+use serde_json::Value;
 use tempfile::TempDir;
 
 pub use authority::{Authority, Identity};
+use configuration::{Configuration, Jwks, Listener, Route, usual};
+
 pub use client::{Answer, Client, Wire, connect_from, get_plain};
 pub use issuer::{Issuer, claims};
 pub use upstream::Upstream;
@@ -56,7 +61,7 @@ pub struct Gateway {
 
 /// The usual configuration with the changes of a test.
 pub struct Setup {
-    yaml: String,
+    configuration: Configuration,
     issuer: Issuer,
     files: Vec<(String, String)>,
 }
@@ -64,44 +69,33 @@ pub struct Setup {
 impl Setup {
     /// One JWT route at /webhook to `upstream`.
     pub fn new(upstream: SocketAddr) -> Self {
-        Self { yaml: USUAL.replace("UPSTREAM", &upstream.to_string()), issuer: Issuer::rs256("k1"), files: Vec::new() }
+        Self { configuration: usual(upstream), issuer: Issuer::rs256("k1"), files: Vec::new() }
     }
 
-    /// Replaces a piece of the usual configuration, which must be there.
-    pub fn with(mut self, old: &str, new: &str) -> Self {
-        assert!(self.yaml.contains(old), "no {old:?} in the usual configuration");
-        self.yaml = self.yaml.replace(old, new);
+    /// Changes the whole configuration.
+    pub fn top(mut self, change: impl FnOnce(Configuration) -> Configuration) -> Self {
+        self.configuration = change(self.configuration);
         self
+    }
+
+    /// Changes the listener.
+    pub fn listener(self, change: impl FnOnce(Listener) -> Listener) -> Self {
+        self.top(|top| top.listener(change))
+    }
+
+    /// Changes the route.
+    pub fn route(self, change: impl FnOnce(Route) -> Route) -> Self {
+        self.top(|top| top.route(change))
     }
 
     /// Replaces the `auth` of the route.
-    pub fn auth(mut self, yaml: &str) -> Self {
-        let (before, rest) = self.yaml.split_once("    auth:").expect("no `auth` in the configuration");
-        let (_, after) =
-            rest.split_once("    replay_protection: disabled").expect("no `replay_protection` after `auth`");
-        self.yaml = format!("{before}    auth: {yaml}\n    replay_protection: disabled{after}");
-        self
+    pub fn auth(self, auth: impl Into<Value>) -> Self {
+        self.route(|route| route.auth(auth))
     }
 
-    /// More fields of the route.
-    pub fn route(self, yaml: &str) -> Self {
-        self.with("    replay_protection: disabled", &format!("    replay_protection: disabled\n    {yaml}"))
-    }
-
-    /// Adds top-level fields.
-    pub fn and(mut self, yaml: &str) -> Self {
-        self.yaml = format!("{yaml}\n{}", self.yaml);
-        self
-    }
-
-    /// A listener limit.
-    pub fn limit(self, limit: &str) -> Self {
-        self.with("limits: { max_connections: 20000,", &format!("limits: {{ {limit}, max_connections: 20000,"))
-    }
-
-    /// Listener timeouts.
-    pub fn timeouts(self, timeouts: &str) -> Self {
-        self.with("    limits: { max_conn", &format!("    timeouts: {{ {timeouts} }}\n    limits: {{ max_conn"))
+    /// Replaces the source of the issuer's keys.
+    pub fn jwks(self, jwks: Jwks) -> Self {
+        self.top(|top| top.issuer("acme", |issuer| issuer.jwks(jwks)))
     }
 
     pub fn issuer(mut self, issuer: Issuer) -> Self {
@@ -122,43 +116,15 @@ impl Setup {
         gateway("server.crt", &certificate);
         gateway("server.key", &key);
         gateway("jwks.json", &self.issuer.jwks());
-        gateway("gateway.yaml", &self.yaml);
+        gateway("gateway.yaml", &self.configuration.to_string());
         self.files.iter().for_each(|(name, content)| gateway(name, content));
         let path = folder.path().join("gateway.yaml");
-        let config = config::load(&path, &config::Handles::default()).unwrap_or_else(|errors| panic!("{errors}"));
+        let config = schema::load(&path, &config::Handles::default()).unwrap_or_else(|errors| panic!("{errors}"));
         let clock = Arc::new(ManualClock(AtomicU64::new(NOW)));
         let running = app::start(Some(path), &config, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
         Gateway { clock, issuer: self.issuer, running: Some(running), folder, ca }
     }
 }
-
-const USUAL: &str = r#"
-log: { access: false }
-drain: { delay: 1s, timeout: 20s }
-workers: 2
-listeners:
-  - address: "127.0.0.1:0"
-    limits: { max_connections: 20000, max_connections_per_ip: 20000 }
-    tls: { certificates: [ { cert: server.crt, key: server.key } ] }
-admin: { address: "127.0.0.1:0" }
-issuers:
-  acme:
-    issuer: https://issuer.test/
-    algorithms: [RS256, ES256, EdDSA]
-    jwks: { file: jwks.json }
-routes:
-  - name: webhook
-    match: { path: /webhook, methods: [POST, PUT] }
-    upstream: { url: "http://UPSTREAM" }
-    auth:
-      jwt:
-        issuer: acme
-        audience: https://hooks.test/webhook
-        required_claims: [iss, aud, exp, nbf]
-        claims: { event_scope: webhook }
-        leeway: 30s
-    replay_protection: disabled
-"#;
 
 impl Gateway {
     /// The usual gateway in front of `upstream`.
@@ -213,11 +179,20 @@ impl Gateway {
         self.folder.path().join(name)
     }
 
-    /// Changes the configuration's text.
-    pub fn edit(&self, old: &str, new: &str) {
+    /// Changes gateway.yaml.
+    pub fn edit(&self, change: impl FnOnce(Configuration) -> Configuration) {
+        replace(&self.path("gateway.yaml"), &self.edited(change));
+    }
+
+    /// gateway.yaml with a change, which is not written.
+    pub fn edited(&self, change: impl FnOnce(Configuration) -> Configuration) -> String {
         let text = std::fs::read_to_string(self.path("gateway.yaml")).unwrap();
-        assert!(text.contains(old), "no {old:?} in the configuration");
-        replace(&self.path("gateway.yaml"), &text.replace(old, new));
+        change(Configuration::read(&text)).to_string()
+    }
+
+    /// Changes the route in gateway.yaml.
+    pub fn edit_route(&self, change: impl FnOnce(Route) -> Route) {
+        self.edit(|configuration| configuration.route(change));
     }
 
     /// A page of the admin listener.

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+use crate::support::schema::assert_valid;
+
 /// A request and the configuration of its route.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -81,8 +83,8 @@ impl Case {
         }
     }
 
-    /// The configuration of its route, and the files that it names.
-    fn sources(&self, challenge: Option<&Value>) -> Sources {
+    /// The configuration of its route.
+    fn configuration(&self, challenge: Option<&Value>) -> Value {
         let mut auth = self.auth.clone();
         let ids = auth.as_object_mut().unwrap().remove("secret_ids").unwrap_or_default();
         let file = |index: usize| {
@@ -109,25 +111,24 @@ impl Case {
         if let Some(challenge) = challenge {
             auth["challenge"] = challenge.clone();
         }
-        let yaml = json!({
+        json!({
             "listeners": [{"address": "127.0.0.1:0", "plaintext": true}],
             "routes": [{
                 "name": "route", "match": {"path": "/*"}, "upstream": {"url": "http://127.0.0.1:1"},
                 "public_url": self.base(), "auth": auth,
             }],
-        });
+        })
+    }
+
+    /// The configuration of its route, and the files that it names.
+    fn sources(&self, challenge: Option<&Value>) -> Sources {
         let mut files: BTreeMap<String, _> = BTreeMap::new();
         for (index, secret) in self.secrets.iter().enumerate() {
             files.insert(format!("secret{index}"), Ok(Zeroizing::new(secret.clone())));
         }
         files.insert("token".to_owned(), Ok(Zeroizing::new(b"a token".to_vec())));
-        Sources {
-            path: PathBuf::from("gateway.yaml"),
-            text: yaml.to_string(),
-            files,
-            variables: BTreeMap::new(),
-            revocations: BTreeMap::new(),
-        }
+        let yaml = self.configuration(challenge).to_string();
+        Sources::in_memory(PathBuf::from("gateway.yaml"), yaml, files)
     }
 
     /// The names of the fields for one and for several secrets or keys of the scheme.
@@ -171,7 +172,9 @@ impl Case {
     }
 
     pub fn compile(&self) -> Result<Config, String> {
-        compile(&self.sources(None), &Handles::default()).map_err(|errors| errors.to_string())
+        let config = compile(&self.sources(None), &Handles::default()).map_err(|errors| errors.to_string())?;
+        assert_valid(&self.configuration(None).to_string());
+        Ok(config)
     }
 
     pub fn decide(&self) -> Verdict {

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use hookgate::config::error::Problems;
-use hookgate::config::{schema, shape, yaml};
+use hookgate::config::{schema, yaml};
 use serde_json::{Value, json};
 
 /// Every key of the schema.
@@ -51,21 +50,20 @@ pub fn yaml_blocks(page: &str) -> Vec<(usize, String)> {
 
 /// Unknown and former keys of a configuration, or of any object inside one. Manifests of other programs have none.
 pub fn unknown_keys(block: &str) -> Vec<String> {
-    let document = match yaml::read(&filled(block)) {
-        Ok(document) => document,
-        Err(problems) => return problems.iter().map(|problem| problem.message.clone()).collect(),
-    };
-    let keys: Vec<&String> = document.value.as_object().map(|object| object.keys().collect()).unwrap_or_default();
+    let text = filled(block);
+    if let Err(problems) = yaml::read(&text) {
+        return problems.iter().map(|problem| problem.message.clone()).collect();
+    }
+    let value: Value = serde_yaml::from_str(&text).unwrap();
+    let keys: Vec<&String> = value.as_object().map(|object| object.keys().collect()).unwrap_or_default();
     if keys.iter().any(|key| ["apiVersion", "scrape_configs", "services", "rule_files"].contains(&key.as_str())) {
         return Vec::new();
     }
     let definitions = schema()["$defs"].as_object().unwrap();
     let has_all = |object: &Value| keys.iter().all(|key| object["properties"].get(key.as_str()).is_some());
-    if has_all(schema()) {
-        return mistakes(schema(), document.value);
-    }
     match definitions.iter().find(|(_, object)| has_all(object)) {
-        Some((name, _)) => mistakes(&json!({"$ref": format!("#/$defs/{name}"), "$defs": definitions}), document.value),
+        _ if has_all(schema()) => mistakes(schema(), &value),
+        Some((name, _)) => mistakes(&json!({"$ref": format!("#/$defs/{name}"), "$defs": definitions}), &value),
         // Of a revocation list, or keys that stand together in no object: the first unknown one is named.
         None => keys.iter().filter(|key| !is_known(key)).map(|key| format!("no key `{key}`")).collect(),
     }
@@ -80,12 +78,11 @@ fn filled(block: &str) -> String {
         .collect()
 }
 
-fn mistakes(schema: &Value, mut value: Value) -> Vec<String> {
-    let mut problems = Problems::default();
-    hookgate::config::renames::check(&mut value, &mut problems);
-    shape::check(schema, &mut value, &mut problems);
-    let shown = problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message));
-    shown.filter(|shown| shown.contains("unknown field") || shown.contains("renamed")).collect()
+/// Keys that the schema does not have; other differences may be placeholders.
+fn mistakes(schema: &Value, value: &Value) -> Vec<String> {
+    let schema = jsonschema::validator_for(schema).unwrap();
+    let mistakes = schema.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path()));
+    mistakes.filter(|mistake| mistake.contains("Additional properties")).collect()
 }
 
 /// Line and name of each key in the first column of a table whose heading is `field` or `key`.

@@ -17,6 +17,8 @@ use crate::auth::rejection::VerifyError;
 use crate::auth::request::{RequestView, UrlVariant};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// Every character but the unreserved ones (RFC 3986 §2.3).
 const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -76,9 +78,12 @@ pub struct UrlEquals {
 }
 
 /// Hash algorithm of a binding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(extend("default" = "sha256"))]
 pub enum BindingHash {
     /// SHA-256
+    #[default]
     Sha256,
     /// SHA-384
     Sha384,
@@ -87,13 +92,16 @@ pub enum BindingHash {
 }
 
 /// When the body hash must be present. A hash that is present must match, except under `WithBody` with an empty body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(extend("default" = "required"))]
 pub enum HashPresence {
     /// Always.
+    #[default]
     Required,
-    /// Never: a body without a hash is accepted.
+    /// Never: a token without the claim is accepted with any body.
     Optional,
-    /// If the body is not empty.
+    /// If the body is not empty; with an empty body the claim is not compared.
     WithBody,
     /// If the body is not empty; it must be absent if the body is empty.
     AbsentIfEmpty,

@@ -15,7 +15,7 @@ use crate::auth::signature::SignaturePolicy;
 use crate::auth::time::TimestampUnit;
 use crate::auth::{Policy, Reason, Rules};
 use crate::clock::UnixTime;
-use crate::config::file::EncodingFile;
+use crate::config::file::SecretEncoding;
 use crate::config::values::decode_secret;
 use crate::config::{Config, presets};
 use crate::route::Route;
@@ -135,7 +135,7 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
     for secret in secrets_of(&trial.route.rules) {
         let raw = secret.key.shared().unwrap_or_default();
         for (encoding, name) in
-            [(EncodingFile::Hex, "hex"), (EncodingFile::Base64, "base64"), (EncodingFile::Whsec, "whsec")]
+            [(SecretEncoding::Hex, "hex"), (SecretEncoding::Base64, "base64"), (SecretEncoding::Whsec, "whsec")]
         {
             let decoded = decode_secret(raw, encoding).and_then(|secret| SecretKey::from_secret(secret).ok());
             if decoded.is_some_and(|key| with(&key)) {
@@ -226,7 +226,7 @@ fn of_senders(trial: &Trial<'_>) -> Option<String> {
     let wanted: Vec<&str> = wanted.iter().map(|name| name.as_str()).collect();
     let looks_like = presets::PRESETS.keys().filter_map(|name| {
         let preset = presets::find(name)?;
-        let names = preset.signature?.header?.to_vec();
+        let names = preset.signature.value()?.header.value()?.to_vec();
         names.iter().any(|header| headers.contains_key(header.to_ascii_lowercase())).then_some(*name)
     });
     let looks_like: Vec<&str> = looks_like.collect();

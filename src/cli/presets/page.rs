@@ -1,27 +1,28 @@
-//! Generates docs/presets.md from presets/*.yaml: a table with a row for each preset, and the configuration of each. A
+//! Generates docs/reference/presets.md from presets/*.yaml: a table with a row for each preset, and the configuration of each. A
 //! test compares the result with the file.
 
+use crate::auth::jwt::binding::HashPresence;
 use crate::auth::locator::Locator;
-use crate::config::file::preset::{ChallengeFile, PresetFile, PresetParameterFile};
-use crate::config::file::signature::{SignatureAlgorithmFile, SignatureFile, SignedTimeFile};
-use crate::config::file::{BodyHashFile, DurationText, HashPresenceFile, JwtFile, TimeClaimFile, TokenFile};
+use crate::config::file::preset::{ChallengeYaml, PresetParameterYaml, PresetYaml};
+use crate::config::file::signature::{SignatureAlgorithmYaml, SignatureYaml, SignedTimeYaml};
+use crate::config::file::{BodyHashYaml, JwtYaml, PlaceKey, TimeClaimYaml, TokenYaml};
 use crate::config::presets;
 
 const INTRODUCTION: &str = "\
 # Presets
 
-<!-- Made by: hookgate presets --markdown > docs/presets.md -->
+This page is generated from `presets/*.yaml` by `hookgate presets --markdown > docs/reference/presets.md`.
 
-A preset is the [`signature`](configuration.md#signature), [`static_token`](configuration.md#static_token) or
-[`jwt`](configuration.md#jwt) of one provider, taken from the provider's documentation and libraries. The other keys of a
-preset are described under [`preset`](configuration.md#preset). `hookgate presets NAME` prints a preset in full, with its
-sources and peculiarities.
+A preset is the [`signature`](configuration/signature.md), [`static_token`](configuration/authentication.md#routes.auth.static_token)
+or [`jwt`](configuration/jwt.md) of one provider, taken from the provider's documentation and libraries. The other keys of
+a preset are described under [`preset`](configuration/authentication.md#routes.auth.preset). `hookgate presets NAME` prints
+a preset in full, with its sources and peculiarities.
 
 - *Time*: the signed timestamp or the claim that limits the age of a request. Without one, a copied request never expires.
-- *Replay id*: the signed value that distinguishes deliveries, used by [`replay_protection`](configuration.md#replay_protection).
+- *Replay id*: the signed value that distinguishes deliveries, used by [`replay_protection`](configuration/replay-protection.md).
   *hash*: there is no such value, and a hash of the signed content is used. *none*: several deliveries may carry the same
   credential, so that the upstream must recognise duplicates by an id in the payload.
-- *Challenge*: an endpoint verification challenge that hookgate can answer, [if enabled](configuration.md#challenge).
+- *Challenge*: an endpoint verification challenge that hookgate can answer, [if enabled](configuration/authentication.md#routes.auth.challenge).
 - *Left unsigned*: the parts that an attacker who has copied a request can change. The upstream must not rely on them.
 
 ";
@@ -42,7 +43,7 @@ These providers need code of their own, and a partial verification would be none
 
 ";
 
-/// The page docs/presets.md.
+/// The page docs/reference/presets.md.
 pub fn markdown() -> String {
     let columns = ["preset", "provider", "signed by", "time", "replay id", "challenge", "left unsigned", "retries"];
     let mut page = INTRODUCTION.to_owned();
@@ -65,7 +66,7 @@ fn row(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-fn cells(name: &str, preset: &PresetFile) -> [String; 8] {
+fn cells(name: &str, preset: &PresetYaml) -> [String; 8] {
     [
         format!("[{name}](#{name})"),
         preset.title.clone(),
@@ -82,95 +83,93 @@ fn or(text: String, otherwise: &str) -> String {
     if text.is_empty() { otherwise.to_owned() } else { text }
 }
 
-fn signed_by(preset: &PresetFile) -> String {
-    if let Some(signature) = &preset.signature {
-        return format!("{}, {}", signature.algorithm.map_or("", algorithm), signature_place(signature));
+fn signed_by(preset: &PresetYaml) -> String {
+    if let Some(signature) = preset.signature.value() {
+        let algorithm = signature.algorithm.value().map_or("", |file| algorithm(*file));
+        return format!("{algorithm}, {}", signature_place(signature));
     }
-    if let Some(token) = &preset.static_token {
+    if let Some(token) = preset.static_token.value() {
         return format!("not signed: a static token, {}", place(&token.places()));
     }
-    let Some(jwt) = &preset.jwt else { return String::new() };
-    let algorithms = preset.issuer.as_ref().and_then(|issuer| issuer.algorithms.clone()).unwrap_or_default().join(", ");
+    let Some(jwt) = preset.jwt.value() else { return String::new() };
+    let algorithms = preset.issuer.value().into_iter().flat_map(|issuer| &**issuer.algorithms);
+    let algorithms = algorithms.map(|algorithm| algorithm.text.as_str()).collect::<Vec<_>>().join(", ");
     let kind = match (preset.detached.is_some(), preset.x5c.is_some()) {
         (true, _) => "detached JWS",
         (false, true) => "JWT with its certificate chain",
         (false, false) => "JWT",
     };
-    let place = jwt.token_from.as_ref().map(|file| place(&file.places()));
+    let place = jwt.token_from.value().map(|file| place(&file.places()));
     format!("{kind} ({algorithms}), {}", place.as_deref().unwrap_or("header `Authorization`"))
 }
 
-const fn algorithm(file: SignatureAlgorithmFile) -> &'static str {
+const fn algorithm(file: SignatureAlgorithmYaml) -> &'static str {
     match file {
-        SignatureAlgorithmFile::HmacSha1 => "HMAC-SHA1",
-        SignatureAlgorithmFile::HmacSha256 => "HMAC-SHA256",
-        SignatureAlgorithmFile::HmacSha384 => "HMAC-SHA384",
-        SignatureAlgorithmFile::HmacSha512 => "HMAC-SHA512",
-        SignatureAlgorithmFile::Sha256 => "plain SHA-256",
-        SignatureAlgorithmFile::Ed25519 => "Ed25519",
-        SignatureAlgorithmFile::EcdsaP256 => "ECDSA P-256",
-        SignatureAlgorithmFile::RsaSha256 => "RSA-SHA256",
+        SignatureAlgorithmYaml::HmacSha1 => "HMAC-SHA1",
+        SignatureAlgorithmYaml::HmacSha256 => "HMAC-SHA256",
+        SignatureAlgorithmYaml::HmacSha384 => "HMAC-SHA384",
+        SignatureAlgorithmYaml::HmacSha512 => "HMAC-SHA512",
+        SignatureAlgorithmYaml::Sha256 => "plain SHA-256",
+        SignatureAlgorithmYaml::Ed25519 => "Ed25519",
+        SignatureAlgorithmYaml::EcdsaP256 => "ECDSA P-256",
+        SignatureAlgorithmYaml::RsaSha256 => "RSA-SHA256",
     }
 }
 
 /// The location of the signature: one header, or the first and the last of several.
-fn signature_place(file: &SignatureFile) -> String {
-    let headers = file.header.as_ref().map(|headers| headers.to_vec()).unwrap_or_default();
-    match headers.as_slice() {
+fn signature_place(file: &SignatureYaml) -> String {
+    let headers = file.header.or_default();
+    match &*headers {
         [] | [_] => place(&file.places()),
         [one, other] => format!("header `{one}` or `{other}`"),
         [first, .., last] => format!("headers `{first}` to `{last}`"),
     }
 }
 
-fn place(keys: &[(&str, Option<&str>)]) -> String {
-    keys.iter().find_map(|(key, text)| Some(Locator::describe(key, (*text)?))).unwrap_or_default()
+fn place(keys: &[PlaceKey<'_>]) -> String {
+    keys.iter().find_map(|key| Some(Locator::describe(key.key, key.text?))).unwrap_or_default()
 }
 
-fn time(preset: &PresetFile) -> String {
-    let bounds = match (&preset.signature, &preset.jwt) {
-        (Some(signature), _) => signature.timestamp.iter().map(signed_time).collect(),
+fn time(preset: &PresetYaml) -> String {
+    let bounds = match (preset.signature.value(), preset.jwt.value()) {
+        (Some(signature), _) => signature.timestamp.value().into_iter().map(signed_time).collect(),
         (None, Some(jwt)) => jwt_times(jwt),
         (None, None) => Vec::new(),
     };
     or(bounds.join("; "), "none")
 }
 
-fn signed_time(file: &SignedTimeFile) -> String {
-    let source = match &file.part {
+fn signed_time(file: &SignedTimeYaml) -> String {
+    let source = match file.part.value() {
         Some(part) => format!("`{part}` in the signature value"),
         None => place(&file.places()),
     };
-    let back = written(file.max_age.as_ref());
-    let window = match written(file.max_future.as_ref()) {
-        "" => format!("{back} either way"),
-        ahead if ahead == back => format!("{back} either way"),
-        ahead => format!("{back} back, {ahead} ahead"),
+    let back = &file.max_age.or_default().text;
+    let window = match file.max_future.value().map(|ahead| &ahead.text) {
+        Some(ahead) if ahead != back => format!("{back} back, {ahead} ahead"),
+        Some(_) | None => format!("{back} either way"),
     };
     format!("{source}, {window}")
 }
 
-fn jwt_times(file: &JwtFile) -> Vec<String> {
-    let names = file.required_claims.iter().flatten().filter(|name| *name == "exp").map(|name| format!("`{name}`"));
-    let age = file.max_age.iter().map(|age| format!("`iat`, {} back", age.0));
-    names.chain(age).chain(file.time_claim.iter().map(claimed_time)).collect()
+fn jwt_times(file: &JwtYaml) -> Vec<String> {
+    let names = file.required_claims.iter().filter(|name| *name == "exp").map(|name| format!("`{name}`"));
+    let age = file.max_age.value().map(|age| format!("`iat`, {} back", age.text));
+    names.chain(age).chain(file.time_claim.value().map(claimed_time)).collect()
 }
 
-fn claimed_time(file: &TimeClaimFile) -> String {
-    format!("`{}`, {} back", file.claim.as_deref().unwrap_or_default(), written(file.max_age.as_ref()))
-}
-
-fn written(duration: Option<&DurationText>) -> &str {
-    duration.map_or("", |duration| duration.0.as_str())
+fn claimed_time(file: &TimeClaimYaml) -> String {
+    let claim = file.claim.value().map_or("", |claim| &claim.text);
+    format!("`{claim}`, {} back", file.max_age.or_default().text)
 }
 
 /// The replay id. A JWT without `jti` that is not bound to the body may come with several deliveries.
-fn replay_id(preset: &PresetFile) -> String {
-    if let Some(signature) = &preset.signature {
-        return signature.id.as_ref().map_or_else(|| "hash".to_owned(), |id| format!("`{id}`"));
+fn replay_id(preset: &PresetYaml) -> String {
+    if let Some(signature) = preset.signature.value() {
+        return signature.id.value().map_or_else(|| "hash".to_owned(), |id| format!("`{}`", id.text));
     }
-    let Some(jwt) = &preset.jwt else { return "none".to_owned() };
-    let has_id = jwt.required_claims.iter().flatten().any(|name| name == "jti");
+    let Some(jwt) = preset.jwt.value() else { return "none".to_owned() };
+    let has_id = jwt.required_claims.iter().any(|name| name == "jti");
     match (has_id, preset.detached.is_some() || binds_body(jwt)) {
         (true, _) => "`jti`".to_owned(),
         (false, true) => "hash".to_owned(),
@@ -178,33 +177,29 @@ fn replay_id(preset: &PresetFile) -> String {
     }
 }
 
-fn binds_body(jwt: &JwtFile) -> bool {
-    let in_body = |token: &TokenFile| {
-        let places = token.places().into_iter().filter_map(|(key, text)| Locator::parse(key, text?));
+fn binds_body(jwt: &JwtYaml) -> bool {
+    let in_body = |token: &TokenYaml| {
+        let places = token.places().into_iter().filter_map(|key| Locator::parse(key.key, key.text?));
         places.into_iter().any(|locator| locator.is_in_body())
     };
-    let hashed = |hash: &BodyHashFile| !matches!(hash.presence, Some(HashPresenceFile::Optional));
-    jwt.token_from.as_ref().is_some_and(in_body) || jwt.body_hash.as_ref().is_some_and(hashed)
+    let hashed = |hash: &BodyHashYaml| hash.presence.or_default() != HashPresence::Optional;
+    jwt.token_from.value().is_some_and(in_body) || jwt.body_hash.value().is_some_and(hashed)
 }
 
-fn challenges(preset: &PresetFile) -> String {
-    let questions: Vec<String> = preset.challenge.iter().flatten().map(question).collect();
+fn challenges(preset: &PresetYaml) -> String {
+    let questions: Vec<String> = preset.challenge.iter().map(question).collect();
     questions.join("; ")
 }
 
-fn question(file: &ChallengeFile) -> String {
-    match (file.signed, shows_token(file)) {
+fn question(file: &ChallengeYaml) -> String {
+    match (file.signed.get(), file.shows_token()) {
         (true, _) => format!("{}, signed", file.method),
         (false, true) => format!("{} with a token", file.method),
         (false, false) => file.method.clone(),
     }
 }
 
-fn shows_token(file: &ChallengeFile) -> bool {
-    file.query.values().any(|value| value == "$token")
-}
-
-fn section(name: &str, preset: &PresetFile) -> String {
+fn section(name: &str, preset: &PresetYaml) -> String {
     let mut section = format!("\n### {name}\n\n```yaml\nauth:\n  preset: {name}\n");
     section.push_str(&secret(name, preset));
     section.push_str(&parameters(preset));
@@ -221,19 +216,18 @@ fn section(name: &str, preset: &PresetFile) -> String {
 
 /// The secret or key of the example; commented out if the preset has a JWKS URL, since a key of one's own is optional
 /// there.
-fn secret(name: &str, preset: &PresetFile) -> String {
+fn secret(name: &str, preset: &PresetYaml) -> String {
     let secret = preset.secret.as_ref().map(|secret| ("secret", &secret.what));
     let keys = [("public_key", &preset.public_key), ("root_ca", &preset.root_ca), ("jwks", &preset.jwks)];
     let key = keys.into_iter().find_map(|(name, key)| Some((name, &key.as_ref()?.what)));
     let Some((key, what)) = secret.or(key) else { return String::new() };
-    let names_key = preset.signature.as_ref().is_some_and(|signature| signature.key_id.is_some());
+    let names_key = preset.signature.value().is_some_and(|signature| signature.key_id.is_written());
     let id = if names_key { ", id: KEY_ID" } else { "" };
-    let fetched = preset.issuer.as_ref().is_some_and(|issuer| issuer.jwks.is_some());
-    let off = if fetched { "# " } else { "" };
+    let off = if preset.has_jwks() { "# " } else { "" };
     format!("  # {what}\n  {off}{key}: {{ file: secrets/{name}{id} }}\n")
 }
 
-fn parameters(preset: &PresetFile) -> String {
+fn parameters(preset: &PresetYaml) -> String {
     if preset.parameters.is_empty() {
         return String::new();
     }
@@ -242,7 +236,7 @@ fn parameters(preset: &PresetFile) -> String {
     preset.parameters.iter().fold(head.to_owned(), |lines, (name, about)| lines + &parameter(name, about, needed))
 }
 
-fn parameter(name: &str, about: &PresetParameterFile, beside_needed: bool) -> String {
+fn parameter(name: &str, about: &PresetParameterYaml, beside_needed: bool) -> String {
     let indent = if beside_needed { "    " } else { "  #   " };
     let off = if beside_needed { "# " } else { "" };
     match &about.default {
@@ -255,9 +249,9 @@ fn example(parameter: &str) -> String {
     if parameter.ends_with("url") { "https://example.com".to_owned() } else { parameter.to_uppercase() }
 }
 
-fn challenge(name: &str, preset: &PresetFile) -> String {
-    let questions = preset.challenge.as_deref().unwrap_or_default();
-    let switch = match (questions.is_empty(), questions.iter().any(shows_token)) {
+fn challenge(name: &str, preset: &PresetYaml) -> String {
+    let questions = &preset.challenge;
+    let switch = match (questions.is_empty(), questions.iter().any(ChallengeYaml::shows_token)) {
         (true, _) => return String::new(),
         (false, true) => format!("{{ token: {{ file: secrets/{name}-token }} }}"),
         (false, false) => "true".to_owned(),
@@ -265,17 +259,17 @@ fn challenge(name: &str, preset: &PresetFile) -> String {
     format!("  # to answer the provider's endpoint verification challenge\n  # challenge: {switch}\n")
 }
 
-fn notes(preset: &PresetFile) -> Vec<String> {
-    let url =
-        "The URL is signed: [`public_url`](configuration.md#public_url) must be the URL registered at the provider.";
+fn notes(preset: &PresetYaml) -> Vec<String> {
+    let url = "The URL is signed: [`public_url`](configuration/routes.md#routes.public_url) must be the URL registered at \
+               the provider.";
     let size = |size: &String| format!("Bodies of up to {size}: raise `limits.max_body_size`.");
     let url = signs_url(preset).then(|| url.to_owned());
-    let sources = format!("Sources: {}", preset.source.to_vec().join(", "));
+    let sources = format!("Sources: {}", preset.source.join(", "));
     url.into_iter().chain(preset.largest_body.iter().map(size)).chain([sources]).collect()
 }
 
-fn signs_url(preset: &PresetFile) -> bool {
-    let signed = preset.signature.iter().filter_map(|signature| signature.signed_payload.as_deref()).flatten();
-    let claimed = preset.jwt.as_ref().is_some_and(|jwt| jwt.url.is_some() || jwt.url_hash.is_some());
-    claimed || signed.into_iter().any(|piece| piece == "url" || piece == "url.decoded")
+fn signs_url(preset: &PresetYaml) -> bool {
+    let signed = preset.signature.value().into_iter().flat_map(|signature| &**signature.signed_payload);
+    let claimed = preset.jwt.value().is_some_and(|jwt| jwt.url.is_written() || jwt.url_hash.is_written());
+    claimed || signed.into_iter().any(|piece| piece.text == "url" || piece.text == "url.decoded")
 }

@@ -1,23 +1,19 @@
 //! `auth` and `timestamp` of a route: the authentication scheme, and trees of schemes (`all_of`, `any_of`).
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
+use super::compiler::{Compiler, RouteScope};
+use crate::auth::certificate_rule::CertificateRule;
+use crate::auth::locator::Locator;
+use crate::auth::time::TimestampRule;
+use crate::auth::{Policy, Rules};
+use crate::config::file::{AuthScheme, AuthWord, AuthYaml, ClientCertificateYaml, PlaceKey, RouteYaml, TimestampYaml};
+use crate::config::reader::{Field, List, Location, Section};
 use http::HeaderName;
 
-use super::compiler::Compiler;
-use super::issuer::IssuerKeys;
-use crate::auth::certificate_rule::{CertificateRule, parse_fingerprint};
-use crate::auth::claims::Pointer;
-use crate::auth::client_certificate::San;
-use crate::auth::locator::Locator;
-use crate::auth::time::{TimestampRule, TimestampUnit};
-use crate::auth::{Policy, Rules};
-use crate::config::error::FieldPath;
-use crate::config::file::{AuthFile, AuthScheme, AuthWord, ClientCertificateFile, RouteFile, TimestampFile, UnitFile};
-
-/// Maximum number of schemes in one `all_of` or `any_of`, and of segments of its path.
+/// Maximum number of schemes in one `all_of` or `any_of`.
 const MAX_BRANCHES: usize = 16;
+
+/// Maximum nesting of `all_of` and `any_of`.
+const MAX_NESTING: usize = 6;
 
 const SCHEMES: &str = "one of jwt, preset, signature, static_token, client_certificate, all_of and any_of, or `auth: public` for no \
      authentication";
@@ -27,26 +23,13 @@ const HEADER_NAME: &str = "expected a header name";
 const POINTER: &str = "expected a name, or a JSON pointer such as /a/b (RFC 6901)";
 
 impl Compiler<'_> {
-    pub(super) fn rules(
-        &mut self,
-        file: &RouteFile,
-        issuers: &BTreeMap<String, IssuerKeys>,
-        path: &FieldPath,
-    ) -> Option<Rules> {
-        let auth = path.child("auth");
-        let policy = match &file.auth {
-            None => {
-                self.missing(&auth, SCHEMES);
-                None
-            }
-            Some(AuthFile::Word(AuthWord::Public)) => Some(Policy::Public),
-            Some(AuthFile::Scheme(scheme)) => self.scheme(scheme, issuers, &auth),
-        };
-        let timestamp = match &file.timestamp {
-            None => None,
-            Some(timestamp) => Some(self.timestamp(timestamp, policy.as_ref(), &path.child("timestamp"))?),
-        };
-        let revocation = self.revocation(file.revocation.as_ref(), policy.as_ref(), &path.child("revocation"));
+    pub(super) fn rules(&mut self, file: &RouteYaml, scope: &mut RouteScope<'_>) -> Option<Rules> {
+        let policy = self.required(&file.auth, SCHEMES).and_then(|auth| match auth {
+            AuthYaml::Word(AuthWord::Public) => Some(Policy::Public),
+            AuthYaml::Scheme(scheme) => self.scheme(scheme, 0, file.auth.at, scope),
+        });
+        let timestamp = file.timestamp.if_written(|field| self.timestamp(field, policy.as_ref()))?;
+        let revocation = self.revocation(&file.revocation, policy.as_ref());
         Some(Rules::new(policy?, revocation, timestamp))
     }
 
@@ -54,185 +37,125 @@ impl Compiler<'_> {
     fn scheme(
         &mut self,
         file: &AuthScheme,
-        issuers: &BTreeMap<String, IssuerKeys>,
-        path: &FieldPath,
+        nesting: usize,
+        at: Location,
+        scope: &mut RouteScope<'_>,
     ) -> Option<Policy> {
-        if file.preset.is_none() {
-            self.only_beside_preset(file, path);
+        if !file.preset.is_written() {
+            self.only_beside_preset(file);
         }
-        let written = [
-            file.jwt.is_some(),
-            file.preset.is_some(),
-            file.signature.is_some(),
-            file.static_token.is_some(),
-            file.client_certificate.is_some(),
-            file.all_of.is_some(),
-            file.any_of.is_some(),
+        let schemes = [
+            ("jwt", file.jwt.is_written()),
+            ("preset", file.preset.is_written()),
+            ("signature", file.signature.is_written()),
+            ("static_token", file.static_token.is_written()),
+            ("client_certificate", file.client_certificate.is_written()),
+            ("all_of", file.all_of.is_written),
+            ("any_of", file.any_of.is_written),
         ];
-        match written.iter().filter(|written| **written).count() {
-            0 => {
-                self.problems.add_follow_up(path, format!("missing; expected {SCHEMES}"));
-                return None;
+        let several = format!("has more than one scheme; keep one, or combine them under all_of: {SCHEMES}");
+        match self.only_one(at, &schemes, (SCHEMES, &several))? {
+            "jwt" => Some(Policy::Jwt(Box::new(self.jwt(file.jwt.value()?, scope)?))),
+            "preset" => self.preset(file, scope),
+            "signature" => Some(Policy::Signature(Box::new(self.signature(&file.signature, scope)?))),
+            "static_token" => Some(Policy::Token(Box::new(self.static_token(&file.static_token, scope)?))),
+            "client_certificate" => {
+                let certificate = file.client_certificate.value()?;
+                self.asks_for_certificates(at);
+                Some(Policy::ClientCertificate(Box::new(self.client_certificate(certificate))))
             }
-            1 => {}
-            _several => {
-                self.problems
-                    .add(path, format!("has more than one scheme; keep one, or combine them under all_of: {SCHEMES}"));
-                return None;
-            }
-        }
-        if let Some(jwt) = &file.jwt {
-            return self.jwt(jwt, issuers, &path.child("jwt")).map(|policy| Policy::Jwt(Box::new(policy)));
-        }
-        if let Some(preset) = &file.preset {
-            return self.preset(preset, file, path);
-        }
-        if let Some(signature) = &file.signature {
-            return self
-                .signature(signature, &path.child("signature"))
-                .map(|policy| Policy::Signature(Box::new(policy)));
-        }
-        if let Some(token) = &file.static_token {
-            return self.static_token(token, &path.child("static_token")).map(|policy| Policy::Token(Box::new(policy)));
-        }
-        if let Some(certificate) = &file.client_certificate {
-            self.asks_for_certificates(path);
-            let rule = self.client_certificate(certificate, &path.child("client_certificate"));
-            return Some(Policy::ClientCertificate(Box::new(rule)));
-        }
-        let all = self.branches(file.all_of.as_deref(), issuers, &path.child("all_of")).map(Policy::AllOf);
-        all.or_else(|| self.branches(file.any_of.as_deref(), issuers, &path.child("any_of")).map(Policy::AnyOf))
-    }
-
-    pub(super) fn asks_for_certificates(&mut self, path: &FieldPath) {
-        if !self.asks_clients {
-            self.problems.add(path, "no listener requests client certificates; set client_ca under tls of a listener");
+            "all_of" => self.branches(&file.all_of, nesting, scope).map(Policy::AllOf),
+            _any_of => self.branches(&file.any_of, nesting, scope).map(Policy::AnyOf),
         }
     }
 
-    fn client_certificate(&mut self, file: &ClientCertificateFile, path: &FieldPath) -> CertificateRule {
-        let mut rule = CertificateRule::default();
-        for (index, name) in file.san.iter().flatten().enumerate() {
-            match San::parse(name) {
-                Ok(name) => rule.sans.push(name),
-                Err(error) => self.problems.add(&path.child("san").index(index), error.to_string()),
-            }
+    pub(super) fn asks_for_certificates(&mut self, at: Location) {
+        if !self.file.requests_client_certificates() {
+            self.problems.add(at, "no listener requests client certificates; set client_ca under tls of a listener");
         }
-        for (index, fingerprint) in file.sha256.iter().flatten().enumerate() {
-            match parse_fingerprint(fingerprint) {
-                Ok(fingerprint) => rule.sha256.push(fingerprint),
-                Err(error) => self.problems.add(&path.child("sha256").index(index), error.to_string()),
-            }
-        }
-        for (name, list) in [("san", &file.san), ("sha256", &file.sha256)] {
-            if list.as_ref().is_some_and(Vec::is_empty) {
-                self.problems.add(
-                    &path.child(name),
-                    "must not be empty: every certificate would be rejected; set one or remove the key",
-                );
-            }
-        }
-        rule
     }
 
-    fn only_beside_preset(&mut self, file: &AuthScheme, path: &FieldPath) {
-        let fields = [
-            ("secret", file.secret.is_some()),
-            ("secrets", file.secrets.is_some()),
-            ("public_key", file.public_key.is_some()),
-            ("public_keys", file.public_keys.is_some()),
-            ("root_ca", file.root_ca.is_some()),
-            ("tolerance", file.tolerance.is_some()),
-            ("parameters", file.parameters.is_some()),
-            ("jwks", file.jwks.is_some()),
-            ("challenge", file.challenge.is_some()),
+    fn client_certificate(&mut self, file: &ClientCertificateYaml) -> CertificateRule {
+        let problem = "must not be empty: every certificate would be rejected; set one or remove the key";
+        self.not_empty(&file.san, problem);
+        self.not_empty(&file.sha256, problem);
+        CertificateRule {
+            sans: file.san.iter().map(|name| (**name).clone()).collect(),
+            sha256: file.sha256.iter().map(|fingerprint| fingerprint.0).collect(),
+        }
+    }
+
+    fn only_beside_preset(&mut self, file: &AuthScheme) {
+        let keys = [
+            file.secret.written_at(),
+            file.secrets.written_at(),
+            file.public_key.written_at(),
+            file.public_keys.written_at(),
+            file.root_ca.written_at(),
+            file.tolerance.written_at(),
+            file.parameters.written_at(),
+            file.jwks.written_at(),
+            file.challenge.written_at(),
         ];
-        for (name, _) in fields.iter().filter(|(_, written)| *written) {
-            self.problems.add(&path.child(name), "requires `preset`; other schemes have their own key for it");
-        }
+        self.unused(&keys, "requires `preset`; other schemes have their own key for it");
     }
 
     fn branches(
         &mut self,
-        files: Option<&[AuthScheme]>,
-        issuers: &BTreeMap<String, IssuerKeys>,
-        path: &FieldPath,
+        files: &Section<List<Section<AuthScheme>>>,
+        nesting: usize,
+        scope: &mut RouteScope<'_>,
     ) -> Option<Vec<Policy>> {
-        let files = files?;
-        if !(2..=MAX_BRANCHES).contains(&files.len()) || path.segments().len() > MAX_BRANCHES {
-            self.problems.add(path, format!("expected 2 to {MAX_BRANCHES} schemes"));
+        if !(2..=MAX_BRANCHES).contains(&files.len()) || nesting > MAX_NESTING {
+            self.problems.add_follow_up(files.at, format!("expected 2 to {MAX_BRANCHES} schemes"));
         }
-        let branches = files.iter().enumerate().map(|(index, file)| self.scheme(file, issuers, &path.index(index)));
-        let branches: Vec<Option<Policy>> = branches.collect();
+        let branches: Vec<_> = files.iter().map(|file| self.scheme(file, nesting + 1, file.at, scope)).collect();
         branches.into_iter().collect()
     }
 
-    pub(super) fn header_name(&mut self, name: &str, path: &FieldPath) -> Option<HeaderName> {
-        let parsed = HeaderName::try_from(name).ok();
-        if parsed.is_none() {
-            self.problems.add(path, HEADER_NAME);
-        }
-        parsed
-    }
-
-    pub(super) fn pointer(&mut self, name: &str, path: &FieldPath) -> Option<Pointer> {
-        let pointer = Pointer::parse(name);
-        if pointer.is_none() {
-            self.problems.add(path, POINTER);
-        }
-        pointer
+    pub(super) fn header_name(&mut self, name: &str, at: Location) -> Option<HeaderName> {
+        self.check(at, HeaderName::try_from(name).map_err(|_| HEADER_NAME))
     }
 
     /// The place under the one of these keys that is written.
-    pub(super) fn locator(&mut self, keys: &[(&'static str, Option<&str>)], path: &FieldPath) -> Option<Locator> {
-        let (key, text) = self.only_key(keys, path)?;
-        self.locator_under(key, text, path)
+    pub(super) fn locator(&mut self, keys: &[PlaceKey<'_>], at: Location) -> Option<Locator> {
+        let key = self.only_key(keys, at)?;
+        self.locator_under(key)
     }
 
-    /// The one of these keys that is written, with its text.
-    pub(super) fn only_key<'f>(
-        &mut self,
-        keys: &[(&'static str, Option<&'f str>)],
-        path: &FieldPath,
-    ) -> Option<(&'static str, &'f str)> {
+    /// The one of these keys that is written.
+    pub(super) fn only_key<'f>(&mut self, keys: &[PlaceKey<'f>], at: Location) -> Option<WrittenKey<'f>> {
         if let [only] = written(keys).as_slice() {
             return Some(*only);
         }
-        let names: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+        let names: Vec<&str> = keys.iter().map(|key| key.key).collect();
         let (last, others) = names.split_last()?;
-        self.missing(path, &format!("exactly one of {} and {last}", others.join(", ")));
+        self.not_one(at, &format!("{} and {last}", others.join(", ")), !written(keys).is_empty());
         None
     }
 
-    pub(super) fn locator_under(&mut self, key: &str, text: &str, path: &FieldPath) -> Option<Locator> {
-        let locator = Locator::parse(key, text);
-        if locator.is_none() {
-            self.problems.add(&path.child(key), if key == "header" { HEADER_NAME } else { POINTER });
-        }
-        locator
+    pub(super) fn locator_under(&mut self, (key, text, at): WrittenKey<'_>) -> Option<Locator> {
+        self.check(at, Locator::parse(key, text).ok_or(if key == "header" { HEADER_NAME } else { POINTER }))
     }
 
-    fn timestamp(&mut self, file: &TimestampFile, policy: Option<&Policy>, path: &FieldPath) -> Option<TimestampRule> {
-        let max_age = self.nonzero_duration(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
-        let max_future = self.duration(file.max_future.as_ref(), &path.child("max_future"), Duration::from_secs(60));
-        let unit = unit(file.unit.unwrap_or_default());
-        let source = self.timestamp_source(file, policy, path);
-        Some(TimestampRule { source: source?, unit, max_age, max_future })
-    }
-
-    fn timestamp_source(&mut self, file: &TimestampFile, policy: Option<&Policy>, path: &FieldPath) -> Option<Locator> {
-        let (key, text) = self.only_key(&file.places(), path)?;
-        if key == "claim" && policy.is_some_and(|policy| !has_jwt(policy)) {
-            self.problems.add(&path.child(key), "without a JWT there are no claims; use header or json");
+    fn timestamp(&mut self, field: &Field<TimestampYaml>, policy: Option<&Policy>) -> Option<TimestampRule> {
+        let file = field.value()?;
+        let key = self.only_key(&file.places(), field.at)?;
+        if key.0 == "claim" && policy.is_some_and(|policy| !has_jwt(policy)) {
+            self.problems.add(key.2, "without a JWT there are no claims; use header or json");
         }
-        let source = self.locator_under(key, text, path)?;
-        if policy.is_some_and(|policy| !covers(policy, &source)) && file.signed != Some(false) {
-            let what = "`signed: false`: no signature covers this timestamp, so that an attacker can change it";
-            self.problems.add_follow_up(&path.child("signed"), format!("set {what}"));
+        let source = self.locator_under(key)?;
+        if policy.is_some_and(|policy| !covers(policy, &source)) && file.signed.get() {
+            let problem = "set `signed: false`: no signature covers this timestamp, so that an attacker can change it";
+            self.problems.add_follow_up(file.signed.at, problem);
         }
-        Some(source)
+        let (max_age, max_future) = (file.max_age.get(), file.max_future.get());
+        Some(TimestampRule { source, unit: file.unit.or_default(), max_age, max_future })
     }
 }
+
+/// The name, the text and the place of a key that is written.
+pub(super) type WrittenKey<'f> = (&'static str, &'f str, Location);
 
 /// Whether the sender's signature covers this timestamp.
 fn covers(policy: &Policy, source: &Locator) -> bool {
@@ -241,9 +164,9 @@ fn covers(policy: &Policy, source: &Locator) -> bool {
         || source.header().is_some_and(|name| signs_header(policy, name))
 }
 
-/// The keys that are written, with their texts.
-pub(super) fn written<'f>(keys: &[(&'static str, Option<&'f str>)]) -> Vec<(&'static str, &'f str)> {
-    keys.iter().filter_map(|(key, text)| Some((*key, (*text)?))).collect()
+/// The keys that are written.
+pub(super) fn written<'f>(keys: &[PlaceKey<'f>]) -> Vec<WrittenKey<'f>> {
+    keys.iter().filter_map(|key| Some((key.key, key.text?, key.at))).collect()
 }
 
 /// Whether a signature covers this header in every alternative by which a request is accepted.
@@ -261,13 +184,4 @@ fn signs_header(policy: &Policy, name: &HeaderName) -> bool {
 /// Whether a JWT is among the policies.
 pub(super) fn has_jwt(policy: &Policy) -> bool {
     policy.leaves().iter().any(|leaf| matches!(leaf, Policy::Jwt(_)))
-}
-
-pub(super) const fn unit(file: UnitFile) -> TimestampUnit {
-    match file {
-        UnitFile::S => TimestampUnit::Seconds,
-        UnitFile::Ms => TimestampUnit::Milliseconds,
-        UnitFile::Us => TimestampUnit::Microseconds,
-        UnitFile::Rfc3339 => TimestampUnit::Rfc3339,
-    }
 }

@@ -8,8 +8,8 @@ use super::auth::has_jwt;
 use super::compiler::Compiler;
 use crate::auth::Policy;
 use crate::auth::claims::Pointer;
-use crate::config::error::FieldPath;
-use crate::config::file::{CredentialFile, ForwardFile};
+use crate::config::file::{CredentialYaml, ForwardYaml, RouteYaml};
+use crate::config::reader::{Field, Section, nearest};
 use crate::failure::{self, is_before_route, is_retried};
 use crate::reason::Reason;
 use crate::route::Forward;
@@ -48,73 +48,66 @@ fn stands_in_headers(policy: &Policy) -> bool {
 }
 
 impl Compiler<'_> {
-    pub(super) fn forward(
-        &mut self,
-        forward: Option<&ForwardFile>,
-        policy: Option<&Policy>,
-        path: &FieldPath,
-    ) -> Forward {
-        let Some(file) = forward else { return Forward::default() };
-        let remove_credential = file.credential == Some(CredentialFile::Remove);
+    pub(super) fn forward(&mut self, file: &Section<ForwardYaml>, policy: Option<&Policy>) -> Forward {
+        if !file.is_written {
+            return Forward::default();
+        }
+        let remove_credential = file.credential.or_default() == CredentialYaml::Remove;
         if remove_credential && policy.is_some_and(|policy| !stands_in_headers(policy)) {
             let message = "`remove` works only if each credential is in a header; use keep";
-            self.problems.add(&path.child("credential"), message);
+            self.problems.add(file.credential.at, message);
         }
         if matches!(policy, Some(Policy::Public)) {
-            self.problems.add(path, "a public route has no credential and no claims; remove it");
+            self.problems.add(file.at, "a public route has no credential and no claims; remove it");
         }
-        if policy.is_some_and(|policy| !has_jwt(policy)) && file.claims_to_headers.is_some() {
-            self.problems
-                .add_follow_up(&path.child("claims_to_headers"), "without a JWT there are no claims; remove it");
+        let claims = &file.claims_to_headers;
+        if policy.is_some_and(|policy| !has_jwt(policy)) && claims.is_written {
+            self.problems.add_follow_up(claims.at, "without a JWT there are no claims; remove it");
         }
-        Forward { remove_credential, claims: self.forwarded_claims(file, &path.child("claims_to_headers")) }
+        Forward { remove_credential, claims: self.forwarded_claims(claims) }
     }
 
-    fn forwarded_claims(&mut self, file: &ForwardFile, path: &FieldPath) -> Vec<(Pointer, HeaderName)> {
+    fn forwarded_claims(&mut self, file: &BTreeMap<String, Field<String>>) -> Vec<(Pointer, HeaderName)> {
         let mut claims: Vec<(Pointer, HeaderName)> = Vec::new();
-        for (claim, header) in file.claims_to_headers.iter().flatten() {
-            let path = path.child(claim);
-            match (Pointer::parse(claim), HeaderName::try_from(header.as_str())) {
-                (None, _) => self.problems.add(&path, "expected a claim name, or a JSON pointer such as /a/b"),
+        for (claim, header) in file {
+            let Some(name) = header.value() else { continue };
+            match (Pointer::parse(claim), HeaderName::try_from(name)) {
+                (None, _) => self.problems.add(header.at, "expected a claim name, or a JSON pointer such as /a/b"),
                 (Some(_), Ok(name)) if claims.iter().any(|(_, other)| *other == name) => {
-                    self.problems.add(&path, "duplicate header: another claim uses it");
+                    self.problems.add(header.at, "duplicate header: another claim uses it");
                 }
                 (Some(pointer), Ok(name)) if may_carry_claims(&name) => claims.push((pointer, name)),
                 (Some(_), Ok(_) | Err(_)) => {
-                    self.problems.add(&path, "expected the name of a custom header, such as X-Hookgate-Subject");
+                    self.problems.add(header.at, "expected the name of a custom header, such as X-Hookgate-Subject");
                 }
             }
         }
         claims
     }
 
-    pub(super) fn status_overrides(
-        &mut self,
-        file: Option<&BTreeMap<String, u16>>,
-        path: &FieldPath,
-    ) -> BTreeMap<Reason, StatusCode> {
+    pub(super) fn status_overrides(&mut self, route: &RouteYaml) -> BTreeMap<Reason, StatusCode> {
         let mut responses = BTreeMap::new();
-        for (word, status) in file.into_iter().flatten() {
-            let path = path.child(word);
+        for (word, status) in &*route.status_overrides {
             let Some(reason) = Reason::named(word) else {
-                self.problems.add(&path, "unknown reason; the reference lists the reasons");
+                let meant = nearest(word, Reason::ALL.iter().map(|reason| reason.word()));
+                let meant = meant.map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
+                self.problems.add(status.at, format!("unknown reason{meant} (the reference lists the reasons)"));
                 continue;
             };
             if is_before_route(reason) {
-                self.problems.add(&path, "occurs only before a route is matched; remove it");
+                self.problems.add(status.at, "occurs only before a route is matched; remove it");
                 continue;
             }
-            match StatusCode::from_u16(*status) {
-                Ok(status) if status.is_success() && is_retried(failure::status(reason)) => {
-                    self.problems.add(
-                        &path,
-                        "the sender must retry, but does not after a success; use a status from 400 to 599",
-                    );
-                }
-                Ok(status) if status.is_success() || status.is_client_error() || status.is_server_error() => {
-                    responses.insert(reason, status);
-                }
-                Ok(_) | Err(_) => self.problems.add(&path, "expected a status from 200 to 299 or 400 to 599"),
+            let Some(status_code) = status.number().and_then(|number| StatusCode::from_u16(number).ok()) else {
+                continue;
+            };
+            if status_code.is_success() && is_retried(failure::status(reason)) {
+                let problem = "the sender must retry, but does not after a success; use a status from 400 to 599";
+                self.problems.add(status.at, problem);
+            } else if status_code.is_redirection() {
+                self.problems.add(status.at, "expected a status from 200 to 299 or 400 to 599");
+            } else {
+                responses.insert(reason, status_code);
             }
         }
         responses

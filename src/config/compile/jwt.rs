@@ -6,22 +6,18 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use serde_json::Value;
 
-use super::auth::unit;
-use super::compiler::Compiler;
-use super::issuer::IssuerKeys;
+use super::compiler::{Compiler, RouteScope};
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
 use crate::auth::encoding::Encoding;
 use crate::auth::issuer::Issuer;
-use crate::auth::jwt::binding::{BindingHash, Bindings, BodyHash, HashPresence, UrlEquals, UrlHash};
+use crate::auth::jwt::binding::{Bindings, BodyHash, UrlEquals, UrlHash};
 use crate::auth::jwt::{Audience, DEFAULT_TYPES, JwtPolicy};
 use crate::auth::locator::{Locator, Scheme};
-use crate::auth::request::UrlVariant;
 use crate::auth::time::TimestampRule;
-use crate::config::error::FieldPath;
-use crate::config::file::signature::{SignatureEncodingFile, UrlVariantFile};
 use crate::config::file::{
-    BodyHashFile, HashFile, HashPresenceFile, JwtFile, OneOrMany, TimeClaimFile, TokenFile, UrlClaimFile, UrlHashFile,
+    BodyHashYaml, JwtYaml, OneOrMany, Parsed, TimeClaimYaml, TokenYaml, UrlClaimYaml, UrlHashYaml,
 };
+use crate::config::reader::{Field, nearest};
 
 /// The registered claims that are required even if `required_claims` does not list them (RFC 7519 §4.1).
 const ALWAYS_REQUIRED: &[&str] = &["iss", "aud", "exp"];
@@ -33,152 +29,135 @@ pub(super) enum Origin {
     Preset,
 }
 
+/// The largest `leeway`.
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
 impl Compiler<'_> {
-    pub(super) fn jwt(
-        &mut self,
-        file: &JwtFile,
-        issuers: &BTreeMap<String, IssuerKeys>,
-        path: &FieldPath,
-    ) -> Option<JwtPolicy> {
-        let chosen = self.chosen_issuers(file.issuer.as_ref(), issuers, &path.child("issuer"));
-        self.jwt_policy(file, chosen, Origin::Operator, path)
+    pub(super) fn jwt(&mut self, file: &JwtYaml, scope: &RouteScope<'_>) -> Option<JwtPolicy> {
+        let chosen = self.chosen_issuers(&file.issuer, scope.issuers);
+        self.jwt_policy(file, chosen, Origin::Operator)
     }
 
     pub(super) fn jwt_policy(
         &mut self,
-        file: &JwtFile,
+        file: &JwtYaml,
         issuers: Option<Vec<Issuer>>,
         origin: Origin,
-        path: &FieldPath,
     ) -> Option<JwtPolicy> {
-        if file.bound_certificate == Some(true) {
-            self.asks_for_certificates(&path.child("bound_certificate"));
+        if file.bound_certificate.get() {
+            self.asks_for_certificates(file.bound_certificate.at);
         }
-        let token = self.token(file.token_from.as_ref(), &path.child("token_from"));
-        let bindings = self.bindings(file, path);
+        let token = self.token(&file.token_from);
+        let bindings = self.bindings(file);
         let bound = bindings.binds_anything() || token.as_ref().is_some_and(Locator::is_in_body);
-        let audience = self.audience(file.audience.as_ref(), bound, origin, &path.child("audience"));
-        let claims = self.claim_rules(file.claims.as_ref(), &path.child("claims"));
-        let max_age = self.optional_nonzero_duration(file.max_age.as_ref(), &path.child("max_age"));
-        let max_lifetime = self.optional_nonzero_duration(file.max_lifetime.as_ref(), &path.child("max_lifetime"));
-        if file.allowed_types.as_ref().is_some_and(Vec::is_empty) {
-            let problem = "must not be empty: no `typ` would be accepted; set one or remove the key";
-            self.problems.add(&path.child("allowed_types"), problem);
+        let audience = self.audience(&file.audience, bound, origin);
+        let claims = self.claim_rules(&file.claims);
+        let problem = "must not be empty: no `typ` would be accepted; set one or remove the key";
+        self.not_empty(&file.allowed_types, problem);
+        let time_claim = file.time_claim.value().map(|claim| self.time_claim(claim));
+        let leeway = file.leeway.get();
+        if leeway > MAX_LEEWAY {
+            let problem =
+                "is more than 5m: expired tokens would be accepted for this time; synchronize the clocks instead";
+            self.problems.add(file.leeway.at, problem);
         }
-        let time_claim = self.time_claim(file.time_claim.as_ref(), &path.child("time_claim"));
-        let leeway = self.leeway(file, path);
         let (issuers, audience) = (issuers?, audience?);
+        let max_age = file.max_age.duration();
         let required_claims = match origin {
-            Origin::Operator => required(file.required_claims.as_deref(), &issuers, &audience, max_age.is_some()),
-            Origin::Preset => file.required_claims.clone().unwrap_or_default(),
+            Origin::Operator => required(
+                file.required_claims.written().map(|names| names.as_slice()),
+                &issuers,
+                &audience,
+                max_age.is_some(),
+            ),
+            Origin::Preset => file.required_claims.to_vec(),
         };
-        let allowed_types =
-            file.allowed_types.clone().unwrap_or_else(|| DEFAULT_TYPES.iter().map(|name| (*name).to_owned()).collect());
-        let token = token?;
+        let allowed_types = file.allowed_types.written().map(|types| types.to_vec());
         Some(JwtPolicy {
             issuers,
             audience,
             required_claims,
             claims,
-            allowed_types,
+            allowed_types: allowed_types.unwrap_or_else(|| DEFAULT_TYPES.iter().map(|&name| name.to_owned()).collect()),
             max_age,
-            max_lifetime,
+            max_lifetime: file.max_lifetime.duration(),
             leeway,
-            token,
+            token: token?,
             bindings,
-            time_claim,
+            time_claim: time_claim.flatten(),
             replay_id: None,
         })
     }
 
-    fn bindings(&mut self, file: &JwtFile, path: &FieldPath) -> Bindings {
-        let method = file.method.as_ref();
+    fn bindings(&mut self, file: &JwtYaml) -> Bindings {
         Bindings {
-            body: file.body_hash.as_ref().and_then(|file| self.body_hash(file, &path.child("body_hash"))),
-            url_hash: file.url_hash.as_ref().and_then(|file| self.url_hash(file, &path.child("url_hash"))),
-            url: file.url.as_ref().and_then(|file| self.url_claim(file, &path.child("url"))),
-            method: method.and_then(|file| self.claim(file.claim.as_deref(), &path.child("method"))),
-            qsh: file.qsh == Some(true),
-            certificate: file.bound_certificate == Some(true),
+            body: file.body_hash.value().and_then(|file| self.body_hash(file)),
+            url_hash: file.url_hash.value().and_then(|file| self.url_hash(file)),
+            url: file.url.value().and_then(|file| self.url_claim(file)),
+            method: file.method.value().and_then(|file| self.claim(&file.claim)),
+            qsh: file.qsh.get(),
+            certificate: file.bound_certificate.get(),
         }
     }
 
-    fn body_hash(&mut self, file: &BodyHashFile, path: &FieldPath) -> Option<BodyHash> {
+    fn body_hash(&mut self, file: &BodyHashYaml) -> Option<BodyHash> {
         Some(BodyHash {
-            claim: self.claim(file.claim.as_deref(), path)?,
-            hash: hash(file.algorithm),
-            encoding: encoding(file.encoding.unwrap_or(SignatureEncodingFile::Hex)),
-            presence: match file.presence.unwrap_or_default() {
-                HashPresenceFile::Required => HashPresence::Required,
-                HashPresenceFile::Optional => HashPresence::Optional,
-                HashPresenceFile::WithBody => HashPresence::WithBody,
-                HashPresenceFile::AbsentIfEmpty => HashPresence::AbsentIfEmpty,
-            },
+            claim: self.claim(&file.claim)?,
+            hash: file.algorithm.or_default(),
+            encoding: file.encoding.value().copied().unwrap_or(Encoding::Hex),
+            presence: file.presence.or_default(),
         })
     }
 
-    fn url_hash(&mut self, file: &UrlHashFile, path: &FieldPath) -> Option<UrlHash> {
+    fn url_hash(&mut self, file: &UrlHashYaml) -> Option<UrlHash> {
         Some(UrlHash {
-            claim: self.claim(file.claim.as_deref(), path)?,
-            hash: hash(file.algorithm),
-            encoding: encoding(file.encoding.unwrap_or(SignatureEncodingFile::Hex)),
-            variants: variants(file.variants.as_deref()),
+            claim: self.claim(&file.claim)?,
+            hash: file.algorithm.or_default(),
+            encoding: file.encoding.value().copied().unwrap_or(Encoding::Hex),
+            variants: file.variants.to_vec(),
         })
     }
 
-    fn url_claim(&mut self, file: &UrlClaimFile, path: &FieldPath) -> Option<UrlEquals> {
-        let claim = self.claim(file.claim.as_deref(), path)?;
-        let query = file.query.unwrap_or(file.claim.as_deref() != Some("htu"));
-        Some(UrlEquals { claim, query, variants: variants(file.variants.as_deref()) })
+    fn url_claim(&mut self, file: &UrlClaimYaml) -> Option<UrlEquals> {
+        let claim = self.claim(&file.claim)?;
+        let is_htu = file.claim.value().is_some_and(|claim| claim.text == "htu");
+        Some(UrlEquals {
+            claim,
+            query: file.query.value().copied().unwrap_or(!is_htu),
+            variants: file.variants.to_vec(),
+        })
     }
 
-    fn claim(&mut self, name: Option<&str>, path: &FieldPath) -> Option<Pointer> {
-        let Some(name) = name else {
-            self.missing(&path.child("claim"), "the claim's name");
-            return None;
-        };
-        self.pointer(name, &path.child("claim"))
+    fn claim(&mut self, field: &Field<Parsed<Pointer>>) -> Option<Pointer> {
+        self.required(field, "the claim's name").map(|claim| (**claim).clone())
     }
 
-    fn time_claim(&mut self, file: Option<&TimeClaimFile>, path: &FieldPath) -> Option<TimestampRule> {
-        let file = file?;
-        let max_age = self.nonzero_duration(file.max_age.as_ref(), &path.child("max_age"), Duration::from_secs(300));
-        let source = Locator::Claim(self.claim(file.claim.as_deref(), path)?);
+    fn time_claim(&mut self, file: &TimeClaimYaml) -> Option<TimestampRule> {
+        let source = Locator::Claim(self.claim(&file.claim)?);
+        let max_age: Duration = file.max_age.get();
         let max_future = max_age.min(Duration::from_secs(300));
-        Some(TimestampRule { source, unit: unit(file.unit.unwrap_or_default()), max_age, max_future })
-    }
-
-    fn leeway(&mut self, file: &JwtFile, path: &FieldPath) -> Duration {
-        let path = path.child("leeway");
-        let leeway = self.duration(file.leeway.as_ref(), &path, Duration::from_secs(30));
-        if leeway > Duration::from_secs(300) {
-            self.problems.add(
-                &path,
-                "is more than 5m: expired tokens would be accepted for this time; synchronize the clocks instead",
-            );
-        }
-        leeway
+        Some(TimestampRule { source, unit: file.unit.or_default(), max_age, max_future })
     }
 
     fn chosen_issuers(
         &mut self,
-        names: Option<&OneOrMany>,
-        issuers: &BTreeMap<String, IssuerKeys>,
-        path: &FieldPath,
+        field: &Field<OneOrMany<String>>,
+        issuers: &BTreeMap<String, Issuer>,
     ) -> Option<Vec<Issuer>> {
-        let names = names.map(OneOrMany::to_vec).unwrap_or_default();
-        if names.is_empty() {
-            self.missing(path, "a name under `issuers`");
+        let names = field.value().filter(|names| !names.is_empty());
+        let Some(names) = names else {
+            self.missing(field.at, "a name under `issuers`");
             return None;
-        }
-        let chosen: Option<Vec<Issuer>> = names.iter().map(|name| self.chosen_issuer(name, issuers, path)).collect();
-        let chosen = chosen?;
+        };
+        let chosen: Vec<_> = names.iter().map(|name| self.chosen_issuer(name, field, issuers)).collect();
+        let chosen: Vec<Issuer> = chosen.into_iter().collect::<Option<_>>()?;
         // The unverified `iss` selects the key set, so each issuer needs one, and all must differ.
         let mut seen: Vec<&str> = chosen.iter().filter_map(|issuer| issuer.iss.as_deref()).collect();
         seen.sort_unstable();
         seen.dedup();
         if chosen.len() > 1 && seen.len() != chosen.len() {
-            self.problems.add(path, "several issuers on one route need different `issuer` values, none of them `none`");
+            let problem = "several issuers on one route need different `issuer` values, none of them `none`";
+            self.problems.add(field.at, problem);
         }
         Some(chosen)
     }
@@ -186,41 +165,40 @@ impl Compiler<'_> {
     fn chosen_issuer(
         &mut self,
         name: &str,
-        issuers: &BTreeMap<String, IssuerKeys>,
-        path: &FieldPath,
+        field: &Field<OneOrMany<String>>,
+        issuers: &BTreeMap<String, Issuer>,
     ) -> Option<Issuer> {
-        let found = issuers.get(name);
-        if found.is_none() && !self.problems.has_under(&FieldPath::root().child("issuers").child(name)) {
-            self.problems.add(path, format!("unknown issuer `{name}`; define it under `issuers`"));
+        let found = issuers.get(name).cloned();
+        let all = &self.file.issuers;
+        // An issuer that is defined and could not be compiled has been reported.
+        let is_reported = all.contains_key(name) || (all.is_empty() && self.problems.has_under(all.at));
+        if found.is_none() && !is_reported {
+            let meant = nearest(name, all.keys().map(String::as_str));
+            let remedy =
+                meant.map_or("define it under `issuers`".to_owned(), |meant| format!("did you mean `{meant}`?"));
+            self.problems.add(field.at, format!("unknown issuer `{}`; {remedy}", name.escape_debug()));
         }
-        found.map(|found| found.issuer.clone())
+        found
     }
 
     /// `none` is allowed if another rule binds the token to this endpoint, and in a preset, which follows its provider.
-    fn audience(
-        &mut self,
-        audience: Option<&OneOrMany>,
-        bound: bool,
-        origin: Origin,
-        path: &FieldPath,
-    ) -> Option<Audience> {
-        let audiences = audience.map(OneOrMany::to_vec).unwrap_or_default();
-        if audiences.is_empty() {
+    fn audience(&mut self, field: &Field<OneOrMany<String>>, bound: bool, origin: Origin) -> Option<Audience> {
+        let Some(audiences) = field.value().filter(|audiences| !audiences.is_empty()) else {
             let what =
                 "the exact `aud` that names this endpoint: without it, a token for another service is accepted here";
-            self.missing(path, what);
+            self.missing(field.at, what);
             return None;
-        }
+        };
         if audiences.iter().any(String::is_empty) {
-            self.problems.add(path, "must not be empty; set the exact `aud` that names this endpoint");
+            self.problems.add(field.at, "must not be empty; set the exact `aud` that names this endpoint");
             return None;
         }
         if !audiences.iter().any(|audience| audience == "none") {
-            return Some(Audience::OneOf(audiences));
+            return Some(Audience::OneOf(audiences.to_vec()));
         }
         if audiences.len() > 1 || !(bound || origin == Origin::Preset) {
             self.problems.add(
-                path,
+                field.at,
                 "`none` must be the only value, and needs body_hash (required, or absent_if_empty), url_hash, url or \
                  qsh, or a token in the body",
             );
@@ -228,24 +206,24 @@ impl Compiler<'_> {
         Some(Audience::Any)
     }
 
-    pub(super) fn claim_rules(&mut self, claims: Option<&BTreeMap<String, Value>>, path: &FieldPath) -> Vec<ClaimRule> {
-        let rules = claims.into_iter().flatten().filter_map(|(name, written)| {
-            let path = path.child(name);
+    pub(super) fn claim_rules(&mut self, claims: &BTreeMap<String, Field<Value>>) -> Vec<ClaimRule> {
+        let rules = claims.iter().filter_map(|(name, field)| {
             let Some(pointer) = Pointer::parse(name) else {
-                self.problems.add(&path, "expected a claim name, or a JSON pointer such as /a/b (RFC 6901)");
+                self.problems.add(field.at, "expected a claim name, or a JSON pointer such as /a/b (RFC 6901)");
                 return None;
             };
-            Some(ClaimRule { pointer, test: self.claim_test(written, &path)? })
+            Some(ClaimRule { pointer, test: self.claim_test(field)? })
         });
         rules.collect()
     }
 
-    fn claim_test(&mut self, written: &Value, path: &FieldPath) -> Option<ClaimTest> {
+    fn claim_test(&mut self, field: &Field<Value>) -> Option<ClaimTest> {
+        let written = field.value()?;
         let test = match written {
-            Value::Object(operators) => match operators.iter().next().filter(|_| operators.len() == 1) {
-                Some((operator, value)) => operator_test(operator, value),
-                None => None,
-            },
+            Value::Object(operators) => {
+                let only = operators.iter().next().filter(|_| operators.len() == 1);
+                only.and_then(|(operator, value)| operator_test(operator, value))
+            }
             Value::Null | Value::Array(_) => None,
             Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(ClaimTest::Equals(written.clone())),
         };
@@ -253,32 +231,31 @@ impl Compiler<'_> {
             // The library's message is a drawing of several lines; the last one states the error.
             let error = error.to_string();
             let error = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            self.problems.add(&path.child("matches"), format!("not a supported regular expression: {error}"));
+            self.problems.add(field.at, format!("`matches` is not a supported regular expression: {error}"));
         } else if test.is_none() {
             let expected = "expected a value, or one of {one_of: [a list]}, {contains: a value}, {prefix: \"text\"}, \
                             {matches: \"a regular expression\"}, {exists: true}";
-            self.problems.add(path, expected);
+            self.problems.add(field.at, expected);
         }
         test
     }
 
-    fn token(&mut self, file: Option<&TokenFile>, path: &FieldPath) -> Option<Locator> {
-        let Some(file) = file else {
+    fn token(&mut self, field: &Field<TokenYaml>) -> Option<Locator> {
+        if !field.is_written() {
             return Some(Locator::Header { name: AUTHORIZATION, scheme: Some(Scheme::of_token("Bearer")) });
-        };
-        if file.header.is_none() && file.scheme.is_some() {
-            self.problems.add(&path.child("scheme"), "is for `header` only; remove it");
         }
-        for (name, written) in
-            [("scheme", &file.scheme), ("query", &file.query), ("cookie", &file.cookie), ("form", &file.form)]
-        {
-            if written.as_deref() == Some("") {
-                self.problems.add(&path.child(name), "must not be empty; set a name or remove it");
+        let file = field.value()?;
+        if !file.header.is_written() && file.scheme.is_written() {
+            self.problems.add_unless_known(file.scheme.at, "is for `header` only; remove it");
+        }
+        for name in [&file.scheme, &file.query, &file.cookie, &file.form] {
+            if name.text() == Some("") {
+                self.problems.add(name.at, "must not be empty; set a name or remove it");
             }
         }
-        let mut locator = self.locator(&file.places(), path)?;
+        let mut locator = self.locator(&file.places(), field.at)?;
         if let Locator::Header { name, scheme } = &mut locator {
-            *scheme = match file.scheme.as_deref() {
+            *scheme = match file.scheme.text() {
                 // Authorization has a scheme (RFC 9110 §11.6.2) unless the file says `none`.
                 None => (*name == AUTHORIZATION).then(|| Scheme::of_token("Bearer")),
                 Some("none") => None,
@@ -287,30 +264,6 @@ impl Compiler<'_> {
         }
         Some(locator)
     }
-}
-
-pub(super) const fn encoding(file: SignatureEncodingFile) -> Encoding {
-    match file {
-        SignatureEncodingFile::Hex => Encoding::Hex,
-        SignatureEncodingFile::Base64 => Encoding::Base64,
-        SignatureEncodingFile::Base64url => Encoding::Base64Url,
-    }
-}
-
-fn hash(file: Option<HashFile>) -> BindingHash {
-    match file.unwrap_or_default() {
-        HashFile::Sha256 => BindingHash::Sha256,
-        HashFile::Sha384 => BindingHash::Sha384,
-        HashFile::Sha512 => BindingHash::Sha512,
-    }
-}
-
-pub(super) fn variants(files: Option<&[UrlVariantFile]>) -> Vec<UrlVariant> {
-    let variants = files.unwrap_or_default().iter().map(|file| match file {
-        UrlVariantFile::Port => UrlVariant::Port,
-        UrlVariantFile::Slash => UrlVariant::Slash,
-    });
-    variants.collect()
 }
 
 /// The claims of `required_claims`, and those that are always required: `exp` may be left out only if `max_age` bounds

@@ -7,10 +7,10 @@ use http::{HeaderName, Method};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::compiler::Compiler;
+use super::compiler::{Compiler, LargestBody, RouteScope};
 use super::jwt::Origin;
 use super::secrets::{KeyMaterial, WrittenKeys};
-use super::signature::{Written, algorithm};
+use super::signature::{Written, algorithm_of};
 use crate::auth::Policy;
 use crate::auth::challenge::{ChallengeRule, ExpectedValue, ResponseTemplate};
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
@@ -19,155 +19,152 @@ use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, KeySet, Keys, PinnedRoot};
 use crate::auth::locator::Locator;
 use crate::auth::secret::{Secret, SecretKey};
-use crate::config::error::FieldPath;
-use crate::config::file::preset::{ChallengeFile, ChallengeSwitch, DetachedFile, ErrorFormatFile, PresetFile, X5cFile};
-use crate::config::file::{AuthScheme, EncodingFile, SecretFile};
+use crate::config::file::preset::{ChallengeSwitch, ChallengeYaml, DetachedYaml, ErrorFormatYaml, PresetYaml, X5cYaml};
+use crate::config::file::{AuthScheme, SecretEncoding, SecretYaml};
 use crate::config::presets;
-use crate::config::shape::nearest;
+use crate::config::reader::{Field, Location, Report, nearest};
 use crate::route::ErrorForm;
 
+/// A key of a preset: what the file has, its place, and the secret made of it unless it is a token's public key.
+type PresetKey<'f> = (&'f SecretYaml, Location, Option<Secret>);
+
 impl Compiler<'_> {
-    pub(super) fn preset(&mut self, name: &str, file: &AuthScheme, path: &FieldPath) -> Option<Policy> {
-        let preset = self.filled(name, file, path)?;
-        if let Some(size) = preset.largest_body.as_deref() {
-            self.route_largest_body = Some((name.to_owned(), size.to_owned(), preset.retries.starts_with("never")));
+    pub(super) fn preset(&mut self, file: &AuthScheme, scope: &mut RouteScope<'_>) -> Option<Policy> {
+        let name = file.preset.text()?;
+        let preset = self.filled(name, file)?;
+        if let Some(size) = &preset.largest_body {
+            let never_retries = preset.retries.starts_with("never");
+            scope.largest_body = Some(LargestBody { preset: name.to_owned(), size: size.clone(), never_retries });
         }
-        if preset.error_format == Some(ErrorFormatFile::Secevent) {
-            self.route_errors = ErrorForm::Secevent;
+        if preset.error_format == Some(ErrorFormatYaml::Secevent) {
+            scope.errors = ErrorForm::Secevent;
         }
-        let secrets = self.preset_secrets(&preset, file, path);
-        let policy = self.preset_policy(name, &preset, file, secrets.as_deref(), path);
-        let mut policy = policy?;
-        let challenges = self.challenges(&preset, file, secrets.as_deref().unwrap_or_default(), path);
+        let keys = self.preset_keys(&preset, file, scope);
+        let mut policy = self.preset_policy(name, &preset, file, keys.as_deref())?;
+        let challenges = self.challenges(&preset, file, keys.as_deref().unwrap_or_default());
         // A MAC over a challenge must not be valid for a body: bodies must be JSON objects then, which challenges are
         // not.
         if let (true, Policy::Signature(signature)) = (challenges.iter().any(|one| one.secret.is_some()), &mut policy) {
             signature.required_json.get_or_insert_default();
         }
-        self.route_challenges.extend(challenges);
+        scope.challenges.extend(challenges);
         Some(policy)
     }
 
     /// The preset with its parameters filled in.
-    fn filled(&mut self, name: &str, file: &AuthScheme, path: &FieldPath) -> Option<PresetFile> {
-        let at = path.child("preset");
+    fn filled(&mut self, name: &str, file: &AuthScheme) -> Option<PresetYaml> {
         let Some((bare, text)) = presets::find(name).zip(presets::text(name)) else {
             let known = presets::PRESETS.keys().copied();
             let meant = nearest(name, known).map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
-            self.problems.add(&at, format!("unknown preset{meant} (`hookgate presets` lists them)"));
+            self.problems.add(file.preset.at, format!("unknown preset{meant} (`hookgate presets` lists them)"));
             return None;
         };
         let mut parameters = BTreeMap::new();
         for (parameter, about) in &bare.parameters {
-            let given = file.parameters.as_ref().and_then(|given| given.get(parameter)).or(about.default.as_ref());
-            match given.filter(|given| !given.is_empty()) {
+            let field = file.parameters.get(parameter);
+            let given = field.and_then(Field::value).or(about.default.as_ref()).filter(|given| !given.is_empty());
+            match given {
+                Some(given) if given == "none" || given.contains("${") => {
+                    let problem =
+                        "must be the value itself: `none` would switch a check off, and `${` starts a parameter";
+                    self.problems.add(field.map_or(file.preset.at, |field| field.at), problem);
+                }
                 Some(given) => {
                     parameters.insert(parameter.clone(), given.clone());
                 }
                 // With the operator's own key set, the URL of the provider's is not needed.
-                None if file.jwks.is_some() && only_in_jwks(&bare, parameter) => {}
-                None => self.missing(&path.child("parameters").child(parameter), &about.what),
+                None if file.jwks.is_written() && only_in_jwks(&bare, parameter) => {}
+                None => {
+                    let at = field.map(|field| field.at);
+                    let at = at.unwrap_or_else(|| self.problems.absent_entry(file.parameters.at, parameter));
+                    self.missing(at, &about.what);
+                }
             }
         }
-        for parameter in file.parameters.iter().flat_map(BTreeMap::keys) {
+        for (parameter, field) in &*file.parameters {
             if !bare.parameters.contains_key(parameter) {
                 let known: Vec<&str> = bare.parameters.keys().map(String::as_str).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                let problem = format!("unknown parameter; this preset has {known}");
-                self.problems.add(&path.child("parameters").child(parameter), problem);
+                self.problems.add(field.at, format!("unknown parameter; this preset has {known}"));
             }
         }
-        presets::parse(text, &parameters).map_err(|error| self.problems.add(&at, error)).ok()
+        let report = Report { problems: std::mem::take(&mut self.problems), ..Report::default() };
+        let (preset, report) = presets::fill(text, &parameters, file.preset.at, report);
+        self.problems = report.problems;
+        Some(preset)
     }
 
     /// The secrets or public keys that the preset needs; an empty list if its key set is fetched.
-    fn preset_secrets(
+    fn preset_keys<'f>(
         &mut self,
-        preset: &PresetFile,
-        file: &AuthScheme,
-        path: &FieldPath,
-    ) -> Option<Vec<(SecretFile, Option<Secret>)>> {
-        let needed = needed(preset);
-        if file.jwks.is_some() && !takes_jwks(preset) {
-            self.problems.add(&path.child("jwks"), "this preset uses no key set; remove it");
+        preset: &PresetYaml,
+        file: &'f AuthScheme,
+        scope: &mut RouteScope<'_>,
+    ) -> Option<Vec<PresetKey<'f>>> {
+        if file.jwks.is_written() && !takes_jwks(preset) {
+            self.problems.add(file.jwks.at, "this preset uses no key set; remove it");
         }
-        let all = [KeyMaterial::Shared(EncodingFile::Utf8), KeyMaterial::PublicKey, KeyMaterial::RootCa];
+        let all = [KeyMaterial::Shared(SecretEncoding::Utf8), KeyMaterial::PublicKey, KeyMaterial::RootCa];
         let all = all.map(|material| WrittenKeys::of_scheme(file, material));
-        if file.jwks.is_some() && all.iter().any(WrittenKeys::is_written) {
-            self.problems.add(&path.child("jwks"), "cannot be combined with a secret or public key; keep one of them");
+        if file.jwks.is_written() && all.iter().any(WrittenKeys::is_written) {
+            self.problems.add(file.jwks.at, "cannot be combined with a secret or public key; keep one of them");
         }
-        let Some((material, what)) = needed else {
-            for (_, at) in all.iter().filter(|keys| keys.is_written()).flat_map(|keys| keys.files(path)) {
-                self.problems.add(&at, "this preset uses a key set; remove this");
+        let Some((material, what)) = needed(preset) else {
+            for (_, at) in all.iter().flat_map(WrittenKeys::files) {
+                self.problems.add(at, "this preset uses a key set; remove this");
             }
             return Some(Vec::new());
         };
         let keys = WrittenKeys::of_scheme(file, material);
-        for wrong in all.iter().filter(|other| other.material.names() != material.names()) {
-            self.only_material(wrong, material, path);
-        }
-        let has_jwks = file.jwks.is_some() || preset.issuer.as_ref().is_some_and(|issuer| issuer.jwks.is_some());
-        if !keys.is_written() && has_jwks {
+        all.iter().for_each(|written| self.only_material(written, &keys));
+        if !keys.is_written() && (file.jwks.is_written() || preset.has_jwks()) {
             return Some(Vec::new());
         }
         if !keys.is_written() {
-            self.missing(&path.child(material.names().0), &format!("{{env: NAME}} or {{file: path}}: {what}"));
+            self.missing(keys.one.at, &format!("{{env: NAME}} or {{file: path}}: {what}"));
             return None;
         }
-        let files = keys.files(path);
-        self.unused_ids(preset, &files);
-        let scheme = preset.signature.as_ref().and_then(|signature| signature.algorithm).map(algorithm);
-        if preset.signature.is_some() || preset.static_token.is_some() || material.shared().is_some() {
-            let secrets = self.secrets(&keys, scheme, path)?;
-            return Some(
-                files.into_iter().map(|(file, _)| (*file).clone()).zip(secrets.into_iter().map(Some)).collect(),
-            );
+        let files = keys.files();
+        if !preset.signature.value().is_some_and(|signature| signature.key_id.is_written()) {
+            self.unused_ids(&files, "this provider sends no key id; remove it");
+        }
+        if preset.signature.is_written() || preset.static_token.is_written() || material.shared().is_some() {
+            let algorithm = preset.signature.value().and_then(|signature| signature.algorithm.value().copied());
+            let secrets = self.secrets(&keys, algorithm.map(algorithm_of), scope)?;
+            return Some(files.into_iter().zip(secrets).map(|((file, at), secret)| (file, at, Some(secret))).collect());
         }
         // Public keys of tokens are read when their key set is built.
-        if files.is_empty() || (keys.one.is_some() && keys.several.is_some()) {
-            self.problems.add(&path.child("public_keys"), "expected `public_key`, or a list of `public_keys`");
+        if files.is_empty() || keys.are_both_written() {
+            let expected = "expected `public_key`, or a list of `public_keys`";
+            self.problems.add_follow_up(keys.several.map_or(keys.one.at, |several| several.at), expected);
             return None;
         }
-        Some(files.into_iter().map(|(file, _)| ((*file).clone(), None)).collect())
-    }
-
-    /// Reports key ids that would have no effect, because the signature contains none.
-    fn unused_ids(&mut self, preset: &PresetFile, files: &[(&SecretFile, FieldPath)]) {
-        if preset.signature.as_ref().is_some_and(|signature| signature.key_id.is_some()) {
-            return;
-        }
-        for (_, path) in files.iter().filter(|(file, _)| file.id.is_some()) {
-            self.problems.add(&path.child("id"), "this provider sends no key id; remove it");
-        }
+        Some(files.into_iter().map(|(file, at)| (file, at, None)).collect())
     }
 
     fn preset_policy(
         &mut self,
         name: &str,
-        preset: &PresetFile,
+        preset: &PresetYaml,
         file: &AuthScheme,
-        secrets: Option<&[(SecretFile, Option<Secret>)]>,
-        path: &FieldPath,
+        keys: Option<&[PresetKey<'_>]>,
     ) -> Option<Policy> {
-        let at = path.child("preset");
-        let tolerance = self.tolerance(file.tolerance.as_ref(), path);
-        if let Some(signature) = &preset.signature {
-            let secrets = Some(made(secrets?));
-            let policy = self.signature_policy(signature, Written { name, secrets, tolerance }, &at)?;
+        let at = file.preset.at;
+        let tolerance = file.tolerance.duration();
+        if let Some(signature) = preset.signature.value() {
+            let secrets = Some(made(keys?));
+            let policy = self.signature_policy(signature, Written { name, secrets, tolerance }, at)?;
             if tolerance.is_some() && policy.time.is_none() {
-                self.problems.add(&path.child("tolerance"), "this provider signs no timestamp; remove it");
+                self.problems.add(file.tolerance.at, "this provider signs no timestamp; remove it");
             }
             return Some(Policy::Signature(Box::new(policy)));
         }
-        if let Some(token) = &preset.static_token {
-            if tolerance.is_some() {
-                self.problems.add(&path.child("tolerance"), "this provider signs no timestamp; remove it");
-            }
-            return self.token_policy(token, Some(made(secrets?)), &at).map(|policy| Policy::Token(Box::new(policy)));
+        if let Some(token) = preset.static_token.value() {
+            self.unused(&[file.tolerance.written_at()], "this provider signs no timestamp; remove it");
+            return self.token_policy(token, Some(made(keys?)), at).map(|policy| Policy::Token(Box::new(policy)));
         }
-        let jwt = preset.jwt.as_ref()?;
-        let issuer = self.preset_issuer(name, preset, file, secrets?, path);
-        let policy = self.jwt_policy(jwt, issuer.map(|issuer| vec![issuer]), Origin::Preset, &at);
+        let issuer = self.preset_issuer(name, preset, file, keys?);
+        let policy = self.jwt_policy(preset.jwt.value()?, issuer.map(|issuer| vec![issuer]), Origin::Preset);
         let mut policy = policy?;
         if let Some(tolerance) = tolerance {
             match &mut policy.time_claim {
@@ -175,15 +172,15 @@ impl Compiler<'_> {
                 None if policy.max_age.is_some() || policy.required_claims.iter().any(|name| name == "iat") => {
                     policy.max_age = Some(tolerance);
                 }
-                None => self.problems.add(&path.child("tolerance"), "this provider signs no time of issue; remove it"),
+                None => self.problems.add(file.tolerance.at, "this provider signs no time of issue; remove it"),
             }
         }
-        let Some(detached) = preset.detached else { return Some(Policy::Jwt(Box::new(policy))) };
-        let issuer = policy.issuers.pop()?;
-        let payload = match detached {
-            DetachedFile::Unencoded => Payload::Unencoded,
-            DetachedFile::Truelayer => Payload::TrueLayer,
+        let payload = match preset.detached {
+            None => return Some(Policy::Jwt(Box::new(policy))),
+            Some(DetachedYaml::Unencoded) => Payload::Unencoded,
+            Some(DetachedYaml::Truelayer) => Payload::TrueLayer,
         };
+        let issuer = policy.issuers.pop()?;
         Some(Policy::Detached(Box::new(DetachedPolicy {
             payload,
             token: policy.token,
@@ -196,130 +193,98 @@ impl Compiler<'_> {
     fn preset_issuer(
         &mut self,
         name: &str,
-        preset: &PresetFile,
+        preset: &PresetYaml,
         file: &AuthScheme,
-        secrets: &[(SecretFile, Option<Secret>)],
-        path: &FieldPath,
+        keys: &[PresetKey<'_>],
     ) -> Option<Issuer> {
-        let issuer = preset.issuer.as_ref()?;
-        let names = issuer.algorithms.as_deref().unwrap_or_default();
-        let algorithms: Option<Vec<Algorithm>> = names.iter().map(|name| Algorithm::named(name)).collect();
-        let algorithms = algorithms?;
-        let keys = match (secrets.first(), &preset.x5c) {
-            (Some(_), Some(extensions)) => self.pinned_root(secrets, extensions, &path.child("root_ca")),
-            (Some((_, Some(_))), None) => self.shared_keys(secrets, &algorithms, &path.child("secret")),
-            (Some((_, None)), None) => self.public_keys(secrets, &algorithms, &path.child("public_key")),
+        let issuer = preset.issuer.value()?;
+        let algorithms: Vec<Algorithm> = issuer.algorithms.iter().map(|algorithm| **algorithm).collect();
+        let jwks = if file.jwks.is_written() { &file.jwks } else { &issuer.jwks };
+        let set = match (keys.first(), &preset.x5c) {
+            (Some(_), Some(extensions)) => self.pinned_root(keys, extensions, file.root_ca.at),
+            (Some((.., Some(_))), None) => self.shared_keys(keys, &algorithms, file.secret.at),
+            (Some((.., None)), None) => self.public_keys(keys, &algorithms),
+            (None, _) if jwks.is_written() => self.jwks(name, &issuer.issuer, jwks, &algorithms),
             (None, _) => {
-                let Some(jwks) = file.jwks.as_ref().or(issuer.jwks.as_ref()) else {
-                    let what = preset.jwks.as_ref().map_or("the key set", |jwks| &*jwks.what);
-                    self.missing(&path.child("jwks"), &format!("{{file: path}}: {what}"));
-                    return None;
-                };
-                let at = if file.jwks.is_some() { path.clone() } else { path.child("preset") };
-                self.jwks(name, issuer, jwks, &algorithms, &at)
+                let what = preset.jwks.as_ref().map_or("the key set", |jwks| &*jwks.what);
+                self.missing(file.jwks.at, &format!("{{file: path}}: {what}"));
+                None
             }
         };
-        let iss = issuer.issuer.clone().filter(|iss| iss != "none");
-        Some(Issuer { name: name.into(), iss, algorithms, keys: keys?, token_cache: Arc::default() })
+        let iss = issuer.issuer.value().cloned().filter(|iss| iss != "none");
+        Some(Issuer { name: name.into(), iss, algorithms, keys: set?, token_cache: Arc::default() })
     }
 
     /// A key set with each secret for every HS algorithm that the provider uses.
-    fn shared_keys(
-        &mut self,
-        secrets: &[(SecretFile, Option<Secret>)],
-        algorithms: &[Algorithm],
-        path: &FieldPath,
-    ) -> Option<Keys> {
+    fn shared_keys(&mut self, keys: &[PresetKey<'_>], algorithms: &[Algorithm], at: Location) -> Option<Keys> {
         let mut set = KeySet::default();
-        for secret in secrets.iter().filter_map(|(_, secret)| secret.as_ref()) {
+        for secret in keys.iter().filter_map(|(.., secret)| secret.as_ref()) {
             for algorithm in algorithms.iter().filter(|algorithm| algorithm.mac_length().is_some()) {
                 let added = set.add_secret(secret.key.shared().unwrap_or_default(), *algorithm, secret.index);
-                added.map_err(|error| self.problems.add(path, error.to_string())).ok()?;
+                self.check(at, added)?;
             }
         }
         Some(Keys::Fixed(Arc::new(set)))
     }
 
     /// Public keys in PEM form.
-    fn public_keys(
-        &mut self,
-        secrets: &[(SecretFile, Option<Secret>)],
-        algorithms: &[Algorithm],
-        path: &FieldPath,
-    ) -> Option<Keys> {
+    fn public_keys(&mut self, keys: &[PresetKey<'_>], algorithms: &[Algorithm]) -> Option<Keys> {
         let mut all = KeySet::default();
-        for (file, _) in secrets {
-            let bytes = self.public_text(file, path)?;
-            let fitting = algorithms.iter().find_map(|algorithm| KeySet::from_pem(&bytes, *algorithm).ok());
+        for (file, at, _) in keys {
+            let bytes = self.public_text(file, *at)?;
+            let fitting = algorithms.iter().find_map(|algorithm| KeySet::from_pem(bytes, *algorithm).ok());
             if fitting.is_none() {
                 let names: Vec<String> = algorithms.iter().map(|algorithm| format!("{algorithm:?}")).collect();
                 let expected = "expected a public key in PEM form (`BEGIN PUBLIC KEY`; a key set is `jwks`), for";
-                self.problems.add(path, format!("{expected} {}", names.join(", ")));
+                self.problems.add(*at, format!("{expected} {}", names.join(", ")));
             }
             all.extend(fitting?);
         }
         Some(Keys::Fixed(Arc::new(all)))
     }
 
-    fn pinned_root(
-        &mut self,
-        secrets: &[(SecretFile, Option<Secret>)],
-        extensions: &X5cFile,
-        path: &FieldPath,
-    ) -> Option<Keys> {
-        let [(file, _)] = secrets else {
-            self.problems.add(path, "expected one root certificate");
+    fn pinned_root(&mut self, keys: &[PresetKey<'_>], extensions: &X5cYaml, at: Location) -> Option<Keys> {
+        let [(file, ..)] = keys else {
+            self.problems.add(at, "expected one root certificate");
             return None;
         };
-        let bytes = self.public_text(file, path)?;
-        let der = CertificateDer::from_pem_slice(&bytes).map_or_else(|_| bytes.to_vec(), |der| der.to_vec());
+        let bytes = self.public_text(file, at)?;
+        let der = CertificateDer::from_pem_slice(bytes).map_or_else(|_| bytes.to_vec(), |der| der.to_vec());
         let root = PinnedRoot::new(der, extensions.leaf.clone(), extensions.intermediate.clone());
-        let root = root.map_err(|error| self.problems.add(path, error.to_string())).ok()?;
-        Some(Keys::Chain(Arc::new(root)))
+        Some(Keys::Chain(Arc::new(self.check(at, root)?)))
     }
 
-    fn challenges(
-        &mut self,
-        preset: &PresetFile,
-        file: &AuthScheme,
-        secrets: &[(SecretFile, Option<Secret>)],
-        path: &FieldPath,
-    ) -> Vec<ChallengeRule> {
-        let at = path.child("challenge");
-        let token = match &file.challenge {
+    fn challenges(&mut self, preset: &PresetYaml, file: &AuthScheme, keys: &[PresetKey<'_>]) -> Vec<ChallengeRule> {
+        let at = file.challenge.at;
+        let token = match file.challenge.value() {
             None | Some(ChallengeSwitch::Switch(false)) => return Vec::new(),
             Some(ChallengeSwitch::Switch(true)) => None,
-            Some(ChallengeSwitch::Token(file)) => self.challenge_token(file.token.as_ref(), &at),
+            Some(ChallengeSwitch::Token(file)) => self.challenge_token(&file.token),
         };
-        let known = preset.challenge.as_deref().unwrap_or_default();
+        let known = &preset.challenge;
         if known.is_empty() {
-            self.problems.add(&at, "this provider sends no endpoint verification challenge; remove it");
+            self.problems.add(at, "this provider sends no endpoint verification challenge; remove it");
         }
-        let asks_token = known.iter().any(|one| one.query.values().any(|value| value == "$token"));
-        match (asks_token, &token) {
-            (true, None) => self
-                .problems
-                .add(&at, "expected { token: {env: NAME} }: the token that was entered in the provider's console"),
-            (false, Some(_)) => self.problems.add(&at, "this provider sends no token; set `challenge: true`"),
-            (true, Some(_)) | (false, None) => {}
+        let asks_token = known.iter().any(ChallengeYaml::shows_token);
+        if asks_token && token.is_none() {
+            let expected = "expected { token: {env: NAME} }: the token that was entered in the provider's console";
+            self.problems.add(at, expected);
+        } else if !asks_token && token.is_some() {
+            self.problems.add(at, "this provider sends no token; set `challenge: true`");
         }
-        let signer = made(secrets).into_iter().next().map(|secret| secret.key);
+        let signer = made(keys).into_iter().next().map(|secret| secret.key);
         known.iter().filter_map(|one| challenge(one, token.as_ref(), signer.as_ref())).collect()
     }
 
-    fn challenge_token(&mut self, file: Option<&SecretFile>, path: &FieldPath) -> Option<SecretKey> {
-        let Some(file) = file else {
-            self.missing(&path.child("token"), "{env: NAME} or {file: path}");
-            return None;
-        };
-        let secret = self.secret_as(file, EncodingFile::Utf8, &path.child("token"))?;
-        let key = SecretKey::from_secret(secret);
-        key.map_err(|error| self.problems.add(&path.child("token"), error.to_string())).ok()
+    fn challenge_token(&mut self, field: &Field<SecretYaml>) -> Option<SecretKey> {
+        let file = self.required(field, "{env: NAME} or {file: path}")?;
+        let secret = self.secret_as(file, SecretEncoding::Utf8, field.at)?;
+        self.check(field.at, SecretKey::from_secret(secret))
     }
 }
 
 /// The key material that a preset needs, with a description for the operator.
-fn needed(preset: &PresetFile) -> Option<(KeyMaterial, &str)> {
+fn needed(preset: &PresetYaml) -> Option<(KeyMaterial, &str)> {
     if let Some(secret) = &preset.secret {
         return Some((KeyMaterial::Shared(secret.encoding), &secret.what));
     }
@@ -328,24 +293,25 @@ fn needed(preset: &PresetFile) -> Option<(KeyMaterial, &str)> {
 }
 
 /// Whether a key set may be given: only for tokens that are verified with public keys.
-const fn takes_jwks(preset: &PresetFile) -> bool {
-    preset.issuer.is_some() && preset.x5c.is_none() && preset.secret.is_none()
+const fn takes_jwks(preset: &PresetYaml) -> bool {
+    preset.issuer.is_written() && preset.x5c.is_none() && preset.secret.is_none()
 }
 
-fn made(secrets: &[(SecretFile, Option<Secret>)]) -> Vec<Secret> {
-    secrets.iter().filter_map(|(_, secret)| secret.clone()).collect()
+fn made(keys: &[PresetKey<'_>]) -> Vec<Secret> {
+    keys.iter().filter_map(|(.., secret)| secret.clone()).collect()
 }
 
 /// Whether a parameter occurs in the URL of the key set and nowhere else.
-fn only_in_jwks(preset: &PresetFile, parameter: &str) -> bool {
+fn only_in_jwks(preset: &PresetYaml, parameter: &str) -> bool {
     let name = format!("${{{parameter}}}");
-    let jwks = preset.issuer.as_ref().and_then(|issuer| issuer.jwks.as_ref());
-    let elsewhere = format!("{:?}{:?}", preset.jwt, preset.issuer.as_ref().map(|issuer| &issuer.issuer));
-    jwks.and_then(|jwks| jwks.url.as_ref()).is_some_and(|url| url.contains(&name)) && !elsewhere.contains(&name)
+    let issuer = preset.issuer.value();
+    let url = issuer.and_then(|issuer| issuer.jwks.value()?.url.text());
+    let elsewhere = format!("{:?}{:?}", preset.jwt, issuer.map(|issuer| &issuer.issuer));
+    url.is_some_and(|url| url.contains(&name)) && !elsewhere.contains(&name)
 }
 
 /// Never `None` for a built-in preset: a test compiles each of them.
-fn challenge(file: &ChallengeFile, token: Option<&SecretKey>, signer: Option<&SecretKey>) -> Option<ChallengeRule> {
+fn challenge(file: &ChallengeYaml, token: Option<&SecretKey>, signer: Option<&SecretKey>) -> Option<ChallengeRule> {
     let query = file.query.iter().map(|(name, value)| {
         let expected =
             if value == "$token" { ExpectedValue::Secret(token?.clone()) } else { ExpectedValue::Text(value.clone()) };
@@ -365,7 +331,7 @@ fn challenge(file: &ChallengeFile, token: Option<&SecretKey>, signer: Option<&Se
     let signs = format!("{:?}{:?}", file.response, file.response_headers).contains("$hmac");
     Some(ChallengeRule {
         method: file.method.parse::<Method>().ok()?,
-        signed: file.signed,
+        signed: file.signed.get(),
         query: query.collect::<Option<_>>()?,
         json: json.collect::<Option<_>>()?,
         headers: fields(&file.headers)?,

@@ -10,128 +10,117 @@ use crate::auth::locator::Locator;
 use crate::auth::replay_protection::{NoReplayId, ReplayIdSource};
 use crate::auth::signature::{Component, Presence, SignatureReplayId};
 use crate::config::compiled::Window;
-use crate::config::error::FieldPath;
-use crate::config::file::store::{
-    IdempotencyFile, IdempotencyKeyFile, OnDuplicateFile, ReplayIdFile, ReplayProtectionFile, ReplayRuleFile,
-    StatusText,
-};
-use crate::config::file::{AuthFile, AuthScheme, AuthWord, RouteFile};
+use crate::config::file::store::{IdempotencyYaml, ReplayIdYaml, ReplayProtectionYaml, ReplayRuleYaml};
+use crate::config::file::{AuthScheme, AuthWord, AuthYaml, RouteYaml};
 use crate::config::presets;
+use crate::config::reader::{Field, Location};
 use crate::route::duplicates::{DuplicateRules, IdempotencyRule, OnDuplicate, ReplayRule, Statuses, Widened};
-
-/// Default lifetime of an idempotency key: as long as most senders retry.
-const KEY_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// Maximum lifetime of an entry: longer ones would fill any store.
 const MAX_TTL: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl Compiler<'_> {
-    /// Compiles the route's replay protection and idempotency, and sets the replay id of its policy.
+    /// Compiles the route's replay protection and idempotency, and sets the replay id of its policy. `share` is the
+    /// number of store entries that the route may have.
     pub(super) fn duplicate_rules(
         &mut self,
-        file: &RouteFile,
+        file: &RouteYaml,
         policy: Option<&mut Policy>,
         name: Option<&Arc<str>>,
-        path: &FieldPath,
+        share: usize,
     ) -> Option<DuplicateRules> {
-        let at = path.child("replay_protection");
-        let replay = match &file.replay_protection {
-            Some(ReplayProtectionFile::Word(_)) => None,
-            Some(ReplayProtectionFile::Rule(rule)) => self.replay(rule, file.auth.as_ref(), policy, name, &at),
-            None if file.auth.as_ref().is_some_and(writes_jwt) => {
-                let what = "{ id: { claim: jti } } together with a `store`, or `disabled`: a copied token can be sent again \
-                            until it expires";
-                self.missing(&at, what);
+        let field = &file.replay_protection;
+        let replay = match field.value() {
+            Some(ReplayProtectionYaml::Word(_)) => None,
+            Some(ReplayProtectionYaml::Rule(rule)) => self.replay(rule, file, policy, name),
+            None => {
+                if file.auth.value().is_some_and(writes_jwt) {
+                    let what = "{ id: { claim: jti } } together with a `store`, or `disabled`: a copied token can be \
+                                sent again until it expires";
+                    self.missing(field.at, what);
+                }
                 None
             }
-            None => None,
         };
-        let at = path.child("idempotency");
-        let idempotency = file.idempotency.as_ref().and_then(|file| self.idempotency(file, &at));
+        let idempotency = file.idempotency.value().and_then(|settings| self.idempotency(settings));
         if replay.is_none() && idempotency.is_none() {
             return None;
         }
-        if !self.has_store {
+        if !self.file.store.is_written() {
             let what = "`store: { type: memory }` for one process, or embedded or redis, at the top level: replay ids \
                         and idempotency keys are kept there";
-            self.missing(&FieldPath::root().child("store"), what);
+            self.missing(self.file.store.at, what);
         }
-        Some(DuplicateRules { replay, idempotency, share: self.store_share })
+        Some(DuplicateRules { replay, idempotency, share })
     }
 
     fn replay(
         &mut self,
-        file: &ReplayRuleFile,
-        auth: Option<&AuthFile>,
+        rule: &ReplayRuleYaml,
+        file: &RouteYaml,
         policy: Option<&mut Policy>,
         name: Option<&Arc<str>>,
-        path: &FieldPath,
     ) -> Option<ReplayRule> {
-        let ttl = self.ttl(file.ttl.as_ref(), &path.child("ttl"));
-        let on_duplicate = match file.on_duplicate {
-            Some(OnDuplicateFile::Reject) => OnDuplicate::Reject,
-            Some(OnDuplicateFile::Acknowledge) => OnDuplicate::Acknowledge,
-            Some(OnDuplicateFile::StoredResponse) => {
-                self.problems.add(
-                    &path.child("on_duplicate"),
-                    "`stored_response` is for idempotency only; use reject or acknowledge",
-                );
+        let at = file.replay_protection.at;
+        let ttl = rule.ttl.duration();
+        self.check_ttl(ttl, rule.ttl.at);
+        let on_duplicate = match rule.on_duplicate.value() {
+            Some(OnDuplicate::StoredResponse) => {
+                let problem = "`stored_response` is for idempotency only; use reject or acknowledge";
+                self.problems.add(rule.on_duplicate.at, problem);
                 OnDuplicate::Reject
             }
-            None if auth.is_some_and(of_a_sender_that_retries) => OnDuplicate::Acknowledge,
+            Some(written) => *written,
+            None if file.auth.value().is_some_and(of_a_sender_that_retries) => OnDuplicate::Acknowledge,
             None => OnDuplicate::Reject,
         };
-        let commit_on = self.commit_on(file.commit_on.as_deref(), &path.child("commit_on"));
-        let id = match &file.id {
-            None => None,
-            Some(id) => Some(self.replay_id(id, &path.child("id"))?),
+        let commit_on = match rule.commit_on.written() {
+            None => vec![Statuses::Class(2), Statuses::Class(3)],
+            Some(statuses) => statuses.to_vec(),
         };
+        if commit_on.is_empty() {
+            let problem = "must not be empty: no request would ever be committed; set 2xx or remove the key";
+            self.problems.add_follow_up(rule.commit_on.at, problem);
+        }
+        let id = rule.id.if_written(|field| self.replay_id(field))?;
         let policy = policy?;
         match policy.identify(id.as_ref(), ttl.is_some()) {
-            Ok(()) => self.warn_of_late_retries(policy, ttl, path),
-            Err(why) => self.no_id(why, path),
+            Ok(()) => self.warn_of_late_retries(policy, ttl, at),
+            Err(why) => self.no_id(why, rule, at),
         }
         let widened = name.and_then(|name| self.window(name, policy.window()));
         Some(ReplayRule { on_duplicate, ttl, commit_on, widened })
     }
 
-    fn no_id(&mut self, why: NoReplayId, path: &FieldPath) {
+    fn no_id(&mut self, why: NoReplayId, rule: &ReplayRuleYaml, at: Location) {
         match why {
             NoReplayId::NoId => {
                 let message = "a credential of this route contains no signed value that is unique to each request, or \
                                not at this `id`; use another `id`, or `replay_protection: disabled`";
-                self.problems.add(path, message);
+                self.problems.add(at, message);
             }
             NoReplayId::Unsigned => {
                 let message = "is not signed: an attacker who replays a request could change it; remove `id`, or write \
                                { hash: true }";
-                self.problems.add(&path.child("id"), message);
+                self.problems.add(rule.id.at, message);
             }
             NoReplayId::Endless => {
                 let message = "how long an id is kept, such as 72h: the credentials of this route do not expire";
-                self.missing(&path.child("ttl"), message);
+                self.missing(rule.ttl.at, message);
             }
         }
     }
 
     /// Warns of an id that stays the same when a retry is signed again, which may be after the id was deleted.
-    fn warn_of_late_retries(&mut self, policy: &Policy, ttl: Option<Duration>, path: &FieldPath) {
-        let stays = |leaf: &&Policy| match leaf {
-            Policy::Signature(policy) => {
-                policy.time.is_some() && matches!(policy.replay_id, Some(SignatureReplayId::Component(_)))
-            }
-            Policy::Jwt(_)
-            | Policy::Detached(_)
-            | Policy::ClientCertificate(_)
-            | Policy::Token(_)
-            | Policy::AllOf(_)
-            | Policy::AnyOf(_)
-            | Policy::Public => false,
+    fn warn_of_late_retries(&mut self, policy: &Policy, ttl: Option<Duration>, at: Location) {
+        let stays = |leaf: &&Policy| {
+            let Policy::Signature(policy) = leaf else { return false };
+            policy.time.is_some() && matches!(policy.replay_id, Some(SignatureReplayId::Component(_)))
         };
         if ttl.is_none() && policy.leaves().iter().any(stays) {
             let warning = "a retry that the sender signs again after the signature's maximum age is forwarded a second \
                            time, because its id is no longer kept; set a `ttl` as long as the sender retries";
-            self.warnings.push(format!("{path}: {warning}"));
+            self.warn(at, warning);
         }
     }
 
@@ -150,33 +139,17 @@ impl Compiler<'_> {
         widened
     }
 
-    fn ttl(&mut self, text: Option<&crate::config::file::DurationText>, path: &FieldPath) -> Option<Duration> {
-        let ttl = self.optional_nonzero_duration(text, path);
+    fn check_ttl(&mut self, ttl: Option<Duration>, at: Location) {
         if ttl.is_some_and(|ttl| ttl > MAX_TTL) {
-            self.problems.add(path, "must be 366d or less");
+            self.problems.add(at, "must be 366d or less");
         }
-        ttl
     }
 
-    fn commit_on(&mut self, texts: Option<&[StatusText]>, path: &FieldPath) -> Vec<Statuses> {
-        let Some(texts) = texts else { return vec![Statuses::Class(2), Statuses::Class(3)] };
-        if texts.is_empty() {
-            self.problems.add(path, "must not be empty: no request would ever be committed; set 2xx or remove the key");
-        }
-        let mut statuses = Vec::new();
-        for (index, text) in texts.iter().enumerate() {
-            match parse_statuses(text) {
-                Some(some) => statuses.push(some),
-                None => self.problems.add(&path.index(index), "expected 2xx, 3xx, 4xx or 5xx, or a status such as 202"),
-            }
-        }
-        statuses
-    }
-
-    fn replay_id(&mut self, file: &ReplayIdFile, path: &FieldPath) -> Option<ReplayIdSource> {
-        match (written(&file.places()).as_slice(), file.hash) {
-            ([(key, text)], None) => {
-                let locator = self.locator_under(key, text, path)?;
+    fn replay_id(&mut self, field: &Field<ReplayIdYaml>) -> Option<ReplayIdSource> {
+        let file = field.value()?;
+        match (written(&file.places()).as_slice(), file.hash.value()) {
+            ([key], None) => {
+                let locator = self.locator_under(*key)?;
                 Some(if let Locator::Claim(pointer) = locator {
                     ReplayIdSource::Claim(pointer)
                 } else {
@@ -184,70 +157,52 @@ impl Compiler<'_> {
                 })
             }
             ([], Some(true)) => Some(ReplayIdSource::Hash),
-            _none_or_several => {
-                self.missing(path, "exactly one of claim, header, json, form and `hash: true`");
+            (places, hash) => {
+                let is_any_written = !places.is_empty() || hash.is_some();
+                self.not_one(field.at, "claim, header, json, form and `hash: true`", is_any_written);
                 None
             }
         }
     }
 
-    fn idempotency(&mut self, file: &IdempotencyFile, path: &FieldPath) -> Option<IdempotencyRule> {
-        let ttl = self.ttl(file.ttl.as_ref(), &path.child("ttl")).unwrap_or(KEY_TTL);
-        let on_duplicate = match file.on_duplicate {
-            None | Some(OnDuplicateFile::StoredResponse) => OnDuplicate::StoredResponse,
-            Some(OnDuplicateFile::Reject) => OnDuplicate::Reject,
-            Some(OnDuplicateFile::Acknowledge) => OnDuplicate::Acknowledge,
-        };
-        let at = path.child("key");
-        let places = file.key.as_ref().map(IdempotencyKeyFile::places).unwrap_or_default();
-        let [(key, text)] = written(&places)[..] else {
-            self.missing(&at, "exactly one of header, claim and json, such as { header: Idempotency-Key }");
-            return None;
-        };
-        let key = self.locator_under(key, text, &at)?;
-        Some(IdempotencyRule { key, required: file.required == Some(true), ttl, on_duplicate })
-    }
-}
-
-fn parse_statuses(text: &StatusText) -> Option<Statuses> {
-    match text {
-        StatusText::Number(number) => Some(Statuses::One(*number)).filter(|_| (200..600).contains(number)),
-        StatusText::Class(class) => match class.as_str() {
-            "2xx" => Some(Statuses::Class(2)),
-            "3xx" => Some(Statuses::Class(3)),
-            "4xx" => Some(Statuses::Class(4)),
-            "5xx" => Some(Statuses::Class(5)),
-            _ => None,
-        },
+    fn idempotency(&mut self, file: &IdempotencyYaml) -> Option<IdempotencyRule> {
+        let ttl = file.ttl.get();
+        self.check_ttl(Some(ttl), file.ttl.at);
+        let on_duplicate = file.on_duplicate.value().copied().unwrap_or(OnDuplicate::StoredResponse);
+        let places =
+            self.required(&file.key, "exactly one of header, claim and json, such as { header: Idempotency-Key }");
+        let key = self.only_key(&places?.places(), file.key.at)?;
+        let key = self.locator_under(key)?;
+        Some(IdempotencyRule { key, required: file.required.get(), ttl, on_duplicate })
     }
 }
 
 /// Whether a route keeps replay ids or idempotency keys.
-pub(super) fn remembers(file: &RouteFile) -> bool {
-    matches!(file.replay_protection, Some(ReplayProtectionFile::Rule(_))) || file.idempotency.is_some()
+pub(super) fn uses_store(file: &RouteYaml) -> bool {
+    matches!(file.replay_protection.value(), Some(ReplayProtectionYaml::Rule(_))) || file.idempotency.is_written()
 }
 
 /// Whether a scheme is the operator's own `jwt`. A preset is exempt: its author knows whether the provider sends a
 /// token twice.
-fn writes_jwt(auth: &AuthFile) -> bool {
-    any_scheme(auth, &|scheme| scheme.jwt.is_some())
+fn writes_jwt(auth: &AuthYaml) -> bool {
+    any_scheme(auth, &|scheme| scheme.jwt.is_written())
 }
 
 /// Whether a scheme is a preset whose sender retries after every response that is not a success.
-fn of_a_sender_that_retries(auth: &AuthFile) -> bool {
+fn of_a_sender_that_retries(auth: &AuthYaml) -> bool {
     any_scheme(auth, &|scheme| {
-        let preset = scheme.preset.as_deref().and_then(presets::find);
+        let preset = scheme.preset.text().and_then(presets::find);
         preset.is_some_and(|preset| !preset.retries.starts_with("never"))
     })
 }
 
-fn any_scheme(auth: &AuthFile, holds: &dyn Fn(&AuthScheme) -> bool) -> bool {
+fn any_scheme(auth: &AuthYaml, holds: &dyn Fn(&AuthScheme) -> bool) -> bool {
     fn below(scheme: &AuthScheme, holds: &dyn Fn(&AuthScheme) -> bool) -> bool {
-        let branches = scheme.all_of.iter().chain(&scheme.any_of).flatten();
+        let branches = scheme.all_of.iter().chain(&**scheme.any_of);
         holds(scheme) || branches.into_iter().any(|branch| below(branch, holds))
     }
     match auth {
-        AuthFile::Word(AuthWord::Public) => false,
-        AuthFile::Scheme(scheme) => below(scheme, holds),
+        AuthYaml::Word(AuthWord::Public) => false,
+        AuthYaml::Scheme(scheme) => below(scheme, holds),
     }
 }

@@ -1,82 +1,87 @@
 //! Secrets and public keys of signatures, static tokens and presets: the values in the file → [`Secret`]s.
 
-use zeroize::Zeroizing;
-
-use super::compiler::Compiler;
+use super::compiler::{Compiler, RouteScope};
 use crate::auth::secret::{Secret, SecretKey, SignatureAlgorithm};
-use crate::config::error::FieldPath;
-use crate::config::file::signature::SignatureFile;
-use crate::config::file::{AuthScheme, EncodingFile, SecretFile};
+use crate::config::file::signature::SignatureYaml;
+use crate::config::file::{AuthScheme, SecretEncoding, SecretYaml};
+use crate::config::reader::{Field, List, Location, Section};
 
 /// Maximum number of secrets of one scheme: a current one, a next one, and more for tenants, distinguished by key id.
 const MAX_SECRETS: usize = 64;
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
     /// The secrets of one scheme, in the order of the file; each gets the route's next number.
     pub(super) fn secrets(
         &mut self,
         keys: &WrittenKeys<'_>,
         algorithm: Option<SignatureAlgorithm>,
-        path: &FieldPath,
+        scope: &mut RouteScope<'_>,
     ) -> Option<Vec<Secret>> {
-        let files = keys.files(path);
-        if files.is_empty() || files.len() > MAX_SECRETS || (keys.one.is_some() && keys.several.is_some()) {
-            let (one, many) = keys.material.names();
-            self.missing(path, &format!("`{one}`, or a list of 1 to {MAX_SECRETS} `{many}`, any of which may match"));
+        let (files, (one, many)) = (keys.files(), keys.material.names());
+        let at = keys.one.at;
+        if keys.are_both_written() {
+            self.problems.add(at, format!("cannot be combined with `{many}`; keep one of them"));
             return None;
         }
-        let secrets: Vec<Option<Secret>> =
-            files.into_iter().map(|(file, at)| self.signature_secret(file, keys.material, algorithm, &at)).collect();
-        secrets.into_iter().collect()
+        let is_reported = keys.several.is_some_and(|several| self.problems.has_within(several.at));
+        if (files.is_empty() && !is_reported) || files.len() > MAX_SECRETS {
+            self.missing(at, &format!("`{one}`, or a list of 1 to {MAX_SECRETS} `{many}`, any of which may match"));
+            return None;
+        }
+        let secrets =
+            files.into_iter().map(|(file, at)| self.signature_secret(file, keys.material, algorithm, at, scope));
+        secrets.collect::<Vec<_>>().into_iter().collect()
     }
 
     fn signature_secret(
         &mut self,
-        file: &SecretFile,
+        file: &SecretYaml,
         material: KeyMaterial,
         algorithm: Option<SignatureAlgorithm>,
-        path: &FieldPath,
+        at: Location,
+        scope: &mut RouteScope<'_>,
     ) -> Option<Secret> {
         let key = match (material.shared(), algorithm) {
-            (Some(default), _) => SecretKey::from_secret(self.secret_as(file, default, path)?),
-            (None, Some(algorithm)) => SecretKey::from_public(&self.public_text(file, path)?, algorithm),
-            (None, None) => SecretKey::from_secret(self.public_text(file, path)?),
+            (Some(default), _) => SecretKey::from_secret(self.secret_as(file, default, at)?),
+            (None, Some(algorithm)) => SecretKey::from_public(self.public_text(file, at)?, algorithm),
+            (None, None) => SecretKey::from_secret(self.public_text(file, at)?.to_vec().into()),
         };
-        let key = key.map_err(|error| self.problems.add(path, error.to_string())).ok()?;
+        let key = self.check(at, key)?;
         if key.shared().is_some_and(|secret| secret.len() < 16) {
-            self.warnings.push(format!("{path}: is shorter than 16 bytes: it can be guessed from one signed request"));
+            self.warn(at, "is shorter than 16 bytes: it can be guessed from one signed request");
         }
-        Some(Secret { index: self.next_secret(), id: file.id.clone(), key })
+        scope.secrets += 1;
+        Some(Secret { index: scope.secrets - 1, id: file.id.value().cloned(), key })
     }
 
     /// The bytes of a public key, root certificate or key set, in the form in which the provider shows it.
-    pub(super) fn public_text(&mut self, file: &SecretFile, path: &FieldPath) -> Option<Zeroizing<Vec<u8>>> {
-        if file.encoding.is_some() {
-            self.problems
-                .add(&path.child("encoding"), "applies only to shared secrets; the format of a public key is detected");
+    pub(super) fn public_text(&mut self, file: &SecretYaml, at: Location) -> Option<&'a [u8]> {
+        if file.encoding.is_written() {
+            let problem = "applies only to shared secrets; the format of a public key is detected";
+            self.problems.add(file.encoding.at, problem);
         }
-        self.secret_bytes(file, path)
+        self.secret_bytes(file, at)
     }
 
     /// Reports keys of the wrong kind: a public key would be used as an HMAC secret, or a secret as a public key.
-    pub(super) fn only_material(&mut self, wrong: &WrittenKeys<'_>, material: KeyMaterial, path: &FieldPath) {
-        let (one, many) = material.names();
-        let (wrong_one, wrong_many) = wrong.material.names();
-        for (name, right, written) in
-            [(wrong_one, one, wrong.one.is_some()), (wrong_many, many, wrong.several.is_some())]
-        {
-            if written {
-                let problem = format!("this scheme is verified with a {}; use `{right}`", material.noun());
-                self.problems.add(&path.child(name), problem);
-                self.problems.excuse(&path.child(one));
-            }
+    /// The right key is then not reported as missing.
+    pub(super) fn only_material(&mut self, written: &WrittenKeys<'_>, right: &WrittenKeys<'_>) {
+        let (one, many) = right.material.names();
+        if written.material.names() == (one, many) {
+            return;
+        }
+        let several_at = written.several.and_then(Section::written_at);
+        for (at, name) in [(written.one.written_at(), one), (several_at, many)] {
+            let Some(at) = at else { continue };
+            let problem = format!("this scheme is verified with a {}; use `{name}`", right.material.noun());
+            self.problems.add(at, problem);
+            self.problems.excuse(self.problems.path(right.one.at));
         }
     }
 
-    fn next_secret(&mut self) -> usize {
-        let index = self.route_secrets;
-        self.route_secrets += 1;
-        index
+    /// Reports ids of keys that would have no effect.
+    pub(super) fn unused_ids(&mut self, files: &[(&SecretYaml, Location)], problem: &str) {
+        files.iter().for_each(|(file, _)| self.unused(&[file.id.written_at()], problem));
     }
 }
 
@@ -84,7 +89,7 @@ impl Compiler<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyMaterial {
     /// A shared secret, in this encoding unless its file says otherwise.
-    Shared(EncodingFile),
+    Shared(SecretEncoding),
     /// A public key: PEM, DER, or its bytes in base64 or hex.
     PublicKey,
     /// A root certificate: PEM or DER.
@@ -110,17 +115,10 @@ impl KeyMaterial {
     }
 
     /// The encoding of a shared secret.
-    pub(super) const fn shared(self) -> Option<EncodingFile> {
+    pub(super) const fn shared(self) -> Option<SecretEncoding> {
         match self {
             Self::Shared(encoding) => Some(encoding),
             Self::PublicKey | Self::RootCa => None,
-        }
-    }
-
-    pub(super) const fn other(self) -> Self {
-        match self {
-            Self::Shared(_) => Self::PublicKey,
-            Self::PublicKey | Self::RootCa => Self::Shared(EncodingFile::Utf8),
         }
     }
 }
@@ -128,46 +126,50 @@ impl KeyMaterial {
 /// The keys of one scheme as they are written in the file.
 #[derive(Clone, Copy)]
 pub(super) struct WrittenKeys<'f> {
-    pub(super) one: Option<&'f SecretFile>,
-    pub(super) several: Option<&'f [SecretFile]>,
+    pub(super) one: &'f Field<SecretYaml>,
+    /// `None` for a root certificate, of which there is only one.
+    pub(super) several: Option<&'f Section<List<Section<SecretYaml>>>>,
     pub(super) material: KeyMaterial,
 }
 
 impl<'f> WrittenKeys<'f> {
-    pub(super) fn of_signature(file: &'f SignatureFile, material: KeyMaterial) -> Self {
+    pub(super) const fn of_signature(file: &'f SignatureYaml, material: KeyMaterial) -> Self {
         let (one, several) = match material {
-            KeyMaterial::Shared(_) => (&file.secret, &file.secrets),
-            KeyMaterial::PublicKey | KeyMaterial::RootCa => (&file.public_key, &file.public_keys),
+            KeyMaterial::Shared(_) => (&file.secret, Some(&file.secrets)),
+            KeyMaterial::PublicKey | KeyMaterial::RootCa => (&file.public_key, Some(&file.public_keys)),
         };
-        Self { one: one.as_ref(), several: several.as_deref(), material }
+        Self { one, several, material }
     }
 
     /// The keys that are written together with a `preset`.
-    pub(super) fn of_scheme(file: &'f AuthScheme, material: KeyMaterial) -> Self {
+    pub(super) const fn of_scheme(file: &'f AuthScheme, material: KeyMaterial) -> Self {
         let (one, several) = match material {
-            KeyMaterial::Shared(_) => (&file.secret, &file.secrets),
-            KeyMaterial::PublicKey => (&file.public_key, &file.public_keys),
-            KeyMaterial::RootCa => (&file.root_ca, &None),
+            KeyMaterial::Shared(_) => (&file.secret, Some(&file.secrets)),
+            KeyMaterial::PublicKey => (&file.public_key, Some(&file.public_keys)),
+            KeyMaterial::RootCa => (&file.root_ca, None),
         };
-        Self { one: one.as_ref(), several: several.as_deref(), material }
+        Self { one, several, material }
     }
 
-    pub(super) const fn is_written(&self) -> bool {
-        self.one.is_some() || self.several.is_some()
+    pub(super) fn is_written(&self) -> bool {
+        self.one.is_written() || self.several.is_some_and(|several| several.is_written)
     }
 
-    /// Each key with its field.
-    pub(super) fn files(&self, path: &FieldPath) -> Vec<(&'f SecretFile, FieldPath)> {
-        let (one, many) = self.material.names();
-        let at = path.child(many);
-        let several = self.several.into_iter().flatten().enumerate().map(|(index, file)| (file, at.index(index)));
-        self.one.map(|file| (file, path.child(one))).into_iter().chain(several).collect()
+    pub(super) fn are_both_written(&self) -> bool {
+        self.one.is_written() && self.several.is_some_and(|several| several.is_written)
+    }
+
+    /// Each key with its place.
+    pub(super) fn files(&self) -> Vec<(&'f SecretYaml, Location)> {
+        let one = self.one.value().map(|file| (file, self.one.at));
+        let several = self.several.into_iter().flat_map(|several| &***several).map(|file| (&**file, file.at));
+        one.into_iter().chain(several).collect()
     }
 }
 
 pub(super) const fn material_of(algorithm: SignatureAlgorithm) -> KeyMaterial {
     match algorithm {
-        SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => KeyMaterial::Shared(EncodingFile::Utf8),
+        SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => KeyMaterial::Shared(SecretEncoding::Utf8),
         SignatureAlgorithm::Ed25519 | SignatureAlgorithm::EcdsaP256 | SignatureAlgorithm::RsaSha256 => {
             KeyMaterial::PublicKey
         }

@@ -2,7 +2,6 @@
 
 use std::os::unix::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
@@ -10,8 +9,8 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::compiler::Compiler;
-use crate::config::error::FieldPath;
-use crate::config::file::UpstreamFile;
+use crate::config::file::UpstreamYaml;
+use crate::config::reader::{Location, Section};
 use crate::route::{Endpoint, EndpointAddress, Trust, Upstream};
 use crate::tls;
 
@@ -19,84 +18,70 @@ use crate::tls;
 type Roots = (Option<Vec<u8>>, Arc<ClientConfig>);
 
 impl Compiler<'_> {
-    pub(super) fn upstream(&mut self, file: Option<&UpstreamFile>, path: &FieldPath) -> Option<Upstream> {
-        let Some(file) = file else {
-            self.missing(path, "the URL of the upstream, such as { url: http://127.0.0.1:8000 }");
+    pub(super) fn upstream(&mut self, file: &Section<UpstreamYaml>) -> Option<Upstream> {
+        if !file.is_written {
+            self.missing(file.at, "the URL of the upstream, such as { url: http://127.0.0.1:8000 }");
             return None;
-        };
-        let timeouts = file.timeouts.clone().unwrap_or_default();
-        let at = path.child("timeouts");
-        let connect = self.nonzero_duration(timeouts.connect.as_ref(), &at.child("connect"), Duration::from_secs(5));
-        let timeout = self.nonzero_duration(timeouts.total.as_ref(), &at.child("total"), Duration::from_secs(30));
-        let keepalive =
-            self.nonzero_duration(timeouts.keepalive.as_ref(), &at.child("keepalive"), Duration::from_secs(4));
-        let urls = self.upstream_urls(file, path)?;
-        let roots = self.upstream_roots(file, &urls, &path.child("ca"));
+        }
+        let timeouts = &file.timeouts;
+        let urls = self.upstream_urls(file)?;
+        let roots = self.upstream_roots(file, &urls);
         let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
-        for (url, path) in &urls {
-            let Some(address) = self.upstream_address(url, roots.as_ref(), path) else { continue };
+        for (url, at) in &urls {
+            let Some(address) = self.upstream_address(url, roots.as_ref(), *at) else { continue };
             if endpoints.iter().any(|other| other.address == address) {
-                self.problems.add(path, "duplicate URL; remove one of them");
+                self.problems.add(*at, "duplicate URL; remove one of them");
             }
+            let (connect, keepalive) = (timeouts.connect.get(), timeouts.keepalive.get());
             endpoints.push(self.endpoint(Endpoint { url: (*url).to_owned(), address, connect, keepalive }));
         }
         if endpoints.len() < urls.len() {
             return None;
         }
         let mut endpoints = endpoints.into_iter();
-        Some(Upstream { first: endpoints.next()?, others: endpoints.collect(), timeout })
+        Some(Upstream { first: endpoints.next()?, others: endpoints.collect(), timeout: timeouts.total.get() })
     }
 
-    /// The URLs, each with its field.
-    fn upstream_urls<'f>(&mut self, file: &'f UpstreamFile, path: &FieldPath) -> Option<Vec<(&'f str, FieldPath)>> {
-        let several = path.child("urls");
-        match (&file.url, &file.urls) {
-            (Some(url), None) => return Some(vec![(url, path.child("url"))]),
-            (None, Some(urls)) if !urls.is_empty() => {
-                let urls = urls.iter().enumerate();
-                return Some(urls.map(|(index, url)| (url.as_str(), several.index(index))).collect());
-            }
-            (None, Some(_empty)) => self.problems.add(&several, "must not be empty; set the URLs of the upstream"),
-            (Some(_), Some(_)) => self.problems.add(&several, "cannot be combined with `url`; keep one of them"),
-            (None, None) => self.missing(&path.child("url"), "the URL of the upstream, such as http://127.0.0.1:8000"),
+    /// The URLs, each with its place.
+    fn upstream_urls<'f>(&mut self, file: &'f UpstreamYaml) -> Option<Vec<(&'f str, Location)>> {
+        let (one, several) = (&file.url, &file.urls);
+        if one.is_written() && several.is_written {
+            self.problems.add(several.at, "cannot be combined with `url`; keep one of them");
+            return None;
         }
-        None
+        if several.is_written {
+            if several.is_empty() {
+                self.problems.add_follow_up(several.at, "must not be empty; set the URLs of the upstream");
+                return None;
+            }
+            return several.iter().map(|url| Some((url.text()?, url.at))).collect();
+        }
+        let url = self.required(one, "the URL of the upstream, such as http://127.0.0.1:8000")?;
+        Some(vec![(url, one.at)])
     }
 
     /// `None` if `ca` cannot be used, and if no URL is https.
-    fn upstream_roots(&mut self, file: &UpstreamFile, urls: &[(&str, FieldPath)], path: &FieldPath) -> Option<Roots> {
+    fn upstream_roots(&mut self, file: &UpstreamYaml, urls: &[(&str, Location)]) -> Option<Roots> {
         let needed = urls.iter().any(|(url, _)| url.starts_with("https:"));
-        if file.ca.is_some() && !needed {
-            self.problems.add(path, "is for https only; use https://host:port, or remove it");
+        if file.ca.is_written() && !needed {
+            self.problems.add(file.ca.at, "is for https only; use https://host:port, or remove it");
         }
         if !needed {
             return None;
         }
-        let ca = match &file.ca {
-            None => None,
-            name => Some(self.file(name.as_ref(), path)?.to_vec()),
-        };
-        match tls::client_config(ca.as_deref()) {
-            Ok(config) => Some((ca, Arc::new(config))),
-            Err(error) => {
-                self.problems.add(path, format!("cannot be used: {error}"));
-                None
-            }
-        }
+        let ca = self.optional_file(&file.ca)?;
+        let config = self.usable(file.ca.at, tls::client_config(ca.as_deref()))?;
+        Some((ca, Arc::new(config)))
     }
 
     /// `roots` is `None` for an https URL if a problem with `ca` has been reported.
-    fn upstream_address(&mut self, url: &str, roots: Option<&Roots>, path: &FieldPath) -> Option<EndpointAddress> {
+    fn upstream_address(&mut self, url: &str, roots: Option<&Roots>, at: Location) -> Option<EndpointAddress> {
         if let Some(socket) = url.strip_prefix("unix:") {
-            return self.socket_address(socket, path);
+            return self.socket_address(socket, at);
         }
-        let parsed = parse_url(url);
-        if parsed.is_none() {
-            let expected = "expected http://host:port, https://host:port or unix:/path, without path, query and user: \
-                            requests keep their own path";
-            self.problems.add(path, expected);
-        }
-        match parsed? {
+        let expected = "expected http://host:port, https://host:port or unix:/path, without path, query and user: \
+                        requests keep their own path";
+        match self.check(at, parse_url(url).ok_or(expected))? {
             (uri, None) => Some(EndpointAddress::Tcp(uri)),
             (uri, Some(name)) => {
                 let (ca, config) = roots?.clone();
@@ -105,15 +90,14 @@ impl Compiler<'_> {
         }
     }
 
-    fn socket_address(&mut self, socket: &str, path: &FieldPath) -> Option<EndpointAddress> {
+    fn socket_address(&mut self, socket: &str, at: Location) -> Option<EndpointAddress> {
         let resolved = self.sources.resolve(socket);
-        let problem = match SocketAddr::from_pathname(&resolved) {
-            _ if socket.is_empty() => "expected the path of a socket after `unix:`",
-            Err(_) => "the path of a socket may have at most 107 bytes; use a shorter one",
-            Ok(_) => return Some(EndpointAddress::Unix(resolved)),
+        let address = match SocketAddr::from_pathname(&resolved) {
+            _ if socket.is_empty() => Err("expected the path of a socket after `unix:`"),
+            Err(_) => Err("the path of a socket may have at most 107 bytes; use a shorter one"),
+            Ok(_) => Ok(EndpointAddress::Unix(resolved)),
         };
-        self.problems.add(path, problem);
-        None
+        self.check(at, address)
     }
 
     /// Reuses an equal endpoint of another route or of the configuration in use, whose connections are kept.

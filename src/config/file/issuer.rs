@@ -4,89 +4,116 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::scalar::DurationText;
+use super::number::Switch;
+use super::scalar::{FileName, Parsed, Pin, Timeout, VariableName};
+use crate::auth::keys::Algorithm;
+use crate::config::reader::{Field, List, Section};
+use crate::config::values::SecretEncoding;
 
 /// An entry of `issuers`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct IssuerFile {
-    /// The exact `iss` claim of the issuer's tokens; `none` only with `public_key`, `secret` or `secrets`.
-    pub issuer: Option<String>,
-    /// Allowed signature algorithms, such as RS256, ES256 or EdDSA.
-    pub algorithms: Option<Vec<String>>,
-    /// A JSON Web Key Set (RFC 7517).
-    pub jwks: Option<JwksFile>,
-    /// One public key in PEM form.
-    pub public_key: Option<PublicKeyFile>,
-    /// A shared secret for HS256, HS384 or HS512: {env: NAME} or {file: path}, never the secret itself.
-    pub secret: Option<SecretFile>,
-    /// Several shared secrets during a rotation; a token signed with any of them is accepted.
-    pub secrets: Option<Vec<SecretFile>>,
+#[serde(deny_unknown_fields)]
+pub struct IssuerYaml {
+    /// The exact `iss` claim of the issuer's tokens. With `none`, `iss` is not compared; `none` is not allowed with
+    /// `jwks`.
+    #[schemars(required, length(min = 1), example = &"https://issuer.example.com/")]
+    pub issuer: Field<String>,
+    /// Allowed signature algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 and EdDSA; HS256, HS384
+    /// and HS512 with a shared secret. A `public_key`, `secret` or `secrets` has exactly one algorithm. A key of a key set
+    /// without its own `alg` has the first of them that fits it.
+    #[schemars(required, length(min = 1), example = json!(["RS256"]))]
+    pub algorithms: Section<List<Parsed<Algorithm>>>,
+    /// A JSON Web Key Set (RFC 7517). Exactly one of `jwks`, `public_key`, `secret` and `secrets` is required.
+    #[schemars(example = json!({ "url": "https://issuer.example.com/jwks.json" }))]
+    pub jwks: Field<Box<JwksYaml>>,
+    /// One public key in PEM form, which is used with any `kid`.
+    #[schemars(example = json!({ "file": "issuer.pem" }))]
+    pub public_key: Field<PublicKeyYaml>,
+    /// A shared secret for HS256, HS384 or HS512, which is used with any `kid`. It has at least 32, 48 or 64 bytes, as many
+    /// as the hash.
+    #[schemars(example = json!({ "env": "ISSUER_SECRET" }))]
+    pub secret: Field<SecretYaml>,
+    /// Several shared secrets during a rotation: a token signed with any of them is accepted.
+    #[schemars(length(min = 1, max = 10), example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
+    pub secrets: Section<List<Section<SecretYaml>>>,
 }
 
 /// `jwks`: exactly one of url, discovery, file and inline
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct JwksFile {
-    /// URL of the key set: https, or http to a loopback address.
-    pub url: Option<String>,
-    /// Time between two fetches.
-    pub refresh_interval: Option<DurationText>,
-    /// How long a fetched key set is used while fetches fail.
-    pub max_stale: Option<DurationText>,
-    /// Minimum time between two fetches.
-    pub cooldown: Option<DurationText>,
-    /// PEM file with root certificates to trust instead of the public ones.
-    pub ca: Option<String>,
-    /// Public key pins, of which one must match a certificate of the issuer's chain: `sha256/` and base64 of the
-    /// SHA-256 of the SubjectPublicKeyInfo (RFC 7469 §2.4).
-    pub pins: Option<Vec<String>>,
-    /// JSON file with the key set.
-    pub file: Option<String>,
-    /// The key set itself.
-    pub inline: Option<BTreeMap<String, Value>>,
-    /// `true`: the address of the key set comes from the issuer's discovery document (OpenID Connect Discovery 1.0).
-    pub discovery: Option<bool>,
-    /// A file that hookgate writes, with the last good key set; a start while the issuer is unreachable uses it.
-    pub cache: Option<String>,
+#[serde(deny_unknown_fields)]
+pub struct JwksYaml {
+    /// URL of the key set: https, or http to a loopback address, without user and password. Exactly one of `url`,
+    /// `discovery`, `file` and `inline` is required.
+    #[schemars(example = &"https://issuer.example.com/.well-known/jwks.json")]
+    pub url: Field<String>,
+    /// Time between two fetches, with `url` or `discovery`. `Cache-Control: max-age` of the response may shorten it, not
+    /// below `cooldown`.
+    #[schemars(example = &"5m")]
+    pub refresh_interval: Timeout<600_000>,
+    /// How long a fetched key set is used while fetches fail; not shorter than `refresh_interval`. After it the response
+    /// is 503 `jwks_unavailable`.
+    #[schemars(example = &"48h")]
+    pub max_stale: Timeout<86_400_000>,
+    /// Minimum time between two fetches, also for an unknown key; not longer than `refresh_interval`.
+    #[schemars(example = &"10s")]
+    pub cooldown: Timeout<30_000>,
+    /// PEM file with root certificates to trust instead of the public ones, with `url` or `discovery`.
+    #[schemars(example = &"issuer-ca.crt")]
+    pub ca: Field<Parsed<FileName>>,
+    /// Public key pins, of which one must match a certificate of the issuer's chain, in addition to the usual
+    /// verification; https only. A pin is `sha256/` and base64 of the SHA-256 of the SubjectPublicKeyInfo (RFC 7469 §2.4).
+    #[schemars(length(min = 1), example = json!(["sha256/LHDhK3oGRvkiefQnx7OOczTY5Tic/xZ6HcMOc/gmtoM="]))]
+    pub pins: Section<List<Parsed<Pin>>>,
+    /// JSON file with the key set. A set without a usable key is an error.
+    #[schemars(example = &"issuer.jwks.json")]
+    pub file: Field<Parsed<FileName>>,
+    /// The key set itself, in YAML. A set without a usable key is an error.
+    #[schemars(example = json!({
+        "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }]
+    }))]
+    pub inline: Field<BTreeMap<String, Value>>,
+    /// `true`: the address of the key set comes from the discovery document of the issuer, `issuer` and
+    /// `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0). `issuer` must be an https URL without a query,
+    /// or http to a loopback address.
+    #[schemars(example = true)]
+    pub discovery: Switch<false>,
+    /// A file that hookgate writes (mode 0600), with the last good key set, which a start uses while the issuer is
+    /// unreachable. `max_stale` counts from the time at which the set was fetched. Each issuer needs its own file, in a
+    /// directory that only the user of the gateway can write and that has no other file of the configuration.
+    #[schemars(example = &"/var/cache/hookgate/acme.jwks")]
+    pub cache: Field<String>,
 }
 
 /// A public key in PEM form
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct PublicKeyFile {
-    /// PEM file with the public key.
-    pub file: Option<String>,
+#[serde(deny_unknown_fields)]
+pub struct PublicKeyYaml {
+    /// PEM file with one public key; not a certificate or private key.
+    #[schemars(required, example = &"issuer.pem")]
+    pub file: Field<Parsed<FileName>>,
 }
 
 /// {env: NAME} or {file: path}, never the value itself
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(title = "{env: NAME} or {file: path}, never the value itself")]
-pub struct SecretFile {
-    /// Name of an environment variable.
-    pub env: Option<String>,
-    /// Path of a file; one line break at its end is ignored.
-    pub file: Option<String>,
-    /// Key id, by which the signature names this secret or key.
-    pub id: Option<String>,
-    /// Encoding of a shared secret in the file or variable.
-    pub encoding: Option<EncodingFile>,
-}
-
-/// The encoding of a shared secret
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum EncodingFile {
-    /// The bytes as they are.
-    #[default]
-    Utf8,
-    /// Hexadecimal.
-    Hex,
-    /// Base64 with padding.
-    Base64,
-    /// Base64 with or without the prefix `whsec_` (Standard Webhooks).
-    Whsec,
+#[serde(deny_unknown_fields, rename = "{env: NAME} or {file: path}, never the value itself")]
+#[schemars(rename = "SecretYaml", title = "{env: NAME} or {file: path}, never the value itself")]
+#[schemars(extend("oneOf" = [{ "required": ["env"] }, { "required": ["file"] }]))]
+pub struct SecretYaml {
+    /// Name of an environment variable with the value. Exactly one of `env` and `file` is required.
+    #[schemars(example = &"GITHUB_SECRET")]
+    pub env: Field<Parsed<VariableName>>,
+    /// Path of a file with the value; one line break at its end is ignored. A change of the file takes effect without a
+    /// restart, except that of `store.password`.
+    #[schemars(example = &"secrets/github")]
+    pub file: Field<Parsed<FileName>>,
+    /// Key id, by which the signature names this secret or key. It is required if the signature has a key id, and not
+    /// allowed otherwise.
+    #[schemars(example = &"acme-1")]
+    pub id: Field<String>,
+    /// Encoding of a shared secret in the file or variable: that of the preset if absent, otherwise `utf8`. The form of
+    /// public keys and root certificates is detected.
+    #[schemars(example = &"base64")]
+    pub encoding: Field<SecretEncoding>,
 }

@@ -4,169 +4,201 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::scalar::{DurationText, OneOrMany, UnitFile};
-use super::signature::{SignatureEncodingFile, UrlVariantFile};
+use super::number::Switch;
+use super::scalar::{Delay, OneOrMany, OptionalDuration, Parsed, PlaceKey, Timeout};
+use crate::auth::claims::Pointer;
+use crate::auth::encoding::Encoding;
+use crate::auth::jwt::binding::{BindingHash, HashPresence};
+use crate::auth::request::UrlVariant;
+use crate::auth::time::TimestampUnit;
+use crate::config::reader::{Field, List, Section};
 
 /// `jwt`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct JwtFile {
-    /// A name under `issuers`, or several.
-    pub issuer: Option<OneOrMany>,
-    /// The exact `aud`, or several, one of which the token must have.
-    pub audience: Option<OneOrMany>,
-    /// Claims that a token must have; iss, aud and exp are always required.
-    pub required_claims: Option<Vec<String>>,
-    /// Claim name or JSON pointer → value, or {one_of|contains|prefix|matches|exists: …}.
-    pub claims: Option<BTreeMap<String, Value>>,
-    /// Allowed values of the header parameter `typ`, if a token has one; JWT and at+jwt if absent.
-    pub allowed_types: Option<Vec<String>>,
-    /// Maximum age of a token: now − iat.
-    pub max_age: Option<DurationText>,
-    /// Maximum lifetime of a token: exp − iat.
-    pub max_lifetime: Option<DurationText>,
-    /// Clock skew that is tolerated between the issuer and hookgate.
-    pub leeway: Option<DurationText>,
-    /// Where the token is; `Authorization: Bearer` if absent.
-    pub token_from: Option<TokenFile>,
-    /// The claim with a hash of the body.
-    pub body_hash: Option<BodyHashFile>,
-    /// The claim with a hash of the URL.
-    pub url_hash: Option<UrlHashFile>,
-    /// The claim with the URL.
-    pub url: Option<UrlClaimFile>,
-    /// The claim with the method.
-    pub method: Option<MethodClaimFile>,
-    /// Atlassian's hash of method, path and query, in the claim `qsh`.
-    pub qsh: Option<bool>,
-    /// A claim other than `iat` with the time of issue.
-    pub time_claim: Option<TimeClaimFile>,
-    /// Whether the token is bound to the client's certificate (`cnf`, RFC 8705).
-    pub bound_certificate: Option<bool>,
+#[serde(deny_unknown_fields)]
+pub struct JwtYaml {
+    /// A name under `issuers`, or several. With several, the `iss` of the token selects one, and their `issuer` values
+    /// must differ.
+    #[schemars(required, example = &"acme")]
+    pub issuer: Field<OneOrMany<String>>,
+    /// The exact `aud`, or several, one of which the token must have. With `none` alone, `aud` is not compared; then a
+    /// required `body_hash`, `url_hash`, `url` or `qsh` must bind the token, or the token must be in the body.
+    #[schemars(required, example = &"https://api.example.com/webhook")]
+    pub audience: Field<OneOrMany<String>>,
+    /// Claims that a token must have, not null; iss, aud and exp are required without being listed. `exp` may be left out
+    /// of the list if `max_age` is set, `iss` with an issuer `none`, and `aud` with an audience `none`.
+    #[schemars(example = json!(["iss", "aud", "exp", "jti"]), extend("default" = ["iss", "aud", "exp"]))]
+    pub required_claims: Section<List<String>>,
+    /// Claim name or JSON pointer → the value that the claim must have, or a mapping of one operator: `one_of`,
+    /// `contains`, `prefix`, `matches` or `exists`. Otherwise the response is 403 `claim_mismatch`. A string, number or
+    /// boolean is equal in type and value. `{one_of: [a, b]}`: equal to one of the values. `{contains: a}`: a list with
+    /// the value, or a string that has it among its words, which one space separates. `{prefix: a}`: a string that begins
+    /// with the text. `{matches: a}`: a string that the regular expression matches as a whole. `{exists: true}`: any
+    /// value, null too; `{exists: false}`: no such claim.
+    #[schemars(example = json!({ "event_scope": "webhook", "/realm/roles": { "contains": "hooks" } }))]
+    pub claims: Section<BTreeMap<String, Field<Value>>>,
+    /// Allowed values of the header parameter `typ`, if a token has one. Upper and lower case are the same, and a prefix
+    /// `application/` is ignored.
+    #[schemars(length(min = 1), example = json!(["secevent+jwt"]), extend("default" = ["JWT", "at+jwt"]))]
+    pub allowed_types: Section<List<String>>,
+    /// Maximum age of a token: now − iat. It requires `iat`.
+    #[schemars(example = &"5m")]
+    pub max_age: OptionalDuration,
+    /// Maximum lifetime of a token: exp − iat. It requires `exp` and `iat`.
+    #[schemars(example = &"1h")]
+    pub max_lifetime: OptionalDuration,
+    /// Clock skew that is tolerated between the issuer and hookgate, at most 5m.
+    #[schemars(example = &"10s")]
+    pub leeway: Delay<30_000>,
+    /// Where the token is; it is read from nowhere else. A token is limited to 8 KiB, except in a body.
+    #[schemars(example = json!({ "header": "X-Token" }))]
+    #[schemars(extend("default" = { "header": "Authorization", "scheme": "Bearer" }))]
+    pub token_from: Field<TokenYaml>,
+    /// The claim with a hash of the body as it is received; the body is buffered. If the hash differs, the response is 401
+    /// `body_mismatch`.
+    #[schemars(example = json!({ "claim": "request_body_sha256" }))]
+    pub body_hash: Field<BodyHashYaml>,
+    /// The claim with a hash of the URL, which is `public_url` with path and query. If the hash differs, the response is
+    /// 401 `url_mismatch`.
+    #[schemars(example = json!({ "claim": "url_sha256" }))]
+    pub url_hash: Field<UrlHashYaml>,
+    /// The claim with the URL, which is compared character by character. If it differs, the response is 401
+    /// `url_mismatch`.
+    #[schemars(example = json!({ "claim": "htu" }))]
+    pub url: Field<UrlClaimYaml>,
+    /// The claim with the method. If it differs, the response is 401 `method_mismatch`.
+    #[schemars(example = json!({ "claim": "htm" }))]
+    pub method: Field<MethodClaimYaml>,
+    /// Whether the claim `qsh` must have Atlassian's hash of method, path and query. If it differs, the response is 401
+    /// `url_mismatch`.
+    #[schemars(example = true)]
+    pub qsh: Switch<false>,
+    /// A claim other than `iat` with the time of issue. The time may be in the future by up to `max_age`, at most 5m;
+    /// `leeway` does not apply to it.
+    #[schemars(example = json!({ "claim": "issued_ms", "unit": "ms" }))]
+    pub time_claim: Field<TimeClaimYaml>,
+    /// Whether the token is bound to the client's certificate (`cnf`, RFC 8705); a listener must have `client_ca`. If
+    /// `x5t#S256` is not the SHA-256 of the certificate, the response is 401 `certificate_mismatch`.
+    #[schemars(example = true)]
+    pub bound_certificate: Switch<false>,
 }
 
 /// `body_hash`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct BodyHashFile {
+#[serde(deny_unknown_fields)]
+pub struct BodyHashYaml {
     /// Name of the claim, or a JSON pointer.
-    pub claim: Option<String>,
-    /// Hash algorithm; sha256 if absent.
-    pub algorithm: Option<HashFile>,
-    /// Encoding of the hash; hex if absent. Both base64 encodings are accepted with and without padding.
-    pub encoding: Option<SignatureEncodingFile>,
-    /// When the claim must be present; required if absent.
-    pub presence: Option<HashPresenceFile>,
+    #[schemars(required, example = &"request_body_sha256")]
+    pub claim: Field<Parsed<Pointer>>,
+    /// Hash algorithm.
+    #[schemars(example = &"sha512")]
+    pub algorithm: Field<BindingHash>,
+    /// Encoding of the hash. Hex may be in either case, and base64 with or without padding.
+    #[schemars(example = &"base64", extend("default" = "hex"))]
+    pub encoding: Field<Encoding>,
+    /// When the claim must be present.
+    #[schemars(example = &"with_body")]
+    pub presence: Field<HashPresence>,
 }
 
 /// `url_hash`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct UrlHashFile {
+#[serde(deny_unknown_fields)]
+pub struct UrlHashYaml {
     /// Name of the claim, or a JSON pointer.
-    pub claim: Option<String>,
-    /// Hash algorithm; sha256 if absent.
-    pub algorithm: Option<HashFile>,
-    /// Encoding of the hash; hex if absent.
-    pub encoding: Option<SignatureEncodingFile>,
-    /// Parts of the URL in which senders differ: port, trailing slash.
-    pub variants: Option<Vec<UrlVariantFile>>,
+    #[schemars(required, example = &"url_sha256")]
+    pub claim: Field<Parsed<Pointer>>,
+    /// Hash algorithm.
+    #[schemars(example = &"sha512")]
+    pub algorithm: Field<BindingHash>,
+    /// Encoding of the hash. Hex may be in either case, and base64 with or without padding.
+    #[schemars(example = &"base64url", extend("default" = "hex"))]
+    pub encoding: Field<Encoding>,
+    /// Differences between the URL that senders use and the URL that hookgate receives, which are tolerated.
+    #[schemars(example = json!(["port", "slash"]))]
+    pub variants: Section<List<UrlVariant>>,
 }
 
 /// `url`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct UrlClaimFile {
+#[serde(deny_unknown_fields)]
+pub struct UrlClaimYaml {
     /// Name of the claim, or a JSON pointer.
-    pub claim: Option<String>,
-    /// Whether the claim holds the query too; true if absent, except for `htu` (RFC 9449).
-    pub query: Option<bool>,
-    /// Parts of the URL in which senders differ: port, trailing slash.
-    pub variants: Option<Vec<UrlVariantFile>>,
+    #[schemars(required, example = &"htu")]
+    pub claim: Field<Parsed<Pointer>>,
+    /// Whether the claim has the query too: `true` if absent, but `false` for the claim `htu` (RFC 9449).
+    #[schemars(example = false)]
+    pub query: Field<bool>,
+    /// Differences between the URL that senders use and the URL that hookgate receives, which are tolerated.
+    #[schemars(example = json!(["port"]))]
+    pub variants: Section<List<UrlVariant>>,
 }
 
 /// `method`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct MethodClaimFile {
+#[serde(deny_unknown_fields)]
+pub struct MethodClaimYaml {
     /// Name of the claim, or a JSON pointer.
-    pub claim: Option<String>,
+    #[schemars(required, example = &"htm")]
+    pub claim: Field<Parsed<Pointer>>,
 }
 
 /// `time_claim` of a JWT
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TimeClaimFile {
+#[serde(deny_unknown_fields)]
+pub struct TimeClaimYaml {
     /// Name of the claim, or a JSON pointer.
-    pub claim: Option<String>,
-    /// Unit or format of the time; default: s.
-    pub unit: Option<UnitFile>,
-    /// Maximum age; 5m if absent.
-    pub max_age: Option<DurationText>,
-}
-
-/// A hash algorithm
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum HashFile {
-    /// SHA-256
-    #[default]
-    Sha256,
-    /// SHA-384
-    Sha384,
-    /// SHA-512
-    Sha512,
-}
-
-/// When the hash of a body must be present
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum HashPresenceFile {
-    /// Always.
-    #[default]
-    Required,
-    /// Never: a body without its hash is accepted.
-    Optional,
-    /// With a body that is not empty.
-    WithBody,
-    /// With a body that is not empty; it must be absent with an empty body.
-    AbsentIfEmpty,
+    #[schemars(required, example = &"issued_ms")]
+    pub claim: Field<Parsed<Pointer>>,
+    /// Unit or format of the time.
+    #[schemars(example = &"ms")]
+    pub unit: Field<TimestampUnit>,
+    /// Maximum age of the time, inclusive.
+    #[schemars(example = &"10m")]
+    pub max_age: Timeout<300_000>,
 }
 
 /// Where the token is: exactly one of header, query, cookie, form, json and body
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TokenFile {
-    /// Name of a header.
-    pub header: Option<String>,
-    /// Authentication scheme before the token in that header, followed by a space unless it ends in `=`; `none` for no
-    /// scheme.
-    pub scheme: Option<String>,
+#[serde(deny_unknown_fields)]
+pub struct TokenYaml {
+    /// Name of a header. Exactly one of `header`, `query`, `cookie`, `form`, `json` and `body` is required.
+    #[schemars(example = &"X-Token")]
+    pub header: Field<String>,
+    /// Authentication scheme before the token in that header, followed by a space unless it ends in `=`: `Bearer` for
+    /// Authorization if absent, none for other headers. `none` is for an Authorization header without a scheme.
+    #[schemars(length(min = 1), example = &"Token")]
+    pub scheme: Field<String>,
     /// Name of a query parameter.
-    pub query: Option<String>,
+    #[schemars(length(min = 1), example = &"token")]
+    pub query: Field<String>,
     /// Name of a cookie.
-    pub cookie: Option<String>,
-    /// Field of a form body.
-    pub form: Option<String>,
-    /// JSON pointer into the body.
-    pub json: Option<String>,
+    #[schemars(length(min = 1), example = &"session")]
+    pub cookie: Field<String>,
+    /// Field of a form body, which must be declared as `application/x-www-form-urlencoded`.
+    #[schemars(length(min = 1), example = &"id_token")]
+    pub form: Field<String>,
+    /// JSON pointer into the body, which must be a JSON object.
+    #[schemars(example = &"/token")]
+    pub json: Field<String>,
     /// `true`: the body is the token.
-    pub body: Option<bool>,
+    #[schemars(example = true)]
+    pub body: Switch<false>,
 }
 
-impl TokenFile {
+impl TokenYaml {
     /// The keys of which exactly one says where the token is, each with its text.
-    pub fn places(&self) -> [(&'static str, Option<&str>); 6] {
-        let body = self.body.filter(|body| *body).map(|_| "");
+    pub fn places(&self) -> [PlaceKey<'_>; 6] {
+        let body = self.body.get().then_some("");
         [
-            ("header", self.header.as_deref()),
-            ("query", self.query.as_deref()),
-            ("cookie", self.cookie.as_deref()),
-            ("form", self.form.as_deref()),
-            ("json", self.json.as_deref()),
-            ("body", body),
+            PlaceKey::of("header", &self.header),
+            PlaceKey::of("query", &self.query),
+            PlaceKey::of("cookie", &self.cookie),
+            PlaceKey::of("form", &self.form),
+            PlaceKey::of("json", &self.json),
+            PlaceKey { key: "body", text: body, at: self.body.at },
         ]
     }
 }

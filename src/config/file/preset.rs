@@ -3,22 +3,25 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 
-use super::issuer::{EncodingFile, IssuerFile, SecretFile};
-use super::jwt::JwtFile;
+use super::issuer::{IssuerYaml, SecretYaml};
+use super::jwt::JwtYaml;
+use super::number::Switch;
 use super::scalar::OneOrMany;
-use super::signature::{SignatureFile, StaticTokenFile};
+use super::signature::{SignatureYaml, StaticTokenYaml};
+use crate::config::reader::{Field, List, WordType, word_or_mapping};
+use crate::config::values::SecretEncoding;
 
-/// A provider. Strings may contain `${name}`, which is replaced by a parameter.
+/// A provider. A key that is neither optional nor a mapping must be written. Strings may contain `${name}`, which is replaced by a parameter.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PresetFile {
+#[serde(deny_unknown_fields)]
+pub struct PresetYaml {
     /// The provider's display name.
     pub title: String,
     /// The documents and code in which the scheme is described.
-    pub source: OneOrMany,
+    pub source: OneOrMany<String>,
     /// The provider's retries after a failed delivery.
     pub retries: String,
     /// The largest body that the provider sends, where documented.
@@ -26,47 +29,54 @@ pub struct PresetFile {
     /// The parts of a request that the signature does not cover.
     pub unsigned: String,
     /// The shared secret that the operator gives.
-    pub secret: Option<PresetSecretFile>,
+    pub secret: Option<PresetSecretYaml>,
     /// The provider's public key that the operator gives.
-    pub public_key: Option<PresetKeyFile>,
+    pub public_key: Option<PresetKeyYaml>,
     /// The root certificate that the operator gives; tokens carry their certificates.
-    pub root_ca: Option<PresetKeyFile>,
+    pub root_ca: Option<PresetKeyYaml>,
     /// The key set that the operator gives, if the provider has no address that can be fetched.
-    pub jwks: Option<PresetKeyFile>,
+    pub jwks: Option<PresetKeyYaml>,
     /// Further parameters that the operator gives.
-    pub parameters: BTreeMap<String, PresetParameterFile>,
+    pub parameters: BTreeMap<String, PresetParameterYaml>,
     /// The provider's signature.
-    pub signature: Option<SignatureFile>,
+    pub signature: Field<Box<SignatureYaml>>,
     /// The provider's static token.
-    pub static_token: Option<StaticTokenFile>,
+    pub static_token: Field<StaticTokenYaml>,
     /// The provider's JWT.
-    pub jwt: Option<JwtFile>,
+    pub jwt: Field<Box<JwtYaml>>,
     /// The issuer of that JWT; its name in the access log is the preset's.
-    pub issuer: Option<IssuerFile>,
+    pub issuer: Field<IssuerYaml>,
     /// A JWS whose payload is the request itself (detached content, RFC 7515 appendix F).
-    pub detached: Option<DetachedFile>,
+    pub detached: Option<DetachedYaml>,
     /// The JWT carries its certificate chain (`x5c`, RFC 7515 §4.1.6), which must lead to `root_ca`.
-    pub x5c: Option<X5cFile>,
+    pub x5c: Option<X5cYaml>,
     /// The provider's endpoint verification challenges.
-    pub challenge: Option<Vec<ChallengeFile>>,
+    pub challenge: List<ChallengeYaml>,
     /// The protocol that defines the form of error responses.
-    pub error_format: Option<ErrorFormatFile>,
+    pub error_format: Option<ErrorFormatYaml>,
+}
+
+impl PresetYaml {
+    /// Whether the preset has a key set of its own.
+    pub fn has_jwks(&self) -> bool {
+        self.issuer.value().is_some_and(|issuer| issuer.jwks.is_written())
+    }
 }
 
 /// A shared secret that the operator gives
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PresetSecretFile {
+pub struct PresetSecretYaml {
     /// A description of the secret, and where the provider shows it.
     pub what: String,
     /// The encoding of the secret as the provider shows it.
-    pub encoding: EncodingFile,
+    pub encoding: SecretEncoding,
 }
 
 /// A public key, root certificate or key set that the operator gives
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PresetKeyFile {
+pub struct PresetKeyYaml {
     /// A description of the key, and where the provider shows it.
     pub what: String,
 }
@@ -74,7 +84,7 @@ pub struct PresetKeyFile {
 /// A parameter that the operator gives
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PresetParameterFile {
+pub struct PresetParameterYaml {
     /// A description of the parameter, and where the provider shows it.
     pub what: String,
     /// The value if the operator gives none.
@@ -84,7 +94,7 @@ pub struct PresetParameterFile {
 /// The payload of a detached JWS
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum DetachedFile {
+pub enum DetachedYaml {
     /// The body as is (RFC 7797, `b64: false`).
     Unencoded,
     /// Method, path, listed headers and body, in TrueLayer's format.
@@ -93,8 +103,8 @@ pub enum DetachedFile {
 
 /// Extensions that certificates must have, by their object identifiers
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct X5cFile {
+#[serde(deny_unknown_fields)]
+pub struct X5cYaml {
     /// Extension of the signing certificate.
     pub leaf: Option<String>,
     /// Extension of the intermediate certificate.
@@ -103,12 +113,12 @@ pub struct X5cFile {
 
 /// An endpoint verification challenge and its response
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ChallengeFile {
+#[serde(deny_unknown_fields)]
+pub struct ChallengeYaml {
     /// Method of the challenge request.
     pub method: String,
     /// Whether the signature of the challenge is verified first.
-    pub signed: bool,
+    pub signed: Switch<false>,
     /// Query parameter → expected value; `$token` stands for the secret of the challenge.
     pub query: BTreeMap<String, String>,
     /// JSON pointer into the body → expected value.
@@ -125,29 +135,43 @@ pub struct ChallengeFile {
     pub response_headers: BTreeMap<String, String>,
 }
 
+impl ChallengeYaml {
+    /// Whether the challenge shows the token that was entered in the provider's console.
+    pub fn shows_token(&self) -> bool {
+        self.query.values().any(|value| value == "$token")
+    }
+}
+
 /// The protocol that defines the form of error responses
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ErrorFormatFile {
+pub enum ErrorFormatYaml {
     /// Security event tokens: RFC 8935 §2.4.
     Secevent,
 }
 
 /// `challenge` of a route: `true`, or the secret that some providers present
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(title = "true, or { token: {env: NAME} } where the provider presents a token")]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged, title = "true, or { token: {env: NAME} } where the provider presents a token")]
 pub enum ChallengeSwitch {
     /// Whether challenges are answered.
     Switch(bool),
     /// Challenges with this token are answered.
-    Token(ChallengeTokenFile),
+    Token(ChallengeTokenYaml),
+}
+
+impl<'de> Deserialize<'de> for ChallengeSwitch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let form = "true, or { token: {env: NAME} } where the provider presents a token";
+        word_or_mapping(deserializer, (form, WordType::Bool), Self::Switch, Self::Token)
+    }
 }
 
 /// The secret of a challenge
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ChallengeTokenFile {
+#[serde(deny_unknown_fields)]
+pub struct ChallengeTokenYaml {
     /// The token that was entered in the provider's console.
-    pub token: Option<SecretFile>,
+    #[schemars(required, example = json!({ "env": "META_TOKEN" }))]
+    pub token: Field<SecretYaml>,
 }

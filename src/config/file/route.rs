@@ -2,273 +2,307 @@
 
 use std::collections::BTreeMap;
 
+use http::Method;
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
-use super::issuer::{JwksFile, SecretFile};
-use super::jwt::JwtFile;
-use super::preset::ChallengeSwitch;
-use super::scalar::{DurationText, RateText, SizeText, UnitFile};
-use super::signature::{SignatureFile, StaticTokenFile};
-use super::store::{IdempotencyFile, ReplayProtectionFile};
+use super::auth::AuthYaml;
+use super::number::{Count, Number, Switch};
+use super::scalar::{Day, Delay, FileName, Parsed, PlaceKey, RatePerSeconds, RevocationListName, Size, Timeout};
+use super::store::{IdempotencyYaml, ReplayProtectionYaml};
+use crate::auth::request::PublicUrl;
+use crate::auth::time::TimestampUnit;
+use crate::config::reader::{Field, List, Section};
+use crate::route::Rate;
+
+/// A pattern that every valid `match.host` matches.
+const HOST: &str = r"^(\[[0-9A-Fa-f:.]+\]|[^:/?#@*\[\]]+)$";
+
+/// A pattern that every valid URL of an upstream matches.
+const UPSTREAM_URL: &str = "^(https?://[^/?#@]+/?|unix:.+)$";
 
 /// An entry of `routes`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RouteFile {
-    /// The route's name in the access log and in metrics.
-    pub name: Option<String>,
-    /// Which requests the route matches.
+#[serde(deny_unknown_fields)]
+pub struct RouteYaml {
+    /// The route's name in the access log and in metrics, unique among the routes: 1 to 64 letters, digits, `-`, `_` and
+    /// `.`, not beginning with `-` or `.`.
+    #[schemars(required, regex(pattern = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"), example = &"github")]
+    pub name: Field<String>,
+    /// Which requests the route matches. The most specific match decides: host first, then an exact path, then the longest
+    /// prefix.
     #[serde(rename = "match")]
-    pub matches: Option<MatchFile>,
-    /// The URL under which senders know the route, such as `https://hooks.example.com`; https and the request's host if
-    /// absent.
-    pub public_url: Option<String>,
-    /// IP allowlist: IP addresses and CIDR ranges such as 203.0.113.0/24, one of which must contain the client's
-    /// address.
-    pub allowed_ips: Option<Vec<String>>,
+    #[schemars(required, example = json!({ "path": "/hooks/*", "methods": ["POST"] }))]
+    pub matches: Section<MatchYaml>,
+    /// The URL under which senders know the route, and which they sign: `https` and the host of the request if absent. It
+    /// has a port if senders write one, and a path only if a proxy in front removes it. It or `match.host` is required if
+    /// only the URL binds a JWT (`audience: none`).
+    #[schemars(example = &"https://hooks.example.com")]
+    pub public_url: Field<Parsed<PublicUrl>>,
+    /// IP allowlist: IP addresses and CIDR ranges without host bits, one of which must contain the client's address.
+    /// Otherwise the response is 403 `ip_not_allowed`, before the body and the credential are read.
+    #[schemars(length(min = 1), example = json!(["203.0.113.0/24", "192.0.2.7"]))]
+    pub allowed_ips: Section<List<Parsed<IpNet>>>,
     /// Where verified requests are forwarded.
-    pub upstream: Option<UpstreamFile>,
-    /// Whether requests are rejected (`enforce`), or only counted and logged as such (`dry_run`).
-    pub mode: Option<ModeFile>,
-    /// The last day of `mode: dry_run`, in UTC, such as 2026-12-31.
-    pub dry_run_until: Option<String>,
-    /// How requests are authenticated: { jwt: … }, { preset: … }, …, or `public` for no authentication.
-    pub auth: Option<AuthFile>,
-    /// A timestamp outside the credential, which must be recent.
-    pub timestamp: Option<TimestampFile>,
-    /// Replay protection: `disabled`, or {id: …, on_duplicate: …}. Required for a JWT.
-    pub replay_protection: Option<ReplayProtectionFile>,
-    /// Idempotency keys: a request with the key of a committed one is not forwarded again.
-    pub idempotency: Option<IdempotencyFile>,
-    /// Revocation of tokens before they expire.
-    pub revocation: Option<RevocationFile>,
+    #[schemars(required, example = json!({ "url": "http://127.0.0.1:8000" }))]
+    pub upstream: Section<UpstreamYaml>,
+    /// Whether requests are rejected, or only counted and logged as such. `dry_run` requires `dry_run_until`.
+    #[schemars(example = &"dry_run")]
+    pub mode: Field<ModeYaml>,
+    /// The last day of `mode: dry_run`, in UTC. From the next day on the route rejects requests; no reload is
+    /// needed.
+    #[schemars(example = &"2026-12-31")]
+    pub dry_run_until: Field<Parsed<Day>>,
+    /// How requests are authenticated: exactly one scheme, or `public` for no authentication.
+    #[schemars(required, example = json!({ "preset": "github", "secret": { "env": "GITHUB_SECRET" } }))]
+    pub auth: Field<AuthYaml>,
+    /// A timestamp outside the credential, which must be recent. It is verified after the authentication scheme.
+    #[schemars(example = json!({ "header": "X-Timestamp", "signed": false }))]
+    pub timestamp: Field<TimestampYaml>,
+    /// Replay protection, which needs a `store`: `disabled`, or its settings. Required with `jwt`. Without it, a copied
+    /// request is accepted as long as its credential is valid.
+    #[schemars(example = json!({ "id": { "claim": "jti" } }))]
+    pub replay_protection: Field<ReplayProtectionYaml>,
+    /// Idempotency keys: a request with the key of a committed one is not forwarded again. It needs a `store`. A key
+    /// belongs to its sender and its route, and a 2xx of the upstream commits it. The body is buffered, because a second
+    /// request with the key must have the same body.
+    #[schemars(example = json!({ "key": { "header": "Idempotency-Key" } }))]
+    pub idempotency: Field<IdempotencyYaml>,
+    /// Revocation of tokens before they expire, with a JWT only. At least one of `file` and `shared: true` is required.
+    #[schemars(example = json!({ "file": "revoked.yaml" }))]
+    pub revocation: Field<RevocationYaml>,
     /// Limits of requests: body size, rate, concurrency.
-    pub limits: Option<RouteLimitsFile>,
-    /// The credential and the claims that the upstream gets.
-    pub forward: Option<ForwardFile>,
-    /// Another HTTP status for a reason, such as {token_expired: 403}.
-    pub status_overrides: Option<BTreeMap<String, u16>>,
-    /// Stores rejected requests, credentials included, for `hookgate explain`.
-    pub capture: Option<CaptureFile>,
+    #[schemars(example = json!({ "rate": "100/s", "concurrency": 256 }))]
+    pub limits: Section<RouteLimitsYaml>,
+    /// The credential and the claims that the upstream gets; not with `auth: public`.
+    #[schemars(example = json!({ "claims_to_headers": { "sub": "X-Hookgate-Subject" } }))]
+    pub forward: Section<ForwardYaml>,
+    /// Reason → another HTTP status, from 200 to 299 or 400 to 599. A reason with 408, 409, 429 or 5xx cannot become a
+    /// success, and reasons that occur before a route is matched cannot be changed.
+    #[schemars(example = json!({ "token_expired": 403 }))]
+    pub status_overrides: Section<BTreeMap<String, Field<Number<200, 599>>>>,
+    /// Stores rejected requests for `hookgate explain`. The files contain tokens, signatures and secrets, and the body of
+    /// every request is buffered.
+    #[schemars(example = json!({ "max_requests": 50, "dir": "captured" }))]
+    pub capture: Field<CaptureYaml>,
 }
 
 /// `capture` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct CaptureFile {
+#[serde(deny_unknown_fields)]
+pub struct CaptureYaml {
     /// Number of requests to store; the oldest are deleted.
-    pub max_requests: Option<usize>,
-    /// Directory in which they are stored.
-    pub dir: Option<String>,
+    #[schemars(example = 50)]
+    pub max_requests: Count<100, 1, 10_000>,
+    /// Directory in which they are stored, without other files of the configuration. Each route has a subdirectory with
+    /// mode 0700.
+    #[schemars(required, example = &"captured")]
+    pub dir: Field<String>,
 }
 
 /// `match` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct MatchFile {
-    /// Host name without a port; every host if absent.
-    pub host: Option<String>,
-    /// Exact path, or a prefix such as `/hooks/*`.
-    pub path: Option<String>,
-    /// HTTP methods; every method if absent.
-    pub methods: Option<Vec<String>>,
+#[serde(deny_unknown_fields)]
+pub struct MatchYaml {
+    /// Host name without port and wildcard, in upper or lower case; every host if absent.
+    #[schemars(regex(pattern = HOST), example = &"hooks.example.com")]
+    pub host: Field<String>,
+    /// Exact path, or a prefix that ends in `/*`: `/hooks/*` matches `/hooks/` and every path under it, not `/hooks`, and
+    /// `/*` matches every path.
+    #[schemars(required, regex(pattern = "^/"), example = &"/hooks/*")]
+    pub path: Field<String>,
+    /// HTTP methods in capitals, not CONNECT or TRACE; every method if absent. GET does not include HEAD. The response to
+    /// another method on the path is 405 `method_not_allowed`.
+    #[schemars(length(min = 1), example = json!(["POST"]))]
+    pub methods: Section<List<Parsed<Method>>>,
 }
 
 /// `upstream` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct UpstreamFile {
-    /// http://host:port, https://host:port or unix:/path
-    pub url: Option<String>,
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["url"] }, { "required": ["urls"] }]))]
+pub struct UpstreamYaml {
+    /// `http://host:port`, `https://host:port` or `unix:/path`. The port is 80 or 443 if absent. Exactly one of `url` and
+    /// `urls` is required.
+    #[schemars(regex(pattern = UPSTREAM_URL), example = &"http://127.0.0.1:8000")]
+    pub url: Field<String>,
     /// Several endpoints instead of `url`, with round-robin load balancing and passive health checks.
-    pub urls: Option<Vec<String>>,
-    /// PEM file with the root certificates that an https upstream's certificate must chain to; public roots if absent.
-    pub ca: Option<String>,
+    #[schemars(length(min = 1), inner(regex(pattern = UPSTREAM_URL)))]
+    #[schemars(example = json!(["http://10.0.0.1:8000", "http://10.0.0.2:8000"]))]
+    pub urls: Section<List<Field<String>>>,
+    /// PEM file with the root certificates to which the certificate of an https upstream must chain, instead of the public
+    /// ones. A change of the file takes effect without a restart.
+    #[schemars(example = &"upstream-ca.crt")]
+    pub ca: Field<Parsed<FileName>>,
     /// Timeouts of the upstream.
-    pub timeouts: Option<UpstreamTimeoutsFile>,
+    #[schemars(example = json!({ "total": "10s" }))]
+    pub timeouts: Section<UpstreamTimeoutsYaml>,
 }
 
 /// `timeouts` of an upstream
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct UpstreamTimeoutsFile {
-    /// From the end of the request's body to the end of the response; 30s if absent.
-    pub total: Option<DurationText>,
-    /// Connecting, TLS handshake included; 5s if absent.
-    pub connect: Option<DurationText>,
-    /// How long an idle connection is kept; 4s if absent. It must be shorter than the upstream's own keep-alive
-    /// timeout.
-    pub keepalive: Option<DurationText>,
+#[serde(deny_unknown_fields)]
+pub struct UpstreamTimeoutsYaml {
+    /// From the end of the request's body to the end of the response. Before the response begins, a timeout is 504
+    /// `upstream_timeout`; after that the response is aborted.
+    #[schemars(example = &"10s")]
+    pub total: Timeout<30_000>,
+    /// Connecting, TLS handshake included; never longer than `total`. After it the response is 502
+    /// `upstream_unreachable`.
+    #[schemars(example = &"2s")]
+    pub connect: Timeout<5_000>,
+    /// How long an idle connection is kept. It must be shorter than the upstream's own keep-alive timeout, which is 5s in
+    /// uvicorn and Node.
+    #[schemars(example = &"30s")]
+    pub keepalive: Timeout<4_000>,
 }
 
 /// Whether requests are rejected
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum ModeFile {
+#[schemars(extend("default" = "enforce"))]
+pub enum ModeYaml {
+    #[default]
     /// Requests that fail verification are rejected.
     Enforce,
-    /// Dry run (shadow mode): every request is forwarded; the access log and metrics show which would be rejected.
+    /// Dry run (shadow mode): every request is forwarded, duplicates too; the access log and metrics show which would be
+    /// rejected.
     DryRun,
-}
-
-/// How requests are authenticated: `{ jwt: … }`, `{ preset: … }`, …, or `public`
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(title = "{ jwt: … }, { preset: … }, …, or `public` for no authentication")]
-pub enum AuthFile {
-    /// `public`
-    Word(AuthWord),
-    /// An authentication scheme.
-    Scheme(Box<AuthScheme>),
-}
-
-/// The word for no authentication
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum AuthWord {
-    /// Every client may send requests.
-    Public,
-}
-
-/// `auth` of a route: exactly one of jwt, preset, signature, static_token, client_certificate, all_of and any_of
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct AuthScheme {
-    /// A JSON Web Token (RFC 7519).
-    pub jwt: Option<JwtFile>,
-    /// Name of a provider's preset; `hookgate presets` lists them.
-    pub preset: Option<String>,
-    /// The shared secret of the preset.
-    pub secret: Option<SecretFile>,
-    /// Several shared secrets during a rotation; a request signed with any of them is accepted.
-    pub secrets: Option<Vec<SecretFile>>,
-    /// The public key of the preset.
-    pub public_key: Option<SecretFile>,
-    /// Several public keys during a rotation; a request signed with any of them is accepted.
-    pub public_keys: Option<Vec<SecretFile>>,
-    /// The root certificate that the certificates of the preset's tokens must chain to.
-    pub root_ca: Option<SecretFile>,
-    /// Maximum age of the preset's signed time; also the maximum time that it may be in the future.
-    pub tolerance: Option<DurationText>,
-    /// Parameters of the preset, by name.
-    pub parameters: Option<BTreeMap<String, String>>,
-    /// Key set to use for the preset, instead of the one that it fetches.
-    pub jwks: Option<JwksFile>,
-    /// Whether the provider's endpoint verification challenges are answered.
-    pub challenge: Option<ChallengeSwitch>,
-    /// A custom signature scheme.
-    pub signature: Option<SignatureFile>,
-    /// A static token: a secret that the sender presents as is.
-    pub static_token: Option<StaticTokenFile>,
-    /// A client certificate (mTLS) that the listener trusts.
-    pub client_certificate: Option<ClientCertificateFile>,
-    /// Every one of these schemes must accept the request.
-    pub all_of: Option<Vec<AuthScheme>>,
-    /// One of these schemes must accept the request, and none whose credential is present may reject it.
-    pub any_of: Option<Vec<AuthScheme>>,
-}
-
-/// `client_certificate`: without `san` and `sha256`, any certificate that the listener trusts
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClientCertificateFile {
-    /// Subject alternative names, one of which the certificate must have: spiffe://…, dns:…, uri:…, email:… or ip:….
-    pub san: Option<Vec<String>>,
-    /// SHA-256 fingerprints in hex, one of which the certificate must have.
-    pub sha256: Option<Vec<String>>,
 }
 
 /// `timestamp` of a route: exactly one of header, claim and json
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TimestampFile {
-    /// Name of a header.
-    pub header: Option<String>,
-    /// Name of a token's claim, or a JSON pointer to one.
-    pub claim: Option<String>,
+#[serde(deny_unknown_fields)]
+pub struct TimestampYaml {
+    /// Name of a header. Exactly one of `header`, `claim` and `json` is required.
+    #[schemars(example = &"X-Timestamp")]
+    pub header: Field<String>,
+    /// Name of a claim of the JWT, or a JSON pointer to one.
+    #[schemars(example = &"issued_at")]
+    pub claim: Field<String>,
     /// JSON pointer into the body.
-    pub json: Option<String>,
-    /// Unit or format of the time; default: s.
-    pub unit: Option<UnitFile>,
-    /// Maximum age; 5m if absent.
-    pub max_age: Option<DurationText>,
-    /// Maximum time that the timestamp may be in the future; 60s if absent.
-    pub max_future: Option<DurationText>,
-    /// `false` is required if the credential does not sign the timestamp.
-    pub signed: Option<bool>,
+    #[schemars(example = &"/sent_at")]
+    pub json: Field<String>,
+    /// Unit or format of the time.
+    #[schemars(example = &"rfc3339")]
+    pub unit: Field<TimestampUnit>,
+    /// Maximum age of the time, inclusive.
+    #[schemars(example = &"10m")]
+    pub max_age: Timeout<300_000>,
+    /// Maximum time that the timestamp may be in the future, inclusive.
+    #[schemars(example = &"30s")]
+    pub max_future: Delay<60_000>,
+    /// `false` is required if the credential does not sign the timestamp. An attacker can change such a timestamp.
+    #[schemars(example = false)]
+    pub signed: Switch<true>,
 }
 
-impl TimestampFile {
+impl TimestampYaml {
     /// The keys of which exactly one says where the timestamp is, each with its text.
-    pub fn places(&self) -> [(&'static str, Option<&str>); 3] {
-        [("header", self.header.as_deref()), ("claim", self.claim.as_deref()), ("json", self.json.as_deref())]
+    pub fn places(&self) -> [PlaceKey<'_>; 3] {
+        [PlaceKey::of("header", &self.header), PlaceKey::of("claim", &self.claim), PlaceKey::of("json", &self.json)]
     }
 }
 
 /// `revocation` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RevocationFile {
-    /// YAML file with lists of revoked `jti`, `sub` and `kid`, and a time `issued_before`; it is reloaded when it
-    /// changes.
-    pub file: Option<String>,
-    /// `true`: tokens are also looked up in the revocations of a `store` of type redis, for each request.
-    pub shared: Option<bool>,
+#[serde(deny_unknown_fields)]
+pub struct RevocationYaml {
+    /// YAML file with lists of revoked `jti`, `sub` and `kid`, and a time `issued_before`; all of them are optional. A
+    /// change of the file takes effect without a reload. It has at most 1000000 names and 64 MiB.
+    #[schemars(example = &"revoked.yaml")]
+    pub file: Field<Parsed<RevocationListName>>,
+    /// `true`: each token is also looked up in the revocations of a `store` of type redis. If the store does not respond,
+    /// the response is 503 `store_unavailable`, regardless of `store.on_error`.
+    #[schemars(example = true)]
+    pub shared: Switch<false>,
 }
 
 /// `limits` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RouteLimitsFile {
-    /// Maximum size of a request body.
-    pub max_body_size: Option<SizeText>,
-    /// Rate limit of verified requests in total.
-    pub rate: Option<RateText>,
-    /// Verified requests that may arrive at once; as many as the number in `rate` if absent.
-    pub burst: Option<u32>,
-    /// Verified requests that may be in flight at a time.
-    pub concurrency: Option<u32>,
-    /// Rate of requests with failed authentication from one IP address, or one /64 in IPv6, above which all its
-    /// requests are rejected.
-    pub failed_auth_rate: Option<RateText>,
-    /// Limits of the verified requests of each issuer.
-    pub per_issuer: Option<LimitFile>,
-    /// Limits of the verified requests of each subject of an issuer.
-    pub per_subject: Option<LimitFile>,
-    /// Whether replicas count the rates of verified requests together; requires a `store` of type redis. Concurrency
-    /// and `failed_auth_rate` are counted in each process.
-    pub shared: Option<bool>,
+#[serde(deny_unknown_fields)]
+pub struct RouteLimitsYaml {
+    /// Maximum size of a request body. Beyond it the response is 413 `body_too_large`. Where bodies are buffered, more
+    /// than a quarter of `max_buffered_bytes` has no effect.
+    #[schemars(example = &"256KiB")]
+    pub max_body_size: Size<{ 1 << 20 }>,
+    /// Rate limit of verified requests in total; on a public route, of all requests. Beyond it the response is 429
+    /// `rate_limited`.
+    #[schemars(example = &"100/s")]
+    pub rate: RateField,
+    /// Verified requests that may arrive at once, with `rate`: as many as the number in it if absent.
+    #[schemars(example = 200)]
+    pub burst: Burst,
+    /// Verified requests that may be in flight at a time, to the end of the response. Beyond it the response is 429
+    /// `concurrency_limited`.
+    #[schemars(example = 256)]
+    pub concurrency: Concurrency,
+    /// Rate of requests with failed authentication from one IP address, or one /64 in IPv6. Beyond it every request of the
+    /// address is rejected with 429 `rate_limited`, until the rate allows the next. The burst is the number in the rate.
+    #[schemars(example = &"20/s")]
+    pub failed_auth_rate: RateField,
+    /// Limits of the verified requests of each issuer: a name under `issuers`, or the name of the preset.
+    #[schemars(example = json!({ "rate": "50/s", "concurrency": 20 }))]
+    pub per_issuer: Field<LimitYaml>,
+    /// Limits of the verified requests of each subject of an issuer: the `sub` of a JWT.
+    #[schemars(example = json!({ "rate": "5/s", "burst": 10 }))]
+    pub per_subject: Field<LimitYaml>,
+    /// Whether replicas count the rates of verified requests together, in a `store` of type redis. Concurrency and
+    /// `failed_auth_rate` are counted in each process. If Redis does not respond, the response is 503; with
+    /// `store.on_error: allow` the process counts alone.
+    #[schemars(example = true)]
+    pub shared: Switch<false>,
 }
 
 /// `per_issuer` or `per_subject` of `limits`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitFile {
-    /// Rate limit of verified requests.
-    pub rate: Option<RateText>,
-    /// Verified requests that may arrive at once; as many as the number in `rate` if absent.
-    pub burst: Option<u32>,
-    /// Verified requests that may be in flight at a time.
-    pub concurrency: Option<u32>,
+#[serde(deny_unknown_fields)]
+pub struct LimitYaml {
+    /// Rate limit of verified requests. Beyond it the response is 429 `rate_limited`.
+    #[schemars(example = &"50/s")]
+    pub rate: RateField,
+    /// Verified requests that may arrive at once, with `rate`: as many as the number in it if absent.
+    #[schemars(example = 50)]
+    pub burst: Burst,
+    /// Verified requests that may be in flight at a time, to the end of the response. Beyond it the response is 429
+    /// `concurrency_limited`.
+    #[schemars(example = 20)]
+    pub concurrency: Concurrency,
 }
+
+/// A rate limit.
+pub type RateField = Field<Parsed<RatePerSeconds>>;
+
+/// Requests that may arrive at once.
+pub type Burst = Field<Number<1, { Rate::MAX as u64 }>>;
+
+/// Requests that may be in flight at a time.
+pub type Concurrency = Field<Number<1, { u32::MAX as u64 }>>;
 
 /// `forward` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ForwardFile {
+#[serde(deny_unknown_fields)]
+pub struct ForwardYaml {
     /// Whether the credential is forwarded to the upstream.
-    pub credential: Option<CredentialFile>,
-    /// Claim → header in which it is forwarded to the upstream.
-    pub claims_to_headers: Option<BTreeMap<String, String>>,
+    #[schemars(example = &"remove")]
+    pub credential: Field<CredentialYaml>,
+    /// Claim of the JWT → custom header in which it is forwarded: a string as is, any other value as JSON. A claim that is
+    /// absent, null or not visible ASCII is not forwarded. A header name consists of letters, digits and `-`, and has one
+    /// claim.
+    #[schemars(example = json!({ "sub": "X-Hookgate-Subject" }))]
+    pub claims_to_headers: Section<BTreeMap<String, Field<String>>>,
 }
 
 /// Whether the credential is forwarded
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum CredentialFile {
+#[schemars(extend("default" = "keep"))]
+pub enum CredentialYaml {
+    #[default]
     /// The credential is forwarded unchanged.
     Keep,
-    /// The credential is removed.
+    /// The header of the token or signature is removed; not possible for a credential in a query, cookie or body.
     Remove,
 }

@@ -4,64 +4,101 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::issuer::SecretFile;
-use super::scalar::{DurationText, OneOrMany, UnitFile};
+use super::issuer::SecretYaml;
+use super::number::Number;
+use super::scalar::{OneOrMany, OptionalDelay, Parsed, PlaceKey, Timeout};
+use crate::auth::encoding::Encoding;
+use crate::auth::request::UrlVariant;
+use crate::auth::signature::Component;
+use crate::auth::time::TimestampUnit;
+use crate::config::reader::{Field, List, Section};
 
 /// `signature`: the signature scheme of a sender
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SignatureFile {
+#[serde(deny_unknown_fields)]
+pub struct SignatureYaml {
     /// Signature algorithm.
-    pub algorithm: Option<SignatureAlgorithmFile>,
-    /// Header with the signature, or several headers, any of which may match.
-    pub header: Option<OneOrMany>,
+    #[schemars(required, example = &"hmac-sha256")]
+    pub algorithm: Field<SignatureAlgorithmYaml>,
+    /// Header with the signature, or several headers, any of which may match. Exactly one of `header`, `query`, `json` and
+    /// `form` is required.
+    #[schemars(example = &"X-Signature")]
+    pub header: Field<OneOrMany<String>>,
     /// Query parameter with the signature.
-    pub query: Option<String>,
+    #[schemars(example = &"signature")]
+    pub query: Field<String>,
     /// JSON pointer to the signature in the body.
-    pub json: Option<String>,
+    #[schemars(example = &"/signature")]
+    pub json: Field<String>,
     /// Field of a form body with the signature.
-    pub form: Option<String>,
-    /// Format of that value; the signature alone if absent.
-    pub parse: Option<ParseFile>,
-    /// Encoding of the signature.
-    pub encoding: Option<SignatureEncodingFile>,
-    /// Components of the string to sign (signed payload), such as [part:t, body].
-    pub signed_payload: Option<Vec<String>>,
-    /// Separator between the components; empty if absent.
-    pub join: Option<String>,
-    /// Parts of the URL in which senders differ: port, trailing slash.
-    pub url_variants: Option<Vec<UrlVariantFile>>,
-    /// The signed timestamp.
-    pub timestamp: Option<SignedTimeFile>,
-    /// Component with the key id, such as part:keyId; each secret or key then needs an `id`.
-    pub key_id: Option<String>,
-    /// Further values that the request must have.
-    pub require: Option<RequireFile>,
-    /// Hash of the body in a signed query parameter, which covers the body where it is present.
-    pub body_hash: Option<QueryHashFile>,
-    /// Component with the event id, which stays the same in retries; it must be signed.
-    pub id: Option<String>,
-    /// The shared secret of an HMAC or a plain SHA-256.
-    pub secret: Option<SecretFile>,
-    /// Several shared secrets during a rotation; a signature by any of them is accepted.
-    pub secrets: Option<Vec<SecretFile>>,
-    /// The sender's public key for Ed25519, ECDSA or RSA.
-    pub public_key: Option<SecretFile>,
-    /// Several public keys during a rotation; a signature by any of them is accepted.
-    pub public_keys: Option<Vec<SecretFile>>,
+    #[schemars(example = &"signature")]
+    pub form: Field<String>,
+    /// Format of the value with the signature; without it, the value is the signature. A value has at most 16 signatures, any of which may
+    /// match, and at most 64 parts. A part that occurs twice is absent.
+    #[schemars(example = json!({ "prefix": "sha256=" }))]
+    pub parse: Field<ParseYaml>,
+    /// Encoding of the signature, in one spelling: hex in lower case, base64 with padding, base64url without.
+    #[schemars(required, example = &"hex")]
+    pub encoding: Field<Encoding>,
+    /// Components of the string to sign (signed payload), in their order. A component is `literal:TEXT`, `body`,
+    /// `body.sha256.hex` (or `raw`, `base64`, `base64url`), `method`, `url`, `url.decoded`, `path`, `query.sorted`,
+    /// `form.sorted`, `header:NAME`, `header?:NAME`, `part:KEY`, `headers:PART`, `json:/POINTER`, `json?:/POINTER`,
+    /// `form:FIELD` or `secret`. With `?`, a value that is absent counts as empty. `secret` is required with the
+    /// algorithm sha256 and not allowed with others.
+    #[schemars(required, length(min = 1, max = 64), example = json!(["part:t", "body"]))]
+    pub signed_payload: Section<List<Parsed<Component>>>,
+    /// Separator between the components.
+    #[schemars(example = &".", extend("default" = ""))]
+    pub join: Field<String>,
+    /// Differences between the URL that senders sign and the URL that hookgate receives, which are tolerated.
+    #[schemars(example = json!(["port"]))]
+    pub url_variants: Section<List<UrlVariant>>,
+    /// The signed timestamp. It must be among the components of `signed_payload`.
+    #[schemars(example = json!({ "part": "t", "max_age": "5m" }))]
+    pub timestamp: Field<SignedTimeYaml>,
+    /// Component with the key id; each secret or key then needs an `id`. Only the secret or key with this id is tried.
+    #[schemars(example = &"part:keyId")]
+    pub key_id: Field<Parsed<Component>>,
+    /// Further values that the request must have. Without them the response is 401 `requirement_not_met`.
+    #[schemars(example = json!({ "headers": { "X-Event": "push" } }))]
+    pub require: Field<RequireYaml>,
+    /// Hash of the body in a signed query parameter; `url` must be among `signed_payload`. If the parameter is present,
+    /// it is compared with the SHA-256 of the body in hex, and replaces the body in the string to sign.
+    #[schemars(example = json!({ "query": "bodySHA256" }))]
+    pub body_hash: Field<QueryHashYaml>,
+    /// Component with the event id, which stays the same in retries; it must be signed. `replay_protection` uses it, or
+    /// else the hash of the string to sign.
+    #[schemars(example = &"header:webhook-id")]
+    pub id: Field<Parsed<Component>>,
+    /// The shared secret of an HMAC or a plain SHA-256. Such an algorithm requires `secret` or `secrets`, the others
+    /// `public_key` or `public_keys`. Fewer than 16 bytes are a warning.
+    #[schemars(example = json!({ "file": "secrets/sender" }))]
+    pub secret: Field<SecretYaml>,
+    /// Several shared secrets during a rotation: a signature by any of them is accepted. More than 10 are allowed only
+    /// with `key_id`.
+    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
+    pub secrets: Section<List<Section<SecretYaml>>>,
+    /// The sender's public key for Ed25519, ECDSA or RSA: PEM (`BEGIN PUBLIC KEY`), DER, or the bytes of DER or of the raw
+    /// key in hex, base64 or base64url, with or without the prefix `whpk_`. RSA keys have 2048 to 8192 bits.
+    #[schemars(example = json!({ "file": "sender.pem" }))]
+    pub public_key: Field<SecretYaml>,
+    /// Several public keys during a rotation: a signature by any of them is accepted. More than 10 are allowed only with
+    /// `key_id`.
+    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "new.pem" }, { "file": "old.pem" }]))]
+    pub public_keys: Section<List<Section<SecretYaml>>>,
 }
 
-impl SignatureFile {
+impl SignatureYaml {
     /// The keys of which exactly one says where the signature is, each with its text: of several headers, the first.
-    pub fn places(&self) -> [(&'static str, Option<&str>); 4] {
-        let header = self.header.as_ref().and_then(OneOrMany::first);
+    pub fn places(&self) -> [PlaceKey<'_>; 4] {
+        let header = self.header.value().and_then(|headers| headers.first()).map(String::as_str);
         [
-            ("header", header),
-            ("query", self.query.as_deref()),
-            ("json", self.json.as_deref()),
-            ("form", self.form.as_deref()),
+            PlaceKey { key: "header", text: header, at: self.header.at },
+            PlaceKey::of("query", &self.query),
+            PlaceKey::of("json", &self.json),
+            PlaceKey::of("form", &self.form),
         ]
     }
 }
@@ -69,7 +106,7 @@ impl SignatureFile {
 /// A signature algorithm
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum SignatureAlgorithmFile {
+pub enum SignatureAlgorithmYaml {
     /// HMAC with SHA-1 (RFC 2104). Collisions of SHA-1 do not break its HMAC.
     HmacSha1,
     /// HMAC with SHA-256.
@@ -78,7 +115,8 @@ pub enum SignatureAlgorithmFile {
     HmacSha384,
     /// HMAC with SHA-512.
     HmacSha512,
-    /// Plain SHA-256 over a string that contains the secret.
+    /// Plain SHA-256 over a string that contains the secret. With the body as its last component, an attacker can append
+    /// to the body (length extension).
     Sha256,
     /// Ed25519 (RFC 8032).
     Ed25519,
@@ -88,156 +126,166 @@ pub enum SignatureAlgorithmFile {
     RsaSha256,
 }
 
-/// The encoding of a signature
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SignatureEncodingFile {
-    /// Hexadecimal; signatures in lower case only.
-    Hex,
-    /// Base64 with padding.
-    Base64,
-    /// Base64url without padding.
-    Base64url,
-}
-
 /// The format of the value with the signature: exactly one of these
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ParseFile {
-    /// The signature after this prefix.
-    pub prefix: Option<String>,
-    /// Pairs of key and value, such as t=1,v1=ab.
-    pub pairs: Option<PairsFile>,
-    /// A list of items, each with a prefix.
-    pub list: Option<SignatureListFile>,
-    /// Fields, one of which is the signature.
-    pub split: Option<SplitFile>,
+#[serde(deny_unknown_fields)]
+pub struct ParseYaml {
+    /// The signature after this prefix. Exactly one of `prefix`, `pairs`, `list` and `split` is required.
+    #[schemars(example = &"sha256=")]
+    pub prefix: Field<String>,
+    /// Pairs of key and value, such as `t=1,v1=ab`. All other pairs are parts, by their keys.
+    #[schemars(example = json!({ "key": "v1" }))]
+    pub pairs: Field<PairsYaml>,
+    /// A list of items, each with a prefix. It has no parts.
+    #[schemars(example = json!({ "separator": " ", "prefix": "v1," }))]
+    pub list: Field<SignatureListYaml>,
+    /// Fields, one of which is the signature. All of them are parts, by their numbers from 0.
+    #[schemars(example = json!({ "separator": "/", "index": 2 }))]
+    pub split: Field<SplitYaml>,
 }
 
 /// `pairs`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct PairsFile {
-    /// Separator between pairs; a comma if absent.
-    pub separator: Option<String>,
-    /// Separator between key and value; `=` if absent.
-    pub equals: Option<String>,
+#[serde(deny_unknown_fields)]
+pub struct PairsYaml {
+    /// Separator between pairs.
+    #[schemars(length(min = 1), example = &";", extend("default" = ","))]
+    pub separator: Field<String>,
+    /// Separator between key and value.
+    #[schemars(length(min = 1), example = &":", extend("default" = "="))]
+    pub equals: Field<String>,
     /// Key of the signature; it may occur more than once.
-    pub key: Option<String>,
+    #[schemars(required, length(min = 1), example = &"v1")]
+    pub key: Field<String>,
 }
 
 /// `list`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SignatureListFile {
+#[serde(deny_unknown_fields)]
+pub struct SignatureListYaml {
     /// Separator between items.
-    pub separator: Option<String>,
+    #[schemars(required, length(min = 1), example = &" ")]
+    pub separator: Field<String>,
     /// Prefix of a signature; items without it are ignored.
-    pub prefix: Option<String>,
+    #[schemars(example = &"v1,", extend("default" = ""))]
+    pub prefix: Field<String>,
 }
 
 /// `split`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SplitFile {
+#[serde(deny_unknown_fields)]
+pub struct SplitYaml {
     /// Separator between fields.
-    pub separator: Option<String>,
+    #[schemars(required, length(min = 1), example = &"/")]
+    pub separator: Field<String>,
     /// Index of the field that is the signature, from 0.
-    pub index: Option<usize>,
-    /// Separator between several such values, where several are allowed.
-    pub list: Option<String>,
-}
-
-/// A part of the URL in which senders differ
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum UrlVariantFile {
-    /// With the default port of the scheme, and without a port.
-    Port,
-    /// With a trailing slash of the path, and without one.
-    Slash,
+    #[schemars(required, example = 2)]
+    pub index: Field<Number<0, 65_535>>,
+    /// Separator between several such values; without it there is one.
+    #[schemars(example = &",")]
+    pub list: Field<String>,
 }
 
 /// `timestamp` of a signature: exactly one of header, part, json and form
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SignedTimeFile {
-    /// Name of a header.
-    pub header: Option<String>,
+#[serde(deny_unknown_fields)]
+pub struct SignedTimeYaml {
+    /// Name of a header. Exactly one of `header`, `part`, `json` and `form` is required.
+    #[schemars(example = &"X-Timestamp")]
+    pub header: Field<String>,
     /// Part of the signature's value, as split by `parse`.
-    pub part: Option<String>,
+    #[schemars(example = &"t")]
+    pub part: Field<String>,
     /// JSON pointer into the body.
-    pub json: Option<String>,
+    #[schemars(example = &"/timestamp")]
+    pub json: Field<String>,
     /// Field of a form body.
-    pub form: Option<String>,
-    /// Unit or format of the time; default: s.
-    pub unit: Option<UnitFile>,
-    /// Maximum age; 5m if absent.
-    pub max_age: Option<DurationText>,
-    /// Maximum time that the timestamp may be in the future; as `max_age` if absent.
-    pub max_future: Option<DurationText>,
+    #[schemars(example = &"timestamp")]
+    pub form: Field<String>,
+    /// Unit or format of the time.
+    #[schemars(example = &"ms")]
+    pub unit: Field<TimestampUnit>,
+    /// Maximum age of the time, inclusive.
+    #[schemars(example = &"10m")]
+    pub max_age: Timeout<300_000>,
+    /// Maximum time that the timestamp may be in the future, inclusive; as `max_age` if absent.
+    #[schemars(example = &"1m")]
+    pub max_future: OptionalDelay,
 }
 
-impl SignedTimeFile {
+impl SignedTimeYaml {
     /// The keys of which exactly one says where the timestamp is, each with its text.
-    pub fn places(&self) -> [(&'static str, Option<&str>); 4] {
+    pub fn places(&self) -> [PlaceKey<'_>; 4] {
         [
-            ("header", self.header.as_deref()),
-            ("part", self.part.as_deref()),
-            ("json", self.json.as_deref()),
-            ("form", self.form.as_deref()),
+            PlaceKey::of("header", &self.header),
+            PlaceKey::of("part", &self.part),
+            PlaceKey::of("json", &self.json),
+            PlaceKey::of("form", &self.form),
         ]
     }
 }
 
 /// `require` of a signature
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RequireFile {
+#[serde(deny_unknown_fields)]
+pub struct RequireYaml {
     /// Header → required value.
-    pub headers: Option<BTreeMap<String, String>>,
+    #[schemars(example = json!({ "X-Event": "push" }))]
+    pub headers: Section<BTreeMap<String, Field<String>>>,
     /// Part of the signature's value → required value.
-    pub parts: Option<BTreeMap<String, String>>,
-    /// JSON pointer → required value in the body, which must be a JSON object; rules as under `claims`.
-    pub json: Option<BTreeMap<String, Value>>,
+    #[schemars(example = json!({ "0": "v1" }))]
+    pub parts: Section<BTreeMap<String, Field<String>>>,
+    /// JSON pointer → required value in the body, which must be a JSON object: a value, or an operator as under `claims`
+    /// of `jwt`.
+    #[schemars(example = json!({ "/type": "event" }))]
+    pub json: Section<BTreeMap<String, Field<Value>>>,
 }
 
 /// `body_hash` of a signature
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct QueryHashFile {
+#[serde(deny_unknown_fields)]
+pub struct QueryHashYaml {
     /// Name of the query parameter.
-    pub query: Option<String>,
+    #[schemars(required, example = &"bodySHA256")]
+    pub query: Field<String>,
 }
 
 /// `static_token`: a secret that the sender presents as is
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct StaticTokenFile {
-    /// Header with the token.
-    pub header: Option<String>,
-    /// Authentication scheme before the token in that header.
-    pub scheme: Option<String>,
+#[serde(deny_unknown_fields)]
+pub struct StaticTokenYaml {
+    /// Header with the token. Exactly one of `header`, `query`, `json` and `form` is required.
+    #[schemars(example = &"X-Token")]
+    pub header: Field<String>,
+    /// Authentication scheme before the token in that header, in upper or lower case.
+    #[schemars(example = &"Bearer")]
+    pub scheme: Field<String>,
     /// Query parameter with the token.
-    pub query: Option<String>,
-    /// JSON pointer to the token in the body; `*` stands for every item of a list.
-    pub json: Option<String>,
+    #[schemars(example = &"token")]
+    pub query: Field<String>,
+    /// JSON pointer to the token in the body. `*` stands for every item of a list, each of which must have the token.
+    #[schemars(example = &"/events/*/token")]
+    pub json: Field<String>,
     /// Field of a form body with the token.
-    pub form: Option<String>,
-    /// The expected token.
-    pub secret: Option<SecretFile>,
-    /// Several tokens during a rotation; any of them is accepted.
-    pub secrets: Option<Vec<SecretFile>>,
+    #[schemars(example = &"token")]
+    pub form: Field<String>,
+    /// The expected token, which is compared in constant time. `secret` or `secrets` is required. Fewer than 16 bytes are
+    /// a warning.
+    #[schemars(example = json!({ "env": "TOKEN" }))]
+    pub secret: Field<SecretYaml>,
+    /// Several tokens during a rotation: any of them is accepted.
+    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
+    pub secrets: Section<List<Section<SecretYaml>>>,
 }
 
-impl StaticTokenFile {
+impl StaticTokenYaml {
     /// The keys of which exactly one says where the token is, each with its text.
-    pub fn places(&self) -> [(&'static str, Option<&str>); 4] {
+    pub fn places(&self) -> [PlaceKey<'_>; 4] {
         [
-            ("header", self.header.as_deref()),
-            ("query", self.query.as_deref()),
-            ("json", self.json.as_deref()),
-            ("form", self.form.as_deref()),
+            PlaceKey::of("header", &self.header),
+            PlaceKey::of("query", &self.query),
+            PlaceKey::of("json", &self.json),
+            PlaceKey::of("form", &self.form),
         ]
     }
 }

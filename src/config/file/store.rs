@@ -1,70 +1,115 @@
 //! The schema of `store`, and of `replay_protection` and `idempotency` of a route.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 
-use super::issuer::SecretFile;
-use super::scalar::{DurationText, OneOrMany};
+use super::issuer::SecretYaml;
+use super::number::{Count, Switch};
+use super::scalar::{FileName, OneOrMany, OptionalDuration, Parsed, PlaceKey, Timeout};
+use crate::config::reader::{Field, List, Section, WordType, word_or_mapping};
+use crate::route::duplicates::{OnDuplicate, Statuses};
 use crate::settings::{OnError, OnFailover};
 
 /// `store`: where replay ids, idempotency keys, shared rates and shared revocations are kept. A change needs a restart.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
-pub enum StoreFile {
+#[serde(rename = "$tagged", rename_all = "lowercase")]
+#[schemars(rename = "StoreYaml", tag = "type", rename_all = "lowercase", transform = describe_type)]
+pub enum StoreYaml {
     /// The memory of this process; lost when it ends.
-    Memory {
-        /// Maximum number of live entries in total.
-        capacity: Option<usize>,
-        /// Behaviour for requests while the store is unavailable or full.
-        on_error: Option<OnError>,
-    },
+    Memory(MemoryYaml),
     /// A file on this machine, for one process.
-    Embedded {
-        /// Maximum number of live entries in total.
-        capacity: Option<usize>,
-        /// Behaviour for requests while the store is unavailable or full.
-        on_error: Option<OnError>,
-        /// Path of the file; it is created if it does not exist.
-        path: Option<String>,
-        /// When entries are written to disk.
-        durability: Option<DurabilityFile>,
-        /// Time between two writes with `durability: interval`: the most that a crash can lose; 1s if absent.
-        interval: Option<DurationText>,
-    },
-    /// A Redis or Valkey server or cluster, shared by several replicas.
-    Redis(Box<RedisFile>),
+    Embedded(EmbeddedYaml),
+    /// A Redis 7 or Valkey server or cluster, shared by several replicas.
+    Redis(Box<RedisYaml>),
+}
+
+/// Describes the key `type`, which is no field that could have a doc comment.
+fn describe_type(schema: &mut Schema) {
+    let types = schema.get_mut("oneOf").and_then(Value::as_array_mut).into_iter().flatten();
+    for name in types.filter_map(|one| one.pointer_mut("/properties/type")?.as_object_mut()) {
+        name.insert("description".to_owned(), "The type of the store, on which its other keys depend.".into());
+    }
+}
+
+/// `store` of type memory
+// Inline, like the other types, so that the schema of the variant has its keys beside `type`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub struct MemoryYaml {
+    /// Maximum number of live entries in total. The routes with `replay_protection` or `idempotency` have equal shares of
+    /// it; beyond its share the response of a route is 503 `store_full`.
+    #[schemars(example = 200_000)]
+    pub capacity: Count<1_000_000>,
+    /// Behaviour for requests while the store is unavailable or full. Revocation always fails closed.
+    #[schemars(example = &"allow")]
+    pub on_error: Field<OnError>,
+}
+
+/// `store` of type embedded
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub struct EmbeddedYaml {
+    /// Maximum number of live entries in total. The routes with `replay_protection` or `idempotency` have equal shares of
+    /// it; beyond its share the response of a route is 503 `store_full`.
+    #[schemars(example = 200_000)]
+    pub capacity: Count<1_000_000>,
+    /// Behaviour for requests while the store is unavailable or full. Revocation always fails closed.
+    #[schemars(example = &"allow")]
+    pub on_error: Field<OnError>,
+    /// Path of the file; it is created with mode 0600 if it does not exist. One process at a time can use it.
+    #[schemars(required, example = &"/var/lib/hookgate/store")]
+    pub path: Field<String>,
+    /// When entries are written to disk.
+    #[schemars(example = &"interval")]
+    pub durability: Field<DurabilityYaml>,
+    /// Time between two writes, with `durability: interval`: the most that a crash or a power failure can lose.
+    #[schemars(example = &"200ms")]
+    pub interval: Timeout<1_000>,
 }
 
 /// `store` of type redis
-// Inline, so that the schema of the variant has its keys beside the tag.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 #[schemars(inline)]
-pub struct RedisFile {
-    /// Behaviour for requests while the store is unavailable or full.
-    pub on_error: Option<OnError>,
-    /// redis://host:port or rediss://host:port; for a cluster, one or several of its nodes.
-    pub url: Option<OneOrMany>,
+pub struct RedisYaml {
+    /// Behaviour for requests while the store is unavailable or full. Revocation always fails closed.
+    #[schemars(example = &"allow")]
+    pub on_error: Field<OnError>,
+    /// `redis://host:port`, or `rediss://host:port` with TLS; for a cluster, one or several of its nodes. It has no user
+    /// name or password. A database may follow the port.
+    #[schemars(required, example = &"rediss://redis:6379")]
+    pub url: Field<OneOrMany<String>>,
     /// Whether the server is a cluster.
-    pub cluster: Option<bool>,
-    /// TLS to a rediss server.
-    pub tls: Option<StoreTlsFile>,
+    #[schemars(example = true)]
+    pub cluster: Switch<false>,
+    /// TLS to a rediss server; without it, public roots are trusted.
+    #[schemars(example = json!({ "ca": "redis-ca.crt" }))]
+    pub tls: Field<StoreTlsYaml>,
     /// User name for AUTH.
-    pub username: Option<String>,
-    /// Password for AUTH.
-    pub password: Option<SecretFile>,
-    /// Timeout of one command; 500ms if absent.
-    pub timeout: Option<DurationText>,
-    /// Prefix of every key; `hookgate` if absent.
-    pub prefix: Option<String>,
-    /// Behaviour for requests after a replica was promoted, or after a master came back empty.
-    pub on_failover: Option<OnFailover>,
+    #[schemars(example = &"hookgate")]
+    pub username: Field<String>,
+    /// Password for AUTH. With a `redis://` URL of another machine it is sent in plain text, which is a warning.
+    #[schemars(example = json!({ "file": "secrets/redis" }))]
+    pub password: Field<SecretYaml>,
+    /// Timeout of one command, for which a request waits; at most 2s. After it `on_error` applies.
+    #[schemars(example = &"200ms")]
+    pub timeout: Timeout<500>,
+    /// Prefix of every key: 1 to 64 letters, digits, `-`, `_` and `.`. Gateways with the same prefix share their entries.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{1,64}$"), example = &"gateway-eu", extend("default" = "hookgate"))]
+    pub prefix: Field<String>,
+    /// Behaviour for requests after a replica was promoted, or after a master restarted without its data.
+    #[schemars(example = &"allow")]
+    pub on_failover: Field<OnFailover>,
 }
 
 /// When an embedded store writes entries to disk
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum DurabilityFile {
+#[schemars(extend("default" = "sync"))]
+pub enum DurabilityYaml {
     /// Before the sender gets the response.
     #[default]
     Sync,
@@ -74,26 +119,35 @@ pub enum DurabilityFile {
 
 /// `tls` of a `store` of type redis
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct StoreTlsFile {
-    /// PEM file with the root certificates that the server's certificate must chain to; public roots if absent.
-    pub ca: Option<String>,
+#[serde(deny_unknown_fields)]
+pub struct StoreTlsYaml {
+    /// PEM file with the root certificates to which the server's certificate must chain. A change of its contents needs a
+    /// restart too.
+    #[schemars(required, example = &"redis-ca.crt")]
+    pub ca: Field<Parsed<FileName>>,
 }
 
 /// `replay_protection` of a route: `disabled`, or its settings
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(title = "`disabled`, or { id: …, on_duplicate: … }")]
-pub enum ReplayProtectionFile {
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged, title = "`disabled`, or { id: …, on_duplicate: … }")]
+pub enum ReplayProtectionYaml {
     /// `disabled`
     Word(ReplayProtectionWord),
     /// The settings.
-    Rule(Box<ReplayRuleFile>),
+    Rule(Box<ReplayRuleYaml>),
+}
+
+impl<'de> Deserialize<'de> for ReplayProtectionYaml {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let form = "`disabled`, or { id: …, on_duplicate: … }";
+        word_or_mapping(deserializer, (form, WordType::String), Self::Word, Self::Rule)
+    }
 }
 
 /// No replay protection
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", rename = "`disabled`, or { id: …, on_duplicate: … }")]
+#[schemars(rename = "ReplayProtectionWord")]
 pub enum ReplayProtectionWord {
     /// No replay protection: the store keeps no ids of this route.
     Disabled,
@@ -101,100 +155,99 @@ pub enum ReplayProtectionWord {
 
 /// `replay_protection`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ReplayRuleFile {
-    /// The replay id, which is the same in every copy of a request. If absent, the scheme's own id: a required `jti`, a
-    /// signed id, or the hash of the string to sign.
-    pub id: Option<ReplayIdFile>,
-    /// The response to a duplicate of a request that was committed.
-    pub on_duplicate: Option<OnDuplicateFile>,
-    /// Minimum time for which an id is kept.
-    pub ttl: Option<DurationText>,
-    /// Statuses of the upstream that commit a request; 2xx and 3xx if absent. After other statuses a retry is
-    /// forwarded.
-    pub commit_on: Option<Vec<StatusText>>,
-}
-
-/// Statuses of the upstream
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(title = "a class such as 2xx, or a status such as 202")]
-pub enum StatusText {
-    /// A status such as 202.
-    Number(u16),
-    /// A class such as 2xx.
-    Class(String),
+#[serde(deny_unknown_fields)]
+pub struct ReplayRuleYaml {
+    /// The replay id, which is the same in every copy of a request and must be signed. If absent: `jti` of a JWT if it is in
+    /// `required_claims`, the hash of a JWT that is bound to its body, the `id` of a signature or preset, or else the hash of
+    /// the string to sign.
+    #[schemars(example = json!({ "claim": "jti" }))]
+    pub id: Field<ReplayIdYaml>,
+    /// The response to a duplicate of a request that was committed: `reject` if absent, but `acknowledge` for a preset
+    /// whose sender retries. `stored_response` is for `idempotency` only.
+    #[schemars(example = &"acknowledge")]
+    pub on_duplicate: Field<OnDuplicate>,
+    /// Minimum time for which an id is kept after its last use, at most 366d: as long as the credential is valid if absent.
+    /// It is required if the credential does not expire. If the sender signs each retry again, set at least the time in
+    /// which it retries.
+    #[schemars(example = &"72h")]
+    pub ttl: OptionalDuration,
+    /// Statuses of the upstream that commit a request: `2xx`, `3xx`, `4xx`, `5xx`, or one status. After other statuses a
+    /// retry is forwarded.
+    #[schemars(length(min = 1), example = json!(["2xx", 409]), extend("default" = ["2xx", "3xx"]))]
+    pub commit_on: Section<List<Statuses>>,
 }
 
 /// `id` of `replay_protection`: exactly one of these
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ReplayIdFile {
-    /// Name of a token's claim, or a JSON pointer to one.
-    pub claim: Option<String>,
+#[serde(deny_unknown_fields)]
+pub struct ReplayIdYaml {
+    /// Name of a claim of the JWT, or a JSON pointer to one. Exactly one of `claim`, `header`, `json`, `form` and
+    /// `hash: true` is required.
+    #[schemars(example = &"jti")]
+    pub claim: Field<String>,
     /// Name of a signed header.
-    pub header: Option<String>,
+    #[schemars(example = &"webhook-id")]
+    pub header: Field<String>,
     /// JSON pointer into a signed body.
-    pub json: Option<String>,
+    #[schemars(example = &"/id")]
+    pub json: Field<String>,
     /// Field of a signed form body.
-    pub form: Option<String>,
+    #[schemars(example = &"event_id")]
+    pub form: Field<String>,
     /// `true`: the hash of the string to sign.
-    pub hash: Option<bool>,
+    #[schemars(example = true)]
+    pub hash: Field<bool>,
 }
 
-impl ReplayIdFile {
+impl ReplayIdYaml {
     /// The keys of which exactly one says where the id is, each with its text, unless it is the hash.
-    pub fn places(&self) -> [(&'static str, Option<&str>); 4] {
+    pub fn places(&self) -> [PlaceKey<'_>; 4] {
         [
-            ("claim", self.claim.as_deref()),
-            ("header", self.header.as_deref()),
-            ("json", self.json.as_deref()),
-            ("form", self.form.as_deref()),
+            PlaceKey::of("claim", &self.claim),
+            PlaceKey::of("header", &self.header),
+            PlaceKey::of("json", &self.json),
+            PlaceKey::of("form", &self.form),
         ]
     }
 }
 
-/// The response to a duplicate of a request that was committed
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnDuplicateFile {
-    /// 409 (Conflict).
-    Reject,
-    /// 200, or 202 for security event tokens, with an empty body.
-    Acknowledge,
-    /// The stored response to the first request; for `idempotency` only.
-    StoredResponse,
-}
-
 /// `idempotency` of a route
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct IdempotencyFile {
-    /// Where the idempotency key is: exactly one of header, claim and json.
-    pub key: Option<IdempotencyKeyFile>,
-    /// Whether a request without a key is rejected; false if absent.
-    pub required: Option<bool>,
-    /// How long a key is kept; 24h if absent.
-    pub ttl: Option<DurationText>,
-    /// The response to a request whose key was committed; stored_response if absent.
-    pub on_duplicate: Option<OnDuplicateFile>,
+#[serde(deny_unknown_fields)]
+pub struct IdempotencyYaml {
+    /// Where the idempotency key is, which has at most 1 KiB. A key need not be signed, and is no protection from an
+    /// attacker.
+    #[schemars(required, example = json!({ "header": "Idempotency-Key" }))]
+    pub key: Field<IdempotencyKeyYaml>,
+    /// Whether a request without a key is rejected, with 400 `bad_request`.
+    #[schemars(example = true)]
+    pub required: Switch<false>,
+    /// How long a key is kept, at most 366d.
+    #[schemars(example = &"72h")]
+    pub ttl: Timeout<86_400_000>,
+    /// The response to a request whose key was committed.
+    #[schemars(example = &"reject", extend("default" = "stored_response"))]
+    pub on_duplicate: Field<OnDuplicate>,
 }
 
 /// `key` of `idempotency`: exactly one of these
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct IdempotencyKeyFile {
-    /// Name of a header.
-    pub header: Option<String>,
-    /// Name of a token's claim, or a JSON pointer to one.
-    pub claim: Option<String>,
+#[serde(deny_unknown_fields)]
+pub struct IdempotencyKeyYaml {
+    /// Name of a header. Exactly one of `header`, `claim` and `json` is required.
+    #[schemars(example = &"Idempotency-Key")]
+    pub header: Field<String>,
+    /// Name of a claim of the JWT, or a JSON pointer to one.
+    #[schemars(example = &"request_id")]
+    pub claim: Field<String>,
     /// JSON pointer into the body.
-    pub json: Option<String>,
+    #[schemars(example = &"/idempotency_key")]
+    pub json: Field<String>,
 }
 
-impl IdempotencyKeyFile {
+impl IdempotencyKeyYaml {
     /// The keys of which exactly one says where the key is, each with its text.
-    pub fn places(&self) -> [(&'static str, Option<&str>); 3] {
-        [("header", self.header.as_deref()), ("claim", self.claim.as_deref()), ("json", self.json.as_deref())]
+    pub fn places(&self) -> [PlaceKey<'_>; 3] {
+        [PlaceKey::of("header", &self.header), PlaceKey::of("claim", &self.claim), PlaceKey::of("json", &self.json)]
     }
 }

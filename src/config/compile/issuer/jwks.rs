@@ -2,17 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::super::compiler::Compiler;
 use crate::auth::keys::{Algorithm, KeySet, Keys, RemoteKeys, RemoteSource};
-use crate::config::error::FieldPath;
-use crate::config::file::{IssuerFile, JwksFile};
-use crate::config::values::{discovery_address, parse_pin};
+use crate::config::file::{JwksYaml, Parsed, Pin};
+use crate::config::reader::{Field, List, Location, Section};
+use crate::config::values::discovery_address;
 use crate::settings::{is_https, is_https_or_loopback};
-
-/// Default time between two fetches.
-const REFRESH: Duration = Duration::from_secs(600);
 
 /// URL of a remote key set.
 struct JwksLocation {
@@ -23,140 +19,106 @@ struct JwksLocation {
 }
 
 impl Compiler<'_> {
+    /// The keys under `jwks`. `issuer` is the field that a discovery document is found by.
     pub(in crate::config::compile) fn jwks(
         &mut self,
         name: &str,
-        issuer: &IssuerFile,
-        file: &JwksFile,
+        issuer: &Field<String>,
+        field: &Field<Box<JwksYaml>>,
         algorithms: &[Algorithm],
-        path: &FieldPath,
     ) -> Option<Keys> {
-        let path = path.child("jwks");
-        let discovers = file.discovery == Some(true);
-        if file.url.is_none() && !discovers {
+        let file = field.value()?;
+        let discovers = file.discovery.get();
+        if !file.url.is_written() && !discovers {
             let fetching = [
-                ("refresh_interval", file.refresh_interval.is_some()),
-                ("max_stale", file.max_stale.is_some()),
-                ("cooldown", file.cooldown.is_some()),
-                ("ca", file.ca.is_some()),
-                ("pins", file.pins.is_some()),
-                ("cache", file.cache.is_some()),
+                file.refresh_interval.written_at(),
+                file.max_stale.written_at(),
+                file.cooldown.written_at(),
+                file.ca.written_at(),
+                file.pins.written_at(),
+                file.cache.written_at(),
             ];
-            for (name, _) in fetching.iter().filter(|(_, written)| *written) {
-                self.problems.add(&path.child(name), "is for `url` and `discovery` only; remove it");
-            }
+            self.unused(&fetching, "is for `url` and `discovery` only; remove it");
         }
-        match (&file.url, discovers, &file.file, &file.inline) {
-            (Some(url), false, None, None) => {
-                let address = self.written_address(url, &path.child("url"))?;
-                self.remote(name, address, file, algorithms, &path)
+        let sources = [
+            ("url", file.url.is_written()),
+            ("discovery", discovers),
+            ("file", file.file.is_written()),
+            ("inline", file.inline.is_written()),
+        ];
+        let several = "has more than one of url, discovery, file and inline; keep one";
+        match self.only_one(field.at, &sources, ("one of url, discovery, file and inline", several))? {
+            "url" => {
+                let address = self.written_address(&file.url)?;
+                self.remote(name, address, file, algorithms)
             }
-            (None, true, None, None) => {
-                let address = self.discovered_address(issuer, &path.child("discovery"))?;
-                self.remote(name, address, file, algorithms, &path)
+            "discovery" => {
+                let address = self.discovered_address(issuer, file.discovery.at)?;
+                self.remote(name, address, file, algorithms)
             }
-            (None, false, Some(jwks), None) => {
-                let bytes = self.file(Some(jwks), &path.child("file"))?.to_vec();
-                self.key_set(&bytes, algorithms, &path.child("file"))
+            "file" => {
+                let bytes = self.file(&file.file)?;
+                self.key_set(bytes, algorithms, file.file.at)
             }
-            (None, false, None, Some(jwks)) => {
-                let bytes = serde_json::to_vec(jwks).unwrap_or_default();
-                self.key_set(&bytes, algorithms, &path.child("inline"))
-            }
-            (None, false, None, None) => {
-                self.missing(&path, "one of url, discovery, file and inline");
-                None
-            }
-            _several => {
-                self.problems.add(&path, "has more than one of url, discovery, file and inline; keep one");
-                None
+            _inline => {
+                let bytes = serde_json::to_vec(file.inline.value()?).unwrap_or_default();
+                self.key_set(&bytes, algorithms, file.inline.at)
             }
         }
     }
 
-    pub(in crate::config::compile) fn key_set(
-        &mut self,
-        bytes: &[u8],
-        algorithms: &[Algorithm],
-        path: &FieldPath,
-    ) -> Option<Keys> {
+    fn key_set(&mut self, bytes: &[u8], algorithms: &[Algorithm], at: Location) -> Option<Keys> {
         if algorithms.is_empty() {
             return None;
         }
-        match KeySet::from_jwks(bytes, algorithms) {
-            Ok((set, skipped)) => {
-                self.warnings.extend(skipped.iter().map(|key| format!("{path}: skipped {key}")));
-                if set.is_empty() {
-                    let why: Vec<String> = skipped.iter().map(ToString::to_string).collect();
-                    self.problems.add(path, format!("contains no usable key: {}", why.join("; ")));
-                }
-                Some(Keys::Fixed(Arc::new(set)))
-            }
-            Err(error) => {
-                self.problems.add(path, error.to_string());
-                None
-            }
+        let (set, skipped) = self.check(at, KeySet::from_jwks(bytes, algorithms))?;
+        skipped.iter().for_each(|key| self.warn(at, &format!("skipped {key}")));
+        if set.is_empty() {
+            let why: Vec<String> = skipped.iter().map(ToString::to_string).collect();
+            let why = if why.is_empty() { "the set is empty".to_owned() } else { why.join("; ") };
+            self.problems.add(at, format!("contains no usable key: {why}"));
         }
+        Some(Keys::Fixed(Arc::new(set)))
     }
 
-    fn written_address(&mut self, url: &str, path: &FieldPath) -> Option<JwksLocation> {
-        if !is_https_or_loopback(url) {
-            self.problems.add(path, "expected an https:// URL; http:// only to 127.0.0.1, [::1] or localhost");
-            return None;
-        }
-        Some(JwksLocation { url: url.to_owned(), discovery: None })
+    fn written_address(&mut self, field: &Field<String>) -> Option<JwksLocation> {
+        let url = Some(field.text()?.to_owned()).filter(|url| is_https_or_loopback(url));
+        let expected = "expected an https:// URL; http:// only to 127.0.0.1, [::1] or localhost";
+        Some(JwksLocation { url: self.check(field.at, url.ok_or(expected))?, discovery: None })
     }
 
     /// An `issuer` that is missing, empty or `none` has been reported at its own field.
-    fn discovered_address(&mut self, issuer: &IssuerFile, path: &FieldPath) -> Option<JwksLocation> {
-        let iss = issuer.issuer.as_deref().filter(|iss| !["", "none"].contains(iss))?;
-        let url = discovery_address(iss);
-        if url.is_none() {
-            let needs = "needs an `issuer` that is an https:// URL without a query (http:// only to loopback)";
-            self.problems.add(path, format!("{needs}: the document is fetched from there"));
-        }
-        Some(JwksLocation { url: url?, discovery: Some(iss.to_owned()) })
+    fn discovered_address(&mut self, issuer: &Field<String>, at: Location) -> Option<JwksLocation> {
+        let iss = issuer.text().filter(|iss| !["", "none"].contains(iss))?;
+        let needed = "needs an `issuer` that is an https:// URL without a query (http:// only to loopback): the document \
+                      is fetched from there";
+        let url = self.check(at, discovery_address(iss).ok_or(needed))?;
+        Some(JwksLocation { url, discovery: Some(iss.to_owned()) })
     }
 
-    fn remote(
-        &mut self,
-        name: &str,
-        address: JwksLocation,
-        file: &JwksFile,
-        algorithms: &[Algorithm],
-        path: &FieldPath,
-    ) -> Option<Keys> {
-        let ca = match &file.ca {
-            None => None,
-            Some(name) => Some(self.file(Some(name), &path.child("ca"))?.to_vec()),
-        };
-        if let Some(Err(error)) = ca.as_deref().map(|ca| crate::tls::client_config(Some(ca))) {
-            self.problems.add(&path.child("ca"), error.to_string());
+    fn remote(&mut self, name: &str, address: JwksLocation, file: &JwksYaml, algorithms: &[Algorithm]) -> Option<Keys> {
+        let ca = self.optional_file(&file.ca)?;
+        if let Some(ca) = ca.as_deref() {
+            self.check(file.ca.at, crate::tls::client_config(Some(ca)));
         }
         let source = RemoteSource {
             issuer: self.label(name, &address).into(),
-            pins: self.pins(file.pins.as_deref(), &address.url, &path.child("pins")),
+            pins: self.pins(&file.pins, &address.url),
             url: address.url,
             discovery: address.discovery,
             ca,
-            cache: self.cache(file.cache.as_deref(), &path.child("cache")),
+            cache: self.cache(&file.cache),
             algorithms: algorithms.to_vec(),
-            refresh: self.nonzero_duration(file.refresh_interval.as_ref(), &path.child("refresh_interval"), REFRESH),
-            max_stale: self.nonzero_duration(
-                file.max_stale.as_ref(),
-                &path.child("max_stale"),
-                Duration::from_secs(86_400),
-            ),
-            cooldown: self.nonzero_duration(file.cooldown.as_ref(), &path.child("cooldown"), Duration::from_secs(30)),
+            refresh: file.refresh_interval.get(),
+            max_stale: file.max_stale.get(),
+            cooldown: file.cooldown.get(),
         };
         if source.cooldown > source.refresh {
-            self.problems.add(&path.child("cooldown"), "must not be longer than refresh_interval");
+            self.problems.add(file.cooldown.at, "must not be longer than refresh_interval");
         }
         if source.max_stale < source.refresh {
-            self.problems.add(
-                &path.child("max_stale"),
-                "must not be shorter than refresh_interval, or there would be no keys between two fetches",
-            );
+            let problem = "must not be shorter than refresh_interval, or there would be no keys between two fetches";
+            self.problems.add(file.max_stale.at, problem);
         }
         let shared = self.handles.remote_keys.iter().find(|keys| keys.source == source).cloned();
         let keys = shared.unwrap_or_else(|| self.handle(source));
@@ -164,7 +126,7 @@ impl Compiler<'_> {
             self.handles.remote_keys.push(Arc::clone(&keys));
         }
         if let Some(cache) = &keys.source.cache {
-            self.sole_cache(cache, &keys, &path.child("cache"));
+            self.sole_cache(cache, &keys, file.cache.at);
         }
         Some(Keys::Remote(keys))
     }
@@ -182,44 +144,33 @@ impl Compiler<'_> {
         }
     }
 
-    fn pins(&mut self, written: Option<&[String]>, url: &str, path: &FieldPath) -> Vec<[u8; 32]> {
-        match written {
-            None => return Vec::new(),
-            Some([]) => self.problems.add(path, "must not be empty; set a pin or remove it"),
-            Some(_) if !is_https(url) => self.problems.add(path, "plain http has no public key to pin; use https"),
-            Some(_) => {}
+    fn pins(&mut self, pins: &Section<List<Parsed<Pin>>>, url: &str) -> Vec<[u8; 32]> {
+        if pins.is_written && pins.is_empty() {
+            self.problems.add_follow_up(pins.at, "must not be empty; set a pin or remove it");
+        } else if pins.is_written && !is_https(url) {
+            self.problems.add(pins.at, "plain http has no public key to pin; use https");
         }
-        let mut pins = Vec::new();
-        for (index, pin) in written.into_iter().flatten().enumerate() {
-            match parse_pin(pin) {
-                Some(pin) => pins.push(pin),
-                None => {
-                    let expected = "expected `sha256/` and the base64 of 32 bytes: the hash of a SubjectPublicKeyInfo";
-                    self.problems.add(&path.index(index), expected);
-                }
-            }
-        }
-        pins
+        pins.iter().map(|pin| pin.0).collect()
     }
 
     /// The file in which hookgate stores the key set; it must not be a file that the configuration is read from.
-    fn cache(&mut self, name: Option<&str>, path: &FieldPath) -> Option<PathBuf> {
-        let (name, sources) = (name?, self.sources);
+    fn cache(&mut self, field: &Field<String>) -> Option<PathBuf> {
+        let (name, sources) = (field.text()?, self.sources);
         let cache = sources.resolve(name);
         let read = sources.files.keys().any(|file| sources.resolve(file) == cache) || sources.path == cache;
         if name.is_empty() || name.ends_with('/') {
-            self.problems.add(path, "expected the path of a file");
+            self.problems.add(field.at, "expected the path of a file");
         } else if read {
-            self.problems
-                .add(path, "the configuration is read from this file, which would be overwritten; use another path");
+            let problem = "the configuration is read from this file, which would be overwritten; use another path";
+            self.problems.add(field.at, problem);
         }
         Some(cache)
     }
 
-    fn sole_cache(&mut self, cache: &Path, keys: &Arc<RemoteKeys>, path: &FieldPath) {
+    fn sole_cache(&mut self, cache: &Path, keys: &Arc<RemoteKeys>, at: Location) {
         let others = self.handles.remote_keys.iter().filter(|other| !Arc::ptr_eq(other, keys));
         if others.into_iter().any(|other| other.source.cache.as_deref() == Some(cache)) {
-            self.problems.add(path, "another issuer uses this file; use another path");
+            self.problems.add(at, "another issuer uses this file; use another path");
         }
     }
 

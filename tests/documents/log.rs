@@ -1,0 +1,210 @@
+//! docs/reference/log.md: the fields of the access log, and every other log line, read from the code that writes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proc_macro2::{TokenStream, TokenTree};
+
+use super::generated::{assert_page, heading, origin, row};
+use crate::layers::source::{Source, sources};
+
+const INTRODUCTION: &str = "\
+Log lines go to standard output, as one JSON object or one line of text each: [`log.format`](configuration/index.md#log.format).
+They never block: while the output is not read, lines are dropped and counted in `hookgate_log_lines_dropped_total`. A line
+never contains a token, a signature, a secret, a body or a query. Fields without a value are omitted.
+
+`HOOKGATE_LOG` sets the levels, such as `debug` or `hookgate::jwks=debug,info`; the default is `info`. A line of the level
+`error` means that an operator must act.
+";
+
+const ACCESS: &str = "\
+## Access log
+
+One line for each request, with the message `request`, the level `info` and the target `hookgate::access`, written when the
+response has been sent or was aborted. [`log.access: false`](configuration/index.md#log.access) turns it off, and so does
+`HOOKGATE_LOG=warn`.
+";
+
+/// The fields of every line.
+pub const COMMON_FIELDS: &[(&str, &str)] = &[
+    ("timestamp", "RFC 3339, in UTC."),
+    ("level", "`ERROR`, `WARN`, `INFO` or `DEBUG`."),
+    ("message", "A constant text, as listed below."),
+];
+
+/// The fields of the access log, in their order.
+pub const ACCESS_FIELDS: &[(&str, &str)] = &[
+    ("request_id", "128 random bits in hex, or the X-Request-Id of a trusted proxy; never the client's."),
+    ("traceparent", "As the client sent it, if it has the form of W3C Trace Context."),
+    ("route", "Name of the route; absent if none matched."),
+    ("method", "HTTP method."),
+    ("path", "Path without query."),
+    ("client_address", "IP address of the connection, or the client's address as sent by trusted proxies."),
+    ("client_port", "Port of the connection; absent for an address that a trusted proxy sent."),
+    ("outcome", "How the request ended: one of [these values](metrics.md#outcome-of-hookgate_requests_total)."),
+    ("reason", "Why it was rejected or failed: one of [the reasons](reasons.md)."),
+    (
+        "detail",
+        "The limit that was reached. Of `buffer_full` and `too_many_waiting_requests`: `total`, that of all clients, or `address`; of `rate_limited` and `concurrency_limited`: `route`, `issuer`, `subject`, `failed_auth` or `challenges`.",
+    ),
+    ("status", "HTTP status of the response; absent if nothing was sent."),
+    ("issuer", "Name of the issuer or the preset, or `signature`."),
+    ("kid", "Key id: `kid` of the token, else that of the key that verified it."),
+    ("duration_us", "Microseconds of the whole request."),
+    ("verify_us", "Microseconds of the decision."),
+    ("upstream_us", "Microseconds until the headers of the upstream's response."),
+    ("bytes_received", "Size of the request body."),
+    ("bytes_sent", "Size of the response body."),
+    ("complete", "Whether the response was complete; `false` if the client or the upstream disconnected early."),
+];
+
+/// The fields of all other lines.
+const OTHER_FIELDS: &[(&str, &str)] = &[
+    ("address", "Address of the listener."),
+    ("age_s", "Age of the cached keys, in seconds."),
+    ("cache", "File of the cached keys: `jwks.cache` of the issuer."),
+    ("code", "Error code of Redis."),
+    ("delay_s", "`drain.delay`, in seconds."),
+    ("entries", "Number of names on the list."),
+    ("error", "The error, followed by its causes."),
+    ("event", "Unix time of the failover or restart of Redis."),
+    ("file", "The revocation list, as in `revocation.file`."),
+    ("finished", "Whether all requests had finished."),
+    ("folder", "The directory."),
+    ("host", "Host of the Redis node."),
+    ("issuer", "Name of the issuer or the preset."),
+    ("key", "The key that was skipped, and why."),
+    ("keys", "Number of keys."),
+    ("listener", "Address of the listener."),
+    ("open_files", "The new limit of open files."),
+    ("path", "File of the embedded store."),
+    ("place", "Place in the source code."),
+    ("policy", "`maxmemory-policy` of the Redis node."),
+    ("port", "Port of the Redis node."),
+    (
+        "problem",
+        "A problem of the configuration: `file:line:column: field: problem`, or `field: a change needs a restart`.",
+    ),
+    ("problems", "The problems of the revocation list."),
+    ("timeout_s", "`drain.timeout`, in seconds."),
+    ("upstream", "Address of the upstream."),
+    ("url", "The URL that was fetched."),
+    ("version", "Version of hookgate; of a reload, `configuration` of `/status`."),
+    ("warning", "A warning of the configuration."),
+];
+
+/// A log line: its level, target if it has one, message and fields.
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Line {
+    level: String,
+    message: String,
+    target: Option<String>,
+    fields: Vec<String>,
+}
+
+/// The lines that a file may write, in their order.
+fn lines(source: &Source) -> Vec<Line> {
+    fn walk(tokens: TokenStream, lines: &mut Vec<Line>) {
+        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+        for (index, token) in tokens.iter().enumerate() {
+            let TokenTree::Group(group) = token else { continue };
+            let before: String = tokens[index.saturating_sub(5)..index].iter().map(ToString::to_string).collect();
+            match before.strip_prefix("tracing::").and_then(|before| before.strip_suffix('!')) {
+                Some(level) => lines.push(line(level, group.stream())),
+                None => walk(group.stream(), lines),
+            }
+        }
+    }
+    let mut lines = Vec::new();
+    walk(source.shipped(), &mut lines);
+    lines
+}
+
+/// The line of `tracing::LEVEL!(arguments)`.
+fn line(level: &str, arguments: TokenStream) -> Line {
+    let mut line = Line { level: level.to_owned(), ..Line::default() };
+    let arguments: Vec<TokenTree> = arguments.into_iter().collect();
+    for argument in arguments.split(|token| token.to_string() == ",").filter(|argument| !argument.is_empty()) {
+        let words: Vec<String> = argument.iter().map(ToString::to_string).take(3).collect();
+        let text = |word: &String| word.trim_matches('"').to_owned();
+        match words.iter().map(String::as_str).collect::<Vec<&str>>().as_slice() {
+            ["target", ":", _] => line.target = Some(text(&words[2])),
+            ["%" | "?", name, ..] => line.fields.push((*name).to_owned()),
+            [literal] if literal.starts_with('"') => line.message = text(&words[0]),
+            [name, ..] => line.fields.push((*name).to_owned()),
+            [] => {}
+        }
+    }
+    line
+}
+
+/// Every line that the gateway may write, once, by level and message.
+fn all_lines() -> (Vec<Line>, Vec<Line>) {
+    let lines: BTreeSet<Line> = sources().iter().flat_map(lines).collect();
+    let (mut access, mut others): (Vec<Line>, Vec<Line>) = lines.into_iter().partition(|line| line.target.is_some());
+    access.sort_by_key(|line| std::cmp::Reverse(line.fields.len()));
+    let level = |line: &Line| ["error", "warn", "info", "debug", "trace"].iter().position(|level| line.level == *level);
+    others.sort_by_key(level);
+    (access, others)
+}
+
+fn code(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<String>>().join(", ")
+}
+
+fn table_of_fields(fields: &[(&str, &str)]) -> String {
+    let rows = fields.iter().map(|(name, meaning)| row(&[format!("`{name}`"), (*meaning).to_owned()]));
+    heading(&["name", "meaning"]) + &rows.collect::<String>()
+}
+
+fn page() -> String {
+    let mut page = format!("# Log\n\n{}{INTRODUCTION}\n", origin("the code that writes the lines"));
+    page.push_str("Every line has these fields:\n\n");
+    page.push_str(&table_of_fields(COMMON_FIELDS));
+    page.push_str(&format!("\n{ACCESS}\n{}", table_of_fields(ACCESS_FIELDS)));
+    let (access, others) = all_lines();
+    for line in access.iter().skip(1) {
+        page.push_str(&format!("\nBytes that are not a request have only {}.\n", code(&line.fields)));
+    }
+    page.push_str(&format!("\n## Other lines\n\n{}", heading(&["level", "message", "fields"])));
+    let cells = |line: &Line| row(&[line.level.clone(), line.message.clone(), code(&line.fields)]);
+    page.extend(others.iter().map(cells));
+    page + "\n## Fields of other lines\n\n" + &table_of_fields(OTHER_FIELDS)
+}
+
+#[test]
+fn the_page_of_the_log_is_up_to_date() {
+    assert_page("log.md", &page());
+}
+
+#[test]
+fn every_field_of_a_log_line_has_its_meaning() {
+    let (access, others) = all_lines();
+    let known: Vec<&str> = ACCESS_FIELDS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(access[0].fields, known, "ACCESS_FIELDS and the line in src/proxy/record.rs differ");
+    assert!(access.iter().all(|line| line.fields.iter().all(|field| known.contains(&field.as_str()))), "{access:?}");
+    let used: BTreeSet<&str> = others.iter().flat_map(|line| &line.fields).map(String::as_str).collect();
+    let described: BTreeMap<&str, &str> = OTHER_FIELDS.iter().copied().collect();
+    assert_eq!(described.keys().copied().collect::<BTreeSet<&str>>(), used, "OTHER_FIELDS and the log lines differ");
+}
+
+#[test]
+fn a_line_is_read_with_its_level_message_and_fields() {
+    let text = "fn f() { g(|| tracing::warn!(issuer, url = a.b(c, d), %error, ?kind, host = *h, \"could not\")); }
+        fn h() { tracing::info!(target: \"hookgate::access\", id = &*self.id, \"request\"); other::info!(x, \"no\") }
+        #[cfg(test)] mod tests { fn t() { tracing::info!(y, \"no\") } }";
+    let lines = lines(&Source::new("a.rs", text, false));
+    let fields = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>();
+    let warn = Line {
+        level: "warn".to_owned(),
+        message: "could not".to_owned(),
+        target: None,
+        fields: fields(&["issuer", "url", "error", "kind", "host"]),
+    };
+    let info = Line {
+        level: "info".to_owned(),
+        message: "request".to_owned(),
+        target: Some("hookgate::access".to_owned()),
+        fields: fields(&["id"]),
+    };
+    assert_eq!(lines, [warn, info]);
+}
