@@ -58,8 +58,7 @@ impl Comparison {
     fn is_key(&self, key: &Yaml<'_>, name: &str) -> bool {
         let Yaml::Representation(text, style, None) = key else { panic!("{key:?} is a key") };
         let (value, other) = (NodeValue::String(name.to_owned()), scalar(text, *style));
-        text == name
-            && (is_same_scalar(&value, &other) || self.is_known_difference(text, *style, &value, &other))
+        text == name && (is_same_scalar(&value, &other) || self.is_known_difference(text, *style, &value, &other))
     }
 
     /// The differences between serde_yaml and the second reader that are accepted.
