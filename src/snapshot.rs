@@ -6,11 +6,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{Context, SHA256};
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::auth::client_certificate::ClientTrust;
 use crate::route::RoutingTable;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 /// SHA-256 over the whole configuration: the YAML and each file and environment variable that it references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -12,6 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use x509_parser::extensions::GeneralName;
 use zeroize::Zeroize;
 
@@ -20,8 +22,6 @@ use crate::clock::UnixTime;
 pub use clients::{ClientAuth, RevocationLists, client_trust};
 pub use roots::TlsError;
 use roots::{certificates, provider, roots_of};
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 /// A certificate chain and its key.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use hookgate::config::reader::{Location, Report};
 use hookgate::config::{presets, yaml};
 use hookgate_fuzz::keys::SECRET;
 use hookgate_fuzz::{Outcome, evaluate, gateway, head, route, to_json};
@@ -11,10 +12,13 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
 fuzz_target!(|text: &str| {
-    let bare = presets::parse(text, &BTreeMap::new());
-    let names = bare.iter().flat_map(|preset| preset.parameters.keys());
+    let Ok(bare) = presets::read(text) else { return };
+    let names = bare.parameters.keys();
     let parameters: BTreeMap<String, String> = names.map(|name| (name.clone(), "https://p.example/".into())).collect();
-    let Ok(_) = presets::parse(text, &parameters) else { return };
+    let (_, report) = presets::fill(text, &parameters, Location::ROOT, Report::default());
+    if !report.problems.is_empty() {
+        return;
+    }
     // No `${…}` is left in the text that is compiled.
     let written =
         parameters.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value));

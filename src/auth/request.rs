@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 use http::HeaderName;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::claims::Pointer;
@@ -16,8 +18,6 @@ use super::json::parse_object;
 use super::rejection::VerifyError;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 /// The maximum number of fields in a form body, more than any webhook has.
 const MAX_PAIRS: usize = 1000;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::explanation::Explanation;
@@ -11,8 +13,6 @@ use super::rejection::VerifyError;
 use super::request::RequestView;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 /// `timestamp` of a route, or of a signature, whose source is a component of the string to sign.
 #[derive(Clone, Debug)]

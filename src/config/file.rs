@@ -18,6 +18,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
 use super::reader::{self, Field, List, Report, Section};
 use super::renames;
 pub use super::values::SecretEncoding;
@@ -37,9 +41,6 @@ pub use route::{
 pub use scalar::{
     Delay, FileName, OneOrMany, OptionalDelay, OptionalDuration, Parsed, Pin, PlaceKey, RatePerSeconds, Size, Timeout,
 };
-use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::json;
 
 /// The configuration of hookgate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::auth::ReplayId;
 use crate::auth::locator::Locator;
 use crate::clock::UnixTime;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 /// `replay_protection` and `idempotency` of a route, at least one of them.
 #[derive(Clone, Debug)]

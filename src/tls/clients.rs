@@ -5,12 +5,12 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::roots::{TlsError, provider, roots};
 use crate::auth::client_certificate::ClientTrust;
 use crate::clock::UnixTime;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 /// Whether clients must present a certificate. A client with an invalid certificate fails the TLS handshake either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -7,6 +7,8 @@ use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::auth::claims::Pointer;
@@ -17,8 +19,6 @@ use crate::auth::rejection::VerifyError;
 use crate::auth::request::{RequestView, UrlVariant};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 /// Every character but the unreserved ones (RFC 3986 §2.3).
 const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -1,8 +1,9 @@
 //! Tokens in headers, queries and cookies (none, one, two, and a second one in disguise), and each place under its key.
 
+use http::Request;
+
 use super::*;
 use crate::auth::request::UrlBase;
-use http::Request;
 
 fn bearer() -> Locator {
     Locator::Header { name: AUTHORIZATION, scheme: Some(Scheme::of_token("Bearer")) }

@@ -1,5 +1,7 @@
 //! `auth` and `timestamp` of a route: the authentication scheme, and trees of schemes (`all_of`, `any_of`).
 
+use http::HeaderName;
+
 use super::compiler::{Compiler, RouteScope};
 use crate::auth::certificate_rule::CertificateRule;
 use crate::auth::locator::Locator;
@@ -7,7 +9,6 @@ use crate::auth::time::TimestampRule;
 use crate::auth::{Policy, Rules};
 use crate::config::file::{AuthScheme, AuthWord, AuthYaml, ClientCertificateYaml, PlaceKey, RouteYaml, TimestampYaml};
 use crate::config::reader::{Field, List, Location, Section};
-use http::HeaderName;
 
 /// Maximum number of schemes in one `all_of` or `any_of`.
 const MAX_BRANCHES: usize = 16;

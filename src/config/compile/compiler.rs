@@ -1,5 +1,7 @@
 //! The state of a compilation, and what every part of it uses.
 
+use std::collections::BTreeMap;
+
 use crate::auth::challenge::ChallengeRule;
 use crate::auth::issuer::Issuer;
 use crate::clock::UnixTime;
@@ -8,7 +10,6 @@ use crate::config::file::{FileName, GatewayYaml, Parsed};
 use crate::config::reader::{Field, List, Location, Problems, Section};
 use crate::config::sources::{SourceContent, Sources};
 use crate::route::ErrorForm;
-use std::collections::BTreeMap;
 
 /// Compiles a file and collects problems and warnings.
 pub(super) struct Compiler<'a> {

@@ -164,8 +164,8 @@ pub struct UpstreamTimeoutsYaml {
 #[serde(rename_all = "snake_case")]
 #[schemars(extend("default" = "enforce"))]
 pub enum ModeYaml {
-    #[default]
     /// Requests that fail verification are rejected.
+    #[default]
     Enforce,
     /// Dry run (shadow mode): every request is forwarded, duplicates too; the access log and metrics show which would be
     /// rejected.
@@ -300,8 +300,8 @@ pub struct ForwardYaml {
 #[serde(rename_all = "lowercase")]
 #[schemars(extend("default" = "keep"))]
 pub enum CredentialYaml {
-    #[default]
     /// The credential is forwarded unchanged.
+    #[default]
     Keep,
     /// The header of the token or signature is removed; not possible for a credential in a query, cookie or body.
     Remove,
