@@ -59,8 +59,7 @@ rows! {
         sender: "Send a valid body: one JSON object, or a form with its `Content-Type`.",
     }).hint("the body is neither a JSON object nor a form");
     ClientDisconnected = &row("client_disconnected", 400, ReasonTexts {
-        cause: "the client disconnected before its request or its response was complete. It gets no response: log and metrics \
-                have no status",
+        cause: "the client disconnected before its request or its response was complete, and gets no response",
         operator: "If it is frequent, compare the sender's timeout with the upstream's duration.",
         sender: "Retry with a longer timeout. The upstream may have processed the request.",
     }).before_route().ends(Ending::Failed);
