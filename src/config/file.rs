@@ -41,6 +41,7 @@ pub use route::{
 pub use scalar::{
     Delay, FileName, OneOrMany, OptionalDelay, OptionalDuration, Parsed, Pin, PlaceKey, RatePerSeconds, Size, Timeout,
 };
+pub(super) use scalar::{HEADER_NAME, POINTER};
 
 /// The configuration of hookgate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

@@ -51,8 +51,8 @@ pub(super) async fn authenticate(
 /// limit does not count against its client.
 fn is_rejected(authenticated: &Result<Authenticated, Failure>) -> bool {
     match authenticated {
-        Err(Failure::Rejected(rejection)) => is_rejection(rejection.reason),
-        Err(_) => false,
+        Err(Failure::Plain(Reason::BodyTooLarge)) => false,
+        Err(failure) => is_rejection(failure.reason()) && failure.limited().is_none(),
         Ok(Authenticated::Permitted(Permit::Observed(rejection))) => is_rejection(rejection.reason),
         Ok(Authenticated::Permitted(Permit::Granted(_)) | Authenticated::Challenge(_)) => false,
     }

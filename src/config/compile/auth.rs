@@ -7,7 +7,9 @@ use crate::auth::certificate_rule::CertificateRule;
 use crate::auth::locator::Locator;
 use crate::auth::time::TimestampRule;
 use crate::auth::{Policy, Rules};
-use crate::config::file::{AuthScheme, AuthWord, AuthYaml, ClientCertificateYaml, PlaceKey, RouteYaml, TimestampYaml};
+use crate::config::file::{
+    AuthScheme, AuthWord, AuthYaml, ClientCertificateYaml, HEADER_NAME, POINTER, PlaceKey, RouteYaml, TimestampYaml,
+};
 use crate::config::reader::{Field, List, Location, Section};
 
 /// Maximum number of schemes in one `all_of` or `any_of`.
@@ -18,10 +20,6 @@ const MAX_NESTING: usize = 6;
 
 const SCHEMES: &str = "one of jwt, preset, signature, static_token, client_certificate, all_of and any_of, or `auth: public` for no \
      authentication";
-
-const HEADER_NAME: &str = "expected a header name";
-
-const POINTER: &str = "expected a name, or a JSON pointer such as /a/b (RFC 6901)";
 
 impl Compiler<'_> {
     pub(super) fn rules(&mut self, file: &RouteYaml, scope: &mut RouteScope<'_>) -> Option<Rules> {

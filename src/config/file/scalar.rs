@@ -155,7 +155,11 @@ pub struct Pin(pub [u8; 32]);
 #[derive(Clone, Copy, Debug)]
 pub struct Day(pub UnixTime);
 
-const POINTER: &str = "expected a name, or a JSON pointer such as /a/b (RFC 6901)";
+/// The problem of a text that is no header name.
+pub(in crate::config) const HEADER_NAME: &str = "expected a header name";
+
+/// The problem of a text that is neither a name nor a JSON pointer.
+pub(in crate::config) const POINTER: &str = "expected a name, or a JSON pointer such as /a/b (RFC 6901)";
 
 const COMPONENTS: &str = "expected a component: literal:…, body, body.sha256.hex, method, url, url.decoded, path, \
                           query.sorted, form.sorted, header:NAME, header?:NAME, part:KEY, headers:KEY, json:/POINTER, \
@@ -186,7 +190,7 @@ texts! {
         |text: &str| or(text.parse().ok(), ADDRESS);
     IpNet: "an IP address or a CIDR range", "203.0.113.0/24", Some("^[0-9A-Fa-f:.]+(/[0-9]+)?$"),
         |text: &str| parse_net(text).map_err(|problem| problem.to_string());
-    HeaderName: "a header name", "X-Signature", None, |text: &str| or(text.parse().ok(), "expected a header name");
+    HeaderName: "a header name", "X-Signature", None, |text: &str| or(text.parse().ok(), HEADER_NAME);
     Method: "a method such as POST", "POST", Some("^[^a-z]+$"), |text: &str| or(values::parse_method(text), METHOD);
     PublicUrl: "a URL such as https://hooks.example.com", "https://hooks.example.com", None,
         |text: &str| or(values::parse_public_url(text), URL);
