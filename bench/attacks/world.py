@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-ISSUER, AUDIENCE, SECRET = "https://issuer.test/", "https://hooks.test/webhook", "a-secret-of-more-than-sixteen-bytes"
+ISSUER, AUDIENCE = "https://issuer.test/", "https://hooks.test/webhook"
 
 
 def free_port(taken=set()) -> int:
@@ -123,14 +123,14 @@ class TokenIssuer:
 class Gateway:
     """A fresh gateway for each attack, so that its memory figures belong to that attack alone."""
 
-    def __init__(self, hookgate, folder: pathlib.Path, configuration: str, admin: int):
+    def __init__(self, hookgate, folder: pathlib.Path, configuration: str, admin: int, log: int | None = None):
         path = folder / "gateway.yaml"
         path.write_text(configuration)
         checked = subprocess.run([hookgate, "check", "--config", path], capture_output=True, text=True)
         if checked.returncode != 0:
             raise SystemExit(checked.stderr + checked.stdout)
         command = [hookgate, "run", "--config", str(path)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stdout=log or subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.pid, self.admin = self.process.pid, admin
         until("the gateway listens", lambda: accepts(admin))
 
@@ -138,6 +138,9 @@ class Gateway:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self) -> None:
         self.process.kill()
         self.process.wait()
 
@@ -153,8 +156,8 @@ class Gateway:
     def forget_peak(self) -> None:
         pathlib.Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
-    def metrics(self) -> dict[str, float]:
-        text = urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=20).read().decode()
+    def metrics(self, patience=20) -> dict[str, float]:
+        text = urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=patience).read().decode()
         lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, value in lines}
 
