@@ -35,19 +35,35 @@ def hook(length: int) -> bytes:
 # --- HTTP/1.1 bodies that do not end ----------------------------------------------------------------------------------
 
 
-def holders(site, index: int, end: float, each: int, first: bytes, drip=b"") -> Counts:
-    at = itertools.cycle(sources(site, index))
-    connect = lambda: opened(Wire(site.port, next(at)), first, end)
-    return hold(connect, drip, each * ATTACKERS // PROCESSES, end, pause=TICK)
+def holders(site, index: int, end: float, firsts: list[bytes], drip=b"") -> Counts:
+    """Keeps a connection open for each of `firsts` and each address."""
+    at = itertools.cycle(itertools.product(firsts, sources(site, index)))
+    def connect() -> Wire:
+        first, source = next(at)
+        return opened(Wire(site.port, source), first, end)
+    return hold(connect, drip, len(firsts) * ATTACKERS // PROCESSES, end, pause=TICK)
+
+
+def unfinished() -> list[bytes]:
+    """The beginnings of bodies of 1 MiB: large ones for most of the memory for bodies, smaller ones for the rest of it."""
+    return [hook(1 << 20) + b"x" * sent for sent in (943_000, 943_000, 100_000, 10_000, 100)]
 
 
 def stalled_bodies(site, index, end):
-    """Nine tenths of a body of 1 MiB, and then nothing."""
-    return holders(site, index, end, 3, hook(1 << 20) + b"x" * 943_000)
+    return holders(site, index, end, unfinished())
 
 
 def trickled_bodies(site, index, end):
-    return holders(site, index, end, 12, hook(1 << 20), b"x" * int(TRICKLE * TICK))
+    return holders(site, index, end, unfinished(), b"x" * int(TRICKLE * TICK))
+
+
+def slow_heads(site, index, end):
+    return holders(site, index, end, [b"POST /hooks HTTP/1.1\r\nHost: localhost\r\nX-Slow: "] * 16, b"a")
+
+
+def idle_connections(site, index, end):
+    """Each has sent one request, which was rejected."""
+    return holders(site, index, end, [http1("/nowhere", method="GET")] * 16)
 
 
 # --- HTTP/2 streams that do not end -----------------------------------------------------------------------------------
@@ -131,11 +147,11 @@ def small_head() -> bytes:
 
 
 def stalled_small_bodies(site, index, end):
-    return streams(site, index, end, small_head(), small_head(), b"x" * 10_000)
+    return streams(site, index, end, small_head(), small_head(), b"x" * 12_000)
 
 
 def trickled_streams(site, index, end):
-    return streams(site, index, end, small_head(), small_head(), drip=b"x" * int(TRICKLE * TICK), pause=TICK)
+    return streams(site, index, end, *large_heads(), drip=b"x" * int(TRICKLE * TICK), pause=TICK)
 
 
 # --- connections that send nothing, or half of a handshake ------------------------------------------------------------

@@ -8,6 +8,7 @@ the end of an attack they stop, but keep their connections open until the sender
 
 import argparse
 import contextlib
+import json
 import os
 import pathlib
 import sys
@@ -17,13 +18,13 @@ from dataclasses import dataclass, replace
 
 import clients as c
 from addresses import network
-from genuine import FORK, PATIENCE, Period, Senders, served_again
+from genuine import FORK, Period, Senders, served_again
 from log import SlowReader
 from rows import BASELINE, CROWD, FEW, Attack
 from target import KeyServer, Site, configuration, prepare
 from world import Gateway, free_port, nginx
 
-WARM_UP, RECOVERY = 1.5, 35.0
+WARM_UP, RECOVERY, QUICK_RECOVERY = 1.5, 35.0, 6.0
 
 
 @dataclass
@@ -35,6 +36,7 @@ class World:
     issuer: object
     tokens: list[str]
     recovery: float
+    save: pathlib.Path | None
 
 
 # --- the attackers ----------------------------------------------------------------------------------------------------
@@ -54,9 +56,9 @@ class Attackers:
             self.processes.append(process)
 
     def run(self, attack: Attack, site: Site, index: int, results) -> None:
-        os.nice(10)
+        give_way()
         results.send(attack.run(site, index, self.end))
-        self.released.wait()
+        self.released.wait(2 * RECOVERY)
         os._exit(0)
 
     def counts(self) -> c.Counts:
@@ -66,6 +68,14 @@ class Attackers:
         self.released.set()
         for process in self.processes:
             process.join()
+
+
+def give_way() -> None:
+    """Lowers the priority of this process, and of the session of its own in which Linux schedules it (autogroup)."""
+    os.setsid()
+    os.nice(10)
+    with contextlib.suppress(OSError):
+        pathlib.Path("/proc/self/autogroup").write_text("10")
 
 
 def open_connections(gateway: Gateway, senders: Senders) -> str:
@@ -90,7 +100,11 @@ class Result:
     period: Period
     again: float | None
     alive: bool
-    rows: list
+    # Lines of the log for genuine requests, where it was read: those written, and the requests.
+    lines: tuple[int, int] = (0, 0)
+
+    def failed(self) -> bool:
+        return bool(self.period.unserved) or self.again is None or not self.alive or self.lines[0] < self.lines[1]
 
     def cells(self) -> list[str]:
         tried = self.counts.pop("tried", 0)
@@ -114,7 +128,7 @@ COLUMNS = ["attempts", "result", "CPU of the gateway", "peak memory added", "gen
 
 def measure(attack: Attack, hookgate: str, world: World) -> Result:
     site, keys = Site(free_port(), free_port(), world.tokens, attack.place), KeyServer(world.issuer)
-    text = configuration(site.port, site.admin, world.app, keys.port, attack.timeouts, attack.jwks, attack.timeout)
+    text = configuration(site, attack, world.app, keys.port)
     log = SlowReader() if attack.log else None
     with Gateway(hookgate, world.folder, text, site.admin, log and log.theirs) as gateway:
         senders = Senders(site.port, site.admin, world.tokens)
@@ -130,19 +144,29 @@ def measure(attack: Attack, hookgate: str, world: World) -> Result:
         attackers.leave()
         senders.finish()
         if log:
-            log.hurry()
+            log.catch_up()
             became += [f"{int(gateway.metrics()['hookgate_log_lines_dropped_total']):,} lines dropped"]
         peak, alive = gateway.memory("VmHWM") - before, gateway.process.poll() is None
         gateway.stop()
     if attack.run is c.unknown_kids:
         became.append(f"{keys.fetches.value - fetched} fetches, {keys.bytes.value >> 10:,} KiB")
     keys.process.kill()
-    rows = sorted(senders.rows.values(), key=lambda row: row.due)
+    rows, lines = sorted(senders.rows.values(), key=lambda row: row.due), (0, 0)
     if log:
         log.finish()
-        became.append(f"{log.lines:,} lines of {sum(row.lane.startswith('IPv') and row.served for row in rows):,} genuine requests written")
-    return Result(attack, counts, "; ".join(became), cpu, peak, Period(rows, begun, attackers.end), again, alive,
-                  [(row.due - begun, row.taken, row.status, row.lane) for row in rows])
+        lines = log.lines, sum(row.signed and row.served for row in rows)
+        became.append("lines of {:,} of {:,} genuine requests written".format(*lines))
+    save(world.save, attack, hookgate, rows, begun)
+    return Result(attack, counts, "; ".join(became), cpu, peak, Period(rows, begun, attackers.end), again, alive, lines)
+
+
+def save(path: pathlib.Path | None, attack: Attack, hookgate: str, rows: list, begun: float) -> None:
+    """Adds the genuine requests of a row to a file, for plot.py."""
+    if path:
+        requests = [(round(row.due - begun, 3), row.taken and round(row.taken, 4), row.status, row.lane) for row in rows]
+        row = {"attack": attack.name, "seconds": attack.seconds, "gateway": pathlib.Path(hookgate).name, "requests": requests}
+        with path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
 
 
 def recovered(senders: Senders, ended: float, patience: float) -> float | None:
@@ -157,9 +181,9 @@ def recovered(senders: Senders, ended: float, patience: float) -> float | None:
 def chosen(args) -> list[Attack]:
     attacks = {"few": FEW, "crowd": CROWD, "all": FEW + CROWD}[args.of]
     if args.quick:
-        attacks = [replace(attack, seconds=4) for attack in attacks if attack.quick]
+        attacks = [replace(attack, seconds=3) for attack in attacks if attack.quick]
     found = [attack for attack in attacks if not args.names or any(name.lower() in attack.name.lower() for name in args.names)]
-    return [replace(BASELINE, seconds=4) if args.quick else BASELINE, *found]
+    return [replace(BASELINE, seconds=3) if args.quick else BASELINE, *found]
 
 
 def table(args, world: World) -> dict[str, list[str]]:
@@ -171,7 +195,7 @@ def table(args, world: World) -> dict[str, list[str]]:
         for path in args.hookgate:
             print(f"[{number}/{len(attacks)}] {attack.name}, {path}", file=sys.stderr, flush=True)
             result = measure(attack, path, world)
-            if result.period.unserved or result.again is None or not result.alive:
+            if result.failed():
                 failed[path].append(attack.name)
             print("| " + " | ".join([attack.name, *([pathlib.Path(path).name] if several else []), *result.cells()]) + " |", flush=True)
     print()
@@ -186,6 +210,7 @@ def main() -> None:
     parser.add_argument("--hookgate", action="append", help="a gateway; with several, each attack is sent to all of them")
     parser.add_argument("--of", choices=["few", "crowd", "all"], default="all", help="attacks from a few addresses, or from 64")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter attacks, in less than two minutes")
+    parser.add_argument("--save", type=pathlib.Path, help="a file to which the genuine requests of each row are added, for plot.py")
     args = parser.parse_args()
     args.hookgate = args.hookgate or ["target/release/hookgate"]
     with contextlib.ExitStack() as stack:
@@ -194,7 +219,7 @@ def main() -> None:
         issuer = prepare(folder)
         app = stack.enter_context(nginx(folder))
         tokens = [issuer.token(number) for number in range(2000)]
-        failed = table(args, World(folder, app, issuer, tokens, PATIENCE if args.quick else RECOVERY))
+        failed = table(args, World(folder, app, issuer, tokens, QUICK_RECOVERY if args.quick else RECOVERY, args.save))
     sys.exit(any(failed[args.hookgate[-1]]))
 
 

@@ -17,7 +17,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from addresses import GENUINE_4, GENUINE_6, loopback
+from addresses import GENUINE_4, GENUINE_6
 from exchange import Http1, Http2, connected
 
 FORK = multiprocessing.get_context("fork")
@@ -52,13 +52,16 @@ class Row:
     def served(self) -> bool:
         return self.status == "200"
 
+    @property
+    def signed(self) -> bool:
+        return self.lane.startswith("IPv")
+
 
 # --- the requests -----------------------------------------------------------------------------------------------------
 
 
 def signed(number: int):
-    body = secrets.token_bytes(SIZES[number % len(SIZES)] * 3 // 4)
-    body = base64.b64encode(body)
+    body = base64.b64encode(secrets.token_bytes(SIZES[number % len(SIZES)] * 3 // 4))
     id_, at = f"msg_{number}_{secrets.token_hex(6)}", str(int(time.time()))
     mac = base64.b64encode(hmac.digest(KEY, f"{id_}.{at}.".encode() + body, hashlib.sha256)).decode()
     return "POST", "/hooks", [("webhook-id", id_), ("webhook-timestamp", at), ("webhook-signature", f"v1,{mac}")], body

@@ -18,6 +18,7 @@ class Attack:
     processes: int = 2
     seconds: float = 10
     timeouts: str = ""
+    limits: str = ""
     jwks: str = "good"
     timeout: str = "30s"
     place: Callable[[int], str] | None = None
@@ -78,26 +79,33 @@ FEW = [
 ]
 
 
-def everywhere(name: str, unit: str, run, quick=()) -> list[Attack]:
-    """A row for each network that the attackers may be in."""
-    return [Attack(f"{name}: {place}", unit, run, crowd.PROCESSES, place=where, quick=where in quick) for place, where in PLACES.items()]
+def everywhere(name: str, unit: str, run, quick=(), **more) -> list[Attack]:
+    """A row for each of `PLACES`."""
+    return [
+        Attack(f"{name}: {place}", unit, run, crowd.PROCESSES, place=where, quick=where in quick, **more)
+        for place, where in PLACES.items()
+    ]
 
 
 def once(name: str, unit: str, run, **more) -> Attack:
     return Attack(name, unit, run, crowd.PROCESSES, place=PLACES["64 networks"], **more)
 
 
+# So few that 64 addresses can have them all: a TLS handshake costs these attackers more than the gateway.
+FEWER = "max_connections: 1000"
 APART, OWN_24, OWN_56, OWN_48 = PLACES.values()
 
 CROWD = [
-    *everywhere("stalled bodies of 1 MiB", "connections", crowd.stalled_bodies, quick=[APART, OWN_24]),
-    *everywhere("stalled bodies of 10 KiB, HTTP/2", "streams", crowd.stalled_small_bodies),
+    *everywhere("stalled bodies of 1 MiB", "connections", crowd.stalled_bodies, quick=[OWN_24]),
+    *everywhere("stalled bodies of 12 KB, HTTP/2", "streams", crowd.stalled_small_bodies),
     *everywhere("HTTP/2 headers of 30 KiB without a body", "streams", crowd.streams_without_bodies, quick=[APART, OWN_48]),
     *everywhere("trickled bodies", "connections", crowd.trickled_bodies, quick=[OWN_56]),
     *everywhere("trickled bodies, HTTP/2", "streams", crowd.trickled_streams),
     *everywhere("wrong signatures", "requests", crowd.wrong_signatures, quick=[APART]),
     *everywhere("silent connections", "connections", crowd.silent, quick=[OWN_24]),
     *everywhere("half of a TLS handshake", "connections", crowd.half_handshakes, quick=[OWN_48]),
+    *everywhere("slow headers", "connections", crowd.slow_heads, limits=FEWER),
+    *everywhere("idle connections after a rejected request", "connections", crowd.idle_connections, limits=FEWER),
     once("unsigned challenges on one route", "requests", crowd.challenges, quick=True),
     once("unsigned challenges on two routes", "requests", crowd.challenges_everywhere),
     once("silent connections to the admin listener", "connections", crowd.silent_admin, quick=True),

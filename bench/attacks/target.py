@@ -25,14 +25,15 @@ class Site:
     place: Callable[[int], str] | None = None
 
 
-def configuration(port: int, admin: int, app: int, keys: int, timeouts: str, jwks: str, timeout: str) -> str:
-    upstream = f'upstream: {{ url: "http://127.0.0.1:{app}", timeouts: {{ total: {timeout} }} }}'
-    often = ", refresh_interval: 1s, cooldown: 1s" if jwks != "good" else ", cooldown: 5s"
+def configuration(site: Site, attack, app: int, keys: int) -> str:
+    upstream = f'upstream: {{ url: "http://127.0.0.1:{app}", timeouts: {{ total: {attack.timeout} }} }}'
+    often = ", refresh_interval: 1s, cooldown: 1s" if attack.jwks != "good" else ", cooldown: 5s"
     jwt = f"jwt: {{ issuer: ISSUER, audience: {AUDIENCE}"
     listeners = "".join(f"""
-  - address: "{address}:{port}"
+  - address: "{address}:{site.port}"
     tls: {{ certificates: [ {{ cert: server.pem, key: server.pem }} ] }}
-    timeouts: {{ {timeouts} }}""" for address in ("127.0.0.1", "[::1]"))
+    limits: {{ {attack.limits} }}
+    timeouts: {{ {attack.timeouts} }}""" for address in ("127.0.0.1", "[::1]"))
     presets = "".join(f"""
   - name: {name}
     match: {{ path: /{name}, methods: [GET, POST] }}
@@ -40,11 +41,11 @@ def configuration(port: int, admin: int, app: int, keys: int, timeouts: str, jwk
     auth: {{ preset: {name}, secret: {{ file: secret-{name} }}, challenge: true }}""" for name in CHALLENGED)
     return f"""
 listeners: {listeners}
-admin: {{ address: "127.0.0.1:{admin}" }}
+admin: {{ address: "127.0.0.1:{site.admin}" }}
 store: {{ type: memory }}
 issuers:
   local: {{ issuer: "{ISSUER}", algorithms: [ES256], jwks: {{ file: jwks.json }} }}
-  remote: {{ issuer: "{ISSUER}", algorithms: [ES256], jwks: {{ url: "http://127.0.0.1:{keys}/{jwks}"{often} }} }}
+  remote: {{ issuer: "{ISSUER}", algorithms: [ES256], jwks: {{ url: "http://127.0.0.1:{keys}/{attack.jwks}"{often} }} }}
 routes:
   - name: webhook
     match: {{ path: /webhook, methods: [POST] }}
