@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 
 import clients as c
 from addresses import network
-from genuine import FORK, Period, Senders, served_again
+from senders import FORK, Period, Senders, served_again
 from log import SlowReader
-from rows import BASELINE, CROWD, FEW, Attack
+from rows import BASELINE, MANY, FEW, Attack
 from target import KeyServer, Site, configuration, prepare
 from world import Gateway, free_port, nginx
 
@@ -179,7 +179,7 @@ def recovered(senders: Senders, ended: float, patience: float) -> float | None:
 
 
 def chosen(args) -> list[Attack]:
-    attacks = {"few": FEW, "crowd": CROWD, "all": FEW + CROWD}[args.of]
+    attacks = {"few": FEW, "many": MANY, "all": FEW + MANY}[args.of]
     if args.quick:
         attacks = [replace(attack, seconds=3) for attack in attacks if attack.quick]
     found = [attack for attack in attacks if not args.names or any(name.lower() in attack.name.lower() for name in args.names)]
@@ -208,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="only attacks with one of these words in their names")
     parser.add_argument("--hookgate", action="append", help="a gateway; with several, each attack is sent to all of them")
-    parser.add_argument("--of", choices=["few", "crowd", "all"], default="all", help="attacks from a few addresses, or from 64")
+    parser.add_argument("--of", choices=["few", "many", "all"], default="all", help="attacks from a few addresses, or from 64")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter attacks, in less than two minutes")
     parser.add_argument("--save", type=pathlib.Path, help="a file to which the genuine requests of each row are added, for plot.py")
     args = parser.parse_args()

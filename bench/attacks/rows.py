@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 import clients as c
-import crowd
+import distributed as d
 from addresses import PLACES
 from target import Site
 
@@ -82,32 +82,32 @@ FEW = [
 def everywhere(name: str, unit: str, run, quick=(), **more) -> list[Attack]:
     """A row for each of `PLACES`."""
     return [
-        Attack(f"{name}: {place}", unit, run, crowd.PROCESSES, place=where, quick=where in quick, **more)
+        Attack(f"{name}: {place}", unit, run, d.PROCESSES, place=where, quick=where in quick, **more)
         for place, where in PLACES.items()
     ]
 
 
 def once(name: str, unit: str, run, **more) -> Attack:
-    return Attack(name, unit, run, crowd.PROCESSES, place=PLACES["64 networks"], **more)
+    return Attack(name, unit, run, d.PROCESSES, place=PLACES["64 networks"], **more)
 
 
 # So few that 64 addresses can have them all: a TLS handshake costs these attackers more than the gateway.
 FEWER = "max_connections: 1000"
 APART, OWN_24, OWN_56, OWN_48 = PLACES.values()
 
-CROWD = [
-    *everywhere("stalled bodies of 1 MiB", "connections", crowd.stalled_bodies, quick=[OWN_24]),
-    *everywhere("stalled bodies of 12 KB, HTTP/2", "streams", crowd.stalled_small_bodies),
-    *everywhere("HTTP/2 headers of 30 KiB without a body", "streams", crowd.streams_without_bodies, quick=[APART, OWN_48]),
-    *everywhere("trickled bodies", "connections", crowd.trickled_bodies, quick=[OWN_56]),
-    *everywhere("trickled bodies, HTTP/2", "streams", crowd.trickled_streams),
-    *everywhere("wrong signatures", "requests", crowd.wrong_signatures, quick=[APART]),
-    *everywhere("silent connections", "connections", crowd.silent, quick=[OWN_24]),
-    *everywhere("half of a TLS handshake", "connections", crowd.half_handshakes, quick=[OWN_48]),
-    *everywhere("slow headers", "connections", crowd.slow_heads, limits=FEWER),
-    *everywhere("idle connections after a rejected request", "connections", crowd.idle_connections, limits=FEWER),
-    once("unsigned challenges on one route", "requests", crowd.challenges, quick=True),
-    once("unsigned challenges on two routes", "requests", crowd.challenges_everywhere),
-    once("silent connections to the admin listener", "connections", crowd.silent_admin, quick=True),
-    once("paths of 8 KiB, and a slow reader of the log", "requests", crowd.long_paths, log=True, quick=True),
+MANY = [
+    *everywhere("stalled bodies of 1 MiB", "connections", d.stalled_bodies, quick=[OWN_24]),
+    *everywhere("stalled bodies of 12 KB, HTTP/2", "streams", d.stalled_small_bodies),
+    *everywhere("HTTP/2 headers of 30 KiB without a body", "streams", d.streams_without_bodies, quick=[APART, OWN_48]),
+    *everywhere("trickled bodies", "connections", d.trickled_bodies, quick=[OWN_56]),
+    *everywhere("trickled bodies, HTTP/2", "streams", d.trickled_streams),
+    *everywhere("wrong signatures", "requests", d.wrong_signatures, quick=[APART]),
+    *everywhere("silent connections", "connections", d.silent, quick=[OWN_24]),
+    *everywhere("half of a TLS handshake", "connections", d.half_handshakes, quick=[OWN_48]),
+    *everywhere("slow headers", "connections", d.slow_heads, limits=FEWER),
+    *everywhere("idle connections after a rejected request", "connections", d.idle_connections, limits=FEWER),
+    once("unsigned challenges on one route", "requests", d.challenges, quick=True),
+    once("unsigned challenges on two routes", "requests", d.challenges_everywhere),
+    once("silent connections to the admin listener", "connections", d.silent_admin, quick=True),
+    once("paths of 8 KiB, and a slow reader of the log", "requests", d.long_paths, log=True, quick=True),
 ]

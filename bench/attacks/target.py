@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
-from genuine import SECRET, WHSEC
+from senders import SECRET, WHSEC
 from world import AUDIENCE, ISSUER, Authority, TokenIssuer, accepts, free_port, until
 
 # A forked process inherits the keys, tokens and ports of its parent.

@@ -5,7 +5,6 @@ import itertools
 import re
 import secrets
 import select
-import socket
 import time
 
 import wire as w
