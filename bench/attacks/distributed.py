@@ -13,8 +13,10 @@ from clients import OPEN, Counts, client_hello, hold, http1, now, opened
 from wire import Http2, Wire, frame, text
 
 PROCESSES, RECONNECTS = 4, 500
-# Bytes of a body in each second: a little more than the minimum rate of the gateway, if it has one.
-TRICKLE, TICK = 1200, 0.25
+# Bytes of a body in each second: progress, and a little more than a gateway may demand of a sender.
+TRICKLE, STEADY, TICK = 1200, 70_000, 0.25
+# A request gets a second to arrive; this is a little less.
+RENEWAL = 0.9
 
 
 def sources(site, index: int) -> list[str]:
@@ -56,6 +58,10 @@ def trickled_bodies(site, index, end):
     return holders(site, index, end, unfinished(), b"x" * int(TRICKLE * TICK))
 
 
+def steady_bodies(site, index, end):
+    return holders(site, index, end, [hook(1 << 20)] * 3, b"x" * int(STEADY * TICK))
+
+
 def slow_heads(site, index, end):
     return holders(site, index, end, [b"POST /hooks HTTP/1.1\r\nHost: localhost\r\nX-Slow: "] * 16, b"a")
 
@@ -74,28 +80,30 @@ class Streams:
     def __init__(self, site, source: str, first: bytes, rest: bytes, body: bytes, counts: Counts):
         self.http2 = Http2(site.port, source)
         self.heads, self.body, self.counts = itertools.chain([first], itertools.repeat(rest)), body, counts
-        self.open, self.ids, self.room, self.unsent = set(), iter(range(1, 1 << 30, 2)), 65535, b""
+        # The open requests, by their streams, and when they began.
+        self.open: dict[int, float] = {}
+        self.ids, self.room, self.unsent = iter(range(1, 1 << 30, 2)), 65535, b""
 
-    def turn(self, drip: bytes) -> None:
-        """Reads what arrived, replaces requests that ended, and sends `drip` on each open one."""
-        out, ended = bytearray(self.unsent), set()
+    def turn(self, drip: bytes, lasting: float) -> None:
+        """Reads what arrived, replaces requests that ended or are older than `lasting`, and sends `drip` on each open one."""
+        out, ended = bytearray(self.unsent), {stream for stream, begun in self.open.items() if now() > begun + lasting}
         for one in self.http2.frames():
             if one.kind == w.HEADERS:
                 self.counts[self.http2.status(one)] += 1
                 ended.add(one.stream)
-            elif one.kind == w.RST_STREAM and one.stream in self.open - ended:
+            elif one.kind == w.RST_STREAM and one.stream in self.open and one.stream not in ended:
                 self.counts[f"RST_STREAM {w.code(one)}"] += 1
                 ended.add(one.stream)
             elif one.kind == w.WINDOW_UPDATE and not one.stream:
                 self.room += int.from_bytes(one.payload, "big")
-        for stream in ended & self.open:
-            self.open.remove(stream)
+        for stream in ended & self.open.keys():
+            del self.open[stream]
             out += frame(w.RST_STREAM, 0, stream, (8).to_bytes(4, "big"))
         while len(self.open) < 100 and self.room >= len(self.body) and len(out) < 1 << 20:
             stream = next(self.ids)
             out += frame(w.HEADERS, 4, stream, next(self.heads)) + (frame(w.DATA, 0, stream, self.body) if self.body else b"")
             self.room -= len(self.body)
-            self.open.add(stream)
+            self.open[stream] = now()
             self.counts["tried"] += 1
         if drip and self.room >= len(drip) * len(self.open):
             self.room -= len(drip) * len(self.open)
@@ -103,7 +111,7 @@ class Streams:
         self.unsent = bytes(out[self.http2.write(bytes(out)) if out else 0:])
 
 
-def streams(site, index: int, end: float, first: bytes, rest: bytes, body=b"", drip=b"", pause=0.02) -> Counts:
+def streams(site, index: int, end: float, first: bytes, rest: bytes, body=b"", drip=b"", pause=0.02, lasting=1000.0) -> Counts:
     counts, open_ = Counts(), {source: None for source in sources(site, index)}
     while now() < end:
         look = now() + pause
@@ -113,7 +121,7 @@ def streams(site, index: int, end: float, first: bytes, rest: bytes, body=b"", d
                     counts["connections ended"] += one is not None
                     open_[source] = one = None
                     open_[source] = one = Streams(site, source, first, rest, body, counts)
-                one.turn(drip)
+                one.turn(drip, lasting)
             except OSError:
                 counts["not connected"] += 1
             if now() > end:
@@ -139,6 +147,10 @@ def large_heads() -> tuple[bytes, bytes]:
 def streams_without_bodies(site, index, end):
     """A request of 24 bytes on the wire that the gateway has to hold with headers of 30 KiB."""
     return streams(site, index, end, *large_heads())
+
+
+def renewed_streams(site, index, end):
+    return streams(site, index, end, *large_heads(), lasting=RENEWAL)
 
 
 def small_head() -> bytes:

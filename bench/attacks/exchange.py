@@ -7,7 +7,7 @@ import time
 import h2.config
 import h2.connection
 import h2.events
-import h2.exceptions
+from h2.exceptions import ProtocolError
 
 from addresses import bound, loopback
 from wire import CONTEXTS
@@ -107,7 +107,7 @@ class Http2(Exchange):
         try:
             for event in self.http2.receive_data(data):
                 self.handle(event)
-        except h2.exceptions.ProtocolError as error:
+        except ProtocolError as error:
             self.resolve(type(error).__name__)
         self.flush()
 

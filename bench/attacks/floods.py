@@ -20,7 +20,7 @@ import clients as c
 from addresses import network
 from senders import FORK, Period, Senders, served_again
 from log import SlowReader
-from rows import BASELINE, MANY, FEW, Attack
+from rows import BASELINE, FEW, MANY, Attack
 from target import KeyServer, Site, configuration, prepare
 from world import Gateway, free_port, nginx
 
@@ -29,7 +29,7 @@ WARM_UP, RECOVERY, QUICK_RECOVERY = 1.5, 35.0, 6.0
 
 @dataclass
 class World:
-    """What the gateways have in common."""
+    """Shared by all rows."""
 
     folder: pathlib.Path
     app: int
@@ -197,6 +197,8 @@ def table(args, world: World) -> dict[str, list[str]]:
             result = measure(attack, path, world)
             if result.failed():
                 failed[path].append(attack.name)
+                unserved = c.Counts(f"{row.lane}: {row.status}" for row in result.period.unserved)
+                print("\n".join(f"  {number} {what}" for what, number in unserved.most_common(6)), file=sys.stderr)
             print("| " + " | ".join([attack.name, *([pathlib.Path(path).name] if several else []), *result.cells()]) + " |", flush=True)
     print()
     for path, names in failed.items():

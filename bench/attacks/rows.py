@@ -99,6 +99,8 @@ MANY = [
     *everywhere("stalled bodies of 1 MiB", "connections", d.stalled_bodies, quick=[OWN_24]),
     *everywhere("stalled bodies of 12 KB, HTTP/2", "streams", d.stalled_small_bodies),
     *everywhere("HTTP/2 headers of 30 KiB without a body", "streams", d.streams_without_bodies, quick=[APART, OWN_48]),
+    *everywhere("HTTP/2 headers of 30 KiB without a body, renewed", "streams", d.renewed_streams, quick=[APART]),
+    *everywhere("bodies at 70 KB/s", "connections", d.steady_bodies),
     *everywhere("trickled bodies", "connections", d.trickled_bodies, quick=[OWN_56]),
     *everywhere("trickled bodies, HTTP/2", "streams", d.trickled_streams),
     *everywhere("wrong signatures", "requests", d.wrong_signatures, quick=[APART]),

@@ -17,6 +17,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+from h2.exceptions import ProtocolError
+
 from addresses import GENUINE_4, GENUINE_6
 from exchange import Http1, Http2, connected
 
@@ -152,7 +154,7 @@ class Senders:
             row.status = await asyncio.wait_for(self.exchange(lane, count, due, idle), end + lane.patience - time.monotonic())
         except TimeoutError:
             row.status = "no response"
-        except OSError as error:
+        except (OSError, ProtocolError) as error:
             row.status = type(error).__name__
         row.taken = time.monotonic() - end
         pipe.send((number, row))
