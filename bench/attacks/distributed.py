@@ -6,6 +6,7 @@ import re
 import secrets
 import select
 import time
+from typing import Callable, Iterator
 
 import wire as w
 from addresses import ATTACKERS, bound, loopback
@@ -77,9 +78,9 @@ def idle_connections(site, index, end):
 class Streams:
     """An HTTP/2 connection with a hundred open requests; one that gets a response or is reset is replaced at once."""
 
-    def __init__(self, site, source: str, first: bytes, rest: bytes, body: bytes, counts: Counts):
+    def __init__(self, site, source: str, requests: Iterator[tuple[bytes, bytes]], counts: Counts):
         self.http2 = Http2(site.port, source)
-        self.heads, self.body, self.counts = itertools.chain([first], itertools.repeat(rest)), body, counts
+        self.requests, self.counts = requests, counts
         # The open requests, by their streams, and when they began.
         self.open: dict[int, float] = {}
         self.ids, self.room, self.unsent = iter(range(1, 1 << 30, 2)), 65535, b""
@@ -99,10 +100,10 @@ class Streams:
         for stream in ended & self.open.keys():
             del self.open[stream]
             out += frame(w.RST_STREAM, 0, stream, (8).to_bytes(4, "big"))
-        while len(self.open) < 100 and self.room >= len(self.body) and len(out) < 1 << 20:
-            stream = next(self.ids)
-            out += frame(w.HEADERS, 4, stream, next(self.heads)) + (frame(w.DATA, 0, stream, self.body) if self.body else b"")
-            self.room -= len(self.body)
+        while len(self.open) < 100 and self.room >= 16_384 and len(out) < 1 << 20:
+            stream, (head, body) = next(self.ids), next(self.requests)
+            out += frame(w.HEADERS, 4, stream, head) + (frame(w.DATA, 0, stream, body) if body else b"")
+            self.room -= len(body)
             self.open[stream] = now()
             self.counts["tried"] += 1
         if drip and self.room >= len(drip) * len(self.open):
@@ -111,7 +112,7 @@ class Streams:
         self.unsent = bytes(out[self.http2.write(bytes(out)) if out else 0:])
 
 
-def streams(site, index: int, end: float, first: bytes, rest: bytes, body=b"", drip=b"", pause=0.02, lasting=1000.0) -> Counts:
+def streams(site, index: int, end: float, requests: Callable[[], Iterator], drip=b"", pause=0.02, lasting=1000.0) -> Counts:
     counts, open_ = Counts(), {source: None for source in sources(site, index)}
     while now() < end:
         look = now() + pause
@@ -120,7 +121,7 @@ def streams(site, index: int, end: float, first: bytes, rest: bytes, body=b"", d
                 if one is None or one.http2.ended:
                     counts["connections ended"] += one is not None
                     open_[source] = one = None
-                    open_[source] = one = Streams(site, source, first, rest, body, counts)
+                    open_[source] = one = Streams(site, source, requests(), counts)
                 one.turn(drip, lasting)
             except OSError:
                 counts["not connected"] += 1
@@ -137,32 +138,33 @@ def indexed(*pairs: tuple[str, str]) -> bytes:
     return b"".join(b"\x40" + text(name) + text(value) for name, value in pairs)
 
 
-def large_heads() -> tuple[bytes, bytes]:
-    """Header blocks of 30 KiB; after the first, each is 15 bytes that refer to the dynamic table of 4,096."""
+def large_heads() -> Iterator[tuple[bytes, bytes]]:
+    """Headers of 30 KiB, without bodies; after the first, 15 bytes each that refer to the dynamic table of 4,096. Every
+    tenth request has small headers, for the rest of the memory that is left."""
     names = [(":path", "/hooks"), (":authority", "localhost"), *wrong_signature(), ("x", "a" * 3766)]
-    pseudo, references = b"\x83\x87", bytes(0x80 | 62 + at for at in reversed(range(len(names))))
-    return pseudo + indexed(*names) + references[-1:] * 7, pseudo + references + references[-1:] * 7
+    pseudo, large = b"\x83\x87", b"\xbe" * 7
+    small = pseudo + bytes(0x80 | 62 + at for at in range(len(names) - 1, 0, -1))
+    yield pseudo + indexed(*names) + large, b""
+    yield from itertools.cycle([(small + b"\xbe" + large, b"")] * 9 + [(small, b"")])
 
 
 def streams_without_bodies(site, index, end):
     """A request of 24 bytes on the wire that the gateway has to hold with headers of 30 KiB."""
-    return streams(site, index, end, *large_heads())
+    return streams(site, index, end, large_heads)
 
 
 def renewed_streams(site, index, end):
-    return streams(site, index, end, *large_heads(), lasting=RENEWAL)
-
-
-def small_head() -> bytes:
-    return w.request("/hooks", "POST", *wrong_signature())
-
-
-def stalled_small_bodies(site, index, end):
-    return streams(site, index, end, small_head(), small_head(), b"x" * 12_000)
+    return streams(site, index, end, large_heads, lasting=RENEWAL)
 
 
 def trickled_streams(site, index, end):
-    return streams(site, index, end, *large_heads(), drip=b"x" * int(TRICKLE * TICK), pause=TICK)
+    return streams(site, index, end, large_heads, drip=b"x" * int(TRICKLE * TICK), pause=TICK)
+
+
+def stalled_small_bodies(site, index, end):
+    head = w.request("/hooks", "POST", *wrong_signature())
+    bodies = [(head, b"x" * 12_000)] * 9 + [(head, b"x" * 500)]
+    return streams(site, index, end, lambda: itertools.cycle(bodies))
 
 
 # --- connections that send nothing, or half of a handshake ------------------------------------------------------------

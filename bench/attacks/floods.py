@@ -96,6 +96,7 @@ class Result:
     counts: c.Counts
     became: str
     cpu: float
+    before: float
     peak: float
     period: Period
     again: float | None
@@ -112,8 +113,8 @@ class Result:
         middle, slow = (self.period.percentile(at) for at in (50, 99))
         latency = "–" if middle is None else f"{middle:.1f} / {slow:.0f} ms"
         again = "no" if self.again is None else f"{self.again:.1f} s"
-        return [f"{tried:,} {self.attack.unit}", "; ".join(filter(None, [results, self.became])), f"{self.cpu:.0%}", f"{self.peak:.0f} MiB",
-                latency, self.served() if self.alive else "GATEWAY DIED", again]
+        return [f"{tried:,} {self.attack.unit}", "; ".join(filter(None, [results, self.became])), f"{self.cpu:.0%}",
+                f"{self.peak:.0f} MiB, {self.peak - self.before:.0f} added", latency, self.served() if self.alive else "GATEWAY DIED", again]
 
     def served(self) -> str:
         total, unserved = len(self.period.rows), self.period.unserved
@@ -123,7 +124,7 @@ class Result:
         return f"{total - len(unserved)} of {total}: " + ", ".join(f"{number} {what}" for what, number in why.most_common())
 
 
-COLUMNS = ["attempts", "result", "CPU of the gateway", "peak memory added", "genuine requests p50 / p99", "served", "served again after"]
+COLUMNS = ["attempts", "result", "CPU of the gateway", "peak memory", "genuine requests p50 / p99", "served", "served again after"]
 
 
 def measure(attack: Attack, hookgate: str, world: World) -> Result:
@@ -146,7 +147,7 @@ def measure(attack: Attack, hookgate: str, world: World) -> Result:
         if log:
             log.catch_up()
             became += [f"{int(gateway.metrics()['hookgate_log_lines_dropped_total']):,} lines dropped"]
-        peak, alive = gateway.memory("VmHWM") - before, gateway.process.poll() is None
+        peak, alive = gateway.memory("VmHWM"), gateway.process.poll() is None
         gateway.stop()
     if attack.run is c.unknown_kids:
         became.append(f"{keys.fetches.value - fetched} fetches, {keys.bytes.value >> 10:,} KiB")
@@ -157,7 +158,7 @@ def measure(attack: Attack, hookgate: str, world: World) -> Result:
         lines = log.lines, sum(row.signed and row.served for row in rows)
         became.append("lines of {:,} of {:,} genuine requests written".format(*lines))
     save(world.save, attack, hookgate, rows, begun)
-    return Result(attack, counts, "; ".join(became), cpu, peak, Period(rows, begun, attackers.end), again, alive, lines)
+    return Result(attack, counts, "; ".join(became), cpu, before, peak, Period(rows, begun, attackers.end), again, alive, lines)
 
 
 def save(path: pathlib.Path | None, attack: Attack, hookgate: str, rows: list, begun: float) -> None:

@@ -32,6 +32,7 @@ class SlowReader:
             time.sleep(1)
 
     def finish(self) -> None:
-        """After the gateway has ended."""
+        """After all processes that write have ended."""
+        os.close(self.theirs)
         self.thread.join(10)
         os.close(self.ours)

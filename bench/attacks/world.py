@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import math
 import pathlib
 import socket
 import subprocess
@@ -149,9 +150,9 @@ class Gateway:
         return (int(fields[11]) + int(fields[12])) / 100
 
     def memory(self, name: str) -> float:
-        """`VmRSS` or `VmHWM`, in MiB."""
-        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.split(f"{name}:")[1].split()[0]) / 1024
+        """`VmRSS` or `VmHWM`, in MiB; not a number once the process has ended."""
+        _, found, value = pathlib.Path(f"/proc/{self.pid}/status").read_text().partition(f"{name}:")
+        return int(value.split()[0]) / 1024 if found else math.nan
 
     def forget_peak(self) -> None:
         pathlib.Path(f"/proc/{self.pid}/clear_refs").write_text("5")
