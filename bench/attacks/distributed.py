@@ -273,6 +273,10 @@ def wrong_signatures(site, index, end):
     return pump(site, index, end, b"".join(bodies), len(bodies))
 
 
+def large_wrong_signatures(site, index, end):
+    return pump(site, index, end, hook(1 << 20) + b"x" * (1 << 20), 1)
+
+
 def challenges(site, index, end):
     """Five unsigned challenges a second from each address."""
     return pump(site, index, end, http1("/dropbox?challenge=a", method="GET"), 1, pause=0.2)

@@ -71,11 +71,13 @@ class Attackers:
 
 
 def give_way() -> None:
-    """Lowers the priority of this process, and of the session of its own in which Linux schedules it (autogroup)."""
-    os.setsid()
+    """Lowers the priority of this process, and that of its session, which is what Linux may schedule (autogroup)."""
     os.nice(10)
     with contextlib.suppress(OSError):
-        pathlib.Path("/proc/self/autogroup").write_text("10")
+        session = pathlib.Path("/proc/self/autogroup")
+        now = int(session.read_text().split()[-1])
+        os.setsid()
+        session.write_text(str(min(19, now + 10)))
 
 
 def open_connections(gateway: Gateway, senders: Senders) -> str:

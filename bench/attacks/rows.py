@@ -104,6 +104,7 @@ MANY = [
     *everywhere("trickled bodies", "connections", d.trickled_bodies, quick=[OWN_56]),
     *everywhere("trickled bodies, HTTP/2", "streams", d.trickled_streams),
     *everywhere("wrong signatures", "requests", d.wrong_signatures, quick=[APART]),
+    once("wrong signatures, bodies of 1 MiB", "requests", d.large_wrong_signatures),
     *everywhere("silent connections", "connections", d.silent, quick=[OWN_24]),
     *everywhere("half of a TLS handshake", "connections", d.half_handshakes, quick=[OWN_48]),
     *everywhere("slow headers", "connections", d.slow_heads, limits=FEWER),
