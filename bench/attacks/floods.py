@@ -100,6 +100,7 @@ class Result:
     cpu: float
     before: float
     peak: float
+    bound: float
     period: Period
     again: float | None
     alive: bool
@@ -107,7 +108,8 @@ class Result:
     lines: tuple[int, int] = (0, 0)
 
     def failed(self) -> bool:
-        return bool(self.period.unserved) or self.again is None or not self.alive or self.lines[0] < self.lines[1]
+        served = not self.period.unserved and self.again is not None and self.alive
+        return not served or self.lines[0] < self.lines[1] or self.peak > self.bound
 
     def cells(self) -> list[str]:
         tried = self.counts.pop("tried", 0)
@@ -116,7 +118,11 @@ class Result:
         latency = "–" if middle is None else f"{middle:.1f} / {slow:.0f} ms"
         again = "no" if self.again is None else f"{self.again:.1f} s"
         return [f"{tried:,} {self.attack.unit}", "; ".join(filter(None, [results, self.became])), f"{self.cpu:.0%}",
-                f"{self.peak:.0f} MiB, {self.peak - self.before:.0f} added", latency, self.served() if self.alive else "GATEWAY DIED", again]
+                self.memory(), latency, self.served() if self.alive else "GATEWAY DIED", again]
+
+    def memory(self) -> str:
+        over = f", over the bound of {self.bound}" if self.peak > self.bound else ""
+        return f"{self.peak:.0f} MiB, {self.peak - self.before:.0f} added{over}"
 
     def served(self) -> str:
         total, unserved = len(self.period.rows), self.period.unserved
@@ -160,7 +166,7 @@ def measure(attack: Attack, hookgate: str, world: World) -> Result:
         lines = log.lines, sum(row.signed and row.served for row in rows)
         became.append("lines of {:,} of {:,} genuine requests written".format(*lines))
     save(world.save, attack, hookgate, rows, begun)
-    return Result(attack, counts, "; ".join(became), cpu, before, peak, Period(rows, begun, attackers.end), again, alive, lines)
+    return Result(attack, counts, "; ".join(became), cpu, before, peak, gateway.bound, Period(rows, begun, attackers.end), again, alive, lines)
 
 
 def save(path: pathlib.Path | None, attack: Attack, hookgate: str, rows: list, begun: float) -> None:

@@ -5,6 +5,7 @@ import datetime
 import json
 import math
 import pathlib
+import re
 import socket
 import subprocess
 import time
@@ -130,6 +131,9 @@ class Gateway:
         checked = subprocess.run([hookgate, "check", "--config", path], capture_output=True, text=True)
         if checked.returncode != 0:
             raise SystemExit(checked.stderr + checked.stdout)
+        stated = re.search(r"memory: at most ([\d,]+) MiB", checked.stdout)
+        # The memory that the gateway may need, as `check` says, in MiB.
+        self.bound = int(stated[1].replace(",", "")) if stated else math.inf
         command = [hookgate, "run", "--config", str(path)]
         self.process = subprocess.Popen(command, stdout=log or subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.pid, self.admin = self.process.pid, admin
