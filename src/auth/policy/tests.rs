@@ -235,6 +235,7 @@ fn a_body_with_the_only_credential_must_be_json() {
     for nothing in [&b""[..], b"{}"] {
         assert_eq!(decide(in_json(), &[], nothing), MISSING);
     }
+    assert_eq!(decide(header("x-a", 0), &[], b"no JSON"), MISSING);
     let any = || Policy::AnyOf(vec![header("x-a", 0), in_json()]);
     assert_eq!(decide(any(), &[("x-a", "good")], b"no JSON"), Ok(vec![0]));
     assert_eq!(decide(any(), &[], b"no JSON"), MISSING);
