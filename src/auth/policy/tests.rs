@@ -158,6 +158,46 @@ fn unavailable_comes_before_rejected() {
     }
 }
 
+/// The keys of such a token may be fetched, after which another rejection is no longer the first one.
+#[test]
+fn a_token_of_an_unknown_remote_key_comes_before_rejected() {
+    let Keys::Remote(remote) = unknown() else { panic!("remote keys") };
+    let named = with(ED25519.jwk(), &json!({"kid": "1"}));
+    remote.replace(key_set(&[named], &[Algorithm::EdDSA]), now());
+    let token = ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA","kid":"2"}"#, good_claims().to_string());
+    let fields = [("authorization", format!("Bearer {token}")), ("x-a", "bad".to_owned())];
+    let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let keys = Keys::Remote(remote);
+    for policies in [vec![jwt(keys.clone()), header("x-a", 0)], vec![header("x-a", 0), jwt(keys.clone())]] {
+        assert_eq!(outcome(&Policy::AnyOf(policies), &fields), Err(Reason::UnknownKey));
+    }
+}
+
+/// A credential that counted twice would have its replay id reserved twice.
+#[test]
+fn each_credential_of_any_of_counts_once() {
+    let any = Policy::AnyOf(vec![header("x-a", 0), Policy::AllOf(vec![header("x-b", 1), header("x-c", 2)])]);
+    let grants = |fields: &[(&str, &str)]| evaluate(&any, fields, None).unwrap().each().count();
+    let (a, b, c) = (("x-a", "good"), ("x-b", "good"), ("x-c", "good"));
+    assert_eq!((grants(&[a]), grants(&[a, b])), (1, 2));
+    // An `all_of` has a grant without identity beside those of its policies.
+    assert_eq!((grants(&[b, c]), grants(&[a, b, c])), (3, 4));
+}
+
+#[test]
+fn a_policy_binds_the_body_if_every_request_that_passes_does() {
+    let bound = || {
+        let Policy::Jwt(mut policy) = jwt(known()) else { panic!("a JWT") };
+        policy.token = Locator::Json(Pointer::parse("/token").unwrap());
+        Policy::Jwt(policy)
+    };
+    assert!(bound().binds_body() && Policy::AllOf(vec![bound(), header("x-a", 0)]).binds_body());
+    assert!(Policy::AnyOf(vec![bound(), bound()]).binds_body());
+    for policy in [Policy::Public, jwt(known()), header("x-a", 0), Policy::AnyOf(vec![bound(), header("x-a", 0)])] {
+        assert!(!policy.binds_body(), "{:?}", policy.kind());
+    }
+}
+
 /// The order of the policies in the alternative does not matter.
 #[test]
 fn an_invalid_credential_is_rejected_though_another_of_its_branch_is_missing() {
