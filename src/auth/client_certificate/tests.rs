@@ -1,11 +1,13 @@
 use rcgen::SanType;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
+use serde_json::json;
 
 use super::testing::{NOW, TestAuthority, dns, leaf, leaf_of_bytes, uri};
 use super::*;
 use crate::auth::certificate_rule::{CertificateRule, FingerprintError, parse_fingerprint};
 use crate::auth::explanation::Explanation;
+use crate::auth::jwt::binding::Bindings;
 use crate::auth::request::{PresentedCertificate, RequestView, UrlBase};
 use crate::reason::Reason;
 
@@ -221,6 +223,31 @@ fn a_rule_grants_only_a_certificate_that_is_listed_and_trusted_now() {
     assert_eq!(verify(Some(&foreign), Some(&trust)), not_allowed);
     assert_eq!(verify(Some(&listed), None), not_allowed, "a reload has removed `client_ca`");
     assert_eq!(verify(None, Some(&trust)), Err(Reason::MissingCredential));
+}
+
+/// RFC 8705 §3.1. A token that was stolen from its sender is of no use without the sender's private key.
+#[test]
+fn a_bound_token_is_valid_with_its_own_trusted_certificate_alone() {
+    let authority = TestAuthority::new("a");
+    let bindings = Bindings { certificate: true, ..Bindings::default() };
+    let head = http::Request::post("/").body(()).unwrap().into_parts().0;
+    let check = |claims: serde_json::Value, certificate: Option<&ClientCertificate>, trust: Option<&ClientTrust>| {
+        let client = certificate.map(|certificate| PresentedCertificate { certificate, trust });
+        let view = RequestView::new(&head, UrlBase::Host("a")).with_client(client);
+        let checked = bindings.check(claims.as_object().unwrap(), &view, at(NOW), &mut Explanation::off());
+        checked.map_err(|error| error.reason().unwrap())
+    };
+    let [own, other] = ["a.test", "a.test"].map(|name| authority.client(&leaf(vec![dns(name)])));
+    let bound = || json!({"cnf": {"x5t#S256": own.thumbprint()}});
+    let (trust, mismatch) = (trust(&authority), Err(Reason::CertificateMismatch));
+    assert_eq!(check(bound(), Some(&own), Some(&trust)), Ok(()));
+    assert_eq!(check(bound(), Some(&other), Some(&trust)), mismatch);
+    assert_eq!(check(bound(), Some(&own), None), mismatch);
+    assert_eq!(check(bound(), None, None), mismatch);
+    for unbound in [json!({}), json!({"cnf": {}})] {
+        assert_eq!(check(unbound, Some(&own), Some(&trust)), Err(Reason::MissingClaim));
+    }
+    assert_eq!(check(json!({"cnf": "x"}), Some(&own), Some(&trust)), Err(Reason::MalformedToken));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::auth::request::UrlBase;
 use crate::auth::revocation::{RevocationHandle, RevocationList};
 use crate::auth::secret::{Secret, SecretKey};
 use crate::auth::static_token::StaticTokenPolicy;
-use crate::auth::testing::{ED25519, ISSUER, fixed, good_claims, key_set, now, policy, with};
+use crate::auth::testing::{ED25519, ISSUER, fixed, good_claims, key_set, now, policy, signature, with};
 use crate::auth::{Rules, verify};
 
 /// A policy for the static token `good` in this header; the secret has this index.
@@ -191,10 +191,37 @@ fn a_policy_binds_the_body_if_every_request_that_passes_does() {
         policy.token = Locator::Json(Pointer::parse("/token").unwrap());
         Policy::Jwt(policy)
     };
+    assert!(Policy::Signature(Box::new(signature())).binds_body());
     assert!(bound().binds_body() && Policy::AllOf(vec![bound(), header("x-a", 0)]).binds_body());
     assert!(Policy::AnyOf(vec![bound(), bound()]).binds_body());
     for policy in [Policy::Public, jwt(known()), header("x-a", 0), Policy::AnyOf(vec![bound(), header("x-a", 0)])] {
         assert!(!policy.binds_body(), "{:?}", policy.kind());
+    }
+}
+
+/// A certificate is valid only for the host name of its connection, which such a route must compare.
+#[test]
+fn a_policy_looks_at_certificates_if_one_of_its_schemes_does() {
+    let bound = || {
+        let Policy::Jwt(mut policy) = jwt(known()) else { panic!("a JWT") };
+        policy.bindings.certificate = true;
+        Policy::Jwt(policy)
+    };
+    let rule = || Policy::ClientCertificate(Box::default());
+    for policy in [rule(), bound(), Policy::AnyOf(vec![header("x-a", 0), Policy::AllOf(vec![Policy::Public, rule()])])]
+    {
+        assert!(policy.looks_at_certificates(), "{:?}", policy.kind());
+    }
+    let without = Policy::AllOf(vec![jwt(known()), Policy::Signature(Box::new(signature()))]);
+    for policy in [Policy::Public, jwt(known()), header("x-a", 0), without] {
+        assert!(!policy.looks_at_certificates(), "{:?}", policy.kind());
+    }
+}
+
+#[test]
+fn every_scheme_is_evaluated() {
+    for policy in [Policy::Signature(Box::new(signature())), Policy::ClientCertificate(Box::default())] {
+        assert_eq!(outcome(&policy, &[]), MISSING, "{:?}", policy.kind());
     }
 }
 

@@ -7,7 +7,6 @@ use http::Request;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use proptest::prelude::*;
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::*;
 use crate::auth::claims::Pointer;
@@ -17,10 +16,8 @@ use crate::auth::jwt::binding::{BindingHash, BodyHash, HashPresence};
 use crate::auth::keys::Algorithm;
 use crate::auth::locator::Locator;
 use crate::auth::request::UrlBase;
-use crate::auth::secret::{Secret, SecretKey, SignatureAlgorithm};
-use crate::auth::signature::{Component, Parse, SignaturePolicy, SignedTime};
 use crate::auth::static_token::StaticTokenPolicy;
-use crate::auth::testing::{ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, policy, with};
+use crate::auth::testing::{ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, policy, secret, signature, with};
 use crate::auth::time::TimestampUnit;
 
 fn jwt() -> Policy {
@@ -148,51 +145,16 @@ fn a_timestamp_in_a_header_is_checked_before_the_body_is_read() {
 #[test]
 fn the_headers_of_every_rule_are_known() {
     let name = HeaderName::from_static;
-    let key = SecretKey::from_secret(Zeroizing::new(b"secret".to_vec())).unwrap();
-    let token = StaticTokenPolicy { place: Locator::header_named(name("x-token")), secrets: vec![secret(key.clone())] };
+    let token = StaticTokenPolicy { place: Locator::header_named(name("x-token")), secrets: vec![secret()] };
     let policy = Policy::AllOf(vec![
         Policy::AnyOf(vec![jwt(), Policy::Token(Box::new(token))]),
-        Policy::Signature(Box::new(signature(key))),
+        Policy::Signature(Box::new(signature())),
     ]);
     let rules = Rules::new(policy, None, in_header());
     for expected in ["authorization", "x-token", "x-sig", "x-id", "x-signed-at", "x-key", "x-version", "x-time"] {
         assert!(rules.headers().contains(&name(expected)), "{expected}");
     }
     assert!(!rules.headers().contains(&name("x-other")));
-}
-
-fn secret(key: SecretKey) -> Secret {
-    Secret { index: 0, id: None, key }
-}
-
-/// A signature that reads a header in each of the places where a policy can have one.
-fn signature(key: SecretKey) -> SignaturePolicy {
-    let component = |name| Component::parse(name).unwrap();
-    let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
-    SignaturePolicy {
-        name: "signature".into(),
-        places: vec![Locator::header_named(HeaderName::from_static("x-sig"))],
-        parse: Parse::Raw,
-        encoding: Encoding::Hex,
-        algorithm: SignatureAlgorithm::Sha256,
-        signed_payload: vec![component("header:x-id"), component("body")],
-        join: String::new(),
-        url_variants: Vec::new(),
-        time: Some(SignedTime {
-            source: component("header:x-signed-at"),
-            unit: TimestampUnit::Seconds,
-            max_age,
-            max_future,
-        }),
-        replay_id: None,
-        key_id: Some(component("header:x-key")),
-        required_headers: vec![(HeaderName::from_static("x-version"), "2".into())],
-        required_parts: Vec::new(),
-        required_json: None,
-        body_hash: None,
-        id: None,
-        secrets: vec![secret(key)],
-    }
 }
 
 #[test]

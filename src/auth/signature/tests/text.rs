@@ -172,6 +172,27 @@ fn a_hash_in_the_signed_url_stands_for_the_body() {
     assert_eq!(evaluate(&twice, b"{}"), Err(Reason::MultipleCredentials));
 }
 
+#[test]
+fn a_policy_knows_what_it_signs() {
+    let signs = |components: &[&str]| {
+        let policy = policy(components);
+        (policy.binds_body(), policy.signs_url(), policy.signs_header(&HeaderName::from_static("x-id")))
+    };
+    for (component, expected) in [
+        ("body", (true, false, false)),
+        ("body.sha256.base64", (true, false, false)),
+        ("form.sorted", (true, false, false)),
+        ("url", (false, true, false)),
+        ("url.decoded", (false, true, false)),
+        ("header:x-id", (false, false, true)),
+        ("header:x-other", (false, false, false)),
+        ("json:/id", (false, false, false)),
+        ("path", (false, false, false)),
+    ] {
+        assert_eq!(signs(&["method", component]), expected, "{component}");
+    }
+}
+
 /// PageSpace#2199: an unsigned value must not identify an event.
 #[test]
 fn an_id_or_a_time_counts_where_it_is_signed() {
