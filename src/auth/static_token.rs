@@ -156,6 +156,18 @@ mod tests {
         assert_eq!(evaluate("/s", r#"{"s":"the token","s":"x"}"#), MISSING);
     }
 
+    /// A public key is no token: any client knows it.
+    #[test]
+    fn a_public_key_is_not_compared() {
+        let key = crate::auth::testing::ED25519.spki();
+        let key = SecretKey::from_public(&key, crate::auth::secret::SignatureAlgorithm::Ed25519).unwrap();
+        let place = Locator::Header { name: HeaderName::from_static("x-t"), scheme: None };
+        let policy = StaticTokenPolicy { place, secrets: vec![Secret { index: 0, id: None, key }] };
+        let head = Request::post("/").header("x-t", "anything").body(()).unwrap().into_parts().0;
+        let verified = policy.verify(&RequestView::new(&head, UrlBase::Host("a")), &mut Explanation::off());
+        assert_eq!(verified.err(), Some(Reason::InvalidStaticToken.into()));
+    }
+
     /// Timing must not distinguish a shorter token from one that differs in its last byte.
     #[test]
     fn tokens_are_compared_by_their_hashes() {

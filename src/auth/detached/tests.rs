@@ -6,7 +6,7 @@ use http::Request;
 
 use super::*;
 use crate::auth::claims::Pointer;
-use crate::auth::keys::Keys;
+use crate::auth::keys::{KeySet, Keys};
 use crate::auth::request::UrlBase;
 use crate::auth::testing::{ED25519, ISSUER, NOW, Signer, b64, fixed, good_claims, key_set, now, policy};
 use crate::auth::time::TimestampUnit;
@@ -150,9 +150,24 @@ fn truelayer_signs_method_path_listed_headers_and_body() {
     ] {
         assert_eq!(evaluate(&truelayer(header, "POST /hook\nbody"), &[]), Err(Reason::MalformedToken), "{header}");
     }
-    let many = format!(r#"{{"alg":"EdDSA","tl_version":"2","tl_headers":"{}"}}"#, ["X-Id"; 33].join(","));
-    let text = format!("POST /hook\n{}body", "X-Id: 7\n".repeat(33));
-    assert_eq!(evaluate(&truelayer(&many, &text), &[id]), Err(Reason::MalformedToken));
+    let none = r#"{"alg":"EdDSA","tl_version":"2","tl_headers":""}"#;
+    assert_eq!(evaluate(&truelayer(none, "POST /hook\nbody"), &[]), Ok(()));
+    for (count, expected) in [(32, Ok(())), (33, Err(Reason::MalformedToken))] {
+        let many = format!(r#"{{"alg":"EdDSA","tl_version":"2","tl_headers":"{}"}}"#, vec!["X-Id"; count].join(","));
+        let text = format!("POST /hook\n{}body", "X-Id: 7\n".repeat(count));
+        assert_eq!(evaluate(&truelayer(&many, &text), &[id]), expected, "{count}");
+    }
+}
+
+/// A provider that rotates its key publishes both for a while.
+#[test]
+fn any_of_several_pinned_keys_may_have_signed() {
+    let pinned = |signer: &Signer| KeySet::from_spki(&signer.spki(), Algorithm::EdDSA).unwrap();
+    let mut keys = pinned(&Signer::ed25519());
+    keys.extend(pinned(&ED25519));
+    let mut policy = detached(Payload::Unencoded);
+    policy.issuer.keys = fixed(keys);
+    assert_eq!(evaluate_by(&policy, &[("x-jws", &unencoded(GOOD, "body"))], b"body"), Ok(()));
 }
 
 /// A time header that is sent but not listed was not signed.

@@ -8,6 +8,7 @@ use crate::auth::testing::{
     AUDIENCE, ED25519, ISSUER, NOW, P256, RSA, Signer, b64, fixed, good_claims, hmac, key_set, now, pem, policy, with,
 };
 
+mod bindings;
 mod claims;
 mod form;
 mod signature;

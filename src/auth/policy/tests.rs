@@ -16,7 +16,7 @@ use crate::auth::request::UrlBase;
 use crate::auth::revocation::{RevocationHandle, RevocationList};
 use crate::auth::secret::{Secret, SecretKey};
 use crate::auth::static_token::StaticTokenPolicy;
-use crate::auth::testing::{ED25519, ISSUER, fixed, good_claims, key_set, now, policy, with};
+use crate::auth::testing::{ED25519, ISSUER, fixed, good_claims, key_set, now, policy, signature, with};
 use crate::auth::{Rules, verify};
 
 /// A policy for the static token `good` in this header; the secret has this index.
@@ -158,6 +158,73 @@ fn unavailable_comes_before_rejected() {
     }
 }
 
+/// The keys of such a token may be fetched, after which another rejection is no longer the first one.
+#[test]
+fn a_token_of_an_unknown_remote_key_comes_before_rejected() {
+    let Keys::Remote(remote) = unknown() else { panic!("remote keys") };
+    let named = with(ED25519.jwk(), &json!({"kid": "1"}));
+    remote.replace(key_set(&[named], &[Algorithm::EdDSA]), now());
+    let token = ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA","kid":"2"}"#, good_claims().to_string());
+    let fields = [("authorization", format!("Bearer {token}")), ("x-a", "bad".to_owned())];
+    let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let keys = Keys::Remote(remote);
+    for policies in [vec![jwt(keys.clone()), header("x-a", 0)], vec![header("x-a", 0), jwt(keys.clone())]] {
+        assert_eq!(outcome(&Policy::AnyOf(policies), &fields), Err(Reason::UnknownKey));
+    }
+}
+
+/// A credential that counted twice would have its replay id reserved twice.
+#[test]
+fn each_credential_of_any_of_counts_once() {
+    let any = Policy::AnyOf(vec![header("x-a", 0), Policy::AllOf(vec![header("x-b", 1), header("x-c", 2)])]);
+    let grants = |fields: &[(&str, &str)]| evaluate(&any, fields, None).unwrap().each().count();
+    let (a, b, c) = (("x-a", "good"), ("x-b", "good"), ("x-c", "good"));
+    assert_eq!((grants(&[a]), grants(&[a, b])), (1, 2));
+    // An `all_of` has a grant without identity beside those of its policies.
+    assert_eq!((grants(&[b, c]), grants(&[a, b, c])), (3, 4));
+}
+
+#[test]
+fn a_policy_binds_the_body_if_every_request_that_passes_does() {
+    let bound = || {
+        let Policy::Jwt(mut policy) = jwt(known()) else { panic!("a JWT") };
+        policy.token = Locator::Json(Pointer::parse("/token").unwrap());
+        Policy::Jwt(policy)
+    };
+    assert!(Policy::Signature(Box::new(signature())).binds_body());
+    assert!(bound().binds_body() && Policy::AllOf(vec![bound(), header("x-a", 0)]).binds_body());
+    assert!(Policy::AnyOf(vec![bound(), bound()]).binds_body());
+    for policy in [Policy::Public, jwt(known()), header("x-a", 0), Policy::AnyOf(vec![bound(), header("x-a", 0)])] {
+        assert!(!policy.binds_body(), "{:?}", policy.kind());
+    }
+}
+
+/// A certificate is valid only for the host name of its connection, which such a route must compare.
+#[test]
+fn a_policy_looks_at_certificates_if_one_of_its_schemes_does() {
+    let bound = || {
+        let Policy::Jwt(mut policy) = jwt(known()) else { panic!("a JWT") };
+        policy.bindings.certificate = true;
+        Policy::Jwt(policy)
+    };
+    let rule = || Policy::ClientCertificate(Box::default());
+    for policy in [rule(), bound(), Policy::AnyOf(vec![header("x-a", 0), Policy::AllOf(vec![Policy::Public, rule()])])]
+    {
+        assert!(policy.looks_at_certificates(), "{:?}", policy.kind());
+    }
+    let without = Policy::AllOf(vec![jwt(known()), Policy::Signature(Box::new(signature()))]);
+    for policy in [Policy::Public, jwt(known()), header("x-a", 0), without] {
+        assert!(!policy.looks_at_certificates(), "{:?}", policy.kind());
+    }
+}
+
+#[test]
+fn every_scheme_is_evaluated() {
+    for policy in [Policy::Signature(Box::new(signature())), Policy::ClientCertificate(Box::default())] {
+        assert_eq!(outcome(&policy, &[]), MISSING, "{:?}", policy.kind());
+    }
+}
+
 /// The order of the policies in the alternative does not matter.
 #[test]
 fn an_invalid_credential_is_rejected_though_another_of_its_branch_is_missing() {
@@ -235,6 +302,7 @@ fn a_body_with_the_only_credential_must_be_json() {
     for nothing in [&b""[..], b"{}"] {
         assert_eq!(decide(in_json(), &[], nothing), MISSING);
     }
+    assert_eq!(decide(header("x-a", 0), &[], b"no JSON"), MISSING);
     let any = || Policy::AnyOf(vec![header("x-a", 0), in_json()]);
     assert_eq!(decide(any(), &[("x-a", "good")], b"no JSON"), Ok(vec![0]));
     assert_eq!(decide(any(), &[], b"no JSON"), MISSING);

@@ -137,6 +137,7 @@ fn each_form_finds_its_signatures_and_nothing_else() {
         (&Parse::Prefix("v0=".into()), "V0=01", none),
         (&Parse::Prefix("v0=".into()), "01", none),
         (&pairs("v1"), "t=5,v1=01, v0=02,v1=03", &[&[1], &[3]]),
+        (&pairs("v1"), "t=5,,v1=01,", &[&[1]]),
         (&pairs("v1"), "t=5", none),
         (&pairs("v1"), "v1=01,nonsense", none),
         (&pairs("v1"), "", none),
@@ -176,6 +177,25 @@ fn of_two_parts_of_one_name_none_counts() {
     for value in [format!("v1={five}"), format!("T=5,v1={five}")] {
         assert_eq!(evaluate(value.clone()), Err(Reason::MissingSignedComponent), "{value}");
     }
+}
+
+#[test]
+fn a_value_of_a_pair_may_contain_the_separator() {
+    let value = &pairs("v1").read("t=a=b,v1=YQ==")[0];
+    assert_eq!((value.part("t"), value.decoded(Encoding::Base64)), (Some("a=b"), vec![b"a".to_vec()]));
+}
+
+/// A value beyond the bound is not read, so that a long header does not cost more.
+#[test]
+fn very_many_parts_are_not_read() {
+    let last =
+        |before: usize, prefix: &str, between: &str| format!("{}{prefix}01", format!("a{between}").repeat(before));
+    let list = Parse::List { separator: " ".into(), prefix: "v1,".into() };
+    let fields = |index| Parse::Split { separator: ":".into(), index, list: None };
+    assert_eq!(signatures(&list, &last(63, "v1,", " ")).len(), 1);
+    assert_eq!(signatures(&list, &last(64, "v1,", " ")).len(), 0);
+    assert_eq!(signatures(&fields(63), &last(63, "", ":")).len(), 1);
+    assert_eq!(signatures(&fields(64), &last(64, "", ":")).len(), 0);
 }
 
 #[test]

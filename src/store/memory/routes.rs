@@ -67,3 +67,30 @@ pub(super) fn add(count: &AtomicUsize, more: usize, bound: usize) -> bool {
     let sum = |count: usize| count.checked_add(more).filter(|sum| *sum <= bound);
     count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(claim: &ShareClaim) -> Option<u16> {
+        match claim {
+            ShareClaim::Claimed(number) => Some(*number),
+            ShareClaim::Full | ShareClaim::Unknown => None,
+        }
+    }
+
+    /// Reloads add and remove routes for as long as the process lives.
+    #[test]
+    fn the_number_of_a_route_without_entries_is_reused() {
+        let (mut routes, name) = (Routes::default(), |number: u32| Arc::<str>::from(format!("route {number}")));
+        for route in 0..=u32::from(u16::MAX) {
+            assert_eq!(number(&routes.register(&name(route), 1)).map(u32::from), Some(route));
+        }
+        assert!(matches!(routes.register(&name(70_000), 1), ShareClaim::Full));
+        routes.release(5);
+        assert_eq!(number(&routes.register(&name(70_000), 1)), Some(5));
+        assert_eq!(routes.name(5), Some(name(70_000)));
+        assert!(matches!(routes.claim(&name(5), 1), ShareClaim::Unknown));
+        assert!(matches!(routes.claim(&name(70_000), 1), ShareClaim::Full));
+    }
+}

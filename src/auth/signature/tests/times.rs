@@ -111,3 +111,21 @@ fn each_of_several_values_is_in_time() {
     assert_eq!(evaluate(NOW, NOW - 301), Err(Reason::TimestampTooOld));
     assert_eq!(evaluate(NOW - 301, NOW), Err(Reason::TimestampTooOld));
 }
+
+/// The id is stored for as long as any of the signatures could be replayed.
+#[test]
+fn a_replay_id_lasts_as_long_as_its_latest_signature() {
+    let mut policy = timed("part:t", TimestampUnit::Seconds);
+    policy.parse = pairs("v1");
+    policy.replay_id = Some(SignatureReplayId::Hash);
+    policy.places = ["x-one", "x-two"].map(|name| Locator::header_named(HeaderName::from_static(name))).to_vec();
+    let value = |time: u64| format!("t={time},v1={}", mac(format!("{time}.body")));
+    for (one, two) in [(NOW, NOW - 100), (NOW - 100, NOW)] {
+        let head = head("/a", &[("x-one", &value(one)), ("x-two", &value(two))]);
+        let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(b"body");
+        let grant = policy.verify(&view, now(), &mut Explanation::off()).unwrap();
+        let id = grant.replay_id.unwrap();
+        assert_eq!(id.until.map(UnixTime::seconds), Some(NOW + 301), "{one} {two}");
+        assert_eq!(id.issued.map(UnixTime::seconds), Some(NOW - 160), "{one} {two}");
+    }
+}
