@@ -5,9 +5,9 @@
 
 pub mod duplicates;
 mod limits;
+mod path;
 mod upstream;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::clock::UnixTime;
 use crate::reason::Reason;
 use duplicates::DuplicateRules;
 pub use limits::{Limit, Rate, RouteLimits};
+pub use path::{AmbiguousPath, validate_path};
 pub use upstream::{Endpoint, EndpointAddress, Trust, Upstream};
 
 /// One entry under `routes`.
@@ -286,56 +287,6 @@ impl Match {
 fn allowed(candidates: &[Arc<Route>]) -> Unrouted {
     let methods = candidates.iter().filter_map(|route| route.matches.methods.as_ref());
     Unrouted::MethodNotAllowed(methods.flatten().cloned().collect())
-}
-
-/// The upstream could read the path differently from hookgate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AmbiguousPath;
-
-/// Rejects paths that proxies and upstreams are known to read differently: those with dot segments, empty segments,
-/// `\`, `;`, raw non-ASCII or control bytes, or percent-encodings that are broken, doubled, not UTF-8, or stand for one
-/// of those or for a delimiter (RFC 3986 §2.2, §3.3; Istio CVE-2021-31920, Oathkeeper CVE-2026-33494).
-///
-/// Returns the path decoded, as an upstream reads it. Routes are matched by that form: otherwise `/%61dmin` would
-/// bypass the route that protects `/admin`.
-///
-/// # Errors
-/// [`AmbiguousPath`].
-pub fn validate_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
-    let inside = path.strip_prefix('/').ok_or(AmbiguousPath)?;
-    let decoded = decode_strictly(inside)?;
-    let segments = decoded.split('/');
-    let last = segments.clone().count().saturating_sub(1);
-    for (index, segment) in segments.enumerate() {
-        // Only the last segment may be empty: `/hooks/` is a valid path, `/hooks//x` is ambiguous.
-        if segment == "." || segment == ".." || (segment.is_empty() && index != last) {
-            return Err(AmbiguousPath);
-        }
-    }
-    Ok(if decoded == inside { Cow::Borrowed(path) } else { Cow::Owned(format!("/{decoded}")) })
-}
-
-fn decode_strictly(path: &str) -> Result<String, AmbiguousPath> {
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut bytes = path.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'%' => decoded.push(decode_escape(bytes.next(), bytes.next())?),
-            b'\\' | b';' | b'#' | b'?' | 0x00..=0x20 | 0x7f..=0xff => return Err(AmbiguousPath),
-            plain => decoded.push(plain),
-        }
-    }
-    String::from_utf8(decoded).map_err(|_| AmbiguousPath)
-}
-
-/// Decodes a percent-encoding, which may stand for a letter or a space, but not for a byte with a meaning in paths.
-fn decode_escape(high: Option<u8>, low: Option<u8>) -> Result<u8, AmbiguousPath> {
-    let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
-    let (high, low) = (digit(high).ok_or(AmbiguousPath)?, digit(low).ok_or(AmbiguousPath)?);
-    match u8::try_from(high * 16 + low).map_err(|_| AmbiguousPath)? {
-        b'/' | b'\\' | b'.' | b'%' | b';' | b'#' | b'?' | 0x00..=0x1f | 0x7f => Err(AmbiguousPath),
-        byte => Ok(byte),
-    }
 }
 
 #[cfg(test)]
