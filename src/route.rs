@@ -4,28 +4,32 @@
 //! rewritten. A request without a route is not forwarded. Pure; the gateway calls it for each request.
 
 pub mod duplicates;
+mod forward;
 mod limits;
 mod path;
 mod upstream;
+mod variants;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use core::net::IpAddr;
-use http::{HeaderName, Method, StatusCode};
+use http::{Method, StatusCode};
 use ipnet::IpNet;
 
 use crate::auth::challenge::{ChallengeResponse, ChallengeRule};
-use crate::auth::claims::Pointer;
 use crate::auth::request::{PublicUrl, UrlBase};
 use crate::auth::{RequestView, Rules, VerifyError};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 use duplicates::DuplicateRules;
+pub use forward::{Forward, HeaderPattern, NEEDED_BY_HTTP, normal_form};
 pub use limits::{Limit, Rate, RouteLimits};
 pub use path::{AmbiguousPath, validate_path};
 pub use upstream::{Endpoint, EndpointAddress, Trust, Upstream};
+use variants::Variants;
+pub use variants::{Bypass, bypasses};
 
 /// One entry under `routes`.
 #[derive(Clone, Debug)]
@@ -162,15 +166,6 @@ pub enum PathMatch {
     Prefix(String),
 }
 
-/// `forward` of a route.
-#[derive(Clone, Debug, Default)]
-pub struct Forward {
-    /// Whether the credential is removed from the request (`credential: remove`).
-    pub remove_credential: bool,
-    /// Claims that are forwarded, each with the header that carries it to the upstream (`claims_to_headers`).
-    pub claims: Vec<(Pointer, HeaderName)>,
-}
-
 /// Why no route matches a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unrouted {
@@ -178,6 +173,8 @@ pub enum Unrouted {
     NoRoute,
     /// A route matches the host and path, but not the method; lists the allowed methods (for the header `Allow`).
     MethodNotAllowed(Vec<Method>),
+    /// A route matches, but an upstream could read the path as that of a route with stricter rules.
+    Ambiguous,
 }
 
 /// The names of two routes that match the same request.
@@ -187,6 +184,14 @@ pub struct Overlap(pub Arc<str>, pub Arc<str>);
 /// All routes, indexed for lookup.
 #[derive(Debug, Default)]
 pub struct RoutingTable {
+    index: HostIndex,
+    /// `None` where no route could be bypassed by another one.
+    variants: Option<Box<Variants>>,
+}
+
+/// Routes by host and path.
+#[derive(Debug, Default)]
+struct HostIndex {
     hosts: HashMap<String, Paths>,
     any: Paths,
 }
@@ -204,21 +209,21 @@ impl RoutingTable {
     /// # Errors
     /// Every pair of routes with the same host and path and a method in common.
     pub fn new(routes: Vec<Arc<Route>>) -> Result<Self, Vec<Overlap>> {
-        let mut table = Self::default();
+        let variants = Variants::new(&routes).map(Box::new);
+        let mut index = HostIndex::default();
         let mut overlaps = Vec::new();
         for route in routes {
-            let paths = match &route.matches.host {
-                Some(host) => table.hosts.entry(host.clone()).or_default(),
-                None => &mut table.any,
-            };
-            paths.add(route, &mut overlaps);
+            let same = index.paths(&route).at(&route.matches.path);
+            let others = same.iter().filter(|other| other.matches.shares_method(&route.matches));
+            overlaps.extend(others.map(|other| Overlap(other.name.clone(), route.name.clone())));
+            same.push(route);
         }
-        if overlaps.is_empty() { Ok(table) } else { Err(overlaps) }
+        if overlaps.is_empty() { Ok(Self { index, variants }) } else { Err(overlaps) }
     }
 
     /// All routes.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
-        let paths = self.hosts.values().chain([&self.any]);
+        let paths = self.index.hosts.values().chain([&self.index.any]);
         paths.flat_map(|paths| {
             let prefixes = paths.prefixes.iter().flat_map(|(_, routes)| routes);
             paths.exact.values().flatten().chain(prefixes)
@@ -230,24 +235,38 @@ impl RoutingTable {
     ///
     /// # Errors
     /// [`Unrouted`]. If a path matches and its methods do not, no wider route is tried: the narrow one was written to
-    /// protect that path.
+    /// protect that path. A route also protects the variants of its paths (see [`Variants`]).
     pub fn find(&self, host: &str, path: &str, method: &Method) -> Result<&Arc<Route>, Unrouted> {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        let candidates = self.hosts.get(&host).and_then(|paths| paths.find(path)).or_else(|| self.any.find(path));
-        let candidates = candidates.ok_or(Unrouted::NoRoute)?;
-        candidates.iter().find(|route| route.matches.takes(method)).ok_or_else(|| allowed(candidates))
+        let candidates = self.index.find(&host, path, path).ok_or(Unrouted::NoRoute)?;
+        let found = candidates.iter().find(|route| route.matches.takes(method)).ok_or_else(|| allowed(candidates))?;
+        let is_bypass = self.variants.as_ref().is_some_and(|variants| variants.is_bypass(found, &host, path, method));
+        if is_bypass { Err(Unrouted::Ambiguous) } else { Ok(found) }
+    }
+}
+
+impl HostIndex {
+    /// The routes with the same host as this one.
+    fn paths(&mut self, route: &Route) -> &mut Paths {
+        match &route.matches.host {
+            Some(host) => self.hosts.entry(host.clone()).or_default(),
+            None => &mut self.any,
+        }
+    }
+
+    /// The routes of the most specific match: `exact` is compared with exact paths, `text` with prefixes.
+    fn find(&self, host: &str, exact: &str, text: &str) -> Option<&[Arc<Route>]> {
+        self.hosts.get(host).and_then(|paths| paths.find(exact, text)).or_else(|| self.any.find(exact, text))
     }
 }
 
 impl Paths {
-    fn add(&mut self, route: Arc<Route>, overlaps: &mut Vec<Overlap>) {
-        let same = match &route.matches.path {
+    /// The routes at this path.
+    fn at(&mut self, path: &PathMatch) -> &mut Vec<Arc<Route>> {
+        match path {
             PathMatch::Exact(path) => self.exact.entry(path.clone()).or_default(),
             PathMatch::Prefix(prefix) => self.prefix(prefix),
-        };
-        let others = same.iter().filter(|other| other.matches.shares_method(&route.matches));
-        overlaps.extend(others.map(|other| Overlap(other.name.clone(), route.name.clone())));
-        same.push(route);
+        }
     }
 
     /// The routes of this prefix; longer prefixes come first.
@@ -261,10 +280,10 @@ impl Paths {
         &mut self.prefixes[at].1
     }
 
-    fn find(&self, path: &str) -> Option<&[Arc<Route>]> {
-        let exact = self.exact.get(path).map(Vec::as_slice);
+    fn find(&self, exact: &str, text: &str) -> Option<&[Arc<Route>]> {
+        let exact = self.exact.get(exact).map(Vec::as_slice);
         exact.or_else(|| {
-            let (_, routes) = self.prefixes.iter().find(|(prefix, _)| path.starts_with(prefix))?;
+            let (_, routes) = self.prefixes.iter().find(|(prefix, _)| text.starts_with(prefix))?;
             Some(routes.as_slice())
         })
     }
@@ -276,7 +295,8 @@ impl Match {
         self.methods.as_ref().is_none_or(|methods| methods.contains(method))
     }
 
-    fn shares_method(&self, other: &Self) -> bool {
+    /// Whether it matches a method that the other one matches too.
+    pub fn shares_method(&self, other: &Self) -> bool {
         match (&self.methods, &other.methods) {
             (Some(mine), Some(theirs)) => mine.iter().any(|method| theirs.contains(method)),
             (None, _) | (_, None) => true,

@@ -376,7 +376,7 @@ fn fields_without_effect_are_rejected() {
         (
             "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
             "    auth: public\n    forward: { credential: keep }".to_owned(),
-            "forward: a public route has no credential",
+            "forward.credential: a public route has no credential",
         ),
     ];
     for (old, new, expected) in cases {

@@ -28,6 +28,7 @@ mod jwks;
 mod layers;
 mod limits;
 mod log;
+mod overlaps;
 mod provider;
 mod proxies;
 mod rates;

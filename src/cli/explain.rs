@@ -100,6 +100,7 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
         match &found {
             Ok(route) => format!("{} matches {} {path} on host {host:?}", route.name, captured.head.method),
             Err(Unrouted::NoRoute) => format!("no route matches {path} on host {host:?}"),
+            Err(Unrouted::Ambiguous) => format!("an application could read {path} as the path of a stricter route"),
             Err(Unrouted::MethodNotAllowed(methods)) => {
                 format!("{path} allows {methods:?}, not {}", captured.head.method)
             }

@@ -2,13 +2,19 @@
 
 use std::borrow::Cow;
 
+use icu_normalizer::ComposingNormalizerBorrowed;
+
+/// Characters that code pages of Windows turn into `/` or `\`, and NFKC into themselves.
+const BEST_FIT: &[char] = &['\u{2044}', '\u{2215}', '\u{2216}', '\u{a5}', '\u{20a9}'];
+
 /// The upstream could read the path differently from hookgate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AmbiguousPath;
 
 /// Rejects paths that proxies and upstreams are known to read differently: those with dot segments, empty segments,
 /// `\`, `;`, raw non-ASCII or control bytes, or percent-encodings that are broken, doubled, not UTF-8, or stand for one
-/// of those or for a delimiter (RFC 3986 §2.2, §3.3; Istio CVE-2021-31920, Oathkeeper CVE-2026-33494).
+/// of those, for a delimiter or for a look-alike of one (RFC 3986 §2.2, §3.3; Istio CVE-2021-31920, Oathkeeper
+/// CVE-2026-33494).
 ///
 /// Returns the path decoded, as an upstream reads it. Routes are matched by that form: otherwise `/%61dmin` would
 /// bypass the route that protects `/admin`.
@@ -18,6 +24,9 @@ pub struct AmbiguousPath;
 pub fn validate_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
     let inside = path.strip_prefix('/').ok_or(AmbiguousPath)?;
     let decoded = decode_strictly(inside)?;
+    if has_look_alikes(&decoded) {
+        return Err(AmbiguousPath);
+    }
     let segments = decoded.split('/');
     let last = segments.clone().count().saturating_sub(1);
     for (index, segment) in segments.enumerate() {
@@ -27,6 +36,17 @@ pub fn validate_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
         }
     }
     Ok(if decoded == inside { Cow::Borrowed(path) } else { Cow::Owned(format!("/{decoded}")) })
+}
+
+/// Whether a character becomes a delimiter of paths where an application normalizes text (Unicode NFKC: U+FF0F is `/`,
+/// U+2025 is `..`) or converts it to a legacy code page (best-fit mapping on Windows: U+2215 is `/`, U+00A5 is `\`).
+fn has_look_alikes(path: &str) -> bool {
+    if path.is_ascii() {
+        return false;
+    }
+    let others: String = path.chars().filter(|character| !character.is_ascii()).collect();
+    let normalized = ComposingNormalizerBorrowed::new_nfkc().normalize(&others);
+    normalized.contains(['/', '\\', '.', '%', ';', '#', '?']) || normalized.contains(BEST_FIT)
 }
 
 fn decode_strictly(path: &str) -> Result<String, AmbiguousPath> {
@@ -58,7 +78,18 @@ mod tests {
 
     #[test]
     fn plain_paths_pass() {
-        for path in ["/", "/webhook", "/hooks/", "/a-b_c~d/e.f/g..h", "/a%20b", "/%C3%A9", "/a:b@c!$&'()*+,=", "/%41"] {
+        for path in [
+            "/",
+            "/webhook",
+            "/hooks/",
+            "/a-b_c~d/e.f/g..h",
+            "/a%20b",
+            "/%C3%A9",
+            "/%E6%97%A5%E6%9C%AC",
+            "/%EF%BC%9Aa",
+            "/a:b@c!$&'()*+,=",
+            "/%41",
+        ] {
             assert!(validate_path(path).is_ok(), "{path}");
         }
     }
@@ -102,6 +133,18 @@ mod tests {
             "/é",
             "/a b",
             "/%ff",
+            // U+FF0F, U+FF3C, U+FF0E, U+2025, U+FF1B, U+FF1F, U+2215, U+2044, U+00A5, U+2100: `/`, `\\`, `.`, `..`, `;`, `?`, `/`,
+            // `/`, `\\`, `a/c`.
+            "/a%EF%BC%8Fb",
+            "/a%EF%BC%BCb",
+            "/%EF%BC%8E%EF%BC%8E",
+            "/%E2%80%A5",
+            "/a%EF%BC%9Bb",
+            "/a%EF%BC%9Fb",
+            "/a%E2%88%95b",
+            "/a%E2%81%84b",
+            "/a%C2%A5b",
+            "/%E2%84%80",
         ];
         for path in paths {
             assert_eq!(validate_path(path), Err(AmbiguousPath), "{path}");
