@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use crate::auth::Rejection;
 use crate::reason::{Ending, Reason};
-use crate::route::Unrouted;
+use crate::route::table::Unrouted;
 pub use kinds::{BodyFault, Exhausted, Limited};
 
 /// Why a request was not forwarded, or why forwarding it failed: a reason, and the facts that its response or the log

@@ -25,6 +25,7 @@ mod fleet;
 mod forwarding;
 mod framing;
 mod golden;
+mod headers;
 mod jwks;
 mod layers;
 mod limits;

@@ -130,6 +130,11 @@ fn a_wider_route_with_weaker_authentication_is_a_warning() {
     assert!(told[0].contains("set the same `auth` or another upstream"), "{told:?}");
     let neighbour = |path: &str| open("http://127.0.0.1:8000").path(path).host("other.example");
     assert_eq!(warnings(&usual().add_route(neighbour("/Webhook/"))).len(), 1);
+    let unlisted = open("http://127.0.0.1:8000").name("a").path("/a").with("allowed_ips", json!(["192.0.2.0/24"]));
+    let told = warnings(
+        &usual().add_route(unlisted).add_route(open("http://127.0.0.1:8001")).add_route(neighbour("/A/").name("b")),
+    );
+    assert!(told.len() == 1 && told[0].contains("routes[1] (`a`)"), "fewer requirements: {told:?}");
     let no_bypass = [
         open("http://127.0.0.1:8001"),
         open("http://127.0.0.1:8000").methods(["GET"]),

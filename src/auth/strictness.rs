@@ -11,14 +11,14 @@ use super::policy::Policy;
 use super::secret::Secret;
 use super::signature::SignaturePolicy;
 
-/// What a policy proves about a request.
+/// The proof that a policy requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strength {
-    /// Nothing: `auth: public`.
+    /// No proof: `auth: public`.
     None,
-    /// The sender, by a static token or a client certificate.
+    /// Proof of the sender, by a static token or a client certificate.
     Sender,
-    /// The sender, by a token or signature made with its key.
+    /// A token or a signature made with the key of the sender.
     Signed,
 }
 

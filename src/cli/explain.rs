@@ -19,7 +19,8 @@ use crate::config::{Config, Handles, Sources, compile};
 use crate::failure::Failure;
 use crate::metrics::Outcome;
 use crate::reason::Reason;
-use crate::route::{ChallengeStage, Unrouted, validate_path};
+use crate::route::table::Unrouted;
+use crate::route::{ChallengeStage, validate_path};
 use message::Captured;
 use trial::Trial;
 

@@ -1,6 +1,6 @@
-//! A response as stored for an idempotency key: status, headers and body as an HTTP/1.1 message. Hop-by-hop headers, trailers
-//! and cookies are left out, since they belong to one connection or one client. Of a large response only the status is
-//! stored.
+//! A response as stored for an idempotency key: status, headers and body as an HTTP/1.1 message. Hop-by-hop headers,
+//! trailers and cookies are left out, since they belong to one connection or one client. Of a large response only the
+//! status is stored.
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, SET_COOKIE, TRAILER};

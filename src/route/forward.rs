@@ -55,11 +55,15 @@ impl HeaderPattern {
 }
 
 impl Forward {
-    /// Whether the route does not forward this header of a client (`remove`, `allow`); `normal` is its normal form.
-    pub fn removes(&self, name: &str, normal: &str) -> bool {
-        let is_allowed = |allow: &Vec<HeaderPattern>| allow.iter().any(|pattern| pattern.matches(name));
+    /// Whether the header of a client with this normal form is removed (`remove`).
+    pub fn removes(&self, normal: &str) -> bool {
         self.remove.iter().any(|pattern| pattern.matches(normal))
-            || !(self.allow.as_ref().is_none_or(is_allowed) || NEEDED_BY_HTTP.contains(&name))
+    }
+
+    /// Whether the header of a client with this name may be forwarded (`allow`).
+    pub fn allows(&self, name: &str) -> bool {
+        let is_named = |allow: &Vec<HeaderPattern>| allow.iter().any(|pattern| pattern.matches(name));
+        self.allow.as_ref().is_none_or(is_named) || NEEDED_BY_HTTP.contains(&name)
     }
 }
 

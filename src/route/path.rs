@@ -133,8 +133,8 @@ mod tests {
             "/é",
             "/a b",
             "/%ff",
-            // U+FF0F, U+FF3C, U+FF0E, U+2025, U+FF1B, U+FF1F, U+2215, U+2044, U+00A5, U+2100: `/`, `\\`, `.`, `..`, `;`, `?`, `/`,
-            // `/`, `\\`, `a/c`.
+            // U+FF0F, U+FF3C, U+FF0E, U+2025, U+FF1B, U+FF1F, U+2215, U+2044, U+00A5 and U+2100, which become `/`, `\`, `.`,
+            // `..`, `;`, `?`, `/`, `/`, `\` and `a/c`.
             "/a%EF%BC%8Fb",
             "/a%EF%BC%BCb",
             "/%EF%BC%8E%EF%BC%8E",

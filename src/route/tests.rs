@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::table::*;
 use super::*;
 use crate::auth::Policy;
 

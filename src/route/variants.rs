@@ -2,15 +2,13 @@
 //! default): to them `/Webhook/` is `/webhook`. A request for a variant of a route's path that falls to a route with
 //! weaker rules and the same upstream would run the protected handler without those rules.
 //!
-//! The table of variants exists only where such a pair of routes does, and is read only for requests of the weaker one.
+//! Finds such pairs of routes, for the table and for `check`.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use http::Method;
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-use super::{HostIndex, Match, PathMatch, Route};
+use super::{Match, PathMatch, Route};
 
 /// A route that could be used to bypass another one.
 #[derive(Clone, Debug)]
@@ -33,6 +31,15 @@ pub fn bypasses(routes: &[Arc<Route>]) -> Vec<Bypass> {
         found.extend(others.map(|stricter| Bypass { weaker: Arc::clone(weaker), stricter: Arc::clone(stricter) }));
     }
     found
+}
+
+impl Bypass {
+    /// Whether the weaker route has a weaker kind of authentication, or the same one with fewer requirements. If it only
+    /// accepts other senders, as many routes beside each other do, this is false.
+    pub fn is_by_weaker_authentication(&self) -> bool {
+        let (mine, theirs) = (&self.weaker.rules.policy, &self.stricter.rules.policy);
+        mine.strength() < theirs.strength() || mine.is_as_strict_as(theirs)
+    }
 }
 
 impl Route {
@@ -67,51 +74,9 @@ impl Match {
     }
 }
 
-/// The routes by their folded paths, and which of them could be bypassed by which.
-#[derive(Debug)]
-pub(super) struct Variants {
-    index: HostIndex,
-    /// Weaker route → stricter routes.
-    stricter: HashMap<Arc<str>, HashSet<Arc<str>>>,
-}
-
-impl Variants {
-    /// `None` if no route could be bypassed by another one.
-    pub(super) fn new(routes: &[Arc<Route>]) -> Option<Self> {
-        let mut stricter: HashMap<Arc<str>, HashSet<Arc<str>>> = HashMap::new();
-        for bypass in bypasses(routes) {
-            stricter.entry(bypass.weaker.name.clone()).or_default().insert(bypass.stricter.name.clone());
-        }
-        if stricter.is_empty() {
-            return None;
-        }
-        let mut index = HostIndex::default();
-        for route in routes {
-            let path = match &route.matches.path {
-                PathMatch::Exact(path) => PathMatch::Exact(fold(path)),
-                PathMatch::Prefix(prefix) => PathMatch::Prefix(fold(prefix) + "/"),
-            };
-            index.paths(route).at(&path).push(Arc::clone(route));
-        }
-        Some(Self { index, stricter })
-    }
-
-    /// Whether a request for this route has a variant of the path of a stricter one. The most specific match counts:
-    /// a route that names the path in any spelling is meant for it. If its methods do not match, the path itself would
-    /// be rejected, and so are its variants.
-    pub(super) fn is_bypass(&self, route: &Route, host: &str, path: &str, method: &Method) -> bool {
-        let Some(stricter) = self.stricter.get(&route.name) else { return false };
-        let folded = fold(path);
-        let Some(meant) = self.index.find(host, &folded, &(folded.clone() + "/")) else { return false };
-        let any_takes = meant.iter().any(|other| other.matches.takes(method));
-        let mut meant = meant.iter().filter(|other| !any_takes || other.matches.takes(method));
-        meant.any(|other| stricter.contains(&other.name))
-    }
-}
-
 /// A path without its final slash, in one case, and with compatibility characters (such as fullwidth letters) replaced
 /// by the ordinary ones, as some applications do (Unicode NFKC).
-fn fold(path: &str) -> String {
+pub(super) fn fold(path: &str) -> String {
     let path = path.strip_suffix('/').unwrap_or(path);
     if path.is_ascii() {
         return path.to_ascii_lowercase();

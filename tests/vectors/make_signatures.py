@@ -253,6 +253,8 @@ pairs("buildkite", "X-Buildkite-Signature", '{"event":"ping"}', key="signature",
 pairs("ticket-tailor", "Tickettailor-Webhook-Signature", '{"id":"wh_1","event":"ORDER.CREATED"}', join="")
 pairs("calendly", "Calendly-Webhook-Signature", '{"event":"invitee.created"}')
 
+over_body("zoho-sign", "X-ZS-WEBHOOK-SIGNATURE", b64, '{"notifications":{"operation_type":"RequestSigningSuccess"}}')
+
 # The parameters by name, without separators: the provider's own example, with a value in percent-encoding.
 body = '{"created_date":"2019-03-06","event_id":"5675"}'
 signature = mac(fake("zoho-billing"), f"namebasic plansubscription_id90343{body}").hex()

@@ -15,7 +15,8 @@ use crate::clock::UnixTime;
 use crate::config::file::{CaptureYaml, MatchYaml, ModeYaml, RouteYaml};
 use crate::config::reader::{Field, Location, Section};
 use crate::config::values::parse_size;
-use crate::route::{Bypass, Capture, ErrorForm, Match, PathMatch, Route, bypasses, validate_path};
+use crate::route::variants::{Bypass, bypasses};
+use crate::route::{Capture, ErrorForm, Match, PathMatch, Route, validate_path};
 use crate::snapshot::ADDRESS_SHARE;
 
 /// Whether a body is buffered until it is verified, rather than streamed to the upstream.
@@ -118,14 +119,15 @@ impl Compiler<'_> {
     }
 
     /// Warns of each route that forwards requests for the paths of another one, in a form that the routing does not
-    /// recognize, to the same upstream with a weaker kind of authentication.
+    /// recognize, to the same upstream with weaker authentication.
     pub(super) fn warn_of_bypasses(&mut self, routes: &[Arc<Route>], names: &BTreeMap<Arc<str>, usize>) {
         let mut weaker: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for Bypass { weaker: route, stricter } in bypasses(routes) {
+        for bypass in bypasses(routes).iter().filter(|bypass| bypass.is_by_weaker_authentication()) {
+            let Bypass { weaker: route, stricter } = bypass;
             let (Some(at), Some(other)) = (names.get(&route.name), names.get(&stricter.name)) else { continue };
             // A form can change POST into another method (`_method` in Rails and Laravel), but GET into none.
             let reaches = route.matches.shares_method(&stricter.matches) || route.matches.takes(&Method::POST);
-            if reaches && route.rules.policy.strength() < stricter.rules.policy.strength() {
+            if reaches {
                 weaker.entry(*at).or_default().push(format!("routes[{other}] (`{}`)", stricter.name));
             }
         }

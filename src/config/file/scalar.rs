@@ -159,12 +159,14 @@ pub struct Day(pub UnixTime);
 /// The problem of a text that is no header name.
 pub(in crate::config) const HEADER_NAME: &str = "expected a header name";
 
+const HEADER_PATTERN: &str = "expected a header name of letters, digits and `-`, or a prefix such as X-Internal-*";
+
 /// The problem of a text that is neither a name nor a JSON pointer.
 pub(in crate::config) const POINTER: &str = "expected a name, or a JSON pointer such as /a/b (RFC 6901)";
 
 const COMPONENTS: &str = "expected a component: literal:…, body, body.sha256.hex, method, url, url.decoded, path, \
-                          query.sorted, query.pairs, form.sorted, header:NAME, header?:NAME, part:KEY, headers:KEY, json:/POINTER, \
-                          json?:/POINTER, form:FIELD or secret";
+                          query.sorted, query.pairs, form.sorted, header:NAME, header?:NAME, part:KEY, headers:KEY, \
+                          json:/POINTER, json?:/POINTER, form:FIELD or secret";
 
 const ALGORITHMS: &str = "unknown algorithm; expected RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, \
                           EdDSA (Ed25519), HS256, HS384 or HS512";
@@ -193,7 +195,7 @@ texts! {
         |text: &str| parse_net(text).map_err(|problem| problem.to_string());
     HeaderName: "a header name", "X-Signature", None, |text: &str| or(text.parse().ok(), HEADER_NAME);
     HeaderPattern: "a header name, or a prefix such as X-Internal-*", "X-Internal-*", Some(r"^[A-Za-z0-9-]+\*?$"),
-        |text: &str| or(Self::parse(text), "expected a header name of letters, digits and `-`, or a prefix such as X-Internal-*");
+        |text: &str| or(Self::parse(text), HEADER_PATTERN);
     Method: "a method such as POST", "POST", Some("^[^a-z]+$"), |text: &str| or(values::parse_method(text), METHOD);
     PublicUrl: "a URL such as https://hooks.example.com", "https://hooks.example.com", None,
         |text: &str| or(values::parse_public_url(text), URL);

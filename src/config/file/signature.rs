@@ -44,9 +44,9 @@ pub struct SignatureYaml {
     pub encoding: Field<Encoding>,
     /// Components of the string to sign (signed payload), in their order. A component is `literal:TEXT`, `body`,
     /// `body.sha256.hex` (or `raw`, `base64`, `base64url`), `method`, `url`, `url.decoded`, `path`, `query.sorted`,
-    /// `query.pairs`, `form.sorted`, `header:NAME`, `header?:NAME`, `part:KEY`, `headers:PART`, `json:/POINTER`, `json?:/POINTER`,
-    /// `form:FIELD` or `secret`. With `?`, a value that is absent counts as empty. `secret` is required with the
-    /// algorithm sha256 and not allowed with others.
+    /// `query.pairs`, `form.sorted`, `header:NAME`, `header?:NAME`, `part:KEY`, `headers:PART`, `json:/POINTER`,
+    /// `json?:/POINTER`, `form:FIELD` or `secret`. With `?`, a value that is absent counts as empty. `secret` is
+    /// required with the algorithm sha256 and not allowed with others.
     #[schemars(required, length(min = 1, max = 64), example = json!(["part:t", "body"]))]
     pub signed_payload: Section<List<Parsed<Component>>>,
     /// Separator between the components.
