@@ -20,6 +20,7 @@ mod request_id;
 mod reserve;
 pub mod response;
 pub mod response_body;
+pub mod response_start;
 mod route_request;
 mod stored_response;
 pub mod upstream;

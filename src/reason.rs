@@ -37,9 +37,10 @@ rows! {
         sender: "Send the request without `Upgrade`.",
     }).before_route();
     AmbiguousPath = &row("ambiguous_path", 400, ReasonTexts {
-        cause: "a path that two programs could read differently, or a fragment",
-        operator: "Give the sender a URL without such a path; it cannot be allowed.",
-        sender: "Use a path without dot segments, `//`, `;`, `\\` and encoded separators.",
+        cause: "a path that two programs could read differently, a fragment, or another spelling (case, final slash) of \
+                the path of a stricter route with the same upstream",
+        operator: "Give the sender a URL with the exact path of its route; such a path cannot be allowed.",
+        sender: "Use the exact path, without dot segments, `//`, `;`, `\\` and encoded separators.",
     }).before_route();
     /// RFC 9112 §7.1 and §11.2.
     AmbiguousFraming = &row("ambiguous_framing", 400, ReasonTexts {

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::auth::client_certificate::ClientTrust;
-use crate::route::RoutingTable;
+use crate::route::table::RoutingTable;
 
 /// SHA-256 over the whole configuration: the YAML and each file and environment variable that it references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -376,7 +376,37 @@ fn fields_without_effect_are_rejected() {
         (
             "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
             "    auth: public\n    forward: { credential: keep }".to_owned(),
-            "forward: a public route has no credential",
+            "forward.credential: a public route has no credential",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { remove: [X-A, Host] }".to_owned(),
+            "forward.remove[1]: would remove a header that HTTP needs",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { remove: [\"Content-*\"] }".to_owned(),
+            "forward.remove[0]: would remove a header that HTTP needs",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { remove: [] }".to_owned(),
+            "forward.remove: must not be empty",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { allow: [X_A] }".to_owned(),
+            "forward.allow[0]: expected a header name of letters, digits and `-`",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { allow: [\"*\"] }".to_owned(),
+            "forward.allow[0]: expected a header name of letters, digits and `-`",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { allow: [] }".to_owned(),
+            "forward.allow: must not be empty",
         ),
     ];
     for (old, new, expected) in cases {

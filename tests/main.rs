@@ -11,6 +11,7 @@
 #![allow(unreachable_pub, reason = "everything here is used inside of this crate only")]
 
 mod admin;
+mod broken_responses;
 mod capture;
 mod challenges;
 mod circles;
@@ -24,10 +25,12 @@ mod fleet;
 mod forwarding;
 mod framing;
 mod golden;
+mod headers;
 mod jwks;
 mod layers;
 mod limits;
 mod log;
+mod overlaps;
 mod provider;
 mod proxies;
 mod rates;

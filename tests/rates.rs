@@ -155,7 +155,7 @@ async fn half_answered(gateway: &Gateway, subject: &str) -> Wire {
     let mut wire = gateway.wire().await;
     let token = token_of(gateway, subject);
     let head = "POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n";
-    wire.write(format!("{head}Authorization: Bearer {token}\r\n\r\n")).await.read_until("\r\n\r\nha").await;
+    wire.write(format!("{head}Authorization: Bearer {token}\r\n\r\n")).await.read_until("\r\nha").await;
     wire
 }
 

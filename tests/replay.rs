@@ -96,7 +96,7 @@ async fn commit_on_selects_the_committing_statuses() {
 
 #[tokio::test]
 async fn a_response_that_breaks_off_is_not_committed() {
-    let upstream = Upstream::saying(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
+    let upstream = Upstream::saying(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nhalf").await;
     let gateway = with_replay_protection(&upstream).start();
     let token = token(&gateway, "a");
     for _ in 0..2 {

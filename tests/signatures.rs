@@ -405,3 +405,37 @@ async fn standard_webhooks_follow_their_specification() {
     }
     assert_eq!(upstream.seen().len(), 2);
 }
+
+/// Fields of a form are signed without separators: an attacker who has a signed form with the hash of a body in a field
+/// could move all fields into the URL, and send that body.
+#[tokio::test]
+async fn a_body_hash_inside_of_signed_fields_does_not_stand_for_a_body() {
+    use aws_lc_rs::{digest, hmac};
+    use base64::Engine;
+    let upstream = Upstream::echo().await;
+    let preset = Preset::new("twilio").secret(file("secret"));
+    let setup = detailed(&upstream, SECRET).auth(preset);
+    let gateway = setup.route(|route| route.path("/*").public_url("https://hooks.test")).start();
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, SECRET.as_bytes());
+    let sign = |text: &str| base64::engine::general_purpose::STANDARD.encode(hmac::sign(&key, text.as_bytes()));
+    let send = async |target: &str, signature: &str, content_type: &str, body: &str| {
+        let request = gateway.client().request(target).header("x-twilio-signature", signature);
+        let answer = gateway.client().send(request.header("content-type", content_type), body.to_owned()).await;
+        if answer.status == 200 { (200, String::new()) } else { answer.problem() }
+    };
+    let (form, json) = ("application/x-www-form-urlencoded", "application/json");
+    let forged = "{\"forged\":true}";
+    let hash = hex::encode(digest::digest(&digest::SHA256, forged.as_bytes()));
+    // A message whose text the attacker chose, as Twilio signs and sends it.
+    let signature = sign(&format!("https://hooks.test/hookBodyx?bodySHA256={hash}&ToSmith"));
+    let body = format!("To=Smith&Body=x%3FbodySHA256%3D{hash}%26");
+    assert_eq!(send("/hook", &signature, form, &body).await.0, 200);
+    let moved = format!("/hookBodyx?bodySHA256={hash}&ToSmith");
+    assert_eq!(send(&moved, &signature, json, forged).await, (401, "body_mismatch".into()));
+    // A hash that Twilio has written.
+    let target = format!("/hook?a=1&bodySHA256={hash}");
+    let signature = sign(&format!("https://hooks.test{target}"));
+    assert_eq!(send(&target, &signature, json, forged).await.0, 200);
+    assert_eq!(send(&target, &signature, json, "{}").await, (401, "body_mismatch".into()));
+    assert_eq!(send(&target, &signature, form, forged).await, (401, "invalid_signature".into()));
+}

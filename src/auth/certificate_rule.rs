@@ -47,11 +47,17 @@ impl CertificateRule {
         }
     }
 
+    /// Whether the rule is empty.
+    pub const fn allows_every_certificate(&self) -> bool {
+        self.sans.is_empty() && self.sha256.is_empty()
+    }
+
     /// Whether the rule lists the certificate by name or fingerprint; an empty rule allows every certificate. Trust is
     /// not checked here.
     pub fn admits(&self, certificate: &ClientCertificate) -> bool {
-        let any = self.sans.is_empty() && self.sha256.is_empty();
-        any || self.sha256.contains(certificate.sha256()) || self.sans.iter().any(|name| certificate.bears(name))
+        self.allows_every_certificate()
+            || self.sha256.contains(certificate.sha256())
+            || self.sans.iter().any(|name| certificate.bears(name))
     }
 }
 

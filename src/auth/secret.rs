@@ -129,6 +129,15 @@ impl SecretKey {
         }
     }
 
+    /// Whether the other key is the same one.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Shared(mine), Self::Shared(theirs)) => same(mine, theirs),
+            (Self::Public(mine), Self::Public(theirs)) => mine.as_ref() == theirs.as_ref(),
+            (Self::Shared(_) | Self::Public(_), _) => false,
+        }
+    }
+
     /// Whether `signature` is valid under this key over the concatenated components of `text`.
     pub(super) fn verifies(&self, algorithm: SignatureAlgorithm, text: &[Cow<'_, [u8]>], signature: &[u8]) -> bool {
         match (self, algorithm) {

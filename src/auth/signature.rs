@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use memchr::memmem;
 use zeroize::Zeroizing;
 
 use super::claims::ClaimRule;
@@ -261,16 +262,26 @@ impl SignaturePolicy {
     }
 
     /// Compares the body with the hash in the signed query parameter, if it is present. The hash then represents the
-    /// body in the string to sign, and no form is read.
+    /// body in the string to sign. A form is signed by its fields, without separators: a hash in one of them would be at
+    /// the end of the URL if the fields were moved there, and a captured signature would be valid for any body with that
+    /// hash. So the hash must be the last parameter, and no form is verified by it.
     fn check_body_hash(
         &self,
         request: &RequestView<'_>,
         explanation: &mut Explanation,
     ) -> Result<BodyForm, VerifyError> {
-        let Some(name) = &self.body_hash else { return Ok(BodyForm::AsItIs) };
-        let Some(wanted) = request.query(name)? else { return Ok(BodyForm::AsItIs) };
-        let fits = Digest::hex_sha256(request.body()?).eq_ignore_ascii_case(&wanted);
-        explanation.add("body hash", || format!("{name} {} the body", if fits { "matches" } else { "does not match" }));
+        let Some(name) = self.body_hash.as_deref().filter(|_| !request.is_form()) else { return Ok(BodyForm::AsItIs) };
+        if request.query(name)?.is_none() {
+            return Ok(BodyForm::AsItIs);
+        }
+        let last = request.head.uri.query().and_then(|query| query.rsplit('&').next()).unwrap_or_default();
+        let wanted = last.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
+        let hash = Digest::hex_sha256(request.body()?);
+        let fits = wanted.is_some_and(|wanted| hash.eq_ignore_ascii_case(wanted));
+        explanation.add("body hash", || match wanted {
+            Some(_) => format!("{name} {} the body", if fits { "matches" } else { "does not match" }),
+            None => format!("{name} is not the last query parameter"),
+        });
         if fits { Ok(BodyForm::ByItsHash) } else { Err(Reason::BodyMismatch.into()) }
     }
 
@@ -298,14 +309,19 @@ impl SignaturePolicy {
     }
 }
 
-/// The string to sign, for `explain`; a secret that the sender put into it is replaced by `<secret>`.
+/// The string to sign, for `explain`; a secret that the sender put into it is replaced by `<secret>`. It is found by its
+/// bytes, since text that is no UTF-8 has lost some.
 fn shown(text: &[Cow<'_, [u8]>], secret: &Secret) -> String {
     let text = Zeroizing::new(text.concat());
-    let whole = String::from_utf8_lossy(&text);
-    match secret.key.shared().map(String::from_utf8_lossy).filter(|secret| !secret.is_empty()) {
-        Some(secret) => whole.replace(&*secret, "<secret>"),
-        None => whole.into_owned(),
+    let (mut rest, mut shown) = (text.as_slice(), String::new());
+    if let Some(secret) = secret.key.shared().filter(|secret| !secret.is_empty()) {
+        while let Some((before, after)) = memmem::find(rest, secret).and_then(|at| rest.split_at_checked(at)) {
+            shown += &String::from_utf8_lossy(before);
+            shown += "<secret>";
+            rest = after.get(secret.len()..).unwrap_or_default();
+        }
     }
+    shown + &String::from_utf8_lossy(rest)
 }
 
 /// Checks the time of each value. Returns the first and the last second in which one of them is accepted.

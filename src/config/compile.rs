@@ -29,7 +29,8 @@ use super::reader::Location;
 use super::sources::Sources;
 use crate::auth::Policy;
 use crate::auth::issuer::Issuer;
-use crate::route::{Route, RoutingTable};
+use crate::route::Route;
+use crate::route::table::RoutingTable;
 use crate::settings::StoreSettings;
 use crate::snapshot::Snapshot;
 use compiler::Compiler;
@@ -143,8 +144,10 @@ impl Compiler<'_> {
             if let Some(first) = names.insert(Arc::clone(&route.name), index) {
                 self.problems.add(file.name.at, format!("duplicate name: routes[{first}] uses it; choose another"));
             }
-            routes.push((file.auth.at, Arc::new(route)));
+            routes.push((file.auth.at, route));
         }
+        forward::share_claim_headers(&mut routes);
+        let routes: Vec<_> = routes.into_iter().map(|(at, route)| (at, Arc::new(route))).collect();
         self.check_shared_challenges(&routes);
         self.table(routes, &names)
     }
@@ -173,7 +176,9 @@ impl Compiler<'_> {
         routes: Vec<(Location, Arc<Route>)>,
         names: &BTreeMap<Arc<str>, usize>,
     ) -> Option<RoutingTable> {
-        let overlaps = match RoutingTable::new(routes.into_iter().map(|(_, route)| route).collect()) {
+        let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
+        self.warn_of_bypasses(&routes, names);
+        let overlaps = match RoutingTable::new(routes) {
             Ok(table) => return Some(table),
             Err(overlaps) => overlaps,
         };

@@ -1,7 +1,7 @@
 //! Validates request line and headers before anything else reads them: one host, an unambiguous target, size limits. It
 //! rejects requests and rewrites nothing. Called by `route_request`.
 
-use http::header::{HOST, UPGRADE};
+use http::header::{CONTENT_LENGTH, HOST, UPGRADE};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Version};
@@ -25,13 +25,16 @@ impl RequestTarget {
     /// Validates a request against the limits of its listener.
     ///
     /// # Errors
-    /// `MissingHost`; `BadRequest` for a repeated or contradicting host (RFC 9112 §3.2), for CONNECT and TRACE, and for
-    /// two things that only HTTP/2 can carry: spaces around a value, and a scheme other than http and https;
-    /// `UpgradeNotSupported`; `AmbiguousPath`; `UriTooLong` and `HeadersTooLarge` beyond the listener's limits.
+    /// `MissingHost`; `BadRequest` for a repeated or contradicting host (RFC 9112 §3.2), for CONNECT and TRACE, for a
+    /// scheme other than http and https, and for spaces around a value, which only HTTP/2 can carry;
+    /// `AmbiguousFraming` for a length that is repeated or has leading zeros; `UpgradeNotSupported`; `AmbiguousPath`; `UriTooLong` and `HeadersTooLarge` beyond the listener's limits.
     pub fn evaluate(head: &Parts, limits: &ListenerLimits) -> Result<Self, Failure> {
         check_size(head, limits)?;
         if head.headers.values().any(has_blanks_around) || has_another_scheme(head) {
             return Err(Reason::BadRequest.into());
+        }
+        if has_ambiguous_length(head) {
+            return Err(Reason::AmbiguousFraming.into());
         }
         // The gateway never switches protocols (RFC 9110 §7.8), and must not depend on how an upstream handles an
         // upgrade.
@@ -91,10 +94,24 @@ fn has_blanks_around(value: &HeaderValue) -> bool {
     blank(value.as_bytes().first()) || blank(value.as_bytes().last())
 }
 
-/// HTTP/2 requests carry their scheme (RFC 9113 §8.3.1), which is lost where the target has no host.
+/// A scheme is in the absolute form of HTTP/1 (RFC 9112 §3.2.2), and in each request of HTTP/2 (RFC 9113 §8.3.1), where
+/// it is lost if the target has no host.
 fn has_another_scheme(head: &Parts) -> bool {
-    let named = head.version == Version::HTTP_2 && head.uri.authority().is_some();
-    named && !matches!(head.uri.scheme_str(), Some("https" | "http"))
+    match head.uri.scheme_str() {
+        Some(scheme) => !matches!(scheme, "https" | "http"),
+        None => head.version == Version::HTTP_2 && head.uri.authority().is_some(),
+    }
+}
+
+/// Implementations read a repeated length or one with leading zeros differently (RFC 9110 §8.6): octal, the first, the
+/// last or none. HTTP/2 would carry such a length into HTTP/1.
+fn has_ambiguous_length(head: &Parts) -> bool {
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    let (first, second) = (lengths.next(), lengths.next());
+    let is_plain = |length: &[u8]| {
+        length == b"0" || (length.iter().all(u8::is_ascii_digit) && !length.is_empty() && !length.starts_with(b"0"))
+    };
+    second.is_some() || first.is_some_and(|length| !is_plain(length))
 }
 
 /// The host of the target (HTTP/2, absolute form) and the `Host` header must be equal, or a proxy and an upstream could
@@ -185,6 +202,29 @@ mod tests {
         ));
         assert!(evaluate(get("/a").version(Version::HTTP_2).header(HOST, "a.example")).is_ok());
         assert!(evaluate(get("http://a.example/a").version(Version::HTTP_2).header("x", "a b")).is_ok());
+    }
+
+    #[test]
+    fn another_scheme_is_rejected_in_both_versions() {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let run = |uri| evaluate(get(uri).version(version).header(HOST, "a.example"));
+            assert!(matches!(run("ftp://a.example/a"), Err(Failure::Plain(Reason::BadRequest))));
+            assert!(run("http://a.example/a").is_ok() && run("HTTPS://a.example/a").is_ok());
+        }
+    }
+
+    #[test]
+    fn a_length_is_there_once_and_has_no_leading_zeros() {
+        let run = |lengths: &[&str]| {
+            let request = get("/a").header(HOST, "a.example");
+            evaluate(lengths.iter().fold(request, |request, length| request.header(CONTENT_LENGTH, *length)))
+        };
+        for good in [&[][..], &["0"], &["2"], &["20"]] {
+            assert!(run(good).is_ok(), "{good:?}");
+        }
+        for bad in [&["2", "2"][..], &["000"], &["002"], &["2, 2"], &["+2"], &["2 "], &[""]] {
+            assert!(matches!(run(bad), Err(Failure::Plain(Reason::AmbiguousFraming | Reason::BadRequest))), "{bad:?}");
+        }
     }
 
     #[test]

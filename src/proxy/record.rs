@@ -38,7 +38,7 @@ pub struct RequestRecord {
     bytes_sent: u64,
     complete: bool,
     verify: Duration,
-    /// How long the upstream took until its response headers.
+    /// How long the upstream took until its response had begun.
     pub(super) upstream: Option<Duration>,
     /// Held until the response is complete.
     pub(super) permits: ConcurrencyPermits,

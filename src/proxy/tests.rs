@@ -12,7 +12,7 @@ use crate::clock::SystemClock;
 use crate::jwks::Jwks;
 use crate::limit::{ChallengeLimit, MemoryQuota, RequestLimits};
 use crate::metrics::Metrics;
-use crate::route::RoutingTable;
+use crate::route::table::RoutingTable;
 use crate::snapshot::{ConfigHash, ErrorDetail, SharedSnapshot};
 
 pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {

@@ -51,7 +51,10 @@ pub const ACCESS_FIELDS: &[(&str, &str)] = &[
     ("kid", "Key id: `kid` of the token, else that of the key that verified it."),
     ("duration_us", "Microseconds of the whole request."),
     ("verify_us", "Microseconds of the decision."),
-    ("upstream_us", "Microseconds until the headers of the upstream's response."),
+    (
+        "upstream_us",
+        "Microseconds until the upstream's response has begun: its headers, and the first part of its body.",
+    ),
     ("bytes_received", "Size of the request body."),
     ("bytes_sent", "Size of the response body."),
     ("complete", "Whether the response was complete; `false` if the client or the upstream disconnected early."),

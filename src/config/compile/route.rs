@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::Method;
 use http::uri::Authority;
 
 use super::compiler::{Compiler, LargestBody, RouteScope};
@@ -14,6 +15,7 @@ use crate::clock::UnixTime;
 use crate::config::file::{CaptureYaml, MatchYaml, ModeYaml, RouteYaml};
 use crate::config::reader::{Field, Location, Section};
 use crate::config::values::parse_size;
+use crate::route::variants::{Bypass, bypasses};
 use crate::route::{Capture, ErrorForm, Match, PathMatch, Route, validate_path};
 use crate::snapshot::ADDRESS_SHARE;
 
@@ -113,6 +115,32 @@ impl Compiler<'_> {
             let warning = "limits.max_body_size is more than a quarter of max_buffered_bytes, which is the share of one IP \
                            address: larger bodies are always rejected with 503; raise max_buffered_bytes";
             self.warn(at, warning);
+        }
+    }
+
+    /// Warns of each route that forwards requests for the paths of another one, in a form that the routing does not
+    /// recognize, to the same upstream with weaker authentication.
+    pub(super) fn warn_of_bypasses(&mut self, routes: &[Arc<Route>], names: &BTreeMap<Arc<str>, usize>) {
+        let mut weaker: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for bypass in bypasses(routes).iter().filter(|bypass| bypass.is_by_weaker_authentication()) {
+            let Bypass { weaker: route, stricter } = bypass;
+            let (Some(at), Some(other)) = (names.get(&route.name), names.get(&stricter.name)) else { continue };
+            // A form can change POST into another method (`_method` in Rails and Laravel), but GET into none.
+            let reaches = route.matches.shares_method(&stricter.matches) || route.matches.takes(&Method::POST);
+            if reaches {
+                weaker.entry(*at).or_default().push(format!("routes[{other}] (`{}`)", stricter.name));
+            }
+        }
+        for (index, stricter) in weaker {
+            let Some(file) = self.file.routes.get(index) else { continue };
+            let at = file.matches.path.at;
+            let warning = format!(
+                "this route has weaker authentication than {} and the same upstream: an application that ignores a \
+                 suffix of the path (`.json`, `/x`), its host or its method, runs their handlers for requests of this \
+                 route; make `match` narrower, or set the same `auth` or another upstream",
+                stricter.join(", ")
+            );
+            self.warn(at, &warning);
         }
     }
 

@@ -22,6 +22,7 @@ use crate::auth::signature::Component;
 use crate::clock::UnixTime;
 use crate::config::reader::{FILE, Field, List, Location, REVOCATIONS, VARIABLE};
 use crate::config::values::{self, parse_duration, parse_net, parse_pin, parse_rate, parse_size};
+use crate::route::HeaderPattern;
 
 /// A scalar that is written as text.
 pub trait Text: Sized {
@@ -158,12 +159,14 @@ pub struct Day(pub UnixTime);
 /// The problem of a text that is no header name.
 pub(in crate::config) const HEADER_NAME: &str = "expected a header name";
 
+const HEADER_PATTERN: &str = "expected a header name of letters, digits and `-`, or a prefix such as X-Internal-*";
+
 /// The problem of a text that is neither a name nor a JSON pointer.
 pub(in crate::config) const POINTER: &str = "expected a name, or a JSON pointer such as /a/b (RFC 6901)";
 
 const COMPONENTS: &str = "expected a component: literal:…, body, body.sha256.hex, method, url, url.decoded, path, \
-                          query.sorted, form.sorted, header:NAME, header?:NAME, part:KEY, headers:KEY, json:/POINTER, \
-                          json?:/POINTER, form:FIELD or secret";
+                          query.sorted, query.pairs, form.sorted, header:NAME, header?:NAME, part:KEY, headers:KEY, \
+                          json:/POINTER, json?:/POINTER, form:FIELD or secret";
 
 const ALGORITHMS: &str = "unknown algorithm; expected RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, \
                           EdDSA (Ed25519), HS256, HS384 or HS512";
@@ -191,6 +194,8 @@ texts! {
     IpNet: "an IP address or a CIDR range", "203.0.113.0/24", Some("^[0-9A-Fa-f:.]+(/[0-9]+)?$"),
         |text: &str| parse_net(text).map_err(|problem| problem.to_string());
     HeaderName: "a header name", "X-Signature", None, |text: &str| or(text.parse().ok(), HEADER_NAME);
+    HeaderPattern: "a header name, or a prefix such as X-Internal-*", "X-Internal-*", Some(r"^[A-Za-z0-9-]+\*?$"),
+        |text: &str| or(Self::parse(text), HEADER_PATTERN);
     Method: "a method such as POST", "POST", Some("^[^a-z]+$"), |text: &str| or(values::parse_method(text), METHOD);
     PublicUrl: "a URL such as https://hooks.example.com", "https://hooks.example.com", None,
         |text: &str| or(values::parse_public_url(text), URL);
