@@ -58,6 +58,7 @@ fn request(number: u64, route: &Arc<str>) -> ReserveRequest {
         share: usize::MAX,
         until: at(UNTIL),
         lease: Duration::from_secs(10),
+        upstream_lease: Duration::from_secs(10),
         issued: None,
     }
 }

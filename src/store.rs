@@ -112,9 +112,10 @@ impl StoreClient {
                 let hasher = EntryHasher::new(embedded.key());
                 (Box::new(embedded), hasher)
             }
-            StoreBackend::Redis(redis) => {
-                (Box::new(RedisStore::new(redis, runtime.clone())?), EntryHasher::of_prefix(&redis.prefix))
-            }
+            StoreBackend::Redis(redis) => (
+                Box::new(RedisStore::new(redis, Arc::clone(&clock), Arc::clone(&metrics), runtime.clone())?),
+                EntryHasher::of_prefix(&redis.prefix),
+            ),
         };
         Ok(Self { store, hasher, on_error: settings.on_error, clock, metrics, runtime, retries: AtomicUsize::new(0) })
     }

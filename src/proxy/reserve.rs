@@ -13,7 +13,6 @@ use super::upstream::MARGIN;
 use super::{response, stored_response};
 use crate::auth::locator::LocatedValue;
 use crate::auth::{Grant, Permit, Rejection, RequestView};
-use crate::clock::UnixTime;
 use crate::failure::Failure;
 use crate::reason::Reason;
 use crate::route::duplicates::{DuplicateRules, IdempotencyRule, OnDuplicate};
@@ -87,13 +86,14 @@ fn entries(
 ) -> Result<Vec<ReserveRequest>, Failure> {
     let RequestContext { route, now, head, .. } = context;
     let view = body.known().map_or_else(|| context.view(), |known| context.view().with_body(known));
-    // How long the exchange with the upstream may take.
-    let lease = body.time_left() + route.upstream.timeout + MARGIN;
+    // How long the exchange with the upstream may take. If this process dies, no more of the body arrives.
+    let upstream_lease = route.upstream.timeout + MARGIN;
+    let lease = body.time_left() + upstream_lease;
     let entry = |kind, id: &[&[u8]], until, issued| -> Result<ReserveRequest, Failure> {
         let id = store.hasher.id(id);
         let fingerprint = store.hasher.fingerprint(head.method.as_str(), view.path_and_query(), view.body);
         let (owner, route, share) = (new_owner().map_err(undecided)?, Arc::clone(&route.name), rules.share);
-        Ok(ReserveRequest { kind, id, fingerprint, owner, route, share, until, lease, issued })
+        Ok(ReserveRequest { kind, id, fingerprint, owner, route, share, until, lease, upstream_lease, issued })
     };
     let (name, mut entries) = (route.name.as_bytes(), Vec::new());
     if let Some(rule) = &rules.idempotency
@@ -103,7 +103,7 @@ fn entries(
         // another entry.
         let issuer = grant.issuer().map(|issuer| issuer.as_bytes()).unwrap_or_default();
         let id = [name, issuer, b"key", grant.subject().unwrap_or_default().as_bytes(), key.as_bytes()];
-        entries.push(entry(EntryKind::Idempotency, &id, now.plus(rule.ttl), Some(UnixTime::MAX))?);
+        entries.push(entry(EntryKind::Idempotency, &id, now.plus(rule.ttl), None)?);
     }
     if let Some(rule) = &rules.replay {
         for replay_id in grant.replay_ids() {

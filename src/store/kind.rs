@@ -97,6 +97,8 @@ pub struct ReserveRequest {
     pub until: UnixTime,
     /// Length of the lease: the time within which the owner settles the reservation.
     pub lease: Duration,
+    /// The part of the lease that is left once this process has died: the time that the upstream may take.
+    pub upstream_lease: Duration,
     /// The first time at which the credential could be used, clock skew included; `None` if the credential does not
     /// say.
     pub issued: Option<UnixTime>,
@@ -126,6 +128,7 @@ impl ReserveRequest {
             share: usize::MAX,
             until: UnixTime::from_seconds(100).unwrap_or_default(),
             lease: Duration::from_secs(10),
+            upstream_lease: Duration::from_secs(10),
             issued: None,
         }
     }

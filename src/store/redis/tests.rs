@@ -8,6 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::*;
+use crate::clock::SystemClock;
 use crate::store::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner};
 use server::{RedisServer, until};
 use zeroize::Zeroizing;
@@ -17,6 +18,10 @@ struct TestStore {
     redis: RedisStore,
     calls: tokio::runtime::Runtime,
     _connections: tokio::runtime::Runtime,
+}
+
+fn metrics() -> Arc<Metrics> {
+    Arc::new(Metrics::new().unwrap())
 }
 
 fn settings(urls: Vec<String>) -> RedisSettings {
@@ -37,7 +42,7 @@ impl TestStore {
     fn new(settings: &RedisSettings) -> Self {
         let connections = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let calls = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let redis = RedisStore::new(settings, connections.handle().clone()).unwrap();
+        let redis = RedisStore::new(settings, Arc::new(SystemClock), metrics(), connections.handle().clone()).unwrap();
         Self { redis, calls, _connections: connections }
     }
 
@@ -70,14 +75,14 @@ impl TestStore {
 }
 
 fn now() -> UnixTime {
-    use crate::clock::{Clock, SystemClock};
     SystemClock.now()
 }
 
 /// A request to reserve id `n`, whose bucket is `n` mod 64.
 fn request(n: u8) -> ReserveRequest {
     let (until, lease) = (now().plus(Duration::from_secs(600)), Duration::from_secs(60));
-    ReserveRequest { until, lease, issued: Some(now()), ..ReserveRequest::sample(EntryId([n; 16])) }
+    let upstream_lease = Duration::from_secs(30);
+    ReserveRequest { until, lease, upstream_lease, issued: Some(now()), ..ReserveRequest::sample(EntryId([n; 16])) }
 }
 
 const DONE: ReserveResult = ReserveResult::Committed { same: true, reply: None };
@@ -276,8 +281,14 @@ fn it_speaks_tls_to_servers_that_it_trusts() {
     assert_eq!(strict.reserve(&request(2)), Err(StoreError::Unavailable));
     let bad = RedisSettings { ca: Some(b"none".to_vec()), ..settings(vec!["rediss://localhost:1".into()]) };
     let runtime = strict.calls.handle().clone();
-    assert!(matches!(RedisStore::new(&bad, runtime.clone()), Err(RedisStartError::Ca(_))));
-    assert!(matches!(RedisStore::new(&settings(vec!["http://a".into()]), runtime), Err(RedisStartError::Url(_))));
+    assert!(matches!(
+        RedisStore::new(&bad, Arc::new(SystemClock), metrics(), runtime.clone()),
+        Err(RedisStartError::Ca(_))
+    ));
+    assert!(matches!(
+        RedisStore::new(&settings(vec!["http://a".into()]), Arc::new(SystemClock), metrics(), runtime),
+        Err(RedisStartError::Url(_))
+    ));
 }
 
 #[test]
