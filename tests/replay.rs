@@ -3,6 +3,7 @@
 mod idempotency;
 mod senders;
 mod shared;
+mod tenants;
 
 use serde_json::json;
 

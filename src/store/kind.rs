@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::state::{EntryId, Fingerprint, Owner, ReserveResult, Settled, Settlement};
+use super::state::{EntryId, Fingerprint, Owner, ReserveResult, SenderId, Settled, Settlement};
 use crate::clock::UnixTime;
 use crate::metrics::EntryKind;
 
@@ -93,6 +93,8 @@ pub struct ReserveRequest {
     pub route: Arc<str>,
     /// Maximum number of entries of that route.
     pub share: usize,
+    /// The sender of the request on that route, by all of its credentials.
+    pub sender: SenderId,
     /// Time until which the id must be stored.
     pub until: UnixTime,
     /// Length of the lease: the time within which the owner settles the reservation.
@@ -126,6 +128,7 @@ impl ReserveRequest {
             owner: Owner(1),
             route: Arc::from("orders"),
             share: usize::MAX,
+            sender: SenderId([1; 16]),
             until: UnixTime::from_seconds(100).unwrap_or_default(),
             lease: Duration::from_secs(10),
             upstream_lease: Duration::from_secs(10),

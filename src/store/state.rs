@@ -19,6 +19,10 @@ impl std::fmt::Display for EntryId {
     }
 }
 
+/// A keyed hash of a route and a sender; see `EntryHasher`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SenderId(pub [u8; 16]);
+
 /// A keyed hash of a request: its method, target, and body if that is known; see `EntryHasher`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub u64);
