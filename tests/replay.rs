@@ -1,5 +1,6 @@
 //! No event twice and none lost: replay protection through a whole gateway, with the in-memory store.
 
+mod clocks;
 mod idempotency;
 mod senders;
 mod shared;

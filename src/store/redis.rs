@@ -2,7 +2,8 @@
 //! `state.rs`. Leases are measured by the server's clock, and each call detects whether the server may have lost ids
 //! (`redis/epoch.lua`).
 //!
-//! A call never waits for a connection and never takes longer than its deadline. `redis/node.rs` maintains connections.
+//! A call waits for a connection only while one that broke is replaced for the first time, and never takes longer than
+//! its deadline. `redis/node.rs` maintains connections.
 
 mod epochs;
 mod heartbeat;
@@ -25,7 +26,8 @@ use tokio_rustls::TlsConnector;
 
 use super::kind::{ReserveRequest, Revoked, Store, StoreError, StoreFuture};
 use super::state::{ReserveResult, Settled, Settlement};
-use crate::clock::{Clock, UnixTime};
+use super::store_clock::StoreClock;
+use crate::clock::UnixTime;
 use crate::metrics::Metrics;
 use crate::settings::{OnFailover, RedisSettings};
 use crate::tls::TlsError;
@@ -67,7 +69,7 @@ impl RedisStore {
     /// [`RedisStartError`]: a URL or the CA cannot be used.
     pub fn new(
         settings: &RedisSettings,
-        clock: Arc<dyn Clock>,
+        clock: Arc<StoreClock>,
         metrics: Arc<Metrics>,
         runtime: Handle,
     ) -> Result<Self, RedisStartError> {
@@ -127,6 +129,10 @@ impl RedisStore {
     ) -> Result<(T, Live), StoreError> {
         let until = Instant::now() + self.dialer.timeout;
         let mut called = self.call_once(self.nodes.of(key), until, &call).await;
+        // Every call may be repeated: its owner reserves and settles an entry once.
+        if matches!(called, Err(CommandError::Broken)) {
+            called = self.call_once(self.nodes.of(key), until, &call).await;
+        }
         if let Err(CommandError::Elsewhere(error)) = &called {
             self.nodes.mark_stale();
             let moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
@@ -135,7 +141,7 @@ impl RedisStore {
         }
         called.map_err(|error| match error {
             CommandError::Store(error) => error,
-            CommandError::Elsewhere(_) => StoreError::Unavailable,
+            CommandError::Elsewhere(_) | CommandError::Broken => StoreError::Unavailable,
         })
     }
 
@@ -145,10 +151,12 @@ impl RedisStore {
         until: Instant,
         call: impl Fn(bool) -> ScriptInvocation<'a>,
     ) -> Result<(T, Live), CommandError> {
-        let Some((node, mut live)) = node.and_then(|node| node.live().map(|live| (node, live))) else {
+        let unavailable = || {
             self.nodes.mark_stale();
-            return Err(CommandError::Store(StoreError::Unavailable));
+            CommandError::Store(StoreError::Unavailable)
         };
+        let node = node.ok_or_else(unavailable)?;
+        let mut live = node.next_live(until).await.ok_or_else(unavailable)?;
         let error = match timeout_at(until, call(live.durable).invoke_async(&mut live.connection)).await {
             Ok(Ok(answer)) => return Ok((answer, live)),
             Ok(Err(error)) if is_full(&error) => return Err(CommandError::Store(StoreError::Full)),
@@ -159,11 +167,14 @@ impl RedisStore {
                 return Err(CommandError::Store(StoreError::Unavailable));
             }
             Ok(Err(error)) => NodeError::from(error),
-            Err(elapsed) => NodeError::from(elapsed),
+            Err(elapsed) => {
+                node.fail(&live, &NodeError::from(elapsed));
+                return Err(unavailable());
+            }
         };
         node.fail(&live, &error);
         self.nodes.mark_stale();
-        Err(CommandError::Store(StoreError::Unavailable))
+        Err(CommandError::Broken)
     }
 
     fn recover(&self, mut live: Live) {
@@ -185,7 +196,7 @@ impl Store for RedisStore {
             let call = |durable| {
                 let mut call = self.dialer.scripts.reserve.key(&keys);
                 call.key(&entry).arg(&*self.dialer.epochs.seen(bucket)).arg(durable);
-                call.arg(self.dialer.clock.now().seconds()).arg(&self.dialer.gateway);
+                call.arg(self.dialer.clock.system().seconds()).arg(&self.dialer.gateway);
                 call.arg(hex(request.owner.0)).arg(hex(request.fingerprint.0));
                 call.arg(request.lease.as_millis()).arg(request.until.since(now).as_millis());
                 call.arg(self.on_failover == OnFailover::Reject);
@@ -286,6 +297,8 @@ impl Store for RedisStore {
 enum CommandError {
     Store(StoreError),
     Elsewhere(RedisError),
+    /// The connection broke.
+    Broken,
 }
 
 fn is_of_call(error: &RedisError) -> bool {

@@ -110,7 +110,7 @@ impl Dialer {
         let (sent, mut all) = (Instant::now(), redis::pipe());
         for &bucket in buckets {
             let mut touch = self.scripts.touch.key(&self.epochs.keys(bucket));
-            touch.arg(&*self.epochs.seen(bucket)).arg(durable).arg(self.clock.now().seconds()).arg(&self.gateway);
+            touch.arg(&*self.epochs.seen(bucket)).arg(durable).arg(self.clock.system().seconds()).arg(&self.gateway);
             touch.arg(self.epochs.recovered(bucket).map_or("-".to_owned(), |n| n.to_string()));
             touch.arg((sent - self.started).as_millis());
             let dropped =

@@ -1,6 +1,7 @@
 //! One Redis server and its connection. A background task maintains the connection and reconnects after a failure.
 //! Callers never wait for a connection: they get one, or none.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -12,15 +13,15 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::epochs::Epochs;
 use super::heartbeat::Beat;
 use super::script::Scripts;
 use super::tail::Tail;
-use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::store::store_clock::StoreClock;
 
 /// Interval between two attempts to connect.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
@@ -50,7 +51,7 @@ pub(super) struct Dialer {
     /// Random id of this process.
     pub(super) gateway: String,
     pub(super) started: std::time::Instant,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<StoreClock>,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -118,6 +119,9 @@ pub(super) struct RedisNode {
     live: Mutex<Option<Live>>,
     last_beat: Arc<Mutex<Option<Beat>>>,
     failed: Notify,
+    /// A connection broke, and the first attempt to replace it has not ended. Notified with its end.
+    reconnecting: AtomicBool,
+    reconnected: Notify,
     dialled: AtomicU64,
     logged: AtomicBool,
     rejection_logged: AtomicBool,
@@ -134,6 +138,8 @@ impl RedisNode {
             live: Mutex::new(None),
             last_beat: Arc::default(),
             failed: Notify::new(),
+            reconnecting: AtomicBool::new(false),
+            reconnected: Notify::new(),
             dialled: AtomicU64::new(0),
             logged: AtomicBool::new(false),
             rejection_logged: AtomicBool::new(false),
@@ -158,6 +164,21 @@ impl RedisNode {
         self.lock().clone()
     }
 
+    /// As `live`, but waits while a connection that broke is replaced, as after all connections were closed at once.
+    pub(super) async fn next_live(&self, until: Instant) -> Option<Live> {
+        loop {
+            let mut reconnected = pin!(self.reconnected.notified());
+            reconnected.as_mut().enable();
+            if let Some(live) = self.live() {
+                return Some(live);
+            }
+            if !self.reconnecting.load(Ordering::Relaxed) {
+                return None;
+            }
+            timeout_at(until, reconnected).await.ok()?;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -166,6 +187,8 @@ impl RedisNode {
     pub(super) fn fail(&self, used: &Live, error: &NodeError) {
         let failed = self.lock().take_if(|live| live.number == used.number);
         if failed.is_some() {
+            // A server that does not respond is not waited for again.
+            self.reconnecting.store(!matches!(error, NodeError::Late(_)), Ordering::Relaxed);
             self.log_failure(error);
             self.failed.notify_one();
         }
@@ -202,9 +225,14 @@ impl RedisNode {
         loop {
             let begun = Instant::now();
             let opened = timeout(self.dialer.patience(), self.open()).await;
-            match opened.map_err(NodeError::from).and_then(|opened| opened) {
+            let opened = opened.map_err(NodeError::from).and_then(|opened| opened);
+            if let Ok(live) = &opened {
+                *self.lock() = Some(live.clone());
+            }
+            self.reconnecting.store(false, Ordering::Relaxed);
+            self.reconnected.notify_waiters();
+            match opened {
                 Ok(live) => {
-                    *self.lock() = Some(live.clone());
                     let (host, port) = &self.address;
                     tracing::info!(host, port, "the Redis store is available");
                     self.logged.store(false, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::*;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::store::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner};
 use server::{RedisServer, until};
 use zeroize::Zeroizing;
@@ -18,6 +18,10 @@ struct TestStore {
     redis: RedisStore,
     calls: tokio::runtime::Runtime,
     _connections: tokio::runtime::Runtime,
+}
+
+fn clock() -> Arc<StoreClock> {
+    Arc::new(StoreClock::new(Arc::new(SystemClock)))
 }
 
 fn metrics() -> Arc<Metrics> {
@@ -42,7 +46,7 @@ impl TestStore {
     fn new(settings: &RedisSettings) -> Self {
         let connections = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let calls = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let redis = RedisStore::new(settings, Arc::new(SystemClock), metrics(), connections.handle().clone()).unwrap();
+        let redis = RedisStore::new(settings, clock(), metrics(), connections.handle().clone()).unwrap();
         Self { redis, calls, _connections: connections }
     }
 
@@ -281,12 +285,9 @@ fn it_speaks_tls_to_servers_that_it_trusts() {
     assert_eq!(strict.reserve(&request(2)), Err(StoreError::Unavailable));
     let bad = RedisSettings { ca: Some(b"none".to_vec()), ..settings(vec!["rediss://localhost:1".into()]) };
     let runtime = strict.calls.handle().clone();
+    assert!(matches!(RedisStore::new(&bad, clock(), metrics(), runtime.clone()), Err(RedisStartError::Ca(_))));
     assert!(matches!(
-        RedisStore::new(&bad, Arc::new(SystemClock), metrics(), runtime.clone()),
-        Err(RedisStartError::Ca(_))
-    ));
-    assert!(matches!(
-        RedisStore::new(&settings(vec!["http://a".into()]), Arc::new(SystemClock), metrics(), runtime),
+        RedisStore::new(&settings(vec!["http://a".into()]), clock(), metrics(), runtime),
         Err(RedisStartError::Url(_))
     ));
 }

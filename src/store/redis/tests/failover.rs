@@ -265,6 +265,50 @@ fn a_cluster_loses_only_the_slots_of_the_dead_node() {
     until("all answer", || (0..64).all(again));
 }
 
+#[test]
+fn a_cluster_whose_connections_are_all_stale_fails_no_call() {
+    let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "5000"];
+    let servers: Vec<RedisServer> = (0..3).map(|_| RedisServer::start(&cluster)).collect();
+    for (server, (from, to)) in servers.iter().zip([("0", "5000"), ("5001", "11000"), ("11001", "16383")]) {
+        server.cli(&["CLUSTER", "ADDSLOTSRANGE", from, to]);
+        server.cli(&["CLUSTER", "MEET", "127.0.0.1", &servers[0].port.to_string()]);
+    }
+    until("the cluster is whole", || {
+        servers.iter().all(|server| server.cli(&["CLUSTER", "INFO"]).contains("slots_ok:16384"))
+    });
+    let urls = servers.iter().map(RedisServer::url).collect();
+    let store = TestStore::ready(&RedisSettings { cluster: true, timeout: Duration::from_secs(2), ..settings(urls) });
+    for round in 0..3 {
+        let close = || servers.iter().for_each(|server| drop(server.cli(&["CLIENT", "KILL", "TYPE", "normal"])));
+        std::thread::scope(|scope| {
+            let closing = scope.spawn(close);
+            let mut n = 0;
+            while n < 64 || !closing.is_finished() {
+                let request = ReserveRequest { owner: Owner(round), ..request(n % 64) };
+                let result = store.reserve(&request);
+                let expected = if round == 0 { ReserveResult::Reserved } else { ReserveResult::InFlight };
+                assert_eq!(result, Ok(expected), "{round} {n}");
+                n = if n == u8::MAX { 64 } else { n + 1 };
+            }
+        });
+    }
+}
+
+#[test]
+fn the_lease_of_a_gateway_that_died_leaves_out_its_body() {
+    let server = RedisServer::start(&[]);
+    let (dead, living) = (store(&server, OnFailover::Reject), store(&server, OnFailover::Reject));
+    let lease = Duration::from_secs(3600);
+    let brief = |n| ReserveRequest { lease, upstream_lease: Duration::from_secs(2), ..request(n) };
+    assert_eq!(dead.reserve(&brief(1)), Ok(ReserveResult::Reserved));
+    assert_eq!(living.reserve(&brief(2)), Ok(ReserveResult::Reserved));
+    drop(dead);
+    assert_eq!(living.reserve(&again(&brief(1))), Ok(ReserveResult::InFlight));
+    until("the lease ends", || living.reserve(&again(&brief(1))) == Ok(ReserveResult::Reserved));
+    let other = store(&server, OnFailover::Reject);
+    assert_eq!(other.reserve(&again(&brief(2))), Ok(ReserveResult::InFlight));
+}
+
 fn port(store: &TestStore, n: u8) -> u16 {
     store.redis.nodes.of(&store.redis.entry(&request(n))).unwrap().address.1
 }
