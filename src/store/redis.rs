@@ -15,6 +15,7 @@ mod tail;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::{
@@ -108,6 +109,7 @@ impl RedisStore {
             started: std::time::Instant::now(),
             clock,
             metrics,
+            recovering: AtomicBool::new(false),
         });
         let nodes = if settings.cluster {
             Nodes::cluster(seeds, &dialer)
@@ -179,10 +181,15 @@ impl RedisStore {
 
     fn recover(&self, mut live: Live) {
         let dialer = Arc::clone(&self.dialer);
+        // Every reservation reports the event until the tail is written.
+        if dialer.recovering.swap(true, Ordering::Relaxed) {
+            return;
+        }
         self.dialer.runtime.spawn(async move {
             let beat = dialer.beat(&mut live.connection, live.durable, &live.last_beat);
             // If this fails, the next heartbeat does it.
             let _ = timeout_at(Instant::now() + dialer.patience(), beat).await;
+            dialer.recovering.store(false, Ordering::Relaxed);
         });
     }
 }
@@ -245,11 +252,8 @@ impl Store for RedisStore {
                 call
             };
             let (code, _): (String, Live) = self.run(&entry, call).await?;
-            if code == "D" {
-                return Ok(Settled::Done);
-            }
-            self.dialer.tail.remove(bucket(request), request);
-            Ok(Settled::Lost)
+            // A lost settlement stays in the tail: what the server has may be from before a loss.
+            Ok(if code == "D" { Settled::Done } else { Settled::Lost })
         }))
     }
 

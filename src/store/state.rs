@@ -159,5 +159,18 @@ pub fn settle(
     }
 }
 
+/// Writes the latest state of an owner's id again, which the store may have lost. Returns the state to write, if any:
+/// nothing that happened later is undone.
+pub fn write_again(found: Option<&EntryState>, owner: Owner, latest: &EntryState) -> Option<EntryState> {
+    match (found, latest) {
+        (Some(EntryState::Committed { .. }), _) => None,
+        // Another owner has reserved the id since.
+        (Some(EntryState::InFlight { owner: holder, .. }), EntryState::Released { .. }) if *holder != owner => None,
+        (None | Some(EntryState::InFlight { .. } | EntryState::Released { .. }), _) => Some(latest.clone()),
+    }
+}
+
+#[cfg(test)]
+mod loss_model;
 #[cfg(test)]
 mod model;

@@ -15,8 +15,8 @@ const JUMP: Duration = Duration::from_secs(86_400);
 const JUMP_AFTER: Duration = Duration::from_secs(3600);
 /// A clock that was set back by this much or less counts as unchanged.
 const SMALL: Duration = Duration::from_secs(2);
-/// The system's time has no fractions.
-const SECOND: Duration = Duration::from_secs(1);
+/// The system's time has no fractions, and the store must not be in its next second.
+const FRACTION: Duration = Duration::from_nanos(999_999_999);
 
 /// The time of the store.
 pub struct StoreClock {
@@ -42,7 +42,7 @@ impl StoreClock {
         Self { clock, state: Mutex::new(state) }
     }
 
-    /// The time of the store; never far ahead of the system's time.
+    /// The time of the store; never ahead of the system's.
     pub fn now(&self) -> UnixTime {
         to_unix(self.read().now)
     }
@@ -70,7 +70,7 @@ impl StoreClock {
         }
         let jumps = system > steady + JUMP
             && monotonic.saturating_sub(*state.ahead_since.get_or_insert(monotonic)) >= JUMP_AFTER;
-        state.now = if jumps { system } else { steady.min(system + SECOND) };
+        state.now = if jumps { system } else { steady.min(system + FRACTION) };
         state.read = state.read.max(monotonic);
         state.highest = state.highest.max(state.now);
         state
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(store.now(), at(63));
         clock.system.fetch_sub(HOUR, Ordering::Relaxed);
         clock.pass(60);
-        assert_eq!(store.now(), at(121));
+        assert_eq!(store.now(), at(120));
         assert!(!store.may_have_forgotten(at(100)));
         // A correction is caught up with.
         clock.system.fetch_add(HOUR, Ordering::Relaxed);

@@ -158,7 +158,7 @@ impl Dialer {
     }
 
     /// Adds an entry to the pipeline. `false`: it has expired.
-    fn add(&self, all: &mut Pipeline, bucket: usize, entry: &TailEntry) -> bool {
+    pub(super) fn add(&self, all: &mut Pipeline, bucket: usize, entry: &TailEntry) -> bool {
         let TailEntry { request, state, at } = entry;
         let lease = (*at + request.lease).saturating_duration_since(Instant::now());
         let left = request.until.since(self.clock.now());

@@ -53,6 +53,8 @@ pub(super) struct Dialer {
     pub(super) started: std::time::Instant,
     pub(super) clock: Arc<StoreClock>,
     pub(super) metrics: Arc<Metrics>,
+    /// Whether a heartbeat was triggered by a reservation that noticed an event.
+    pub(super) recovering: AtomicBool,
 }
 
 /// Why a server cannot be used.
@@ -185,10 +187,11 @@ impl RedisNode {
 
     /// Drops a connection that failed; the task opens a new one.
     pub(super) fn fail(&self, used: &Live, error: &NodeError) {
-        let failed = self.lock().take_if(|live| live.number == used.number);
-        if failed.is_some() {
+        let mut live = self.lock();
+        if live.take_if(|live| live.number == used.number).is_some() {
             // A server that does not respond is not waited for again.
             self.reconnecting.store(!matches!(error, NodeError::Late(_)), Ordering::Relaxed);
+            drop(live);
             self.log_failure(error);
             self.failed.notify_one();
         }

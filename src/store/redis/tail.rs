@@ -71,8 +71,7 @@ impl Tail {
         }
     }
 
-    /// Removes an entry that no longer belongs to the owner.
-    pub(super) fn remove(&self, bucket: usize, request: &ReserveRequest) {
+    fn remove(&self, bucket: usize, request: &ReserveRequest) {
         let Some(mut tail) = self.bucket(bucket) else { return };
         if tail.entries.get(&request.id).is_some_and(|entry| entry.request.owner == request.owner) {
             tail.take(request.id);

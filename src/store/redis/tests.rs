@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::tail::{TailEntry, TailState};
 use super::*;
 use crate::clock::{Clock, SystemClock};
 use crate::store::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner};
@@ -72,6 +73,15 @@ impl TestStore {
         self.calls.block_on(self.redis.settle(request, settlement, now()))
     }
 
+    fn write_again(&self, request: &ReserveRequest, state: TailState) {
+        let (mut call, bucket, dialer) = (redis::pipe(), bucket(request), &self.redis.dialer);
+        let entry = TailEntry { request: request.clone(), state, at: Instant::now() };
+        assert!(dialer.add(&mut call, bucket, &entry));
+        let node = self.redis.nodes.of(&self.redis.entry(request)).unwrap();
+        let mut connection = node.live().unwrap().connection;
+        self.calls.block_on(call.query_async::<()>(&mut connection)).unwrap();
+    }
+
     fn commit(&self, request: &ReserveRequest) {
         assert_eq!(self.reserve(request), Ok(ReserveResult::Reserved));
         assert_eq!(self.settle(request, &Settlement::Commit(None)), Ok(Settled::Done));
@@ -115,7 +125,18 @@ fn it_answers_as_the_state_machine_does() {
         let end = UnixTime::from_seconds(if lease == 20 { 1 } else { 3 }).unwrap();
         let at = UnixTime::from_seconds(2).unwrap();
         let found: Option<&EntryState> = states.get(&n);
-        let next = match random(&mut seed) % 16 {
+        let next = match random(&mut seed) % 18 {
+            kind @ 16.. => {
+                let (state, latest) = if kind == 16 {
+                    (TailState::InFlight, EntryState::InFlight { owner, lease: end, fingerprint })
+                } else if random(&mut seed).is_multiple_of(2) {
+                    (TailState::Released, EntryState::Released { fingerprint })
+                } else {
+                    (TailState::Committed(None), EntryState::Committed { fingerprint, reply: None })
+                };
+                store.write_again(&request, state);
+                state::write_again(found, owner, &latest)
+            }
             0..10 => {
                 let (answer, next) = state::reserve(found, owner, fingerprint, end, at);
                 assert_eq!(store.reserve(&request), Ok(answer), "step {step}");
