@@ -12,7 +12,7 @@
 //!    [`signature`], [`static_token`] and [`certificate_rule`]. No scheme uses another one.
 //! 3. The ground: the [`request`] and what is read from it ([`locator`], [`claims`], [`time`], [`json`],
 //!    [`encoding`], `jws`, [`client_certificate`]), the keys that verify it ([`keys`], [`secret`], [`issuer`]), and the
-//!    result (`grant`, `rejection`, [`explanation`]).
+//!    result (`grant`, [`sender`], `rejection`, [`explanation`]).
 
 pub mod certificate_rule;
 pub mod challenge;
@@ -35,6 +35,7 @@ pub mod request;
 pub mod revocation;
 pub mod rules;
 pub mod secret;
+pub mod sender;
 pub mod signature;
 pub mod static_token;
 pub mod strictness;

@@ -23,7 +23,7 @@ use families::{Families, seconds};
 pub use family::{MetricLabel, MetricRow};
 use label::Label as _;
 pub use label::{
-    ConnectionRejection, EntryKind, HandshakeError, LabelValues, OperationResult, Outcome, Reloaded,
+    ConnectionRejection, EntryKind, HandshakeError, LabelValues, OperationResult, Outcome, Reloaded, StoreLoss,
     StoreOperationResult,
 };
 pub use route::RouteMetrics;

@@ -1,8 +1,10 @@
 //! No event twice and none lost: replay protection through a whole gateway, with the in-memory store.
 
+mod clocks;
 mod idempotency;
 mod senders;
 mod shared;
+mod tenants;
 
 use serde_json::json;
 

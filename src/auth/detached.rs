@@ -95,13 +95,18 @@ impl DetachedPolicy {
             validity = Some(checked.map_err(|error| error.proven(&self.issuer.name))?);
         }
         let replay_id = self.replay_id.then(|| ReplayId {
-            issuer: Arc::clone(&self.issuer.name),
             kind: "hash",
             id: hash_of(text),
             until: validity.map(|(_, last)| last.plus(Duration::from_secs(1))),
             issued: validity.map(|(first, _)| first),
         });
-        Ok(Grant { issuer: Some(Arc::clone(&self.issuer.name)), kid: header.kid, replay_id, ..Grant::anonymous() })
+        Ok(Grant {
+            issuer: Some(Arc::clone(&self.issuer.name)),
+            kid: header.kid,
+            replay_id,
+            holder: Some(self.issuer.holder()),
+            ..Grant::anonymous()
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value};
 
 use super::rejection::Rejection;
+use super::sender::{Holder, Identity, Sender};
 use crate::clock::UnixTime;
 
 /// Proof that [`super::verify`] accepted a request, with the identity that its credentials prove. Only `auth` builds
@@ -18,6 +19,8 @@ pub struct Grant {
     pub(super) secrets: Vec<usize>,
     pub(super) signed: Option<SignatureCheck>,
     pub(super) replay_id: Option<ReplayId>,
+    /// The holder of the credential; `None` in a grant without one, or merged from those of several credentials.
+    pub(super) holder: Option<Holder>,
     /// The grants of the request's other credentials: the upstream may read those too.
     pub(super) others: Vec<Grant>,
 }
@@ -25,8 +28,16 @@ pub struct Grant {
 impl Grant {
     /// A grant without identity.
     pub(super) fn anonymous() -> Self {
-        let (secrets, others) = (Vec::new(), Vec::new());
-        Self { issuer: None, kid: None, claims: Arc::default(), secrets, signed: None, replay_id: None, others }
+        Self {
+            issuer: None,
+            kid: None,
+            claims: Arc::default(),
+            secrets: Vec::new(),
+            signed: None,
+            replay_id: None,
+            holder: None,
+            others: Vec::new(),
+        }
     }
 
     /// The issuer's name in gateway.yaml, or the preset's; `None` if the policy has no issuer, as on a public route.
@@ -49,10 +60,20 @@ impl Grant {
         self.claims.get("sub").and_then(Value::as_str)
     }
 
-    /// The replay ids of all credentials that were present, if the route uses replay protection. All of them count:
+    /// The sender of the request, by all of its credentials.
+    pub fn sender(&self) -> Sender<'_> {
+        Sender::of(self.each().filter_map(Self::identity))
+    }
+
+    fn identity(&self) -> Option<Identity<'_>> {
+        self.holder.as_ref().map(|holder| Identity { holder, subject: self.subject() })
+    }
+
+    /// The replay ids of all credentials that were present, if the route uses replay protection, each with the sender by
+    /// its own credential: whoever copies a request could add a credential of his own to it. All of them count:
     /// otherwise an attacker could replay a request with one credential left out and count as a new sender.
-    pub fn replay_ids(&self) -> impl Iterator<Item = &ReplayId> {
-        self.each().filter_map(|grant| grant.replay_id.as_ref())
+    pub fn replay_ids(&self) -> impl Iterator<Item = (Sender<'_>, &ReplayId)> {
+        self.each().filter_map(|grant| Some((Sender::of(grant.identity()), grant.replay_id.as_ref()?)))
     }
 
     /// How the token's signature was verified: by the key, or by an earlier verification that is still cached.
@@ -66,11 +87,11 @@ impl Grant {
     }
 
     /// Merges two grants: the identity of `self`, completed from `other`, and the secrets of both.
-    pub(super) fn and(mut self, mut other: Self) -> Self {
+    pub(super) fn and(mut self, other: Self) -> Self {
         self.issuer = self.issuer.or_else(|| other.issuer.clone());
         self.kid = self.kid.or_else(|| other.kid.clone());
         if self.claims.is_empty() {
-            std::mem::swap(&mut self.claims, &mut other.claims);
+            self.claims = Arc::clone(&other.claims);
         }
         self.secrets.extend(&other.secrets);
         self.beside(other)
@@ -94,8 +115,6 @@ impl Grant {
 /// Each scheme extracts the id if the route has replay protection; `store` stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayId {
-    /// The namespace of the id: the issuer's name, or the preset's. An issuer cannot use up the ids of another one.
-    pub issuer: Arc<str>,
     /// The kind of id: `claim`, `piece` (a signed component) or `hash`. Its bytes are hashed into stored ids, so that
     /// they never change.
     pub kind: &'static str,

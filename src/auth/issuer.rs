@@ -18,6 +18,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::jws::Token;
 use super::keys::{Algorithm, KeySet, Keys};
+use super::sender::{Holder, HolderKind};
 
 /// Number of lock stripes, so that workers do not wait for each other.
 const STRIPES: usize = 16;
@@ -41,6 +42,13 @@ pub struct Issuer {
     pub keys: Keys,
     /// Cache of tokens that these keys have verified.
     pub token_cache: Arc<VerifiedTokenCache>,
+}
+
+impl Issuer {
+    /// The holder of its tokens, each of which may have a subject. The key is no part of it: issuers rotate their keys.
+    pub(super) fn holder(&self) -> Holder {
+        Holder { kind: HolderKind::Issuer, name: Arc::clone(&self.name), key_id: None }
+    }
 }
 
 /// SHA-256 of a token. Not truncated, because a collision would be a forgery.

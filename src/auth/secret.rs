@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
@@ -14,6 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
 use super::keys::is_small_order;
+use super::sender::{Holder, HolderKind};
 
 /// A signature algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +51,7 @@ pub struct Secret {
     /// Index among the route's secrets; a label of the metric.
     pub index: usize,
     /// The key id, if signatures name their secret.
-    pub id: Option<String>,
+    pub id: Option<Arc<str>>,
     /// The key material.
     pub key: SecretKey,
 }
@@ -87,6 +89,11 @@ pub enum KeyError {
 }
 
 impl Secret {
+    /// The holder of this secret, given the name of its preset or scheme.
+    pub(super) fn holder(&self, scheme: &Arc<str>) -> Holder {
+        Holder { kind: HolderKind::Scheme, name: Arc::clone(scheme), key_id: self.id.clone() }
+    }
+
     pub(super) fn answers_to(&self, id: Option<&str>) -> bool {
         id.is_none() || self.id.as_deref() == id
     }

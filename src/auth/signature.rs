@@ -184,8 +184,13 @@ impl SignaturePolicy {
                     if signatures.iter().any(|signature| secret.key.verifies(self.algorithm, &text, signature)) {
                         explanation.add("signature", || format!("valid, made with secret {}", secret.index));
                         let replay_id = self.replay_id_of(request, value, &text)?;
-                        let issuer = Some(Arc::clone(&self.name));
-                        return Ok(Grant { issuer, secrets: vec![secret.index], replay_id, ..Grant::anonymous() });
+                        return Ok(Grant {
+                            issuer: Some(Arc::clone(&self.name)),
+                            secrets: vec![secret.index],
+                            replay_id,
+                            holder: Some(secret.holder(&self.name)),
+                            ..Grant::anonymous()
+                        });
                     }
                 }
             }
@@ -209,7 +214,7 @@ impl SignaturePolicy {
                 ("piece", component.text(request, value)?.into_owned().into_bytes())
             }
         };
-        Ok(Some(ReplayId { issuer: Arc::clone(&self.name), kind, id, until: None, issued: None }))
+        Ok(Some(ReplayId { kind, id, until: None, issued: None }))
     }
 
     /// The spellings of the URL to try; one empty spelling if the URL is not signed.

@@ -7,7 +7,7 @@ use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 use super::family::{Child, MetricLabel, MetricRow, row};
 use super::label::{
     ConnectionRejection, EntryKind, HandshakeError, Label as _, LabelType, OperationResult, Outcome, Reloaded,
-    StoreOperationResult,
+    StoreLoss, StoreOperationResult,
 };
 use crate::auth::{PolicyKind, SignatureCheck};
 use crate::clock::UnixTime;
@@ -110,6 +110,16 @@ metrics! {
         "hookgate_store_operations_total",
         "Operations of the store on replay ids and idempotency keys, by kind and result.",
         "reservations of replay ids and idempotency keys, and how they end";
+
+    store_losses(result: StoreLoss) -> IntCounter,
+        "hookgate_store_losses_total",
+        "Events in which Redis may have lost entries, and whether the gateways have written them again.",
+        "restarts and promotions of Redis, and whether they lost entries for good";
+
+    store_volatile_servers() -> IntGauge,
+        "hookgate_store_volatile_servers",
+        "Redis servers in use that keep no append-only file, so that a restart loses entries.",
+        "0, or a restart of Redis loses every entry since its last snapshot";
 
     store_entries() -> IntGauge,
         "hookgate_store_entries",

@@ -85,6 +85,7 @@ variants_are_values!(
     Outcome,
     PolicyKind,
     Reloaded,
+    StoreLoss,
     StoreOperationResult
 );
 
@@ -196,6 +197,20 @@ rows! {
     Replay = "replay";
     /// An idempotency key.
     Idempotency = "idempotency";
+}
+
+rows! {
+    /// What a gateway noticed of an event in which Redis may have lost entries.
+    pub enum StoreLoss;
+    /// The label's value.
+    pub fn label -> &'static str, meaning;
+    /// The event: a restart, a promotion, an emptied database, or a clock that was set.
+    Detected = "detected";
+    /// All gateways have written again the entries that may have been lost.
+    Recovered = "recovered";
+    /// A gateway did not return, or lacks entries itself: some entries are lost, and credentials that may have them are
+    /// rejected until they expire.
+    Incomplete = "incomplete";
 }
 
 rows! {

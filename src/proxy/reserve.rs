@@ -13,7 +13,6 @@ use super::upstream::MARGIN;
 use super::{response, stored_response};
 use crate::auth::locator::LocatedValue;
 use crate::auth::{Grant, Permit, Rejection, RequestView};
-use crate::clock::UnixTime;
 use crate::failure::Failure;
 use crate::reason::Reason;
 use crate::route::duplicates::{DuplicateRules, IdempotencyRule, OnDuplicate};
@@ -87,31 +86,44 @@ fn entries(
 ) -> Result<Vec<ReserveRequest>, Failure> {
     let RequestContext { route, now, head, .. } = context;
     let view = body.known().map_or_else(|| context.view(), |known| context.view().with_body(known));
-    // How long the exchange with the upstream may take.
-    let lease = body.time_left() + route.upstream.timeout + MARGIN;
+    // How long the exchange with the upstream may take. If this process dies, no more of the body arrives.
+    let upstream_lease = route.upstream.timeout + MARGIN;
+    let lease = body.time_left() + upstream_lease;
+    let sender = grant.sender().to_bytes();
+    let sender_id = store.hasher.sender(&route.name, &sender);
     let entry = |kind, id: &[&[u8]], until, issued| -> Result<ReserveRequest, Failure> {
         let id = store.hasher.id(id);
         let fingerprint = store.hasher.fingerprint(head.method.as_str(), view.path_and_query(), view.body);
         let (owner, route, share) = (new_owner().map_err(undecided)?, Arc::clone(&route.name), rules.share);
-        Ok(ReserveRequest { kind, id, fingerprint, owner, route, share, until, lease, issued })
+        Ok(ReserveRequest {
+            kind,
+            id,
+            fingerprint,
+            owner,
+            route,
+            share,
+            sender: sender_id,
+            until,
+            lease,
+            upstream_lease,
+            issued,
+        })
     };
     let (name, mut entries) = (route.name.as_bytes(), Vec::new());
     if let Some(rule) = &rules.idempotency
         && let Some(key) = idempotency_key(rule, grant, &view)?
     {
-        // The key may be unsigned, so it is scoped to its sender: the same key from another issuer or subject is
-        // another entry.
-        let issuer = grant.issuer().map(|issuer| issuer.as_bytes()).unwrap_or_default();
-        let id = [name, issuer, b"key", grant.subject().unwrap_or_default().as_bytes(), key.as_bytes()];
-        entries.push(entry(EntryKind::Idempotency, &id, now.plus(rule.ttl), Some(UnixTime::MAX))?);
+        // The key may be unsigned: only its sender's name keeps other senders from it.
+        let id = [&b"idempotency"[..], name, &sender, key.as_bytes()];
+        entries.push(entry(EntryKind::Idempotency, &id, now.plus(rule.ttl), None)?);
     }
     if let Some(rule) = &rules.replay {
-        for replay_id in grant.replay_ids() {
+        for (sender, replay_id) in grant.replay_ids() {
             if rule.widened.is_some_and(|widened| widened.forbids(replay_id, *now)) {
                 return Err(proven(Reason::TimestampTooOld));
             }
             let until = replay_id.until.max(rule.ttl.map(|ttl| now.plus(ttl))).unwrap_or(*now);
-            let id = [name, replay_id.issuer.as_bytes(), replay_id.kind.as_bytes(), &replay_id.id];
+            let id = [&b"replay"[..], name, &sender.to_bytes(), replay_id.kind.as_bytes(), &replay_id.id];
             entries.push(entry(EntryKind::Replay, &id, until, replay_id.issued)?);
         }
     }

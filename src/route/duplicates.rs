@@ -109,7 +109,7 @@ mod tests {
 
     fn replay_id(issued: Option<u64>, until: u64) -> ReplayId {
         let (issued, until) = (issued.map(at), Some(at(until)));
-        ReplayId { issuer: "a".into(), kind: "claim", id: Vec::new(), until, issued }
+        ReplayId { kind: "claim", id: Vec::new(), until, issued }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
 
-use super::state::{EntryId, Fingerprint};
+use super::state::{EntryId, Fingerprint, SenderId};
 
 /// The keyed hash of one store.
 #[derive(Clone)]
@@ -21,10 +21,15 @@ impl EntryHasher {
         Self::new(format!("hookgate ids of {prefix}").as_bytes())
     }
 
-    /// The entry of an id. The parts are `[route, issuer, kind, id]`, in this order, so that no issuer and no tenant
-    /// can use up ids of another.
+    /// The entry of an id. The first part is the kind of entry and the next ones its route and its sender, so that no
+    /// sender can use up ids of another one.
     pub fn id(&self, parts: &[&[u8]]) -> EntryId {
         EntryId(self.hash(b"id", parts))
+    }
+
+    /// The sender of entries on a route.
+    pub fn sender(&self, route: &str, sender: &[u8]) -> SenderId {
+        SenderId(self.hash(b"sender", &[route.as_bytes(), sender]))
     }
 
     /// The fingerprint of a request: a hash of its method, target, and body if that is known.

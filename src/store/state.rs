@@ -19,6 +19,10 @@ impl std::fmt::Display for EntryId {
     }
 }
 
+/// A keyed hash of a route and a sender; see `EntryHasher`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SenderId(pub [u8; 16]);
+
 /// A keyed hash of a request: its method, target, and body if that is known; see `EntryHasher`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub u64);
@@ -155,5 +159,18 @@ pub fn settle(
     }
 }
 
+/// Writes the latest state of an owner's id again, which the store may have lost. Returns the state to write, if any:
+/// nothing that happened later is undone.
+pub fn write_again(found: Option<&EntryState>, owner: Owner, latest: &EntryState) -> Option<EntryState> {
+    match (found, latest) {
+        (Some(EntryState::Committed { .. }), _) => None,
+        // Another owner has reserved the id since.
+        (Some(EntryState::InFlight { owner: holder, .. }), EntryState::Released { .. }) if *holder != owner => None,
+        (None | Some(EntryState::InFlight { .. } | EntryState::Released { .. }), _) => Some(latest.clone()),
+    }
+}
+
+#[cfg(test)]
+mod loss_model;
 #[cfg(test)]
 mod model;

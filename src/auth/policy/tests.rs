@@ -27,7 +27,11 @@ fn header(name: &'static str, index: usize) -> Policy {
 
 fn token(place: Locator, index: usize) -> Policy {
     let key = SecretKey::from_secret(Zeroizing::new(b"good".to_vec())).unwrap();
-    Policy::Token(Box::new(StaticTokenPolicy { place, secrets: vec![Secret { index, id: None, key }] }))
+    Policy::Token(Box::new(StaticTokenPolicy {
+        name: "static_token".into(),
+        place,
+        secrets: vec![Secret { index, id: None, key }],
+    }))
 }
 
 /// A policy for the static token `good` in the form field `t` of the body.

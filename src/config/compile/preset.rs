@@ -161,7 +161,7 @@ impl Compiler<'_> {
         }
         if let Some(token) = preset.static_token.value() {
             self.unused(&[file.tolerance.written_at()], "this provider signs no timestamp; remove it");
-            return self.token_policy(token, Some(made(keys?)), at).map(|policy| Policy::Token(Box::new(policy)));
+            return self.token_policy(token, name, Some(made(keys?)), at).map(|policy| Policy::Token(Box::new(policy)));
         }
         let issuer = self.preset_issuer(name, preset, file, keys?);
         let policy = self.jwt_policy(preset.jwt.value()?, issuer.map(|issuer| vec![issuer]), Origin::Preset);

@@ -51,7 +51,7 @@ impl<'a> Compiler<'a> {
             self.warn(at, "is shorter than 16 bytes: it can be guessed from one signed request");
         }
         scope.secrets += 1;
-        Some(Secret { index: scope.secrets - 1, id: file.id.value().cloned(), key })
+        Some(Secret { index: scope.secrets - 1, id: file.id.text().map(Into::into), key })
     }
 
     /// The bytes of a public key, root certificate or key set, in the form in which the provider shows it.

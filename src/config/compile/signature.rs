@@ -236,12 +236,13 @@ impl Compiler<'_> {
         let material = KeyMaterial::Shared(SecretEncoding::Utf8);
         let keys = WrittenKeys { one: &file.secret, several: Some(&file.secrets), material };
         let secrets = self.secrets(&keys, None, scope);
-        self.token_policy(file, secrets, field.at)
+        self.token_policy(file, "static_token", secrets, field.at)
     }
 
     pub(super) fn token_policy(
         &mut self,
         file: &StaticTokenYaml,
+        name: &str,
         secrets: Option<Vec<Secret>>,
         at: Location,
     ) -> Option<StaticTokenPolicy> {
@@ -252,7 +253,7 @@ impl Compiler<'_> {
         if let Locator::Header { scheme, .. } = &mut place {
             *scheme = file.scheme.value().cloned().filter(|scheme| scheme != "none").map(Scheme::Word);
         }
-        Some(StaticTokenPolicy { place, secrets: secrets? })
+        Some(StaticTokenPolicy { name: name.into(), place, secrets: secrets? })
     }
 }
 

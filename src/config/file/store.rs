@@ -100,7 +100,7 @@ pub struct RedisYaml {
     /// Prefix of every key: 1 to 64 letters, digits, `-`, `_` and `.`. Gateways with the same prefix share their entries.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{1,64}$"), example = &"gateway-eu", extend("default" = "hookgate"))]
     pub prefix: Field<String>,
-    /// Behaviour for requests after a replica was promoted, or after a master restarted without its data.
+    /// Behaviour for requests whose ids Redis may have lost, after a restart, a promotion, or a clock that was set.
     #[schemars(example = &"allow")]
     pub on_failover: Field<OnFailover>,
 }

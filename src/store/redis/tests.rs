@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::tail::{TailEntry, TailState};
 use super::*;
+use crate::clock::{Clock, SystemClock};
 use crate::store::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner};
 use server::{RedisServer, until};
 use zeroize::Zeroizing;
@@ -17,6 +19,14 @@ struct TestStore {
     redis: RedisStore,
     calls: tokio::runtime::Runtime,
     _connections: tokio::runtime::Runtime,
+}
+
+fn clock() -> Arc<StoreClock> {
+    Arc::new(StoreClock::new(Arc::new(SystemClock)))
+}
+
+fn metrics() -> Arc<Metrics> {
+    Arc::new(Metrics::new().unwrap())
 }
 
 fn settings(urls: Vec<String>) -> RedisSettings {
@@ -37,7 +47,7 @@ impl TestStore {
     fn new(settings: &RedisSettings) -> Self {
         let connections = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let calls = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let redis = RedisStore::new(settings, connections.handle().clone()).unwrap();
+        let redis = RedisStore::new(settings, clock(), metrics(), connections.handle().clone()).unwrap();
         Self { redis, calls, _connections: connections }
     }
 
@@ -63,6 +73,15 @@ impl TestStore {
         self.calls.block_on(self.redis.settle(request, settlement, now()))
     }
 
+    fn write_again(&self, request: &ReserveRequest, state: TailState) {
+        let (mut call, bucket, dialer) = (redis::pipe(), bucket(request), &self.redis.dialer);
+        let entry = TailEntry { request: request.clone(), state, at: Instant::now() };
+        assert!(dialer.add(&mut call, bucket, &entry));
+        let node = self.redis.nodes.of(&self.redis.entry(request)).unwrap();
+        let mut connection = node.live().unwrap().connection;
+        self.calls.block_on(call.query_async::<()>(&mut connection)).unwrap();
+    }
+
     fn commit(&self, request: &ReserveRequest) {
         assert_eq!(self.reserve(request), Ok(ReserveResult::Reserved));
         assert_eq!(self.settle(request, &Settlement::Commit(None)), Ok(Settled::Done));
@@ -70,14 +89,14 @@ impl TestStore {
 }
 
 fn now() -> UnixTime {
-    use crate::clock::{Clock, SystemClock};
     SystemClock.now()
 }
 
 /// A request to reserve id `n`, whose bucket is `n` mod 64.
 fn request(n: u8) -> ReserveRequest {
     let (until, lease) = (now().plus(Duration::from_secs(600)), Duration::from_secs(60));
-    ReserveRequest { until, lease, issued: Some(now()), ..ReserveRequest::sample(EntryId([n; 16])) }
+    let upstream_lease = Duration::from_secs(30);
+    ReserveRequest { until, lease, upstream_lease, issued: Some(now()), ..ReserveRequest::sample(EntryId([n; 16])) }
 }
 
 const DONE: ReserveResult = ReserveResult::Committed { same: true, reply: None };
@@ -106,7 +125,18 @@ fn it_answers_as_the_state_machine_does() {
         let end = UnixTime::from_seconds(if lease == 20 { 1 } else { 3 }).unwrap();
         let at = UnixTime::from_seconds(2).unwrap();
         let found: Option<&EntryState> = states.get(&n);
-        let next = match random(&mut seed) % 16 {
+        let next = match random(&mut seed) % 18 {
+            kind @ 16.. => {
+                let (state, latest) = if kind == 16 {
+                    (TailState::InFlight, EntryState::InFlight { owner, lease: end, fingerprint })
+                } else if random(&mut seed).is_multiple_of(2) {
+                    (TailState::Released, EntryState::Released { fingerprint })
+                } else {
+                    (TailState::Committed(None), EntryState::Committed { fingerprint, reply: None })
+                };
+                store.write_again(&request, state);
+                state::write_again(found, owner, &latest)
+            }
             0..10 => {
                 let (answer, next) = state::reserve(found, owner, fingerprint, end, at);
                 assert_eq!(store.reserve(&request), Ok(answer), "step {step}");
@@ -276,8 +306,11 @@ fn it_speaks_tls_to_servers_that_it_trusts() {
     assert_eq!(strict.reserve(&request(2)), Err(StoreError::Unavailable));
     let bad = RedisSettings { ca: Some(b"none".to_vec()), ..settings(vec!["rediss://localhost:1".into()]) };
     let runtime = strict.calls.handle().clone();
-    assert!(matches!(RedisStore::new(&bad, runtime.clone()), Err(RedisStartError::Ca(_))));
-    assert!(matches!(RedisStore::new(&settings(vec!["http://a".into()]), runtime), Err(RedisStartError::Url(_))));
+    assert!(matches!(RedisStore::new(&bad, clock(), metrics(), runtime.clone()), Err(RedisStartError::Ca(_))));
+    assert!(matches!(
+        RedisStore::new(&settings(vec!["http://a".into()]), clock(), metrics(), runtime),
+        Err(RedisStartError::Url(_))
+    ));
 }
 
 #[test]

@@ -32,8 +32,8 @@ pub fn policy(policy: &Policy) -> Value {
                 })
             }
             Policy::Token(policy) => {
-                let StaticTokenPolicy { place, secrets } = &**policy;
-                json!({"place": debug(place), "secrets": secrets_of(secrets)})
+                let StaticTokenPolicy { name, place, secrets } = &**policy;
+                json!({"name": **name, "place": debug(place), "secrets": secrets_of(secrets)})
             }
             Policy::AllOf(policies) | Policy::AnyOf(policies) => all(policies),
             Policy::Public => return "public".into(),
