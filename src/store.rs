@@ -113,7 +113,9 @@ impl StoreClient {
                 (Box::new(embedded), hasher)
             }
             StoreBackend::Redis(redis) => {
-                (Box::new(RedisStore::new(redis, runtime.clone())?), EntryHasher::of_prefix(&redis.prefix))
+                let secret = redis.hash_key.as_deref().map(Vec::as_slice);
+                let hasher = EntryHasher::of_replicas(&redis.prefix, secret);
+                (Box::new(RedisStore::new(redis, runtime.clone())?), hasher)
             }
         };
         Ok(Self { store, hasher, on_error: settings.on_error, clock, metrics, runtime, retries: AtomicUsize::new(0) })

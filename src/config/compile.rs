@@ -15,6 +15,7 @@ mod replay;
 mod revocation;
 mod route;
 mod secrets;
+mod senders;
 mod signature;
 mod store;
 mod upstream;
@@ -146,6 +147,8 @@ impl Compiler<'_> {
             routes.push((file.auth.at, Arc::new(route)));
         }
         self.check_shared_challenges(&routes);
+        routes.iter().for_each(|(at, route)| self.warn_of_shared_names(route, *at));
+        self.warn_of_shared_credentials(&routes);
         self.table(routes, &names)
     }
 

@@ -31,6 +31,9 @@ use node::{Dialer, Live, NodeError, RedisNode};
 use nodes::Nodes;
 use script::Scripts;
 
+/// Responses that one sender of a route may store, in bytes. A full server rejects the requests of all routes.
+const REPLY_BYTES: usize = 16 << 20;
+
 /// Why the settings cannot be used. A server that is down is not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisStartError {
@@ -99,7 +102,12 @@ impl RedisStore {
     }
 
     fn entry(&self, request: &ReserveRequest) -> String {
-        format!("{}{:032x}", self.dialer.epochs.tag(bucket(request)), u128::from_be_bytes(request.id.0))
+        format!("{}v2:{:032x}", self.dialer.epochs.tag(bucket(request)), u128::from_be_bytes(request.id.0))
+    }
+
+    /// The quota of the sender's responses in the bucket of the entry.
+    fn quota(&self, request: &ReserveRequest) -> String {
+        format!("{}replies:{:032x}", self.dialer.epochs.tag(bucket(request)), u128::from_be_bytes(request.sender.0))
     }
 
     /// Makes one call within the deadline; after a redirection (MOVED) the call is repeated at the new server.
@@ -183,8 +191,7 @@ impl Store for RedisStore {
                 "R" => Ok(ReserveResult::Reserved),
                 "I" => Ok(ReserveResult::InFlight),
                 "M" => Ok(ReserveResult::Mismatch),
-                "S" => Ok(ReserveResult::Committed { same: true, reply }),
-                "D" => Ok(ReserveResult::Committed { same: false, reply }),
+                "C" => Ok(ReserveResult::Committed { reply }),
                 _ => Err(StoreError::Unavailable),
             }
         }))
@@ -197,7 +204,7 @@ impl Store for RedisStore {
         now: UnixTime,
     ) -> StoreFuture<'a, Settled> {
         StoreFuture::Pending(Box::pin(async move {
-            let entry = self.entry(request);
+            let (entry, quota) = (self.entry(request), self.quota(request));
             let (kind, reply) = match settlement {
                 Settlement::Commit(Some(reply)) => ("C", [b"+", reply.as_ref()].concat()),
                 Settlement::Commit(None) => ("C", b"-".to_vec()),
@@ -206,8 +213,9 @@ impl Store for RedisStore {
             };
             let call = |_| {
                 let mut call = self.dialer.scripts.settle.key(&entry);
+                call.key(&quota);
                 call.arg(hex(request.owner.0)).arg(hex(request.fingerprint.0));
-                call.arg(request.until.since(now).as_millis()).arg(kind).arg(&reply);
+                call.arg(request.until.since(now).as_millis()).arg(kind).arg(&reply).arg(REPLY_BYTES / BUCKETS);
                 call
             };
             let (code, _): (String, Live) = self.run(&entry, call).await?;

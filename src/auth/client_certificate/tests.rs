@@ -5,6 +5,8 @@ use rustls::server::WebPkiClientVerifier;
 use super::testing::{NOW, TestAuthority, dns, leaf, leaf_of_bytes, uri};
 use super::*;
 use crate::auth::certificate_rule::{CertificateRule, FingerprintError, parse_fingerprint};
+use crate::auth::explanation::Explanation;
+use crate::auth::request::{PresentedCertificate, RequestView, UrlBase};
 
 const DNS: u8 = 2;
 const URI: u8 = 6;
@@ -184,6 +186,25 @@ fn a_rule_accepts_the_names_that_it_lists() {
     assert!(either.admits(&client) && either.admits(&other));
     assert!(!either.admits(&authority.client(&leaf(vec![dns("c.test")]))));
     assert!(!admits(&["dns:a.test"], &authority.client(&leaf(Vec::new()))));
+}
+
+#[test]
+fn the_sender_is_the_name_that_the_rule_lists_or_else_the_fingerprint() {
+    let authority = TestAuthority::new("a");
+    let names = || leaf(vec![dns("other.test"), dns("a.test")]);
+    let (client, renewed) = (authority.client(&names()), authority.client(&names()));
+    let trust = trust(&authority);
+    let sender = |rule: &CertificateRule, certificate: &ClientCertificate| {
+        let head = http::Request::post("/").body(()).unwrap().into_parts().0;
+        let client = PresentedCertificate { certificate, trust: Some(&trust) };
+        let view = RequestView::new(&head, UrlBase::Host("a")).with_client(Some(client));
+        rule.verify(&view, at(NOW), &mut Explanation::off()).unwrap().sender().text().unwrap()
+    };
+    let by_name = CertificateRule { sans: vec![San::parse("dns:a.test").unwrap()], sha256: vec![*client.sha256()] };
+    assert_eq!([&client, &renewed].map(|one| sender(&by_name, one)), ["dns:a.test", "dns:a.test"]);
+    let any = CertificateRule::default();
+    assert_eq!(sender(&any, &client), format!("sha256:{}", hex::encode(client.sha256())));
+    assert_ne!(sender(&any, &client), sender(&any, &renewed));
 }
 
 #[test]

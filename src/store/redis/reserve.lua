@@ -13,8 +13,8 @@ if kind ~= '' and left > redis.call('PTTL', KEYS[2]) then
   redis.call('PEXPIRE', KEYS[2], string.format('%.0f', left))
 end
 if kind == 'C' then
-  local reply = string.sub(found, 18, 18) == '+' and string.sub(found, 19)
-  return { string.sub(found, 2, 17) == fingerprint and 'S' or 'D', news, reply }
+  if string.sub(found, 2, 17) ~= fingerprint then return { 'M', news, false } end
+  return { 'C', news, string.sub(found, 18, 18) == '+' and string.sub(found, 19) }
 end
 if ARGV[7] == '1' and event > 0 then
   local issued = tonumber(ARGV[8])
