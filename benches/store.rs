@@ -57,6 +57,7 @@ fn request(number: u64, route: &Arc<str>) -> ReserveRequest {
         route: Arc::clone(route),
         share: usize::MAX,
         sender: SenderId([1; 16]),
+        whole: true,
         until: at(UNTIL),
         lease: Duration::from_secs(10),
         upstream_lease: Duration::from_secs(10),

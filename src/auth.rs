@@ -45,7 +45,7 @@ pub mod time;
 mod testing;
 
 pub use crate::reason::Reason;
-pub use grant::{Grant, Permit, ReplayId, SignatureCheck};
+pub use grant::{CredentialId, Grant, Permit, ReplayId, SignatureCheck};
 pub use policy::{Policy, PolicyKind};
 pub use rejection::{Rejection, VerifyError};
 pub use request::RequestView;

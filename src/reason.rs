@@ -248,9 +248,9 @@ rows! {
         sender: "Do not retry: the event has been delivered.",
     });
     ReplayIdReused = &row("replay_id_reused", 409, ReasonTexts {
-        cause: "the [replay id](../concepts/replay-and-idempotency.md#replay-ids) was used before by another request, \
-                which was not delivered",
-        operator: "Check that `id` identifies one event, and that retries of the sender are the same request.",
+        cause: "the [replay id](../concepts/replay-and-idempotency.md#replay-ids) was used before by another request: \
+                another method, target or body",
+        operator: "Check that `id` identifies one event. If retries have another body, set `id: { hash: true }`.",
         sender: "Give each event its own id.",
     });
     DuplicateInFlight = &row("duplicate_in_flight", 409, ReasonTexts {

@@ -71,6 +71,8 @@ pub struct RedisSettings {
     pub username: Option<String>,
     /// Password for `AUTH`.
     pub password: Option<Zeroizing<String>>,
+    /// Secret key of the hashes of ids and requests.
+    pub hash_key: Option<Zeroizing<Vec<u8>>>,
     /// Timeout of one command, including every step until its response.
     pub timeout: Duration,
     /// Prefix of every key.

@@ -115,10 +115,12 @@ impl StoreClient {
                 let hasher = EntryHasher::new(embedded.key());
                 (Box::new(embedded), hasher)
             }
-            StoreBackend::Redis(redis) => (
-                Box::new(RedisStore::new(redis, Arc::clone(&clock), Arc::clone(&metrics), runtime.clone())?),
-                EntryHasher::of_prefix(&redis.prefix),
-            ),
+            StoreBackend::Redis(redis) => {
+                let secret = redis.hash_key.as_deref().map(Vec::as_slice);
+                let hasher = EntryHasher::of_replicas(&redis.prefix, secret);
+                let store = RedisStore::new(redis, Arc::clone(&clock), Arc::clone(&metrics), runtime.clone())?;
+                (Box::new(store), hasher)
+            }
         };
         Ok(Self { store, hasher, on_error: settings.on_error, clock, metrics, runtime, retries: AtomicUsize::new(0) })
     }

@@ -71,6 +71,13 @@ fn problems_of(yaml: &str) -> Vec<String> {
     told.lines().map(|line| line.strip_prefix(&prefix).unwrap().to_owned()).collect()
 }
 
+/// The warnings of a valid configuration.
+fn warnings_of(configuration: &Configuration) -> Vec<String> {
+    let folder = folder();
+    let path = write(folder.path(), &configuration.to_string());
+    load(&path, &Handles::default()).unwrap_or_else(|errors| panic!("{errors}")).warnings
+}
+
 #[test]
 fn the_valid_one_is_valid() {
     assert_eq!(problems("acme", "acme"), Vec::<String>::new());

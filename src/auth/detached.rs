@@ -81,9 +81,9 @@ impl DetachedPolicy {
         let keys = self.issuer.keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable))?;
         let keys = keys.select(header.kid.as_deref(), header.algorithm).map_err(undecided)?;
         let bytes = decode(signature).map_err(reject)?;
-        let signs = |text: &[u8]| keys.iter().any(|(_, key)| key.verify(text, &bytes).is_ok());
+        let signer = |text: &[u8]| keys.iter().map(|(_, key)| *key).find(|key| key.verify(text, &bytes).is_ok());
         let texts = self.payload.texts(encoded, &header, request)?;
-        let Some(text) = texts.iter().find(|text| signs(text)) else {
+        let Some((text, key)) = texts.iter().find_map(|text| Some((text, signer(text)?))) else {
             explanation.add("signature", || "does not match this request".into());
             return Err(reject(Reason::InvalidSignature).into());
         };
@@ -104,7 +104,8 @@ impl DetachedPolicy {
             issuer: Some(Arc::clone(&self.issuer.name)),
             kid: header.kid,
             replay_id,
-            holder: Some(self.issuer.holder()),
+            holder: Some(self.issuer.holder(key)),
+            key: self.issuer.unnamed(key),
             ..Grant::anonymous()
         })
     }

@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value};
 
 use super::rejection::Rejection;
-use super::sender::{Holder, Identity, Sender};
+use super::sender::{Holder, Identity, KeyDigest, Sender};
 use crate::clock::UnixTime;
 
 /// Proof that [`super::verify`] accepted a request, with the identity that its credentials prove. Only `auth` builds
@@ -21,6 +21,8 @@ pub struct Grant {
     pub(super) replay_id: Option<ReplayId>,
     /// The holder of the credential; `None` in a grant without one, or merged from those of several credentials.
     pub(super) holder: Option<Holder>,
+    /// The key that verified the credential, unless the name of the holder is unique in gateway.yaml.
+    pub(super) key: Option<KeyDigest>,
     /// The grants of the request's other credentials: the upstream may read those too.
     pub(super) others: Vec<Grant>,
 }
@@ -36,6 +38,7 @@ impl Grant {
             signed: None,
             replay_id: None,
             holder: None,
+            key: None,
             others: Vec::new(),
         }
     }
@@ -70,10 +73,13 @@ impl Grant {
     }
 
     /// The replay ids of all credentials that were present, if the route uses replay protection, each with the sender by
-    /// its own credential: whoever copies a request could add a credential of his own to it. All of them count:
+    /// its own credential: an attacker could add another credential to a copied request. All of them count:
     /// otherwise an attacker could replay a request with one credential left out and count as a new sender.
-    pub fn replay_ids(&self) -> impl Iterator<Item = (Sender<'_>, &ReplayId)> {
-        self.each().filter_map(|grant| Some((Sender::of(grant.identity()), grant.replay_id.as_ref()?)))
+    pub fn replay_ids(&self) -> impl Iterator<Item = CredentialId<'_>> {
+        self.each().filter_map(|grant| {
+            let (sender, subject) = (Sender::of(grant.identity()), grant.subject());
+            Some(CredentialId { replay_id: grant.replay_id.as_ref()?, sender, key: grant.key, subject })
+        })
     }
 
     /// How the token's signature was verified: by the key, or by an earlier verification that is still cached.
@@ -108,6 +114,19 @@ impl Grant {
     pub(super) fn each(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(&self.others)
     }
+}
+
+/// The replay id of a credential, and what identifies the credential.
+#[derive(Debug)]
+pub struct CredentialId<'g> {
+    /// The replay id.
+    pub replay_id: &'g ReplayId,
+    /// The sender by this credential alone.
+    pub sender: Sender<'g>,
+    /// The key that verified the credential; `None` if the sender's name identifies it on every route.
+    pub key: Option<KeyDigest>,
+    /// The subject of a token.
+    pub subject: Option<&'g str>,
 }
 
 /// The replay id of a request: an id from its signed part, and the time until which its credential is valid. Only data

@@ -176,9 +176,9 @@ impl JwtPolicy {
             claims: Arc::clone(&token.claims),
             secrets: key.secret.into_iter().collect(),
             signed: Some(signed),
-            replay_id: None,
-            holder: Some(issuer.holder()),
-            others: Vec::new(),
+            holder: Some(issuer.holder(key)),
+            key: issuer.unnamed(key),
+            ..Grant::anonymous()
         };
         Ok((issuer, grant))
     }

@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
 use super::keys::is_small_order;
-use super::sender::{Holder, HolderKind};
+use super::sender::{Holder, HolderKind, KeyDigest};
 
 /// A signature algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +52,12 @@ pub struct Secret {
     pub index: usize,
     /// The key id, if signatures name their secret.
     pub id: Option<Arc<str>>,
+    /// The sender to whom it belongs, if gateway.yaml names one.
+    pub sender: Option<Arc<str>>,
     /// The key material.
     pub key: SecretKey,
+    /// The digest of `key`.
+    pub digest: KeyDigest,
 }
 
 /// A shared secret or a public key.
@@ -89,9 +93,18 @@ pub enum KeyError {
 }
 
 impl Secret {
+    /// A secret with this number, without a key id and a sender of its own.
+    pub fn new(index: usize, key: SecretKey) -> Self {
+        let digest = KeyDigest::of(key.bytes());
+        Self { index, id: None, sender: None, key, digest }
+    }
+
     /// The holder of this secret, given the name of its preset or scheme.
-    pub(super) fn holder(&self, scheme: &Arc<str>) -> Holder {
-        Holder { kind: HolderKind::Scheme, name: Arc::clone(scheme), key_id: self.id.clone() }
+    pub fn holder(&self, scheme: &Arc<str>) -> Holder {
+        match &self.sender {
+            Some(sender) => Holder::named(sender),
+            None => Holder { kind: HolderKind::Scheme, name: Arc::clone(scheme), key_id: self.id.clone() },
+        }
     }
 
     pub(super) fn answers_to(&self, id: Option<&str>) -> bool {
@@ -126,6 +139,14 @@ impl SecretKey {
             return Err(KeyError::NotAPublicKey);
         }
         ParsedPublicKey::new(parameters, &key).map(Self::Public).map_err(|_| KeyError::NotAPublicKey)
+    }
+
+    /// The bytes of the secret or the public key.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Shared(secret) => secret,
+            Self::Public(key) => key.as_ref(),
+        }
     }
 
     /// The shared secret; `None` for a public key.

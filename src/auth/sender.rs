@@ -1,4 +1,4 @@
-//! The sender of a request: what its credentials prove about who sent it. Replay ids, idempotency keys, limits and
+//! The sender of a request, as its credentials prove it. Replay ids, idempotency keys, limits and
 //! shares of the store are named by it, so that no sender can use up, or read, what belongs to another one.
 
 use std::fmt;
@@ -11,9 +11,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 const MAX_TEXT: usize = 200;
 
 /// The holder of one credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Holder {
-    /// What `name` is.
+    /// The kind of `name`.
     pub kind: HolderKind,
     /// The name.
     pub name: Arc<str>,
@@ -21,29 +21,63 @@ pub struct Holder {
     pub key_id: Option<Arc<str>>,
 }
 
-/// What the name of a holder is. The words are hashed into stored ids, so that they never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The kind of a holder's name. The words are hashed into stored ids, so that they never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HolderKind {
     /// An issuer in gateway.yaml, or the preset of a token; the token's subject belongs to it.
     Issuer,
+    /// `sender` of a secret in gateway.yaml. Several schemes may have secrets of one sender.
+    Sender,
     /// A preset or scheme. All its secrets without a key id belong to one sender, since they may be those of a rotation.
     Scheme,
     /// A subject alternative name, or the SHA-256 fingerprint of a certificate.
     Certificate,
 }
 
+impl Holder {
+    /// The sender that a secret names.
+    pub(super) fn named(sender: &Arc<str>) -> Self {
+        Self { kind: HolderKind::Sender, name: Arc::clone(sender), key_id: None }
+    }
+}
+
 impl HolderKind {
     const fn word(self) -> &'static [u8] {
         match self {
             Self::Issuer => b"issuer",
+            Self::Sender => b"sender",
             Self::Scheme => b"scheme",
             Self::Certificate => b"certificate",
         }
     }
 }
 
+/// SHA-256 of a secret or public key, which tells keys apart. It is redacted, since a weak secret can be guessed from it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeyDigest([u8; 32]);
+
+impl KeyDigest {
+    /// The digest of a key.
+    pub fn of(key: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        bytes.iter_mut().zip(digest(&SHA256, key).as_ref()).for_each(|(to, from)| *to = *from);
+        Self(bytes)
+    }
+
+    /// The bytes to hash.
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyDigest(..)")
+    }
+}
+
 /// The holder of one credential, with the subject of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Identity<'g> {
     pub(super) holder: &'g Holder,
     pub(super) subject: Option<&'g str>,
@@ -51,7 +85,7 @@ pub(super) struct Identity<'g> {
 
 /// The sender of a request, by one of its credentials or by all of them; without any, as on a public route, all
 /// requests have the same sender.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sender<'g>(Vec<Identity<'g>>);
 
 impl<'g> Sender<'g> {

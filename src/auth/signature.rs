@@ -189,6 +189,7 @@ impl SignaturePolicy {
                             secrets: vec![secret.index],
                             replay_id,
                             holder: Some(secret.holder(&self.name)),
+                            key: secret.sender.is_none().then_some(secret.digest),
                             ..Grant::anonymous()
                         });
                     }
@@ -298,6 +299,11 @@ impl SignaturePolicy {
     /// Whether the URL is signed, with its host.
     pub fn signs_url(&self) -> bool {
         self.signed_payload.iter().any(Component::is_url)
+    }
+
+    /// Whether the path is signed.
+    pub fn signs_path(&self) -> bool {
+        self.signed_payload.contains(&Component::Path)
     }
 
     /// Whether this header is signed.

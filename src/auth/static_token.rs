@@ -82,7 +82,7 @@ mod tests {
     fn policy(place: Locator) -> StaticTokenPolicy {
         let secret = |index, bytes: &[u8]| {
             let key = SecretKey::from_secret(Zeroizing::new(bytes.to_vec())).unwrap();
-            Secret { index, id: None, key }
+            Secret::new(index, key)
         };
         StaticTokenPolicy {
             name: "static_token".into(),

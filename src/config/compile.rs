@@ -15,6 +15,7 @@ mod replay;
 mod revocation;
 mod route;
 mod secrets;
+mod senders;
 mod signature;
 mod store;
 mod upstream;
@@ -149,6 +150,8 @@ impl Compiler<'_> {
         forward::share_claim_headers(&mut routes);
         let routes: Vec<_> = routes.into_iter().map(|(at, route)| (at, Arc::new(route))).collect();
         self.check_shared_challenges(&routes);
+        routes.iter().for_each(|(at, route)| self.warn_of_shared_names(route, *at));
+        self.warn_of_shared_credentials(&routes);
         self.table(routes, &names)
     }
 

@@ -54,6 +54,7 @@ struct AccessLogLine {
     traceparent: Option<String>,
     issuer: Option<Arc<str>>,
     kid: Option<String>,
+    sender: Option<String>,
     decided: bool,
     detail: Option<&'static str>,
 }
@@ -107,10 +108,10 @@ impl RequestRecord {
         }
         if let Some(line) = &mut self.line {
             line.decided = true;
-            (line.issuer, line.kid) = match decision {
-                Ok(grant) => (grant.issuer().cloned(), grant.kid().map(str::to_owned)),
-                Err(VerifyError::Rejected(rejection)) => (rejection.issuer.clone(), None),
-                Err(VerifyError::NeedsBody) => (None, None),
+            (line.issuer, line.kid, line.sender) = match decision {
+                Ok(grant) => (grant.issuer().cloned(), grant.kid().map(str::to_owned), grant.sender().text()),
+                Err(VerifyError::Rejected(rejection)) => (rejection.issuer.clone(), None, None),
+                Err(VerifyError::NeedsBody) => (None, None, None),
             };
         }
     }
@@ -198,6 +199,7 @@ impl RequestRecord {
             status = self.status.map(|status| status.as_u16()),
             issuer = line.issuer.as_deref(),
             kid = line.kid,
+            sender = line.sender,
             duration_us = micros(took),
             verify_us = line.decided.then_some(micros(self.verify)),
             upstream_us = self.upstream.map(micros),
@@ -238,6 +240,7 @@ impl AccessLogLine {
             traceparent: traceparent.map(str::to_owned),
             issuer: None,
             kid: None,
+            sender: None,
             decided: false,
             detail: None,
         }

@@ -15,7 +15,7 @@ use crate::auth::locator::LocatedValue;
 use crate::auth::{Grant, Permit, Rejection, RequestView};
 use crate::failure::Failure;
 use crate::reason::Reason;
-use crate::route::duplicates::{DuplicateRules, IdempotencyRule, OnDuplicate};
+use crate::route::duplicates::{DuplicateRules, IdempotencyRule, OnDuplicate, ReplayScope};
 use crate::services::Services;
 use crate::store::kind::{ReserveRequest, StoreError};
 use crate::store::state::ReserveResult;
@@ -93,8 +93,9 @@ fn entries(
     let sender_id = store.hasher.sender(&route.name, &sender);
     let entry = |kind, id: &[&[u8]], until, issued| -> Result<ReserveRequest, Failure> {
         let id = store.hasher.id(id);
-        let fingerprint = store.hasher.fingerprint(head.method.as_str(), view.path_and_query(), view.body);
-        let (owner, route, share) = (new_owner().map_err(undecided)?, Arc::clone(&route.name), rules.share);
+        let fingerprint = store.hasher.fingerprint(&route.name, head.method.as_str(), view.path_and_query(), view.body);
+        let (owner, route) = (new_owner().map_err(undecided)?, Arc::clone(&route.name));
+        let (share, whole) = (rules.share, rules.one_sender);
         Ok(ReserveRequest {
             kind,
             id,
@@ -103,6 +104,7 @@ fn entries(
             route,
             share,
             sender: sender_id,
+            whole,
             until,
             lease,
             upstream_lease,
@@ -118,12 +120,22 @@ fn entries(
         entries.push(entry(EntryKind::Idempotency, &id, now.plus(rule.ttl), None)?);
     }
     if let Some(rule) = &rules.replay {
-        for (sender, replay_id) in grant.replay_ids() {
+        for credential in grant.replay_ids() {
+            let replay_id = credential.replay_id;
             if rule.widened.is_some_and(|widened| widened.forbids(replay_id, *now)) {
                 return Err(proven(Reason::TimestampTooOld));
             }
             let until = replay_id.until.max(rule.ttl.map(|ttl| now.plus(ttl))).unwrap_or(*now);
-            let id = [&b"replay"[..], name, &sender.to_bytes(), replay_id.kind.as_bytes(), &replay_id.id];
+            let sender = credential.sender.to_bytes();
+            // Without the route, a key names the credential unless its sender does: a preset's name is that of several
+            // keys.
+            let (scope, place, holder): (&[u8], &[u8], &[u8]) = match (rule.scope, &credential.key) {
+                (ReplayScope::Route, _) => (b"route", name, &sender),
+                (ReplayScope::Credential, None) => (b"sender", b"", &sender),
+                (ReplayScope::Credential, Some(key)) => (b"key", b"", key.as_bytes()),
+            };
+            let subject = credential.subject.unwrap_or_default().as_bytes();
+            let id = [b"replay", scope, place, holder, subject, replay_id.kind.as_bytes(), &replay_id.id];
             entries.push(entry(EntryKind::Replay, &id, until, replay_id.issued)?);
         }
     }
@@ -167,16 +179,13 @@ fn answer(rules: &DuplicateRules, context: &RequestContext<'_>, outcome: Reserve
             (rules.idempotency.as_ref().map(|rule| rule.on_duplicate), Reason::IdempotencyKeyReused)
         }
     };
-    let (same, stored) = match found {
-        ReserveResult::Committed { same, reply } => (same, reply),
+    let stored = match found {
+        ReserveResult::Committed { reply } => reply,
         ReserveResult::InFlight => return Err(Reason::DuplicateInFlight.into()),
         ReserveResult::Mismatch => return Err(reused.into()),
         // The caller handles a new reservation before this.
         ReserveResult::Reserved => return Err(Reason::StoreUnavailable.into()),
     };
-    if kind == EntryKind::Idempotency && !same {
-        return Err(reused.into());
-    }
     let stored = match on_duplicate {
         None | Some(OnDuplicate::Reject) => return Err(Reason::DuplicateRequest.into()),
         Some(OnDuplicate::Acknowledge) => None,

@@ -95,6 +95,8 @@ pub struct ReserveRequest {
     pub share: usize,
     /// The sender of the request on that route, by all of its credentials.
     pub sender: SenderId,
+    /// Whether that is the only sender of the route, which may use up its share.
+    pub whole: bool,
     /// Time until which the id must be stored.
     pub until: UnixTime,
     /// Length of the lease: the time within which the owner settles the reservation.
@@ -129,6 +131,7 @@ impl ReserveRequest {
             route: Arc::from("orders"),
             share: usize::MAX,
             sender: SenderId([1; 16]),
+            whole: true,
             until: UnixTime::from_seconds(100).unwrap_or_default(),
             lease: Duration::from_secs(10),
             upstream_lease: Duration::from_secs(10),

@@ -38,6 +38,9 @@ use nodes::Nodes;
 use script::Scripts;
 use tail::Tail;
 
+/// Responses that one sender of a route may store, in bytes. A full server rejects the requests of all routes.
+const REPLY_BYTES: usize = 16 << 20;
+
 /// Why the settings cannot be used. A server that is down is not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisStartError {
@@ -121,6 +124,11 @@ impl RedisStore {
 
     fn entry(&self, request: &ReserveRequest) -> String {
         format!("{}{}", self.dialer.epochs.tag(bucket(request)), request.id)
+    }
+
+    /// The quota of the sender's responses in the bucket of the entry.
+    fn quota(&self, request: &ReserveRequest) -> String {
+        format!("{}replies:{:032x}", self.dialer.epochs.tag(bucket(request)), u128::from_be_bytes(request.sender.0))
     }
 
     /// Makes one call within the deadline; after a redirection (MOVED) the call is repeated at the new server.
@@ -224,8 +232,7 @@ impl Store for RedisStore {
                 }
                 "I" => Ok(ReserveResult::InFlight),
                 "M" => Ok(ReserveResult::Mismatch),
-                "S" => Ok(ReserveResult::Committed { same: true, reply }),
-                "D" => Ok(ReserveResult::Committed { same: false, reply }),
+                "C" => Ok(ReserveResult::Committed { reply }),
                 _ => Err(StoreError::Unavailable),
             }
         }))
@@ -238,7 +245,7 @@ impl Store for RedisStore {
         now: UnixTime,
     ) -> StoreFuture<'a, Settled> {
         StoreFuture::Pending(Box::pin(async move {
-            let entry = self.entry(request);
+            let (entry, quota) = (self.entry(request), self.quota(request));
             let (kind, reply) = match settlement {
                 Settlement::Commit(reply) => ("C", reply_argument(reply.as_deref())),
                 Settlement::Release => ("R", Vec::new()),
@@ -247,8 +254,9 @@ impl Store for RedisStore {
             self.dialer.tail.settled(bucket(request), request, settlement, std::time::Instant::now());
             let call = |_| {
                 let mut call = self.dialer.scripts.settle.key(&entry);
+                call.key(&quota);
                 call.arg(hex(request.owner.0)).arg(hex(request.fingerprint.0));
-                call.arg(request.until.since(now).as_millis()).arg(kind).arg(&reply);
+                call.arg(request.until.since(now).as_millis()).arg(kind).arg(&reply).arg(REPLY_BYTES / BUCKETS);
                 call
             };
             let (code, _): (String, Live) = self.run(&entry, call).await?;

@@ -64,12 +64,11 @@ pub enum ReserveResult {
     Reserved,
     /// Another request with this id is in flight.
     InFlight,
-    /// The id may be reserved again, but only for the request that had it first.
+    /// Another request had this id first, by its fingerprint. Whether it was processed does not matter: the event of this
+    /// request was not.
     Mismatch,
-    /// A request with this id was processed before.
+    /// The same request was processed before.
     Committed {
-        /// Whether it was the same request, by its fingerprint.
-        same: bool,
         /// The stored response, if there is one.
         reply: Option<Bytes>,
     },
@@ -120,12 +119,13 @@ pub fn reserve(
         // The response to the owner's first attempt was lost.
         Some(EntryState::InFlight { owner: holder, .. }) if *holder == owner => reserved,
         Some(EntryState::InFlight { lease, .. }) if *lease > now => (ReserveResult::InFlight, None),
-        Some(EntryState::InFlight { fingerprint: first, .. } | EntryState::Released { fingerprint: first }) => {
-            if *first == fingerprint { reserved } else { (ReserveResult::Mismatch, None) }
-        }
-        Some(EntryState::Committed { fingerprint: first, reply }) => {
-            (ReserveResult::Committed { same: *first == fingerprint, reply: reply.clone() }, None)
-        }
+        Some(
+            EntryState::InFlight { fingerprint: first, .. }
+            | EntryState::Released { fingerprint: first }
+            | EntryState::Committed { fingerprint: first, .. },
+        ) if *first != fingerprint => (ReserveResult::Mismatch, None),
+        Some(EntryState::InFlight { .. } | EntryState::Released { .. }) => reserved,
+        Some(EntryState::Committed { reply, .. }) => (ReserveResult::Committed { reply: reply.clone() }, None),
     }
 }
 

@@ -44,11 +44,15 @@ pub const ACCESS_FIELDS: &[(&str, &str)] = &[
     ("reason", "Why it was rejected or failed: one of [the reasons](reasons.md)."),
     (
         "detail",
-        "The limit that was reached. Of `buffer_full` and `too_many_waiting_requests`: `total`, that of all clients, or `address`; of `rate_limited` and `concurrency_limited`: `route`, `issuer`, `subject`, `failed_auth` or `challenges`.",
+        "The limit that was reached. Of `buffer_full` and `too_many_waiting_requests`: `total`, that of all clients, or `address`; of `rate_limited` and `concurrency_limited`: `route`, `issuer`, `subject`, `sender`, `failed_auth` or `challenges`.",
     ),
     ("status", "HTTP status of the response; absent if nothing was sent."),
     ("issuer", "Name of the issuer or the preset, or `signature`."),
     ("kid", "Key id: `kid` of the token, else that of the key that verified it."),
+    (
+        "sender",
+        "The [sender](../concepts/authentication.md#senders): `acme/alice` is the subject of an issuer, `acme` the `sender` of a secret, `signature/key-1` a key id, `dns:a.example` a certificate; several credentials are joined by ` + `. A text of more than 200 bytes is cut, and ends with the start of its SHA-256.",
+    ),
     ("duration_us", "Microseconds of the whole request."),
     ("verify_us", "Microseconds of the decision."),
     (

@@ -120,10 +120,20 @@ fn store_settings(settings: &StoreSettings) -> Value {
         StoreBackend::Embedded { path, durability } => {
             json!({"embedded": {"path": file_name(path), "durability": debug(durability)}})
         }
-        StoreBackend::Redis(RedisSettings { urls, cluster, ca, username, password, timeout, prefix, on_failover }) => {
+        StoreBackend::Redis(RedisSettings {
+            urls,
+            cluster,
+            ca,
+            username,
+            password,
+            hash_key,
+            timeout,
+            prefix,
+            on_failover,
+        }) => {
             json!({"redis": {
                 "urls": urls, "cluster": cluster, "own_ca": ca.is_some(), "username": debug(username),
-                "has_password": password.is_some(), "timeout": debug(timeout), "prefix": prefix,
+                "has_password": password.is_some(), "has_hash_key": hash_key.is_some(), "timeout": debug(timeout), "prefix": prefix,
                 "on_failover": debug(on_failover),
             }})
         }
@@ -260,18 +270,18 @@ fn endpoint(endpoint: &Endpoint) -> Value {
 }
 
 fn route_limits(limits: &RouteLimits) -> Value {
-    let RouteLimits { route, issuer, subject, failed_auth, shared } = limits;
+    let RouteLimits { route, issuer, subject, sender, failed_auth, shared } = limits;
     json!({
-        "route": debug(route), "per_issuer": debug(issuer), "per_subject": debug(subject),
+        "route": debug(route), "per_issuer": debug(issuer), "per_subject": debug(subject), "per_sender": debug(sender),
         "failed_auth_rate": debug(failed_auth), "shared": shared,
     })
 }
 
 fn duplicate_rules(rules: &DuplicateRules) -> Value {
-    let DuplicateRules { replay, idempotency, share } = rules;
-    let replay = optional(replay.as_ref(), |ReplayRule { on_duplicate, ttl, commit_on, widened }| {
+    let DuplicateRules { replay, idempotency, share, one_sender } = rules;
+    let replay = optional(replay.as_ref(), |ReplayRule { scope, on_duplicate, ttl, commit_on, widened }| {
         json!({
-            "on_duplicate": debug(on_duplicate), "ttl": debug(ttl), "commit_on": debug(commit_on),
+            "scope": debug(scope), "on_duplicate": debug(on_duplicate), "ttl": debug(ttl), "commit_on": debug(commit_on),
             "widened": debug(widened),
         })
     });
@@ -279,7 +289,7 @@ fn duplicate_rules(rules: &DuplicateRules) -> Value {
         idempotency.as_ref(),
         |IdempotencyRule { key, required, ttl, on_duplicate }| json!({"key": debug(key), "required": required, "ttl": debug(ttl), "on_duplicate": debug(on_duplicate)}),
     );
-    json!({"replay_protection": replay, "idempotency": idempotency, "max_entries": share})
+    json!({"replay_protection": replay, "idempotency": idempotency, "max_entries": share, "one_sender": one_sender})
 }
 
 fn fetched_keys(keys: &RemoteKeys) -> Value {

@@ -152,6 +152,7 @@ mapping! {
         concurrency: "limits.concurrency",
         per_issuer: "limits.per_issuer",
         per_subject: "limits.per_subject",
+        per_sender: "limits.per_sender",
         failed_auth_rate: "limits.failed_auth_rate",
         shared_rates: "limits.shared",
         credential: "forward.credential",
@@ -247,7 +248,7 @@ mapping! {
 }
 
 mapping! {
-    /// A limit of senders: `limits.per_issuer` and `limits.per_subject`.
+    /// A limit of senders: `limits.per_issuer`, `limits.per_subject` and `limits.per_sender`.
     SenderLimit {
         burst: "burst",
         concurrency: "concurrency",

@@ -22,7 +22,7 @@ const SECRET: &[u8] = b"the secret of a sender";
 
 fn secret(index: usize, id: Option<&str>, bytes: &[u8]) -> Secret {
     let key = SecretKey::from_secret(Zeroizing::new(bytes.to_vec())).unwrap();
-    Secret { index, id: id.map(Into::into), key }
+    Secret { id: id.map(Into::into), ..Secret::new(index, key) }
 }
 
 /// A policy for HMAC-SHA256 in hex over these components, as the whole value of `X-Sig`.

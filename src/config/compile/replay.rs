@@ -25,14 +25,14 @@ impl Compiler<'_> {
     pub(super) fn duplicate_rules(
         &mut self,
         file: &RouteYaml,
-        policy: Option<&mut Policy>,
+        mut policy: Option<&mut Policy>,
         name: Option<&Arc<str>>,
         share: usize,
     ) -> Option<DuplicateRules> {
         let field = &file.replay_protection;
         let replay = match field.value() {
             Some(ReplayProtectionYaml::Word(_)) => None,
-            Some(ReplayProtectionYaml::Rule(rule)) => self.replay(rule, file, policy, name),
+            Some(ReplayProtectionYaml::Rule(rule)) => self.replay(rule, file, policy.as_deref_mut(), name),
             None => {
                 if file.auth.value().is_some_and(writes_jwt) {
                     let what = "{ id: { claim: jti } } together with a `store`, or `disabled`: a copied token can be \
@@ -51,7 +51,8 @@ impl Compiler<'_> {
                         and idempotency keys are kept there";
             self.missing(self.file.store.at, what);
         }
-        Some(DuplicateRules { replay, idempotency, share })
+        let one_sender = policy.is_none_or(|policy| policy.has_one_sender());
+        Some(DuplicateRules { replay, idempotency, share, one_sender })
     }
 
     fn replay(
@@ -95,7 +96,7 @@ impl Compiler<'_> {
             Err(why) => self.no_id(why, rule, at),
         }
         let widened = name.and_then(|name| self.window(name, policy.window()));
-        Some(ReplayRule { on_duplicate, ttl, commit_on, widened })
+        Some(ReplayRule { scope: rule.scope.or_default(), on_duplicate, ttl, commit_on, widened })
     }
 
     fn no_id(&mut self, why: NoReplayId, rule: &ReplayRuleYaml, at: Location) {

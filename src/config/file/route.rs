@@ -249,6 +249,10 @@ pub struct RouteLimitsYaml {
     /// Limits of the verified requests of each subject of an issuer: the `sub` of a JWT.
     #[schemars(example = json!({ "rate": "5/s", "burst": 10 }))]
     pub per_subject: Field<LimitYaml>,
+    /// Limits of the verified requests of each sender: the issuer and subject of a token, the `sender` or key id of a secret,
+    /// the name of a client certificate, or all of these where a request has several credentials.
+    #[schemars(example = json!({ "rate": "5/s", "burst": 10 }))]
+    pub per_sender: Field<LimitYaml>,
     /// Whether replicas count the rates of verified requests together, in a `store` of type redis. Concurrency and
     /// `failed_auth_rate` are counted in each process. If Redis does not respond, the response is 503; with
     /// `store.on_error: allow` the process counts alone.
@@ -256,7 +260,7 @@ pub struct RouteLimitsYaml {
     pub shared: Switch<false>,
 }
 
-/// `per_issuer` or `per_subject` of `limits`
+/// `per_issuer`, `per_subject` or `per_sender` of `limits`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitYaml {

@@ -142,7 +142,7 @@ impl Epochs {
 
     /// The prefix of all keys of a bucket, with its hash tag.
     pub(super) fn tag(&self, bucket: usize) -> String {
-        format!("{{{}:{bucket:02x}}}:", self.prefix)
+        format!("{{{}:{bucket:02x}}}:v2:", self.prefix)
     }
 }
 

@@ -21,8 +21,8 @@ if kind ~= '' and left > redis.call('PTTL', KEYS[3]) then
   redis.call('PEXPIRE', KEYS[3], string.format('%.0f', left))
 end
 if kind == 'C' then
-  local reply = string.sub(found, 18, 18) == '+' and string.sub(found, 19)
-  return { string.sub(found, 2, 17) == fingerprint and 'S' or 'D', news, reply }
+  if string.sub(found, 2, 17) ~= fingerprint then return { 'M', news, false } end
+  return { 'C', news, string.sub(found, 18, 18) == '+' and string.sub(found, 19) }
 end
 local function beat(gateway)
   return tonumber(string.match(redis.call('HGET', KEYS[2], gateway) or '', '^%d+'))

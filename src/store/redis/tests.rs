@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::tail::{TailEntry, TailState};
 use super::*;
 use crate::clock::{Clock, SystemClock};
-use crate::store::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner};
+use crate::store::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner, SenderId};
 use server::{RedisServer, until};
 use zeroize::Zeroizing;
 
@@ -36,6 +36,7 @@ fn settings(urls: Vec<String>) -> RedisSettings {
         ca: None,
         username: None,
         password: None,
+        hash_key: None,
         // Long, since the machine may be busy.
         timeout: Duration::from_secs(1),
         prefix: "hg".into(),
@@ -99,7 +100,7 @@ fn request(n: u8) -> ReserveRequest {
     ReserveRequest { until, lease, upstream_lease, issued: Some(now()), ..ReserveRequest::sample(EntryId([n; 16])) }
 }
 
-const DONE: ReserveResult = ReserveResult::Committed { same: true, reply: None };
+const DONE: ReserveResult = ReserveResult::Committed { reply: None };
 
 /// A small and fast pseudorandom generator (xorshift) with reproducible results.
 fn random(seed: &mut u64) -> u64 {
@@ -181,6 +182,32 @@ fn milliseconds(server: &RedisServer) -> u64 {
     seconds.parse::<u64>().unwrap() * 1000 + micros.parse::<u64>().unwrap() / 1000
 }
 
+/// Commits id `n` of a bucket with a response of 64 KiB, and returns whether it was stored.
+fn is_stored(store: &TestStore, sender: u8, n: u8) -> bool {
+    let mut id = [sender; 16];
+    (id[0], id[15]) = (0, n);
+    let request = ReserveRequest { id: EntryId(id), sender: SenderId([sender; 16]), ..request(0) };
+    assert_eq!(store.reserve(&request), Ok(ReserveResult::Reserved));
+    let reply = Settlement::Commit(Some(Bytes::from(vec![b'a'; 65_536])));
+    assert_eq!(store.settle(&request, &reply), Ok(Settled::Done));
+    match store.reserve(&request) {
+        Ok(ReserveResult::Committed { reply }) => reply.is_some(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_sender_stores_responses_within_its_quota_alone() {
+    let server = RedisServer::start(&[]);
+    let store = TestStore::of(&server);
+    let stored = |sender| (0..20).filter(|n| is_stored(&store, sender, *n)).count();
+    // A bucket has room for 256 KiB of each sender.
+    assert_eq!((stored(1), stored(2)), (3, 3));
+    // The quota is a rate: it expires with the responses.
+    let left = server.cli(&["PTTL", &format!("{{hg:00}}:replies:{}", "01".repeat(16))]).parse::<u64>().unwrap();
+    assert!((1..=600_000).contains(&left), "{left}");
+}
+
 #[test]
 fn an_entry_lives_as_long_as_it_was_ever_asked_to() {
     let server = RedisServer::start(&[]);
@@ -190,7 +217,7 @@ fn an_entry_lives_as_long_as_it_was_ever_asked_to() {
     store.commit(&ReserveRequest { until: now(), lease: Duration::from_secs(900), ..long.clone() });
     assert!(left() > 800_000);
     let key = server.cli(&["KEYS", "*:0505*"]);
-    assert_eq!(key, "{hg:05}:05050505050505050505050505050505");
+    assert_eq!(key, "{hg:05}:v2:05050505050505050505050505050505");
     assert_eq!(store.reserve(&long), Ok(DONE));
     let other = request(6);
     let left = || server.cli(&["PTTL", &store.redis.entry(&other)]).parse::<u64>().unwrap();
