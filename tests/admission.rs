@@ -61,7 +61,7 @@ async fn one_address_buffers_no_more_than_a_quarter() {
     until("the sender is served again", async || is_ok(&post_from(&gateway, SENDER, "x").await)).await;
     let response = stalled.rest().await.to_lowercase();
     assert!(response.starts_with("http/1.1 503") && response.contains("retry-after: 10"), "{response}");
-    assert_eq!((displaced(&gateway, "buffered_bodies").await, gateway.running().buffered.total()), (1.0, 0));
+    assert_eq!((displaced(&gateway, "buffered_bytes").await, gateway.running().buffered.total()), (1.0, 0));
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn all_clients_together_buffer_no_more_than_the_total() {
     wires.push(stall_buffered(&gateway, 6, QUARTER * 3 / 4).await);
     // There is no room for a fifth: the heaviest of the others gives way.
     wires.push(stall(&gateway, 7, QUARTER * 3 / 4).await);
-    until("one gives way", async || displaced(&gateway, "buffered_bodies").await >= 1.0).await;
+    until("one gives way", async || displaced(&gateway, "buffered_bytes").await >= 1.0).await;
     assert!(gateway.running().buffered.total() <= 64 * 1024);
     assert!(is_ok(&post_from(&gateway, SENDER, "x").await));
 }

@@ -175,7 +175,7 @@ rows! {
     /// Requests that wait for their bodies (`too_many_waiting_requests`).
     WaitingRequests = "waiting_requests";
     /// Buffered bodies (`max_buffered_bytes`, `buffer_full`).
-    BufferedBodies = "buffered_bodies";
+    BufferedBodies = "buffered_bytes";
 }
 
 rows! {

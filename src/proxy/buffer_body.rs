@@ -41,20 +41,12 @@ pub(super) async fn buffer_body(
                 whole.extend_from_slice(&data);
             }
         }
-        // What has given way is no longer counted, and must not be kept.
-        if places.buffered.keep() { Ok(()) } else { Err(Failure::BufferFull(Exhausted::Late)) }
+        // Bytes that are no longer counted must not be kept.
+        if places.buffered.keep() { Ok(()) } else { Err(displaced(PoolName::BufferedBodies, Exhausted::Late)) }
     };
-    let buffered = buffering.await;
-    if let Some((pool, why)) = places.waiting.as_ref().and_then(|(_, progress)| progress.displaced()) {
-        services.metrics.displaced(pool, why.into()).inc();
-        // Nor is the rest of its body read.
-        body.abandon();
-        return Err(match pool {
-            PoolName::WaitingRequests => Failure::TooManyWaitingRequests(why),
-            PoolName::BufferedBodies | PoolName::Connections => Failure::BufferFull(why),
-        });
+    if let Err(failure) = buffering.await {
+        return Err(places.gave_way(services, body).unwrap_or(failure));
     }
-    buffered?;
     Ok(body.set_buffered(whole.freeze(), places.buffered))
 }
 
@@ -83,8 +75,7 @@ impl BodyPlaces<'_> {
         {
             return Poll::Ready(Some(Err(Failure::TooManyWaitingRequests(exhausted))));
         }
-        // The caller makes the failure, as for a body that gives way while it is read.
-        progress.poll_displaced(cx).map(|_| None)
+        progress.poll_displaced(cx).map(|(pool, why)| Some(Err(displaced(pool, why))))
     }
 
     fn wait_for(&mut self, context: &RequestContext<'_>, progress: &Arc<BodyProgress>) -> Result<(), Exhausted> {
@@ -95,5 +86,20 @@ impl BodyPlaces<'_> {
         self.buffered.wait_for(progress, now);
         self.waiting = Some((waiting, Arc::clone(progress)));
         Ok(())
+    }
+
+    /// Counts a request that has given way, and returns its failure. The rest of its body is not read.
+    fn gave_way(&self, services: &Services, body: &mut RequestBody) -> Option<Failure> {
+        let (pool, why) = self.waiting.as_ref().and_then(|(_, progress)| progress.displaced())?;
+        services.metrics.displaced(pool, why.into()).inc();
+        body.abandon();
+        Some(displaced(pool, why))
+    }
+}
+
+fn displaced(pool: PoolName, why: Exhausted) -> Failure {
+    match pool {
+        PoolName::WaitingRequests => Failure::TooManyWaitingRequests(why),
+        PoolName::BufferedBodies | PoolName::Connections => Failure::BufferFull(why),
     }
 }

@@ -91,7 +91,7 @@ fn sixty_four_stalling_addresses_delay_no_newcomer() {
     assert_eq!((gave_way(&genuine).len(), gave_way(&stalled).len(), pool.total()), (0, 100, 640));
 }
 
-/// Attackers that begin anew each second are never late.
+/// Attackers that start again each second are never late.
 #[test]
 fn without_a_late_client_the_heaviest_address_gives_way_but_not_to_itself() {
     let pool = pool();
