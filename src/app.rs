@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ProcessSettings};
 use crate::jwks::Jwks;
 use crate::limit::{ChallengeLimit, Connections, MemoryQuota, RequestLimits};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, PoolName};
 use crate::proxy::Gateway;
 use crate::reload::cause::Cause;
 use crate::reload::{self, Reloaded, Reloader};
@@ -110,8 +110,8 @@ fn services(config: &Config, clock: Arc<dyn Clock>, control: &Runtime) -> Result
         clock,
         metrics,
         access_log: config.process.access_log,
-        buffered: MemoryQuota::default(),
-        waiting: MemoryQuota::default(),
+        buffered: MemoryQuota::new(PoolName::BufferedBodies),
+        waiting: MemoryQuota::new(PoolName::WaitingRequests),
         challenges: ChallengeLimit::default(),
         store,
         limits: RequestLimits::default(),

@@ -23,8 +23,8 @@ use families::{Families, seconds};
 pub use family::{MetricLabel, MetricRow};
 use label::Label as _;
 pub use label::{
-    ConnectionRejection, EntryKind, HandshakeError, LabelValues, OperationResult, Outcome, Reloaded, StoreLoss,
-    StoreOperationResult,
+    ConnectionRejection, DisplacedCause, EntryKind, HandshakeError, LabelValues, OperationResult, Outcome, PoolName,
+    Reloaded, StoreLoss, StoreOperationResult,
 };
 pub use route::RouteMetrics;
 

@@ -6,6 +6,7 @@
 
 mod acquire_limits;
 mod authenticate;
+mod buffer_body;
 mod capture;
 pub mod connection_info;
 mod forward;
@@ -70,7 +71,7 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let connection = forwarded::resolve_client(connection, &head.headers, &snapshot.trusted_proxies);
         let mut record = RequestRecord::new(&services.metrics, &head, &connection, services.access_log);
-        let body = InboundBody::new(body.into(), &head);
+        let body = InboundBody::new(body.into(), &head, services.waiting.begin(connection.address.ip()));
         match self.exchange(&snapshot, head, body, &connection, &mut record).await {
             Ok(response) => response.map(|content| Body::new(content, record)),
             Err(failure) => {
@@ -109,7 +110,7 @@ impl Gateway {
 
         let permit = match authenticate(services, &context, &mut body, record).await? {
             Authenticated::Permitted(permit) => permit,
-            Authenticated::Challenge(challenge) => {
+            Authenticated::Challenge(_, challenge) => {
                 let response = response::challenge(&challenge, &context.request_id);
                 record.answered(Outcome::ChallengeAnswered, None, response.status());
                 return Ok(response);

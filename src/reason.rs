@@ -281,7 +281,8 @@ rows! {
     });
     RateLimited = &row("rate_limited", 429, ReasonTexts {
         cause: "the request exceeds [a rate limit](configuration/routes.md#routes.limits.rate), or more than 20 \
-                [challenges](configuration/authentication.md#routes.auth.challenge) per second",
+                [challenges](configuration/authentication.md#routes.auth.challenge) per second of one address on one \
+                route",
         operator: "Raise the limit if the requests are legitimate; `detail` of the log names the limit.",
         sender: "Retry after `Retry-After`, and send fewer requests per second.",
     });
@@ -317,14 +318,15 @@ rows! {
         sender: "Retry after `Retry-After`.",
     }).ends(Ending::Undecided);
     BufferFull = &row("buffer_full", 503, ReasonTexts {
-        cause: "buffered bodies have reached `max_buffered_bytes`, or those of one address a quarter of it",
+        cause: "buffered bodies have reached `max_buffered_bytes`, or those of one address a quarter of it, and no \
+                other client had to [give way](../concepts/limits.md#who-gives-way), or this one had to",
         operator: "Raise `max_buffered_bytes`; if `detail` of the log is `address`, find the client, and set \
                    `trusted_proxies`.",
         sender: "Retry after `Retry-After`.",
     }).ends(Ending::Undecided);
     TooManyWaitingRequests = &row("too_many_waiting_requests", 503, ReasonTexts {
         cause: "the requests that wait for their bodies have reached 64 MiB, or those of one address a quarter \
-                of it",
+                of it, and no other client had to [give way](../concepts/limits.md#who-gives-way), or this one had to",
         operator: "Find the clients that send bodies slowly; behind a proxy set `trusted_proxies`.",
         sender: "Retry after `Retry-After`, and send the body without pauses.",
     }).ends(Ending::Undecided);

@@ -23,8 +23,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::auth::client_certificate::{ClientCertificate, UnreadableCertificate};
-use crate::limit::{ConnectionPermit, Connections};
-use crate::metrics::{ConnectionRejection, Metrics, OperationResult};
+use crate::limit::{ConnectionPermit, ConnectionProgress, Connections};
+use crate::metrics::{ConnectionRejection, Metrics, OperationResult, PoolName};
 use crate::proxy::connection_info::{ConnectionInfo, ForwardedInfo};
 use crate::proxy::{Gateway, response};
 use crate::reason::Reason;
@@ -73,6 +73,7 @@ impl Server {
                     Err(error) => {
                         tracing::warn!(listener = server.shared.name, %error, "cannot accept a connection");
                         // Mostly the process is out of file descriptors, which closing connections release.
+                        server.shared.connections.make_room(Instant::now().into_std());
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
                 },
@@ -88,8 +89,10 @@ impl Server {
         let Some(settings) = snapshot.listeners.get(self.shared.index) else { return };
         match self.permit(address.ip(), settings, &snapshot.trusted_proxies) {
             Ok(permit) => {
-                let serving = Arc::clone(self).serve(stream, address, settings.clone(), permit);
-                tokio::spawn(serving);
+                let progress = Arc::<ConnectionProgress>::default();
+                let serving = Arc::clone(self).serve(stream, address, settings.clone(), permit, Arc::clone(&progress));
+                let task = tokio::spawn(serving);
+                progress.run_by(task.abort_handle(), Instant::now().into_std());
             }
             Err(closed) => self.closed(closed),
         }
@@ -106,11 +109,8 @@ impl Server {
         if settings.proxy_protocol && !trusted {
             return Err(ConnectionRejection::TrustedProxies);
         }
-        let mut permit = self.shared.connections.admit(&settings.limits)?;
-        if !trusted {
-            permit.count_for(address, &settings.limits)?;
-        }
-        Ok(permit)
+        let address = Some(address).filter(|_| !trusted);
+        self.shared.connections.admit(address, &settings.limits, Instant::now().into_std())
     }
 
     async fn serve(
@@ -119,10 +119,17 @@ impl Server {
         address: SocketAddr,
         settings: ListenerSettings,
         mut permit: ConnectionPermit,
+        progress: Arc<ConnectionProgress>,
     ) {
         let gauge = self.metrics().open_connections(&self.shared.name);
         gauge.inc();
-        let _closed = OnDrop(|| gauge.dec());
+        let _closed = OnDrop(|| {
+            gauge.dec();
+            if let Some(why) = progress.displaced() {
+                self.metrics().displaced(PoolName::Connections, why.into()).inc();
+            }
+        });
+        permit.wait_for(&progress, Instant::now().into_std());
         // Fails only on a connection that is already closed.
         let _ = stream.set_nodelay(true);
         let deadline = Instant::now() + settings.limits.tls_handshake;
@@ -135,6 +142,7 @@ impl Server {
             client_certificate: None,
             server_name: None,
             limits: settings.limits,
+            progress: Arc::clone(&progress),
         };
         if settings.proxy_protocol {
             let source = Box::pin(timeout_at(deadline, proxy_protocol::read(&mut stream))).await;
@@ -164,6 +172,7 @@ impl Server {
         connection.address = address.into();
         if !within(&self.gateway.services.snapshot.load().trusted_proxies, address.ip()) {
             permit.count_for(address.ip(), &connection.limits)?;
+            permit.wait_for(&connection.progress, Instant::now().into_std());
         }
         Ok(())
     }

@@ -11,6 +11,7 @@
 #![allow(unreachable_pub, reason = "everything here is used inside of this crate only")]
 
 mod admin;
+mod admission;
 mod broken_responses;
 mod capture;
 mod challenges;

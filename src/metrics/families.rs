@@ -6,8 +6,8 @@ use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 
 use super::family::{Child, MetricLabel, MetricRow, row};
 use super::label::{
-    ConnectionRejection, EntryKind, HandshakeError, Label as _, LabelType, OperationResult, Outcome, Reloaded,
-    StoreLoss, StoreOperationResult,
+    ConnectionRejection, DisplacedCause, EntryKind, HandshakeError, Label as _, LabelType, OperationResult, Outcome,
+    PoolName, Reloaded, StoreLoss, StoreOperationResult,
 };
 use crate::auth::{PolicyKind, SignatureCheck};
 use crate::clock::UnixTime;
@@ -100,6 +100,12 @@ metrics! {
         "hookgate_connections_rejected_total",
         "Client connections closed as soon as they were accepted, by reason.",
         "connections that were closed at once";
+
+    displaced(pool: PoolName, cause: DisplacedCause) -> IntCounter,
+        "hookgate_displaced_total",
+        "Connections and requests that gave way to others because a pool was full, by pool and cause.",
+        "connections and requests that waited for their clients and [gave way](../concepts/limits.md#who-gives-way) to \
+         others, because the pool was full";
 
     tls_handshakes(listener: &str, result: OperationResult, reason: Option<HandshakeError>) -> IntCounter,
         "hookgate_tls_handshakes_total",

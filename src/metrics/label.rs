@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use crate::auth::{PolicyKind, SignatureCheck};
+use crate::failure::Exhausted;
 use crate::reason::Reason;
 use crate::rows::rows;
 
@@ -79,11 +80,13 @@ macro_rules! variants_are_values {
 
 variants_are_values!(
     ConnectionRejection,
+    DisplacedCause,
     EntryKind,
     HandshakeError,
     OperationResult,
     Outcome,
     PolicyKind,
+    PoolName,
     Reloaded,
     StoreLoss,
     StoreOperationResult
@@ -161,6 +164,39 @@ rows! {
     TrustedProxies = "trusted_proxies";
     /// There was no valid PROXY header in time.
     ProxyProtocol = "proxy_protocol";
+}
+
+rows! {
+    /// A pool whose clients give way when it is full.
+    pub enum PoolName;
+    /// The label's value.
+    pub fn label -> &'static str, meaning;
+    /// Open connections of a listener (`max_connections`).
+    Connections = "connections";
+    /// Requests that wait for their bodies (`too_many_waiting_requests`).
+    WaitingRequests = "waiting_requests";
+    /// Buffered bodies (`max_buffered_bytes`, `buffer_full`).
+    BufferedBodies = "buffered_bytes";
+}
+
+rows! {
+    /// Why a client gave way.
+    pub enum DisplacedCause;
+    /// The label's value.
+    pub fn label -> &'static str, meaning;
+    /// It had sent nothing, or less than 64 KiB per second, for more than a second.
+    Late = "late";
+    /// No client was late, and its address held more than any other one.
+    Heaviest = "heaviest";
+}
+
+impl From<Exhausted> for DisplacedCause {
+    fn from(exhausted: Exhausted) -> Self {
+        match exhausted {
+            Exhausted::Late => Self::Late,
+            Exhausted::Total | Exhausted::Address => Self::Heaviest,
+        }
+    }
 }
 
 rows! {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use http::Response;
 
+use super::buffer_body::buffer_body;
 use super::record::RequestRecord;
-use super::request_body::{RequestBody, buffer_body};
+use super::request_body::RequestBody;
 use super::request_context::RequestContext;
 use super::response_body::ResponseContent;
 use super::upstream::MARGIN;

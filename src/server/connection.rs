@@ -53,7 +53,7 @@ pub(super) async fn http1<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = Arc::clone(&connection.limits);
-    let state = ConnectionState::new();
+    let state = ConnectionState::new(Arc::clone(&connection.progress));
     let mut builder = h1::Builder::new();
     if limits.max_headers_count > PARSER_HEADERS {
         builder.max_headers(limits.max_headers_count);
@@ -132,7 +132,7 @@ pub(super) async fn http2<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = Arc::clone(&connection.limits);
-    let state = ConnectionState::new();
+    let state = ConnectionState::new(Arc::clone(&connection.progress));
     let (shared, begun) = ((Arc::clone(gateway), connection), Arc::clone(&state));
     let service = service_fn(move |request| {
         let (gateway, connection) = shared.clone();

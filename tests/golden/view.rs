@@ -180,12 +180,14 @@ fn listener_limits(limits: &ListenerLimits) -> Value {
         response_write_idle,
         max_headers_size,
         max_headers_count,
+        min_request_body_rate,
         max_concurrent_streams,
         max_pending_resets,
     } = limits;
     json!({
         "max_connections": max_connections, "max_connections_per_ip": max_connections_per_ip,
         "max_headers_size": max_headers_size, "max_headers_count": max_headers_count,
+        "min_request_body_rate": min_request_body_rate,
         "max_concurrent_streams": max_concurrent_streams, "max_pending_resets": max_pending_resets,
         "timeouts": {
             "tls_handshake": debug(tls_handshake), "first_request": debug(first_request), "headers": debug(headers),

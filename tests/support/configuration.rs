@@ -95,6 +95,7 @@ mapping! {
         max_connections_per_ip: "limits.max_connections_per_ip",
         max_headers_count: "limits.max_headers_count",
         max_headers_size: "limits.max_headers_size",
+        min_request_body_rate: "limits.min_request_body_rate",
         first_request: "timeouts.first_request",
         headers: "timeouts.headers",
         keepalive: "timeouts.keepalive",

@@ -178,6 +178,11 @@ impl Gateway {
         Wire::connect_from([127, 0, 0, last], self.address(), &self.ca).await
     }
 
+    /// One raw connection from 127.0.0.`last` that speaks HTTP/2.
+    pub async fn wire_http2_from(&self, last: u8) -> Wire {
+        Wire::over(connect_from([127, 0, 0, last], self.address()).await, &self.ca, &[b"h2"]).await
+    }
+
     /// One raw connection that speaks HTTP/2.
     pub async fn wire_http2(&self) -> Wire {
         Wire::connect(self.address(), &self.ca, &[b"h2"]).await
