@@ -56,6 +56,15 @@ macro_rules! metrics {
                 Ok(Self { $($metric,)+ })
             }
 
+            /// Removes a child of the family of this name.
+            pub(super) fn remove(&self, family: &str, labels: &[&str]) {
+                // An error means that there is no such child, which is as good.
+                let _ = match family {
+                    $($name => self.$metric.remove_label_values(labels),)+
+                    _ => Ok(()),
+                };
+            }
+
             $(
                 #[doc = $help]
                 pub fn $metric(&self, $($label: $value),*) -> $child {
