@@ -11,11 +11,10 @@ mod route;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily};
 use prometheus::{Encoder, IntCounter, Registry, TextEncoder};
-use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::auth::SignatureCheck;
 use crate::clock::UnixTime;
@@ -24,16 +23,13 @@ use families::{Families, seconds};
 pub use family::{MetricLabel, MetricRow};
 use label::Label as _;
 pub use label::{
-    ConnectionRejection, EntryKind, HandshakeError, LabelValues, OperationResult, Outcome, Reloaded,
+    ConnectionRejection, EntryKind, HandshakeError, LabelValues, LogLineKind, OperationResult, Outcome, Reloaded,
     StoreOperationResult,
 };
 pub use route::RouteMetrics;
 
 /// Panics of this process, which also happen where no gateway and its metrics are at hand.
 pub static PANICS: AtomicU64 = AtomicU64::new(0);
-
-/// The counter of log lines that were dropped; set when the log is opened.
-pub static LINES: OnceLock<ErrorCounter> = OnceLock::new();
 
 /// The names of gateway.yaml that are values of labels.
 #[derive(Debug, Default)]
@@ -85,9 +81,10 @@ impl Metrics {
     pub fn render(&self) -> Vec<u8> {
         self.panics().reset();
         self.panics().inc_by(PANICS.load(Ordering::Relaxed));
-        self.log_lines_dropped().reset();
-        let dropped = LINES.get().map_or(0, ErrorCounter::dropped_lines);
-        self.log_lines_dropped().inc_by(u64::try_from(dropped).unwrap_or(u64::MAX));
+        for kind in LogLineKind::ALL {
+            self.log_lines_dropped(*kind).reset();
+            self.log_lines_dropped(*kind).inc_by(kind.dropped().load(Ordering::Relaxed));
+        }
         let families = self.registry.gather();
         let mut text = Vec::new();
         // Encoding into memory fails only for a metric without name or type: there is none.

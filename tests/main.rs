@@ -20,6 +20,7 @@ mod documents;
 mod drain;
 mod dry_run;
 mod explain;
+mod failed_connections;
 mod fleet;
 mod forwarding;
 mod framing;

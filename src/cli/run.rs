@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     decline_huge_pages();
     let path = arguments.config.path();
     let config = config::load(&path, &config::Handles::default())?;
-    let _log = telemetry::start(config.process.log_format);
+    let _log = telemetry::start(config.process.log_format)?;
     telemetry::count_panics();
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
