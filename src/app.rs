@@ -1,5 +1,7 @@
 //! The composition root: builds the services of a gateway, starts its threads, and drains it.
 
+pub mod memory;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;

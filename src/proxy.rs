@@ -6,7 +6,7 @@
 
 mod acquire_limits;
 mod authenticate;
-mod capture;
+pub mod capture;
 pub mod connection_info;
 mod forward;
 pub mod forwarded;

@@ -2,7 +2,7 @@
 //!
 //! It does not interpret requests: the [`Gateway`] does. Run by each worker for each listener.
 
-mod connection;
+pub mod connection;
 pub mod connection_state;
 pub mod framing;
 pub mod guarded_stream;

@@ -29,6 +29,7 @@ mod jwks;
 mod layers;
 mod limits;
 mod log;
+mod memory;
 mod provider;
 mod proxies;
 mod rates;

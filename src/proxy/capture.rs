@@ -16,7 +16,7 @@ use crate::auth::Rejection;
 use crate::reason::Reason;
 
 /// Maximum number of files that are written at the same time, each with its request in memory.
-const WRITERS: usize = 8;
+pub const WRITERS: usize = 8;
 
 /// Captures of each reason that stay until the next ones, as long as they are at most half of a route's captures.
 const FIRST: usize = 3;

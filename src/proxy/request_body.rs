@@ -37,7 +37,7 @@ const READ_ON_TIME: Duration = Duration::from_secs(5);
 const WAITING: usize = 8 * 1024;
 
 /// Maximum bytes of all requests that wait for their bodies; requests of one address may use a quarter of it.
-const WAITING_IN_ALL: u64 = 64 << 20;
+pub const WAITING_IN_ALL: u64 = 64 << 20;
 
 /// Source of a request body.
 #[derive(Debug)]

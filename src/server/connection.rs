@@ -36,8 +36,8 @@ const PARSER_HEADERS: usize = 100;
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// Flow-control window: bytes that a client may send on one HTTP/2 stream, or on a whole connection, before the gateway
-/// has read them.
-const RECEIVE_WINDOW: u32 = 256 * 1024;
+/// has read them. Each connection may hold as many, so it is that of RFC 9113 §6.9.2, and not larger for large bodies.
+pub const RECEIVE_WINDOW: u32 = 64 * 1024;
 
 /// A connection is parked after this time without a request: hyper and its two buffers of 8 KiB are dropped until the
 /// client sends more.
