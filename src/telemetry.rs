@@ -6,7 +6,6 @@
 mod line_rate;
 mod queue;
 
-use std::cell::Cell;
 use std::io::stdout;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -15,17 +14,11 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
-use crate::metrics::{LogLineKind, PANICS};
+use crate::metrics::PANICS;
 use crate::settings::LogFormat;
 pub use line_rate::{may_log, report_suppressed};
 use queue::LineQueue;
-
-/// Maximum bytes of log lines that wait to be written.
-pub const QUEUE_BYTES: usize = queue::WAITING;
-
-thread_local! {
-    static KIND: Cell<LogLineKind> = const { Cell::new(LogLineKind::Other) };
-}
+pub use queue::{QUEUE_BYTES, unauthenticated};
 
 /// How long a process that exits waits until its last lines are written.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -43,19 +36,6 @@ impl Drop for Log {
         self.queue.close();
         let _ = self.written.recv_timeout(LAST_WORDS);
     }
-}
-
-/// Marks the lines that `write` logs as those of an unauthenticated client, which are dropped first. The level and the
-/// target of a line are constants, so they cannot tell.
-pub fn unauthenticated(write: impl FnOnce()) {
-    KIND.set(LogLineKind::Unauthenticated);
-    write();
-    KIND.set(LogLineKind::Other);
-}
-
-/// The kind of the line that this thread logs.
-fn kind() -> LogLineKind {
-    KIND.get()
 }
 
 /// Starts logging. `HOOKGATE_LOG` sets levels, such as `debug` or `hookgate::jwks=debug,info`.

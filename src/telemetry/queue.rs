@@ -1,23 +1,36 @@
 //! The queue of log lines between the threads that log and the one that writes. Bounded in bytes, since an
 //! unauthenticated client decides how long its path is; tracing-appender bounds the number of lines only.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::kind;
 use crate::metrics::LogLineKind;
 
 /// Maximum bytes of lines that wait to be written, with [`ENTRY`] for each.
-pub(super) const WAITING: usize = 4 << 20;
+pub const QUEUE_BYTES: usize = 4 << 20;
 
 /// Bytes that the queue uses for a line in addition to its text.
 const ENTRY: usize = 64;
 
 /// Bytes of lines that are written at once.
 const BATCH: usize = 64 * 1024;
+
+thread_local! {
+    /// The kind of the line that this thread logs.
+    static KIND: Cell<LogLineKind> = const { Cell::new(LogLineKind::Other) };
+}
+
+/// Marks the lines that `write` logs as those of an unauthenticated client, which are dropped first. The level and the
+/// target of a line are constants, so they cannot tell.
+pub fn unauthenticated(write: impl FnOnce()) {
+    KIND.set(LogLineKind::Unauthenticated);
+    write();
+    KIND.set(LogLineKind::Other);
+}
 
 /// A queue of log lines; a clone is the same queue.
 #[derive(Clone, Debug, Default)]
@@ -90,13 +103,13 @@ impl Lines {
     fn push(&mut self, kind: LogLineKind, line: &[u8]) {
         let size = line.len() + ENTRY;
         while kind == LogLineKind::Other
-            && self.bytes + size > WAITING
+            && self.bytes + size > QUEUE_BYTES
             && let Some((_, dropped)) = self.unauthenticated.pop_front()
         {
             self.bytes -= dropped.len() + ENTRY;
             LogLineKind::Unauthenticated.count_dropped();
         }
-        if self.bytes + size > WAITING {
+        if self.bytes + size > QUEUE_BYTES {
             return kind.count_dropped();
         }
         self.bytes += size;
@@ -132,7 +145,7 @@ impl<'a> MakeWriter<'a> for LineQueue {
 /// tracing-subscriber writes each line at once.
 impl Write for &LineQueue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.push(kind(), line);
+        self.push(KIND.get(), line);
         Ok(line.len())
     }
 
@@ -166,24 +179,25 @@ mod tests {
     #[test]
     fn waiting_lines_are_bounded_in_bytes() {
         let queue = LineQueue::default();
-        for _ in 0..3 * (WAITING >> 13) {
+        for _ in 0..3 * (QUEUE_BYTES >> 13) {
             queue.push(LogLineKind::Unauthenticated, &[b'x'; 8192]);
         }
         let bytes = queue.lock().bytes;
-        assert!(bytes <= WAITING && bytes > WAITING - 2 * 8192, "{bytes}");
+        assert!(bytes <= QUEUE_BYTES && bytes > QUEUE_BYTES - 2 * 8192, "{bytes}");
     }
 
     /// In both orders: the flood comes first, or the forwarded requests.
     #[test]
     fn lines_of_unauthenticated_clients_are_dropped_first() {
         let queue = LineQueue::default();
-        let flood = || (0..2 * (WAITING >> 10)).for_each(|_| queue.push(LogLineKind::Unauthenticated, &[b'x'; 1024]));
+        let flood =
+            || (0..2 * (QUEUE_BYTES >> 10)).for_each(|_| queue.push(LogLineKind::Unauthenticated, &[b'x'; 1024]));
         queue.push(LogLineKind::Other, b"before\n");
         flood();
         (0..1000).for_each(|_| queue.push(LogLineKind::Other, b"after\n"));
         flood();
         let output = String::from_utf8(written(&queue)).unwrap();
         assert_eq!((output.matches("before\n").count(), output.matches("after\n").count()), (1, 1000));
-        assert!(output.len() <= WAITING);
+        assert!(output.len() <= QUEUE_BYTES);
     }
 }
