@@ -160,6 +160,8 @@ pub enum AdminStatus {
     NotFound,
     /// A method other than GET and HEAD.
     MethodNotAllowed,
+    /// A host that is not the listener's (RFC 9110 §15.5.20).
+    MisdirectedRequest,
 }
 
 impl AdminStatus {
@@ -170,6 +172,7 @@ impl AdminStatus {
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MisdirectedRequest => StatusCode::MISDIRECTED_REQUEST,
         }
     }
 }

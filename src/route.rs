@@ -81,7 +81,7 @@ pub enum ErrorForm {
 /// `capture` of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
-    /// The maximum number of captured requests (`max_requests`); the oldest are deleted.
+    /// The maximum number of captured requests (`max_requests`).
     pub max_requests: usize,
     /// The directory for them.
     pub dir: PathBuf,

@@ -193,6 +193,11 @@ fn fields_without_effect_are_rejected() {
                 .to_owned(),
             "admin.address: duplicate address: a listener uses it",
         ),
+        (
+            "listeners:",
+            "admin: { address: \"127.0.0.1:9\", hosts: [\"ops.test:80\"] }\nlisteners:".to_owned(),
+            "admin.hosts[0]: expected a host name without port",
+        ),
         ("127.0.0.1:8000", "127.0.0.1:99999".to_owned(), "upstream.url: expected http://host:port"),
         ("127.0.0.1:8000", "127.0.0.1:0".to_owned(), "upstream.url: expected http://host:port"),
         ("{ file: jwks.json }", "{ url: \"https:127.0.0.1/jwks\" }".to_owned(), "jwks.url: expected an https:// URL"),

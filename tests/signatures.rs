@@ -184,8 +184,10 @@ async fn a_sender_that_disconnects_leaves_nothing() {
     let mut wire = gateway.wire().await;
     wire.write(head(&signature("12345"), "Content-Length: 5") + "123").await;
     drop(wire);
-    until("the rejection is counted", async || gateway.counted("error", "client_disconnected").await == Some(1.0))
-        .await;
+    // No status: nothing was sent.
+    let labels = "outcome=\"error\",reason=\"client_disconnected\",route=\"webhook\",status=\"\"";
+    let counted = format!("hookgate_requests_total{{{labels}}}");
+    until("the rejection is counted", async || gateway.metric(&counted).await == Some(1.0)).await;
     assert!(upstream.seen().is_empty());
 }
 

@@ -83,6 +83,7 @@ impl Compiler<'_> {
             workers: file.workers.get(),
             listeners,
             admin,
+            admin_hosts: file.admin.hosts.iter().map(|host| host.0.clone()).collect(),
             log_format: file.log.format.or_default(),
             access_log: file.log.access.get(),
             store,

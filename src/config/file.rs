@@ -39,7 +39,8 @@ pub use route::{
     RevocationYaml, RouteLimitsYaml, RouteYaml, TimestampYaml, UpstreamTimeoutsYaml, UpstreamYaml,
 };
 pub use scalar::{
-    Delay, FileName, OneOrMany, OptionalDelay, OptionalDuration, Parsed, Pin, PlaceKey, RatePerSeconds, Size, Timeout,
+    Delay, FileName, HostName, OneOrMany, OptionalDelay, OptionalDuration, Parsed, Pin, PlaceKey, RatePerSeconds, Size,
+    Timeout,
 };
 pub(super) use scalar::{HEADER_NAME, POINTER};
 
@@ -79,7 +80,8 @@ pub struct GatewayYaml {
     ]))]
     pub listeners: Section<List<Section<ListenerYaml>>>,
     /// The admin listener for /metrics, /livez, /readyz and /status; without this key there is none. It serves plain
-    /// HTTP/1.1 without authentication: GET and HEAD, on at most 64 concurrent connections.
+    /// HTTP/1.1 without authentication: GET and HEAD, on at most 64 concurrent connections, of which those without a request
+    /// give way to new ones.
     #[schemars(example = json!({ "address": "127.0.0.1:9901" }), extend("x-restart" = true))]
     pub admin: Section<AdminYaml>,
     /// The store for replay ids, idempotency keys, shared rates and shared revocations. It is required if a route has
@@ -289,4 +291,9 @@ pub struct AdminYaml {
     /// loopback or private address.
     #[schemars(required, example = &"127.0.0.1:9901")]
     pub address: Field<Parsed<SocketAddr>>,
+    /// Host names under which clients may reach the admin listener, in addition to `localhost` and IP addresses; the
+    /// response to others is 421. A website could otherwise read it through the browser of a person who can reach it (DNS
+    /// rebinding).
+    #[schemars(example = json!(["hookgate.internal"]))]
+    pub hosts: Section<List<Parsed<HostName>>>,
 }

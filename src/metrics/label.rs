@@ -1,5 +1,7 @@
 //! The values of labels that are not names of gateway.yaml.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use http::StatusCode;
 
 use crate::auth::{PolicyKind, SignatureCheck};
@@ -83,6 +85,7 @@ variants_are_values!(
     DisplacedCause,
     EntryKind,
     HandshakeError,
+    LogLineKind,
     OperationResult,
     Outcome,
     PolicyKind,
@@ -204,7 +207,7 @@ rows! {
     pub enum HandshakeError;
     /// The label's value.
     pub fn label -> &'static str, meaning;
-    /// One side's certificate does not chain to a CA that the other side trusts.
+    /// One side's certificate does not chain to a CA that the other side trusts. A self-signed one never does.
     UnknownCa = "unknown_ca";
     /// The listener requires a client certificate, and the client presented none.
     NoClientCertificate = "no_client_certificate";
@@ -222,6 +225,34 @@ rows! {
     Timeout = "timeout";
     /// Any other error, such as a client that disconnected.
     Other = "other";
+}
+
+rows! {
+    /// Whose log line it is.
+    pub enum LogLineKind;
+    /// The label's value.
+    pub fn label -> &'static str, meaning;
+    /// About a request that was not authenticated, or a connection without a request. These lines are dropped first.
+    Unauthenticated = "unauthenticated";
+    /// Any other line, such as that of a forwarded request.
+    Other = "other";
+}
+
+impl LogLineKind {
+    /// The number of dropped lines of this process, which is also counted where no gateway and its metrics are at hand.
+    pub(super) fn dropped(self) -> &'static AtomicU64 {
+        static UNAUTHENTICATED: AtomicU64 = AtomicU64::new(0);
+        static OTHER: AtomicU64 = AtomicU64::new(0);
+        match self {
+            Self::Unauthenticated => &UNAUTHENTICATED,
+            Self::Other => &OTHER,
+        }
+    }
+
+    /// Counts a line that is dropped.
+    pub fn count_dropped(self) {
+        self.dropped().fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 rows! {

@@ -131,7 +131,10 @@ fn has_ambiguous_length(head: &Parts) -> bool {
 
 /// The host of the target (HTTP/2, absolute form) and the `Host` header must be equal, or a proxy and an upstream could
 /// each use a different one.
-fn one_authority(head: &Parts) -> Result<Authority, Failure> {
+///
+/// # Errors
+/// `MissingHost`; `BadRequest` for a repeated or contradicting host.
+pub fn one_authority(head: &Parts) -> Result<Authority, Failure> {
     let mut fields = head.headers.get_all(HOST).iter();
     let (field, second) = (fields.next(), fields.next());
     if second.is_some() {

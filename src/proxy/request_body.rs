@@ -34,7 +34,7 @@ const READ_ON_TIME: Duration = Duration::from_secs(5);
 pub(super) const WAITING: usize = 8 * 1024;
 
 /// Maximum bytes of all requests that wait for their bodies; requests of one address may use a quarter of it.
-pub(super) const WAITING_IN_ALL: u64 = 64 << 20;
+pub const WAITING_IN_ALL: u64 = 64 << 20;
 
 /// How long a body may take before its rate is measured.
 const RATE_GRACE: Duration = Duration::from_secs(5);

@@ -9,8 +9,12 @@ use crate::layers::source::{Source, sources};
 
 const INTRODUCTION: &str = "\
 Log lines go to standard output, as one JSON object or one line of text each: [`log.format`](configuration/index.md#log.format).
-They never block: while the output is not read, lines are dropped and counted in `hookgate_log_lines_dropped_total`. A line
+They never block: 4 MiB of them wait for the reader of the output, further lines are dropped and counted in
+`hookgate_log_lines_dropped_total`. Lines about requests that were not authenticated are dropped before all others. A line
 never contains a token, a signature, a secret, a body or a query. Fields without a value are omitted.
+
+Lines about connections that fail before they become a request are limited to 10 of each `reason` in 10 seconds; a line
+`suppressed log lines about connections` has the number of the others. The metrics count all of them.
 
 `HOOKGATE_LOG` sets the levels, such as `debug` or `hookgate::jwks=debug,info`; the default is `info`. A line of the level
 `error` means that an operator must act.
@@ -37,7 +41,8 @@ pub const ACCESS_FIELDS: &[(&str, &str)] = &[
     ("traceparent", "As the client sent it, if it has the form of W3C Trace Context."),
     ("route", "Name of the route; absent if none matched."),
     ("method", "HTTP method."),
-    ("path", "Path without query."),
+    ("path", "Path without query, at most 512 bytes."),
+    ("path_rest", "Of a longer path: the first 16 hex digits of the SHA-256 of the rest."),
     ("client_address", "IP address of the connection, or the client's address as sent by trusted proxies."),
     ("client_port", "Port of the connection; absent for an address that a trusted proxy sent."),
     ("outcome", "How the request ended: one of [these values](metrics.md#outcome-of-hookgate_requests_total)."),
@@ -69,6 +74,8 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ("address", "Address of the listener."),
     ("age_s", "Age of the cached keys, in seconds."),
     ("cache", "File of the cached keys: `jwks.cache` of the issuer."),
+    ("client_address", "IP address of the client."),
+    ("client_port", "Port of the client."),
     ("code", "Error code of Redis."),
     ("delay_s", "`drain.delay`, in seconds."),
     ("entries", "Number of names on the list."),
@@ -92,6 +99,12 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
         "A problem of the configuration: `file:line:column: field: problem`, or `field: a change needs a restart`.",
     ),
     ("problems", "The problems of the revocation list."),
+    (
+        "reason",
+        "Why the handshake failed: one of [these values](metrics.md#reason-of-hookgate_tls_handshakes_total). Of suppressed lines also a [reason](reasons.md), or `http2_connection_error`.",
+    ),
+    ("server_name", "Server name that the client requested (SNI)."),
+    ("suppressed", "Number of lines that were not written."),
     ("timeout_s", "`drain.timeout`, in seconds."),
     ("upstream", "Address of the upstream."),
     ("url", "The URL that was fetched."),

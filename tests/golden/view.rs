@@ -102,11 +102,12 @@ fn view(config: &Config) -> Value {
 }
 
 fn process_settings(settings: &ProcessSettings) -> Value {
-    let ProcessSettings { workers, listeners, admin, log_format, access_log, store } = settings;
+    let ProcessSettings { workers, listeners, admin, admin_hosts, log_format, access_log, store } = settings;
     json!({
         "workers": workers,
         "listeners": listeners,
         "admin": optional(admin.as_ref(), debug),
+        "admin_hosts": admin_hosts,
         "log_format": debug(log_format),
         "access_log": access_log,
         "store": optional(store.as_ref(), store_settings),

@@ -69,6 +69,7 @@ mapping! {
     /// The whole file.
     Configuration {
         admin: "admin.address",
+        admin_hosts: "admin.hosts",
         drain_delay: "drain.delay",
         drain_timeout: "drain.timeout",
         error_detail: "error_detail",

@@ -3,9 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::Method;
-use http::uri::Authority;
-
 use super::compiler::{Compiler, LargestBody, RouteScope};
 use crate::auth::Policy;
 use crate::auth::challenge::ChallengeRule;
@@ -14,7 +11,7 @@ use crate::auth::jwt::Audience;
 use crate::clock::UnixTime;
 use crate::config::file::{CaptureYaml, MatchYaml, ModeYaml, RouteYaml};
 use crate::config::reader::{Field, Location, Section};
-use crate::config::values::parse_size;
+use crate::config::values::{self, parse_size};
 use crate::route::variants::{Bypass, bypasses};
 use crate::route::{Capture, ErrorForm, Match, PathMatch, Route, validate_path};
 use crate::snapshot::ADDRESS_SHARE;
@@ -209,10 +206,8 @@ impl Compiler<'_> {
 
     fn host(&mut self, field: &Field<String>) -> Option<String> {
         let host = field.text()?;
-        let plain = Authority::try_from(host).is_ok_and(|authority| authority.host() == host);
-        let plain = plain && !host.ends_with('.') && !host.contains('*');
         let expected = "expected one host name without port, such as hooks.example.com";
-        self.check(field.at, plain.then(|| host.to_ascii_lowercase()).ok_or(expected))
+        self.check(field.at, values::parse_host(host).ok_or(expected))
     }
 
     fn path_match(&mut self, field: &Field<String>) -> Option<PathMatch> {

@@ -93,7 +93,8 @@ pub struct RouteYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CaptureYaml {
-    /// Number of requests to store; the oldest are deleted.
+    /// Number of requests to store. The oldest are deleted, except the first three of each reason, which are at most half
+    /// of all.
     #[schemars(example = 50)]
     pub max_requests: Count<100, 1, 10_000>,
     /// Directory in which they are stored, without other files of the configuration. Each route has a subdirectory with

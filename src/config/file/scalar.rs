@@ -156,6 +156,13 @@ pub struct Pin(pub [u8; 32]);
 #[derive(Clone, Copy, Debug)]
 pub struct Day(pub UnixTime);
 
+/// A host name in lower case, without port and wildcard.
+#[derive(Clone, Debug)]
+pub struct HostName(pub String);
+
+/// The problem of a text that is no host name.
+const HOST_NAME: &str = "expected a host name without port, such as hookgate.internal";
+
 /// The problem of a text that is no header name.
 pub(in crate::config) const HEADER_NAME: &str = "expected a header name";
 
@@ -211,6 +218,8 @@ texts! {
     Pin: "a pin such as sha256/AAAA…", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
         Some("^sha256/[A-Za-z0-9+/]{43}=$"),
         |text: &str| or(parse_pin(text).map(Self), PIN);
+    HostName: "a host name", "hookgate.internal", Some(r"^[^:/?#@*\[\]]+$"),
+        |text: &str| or(values::parse_host(text).filter(|host| !host.starts_with('[')).map(Self), HOST_NAME);
     Day: "a day such as 2026-12-31", "2026-12-31", Some("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
         |text: &str| or(values::end_of_day(text).map(Self), "expected a day such as 2026-12-31");
 }
