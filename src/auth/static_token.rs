@@ -170,7 +170,7 @@ mod tests {
         let key = crate::auth::testing::ED25519.spki();
         let key = SecretKey::from_public(&key, crate::auth::secret::SignatureAlgorithm::Ed25519).unwrap();
         let place = Locator::Header { name: HeaderName::from_static("x-t"), scheme: None };
-        let policy = StaticTokenPolicy { place, secrets: vec![Secret { index: 0, id: None, key }] };
+        let policy = StaticTokenPolicy { name: "static_token".into(), place, secrets: vec![Secret::new(0, key)] };
         let head = Request::post("/").header("x-t", "anything").body(()).unwrap().into_parts().0;
         let verified = policy.verify(&RequestView::new(&head, UrlBase::Host("a")), &mut Explanation::off());
         assert_eq!(verified.err(), Some(Reason::InvalidStaticToken.into()));

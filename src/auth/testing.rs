@@ -232,7 +232,7 @@ pub(super) fn fixed(set: KeySet) -> Keys {
 /// A shared secret.
 pub(super) fn secret() -> Secret {
     let key = SecretKey::from_secret(Zeroizing::new(b"secret".to_vec())).unwrap();
-    Secret { index: 0, id: None, key }
+    Secret::new(0, key)
 }
 
 /// A policy for a signature that reads a header in each place where one can be.

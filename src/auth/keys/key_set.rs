@@ -171,10 +171,10 @@ mod tests {
     #[test]
     fn a_provider_s_secret_may_be_short_but_not_empty() {
         let mut set = key_set(&[ED25519.jwk()], &[Algorithm::EdDSA]);
-        assert!(matches!(set.add_secret(b"", Algorithm::HS256, 0), Err(KeySetError::ShortSecret(1))));
-        assert!(matches!(set.add_secret(b"s", Algorithm::ES256, 0), Err(KeySetError::NotASharedSecret)));
+        assert!(matches!(set.add_secret(b"", Algorithm::HS256, 0, None), Err(KeySetError::ShortSecret(1))));
+        assert!(matches!(set.add_secret(b"s", Algorithm::ES256, 0, None), Err(KeySetError::NotASharedSecret)));
         for (index, (secret, algorithm)) in [(b"1", Algorithm::HS512), (b"2", Algorithm::HS256)].iter().enumerate() {
-            set.add_secret(*secret, *algorithm, index).unwrap();
+            set.add_secret(*secret, *algorithm, index, None).unwrap();
         }
         assert_eq!(set.len(), 3);
         assert_eq!(set.shared_secret(Algorithm::HS256), Some(&b"2"[..]));

@@ -324,8 +324,7 @@ fn explanations_never_contain_the_secret() {
 /// A conversion to text loses bytes of a secret that is no text, and the rest of it would be shown.
 #[test]
 fn explanations_contain_no_part_of_a_binary_secret() {
-    let secret =
-        Secret { index: 0, id: None, key: SecretKey::from_secret(b"\xff\xfeKEY\x80".to_vec().into()).unwrap() };
+    let secret = Secret::new(0, SecretKey::from_secret(b"\xff\xfeKEY\x80".to_vec().into()).unwrap());
     let text = [&b"\xff"[..], b"\xff\xfeKEY\x80", b".body ", b"\xff\xfeKEY\x80"].map(Cow::Borrowed);
     assert_eq!(shown(&text, &secret), "\u{fffd}<secret>.body <secret>");
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::Method;
+
 use super::compiler::{Compiler, LargestBody, RouteScope};
 use crate::auth::Policy;
 use crate::auth::challenge::ChallengeRule;
