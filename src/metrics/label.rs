@@ -267,7 +267,7 @@ rows! {
 }
 
 rows! {
-    /// What a gateway noticed of an event in which Redis may have lost entries.
+    /// An event in which Redis may have lost entries, and how it ended.
     pub enum StoreLoss;
     /// The label's value.
     pub fn label -> &'static str, meaning;

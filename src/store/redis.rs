@@ -5,6 +5,7 @@
 //! A call waits for a connection only while one that broke is replaced for the first time, and never takes longer than
 //! its deadline. `redis/node.rs` maintains connections.
 
+mod dialer;
 mod epochs;
 mod heartbeat;
 mod node;
@@ -32,10 +33,11 @@ use crate::clock::UnixTime;
 use crate::metrics::Metrics;
 use crate::settings::{OnFailover, RedisSettings};
 use crate::tls::TlsError;
+use dialer::{Dialer, NodeError};
 use epochs::{BUCKETS, Epochs, is_elsewhere, is_full};
-use node::{Dialer, Live, NodeError, RedisNode};
+use node::{Live, RedisNode};
 use nodes::Nodes;
-use script::Scripts;
+use script::{Scripts, hex, reply_argument};
 use tail::Tail;
 
 /// Responses that one sender of a route may store, in bytes. A full server rejects the requests of all routes.
@@ -108,10 +110,11 @@ impl RedisStore {
             scripts: Scripts::new(),
             epochs: Epochs::new(&settings.prefix, Arc::clone(&metrics)),
             tail: Tail::new(),
-            gateway: hex(super::new_owner().map_err(|_| RedisStartError::NoEntropy)?.0),
+            gateway: random_id()?,
             started: std::time::Instant::now(),
             clock,
             metrics,
+            full: AtomicBool::new(false),
             recovering: AtomicBool::new(false),
         });
         let nodes = if settings.cluster {
@@ -233,6 +236,8 @@ impl Store for RedisStore {
                 "I" => Ok(ReserveResult::InFlight),
                 "M" => Ok(ReserveResult::Mismatch),
                 "C" => Ok(ReserveResult::Committed { reply }),
+                // Without memory for heartbeats, a server rejects new ids as after a loss.
+                _ if self.dialer.full.load(Ordering::Relaxed) => Err(StoreError::Full),
                 _ => Err(StoreError::Unavailable),
             }
         }))
@@ -327,11 +332,8 @@ fn bucket(request: &ReserveRequest) -> usize {
     usize::from(first & 0x3f)
 }
 
-/// The response to store with a commit, as the scripts expect it.
-fn reply_argument(reply: Option<&[u8]>) -> Vec<u8> {
-    reply.map_or_else(|| b"-".to_vec(), |reply| [b"+", reply].concat())
-}
-
-fn hex(number: u64) -> String {
-    format!("{number:016x}")
+fn random_id() -> Result<String, RedisStartError> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| RedisStartError::NoEntropy)?;
+    Ok(hex(u64::from_be_bytes(bytes)))
 }

@@ -85,6 +85,7 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ("finished", "Whether all requests had finished."),
     ("folder", "The directory."),
     ("host", "Host of the Redis node."),
+    ("issued_until", "time in Unix seconds; credentials that were issued until then are rejected after a loss"),
     ("issuer", "Name of the issuer or the preset."),
     ("key", "The key that was skipped, and why."),
     ("keys", "Number of keys."),

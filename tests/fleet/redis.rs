@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::process::{Process, free_address};
 use crate::support::until;
 
-/// What a server keeps over a restart.
+/// The writes that a server keeps over a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
     /// Each write before the server responds.

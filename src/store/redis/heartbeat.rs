@@ -1,16 +1,17 @@
 //! The heartbeat of this gateway in every bucket of a server, and the recovery from a loss: the gateway writes its tail
 //! again and reports that with its next heartbeat (`touch.lua`).
 
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisError, Value};
 
+use super::dialer::Dialer;
 use super::epochs::{BUCKETS, Epoch, is_elsewhere, is_full};
-use super::node::Dialer;
+use super::script::{hex, reply_argument};
 use super::tail::{TailEntry, TailState};
-use super::{hex, reply_argument};
 
 /// Clocks of servers may differ by this much.
 const SKEW: Duration = Duration::from_secs(5);
@@ -44,7 +45,7 @@ impl Beat {
     }
 }
 
-/// What is known of the server's clock before a heartbeat.
+/// Knowledge of the server's clock before a heartbeat.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Clocks {
     /// The server compares it with the time since the last heartbeat, if there was one.
@@ -119,9 +120,11 @@ impl Dialer {
             all.invoke_script(&touch);
         }
         let (mut beat, mut lost) = (None, Vec::new());
+        let mut full = false;
         let answers = connection.send_packed_commands(&all, 0, buckets.len()).await?;
         let answered = Instant::now();
         for (&bucket, answer) in buckets.iter().zip(answers) {
+            full |= matches!(&answer, Value::ServerError(error) if is_full(&error.clone().into()));
             let Some(answer) = usable(answer)? else { continue };
             let (epoch, milliseconds, compares): (String, u64, bool) = redis::from_redis_value(answer)?;
             let server = Duration::from_millis(milliseconds);
@@ -129,6 +132,7 @@ impl Dialer {
             beat = Some(Beat { sent, answered, server, compares });
             lost.extend(self.epochs.update(bucket, &epoch).map(|epoch| (bucket, epoch)));
         }
+        self.full.store(full, Ordering::Relaxed);
         Ok((beat, lost))
     }
 

@@ -34,3 +34,12 @@ impl Scripts {
         load.query_async(connection).await
     }
 }
+
+/// The response to store with a commit, as the scripts expect it.
+pub(super) fn reply_argument(reply: Option<&[u8]>) -> Vec<u8> {
+    reply.map_or_else(|| b"-".to_vec(), |reply| [b"+", reply].concat())
+}
+
+pub(super) fn hex(number: u64) -> String {
+    format!("{number:016x}")
+}

@@ -287,6 +287,13 @@ fn a_full_store_says_so() {
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(store.reserve(&request(2)), Err(StoreError::Full));
     assert_eq!(store.reserve(&request(1)), Ok(DONE));
+    // Also once the heartbeats are missing.
+    until("a heartbeat fails", || store.redis.dialer.full.load(Ordering::Relaxed));
+    let [_, gateways] = store.redis.dialer.epochs.keys(2);
+    server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    server.cli(&["HSET", &gateways, &store.redis.dialer.gateway, "1 1 1 0"]);
+    server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    until("a heartbeat fails again", || store.reserve(&request(2)) == Err(StoreError::Full));
     assert!(store.redis.is_available());
 }
 

@@ -33,7 +33,7 @@ if age >= 0 and own and math.abs(passed - age) > STEP then
   -- its heartbeat is too old for reservations.
   return { write(), now, 1 }
 end
--- The call may have waited on its way.
+-- A call that waited for this server makes the process look younger.
 local start = now - tonumber(ARGV[6])
 if ARGV[9] == '0' then
   start = math.min(start, tonumber(string.match(own or '', '^%d+ %d+ (%d+)')) or start)

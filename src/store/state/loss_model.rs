@@ -16,7 +16,7 @@ type WriteAgain = fn(Option<&EntryState>, Owner, &EntryState) -> Option<EntrySta
 
 /// How the store recovers; the tests break each part.
 #[derive(Clone, Copy)]
-struct Rules {
+struct LossRules {
     write_again: WriteAgain,
     /// Reservations wait until all gateways have written again.
     waits: bool,
@@ -25,7 +25,7 @@ struct Rules {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Invariant {
+enum LossInvariant {
     OneForward,
     NotAfterCommit,
     SameRequest,
@@ -43,7 +43,7 @@ impl Hash for Entry {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct ModelGateway {
+struct LossGateway {
     /// The forward in flight: owner, request, and whether the upstream has processed it, once that is known.
     forward: Option<(Owner, usize, Option<bool>)>,
     /// The latest change of this process.
@@ -54,10 +54,10 @@ struct ModelGateway {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct World {
+struct LossWorld {
     stored: Entry,
     durable: Entry,
-    gateways: [ModelGateway; GATEWAYS],
+    gateways: [LossGateway; GATEWAYS],
     /// Changes since the store was durable, by gateways that have died since.
     dead: bool,
     /// Which gateways have made changes since the store was durable.
@@ -69,19 +69,19 @@ struct World {
     committed: bool,
 }
 
-struct Search {
-    rules: Rules,
-    seen: HashSet<World>,
-    queue: VecDeque<World>,
-    broken: BTreeSet<Invariant>,
+struct LossSearch {
+    rules: LossRules,
+    seen: HashSet<LossWorld>,
+    queue: VecDeque<LossWorld>,
+    broken: BTreeSet<LossInvariant>,
     events: BTreeSet<&'static str>,
 }
 
-fn search(rules: Rules) -> Search {
+fn search(rules: LossRules) -> LossSearch {
     let (seen, queue, broken, events) = Default::default();
-    let mut search = Search { rules, seen, queue, broken, events };
-    let gateway = ModelGateway { forward: None, tail: None, exchanges: 0, recovering: false };
-    search.reach(World {
+    let mut search = LossSearch { rules, seen, queue, broken, events };
+    let gateway = LossGateway { forward: None, tail: None, exchanges: 0, recovering: false };
+    search.reach(LossWorld {
         stored: Entry(None),
         durable: Entry(None),
         gateways: [gateway.clone(), gateway],
@@ -102,32 +102,32 @@ fn search(rules: Rules) -> Search {
     search
 }
 
-impl Search {
-    fn reach(&mut self, world: World) {
+impl LossSearch {
+    fn reach(&mut self, world: LossWorld) {
         if self.seen.insert(world.clone()) {
             self.queue.push_back(world);
         }
     }
 
-    fn require(&mut self, holds: bool, invariant: Invariant) {
+    fn require(&mut self, holds: bool, invariant: LossInvariant) {
         if !holds {
             self.broken.insert(invariant);
         }
     }
 
     /// The store becomes durable, or loses all changes since then.
-    fn store(&mut self, world: &World) {
+    fn store(&mut self, world: &LossWorld) {
         let (durable, changed) = (world.stored.clone(), [false; GATEWAYS]);
         if !world.lost {
-            self.reach(World { durable, changed, dead: false, ..world.clone() });
-            let mut next = World { stored: world.durable.clone(), lost: true, ..world.clone() };
+            self.reach(LossWorld { durable, changed, dead: false, ..world.clone() });
+            let mut next = LossWorld { stored: world.durable.clone(), lost: true, ..world.clone() };
             next.rejecting = world.dead;
             next.gateways.iter_mut().for_each(|gateway| gateway.recovering = true);
             self.reach(next);
         }
     }
 
-    fn gateway(&mut self, world: &World, gateway: usize) {
+    fn gateway(&mut self, world: &LossWorld, gateway: usize) {
         let own = &world.gateways[gateway];
         self.crash(world, gateway);
         if own.recovering {
@@ -168,7 +168,7 @@ impl Search {
     }
 
     /// The process dies, and a new one takes its place.
-    fn crash(&mut self, world: &World, gateway: usize) {
+    fn crash(&mut self, world: &LossWorld, gateway: usize) {
         let mut next = world.clone();
         let own = &mut next.gateways[gateway];
         let unknown = own.recovering && own.tail.is_some();
@@ -183,7 +183,7 @@ impl Search {
         }
     }
 
-    fn begin(&mut self, world: &World, gateway: usize, request: usize) {
+    fn begin(&mut self, world: &LossWorld, gateway: usize, request: usize) {
         let waits = self.rules.waits && world.gateways.iter().any(|gateway| gateway.recovering);
         let rejects = self.rules.rejects && world.rejecting;
         if waits || rejects {
@@ -197,9 +197,9 @@ impl Search {
         if result != ReserveResult::Reserved {
             return;
         }
-        self.require(world.in_flight.is_none(), Invariant::OneForward);
-        self.require(!world.committed, Invariant::NotAfterCommit);
-        self.require(world.first.is_none_or(|first| first == request), Invariant::SameRequest);
+        self.require(world.in_flight.is_none(), LossInvariant::OneForward);
+        self.require(!world.committed, LossInvariant::NotAfterCommit);
+        self.require(world.first.is_none_or(|first| first == request), LossInvariant::SameRequest);
         let mut next = world.clone();
         next.stored = Entry(write.clone());
         (next.first, next.in_flight) = (Some(request), Some(owner));
@@ -213,7 +213,7 @@ impl Search {
         self.reach(next);
     }
 
-    fn end(&mut self, world: &World, gateway: usize, owner: Owner, request: usize, arrived: bool) {
+    fn end(&mut self, world: &LossWorld, gateway: usize, owner: Owner, request: usize, arrived: bool) {
         let settlement = if arrived { Settlement::Commit(None) } else { Settlement::Release };
         let (_, change) = settle(world.stored.0.as_ref(), owner, REQUESTS[request], &settlement);
         let mut next = world.clone();
@@ -223,12 +223,12 @@ impl Search {
         }
         let committed = matches!(next.stored.0, Some(EntryState::Committed { .. }));
         // Otherwise the store still has a state from before the loss, and gets the commit with the tail.
-        self.require(!arrived || committed || world.gateways[gateway].recovering, Invariant::CommitCounts);
+        self.require(!arrived || committed || world.gateways[gateway].recovering, LossInvariant::CommitCounts);
         self.reach(next);
     }
 }
 
-const RULES: Rules = Rules { write_again, waits: true, rejects: true };
+const RULES: LossRules = LossRules { write_again, waits: true, rejects: true };
 
 #[test]
 fn a_loss_changes_no_promise() {
@@ -240,7 +240,7 @@ fn a_loss_changes_no_promise() {
 }
 
 #[track_caller]
-fn breaks(rules: Rules, expected: &[Invariant]) {
+fn breaks(rules: LossRules, expected: &[LossInvariant]) {
     let broken = search(rules).broken;
     assert!(expected.iter().all(|invariant| broken.contains(invariant)), "only {broken:?}");
 }
@@ -248,24 +248,24 @@ fn breaks(rules: Rules, expected: &[Invariant]) {
 #[test]
 fn a_recovery_that_is_not_waited_for_is_noticed() {
     breaks(
-        Rules { waits: false, ..RULES },
-        &[Invariant::OneForward, Invariant::NotAfterCommit, Invariant::SameRequest],
+        LossRules { waits: false, ..RULES },
+        &[LossInvariant::OneForward, LossInvariant::NotAfterCommit, LossInvariant::SameRequest],
     );
 }
 
 #[test]
 fn a_gateway_that_died_is_noticed() {
-    breaks(Rules { rejects: false, ..RULES }, &[Invariant::NotAfterCommit]);
+    breaks(LossRules { rejects: false, ..RULES }, &[LossInvariant::NotAfterCommit]);
 }
 
 #[test]
 fn tails_that_undo_something_are_noticed() {
-    breaks(Rules { write_again: |_, _, latest| Some(latest.clone()), ..RULES }, &[Invariant::NotAfterCommit]);
+    breaks(LossRules { write_again: |_, _, latest| Some(latest.clone()), ..RULES }, &[LossInvariant::NotAfterCommit]);
     let releases: WriteAgain = |found, owner, latest| {
         let owner = if let Some(EntryState::InFlight { owner, .. }) = found { *owner } else { owner };
         write_again(found, owner, latest)
     };
-    breaks(Rules { write_again: releases, ..RULES }, &[Invariant::OneForward]);
+    breaks(LossRules { write_again: releases, ..RULES }, &[LossInvariant::OneForward]);
     let nothing: WriteAgain = |_, _, _| None;
-    breaks(Rules { write_again: nothing, ..RULES }, &[Invariant::NotAfterCommit]);
+    breaks(LossRules { write_again: nothing, ..RULES }, &[LossInvariant::NotAfterCommit]);
 }

@@ -215,7 +215,7 @@ fn a_master_that_writes_now_and_then_gets_its_last_seconds_again() {
     store.commit(&issued(1, None));
     server.kill();
     until("it is noticed", || !store.redis.is_available());
-    // What the operating system had not written when the machine lost its power.
+    // A power cut takes the bytes that the operating system had not written.
     let file =
         std::fs::OpenOptions::new().write(true).open(server.path().join("appendonlydir/appendonly.aof.1.incr.aof"));
     file.unwrap().set_len(durable).unwrap();
