@@ -330,3 +330,6 @@ impl InFlightReservation {
         self.entries.iter().any(|entry| entry.kind == EntryKind::Idempotency)
     }
 }
+
+#[cfg(test)]
+mod tests;
