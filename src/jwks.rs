@@ -88,11 +88,8 @@ impl Jwks {
         let mut sources = self.sources.write().unwrap_or_else(PoisonError::into_inner);
         sources.retain(|source| {
             let stays = wanted.iter().any(|keys| Arc::ptr_eq(keys, &source.keys));
-            if !stays {
-                if let Some(task) = source.task.get() {
-                    task.abort();
-                }
-                self.metrics.jwks_dropped(&source.keys.source.issuer);
+            if let (false, Some(task)) = (stays, source.task.get()) {
+                task.abort();
             }
             stays
         });

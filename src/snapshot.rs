@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::auth::client_certificate::ClientTrust;
-use crate::route::RoutingTable;
+use crate::route::table::RoutingTable;
 
 /// SHA-256 over the whole configuration: the YAML and each file and environment variable that it references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,6 +107,8 @@ pub struct ListenerLimits {
     pub request_body_idle: Duration,
     /// The maximum time for a whole request body (`request_body`).
     pub request_body: Duration,
+    /// The lowest average rate of a request body, in bytes per second; zero for none (`min_request_body_rate`).
+    pub min_request_body_rate: u32,
     /// The maximum time in which the client reads no byte of the response (`response_write_idle`).
     pub response_write_idle: Duration,
     /// The maximum size of all headers of a request, in bytes (`max_headers_size`).
@@ -131,6 +133,7 @@ impl Default for ListenerLimits {
             keepalive: Duration::from_secs(60),
             request_body_idle: Duration::from_secs(15),
             request_body: Duration::from_secs(60),
+            min_request_body_rate: 240,
             response_write_idle: Duration::from_secs(60),
             max_headers_size: 32 * 1024,
             max_headers_count: 100,

@@ -71,6 +71,13 @@ fn problems_of(yaml: &str) -> Vec<String> {
     told.lines().map(|line| line.strip_prefix(&prefix).unwrap().to_owned()).collect()
 }
 
+/// The warnings of a valid configuration.
+fn warnings_of(configuration: &Configuration) -> Vec<String> {
+    let folder = folder();
+    let path = write(folder.path(), &configuration.to_string());
+    load(&path, &Handles::default()).unwrap_or_else(|errors| panic!("{errors}")).warnings
+}
+
 #[test]
 fn the_valid_one_is_valid() {
     assert_eq!(problems("acme", "acme"), Vec::<String>::new());
@@ -185,6 +192,11 @@ fn fields_without_effect_are_rejected() {
             "admin: { address: \"127.0.0.1:9\" }\nlisteners:\n  - { address: \"127.0.0.1:9\", plaintext: true }"
                 .to_owned(),
             "admin.address: duplicate address: a listener uses it",
+        ),
+        (
+            "listeners:",
+            "admin: { address: \"127.0.0.1:9\", hosts: [\"ops.test:80\"] }\nlisteners:".to_owned(),
+            "admin.hosts[0]: expected a host name without port",
         ),
         ("127.0.0.1:8000", "127.0.0.1:99999".to_owned(), "upstream.url: expected http://host:port"),
         ("127.0.0.1:8000", "127.0.0.1:0".to_owned(), "upstream.url: expected http://host:port"),
@@ -376,7 +388,37 @@ fn fields_without_effect_are_rejected() {
         (
             "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
             "    auth: public\n    forward: { credential: keep }".to_owned(),
-            "forward: a public route has no credential",
+            "forward.credential: a public route has no credential",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { remove: [X-A, Host] }".to_owned(),
+            "forward.remove[1]: would remove a header that HTTP needs",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { remove: [\"Content-*\"] }".to_owned(),
+            "forward.remove[0]: would remove a header that HTTP needs",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { remove: [] }".to_owned(),
+            "forward.remove: must not be empty",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { allow: [X_A] }".to_owned(),
+            "forward.allow[0]: expected a header name of letters, digits and `-`",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { allow: [\"*\"] }".to_owned(),
+            "forward.allow[0]: expected a header name of letters, digits and `-`",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { allow: [] }".to_owned(),
+            "forward.allow: must not be empty",
         ),
     ];
     for (old, new, expected) in cases {

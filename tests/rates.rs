@@ -7,7 +7,7 @@ use hookgate::reload::Reloaded;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::support::configuration::{Route, SenderLimit};
+use crate::support::configuration::{Route, SenderLimit, StaticToken};
 use crate::support::{Answer, Gateway, Issuer, Setup, Upstream, Wire, until};
 
 fn gateway(upstream: &Upstream, limits: impl FnOnce(Route) -> Route) -> Gateway {
@@ -42,6 +42,29 @@ async fn unauthenticated_clients_do_not_use_up_the_budgets_of_senders() {
     assert_eq!((answer.problem(), met(&answer)), ((429, "rate_limited".into()), (429, Some("route"))));
     assert_eq!(gateway.counted("rejected", "rate_limited").await, Some(1.0));
     assert_eq!(upstream.seen().len(), 2);
+}
+
+/// Static tokens have no issuer and no subject, so that only `per_sender` tells tenants apart.
+#[tokio::test]
+async fn each_sender_has_its_own_rate_and_concurrency() {
+    let upstream = Upstream::echo().await;
+    let secret = |name: &str| json!({ "file": name, "sender": name });
+    let auth = StaticToken::empty().header("X-Token").with("secrets", json!([secret("tenant-a"), secret("tenant-b")]));
+    let setup =
+        Setup::new(upstream.address).auth(auth).file("tenant-a", "token of tenant a").file("tenant-b", "of tenant b");
+    let limit = SenderLimit::rate_of("1/h").burst(2).concurrency(5);
+    let gateway = setup.route(|route| route.per_sender(limit)).start();
+    let post = async |token: &str| {
+        let client = gateway.client();
+        let request = client.request("/webhook").header("x-token", token);
+        client.send(request, String::new()).await
+    };
+    for _ in 0..2 {
+        assert_eq!(post("token of tenant a").await.status, 200);
+    }
+    assert_eq!(met(&post("token of tenant a").await), (429, Some("sender")));
+    assert_eq!(post("of tenant b").await.status, 200);
+    assert_eq!(upstream.seen().len(), 3);
 }
 
 /// With `capture` the body is read before the decision.
@@ -155,7 +178,7 @@ async fn half_answered(gateway: &Gateway, subject: &str) -> Wire {
     let mut wire = gateway.wire().await;
     let token = token_of(gateway, subject);
     let head = "POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n";
-    wire.write(format!("{head}Authorization: Bearer {token}\r\n\r\n")).await.read_until("\r\n\r\nha").await;
+    wire.write(format!("{head}Authorization: Bearer {token}\r\n\r\n")).await.read_until("\r\nha").await;
     wire
 }
 

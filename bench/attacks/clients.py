@@ -16,6 +16,8 @@ from wire import Frame, Http2, Wire, frame, request
 
 Counts = collections.Counter
 HOLDERS, SIGNATURE = 450, "0" * 64
+# Connections that stay open after an attack, until its process ends: nothing that they hold is freed by the attacker.
+OPEN: list = []
 
 
 def address(index: int) -> str:
@@ -68,7 +70,7 @@ def hold(connect: Callable[[], Wire], drip: bytes, count: int, end: float, pause
         if reading:
             held.read()
         counts[outcome(held) if reading else "never read"] += 1
-        held.close()
+    OPEN.extend(open_)
     return counts
 
 
@@ -161,6 +163,7 @@ def silent_connections(site, index, end, source):
             counts["held"] += 1
         except OSError:
             counts["reset"] += 1
+    OPEN.extend(open_)
     return counts
 
 
@@ -195,6 +198,7 @@ def half_handshakes(site, index, end):
         open_.append(plain)
         counts["tried"] += 1
     counts["held"] += len(open_)
+    OPEN.extend(open_)
     return counts
 
 

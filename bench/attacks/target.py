@@ -1,42 +1,51 @@
-"""The target of the floods: routes of each kind under the default limits, a legitimate client, a server of key sets."""
+"""The target of the floods: routes of each kind under the default limits, and a server of key sets."""
 
 import http.server
 import json
 import multiprocessing
 import pathlib
-import re
-import threading
 import time
 from dataclasses import dataclass
+from typing import Callable
 
-from wire import Wire
-from world import AUDIENCE, ISSUER, SECRET, Authority, TokenIssuer, free_port, until, accepts
+from senders import SECRET, WHSEC
+from world import AUDIENCE, ISSUER, Authority, TokenIssuer, accepts, free_port, until
 
 # A forked process inherits the keys, tokens and ports of its parent.
 FORK = multiprocessing.get_context("fork")
-GOOD_RATE, GOOD_CONNECTIONS, GOOD_ADDRESS = 100, 4, "127.0.0.2"
+CHALLENGED = ("zoom", "x", "dropbox")
 
 
 @dataclass
 class Site:
     port: int
-    issuer: TokenIssuer
+    admin: int
     tokens: list[str]
+    # Of the attackers, by their number.
+    place: Callable[[int], str] | None = None
 
 
-def configuration(port: int, admin: int, app: int, keys: int, timeouts: str, jwks: str, timeout: str) -> str:
-    upstream = f'upstream: {{ url: "http://127.0.0.1:{app}", timeouts: {{ total: {timeout} }} }}'
-    often = ", refresh_interval: 1s, cooldown: 1s" if jwks != "good" else ", cooldown: 5s"
+def configuration(site: Site, attack, app: int, keys: int) -> str:
+    upstream = f'upstream: {{ url: "http://127.0.0.1:{app}", timeouts: {{ total: {attack.timeout} }} }}'
+    often = ", refresh_interval: 1s, cooldown: 1s" if attack.jwks != "good" else ", cooldown: 5s"
     jwt = f"jwt: {{ issuer: ISSUER, audience: {AUDIENCE}"
-    return f"""
-listeners:
-  - address: "127.0.0.1:{port}"
+    listeners = "".join(f"""
+  - address: "{address}:{site.port}"
     tls: {{ certificates: [ {{ cert: server.pem, key: server.pem }} ] }}
-    timeouts: {{ {timeouts} }}
-admin: {{ address: "127.0.0.1:{admin}" }}
+    limits: {{ {attack.limits} }}
+    timeouts: {{ {attack.timeouts} }}""" for address in ("127.0.0.1", "[::1]"))
+    presets = "".join(f"""
+  - name: {name}
+    match: {{ path: /{name}, methods: [GET, POST] }}
+    {upstream}
+    auth: {{ preset: {name}, secret: {{ file: secret-{name} }}, challenge: true }}""" for name in CHALLENGED)
+    return f"""
+listeners: {listeners}
+admin: {{ address: "127.0.0.1:{site.admin}" }}
+store: {{ type: memory }}
 issuers:
   local: {{ issuer: "{ISSUER}", algorithms: [ES256], jwks: {{ file: jwks.json }} }}
-  remote: {{ issuer: "{ISSUER}", algorithms: [ES256], jwks: {{ url: "http://127.0.0.1:{keys}/{jwks}"{often} }} }}
+  remote: {{ issuer: "{ISSUER}", algorithms: [ES256], jwks: {{ url: "http://127.0.0.1:{keys}/{attack.jwks}"{often} }} }}
 routes:
   - name: webhook
     match: {{ path: /webhook, methods: [POST] }}
@@ -62,6 +71,11 @@ routes:
     match: {{ path: "/public/*", methods: [GET, POST] }}
     {upstream}
     auth: public
+  - name: hooks
+    match: {{ path: /hooks, methods: [POST] }}
+    {upstream}
+    auth: {{ preset: standard-webhooks, secret: {{ file: whsec }} }}
+    replay_protection: {{ ttl: 1h }}{presets}
 """
 
 
@@ -70,64 +84,10 @@ def prepare(folder: pathlib.Path) -> TokenIssuer:
     (folder / "server.pem").write_bytes(Authority().issue()[0])
     (folder / "jwks.json").write_text(issuer.jwks())
     (folder / "secret").write_text(SECRET)
+    (folder / "whsec").write_text(WHSEC)
+    for name in CHALLENGED:
+        (folder / f"secret-{name}").write_text(SECRET + name)
     return issuer
-
-
-# --- the legitimate client --------------------------------------------------------------------------------------------------
-
-
-class Good:
-    """A sender at another address, whose requests are due a hundred times a second, regardless of the previous response."""
-
-    def __init__(self, site: Site):
-        self.stop, (self.results, theirs) = FORK.Event(), FORK.Pipe(duplex=False)
-        self.process = FORK.Process(target=good_client, args=(site, self.stop, theirs), daemon=True)
-        self.process.start()
-
-    def finish(self, begun: float, ended: float) -> tuple[int, int, float, float]:
-        """Of the requests due in that time: their number, those answered 200, the median and 99th percentile in ms."""
-        self.stop.set()
-        rows = [row for row in self.results.recv() if begun <= row[0] < ended]
-        self.process.join()
-        times = sorted(taken for _, taken, _ in rows)
-        good = sum(status == 200 for _, _, status in rows)
-        return len(rows), good, times[len(times) // 2] * 1000, times[len(times) * 99 // 100] * 1000
-
-
-def good_client(site: Site, stop, results) -> None:
-    rows, begun = [], time.monotonic()
-    senders = [threading.Thread(target=good_sender, args=(site, index, begun, stop, rows)) for index in range(GOOD_CONNECTIONS)]
-    for sender in senders:
-        sender.start()
-    for sender in senders:
-        sender.join()
-    results.send(rows)
-
-
-def good_sender(site: Site, index: int, begun: float, stop, rows: list) -> None:
-    wire, number = None, index
-    while not stop.is_set():
-        due = begun + number / GOOD_RATE
-        time.sleep(max(0, due - time.monotonic()))
-        try:
-            wire = wire or Wire(site.port, GOOD_ADDRESS)
-            status = good_request(wire, site.tokens[number % len(site.tokens)])
-        except OSError:
-            status = 0
-        if status != 200:
-            wire = None
-        rows.append((due, time.monotonic() - due, status))
-        number += GOOD_CONNECTIONS
-
-
-def good_request(wire: Wire, token: str) -> int:
-    end = time.monotonic() + 5
-    wire.send(f"POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 2\r\n\r\n{{}}".encode(), end)
-    if not wire.wait_for(lambda: wire.received.endswith(b"\r\n\r\nok") or wire.received.endswith(b"}"), end):
-        return 0
-    status = int(re.match(rb"HTTP/1.1 (\d+)", wire.received)[1])
-    wire.received.clear()
-    return status
 
 
 # --- key sets ---------------------------------------------------------------------------------------------------------

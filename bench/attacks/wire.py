@@ -9,6 +9,8 @@ import time
 
 import hpack
 
+from addresses import bound, loopback
+
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM = ACK = 0x1
 END_HEADERS, PADDED, PRIORITISED = 0x4, 0x8, 0x20
@@ -72,8 +74,13 @@ def context(alpn=None) -> ssl.SSLContext:
 
 
 def tcp(port: int, source="127.0.0.3", timeout=5.0) -> socket.socket:
-    plain = socket.create_connection(("127.0.0.1", port), timeout, (source, 0))
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    plain = bound(source)
+    plain.settimeout(timeout)
+    try:
+        plain.connect((loopback(source), port))
+    except OSError:
+        plain.close()
+        raise
     return plain
 
 

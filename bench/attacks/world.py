@@ -3,7 +3,9 @@
 import contextlib
 import datetime
 import json
+import math
 import pathlib
+import re
 import socket
 import subprocess
 import time
@@ -15,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-ISSUER, AUDIENCE, SECRET = "https://issuer.test/", "https://hooks.test/webhook", "a-secret-of-more-than-sixteen-bytes"
+ISSUER, AUDIENCE = "https://issuer.test/", "https://hooks.test/webhook"
 
 
 def free_port(taken=set()) -> int:
@@ -123,14 +125,17 @@ class TokenIssuer:
 class Gateway:
     """A fresh gateway for each attack, so that its memory figures belong to that attack alone."""
 
-    def __init__(self, hookgate, folder: pathlib.Path, configuration: str, admin: int):
+    def __init__(self, hookgate, folder: pathlib.Path, configuration: str, admin: int, log: int | None = None):
         path = folder / "gateway.yaml"
         path.write_text(configuration)
         checked = subprocess.run([hookgate, "check", "--config", path], capture_output=True, text=True)
         if checked.returncode != 0:
             raise SystemExit(checked.stderr + checked.stdout)
+        stated = re.search(r"memory: at most ([\d,]+) MiB", checked.stdout)
+        # The memory that the gateway may need, as `check` says, in MiB.
+        self.bound = int(stated[1].replace(",", "")) if stated else math.inf
         command = [hookgate, "run", "--config", str(path)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stdout=log or subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.pid, self.admin = self.process.pid, admin
         until("the gateway listens", lambda: accepts(admin))
 
@@ -138,6 +143,9 @@ class Gateway:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self) -> None:
         self.process.kill()
         self.process.wait()
 
@@ -146,15 +154,15 @@ class Gateway:
         return (int(fields[11]) + int(fields[12])) / 100
 
     def memory(self, name: str) -> float:
-        """`VmRSS` or `VmHWM`, in MiB."""
-        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.split(f"{name}:")[1].split()[0]) / 1024
+        """`VmRSS` or `VmHWM`, in MiB; not a number once the process has ended."""
+        _, found, value = pathlib.Path(f"/proc/{self.pid}/status").read_text().partition(f"{name}:")
+        return int(value.split()[0]) / 1024 if found else math.nan
 
     def forget_peak(self) -> None:
         pathlib.Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
-    def metrics(self) -> dict[str, float]:
-        text = urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=20).read().decode()
+    def metrics(self, patience=20) -> dict[str, float]:
+        text = urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=patience).read().decode()
         lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, value in lines}
 

@@ -117,7 +117,8 @@ impl<'a> RequestView<'a> {
         Ok(sole_named(self.form()?.unwrap_or_default().into_iter(), name)?)
     }
 
-    fn is_form(&self) -> bool {
+    /// Whether the body is declared to be a form.
+    pub fn is_form(&self) -> bool {
         let content_type = self.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
         essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")

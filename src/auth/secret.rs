@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
@@ -14,6 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
 use super::keys::is_small_order;
+use super::sender::{Holder, HolderKind, KeyDigest};
 
 /// A signature algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +51,13 @@ pub struct Secret {
     /// Index among the route's secrets; a label of the metric.
     pub index: usize,
     /// The key id, if signatures name their secret.
-    pub id: Option<String>,
+    pub id: Option<Arc<str>>,
+    /// The sender to whom it belongs, if gateway.yaml names one.
+    pub sender: Option<Arc<str>>,
     /// The key material.
     pub key: SecretKey,
+    /// The digest of `key`.
+    pub digest: KeyDigest,
 }
 
 /// A shared secret or a public key.
@@ -87,6 +93,20 @@ pub enum KeyError {
 }
 
 impl Secret {
+    /// A secret with this number, without a key id and a sender of its own.
+    pub fn new(index: usize, key: SecretKey) -> Self {
+        let digest = KeyDigest::of(key.bytes());
+        Self { index, id: None, sender: None, key, digest }
+    }
+
+    /// The holder of this secret, given the name of its preset or scheme.
+    pub fn holder(&self, scheme: &Arc<str>) -> Holder {
+        match &self.sender {
+            Some(sender) => Holder::named(sender),
+            None => Holder { kind: HolderKind::Scheme, name: Arc::clone(scheme), key_id: self.id.clone() },
+        }
+    }
+
     pub(super) fn answers_to(&self, id: Option<&str>) -> bool {
         id.is_none() || self.id.as_deref() == id
     }
@@ -121,11 +141,28 @@ impl SecretKey {
         ParsedPublicKey::new(parameters, &key).map(Self::Public).map_err(|_| KeyError::NotAPublicKey)
     }
 
+    /// The bytes of the secret or the public key.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Shared(secret) => secret,
+            Self::Public(key) => key.as_ref(),
+        }
+    }
+
     /// The shared secret; `None` for a public key.
     pub fn shared(&self) -> Option<&[u8]> {
         match self {
             Self::Shared(secret) => Some(secret),
             Self::Public(_) => None,
+        }
+    }
+
+    /// Whether the other key is the same one.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Shared(mine), Self::Shared(theirs)) => same(mine, theirs),
+            (Self::Public(mine), Self::Public(theirs)) => mine.as_ref() == theirs.as_ref(),
+            (Self::Shared(_) | Self::Public(_), _) => false,
         }
     }
 

@@ -2,6 +2,7 @@
 //! the content of the request.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -16,6 +17,8 @@ use crate::reason::Reason;
 /// `auth.static_token` of a route.
 #[derive(Clone, Debug)]
 pub struct StaticTokenPolicy {
+    /// The preset's name, or `static_token`.
+    pub name: Arc<str>,
     /// Where the request carries the token; with a `*` in a JSON pointer, every item of the array must contain it.
     pub place: Locator,
     /// The accepted tokens.
@@ -43,8 +46,9 @@ impl StaticTokenPolicy {
             Some(secret) => format!("matches secret {}", secret.index),
             None => "matches none of the secrets".into(),
         });
-        let secrets = vec![found.ok_or(Reason::InvalidStaticToken)?.index];
-        Ok(Grant { secrets, ..Grant::anonymous() })
+        let secret = found.ok_or(Reason::InvalidStaticToken)?;
+        let holder = Some(secret.holder(&self.name));
+        Ok(Grant { secrets: vec![secret.index], holder, ..Grant::anonymous() })
     }
 }
 
@@ -78,9 +82,13 @@ mod tests {
     fn policy(place: Locator) -> StaticTokenPolicy {
         let secret = |index, bytes: &[u8]| {
             let key = SecretKey::from_secret(Zeroizing::new(bytes.to_vec())).unwrap();
-            Secret { index, id: None, key }
+            Secret::new(index, key)
         };
-        StaticTokenPolicy { place, secrets: vec![secret(0, b"the next"), secret(1, b"the token")] }
+        StaticTokenPolicy {
+            name: "static_token".into(),
+            place,
+            secrets: vec![secret(0, b"the next"), secret(1, b"the token")],
+        }
     }
 
     fn evaluate(place: Locator, target: &str, fields: &[(&str, &str)], body: &str) -> Result<usize, Reason> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::ConfigArgument;
+use crate::app::memory::{memory_terms, memory_warning, process_limit};
 use crate::clock::SystemClock;
 use crate::{app, config, telemetry};
 
@@ -21,9 +22,12 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     decline_huge_pages();
     let path = arguments.config.path();
     let config = config::load(&path, &config::Handles::default())?;
-    let _log = telemetry::start(config.process.log_format);
+    let _log = telemetry::start(config.process.log_format)?;
     telemetry::count_panics();
     raise_file_limit();
+    if let Some(warning) = memory_warning(&memory_terms(&config), process_limit()) {
+        tracing::warn!(warning, "configuration");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.spawn(give_memory_back());
     // Handlers are installed before anything is served, so that no signal has its default effect.

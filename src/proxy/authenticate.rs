@@ -8,12 +8,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::Body as _;
 
+use super::buffer_body::buffer_body;
 use super::capture;
 use super::record::RequestRecord;
-use super::request_body::{RequestBody, buffer_body};
+use super::request_body::RequestBody;
 use super::request_context::RequestContext;
 use crate::auth::challenge::ChallengeResponse;
-use crate::auth::{self, Grant, Permit, Reason, Rejection, RequestView, VerifyError};
+use crate::auth::{self, Grant, Permit, Policy, Reason, Rejection, RequestView, VerifyError};
 use crate::failure::{Failure, is_rejection};
 use crate::jwks::Refetch;
 use crate::route::ChallengeStage;
@@ -24,8 +25,8 @@ use crate::store::StoreClient;
 pub(super) enum Authenticated {
     /// The request may be forwarded.
     Permitted(Permit),
-    /// The request is an endpoint verification challenge, and this is the response.
-    Challenge(ChallengeResponse),
+    /// The request is an endpoint verification challenge of this stage, and this is the response.
+    Challenge(ChallengeStage, ChallengeResponse),
 }
 
 /// Authenticates a request. A rejected one counts against its client's address (`limits.failed_auth_rate`), in dry run
@@ -54,7 +55,7 @@ fn is_rejected(authenticated: &Result<Authenticated, Failure>) -> bool {
         Err(Failure::Plain(Reason::BodyTooLarge)) => false,
         Err(failure) => is_rejection(failure.reason()) && failure.limited().is_none(),
         Ok(Authenticated::Permitted(Permit::Observed(rejection))) => is_rejection(rejection.reason),
-        Ok(Authenticated::Permitted(Permit::Granted(_)) | Authenticated::Challenge(_)) => false,
+        Ok(Authenticated::Permitted(Permit::Granted(_)) | Authenticated::Challenge(..)) => false,
     }
 }
 
@@ -83,9 +84,10 @@ async fn evaluate(
         decision = decide(services, context, &context.view().with_body(&buffered), record).await;
     }
     match decision {
-        Ok(Authenticated::Challenge(challenge)) => {
-            services.challenges.admit(now).map_err(Failure::RateLimited)?;
-            Ok(Authenticated::Challenge(challenge))
+        Ok(Authenticated::Challenge(stage, challenge)) => {
+            let address = context.connection.address.ip();
+            services.challenges.admit(&route.name, stage, address, now).map_err(Failure::RateLimited)?;
+            Ok(Authenticated::Challenge(stage, challenge))
         }
         Ok(permitted) => Ok(permitted),
         Err(VerifyError::Rejected(rejection)) if route.observes(now) => {
@@ -109,7 +111,7 @@ async fn decide(
 ) -> Result<Authenticated, VerifyError> {
     let (route, now) = (context.route, context.now);
     if let Some(challenge) = route.challenge_response(view, ChallengeStage::Unauthenticated)? {
-        return Ok(Authenticated::Challenge(challenge));
+        return Ok(Authenticated::Challenge(ChallengeStage::Unauthenticated, challenge));
     }
     let begun = Instant::now();
     let mut decision = auth::verify(&route.rules, view, now);
@@ -129,8 +131,11 @@ async fn decide(
     }
     record.decided(&decision, begun.elapsed(), now);
     let grant = decision?;
+    if !matches!(route.rules.policy, Policy::Public) {
+        context.connection.progress.set_authenticated();
+    }
     Ok(match route.challenge_response(view, ChallengeStage::Authenticated)? {
-        Some(challenge) => Authenticated::Challenge(challenge),
+        Some(challenge) => Authenticated::Challenge(ChallengeStage::Authenticated, challenge),
         None => Authenticated::Permitted(Permit::Granted(grant)),
     })
 }

@@ -46,7 +46,7 @@ pub(super) fn route_request<'a>(
     if route.rules.policy.looks_at_certificates() && !connection.sni_matches(target.host()) {
         return Err(Reason::MisdirectedRequest.into());
     }
-    let body = RequestBody::new(body, route.max_body, &connection.limits, Arc::clone(&record.received))?;
+    let body = RequestBody::new(body, route.max_body, connection, Arc::clone(&record.received))?;
     let request_id = Arc::clone(&record.request_id);
     Ok((RequestContext { snapshot, route, connection, head, target, now, request_id }, body))
 }

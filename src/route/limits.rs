@@ -9,9 +9,11 @@ pub struct RouteLimits {
     pub issuer: Limit,
     /// The limit on the verified requests of each subject of an issuer (`per_subject`).
     pub subject: Limit,
+    /// The limit on the verified requests of each sender (`per_sender`).
+    pub sender: Limit,
     /// The rate limit on rejected requests from each address (`failed_auth_rate`).
     pub failed_auth: Option<Rate>,
-    /// Whether the rates of `route`, `issuer` and `subject` are counted in the shared store.
+    /// Whether the rates of `route`, `issuer`, `subject` and `sender` are counted in the shared store.
     pub shared: bool,
 }
 
@@ -24,6 +26,7 @@ impl RouteLimits {
             route: uncounted(&self.route),
             issuer: uncounted(&self.issuer),
             subject: uncounted(&self.subject),
+            sender: uncounted(&self.sender),
             failed_auth: None,
             shared: self.shared,
         }

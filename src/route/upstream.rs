@@ -1,5 +1,6 @@
 //! `upstream` of a route: its endpoints and timeouts.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,17 @@ pub struct Upstream {
     pub others: Vec<Arc<Endpoint>>,
     /// The maximum time from the end of the request's body to the end of the response (`timeouts.total`).
     pub timeout: Duration,
+}
+
+impl Upstream {
+    /// Whether both have an endpoint in common, so that one application may get the requests of both.
+    pub fn shares_endpoint(&self, other: &Self) -> bool {
+        self.places().any(|mine| other.places().any(|theirs| mine == theirs))
+    }
+
+    fn places(&self) -> impl Iterator<Item = String> {
+        std::iter::once(&self.first).chain(&self.others).map(|endpoint| endpoint.address.place())
+    }
 }
 
 /// An endpoint of an upstream. Routes that name the same one share it, and a reload keeps one that has not changed:
@@ -43,6 +55,25 @@ pub enum EndpointAddress {
     Tls(Uri, Trust),
     /// `unix:/path`
     Unix(PathBuf),
+}
+
+impl EndpointAddress {
+    /// Where the endpoint listens, in one spelling: routes may reach it with different certificates or timeouts.
+    fn place(&self) -> String {
+        let (uri, port) = match self {
+            Self::Tcp(uri) => (uri, 80),
+            Self::Tls(uri, _) => (uri, 443),
+            Self::Unix(path) => return path.display().to_string(),
+        };
+        let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+        let is_loopback = host == "localhost"
+            || host
+                .trim_matches(['[', ']'])
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.to_canonical().is_loopback());
+        let host = if is_loopback { "localhost" } else { &host };
+        format!("{host}:{}", uri.port_u16().unwrap_or(port))
+    }
 }
 
 /// The TLS verification of an upstream endpoint.

@@ -369,3 +369,21 @@ fn preset_keys_are_present_and_of_their_type() {
         ("{ preset: stripe, secret: { file: secret, id: a } }", "secret.id: this provider sends no key id"),
     ]);
 }
+
+#[test]
+fn a_secret_has_one_sender_with_a_plain_name() {
+    let tokens = |secrets: &str| format!("{{ static_token: {{ header: X-T, secrets: [ {secrets} ] }} }}");
+    rejected(&[
+        (&tokens("{ file: secret, sender: \"a/b\" }"), "static_token.secrets[0].sender: expected 1 to 64 letters"),
+        (&tokens("{ file: secret, sender: \"\" }"), "static_token.secrets[0].sender: expected 1 to 64 letters"),
+        (
+            &tokens("{ file: secret, sender: a }, { file: secret, sender: b }"),
+            "static_token.secrets[1]: another sender or key id has the same secret",
+        ),
+        (&tokens("{ file: secret, id: a }"), "static_token.secrets[0].id: a static token has no key id"),
+    ]);
+    accepted(&[
+        &tokens("{ file: secret, sender: a }"),
+        &tokens("{ file: secret, sender: a }, { file: secret, sender: a }"),
+    ]);
+}

@@ -251,6 +251,25 @@ fn a_bound_token_is_valid_with_its_own_trusted_certificate_alone() {
 }
 
 #[test]
+fn the_sender_is_the_name_that_the_rule_lists_or_else_the_fingerprint() {
+    let authority = TestAuthority::new("a");
+    let names = || leaf(vec![dns("other.test"), dns("a.test")]);
+    let (client, renewed) = (authority.client(&names()), authority.client(&names()));
+    let trust = trust(&authority);
+    let sender = |rule: &CertificateRule, certificate: &ClientCertificate| {
+        let head = http::Request::post("/").body(()).unwrap().into_parts().0;
+        let client = PresentedCertificate { certificate, trust: Some(&trust) };
+        let view = RequestView::new(&head, UrlBase::Host("a")).with_client(Some(client));
+        rule.verify(&view, at(NOW), &mut Explanation::off()).unwrap().sender().text().unwrap()
+    };
+    let by_name = CertificateRule { sans: vec![San::parse("dns:a.test").unwrap()], sha256: vec![*client.sha256()] };
+    assert_eq!([&client, &renewed].map(|one| sender(&by_name, one)), ["dns:a.test", "dns:a.test"]);
+    let any = CertificateRule::default();
+    assert_eq!(sender(&any, &client), format!("sha256:{}", hex::encode(client.sha256())));
+    assert_ne!(sender(&any, &client), sender(&any, &renewed));
+}
+
+#[test]
 fn trust_is_looked_at_with_the_time_that_is_handed_in() {
     let authority = TestAuthority::new("a");
     let mut params = leaf(vec![dns("a.test")]);

@@ -13,7 +13,14 @@ use crate::auth::time::TimestampUnit;
 
 fn issuer() -> Issuer {
     let keys: Keys = fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA]));
-    Issuer { name: "acme".into(), iss: None, algorithms: vec![Algorithm::EdDSA], keys, token_cache: Arc::default() }
+    Issuer {
+        name: "acme".into(),
+        preset: false,
+        iss: None,
+        algorithms: vec![Algorithm::EdDSA],
+        keys,
+        token_cache: Arc::default(),
+    }
 }
 
 fn detached(payload: Payload) -> DetachedPolicy {

@@ -141,10 +141,11 @@ impl Bindings {
         self.body.as_ref().is_some_and(|body| body.presence != HashPresence::Optional)
     }
 
-    /// Whether a binding can distinguish a token that was issued for another receiver. An optional hash cannot.
+    /// Whether a binding can distinguish a token that was issued for another receiver. A hash cannot that may be absent,
+    /// also if only with an empty body: a token without it would be accepted with such a body.
     pub fn binds_anything(&self) -> bool {
-        let body = self.body.as_ref().map(|body| body.presence);
-        matches!(body, Some(HashPresence::Required | HashPresence::AbsentIfEmpty)) || self.qsh || self.binds_url()
+        let required = self.body.as_ref().is_some_and(|body| body.presence == HashPresence::Required);
+        required || self.qsh || self.binds_url()
     }
 
     /// Whether the token names its URL, with the host.

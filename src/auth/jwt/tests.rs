@@ -22,6 +22,7 @@ fn seconds(seconds: u64) -> Duration {
 fn issuer(name: &str, iss: &str, keys: Keys, algorithms: &[Algorithm]) -> Issuer {
     Issuer {
         name: name.into(),
+        preset: false,
         iss: Some(iss.into()),
         algorithms: algorithms.to_vec(),
         keys,

@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use std::sync::Arc;
+
 use super::algorithm::Algorithm;
 use super::error::{KeySetError, MAX_KEYS, SkippedKey, Unusable};
 use super::jwk;
@@ -74,11 +76,17 @@ impl KeySet {
     ///
     /// # Errors
     /// `ShortSecret` for an empty secret; `NotASharedSecret` for an algorithm that uses public keys.
-    pub fn add_secret(&mut self, secret: &[u8], algorithm: Algorithm, index: usize) -> Result<(), KeySetError> {
+    pub fn add_secret(
+        &mut self,
+        secret: &[u8],
+        algorithm: Algorithm,
+        index: usize,
+        sender: Option<&Arc<str>>,
+    ) -> Result<(), KeySetError> {
         if secret.is_empty() {
             return Err(KeySetError::ShortSecret(1));
         }
-        self.keys.push(Key::shared(secret, algorithm, index)?);
+        self.keys.push(Key { sender: sender.cloned(), ..Key::shared(secret, algorithm, index)? });
         Ok(())
     }
 

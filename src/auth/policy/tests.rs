@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::auth::claims::Pointer;
+use crate::auth::client_certificate::San;
 use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, Keys, RemoteKeys, RemoteSource};
 use crate::auth::locator::Locator;
@@ -27,7 +28,11 @@ fn header(name: &'static str, index: usize) -> Policy {
 
 fn token(place: Locator, index: usize) -> Policy {
     let key = SecretKey::from_secret(Zeroizing::new(b"good".to_vec())).unwrap();
-    Policy::Token(Box::new(StaticTokenPolicy { place, secrets: vec![Secret { index, id: None, key }] }))
+    Policy::Token(Box::new(StaticTokenPolicy {
+        name: "static_token".into(),
+        place,
+        secrets: vec![Secret::new(index, key)],
+    }))
 }
 
 /// A policy for the static token `good` in the form field `t` of the body.
@@ -38,6 +43,7 @@ fn in_body(index: usize) -> Policy {
 fn jwt(keys: Keys) -> Policy {
     let issuer = Issuer {
         name: "acme".into(),
+        preset: false,
         iss: Some(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys,
@@ -99,6 +105,61 @@ fn all_of_grants_what_each_has_proven() {
         assert_eq!(outcome(&all, some), MISSING, "{some:?}");
     }
     assert_eq!(outcome(&all, &[a, bearer, ("x-b", "bad")]), BAD);
+}
+
+#[test]
+fn the_sender_is_that_of_all_credentials() {
+    let named = |name, index, sender: Option<&str>| {
+        let Policy::Token(mut policy) = header(name, index) else { panic!("no static token") };
+        policy.secrets[0].sender = sender.map(Into::into);
+        Policy::Token(policy)
+    };
+    let schemes = || vec![named("x-a", 0, Some("a")), jwt(known()), named("x-b", 1, None), named("x-c", 2, Some("a"))];
+    let (token, good) = (bearer(), |name| (name, "good"));
+    let bearer = ("authorization", token.as_str());
+    let sender = |policy: &Policy, fields: &[(&str, &str)]| {
+        evaluate(policy, fields, None).unwrap().sender().text().unwrap_or_default()
+    };
+    let all = [good("x-a"), bearer, good("x-b"), good("x-c")];
+    for policy in [Policy::AllOf(schemes()), Policy::AnyOf(schemes())] {
+        assert_eq!(sender(&policy, &all), "a + acme/acme + static_token");
+    }
+    assert_eq!(sender(&Policy::AnyOf(schemes()), &[bearer]), "acme/acme");
+    assert_eq!(sender(&Policy::Public, &[]), "");
+}
+
+#[test]
+fn rotating_secrets_are_one_sender_and_named_ones_several() {
+    let of = |names: &[(Option<&str>, Option<&str>)]| {
+        let Policy::Token(mut policy) = header("x-a", 0) else { panic!("no static token") };
+        let secret = policy.secrets[0].clone();
+        let secrets = names.iter().map(|(id, sender)| Secret {
+            id: id.map(Into::into),
+            sender: sender.map(Into::into),
+            ..secret.clone()
+        });
+        policy.secrets = secrets.collect();
+        Policy::Token(policy)
+    };
+    let one = [
+        of(&[(None, None), (None, None)]),
+        of(&[(Some("1"), Some("a")), (Some("2"), Some("a"))]),
+        Policy::AllOf(vec![of(&[(None, None)]), Policy::ClientCertificate(Box::new(named_certificate()))]),
+    ];
+    let several = [
+        of(&[(Some("1"), None), (Some("2"), None)]),
+        of(&[(None, Some("a")), (None, None)]),
+        of(&[(None, Some("a")), (None, Some("b"))]),
+        jwt(known()),
+        Policy::ClientCertificate(Box::default()),
+        Policy::AnyOf(vec![of(&[(None, None)]), of(&[(None, None)])]),
+    ];
+    assert!(one.iter().all(Policy::has_one_sender));
+    assert!(!several.iter().any(Policy::has_one_sender));
+}
+
+fn named_certificate() -> CertificateRule {
+    CertificateRule { sans: vec![San::parse("dns:a.test").unwrap()], sha256: Vec::new() }
 }
 
 /// The body of a request that is rejected by its headers is not read.

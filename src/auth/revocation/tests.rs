@@ -17,6 +17,7 @@ use crate::auth::{Policy, Reason, RequestView, Rules, VerifyError, verify};
 fn route(keys: Keys, list: RevocationList) -> Rules {
     let mut policy = policy(vec![Issuer {
         name: "acme".into(),
+        preset: false,
         iss: Some(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys,

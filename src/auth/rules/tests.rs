@@ -23,6 +23,7 @@ use crate::auth::time::TimestampUnit;
 fn jwt() -> Policy {
     Policy::Jwt(Box::new(policy(vec![Issuer {
         name: "acme".into(),
+        preset: false,
         iss: Some(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys: fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA])),

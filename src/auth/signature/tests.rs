@@ -22,7 +22,7 @@ const SECRET: &[u8] = b"the secret of a sender";
 
 fn secret(index: usize, id: Option<&str>, bytes: &[u8]) -> Secret {
     let key = SecretKey::from_secret(Zeroizing::new(bytes.to_vec())).unwrap();
-    Secret { index, id: id.map(str::to_owned), key }
+    Secret { id: id.map(Into::into), ..Secret::new(index, key) }
 }
 
 /// A policy for HMAC-SHA256 in hex over these components, as the whole value of `X-Sig`.
@@ -330,4 +330,13 @@ fn explanations_never_contain_the_secret() {
     let told: String = explanation.into_vec().into_iter().map(|note| note.found).collect();
     assert!(told.contains("<secret>.body") && !told.contains("the secret of"), "{told}");
     assert!(!format!("{policy:?}").contains("the secret of"));
+}
+
+/// A conversion to text loses bytes of a secret that is no text, and the rest of it would be shown.
+#[test]
+fn explanations_contain_no_part_of_a_binary_secret() {
+    let secret =
+        Secret { index: 0, id: None, key: SecretKey::from_secret(b"\xff\xfeKEY\x80".to_vec().into()).unwrap() };
+    let text = [&b"\xff"[..], b"\xff\xfeKEY\x80", b".body ", b"\xff\xfeKEY\x80"].map(Cow::Borrowed);
+    assert_eq!(shown(&text, &secret), "\u{fffd}<secret>.body <secret>");
 }

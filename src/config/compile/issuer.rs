@@ -8,6 +8,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::compiler::Compiler;
+use super::secrets::OF_TOKEN;
 use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, KeySet, Keys};
 use crate::config::file::{IssuerYaml, SecretEncoding, SecretYaml};
@@ -43,7 +44,14 @@ impl<'a> Compiler<'a> {
             "public_key" => self.public_key(file, &algorithms),
             _secrets => self.shared_secrets(file, &algorithms),
         });
-        Some(Issuer { name: name.into(), iss: iss?, algorithms, keys: keys?, token_cache: Arc::default() })
+        Some(Issuer {
+            name: name.into(),
+            preset: false,
+            iss: iss?,
+            algorithms,
+            keys: keys?,
+            token_cache: Arc::default(),
+        })
     }
 
     /// The `iss` to compare; `Some(None)` if the file says `none`.
@@ -102,9 +110,12 @@ impl<'a> Compiler<'a> {
             self.problems.add_follow_up(several.at, problem);
         }
         let one = file.secret.value().map(|secret| (secret, file.secret.at));
-        let files = one.into_iter().chain(several.iter().map(|secret| (&**secret, secret.at)));
-        let secrets: Vec<_> =
-            files.filter_map(|(file, at)| Some((self.secret_as(file, SecretEncoding::Utf8, at)?, at))).collect();
+        let files: Vec<_> = one.into_iter().chain(several.iter().map(|secret| (&**secret, secret.at))).collect();
+        files.iter().for_each(|(secret, _)| self.unused_names(secret, OF_TOKEN));
+        let secrets: Vec<_> = files
+            .into_iter()
+            .filter_map(|(file, at)| Some((self.secret_as(file, SecretEncoding::Utf8, at)?, at)))
+            .collect();
         let algorithm = self.only(algorithms, file)?;
         for (secret, at) in &secrets {
             self.check(*at, KeySet::from_secret(secret, algorithm));

@@ -17,6 +17,7 @@ impl Compiler<'_> {
             route: self.limit(&file.rate, &file.burst, &file.concurrency),
             issuer: self.limit_of_each(&file.per_issuer),
             subject: self.limit_of_each(&file.per_subject),
+            sender: self.limit_of_each(&file.per_sender),
             failed_auth: rate(&file.failed_auth_rate, None),
             shared: file.shared.get(),
         }

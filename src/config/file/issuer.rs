@@ -112,6 +112,12 @@ pub struct SecretYaml {
     /// allowed otherwise.
     #[schemars(example = &"acme-1")]
     pub id: Field<String>,
+    /// Name of the sender that has this secret or key, for signatures, static tokens and presets: 1 to 64 letters, digits,
+    /// `-`, `_` and `.`. Secrets with the same name belong to the same sender, as during a rotation. Without it, a secret
+    /// with a key id belongs to a sender of its own, and all others of the scheme to one. Replay ids, idempotency keys,
+    /// `limits.per_sender` and shares of the store are kept for each sender.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{1,64}$"), example = &"acme")]
+    pub sender: Field<String>,
     /// Encoding of a shared secret in the file or variable: that of the preset if absent, otherwise `utf8`. The form of
     /// public keys and root certificates is detected.
     #[schemars(example = &"base64")]

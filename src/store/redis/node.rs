@@ -1,6 +1,7 @@
 //! One Redis server and its connection. A background task maintains the connection and reconnects after a failure.
 //! Callers never wait for a connection: they get one, or none.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -12,16 +13,20 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::epochs::Epochs;
+use super::heartbeat::Beat;
 use super::script::Scripts;
+use super::tail::Tail;
+use crate::metrics::Metrics;
+use crate::store::store_clock::StoreClock;
 
 /// Interval between two attempts to connect.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
-/// Interval between two PINGs, so that a broken idle connection is replaced before it is needed.
-const PING: Duration = Duration::from_secs(1);
+/// Interval between two heartbeats, by which also a broken idle connection is noticed before it is needed.
+const BEAT: Duration = Duration::from_secs(1);
 /// Interval between two checks of the server's settings.
 const CHECK: Duration = Duration::from_secs(60);
 /// Interval between two checks while the settings make the server unusable.
@@ -42,6 +47,14 @@ pub(super) struct Dialer {
     pub(super) runtime: Handle,
     pub(super) scripts: Scripts,
     pub(super) epochs: Epochs,
+    pub(super) tail: Tail,
+    /// Random id of this process.
+    pub(super) gateway: String,
+    pub(super) started: std::time::Instant,
+    pub(super) clock: Arc<StoreClock>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Whether a heartbeat was triggered by a reservation that noticed an event.
+    pub(super) recovering: AtomicBool,
 }
 
 /// Why a server cannot be used.
@@ -96,6 +109,8 @@ pub(super) struct Live {
     pub(super) connection: MultiplexedConnection,
     /// Whether each write is on disk before the server responds.
     pub(super) durable: bool,
+    /// The last heartbeat to the server.
+    pub(super) last_beat: Arc<Mutex<Option<Beat>>>,
     number: u64,
 }
 
@@ -104,10 +119,15 @@ pub(super) struct RedisNode {
     pub(super) address: RedisAddress,
     dialer: Arc<Dialer>,
     live: Mutex<Option<Live>>,
+    last_beat: Arc<Mutex<Option<Beat>>>,
     failed: Notify,
+    /// A connection broke, and the first attempt to replace it has not ended. Notified with its end.
+    reconnecting: AtomicBool,
+    reconnected: Notify,
     dialled: AtomicU64,
     logged: AtomicBool,
     rejection_logged: AtomicBool,
+    volatile: AtomicBool,
     task: OnceLock<AbortHandle>,
 }
 
@@ -118,10 +138,14 @@ impl RedisNode {
             address,
             dialer: Arc::clone(dialer),
             live: Mutex::new(None),
+            last_beat: Arc::default(),
             failed: Notify::new(),
+            reconnecting: AtomicBool::new(false),
+            reconnected: Notify::new(),
             dialled: AtomicU64::new(0),
             logged: AtomicBool::new(false),
             rejection_logged: AtomicBool::new(false),
+            volatile: AtomicBool::new(false),
             task: OnceLock::new(),
         });
         let task = dialer.runtime.spawn(Arc::clone(&node).maintain()).abort_handle();
@@ -135,10 +159,26 @@ impl RedisNode {
             task.abort();
         }
         *self.lock() = None;
+        self.set_volatile(false);
     }
 
     pub(super) fn live(&self) -> Option<Live> {
         self.lock().clone()
+    }
+
+    /// As `live`, but waits while a connection that broke is replaced, as after all connections were closed at once.
+    pub(super) async fn next_live(&self, until: Instant) -> Option<Live> {
+        loop {
+            let mut reconnected = pin!(self.reconnected.notified());
+            reconnected.as_mut().enable();
+            if let Some(live) = self.live() {
+                return Some(live);
+            }
+            if !self.reconnecting.load(Ordering::Relaxed) {
+                return None;
+            }
+            timeout_at(until, reconnected).await.ok()?;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Live>> {
@@ -147,8 +187,11 @@ impl RedisNode {
 
     /// Drops a connection that failed; the task opens a new one.
     pub(super) fn fail(&self, used: &Live, error: &NodeError) {
-        let failed = self.lock().take_if(|live| live.number == used.number);
-        if failed.is_some() {
+        let mut live = self.lock();
+        if live.take_if(|live| live.number == used.number).is_some() {
+            // A server that does not respond is not waited for again.
+            self.reconnecting.store(!matches!(error, NodeError::Late(_)), Ordering::Relaxed);
+            drop(live);
             self.log_failure(error);
             self.failed.notify_one();
         }
@@ -185,9 +228,14 @@ impl RedisNode {
         loop {
             let begun = Instant::now();
             let opened = timeout(self.dialer.patience(), self.open()).await;
-            match opened.map_err(NodeError::from).and_then(|opened| opened) {
+            let opened = opened.map_err(NodeError::from).and_then(|opened| opened);
+            if let Ok(live) = &opened {
+                *self.lock() = Some(live.clone());
+            }
+            self.reconnecting.store(false, Ordering::Relaxed);
+            self.reconnected.notify_waiters();
+            match opened {
                 Ok(live) => {
-                    *self.lock() = Some(live.clone());
                     let (host, port) = &self.address;
                     tracing::info!(host, port, "the Redis store is available");
                     self.logged.store(false, Ordering::Relaxed);
@@ -208,15 +256,33 @@ impl RedisNode {
 
     async fn open(&self) -> Result<Live, NodeError> {
         let mut connection = self.dialer.dial(&self.address).await?;
-        let durable = check_settings(&mut connection).await?;
+        let durable = self.check(&mut connection).await?;
         self.dialer.scripts.load(&mut connection).await?;
-        // A loss of ids is detected now instead of at the next reservation, so that fewer requests are rejected.
-        self.dialer.epochs.touch(&mut connection, &self.dialer.scripts.touch, durable).await?;
+        // A loss of ids is detected, and the tail written again, before the connection is used.
+        self.dialer.beat(&mut connection, durable, &self.last_beat).await?;
         let number = self.dialled.fetch_add(1, Ordering::Relaxed);
-        Ok(Live { connection, durable, number })
+        Ok(Live { connection, durable, last_beat: Arc::clone(&self.last_beat), number })
     }
 
-    /// Probes the connection until it fails. `None`: a caller noticed the failure first.
+    /// Checks the settings of the server. Returns whether each write is on disk before the server responds.
+    async fn check(&self, connection: &mut MultiplexedConnection) -> Result<bool, NodeError> {
+        let persistence = check_settings(connection).await?;
+        self.set_volatile(persistence == Persistence::Nothing);
+        Ok(persistence == Persistence::EachWrite)
+    }
+
+    fn set_volatile(&self, volatile: bool) {
+        if self.volatile.swap(volatile, Ordering::Relaxed) == volatile {
+            return;
+        }
+        self.dialer.metrics.store_volatile_servers().add(if volatile { 1 } else { -1 });
+        if volatile {
+            let (host, port) = &self.address;
+            tracing::warn!(host, port, "a restart of the Redis store loses ids: set appendonly to yes");
+        }
+    }
+
+    /// Sends heartbeats over the connection until it fails. `None`: a caller noticed the failure first.
     async fn watch(&self, mut live: Live) -> Option<NodeError> {
         let mut checked = Instant::now();
         loop {
@@ -224,13 +290,12 @@ impl RedisNode {
             if current != Some(live.number) {
                 return None;
             }
-            if timeout(PING, self.failed.notified()).await.is_ok() {
+            if timeout(BEAT, self.failed.notified()).await.is_ok() {
                 continue;
             }
-            let ping = redis::cmd("PING");
-            let alive = timeout(self.dialer.patience(), ping.query_async::<String>(&mut live.connection)).await;
-            match alive {
-                Ok(Ok(_)) => (),
+            let beat = self.dialer.beat(&mut live.connection, live.durable, &live.last_beat);
+            match timeout(self.dialer.patience(), beat).await {
+                Ok(Ok(())) => (),
                 Ok(Err(error)) => return Some(error.into()),
                 Err(elapsed) => return Some(elapsed.into()),
             }
@@ -238,7 +303,7 @@ impl RedisNode {
                 continue;
             }
             checked = Instant::now();
-            match timeout(self.dialer.patience(), check_settings(&mut live.connection)).await {
+            match timeout(self.dialer.patience(), self.check(&mut live.connection)).await {
                 Ok(Ok(durable)) => {
                     if let Some(current) = self.lock().as_mut().filter(|current| current.number == live.number) {
                         current.durable = durable;
@@ -251,8 +316,19 @@ impl RedisNode {
     }
 }
 
-/// Checks that the server can be used, and whether each write is on disk before the server responds.
-async fn check_settings(connection: &mut MultiplexedConnection) -> Result<bool, NodeError> {
+/// What a server keeps over a restart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Persistence {
+    /// Nothing since the last snapshot.
+    Nothing,
+    /// All but the last seconds, or that is unknown.
+    Most,
+    /// Each write, before the server responds.
+    EachWrite,
+}
+
+/// Checks that the server can be used, and what it keeps.
+async fn check_settings(connection: &mut MultiplexedConnection) -> Result<Persistence, NodeError> {
     let info: String = redis::cmd("INFO").query_async(connection).await?;
     let field = |name: &str| {
         let mut lines = info.lines();
@@ -273,5 +349,9 @@ async fn check_settings(connection: &mut MultiplexedConnection) -> Result<bool, 
         Err(error) if error.is_io_error() => return Err(error.into()),
         Err(_) => false,
     };
-    Ok(always && field("aof_enabled") == Some("1"))
+    Ok(match field("aof_enabled") {
+        Some("0") => Persistence::Nothing,
+        Some("1") if always => Persistence::EachWrite,
+        _ => Persistence::Most,
+    })
 }

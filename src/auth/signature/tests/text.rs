@@ -25,6 +25,7 @@ fn components_have_the_values_that_their_names_say() {
         (&["url"], "https://hooks.test/a?c=2&b=1"),
         (&["query.sorted"], "b=1&c=2"),
         (&["literal:a:b"], "a:b"),
+        (&["query.pairs"], "b1c2"),
         (&["header:x-id", "header?:x-none"], "7."),
     ] {
         assert_eq!(signs(components, "/a?c=2&b=1", &[("x-id", "7")], b"{}", text), Ok(0), "{components:?}");
@@ -172,6 +173,10 @@ fn a_hash_in_the_signed_url_stands_for_the_body() {
     assert_eq!(evaluate(&format!("?bodySHA256={hash}"), b"{ }"), Err(Reason::BodyMismatch));
     assert_eq!(evaluate("?bodySHA256=", b"{}"), Err(Reason::BodyMismatch));
     assert_eq!(evaluate("?other=1", b"{}"), Err(Reason::MalformedBody));
+    for not_last in [format!("?bodySHA256={hash}&a=1"), format!("?bodySHA256={hash}&"), format!("?body%53HA256={hash}")]
+    {
+        assert_eq!(evaluate(&not_last, b"{}"), Err(Reason::BodyMismatch), "{not_last}");
+    }
     let twice = format!("?bodySHA256={hash}&bodySHA256={hash}");
     assert_eq!(evaluate(&twice, b"{}"), Err(Reason::MultipleCredentials));
 }
