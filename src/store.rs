@@ -337,3 +337,6 @@ impl InFlightReservation {
         self.entries.iter().any(|entry| entry.kind == EntryKind::Idempotency)
     }
 }
+
+#[cfg(test)]
+mod tests;

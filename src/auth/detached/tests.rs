@@ -194,3 +194,22 @@ fn a_time_next_to_the_signature_is_signed() {
     let without = r#"{"alg":"EdDSA","tl_version":"2","tl_headers":"X-Id"}"#;
     assert_eq!(evaluate(without, NOW, "POST /hook\nX-Id: 7\n".to_owned()), Err(Reason::MissingTimestamp));
 }
+
+/// The id is stored until the signed time is too old, and the policy is one of several in a route.
+#[test]
+fn a_replay_id_is_the_hash_of_the_signed_text() {
+    let source = Locator::Claim(Pointer::parse("at").unwrap());
+    let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
+    let time = Some(TimestampRule { source, unit: TimestampUnit::Seconds, max_age, max_future });
+    let policy = DetachedPolicy { replay_id: true, time, ..detached(Payload::Unencoded) };
+    let header = format!(r#"{{"alg":"EdDSA","b64":false,"crit":["b64"],"at":{NOW}}}"#);
+    let head = Request::post("/").header("x-jws", unencoded(&header, "body")).body(()).unwrap().into_parts().0;
+    let view = RequestView::new(&head, UrlBase::Host("a")).with_body(b"body");
+    let policy = crate::auth::Policy::Detached(Box::new(policy));
+    let grant = policy.evaluate(&view, now(), &mut Explanation::off()).unwrap();
+    let id = grant.replay_id.unwrap();
+    assert_eq!((id.kind, id.id), ("hash", hash_of(format!("{}.body", b64(&header)).as_bytes())));
+    assert_eq!(id.until.map(UnixTime::seconds), Some(NOW + 301));
+    assert_eq!(id.issued.map(UnixTime::seconds), Some(NOW - 60));
+    assert_eq!(policy.places(), [Locator::header_named(HeaderName::from_static("x-jws"))]);
+}

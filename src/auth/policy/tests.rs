@@ -255,7 +255,9 @@ fn a_policy_binds_the_body_if_every_request_that_passes_does() {
     assert!(Policy::Signature(Box::new(signature())).binds_body());
     assert!(bound().binds_body() && Policy::AllOf(vec![bound(), header("x-a", 0)]).binds_body());
     assert!(Policy::AnyOf(vec![bound(), bound()]).binds_body());
-    for policy in [Policy::Public, jwt(known()), header("x-a", 0), Policy::AnyOf(vec![bound(), header("x-a", 0)])] {
+    let all = Policy::AllOf(vec![jwt(known()), header("x-a", 0)]);
+    let any = Policy::AnyOf(vec![bound(), header("x-a", 0)]);
+    for policy in [Policy::Public, jwt(known()), header("x-a", 0), all, any] {
         assert!(!policy.binds_body(), "{:?}", policy.kind());
     }
 }

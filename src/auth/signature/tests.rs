@@ -252,6 +252,10 @@ fn required_components_are_present() {
     for other in [&b"{}"[..], br#"{"type":"b"}"#] {
         assert_eq!(evaluate(&policy, &[], other), unmet);
     }
+    let present = ClaimRule { pointer: Pointer::parse("/id").unwrap(), test: ClaimTest::Exists(true) };
+    policy.required_json.as_mut().unwrap().push(present);
+    assert_eq!((evaluate(&policy, &[], body), evaluate(&policy, &[], br#"{"id":1}"#)), (unmet, unmet));
+    assert_eq!(evaluate(&policy, &[], br#"{"type":"a","id":1}"#), Ok(0));
     for other in [&br#"{"type":"a","type":"a"}"#[..], b"[]", b"a", b""] {
         assert_eq!(evaluate(&policy, &[], other), Err(Reason::MalformedBody));
     }
@@ -293,6 +297,13 @@ fn a_named_secret_serves_its_name_alone() {
     for key in ["key=a,", "key=c,", "key=,", "", "key=B,", "key=b,key=b,"] {
         assert_eq!(evaluate(key, b"secret b"), BAD, "{key}");
     }
+    policy.key_id = Component::parse("header:x-key");
+    let value = format!("v1={}", mac_by(b"secret b", "body"));
+    let evaluate = |keys: &[(&str, &str)]| {
+        super::tests::evaluate(&policy, &[&[("x-sig", value.as_str())], keys].concat(), b"body")
+    };
+    assert_eq!((evaluate(&[("x-key", "b")]), evaluate(&[])), (Ok(1), BAD));
+    assert_eq!(evaluate(&[("x-key", "b"), ("x-key", "b")]), Err(Reason::MultipleCredentials));
 }
 
 /// Every check that does not need the body runs before the body is read.

@@ -326,3 +326,50 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "redb panicked".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(state: EntryState) -> MemoryEntry {
+        MemoryEntry { route: Arc::from("orders"), until: UnixTime::from_seconds(100).unwrap(), state }
+    }
+
+    fn states() -> [EntryState; 5] {
+        let fingerprint = Fingerprint(7);
+        let lease = UnixTime::from_seconds(50).unwrap();
+        let committed =
+            |reply: Option<&'static [u8]>| EntryState::Committed { fingerprint, reply: reply.map(Bytes::from_static) };
+        [
+            EntryState::InFlight { owner: Owner(9), lease, fingerprint },
+            EntryState::Released { fingerprint },
+            committed(None),
+            committed(Some(b"")),
+            committed(Some(b"response")),
+        ]
+    }
+
+    #[test]
+    fn every_entry_is_read_as_it_was_written() {
+        for state in states() {
+            let written = encode(&entry(state.clone()));
+            assert_eq!(decode(&written), Some(entry(state)));
+        }
+    }
+
+    /// A damaged entry is an error, and not another entry.
+    #[test]
+    fn other_bytes_are_no_entry() {
+        for state in states() {
+            let written = encode(&entry(state.clone()));
+            let longer = [&written[..], &[0]].concat();
+            let response = matches!(state, EntryState::Committed { reply: Some(_), .. });
+            assert_eq!(decode(&longer).is_some(), response, "{state:?}");
+            let shortest = written.len() - if response { 0 } else { 1 };
+            (0..shortest.min(25)).for_each(|end| assert_eq!(decode(&written[..end]), None, "{state:?} {end}"));
+            for tag in [0, 5, 255] {
+                assert_eq!(decode(&[&[tag], &written[1..]].concat()), None, "{tag}");
+            }
+        }
+    }
+}

@@ -6,6 +6,8 @@ use tempfile::TempDir;
 use super::super::state::{Fingerprint, Owner};
 use super::*;
 
+mod restart;
+
 const INTERVAL: Durability = Durability::Interval(Duration::from_millis(50));
 
 fn at(seconds: u64) -> UnixTime {

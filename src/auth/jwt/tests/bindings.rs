@@ -62,8 +62,8 @@ fn a_hash_of_the_url_is_this_request_s_in_each_algorithm() {
             assert_eq!(rejected(&policy, &of(url)), Some((Reason::UrlMismatch, true)), "{url}");
         }
     }
-    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA384, b"x");
-    assert_eq!(BindingHash::Sha384.written(b"x", Encoding::Hex), Encoding::Hex.encode(hash.as_ref()));
+    let lengths = [BindingHash::Sha256, BindingHash::Sha384, BindingHash::Sha512];
+    assert_eq!(lengths.map(|hash| hash.written(b"x", Encoding::Hex).len()), [64, 96, 128]);
 }
 
 /// A policy without an audience needs a binding that tells this endpoint from others.

@@ -19,6 +19,8 @@ fn components_have_the_values_that_their_names_say() {
         (&["literal:v0", "body"][..], "v0.{}"),
         (&["body", "body"], "{}.{}"),
         (&["body.sha256.hex"], hash.as_str()),
+        (&["body.sha256.base64"], "RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o="),
+        (&["body.sha256.base64url"], "RBNvo1WzZ4oRRq0W9-hknpT7T8If536DEMBg9hyq_4o"),
         (&["method", "path"], "POST./a?c=2&b=1"),
         (&["url"], "https://hooks.test/a?c=2&b=1"),
         (&["query.sorted"], "b=1&c=2"),
@@ -35,7 +37,9 @@ fn components_have_the_values_that_their_names_say() {
     }
     let raw = mac(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"{}"));
     assert_eq!(evaluate(&policy(&["body.sha256.raw"]), &[("x-sig", &raw)], b"{}"), Ok(0));
-    for text in ["", "boddy", "header:", "header:a b", "json:", "body.sha1.hex", "text", "part:", "url.sorted"] {
+    for text in
+        ["", "boddy", "header:", "header:a b", "json:", "body.sha1.hex", "text", "part:", "url.sorted", "cookie:c"]
+    {
         assert_eq!(Component::parse(text), None, "{text}");
     }
 }

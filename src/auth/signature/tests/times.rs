@@ -112,6 +112,21 @@ fn each_of_several_values_is_in_time() {
     assert_eq!(evaluate(NOW - 301, NOW), Err(Reason::TimestampTooOld));
 }
 
+/// Only signed data identifies an event, and a route without replay protection has no id.
+#[test]
+fn a_replay_id_is_the_signed_component_or_the_hash() {
+    let id = |replay_id: Option<SignatureReplayId>| {
+        let policy = SignaturePolicy { replay_id, ..policy(&["header:x-id", "body"]) };
+        let head = head("/a", &[("x-sig", &mac("7.body")), ("x-id", "7")]);
+        let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(b"body");
+        policy.verify(&view, now(), &mut Explanation::off()).unwrap().replay_id.map(|id| (id.kind, id.id, id.until))
+    };
+    let component = Component::parse("header:x-id").unwrap();
+    assert_eq!(id(None), None);
+    assert_eq!(id(Some(SignatureReplayId::Component(component))), Some(("piece", b"7".to_vec(), None)));
+    assert_eq!(id(Some(SignatureReplayId::Hash)), Some(("hash", hash_of(b"7.body"), None)));
+}
+
 /// The id is stored for as long as any of the signatures could be replayed.
 #[test]
 fn a_replay_id_lasts_as_long_as_its_latest_signature() {
