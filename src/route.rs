@@ -24,7 +24,7 @@ use crate::clock::UnixTime;
 use crate::reason::Reason;
 use duplicates::DuplicateRules;
 pub use limits::{Limit, Rate, RouteLimits};
-pub use upstream::{Endpoint, EndpointAddress, Trust, Upstream};
+pub use upstream::{Endpoint, EndpointAddress, Reuse, Trust, Upstream};
 
 /// One entry under `routes`.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! Upstreams over TLS, on a Unix socket, and several with load balancing.
 
+mod reuse;
+
 use std::net::SocketAddr;
 
 use hookgate::reload::Reloaded;

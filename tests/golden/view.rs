@@ -239,9 +239,9 @@ fn timestamp_rule<Source: Debug>(rule: &TimestampRule<Source>) -> Value {
 }
 
 fn upstream_of(upstream: &Upstream) -> Value {
-    let Upstream { first, others, timeout } = upstream;
+    let Upstream { first, others, timeout, reuse } = upstream;
     let endpoints = std::iter::once(first).chain(others).map(|one| endpoint(one));
-    json!({"total": debug(timeout), "endpoints": endpoints.collect::<Value>()})
+    json!({"total": debug(timeout), "reuse": debug(reuse), "endpoints": endpoints.collect::<Value>()})
 }
 
 fn endpoint(endpoint: &Endpoint) -> Value {

@@ -15,7 +15,7 @@ use super::store::{IdempotencyYaml, ReplayProtectionYaml};
 use crate::auth::request::PublicUrl;
 use crate::auth::time::TimestampUnit;
 use crate::config::reader::{Field, List, Section};
-use crate::route::Rate;
+use crate::route::{Rate, Reuse};
 
 /// A pattern that every valid `match.host` matches.
 const HOST: &str = r"^(\[[0-9A-Fa-f:.]+\]|[^:/?#@*\[\]]+)$";
@@ -139,6 +139,10 @@ pub struct UpstreamYaml {
     /// Timeouts of the upstream.
     #[schemars(example = json!({ "total": "10s" }))]
     pub timeouts: Section<UpstreamTimeoutsYaml>,
+    /// Whether a connection is used again after a request: some upstreams take a body that their handler has not read for
+    /// the next request. A request whose connection is not used again has `Connection: close`.
+    #[schemars(example = &"never")]
+    pub reuse: Field<Reuse>,
 }
 
 /// `timeouts` of an upstream
