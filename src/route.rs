@@ -23,7 +23,7 @@ use crate::auth::{RequestView, Rules, VerifyError};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 use duplicates::DuplicateRules;
-pub use limits::{Limit, Rate, RouteLimits};
+pub use limits::{Limit, REDUCED_MAX_BODY, Rate, RouteLimits};
 pub use upstream::{Endpoint, EndpointAddress, Reuse, Trust, Upstream};
 
 /// One entry under `routes`.

@@ -172,6 +172,15 @@ impl RequestBody {
         Ok(body)
     }
 
+    /// Lowers the maximum size.
+    ///
+    /// # Errors
+    /// [`BodyFault::TooLarge`] if the declared length alone exceeds it.
+    pub fn lower_limit(&mut self, max: u64) -> Result<(), BodyFault> {
+        self.left = self.left.min(max);
+        if self.size_hint().lower() > max { Err(BodyFault::TooLarge) } else { Ok(()) }
+    }
+
     /// Buffers the whole body, for the decision or an idempotency key.
     ///
     /// # Errors

@@ -243,8 +243,9 @@ pub struct RouteLimitsYaml {
     /// `concurrency_limited`.
     #[schemars(example = 256)]
     pub concurrency: Concurrency,
-    /// Rate of requests with failed authentication from one IP address, or one /64 in IPv6. Beyond it every request of the
-    /// address is rejected with 429 `rate_limited`, until the rate allows the next. The burst is the number in the rate.
+    /// Rate of requests with failed authentication from one IP address, or one /64 in IPv6. Beyond it a request of the
+    /// address is verified only as far as that is cheap: one that fails, or whose credential signs a body over 64 KiB, is
+    /// rejected with 429 `rate_limited`. The burst is the number in the rate.
     #[schemars(example = &"20/s")]
     pub failed_auth_rate: RateField,
     /// Limits of the verified requests of each issuer: a name under `issuers`, or the name of the preset.
