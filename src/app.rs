@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ProcessSettings};
+use crate::exposure;
 use crate::jwks::Jwks;
 use crate::limit::{ChallengeLimit, Connections, MemoryQuota, RequestLimits};
 use crate::metrics::Metrics;
@@ -86,7 +87,8 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
     let workers = (0..worker_count(*workers)).map(|_| worker(&services, &phases, &shared, &sockets));
     let workers = workers.collect::<Result<Vec<_>, _>>()?;
     let buffered = services.buffered.clone();
-    let control = Some(control_thread(control, services, phases, Arc::clone(&reloader), admin)?);
+    let own = addresses.iter().chain(&admin_address).copied().collect();
+    let control = Some(control_thread(control, services, phases, Arc::clone(&reloader), admin, own)?);
     for address in &addresses {
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     }
@@ -220,11 +222,13 @@ fn control_thread(
     mut phase: watch::Receiver<Phase>,
     reloader: Arc<Reloader>,
     admin: Option<TcpListener>,
+    own: Vec<SocketAddr>,
 ) -> Result<JoinHandle<()>, StartError> {
-    let store = services.store.clone();
+    let (store, watched) = (services.store.clone(), Arc::clone(&services));
     let endpoints = Arc::new(Admin { services, phase: phase.clone(), started: Instant::now() });
     let control = async move {
         tokio::spawn(reload::watch(reloader));
+        tokio::spawn(exposure::watch(watched, own));
         if let Some(store) = store {
             tokio::spawn(store.sweep());
         }
@@ -248,6 +252,16 @@ impl Running {
     /// Reloads the configuration (SIGHUP).
     pub fn reload(&self) -> Reloaded {
         self.reloader.reload(Cause::Asked)
+    }
+
+    /// Starts a reload in its own thread: a file may be on a network that does not respond, and a signal must still stop the
+    /// process.
+    ///
+    /// # Errors
+    /// The thread could not be created.
+    pub fn reload_in_background(&self) -> std::io::Result<JoinHandle<Reloaded>> {
+        let reloader = Arc::clone(&self.reloader);
+        std::thread::Builder::new().name("reload".to_owned()).spawn(move || reloader.reload(Cause::Asked))
     }
 
     /// Shuts down gracefully: for `drain.delay` every response closes its connection; then no connections are accepted

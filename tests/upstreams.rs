@@ -50,6 +50,18 @@ async fn problem(gateway: &Gateway) -> (u16, String) {
 }
 
 #[tokio::test]
+async fn an_upstream_that_also_listens_elsewhere_is_reported() {
+    for (listens, exposed) in [("0.0.0.0:0", 1.0), ("127.0.0.1:0", 0.0)] {
+        let upstream = Upstream::echo_at(listens.parse().unwrap()).await;
+        let url = format!("http://127.0.0.1:{}", upstream.address.port());
+        let gateway = before(&url).start();
+        let metric = format!("hookgate_upstream_exposed{{upstream=\"{url}\"}}");
+        until("it has looked", async || gateway.metric(&metric).await.is_some()).await;
+        assert_eq!(gateway.metric(&metric).await, Some(exposed), "{listens}");
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_behind_tls_is_reached_under_its_own_ca() {
     for name in ["localhost", "127.0.0.1"] {
         let (ca, chain, key) = certificate(&[name]);
