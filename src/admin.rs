@@ -167,9 +167,11 @@ impl Admin {
                 "usable": issuer.usable,
             })
         });
+        let snapshot = self.services.snapshot.load();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "configuration": self.services.snapshot.load().config_hash.to_string(),
+            "configuration": snapshot.config_hash.to_string(),
+            "gateway_yaml_sha256": snapshot.yaml_hash,
             "uptime_seconds": self.started.elapsed().as_secs(),
             "draining": *self.phase.borrow() > Phase::Running,
             "issuers": issuers.collect::<Vec<_>>(),

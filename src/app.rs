@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ProcessSettings};
+use crate::exposure;
 use crate::jwks::Jwks;
 use crate::limit::{ChallengeLimit, Connections, MemoryQuota, RequestLimits};
 use crate::metrics::{Metrics, PoolName};
@@ -89,9 +90,10 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
     let workers = (0..worker_count(*workers)).map(|_| worker(&services, &phases, &shared, &sockets));
     let workers = workers.collect::<Result<Vec<_>, _>>()?;
     let buffered = services.buffered.clone();
+    let own = addresses.iter().chain(&admin_address).copied().collect();
     let endpoints =
         Admin { services, phase: phases, started: Instant::now(), hosts: config.process.admin_hosts.clone() };
-    let control = Some(control_thread(control, endpoints, Arc::clone(&reloader), admin)?);
+    let control = Some(control_thread(control, endpoints, Arc::clone(&reloader), admin, own)?);
     for address in &addresses {
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     }
@@ -224,11 +226,14 @@ fn control_thread(
     endpoints: Admin,
     reloader: Arc<Reloader>,
     admin: Option<TcpListener>,
+    own: Vec<SocketAddr>,
 ) -> Result<JoinHandle<()>, StartError> {
-    let (store, mut phase) = (endpoints.services.store.clone(), endpoints.phase.clone());
+    let (store, watched) = (endpoints.services.store.clone(), Arc::clone(&endpoints.services));
+    let mut phase = endpoints.phase.clone();
     let control = async move {
         tokio::spawn(reload::watch(reloader));
         tokio::spawn(telemetry::report_suppressed());
+        tokio::spawn(exposure::watch(watched, own));
         if let Some(store) = store {
             tokio::spawn(store.sweep());
         }
@@ -252,6 +257,16 @@ impl Running {
     /// Reloads the configuration (SIGHUP).
     pub fn reload(&self) -> Reloaded {
         self.reloader.reload(Cause::Asked)
+    }
+
+    /// Starts a reload in its own thread: a file may be on a network that does not respond, and a signal must still stop the
+    /// process.
+    ///
+    /// # Errors
+    /// The thread could not be created.
+    pub fn reload_in_background(&self) -> std::io::Result<JoinHandle<Reloaded>> {
+        let reloader = Arc::clone(&self.reloader);
+        std::thread::Builder::new().name("reload".to_owned()).spawn(move || reloader.reload(Cause::Asked))
     }
 
     /// Shuts down gracefully: for `drain.delay` every response closes its connection; then no connections are accepted

@@ -84,7 +84,8 @@ impl Failure {
     /// The response has a `Retry-After` header; limits state their own time.
     pub const fn has_retry_after(&self) -> bool {
         let reason = self.reason();
-        matches!(reason.row().ending, Ending::Undecided) || matches!(reason, Reason::DuplicateInFlight)
+        matches!(reason.row().ending, Ending::Undecided)
+            || matches!(reason, Reason::DuplicateInFlight | Reason::JwksCooldown)
     }
 
     /// The limit that the request exceeds, if that is the reason.

@@ -190,6 +190,14 @@ impl Metrics {
         self.store_capacity().set(count(capacity));
     }
 
+    /// Replaces the upstreams on loopback, each with whether it is exposed.
+    pub fn upstreams_exposed<'a>(&self, upstreams: impl Iterator<Item = (&'a str, bool)>) {
+        self.families.upstream_exposed.reset();
+        for (upstream, exposed) in upstreams {
+            self.upstream_exposed(upstream).set(exposed.into());
+        }
+    }
+
     /// Replaces the served certificates and the times at which they expire.
     pub fn certificates<'a>(&self, expiries: impl Iterator<Item = (&'a str, UnixTime)>) {
         self.families.certificate_expiry_timestamp.reset();

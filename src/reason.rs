@@ -317,6 +317,14 @@ rows! {
                    [Outages](../concepts/reload.md#outages).",
         sender: "Retry after `Retry-After`.",
     }).ends(Ending::Undecided);
+    /// A rejection and no failure: an unauthenticated client can cause it at will, and must not hide a failure.
+    JwksCooldown = &row("jwks_cooldown", 503, ReasonTexts {
+        cause: "the issuer's fetched keys lack the token's `kid`, and were fetched for an unknown key within the \
+                `cooldown`, so that a key published since then is not known yet",
+        operator: "Usually none: a forged token, or one whose key is no longer published. See [An unknown \
+                   key](../concepts/keys.md#an-unknown-key).",
+        sender: "Retry after `Retry-After`.",
+    });
     BufferFull = &row("buffer_full", 503, ReasonTexts {
         cause: "buffered bodies have reached `max_buffered_bytes`, or those of one address a quarter of it, and no \
                 other client had to [give way](../concepts/limits.md#who-gives-way), or this one had to",

@@ -27,9 +27,9 @@ use crate::clock::UnixTime;
 use crate::reason::Reason;
 use duplicates::DuplicateRules;
 pub use forward::{Forward, HeaderPattern, NEEDED_BY_HTTP, normal_form};
-pub use limits::{Limit, Rate, RouteLimits};
+pub use limits::{Limit, REDUCED_MAX_BODY, Rate, RouteLimits};
 pub use path::{AmbiguousPath, validate_path};
-pub use upstream::{Endpoint, EndpointAddress, Trust, Upstream};
+pub use upstream::{Endpoint, EndpointAddress, Reuse, Trust, Upstream};
 
 /// One entry under `routes`.
 #[derive(Clone, Debug)]

@@ -1,9 +1,11 @@
 //! The admin listener.
 
+use hookgate::reload::Reloaded;
+use hookgate::snapshot::ConfigHash;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Gateway, Setup, Upstream, connect_from};
+use crate::support::{Gateway, Issuer, Setup, Upstream, connect_from, replace};
 
 #[tokio::test]
 async fn it_answers_probes_and_nothing_else() {
@@ -37,6 +39,28 @@ async fn requests_are_counted_by_route_outcome_and_reason() {
     assert_eq!(gateway.metric("hookgate_verify_duration_seconds_count{scheme=\"jwt\"}").await, Some(2.0));
     let expiry = gateway.metric("hookgate_certificate_expiry_timestamp_seconds{name=\"server.crt\"}").await;
     assert!(expiry.is_some_and(|expiry| expiry > 1.8e9), "{expiry:?}");
+}
+
+/// Replicas are compared by their gateway.yaml. The hash over everything, secrets included, tells one process whether a
+/// reload has arrived.
+#[tokio::test]
+async fn status_has_no_hash_of_a_secret() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let status = async || gateway.admin("/status").await.json();
+    let file = std::fs::read(gateway.path("gateway.yaml")).unwrap();
+    let yaml = hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &file));
+    let before = status().await;
+    assert_eq!(before["gateway_yaml_sha256"], yaml);
+    // The key of the hash is that of this process.
+    let known = ConfigHash::of(&[b"known"]).0;
+    let plain = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &[&5_u64.to_be_bytes()[..], b"known"].concat());
+    assert_ne!(known[..], *plain.as_ref());
+    replace(&gateway.path("jwks.json"), &Issuer::es256("k2").jwks());
+    assert_ne!(gateway.running().reload(), Reloaded::Rejected);
+    let after = status().await;
+    assert_eq!(after["gateway_yaml_sha256"], yaml);
+    assert_ne!(after["configuration"], before["configuration"]);
 }
 
 /// The pages of the admin listener contain no secrets.

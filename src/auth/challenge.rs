@@ -17,7 +17,7 @@ use super::json::parse_object;
 use super::locator::{LocatedValue, Locator};
 use super::rejection::VerifyError;
 use super::request::RequestView;
-use super::secret::{Hash, SecretKey, SignatureAlgorithm, same};
+use super::secret::{Hash, SecretKey, SignatureAlgorithm, equal_to};
 
 /// The longest challenge value that is only echoed, in bytes.
 const MAX_CHALLENGE: usize = 512;
@@ -176,7 +176,7 @@ impl ExpectedValue {
     fn is(&self, value: &str) -> bool {
         match self {
             Self::Text(text) => text == value,
-            Self::Secret(secret) => secret.shared().is_some_and(|secret| same(secret, value.as_bytes())),
+            Self::Secret(secret) => secret.shared().is_some_and(equal_to(value.as_bytes())),
         }
     }
 }

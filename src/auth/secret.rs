@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{
@@ -166,13 +167,32 @@ impl SecretKey {
         }
     }
 
-    /// Whether `signature` is valid under this key over the concatenated components of `text`.
-    pub(super) fn verifies(&self, algorithm: SignatureAlgorithm, text: &[Cow<'_, [u8]>], signature: &[u8]) -> bool {
+    /// Whether one of the signatures is valid under this key over the concatenated components of `text`. The text is
+    /// hashed once for all of them, and not at all if none has the length of a signature: it may contain a large body of
+    /// an unauthenticated client. Ed25519, which has no other form, hashes it for each signature.
+    pub(super) fn verifies_any(
+        &self,
+        algorithm: SignatureAlgorithm,
+        text: &[Cow<'_, [u8]>],
+        signatures: &[Vec<u8>],
+    ) -> bool {
+        let mut possible =
+            signatures.iter().filter(|signature| algorithm.lengths().contains(&signature.len())).peekable();
+        if possible.peek().is_none() {
+            return false;
+        }
         match (self, algorithm) {
-            (Self::Public(key), _) => key.verify_sig(&text.concat(), signature).is_ok(),
-            (Self::Shared(_), _) => self
-                .mac(algorithm, text)
-                .is_some_and(|ours| constant_time::verify_slices_are_equal(&ours, signature).is_ok()),
+            (Self::Public(key), SignatureAlgorithm::Ed25519) => {
+                let text = text.concat();
+                possible.any(|signature| key.verify_sig(&text, signature).is_ok())
+            }
+            (Self::Public(key), _) => {
+                let hash = sha256(text);
+                possible.any(|signature| key.verify_digest_sig(&hash, signature).is_ok())
+            }
+            (Self::Shared(_), _) => self.mac(algorithm, text).is_some_and(|ours| {
+                possible.any(|signature| constant_time::verify_slices_are_equal(&ours, signature).is_ok())
+            }),
         }
     }
 
@@ -181,24 +201,54 @@ impl SecretKey {
         let secret = self.shared()?;
         match algorithm {
             SignatureAlgorithm::Hmac(hash) => {
+                #[cfg(test)]
+                HASHED.set(HASHED.get() + 1);
                 let mut context = hmac::Context::with_key(&hmac::Key::new(hash.algorithm(), secret));
                 text.iter().for_each(|piece| context.update(piece));
                 Some(context.sign().as_ref().to_vec())
             }
-            SignatureAlgorithm::Sha256 => {
-                let mut context = digest::Context::new(&digest::SHA256);
-                text.iter().for_each(|piece| context.update(piece));
-                Some(context.finish().as_ref().to_vec())
-            }
+            SignatureAlgorithm::Sha256 => Some(sha256(text).as_ref().to_vec()),
             SignatureAlgorithm::Ed25519 | SignatureAlgorithm::EcdsaP256 | SignatureAlgorithm::RsaSha256 => None,
         }
     }
 }
 
-/// Compares the hashes of two texts in constant time, so that timing reveals neither content nor length.
-pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
-    let hash = |text| digest::digest(&digest::SHA256, text);
-    constant_time::verify_slices_are_equal(hash(one).as_ref(), hash(other).as_ref()).is_ok()
+/// Compares texts with `shown`, whose hash is computed once. The hashes are compared, in constant time, so that timing
+/// reveals neither content nor length.
+pub(super) fn equal_to(shown: &[u8]) -> impl Fn(&[u8]) -> bool {
+    let hash = |text: &[u8]| digest::digest(&digest::SHA256, text);
+    let shown = hash(shown);
+    move |text| constant_time::verify_slices_are_equal(hash(text).as_ref(), shown.as_ref()).is_ok()
+}
+
+fn sha256(text: &[Cow<'_, [u8]>]) -> digest::Digest {
+    #[cfg(test)]
+    HASHED.set(HASHED.get() + 1);
+    let mut context = digest::Context::new(&digest::SHA256);
+    text.iter().for_each(|piece| context.update(piece));
+    context.finish()
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many strings to sign this thread has hashed.
+    pub(super) static HASHED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+impl SignatureAlgorithm {
+    /// The lengths that a signature may have, in bytes.
+    pub(super) fn lengths(self) -> RangeInclusive<usize> {
+        match self {
+            Self::Hmac(Hash::Sha1) => 20..=20,
+            Self::Hmac(Hash::Sha256) | Self::Sha256 => 32..=32,
+            Self::Hmac(Hash::Sha384) => 48..=48,
+            Self::Hmac(Hash::Sha512) | Self::Ed25519 => 64..=64,
+            // DER: two integers of at most 33 bytes.
+            Self::EcdsaP256 => 8..=72,
+            // As long as the modulus: 2048 to 8192 bits.
+            Self::RsaSha256 => 256..=1024,
+        }
+    }
 }
 
 impl Hash {

@@ -109,7 +109,12 @@ impl SignaturePolicy {
             explanation.add("required part", || "a part of the value is absent or has another value".into());
             return Err(Reason::RequirementNotMet.into());
         }
-        // Checks that need no body run first: the body of a stale request need not be read.
+        // Checks that need no body run first: the body of a request that cannot be valid need not be read.
+        let possible = |signature: &Vec<u8>| self.algorithm.lengths().contains(&signature.len());
+        if request.body().is_err() && !values.iter().any(|value| value.decoded(self.encoding).iter().any(possible)) {
+            explanation.add("signature", || "has not the encoding or length of a signature".into());
+            return Err(Reason::InvalidSignature.into());
+        }
         let mut validity = None;
         if let Some(time) = self.time.as_ref().filter(|time| !time.source.needs_body()) {
             validity = check_time(time, request, &values, now, explanation)?;
@@ -165,7 +170,8 @@ impl SignaturePolicy {
         }
     }
 
-    /// Tries every spelling of the URL with every secret. Timing may reveal which one matches; that is not a secret.
+    /// Tries every spelling of the URL with every secret. Timing may reveal which one matches; that is not a secret. Each
+    /// string to sign is built and hashed once, however many signatures the request has.
     fn signed_by(
         &self,
         request: &RequestView<'_>,
@@ -173,15 +179,18 @@ impl SignaturePolicy {
         explanation: &mut Explanation,
     ) -> Result<Grant, VerifyError> {
         let body = self.check_body_hash(request, explanation)?;
-        for value in values {
-            let signatures = value.decoded(self.encoding);
+        for (value, signatures) in self.attempts(values) {
             let key_id = self.key_id.as_ref().map(|component| component.text(request, value)).transpose();
             let key_id = key_id.map_err(without_key_id)?;
             for url in self.urls(request) {
+                let mut built = None;
                 for secret in self.secrets.iter().filter(|secret| secret.answers_to(key_id.as_deref())) {
-                    let text = self.text(request, value, &SigningVariant { url: &url, body, secret })?;
+                    let text = match built.take().filter(|_| !self.signed_payload.contains(&Component::Secret)) {
+                        Some(text) => text,
+                        None => self.text(request, value, &SigningVariant { url: &url, body, secret })?,
+                    };
                     explanation.add("string to sign", || shown(&text, secret));
-                    if signatures.iter().any(|signature| secret.key.verifies(self.algorithm, &text, signature)) {
+                    if secret.key.verifies_any(self.algorithm, &text, &signatures) {
                         explanation.add("signature", || format!("valid, made with secret {}", secret.index));
                         let replay_id = self.replay_id_of(request, value, &text)?;
                         return Ok(Grant {
@@ -193,11 +202,26 @@ impl SignaturePolicy {
                             ..Grant::anonymous()
                         });
                     }
+                    built = Some(text);
                 }
             }
         }
         explanation.add("signature", || "matches none of the route's secrets".into());
         Err(Reason::InvalidSignature.into())
+    }
+
+    /// The values, each with its decoded signatures; one with all signatures if what is signed is the same for each.
+    fn attempts<'v>(&self, values: &'v [Value<'v>]) -> Vec<(&'v Value<'v>, Vec<Vec<u8>>)> {
+        let replay_id = match &self.replay_id {
+            Some(SignatureReplayId::Component(component)) => Some(component),
+            Some(SignatureReplayId::Hash) | None => None,
+        };
+        let each = values.iter().map(|value| (value, value.decoded(self.encoding)));
+        if self.signed_payload.iter().chain(&self.key_id).chain(replay_id).any(Component::is_of_value) {
+            return each.collect();
+        }
+        let all = each.flat_map(|(_, signatures)| signatures).collect();
+        values.first().map(|value| (value, all)).into_iter().collect()
     }
 
     /// The replay id of a request with a valid signature over `text`; the caller sets its times.

@@ -77,6 +77,7 @@ impl Compiler<'_> {
             error_detail: file.error_detail.or_default(),
             max_buffered_bytes: file.max_buffered_bytes.get(),
             config_hash: self.sources.hash(),
+            yaml_hash: self.sources.yaml_hash(),
         };
         let (listeners, admin) = addresses?;
         let process = ProcessSettings {

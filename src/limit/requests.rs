@@ -71,10 +71,11 @@ impl Default for RequestLimits {
 }
 
 impl RequestLimits {
-    /// Checks whether a request from this address may be handled.
+    /// Checks whether this address has consumed its quota of rejected requests on this route. Its requests may be genuine
+    /// all the same: every customer of a provider can exhaust the quota of the addresses that the provider sends from.
     ///
     /// # Errors
-    /// The address has consumed its quota on this route.
+    /// The limit, with which its next rejected request is answered.
     pub fn check_ip_rate(
         &self,
         route: &str,

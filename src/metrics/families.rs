@@ -178,6 +178,12 @@ metrics! {
          counts from 0 in the order of the file, through all schemes of the route, and within an issuer of a `jwt`. An \
          old secret whose time no longer changes can be removed";
 
+    upstream_exposed(upstream: &str) -> IntGauge,
+        "hookgate_upstream_exposed",
+        "1 if the port of an upstream on loopback also listens on another address, 0 if not.",
+        "1 if the port of an upstream on loopback also listens on another address, where requests can bypass the gateway; \
+         looked at every minute. `upstream` is its URL";
+
     jwks_keys(issuer: &str) -> IntGauge,
         "hookgate_jwks_keys",
         "Usable keys in an issuer's fetched JWKS.",

@@ -205,6 +205,15 @@ impl RequestBody {
         Ok(body)
     }
 
+    /// Lowers the maximum size.
+    ///
+    /// # Errors
+    /// [`BodyFault::TooLarge`] if the declared length alone exceeds it.
+    pub fn lower_limit(&mut self, max: u64) -> Result<(), BodyFault> {
+        self.left = self.left.min(max);
+        if self.size_hint().lower() > max { Err(BodyFault::TooLarge) } else { Ok(()) }
+    }
+
     /// Continues with the whole body in memory.
     pub(super) fn set_buffered(&mut self, whole: Bytes, permit: MemoryPermit) -> Bytes {
         self.inbound.source = BodySource::Buffered(Some(whole.clone()).filter(|body| !body.is_empty()), permit);

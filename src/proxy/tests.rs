@@ -24,6 +24,7 @@ pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
         max_buffered_bytes: 0,
         trusted_proxies: Vec::new(),
         config_hash: ConfigHash([0; 32]),
+        yaml_hash: String::new(),
     };
     let services = Services {
         snapshot: SharedSnapshot::new(Arc::new(snapshot)),

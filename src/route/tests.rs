@@ -13,7 +13,12 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
         name: name.into(),
         matches: Match { host: host.map(str::to_owned), path, methods },
         rules: Rules::new(Policy::Public, None, None),
-        upstream: Upstream { first: endpoint(), others: Vec::new(), timeout: Duration::from_secs(30) },
+        upstream: Upstream {
+            first: endpoint(),
+            others: Vec::new(),
+            timeout: Duration::from_secs(30),
+            reuse: Reuse::Safe,
+        },
         max_body: 1024,
         limits: RouteLimits::default(),
         allowed_ips: None,

@@ -1,13 +1,15 @@
-//! `upstream` of a route: its endpoints and timeouts.
+//! `upstream` of a route: its endpoints, timeouts, and the reuse of its connections.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
+use http::{Method, Uri};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// `upstream` of a route.
 #[derive(Clone, Debug)]
@@ -18,6 +20,36 @@ pub struct Upstream {
     pub others: Vec<Arc<Endpoint>>,
     /// The maximum time from the end of the request's body to the end of the response (`timeouts.total`).
     pub timeout: Duration,
+    /// Which connections are used again.
+    pub reuse: Reuse,
+}
+
+/// Whether a connection to the upstream may be used again after a request. Some applications respond without reading the
+/// request's body, and then read it as the next request on the connection (request smuggling, CL.0).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(extend("default" = "safe"))]
+pub enum Reuse {
+    /// Not after a body that an unauthenticated client sent, nor after a body with a method other than POST, PUT and
+    /// PATCH.
+    #[default]
+    Safe,
+    /// Never: each request has its own connection.
+    Never,
+    /// After every request. Only for an upstream that reads every body to its end.
+    Always,
+}
+
+impl Reuse {
+    /// Whether the connection may be used again after this request.
+    pub fn allows(self, method: &Method, has_body: bool, authenticated: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            // A body with another method has no defined meaning (RFC 9110 §9.3.1), so that its handler may not read it.
+            Self::Safe => !has_body || authenticated && [Method::POST, Method::PUT, Method::PATCH].contains(method),
+        }
+    }
 }
 
 impl Upstream {

@@ -77,7 +77,7 @@ fn replay_protection_and_idempotency_must_be_possible() {
 /// PageSpace#2199: an unsigned delivery id.
 #[test]
 fn an_unsigned_id_is_no_id() {
-    let signature = Signature::hmac("X-Signature", &["body"]).secret(file("jwks.json"));
+    let signature = Signature::hmac("X-Signature", &["body"]).secret(file("shared"));
     let signed = valid().store(Store::memory()).route(|route| route.auth(signature));
     let told = |replay: ReplayProtection| {
         problems_of(&signed.clone().route(|route| route.replay_protection(replay)).to_string())

@@ -90,6 +90,7 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ("key", "The key that was skipped, and why."),
     ("keys", "Number of keys."),
     ("listener", "Address of the listener."),
+    ("listens", "Another address on which the port of the upstream listens."),
     ("open_files", "The new limit of open files."),
     ("path", "File of the embedded store."),
     ("place", "Place in the source code."),

@@ -78,7 +78,8 @@ fn optional<T>(value: Option<&T>, view: impl Fn(&T) -> Value) -> Value {
 fn view(config: &Config) -> Value {
     let Config { snapshot, process, drain, handles, certificates, client_crls, warnings } = config;
     // The hash covers generated certificates.
-    let Snapshot { routes, listeners, trusted_proxies, error_detail, max_buffered_bytes, config_hash: _ } = &**snapshot;
+    let Snapshot { routes, listeners, trusted_proxies, error_detail, max_buffered_bytes, config_hash: _, yaml_hash: _ } =
+        &**snapshot;
     let Handles { remote_keys, revocations, endpoints: _, windows, read_at: _ } = handles;
     let Drain { delay, timeout } = drain;
     let window = |Window { length, widened }: &Window| json!({"length": debug(length), "widened": debug(widened)});
@@ -258,9 +259,9 @@ fn timestamp_rule<Source: Debug>(rule: &TimestampRule<Source>) -> Value {
 }
 
 fn upstream_of(upstream: &Upstream) -> Value {
-    let Upstream { first, others, timeout } = upstream;
+    let Upstream { first, others, timeout, reuse } = upstream;
     let endpoints = std::iter::once(first).chain(others).map(|one| endpoint(one));
-    json!({"total": debug(timeout), "endpoints": endpoints.collect::<Value>()})
+    json!({"total": debug(timeout), "reuse": debug(reuse), "endpoints": endpoints.collect::<Value>()})
 }
 
 fn endpoint(endpoint: &Endpoint) -> Value {

@@ -192,6 +192,25 @@ impl Upstream {
         Self { address, seen, connections, task }
     }
 
+    /// Writes `bytes` after each read, and once more for each permit of `unasked`.
+    pub async fn repeating(bytes: &'static str, unasked: Arc<Semaphore>) -> Self {
+        let (address, connections, task) = listen(move |mut stream| {
+            let unasked = Arc::clone(&unasked);
+            async move {
+                let mut buffer = [0; 4096];
+                loop {
+                    tokio::select! {
+                        read = stream.read(&mut buffer) => if !read.is_ok_and(|count| count > 0) { return },
+                        permit = unasked.acquire() => permit.unwrap().forget(),
+                    }
+                    let _ = stream.write_all(bytes.as_bytes()).await;
+                }
+            }
+        })
+        .await;
+        Self { address, seen: Arc::default(), connections, task }
+    }
+
     /// Accepts connections and never responds.
     pub async fn silent() -> Self {
         let (address, connections, task) = listen(|mut stream| async move {

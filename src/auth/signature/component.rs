@@ -232,6 +232,11 @@ impl Component {
         }
     }
 
+    /// Whether it depends on the signature's value.
+    pub(super) fn is_of_value(&self) -> bool {
+        matches!(self, Self::Part(_) | Self::ListedHeaders(_))
+    }
+
     pub(super) fn is_url(&self) -> bool {
         matches!(self, Self::Url | Self::UrlDecoded)
     }

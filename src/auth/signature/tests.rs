@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::auth::claims::{ClaimTest, Pointer};
 use crate::auth::request::UrlBase;
-use crate::auth::secret::{Hash, KeyError, SecretKey};
+use crate::auth::secret::{HASHED, Hash, KeyError, SecretKey};
 use crate::auth::testing::{ED25519, NOW, RSA, Signer, now, pem};
 
 mod keys;
@@ -91,6 +91,58 @@ fn a_signature_is_good_for_its_body_alone() {
     assert_eq!(evaluate(&policy, &[("x-sig", &good), ("x-sig", &good)], b"body"), Err(Reason::MultipleCredentials));
     for shorter in ["", &good[..62], &good[..1]] {
         assert_eq!(evaluate(&policy, &[("x-sig", shorter)], b"body"), BAD, "{shorter:?}");
+    }
+}
+
+/// The number of strings to sign that are hashed for a request with these signatures, and its result.
+fn hashed(policy: &SignaturePolicy, signatures: &[String]) -> (usize, Result<usize, Reason>) {
+    let before = HASHED.get();
+    let evaluated = evaluate(policy, &[("x-sig", &signatures.join(","))], b"body");
+    (HASHED.get() - before, evaluated)
+}
+
+/// An unauthenticated client may send sixteen signatures and a large body to a route with many secrets.
+#[test]
+fn a_string_to_sign_is_hashed_once_for_each_secret() {
+    let secrets: Vec<Secret> = (0..10).map(|index| secret(index, None, format!("secret {index}").as_bytes())).collect();
+    let forged: Vec<String> = (0..15).map(|number| mac_by(b"forged", [number])).collect();
+    let good = |index: usize| mac_by(format!("secret {index}").as_bytes(), "body");
+    let list = Parse::List { separator: ",".into(), prefix: String::new() };
+    for parse in [list, Parse::Split { separator: ":".into(), index: 0, list: Some(",".into()) }] {
+        let policy = SignaturePolicy { parse, secrets: secrets.clone(), ..policy(&["body"]) };
+        assert_eq!(hashed(&policy, &forged), (10, BAD));
+        assert_eq!(hashed(&policy, &[&forged[..], &[good(9)]].concat()), (10, Ok(9)));
+        assert_eq!(hashed(&policy, &[&[good(2)], &forged[..]].concat()), (3, Ok(2)));
+        let of_another_length = forged.iter().map(|forged| forged[2..].to_owned()).collect::<Vec<_>>();
+        assert_eq!(hashed(&policy, &of_another_length), (0, BAD));
+    }
+    for (_, algorithm, sign) in keys::signers() {
+        let keys = keys::signers().into_iter().map(|(public, ..)| public);
+        let key = keys.filter_map(|public| SecretKey::from_public(&public, algorithm).ok()).next().unwrap();
+        let policy = SignaturePolicy {
+            parse: Parse::List { separator: ",".into(), prefix: String::new() },
+            algorithm,
+            secrets: vec![Secret { index: 0, id: None, key }],
+            ..policy(&["body"])
+        };
+        // Another key has made them.
+        let forged = [b"1", b"2", b"3"].map(|text| Encoding::Hex.encode(&sign(text)));
+        let expected = if algorithm == SignatureAlgorithm::Ed25519 { 0 } else { 1 };
+        assert_eq!(hashed(&policy, &forged), (expected, BAD), "{algorithm:?}");
+    }
+}
+
+#[test]
+fn a_signature_of_another_length_is_rejected_before_the_body_is_read() {
+    let policy = policy(&["body"]);
+    let without_body = |signature: &str| {
+        let head = head("/", &[("x-sig", signature)]);
+        policy.verify(&RequestView::new(&head, UrlBase::Host("a")), now(), &mut Explanation::off()).unwrap_err()
+    };
+    let good = mac("body");
+    assert_eq!(without_body(&good), VerifyError::NeedsBody);
+    for bad in ["", "00", &good[2..], &format!("{good}00"), &good.to_uppercase()] {
+        assert_eq!(without_body(bad), Reason::InvalidSignature.into(), "{bad}");
     }
 }
 
@@ -315,9 +367,10 @@ fn the_headers_are_verified_without_the_body() {
         let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
         policy.verify(&view, now(), &mut Explanation::off()).unwrap_err()
     };
-    assert_eq!(evaluate(&[("x-sig", "00")]), VerifyError::NeedsBody);
+    let good = mac("body");
+    assert_eq!(evaluate(&[("x-sig", &good)]), VerifyError::NeedsBody);
     assert_eq!(evaluate(&[]), Reason::MissingCredential.into());
-    assert_eq!(evaluate(&[("x-sig", "00"), ("x-sig", "00")]), Reason::MultipleCredentials.into());
+    assert_eq!(evaluate(&[("x-sig", &good), ("x-sig", &good)]), Reason::MultipleCredentials.into());
 }
 
 #[test]

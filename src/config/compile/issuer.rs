@@ -144,6 +144,12 @@ impl<'a> Compiler<'a> {
         at: Location,
     ) -> Option<Zeroizing<Vec<u8>>> {
         let raw = self.secret_bytes(file, at)?;
+        if is_key_file(raw) {
+            let problem = "holds a key or certificate in PEM or JWK form, not a shared secret: with a public key as the \
+                           secret every client could sign; use `public_key` or `jwks`, or the shared secret itself";
+            self.problems.add(at, problem);
+            return None;
+        }
         let secret = decode_secret(raw, file.encoding.value().copied().unwrap_or(default));
         let at = file.encoding.written_at().unwrap_or(at);
         self.check(at, secret.ok_or("the secret is not valid in this encoding"))
@@ -168,4 +174,10 @@ impl<'a> Compiler<'a> {
             }
         }
     }
+}
+
+/// Whether the text is a key or certificate in PEM form (RFC 7468), or a JSON Web Key or key set (RFC 7517).
+fn is_key_file(text: &[u8]) -> bool {
+    let has = |part: &str| memchr::memmem::find(text, part.as_bytes()).is_some();
+    has("-----BEGIN ") || text.trim_ascii_start().starts_with(b"{") && has("\"kty\"")
 }

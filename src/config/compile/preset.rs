@@ -32,6 +32,7 @@ impl Compiler<'_> {
     pub(super) fn preset(&mut self, file: &AuthScheme, scope: &mut RouteScope<'_>) -> Option<Policy> {
         let name = file.preset.text()?;
         let preset = self.filled(name, file)?;
+        scope.preset = Some(name.to_owned());
         if let Some(size) = &preset.largest_body {
             let never_retries = preset.retries.starts_with("never");
             scope.largest_body = Some(LargestBody { preset: name.to_owned(), size: size.clone(), never_retries });

@@ -15,7 +15,7 @@ use crate::config::file::{CaptureYaml, MatchYaml, ModeYaml, RouteYaml};
 use crate::config::reader::{Field, Location, Section};
 use crate::config::values::{self, parse_size};
 use crate::route::variants::{Bypass, bypasses};
-use crate::route::{Capture, ErrorForm, Match, PathMatch, Route, validate_path};
+use crate::route::{Capture, ErrorForm, Match, PathMatch, REDUCED_MAX_BODY, Route, validate_path};
 use crate::snapshot::ADDRESS_SHARE;
 
 /// Whether a body is buffered until it is verified, rather than streamed to the upstream.
@@ -41,6 +41,7 @@ impl Compiler<'_> {
             secrets: 0,
             challenges: Vec::new(),
             errors: ErrorForm::default(),
+            preset: None,
             largest_body: None,
         };
         let name = self.name(&file.name);
@@ -59,6 +60,12 @@ impl Compiler<'_> {
         let (rules, matches) = (rules?, matches?);
         let max_body = file.limits.max_body_size.get();
         self.warn_of_no_subject(&limits, &rules.policy, file);
+        let reads_bodies = rules.policy.leaves().into_iter().any(holds_bodies);
+        if let (Some(preset), Some(_), true) =
+            (&scope.preset, limits.failed_auth, reads_bodies && max_body > REDUCED_MAX_BODY)
+        {
+            self.warn_of_shared_addresses(preset, file.limits.failed_auth_rate.at);
+        }
         let holds_body = rules.policy.leaves().into_iter().any(holds_bodies)
             || capture.is_some()
             || duplicates.as_ref().is_some_and(|duplicates| duplicates.idempotency.is_some());

@@ -52,11 +52,12 @@ pub struct JwksYaml {
     /// below `cooldown`.
     #[schemars(example = &"5m")]
     pub refresh_interval: Timeout<600_000>,
-    /// How long a fetched key set is used while fetches fail; not shorter than `refresh_interval`. After it the response
-    /// is 503 `jwks_unavailable`.
+    /// How long a fetched key set is used while fetches fail; not shorter than `refresh_interval`, which is the default if
+    /// it is longer. After it the response is 503 `jwks_unavailable`.
     #[schemars(example = &"48h")]
     pub max_stale: Timeout<86_400_000>,
-    /// Minimum time between two fetches, also for an unknown key; not longer than `refresh_interval`.
+    /// Minimum time from a fetch for an unknown key, or one that failed, to the next; not longer than `refresh_interval`,
+    /// which is the default if it is shorter.
     #[schemars(example = &"10s")]
     pub cooldown: Timeout<30_000>,
     /// PEM file with root certificates to trust instead of the public ones, with `url` or `discovery`.

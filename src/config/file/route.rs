@@ -15,7 +15,7 @@ use super::store::{IdempotencyYaml, ReplayProtectionYaml};
 use crate::auth::request::PublicUrl;
 use crate::auth::time::TimestampUnit;
 use crate::config::reader::{Field, List, Section};
-use crate::route::{HeaderPattern, Rate};
+use crate::route::{HeaderPattern, Rate, Reuse};
 
 /// A pattern that every valid `match.host` matches.
 const HOST: &str = r"^(\[[0-9A-Fa-f:.]+\]|[^:/?#@*\[\]]+)$";
@@ -140,6 +140,10 @@ pub struct UpstreamYaml {
     /// Timeouts of the upstream.
     #[schemars(example = json!({ "total": "10s" }))]
     pub timeouts: Section<UpstreamTimeoutsYaml>,
+    /// Whether a connection is used again after a request: some upstreams take a body that their handler has not read for
+    /// the next request. A request whose connection is not used again has `Connection: close`.
+    #[schemars(example = &"never")]
+    pub reuse: Field<Reuse>,
 }
 
 /// `timeouts` of an upstream
@@ -240,8 +244,9 @@ pub struct RouteLimitsYaml {
     /// `concurrency_limited`.
     #[schemars(example = 256)]
     pub concurrency: Concurrency,
-    /// Rate of requests with failed authentication from one IP address, or one /64 in IPv6. Beyond it every request of the
-    /// address is rejected with 429 `rate_limited`, until the rate allows the next. The burst is the number in the rate.
+    /// Rate of requests with failed authentication from one IP address, or one /64 in IPv6. Beyond it a request of the
+    /// address is verified only as far as that is cheap: one that fails, or whose credential signs a body over 64 KiB, is
+    /// rejected with 429 `rate_limited`. The burst is the number in the rate.
     #[schemars(example = &"20/s")]
     pub failed_auth_rate: RateField,
     /// Limits of the verified requests of each issuer: a name under `issuers`, or the name of the preset.
