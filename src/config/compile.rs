@@ -152,7 +152,10 @@ impl Compiler<'_> {
         forward::share_claim_headers(&mut routes);
         let routes: Vec<_> = routes.into_iter().map(|(at, route)| (at, Arc::new(route))).collect();
         self.check_shared_challenges(&routes);
-        routes.iter().for_each(|(at, route)| self.warn_of_shared_names(route, *at));
+        for (at, route) in &routes {
+            self.warn_of_shared_names(route, *at);
+            self.warn_of_moved_signatures(route, *at);
+        }
         self.warn_of_shared_credentials(&routes);
         self.table(routes, &names)
     }

@@ -6,8 +6,8 @@ use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 
 use super::family::{Child, MetricLabel, MetricRow, row};
 use super::label::{
-    ConnectionRejection, DisplacedCause, EntryKind, HandshakeError, Label as _, LabelType, LogLineKind, OperationResult,
-    Outcome, PoolName, Reloaded, StoreLoss, StoreOperationResult,
+    ConnectionRejection, DisplacedCause, EntryKind, HandshakeError, Label as _, LabelType, LogLineKind,
+    OperationResult, Outcome, PoolName, Reloaded, StoreLoss, StoreOperationResult,
 };
 use crate::auth::{PolicyKind, SignatureCheck};
 use crate::clock::UnixTime;

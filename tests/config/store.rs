@@ -164,3 +164,22 @@ fn senders_that_count_as_one_are_a_warning() {
     let either = any_of([tokens(json!([one("jwks.json")])), tokens(json!([one("server.crt")]))]);
     assert!(told(either, unnamed, limited));
 }
+
+/// Svix sends its signature in headers of its own, and senders with the same library in those of Standard Webhooks.
+#[test]
+fn a_secret_with_different_senders_in_two_schemes_is_a_warning() {
+    let told = |sender: Option<&str>| {
+        let scheme = |name: &str| {
+            let mut secret = file("short");
+            if let Some(sender) = sender {
+                secret["sender"] = sender.into();
+            }
+            json!({ "preset": name, "secret": secret })
+        };
+        let auth = any_of([scheme("github"), scheme("gitea")]);
+        let replay = ReplayProtection::for_at_least("1h");
+        let top = valid().store(Store::memory()).route(|route| route.auth(auth).replay_protection(replay));
+        warnings_of(&top).iter().any(|line| line.contains("two schemes have the same secret"))
+    };
+    assert!(told(None) && !told(Some("acme")));
+}

@@ -146,7 +146,11 @@ fn a_timestamp_in_a_header_is_checked_before_the_body_is_read() {
 #[test]
 fn the_headers_of_every_rule_are_known() {
     let name = HeaderName::from_static;
-    let token = StaticTokenPolicy { name: "static_token".into(), place: Locator::header_named(name("x-token")), secrets: vec![secret()] };
+    let token = StaticTokenPolicy {
+        name: "static_token".into(),
+        place: Locator::header_named(name("x-token")),
+        secrets: vec![secret()],
+    };
     let policy = Policy::AllOf(vec![
         Policy::AnyOf(vec![jwt(), Policy::Token(Box::new(token))]),
         Policy::Signature(Box::new(signature())),

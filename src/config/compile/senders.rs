@@ -63,6 +63,30 @@ impl Compiler<'_> {
         }
     }
 
+    /// Warns of a secret that has different senders in two schemes of a route: both may accept the same signature.
+    pub(super) fn warn_of_moved_signatures(&mut self, route: &Route, at: Location) {
+        if route.duplicates.as_ref().is_none_or(|rules| rules.replay.is_none()) {
+            return;
+        }
+        let holders = route.rules.policy.leaves().into_iter().filter_map(|leaf| match leaf {
+            Policy::Signature(policy) => Some(policy.secrets.iter().map(|one| (one.digest, one.holder(&policy.name)))),
+            Policy::Jwt(_)
+            | Policy::Detached(_)
+            | Policy::Token(_)
+            | Policy::ClientCertificate(_)
+            | Policy::AllOf(_)
+            | Policy::AnyOf(_)
+            | Policy::Public => None,
+        });
+        let holders: Vec<_> = holders.flatten().collect();
+        let moved = |(digest, holder)| holders.iter().any(|(other, of)| other == digest && of != holder);
+        if holders.iter().map(|(digest, holder)| (digest, holder)).any(moved) {
+            let warning = "two schemes have the same secret, and are two senders: a copied request whose signature is moved to \
+                           the other scheme's header may be accepted once more; give the secret the same `sender` in both";
+            self.warn(at, warning);
+        }
+    }
+
     /// Whether the tokens of an issuer in gateway.yaml may have no subject. A preset's issuer is one provider.
     fn lacks_subject(&self, policy: &JwtPolicy) -> bool {
         let requires = policy.required_claims.iter().any(|name| name == "sub");
