@@ -161,7 +161,7 @@ impl SecretKey {
     /// Whether the other key is the same one.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Shared(mine), Self::Shared(theirs)) => same(mine, theirs),
+            (Self::Shared(mine), Self::Shared(theirs)) => constant_time::verify_slices_are_equal(mine, theirs).is_ok(),
             (Self::Public(mine), Self::Public(theirs)) => mine.as_ref() == theirs.as_ref(),
             (Self::Shared(_) | Self::Public(_), _) => false,
         }

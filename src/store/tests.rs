@@ -36,6 +36,10 @@ impl Clock for TestClock {
     fn now(&self) -> UnixTime {
         UnixTime::from_seconds(self.0.load(Ordering::SeqCst)).unwrap()
     }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::SeqCst))
+    }
 }
 
 struct Setup {

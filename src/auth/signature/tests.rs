@@ -122,7 +122,7 @@ fn a_string_to_sign_is_hashed_once_for_each_secret() {
         let policy = SignaturePolicy {
             parse: Parse::List { separator: ",".into(), prefix: String::new() },
             algorithm,
-            secrets: vec![Secret { index: 0, id: None, key }],
+            secrets: vec![Secret::new(0, key)],
             ..policy(&["body"])
         };
         // Another key has made them.

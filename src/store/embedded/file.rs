@@ -332,7 +332,12 @@ mod tests {
     use super::*;
 
     fn entry(state: EntryState) -> MemoryEntry {
-        MemoryEntry { route: Arc::from("orders"), until: UnixTime::from_seconds(100).unwrap(), state }
+        MemoryEntry {
+            route: Arc::from("orders"),
+            sender: SenderId([1; 16]),
+            until: UnixTime::from_seconds(100).unwrap(),
+            state,
+        }
     }
 
     fn states() -> [EntryState; 5] {
