@@ -373,7 +373,7 @@ impl BodyDeadline {
         if self.since.is_none() {
             let now = Instant::now();
             self.since = Some(now);
-            let until = (now + self.stall).min(now + self.rate_allows(received)).min(self.whole_by).into();
+            let until = (now + self.stall.min(self.rate_allows(received))).min(self.whole_by).into();
             match &mut self.timer {
                 Some(timer) => timer.as_mut().reset(until),
                 None => self.timer = Some(Box::pin(tokio::time::sleep_until(until))),
@@ -390,5 +390,24 @@ impl BodyDeadline {
 
     fn bytes_came(&mut self) {
         self.waited += self.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_measured_after_its_grace_and_only_while_the_client_is_waited_for() {
+        let seconds = Duration::from_secs;
+        let (stall, whole_by) = (seconds(15), Instant::now());
+        let mut body =
+            BodyDeadline { stall, min_rate: 240, whole_by, timer: None, since: None, waited: Duration::ZERO };
+        let allowed = |body: &BodyDeadline| [0, 1200, 2400].map(|received| body.rate_allows(received));
+        assert_eq!(allowed(&body), [5, 5, 10].map(seconds));
+        body.waited = seconds(6);
+        assert_eq!(allowed(&body), [0, 0, 4].map(seconds));
+        body.min_rate = 0;
+        assert_eq!(allowed(&body), [Duration::MAX; 3]);
     }
 }

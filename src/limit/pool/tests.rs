@@ -174,7 +174,7 @@ fn a_client_that_has_given_way_can_neither_grow_nor_keep_its_amount() {
     assert!(!victim.permit.keep());
     drop(victim);
     assert_eq!(pool.total(), 10);
-    // What is kept is counted, and no longer taken away.
+    // A kept amount is counted until it is dropped, and others cannot take it.
     let mut kept = newcomer;
     assert!(kept.permit.keep());
     drop(held);
