@@ -10,7 +10,7 @@ use hookgate::store::EntryKind;
 use hookgate::store::embedded::EmbeddedStore;
 use hookgate::store::kind::{ReserveRequest, Store};
 use hookgate::store::memory::MemoryStore;
-use hookgate::store::state::{EntryId, Fingerprint, Owner, Settlement};
+use hookgate::store::state::{EntryId, Fingerprint, Owner, SenderId, Settlement};
 
 // As in src/main.rs.
 #[global_allocator]
@@ -56,8 +56,11 @@ fn request(number: u64, route: &Arc<str>) -> ReserveRequest {
         owner: Owner(number),
         route: Arc::clone(route),
         share: usize::MAX,
+        sender: SenderId([1; 16]),
+        whole: true,
         until: at(UNTIL),
         lease: Duration::from_secs(10),
+        upstream_lease: Duration::from_secs(10),
         issued: None,
     }
 }

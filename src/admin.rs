@@ -7,31 +7,42 @@
 //! | `/readyz` | 200 when the gateway can take requests, otherwise 503; the body names what is degraded |
 //! | `/status` | version, active configuration, and each remote issuer's keys |
 
+mod connections;
+
 use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, SERVER};
-use http::{HeaderValue, Method, Request, Response};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::auth::time::TimestampUnit;
 use crate::failure::AdminStatus;
+use crate::proxy::head::one_authority;
+use crate::reason::Reason;
 use crate::server::phase::Phase;
 use crate::services::Services;
+use connections::{AdminConnection, OpenConnections};
 
 /// How long readiness waits for the first keys: an unreachable issuer must not keep the pod out of service.
 const FIRST_KEYS: Duration = Duration::from_secs(10);
 
-const MAX_CONNECTIONS: usize = 64;
-const MAX_WAIT: Duration = Duration::from_secs(10);
+/// How long a client may take to send its request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a connection may stay open: a client may be slow to read all metrics.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Data of the endpoints.
 pub struct Admin {
@@ -41,42 +52,52 @@ pub struct Admin {
     pub phase: watch::Receiver<Phase>,
     /// Start of the process.
     pub started: Instant,
+    /// Host names under which clients may send requests, in addition to localhost and IP addresses.
+    pub hosts: Vec<String>,
 }
 
 impl Admin {
     /// Serves requests as long as the process runs.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut open = OpenConnections::default();
         loop {
-            // Further connections wait in the kernel's queue.
-            let Ok(place) = Arc::clone(&permits).acquire_owned().await else { return };
-            let Ok((stream, _)) = listener.accept().await else {
+            let Ok((stream, address)) = listener.accept().await else {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            let admin = Arc::clone(&self);
-            tokio::spawn(async move {
-                let service = service_fn(|request| {
-                    let response = admin.answer(&request);
-                    async move { Ok::<_, Infallible>(response) }
-                });
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(MAX_WAIT)
-                    .keep_alive(false)
-                    .serve_connection(TokioIo::new(stream), service);
-                // The prober may not read the response.
-                let _ = tokio::time::timeout(MAX_WAIT * 3, connection).await;
-                drop(place);
-            });
+            open.add(Arc::clone(&self).spawn(stream, address));
         }
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        if request.method() != Method::GET && request.method() != Method::HEAD {
+    fn spawn(self: Arc<Self>, stream: TcpStream, address: SocketAddr) -> AdminConnection {
+        let requested = Arc::new(AtomicBool::new(false));
+        let begun = Arc::clone(&requested);
+        let task = tokio::spawn(async move {
+            let service = service_fn(|request: Request<Incoming>| {
+                begun.store(true, Ordering::Relaxed);
+                let response = self.answer(&request.into_parts().0);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(REQUEST_TIMEOUT)
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), service);
+            // The prober may not read the response.
+            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+        });
+        AdminConnection { address: address.ip(), requested, task: task.abort_handle() }
+    }
+
+    fn answer(&self, head: &Parts) -> Response<Full<Bytes>> {
+        if !self.is_own_host(head) {
+            let error = "unknown host; use an IP address, localhost or a name in `admin.hosts`";
+            return reply(AdminStatus::MisdirectedRequest, json!({ "error": error }));
+        }
+        if head.method != Method::GET && head.method != Method::HEAD {
             return reply(AdminStatus::MethodNotAllowed, json!({"error": "only GET and HEAD are allowed"}));
         }
-        match request.uri().path() {
+        match head.uri.path() {
             "/metrics" => self.scrape(),
             "/livez" => reply(AdminStatus::Ok, json!({"alive": true})),
             "/readyz" => self.readiness(),
@@ -85,6 +106,21 @@ impl Admin {
                 AdminStatus::NotFound,
                 json!({"error": "not found; available: /metrics, /livez, /readyz and /status"}),
             ),
+        }
+    }
+
+    /// Whether the request names an IP address, localhost or one of `admin.hosts`. A website whose name resolves to this
+    /// listener could read it through the browser of anyone near it (DNS rebinding), but the browser sends that name.
+    fn is_own_host(&self, head: &Parts) -> bool {
+        match one_authority(head) {
+            Ok(authority) => {
+                let host = authority.host();
+                let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+                let mut names = self.hosts.iter().map(String::as_str).chain(["localhost"]);
+                is_address || names.any(|name| name.eq_ignore_ascii_case(host))
+            }
+            // Probes of HTTP/1.0 omit it, which no browser does.
+            Err(failure) => failure.reason() == Reason::MissingHost && head.version == Version::HTTP_10,
         }
     }
 
@@ -131,9 +167,11 @@ impl Admin {
                 "usable": issuer.usable,
             })
         });
+        let snapshot = self.services.snapshot.load();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "configuration": self.services.snapshot.load().config_hash.to_string(),
+            "configuration": snapshot.config_hash.to_string(),
+            "gateway_yaml_sha256": snapshot.yaml_hash,
             "uptime_seconds": self.started.elapsed().as_secs(),
             "draining": *self.phase.borrow() > Phase::Running,
             "issuers": issuers.collect::<Vec<_>>(),

@@ -1,5 +1,7 @@
 //! The composition root: builds the services of a gateway, starts its threads, and drains it.
 
+pub mod memory;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,9 +15,10 @@ use tokio::sync::{mpsc, watch};
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ProcessSettings};
+use crate::exposure;
 use crate::jwks::Jwks;
 use crate::limit::{ChallengeLimit, Connections, MemoryQuota, RequestLimits};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, PoolName};
 use crate::proxy::Gateway;
 use crate::reload::cause::Cause;
 use crate::reload::{self, Reloaded, Reloader};
@@ -24,6 +27,7 @@ use crate::server::{BACKLOG, Server, ServerContext};
 use crate::services::Services;
 use crate::snapshot::SharedSnapshot;
 use crate::store::{StoreClient, StoreStartError};
+use crate::telemetry;
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +90,10 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
     let workers = (0..worker_count(*workers)).map(|_| worker(&services, &phases, &shared, &sockets));
     let workers = workers.collect::<Result<Vec<_>, _>>()?;
     let buffered = services.buffered.clone();
-    let control = Some(control_thread(control, services, phases, Arc::clone(&reloader), admin)?);
+    let own = addresses.iter().chain(&admin_address).copied().collect();
+    let endpoints =
+        Admin { services, phase: phases, started: Instant::now(), hosts: config.process.admin_hosts.clone() };
+    let control = Some(control_thread(control, endpoints, Arc::clone(&reloader), admin, own)?);
     for address in &addresses {
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     }
@@ -110,8 +117,8 @@ fn services(config: &Config, clock: Arc<dyn Clock>, control: &Runtime) -> Result
         clock,
         metrics,
         access_log: config.process.access_log,
-        buffered: MemoryQuota::default(),
-        waiting: MemoryQuota::default(),
+        buffered: MemoryQuota::new(PoolName::BufferedBodies),
+        waiting: MemoryQuota::new(PoolName::WaitingRequests),
         challenges: ChallengeLimit::default(),
         store,
         limits: RequestLimits::default(),
@@ -216,20 +223,22 @@ async fn work(
 /// Starts the control thread: it fetches keys, watches files and serves the admin listener, apart from the workers.
 fn control_thread(
     runtime: Runtime,
-    services: Arc<Services>,
-    mut phase: watch::Receiver<Phase>,
+    endpoints: Admin,
     reloader: Arc<Reloader>,
     admin: Option<TcpListener>,
+    own: Vec<SocketAddr>,
 ) -> Result<JoinHandle<()>, StartError> {
-    let store = services.store.clone();
-    let endpoints = Arc::new(Admin { services, phase: phase.clone(), started: Instant::now() });
+    let (store, watched) = (endpoints.services.store.clone(), Arc::clone(&endpoints.services));
+    let mut phase = endpoints.phase.clone();
     let control = async move {
         tokio::spawn(reload::watch(reloader));
+        tokio::spawn(telemetry::report_suppressed());
+        tokio::spawn(exposure::watch(watched, own));
         if let Some(store) = store {
             tokio::spawn(store.sweep());
         }
         match admin.map(tokio::net::TcpListener::from_std) {
-            Some(Ok(listener)) => drop(tokio::spawn(endpoints.serve(listener))),
+            Some(Ok(listener)) => drop(tokio::spawn(Arc::new(endpoints).serve(listener))),
             Some(Err(error)) => tracing::error!(%error, "cannot listen for admin requests"),
             None => {}
         }
@@ -248,6 +257,16 @@ impl Running {
     /// Reloads the configuration (SIGHUP).
     pub fn reload(&self) -> Reloaded {
         self.reloader.reload(Cause::Asked)
+    }
+
+    /// Starts a reload in its own thread: a file may be on a network that does not respond, and a signal must still stop the
+    /// process.
+    ///
+    /// # Errors
+    /// The thread could not be created.
+    pub fn reload_in_background(&self) -> std::io::Result<JoinHandle<Reloaded>> {
+        let reloader = Arc::clone(&self.reloader);
+        std::thread::Builder::new().name("reload".to_owned()).spawn(move || reloader.reload(Cause::Asked))
     }
 
     /// Shuts down gracefully: for `drain.delay` every response closes its connection; then no connections are accepted

@@ -6,13 +6,13 @@
 //! The modules form three storeys. A module uses those of the storeys below, and no two modules use each other:
 //!
 //! 1. The rules of a route: [`rules`] has [`verify`], [`policy`] combines schemes by `all_of` and `any_of`,
-//!    [`replay_protection`] selects the replay id, [`revocation`] rejects revoked tokens, and [`challenge`] answers
-//!    endpoint verification challenges.
+//!    [`replay_protection`] selects the replay id, [`revocation`] rejects revoked tokens, [`challenge`] answers endpoint
+//!    verification challenges, and [`strictness`] compares two policies.
 //! 2. The schemes, each of which verifies one kind of credential and returns a [`Grant`]: [`jwt`], [`detached`],
 //!    [`signature`], [`static_token`] and [`certificate_rule`]. No scheme uses another one.
 //! 3. The ground: the [`request`] and what is read from it ([`locator`], [`claims`], [`time`], [`json`],
 //!    [`encoding`], `jws`, [`client_certificate`]), the keys that verify it ([`keys`], [`secret`], [`issuer`]), and the
-//!    result (`grant`, `rejection`, [`explanation`]).
+//!    result (`grant`, [`sender`], `rejection`, [`explanation`]).
 
 pub mod certificate_rule;
 pub mod challenge;
@@ -35,15 +35,17 @@ pub mod request;
 pub mod revocation;
 pub mod rules;
 pub mod secret;
+pub mod sender;
 pub mod signature;
 pub mod static_token;
+pub mod strictness;
 pub mod time;
 
 #[cfg(test)]
 mod testing;
 
 pub use crate::reason::Reason;
-pub use grant::{Grant, Permit, ReplayId, SignatureCheck};
+pub use grant::{CredentialId, Grant, Permit, ReplayId, SignatureCheck};
 pub use policy::{Policy, PolicyKind};
 pub use rejection::{Rejection, VerifyError};
 pub use request::RequestView;

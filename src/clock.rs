@@ -1,6 +1,7 @@
 //! Time as a value. Decisions take a [`UnixTime`]; only the outer layers of the program read a [`Clock`].
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Whole seconds since 1970-01-01T00:00:00Z, as in RFC 7519 `NumericDate` without its fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -43,6 +44,9 @@ impl UnixTime {
 pub trait Clock: Send + Sync {
     /// The current time.
     fn now(&self) -> UnixTime;
+
+    /// The time since any fixed moment, which is not changed when the clock is set.
+    fn monotonic(&self) -> Duration;
 }
 
 /// The system clock.
@@ -54,5 +58,10 @@ impl Clock for SystemClock {
         // A clock before 1970 reads as 1970: every token is then not yet valid, and so rejected.
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
         UnixTime(seconds.min(UnixTime::MAX.0))
+    }
+
+    fn monotonic(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
     }
 }

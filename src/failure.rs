@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use crate::auth::Rejection;
 use crate::reason::{Ending, Reason};
-use crate::route::Unrouted;
+use crate::route::table::Unrouted;
 pub use kinds::{BodyFault, Exhausted, Limited};
 
 /// Why a request was not forwarded, or why forwarding it failed: a reason, and the facts that its response or the log
@@ -17,7 +17,7 @@ pub use kinds::{BodyFault, Exhausted, Limited};
 pub enum Failure {
     /// A reason that needs no facts.
     Plain(Reason),
-    /// No route matches the host and path, or none allows the method.
+    /// No route matches the host and path, none allows the method, or the path could be read as that of another route.
     Unrouted(Unrouted),
     /// The decision rejected the request.
     Rejected(Rejection),
@@ -50,6 +50,7 @@ impl Failure {
             Self::Plain(reason) | Self::Rejected(Rejection { reason, .. }) => *reason,
             Self::Unrouted(Unrouted::NoRoute) => Reason::NoRoute,
             Self::Unrouted(Unrouted::MethodNotAllowed(_)) => Reason::MethodNotAllowed,
+            Self::Unrouted(Unrouted::Ambiguous) => Reason::AmbiguousPath,
             Self::BufferFull(_) => Reason::BufferFull,
             Self::TooManyWaitingRequests(_) => Reason::TooManyWaitingRequests,
             Self::RateLimited(_) => Reason::RateLimited,
@@ -83,7 +84,8 @@ impl Failure {
     /// The response has a `Retry-After` header; limits state their own time.
     pub const fn has_retry_after(&self) -> bool {
         let reason = self.reason();
-        matches!(reason.row().ending, Ending::Undecided) || matches!(reason, Reason::DuplicateInFlight)
+        matches!(reason.row().ending, Ending::Undecided)
+            || matches!(reason, Reason::DuplicateInFlight | Reason::JwksCooldown)
     }
 
     /// The limit that the request exceeds, if that is the reason.
@@ -159,6 +161,8 @@ pub enum AdminStatus {
     NotFound,
     /// A method other than GET and HEAD.
     MethodNotAllowed,
+    /// A host that is not the listener's (RFC 9110 §15.5.20).
+    MisdirectedRequest,
 }
 
 impl AdminStatus {
@@ -169,6 +173,7 @@ impl AdminStatus {
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MisdirectedRequest => StatusCode::MISDIRECTED_REQUEST,
         }
     }
 }

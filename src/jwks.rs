@@ -44,11 +44,28 @@ struct IssuerSource {
     task: std::sync::OnceLock<AbortHandle>,
 }
 
-/// Number of fetches so far; time and success of the last one.
+/// Number of fetches so far, and the last one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Attempts {
     count: u64,
-    last: Option<(Instant, bool)>,
+    last: Option<Attempt>,
+}
+
+/// A fetch that has ended.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    at: Instant,
+    succeeded: bool,
+    /// It was made for a request with an unknown key, and not by the schedule.
+    requested: bool,
+}
+
+impl Attempts {
+    /// The end of the cooldown, which only a failed fetch or one for an unknown key begins: after a scheduled fetch, a
+    /// new key is fetched at once. So there are at most two fetches in each cooldown.
+    fn cooling_until(&self, cooldown: Duration) -> Option<Instant> {
+        self.last.filter(|last| last.requested || !last.succeeded).map(|last| last.at + cooldown)
+    }
 }
 
 /// Result of a request for another fetch.
@@ -56,7 +73,8 @@ struct Attempts {
 pub enum Refetch {
     /// The set was fetched; look up the key again.
     Fetched,
-    /// The last fetch succeeded within the cooldown, so that there is no other; the set is current.
+    /// The last fetch succeeded within the cooldown, so that there is no other. The issuer may have published a key since
+    /// then: an unauthenticated client can begin a cooldown at any time.
     CoolingDown,
     /// The fetch failed or took too long, or the last one failed within the cooldown.
     Failed,
@@ -88,11 +106,8 @@ impl Jwks {
         let mut sources = self.sources.write().unwrap_or_else(PoisonError::into_inner);
         sources.retain(|source| {
             let stays = wanted.iter().any(|keys| Arc::ptr_eq(keys, &source.keys));
-            if !stays {
-                if let Some(task) = source.task.get() {
-                    task.abort();
-                }
-                self.metrics.jwks_dropped(&source.keys.source.issuer);
+            if let (false, Some(task)) = (stays, source.task.get()) {
+                task.abort();
             }
             stays
         });
@@ -116,7 +131,7 @@ impl Jwks {
         source
     }
 
-    /// Fetches a set once more: one fetch for all concurrent callers, and none within the cooldown of the last attempt.
+    /// Fetches a set once more: one fetch for all concurrent callers, and none within the cooldown.
     pub async fn refetch(&self, keys: &Arc<RemoteKeys>) -> Refetch {
         let same = |source: &&Arc<IssuerSource>| Arc::ptr_eq(&source.keys, keys);
         let source = self.sources.read().unwrap_or_else(PoisonError::into_inner).iter().find(same).cloned();
@@ -124,13 +139,14 @@ impl Jwks {
         let Some(source) = source else { return Refetch::Failed };
         let mut attempts = source.attempts.subscribe();
         let seen = *attempts.borrow();
-        if let Some((_, succeeded)) = seen.last.filter(|(at, _)| at.elapsed() < keys.source.cooldown) {
+        if seen.cooling_until(keys.source.cooldown).is_some_and(|until| Instant::now() < until) {
+            let succeeded = seen.last.is_some_and(|last| last.succeeded);
             return if succeeded { Refetch::CoolingDown } else { Refetch::Failed };
         }
         source.wanted.notify_one();
         let next = attempts.wait_for(|attempts| attempts.count > seen.count);
         match tokio::time::timeout(MAX_WAIT, next).await {
-            Ok(Ok(attempts)) if attempts.last.is_some_and(|(_, succeeded)| succeeded) => Refetch::Fetched,
+            Ok(Ok(attempts)) if attempts.last.is_some_and(|last| last.succeeded) => Refetch::Fetched,
             Ok(_) | Err(_) => Refetch::Failed,
         }
     }
@@ -160,7 +176,7 @@ impl Jwks {
         let mut next = self.first_wait(&source.keys);
         self.restore(&source.keys).await;
         loop {
-            source.wait(next).await;
+            let requested = source.wait(next).await;
             let result = match &fetcher {
                 Ok(fetcher) => fetcher.fetch().await,
                 Err(error) => Err(error.clone()),
@@ -181,7 +197,7 @@ impl Jwks {
             source.wanted.notified().await;
             source.attempts.send_modify(|attempts| {
                 attempts.count = attempts.count.saturating_add(1);
-                attempts.last = Some((Instant::now(), failures == 0));
+                attempts.last = Some(Attempt { at: Instant::now(), succeeded: failures == 0, requested });
             });
             // Only the next fetch waits for the disk.
             if let Some((answer, at)) = good {
@@ -278,18 +294,19 @@ fn read_keys(keys: &RemoteKeys, body: &[u8]) -> Result<KeySet, FetchError> {
 }
 
 impl IssuerSource {
-    /// Waits until the next fetch is due or requested, but never less than the cooldown.
-    async fn wait(&self, next: Duration) {
+    /// Waits until the next fetch is due or requested, but not less than the cooldown. Returns whether it is requested.
+    async fn wait(&self, next: Duration) -> bool {
         let attempts = *self.attempts.borrow();
-        let earliest = attempts.last.map(|(at, _)| at + self.keys.source.cooldown);
-        let scheduled = attempts.last.map_or_else(Instant::now, |(at, _)| at) + next;
-        tokio::select! {
-            () = tokio::time::sleep_until(scheduled) => {}
-            () = self.wanted.notified() => {}
-        }
-        if let Some(earliest) = earliest {
+        let scheduled = attempts.last.map_or_else(Instant::now, |last| last.at) + next;
+        let requested = tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(scheduled) => false,
+            () = self.wanted.notified() => true,
+        };
+        if let Some(earliest) = attempts.cooling_until(self.keys.source.cooldown) {
             tokio::time::sleep_until(earliest).await;
         }
+        requested
     }
 }
 

@@ -24,6 +24,7 @@ pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod exposure;
 pub mod failure;
 pub mod jwks;
 pub mod limit;

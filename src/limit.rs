@@ -1,46 +1,78 @@
-//! Limits on the resources of unauthenticated clients: open connections and buffered bodies, in total and per address,
-//! and responses to endpoint verification challenges; and the rate and concurrency limits of routes. Called by the
-//! server and the gateway.
+//! Limits on the resources of unauthenticated clients: open connections, buffered bodies and requests that wait for their
+//! bodies, in total and per address, and responses to endpoint verification challenges; and the rate and concurrency
+//! limits of routes. Called by the server and the gateway.
 
+mod challenges;
 mod gcra;
 mod gcra_store;
 mod keys;
+mod pool;
+mod prefix_index;
+mod progress;
 mod quota;
 mod requests;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Instant;
 
-use crate::clock::UnixTime;
-use crate::failure::{Exhausted, Limited};
-use crate::metrics::ConnectionRejection;
+use crate::failure::Exhausted;
+use crate::metrics::{ConnectionRejection, PoolName};
 use crate::snapshot::{ADDRESS_SHARE, ListenerLimits};
+pub use challenges::ChallengeLimit;
 use keys::AddressKey;
-use quota::{KeyedQuota, QuotaPermit};
+use pool::{AdmissionPool, MayDisplace, PoolBounds, PoolPermit};
+use progress::nanoseconds;
+pub use progress::{BodyProgress, ConnectionProgress};
 pub use requests::{ConcurrencyPermits, RequestLimits, RequestSender, limited};
 
 /// Counts the open connections of one listener, across all workers.
-#[derive(Debug, Default)]
-pub struct Connections(Arc<KeyedQuota<AddressKey>>);
+#[derive(Clone, Debug)]
+pub struct Connections(Arc<AdmissionPool<ConnectionProgress>>);
 
 /// The permit of a connection, held while it is open.
 #[derive(Debug)]
-pub struct ConnectionPermit(QuotaPermit<AddressKey>);
+pub struct ConnectionPermit(PoolPermit<ConnectionProgress>);
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self(AdmissionPool::new(PoolName::Connections))
+    }
+}
 
 impl Connections {
-    /// A permit for one more connection, not yet counted for an address.
+    /// A permit for one more connection, for which another one may be closed that waits for its client. Without an
+    /// address, it counts in total only.
     ///
     /// # Errors
-    /// [`ConnectionRejection::MaxConnections`].
-    pub fn admit(&self, limits: &ListenerLimits) -> Result<ConnectionPermit, ConnectionRejection> {
-        let mut permit = self.0.begin(None);
-        permit.grow(1, amount(limits.max_connections), 0).map_err(|_| ConnectionRejection::MaxConnections)?;
-        Ok(ConnectionPermit(permit))
+    /// The limit that is reached.
+    pub fn admit(
+        &self,
+        address: Option<IpAddr>,
+        limits: &ListenerLimits,
+        now: Instant,
+    ) -> Result<ConnectionPermit, ConnectionRejection> {
+        let mut permit = self.0.begin(address.map(AddressKey::of));
+        let bounds = PoolBounds {
+            total: amount(limits.max_connections),
+            address: amount(limits.max_connections_per_ip),
+            displaced: MayDisplace::Others,
+        };
+        match permit.grow(1, bounds, || nanoseconds(now)) {
+            Ok(()) => Ok(ConnectionPermit(permit)),
+            Err(Exhausted::Address) => Err(ConnectionRejection::MaxConnectionsPerIp),
+            Err(Exhausted::Total | Exhausted::Late) => Err(ConnectionRejection::MaxConnections),
+        }
+    }
+
+    /// Closes one connection that waits for its client; false if there is none.
+    pub fn make_room(&self, now: Instant) -> bool {
+        self.0.make_room(nanoseconds(now))
     }
 }
 
 impl ConnectionPermit {
-    /// Counts the connection for `address` as well.
+    /// Counts a connection that has no address yet for `address` as well.
     ///
     /// # Errors
     /// [`ConnectionRejection::MaxConnectionsPerIp`].
@@ -48,64 +80,96 @@ impl ConnectionPermit {
         let limit = amount(limits.max_connections_per_ip);
         self.0.assign(AddressKey::of(address), limit).map_err(|_| ConnectionRejection::MaxConnectionsPerIp)
     }
+
+    /// From now on the connection is closed if it has to give way; one without an address never has to.
+    pub fn wait_for(&mut self, connection: &Arc<ConnectionProgress>, now: Instant) {
+        self.0.wait_for(Arc::clone(connection), nanoseconds(now));
+    }
 }
 
 /// Counts the bytes of buffered bodies, or those of the requests that wait for their bodies, across all workers.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryQuota(Arc<KeyedQuota<AddressKey>>);
+#[derive(Clone, Debug)]
+pub struct MemoryQuota(Arc<AdmissionPool<BodyProgress>>);
 
 /// The amount of one request; released when it is dropped.
 #[derive(Debug)]
-pub struct MemoryPermit(QuotaPermit<AddressKey>);
+pub struct MemoryPermit(PoolPermit<BodyProgress>);
+
+/// A part of the memory, 1/`RESERVE`, that only small bodies may use of which bytes have been received: they can then be
+/// completed, which releases memory.
+const RESERVE: u64 = 8;
+
+/// The size of a small body.
+const SMALL_BODY: u64 = 64 * 1024;
 
 impl MemoryQuota {
+    /// A quota of which nothing is used.
+    pub fn new(name: PoolName) -> Self {
+        Self(AdmissionPool::new(name))
+    }
+
     /// A permit of zero bytes for a body from `address`.
     pub fn begin(&self, address: IpAddr) -> MemoryPermit {
         MemoryPermit(self.0.begin(Some(AddressKey::of(address))))
     }
 
-    /// The number of bytes that are buffered now.
+    /// The number of bytes in use now.
     pub fn total(&self) -> u64 {
         self.0.total()
     }
 }
 
 impl MemoryPermit {
-    /// Counts `more` bytes.
+    /// Counts `more` bytes of at most `limit` in total, and of one address's share of it. Other requests that wait for
+    /// their clients may have to give way.
     ///
     /// # Errors
-    /// [`Exhausted`] if that exceeds `limit` in total, or one address's share of it; nothing more is counted then.
-    pub fn grow(&mut self, more: usize, limit: u64) -> Result<(), Exhausted> {
-        self.0.grow(amount(more), limit, limit / ADDRESS_SHARE)
+    /// The limit that is reached; nothing more is counted then.
+    pub fn grow(&mut self, more: usize, limit: u64, now: impl Fn() -> Instant) -> Result<(), Exhausted> {
+        let (more, held) = (amount(more), self.0.amount());
+        let may_use_reserve = held > 0 && held.saturating_add(more) <= SMALL_BODY;
+        let total = if may_use_reserve { limit } else { without_reserve(limit) };
+        let bounds = PoolBounds { total, address: limit / ADDRESS_SHARE, displaced: MayDisplace::OthersAndOwn };
+        self.0.grow(more, bounds, || nanoseconds(now()))
     }
+
+    /// Counts the bytes of a request that waits, which may use all of `limit`.
+    ///
+    /// # Errors
+    /// As [`Self::grow`].
+    pub fn take(&mut self, bytes: usize, limit: u64, now: Instant) -> Result<(), Exhausted> {
+        let bounds = PoolBounds { total: limit, address: limit / ADDRESS_SHARE, displaced: MayDisplace::OthersAndOwn };
+        self.0.grow(amount(bytes), bounds, || nanoseconds(now))
+    }
+
+    /// Like [`Self::take`], where no request has to give way and an eighth stays free.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn take_if_free(&mut self, bytes: usize, limit: u64) -> Result<(), Exhausted> {
+        let total = without_reserve(limit);
+        let bounds = PoolBounds { total, address: limit / ADDRESS_SHARE, displaced: MayDisplace::Nobody };
+        self.0.grow(amount(bytes), bounds, || 0)
+    }
+
+    /// From now on the gateway waits for this body, which may have to give way.
+    pub fn wait_for(&mut self, body: &Arc<BodyProgress>, now: Instant) {
+        self.0.wait_for(Arc::clone(body), nanoseconds(now));
+    }
+
+    /// The body is complete, and its bytes stay; false if it has given way before.
+    #[must_use]
+    pub fn keep(&mut self) -> bool {
+        self.0.keep()
+    }
+}
+
+fn without_reserve(limit: u64) -> u64 {
+    limit.saturating_sub(limit / RESERVE)
 }
 
 fn amount(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
-}
-
-/// The maximum number of responses to endpoint verification challenges per second, over all routes: a provider sends
-/// one challenge in hours.
-const MAX_CHALLENGES: u32 = 20;
-
-/// Counts the endpoint verification challenges of each second.
-#[derive(Debug, Default)]
-pub struct ChallengeLimit(Mutex<(UnixTime, u32)>);
-
-impl ChallengeLimit {
-    /// Counts one more challenge in this second.
-    ///
-    /// # Errors
-    /// [`Limited`] if the limit of this second is exceeded.
-    pub fn admit(&self, now: UnixTime) -> Result<(), Limited> {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.0 != now {
-            *counted = (now, 0);
-        }
-        counted.1 = counted.1.saturating_add(1);
-        let limited = Limited { limit: "challenges", quota: MAX_CHALLENGES, window: Some(1), retry_after: 10 };
-        if counted.1 <= MAX_CHALLENGES { Ok(()) } else { Err(limited) }
-    }
 }
 
 #[cfg(test)]
@@ -129,9 +193,7 @@ mod tests {
         from: &str,
         limits: &ListenerLimits,
     ) -> Result<ConnectionPermit, ConnectionRejection> {
-        let mut permit = connections.admit(limits)?;
-        permit.count_for(address(from), limits)?;
-        Ok(permit)
+        connections.admit(Some(address(from)), limits, Instant::now())
     }
 
     #[test]
@@ -160,26 +222,40 @@ mod tests {
     fn closed_connections_leave_nothing_behind() {
         let connections = Connections::default();
         drop(open(&connections, "192.0.2.1", &limits(9, 9)).unwrap());
-        drop(connections.admit(&limits(9, 9)).unwrap());
-        assert_eq!((connections.0.total(), connections.0.keys()), (0, 0));
+        let mut unnamed = connections.admit(None, &limits(9, 9), Instant::now()).unwrap();
+        unnamed.count_for(address("192.0.2.1"), &limits(9, 9)).unwrap();
+        unnamed.wait_for(&Arc::default(), Instant::now());
+        drop(unnamed);
+        assert!(connections.0.total() == 0 && connections.0.is_empty());
     }
 
     #[test]
     fn buffered_bodies_are_bounded_in_total_and_per_address() {
-        let bodies = MemoryQuota::default();
+        let bodies = MemoryQuota::new(PoolName::BufferedBodies);
         let mut one = bodies.begin(address("192.0.2.1"));
-        assert_eq!((one.grow(25, 100), one.grow(1, 100)), (Ok(()), Err(Exhausted::Address)));
-        let mut others: Vec<_> = (2..6).map(|last| bodies.begin(address(&format!("192.0.2.{last}")))).collect();
-        let grown: Vec<_> = others.iter_mut().map(|permit| permit.grow(25, 100)).collect();
-        assert_eq!(grown, [Ok(()), Ok(()), Ok(()), Err(Exhausted::Total)]);
+        let grow = |permit: &mut MemoryPermit, more| permit.grow(more, 128, Instant::now);
+        assert_eq!((grow(&mut one, 32), grow(&mut one, 1)), (Ok(()), Err(Exhausted::Address)));
+        let mut others: Vec<_> = (2..5).map(|last| bodies.begin(address(&format!("192.0.2.{last}")))).collect();
+        let grown: Vec<_> = others.iter_mut().map(|permit| grow(permit, 28)).collect();
+        assert_eq!(grown, [Ok(()), Ok(()), Err(Exhausted::Total)]);
+        assert_eq!((grow(&mut others[2], 24), grow(&mut others[2], 1)), (Ok(()), Ok(())));
         drop((one, others));
-        assert_eq!((bodies.total(), bodies.0.keys()), (0, 0));
+        assert!(bodies.total() == 0 && bodies.0.is_empty());
     }
 
+    /// Otherwise a gateway with more senders than memory would complete none of their bodies.
     #[test]
-    fn challenges_are_bounded_per_second() {
-        let (challenges, at) = (ChallengeLimit::default(), |seconds| UnixTime::from_seconds(seconds).unwrap());
-        let answered = (0..100).filter(|_| challenges.admit(at(1)).is_ok()).count();
-        assert_eq!((answered, challenges.admit(at(2))), (20, Ok(())));
+    fn a_small_body_in_progress_may_use_the_reserve() {
+        let bodies = MemoryQuota::new(PoolName::BufferedBodies);
+        let mut permits: Vec<_> = (1..9).map(|last| bodies.begin(address(&format!("192.0.2.{last}")))).collect();
+        let limit = 8 * SMALL_BODY;
+        let half = usize::try_from(SMALL_BODY / 2).unwrap();
+        let begun = permits.iter_mut().map(|permit| permit.grow(half, limit, Instant::now)).collect::<Vec<_>>();
+        assert_eq!(begun, [Ok(()); 8]);
+        let mut large = bodies.begin(address("203.0.113.1"));
+        assert_eq!(large.grow(3 * half, limit, Instant::now), Ok(()));
+        assert_eq!(large.grow(4 * half, limit, Instant::now), Err(Exhausted::Address));
+        let completed = permits.iter_mut().map(|permit| permit.grow(half, limit, Instant::now));
+        assert_eq!(completed.filter(Result::is_ok).count(), 5);
     }
 }

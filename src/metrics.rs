@@ -9,12 +9,12 @@ mod family;
 mod label;
 mod route;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
+use prometheus::proto::{LabelPair, Metric, MetricFamily};
 use prometheus::{Encoder, IntCounter, Registry, TextEncoder};
-use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::auth::SignatureCheck;
 use crate::clock::UnixTime;
@@ -23,16 +23,24 @@ use families::{Families, seconds};
 pub use family::{MetricLabel, MetricRow};
 use label::Label as _;
 pub use label::{
-    ConnectionRejection, EntryKind, HandshakeError, LabelValues, OperationResult, Outcome, Reloaded,
-    StoreOperationResult,
+    ConnectionRejection, DisplacedCause, EntryKind, HandshakeError, LabelValues, LogLineKind, OperationResult, Outcome,
+    PoolName, Reloaded, StoreLoss, StoreOperationResult,
 };
 pub use route::RouteMetrics;
 
 /// Panics of this process, which also happen where no gateway and its metrics are at hand.
 pub static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// The counter of log lines that were dropped; set when the log is opened.
-pub static LINES: OnceLock<ErrorCounter> = OnceLock::new();
+/// The names of gateway.yaml that are values of labels.
+#[derive(Debug, Default)]
+pub struct ConfiguredNames {
+    /// Names of routes.
+    pub routes: HashSet<Arc<str>>,
+    /// Names of the issuers whose keys are fetched.
+    pub issuers: HashSet<Arc<str>>,
+    /// Files of revocation lists.
+    pub revocation_files: HashSet<String>,
+}
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -41,6 +49,7 @@ pub struct Metrics {
     families: Families,
     token_cached: IntCounter,
     token_verified: IntCounter,
+    configured: RwLock<ConfiguredNames>,
     routes: RwLock<HashMap<Arc<str>, Arc<RouteMetrics>>>,
 }
 
@@ -61,7 +70,8 @@ impl Metrics {
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let lookups = |check: SignatureCheck| families.token_cache_lookups.with_label_values(&[check.label()]);
         let (token_cached, token_verified) = (lookups(SignatureCheck::Cached), lookups(SignatureCheck::Verified));
-        let metrics = Self { registry, families, token_cached, token_verified, routes: RwLock::default() };
+        let (configured, routes) = (RwLock::default(), RwLock::default());
+        let metrics = Self { registry, families, token_cached, token_verified, configured, routes };
         Reloaded::ALL.iter().for_each(|result| metrics.config_reloads(*result).inc_by(0));
         metrics.build_info(env!("CARGO_PKG_VERSION")).set(1);
         Ok(metrics)
@@ -71,13 +81,53 @@ impl Metrics {
     pub fn render(&self) -> Vec<u8> {
         self.panics().reset();
         self.panics().inc_by(PANICS.load(Ordering::Relaxed));
-        self.log_lines_dropped().reset();
-        let dropped = LINES.get().map_or(0, ErrorCounter::dropped_lines);
-        self.log_lines_dropped().inc_by(u64::try_from(dropped).unwrap_or(u64::MAX));
+        for kind in LogLineKind::ALL {
+            self.log_lines_dropped(*kind).reset();
+            self.log_lines_dropped(*kind).inc_by(kind.dropped().load(Ordering::Relaxed));
+        }
+        let families = self.registry.gather();
         let mut text = Vec::new();
         // Encoding into memory fails only for a metric without name or type: there is none.
-        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        let _ = TextEncoder::new().encode(&families, &mut text);
+        self.remove_unconfigured(&families);
         text
+    }
+
+    /// A configuration with these names becomes active: the children of all other names are removed. The children of a
+    /// route that still has requests in flight stay until the first scrape after these.
+    pub fn configure(&self, names: ConfiguredNames) {
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = names;
+        self.remove_unconfigured(&self.registry.gather());
+    }
+
+    fn remove_unconfigured(&self, families: &[MetricFamily]) {
+        let configured = self.configured.read().unwrap_or_else(PoisonError::into_inner);
+        let unconfigured = |metric: &&Metric| {
+            metric.get_label().iter().any(|label| match label.name() {
+                "route" => !label.value().is_empty() && !configured.routes.contains(label.value()),
+                "issuer" => !configured.issuers.contains(label.value()),
+                "file" => !configured.revocation_files.contains(label.value()),
+                _ => false,
+            })
+        };
+        let children =
+            families.iter().flat_map(|family| family.get_metric().iter().map(move |metric| (family, metric)));
+        let unconfigured: Vec<_> = children.filter(|(_, metric)| unconfigured(metric)).collect();
+        if unconfigured.is_empty() {
+            return;
+        }
+        // While it is locked, no request gets a route's children. Those that a request in flight has stay.
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        routes.retain(|name, route| configured.routes.contains(name) || Arc::strong_count(route) > 1);
+        for (family, metric) in unconfigured {
+            let Some(row) = ROWS.iter().find(|row| row.name == family.name()) else { continue };
+            let pair = |name: &str| metric.get_label().iter().find(|pair| pair.name() == name);
+            let value = |name: &str| pair(name).map_or("", LabelPair::value);
+            if !routes.contains_key(value("route")) {
+                let values: Vec<&str> = row.labels.iter().map(|label| value(label.name)).collect();
+                self.families.remove(row.name, &values);
+            }
+        }
     }
 
     /// The names of all metrics that have a value, for documents.
@@ -115,13 +165,6 @@ impl Metrics {
         OperationResult::ALL.iter().for_each(|result| self.jwks_refreshes(issuer, *result).inc_by(0));
     }
 
-    /// Removes the gauges of an issuer that is no longer configured.
-    pub fn jwks_dropped(&self, issuer: &str) {
-        // An error means that there was no such child, which is as good.
-        let _ = self.families.jwks_keys.remove_label_values(&[issuer]);
-        let _ = self.families.jwks_last_success_timestamp.remove_label_values(&[issuer]);
-    }
-
     /// A configuration became active, at the start or by a reload.
     pub fn config_activated(&self, now: UnixTime) {
         self.config_last_reload_successful().set(1);
@@ -133,13 +176,6 @@ impl Metrics {
         for result in [Reloaded::Applied, Reloaded::Rejected] {
             self.revocation_reloads(file, result).inc_by(0);
         }
-    }
-
-    /// Removes the gauges of a revocation list that is no longer configured.
-    pub fn revocation_dropped(&self, file: &str) {
-        // An error means that there was no such child, which is as good.
-        let _ = self.families.revocation_last_reload_successful.remove_label_values(&[file]);
-        let _ = self.families.revocation_entries.remove_label_values(&[file]);
     }
 
     /// The revocation list on disk is the active one.
@@ -154,6 +190,14 @@ impl Metrics {
         self.store_capacity().set(count(capacity));
     }
 
+    /// Replaces the upstreams on loopback, each with whether it is exposed.
+    pub fn upstreams_exposed<'a>(&self, upstreams: impl Iterator<Item = (&'a str, bool)>) {
+        self.families.upstream_exposed.reset();
+        for (upstream, exposed) in upstreams {
+            self.upstream_exposed(upstream).set(exposed.into());
+        }
+    }
+
     /// Replaces the served certificates and the times at which they expire.
     pub fn certificates<'a>(&self, expiries: impl Iterator<Item = (&'a str, UnixTime)>) {
         self.families.certificate_expiry_timestamp.reset();
@@ -165,4 +209,66 @@ impl Metrics {
 
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Reason;
+
+    fn routes(names: &[&str]) -> ConfiguredNames {
+        ConfiguredNames { routes: names.iter().map(|name| Arc::from(*name)).collect(), ..ConfiguredNames::default() }
+    }
+
+    fn finish(metrics: &Metrics, route: &RouteMetrics) {
+        route.finished(metrics, Outcome::Forwarded, None, None, std::time::Duration::ZERO, None);
+    }
+
+    fn page(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.render()).unwrap()
+    }
+
+    /// A request in flight keeps its route's children, although a reload has removed the route; its count is scraped
+    /// once. A route that a later reload adds again keeps its counts.
+    #[test]
+    fn children_of_a_removed_route_stay_while_its_requests_are_in_flight() {
+        let metrics = Metrics::new().unwrap();
+        metrics.configure(routes(&["kept", "removed"]));
+        let (kept, in_flight) = (metrics.route(&"kept".into()), metrics.route(&"removed".into()));
+        [&kept, &in_flight].iter().for_each(|route| finish(&metrics, route));
+        metrics.requests("", Outcome::Rejected, Some(Reason::NoRoute), None).inc();
+        metrics.configure(routes(&["kept"]));
+        drop(kept);
+        finish(&metrics, &in_flight);
+        drop(in_flight);
+        let labels = |route: &str| {
+            format!("hookgate_requests_total{{outcome=\"forwarded\",reason=\"\",route=\"{route}\",status=\"\"}}")
+        };
+        assert!(page(&metrics).contains(&format!("{} 2", labels("removed"))));
+        assert!(!page(&metrics).contains("removed"));
+        finish(&metrics, &metrics.route(&"kept".into()));
+        let page = page(&metrics);
+        assert!(page.contains(&format!("{} 2", labels("kept"))) && page.contains("no_route"), "{page}");
+    }
+
+    #[test]
+    fn children_of_removed_issuers_and_revocation_lists_go() {
+        let metrics = Metrics::new().unwrap();
+        metrics.configure(ConfiguredNames {
+            issuers: ["acme".into()].into(),
+            revocation_files: ["revoked.yaml".to_owned()].into(),
+            ..ConfiguredNames::default()
+        });
+        metrics.jwks_known("acme");
+        metrics.jwks_held("acme", 2, Some(UnixTime::default()));
+        metrics.revocation_known("revoked.yaml");
+        metrics.revocation_activated("revoked.yaml", 1);
+        assert_eq!(page(&metrics).matches("acme").count() + page(&metrics).matches("revoked.yaml").count(), 8);
+        metrics.configure(ConfiguredNames::default());
+        // A scrape that has read the keys before the reload.
+        metrics.jwks_held("acme", 2, None);
+        let _last = page(&metrics);
+        let page = page(&metrics);
+        assert!(!page.contains("acme") && !page.contains("revoked.yaml"), "{page}");
+    }
 }

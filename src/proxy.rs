@@ -6,7 +6,8 @@
 
 mod acquire_limits;
 mod authenticate;
-mod capture;
+mod buffer_body;
+pub mod capture;
 pub mod connection_info;
 mod forward;
 pub mod forwarded;
@@ -20,6 +21,7 @@ mod request_id;
 mod reserve;
 pub mod response;
 pub mod response_body;
+pub mod response_start;
 mod route_request;
 mod stored_response;
 pub mod upstream;
@@ -31,7 +33,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use tokio::sync::mpsc;
 
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::metrics::Outcome;
 use crate::reason::Reason;
 use crate::services::Services;
@@ -69,14 +71,15 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let connection = forwarded::resolve_client(connection, &head.headers, &snapshot.trusted_proxies);
         let mut record = RequestRecord::new(&services.metrics, &head, &connection, services.access_log);
-        let body = InboundBody::new(body.into(), &head);
+        let body = InboundBody::new(body.into(), &head, services.waiting.begin(connection.address.ip()));
         match self.exchange(&snapshot, head, body, &connection, &mut record).await {
             Ok(response) => response.map(|content| Body::new(content, record)),
             Err(failure) => {
                 record.failed(&failure);
                 let route = record.route().map(|route| &**route);
                 let response = response::failure(&failure, snapshot.error_detail, route, &record.request_id);
-                record.status = Some(response.status());
+                // A client that has disconnected gets no response.
+                record.status = Some(response.status()).filter(|_| failure.reason() != Reason::ClientDisconnected);
                 // A rejected request waits for nothing: a client that pipelines them would occupy the worker.
                 tokio::task::yield_now().await;
                 response.map(|content| Body::new(content, record))
@@ -84,13 +87,9 @@ impl Gateway {
         }
     }
 
-    /// Counts and logs bytes that are not a valid HTTP/1 request; returns the response as bytes.
-    pub fn framing_failed(&self, reason: Reason, connection: SocketAddr) -> Vec<u8> {
-        self.services.metrics.requests("", Outcome::Rejected, Some(reason), Some(failure::status(reason))).inc();
-        if self.services.access_log {
-            record::framing_failed(reason, connection);
-        }
-        response::without_request(reason)
+    /// Counts and logs a connection that got an error response before it became a request. Its log lines are bounded.
+    pub fn no_request(&self, reason: Reason, connection: SocketAddr) {
+        record::no_request(&self.services.metrics, self.services.access_log, reason, connection);
     }
 
     /// The path of a request, from its headers to the upstream's response. Rare branches are boxed, because an async
@@ -108,7 +107,7 @@ impl Gateway {
 
         let permit = match authenticate(services, &context, &mut body, record).await? {
             Authenticated::Permitted(permit) => permit,
-            Authenticated::Challenge(challenge) => {
+            Authenticated::Challenge(_, challenge) => {
                 let response = response::challenge(&challenge, &context.request_id);
                 record.answered(Outcome::ChallengeAnswered, None, response.status());
                 return Ok(response);

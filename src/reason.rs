@@ -37,9 +37,10 @@ rows! {
         sender: "Send the request without `Upgrade`.",
     }).before_route();
     AmbiguousPath = &row("ambiguous_path", 400, ReasonTexts {
-        cause: "a path that two programs could read differently, or a fragment",
-        operator: "Give the sender a URL without such a path; it cannot be allowed.",
-        sender: "Use a path without dot segments, `//`, `;`, `\\` and encoded separators.",
+        cause: "a path that two programs could read differently, a fragment, or another spelling (case, final slash) of \
+                the path of a stricter route with the same upstream",
+        operator: "Give the sender a URL with the exact path of its route; such a path cannot be allowed.",
+        sender: "Use the exact path, without dot segments, `//`, `;`, `\\` and encoded separators.",
     }).before_route();
     /// RFC 9112 §7.1 and §11.2.
     AmbiguousFraming = &row("ambiguous_framing", 400, ReasonTexts {
@@ -247,9 +248,9 @@ rows! {
         sender: "Do not retry: the event has been delivered.",
     });
     ReplayIdReused = &row("replay_id_reused", 409, ReasonTexts {
-        cause: "the [replay id](../concepts/replay-and-idempotency.md#replay-ids) was used before by another request, \
-                which was not delivered",
-        operator: "Check that `id` identifies one event, and that retries of the sender are the same request.",
+        cause: "the [replay id](../concepts/replay-and-idempotency.md#replay-ids) was used before by another request: \
+                another method, target or body",
+        operator: "Check that `id` identifies one event. If retries have another body, set `id: { hash: true }`.",
         sender: "Give each event its own id.",
     });
     DuplicateInFlight = &row("duplicate_in_flight", 409, ReasonTexts {
@@ -280,7 +281,8 @@ rows! {
     });
     RateLimited = &row("rate_limited", 429, ReasonTexts {
         cause: "the request exceeds [a rate limit](configuration/routes.md#routes.limits.rate), or more than 20 \
-                [challenges](configuration/authentication.md#routes.auth.challenge) per second",
+                [challenges](configuration/authentication.md#routes.auth.challenge) per second of one address on one \
+                route",
         operator: "Raise the limit if the requests are legitimate; `detail` of the log names the limit.",
         sender: "Retry after `Retry-After`, and send fewer requests per second.",
     });
@@ -315,15 +317,24 @@ rows! {
                    [Outages](../concepts/reload.md#outages).",
         sender: "Retry after `Retry-After`.",
     }).ends(Ending::Undecided);
+    /// A rejection and no failure: an unauthenticated client can cause it at will, and must not hide a failure.
+    JwksCooldown = &row("jwks_cooldown", 503, ReasonTexts {
+        cause: "the issuer's fetched keys lack the token's `kid`, and were fetched for an unknown key within the \
+                `cooldown`, so that a key published since then is not known yet",
+        operator: "Usually none: a forged token, or one whose key is no longer published. See [An unknown \
+                   key](../concepts/keys.md#an-unknown-key).",
+        sender: "Retry after `Retry-After`.",
+    });
     BufferFull = &row("buffer_full", 503, ReasonTexts {
-        cause: "buffered bodies have reached `max_buffered_bytes`, or those of one address a quarter of it",
+        cause: "buffered bodies have reached `max_buffered_bytes`, or those of one address a quarter of it, and no \
+                other client had to [give way](../concepts/limits.md#who-gives-way), or this one had to",
         operator: "Raise `max_buffered_bytes`; if `detail` of the log is `address`, find the client, and set \
                    `trusted_proxies`.",
         sender: "Retry after `Retry-After`.",
     }).ends(Ending::Undecided);
     TooManyWaitingRequests = &row("too_many_waiting_requests", 503, ReasonTexts {
         cause: "the requests that wait for their bodies have reached 64 MiB, or those of one address a quarter \
-                of it",
+                of it, and no other client had to [give way](../concepts/limits.md#who-gives-way), or this one had to",
         operator: "Find the clients that send bodies slowly; behind a proxy set `trusted_proxies`.",
         sender: "Retry after `Retry-After`, and send the body without pauses.",
     }).ends(Ending::Undecided);

@@ -15,6 +15,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use crate::config::{Config, Drain, Handles, ProcessSettings, Sources, compile};
+use crate::metrics::ConfiguredNames;
 pub use crate::metrics::Reloaded;
 use crate::services::Services;
 use crate::snapshot::ConfigHash;
@@ -141,6 +142,11 @@ impl Reloader {
 
     /// Updates the remote keys, the watched revocation lists and the metrics; logs the warnings.
     fn announce(&self, config: &Config) {
+        self.services.metrics.configure(ConfiguredNames {
+            routes: config.snapshot.routes.routes().map(|route| Arc::clone(&route.name)).collect(),
+            issuers: config.handles.remote_keys.iter().map(|keys| Arc::clone(&keys.source.issuer)).collect(),
+            revocation_files: config.handles.revocations.iter().map(|list| list.file.clone()).collect(),
+        });
         self.services.jwks.replace_sources(&config.handles.remote_keys);
         self.revocations.replace_lists(&config.handles.revocations, &self.services.metrics);
         self.services.metrics.certificates(config.certificates.iter().map(|(name, expires)| (name.as_str(), *expires)));

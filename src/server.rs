@@ -2,7 +2,7 @@
 //!
 //! It does not interpret requests: the [`Gateway`] does. Run by each worker for each listener.
 
-mod connection;
+pub mod connection;
 pub mod connection_state;
 pub mod framing;
 pub mod guarded_stream;
@@ -15,23 +15,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use rustls::ServerConnection;
+use rustls::server::Acceptor;
+use rustls::{ServerConfig, ServerConnection};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::auth::client_certificate::{ClientCertificate, UnreadableCertificate};
-use crate::limit::{ConnectionPermit, Connections};
-use crate::metrics::{ConnectionRejection, Metrics, OperationResult};
+use crate::limit::{ConnectionPermit, ConnectionProgress, Connections};
+use crate::metrics::{ConnectionRejection, Metrics, OperationResult, PoolName};
 use crate::proxy::connection_info::{ConnectionInfo, ForwardedInfo};
 use crate::proxy::{Gateway, response};
 use crate::reason::Reason;
 use crate::route::within;
 use crate::snapshot::ListenerSettings;
 use guarded_stream::linger;
-use handshake_error::HandshakeError;
+use handshake_error::{HandshakeError, HandshakeFailure};
 use phase::{Phase, reached};
 use proxy_protocol::ProxiedSource;
 
@@ -73,6 +74,7 @@ impl Server {
                     Err(error) => {
                         tracing::warn!(listener = server.shared.name, %error, "cannot accept a connection");
                         // Mostly the process is out of file descriptors, which closing connections release.
+                        server.shared.connections.make_room(Instant::now().into_std());
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
                 },
@@ -88,8 +90,10 @@ impl Server {
         let Some(settings) = snapshot.listeners.get(self.shared.index) else { return };
         match self.permit(address.ip(), settings, &snapshot.trusted_proxies) {
             Ok(permit) => {
-                let serving = Arc::clone(self).serve(stream, address, settings.clone(), permit);
-                tokio::spawn(serving);
+                let progress = Arc::<ConnectionProgress>::default();
+                let serving = Arc::clone(self).serve(stream, address, settings.clone(), permit, Arc::clone(&progress));
+                let task = tokio::spawn(serving);
+                progress.run_by(task.abort_handle(), Instant::now().into_std());
             }
             Err(closed) => self.closed(closed),
         }
@@ -106,11 +110,8 @@ impl Server {
         if settings.proxy_protocol && !trusted {
             return Err(ConnectionRejection::TrustedProxies);
         }
-        let mut permit = self.shared.connections.admit(&settings.limits)?;
-        if !trusted {
-            permit.count_for(address, &settings.limits)?;
-        }
-        Ok(permit)
+        let address = Some(address).filter(|_| !trusted);
+        self.shared.connections.admit(address, &settings.limits, Instant::now().into_std())
     }
 
     async fn serve(
@@ -119,10 +120,17 @@ impl Server {
         address: SocketAddr,
         settings: ListenerSettings,
         mut permit: ConnectionPermit,
+        progress: Arc<ConnectionProgress>,
     ) {
         let gauge = self.metrics().open_connections(&self.shared.name);
         gauge.inc();
-        let _closed = OnDrop(|| gauge.dec());
+        let _closed = OnDrop(|| {
+            gauge.dec();
+            if let Some(why) = progress.displaced() {
+                self.metrics().displaced(PoolName::Connections, why.into()).inc();
+            }
+        });
+        permit.wait_for(&progress, Instant::now().into_std());
         // Fails only on a connection that is already closed.
         let _ = stream.set_nodelay(true);
         let deadline = Instant::now() + settings.limits.tls_handshake;
@@ -135,6 +143,7 @@ impl Server {
             client_certificate: None,
             server_name: None,
             limits: settings.limits,
+            progress: Arc::clone(&progress),
         };
         if settings.proxy_protocol {
             let source = Box::pin(timeout_at(deadline, proxy_protocol::read(&mut stream))).await;
@@ -145,7 +154,7 @@ impl Server {
         }
         match settings.tls {
             None => Box::pin(connection::http1(stream, connection, &self.gateway, self.phase.clone())).await,
-            Some(config) => self.serve_tls(stream, TlsAcceptor::from(config), connection, deadline).await,
+            Some(config) => self.serve_tls(stream, config, connection, deadline).await,
         }
     }
 
@@ -164,17 +173,32 @@ impl Server {
         connection.address = address.into();
         if !within(&self.gateway.services.snapshot.load().trusted_proxies, address.ip()) {
             permit.count_for(address.ip(), &connection.limits)?;
+            permit.wait_for(&connection.progress, Instant::now().into_std());
         }
         Ok(())
     }
 
-    async fn serve_tls(&self, stream: TcpStream, acceptor: TlsAcceptor, connection: ConnectionInfo, deadline: Instant) {
+    async fn serve_tls(
+        &self,
+        stream: TcpStream,
+        config: Arc<ServerConfig>,
+        connection: ConnectionInfo,
+        deadline: Instant,
+    ) {
+        let (client, mut server_name) = (*connection.address, None);
         // Boxed: a phase that is short, or that few connections have, must not enlarge the task of every connection.
-        let handshake = Box::pin(timeout_at(deadline, handshake(stream, acceptor, connection))).await;
-        let shaken = handshake.unwrap_or(Err(HandshakeError::Timeout));
+        let handshake = Box::pin(timeout_at(deadline, handshake(stream, config, connection, &mut server_name))).await;
+        let shaken = handshake.unwrap_or_else(|_elapsed| Err(HandshakeError::Timeout.into()));
+        let reason = shaken.as_ref().err().map(|failure| failure.reason);
         let result = if shaken.is_ok() { OperationResult::Success } else { OperationResult::Error };
-        self.metrics().tls_handshakes(&self.shared.name, result, shaken.as_ref().err().copied()).inc();
-        let Ok((stream, connection)) = shaken else { return };
+        self.metrics().tls_handshakes(&self.shared.name, result, reason).inc();
+        if reason == Some(HandshakeError::PlainHttp) {
+            self.gateway.no_request(Reason::TlsRequired, client);
+        }
+        let (stream, connection) = match shaken {
+            Ok(shaken) => shaken,
+            Err(failure) => return failure.log(&self.shared.name, client, server_name.as_deref()),
+        };
         // Chosen by ALPN: detecting the protocol would wait for bytes that may never arrive (as hyper-util's detection
         // does).
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -194,21 +218,24 @@ impl Server {
     }
 }
 
-/// Runs the TLS handshake; returns the stream, and the connection with its certificate and server name. A client that
-/// speaks plain HTTP gets a readable response, as from nginx, instead of a TLS alert.
+/// Runs the TLS handshake; returns the stream, and the connection with its certificate and server name. `server_name` is
+/// set as soon as the client has sent it, for the log line of a handshake that fails. A client that speaks plain HTTP gets a readable response, as from nginx, instead of a TLS alert.
 async fn handshake(
     mut stream: TcpStream,
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
     connection: ConnectionInfo,
-) -> Result<(Box<TlsStream<TcpStream>>, ConnectionInfo), HandshakeError> {
+    server_name: &mut Option<String>,
+) -> Result<(Box<TlsStream<TcpStream>>, ConnectionInfo), HandshakeFailure> {
     let mut first = [0];
     let peeked = stream.peek(&mut first).await;
     // An HTTP method begins with a letter, a TLS record with its type (RFC 8446 §5.1: 20 to 24).
     if peeked.is_ok() && first.first().is_some_and(u8::is_ascii_alphabetic) {
         linger(&mut stream, &response::without_request(Reason::TlsRequired)).await;
-        return Err(HandshakeError::PlainHttp);
+        return Err(HandshakeError::PlainHttp.into());
     }
-    let stream = acceptor.accept(stream).await.map_err(|error| HandshakeError::of(&error))?;
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    *server_name = hello.client_hello().server_name().map(str::to_owned);
+    let stream = hello.into_stream(config).await?;
     let connection = with_tls(connection, stream.get_ref().1).map_err(|UnreadableCertificate| HandshakeError::Other)?;
     // Boxed once: a task reserves space for each move of a value that it holds.
     Ok((Box::new(stream), connection))

@@ -71,11 +71,13 @@ pub struct RedisSettings {
     pub username: Option<String>,
     /// Password for `AUTH`.
     pub password: Option<Zeroizing<String>>,
+    /// Secret key of the hashes of ids and requests.
+    pub hash_key: Option<Zeroizing<Vec<u8>>>,
     /// Timeout of one command, including every step until its response.
     pub timeout: Duration,
     /// Prefix of every key.
     pub prefix: String,
-    /// Behaviour for credentials after a failover or a loss of data.
+    /// Behaviour for requests whose ids may have been lost.
     pub on_failover: OnFailover,
 }
 
@@ -88,15 +90,16 @@ impl std::fmt::Debug for RedisSettings {
     }
 }
 
-/// Behaviour for requests after a failover: a replica was promoted, or a master came back without its data
+/// Behaviour for requests whose ids Redis may have lost, after a restart, a promotion, or a clock that was set
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(extend("default" = "reject"))]
 pub enum OnFailover {
-    /// Credentials issued before it are rejected with 503, because their ids may have been lost.
+    /// They are rejected with 503: at first, for ten seconds at most, all from before the event; after the gateways
+    /// have written their latest ids again, credentials whose signed time none of them covers, until they expire.
     #[default]
     Reject,
-    /// Credentials issued before it are accepted.
+    /// They are forwarded, some of them perhaps a second time.
     Allow,
 }
 

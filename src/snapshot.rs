@@ -1,32 +1,40 @@
 //! The configuration snapshot that a request is handled with, and the only place where it is swapped.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::auth::client_certificate::ClientTrust;
-use crate::route::RoutingTable;
+use crate::route::table::RoutingTable;
 
-/// SHA-256 over the whole configuration: the YAML and each file and environment variable that it references.
+/// HMAC-SHA256 over the whole configuration: the YAML and each file and environment variable that it references, secrets
+/// included. The key is random in each process: with a known key, the hash would confirm guesses of a weak secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConfigHash(pub [u8; 32]);
+
+/// Without entropy there is no start, and no hash is shown.
+static PROCESS_KEY: LazyLock<hmac::Key> = LazyLock::new(|| {
+    let random = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+    random.unwrap_or_else(|_| hmac::Key::new(hmac::HMAC_SHA256, &[]))
+});
 
 impl ConfigHash {
     /// The hash over all parts, each preceded by its length, so that no two lists of parts give the same bytes.
     pub fn of(parts: &[&[u8]]) -> Self {
-        let mut context = Context::new(&SHA256);
+        let mut context = hmac::Context::with_key(&PROCESS_KEY);
         for part in parts {
             context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             context.update(part);
         }
         let mut hash = [0; 32];
-        // SHA-256 has 32 bytes.
-        hash.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        // HMAC-SHA256 has 32 bytes.
+        hash.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
         Self(hash)
     }
 }
@@ -69,8 +77,10 @@ pub struct Snapshot {
     pub error_detail: ErrorDetail,
     /// The maximum number of bytes in all buffered bodies (`max_buffered_bytes`).
     pub max_buffered_bytes: u64,
-    /// The hash of the configuration.
+    /// The hash of the configuration, which is different in each process.
     pub config_hash: ConfigHash,
+    /// SHA-256 of gateway.yaml in hex, which contains no secret: the same for replicas with the same file.
+    pub yaml_hash: String,
 }
 
 /// The settings of a listener that a reload may change.
@@ -107,6 +117,8 @@ pub struct ListenerLimits {
     pub request_body_idle: Duration,
     /// The maximum time for a whole request body (`request_body`).
     pub request_body: Duration,
+    /// The lowest average rate of a request body, in bytes per second; zero for none (`min_request_body_rate`).
+    pub min_request_body_rate: u32,
     /// The maximum time in which the client reads no byte of the response (`response_write_idle`).
     pub response_write_idle: Duration,
     /// The maximum size of all headers of a request, in bytes (`max_headers_size`).
@@ -131,6 +143,7 @@ impl Default for ListenerLimits {
             keepalive: Duration::from_secs(60),
             request_body_idle: Duration::from_secs(15),
             request_body: Duration::from_secs(60),
+            min_request_body_rate: 240,
             response_write_idle: Duration::from_secs(60),
             max_headers_size: 32 * 1024,
             max_headers_count: 100,

@@ -11,6 +11,7 @@ pub mod kind;
 pub mod memory;
 pub mod redis;
 pub mod state;
+pub mod store_clock;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +31,7 @@ use kind::{ReserveRequest, Store, StoreError};
 use memory::MemoryStore;
 use redis::{RedisStartError, RedisStore};
 use state::{Owner, ReserveResult, Settled, Settlement};
+use store_clock::StoreClock;
 
 /// Maximum number of settlements that wait for a retry because the store was not available.
 const MAX_RETRIES: usize = 100_000;
@@ -82,7 +84,7 @@ pub struct StoreClient {
     pub hasher: EntryHasher,
     /// Whether requests are rejected or forwarded while the store is full or not available.
     pub on_error: OnError,
-    clock: Arc<dyn Clock>,
+    clock: Arc<StoreClock>,
     metrics: Arc<Metrics>,
     runtime: Handle,
     /// Number of settlements that wait for a retry.
@@ -100,6 +102,7 @@ impl StoreClient {
         metrics: Arc<Metrics>,
         runtime: Handle,
     ) -> Result<Self, StoreStartError> {
+        let clock = Arc::new(StoreClock::new(clock));
         let (capacity, now) = (settings.capacity, clock.now());
         let (store, hasher): (Box<dyn Store>, EntryHasher) = match &settings.backend {
             StoreBackend::Memory => {
@@ -113,7 +116,10 @@ impl StoreClient {
                 (Box::new(embedded), hasher)
             }
             StoreBackend::Redis(redis) => {
-                (Box::new(RedisStore::new(redis, runtime.clone())?), EntryHasher::of_prefix(&redis.prefix))
+                let secret = redis.hash_key.as_deref().map(Vec::as_slice);
+                let hasher = EntryHasher::of_replicas(&redis.prefix, secret);
+                let store = RedisStore::new(redis, Arc::clone(&clock), Arc::clone(&metrics), runtime.clone())?;
+                (Box::new(store), hasher)
             }
         };
         Ok(Self { store, hasher, on_error: settings.on_error, clock, metrics, runtime, retries: AtomicUsize::new(0) })
@@ -154,7 +160,8 @@ impl StoreClient {
             // Recorded before the call: if the client disconnects meanwhile, dropping the reservation releases the
             // entry.
             reservation.entries.push(entry.clone());
-            let result = self.store.reserve(&entry, now).await;
+            let forgotten = self.clock.may_have_forgotten(entry.until);
+            let result = if forgotten { Err(StoreError::Unavailable) } else { self.store.reserve(&entry, now).await };
             self.metrics.store_operations(entry.kind, result_of(&result)).inc();
             if result == Ok(ReserveResult::Reserved) {
                 continue;
@@ -330,3 +337,6 @@ impl InFlightReservation {
         self.entries.iter().any(|entry| entry.kind == EntryKind::Idempotency)
     }
 }
+
+#[cfg(test)]
+mod tests;

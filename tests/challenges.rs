@@ -10,7 +10,7 @@ use hookgate::config::presets::{PRESETS, find};
 use hookgate::route::ChallengeStage;
 use serde_json::{Value, json};
 
-use crate::support::configuration::{Preset, file};
+use crate::support::configuration::{Preset, Route, file};
 use crate::support::{Answer, Client, NOW, Setup, Upstream, hmac};
 use crate::vectors::{Case, Verdict, cases, read};
 
@@ -263,4 +263,29 @@ fn no_answer_signs_a_request_that_the_preset_would_accept() {
         oracles.push(*name);
     }
     assert_eq!(oracles, ["x", "zoom"]);
+}
+
+/// The challenges of one route, or those of an attacker, must not block those of a provider.
+#[tokio::test]
+async fn a_flood_of_challenges_blocks_only_its_client_on_its_route() {
+    let upstream = Upstream::echo().await;
+    let crc = Route::new("x")
+        .path("/x")
+        .methods(["GET", "POST"])
+        .upstream(format!("http://{}", upstream.address))
+        .auth(Preset::new("x").secret(file("other")).challenge(true));
+    let gateway =
+        setup(&upstream, "dropbox", true).file("other", "another secret").top(|top| top.add_route(crc)).start();
+    let ask = async |last: u8, target: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        gateway.wire_from(last).await.write(request).await.rest().await
+    };
+    for number in 0..25 {
+        let response = ask(9, "/webhook?challenge=riddle").await;
+        assert_eq!(response.starts_with("HTTP/1.1 429"), number >= 20, "{number}: {response}");
+    }
+    for (last, target) in [(9, "/x?crc_token=abc"), (2, "/x?crc_token=abc"), (2, "/webhook?challenge=riddle")] {
+        let response = ask(last, target).await;
+        assert!(response.starts_with("HTTP/1.1 200"), "{target}: {response}");
+    }
 }

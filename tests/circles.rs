@@ -13,7 +13,7 @@ use crate::layers::source::{Source, sources};
 const SCHEMES: &[&str] = &["certificate_rule", "detached", "jwt", "signature", "static_token"];
 
 /// The top storey of `auth`; every other module is on the ground.
-const TOP: &[&str] = &["challenge", "policy", "replay_protection", "revocation", "rules"];
+const TOP: &[&str] = &["challenge", "policy", "replay_protection", "revocation", "rules", "strictness"];
 
 /// A module's path, such as `["auth", "keys"]`; empty for lib.rs.
 type Module = Vec<String>;

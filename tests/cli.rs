@@ -1,7 +1,8 @@
 //! The command line: how commands name their configuration file, and their exit codes.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -158,6 +159,31 @@ fn every_option_in_the_documents_exists() {
         }
     }
     assert!(checked >= 10, "{checked} options found");
+}
+
+/// Whether a running gateway may write a core dump.
+fn may_dump_core(folder: &Path, arguments: &[&str]) -> bool {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
+    let mut running = command.current_dir(folder).arg("run").args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(running.stdout.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("listening")), "it ended");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.id())).unwrap();
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    line.split_whitespace().nth(1) != Some("0")
+}
+
+/// A core dump contains all secrets. The hard limit is compared, which the shell may have lowered already.
+#[test]
+fn core_dumps_are_disabled_unless_they_are_allowed() {
+    let folder = folder();
+    let text = std::fs::read_to_string(folder.path().join("gateway.yaml")).unwrap();
+    let configuration = Configuration::read(&text).listener(|listener| listener.address("127.0.0.1:0"));
+    std::fs::write(folder.path().join("gateway.yaml"), configuration.to_string()).unwrap();
+    assert!(!may_dump_core(folder.path(), &[]));
+    let (_, hard) = rlimit::Resource::CORE.get().unwrap();
+    assert_eq!(may_dump_core(folder.path(), &["--allow-core-dumps"]), hard > 0);
 }
 
 /// A start that failed after its first runtime was made ended with a panic, which hid the reason.

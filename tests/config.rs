@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use hookgate::clock::UnixTime;
 use hookgate::config::{ConfigErrors, Handles};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::configuration::{Configuration, usual};
+use crate::support::configuration::{Configuration, Preset, file, usual};
 use crate::support::schema::load;
 use crate::support::{Authority, Issuer, certificate};
 
@@ -23,6 +24,7 @@ fn folder() -> TempDir {
     std::fs::write(folder.path().join("server.key"), key).unwrap();
     std::fs::write(folder.path().join("jwks.json"), Issuer::es256("k1").jwks()).unwrap();
     std::fs::write(folder.path().join("short"), "too short").unwrap();
+    std::fs::write(folder.path().join("shared"), "a shared secret of more than 32 bytes").unwrap();
     folder
 }
 
@@ -69,6 +71,29 @@ fn problems_of(yaml: &str) -> Vec<String> {
         load(&path, &Handles::default()).err().map(|errors: ConfigErrors| errors.to_string()).unwrap_or_default();
     let prefix = format!("{}:", path.display());
     told.lines().map(|line| line.strip_prefix(&prefix).unwrap().to_owned()).collect()
+}
+
+/// The warnings of a valid configuration.
+fn warnings_of(configuration: &Configuration) -> Vec<String> {
+    let folder = folder();
+    let path = write(folder.path(), &configuration.to_string());
+    load(&path, &Handles::default()).unwrap_or_else(|errors| panic!("{errors}")).warnings
+}
+
+/// A written `refresh_interval` must not contradict a default that is not in the file.
+#[test]
+fn defaults_of_jwks_follow_a_written_refresh_interval() {
+    let with = |keys: &str| problems("{ file: jwks.json }", &format!("{{ url: \"https://a/\", {keys} }}"));
+    for keys in ["refresh_interval: 5s", "refresh_interval: 48h", "refresh_interval: 5s, cooldown: 5s"] {
+        assert_eq!(with(keys), Vec::<String>::new(), "{keys}");
+    }
+    for (keys, expected) in [
+        ("refresh_interval: 5s, cooldown: 6s", "jwks.cooldown: must not be longer than refresh_interval"),
+        ("refresh_interval: 48h, max_stale: 24h", "jwks.max_stale: must not be shorter than refresh_interval"),
+    ] {
+        let told = with(keys);
+        assert!(told.len() == 1 && told[0].contains(expected), "{keys}: {told:?}");
+    }
 }
 
 #[test]
@@ -185,6 +210,11 @@ fn fields_without_effect_are_rejected() {
             "admin: { address: \"127.0.0.1:9\" }\nlisteners:\n  - { address: \"127.0.0.1:9\", plaintext: true }"
                 .to_owned(),
             "admin.address: duplicate address: a listener uses it",
+        ),
+        (
+            "listeners:",
+            "admin: { address: \"127.0.0.1:9\", hosts: [\"ops.test:80\"] }\nlisteners:".to_owned(),
+            "admin.hosts[0]: expected a host name without port",
         ),
         ("127.0.0.1:8000", "127.0.0.1:99999".to_owned(), "upstream.url: expected http://host:port"),
         ("127.0.0.1:8000", "127.0.0.1:0".to_owned(), "upstream.url: expected http://host:port"),
@@ -376,7 +406,37 @@ fn fields_without_effect_are_rejected() {
         (
             "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
             "    auth: public\n    forward: { credential: keep }".to_owned(),
-            "forward: a public route has no credential",
+            "forward.credential: a public route has no credential",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { remove: [X-A, Host] }".to_owned(),
+            "forward.remove[1]: would remove a header that HTTP needs",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { remove: [\"Content-*\"] }".to_owned(),
+            "forward.remove[0]: would remove a header that HTTP needs",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { remove: [] }".to_owned(),
+            "forward.remove: must not be empty",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { allow: [X_A] }".to_owned(),
+            "forward.allow[0]: expected a header name of letters, digits and `-`",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { allow: [\"*\"] }".to_owned(),
+            "forward.allow[0]: expected a header name of letters, digits and `-`",
+        ),
+        (
+            "    auth:\n      jwt:\n        issuer: acme\n        audience: https://hooks.test/",
+            "    auth: public\n    forward: { allow: [] }".to_owned(),
+            "forward.allow: must not be empty",
         ),
     ];
     for (old, new, expected) in cases {
@@ -393,14 +453,14 @@ fn a_shared_secret_is_long_enough_and_never_in_the_file() {
     assert_eq!(told, ["8:15: issuers.acme.secret.env: environment variable HOOKGATE_TEST_UNSET: not set"]);
     let told = secret("{ file: gone }");
     assert_eq!(told, ["8:15: issuers.acme.secret.file: file gone: not found"]);
-    let told = secret("{ file: jwks.json, encoding: hex }");
+    let told = secret("{ file: shared, encoding: hex }");
     assert!(told[0].contains("issuers.acme.secret.encoding: the secret is not valid in this encoding"), "{told:?}");
 }
 
 #[test]
 fn of_several_secrets_each_problem_has_its_position() {
     let told = |more: &str| problems("[ES256]\n    jwks: { file: jwks.json }", &format!("[HS256]\n    {more}"));
-    let secrets = told("secrets: [ { file: jwks.json }, { file: gone }, { env: HOOKGATE_TEST_UNSET } ]");
+    let secrets = told("secrets: [ { file: shared }, { file: gone }, { env: HOOKGATE_TEST_UNSET } ]");
     assert_eq!(secrets.len(), 2, "{secrets:#?}");
     assert!(secrets[0].contains("issuers.acme.secrets[1].file: file gone: not found"), "{secrets:#?}");
     assert!(secrets[1].contains("issuers.acme.secrets[2].env: environment variable"), "{secrets:#?}");
@@ -480,6 +540,21 @@ fn trusted_proxies_are_cidr_ranges_and_proxy_protocol_needs_them() {
     for (top, listener) in [(trusted, taken), (trusted, ""), ("trusted_proxies: []\n", "    proxy_protocol: false\n")] {
         assert_eq!(problem(top, listener), "", "{top}{listener}");
     }
+}
+
+#[test]
+fn a_rate_of_failed_authentication_that_other_customers_can_exhaust_is_a_warning() {
+    let folder = folder();
+    std::fs::write(folder.path().join("secret"), "a secret of more than sixteen bytes").unwrap();
+    let warnings = |limits: Value| {
+        let preset = Preset::new("github").secret(file("secret"));
+        let yaml = valid().route(|route| route.auth(preset).with("limits", limits)).to_string();
+        let told = load(&write(folder.path(), &yaml), &Handles::default()).unwrap().warnings;
+        told.iter().filter(|warning| warning.contains("all customers of github")).count()
+    };
+    assert_eq!(warnings(json!({ "failed_auth_rate": "20/s" })), 1);
+    assert_eq!(warnings(json!({ "failed_auth_rate": "20/s", "max_body_size": "64KiB" })), 0);
+    assert_eq!(warnings(json!({})), 0);
 }
 
 #[test]

@@ -22,6 +22,7 @@ main() {
     install_tools
     check_scripts
     check_dockerfile
+    check_release
     check_manifest
     check_prometheus
     check_systemd
@@ -79,6 +80,19 @@ install_tools() {
     for tool in promtool openssl curl; do
         command -v "$tool" >/dev/null || fail "$tool is missing (promtool: Debian's package prometheus)"
     done
+}
+
+# The bill of materials against the schema of CycloneDX and against Cargo.lock, the workflow against the schema of GitHub
+# and by zizmor, which among others rejects actions that are not pinned by commit.
+check_release() {
+    local workflow=.github/workflows/release.yml
+    quietly python3 deploy/sbom.py
+    cp "$WORK/output" "$WORK/sbom.json"
+    quietly "$VENV/bin/python" tests/deploy/sbom.py "$WORK/sbom.json"
+    good "deploy/sbom.py (CycloneDX schema, Cargo.lock)"
+    quietly "$VENV/bin/check-jsonschema" --builtin-schema vendor.github-workflows "$workflow"
+    quietly "$VENV/bin/zizmor" --offline --no-progress "$workflow"
+    good "$workflow (schema, zizmor)"
 }
 
 check_scripts() {

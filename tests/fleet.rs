@@ -5,6 +5,7 @@ mod app;
 mod killed;
 mod leaving;
 mod ledger;
+mod losses;
 pub mod process;
 pub mod redis;
 mod sender;

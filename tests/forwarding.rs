@@ -47,96 +47,39 @@ async fn the_upstream_learns_where_a_request_came_from() {
     assert_eq!(answer.header("server"), Some("the-app"));
 }
 
-/// Caddy CVE-2026-30851, oauth2-proxy CVE-2025-64484, Traefik CVE-2026-54763, Envoy CVE-2023-27487.
+/// HTTP/2 would carry such a length into HTTP/1, where servers read it differently.
 #[tokio::test]
-async fn no_client_sets_identity_or_forwarding_headers() {
+async fn an_ambiguous_length_is_rejected_in_both_versions() {
     let upstream = Upstream::echo().await;
-    let headers = json!({"sub": "X-Who", "nothing": "X-Nothing"});
-    let gateway = Setup::new(upstream.address).route(|route| route.claims_to_headers(headers)).start();
-    let mut request =
-        gateway.client().request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
-    let spoofed = [
-        "x-who",
-        "X_Who",
-        "x.who",
-        "x-nothing",
-        "x-hookgate-sub",
-        "x_hookgate_sub",
-        "x.hookgate.sub",
-        "forwarded",
-        "x-forwarded-for",
-        "x_forwarded_for",
-        "x-forwarded-uri",
-        "x-forwarded-prefix",
-        "x-original-forwarded-for",
-        "x-real-ip",
-        "x-client-ip",
-        "x-cluster-client-ip",
-        "true-client-ip",
-        "x-original-url",
-        "x-original-uri",
-        "x-original-host",
-        "x-rewrite-url",
-        "x-http-method-override",
-        "x-http-method",
-        "x-method-override",
-        "x-envoy-original-path",
-        "x-envoy-original-host",
-        "proxy",
-        "x-forwarded",
-        "client-ip",
-        "remote-user",
-        "content_length",
-        "transfer_encoding",
-        "x-request-id",
-        "x_request_id",
-    ];
-    for name in spoofed {
-        request = request.header(name, "evil").header(name, "evil, twice");
+    let gateway = Gateway::before(&upstream);
+    for lengths in ["Content-Length: 002\r\n", "Content-Length: 2\r\nContent-Length: 2\r\n"] {
+        let request = format!(
+            "POST /webhook HTTP/1.1\r\nHost: localhost\r\n{lengths}Authorization: Bearer {}\r\n\r\n{{}}",
+            gateway.token()
+        );
+        let answer = gateway.wire().await.write(request).await.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("ambiguous_framing"), "{answer}");
     }
-    assert_eq!(gateway.client().send(request, "{}").await.status, 200);
-    let seen = upstream.only();
-    let evil: Vec<_> = seen.headers.iter().filter(|(_, value)| value.as_bytes().starts_with(b"evil")).collect();
-    assert!(evil.is_empty(), "{evil:?}");
-    assert_eq!((seen.header("x-who"), seen.header("x-nothing")), (Some("shop-42"), None));
+    for lengths in [&["002"][..], &["2", "2"]] {
+        let client = gateway.client_http2();
+        let request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
+        let request = lengths.iter().fold(request, |request, length| request.header("content-length", *length));
+        assert_eq!(client.send(request, "{}").await.problem(), (400, "ambiguous_framing".into()), "{lengths:?}");
+    }
+    assert!(upstream.seen().is_empty());
 }
 
-/// Traefik GHSA-62c8-mh53-4cqv, pingora CVE-2026-105299: `Connection` must not remove headers that the proxy
-/// sets.
 #[tokio::test]
-async fn hop_by_hop_headers_end_at_the_gateway() {
+async fn an_absolute_target_of_another_scheme_is_rejected() {
     let upstream = Upstream::echo().await;
-    let headers = json!({"sub": "X-Hookgate-Sub"});
-    let gateway = Setup::new(upstream.address).route(|route| route.claims_to_headers(headers)).start();
-    let head = format!(
-        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 2\r\n\
-         Connection: close, x-hop, authorization, x-forwarded-for, x-request-id, content-length, host,\
-         x-hookgate-sub\r\nX-Hookgate-Sub: evil\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\nProxy-Authorization: Basic x\r\n\r\n{{}}",
-        gateway.token()
-    );
-    assert!(gateway.wire().await.write(head).await.rest().await.starts_with("HTTP/1.1 200"));
-    let seen = upstream.only();
-    for gone in ["x-hop", "keep-alive", "te", "proxy-authorization", "connection"] {
-        assert_eq!(seen.header(gone), None, "{gone}");
-    }
-    for kept in ["authorization", "x-forwarded-for", "x-request-id", "content-length", "host"] {
-        assert!(seen.header(kept).is_some(), "{kept}");
-    }
-    assert_eq!((&seen.body[..], seen.header("x-hookgate-sub")), (&b"{}"[..], Some("shop-42")));
-}
-
-/// Upstreams decode other bytes differently, and a line break would start another header.
-#[tokio::test]
-async fn a_claim_that_is_not_visible_ascii_is_not_sent() {
-    let upstream = Upstream::echo().await;
-    let headers = json!({"sub": "X-Sub", "name": "X-Name", "line": "X-Line", "list": "X-List", "nothing": "X-Nothing"});
-    let gateway = Setup::new(upstream.address).route(|route| route.claims_to_headers(headers)).start();
-    let claims = json!({"name": "Jos\u{e9}", "line": "a\r\nX-Admin: 1", "list": [1, "b"], "nothing": null});
-    assert_eq!(gateway.client().post(&gateway.issuer.token_with(claims)).await.status, 200);
-    let seen = upstream.only();
-    assert_eq!((seen.header("x-sub"), seen.header("x-list")), (Some("shop-42"), Some("[1,\"b\"]")));
-    for none in ["x-name", "x-line", "x-nothing", "x-admin"] {
-        assert_eq!(seen.header(none), None, "{none}");
+    let gateway = Gateway::before(&upstream);
+    for (scheme, status) in [("ftp", 400), ("ws", 400), ("https", 200), ("http", 200)] {
+        let request = format!(
+            "POST {scheme}://localhost/webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
+            gateway.token()
+        );
+        let answer = gateway.wire().await.write(request).await.rest().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{scheme}: {answer}");
     }
 }
 
@@ -348,23 +291,6 @@ async fn an_upstream_that_does_not_answer_is_504() {
     assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (504, "upstream_timeout".into()));
 }
 
-/// A partial response must not look complete: the connection is closed before the end of the body.
-#[tokio::test]
-async fn a_response_that_breaks_off_or_stalls_breaks_off_here_too() {
-    let half = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf";
-    let upstream = Upstream::saying(half).await;
-    let gateway = Gateway::before(&upstream);
-    let request = format!(
-        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
-        gateway.token()
-    );
-    let answer = gateway.wire().await.write(request).await.rest().await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("half"), "{answer}");
-    let incomplete = "outcome=\"upstream_incomplete\",reason=\"upstream_protocol_error\",status=\"200\"";
-    assert_eq!(gateway.metric(&format!("hookgate_requests_total{{{incomplete}}}")).await, Some(1.0));
-    assert_eq!(gateway.counted("forwarded", "").await, Some(0.0));
-}
-
 #[tokio::test]
 async fn a_response_that_takes_too_long_is_counted_as_incomplete() {
     let upstream = Upstream::halting(Arc::new(Semaphore::new(0))).await;
@@ -374,7 +300,7 @@ async fn a_response_that_takes_too_long_is_counted_as_incomplete() {
         gateway.token()
     );
     let answer = gateway.wire().await.write(request).await.rest().await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ha"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("2\r\nha\r\n"), "{answer}");
     let incomplete = "outcome=\"upstream_incomplete\",reason=\"upstream_timeout\",status=\"200\"";
     assert_eq!(gateway.metric(&format!("hookgate_requests_total{{{incomplete}}}")).await, Some(1.0));
 }

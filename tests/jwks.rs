@@ -63,7 +63,8 @@ async fn a_thousand_unknown_keys_are_one_fetch() {
                 let client = gateway.client();
                 for index in 0..125 {
                     let unknown = Issuer { kid: format!("{flood}-{index}"), ..Issuer::clone(&unknown_issuer) };
-                    assert_eq!(client.post(&unknown.token(&claims())).await.status, 401);
+                    let status = client.post(&unknown.token(&claims())).await.status.as_u16();
+                    assert!([401, 503].contains(&status), "{status}");
                 }
             })
         })
@@ -71,7 +72,39 @@ async fn a_thousand_unknown_keys_are_one_fetch() {
     for flood in floods {
         flood.await.unwrap();
     }
-    assert_eq!(server.fetches(), 1);
+    // The scheduled one, and one for all unknown keys.
+    assert_eq!(server.fetches(), 2);
+}
+
+/// An unauthenticated client could otherwise have every token under a new key rejected with 401, which many senders never
+/// retry.
+#[tokio::test]
+async fn within_the_cooldown_of_another_unknown_key_a_sender_is_told_to_retry() {
+    let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
+    let server = KeyServer::start(ok(&issuer.jwks())).await;
+    let gateway = server.gateway(&upstream, &issuer, |jwks| jwks.cooldown("60s").refresh_interval("1h"));
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    let junk = Issuer { kid: "junk".into(), ..next.clone() }.token(&claims());
+    assert_eq!(gateway.client().post(&junk).await.problem(), (401, "unauthorized".into()));
+    server.answers(ok(&format!("{{\"keys\":[{},{}]}}", issuer.jwk(), next.jwk())));
+    for token in [next.token(&claims()), junk] {
+        let answer = gateway.client().post(&token).await;
+        assert_eq!((answer.problem(), answer.header("retry-after")), ((503, "jwks_cooldown".into()), Some("10")));
+    }
+    // A client can cause it at will: it must not count as a failure of the gateway or the issuer.
+    assert_eq!(gateway.counted("rejected", "jwks_cooldown").await, Some(2.0));
+    assert_eq!((server.fetches(), upstream.seen().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_scheduled_fetch_delays_no_fetch_for_an_unknown_key() {
+    let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
+    let server = KeyServer::start(ok(&issuer.jwks())).await;
+    let gateway = server.gateway(&upstream, &issuer, |jwks| jwks.cooldown("60s").refresh_interval("1h"));
+    assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+    server.answers(ok(&format!("{{\"keys\":[{},{}]}}", issuer.jwk(), next.jwk())));
+    assert_eq!(gateway.client().post(&next.token(&claims())).await.status, 200);
+    assert_eq!(server.fetches(), 2);
 }
 
 /// The cooldown counts from the last attempt, not from the last success: a flood must not keep an issuer down.

@@ -28,7 +28,7 @@ const LAYERS: &[&[&str]] = &[
     &["proxy"],
     &["server"],
     &["reload"],
-    &["admin"],
+    &["admin", "exposure"],
     &["app"],
     &["cli", "main", "lib"],
 ];

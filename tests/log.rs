@@ -19,7 +19,7 @@ use crate::support::configuration::{Configuration, Listener, Route};
 use crate::support::{get_plain, until};
 
 /// More lines than a pipe and the log queue hold.
-const REQUESTS: usize = 12_000;
+const REQUESTS: usize = 20_000;
 
 /// Starts a gateway in `folder`, with one public route whose upstream does not exist.
 fn start(folder: &Path, address: SocketAddr, admin: SocketAddr) -> Child {
@@ -66,9 +66,71 @@ async fn an_unread_log_stops_no_request() {
     let _open = asking.await.unwrap();
     assert_eq!(answers.matches("HTTP/1.1 404").count(), REQUESTS);
     let metrics = get_plain(admin, "/metrics").await.text();
-    let dropped = metrics.lines().find_map(|line| line.strip_prefix("hookgate_log_lines_dropped_total ")).unwrap();
+    let dropped = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("hookgate_log_lines_dropped_total{kind=\"unauthenticated\"} "))
+        .unwrap();
     assert!(dropped.parse::<usize>().unwrap() > 100, "{dropped}");
     stop(process).await;
+}
+
+/// Resident memory of a process, in bytes.
+fn resident(process: &Child) -> usize {
+    let pages = std::fs::read_to_string(format!("/proc/{}/statm", process.id())).unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// Lines with the longest paths take no more memory than others: the queue is bounded in bytes, and paths are cut.
+#[tokio::test]
+async fn an_unread_log_of_long_paths_takes_little_memory() {
+    let (address, admin, folder) = (free_address(), free_address(), TempDir::new().unwrap());
+    let process = start(folder.path(), address, admin);
+    let (mut reading, mut writing) = connected(address).await.into_split();
+    let before = resident(&process);
+    let asking = tokio::spawn(async move {
+        let request = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n", "a".repeat(8000));
+        for _ in 1..REQUESTS {
+            writing.write_all(format!("{request}\r\n").as_bytes()).await.unwrap();
+        }
+        writing.write_all(format!("{request}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        writing
+    });
+    let mut answers = String::new();
+    timeout(Duration::from_secs(60), reading.read_to_string(&mut answers)).await.expect("responses stop").unwrap();
+    let _open = asking.await.unwrap();
+    let grown = resident(&process).saturating_sub(before);
+    assert!(grown < 16 << 20, "{} KiB", grown >> 10);
+    stop(process).await;
+}
+
+/// Unauthenticated clients cannot fill the log with lines about connections without a request, and cannot write a line
+/// of their own through the path.
+#[tokio::test]
+async fn lines_about_connections_without_a_request_are_bounded_and_long_paths_cut() {
+    let (address, admin, folder) = (free_address(), free_address(), TempDir::new().unwrap());
+    let mut process = start(folder.path(), address, admin);
+    let output = BufReader::new(process.stdout.take().unwrap());
+    let lines = std::thread::spawn(move || output.lines().map(Result::unwrap).collect::<Vec<String>>());
+    for _ in 0..50 {
+        let mut stream = connected(address).await;
+        stream.write_all(b"no request\r\n\r\n").await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    let path = format!("/{}", "a".repeat(8000));
+    let mut stream = connected(address).await;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
+    let counted = get_plain(admin, "/metrics").await.text();
+    assert!(counted.contains("reason=\"ambiguous_framing\",route=\"\",status=\"400\"} 50"), "{counted}");
+    stop(process).await;
+    let lines = lines.join().unwrap();
+    let framing = lines.iter().filter(|line| line.contains("ambiguous_framing")).count();
+    assert!((1..=20).contains(&framing), "{framing}");
+    let line = lines.iter().find(|line| line.contains("no_route")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["path"].as_str().unwrap(), &path[..512]);
+    assert_eq!(line["path_rest"].as_str().unwrap().len(), 16);
 }
 
 /// A real line has every field of the reference that has a value, and no other.
@@ -90,7 +152,7 @@ async fn the_access_log_has_the_fields_of_the_reference() {
     let line = lines.iter().find(|line| line["message"] == "request").unwrap().as_object().unwrap();
     let documented = COMMON_FIELDS.iter().chain(ACCESS_FIELDS).map(|(name, _)| *name);
     // None of these has a value for this request.
-    let absent = ["detail", "issuer", "kid"];
+    let absent = ["detail", "issuer", "kid", "path_rest", "sender"];
     let expected: BTreeSet<&str> = documented.filter(|name| !absent.contains(name)).collect();
     assert_eq!(line.keys().map(String::as_str).collect::<BTreeSet<&str>>(), expected);
     assert_eq!((&line["outcome"], &line["reason"]), (&"error".into(), &"upstream_unreachable".into()));

@@ -11,6 +11,8 @@
 #![allow(unreachable_pub, reason = "everything here is used inside of this crate only")]
 
 mod admin;
+mod admission;
+mod broken_responses;
 mod capture;
 mod challenges;
 mod circles;
@@ -20,14 +22,18 @@ mod documents;
 mod drain;
 mod dry_run;
 mod explain;
+mod failed_connections;
 mod fleet;
 mod forwarding;
 mod framing;
 mod golden;
+mod headers;
 mod jwks;
 mod layers;
 mod limits;
 mod log;
+mod memory;
+mod overlaps;
 mod provider;
 mod proxies;
 mod rates;

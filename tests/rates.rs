@@ -7,8 +7,8 @@ use hookgate::reload::Reloaded;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::support::configuration::{Route, SenderLimit};
-use crate::support::{Answer, Gateway, Issuer, Setup, Upstream, Wire, until};
+use crate::support::configuration::{Route, SenderLimit, Signature, StaticToken};
+use crate::support::{Answer, Gateway, Issuer, Setup, Upstream, Wire, hmac, until};
 
 fn gateway(upstream: &Upstream, limits: impl FnOnce(Route) -> Route) -> Gateway {
     Setup::new(upstream.address).route(limits).start()
@@ -44,6 +44,29 @@ async fn unauthenticated_clients_do_not_use_up_the_budgets_of_senders() {
     assert_eq!(upstream.seen().len(), 2);
 }
 
+/// Static tokens have no issuer and no subject, so that only `per_sender` tells tenants apart.
+#[tokio::test]
+async fn each_sender_has_its_own_rate_and_concurrency() {
+    let upstream = Upstream::echo().await;
+    let secret = |name: &str| json!({ "file": name, "sender": name });
+    let auth = StaticToken::empty().header("X-Token").with("secrets", json!([secret("tenant-a"), secret("tenant-b")]));
+    let setup =
+        Setup::new(upstream.address).auth(auth).file("tenant-a", "token of tenant a").file("tenant-b", "of tenant b");
+    let limit = SenderLimit::rate_of("1/h").burst(2).concurrency(5);
+    let gateway = setup.route(|route| route.per_sender(limit)).start();
+    let post = async |token: &str| {
+        let client = gateway.client();
+        let request = client.request("/webhook").header("x-token", token);
+        client.send(request, String::new()).await
+    };
+    for _ in 0..2 {
+        assert_eq!(post("token of tenant a").await.status, 200);
+    }
+    assert_eq!(met(&post("token of tenant a").await), (429, Some("sender")));
+    assert_eq!(post("of tenant b").await.status, 200);
+    assert_eq!(upstream.seen().len(), 3);
+}
+
 /// With `capture` the body is read before the decision.
 #[tokio::test]
 async fn a_body_that_is_too_large_does_not_count_as_failed_authentication() {
@@ -64,27 +87,55 @@ async fn a_body_that_is_too_large_does_not_count_as_failed_authentication() {
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
 }
 
+/// Every customer of a provider can exhaust the rate of the addresses that the provider sends from.
 #[tokio::test]
-async fn a_client_rejected_too_often_is_rate_limited() {
+async fn a_client_rejected_too_often_is_rate_limited_but_genuine_requests_pass() {
     let upstream = Upstream::echo().await;
     let gateway = gateway(&upstream, |route| route.failed_auth_rate("3/h"));
-    for _ in 0..9 {
-        assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
-    }
     for _ in 0..3 {
         assert_eq!(gateway.client().post("x.y.z").await.status, 401);
     }
-    for token in ["x.y.z", &gateway.token()] {
-        let answer = gateway.client().post(token).await;
+    for _ in 0..3 {
+        let answer = gateway.client().post("x.y.z").await;
         assert_eq!((answer.problem(), met(&answer)), ((429, "rate_limited".into()), (429, Some("failed_auth"))));
+        assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     }
-    let head = format!(
-        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
-        gateway.token()
-    );
+    let head = "POST /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x.y.z\r\nContent-Length: 0\r\n\r\n";
     let answer = gateway.wire_from(2).await.write(head).await.read_until("\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert_eq!(upstream.seen().len(), 10);
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert_eq!(upstream.seen().len(), 3);
+}
+
+/// The credential of a body's signature can only be verified with the body: a small one is read, a large one is not.
+#[tokio::test]
+async fn beyond_the_rate_signed_bodies_of_at_most_64_kib_are_verified() {
+    let upstream = Upstream::echo().await;
+    let setup = Setup::new(upstream.address).route(|route| {
+        let route = route.failed_auth_rate("1/h").capture(json!({"max_requests": 9, "dir": "kept"}));
+        route.without("replay_protection")
+    });
+    let gateway = setup.auth(Signature::hmac("X-Sig", &["body"])).file("secret", "the secret of a sender").start();
+    let send = async |signed: &str, body: String| {
+        let request = gateway.client().request("/webhook").header("x-sig", hmac("the secret of a sender", signed));
+        gateway.client().send(request, body).await
+    };
+    assert_eq!(send("other", "body".into()).await.status, 401);
+    until("it is captured", async || gateway.path("kept/webhook").read_dir().is_ok_and(|files| files.count() == 1))
+        .await;
+    let (small, large) = ("a".repeat(64 << 10), "a".repeat((64 << 10) + 1));
+    for _ in 0..3 {
+        assert_eq!(met(&send("other", "body".into()).await), (429, Some("failed_auth")));
+        assert_eq!(send(&small, small.clone()).await.status, 200);
+        assert_eq!(met(&send(&large, large.clone()).await), (429, Some("failed_auth")));
+    }
+    let chunked = format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nX-Sig: {}\r\nTransfer-Encoding: chunked\r\n\r\n\
+         10001\r\n{large}\r\n0\r\n\r\n",
+        hmac("the secret of a sender", &large)
+    );
+    let answer = gateway.wire().await.write(chunked).await.read_until("rate_limited").await;
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    assert_eq!(gateway.path("kept/webhook").read_dir().unwrap().count(), 1);
 }
 
 #[tokio::test]
@@ -133,7 +184,7 @@ async fn counters_persist_over_a_reload() {
     assert_eq!(gateway.client().post("x.y.z").await.status, 401);
     gateway.edit_route(|route| route.concurrency(8));
     assert_ne!(gateway.running().reload(), Reloaded::Rejected);
-    assert_eq!(met(&gateway.client().post(&gateway.token()).await), (429, Some("failed_auth")));
+    assert_eq!(met(&gateway.client().post("x.y.z").await), (429, Some("failed_auth")));
 }
 
 #[tokio::test]
@@ -155,7 +206,7 @@ async fn half_answered(gateway: &Gateway, subject: &str) -> Wire {
     let mut wire = gateway.wire().await;
     let token = token_of(gateway, subject);
     let head = "POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n";
-    wire.write(format!("{head}Authorization: Bearer {token}\r\n\r\n")).await.read_until("\r\n\r\nha").await;
+    wire.write(format!("{head}Authorization: Bearer {token}\r\n\r\n")).await.read_until("\r\nha").await;
     wire
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use hookgate::reload::Reloaded;
 use serde_json::json;
 
+use crate::support::configuration::{Jwks, TrustedIssuer};
 use crate::support::{Gateway, Issuer, Upstream, certificate, claims, replace, until};
 
 #[tokio::test]
@@ -171,4 +172,29 @@ async fn a_hundred_reloads_under_load_fail_no_request() {
     }
     let open = gateway.metric("hookgate_config_reloads_total{result=\"rejected\"}").await;
     assert_eq!(open, Some(0.0));
+}
+
+/// Names that no configuration has any more would otherwise fill the memory, and every scrape.
+#[tokio::test]
+async fn a_reload_removes_the_metrics_of_names_that_it_removes() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let mut before = "webhook".to_owned();
+    for round in 0..5 {
+        let name = format!("route-{round}");
+        let issuer = TrustedIssuer::new(&format!("https://{name}.test/"), &["RS256"]);
+        let issuer = issuer.jwks(Jwks::url("http://127.0.0.1:9/jwks.json"));
+        gateway.edit(|top| {
+            let top = if round == 0 { top } else { top.without(&format!("issuers.{before}")) };
+            top.route(|route| route.with("name", &*name)).add_issuer(&name, issuer)
+        });
+        assert_ne!(gateway.running().reload(), Reloaded::Rejected);
+        assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
+        until("only the new names are left", async || {
+            let page = gateway.admin("/metrics").await.text();
+            page.matches(&format!("=\"{name}\"")).count() > 2 && !page.contains(&format!("=\"{before}\""))
+        })
+        .await;
+        before = name;
+    }
 }

@@ -35,6 +35,7 @@ install_packages() {
     needs haproxy haproxy
     needs node nodejs
     needs npm npm
+    needs php php-cli
     python3 -c 'import ensurepip, venv' 2>/dev/null || MISSING+=(python3-venv)
     if [ ${#MISSING[@]} -eq 0 ]; then return; fi
     [ "$(id -u)" = 0 ] || fail "missing; install with: sudo apt-get install --no-install-recommends ${MISSING[*]}"
@@ -96,6 +97,9 @@ cargo build --locked
 
 heading "end to end: SDKs of webhook providers, PyJWT and an OpenID provider as the senders"
 "$VENV/bin/python" tests/e2e/senders.py --hookgate "$TARGET/debug/hookgate"
+
+heading "end to end: applications that leave bodies unread"
+"$VENV/bin/python" tests/e2e/unread_bodies.py --hookgate "$TARGET/debug/hookgate"
 
 if [ -n "${CI:-}${HOOKGATE_IMAGE:-}" ]; then
     heading "the static binary"

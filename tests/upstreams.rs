@@ -1,5 +1,7 @@
 //! Upstreams over TLS, on a Unix socket, and several with load balancing.
 
+mod reuse;
+
 use std::net::SocketAddr;
 
 use hookgate::reload::Reloaded;
@@ -45,6 +47,18 @@ const UNREACHABLE: (u16, &str) = (502, "upstream_unreachable");
 
 async fn problem(gateway: &Gateway) -> (u16, String) {
     gateway.client().post(&gateway.token()).await.problem()
+}
+
+#[tokio::test]
+async fn an_upstream_that_also_listens_elsewhere_is_reported() {
+    for (listens, exposed) in [("0.0.0.0:0", 1.0), ("127.0.0.1:0", 0.0)] {
+        let upstream = Upstream::echo_at(listens.parse().unwrap()).await;
+        let url = format!("http://127.0.0.1:{}", upstream.address.port());
+        let gateway = before(&url).start();
+        let metric = format!("hookgate_upstream_exposed{{upstream=\"{url}\"}}");
+        until("it has looked", async || gateway.metric(&metric).await.is_some()).await;
+        assert_eq!(gateway.metric(&metric).await, Some(exposed), "{listens}");
+    }
 }
 
 #[tokio::test]

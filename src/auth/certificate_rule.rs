@@ -1,10 +1,13 @@
 //! Verification of a client certificate (mTLS) by a route's rule. Called by [`super::verify`].
 
+use std::sync::Arc;
+
 use super::client_certificate::{ClientCertificate, San};
 use super::explanation::Explanation;
 use super::grant::Grant;
 use super::rejection::VerifyError;
 use super::request::RequestView;
+use super::sender::{Holder, HolderKind};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 
@@ -40,18 +43,27 @@ impl CertificateRule {
         explanation.add("client certificate", || {
             if trusted { "is trusted" } else { "is not trusted, or no longer trusted" }.into()
         });
-        if trusted && self.admits(client.certificate) {
-            Ok(Grant::anonymous())
-        } else {
-            Err(Reason::CertificateNotAllowed.into())
-        }
+        let name = self.name_of(client.certificate).filter(|_| trusted).ok_or(Reason::CertificateNotAllowed)?;
+        let holder = Holder { kind: HolderKind::Certificate, name, key_id: None };
+        Ok(Grant { holder: Some(holder), ..Grant::anonymous() })
     }
 
-    /// Whether the rule lists the certificate by name or fingerprint; an empty rule allows every certificate. Trust is
-    /// not checked here.
+    /// Whether the rule is empty.
+    pub const fn allows_every_certificate(&self) -> bool {
+        self.sans.is_empty() && self.sha256.is_empty()
+    }
+
+    /// Whether the rule allows the certificate. Trust is not checked here.
     pub fn admits(&self, certificate: &ClientCertificate) -> bool {
-        let any = self.sans.is_empty() && self.sha256.is_empty();
-        any || self.sha256.contains(certificate.sha256()) || self.sans.iter().any(|name| certificate.bears(name))
+        self.name_of(certificate).is_some()
+    }
+
+    /// The name by which the rule lists the certificate, which a renewed certificate has too; otherwise its fingerprint,
+    /// if the rule lists that or allows every certificate.
+    fn name_of(&self, certificate: &ClientCertificate) -> Option<Arc<str>> {
+        let name = self.sans.iter().find(|name| certificate.bears(name)).map(San::shared);
+        let allowed = self.allows_every_certificate() || self.sha256.contains(certificate.sha256());
+        name.or_else(|| allowed.then(|| certificate.fingerprint()))
     }
 }
 

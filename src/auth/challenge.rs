@@ -17,7 +17,7 @@ use super::json::parse_object;
 use super::locator::{LocatedValue, Locator};
 use super::rejection::VerifyError;
 use super::request::RequestView;
-use super::secret::{Hash, SecretKey, SignatureAlgorithm, same};
+use super::secret::{Hash, SecretKey, SignatureAlgorithm, equal_to};
 
 /// The longest challenge value that is only echoed, in bytes.
 const MAX_CHALLENGE: usize = 512;
@@ -176,7 +176,69 @@ impl ExpectedValue {
     fn is(&self, value: &str) -> bool {
         match self {
             Self::Text(text) => text == value,
-            Self::Secret(secret) => secret.shared().is_some_and(|secret| same(secret, value.as_bytes())),
+            Self::Secret(secret) => secret.shared().is_some_and(equal_to(value.as_bytes())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::claims::{ClaimTest, Pointer};
+    use crate::auth::request::UrlBase;
+    use http::Request;
+    use serde_json::json;
+
+    fn rule() -> ChallengeRule {
+        let equals = |name, value: &str| {
+            let test = ClaimTest::Equals(value.into());
+            ClaimRule { pointer: Pointer::parse(name).unwrap(), test }
+        };
+        ChallengeRule {
+            method: Method::POST,
+            signed: false,
+            query: vec![
+                ("mode".into(), ExpectedValue::Text("on".into())),
+                ("v".into(), ExpectedValue::Text("1".into())),
+            ],
+            json: vec![equals("type", "verify"), equals("of", "endpoint")],
+            headers: vec![
+                (HeaderName::from_static("x-kind"), "verify".into()),
+                (HeaderName::from_static("x-v"), "1".into()),
+            ],
+            challenge: Some(Locator::Json(Pointer::parse("/c").unwrap())),
+            answer: ResponseTemplate::Text("$challenge".into()),
+            answer_headers: Vec::new(),
+            secret: None,
+        }
+    }
+
+    fn answer(method: &str, uri: &str, fields: &[(&str, &str)], body: &str) -> Option<String> {
+        let request = Request::builder().method(method).uri(uri);
+        let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let head = request.body(()).unwrap().into_parts().0;
+        let view = RequestView::new(&head, UrlBase::Host("a")).with_body(body.as_bytes());
+        rule().answer(&view).unwrap().map(|response| response.body)
+    }
+
+    /// Every other request is an event, which must be verified: its sender gets no response from the gateway.
+    #[test]
+    fn a_challenge_meets_every_condition() {
+        let (uri, body) = ("/?mode=on&v=1", r#"{"type":"verify","of":"endpoint","c":"abc"}"#);
+        let (kind, version) = (("x-kind", "verify"), ("x-v", "1"));
+        let fields = [kind, version];
+        assert_eq!(answer("POST", uri, &fields, body).as_deref(), Some("abc"));
+        assert_eq!(answer("PUT", uri, &fields, body), None);
+        for uri in ["/?mode=on", "/?v=1", "/?mode=off&v=1", "/?mode=on&v=2", "/?mode=on&mode=on&v=1"] {
+            assert_eq!(answer("POST", uri, &fields, body), None, "{uri}");
+        }
+        for fields in [&[kind][..], &[version], &[kind, ("x-v", "2")], &[("x-kind", "event"), version]] {
+            assert_eq!(answer("POST", uri, fields, body), None, "{fields:?}");
+        }
+        for changed in [json!({"type": "event"}), json!({"of": "account"}), json!({"c": ""}), json!({"c": "<b>"})] {
+            let body = crate::auth::testing::with(serde_json::from_str(body).unwrap(), &changed).to_string();
+            assert_eq!(answer("POST", uri, &fields, &body), None, "{body}");
+        }
+        assert_eq!(answer("POST", uri, &fields, "abc"), None);
     }
 }

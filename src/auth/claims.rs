@@ -194,10 +194,23 @@ mod tests {
         let find = |text| Pointer::parse(text).unwrap().find(claims.as_object().unwrap()).cloned();
         assert_eq!(find("/a/b~1c/~0/0"), Some(json!(7)));
         assert_eq!(find("x.y"), Some(json!(2)));
-        for missing in ["/a/b", "/a/b~1c/~0/00", "/a/b~1c/~0/1", "y", "/"] {
+        for missing in ["/a/b", "/a/b~1c/~0/00", "/a/b~1c/~0/+0", "/a/b~1c/~0/1", "y", "/"] {
             assert_eq!(find(missing), None, "{missing}");
         }
         assert!(Pointer::parse("").is_none() && Pointer::parse("/a~2").is_none() && Pointer::parse("/a~").is_none());
+    }
+
+    #[test]
+    fn an_index_may_have_several_digits() {
+        let claims = json!({"a": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, "ten"]});
+        assert_eq!(Pointer::parse("/a/10").unwrap().find(claims.as_object().unwrap()), Some(&json!("ten")));
+    }
+
+    #[test]
+    fn a_pointer_is_split_at_its_first_star() {
+        let split = Pointer::parse("/a/*/b/*").unwrap().split_at_star().unwrap();
+        assert_eq!(split, (Pointer::parse("/a").unwrap(), Pointer::parse("/b/*").unwrap()));
+        assert_eq!(Pointer::parse("/a/b").unwrap().split_at_star(), None);
     }
 
     #[test]

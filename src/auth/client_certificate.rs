@@ -31,6 +31,7 @@ pub struct ClientCertificate {
     leaf: CertificateDer<'static>,
     intermediates: Vec<CertificateDer<'static>>,
     sha256: [u8; 32],
+    fingerprint: Arc<str>,
     names: Vec<San>,
     spiffe_id: Option<San>,
     not_after: UnixTime,
@@ -47,8 +48,10 @@ impl ClientCertificate {
             return Err(UnreadableCertificate);
         };
         let (names, spiffe_id) = names(&fields);
+        let sha256: [u8; 32] = digest(&SHA256, leaf).as_ref().try_into().map_err(|_| UnreadableCertificate)?;
         Ok(Self {
-            sha256: digest(&SHA256, leaf).as_ref().try_into().map_err(|_| UnreadableCertificate)?,
+            sha256,
+            fingerprint: format!("sha256:{}", hex::encode(sha256)).into(),
             names,
             spiffe_id,
             not_after: not_after(&fields),
@@ -70,6 +73,11 @@ impl ClientCertificate {
     /// SHA-256 of the leaf in DER form.
     pub const fn sha256(&self) -> &[u8; 32] {
         &self.sha256
+    }
+
+    /// `sha256:` and that hash in hexadecimal digits.
+    pub(super) fn fingerprint(&self) -> Arc<str> {
+        Arc::clone(&self.fingerprint)
     }
 
     /// When the leaf expires (`notAfter`).

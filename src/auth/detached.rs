@@ -81,9 +81,9 @@ impl DetachedPolicy {
         let keys = self.issuer.keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable))?;
         let keys = keys.select(header.kid.as_deref(), header.algorithm).map_err(undecided)?;
         let bytes = decode(signature).map_err(reject)?;
-        let signs = |text: &[u8]| keys.iter().any(|(_, key)| key.verify(text, &bytes).is_ok());
+        let signer = |text: &[u8]| keys.iter().map(|(_, key)| *key).find(|key| key.verify(text, &bytes).is_ok());
         let texts = self.payload.texts(encoded, &header, request)?;
-        let Some(text) = texts.iter().find(|text| signs(text)) else {
+        let Some((text, key)) = texts.iter().find_map(|text| Some((text, signer(text)?))) else {
             explanation.add("signature", || "does not match this request".into());
             return Err(reject(Reason::InvalidSignature).into());
         };
@@ -95,13 +95,19 @@ impl DetachedPolicy {
             validity = Some(checked.map_err(|error| error.proven(&self.issuer.name))?);
         }
         let replay_id = self.replay_id.then(|| ReplayId {
-            issuer: Arc::clone(&self.issuer.name),
             kind: "hash",
             id: hash_of(text),
             until: validity.map(|(_, last)| last.plus(Duration::from_secs(1))),
             issued: validity.map(|(first, _)| first),
         });
-        Ok(Grant { issuer: Some(Arc::clone(&self.issuer.name)), kid: header.kid, replay_id, ..Grant::anonymous() })
+        Ok(Grant {
+            issuer: Some(Arc::clone(&self.issuer.name)),
+            kid: header.kid,
+            replay_id,
+            holder: Some(self.issuer.holder(key)),
+            key: self.issuer.unnamed(key),
+            ..Grant::anonymous()
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value};
 
 use super::rejection::Rejection;
+use super::sender::{Holder, Identity, KeyDigest, Sender};
 use crate::clock::UnixTime;
 
 /// Proof that [`super::verify`] accepted a request, with the identity that its credentials prove. Only `auth` builds
@@ -18,6 +19,10 @@ pub struct Grant {
     pub(super) secrets: Vec<usize>,
     pub(super) signed: Option<SignatureCheck>,
     pub(super) replay_id: Option<ReplayId>,
+    /// The holder of the credential; `None` in a grant without one, or merged from those of several credentials.
+    pub(super) holder: Option<Holder>,
+    /// The key that verified the credential, unless the name of the holder is unique in gateway.yaml.
+    pub(super) key: Option<KeyDigest>,
     /// The grants of the request's other credentials: the upstream may read those too.
     pub(super) others: Vec<Grant>,
 }
@@ -25,8 +30,17 @@ pub struct Grant {
 impl Grant {
     /// A grant without identity.
     pub(super) fn anonymous() -> Self {
-        let (secrets, others) = (Vec::new(), Vec::new());
-        Self { issuer: None, kid: None, claims: Arc::default(), secrets, signed: None, replay_id: None, others }
+        Self {
+            issuer: None,
+            kid: None,
+            claims: Arc::default(),
+            secrets: Vec::new(),
+            signed: None,
+            replay_id: None,
+            holder: None,
+            key: None,
+            others: Vec::new(),
+        }
     }
 
     /// The issuer's name in gateway.yaml, or the preset's; `None` if the policy has no issuer, as on a public route.
@@ -49,10 +63,23 @@ impl Grant {
         self.claims.get("sub").and_then(Value::as_str)
     }
 
-    /// The replay ids of all credentials that were present, if the route uses replay protection. All of them count:
+    /// The sender of the request, by all of its credentials.
+    pub fn sender(&self) -> Sender<'_> {
+        Sender::of(self.each().filter_map(Self::identity))
+    }
+
+    fn identity(&self) -> Option<Identity<'_>> {
+        self.holder.as_ref().map(|holder| Identity { holder, subject: self.subject() })
+    }
+
+    /// The replay ids of all credentials that were present, if the route uses replay protection, each with the sender by
+    /// its own credential: an attacker could add another credential to a copied request. All of them count:
     /// otherwise an attacker could replay a request with one credential left out and count as a new sender.
-    pub fn replay_ids(&self) -> impl Iterator<Item = &ReplayId> {
-        self.each().filter_map(|grant| grant.replay_id.as_ref())
+    pub fn replay_ids(&self) -> impl Iterator<Item = CredentialId<'_>> {
+        self.each().filter_map(|grant| {
+            let (sender, subject) = (Sender::of(grant.identity()), grant.subject());
+            Some(CredentialId { replay_id: grant.replay_id.as_ref()?, sender, key: grant.key, subject })
+        })
     }
 
     /// How the token's signature was verified: by the key, or by an earlier verification that is still cached.
@@ -66,11 +93,11 @@ impl Grant {
     }
 
     /// Merges two grants: the identity of `self`, completed from `other`, and the secrets of both.
-    pub(super) fn and(mut self, mut other: Self) -> Self {
+    pub(super) fn and(mut self, other: Self) -> Self {
         self.issuer = self.issuer.or_else(|| other.issuer.clone());
         self.kid = self.kid.or_else(|| other.kid.clone());
         if self.claims.is_empty() {
-            std::mem::swap(&mut self.claims, &mut other.claims);
+            self.claims = Arc::clone(&other.claims);
         }
         self.secrets.extend(&other.secrets);
         self.beside(other)
@@ -89,13 +116,24 @@ impl Grant {
     }
 }
 
+/// The replay id of a credential, and what identifies the credential.
+#[derive(Debug)]
+pub struct CredentialId<'g> {
+    /// The replay id.
+    pub replay_id: &'g ReplayId,
+    /// The sender by this credential alone.
+    pub sender: Sender<'g>,
+    /// The key that verified the credential; `None` if the sender's name identifies it on every route.
+    pub key: Option<KeyDigest>,
+    /// The subject of a token.
+    pub subject: Option<&'g str>,
+}
+
 /// The replay id of a request: an id from its signed part, and the time until which its credential is valid. Only data
 /// that a signature covers may be an id: an attacker who replays a request can change everything else (PageSpace#2199).
 /// Each scheme extracts the id if the route has replay protection; `store` stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayId {
-    /// The namespace of the id: the issuer's name, or the preset's. An issuer cannot use up the ids of another one.
-    pub issuer: Arc<str>,
     /// The kind of id: `claim`, `piece` (a signed component) or `hash`. Its bytes are hashed into stored ids, so that
     /// they never change.
     pub kind: &'static str,

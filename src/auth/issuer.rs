@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::jws::Token;
-use super::keys::{Algorithm, KeySet, Keys};
+use super::keys::{Algorithm, Key, KeySet, Keys};
+use super::sender::{Holder, HolderKind, KeyDigest};
 
 /// Number of lock stripes, so that workers do not wait for each other.
 const STRIPES: usize = 16;
@@ -33,6 +34,8 @@ const MAX_TOKEN: usize = 4 * 1024;
 pub struct Issuer {
     /// The issuer's name in gateway.yaml.
     pub name: Arc<str>,
+    /// Whether that is the name of a preset, under which routes may have different keys.
+    pub preset: bool,
     /// The exact `iss`. `None` skips the comparison (`none` in gateway.yaml, only together with one pinned key).
     pub iss: Option<String>,
     /// Allowed algorithms.
@@ -41,6 +44,20 @@ pub struct Issuer {
     pub keys: Keys,
     /// Cache of tokens that these keys have verified.
     pub token_cache: Arc<VerifiedTokenCache>,
+}
+
+impl Issuer {
+    /// The holder of a token that this key has verified: the sender that the key names, or else the issuer. No `kid` is
+    /// part of it, since issuers rotate their keys.
+    pub(super) fn holder(&self, key: &Key) -> Holder {
+        let issuer = || Holder { kind: HolderKind::Issuer, name: Arc::clone(&self.name), key_id: None };
+        key.sender.as_ref().map_or_else(issuer, Holder::named)
+    }
+
+    /// The key, unless the name of the holder is unique in gateway.yaml.
+    pub(super) fn unnamed(&self, key: &Key) -> Option<KeyDigest> {
+        (self.preset && key.sender.is_none()).then_some(key.digest)
+    }
 }
 
 /// SHA-256 of a token. Not truncated, because a collision would be a forgery.

@@ -92,7 +92,7 @@ impl JwtPolicy {
         let (issuer, mut grant) = self.verify_token(&token, now, explanation)?;
         let validity = self.check_bindings(&grant.claims, request, now, explanation);
         let validity = validity.map_err(|error| error.proven(&issuer.name))?;
-        let replay_id = self.replay_id_of(&issuer.name, &token, &grant.claims, validity);
+        let replay_id = self.replay_id_of(&token, &grant.claims, validity);
         grant.replay_id = replay_id.map_err(|reason| VerifyError::from(reason).proven(&issuer.name))?;
         Ok(grant)
     }
@@ -176,8 +176,9 @@ impl JwtPolicy {
             claims: Arc::clone(&token.claims),
             secrets: key.secret.into_iter().collect(),
             signed: Some(signed),
-            replay_id: None,
-            others: Vec::new(),
+            holder: Some(issuer.holder(key)),
+            key: issuer.unnamed(key),
+            ..Grant::anonymous()
         };
         Ok((issuer, grant))
     }
@@ -277,7 +278,6 @@ impl JwtPolicy {
     /// The replay id of a verified token; `validity` is the result of the policy's time rule.
     fn replay_id_of(
         &self,
-        issuer: &Arc<str>,
         token: &str,
         claims: &Map<String, Value>,
         validity: Option<(UnixTime, UnixTime)>,
@@ -296,7 +296,7 @@ impl JwtPolicy {
         let until = [expires, ages, stales].into_iter().flatten().min().map(|until| until.plus(Duration::from_secs(1)));
         let first = issued.max(numeric_claim(claims, "nbf")).map(|first| first.minus(self.leeway));
         let issued = first.max(validity.map(|(first, _)| first));
-        Ok(Some(ReplayId { issuer: Arc::clone(issuer), kind, id, until, issued }))
+        Ok(Some(ReplayId { kind, id, until, issued }))
     }
 }
 

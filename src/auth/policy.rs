@@ -11,6 +11,7 @@ use super::jwt::JwtPolicy;
 use super::locator::Locator;
 use super::rejection::{Rejection, VerifyError};
 use super::request::RequestView;
+use super::secret::Secret;
 use super::signature::SignaturePolicy;
 use super::static_token::StaticTokenPolicy;
 use crate::clock::UnixTime;
@@ -118,6 +119,22 @@ impl Policy {
             Self::AllOf(policies) => policies.iter().any(Self::binds_body),
             Self::AnyOf(policies) => policies.iter().all(Self::binds_body),
             Self::ClientCertificate(_) | Self::Token(_) | Self::Public => false,
+        }
+    }
+
+    /// Whether all requests that pass have the same sender. Tokens of one issuer may have different subjects.
+    pub fn has_one_sender(&self) -> bool {
+        let one = |secrets: &[Secret]| {
+            let mut names = secrets.iter().map(|secret| secret.sender.as_ref().map_or(Err(&secret.id), Ok));
+            names.next().is_none_or(|first| names.all(|other| other == first))
+        };
+        match self {
+            Self::Public | Self::Detached(_) => true,
+            Self::Signature(policy) => one(&policy.secrets),
+            Self::Token(policy) => one(&policy.secrets),
+            Self::ClientCertificate(rule) => rule.sans.len() + rule.sha256.len() == 1,
+            Self::AllOf(policies) => policies.iter().all(Self::has_one_sender),
+            Self::Jwt(_) | Self::AnyOf(_) => false,
         }
     }
 

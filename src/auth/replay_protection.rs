@@ -102,3 +102,6 @@ impl Policy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

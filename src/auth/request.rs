@@ -117,7 +117,8 @@ impl<'a> RequestView<'a> {
         Ok(sole_named(self.form()?.unwrap_or_default().into_iter(), name)?)
     }
 
-    fn is_form(&self) -> bool {
+    /// Whether the body is declared to be a form.
+    pub fn is_form(&self) -> bool {
         let content_type = self.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
         essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
@@ -258,11 +259,15 @@ mod tests {
 
     #[test]
     fn a_form_is_read_only_where_it_is_declared() {
-        let form = head("/", &[("content-type", "application/x-www-form-urlencoded; charset=utf-8")]);
+        let form = head("/", &[("content-type", "Application/X-WWW-form-urlencoded ; charset=utf-8")]);
         let view = || RequestView::new(&form, UrlBase::Host("a"));
         assert_eq!(view().form_field("a").err(), Some(VerifyError::NeedsBody));
         assert_eq!(view().with_body(b"a=1%2B2&b=c").form_field("a").unwrap().as_deref(), Some("1+2"));
         assert_eq!(view().with_body(b"a=1&a=2").form_field("a").err(), Some(Reason::MultipleCredentials.into()));
+        let fields = |count| {
+            view().with_body(vec!["a=1"; count].join("&").as_bytes()).form().map(|form| form.map(|form| form.len()))
+        };
+        assert_eq!((fields(1000), fields(1001)), (Ok(Some(1000)), Err(Reason::MalformedBody.into())));
         let json = head("/", &[("content-type", "application/json")]);
         let view = RequestView::new(&json, UrlBase::Host("a")).with_body(b"a=1");
         assert_eq!(view.form().unwrap(), None);
@@ -277,7 +282,10 @@ mod tests {
         assert_eq!(spell("[::1]", &[UrlVariant::Port]).last().unwrap(), "https://[::1]:443/a?b=c");
         assert_eq!(spell("h", &[UrlVariant::Slash]), ["https://h/a?b=c", "https://h/a/?b=c"]);
         assert_eq!(target_spellings("/a/", &[UrlVariant::Slash]), ["/a/", "/a"]);
+        assert_eq!(target_spellings("/a?b=?", &[UrlVariant::Slash]), ["/a?b=?", "/a/?b=?"]);
         let public = PublicUrl { scheme: "http".into(), authority: "p:80".into(), prefix: "/base".into() };
         assert_eq!(UrlBase::Configured(&public).spellings("/a", &[]), ["http://p:80/base/a"]);
+        assert_eq!(port_variants("http", "p"), ["p:80"]);
+        assert_eq!(port_variants("https", "[::1]:444"), ["[::1]"]);
     }
 }

@@ -77,7 +77,9 @@ fn revocable(grant: &Grant) -> Revocable<'_> {
 impl Grant {
     /// The attributes by which its tokens can be revoked: `jti`, `sub`, key id and issue time of each token.
     pub fn revocables(&self) -> impl Iterator<Item = Revocable<'_>> {
-        self.each().filter(|grant| grant.kid.is_some() || !grant.claims.is_empty()).map(revocable)
+        // A grant that was merged from others repeats one of them.
+        let credentials = self.each().filter(|grant| grant.holder.is_some());
+        credentials.filter(|grant| grant.kid.is_some() || !grant.claims.is_empty()).map(revocable)
     }
 }
 

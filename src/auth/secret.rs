@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
@@ -14,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
 use super::keys::is_small_order;
+use super::sender::{Holder, HolderKind, KeyDigest};
 
 /// A signature algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +52,13 @@ pub struct Secret {
     /// Index among the route's secrets; a label of the metric.
     pub index: usize,
     /// The key id, if signatures name their secret.
-    pub id: Option<String>,
+    pub id: Option<Arc<str>>,
+    /// The sender to whom it belongs, if gateway.yaml names one.
+    pub sender: Option<Arc<str>>,
     /// The key material.
     pub key: SecretKey,
+    /// The digest of `key`.
+    pub digest: KeyDigest,
 }
 
 /// A shared secret or a public key.
@@ -87,6 +94,20 @@ pub enum KeyError {
 }
 
 impl Secret {
+    /// A secret with this number, without a key id and a sender of its own.
+    pub fn new(index: usize, key: SecretKey) -> Self {
+        let digest = KeyDigest::of(key.bytes());
+        Self { index, id: None, sender: None, key, digest }
+    }
+
+    /// The holder of this secret, given the name of its preset or scheme.
+    pub fn holder(&self, scheme: &Arc<str>) -> Holder {
+        match &self.sender {
+            Some(sender) => Holder::named(sender),
+            None => Holder { kind: HolderKind::Scheme, name: Arc::clone(scheme), key_id: self.id.clone() },
+        }
+    }
+
     pub(super) fn answers_to(&self, id: Option<&str>) -> bool {
         id.is_none() || self.id.as_deref() == id
     }
@@ -121,6 +142,14 @@ impl SecretKey {
         ParsedPublicKey::new(parameters, &key).map(Self::Public).map_err(|_| KeyError::NotAPublicKey)
     }
 
+    /// The bytes of the secret or the public key.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Shared(secret) => secret,
+            Self::Public(key) => key.as_ref(),
+        }
+    }
+
     /// The shared secret; `None` for a public key.
     pub fn shared(&self) -> Option<&[u8]> {
         match self {
@@ -129,13 +158,41 @@ impl SecretKey {
         }
     }
 
-    /// Whether `signature` is valid under this key over the concatenated components of `text`.
-    pub(super) fn verifies(&self, algorithm: SignatureAlgorithm, text: &[Cow<'_, [u8]>], signature: &[u8]) -> bool {
+    /// Whether the other key is the same one.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Shared(mine), Self::Shared(theirs)) => same(mine, theirs),
+            (Self::Public(mine), Self::Public(theirs)) => mine.as_ref() == theirs.as_ref(),
+            (Self::Shared(_) | Self::Public(_), _) => false,
+        }
+    }
+
+    /// Whether one of the signatures is valid under this key over the concatenated components of `text`. The text is
+    /// hashed once for all of them, and not at all if none has the length of a signature: it may contain a large body of
+    /// an unauthenticated client. Ed25519, which has no other form, hashes it for each signature.
+    pub(super) fn verifies_any(
+        &self,
+        algorithm: SignatureAlgorithm,
+        text: &[Cow<'_, [u8]>],
+        signatures: &[Vec<u8>],
+    ) -> bool {
+        let mut possible =
+            signatures.iter().filter(|signature| algorithm.lengths().contains(&signature.len())).peekable();
+        if possible.peek().is_none() {
+            return false;
+        }
         match (self, algorithm) {
-            (Self::Public(key), _) => key.verify_sig(&text.concat(), signature).is_ok(),
-            (Self::Shared(_), _) => self
-                .mac(algorithm, text)
-                .is_some_and(|ours| constant_time::verify_slices_are_equal(&ours, signature).is_ok()),
+            (Self::Public(key), SignatureAlgorithm::Ed25519) => {
+                let text = text.concat();
+                possible.any(|signature| key.verify_sig(&text, signature).is_ok())
+            }
+            (Self::Public(key), _) => {
+                let hash = sha256(text);
+                possible.any(|signature| key.verify_digest_sig(&hash, signature).is_ok())
+            }
+            (Self::Shared(_), _) => self.mac(algorithm, text).is_some_and(|ours| {
+                possible.any(|signature| constant_time::verify_slices_are_equal(&ours, signature).is_ok())
+            }),
         }
     }
 
@@ -144,24 +201,54 @@ impl SecretKey {
         let secret = self.shared()?;
         match algorithm {
             SignatureAlgorithm::Hmac(hash) => {
+                #[cfg(test)]
+                HASHED.set(HASHED.get() + 1);
                 let mut context = hmac::Context::with_key(&hmac::Key::new(hash.algorithm(), secret));
                 text.iter().for_each(|piece| context.update(piece));
                 Some(context.sign().as_ref().to_vec())
             }
-            SignatureAlgorithm::Sha256 => {
-                let mut context = digest::Context::new(&digest::SHA256);
-                text.iter().for_each(|piece| context.update(piece));
-                Some(context.finish().as_ref().to_vec())
-            }
+            SignatureAlgorithm::Sha256 => Some(sha256(text).as_ref().to_vec()),
             SignatureAlgorithm::Ed25519 | SignatureAlgorithm::EcdsaP256 | SignatureAlgorithm::RsaSha256 => None,
         }
     }
 }
 
-/// Compares the hashes of two texts in constant time, so that timing reveals neither content nor length.
-pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
-    let hash = |text| digest::digest(&digest::SHA256, text);
-    constant_time::verify_slices_are_equal(hash(one).as_ref(), hash(other).as_ref()).is_ok()
+/// Compares texts with `shown`, whose hash is computed once. The hashes are compared, in constant time, so that timing
+/// reveals neither content nor length.
+pub(super) fn equal_to(shown: &[u8]) -> impl Fn(&[u8]) -> bool {
+    let hash = |text: &[u8]| digest::digest(&digest::SHA256, text);
+    let shown = hash(shown);
+    move |text| constant_time::verify_slices_are_equal(hash(text).as_ref(), shown.as_ref()).is_ok()
+}
+
+fn sha256(text: &[Cow<'_, [u8]>]) -> digest::Digest {
+    #[cfg(test)]
+    HASHED.set(HASHED.get() + 1);
+    let mut context = digest::Context::new(&digest::SHA256);
+    text.iter().for_each(|piece| context.update(piece));
+    context.finish()
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many strings to sign this thread has hashed.
+    pub(super) static HASHED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+impl SignatureAlgorithm {
+    /// The lengths that a signature may have, in bytes.
+    pub(super) fn lengths(self) -> RangeInclusive<usize> {
+        match self {
+            Self::Hmac(Hash::Sha1) => 20..=20,
+            Self::Hmac(Hash::Sha256) | Self::Sha256 => 32..=32,
+            Self::Hmac(Hash::Sha384) => 48..=48,
+            Self::Hmac(Hash::Sha512) | Self::Ed25519 => 64..=64,
+            // DER: two integers of at most 33 bytes.
+            Self::EcdsaP256 => 8..=72,
+            // As long as the modulus: 2048 to 8192 bits.
+            Self::RsaSha256 => 256..=1024,
+        }
+    }
 }
 
 impl Hash {

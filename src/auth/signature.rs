@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use memchr::memmem;
 use zeroize::Zeroizing;
 
 use super::claims::ClaimRule;
@@ -108,7 +109,12 @@ impl SignaturePolicy {
             explanation.add("required part", || "a part of the value is absent or has another value".into());
             return Err(Reason::RequirementNotMet.into());
         }
-        // Checks that need no body run first: the body of a stale request need not be read.
+        // Checks that need no body run first: the body of a request that cannot be valid need not be read.
+        let possible = |signature: &Vec<u8>| self.algorithm.lengths().contains(&signature.len());
+        if request.body().is_err() && !values.iter().any(|value| value.decoded(self.encoding).iter().any(possible)) {
+            explanation.add("signature", || "has not the encoding or length of a signature".into());
+            return Err(Reason::InvalidSignature.into());
+        }
         let mut validity = None;
         if let Some(time) = self.time.as_ref().filter(|time| !time.source.needs_body()) {
             validity = check_time(time, request, &values, now, explanation)?;
@@ -164,7 +170,8 @@ impl SignaturePolicy {
         }
     }
 
-    /// Tries every spelling of the URL with every secret. Timing may reveal which one matches; that is not a secret.
+    /// Tries every spelling of the URL with every secret. Timing may reveal which one matches; that is not a secret. Each
+    /// string to sign is built and hashed once, however many signatures the request has.
     fn signed_by(
         &self,
         request: &RequestView<'_>,
@@ -172,25 +179,49 @@ impl SignaturePolicy {
         explanation: &mut Explanation,
     ) -> Result<Grant, VerifyError> {
         let body = self.check_body_hash(request, explanation)?;
-        for value in values {
-            let signatures = value.decoded(self.encoding);
+        for (value, signatures) in self.attempts(values) {
             let key_id = self.key_id.as_ref().map(|component| component.text(request, value)).transpose();
             let key_id = key_id.map_err(without_key_id)?;
             for url in self.urls(request) {
+                let mut built = None;
                 for secret in self.secrets.iter().filter(|secret| secret.answers_to(key_id.as_deref())) {
-                    let text = self.text(request, value, &SigningVariant { url: &url, body, secret })?;
+                    let text = match built.take().filter(|_| !self.signed_payload.contains(&Component::Secret)) {
+                        Some(text) => text,
+                        None => self.text(request, value, &SigningVariant { url: &url, body, secret })?,
+                    };
                     explanation.add("string to sign", || shown(&text, secret));
-                    if signatures.iter().any(|signature| secret.key.verifies(self.algorithm, &text, signature)) {
+                    if secret.key.verifies_any(self.algorithm, &text, &signatures) {
                         explanation.add("signature", || format!("valid, made with secret {}", secret.index));
                         let replay_id = self.replay_id_of(request, value, &text)?;
-                        let issuer = Some(Arc::clone(&self.name));
-                        return Ok(Grant { issuer, secrets: vec![secret.index], replay_id, ..Grant::anonymous() });
+                        return Ok(Grant {
+                            issuer: Some(Arc::clone(&self.name)),
+                            secrets: vec![secret.index],
+                            replay_id,
+                            holder: Some(secret.holder(&self.name)),
+                            key: secret.sender.is_none().then_some(secret.digest),
+                            ..Grant::anonymous()
+                        });
                     }
+                    built = Some(text);
                 }
             }
         }
         explanation.add("signature", || "matches none of the route's secrets".into());
         Err(Reason::InvalidSignature.into())
+    }
+
+    /// The values, each with its decoded signatures; one with all signatures if what is signed is the same for each.
+    fn attempts<'v>(&self, values: &'v [Value<'v>]) -> Vec<(&'v Value<'v>, Vec<Vec<u8>>)> {
+        let replay_id = match &self.replay_id {
+            Some(SignatureReplayId::Component(component)) => Some(component),
+            Some(SignatureReplayId::Hash) | None => None,
+        };
+        let each = values.iter().map(|value| (value, value.decoded(self.encoding)));
+        if self.signed_payload.iter().chain(&self.key_id).chain(replay_id).any(Component::is_of_value) {
+            return each.collect();
+        }
+        let all = each.flat_map(|(_, signatures)| signatures).collect();
+        values.first().map(|value| (value, all)).into_iter().collect()
     }
 
     /// The replay id of a request with a valid signature over `text`; the caller sets its times.
@@ -208,7 +239,7 @@ impl SignaturePolicy {
                 ("piece", component.text(request, value)?.into_owned().into_bytes())
             }
         };
-        Ok(Some(ReplayId { issuer: Arc::clone(&self.name), kind, id, until: None, issued: None }))
+        Ok(Some(ReplayId { kind, id, until: None, issued: None }))
     }
 
     /// The spellings of the URL to try; one empty spelling if the URL is not signed.
@@ -261,16 +292,26 @@ impl SignaturePolicy {
     }
 
     /// Compares the body with the hash in the signed query parameter, if it is present. The hash then represents the
-    /// body in the string to sign, and no form is read.
+    /// body in the string to sign. A form is signed by its fields, without separators: a hash in one of them would be at
+    /// the end of the URL if the fields were moved there, and a captured signature would be valid for any body with that
+    /// hash. So the hash must be the last parameter, and no form is verified by it.
     fn check_body_hash(
         &self,
         request: &RequestView<'_>,
         explanation: &mut Explanation,
     ) -> Result<BodyForm, VerifyError> {
-        let Some(name) = &self.body_hash else { return Ok(BodyForm::AsItIs) };
-        let Some(wanted) = request.query(name)? else { return Ok(BodyForm::AsItIs) };
-        let fits = Digest::hex_sha256(request.body()?).eq_ignore_ascii_case(&wanted);
-        explanation.add("body hash", || format!("{name} {} the body", if fits { "matches" } else { "does not match" }));
+        let Some(name) = self.body_hash.as_deref().filter(|_| !request.is_form()) else { return Ok(BodyForm::AsItIs) };
+        if request.query(name)?.is_none() {
+            return Ok(BodyForm::AsItIs);
+        }
+        let last = request.head.uri.query().and_then(|query| query.rsplit('&').next()).unwrap_or_default();
+        let wanted = last.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
+        let hash = Digest::hex_sha256(request.body()?);
+        let fits = wanted.is_some_and(|wanted| hash.eq_ignore_ascii_case(wanted));
+        explanation.add("body hash", || match wanted {
+            Some(_) => format!("{name} {} the body", if fits { "matches" } else { "does not match" }),
+            None => format!("{name} is not the last query parameter"),
+        });
         if fits { Ok(BodyForm::ByItsHash) } else { Err(Reason::BodyMismatch.into()) }
     }
 
@@ -282,6 +323,11 @@ impl SignaturePolicy {
     /// Whether the URL is signed, with its host.
     pub fn signs_url(&self) -> bool {
         self.signed_payload.iter().any(Component::is_url)
+    }
+
+    /// Whether the path is signed.
+    pub fn signs_path(&self) -> bool {
+        self.signed_payload.contains(&Component::Path)
     }
 
     /// Whether this header is signed.
@@ -298,14 +344,19 @@ impl SignaturePolicy {
     }
 }
 
-/// The string to sign, for `explain`; a secret that the sender put into it is replaced by `<secret>`.
+/// The string to sign, for `explain`; a secret that the sender put into it is replaced by `<secret>`. It is found by its
+/// bytes, since text that is no UTF-8 has lost some.
 fn shown(text: &[Cow<'_, [u8]>], secret: &Secret) -> String {
     let text = Zeroizing::new(text.concat());
-    let whole = String::from_utf8_lossy(&text);
-    match secret.key.shared().map(String::from_utf8_lossy).filter(|secret| !secret.is_empty()) {
-        Some(secret) => whole.replace(&*secret, "<secret>"),
-        None => whole.into_owned(),
+    let (mut rest, mut shown) = (text.as_slice(), String::new());
+    if let Some(secret) = secret.key.shared().filter(|secret| !secret.is_empty()) {
+        while let Some((before, after)) = memmem::find(rest, secret).and_then(|at| rest.split_at_checked(at)) {
+            shown += &String::from_utf8_lossy(before);
+            shown += "<secret>";
+            rest = after.get(secret.len()..).unwrap_or_default();
+        }
     }
+    shown + &String::from_utf8_lossy(rest)
 }
 
 /// Checks the time of each value. Returns the first and the last second in which one of them is accepted.

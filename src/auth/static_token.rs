@@ -2,6 +2,7 @@
 //! the content of the request.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -10,12 +11,14 @@ use super::grant::Grant;
 use super::locator::{LocatedValue, Locator};
 use super::rejection::VerifyError;
 use super::request::RequestView;
-use super::secret::{Secret, same};
+use super::secret::{Secret, equal_to};
 use crate::reason::Reason;
 
 /// `auth.static_token` of a route.
 #[derive(Clone, Debug)]
 pub struct StaticTokenPolicy {
+    /// The preset's name, or `static_token`.
+    pub name: Arc<str>,
     /// Where the request carries the token; with a `*` in a JSON pointer, every item of the array must contain it.
     pub place: Locator,
     /// The accepted tokens.
@@ -37,14 +40,16 @@ impl StaticTokenPolicy {
         if rest.iter().any(|other| other != first) {
             return Err(Reason::InvalidStaticToken.into());
         }
-        let fits = |secret: &&Secret| secret.key.shared().is_some_and(|secret| same(secret, first.as_bytes()));
+        let is_shown = equal_to(first.as_bytes());
+        let fits = |secret: &&Secret| secret.key.shared().is_some_and(&is_shown);
         let found = self.secrets.iter().find(fits);
         explanation.add("static token", || match found {
             Some(secret) => format!("matches secret {}", secret.index),
             None => "matches none of the secrets".into(),
         });
-        let secrets = vec![found.ok_or(Reason::InvalidStaticToken)?.index];
-        Ok(Grant { secrets, ..Grant::anonymous() })
+        let secret = found.ok_or(Reason::InvalidStaticToken)?;
+        let holder = Some(secret.holder(&self.name));
+        Ok(Grant { secrets: vec![secret.index], holder, ..Grant::anonymous() })
     }
 }
 
@@ -78,9 +83,13 @@ mod tests {
     fn policy(place: Locator) -> StaticTokenPolicy {
         let secret = |index, bytes: &[u8]| {
             let key = SecretKey::from_secret(Zeroizing::new(bytes.to_vec())).unwrap();
-            Secret { index, id: None, key }
+            Secret::new(index, key)
         };
-        StaticTokenPolicy { place, secrets: vec![secret(0, b"the next"), secret(1, b"the token")] }
+        StaticTokenPolicy {
+            name: "static_token".into(),
+            place,
+            secrets: vec![secret(0, b"the next"), secret(1, b"the token")],
+        }
     }
 
     fn evaluate(place: Locator, target: &str, fields: &[(&str, &str)], body: &str) -> Result<usize, Reason> {
@@ -156,9 +165,22 @@ mod tests {
         assert_eq!(evaluate("/s", r#"{"s":"the token","s":"x"}"#), MISSING);
     }
 
+    /// A public key is no token: any client knows it.
+    #[test]
+    fn a_public_key_is_not_compared() {
+        let key = crate::auth::testing::ED25519.spki();
+        let key = SecretKey::from_public(&key, crate::auth::secret::SignatureAlgorithm::Ed25519).unwrap();
+        let place = Locator::Header { name: HeaderName::from_static("x-t"), scheme: None };
+        let policy = StaticTokenPolicy { name: "static_token".into(), place, secrets: vec![Secret::new(0, key)] };
+        let head = Request::post("/").header("x-t", "anything").body(()).unwrap().into_parts().0;
+        let verified = policy.verify(&RequestView::new(&head, UrlBase::Host("a")), &mut Explanation::off());
+        assert_eq!(verified.err(), Some(Reason::InvalidStaticToken.into()));
+    }
+
     /// Timing must not distinguish a shorter token from one that differs in its last byte.
     #[test]
     fn tokens_are_compared_by_their_hashes() {
+        let same = |one: &[u8], other: &[u8]| equal_to(one)(other);
         assert!(same(b"a", b"a") && same(b"", b""));
         assert!(!same(b"a", b"b") && !same(b"a", b"aa") && !same(b"a", b""));
     }

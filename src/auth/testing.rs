@@ -15,16 +15,21 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderName};
 use serde_json::{Value, json};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::RSAPublicKey;
+use zeroize::Zeroizing;
 
+use super::encoding::Encoding;
 use super::issuer::Issuer;
 use super::jwt::binding::Bindings;
 use super::jwt::{Audience, DEFAULT_TYPES, JwtPolicy};
 use super::keys::{Algorithm, KeySet, Keys};
 use super::locator::{Locator, Scheme};
+use super::secret::{Secret, SecretKey, SignatureAlgorithm};
+use super::signature::{Component, Parse, SignaturePolicy, SignedTime};
+use super::time::TimestampUnit;
 use crate::clock::UnixTime;
 
 /// The current time in all tests, in Unix seconds.
@@ -222,4 +227,36 @@ pub(super) fn key_set(jwks: &[Value], algorithms: &[Algorithm]) -> KeySet {
 
 pub(super) fn fixed(set: KeySet) -> Keys {
     Keys::Fixed(Arc::new(set))
+}
+
+/// A shared secret.
+pub(super) fn secret() -> Secret {
+    let key = SecretKey::from_secret(Zeroizing::new(b"secret".to_vec())).unwrap();
+    Secret::new(0, key)
+}
+
+/// A policy for a signature that reads a header in each place where one can be.
+pub(super) fn signature() -> SignaturePolicy {
+    let component = |name| Component::parse(name).unwrap();
+    let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
+    let source = component("header:x-signed-at");
+    SignaturePolicy {
+        name: "signature".into(),
+        places: vec![Locator::header_named(HeaderName::from_static("x-sig"))],
+        parse: Parse::Raw,
+        encoding: Encoding::Hex,
+        algorithm: SignatureAlgorithm::Sha256,
+        signed_payload: vec![component("header:x-id"), component("body")],
+        join: String::new(),
+        url_variants: Vec::new(),
+        time: Some(SignedTime { source, unit: TimestampUnit::Seconds, max_age, max_future }),
+        replay_id: None,
+        key_id: Some(component("header:x-key")),
+        required_headers: vec![(HeaderName::from_static("x-version"), "2".into())],
+        required_parts: Vec::new(),
+        required_json: None,
+        body_hash: None,
+        id: None,
+        secrets: vec![secret()],
+    }
 }

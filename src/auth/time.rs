@@ -261,6 +261,14 @@ mod tests {
     }
 
     #[test]
+    fn a_written_time_is_read_back() {
+        use TimestampUnit::{Microseconds, Milliseconds, Rfc3339, Seconds};
+        for unit in [Seconds, Milliseconds, Microseconds, Rfc3339] {
+            assert_eq!(unit.read(&unit.write(NOW)).map(UnixTime::seconds), Some(NOW), "{unit:?}");
+        }
+    }
+
+    #[test]
     fn claims_may_be_numbers_or_texts() {
         let read = |value: Value| TimestampUnit::Seconds.read_claim(&value).map(UnixTime::seconds);
         assert_eq!(read(json!(NOW)), Some(NOW));
@@ -279,7 +287,7 @@ mod tests {
             Value::Number(number) => numeric_date(&number).map(|date| (date.floor.seconds(), date.ceil.seconds())),
             _ => None,
         };
-        assert_eq!(date(json!(5)), Some((5, 5)));
+        assert_eq!((date(json!(5)), date(json!(0.0))), (Some((5, 5)), Some((0, 0))));
         assert_eq!(date(json!(5.25)), Some((5, 6)));
         assert_eq!(date(json!(253_402_300_799_u64)), Some((253_402_300_799, 253_402_300_799)));
         for value in [json!(-1), json!(-0.5), json!(253_402_300_800_u64), json!(u64::MAX), json!(1e300)] {

@@ -1,7 +1,9 @@
 //! `hookgate check`: loads a configuration as `run` does, without binding a socket.
 
 use super::arguments::{ConfigArgument, OutputFormat};
+use crate::app::memory::{memory_line, memory_terms, memory_warning, process_limit};
 use crate::clock::{Clock, SystemClock};
+use crate::config::values::parse_size;
 use crate::config::{self, Handles};
 
 /// Arguments of `hookgate check`.
@@ -13,6 +15,14 @@ pub struct CheckArguments {
     /// standard output
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     format: OutputFormat,
+    /// Memory limit of the gateway, such as 512MiB, to which the memory that it may need is compared [default: the limit
+    /// of this process's control group]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory_limit: Option<u64>,
+}
+
+fn size(text: &str) -> Result<u64, &'static str> {
+    parse_size(text).ok_or("expected a size such as 512MiB")
 }
 
 /// An invalid configuration whose problems were already printed; the number of problems.
@@ -25,10 +35,13 @@ pub(super) fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     let result = config::load(&path, &Handles::default());
     match (result, arguments.format) {
         (Ok(config), format) => {
-            if format == OutputFormat::Json {
-                println!("[]");
+            let memory = memory_terms(&config);
+            match format {
+                OutputFormat::Json => println!("[]"),
+                OutputFormat::Text => println!("{}", memory_line(&memory)),
             }
-            for warning in config.warnings_at(SystemClock.now()) {
+            let memory = memory_warning(&memory, arguments.memory_limit.or_else(process_limit));
+            for warning in config.warnings_at(SystemClock.now()).into_iter().chain(memory) {
                 eprintln!("{}: warning: {warning}", path.display());
             }
             Ok(())

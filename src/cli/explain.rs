@@ -19,7 +19,8 @@ use crate::config::{Config, Handles, Sources, compile};
 use crate::failure::Failure;
 use crate::metrics::Outcome;
 use crate::reason::Reason;
-use crate::route::{ChallengeStage, Unrouted, validate_path};
+use crate::route::table::Unrouted;
+use crate::route::{ChallengeStage, validate_path};
 use message::Captured;
 use trial::Trial;
 
@@ -100,6 +101,7 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
         match &found {
             Ok(route) => format!("{} matches {} {path} on host {host:?}", route.name, captured.head.method),
             Err(Unrouted::NoRoute) => format!("no route matches {path} on host {host:?}"),
+            Err(Unrouted::Ambiguous) => format!("an application could read {path} as the path of a stricter route"),
             Err(Unrouted::MethodNotAllowed(methods)) => {
                 format!("{path} allows {methods:?}, not {}", captured.head.method)
             }

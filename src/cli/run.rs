@@ -2,11 +2,14 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::process::DumpableBehavior;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::ConfigArgument;
+use crate::app::memory::{memory_terms, memory_warning, process_limit};
 use crate::clock::SystemClock;
 use crate::{app, config, telemetry};
 
@@ -15,15 +18,24 @@ use crate::{app, config, telemetry};
 pub struct RunArguments {
     #[command(flatten)]
     config: ConfigArgument,
+    /// Allow core dumps of the process, and debuggers and profilers of the same user; they show its secrets
+    #[arg(long)]
+    allow_core_dumps: bool,
 }
 
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
+    if !arguments.allow_core_dumps {
+        protect_memory();
+    }
     decline_huge_pages();
     let path = arguments.config.path();
     let config = config::load(&path, &config::Handles::default())?;
-    let _log = telemetry::start(config.process.log_format);
+    let _log = telemetry::start(config.process.log_format)?;
     telemetry::count_panics();
     raise_file_limit();
+    if let Some(warning) = memory_warning(&memory_terms(&config), process_limit()) {
+        tracing::warn!(warning, "configuration");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.spawn(give_memory_back());
     // Handlers are installed before anything is served, so that no signal has its default effect.
@@ -35,13 +47,17 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     // Not in async code, where a start that fails could not drop the runtimes that it has made.
     let running = app::start(Some(path), &config, Arc::new(SystemClock))?;
     runtime.block_on(async {
+        let mut reload = None;
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => {
-                    running.reload();
-                }
+                _ = hang_up.recv() => match &reload {
+                    Some(unfinished) if !JoinHandle::is_finished(unfinished) => {
+                        tracing::warn!("the last reload still reads its files");
+                    }
+                    _ => reload = Some(running.reload_in_background()?),
+                },
             }
         }
         // A second signal stops the gateway without waiting for the drain.
@@ -54,6 +70,14 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
         running.drain(hurry).await;
         Ok(())
     })
+}
+
+/// Disables core dumps, and keeps other processes of the same user from reading the memory (ptrace, /proc/PID/mem): it
+/// contains secrets and private keys. Root can still do both, and the process can read its own /proc/self.
+fn protect_memory() {
+    // Lowering a limit is always allowed, and Linux has had this prctl since 2.4.
+    let _ = rlimit::Resource::CORE.set(0, 0);
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 /// Disables transparent huge pages: the kernel would map 2 MiB where the allocator touches a few KiB. That was a third
@@ -79,5 +103,24 @@ fn raise_file_limit() {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(open_files) => tracing::info!(open_files, "raised the open files limit"),
         Err(error) => tracing::warn!(%error, "cannot raise the open files limit"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::dumpable_behavior;
+
+    use super::*;
+
+    #[test]
+    fn memory_is_protected() {
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::Dumpable);
+        protect_memory();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        assert_eq!(rlimit::Resource::CORE.get().unwrap(), (0, 0));
+        // The process can still read its own files, of which the metrics of the process are made.
+        assert!(std::fs::read_dir("/proc/self/fd").unwrap().count() > 0);
+        assert!(std::fs::read_to_string("/proc/self/limits").unwrap().contains("Max open files"));
+        rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).unwrap();
     }
 }

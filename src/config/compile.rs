@@ -15,6 +15,7 @@ mod replay;
 mod revocation;
 mod route;
 mod secrets;
+mod senders;
 mod signature;
 mod store;
 mod upstream;
@@ -29,7 +30,8 @@ use super::reader::Location;
 use super::sources::Sources;
 use crate::auth::Policy;
 use crate::auth::issuer::Issuer;
-use crate::route::{Route, RoutingTable};
+use crate::route::Route;
+use crate::route::table::RoutingTable;
 use crate::settings::StoreSettings;
 use crate::snapshot::Snapshot;
 use compiler::Compiler;
@@ -75,12 +77,14 @@ impl Compiler<'_> {
             error_detail: file.error_detail.or_default(),
             max_buffered_bytes: file.max_buffered_bytes.get(),
             config_hash: self.sources.hash(),
+            yaml_hash: self.sources.yaml_hash(),
         };
         let (listeners, admin) = addresses?;
         let process = ProcessSettings {
             workers: file.workers.get(),
             listeners,
             admin,
+            admin_hosts: file.admin.hosts.iter().map(|host| host.0.clone()).collect(),
             log_format: file.log.format.or_default(),
             access_log: file.log.access.get(),
             store,
@@ -143,9 +147,13 @@ impl Compiler<'_> {
             if let Some(first) = names.insert(Arc::clone(&route.name), index) {
                 self.problems.add(file.name.at, format!("duplicate name: routes[{first}] uses it; choose another"));
             }
-            routes.push((file.auth.at, Arc::new(route)));
+            routes.push((file.auth.at, route));
         }
+        forward::share_claim_headers(&mut routes);
+        let routes: Vec<_> = routes.into_iter().map(|(at, route)| (at, Arc::new(route))).collect();
         self.check_shared_challenges(&routes);
+        routes.iter().for_each(|(at, route)| self.warn_of_shared_names(route, *at));
+        self.warn_of_shared_credentials(&routes);
         self.table(routes, &names)
     }
 
@@ -173,7 +181,9 @@ impl Compiler<'_> {
         routes: Vec<(Location, Arc<Route>)>,
         names: &BTreeMap<Arc<str>, usize>,
     ) -> Option<RoutingTable> {
-        let overlaps = match RoutingTable::new(routes.into_iter().map(|(_, route)| route).collect()) {
+        let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
+        self.warn_of_bypasses(&routes, names);
+        let overlaps = match RoutingTable::new(routes) {
             Ok(table) => return Some(table),
             Err(overlaps) => overlaps,
         };

@@ -80,6 +80,8 @@ pub struct ProcessSettings {
     pub listeners: Vec<SocketAddr>,
     /// Address of the admin listener; `None` if there is none.
     pub admin: Option<SocketAddr>,
+    /// Host names of the admin listener.
+    pub admin_hosts: Vec<String>,
     /// Format of log lines.
     pub log_format: LogFormat,
     /// Whether the access log is written: one line per request.
@@ -95,6 +97,7 @@ impl ProcessSettings {
             ("workers", self.workers != other.workers),
             ("listeners[].address", self.listeners != other.listeners),
             ("admin.address", self.admin != other.admin),
+            ("admin.hosts", self.admin_hosts != other.admin_hosts),
             ("log.format", self.log_format != other.log_format),
             ("log.access", self.access_log != other.access_log),
             ("store", self.store != other.store),

@@ -39,7 +39,8 @@ pub use route::{
     RevocationYaml, RouteLimitsYaml, RouteYaml, TimestampYaml, UpstreamTimeoutsYaml, UpstreamYaml,
 };
 pub use scalar::{
-    Delay, FileName, OneOrMany, OptionalDelay, OptionalDuration, Parsed, Pin, PlaceKey, RatePerSeconds, Size, Timeout,
+    Delay, FileName, HostName, OneOrMany, OptionalDelay, OptionalDuration, Parsed, Pin, PlaceKey, RatePerSeconds, Size,
+    Timeout,
 };
 pub(super) use scalar::{HEADER_NAME, POINTER};
 
@@ -67,8 +68,9 @@ pub struct GatewayYaml {
     /// listed range can claim any client address. A range that contains every address is a warning.
     #[schemars(example = json!(["10.0.0.0/8", "2001:db8::/32"]))]
     pub trusted_proxies: Section<List<Parsed<IpNet>>>,
-    /// Memory for the request bodies that are buffered until they are verified, of all routes together. Beyond it the
-    /// response is 503 `buffer_full`. The buffered bodies of one IP address (one /64 in IPv6) may use a quarter of it.
+    /// Memory for the request bodies that are buffered until they are verified, of all routes together. Beyond it a
+    /// client whose body is late [gives way](../../concepts/limits.md#who-gives-way), or the response is 503
+    /// `buffer_full`. The buffered bodies of one IP address (one /64 in IPv6) may use a quarter of it.
     #[schemars(example = &"256MiB")]
     pub max_buffered_bytes: Size<{ 64 << 20 }>,
     /// Addresses on which requests are accepted. A change of their number or order needs a restart.
@@ -78,7 +80,8 @@ pub struct GatewayYaml {
     ]))]
     pub listeners: Section<List<Section<ListenerYaml>>>,
     /// The admin listener for /metrics, /livez, /readyz and /status; without this key there is none. It serves plain
-    /// HTTP/1.1 without authentication: GET and HEAD, on at most 64 concurrent connections.
+    /// HTTP/1.1 without authentication: GET and HEAD, on at most 64 concurrent connections, of which those without a request
+    /// give way to new ones.
     #[schemars(example = json!({ "address": "127.0.0.1:9901" }), extend("x-restart" = true))]
     pub admin: Section<AdminYaml>,
     /// The store for replay ids, idempotency keys, shared rates and shared revocations. It is required if a route has
@@ -186,7 +189,8 @@ pub struct ListenerYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerLimitsYaml {
-    /// Open connections in total. Further connections are closed at once.
+    /// Open connections in total. Beyond it a connection whose client is late
+    /// [gives way](../../concepts/limits.md#who-gives-way), or the new one is closed at once.
     #[schemars(example = 20_000)]
     pub max_connections: Count<10_000>,
     /// Open connections of one IP address, or of one /64 in IPv6. Further connections are closed at once. Connections of
@@ -200,6 +204,10 @@ pub struct ListenerLimitsYaml {
     /// Headers of a request. Beyond it the response is 431 `headers_too_large`.
     #[schemars(example = 200)]
     pub max_headers_count: Count<100, 1, 1_000>,
+    /// Bytes per second that a request body must have on average while the gateway waits for it, after 5 s; `0B` for no
+    /// such limit. Below it the response is 408 `request_timeout`.
+    #[schemars(example = &"1KiB")]
+    pub min_request_body_rate: Size<240, 0, { 1 << 20 }>,
     /// Concurrent HTTP/2 streams of a connection.
     #[schemars(example = 250)]
     pub max_concurrent_streams: Count<100, 1, 1_000>,
@@ -283,4 +291,9 @@ pub struct AdminYaml {
     /// loopback or private address.
     #[schemars(required, example = &"127.0.0.1:9901")]
     pub address: Field<Parsed<SocketAddr>>,
+    /// Host names under which clients may reach the admin listener, in addition to `localhost` and IP addresses; the
+    /// response to others is 421. A website could otherwise read it through the browser of a person who can reach it (DNS
+    /// rebinding).
+    #[schemars(example = json!(["hookgate.internal"]))]
+    pub hosts: Section<List<Parsed<HostName>>>,
 }

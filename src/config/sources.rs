@@ -2,9 +2,13 @@
 //! The only part of the configuration that reads files and the environment.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{SHA256, digest};
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::compiled::Handles;
@@ -72,6 +76,11 @@ impl Sources {
         hash(self.text.as_bytes(), self.files.iter().chain(&self.variables))
     }
 
+    /// SHA-256 of the YAML alone, as `sha256sum` prints it.
+    pub fn yaml_hash(&self) -> String {
+        hex::encode(digest(&SHA256, self.text.as_bytes()))
+    }
+
     /// A hash over all inputs that were read: a rejected configuration is rejected again while this hash is the same.
     pub fn attempt(&self) -> ConfigHash {
         hash(&self.hash().0, self.revocations.iter())
@@ -129,12 +138,24 @@ pub fn read_revocation(path: &Path, name: &str) -> SourceContent {
     read_file(&path.with_file_name(name), revocation::MAX_FILE)
 }
 
+/// Reads a regular file of at most `max` bytes. Without `O_NONBLOCK`, a FIFO would stop the start or reload until a writer
+/// opens it.
 fn read_file(path: &Path, max: u64) -> SourceContent {
-    let size = std::fs::metadata(path).map_err(|error| describe(&error))?.len();
-    if size > max {
+    let described = |error: std::io::Error| describe(&error);
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(described)?;
+    let metadata = file.metadata().map_err(described)?;
+    if !metadata.is_file() {
+        return Err("not a regular file".to_owned());
+    }
+    // With room for the whole file: a secret must not be left behind where the buffer grows.
+    let mut bytes =
+        Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(max)).unwrap_or_default() + 1));
+    file.take(max + 1).read_to_end(&mut bytes).map_err(described)?;
+    if bytes.len() as u64 > max {
         return Err(format!("larger than {} MiB", max >> 20));
     }
-    std::fs::read(path).map(Zeroizing::new).map_err(|error| describe(&error))
+    Ok(bytes)
 }
 
 fn describe(error: &std::io::Error) -> String {
@@ -182,6 +203,17 @@ mod tests {
         let (one, other) = (sources("jti: [a]"), sources("jti: [b]"));
         assert_eq!(one.hash(), other.hash());
         assert_ne!(one.attempt(), other.attempt());
+    }
+
+    /// Without a writer, a FIFO would stop the start, and each reload.
+    #[test]
+    fn a_file_that_is_not_regular_is_not_read() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        for path in [&fifo, folder.path(), Path::new("/dev/zero")] {
+            assert_eq!(read_file(path, 9).unwrap_err(), "not a regular file", "{}", path.display());
+        }
     }
 
     #[test]

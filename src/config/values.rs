@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
+use http::uri::Authority;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -101,6 +102,12 @@ pub enum NotANet {
     /// An IPv4 client is compared by its IPv4 address, so that this range would match no client.
     #[error("is IPv4-mapped IPv6; use {0}")]
     Mapped(IpNet),
+}
+
+/// Parses a host name without port and wildcard, into lower case.
+pub fn parse_host(text: &str) -> Option<String> {
+    let plain = Authority::try_from(text).is_ok_and(|authority| authority.host() == text);
+    (plain && !text.ends_with('.') && !text.contains('*')).then(|| text.to_ascii_lowercase())
 }
 
 /// `203.0.113.0/24`, `2001:db8::/32`, or one address.

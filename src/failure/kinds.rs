@@ -29,6 +29,8 @@ pub enum Exhausted {
     Total,
     /// The share of one client address.
     Address,
+    /// That of all clients together, and this request's body was late when another request needed the memory.
+    Late,
 }
 
 impl Exhausted {
@@ -37,6 +39,7 @@ impl Exhausted {
         match self {
             Self::Total => "total",
             Self::Address => "address",
+            Self::Late => "late",
         }
     }
 }

@@ -21,12 +21,52 @@ pub(super) enum AddressKey {
     V6(u64),
 }
 
+/// A prefix by which clients are weighed. An IPv6 customer has a /64, a /56 or a /48 (RFC 6177), and an IPv4 network is
+/// seldom smaller than a /24, so that an attacker with one of these has many addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum AddressPrefix {
+    /// All addresses.
+    All,
+    /// An IPv4 /24.
+    V4Network([u8; 3]),
+    /// One IPv4 address.
+    V4([u8; 4]),
+    /// An IPv6 /48.
+    V6Site(u64),
+    /// An IPv6 /56.
+    V6Network(u64),
+    /// An IPv6 /64.
+    V6(u64),
+}
+
+impl AddressPrefix {
+    /// The last prefix in their order.
+    pub(super) const MAX: Self = Self::V6(u64::MAX);
+}
+
 impl AddressKey {
     /// The key of an address; an IPv4-mapped IPv6 address counts as IPv4.
     pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self::V4(v4.octets()),
             IpAddr::V6(v6) => Self::V6(u64::try_from(v6.to_bits() >> 64).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// The prefixes that contain the address, the widest first; the last one is [`Self::prefix`].
+    pub(super) fn prefixes(self) -> impl Iterator<Item = AddressPrefix> {
+        let (network, parent) = match self {
+            Self::V4([a, b, c, _]) => (AddressPrefix::V4Network([a, b, c]), None),
+            Self::V6(bits) => (AddressPrefix::V6Site(bits >> 16), Some(AddressPrefix::V6Network(bits >> 8))),
+        };
+        [Some(network), parent, Some(self.prefix())].into_iter().flatten()
+    }
+
+    /// The address itself as a prefix.
+    pub(super) fn prefix(self) -> AddressPrefix {
+        match self {
+            Self::V4(octets) => AddressPrefix::V4(octets),
+            Self::V6(bits) => AddressPrefix::V6(bits),
         }
     }
 }

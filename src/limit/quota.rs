@@ -1,4 +1,4 @@
-//! A quota that several requests or connections share: amounts in use, in total and per key. A permit holds an amount
+//! A quota that several requests share: amounts in use, in total and per key. A permit holds an amount
 //! and releases it when it is dropped.
 
 use std::collections::HashMap;
@@ -38,11 +38,6 @@ impl<K: Copy + Eq + Hash> KeyedQuota<K> {
         QuotaPermit { quota: Arc::clone(self), key, amount: 0 }
     }
 
-    /// The amount in use, of all keys.
-    pub(super) fn total(&self) -> u64 {
-        self.lock().total
-    }
-
     /// The number of keys with an amount in use.
     #[cfg(test)]
     pub(super) fn keys(&self) -> usize {
@@ -70,16 +65,6 @@ impl<K: Copy + Eq + Hash> QuotaPermit<K> {
         }
         amounts.total = total;
         self.amount += more;
-        Ok(())
-    }
-
-    /// Counts the amount of a permit without a key for `key` as well, at most up to `limit`.
-    ///
-    /// # Errors
-    /// [`Exhausted::Address`]; the permit still counts in total then.
-    pub(super) fn assign(&mut self, key: K, limit: u64) -> Result<(), Exhausted> {
-        self.quota.lock().add(key, self.amount, limit)?;
-        self.key = Some(key);
         Ok(())
     }
 }

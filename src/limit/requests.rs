@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::gcra_store::{GcraStore, QuotaError};
 use super::keys::{AddressKey, CounterHasher, CounterId, Sharded};
 use super::quota::{KeyedQuota, QuotaPermit};
+use crate::auth::sender::Sender;
 use crate::failure::{Failure, Limited};
 use crate::route::{Rate, RouteLimits};
 
@@ -21,6 +22,7 @@ pub struct RequestLimits {
     routes: GcraStore,
     issuers: GcraStore,
     subjects: GcraStore,
+    senders: GcraStore,
     failed_auth: GcraStore,
     in_flight: Sharded<Arc<KeyedQuota<CounterId>>>,
 }
@@ -29,8 +31,8 @@ pub struct RequestLimits {
 #[derive(Debug, Default)]
 pub struct ConcurrencyPermits(#[expect(dead_code, reason = "held to be dropped")] Vec<QuotaPermit<CounterId>>);
 
-/// The sender of a verified request.
-#[derive(Clone, Copy, Debug)]
+/// The sender of a verified request, by each limit that counts it.
+#[derive(Clone, Debug)]
 pub struct RequestSender<'a> {
     /// The route's name.
     pub route: &'a str,
@@ -38,6 +40,8 @@ pub struct RequestSender<'a> {
     pub issuer: Option<&'a str>,
     /// The subject in the grant; all requests of an issuer without one count together.
     pub subject: Option<&'a str>,
+    /// The sender by all of its credentials; `None` if no limit counts it.
+    pub sender: Option<Sender<'a>>,
 }
 
 /// Computes the id of a sender's counter, only if there is a limit to count for.
@@ -59,6 +63,7 @@ impl Default for RequestLimits {
             routes: GcraStore::default(),
             issuers: GcraStore::default(),
             subjects: GcraStore::default(),
+            senders: GcraStore::default(),
             failed_auth: GcraStore::default(),
             in_flight: Sharded::default(),
         }
@@ -66,10 +71,11 @@ impl Default for RequestLimits {
 }
 
 impl RequestLimits {
-    /// Checks whether a request from this address may be handled.
+    /// Checks whether this address has consumed its quota of rejected requests on this route. Its requests may be genuine
+    /// all the same: every customer of a provider can exhaust the quota of the addresses that the provider sends from.
     ///
     /// # Errors
-    /// The address has consumed its quota on this route.
+    /// The limit, with which its next rejected request is answered.
     pub fn check_ip_rate(
         &self,
         route: &str,
@@ -103,7 +109,8 @@ impl RequestLimits {
         limits: &RouteLimits,
         at: impl FnOnce() -> Instant,
     ) -> Result<ConcurrencyPermits, Failure> {
-        let counted: [(_, IdOf, _, _); 3] = [
+        let counted: [(_, IdOf, _, _); 4] = [
+            ("sender", Self::sender, &limits.sender, &self.senders),
             ("subject", Self::subject, &limits.subject, &self.subjects),
             ("issuer", Self::issuer, &limits.issuer, &self.issuers),
             ("route", Self::route, &limits.route, &self.routes),
@@ -142,6 +149,10 @@ impl RequestLimits {
 
     fn issuer(&self, sender: &RequestSender<'_>) -> CounterId {
         self.hasher.id(("issuer", sender.route, sender.issuer))
+    }
+
+    fn sender(&self, sender: &RequestSender<'_>) -> CounterId {
+        self.hasher.id(("sender", sender.route, &sender.sender))
     }
 
     fn subject(&self, sender: &RequestSender<'_>) -> CounterId {

@@ -6,8 +6,8 @@ use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 
 use super::family::{Child, MetricLabel, MetricRow, row};
 use super::label::{
-    ConnectionRejection, EntryKind, HandshakeError, Label as _, LabelType, OperationResult, Outcome, Reloaded,
-    StoreOperationResult,
+    ConnectionRejection, DisplacedCause, EntryKind, HandshakeError, Label as _, LabelType, LogLineKind, OperationResult,
+    Outcome, PoolName, Reloaded, StoreLoss, StoreOperationResult,
 };
 use crate::auth::{PolicyKind, SignatureCheck};
 use crate::clock::UnixTime;
@@ -56,6 +56,15 @@ macro_rules! metrics {
                 Ok(Self { $($metric,)+ })
             }
 
+            /// Removes a child of the family of this name.
+            pub(super) fn remove(&self, family: &str, labels: &[&str]) {
+                // An error means that there is no such child, which is as good.
+                let _ = match family {
+                    $($name => self.$metric.remove_label_values(labels),)+
+                    _ => Ok(()),
+                };
+            }
+
             $(
                 #[doc = $help]
                 pub fn $metric(&self, $($label: $value),*) -> $child {
@@ -101,15 +110,37 @@ metrics! {
         "Client connections closed as soon as they were accepted, by reason.",
         "connections that were closed at once";
 
+    displaced(pool: PoolName, cause: DisplacedCause) -> IntCounter,
+        "hookgate_displaced_total",
+        "Connections and requests that gave way to others because a pool was full, by pool and cause.",
+        "connections and requests that waited for their clients and [gave way](../concepts/limits.md#who-gives-way) to \
+         others, because the pool was full";
+
     tls_handshakes(listener: &str, result: OperationResult, reason: Option<HandshakeError>) -> IntCounter,
         "hookgate_tls_handshakes_total",
         "TLS handshakes with clients by result, and by the reason of an error.",
         "TLS handshakes. `reason` is empty for a success";
 
+    http2_connection_errors() -> IntCounter,
+        "hookgate_http2_connection_errors_total",
+        "HTTP/2 connections closed because the client broke the protocol.",
+        "HTTP/2 connections that were closed with GOAWAY because the client broke the protocol or a limit; the log has the \
+         error";
+
     store_operations(kind: EntryKind, result: StoreOperationResult) -> IntCounter,
         "hookgate_store_operations_total",
         "Operations of the store on replay ids and idempotency keys, by kind and result.",
         "reservations of replay ids and idempotency keys, and how they end";
+
+    store_losses(result: StoreLoss) -> IntCounter,
+        "hookgate_store_losses_total",
+        "Events in which Redis may have lost entries, and whether the gateways have written them again.",
+        "restarts and promotions of Redis, and whether they lost entries for good";
+
+    store_volatile_servers() -> IntGauge,
+        "hookgate_store_volatile_servers",
+        "Redis servers in use that keep no append-only file, so that a restart loses entries.",
+        "0, or a restart of Redis loses every entry since its last snapshot";
 
     store_entries() -> IntGauge,
         "hookgate_store_entries",
@@ -127,11 +158,11 @@ metrics! {
         "Tasks that panicked, which is a bug. Their requests were not forwarded, or got no response.",
         "tasks that panicked, which is a bug: please report the log's line `panic`. Other requests continue";
 
-    log_lines_dropped() -> IntCounter,
+    log_lines_dropped(kind: LogLineKind) -> IntCounter,
         "hookgate_log_lines_dropped_total",
         "Log lines dropped because the reader of standard output was too slow.",
-        "log lines dropped because the queue of eight thousand lines was full: the reader of standard output has \
-         stopped, or cannot keep up";
+        "log lines dropped because the queue of 4 MiB was full: the reader of standard output has stopped, or cannot \
+         keep up";
 
     token_cache_lookups(result: SignatureCheck) -> IntCounter,
         "hookgate_token_cache_lookups_total",
@@ -146,6 +177,12 @@ metrics! {
         "for key rotation: when one of the route's shared secrets or public keys last verified a request; `index` \
          counts from 0 in the order of the file, through all schemes of the route, and within an issuer of a `jwt`. An \
          old secret whose time no longer changes can be removed";
+
+    upstream_exposed(upstream: &str) -> IntGauge,
+        "hookgate_upstream_exposed",
+        "1 if the port of an upstream on loopback also listens on another address, 0 if not.",
+        "1 if the port of an upstream on loopback also listens on another address, where requests can bypass the gateway; \
+         looked at every minute. `upstream` is its URL";
 
     jwks_keys(issuer: &str) -> IntGauge,
         "hookgate_jwks_keys",

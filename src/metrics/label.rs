@@ -1,8 +1,11 @@
 //! The values of labels that are not names of gateway.yaml.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use http::StatusCode;
 
 use crate::auth::{PolicyKind, SignatureCheck};
+use crate::failure::Exhausted;
 use crate::reason::Reason;
 use crate::rows::rows;
 
@@ -79,12 +82,16 @@ macro_rules! variants_are_values {
 
 variants_are_values!(
     ConnectionRejection,
+    DisplacedCause,
     EntryKind,
     HandshakeError,
+    LogLineKind,
     OperationResult,
     Outcome,
     PolicyKind,
+    PoolName,
     Reloaded,
+    StoreLoss,
     StoreOperationResult
 );
 
@@ -163,11 +170,44 @@ rows! {
 }
 
 rows! {
+    /// A pool whose clients give way when it is full.
+    pub enum PoolName;
+    /// The label's value.
+    pub fn label -> &'static str, meaning;
+    /// Open connections of a listener (`max_connections`).
+    Connections = "connections";
+    /// Requests that wait for their bodies (`too_many_waiting_requests`).
+    WaitingRequests = "waiting_requests";
+    /// Buffered bodies (`max_buffered_bytes`, `buffer_full`).
+    BufferedBodies = "buffered_bytes";
+}
+
+rows! {
+    /// Why a client gave way.
+    pub enum DisplacedCause;
+    /// The label's value.
+    pub fn label -> &'static str, meaning;
+    /// It had sent nothing, or less than 64 KiB per second, for more than a second.
+    Late = "late";
+    /// No client was late, and its address held more than any other one.
+    Heaviest = "heaviest";
+}
+
+impl From<Exhausted> for DisplacedCause {
+    fn from(exhausted: Exhausted) -> Self {
+        match exhausted {
+            Exhausted::Late => Self::Late,
+            Exhausted::Total | Exhausted::Address => Self::Heaviest,
+        }
+    }
+}
+
+rows! {
     /// Why there is no TLS connection.
     pub enum HandshakeError;
     /// The label's value.
     pub fn label -> &'static str, meaning;
-    /// One side's certificate does not chain to a CA that the other side trusts.
+    /// One side's certificate does not chain to a CA that the other side trusts. A self-signed one never does.
     UnknownCa = "unknown_ca";
     /// The listener requires a client certificate, and the client presented none.
     NoClientCertificate = "no_client_certificate";
@@ -188,6 +228,34 @@ rows! {
 }
 
 rows! {
+    /// Whose log line it is.
+    pub enum LogLineKind;
+    /// The label's value.
+    pub fn label -> &'static str, meaning;
+    /// About a request that was not authenticated, or a connection without a request. These lines are dropped first.
+    Unauthenticated = "unauthenticated";
+    /// Any other line, such as that of a forwarded request.
+    Other = "other";
+}
+
+impl LogLineKind {
+    /// The number of dropped lines of this process, which is also counted where no gateway and its metrics are at hand.
+    pub(super) fn dropped(self) -> &'static AtomicU64 {
+        static UNAUTHENTICATED: AtomicU64 = AtomicU64::new(0);
+        static OTHER: AtomicU64 = AtomicU64::new(0);
+        match self {
+            Self::Unauthenticated => &UNAUTHENTICATED,
+            Self::Other => &OTHER,
+        }
+    }
+
+    /// Counts a line that is dropped.
+    pub fn count_dropped(self) {
+        self.dropped().fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+rows! {
     /// The purpose of an entry in the store.
     pub enum EntryKind;
     /// The label's value.
@@ -196,6 +264,20 @@ rows! {
     Replay = "replay";
     /// An idempotency key.
     Idempotency = "idempotency";
+}
+
+rows! {
+    /// An event in which Redis may have lost entries, and how it ended.
+    pub enum StoreLoss;
+    /// The label's value.
+    pub fn label -> &'static str, meaning;
+    /// The event: a restart, a promotion, an emptied database, or a clock that was set.
+    Detected = "detected";
+    /// All gateways have written again the entries that may have been lost.
+    Recovered = "recovered";
+    /// A gateway did not return, or lacks entries itself: some entries are lost, and credentials that may have them are
+    /// rejected until they expire.
+    Incomplete = "incomplete";
 }
 
 rows! {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::request_context::RequestContext;
 use crate::auth::Permit;
+use crate::auth::sender::Sender;
 use crate::failure::Failure;
 use crate::limit::{ConcurrencyPermits, RequestSender, limited};
 use crate::reason::Reason;
@@ -13,7 +14,7 @@ use crate::services::Services;
 use crate::settings::OnError;
 use crate::store::StoreClient;
 
-/// Counts a request against the limits of its route, issuer and subject. It comes after the reservation: a captured
+/// Counts a request against the limits of its route, issuer, subject and sender. It comes after the reservation: a captured
 /// request that is repeated must not consume its sender's quota. A request that fails verification in dry run has
 /// proven nothing, and counts against its address alone.
 ///
@@ -27,7 +28,8 @@ pub(super) async fn acquire_limits(
     let route = context.route;
     let Permit::Granted(grant) = permit else { return Ok(ConcurrencyPermits::default()) };
     let (issuer, subject) = (grant.issuer().map(|issuer| &**issuer), grant.subject());
-    let sender = RequestSender { route: &route.name, issuer, subject };
+    let sender = (route.limits.sender != Limit::default()).then(|| grant.sender());
+    let sender = RequestSender { route: &route.name, issuer, subject, sender };
     let (Some(store), true) = (&services.store, route.limits.shared) else {
         return services.limits.admit(&sender, &route.limits, Instant::now);
     };
@@ -47,7 +49,9 @@ pub(super) async fn acquire_limits(
 async fn take_shared(store: &StoreClient, sender: &RequestSender<'_>, limits: &RouteLimits) -> Result<(), Failure> {
     let (route, issuer) = (sender.route.as_bytes(), sender.issuer.unwrap_or_default().as_bytes());
     let subject = sender.subject.unwrap_or_default().as_bytes();
-    let counted: [(&'static str, &Limit, &[&[u8]]); 3] = [
+    let whole = sender.sender.as_ref().map(Sender::to_bytes).unwrap_or_default();
+    let counted: [(&'static str, &Limit, &[&[u8]]); 4] = [
+        ("sender", &limits.sender, &[b"rate of sender", route, &whole]),
         ("subject", &limits.subject, &[b"rate of subject", route, issuer, subject]),
         ("issuer", &limits.issuer, &[b"rate of issuer", route, issuer]),
         ("route", &limits.route, &[b"rate of route", route]),

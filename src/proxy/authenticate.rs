@@ -8,15 +8,16 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::Body as _;
 
+use super::buffer_body::buffer_body;
 use super::capture;
 use super::record::RequestRecord;
-use super::request_body::{RequestBody, buffer_body};
+use super::request_body::RequestBody;
 use super::request_context::RequestContext;
 use crate::auth::challenge::ChallengeResponse;
-use crate::auth::{self, Grant, Permit, Reason, Rejection, RequestView, VerifyError};
+use crate::auth::{self, Grant, Permit, Policy, Reason, Rejection, RequestView, VerifyError};
 use crate::failure::{Failure, is_rejection};
 use crate::jwks::Refetch;
-use crate::route::ChallengeStage;
+use crate::route::{ChallengeStage, REDUCED_MAX_BODY};
 use crate::services::Services;
 use crate::store::StoreClient;
 
@@ -24,15 +25,17 @@ use crate::store::StoreClient;
 pub(super) enum Authenticated {
     /// The request may be forwarded.
     Permitted(Permit),
-    /// The request is an endpoint verification challenge, and this is the response.
-    Challenge(ChallengeResponse),
+    /// The request is an endpoint verification challenge of this stage, and this is the response.
+    Challenge(ChallengeStage, ChallengeResponse),
 }
 
 /// Authenticates a request. A rejected one counts against its client's address (`limits.failed_auth_rate`), in dry run
-/// too, which would otherwise be a way around the limit.
+/// too, which would otherwise be a way around the limit. Beyond the limit a request is still verified, since it may be
+/// genuine, but a rejection is cheaper: it is not captured, and a large body is not read for it.
 ///
 /// # Errors
-/// [`Failure::Rejected`]; [`Failure::RateLimited`] for too many challenges; those of [`buffer_body`].
+/// [`Failure::Rejected`]; [`Failure::RateLimited`] for too many challenges, and for any rejection beyond the limit;
+/// those of [`buffer_body`].
 pub(super) async fn authenticate(
     services: &Services,
     context: &RequestContext<'_>,
@@ -40,11 +43,12 @@ pub(super) async fn authenticate(
     record: &mut RequestRecord,
 ) -> Result<Authenticated, Failure> {
     let authenticated = evaluate(services, context, body, record).await;
-    if is_rejected(&authenticated) {
-        let (route, address) = (context.route, context.connection.address.ip());
-        services.limits.penalize(&route.name, &route.limits, address, Instant::now);
+    if !is_rejected(&authenticated) {
+        return authenticated;
     }
-    authenticated
+    let (route, address) = (context.route, context.connection.address.ip());
+    services.limits.penalize(&route.name, &route.limits, address, Instant::now);
+    context.over_failed_auth_rate.map_or(authenticated, |limited| Err(Failure::RateLimited(limited)))
 }
 
 /// Whether the decision rejected the request. A request that could not be verified, ended prematurely or exceeded a
@@ -54,7 +58,7 @@ fn is_rejected(authenticated: &Result<Authenticated, Failure>) -> bool {
         Err(Failure::Plain(Reason::BodyTooLarge)) => false,
         Err(failure) => is_rejection(failure.reason()) && failure.limited().is_none(),
         Ok(Authenticated::Permitted(Permit::Observed(rejection))) => is_rejection(rejection.reason),
-        Ok(Authenticated::Permitted(Permit::Granted(_)) | Authenticated::Challenge(_)) => false,
+        Ok(Authenticated::Permitted(Permit::Granted(_)) | Authenticated::Challenge(..)) => false,
     }
 }
 
@@ -72,32 +76,52 @@ async fn evaluate(
         return Err(Failure::Rejected(Rejection::from(Reason::CertificateNotAllowed)));
     }
     let mut decision = Err(VerifyError::NeedsBody);
-    if body.is_end_stream() || !route.reads_body_first() {
+    if body.is_end_stream() || !route.reads_body_first() || context.over_failed_auth_rate.is_some() {
         let view = context.view();
         let view = if body.is_end_stream() { view.with_body(&[]) } else { view };
         decision = decide(services, context, &view, record).await;
     }
     let mut buffered = Bytes::new();
     if let Err(VerifyError::NeedsBody) = decision {
-        buffered = Box::pin(buffer_body(services, context, body)).await?;
+        buffered = Box::pin(buffer_for_decision(services, context, body)).await?;
         decision = decide(services, context, &context.view().with_body(&buffered), record).await;
     }
     match decision {
-        Ok(Authenticated::Challenge(challenge)) => {
-            services.challenges.admit(now).map_err(Failure::RateLimited)?;
-            Ok(Authenticated::Challenge(challenge))
+        Ok(Authenticated::Challenge(stage, challenge)) => {
+            let address = context.connection.address.ip();
+            services.challenges.admit(&route.name, stage, address, now).map_err(Failure::RateLimited)?;
+            Ok(Authenticated::Challenge(stage, challenge))
         }
         Ok(permitted) => Ok(permitted),
         Err(VerifyError::Rejected(rejection)) if route.observes(now) => {
             Ok(Authenticated::Permitted(Permit::Observed(rejection)))
         }
         Err(VerifyError::Rejected(rejection)) => {
-            capture::store(context, &buffered, &rejection);
+            if context.over_failed_auth_rate.is_none() {
+                capture::store(context, &buffered, &rejection);
+            }
             Err(Failure::Rejected(rejection))
         }
         // The whole body was passed in: a verifier that still asks for it is wrong.
         Err(VerifyError::NeedsBody) => Err(Reason::BadRequest.into()),
     }
+}
+
+/// Buffers the body, which must be small if the address exceeds `failed_auth_rate`.
+async fn buffer_for_decision(
+    services: &Services,
+    context: &RequestContext<'_>,
+    body: &mut RequestBody,
+) -> Result<Bytes, Failure> {
+    let Some(limited) = context.over_failed_auth_rate else { return buffer_body(services, context, body).await };
+    let buffered = match body.lower_limit(REDUCED_MAX_BODY) {
+        Ok(()) => buffer_body(services, context, body).await,
+        Err(too_large) => Err(too_large.into()),
+    };
+    buffered.map_err(|failure| match failure {
+        Failure::Plain(Reason::BodyTooLarge) => Failure::RateLimited(limited),
+        other => other,
+    })
 }
 
 /// Runs [`auth::verify`], and once more after a fetch of the issuer's keys where that may have the unknown key.
@@ -109,15 +133,15 @@ async fn decide(
 ) -> Result<Authenticated, VerifyError> {
     let (route, now) = (context.route, context.now);
     if let Some(challenge) = route.challenge_response(view, ChallengeStage::Unauthenticated)? {
-        return Ok(Authenticated::Challenge(challenge));
+        return Ok(Authenticated::Challenge(ChallengeStage::Unauthenticated, challenge));
     }
     let begun = Instant::now();
     let mut decision = auth::verify(&route.rules, view, now);
     if let Err(VerifyError::Rejected(rejection @ Rejection { remote: Some(keys), .. })) = &decision {
         decision = match Box::pin(services.jwks.refetch(keys)).await {
             Refetch::Fetched => auth::verify(&route.rules, view, services.clock.now()),
-            Refetch::CoolingDown => decision,
-            // Without the issuer's keys the token cannot be verified: the request fails closed (503).
+            // The token cannot be verified: the request fails closed, with 503, so that the sender retries.
+            Refetch::CoolingDown => Err(Rejection { reason: Reason::JwksCooldown, ..rejection.clone() }.into()),
             Refetch::Failed => Err(Rejection { reason: Reason::JwksUnavailable, ..rejection.clone() }.into()),
         };
     }
@@ -129,8 +153,11 @@ async fn decide(
     }
     record.decided(&decision, begun.elapsed(), now);
     let grant = decision?;
+    if !matches!(route.rules.policy, Policy::Public) {
+        context.connection.progress.set_authenticated();
+    }
     Ok(match route.challenge_response(view, ChallengeStage::Authenticated)? {
-        Some(challenge) => Authenticated::Challenge(challenge),
+        Some(challenge) => Authenticated::Challenge(ChallengeStage::Authenticated, challenge),
         None => Authenticated::Permitted(Permit::Granted(grant)),
     })
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::auth::client_certificate::ClientCertificate;
+use crate::limit::ConnectionProgress;
 use crate::snapshot::ListenerLimits;
 
 /// The client at the other end of a connection, and the limits of that connection.
@@ -27,6 +28,8 @@ pub struct ConnectionInfo {
     pub server_name: Option<Arc<str>>,
     /// Timeouts and limits of its listener.
     pub limits: Arc<ListenerLimits>,
+    /// How long the gateway has waited for the client. Where trusted proxies name the client, that of the proxy.
+    pub progress: Arc<ConnectionProgress>,
 }
 
 impl ConnectionInfo {

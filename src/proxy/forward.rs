@@ -12,6 +12,7 @@ use super::relay::relay;
 use super::request_body::RequestBody;
 use super::request_context::RequestContext;
 use super::response_body::ResponseContent;
+use super::response_start::begin;
 use super::upstream::Upstreams;
 use crate::auth::Permit;
 use crate::failure::Failure;
@@ -22,7 +23,7 @@ use crate::store::Reservation;
 /// request is made before the future, which would otherwise hold its parts as well.
 ///
 /// # Errors
-/// Those of [`Upstreams::send`].
+/// Those of [`Upstreams::send`] and [`begin`].
 pub(super) fn forward(
     upstreams: &Arc<Upstreams>,
     alive: &mpsc::Sender<()>,
@@ -38,17 +39,20 @@ pub(super) fn forward(
     async move {
         let begun = Instant::now();
         let response = match reservation {
-            None => {
-                let sent = upstreams.send(&permit, request, route, &record.received, &request_id).await;
-                sent.map(ResponseContent::streamed)
-            }
+            None => match upstreams.send(&permit, request, route, &record.received, &request_id).await {
+                Ok(sent) => begin(sent, &record.received).await.map(ResponseContent::streamed),
+                Err(failure) => Err(failure),
+            },
             Some(reservation) => {
                 let (responder, response) = oneshot::channel();
                 let (upstreams, route, received) = (upstreams.clone(), Arc::clone(route), Arc::clone(&record.received));
                 let (reservation, alive) = (reservation.keep(), alive.clone());
                 let permits = std::mem::take(&mut record.permits);
                 tokio::spawn(async move {
-                    let sent = upstreams.send(&permit, request, &route, &received, &request_id).await;
+                    let sent = match upstreams.send(&permit, request, &route, &received, &request_id).await {
+                        Ok(sent) => begin(sent, &received).await,
+                        Err(failure) => Err(failure),
+                    };
                     relay(sent, reservation, &route, responder).await;
                     // The upstream was busy with the request until now, and a drain has waited for it.
                     drop((permits, alive));

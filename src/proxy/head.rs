@@ -1,7 +1,7 @@
 //! Validates request line and headers before anything else reads them: one host, an unambiguous target, size limits. It
 //! rejects requests and rewrites nothing. Called by `route_request`.
 
-use http::header::{HOST, UPGRADE};
+use http::header::{CONTENT_LENGTH, HOST, UPGRADE};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Version};
@@ -25,13 +25,16 @@ impl RequestTarget {
     /// Validates a request against the limits of its listener.
     ///
     /// # Errors
-    /// `MissingHost`; `BadRequest` for a repeated or contradicting host (RFC 9112 §3.2), for CONNECT and TRACE, and for
-    /// two things that only HTTP/2 can carry: spaces around a value, and a scheme other than http and https;
-    /// `UpgradeNotSupported`; `AmbiguousPath`; `UriTooLong` and `HeadersTooLarge` beyond the listener's limits.
+    /// `MissingHost`; `BadRequest` for a repeated or contradicting host (RFC 9112 §3.2), for CONNECT and TRACE, for a
+    /// scheme other than http and https, and for spaces around a value, which only HTTP/2 can carry;
+    /// `AmbiguousFraming` for a length that is repeated or has leading zeros; `UpgradeNotSupported`; `AmbiguousPath`; `UriTooLong` and `HeadersTooLarge` beyond the listener's limits.
     pub fn evaluate(head: &Parts, limits: &ListenerLimits) -> Result<Self, Failure> {
         check_size(head, limits)?;
         if head.headers.values().any(has_blanks_around) || has_another_scheme(head) {
             return Err(Reason::BadRequest.into());
+        }
+        if has_ambiguous_length(head) {
+            return Err(Reason::AmbiguousFraming.into());
         }
         // The gateway never switches protocols (RFC 9110 §7.8), and must not depend on how an upstream handles an
         // upgrade.
@@ -80,9 +83,24 @@ fn target_size(head: &Parts) -> usize {
 
 /// Size of target and headers in bytes, with 32 bytes for each header on top of its name and value as in RFC 9113
 /// §6.5.2.
-pub fn size(head: &Parts) -> usize {
+fn size(head: &Parts) -> usize {
     let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
     fields.fold(target_size(head), usize::saturating_add)
+}
+
+/// Memory of one header in a `HeaderMap`, in addition to its name and value.
+const HEADER: usize = 104;
+
+/// Memory that target and headers hold, in bytes. In HTTP/2, all occurrences of a value that is in the dynamic table (RFC
+/// 7541 §2.3.2) share its bytes: headers of 36 KiB, sent as 60 bytes, hold little more than that value.
+pub fn memory(head: &Parts) -> usize {
+    let mut values: Vec<_> = head.headers.values().map(|value| (value.as_bytes().as_ptr(), value.len())).collect();
+    values.sort_unstable();
+    values.dedup();
+    let names = head.headers.keys().map(|name| name.as_str().len());
+    let bytes =
+        names.chain(values.into_iter().map(|(_, length)| length)).fold(target_size(head), usize::saturating_add);
+    bytes.saturating_add(head.headers.len().saturating_mul(HEADER))
 }
 
 /// Malformed in HTTP/2 (RFC 9113 §8.2.1), and lost in HTTP/1: the upstream would not see the value that was verified.
@@ -91,15 +109,32 @@ fn has_blanks_around(value: &HeaderValue) -> bool {
     blank(value.as_bytes().first()) || blank(value.as_bytes().last())
 }
 
-/// HTTP/2 requests carry their scheme (RFC 9113 §8.3.1), which is lost where the target has no host.
+/// A scheme is in the absolute form of HTTP/1 (RFC 9112 §3.2.2), and in each request of HTTP/2 (RFC 9113 §8.3.1), where
+/// it is lost if the target has no host.
 fn has_another_scheme(head: &Parts) -> bool {
-    let named = head.version == Version::HTTP_2 && head.uri.authority().is_some();
-    named && !matches!(head.uri.scheme_str(), Some("https" | "http"))
+    match head.uri.scheme_str() {
+        Some(scheme) => !matches!(scheme, "https" | "http"),
+        None => head.version == Version::HTTP_2 && head.uri.authority().is_some(),
+    }
+}
+
+/// Implementations read a repeated length or one with leading zeros differently (RFC 9110 §8.6): octal, the first, the
+/// last or none. HTTP/2 would carry such a length into HTTP/1.
+fn has_ambiguous_length(head: &Parts) -> bool {
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    let (first, second) = (lengths.next(), lengths.next());
+    let is_plain = |length: &[u8]| {
+        length == b"0" || (length.iter().all(u8::is_ascii_digit) && !length.is_empty() && !length.starts_with(b"0"))
+    };
+    second.is_some() || first.is_some_and(|length| !is_plain(length))
 }
 
 /// The host of the target (HTTP/2, absolute form) and the `Host` header must be equal, or a proxy and an upstream could
 /// each use a different one.
-fn one_authority(head: &Parts) -> Result<Authority, Failure> {
+///
+/// # Errors
+/// `MissingHost`; `BadRequest` for a repeated or contradicting host.
+pub fn one_authority(head: &Parts) -> Result<Authority, Failure> {
     let mut fields = head.headers.get_all(HOST).iter();
     let (field, second) = (fields.next(), fields.next());
     if second.is_some() {
@@ -188,6 +223,29 @@ mod tests {
     }
 
     #[test]
+    fn another_scheme_is_rejected_in_both_versions() {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let run = |uri| evaluate(get(uri).version(version).header(HOST, "a.example"));
+            assert!(matches!(run("ftp://a.example/a"), Err(Failure::Plain(Reason::BadRequest))));
+            assert!(run("http://a.example/a").is_ok() && run("HTTPS://a.example/a").is_ok());
+        }
+    }
+
+    #[test]
+    fn a_length_is_there_once_and_has_no_leading_zeros() {
+        let run = |lengths: &[&str]| {
+            let request = get("/a").header(HOST, "a.example");
+            evaluate(lengths.iter().fold(request, |request, length| request.header(CONTENT_LENGTH, *length)))
+        };
+        for good in [&[][..], &["0"], &["2"], &["20"]] {
+            assert!(run(good).is_ok(), "{good:?}");
+        }
+        for bad in [&["2", "2"][..], &["000"], &["002"], &["2, 2"], &["+2"], &["2 "], &[""]] {
+            assert!(matches!(run(bad), Err(Failure::Plain(Reason::AmbiguousFraming | Reason::BadRequest))), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn long_targets_and_large_headers_are_rejected() {
         let long = format!("/{}", "a".repeat(MAX_URI));
         assert!(matches!(evaluate(get(&long).header(HOST, "a")), Err(Failure::Plain(Reason::UriTooLong))));
@@ -195,5 +253,17 @@ mod tests {
         assert!(matches!(evaluate(large), Err(Failure::Plain(Reason::HeadersTooLarge))));
         let many = (0..101).fold(get("/a").header(HOST, "a"), |request, _| request.header("x", "1"));
         assert!(matches!(evaluate(many), Err(Failure::Plain(Reason::HeadersTooLarge))));
+    }
+
+    /// Sixty bytes of HTTP/2 can name a value of 4 KiB nine times: it is held once, and it is not free.
+    #[test]
+    fn a_value_that_headers_share_is_counted_once() {
+        let value = HeaderValue::from_maybe_shared(bytes::Bytes::from(vec![b'a'; 4000])).unwrap();
+        let of = |value: &dyn Fn() -> HeaderValue| {
+            let request = (0..9).fold(get("/a").header(HOST, "a"), |request, _| request.header("x", value()));
+            memory(&request.body(()).unwrap().into_parts().0)
+        };
+        assert!((4_000..6_000).contains(&of(&|| value.clone())));
+        assert!(of(&|| HeaderValue::from_bytes(&[b'a'; 4000]).unwrap()) > 36_000);
     }
 }

@@ -3,7 +3,6 @@
 //! `Connection` header can remove them (Traefik GHSA-62c8-mh53-4cqv). Called by `forward`, and by `upstream` for
 //! responses.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -11,7 +10,7 @@ use serde_json::Value;
 
 use super::request_context::RequestContext;
 use crate::auth::Permit;
-use crate::route::Route;
+use crate::route::{Route, normal_form};
 
 /// The request id, in requests and responses.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,9 +19,6 @@ pub(super) static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forward
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-
-/// Prefixes of headers by which upstreams and frameworks allow a client to change its identity or origin.
-const SPOOFABLE_PREFIXES: &[&str] = &["x-hookgate-", "x-forwarded-"];
 
 /// Hop-by-hop headers, in addition to those that `Connection` names.
 fn is_hop_by_hop(name: &str) -> bool {
@@ -40,34 +36,102 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// Further headers of identity, origin and requested target or method, in normal form (Envoy CVE-2023-27487,
-/// oauth2-proxy CVE-2026-40575, Traefik CVE-2026-35051); `proxy` is httpoxy's (CVE-2016-5385): CGI turns it into
-/// HTTP_PROXY.
+/// Headers by which proxies and frameworks state the client's identity, origin or certificate, or change the target, the
+/// method or the response, in normal form: an upstream could take the value of a client for that of a proxy (Envoy
+/// CVE-2023-27487, oauth2-proxy CVE-2026-40575, Traefik CVE-2026-35051, Next.js CVE-2025-29927). `proxy` is httpoxy's
+/// (CVE-2016-5385): CGI turns it into HTTP_PROXY.
 fn is_listed(normal: &str) -> bool {
+    if let Some(name) = normal.strip_prefix("x-") {
+        return is_listed_after_x(name);
+    }
     matches!(
         normal,
-        "forwarded"
-            | "x-forwarded"
-            | "x-original-forwarded-for"
-            | "x-real-ip"
+        "cf-connecting-ip"
+            | "cf-connecting-ipv6"
+            | "cf-pseudo-ipv4"
+            | "client-cert"
+            | "client-cert-chain"
             | "client-ip"
-            | "remote-user"
+            | "fastly-client-ip"
+            | "fly-client-ip"
+            | "forwarded"
+            | "front-end-https"
             | "proxy"
-            | "x-client-ip"
-            | "x-cluster-client-ip"
+            | "remote-addr"
+            | "remote-email"
+            | "remote-groups"
+            | "remote-name"
+            | "remote-user"
             | "true-client-ip"
-            | "x-request-id"
-            | "x-original-url"
-            | "x-original-uri"
-            | "x-original-host"
-            | "x-rewrite-url"
-            | "x-http-method-override"
-            | "x-http-method"
-            | "x-method-override"
-            | "x-envoy-original-path"
-            | "x-envoy-original-host"
-    )
+    ) || ["cf-access-", "ssl-client-"].iter().any(|prefix| normal.starts_with(prefix))
 }
+
+/// Those that begin with `x-`, without it.
+fn is_listed_after_x(name: &str) -> bool {
+    const PREFIXES: &[&str] = &[
+        "accel-",
+        "amzn-mtls-",
+        "amzn-oidc-",
+        "arr-",
+        "auth-request-",
+        "authenticated-",
+        "client-cert",
+        "consumer-",
+        "envoy-",
+        "forwarded-",
+        "goog-authenticated-user-",
+        "goog-iap-",
+        "hookgate-",
+        "middleware-",
+        "ms-client-principal",
+        "ssl-",
+        "webauth-",
+    ];
+    matches!(
+        name,
+        "azure-clientip"
+            | "azure-socketip"
+            | "client-dn"
+            | "client-ip"
+            | "client-verify"
+            | "cluster-client-ip"
+            | "forwarded"
+            | "host"
+            | "http-host-override"
+            | "http-method"
+            | "http-method-override"
+            | "method-override"
+            | "nf-client-connection-ip"
+            | "original-forwarded-for"
+            | "original-host"
+            | "original-method"
+            | "original-uri"
+            | "original-url"
+            | "real-ip"
+            | "remote-addr"
+            | "remote-ip"
+            | "remote-user"
+            | "request-id"
+            | "rewrite-url"
+            | "scheme"
+            | "script-name"
+            | "sendfile-type"
+            | "url-scheme"
+    ) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Trailers of a response that are forwarded: those whose definitions allow them there (RFC 9110 §8.8.3, RFC 9530 §2,
+/// Server-Timing §3, gRPC over HTTP/2). Any other could change the framing, the routing or the authentication of a
+/// message to which it is merged (RFC 9110 §6.5.1).
+const TRAILERS: &[&str] = &[
+    "content-digest",
+    "etag",
+    "grpc-message",
+    "grpc-status",
+    "grpc-status-details-bin",
+    "repr-digest",
+    "server-timing",
+];
 
 /// Headers of which every other spelling (`Content_Length`) is removed, since CGI and its successors would take it for
 /// the header itself. Of any other header, another spelling is removed if the header itself is present, which may
@@ -78,12 +142,15 @@ const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding",
 pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
     let RequestContext { head, route, .. } = context;
     let evaluated = route.rules.headers();
+    // A verified header is no forgery, such as the token that an identity-aware proxy sets.
+    let verified = if matches!(permit, Permit::Granted(_)) { evaluated } else { &[] };
     let named = named_by_connection(&head.headers);
     remove(&mut head.headers, |headers, name| {
         is_hop_by_hop(name.as_str())
             // The gateway itself has responded to `Expect: 100-continue` by the time it reads the body.
             || *name == header::EXPECT
             || (named.contains(name) && !evaluated.contains(name))
+            || (is_listed(&normal_form(name.as_str())) && !verified.contains(name))
             || is_spoofable(name, headers, route)
     });
     join_cookies(&mut head.headers);
@@ -100,8 +167,44 @@ pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
 /// Turns the upstream's response headers into those that are sent to the client.
 pub fn clean_response(headers: &mut HeaderMap, request_id: &str) {
     let named = named_by_connection(headers);
+    let trailers = announced_trailers(headers);
     remove(headers, |_, name| is_hop_by_hop(name.as_str()) || named.contains(name));
+    if let Some(trailers) = trailers {
+        headers.insert(header::TRAILER, trailers);
+    }
+    set_one_length(headers);
     set(headers, &REQUEST_ID, request_id);
+}
+
+/// Removes the trailers of a response that are not forwarded; `None` if none is left. A message to HTTP/2 must not be
+/// reset because of them (RFC 9113 §8.2.2), since its sender may already have committed.
+pub(super) fn clean_trailers(mut trailers: HeaderMap) -> Option<HeaderMap> {
+    remove(&mut trailers, |_, name| !TRAILERS.contains(&name.as_str()));
+    Some(trailers).filter(|trailers| !trailers.is_empty())
+}
+
+/// The trailers that the upstream announces and that are forwarded. HTTP/1 sends no others, and none after a body with a
+/// length.
+fn announced_trailers(headers: &HeaderMap) -> Option<HeaderValue> {
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        return None;
+    }
+    let values = headers.get_all(header::TRAILER).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse::<HeaderName>().ok());
+    let names: Vec<String> = names.map(|name| name.to_string()).filter(|name| TRAILERS.contains(&&**name)).collect();
+    HeaderValue::try_from(names.join(", ")).ok().filter(|_| !names.is_empty())
+}
+
+/// Writes the length of a response once and without leading zeros. The HTTP client accepts equal ones, which a client or
+/// a cache may read differently (RFC 9110 §8.6).
+fn set_one_length(headers: &mut HeaderMap) {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let (Some(first), second) = (lengths.next(), lengths.next()) else { return };
+    let length = first.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+    let Some(length) = length.map(HeaderValue::from) else { return };
+    if second.is_some() || length != *first {
+        headers.insert(header::CONTENT_LENGTH, length);
+    }
 }
 
 /// One pass over all headers: most messages have none of these.
@@ -144,11 +247,12 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a header of the client is removed as a spelling of another header, or by the route's configuration.
 fn is_spoofable(name: &HeaderName, headers: &HeaderMap, route: &Route) -> bool {
-    let normal = normalised(name.as_str());
-    is_listed(&normal)
-        || SPOOFABLE_PREFIXES.iter().any(|prefix| normal.starts_with(prefix))
-        || route.forward.claims.iter().any(|(_, ours)| is_spelt(ours, &normal))
+    let normal = normal_form(name.as_str());
+    route.forward.claim_headers.iter().any(|ours| is_spelt(ours, &normal))
+        || route.forward.removes(&normal)
+        || !(route.forward.allows(name.as_str()) || route.rules.headers().contains(name))
         || (normal != name.as_str() && (FRAMING.contains(&&*normal) || headers.contains_key(&*normal)))
         // A header that the decision has read: another spelling would reach the upstream together with it.
         || route.rules.headers().iter().any(|evaluated| evaluated != name && is_spelt(evaluated, &normal))
@@ -156,16 +260,7 @@ fn is_spoofable(name: &HeaderName, headers: &HeaderMap, route: &Route) -> bool {
 
 /// Whether `normal` is the normal form of `name`; a normal form is as long as the name.
 fn is_spelt(name: &HeaderName, normal: &str) -> bool {
-    name.as_str().len() == normal.len() && normalised(name.as_str()) == normal
-}
-
-/// The normal form of a header name. WSGI, Rack and CGI turn each of these characters into `_`, which makes
-/// `X_Hookgate_Sub` equal to `X-Hookgate-Sub` (oauth2-proxy CVE-2025-64484, Traefik CVE-2026-54763).
-fn normalised(name: &str) -> Cow<'_, str> {
-    if !name.bytes().fold(false, |found, byte| found | (!byte.is_ascii_alphanumeric() && byte != b'-')) {
-        return Cow::Borrowed(name);
-    }
-    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect()
+    name.as_str().len() == normal.len() && normal_form(name.as_str()) == normal
 }
 
 fn add_ours(context: &mut RequestContext<'_>, permit: &Permit) {
@@ -219,6 +314,7 @@ fn brackets(address: &str) -> [&'static str; 2] {
 /// and neither is text beyond ASCII, which each upstream may decode differently (RFC 9110 §5.5).
 fn claim_text(claim: &Value) -> Option<String> {
     let text = match claim {
+        Value::String(text) if is_ambiguous(text) => return None,
         Value::String(text) => text.clone(),
         Value::Null => return None,
         Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => claim.to_string(),
@@ -226,9 +322,36 @@ fn claim_text(claim: &Value) -> Option<String> {
     Some(text).filter(|text| text.is_ascii())
 }
 
+/// Whether the upstream could take a claim's string for another value. A header loses whitespace at its ends (`admin `
+/// would become `admin`; RFC 9112 §5), an empty one may count as absent, and text like JSON is what a claim of another
+/// type looks like. A number is no such case: its text is the same, and subjects are often numbers.
+fn is_ambiguous(text: &str) -> bool {
+    text.trim() != text || matches!(text, "" | "true" | "false" | "null") || text.starts_with(['{', '[', '"'])
+}
+
 /// Sets a header, unless the value has a byte that no header can carry.
 pub(super) fn set(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_listed;
+
+    /// A header that a provider sends or signs must reach the upstream. Each word with a hyphen may be a header.
+    #[test]
+    fn no_header_of_a_preset_is_removed() {
+        for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/presets")).unwrap() {
+            let path = file.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            let words =
+                lines.flat_map(|line| line.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-'));
+            for word in words.filter(|word| word.contains('-')) {
+                assert!(!is_listed(&word.to_ascii_lowercase()), "{}: {word}", path.display());
+            }
+        }
     }
 }

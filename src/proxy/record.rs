@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use http::StatusCode;
 use http::request::Parts;
 
@@ -17,6 +18,13 @@ use crate::limit::ConcurrencyPermits;
 use crate::metrics::{Metrics, Outcome, RouteMetrics};
 use crate::reason::Reason;
 use crate::route::Route;
+use crate::telemetry;
+
+/// The longest path that is logged whole, in bytes: a client may send 8 KiB.
+const LONGEST_PATH: usize = 512;
+
+/// The longest method that is logged whole, in bytes: a client may send any token.
+const LONGEST_METHOD: usize = 32;
 
 /// The record of one request; it is written when it is dropped.
 #[derive(Debug)]
@@ -31,6 +39,8 @@ pub struct RequestRecord {
     outcome: Outcome,
     /// None where the outcome needs none.
     reason: Option<Reason>,
+    /// The request may be forwarded.
+    permitted: bool,
     forwarded_as: Outcome,
     reason_if_forwarded: Option<Reason>,
     /// Status of the response.
@@ -38,7 +48,7 @@ pub struct RequestRecord {
     bytes_sent: u64,
     complete: bool,
     verify: Duration,
-    /// How long the upstream took until its response headers.
+    /// How long the upstream took until its response had begun.
     pub(super) upstream: Option<Duration>,
     /// Held until the response is complete.
     pub(super) permits: ConcurrencyPermits,
@@ -51,9 +61,11 @@ struct AccessLogLine {
     client: std::net::SocketAddr,
     method: String,
     path: String,
+    path_rest: Option<String>,
     traceparent: Option<String>,
     issuer: Option<Arc<str>>,
     kid: Option<String>,
+    sender: Option<String>,
     decided: bool,
     detail: Option<&'static str>,
 }
@@ -70,6 +82,7 @@ impl RequestRecord {
             // A record that is dropped before anything else is known of its request: the client disconnected.
             outcome: Outcome::Error,
             reason: Some(Reason::ClientDisconnected),
+            permitted: false,
             forwarded_as: Outcome::Forwarded,
             reason_if_forwarded: None,
             status: None,
@@ -107,16 +120,17 @@ impl RequestRecord {
         }
         if let Some(line) = &mut self.line {
             line.decided = true;
-            (line.issuer, line.kid) = match decision {
-                Ok(grant) => (grant.issuer().cloned(), grant.kid().map(str::to_owned)),
-                Err(VerifyError::Rejected(rejection)) => (rejection.issuer.clone(), None),
-                Err(VerifyError::NeedsBody) => (None, None),
+            (line.issuer, line.kid, line.sender) = match decision {
+                Ok(grant) => (grant.issuer().cloned(), grant.kid().map(str::to_owned), grant.sender().text()),
+                Err(VerifyError::Rejected(rejection)) => (rejection.issuer.clone(), None, None),
+                Err(VerifyError::NeedsBody) => (None, None, None),
             };
         }
     }
 
     /// A request that is forwarded in dry run although it would be rejected is counted by the reason.
     pub(super) fn permitted(&mut self, permit: &Permit) {
+        self.permitted = true;
         (self.forwarded_as, self.reason_if_forwarded) = match permit {
             Permit::Granted(_) => (Outcome::Forwarded, None),
             Permit::Observed(rejection) => (Outcome::DryRunRejected, Some(rejection.reason)),
@@ -145,7 +159,7 @@ impl RequestRecord {
     }
 
     pub(super) fn failed(&mut self, failure: &Failure) {
-        self.outcome = if is_rejection(failure.reason()) { Outcome::Rejected } else { Outcome::Error };
+        self.outcome = outcome(failure.reason());
         self.reason = Some(failure.reason());
         if let Some(line) = &mut self.line {
             line.detail = failure.detail();
@@ -173,8 +187,10 @@ impl Drop for RequestRecord {
             }
             None => self.metrics.requests("", self.outcome, self.reason, self.status).inc(),
         }
-        if let Some(line) = self.line.take() {
-            self.write(&line, took);
+        match self.line.take() {
+            Some(line) if self.permitted => self.write(&line, took),
+            Some(line) => telemetry::unauthenticated(|| self.write(&line, took)),
+            None => {}
         }
     }
 }
@@ -190,6 +206,7 @@ impl RequestRecord {
             route = self.route.as_ref().map(|(route, _)| &*route.name),
             method = line.method,
             path = line.path,
+            path_rest = line.path_rest,
             client_address = %line.client.ip(),
             client_port = port(line.client),
             outcome = self.outcome.label(),
@@ -198,6 +215,7 @@ impl RequestRecord {
             status = self.status.map(|status| status.as_u16()),
             issuer = line.issuer.as_deref(),
             kid = line.kid,
+            sender = line.sender,
             duration_us = micros(took),
             verify_us = line.decided.then_some(micros(self.verify)),
             upstream_us = self.upstream.map(micros),
@@ -209,17 +227,29 @@ impl RequestRecord {
     }
 }
 
-/// Writes the line for bytes that are not a request.
-pub(super) fn framing_failed(reason: Reason, client: std::net::SocketAddr) {
-    tracing::info!(
-        target: "hookgate::access",
-        client_address = %client.ip(),
-        client_port = port(client),
-        outcome = Outcome::Rejected.label(),
-        reason = reason.word(),
-        status = failure::status(reason).as_u16(),
-        "request"
-    );
+/// Counts a connection that failed before it became a request, and writes its line.
+pub(super) fn no_request(metrics: &Metrics, access_log: bool, reason: Reason, client: std::net::SocketAddr) {
+    let (outcome, status) = (outcome(reason), failure::status(reason));
+    metrics.requests("", outcome, Some(reason), Some(status)).inc();
+    if !access_log || !telemetry::may_log(reason.word()) {
+        return;
+    }
+    telemetry::unauthenticated(|| {
+        tracing::info!(
+            target: "hookgate::access",
+            client_address = %client.ip(),
+            client_port = port(client),
+            outcome = outcome.label(),
+            reason = reason.word(),
+            status = status.as_u16(),
+            "request"
+        );
+    });
+}
+
+/// The outcome of a request that is not forwarded.
+fn outcome(reason: Reason) -> Outcome {
+    if is_rejection(reason) { Outcome::Rejected } else { Outcome::Error }
 }
 
 /// The port of a client; `None` if a trusted proxy has named the address alone.
@@ -231,17 +261,31 @@ impl AccessLogLine {
     fn new(head: &Parts, connection: &ConnectionInfo) -> Self {
         let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
         let traceparent = traceparent.filter(|text| is_traceparent(text));
+        let (path, path_rest) = cut(head.uri.path(), LONGEST_PATH);
         Self {
             client: *connection.address,
-            method: head.method.as_str().to_owned(),
-            path: head.uri.path().to_owned(),
+            method: cut(head.method.as_str(), LONGEST_METHOD).0,
+            path,
+            path_rest,
             traceparent: traceparent.map(str::to_owned),
             issuer: None,
             kid: None,
+            sender: None,
             decided: false,
             detail: None,
         }
     }
+}
+
+/// The beginning of a text, and the hash of the rest, by which equal texts can be found.
+fn cut(text: &str, longest: usize) -> (String, Option<String>) {
+    if text.len() <= longest {
+        return (text.to_owned(), None);
+    }
+    let end = (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    let (start, rest) = text.split_at(end);
+    let hash = digest(&SHA256, rest.as_bytes());
+    (start.to_owned(), Some(hex::encode(hash.as_ref().split_at(8).0)))
 }
 
 /// Whether the value has the form of W3C Trace Context version 00. Only such a value is logged, since an
@@ -253,4 +297,20 @@ fn is_traceparent(text: &str) -> bool {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A character of two bytes is cut before it.
+    #[test]
+    fn long_texts_are_cut_and_hashed() {
+        assert_eq!(cut("/a", 2), ("/a".to_owned(), None));
+        assert_eq!(cut("", 2), (String::new(), None));
+        let (start, rest) = cut("/abc", 2);
+        assert_eq!((start.as_str(), rest.clone()), ("/a", Some("1e0bbd6c686ba050".to_owned())));
+        assert_ne!(cut("/abd", 2).1, rest);
+        assert_eq!(cut("/ab\u{e9}", 4).0, "/ab");
+    }
 }

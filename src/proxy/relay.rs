@@ -11,8 +11,8 @@ use http_body_util::BodyExt;
 use tokio::sync::{mpsc, oneshot};
 
 use super::response_body::{Relayed, ResponseContent, ResponseError, ResponseEvent};
+use super::response_start::{BegunBody, BegunResponse};
 use super::stored_response::ResponseRecorder;
-use super::upstream::{UpstreamBody, UpstreamResponse};
 use crate::failure::Failure;
 use crate::route::Route;
 use crate::store::state::Settlement;
@@ -27,12 +27,12 @@ const READ_ON: Duration = Duration::from_secs(5);
 /// Settles the reservation of a request by its response, and passes the response headers and a streamed body, or the
 /// failure, on to `responder`.
 pub(super) async fn relay(
-    sent: Result<UpstreamResponse, Failure>,
+    sent: Result<BegunResponse, Failure>,
     reservation: InFlightReservation,
     route: &Route,
     responder: oneshot::Sender<Result<Response<ResponseContent>, Failure>>,
 ) {
-    let UpstreamResponse { response, due } = match sent {
+    let BegunResponse { response, due } = match sent {
         Ok(response) => response,
         Err(failure) => {
             reservation.settle(Settlements::RELEASED).await;
@@ -85,7 +85,7 @@ struct Relay {
 impl Relay {
     async fn pass(
         &mut self,
-        mut incoming: UpstreamBody,
+        mut incoming: BegunBody,
         mut recorder: Option<&mut ResponseRecorder>,
     ) -> Result<(), ResponseError> {
         loop {

@@ -3,7 +3,7 @@
 //! for a header.
 
 use std::error::Error as _;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::EXPECT;
 use http::request::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -20,12 +20,9 @@ use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
-use super::head;
-use super::request_context::RequestContext;
+use super::connection_info::ConnectionInfo;
 use crate::failure::{BodyFault, Failure};
-use crate::limit::MemoryPermit;
-use crate::services::Services;
-use crate::snapshot::ListenerLimits;
+use crate::limit::{BodyProgress, ConnectionProgress, MemoryPermit};
 
 /// Maximum bytes of an unwanted request body that are still read, so that the sender receives the response.
 const READ_ON_BYTES: usize = 1 << 20;
@@ -34,10 +31,13 @@ const READ_ON_BYTES: usize = 1 << 20;
 const READ_ON_TIME: Duration = Duration::from_secs(5);
 
 /// Bytes of a request that waits for its body, in addition to its headers: in HTTP/2, a stream and a task.
-const WAITING: usize = 8 * 1024;
+pub(super) const WAITING: usize = 8 * 1024;
 
 /// Maximum bytes of all requests that wait for their bodies; requests of one address may use a quarter of it.
-const WAITING_IN_ALL: u64 = 64 << 20;
+pub const WAITING_IN_ALL: u64 = 64 << 20;
+
+/// How long a body may take before its rate is measured.
+const RATE_GRACE: Duration = Duration::from_secs(5);
 
 /// Source of a request body.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ impl From<Bytes> for BodySource {
 pub struct InboundBody {
     source: BodySource,
     drain: DrainPolicy,
+    /// For an unwanted rest of the body, which is read only if there is memory to spare.
+    waiting: Option<MemoryPermit>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,31 +84,41 @@ enum DrainPolicy {
 }
 
 impl InboundBody {
-    /// The body of the request with these headers.
-    pub fn new(source: BodySource, head: &Parts) -> Self {
+    /// The body of the request with these headers; a permit of zero bytes that waits for the rest of the body.
+    pub fn new(source: BodySource, head: &Parts, waiting: MemoryPermit) -> Self {
         // Reading would send `100 Continue` to a client that waits for the response (RFC 9110 §10.1.1).
         let drain = if head.headers.contains_key(EXPECT) { DrainPolicy::Leave } else { DrainPolicy::ReadOn };
-        Self { source, drain }
+        Self { source, drain, waiting: Some(waiting) }
     }
 }
 
 impl Drop for InboundBody {
     fn drop(&mut self) {
         let source = std::mem::replace(&mut self.source, BodySource::Memory(None));
-        if let (BodySource::Wire(incoming), DrainPolicy::ReadOn) = (source, self.drain)
+        if let (BodySource::Wire(incoming), DrainPolicy::ReadOn, Some(waiting)) =
+            (source, self.drain, self.waiting.take())
             && let (false, Ok(runtime)) = (incoming.is_end_stream(), Handle::try_current())
         {
-            runtime.spawn(read_on(incoming));
+            runtime.spawn(read_on(incoming, waiting));
         }
     }
 }
 
-async fn read_on(incoming: Incoming) {
+/// Beyond its bounds, and where the memory is needed for requests, the client may lose the response.
+async fn read_on(incoming: Incoming, mut waiting: MemoryPermit) {
+    if waiting.take_if_free(WAITING, WAITING_IN_ALL).is_err() {
+        return;
+    }
+    let now = Instant::now();
+    let progress = Arc::new(BodyProgress::begin(&Arc::default(), now));
+    waiting.wait_for(&progress, now);
     let reading = Limited::new(incoming, READ_ON_BYTES);
     let mut reading = std::pin::pin!(reading);
-    let to_its_end = async { while let Some(Ok(_)) = reading.frame().await {} };
-    // Beyond these bounds the client may lose the response.
-    let _ = tokio::time::timeout(READ_ON_TIME, to_its_end).await;
+    tokio::select! {
+        () = async { while let Some(Ok(_)) = reading.frame().await {} } => {}
+        _ = poll_fn(|cx| progress.poll_displaced(cx)) => {}
+        () = tokio::time::sleep(READ_ON_TIME) => {}
+    }
 }
 
 /// Progress and outcome of a request body; the body itself belongs to the upstream connection.
@@ -147,22 +159,43 @@ pub struct RequestBody {
     left: u64,
     deadline: BodyDeadline,
     received: Arc<Received>,
+    connection: Arc<ConnectionProgress>,
+    /// Set while the client is waited for, from the first wait to the end of the body.
+    wait: Option<BodyWait>,
+}
+
+/// A wait for a request body, during which its connection waits too.
+#[derive(Debug)]
+struct BodyWait(Arc<BodyProgress>);
+
+impl Drop for BodyWait {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl RequestBody {
-    /// A request body of at most `max` bytes, under the timeouts of `limits`.
+    /// A request body of at most `max` bytes, under the timeouts of its connection.
     ///
     /// # Errors
     /// [`BodyFault::TooLarge`] if the declared length alone exceeds `max`.
     pub fn new(
         inbound: InboundBody,
         max: u64,
-        limits: &ListenerLimits,
+        connection: &ConnectionInfo,
         received: Arc<Received>,
     ) -> Result<Self, Failure> {
-        let whole_by = Instant::now() + limits.request_body;
-        let deadline = BodyDeadline { stall: limits.request_body_idle, whole_by, timer: None, waiting: false };
-        let body = Self { inbound, left: max, deadline, received };
+        let limits = &connection.limits;
+        let deadline = BodyDeadline {
+            stall: limits.request_body_idle,
+            min_rate: limits.min_request_body_rate,
+            whole_by: Instant::now() + limits.request_body,
+            timer: None,
+            since: None,
+            waited: Duration::ZERO,
+        };
+        let connection = Arc::clone(&connection.progress);
+        let mut body = Self { inbound, left: max, deadline, received, connection, wait: None };
         if body.size_hint().lower() > max {
             return Err(BodyFault::TooLarge.into());
         }
@@ -172,22 +205,29 @@ impl RequestBody {
         Ok(body)
     }
 
-    /// Buffers the whole body, for the decision or an idempotency key.
+    /// Lowers the maximum size.
     ///
     /// # Errors
-    /// That of a [`BodyFault`], as for a streamed body; [`Failure::BufferFull`] if all buffered bodies exceed `limit`
-    /// bytes in total, or those of one address a quarter of it.
-    pub async fn buffer(&mut self, mut permit: MemoryPermit, limit: u64) -> Result<Bytes, Failure> {
-        let mut whole = BytesMut::new();
-        while let Some(frame) = self.frame().await {
-            if let Ok(data) = frame?.into_data() {
-                permit.grow(data.len(), limit).map_err(Failure::BufferFull)?;
-                whole.extend_from_slice(&data);
-            }
-        }
-        let whole = whole.freeze();
+    /// [`BodyFault::TooLarge`] if the declared length alone exceeds it.
+    pub fn lower_limit(&mut self, max: u64) -> Result<(), BodyFault> {
+        self.left = self.left.min(max);
+        if self.size_hint().lower() > max { Err(BodyFault::TooLarge) } else { Ok(()) }
+    }
+
+    /// Continues with the whole body in memory.
+    pub(super) fn set_buffered(&mut self, whole: Bytes, permit: MemoryPermit) -> Bytes {
         self.inbound.source = BodySource::Buffered(Some(whole.clone()).filter(|body| !body.is_empty()), permit);
-        Ok(whole)
+        whole
+    }
+
+    /// How far the body has come, while it is waited for.
+    pub(super) fn progress(&self) -> Option<&Arc<BodyProgress>> {
+        self.wait.as_ref().map(|BodyWait(progress)| progress)
+    }
+
+    /// Does not read the rest of the body.
+    pub(super) fn abandon(&mut self) {
+        self.inbound.drain = DrainPolicy::Leave;
     }
 
     /// The whole body, where it has been read or is empty.
@@ -209,12 +249,14 @@ impl RequestBody {
         self.deadline.whole_by
     }
 
-    fn end(&self) {
+    fn end(&mut self) {
+        self.wait = None;
         let _first_time = self.received.ended.set(Instant::now());
     }
 
     fn give_up(&mut self, fault: BodyFault) -> BodyFault {
-        self.inbound.drain = DrainPolicy::Leave;
+        self.abandon();
+        self.wait = None;
         self.received.broke(fault)
     }
 
@@ -222,6 +264,10 @@ impl RequestBody {
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
         self.left = self.left.checked_sub(length).ok_or_else(|| self.received.broke(BodyFault::TooLarge))?;
         self.received.bytes.fetch_add(length, Ordering::Relaxed);
+        self.deadline.bytes_came();
+        if let Some(BodyWait(progress)) = &self.wait {
+            progress.received(length);
+        }
         Ok(Frame::data(data))
     }
 
@@ -253,7 +299,7 @@ impl HttpBody for RequestBody {
         let body = self.get_mut();
         match body.poll_data(cx) {
             Poll::Ready(None) => {
-                body.inbound.drain = DrainPolicy::Leave;
+                body.abandon();
                 body.end();
                 Poll::Ready(None)
             }
@@ -262,7 +308,6 @@ impl HttpBody for RequestBody {
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Poll::Ready(Some(Ok(data))) => {
-                body.deadline.waiting = false;
                 let frame = body.take(data);
                 if body.is_end_stream() {
                     body.end();
@@ -270,10 +315,14 @@ impl HttpBody for RequestBody {
                 Poll::Ready(Some(frame))
             }
             Poll::Ready(Some(Err(fault))) => Poll::Ready(Some(Err(body.give_up(fault)))),
-            Poll::Pending if body.deadline.poll_exhausted(cx).is_ready() => {
+            Poll::Pending if body.deadline.poll_exhausted(cx, body.received.bytes()).is_ready() => {
                 Poll::Ready(Some(Err(body.give_up(BodyFault::Slow))))
             }
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                let connection = &body.connection;
+                body.wait.get_or_insert_with(|| BodyWait(Arc::new(BodyProgress::begin(connection, Instant::now()))));
+                Poll::Pending
+            }
         }
     }
 
@@ -294,23 +343,6 @@ impl HttpBody for RequestBody {
     }
 }
 
-/// Buffers the body. The request waits until its body is complete, and waiting requests are bounded in total: each
-/// HTTP/2 connection could otherwise hold a hundred of them.
-///
-/// # Errors
-/// `TooManyWaitingRequests`, and those of [`RequestBody::buffer`].
-pub(super) async fn buffer_body(
-    services: &Services,
-    context: &RequestContext<'_>,
-    body: &mut RequestBody,
-) -> Result<Bytes, Failure> {
-    let address = context.connection.address.ip();
-    let mut waiting = services.waiting.begin(address);
-    let size = head::size(&context.head).saturating_add(WAITING);
-    waiting.grow(size, WAITING_IN_ALL).map_err(Failure::TooManyWaitingRequests)?;
-    body.buffer(services.buffered.begin(address), context.snapshot.max_buffered_bytes).await
-}
-
 /// Maps hyper's error to a fault: invalid framing is `Ambiguous`, a broken connection `ClientDisconnected`.
 fn fault(broken: &hyper::Error) -> BodyFault {
     let kind = broken.source().and_then(|source| source.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
@@ -321,24 +353,42 @@ fn fault(broken: &hyper::Error) -> BodyFault {
     }
 }
 
-/// Deadlines of a body: one for the next bytes, one for the whole body. The timer is created at the first wait, since
-/// most bodies arrive together with their headers.
+/// Deadlines of a body: one for the next bytes, one for the rate of all bytes so far, one for the whole body. The timer
+/// is created at the first wait, since most bodies arrive together with their headers.
 #[derive(Debug)]
 struct BodyDeadline {
     stall: Duration,
+    /// In bytes per second.
+    min_rate: u32,
     whole_by: Instant,
     timer: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    /// The start of the current wait.
+    since: Option<Instant>,
+    /// The time of all earlier waits: an upstream that takes a streamed body slowly does not count against the client.
+    waited: Duration,
 }
 
 impl BodyDeadline {
-    fn poll_exhausted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = (Instant::now() + self.stall).min(self.whole_by).into();
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        if !self.waiting {
-            self.waiting = true;
-            timer.as_mut().reset(until);
+    fn poll_exhausted(&mut self, cx: &mut Context<'_>, received: u64) -> Poll<()> {
+        if self.since.is_none() {
+            let now = Instant::now();
+            self.since = Some(now);
+            let until = (now + self.stall).min(now + self.rate_allows(received)).min(self.whole_by).into();
+            match &mut self.timer {
+                Some(timer) => timer.as_mut().reset(until),
+                None => self.timer = Some(Box::pin(tokio::time::sleep_until(until))),
+            }
         }
-        timer.as_mut().poll(cx)
+        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx))
+    }
+
+    /// How long the client may take for its next bytes before its rate is too low.
+    fn rate_allows(&self, received: u64) -> Duration {
+        let Some(seconds) = received.checked_div(self.min_rate.into()) else { return Duration::MAX };
+        RATE_GRACE.max(Duration::from_secs(seconds)).saturating_sub(self.waited)
+    }
+
+    fn bytes_came(&mut self) {
+        self.waited += self.since.take().map_or(Duration::ZERO, |since| since.elapsed());
     }
 }

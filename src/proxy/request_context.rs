@@ -11,6 +11,7 @@ use crate::auth::RequestView;
 use crate::auth::client_certificate::ClientTrust;
 use crate::auth::request::PresentedCertificate;
 use crate::clock::UnixTime;
+use crate::failure::Limited;
 use crate::route::Route;
 use crate::snapshot::Snapshot;
 
@@ -30,6 +31,8 @@ pub struct RequestContext<'a> {
     pub now: UnixTime,
     /// Its id.
     pub request_id: Arc<str>,
+    /// The limit `failed_auth_rate` if its address exceeds it: rejections are then cheaper.
+    pub over_failed_auth_rate: Option<Limited>,
 }
 
 impl RequestContext<'_> {

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use http::Response;
 
+use super::buffer_body::buffer_body;
 use super::record::RequestRecord;
-use super::request_body::{RequestBody, buffer_body};
+use super::request_body::RequestBody;
 use super::request_context::RequestContext;
 use super::response_body::ResponseContent;
 use super::upstream::MARGIN;
 use super::{response, stored_response};
 use crate::auth::locator::LocatedValue;
 use crate::auth::{Grant, Permit, Rejection, RequestView};
-use crate::clock::UnixTime;
 use crate::failure::Failure;
 use crate::reason::Reason;
-use crate::route::duplicates::{DuplicateRules, IdempotencyRule, OnDuplicate};
+use crate::route::duplicates::{DuplicateRules, IdempotencyRule, OnDuplicate, ReplayScope};
 use crate::services::Services;
 use crate::store::kind::{ReserveRequest, StoreError};
 use crate::store::state::ReserveResult;
@@ -87,31 +87,56 @@ fn entries(
 ) -> Result<Vec<ReserveRequest>, Failure> {
     let RequestContext { route, now, head, .. } = context;
     let view = body.known().map_or_else(|| context.view(), |known| context.view().with_body(known));
-    // How long the exchange with the upstream may take.
-    let lease = body.time_left() + route.upstream.timeout + MARGIN;
+    // How long the exchange with the upstream may take. If this process dies, no more of the body arrives.
+    let upstream_lease = route.upstream.timeout + MARGIN;
+    let lease = body.time_left() + upstream_lease;
+    let sender = grant.sender().to_bytes();
+    let sender_id = store.hasher.sender(&route.name, &sender);
     let entry = |kind, id: &[&[u8]], until, issued| -> Result<ReserveRequest, Failure> {
         let id = store.hasher.id(id);
-        let fingerprint = store.hasher.fingerprint(head.method.as_str(), view.path_and_query(), view.body);
-        let (owner, route, share) = (new_owner().map_err(undecided)?, Arc::clone(&route.name), rules.share);
-        Ok(ReserveRequest { kind, id, fingerprint, owner, route, share, until, lease, issued })
+        let fingerprint = store.hasher.fingerprint(&route.name, head.method.as_str(), view.path_and_query(), view.body);
+        let (owner, route) = (new_owner().map_err(undecided)?, Arc::clone(&route.name));
+        let (share, whole) = (rules.share, rules.one_sender);
+        Ok(ReserveRequest {
+            kind,
+            id,
+            fingerprint,
+            owner,
+            route,
+            share,
+            sender: sender_id,
+            whole,
+            until,
+            lease,
+            upstream_lease,
+            issued,
+        })
     };
     let (name, mut entries) = (route.name.as_bytes(), Vec::new());
     if let Some(rule) = &rules.idempotency
         && let Some(key) = idempotency_key(rule, grant, &view)?
     {
-        // The key may be unsigned, so it is scoped to its sender: the same key from another issuer or subject is
-        // another entry.
-        let issuer = grant.issuer().map(|issuer| issuer.as_bytes()).unwrap_or_default();
-        let id = [name, issuer, b"key", grant.subject().unwrap_or_default().as_bytes(), key.as_bytes()];
-        entries.push(entry(EntryKind::Idempotency, &id, now.plus(rule.ttl), Some(UnixTime::MAX))?);
+        // The key may be unsigned: only its sender's name keeps other senders from it.
+        let id = [&b"idempotency"[..], name, &sender, key.as_bytes()];
+        entries.push(entry(EntryKind::Idempotency, &id, now.plus(rule.ttl), None)?);
     }
     if let Some(rule) = &rules.replay {
-        for replay_id in grant.replay_ids() {
+        for credential in grant.replay_ids() {
+            let replay_id = credential.replay_id;
             if rule.widened.is_some_and(|widened| widened.forbids(replay_id, *now)) {
                 return Err(proven(Reason::TimestampTooOld));
             }
             let until = replay_id.until.max(rule.ttl.map(|ttl| now.plus(ttl))).unwrap_or(*now);
-            let id = [name, replay_id.issuer.as_bytes(), replay_id.kind.as_bytes(), &replay_id.id];
+            let sender = credential.sender.to_bytes();
+            // Without the route, a key names the credential unless its sender does: a preset's name is that of several
+            // keys.
+            let (scope, place, holder): (&[u8], &[u8], &[u8]) = match (rule.scope, &credential.key) {
+                (ReplayScope::Route, _) => (b"route", name, &sender),
+                (ReplayScope::Credential, None) => (b"sender", b"", &sender),
+                (ReplayScope::Credential, Some(key)) => (b"key", b"", key.as_bytes()),
+            };
+            let subject = credential.subject.unwrap_or_default().as_bytes();
+            let id = [b"replay", scope, place, holder, subject, replay_id.kind.as_bytes(), &replay_id.id];
             entries.push(entry(EntryKind::Replay, &id, until, replay_id.issued)?);
         }
     }
@@ -155,16 +180,13 @@ fn answer(rules: &DuplicateRules, context: &RequestContext<'_>, outcome: Reserve
             (rules.idempotency.as_ref().map(|rule| rule.on_duplicate), Reason::IdempotencyKeyReused)
         }
     };
-    let (same, stored) = match found {
-        ReserveResult::Committed { same, reply } => (same, reply),
+    let stored = match found {
+        ReserveResult::Committed { reply } => reply,
         ReserveResult::InFlight => return Err(Reason::DuplicateInFlight.into()),
         ReserveResult::Mismatch => return Err(reused.into()),
         // The caller handles a new reservation before this.
         ReserveResult::Reserved => return Err(Reason::StoreUnavailable.into()),
     };
-    if kind == EntryKind::Idempotency && !same {
-        return Err(reused.into());
-    }
     let stored = match on_duplicate {
         None | Some(OnDuplicate::Reject) => return Err(Reason::DuplicateRequest.into()),
         Some(OnDuplicate::Acknowledge) => None,

@@ -17,7 +17,8 @@ use crate::auth::challenge::ChallengeResponse;
 use crate::auth::{Policy, Rejection};
 use crate::failure::{self, Failure, Limited, may_challenge};
 use crate::reason::Reason;
-use crate::route::{ErrorForm, Route, Unrouted};
+use crate::route::table::Unrouted;
+use crate::route::{ErrorForm, Route};
 use crate::snapshot::ErrorDetail;
 
 /// The limit (draft-ietf-httpapi-ratelimit-headers-10 §3).

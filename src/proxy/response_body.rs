@@ -11,8 +11,9 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
+use super::headers::clean_trailers;
 use super::record::RequestRecord;
-use super::upstream::{UpstreamBody, UpstreamResponse};
+use super::response_start::{BegunBody, BegunResponse};
 use crate::reason::Reason;
 
 /// Content of a response.
@@ -23,7 +24,7 @@ pub enum ResponseContent {
     /// The upstream's response, which must be complete by its deadline.
     Upstream {
         /// Body of the upstream's response.
-        incoming: UpstreamBody,
+        incoming: BegunBody,
         /// Deadline of the complete response.
         due: Instant,
         /// Created at the first wait.
@@ -128,7 +129,7 @@ impl Body {
 
 impl ResponseContent {
     /// The upstream's response, streamed as it arrives.
-    pub fn streamed(UpstreamResponse { response, due }: UpstreamResponse) -> Response<Self> {
+    pub fn streamed(BegunResponse { response, due }: BegunResponse) -> Response<Self> {
         response.map(|incoming| Self::Upstream { incoming, due, timer: None })
     }
 
@@ -147,13 +148,22 @@ impl ResponseContent {
     }
 }
 
+/// The frame as the client gets it; `None` for trailers of which none is forwarded.
+fn without_other_trailers(next: Result<Frame<Bytes>, ResponseError>) -> Option<Result<Frame<Bytes>, ResponseError>> {
+    match next.map(Frame::into_trailers) {
+        Ok(Ok(trailers)) => clean_trailers(trailers).map(|trailers| Ok(Frame::trailers(trailers))),
+        Ok(Err(frame)) => Some(Ok(frame)),
+        Err(broke) => Some(Err(broke)),
+    }
+}
+
 impl HttpBody for Body {
     type Data = Bytes;
     type Error = ResponseError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         let body = self.get_mut();
-        let polled = body.content.poll_frame(cx);
+        let polled = body.content.poll_frame(cx).map(|next| next.and_then(without_other_trailers));
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             body.record.sent(frame.data_ref().map_or(0, Bytes::len));
         }

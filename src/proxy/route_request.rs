@@ -42,11 +42,12 @@ pub(super) fn route_request<'a>(
         return Err(Reason::IpNotAllowed.into());
     }
     let within_rate = services.limits.check_ip_rate(&route.name, &route.limits, address, Instant::now);
-    within_rate.map_err(Failure::RateLimited)?;
     if route.rules.policy.looks_at_certificates() && !connection.sni_matches(target.host()) {
         return Err(Reason::MisdirectedRequest.into());
     }
-    let body = RequestBody::new(body, route.max_body, &connection.limits, Arc::clone(&record.received))?;
+    let body = RequestBody::new(body, route.max_body, connection, Arc::clone(&record.received))?;
     let request_id = Arc::clone(&record.request_id);
-    Ok((RequestContext { snapshot, route, connection, head, target, now, request_id }, body))
+    let over_failed_auth_rate = within_rate.err();
+    let context = RequestContext { snapshot, route, connection, head, target, now, request_id, over_failed_auth_rate };
+    Ok((context, body))
 }

@@ -1,9 +1,9 @@
-//! A response as stored for an idempotency key: status, headers and body as an HTTP/1.1 message. Hop-by-hop headers and
-//! cookies are left out, since they belong to one connection or one client. Of a large response only the status is
-//! stored.
+//! A response as stored for an idempotency key: status, headers and body as an HTTP/1.1 message. Hop-by-hop headers,
+//! trailers and cookies are left out, since they belong to one connection or one client. Of a large response only the
+//! status is stored.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, DATE, SET_COOKIE};
+use http::header::{CONTENT_LENGTH, DATE, SET_COOKIE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 
 use super::response_body::ResponseContent;
@@ -29,7 +29,7 @@ impl ResponseRecorder {
     pub(super) fn new(head: &response::Parts) -> Self {
         let mut text = status_line(head.status);
         for (name, value) in &head.headers {
-            if ![SET_COOKIE, CONTENT_LENGTH, DATE].contains(name) {
+            if ![SET_COOKIE, CONTENT_LENGTH, DATE, TRAILER].contains(name) {
                 text.extend_from_slice(name.as_str().as_bytes());
                 text.extend_from_slice(b": ");
                 text.extend_from_slice(value.as_bytes());

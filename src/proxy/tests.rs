@@ -11,8 +11,8 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::jwks::Jwks;
 use crate::limit::{ChallengeLimit, MemoryQuota, RequestLimits};
-use crate::metrics::Metrics;
-use crate::route::RoutingTable;
+use crate::metrics::{Metrics, PoolName};
+use crate::route::table::RoutingTable;
 use crate::snapshot::{ConfigHash, ErrorDetail, SharedSnapshot};
 
 pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
@@ -24,6 +24,7 @@ pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
         max_buffered_bytes: 0,
         trusted_proxies: Vec::new(),
         config_hash: ConfigHash([0; 32]),
+        yaml_hash: String::new(),
     };
     let services = Services {
         snapshot: SharedSnapshot::new(Arc::new(snapshot)),
@@ -31,8 +32,8 @@ pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
         clock,
         metrics,
         access_log: false,
-        buffered: MemoryQuota::default(),
-        waiting: MemoryQuota::default(),
+        buffered: MemoryQuota::new(PoolName::BufferedBodies),
+        waiting: MemoryQuota::new(PoolName::WaitingRequests),
         challenges: ChallengeLimit::default(),
         store: None,
         limits: RequestLimits::default(),
@@ -51,6 +52,7 @@ pub(crate) fn unauthenticated_client() -> ConnectionInfo {
         client_certificate: None,
         server_name: None,
         limits: Arc::default(),
+        progress: Arc::default(),
     }
 }
 

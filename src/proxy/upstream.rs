@@ -11,14 +11,14 @@ mod pool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body::Body as _;
 
 use super::headers;
 use super::request_body::{Received, RequestBody};
-use crate::auth::Permit;
+use crate::auth::{Permit, Policy};
 use crate::failure::Failure;
 use crate::reason::Reason;
 use crate::route::{Endpoint, Route, Upstream};
@@ -54,11 +54,14 @@ impl Upstreams {
     /// headers are those for the client. The request is completed before the future, which would otherwise hold it
     /// twice.
     ///
+    /// Where the connection is not used again, the upstream is told before it reads the body: otherwise it would process
+    /// an unread body as another request, whose response is discarded.
+    ///
     /// # Errors
     /// The reason of the client's body if that was at fault, otherwise that of the upstream.
     pub fn send(
         &self,
-        _proof: &Permit,
+        permit: &Permit,
         mut request: Request<RequestBody>,
         route: &Route,
         received: &Received,
@@ -67,16 +70,21 @@ impl Upstreams {
         let (begun, timeout) = (Instant::now(), route.upstream.timeout);
         *request.uri_mut() = origin_form(std::mem::take(request.uri_mut()));
         *request.version_mut() = Version::HTTP_11;
-        if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
+        let has_body = !request.body().is_end_stream();
+        if has_body && !request.headers().contains_key(CONTENT_LENGTH) {
             // hyper would send no body with a GET of unknown length.
             request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        let reuse = route.upstream.reuse.allows(request.method(), has_body, is_authenticated(permit, route));
+        if !reuse {
+            request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let deadline = Deadline { received, begun, timeout, latest: request.body().latest_end() + timeout };
         let (only, several) = self.pools(&route.upstream);
         async move {
             let sent = match only {
-                Some(pool) => pool.send(request, &deadline).await,
-                None => Box::pin(send_to_one_of(several, request, &deadline)).await,
+                Some(pool) => pool.send(request, reuse, &deadline).await,
+                None => Box::pin(send_to_one_of(several, request, reuse, &deadline)).await,
             };
             let reason = match sent {
                 Ok(response) => return accept(response, received, timeout, request_id),
@@ -122,11 +130,12 @@ impl Pools {
 async fn send_to_one_of(
     pools: Vec<Arc<Pool>>,
     request: Request<RequestBody>,
+    reuse: bool,
     deadline: &Deadline<'_>,
 ) -> Result<Response<UpstreamBody>, SendError> {
     let mut unsent = Box::new(request);
     for pool in pools {
-        let sent = pool.send(*unsent, deadline).await;
+        let sent = pool.send(*unsent, reuse, deadline).await;
         match &sent {
             Ok(_) => pool.note(AttemptOutcome::Answered),
             Err(SendError::NotSent(_)) => pool.note(AttemptOutcome::Unreached),
@@ -140,6 +149,11 @@ async fn send_to_one_of(
         }
     }
     Err(SendError::NotSent(unsent))
+}
+
+/// Whether a credential was verified: not on a public route, and not for a request that only a dry run forwards.
+fn is_authenticated(permit: &Permit, route: &Route) -> bool {
+    matches!(permit, Permit::Granted(_)) && !matches!(route.rules.policy, Policy::Public)
 }
 
 /// The received target in origin form, without scheme and authority.

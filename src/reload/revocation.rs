@@ -29,13 +29,7 @@ impl Revocations {
     /// Replaces the set of lists to reload.
     pub(super) fn replace_lists(&self, entries: &[Arc<RevocationHandle>], metrics: &Metrics) {
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lists.retain(|list| {
-            let stays = entries.iter().any(|handle| Arc::ptr_eq(handle, &list.handle));
-            if !stays {
-                metrics.revocation_dropped(&list.handle.file);
-            }
-            stays
-        });
+        lists.retain(|list| entries.iter().any(|handle| Arc::ptr_eq(handle, &list.handle)));
         for handle in entries {
             if !lists.iter().any(|list| Arc::ptr_eq(handle, &list.handle)) {
                 metrics.revocation_known(&handle.file);

@@ -19,11 +19,15 @@ pub struct DuplicateRules {
     pub idempotency: Option<IdempotencyRule>,
     /// The maximum number of entries of the route in a bounded store.
     pub share: usize,
+    /// Whether the route can have a single sender only, which may use up its share.
+    pub one_sender: bool,
 }
 
 /// `replay_protection` of a route.
 #[derive(Clone, Debug)]
 pub struct ReplayRule {
+    /// Where an id is used up.
+    pub scope: ReplayScope,
     /// The response to a duplicate of a committed request.
     pub on_duplicate: OnDuplicate,
     /// The minimum time for which an id is stored.
@@ -45,6 +49,19 @@ pub struct IdempotencyRule {
     pub ttl: Duration,
     /// The response to a request whose key has been processed.
     pub on_duplicate: OnDuplicate,
+}
+
+/// Where a replay id is used up
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(extend("default" = "route"))]
+pub enum ReplayScope {
+    /// On its route. A copy of the request is accepted once on each other route that accepts its credential.
+    #[default]
+    Route,
+    /// On all routes with `scope: credential` that accept its credential: the same issuer, the same secret or key, or
+    /// secrets with the same `sender`. On another route than the first, the response is 409 `replay_id_reused`.
+    Credential,
 }
 
 /// The response to a duplicate request.
@@ -109,7 +126,7 @@ mod tests {
 
     fn replay_id(issued: Option<u64>, until: u64) -> ReplayId {
         let (issued, until) = (issued.map(at), Some(at(until)));
-        ReplayId { issuer: "a".into(), kind: "claim", id: Vec::new(), until, issued }
+        ReplayId { kind: "claim", id: Vec::new(), until, issued }
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! The rate and concurrency limits in `limits` of a route. [`crate::limit`] holds the counters.
 
+/// The largest body that is read for the decision on a request of an address that exceeds `failed_auth_rate`. Most genuine
+/// events are smaller, and an unauthenticated client cannot make a worker hash megabytes for each of its requests.
+pub const REDUCED_MAX_BODY: u64 = 64 << 10;
+
 /// The rate and concurrency limits of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteLimits {
@@ -9,9 +13,12 @@ pub struct RouteLimits {
     pub issuer: Limit,
     /// The limit on the verified requests of each subject of an issuer (`per_subject`).
     pub subject: Limit,
-    /// The rate limit on rejected requests from each address (`failed_auth_rate`).
+    /// The limit on the verified requests of each sender (`per_sender`).
+    pub sender: Limit,
+    /// The rate limit on rejected requests from each address (`failed_auth_rate`). Beyond it, bodies of at most
+    /// [`REDUCED_MAX_BODY`] are read for the decision.
     pub failed_auth: Option<Rate>,
-    /// Whether the rates of `route`, `issuer` and `subject` are counted in the shared store.
+    /// Whether the rates of `route`, `issuer`, `subject` and `sender` are counted in the shared store.
     pub shared: bool,
 }
 
@@ -24,6 +31,7 @@ impl RouteLimits {
             route: uncounted(&self.route),
             issuer: uncounted(&self.issuer),
             subject: uncounted(&self.subject),
+            sender: uncounted(&self.sender),
             failed_auth: None,
             shared: self.shared,
         }

@@ -1,6 +1,8 @@
 //! One connection after its TLS handshake: hyper speaks the protocol, the [`ConnectionState`] enforces the deadlines.
 
 use std::convert::Infallible;
+use std::error::Error;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +26,7 @@ use crate::proxy::connection_info::ConnectionInfo;
 use crate::proxy::{Gateway, response};
 use crate::reason::Reason;
 use crate::snapshot::ListenerLimits;
+use crate::telemetry;
 
 /// Maximum number of headers that hyper accepts by default; a configured number costs hyper two allocations per
 /// request.
@@ -33,8 +36,8 @@ const PARSER_HEADERS: usize = 100;
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// Flow-control window: bytes that a client may send on one HTTP/2 stream, or on a whole connection, before the gateway
-/// has read them.
-const RECEIVE_WINDOW: u32 = 256 * 1024;
+/// has read them. Each connection may hold as many, so it is that of RFC 9113 §6.9.2, and not larger for large bodies.
+pub const RECEIVE_WINDOW: u32 = 64 * 1024;
 
 /// A connection is parked after this time without a request: hyper and its two buffers of 8 KiB are dropped until the
 /// client sends more.
@@ -53,7 +56,7 @@ pub(super) async fn http1<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = Arc::clone(&connection.limits);
-    let state = ConnectionState::new();
+    let state = ConnectionState::new(Arc::clone(&connection.progress));
     let mut builder = h1::Builder::new();
     if limits.max_headers_count > PARSER_HEADERS {
         builder.max_headers(limits.max_headers_count);
@@ -90,19 +93,29 @@ pub(super) async fn http1<S>(
         })
         .await;
         stream = io.into_inner();
-        let word = match left {
-            None | Some(CloseCause::Silent) => return,
+        let reason = match left {
+            Ok(None | Some(CloseCause::Silent)) => return,
+            Err(error) => return parser_failed(gateway, &error, *connection.address),
             // Does not happen; parking would lose the bytes in the buffer.
-            Some(CloseCause::Park) if !all_read => return,
-            Some(CloseCause::Park) if park(&mut stream, state, &limits, &mut phase).await => continue,
-            Some(CloseCause::Park) => return,
-            Some(CloseCause::Head) => response::without_request(Reason::RequestTimeout),
-            Some(CloseCause::FramingError(framing_error)) => {
-                gateway.framing_failed(framing_error.reason(), *connection.address)
-            }
+            Ok(Some(CloseCause::Park)) if !all_read => return,
+            Ok(Some(CloseCause::Park)) if park(&mut stream, state, &limits, &mut phase).await => continue,
+            Ok(Some(CloseCause::Park)) => return,
+            Ok(Some(CloseCause::Head)) => Reason::RequestTimeout,
+            Ok(Some(CloseCause::FramingError(framing_error))) => framing_error.reason(),
         };
+        gateway.no_request(reason, *connection.address);
         // Boxed because it has a buffer.
-        return Box::pin(linger(&mut stream.into_inner(), &word)).await;
+        return Box::pin(linger(&mut stream.into_inner(), &response::without_request(reason))).await;
+    }
+}
+
+/// Counts and logs the error responses that hyper sends without a request: its parser rejects targets and headers that
+/// the [`FramingValidator`] passes.
+fn parser_failed(gateway: &Gateway, error: &hyper::Error, client: SocketAddr) {
+    if error.is_parse_too_large() {
+        gateway.no_request(Reason::HeadersTooLarge, client);
+    } else if error.is_parse() {
+        gateway.no_request(Reason::BadRequest, client);
     }
 }
 
@@ -132,7 +145,8 @@ pub(super) async fn http2<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = Arc::clone(&connection.limits);
-    let state = ConnectionState::new();
+    let state = ConnectionState::new(Arc::clone(&connection.progress));
+    let client = *connection.address;
     let (shared, begun) = ((Arc::clone(gateway), connection), Arc::clone(&state));
     let service = service_fn(move |request| {
         let (gateway, connection) = shared.clone();
@@ -150,7 +164,32 @@ pub(super) async fn http2<S>(
         .serve_connection(TokioIo::new(GuardedStream::new(stream, Arc::clone(&state), None)), service);
     let connection = std::pin::pin!(connection);
     // HTTP/2 loses nothing by an early GOAWAY, while HTTP/1 can only close.
-    drive(connection, &state, &limits, &mut phase, None, Phase::Announcing).await;
+    let ended = drive(connection, &state, &limits, &mut phase, None, Phase::Announcing).await;
+    if let Some(error) = ended.as_ref().err().and_then(broken_by_client) {
+        http2_failed(gateway, error, client);
+    }
+}
+
+/// The error for which the HTTP/2 library has closed the connection with GOAWAY, if it has.
+fn broken_by_client(error: &hyper::Error) -> Option<&::h2::Error> {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<::h2::Error>());
+    cause.filter(|cause| cause.is_go_away() && cause.is_library())
+}
+
+/// Counts and logs a connection whose client broke HTTP/2, of which no request may show anything.
+fn http2_failed(gateway: &Gateway, error: &::h2::Error, client: SocketAddr) {
+    gateway.services.metrics.http2_connection_errors().inc();
+    if !telemetry::may_log("http2_connection_error") {
+        return;
+    }
+    telemetry::unauthenticated(|| {
+        tracing::info!(
+            client_address = %client.ip(),
+            client_port = client.port(),
+            %error,
+            "HTTP/2 connection error"
+        );
+    });
 }
 
 /// Handles one request, which is in flight until the last byte of its response.
@@ -166,14 +205,17 @@ async fn answer(
 
 /// Runs a connection to its end, or to the deadline that it exceeded. It is parked after `park_after` without requests,
 /// if set, and closed in the phase `ends_at` of a drain.
-async fn drive<C: GracefulConnection>(
+///
+/// # Errors
+/// hyper's error, if it ended the connection by itself.
+async fn drive<C: GracefulConnection<Error = hyper::Error>>(
     mut connection: Pin<&mut C>,
     state: &ConnectionState,
     limits: &ListenerLimits,
     phase: &mut watch::Receiver<Phase>,
     park_after: Option<Duration>,
     ends_at: Phase,
-) -> Option<CloseCause> {
+) -> Result<Option<CloseCause>, hyper::Error> {
     // No deadline passes sooner than the shortest timeout after it began: waking at that interval misses none, and no
     // request has to set a timer. Only a connection that was parked has a deadline that began earlier.
     let shortest = limits.shortest().min(park_after.unwrap_or(Duration::MAX));
@@ -185,8 +227,8 @@ async fn drive<C: GracefulConnection>(
         tokio::select! {
             biased;
             // An error is the client's; hyper has sent any response that was due.
-            _ended = connection.as_mut() => return None,
-            expired = state.framing_error() => return Some(expired),
+            ended = connection.as_mut() => return ended.map(|()| None),
+            expired = state.framing_error() => return Ok(Some(expired)),
             () = reached(phase, ends_at), if !ending => {
                 ending = true;
                 announced = !state.is_fresh();
@@ -207,7 +249,7 @@ async fn drive<C: GracefulConnection>(
                 let park = park.map(|(since, park)| (since + park, CloseCause::Park));
                 let next = state.deadline(limits).into_iter().chain(park).min_by_key(|(at, _)| *at);
                 if let Some((_, expired)) = next.filter(|(at, _)| *at <= now) {
-                    return Some(expired);
+                    return Ok(Some(expired));
                 }
                 let look = next.map_or(now + shortest, |(at, _)| at.min(now + shortest));
                 wake.as_mut().reset(look.into());

@@ -14,12 +14,17 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::framing::{FramingError, FramingPosition};
+use crate::limit::ConnectionProgress;
 use crate::proxy::response_body::{Body, ResponseError};
 use crate::snapshot::ListenerLimits;
 
 /// The state of one connection.
 #[derive(Debug)]
-pub struct ConnectionState(Mutex<ConnectionFields>);
+pub struct ConnectionState {
+    fields: Mutex<ConnectionFields>,
+    /// The same state as far as other connections need it, when they need this one's place.
+    progress: Arc<ConnectionProgress>,
+}
 
 #[derive(Debug)]
 struct ConnectionFields {
@@ -58,8 +63,9 @@ pub enum CloseCause {
 
 impl ConnectionState {
     /// A connection that is ready for its first request.
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(ConnectionFields {
+    pub fn new(progress: Arc<ConnectionProgress>) -> Arc<Self> {
+        progress.advance(Instant::now());
+        let fields = Mutex::new(ConnectionFields {
             in_flight: 0,
             requests: 0,
             resting_since: Instant::now(),
@@ -70,7 +76,8 @@ impl ConnectionState {
             blocked_since: None,
             due: BTreeSet::new(),
             framing_error: None,
-        })))
+        });
+        Arc::new(Self { fields, progress })
     }
 
     /// Called when request headers are complete; the request's own deadlines apply until the [`RequestGuard`] is
@@ -82,7 +89,8 @@ impl ConnectionState {
             state.head_since = None;
             state.requests
         });
-        RequestGuard { state: Arc::clone(self), number, due: None }
+        self.progress.work();
+        RequestGuard { state: Arc::clone(self), number, due: None, at_work: true }
     }
 
     /// The next deadline in the connection's current state.
@@ -142,15 +150,25 @@ impl ConnectionState {
     }
 
     pub(super) fn write_blocked(&self) {
-        self.with(|state| state.blocked_since = state.blocked_since.or_else(|| Some(Instant::now())));
+        self.with(|state| {
+            if state.blocked_since.is_none() {
+                let now = Instant::now();
+                state.blocked_since = Some(now);
+                self.progress.set_blocked(true, now);
+            }
+        });
     }
 
     pub(super) fn write_done(&self) {
-        self.with(|state| state.blocked_since = None);
+        self.with(|state| {
+            if state.blocked_since.take().is_some() {
+                self.progress.set_blocked(false, Instant::now());
+            }
+        });
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut ConnectionFields) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.fields.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -182,17 +200,28 @@ pub struct RequestGuard {
     number: u64,
     /// Time at which its response is complete on the gateway's side, once it has begun.
     due: Option<Instant>,
+    /// Until only the client can delay it.
+    at_work: bool,
+}
+
+impl RequestGuard {
+    fn wait_for_client(&mut self, now: Instant) {
+        if std::mem::take(&mut self.at_work) {
+            self.state.progress.wait(now);
+        }
+    }
 }
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
+        let now = Instant::now();
+        self.wait_for_client(now);
         self.state.with(|state| {
             if let Some(due) = self.due {
                 state.due.remove(&(due, self.number));
             }
             state.in_flight = state.in_flight.saturating_sub(1);
             if state.in_flight == 0 {
-                let now = Instant::now();
                 state.resting_since = now;
                 // Part of the next request's headers may have arrived while this request was in flight.
                 state.head_since = (state.place == FramingPosition::InHead).then_some(now);
@@ -213,8 +242,11 @@ impl Tracked {
     /// client may keep the flow-control window closed, which neither the socket nor the response's own deadline would
     /// show.
     pub fn new(body: Body, mut in_flight: RequestGuard) -> Self {
-        let due = body.due();
+        let (due, now) = (body.due(), Instant::now());
         in_flight.due = Some(due);
+        if due <= now {
+            in_flight.wait_for_client(now);
+        }
         in_flight.state.with(|state| state.due.insert((due, in_flight.number)));
         Self { body, _in_flight: in_flight }
     }
@@ -260,7 +292,7 @@ mod tests {
 
     #[test]
     fn each_state_has_its_deadline() {
-        let state = ConnectionState::new();
+        let state = ConnectionState::new(Arc::default());
         assert_eq!(next(&state), Some((1, CloseCause::Silent)));
         state.bytes_came(FramingPosition::InHead);
         assert_eq!(next(&state), Some((1, CloseCause::Head)));
@@ -275,7 +307,7 @@ mod tests {
 
     #[test]
     fn an_unread_response_has_a_deadline_although_its_request_is_in_flight() {
-        let state = ConnectionState::new();
+        let state = ConnectionState::new(Arc::default());
         let _request = state.begin();
         state.write_blocked();
         assert_eq!(next(&state), Some((60, CloseCause::Silent)));

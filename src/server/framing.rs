@@ -14,7 +14,7 @@ use crate::snapshot::ListenerLimits;
 /// Request headers are read up to this multiple of their limit before the connection is cut off: up to there, headers
 /// that are too large get a response with a request id. hyper rejects without one, so its own limit is one byte higher
 /// and never reached.
-pub(super) const SLACK: usize = 2;
+pub const SLACK: usize = 2;
 
 /// Maximum digits of a chunk size: as many as fit into 64 bits.
 const SIZE_DIGITS: usize = 16;

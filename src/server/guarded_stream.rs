@@ -202,7 +202,7 @@ mod tests {
     fn frames_of_http2_do_not_move_the_deadline() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (mut far, near) = tokio::io::duplex(64);
-        let (state, limits) = (ConnectionState::new(), crate::snapshot::ListenerLimits::default());
+        let (state, limits) = (ConnectionState::new(Arc::default()), crate::snapshot::ListenerLimits::default());
         let before = state.deadline(&limits);
         let mut watched = GuardedStream::new(near, Arc::clone(&state), None);
         runtime.block_on(async {
@@ -218,7 +218,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (mut far, near) = tokio::io::duplex(8 * TURN);
         runtime.block_on(far.write_all(&vec![0; 4 * TURN])).unwrap();
-        let mut watched = GuardedStream::new(near, ConnectionState::new(), None);
+        let mut watched = GuardedStream::new(near, ConnectionState::new(Arc::default()), None);
         let mut context = Context::from_waker(Waker::noop());
         let mut turn = || {
             let (mut came, mut bytes) = (0, [0; 4096]);

@@ -1,10 +1,60 @@
-//! Why a TLS handshake with a client failed, as `hookgate_tls_handshakes_total` counts it.
+//! Why a TLS handshake with a client failed, as `hookgate_tls_handshakes_total` counts it, and its log line.
 
 use std::io;
+use std::net::SocketAddr;
 
-use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible};
 
 pub(super) use crate::metrics::HandshakeError;
+use crate::telemetry;
+
+/// The longest error text that is logged, in bytes: some contain names in the client's certificate.
+const LONGEST_ERROR: usize = 256;
+
+/// A failed TLS handshake.
+#[derive(Debug)]
+pub(super) struct HandshakeFailure {
+    pub(super) reason: HandshakeError,
+    /// The error of the TLS library.
+    error: Option<String>,
+}
+
+impl From<HandshakeError> for HandshakeFailure {
+    fn from(reason: HandshakeError) -> Self {
+        Self { reason, error: None }
+    }
+}
+
+impl From<io::Error> for HandshakeFailure {
+    fn from(error: io::Error) -> Self {
+        let mut text = error.to_string();
+        let end = (0..=LONGEST_ERROR.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        Self { reason: HandshakeError::of(&error), error: Some(text) }
+    }
+}
+
+impl HandshakeFailure {
+    /// Logs it, at a bounded rate. `server_name` is the SNI, which rustls reads only if it is a DNS name, so it has at
+    /// most 253 bytes.
+    pub(super) fn log(&self, listener: &str, client: SocketAddr, server_name: Option<&str>) {
+        let (reason, error) = (self.reason.label(), self.error.as_deref());
+        if !telemetry::may_log(reason) {
+            return;
+        }
+        telemetry::unauthenticated(|| {
+            tracing::info!(
+                listener,
+                client_address = %client.ip(),
+                client_port = client.port(),
+                server_name,
+                reason,
+                error,
+                "TLS handshake failed"
+            );
+        });
+    }
+}
 
 #[expect(
     clippy::wildcard_enum_match_arm,
@@ -22,6 +72,8 @@ impl HandshakeError {
                 CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownCa,
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::CertificateExpired,
                 CertificateError::Revoked => Self::CertificateRevoked,
+                // A self-signed certificate, which OpenSSL makes as that of a CA unless it is told otherwise.
+                CertificateError::Other(OtherError(error)) if is_ca(error.as_ref()) => Self::UnknownCa,
                 _other => Self::Other,
             },
             Some(Error::PeerIncompatible(
@@ -44,6 +96,10 @@ impl HandshakeError {
     }
 }
 
+fn is_ca(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref::<webpki::Error>(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +111,7 @@ mod tests {
     #[test]
     fn errors_of_rustls_have_their_reasons() {
         let certificate = Error::InvalidCertificate;
+        let other = |error: webpki::Error| certificate(CertificateError::Other(OtherError(std::sync::Arc::new(error))));
         for (error, reason) in [
             (Error::NoCertificatesPresented, "no_client_certificate"),
             (certificate(CertificateError::UnknownIssuer), "unknown_ca"),
@@ -62,6 +119,8 @@ mod tests {
             (certificate(CertificateError::Revoked), "certificate_revoked"),
             (certificate(CertificateError::BadSignature), "unknown_ca"),
             (certificate(CertificateError::BadEncoding), "other"),
+            (other(webpki::Error::CaUsedAsEndEntity), "unknown_ca"),
+            (other(webpki::Error::EmptyEkuExtension), "other"),
             (Error::PeerIncompatible(PeerIncompatible::Tls12NotOfferedOrEnabled), "protocol_version"),
             (Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon), "other"),
             (Error::NoApplicationProtocol, "no_common_alpn"),

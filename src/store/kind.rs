@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::state::{EntryId, Fingerprint, Owner, ReserveResult, Settled, Settlement};
+use super::state::{EntryId, Fingerprint, Owner, ReserveResult, SenderId, Settled, Settlement};
 use crate::clock::UnixTime;
 use crate::metrics::EntryKind;
 
@@ -93,10 +93,16 @@ pub struct ReserveRequest {
     pub route: Arc<str>,
     /// Maximum number of entries of that route.
     pub share: usize,
+    /// The sender of the request on that route, by all of its credentials.
+    pub sender: SenderId,
+    /// Whether that is the only sender of the route, which may use up its share.
+    pub whole: bool,
     /// Time until which the id must be stored.
     pub until: UnixTime,
     /// Length of the lease: the time within which the owner settles the reservation.
     pub lease: Duration,
+    /// The part of the lease that is left once this process has died: the time that the upstream may take.
+    pub upstream_lease: Duration,
     /// The first time at which the credential could be used, clock skew included; `None` if the credential does not
     /// say.
     pub issued: Option<UnixTime>,
@@ -124,8 +130,11 @@ impl ReserveRequest {
             owner: Owner(1),
             route: Arc::from("orders"),
             share: usize::MAX,
+            sender: SenderId([1; 16]),
+            whole: true,
             until: UnixTime::from_seconds(100).unwrap_or_default(),
             lease: Duration::from_secs(10),
+            upstream_lease: Duration::from_secs(10),
             issued: None,
         }
     }

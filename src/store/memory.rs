@@ -4,7 +4,7 @@
 //!
 //! `embedded` keeps its entries here too, and mirrors them to a file.
 
-mod routes;
+mod shares;
 
 use std::collections::HashMap;
 use std::future::ready;
@@ -14,12 +14,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 
-use self::routes::{Routes, ShareClaim, add};
+use self::shares::{ShareClaim, ShareRequest, Shares, add};
 use super::kind::{ReserveRequest, Store, StoreError, StoreFuture};
-use super::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner, ReserveResult, Settled, Settlement};
+use super::state::{
+    self, EntryChange, EntryId, EntryState, Fingerprint, Owner, ReserveResult, SenderId, Settled, Settlement,
+};
 use crate::clock::UnixTime;
 
-/// Maximum size of all stored responses together; above it, a commit stores no response.
+/// Maximum size of all stored responses together; above it, or above the sender's share of it, a commit stores no
+/// response.
 pub const REPLY_BYTES: usize = 64 << 20;
 
 /// Number of shards, one for each first byte of an id: so many that a sweep never holds a lock for long.
@@ -35,7 +38,7 @@ const NEVER: u32 = u32::MAX;
 pub struct MemoryStore {
     capacity: usize,
     shards: Vec<Mutex<Shard>>,
-    routes: RwLock<Routes>,
+    shares: RwLock<Shares>,
     entries: AtomicUsize,
     reply_bytes: AtomicUsize,
     /// Whether a sweep returns the ids that were removed.
@@ -46,6 +49,7 @@ pub struct MemoryStore {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MemoryEntry {
     pub(super) route: Arc<str>,
+    pub(super) sender: SenderId,
     pub(super) until: UnixTime,
     pub(super) state: EntryState,
 }
@@ -69,15 +73,15 @@ struct Shard {
 struct EntrySlot {
     fingerprint: u64,
     until: u32,
-    route: u16,
-    tag: Tag,
+    /// The number of the sender in the upper 30 bits, and the tag in the lower two.
+    sender_and_tag: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Tag {
-    InFlight,
-    Released,
-    Committed,
+    InFlight = 0,
+    Released = 1,
+    Committed = 2,
 }
 
 #[derive(Clone, Copy)]
@@ -97,7 +101,7 @@ impl MemoryStore {
         Self {
             capacity,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            routes: RwLock::default(),
+            shares: RwLock::default(),
             entries: AtomicUsize::new(0),
             reply_bytes: AtomicUsize::new(0),
             reports_removed: false,
@@ -109,7 +113,7 @@ impl MemoryStore {
         Self { reports_removed: true, ..Self::new(capacity) }
     }
 
-    /// Reserves an id. `Full`: the capacity, or the share of the route, is used up.
+    /// Reserves an id. `Full`: the capacity, or the share of the route or of the sender, is used up.
     pub fn reserve(&self, request: &ReserveRequest, now: UnixTime) -> Result<ReserveResult, StoreError> {
         let mut shard = self.shard(request.id);
         if shard.slots.get(&request.id).is_some_and(|slot| now.seconds() > shard.end(&request.id, slot)) {
@@ -122,7 +126,7 @@ impl MemoryStore {
         if let Some(next) = next {
             let place = match found {
                 // Another credential with the same id may expire earlier than the first one.
-                Some(slot) => (slot.until.max(compact(request.until)), slot.route),
+                Some(slot) => (slot.until.max(compact(request.until)), slot.sender()),
                 None => (compact(request.until), self.make_room(&mut shard, request, now)?),
             };
             self.write(&mut shard, request.id, place, next);
@@ -149,11 +153,13 @@ impl MemoryStore {
             }
         };
         let place = match found {
-            Some(slot) => Some((slot.until, slot.route)),
+            Some(slot) => Some((slot.until, slot.sender())),
             // An expired entry need not be stored.
             None if now > request.until => None,
             // Stored even beyond the capacity: there are no more such entries than requests in flight.
-            None => self.claim(&request.route, usize::MAX, usize::MAX).map(|route| (compact(request.until), route)),
+            None => self
+                .claim(&unbounded(&request.route, request.sender), usize::MAX)
+                .map(|sender| (compact(request.until), sender)),
         };
         if let Some(place) = place {
             self.write(&mut shard, request.id, place, next);
@@ -183,22 +189,21 @@ impl MemoryStore {
     pub(super) fn record(&self, id: EntryId) -> Option<MemoryEntry> {
         let shard = self.shard(id);
         let slot = *shard.slots.get(&id)?;
-        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        let route = routes.name(slot.route)?;
+        let (route, sender) = self.shares.read().unwrap_or_else(PoisonError::into_inner).names(slot.sender())?;
         let until =
             Some(slot.until).filter(|until| *until != NEVER).and_then(|until| UnixTime::from_seconds(until.into()));
-        Some(MemoryEntry { route, until: until.unwrap_or(UnixTime::MAX), state: shard.state(&id, slot) })
+        Some(MemoryEntry { route, sender, until: until.unwrap_or(UnixTime::MAX), state: shard.state(&id, slot) })
     }
 
-    /// Adds an entry from a file, even beyond the capacity, since it has not expired. `false`: there are more routes
-    /// than route numbers.
+    /// Adds an entry from a file, even beyond the capacity, since it has not expired. `false`: there are more senders
+    /// than numbers.
     pub(super) fn restore(&self, id: EntryId, record: MemoryEntry) -> bool {
         let mut shard = self.shard(id);
-        let Some(route) = self.claim(&record.route, usize::MAX, usize::MAX) else { return false };
+        let Some(sender) = self.claim(&unbounded(&record.route, record.sender), usize::MAX) else { return false };
         if shard.slots.contains_key(&id) {
             self.remove(&mut shard, id);
         }
-        self.write(&mut shard, id, (compact(record.until), route), record.state);
+        self.write(&mut shard, id, (compact(record.until), sender), record.state);
         true
     }
 
@@ -210,25 +215,25 @@ impl MemoryStore {
     }
 
     /// Reserves room for a new entry; without room, expired entries of the shard are removed first.
-    fn make_room(&self, shard: &mut Shard, request: &ReserveRequest, now: UnixTime) -> Result<u16, StoreError> {
-        if let Some(route) = self.claim(&request.route, self.capacity, request.share) {
-            return Ok(route);
+    fn make_room(&self, shard: &mut Shard, request: &ReserveRequest, now: UnixTime) -> Result<u32, StoreError> {
+        let ReserveRequest { route, sender, share, whole, .. } = request;
+        let wanted = ShareRequest { route, sender: *sender, share: *share, whole: *whole };
+        if let Some(sender) = self.claim(&wanted, self.capacity) {
+            return Ok(sender);
         }
         // At most once a second: a full store must not cause a scan for each request.
         if shard.swept == Some(now) {
             return Err(StoreError::Full);
         }
         self.sweep_shard(shard, now);
-        self.claim(&request.route, self.capacity, request.share).ok_or(StoreError::Full)
+        self.claim(&wanted, self.capacity).ok_or(StoreError::Full)
     }
 
-    fn claim(&self, route: &Arc<str>, capacity: usize, share: usize) -> Option<u16> {
-        if !add(&self.entries, 1, capacity) {
-            return None;
-        }
-        let known = self.routes.read().unwrap_or_else(PoisonError::into_inner).claim(route, share);
+    fn claim(&self, request: &ShareRequest<'_>, capacity: usize) -> Option<u32> {
+        add(&self.entries, 1, capacity)?;
+        let known = self.shares.read().unwrap_or_else(PoisonError::into_inner).claim(request);
         let claim = match known {
-            ShareClaim::Unknown => self.routes.write().unwrap_or_else(PoisonError::into_inner).register(route, share),
+            ShareClaim::Unknown => self.shares.write().unwrap_or_else(PoisonError::into_inner).register(request),
             known @ (ShareClaim::Claimed(_) | ShareClaim::Full) => known,
         };
         if let ShareClaim::Claimed(number) = claim {
@@ -261,24 +266,34 @@ impl MemoryStore {
 
     fn remove(&self, shard: &mut Shard, id: EntryId) {
         let Some(slot) = shard.slots.remove(&id) else { return };
-        self.clear(shard, &id);
+        self.clear(shard, &id, slot.sender());
         self.entries.fetch_sub(1, Ordering::Relaxed);
-        self.routes.read().unwrap_or_else(PoisonError::into_inner).release(slot.route);
+        let was_last = self.shares.read().unwrap_or_else(PoisonError::into_inner).release(slot.sender());
+        if was_last {
+            self.shares.write().unwrap_or_else(PoisonError::into_inner).remove_unused(slot.sender());
+        }
         if self.reports_removed {
             shard.removed.push(id);
         }
     }
 
+    /// Takes room for a stored response, if the sender may have it.
+    fn has_room(&self, sender: u32, length: usize) -> bool {
+        let shares = self.shares.read().unwrap_or_else(PoisonError::into_inner);
+        shares.add_reply(sender, length, &self.reply_bytes, REPLY_BYTES)
+    }
+
     /// Removes an id's values from the separate maps.
-    fn clear(&self, shard: &mut Shard, id: &EntryId) {
+    fn clear(&self, shard: &mut Shard, id: &EntryId, sender: u32) {
         shard.flights.remove(id);
         if let Some(reply) = shard.replies.remove(id) {
-            self.reply_bytes.fetch_sub(reply.len(), Ordering::Relaxed);
+            let shares = self.shares.read().unwrap_or_else(PoisonError::into_inner);
+            shares.remove_reply(sender, reply.len(), &self.reply_bytes);
         }
     }
 
-    fn write(&self, shard: &mut Shard, id: EntryId, (until, route): (u32, u16), next: EntryState) {
-        self.clear(shard, &id);
+    fn write(&self, shard: &mut Shard, id: EntryId, (until, sender): (u32, u32), next: EntryState) {
+        self.clear(shard, &id, sender);
         let (tag, fingerprint) = match next {
             EntryState::InFlight { owner, lease, fingerprint } => {
                 shard.flights.insert(id, Flight { owner, lease });
@@ -286,17 +301,36 @@ impl MemoryStore {
             }
             EntryState::Released { fingerprint } => (Tag::Released, fingerprint),
             EntryState::Committed { fingerprint, reply } => {
-                if let Some(reply) = reply.filter(|reply| add(&self.reply_bytes, reply.len(), REPLY_BYTES)) {
+                if let Some(reply) = reply.filter(|reply| self.has_room(sender, reply.len())) {
                     // Copied, since these bytes may be a slice that keeps a larger buffer alive.
                     shard.replies.insert(id, Bytes::copy_from_slice(&reply));
                 }
                 (Tag::Committed, fingerprint)
             }
         };
-        let slot = EntrySlot { fingerprint: fingerprint.0, until, route, tag };
+        let slot = EntrySlot { fingerprint: fingerprint.0, until, sender_and_tag: sender << 2 | tag as u32 };
         shard.earliest = shard.earliest.min(shard.end(&id, &slot));
         shard.slots.insert(id, slot);
     }
+}
+
+impl EntrySlot {
+    const fn sender(self) -> u32 {
+        self.sender_and_tag >> 2
+    }
+
+    const fn tag(self) -> Tag {
+        match self.sender_and_tag & 3 {
+            0 => Tag::InFlight,
+            1 => Tag::Released,
+            _committed => Tag::Committed,
+        }
+    }
+}
+
+/// An entry that is counted even where the share is used up.
+const fn unbounded(route: &Arc<str>, sender: SenderId) -> ShareRequest<'_> {
+    ShareRequest { route, sender, share: usize::MAX, whole: true }
 }
 
 impl Store for MemoryStore {
@@ -325,7 +359,7 @@ impl Store for MemoryStore {
 impl Shard {
     fn state(&self, id: &EntryId, slot: EntrySlot) -> EntryState {
         let fingerprint = Fingerprint(slot.fingerprint);
-        match (slot.tag, self.flights.get(id)) {
+        match (slot.tag(), self.flights.get(id)) {
             (Tag::InFlight, Some(Flight { owner, lease })) => {
                 EntryState::InFlight { owner: *owner, lease: *lease, fingerprint }
             }
@@ -337,7 +371,7 @@ impl Shard {
     /// The last second at which the entry is valid.
     fn end(&self, id: &EntryId, slot: &EntrySlot) -> u64 {
         let until = if slot.until == NEVER { u64::MAX } else { u64::from(slot.until) };
-        match slot.tag {
+        match slot.tag() {
             Tag::InFlight => self.flights.get(id).map_or(until, |flight| flight.lease.seconds().max(until)),
             Tag::Released | Tag::Committed => until,
         }

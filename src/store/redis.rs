@@ -2,16 +2,21 @@
 //! `state.rs`. Leases are measured by the server's clock, and each call detects whether the server may have lost ids
 //! (`redis/epoch.lua`).
 //!
-//! A call never waits for a connection and never takes longer than its deadline. `redis/node.rs` maintains connections.
+//! A call waits for a connection only while one that broke is replaced for the first time, and never takes longer than
+//! its deadline. `redis/node.rs` maintains connections.
 
+mod dialer;
 mod epochs;
+mod heartbeat;
 mod node;
 mod nodes;
 mod script;
+mod tail;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::{
@@ -23,13 +28,20 @@ use tokio_rustls::TlsConnector;
 
 use super::kind::{ReserveRequest, Revoked, Store, StoreError, StoreFuture};
 use super::state::{ReserveResult, Settled, Settlement};
+use super::store_clock::StoreClock;
 use crate::clock::UnixTime;
+use crate::metrics::Metrics;
 use crate::settings::{OnFailover, RedisSettings};
 use crate::tls::TlsError;
+use dialer::{Dialer, NodeError};
 use epochs::{BUCKETS, Epochs, is_elsewhere, is_full};
-use node::{Dialer, Live, NodeError, RedisNode};
+use node::{Live, RedisNode};
 use nodes::Nodes;
-use script::Scripts;
+use script::{Scripts, hex, reply_argument};
+use tail::Tail;
+
+/// Responses that one sender of a route may store, in bytes. A full server rejects the requests of all routes.
+const REPLY_BYTES: usize = 16 << 20;
 
 /// Why the settings cannot be used. A server that is down is not an error.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +55,9 @@ pub enum RedisStartError {
     /// The CA certificates cannot be used.
     #[error("the CA certificates of the Redis store cannot be used")]
     Ca(#[source] TlsError),
+    /// The system's random number generator failed.
+    #[error("the operating system provides no random numbers")]
+    NoEntropy,
 }
 
 /// The Redis store, which replicas share.
@@ -58,7 +73,12 @@ impl RedisStore {
     ///
     /// # Errors
     /// [`RedisStartError`]: a URL or the CA cannot be used.
-    pub fn new(settings: &RedisSettings, runtime: Handle) -> Result<Self, RedisStartError> {
+    pub fn new(
+        settings: &RedisSettings,
+        clock: Arc<StoreClock>,
+        metrics: Arc<Metrics>,
+        runtime: Handle,
+    ) -> Result<Self, RedisStartError> {
         let mut seeds = Vec::new();
         let (mut secure, mut login) = (false, redis::RedisConnectionInfo::default());
         for url in &settings.urls {
@@ -88,7 +108,14 @@ impl RedisStore {
             timeout: settings.timeout,
             runtime,
             scripts: Scripts::new(),
-            epochs: Epochs::new(&settings.prefix),
+            epochs: Epochs::new(&settings.prefix, Arc::clone(&metrics)),
+            tail: Tail::new(),
+            gateway: random_id()?,
+            started: std::time::Instant::now(),
+            clock,
+            metrics,
+            full: AtomicBool::new(false),
+            recovering: AtomicBool::new(false),
         });
         let nodes = if settings.cluster {
             Nodes::cluster(seeds, &dialer)
@@ -99,7 +126,12 @@ impl RedisStore {
     }
 
     fn entry(&self, request: &ReserveRequest) -> String {
-        format!("{}{:032x}", self.dialer.epochs.tag(bucket(request)), u128::from_be_bytes(request.id.0))
+        format!("{}{}", self.dialer.epochs.tag(bucket(request)), request.id)
+    }
+
+    /// The quota of the sender's responses in the bucket of the entry.
+    fn quota(&self, request: &ReserveRequest) -> String {
+        format!("{}replies:{:032x}", self.dialer.epochs.tag(bucket(request)), u128::from_be_bytes(request.sender.0))
     }
 
     /// Makes one call within the deadline; after a redirection (MOVED) the call is repeated at the new server.
@@ -110,6 +142,10 @@ impl RedisStore {
     ) -> Result<(T, Live), StoreError> {
         let until = Instant::now() + self.dialer.timeout;
         let mut called = self.call_once(self.nodes.of(key), until, &call).await;
+        // Every call may be repeated: its owner reserves and settles an entry once.
+        if matches!(called, Err(CommandError::Broken)) {
+            called = self.call_once(self.nodes.of(key), until, &call).await;
+        }
         if let Err(CommandError::Elsewhere(error)) = &called {
             self.nodes.mark_stale();
             let moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
@@ -118,7 +154,7 @@ impl RedisStore {
         }
         called.map_err(|error| match error {
             CommandError::Store(error) => error,
-            CommandError::Elsewhere(_) => StoreError::Unavailable,
+            CommandError::Elsewhere(_) | CommandError::Broken => StoreError::Unavailable,
         })
     }
 
@@ -128,10 +164,12 @@ impl RedisStore {
         until: Instant,
         call: impl Fn(bool) -> ScriptInvocation<'a>,
     ) -> Result<(T, Live), CommandError> {
-        let Some((node, mut live)) = node.and_then(|node| node.live().map(|live| (node, live))) else {
+        let unavailable = || {
             self.nodes.mark_stale();
-            return Err(CommandError::Store(StoreError::Unavailable));
+            CommandError::Store(StoreError::Unavailable)
         };
+        let node = node.ok_or_else(unavailable)?;
+        let mut live = node.next_live(until).await.ok_or_else(unavailable)?;
         let error = match timeout_at(until, call(live.durable).invoke_async(&mut live.connection)).await {
             Ok(Ok(answer)) => return Ok((answer, live)),
             Ok(Err(error)) if is_full(&error) => return Err(CommandError::Store(StoreError::Full)),
@@ -142,19 +180,27 @@ impl RedisStore {
                 return Err(CommandError::Store(StoreError::Unavailable));
             }
             Ok(Err(error)) => NodeError::from(error),
-            Err(elapsed) => NodeError::from(elapsed),
+            Err(elapsed) => {
+                node.fail(&live, &NodeError::from(elapsed));
+                return Err(unavailable());
+            }
         };
         node.fail(&live, &error);
         self.nodes.mark_stale();
-        Err(CommandError::Store(StoreError::Unavailable))
+        Err(CommandError::Broken)
     }
 
-    fn touch(&self, mut live: Live) {
+    fn recover(&self, mut live: Live) {
         let dialer = Arc::clone(&self.dialer);
+        // Every reservation reports the event until the tail is written.
+        if dialer.recovering.swap(true, Ordering::Relaxed) {
+            return;
+        }
         self.dialer.runtime.spawn(async move {
-            let touch = dialer.epochs.touch(&mut live.connection, &dialer.scripts.touch, live.durable);
-            // If this fails, each bucket detects the loss when it is used next.
-            let _ = timeout_at(Instant::now() + dialer.patience(), touch).await;
+            let beat = dialer.beat(&mut live.connection, live.durable, &live.last_beat);
+            // If this fails, the next heartbeat does it.
+            let _ = timeout_at(Instant::now() + dialer.patience(), beat).await;
+            dialer.recovering.store(false, Ordering::Relaxed);
         });
     }
 }
@@ -163,28 +209,35 @@ impl Store for RedisStore {
     fn reserve<'a>(&'a self, request: &'a ReserveRequest, now: UnixTime) -> StoreFuture<'a, ReserveResult> {
         StoreFuture::Pending(Box::pin(async move {
             let bucket = bucket(request);
-            let (epoch_key, entry) = (self.dialer.epochs.key(bucket), self.entry(request));
+            let (keys, entry) = (self.dialer.epochs.keys(bucket), self.entry(request));
+            let begun = std::time::Instant::now();
             let call = |durable| {
-                let mut call = self.dialer.scripts.reserve.key(&epoch_key);
+                let mut call = self.dialer.scripts.reserve.key(&keys);
                 call.key(&entry).arg(&*self.dialer.epochs.seen(bucket)).arg(durable);
+                call.arg(self.dialer.clock.system().seconds()).arg(&self.dialer.gateway);
                 call.arg(hex(request.owner.0)).arg(hex(request.fingerprint.0));
                 call.arg(request.lease.as_millis()).arg(request.until.since(now).as_millis());
                 call.arg(self.on_failover == OnFailover::Reject);
                 call.arg(request.issued.map(|issued| issued.seconds().to_string()).unwrap_or_default());
+                call.arg(request.upstream_lease.as_millis());
                 call
             };
             let ((code, epoch, reply), live): ((String, String, Option<Vec<u8>>), Live) =
                 self.run(&entry, call).await?;
-            if self.dialer.epochs.update(bucket, &epoch) {
-                self.touch(live);
+            if self.dialer.epochs.update(bucket, &epoch).is_some() {
+                self.recover(live);
             }
             let reply = reply.map(Into::into);
             match code.as_str() {
-                "R" => Ok(ReserveResult::Reserved),
+                "R" => {
+                    self.dialer.tail.reserved(bucket, request, begun);
+                    Ok(ReserveResult::Reserved)
+                }
                 "I" => Ok(ReserveResult::InFlight),
                 "M" => Ok(ReserveResult::Mismatch),
-                "S" => Ok(ReserveResult::Committed { same: true, reply }),
-                "D" => Ok(ReserveResult::Committed { same: false, reply }),
+                "C" => Ok(ReserveResult::Committed { reply }),
+                // Without memory for heartbeats, a server rejects new ids as after a loss.
+                _ if self.dialer.full.load(Ordering::Relaxed) => Err(StoreError::Full),
                 _ => Err(StoreError::Unavailable),
             }
         }))
@@ -197,20 +250,22 @@ impl Store for RedisStore {
         now: UnixTime,
     ) -> StoreFuture<'a, Settled> {
         StoreFuture::Pending(Box::pin(async move {
-            let entry = self.entry(request);
+            let (entry, quota) = (self.entry(request), self.quota(request));
             let (kind, reply) = match settlement {
-                Settlement::Commit(Some(reply)) => ("C", [b"+", reply.as_ref()].concat()),
-                Settlement::Commit(None) => ("C", b"-".to_vec()),
+                Settlement::Commit(reply) => ("C", reply_argument(reply.as_deref())),
                 Settlement::Release => ("R", Vec::new()),
                 Settlement::Forget => ("-", Vec::new()),
             };
+            self.dialer.tail.settled(bucket(request), request, settlement, std::time::Instant::now());
             let call = |_| {
                 let mut call = self.dialer.scripts.settle.key(&entry);
+                call.key(&quota);
                 call.arg(hex(request.owner.0)).arg(hex(request.fingerprint.0));
-                call.arg(request.until.since(now).as_millis()).arg(kind).arg(&reply);
+                call.arg(request.until.since(now).as_millis()).arg(kind).arg(&reply).arg(REPLY_BYTES / BUCKETS);
                 call
             };
             let (code, _): (String, Live) = self.run(&entry, call).await?;
+            // A lost settlement stays in the tail: what the server has may be from before a loss.
             Ok(if code == "D" { Settled::Done } else { Settled::Lost })
         }))
     }
@@ -218,7 +273,7 @@ impl Store for RedisStore {
     /// Whether there is a connection to the server of every bucket.
     fn is_available(&self) -> bool {
         (0..BUCKETS)
-            .all(|bucket| self.nodes.of(&self.dialer.epochs.key(bucket)).is_some_and(|node| node.live().is_some()))
+            .all(|bucket| self.nodes.of(&self.dialer.epochs.tag(bucket)).is_some_and(|node| node.live().is_some()))
     }
 
     fn take<'a>(&'a self, key: &'a str, interval: Duration, burst: u32) -> StoreFuture<'a, Option<Duration>> {
@@ -259,6 +314,8 @@ impl Store for RedisStore {
 enum CommandError {
     Store(StoreError),
     Elsewhere(RedisError),
+    /// The connection broke.
+    Broken,
 }
 
 fn is_of_call(error: &RedisError) -> bool {
@@ -275,6 +332,8 @@ fn bucket(request: &ReserveRequest) -> usize {
     usize::from(first & 0x3f)
 }
 
-fn hex(number: u64) -> String {
-    format!("{number:016x}")
+fn random_id() -> Result<String, RedisStartError> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| RedisStartError::NoEntropy)?;
+    Ok(hex(u64::from_be_bytes(bytes)))
 }

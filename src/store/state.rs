@@ -19,6 +19,10 @@ impl std::fmt::Display for EntryId {
     }
 }
 
+/// A keyed hash of a route and a sender; see `EntryHasher`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SenderId(pub [u8; 16]);
+
 /// A keyed hash of a request: its method, target, and body if that is known; see `EntryHasher`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub u64);
@@ -60,12 +64,11 @@ pub enum ReserveResult {
     Reserved,
     /// Another request with this id is in flight.
     InFlight,
-    /// The id may be reserved again, but only for the request that had it first.
+    /// Another request had this id first, by its fingerprint. Whether it was processed does not matter: the event of this
+    /// request was not.
     Mismatch,
-    /// A request with this id was processed before.
+    /// The same request was processed before.
     Committed {
-        /// Whether it was the same request, by its fingerprint.
-        same: bool,
         /// The stored response, if there is one.
         reply: Option<Bytes>,
     },
@@ -116,12 +119,13 @@ pub fn reserve(
         // The response to the owner's first attempt was lost.
         Some(EntryState::InFlight { owner: holder, .. }) if *holder == owner => reserved,
         Some(EntryState::InFlight { lease, .. }) if *lease > now => (ReserveResult::InFlight, None),
-        Some(EntryState::InFlight { fingerprint: first, .. } | EntryState::Released { fingerprint: first }) => {
-            if *first == fingerprint { reserved } else { (ReserveResult::Mismatch, None) }
-        }
-        Some(EntryState::Committed { fingerprint: first, reply }) => {
-            (ReserveResult::Committed { same: *first == fingerprint, reply: reply.clone() }, None)
-        }
+        Some(
+            EntryState::InFlight { fingerprint: first, .. }
+            | EntryState::Released { fingerprint: first }
+            | EntryState::Committed { fingerprint: first, .. },
+        ) if *first != fingerprint => (ReserveResult::Mismatch, None),
+        Some(EntryState::InFlight { .. } | EntryState::Released { .. }) => reserved,
+        Some(EntryState::Committed { reply, .. }) => (ReserveResult::Committed { reply: reply.clone() }, None),
     }
 }
 
@@ -155,5 +159,18 @@ pub fn settle(
     }
 }
 
+/// Writes the latest state of an owner's id again, which the store may have lost. Returns the state to write, if any:
+/// nothing that happened later is undone.
+pub fn write_again(found: Option<&EntryState>, owner: Owner, latest: &EntryState) -> Option<EntryState> {
+    match (found, latest) {
+        (Some(EntryState::Committed { .. }), _) => None,
+        // Another owner has reserved the id since.
+        (Some(EntryState::InFlight { owner: holder, .. }), EntryState::Released { .. }) if *holder != owner => None,
+        (None | Some(EntryState::InFlight { .. } | EntryState::Released { .. }), _) => Some(latest.clone()),
+    }
+}
+
+#[cfg(test)]
+mod loss_model;
 #[cfg(test)]
 mod model;

@@ -23,9 +23,13 @@ fn loaded(auth: &str) -> Result<Vec<String>, String> {
         (pair.serialize_pem(), pair.public_key_pem())
     });
     let folder = folder();
-    for (name, content) in
-        [("secret", "0123456789abcdef0123"), ("empty", ""), ("private.pem", &KEYS.0), ("public.pem", &KEYS.1)]
-    {
+    for (name, content) in [
+        ("secret", "0123456789abcdef0123"),
+        ("other", "3210fedcba9876543210"),
+        ("empty", ""),
+        ("private.pem", &KEYS.0),
+        ("public.pem", &KEYS.1),
+    ] {
         std::fs::write(folder.path().join(name), content).unwrap();
     }
     let path = write(folder.path(), &format!("{BASE}{auth}\n"));
@@ -339,7 +343,7 @@ fn a_secret_that_signs_challenges_is_no_other_route_s() {
         "{problems}"
     );
     assert!(with_other_route("{ preset: zoom, secret: { file: secret }, challenge: true }").is_ok());
-    assert!(with_other_route("{ preset: stripe, secret: { file: public.pem } }").is_ok());
+    assert!(with_other_route("{ preset: stripe, secret: { file: other } }").is_ok());
 }
 
 /// Each key field is checked at load: the fields of a preset, their number and the type of the key.
@@ -367,5 +371,23 @@ fn preset_keys_are_present_and_of_their_type() {
             "tolerance: this provider signs no time of issue",
         ),
         ("{ preset: stripe, secret: { file: secret, id: a } }", "secret.id: this provider sends no key id"),
+    ]);
+}
+
+#[test]
+fn a_secret_has_one_sender_with_a_plain_name() {
+    let tokens = |secrets: &str| format!("{{ static_token: {{ header: X-T, secrets: [ {secrets} ] }} }}");
+    rejected(&[
+        (&tokens("{ file: secret, sender: \"a/b\" }"), "static_token.secrets[0].sender: expected 1 to 64 letters"),
+        (&tokens("{ file: secret, sender: \"\" }"), "static_token.secrets[0].sender: expected 1 to 64 letters"),
+        (
+            &tokens("{ file: secret, sender: a }, { file: secret, sender: b }"),
+            "static_token.secrets[1]: another sender or key id has the same secret",
+        ),
+        (&tokens("{ file: secret, id: a }"), "static_token.secrets[0].id: a static token has no key id"),
+    ]);
+    accepted(&[
+        &tokens("{ file: secret, sender: a }"),
+        &tokens("{ file: secret, sender: a }, { file: secret, sender: a }"),
     ]);
 }

@@ -1,5 +1,41 @@
 use super::*;
 
+/// A shared secret that holds a public key is known to everybody.
+#[test]
+fn a_key_file_is_no_shared_secret() {
+    let folder = folder();
+    let (_, certificate, private) = crate::support::certificate(&["localhost"]);
+    let jwk = r#"  {"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let public = crate::support::Issuer::rs256("k1").jwks();
+    let schemes = [
+        "{ signature: { algorithm: hmac-sha256, header: X-Sig, encoding: hex, signed_payload: [body], secret: { file: shared } } }",
+        "{ static_token: { header: X-Token, secret: { file: shared } } }",
+        "{ preset: github, secret: { file: shared } }",
+        "{ jwt: { issuer: acme, audience: app } }",
+    ];
+    for scheme in schemes {
+        let issuer = if scheme.contains("jwt") {
+            "issuers: { acme: { issuer: a, algorithms: [HS256], secret: { file: shared } } }\n"
+        } else {
+            ""
+        };
+        let text = format!(
+            "listeners: [{{ address: '127.0.0.1:0', plaintext: true }}]\n{issuer}routes:\n  - {{ name: a, match: {{ path: /a }}, \
+             upstream: {{ url: 'http://127.0.0.1:1' }}, replay_protection: disabled, auth: {scheme} }}\n"
+        );
+        let path = write(folder.path(), &text);
+        let problems_of = |secret: &str| {
+            std::fs::write(folder.path().join("shared"), secret).unwrap();
+            load(&path, &Handles::default()).err().map(|errors| errors.to_string()).unwrap_or_default()
+        };
+        assert_eq!(problems_of("{a secret of more than 32 bytes, in braces}"), "", "{scheme}");
+        for key in [&certificate, &private, jwk, &public] {
+            let told = problems_of(key);
+            assert!(told.contains("not a shared secret") && told.lines().count() == 1, "{scheme} {key:.30}: {told}");
+        }
+    }
+}
+
 /// Each secret contains a marker, which is searched for as text, in base64, as a list of bytes and in hexadecimal.
 #[test]
 fn debug_output_of_the_configuration_contains_no_secret() {

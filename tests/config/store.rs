@@ -1,9 +1,11 @@
 //! `store`, `replay_protection` and `idempotency`: rejected configurations and warnings.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{VALID, problems_of, valid};
-use crate::support::configuration::{ReplayProtection, Signature, Store, file};
+use super::{VALID, problems_of, valid, warnings_of};
+use crate::support::configuration::{
+    Idempotency, Jwt, ReplayProtection, Route, SenderLimit, Signature, StaticToken, Store, any_of, file,
+};
 
 fn with_store(state: &str, replay: &str) -> Vec<String> {
     let text = VALID.replace("replay_protection: disabled", replay);
@@ -29,6 +31,16 @@ fn stores_require_their_fields() {
         ("{ type: redis, url: \"redis://a\", password: hunter2 }", "store.password: "),
         ("{ type: redis, url: \"redis://a\", timeout: 1m }", "store.timeout: must be 2s or less"),
         ("{ type: redis, url: \"redis://a\", prefix: \"a{b}\" }", "store.prefix: expected 1 to 64 letters"),
+        (
+            "{ type: redis, url: \"redis://a\", hash_key: { file: short } }",
+            "store.hash_key: must have at least 16 bytes",
+        ),
+        ("{ type: redis, url: \"redis://a\", hash_key: { file: gone } }", "store.hash_key.file: file gone: not found"),
+        (
+            "{ type: redis, url: \"redis://a\", hash_key: { file: jwks.json, sender: a } }",
+            "store.hash_key.sender: has no",
+        ),
+        ("{ type: redis, url: \"redis://a\", password: { file: short, id: a } }", "store.password.id: has no effect"),
     ];
     for (state, expected) in cases {
         let told = with_store(state, "replay_protection: { id: { claim: jti } }");
@@ -51,6 +63,7 @@ fn replay_protection_and_idempotency_must_be_possible() {
             "replay_protection.on_duplicate: `stored_response` is for idempotency",
         ),
         ("replay_protection: { ttl: 800d }", "replay_protection.ttl: must be 366d or less"),
+        ("replay_protection: { scope: everywhere }", "replay_protection.scope: expected one of `route`, `credential`"),
         ("replay_protection: { commit_on: [] }", "replay_protection.commit_on: must not be empty"),
         ("replay_protection: { commit_on: [2xx, 99, 6xx] }", "replay_protection.commit_on[1]: expected 2xx"),
         ("replay_protection: disabled\n    idempotency: {}", "idempotency.key: missing; expected exactly one of"),
@@ -64,7 +77,7 @@ fn replay_protection_and_idempotency_must_be_possible() {
 /// PageSpace#2199: an unsigned delivery id.
 #[test]
 fn an_unsigned_id_is_no_id() {
-    let signature = Signature::hmac("X-Signature", &["body"]).secret(file("jwks.json"));
+    let signature = Signature::hmac("X-Signature", &["body"]).secret(file("shared"));
     let signed = valid().store(Store::memory()).route(|route| route.auth(signature));
     let told = |replay: ReplayProtection| {
         problems_of(&signed.clone().route(|route| route.replay_protection(replay)).to_string())
@@ -88,4 +101,66 @@ fn a_token_that_need_not_be_unique_is_no_id() {
     );
     let unique = protected.route(|route| route.jwt(|jwt| jwt.required_claims(["jti"])));
     assert_eq!(problems_of(&unique.to_string()), Vec::<String>::new());
+}
+
+#[test]
+fn hashes_without_a_secret_key_are_a_warning() {
+    let told = |store: Store| {
+        warnings_of(&valid().store(store)).into_iter().any(|line| line.contains("store.hash_key: is not"))
+    };
+    let redis = || Store::redis("127.0.0.1:6379");
+    assert!(told(redis()));
+    assert!(!told(redis().with("hash_key", file("jwks.json"))) && !told(Store::memory()));
+}
+
+/// A copied request passes once on each route that accepts its credential.
+#[test]
+fn routes_that_accept_each_other_s_copies_are_a_warning() {
+    let told = |first: Value, other: Value, replay: [Value; 2]| {
+        let [ours, theirs] = replay;
+        let top = valid().store(Store::memory()).route(|route| route.auth(first).replay_protection(ours));
+        let copy = top.first_route().name("copy").path("/copy").auth(other).replay_protection(theirs);
+        let warnings = warnings_of(&top.add_route(copy));
+        warnings.iter().any(|line| line.contains("routes[1].auth: accepts the credentials of route `webhook`"))
+    };
+    let kept = || Value::from(ReplayProtection::for_at_least("1h"));
+    let wide = || Value::from(ReplayProtection::for_at_least("1h").with("scope", "credential"));
+    let off = || json!("disabled");
+    let signed = |secret, payload: &str| Value::from(Signature::hmac("X-Signature", &[payload]).secret(file(secret)));
+    let one = || signed("jwks.json", "body");
+    assert!(told(one(), one(), [kept(), kept()]) && told(one(), one(), [kept(), wide()]));
+    assert!(told(one(), one(), [off(), kept()]));
+    assert!(!told(one(), one(), [wide(), wide()]) && !told(one(), one(), [off(), off()]));
+    assert!(!told(one(), signed("server.key", "body"), [kept(), kept()]));
+    assert!(!told(one(), signed("jwks.json", "path"), [kept(), kept()]));
+    let jwt = |audience: &str| {
+        let jwt = Jwt::new("acme").audience(audience).required_claims(["exp", "jti"]);
+        Value::from(jwt)
+    };
+    assert!(told(jwt("a"), jwt("a"), [kept(), kept()]));
+    assert!(!told(jwt("a"), jwt("b"), [kept(), kept()]));
+}
+
+/// Senders that `check` cannot tell apart share ids, keys and limits.
+#[test]
+fn senders_that_count_as_one_are_a_warning() {
+    let told = |auth: Value, expected: &str, change: fn(Route) -> Route| {
+        let top = valid().store(Store::memory()).route(|route| change(route.auth(auth)));
+        warnings_of(&top).iter().any(|line| line.contains(expected))
+    };
+    let keyed = |route: Route| route.idempotency(Idempotency::keyed_by("header", "Idempotency-Key"));
+    let limited = |route: Route| route.per_sender(SenderLimit::rate_of("1/s"));
+    let plain = |route: Route| route;
+    let jwt = |claims: &[&str]| Value::from(Jwt::new("acme").audience("a").required_claims(claims.to_vec()));
+    let (subject, public) = ("that have no `sub` count as one sender", "a public route has no senders");
+    assert!(told(jwt(&["exp"]), subject, keyed) && told(jwt(&["exp"]), subject, limited));
+    assert!(!told(jwt(&["exp", "sub"]), subject, keyed) && !told(jwt(&["exp"]), subject, plain));
+    assert!(told(json!("public"), public, keyed) && !told(json!("public"), public, plain));
+    let tokens = |secrets: Value| Value::from(StaticToken::empty().header("X-Token").with("secrets", secrets));
+    let (one, unnamed) = (|name: &str| file(name), "secrets of static_token have no `sender`");
+    let named = json!({ "file": "short", "sender": "a" });
+    assert!(told(tokens(json!([one("jwks.json"), one("server.crt"), one("server.key")])), unnamed, keyed));
+    assert!(!told(tokens(json!([one("jwks.json"), one("server.crt"), named])), unnamed, keyed));
+    let either = any_of([tokens(json!([one("jwks.json")])), tokens(json!([one("server.crt")]))]);
+    assert!(told(either, unnamed, limited));
 }

@@ -15,6 +15,7 @@ fn every_form_of_an_upstream_is_accepted() {
         "{ url: \"https://app.test\" }",
         "{ url: \"https://[::1]:8443\", ca: server.crt }",
         "{ url: \"unix:/run/app.sock\" }",
+        "{ url: \"http://app\", reuse: never }",
         "{ urls: [\"http://a:1\", \"https://b\", \"unix:c\"], ca: server.crt }",
     ] {
         assert_eq!(problems_with(upstream), Vec::<String>::new(), "{upstream}");
@@ -39,6 +40,7 @@ fn an_invalid_upstream_is_rejected() {
         ("{ urls: [\"http://a\", \"http://a/\"] }", ".urls[1]: duplicate URL"),
         ("{ url: \"http://a\", urls: [\"http://b\"] }", ".urls: cannot be combined with `url`; keep one of them"),
         ("{ url: \"http://a\", ca: server.crt }", ".ca: is for https only; use https://host:port, or remove it"),
+        ("{ url: \"http://a\", reuse: sometimes }", ".reuse: "),
         ("{ url: \"https://a\", ca: gone.crt }", ".ca: file gone.crt: not found"),
         ("{ url: \"https://a\", ca: server.key }", ".ca: cannot be used: no certificate in PEM form"),
     ] {

@@ -120,7 +120,10 @@ fn every_example_loads() {
     let blocks: Vec<String> = texts.flat_map(|text| blocks(&text)).collect();
     for block in &blocks {
         let named = block.split("file: ").skip(1).map(|rest| rest.split([' ', '}', ',', '\n']).next().unwrap());
-        let files = named.map(|name| (name.to_owned(), b"0123456789abcdef0123456789abcdef".to_vec())).collect();
+        // Each secret is another one.
+        let numbered = named.enumerate();
+        let secret = |index: usize| format!("0123456789abcdef0123456789ab{index:04x}").into_bytes();
+        let files = numbered.map(|(index, name)| (name.to_owned(), secret(index))).collect();
         let found = load(&whole(block), &files).snapshot.routes.find("any", "/webhook", &http::Method::POST).is_ok();
         assert!(found, "its route is not there: {block}");
     }

@@ -9,8 +9,12 @@ use crate::layers::source::{Source, sources};
 
 const INTRODUCTION: &str = "\
 Log lines go to standard output, as one JSON object or one line of text each: [`log.format`](configuration/index.md#log.format).
-They never block: while the output is not read, lines are dropped and counted in `hookgate_log_lines_dropped_total`. A line
+They never block: 4 MiB of them wait for the reader of the output, further lines are dropped and counted in
+`hookgate_log_lines_dropped_total`. Lines about requests that were not authenticated are dropped before all others. A line
 never contains a token, a signature, a secret, a body or a query. Fields without a value are omitted.
+
+Lines about connections that fail before they become a request are limited to 10 of each `reason` in 10 seconds; a line
+`suppressed log lines about connections` has the number of the others. The metrics count all of them.
 
 `HOOKGATE_LOG` sets the levels, such as `debug` or `hookgate::jwks=debug,info`; the default is `info`. A line of the level
 `error` means that an operator must act.
@@ -37,21 +41,29 @@ pub const ACCESS_FIELDS: &[(&str, &str)] = &[
     ("traceparent", "As the client sent it, if it has the form of W3C Trace Context."),
     ("route", "Name of the route; absent if none matched."),
     ("method", "HTTP method."),
-    ("path", "Path without query."),
+    ("path", "Path without query, at most 512 bytes."),
+    ("path_rest", "Of a longer path: the first 16 hex digits of the SHA-256 of the rest."),
     ("client_address", "IP address of the connection, or the client's address as sent by trusted proxies."),
     ("client_port", "Port of the connection; absent for an address that a trusted proxy sent."),
     ("outcome", "How the request ended: one of [these values](metrics.md#outcome-of-hookgate_requests_total)."),
     ("reason", "Why it was rejected or failed: one of [the reasons](reasons.md)."),
     (
         "detail",
-        "The limit that was reached. Of `buffer_full` and `too_many_waiting_requests`: `total`, that of all clients, or `address`; of `rate_limited` and `concurrency_limited`: `route`, `issuer`, `subject`, `failed_auth` or `challenges`.",
+        "The limit that was reached. Of `buffer_full` and `too_many_waiting_requests`: `total`, that of all clients, `address`, or `late`: that of all clients, and this body was late when another request needed its place; of `rate_limited` and `concurrency_limited`: `route`, `issuer`, `subject`, `sender`, `failed_auth` or `challenges`.",
     ),
     ("status", "HTTP status of the response; absent if nothing was sent."),
     ("issuer", "Name of the issuer or the preset, or `signature`."),
     ("kid", "Key id: `kid` of the token, else that of the key that verified it."),
+    (
+        "sender",
+        "The [sender](../concepts/authentication.md#senders): `acme/alice` is the subject of an issuer, `acme` the `sender` of a secret, `signature/key-1` a key id, `dns:a.example` a certificate; several credentials are joined by ` + `. A text of more than 200 bytes is cut, and ends with the start of its SHA-256.",
+    ),
     ("duration_us", "Microseconds of the whole request."),
     ("verify_us", "Microseconds of the decision."),
-    ("upstream_us", "Microseconds until the headers of the upstream's response."),
+    (
+        "upstream_us",
+        "Microseconds until the upstream's response has begun: its headers, and the first part of its body.",
+    ),
     ("bytes_received", "Size of the request body."),
     ("bytes_sent", "Size of the response body."),
     ("complete", "Whether the response was complete; `false` if the client or the upstream disconnected early."),
@@ -62,6 +74,8 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ("address", "Address of the listener."),
     ("age_s", "Age of the cached keys, in seconds."),
     ("cache", "File of the cached keys: `jwks.cache` of the issuer."),
+    ("client_address", "IP address of the client."),
+    ("client_port", "Port of the client."),
     ("code", "Error code of Redis."),
     ("delay_s", "`drain.delay`, in seconds."),
     ("entries", "Number of names on the list."),
@@ -71,10 +85,12 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ("finished", "Whether all requests had finished."),
     ("folder", "The directory."),
     ("host", "Host of the Redis node."),
+    ("issued_until", "time in Unix seconds; credentials that were issued until then are rejected after a loss"),
     ("issuer", "Name of the issuer or the preset."),
     ("key", "The key that was skipped, and why."),
     ("keys", "Number of keys."),
     ("listener", "Address of the listener."),
+    ("listens", "Another address on which the port of the upstream listens."),
     ("open_files", "The new limit of open files."),
     ("path", "File of the embedded store."),
     ("place", "Place in the source code."),
@@ -85,6 +101,12 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
         "A problem of the configuration: `file:line:column: field: problem`, or `field: a change needs a restart`.",
     ),
     ("problems", "The problems of the revocation list."),
+    (
+        "reason",
+        "Why the handshake failed: one of [these values](metrics.md#reason-of-hookgate_tls_handshakes_total). Of suppressed lines also a [reason](reasons.md), or `http2_connection_error`.",
+    ),
+    ("server_name", "Server name that the client requested (SNI)."),
+    ("suppressed", "Number of lines that were not written."),
     ("timeout_s", "`drain.timeout`, in seconds."),
     ("upstream", "Address of the upstream."),
     ("url", "The URL that was fetched."),

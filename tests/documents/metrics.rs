@@ -6,7 +6,7 @@ use super::generated::{assert_page, heading, origin, row, sentence};
 
 const INTRODUCTION: &str = "\
 `/metrics` of the [admin listener](configuration/index.md#admin) has these metrics in the Prometheus text format. The
-values of `route`, `issuer`, `listener`, `file` and `name` are names of gateway.yaml, `reason` of
+values of `route`, `issuer`, `listener`, `file`, `name` and `upstream` are names of gateway.yaml, `reason` of
 `hookgate_requests_total` is one of [the reasons](reasons.md), and all others are [listed below](#label-values).
 ";
 
@@ -88,7 +88,7 @@ fn every_metric_is_in_the_reference() {
 /// A label whose values are not names of gateway.yaml, reasons or statuses has its values on the page.
 #[test]
 fn every_label_has_its_values_or_is_a_name_of_the_configuration() {
-    let open = ["route", "listener", "issuer", "file", "name", "index", "version", "status"];
+    let open = ["route", "listener", "issuer", "file", "name", "upstream", "index", "version", "status"];
     for metric in ROWS {
         for label in metric.labels.iter().filter(|label| (label.values)().is_none()) {
             let is_reason_of_request = metric.name == "hookgate_requests_total" && label.name == "reason";

@@ -16,6 +16,8 @@ pub struct Ledger(Mutex<Book>);
 struct Book {
     ids: HashMap<String, Entry>,
     faults: Vec<String>,
+    /// Times at which a sender got the 2xx of an id, and at which the id was forwarded again.
+    doubled: Vec<(Instant, Instant)>,
     slowest: Duration,
 }
 
@@ -30,8 +32,9 @@ struct Entry {
     done: usize,
     /// Whether the gateway must have committed the id.
     committed: bool,
-    /// Whether a sender got the complete 2xx.
+    /// Whether a sender got the complete 2xx, and when.
     delivered: bool,
+    delivered_at: Option<Instant>,
 }
 
 /// Totals over all ids.
@@ -64,8 +67,10 @@ impl Ledger {
         let number = entry.forwards;
         entry.log.push(format!("forward {number} begins"));
         entry.running = Some((number, Instant::now()));
+        let doubled = entry.delivered_at.map(|at| (at, Instant::now()));
         let fault = wrong.map(|wrong| format!("{id}: {wrong}: {:?}", entry.log));
         book.faults.extend(fault);
+        book.doubled.extend(doubled);
         number
     }
 
@@ -100,7 +105,10 @@ impl Ledger {
         let entry = book.ids.entry(id.to_owned()).or_default();
         entry.log.push(format!("a sender gets {what}"));
         match what {
-            "200" => (entry.delivered, entry.committed) = (true, true),
+            "200" => {
+                (entry.delivered, entry.committed) = (true, true);
+                entry.delivered_at.get_or_insert_with(Instant::now);
+            }
             // A later response of the upstream is too late.
             "504 upstream_timeout" => (entry.committed, entry.running) = (false, None),
             _ => {}
@@ -129,6 +137,18 @@ impl Ledger {
     pub fn count(&self, heard: &str) -> usize {
         let line = format!("a sender gets {heard}");
         self.book().ids.values().filter(|entry| entry.log.contains(&line)).count()
+    }
+
+    /// For each forward of an id after a sender got its 2xx: the times of both.
+    pub fn doubled(&self) -> Vec<(Instant, Instant)> {
+        self.book().doubled.clone()
+    }
+
+    /// Number of ids whose sender was told that they are processed, but were not.
+    pub fn lost(&self) -> usize {
+        let told = ["a sender gets 200", "a sender gets 409 duplicate_request"];
+        let lost = |entry: &&Entry| entry.done == 0 && entry.log.iter().any(|line| told.contains(&line.as_str()));
+        self.book().ids.values().filter(lost).count()
     }
 
     /// The totals. Panics if there was a fault.

@@ -44,6 +44,11 @@ impl Process {
         self.0.wait().unwrap();
     }
 
+    /// Waits for the end of the process.
+    pub async fn ends(&mut self) {
+        until("the process ends", async || self.0.try_wait().unwrap().is_some()).await;
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
@@ -77,15 +82,17 @@ pub struct GatewayProcess {
     process: Process,
 }
 
-/// One signed route behind both listeners.
+/// A route whose signature has a time, and one whose signature has none, behind both listeners.
 fn configuration(plain: SocketAddr, tls: SocketAddr, route: Route, store: Store) -> Configuration {
     let listener = |address: SocketAddr| {
         let listener = Listener::empty().address(address.to_string());
         listener.max_connections(20_000).max_connections_per_ip(20_000)
     };
     let signature = Signature::hmac("X-Signature", &["header:X-Id", "header:X-Time", "body"]).join(".");
+    let untimed = Signature::hmac("X-Signature", &["header:X-Id", "header:X-Time", "body"]).join(".");
     let signature = signature.timestamp(Timestamp::in_header("X-Time").max_age("5m"));
     let replay = ReplayProtection::for_at_least("1h").id(json!({"header": "X-Id"})).on_duplicate("reject");
+    let other = route.clone().name("untimed").path("/untimed").methods(["POST"]).auth(untimed);
     let certificates = json!([{"cert": "server.crt", "key": "server.key"}]);
     Configuration::empty()
         .access_log(false)
@@ -93,7 +100,8 @@ fn configuration(plain: SocketAddr, tls: SocketAddr, route: Route, store: Store)
         .store(store)
         .add_listener(listener(plain).without_tls())
         .add_listener(listener(tls).certificates(certificates))
-        .add_route(route.path("/webhook").methods(["POST"]).auth(signature).replay_protection(replay))
+        .add_route(route.path("/webhook").methods(["POST"]).auth(signature).replay_protection(replay.clone()))
+        .add_route(other.replay_protection(replay))
 }
 
 impl GatewayProcess {
@@ -119,6 +127,10 @@ impl GatewayProcess {
         self.process.kill();
     }
 
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
     /// Starts the gateway again with the same files and addresses.
     pub async fn restart(&mut self) {
         self.process = run(self.folder.path());
@@ -127,6 +139,7 @@ impl GatewayProcess {
 }
 
 fn run(folder: &Path) -> Process {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
+    let binary = std::env::var("HOOKGATE_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_hookgate").to_owned());
+    let mut command = Command::new(binary);
     Process::start(command.current_dir(folder).arg("run"), &folder.join("log")).unwrap()
 }

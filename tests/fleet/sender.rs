@@ -71,8 +71,13 @@ impl Sender {
 
     /// Sends an id once. Returns the status and, in a problem document, the reason.
     pub async fn ask(&self, gateway: SocketAddr, id: &str) -> String {
+        self.ask_at(gateway, "/webhook", id).await
+    }
+
+    /// As `ask`, at another path.
+    pub async fn ask_at(&self, gateway: SocketAddr, path: &str, id: &str) -> String {
         let begun = Instant::now();
-        let (request, body) = sign(Request::post(format!("http://{gateway}/webhook")), id);
+        let (request, body) = sign(Request::post(format!("http://{gateway}{path}")), id);
         let request = request.body(Full::from(body)).unwrap();
         let heard = tokio::time::timeout(PATIENCE, self.hear(request)).await.expect("no response");
         let heard = heard.unwrap_or_else(|| NOTHING.to_owned());

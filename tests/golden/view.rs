@@ -78,7 +78,8 @@ fn optional<T>(value: Option<&T>, view: impl Fn(&T) -> Value) -> Value {
 fn view(config: &Config) -> Value {
     let Config { snapshot, process, drain, handles, certificates, client_crls, warnings } = config;
     // The hash covers generated certificates.
-    let Snapshot { routes, listeners, trusted_proxies, error_detail, max_buffered_bytes, config_hash: _ } = &**snapshot;
+    let Snapshot { routes, listeners, trusted_proxies, error_detail, max_buffered_bytes, config_hash: _, yaml_hash: _ } =
+        &**snapshot;
     let Handles { remote_keys, revocations, endpoints: _, windows, read_at: _ } = handles;
     let Drain { delay, timeout } = drain;
     let window = |Window { length, widened }: &Window| json!({"length": debug(length), "widened": debug(widened)});
@@ -102,11 +103,12 @@ fn view(config: &Config) -> Value {
 }
 
 fn process_settings(settings: &ProcessSettings) -> Value {
-    let ProcessSettings { workers, listeners, admin, log_format, access_log, store } = settings;
+    let ProcessSettings { workers, listeners, admin, admin_hosts, log_format, access_log, store } = settings;
     json!({
         "workers": workers,
         "listeners": listeners,
         "admin": optional(admin.as_ref(), debug),
+        "admin_hosts": admin_hosts,
         "log_format": debug(log_format),
         "access_log": access_log,
         "store": optional(store.as_ref(), store_settings),
@@ -120,10 +122,20 @@ fn store_settings(settings: &StoreSettings) -> Value {
         StoreBackend::Embedded { path, durability } => {
             json!({"embedded": {"path": file_name(path), "durability": debug(durability)}})
         }
-        StoreBackend::Redis(RedisSettings { urls, cluster, ca, username, password, timeout, prefix, on_failover }) => {
+        StoreBackend::Redis(RedisSettings {
+            urls,
+            cluster,
+            ca,
+            username,
+            password,
+            hash_key,
+            timeout,
+            prefix,
+            on_failover,
+        }) => {
             json!({"redis": {
                 "urls": urls, "cluster": cluster, "own_ca": ca.is_some(), "username": debug(username),
-                "has_password": password.is_some(), "timeout": debug(timeout), "prefix": prefix,
+                "has_password": password.is_some(), "has_hash_key": hash_key.is_some(), "timeout": debug(timeout), "prefix": prefix,
                 "on_failover": debug(on_failover),
             }})
         }
@@ -170,12 +182,14 @@ fn listener_limits(limits: &ListenerLimits) -> Value {
         response_write_idle,
         max_headers_size,
         max_headers_count,
+        min_request_body_rate,
         max_concurrent_streams,
         max_pending_resets,
     } = limits;
     json!({
         "max_connections": max_connections, "max_connections_per_ip": max_connections_per_ip,
         "max_headers_size": max_headers_size, "max_headers_count": max_headers_count,
+        "min_request_body_rate": min_request_body_rate,
         "max_concurrent_streams": max_concurrent_streams, "max_pending_resets": max_pending_resets,
         "timeouts": {
             "tls_handshake": debug(tls_handshake), "first_request": debug(first_request), "headers": debug(headers),
@@ -194,7 +208,7 @@ fn route(route: &Route) -> Value {
         max_body,
         allowed_ips,
         limits,
-        forward: Forward { remove_credential, claims },
+        forward: Forward { remove_credential, claims, claim_headers, remove, allow },
         status_overrides,
         public_url,
         dry_run_until,
@@ -218,7 +232,13 @@ fn route(route: &Route) -> Value {
         "max_body_size": max_body,
         "allowed_ips": optional(allowed_ips.as_ref(), |ranges| all_debug(ranges)),
         "limits": route_limits(limits),
-        "forward": {"remove_credential": remove_credential, "claims_to_headers": claims.collect::<Value>()},
+        "forward": {
+            "remove_credential": remove_credential,
+            "claims_to_headers": claims.collect::<Value>(),
+            "claim_headers": claim_headers.iter().map(|name| name.as_str()).collect::<Value>(),
+            "remove": all_debug(remove),
+            "allow": optional(allow.as_ref(), |patterns| all_debug(patterns)),
+        },
         "status_overrides": debug(status_overrides),
         "public_url": debug(public_url),
         "dry_run_until": debug(dry_run_until),
@@ -239,9 +259,9 @@ fn timestamp_rule<Source: Debug>(rule: &TimestampRule<Source>) -> Value {
 }
 
 fn upstream_of(upstream: &Upstream) -> Value {
-    let Upstream { first, others, timeout } = upstream;
+    let Upstream { first, others, timeout, reuse } = upstream;
     let endpoints = std::iter::once(first).chain(others).map(|one| endpoint(one));
-    json!({"total": debug(timeout), "endpoints": endpoints.collect::<Value>()})
+    json!({"total": debug(timeout), "reuse": debug(reuse), "endpoints": endpoints.collect::<Value>()})
 }
 
 fn endpoint(endpoint: &Endpoint) -> Value {
@@ -254,18 +274,18 @@ fn endpoint(endpoint: &Endpoint) -> Value {
 }
 
 fn route_limits(limits: &RouteLimits) -> Value {
-    let RouteLimits { route, issuer, subject, failed_auth, shared } = limits;
+    let RouteLimits { route, issuer, subject, sender, failed_auth, shared } = limits;
     json!({
-        "route": debug(route), "per_issuer": debug(issuer), "per_subject": debug(subject),
+        "route": debug(route), "per_issuer": debug(issuer), "per_subject": debug(subject), "per_sender": debug(sender),
         "failed_auth_rate": debug(failed_auth), "shared": shared,
     })
 }
 
 fn duplicate_rules(rules: &DuplicateRules) -> Value {
-    let DuplicateRules { replay, idempotency, share } = rules;
-    let replay = optional(replay.as_ref(), |ReplayRule { on_duplicate, ttl, commit_on, widened }| {
+    let DuplicateRules { replay, idempotency, share, one_sender } = rules;
+    let replay = optional(replay.as_ref(), |ReplayRule { scope, on_duplicate, ttl, commit_on, widened }| {
         json!({
-            "on_duplicate": debug(on_duplicate), "ttl": debug(ttl), "commit_on": debug(commit_on),
+            "scope": debug(scope), "on_duplicate": debug(on_duplicate), "ttl": debug(ttl), "commit_on": debug(commit_on),
             "widened": debug(widened),
         })
     });
@@ -273,7 +293,7 @@ fn duplicate_rules(rules: &DuplicateRules) -> Value {
         idempotency.as_ref(),
         |IdempotencyRule { key, required, ttl, on_duplicate }| json!({"key": debug(key), "required": required, "ttl": debug(ttl), "on_duplicate": debug(on_duplicate)}),
     );
-    json!({"replay_protection": replay, "idempotency": idempotency, "max_entries": share})
+    json!({"replay_protection": replay, "idempotency": idempotency, "max_entries": share, "one_sender": one_sender})
 }
 
 fn fetched_keys(keys: &RemoteKeys) -> Value {

@@ -46,7 +46,9 @@ async fn a_signed_id_identifies_the_request_alone() {
     assert_eq!(plain(&gateway, "1", "x").await.status, 500);
     assert_eq!(plain(&gateway, "1", "y").await.problem(), (409, "replay_id_reused".to_owned()));
     assert_eq!(plain(&gateway, "1", "x").await.status, 200);
-    let again = plain(&gateway, "1", "y").await;
+    // An event that shares the id of another one must not be lost silently.
+    assert_eq!(plain(&gateway, "1", "y").await.problem(), (409, "replay_id_reused".to_owned()));
+    let again = plain(&gateway, "1", "x").await;
     assert_eq!((again.status.as_u16(), again.text().as_str(), again.header("server")), (200, "", Some("hookgate")));
     assert_eq!(
         (upstream.seen().len(), gateway.counted("duplicate_answered", "duplicate_request").await),

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{post, token};
 use crate::fleet::redis::RedisServer;
-use crate::support::configuration::{ReplayProtection, Route, Store};
+use crate::support::configuration::{ReplayProtection, Route, SenderLimit, Store};
 use crate::support::{Gateway, Setup, Upstream, until};
 
 /// A gateway with a store in this Redis and these changes of its route.
@@ -46,6 +46,22 @@ async fn rates_are_counted_together_and_replays_are_not() {
     let limited = post(&client, &token(&gateway, "c"), "/webhook", "").await;
     assert_eq!(limited.problem(), (429, "rate_limited".to_owned()));
     assert!(limited.header("ratelimit").unwrap().starts_with("\"route\";r=0;t="), "{:?}", limited.headers);
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn rates_of_a_sender_are_counted_together() {
+    let (upstream, server) = (Upstream::echo().await, RedisServer::start().await);
+    let limited = |route: Route| protected(route).per_sender(SenderLimit::rate_of("1/h").burst(1)).shared_rates(true);
+    let gateways = [sharing(&upstream, &server, limited), sharing(&upstream, &server, limited)];
+    let post_as = async |gateway: &Gateway, subject: &str, id: &str| {
+        let token = gateway.issuer.token_with(json!({ "sub": subject, "jti": id }));
+        post(&gateway.client(), &token, "/webhook", "").await
+    };
+    assert_eq!(post_as(&gateways[0], "a", "1").await.status, 200);
+    let limited = post_as(&gateways[1], "a", "2").await;
+    assert!(limited.header("ratelimit").unwrap().starts_with("\"sender\";r=0;t="), "{:?}", limited.headers);
+    assert_eq!(post_as(&gateways[1], "b", "3").await.status, 200);
     assert_eq!(upstream.seen().len(), 2);
 }
 

@@ -165,6 +165,9 @@ const SOLVED_ELSEWHERE: &[&str] = &[
     "is not signed",
     "this scheme is verified with",
     "contains no usable key",
+    "are its sender",
+    "a static token has no key id",
+    "has no effect on",
 ];
 
 #[test]

@@ -25,6 +25,7 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+    pub trailers: Option<HeaderMap>,
 }
 
 impl Answer {
@@ -107,8 +108,9 @@ impl Client {
         let request = request.body(Full::new(body.into())).unwrap();
         let response = tokio::time::timeout(PATIENCE, self.http.request(request)).await.expect("no response")?;
         let (head, body) = response.into_parts();
-        let body = body.collect().await.expect("the response broke off").to_bytes();
-        Ok(Answer { status: head.status, headers: head.headers, body })
+        let body = body.collect().await.expect("the response broke off");
+        let trailers = body.trailers().cloned();
+        Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes(), trailers })
     }
 }
 
@@ -121,7 +123,8 @@ pub async fn get_plain(address: SocketAddr, path: &str) -> Answer {
     let http = Http::builder(TokioExecutor::new()).build(HttpConnector::new());
     let request = Request::get(format!("http://{address}{path}")).body(Full::<Bytes>::default()).unwrap();
     let (head, body) = http.request(request).await.unwrap().into_parts();
-    Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: head.status, headers: head.headers, body, trailers: None }
 }
 
 /// A connection from an address of this machine.

@@ -69,6 +69,7 @@ mapping! {
     /// The whole file.
     Configuration {
         admin: "admin.address",
+        admin_hosts: "admin.hosts",
         drain_delay: "drain.delay",
         drain_timeout: "drain.timeout",
         error_detail: "error_detail",
@@ -95,6 +96,7 @@ mapping! {
         max_connections_per_ip: "limits.max_connections_per_ip",
         max_headers_count: "limits.max_headers_count",
         max_headers_size: "limits.max_headers_size",
+        min_request_body_rate: "limits.min_request_body_rate",
         first_request: "timeouts.first_request",
         headers: "timeouts.headers",
         keepalive: "timeouts.keepalive",
@@ -152,6 +154,7 @@ mapping! {
         concurrency: "limits.concurrency",
         per_issuer: "limits.per_issuer",
         per_subject: "limits.per_subject",
+        per_sender: "limits.per_sender",
         failed_auth_rate: "limits.failed_auth_rate",
         shared_rates: "limits.shared",
         credential: "forward.credential",
@@ -247,7 +250,7 @@ mapping! {
 }
 
 mapping! {
-    /// A limit of senders: `limits.per_issuer` and `limits.per_subject`.
+    /// A limit of senders: `limits.per_issuer`, `limits.per_subject` and `limits.per_sender`.
     SenderLimit {
         burst: "burst",
         concurrency: "concurrency",

@@ -12,7 +12,7 @@ mod upstream;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use hookgate::app::{self, Running};
@@ -34,19 +34,32 @@ pub const NOW: u64 = 1_795_478_400;
 /// The longest wait for a condition. Reaching it is a failure, not a pause.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A clock that changes only by [`ManualClock::forward`].
+/// A clock that changes only by [`ManualClock::forward`] and [`ManualClock::set_by`].
 #[derive(Debug)]
-pub struct ManualClock(AtomicU64);
+pub struct ManualClock {
+    passed: AtomicU64,
+    set_by: AtomicI64,
+}
 
 impl ManualClock {
     pub fn forward(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::SeqCst);
+        self.passed.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Sets the clock, while no time passes.
+    pub fn set_by(&self, seconds: i64) {
+        self.set_by.fetch_add(seconds, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> UnixTime {
-        UnixTime::from_seconds(self.0.load(Ordering::SeqCst)).unwrap()
+        let set_by = self.set_by.load(Ordering::SeqCst);
+        UnixTime::from_seconds(self.passed.load(Ordering::SeqCst).checked_add_signed(set_by).unwrap()).unwrap()
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.passed.load(Ordering::SeqCst))
     }
 }
 
@@ -120,7 +133,7 @@ impl Setup {
         self.files.iter().for_each(|(name, content)| gateway(name, content));
         let path = folder.path().join("gateway.yaml");
         let config = schema::load(&path, &config::Handles::default()).unwrap_or_else(|errors| panic!("{errors}"));
-        let clock = Arc::new(ManualClock(AtomicU64::new(NOW)));
+        let clock = Arc::new(ManualClock { passed: AtomicU64::new(NOW), set_by: AtomicI64::new(0) });
         let running = app::start(Some(path), &config, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
         Gateway { clock, issuer: self.issuer, running: Some(running), folder, ca }
     }
@@ -163,6 +176,11 @@ impl Gateway {
     /// One raw connection from 127.0.0.`last`.
     pub async fn wire_from(&self, last: u8) -> Wire {
         Wire::connect_from([127, 0, 0, last], self.address(), &self.ca).await
+    }
+
+    /// One raw connection from 127.0.0.`last` that speaks HTTP/2.
+    pub async fn wire_http2_from(&self, last: u8) -> Wire {
+        Wire::over(connect_from([127, 0, 0, last], self.address()).await, &self.ca, &[b"h2"]).await
     }
 
     /// One raw connection that speaks HTTP/2.

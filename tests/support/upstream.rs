@@ -18,6 +18,8 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+const HALF: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nha\r\n";
+
 /// A request as the upstream saw it.
 #[derive(Clone, Debug)]
 pub struct Recorded {
@@ -190,6 +192,25 @@ impl Upstream {
         Self { address, seen, connections, task }
     }
 
+    /// Writes `bytes` after each read, and once more for each permit of `unasked`.
+    pub async fn repeating(bytes: &'static str, unasked: Arc<Semaphore>) -> Self {
+        let (address, connections, task) = listen(move |mut stream| {
+            let unasked = Arc::clone(&unasked);
+            async move {
+                let mut buffer = [0; 4096];
+                loop {
+                    tokio::select! {
+                        read = stream.read(&mut buffer) => if !read.is_ok_and(|count| count > 0) { return },
+                        permit = unasked.acquire() => permit.unwrap().forget(),
+                    }
+                    let _ = stream.write_all(bytes.as_bytes()).await;
+                }
+            }
+        })
+        .await;
+        Self { address, seen: Arc::default(), connections, task }
+    }
+
     /// Accepts connections and never responds.
     pub async fn silent() -> Self {
         let (address, connections, task) = listen(|mut stream| async move {
@@ -200,16 +221,16 @@ impl Upstream {
         Self { address, seen: Arc::default(), connections, task }
     }
 
-    /// Responds to one request per connection with `half`, and stops in the middle until `gate` has a permit.
+    /// Responds to one request per connection with `half` in two chunks, and waits between them until `gate` has a permit.
     pub async fn halting(gate: Arc<Semaphore>) -> Self {
         let (address, connections, task) = listen(move |mut stream| {
             let gate = Arc::clone(&gate);
             async move {
                 let mut buffer = [0; 4096];
                 let _ = stream.read(&mut buffer).await;
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nha").await;
+                let _ = stream.write_all(HALF).await;
                 gate.acquire().await.unwrap().forget();
-                let _ = stream.write_all(b"lf").await;
+                let _ = stream.write_all(b"2\r\nlf\r\n0\r\n\r\n").await;
             }
         })
         .await;

@@ -247,11 +247,19 @@ pairs("paddle", "Paddle-Signature", '{"event_type":"transaction.paid"}', key="h1
 pairs("sanity", "sanity-webhook-signature", '{"_id":"resume"}', time=MS, form=b64url)
 pairs("qonto", "X-Qonto-Signature", '{"type":"v1/memberships"}')
 pairs("elevenlabs", "ElevenLabs-Signature", '{"type":"post_call_transcription"}', key="v0")
-pairs("zoho", "X-ZohoWebhook-Signature", '{ "status": "success" }', time=MS, key="v")
+pairs("zoho-payments", "X-Zoho-Webhook-Signature", '{ "status": "success" }', time=MS, key="v")
 pairs("workos", "WorkOS-Signature", '{"id":"event_01","event":"user.created"}', time=MS, between=", ")
 pairs("buildkite", "X-Buildkite-Signature", '{"event":"ping"}', key="signature", time_key="timestamp")
 pairs("ticket-tailor", "Tickettailor-Webhook-Signature", '{"id":"wh_1","event":"ORDER.CREATED"}', join="")
 pairs("calendly", "Calendly-Webhook-Signature", '{"event":"invitee.created"}')
+
+over_body("zoho-sign", "X-ZS-WEBHOOK-SIGNATURE", b64, '{"notifications":{"operation_type":"RequestSigningSuccess"}}')
+
+# The parameters by name, without separators: the provider's own example, with a value in percent-encoding.
+body = '{"created_date":"2019-03-06","event_id":"5675"}'
+signature = mac(fake("zoho-billing"), f"namebasic plansubscription_id90343{body}").hex()
+add("zoho-billing", {"X-Zoho-Webhook-Signature": signature}, body, fake("zoho-billing"),
+    url=f"{URL}/zoho-billing?subscription_id=90343&name=basic%20plan")
 
 body = '{"event_id":"6d6c"}'
 names, values = "content-type x-event-id", f"{JSON}.0c1d"

@@ -108,7 +108,7 @@ fn of_signature(policy: &SignaturePolicy, signed: &mut Signed) {
             Component::FormSorted => signed.form = true,
             Component::Url | Component::UrlDecoded => signed.url = true,
             Component::Path => signed.path = true,
-            Component::QuerySorted => signed.url = false,
+            Component::QuerySorted | Component::QueryPairs => signed.url = false,
             Component::Method => signed.method = true,
             Component::Located(Locator::Header { name, .. }, _) => signed.headers.push(name.clone()),
             Component::Located(Locator::Json(pointer), _) => signed.pointers.push(pointer.to_string()),

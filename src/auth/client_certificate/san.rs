@@ -4,6 +4,7 @@
 // Address types only; this module opens no socket.
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::fmt;
+use std::sync::Arc;
 
 use x509_parser::extensions::GeneralName;
 
@@ -18,7 +19,7 @@ const URI: u32 = 6;
 
 /// A subject alternative name: `dns:…` in lower case, `uri:…`, `email:…`, `ip:…`, or `spiffe://…`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct San(String);
+pub struct San(Arc<str>);
 
 /// Why the text of a name is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +77,7 @@ impl San {
             "uri" => written_uri(name),
             "email" => is_email(name).then(|| Self::email(name)).ok_or(SanError::Email),
             "ip" => name.parse().map(Self::ip).map_err(|_| SanError::Ip),
-            _ => is_spiffe_id(text).then(|| Self(text.to_owned())).ok_or(SanError::Spiffe),
+            _ => is_spiffe_id(text).then(|| Self(text.into())).ok_or(SanError::Spiffe),
         }
     }
 
@@ -102,7 +103,7 @@ impl San {
     pub(super) fn spiffe_id(names: &[GeneralName<'_>]) -> Option<Self> {
         let mut uris = names.iter().filter(|name| is_uri(name));
         match (uris.next()?, uris.next()) {
-            (GeneralName::URI(id), None) if is_spiffe_id(id) => Some(Self((*id).to_owned())),
+            (GeneralName::URI(id), None) if is_spiffe_id(id) => Some(Self((*id).into())),
             _ => None,
         }
     }
@@ -112,20 +113,25 @@ impl San {
         &self.0
     }
 
+    /// The same text, shared.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     fn dns(name: &str) -> Self {
-        Self(format!("dns:{}", name.to_ascii_lowercase()))
+        Self(format!("dns:{}", name.to_ascii_lowercase()).into())
     }
 
     fn uri(name: &str) -> Self {
-        Self(format!("uri:{name}"))
+        Self(format!("uri:{name}").into())
     }
 
     fn email(name: &str) -> Self {
-        Self(format!("email:{name}"))
+        Self(format!("email:{name}").into())
     }
 
     fn ip(address: IpAddr) -> Self {
-        Self(format!("ip:{address}"))
+        Self(format!("ip:{address}").into())
     }
 }
 

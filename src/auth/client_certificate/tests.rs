@@ -1,10 +1,15 @@
 use rcgen::SanType;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
+use serde_json::json;
 
 use super::testing::{NOW, TestAuthority, dns, leaf, leaf_of_bytes, uri};
 use super::*;
 use crate::auth::certificate_rule::{CertificateRule, FingerprintError, parse_fingerprint};
+use crate::auth::explanation::Explanation;
+use crate::auth::jwt::binding::Bindings;
+use crate::auth::request::{PresentedCertificate, RequestView, UrlBase};
+use crate::reason::Reason;
 
 const DNS: u8 = 2;
 const URI: u8 = 6;
@@ -84,6 +89,8 @@ fn a_spiffe_id_is_the_only_uri() {
     let client = authority.client(&leaf(vec![dns("sender.test"), uri(id)]));
     assert_eq!(client.spiffe_id().map(San::as_str), Some(id));
     assert!(admits(&[id], &client) && !admits(&["spiffe://example.com/sender"], &client));
+    let unreadable = authority.client(&leaf_of_bytes(&[(DNS, b"\xff"), (URI, id.as_bytes())]));
+    assert_eq!(unreadable.spiffe_id().map(San::as_str), Some(id), "a name of another kind is no second URI");
     let two = authority.client(&leaf(vec![uri(id), uri("spiffe://example.com/other")]));
     let broken: [&[u8]; 3] = [b"", b"\xff", b"x:\0"];
     let broken = broken.map(|other| authority.client(&leaf_of_bytes(&[(URI, id.as_bytes()), (URI, other)])));
@@ -138,9 +145,14 @@ fn errors_of_configured_names_are_specific() {
         ("dns:example.com:443", SanError::Dns),
         ("uri:sender", SanError::Uri),
         ("uri:1:x", SanError::Uri),
+        ("uri:+x:y", SanError::Uri),
+        ("uri:a/b:c", SanError::Uri),
+        ("uri:https:", SanError::Uri),
         ("uri:Spiffe://example.com/sender", SanError::SpiffeAsUri),
         ("email:sender.example.com", SanError::Email),
         ("email:@example.com", SanError::Email),
+        ("email:hooks@", SanError::Email),
+        ("email:hooks@example..com", SanError::Email),
         ("ip:192.0.2.1/32", SanError::Ip),
         ("ip:192.0.2.01", SanError::Ip),
         ("spiffe:x", SanError::Spiffe),
@@ -148,6 +160,13 @@ fn errors_of_configured_names_are_specific() {
     ];
     for (text, error) in wrong {
         assert_eq!(San::parse(text), Err(error), "{text}");
+    }
+}
+
+#[test]
+fn configured_names_may_have_every_character_of_their_kind() {
+    for text in ["dns:a-b_c.example.com", "uri:urn:example:sender", "uri:h2+x-y.z:1", "email:\"a@b\"@example.com"] {
+        assert_eq!(San::parse(text).unwrap().as_str(), text);
     }
 }
 
@@ -184,6 +203,70 @@ fn a_rule_accepts_the_names_that_it_lists() {
     assert!(either.admits(&client) && either.admits(&other));
     assert!(!either.admits(&authority.client(&leaf(vec![dns("c.test")]))));
     assert!(!admits(&["dns:a.test"], &authority.client(&leaf(Vec::new()))));
+}
+
+#[test]
+fn a_rule_grants_only_a_certificate_that_is_listed_and_trusted_now() {
+    let (authority, other) = (TestAuthority::new("a"), TestAuthority::new("a"));
+    let rule = CertificateRule { sans: vec![San::parse("dns:a.test").unwrap()], sha256: Vec::new() };
+    let head = http::Request::post("/").body(()).unwrap().into_parts().0;
+    let verify = |certificate: Option<&ClientCertificate>, trust: Option<&ClientTrust>| {
+        let client = certificate.map(|certificate| PresentedCertificate { certificate, trust });
+        let view = RequestView::new(&head, UrlBase::Host("a")).with_client(client);
+        rule.verify(&view, at(NOW), &mut Explanation::off()).map(|_| ()).map_err(|error| error.reason().unwrap())
+    };
+    let [listed, unlisted] = ["a.test", "b.test"].map(|name| authority.client(&leaf(vec![dns(name)])));
+    let foreign = other.client(&leaf(vec![dns("a.test")]));
+    let (trust, not_allowed) = (trust(&authority), Err(Reason::CertificateNotAllowed));
+    assert_eq!(verify(Some(&listed), Some(&trust)), Ok(()));
+    assert_eq!(verify(Some(&unlisted), Some(&trust)), not_allowed);
+    assert_eq!(verify(Some(&foreign), Some(&trust)), not_allowed);
+    assert_eq!(verify(Some(&listed), None), not_allowed, "a reload has removed `client_ca`");
+    assert_eq!(verify(None, Some(&trust)), Err(Reason::MissingCredential));
+}
+
+/// RFC 8705 §3.1. A token that was stolen from its sender is of no use without the sender's private key.
+#[test]
+fn a_bound_token_is_valid_with_its_own_trusted_certificate_alone() {
+    let authority = TestAuthority::new("a");
+    let bindings = Bindings { certificate: true, ..Bindings::default() };
+    let head = http::Request::post("/").body(()).unwrap().into_parts().0;
+    let check = |claims: serde_json::Value, certificate: Option<&ClientCertificate>, trust: Option<&ClientTrust>| {
+        let client = certificate.map(|certificate| PresentedCertificate { certificate, trust });
+        let view = RequestView::new(&head, UrlBase::Host("a")).with_client(client);
+        let checked = bindings.check(claims.as_object().unwrap(), &view, at(NOW), &mut Explanation::off());
+        checked.map_err(|error| error.reason().unwrap())
+    };
+    let [own, other] = ["a.test", "a.test"].map(|name| authority.client(&leaf(vec![dns(name)])));
+    let bound = || json!({"cnf": {"x5t#S256": own.thumbprint()}});
+    let (trust, mismatch) = (trust(&authority), Err(Reason::CertificateMismatch));
+    assert_eq!(check(bound(), Some(&own), Some(&trust)), Ok(()));
+    assert_eq!(check(bound(), Some(&other), Some(&trust)), mismatch);
+    assert_eq!(check(bound(), Some(&own), None), mismatch);
+    assert_eq!(check(bound(), None, None), mismatch);
+    for unbound in [json!({}), json!({"cnf": {}})] {
+        assert_eq!(check(unbound, Some(&own), Some(&trust)), Err(Reason::MissingClaim));
+    }
+    assert_eq!(check(json!({"cnf": "x"}), Some(&own), Some(&trust)), Err(Reason::MalformedToken));
+}
+
+#[test]
+fn the_sender_is_the_name_that_the_rule_lists_or_else_the_fingerprint() {
+    let authority = TestAuthority::new("a");
+    let names = || leaf(vec![dns("other.test"), dns("a.test")]);
+    let (client, renewed) = (authority.client(&names()), authority.client(&names()));
+    let trust = trust(&authority);
+    let sender = |rule: &CertificateRule, certificate: &ClientCertificate| {
+        let head = http::Request::post("/").body(()).unwrap().into_parts().0;
+        let client = PresentedCertificate { certificate, trust: Some(&trust) };
+        let view = RequestView::new(&head, UrlBase::Host("a")).with_client(Some(client));
+        rule.verify(&view, at(NOW), &mut Explanation::off()).unwrap().sender().text().unwrap()
+    };
+    let by_name = CertificateRule { sans: vec![San::parse("dns:a.test").unwrap()], sha256: vec![*client.sha256()] };
+    assert_eq!([&client, &renewed].map(|one| sender(&by_name, one)), ["dns:a.test", "dns:a.test"]);
+    let any = CertificateRule::default();
+    assert_eq!(sender(&any, &client), format!("sha256:{}", hex::encode(client.sha256())));
+    assert_ne!(sender(&any, &client), sender(&any, &renewed));
 }
 
 #[test]

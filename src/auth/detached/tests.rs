@@ -6,14 +6,21 @@ use http::Request;
 
 use super::*;
 use crate::auth::claims::Pointer;
-use crate::auth::keys::Keys;
+use crate::auth::keys::{KeySet, Keys};
 use crate::auth::request::UrlBase;
 use crate::auth::testing::{ED25519, ISSUER, NOW, Signer, b64, fixed, good_claims, key_set, now, policy};
 use crate::auth::time::TimestampUnit;
 
 fn issuer() -> Issuer {
     let keys: Keys = fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA]));
-    Issuer { name: "acme".into(), iss: None, algorithms: vec![Algorithm::EdDSA], keys, token_cache: Arc::default() }
+    Issuer {
+        name: "acme".into(),
+        preset: false,
+        iss: None,
+        algorithms: vec![Algorithm::EdDSA],
+        keys,
+        token_cache: Arc::default(),
+    }
 }
 
 fn detached(payload: Payload) -> DetachedPolicy {
@@ -150,9 +157,24 @@ fn truelayer_signs_method_path_listed_headers_and_body() {
     ] {
         assert_eq!(evaluate(&truelayer(header, "POST /hook\nbody"), &[]), Err(Reason::MalformedToken), "{header}");
     }
-    let many = format!(r#"{{"alg":"EdDSA","tl_version":"2","tl_headers":"{}"}}"#, ["X-Id"; 33].join(","));
-    let text = format!("POST /hook\n{}body", "X-Id: 7\n".repeat(33));
-    assert_eq!(evaluate(&truelayer(&many, &text), &[id]), Err(Reason::MalformedToken));
+    let none = r#"{"alg":"EdDSA","tl_version":"2","tl_headers":""}"#;
+    assert_eq!(evaluate(&truelayer(none, "POST /hook\nbody"), &[]), Ok(()));
+    for (count, expected) in [(32, Ok(())), (33, Err(Reason::MalformedToken))] {
+        let many = format!(r#"{{"alg":"EdDSA","tl_version":"2","tl_headers":"{}"}}"#, vec!["X-Id"; count].join(","));
+        let text = format!("POST /hook\n{}body", "X-Id: 7\n".repeat(count));
+        assert_eq!(evaluate(&truelayer(&many, &text), &[id]), expected, "{count}");
+    }
+}
+
+/// A provider that rotates its key publishes both for a while.
+#[test]
+fn any_of_several_pinned_keys_may_have_signed() {
+    let pinned = |signer: &Signer| KeySet::from_spki(&signer.spki(), Algorithm::EdDSA).unwrap();
+    let mut keys = pinned(&Signer::ed25519());
+    keys.extend(pinned(&ED25519));
+    let mut policy = detached(Payload::Unencoded);
+    policy.issuer.keys = fixed(keys);
+    assert_eq!(evaluate_by(&policy, &[("x-jws", &unencoded(GOOD, "body"))], b"body"), Ok(()));
 }
 
 /// A time header that is sent but not listed was not signed.
@@ -171,4 +193,23 @@ fn a_time_next_to_the_signature_is_signed() {
     assert_eq!(signed(NOW + 61), Err(Reason::TimestampInFuture));
     let without = r#"{"alg":"EdDSA","tl_version":"2","tl_headers":"X-Id"}"#;
     assert_eq!(evaluate(without, NOW, "POST /hook\nX-Id: 7\n".to_owned()), Err(Reason::MissingTimestamp));
+}
+
+/// The id is stored until the signed time is too old, and the policy is one of several in a route.
+#[test]
+fn a_replay_id_is_the_hash_of_the_signed_text() {
+    let source = Locator::Claim(Pointer::parse("at").unwrap());
+    let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
+    let time = Some(TimestampRule { source, unit: TimestampUnit::Seconds, max_age, max_future });
+    let policy = DetachedPolicy { replay_id: true, time, ..detached(Payload::Unencoded) };
+    let header = format!(r#"{{"alg":"EdDSA","b64":false,"crit":["b64"],"at":{NOW}}}"#);
+    let head = Request::post("/").header("x-jws", unencoded(&header, "body")).body(()).unwrap().into_parts().0;
+    let view = RequestView::new(&head, UrlBase::Host("a")).with_body(b"body");
+    let policy = crate::auth::Policy::Detached(Box::new(policy));
+    let grant = policy.evaluate(&view, now(), &mut Explanation::off()).unwrap();
+    let id = grant.replay_id.unwrap();
+    assert_eq!((id.kind, id.id), ("hash", hash_of(format!("{}.body", b64(&header)).as_bytes())));
+    assert_eq!(id.until.map(UnixTime::seconds), Some(NOW + 301));
+    assert_eq!(id.issued.map(UnixTime::seconds), Some(NOW - 60));
+    assert_eq!(policy.places(), [Locator::header_named(HeaderName::from_static("x-jws"))]);
 }

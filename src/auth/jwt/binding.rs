@@ -141,10 +141,11 @@ impl Bindings {
         self.body.as_ref().is_some_and(|body| body.presence != HashPresence::Optional)
     }
 
-    /// Whether a binding can distinguish a token that was issued for another receiver. An optional hash cannot.
+    /// Whether a binding can distinguish a token that was issued for another receiver. A hash cannot that may be absent,
+    /// also if only with an empty body: a token without it would be accepted with such a body.
     pub fn binds_anything(&self) -> bool {
-        let body = self.body.as_ref().map(|body| body.presence);
-        matches!(body, Some(HashPresence::Required | HashPresence::AbsentIfEmpty)) || self.qsh || self.binds_url()
+        let required = self.body.as_ref().is_some_and(|body| body.presence == HashPresence::Required);
+        required || self.qsh || self.binds_url()
     }
 
     /// Whether the token names its URL, with the host.
@@ -325,9 +326,13 @@ mod tests {
             for says in [hash.trim_end_matches('=').to_owned(), format!("{}=", hash.trim_end_matches('='))] {
                 let bindings = body(HashPresence::Required, encoding);
                 assert_eq!(check(&bindings, json!({ "h": says }), "POST", "/", b"?>"), Ok(()), "{says}");
+                let other = check(&bindings, json!({ "h": says }), "POST", "/", b"?<");
+                assert_eq!(other, Err(Reason::BodyMismatch), "{says}");
             }
         }
         let hex = BindingHash::Sha256.written(b"x", Encoding::Hex);
+        let upper = json!({ "h": hex.to_ascii_uppercase() });
+        assert_eq!(check(&body(HashPresence::Required, Encoding::Hex), upper, "POST", "/", b"x"), Ok(()));
         let bindings = body(HashPresence::Required, Encoding::Base64);
         assert_eq!(check(&bindings, json!({ "h": hex }), "POST", "/", b"x"), Err(Reason::BodyMismatch));
     }
@@ -348,6 +353,11 @@ mod tests {
         assert_eq!(run(false, "https://hooks.test/A", "POST"), Err(Reason::UrlMismatch));
         assert_eq!(run(false, "https://hooks.test/a", "PUT"), Err(Reason::MethodMismatch));
         assert_eq!(check(&url(true), json!({}), "POST", "/a", b""), Err(Reason::MissingClaim));
+        let slash = || UrlEquals { claim: claim("htu"), query: true, variants: vec![UrlVariant::Slash] };
+        let slash = Bindings { url: Some(slash()), ..Bindings::default() };
+        for htu in ["https://hooks.test/a?b=c", "https://hooks.test/a/?b=c"] {
+            assert_eq!(check(&slash, claims(htu), "POST", "/a?b=c", b""), Ok(()), "{htu}");
+        }
     }
 
     /// From atlassian-jwt's documentation of the canonical request.
@@ -361,6 +371,7 @@ mod tests {
             canonical("/path/to/service?zee_last=param&repeated=parameter%201&first=param&repeated=parameter+2&jwt=x"),
             "GET&/path/to/service&first=param&repeated=parameter%201,parameter%202&zee_last=param"
         );
+        assert_eq!(canonical("/a/?b=2&b=1"), "GET&/a&b=1,2");
         assert_eq!(canonical("/"), "GET&/&");
         let bindings = Bindings { qsh: true, ..Bindings::default() };
         let qsh = BindingHash::Sha256.written(b"POST&/a&b=c", Encoding::Hex);

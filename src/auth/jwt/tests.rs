@@ -8,6 +8,7 @@ use crate::auth::testing::{
     AUDIENCE, ED25519, ISSUER, NOW, P256, RSA, Signer, b64, fixed, good_claims, hmac, key_set, now, pem, policy, with,
 };
 
+mod bindings;
 mod claims;
 mod form;
 mod signature;
@@ -21,6 +22,7 @@ fn seconds(seconds: u64) -> Duration {
 fn issuer(name: &str, iss: &str, keys: Keys, algorithms: &[Algorithm]) -> Issuer {
     Issuer {
         name: name.into(),
+        preset: false,
         iss: Some(iss.into()),
         algorithms: algorithms.to_vec(),
         keys,

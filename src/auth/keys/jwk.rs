@@ -14,6 +14,7 @@ use x509_parser::public_key::RSAPublicKey;
 use super::algorithm::Algorithm;
 use super::error::{KeySetError, Unusable};
 use super::key::{Key, KeyId, Verifier};
+use crate::auth::sender::KeyDigest;
 
 /// Members of private and shared keys, which must stay secret (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
 const PRIVATE_MEMBERS: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
@@ -163,7 +164,9 @@ impl Material {
             Self::Ec { curve, key } => (key, 2 * curve.coordinate),
             Self::Ed25519(key) => (key, 64),
         };
-        Ok(Key { id, algorithm, signature_length, verifier: Verifier::Public(key), secret: None })
+        let digest = KeyDigest::of(key.as_ref());
+        let verifier = Verifier::Public(key);
+        Ok(Key { id, algorithm, signature_length, verifier, secret: None, sender: None, digest })
     }
 }
 

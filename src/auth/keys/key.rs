@@ -1,6 +1,7 @@
 //! One verification key: its algorithm, its material, and the tokens that it may verify.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::signature::ParsedPublicKey;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
@@ -8,6 +9,7 @@ use jsonwebtoken::{AlgorithmFamily, DecodingKey};
 
 use super::algorithm::Algorithm;
 use super::error::KeySetError;
+use crate::auth::sender::KeyDigest;
 use crate::reason::Reason;
 
 /// One verification key; its algorithm is fixed when it is loaded (RFC 8725 §3.1).
@@ -20,6 +22,10 @@ pub struct Key {
     pub(super) verifier: Verifier,
     /// Index among the shared secrets; `None` for a public key.
     pub secret: Option<usize>,
+    /// The sender to whom it belongs, if gateway.yaml names one.
+    pub sender: Option<Arc<str>>,
+    /// The digest of the key material.
+    pub digest: KeyDigest,
 }
 
 /// The key material that verifies signatures.
@@ -64,7 +70,8 @@ impl Key {
     pub(super) fn shared(secret: &[u8], algorithm: Algorithm, index: usize) -> Result<Self, KeySetError> {
         let signature_length = algorithm.mac_length().ok_or(KeySetError::NotASharedSecret)?;
         let verifier = Verifier::Shared(DecodingKey::from_secret(secret));
-        Ok(Self { id: KeyId::Pinned, algorithm, signature_length, verifier, secret: Some(index) })
+        let digest = KeyDigest::of(secret);
+        Ok(Self { id: KeyId::Pinned, algorithm, signature_length, verifier, secret: Some(index), sender: None, digest })
     }
 
     /// The key's `kid`, if it has one.

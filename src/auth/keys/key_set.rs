@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use std::sync::Arc;
+
 use super::algorithm::Algorithm;
 use super::error::{KeySetError, MAX_KEYS, SkippedKey, Unusable};
 use super::jwk;
@@ -74,11 +76,17 @@ impl KeySet {
     ///
     /// # Errors
     /// `ShortSecret` for an empty secret; `NotASharedSecret` for an algorithm that uses public keys.
-    pub fn add_secret(&mut self, secret: &[u8], algorithm: Algorithm, index: usize) -> Result<(), KeySetError> {
+    pub fn add_secret(
+        &mut self,
+        secret: &[u8],
+        algorithm: Algorithm,
+        index: usize,
+        sender: Option<&Arc<str>>,
+    ) -> Result<(), KeySetError> {
         if secret.is_empty() {
             return Err(KeySetError::ShortSecret(1));
         }
-        self.keys.push(Key::shared(secret, algorithm, index)?);
+        self.keys.push(Key { sender: sender.cloned(), ..Key::shared(secret, algorithm, index)? });
         Ok(())
     }
 
@@ -145,5 +153,48 @@ impl KeySet {
             (count, _) if count == 1 || pinned => Ok(fitting),
             (_several, _) => Err(Reason::UnknownKey),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::testing::{ED25519, key_set};
+
+    #[test]
+    fn a_set_has_a_bounded_number_of_secrets() {
+        let secret = (&[7; 32][..], Algorithm::HS256);
+        assert_eq!(KeySet::from_secrets(&[secret; MAX_KEYS]).unwrap().len(), MAX_KEYS);
+        assert!(matches!(KeySet::from_secrets(&[secret; MAX_KEYS + 1]), Err(KeySetError::TooManyKeys)));
+    }
+
+    #[test]
+    fn a_provider_s_secret_may_be_short_but_not_empty() {
+        let mut set = key_set(&[ED25519.jwk()], &[Algorithm::EdDSA]);
+        assert!(matches!(set.add_secret(b"", Algorithm::HS256, 0, None), Err(KeySetError::ShortSecret(1))));
+        assert!(matches!(set.add_secret(b"s", Algorithm::ES256, 0, None), Err(KeySetError::NotASharedSecret)));
+        for (index, (secret, algorithm)) in [(b"1", Algorithm::HS512), (b"2", Algorithm::HS256)].iter().enumerate() {
+            set.add_secret(*secret, *algorithm, index, None).unwrap();
+        }
+        assert_eq!(set.len(), 3);
+        assert_eq!(set.shared_secret(Algorithm::HS256), Some(&b"2"[..]));
+        assert_eq!(set.shared_secret(Algorithm::HS384), None);
+        assert_eq!(set.shared_secret(Algorithm::EdDSA), None);
+    }
+
+    /// Several keys without `kid` are not duplicates of each other: none has a name that a token could mean.
+    #[test]
+    fn keys_without_a_kid_are_all_kept() {
+        let set = key_set(&[ED25519.jwk(), ED25519.jwk()], &[Algorithm::EdDSA]);
+        assert_eq!((set.len(), set.is_empty(), KeySet::default().is_empty()), (2, false, true));
+        assert!(set.select(None, Algorithm::EdDSA).is_err());
+    }
+
+    /// A key of a fetched set beside a pinned one is not chosen by accident.
+    #[test]
+    fn of_pinned_and_fetched_keys_none_is_chosen_without_a_kid() {
+        let mut set = KeySet::from_spki(&ED25519.spki(), Algorithm::EdDSA).unwrap();
+        set.extend(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA]));
+        assert!(set.select(None, Algorithm::EdDSA).is_err());
     }
 }

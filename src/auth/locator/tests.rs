@@ -26,8 +26,23 @@ fn one_token_is_found() {
     assert_eq!(find(&bearer(), "/", &[("authorization", "bEaReR a.b.c")]), Ok("a.b.c".into()));
     assert_eq!(find(&Locator::Query("t".into()), "/?x=1&t=a.b.c", &[]), Ok("a.b.c".into()));
     assert_eq!(find(&Locator::Cookie("t".into()), "/", &[("cookie", "x=1; t=a.b.c")]), Ok("a.b.c".into()));
+    assert_eq!(find(&Locator::Cookie("t".into()), "/", &[("cookie", "t=YQ==")]), Ok("YQ==".into()));
     let own = Locator::Header { name: HeaderName::from_static("x-token"), scheme: None };
-    assert_eq!(find(&own, "/", &[("x-token", "a.b.c"), ("authorization", "Basic x")]), Ok("a.b.c".into()));
+    let beside = [("x-token", "a.b.c"), ("authorization", "Basic x")];
+    assert_eq!(find(&own, "/?access_token=b", &beside), Ok("a.b.c".into()));
+}
+
+/// The form `Digest: JWT=…`: the prefix is a part of the name, and is compared exactly.
+#[test]
+fn a_scheme_that_ends_in_an_equals_sign_directly_precedes_the_token() {
+    let digest = Locator::Header { name: HeaderName::from_static("digest"), scheme: Some(Scheme::of_token("JWT=")) };
+    assert_eq!(find(&digest, "/", &[("digest", "JWT=a.b.c")]), Ok("a.b.c".into()));
+    for value in ["JWT= a.b.c", "JWT=", "JWT=a b"] {
+        assert_eq!(find(&digest, "/", &[("digest", value)]), Err(Reason::MalformedCredential), "{value}");
+    }
+    for value in ["jwt=a.b.c", "a.b.c", "SHA-256=a"] {
+        assert_eq!(find(&digest, "/", &[("digest", value)]), Err(Reason::MissingCredential), "{value}");
+    }
 }
 
 #[test]
@@ -75,7 +90,9 @@ fn a_second_one_in_disguise_is_seen() {
     // Some parsers ignore a space between the name and `=`.
     let blank = [("cookie", "t=good; t =evil")];
     assert_eq!(find(&cookie, "/", &blank), Err(Reason::MultipleCredentials));
-    assert_eq!(find(&cookie, "/", &[("cookie", "t=good; a=b t=evil")]), Err(Reason::MultipleCredentials));
+    for spaced in ["t=good; a=b t=evil", "t=YQ==; a=b t=YQ=="] {
+        assert_eq!(find(&cookie, "/", &[("cookie", spaced)]), Err(Reason::MultipleCredentials));
+    }
     assert_eq!(find(&bearer(), "/?x=1;access_token=b", &[good]), Err(Reason::MultipleCredentials));
     let unreadable = http::HeaderValue::from_bytes(b"t=evil; x=\xff").unwrap();
     let request = Request::builder().header("cookie", unreadable).header("cookie", "t=good");
@@ -84,17 +101,22 @@ fn a_second_one_in_disguise_is_seen() {
 
 #[test]
 fn other_values_are_malformed() {
-    for value in ["Bearer", "Bearer ", "Bearer  a", "Bearer a b", "Bearer a\tb", "Bearer \"a\"", "Bearer {}"] {
+    for value in ["Bearer", "bearer", "Bearer ", "Bearer  a", "Bearer a b", "Bearer a\tb", "Bearer \"a\"", "Bearer {}"]
+    {
         assert_eq!(find(&bearer(), "/", &[("authorization", value)]), Err(Reason::MalformedCredential), "{value}");
     }
-    let not_ascii = Request::builder().header("authorization", http::HeaderValue::from_bytes(b"Bearer \xff").unwrap());
-    assert_eq!(token(&bearer(), not_ascii), Err(Reason::MalformedCredential));
+    for bytes in [&b"Bearer \xff"[..], b"Basic \xff", "Basic é".as_bytes()] {
+        let not_ascii = Request::builder().header("authorization", http::HeaderValue::from_bytes(bytes).unwrap());
+        assert_eq!(token(&bearer(), not_ascii), Err(Reason::MalformedCredential));
+    }
 }
 
 #[test]
 fn a_huge_one_is_not_looked_at() {
     let value = format!("Bearer {}", "a".repeat(MAX_TOKEN + 1));
     assert_eq!(find(&bearer(), "/", &[("authorization", &value)]), Err(Reason::TokenTooLarge));
+    let longest = value.strip_suffix('a').unwrap();
+    assert_eq!(find(&bearer(), "/", &[("authorization", longest)]).map(|token| token.len()), Ok(MAX_TOKEN));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::auth::claims::Pointer;
+use crate::auth::client_certificate::San;
 use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, Keys, RemoteKeys, RemoteSource};
 use crate::auth::locator::Locator;
@@ -16,7 +17,7 @@ use crate::auth::request::UrlBase;
 use crate::auth::revocation::{RevocationHandle, RevocationList};
 use crate::auth::secret::{Secret, SecretKey};
 use crate::auth::static_token::StaticTokenPolicy;
-use crate::auth::testing::{ED25519, ISSUER, fixed, good_claims, key_set, now, policy, with};
+use crate::auth::testing::{ED25519, ISSUER, fixed, good_claims, key_set, now, policy, signature, with};
 use crate::auth::{Rules, verify};
 
 /// A policy for the static token `good` in this header; the secret has this index.
@@ -27,7 +28,11 @@ fn header(name: &'static str, index: usize) -> Policy {
 
 fn token(place: Locator, index: usize) -> Policy {
     let key = SecretKey::from_secret(Zeroizing::new(b"good".to_vec())).unwrap();
-    Policy::Token(Box::new(StaticTokenPolicy { place, secrets: vec![Secret { index, id: None, key }] }))
+    Policy::Token(Box::new(StaticTokenPolicy {
+        name: "static_token".into(),
+        place,
+        secrets: vec![Secret::new(index, key)],
+    }))
 }
 
 /// A policy for the static token `good` in the form field `t` of the body.
@@ -38,6 +43,7 @@ fn in_body(index: usize) -> Policy {
 fn jwt(keys: Keys) -> Policy {
     let issuer = Issuer {
         name: "acme".into(),
+        preset: false,
         iss: Some(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys,
@@ -101,6 +107,61 @@ fn all_of_grants_what_each_has_proven() {
     assert_eq!(outcome(&all, &[a, bearer, ("x-b", "bad")]), BAD);
 }
 
+#[test]
+fn the_sender_is_that_of_all_credentials() {
+    let named = |name, index, sender: Option<&str>| {
+        let Policy::Token(mut policy) = header(name, index) else { panic!("no static token") };
+        policy.secrets[0].sender = sender.map(Into::into);
+        Policy::Token(policy)
+    };
+    let schemes = || vec![named("x-a", 0, Some("a")), jwt(known()), named("x-b", 1, None), named("x-c", 2, Some("a"))];
+    let (token, good) = (bearer(), |name| (name, "good"));
+    let bearer = ("authorization", token.as_str());
+    let sender = |policy: &Policy, fields: &[(&str, &str)]| {
+        evaluate(policy, fields, None).unwrap().sender().text().unwrap_or_default()
+    };
+    let all = [good("x-a"), bearer, good("x-b"), good("x-c")];
+    for policy in [Policy::AllOf(schemes()), Policy::AnyOf(schemes())] {
+        assert_eq!(sender(&policy, &all), "a + acme/acme + static_token");
+    }
+    assert_eq!(sender(&Policy::AnyOf(schemes()), &[bearer]), "acme/acme");
+    assert_eq!(sender(&Policy::Public, &[]), "");
+}
+
+#[test]
+fn rotating_secrets_are_one_sender_and_named_ones_several() {
+    let of = |names: &[(Option<&str>, Option<&str>)]| {
+        let Policy::Token(mut policy) = header("x-a", 0) else { panic!("no static token") };
+        let secret = policy.secrets[0].clone();
+        let secrets = names.iter().map(|(id, sender)| Secret {
+            id: id.map(Into::into),
+            sender: sender.map(Into::into),
+            ..secret.clone()
+        });
+        policy.secrets = secrets.collect();
+        Policy::Token(policy)
+    };
+    let one = [
+        of(&[(None, None), (None, None)]),
+        of(&[(Some("1"), Some("a")), (Some("2"), Some("a"))]),
+        Policy::AllOf(vec![of(&[(None, None)]), Policy::ClientCertificate(Box::new(named_certificate()))]),
+    ];
+    let several = [
+        of(&[(Some("1"), None), (Some("2"), None)]),
+        of(&[(None, Some("a")), (None, None)]),
+        of(&[(None, Some("a")), (None, Some("b"))]),
+        jwt(known()),
+        Policy::ClientCertificate(Box::default()),
+        Policy::AnyOf(vec![of(&[(None, None)]), of(&[(None, None)])]),
+    ];
+    assert!(one.iter().all(Policy::has_one_sender));
+    assert!(!several.iter().any(Policy::has_one_sender));
+}
+
+fn named_certificate() -> CertificateRule {
+    CertificateRule { sans: vec![San::parse("dns:a.test").unwrap()], sha256: Vec::new() }
+}
+
 /// The body of a request that is rejected by its headers is not read.
 #[test]
 fn all_of_rejects_before_it_reads() {
@@ -155,6 +216,75 @@ fn unavailable_comes_before_rejected() {
             assert_eq!(outcome(&any, fields), Err(Reason::JwksUnavailable), "{fields:?}");
         }
         assert_eq!((outcome(&any, &[("x-a", "good")]), outcome(&any, &[("x-a", "bad")])), (Ok(vec![0]), BAD));
+    }
+}
+
+/// The keys of such a token may be fetched, after which another rejection is no longer the first one.
+#[test]
+fn a_token_of_an_unknown_remote_key_comes_before_rejected() {
+    let Keys::Remote(remote) = unknown() else { panic!("remote keys") };
+    let named = with(ED25519.jwk(), &json!({"kid": "1"}));
+    remote.replace(key_set(&[named], &[Algorithm::EdDSA]), now());
+    let token = ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA","kid":"2"}"#, good_claims().to_string());
+    let fields = [("authorization", format!("Bearer {token}")), ("x-a", "bad".to_owned())];
+    let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let keys = Keys::Remote(remote);
+    for policies in [vec![jwt(keys.clone()), header("x-a", 0)], vec![header("x-a", 0), jwt(keys.clone())]] {
+        assert_eq!(outcome(&Policy::AnyOf(policies), &fields), Err(Reason::UnknownKey));
+    }
+}
+
+/// A credential that counted twice would have its replay id reserved twice.
+#[test]
+fn each_credential_of_any_of_counts_once() {
+    let any = Policy::AnyOf(vec![header("x-a", 0), Policy::AllOf(vec![header("x-b", 1), header("x-c", 2)])]);
+    let grants = |fields: &[(&str, &str)]| evaluate(&any, fields, None).unwrap().each().count();
+    let (a, b, c) = (("x-a", "good"), ("x-b", "good"), ("x-c", "good"));
+    assert_eq!((grants(&[a]), grants(&[a, b])), (1, 2));
+    // An `all_of` has a grant without identity beside those of its policies.
+    assert_eq!((grants(&[b, c]), grants(&[a, b, c])), (3, 4));
+}
+
+#[test]
+fn a_policy_binds_the_body_if_every_request_that_passes_does() {
+    let bound = || {
+        let Policy::Jwt(mut policy) = jwt(known()) else { panic!("a JWT") };
+        policy.token = Locator::Json(Pointer::parse("/token").unwrap());
+        Policy::Jwt(policy)
+    };
+    assert!(Policy::Signature(Box::new(signature())).binds_body());
+    assert!(bound().binds_body() && Policy::AllOf(vec![bound(), header("x-a", 0)]).binds_body());
+    assert!(Policy::AnyOf(vec![bound(), bound()]).binds_body());
+    let all = Policy::AllOf(vec![jwt(known()), header("x-a", 0)]);
+    let any = Policy::AnyOf(vec![bound(), header("x-a", 0)]);
+    for policy in [Policy::Public, jwt(known()), header("x-a", 0), all, any] {
+        assert!(!policy.binds_body(), "{:?}", policy.kind());
+    }
+}
+
+/// A certificate is valid only for the host name of its connection, which such a route must compare.
+#[test]
+fn a_policy_looks_at_certificates_if_one_of_its_schemes_does() {
+    let bound = || {
+        let Policy::Jwt(mut policy) = jwt(known()) else { panic!("a JWT") };
+        policy.bindings.certificate = true;
+        Policy::Jwt(policy)
+    };
+    let rule = || Policy::ClientCertificate(Box::default());
+    for policy in [rule(), bound(), Policy::AnyOf(vec![header("x-a", 0), Policy::AllOf(vec![Policy::Public, rule()])])]
+    {
+        assert!(policy.looks_at_certificates(), "{:?}", policy.kind());
+    }
+    let without = Policy::AllOf(vec![jwt(known()), Policy::Signature(Box::new(signature()))]);
+    for policy in [Policy::Public, jwt(known()), header("x-a", 0), without] {
+        assert!(!policy.looks_at_certificates(), "{:?}", policy.kind());
+    }
+}
+
+#[test]
+fn every_scheme_is_evaluated() {
+    for policy in [Policy::Signature(Box::new(signature())), Policy::ClientCertificate(Box::default())] {
+        assert_eq!(outcome(&policy, &[]), MISSING, "{:?}", policy.kind());
     }
 }
 
@@ -235,6 +365,7 @@ fn a_body_with_the_only_credential_must_be_json() {
     for nothing in [&b""[..], b"{}"] {
         assert_eq!(decide(in_json(), &[], nothing), MISSING);
     }
+    assert_eq!(decide(header("x-a", 0), &[], b"no JSON"), MISSING);
     let any = || Policy::AnyOf(vec![header("x-a", 0), in_json()]);
     assert_eq!(decide(any(), &[("x-a", "good")], b"no JSON"), Ok(vec![0]));
     assert_eq!(decide(any(), &[], b"no JSON"), MISSING);

@@ -17,6 +17,7 @@ use crate::auth::{Policy, Reason, RequestView, Rules, VerifyError, verify};
 fn route(keys: Keys, list: RevocationList) -> Rules {
     let mut policy = policy(vec![Issuer {
         name: "acme".into(),
+        preset: false,
         iss: Some(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys,
@@ -96,6 +97,34 @@ fn tokens_issued_before_or_without_a_time_are_revoked() {
     ] {
         assert_eq!(decide(&rules, WITH_KID, &json!({"iat": issued})), expected, "{issued}");
     }
+}
+
+/// `issued_before` revokes tokens: a signature beside the token, which has no issue time, is not one.
+#[test]
+fn a_credential_without_a_token_is_not_older_than_a_bound() {
+    let list = RevocationList { issued_before: UnixTime::from_seconds(NOW), ..RevocationList::default() };
+    let handle = RevocationHandle::new("revoked.yaml".into(), list);
+    assert!(!handle.revokes(&Grant::anonymous()));
+}
+
+/// A token without claims, such as a detached JWS, can be revoked by its key; one without `kid` by its claims.
+#[test]
+fn a_grant_is_revocable_by_key_or_claims() {
+    let grant = |kid: Option<&str>, claims: Value| {
+        let Value::Object(claims) = claims else { panic!("claims") };
+        Grant { kid: kid.map(str::to_owned), claims: Arc::new(claims), ..Grant::anonymous() }
+    };
+    let named = grant(Some("k"), json!({}));
+    let all = Grant::anonymous().beside(named).beside(grant(None, json!({"sub": "acme", "jti": "1"})));
+    let found: Vec<_> = all.revocables().map(|one| (one.token_id, one.subject, one.key_id)).collect();
+    assert_eq!(found, [(None, None, Some("k")), (Some("1"), Some("acme"), None)]);
+}
+
+#[test]
+fn the_entries_of_a_list_are_counted() {
+    let (token_ids, subjects, key_ids) = (set(&["1", "2", "3"]), set(&["a", "b"]), set(&["k"]));
+    let list = RevocationList { token_ids, subjects, key_ids, ..RevocationList::default() };
+    assert_eq!(RevocationHandle::new("revoked.yaml".into(), list).entries(), 6);
 }
 
 /// An invalid token is rejected for that reason first: an unauthenticated client does not learn the list's entries.

@@ -10,16 +10,20 @@ use serde_json::json;
 
 use super::*;
 use crate::auth::claims::Pointer;
+use crate::auth::encoding::Encoding;
 use crate::auth::issuer::Issuer;
+use crate::auth::jwt::binding::{BindingHash, BodyHash, HashPresence};
 use crate::auth::keys::Algorithm;
 use crate::auth::locator::Locator;
 use crate::auth::request::UrlBase;
-use crate::auth::testing::{ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, policy, with};
+use crate::auth::static_token::StaticTokenPolicy;
+use crate::auth::testing::{ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, policy, secret, signature, with};
 use crate::auth::time::TimestampUnit;
 
 fn jwt() -> Policy {
     Policy::Jwt(Box::new(policy(vec![Issuer {
         name: "acme".into(),
+        preset: false,
         iss: Some(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys: fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA])),
@@ -108,6 +112,50 @@ fn a_timestamp_may_be_a_verified_claim() {
     assert_eq!((at(json!(NOW)), at(json!(NOW.to_string()))), (None, None));
     assert_eq!(at(json!(NOW - 301)), Some((Reason::TimestampTooOld, true)));
     assert_eq!(at(json!(true)), Some((Reason::MalformedTimestamp, true)));
+}
+
+fn hash_of_the_body() -> Policy {
+    let Policy::Jwt(mut policy) = jwt() else { panic!("a JWT") };
+    policy.bindings.body = Some(BodyHash {
+        claim: Pointer::parse("h").unwrap(),
+        hash: BindingHash::Sha256,
+        encoding: Encoding::Hex,
+        presence: HashPresence::Required,
+    });
+    Policy::Jwt(policy)
+}
+
+/// The body of a request with an old timestamp in its headers is not read.
+#[test]
+fn a_timestamp_in_a_header_is_checked_before_the_body_is_read() {
+    let hash = BindingHash::Sha256.written(b"body", Encoding::Hex);
+    let token = bearer(&json!({"h": hash, "t": NOW}));
+    let decide = |timestamp: Option<TimestampRule>, time: u64| {
+        let request = Request::post("/").header("authorization", &token).header("x-time", time.to_string());
+        let head = request.body(()).unwrap().into_parts().0;
+        let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
+        verify(&Rules::new(hash_of_the_body(), None, timestamp), &view, now()).err()
+    };
+    assert_eq!(decide(in_header(), NOW), Some(VerifyError::NeedsBody));
+    assert_eq!(decide(in_header(), NOW - 301), Some(Reason::TimestampTooOld.into()));
+    let claim = timed(Locator::Claim(Pointer::parse("t").unwrap()));
+    assert_eq!(decide(claim, NOW), Some(VerifyError::NeedsBody), "the claims are known only after the body");
+}
+
+/// The upstream could read another spelling of one of these headers instead of the verified one.
+#[test]
+fn the_headers_of_every_rule_are_known() {
+    let name = HeaderName::from_static;
+    let token = StaticTokenPolicy { name: "static_token".into(), place: Locator::header_named(name("x-token")), secrets: vec![secret()] };
+    let policy = Policy::AllOf(vec![
+        Policy::AnyOf(vec![jwt(), Policy::Token(Box::new(token))]),
+        Policy::Signature(Box::new(signature())),
+    ]);
+    let rules = Rules::new(policy, None, in_header());
+    for expected in ["authorization", "x-token", "x-sig", "x-id", "x-signed-at", "x-key", "x-version", "x-time"] {
+        assert!(rules.headers().contains(&name(expected)), "{expected}");
+    }
+    assert!(!rules.headers().contains(&name("x-other")));
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub enum Component {
     Path,
     /// `query.sorted`: the pairs of the query as received, sorted by name.
     QuerySorted,
+    /// `query.pairs`: name and value of each query parameter, decoded, sorted by name, without separators.
+    QueryPairs,
     /// `form.sorted`: name and value of each form field, decoded, sorted, without duplicates.
     FormSorted,
     /// `header:NAME`, `json:/pointer` or `form:FIELD`: the value there; `header?:NAME` or `json?:/pointer` if it may be
@@ -151,6 +153,7 @@ impl Component {
             "url.decoded" => Self::UrlDecoded,
             "path" => Self::Path,
             "query.sorted" => Self::QuerySorted,
+            "query.pairs" => Self::QueryPairs,
             "form.sorted" => Self::FormSorted,
             "secret" => Self::Secret,
             _ => return Self::named(text),
@@ -188,6 +191,7 @@ impl Component {
             Self::Text(_)
             | Self::Method
             | Self::QuerySorted
+            | Self::QueryPairs
             | Self::FormSorted
             | Self::Located(..)
             | Self::Part(_)
@@ -210,6 +214,7 @@ impl Component {
             Self::Text(text) => Ok(Cow::Borrowed(text)),
             Self::Method => Ok(Cow::Borrowed(request.head.method.as_str())),
             Self::QuerySorted => Ok(Cow::Owned(sorted_query(request.head.uri.query().unwrap_or_default()))),
+            Self::QueryPairs => Ok(Cow::Owned(query_pairs(request.head.uri.query().unwrap_or_default()))),
             Self::FormSorted => sorted_form(request).map(Cow::Owned),
             Self::Located(locator, presence) => {
                 let found = locator.find(request)?;
@@ -225,6 +230,11 @@ impl Component {
             Self::ListedHeaders(key) => listed(request, part(value, key)?).map(Cow::Owned),
             Self::Body | Self::BodyHash(_) | Self::Url | Self::UrlDecoded | Self::Path | Self::Secret => Err(missing()),
         }
+    }
+
+    /// Whether it depends on the signature's value.
+    pub(super) fn is_of_value(&self) -> bool {
+        matches!(self, Self::Part(_) | Self::ListedHeaders(_))
     }
 
     pub(super) fn is_url(&self) -> bool {
@@ -280,6 +290,13 @@ fn sorted_query(query: &str) -> String {
     let mut pairs: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).collect();
     pairs.sort_by_key(|pair| pair.split_once('=').map_or(*pair, |(name, _)| name));
     pairs.join("&")
+}
+
+/// Zoho's rule: as [`sorted_query`], decoded and without separators.
+fn query_pairs(query: &str) -> String {
+    let mut pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
+    pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+    pairs.iter().fold(String::new(), |text, (name, value)| text + name + value)
 }
 
 /// Twilio's rule. A body that is not a form would be unsigned: it is rejected unless it is empty.

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::auth::claims::{ClaimTest, Pointer};
 use crate::auth::request::UrlBase;
-use crate::auth::secret::{Hash, KeyError, SecretKey};
+use crate::auth::secret::{HASHED, Hash, KeyError, SecretKey};
 use crate::auth::testing::{ED25519, NOW, RSA, Signer, now, pem};
 
 mod keys;
@@ -22,7 +22,7 @@ const SECRET: &[u8] = b"the secret of a sender";
 
 fn secret(index: usize, id: Option<&str>, bytes: &[u8]) -> Secret {
     let key = SecretKey::from_secret(Zeroizing::new(bytes.to_vec())).unwrap();
-    Secret { index, id: id.map(str::to_owned), key }
+    Secret { id: id.map(Into::into), ..Secret::new(index, key) }
 }
 
 /// A policy for HMAC-SHA256 in hex over these components, as the whole value of `X-Sig`.
@@ -94,6 +94,58 @@ fn a_signature_is_good_for_its_body_alone() {
     }
 }
 
+/// The number of strings to sign that are hashed for a request with these signatures, and its result.
+fn hashed(policy: &SignaturePolicy, signatures: &[String]) -> (usize, Result<usize, Reason>) {
+    let before = HASHED.get();
+    let evaluated = evaluate(policy, &[("x-sig", &signatures.join(","))], b"body");
+    (HASHED.get() - before, evaluated)
+}
+
+/// An unauthenticated client may send sixteen signatures and a large body to a route with many secrets.
+#[test]
+fn a_string_to_sign_is_hashed_once_for_each_secret() {
+    let secrets: Vec<Secret> = (0..10).map(|index| secret(index, None, format!("secret {index}").as_bytes())).collect();
+    let forged: Vec<String> = (0..15).map(|number| mac_by(b"forged", [number])).collect();
+    let good = |index: usize| mac_by(format!("secret {index}").as_bytes(), "body");
+    let list = Parse::List { separator: ",".into(), prefix: String::new() };
+    for parse in [list, Parse::Split { separator: ":".into(), index: 0, list: Some(",".into()) }] {
+        let policy = SignaturePolicy { parse, secrets: secrets.clone(), ..policy(&["body"]) };
+        assert_eq!(hashed(&policy, &forged), (10, BAD));
+        assert_eq!(hashed(&policy, &[&forged[..], &[good(9)]].concat()), (10, Ok(9)));
+        assert_eq!(hashed(&policy, &[&[good(2)], &forged[..]].concat()), (3, Ok(2)));
+        let of_another_length = forged.iter().map(|forged| forged[2..].to_owned()).collect::<Vec<_>>();
+        assert_eq!(hashed(&policy, &of_another_length), (0, BAD));
+    }
+    for (_, algorithm, sign) in keys::signers() {
+        let keys = keys::signers().into_iter().map(|(public, ..)| public);
+        let key = keys.filter_map(|public| SecretKey::from_public(&public, algorithm).ok()).next().unwrap();
+        let policy = SignaturePolicy {
+            parse: Parse::List { separator: ",".into(), prefix: String::new() },
+            algorithm,
+            secrets: vec![Secret { index: 0, id: None, key }],
+            ..policy(&["body"])
+        };
+        // Another key has made them.
+        let forged = [b"1", b"2", b"3"].map(|text| Encoding::Hex.encode(&sign(text)));
+        let expected = if algorithm == SignatureAlgorithm::Ed25519 { 0 } else { 1 };
+        assert_eq!(hashed(&policy, &forged), (expected, BAD), "{algorithm:?}");
+    }
+}
+
+#[test]
+fn a_signature_of_another_length_is_rejected_before_the_body_is_read() {
+    let policy = policy(&["body"]);
+    let without_body = |signature: &str| {
+        let head = head("/", &[("x-sig", signature)]);
+        policy.verify(&RequestView::new(&head, UrlBase::Host("a")), now(), &mut Explanation::off()).unwrap_err()
+    };
+    let good = mac("body");
+    assert_eq!(without_body(&good), VerifyError::NeedsBody);
+    for bad in ["", "00", &good[2..], &format!("{good}00"), &good.to_uppercase()] {
+        assert_eq!(without_body(bad), Reason::InvalidSignature.into(), "{bad}");
+    }
+}
+
 /// Most SDKs compare text, so that to them a second spelling is a different signature.
 #[test]
 fn a_signature_has_one_spelling() {
@@ -137,6 +189,7 @@ fn each_form_finds_its_signatures_and_nothing_else() {
         (&Parse::Prefix("v0=".into()), "V0=01", none),
         (&Parse::Prefix("v0=".into()), "01", none),
         (&pairs("v1"), "t=5,v1=01, v0=02,v1=03", &[&[1], &[3]]),
+        (&pairs("v1"), "t=5,,v1=01,", &[&[1]]),
         (&pairs("v1"), "t=5", none),
         (&pairs("v1"), "v1=01,nonsense", none),
         (&pairs("v1"), "", none),
@@ -176,6 +229,25 @@ fn of_two_parts_of_one_name_none_counts() {
     for value in [format!("v1={five}"), format!("T=5,v1={five}")] {
         assert_eq!(evaluate(value.clone()), Err(Reason::MissingSignedComponent), "{value}");
     }
+}
+
+#[test]
+fn a_value_of_a_pair_may_contain_the_separator() {
+    let value = &pairs("v1").read("t=a=b,v1=YQ==")[0];
+    assert_eq!((value.part("t"), value.decoded(Encoding::Base64)), (Some("a=b"), vec![b"a".to_vec()]));
+}
+
+/// A value beyond the bound is not read, so that a long header does not cost more.
+#[test]
+fn very_many_parts_are_not_read() {
+    let last =
+        |before: usize, prefix: &str, between: &str| format!("{}{prefix}01", format!("a{between}").repeat(before));
+    let list = Parse::List { separator: " ".into(), prefix: "v1,".into() };
+    let fields = |index| Parse::Split { separator: ":".into(), index, list: None };
+    assert_eq!(signatures(&list, &last(63, "v1,", " ")).len(), 1);
+    assert_eq!(signatures(&list, &last(64, "v1,", " ")).len(), 0);
+    assert_eq!(signatures(&fields(63), &last(63, "", ":")).len(), 1);
+    assert_eq!(signatures(&fields(64), &last(64, "", ":")).len(), 0);
 }
 
 #[test]
@@ -232,6 +304,10 @@ fn required_components_are_present() {
     for other in [&b"{}"[..], br#"{"type":"b"}"#] {
         assert_eq!(evaluate(&policy, &[], other), unmet);
     }
+    let present = ClaimRule { pointer: Pointer::parse("/id").unwrap(), test: ClaimTest::Exists(true) };
+    policy.required_json.as_mut().unwrap().push(present);
+    assert_eq!((evaluate(&policy, &[], body), evaluate(&policy, &[], br#"{"id":1}"#)), (unmet, unmet));
+    assert_eq!(evaluate(&policy, &[], br#"{"type":"a","id":1}"#), Ok(0));
     for other in [&br#"{"type":"a","type":"a"}"#[..], b"[]", b"a", b""] {
         assert_eq!(evaluate(&policy, &[], other), Err(Reason::MalformedBody));
     }
@@ -273,6 +349,13 @@ fn a_named_secret_serves_its_name_alone() {
     for key in ["key=a,", "key=c,", "key=,", "", "key=B,", "key=b,key=b,"] {
         assert_eq!(evaluate(key, b"secret b"), BAD, "{key}");
     }
+    policy.key_id = Component::parse("header:x-key");
+    let value = format!("v1={}", mac_by(b"secret b", "body"));
+    let evaluate = |keys: &[(&str, &str)]| {
+        super::tests::evaluate(&policy, &[&[("x-sig", value.as_str())], keys].concat(), b"body")
+    };
+    assert_eq!((evaluate(&[("x-key", "b")]), evaluate(&[])), (Ok(1), BAD));
+    assert_eq!(evaluate(&[("x-key", "b"), ("x-key", "b")]), Err(Reason::MultipleCredentials));
 }
 
 /// Every check that does not need the body runs before the body is read.
@@ -284,9 +367,10 @@ fn the_headers_are_verified_without_the_body() {
         let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
         policy.verify(&view, now(), &mut Explanation::off()).unwrap_err()
     };
-    assert_eq!(evaluate(&[("x-sig", "00")]), VerifyError::NeedsBody);
+    let good = mac("body");
+    assert_eq!(evaluate(&[("x-sig", &good)]), VerifyError::NeedsBody);
     assert_eq!(evaluate(&[]), Reason::MissingCredential.into());
-    assert_eq!(evaluate(&[("x-sig", "00"), ("x-sig", "00")]), Reason::MultipleCredentials.into());
+    assert_eq!(evaluate(&[("x-sig", &good), ("x-sig", &good)]), Reason::MultipleCredentials.into());
 }
 
 #[test]
@@ -299,4 +383,12 @@ fn explanations_never_contain_the_secret() {
     let told: String = explanation.into_vec().into_iter().map(|note| note.found).collect();
     assert!(told.contains("<secret>.body") && !told.contains("the secret of"), "{told}");
     assert!(!format!("{policy:?}").contains("the secret of"));
+}
+
+/// A conversion to text loses bytes of a secret that is no text, and the rest of it would be shown.
+#[test]
+fn explanations_contain_no_part_of_a_binary_secret() {
+    let secret = Secret::new(0, SecretKey::from_secret(b"\xff\xfeKEY\x80".to_vec().into()).unwrap());
+    let text = [&b"\xff"[..], b"\xff\xfeKEY\x80", b".body ", b"\xff\xfeKEY\x80"].map(Cow::Borrowed);
+    assert_eq!(shown(&text, &secret), "\u{fffd}<secret>.body <secret>");
 }

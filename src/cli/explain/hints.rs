@@ -128,7 +128,7 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
         passes(trial, |route, _, _| {
             each_signature(&mut route.rules, |policy| {
                 policy.key_id = None;
-                policy.secrets = vec![Secret { index: 0, id: None, key: key.clone() }];
+                policy.secrets = vec![Secret::new(0, key.clone())];
             });
         })
     };

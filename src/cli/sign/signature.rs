@@ -84,7 +84,7 @@ fn parts(policy: &SignaturePolicy, secret: &Secret, draft: &Draft, keys: &Keyrin
         add(name, policy.time.as_ref().map(|time| time.unit.write(keys.now)).unwrap_or_default());
     }
     if let Some(Component::Part(name)) = &policy.key_id {
-        add(name, secret.id.clone().unwrap_or_default());
+        add(name, secret.id.as_deref().unwrap_or_default().to_owned());
     }
     for piece in &policy.signed_payload {
         if let Component::ListedHeaders(name) = piece {

@@ -32,6 +32,8 @@ pub(super) struct RouteScope<'i> {
     pub(super) challenges: Vec<ChallengeRule>,
     /// The format of error responses.
     pub(super) errors: ErrorForm,
+    /// The preset of the scheme; of several, the last.
+    pub(super) preset: Option<String>,
     /// The preset whose provider documents its largest body.
     pub(super) largest_body: Option<LargestBody>,
 }

@@ -8,11 +8,11 @@ use super::auth::has_jwt;
 use super::compiler::Compiler;
 use crate::auth::Policy;
 use crate::auth::claims::Pointer;
-use crate::config::file::{CredentialYaml, ForwardYaml, RouteYaml};
-use crate::config::reader::{Field, Section, nearest};
+use crate::config::file::{CredentialYaml, ForwardYaml, Parsed, RouteYaml};
+use crate::config::reader::{Field, List, Location, Section, nearest};
 use crate::failure::{self, is_before_route, is_retried};
 use crate::reason::Reason;
-use crate::route::Forward;
+use crate::route::{Forward, HeaderPattern, NEEDED_BY_HTTP, Route, Upstream};
 
 /// Headers that control the connection or the request itself; a claim must not overwrite them.
 const NOT_FOR_CLAIMS: &[&str] = &[
@@ -33,6 +33,32 @@ const NOT_FOR_CLAIMS: &[&str] = &[
     "forwarded",
     "x-request-id",
 ];
+
+/// Whether the pattern matches a header without which the request would be another one.
+fn is_needed(pattern: &HeaderPattern) -> bool {
+    NEEDED_BY_HTTP.iter().any(|name| pattern.matches(name))
+}
+
+fn patterns(list: &List<Field<Parsed<HeaderPattern>>>) -> Vec<HeaderPattern> {
+    list.iter().filter_map(|pattern| Some((**pattern.value()?).clone())).collect()
+}
+
+/// Adds to each route the headers that carry claims on other routes with the same upstream: the application reads them
+/// on each of its paths.
+pub(super) fn share_claim_headers(routes: &mut [(Location, Route)]) {
+    let claimed: Vec<(Upstream, Vec<HeaderName>)> = routes
+        .iter()
+        .filter(|(_, route)| !route.forward.claims.is_empty())
+        .map(|(_, route)| (route.upstream.clone(), route.forward.claims.iter().map(|(_, name)| name.clone()).collect()))
+        .collect();
+    for (_, route) in routes {
+        let shared = claimed.iter().filter(|(upstream, _)| route.upstream.shares_endpoint(upstream));
+        let mut names: Vec<HeaderName> = shared.flat_map(|(_, names)| names.clone()).collect();
+        names.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        names.dedup();
+        route.forward.claim_headers = names;
+    }
+}
 
 /// Whether a claim may be written to the header. Only letters, digits and `-` are allowed: to an upstream behind CGI,
 /// another character such as `_` would be a second spelling of the same header.
@@ -57,14 +83,26 @@ impl Compiler<'_> {
             let message = "`remove` works only if each credential is in a header; use keep";
             self.problems.add(file.credential.at, message);
         }
-        if matches!(policy, Some(Policy::Public)) {
-            self.problems.add(file.at, "a public route has no credential and no claims; remove it");
-        }
         let claims = &file.claims_to_headers;
-        if policy.is_some_and(|policy| !has_jwt(policy)) && claims.is_written {
+        if matches!(policy, Some(Policy::Public)) {
+            let keys = [file.credential.written_at(), claims.is_written.then_some(claims.at)];
+            self.unused(&keys, "a public route has no credential and no claims; remove it");
+        } else if policy.is_some_and(|policy| !has_jwt(policy)) && claims.is_written {
             self.problems.add_follow_up(claims.at, "without a JWT there are no claims; remove it");
         }
-        Forward { remove_credential, claims: self.forwarded_claims(claims) }
+        let problem = "must not be empty; name a header or remove the key";
+        self.not_empty(&file.remove, problem);
+        self.not_empty(&file.allow, problem);
+        for pattern in file.remove.iter().filter(|pattern| pattern.value().is_some_and(|pattern| is_needed(pattern))) {
+            self.problems.add(pattern.at, "would remove a header that HTTP needs; name others");
+        }
+        Forward {
+            remove_credential,
+            claims: self.forwarded_claims(claims),
+            claim_headers: Vec::new(),
+            remove: patterns(&file.remove),
+            allow: file.allow.is_written.then(|| patterns(&file.allow)),
+        }
     }
 
     fn forwarded_claims(&mut self, file: &BTreeMap<String, Field<String>>) -> Vec<(Pointer, HeaderName)> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::compiler::Compiler;
+use super::secrets::OF_TOKEN;
 use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, KeySet, Keys};
 use crate::config::file::{IssuerYaml, SecretEncoding, SecretYaml};
@@ -43,7 +44,14 @@ impl<'a> Compiler<'a> {
             "public_key" => self.public_key(file, &algorithms),
             _secrets => self.shared_secrets(file, &algorithms),
         });
-        Some(Issuer { name: name.into(), iss: iss?, algorithms, keys: keys?, token_cache: Arc::default() })
+        Some(Issuer {
+            name: name.into(),
+            preset: false,
+            iss: iss?,
+            algorithms,
+            keys: keys?,
+            token_cache: Arc::default(),
+        })
     }
 
     /// The `iss` to compare; `Some(None)` if the file says `none`.
@@ -102,9 +110,12 @@ impl<'a> Compiler<'a> {
             self.problems.add_follow_up(several.at, problem);
         }
         let one = file.secret.value().map(|secret| (secret, file.secret.at));
-        let files = one.into_iter().chain(several.iter().map(|secret| (&**secret, secret.at)));
-        let secrets: Vec<_> =
-            files.filter_map(|(file, at)| Some((self.secret_as(file, SecretEncoding::Utf8, at)?, at))).collect();
+        let files: Vec<_> = one.into_iter().chain(several.iter().map(|secret| (&**secret, secret.at))).collect();
+        files.iter().for_each(|(secret, _)| self.unused_names(secret, OF_TOKEN));
+        let secrets: Vec<_> = files
+            .into_iter()
+            .filter_map(|(file, at)| Some((self.secret_as(file, SecretEncoding::Utf8, at)?, at)))
+            .collect();
         let algorithm = self.only(algorithms, file)?;
         for (secret, at) in &secrets {
             self.check(*at, KeySet::from_secret(secret, algorithm));
@@ -133,6 +144,12 @@ impl<'a> Compiler<'a> {
         at: Location,
     ) -> Option<Zeroizing<Vec<u8>>> {
         let raw = self.secret_bytes(file, at)?;
+        if is_key_file(raw) {
+            let problem = "holds a key or certificate in PEM or JWK form, not a shared secret: with a public key as the \
+                           secret every client could sign; use `public_key` or `jwks`, or the shared secret itself";
+            self.problems.add(at, problem);
+            return None;
+        }
         let secret = decode_secret(raw, file.encoding.value().copied().unwrap_or(default));
         let at = file.encoding.written_at().unwrap_or(at);
         self.check(at, secret.ok_or("the secret is not valid in this encoding"))
@@ -157,4 +174,10 @@ impl<'a> Compiler<'a> {
             }
         }
     }
+}
+
+/// Whether the text is a key or certificate in PEM form (RFC 7468), or a JSON Web Key or key set (RFC 7517).
+fn is_key_file(text: &[u8]) -> bool {
+    let has = |part: &str| memchr::memmem::find(text, part.as_bytes()).is_some();
+    has("-----BEGIN ") || text.trim_ascii_start().starts_with(b"{") && has("\"kty\"")
 }

@@ -199,8 +199,8 @@ impl Compiler<'_> {
         if audiences.len() > 1 || !(bound || origin == Origin::Preset) {
             self.problems.add(
                 field.at,
-                "`none` must be the only value, and needs body_hash (required, or absent_if_empty), url_hash, url or \
-                 qsh, or a token in the body",
+                "`none` must be the only value, and needs body_hash with `presence: required`, url_hash, url or qsh, or a \
+                 token in the body",
             );
         }
         Some(Audience::Any)

@@ -3,8 +3,8 @@
 use super::compiler::Compiler;
 use crate::auth::Policy;
 use crate::config::file::{Burst, Concurrency, LimitYaml, RateField, RatePerSeconds, RouteYaml};
-use crate::config::reader::{Field, Section};
-use crate::route::{Limit, Rate, RouteLimits};
+use crate::config::reader::{Field, Location, Section};
+use crate::route::{Limit, REDUCED_MAX_BODY, Rate, RouteLimits};
 
 impl Compiler<'_> {
     pub(super) fn route_limits(&mut self, route: &RouteYaml) -> RouteLimits {
@@ -17,6 +17,7 @@ impl Compiler<'_> {
             route: self.limit(&file.rate, &file.burst, &file.concurrency),
             issuer: self.limit_of_each(&file.per_issuer),
             subject: self.limit_of_each(&file.per_subject),
+            sender: self.limit_of_each(&file.per_sender),
             failed_auth: rate(&file.failed_auth_rate, None),
             shared: file.shared.get(),
         }
@@ -32,6 +33,16 @@ impl Compiler<'_> {
             self.problems.add_unless_known(burst.at, "requires `rate`; set it too, such as 100/s, or remove this key");
         }
         Limit { rate: rate(per_time, burst.number()), concurrency: concurrency.number() }
+    }
+
+    /// Warns of `failed_auth_rate` on a route of a provider, whose other customers can exhaust it.
+    pub(super) fn warn_of_shared_addresses(&mut self, preset: &str, at: Location) {
+        let warning = format!(
+            "all customers of {preset} usually share its addresses, and any of them can exhaust this rate: beyond it, \
+             bodies over {} KiB are rejected with 429 before they are verified",
+            REDUCED_MAX_BODY >> 10
+        );
+        self.warn(at, &warning);
     }
 
     /// Warns of `per_subject` on a route without JWTs: only JWTs have a subject.

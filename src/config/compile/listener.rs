@@ -115,6 +115,7 @@ fn limits(file: &ListenerYaml) -> ListenerLimits {
         max_connections_per_ip: limits.max_connections_per_ip.get(),
         max_headers_size: u32::try_from(limits.max_headers_size.get::<u64>()).unwrap_or(u32::MAX),
         max_headers_count: limits.max_headers_count.get(),
+        min_request_body_rate: u32::try_from(limits.min_request_body_rate.get::<u64>()).unwrap_or(u32::MAX),
         max_concurrent_streams: limits.max_concurrent_streams.get(),
         max_pending_resets: limits.max_pending_resets.get(),
         tls_handshake: timeouts.tls_handshake.get(),

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::compiler::{Compiler, LargestBody, RouteScope};
 use super::jwt::Origin;
-use super::secrets::{KeyMaterial, WrittenKeys};
+use super::secrets::{KeyMaterial, OF_TOKEN, WrittenKeys};
 use super::signature::{Written, algorithm_of};
 use crate::auth::Policy;
 use crate::auth::challenge::{ChallengeRule, ExpectedValue, ResponseTemplate};
@@ -32,6 +32,7 @@ impl Compiler<'_> {
     pub(super) fn preset(&mut self, file: &AuthScheme, scope: &mut RouteScope<'_>) -> Option<Policy> {
         let name = file.preset.text()?;
         let preset = self.filled(name, file)?;
+        scope.preset = Some(name.to_owned());
         if let Some(size) = &preset.largest_body {
             let never_retries = preset.retries.starts_with("never");
             scope.largest_body = Some(LargestBody { preset: name.to_owned(), size: size.clone(), never_retries });
@@ -126,7 +127,7 @@ impl Compiler<'_> {
         }
         let files = keys.files();
         if !preset.signature.value().is_some_and(|signature| signature.key_id.is_written()) {
-            self.unused_ids(&files, "this provider sends no key id; remove it");
+            self.unused_ids(&files, "this provider sends no key id; remove it, or set `sender`");
         }
         if preset.signature.is_written() || preset.static_token.is_written() || material.shared().is_some() {
             let algorithm = preset.signature.value().and_then(|signature| signature.algorithm.value().copied());
@@ -134,6 +135,7 @@ impl Compiler<'_> {
             return Some(files.into_iter().zip(secrets).map(|((file, at), secret)| (file, at, Some(secret))).collect());
         }
         // Public keys of tokens are read when their key set is built.
+        self.unused_senders(&files, OF_TOKEN);
         if files.is_empty() || keys.are_both_written() {
             let expected = "expected `public_key`, or a list of `public_keys`";
             self.problems.add_follow_up(keys.several.map_or(keys.one.at, |several| several.at), expected);
@@ -161,7 +163,7 @@ impl Compiler<'_> {
         }
         if let Some(token) = preset.static_token.value() {
             self.unused(&[file.tolerance.written_at()], "this provider signs no timestamp; remove it");
-            return self.token_policy(token, Some(made(keys?)), at).map(|policy| Policy::Token(Box::new(policy)));
+            return self.token_policy(token, name, Some(made(keys?)), at).map(|policy| Policy::Token(Box::new(policy)));
         }
         let issuer = self.preset_issuer(name, preset, file, keys?);
         let policy = self.jwt_policy(preset.jwt.value()?, issuer.map(|issuer| vec![issuer]), Origin::Preset);
@@ -212,7 +214,7 @@ impl Compiler<'_> {
             }
         };
         let iss = issuer.issuer.value().cloned().filter(|iss| iss != "none");
-        Some(Issuer { name: name.into(), iss, algorithms, keys: set?, token_cache: Arc::default() })
+        Some(Issuer { name: name.into(), preset: true, iss, algorithms, keys: set?, token_cache: Arc::default() })
     }
 
     /// A key set with each secret for every HS algorithm that the provider uses.
@@ -220,7 +222,12 @@ impl Compiler<'_> {
         let mut set = KeySet::default();
         for secret in keys.iter().filter_map(|(.., secret)| secret.as_ref()) {
             for algorithm in algorithms.iter().filter(|algorithm| algorithm.mac_length().is_some()) {
-                let added = set.add_secret(secret.key.shared().unwrap_or_default(), *algorithm, secret.index);
+                let added = set.add_secret(
+                    secret.key.shared().unwrap_or_default(),
+                    *algorithm,
+                    secret.index,
+                    secret.sender.as_ref(),
+                );
                 self.check(at, added)?;
             }
         }
@@ -278,6 +285,7 @@ impl Compiler<'_> {
 
     fn challenge_token(&mut self, field: &Field<SecretYaml>) -> Option<SecretKey> {
         let file = self.required(field, "{env: NAME} or {file: path}")?;
+        self.unused_names(file, "has no effect on a challenge's token; remove it");
         let secret = self.secret_as(file, SecretEncoding::Utf8, field.at)?;
         self.check(field.at, SecretKey::from_secret(secret))
     }

@@ -10,7 +10,7 @@ use crate::auth::locator::Locator;
 use crate::auth::replay_protection::{NoReplayId, ReplayIdSource};
 use crate::auth::signature::{Component, Presence, SignatureReplayId};
 use crate::config::compiled::Window;
-use crate::config::file::store::{IdempotencyYaml, ReplayIdYaml, ReplayProtectionYaml, ReplayRuleYaml};
+use crate::config::file::store::{IdempotencyYaml, ReplayIdYaml, ReplayProtectionYaml, ReplayRuleYaml, StoreYaml};
 use crate::config::file::{AuthScheme, AuthWord, AuthYaml, RouteYaml};
 use crate::config::presets;
 use crate::config::reader::{Field, Location};
@@ -25,14 +25,14 @@ impl Compiler<'_> {
     pub(super) fn duplicate_rules(
         &mut self,
         file: &RouteYaml,
-        policy: Option<&mut Policy>,
+        mut policy: Option<&mut Policy>,
         name: Option<&Arc<str>>,
         share: usize,
     ) -> Option<DuplicateRules> {
         let field = &file.replay_protection;
         let replay = match field.value() {
             Some(ReplayProtectionYaml::Word(_)) => None,
-            Some(ReplayProtectionYaml::Rule(rule)) => self.replay(rule, file, policy, name),
+            Some(ReplayProtectionYaml::Rule(rule)) => self.replay(rule, file, policy.as_deref_mut(), name),
             None => {
                 if file.auth.value().is_some_and(writes_jwt) {
                     let what = "{ id: { claim: jti } } together with a `store`, or `disabled`: a copied token can be \
@@ -51,7 +51,8 @@ impl Compiler<'_> {
                         and idempotency keys are kept there";
             self.missing(self.file.store.at, what);
         }
-        Some(DuplicateRules { replay, idempotency, share })
+        let one_sender = policy.is_none_or(|policy| policy.has_one_sender());
+        Some(DuplicateRules { replay, idempotency, share, one_sender })
     }
 
     fn replay(
@@ -84,12 +85,18 @@ impl Compiler<'_> {
         }
         let id = rule.id.if_written(|field| self.replay_id(field))?;
         let policy = policy?;
+        let endless = matches!(policy.identify(id.as_ref(), false), Err(NoReplayId::Endless));
         match policy.identify(id.as_ref(), ttl.is_some()) {
-            Ok(()) => self.warn_of_late_retries(policy, ttl, at),
+            Ok(()) => {
+                self.warn_of_late_retries(policy, ttl, at);
+                if endless {
+                    self.warn_of_lost_ids(at);
+                }
+            }
             Err(why) => self.no_id(why, rule, at),
         }
         let widened = name.and_then(|name| self.window(name, policy.window()));
-        Some(ReplayRule { on_duplicate, ttl, commit_on, widened })
+        Some(ReplayRule { scope: rule.scope.or_default(), on_duplicate, ttl, commit_on, widened })
     }
 
     fn no_id(&mut self, why: NoReplayId, rule: &ReplayRuleYaml, at: Location) {
@@ -120,6 +127,17 @@ impl Compiler<'_> {
         if ttl.is_none() && policy.leaves().iter().any(stays) {
             let warning = "a retry that the sender signs again after the signature's maximum age is forwarded a second \
                            time, because its id is no longer kept; set a `ttl` as long as the sender retries";
+            self.warn(at, warning);
+        }
+    }
+
+    /// Warns of credentials without a signed time in Redis: if that loses an id, nothing tells a captured request from a
+    /// new one.
+    fn warn_of_lost_ids(&mut self, at: Location) {
+        if matches!(self.file.store.value(), Some(StoreYaml::Redis(_))) {
+            let warning = "the credentials have no signed time: a request whose id Redis loses can be replayed; set \
+                           `appendonly yes` in Redis, and `appendfsync always` to lose none with a gateway that dies \
+                           at the same time";
             self.warn(at, warning);
         }
     }

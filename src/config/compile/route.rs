@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::uri::Authority;
+use http::Method;
 
 use super::compiler::{Compiler, LargestBody, RouteScope};
 use crate::auth::Policy;
@@ -13,8 +13,9 @@ use crate::auth::jwt::Audience;
 use crate::clock::UnixTime;
 use crate::config::file::{CaptureYaml, MatchYaml, ModeYaml, RouteYaml};
 use crate::config::reader::{Field, Location, Section};
-use crate::config::values::parse_size;
-use crate::route::{Capture, ErrorForm, Match, PathMatch, Route, validate_path};
+use crate::config::values::{self, parse_size};
+use crate::route::variants::{Bypass, bypasses};
+use crate::route::{Capture, ErrorForm, Match, PathMatch, REDUCED_MAX_BODY, Route, validate_path};
 use crate::snapshot::ADDRESS_SHARE;
 
 /// Whether a body is buffered until it is verified, rather than streamed to the upstream.
@@ -40,6 +41,7 @@ impl Compiler<'_> {
             secrets: 0,
             challenges: Vec::new(),
             errors: ErrorForm::default(),
+            preset: None,
             largest_body: None,
         };
         let name = self.name(&file.name);
@@ -58,6 +60,12 @@ impl Compiler<'_> {
         let (rules, matches) = (rules?, matches?);
         let max_body = file.limits.max_body_size.get();
         self.warn_of_no_subject(&limits, &rules.policy, file);
+        let reads_bodies = rules.policy.leaves().into_iter().any(holds_bodies);
+        if let (Some(preset), Some(_), true) =
+            (&scope.preset, limits.failed_auth, reads_bodies && max_body > REDUCED_MAX_BODY)
+        {
+            self.warn_of_shared_addresses(preset, file.limits.failed_auth_rate.at);
+        }
         let holds_body = rules.policy.leaves().into_iter().any(holds_bodies)
             || capture.is_some()
             || duplicates.as_ref().is_some_and(|duplicates| duplicates.idempotency.is_some());
@@ -113,6 +121,32 @@ impl Compiler<'_> {
             let warning = "limits.max_body_size is more than a quarter of max_buffered_bytes, which is the share of one IP \
                            address: larger bodies are always rejected with 503; raise max_buffered_bytes";
             self.warn(at, warning);
+        }
+    }
+
+    /// Warns of each route that forwards requests for the paths of another one, in a form that the routing does not
+    /// recognize, to the same upstream with weaker authentication.
+    pub(super) fn warn_of_bypasses(&mut self, routes: &[Arc<Route>], names: &BTreeMap<Arc<str>, usize>) {
+        let mut weaker: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for bypass in bypasses(routes).iter().filter(|bypass| bypass.is_by_weaker_authentication()) {
+            let Bypass { weaker: route, stricter } = bypass;
+            let (Some(at), Some(other)) = (names.get(&route.name), names.get(&stricter.name)) else { continue };
+            // A form can change POST into another method (`_method` in Rails and Laravel), but GET into none.
+            let reaches = route.matches.shares_method(&stricter.matches) || route.matches.takes(&Method::POST);
+            if reaches {
+                weaker.entry(*at).or_default().push(format!("routes[{other}] (`{}`)", stricter.name));
+            }
+        }
+        for (index, stricter) in weaker {
+            let Some(file) = self.file.routes.get(index) else { continue };
+            let at = file.matches.path.at;
+            let warning = format!(
+                "this route has weaker authentication than {} and the same upstream: an application that ignores a \
+                 suffix of the path (`.json`, `/x`), its host or its method, runs their handlers for requests of this \
+                 route; make `match` narrower, or set the same `auth` or another upstream",
+                stricter.join(", ")
+            );
+            self.warn(at, &warning);
         }
     }
 
@@ -181,10 +215,8 @@ impl Compiler<'_> {
 
     fn host(&mut self, field: &Field<String>) -> Option<String> {
         let host = field.text()?;
-        let plain = Authority::try_from(host).is_ok_and(|authority| authority.host() == host);
-        let plain = plain && !host.ends_with('.') && !host.contains('*');
         let expected = "expected one host name without port, such as hooks.example.com";
-        self.check(field.at, plain.then(|| host.to_ascii_lowercase()).ok_or(expected))
+        self.check(field.at, values::parse_host(host).ok_or(expected))
     }
 
     fn path_match(&mut self, field: &Field<String>) -> Option<PathMatch> {

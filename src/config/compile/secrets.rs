@@ -1,5 +1,7 @@
 //! Secrets and public keys of signatures, static tokens and presets: the values in the file → [`Secret`]s.
 
+use std::sync::Arc;
+
 use super::compiler::{Compiler, RouteScope};
 use crate::auth::secret::{Secret, SecretKey, SignatureAlgorithm};
 use crate::config::file::signature::SignatureYaml;
@@ -8,6 +10,9 @@ use crate::config::reader::{Field, List, Location, Section};
 
 /// Maximum number of secrets of one scheme: a current one, a next one, and more for tenants, distinguished by key id.
 const MAX_SECRETS: usize = 64;
+
+/// Why a key of a token has no `sender`.
+pub(super) const OF_TOKEN: &str = "the issuer and the subject of a token are its sender; remove it";
 
 impl<'a> Compiler<'a> {
     /// The secrets of one scheme, in the order of the file; each gets the route's next number.
@@ -28,9 +33,10 @@ impl<'a> Compiler<'a> {
             self.missing(at, &format!("`{one}`, or a list of 1 to {MAX_SECRETS} `{many}`, any of which may match"));
             return None;
         }
-        let secrets =
-            files.into_iter().map(|(file, at)| self.signature_secret(file, keys.material, algorithm, at, scope));
-        secrets.collect::<Vec<_>>().into_iter().collect()
+        let secrets = files.iter().map(|(file, at)| self.signature_secret(file, keys.material, algorithm, *at, scope));
+        let secrets: Vec<Secret> = secrets.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
+        self.check_same_secret(&secrets, &files);
+        Some(secrets)
     }
 
     fn signature_secret(
@@ -51,7 +57,8 @@ impl<'a> Compiler<'a> {
             self.warn(at, "is shorter than 16 bytes: it can be guessed from one signed request");
         }
         scope.secrets += 1;
-        Some(Secret { index: scope.secrets - 1, id: file.id.value().cloned(), key })
+        let sender = self.sender_name(&file.sender)?;
+        Some(Secret { id: file.id.text().map(Into::into), sender, ..Secret::new(scope.secrets - 1, key) })
     }
 
     /// The bytes of a public key, root certificate or key set, in the form in which the provider shows it.
@@ -77,6 +84,40 @@ impl<'a> Compiler<'a> {
             self.problems.add(at, problem);
             self.problems.excuse(self.problems.path(right.one.at));
         }
+    }
+
+    /// The name under `sender`; `None` in a `Some` if there is none.
+    fn sender_name(&mut self, field: &Field<String>) -> Option<Option<Arc<str>>> {
+        field.if_written(|field| {
+            let name = field.text()?;
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+            let is_plain = (1..=64).contains(&name.len()) && name.bytes().all(plain);
+            self.check(
+                field.at,
+                is_plain.then(|| name.into()).ok_or("expected 1 to 64 letters, digits, `-`, `_` or `.`"),
+            )
+        })
+    }
+
+    /// Reports a secret that occurs twice with different senders: only one of them would be found, or else an attacker
+    /// could choose by the key id whose request a copy is.
+    fn check_same_secret(&mut self, secrets: &[Secret], files: &[(&SecretYaml, Location)]) {
+        for (index, (secret, (_, at))) in secrets.iter().zip(files).enumerate() {
+            let same = secrets.iter().take(index).find(|other| other.digest == secret.digest);
+            if same.is_some_and(|other| (&other.sender, &other.id) != (&secret.sender, &secret.id)) {
+                self.problems.add(*at, "another sender or key id has the same secret; give each its own");
+            }
+        }
+    }
+
+    /// Reports senders of keys that would have no effect.
+    pub(super) fn unused_senders(&mut self, files: &[(&SecretYaml, Location)], problem: &str) {
+        files.iter().for_each(|(file, _)| self.unused(&[file.sender.written_at()], problem));
+    }
+
+    /// Reports the key id and the sender of a secret that has neither.
+    pub(super) fn unused_names(&mut self, file: &SecretYaml, problem: &str) {
+        self.unused(&[file.id.written_at(), file.sender.written_at()], problem);
     }
 
     /// Reports ids of keys that would have no effect.

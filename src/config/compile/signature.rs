@@ -48,7 +48,7 @@ impl Compiler<'_> {
         }
         let secrets = self.secrets(&keys, algorithm, scope);
         if !file.key_id.is_written() {
-            self.unused_ids(&keys.files(), "the signature has no key id; set key_id, or remove this key");
+            self.unused_ids(&keys.files(), "the signature has no key id; set key_id, or `sender` instead of this key");
         }
         self.signature_policy(file, Written { name: "signature", secrets, tolerance: None }, field.at)
     }
@@ -236,12 +236,14 @@ impl Compiler<'_> {
         let material = KeyMaterial::Shared(SecretEncoding::Utf8);
         let keys = WrittenKeys { one: &file.secret, several: Some(&file.secrets), material };
         let secrets = self.secrets(&keys, None, scope);
-        self.token_policy(file, secrets, field.at)
+        self.unused_ids(&keys.files(), "a static token has no key id; set `sender` instead of this key");
+        self.token_policy(file, "static_token", secrets, field.at)
     }
 
     pub(super) fn token_policy(
         &mut self,
         file: &StaticTokenYaml,
+        name: &str,
         secrets: Option<Vec<Secret>>,
         at: Location,
     ) -> Option<StaticTokenPolicy> {
@@ -252,7 +254,7 @@ impl Compiler<'_> {
         if let Locator::Header { scheme, .. } = &mut place {
             *scheme = file.scheme.value().cloned().filter(|scheme| scheme != "none").map(Scheme::Word);
         }
-        Some(StaticTokenPolicy { place, secrets: secrets? })
+        Some(StaticTokenPolicy { name: name.into(), place, secrets: secrets? })
     }
 }
 

@@ -14,6 +14,9 @@ use crate::settings::{Durability, RedisSettings, StoreBackend, StoreSettings};
 /// The longest timeout of one Redis command, for which a request may wait.
 const MAX_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Minimum length of the key of hashes.
+const MIN_HASH_KEY: usize = 16;
+
 impl Compiler<'_> {
     pub(super) fn store(&mut self, file: &Field<StoreYaml>) -> Option<StoreSettings> {
         let (backend, capacity, on_error) = match file.value()? {
@@ -44,6 +47,7 @@ impl Compiler<'_> {
             Some(tls) => Some(self.file(&tls.ca)?.to_vec()),
         };
         let password = file.password.value().and_then(|secret| self.redis_password(secret, file.password.at));
+        let hash_key = self.hash_key(&file.hash_key);
         let timeout = file.timeout.get();
         if timeout > MAX_TIMEOUT {
             self.problems.add(file.timeout.at, "must be 2s or less: each request waits for it");
@@ -59,13 +63,28 @@ impl Compiler<'_> {
             ca,
             username: file.username.value().cloned(),
             password,
+            hash_key,
             timeout,
             prefix: prefix.to_owned(),
             on_failover: file.on_failover.or_default(),
         }))
     }
 
+    fn hash_key(&mut self, field: &Field<SecretYaml>) -> Option<Zeroizing<Vec<u8>>> {
+        let Some(secret) = field.value() else {
+            let warning = "is not set: a client that can read this Redis can find out by trying which ids were used; set a \
+                           random secret, the same in all replicas";
+            self.warn(field.at, warning);
+            return None;
+        };
+        self.unused_names(secret, "has no effect on this key; remove it");
+        let key = self.secret_as(secret, SecretEncoding::Utf8, field.at)?;
+        let enough = key.len() >= MIN_HASH_KEY;
+        self.check(field.at, enough.then_some(key).ok_or("must have at least 16 bytes: a shorter key can be guessed"))
+    }
+
     fn redis_password(&mut self, secret: &SecretYaml, at: Location) -> Option<Zeroizing<String>> {
+        self.unused_names(secret, "has no effect on the password; remove it");
         let bytes = self.secret_as(secret, SecretEncoding::Utf8, at)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| "is not UTF-8 text");
         self.check(at, text.map(|text| Zeroizing::new(text.to_owned())))

@@ -39,7 +39,8 @@ impl Compiler<'_> {
             return None;
         }
         let mut endpoints = endpoints.into_iter();
-        Some(Upstream { first: endpoints.next()?, others: endpoints.collect(), timeout: timeouts.total.get() })
+        let (timeout, reuse) = (timeouts.total.get(), file.reuse.or_default());
+        Some(Upstream { first: endpoints.next()?, others: endpoints.collect(), timeout, reuse })
     }
 
     /// The URLs, each with its place.

@@ -52,11 +52,12 @@ pub struct JwksYaml {
     /// below `cooldown`.
     #[schemars(example = &"5m")]
     pub refresh_interval: Timeout<600_000>,
-    /// How long a fetched key set is used while fetches fail; not shorter than `refresh_interval`. After it the response
-    /// is 503 `jwks_unavailable`.
+    /// How long a fetched key set is used while fetches fail; not shorter than `refresh_interval`, which is the default if
+    /// it is longer. After it the response is 503 `jwks_unavailable`.
     #[schemars(example = &"48h")]
     pub max_stale: Timeout<86_400_000>,
-    /// Minimum time between two fetches, also for an unknown key; not longer than `refresh_interval`.
+    /// Minimum time from a fetch for an unknown key, or one that failed, to the next; not longer than `refresh_interval`,
+    /// which is the default if it is shorter.
     #[schemars(example = &"10s")]
     pub cooldown: Timeout<30_000>,
     /// PEM file with root certificates to trust instead of the public ones, with `url` or `discovery`.
@@ -112,6 +113,12 @@ pub struct SecretYaml {
     /// allowed otherwise.
     #[schemars(example = &"acme-1")]
     pub id: Field<String>,
+    /// Name of the sender that has this secret or key, for signatures, static tokens and presets: 1 to 64 letters, digits,
+    /// `-`, `_` and `.`. Secrets with the same name belong to the same sender, as during a rotation. Without it, a secret
+    /// with a key id belongs to a sender of its own, and all others of the scheme to one. Replay ids, idempotency keys,
+    /// `limits.per_sender` and shares of the store are kept for each sender.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{1,64}$"), example = &"acme")]
+    pub sender: Field<String>,
     /// Encoding of a shared secret in the file or variable: that of the preset if absent, otherwise `utf8`. The form of
     /// public keys and root certificates is detected.
     #[schemars(example = &"base64")]

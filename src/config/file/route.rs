@@ -15,7 +15,7 @@ use super::store::{IdempotencyYaml, ReplayProtectionYaml};
 use crate::auth::request::PublicUrl;
 use crate::auth::time::TimestampUnit;
 use crate::config::reader::{Field, List, Section};
-use crate::route::Rate;
+use crate::route::{HeaderPattern, Rate, Reuse};
 
 /// A pattern that every valid `match.host` matches.
 const HOST: &str = r"^(\[[0-9A-Fa-f:.]+\]|[^:/?#@*\[\]]+)$";
@@ -76,7 +76,7 @@ pub struct RouteYaml {
     /// Limits of requests: body size, rate, concurrency.
     #[schemars(example = json!({ "rate": "100/s", "concurrency": 256 }))]
     pub limits: Section<RouteLimitsYaml>,
-    /// The credential and the claims that the upstream gets; not with `auth: public`.
+    /// The headers that the upstream gets.
     #[schemars(example = json!({ "claims_to_headers": { "sub": "X-Hookgate-Subject" } }))]
     pub forward: Section<ForwardYaml>,
     /// Reason → another HTTP status, from 200 to 299 or 400 to 599. A reason with 408, 409, 429 or 5xx cannot become a
@@ -93,7 +93,8 @@ pub struct RouteYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CaptureYaml {
-    /// Number of requests to store; the oldest are deleted.
+    /// Number of requests to store. The oldest are deleted, except the first three of each reason, which are at most half
+    /// of all.
     #[schemars(example = 50)]
     pub max_requests: Count<100, 1, 10_000>,
     /// Directory in which they are stored, without other files of the configuration. Each route has a subdirectory with
@@ -139,6 +140,10 @@ pub struct UpstreamYaml {
     /// Timeouts of the upstream.
     #[schemars(example = json!({ "total": "10s" }))]
     pub timeouts: Section<UpstreamTimeoutsYaml>,
+    /// Whether a connection is used again after a request: some upstreams take a body that their handler has not read for
+    /// the next request. A request whose connection is not used again has `Connection: close`.
+    #[schemars(example = &"never")]
+    pub reuse: Field<Reuse>,
 }
 
 /// `timeouts` of an upstream
@@ -239,8 +244,9 @@ pub struct RouteLimitsYaml {
     /// `concurrency_limited`.
     #[schemars(example = 256)]
     pub concurrency: Concurrency,
-    /// Rate of requests with failed authentication from one IP address, or one /64 in IPv6. Beyond it every request of the
-    /// address is rejected with 429 `rate_limited`, until the rate allows the next. The burst is the number in the rate.
+    /// Rate of requests with failed authentication from one IP address, or one /64 in IPv6. Beyond it a request of the
+    /// address is verified only as far as that is cheap: one that fails, or whose credential signs a body over 64 KiB, is
+    /// rejected with 429 `rate_limited`. The burst is the number in the rate.
     #[schemars(example = &"20/s")]
     pub failed_auth_rate: RateField,
     /// Limits of the verified requests of each issuer: a name under `issuers`, or the name of the preset.
@@ -249,6 +255,10 @@ pub struct RouteLimitsYaml {
     /// Limits of the verified requests of each subject of an issuer: the `sub` of a JWT.
     #[schemars(example = json!({ "rate": "5/s", "burst": 10 }))]
     pub per_subject: Field<LimitYaml>,
+    /// Limits of the verified requests of each sender: the issuer and subject of a token, the `sender` or key id of a secret,
+    /// the name of a client certificate, or all of these where a request has several credentials.
+    #[schemars(example = json!({ "rate": "5/s", "burst": 10 }))]
+    pub per_sender: Field<LimitYaml>,
     /// Whether replicas count the rates of verified requests together, in a `store` of type redis. Concurrency and
     /// `failed_auth_rate` are counted in each process. If Redis does not respond, the response is 503; with
     /// `store.on_error: allow` the process counts alone.
@@ -256,7 +266,7 @@ pub struct RouteLimitsYaml {
     pub shared: Switch<false>,
 }
 
-/// `per_issuer` or `per_subject` of `limits`
+/// `per_issuer`, `per_subject` or `per_sender` of `limits`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitYaml {
@@ -285,14 +295,26 @@ pub type Concurrency = Field<Number<1, { u32::MAX as u64 }>>;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForwardYaml {
-    /// Whether the credential is forwarded to the upstream.
+    /// Whether the credential is forwarded to the upstream; not with `auth: public`.
     #[schemars(example = &"remove")]
     pub credential: Field<CredentialYaml>,
-    /// Claim of the JWT → custom header in which it is forwarded: a string as is, any other value as JSON. A claim that is
-    /// absent, null or not visible ASCII is not forwarded. A header name consists of letters, digits and `-`, and has one
-    /// claim.
+    /// Claim of the JWT → custom header in which it is forwarded: a string as is, any other value as JSON. Not forwarded
+    /// are a claim that is absent, null or not ASCII, and a string that the upstream could take for another value: an
+    /// empty one, one with whitespace at an end, and one that looks like JSON (`true`, `false`, `null`, or one that
+    /// begins with `{`, `[` or `"`). A header name consists of letters, digits and `-`, and has one claim. Clients
+    /// cannot set these headers, on no route with the same upstream.
     #[schemars(example = json!({ "sub": "X-Hookgate-Subject" }))]
     pub claims_to_headers: Section<BTreeMap<String, Field<String>>>,
+    /// Headers of clients that are removed, in addition to those that always are: names, and prefixes that end in `*`.
+    /// Other spellings (`X_Role`) are removed too. The headers that HTTP needs (Host, Content-Length, -Type and
+    /// -Encoding) cannot be named, and those that the gateway sets are set regardless.
+    #[schemars(length(min = 1), example = json!(["X-Role", "X-Internal-*"]))]
+    pub remove: Section<List<Field<Parsed<HeaderPattern>>>>,
+    /// The only headers of clients that are forwarded: names, and prefixes that end in `*`. All others are removed, except
+    /// those that HTTP needs (Host, Content-Length, -Type and -Encoding) and those that the decision has read. Without it,
+    /// all headers are forwarded that are not removed for another reason.
+    #[schemars(length(min = 1), example = json!(["User-Agent", "X-GitHub-*"]))]
+    pub allow: Section<List<Field<Parsed<HeaderPattern>>>>,
 }
 
 /// Whether the credential is forwarded

@@ -22,6 +22,7 @@ use crate::auth::signature::Component;
 use crate::clock::UnixTime;
 use crate::config::reader::{FILE, Field, List, Location, REVOCATIONS, VARIABLE};
 use crate::config::values::{self, parse_duration, parse_net, parse_pin, parse_rate, parse_size};
+use crate::route::HeaderPattern;
 
 /// A scalar that is written as text.
 pub trait Text: Sized {
@@ -155,15 +156,24 @@ pub struct Pin(pub [u8; 32]);
 #[derive(Clone, Copy, Debug)]
 pub struct Day(pub UnixTime);
 
+/// A host name in lower case, without port and wildcard.
+#[derive(Clone, Debug)]
+pub struct HostName(pub String);
+
+/// The problem of a text that is no host name.
+const HOST_NAME: &str = "expected a host name without port, such as hookgate.internal";
+
 /// The problem of a text that is no header name.
 pub(in crate::config) const HEADER_NAME: &str = "expected a header name";
+
+const HEADER_PATTERN: &str = "expected a header name of letters, digits and `-`, or a prefix such as X-Internal-*";
 
 /// The problem of a text that is neither a name nor a JSON pointer.
 pub(in crate::config) const POINTER: &str = "expected a name, or a JSON pointer such as /a/b (RFC 6901)";
 
 const COMPONENTS: &str = "expected a component: literal:…, body, body.sha256.hex, method, url, url.decoded, path, \
-                          query.sorted, form.sorted, header:NAME, header?:NAME, part:KEY, headers:KEY, json:/POINTER, \
-                          json?:/POINTER, form:FIELD or secret";
+                          query.sorted, query.pairs, form.sorted, header:NAME, header?:NAME, part:KEY, headers:KEY, \
+                          json:/POINTER, json?:/POINTER, form:FIELD or secret";
 
 const ALGORITHMS: &str = "unknown algorithm; expected RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, \
                           EdDSA (Ed25519), HS256, HS384 or HS512";
@@ -191,6 +201,8 @@ texts! {
     IpNet: "an IP address or a CIDR range", "203.0.113.0/24", Some("^[0-9A-Fa-f:.]+(/[0-9]+)?$"),
         |text: &str| parse_net(text).map_err(|problem| problem.to_string());
     HeaderName: "a header name", "X-Signature", None, |text: &str| or(text.parse().ok(), HEADER_NAME);
+    HeaderPattern: "a header name, or a prefix such as X-Internal-*", "X-Internal-*", Some(r"^[A-Za-z0-9-]+\*?$"),
+        |text: &str| or(Self::parse(text), HEADER_PATTERN);
     Method: "a method such as POST", "POST", Some("^[^a-z]+$"), |text: &str| or(values::parse_method(text), METHOD);
     PublicUrl: "a URL such as https://hooks.example.com", "https://hooks.example.com", None,
         |text: &str| or(values::parse_public_url(text), URL);
@@ -206,6 +218,8 @@ texts! {
     Pin: "a pin such as sha256/AAAA…", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
         Some("^sha256/[A-Za-z0-9+/]{43}=$"),
         |text: &str| or(parse_pin(text).map(Self), PIN);
+    HostName: "a host name", "hookgate.internal", Some(r"^[^:/?#@*\[\]]+$"),
+        |text: &str| or(values::parse_host(text).filter(|host| !host.starts_with('[')).map(Self), HOST_NAME);
     Day: "a day such as 2026-12-31", "2026-12-31", Some("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
         |text: &str| or(values::end_of_day(text).map(Self), "expected a day such as 2026-12-31");
 }

@@ -44,9 +44,9 @@ pub struct SignatureYaml {
     pub encoding: Field<Encoding>,
     /// Components of the string to sign (signed payload), in their order. A component is `literal:TEXT`, `body`,
     /// `body.sha256.hex` (or `raw`, `base64`, `base64url`), `method`, `url`, `url.decoded`, `path`, `query.sorted`,
-    /// `form.sorted`, `header:NAME`, `header?:NAME`, `part:KEY`, `headers:PART`, `json:/POINTER`, `json?:/POINTER`,
-    /// `form:FIELD` or `secret`. With `?`, a value that is absent counts as empty. `secret` is required with the
-    /// algorithm sha256 and not allowed with others.
+    /// `query.pairs`, `form.sorted`, `header:NAME`, `header?:NAME`, `part:KEY`, `headers:PART`, `json:/POINTER`,
+    /// `json?:/POINTER`, `form:FIELD` or `secret`. With `?`, a value that is absent counts as empty. `secret` is
+    /// required with the algorithm sha256 and not allowed with others.
     #[schemars(required, length(min = 1, max = 64), example = json!(["part:t", "body"]))]
     pub signed_payload: Section<List<Parsed<Component>>>,
     /// Separator between the components.
@@ -64,8 +64,9 @@ pub struct SignatureYaml {
     /// Further values that the request must have. Without them the response is 401 `requirement_not_met`.
     #[schemars(example = json!({ "headers": { "X-Event": "push" } }))]
     pub require: Field<RequireYaml>,
-    /// Hash of the body in a signed query parameter; `url` must be among `signed_payload`. If the parameter is present,
-    /// it is compared with the SHA-256 of the body in hex, and replaces the body in the string to sign.
+    /// Hash of the body in a signed query parameter; `url` must be among `signed_payload`. If the parameter is present
+    /// and the body is no form, it is compared with the SHA-256 of the body in hex, and replaces the body in the string
+    /// to sign. It must be the last parameter, where no form field can be moved to.
     #[schemars(example = json!({ "query": "bodySHA256" }))]
     pub body_hash: Field<QueryHashYaml>,
     /// Component with the event id, which stays the same in retries; it must be signed. `replay_protection` uses it, or

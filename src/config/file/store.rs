@@ -8,7 +8,7 @@ use super::issuer::SecretYaml;
 use super::number::{Count, Switch};
 use super::scalar::{FileName, OneOrMany, OptionalDuration, Parsed, PlaceKey, Timeout};
 use crate::config::reader::{Field, List, Section, WordType, word_or_mapping};
-use crate::route::duplicates::{OnDuplicate, Statuses};
+use crate::route::duplicates::{OnDuplicate, ReplayScope, Statuses};
 use crate::settings::{OnError, OnFailover};
 
 /// `store`: where replay ids, idempotency keys, shared rates and shared revocations are kept. A change needs a restart.
@@ -94,13 +94,18 @@ pub struct RedisYaml {
     /// Password for AUTH. With a `redis://` URL of another machine it is sent in plain text, which is a warning.
     #[schemars(example = json!({ "file": "secrets/redis" }))]
     pub password: Field<SecretYaml>,
+    /// Secret key of the hashes that are the names of ids, keys and requests in Redis, of at least 16 bytes. Without it, a
+    /// client that can read this Redis can find out by trying which ids were used. All replicas need the same key. After a
+    /// change, the ids that were stored before are no longer found.
+    #[schemars(example = json!({ "file": "secrets/redis-hash-key" }))]
+    pub hash_key: Field<SecretYaml>,
     /// Timeout of one command, for which a request waits; at most 2s. After it `on_error` applies.
     #[schemars(example = &"200ms")]
     pub timeout: Timeout<500>,
     /// Prefix of every key: 1 to 64 letters, digits, `-`, `_` and `.`. Gateways with the same prefix share their entries.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{1,64}$"), example = &"gateway-eu", extend("default" = "hookgate"))]
     pub prefix: Field<String>,
-    /// Behaviour for requests after a replica was promoted, or after a master restarted without its data.
+    /// Behaviour for requests whose ids Redis may have lost, after a restart, a promotion, or a clock that was set.
     #[schemars(example = &"allow")]
     pub on_failover: Field<OnFailover>,
 }
@@ -162,6 +167,9 @@ pub struct ReplayRuleYaml {
     /// the string to sign.
     #[schemars(example = json!({ "claim": "jti" }))]
     pub id: Field<ReplayIdYaml>,
+    /// Where an id is used up.
+    #[schemars(example = &"credential")]
+    pub scope: Field<ReplayScope>,
     /// The response to a duplicate of a request that was committed: `reject` if absent, but `acknowledge` for a preset
     /// whose sender retries. `stored_response` is for `idempotency` only.
     #[schemars(example = &"acknowledge")]

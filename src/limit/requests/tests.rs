@@ -12,7 +12,7 @@ fn at_once(most: u32) -> Limit {
 }
 
 fn sender<'a>(issuer: &'a str, subject: &'a str) -> RequestSender<'a> {
-    RequestSender { route: "webhook", issuer: Some(issuer), subject: Some(subject) }
+    RequestSender { route: "webhook", issuer: Some(issuer), subject: Some(subject), sender: None }
 }
 
 /// The number of requests that pass, of `requests` at one time.
@@ -38,7 +38,7 @@ fn names_do_not_run_into_each_other() {
         sender("a", "bc"),
         sender("", "abc"),
         RequestSender { subject: None, ..sender("abc", "") },
-        RequestSender { issuer: None, subject: None, route: "webhook" },
+        RequestSender { issuer: None, subject: None, sender: None, route: "webhook" },
         RequestSender { route: "other", ..sender("ab", "c") },
     ];
     assert!(senders.iter().all(|sender| passed(&counted, &limits, sender, 9) == 1));

@@ -14,6 +14,7 @@ fn connection(address: &str) -> ConnectionInfo {
         client_certificate: None,
         server_name: None,
         limits: Arc::new(ListenerLimits::default()),
+        progress: Arc::default(),
     }
 }
 

@@ -88,14 +88,15 @@ impl Pool {
         pool
     }
 
-    /// Sends a request over an idle connection, or a new one.
+    /// Sends a request over an idle connection, or a new one, which is used again afterwards if `reuse` says so.
     pub(super) async fn send(
         self: &Arc<Self>,
         mut request: Request<RequestBody>,
+        reuse: bool,
         deadline: &Deadline<'_>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         if let Some(sender) = self.take() {
-            match self.exchange(sender, request, deadline).await {
+            match self.exchange(sender, request, reuse, deadline).await {
                 // The upstream has just closed the idle connection.
                 Err(SendError::NotSent(back)) => request = *back,
                 done => return done,
@@ -103,7 +104,7 @@ impl Pool {
         }
         // Boxed because it is rare and large: it includes name resolution and the TLS handshake.
         match Box::pin(self.connect(deadline.left())).await {
-            Ok(fresh) => self.exchange(fresh, request, deadline).await,
+            Ok(fresh) => self.exchange(fresh, request, reuse, deadline).await,
             Err(error) => {
                 let url = self.endpoint.upgrade().map(|endpoint| endpoint.url.clone());
                 tracing::warn!(upstream = url, error = telemetry::chain(&error), "cannot connect to the upstream");
@@ -116,11 +117,12 @@ impl Pool {
         self: &Arc<Self>,
         mut sender: UpstreamSender,
         request: Request<RequestBody>,
+        reuse: bool,
         deadline: &Deadline<'_>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         match deadline.within(sender.try_send_request(request)).await {
             Some(Ok(response)) => {
-                let connection = PooledConnection { sender: Some(sender), pool: Arc::clone(self) };
+                let connection = PooledConnection { sender: reuse.then_some(sender), pool: Arc::clone(self) };
                 Ok(response.map(|incoming| UpstreamBody { incoming, _connection: connection }))
             }
             Some(Err(mut error)) => {
@@ -249,7 +251,8 @@ async fn speak(io: impl Read + Write + Send + Unpin + 'static) -> Result<Upstrea
     Ok(sender)
 }
 
-/// A response body and its connection, which goes back to the pool when the response is dropped.
+/// A response body and its connection, which goes back to the pool when the response is dropped, if it may be used
+/// again.
 #[derive(Debug)]
 pub struct UpstreamBody {
     incoming: Incoming,

@@ -17,7 +17,7 @@ use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::super::memory::MemoryEntry;
-use super::super::state::{EntryId, EntryState, Fingerprint, Owner};
+use super::super::state::{EntryId, EntryState, Fingerprint, Owner, SenderId};
 use crate::clock::UnixTime;
 
 const ENTRIES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("hookgate entries");
@@ -26,7 +26,7 @@ const FORMAT: &str = "format";
 const KEY: &str = "key";
 
 /// Version of the file format; increased with each change of `encode`.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Size of redb's page cache. Only writes need it, since `MemoryStore` answers all lookups.
 const CACHE_BYTES: usize = 64 << 20;
@@ -245,6 +245,7 @@ fn encode(record: &MemoryEntry) -> Vec<u8> {
     out.push(tag);
     out.extend(record.until.seconds().to_le_bytes());
     out.extend(fingerprint.0.to_le_bytes());
+    out.extend(record.sender.0);
     // Route names are short; a truncated name would only count as another route.
     let name = record.route.get(..usize::from(u16::MAX)).unwrap_or(&record.route);
     let length = u16::try_from(name.len()).unwrap_or_default();
@@ -265,6 +266,7 @@ fn decode(value: &[u8]) -> Option<MemoryEntry> {
     let (&tag, value) = value.split_first()?;
     let (until, value) = number(value)?;
     let (fingerprint, value) = number(value)?;
+    let (sender, value) = value.split_first_chunk()?;
     let (length, value) = value.split_first_chunk()?;
     let (name, rest) = value.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
     let fingerprint = Fingerprint(fingerprint);
@@ -281,7 +283,7 @@ fn decode(value: &[u8]) -> Option<MemoryEntry> {
         _ => return None,
     };
     let route = Arc::from(std::str::from_utf8(name).ok()?);
-    Some(MemoryEntry { route, until: UnixTime::from_seconds(until)?, state })
+    Some(MemoryEntry { route, sender: SenderId(*sender), until: UnixTime::from_seconds(until)?, state })
 }
 
 fn number(value: &[u8]) -> Option<(u64, &[u8])> {
@@ -323,4 +325,51 @@ fn io(path: &Path, source: std::io::Error) -> EmbeddedError {
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "redb panicked".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(state: EntryState) -> MemoryEntry {
+        MemoryEntry { route: Arc::from("orders"), until: UnixTime::from_seconds(100).unwrap(), state }
+    }
+
+    fn states() -> [EntryState; 5] {
+        let fingerprint = Fingerprint(7);
+        let lease = UnixTime::from_seconds(50).unwrap();
+        let committed =
+            |reply: Option<&'static [u8]>| EntryState::Committed { fingerprint, reply: reply.map(Bytes::from_static) };
+        [
+            EntryState::InFlight { owner: Owner(9), lease, fingerprint },
+            EntryState::Released { fingerprint },
+            committed(None),
+            committed(Some(b"")),
+            committed(Some(b"response")),
+        ]
+    }
+
+    #[test]
+    fn every_entry_is_read_as_it_was_written() {
+        for state in states() {
+            let written = encode(&entry(state.clone()));
+            assert_eq!(decode(&written), Some(entry(state)));
+        }
+    }
+
+    /// A damaged entry is an error, and not another entry.
+    #[test]
+    fn other_bytes_are_no_entry() {
+        for state in states() {
+            let written = encode(&entry(state.clone()));
+            let longer = [&written[..], &[0]].concat();
+            let response = matches!(state, EntryState::Committed { reply: Some(_), .. });
+            assert_eq!(decode(&longer).is_some(), response, "{state:?}");
+            let shortest = written.len() - if response { 0 } else { 1 };
+            (0..shortest.min(25)).for_each(|end| assert_eq!(decode(&written[..end]), None, "{state:?} {end}"));
+            for tag in [0, 5, 255] {
+                assert_eq!(decode(&[&[tag], &written[1..]].concat()), None, "{tag}");
+            }
+        }
+    }
 }

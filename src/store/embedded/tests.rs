@@ -6,6 +6,8 @@ use tempfile::TempDir;
 use super::super::state::{Fingerprint, Owner};
 use super::*;
 
+mod restart;
+
 const INTERVAL: Durability = Durability::Interval(Duration::from_millis(50));
 
 fn at(seconds: u64) -> UnixTime {
@@ -25,7 +27,7 @@ fn commit() -> Settlement {
 }
 
 fn committed() -> ReserveResult {
-    ReserveResult::Committed { same: true, reply: Some(Bytes::from_static(b"response")) }
+    ReserveResult::Committed { reply: Some(Bytes::from_static(b"response")) }
 }
 
 fn open(path: &Path) -> EmbeddedStore {
@@ -221,11 +223,11 @@ fn a_later_format_is_reported() {
     let database = redb::Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
     let meta = redb::TableDefinition::<&str, &[u8]>::new("hookgate");
-    transaction.open_table(meta).unwrap().insert("format", 2_u32.to_le_bytes().as_slice()).unwrap();
+    transaction.open_table(meta).unwrap().insert("format", 3_u32.to_le_bytes().as_slice()).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let rejection = reason(&path);
-    assert!(matches!(rejection, EmbeddedError::Version { found: 2, .. }), "{rejection}");
+    assert!(matches!(rejection, EmbeddedError::Version { found: 3, .. }), "{rejection}");
 }
 
 /// A file with some entries, changed by `damage`.

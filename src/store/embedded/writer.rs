@@ -216,3 +216,106 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    const INTERVAL: Durability = Durability::Interval(Duration::from_secs(3600));
+
+    fn id(number: u8) -> EntryId {
+        EntryId([number; 16])
+    }
+
+    fn writer(path: &Path) -> Writer {
+        let shared = Arc::new(WriterState::new(MemoryStore::new(10)));
+        Writer::new(path, INTERVAL, shared, EntryDatabase::open(path, &mut |_, _| {}).unwrap())
+    }
+
+    fn pending(writer: &Writer) -> Vec<EntryId> {
+        writer.shared.pending.lock().unwrap().clone()
+    }
+
+    #[test]
+    fn writes_are_synced_together_when_they_are_due() {
+        let folder = TempDir::new().unwrap();
+        let mut writer = writer(&folder.path().join("state"));
+        for (number, transactions) in [(1, 1), (2, 2)] {
+            writer.write(vec![id(number)], INTERVAL).unwrap();
+            assert_eq!(writer.unsynced.len(), usize::from(number));
+            assert!(writer.due.is_some_and(|due| due > Instant::now()));
+            writer.write(Vec::new(), INTERVAL).unwrap();
+            assert_eq!(writer.shared.transactions.load(Ordering::Relaxed), transactions, "nothing was due");
+        }
+        writer.due = Some(Instant::now());
+        writer.write(Vec::new(), INTERVAL).unwrap();
+        assert_eq!((writer.unsynced.len(), writer.due), (0, None));
+        assert_eq!(writer.shared.transactions.load(Ordering::Relaxed), 3);
+        writer.write(vec![id(3)], INTERVAL).unwrap();
+        writer.write(vec![id(4)], Durability::Sync).unwrap();
+        assert_eq!((writer.unsynced.len(), writer.due), (0, None));
+    }
+
+    #[test]
+    fn very_many_writes_are_synced_early() {
+        let folder = TempDir::new().unwrap();
+        let mut writer = writer(&folder.path().join("state"));
+        for (unsynced, left) in [(UNSYNCED - 1, UNSYNCED), (UNSYNCED, 0)] {
+            writer.unsynced = vec![id(0); unsynced];
+            writer.write(vec![id(1)], INTERVAL).unwrap();
+            assert_eq!(writer.unsynced.len(), left);
+        }
+    }
+
+    /// Everything that a crash could have lost is written again, once, after a pause.
+    #[test]
+    fn a_failed_write_is_repeated_with_all_that_was_not_synced() {
+        let folder = TempDir::new().unwrap();
+        let mut writer = writer(&folder.path().join("state"));
+        writer.write(vec![id(2)], INTERVAL).unwrap();
+        writer.shared.broken.store(true, Ordering::Relaxed);
+        for ids in [vec![id(1), id(3)], vec![id(3)]] {
+            assert_eq!(writer.write(ids, INTERVAL), Err(StoreError::Unavailable));
+        }
+        assert_eq!((pending(&writer), writer.unsynced.len()), (vec![id(1), id(2), id(3)], 0));
+        assert!(writer.shared.failing.load(Ordering::Relaxed) && writer.store.is_none());
+        writer.shared.broken.store(false, Ordering::Relaxed);
+        let due = writer.due.unwrap();
+        writer.reopen(due - Duration::from_millis(1));
+        assert!(writer.store.is_none(), "the pause is not over");
+        writer.reopen(due);
+        assert!(writer.store.is_some() && writer.due.is_none());
+        writer.write(vec![id(1)], INTERVAL).unwrap();
+        assert!(!writer.shared.failing.load(Ordering::Relaxed));
+    }
+
+    /// Its ids are hashed with another key.
+    #[test]
+    fn a_file_in_place_of_the_first_one_is_not_written() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("state");
+        let mut writer = writer(&path);
+        writer.store.take().unwrap().close();
+        std::fs::remove_file(&path).unwrap();
+        EntryDatabase::open(&path, &mut |_, _| {}).unwrap().close();
+        let now = Instant::now();
+        writer.reopen(now);
+        assert!(writer.store.is_none());
+        assert_eq!(writer.due, Some(now + RETRY));
+        // It was closed again.
+        EntryDatabase::open(&path, &mut |_, _| {}).unwrap().close();
+    }
+
+    #[test]
+    fn a_group_is_sorted_without_duplicates() {
+        let folder = TempDir::new().unwrap();
+        let writer = writer(&folder.path().join("state"));
+        *writer.shared.pending.lock().unwrap() = vec![id(4), id(1), id(2)];
+        let group = [3, 1].map(|number| Write { id: id(number), done: None });
+        assert_eq!(writer.ids(&group), [id(1), id(2), id(3), id(4)]);
+        assert!(pending(&writer).is_empty());
+        *writer.shared.pending.lock().unwrap() = vec![id(5); GROUP + 1];
+        assert_eq!((writer.ids(&[]), writer.pending()), (vec![id(5)], 1));
+    }
+}

@@ -1,5 +1,7 @@
 use super::*;
 
+mod expiry;
+
 fn at(seconds: u64) -> UnixTime {
     UnixTime::from_seconds(seconds).unwrap()
 }
@@ -18,7 +20,7 @@ fn request(number: u64, until: u64) -> ReserveRequest {
 }
 
 fn committed(reply: Option<&'static str>) -> ReserveResult {
-    ReserveResult::Committed { same: true, reply: reply.map(|text| Bytes::from_static(text.as_bytes())) }
+    ReserveResult::Committed { reply: reply.map(|text| Bytes::from_static(text.as_bytes())) }
 }
 
 fn commit(reply: &'static str) -> Settlement {
@@ -141,7 +143,12 @@ fn a_full_shard_makes_room_by_itself() {
 #[test]
 fn a_route_has_its_share_alone() {
     let memory = MemoryStore::new(100);
-    let of = |number, route: &str| ReserveRequest { share: 2, route: Arc::from(route), ..request(number, 100) };
+    let of = |number, route: &str| ReserveRequest {
+        share: 2,
+        route: Arc::from(route),
+        sender: SenderId([route.as_bytes()[0]; 16]),
+        ..request(number, 100)
+    };
     memory.reserve(&of(1, "a"), at(1)).unwrap();
     memory.reserve(&of(2, "a"), at(1)).unwrap();
     assert_eq!(memory.reserve(&of(3, "a"), at(1)), Err(StoreError::Full));
@@ -154,16 +161,18 @@ fn a_route_has_its_share_alone() {
 #[test]
 fn responses_beyond_their_bound_are_not_stored() {
     let memory = MemoryStore::new(100);
-    let half = Settlement::Commit(Some(Bytes::from(vec![0; REPLY_BYTES / 2])));
-    for number in 0..3 {
-        memory.reserve(&request(number, 100), at(1)).unwrap();
-        memory.settle(&request(number, 100), &half, at(1));
+    let quarter = Settlement::Commit(Some(Bytes::from(vec![0; REPLY_BYTES / 4])));
+    // The first sender takes half of the bytes, and the second half of what is left.
+    let of = |number| ReserveRequest { sender: SenderId([u8::from(number > 2); 16]), ..request(number, 100) };
+    for number in 0..5 {
+        memory.reserve(&of(number), at(1)).unwrap();
+        memory.settle(&of(number), &quarter, at(1));
     }
     let kept = |number| match memory.reserve(&request(number, 100), at(1)) {
         Ok(ReserveResult::Committed { reply, .. }) => reply.is_some(),
         other => panic!("{other:?}"),
     };
-    assert_eq!([kept(0), kept(1), kept(2)], [true, true, false]);
+    assert_eq!([0, 1, 2, 3, 4].map(kept), [true, true, false, true, false]);
     memory.sweep(at(101));
     assert_eq!(memory.reply_bytes.load(Ordering::Relaxed), 0);
 }
@@ -194,10 +203,11 @@ fn expiry_gives_memory_back() {
     for number in 0..200_000 {
         memory.reserve(&request(number, 100), at(1)).unwrap();
     }
-    let places = || memory.shards.iter().map(|shard| lock(shard).slots.capacity()).sum::<usize>();
-    assert!(places() >= 200_000);
+    let places = |of: fn(&Shard) -> usize| memory.shards.iter().map(|shard| of(&lock(shard))).sum::<usize>();
+    let maps: [fn(&Shard) -> usize; 2] = [|shard| shard.slots.capacity(), |shard| shard.flights.capacity()];
+    assert!(maps.iter().all(|map| places(*map) >= 200_000));
     memory.sweep(at(101));
-    assert!(places() <= SHARDS * SMALLEST * 2, "{}", places());
+    assert!(maps.iter().all(|map| places(*map) <= SHARDS * SMALLEST * 2));
     assert_eq!(memory.entries(), 0);
 }
 
@@ -212,4 +222,52 @@ fn a_sweep_reports_only_where_it_was_asked_to() {
         memory.reserve(&request(1, 100), at(1)).unwrap();
         assert_eq!(memory.sweep(at(101)).len(), reported);
     }
+}
+
+/// The number of new ids that a sender can reserve now.
+fn taken(memory: &MemoryStore, sender: u8, share: usize) -> usize {
+    let begin = u64::from(sender) * 1_000_000 + u64::try_from(memory.entries()).unwrap() * 10_000;
+    let reserves = |number: &u64| {
+        let request =
+            ReserveRequest { share, whole: false, sender: SenderId([sender; 16]), ..request(begin + *number, 100) };
+        memory.reserve(&request, at(1)) == Ok(ReserveResult::Reserved)
+    };
+    (0..2000).filter(reserves).count()
+}
+
+#[test]
+fn greedy_senders_leave_room_for_new_ones() {
+    let memory = MemoryStore::new(10_000);
+    assert_eq!((taken(&memory, 1, 1000), taken(&memory, 2, 1000)), (500, 250));
+    // All of them together leave as much as each newcomer may take.
+    assert_eq!((taken(&memory, 1, 1000), taken(&memory, 3, 1000)), (0, 125));
+    assert_eq!(memory.entries(), 875);
+    memory.sweep(at(101));
+    assert_eq!((memory.entries(), taken(&memory, 3, 1000)), (0, 500));
+}
+
+#[test]
+fn the_only_sender_of_a_route_has_its_whole_share() {
+    let memory = MemoryStore::new(10_000);
+    let reserves = |number: &u64| {
+        let request = ReserveRequest { share: 10, ..request(*number, 100) };
+        memory.reserve(&request, at(1)) == Ok(ReserveResult::Reserved)
+    };
+    assert_eq!((0..20).filter(reserves).count(), 10);
+}
+
+#[test]
+fn senders_that_are_gone_take_no_memory() {
+    let memory = MemoryStore::new(100_000);
+    let rows = || memory.shares.read().unwrap().rows();
+    for sender in 0..1000_u64 {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&sender.to_be_bytes());
+        memory.reserve(&ReserveRequest { sender: SenderId(id), ..request(sender, 50 + sender % 2) }, at(1)).unwrap();
+    }
+    assert_eq!(rows(), (1000, 1));
+    memory.sweep(at(51));
+    assert_eq!(rows(), (500, 1));
+    memory.sweep(at(61));
+    assert_eq!(rows(), (0, 0));
 }

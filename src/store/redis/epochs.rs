@@ -1,10 +1,11 @@
 //! The epochs of the buckets, as this gateway saw them last; `epoch.lua` defines an epoch.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::aio::MultiplexedConnection;
-use redis::{ErrorKind, RedisError, Script, ServerErrorKind, Value};
+use redis::{RedisError, ServerErrorKind};
+
+use crate::metrics::{Metrics, StoreLoss};
 
 /// Number of hash tags that the keys are spread over. In a cluster, an entry and its epoch need the same hash tag so
 /// that a script may read both.
@@ -13,69 +14,135 @@ pub(super) const BUCKETS: usize = 64;
 /// The epochs that were seen last.
 pub(super) struct Epochs {
     prefix: String,
-    seen: Vec<Mutex<Arc<str>>>,
-    /// Time of the latest event that was logged, in Unix seconds.
+    seen: Vec<Mutex<SeenEpoch>>,
+    metrics: Arc<Metrics>,
+    /// Times of the latest event that was logged, and of the latest whose end was, in Unix seconds: the buckets report
+    /// an event within two seconds of each other.
     logged: AtomicU64,
+    ended: AtomicU64,
+}
+
+#[derive(Default)]
+struct SeenEpoch {
+    text: Arc<str>,
+    /// The epoch for which this gateway has written its tail again; `None` before the first one.
+    recovered: Option<Epoch>,
+}
+
+/// The parts of an epoch that a gateway uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Epoch {
+    pub(super) event: u64,
+    base: String,
+    pub(super) n: u64,
+    /// Time of the last heartbeat that was not lost, in milliseconds of the server.
+    pub(super) last: u64,
+    /// Whether writes before `last` may be lost too.
+    pub(super) whole: bool,
+    from: u64,
+    pub(super) open: bool,
+}
+
+impl Epoch {
+    fn read(text: &str) -> Option<Self> {
+        let [_, event, _, base, n, last, whole, from, open] = text.split(' ').collect::<Vec<_>>().try_into().ok()?;
+        let number = |text: &str| text.parse::<u64>().ok();
+        Some(Self {
+            event: number(event)?,
+            base: base.to_owned(),
+            n: number(n)?,
+            last: number(last)?,
+            whole: whole == "1",
+            from: number(from)?,
+            open: open != "0",
+        })
+    }
+
+    /// Whether ids may have been lost since the other epoch.
+    fn has_lost_since(&self, other: &Self) -> bool {
+        (&self.base, self.n) != (&other.base, other.n)
+            && (self.open || self.event != other.event || self.base != other.base)
+    }
 }
 
 impl Epochs {
-    pub(super) fn new(prefix: &str) -> Self {
-        let seen = (0..BUCKETS).map(|_| Mutex::new(Arc::from(""))).collect();
-        Self { prefix: prefix.to_owned(), seen, logged: AtomicU64::new(0) }
+    pub(super) fn new(prefix: &str, metrics: Arc<Metrics>) -> Self {
+        let seen = (0..BUCKETS).map(|_| Mutex::default()).collect();
+        Self { prefix: prefix.to_owned(), seen, metrics, logged: AtomicU64::new(0), ended: AtomicU64::new(0) }
+    }
+
+    fn bucket(&self, bucket: usize) -> Option<MutexGuard<'_, SeenEpoch>> {
+        self.seen.get(bucket).map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn seen(&self, bucket: usize) -> Arc<str> {
-        let seen = self.seen.get(bucket).map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        seen.unwrap_or_else(|| Arc::from(""))
+        self.bucket(bucket).map(|seen| Arc::clone(&seen.text)).unwrap_or_default()
     }
 
-    /// Stores a new epoch, and returns whether ids may have been lost since the previous one.
-    pub(super) fn update(&self, bucket: usize, epoch: &str) -> bool {
-        let Some(seen) = self.seen.get(bucket).filter(|_| !epoch.is_empty()) else { return false };
-        let before = std::mem::replace(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner), Arc::from(epoch));
-        let now = event(epoch);
-        let is_new = now > event(&before);
-        // Other buckets report the same event within two seconds.
-        if is_new && now > self.logged.fetch_max(now, Ordering::Relaxed).saturating_add(2) {
-            tracing::warn!(event = now, "the Redis store may have lost ids that were recorded before this time");
-        }
-        is_new
+    /// The number of the epoch for which this gateway has written its tail again; `None` if it has not used the bucket.
+    pub(super) fn recovered(&self, bucket: usize) -> Option<u64> {
+        self.bucket(bucket)?.recovered.as_ref().map(|epoch| epoch.n)
     }
 
-    /// Updates all epochs at once, so that the buckets agree on the time of an event. Buckets of other nodes return
-    /// MOVED.
-    pub(super) async fn touch(
-        &self,
-        connection: &mut MultiplexedConnection,
-        touch: &Script,
-        durable: bool,
-    ) -> Result<(), RedisError> {
-        let mut all = redis::pipe();
-        for bucket in 0..BUCKETS {
-            all.invoke_script(touch.key(self.key(bucket)).arg(&*self.seen(bucket)).arg(durable));
+    /// Stores a new epoch. Returns it if this gateway has to write its tail again.
+    pub(super) fn update(&self, bucket: usize, text: &str) -> Option<Epoch> {
+        let mut seen = self.bucket(bucket)?;
+        if !text.is_empty() {
+            let before = Epoch::read(&seen.text);
+            seen.text = Arc::from(text);
+            self.log(before.as_ref(), &Epoch::read(text)?);
         }
-        for (bucket, answer) in connection.send_packed_commands(&all, 0, BUCKETS).await?.into_iter().enumerate() {
-            if let Value::ServerError(error) = answer {
-                let error = RedisError::from(error);
-                // The next reservation of the bucket detects the event; a full server still finds its entries.
-                if is_elsewhere(&error) || is_full(&error) {
-                    continue;
-                }
-                return Err(error);
+        let epoch = Epoch::read(&seen.text)?;
+        match &seen.recovered {
+            Some(recovered) if epoch.has_lost_since(recovered) => Some(epoch),
+            Some(recovered) if *recovered == epoch => None,
+            None | Some(_) => {
+                seen.recovered = Some(epoch);
+                None
             }
-            let epoch: String = redis::from_redis_value(answer)?;
-            self.update(bucket, &epoch);
         }
-        Ok(())
     }
 
-    pub(super) fn key(&self, bucket: usize) -> String {
-        format!("{}epoch", self.tag(bucket))
+    /// Records that this gateway has written its tail again.
+    pub(super) fn recover(&self, bucket: usize, epoch: Epoch) {
+        if let Some(mut seen) = self.bucket(bucket) {
+            seen.recovered = Some(epoch);
+        }
+    }
+
+    fn log(&self, before: Option<&Epoch>, now: &Epoch) {
+        let is_first =
+            |latest: &AtomicU64| now.event > latest.fetch_max(now.event, Ordering::Relaxed).saturating_add(2);
+        let was_open = before.is_some_and(|before| before.open);
+        if now.open && !was_open && is_first(&self.logged) {
+            self.metrics.store_losses(StoreLoss::Detected).inc();
+            tracing::warn!(event = now.event, "the Redis store may have lost ids, which the gateways write again");
+        }
+        if now.open || !was_open || !is_first(&self.ended) {
+            return;
+        }
+        if before.is_some_and(|before| before.from < now.from) {
+            self.metrics.store_losses(StoreLoss::Incomplete).inc();
+            tracing::error!(
+                event = now.event,
+                issued_until = now.from,
+                "the Redis store has lost ids that no gateway could write again; credentials issued until this time are \
+                 rejected unless on_failover is allow"
+            );
+        } else {
+            self.metrics.store_losses(StoreLoss::Recovered).inc();
+            tracing::info!(event = now.event, "the gateways have written the lost ids of the Redis store again");
+        }
+    }
+
+    /// The keys of a bucket that are not entries: its epoch, and its gateways.
+    pub(super) fn keys(&self, bucket: usize) -> [String; 2] {
+        ["epoch", "gateways"].map(|name| format!("{}{name}", self.tag(bucket)))
     }
 
     /// The prefix of all keys of a bucket, with its hash tag.
     pub(super) fn tag(&self, bucket: usize) -> String {
-        format!("{{{}:{bucket:02x}}}:", self.prefix)
+        format!("{{{}:{bucket:02x}}}:v2:", self.prefix)
     }
 }
 
@@ -86,9 +153,5 @@ pub(super) fn is_full(error: &RedisError) -> bool {
 
 pub(super) fn is_elsewhere(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, Moved, TryAgain};
-    matches!(error.kind(), ErrorKind::Server(Moved | Ask | TryAgain))
-}
-
-fn event(epoch: &str) -> u64 {
-    epoch.split(' ').nth(1).and_then(|event| event.parse().ok()).unwrap_or(0)
+    matches!(error.kind(), redis::ErrorKind::Server(Moved | Ask | TryAgain))
 }

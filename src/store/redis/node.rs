@@ -1,94 +1,28 @@
 //! One Redis server and its connection. A background task maintains the connection and reconnects after a failure.
-//! Callers never wait for a connection: they get one, or none.
+//! Callers wait for a connection only while one that broke is replaced for the first time.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use redis::RedisError;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError};
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_rustls::TlsConnector;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::epochs::Epochs;
-use super::script::Scripts;
+use super::dialer::{Dialer, NodeError, RedisAddress};
+use super::heartbeat::Beat;
 
 /// Interval between two attempts to connect.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
-/// Interval between two PINGs, so that a broken idle connection is replaced before it is needed.
-const PING: Duration = Duration::from_secs(1);
+/// Interval between two heartbeats, by which also a broken idle connection is noticed before it is needed.
+const BEAT: Duration = Duration::from_secs(1);
 /// Interval between two checks of the server's settings.
 const CHECK: Duration = Duration::from_secs(60);
 /// Interval between two checks while the settings make the server unusable.
 const CHECK_AGAIN: Duration = Duration::from_secs(5);
-/// Minimum timeout for connecting, TLS handshake included, which takes longer than a command.
-const CONNECT: Duration = Duration::from_secs(1);
-/// Commands queued for writing per connection; further ones wait for a place, within their deadline.
-const WAITING: usize = 1024;
-
-/// Host and port of a server.
-pub(super) type RedisAddress = (String, u16);
-
-/// The settings and resources to connect to any node.
-pub(super) struct Dialer {
-    pub(super) login: RedisConnectionInfo,
-    pub(super) tls: Option<TlsConnector>,
-    pub(super) timeout: Duration,
-    pub(super) runtime: Handle,
-    pub(super) scripts: Scripts,
-    pub(super) epochs: Epochs,
-}
-
-/// Why a server cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NodeError {
-    #[error("connection failed: {0}")]
-    Io(#[from] std::io::Error),
-    #[error(transparent)]
-    Redis(#[from] RedisError),
-    #[error("timeout")]
-    Late(#[from] tokio::time::error::Elapsed),
-    #[error("the host is not a valid name for a certificate")]
-    Name,
-    #[error("the server is a replica, or is still loading its data")]
-    NotMaster,
-    #[error("maxmemory-policy is {0}")]
-    Evicts(String),
-}
-
-impl Dialer {
-    /// Opens an authenticated connection. Its task runs on the runtime of the store, also for callers on other
-    /// runtimes.
-    pub(super) async fn dial(&self, address: &RedisAddress) -> Result<MultiplexedConnection, NodeError> {
-        let (host, port) = address;
-        let stream = TcpStream::connect((host.as_str(), *port)).await?;
-        stream.set_nodelay(true)?;
-        // The timeouts of redis-rs are disabled: they would fail one command and leave the connection in use.
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(None)
-            .set_connection_timeout(None)
-            .set_pipeline_buffer_size(WAITING);
-        let Some(tls) = &self.tls else {
-            let (connection, driver) = MultiplexedConnection::new_with_config(&self.login, stream, config).await?;
-            self.runtime.spawn(driver);
-            return Ok(connection);
-        };
-        let name = ServerName::try_from(host.clone()).map_err(|_| NodeError::Name)?;
-        let stream = tls.connect(name, stream).await?;
-        let (connection, driver) = MultiplexedConnection::new_with_config(&self.login, stream, config).await?;
-        self.runtime.spawn(driver);
-        Ok(connection)
-    }
-
-    pub(super) fn patience(&self) -> Duration {
-        self.timeout.max(CONNECT)
-    }
-}
 
 /// An open connection.
 #[derive(Clone)]
@@ -96,6 +30,8 @@ pub(super) struct Live {
     pub(super) connection: MultiplexedConnection,
     /// Whether each write is on disk before the server responds.
     pub(super) durable: bool,
+    /// The last heartbeat to the server.
+    pub(super) last_beat: Arc<Mutex<Option<Beat>>>,
     number: u64,
 }
 
@@ -104,10 +40,15 @@ pub(super) struct RedisNode {
     pub(super) address: RedisAddress,
     dialer: Arc<Dialer>,
     live: Mutex<Option<Live>>,
+    last_beat: Arc<Mutex<Option<Beat>>>,
     failed: Notify,
+    /// A connection broke, and the first attempt to replace it has not ended. Notified with its end.
+    reconnecting: AtomicBool,
+    reconnected: Notify,
     dialled: AtomicU64,
     logged: AtomicBool,
     rejection_logged: AtomicBool,
+    volatile: AtomicBool,
     task: OnceLock<AbortHandle>,
 }
 
@@ -118,10 +59,14 @@ impl RedisNode {
             address,
             dialer: Arc::clone(dialer),
             live: Mutex::new(None),
+            last_beat: Arc::default(),
             failed: Notify::new(),
+            reconnecting: AtomicBool::new(false),
+            reconnected: Notify::new(),
             dialled: AtomicU64::new(0),
             logged: AtomicBool::new(false),
             rejection_logged: AtomicBool::new(false),
+            volatile: AtomicBool::new(false),
             task: OnceLock::new(),
         });
         let task = dialer.runtime.spawn(Arc::clone(&node).maintain()).abort_handle();
@@ -135,10 +80,26 @@ impl RedisNode {
             task.abort();
         }
         *self.lock() = None;
+        self.set_volatile(false);
     }
 
     pub(super) fn live(&self) -> Option<Live> {
         self.lock().clone()
+    }
+
+    /// As `live`, but waits while a connection that broke is replaced, as after all connections were closed at once.
+    pub(super) async fn next_live(&self, until: Instant) -> Option<Live> {
+        loop {
+            let mut reconnected = pin!(self.reconnected.notified());
+            reconnected.as_mut().enable();
+            if let Some(live) = self.live() {
+                return Some(live);
+            }
+            if !self.reconnecting.load(Ordering::Relaxed) {
+                return None;
+            }
+            timeout_at(until, reconnected).await.ok()?;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Live>> {
@@ -147,8 +108,11 @@ impl RedisNode {
 
     /// Drops a connection that failed; the task opens a new one.
     pub(super) fn fail(&self, used: &Live, error: &NodeError) {
-        let failed = self.lock().take_if(|live| live.number == used.number);
-        if failed.is_some() {
+        let mut live = self.lock();
+        if live.take_if(|live| live.number == used.number).is_some() {
+            // A server that does not respond is not waited for again.
+            self.reconnecting.store(!matches!(error, NodeError::Late(_)), Ordering::Relaxed);
+            drop(live);
             self.log_failure(error);
             self.failed.notify_one();
         }
@@ -185,9 +149,14 @@ impl RedisNode {
         loop {
             let begun = Instant::now();
             let opened = timeout(self.dialer.patience(), self.open()).await;
-            match opened.map_err(NodeError::from).and_then(|opened| opened) {
+            let opened = opened.map_err(NodeError::from).and_then(|opened| opened);
+            if let Ok(live) = &opened {
+                *self.lock() = Some(live.clone());
+            }
+            self.reconnecting.store(false, Ordering::Relaxed);
+            self.reconnected.notify_waiters();
+            match opened {
                 Ok(live) => {
-                    *self.lock() = Some(live.clone());
                     let (host, port) = &self.address;
                     tracing::info!(host, port, "the Redis store is available");
                     self.logged.store(false, Ordering::Relaxed);
@@ -208,15 +177,33 @@ impl RedisNode {
 
     async fn open(&self) -> Result<Live, NodeError> {
         let mut connection = self.dialer.dial(&self.address).await?;
-        let durable = check_settings(&mut connection).await?;
+        let durable = self.check(&mut connection).await?;
         self.dialer.scripts.load(&mut connection).await?;
-        // A loss of ids is detected now instead of at the next reservation, so that fewer requests are rejected.
-        self.dialer.epochs.touch(&mut connection, &self.dialer.scripts.touch, durable).await?;
+        // A loss of ids is detected, and the tail written again, before the connection is used.
+        self.dialer.beat(&mut connection, durable, &self.last_beat).await?;
         let number = self.dialled.fetch_add(1, Ordering::Relaxed);
-        Ok(Live { connection, durable, number })
+        Ok(Live { connection, durable, last_beat: Arc::clone(&self.last_beat), number })
     }
 
-    /// Probes the connection until it fails. `None`: a caller noticed the failure first.
+    /// Checks the settings of the server. Returns whether each write is on disk before the server responds.
+    async fn check(&self, connection: &mut MultiplexedConnection) -> Result<bool, NodeError> {
+        let persistence = check_settings(connection).await?;
+        self.set_volatile(persistence == Persistence::Nothing);
+        Ok(persistence == Persistence::EachWrite)
+    }
+
+    fn set_volatile(&self, volatile: bool) {
+        if self.volatile.swap(volatile, Ordering::Relaxed) == volatile {
+            return;
+        }
+        self.dialer.metrics.store_volatile_servers().add(if volatile { 1 } else { -1 });
+        if volatile {
+            let (host, port) = &self.address;
+            tracing::warn!(host, port, "a restart of the Redis store loses ids: set appendonly to yes");
+        }
+    }
+
+    /// Sends heartbeats over the connection until it fails. `None`: a caller noticed the failure first.
     async fn watch(&self, mut live: Live) -> Option<NodeError> {
         let mut checked = Instant::now();
         loop {
@@ -224,13 +211,12 @@ impl RedisNode {
             if current != Some(live.number) {
                 return None;
             }
-            if timeout(PING, self.failed.notified()).await.is_ok() {
+            if timeout(BEAT, self.failed.notified()).await.is_ok() {
                 continue;
             }
-            let ping = redis::cmd("PING");
-            let alive = timeout(self.dialer.patience(), ping.query_async::<String>(&mut live.connection)).await;
-            match alive {
-                Ok(Ok(_)) => (),
+            let beat = self.dialer.beat(&mut live.connection, live.durable, &live.last_beat);
+            match timeout(self.dialer.patience(), beat).await {
+                Ok(Ok(())) => (),
                 Ok(Err(error)) => return Some(error.into()),
                 Err(elapsed) => return Some(elapsed.into()),
             }
@@ -238,7 +224,7 @@ impl RedisNode {
                 continue;
             }
             checked = Instant::now();
-            match timeout(self.dialer.patience(), check_settings(&mut live.connection)).await {
+            match timeout(self.dialer.patience(), self.check(&mut live.connection)).await {
                 Ok(Ok(durable)) => {
                     if let Some(current) = self.lock().as_mut().filter(|current| current.number == live.number) {
                         current.durable = durable;
@@ -251,8 +237,19 @@ impl RedisNode {
     }
 }
 
-/// Checks that the server can be used, and whether each write is on disk before the server responds.
-async fn check_settings(connection: &mut MultiplexedConnection) -> Result<bool, NodeError> {
+/// The writes that a server keeps over a restart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Persistence {
+    /// Nothing since the last snapshot.
+    Nothing,
+    /// All but the last seconds, or that is unknown.
+    Most,
+    /// Each write, before the server responds.
+    EachWrite,
+}
+
+/// Checks that the server can be used, and what it keeps.
+async fn check_settings(connection: &mut MultiplexedConnection) -> Result<Persistence, NodeError> {
     let info: String = redis::cmd("INFO").query_async(connection).await?;
     let field = |name: &str| {
         let mut lines = info.lines();
@@ -273,5 +270,9 @@ async fn check_settings(connection: &mut MultiplexedConnection) -> Result<bool, 
         Err(error) if error.is_io_error() => return Err(error.into()),
         Err(_) => false,
     };
-    Ok(always && field("aof_enabled") == Some("1"))
+    Ok(match field("aof_enabled") {
+        Some("0") => Persistence::Nothing,
+        Some("1") if always => Persistence::EachWrite,
+        _ => Persistence::Most,
+    })
 }

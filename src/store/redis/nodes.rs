@@ -15,7 +15,8 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use super::node::{Dialer, NodeError, PAUSE, RedisAddress, RedisNode};
+use super::dialer::{Dialer, NodeError, RedisAddress};
+use super::node::{PAUSE, RedisNode};
 
 /// Interval between two refreshes of the cluster's slot map, if no error triggers one earlier.
 const REFRESH: Duration = Duration::from_secs(5);

@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::tail::{TailEntry, TailState};
 use super::*;
-use crate::store::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner};
+use crate::clock::{Clock, SystemClock};
+use crate::store::state::{self, EntryChange, EntryId, EntryState, Fingerprint, Owner, SenderId};
 use server::{RedisServer, until};
 use zeroize::Zeroizing;
 
@@ -19,6 +21,14 @@ struct TestStore {
     _connections: tokio::runtime::Runtime,
 }
 
+fn clock() -> Arc<StoreClock> {
+    Arc::new(StoreClock::new(Arc::new(SystemClock)))
+}
+
+fn metrics() -> Arc<Metrics> {
+    Arc::new(Metrics::new().unwrap())
+}
+
 fn settings(urls: Vec<String>) -> RedisSettings {
     RedisSettings {
         urls,
@@ -26,6 +36,7 @@ fn settings(urls: Vec<String>) -> RedisSettings {
         ca: None,
         username: None,
         password: None,
+        hash_key: None,
         // Long, since the machine may be busy.
         timeout: Duration::from_secs(1),
         prefix: "hg".into(),
@@ -37,7 +48,7 @@ impl TestStore {
     fn new(settings: &RedisSettings) -> Self {
         let connections = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let calls = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let redis = RedisStore::new(settings, connections.handle().clone()).unwrap();
+        let redis = RedisStore::new(settings, clock(), metrics(), connections.handle().clone()).unwrap();
         Self { redis, calls, _connections: connections }
     }
 
@@ -63,6 +74,15 @@ impl TestStore {
         self.calls.block_on(self.redis.settle(request, settlement, now()))
     }
 
+    fn write_again(&self, request: &ReserveRequest, state: TailState) {
+        let (mut call, bucket, dialer) = (redis::pipe(), bucket(request), &self.redis.dialer);
+        let entry = TailEntry { request: request.clone(), state, at: Instant::now() };
+        assert!(dialer.add(&mut call, bucket, &entry));
+        let node = self.redis.nodes.of(&self.redis.entry(request)).unwrap();
+        let mut connection = node.live().unwrap().connection;
+        self.calls.block_on(call.query_async::<()>(&mut connection)).unwrap();
+    }
+
     fn commit(&self, request: &ReserveRequest) {
         assert_eq!(self.reserve(request), Ok(ReserveResult::Reserved));
         assert_eq!(self.settle(request, &Settlement::Commit(None)), Ok(Settled::Done));
@@ -70,17 +90,17 @@ impl TestStore {
 }
 
 fn now() -> UnixTime {
-    use crate::clock::{Clock, SystemClock};
     SystemClock.now()
 }
 
 /// A request to reserve id `n`, whose bucket is `n` mod 64.
 fn request(n: u8) -> ReserveRequest {
     let (until, lease) = (now().plus(Duration::from_secs(600)), Duration::from_secs(60));
-    ReserveRequest { until, lease, issued: Some(now()), ..ReserveRequest::sample(EntryId([n; 16])) }
+    let upstream_lease = Duration::from_secs(30);
+    ReserveRequest { until, lease, upstream_lease, issued: Some(now()), ..ReserveRequest::sample(EntryId([n; 16])) }
 }
 
-const DONE: ReserveResult = ReserveResult::Committed { same: true, reply: None };
+const DONE: ReserveResult = ReserveResult::Committed { reply: None };
 
 /// A small and fast pseudorandom generator (xorshift) with reproducible results.
 fn random(seed: &mut u64) -> u64 {
@@ -106,7 +126,18 @@ fn it_answers_as_the_state_machine_does() {
         let end = UnixTime::from_seconds(if lease == 20 { 1 } else { 3 }).unwrap();
         let at = UnixTime::from_seconds(2).unwrap();
         let found: Option<&EntryState> = states.get(&n);
-        let next = match random(&mut seed) % 16 {
+        let next = match random(&mut seed) % 18 {
+            kind @ 16.. => {
+                let (state, latest) = if kind == 16 {
+                    (TailState::InFlight, EntryState::InFlight { owner, lease: end, fingerprint })
+                } else if random(&mut seed).is_multiple_of(2) {
+                    (TailState::Released, EntryState::Released { fingerprint })
+                } else {
+                    (TailState::Committed(None), EntryState::Committed { fingerprint, reply: None })
+                };
+                store.write_again(&request, state);
+                state::write_again(found, owner, &latest)
+            }
             0..10 => {
                 let (answer, next) = state::reserve(found, owner, fingerprint, end, at);
                 assert_eq!(store.reserve(&request), Ok(answer), "step {step}");
@@ -151,6 +182,32 @@ fn milliseconds(server: &RedisServer) -> u64 {
     seconds.parse::<u64>().unwrap() * 1000 + micros.parse::<u64>().unwrap() / 1000
 }
 
+/// Commits id `n` of a bucket with a response of 64 KiB, and returns whether it was stored.
+fn is_stored(store: &TestStore, sender: u8, n: u8) -> bool {
+    let mut id = [sender; 16];
+    (id[0], id[15]) = (0, n);
+    let request = ReserveRequest { id: EntryId(id), sender: SenderId([sender; 16]), ..request(0) };
+    assert_eq!(store.reserve(&request), Ok(ReserveResult::Reserved));
+    let reply = Settlement::Commit(Some(Bytes::from(vec![b'a'; 65_536])));
+    assert_eq!(store.settle(&request, &reply), Ok(Settled::Done));
+    match store.reserve(&request) {
+        Ok(ReserveResult::Committed { reply }) => reply.is_some(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_sender_stores_responses_within_its_quota_alone() {
+    let server = RedisServer::start(&[]);
+    let store = TestStore::of(&server);
+    let stored = |sender| (0..20).filter(|n| is_stored(&store, sender, *n)).count();
+    // A bucket has room for 256 KiB of each sender.
+    assert_eq!((stored(1), stored(2)), (3, 3));
+    // The quota is a rate: it expires with the responses.
+    let left = server.cli(&["PTTL", &format!("{{hg:00}}:replies:{}", "01".repeat(16))]).parse::<u64>().unwrap();
+    assert!((1..=600_000).contains(&left), "{left}");
+}
+
 #[test]
 fn an_entry_lives_as_long_as_it_was_ever_asked_to() {
     let server = RedisServer::start(&[]);
@@ -160,7 +217,7 @@ fn an_entry_lives_as_long_as_it_was_ever_asked_to() {
     store.commit(&ReserveRequest { until: now(), lease: Duration::from_secs(900), ..long.clone() });
     assert!(left() > 800_000);
     let key = server.cli(&["KEYS", "*:0505*"]);
-    assert_eq!(key, "{hg:05}:05050505050505050505050505050505");
+    assert_eq!(key, "{hg:05}:v2:05050505050505050505050505050505");
     assert_eq!(store.reserve(&long), Ok(DONE));
     let other = request(6);
     let left = || server.cli(&["PTTL", &store.redis.entry(&other)]).parse::<u64>().unwrap();
@@ -230,6 +287,13 @@ fn a_full_store_says_so() {
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(store.reserve(&request(2)), Err(StoreError::Full));
     assert_eq!(store.reserve(&request(1)), Ok(DONE));
+    // Also once the heartbeats are missing.
+    until("a heartbeat fails", || store.redis.dialer.full.load(Ordering::Relaxed));
+    let [_, gateways] = store.redis.dialer.epochs.keys(2);
+    server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    server.cli(&["HSET", &gateways, &store.redis.dialer.gateway, "1 1 1 0"]);
+    server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    until("a heartbeat fails again", || store.reserve(&request(2)) == Err(StoreError::Full));
     assert!(store.redis.is_available());
 }
 
@@ -276,8 +340,11 @@ fn it_speaks_tls_to_servers_that_it_trusts() {
     assert_eq!(strict.reserve(&request(2)), Err(StoreError::Unavailable));
     let bad = RedisSettings { ca: Some(b"none".to_vec()), ..settings(vec!["rediss://localhost:1".into()]) };
     let runtime = strict.calls.handle().clone();
-    assert!(matches!(RedisStore::new(&bad, runtime.clone()), Err(RedisStartError::Ca(_))));
-    assert!(matches!(RedisStore::new(&settings(vec!["http://a".into()]), runtime), Err(RedisStartError::Url(_))));
+    assert!(matches!(RedisStore::new(&bad, clock(), metrics(), runtime.clone()), Err(RedisStartError::Ca(_))));
+    assert!(matches!(
+        RedisStore::new(&settings(vec!["http://a".into()]), clock(), metrics(), runtime),
+        Err(RedisStartError::Url(_))
+    ));
 }
 
 #[test]

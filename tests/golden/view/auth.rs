@@ -32,8 +32,8 @@ pub fn policy(policy: &Policy) -> Value {
                 })
             }
             Policy::Token(policy) => {
-                let StaticTokenPolicy { place, secrets } = &**policy;
-                json!({"place": debug(place), "secrets": secrets_of(secrets)})
+                let StaticTokenPolicy { name, place, secrets } = &**policy;
+                json!({"name": **name, "place": debug(place), "secrets": secrets_of(secrets)})
             }
             Policy::AllOf(policies) | Policy::AnyOf(policies) => all(policies),
             Policy::Public => return "public".into(),
@@ -74,7 +74,7 @@ fn jwt(policy: &JwtPolicy) -> Value {
 }
 
 fn issuer(issuer: &Issuer) -> Value {
-    let Issuer { name, iss, algorithms, keys, token_cache: _ } = issuer;
+    let Issuer { name, iss, algorithms, keys, token_cache: _, preset: _ } = issuer;
     let keys = match keys {
         Keys::Fixed(_) => "fixed".into(),
         Keys::Remote(remote) => format!("fetched from {}", remote.source.url),
@@ -141,9 +141,9 @@ fn signature(policy: &SignaturePolicy) -> Value {
 
 /// Number and kind of each secret, and its id.
 fn secrets_of(secrets: &[Secret]) -> Value {
-    let view = |Secret { index, id, key }: &Secret| match key {
-        SecretKey::Shared(_) => format!("{index}: shared, id {id:?}"),
-        SecretKey::Public(_) => format!("{index}: public key, id {id:?}"),
+    let view = |Secret { index, id, sender, key, digest: _ }: &Secret| match key {
+        SecretKey::Shared(_) => format!("{index}: shared, id {id:?}, sender {sender:?}"),
+        SecretKey::Public(_) => format!("{index}: public key, id {id:?}, sender {sender:?}"),
     };
     secrets.iter().map(view).collect()
 }

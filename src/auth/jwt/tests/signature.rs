@@ -353,6 +353,11 @@ fn an_unknown_key_is_reported_to_its_handle() {
     // A rejection that a fetch cannot resolve has no handle, so that an unauthenticated client cannot cause a fetch.
     let forged = Signer::ed25519().token(Algorithm::EdDSA, HEADER, good_claims().to_string());
     assert_eq!(rejection(&forged), (Reason::InvalidSignature, false, false));
+    let other = RSA.token(Algorithm::RS256, r#"{"alg":"RS256","kid":"1"}"#, good_claims().to_string());
+    let mut both = policy.clone();
+    both.issuers[0].algorithms.push(Algorithm::RS256);
+    let unfit = verify(&both, &other).err().unwrap();
+    assert_eq!((unfit.reason, unfit.proven, unfit.remote.is_some()), (Reason::UnsupportedAlgorithm, false, false));
     let rs256 = RSA.token(Algorithm::RS256, named(Algorithm::RS256), good_claims().to_string());
     assert_eq!(rejection(&rs256), (Reason::UnsupportedAlgorithm, false, false));
 }

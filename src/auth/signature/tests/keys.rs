@@ -17,7 +17,7 @@ const ALL: &[SignatureAlgorithm] = &[
 
 fn verifies(key: &SecretKey, algorithm: SignatureAlgorithm, text: &str, signature: &[u8]) -> bool {
     let (first, second) = text.as_bytes().split_at(text.len() / 2);
-    key.verifies(algorithm, &[Cow::Borrowed(first), Cow::Borrowed(second)], signature)
+    key.verifies_any(algorithm, &[Cow::Borrowed(first), Cow::Borrowed(second)], &[signature.to_vec()])
 }
 
 #[test]
@@ -40,9 +40,9 @@ fn an_empty_secret_is_no_secret() {
 }
 
 /// A public key as DER `SubjectPublicKeyInfo`, its algorithm, and a function that signs with the private key.
-type Signs = (Vec<u8>, SignatureAlgorithm, Box<dyn Fn(&[u8]) -> Vec<u8>>);
+pub(super) type Signs = (Vec<u8>, SignatureAlgorithm, Box<dyn Fn(&[u8]) -> Vec<u8>>);
 
-fn signers() -> Vec<Signs> {
+pub(super) fn signers() -> Vec<Signs> {
     let ed25519 = Ed25519KeyPair::generate().unwrap();
     let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
     let spki = |key: &dyn Fn() -> Vec<u8>| key();

@@ -19,9 +19,13 @@ fn components_have_the_values_that_their_names_say() {
         (&["literal:v0", "body"][..], "v0.{}"),
         (&["body", "body"], "{}.{}"),
         (&["body.sha256.hex"], hash.as_str()),
+        (&["body.sha256.base64"], "RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o="),
+        (&["body.sha256.base64url"], "RBNvo1WzZ4oRRq0W9-hknpT7T8If536DEMBg9hyq_4o"),
         (&["method", "path"], "POST./a?c=2&b=1"),
         (&["url"], "https://hooks.test/a?c=2&b=1"),
         (&["query.sorted"], "b=1&c=2"),
+        (&["literal:a:b"], "a:b"),
+        (&["query.pairs"], "b1c2"),
         (&["header:x-id", "header?:x-none"], "7."),
     ] {
         assert_eq!(signs(components, "/a?c=2&b=1", &[("x-id", "7")], b"{}", text), Ok(0), "{components:?}");
@@ -31,7 +35,11 @@ fn components_have_the_values_that_their_names_say() {
             "{components:?}"
         );
     }
-    for text in ["", "boddy", "header:", "header:a b", "json:", "body.sha1.hex", "text", "part:", "url.sorted"] {
+    let raw = mac(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"{}"));
+    assert_eq!(evaluate(&policy(&["body.sha256.raw"]), &[("x-sig", &raw)], b"{}"), Ok(0));
+    for text in
+        ["", "boddy", "header:", "header:a b", "json:", "body.sha1.hex", "text", "part:", "url.sorted", "cookie:c"]
+    {
         assert_eq!(Component::parse(text), None, "{text}");
     }
 }
@@ -90,6 +98,7 @@ fn listed_headers_are_all_there() {
     assert_eq!(evaluate("x-b x-a", "1.2.body", &both), BAD);
     assert_eq!(evaluate("x-a x-c", "1..body", &both), MISSING);
     assert_eq!(evaluate("x-a (x", "1..body", &both), BAD);
+    assert_eq!(evaluate(&["x-a"; 32].join(" "), &format!("{}.body", ["1"; 32].join(".")), &both), Ok(0));
     assert_eq!(evaluate(&["x-a"; 33].join(" "), &format!("{}.body", ["1"; 33].join(".")), &both), BAD);
     let three = [("x-a", "1"), ("x-b", "2"), ("x-b", "3")];
     assert_eq!(evaluate("x-a x-b", "1.2.body", &three), Err(Reason::MultipleCredentials));
@@ -115,6 +124,19 @@ fn only_the_variants_that_are_written_are_tried() {
     assert_eq!(evaluate_at(&policy, "/a?b=c", &[("x-sig", &mac("/a/?b=c"))], b""), Ok(0));
 }
 
+/// The path begins at the first slash after the host, also if the query contains another URL.
+#[test]
+fn url_and_path_may_both_be_signed() {
+    let target = "/a/b?next=https://x/y";
+    assert_eq!(signs(&["url", "path"], target, &[], b"", &format!("https://hooks.test{target}.{target}")), Ok(0));
+}
+
+/// Sorted by name alone: pairs of one name keep their order, and a value may contain `=`.
+#[test]
+fn a_sorted_query_keeps_its_pairs_as_they_are() {
+    assert_eq!(signs(&["query.sorted"], "/?b=2&a=z&a=b==&&a=", &[], b"", "a=z&a=b==&a=&b=2"), Ok(0));
+}
+
 /// HubSpot decodes these percent-escapes before it signs, and no others.
 #[test]
 fn hubspot_s_escapes_are_undone_in_either_case() {
@@ -128,6 +150,7 @@ fn hubspot_s_escapes_are_undone_in_either_case() {
 fn a_sorted_form_is_a_form_or_nothing() {
     let run = |fields: &[(&str, &str)], body: &[u8], text: &str| signs(&["form.sorted"], "/a", fields, body, text);
     assert_eq!(run(&[FORM], b"b=2&a=%31&b=1", "a1b1b2"), Ok(0));
+    assert_eq!(run(&[FORM], b"a=1&b=2&a=1", "a1b2"), Ok(0));
     assert_eq!(run(&[FORM], b"b=2&a=1&c=", "a1b2"), BAD);
     assert_eq!(run(&[], b"", ""), Ok(0));
     assert_eq!(run(&[], b"b=2", ""), Err(Reason::MalformedBody));
@@ -150,8 +173,33 @@ fn a_hash_in_the_signed_url_stands_for_the_body() {
     assert_eq!(evaluate(&format!("?bodySHA256={hash}"), b"{ }"), Err(Reason::BodyMismatch));
     assert_eq!(evaluate("?bodySHA256=", b"{}"), Err(Reason::BodyMismatch));
     assert_eq!(evaluate("?other=1", b"{}"), Err(Reason::MalformedBody));
+    for not_last in [format!("?bodySHA256={hash}&a=1"), format!("?bodySHA256={hash}&"), format!("?body%53HA256={hash}")]
+    {
+        assert_eq!(evaluate(&not_last, b"{}"), Err(Reason::BodyMismatch), "{not_last}");
+    }
     let twice = format!("?bodySHA256={hash}&bodySHA256={hash}");
     assert_eq!(evaluate(&twice, b"{}"), Err(Reason::MultipleCredentials));
+}
+
+#[test]
+fn a_policy_knows_what_it_signs() {
+    let signs = |components: &[&str]| {
+        let policy = policy(components);
+        (policy.binds_body(), policy.signs_url(), policy.signs_header(&HeaderName::from_static("x-id")))
+    };
+    for (component, expected) in [
+        ("body", (true, false, false)),
+        ("body.sha256.base64", (true, false, false)),
+        ("form.sorted", (true, false, false)),
+        ("url", (false, true, false)),
+        ("url.decoded", (false, true, false)),
+        ("header:x-id", (false, false, true)),
+        ("header:x-other", (false, false, false)),
+        ("json:/id", (false, false, false)),
+        ("path", (false, false, false)),
+    ] {
+        assert_eq!(signs(&["method", component]), expected, "{component}");
+    }
 }
 
 /// PageSpace#2199: an unsigned value must not identify an event.
@@ -169,6 +217,8 @@ fn an_id_or_a_time_counts_where_it_is_signed() {
         ("form:id", &["body"]),
         ("form:id", &["form:id"]),
         ("part:t", &["part:t"]),
+        ("header:x-id", &["method", "header:x-id", "header:x-other"]),
+        ("json:/id", &["method", "body"]),
     ] {
         assert!(covered(component, signed), "{component}");
     }

@@ -94,7 +94,7 @@ fn a_time_stands_in_a_part_the_json_or_the_form() {
 fn a_time_in_the_body_is_verified_after_the_signature() {
     let policy = timed("json:/t", TimestampUnit::Seconds);
     assert_eq!(evaluate(&policy, &[("x-sig", "00")], br#"{"t":1}"#), BAD);
-    let head = head("/a", &[("x-sig", "00")]);
+    let head = head("/a", &[("x-sig", &mac("another text"))]);
     let view = RequestView::new(&head, UrlBase::Host("hooks.test"));
     assert_eq!(policy.verify(&view, now(), &mut Explanation::off()).err(), Some(VerifyError::NeedsBody));
 }
@@ -110,4 +110,37 @@ fn each_of_several_values_is_in_time() {
     assert_eq!(evaluate(NOW, NOW - 1), Ok(0));
     assert_eq!(evaluate(NOW, NOW - 301), Err(Reason::TimestampTooOld));
     assert_eq!(evaluate(NOW - 301, NOW), Err(Reason::TimestampTooOld));
+}
+
+/// Only signed data identifies an event, and a route without replay protection has no id.
+#[test]
+fn a_replay_id_is_the_signed_component_or_the_hash() {
+    let id = |replay_id: Option<SignatureReplayId>| {
+        let policy = SignaturePolicy { replay_id, ..policy(&["header:x-id", "body"]) };
+        let head = head("/a", &[("x-sig", &mac("7.body")), ("x-id", "7")]);
+        let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(b"body");
+        policy.verify(&view, now(), &mut Explanation::off()).unwrap().replay_id.map(|id| (id.kind, id.id, id.until))
+    };
+    let component = Component::parse("header:x-id").unwrap();
+    assert_eq!(id(None), None);
+    assert_eq!(id(Some(SignatureReplayId::Component(component))), Some(("piece", b"7".to_vec(), None)));
+    assert_eq!(id(Some(SignatureReplayId::Hash)), Some(("hash", hash_of(b"7.body"), None)));
+}
+
+/// The id is stored for as long as any of the signatures could be replayed.
+#[test]
+fn a_replay_id_lasts_as_long_as_its_latest_signature() {
+    let mut policy = timed("part:t", TimestampUnit::Seconds);
+    policy.parse = pairs("v1");
+    policy.replay_id = Some(SignatureReplayId::Hash);
+    policy.places = ["x-one", "x-two"].map(|name| Locator::header_named(HeaderName::from_static(name))).to_vec();
+    let value = |time: u64| format!("t={time},v1={}", mac(format!("{time}.body")));
+    for (one, two) in [(NOW, NOW - 100), (NOW - 100, NOW)] {
+        let head = head("/a", &[("x-one", &value(one)), ("x-two", &value(two))]);
+        let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(b"body");
+        let grant = policy.verify(&view, now(), &mut Explanation::off()).unwrap();
+        let id = grant.replay_id.unwrap();
+        assert_eq!(id.until.map(UnixTime::seconds), Some(NOW + 301), "{one} {two}");
+        assert_eq!(id.issued.map(UnixTime::seconds), Some(NOW - 160), "{one} {two}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::compiler::Compiler;
 use crate::auth::keys::{Algorithm, KeySet, Keys, RemoteKeys, RemoteSource};
@@ -101,6 +102,11 @@ impl Compiler<'_> {
         if let Some(ca) = ca.as_deref() {
             self.check(file.ca.at, crate::tls::client_config(Some(ca)));
         }
+        // A default follows a written `refresh_interval`.
+        let (refresh, cooldown, max_stale): (Duration, Duration, Duration) =
+            (file.refresh_interval.get(), file.cooldown.get(), file.max_stale.get());
+        let cooldown = if file.cooldown.is_written() { cooldown } else { cooldown.min(refresh) };
+        let max_stale = if file.max_stale.is_written() { max_stale } else { max_stale.max(refresh) };
         let source = RemoteSource {
             issuer: self.label(name, &address).into(),
             pins: self.pins(&file.pins, &address.url),
@@ -109,9 +115,9 @@ impl Compiler<'_> {
             ca,
             cache: self.cache(&file.cache),
             algorithms: algorithms.to_vec(),
-            refresh: file.refresh_interval.get(),
-            max_stale: file.max_stale.get(),
-            cooldown: file.cooldown.get(),
+            refresh,
+            max_stale,
+            cooldown,
         };
         if source.cooldown > source.refresh {
             self.problems.add(file.cooldown.at, "must not be longer than refresh_interval");

@@ -92,6 +92,7 @@ pub(super) fn cli(port: u16, arguments: &[&str]) -> String {
 }
 
 /// Waits until a condition holds; panics with `what` after a minute.
+#[track_caller]
 pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {

@@ -1,0 +1,101 @@
+//! Compares two policies: whether one accepts a credential that the other rejects. Read when the configuration is
+//! compiled, to find routes by which another route could be bypassed.
+
+use std::sync::Arc;
+
+use super::detached::DetachedPolicy;
+use super::issuer::Issuer;
+use super::jwt::JwtPolicy;
+use super::keys::Keys;
+use super::policy::Policy;
+use super::secret::Secret;
+use super::signature::SignaturePolicy;
+
+/// The proof that a policy requires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Strength {
+    /// No proof: `auth: public`.
+    None,
+    /// Proof of the sender, by a static token or a client certificate.
+    Sender,
+    /// A token or a signature made with the key of the sender.
+    Signed,
+}
+
+impl Policy {
+    /// The strength of the policy: of `all_of` the strongest part, of `any_of` the weakest.
+    pub fn strength(&self) -> Strength {
+        match self {
+            Self::Public => Strength::None,
+            Self::ClientCertificate(_) | Self::Token(_) => Strength::Sender,
+            Self::Jwt(_) | Self::Detached(_) | Self::Signature(_) => Strength::Signed,
+            Self::AllOf(parts) => parts.iter().map(Self::strength).max().unwrap_or(Strength::None),
+            Self::AnyOf(parts) => parts.iter().map(Self::strength).min().unwrap_or(Strength::None),
+        }
+    }
+
+    /// Whether `other` accepts every credential that this policy accepts. Two settings of which neither implies the
+    /// other count as different.
+    pub fn is_as_strict_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Public) => true,
+            (Self::AnyOf(parts), _) => parts.iter().all(|part| part.is_as_strict_as(other)),
+            (_, Self::AllOf(parts)) => parts.iter().all(|part| self.is_as_strict_as(part)),
+            (Self::AllOf(parts), _) => parts.iter().any(|part| part.is_as_strict_as(other)),
+            (_, Self::AnyOf(parts)) => parts.iter().any(|part| self.is_as_strict_as(part)),
+            (Self::Jwt(mine), Self::Jwt(theirs)) => is_jwt_as_strict(mine, theirs),
+            (Self::Detached(mine), Self::Detached(theirs)) => is_detached_as_strict(mine, theirs),
+            (Self::Signature(mine), Self::Signature(theirs)) => is_signature_as_strict(mine, theirs),
+            (Self::Token(mine), Self::Token(theirs)) => {
+                mine.place == theirs.place && all_among(&mine.secrets, &theirs.secrets)
+            }
+            (Self::ClientCertificate(mine), Self::ClientCertificate(theirs)) => {
+                mine == theirs || theirs.allows_every_certificate()
+            }
+            (
+                Self::Jwt(_)
+                | Self::Detached(_)
+                | Self::Signature(_)
+                | Self::ClientCertificate(_)
+                | Self::Token(_)
+                | Self::Public,
+                _,
+            ) => false,
+        }
+    }
+}
+
+fn is_jwt_as_strict(mine: &JwtPolicy, theirs: &JwtPolicy) -> bool {
+    let issuers = mine.issuers.iter().all(|issuer| theirs.issuers.iter().any(|other| is_same_issuer(issuer, other)));
+    // The text of the settings, of which some have no equality; it contains no keys.
+    let rules =
+        |policy: &JwtPolicy| format!("{:?}", JwtPolicy { issuers: Vec::new(), replay_id: None, ..policy.clone() });
+    issuers && mine.audience == theirs.audience && rules(mine) == rules(theirs)
+}
+
+fn is_detached_as_strict(mine: &DetachedPolicy, theirs: &DetachedPolicy) -> bool {
+    let rules = |policy: &DetachedPolicy| format!("{:?}", (&policy.payload, &policy.token, &policy.time));
+    is_same_issuer(&mine.issuer, &theirs.issuer) && rules(mine) == rules(theirs)
+}
+
+fn is_signature_as_strict(mine: &SignaturePolicy, theirs: &SignaturePolicy) -> bool {
+    let rules = |policy: &SignaturePolicy| {
+        format!("{:?}", SignaturePolicy { secrets: Vec::new(), replay_id: None, ..policy.clone() })
+    };
+    all_among(&mine.secrets, &theirs.secrets) && rules(mine) == rules(theirs)
+}
+
+/// Presets build their keys for each route: theirs count as different.
+fn is_same_issuer(mine: &Issuer, theirs: &Issuer) -> bool {
+    let same_keys = match (&mine.keys, &theirs.keys) {
+        (Keys::Fixed(mine), Keys::Fixed(theirs)) => Arc::ptr_eq(mine, theirs),
+        (Keys::Remote(mine), Keys::Remote(theirs)) => Arc::ptr_eq(mine, theirs),
+        (Keys::Chain(mine), Keys::Chain(theirs)) => Arc::ptr_eq(mine, theirs),
+        (Keys::Fixed(_) | Keys::Remote(_) | Keys::Chain(_), _) => false,
+    };
+    same_keys && mine.name == theirs.name
+}
+
+fn all_among(mine: &[Secret], theirs: &[Secret]) -> bool {
+    mine.iter().all(|secret| theirs.iter().any(|other| secret.id == other.id && secret.key.is_same_as(&other.key)))
+}

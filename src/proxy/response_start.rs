@@ -1,0 +1,113 @@
+//! The beginning of an upstream's response, read before its headers are sent to the client: a response that breaks off
+//! until then gets the status of a failure. Called by `forward`.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+
+use super::request_body::Received;
+use super::upstream::{UpstreamBody, UpstreamResponse};
+use crate::failure::Failure;
+use crate::reason::Reason;
+
+/// A body of at most this length is read whole.
+const WHOLE: u64 = 16 * 1024;
+
+/// A response of which the beginning was read.
+#[derive(Debug)]
+pub struct BegunResponse {
+    /// The response, without hop-by-hop headers.
+    pub response: Response<BegunBody>,
+    /// Deadline of the complete response.
+    pub due: Instant,
+}
+
+/// The body of an upstream's response, of which the beginning was read.
+#[derive(Debug)]
+pub struct BegunBody {
+    first: Option<Frame<Bytes>>,
+    rest: UpstreamBody,
+    ended: bool,
+}
+
+/// Reads a short body whole, and of a longer one the first part. An event stream begins with its headers: its first
+/// event may come much later.
+///
+/// # Errors
+/// `UpstreamProtocolError` if the body breaks off, `UpstreamTimeout` if it does not arrive in time; the reason of the
+/// client's body if that was at fault.
+pub(super) async fn begin(
+    UpstreamResponse { response, due }: UpstreamResponse,
+    received: &Received,
+) -> Result<BegunResponse, Failure> {
+    let (head, rest) = response.into_parts();
+    let is_short = rest.size_hint().exact().is_some_and(|length| length <= WHOLE);
+    let is_event_stream = is_event_stream(&head.headers);
+    let mut body = BegunBody { first: None, rest, ended: false };
+    while !body.rest.is_end_stream() && !body.ended && (is_short || (body.first.is_none() && !is_event_stream)) {
+        let reason = match tokio::time::timeout_at(due.into(), body.rest.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                body.add(frame);
+                continue;
+            }
+            Ok(None) => {
+                body.ended = true;
+                continue;
+            }
+            Ok(Some(Err(_broke))) => Reason::UpstreamProtocolError,
+            Err(_elapsed) => Reason::UpstreamTimeout,
+        };
+        return Err(received.fault().map_or(reason.into(), Failure::from));
+    }
+    Ok(BegunResponse { response: Response::from_parts(head, body), due })
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    content_type.get(.."text/event-stream".len()).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"))
+}
+
+impl BegunBody {
+    fn add(&mut self, frame: Frame<Bytes>) {
+        let joined = match (self.first.as_ref().and_then(Frame::data_ref), frame.data_ref()) {
+            (Some(first), Some(next)) => Frame::data(Bytes::from([&**first, &**next].concat())),
+            (None | Some(_), _) => frame,
+        };
+        self.first = Some(joined);
+    }
+}
+
+impl HttpBody for BegunBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let body = self.get_mut();
+        match body.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(first))),
+            None if body.ended => Poll::Ready(None),
+            None => Pin::new(&mut body.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && (self.ended || self.rest.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().and_then(Frame::data_ref).map_or(0, |first| first.len() as u64);
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(first));
+        }
+        hint.set_lower(rest.lower().saturating_add(first));
+        hint
+    }
+}

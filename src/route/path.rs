@@ -1,0 +1,168 @@
+//! Validation of a request's path. Routes are matched by its decoded form; the upstream gets it as received.
+
+use std::borrow::Cow;
+
+use icu_normalizer::ComposingNormalizerBorrowed;
+
+/// Characters that code pages of Windows turn into `/` or `\`, and NFKC into themselves.
+const BEST_FIT: &[char] = &['\u{2044}', '\u{2215}', '\u{2216}', '\u{a5}', '\u{20a9}'];
+
+/// The upstream could read the path differently from hookgate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AmbiguousPath;
+
+/// Rejects paths that proxies and upstreams are known to read differently: those with dot segments, empty segments,
+/// `\`, `;`, raw non-ASCII or control bytes, or percent-encodings that are broken, doubled, not UTF-8, or stand for one
+/// of those, for a delimiter or for a look-alike of one (RFC 3986 §2.2, §3.3; Istio CVE-2021-31920, Oathkeeper
+/// CVE-2026-33494).
+///
+/// Returns the path decoded, as an upstream reads it. Routes are matched by that form: otherwise `/%61dmin` would
+/// bypass the route that protects `/admin`.
+///
+/// # Errors
+/// [`AmbiguousPath`].
+pub fn validate_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
+    let inside = path.strip_prefix('/').ok_or(AmbiguousPath)?;
+    let decoded = decode_strictly(inside)?;
+    if has_look_alikes(&decoded) {
+        return Err(AmbiguousPath);
+    }
+    let segments = decoded.split('/');
+    let last = segments.clone().count().saturating_sub(1);
+    for (index, segment) in segments.enumerate() {
+        // Only the last segment may be empty: `/hooks/` is a valid path, `/hooks//x` is ambiguous.
+        if segment == "." || segment == ".." || (segment.is_empty() && index != last) {
+            return Err(AmbiguousPath);
+        }
+    }
+    Ok(if decoded == inside { Cow::Borrowed(path) } else { Cow::Owned(format!("/{decoded}")) })
+}
+
+/// Whether a character becomes a delimiter of paths where an application normalizes text (Unicode NFKC: U+FF0F is `/`,
+/// U+2025 is `..`) or converts it to a legacy code page (best-fit mapping on Windows: U+2215 is `/`, U+00A5 is `\`).
+fn has_look_alikes(path: &str) -> bool {
+    if path.is_ascii() {
+        return false;
+    }
+    let others: String = path.chars().filter(|character| !character.is_ascii()).collect();
+    let normalized = ComposingNormalizerBorrowed::new_nfkc().normalize(&others);
+    normalized.contains(['/', '\\', '.', '%', ';', '#', '?']) || normalized.contains(BEST_FIT)
+}
+
+fn decode_strictly(path: &str) -> Result<String, AmbiguousPath> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => decoded.push(decode_escape(bytes.next(), bytes.next())?),
+            b'\\' | b';' | b'#' | b'?' | 0x00..=0x20 | 0x7f..=0xff => return Err(AmbiguousPath),
+            plain => decoded.push(plain),
+        }
+    }
+    String::from_utf8(decoded).map_err(|_| AmbiguousPath)
+}
+
+/// Decodes a percent-encoding, which may stand for a letter or a space, but not for a byte with a meaning in paths.
+fn decode_escape(high: Option<u8>, low: Option<u8>) -> Result<u8, AmbiguousPath> {
+    let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+    let (high, low) = (digit(high).ok_or(AmbiguousPath)?, digit(low).ok_or(AmbiguousPath)?);
+    match u8::try_from(high * 16 + low).map_err(|_| AmbiguousPath)? {
+        b'/' | b'\\' | b'.' | b'%' | b';' | b'#' | b'?' | 0x00..=0x1f | 0x7f => Err(AmbiguousPath),
+        byte => Ok(byte),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_paths_pass() {
+        for path in [
+            "/",
+            "/webhook",
+            "/hooks/",
+            "/a-b_c~d/e.f/g..h",
+            "/a%20b",
+            "/%C3%A9",
+            "/%E6%97%A5%E6%9C%AC",
+            "/%EF%BC%9Aa",
+            "/a:b@c!$&'()*+,=",
+            "/%41",
+        ] {
+            assert!(validate_path(path).is_ok(), "{path}");
+        }
+    }
+
+    /// Istio CVE-2021-31920, CVE-2021-39156, Oathkeeper CVE-2026-33494, Envoy CVE-2026-73511.
+    #[test]
+    fn ambiguous_paths_are_rejected() {
+        let paths = [
+            "",
+            "*",
+            "x",
+            "/..",
+            "/../a",
+            "/a/../b",
+            "/a/.",
+            "/./a",
+            "//",
+            "//a",
+            "/a//b",
+            "/a\\b",
+            "/a/%2e%2e/b",
+            "/%2E",
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%5cb",
+            "/%252e",
+            "/%25",
+            "/%c0%ae",
+            "/%u002e",
+            "/%",
+            "/%4",
+            "/%zz",
+            "/a;b",
+            "/..;x/a",
+            "/a%3Bb",
+            "/a%00",
+            "/a%0a",
+            "/a%7f",
+            "/a%23",
+            "/a%3f",
+            "/é",
+            "/a b",
+            "/%ff",
+            // U+FF0F, U+FF3C, U+FF0E, U+2025, U+FF1B, U+FF1F, U+2215, U+2044, U+00A5 and U+2100, which become `/`, `\`, `.`,
+            // `..`, `;`, `?`, `/`, `/`, `\` and `a/c`.
+            "/a%EF%BC%8Fb",
+            "/a%EF%BC%BCb",
+            "/%EF%BC%8E%EF%BC%8E",
+            "/%E2%80%A5",
+            "/a%EF%BC%9Bb",
+            "/a%EF%BC%9Fb",
+            "/a%E2%88%95b",
+            "/a%E2%81%84b",
+            "/a%C2%A5b",
+            "/%E2%84%80",
+        ];
+        for path in paths {
+            assert_eq!(validate_path(path), Err(AmbiguousPath), "{path}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_parsed_without_panic(path in ".*") {
+            let _ = validate_path(&path);
+        }
+
+        /// An accepted path means the same to an upstream that decodes it once before it splits it.
+        #[test]
+        fn accepted_paths_have_one_meaning(path in "/[a-z%2eEfF./;]{0,12}") {
+            if validate_path(&path).is_ok() {
+                proptest::prop_assert!(!path.to_lowercase().contains("%2e") && !path.contains("/../"));
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The routes by host, path and method. If a route could be used to bypass another one (see [`bypasses`]), a second index
+//! has the routes by their folded paths, and is read only for requests of that weaker route.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use http::Method;
+
+use super::variants::{bypasses, fold};
+use super::{PathMatch, Route};
+
+/// Why no route matches a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unrouted {
+    /// No route matches the host and path.
+    NoRoute,
+    /// A route matches the host and path, but not the method; lists the allowed methods (for the header `Allow`).
+    MethodNotAllowed(Vec<Method>),
+    /// A route matches, but an upstream could read the path as that of a route with stricter rules.
+    Ambiguous,
+}
+
+/// The names of two routes that match the same request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlap(pub Arc<str>, pub Arc<str>);
+
+/// All routes, indexed for lookup.
+#[derive(Debug, Default)]
+pub struct RoutingTable {
+    index: HostIndex,
+    /// `None` where no route could be bypassed by another one.
+    variants: Option<Box<Variants>>,
+}
+
+/// Routes by host and path.
+#[derive(Debug, Default)]
+struct HostIndex {
+    hosts: HashMap<String, Paths>,
+    any: Paths,
+}
+
+/// The routes of one host: exact paths first, then the longest prefix.
+#[derive(Debug, Default)]
+struct Paths {
+    exact: HashMap<String, Vec<Arc<Route>>>,
+    prefixes: Vec<(String, Vec<Arc<Route>>)>,
+}
+
+impl RoutingTable {
+    /// Builds the table.
+    ///
+    /// # Errors
+    /// Every pair of routes with the same host and path and a method in common.
+    pub fn new(routes: Vec<Arc<Route>>) -> Result<Self, Vec<Overlap>> {
+        let variants = Variants::new(&routes).map(Box::new);
+        let mut index = HostIndex::default();
+        let mut overlaps = Vec::new();
+        for route in routes {
+            let same = index.paths(&route).at(&route.matches.path);
+            let others = same.iter().filter(|other| other.matches.shares_method(&route.matches));
+            overlaps.extend(others.map(|other| Overlap(other.name.clone(), route.name.clone())));
+            same.push(route);
+        }
+        if overlaps.is_empty() { Ok(Self { index, variants }) } else { Err(overlaps) }
+    }
+
+    /// All routes.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let paths = self.index.hosts.values().chain([&self.index.any]);
+        paths.flat_map(|paths| {
+            let prefixes = paths.prefixes.iter().flat_map(|(_, routes)| routes);
+            paths.exact.values().flatten().chain(prefixes)
+        })
+    }
+
+    /// The route for a request, by its path as [`validate_path`](super::validate_path) decodes it. `host` has no port; it is compared
+    /// case-insensitively and without a final dot.
+    ///
+    /// # Errors
+    /// [`Unrouted`]. If a path matches and its methods do not, no wider route is tried: the narrow one was written to
+    /// protect that path. A route also protects the variants of its paths.
+    pub fn find(&self, host: &str, path: &str, method: &Method) -> Result<&Arc<Route>, Unrouted> {
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let candidates = self.index.find(&host, path, path).ok_or(Unrouted::NoRoute)?;
+        let found = candidates.iter().find(|route| route.matches.takes(method)).ok_or_else(|| allowed(candidates))?;
+        let is_bypass = self.variants.as_ref().is_some_and(|variants| variants.is_bypass(found, &host, path, method));
+        if is_bypass { Err(Unrouted::Ambiguous) } else { Ok(found) }
+    }
+}
+
+impl HostIndex {
+    /// The routes with the same host as this one.
+    fn paths(&mut self, route: &Route) -> &mut Paths {
+        match &route.matches.host {
+            Some(host) => self.hosts.entry(host.clone()).or_default(),
+            None => &mut self.any,
+        }
+    }
+
+    /// The routes of the most specific match: `exact` is compared with exact paths, `text` with prefixes.
+    fn find(&self, host: &str, exact: &str, text: &str) -> Option<&[Arc<Route>]> {
+        self.hosts.get(host).and_then(|paths| paths.find(exact, text)).or_else(|| self.any.find(exact, text))
+    }
+}
+
+impl Paths {
+    /// The routes at this path.
+    fn at(&mut self, path: &PathMatch) -> &mut Vec<Arc<Route>> {
+        match path {
+            PathMatch::Exact(path) => self.exact.entry(path.clone()).or_default(),
+            PathMatch::Prefix(prefix) => self.prefix(prefix),
+        }
+    }
+
+    /// The routes of this prefix; longer prefixes come first.
+    fn prefix(&mut self, prefix: &str) -> &mut Vec<Arc<Route>> {
+        let at = self.prefixes.partition_point(|(other, _)| (other.len(), other.as_str()) > (prefix.len(), prefix));
+        if self.prefixes.get(at).is_none_or(|(other, _)| other != prefix) {
+            self.prefixes.insert(at, (prefix.to_owned(), Vec::new()));
+        }
+        // `insert` above made sure that the entry is there.
+        #[expect(clippy::indexing_slicing, reason = "the entry was found or inserted just above")]
+        &mut self.prefixes[at].1
+    }
+
+    fn find(&self, exact: &str, text: &str) -> Option<&[Arc<Route>]> {
+        let exact = self.exact.get(exact).map(Vec::as_slice);
+        exact.or_else(|| {
+            let (_, routes) = self.prefixes.iter().find(|(prefix, _)| text.starts_with(prefix))?;
+            Some(routes.as_slice())
+        })
+    }
+}
+
+/// The routes by their folded paths, and which of them could be bypassed by which.
+#[derive(Debug)]
+struct Variants {
+    index: HostIndex,
+    /// Weaker route → stricter routes.
+    stricter: HashMap<Arc<str>, HashSet<Arc<str>>>,
+}
+
+impl Variants {
+    /// `None` if no route could be bypassed by another one.
+    fn new(routes: &[Arc<Route>]) -> Option<Self> {
+        let mut stricter: HashMap<Arc<str>, HashSet<Arc<str>>> = HashMap::new();
+        for bypass in bypasses(routes) {
+            stricter.entry(bypass.weaker.name.clone()).or_default().insert(bypass.stricter.name.clone());
+        }
+        if stricter.is_empty() {
+            return None;
+        }
+        let mut index = HostIndex::default();
+        for route in routes {
+            let path = match &route.matches.path {
+                PathMatch::Exact(path) => PathMatch::Exact(fold(path)),
+                PathMatch::Prefix(prefix) => PathMatch::Prefix(fold(prefix) + "/"),
+            };
+            index.paths(route).at(&path).push(Arc::clone(route));
+        }
+        Some(Self { index, stricter })
+    }
+
+    /// Whether a request for this route has a variant of the path of a stricter one. The most specific match counts:
+    /// a route that names the path in any spelling is meant for it. If its methods do not match, the path itself would
+    /// be rejected, and so are its variants.
+    fn is_bypass(&self, route: &Route, host: &str, path: &str, method: &Method) -> bool {
+        let Some(stricter) = self.stricter.get(&route.name) else { return false };
+        let folded = fold(path);
+        let Some(meant) = self.index.find(host, &folded, &(folded.clone() + "/")) else { return false };
+        let any_takes = meant.iter().any(|other| other.matches.takes(method));
+        let mut meant = meant.iter().filter(|other| !any_takes || other.matches.takes(method));
+        meant.any(|other| stricter.contains(&other.name))
+    }
+}
+
+fn allowed(candidates: &[Arc<Route>]) -> Unrouted {
+    let methods = candidates.iter().filter_map(|route| route.matches.methods.as_ref());
+    Unrouted::MethodNotAllowed(methods.flatten().cloned().collect())
+}

@@ -1,0 +1,85 @@
+//! Variants of paths. Many applications ignore the case of a path and a slash at its end (Express and ASP.NET by
+//! default): to them `/Webhook/` is `/webhook`. A request for a variant of a route's path that falls to a route with
+//! weaker rules and the same upstream would run the protected handler without those rules.
+//!
+//! Finds such pairs of routes, for the table and for `check`.
+
+use std::sync::Arc;
+
+use icu_normalizer::ComposingNormalizerBorrowed;
+
+use super::{Match, PathMatch, Route};
+
+/// A route that could be used to bypass another one.
+#[derive(Clone, Debug)]
+pub struct Bypass {
+    /// The route with weaker rules.
+    pub weaker: Arc<Route>,
+    /// The route with stricter rules, the variants of whose path the weaker one matches.
+    pub stricter: Arc<Route>,
+}
+
+/// Every pair of routes with the same upstream of which the weaker one matches variants of the other one's path.
+pub fn bypasses(routes: &[Arc<Route>]) -> Vec<Bypass> {
+    let mut found = Vec::new();
+    for weaker in routes {
+        let others = routes.iter().filter(|other| {
+            weaker.matches.takes_variants_of(&other.matches)
+                && weaker.upstream.shares_endpoint(&other.upstream)
+                && weaker.is_weaker_than(other)
+        });
+        found.extend(others.map(|stricter| Bypass { weaker: Arc::clone(weaker), stricter: Arc::clone(stricter) }));
+    }
+    found
+}
+
+impl Bypass {
+    /// Whether the weaker route has a weaker kind of authentication, or the same one with fewer requirements. If it only
+    /// accepts other senders, as many routes beside each other do, this is false.
+    pub fn is_by_weaker_authentication(&self) -> bool {
+        let (mine, theirs) = (&self.weaker.rules.policy, &self.stricter.rules.policy);
+        mine.strength() < theirs.strength() || mine.is_as_strict_as(theirs)
+    }
+}
+
+impl Route {
+    /// Whether the route forwards requests that the other one rejects: by another credential, without one of its
+    /// requirements, or in a dry run.
+    fn is_weaker_than(&self, other: &Self) -> bool {
+        let (mine, theirs) = (&self.rules, &other.rules);
+        let replay = |route: &Self| route.duplicates.as_ref().is_some_and(|rules| rules.replay.is_some());
+        !mine.policy.is_as_strict_as(&theirs.policy)
+            || (theirs.timestamp.is_some() && mine.timestamp.is_none())
+            || (theirs.revocation.is_some() && mine.revocation.is_none())
+            || (other.shared_revocation && !self.shared_revocation)
+            || (other.allowed_ips.is_some() && self.allowed_ips != other.allowed_ips)
+            || (replay(other) && !replay(self))
+            || self.dry_run_until.is_some_and(|mine| other.dry_run_until.is_none_or(|theirs| theirs < mine))
+    }
+}
+
+impl Match {
+    /// Whether it matches a variant of a path that the other one matches. A route inside of the other one's prefix is
+    /// an exception from it, and no bypass.
+    fn takes_variants_of(&self, other: &Self) -> bool {
+        let theirs = match &other.path {
+            PathMatch::Exact(path) => fold(path) + "/",
+            PathMatch::Prefix(prefix) => fold(prefix) + "/",
+        };
+        match (&self.path, &other.path) {
+            (PathMatch::Exact(path), PathMatch::Exact(_)) => fold(path) + "/" == theirs,
+            (PathMatch::Exact(_), PathMatch::Prefix(_)) => false,
+            (PathMatch::Prefix(prefix), _) => theirs.starts_with(&(fold(prefix) + "/")),
+        }
+    }
+}
+
+/// A path without its final slash, in one case, and with compatibility characters (such as fullwidth letters) replaced
+/// by the ordinary ones, as some applications do (Unicode NFKC).
+pub(super) fn fold(path: &str) -> String {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    if path.is_ascii() {
+        return path.to_ascii_lowercase();
+    }
+    ComposingNormalizerBorrowed::new_nfkc().normalize(path).to_uppercase().to_lowercase()
+}
