@@ -14,8 +14,8 @@ from clients import OPEN, Counts, client_hello, hold, http1, now, opened
 from wire import Http2, Wire, frame, text
 
 PROCESSES, RECONNECTS = 4, 500
-# Bytes of a body in each second: progress, and a little more than a gateway may demand of a sender.
-TRICKLE, STEADY, TICK = 1200, 70_000, 0.25
+# Bytes of a body in each second: a little more than `min_request_body_rate`, and than the rate below which it is late.
+TRICKLE, STEADY, TICK = 300, 70_000, 0.25
 # A request gets a second to arrive; this is a little less.
 RENEWAL = 0.9
 

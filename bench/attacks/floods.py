@@ -117,7 +117,8 @@ class Result:
         middle, slow = (self.period.percentile(at) for at in (50, 99))
         latency = "–" if middle is None else f"{middle:.1f} / {slow:.0f} ms"
         again = "no" if self.again is None else f"{self.again:.1f} s"
-        return [f"{tried:,} {self.attack.unit}", "; ".join(filter(None, [results, self.became])), f"{self.cpu:.0%}",
+        tried = f"{tried:,} {self.attack.unit}" if self.attack.unit else "–"
+        return [tried, "; ".join(filter(None, [results, self.became])) or "–", f"{self.cpu:.0%}",
                 self.memory(), latency, self.served() if self.alive else "GATEWAY DIED", again]
 
     def memory(self) -> str:
@@ -146,7 +147,7 @@ def measure(attack: Attack, hookgate: str, world: World) -> Result:
         before, cpu, fetched, begun = gateway.memory("VmRSS"), gateway.cpu_seconds(), keys.fetches.value, c.now()
         attackers = Attackers(attack, site)
         time.sleep(max(0, attackers.end - 0.5 - c.now()))
-        became = [open_connections(gateway, senders)] if attack.processes > 1 else []
+        became = [open_connections(gateway, senders)] if attack.unit else []
         counts, ended = attackers.counts(), c.now()
         cpu = (gateway.cpu_seconds() - cpu) / (ended - begun)
         again = recovered(senders, attackers.end, world.recovery)
