@@ -33,7 +33,9 @@ pub async fn watch(services: Arc<Services>, own: Vec<SocketAddr>) {
     loop {
         let tables = tokio::task::spawn_blocking(|| TABLES.map(listening)).await.unwrap_or_default();
         if tables.iter().all(Option::is_none) {
-            tracing::warn!("the table of sockets cannot be read: an upstream that also listens elsewhere is not noticed");
+            tracing::warn!(
+                "the table of sockets cannot be read: an upstream that also listens elsewhere is not noticed"
+            );
             return;
         }
         let sockets = tables.into_iter().flatten().flatten().filter(|socket| !own.contains(socket));
