@@ -25,6 +25,7 @@ fn folder() -> TempDir {
     std::fs::write(folder.path().join("jwks.json"), Issuer::es256("k1").jwks()).unwrap();
     std::fs::write(folder.path().join("short"), "too short").unwrap();
     std::fs::write(folder.path().join("shared"), "a shared secret of more than 32 bytes").unwrap();
+    std::fs::write(folder.path().join("other"), "another secret of more than 32 bytes").unwrap();
     folder
 }
 
@@ -466,14 +467,14 @@ fn of_several_secrets_each_problem_has_its_position() {
     assert!(secrets[1].contains("issuers.acme.secrets[2].env: environment variable"), "{secrets:#?}");
     for (yaml, expected) in [
         ("secrets: []", "issuers.acme.secrets: expected 1 to 10 secrets"),
-        ("secrets: [ { file: jwks.json, encoding: hex } ]", "issuers.acme.secrets[0].encoding: the secret is not"),
+        ("secrets: [ { file: shared, encoding: hex } ]", "issuers.acme.secrets[0].encoding: the secret is not"),
         ("secrets: [ { file: short } ]", "issuers.acme.secrets[0]: the secret is too short"),
         ("secrets: [ { file: short } ]\n    secret: { file: short }", "issuers.acme: has more than one of jwks"),
     ] {
         let told = told(yaml);
         assert!(told.iter().any(|line| line.contains(expected)), "{yaml}: {told:#?}");
     }
-    assert_eq!(told("secrets: [ { file: jwks.json }, { file: server.key } ]"), Vec::<String>::new());
+    assert_eq!(told("secrets: [ { file: shared }, { file: other } ]"), Vec::<String>::new());
 }
 
 #[test]
