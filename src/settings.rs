@@ -95,8 +95,8 @@ impl std::fmt::Debug for RedisSettings {
 #[serde(rename_all = "lowercase")]
 #[schemars(extend("default" = "reject"))]
 pub enum OnFailover {
-    /// They are rejected with 503: at first, for ten seconds at most, all from before the event; after the gateways
-    /// have written their latest ids again, credentials whose signed time none of them covers, until they expire.
+    /// They are rejected with 503: until the gateways have written their latest ids again, ten seconds at most, all
+    /// that are not found; after it, credentials with a signed time that no gateway covers, until they expire.
     #[default]
     Reject,
     /// They are forwarded, some of them perhaps a second time.

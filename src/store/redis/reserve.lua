@@ -43,10 +43,10 @@ local own = beat(ARGV[4])
 if own and math.abs(now - own) > FRESH then return { 'U', news, false } end
 if ARGV[9] == '1' then
   local issued = tonumber(ARGV[10])
-  -- Until all gateways have written their tails again, any id from before the event may be missing. After that, those
-  -- of times that no tail covers. A credential without a time could have been used at any time, and its sender may never
-  -- send again: it is rejected only during the recovery.
-  if epoch.open > 0 and (not issued or issued <= epoch.event) then return { 'U', news, false } end
+  -- Until all gateways have written their tails again, any id may be missing, also that of a retry that was signed after
+  -- the event. After that, those of times that no tail covers. A credential without a time could have been used at any
+  -- time, and its sender may never send again: it is rejected only during the recovery.
+  if epoch.open > 0 then return { 'U', news, false } end
   if issued and issued <= epoch.from then return { 'U', news, false } end
 end
 if first ~= fingerprint then return { 'M', news, false } end

@@ -243,7 +243,10 @@ fn it_is_down_at_once_and_back_by_itself() {
     let back = Instant::now();
     store.wait();
     assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
-    store.commit(&ReserveRequest { issued: Some(now().plus(Duration::from_secs(5))), ..request(3) });
+    // A retry that is signed after the event may have a lost id as well.
+    let later = ReserveRequest { issued: Some(now().plus(Duration::from_secs(5))), ..request(3) };
+    assert_eq!(store.reserve(&later), Err(StoreError::Unavailable));
+    until("the recovery ends", || store.reserve(&later) == Ok(ReserveResult::Reserved));
 }
 
 #[test]
