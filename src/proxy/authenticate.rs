@@ -118,10 +118,8 @@ async fn buffer_for_decision(
         Ok(()) => buffer_body(services, context, body).await,
         Err(too_large) => Err(too_large.into()),
     };
-    buffered.map_err(|failure| match failure {
-        Failure::Plain(Reason::BodyTooLarge) => Failure::RateLimited(limited),
-        other => other,
-    })
+    let is_large = |failure: &Failure| failure.reason() == Reason::BodyTooLarge;
+    buffered.map_err(|failure| if is_large(&failure) { Failure::RateLimited(limited) } else { failure })
 }
 
 /// Runs [`auth::verify`], and once more after a fetch of the issuer's keys where that may have the unknown key.
