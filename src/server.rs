@@ -219,7 +219,8 @@ impl Server {
 }
 
 /// Runs the TLS handshake; returns the stream, and the connection with its certificate and server name. `server_name` is
-/// set as soon as the client has sent it, for the log line of a handshake that fails. A client that speaks plain HTTP gets a readable response, as from nginx, instead of a TLS alert.
+/// set as soon as the client has sent it, for the log line of a handshake that fails. A client that speaks plain HTTP
+/// gets a readable response, as from nginx, instead of a TLS alert.
 async fn handshake(
     mut stream: TcpStream,
     config: Arc<ServerConfig>,

@@ -55,7 +55,6 @@ pub fn start(format: LogFormat) -> std::io::Result<Log> {
     let (end, written) = mpsc::channel();
     let lines = queue.clone();
     std::thread::Builder::new().name("log".to_owned()).spawn(move || {
-        // Unlocked: print!() of other threads must not wait for a reader.
         lines.write_to(stdout());
         drop(end);
     })?;

@@ -102,6 +102,8 @@ fn is_ca(error: &(dyn std::error::Error + 'static)) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Seek};
+
     use super::*;
 
     fn label(error: Error) -> &'static str {
@@ -131,5 +133,31 @@ mod tests {
             assert_eq!(label(error.clone()), reason, "{error:?}");
         }
         assert_eq!(HandshakeError::of(&io::ErrorKind::UnexpectedEof.into()).label(), "other");
+    }
+    /// Ten lines of each reason, with the client and the name that it requested, and no more of the error than 256 bytes.
+    #[test]
+    fn a_failed_handshake_is_logged_at_a_bounded_rate() {
+        let error = Error::General("\u{e9}\n".repeat(200));
+        let failure = HandshakeFailure {
+            reason: HandshakeError::CertificateRevoked,
+            ..io::Error::new(io::ErrorKind::InvalidData, error).into()
+        };
+        let mut file = tempfile::tempfile().unwrap();
+        let output = std::sync::Mutex::new(file.try_clone().unwrap());
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(output).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            (0..50).for_each(|_| failure.log("0.0.0.0:443", ([192, 0, 2, 1], 9).into(), Some("hooks.test")));
+        });
+        let mut lines = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut lines).unwrap();
+        assert_eq!(lines.lines().count(), 10, "{lines}");
+        let line: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+        for (field, value) in
+            [("client_address", "192.0.2.1"), ("server_name", "hooks.test"), ("reason", "certificate_revoked")]
+        {
+            assert_eq!(line[field], value, "{line}");
+        }
+        assert!((200..=256).contains(&line["error"].as_str().unwrap().len()), "{line}");
     }
 }
