@@ -121,7 +121,7 @@ impl Gateway {
                 Reserved::Forward(reservation) => reservation,
                 Reserved::Duplicate(response) => {
                     record.answered(Outcome::DuplicateAnswered, Some(Reason::DuplicateRequest), response.status());
-                    return Ok(response);
+                    return Ok(*response);
                 }
             },
         };

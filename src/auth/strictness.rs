@@ -41,6 +41,10 @@ impl Policy {
             (_, Self::Public) => true,
             (Self::AnyOf(parts), _) => parts.iter().all(|part| part.is_as_strict_as(other)),
             (_, Self::AllOf(parts)) => parts.iter().all(|part| self.is_as_strict_as(part)),
+            (Self::AllOf(parts), Self::AnyOf(others)) => {
+                others.iter().any(|part| self.is_as_strict_as(part))
+                    || parts.iter().any(|part| part.is_as_strict_as(other))
+            }
             (Self::AllOf(parts), _) => parts.iter().any(|part| part.is_as_strict_as(other)),
             (_, Self::AnyOf(parts)) => parts.iter().any(|part| self.is_as_strict_as(part)),
             (Self::Jwt(mine), Self::Jwt(theirs)) => is_jwt_as_strict(mine, theirs),
@@ -98,4 +102,28 @@ fn is_same_issuer(mine: &Issuer, theirs: &Issuer) -> bool {
 
 fn all_among(mine: &[Secret], theirs: &[Secret]) -> bool {
     mine.iter().all(|secret| theirs.iter().any(|other| secret.id == other.id && secret.key.is_same_as(&other.key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::certificate_rule::CertificateRule;
+
+    fn only(certificate: u8) -> Policy {
+        Policy::ClientCertificate(Box::new(CertificateRule { sans: Vec::new(), sha256: vec![[certificate; 32]] }))
+    }
+
+    #[test]
+    fn a_policy_is_as_strict_as_one_that_accepts_all_of_its_credentials() {
+        let all = || Policy::AllOf(vec![only(1), only(2)]);
+        let any = || Policy::AnyOf(vec![all(), only(3)]);
+        for policy in [Policy::Public, only(1), all(), any(), Policy::AllOf(vec![any(), only(4)])] {
+            assert!(policy.is_as_strict_as(&policy) && policy.is_as_strict_as(&Policy::Public), "{policy:?}");
+        }
+        for (stricter, weaker) in [(all(), only(1)), (all(), any()), (only(3), any()), (only(1), Policy::Public)] {
+            assert!(stricter.is_as_strict_as(&weaker), "{stricter:?} {weaker:?}");
+            assert!(!weaker.is_as_strict_as(&stricter), "{weaker:?} {stricter:?}");
+        }
+        assert!(!only(1).is_as_strict_as(&only(2)) && !only(1).is_as_strict_as(&any()));
+    }
 }

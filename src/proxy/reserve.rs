@@ -30,7 +30,7 @@ pub(super) enum Reserved {
     /// The request is forwarded; the outcome of the exchange commits or releases the reservation.
     Forward(Option<Reservation>),
     /// The request is a duplicate, and this is the response.
-    Duplicate(Response<ResponseContent>),
+    Duplicate(Box<Response<ResponseContent>>),
 }
 
 /// Reserves the replay ids and the idempotency key of a request. In dry run, a duplicate is logged and forwarded.
@@ -192,8 +192,8 @@ fn answer(rules: &DuplicateRules, context: &RequestContext<'_>, outcome: Reserve
         Some(OnDuplicate::Acknowledge) => None,
         Some(OnDuplicate::StoredResponse) => stored.as_ref().and_then(stored_response::read),
     };
-    Ok(Reserved::Duplicate(match stored {
+    Ok(Reserved::Duplicate(Box::new(match stored {
         Some(stored) => response::again(stored, &context.request_id),
         None => response::acknowledged(context.route, &context.request_id),
-    }))
+    })))
 }

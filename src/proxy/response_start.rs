@@ -31,7 +31,10 @@ pub struct BegunResponse {
 /// The body of an upstream's response, of which the beginning was read.
 #[derive(Debug)]
 pub struct BegunBody {
-    first: Option<Frame<Bytes>>,
+    /// The part of the body that was read.
+    first: Bytes,
+    /// The trailers, if they were read. Boxed because they are rare and large.
+    trailers: Option<Box<HeaderMap>>,
     rest: UpstreamBody,
     ended: bool,
 }
@@ -49,8 +52,8 @@ pub(super) async fn begin(
     let (head, rest) = response.into_parts();
     let is_short = rest.size_hint().exact().is_some_and(|length| length <= WHOLE);
     let is_event_stream = is_event_stream(&head.headers);
-    let mut body = BegunBody { first: None, rest, ended: false };
-    while !body.rest.is_end_stream() && !body.ended && (is_short || (body.first.is_none() && !is_event_stream)) {
+    let mut body = BegunBody { first: Bytes::new(), trailers: None, rest, ended: false };
+    while !body.rest.is_end_stream() && !body.ended && (is_short || (body.first.is_empty() && !is_event_stream)) {
         let reason = match tokio::time::timeout_at(due.into(), body.rest.frame()).await {
             Ok(Some(Ok(frame))) => {
                 body.add(frame);
@@ -75,11 +78,14 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 impl BegunBody {
     fn add(&mut self, frame: Frame<Bytes>) {
-        let joined = match (self.first.as_ref().and_then(Frame::data_ref), frame.data_ref()) {
-            (Some(first), Some(next)) => Frame::data(Bytes::from([&**first, &**next].concat())),
-            (None | Some(_), _) => frame,
-        };
-        self.first = Some(joined);
+        match frame.into_data() {
+            Ok(data) if self.first.is_empty() => self.first = data,
+            Ok(data) => self.first = [&*self.first, &*data].concat().into(),
+            Err(frame) => {
+                self.trailers = frame.into_trailers().ok().map(Box::new);
+                self.ended = true;
+            }
+        }
     }
 }
 
@@ -89,19 +95,22 @@ impl HttpBody for BegunBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let body = self.get_mut();
-        match body.first.take() {
-            Some(first) => Poll::Ready(Some(Ok(first))),
+        if !body.first.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut body.first)))));
+        }
+        match body.trailers.take() {
+            Some(trailers) => Poll::Ready(Some(Ok(Frame::trailers(*trailers)))),
             None if body.ended => Poll::Ready(None),
             None => Pin::new(&mut body.rest).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && (self.ended || self.rest.is_end_stream())
+        self.first.is_empty() && self.trailers.is_none() && (self.ended || self.rest.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let first = self.first.as_ref().and_then(Frame::data_ref).map_or(0, |first| first.len() as u64);
+        let first = self.first.len() as u64;
         let rest = self.rest.size_hint();
         let mut hint = SizeHint::new();
         if let Some(upper) = rest.upper() {

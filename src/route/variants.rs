@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-use super::{Match, PathMatch, Route};
+use super::{PathMatch, Route};
 
 /// A route that could be used to bypass another one.
 #[derive(Clone, Debug)]
@@ -21,14 +21,23 @@ pub struct Bypass {
 
 /// Every pair of routes with the same upstream of which the weaker one matches variants of the other one's path.
 pub fn bypasses(routes: &[Arc<Route>]) -> Vec<Bypass> {
+    let paths: Vec<String> = routes.iter().map(|route| folded(&route.matches.path)).collect();
     let mut found = Vec::new();
-    for weaker in routes {
-        let others = routes.iter().filter(|other| {
-            weaker.matches.takes_variants_of(&other.matches)
+    for (weaker, mine) in routes.iter().zip(&paths) {
+        let others = routes.iter().zip(&paths).filter(|(other, theirs)| {
+            // A route inside of the other one's prefix is an exception from it, and no bypass.
+            let takes_variants = match (&weaker.matches.path, &other.matches.path) {
+                (PathMatch::Exact(_), PathMatch::Exact(_)) => mine == *theirs,
+                (PathMatch::Exact(_), PathMatch::Prefix(_)) => false,
+                (PathMatch::Prefix(_), _) => theirs.starts_with(mine),
+            };
+            let is_same = Arc::ptr_eq(weaker, other);
+            takes_variants
+                && !is_same
                 && weaker.upstream.shares_endpoint(&other.upstream)
                 && weaker.is_weaker_than(other)
         });
-        found.extend(others.map(|stricter| Bypass { weaker: Arc::clone(weaker), stricter: Arc::clone(stricter) }));
+        found.extend(others.map(|(stricter, _)| Bypass { weaker: Arc::clone(weaker), stricter: Arc::clone(stricter) }));
     }
     found
 }
@@ -58,20 +67,10 @@ impl Route {
     }
 }
 
-impl Match {
-    /// Whether it matches a variant of a path that the other one matches. A route inside of the other one's prefix is
-    /// an exception from it, and no bypass.
-    fn takes_variants_of(&self, other: &Self) -> bool {
-        let theirs = match &other.path {
-            PathMatch::Exact(path) => fold(path) + "/",
-            PathMatch::Prefix(prefix) => fold(prefix) + "/",
-        };
-        match (&self.path, &other.path) {
-            (PathMatch::Exact(path), PathMatch::Exact(_)) => fold(path) + "/" == theirs,
-            (PathMatch::Exact(_), PathMatch::Prefix(_)) => false,
-            (PathMatch::Prefix(prefix), _) => theirs.starts_with(&(fold(prefix) + "/")),
-        }
-    }
+/// The folded path or prefix, with a slash at its end.
+fn folded(path: &PathMatch) -> String {
+    let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = path;
+    fold(path) + "/"
 }
 
 /// A path without its final slash, in one case, and with compatibility characters (such as fullwidth letters) replaced
