@@ -275,13 +275,15 @@ mod tests {
         let mut writer = writer(&folder.path().join("state"));
         writer.write(vec![id(2)], INTERVAL).unwrap();
         writer.shared.broken.store(true, Ordering::Relaxed);
-        for ids in [vec![id(1), id(3)], vec![id(3)]] {
+        let before = Instant::now();
+        for ids in [vec![id(1), id(3)], vec![id(3), id(4)]] {
             assert_eq!(writer.write(ids, INTERVAL), Err(StoreError::Unavailable));
         }
-        assert_eq!((pending(&writer), writer.unsynced.len()), (vec![id(1), id(2), id(3)], 0));
+        assert_eq!((pending(&writer), writer.unsynced.len()), ([1, 2, 3, 4].map(id).to_vec(), 0));
         assert!(writer.shared.failing.load(Ordering::Relaxed) && writer.store.is_none());
         writer.shared.broken.store(false, Ordering::Relaxed);
         let due = writer.due.unwrap();
+        assert!((before + RETRY..=Instant::now() + RETRY).contains(&due));
         writer.reopen(due - Duration::from_millis(1));
         assert!(writer.store.is_none(), "the pause is not over");
         writer.reopen(due);
