@@ -167,6 +167,8 @@ mod tests {
         let scheme = holder(HolderKind::Scheme, "acme", None);
         let keyed = holder(HolderKind::Scheme, "acme", Some("alice"));
         let run_together = holder(HolderKind::Issuer, "acmealice", None);
+        // Without lengths, this name would be read as `acme` and the subject `x` with two absent parts.
+        let imitated = holder(HolderKind::Issuer, "acme\0\x01x", None);
         let of = |holder, subject| Sender::of([Identity { holder, subject }]);
         let both = Sender::of([&acme, &scheme].map(|holder| Identity { holder, subject: None }));
         let reversed = Sender::of([&scheme, &acme].map(|holder| Identity { holder, subject: None }));
@@ -179,6 +181,8 @@ mod tests {
             of(&keyed, None),
             of(&scheme, Some("alice")),
             of(&run_together, None),
+            of(&imitated, None),
+            of(&acme, Some("x\0\0")),
             both,
             reversed,
         ];
