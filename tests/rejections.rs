@@ -75,7 +75,8 @@ async fn an_unreadable_body_confirms_no_credential() {
         let setup = setup.auth(auth.clone());
         let gateway = setup.top(|top| top.error_detail(errors)).start();
         let problem = async |token: &str| {
-            let request = gateway.client().request("/webhook").header("x-token", token).header("x-sig", "00");
+            let request =
+                gateway.client().request("/webhook").header("x-token", token).header("x-sig", "00".repeat(32));
             gateway.client().send(request, "not JSON").await.problem()
         };
         assert_eq!(problem("the right token").await, (right.0, right.1.to_owned()), "{errors}");

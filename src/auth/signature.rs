@@ -110,14 +110,14 @@ impl SignaturePolicy {
             return Err(Reason::RequirementNotMet.into());
         }
         // Checks that need no body run first: the body of a request that cannot be valid need not be read.
-        let possible = |signature: &Vec<u8>| self.algorithm.lengths().contains(&signature.len());
-        if request.body().is_err() && !values.iter().any(|value| value.decoded(self.encoding).iter().any(possible)) {
-            explanation.add("signature", || "has not the encoding or length of a signature".into());
-            return Err(Reason::InvalidSignature.into());
-        }
         let mut validity = None;
         if let Some(time) = self.time.as_ref().filter(|time| !time.source.needs_body()) {
             validity = check_time(time, request, &values, now, explanation)?;
+        }
+        let possible = |signature: &Vec<u8>| self.algorithm.lengths().contains(&signature.len());
+        if !values.iter().any(|value| value.decoded(self.encoding).iter().any(possible)) {
+            explanation.add("signature", || "has not the encoding or length of a signature".into());
+            return Err(Reason::InvalidSignature.into());
         }
         self.check_json(request, explanation)?;
         let mut grant = self.signed_by(request, &values, explanation)?;

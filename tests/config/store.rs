@@ -110,7 +110,7 @@ fn hashes_without_a_secret_key_are_a_warning() {
     };
     let redis = || Store::redis("127.0.0.1:6379");
     assert!(told(redis()));
-    assert!(!told(redis().with("hash_key", file("jwks.json"))) && !told(Store::memory()));
+    assert!(!told(redis().with("hash_key", file("shared"))) && !told(Store::memory()));
 }
 
 /// A copied request passes once on each route that accepts its credential.
@@ -127,12 +127,12 @@ fn routes_that_accept_each_other_s_copies_are_a_warning() {
     let wide = || Value::from(ReplayProtection::for_at_least("1h").with("scope", "credential"));
     let off = || json!("disabled");
     let signed = |secret, payload: &str| Value::from(Signature::hmac("X-Signature", &[payload]).secret(file(secret)));
-    let one = || signed("jwks.json", "body");
+    let one = || signed("shared", "body");
     assert!(told(one(), one(), [kept(), kept()]) && told(one(), one(), [kept(), wide()]));
     assert!(told(one(), one(), [off(), kept()]));
     assert!(!told(one(), one(), [wide(), wide()]) && !told(one(), one(), [off(), off()]));
-    assert!(!told(one(), signed("server.key", "body"), [kept(), kept()]));
-    assert!(!told(one(), signed("jwks.json", "path"), [kept(), kept()]));
+    assert!(!told(one(), signed("other", "body"), [kept(), kept()]));
+    assert!(!told(one(), signed("shared", "path"), [kept(), kept()]));
     let jwt = |audience: &str| {
         let jwt = Jwt::new("acme").audience(audience).required_claims(["exp", "jti"]);
         Value::from(jwt)
@@ -159,9 +159,9 @@ fn senders_that_count_as_one_are_a_warning() {
     let tokens = |secrets: Value| Value::from(StaticToken::empty().header("X-Token").with("secrets", secrets));
     let (one, unnamed) = (|name: &str| file(name), "secrets of static_token have no `sender`");
     let named = json!({ "file": "short", "sender": "a" });
-    assert!(told(tokens(json!([one("jwks.json"), one("server.crt"), one("server.key")])), unnamed, keyed));
-    assert!(!told(tokens(json!([one("jwks.json"), one("server.crt"), named])), unnamed, keyed));
-    let either = any_of([tokens(json!([one("jwks.json")])), tokens(json!([one("server.crt")]))]);
+    assert!(told(tokens(json!([one("shared"), one("other"), one("short")])), unnamed, keyed));
+    assert!(!told(tokens(json!([one("shared"), one("other"), named])), unnamed, keyed));
+    let either = any_of([tokens(json!([one("shared")])), tokens(json!([one("other")]))]);
     assert!(told(either, unnamed, limited));
 }
 

@@ -10,6 +10,7 @@ use super::*;
 use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, KeySet, Keys};
 use crate::auth::request::UrlBase;
+use crate::auth::sender::{Holder, HolderKind};
 use crate::auth::testing::{ED25519, ISSUER, NOW, fixed, good_claims, key_set, now, pem, policy, with};
 use crate::auth::{Policy, Reason, RequestView, Rules, VerifyError, verify};
 
@@ -112,7 +113,8 @@ fn a_credential_without_a_token_is_not_older_than_a_bound() {
 fn a_grant_is_revocable_by_key_or_claims() {
     let grant = |kid: Option<&str>, claims: Value| {
         let Value::Object(claims) = claims else { panic!("claims") };
-        Grant { kid: kid.map(str::to_owned), claims: Arc::new(claims), ..Grant::anonymous() }
+        let holder = Holder { kind: HolderKind::Issuer, name: "acme".into(), key_id: None };
+        Grant { kid: kid.map(str::to_owned), claims: Arc::new(claims), holder: Some(holder), ..Grant::anonymous() }
     };
     let named = grant(Some("k"), json!({}));
     let all = Grant::anonymous().beside(named).beside(grant(None, json!({"sub": "acme", "jti": "1"})));

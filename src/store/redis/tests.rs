@@ -182,13 +182,13 @@ fn milliseconds(server: &RedisServer) -> u64 {
     seconds.parse::<u64>().unwrap() * 1000 + micros.parse::<u64>().unwrap() / 1000
 }
 
-/// Commits id `n` of a bucket with a response of 64 KiB, and returns whether it was stored.
+/// Commits id `n` of a bucket with a response of 80,000 bytes, and returns whether it was stored.
 fn is_stored(store: &TestStore, sender: u8, n: u8) -> bool {
     let mut id = [sender; 16];
     (id[0], id[15]) = (0, n);
     let request = ReserveRequest { id: EntryId(id), sender: SenderId([sender; 16]), ..request(0) };
     assert_eq!(store.reserve(&request), Ok(ReserveResult::Reserved));
-    let reply = Settlement::Commit(Some(Bytes::from(vec![b'a'; 65_536])));
+    let reply = Settlement::Commit(Some(Bytes::from(vec![b'a'; 80_000])));
     assert_eq!(store.settle(&request, &reply), Ok(Settled::Done));
     match store.reserve(&request) {
         Ok(ReserveResult::Committed { reply }) => reply.is_some(),
@@ -201,10 +201,10 @@ fn a_sender_stores_responses_within_its_quota_alone() {
     let server = RedisServer::start(&[]);
     let store = TestStore::of(&server);
     let stored = |sender| (0..20).filter(|n| is_stored(&store, sender, *n)).count();
-    // A bucket has room for 256 KiB of each sender.
+    // A bucket has room for 256 KiB of each sender, and for a fourth response after two minutes.
     assert_eq!((stored(1), stored(2)), (3, 3));
     // The quota is a rate: it expires with the responses.
-    let left = server.cli(&["PTTL", &format!("{{hg:00}}:replies:{}", "01".repeat(16))]).parse::<u64>().unwrap();
+    let left = server.cli(&["PTTL", &format!("{{hg:00}}:v2:replies:{}", "01".repeat(16))]).parse::<u64>().unwrap();
     assert!((1..=600_000).contains(&left), "{left}");
 }
 

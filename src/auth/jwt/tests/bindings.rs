@@ -71,7 +71,7 @@ fn a_hash_of_the_url_is_this_request_s_in_each_algorithm() {
 fn a_binding_ties_the_token_to_body_or_endpoint() {
     use HashPresence::{AbsentIfEmpty, Optional, Required, WithBody};
     for (presence, body, anything) in
-        [(Required, true, true), (AbsentIfEmpty, true, true), (WithBody, true, false), (Optional, false, false)]
+        [(Required, true, true), (AbsentIfEmpty, true, false), (WithBody, true, false), (Optional, false, false)]
     {
         let bindings = body_hash(presence);
         assert_eq!((bindings.binds_body(), bindings.binds_anything()), (body, anything), "{presence:?}");

@@ -1,10 +1,10 @@
-//! What the file has when it is opened again, and which files are taken.
+//! The content of a file that is opened again, and the files that are taken.
 
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-/// The hashes of ids cannot be guessed, so that nobody chooses values that collide.
+/// The hashes of ids cannot be guessed, so that no client chooses values that collide.
 #[test]
 fn each_file_has_a_random_key_of_its_own() {
     let folder = TempDir::new().unwrap();

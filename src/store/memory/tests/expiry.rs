@@ -73,7 +73,7 @@ fn a_lease_ends_at_its_last_second() {
     assert_eq!(memory.reserve(&other(1, 100), at(11)), Ok(ReserveResult::Reserved));
 }
 
-/// The upstream has processed the request, whatever the store has lost.
+/// The upstream has processed the request, even if the store has lost the reservation.
 #[test]
 fn a_commit_without_a_reservation_is_stored_while_its_credential_is_valid() {
     let memory = MemoryStore::new(1);
