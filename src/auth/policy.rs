@@ -125,7 +125,7 @@ impl Policy {
     /// Whether all requests that pass have the same sender. Tokens of one issuer may have different subjects.
     pub fn has_one_sender(&self) -> bool {
         let one = |secrets: &[Secret]| {
-            let mut names = secrets.iter().map(|secret| secret.sender.as_ref().map_or(Err(&secret.id), Ok));
+            let mut names = secrets.iter().map(|secret| secret.sender.as_ref().ok_or(&secret.id));
             names.next().is_none_or(|first| names.all(|other| other == first))
         };
         match self {
