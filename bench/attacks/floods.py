@@ -155,7 +155,8 @@ def measure(attack: Attack, hookgate: str, world: World) -> Result:
         senders.finish()
         if log:
             log.catch_up()
-            became += [f"{int(gateway.metrics()['hookgate_log_lines_dropped_total']):,} lines dropped"]
+            dropped = sum(value for name, value in gateway.metrics().items() if name.startswith("hookgate_log_lines_dropped_total"))
+            became += [f"{int(dropped):,} lines dropped"]
         peak, alive = gateway.memory("VmHWM"), gateway.process.poll() is None
         gateway.stop()
     if attack.run is c.unknown_kids:
