@@ -27,6 +27,7 @@ const PROXIES: [&str; 3] = ["10.0.0.4", "2001:db8:f::3", "10.0.0.2"];
 
 fn peer(address: &str) -> ConnectionInfo {
     ConnectionInfo {
+        progress: Arc::default(),
         address: address.parse::<SocketAddr>().expect("an address").into(),
         named: true,
         secure: false,

@@ -1,4 +1,5 @@
-//! Paths: an accepted path has no second reading, and its route is the one that a plain second implementation finds.
+//! Paths: an accepted path has no second reading, its route is the one that a plain second implementation finds, and no
+//! variant of a guarded path falls to a public route.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -21,16 +22,22 @@ const ROUTES: &[(Option<&str>, &str)] = &[
     (Some("a.example"), "/admin/"),
 ];
 
+/// A path that needs a token, next to the public routes of the same upstream.
+const GUARDED: &str = "/guarded";
+
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     let route = |(index, (host, path)): (usize, &(Option<&str>, &str))| {
         let matches = host.map_or(json!({"path": path}), |host| json!({"host": host, "path": path}));
         let upstream = json!({"url": "http://127.0.0.1:1"});
         json!({"name": format!("r{index}"), "match": matches, "upstream": upstream, "auth": "public"})
     };
-    let routes: Vec<Value> = ROUTES.iter().enumerate().map(route).collect();
+    let mut routes: Vec<Value> = ROUTES.iter().enumerate().map(route).collect();
+    let token = json!({"static_token": {"header": "X-Token", "secret": {"file": "token"}}});
+    let upstream = json!({"url": "http://127.0.0.1:1"});
+    routes.push(json!({"name": "guarded", "match": {"path": GUARDED}, "upstream": upstream, "auth": token}));
     let listeners = json!([{"address": "127.0.0.1:0", "plaintext": true}]);
     let text = json!({"listeners": listeners, "routes": routes}).to_string();
-    compile(&sources(text, &[]), &Handles::default()).expect("a configuration")
+    compile(&sources(text, &[("token", b"a token of 32 characters or more")]), &Handles::default()).expect("a configuration")
 });
 
 fuzz_target!(|input: (bool, &str)| {
@@ -45,7 +52,13 @@ fuzz_target!(|input: (bool, &str)| {
     assert_eq!(path.matches('/').count(), decoded.matches('/').count(), "{path:?} hides a slash");
 
     let host = if named { "A.example." } else { "b.example" };
+    let is_variant = decoded.trim_end_matches('/').eq_ignore_ascii_case(GUARDED);
     let found = CONFIG.snapshot.routes.find(host, &decoded, &Method::POST).map(|route| route.name.to_string());
+    if is_variant {
+        let guarded = found == Ok("guarded".to_owned()) && decoded == GUARDED;
+        assert!(guarded || found.is_err(), "{decoded:?} reaches {found:?}");
+        return;
+    }
     assert_eq!(found.ok(), expected(named, &decoded).map(|index| format!("r{index}")), "{decoded:?}");
 });
 
