@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::metrics::LogLineKind;
 
-/// Maximum bytes of lines that wait to be written, with [`ENTRY`] for each.
+/// Maximum bytes of lines that wait to be written, with the overhead of each.
 pub const QUEUE_BYTES: usize = 4 << 20;
 
 /// Bytes that the queue uses for a line in addition to its text.
