@@ -66,9 +66,16 @@ impl Tail {
     pub(super) fn settled(&self, bucket: usize, request: &ReserveRequest, settlement: &Settlement, at: Instant) {
         match settlement {
             Settlement::Commit(reply) => self.put(bucket, request, TailState::Committed(reply.clone()), at),
+            // After a reservation that failed, the id may belong to another owner, whose commit must not be forgotten.
+            Settlement::Release if self.is_of_another_owner(bucket, request) => {}
             Settlement::Release => self.put(bucket, request, TailState::Released, at),
             Settlement::Forget => self.remove(bucket, request),
         }
+    }
+
+    fn is_of_another_owner(&self, bucket: usize, request: &ReserveRequest) -> bool {
+        let Some(tail) = self.bucket(bucket) else { return false };
+        tail.entries.get(&request.id).is_some_and(|entry| entry.request.owner != request.owner)
     }
 
     fn remove(&self, bucket: usize, request: &ReserveRequest) {
@@ -126,7 +133,9 @@ impl BucketTail {
     fn trim(&mut self, now: Instant) {
         while let Some((at, id)) = self.order.front().copied() {
             let current = self.entries.get(&id).is_some_and(|entry| entry.at == at);
-            let fits = self.order.len() <= ENTRIES && now.saturating_duration_since(at) <= LONGEST;
+            let fits = self.entries.len() <= ENTRIES
+                && self.order.len() <= 2 * ENTRIES
+                && now.saturating_duration_since(at) <= LONGEST;
             if current && fits {
                 break;
             }
@@ -186,5 +195,29 @@ mod tests {
         assert_eq!(tail.since(0, None).len(), 1);
         tail.settled(0, &request(0), &Settlement::Forget, Instant::now());
         assert!(tail.since(0, None).is_empty());
+    }
+
+    /// While the server is down, a copy of a committed request fails to reserve its id, and is released.
+    #[test]
+    fn a_failed_reservation_does_not_undo_the_commit_of_another_owner() {
+        let (tail, copy) = (Tail::new(), ReserveRequest { owner: Owner(9), ..request(0) });
+        tail.settled(0, &request(0), &committed(1), Instant::now());
+        tail.settled(0, &copy, &Settlement::Release, Instant::now());
+        assert!(matches!(tail.since(0, None)[..], [TailEntry { state: TailState::Committed(Some(_)), .. }]));
+        tail.reserved(0, &request(1), Instant::now());
+        tail.settled(0, &ReserveRequest { owner: Owner(9), ..request(1) }, &Settlement::Release, Instant::now());
+        let states: Vec<_> = tail.since(0, None).into_iter().map(|entry| entry.state).collect();
+        assert!(states.iter().any(|state| matches!(state, TailState::InFlight)));
+    }
+
+    /// Each id is reserved and settled, which are two changes.
+    #[test]
+    fn a_bucket_keeps_as_many_ids_as_stated() {
+        let (tail, at) = (Tail::new(), Instant::now());
+        for number in 0..1024 {
+            tail.reserved(0, &request(number), at);
+            tail.settled(0, &request(number), &Settlement::Release, at);
+        }
+        assert_eq!((tail.since(0, None).len(), tail.dropped(0)), (ENTRIES, None));
     }
 }
