@@ -83,7 +83,8 @@ fn loopback_port(address: &EndpointAddress) -> Option<u16> {
         EndpointAddress::Unix(_) => return None,
     };
     let host = uri.host()?.trim_matches(['[', ']']);
-    let is_loopback = host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    let is_local = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+    let is_loopback = host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_local);
     is_loopback.then(|| uri.port_u16().unwrap_or(default))
 }
 

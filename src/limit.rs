@@ -76,9 +76,16 @@ impl ConnectionPermit {
     ///
     /// # Errors
     /// [`ConnectionRejection::MaxConnectionsPerIp`].
-    pub fn count_for(&mut self, address: IpAddr, limits: &ListenerLimits) -> Result<(), ConnectionRejection> {
+    pub fn count_for(
+        &mut self,
+        address: IpAddr,
+        limits: &ListenerLimits,
+        now: Instant,
+    ) -> Result<(), ConnectionRejection> {
         let limit = amount(limits.max_connections_per_ip);
-        self.0.assign(AddressKey::of(address), limit).map_err(|_| ConnectionRejection::MaxConnectionsPerIp)
+        self.0
+            .assign(AddressKey::of(address), limit, nanoseconds(now))
+            .map_err(|_| ConnectionRejection::MaxConnectionsPerIp)
     }
 
     /// From now on the connection is closed if it has to give way; one without an address never has to.
@@ -129,7 +136,7 @@ impl MemoryPermit {
         let (more, held) = (amount(more), self.0.amount());
         let may_use_reserve = held > 0 && held.saturating_add(more) <= SMALL_BODY;
         let total = if may_use_reserve { limit } else { without_reserve(limit) };
-        let bounds = PoolBounds { total, address: limit / ADDRESS_SHARE, displaced: MayDisplace::OthersAndOwn };
+        let bounds = PoolBounds { total, address: limit / ADDRESS_SHARE, displaced: MayDisplace::Others };
         self.0.grow(more, bounds, || nanoseconds(now()))
     }
 
@@ -138,7 +145,7 @@ impl MemoryPermit {
     /// # Errors
     /// As [`Self::grow`].
     pub fn take(&mut self, bytes: usize, limit: u64, now: Instant) -> Result<(), Exhausted> {
-        let bounds = PoolBounds { total: limit, address: limit / ADDRESS_SHARE, displaced: MayDisplace::OthersAndOwn };
+        let bounds = PoolBounds { total: limit, address: limit / ADDRESS_SHARE, displaced: MayDisplace::Others };
         self.0.grow(amount(bytes), bounds, || nanoseconds(now))
     }
 
@@ -174,6 +181,8 @@ fn amount(number: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn limits(connections: usize, connections_per_address: usize) -> ListenerLimits {
@@ -218,12 +227,51 @@ mod tests {
         assert!(open(&connections, "2001:db8:0:1::2", &limits).is_ok());
     }
 
+    /// A connection that waits for its client from `begun` on.
+    fn waiting(
+        connections: &Connections,
+        from: &str,
+        limits: &ListenerLimits,
+        begun: Instant,
+    ) -> (ConnectionPermit, Arc<ConnectionProgress>) {
+        let progress = Arc::<ConnectionProgress>::default();
+        progress.wait(begun);
+        let mut permit = connections.admit(Some(address(from)), limits, begun).unwrap();
+        permit.wait_for(&progress, begun);
+        (permit, progress)
+    }
+
+    /// Silent clients behind the address of a sender would keep it out.
+    #[test]
+    fn a_late_connection_gives_way_to_a_new_one_of_its_address() {
+        let (connections, limits, begun) = (Connections::default(), limits(9, 1), Instant::now());
+        let (_first, progress) = waiting(&connections, "192.0.2.1", &limits, begun);
+        let another = |now| connections.admit(Some(address("192.0.2.1")), &limits, now).map(drop);
+        assert_eq!(another(begun), Err(ConnectionRejection::MaxConnectionsPerIp));
+        assert_eq!((another(begun + Duration::from_secs(2)), progress.displaced()), (Ok(()), Some(Exhausted::Late)));
+        let (_second, progress) = waiting(&connections, "192.0.2.1", &limits, begun);
+        let mut named_later = connections.admit(None, &limits, begun).unwrap();
+        let mut name = |now| named_later.count_for(address("192.0.2.1"), &limits, now);
+        assert_eq!(name(begun), Err(ConnectionRejection::MaxConnectionsPerIp));
+        assert_eq!((name(begun + Duration::from_secs(2)), progress.displaced()), (Ok(()), Some(Exhausted::Late)));
+    }
+
+    /// Behind a load balancer, every new connection would otherwise close one of a sender that holds no more.
+    #[test]
+    fn a_connection_without_an_address_displaces_late_ones_only() {
+        let (connections, limits, begun) = (Connections::default(), limits(1, 1), Instant::now());
+        let (_first, progress) = waiting(&connections, "192.0.2.1", &limits, begun);
+        let unnamed = |now| connections.admit(None, &limits, now).map(drop);
+        assert_eq!((unnamed(begun), progress.displaced()), (Err(ConnectionRejection::MaxConnections), None));
+        assert_eq!(unnamed(begun + Duration::from_secs(2)), Ok(()));
+    }
+
     #[test]
     fn closed_connections_leave_nothing_behind() {
         let connections = Connections::default();
         drop(open(&connections, "192.0.2.1", &limits(9, 9)).unwrap());
         let mut unnamed = connections.admit(None, &limits(9, 9), Instant::now()).unwrap();
-        unnamed.count_for(address("192.0.2.1"), &limits(9, 9)).unwrap();
+        unnamed.count_for(address("192.0.2.1"), &limits(9, 9), Instant::now()).unwrap();
         unnamed.wait_for(&Arc::default(), Instant::now());
         drop(unnamed);
         assert!(connections.0.total() == 0 && connections.0.is_empty());

@@ -172,7 +172,7 @@ impl Server {
         };
         connection.address = address.into();
         if !within(&self.gateway.services.snapshot.load().trusted_proxies, address.ip()) {
-            permit.count_for(address.ip(), &connection.limits)?;
+            permit.count_for(address.ip(), &connection.limits, Instant::now().into_std())?;
             permit.wait_for(&connection.progress, Instant::now().into_std());
         }
         Ok(())

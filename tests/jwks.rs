@@ -138,7 +138,7 @@ async fn a_slow_issuer_delays_no_request_whose_key_is_known() {
         async move {
             loop {
                 let problem = gateway.client().post(&rotated).await.problem();
-                if problem.0 != 401 {
+                if problem.1 != "jwks_cooldown" {
                     return problem;
                 }
             }

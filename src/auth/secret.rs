@@ -46,6 +46,10 @@ pub enum Hash {
     Sha512,
 }
 
+/// How many Ed25519 signatures of one request are verified under each key: as many as a sender makes that rotates its
+/// keys.
+const ED25519_SIGNATURES: usize = 3;
+
 /// One of a route's secrets.
 #[derive(Clone, Debug)]
 pub struct Secret {
@@ -169,7 +173,8 @@ impl SecretKey {
 
     /// Whether one of the signatures is valid under this key over the concatenated components of `text`. The text is
     /// hashed once for all of them, and not at all if none has the length of a signature: it may contain a large body of
-    /// an unauthenticated client. Ed25519, which has no other form, hashes it for each signature.
+    /// an unauthenticated client. Ed25519, which has no other form, hashes it for each signature, and so only the first
+    /// [`ED25519_SIGNATURES`] count.
     pub(super) fn verifies_any(
         &self,
         algorithm: SignatureAlgorithm,
@@ -184,7 +189,7 @@ impl SecretKey {
         match (self, algorithm) {
             (Self::Public(key), SignatureAlgorithm::Ed25519) => {
                 let text = text.concat();
-                possible.any(|signature| key.verify_sig(&text, signature).is_ok())
+                possible.take(ED25519_SIGNATURES).any(|signature| key.verify_sig(&text, signature).is_ok())
             }
             (Self::Public(key), _) => {
                 let hash = sha256(text);

@@ -46,10 +46,8 @@ pub(super) struct PoolBounds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MayDisplace {
     Nobody,
-    /// Any client where the pool is full, and none where only the share of the newcomer's address is.
+    /// Any client where the pool is full, and a late client of the newcomer's address where the share of that is full.
     Others,
-    /// Also a late client of the newcomer's address where the share of that address is full.
-    OthersAndOwn,
 }
 
 /// A pool, shared by all workers.
@@ -164,7 +162,7 @@ impl<W: WaitingClient> PoolPermit<W> {
                 return Err(Exhausted::Address);
             }
             while amounts.of(address).saturating_add(more) > bounds.address {
-                let own = bounds.displaced == MayDisplace::OthersAndOwn;
+                let own = bounds.displaced == MayDisplace::Others;
                 let late = if own { amounts.late_of(address, now()) } else { None };
                 let late = late.filter(|id| Some(*id) != self.id).ok_or(Exhausted::Address)?;
                 amounts.displace(self.pool.name, late, Exhausted::Late);
@@ -174,7 +172,12 @@ impl<W: WaitingClient> PoolPermit<W> {
             if bounds.displaced == MayDisplace::Nobody {
                 return Err(Exhausted::Total);
             }
-            let (victim, why) = amounts.victim(self.address, self.id, more, now()).ok_or(Exhausted::Total)?;
+            // A newcomer without an address cannot be compared with others, and displaces late clients only.
+            let victim = match self.address {
+                Some(_) => amounts.victim(self.address, self.id, more, now()),
+                None => amounts.latest(now()),
+            };
+            let (victim, why) = victim.ok_or(Exhausted::Total)?;
             if Some(victim) == self.id {
                 return Err(why);
             }
@@ -192,16 +195,18 @@ impl<W: WaitingClient> PoolPermit<W> {
         Ok(())
     }
 
-    /// Counts the amount of a permit without an address for `address` as well, at most up to `limit`.
+    /// Counts the amount of a permit without an address for `address` as well, at most up to `limit`, for which late
+    /// clients of that address have to give way.
     ///
     /// # Errors
     /// [`Exhausted::Address`]; the permit still counts in total then.
-    pub(super) fn assign(&mut self, address: AddressKey, limit: u64) -> Result<(), Exhausted> {
+    pub(super) fn assign(&mut self, address: AddressKey, limit: u64, now: u64) -> Result<(), Exhausted> {
         let mut amounts = self.pool.lock();
-        let sum = amounts.of(address).saturating_add(self.amount);
-        if sum > limit {
-            return Err(Exhausted::Address);
+        while amounts.of(address).saturating_add(self.amount) > limit {
+            let late = amounts.late_of(address, now).ok_or(Exhausted::Address)?;
+            amounts.displace(self.pool.name, late, Exhausted::Late);
         }
+        let sum = amounts.of(address).saturating_add(self.amount);
         amounts.by_address.insert(address, sum);
         self.address = Some(address);
         Ok(())
@@ -253,13 +258,8 @@ impl<W: WaitingClient> PoolAmounts<W> {
         more: u64,
         now: u64,
     ) -> Option<(u64, Exhausted)> {
-        self.look(now);
-        for _ in 0..MAX_MOVES {
-            let Some(prefix) = self.late.heaviest(None) else { break };
-            let id = self.late.first_of(prefix)?;
-            if self.list(id, now) == ClientList::Late {
-                return Some((id, Exhausted::Late));
-            }
+        if let Some(late) = self.latest(now) {
+            return Some(late);
         }
         // As heavy as it is with what it asks for: a newcomer displaces only those who hold more than itself.
         let weigh = |index: &mut PrefixIndex, change: fn(&mut PrefixIndex, AddressKey, u64)| {
@@ -271,6 +271,18 @@ impl<W: WaitingClient> PoolAmounts<W> {
         let heaviest = self.heaviest(address, own, now);
         weigh(&mut self.in_time, PrefixIndex::subtract);
         heaviest.map(|id| (id, Exhausted::Total))
+    }
+
+    /// The latest client of the heaviest address that has late ones.
+    fn latest(&mut self, now: u64) -> Option<(u64, Exhausted)> {
+        self.look(now);
+        for _ in 0..MAX_MOVES {
+            let id = self.late.first_of(self.late.heaviest(None)?)?;
+            if self.list(id, now) == ClientList::Late {
+                return Some((id, Exhausted::Late));
+            }
+        }
+        None
     }
 
     fn heaviest(&mut self, address: Option<AddressKey>, own: Option<u64>, now: u64) -> Option<u64> {

@@ -42,6 +42,8 @@ pub struct ConnectionProgress {
     /// The requests in flight that do not wait for the client, and 1 until the connection has a task. It may be
     /// negative for an instant, when a request ends while its body is still being received.
     at_work: AtomicI32,
+    /// Until then the upstream may send the rest of a response; 0 without one.
+    responds_until: AtomicU64,
     /// The client does not read what the gateway writes.
     blocked: AtomicBool,
     authenticated: AtomicBool,
@@ -54,6 +56,7 @@ impl Default for ConnectionProgress {
         Self {
             late_from: AtomicU64::default(),
             at_work: AtomicI32::new(1),
+            responds_until: AtomicU64::default(),
             blocked: AtomicBool::default(),
             authenticated: AtomicBool::default(),
             task: OnceLock::default(),
@@ -102,6 +105,11 @@ impl ConnectionProgress {
         self.displaced.get().copied()
     }
 
+    /// Until `due` the upstream may send the rest of a response, and the gateway does not wait for the client alone.
+    pub fn respond_until(&self, due: Option<Instant>) {
+        self.responds_until.store(due.map_or(0, nanoseconds), Ordering::Relaxed);
+    }
+
     fn wait_until(&self, late_from: u64) {
         self.late_from.fetch_max(late_from, Ordering::Relaxed);
     }
@@ -109,11 +117,14 @@ impl ConnectionProgress {
 
 impl WaitingClient for ConnectionProgress {
     fn late_from(&self) -> Option<u64> {
-        if self.at_work.load(Ordering::Relaxed) > 0 && !self.blocked.load(Ordering::Relaxed) {
+        let responds_until = self.responds_until.load(Ordering::Relaxed);
+        let is_at_work = self.at_work.load(Ordering::Relaxed) > 0 || responds_until > nanoseconds(Instant::now());
+        if is_at_work && !self.blocked.load(Ordering::Relaxed) {
             return None;
         }
+        let responded = if responds_until == 0 { 0 } else { responds_until.saturating_add(duration(GRACE)) };
         let more = if self.authenticated.load(Ordering::Relaxed) { AUTHENTICATED_GRACE } else { Duration::ZERO };
-        Some(self.late_from.load(Ordering::Relaxed).saturating_add(duration(more)))
+        Some(self.late_from.load(Ordering::Relaxed).max(responded).saturating_add(duration(more)))
     }
 
     fn displace(&self, _pool: PoolName, why: Exhausted) {
@@ -212,6 +223,21 @@ mod tests {
         let connection = Arc::<ConnectionProgress>::default();
         connection.run_by(runtime.spawn(std::future::pending::<()>()).abort_handle(), now);
         connection
+    }
+
+    /// A client that never reads its response (HTTP/2 with a window of 0) keeps its place only while the upstream may
+    /// still send the rest.
+    #[test]
+    fn a_connection_waits_for_its_client_once_the_response_is_complete() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let now = soon();
+        let connection = connection(&runtime, now);
+        connection.respond_until(Some(now + Duration::from_secs(60)));
+        assert_eq!(late(&*connection, now + Duration::from_secs(90)), None);
+        connection.respond_until(Some(Instant::now()));
+        assert_eq!(late(&*connection, now + Duration::from_secs(3)), Some(true));
+        connection.respond_until(None);
+        assert_eq!(late(&*connection, now + Duration::from_secs(3)), Some(true));
     }
 
     #[test]

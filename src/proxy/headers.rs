@@ -56,14 +56,17 @@ fn is_listed(normal: &str) -> bool {
             | "fly-client-ip"
             | "forwarded"
             | "front-end-https"
+            | "impersonate-group"
+            | "impersonate-user"
             | "proxy"
+            | "proxy-client-ip"
             | "remote-addr"
             | "remote-email"
             | "remote-groups"
             | "remote-name"
             | "remote-user"
             | "true-client-ip"
-    ) || ["cf-access-", "ssl-client-"].iter().any(|prefix| normal.starts_with(prefix))
+    ) || ["cf-access-", "ssl-client-", "tailscale-user-", "wl-proxy-"].iter().any(|prefix| normal.starts_with(prefix))
 }
 
 /// Those that begin with `x-`, without it.
@@ -72,11 +75,17 @@ fn is_listed_after_x(name: &str) -> bool {
         "accel-",
         "amzn-mtls-",
         "amzn-oidc-",
+        "anonymous-consumer",
+        "apigateway-api-",
+        "appengine-user-",
         "arr-",
         "auth-request-",
         "authenticated-",
+        "authentik-",
         "client-cert",
         "consumer-",
+        "credential-identifier",
+        "endpoint-api-userinfo",
         "envoy-",
         "forwarded-",
         "goog-authenticated-user-",
@@ -84,7 +93,12 @@ fn is_listed_after_x(name: &str) -> bool {
         "hookgate-",
         "middleware-",
         "ms-client-principal",
+        "ms-token-",
+        "pomerium-",
+        "remote-",
         "ssl-",
+        "tls-client-cert",
+        "vouch-",
         "webauth-",
     ];
     matches!(
@@ -100,6 +114,7 @@ fn is_listed_after_x(name: &str) -> bool {
             | "http-host-override"
             | "http-method"
             | "http-method-override"
+            | "http-path-override"
             | "method-override"
             | "nf-client-connection-ip"
             | "original-forwarded-for"
@@ -107,10 +122,8 @@ fn is_listed_after_x(name: &str) -> bool {
             | "original-method"
             | "original-uri"
             | "original-url"
+            | "override-url"
             | "real-ip"
-            | "remote-addr"
-            | "remote-ip"
-            | "remote-user"
             | "request-id"
             | "rewrite-url"
             | "scheme"

@@ -50,7 +50,9 @@ pub(super) async fn relay(
         return;
     }
     let (frames, events) = mpsc::channel(FRAMES);
-    let relayed = Relayed { events, hint: incoming.size_hint(), due: due + READ_ON, ended: false };
+    // A complete response waits for the store alone, and then for the client.
+    let complete_by = if incoming.is_complete() { Instant::now() + READ_ON } else { due + READ_ON };
+    let relayed = Relayed { events, hint: incoming.size_hint(), due: complete_by, ended: false };
     let _ = responder.send(Ok(Response::from_parts(head, ResponseContent::Relayed(relayed))));
     let mut relay = Relay { frames: Some(frames), last: None, due, latest: due + READ_ON };
     let whole = relay.pass(incoming, recorder.as_mut()).await;

@@ -114,6 +114,7 @@ impl Body {
     pub fn due(&self) -> Instant {
         match &self.content {
             ResponseContent::Own(_) => Instant::now(),
+            ResponseContent::Upstream { incoming, .. } if incoming.is_complete() => Instant::now(),
             ResponseContent::Upstream { due, .. } => *due,
             ResponseContent::Relayed(relayed) => relayed.due,
         }

@@ -77,6 +77,11 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 impl BegunBody {
+    /// Whether it was read to its end.
+    pub(super) fn is_complete(&self) -> bool {
+        self.ended || self.rest.is_end_stream()
+    }
+
     fn add(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
             Ok(data) if self.first.is_empty() => self.first = data,

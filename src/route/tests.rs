@@ -7,6 +7,8 @@ use http::Uri;
 use super::table::*;
 use super::*;
 use crate::auth::Policy;
+use crate::auth::locator::Locator;
+use crate::auth::time::{TimestampRule, TimestampUnit};
 
 fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Method>>) -> Arc<Route> {
     Arc::new(Route {
@@ -160,7 +162,7 @@ fn only_a_weaker_route_with_the_same_upstream_is_a_bypass() {
     };
     let tcp = |uri| to(EndpointAddress::Tcp(Uri::from_static(uri)));
     let at = |endpoint: Arc<Endpoint>| changed(open(), |route| route.upstream.first = endpoint);
-    for same in ["http://localhost:8000", "http://[::1]:8000", "http://127.0.0.2:8000"] {
+    for same in ["http://localhost:8000", "http://[::1]:8000", "http://127.0.0.2:8000", "http://0.0.0.0:8000"] {
         assert!(is_guarded(at(tcp(same)), guarded(exact("/webhook")), "/Webhook"), "{same}");
     }
     for other in ["http://localhost:8001", "http://localhost", "http://app:8000"] {
@@ -174,6 +176,16 @@ fn only_a_weaker_route_with_the_same_upstream_is_a_bypass() {
     assert!(is_guarded(several, guarded(exact("/webhook")), "/Webhook"), "one endpoint is enough");
     let as_strict = changed(guarded(prefix("/")), |route| route.name = "as strict".into());
     assert!(!is_guarded(as_strict, guarded(exact("/webhook")), "/Webhook"));
+    let timed = |route: Arc<Route>, max_age| {
+        let source = Locator::header_named(http::HeaderName::from_static("x-time"));
+        let max_age = Duration::from_secs(max_age);
+        let rule = TimestampRule { source, unit: TimestampUnit::Seconds, max_age, max_future: Duration::ZERO };
+        changed(route, |route| route.rules.timestamp = Some(rule))
+    };
+    for (max_age, is_weaker) in [(300, false), (301, true)] {
+        let wide = timed(changed(guarded(prefix("/")), |route| route.name = "wide".into()), max_age);
+        assert_eq!(is_guarded(wide, timed(guarded(exact("/webhook")), 300), "/Webhook"), is_weaker, "{max_age}");
+    }
     let public = || route("public", None, exact("/webhook"), None);
     assert!(!is_guarded(guarded(prefix("/")), public(), "/Webhook"), "a stricter route is no bypass");
     let until = |seconds| changed(open(), |route| route.dry_run_until = UnixTime::from_seconds(seconds));

@@ -102,7 +102,8 @@ impl EndpointAddress {
             || host
                 .trim_matches(['[', ']'])
                 .parse::<IpAddr>()
-                .is_ok_and(|address| address.to_canonical().is_loopback());
+                // A connection to 0.0.0.0 or [::] goes to the machine itself.
+                .is_ok_and(|address| address.to_canonical().is_loopback() || address.is_unspecified());
         let host = if is_loopback { "localhost" } else { &host };
         format!("{host}:{}", uri.port_u16().unwrap_or(port))
     }

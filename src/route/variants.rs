@@ -58,7 +58,11 @@ impl Route {
         let (mine, theirs) = (&self.rules, &other.rules);
         let replay = |route: &Self| route.duplicates.as_ref().is_some_and(|rules| rules.replay.is_some());
         !mine.policy.is_as_strict_as(&theirs.policy)
-            || (theirs.timestamp.is_some() && mine.timestamp.is_none())
+            || theirs.timestamp.as_ref().is_some_and(|theirs| {
+                mine.timestamp
+                    .as_ref()
+                    .is_none_or(|mine| mine.max_age > theirs.max_age || mine.max_future > theirs.max_future)
+            })
             || (theirs.revocation.is_some() && mine.revocation.is_none())
             || (other.shared_revocation && !self.shared_revocation)
             || (other.allowed_ips.is_some() && self.allowed_ips != other.allowed_ips)

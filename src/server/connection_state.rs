@@ -173,6 +173,11 @@ impl ConnectionState {
 }
 
 impl ConnectionFields {
+    /// Time at which the last of the responses that have begun is complete.
+    fn last_due(&self) -> Option<Instant> {
+        self.due.last().map(|(due, _)| *due)
+    }
+
     fn deadline(&self, limits: &ListenerLimits) -> Option<(Instant, CloseCause)> {
         let blocked = self.blocked_since.map(|since| (since + limits.response_write_idle, CloseCause::Silent));
         let untaken = self.due.first().map(|(due, _)| (*due + limits.response_write_idle, CloseCause::Silent));
@@ -219,6 +224,7 @@ impl Drop for RequestGuard {
         self.state.with(|state| {
             if let Some(due) = self.due {
                 state.due.remove(&(due, self.number));
+                self.state.progress.respond_until(state.last_due());
             }
             state.in_flight = state.in_flight.saturating_sub(1);
             if state.in_flight == 0 {
@@ -242,12 +248,13 @@ impl Tracked {
     /// client may keep the flow-control window closed, which neither the socket nor the response's own deadline would
     /// show.
     pub fn new(body: Body, mut in_flight: RequestGuard) -> Self {
-        let (due, now) = (body.due(), Instant::now());
+        let due = body.due();
         in_flight.due = Some(due);
-        if due <= now {
-            in_flight.wait_for_client(now);
-        }
-        in_flight.state.with(|state| state.due.insert((due, in_flight.number)));
+        in_flight.state.with(|state| {
+            state.due.insert((due, in_flight.number));
+            in_flight.state.progress.respond_until(state.last_due());
+        });
+        in_flight.wait_for_client(Instant::now());
         Self { body, _in_flight: in_flight }
     }
 }
