@@ -62,6 +62,9 @@ const STORE_ENTRY: u64 = 80;
 /// The page cache of the embedded store.
 const STORE_CACHE: u64 = 64 * MIB;
 
+/// The latest changes that are kept for Redis: 65,536 of 512 bytes, and 16 MiB of stored responses.
+const STORE_TAIL: u64 = 48 * MIB;
+
 /// A route with its metrics and two renderings of them.
 const ROUTE: u64 = 64 * KIB;
 
@@ -174,12 +177,15 @@ fn parses_body(route: &Route) -> bool {
     !route.challenges.is_empty() || !route.rules.policy.leaves().iter().all(headers_alone)
 }
 
-/// The number of kinds of limits whose consumed quotas are kept in numbers that clients determine: issuers, subjects and addresses.
+/// The number of kinds of limits whose consumed quotas are kept in numbers that clients determine: issuers, subjects,
+/// senders, and addresses.
 fn rate_limits(routes: &[&Route]) -> u64 {
     let used = |limit: fn(&Route) -> bool| u64::from(routes.iter().any(|route| limit(route)));
     used(|route| route.limits.issuer != Limit::default())
         + used(|route| route.limits.subject != Limit::default())
+        + used(|route| route.limits.sender != Limit::default())
         + used(|route| route.limits.failed_auth.is_some())
+        + used(|route| !route.challenges.is_empty())
 }
 
 /// The number of caches of verified tokens, one for each issuer.
@@ -207,7 +213,7 @@ fn store(config: &Config, routes: &[&Route]) -> u64 {
     match store.backend {
         StoreBackend::Memory => entries.saturating_add(responses),
         StoreBackend::Embedded { .. } => entries.saturating_add(responses + STORE_CACHE),
-        StoreBackend::Redis(_) => 0,
+        StoreBackend::Redis(_) => STORE_TAIL,
     }
 }
 
@@ -273,6 +279,7 @@ routes:
         }
         assert_eq!(usual.len(), 6, "{usual:?}");
         let memory = "store: { type: memory, capacity: 1000 }";
+        let redis = "store: { type: redis, url: \"redis://127.0.0.1\" }";
         let embedded = "store: { type: embedded, path: x, capacity: 1000 }";
         let idempotent = format!("{GITHUB}\n    idempotency: {{ key: {{ header: Idempotency-Key }} }}");
         let capture = format!("{PUBLIC}\n    capture: {{ dir: x }}");
@@ -281,10 +288,12 @@ routes:
             ("parsed bodies", 3 * 32 * 2 * MIB, memory, GITHUB, ""),
             ("rate limits", 8 * MIB, "", PUBLIC, ", failed_auth_rate: 1/s"),
             ("rate limits", 16 * MIB, ISSUER, JWT, ", per_issuer: { rate: 1/s }, per_subject: { rate: 1/s }"),
+            ("rate limits", 8 * MIB, ISSUER, JWT, ", per_sender: { rate: 1/s }"),
             ("cached tokens", 24 * MIB, ISSUER, JWT, ""),
             ("key sets", 4 * MIB, ISSUER, JWT, ""),
             ("store", 80_000, memory, GITHUB, ""),
             ("store", 80_000 + 64 * MIB, embedded, GITHUB, ""),
+            ("store", 48 * MIB, redis, GITHUB, ""),
             ("store", 80_000 + 64 * MIB, memory, &idempotent, ""),
         ] {
             assert_eq!(term(&terms(top, auth, limits), name), bytes, "{name}: {top} {auth} {limits}");
