@@ -7,7 +7,7 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use http::request::Parts;
 
@@ -21,8 +21,8 @@ pub const WRITERS: usize = 8;
 /// Captures of each reason that stay until the next ones, as long as they are at most half of a route's captures.
 const FIRST: usize = 3;
 
-/// Route and reason of the files that are being written.
-static UNDER_WAY: Mutex<BTreeSet<(Arc<str>, Reason)>> = Mutex::new(BTreeSet::new());
+/// The folder of the route, and the reason, of the files that are being written.
+static UNDER_WAY: Mutex<BTreeSet<(PathBuf, Reason)>> = Mutex::new(BTreeSet::new());
 
 /// Held from making room to writing the file: two writers would together exceed the maximum, and remove one file twice.
 static TURN: Mutex<()> = Mutex::new(());
@@ -31,13 +31,13 @@ static TURN: Mutex<()> = Mutex::new(());
 pub(super) fn store(context: &RequestContext<'_>, body: &[u8], rejection: &Rejection) {
     let RequestContext { route, head, request_id, .. } = context;
     let Some(capture) = route.capture.clone() else { return };
-    let Some(turn) = Turn::begin(&route.name, rejection.reason) else { return };
+    let folder = capture.dir.join(&*route.name);
+    let Some(turn) = Turn::begin(&folder, rejection.reason) else { return };
     let message = message(head, body);
     let reason = rejection.reason.word();
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     // Milliseconds with 13 digits, so that file names sort by time.
     let name = format!("{:013}-{reason}-{request_id}.http", since.as_millis());
-    let folder = capture.dir.join(&*route.name);
     tokio::task::spawn_blocking(move || {
         if let Err(error) = write(&folder, capture.max_requests, &name, &message) {
             tracing::warn!(folder = %folder.display(), %error, "cannot write a captured request");
@@ -48,12 +48,12 @@ pub(super) fn store(context: &RequestContext<'_>, body: &[u8], rejection: &Rejec
 
 /// The only writer of a route and reason. In a flood of one reason, a few captures show as much as all of them, and the
 /// other reasons keep their turns.
-struct Turn((Arc<str>, Reason));
+struct Turn((PathBuf, Reason));
 
 impl Turn {
-    fn begin(route: &Arc<str>, reason: Reason) -> Option<Self> {
+    fn begin(folder: &Path, reason: Reason) -> Option<Self> {
         let mut under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (Arc::clone(route), reason);
+        let key = (folder.to_owned(), reason);
         (under_way.len() < WRITERS && under_way.insert(key.clone())).then(|| Self(key))
     }
 }
@@ -173,13 +173,13 @@ mod tests {
     /// A flood of one reason takes one turn, and not those of other routes and reasons.
     #[test]
     fn one_request_of_each_route_and_reason_is_written_at_a_time() {
-        let (route, other) = (Arc::from("turns"), Arc::from("other turns"));
-        let turn = Turn::begin(&route, Reason::TokenExpired);
-        assert!(turn.is_some() && Turn::begin(&route, Reason::TokenExpired).is_none());
-        assert!(Turn::begin(&other, Reason::TokenExpired).is_some());
-        assert!(Turn::begin(&route, Reason::InvalidSignature).is_some());
+        let (route, other) = (Path::new("turns"), Path::new("other turns"));
+        let turn = Turn::begin(route, Reason::TokenExpired);
+        assert!(turn.is_some() && Turn::begin(route, Reason::TokenExpired).is_none());
+        assert!(Turn::begin(other, Reason::TokenExpired).is_some());
+        assert!(Turn::begin(route, Reason::InvalidSignature).is_some());
         drop(turn);
-        assert!(Turn::begin(&route, Reason::TokenExpired).is_some());
+        assert!(Turn::begin(route, Reason::TokenExpired).is_some());
     }
 
     /// Only files that end in `.http` are removed: the operator may keep other files in that directory.
