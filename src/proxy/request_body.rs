@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -95,13 +95,26 @@ impl InboundBody {
 impl Drop for InboundBody {
     fn drop(&mut self) {
         let source = std::mem::replace(&mut self.source, BodySource::Memory(None));
-        if let (BodySource::Wire(incoming), DrainPolicy::ReadOn, Some(waiting)) =
+        if let (BodySource::Wire(mut incoming), DrainPolicy::ReadOn, Some(waiting)) =
             (source, self.drain, self.waiting.take())
-            && let (false, Ok(runtime)) = (incoming.is_end_stream(), Handle::try_current())
+            && let (false, Ok(runtime)) = (is_complete(&mut incoming), Handle::try_current())
         {
             runtime.spawn(read_on(incoming, waiting));
         }
     }
+}
+
+/// Reads the part of an unwanted body that has arrived; true if that was its end, so that no task waits for more.
+fn is_complete(incoming: &mut Incoming) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    while !incoming.is_end_stream() {
+        match Pin::new(&mut *incoming).poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(_) => return true,
+            Poll::Pending => return false,
+        }
+    }
+    true
 }
 
 /// Beyond its bounds, and where the memory is needed for requests, the client may lose the response.

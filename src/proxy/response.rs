@@ -173,15 +173,18 @@ fn own(
 
 /// The problem document (RFC 9457 §3). `type` is `about:blank` (§4.2.1), so `title` is the phrase of the status.
 fn problem_json(status: StatusCode, reason: &str, request_id: &str) -> String {
+    #[derive(serde::Serialize)]
+    struct Problem<'a> {
+        instance: &'a str,
+        reason: &'a str,
+        status: u16,
+        title: &'a str,
+        r#type: &'a str,
+    }
     let title = status.canonical_reason().unwrap_or("Error");
-    serde_json::json!({
-        "type": "about:blank",
-        "title": title,
-        "status": status.as_u16(),
-        "reason": reason,
-        "instance": request_id,
-    })
-    .to_string()
+    let problem = Problem { instance: request_id, reason, status: status.as_u16(), title, r#type: "about:blank" };
+    // Strings and numbers can always be written.
+    serde_json::to_string(&problem).unwrap_or_default()
 }
 
 /// The bytes of the response to a client that has sent no valid request: its bytes break the framing, its headers did
