@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
@@ -177,8 +178,20 @@ pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
     add_ours(context, permit);
 }
 
-/// Turns the upstream's response headers into those that are sent to the client.
-pub fn clean_response(headers: &mut HeaderMap, request_id: &str) {
+/// Turns the upstream's response headers into those that are sent to the client. False if the body has a coding that the
+/// HTTP client does not remove, such as `gzip, chunked`: without its `Transfer-Encoding` the client would take the coded
+/// bytes for the content.
+#[must_use]
+pub fn clean_response(headers: &mut HeaderMap, status: StatusCode, request_id: &str) -> bool {
+    let codings: Vec<&HeaderValue> = headers.get_all(header::TRANSFER_ENCODING).iter().collect();
+    let is_chunked = !codings.is_empty();
+    if is_chunked && !matches!(&*codings, [one] if one.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return false;
+    }
+    // The chunks delimit the body, not the length (RFC 9112 §6.3); a 204 has none (RFC 9110 §8.6).
+    if is_chunked || status.as_u16() == 204 {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     let named = named_by_connection(headers);
     let trailers = announced_trailers(headers);
     remove(headers, |_, name| is_hop_by_hop(name.as_str()) || named.contains(name));
@@ -187,6 +200,7 @@ pub fn clean_response(headers: &mut HeaderMap, request_id: &str) {
     }
     set_one_length(headers);
     set(headers, &REQUEST_ID, request_id);
+    true
 }
 
 /// Removes the trailers of a response that are not forwarded; `None` if none is left. A message to HTTP/2 must not be
@@ -208,15 +222,19 @@ fn announced_trailers(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::try_from(names.join(", ")).ok().filter(|_| !names.is_empty())
 }
 
-/// Writes the length of a response once and without leading zeros. The HTTP client accepts equal ones, which a client or
-/// a cache may read differently (RFC 9110 §8.6).
+/// Writes the length of a response once and without leading zeros. The HTTP client accepts equal ones and lists (`5, 5`),
+/// which a client or a cache may read differently (RFC 9110 §8.6). Without a body, it accepts any, and one that is no
+/// number is removed.
 fn set_one_length(headers: &mut HeaderMap) {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let (Some(first), second) = (lengths.next(), lengths.next()) else { return };
-    let length = first.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-    let Some(length) = length.map(HeaderValue::from) else { return };
-    if second.is_some() || length != *first {
-        headers.insert(header::CONTENT_LENGTH, length);
+    let digits = first.to_str().ok().and_then(|text| text.split(',').next()).map(str::trim).unwrap_or_default();
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let length = digits.parse::<u64>().ok().filter(|_| plain).map(HeaderValue::from);
+    match length {
+        Some(length) if second.is_none() && length == *first => {}
+        Some(length) => drop(headers.insert(header::CONTENT_LENGTH, length)),
+        None => drop(headers.remove(header::CONTENT_LENGTH)),
     }
 }
 

@@ -170,6 +170,8 @@ impl HttpBody for Body {
         }
         match &polled {
             Poll::Ready(None) => body.record.complete(),
+            // Nothing follows trailers.
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => body.record.complete(),
             Poll::Ready(Some(Ok(_))) => body.complete_if_ended(),
             Poll::Ready(Some(Err(broke))) => body.record.broke(broke.reason()),
             Poll::Pending => {}

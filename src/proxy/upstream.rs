@@ -177,6 +177,9 @@ fn accept(
     let due = received.ended().unwrap_or_else(Instant::now) + timeout;
     // The client's connection keeps its own protocol version, regardless of the upstream's.
     *response.version_mut() = Version::HTTP_11;
-    headers::clean_response(response.headers_mut(), request_id);
+    let status = response.status();
+    if !headers::clean_response(response.headers_mut(), status, request_id) {
+        return Err(Reason::UpstreamProtocolError.into());
+    }
     Ok(UpstreamResponse { response, due })
 }
