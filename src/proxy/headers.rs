@@ -3,6 +3,7 @@
 //! `Connection` header can remove them (Traefik GHSA-62c8-mh53-4cqv). Called by `forward`, and by `upstream` for
 //! responses.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::StatusCode;
@@ -154,10 +155,14 @@ const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding",
 
 /// Turns the received request headers into those that are sent to the upstream.
 pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
-    let RequestContext { head, route, .. } = context;
+    let route: &Route = context.route;
+    let head = &mut context.head;
     let evaluated = route.rules.headers();
     // A verified header is no forgery, such as the token that an identity-aware proxy sets.
-    let verified = if matches!(permit, Permit::Granted(_)) { evaluated } else { &[] };
+    let verified = match permit {
+        Permit::Granted(_) => route.rules.verified_headers(&head.headers),
+        Permit::Observed(_) => Cow::default(),
+    };
     let named = named_by_connection(&head.headers);
     remove(&mut head.headers, |headers, name| {
         is_hop_by_hop(name.as_str())
@@ -175,7 +180,7 @@ pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
             head.headers.remove(name);
         }
     }
-    add_ours(context, permit);
+    add_ours(context, permit, &verified);
 }
 
 /// Turns the upstream's response headers into those that are sent to the client. False if the body has a coding that the
@@ -294,7 +299,9 @@ fn is_spelt(name: &HeaderName, normal: &str) -> bool {
     name.as_str().len() == normal.len() && normal_form(name.as_str()) == normal
 }
 
-fn add_ours(context: &mut RequestContext<'_>, permit: &Permit) {
+/// Adds the gateway's own headers. A verified one stays as it came: an application that verifies the signature as well
+/// would reject another value (Mercado Pago signs `X-Request-Id`).
+fn add_ours(context: &mut RequestContext<'_>, permit: &Permit, verified: &[HeaderName]) {
     let RequestContext { head, target, route, connection, request_id, .. } = context;
     let headers = &mut head.headers;
     let authority = target.authority().as_str();
@@ -304,16 +311,19 @@ fn add_ours(context: &mut RequestContext<'_>, permit: &Permit) {
     if headers.get(header::HOST).is_none_or(|host| host != authority) {
         set(headers, &header::HOST, authority);
     }
-    if let Some(host) = headers.get(header::HOST).cloned() {
-        headers.insert(&FORWARDED_HOST, host);
-    }
-    headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(proto));
-    set(headers, &FORWARDED_FOR, &forwarded_for(client, &connection.forwarded.via));
-    if let Some(port) = target.authority().port() {
-        set(headers, &FORWARDED_PORT, port.as_str());
-    }
-    set(headers, &header::FORWARDED, &forwarded(client, authority, proto, &connection.forwarded.via));
-    set(headers, &REQUEST_ID, request_id);
+    let host = headers.get(header::HOST).cloned();
+    let mut add = |name: &HeaderName, value: Option<HeaderValue>| {
+        if let Some(value) = value.filter(|_| !(verified.contains(name) && headers.contains_key(name))) {
+            headers.insert(name, value);
+        }
+    };
+    let text = |value: &str| HeaderValue::from_str(value).ok();
+    add(&FORWARDED_HOST, host);
+    add(&FORWARDED_PROTO, Some(HeaderValue::from_static(proto)));
+    add(&FORWARDED_FOR, text(&forwarded_for(client, &connection.forwarded.via)));
+    add(&FORWARDED_PORT, target.authority().port().and_then(|port| text(port.as_str())));
+    add(&header::FORWARDED, text(&forwarded(client, authority, proto, &connection.forwarded.via)));
+    add(&REQUEST_ID, text(request_id));
     let Permit::Granted(grant) = permit else { return };
     for (claim, name) in &route.forward.claims {
         if let Some(value) = claim.find(grant.claims()).and_then(claim_text) {
