@@ -27,6 +27,7 @@ mod fleet;
 mod forwarding;
 mod framing;
 mod golden;
+mod half_closed;
 mod headers;
 mod jwks;
 mod layers;

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -46,6 +46,8 @@ struct ConnectionFields {
     due: BTreeSet<(Instant, u64)>,
     /// The next request breaks the framing.
     framing_error: Option<FramingError>,
+    /// The connection's task, once the client has closed its side and still waits for responses.
+    half_closed: Option<Waker>,
 }
 
 /// Reason why hyper's part of the connection ends: mostly a deadline that has passed.
@@ -76,6 +78,7 @@ impl ConnectionState {
             blocked_since: None,
             due: BTreeSet::new(),
             framing_error: None,
+            half_closed: None,
         });
         Arc::new(Self { fields, progress })
     }
@@ -141,6 +144,24 @@ impl ConnectionState {
         self.with(|state| state.all_taken = true);
     }
 
+    /// Whether complete requests of a client that has closed its side are still to be answered: to close it is no abort
+    /// (RFC 9112 §9.6), and a reset shows itself as an error. If so, the task is woken after the last response, to see the
+    /// end then.
+    pub(super) fn outlives_end(&self, task: &Waker) -> bool {
+        self.with(|state| {
+            let answering = state.in_flight > 0 || state.blocked_since.is_some();
+            state.half_closed = (answering && state.place == FramingPosition::Between).then(|| task.clone());
+            state.half_closed.is_some()
+        })
+    }
+
+    fn wake_half_closed(&self) {
+        let answered = |state: &mut ConnectionFields| state.half_closed.take_if(|_| state.in_flight == 0);
+        if let Some(task) = self.with(answered) {
+            task.wake();
+        }
+    }
+
     pub(super) fn closes(&self) {
         self.with(|state| state.closing = true);
     }
@@ -165,6 +186,7 @@ impl ConnectionState {
                 self.progress.set_blocked(false, Instant::now());
             }
         });
+        self.wake_half_closed();
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut ConnectionFields) -> T) -> T {
@@ -233,6 +255,7 @@ impl Drop for RequestGuard {
                 state.head_since = (state.place == FramingPosition::InHead).then_some(now);
             }
         });
+        self.state.wake_half_closed();
     }
 }
 
