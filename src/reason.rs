@@ -36,6 +36,13 @@ rows! {
         operator: "Send connections that need an upgrade past hookgate.",
         sender: "Send the request without `Upgrade`.",
     }).before_route();
+    /// RFC 3986 §2.
+    InvalidTarget = &row("invalid_target", 400, ReasonTexts {
+        cause: "the request target is no URL: `\"`, `<`, `>`, a backtick in the path, bytes beyond ASCII that are not \
+                UTF-8, or no path; the HTTP/1 connection is closed",
+        operator: "Find the client by its address, and let it percent-encode the URL.",
+        sender: "Percent-encode these bytes, such as `%22` for `\"`.",
+    }).before_route();
     AmbiguousPath = &row("ambiguous_path", 400, ReasonTexts {
         cause: "a path that two programs could read differently, a fragment, or another spelling (case, final slash) of \
                 the path of a stricter route with the same upstream",

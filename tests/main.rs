@@ -31,6 +31,7 @@ mod half_closed;
 mod headers;
 mod jwks;
 mod layers;
+mod leniency;
 mod limits;
 mod log;
 mod memory;

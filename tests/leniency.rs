@@ -1,0 +1,51 @@
+//! Unusual requests that senders write, that RFC 9110 and 9112 allow, and that have one reading: they are served.
+//! docs/concepts/leniency.md has each, and those that are rejected because another program could read them differently.
+
+use crate::support::configuration::{Signature, file};
+use crate::support::{Gateway, Setup, Upstream, hmac};
+
+/// A request that passes; `fields` and `body` follow its token.
+fn request(gateway: &Gateway, line: &str, fields: &str, body: &str) -> String {
+    let token = gateway.token();
+    format!("{line}\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{fields}\r\n{body}")
+}
+
+/// The usual gateway, whose route matches every path and method.
+fn every_path(upstream: &Upstream) -> Gateway {
+    Setup::new(upstream.address).route(|route| route.path("/*").without("match.methods")).start()
+}
+
+/// RFC 3986 excludes them from URLs, and senders write them. Nothing decodes or encodes them: a signature over the URL is
+/// over the bytes that the upstream gets.
+#[tokio::test]
+async fn bytes_that_the_parser_takes_reach_the_upstream_as_they_were_signed() {
+    let upstream = Upstream::echo().await;
+    let setup = Setup::new(upstream.address).file("secret", "the secret of a sender");
+    let setup = setup.route(|route| route.path("/*").public_url("https://hooks.test"));
+    let gateway = setup.auth(Signature::hmac("X-Sig", &["url"]).secret(file("secret"))).start();
+    let target = "/a{1}|^[x]?ids=[1]&a={b}|c^d`e\\f&n=\u{e9}\u{65e5}&r=%22%3c+~";
+    let sig = hmac("the secret of a sender", format!("https://hooks.test{target}"));
+    let head = format!("POST {target} HTTP/1.1\r\nHost: localhost\r\nX-Sig: {sig}\r\nConnection: close\r\n\r\n");
+    let answer = gateway.wire().await.write(head).await.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(upstream.only().target, target);
+}
+
+/// The parser takes none of these: the rejection has a reason, a log line and a metric.
+#[tokio::test]
+async fn bytes_that_no_url_has_are_rejected_with_a_reason() {
+    let upstream = Upstream::echo().await;
+    let gateway = every_path(&upstream);
+    let targets: [&[u8]; 8] = [b"/?ids=[\"1\"]", b"/?<b>", b"/?a>b", b"/<", b"/>", b"/`", b"/?\xe9", b"/\xff"];
+    for target in targets {
+        let head = request(&gateway, "POST TARGET HTTP/1.1", "", "");
+        let (before, after) = head.split_once("TARGET").unwrap();
+        let bytes = [before.as_bytes(), target, after.as_bytes()].concat();
+        let answer = gateway.wire().await.write(bytes).await.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(answer.contains("\"reason\":\"invalid_target\""), "{}: {answer}", target.escape_ascii());
+    }
+    let counted = "hookgate_requests_total{outcome=\"rejected\",reason=\"invalid_target\",route=\"\",status=\"400\"}";
+    assert_eq!(gateway.metric(counted).await, Some(targets.len() as f64));
+    assert!(upstream.seen().is_empty());
+}
