@@ -1,6 +1,8 @@
 //! Unusual requests that senders write, that RFC 9110 and 9112 allow, and that have one reading: they are served.
 //! docs/concepts/leniency.md has each, and those that are rejected because another program could read them differently.
 
+use tokio::io::AsyncReadExt;
+
 use crate::support::configuration::{Signature, file};
 use crate::support::{Gateway, Setup, Upstream, hmac};
 
@@ -13,6 +15,41 @@ fn request(gateway: &Gateway, line: &str, fields: &str, body: &str) -> String {
 /// The usual gateway, whose route matches every path and method.
 fn every_path(upstream: &Upstream) -> Gateway {
     Setup::new(upstream.address).route(|route| route.path("/*").without("match.methods")).start()
+}
+
+/// Java's HttpClient and `curl --http2` offer HTTP/2 on plain http. RFC 9110 §7.8: a server may ignore the offer.
+#[tokio::test]
+async fn an_offer_of_another_protocol_is_served_over_http_1_and_goes_no_further() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    for offer in [
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n",
+        "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\nConnection: keep-alive\r\n",
+        "Connection: upgrade\r\nUpgrade: H2C, TLS/1.0\r\n",
+        "Upgrade:\r\n",
+    ] {
+        // The next request on the connection is one of HTTP/1 as well, with a credential of its own.
+        let offering = request(&gateway, "POST /webhook HTTP/1.1", &format!("{offer}Content-Length: 2\r\n"), "{}");
+        let next = request(&gateway, "POST /webhook HTTP/1.1", "Connection: close\r\nContent-Length: 4\r\n", "next");
+        let mut wire = gateway.wire().await;
+        let mut answer = String::new();
+        // Without a close_notify, this is an error.
+        wire.write(format!("{offering}{next}")).await.0.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{offer}: {answer}");
+        let seen = upstream.seen();
+        let bodies: Vec<_> = seen[seen.len() - 2..].iter().map(|seen| &seen.body[..]).collect();
+        assert_eq!(bodies, [&b"{}"[..], b"next"]);
+        for name in ["upgrade", "http2-settings", "connection"] {
+            assert!(seen.iter().all(|seen| !seen.headers.contains_key(name)), "{offer}: {name}");
+        }
+        let forged = "POST /webhook HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        let answer = gateway.wire().await.write(format!("{offering}{forged}")).await.rest().await;
+        assert_eq!(
+            (answer.matches("HTTP/1.1 200").count(), answer.matches("HTTP/1.1 401").count()),
+            (1, 1),
+            "{answer}"
+        );
+    }
 }
 
 /// RFC 3986 excludes them from URLs, and senders write them. Nothing decodes or encodes them: a signature over the URL is

@@ -36,6 +36,7 @@ install_packages() {
     needs node nodejs
     needs npm npm
     needs php php-cli
+    needs java openjdk-17-jdk-headless
     python3 -c 'import ensurepip, venv' 2>/dev/null || MISSING+=(python3-venv)
     if [ ${#MISSING[@]} -eq 0 ]; then return; fi
     [ "$(id -u)" = 0 ] || fail "missing; install with: sudo apt-get install --no-install-recommends ${MISSING[*]}"
@@ -100,6 +101,9 @@ heading "end to end: SDKs of webhook providers, PyJWT and an OpenID provider as 
 
 heading "end to end: applications that leave bodies unread"
 "$VENV/bin/python" tests/e2e/unread_bodies.py --hookgate "$TARGET/debug/hookgate"
+
+heading "end to end: clients of plain HTTP that offer HTTP/2, or close their side"
+"$VENV/bin/python" tests/e2e/plain_clients.py --hookgate "$TARGET/debug/hookgate"
 
 if [ -n "${CI:-}${HOOKGATE_IMAGE:-}" ]; then
     heading "the static binary"

@@ -36,9 +36,8 @@ impl RequestTarget {
         if has_ambiguous_length(head) {
             return Err(Reason::AmbiguousFraming.into());
         }
-        // The gateway never switches protocols (RFC 9110 §7.8), and must not depend on how an upstream handles an
-        // upgrade.
-        if head.headers.contains_key(UPGRADE) {
+        // The gateway never switches protocols, and must not depend on how an upstream handles an upgrade.
+        if asks_for_websocket(head) {
             return Err(Reason::UpgradeNotSupported.into());
         }
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
@@ -107,6 +106,14 @@ pub fn memory(head: &Parts) -> usize {
 fn has_blanks_around(value: &HeaderValue) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     blank(value.as_bytes().first()) || blank(value.as_bytes().last())
+}
+
+/// A WebSocket client cannot go on without its upgrade. Any other, such as `h2c` of Java's HttpClient, is an offer that a
+/// server may ignore (RFC 9110 §7.8): the request is served over HTTP/1.1, and `headers::prepare` removes the offer.
+fn asks_for_websocket(head: &Parts) -> bool {
+    let offers = head.headers.get_all(UPGRADE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let mut names = offers.filter_map(|offer| offer.split(|byte| *byte == b'/').next());
+    names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// A scheme is in the absolute form of HTTP/1 (RFC 9112 §3.2.2), and in each request of HTTP/2 (RFC 9113 §8.3.1), where
@@ -196,16 +203,23 @@ mod tests {
     }
 
     #[test]
-    fn connect_trace_and_upgrades_are_rejected() {
+    fn connect_trace_and_websocket_upgrades_are_rejected() {
         let host = || get("/a").header(HOST, "a.example");
         for request in [host().method("TRACE"), host().method("CONNECT")] {
             assert!(matches!(evaluate(request), Err(Failure::Plain(Reason::BadRequest))));
         }
         assert!(evaluate(host()).is_ok());
-        assert!(matches!(
-            evaluate(host().header(UPGRADE, "websocket")),
-            Err(Failure::Plain(Reason::UpgradeNotSupported))
-        ));
+        for websocket in ["websocket", "WebSocket", "h2c, websocket/13", "h2c,\twebsocket ,"] {
+            let request = host().header(UPGRADE, "h2c").header(UPGRADE, websocket);
+            assert!(matches!(evaluate(request), Err(Failure::Plain(Reason::UpgradeNotSupported | Reason::BadRequest))));
+        }
+    }
+
+    #[test]
+    fn an_offer_that_a_server_may_ignore_is_no_reason_to_reject() {
+        for offer in ["h2c", "H2C", "TLS/1.0", "h2c, TLS/1.0", "IRC/6.9, RTA/x11", "", "websockets", "x-websocket"] {
+            assert!(evaluate(get("/a").header(HOST, "a.example").header(UPGRADE, offer)).is_ok(), "{offer}");
+        }
     }
 
     #[test]

@@ -22,11 +22,13 @@ static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
-/// Hop-by-hop headers, in addition to those that `Connection` names.
+/// Hop-by-hop headers, in addition to those that `Connection` names. `http2-settings` belongs to an offer of `h2c` (RFC
+/// 7540 §3.2.1): an upstream that took it would speak HTTP/2 to a gateway that waits for HTTP/1.1.
 fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
         "connection"
+            | "http2-settings"
             | "keep-alive"
             | "proxy-authenticate"
             | "proxy-authorization"

@@ -14,7 +14,7 @@ use hyper::server::conn::{http1 as h1, http2 as h2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
@@ -94,7 +94,12 @@ pub(super) async fn http1<S>(
         .await;
         stream = io.into_inner();
         let reason = match left {
-            Ok(None | Some(CloseCause::Silent)) => return,
+            Ok(None) => {
+                // After an offer of an upgrade that was not taken, hyper has left the stream open.
+                let _ = stream.shutdown().await;
+                return;
+            }
+            Ok(Some(CloseCause::Silent)) => return,
             Err(error) => return parser_failed(gateway, &error, *connection.address),
             // Does not happen; parking would lose the bytes in the buffer.
             Ok(Some(CloseCause::Park)) if !all_read => return,
