@@ -28,7 +28,7 @@ use crate::reason::Reason;
 use duplicates::DuplicateRules;
 pub use forward::{Forward, HeaderPattern, NEEDED_BY_HTTP, normal_form};
 pub use limits::{Limit, REDUCED_MAX_BODY, Rate, RouteLimits};
-pub use path::{AmbiguousPath, validate_path};
+pub use path::{AmbiguousPath, validate_path, validate_slashes};
 pub use upstream::{Endpoint, EndpointAddress, Reuse, Trust, Upstream};
 
 /// One entry under `routes`.
@@ -155,6 +155,8 @@ pub struct Match {
     pub path: PathMatch,
     /// The methods that match; `None` matches every method.
     pub methods: Option<Vec<Method>>,
+    /// Whether a path may contain `%2F` (`allow_encoded_slashes`).
+    pub encoded_slashes: bool,
 }
 
 /// How `path` is matched: percent-decoded, then byte by byte, case-sensitive.

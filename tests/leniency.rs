@@ -86,3 +86,47 @@ async fn bytes_that_no_url_has_are_rejected_with_a_reason() {
     assert_eq!(gateway.metric(counted).await, Some(targets.len() as f64));
     assert!(upstream.seen().is_empty());
 }
+
+/// The names of an API's objects, such as the projects of GitLab.
+#[tokio::test]
+async fn encoded_slashes_reach_the_upstream_of_a_route_that_allows_them() {
+    let upstream = Upstream::echo().await;
+    let other = Upstream::echo().await;
+    let setup = Setup::new(upstream.address).route(|route| route.path("/*").with("match.allow_encoded_slashes", true));
+    let strict = Setup::new(upstream.address).route(|route| route.path("/*")).start();
+    let gateway = setup.top(|top| {
+        let narrow = top.first_route().name("narrow").without("match.allow_encoded_slashes").path("/hooks/*");
+        top.add_route(narrow.upstream(format!("http://{}", other.address)))
+    });
+    let gateway = gateway.start();
+    let post = async |gateway: &Gateway, target: &str| {
+        let head =
+            request(gateway, &format!("POST {target} HTTP/1.1"), "Connection: close\r\nContent-Length: 0\r\n", "");
+        let answer = gateway.wire().await.write(head).await.rest().await;
+        if answer.starts_with("HTTP/1.1 200") {
+            "200"
+        } else if answer.contains("ambiguous_path") {
+            "ambiguous"
+        } else {
+            "?"
+        }
+    };
+    for target in ["/projects/group%2Fname/hooks?a=%2F", "/a%2fb%2F", "/a/b"] {
+        assert_eq!(post(&gateway, target).await, "200", "{target}");
+        assert_eq!(upstream.seen().pop().unwrap().target, target);
+    }
+    for target in [
+        "/a%2F%2e%2e%2Fb",
+        "/a%2F/b",
+        "/a%2Fb%5Cc",
+        "/a%252Fb",
+        "/%2Fa",
+        "/hooks%2Fa",
+        "/hooks/a%2Fb",
+        "/hooks/%2e%2e%2Fa",
+    ] {
+        assert_eq!(post(&gateway, target).await, "ambiguous", "{target}");
+    }
+    assert_eq!(post(&strict, "/a%2Fb").await, "ambiguous");
+    assert_eq!((upstream.seen().len(), other.seen().len()), (3, 0));
+}

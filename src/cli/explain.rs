@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::metrics::Outcome;
 use crate::reason::Reason;
 use crate::route::table::Unrouted;
-use crate::route::{ChallengeStage, validate_path};
+use crate::route::{ChallengeStage, validate_path, validate_slashes};
 use message::Captured;
 use trial::Trial;
 
@@ -89,7 +89,9 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
     let mut checks = Vec::new();
     let mut check = |check, found: String| checks.push(Note { check, found });
     let rejection = |reason, checks| Ok(Findings { checks, verdict: Err(reason), hints: Vec::new() });
-    let Ok(path) = validate_path(captured.head.uri.path()) else {
+    let came = captured.head.uri.path();
+    let read = validate_path(came).map(|path| (path, false));
+    let Ok((path, slashes)) = read.or_else(|_| validate_slashes(came).map(|path| (path.into(), true))) else {
         check("path", "ambiguous: two programs could read it differently".to_owned());
         return rejection(Reason::AmbiguousPath, checks);
     };
@@ -107,6 +109,10 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
             }
         },
     );
+    if slashes && name.is_none() && !matches!(&found, Ok(route) if route.matches.encoded_slashes) {
+        check("path", "encoded slashes (`%2F`), which need match.allow_encoded_slashes".to_owned());
+        return rejection(Reason::AmbiguousPath, checks);
+    }
     let route = match (name, found) {
         (Some(name), _) => find_route(config, Some(name))?,
         (None, Ok(route)) => std::sync::Arc::clone(route),

@@ -186,6 +186,7 @@ impl Compiler<'_> {
     ) -> Option<RoutingTable> {
         let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
         self.warn_of_bypasses(&routes, names);
+        self.check_encoded_slashes(&routes, names);
         let overlaps = match RoutingTable::new(routes) {
             Ok(table) => return Some(table),
             Err(overlaps) => overlaps,

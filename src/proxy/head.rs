@@ -1,6 +1,8 @@
 //! Validates request line and headers before anything else reads them: one host, an unambiguous target, size limits. It
 //! rejects requests and rewrites nothing. Called by `route_request`.
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_LENGTH, HOST, UPGRADE};
 use http::request::Parts;
 use http::uri::Authority;
@@ -8,7 +10,8 @@ use http::{HeaderValue, Method, Version};
 
 use crate::failure::Failure;
 use crate::reason::Reason;
-use crate::route::validate_path;
+use crate::route::table::RoutingTable;
+use crate::route::{AmbiguousPath, Route, validate_path, validate_slashes};
 use crate::snapshot::ListenerLimits;
 
 /// The longest request target, in bytes (RFC 9110 §4.1 asks for 8,000 at least).
@@ -19,6 +22,7 @@ pub const MAX_URI: usize = 8 * 1024;
 pub struct RequestTarget {
     authority: Authority,
     path: String,
+    encoded_slashes: bool,
 }
 
 impl RequestTarget {
@@ -44,8 +48,12 @@ impl RequestTarget {
             return Err(Reason::BadRequest.into());
         }
         let authority = one_authority(head)?;
-        let path = validate_path(head.uri.path()).map_err(|_| Reason::AmbiguousPath)?.into_owned();
-        Ok(Self { authority, path })
+        let path = head.uri.path();
+        let (path, encoded_slashes) = match validate_path(path) {
+            Ok(path) => (path.into_owned(), false),
+            Err(AmbiguousPath) => (validate_slashes(path).map_err(|_| Reason::AmbiguousPath)?, true),
+        };
+        Ok(Self { authority, path, encoded_slashes })
     }
 
     /// The host without its port.
@@ -53,9 +61,16 @@ impl RequestTarget {
         self.authority.host()
     }
 
-    /// The decoded path, by which the route is found.
-    pub fn path(&self) -> &str {
-        &self.path
+    /// The route of the request. One with encoded slashes has a route only if that allows them.
+    ///
+    /// # Errors
+    /// Those of [`RoutingTable::find`]; `AmbiguousPath`.
+    pub fn route<'r>(&self, routes: &'r RoutingTable, method: &Method) -> Result<&'r Arc<Route>, Failure> {
+        let found = routes.find(self.host(), &self.path, method);
+        if self.encoded_slashes && !matches!(found, Ok(route) if route.matches.encoded_slashes) {
+            return Err(Reason::AmbiguousPath.into());
+        }
+        found.map_err(Failure::Unrouted)
     }
 
     /// Host and port as received.

@@ -35,7 +35,7 @@ pub(super) fn route_request<'a>(
     if connection.forwarded.contradictory {
         return Err(Reason::BadRequest.into());
     }
-    let route = snapshot.routes.find(target.host(), target.path(), &head.method).map_err(Failure::Unrouted)?;
+    let route = target.route(&snapshot.routes, &head.method)?;
     record.routed(route);
     let address = connection.address.ip();
     if !route.admits(address) {

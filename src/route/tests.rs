@@ -13,7 +13,7 @@ use crate::auth::time::{TimestampRule, TimestampUnit};
 fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Method>>) -> Arc<Route> {
     Arc::new(Route {
         name: name.into(),
-        matches: Match { host: host.map(str::to_owned), path, methods },
+        matches: Match { host: host.map(str::to_owned), path, methods, encoded_slashes: false },
         rules: Rules::new(Policy::Public, None, None),
         upstream: Upstream {
             first: endpoint(),

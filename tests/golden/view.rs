@@ -202,7 +202,7 @@ fn listener_limits(limits: &ListenerLimits) -> Value {
 fn route(route: &Route) -> Value {
     let Route {
         name: _,
-        matches: Match { host, path, methods },
+        matches: Match { host, path, methods, encoded_slashes },
         rules: rules @ Rules { policy, revocation, timestamp, .. },
         upstream,
         max_body,
@@ -219,8 +219,12 @@ fn route(route: &Route) -> Value {
         errors,
     } = route;
     let claims = claims.iter().map(|(claim, header)| json!({"claim": claim.to_string(), "header": header.as_str()}));
+    let mut matches = json!({"host": debug(host), "path": debug(path), "methods": debug(methods)});
+    if *encoded_slashes {
+        matches["encoded_slashes"] = true.into();
+    }
     json!({
-        "match": {"host": debug(host), "path": debug(path), "methods": debug(methods)},
+        "match": matches,
         "auth": auth::policy(policy),
         "headers_of_the_decision": rules.headers().iter().map(|name| name.as_str()).collect::<Value>(),
         "revocation": {

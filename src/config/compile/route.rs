@@ -124,6 +124,23 @@ impl Compiler<'_> {
         }
     }
 
+    /// Reports a route with `allow_encoded_slashes` whose upstream other routes use: an application that reads `%2F` as
+    /// `/` would run the handler of another route's path by the rules of this one.
+    pub(super) fn check_encoded_slashes(&mut self, routes: &[Arc<Route>], names: &BTreeMap<Arc<str>, usize>) {
+        for route in routes.iter().filter(|route| route.matches.encoded_slashes) {
+            let mut others = routes.iter().filter(|other| !Arc::ptr_eq(route, other));
+            let other = others.find(|other| other.upstream.shares_endpoint(&route.upstream));
+            let file = names.get(&route.name).and_then(|index| self.file.routes.get(*index));
+            if let (Some(other), Some(file)) = (other, file) {
+                let problem = format!(
+                    "route `{}` has the same upstream: give one of them another, or remove this key",
+                    other.name
+                );
+                self.problems.add(file.matches.allow_encoded_slashes.at, problem);
+            }
+        }
+    }
+
     /// Warns of each route that forwards requests for the paths of another one, in a form that the routing does not
     /// recognize, to the same upstream with weaker authentication.
     pub(super) fn warn_of_bypasses(&mut self, routes: &[Arc<Route>], names: &BTreeMap<Arc<str>, usize>) {
@@ -210,7 +227,13 @@ impl Compiler<'_> {
         let problem = "must not be empty: no request would match; set a method or remove the key";
         self.not_empty(&file.methods, problem);
         let methods = file.methods.written().map(|methods| methods.iter().map(|method| (**method).clone()).collect());
-        Some(Match { host: host?, path: path?, methods })
+        let (path, encoded_slashes) = (path?, file.allow_encoded_slashes.get());
+        if encoded_slashes && path != PathMatch::Prefix("/".to_owned()) {
+            let problem =
+                "works only with `path: /*`: with `%2F`, a path could be that of this route or of another one";
+            self.problems.add(file.allow_encoded_slashes.at, problem);
+        }
+        Some(Match { host: host?, path, methods, encoded_slashes })
     }
 
     fn host(&mut self, field: &Field<String>) -> Option<String> {

@@ -118,6 +118,11 @@ pub struct MatchYaml {
     /// another method on the path is 405 `method_not_allowed`.
     #[schemars(length(min = 1), example = json!(["POST"]))]
     pub methods: Section<List<Parsed<Method>>>,
+    /// `true`: a path may contain encoded slashes (`%2F`), such as the names of an API's objects. It needs `path: /*`, and
+    /// an upstream that no other route uses: some applications read `%2F` as `/`, others as a part of a name. Dot segments,
+    /// `//`, `%5C` and `%25` are rejected in both readings, and the path is forwarded as it came.
+    #[schemars(example = true)]
+    pub allow_encoded_slashes: Switch<false>,
 }
 
 /// `upstream` of a route
