@@ -87,6 +87,32 @@ async fn bytes_that_no_url_has_are_rejected_with_a_reason() {
     assert!(upstream.seen().is_empty());
 }
 
+/// RFC 9110 §11.1: the scheme in any case. RFC 6750 §2.1: one space or more.
+#[tokio::test]
+async fn a_bearer_token_has_its_scheme_in_any_case() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let post = async |value: String| {
+        let request = gateway.client().request("/webhook").header("authorization", value);
+        gateway.client().send(request, "{}").await.status.as_u16()
+    };
+    let token = gateway.token();
+    for (scheme, status) in [
+        ("Bearer ", 200),
+        ("bearer ", 200),
+        ("BEARER ", 200),
+        ("Bearer  ", 200),
+        ("Bearer", 401),
+        ("Bearer\t", 401),
+        ("Bearer, ", 401),
+        ("Token ", 401),
+    ] {
+        assert_eq!(post(format!("{scheme}{token}")).await, status, "{scheme:?}");
+    }
+    let padded = token.split('.').map(|part| format!("{part}==")).collect::<Vec<_>>().join(".");
+    assert_ne!(post(format!("Bearer {padded}")).await, 200);
+}
+
 /// The names of an API's objects, such as the projects of GitLab.
 #[tokio::test]
 async fn encoded_slashes_reach_the_upstream_of_a_route_that_allows_them() {

@@ -51,7 +51,7 @@ pub enum Locator {
 /// The text before a value in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// An authentication scheme, compared case-insensitively (RFC 9110 §11.1), and one space.
+    /// An authentication scheme, compared case-insensitively (RFC 9110 §11.1), and spaces.
     Word(String),
     /// A parameter such as `JWT=`, which directly precedes the value: `Digest: JWT=…` (Wix).
     Parameter(String),
@@ -221,8 +221,10 @@ fn after<'h>(scheme: Option<&Scheme>, value: &'h str) -> Option<&'h str> {
     match scheme {
         None => Some(value),
         Some(Scheme::Parameter(parameter)) => value.strip_prefix(parameter),
+        // One or more spaces (RFC 9110 §11.4, RFC 6750 §2.1).
         Some(Scheme::Word(scheme)) => {
-            value.split_once(' ').filter(|(found, _)| found.eq_ignore_ascii_case(scheme)).map(|(_, rest)| rest)
+            let (_, rest) = value.split_once(' ').filter(|(found, _)| found.eq_ignore_ascii_case(scheme))?;
+            Some(rest.trim_start_matches(' '))
         }
     }
 }

@@ -101,8 +101,7 @@ fn a_second_one_in_disguise_is_seen() {
 
 #[test]
 fn other_values_are_malformed() {
-    for value in ["Bearer", "bearer", "Bearer ", "Bearer  a", "Bearer a b", "Bearer a\tb", "Bearer \"a\"", "Bearer {}"]
-    {
+    for value in ["Bearer", "bearer", "Bearer ", "Bearer a b", "Bearer a\tb", "Bearer \"a\"", "Bearer {}"] {
         assert_eq!(find(&bearer(), "/", &[("authorization", value)]), Err(Reason::MalformedCredential), "{value}");
     }
     for bytes in [&b"Bearer \xff"[..], b"Basic \xff", "Basic é".as_bytes()] {
