@@ -87,6 +87,93 @@ async fn bytes_that_no_url_has_are_rejected_with_a_reason() {
     assert!(upstream.seen().is_empty());
 }
 
+/// Each has one reading, and reaches the upstream.
+#[tokio::test]
+async fn unusual_requests_with_one_reading_are_served() {
+    let upstream = Upstream::echo().await;
+    let gateway = every_path(&upstream);
+    let more = "Connection: close\r\n";
+    for (what, line, fields, body) in [
+        ("an empty line before the request line", "\r\nPOST /a HTTP/1.1", "", ""),
+        ("absolute form", "POST http://localhost/a HTTP/1.1", "", ""),
+        ("absolute form in another case", "POST HTTP://LocalHost/a HTTP/1.1", "", ""),
+        ("HTTP/1.0", "POST /a HTTP/1.0", "", ""),
+        (
+            "HTTP/1.0 with a body and keep-alive",
+            "POST /a HTTP/1.0",
+            "Connection: keep-alive\r\nContent-Length: 2\r\n",
+            "{}",
+        ),
+        ("an unknown method", "PURGE /a HTTP/1.1", "", ""),
+        ("a method in lower case", "post /a HTTP/1.1", "", ""),
+        ("GET with a body", "GET /a HTTP/1.1", "Content-Length: 2\r\n", "{}"),
+        ("DELETE with chunks", "DELETE /a HTTP/1.1", "Transfer-Encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n"),
+        ("no body and no length", "POST /a HTTP/1.1", "", ""),
+        ("a question mark alone", "POST /a? HTTP/1.1", "", ""),
+        ("whitespace around a value", "POST /a HTTP/1.1", "Content-Length: \t 2\t \r\n", "{}"),
+        ("no whitespace before a value", "POST /a HTTP/1.1", "Content-Length:2\r\n", "{}"),
+        ("names in any case", "POST /a HTTP/1.1", "cOnTeNt-LeNgTh: 2\r\n", "{}"),
+        ("an empty value", "POST /a HTTP/1.1", "X-Empty:\r\nAccept: \r\n", ""),
+        ("empty members of a list", "POST /a HTTP/1.1", "Connection: ,, ,x-a,\r\nAccept: ,,\r\n", ""),
+        ("an empty Connection", "POST /a HTTP/1.1", "Connection:\r\n", ""),
+        ("UTF-8 and ISO-8859-1 in a value", "POST /a HTTP/1.1", "User-Agent: caf\u{e9}\r\n", ""),
+        ("a long value", "POST /a HTTP/1.1", &format!("X-Long: {}\r\n", "a".repeat(20_000)), ""),
+        ("a header twice", "POST /a HTTP/1.1", "X-A: 1\r\nX-A: 2\r\n", ""),
+        (
+            "an expectation that the body has met",
+            "POST /a HTTP/1.1",
+            "Expect: 100-Continue\r\nContent-Length: 2\r\n",
+            "{}",
+        ),
+        ("an unknown expectation", "POST /a HTTP/1.1", "Expect: 200-ok\r\nContent-Length: 2\r\n", "{}"),
+        (
+            "trailers",
+            "POST /a HTTP/1.1",
+            "TE: trailers\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n",
+            "2\r\n{}\r\n0\r\nX-Sum: 1\r\n\r\n",
+        ),
+        (
+            "chunk sizes with zeros and in capitals",
+            "POST /a HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            "00A\r\n0123456789\r\n000\r\n\r\n",
+        ),
+        (
+            "Keep-Alive and Proxy-Connection",
+            "POST /a HTTP/1.1",
+            "Keep-Alive: 300\r\nProxy-Connection: keep-alive\r\n",
+            "",
+        ),
+    ] {
+        let before = upstream.seen().len();
+        let bytes = request(&gateway, line, &format!("{fields}{more}"), body);
+        let answer = gateway.wire().await.write(bytes).await.rest().await;
+        assert!(answer.contains(" 200 OK\r\n"), "{what}: {answer}");
+        assert_eq!(upstream.seen().len(), before + 1, "{what}");
+    }
+}
+
+/// The host of a request in each spelling that RFC 9110 §4.2.3 takes for the same.
+#[tokio::test]
+async fn a_host_is_the_same_in_each_spelling() {
+    let upstream = Upstream::echo().await;
+    let gateway = Setup::new(upstream.address).route(|route| route.host("localhost")).start();
+    for host in ["localhost", "LOCALHOST", "localhost.", "LocalHost.:8443", "localhost:", "localhost:80"] {
+        let head = request(&gateway, "POST /webhook HTTP/1.1", "Connection: close\r\n", "")
+            .replace(": localhost", &format!(": {host}"));
+        let answer = gateway.wire().await.write(head).await.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{host}: {answer}");
+        assert_eq!(upstream.seen().pop().unwrap().header("host"), Some(host));
+    }
+    let gateway = Gateway::before(&upstream);
+    for host in ["[::1]", "[::1]:8443", "127.0.0.1", "xn--bcher-kva.example", "under_score.example"] {
+        let head = request(&gateway, "POST /webhook HTTP/1.1", "Connection: close\r\n", "")
+            .replace(": localhost", &format!(": {host}"));
+        let answer = gateway.wire().await.write(head).await.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{host}: {answer}");
+    }
+}
+
 /// RFC 9110 §11.1: the scheme in any case. RFC 6750 §2.1: one space or more.
 #[tokio::test]
 async fn a_bearer_token_has_its_scheme_in_any_case() {
@@ -155,4 +242,12 @@ async fn encoded_slashes_reach_the_upstream_of_a_route_that_allows_them() {
     }
     assert_eq!(post(&strict, "/a%2Fb").await, "ambiguous");
     assert_eq!((upstream.seen().len(), other.seen().len()), (3, 0));
+}
+
+#[tokio::test]
+async fn a_number_that_no_rule_reads_may_be_large() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let token = gateway.issuer.token_with(serde_json::json!({ "x": 1e300, "y": u64::MAX }));
+    assert_eq!(gateway.client().post(&token).await.status, 200);
 }
