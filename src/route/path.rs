@@ -42,10 +42,13 @@ pub fn validate_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
 /// prefix than in the other reading, in which `%2F` is part of a segment, or the same.
 ///
 /// # Errors
-/// [`AmbiguousPath`], if [`validate_path`] rejects that reading, or there is no encoded slash.
+/// [`AmbiguousPath`], if [`validate_path`] rejects that reading, the first slash is encoded, or there is no encoded slash.
 pub fn validate_slashes(path: &str) -> Result<String, AmbiguousPath> {
     let slashed = path.replace("%2F", "/").replace("%2f", "/");
-    if slashed == path { Err(AmbiguousPath) } else { validate_path(&slashed).map(Cow::into_owned) }
+    if slashed == path || !path.starts_with('/') {
+        return Err(AmbiguousPath);
+    }
+    validate_path(&slashed).map(Cow::into_owned)
 }
 
 /// Whether a character becomes a delimiter of paths where an application normalizes text (Unicode NFKC: U+FF0F is `/`,
