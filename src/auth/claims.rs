@@ -3,6 +3,8 @@
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
+use super::json_text::{JsonError, JsonText, index};
+
 /// The largest compiled pattern, in bytes.
 const MAX_PATTERN: usize = 256 * 1024;
 
@@ -54,6 +56,14 @@ impl Pointer {
         descend(claims.get(first)?, rest)
     }
 
+    /// The value inside `text` that the pointer references, if any.
+    ///
+    /// # Errors
+    /// [`JsonError`] if programs could find different values there.
+    pub fn find_in_text<'b>(&self, text: JsonText<'b>) -> Result<Option<JsonText<'b>>, JsonError> {
+        text.find(&self.0)
+    }
+
     /// The value inside `value` that the pointer references, if any.
     pub fn find_in<'c>(&self, value: &'c Value) -> Option<&'c Value> {
         descend(value, &self.0)
@@ -88,16 +98,22 @@ fn unescape(segment: &str) -> Option<String> {
     (!stray).then(|| segment.replace("~1", "/").replace("~0", "~"))
 }
 
-/// Parses an array index (RFC 6901 §4): digits without leading zeros.
-fn index(segment: &str) -> Option<usize> {
-    let plain = segment.bytes().all(|byte| byte.is_ascii_digit()) && (segment == "0" || !segment.starts_with('0'));
-    if plain { segment.parse().ok() } else { None }
-}
-
 impl ClaimRule {
     /// Whether the claims satisfy the rule.
     pub fn holds(&self, claims: &Map<String, Value>) -> bool {
         self.test.passes(self.pointer.find(claims))
+    }
+
+    /// Whether the value in a JSON text satisfies the rule.
+    ///
+    /// # Errors
+    /// [`JsonError`] if programs could find different values there.
+    pub fn holds_in(&self, text: JsonText<'_>) -> Result<bool, JsonError> {
+        let found = self.pointer.find_in_text(text)?;
+        if let ClaimTest::Exists(expected) = self.test {
+            return Ok(found.is_some() == expected);
+        }
+        Ok(self.test.passes(found.map(JsonText::value).transpose()?.as_ref()))
     }
 
     /// Whether the claim lists scopes, for which RFC 6750 §3.1 has a separate error (`insufficient_scope`).

@@ -62,7 +62,7 @@ pub enum LocatedValue<'v> {
     /// Text, decoded where its place has an encoding.
     Text(Cow<'v, str>),
     /// A value of a JSON body or of a claim.
-    Json(&'v Value),
+    Json(Cow<'v, Value>),
 }
 
 impl<'v> LocatedValue<'v> {
@@ -70,7 +70,9 @@ impl<'v> LocatedValue<'v> {
     pub fn into_text(self) -> Option<Cow<'v, str>> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Json(value) => value.as_str().map(Cow::Borrowed),
+            Self::Json(Cow::Borrowed(value)) => value.as_str().map(Cow::Borrowed),
+            Self::Json(Cow::Owned(Value::String(text))) => Some(Cow::Owned(text)),
+            Self::Json(Cow::Owned(_)) => None,
         }
     }
 }
@@ -109,7 +111,8 @@ impl Locator {
     ///
     /// # Errors
     /// [`VerifyError::NeedsBody`], `multiple_credentials` for two or more values, `malformed_credential` for a header
-    /// that is not ASCII, or `malformed_body` for a form of more than 1,000 fields.
+    /// that is not ASCII, or `malformed_body` for a form of more than 1,000 fields and for a JSON body in which programs
+    /// could find different values.
     pub fn find<'v>(&self, request: &'v RequestView<'v>) -> Result<Option<LocatedValue<'v>>, VerifyError> {
         let text = match self {
             Self::Header { name, scheme } => {
@@ -119,7 +122,7 @@ impl Locator {
             Self::Query(name) => request.query(name)?,
             Self::Cookie(name) => in_cookie(request.head, name)?.map(Cow::Borrowed),
             Self::Form(name) => request.form_field(name)?,
-            Self::Json(pointer) => return Ok(request.json_value(pointer)?.map(LocatedValue::Json)),
+            Self::Json(pointer) => return Ok(request.json_value(pointer)?.map(Cow::Owned).map(LocatedValue::Json)),
             Self::Body => {
                 let text = std::str::from_utf8(request.body()?).ok();
                 text.filter(|text| !text.is_empty()).map(Cow::Borrowed)
@@ -139,7 +142,7 @@ impl Locator {
         claims: &'v Map<String, Value>,
     ) -> Result<Option<LocatedValue<'v>>, VerifyError> {
         if let Self::Claim(pointer) = self {
-            return Ok(pointer.find(claims).map(LocatedValue::Json));
+            return Ok(pointer.find(claims).map(Cow::Borrowed).map(LocatedValue::Json));
         }
         self.find(request)
     }

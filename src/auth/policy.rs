@@ -171,7 +171,7 @@ impl Policy {
         let in_json = !places.is_empty() && places.iter().all(|place| matches!(place, Locator::Json(_)));
         let missing = error.reason() == Some(Reason::MissingCredential);
         let has_body = request.body.is_some_and(|body| !body.is_empty());
-        let unreadable = missing && in_json && has_body && request.json() == Ok(None);
+        let unreadable = missing && in_json && has_body && matches!(request.json(), Ok(None));
         if unreadable { Reason::MalformedBody.into() } else { error }
     }
 }

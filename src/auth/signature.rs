@@ -159,7 +159,8 @@ impl SignaturePolicy {
 
     fn check_json(&self, request: &RequestView<'_>, explanation: &mut Explanation) -> Result<(), VerifyError> {
         let Some(rules) = &self.required_json else { return Ok(()) };
-        let holds = request.json()?.map(|body| rules.iter().all(|rule| rule.holds(body)));
+        let holds_in = |body| rules.iter().try_fold(true, |all, rule| Ok(all && rule.holds_in(body)?));
+        let holds = request.unambiguous(request.json()?.map(holds_in).transpose())?;
         explanation.add("required body", || match holds {
             Some(true) => "matches `require.json`".into(),
             Some(false) => "does not match `require.json`".into(),

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::explanation::Explanation;
 use super::grant::Grant;
-use super::locator::{LocatedValue, Locator};
+use super::json_text::JsonText;
+use super::locator::Locator;
 use super::rejection::VerifyError;
 use super::request::RequestView;
 use super::secret::{Secret, equal_to};
@@ -56,18 +57,19 @@ impl StaticTokenPolicy {
 /// The token; several where a `*` stands for every item of an array. A JSON value or an item without a token yields an
 /// empty text, which never matches.
 fn find<'v>(place: &Locator, request: &'v RequestView<'v>) -> Result<Vec<Cow<'v, str>>, VerifyError> {
-    let text = |value: Option<&'v Value>| Cow::Borrowed(value.and_then(Value::as_str).unwrap_or_default());
     if let Locator::Json(pointer) = place
         && let Some((list, rest)) = pointer.split_at_star()
     {
-        let Some(Value::Array(items)) = request.json_value(&list)? else { return Ok(Vec::new()) };
-        return Ok(items.iter().map(|item| text(rest.find_in(item))).collect());
+        let Some(text) = request.json()? else { return Ok(Vec::new()) };
+        let list = request.unambiguous(list.find_in_text(text))?;
+        let tokens = list.into_iter().flat_map(JsonText::items).map(|item| {
+            let found = rest.find_in_text(item)?.map(JsonText::value).transpose()?;
+            Ok(Cow::Owned(found.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()))
+        });
+        return request.unambiguous(tokens.collect());
     }
-    let found = place.find(request)?.map(|found| match found {
-        LocatedValue::Text(text) => text,
-        LocatedValue::Json(value) => text(Some(value)),
-    });
-    Ok(found.into_iter().collect())
+    let found = place.find(request)?;
+    Ok(found.into_iter().map(|found| found.into_text().unwrap_or_default()).collect())
 }
 
 #[cfg(test)]
@@ -162,7 +164,10 @@ mod tests {
             assert_eq!(list(nothing), MISSING, "{nothing}");
         }
         assert_eq!((evaluate("/s", r#"{"s":"the token"}"#), evaluate("/s", r#"{"s":5}"#)), (Ok(1), BAD));
-        assert_eq!(evaluate("/s", r#"{"s":"the token","s":"x"}"#), MISSING);
+        assert_eq!(evaluate("/s", r#"{"s":"the token","s":"x"}"#), Err(Reason::MalformedBody));
+        assert_eq!(evaluate("/s", r#"{"s":"the token","S":"x"}"#), Err(Reason::MalformedBody));
+        // What is beside the tokens may be cut inside an emoji.
+        assert_eq!(list(r#"{"value":[{"s":"the token","r":{"t":"abc\ud83d"}}],"n":1e999}"#), Ok(1));
     }
 
     /// A public key is no token: any client knows it.

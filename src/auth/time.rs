@@ -66,10 +66,13 @@ impl TimestampRule {
         if self.source.is_unreadable(request)? {
             return Err(Reason::MalformedBody.into());
         }
-        let found = self.source.find_with_claims(request, claims).map_err(|_| Reason::MalformedTimestamp)?;
+        let found = self.source.find_with_claims(request, claims).map_err(|error| match error.reason() {
+            None | Some(Reason::MalformedBody) => error,
+            Some(_twice_or_unreadable) => Reason::MalformedTimestamp.into(),
+        })?;
         let time = match found.ok_or(Reason::MissingTimestamp)? {
             LocatedValue::Text(text) => self.unit.read(&text),
-            LocatedValue::Json(value) => self.unit.read_claim(value),
+            LocatedValue::Json(value) => self.unit.read_claim(&value),
         };
         let time = time.ok_or(Reason::MalformedTimestamp)?;
         Ok(self.check_time(time, now, explanation)?)

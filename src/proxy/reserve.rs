@@ -162,9 +162,11 @@ fn idempotency_key(rule: &IdempotencyRule, grant: &Grant, view: &RequestView<'_>
 fn text_of(value: LocatedValue<'_>) -> Option<String> {
     match value {
         LocatedValue::Text(text) => Some(text.trim().to_owned()),
-        LocatedValue::Json(serde_json::Value::String(text)) => Some(text.clone()),
-        LocatedValue::Json(serde_json::Value::Number(number)) => Some(number.to_string()),
-        LocatedValue::Json(_) => None,
+        LocatedValue::Json(value) => match value.into_owned() {
+            serde_json::Value::String(text) => Some(text),
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        },
     }
 }
 

@@ -412,9 +412,11 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn text_of(value: LocatedValue<'_>) -> Option<Cow<'_, str>> {
     match value {
         LocatedValue::Text(text) => Some(text),
-        LocatedValue::Json(Json::String(text)) => Some(Cow::Borrowed(text)),
-        LocatedValue::Json(Json::Bool(truth)) => Some(Cow::Owned(truth.to_string())),
-        LocatedValue::Json(Json::Number(number)) if !number.is_f64() => Some(Cow::Owned(number.to_string())),
-        LocatedValue::Json(Json::Number(_) | Json::Null | Json::Array(_) | Json::Object(_)) => None,
+        LocatedValue::Json(value) => match value.into_owned() {
+            Json::String(text) => Some(Cow::Owned(text)),
+            Json::Bool(truth) => Some(Cow::Owned(truth.to_string())),
+            Json::Number(number) if !number.is_f64() => Some(Cow::Owned(number.to_string())),
+            Json::Number(_) | Json::Null | Json::Array(_) | Json::Object(_) => None,
+        },
     }
 }
