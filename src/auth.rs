@@ -24,6 +24,7 @@ pub mod explanation;
 mod grant;
 pub mod issuer;
 pub mod json;
+pub mod json_text;
 mod jws;
 pub mod jwt;
 pub mod keys;

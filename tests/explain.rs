@@ -225,11 +225,68 @@ fn a_time_in_another_unit_and_a_clock_that_is_off_are_recognised() {
     hints(&folder, &message, NOW, "milliseconds");
 }
 
+/// An editor adds a byte order mark, a shell quotes, and a copied cell spaces.
+#[test]
+fn a_secret_s_file_with_more_than_the_secret_is_recognised() {
+    let (folder, message) = hmac(github(), "{}", None);
+    for content in [
+        "\u{feff}the secret of this endpoint",
+        "\"the secret of this endpoint\"\n",
+        "'the secret of this endpoint'",
+        "  the secret of this endpoint\t\n",
+        "\nthe secret of this endpoint\r\n\r\n",
+    ] {
+        write(&folder, "secret", content);
+        hints(&folder, &message, NOW, "has a byte order mark, quotes, spaces or blank lines");
+        let output = hookgate(folder.path(), &["check"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("has a byte order mark, quotes, spaces or blank lines"), "{content:?}: {told}");
+    }
+    write(&folder, "secret", "the secret of this endpoint\r\n");
+    assert!(!String::from_utf8_lossy(&hookgate(folder.path(), &["check"]).stderr).contains("byte order mark"));
+}
+
+/// Mailgun's routes post multipart/form-data with attachments.
+#[test]
+fn a_multipart_body_is_said_not_to_be_read() {
+    let (folder, message) = hmac(Signature::hmac("X-Sig", &["form:timestamp"]).into(), "{}", None);
+    let text = String::from_utf8(message).unwrap();
+    let message = text.replace("application/x-www-form-urlencoded", "multipart/form-data; boundary=x").into_bytes();
+    hints(&folder, &message, NOW, "multipart/form-data, which is not read");
+}
+
+#[test]
+fn a_prefix_that_is_not_configured_is_recognised() {
+    let described = Signature::hmac("X-Sig", &["body"]).with("parse", json!({ "prefix": "sha256=" }));
+    let (folder, message) = hmac(described.into(), "{}", None);
+    edit(&folder, |route| route.without("auth.signature.parse"));
+    hints(&folder, &message, NOW, "set parse: { prefix: \"sha256=\" }");
+    edit(&folder, |route| route.with("auth.signature.encoding", "base64"));
+    hints(&folder, &message, NOW, "set parse: { prefix: \"sha256=\" }");
+    let (folder, message) = hmac(Signature::hmac("X-Sig", &["body"]).into(), "{}", None);
+    edit(&folder, |route| route.with("auth.signature.parse", json!({ "prefix": "sha256=" })));
+    hints(&folder, &message, NOW, "the signature has no prefix and no parts: remove `parse`");
+}
+
+/// Behind nginx, the URL that was signed is in no header unless nginx writes it.
+#[test]
+fn the_url_of_a_proxy_in_front_is_tried_or_said_to_be_unknown() {
+    let (folder, message) = hmac(preset("square"), "{}", Some("https://hooks.example.com/pay"));
+    edit(&folder, |route| route.without("public_url"));
+    hints(&folder, &message, NOW, "no host or path other than those in this request was tried; set public_url");
+    let forwarded = "host: app.internal\r\nx-forwarded-host: hooks.example.com, proxy\r\nx-forwarded-prefix: /pay/\r\n";
+    let text = String::from_utf8(message).unwrap();
+    let (first, rest) = text.split_once("\r\n").unwrap();
+    let rest = rest.split_once("\r\n").unwrap().1;
+    let message = format!("{first}\r\n{forwarded}{rest}").into_bytes();
+    hints(&folder, &message, NOW, "set public_url to https://hooks.example.com/pay");
+}
+
 #[test]
 fn a_secret_that_is_read_wrongly_and_one_of_another_route_are_recognised() {
     let (folder, message) = hmac(github(), "{}", None);
     write(&folder, "secret", "the secret of another endpoint, configured nowhere");
-    hints(&folder, &message, NOW, "neither the body");
+    hints(&folder, &message, NOW, "neither another body");
     write(&folder, "secret", "another one");
     write(&folder, "old", "the secret of this endpoint");
     hints(&folder, &message, NOW, "a secret of the route other");

@@ -159,6 +159,15 @@ pub fn decode_secret(raw: &[u8], encoding: SecretEncoding) -> Option<Zeroizing<V
     }
 }
 
+/// The secret without a byte order mark, and without quotes and white space around it; `None` if it has none of these.
+pub fn cleaned_secret(raw: &[u8]) -> Option<&[u8]> {
+    let line = raw.strip_suffix(b"\n").map_or(raw, |line| line.strip_suffix(b"\r").unwrap_or(line));
+    let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
+    let unquoted = [b"\"", b"'"].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote));
+    let text = unquoted.unwrap_or(text);
+    (text.len() < line.len() && !text.is_empty()).then_some(text)
+}
+
 /// A method in capitals that a route may match: not CONNECT and TRACE.
 pub fn parse_method(name: &str) -> Option<Method> {
     let method = Method::from_bytes(name.as_bytes()).ok()?;

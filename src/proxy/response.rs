@@ -14,6 +14,7 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use super::headers::{REQUEST_ID, set};
 use super::response_body::ResponseContent;
 use crate::auth::challenge::ChallengeResponse;
+use crate::auth::locator::{Locator, Scheme};
 use crate::auth::{Policy, Rejection};
 use crate::failure::{self, Failure, Limited, may_challenge};
 use crate::reason::Reason;
@@ -70,8 +71,10 @@ pub fn failure(
         let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
         set(headers, &ALLOW, &names.join(", "));
     }
-    if let (Failure::Rejected(rejection), true) = (failure, may_challenge(status) && takes_bearer(route)) {
-        set(headers, &WWW_AUTHENTICATE, &www_authenticate(rejection, disclosure));
+    if let (Failure::Rejected(rejection), true) = (failure, may_challenge(status)) {
+        for value in route.into_iter().flat_map(|route| www_authenticate(route, rejection, status, disclosure)) {
+            headers.extend(HeaderValue::from_str(&value).ok().map(|value| (WWW_AUTHENTICATE, value)));
+        }
     }
     response
 }
@@ -111,15 +114,35 @@ fn withheld(failure: &Failure, disclosure: ErrorDetail) -> Option<&'static str> 
     }
 }
 
-fn takes_bearer(route: Option<&Route>) -> bool {
-    let takes =
-        |policy: &&Policy| matches!(policy, Policy::Jwt(policy) if policy.token.header() == Some(&AUTHORIZATION));
-    route.is_some_and(|route| route.rules.policy.leaves().iter().any(takes))
+/// The challenges of the authentication schemes that the route takes in `Authorization` (RFC 9110 §11.6.1). Some senders
+/// show their password only after one (RFC 7617 §2). A 403 has that of Bearer alone (RFC 6750 §3.1).
+fn www_authenticate(route: &Route, rejection: &Rejection, status: StatusCode, disclosure: ErrorDetail) -> Vec<String> {
+    let mut challenges = Vec::new();
+    for leaf in route.rules.policy.leaves() {
+        let in_authorization = leaf.places().iter().filter(|place| place.header() == Some(&AUTHORIZATION));
+        let schemes = in_authorization.filter_map(|place| match (place, leaf) {
+            (_, Policy::Jwt(_)) => Some("Bearer"),
+            (Locator::Header { scheme: Some(Scheme::Word(scheme)), .. }, _) => Some(scheme.as_str()),
+            _ => None,
+        });
+        for scheme in schemes {
+            let challenge = match scheme.to_ascii_lowercase().as_str() {
+                "bearer" => bearer(rejection, disclosure),
+                _ if status != StatusCode::UNAUTHORIZED => continue,
+                "basic" => "Basic realm=\"webhook\", charset=\"UTF-8\"".to_owned(),
+                _ => format!("{scheme} realm=\"webhook\""),
+            };
+            if !challenges.contains(&challenge) {
+                challenges.push(challenge);
+            }
+        }
+    }
+    challenges
 }
 
-/// The value of `WWW-Authenticate` (RFC 6750 §3). There is no error for a request without a credential (§3.1), since
-/// its sender might not know that it needs one.
-fn www_authenticate(rejection: &Rejection, disclosure: ErrorDetail) -> String {
+/// The challenge of Bearer (RFC 6750 §3). There is no error for a request without a credential (§3.1), since its sender
+/// might not know that it needs one.
+fn bearer(rejection: &Rejection, disclosure: ErrorDetail) -> String {
     let error = if rejection.insufficient_scope && disclosure != ErrorDetail::Opaque {
         ", error=\"insufficient_scope\""
     } else if matches!(rejection.reason, Reason::MissingCredential | Reason::ClaimMismatch) {

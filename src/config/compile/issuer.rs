@@ -13,7 +13,7 @@ use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, KeySet, Keys};
 use crate::config::file::{IssuerYaml, SecretEncoding, SecretYaml};
 use crate::config::reader::{Location, Section};
-use crate::config::values::decode_secret;
+use crate::config::values::{cleaned_secret, decode_secret};
 
 /// Maximum number of secrets of one issuer: a rotation needs two, and a forged token is verified with each.
 const MAX_SECRETS: usize = 10;
@@ -149,6 +149,11 @@ impl<'a> Compiler<'a> {
                            secret every client could sign; use `public_key` or `jwks`, or the shared secret itself";
             self.problems.add(at, problem);
             return None;
+        }
+        if cleaned_secret(raw).is_some() {
+            let warning = "has a byte order mark, quotes, spaces or blank lines around the secret, which count as parts of \
+                           it: remove them, unless the sender has them too";
+            self.warn(at, warning);
         }
         let secret = decode_secret(raw, file.encoding.value().copied().unwrap_or(default));
         let at = file.encoding.written_at().unwrap_or(at);
