@@ -237,10 +237,10 @@ fn a_secret_s_file_with_more_than_the_secret_is_recognised() {
         "\nthe secret of this endpoint\r\n\r\n",
     ] {
         write(&folder, "secret", content);
-        hints(&folder, &message, NOW, "has a byte order mark, quotes, spaces or blank lines");
+        hints(&folder, &message, NOW, "has a byte order mark, quotes, spaces or empty lines");
         let output = hookgate(folder.path(), &["check"]);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(told.contains("has a byte order mark, quotes, spaces or blank lines"), "{content:?}: {told}");
+        assert!(told.contains("has a byte order mark, quotes, spaces or empty lines"), "{content:?}: {told}");
     }
     write(&folder, "secret", "the secret of this endpoint\r\n");
     assert!(!String::from_utf8_lossy(&hookgate(folder.path(), &["check"]).stderr).contains("byte order mark"));

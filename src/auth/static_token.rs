@@ -166,7 +166,7 @@ mod tests {
         assert_eq!((evaluate("/s", r#"{"s":"the token"}"#), evaluate("/s", r#"{"s":5}"#)), (Ok(1), BAD));
         assert_eq!(evaluate("/s", r#"{"s":"the token","s":"x"}"#), Err(Reason::MalformedBody));
         assert_eq!(evaluate("/s", r#"{"s":"the token","S":"x"}"#), Err(Reason::MalformedBody));
-        // What is beside the tokens may be cut inside an emoji.
+        // Text beside the tokens may be cut inside an emoji.
         assert_eq!(list(r#"{"value":[{"s":"the token","r":{"t":"abc\ud83d"}}],"n":1e999}"#), Ok(1));
     }
 

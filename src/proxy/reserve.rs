@@ -165,7 +165,10 @@ fn text_of(value: LocatedValue<'_>) -> Option<String> {
         LocatedValue::Json(value) => match value.into_owned() {
             serde_json::Value::String(text) => Some(text),
             serde_json::Value::Number(number) => Some(number.to_string()),
-            _ => None,
+            serde_json::Value::Null
+            | serde_json::Value::Bool(_)
+            | serde_json::Value::Array(_)
+            | serde_json::Value::Object(_) => None,
         },
     }
 }

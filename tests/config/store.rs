@@ -103,7 +103,7 @@ fn bodies_that_repeat_are_no_id_by_default() {
         let (problems, _) = told(name, ReplayProtection::for_at_least("1h"));
         let expected = "replay_protection: this preset has no replay id: two events may have the same signed content";
         assert!(problems.iter().any(|line| line.contains(expected)), "{name}: {problems:#?}");
-        // Whoever accepts the loss writes so; the answer to the second is then a 409 that the sender shows.
+        // The operator may accept the loss; the second gets a 409 then, which the sender shows.
         let (problems, configuration) = told(name, ReplayProtection::for_at_least("1h").id(json!({"hash": true})));
         assert_eq!(problems, Vec::<String>::new());
         let warning = "may have the same signed content: the second is answered as a duplicate and never forwarded";

@@ -7,7 +7,7 @@ use http::HeaderName;
 use serde_json::Value as Json;
 
 use super::parse::Value;
-use crate::auth::encoding::Encoding;
+use crate::auth::encoding::{Encoding, crc32};
 use crate::auth::locator::{LocatedValue, Locator};
 use crate::auth::rejection::VerifyError;
 use crate::auth::request::RequestView;
@@ -273,11 +273,8 @@ impl Component {
 
     /// Whether the component can only be computed once the body has been read.
     pub(super) fn needs_body(&self) -> bool {
-        match self {
-            Self::BodyCrc32 => true,
-            Self::Located(locator, _) => locator.is_in_body(),
-            other => other.is_whole_body(),
-        }
+        let in_body = matches!(self, Self::Located(locator, _) if locator.is_in_body());
+        in_body || self.is_whole_body() || *self == Self::BodyCrc32
     }
 
     /// The headers that it always reads.
@@ -297,9 +294,11 @@ impl Component {
             }
             // `form.sorted` and `query.pairs` have no separators: bytes could be moved from one value to another.
             match locator {
-                Locator::Header { name, scheme: None } => component.headers().any(|signed| signed == name),
+                Locator::Header { name, .. } => component.headers().any(|signed| signed == name),
                 Locator::Query(_) => matches!(component, Self::Url | Self::Path | Self::QuerySorted),
-                other => other.is_in_body() && matches!(component, Self::Body | Self::BodyHash(_)),
+                Locator::Form(_) | Locator::Json(_) | Locator::Body | Locator::Cookie(_) | Locator::Claim(_) => {
+                    locator.is_in_body() && matches!(component, Self::Body | Self::BodyHash(_))
+                }
             }
         })
     }
@@ -383,28 +382,6 @@ fn listed_by(request: &RequestView<'_>, list: &HeaderName, names: &[HeaderName])
         Ok(format!("{name}:{}", value.trim()))
     });
     Ok(pairs.collect::<Result<Vec<String>, Reason>>()?.join(";"))
-}
-
-/// CRC-32 as in zlib and PNG (RFC 1952 §8).
-fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut index = 0;
-        while index < 256 {
-            let (mut entry, mut bit) = (index as u32, 0);
-            while bit < 8 {
-                entry = if entry & 1 == 1 { (entry >> 1) ^ 0xedb8_8320 } else { entry >> 1 };
-                bit += 1;
-            }
-            table[index] = entry;
-            index += 1;
-        }
-        table
-    };
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        let index = usize::from(crc.to_le_bytes()[0] ^ byte);
-        TABLE.get(index).copied().unwrap_or_default() ^ (crc >> 8)
-    })
 }
 
 /// Text, and JSON strings, integers and booleans as a sender's code prints them; `None` for other JSON values, which

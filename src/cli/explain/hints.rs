@@ -89,10 +89,9 @@ fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Captured, &mut
 fn of_multipart(trial: &Trial<'_>) -> Option<String> {
     let value = trial.captured.head.headers.get(CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
     let is_in_form = |locator: &Locator| matches!(locator, Locator::Form(_));
-    let in_form = |component: &Component| match component {
-        Component::FormSorted => true,
-        Component::Located(locator, _) => is_in_form(locator),
-        _ => false,
+    let in_form = |component: &Component| {
+        let located = matches!(component, Component::Located(locator, _) if is_in_form(locator));
+        located || *component == Component::FormSorted
     };
     let reads = trial.route.rules.policy.leaves().into_iter().any(|leaf| {
         let signs = matches!(leaf, Policy::Signature(policy) if policy.signed_payload.iter().any(in_form));
@@ -112,7 +111,7 @@ fn of_body(trial: &Trial<'_>) -> Option<String> {
 fn of_url(trial: &Trial<'_>) -> Option<String> {
     let authority = trial.captured.host();
     let bare = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    // What a proxy in front writes: of several values, the first is that of the client.
+    // The headers of a proxy in front: of several values, the first is that of the client.
     let header = |name: &str| {
         let value = trial.captured.head.headers.get(name)?.to_str().ok()?;
         value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
@@ -228,7 +227,7 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
         let cleaned = cleaned_secret(raw).and_then(|text| SecretKey::from_secret(text.to_vec().into()).ok());
         if cleaned.is_some_and(|key| with(&key)) {
             let hint =
-                "the secret's file has a byte order mark, quotes, spaces or blank lines around the secret: remove them";
+                "the secret's file has a byte order mark, quotes, spaces or empty lines around the secret: remove them";
             return Some(hint.to_owned());
         }
         for (text, hint) in [

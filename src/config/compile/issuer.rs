@@ -151,7 +151,7 @@ impl<'a> Compiler<'a> {
             return None;
         }
         if cleaned_secret(raw).is_some() {
-            let warning = "has a byte order mark, quotes, spaces or blank lines around the secret, which count as parts of \
+            let warning = "has a byte order mark, quotes, spaces or empty lines around the secret, which count as parts of \
                            it: remove them, unless the sender has them too";
             self.warn(at, warning);
         }

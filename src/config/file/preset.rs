@@ -24,7 +24,7 @@ pub struct PresetYaml {
     pub aliases: List<String>,
     /// The documents and code in which the scheme is described.
     pub source: OneOrMany<String>,
-    /// What shows that the preset verifies the provider's own requests; `self` if absent.
+    /// The evidence that the preset verifies the provider's own requests; `self` if absent.
     pub evidence: Option<EvidenceYaml>,
     /// Why two events may have the same signed content. Such a preset has no replay id: the second event would be lost.
     pub repeats: Option<String>,
@@ -63,7 +63,7 @@ pub struct PresetYaml {
 }
 
 impl PresetYaml {
-    /// What shows that the preset verifies the provider's own requests.
+    /// The evidence that the preset verifies the provider's own requests.
     pub fn evidence(&self) -> EvidenceKind {
         self.evidence.as_ref().map_or(EvidenceKind::Own, |evidence| evidence.kind)
     }
@@ -74,7 +74,7 @@ impl PresetYaml {
     }
 }
 
-/// What shows that a preset verifies the provider's own requests
+/// The evidence that a preset verifies the provider's own requests
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceYaml {
