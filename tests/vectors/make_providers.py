@@ -304,6 +304,76 @@ for preset, header in [("cloudflare", "cf-webhook-auth"), ("hugging-face", "X-We
     token(preset, header)
 token("revenuecat", "Authorization", "Bearer " + fake("revenuecat"))
 
+# --- further senders ------------------------------------------------------------------------------------------------
+for preset, header, written, body, digest in [
+    ("nylas", "X-Nylas-Signature", as_hex, '{"specversion":"1.0","type":"message.created","id":"5Fvmc"}', "sha256"),
+    ("aftership", "aftership-hmac-sha256", b64, '{"event":"tracking_update","event_id":"94dadd60"}', "sha256"),
+    ("aftership-shipping", "am-webhook-signature", after("hmac-sha256=", b64), '{"event_type":"label.created"}', "sha256"),
+    ("salesforce-marketing-cloud", "x-sfmc-ens-signature", b64, '[{"eventCategoryType":"EngagementEvents"}]', "sha256"),
+    ("lemon-squeezy", "X-Signature", as_hex, '{"meta":{"event_name":"order_created"}}', "sha256"),
+    ("bolt", "X-Bolt-Hmac-Sha256", b64, '{"type":"payment","object":"transaction"}', "sha256"),
+    ("dwolla", "X-Request-Signature-SHA-256", as_hex, '{"id":"80d8ff7d","topic":"customer_created"}', "sha256"),
+    ("quickbooks", "intuit-signature", b64, '{"eventNotifications":[{"realmId":"1185883450"}]}', "sha256"),
+    ("chargify", "X-Chargify-Webhook-Signature-Hmac-Sha-256", as_hex, '{"event":"test","payload":{}}', "sha256"),
+    ("autodesk", "X-Adsk-Signature", after("sha1hash=", as_hex), '{"version":"1.0","resourceUrn":"urn:a"}', "sha1"),
+    ("mongodb-atlas", "X-MMS-Signature", b64, '{"eventTypeName":"OUTSIDE_METRIC_THRESHOLD"}', "sha1"),
+    ("primer", "X-Signature-Primary", b64, '{"eventType":"PAYMENT.STATUS"}', "sha256"),
+    ("jobber", "X-Jobber-Hmac-SHA256", b64, '{"data":{"webHookEvent":{"topic":"CLIENT_CREATE"}}}', "sha256"),
+    ("autotask", "X-Hook-Signature", after("sha1=", b64), '{"Action":"Update","EntityType":"Ticket"}', "sha1"),
+    ("ashby", "Ashby-Signature", after("sha256=", as_hex), '{"action":"applicationSubmit","data":{}}', "sha256"),
+    ("fireflies", "X-Hub-Signature", after("sha256=", as_hex), '{"meetingId":"m","eventType":"Transcription completed"}', "sha256"),
+    ("circleback", "X-Signature", as_hex, '{"id":1,"name":"A meeting"}', "sha256"),
+    ("firehydrant", "fh-signature", as_hex, '{"event":{"operation":"CREATED","resource_type":"incident"}}', "sha256"),
+    ("column", "Column-Signature", as_hex, '{"id":"evnt_1","type":"wire.outgoing_transfer.completed"}', "sha256"),
+    ("workable", "X-Workable-Signature", as_hex, '{"event_type":"candidate_created"}', "sha256"),
+    ("webex", "X-Spark-Signature", as_hex, '{"id":"Y2lz","resource":"messages","event":"created"}', "sha1"),
+    ("snyk", "X-Hub-Signature", after("sha256=", as_hex), '{"project":{"id":"p"},"newIssues":[]}', "sha256"),
+    ("savvycal", "X-Savvycal-Signature", after("sha256=", as_hex), '{"type":"event.created","payload":{}}', "sha256"),
+]:
+    over_body(preset, header, written, body, digest)
+
+for preset, header, body, named in [
+    ("persona", "Persona-Signature", '{"data":{"type":"event","id":"evt_1"}}', {}),
+    ("shippo", "Shippo-Auth-Signature", '{"event":"track_updated","test":true}', {}),
+    ("tink", "X-Tink-Signature", '{"event":"refresh:finished","content":{}}', {}),
+    ("increase", "Increase-Webhook-Signature", '{"id":"event_1","category":"account.created"}', {}),
+    ("billit", "Billit-Signature", '{"UpdatedEntityID":12345,"UpdatedEntityType":"Order"}', {"key": "s"}),
+]:
+    stripe_like(preset, header, body, **named)
+affirm, affirm_body = fake("affirm"), '{"event":"opened","checkout_token":"c"}'
+timed("affirm", lambda time: {"X-Affirm-Signature":
+                              f"t={time},v0={mac(affirm, f'{time}.{affirm_body}', 'sha512').hex()}"}, affirm_body, affirm, 400)
+
+revolut, revolut_body = fake("revolut"), '{"event":"ORDER_COMPLETED","order_id":"9fc01989"}'
+timed("revolut", lambda time: {"Revolut-Request-Timestamp": f"{time}250", "Revolut-Signature":
+                               "v1=" + mac(revolut, f"v1.{time}250.{revolut_body}").hex()}, revolut_body, revolut, 400)
+
+# HMAC of the body's SHA-256 in hexadecimal.
+body = '{"id":"1f6e","type":"payment.completed"}'
+hashed = hashlib.sha256(body.encode()).hexdigest()
+add("tebex", {"X-Signature": mac(fake("tebex"), hashed).hex()}, body, fake("tebex"))
+
+hex_secret = fake("squarespace").encode().hex()
+body = '{"id":"5c2ba184","topic":"order.create"}'
+add("squarespace", {"Squarespace-Signature": mac(bytes.fromhex(hex_secret), body).hex()}, body, hex_secret)
+
+body = '[{"event":"recipient_completed","data":{"id":"d"}}]'
+address = f"{URL}/pandadoc?signature={mac(fake('pandadoc'), body).hex()}"
+add("pandadoc", {}, body, fake("pandadoc"), url=address)
+
+# URL, a question mark, the sorted form, a dot and the nonce.
+fields = {"To": "15551112222", "From": "15553334444", "Event": "Hangup & more"}
+body = "&".join(f"{name}={quote_plus(text)}" for name, text in fields.items())
+signed = f"{URL}/plivo?" + "".join(name + fields[name] for name in sorted(fields)) + ".12345"
+add("plivo", {"X-Plivo-Signature-V3": b64(mac(fake("plivo"), signed)), "X-Plivo-Signature-V3-Nonce": "12345"}, body,
+    fake("plivo"), content=FORM)
+
+valid = entry("figma", {}, json.dumps({"event_type": "FILE_UPDATE", "passcode": "fake-passcode-of-figma"}),
+              "fake-passcode-of-figma")
+vectors.append(valid)
+refuse(valid, "token", lambda request: request.update(body=request["body"].replace("fake-", "fale-")))
+token("vapi", "X-Vapi-Secret")
+
 # --- challenges -----------------------------------------------------------------------------------------------------
 body = json.dumps({"challenge": "pogchamp-kappa-360noscope-vohiyo", "subscription": {"id": "f1c2a387"}})
 ask("twitch", twitch, {"method": "POST", "url": f"{URL}/twitch", "body": body, "headers":
@@ -314,3 +384,10 @@ ask("front", front, {"method": "POST", "url": f"{URL}/front", "body": front_body
 ask("worldline", fake("worldline"), {"method": "GET", "url": f"{URL}/worldline", "body": "", "headers":
                                      {"X-GCS-Webhooks-Endpoint-Verification": "cd2e4d65"}}, text_reply("cd2e4d65"),
     key_id="a-key-id")
+ask("nylas", fake("nylas"), {"method": "GET", "url": f"{URL}/nylas?challenge=bc609b38", "body": "", "headers": {}},
+    text_reply("bc609b38"))
+body = '{"id":"2c116b11-1110-91e0-b266-b792c8da5f11","type":"validation.webhook","subject":{}}'
+signature = mac(fake("tebex"), hashlib.sha256(body.encode()).hexdigest()).hex()
+ask("tebex", fake("tebex"), {"method": "POST", "url": f"{URL}/tebex", "body": body, "headers":
+                             {"Content-Type": JSON, "X-Signature": signature}},
+    {"content_type": JSON, "json": {"id": "2c116b11-1110-91e0-b266-b792c8da5f11"}, "headers": {}})
