@@ -332,14 +332,14 @@ impl SignaturePolicy {
 
     /// Whether this header is signed.
     pub fn signs_header(&self, name: &HeaderName) -> bool {
-        self.signed_payload.iter().any(|component| component.header() == Some(name))
+        self.signed_payload.iter().flat_map(Component::headers).any(|signed| signed == name)
     }
 
     /// The headers that this policy reads.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         let places = self.places.iter().filter_map(Locator::header);
         let time = self.time.iter().map(|time| &time.source);
-        let components = self.signed_payload.iter().chain(time).chain(&self.key_id).filter_map(Component::header);
+        let components = self.signed_payload.iter().chain(time).chain(&self.key_id).flat_map(Component::headers);
         places.chain(components).chain(self.required_headers.iter().map(|(name, _)| name))
     }
 }

@@ -41,6 +41,9 @@ pub enum TimestampUnit {
     /// Unix microseconds, in digits only.
     #[serde(rename = "us")]
     Microseconds,
+    /// Unix seconds in 10 digits, or Unix milliseconds in 13, for senders that use both.
+    #[serde(rename = "s_or_ms")]
+    SecondsOrMilliseconds,
     /// RFC 3339, such as 2026-11-24T08:00:00Z.
     #[serde(rename = "rfc3339")]
     Rfc3339,
@@ -105,6 +108,11 @@ impl TimestampUnit {
             Self::Seconds => digits(text).and_then(UnixTime::from_seconds),
             Self::Milliseconds => digits(text).and_then(|number| UnixTime::from_seconds(number / 1_000)),
             Self::Microseconds => digits(text).and_then(|number| UnixTime::from_seconds(number / 1_000_000)),
+            Self::SecondsOrMilliseconds => match text.len() {
+                10 => Self::Seconds.read(text),
+                13 => Self::Milliseconds.read(text),
+                _ => None,
+            },
             Self::Rfc3339 => rfc3339(text),
         }
     }
@@ -112,7 +120,7 @@ impl TimestampUnit {
     /// Formats a time, given in Unix seconds, in this unit.
     pub fn write(self, seconds: u64) -> String {
         match self {
-            Self::Seconds => seconds.to_string(),
+            Self::Seconds | Self::SecondsOrMilliseconds => seconds.to_string(),
             Self::Milliseconds => format!("{seconds}000"),
             Self::Microseconds => format!("{seconds}000000"),
             Self::Rfc3339 => {
@@ -260,10 +268,29 @@ mod tests {
         }
     }
 
+    /// Mercado Pago's documents have seconds, its SDKs milliseconds.
+    #[test]
+    fn a_unit_is_told_by_the_number_of_digits() {
+        let read = |text: &str| TimestampUnit::SecondsOrMilliseconds.read(text).map(UnixTime::seconds);
+        assert_eq!((read("1800000000"), read("1800000000999")), (Some(NOW), Some(NOW)));
+        for text in [
+            "",
+            "180000000",
+            "18000000000",
+            "180000000099",
+            "18000000009999",
+            "1800000000.0",
+            "-180000000",
+            "+180000000",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
     #[test]
     fn a_written_time_is_read_back() {
-        use TimestampUnit::{Microseconds, Milliseconds, Rfc3339, Seconds};
-        for unit in [Seconds, Milliseconds, Microseconds, Rfc3339] {
+        use TimestampUnit::{Microseconds, Milliseconds, Rfc3339, Seconds, SecondsOrMilliseconds};
+        for unit in [Seconds, Milliseconds, Microseconds, SecondsOrMilliseconds, Rfc3339] {
             assert_eq!(unit.read(&unit.write(NOW)).map(UnixTime::seconds), Some(NOW), "{unit:?}");
         }
     }

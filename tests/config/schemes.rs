@@ -27,6 +27,7 @@ fn loaded(auth: &str) -> Result<Vec<String>, String> {
         ("secret", "0123456789abcdef0123"),
         ("other", "3210fedcba9876543210"),
         ("empty", ""),
+        ("basic", "user:0123456789abcdef"),
         ("private.pem", &KEYS.0),
         ("public.pem", &KEYS.1),
     ] {
@@ -250,10 +251,17 @@ fn a_static_token_has_one_location_and_a_secret() {
         ),
         (&token("header: X-T, query: t, secret: { file: secret }"), "static_token: has more than one of header"),
         (&token("query: t, scheme: a, secret: { file: secret }"), "static_token.scheme: is for `header` only"),
+        (
+            &token("header: Authorization, scheme: basic, secret: { file: secret }"),
+            "static_token: expected `user:password`, or its base64, as the secret of the scheme Basic",
+        ),
         (&token("header: \"a b\", secret: { file: secret }"), "static_token.header: expected a header name"),
         (&token("header: X-T, secret: { env: HOOKGATE_TEST_UNSET }"), "static_token.secret.env: environment variable"),
     ]);
-    accepted(&[&token("header: Authorization, scheme: Token, secrets: [ { file: secret }, { file: secret } ]")]);
+    accepted(&[
+        &token("header: Authorization, scheme: Token, secrets: [ { file: secret }, { file: secret } ]"),
+        &token("header: Authorization, scheme: Basic, secret: { file: basic }"),
+    ]);
 }
 
 /// `public` in a combinator would accept every client, a single scheme needs no combinator, and two schemes in one

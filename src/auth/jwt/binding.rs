@@ -126,11 +126,12 @@ impl BindingHash {
     fn fits(self, bytes: &[u8], says: &str, encoding: Encoding) -> bool {
         let hash = digest(self.algorithm(), bytes);
         match encoding {
-            Encoding::Hex => encoding.encode(hash.as_ref()).eq_ignore_ascii_case(says),
+            Encoding::Hex | Encoding::HexUpper => encoding.encode(hash.as_ref()).eq_ignore_ascii_case(says),
             Encoding::Base64 => [STANDARD.encode(hash), STANDARD_NO_PAD.encode(hash)].iter().any(|ours| ours == says),
             Encoding::Base64Url => {
                 [URL_SAFE.encode(hash), URL_SAFE_NO_PAD.encode(hash)].iter().any(|ours| ours == says)
             }
+            Encoding::Base64OfHex => encoding.encode(hash.as_ref()) == says,
         }
     }
 }

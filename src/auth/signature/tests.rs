@@ -237,6 +237,39 @@ fn a_value_of_a_pair_may_contain_the_separator() {
     assert_eq!((value.part("t"), value.decoded(Encoding::Base64)), (Some("a=b"), vec![b"a".to_vec()]));
 }
 
+/// `1659641851,old,new`: Recurly signs with the previous key, too, for a day after a rotation.
+#[test]
+fn all_fields_from_an_index_on_may_be_signatures() {
+    let mut policy = policy(&["part:0", "body"]);
+    policy.parse = Parse::Rest { separator: ",".into(), index: 1 };
+    let good = mac("17.body");
+    for value in [format!("17,{good}"), format!("17,{},{good}", mac("x")), format!("17,{good},{}", mac("x"))] {
+        assert_eq!(evaluate(&policy, &[("x-sig", &value)], b"body"), Ok(0), "{value}");
+    }
+    for value in [format!("18,{good}"), good.clone(), "17".to_owned(), format!("17{}", format!(",{good}").repeat(17))] {
+        assert_eq!(evaluate(&policy, &[("x-sig", &value)], b"body"), BAD, "{value}");
+    }
+}
+
+/// .NET's BitConverter and Elixir write capitals. One signature has one spelling in each encoding.
+#[test]
+fn hex_is_in_the_case_of_its_encoding() {
+    let (mut policy, lower) = (policy(&["body"]), mac("body"));
+    let of_hex = STANDARD.encode(&lower);
+    let spellings = [lower.clone(), lower.to_uppercase(), of_hex];
+    for (encoding, own) in [(Encoding::Hex, 0), (Encoding::HexUpper, 1), (Encoding::Base64OfHex, 2)] {
+        policy.encoding = encoding;
+        for (index, spelling) in spellings.iter().enumerate() {
+            let expected = if index == own { Ok(0) } else { BAD };
+            assert_eq!(evaluate(&policy, &[("x-sig", spelling)], b"body"), expected, "{encoding:?} {spelling}");
+        }
+        assert_eq!(encoding.encode(&encoding.decode(&spellings[own]).unwrap()), spellings[own]);
+    }
+    policy.encoding = Encoding::HexUpper;
+    let mixed = format!("{}{}", &lower[..32], lower[32..].to_uppercase());
+    assert_eq!(evaluate(&policy, &[("x-sig", &mixed)], b"body"), BAD);
+}
+
 /// A value beyond the bound is not read, so that a long header does not cost more.
 #[test]
 fn very_many_parts_are_not_read() {

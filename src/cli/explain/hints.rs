@@ -166,8 +166,13 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
 }
 
 fn of_encoding(trial: &Trial<'_>) -> Option<String> {
-    let encodings =
-        [(Encoding::Hex, "hex"), (Encoding::Base64, "base64"), (Encoding::Base64Url, "base64url without padding")];
+    let encodings = [
+        (Encoding::Hex, "hex in lower case (hex)"),
+        (Encoding::HexUpper, "hex in capitals (hex_upper)"),
+        (Encoding::Base64, "base64"),
+        (Encoding::Base64Url, "base64url without padding"),
+        (Encoding::Base64OfHex, "base64 of the text in hex (base64_of_hex)"),
+    ];
     let found = encodings.into_iter().find(|(encoding, _)| {
         passes(trial, |route, _, _| each_signature(&mut route.rules, |policy| policy.encoding = *encoding))
     });

@@ -113,6 +113,7 @@ const fn algorithm(file: SignatureAlgorithmYaml) -> &'static str {
         SignatureAlgorithmYaml::Ed25519 => "Ed25519",
         SignatureAlgorithmYaml::EcdsaP256 => "ECDSA P-256",
         SignatureAlgorithmYaml::RsaSha256 => "RSA-SHA256",
+        SignatureAlgorithmYaml::RsaSha512 => "RSA-SHA512",
     }
 }
 

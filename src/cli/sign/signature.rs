@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use anyhow::{Context, bail};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaKeyPair,
 };
+use http::HeaderName;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -57,6 +58,16 @@ fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyho
         }
         if *piece == Component::FormSorted {
             as_form(policy, draft);
+        }
+        if let Component::QueryLower(name) = piece {
+            draft.place(&Locator::Query(name.clone()), "Development")?;
+        }
+        if let Component::ListedBy(list, names) = piece {
+            for name in names.iter().filter(|name| !draft.has_header(name)).cloned().collect::<Vec<_>>() {
+                draft.set_header(&name, "development");
+            }
+            let listed: Vec<&str> = std::iter::once(list).chain(names).map(HeaderName::as_str).collect();
+            draft.set_header(list, listed.join(","));
         }
     }
     Ok(())
@@ -109,7 +120,7 @@ fn written(policy: &SignaturePolicy, parts: &[(String, String)], signature: &str
                 parts.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain([(key.as_str(), signature)]);
             pairs.map(|(name, value)| format!("{name}{equals}{value}")).collect::<Vec<_>>().join(separator)
         }
-        Parse::Split { separator, index, .. } => {
+        Parse::Split { separator, index, .. } | Parse::Rest { separator, index } => {
             let last = parts.iter().filter_map(|(name, _)| name.parse().ok()).max().unwrap_or(0).max(*index);
             let field = |at: usize| match parts.iter().find(|(name, _)| name.parse() == Ok(at)) {
                 Some((_, value)) => value.as_str(),
@@ -135,10 +146,12 @@ fn sign(algorithm: SignatureAlgorithm, pem: &[u8], text: &[u8]) -> anyhow::Resul
             let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der).ok().context(wrong)?;
             Ok(pair.sign(&random, text).ok().context(wrong)?.as_ref().to_vec())
         }
-        SignatureAlgorithm::RsaSha256 => {
+        SignatureAlgorithm::RsaSha256 | SignatureAlgorithm::RsaSha512 => {
             let pair = RsaKeyPair::from_pkcs8(der).ok().context(wrong)?;
+            let padding =
+                if algorithm == SignatureAlgorithm::RsaSha256 { &RSA_PKCS1_SHA256 } else { &RSA_PKCS1_SHA512 };
             let mut signature = vec![0; pair.public_modulus_len()];
-            pair.sign(&RSA_PKCS1_SHA256, &random, text, &mut signature).ok().context(wrong)?;
+            pair.sign(padding, &random, text, &mut signature).ok().context(wrong)?;
             Ok(signature)
         }
         SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => bail!("this algorithm needs a shared secret"),

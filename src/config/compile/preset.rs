@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use http::{HeaderName, Method};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use zeroize::Zeroizing;
 
 use super::compiler::{Compiler, LargestBody, RouteScope};
 use super::jwt::Origin;
@@ -19,7 +21,9 @@ use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, KeySet, Keys, PinnedRoot};
 use crate::auth::locator::Locator;
 use crate::auth::secret::{Secret, SecretKey};
-use crate::config::file::preset::{ChallengeSwitch, ChallengeYaml, DetachedYaml, ErrorFormatYaml, PresetYaml, X5cYaml};
+use crate::config::file::preset::{
+    ChallengeSwitch, ChallengeYaml, DetachedYaml, ErrorFormatYaml, KeyDerivation, PresetYaml, X5cYaml,
+};
 use crate::config::file::{AuthScheme, SecretEncoding, SecretYaml};
 use crate::config::presets;
 use crate::config::reader::{Field, Location, Report, nearest};
@@ -131,7 +135,10 @@ impl Compiler<'_> {
         }
         if preset.signature.is_written() || preset.static_token.is_written() || material.shared().is_some() {
             let algorithm = preset.signature.value().and_then(|signature| signature.algorithm.value().copied());
-            let secrets = self.secrets(&keys, algorithm.map(algorithm_of), scope)?;
+            let mut secrets = self.secrets(&keys, algorithm.map(algorithm_of), scope)?;
+            if let Some(derivation) = preset.secret.as_ref().and_then(|secret| secret.derive) {
+                secrets.iter_mut().for_each(|secret| secret.key = derived(&secret.key, derivation));
+            }
             return Some(files.into_iter().zip(secrets).map(|((file, at), secret)| (file, at, Some(secret))).collect());
         }
         // Public keys of tokens are read when their key set is built.
@@ -291,6 +298,15 @@ impl Compiler<'_> {
     }
 }
 
+/// The key that a provider makes of the secret.
+fn derived(key: &SecretKey, derivation: KeyDerivation) -> SecretKey {
+    let algorithm = match derivation {
+        KeyDerivation::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        KeyDerivation::Sha256 => &digest::SHA256,
+    };
+    SecretKey::Shared(Zeroizing::new(digest::digest(algorithm, key.bytes()).as_ref().to_vec()))
+}
+
 /// The key material that a preset needs, with a description for the operator.
 fn needed(preset: &PresetYaml) -> Option<(KeyMaterial, &str)> {
     if let Some(secret) = &preset.secret {
@@ -352,4 +368,18 @@ fn challenge(file: &ChallengeYaml, token: Option<&SecretKey>, signer: Option<&Se
 
 fn fields(written: &BTreeMap<String, String>) -> Option<Vec<(HeaderName, String)>> {
     written.iter().map(|(name, value)| Some((name.parse().ok()?, value.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FIPS 180-4's example `abc`.
+    #[test]
+    fn a_key_may_be_the_hash_of_the_secret() {
+        let key = SecretKey::from_secret(Zeroizing::new(b"abc".to_vec())).unwrap();
+        let hex = |derivation| hex::encode(derived(&key, derivation).bytes());
+        assert_eq!(hex(KeyDerivation::Sha1), "a9993e364706816aba3e25717850c26c9cd0d89d");
+        assert!(hex(KeyDerivation::Sha256).starts_with("ba7816bf8f01cfea414140de5dae2223"));
+    }
 }

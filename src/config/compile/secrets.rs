@@ -211,8 +211,9 @@ impl<'f> WrittenKeys<'f> {
 pub(super) const fn material_of(algorithm: SignatureAlgorithm) -> KeyMaterial {
     match algorithm {
         SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => KeyMaterial::Shared(SecretEncoding::Utf8),
-        SignatureAlgorithm::Ed25519 | SignatureAlgorithm::EcdsaP256 | SignatureAlgorithm::RsaSha256 => {
-            KeyMaterial::PublicKey
-        }
+        SignatureAlgorithm::Ed25519
+        | SignatureAlgorithm::EcdsaP256
+        | SignatureAlgorithm::RsaSha256
+        | SignatureAlgorithm::RsaSha512 => KeyMaterial::PublicKey,
     }
 }

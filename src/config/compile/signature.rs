@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::compiler::{Compiler, RouteScope};
 use super::secrets::{KeyMaterial, WrittenKeys, material_of};
 use crate::auth::claims::ClaimRule;
 use crate::auth::encoding::Encoding;
 use crate::auth::locator::{Locator, Scheme};
-use crate::auth::secret::{Hash, Secret, SignatureAlgorithm};
+use crate::auth::secret::{Hash, Secret, SecretKey, SignatureAlgorithm};
 use crate::auth::signature::{Component, Parse, Presence, SignaturePolicy, SignedTime};
 use crate::auth::static_token::StaticTokenPolicy;
 use crate::config::file::SecretEncoding;
@@ -62,7 +64,7 @@ impl Compiler<'_> {
         let algorithm = file.algorithm.value().copied().map(algorithm_of);
         let places = self.places(file, at);
         let parse = self.parse(&file.parse);
-        let encoding = self.required(&file.encoding, "hex, base64 or base64url");
+        let encoding = self.required(&file.encoding, "hex, hex_upper, base64, base64url or base64_of_hex");
         let signed_payload = self.components(file, algorithm);
         let time = file.timestamp.if_written(|field| self.signed_time(field, written.tolerance, &signed_payload));
         self.check_key_ids(file, written.secrets.as_deref().unwrap_or_default(), at);
@@ -141,6 +143,10 @@ impl Compiler<'_> {
                 self.required(&split.index, "the index of the field that is the signature, from 0");
                 let separator = self.text(&split.separator, None);
                 let list = split.list.value().cloned();
+                if split.rest.get() {
+                    self.unused(&[split.list.written_at()], "cannot be combined with `rest`; keep one of them");
+                    return Some(Parse::Rest { separator: separator?, index: split.index.number()? });
+                }
                 Some(Parse::Split { separator: separator?, index: split.index.number()?, list })
             }
         }
@@ -254,8 +260,27 @@ impl Compiler<'_> {
         if let Locator::Header { scheme, .. } = &mut place {
             *scheme = file.scheme.value().cloned().filter(|scheme| scheme != "none").map(Scheme::Word);
         }
-        Some(StaticTokenPolicy { name: name.into(), place, secrets: secrets? })
+        let mut secrets = secrets?;
+        if file.scheme.value().is_some_and(|scheme| scheme.eq_ignore_ascii_case("Basic")) {
+            for secret in &mut secrets {
+                secret.key = self.check(at, basic_credentials(&secret.key))?;
+            }
+        }
+        Some(StaticTokenPolicy { name: name.into(), place, secrets })
     }
+}
+
+/// The token of the scheme Basic (RFC 7617 §2): base64 of `user:password`. Base64 contains no colon, so that a secret
+/// which is in that form already is told apart.
+fn basic_credentials(secret: &SecretKey) -> Result<SecretKey, &'static str> {
+    let is_pair = |bytes: &[u8]| bytes.contains(&b':');
+    let bytes = secret.bytes();
+    if is_pair(bytes) {
+        return Ok(SecretKey::Shared(Zeroizing::new(Encoding::Base64.encode(bytes).into_bytes())));
+    }
+    let text = std::str::from_utf8(bytes).ok();
+    let pair = text.and_then(|text| Encoding::Base64.decode(text)).filter(|pair| is_pair(pair));
+    pair.map(|_| secret.clone()).ok_or("expected `user:password`, or its base64, as the secret of the scheme Basic")
 }
 
 pub(super) const fn algorithm_of(file: SignatureAlgorithmYaml) -> SignatureAlgorithm {
@@ -268,5 +293,26 @@ pub(super) const fn algorithm_of(file: SignatureAlgorithmYaml) -> SignatureAlgor
         SignatureAlgorithmYaml::Ed25519 => SignatureAlgorithm::Ed25519,
         SignatureAlgorithmYaml::EcdsaP256 => SignatureAlgorithm::EcdsaP256,
         SignatureAlgorithmYaml::RsaSha256 => SignatureAlgorithm::RsaSha256,
+        SignatureAlgorithmYaml::RsaSha512 => SignatureAlgorithm::RsaSha512,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_credentials_are_base64_of_user_and_password() {
+        let token = |secret: &str| {
+            let key = SecretKey::from_secret(Zeroizing::new(secret.as_bytes().to_vec())).unwrap();
+            basic_credentials(&key).map(|key| String::from_utf8(key.bytes().to_vec()).unwrap())
+        };
+        // RFC 7617 §2.
+        let expected = Ok("QWxhZGRpbjpvcGVuIHNlc2FtZQ==".to_owned());
+        assert_eq!((token("Aladdin:open sesame"), token("QWxhZGRpbjpvcGVuIHNlc2FtZQ==")), (expected.clone(), expected));
+        assert_eq!(token(":only a password").as_deref(), Ok("Om9ubHkgYSBwYXNzd29yZA=="));
+        for secret in ["a password alone", "b25seQ==", "QWxhZGRpbjpvcGVuIHNlc2FtZQ"] {
+            assert!(token(secret).is_err(), "{secret}");
+        }
     }
 }

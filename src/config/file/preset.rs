@@ -71,6 +71,18 @@ pub struct PresetSecretYaml {
     pub what: String,
     /// The encoding of the secret as the provider shows it.
     pub encoding: SecretEncoding,
+    /// The hash of the secret that is the key, if the provider uses one.
+    pub derive: Option<KeyDerivation>,
+}
+
+/// The hash of a secret that is the key of an HMAC
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyDerivation {
+    /// The 20 bytes of its SHA-1 (Braintree).
+    Sha1,
+    /// The 32 bytes of its SHA-256.
+    Sha256,
 }
 
 /// A public key, root certificate or key set that the operator gives
