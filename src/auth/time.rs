@@ -47,6 +47,9 @@ pub enum TimestampUnit {
     /// RFC 3339, such as 2026-11-24T08:00:00Z.
     #[serde(rename = "rfc3339")]
     Rfc3339,
+    /// RFC 3339 without its time zone, which is UTC, such as 2026-11-24T08:00:00.
+    #[serde(rename = "utc")]
+    Utc,
 }
 
 impl TimestampRule {
@@ -114,6 +117,7 @@ impl TimestampUnit {
                 _ => None,
             },
             Self::Rfc3339 => rfc3339(text),
+            Self::Utc => rfc3339(&format!("{text}Z")),
         }
     }
 
@@ -127,6 +131,7 @@ impl TimestampUnit {
                 let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
                 time.map(|time| time.to_string()).unwrap_or_default()
             }
+            Self::Utc => Self::Rfc3339.write(seconds).trim_end_matches('Z').to_owned(),
         }
     }
 
@@ -287,10 +292,20 @@ mod tests {
         }
     }
 
+    /// Orb's X-Orb-Timestamp. Two spellings of a time with a zone would be two times for a reader of another zone.
+    #[test]
+    fn a_time_without_a_zone_is_utc() {
+        let read = |text: &str| TimestampUnit::Utc.read(text).map(UnixTime::seconds);
+        assert_eq!((read("2027-01-15T08:00:00"), read("2027-01-15T08:00:00.551")), (Some(NOW), Some(NOW)));
+        for text in ["", "2027-01-15T08:00:00Z", "2027-01-15T08:00:00+01:00", "2027-01-15 08:00:00", "1800000000"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
     #[test]
     fn a_written_time_is_read_back() {
-        use TimestampUnit::{Microseconds, Milliseconds, Rfc3339, Seconds, SecondsOrMilliseconds};
-        for unit in [Seconds, Milliseconds, Microseconds, SecondsOrMilliseconds, Rfc3339] {
+        use TimestampUnit::{Microseconds, Milliseconds, Rfc3339, Seconds, SecondsOrMilliseconds, Utc};
+        for unit in [Seconds, Milliseconds, Microseconds, SecondsOrMilliseconds, Rfc3339, Utc] {
             assert_eq!(unit.read(&unit.write(NOW)).map(UnixTime::seconds), Some(NOW), "{unit:?}");
         }
     }

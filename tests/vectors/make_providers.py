@@ -223,12 +223,17 @@ cloud, cloud_body = fake("cloudinary"), '{"public_id":"b8sjhoslj8cq8ovoa0ma","ve
 timed("cloudinary", lambda time: {"X-Cld-Timestamp": str(time), "X-Cld-Signature":
                                   hashlib.sha256(f"{cloud_body}{time}{cloud}".encode()).hexdigest()}, cloud_body, cloud, 7300)
 
-# A time without a time zone, which is signed and not checked; a signature of another secret before the right one.
+# A time without a time zone; a signature of another secret before the right one.
 orb, orb_body = fake("orb"), '{"id":"o4mmewpfNNTnjfZc","type":"resource_event.test"}'
-moment = "2025-12-31T23:59:58.551"
-signed = f"v1:{moment}:{orb_body}"
-add("orb", {"X-Orb-Timestamp": moment, "X-Orb-Signature": f"v1={mac('old', signed).hex()} v1={mac(orb, signed).hex()}"},
-    orb_body, orb)
+
+
+def orb_headers(time):
+    signed = f"v1:{rfc3339(time)[:-1]}:{orb_body}"
+    listed = f"v1={mac('old', signed).hex()} v1={mac(orb, signed).hex()}"
+    return {"X-Orb-Timestamp": rfc3339(time)[:-1], "X-Orb-Signature": listed}
+
+
+timed("orb", orb_headers, orb_body, orb, 3600)
 
 # Standard Webhooks, with a key that is not base64.
 commerce, commerce_body = fake("bigcommerce"), '{"scope":"store/order/created","data":{"id":250}}'
@@ -373,6 +378,80 @@ valid = entry("figma", {}, json.dumps({"event_type": "FILE_UPDATE", "passcode": 
 vectors.append(valid)
 refuse(valid, "token", lambda request: request.update(body=request["body"].replace("fake-", "fale-")))
 token("vapi", "X-Vapi-Secret")
+
+# --- derived keys, capitals, several signatures ---------------------------------------------------------------------
+def braintree():
+    public, private = "integration_public_key", fake("braintree")
+    payload = b64(b"<notification><kind>check</kind></notification>") + "\n"
+    signature = hmac.new(hashlib.sha1(private.encode()).digest(), payload.encode(), hashlib.sha1).hexdigest()
+    pairs = f"another_key|{'0' * 40}&{public}|{signature}"
+    body = f"bt_signature={quote_plus(pairs)}&bt_payload={quote_plus(payload)}"
+    vectors.append(entry("braintree", {}, body, private, content=FORM, key_id=public))
+    changed = body.replace("bt_payload=PG5v", "bt_payload=PG5w")
+    refuse(vectors[-1], "body", lambda request: request.update(body=changed))
+
+
+braintree()
+body = '{"data":{"id":1},"Action":"updated"}'
+key = hashlib.sha256(fake("connectwise").encode()).digest()
+add("connectwise", {"x-content-signature": b64(mac(key, body))}, body, fake("connectwise"))
+
+anet, body = "0123456789ABCDEF" * 8, '{"notificationId":"d0e8e7fe","eventType":"net.authorize.payment.void.created"}'
+add("authorize-net", {"X-ANET-Signature": "sha512=" + mac(anet, body, "sha512").hex().upper()}, body, anet)
+
+recurly, recurly_body = fake("recurly"), '{"id":"p1","object_type":"account"}'
+timed("recurly", lambda time: {"recurly-signature": f"{time}250,{mac('old', f'{time}250.{recurly_body}').hex()},"
+                               + mac(recurly, f"{time}250.{recurly_body}").hex()}, recurly_body, recurly, 400)
+over_body("cursor", "X-Webhook-Signature", after("sha256=", as_hex), '{"event":"statusChange","status":"FINISHED"}')
+over_body("fastspring", "X-FS-Signature", b64, '{"events":[{"id":"e1","type":"order.completed"}]}')
+stripe_like("courier", "courier-signature", '{"type":"message:updated","data":{"id":"1"}}', key="signature", scale="250")
+stripe_like("whereby", "Whereby-Signature", '{"id":"fd6b4f1f","type":"room.client.joined"}')
+lob, lob_body = fake("lob"), '{"id":"evt_1","event_type":{"id":"letter.created"}}'
+timed("lob", lambda time: {"Lob-Signature-Timestamp": str(time), "Lob-Signature": mac(lob, f"{time}.{lob_body}").hex()},
+      lob_body, lob, 400)
+wallex, wallex_body = fake("airwallex"), '{"id":"evt_1","name":"payment_intent.created"}'
+timed("airwallex", lambda time: {"x-timestamp": f"{time}250",
+                                 "x-signature": mac(wallex, f"{time}250{wallex_body}").hex()}, wallex_body, wallex, 400)
+
+# --- a query parameter, listed headers, a password ------------------------------------------------------------------
+mercado = fake("mercado-pago")
+
+
+def mercado_headers(time):
+    manifest = f"id:ord01jq;request-id:2066ca19-c6f1;ts:{time};"
+    return {"x-request-id": "2066ca19-c6f1", "x-signature": f"ts={time},v1={mac(mercado, manifest).hex()}"}
+
+
+valid = entry("mercado-pago", mercado_headers(SENT), '{"action":"order.processed"}', mercado,
+              url=f"{URL}/mercado-pago?data.id=ORD01JQ&type=order")
+vectors.append(valid)
+refuse(valid, "query", lambda request: request.update(url=request["url"].replace("ORD01JQ", "ORD02JQ")))
+refuse(valid, "old", lambda request: request["headers"].update(mercado_headers(SENT - 400)))
+
+content = "application/vnd.contentful.management.v1+json"
+body = '{"sys":{"id":"abc","type":"Entry"}}'
+
+
+def contentful_headers(time):
+    listed = "content-type,x-contentful-signed-headers,x-contentful-timestamp,x-contentful-topic"
+    values = {"content-type": content, "x-contentful-signed-headers": listed, "x-contentful-timestamp": f"{time}250",
+              "x-contentful-topic": "ContentManagement.Entry.publish"}
+    lines = ["POST", "/contentful?a=b", ";".join(f"{name}:{values[name]}" for name in listed.split(",")), contentful_body]
+    return values | {"x-contentful-signature": mac(fake("contentful"), "\n".join(lines)).hex()}
+
+
+contentful_body = body
+for time, expected in [(SENT, "valid"), (SENT - 400, "invalid")]:
+    made = entry("contentful", contentful_headers(time), body, fake("contentful"), url=f"{URL}/contentful?a=b")
+    del made["request"]["headers"]["Content-Type"]
+    vectors.append(made | {"expected": expected, "id": "contentful-made" if expected == "valid" else "contentful-old-made"})
+refuse(vectors[-2], "header", lambda request: request["headers"].update({"x-contentful-topic": "Entry.delete"}))
+
+password = b64(b"hooks:example-password")
+valid = entry("basic-auth", {"Authorization": f"Basic {password}"}, '{"event_type":"subscription_created"}',
+              "hooks:example-password")
+vectors.append(valid)
+refuse(valid, "password", lambda request: request["headers"].update({"Authorization": "Basic " + b64(b"hooks:another")}))
 
 # --- challenges -----------------------------------------------------------------------------------------------------
 body = json.dumps({"challenge": "pogchamp-kappa-360noscope-vohiyo", "subscription": {"id": "f1c2a387"}})

@@ -83,7 +83,8 @@ fn as_pointer(name: &str) -> String {
 fn time_claim(time: &TimestampRule, now: u64) -> Option<(&Pointer, Value)> {
     let Locator::Claim(pointer) = &time.source else { return None };
     let text = time.unit.write(now);
-    let value = if time.unit == TimestampUnit::Rfc3339 { text.into() } else { json!(text.parse::<u64>().ok()?) };
+    let is_text = matches!(time.unit, TimestampUnit::Rfc3339 | TimestampUnit::Utc);
+    let value = if is_text { text.into() } else { json!(text.parse::<u64>().ok()?) };
     Some((pointer, value))
 }
 
