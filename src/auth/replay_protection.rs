@@ -25,6 +25,8 @@ pub enum NoReplayId {
     NoId,
     /// The component is not signed.
     Unsigned,
+    /// Two events may have the same signed content.
+    Repeats,
     /// Its credentials do not expire.
     Endless,
 }
@@ -73,7 +75,11 @@ impl Policy {
             },
             Self::Signature(policy) => {
                 let chosen = match source {
-                    None => policy.id.clone().map_or(SignatureReplayId::Hash, SignatureReplayId::Component),
+                    None => match &policy.id {
+                        Some(id) => SignatureReplayId::Component(id.clone()),
+                        None if policy.repeats => return Err(NoReplayId::Repeats),
+                        None => SignatureReplayId::Hash,
+                    },
                     Some(ReplayIdSource::Hash) => SignatureReplayId::Hash,
                     Some(ReplayIdSource::Component(component)) if component.is_covered_by(&policy.signed_payload) => {
                         SignatureReplayId::Component(component.clone())

@@ -64,6 +64,8 @@ pub struct SignaturePolicy {
     pub id: Option<Component>,
     /// Secrets and public keys; a signature under any of them is valid.
     pub secrets: Vec<Secret>,
+    /// Whether two events may have the same string to sign, so that its hash is no replay id by default.
+    pub repeats: bool,
     /// Source of the replay id, if the route needs one.
     pub replay_id: Option<SignatureReplayId>,
 }
@@ -313,6 +315,11 @@ impl SignaturePolicy {
             None => format!("{name} is not the last query parameter"),
         });
         if fits { Ok(BodyForm::ByItsHash) } else { Err(Reason::BodyMismatch.into()) }
+    }
+
+    /// Whether the replay id is a hash that two events may share.
+    pub fn may_lose_events(&self) -> bool {
+        self.repeats && self.replay_id == Some(SignatureReplayId::Hash)
     }
 
     /// Whether the body or a hash of it is signed.

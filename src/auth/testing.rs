@@ -258,5 +258,6 @@ pub(super) fn signature() -> SignaturePolicy {
         body_hash: None,
         id: None,
         secrets: vec![secret()],
+        repeats: false,
     }
 }

@@ -45,6 +45,7 @@ fn policy(components: &[&str]) -> SignaturePolicy {
         body_hash: None,
         id: None,
         secrets: vec![secret(0, None, SECRET)],
+        repeats: false,
     }
 }
 

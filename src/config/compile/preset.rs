@@ -22,7 +22,7 @@ use crate::auth::keys::{Algorithm, KeySet, Keys, PinnedRoot};
 use crate::auth::locator::Locator;
 use crate::auth::secret::{Secret, SecretKey};
 use crate::config::file::preset::{
-    ChallengeSwitch, ChallengeYaml, DetachedYaml, ErrorFormatYaml, KeyDerivation, PresetYaml, X5cYaml,
+    ChallengeSwitch, ChallengeYaml, DetachedYaml, ErrorFormatYaml, EvidenceKind, KeyDerivation, PresetYaml, X5cYaml,
 };
 use crate::config::file::{AuthScheme, SecretEncoding, SecretYaml};
 use crate::config::presets;
@@ -34,8 +34,16 @@ type PresetKey<'f> = (&'f SecretYaml, Location, Option<Secret>);
 
 impl Compiler<'_> {
     pub(super) fn preset(&mut self, file: &AuthScheme, scope: &mut RouteScope<'_>) -> Option<Policy> {
-        let name = file.preset.text()?;
+        let written = file.preset.text()?;
+        let name = presets::resolve(written).unwrap_or(written);
         let preset = self.filled(name, file)?;
+        if preset.evidence() == EvidenceKind::Own {
+            let warning = format!(
+                "{name} was tested with requests of this project only (evidence: self): compare a genuine request with \
+                 `hookgate explain` before you rely on it"
+            );
+            self.warn(file.preset.at, &warning);
+        }
         scope.preset = Some(name.to_owned());
         if let Some(size) = &preset.largest_body {
             let never_retries = preset.retries.starts_with("never");
@@ -59,8 +67,8 @@ impl Compiler<'_> {
     /// The preset with its parameters filled in.
     fn filled(&mut self, name: &str, file: &AuthScheme) -> Option<PresetYaml> {
         let Some((bare, text)) = presets::find(name).zip(presets::text(name)) else {
-            let known = presets::PRESETS.keys().copied();
-            let meant = nearest(name, known).map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
+            let meant =
+                nearest(name, presets::names()).map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
             self.problems.add(file.preset.at, format!("unknown preset{meant} (`hookgate presets` lists them)"));
             return None;
         };
@@ -162,7 +170,8 @@ impl Compiler<'_> {
         let tolerance = file.tolerance.duration();
         if let Some(signature) = preset.signature.value() {
             let secrets = Some(made(keys?));
-            let policy = self.signature_policy(signature, Written { name, secrets, tolerance }, at)?;
+            let mut policy = self.signature_policy(signature, Written { name, secrets, tolerance }, at)?;
+            policy.repeats = preset.repeats.is_some();
             if tolerance.is_some() && policy.time.is_none() {
                 self.problems.add(file.tolerance.at, "this provider signs no timestamp; remove it");
             }

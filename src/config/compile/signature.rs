@@ -97,6 +97,7 @@ impl Compiler<'_> {
             body_hash: body_hash.cloned(),
             id,
             secrets: written.secrets?,
+            repeats: false,
             replay_id: None,
         })
     }

@@ -114,6 +114,7 @@ fn signature(policy: &SignaturePolicy) -> Value {
         body_hash,
         id,
         secrets,
+        repeats,
         replay_id,
     } = policy;
     json!({
@@ -134,6 +135,7 @@ fn signature(policy: &SignaturePolicy) -> Value {
         },
         "body_hash": debug(body_hash),
         "id": debug(id),
+        "repeats": repeats,
         "secrets": secrets_of(secrets),
         "replay_id": debug(replay_id),
     })
