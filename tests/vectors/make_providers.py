@@ -1,7 +1,7 @@
 """Signs one request of each further provider as its documentation says, by hand and without reading the presets.
 
 make_signatures.py adds these to its own. Beside each request that must pass is the same with another body, time or token,
-which must not: `refuse` changes one thing.
+which must not: `reject` changes one thing.
 """
 import base64
 import copy
@@ -59,7 +59,7 @@ def entry(preset, headers, body, secret, url=None, content=JSON, method="POST", 
     return found | {"request": request | {"body": body}, "now": now, "expected": "valid"}
 
 
-def refuse(valid, what, change):
+def reject(valid, what, change):
     """The same request with one change, which must be rejected."""
     other = copy.deepcopy(valid)
     other |= {"id": valid["id"].replace("-made", f"-{what}-made"), "expected": "invalid"}
@@ -74,7 +74,7 @@ def other_body(request):
 def add(*arguments, **named):
     valid = entry(*arguments, **named)
     vectors.append(valid)
-    refuse(valid, "body", other_body)
+    reject(valid, "body", other_body)
     return valid
 
 
@@ -88,7 +88,7 @@ def token(preset, header, value=None):
     value = value or fake(preset)
     valid = entry(preset, {header: value}, '{"event":"example"}', value)
     vectors.append(valid)
-    refuse(valid, "token", lambda request: request["headers"].update({header: value[:-1] + "X"}))
+    reject(valid, "token", lambda request: request["headers"].update({header: value[:-1] + "X"}))
 
 
 def timed(preset, headers, body, secret, late, **named):
@@ -118,13 +118,13 @@ def rsa_sign(key, text):
     return b64(key.sign(octets(text), padding.PKCS1v15(), hashes.SHA256()))
 
 
-def ask(preset, secret, request, reply, key_id=None):
+def ask(preset, secret, request, response, key_id=None):
     found = {"id": f"{preset}-handshake-made", "preset": preset, "parameters": {}}
     found |= {"secrets": [{"id": key_id, "secret": secret}]} if key_id else {"secret": secret}
-    handshakes.append(found | {"request": request, "now": NOW, "reply": reply})
+    handshakes.append(found | {"request": request, "now": NOW, "reply": response})
 
 
-def text_reply(text):
+def text_response(text):
     return {"content_type": "text/plain", "body": text, "headers": {}}
 
 
@@ -376,7 +376,7 @@ add("plivo", {"X-Plivo-Signature-V3": b64(mac(fake("plivo"), signed)), "X-Plivo-
 valid = entry("figma", {}, json.dumps({"event_type": "FILE_UPDATE", "passcode": "fake-passcode-of-figma"}),
               "fake-passcode-of-figma")
 vectors.append(valid)
-refuse(valid, "token", lambda request: request.update(body=request["body"].replace("fake-", "fale-")))
+reject(valid, "token", lambda request: request.update(body=request["body"].replace("fake-", "fale-")))
 token("vapi", "X-Vapi-Secret")
 
 # --- derived keys, capitals, several signatures ---------------------------------------------------------------------
@@ -388,7 +388,7 @@ def braintree():
     body = f"bt_signature={quote_plus(pairs)}&bt_payload={quote_plus(payload)}"
     vectors.append(entry("braintree", {}, body, private, content=FORM, key_id=public))
     changed = body.replace("bt_payload=PG5v", "bt_payload=PG5w")
-    refuse(vectors[-1], "body", lambda request: request.update(body=changed))
+    reject(vectors[-1], "body", lambda request: request.update(body=changed))
 
 
 braintree()
@@ -425,8 +425,8 @@ def mercado_headers(time):
 valid = entry("mercado-pago", mercado_headers(SENT), '{"action":"order.processed"}', mercado,
               url=f"{URL}/mercado-pago?data.id=ORD01JQ&type=order")
 vectors.append(valid)
-refuse(valid, "query", lambda request: request.update(url=request["url"].replace("ORD01JQ", "ORD02JQ")))
-refuse(valid, "old", lambda request: request["headers"].update(mercado_headers(SENT - 400)))
+reject(valid, "query", lambda request: request.update(url=request["url"].replace("ORD01JQ", "ORD02JQ")))
+reject(valid, "old", lambda request: request["headers"].update(mercado_headers(SENT - 400)))
 
 content = "application/vnd.contentful.management.v1+json"
 body = '{"sys":{"id":"abc","type":"Entry"}}'
@@ -445,26 +445,26 @@ for time, expected in [(SENT, "valid"), (SENT - 400, "invalid")]:
     made = entry("contentful", contentful_headers(time), body, fake("contentful"), url=f"{URL}/contentful?a=b")
     del made["request"]["headers"]["Content-Type"]
     vectors.append(made | {"expected": expected, "id": "contentful-made" if expected == "valid" else "contentful-old-made"})
-refuse(vectors[-2], "header", lambda request: request["headers"].update({"x-contentful-topic": "Entry.delete"}))
+reject(vectors[-2], "header", lambda request: request["headers"].update({"x-contentful-topic": "Entry.delete"}))
 
 password = b64(b"hooks:example-password")
 valid = entry("basic-auth", {"Authorization": f"Basic {password}"}, '{"event_type":"subscription_created"}',
               "hooks:example-password")
 vectors.append(valid)
-refuse(valid, "password", lambda request: request["headers"].update({"Authorization": "Basic " + b64(b"hooks:another")}))
+reject(valid, "password", lambda request: request["headers"].update({"Authorization": "Basic " + b64(b"hooks:another")}))
 
 # --- challenges -----------------------------------------------------------------------------------------------------
 body = json.dumps({"challenge": "pogchamp-kappa-360noscope-vohiyo", "subscription": {"id": "f1c2a387"}})
 ask("twitch", twitch, {"method": "POST", "url": f"{URL}/twitch", "body": body, "headers":
                        {"Content-Type": JSON, **twitch_headers(SENT, body, "webhook_callback_verification")}},
-    text_reply("pogchamp-kappa-360noscope-vohiyo"))
+    text_response("pogchamp-kappa-360noscope-vohiyo"))
 ask("front", front, {"method": "POST", "url": f"{URL}/front", "body": front_body, "headers":
-                     {"Content-Type": JSON, "X-Front-Challenge": "c0ffee", **front_headers(SENT)}}, text_reply("c0ffee"))
+                     {"Content-Type": JSON, "X-Front-Challenge": "c0ffee", **front_headers(SENT)}}, text_response("c0ffee"))
 ask("worldline", fake("worldline"), {"method": "GET", "url": f"{URL}/worldline", "body": "", "headers":
-                                     {"X-GCS-Webhooks-Endpoint-Verification": "cd2e4d65"}}, text_reply("cd2e4d65"),
+                                     {"X-GCS-Webhooks-Endpoint-Verification": "cd2e4d65"}}, text_response("cd2e4d65"),
     key_id="a-key-id")
 ask("nylas", fake("nylas"), {"method": "GET", "url": f"{URL}/nylas?challenge=bc609b38", "body": "", "headers": {}},
-    text_reply("bc609b38"))
+    text_response("bc609b38"))
 body = '{"id":"2c116b11-1110-91e0-b266-b792c8da5f11","type":"validation.webhook","subject":{}}'
 signature = mac(fake("tebex"), hashlib.sha256(body.encode()).hexdigest()).hex()
 ask("tebex", fake("tebex"), {"method": "POST", "url": f"{URL}/tebex", "body": body, "headers":
