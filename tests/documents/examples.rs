@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hookgate::cli::presets::markdown;
-use hookgate::config::presets::PRESETS;
+use hookgate::config::presets::{PRESETS, resolve};
 use hookgate::config::{Config, Handles, Sources, compile};
 use zeroize::Zeroizing;
 
@@ -81,6 +81,18 @@ fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
 #[test]
 fn the_page_of_presets_is_up_to_date() {
     assert_page("presets.md", &markdown());
+}
+
+/// Each name in code of a row is a preset or an alias of the linked one; each preset has a row.
+#[test]
+fn the_page_of_providers_names_presets_and_their_aliases() {
+    let page = page("docs/presets.md");
+    let rows = page.lines().filter(|line| line.contains("](reference/presets.md#"));
+    let names: Vec<&str> = rows.flat_map(|row| row.split('`').skip(1).step_by(2)).collect();
+    let unknown: Vec<&&str> = names.iter().filter(|name| resolve(name).is_none()).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    let absent: Vec<&&str> = PRESETS.keys().filter(|name| !names.contains(*name)).collect();
+    assert!(absent.is_empty(), "{absent:?}");
 }
 
 /// The secret files of a preset: the vectors have secrets of the right form.

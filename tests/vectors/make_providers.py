@@ -403,6 +403,8 @@ recurly, recurly_body = fake("recurly"), '{"id":"p1","object_type":"account"}'
 timed("recurly", lambda time: {"recurly-signature": f"{time}250,{mac('old', f'{time}250.{recurly_body}').hex()},"
                                + mac(recurly, f"{time}250.{recurly_body}").hex()}, recurly_body, recurly, 400)
 over_body("cursor", "X-Webhook-Signature", after("sha256=", as_hex), '{"event":"statusChange","status":"FINISHED"}')
+over_body("commerce-layer", "X-CommerceLayer-Signature", b64, '{"data":{"id":"o1","type":"orders"}}')
+over_body("tally", "Tally-Signature", b64, '{"eventId":"a4cb511e","eventType":"FORM_RESPONSE"}')
 over_body("fastspring", "X-FS-Signature", b64, '{"events":[{"id":"e1","type":"order.completed"}]}')
 stripe_like("courier", "courier-signature", '{"type":"message:updated","data":{"id":"1"}}', key="signature", scale="250")
 stripe_like("whereby", "Whereby-Signature", '{"id":"fd6b4f1f","type":"room.client.joined"}')
