@@ -152,8 +152,10 @@ fn digits(text: &str) -> Option<u64> {
 }
 
 fn rfc3339(text: &str) -> Option<UnixTime> {
-    // jiff also accepts a space for the `T`, and time zone names; the grammar of RFC 3339 §5.6 has neither.
-    let plain = text.len() <= 40 && text.as_bytes().get(10).is_some_and(|byte| matches!(byte, b'T' | b't'));
+    // jiff also accepts a space for the `T`, time zone names, and a time without seconds; the grammar of RFC 3339 §5.6
+    // has none of them.
+    let has = |at: usize, bytes: &[u8]| text.as_bytes().get(at).is_some_and(|byte| bytes.contains(byte));
+    let plain = text.len() <= 40 && has(10, b"Tt") && has(13, b":") && has(16, b":");
     let ends = text.ends_with(['Z', 'z', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
     if !plain || !ends {
         return None;
@@ -268,7 +270,9 @@ mod tests {
         assert_eq!(check(TimestampUnit::Microseconds, &["1800000000000000"]), Ok(()));
         assert_eq!(check(TimestampUnit::Rfc3339, &["2027-01-15T08:00:00Z"]), Ok(()));
         assert_eq!(check(TimestampUnit::Rfc3339, &["2027-01-15T09:00:00.5+01:00"]), Ok(()));
-        for text in ["2027-01-15 08:00:00Z", "2027-01-15T08:00:00", "2027-01-15T08:00:00Z[UTC]", "1800000000"] {
+        let short = ["2027-01-15T08:00Z", "2027-01-15T08Z", "2027-01-15T08:00+00:00", "2027-01-15T0800Z"];
+        let others = ["2027-01-15 08:00:00Z", "2027-01-15T08:00:00", "2027-01-15T08:00:00Z[UTC]", "1800000000"];
+        for text in short.into_iter().chain(others) {
             assert_eq!(check(TimestampUnit::Rfc3339, &[text]), Err(Reason::MalformedTimestamp), "{text}");
         }
     }
@@ -297,7 +301,9 @@ mod tests {
     fn a_time_without_a_zone_is_utc() {
         let read = |text: &str| TimestampUnit::Utc.read(text).map(UnixTime::seconds);
         assert_eq!((read("2027-01-15T08:00:00"), read("2027-01-15T08:00:00.551")), (Some(NOW), Some(NOW)));
-        for text in ["", "2027-01-15T08:00:00Z", "2027-01-15T08:00:00+01:00", "2027-01-15 08:00:00", "1800000000"] {
+        // Orb joins time and body by a colon: a time without seconds would move them into the body.
+        let zoned = ["2027-01-15T08:00:00Z", "2027-01-15T08:00:00+01:00"];
+        for text in ["", "2027-01-15T08:00", "2027-01-15T08", "2027-01-15 08:00:00", "1800000000"].into_iter().chain(zoned) {
             assert_eq!(read(text), None, "{text}");
         }
     }
