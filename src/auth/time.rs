@@ -303,7 +303,9 @@ mod tests {
         assert_eq!((read("2027-01-15T08:00:00"), read("2027-01-15T08:00:00.551")), (Some(NOW), Some(NOW)));
         // Orb joins time and body by a colon: a time without seconds would move them into the body.
         let zoned = ["2027-01-15T08:00:00Z", "2027-01-15T08:00:00+01:00"];
-        for text in ["", "2027-01-15T08:00", "2027-01-15T08", "2027-01-15 08:00:00", "1800000000"].into_iter().chain(zoned) {
+        for text in
+            ["", "2027-01-15T08:00", "2027-01-15T08", "2027-01-15 08:00:00", "1800000000"].into_iter().chain(zoned)
+        {
             assert_eq!(read(text), None, "{text}");
         }
     }
