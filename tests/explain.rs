@@ -97,7 +97,7 @@ fn configured(name: &str) -> (TempDir, Vec<&'static str>) {
         None if preset.public_key.is_some() => (key, secret) = ("public_key", Some(pair.public_pem())),
         None => auth["jwks"] = json!({"file": "jwks.json"}),
         Some(SecretEncoding::Utf8) => {
-            secret = Some("an example of a secret that is long enough for HS512, by far".repeat(2))
+            secret = Some("an example of a secret: long enough for HS512, by far, and a password".repeat(2))
         }
         Some(SecretEncoding::Hex) => secret = Some("0f".repeat(32)),
         Some(SecretEncoding::Base64) => secret = Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),

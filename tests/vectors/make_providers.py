@@ -384,8 +384,7 @@ def braintree():
     public, private = "integration_public_key", fake("braintree")
     payload = b64(b"<notification><kind>check</kind></notification>") + "\n"
     signature = hmac.new(hashlib.sha1(private.encode()).digest(), payload.encode(), hashlib.sha1).hexdigest()
-    pairs = f"another_key|{'0' * 40}&{public}|{signature}"
-    body = f"bt_signature={quote_plus(pairs)}&bt_payload={quote_plus(payload)}"
+    body = f"bt_signature={quote_plus(f'{public}|{signature}')}&bt_payload={quote_plus(payload)}"
     vectors.append(entry("braintree", {}, body, private, content=FORM, key_id=public))
     changed = body.replace("bt_payload=PG5v", "bt_payload=PG5w")
     reject(vectors[-1], "body", lambda request: request.update(body=changed))

@@ -22,7 +22,7 @@ use crate::route::Route;
 /// Adds the components that `policy` signs, and then a signature that passes it.
 pub(super) fn add(policy: &SignaturePolicy, route: &Route, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<()> {
     let secret = policy.secrets.first().context("the route has no secret")?;
-    prepare(policy, draft, keys)?;
+    prepare(policy, secret, draft, keys)?;
     let parts = parts(policy, secret, draft, keys);
     let head = draft.head()?;
     let text = policy.text_to_sign(&draft.view(&head, route), &parts, secret);
@@ -36,7 +36,7 @@ pub(super) fn add(policy: &SignaturePolicy, route: &Route, draft: &mut Draft, ke
 }
 
 /// Adds the headers, members, fields and the timestamp that must be in the request before it is signed.
-fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<()> {
+fn prepare(policy: &SignaturePolicy, secret: &Secret, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<()> {
     for (name, value) in &policy.required_headers {
         draft.set_header(name, value);
     }
@@ -49,6 +49,9 @@ fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyho
         let text = unit.write(keys.now);
         let number = text.parse::<u64>().ok().map(serde_json::Value::from);
         draft.place(locator, number.unwrap_or_else(|| text.into()))?;
+    }
+    if let Some(Component::Located(locator, _)) = &policy.key_id {
+        draft.place(locator, secret.id.as_deref().unwrap_or_default())?;
     }
     for piece in policy.signed_payload.iter().chain(&policy.key_id) {
         if let Component::Located(locator, Presence::Required) = piece
