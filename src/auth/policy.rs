@@ -165,9 +165,14 @@ impl Policy {
     }
 
     /// Turns `missing_credential` into `malformed_body` if the credential can only be in a JSON body, and the request
-    /// has a body that is not a JSON object.
+    /// has a body that is not a JSON object; and into `invalid_signature` if there is a list without a signature of the
+    /// only scheme.
     pub(super) fn unread(&self, request: &RequestView<'_>, error: VerifyError) -> VerifyError {
         let places = self.places();
+        let is_signature = matches!(self, Self::Signature(_)) && error.reason() == Some(Reason::MissingCredential);
+        if is_signature && places.iter().any(|place| place.find(request).is_ok_and(|found| found.is_some())) {
+            return Reason::InvalidSignature.into();
+        }
         let in_json = !places.is_empty() && places.iter().all(|place| matches!(place, Locator::Json(_)));
         let missing = error.reason() == Some(Reason::MissingCredential);
         let has_body = request.body.is_some_and(|body| !body.is_empty());

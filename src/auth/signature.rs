@@ -84,7 +84,8 @@ impl SignaturePolicy {
     /// Verifies the signature of one request.
     ///
     /// # Errors
-    /// `missing_credential` only if the request carries no signature at all; `requirement_not_met` if a rule of
+    /// `missing_credential` if the request carries no signature at all, or a list without one of this scheme;
+    /// `requirement_not_met` if a rule of
     /// `require` does not hold; `missing_timestamp`, `malformed_timestamp`, `timestamp_too_old`, `timestamp_in_future`;
     /// `missing_signed_component`; `body_mismatch`; `malformed_body` if the body must be parsed and cannot; otherwise
     /// `invalid_signature`.
@@ -102,7 +103,9 @@ impl SignaturePolicy {
         let mut values: Vec<Value<'_>> = values.iter().flat_map(|value| self.parse.read(value)).collect();
         if values.is_empty() {
             explanation.add("signature", || "the value does not match `parse`".into());
-            return Err(Reason::InvalidSignature.into());
+            // A list may have signatures of other versions alone, which are those of another alternative.
+            let is_list = matches!(self.parse, Parse::List { .. });
+            return Err(if is_list { Reason::MissingCredential } else { Reason::InvalidSignature }.into());
         }
         values.retain(|value| self.has_its_parts(value));
         if values.is_empty() {
