@@ -105,17 +105,18 @@ rows! {
          sender's, and the secret with the one in its console",
     );
     MissingSignedComponent = &credential("missing_signed_component", 401, "authentication_failed", ReasonTexts {
-        cause: "a component of the signed payload, or the replay id in it, is absent",
-        operator: "Compare `signed_payload` and the replay id with the request, and look for a proxy that removes a \
-                   header.",
+        cause: "a component of the signed payload, or the replay id in it, is absent, or an HTTP Message Signature does \
+                not cover a component that the route requires",
+        operator: "Compare `signed_payload` or `required_components`, and the replay id, with the request. A proxy may \
+                   remove headers.",
         sender: "Send every header, member and part that is signed.",
     }).hint(
         "a header, part or member that must be signed is missing: compare `signed_payload`, and the `id` of \
          `replay_protection` or of the preset",
     );
     RequirementNotMet = &credential("requirement_not_met", 401, "authentication_failed", ReasonTexts {
-        cause: "a condition under `require` does not hold",
-        operator: "Compare `require` with the request, which has another type or version.",
+        cause: "a condition under `require` does not hold, or a parameter of `required_parameters` is absent",
+        operator: "Compare `require` with the request, which has another type or version, or `required_parameters`.",
         sender: "Send the type and version of request that the receiver expects.",
     }).hint("a `require` of the signature is not met: the request has another type or version");
     InvalidStaticToken = &credential("invalid_static_token", 401, "authentication_failed", ReasonTexts {

@@ -285,3 +285,45 @@ fn a_wrong_command_line_is_no_rejection() {
     assert_eq!(hookgate(folder.path(), &["explain", "--request", "gone"]).status.code(), Some(64));
     assert_eq!(hookgate(folder.path(), &["--help"]).status.code(), Some(0));
 }
+
+#[test]
+fn a_request_signed_with_a_message_signature_would_be_forwarded_and_its_errors_are_found() {
+    for (algorithm, kind) in [
+        ("ed25519", Some(Kind::Ed25519)),
+        ("ecdsa-p256-sha256", Some(Kind::P256)),
+        ("rsa-pss-sha512", Some(Kind::Rsa)),
+        ("rsa-v1_5-sha256", Some(Kind::Rsa)),
+        ("hmac-sha256", None),
+    ] {
+        let settings = json!({
+            "algorithm": algorithm, "tag": "hooks", "required_components": ["@method", "@target-uri", "content-digest", "x-id"],
+            "required_parameters": ["created", "expires", "nonce", "keyid", "alg"],
+        });
+        let mut auth = json!({ "http_message_signature": settings });
+        let key = if kind.is_some() { "public_keys" } else { "secrets" };
+        auth["http_message_signature"][key] = json!([{"file": "secret", "id": "k1"}]);
+        let folder = folder(&[("hook", auth)], Some("https://hooks.test"));
+        let pair = kind.map(keys::Pair::generate);
+        write(&folder, "secret", pair.as_ref().map_or("a secret of some length".to_owned(), keys::Pair::public_pem));
+        write(&folder, "key.pem", pair.map_or(String::new(), |pair| pair.private_pem()));
+        let message = signed(&folder, "hook", &[]);
+        let (code, findings) = explained(&folder, &message, NOW);
+        assert_eq!((code, &findings["verdict"]), (0, &json!("forwarded")), "{algorithm}: {findings:#}");
+        let text = String::from_utf8(message).unwrap();
+        let expect = |message: &str, reason: &str, hint: &str| {
+            let (_, findings) = explained(&folder, message.as_bytes(), NOW);
+            assert_eq!(findings["reason"], reason, "{algorithm}: {findings:#}");
+            assert!(findings["hints"].to_string().contains(hint), "{algorithm}: {hint}: {findings:#}");
+        };
+        let spaced = text.replace("\"event\":", "\"event\": ").replace("content-length: 16", "content-length: 17");
+        expect(&spaced, "body_mismatch", "the body was changed in transit");
+        expect(&text.replace(" \"x-id\"", ""), "missing_signed_component", "\\\"x-id\\\" is not covered");
+        expect(&text.replace("POST /", "PUT /"), "invalid_signature", "the sender signs POST");
+        expect(&text.replace("x-id: development", "x-id: other"), "invalid_signature", "");
+        edit(&folder, |route| route.public_url("https://internal.test"));
+        let at_proxy = text.replace("host: ", "x-forwarded-host: hooks.test\r\nhost: ");
+        expect(&at_proxy, "invalid_signature", "set public_url to https://hooks.test");
+        edit(&folder, |route| route.public_url("https://hooks.test/base"));
+        expect(&text, "invalid_signature", "@target-uri");
+    }
+}

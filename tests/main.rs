@@ -33,6 +33,7 @@ mod layers;
 mod limits;
 mod log;
 mod memory;
+mod message_signatures;
 mod overlaps;
 mod provider;
 mod proxies;

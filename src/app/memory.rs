@@ -196,6 +196,7 @@ fn token_caches(routes: &[&Route]) -> u64 {
         Policy::AllOf(_)
         | Policy::AnyOf(_)
         | Policy::Detached(_)
+        | Policy::MessageSignature(_)
         | Policy::Signature(_)
         | Policy::ClientCertificate(_)
         | Policy::Token(_)

@@ -10,6 +10,7 @@ mod chain;
 mod error;
 mod jwk;
 mod key;
+mod key_id;
 mod key_set;
 
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ use super::explanation::Explanation;
 use super::grant::Grant;
 use super::jwt::JwtPolicy;
 use super::locator::Locator;
+use super::message_signature::MessageSignaturePolicy;
 use super::rejection::{Rejection, VerifyError};
 use super::request::RequestView;
 use super::secret::Secret;
@@ -25,6 +26,8 @@ pub enum Policy {
     Jwt(Box<JwtPolicy>),
     /// A detached JWS over the request (RFC 7515 appendix F).
     Detached(Box<DetachedPolicy>),
+    /// An HTTP Message Signature (RFC 9421).
+    MessageSignature(Box<MessageSignaturePolicy>),
     /// A signature over the request, by HMAC or a public key.
     Signature(Box<SignaturePolicy>),
     /// A client certificate (mTLS) that this rule allows.
@@ -48,6 +51,8 @@ rows! {
     Jwt = "jwt";
     /// A detached JWS over the request.
     DetachedJws = "detached_jws";
+    /// An HTTP Message Signature (RFC 9421).
+    MessageSignature = "http_message_signature";
     /// A signature over the request.
     Signature = "signature";
     /// A static token.
@@ -74,6 +79,7 @@ impl Policy {
             Self::Public => Ok(Grant::anonymous()),
             Self::Jwt(policy) => policy.verify(request, now, explanation),
             Self::Detached(policy) => policy.verify(request, now, explanation),
+            Self::MessageSignature(policy) => policy.verify(request, now, explanation),
             Self::Signature(policy) => policy.verify(request, now, explanation),
             Self::ClientCertificate(rule) => rule.verify(request, now, explanation),
             Self::Token(policy) => policy.verify(request, explanation),
@@ -87,6 +93,7 @@ impl Policy {
         match self {
             Self::Jwt(_) => PolicyKind::Jwt,
             Self::Detached(_) => PolicyKind::DetachedJws,
+            Self::MessageSignature(_) => PolicyKind::MessageSignature,
             Self::Signature(_) => PolicyKind::Signature,
             Self::ClientCertificate(_) => PolicyKind::ClientCertificate,
             Self::Token(_) => PolicyKind::StaticToken,
@@ -102,6 +109,7 @@ impl Policy {
             Self::AllOf(policies) | Self::AnyOf(policies) => policies.iter().flat_map(Self::leaves).collect(),
             Self::Jwt(_)
             | Self::Detached(_)
+            | Self::MessageSignature(_)
             | Self::Signature(_)
             | Self::ClientCertificate(_)
             | Self::Token(_)
@@ -115,6 +123,7 @@ impl Policy {
         match self {
             Self::Jwt(policy) => policy.binds_body(),
             Self::Detached(_) => true,
+            Self::MessageSignature(policy) => policy.binds_body(),
             Self::Signature(policy) => policy.binds_body(),
             Self::AllOf(policies) => policies.iter().any(Self::binds_body),
             Self::AnyOf(policies) => policies.iter().all(Self::binds_body),
@@ -130,6 +139,7 @@ impl Policy {
         };
         match self {
             Self::Public | Self::Detached(_) => true,
+            Self::MessageSignature(policy) => policy.has_one_sender(),
             Self::Signature(policy) => one(&policy.secrets),
             Self::Token(policy) => one(&policy.secrets),
             Self::ClientCertificate(rule) => rule.sans.len() + rule.sha256.len() == 1,
@@ -144,7 +154,7 @@ impl Policy {
             Self::ClientCertificate(_) => true,
             Self::Jwt(policy) => policy.bindings.certificate,
             Self::AllOf(policies) | Self::AnyOf(policies) => policies.iter().any(Self::looks_at_certificates),
-            Self::Detached(_) | Self::Signature(_) | Self::Token(_) | Self::Public => false,
+            Self::Detached(_) | Self::MessageSignature(_) | Self::Signature(_) | Self::Token(_) | Self::Public => false,
         }
     }
 
@@ -158,6 +168,7 @@ impl Policy {
         match self {
             Self::Jwt(policy) => std::slice::from_ref(&policy.token),
             Self::Detached(policy) => std::slice::from_ref(&policy.token),
+            Self::MessageSignature(policy) => &policy.places,
             Self::Signature(policy) => &policy.places,
             Self::Token(policy) => std::slice::from_ref(&policy.place),
             Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => &[],

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::claims::Pointer;
 use super::jwt::JwtReplayId;
+use super::locator::Locator;
+use super::message_signature::{MessageReplayId, SignatureParameter};
 use super::policy::Policy;
 use super::signature::{Component, SignatureReplayId};
 
@@ -71,6 +73,22 @@ impl Policy {
                 }
                 Some(ReplayIdSource::Claim(_) | ReplayIdSource::Component(_)) => Err(NoReplayId::NoId),
             },
+            Self::MessageSignature(policy) => {
+                let has_nonce = policy.required_parameters.contains(&SignatureParameter::Nonce);
+                let chosen = match source {
+                    None if has_nonce => MessageReplayId::Nonce,
+                    None | Some(ReplayIdSource::Hash) => MessageReplayId::Hash,
+                    Some(ReplayIdSource::Component(Component::Located(Locator::Header { name, scheme: None }, _))) => {
+                        if !policy.signs_header(name) {
+                            return Err(NoReplayId::Unsigned);
+                        }
+                        MessageReplayId::Header(name.clone())
+                    }
+                    Some(ReplayIdSource::Component(_) | ReplayIdSource::Claim(_)) => return Err(NoReplayId::NoId),
+                };
+                policy.replay_id = Some(chosen);
+                Ok(())
+            }
             Self::Signature(policy) => {
                 let chosen = match source {
                     None => policy.id.clone().map_or(SignatureReplayId::Hash, SignatureReplayId::Component),
@@ -97,6 +115,7 @@ impl Policy {
             }
             Self::Jwt(policy) => policy.window(),
             Self::Detached(policy) => policy.time.as_ref().map_or(Duration::ZERO, |time| time.max_age),
+            Self::MessageSignature(policy) => policy.max_age.saturating_add(policy.leeway),
             Self::Signature(policy) => policy.time.as_ref().map_or(Duration::ZERO, |time| time.max_age),
             Self::Token(_) | Self::ClientCertificate(_) | Self::Public => Duration::ZERO,
         }

@@ -193,12 +193,17 @@ pub enum UrlVariant {
 }
 
 impl UrlBase<'_> {
+    /// Scheme, authority and path prefix.
+    pub const fn parts(&self) -> (&str, &str, &str) {
+        match self {
+            Self::Configured(url) => (url.scheme.as_str(), url.authority.as_str(), url.prefix.as_str()),
+            Self::Host(authority) => ("https", authority, ""),
+        }
+    }
+
     /// The URL, followed by its other spellings under `variants`.
     pub fn spellings(&self, path_and_query: &str, variants: &[UrlVariant]) -> Vec<String> {
-        let (scheme, authority, prefix) = match self {
-            Self::Configured(url) => (url.scheme.as_str(), url.authority.as_str(), url.prefix.as_str()),
-            Self::Host(authority) => ("https", *authority, ""),
-        };
+        let (scheme, authority, prefix) = self.parts();
         let mut authorities = vec![authority.to_owned()];
         if variants.contains(&UrlVariant::Port) {
             authorities.extend(port_variants(scheme, authority));

@@ -32,8 +32,16 @@ impl Rules {
     pub fn new(policy: Policy, revocation: Option<Arc<RevocationHandle>>, timestamp: Option<TimestampRule>) -> Self {
         let mut headers: Vec<HeaderName> = policy.credential_headers().into_iter().cloned().collect();
         for leaf in policy.leaves() {
-            if let Policy::Signature(policy) = leaf {
-                headers.extend(policy.headers().cloned());
+            match leaf {
+                Policy::Signature(policy) => headers.extend(policy.headers().cloned()),
+                Policy::MessageSignature(policy) => headers.extend(policy.headers()),
+                Policy::Jwt(_)
+                | Policy::Detached(_)
+                | Policy::ClientCertificate(_)
+                | Policy::Token(_)
+                | Policy::AllOf(_)
+                | Policy::AnyOf(_)
+                | Policy::Public => {}
             }
         }
         headers.extend(timestamp.as_ref().and_then(|rule| rule.source.header()).cloned());

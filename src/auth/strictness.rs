@@ -7,6 +7,7 @@ use super::detached::DetachedPolicy;
 use super::issuer::Issuer;
 use super::jwt::JwtPolicy;
 use super::keys::Keys;
+use super::message_signature::MessageSignaturePolicy;
 use super::policy::Policy;
 use super::secret::Secret;
 use super::signature::SignaturePolicy;
@@ -28,7 +29,7 @@ impl Policy {
         match self {
             Self::Public => Strength::None,
             Self::ClientCertificate(_) | Self::Token(_) => Strength::Sender,
-            Self::Jwt(_) | Self::Detached(_) | Self::Signature(_) => Strength::Signed,
+            Self::Jwt(_) | Self::Detached(_) | Self::MessageSignature(_) | Self::Signature(_) => Strength::Signed,
             Self::AllOf(parts) => parts.iter().map(Self::strength).max().unwrap_or(Strength::None),
             Self::AnyOf(parts) => parts.iter().map(Self::strength).min().unwrap_or(Strength::None),
         }
@@ -49,6 +50,7 @@ impl Policy {
             (_, Self::AnyOf(parts)) => parts.iter().any(|part| self.is_as_strict_as(part)),
             (Self::Jwt(mine), Self::Jwt(theirs)) => is_jwt_as_strict(mine, theirs),
             (Self::Detached(mine), Self::Detached(theirs)) => is_detached_as_strict(mine, theirs),
+            (Self::MessageSignature(mine), Self::MessageSignature(theirs)) => is_message_as_strict(mine, theirs),
             (Self::Signature(mine), Self::Signature(theirs)) => is_signature_as_strict(mine, theirs),
             (Self::Token(mine), Self::Token(theirs)) => {
                 mine.place == theirs.place && all_among(&mine.secrets, &theirs.secrets)
@@ -59,6 +61,7 @@ impl Policy {
             (
                 Self::Jwt(_)
                 | Self::Detached(_)
+                | Self::MessageSignature(_)
                 | Self::Signature(_)
                 | Self::ClientCertificate(_)
                 | Self::Token(_)
@@ -79,6 +82,15 @@ fn is_jwt_as_strict(mine: &JwtPolicy, theirs: &JwtPolicy) -> bool {
 
 fn is_detached_as_strict(mine: &DetachedPolicy, theirs: &DetachedPolicy) -> bool {
     let rules = |policy: &DetachedPolicy| format!("{:?}", (&policy.payload, &policy.token, &policy.time));
+    is_same_issuer(&mine.issuer, &theirs.issuer) && rules(mine) == rules(theirs)
+}
+
+/// The keys of a route are its own: those of two routes count as different.
+fn is_message_as_strict(mine: &MessageSignaturePolicy, theirs: &MessageSignaturePolicy) -> bool {
+    let rules = |policy: &MessageSignaturePolicy| {
+        let times = (&policy.required_parameters, policy.max_age, policy.leeway);
+        format!("{:?}", (&policy.label, &policy.tag, &policy.required, policy.requires_digest, times))
+    };
     is_same_issuer(&mine.issuer, &theirs.issuer) && rules(mine) == rules(theirs)
 }
 

@@ -155,6 +155,7 @@ fn fetches_keys(policy: &Policy) -> bool {
     policy.leaves().iter().any(|leaf| match leaf {
         Policy::Jwt(policy) => policy.issuers.iter().any(|issuer| matches!(issuer.keys, Keys::Remote(_))),
         Policy::Detached(policy) => matches!(policy.issuer.keys, Keys::Remote(_)),
+        Policy::MessageSignature(policy) => matches!(policy.issuer.keys, Keys::Remote(_)),
         Policy::Signature(_)
         | Policy::ClientCertificate(_)
         | Policy::Token(_)

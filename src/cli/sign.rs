@@ -4,6 +4,7 @@
 mod draft;
 mod jws;
 mod keyring;
+mod message_signature;
 mod signature;
 
 use std::path::{Path, PathBuf};
@@ -174,6 +175,7 @@ fn fill(route: &Arc<Route>, draft: &mut Draft, keys: &Keyring) -> anyhow::Result
         match leaf {
             Policy::Jwt(policy) => token = Some(jws::add_token(policy, route, draft, keys)?),
             Policy::Detached(policy) => token = Some(jws::add_detached(policy, draft, keys)?),
+            Policy::MessageSignature(policy) => message_signature::add(policy, route, draft, keys)?,
             Policy::Signature(policy) => signature::add(policy, route, draft, keys)?,
             Policy::Token(policy) => signature::add_token(policy, draft)?,
             Policy::ClientCertificate(_) => {
@@ -192,6 +194,7 @@ fn needed(policy: &Policy) -> Vec<&Policy> {
         Policy::AnyOf(policies) => policies.first().map(needed).unwrap_or_default(),
         Policy::Jwt(_)
         | Policy::Detached(_)
+        | Policy::MessageSignature(_)
         | Policy::Signature(_)
         | Policy::ClientCertificate(_)
         | Policy::Token(_)

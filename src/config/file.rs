@@ -7,6 +7,7 @@
 mod auth;
 mod issuer;
 mod jwt;
+pub mod message_signature;
 mod number;
 pub mod preset;
 mod route;

@@ -192,6 +192,18 @@ mapping! {
 }
 
 mapping! {
+    /// `auth.http_message_signature`.
+    MessageSignature in "http_message_signature" {
+        algorithm: "algorithm",
+        public_key: "public_key",
+        required_components: "required_components",
+        required_parameters: "required_parameters",
+        secret: "secret",
+        tag: "tag",
+    }
+}
+
+mapping! {
     /// `auth` with a `preset`.
     Preset {
         preset: "preset",

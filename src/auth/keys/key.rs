@@ -20,7 +20,7 @@ pub struct Key {
     /// Length of a signature in bytes, which the algorithm or the modulus determines.
     pub(super) signature_length: usize,
     pub(super) verifier: Verifier,
-    /// Index among the shared secrets; `None` for a public key.
+    /// Index among the secrets of its scheme; `None` for a public key of an issuer.
     pub secret: Option<usize>,
     /// The sender to whom it belongs, if gateway.yaml names one.
     pub sender: Option<Arc<str>>,

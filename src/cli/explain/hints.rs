@@ -2,13 +2,12 @@
 //! change that makes it pass is the cause.
 
 mod bodies;
+mod message_signature;
 
 use std::time::Duration;
 
-use super::message::Captured;
-use super::trial::Trial;
+use super::trial::{Trial, passes};
 use crate::auth::encoding::Encoding;
-use crate::auth::explanation::Explanation;
 use crate::auth::request::{PublicUrl, UrlVariant};
 use crate::auth::secret::{Secret, SecretKey};
 use crate::auth::signature::SignaturePolicy;
@@ -18,7 +17,6 @@ use crate::clock::UnixTime;
 use crate::config::file::SecretEncoding;
 use crate::config::values::decode_secret;
 use crate::config::{Config, presets};
-use crate::route::Route;
 
 /// The largest clock error that is tried, in seconds.
 const MAX_OFFSET: u64 = 10 * 366 * 24 * 3600;
@@ -59,20 +57,16 @@ pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason) -> Vec<St
         hints.extend(of_unit(trial));
         hints.extend(of_clock(trial));
     }
-    if reason == Reason::MissingCredential {
+    if hints.is_empty() {
+        hints.extend(message_signature::find(trial, reason));
+    }
+    if hints.is_empty() && reason == Reason::MissingCredential {
         hints.extend(of_senders(trial));
     }
     if hints.is_empty() {
         hints.extend(reason.hint().map(str::to_owned));
     }
     hints
-}
-
-/// Whether the request passes after `change` of the rules, the headers, the body or the time.
-fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Captured, &mut UnixTime)) -> bool {
-    let (mut route, mut captured, mut now) = (trial.route.clone(), trial.captured.clone(), trial.now);
-    change(&mut route, &mut captured, &mut now);
-    Trial { route: &route, captured, now }.verdict(&mut Explanation::off()).is_ok()
 }
 
 fn of_body(trial: &Trial<'_>) -> Option<String> {
@@ -107,8 +101,12 @@ fn each_signature(rules: &mut Rules, mut change: impl FnMut(&mut SignaturePolicy
             Policy::AllOf(policies) | Policy::AnyOf(policies) => {
                 policies.iter_mut().for_each(|policy| walk(policy, change));
             }
-            Policy::Jwt(_) | Policy::Detached(_) | Policy::ClientCertificate(_) | Policy::Token(_) | Policy::Public => {
-            }
+            Policy::Jwt(_)
+            | Policy::Detached(_)
+            | Policy::MessageSignature(_)
+            | Policy::ClientCertificate(_)
+            | Policy::Token(_)
+            | Policy::Public => {}
         }
     }
     walk(&mut rules.policy, &mut change);

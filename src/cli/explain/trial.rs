@@ -13,6 +13,13 @@ pub(super) struct Trial<'a> {
     pub(super) now: UnixTime,
 }
 
+/// Whether the request passes after `change` of the rules, the headers, the body or the time.
+pub(super) fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Captured, &mut UnixTime)) -> bool {
+    let (mut route, mut captured, mut now) = (trial.route.clone(), trial.captured.clone(), trial.now);
+    change(&mut route, &mut captured, &mut now);
+    Trial { route: &route, captured, now }.verdict(&mut Explanation::off()).is_ok()
+}
+
 impl Trial<'_> {
     pub(super) fn view(&self) -> RequestView<'_> {
         RequestView::new(&self.captured.head, self.route.url_base(self.captured.host())).with_body(&self.captured.body)

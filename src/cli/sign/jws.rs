@@ -152,7 +152,7 @@ pub(super) fn add_detached(policy: &DetachedPolicy, draft: &mut Draft, keys: &Ke
 }
 
 impl Keyring {
-    fn algorithm(&self, issuer: &Issuer) -> anyhow::Result<Algorithm> {
+    pub(super) fn algorithm(&self, issuer: &Issuer) -> anyhow::Result<Algorithm> {
         let first = issuer.algorithms.first().copied().context("the issuer has no algorithm")?;
         // Of several algorithms, the one that fits the key.
         let fits = |algorithm: &&Algorithm| self.signs(issuer, **algorithm, b"").is_ok();
@@ -179,7 +179,7 @@ impl Keyring {
         Ok(format!("{input}.{}", self.sign(issuer, input.as_bytes())?))
     }
 
-    fn sign(&self, issuer: &Issuer, input: &[u8]) -> anyhow::Result<String> {
+    pub(super) fn sign(&self, issuer: &Issuer, input: &[u8]) -> anyhow::Result<String> {
         self.signs(issuer, self.algorithm(issuer)?, input)
     }
 
@@ -211,7 +211,7 @@ fn sign_p521(pem: &[u8], input: &[u8]) -> anyhow::Result<String> {
     Ok(URL_SAFE_NO_PAD.encode(signature))
 }
 
-fn random_id() -> String {
+pub(super) fn random_id() -> String {
     let mut bytes = [0_u8; 16];
     // Without entropy the id is zero, which is good enough for a request made by hand.
     let _ = aws_lc_rs::rand::fill(&mut bytes);

@@ -18,8 +18,8 @@ const MAX_BRANCHES: usize = 16;
 /// Maximum nesting of `all_of` and `any_of`.
 const MAX_NESTING: usize = 6;
 
-const SCHEMES: &str = "one of jwt, preset, signature, static_token, client_certificate, all_of and any_of, or `auth: public` for no \
-     authentication";
+const SCHEMES: &str = "one of jwt, preset, signature, http_message_signature, static_token, client_certificate, all_of and any_of, \
+     or `auth: public` for no authentication";
 
 impl Compiler<'_> {
     pub(super) fn rules(&mut self, file: &RouteYaml, scope: &mut RouteScope<'_>) -> Option<Rules> {
@@ -47,6 +47,7 @@ impl Compiler<'_> {
             ("jwt", file.jwt.is_written()),
             ("preset", file.preset.is_written()),
             ("signature", file.signature.is_written()),
+            ("http_message_signature", file.http_message_signature.is_written()),
             ("static_token", file.static_token.is_written()),
             ("client_certificate", file.client_certificate.is_written()),
             ("all_of", file.all_of.is_written),
@@ -57,6 +58,10 @@ impl Compiler<'_> {
             "jwt" => Some(Policy::Jwt(Box::new(self.jwt(file.jwt.value()?, scope)?))),
             "preset" => self.preset(file, scope),
             "signature" => Some(Policy::Signature(Box::new(self.signature(&file.signature, scope)?))),
+            "http_message_signature" => {
+                let policy = self.message_signature(&file.http_message_signature, scope)?;
+                Some(Policy::MessageSignature(Box::new(policy)))
+            }
             "static_token" => Some(Policy::Token(Box::new(self.static_token(&file.static_token, scope)?))),
             "client_certificate" => {
                 let certificate = file.client_certificate.value()?;
@@ -172,6 +177,7 @@ pub(super) fn written<'f>(keys: &[PlaceKey<'f>]) -> Vec<WrittenKey<'f>> {
 fn signs_header(policy: &Policy, name: &HeaderName) -> bool {
     match policy {
         Policy::Signature(signature) => signature.signs_header(name),
+        Policy::MessageSignature(signature) => signature.signs_header(name),
         Policy::AllOf(policies) => policies.iter().any(|policy| signs_header(policy, name)),
         Policy::AnyOf(policies) => policies.iter().all(|policy| signs_header(policy, name)),
         Policy::Jwt(_) | Policy::Detached(_) | Policy::ClientCertificate(_) | Policy::Token(_) | Policy::Public => {

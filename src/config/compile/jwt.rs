@@ -17,7 +17,7 @@ use crate::auth::time::TimestampRule;
 use crate::config::file::{
     BodyHashYaml, JwtYaml, OneOrMany, Parsed, TimeClaimYaml, TokenYaml, UrlClaimYaml, UrlHashYaml,
 };
-use crate::config::reader::{Field, nearest};
+use crate::config::reader::{Field, Location, nearest};
 
 /// The registered claims that are required even if `required_claims` does not list them (RFC 7519 §4.1).
 const ALWAYS_REQUIRED: &[&str] = &["iss", "aud", "exp"];
@@ -149,7 +149,7 @@ impl Compiler<'_> {
             self.missing(field.at, "a name under `issuers`");
             return None;
         };
-        let chosen: Vec<_> = names.iter().map(|name| self.chosen_issuer(name, field, issuers)).collect();
+        let chosen: Vec<_> = names.iter().map(|name| self.chosen_issuer(name, field.at, issuers)).collect();
         let chosen: Vec<Issuer> = chosen.into_iter().collect::<Option<_>>()?;
         // The unverified `iss` selects the key set, so each issuer needs one, and all must differ.
         let mut seen: Vec<&str> = chosen.iter().filter_map(|issuer| issuer.iss.as_deref()).collect();
@@ -162,10 +162,10 @@ impl Compiler<'_> {
         Some(chosen)
     }
 
-    fn chosen_issuer(
+    pub(super) fn chosen_issuer(
         &mut self,
         name: &str,
-        field: &Field<OneOrMany<String>>,
+        at: Location,
         issuers: &BTreeMap<String, Issuer>,
     ) -> Option<Issuer> {
         let found = issuers.get(name).cloned();
@@ -176,7 +176,7 @@ impl Compiler<'_> {
             let meant = nearest(name, all.keys().map(String::as_str));
             let remedy =
                 meant.map_or("define it under `issuers`".to_owned(), |meant| format!("did you mean `{meant}`?"));
-            self.problems.add(field.at, format!("unknown issuer `{}`; {remedy}", name.escape_debug()));
+            self.problems.add(at, format!("unknown issuer `{}`; {remedy}", name.escape_debug()));
         }
         found
     }

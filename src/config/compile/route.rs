@@ -23,7 +23,7 @@ fn holds_bodies(leaf: &Policy) -> bool {
     match leaf {
         Policy::Jwt(policy) => policy.binds_body(),
         Policy::Token(policy) => policy.place.is_in_body(),
-        Policy::Signature(_) | Policy::Detached(_) => true,
+        Policy::Signature(_) | Policy::MessageSignature(_) | Policy::Detached(_) => true,
         Policy::ClientCertificate(_) | Policy::Public | Policy::AllOf(_) | Policy::AnyOf(_) => false,
     }
 }
@@ -154,7 +154,17 @@ impl Compiler<'_> {
     /// request signed for another receiver contains that receiver's host.
     fn check_open_url(&mut self, policy: &Policy, file: &Section<RouteYaml>) {
         let by_url_alone = |leaf: &&Policy| matches!(leaf, Policy::Jwt(jwt) if jwt.audience == Audience::Any && jwt.bindings.binds_url());
-        let signs_url = |leaf: &&Policy| matches!(leaf, Policy::Signature(signature) if signature.signs_url());
+        let signs_url = |leaf: &&Policy| match leaf {
+            Policy::Signature(signature) => signature.signs_url(),
+            Policy::MessageSignature(signature) => signature.signs_url(),
+            Policy::Jwt(_)
+            | Policy::Detached(_)
+            | Policy::ClientCertificate(_)
+            | Policy::Token(_)
+            | Policy::AllOf(_)
+            | Policy::AnyOf(_)
+            | Policy::Public => false,
+        };
         if policy.leaves().iter().any(by_url_alone) {
             let what = "public_url, or match.host: only the URL binds a token to this endpoint, and its host is taken \
                         from the request itself";

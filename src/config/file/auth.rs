@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::issuer::{JwksYaml, SecretYaml};
 use super::jwt::JwtYaml;
+use super::message_signature::MessageSignatureYaml;
 use super::preset::ChallengeSwitch;
 use super::scalar::{CertificateFingerprint, OptionalDuration, Parsed};
 use super::signature::{SignatureYaml, StaticTokenYaml};
@@ -40,12 +41,13 @@ pub enum AuthWord {
     Public,
 }
 
-/// `auth` of a route: exactly one of jwt, preset, signature, static_token, client_certificate, all_of and any_of
+/// `auth` of a route: exactly one of jwt, preset, signature, http_message_signature, static_token, client_certificate,
+/// all_of and any_of
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthScheme {
-    /// A JSON Web Token (RFC 7519). Exactly one of `jwt`, `preset`, `signature`, `static_token`, `client_certificate`,
-    /// `all_of` and `any_of` is required.
+    /// A JSON Web Token (RFC 7519). Exactly one of `jwt`, `preset`, `signature`, `http_message_signature`, `static_token`,
+    /// `client_certificate`, `all_of` and `any_of` is required.
     #[schemars(example = json!({ "issuer": "acme", "audience": "https://api.example.com/webhook" }))]
     pub jwt: Field<Box<JwtYaml>>,
     /// Name of a provider's preset; `hookgate presets` lists them, and `hookgate presets NAME` shows the keys that one
@@ -90,6 +92,10 @@ pub struct AuthScheme {
         "secret": { "env": "SECRET" }
     }))]
     pub signature: Field<Box<SignatureYaml>>,
+    /// An HTTP Message Signature (RFC 9421) in the headers Signature-Input and Signature, with the digest of the body in
+    /// Content-Digest (RFC 9530).
+    #[schemars(example = json!({ "algorithm": "ed25519", "public_key": { "file": "sender.pem" } }))]
+    pub http_message_signature: Field<Box<MessageSignatureYaml>>,
     /// A static token: a secret that the sender presents as is. It authenticates no part of the request.
     #[schemars(example = json!({ "header": "X-Token", "secret": { "env": "TOKEN" } }))]
     pub static_token: Field<StaticTokenYaml>,

@@ -17,6 +17,7 @@ use crate::auth::certificate_rule::parse_fingerprint;
 use crate::auth::claims::Pointer;
 use crate::auth::client_certificate::San;
 use crate::auth::keys::Algorithm;
+use crate::auth::message_signature::ComponentIdentifier;
 use crate::auth::request::PublicUrl;
 use crate::auth::signature::Component;
 use crate::clock::UnixTime;
@@ -208,6 +209,8 @@ texts! {
         |text: &str| or(values::parse_public_url(text), URL);
     Pointer: "a name, or a JSON pointer such as /a/b", "jti", None, |text: &str| or(Self::parse(text), POINTER);
     Component: "a component such as body", "body", None, |text: &str| or(Self::parse(text), COMPONENTS);
+    ComponentIdentifier: "a component identifier such as @method or content-digest", "@method", None,
+        |text: &str| Self::parse(text).map_err(|problem| problem.to_string());
     Algorithm: "a JWS algorithm such as RS256", "RS256", Some("^((RS|PS|ES|HS)(256|384|512)|EdDSA|Ed25519)$"),
         |text: &str| or(Self::named(text), ALGORITHMS);
     San: "a subject alternative name such as dns:client.example.com", "dns:client.example.com", None,

@@ -9,6 +9,7 @@ use hookgate::auth::detached::DetachedPolicy;
 use hookgate::auth::issuer::Issuer;
 use hookgate::auth::jwt::JwtPolicy;
 use hookgate::auth::keys::Keys;
+use hookgate::auth::message_signature::MessageSignaturePolicy;
 use hookgate::auth::secret::{Secret, SecretKey};
 use hookgate::auth::signature::SignaturePolicy;
 use hookgate::auth::static_token::StaticTokenPolicy;
@@ -23,6 +24,7 @@ pub fn policy(policy: &Policy) -> Value {
         match policy {
             Policy::Jwt(policy) => jwt(policy),
             Policy::Detached(policy) => detached(policy),
+            Policy::MessageSignature(policy) => message_signature(policy),
             Policy::Signature(policy) => signature(policy),
             Policy::ClientCertificate(rule) => {
                 let fingerprints = rule.sha256.iter().map(hex::encode);
@@ -93,6 +95,34 @@ fn detached(policy: &DetachedPolicy) -> Value {
     json!({
         "payload": debug(payload), "token": debug(token), "issuer": self::issuer(issuer),
         "timestamp": optional(time.as_ref(), timestamp_rule), "replay_id": replay_id,
+    })
+}
+
+fn message_signature(policy: &MessageSignaturePolicy) -> Value {
+    let MessageSignaturePolicy {
+        name,
+        places: _,
+        issuer,
+        label,
+        tag,
+        required,
+        requires_digest,
+        required_parameters,
+        max_age,
+        leeway,
+        replay_id,
+    } = policy;
+    json!({
+        "name": Arc::clone(name).as_ref(),
+        "issuer": self::issuer(issuer),
+        "label": debug(label),
+        "tag": debug(tag),
+        "required_components": required.iter().map(ToString::to_string).collect::<Value>(),
+        "requires_digest": requires_digest,
+        "required_parameters": all_debug(required_parameters),
+        "max_age": debug(max_age),
+        "leeway": debug(leeway),
+        "replay_id": debug(replay_id),
     })
 }
 
