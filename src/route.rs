@@ -9,6 +9,7 @@ mod forward;
 mod limits;
 mod path;
 pub mod table;
+mod template;
 mod upstream;
 pub mod variants;
 
@@ -29,6 +30,7 @@ use duplicates::DuplicateRules;
 pub use forward::{Forward, HeaderPattern, NEEDED_BY_HTTP, normal_form};
 pub use limits::{Limit, REDUCED_MAX_BODY, Rate, RouteLimits};
 pub use path::{AmbiguousPath, validate_path};
+pub use template::{PathTemplate, TENANT};
 pub use upstream::{Endpoint, EndpointAddress, Reuse, Trust, Upstream};
 
 /// One entry under `routes`.
@@ -162,11 +164,21 @@ pub struct Match {
 pub enum PathMatch {
     /// Exactly this path.
     Exact(String),
+    /// `/hooks/{tenant}` or `/hooks/{tenant}/*`: paths that name a tenant.
+    Template(PathTemplate),
     /// `/hooks/*`: every path that starts with `/hooks/`. The stored prefix ends in `/`.
     Prefix(String),
 }
 
 impl Match {
+    /// The name of the tenant in a path that matches, if the route's path has `{tenant}`.
+    pub fn tenant<'p>(&self, path: &'p str) -> Option<&'p str> {
+        match &self.path {
+            PathMatch::Template(template) => template.tenant(path),
+            PathMatch::Exact(_) | PathMatch::Prefix(_) => None,
+        }
+    }
+
     /// Whether it matches requests with this method.
     pub fn takes(&self, method: &Method) -> bool {
         self.methods.as_ref().is_none_or(|methods| methods.contains(method))

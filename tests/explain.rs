@@ -285,3 +285,41 @@ fn a_wrong_command_line_is_no_rejection() {
     assert_eq!(hookgate(folder.path(), &["explain", "--request", "gone"]).status.code(), Some(64));
     assert_eq!(hookgate(folder.path(), &["--help"]).status.code(), Some(0));
 }
+
+/// The tenant is that of the path.
+#[test]
+fn a_tenant_is_signed_for_and_explained() {
+    let signature = Signature::hmac("X-Signature", &["body"]).without("secret");
+    let auth = signature.with("secrets", json!({ "dir": "secrets/{tenant}" })).into();
+    let folder = folder(&[("webhook", auth)], None);
+    edit(&folder, |route| route.path("/hooks/{tenant}"));
+    std::fs::create_dir(folder.path().join("secrets")).unwrap();
+    for tenant in ["acme", "bob"] {
+        write(&folder, &format!("secrets/{tenant}"), format!("the secret of {tenant}"));
+    }
+    let url = |path: &str| ["--url".to_owned(), format!("http://localhost:8443{path}")];
+    let sign = |path: &str| {
+        let url = url(path);
+        signed(&folder, "webhook", &url.each_ref().map(String::as_str))
+    };
+    let first = String::from_utf8(sign("")).unwrap();
+    assert!(first.starts_with("POST /hooks/acme "), "{first}");
+    let of_bob = String::from_utf8(sign("/hooks/bob")).unwrap();
+    assert_eq!(explained(&folder, of_bob.as_bytes(), NOW).0, 0);
+    for (path, finding) in [
+        ("/hooks/acme ", "matches none of the tenant's secrets"),
+        ("/hooks/carol ", "no tenant of this name has a file"),
+    ] {
+        let (code, findings) = explained(&folder, of_bob.replace("/hooks/bob ", path).as_bytes(), NOW);
+        assert_eq!((code, &findings["reason"]), (2, &json!("invalid_signature")), "{findings}");
+        assert!(findings["checks"].as_array().unwrap().iter().any(|check| check["found"] == finding), "{findings}");
+    }
+    let unknown = hookgate(folder.path(), &["sign", "--url", "http://localhost:8443/hooks/carol"]);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("none for the tenant in the path of --url"));
+    let check = hookgate(folder.path(), &["check"]);
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+    write(&folder, "secrets/carol", "");
+    let check = hookgate(folder.path(), &["check"]);
+    let problem = "routes[0].auth.signature.secrets.dir: secrets/carol: must not be empty";
+    assert!(!check.status.success() && String::from_utf8_lossy(&check.stderr).contains(problem), "{check:?}");
+}

@@ -45,6 +45,7 @@ mod schema;
 mod secevent;
 mod signatures;
 mod support;
+mod tenants;
 mod tls;
 mod trees;
 mod upstreams;

@@ -65,6 +65,9 @@ const STORE_CACHE: u64 = 64 * MIB;
 /// The latest changes that are kept for Redis: 65,536 of 512 bytes, and 16 MiB of stored responses.
 const STORE_TAIL: u64 = 48 * MIB;
 
+/// A tenant with four files, each with a secret of at most 2 KiB.
+const TENANT: u64 = 12 * KIB;
+
 /// A route with its metrics and two renderings of them.
 const ROUTE: u64 = 64 * KIB;
 
@@ -101,6 +104,7 @@ pub fn memory_terms(config: &Config) -> Vec<MemoryTerm> {
         ("cached tokens", token_caches(&routes) * TOKEN_CACHE),
         ("key sets", amount(config.handles.remote_keys.len()) * KEY_SET),
         ("store", store(config, &routes)),
+        ("tenants", tenants(config)),
         ("routes and metrics", amount(routes.len()) * ROUTE),
     ];
     let terms = terms.into_iter().filter(|(_, bytes)| *bytes > 0);
@@ -177,6 +181,11 @@ fn parses_body(route: &Route) -> bool {
     !route.challenges.is_empty() || !route.rules.policy.leaves().iter().all(headers_alone)
 }
 
+/// The secrets of the tenants of all folders.
+fn tenants(config: &Config) -> u64 {
+    config.handles.tenants.iter().fold(0, |sum, folder| sum.saturating_add(amount(folder.max_tenants) * TENANT))
+}
+
 /// The number of kinds of limits whose consumed quotas are kept in numbers that clients determine: issuers, subjects,
 /// senders, and addresses.
 fn rate_limits(routes: &[&Route]) -> u64 {
@@ -250,7 +259,9 @@ routes:
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("gateway.yaml");
         std::fs::write(folder.path().join("secret"), "a secret of a sender").unwrap();
-        std::fs::write(&path, USUAL.replace("TOP", top).replace("AUTH", auth).replace("LIMITS", limits)).unwrap();
+        std::fs::create_dir(folder.path().join("tenants")).unwrap();
+        let usual = if auth == TENANTS { USUAL.replace("path: /a", "path: \"/{tenant}\"") } else { USUAL.to_owned() };
+        std::fs::write(&path, usual.replace("TOP", top).replace("AUTH", auth).replace("LIMITS", limits)).unwrap();
         memory_terms(&config::load(&path, &Handles::default()).unwrap_or_else(|errors| panic!("{errors}")))
     }
 
@@ -260,6 +271,7 @@ routes:
 
     const PUBLIC: &str = "auth: public";
     const GITHUB: &str = "auth: { preset: github, secret: { file: secret } }";
+    const TENANTS: &str = "auth: { preset: github, secrets: { dir: tenants } }";
     const JWT: &str = "auth: { jwt: { issuer: a, audience: x } }\n    replay_protection: disabled";
     const ISSUER: &str =
         "issuers: { a: { issuer: https://a.test/, algorithms: [RS256], jwks: { url: \"https://a.test/\" } } }";
@@ -291,6 +303,7 @@ routes:
             ("rate limits", 8 * MIB, ISSUER, JWT, ", per_sender: { rate: 1/s }"),
             ("cached tokens", 24 * MIB, ISSUER, JWT, ""),
             ("key sets", 4 * MIB, ISSUER, JWT, ""),
+            ("tenants", 12_000 * KIB, "", TENANTS, ""),
             ("store", 80_000, memory, GITHUB, ""),
             ("store", 80_000 + 64 * MIB, embedded, GITHUB, ""),
             ("store", 48 * MIB, redis, GITHUB, ""),

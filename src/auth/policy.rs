@@ -1,6 +1,8 @@
 //! The authentication policy of a route: one scheme, or a combination of schemes by `all_of` and `any_of`. Called by
 //! [`super::verify`].
 
+use std::sync::Arc;
+
 use http::HeaderName;
 
 use super::certificate_rule::CertificateRule;
@@ -11,9 +13,9 @@ use super::jwt::JwtPolicy;
 use super::locator::Locator;
 use super::rejection::{Rejection, VerifyError};
 use super::request::RequestView;
-use super::secret::Secret;
 use super::signature::SignaturePolicy;
 use super::static_token::StaticTokenPolicy;
+use super::tenants::{Secrets, TenantSecrets};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 use crate::rows::rows;
@@ -122,9 +124,39 @@ impl Policy {
         }
     }
 
+    /// Whether every request that passes is verified with a secret of the tenant in its path, whichever alternative of an
+    /// `any_of` it uses.
+    pub fn binds_tenant(&self) -> bool {
+        match self {
+            Self::Signature(policy) => policy.secrets.tenants.is_some(),
+            Self::Token(policy) => policy.secrets.tenants.is_some(),
+            Self::AllOf(policies) => policies.iter().any(Self::binds_tenant),
+            Self::AnyOf(policies) => policies.iter().all(Self::binds_tenant),
+            Self::Jwt(_) | Self::Detached(_) | Self::ClientCertificate(_) | Self::Public => false,
+        }
+    }
+
+    /// The folders with the secrets of tenants.
+    pub fn tenants(&self) -> Vec<&Arc<TenantSecrets>> {
+        let secrets = self.leaves().into_iter().filter_map(|leaf| match leaf {
+            Self::Signature(policy) => Some(&policy.secrets),
+            Self::Token(policy) => Some(&policy.secrets),
+            Self::Jwt(_)
+            | Self::Detached(_)
+            | Self::ClientCertificate(_)
+            | Self::AllOf(_)
+            | Self::AnyOf(_)
+            | Self::Public => None,
+        });
+        secrets.filter_map(|secrets| secrets.tenants.as_ref()).collect()
+    }
+
     /// Whether all requests that pass have the same sender. Tokens of one issuer may have different subjects.
     pub fn has_one_sender(&self) -> bool {
-        let one = |secrets: &[Secret]| {
+        let one = |secrets: &Secrets| {
+            if secrets.tenants.is_some() {
+                return false;
+            }
             let mut names = secrets.iter().map(|secret| secret.sender.as_ref().ok_or(&secret.id));
             names.next().is_none_or(|first| names.all(|other| other == first))
         };

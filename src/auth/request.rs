@@ -32,19 +32,27 @@ pub struct RequestView<'a> {
     pub url: UrlBase<'a>,
     /// The client certificate, if the client has presented one.
     pub client: Option<PresentedCertificate<'a>>,
+    /// The tenant that the path names, if the route's path has `{tenant}`.
+    pub tenant: Option<&'a str>,
     json: OnceLock<Option<Map<String, Value>>>,
 }
 
 impl<'a> RequestView<'a> {
     /// A request whose body has not been read.
     pub const fn new(head: &'a Parts, url: UrlBase<'a>) -> Self {
-        Self { head, body: None, url, client: None, json: OnceLock::new() }
+        Self { head, body: None, url, client: None, tenant: None, json: OnceLock::new() }
     }
 
     /// Sets the client certificate.
     #[must_use]
     pub fn with_client(self, client: Option<PresentedCertificate<'a>>) -> Self {
         Self { client, ..self }
+    }
+
+    /// Sets the tenant.
+    #[must_use]
+    pub fn with_tenant(self, tenant: Option<&'a str>) -> Self {
+        Self { tenant, ..self }
     }
 
     /// Sets the body.

@@ -59,6 +59,8 @@ pub struct Secret {
     pub id: Option<Arc<str>>,
     /// The sender to whom it belongs, if gateway.yaml names one.
     pub sender: Option<Arc<str>>,
+    /// The tenant whose file it is.
+    pub tenant: Option<Arc<str>>,
     /// The key material.
     pub key: SecretKey,
     /// The digest of `key`.
@@ -101,14 +103,15 @@ impl Secret {
     /// A secret with this number, without a key id and a sender of its own.
     pub fn new(index: usize, key: SecretKey) -> Self {
         let digest = KeyDigest::of(key.bytes());
-        Self { index, id: None, sender: None, key, digest }
+        Self { index, id: None, sender: None, tenant: None, key, digest }
     }
 
     /// The holder of this secret, given the name of its preset or scheme.
     pub fn holder(&self, scheme: &Arc<str>) -> Holder {
-        match &self.sender {
-            Some(sender) => Holder::named(sender),
-            None => Holder { kind: HolderKind::Scheme, name: Arc::clone(scheme), key_id: self.id.clone() },
+        match (&self.tenant, &self.sender) {
+            (Some(tenant), _) => Holder::of_tenant(scheme, tenant),
+            (None, Some(sender)) => Holder::named(sender),
+            (None, None) => Holder { kind: HolderKind::Scheme, name: Arc::clone(scheme), key_id: self.id.clone() },
         }
     }
 

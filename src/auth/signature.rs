@@ -23,6 +23,7 @@ use super::locator::{LocatedValue, Locator};
 use super::rejection::VerifyError;
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::secret::{Secret, SignatureAlgorithm};
+use super::tenants::Secrets;
 use super::time::TimestampRule;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
@@ -63,7 +64,7 @@ pub struct SignaturePolicy {
     /// The component that identifies the event across retries.
     pub id: Option<Component>,
     /// Secrets and public keys; a signature under any of them is valid.
-    pub secrets: Vec<Secret>,
+    pub secrets: Secrets,
     /// Source of the replay id, if the route needs one.
     pub replay_id: Option<SignatureReplayId>,
 }
@@ -179,18 +180,19 @@ impl SignaturePolicy {
         explanation: &mut Explanation,
     ) -> Result<Grant, VerifyError> {
         let body = self.check_body_hash(request, explanation)?;
+        let secrets = self.secrets.candidates(request.tenant);
         for (value, signatures) in self.attempts(values) {
             let key_id = self.key_id.as_ref().map(|component| component.text(request, value)).transpose();
             let key_id = key_id.map_err(without_key_id)?;
             for url in self.urls(request) {
                 let mut built = None;
-                for secret in self.secrets.iter().filter(|secret| secret.answers_to(key_id.as_deref())) {
+                for secret in secrets.iter().filter(|secret| secret.answers_to(key_id.as_deref())) {
                     let text = match built.take().filter(|_| !self.signed_payload.contains(&Component::Secret)) {
                         Some(text) => text,
                         None => self.text(request, value, &SigningVariant { url: &url, body, secret })?,
                     };
                     explanation.add("string to sign", || shown(&text, secret));
-                    if secret.key.verifies_any(self.algorithm, &text, &signatures) {
+                    if secret.key.verifies_any(self.algorithm, &text, &signatures) && !secrets.is_decoy() {
                         explanation.add("signature", || format!("valid, made with secret {}", secret.index));
                         let replay_id = self.replay_id_of(request, value, &text)?;
                         return Ok(Grant {
@@ -206,7 +208,7 @@ impl SignaturePolicy {
                 }
             }
         }
-        explanation.add("signature", || "matches none of the route's secrets".into());
+        explanation.add("signature", || secrets.without_match().into());
         Err(Reason::InvalidSignature.into())
     }
 

@@ -12,6 +12,7 @@ use super::locator::{LocatedValue, Locator};
 use super::rejection::VerifyError;
 use super::request::RequestView;
 use super::secret::{Secret, equal_to};
+use super::tenants::Secrets;
 use crate::reason::Reason;
 
 /// `auth.static_token` of a route.
@@ -22,7 +23,7 @@ pub struct StaticTokenPolicy {
     /// Where the request carries the token; with a `*` in a JSON pointer, every item of the array must contain it.
     pub place: Locator,
     /// The accepted tokens.
-    pub secrets: Vec<Secret>,
+    pub secrets: Secrets,
 }
 
 impl StaticTokenPolicy {
@@ -42,10 +43,11 @@ impl StaticTokenPolicy {
         }
         let is_shown = equal_to(first.as_bytes());
         let fits = |secret: &&Secret| secret.key.shared().is_some_and(&is_shown);
-        let found = self.secrets.iter().find(fits);
+        let secrets = self.secrets.candidates(request.tenant);
+        let found = secrets.iter().find(fits).filter(|_| !secrets.is_decoy());
         explanation.add("static token", || match found {
             Some(secret) => format!("matches secret {}", secret.index),
-            None => "matches none of the secrets".into(),
+            None => secrets.without_match().into(),
         });
         let secret = found.ok_or(Reason::InvalidStaticToken)?;
         let holder = Some(secret.holder(&self.name));
@@ -88,7 +90,7 @@ mod tests {
         StaticTokenPolicy {
             name: "static_token".into(),
             place,
-            secrets: vec![secret(0, b"the next"), secret(1, b"the token")],
+            secrets: vec![secret(0, b"the next"), secret(1, b"the token")].into(),
         }
     }
 
@@ -171,7 +173,8 @@ mod tests {
         let key = crate::auth::testing::ED25519.spki();
         let key = SecretKey::from_public(&key, crate::auth::secret::SignatureAlgorithm::Ed25519).unwrap();
         let place = Locator::Header { name: HeaderName::from_static("x-t"), scheme: None };
-        let policy = StaticTokenPolicy { name: "static_token".into(), place, secrets: vec![Secret::new(0, key)] };
+        let policy =
+            StaticTokenPolicy { name: "static_token".into(), place, secrets: vec![Secret::new(0, key)].into() };
         let head = Request::post("/").header("x-t", "anything").body(()).unwrap().into_parts().0;
         let verified = policy.verify(&RequestView::new(&head, UrlBase::Host("a")), &mut Explanation::off());
         assert_eq!(verified.err(), Some(Reason::InvalidStaticToken.into()));

@@ -10,6 +10,7 @@ use super::keys::Keys;
 use super::policy::Policy;
 use super::secret::Secret;
 use super::signature::SignaturePolicy;
+use super::tenants::Secrets;
 
 /// The proof that a policy requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +85,7 @@ fn is_detached_as_strict(mine: &DetachedPolicy, theirs: &DetachedPolicy) -> bool
 
 fn is_signature_as_strict(mine: &SignaturePolicy, theirs: &SignaturePolicy) -> bool {
     let rules = |policy: &SignaturePolicy| {
-        format!("{:?}", SignaturePolicy { secrets: Vec::new(), replay_id: None, ..policy.clone() })
+        format!("{:?}", SignaturePolicy { secrets: Secrets::default(), replay_id: None, ..policy.clone() })
     };
     all_among(&mine.secrets, &theirs.secrets) && rules(mine) == rules(theirs)
 }
@@ -100,8 +101,9 @@ fn is_same_issuer(mine: &Issuer, theirs: &Issuer) -> bool {
     same_keys && mine.name == theirs.name
 }
 
-fn all_among(mine: &[Secret], theirs: &[Secret]) -> bool {
-    mine.iter().all(|secret| theirs.iter().any(|other| secret.id == other.id && secret.key.is_same_as(&other.key)))
+fn all_among(mine: &Secrets, theirs: &Secrets) -> bool {
+    let has = |secret: &Secret| theirs.iter().any(|other| secret.id == other.id && secret.key.is_same_as(&other.key));
+    mine.has_same_tenants(theirs) && mine.iter().all(has)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::auth::Policy;
 use crate::auth::explanation::{Explanation, Note};
 use crate::auth::keys::{KeySet, Keys};
 use crate::clock::UnixTime;
-use crate::config::{Config, Handles, Sources, compile};
+use crate::config::{self, Config, Handles};
 use crate::failure::Failure;
 use crate::metrics::Outcome;
 use crate::reason::Reason;
@@ -59,7 +59,7 @@ struct Findings {
 }
 
 pub(super) fn explain(arguments: &ExplainArguments) -> anyhow::Result<()> {
-    let config = compile(&Sources::read(&arguments.config.path(), &Handles::default())?, &Handles::default())?;
+    let config = config::load(&arguments.config.path(), &Handles::default())?;
     let bytes =
         std::fs::read(&arguments.request).with_context(|| format!("cannot read {}", arguments.request.display()))?;
     let captured = message::read(&bytes)?;
@@ -117,7 +117,8 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
     if u64::try_from(length).unwrap_or(u64::MAX) > route.max_body {
         return rejection(Reason::BodyTooLarge, checks);
     }
-    Ok(evaluated(config, &Trial { route: &route, captured, now }, checks))
+    let tenant = route.matches.tenant(&path).map(str::to_owned);
+    Ok(evaluated(config, &Trial { route: &route, captured, now, tenant }, checks))
 }
 
 fn evaluated(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findings {

@@ -51,6 +51,7 @@ pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigError
         known,
         problems: problems.clone(),
         warnings: Vec::new(),
+        unread_folders: Vec::new(),
         handles: Handles::default(),
         certificates: Vec::new(),
         client_crls: Vec::new(),
@@ -96,6 +97,8 @@ impl Compiler<'_> {
             handles: std::mem::take(&mut self.handles),
             certificates: std::mem::take(&mut self.certificates),
             client_crls: std::mem::take(&mut self.client_crls),
+            unread_folders: std::mem::take(&mut self.unread_folders),
+            rejected_files: Vec::new(),
             warnings: std::mem::take(&mut self.warnings),
         })
     }

@@ -159,6 +159,16 @@ pub fn decode_secret(raw: &[u8], encoding: SecretEncoding) -> Option<Zeroizing<V
     }
 }
 
+/// The problem of a shared secret that is a key file.
+pub const KEY_FILE: &str = "holds a key or certificate in PEM or JWK form, not a shared secret: with a public key as the \
+                            secret every client could sign; use `public_key` or `jwks`, or the shared secret itself";
+
+/// Whether the text is a key or certificate in PEM form (RFC 7468), or a JSON Web Key or key set (RFC 7517).
+pub fn is_key_file(text: &[u8]) -> bool {
+    let has = |part: &str| memchr::memmem::find(text, part.as_bytes()).is_some();
+    has("-----BEGIN ") || text.trim_ascii_start().starts_with(b"{") && has("\"kty\"")
+}
+
 /// A method in capitals that a route may match: not CONNECT and TRACE.
 pub fn parse_method(name: &str) -> Option<Method> {
     let method = Method::from_bytes(name.as_bytes()).ok()?;

@@ -230,6 +230,16 @@ metrics! {
         "Reloads of a changed revocation list by result.",
         "reloads of revocation lists that have changed";
 
+    tenants(folder: &str) -> IntGauge,
+        "hookgate_tenants",
+        "Tenants of a folder whose secrets are active.",
+        "tenants with a secret; `folder` as in `dir` of `secrets`";
+
+    tenants_last_reload_successful(folder: &str) -> IntGauge,
+        "hookgate_tenants_last_reload_successful",
+        "1 if every file of the folder is active, 0 if one was rejected or the folder was not read.",
+        "1 if every file of the folder is active, 0 if one was rejected or the folder was not read; the log has their names";
+
     certificate_expiry_timestamp(name: &str) -> Gauge,
         "hookgate_certificate_expiry_timestamp_seconds",
         "Unix time at which a served certificate expires; name is its file.",

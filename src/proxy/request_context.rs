@@ -39,7 +39,8 @@ impl RequestContext<'_> {
     /// The request as the decision sees it, without its body.
     pub fn view(&self) -> RequestView<'_> {
         let url = self.route.url_base(self.target.authority().as_str());
-        RequestView::new(&self.head, url).with_client(self.client())
+        let tenant = self.route.matches.tenant(self.target.path());
+        RequestView::new(&self.head, url).with_client(self.client()).with_tenant(tenant)
     }
 
     /// False if the listener requires client certificates, and the certificate of this connection has expired or was

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::variants::{bypasses, fold};
-use super::{PathMatch, Route};
+use super::variants::{bypasses, fold, fold_match};
+use super::{PathMatch, PathTemplate, Route};
 
 /// Why no route matches a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +39,11 @@ struct HostIndex {
     any: Paths,
 }
 
-/// The routes of one host: exact paths first, then the longest prefix.
+/// The routes of one host: exact paths first, then paths that name a tenant, then the longest prefix.
 #[derive(Debug, Default)]
 struct Paths {
     exact: HashMap<String, Vec<Arc<Route>>>,
+    templates: Vec<(PathTemplate, Vec<Arc<Route>>)>,
     prefixes: Vec<(String, Vec<Arc<Route>>)>,
 }
 
@@ -68,8 +69,9 @@ impl RoutingTable {
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         let paths = self.index.hosts.values().chain([&self.index.any]);
         paths.flat_map(|paths| {
+            let templates = paths.templates.iter().flat_map(|(_, routes)| routes);
             let prefixes = paths.prefixes.iter().flat_map(|(_, routes)| routes);
-            paths.exact.values().flatten().chain(prefixes)
+            paths.exact.values().flatten().chain(templates).chain(prefixes)
         })
     }
 
@@ -97,7 +99,7 @@ impl HostIndex {
         }
     }
 
-    /// The routes of the most specific match: `exact` is compared with exact paths, `text` with prefixes.
+    /// The routes of the most specific match: `exact` is compared with whole paths, `text` with prefixes.
     fn find(&self, host: &str, exact: &str, text: &str) -> Option<&[Arc<Route>]> {
         self.hosts.get(host).and_then(|paths| paths.find(exact, text)).or_else(|| self.any.find(exact, text))
     }
@@ -108,8 +110,19 @@ impl Paths {
     fn at(&mut self, path: &PathMatch) -> &mut Vec<Arc<Route>> {
         match path {
             PathMatch::Exact(path) => self.exact.entry(path.clone()).or_default(),
+            PathMatch::Template(template) => self.template(template),
             PathMatch::Prefix(prefix) => self.prefix(prefix),
         }
+    }
+
+    /// The routes of this template, in the order of precedence.
+    fn template(&mut self, template: &PathTemplate) -> &mut Vec<Arc<Route>> {
+        let at = self.templates.partition_point(|(other, _)| other.precedence() < template.precedence());
+        if self.templates.get(at).is_none_or(|(other, _)| other != template) {
+            self.templates.insert(at, (template.clone(), Vec::new()));
+        }
+        #[expect(clippy::indexing_slicing, reason = "the entry was found or inserted just above")]
+        &mut self.templates[at].1
     }
 
     /// The routes of this prefix; longer prefixes come first.
@@ -124,11 +137,16 @@ impl Paths {
     }
 
     fn find(&self, exact: &str, text: &str) -> Option<&[Arc<Route>]> {
-        let exact = self.exact.get(exact).map(Vec::as_slice);
-        exact.or_else(|| {
+        let named = || {
+            let text = |template: &PathTemplate| if template.is_prefix { text } else { exact };
+            self.templates.iter().find(|(template, _)| template.tenant(text(template)).is_some())
+        };
+        let routes = self.exact.get(exact).or_else(|| named().map(|(_, routes)| routes));
+        let routes = routes.or_else(|| {
             let (_, routes) = self.prefixes.iter().find(|(prefix, _)| text.starts_with(prefix))?;
-            Some(routes.as_slice())
-        })
+            Some(routes)
+        });
+        routes.map(Vec::as_slice)
     }
 }
 
@@ -152,11 +170,7 @@ impl Variants {
         }
         let mut index = HostIndex::default();
         for route in routes {
-            let path = match &route.matches.path {
-                PathMatch::Exact(path) => PathMatch::Exact(fold(path)),
-                PathMatch::Prefix(prefix) => PathMatch::Prefix(fold(prefix) + "/"),
-            };
-            index.paths(route).at(&path).push(Arc::clone(route));
+            index.paths(route).at(&fold_match(&route.matches.path)).push(Arc::clone(route));
         }
         Some(Self { index, stricter })
     }

@@ -71,6 +71,61 @@ fn the_narrowest_match_wins() {
     assert_eq!(found(&table, "a.example", "/other"), Ok("all"));
 }
 
+fn template(before: &str, after: &str, is_prefix: bool) -> PathMatch {
+    PathMatch::Template(PathTemplate { before: before.into(), after: after.into(), is_prefix })
+}
+
+/// A wider route never gets the request of a tenant, with any name.
+#[test]
+fn a_path_with_a_tenant_is_between_exact_paths_and_prefixes() {
+    let table = RoutingTable::new(vec![
+        route("all", None, prefix("/"), None),
+        route("deep", None, prefix("/hooks/acme/"), None),
+        route("tenant", None, template("/hooks/", "", false), None),
+        route("inside", None, template("/hooks/", "/", true), None),
+        route("push", None, template("/hooks/", "/push/", true), None),
+        route("one", None, template("/hooks/", "/push", false), None),
+        route("first", None, template("/", "/push", false), None),
+        route("exact", None, exact("/hooks/admin"), None),
+    ])
+    .unwrap();
+    for (path, name) in [
+        ("/hooks/acme", "tenant"),
+        ("/hooks/ACME", "tenant"),
+        ("/hooks/admin", "exact"),
+        ("/hooks/acme/", "inside"),
+        ("/hooks/acme/x", "inside"),
+        ("/hooks/acme/push", "one"),
+        ("/hooks/acme/push/x", "push"),
+        ("/hooks/push", "tenant"),
+        ("/other/push", "first"),
+        ("/hooks/", "all"),
+        ("/hooks", "all"),
+    ] {
+        assert_eq!(found(&table, "x", path), Ok(name), "{path}");
+    }
+    let twice = [template("/hooks/", "", false), template("/hooks/", "", false)];
+    let [one, other] = twice.map(|path| route("a", None, path, None));
+    assert_eq!(RoutingTable::new(vec![one, other]).unwrap_err().len(), 1);
+}
+
+#[test]
+fn variants_of_a_path_with_a_tenant_are_guarded() {
+    let open = |path| route("open", None, path, None);
+    let tenant = || guarded(template("/hooks/", "", false));
+    for path in ["/Hooks/acme", "/hooks/acme/", "/HOOKS/x/"] {
+        assert!(is_guarded(open(prefix("/")), tenant(), path), "{path}");
+    }
+    assert!(is_guarded(open(template("/Hooks/", "", false)), tenant(), "/Hooks/acme"));
+    assert!(is_guarded(open(template("/hooks/", "", false)), guarded(exact("/hooks/admin")), "/hooks/Admin"));
+    assert!(is_guarded(open(prefix("/")), guarded(template("/hooks/", "/", true)), "/Hooks/a/b"));
+    for path in ["/hooks/acme/x", "/hooks", "/other"] {
+        assert!(!is_guarded(open(prefix("/")), tenant(), path), "{path}");
+    }
+    // A path of its own is an exception from the template.
+    assert!(!is_guarded(open(exact("/hooks/admin")), tenant(), "/hooks/admin"));
+}
+
 #[test]
 fn a_path_without_route_is_not_found_in_any_case() {
     let table = RoutingTable::new(vec![route("a", None, exact("/webhook"), None)]).unwrap();

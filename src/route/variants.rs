@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-use super::{PathMatch, Route};
+use super::{PathMatch, PathTemplate, Route};
 
 /// A route that could be used to bypass another one.
 #[derive(Clone, Debug)]
@@ -21,18 +21,12 @@ pub struct Bypass {
 
 /// Every pair of routes with the same upstream of which the weaker one matches variants of the other one's path.
 pub fn bypasses(routes: &[Arc<Route>]) -> Vec<Bypass> {
-    let paths: Vec<String> = routes.iter().map(|route| folded(&route.matches.path)).collect();
+    let paths: Vec<PathMatch> = routes.iter().map(|route| fold_match(&route.matches.path)).collect();
     let mut found = Vec::new();
     for (weaker, mine) in routes.iter().zip(&paths) {
         let others = routes.iter().zip(&paths).filter(|(other, theirs)| {
-            // A route inside of the other one's prefix is an exception from it, and no bypass.
-            let takes_variants = match (&weaker.matches.path, &other.matches.path) {
-                (PathMatch::Exact(_), PathMatch::Exact(_)) => mine == *theirs,
-                (PathMatch::Exact(_), PathMatch::Prefix(_)) => false,
-                (PathMatch::Prefix(_), _) => theirs.starts_with(mine),
-            };
             let is_same = Arc::ptr_eq(weaker, other);
-            takes_variants
+            takes_variants(mine, theirs)
                 && !is_same
                 && weaker.upstream.shares_endpoint(&other.upstream)
                 && weaker.is_weaker_than(other)
@@ -71,10 +65,55 @@ impl Route {
     }
 }
 
-/// The folded path or prefix, with a slash at its end.
-fn folded(path: &PathMatch) -> String {
-    let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = path;
-    fold(path) + "/"
+/// Whether a route with the folded path `mine` matches variants of `theirs`. One inside of the other is an exception from
+/// it, and no bypass: a path inside of a prefix or a template, a template inside of a prefix.
+fn takes_variants(mine: &PathMatch, theirs: &PathMatch) -> bool {
+    let (wide, narrow) = (segments(mine), segments(theirs));
+    let same = |count: usize| wide.iter().zip(&narrow).take(count).all(|(mine, theirs)| is_common(mine, theirs));
+    match (mine, theirs) {
+        (PathMatch::Exact(_), PathMatch::Exact(_)) => mine == theirs,
+        (PathMatch::Exact(_), PathMatch::Template(_)) | (_, PathMatch::Prefix(_)) if !is_prefix(mine) => false,
+        (_, PathMatch::Template(theirs)) if theirs.is_prefix && !is_prefix(mine) => false,
+        _ if is_prefix(mine) => wide.len() <= narrow.len() && same(wide.len()),
+        _ => wide.len() == narrow.len() && same(wide.len()),
+    }
+}
+
+fn is_prefix(path: &PathMatch) -> bool {
+    match path {
+        PathMatch::Exact(_) => false,
+        PathMatch::Template(template) => template.is_prefix,
+        PathMatch::Prefix(_) => true,
+    }
+}
+
+/// The segments of a path or prefix; `None` for that of the tenant.
+fn segments(path: &PathMatch) -> Vec<Option<&str>> {
+    match path {
+        PathMatch::Exact(path) | PathMatch::Prefix(path) => split(path).collect(),
+        PathMatch::Template(template) => split(&template.before).chain([None]).chain(split(&template.after)).collect(),
+    }
+}
+
+fn split(text: &str) -> impl Iterator<Item = Option<&str>> {
+    text.split('/').filter(|segment| !segment.is_empty()).map(Some)
+}
+
+fn is_common(one: &Option<&str>, other: &Option<&str>) -> bool {
+    one == other || one.is_none() || other.is_none()
+}
+
+/// The path or prefix, folded.
+pub(super) fn fold_match(path: &PathMatch) -> PathMatch {
+    match path {
+        PathMatch::Exact(path) => PathMatch::Exact(fold(path)),
+        PathMatch::Prefix(prefix) => PathMatch::Prefix(fold(prefix) + "/"),
+        PathMatch::Template(PathTemplate { before, after, is_prefix }) => {
+            let end = if *is_prefix { "/" } else { "" };
+            let (before, after) = (fold(before) + "/", fold(after) + end);
+            PathMatch::Template(PathTemplate { before, after, is_prefix: *is_prefix })
+        }
+    }
 }
 
 /// A path without its final slash, in one case, and with compatibility characters (such as fullwidth letters) replaced

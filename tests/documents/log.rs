@@ -56,7 +56,7 @@ pub const ACCESS_FIELDS: &[(&str, &str)] = &[
     ("kid", "Key id: `kid` of the token, else that of the key that verified it."),
     (
         "sender",
-        "The [sender](../concepts/authentication.md#senders): `acme/alice` is the subject of an issuer, `acme` the `sender` of a secret, `signature/key-1` a key id, `dns:a.example` a certificate; several credentials are joined by ` + `. A text of more than 200 bytes is cut, and ends with the start of its SHA-256.",
+        "The [sender](../concepts/authentication.md#senders): `acme/alice` is the subject of an issuer, `acme` the `sender` of a secret, `github/acme` a [tenant](../concepts/tenants.md), `signature/key-1` a key id, `dns:a.example` a certificate; several credentials are joined by ` + `. A text of more than 200 bytes is cut, and ends with the start of its SHA-256.",
     ),
     ("duration_us", "Microseconds of the whole request."),
     ("verify_us", "Microseconds of the decision."),
@@ -83,7 +83,7 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ("event", "Unix time of the failover or restart of Redis."),
     ("file", "The revocation list, as in `revocation.file`."),
     ("finished", "Whether all requests had finished."),
-    ("folder", "The directory."),
+    ("folder", "The directory, or the folder with the secrets of tenants."),
     ("host", "Host of the Redis node."),
     ("issued_until", "time in Unix seconds; credentials that were issued until then are rejected after a loss"),
     ("issuer", "Name of the issuer or the preset."),
@@ -98,7 +98,7 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ("port", "Port of the Redis node."),
     (
         "problem",
-        "A problem of the configuration: `file:line:column: field: problem`, or `field: a change needs a restart`.",
+        "A problem of the configuration: `file:line:column: field: problem`, or `field: a change needs a restart`; or of a file with the secret of a tenant.",
     ),
     ("problems", "The problems of the revocation list."),
     (
@@ -107,6 +107,7 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ),
     ("server_name", "Server name that the client requested (SNI)."),
     ("suppressed", "Number of lines that were not written."),
+    ("tenants", "Number of tenants with a secret."),
     ("timeout_s", "`drain.timeout`, in seconds."),
     ("upstream", "Address of the upstream."),
     ("url", "The URL that was fetched."),

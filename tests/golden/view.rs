@@ -76,11 +76,21 @@ fn optional<T>(value: Option<&T>, view: impl Fn(&T) -> Value) -> Value {
 }
 
 fn view(config: &Config) -> Value {
-    let Config { snapshot, process, drain, handles, certificates, client_crls, warnings } = config;
+    let Config {
+        snapshot,
+        process,
+        drain,
+        handles,
+        certificates,
+        client_crls,
+        unread_folders: _,
+        rejected_files: _,
+        warnings,
+    } = config;
     // The hash covers generated certificates.
     let Snapshot { routes, listeners, trusted_proxies, error_detail, max_buffered_bytes, config_hash: _, yaml_hash: _ } =
         &**snapshot;
-    let Handles { remote_keys, revocations, endpoints: _, windows, read_at: _ } = handles;
+    let Handles { remote_keys, revocations, tenants: _, endpoints: _, windows, read_at: _ } = handles;
     let Drain { delay, timeout } = drain;
     let window = |Window { length, widened }: &Window| json!({"length": debug(length), "widened": debug(widened)});
     let routes: Map<String, Value> = routes.routes().map(|one| (one.name.to_string(), route(one))).collect();

@@ -125,7 +125,11 @@ impl Setup {
     pub fn start(self) -> Gateway {
         let folder = TempDir::new().unwrap();
         let (ca, certificate, key) = certificate(&["localhost"]);
-        let gateway = |name: &str, content: &str| std::fs::write(folder.path().join(name), content).unwrap();
+        let gateway = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        };
         gateway("server.crt", &certificate);
         gateway("server.key", &key);
         gateway("jwks.json", &self.issuer.jwks());

@@ -31,7 +31,7 @@ fn token(place: Locator, index: usize) -> Policy {
     Policy::Token(Box::new(StaticTokenPolicy {
         name: "static_token".into(),
         place,
-        secrets: vec![Secret::new(index, key)],
+        secrets: vec![Secret::new(index, key)].into(),
     }))
 }
 

@@ -149,7 +149,7 @@ fn the_headers_of_every_rule_are_known() {
     let token = StaticTokenPolicy {
         name: "static_token".into(),
         place: Locator::header_named(name("x-token")),
-        secrets: vec![secret()],
+        secrets: vec![secret()].into(),
     };
     let policy = Policy::AllOf(vec![
         Policy::AnyOf(vec![jwt(), Policy::Token(Box::new(token))]),

@@ -44,7 +44,7 @@ fn policy(components: &[&str]) -> SignaturePolicy {
         required_json: None,
         body_hash: None,
         id: None,
-        secrets: vec![secret(0, None, SECRET)],
+        secrets: vec![secret(0, None, SECRET)].into(),
     }
 }
 
@@ -109,7 +109,7 @@ fn a_string_to_sign_is_hashed_once_for_each_secret() {
     let good = |index: usize| mac_by(format!("secret {index}").as_bytes(), "body");
     let list = Parse::List { separator: ",".into(), prefix: String::new() };
     for parse in [list, Parse::Split { separator: ":".into(), index: 0, list: Some(",".into()) }] {
-        let policy = SignaturePolicy { parse, secrets: secrets.clone(), ..policy(&["body"]) };
+        let policy = SignaturePolicy { parse, secrets: secrets.clone().into(), ..policy(&["body"]) };
         assert_eq!(hashed(&policy, &forged), (10, BAD));
         assert_eq!(hashed(&policy, &[&forged[..], &[good(9)]].concat()), (10, Ok(9)));
         assert_eq!(hashed(&policy, &[&[good(2)], &forged[..]].concat()), (3, Ok(2)));
@@ -122,7 +122,7 @@ fn a_string_to_sign_is_hashed_once_for_each_secret() {
         let policy = SignaturePolicy {
             parse: Parse::List { separator: ",".into(), prefix: String::new() },
             algorithm,
-            secrets: vec![Secret::new(0, key)],
+            secrets: vec![Secret::new(0, key)].into(),
             ..policy(&["body"])
         };
         // Another key has made them.
@@ -326,7 +326,7 @@ fn required_components_are_present() {
 #[test]
 fn any_of_several_secrets_may_have_signed_and_is_named() {
     let mut policy = policy(&["body"]);
-    policy.secrets = vec![secret(3, None, b"the next"), secret(4, None, SECRET)];
+    policy.secrets = vec![secret(3, None, b"the next"), secret(4, None, SECRET)].into();
     assert_eq!(evaluate(&policy, &[("x-sig", &mac("body"))], b"body"), Ok(4));
     assert_eq!(evaluate(&policy, &[("x-sig", &mac_by(b"the next", "body"))], b"body"), Ok(3));
     assert_eq!(evaluate(&policy, &[("x-sig", &mac_by(b"the last", "body"))], b"body"), BAD);
@@ -340,7 +340,7 @@ fn a_named_secret_serves_its_name_alone() {
     let mut policy = policy(&["body"]);
     policy.parse = pairs("v1");
     policy.key_id = Component::parse("part:key");
-    policy.secrets = vec![secret(0, Some("a"), b"secret a"), secret(1, Some("b"), b"secret b")];
+    policy.secrets = vec![secret(0, Some("a"), b"secret a"), secret(1, Some("b"), b"secret b")].into();
     let evaluate = |key: &str, secret: &[u8]| {
         let value = format!("{key}v1={}", mac_by(secret, "body"));
         super::tests::evaluate(&policy, &[("x-sig", &value)], b"body")

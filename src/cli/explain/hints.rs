@@ -72,7 +72,8 @@ pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason) -> Vec<St
 fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Captured, &mut UnixTime)) -> bool {
     let (mut route, mut captured, mut now) = (trial.route.clone(), trial.captured.clone(), trial.now);
     change(&mut route, &mut captured, &mut now);
-    Trial { route: &route, captured, now }.verdict(&mut Explanation::off()).is_ok()
+    let tenant = trial.tenant.clone();
+    Trial { route: &route, captured, now, tenant }.verdict(&mut Explanation::off()).is_ok()
 }
 
 fn of_body(trial: &Trial<'_>) -> Option<String> {
@@ -114,10 +115,10 @@ fn each_signature(rules: &mut Rules, mut change: impl FnMut(&mut SignaturePolicy
     walk(&mut rules.policy, &mut change);
 }
 
-fn secrets_of(rules: &Rules) -> Vec<Secret> {
+fn secrets_of(rules: &Rules, tenant: Option<&str>) -> Vec<Secret> {
     let leaves = rules.policy.leaves().into_iter();
     leaves
-        .filter_map(|leaf| if let Policy::Signature(policy) = leaf { Some(policy.secrets.clone()) } else { None })
+        .filter_map(|leaf| if let Policy::Signature(policy) = leaf { Some(policy.secrets.of(tenant)) } else { None })
         .flatten()
         .collect()
 }
@@ -128,11 +129,11 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
         passes(trial, |route, _, _| {
             each_signature(&mut route.rules, |policy| {
                 policy.key_id = None;
-                policy.secrets = vec![Secret::new(0, key.clone())];
+                policy.secrets = vec![Secret::new(0, key.clone())].into();
             });
         })
     };
-    for secret in secrets_of(&trial.route.rules) {
+    for secret in secrets_of(&trial.route.rules, trial.tenant.as_deref()) {
         let raw = secret.key.shared().unwrap_or_default();
         for (encoding, name) in
             [(SecretEncoding::Hex, "hex"), (SecretEncoding::Base64, "base64"), (SecretEncoding::Whsec, "whsec")]
@@ -156,7 +157,7 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
         }
     }
     let others = config.snapshot.routes.routes().filter(|route| route.name != trial.route.name);
-    let found = others.into_iter().find(|route| secrets_of(&route.rules).iter().any(|secret| with(&secret.key)));
+    let found = others.into_iter().find(|route| secrets_of(&route.rules, None).iter().any(|secret| with(&secret.key)));
     found.map(|route| {
         format!(
             "it is signed with a secret of the route {}: a previous secret, or that of another endpoint",

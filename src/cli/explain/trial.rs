@@ -11,11 +11,14 @@ pub(super) struct Trial<'a> {
     pub(super) route: &'a Route,
     pub(super) captured: Captured,
     pub(super) now: UnixTime,
+    /// The tenant that the path names.
+    pub(super) tenant: Option<String>,
 }
 
 impl Trial<'_> {
     pub(super) fn view(&self) -> RequestView<'_> {
-        RequestView::new(&self.captured.head, self.route.url_base(self.captured.host())).with_body(&self.captured.body)
+        let view = RequestView::new(&self.captured.head, self.route.url_base(self.captured.host()));
+        view.with_body(&self.captured.body).with_tenant(self.tenant.as_deref())
     }
 
     pub(super) fn verdict(&self, explanation: &mut Explanation) -> Result<(), Reason> {

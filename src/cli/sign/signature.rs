@@ -18,9 +18,11 @@ use crate::auth::signature::{Component, Digest, Parse, Presence, SignaturePolicy
 use crate::auth::static_token::StaticTokenPolicy;
 use crate::route::Route;
 
+const NO_SECRET: &str = "the route has no secret, or none for the tenant in the path of --url";
+
 /// Adds the components that `policy` signs, and then a signature that passes it.
 pub(super) fn add(policy: &SignaturePolicy, route: &Route, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<()> {
-    let secret = policy.secrets.first().context("the route has no secret")?;
+    let secret = &policy.secrets.signing(draft.tenant(route)).context(NO_SECRET)?;
     prepare(policy, draft, keys)?;
     let parts = parts(policy, secret, draft, keys);
     let head = draft.head()?;
@@ -146,9 +148,10 @@ fn sign(algorithm: SignatureAlgorithm, pem: &[u8], text: &[u8]) -> anyhow::Resul
 }
 
 /// Adds the static token that a route requires.
-pub(super) fn add_token(policy: &StaticTokenPolicy, draft: &mut Draft) -> anyhow::Result<()> {
-    let secret = policy.secrets.first().and_then(|secret| secret.key.shared()).context("the route has no secret")?;
-    let secret = String::from_utf8(secret.to_vec()).context("the secret is not UTF-8 text")?;
+pub(super) fn add_token(policy: &StaticTokenPolicy, route: &Route, draft: &mut Draft) -> anyhow::Result<()> {
+    let secret = policy.secrets.signing(draft.tenant(route)).context(NO_SECRET)?;
+    let secret =
+        String::from_utf8(secret.key.shared().context(NO_SECRET)?.to_vec()).context("the secret is not UTF-8 text")?;
     let Locator::Json(pointer) = &policy.place else { return draft.place(&policy.place, secret) };
     // The first item of a list stands for every item.
     let first = Locator::parse("json", &pointer.to_string().replace("/*", "/0"));

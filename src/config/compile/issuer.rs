@@ -13,7 +13,7 @@ use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, KeySet, Keys};
 use crate::config::file::{IssuerYaml, SecretEncoding, SecretYaml};
 use crate::config::reader::{Location, Section};
-use crate::config::values::decode_secret;
+use crate::config::values::{KEY_FILE, decode_secret, is_key_file};
 
 /// Maximum number of secrets of one issuer: a rotation needs two, and a forged token is verified with each.
 const MAX_SECRETS: usize = 10;
@@ -145,9 +145,7 @@ impl<'a> Compiler<'a> {
     ) -> Option<Zeroizing<Vec<u8>>> {
         let raw = self.secret_bytes(file, at)?;
         if is_key_file(raw) {
-            let problem = "holds a key or certificate in PEM or JWK form, not a shared secret: with a public key as the \
-                           secret every client could sign; use `public_key` or `jwks`, or the shared secret itself";
-            self.problems.add(at, problem);
+            self.problems.add(at, KEY_FILE);
             return None;
         }
         let secret = decode_secret(raw, file.encoding.value().copied().unwrap_or(default));
@@ -174,10 +172,4 @@ impl<'a> Compiler<'a> {
             }
         }
     }
-}
-
-/// Whether the text is a key or certificate in PEM form (RFC 7468), or a JSON Web Key or key set (RFC 7517).
-fn is_key_file(text: &[u8]) -> bool {
-    let has = |part: &str| memchr::memmem::find(text, part.as_bytes()).is_some();
-    has("-----BEGIN ") || text.trim_ascii_start().starts_with(b"{") && has("\"kty\"")
 }

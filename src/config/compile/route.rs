@@ -15,7 +15,9 @@ use crate::config::file::{CaptureYaml, MatchYaml, ModeYaml, RouteYaml};
 use crate::config::reader::{Field, Location, Section};
 use crate::config::values::{self, parse_size};
 use crate::route::variants::{Bypass, bypasses};
-use crate::route::{Capture, ErrorForm, Match, PathMatch, REDUCED_MAX_BODY, Route, validate_path};
+use crate::route::{
+    Capture, ErrorForm, Match, PathMatch, PathTemplate, REDUCED_MAX_BODY, Route, TENANT, validate_path,
+};
 use crate::snapshot::ADDRESS_SHARE;
 
 /// Whether a body is buffered until it is verified, rather than streamed to the upstream.
@@ -59,6 +61,7 @@ impl Compiler<'_> {
         let status_overrides = self.status_overrides(file);
         let (rules, matches) = (rules?, matches?);
         let max_body = file.limits.max_body_size.get();
+        self.check_tenants(&rules.policy, &matches, file);
         self.warn_of_no_subject(&limits, &rules.policy, file);
         let reads_bodies = rules.policy.leaves().into_iter().any(holds_bodies);
         if let (Some(preset), Some(_), true) =
@@ -219,8 +222,29 @@ impl Compiler<'_> {
         self.check(field.at, values::parse_host(host).ok_or(expected))
     }
 
+    /// Reports a path with a tenant that no credential proves, and secrets of tenants that no path names.
+    fn check_tenants(&mut self, policy: &Policy, matches: &Match, file: &RouteYaml) {
+        match (&matches.path, policy.tenants().is_empty()) {
+            (PathMatch::Template(_), _) if !policy.binds_tenant() && !self.problems.has_within(file.auth.at) => {
+                let problem = "`{tenant}` requires `secrets: { dir: secrets/{tenant} }` in `auth`, in each alternative of \
+                               an `any_of`: otherwise the credential of one tenant would be accepted for all of them";
+                self.problems.add(file.matches.path.at, problem);
+            }
+            (PathMatch::Exact(_) | PathMatch::Prefix(_), false) => {
+                let problem = "the secrets of tenants require `{tenant}` in the path, such as /hooks/{tenant}";
+                self.problems.add(file.matches.path.at, problem);
+            }
+            (PathMatch::Template(_) | PathMatch::Exact(_) | PathMatch::Prefix(_), _) => {}
+        }
+    }
+
     fn path_match(&mut self, field: &Field<String>) -> Option<PathMatch> {
         let text = self.required(field, "a path, such as /webhook or /hooks/*")?;
+        if text.contains(['{', '}']) {
+            let expected = "expected a path such as /hooks/{tenant} or /hooks/{tenant}/*: `{tenant}` is one whole segment, \
+                            once, and nothing else is in braces";
+            return self.check(field.at, template(text).map(PathMatch::Template).ok_or(expected));
+        }
         let (plain, prefix) = text.strip_suffix("/*").map_or((text.clone(), false), |stem| (format!("{stem}/"), true));
         let expected = "expected an exact path such as /webhook, or a prefix such as /hooks/*, without query, `//`, \
                         dot segments or encoded delimiters";
@@ -228,4 +252,19 @@ impl Compiler<'_> {
         let decoded = self.check(field.at, decoded.ok_or(expected))?.into_owned();
         Some(if prefix { PathMatch::Prefix(decoded) } else { PathMatch::Exact(decoded) })
     }
+}
+
+/// `/hooks/{tenant}` or `/hooks/{tenant}/*`.
+fn template(text: &str) -> Option<PathTemplate> {
+    let (stem, is_prefix) = text.strip_suffix("/*").map_or((text, false), |stem| (stem, true));
+    let (before, after) = stem.split_once(TENANT)?;
+    let after = if is_prefix { format!("{after}/") } else { after.to_owned() };
+    let is_plain = |part: &str| !part.contains(['{', '}', '*']);
+    let is_segment = before.ends_with('/') && (after.is_empty() || after.starts_with('/'));
+    if !is_segment || !is_plain(before) || !is_plain(&after) {
+        return None;
+    }
+    let before = validate_path(before).ok()?.into_owned();
+    let after = if after.is_empty() { after } else { validate_path(&after).ok()?.into_owned() };
+    Some(PathTemplate { before, after, is_prefix })
 }

@@ -150,7 +150,8 @@ fn accepts_the_same(one: &Policy, other: &Policy) -> bool {
 fn have_common_secret(one: &SignaturePolicy, other: &SignaturePolicy) -> bool {
     let signs_path = |policy: &SignaturePolicy| policy.signs_url() || policy.signs_path();
     let common = |secret: &Secret| other.secrets.iter().any(|other| other.digest == secret.digest);
-    !signs_path(one) && !signs_path(other) && one.secrets.iter().any(common)
+    let is_common = one.secrets.iter().any(common) || one.secrets.has_common_tenants(&other.secrets);
+    !signs_path(one) && !signs_path(other) && is_common
 }
 
 fn have_common_audience(one: &JwtPolicy, other: &JwtPolicy) -> bool {

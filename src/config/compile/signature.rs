@@ -7,9 +7,10 @@ use super::secrets::{KeyMaterial, WrittenKeys, material_of};
 use crate::auth::claims::ClaimRule;
 use crate::auth::encoding::Encoding;
 use crate::auth::locator::{Locator, Scheme};
-use crate::auth::secret::{Hash, Secret, SignatureAlgorithm};
+use crate::auth::secret::{Hash, SignatureAlgorithm};
 use crate::auth::signature::{Component, Parse, Presence, SignaturePolicy, SignedTime};
 use crate::auth::static_token::StaticTokenPolicy;
+use crate::auth::tenants::Secrets;
 use crate::config::file::SecretEncoding;
 use crate::config::file::signature::{
     ParseYaml, RequireYaml, SignatureAlgorithmYaml, SignatureYaml, SignedTimeYaml, StaticTokenYaml,
@@ -27,7 +28,7 @@ pub(super) struct Written<'a> {
     /// The preset's name, or `signature`, for the log.
     pub(super) name: &'a str,
     /// The secrets; `None` if one of them has a problem.
-    pub(super) secrets: Option<Vec<Secret>>,
+    pub(super) secrets: Option<Secrets>,
     /// A maximum age instead of the preset's.
     pub(super) tolerance: Option<Duration>,
 }
@@ -65,7 +66,9 @@ impl Compiler<'_> {
         let encoding = self.required(&file.encoding, "hex, base64 or base64url");
         let signed_payload = self.components(file, algorithm);
         let time = file.timestamp.if_written(|field| self.signed_time(field, written.tolerance, &signed_payload));
-        self.check_key_ids(file, written.secrets.as_deref().unwrap_or_default(), at);
+        if let Some(secrets) = &written.secrets {
+            self.check_key_ids(file, secrets, at);
+        }
         let id = self.event_id(file, &signed_payload);
         let require = file.require.value();
         let (required_headers, required_json) = require.map(|file| self.require(file)).unwrap_or_default();
@@ -197,10 +200,14 @@ impl Compiler<'_> {
         Some(SignedTime { source, unit: file.unit.or_default(), max_age: tolerance.unwrap_or(written), max_future })
     }
 
-    fn check_key_ids(&mut self, file: &SignatureYaml, secrets: &[Secret], at: Location) {
+    fn check_key_ids(&mut self, file: &SignatureYaml, secrets: &Secrets, at: Location) {
         if !file.key_id.is_written() && secrets.len() > MAX_TRIED {
             let problem = "and each signature would be tried with every one of them; use key_id";
             self.problems.add(at, format!("more than {MAX_TRIED} secrets, {problem}"));
+        }
+        if file.key_id.is_written() && secrets.tenants.is_some() {
+            let problem = "the signature has a key id, and the files of tenants have none; list the secrets instead";
+            self.problems.add(at, problem);
         }
         if file.key_id.is_written() && secrets.iter().any(|secret| secret.id.is_none()) {
             self.problems.add(at, "each secret needs an `id`, by which the signature refers to it");
@@ -244,7 +251,7 @@ impl Compiler<'_> {
         &mut self,
         file: &StaticTokenYaml,
         name: &str,
-        secrets: Option<Vec<Secret>>,
+        secrets: Option<Secrets>,
         at: Location,
     ) -> Option<StaticTokenPolicy> {
         if !file.header.is_written() && file.scheme.is_written() {

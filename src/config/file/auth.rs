@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-use super::issuer::{JwksYaml, SecretYaml};
+use super::issuer::{JwksYaml, SecretYaml, SecretsYaml};
 use super::jwt::JwtYaml;
 use super::preset::ChallengeSwitch;
 use super::scalar::{CertificateFingerprint, OptionalDuration, Parsed};
@@ -56,17 +56,19 @@ pub struct AuthScheme {
     #[schemars(example = json!({ "env": "GITHUB_SECRET" }))]
     pub secret: Field<SecretYaml>,
     /// Several shared secrets of the preset during a rotation: a request signed with any of them is accepted. More than
-    /// 10 are allowed only if the signature has a key id.
-    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
-    pub secrets: Section<List<Section<SecretYaml>>>,
+    /// 10 are allowed only if the signature has a key id. With `{ dir: secrets/{tenant} }` each tenant
+    /// of `match.path` has its own instead ([tenants](../../concepts/tenants.md)).
+    #[schemars(example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
+    pub secrets: Section<SecretsYaml>,
     /// The public key of the preset: PEM for a JWT. For a signature also DER, or the bytes of DER or of the raw key in
     /// hex, base64 or base64url, with or without the prefix `whpk_`. RSA keys have 2048 to 8192 bits.
     #[schemars(example = json!({ "file": "provider.pem" }))]
     pub public_key: Field<SecretYaml>,
     /// Several public keys of the preset during a rotation: a request signed with any of them is accepted. More than 10
-    /// are allowed only if the signature has a key id.
-    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "new.pem" }, { "file": "old.pem" }]))]
-    pub public_keys: Section<List<Section<SecretYaml>>>,
+    /// are allowed only if the signature has a key id. With `{ dir: secrets/{tenant} }` each tenant
+    /// of `match.path` has its own instead ([tenants](../../concepts/tenants.md)).
+    #[schemars(example = json!([{ "file": "new.pem" }, { "file": "old.pem" }]))]
+    pub public_keys: Section<SecretsYaml>,
     /// The root certificate, in PEM or DER form, to which the certificates of the preset's tokens must chain.
     #[schemars(example = json!({ "file": "apple-root.cer" }))]
     pub root_ca: Field<SecretYaml>,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::number::Switch;
+use super::number::{Count, Switch};
 use super::scalar::{FileName, Parsed, Pin, Timeout, VariableName};
 use crate::auth::keys::Algorithm;
-use crate::config::reader::{Field, List, Section};
+use crate::config::reader::{Field, List, Section, WordType, word_or_mapping};
 use crate::config::values::SecretEncoding;
 
 /// An entry of `issuers`
@@ -94,6 +94,67 @@ pub struct PublicKeyYaml {
     /// PEM file with one public key; not a certificate or private key.
     #[schemars(required, example = &"issuer.pem")]
     pub file: Field<Parsed<FileName>>,
+}
+
+/// A list of secrets or public keys, or the folder with those of tenants
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged, title = "a list of secrets, or { dir: … } with those of tenants")]
+pub enum SecretsYaml {
+    /// A list.
+    List(#[schemars(length(min = 1, max = 64))] List<Section<SecretYaml>>),
+    /// The folder with the secrets of tenants.
+    Folder(Box<Section<TenantFolderYaml>>),
+}
+
+impl SecretsYaml {
+    /// The secrets that are listed.
+    pub fn list(&self) -> &[Section<SecretYaml>] {
+        match self {
+            Self::List(list) => list,
+            Self::Folder(_) => &[],
+        }
+    }
+
+    /// The folder with the secrets of tenants.
+    pub fn folder(&self) -> Option<&Section<TenantFolderYaml>> {
+        match self {
+            Self::List(_) => None,
+            Self::Folder(folder) => Some(folder),
+        }
+    }
+}
+
+impl Default for SecretsYaml {
+    fn default() -> Self {
+        Self::List(List::default())
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretsYaml {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let form = "a list of secrets, or { dir: … } with those of tenants";
+        word_or_mapping(deserializer, (form, WordType::List), Self::List, |folder| Self::Folder(Box::new(folder)))
+    }
+}
+
+/// The folder with the secrets of tenants
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantFolderYaml {
+    /// Folder with one file for each tenant of `match.path`, which is read at the start and after a change; a request only
+    /// looks up the name. The name of a file is that of its tenant: 1 to 64 letters in lower case, digits, `-` and `_`.
+    /// With a dot and another such name, as in `acme.next`, it is a further secret of the tenant, of at most 4. A file has
+    /// at most 2 KiB, and one line break at its end is ignored. Names that begin with a dot are ignored. `/{tenant}` at the
+    /// end is optional.
+    #[schemars(required, length(min = 1), example = &"secrets/{tenant}")]
+    pub dir: Field<String>,
+    /// Encoding of the shared secrets in the files: that of the preset if absent, otherwise `utf8`. The form of public keys
+    /// is detected.
+    #[schemars(example = &"base64")]
+    pub file_encoding: Field<SecretEncoding>,
+    /// Number of tenants. A folder with more is an error, and the secrets that were read before stay active.
+    #[schemars(example = 10_000)]
+    pub max_tenants: Count<1_000, 1, 100_000>,
 }
 
 /// {env: NAME} or {file: path}, never the value itself

@@ -31,8 +31,8 @@ pub struct RouteYaml {
     /// `.`, not beginning with `-` or `.`.
     #[schemars(required, regex(pattern = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"), example = &"github")]
     pub name: Field<String>,
-    /// Which requests the route matches. The most specific match decides: host first, then an exact path, then the longest
-    /// prefix.
+    /// Which requests the route matches. The most specific match decides: host first, then an exact path, then one with
+    /// `{tenant}`, then the longest prefix.
     #[serde(rename = "match")]
     #[schemars(required, example = json!({ "path": "/hooks/*", "methods": ["POST"] }))]
     pub matches: Section<MatchYaml>,
@@ -111,7 +111,8 @@ pub struct MatchYaml {
     #[schemars(regex(pattern = HOST), example = &"hooks.example.com")]
     pub host: Field<String>,
     /// Exact path, or a prefix that ends in `/*`: `/hooks/*` matches `/hooks/` and every path under it, not `/hooks`, and
-    /// `/*` matches every path.
+    /// `/*` matches every path. One segment may be `{tenant}`, as in `/hooks/{tenant}`: the request is then verified with the
+    /// secret of that tenant ([tenants](../../concepts/tenants.md)).
     #[schemars(required, regex(pattern = "^/"), example = &"/hooks/*")]
     pub path: Field<String>,
     /// HTTP methods in capitals, not CONNECT or TRACE; every method if absent. GET does not include HEAD. The response to

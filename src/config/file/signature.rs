@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::issuer::SecretYaml;
+use super::issuer::{SecretYaml, SecretsYaml};
 use super::number::Number;
 use super::scalar::{OneOrMany, OptionalDelay, Parsed, PlaceKey, Timeout};
 use crate::auth::encoding::Encoding;
@@ -78,17 +78,19 @@ pub struct SignatureYaml {
     #[schemars(example = json!({ "file": "secrets/sender" }))]
     pub secret: Field<SecretYaml>,
     /// Several shared secrets during a rotation: a signature by any of them is accepted. More than 10 are allowed only
-    /// with `key_id`.
-    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
-    pub secrets: Section<List<Section<SecretYaml>>>,
+    /// with `key_id`. With `{ dir: secrets/{tenant} }` each tenant
+    /// of `match.path` has its own instead ([tenants](../../concepts/tenants.md)).
+    #[schemars(example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
+    pub secrets: Section<SecretsYaml>,
     /// The sender's public key for Ed25519, ECDSA or RSA: PEM (`BEGIN PUBLIC KEY`), DER, or the bytes of DER or of the raw
     /// key in hex, base64 or base64url, with or without the prefix `whpk_`. RSA keys have 2048 to 8192 bits.
     #[schemars(example = json!({ "file": "sender.pem" }))]
     pub public_key: Field<SecretYaml>,
     /// Several public keys during a rotation: a signature by any of them is accepted. More than 10 are allowed only with
-    /// `key_id`.
-    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "new.pem" }, { "file": "old.pem" }]))]
-    pub public_keys: Section<List<Section<SecretYaml>>>,
+    /// `key_id`. With `{ dir: secrets/{tenant} }` each tenant
+    /// of `match.path` has its own instead ([tenants](../../concepts/tenants.md)).
+    #[schemars(example = json!([{ "file": "new.pem" }, { "file": "old.pem" }]))]
+    pub public_keys: Section<SecretsYaml>,
 }
 
 impl SignatureYaml {
@@ -274,9 +276,10 @@ pub struct StaticTokenYaml {
     /// a warning.
     #[schemars(example = json!({ "env": "TOKEN" }))]
     pub secret: Field<SecretYaml>,
-    /// Several tokens during a rotation: any of them is accepted.
-    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
-    pub secrets: Section<List<Section<SecretYaml>>>,
+    /// Several tokens during a rotation: any of them is accepted. With `{ dir: secrets/{tenant} }` each tenant
+    /// of `match.path` has its own instead ([tenants](../../concepts/tenants.md)).
+    #[schemars(example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
+    pub secrets: Section<SecretsYaml>,
 }
 
 impl StaticTokenYaml {

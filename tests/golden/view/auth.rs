@@ -141,7 +141,7 @@ fn signature(policy: &SignaturePolicy) -> Value {
 
 /// Number and kind of each secret, and its id.
 fn secrets_of(secrets: &[Secret]) -> Value {
-    let view = |Secret { index, id, sender, key, digest: _ }: &Secret| match key {
+    let view = |Secret { index, id, sender, tenant: _, key, digest: _ }: &Secret| match key {
         SecretKey::Shared(_) => format!("{index}: shared, id {id:?}, sender {sender:?}"),
         SecretKey::Public(_) => format!("{index}: public key, id {id:?}, sender {sender:?}"),
     };
