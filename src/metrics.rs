@@ -23,8 +23,8 @@ use families::{Families, seconds};
 pub use family::{MetricLabel, MetricRow};
 use label::Label as _;
 pub use label::{
-    ConnectionRejection, DisplacedCause, EntryKind, HandshakeError, LabelValues, LogLineKind, OperationResult, Outcome,
-    PoolName, Reloaded, StoreLoss, StoreOperationResult,
+    ConnectionRejection, DisplacedCause, EntryKind, FilterResult, HandshakeError, LabelValues, LogLineKind,
+    OperationResult, Outcome, PoolName, Reloaded, StoreLoss, StoreOperationResult,
 };
 pub use route::RouteMetrics;
 

@@ -9,6 +9,7 @@ mod authenticate;
 mod buffer_body;
 pub mod capture;
 pub mod connection_info;
+mod filter;
 mod forward;
 pub mod forwarded;
 pub mod head;
@@ -41,6 +42,7 @@ use crate::snapshot::Snapshot;
 use acquire_limits::acquire_limits;
 use authenticate::{Authenticated, authenticate};
 use connection_info::ConnectionInfo;
+use filter::filter;
 use forward::forward;
 use record::RequestRecord;
 use request_body::{BodySource, InboundBody};
@@ -114,6 +116,14 @@ impl Gateway {
             }
         };
         record.permitted(&permit);
+
+        if !context.route.filter.is_empty()
+            && let Some(rule) = Box::pin(filter(services, &context, &permit, &mut body, record)).await?
+        {
+            let response = response::filtered(rule, context.route, &context.request_id);
+            record.answered(Outcome::Filtered, None, response.status());
+            return Ok(response);
+        }
 
         let reservation = match context.route.duplicates {
             None => None,

@@ -5,6 +5,7 @@
 //! rewritten. A request without a route is not forwarded. Pure; the gateway calls it for each request.
 
 pub mod duplicates;
+pub mod filter;
 mod forward;
 mod limits;
 mod path;
@@ -27,6 +28,7 @@ use crate::auth::{RequestView, Rules, VerifyError};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 use duplicates::DuplicateRules;
+use filter::FilterRule;
 pub use forward::{Forward, HeaderPattern, NEEDED_BY_HTTP, normal_form};
 pub use limits::{Limit, REDUCED_MAX_BODY, Rate, RouteLimits};
 pub use path::{AmbiguousPath, validate_path};
@@ -60,6 +62,8 @@ pub struct Route {
     pub dry_run_until: Option<UnixTime>,
     /// The provider's endpoint verification challenges, with their responses.
     pub challenges: Vec<ChallengeRule>,
+    /// The rules by which verified events are acknowledged and not forwarded.
+    pub filter: Vec<FilterRule>,
     /// Replay protection and idempotency, if configured.
     pub duplicates: Option<DuplicateRules>,
     /// Whether tokens that are revoked in the shared store are rejected.

@@ -323,3 +323,25 @@ fn a_tenant_is_signed_for_and_explained() {
     let problem = "routes[0].auth.signature.secrets.dir: secrets/carol: must not be empty";
     assert!(!check.status.success() && String::from_utf8_lossy(&check.stderr).contains(problem), "{check:?}");
 }
+
+#[test]
+fn a_filtered_event_is_explained() {
+    let folder = folder(&[("webhook", Preset::new("github").secret(file("secret")).into())], None);
+    write(&folder, "secret", "the secret of the sender");
+    let message = signed(&folder, "webhook", &[]);
+    let rule = json!({ "name": "tests", "json": "/event", "is": "test" });
+    edit(&folder, |route| route.filter(json!([rule.clone()])));
+    let filter = |findings: &Value| {
+        let checks = findings["checks"].as_array().unwrap().iter();
+        checks.filter(|check| check["check"] == "filter").map(|check| check["found"].clone()).collect::<Vec<_>>()
+    };
+    let (code, findings) = explained(&folder, &message, NOW);
+    assert_eq!((code, &findings["verdict"]), (0, &json!("filtered")), "{findings}");
+    assert_eq!(filter(&findings), [json!("would be filtered by rule tests")]);
+    let mut observed = rule.clone();
+    observed["mode"] = "dry_run".into();
+    edit(&folder, |route| route.filter(json!([observed])));
+    let (_, findings) = explained(&folder, &message, NOW);
+    assert_eq!(findings["verdict"], "forwarded");
+    assert_eq!(filter(&findings), [json!("would be filtered, if it were no dry run, by rule tests")]);
+}

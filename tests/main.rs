@@ -23,6 +23,7 @@ mod drain;
 mod dry_run;
 mod explain;
 mod failed_connections;
+mod filter;
 mod fleet;
 mod forwarding;
 mod framing;

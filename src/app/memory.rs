@@ -173,12 +173,13 @@ fn tls_connection(limits: &ListenerLimits) -> u64 {
     TLS_CONNECTION + http1.max(headers + u64::from(RECEIVE_WINDOW) + streams)
 }
 
-/// Whether a body may be parsed for the decision or its replay id.
+/// Whether a body may be parsed for the decision, its replay id or the filter.
 fn parses_body(route: &Route) -> bool {
     let headers_alone = |policy: &&Policy| {
         matches!(policy, Policy::Jwt(_) | Policy::Token(_) | Policy::ClientCertificate(_) | Policy::Public)
     };
-    !route.challenges.is_empty() || !route.rules.policy.leaves().iter().all(headers_alone)
+    let filters = route.filter.iter().any(|rule| rule.source.is_in_body());
+    filters || !route.challenges.is_empty() || !route.rules.policy.leaves().iter().all(headers_alone)
 }
 
 /// The secrets of the tenants of all folders.

@@ -119,7 +119,20 @@ impl ClaimTest {
         Ok(Self::Matches(anchored))
     }
 
-    fn passes(&self, claim: Option<&Value>) -> bool {
+    /// Whether the value has a type that the condition compares: another one is no value that its author had in mind.
+    pub fn applies_to(&self, value: &Value) -> bool {
+        let same_type = |wanted: &Value| std::mem::discriminant(wanted) == std::mem::discriminant(value);
+        match self {
+            Self::Exists(_) => false,
+            Self::Equals(wanted) => same_type(wanted),
+            Self::OneOf(wanted) => wanted.iter().any(same_type),
+            Self::Contains(_) => value.is_array() || value.is_string(),
+            Self::Prefix(_) | Self::Matches(_) => value.is_string(),
+        }
+    }
+
+    /// Whether a claim satisfies the condition.
+    pub fn passes(&self, claim: Option<&Value>) -> bool {
         match (self, claim) {
             (Self::Exists(wanted), claim) => claim.is_some() == *wanted,
             (_, None) => false,

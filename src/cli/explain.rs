@@ -130,9 +130,17 @@ fn evaluated(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findi
     let result = trial.verdict(&mut explanation);
     checks.extend(explanation.into_vec());
     match result {
-        Ok(()) => {
+        Ok(grant) => {
             let answer = trial.answer(ChallengeStage::Authenticated);
-            let verdict = if answer.is_some() { Outcome::ChallengeAnswered } else { Outcome::Forwarded };
+            let mut verdict = if answer.is_some() { Outcome::ChallengeAnswered } else { Outcome::Forwarded };
+            if answer.is_none() {
+                for rule in trial.filtered(&grant) {
+                    let is_enforced = !trial.only_observes(rule);
+                    let end = if is_enforced { "filtered by" } else { "filtered, if it were no dry run, by" };
+                    checks.push(Note { check: "filter", found: format!("would be {end} rule {}", rule.name) });
+                    verdict = if is_enforced { Outcome::Filtered } else { verdict };
+                }
+            }
             checks.extend(answer);
             Findings { checks, verdict: Ok(verdict), hints: Vec::new() }
         }
@@ -187,6 +195,7 @@ const fn done(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::ChallengeAnswered => "answered by the gateway",
         Outcome::DryRunRejected => "forwarded in dry run",
+        Outcome::Filtered => "filtered: acknowledged by the gateway, and not forwarded",
         Outcome::Forwarded
         | Outcome::Rejected
         | Outcome::DuplicateAnswered

@@ -5,6 +5,7 @@
 
 mod auth;
 mod compiler;
+mod filter;
 mod forward;
 mod issuer;
 mod jwt;

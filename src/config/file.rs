@@ -5,6 +5,7 @@
 //! `compile` reports missing keys. `hookgate schema` prints these types as JSON Schema; the reference is made of it.
 
 mod auth;
+mod filter;
 mod issuer;
 mod jwt;
 mod number;
@@ -30,6 +31,7 @@ use crate::settings::LogFormat;
 use crate::snapshot::ErrorDetail;
 use crate::tls::{ClientAuth, MinVersion};
 pub use auth::{AuthScheme, AuthWord, AuthYaml, ClientCertificateYaml};
+pub use filter::{FilterModeYaml, FilterRuleYaml};
 use ipnet::IpNet;
 pub use issuer::{IssuerYaml, JwksYaml, PublicKeyYaml, SecretYaml, SecretsYaml, TenantFolderYaml};
 pub use jwt::{BodyHashYaml, JwtYaml, MethodClaimYaml, TimeClaimYaml, TokenYaml, UrlClaimYaml, UrlHashYaml};

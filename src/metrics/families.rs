@@ -6,7 +6,7 @@ use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 
 use super::family::{Child, MetricLabel, MetricRow, row};
 use super::label::{
-    ConnectionRejection, DisplacedCause, EntryKind, HandshakeError, Label as _, LabelType, LogLineKind,
+    ConnectionRejection, DisplacedCause, EntryKind, FilterResult, HandshakeError, Label as _, LabelType, LogLineKind,
     OperationResult, Outcome, PoolName, Reloaded, StoreLoss, StoreOperationResult,
 };
 use crate::auth::{PolicyKind, SignatureCheck};
@@ -169,6 +169,11 @@ metrics! {
         "Tokens with a valid signature, by whether the verification was cached (hit) or not (miss).",
         "tokens with a valid signature. The cache has two thousand tokens of up to 4 KiB for each issuer, and only \
          tokens that were seen twice";
+
+    filtered_requests(route: &str, rule: &str, result: FilterResult) -> IntCounter,
+        "hookgate_filtered_requests_total",
+        "Verified events that a rule of the route's filter matches, by rule and result.",
+        "verified events that a rule of [`filter`](../concepts/filter.md) matches";
 
     secret_last_used_timestamp(route: &str, index: &str) -> Gauge,
         "hookgate_secret_last_used_timestamp_seconds",

@@ -15,7 +15,7 @@ use crate::auth::{Grant, Permit, VerifyError};
 use crate::clock::UnixTime;
 use crate::failure::{self, Failure, is_rejection};
 use crate::limit::ConcurrencyPermits;
-use crate::metrics::{Metrics, Outcome, RouteMetrics};
+use crate::metrics::{FilterResult, Metrics, Outcome, RouteMetrics};
 use crate::reason::Reason;
 use crate::route::Route;
 use crate::telemetry;
@@ -68,6 +68,7 @@ struct AccessLogLine {
     sender: Option<String>,
     decided: bool,
     detail: Option<&'static str>,
+    filter: Option<Arc<str>>,
 }
 
 impl RequestRecord {
@@ -135,6 +136,14 @@ impl RequestRecord {
             Permit::Granted(_) => (Outcome::Forwarded, None),
             Permit::Observed(rejection) => (Outcome::DryRunRejected, Some(rejection.reason)),
         };
+    }
+
+    /// A rule of the route's filter matches the event. The log names the last of them, which is the one that is enforced.
+    pub(super) fn filtered_by(&mut self, route: &str, rule: &Arc<str>, result: FilterResult) {
+        self.metrics.filtered_requests(route, rule, result).inc();
+        if let Some(line) = &mut self.line {
+            line.filter = Some(Arc::clone(rule));
+        }
     }
 
     /// A response without a failure has begun.
@@ -212,6 +221,7 @@ impl RequestRecord {
             outcome = self.outcome.label(),
             reason = self.reason.map(Reason::word),
             detail = line.detail,
+            filter = line.filter.as_deref(),
             status = self.status.map(|status| status.as_u16()),
             issuer = line.issuer.as_deref(),
             kid = line.kid,
@@ -273,6 +283,7 @@ impl AccessLogLine {
             sender: None,
             decided: false,
             detail: None,
+            filter: None,
         }
     }
 }

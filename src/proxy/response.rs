@@ -17,6 +17,7 @@ use crate::auth::challenge::ChallengeResponse;
 use crate::auth::{Policy, Rejection};
 use crate::failure::{self, Failure, Limited, may_challenge};
 use crate::reason::Reason;
+use crate::route::filter::FilterRule;
 use crate::route::table::Unrouted;
 use crate::route::{ErrorForm, Route};
 use crate::snapshot::ErrorDetail;
@@ -91,6 +92,12 @@ pub fn challenge(challenge: &ChallengeResponse, request_id: &str) -> Response<Re
 /// The response without a body that acknowledges a duplicate of a processed event.
 pub fn acknowledged(route: &Route, request_id: &str) -> Response<ResponseContent> {
     own(failure::acknowledged(route.errors == ErrorForm::Secevent), None, Bytes::new(), request_id)
+}
+
+/// The response without a body that acknowledges a filtered event.
+pub fn filtered(rule: &FilterRule, route: &Route, request_id: &str) -> Response<ResponseContent> {
+    let usual = failure::acknowledged(route.errors == ErrorForm::Secevent);
+    own(rule.status.unwrap_or(usual), None, Bytes::new(), request_id)
 }
 
 /// A stored response, with the request id of this request.

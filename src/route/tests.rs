@@ -29,6 +29,7 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
         public_url: None,
         dry_run_until: None,
         challenges: Vec::new(),
+        filter: Vec::new(),
         duplicates: None,
         shared_revocation: false,
         capture: None,

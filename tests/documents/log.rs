@@ -51,6 +51,10 @@ pub const ACCESS_FIELDS: &[(&str, &str)] = &[
         "detail",
         "The limit that was reached. Of `buffer_full` and `too_many_waiting_requests`: `total`, that of all clients, `address`, or `late`: that of all clients, and this body was late when another request needed its place; of `rate_limited` and `concurrency_limited`: `route`, `issuer`, `subject`, `sender`, `failed_auth` or `challenges`.",
     ),
+    (
+        "filter",
+        "The rule of [`filter`](../concepts/filter.md) that matches. It is enforced if the outcome is `filtered`, otherwise it is in dry run.",
+    ),
     ("status", "HTTP status of the response; absent if nothing was sent."),
     ("issuer", "Name of the issuer or the preset, or `signature`."),
     ("kid", "Key id: `kid` of the token, else that of the key that verified it."),

@@ -223,6 +223,7 @@ fn route(route: &Route) -> Value {
         public_url,
         dry_run_until,
         challenges,
+        filter,
         duplicates,
         shared_revocation,
         capture,
@@ -253,6 +254,7 @@ fn route(route: &Route) -> Value {
         "public_url": debug(public_url),
         "dry_run_until": debug(dry_run_until),
         "challenges": challenges.iter().map(auth::challenge).collect::<Value>(),
+        "filter": all_debug(filter),
         "duplicates": optional(duplicates.as_ref(), duplicate_rules),
         "capture": optional(capture.as_ref(), |capture| {
             json!({"max_requests": capture.max_requests, "dir": file_name(&capture.dir)})

@@ -144,6 +144,7 @@ mapping! {
         auth: "auth",
         replay_protection: "replay_protection",
         idempotency: "idempotency",
+        filter: "filter",
         timestamp: "timestamp",
         public_url: "public_url",
         revocation: "revocation",

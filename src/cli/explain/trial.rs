@@ -2,8 +2,9 @@
 
 use super::message::Captured;
 use crate::auth::explanation::{Explanation, Note};
-use crate::auth::{Reason, RequestView, VerifyError, verify_explained};
+use crate::auth::{Grant, Reason, RequestView, VerifyError, verify_explained};
 use crate::clock::UnixTime;
+use crate::route::filter::FilterRule;
 use crate::route::{ChallengeStage, Route};
 
 /// A captured request, with the route and the time to evaluate it by.
@@ -21,13 +22,30 @@ impl Trial<'_> {
         view.with_body(&self.captured.body).with_tenant(self.tenant.as_deref())
     }
 
-    pub(super) fn verdict(&self, explanation: &mut Explanation) -> Result<(), Reason> {
+    pub(super) fn verdict(&self, explanation: &mut Explanation) -> Result<Grant, Reason> {
         match verify_explained(&self.route.rules, &self.view(), self.now, explanation) {
-            Ok(_) => Ok(()),
+            Ok(grant) => Ok(grant),
             Err(VerifyError::Rejected(rejection)) => Err(rejection.reason),
             // This cannot happen: the view has the body.
             Err(VerifyError::NeedsBody) => Err(Reason::MalformedCredential),
         }
+    }
+
+    /// The rules of the filter that match, to the first one that is enforced.
+    pub(super) fn filtered(&self, grant: &Grant) -> Vec<&FilterRule> {
+        let mut matching = Vec::new();
+        for rule in self.route.filter.iter().filter(|rule| rule.matches(&self.view(), grant.claims())) {
+            matching.push(rule);
+            if !self.only_observes(rule) {
+                break;
+            }
+        }
+        matching
+    }
+
+    /// Whether a match of the rule is only logged and counted.
+    pub(super) fn only_observes(&self, rule: &FilterRule) -> bool {
+        rule.observes || self.route.observes(self.now)
     }
 
     pub(super) fn answer(&self, stage: ChallengeStage) -> Option<Note> {

@@ -157,7 +157,7 @@ impl Compiler<'_> {
 pub(super) type WrittenKey<'f> = (&'static str, &'f str, Location);
 
 /// Whether the sender's signature covers this timestamp.
-fn covers(policy: &Policy, source: &Locator) -> bool {
+pub(super) fn covers(policy: &Policy, source: &Locator) -> bool {
     matches!(source, Locator::Claim(_))
         || (source.is_in_body() && policy.binds_body())
         || source.header().is_some_and(|name| signs_header(policy, name))

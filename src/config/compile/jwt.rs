@@ -217,7 +217,7 @@ impl Compiler<'_> {
         rules.collect()
     }
 
-    fn claim_test(&mut self, field: &Field<Value>) -> Option<ClaimTest> {
+    pub(super) fn claim_test(&mut self, field: &Field<Value>) -> Option<ClaimTest> {
         let written = field.value()?;
         let test = match written {
             Value::Object(operators) => {

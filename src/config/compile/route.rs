@@ -52,6 +52,7 @@ impl Compiler<'_> {
         let mut rules = self.rules(file, &mut scope);
         let policy = rules.as_mut().map(|rules| &mut rules.policy);
         let duplicates = self.duplicate_rules(file, policy, name.as_ref(), share);
+        let filter = self.filter(&file.filter, rules.as_ref().map(|rules| &rules.policy));
         let dry_run_until = self.dry_run_until(file);
         let capture = self.capture(&file.capture);
         let limits = self.route_limits(file);
@@ -71,6 +72,7 @@ impl Compiler<'_> {
         }
         let holds_body = rules.policy.leaves().into_iter().any(holds_bodies)
             || capture.is_some()
+            || filter.iter().any(|rule| rule.source.is_in_body())
             || duplicates.as_ref().is_some_and(|duplicates| duplicates.idempotency.is_some());
         self.warn_of_bodies(&rules.policy, max_body, holds_body, scope.largest_body.as_ref(), file.at);
         if !file.public_url.is_written() && matches.host.is_none() {
@@ -90,6 +92,7 @@ impl Compiler<'_> {
             public_url: file.public_url.value().map(|url| (**url).clone()),
             dry_run_until,
             challenges: scope.challenges,
+            filter,
             duplicates,
             shared_revocation: file.revocation.value().is_some_and(|revocation| revocation.shared.get()),
             capture,

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::auth::AuthYaml;
+use super::filter::FilterRuleYaml;
 use super::number::{Count, Number, Switch};
 use super::scalar::{Day, Delay, FileName, Parsed, PlaceKey, RatePerSeconds, RevocationListName, Size, Timeout};
 use super::store::{IdempotencyYaml, ReplayProtectionYaml};
@@ -73,6 +74,11 @@ pub struct RouteYaml {
     /// Revocation of tokens before they expire, with a JWT only. At least one of `file` and `shared: true` is required.
     #[schemars(example = json!({ "file": "revoked.yaml" }))]
     pub revocation: Field<RevocationYaml>,
+    /// Event filter: rules by which verified events are acknowledged and not forwarded. The first rule that matches decides;
+    /// a filtered event leaves no replay id and consumes no rate limit ([event filter](../../concepts/filter.md)).
+    #[schemars(length(min = 1, max = 32))]
+    #[schemars(example = json!([{ "name": "test-mode", "json": "/livemode", "is": false, "allow_unsigned": true }]))]
+    pub filter: Section<List<Section<FilterRuleYaml>>>,
     /// Limits of requests: body size, rate, concurrency.
     #[schemars(example = json!({ "rate": "100/s", "concurrency": 256 }))]
     pub limits: Section<RouteLimitsYaml>,
