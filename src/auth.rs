@@ -29,6 +29,7 @@ pub mod jwt;
 pub mod keys;
 pub mod locator;
 pub mod policy;
+pub mod quoted;
 mod rejection;
 pub mod replay_protection;
 pub mod request;

@@ -4,6 +4,8 @@
 
 mod kinds;
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 
 use crate::auth::Rejection;
@@ -94,11 +96,12 @@ impl Failure {
     }
 
     /// The log's field `detail`, where the reason has one.
-    pub const fn detail(&self) -> Option<&'static str> {
+    pub fn detail(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::BufferFull(exhausted) | Self::TooManyWaitingRequests(exhausted) => Some(exhausted.label()),
-            Self::RateLimited(limited) | Self::ConcurrencyLimited(limited) => Some(limited.limit),
-            Self::Plain(_) | Self::Unrouted(_) | Self::Rejected(_) => None,
+            Self::BufferFull(exhausted) | Self::TooManyWaitingRequests(exhausted) => Some(exhausted.label().into()),
+            Self::RateLimited(limited) | Self::ConcurrencyLimited(limited) => Some(limited.limit.into()),
+            Self::Rejected(rejection) => rejection.detail.clone(),
+            Self::Plain(_) | Self::Unrouted(_) => None,
         }
     }
 

@@ -84,7 +84,10 @@ rows! {
         cause: "the token is not a JWS in compact form, or breaks a rule of RFC 7515, 7519 or 8725",
         operator: "Find the rule that the token breaks with `hookgate explain`.",
         sender: "Send a signed token in compact form, with claims of the registered types.",
-    });
+    }).hint(
+        "the token is not a signed JWT as RFC 7515 and 7519 have it, see `detail`; opaque and encrypted access tokens are not \
+         supported: let the client ask the issuer for a JWT, usually by an audience of its own",
+    );
     UnsupportedAlgorithm = &credential("unsupported_algorithm", 401, "invalid_key", ReasonTexts {
         cause: "an algorithm that is not allowed for the issuer or the key",
         operator: "Compare the token's `alg` with `algorithms` of the issuer.",
@@ -95,7 +98,10 @@ rows! {
         operator: "Check that the issuer's JWKS has the key, and when it was fetched: `last_success` in `/status`. See [An \
                    unknown key](../concepts/keys.md#an-unknown-key).",
         sender: "Sign with a published key. After a key rotation, retry later.",
-    }).hint("no key of the issuer has this `kid`: its JWKS may be older than the token's key");
+    }).hint(
+        "no key of the issuer is that of the token: `detail` says whether its `kid` is unknown (the JWKS may be older), or \
+         missing in the token or in the JWKS",
+    );
     InvalidSignature = &credential("invalid_signature", 401, "authentication_failed", ReasonTexts {
         cause: "the signature does not verify, or does not have the form of `parse`",
         operator: "Compare the secret with the sender's, and run `hookgate explain`, which tries likely causes.",
@@ -127,7 +133,10 @@ rows! {
         cause: "a required claim, or the claim of a binding or of the replay id, is absent",
         operator: "Compare `required_claims` and the claims of bindings with those of the token.",
         sender: "Send a token with this claim.",
-    });
+    }).hint(
+        "the token does not have the claim in `detail`: compare `required_claims`, `max_age`, the bindings and the replay id \
+         with the claims that the issuer sends",
+    );
     InvalidIssuer = &credential("invalid_issuer", 401, "invalid_issuer", ReasonTexts {
         cause: "`iss` is not an issuer of the route",
         operator: "Compare `iss` with the configured issuer: the tenant or environment may differ.",
@@ -220,7 +229,9 @@ rows! {
         cause: "a rule under `claims` does not hold",
         operator: "Compare `claims` with the token, for example with `hookgate explain`.",
         sender: "Send a token with the permissions that the receiver requires.",
-    });
+    }).hint(
+        "a rule under `claims` does not hold: `detail` has the claim and the operator",
+    );
     CertificateNotAllowed = &credential("certificate_not_allowed", 403, "access_denied", ReasonTexts {
         cause: "the route does not accept the client certificate, or the listener no longer trusts it",
         operator: "Compare `san` and `sha256` with the certificate; check its expiry and its revocation.",
@@ -296,11 +307,6 @@ rows! {
         operator: "Raise `limits.max_headers_size` or `limits.max_headers_count` of the listener.",
         sender: "Send fewer or smaller headers.",
     }).before_route();
-    TokenTooLarge = &credential("token_too_large", 431, "invalid_request", ReasonTexts {
-        cause: "the token is larger than 8 KiB",
-        operator: "Let the issuer put fewer claims into its tokens: the limit is fixed.",
-        sender: "Send a token with fewer claims.",
-    });
     UpstreamUnreachable = &row("upstream_unreachable", 502, ReasonTexts {
         cause: "no connection to the upstream",
         operator: "Start the upstream, or correct `upstream`; the log has the cause.",

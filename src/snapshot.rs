@@ -57,7 +57,8 @@ pub enum ErrorDetail {
     Standard,
     /// Every client gets `unauthorized` or `forbidden`.
     Opaque,
-    /// Every client gets the reason; for development.
+    /// Every client gets the reason, and of a token in `detail` the claim, rule or key that does not match; for
+    /// development.
     Detailed,
 }
 

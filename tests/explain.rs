@@ -2,6 +2,7 @@
 //! usual mistakes are found.
 
 mod keys;
+mod tokens;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,5 +1,6 @@
 //! Key sets by URL: prefetched, refreshed and rotated; an unreachable issuer affects its own routes only.
 
+mod access;
 mod cache;
 mod discovery;
 mod pins;

@@ -15,9 +15,6 @@ use super::claims::Pointer;
 use super::request::{RequestView, sole};
 use super::{Reason, VerifyError};
 
-/// The longest token, in bytes.
-pub const MAX_TOKEN: usize = 8 * 1024;
-
 /// The query parameter of RFC 6750 §2.3.
 const ACCESS_TOKEN: &str = "access_token";
 
@@ -148,8 +145,8 @@ impl Locator {
     /// upstream could each choose a different one of two credentials.
     ///
     /// # Errors
-    /// [`VerifyError::NeedsBody`], `missing_credential`, `multiple_credentials`, `malformed_credential`, or
-    /// `token_too_large`. A token in the body is bounded by the body's size limit.
+    /// [`VerifyError::NeedsBody`], `missing_credential`, `multiple_credentials` or `malformed_credential`. The size of a
+    /// token is bounded by that of all headers, or of the body.
     pub fn find_token<'v>(&self, request: &'v RequestView<'v>) -> Result<Cow<'v, str>, VerifyError> {
         let head = request.head;
         let token = match self {
@@ -158,9 +155,6 @@ impl Locator {
             Self::Cookie(name) => in_cookie(head, name)?.ok_or(Reason::MissingCredential)?,
             Self::Form(_) | Self::Json(_) | Self::Body | Self::Claim(_) => return self.token_in_body(request),
         };
-        if token.len() > MAX_TOKEN {
-            return Err(Reason::TokenTooLarge.into());
-        }
         let well_formed = !token.is_empty() && is_all_b64token(token);
         if well_formed { Ok(Cow::Borrowed(token)) } else { Err(Reason::MalformedCredential.into()) }
     }

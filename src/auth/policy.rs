@@ -33,7 +33,7 @@ pub enum Policy {
     Token(Box<StaticTokenPolicy>),
     /// All of these policies must grant.
     AllOf(Vec<Policy>),
-    /// At least one of these policies must grant, and so must every one whose credential is present.
+    /// At least one of these policies must grant, and so must one of each credential that is present.
     AnyOf(Vec<Policy>),
     /// No credential is required (`auth: public`).
     Public,
@@ -70,16 +70,20 @@ impl Policy {
         now: UnixTime,
         explanation: &mut Explanation,
     ) -> Result<Grant, VerifyError> {
-        match self {
+        let evaluated = match self {
             Self::Public => Ok(Grant::anonymous()),
             Self::Jwt(policy) => policy.verify(request, now, explanation),
             Self::Detached(policy) => policy.verify(request, now, explanation),
             Self::Signature(policy) => policy.verify(request, now, explanation),
             Self::ClientCertificate(rule) => rule.verify(request, now, explanation),
             Self::Token(policy) => policy.verify(request, explanation),
-            Self::AllOf(policies) => all_of(policies, request, now, explanation),
-            Self::AnyOf(policies) => any_of(policies, request, now, explanation),
+            Self::AllOf(policies) => return all_of(policies, request, now, explanation),
+            Self::AnyOf(policies) => return any_of(policies, request, now, explanation),
+        };
+        if let Err(VerifyError::Rejected(Rejection { detail: Some(detail), .. })) = &evaluated {
+            explanation.add("detail", || detail.to_string());
         }
+        evaluated
     }
 
     /// Its scheme, or its combination of schemes.
@@ -164,6 +168,11 @@ impl Policy {
         }
     }
 
+    /// Whether both policies are single schemes that read the same credential, which can satisfy either of them.
+    pub fn reads_credential_of(&self, other: &Self) -> bool {
+        !self.places().is_empty() && self.places() == other.places()
+    }
+
     /// Turns `missing_credential` into `malformed_body` if the credential can only be in a JSON body, and the request
     /// has a body that is not a JSON object.
     pub(super) fn unread(&self, request: &RequestView<'_>, error: VerifyError) -> VerifyError {
@@ -195,8 +204,9 @@ fn all_of(
     if needs_body { Err(VerifyError::NeedsBody) } else { Ok(granted) }
 }
 
-/// Grants if at least one policy grants and every policy whose credential is present grants. Otherwise an attacker who
-/// strips the strong credential and forges a weak one could choose the policy that verifies the request.
+/// Grants if at least one policy grants and every credential that is present is accepted. Otherwise an attacker who
+/// strips the strong credential and forges a weak one could choose the policy that verifies the request. Policies that
+/// read the same credential are alternatives for it: nothing can be stripped without stripping it for all of them.
 fn any_of(
     policies: &[Policy],
     request: &RequestView<'_>,
@@ -205,14 +215,19 @@ fn any_of(
 ) -> Result<Grant, VerifyError> {
     let (mut granted, mut beside, mut rejections): (Vec<Grant>, Vec<Grant>, Vec<Rejection>) = Default::default();
     let mut needs_body = false;
-    for policy in policies {
+    for (index, policy) in policies.iter().enumerate() {
+        let (before, rest) = policies.split_at(index);
+        if before.iter().any(|other| other.reads_credential_of(policy)) {
+            continue;
+        }
         let mut note = |evaluated: Result<Grant, VerifyError>, good: &mut Vec<Grant>| match evaluated {
             Ok(grant) => good.push(grant),
             Err(VerifyError::NeedsBody) => needs_body = true,
             Err(VerifyError::Rejected(rejection)) if rejection.reason == Reason::MissingCredential => {}
             Err(VerifyError::Rejected(rejection)) => rejections.push(rejection),
         };
-        let whole = policy.evaluate(request, now, explanation);
+        let others = rest.iter().skip(1).filter(|other| other.reads_credential_of(policy));
+        let whole = first_to_grant(std::iter::once(policy).chain(others), request, now, explanation);
         if is_missing(&whole) {
             // An alternative that requires several credentials may have an invalid one: the upstream could accept it.
             policy.leaves().into_iter().for_each(|part| note(part.evaluate(request, now, explanation), &mut beside));
@@ -227,6 +242,28 @@ fn any_of(
     }
     let granted = granted.into_iter().reduce(Grant::beside).ok_or(Reason::MissingCredential)?;
     Ok(beside.into_iter().fold(granted, Grant::beside))
+}
+
+/// The grant of the first of these policies that accepts their common credential. With the body the result is the same
+/// as without it, so that no later policy is tried while one needs the body.
+fn first_to_grant<'p>(
+    policies: impl Iterator<Item = &'p Policy>,
+    request: &RequestView<'_>,
+    now: UnixTime,
+    explanation: &mut Explanation,
+) -> Result<Grant, VerifyError> {
+    let mut rejections = Vec::new();
+    for policy in policies {
+        match policy.evaluate(request, now, explanation) {
+            Err(VerifyError::Rejected(rejection)) if rejection.reason == Reason::MissingCredential => {}
+            Err(VerifyError::Rejected(rejection)) => rejections.push(rejection),
+            decided @ (Ok(_) | Err(VerifyError::NeedsBody)) => return decided,
+        }
+    }
+    // A policy that has verified the signature is the one for which the credential was made.
+    let meant = rejections.iter().position(|rejection| rejection.proven);
+    let rejection = meant.map(|at| rejections.swap_remove(at)).or_else(|| worst(rejections));
+    Err(rejection.unwrap_or_else(|| Reason::MissingCredential.into()).into())
 }
 
 fn is_missing(evaluated: &Result<Grant, VerifyError>) -> bool {

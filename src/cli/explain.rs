@@ -13,7 +13,7 @@ use serde_json::json;
 use super::arguments::{ConfigArgument, OutputFormat, at, find_route};
 use crate::auth::Policy;
 use crate::auth::explanation::{Explanation, Note};
-use crate::auth::keys::{KeySet, Keys};
+use crate::auth::keys::{KeySet, Keys, SkippedKey};
 use crate::clock::UnixTime;
 use crate::config::{Config, Handles, Sources, compile};
 use crate::failure::Failure;
@@ -64,11 +64,15 @@ pub(super) fn explain(arguments: &ExplainArguments) -> anyhow::Result<()> {
         std::fs::read(&arguments.request).with_context(|| format!("cannot read {}", arguments.request.display()))?;
     let captured = message::read(&bytes)?;
     let now = at(arguments.now.as_deref())?;
+    let mut skipped = Vec::new();
     if let Some(path) = &arguments.jwks {
         let keys = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        give_keys(&config, &keys, now)?;
+        skipped = give_keys(&config, &keys, now)?;
     }
-    let findings = findings(&config, captured, arguments.route.as_deref(), now)?;
+    let mut findings = findings(&config, captured, arguments.route.as_deref(), now)?;
+    if findings.verdict == Err(Reason::UnknownKey) {
+        findings.hints.extend(skipped.iter().map(|key| format!("a key of the JWKS is not used: {key}")));
+    }
     match arguments.format {
         OutputFormat::Text => print!("{}", text(&findings)),
         OutputFormat::Json => println!("{:#}", as_json(&findings)),
@@ -76,13 +80,15 @@ pub(super) fn explain(arguments: &ExplainArguments) -> anyhow::Result<()> {
     if findings.verdict.is_ok() { Ok(()) } else { Err(WouldReject.into()) }
 }
 
-/// Gives every issuer with a JWKS URL the keys that a fetch would have brought.
-fn give_keys(config: &Config, bytes: &[u8], now: UnixTime) -> anyhow::Result<()> {
+/// Gives every issuer with a JWKS URL the keys that a fetch would have brought. Returns those that were skipped.
+fn give_keys(config: &Config, bytes: &[u8], now: UnixTime) -> anyhow::Result<Vec<SkippedKey>> {
+    let mut all = Vec::new();
     for remote in &config.handles.remote_keys {
-        let (set, _skipped) = KeySet::from_jwks(bytes, &remote.source.algorithms)?;
+        let (set, skipped) = KeySet::from_jwks(bytes, &remote.source.algorithms)?;
         remote.replace(set, now);
+        all.extend(skipped);
     }
-    Ok(())
+    Ok(all)
 }
 
 fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTime) -> anyhow::Result<Findings> {

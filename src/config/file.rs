@@ -31,7 +31,7 @@ use crate::snapshot::ErrorDetail;
 use crate::tls::{ClientAuth, MinVersion};
 pub use auth::{AuthScheme, AuthWord, AuthYaml, ClientCertificateYaml};
 use ipnet::IpNet;
-pub use issuer::{IssuerYaml, JwksYaml, PublicKeyYaml, SecretYaml};
+pub use issuer::{BearerYaml, IssuerYaml, JwksYaml, PublicKeyYaml, SecretYaml};
 pub use jwt::{BodyHashYaml, JwtYaml, MethodClaimYaml, TimeClaimYaml, TokenYaml, UrlClaimYaml, UrlHashYaml};
 pub use number::{Count, Number, Switch};
 pub use route::{

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::auth::request::PublicUrl;
 use crate::clock::UnixTime;
 use crate::route::Rate;
-use crate::settings::is_https_or_loopback;
+use crate::settings::is_fetchable;
 
 /// The longest duration that makes sense in a configuration: ten years.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
@@ -192,8 +192,8 @@ pub fn parse_pin(text: &str) -> Option<[u8; 32]> {
 
 /// URL of an issuer's discovery document (OpenID Connect Discovery 1.0 §4): below its `iss`, which must be a URL that
 /// hookgate may fetch from, without query and fragment.
-pub fn discovery_address(iss: &str) -> Option<String> {
-    let fetchable = is_https_or_loopback(iss) && !iss.contains(['?', '#']);
+pub fn discovery_address(iss: &str, insecure_http: bool) -> Option<String> {
+    let fetchable = is_fetchable(iss, insecure_http) && !iss.contains(['?', '#', '{']);
     fetchable.then(|| format!("{}/.well-known/openid-configuration", iss.strip_suffix('/').unwrap_or(iss)))
 }
 
@@ -237,12 +237,21 @@ mod tests {
 
     #[test]
     fn a_discovery_document_stands_below_the_issuer() {
-        let at = |iss: &str| discovery_address(iss).map(|url| url.replace("/.well-known/openid-configuration", "@"));
+        let at =
+            |iss: &str| discovery_address(iss, false).map(|url| url.replace("/.well-known/openid-configuration", "@"));
         assert_eq!(at("https://issuer.test").as_deref(), Some("https://issuer.test@"));
         assert_eq!(at("https://issuer.test/").as_deref(), Some("https://issuer.test@"));
         assert_eq!(at("https://issuer.test/realms/a/").as_deref(), Some("https://issuer.test/realms/a@"));
         assert_eq!(at("http://127.0.0.1:8080/a").as_deref(), Some("http://127.0.0.1:8080/a@"));
-        for iss in ["http://issuer.test/", "https://issuer.test/?a", "https://issuer.test/#a", "acme", "none", ""] {
+        for iss in [
+            "http://issuer.test/",
+            "https://issuer.test/?a",
+            "https://issuer.test/#a",
+            "https://a/{tenantid}",
+            "acme",
+            "none",
+            "",
+        ] {
             assert_eq!(at(iss), None, "{iss}");
         }
     }

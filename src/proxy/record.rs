@@ -1,6 +1,7 @@
 //! The record of a request: one access log line and one set of metrics, written when its response has been sent or
 //! the request was given up. Bytes that are not a request have no record; they are counted and logged by `Gateway`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,7 +68,7 @@ struct AccessLogLine {
     kid: Option<String>,
     sender: Option<String>,
     decided: bool,
-    detail: Option<&'static str>,
+    detail: Option<Cow<'static, str>>,
 }
 
 impl RequestRecord {
@@ -133,7 +134,12 @@ impl RequestRecord {
         self.permitted = true;
         (self.forwarded_as, self.reason_if_forwarded) = match permit {
             Permit::Granted(_) => (Outcome::Forwarded, None),
-            Permit::Observed(rejection) => (Outcome::DryRunRejected, Some(rejection.reason)),
+            Permit::Observed(rejection) => {
+                if let Some(line) = &mut self.line {
+                    line.detail.clone_from(&rejection.detail);
+                }
+                (Outcome::DryRunRejected, Some(rejection.reason))
+            }
         };
     }
 
@@ -211,7 +217,7 @@ impl RequestRecord {
             client_port = port(line.client),
             outcome = self.outcome.label(),
             reason = self.reason.map(Reason::word),
-            detail = line.detail,
+            detail = line.detail.as_deref(),
             status = self.status.map(|status| status.as_u16()),
             issuer = line.issuer.as_deref(),
             kid = line.kid,

@@ -1,7 +1,7 @@
 //! The responses that the gateway generates itself, for example from a [`Failure`].
 //!
-//! Responses are problem details (RFC 9457). They never state a claim or an expected value, and no reason before a
-//! signature has been verified (see [`ErrorDetail`]). Transmitters of security event tokens get the form of their own
+//! Responses are problem details (RFC 9457). They state no claim, no expected value, and no reason before a signature has
+//! been verified, unless `error_detail` is `detailed` (see [`ErrorDetail`]). Transmitters of security event tokens get the form of their own
 //! protocol (RFC 8935 §2.3).
 
 use bytes::Bytes;
@@ -49,7 +49,8 @@ pub fn failure(
     let withheld = withheld(failure, disclosure);
     let status = if withheld.is_some() { failure.withheld_status() } else { failure.status() };
     let status = chosen.unwrap_or(status);
-    let body = problem_json(status, withheld.unwrap_or(failure.reason().word()), request_id);
+    let detail = failure.detail().filter(|_| disclosure == ErrorDetail::Detailed);
+    let body = problem_json(status, withheld.unwrap_or(failure.reason().word()), detail.as_deref(), request_id);
     let mut response = own(status, Some("application/problem+json"), body.into(), request_id);
     let headers = response.headers_mut();
     if failure.has_retry_after() {
@@ -172,23 +173,26 @@ fn own(
 }
 
 /// The problem document (RFC 9457 §3). `type` is `about:blank` (§4.2.1), so `title` is the phrase of the status.
-fn problem_json(status: StatusCode, reason: &str, request_id: &str) -> String {
+fn problem_json(status: StatusCode, reason: &str, detail: Option<&str>, request_id: &str) -> String {
     let title = status.canonical_reason().unwrap_or("Error");
-    serde_json::json!({
+    let mut document = serde_json::json!({
         "type": "about:blank",
         "title": title,
         "status": status.as_u16(),
         "reason": reason,
         "instance": request_id,
-    })
-    .to_string()
+    });
+    if let (Some(detail), Some(members)) = (detail, document.as_object_mut()) {
+        members.insert("detail".to_owned(), detail.into());
+    }
+    document.to_string()
 }
 
 /// The bytes of the response to a client that has sent no valid request: its bytes break the framing, its headers did
 /// not arrive in time, or it speaks plain HTTP to a TLS port.
 pub fn without_request(reason: Reason) -> Vec<u8> {
     let status = failure::status(reason);
-    let body = problem_json(status, reason.word(), "");
+    let body = problem_json(status, reason.word(), None, "");
     let phrase = status.canonical_reason().unwrap_or_default();
     format!(
         "HTTP/1.1 {} {phrase}\r\nserver: hookgate\r\ncontent-type: application/problem+json\r\n\

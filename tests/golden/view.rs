@@ -297,10 +297,10 @@ fn duplicate_rules(rules: &DuplicateRules) -> Value {
 }
 
 fn fetched_keys(keys: &RemoteKeys) -> Value {
-    let RemoteSource { issuer, url, discovery, ca, pins, cache, algorithms, refresh, max_stale, cooldown } =
+    let RemoteSource { issuer, url, discovery, ca, access, pins, cache, algorithms, refresh, max_stale, cooldown } =
         &keys.source;
     json!({
-        "issuer": &**issuer, "url": url, "discovery": debug(discovery), "own_ca": ca.is_some(), "pins": pins.len(),
+        "issuer": &**issuer, "url": url, "discovery": debug(discovery), "own_ca": ca.is_some(), "access": debug(access), "pins": pins.len(),
         "cache": optional(cache.as_ref(), |path| file_name(path)), "algorithms": all_debug(algorithms),
         "refresh_interval": debug(refresh), "max_stale": debug(max_stale), "cooldown": debug(cooldown),
     })

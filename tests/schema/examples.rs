@@ -157,7 +157,7 @@ const SOLVED_ELSEWHERE: &[&str] = &[
     "requires ",
     "was not read",
     "is for `header` only",
-    "is for `url` and `discovery` only",
+    "is for `url`, `discovery` and `discovery_url` only",
     "set `signed: false`",
     "without a JWT",
     "no listener requests client certificates",

@@ -119,11 +119,15 @@ mapping! {
 mapping! {
     /// `jwks` of an issuer or of a preset.
     Jwks {
+        bearer: "bearer.file",
         ca: "ca",
         cache: "cache",
         cooldown: "cooldown",
+        discovery_url: "discovery_url",
+        insecure_http: "insecure_http",
         max_stale: "max_stale",
         pins: "pins",
+        proxy: "proxy",
         refresh_interval: "refresh_interval",
     }
 }

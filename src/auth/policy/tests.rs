@@ -20,6 +20,8 @@ use crate::auth::static_token::StaticTokenPolicy;
 use crate::auth::testing::{ED25519, ISSUER, fixed, good_claims, key_set, now, policy, signature, with};
 use crate::auth::{Rules, verify};
 
+mod alternatives;
+
 /// A policy for the static token `good` in this header; the secret has this index.
 fn header(name: &'static str, index: usize) -> Policy {
     let place = Locator::Header { name: HeaderName::from_static(name), scheme: None };
@@ -44,7 +46,7 @@ fn jwt(keys: Keys) -> Policy {
     let issuer = Issuer {
         name: "acme".into(),
         preset: false,
-        iss: Some(ISSUER.into()),
+        iss: crate::auth::issuer::IssuerClaim::Exact(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys,
         token_cache: Arc::default(),
@@ -65,6 +67,7 @@ fn unknown() -> Keys {
         discovery: None,
         ca: None,
         pins: vec![],
+        access: crate::auth::keys::JwksAccess::default(),
         cache: None,
         algorithms: vec![Algorithm::EdDSA],
         refresh: day,

@@ -33,8 +33,14 @@ fn jwt(required: &[&str]) -> JwtPolicy {
 
 fn detached(time: Option<TimestampRule>) -> Policy {
     let (algorithms, keys) = (vec![Algorithm::EdDSA], fixed(KeySet::default()));
-    let issuer =
-        Issuer { name: "acme".into(), iss: None, preset: false, algorithms, keys, token_cache: Arc::default() };
+    let issuer = Issuer {
+        name: "acme".into(),
+        iss: crate::auth::issuer::IssuerClaim::Any,
+        preset: false,
+        algorithms,
+        keys,
+        token_cache: Arc::default(),
+    };
     let token = Locator::header_named(HeaderName::from_static("x-jws"));
     Policy::Detached(Box::new(DetachedPolicy { payload: Payload::Unencoded, token, issuer, time, replay_id: false }))
 }

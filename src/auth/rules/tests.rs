@@ -24,7 +24,7 @@ fn jwt() -> Policy {
     Policy::Jwt(Box::new(policy(vec![Issuer {
         name: "acme".into(),
         preset: false,
-        iss: Some(ISSUER.into()),
+        iss: crate::auth::issuer::IssuerClaim::Exact(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys: fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA])),
         token_cache: Arc::default(),

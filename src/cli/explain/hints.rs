@@ -2,6 +2,7 @@
 //! change that makes it pass is the cause.
 
 mod bodies;
+mod tokens;
 
 use std::time::Duration;
 
@@ -59,7 +60,8 @@ pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason) -> Vec<St
         hints.extend(of_unit(trial));
         hints.extend(of_clock(trial));
     }
-    if reason == Reason::MissingCredential {
+    hints.extend(tokens::find(trial, reason));
+    if reason == Reason::MissingCredential && hints.is_empty() {
         hints.extend(of_senders(trial));
     }
     if hints.is_empty() {

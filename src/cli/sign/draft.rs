@@ -148,6 +148,7 @@ pub(super) fn satisfying(test: &ClaimTest) -> Option<Value> {
     match test {
         ClaimTest::Equals(value) => Some(value.clone()),
         ClaimTest::OneOf(values) => values.first().cloned(),
+        ClaimTest::ContainsAny(values) => values.first().map(|value| json!([value])),
         ClaimTest::Contains(value) => Some(json!([value])),
         ClaimTest::Prefix(prefix) => Some(prefix.clone().into()),
         ClaimTest::Exists(true) => Some("development".into()),

@@ -54,7 +54,7 @@ fn claims(policy: &JwtPolicy, issuer: &Issuer, route: &Route, now: u64) -> Value
         Audience::Any => None,
     };
     let mut claims = json!({
-        "iss": issuer.iss, "aud": audience, "iat": now, "nbf": now, "exp": now + lifetime,
+        "iss": issuer.iss.example(), "sub": issuer.iss.example_subject(), "aud": audience, "iat": now, "nbf": now, "exp": now + lifetime,
         "jti": random_id(),
     });
     if let Some(members) = claims.as_object_mut() {

@@ -64,7 +64,11 @@ impl Compiler<'_> {
                 Some(Policy::ClientCertificate(Box::new(self.client_certificate(certificate))))
             }
             "all_of" => self.branches(&file.all_of, nesting, scope).map(Policy::AllOf),
-            _any_of => self.branches(&file.any_of, nesting, scope).map(Policy::AnyOf),
+            _any_of => {
+                let branches = self.branches(&file.any_of, nesting, scope)?;
+                self.warn_of_common_places(&branches, file.any_of.at);
+                Some(Policy::AnyOf(branches))
+            }
         }
     }
 
@@ -110,6 +114,25 @@ impl Compiler<'_> {
         }
         let branches: Vec<_> = files.iter().map(|file| self.scheme(file, nesting + 1, file.at, scope)).collect();
         branches.into_iter().collect()
+    }
+
+    /// Warns of alternatives of which one requires a credential in a place in which another one finds its own: such a
+    /// credential must satisfy both.
+    fn warn_of_common_places(&mut self, branches: &[Policy], at: Location) {
+        let places =
+            |branch: &Policy| branch.leaves().into_iter().flat_map(Policy::places).cloned().collect::<Vec<_>>();
+        for (index, branch) in branches.iter().enumerate() {
+            let ours = places(branch);
+            let others =
+                branches.iter().enumerate().skip(index + 1).filter(|(_, other)| !branch.reads_credential_of(other));
+            for (other, _) in others.filter(|(_, other)| places(other).iter().any(|place| ours.contains(place))) {
+                let warning = format!(
+                    "[{index}] and [{other}] read a credential from the same place: where it is present, it must satisfy \
+                     both, so that they are no alternatives"
+                );
+                self.warn(at, &warning);
+            }
+        }
     }
 
     pub(super) fn header_name(&mut self, name: &str, at: Location) -> Option<HeaderName> {

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::compiler::Compiler;
 use super::secrets::OF_TOKEN;
-use crate::auth::issuer::Issuer;
+use crate::auth::issuer::{Issuer, IssuerClaim, TENANT};
 use crate::auth::keys::{Algorithm, KeySet, Keys};
 use crate::config::file::{IssuerYaml, SecretEncoding, SecretYaml};
 use crate::config::reader::{Location, Section};
@@ -54,9 +54,15 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// The `iss` to compare; `Some(None)` if the file says `none`.
-    fn iss(&mut self, file: &IssuerYaml) -> Option<Option<String>> {
-        match self.required(&file.issuer, "the exact `iss` of its tokens")?.as_str() {
+    fn iss(&mut self, file: &IssuerYaml) -> Option<IssuerClaim> {
+        let written = self.required(&file.issuer, "the exact `iss` of its tokens")?.as_str();
+        if written.contains('{') {
+            return self.template(written, file);
+        }
+        if file.tenants.is_written {
+            self.problems.add(file.tenants.at, "requires {tenantid} in `issuer`; remove it");
+        }
+        match written {
             "" => {
                 self.problems.add(file.issuer.at, "must not be empty; set the exact `iss` of its tokens");
                 None
@@ -64,13 +70,47 @@ impl<'a> Compiler<'a> {
             "none" if file.jwks.is_written() => {
                 self.problems.add(
                     file.issuer.at,
-                    "`none` is allowed only together with public_key or secrets: a key set may contain keys of other parties",
+                    "`none` is allowed only together with public_key or secrets: a key set may contain keys of other \
+                     parties; for the JWT-SVIDs of SPIFFE write the trust domain, such as spiffe://example.org",
                 );
                 None
             }
-            "none" => Some(None),
-            iss => Some(Some(iss.to_owned())),
+            "none" => Some(IssuerClaim::Any),
+            iss => match iss.strip_prefix("spiffe://") {
+                None => Some(IssuerClaim::Exact(iss.to_owned())),
+                Some(domain) if is_trust_domain(domain) => Some(IssuerClaim::TrustDomain(iss.to_owned())),
+                Some(_) => {
+                    let problem = "expected spiffe:// and a trust domain in lower case without a path, such as \
+                                   spiffe://example.org";
+                    self.problems.add(file.issuer.at, problem);
+                    None
+                }
+            },
         }
+    }
+
+    /// An issuer of several tenants. Without their list, a customer of the provider could make a tenant of its own, whose
+    /// tokens would be accepted.
+    fn template(&mut self, written: &str, file: &IssuerYaml) -> Option<IssuerClaim> {
+        if written.matches(TENANT).count() != 1 || written.replace(TENANT, "").contains(['{', '}']) {
+            self.problems.add(file.issuer.at, "the only placeholder is {tenantid}, once");
+            return None;
+        }
+        if file.tenants.is_empty() {
+            let what = "the tenants whose tokens are accepted: without it, those of every tenant would be";
+            self.missing(file.tenants.at, what);
+            return None;
+        }
+        let is_name = |tenant: &String| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+            (1..=64).contains(&tenant.len()) && tenant.bytes().all(plain)
+        };
+        if !file.tenants.iter().all(is_name) {
+            self.problems
+                .add(file.tenants.at, "expected ids of tenants: 1 to 64 letters, digits, `-`, `.` and `_` each");
+            return None;
+        }
+        Some(IssuerClaim::Tenants(written.to_owned(), file.tenants.to_vec()))
     }
 
     fn algorithms(&mut self, file: &IssuerYaml) -> Vec<Algorithm> {
@@ -174,6 +214,12 @@ impl<'a> Compiler<'a> {
             }
         }
     }
+}
+
+/// Whether the text is the name of a trust domain (SPIFFE ID §2.1).
+fn is_trust_domain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_');
+    (1..=255).contains(&name.len()) && name.bytes().all(plain)
 }
 
 /// Whether the text is a key or certificate in PEM form (RFC 7468), or a JSON Web Key or key set (RFC 7517).

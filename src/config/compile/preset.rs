@@ -15,7 +15,7 @@ use crate::auth::Policy;
 use crate::auth::challenge::{ChallengeRule, ExpectedValue, ResponseTemplate};
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
 use crate::auth::detached::{DetachedPolicy, Payload};
-use crate::auth::issuer::Issuer;
+use crate::auth::issuer::{Issuer, IssuerClaim};
 use crate::auth::keys::{Algorithm, KeySet, Keys, PinnedRoot};
 use crate::auth::locator::Locator;
 use crate::auth::secret::{Secret, SecretKey};
@@ -213,7 +213,8 @@ impl Compiler<'_> {
                 None
             }
         };
-        let iss = issuer.issuer.value().cloned().filter(|iss| iss != "none");
+        let iss = issuer.issuer.value().filter(|iss| *iss != "none");
+        let iss = iss.cloned().map_or(IssuerClaim::Any, IssuerClaim::Exact);
         Some(Issuer { name: name.into(), preset: true, iss, algorithms, keys: set?, token_cache: Arc::default() })
     }
 

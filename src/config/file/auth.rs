@@ -102,8 +102,9 @@ pub struct AuthScheme {
     #[schemars(length(min = 2, max = 16))]
     #[schemars(example = json!([{ "preset": "github", "secret": { "env": "A" } }, { "client_certificate": {} }]))]
     pub all_of: Section<List<Section<AuthScheme>>>,
-    /// One of these schemes must accept the request, and none whose credential is present may reject it. The reason of a
-    /// rejection without any credential is `missing_credential`.
+    /// One of these schemes must accept the request, and none whose credential is present may reject it. Schemes that read
+    /// the same place, such as two `jwt` in the header Authorization, are alternatives for one credential: one of them must
+    /// accept it. The reason of a rejection without any credential is `missing_credential`.
     #[schemars(length(min = 2, max = 16))]
     #[schemars(example = json!([{ "preset": "github", "secret": { "env": "A" } }, { "client_certificate": {} }]))]
     pub any_of: Section<List<Section<AuthScheme>>>,

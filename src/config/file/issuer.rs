@@ -16,10 +16,16 @@ use crate::config::values::SecretEncoding;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerYaml {
-    /// The exact `iss` claim of the issuer's tokens. With `none`, `iss` is not compared; `none` is not allowed with
-    /// `jwks`.
+    /// The exact `iss` claim of the issuer's tokens. With `{tenantid}` in it, as in the discovery document of Microsoft
+    /// Entra, one of `tenants` must stand in its place. `spiffe://` and a trust domain: the tokens are JWT-SVIDs of this
+    /// domain, in which `sub` must be, and `iss` is not compared. With `none`, `iss` is not compared; `none` is not
+    /// allowed with `jwks`.
     #[schemars(required, length(min = 1), example = &"https://issuer.example.com/")]
     pub issuer: Field<String>,
+    /// The tenants whose tokens are accepted, of an `issuer` with `{tenantid}`. Tokens of every other tenant of the
+    /// provider are rejected. The tenant is a part of the sender.
+    #[schemars(length(min = 1), example = json!(["72f988bf-86f1-41af-91ab-2d7cd011db47"]))]
+    pub tenants: Section<List<String>>,
     /// Allowed signature algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 and EdDSA; HS256, HS384
     /// and HS512 with a shared secret. A `public_key`, `secret` or `secrets` has exactly one algorithm. A key of a key set
     /// without its own `alg` has the first of them that fits it.
@@ -40,12 +46,12 @@ pub struct IssuerYaml {
     pub secrets: Section<List<Section<SecretYaml>>>,
 }
 
-/// `jwks`: exactly one of url, discovery, file and inline
+/// `jwks`: exactly one of url, discovery, discovery_url, file and inline
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JwksYaml {
     /// URL of the key set: https, or http to a loopback address, without user and password. Exactly one of `url`,
-    /// `discovery`, `file` and `inline` is required.
+    /// `discovery`, `discovery_url`, `file` and `inline` is required.
     #[schemars(example = &"https://issuer.example.com/.well-known/jwks.json")]
     pub url: Field<String>,
     /// Time between two fetches, with `url` or `discovery`. `Cache-Control: max-age` of the response may shorten it, not
@@ -80,11 +86,39 @@ pub struct JwksYaml {
     /// or http to a loopback address.
     #[schemars(example = true)]
     pub discovery: Switch<false>,
+    /// URL of a discovery document that is not below `issuer`, such as the one of all tenants of Microsoft Entra. Its
+    /// `issuer` must be the one here, with `{tenantid}` as it stands.
+    #[schemars(example = &"https://login.microsoftonline.com/organizations/v2.0/.well-known/openid-configuration")]
+    pub discovery_url: Field<String>,
+    /// HTTP proxy through which keys are fetched, by CONNECT: the TLS session with the issuer goes through it unread.
+    /// `HTTPS_PROXY` and other environment variables are not read.
+    #[schemars(example = &"http://proxy.example.com:3128")]
+    pub proxy: Field<String>,
+    /// A bearer token for the request to `url` or for the discovery document, such as that of a Kubernetes service
+    /// account. It needs https, and it is sent to this URL alone: not after a redirect, and not to the key set that a
+    /// discovery document names.
+    #[schemars(example = json!({ "file": "/var/run/secrets/kubernetes.io/serviceaccount/token" }))]
+    pub bearer: Field<BearerYaml>,
+    /// `true`: the keys may be fetched over plain http from a host on a private network. Any program between the gateway
+    /// and the host can then replace the keys and so sign tokens; a warning is logged at load and each hour. At each
+    /// connection, all addresses of the host must be private (RFC 1918, RFC 4193) or loopback. Not with `bearer`,
+    /// `proxy` or `pins`.
+    #[schemars(example = true)]
+    pub insecure_http: Switch<false>,
     /// A file that hookgate writes (mode 0600), with the last good key set, which a start uses while the issuer is
     /// unreachable. `max_stale` counts from the time at which the set was fetched. Each issuer needs its own file, in a
     /// directory that only the user of the gateway can write and that has no other file of the configuration.
     #[schemars(example = &"/var/cache/hookgate/acme.jwks")]
     pub cache: Field<String>,
+}
+
+/// `bearer`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BearerYaml {
+    /// File with the token; white space around it is ignored. A change takes effect without a restart.
+    #[schemars(required, example = &"/var/run/secrets/kubernetes.io/serviceaccount/token")]
+    pub file: Field<Parsed<FileName>>,
 }
 
 /// A public key in PEM form
