@@ -28,6 +28,7 @@ mod forwarding;
 mod framing;
 mod golden;
 mod headers;
+mod issuers;
 mod jwks;
 mod layers;
 mod limits;

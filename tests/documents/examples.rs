@@ -67,6 +67,8 @@ fn whole(block: &str) -> String {
 fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
     let (ca, certificate, key) = certificate(&["localhost"]);
     let served = [("clients.crt", ca), ("server.crt", certificate), ("server.key", key)];
+    let ca = served[0].1.clone();
+    let served = served.into_iter().chain([("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", ca)]);
     let served = served.map(|(name, content)| (name.to_owned(), Ok(Zeroizing::new(content.into_bytes()))));
     let files = files.iter().map(|(name, content)| (name.clone(), Ok(Zeroizing::new(content.clone())))).chain(served);
     let listeners = if yaml.contains("\nlisteners:") { "" } else { LISTENERS };
