@@ -4,12 +4,14 @@
 
 mod kinds;
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 
 use crate::auth::Rejection;
 use crate::reason::{Ending, Reason};
 use crate::route::table::Unrouted;
-pub use kinds::{BodyFault, Exhausted, Limited};
+pub use kinds::{BodyFault, Exhausted, Limited, UpstreamFault};
 
 /// Why a request was not forwarded, or why forwarding it failed: a reason, and the facts that its response or the log
 /// states. Includes the cases in which the gateway cannot decide and the sender must retry.
@@ -29,11 +31,19 @@ pub enum Failure {
     RateLimited(Limited),
     /// A concurrency limit is exceeded.
     ConcurrencyLimited(Limited),
+    /// The upstream has sent no valid response.
+    Upstream(UpstreamFault),
 }
 
 impl From<Reason> for Failure {
     fn from(reason: Reason) -> Self {
         Self::Plain(reason)
+    }
+}
+
+impl From<UpstreamFault> for Failure {
+    fn from(fault: UpstreamFault) -> Self {
+        Self::Upstream(fault)
     }
 }
 
@@ -55,6 +65,7 @@ impl Failure {
             Self::TooManyWaitingRequests(_) => Reason::TooManyWaitingRequests,
             Self::RateLimited(_) => Reason::RateLimited,
             Self::ConcurrencyLimited(_) => Reason::ConcurrencyLimited,
+            Self::Upstream(fault) => fault.reason,
         }
     }
 
@@ -94,10 +105,11 @@ impl Failure {
     }
 
     /// The log's field `detail`, where the reason has one.
-    pub const fn detail(&self) -> Option<&'static str> {
+    pub fn detail(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::BufferFull(exhausted) | Self::TooManyWaitingRequests(exhausted) => Some(exhausted.label()),
-            Self::RateLimited(limited) | Self::ConcurrencyLimited(limited) => Some(limited.limit),
+            Self::BufferFull(exhausted) | Self::TooManyWaitingRequests(exhausted) => Some(exhausted.label().into()),
+            Self::RateLimited(limited) | Self::ConcurrencyLimited(limited) => Some(limited.limit.into()),
+            Self::Upstream(fault) => Some(fault.cause.clone().into_string().into()),
             Self::Plain(_) | Self::Unrouted(_) | Self::Rejected(_) => None,
         }
     }

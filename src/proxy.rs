@@ -6,6 +6,7 @@
 
 mod acquire_limits;
 mod authenticate;
+mod body_deadline;
 mod buffer_body;
 pub mod capture;
 pub mod connection_info;
@@ -21,6 +22,7 @@ mod request_id;
 mod reserve;
 pub mod response;
 pub mod response_body;
+pub mod response_error;
 pub mod response_start;
 mod route_request;
 mod stored_response;

@@ -303,12 +303,12 @@ rows! {
     });
     UpstreamUnreachable = &row("upstream_unreachable", 502, ReasonTexts {
         cause: "no connection to the upstream",
-        operator: "Start the upstream, or correct `upstream`; the log has the cause.",
+        operator: "Start the upstream, or correct `upstream`; `detail` of the log has the cause.",
         sender: "Retry later: the upstream has not received the request.",
     }).ends(Ending::Failed);
     UpstreamProtocolError = &row("upstream_protocol_error", 502, ReasonTexts {
         cause: "the upstream's connection ended early, or its response was not HTTP",
-        operator: "Look for a crash in the upstream's log; `upstream.timeouts.keepalive` must be shorter than its own.",
+        operator: "`detail` of the log has the cause. `upstream.timeouts.keepalive` must be shorter than the upstream's own.",
         sender: "Retry. The upstream may have processed the request.",
     }).ends(Ending::Failed);
     JwksUnavailable = &row("jwks_unavailable", 503, ReasonTexts {
@@ -350,8 +350,9 @@ rows! {
         sender: "Retry after `Retry-After`.",
     }).ends(Ending::Undecided);
     UpstreamTimeout = &row("upstream_timeout", 504, ReasonTexts {
-        cause: "no response within `upstream.timeouts.total`",
-        operator: "Make the upstream faster, or raise `upstream.timeouts.total`.",
+        cause: "no response within `upstream.timeouts.total` or `response_headers`",
+        operator: "Make the upstream faster, or raise the timeout that `detail` of the log names. Responses without end \
+                   need `total: none`.",
         sender: "Retry. The upstream may have processed the request.",
     }).ends(Ending::Failed);
 }

@@ -1,13 +1,16 @@
 //! Routing: a [`Route`], with the requests that it matches, their rules, and what is done with them; its [`table`] selects
 //! one by a request's host, path and method.
 //!
-//! The path is validated and forwarded as received: a path that two programs could read differently is rejected, never
-//! rewritten. A request without a route is not forwarded. Pure; the gateway calls it for each request.
+//! The path is validated and forwarded as received, apart from the route's own prefixes: a path that two programs could
+//! read differently is rejected, never rewritten. A request without a route is not forwarded. Pure; the gateway calls it
+//! for each request.
 
 pub mod duplicates;
 mod forward;
 mod limits;
 mod path;
+mod path_match;
+mod path_rewrite;
 pub mod table;
 mod upstream;
 pub mod variants;
@@ -29,7 +32,9 @@ use duplicates::DuplicateRules;
 pub use forward::{Forward, HeaderPattern, NEEDED_BY_HTTP, normal_form};
 pub use limits::{Limit, REDUCED_MAX_BODY, Rate, RouteLimits};
 pub use path::{AmbiguousPath, validate_path};
-pub use upstream::{Endpoint, EndpointAddress, Reuse, Trust, Upstream};
+pub use path_match::PathMatch;
+pub use path_rewrite::{PathPrefix, PathRewrite};
+pub use upstream::{Endpoint, EndpointAddress, HostHeader, Protocol, Reuse, Trust, Upstream, UpstreamTimeouts};
 
 /// One entry under `routes`.
 #[derive(Clone, Debug)]
@@ -155,15 +160,6 @@ pub struct Match {
     pub path: PathMatch,
     /// The methods that match; `None` matches every method.
     pub methods: Option<Vec<Method>>,
-}
-
-/// How `path` is matched: percent-decoded, then byte by byte, case-sensitive.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum PathMatch {
-    /// Exactly this path.
-    Exact(String),
-    /// `/hooks/*`: every path that starts with `/hooks/`. The stored prefix ends in `/`.
-    Prefix(String),
 }
 
 impl Match {

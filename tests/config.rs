@@ -19,9 +19,10 @@ mod upstreams;
 /// A folder with a certificate, its key and a key set.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
-    let (_, certificate, key) = certificate(&["localhost"]);
-    std::fs::write(folder.path().join("server.crt"), certificate).unwrap();
+    let (_, chain, key) = certificate(&["localhost"]);
+    std::fs::write(folder.path().join("server.crt"), chain).unwrap();
     std::fs::write(folder.path().join("server.key"), key).unwrap();
+    std::fs::write(folder.path().join("other.key"), certificate(&["localhost"]).2).unwrap();
     std::fs::write(folder.path().join("jwks.json"), Issuer::es256("k1").jwks()).unwrap();
     std::fs::write(folder.path().join("short"), "too short").unwrap();
     std::fs::write(folder.path().join("shared"), "a shared secret of more than 32 bytes").unwrap();

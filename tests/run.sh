@@ -101,6 +101,9 @@ heading "end to end: SDKs of webhook providers, PyJWT and an OpenID provider as 
 heading "end to end: applications that leave bodies unread"
 "$VENV/bin/python" tests/e2e/unread_bodies.py --hookgate "$TARGET/debug/hookgate"
 
+heading "end to end: gRPC, with the client and the server of grpcio"
+"$VENV/bin/python" tests/e2e/grpc_calls.py --hookgate "$TARGET/debug/hookgate"
+
 if [ -n "${CI:-}${HOOKGATE_IMAGE:-}" ]; then
     heading "the static binary"
     static_binary

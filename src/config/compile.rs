@@ -10,6 +10,7 @@ mod issuer;
 mod jwt;
 mod limits;
 mod listener;
+mod overlaps;
 mod preset;
 mod replay;
 mod revocation;

@@ -25,7 +25,7 @@ pub struct Config {
     pub drain: Drain,
     /// State that outlives a reload.
     pub handles: Handles,
-    /// File and expiry of each server certificate.
+    /// File and expiry of each certificate that the gateway presents.
     pub certificates: Vec<(String, UnixTime)>,
     /// Field and file, and expiry, of each `client_crl`.
     pub client_crls: Vec<(String, UnixTime)>,

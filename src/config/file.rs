@@ -5,6 +5,7 @@
 //! `compile` reports missing keys. `hookgate schema` prints these types as JSON Schema; the reference is made of it.
 
 mod auth;
+mod certificate;
 mod issuer;
 mod jwt;
 mod number;
@@ -13,6 +14,7 @@ mod route;
 mod scalar;
 pub mod signature;
 pub mod store;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,19 +32,21 @@ use crate::settings::LogFormat;
 use crate::snapshot::ErrorDetail;
 use crate::tls::{ClientAuth, MinVersion};
 pub use auth::{AuthScheme, AuthWord, AuthYaml, ClientCertificateYaml};
+pub use certificate::CertificateYaml;
 use ipnet::IpNet;
 pub use issuer::{IssuerYaml, JwksYaml, PublicKeyYaml, SecretYaml};
 pub use jwt::{BodyHashYaml, JwtYaml, MethodClaimYaml, TimeClaimYaml, TokenYaml, UrlClaimYaml, UrlHashYaml};
 pub use number::{Count, Number, Switch};
 pub use route::{
     Burst, CaptureYaml, Concurrency, CredentialYaml, ForwardYaml, LimitYaml, MatchYaml, ModeYaml, RateField,
-    RevocationYaml, RouteLimitsYaml, RouteYaml, TimestampYaml, UpstreamTimeoutsYaml, UpstreamYaml,
+    RevocationYaml, RouteLimitsYaml, RouteYaml, TimestampYaml,
 };
 pub use scalar::{
     Delay, FileName, HostName, OneOrMany, OptionalDelay, OptionalDuration, Parsed, Pin, PlaceKey, RatePerSeconds, Size,
     Timeout,
 };
 pub(super) use scalar::{HEADER_NAME, POINTER};
+pub use upstream::{UpstreamTimeoutsYaml, UpstreamYaml};
 
 /// The configuration of hookgate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -268,19 +272,6 @@ pub struct TlsYaml {
     /// two lists of an issuer the newer one is used. An expired list is a warning.
     #[schemars(example = &"clients.crl")]
     pub client_crl: Field<Parsed<FileName>>,
-}
-
-/// A server certificate and its private key
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CertificateYaml {
-    /// PEM file: the certificate, then its intermediates.
-    #[schemars(required, example = &"server.crt")]
-    pub cert: Field<Parsed<FileName>>,
-    /// PEM file: the private key of the certificate (PKCS#8, PKCS#1 or SEC1, not encrypted). It may be the same file as
-    /// `cert`.
-    #[schemars(required, example = &"server.key")]
-    pub key: Field<Parsed<FileName>>,
 }
 
 /// `admin`

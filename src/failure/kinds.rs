@@ -44,6 +44,27 @@ impl Exhausted {
     }
 }
 
+/// The longest cause of an upstream's failure in the log, in bytes.
+const LONGEST_CAUSE: usize = 300;
+
+/// A failure of the upstream, and its cause.
+#[derive(Clone, Debug)]
+pub struct UpstreamFault {
+    /// The reason.
+    pub reason: Reason,
+    /// The log's field `detail`.
+    pub cause: Box<str>,
+}
+
+impl UpstreamFault {
+    /// A long cause is cut.
+    pub fn new(reason: Reason, mut cause: String) -> Self {
+        let end = (0..=LONGEST_CAUSE.min(cause.len())).rev().find(|end| cause.is_char_boundary(*end));
+        cause.truncate(end.unwrap_or_default());
+        Self { reason, cause: cause.into() }
+    }
+}
+
 /// How a request body exceeded a limit or ended prematurely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyFault {

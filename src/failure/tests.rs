@@ -39,7 +39,7 @@ fn only_the_reasons_of_exhausted_memory_have_a_detail() {
     let detailed = |exhausted| {
         [Failure::BufferFull(exhausted), Failure::TooManyWaitingRequests(exhausted)].map(|failure| failure.detail())
     };
-    assert_eq!(detailed(Exhausted::Total), [Some("total"); 2]);
-    assert_eq!(detailed(Exhausted::Address), [Some("address"); 2]);
+    assert_eq!(detailed(Exhausted::Total), [Some("total".into()), Some("total".into())]);
+    assert_eq!(detailed(Exhausted::Address), [Some("address".into()), Some("address".into())]);
     assert_eq!(Failure::Plain(Reason::BadRequest).detail(), None);
 }

@@ -232,8 +232,8 @@ metrics! {
 
     certificate_expiry_timestamp(name: &str) -> Gauge,
         "hookgate_certificate_expiry_timestamp_seconds",
-        "Unix time at which a served certificate expires; name is its file.",
-        "when a served certificate expires. `name` is its file";
+        "Unix time at which a certificate of the gateway expires; name is its file.",
+        "when a certificate of the gateway expires: of a listener, or `client_certificate` of an upstream. `name` is its file";
 
     build_info(version: &str) -> IntGauge,
         "hookgate_build_info",

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::request_context::RequestContext;
 use crate::auth::Permit;
-use crate::route::{Route, normal_form};
+use crate::route::{Protocol, Route, normal_form};
 
 /// The request id, in requests and responses.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -18,6 +18,7 @@ pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// Hop-by-hop headers, in addition to those that `Connection` names.
@@ -133,7 +134,7 @@ fn is_listed_after_x(name: &str) -> bool {
     ) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Trailers of a response that are forwarded: those whose definitions allow them there (RFC 9110 §8.8.3, RFC 9530 §2,
+/// Trailers of a message that are forwarded: those whose definitions allow them there (RFC 9110 §8.8.3, RFC 9530 §2,
 /// Server-Timing §3, gRPC over HTTP/2). Any other could change the framing, the routing or the authentication of a
 /// message to which it is merged (RFC 9110 §6.5.1).
 const TRAILERS: &[&str] = &[
@@ -158,6 +159,7 @@ pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
     // A verified header is no forgery, such as the token that an identity-aware proxy sets.
     let verified = if matches!(permit, Permit::Granted(_)) { evaluated } else { &[] };
     let named = named_by_connection(&head.headers);
+    let takes_trailers = route.upstream.first.protocol == Protocol::Http2 && takes_trailers(&head.headers);
     remove(&mut head.headers, |headers, name| {
         is_hop_by_hop(name.as_str())
             // The gateway itself has responded to `Expect: 100-continue` by the time it reads the body.
@@ -166,6 +168,9 @@ pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
             || (is_listed(&normal_form(name.as_str())) && !verified.contains(name))
             || is_spoofable(name, headers, route)
     });
+    if takes_trailers {
+        head.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     join_cookies(&mut head.headers);
     if route.forward.remove_credential {
         // `check` rejects this setting where the credential is in the target, a cookie or the body: those are forwarded
@@ -175,6 +180,12 @@ pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
         }
     }
     add_ours(context, permit);
+}
+
+/// Whether the client accepts trailers in the response (RFC 9110 §10.1.4). gRPC requires that.
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case("trailers"))
 }
 
 /// Turns the upstream's response headers into those that are sent to the client.
@@ -189,7 +200,7 @@ pub fn clean_response(headers: &mut HeaderMap, request_id: &str) {
     set(headers, &REQUEST_ID, request_id);
 }
 
-/// Removes the trailers of a response that are not forwarded; `None` if none is left. A message to HTTP/2 must not be
+/// Removes the trailers of a message that are not forwarded; `None` if none is left. A message to HTTP/2 must not be
 /// reset because of them (RFC 9113 §8.2.2), since its sender may already have committed.
 pub(super) fn clean_trailers(mut trailers: HeaderMap) -> Option<HeaderMap> {
     remove(&mut trailers, |_, name| !TRAILERS.contains(&name.as_str()));
@@ -293,6 +304,9 @@ fn add_ours(context: &mut RequestContext<'_>, permit: &Permit) {
     set(headers, &FORWARDED_FOR, &forwarded_for(client, &connection.forwarded.via));
     if let Some(port) = target.authority().port() {
         set(headers, &FORWARDED_PORT, port.as_str());
+    }
+    if let Some(prefix) = route.upstream.path.as_ref().and_then(|path| path.stripped.clone()) {
+        headers.insert(&FORWARDED_PREFIX, prefix);
     }
     set(headers, &header::FORWARDED, &forwarded(client, authority, proto, &connection.forwarded.via));
     set(headers, &REQUEST_ID, request_id);

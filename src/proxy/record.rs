@@ -1,6 +1,7 @@
 //! The record of a request: one access log line and one set of metrics, written when its response has been sent or
 //! the request was given up. Bytes that are not a request have no record; they are counted and logged by `Gateway`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use super::request_body::Received;
 use super::request_id;
 use crate::auth::{Grant, Permit, VerifyError};
 use crate::clock::UnixTime;
-use crate::failure::{self, Failure, is_rejection};
+use crate::failure::{self, Failure, UpstreamFault, is_rejection};
 use crate::limit::ConcurrencyPermits;
 use crate::metrics::{Metrics, Outcome, RouteMetrics};
 use crate::reason::Reason;
@@ -67,7 +68,7 @@ struct AccessLogLine {
     kid: Option<String>,
     sender: Option<String>,
     decided: bool,
-    detail: Option<&'static str>,
+    detail: Option<Cow<'static, str>>,
 }
 
 impl RequestRecord {
@@ -152,9 +153,12 @@ impl RequestRecord {
     }
 
     /// The response ended prematurely. In dry run the reason of the rejection stays.
-    pub(super) fn broke(&mut self, reason: Reason) {
+    pub(super) fn broke(&mut self, fault: UpstreamFault) {
         if self.outcome == Outcome::Forwarded {
-            (self.outcome, self.reason) = (Outcome::UpstreamIncomplete, Some(reason));
+            (self.outcome, self.reason) = (Outcome::UpstreamIncomplete, Some(fault.reason));
+            if let Some(line) = &mut self.line {
+                line.detail = Some(fault.cause.into_string().into());
+            }
         }
     }
 
@@ -211,7 +215,7 @@ impl RequestRecord {
             client_port = port(line.client),
             outcome = self.outcome.label(),
             reason = self.reason.map(Reason::word),
-            detail = line.detail,
+            detail = line.detail.as_deref(),
             status = self.status.map(|status| status.as_u16()),
             issuer = line.issuer.as_deref(),
             kid = line.kid,

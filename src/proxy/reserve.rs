@@ -2,6 +2,7 @@
 //! `idempotency`. Output: a reservation, a response to a duplicate, or a failure.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Response;
 
@@ -24,6 +25,9 @@ use crate::store::{EntryKind, Reservation, ReserveOutcome, StoreClient, new_owne
 
 /// The longest idempotency key, in bytes.
 const MAX_KEY: usize = 1024;
+
+/// The lease of a request without `timeouts.total`, which no route with a reservation is without.
+const LONGEST_LEASE: Duration = Duration::from_secs(24 * 3600);
 
 /// Result of a reservation.
 pub(super) enum Reserved {
@@ -88,7 +92,7 @@ fn entries(
     let RequestContext { route, now, head, .. } = context;
     let view = body.known().map_or_else(|| context.view(), |known| context.view().with_body(known));
     // How long the exchange with the upstream may take. If this process dies, no more of the body arrives.
-    let upstream_lease = route.upstream.timeout + MARGIN;
+    let upstream_lease = route.upstream.timeouts.total.unwrap_or(LONGEST_LEASE) + MARGIN;
     let lease = body.time_left() + upstream_lease;
     let sender = grant.sender().to_bytes();
     let sender_id = store.hasher.sender(&route.name, &sender);

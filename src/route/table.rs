@@ -1,12 +1,12 @@
 //! The routes by host, path and method. If a route could be used to bypass another one (see [`bypasses`]), a second index
-//! has the routes by their folded paths, and is read only for requests of that weaker route.
+//! has the routes by their folded paths at the upstream, and is read only for requests of that weaker route.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::Method;
 
-use super::variants::{bypasses, fold};
+use super::variants::{PathOverlap, bypasses, fold, folded_at_upstream, may_meet};
 use super::{PathMatch, Route};
 
 /// Why no route matches a request.
@@ -56,7 +56,7 @@ impl RoutingTable {
         let mut index = HostIndex::default();
         let mut overlaps = Vec::new();
         for route in routes {
-            let same = index.paths(&route).at(&route.matches.path);
+            let same = index.paths(route.matches.host.as_deref()).at(&route.matches.path);
             let others = same.iter().filter(|other| other.matches.shares_method(&route.matches));
             overlaps.extend(others.map(|other| Overlap(other.name.clone(), route.name.clone())));
             same.push(route);
@@ -89,10 +89,10 @@ impl RoutingTable {
 }
 
 impl HostIndex {
-    /// The routes with the same host as this one.
-    fn paths(&mut self, route: &Route) -> &mut Paths {
-        match &route.matches.host {
-            Some(host) => self.hosts.entry(host.clone()).or_default(),
+    /// The routes with this host.
+    fn paths(&mut self, host: Option<&str>) -> &mut Paths {
+        match host {
+            Some(host) => self.hosts.entry(host.to_owned()).or_default(),
             None => &mut self.any,
         }
     }
@@ -132,42 +132,56 @@ impl Paths {
     }
 }
 
-/// The routes by their folded paths, and which of them could be bypassed by which.
+/// The routes that could be used to bypass others.
 #[derive(Debug)]
-struct Variants {
+struct Variants(HashMap<Arc<str>, Guarded>);
+
+/// The routes that a weaker route could bypass.
+#[derive(Debug, Default)]
+struct Guarded {
+    /// The routes whose paths at the upstream are among those of the weaker route, itself included, by their folded paths
+    /// and hosts as the upstream gets them.
     index: HostIndex,
-    /// Weaker route → stricter routes.
-    stricter: HashMap<Arc<str>, HashSet<Arc<str>>>,
+    stricter: HashSet<Arc<str>>,
 }
 
 impl Variants {
     /// `None` if no route could be bypassed by another one.
     fn new(routes: &[Arc<Route>]) -> Option<Self> {
-        let mut stricter: HashMap<Arc<str>, HashSet<Arc<str>>> = HashMap::new();
-        for bypass in bypasses(routes) {
-            stricter.entry(bypass.weaker.name.clone()).or_default().insert(bypass.stricter.name.clone());
+        let mut weaker: HashMap<Arc<str>, Guarded> = HashMap::new();
+        // `check` reports those that only two prefixes lead to the same paths: the requests of both would be rejected.
+        for bypass in bypasses(routes).into_iter().filter(|bypass| bypass.overlap == PathOverlap::Includes) {
+            let guarded = weaker.entry(bypass.weaker.name.clone()).or_default();
+            guarded.stricter.insert(bypass.stricter.name.clone());
         }
-        if stricter.is_empty() {
+        if weaker.is_empty() {
             return None;
         }
-        let mut index = HostIndex::default();
-        for route in routes {
-            let path = match &route.matches.path {
-                PathMatch::Exact(path) => PathMatch::Exact(fold(path)),
-                PathMatch::Prefix(prefix) => PathMatch::Prefix(fold(prefix) + "/"),
-            };
-            index.paths(route).at(&path).push(Arc::clone(route));
+        let paths: Vec<_> = routes.iter().map(|route| (route, folded_at_upstream(route))).collect();
+        for (route, mine) in &paths {
+            let Some(guarded) = weaker.get_mut(&route.name) else { continue };
+            for (other, theirs) in paths.iter().filter(|(_, theirs)| may_meet(mine, theirs)) {
+                if route.upstream.shares_endpoint(&other.upstream) {
+                    let path = match theirs {
+                        // The folded path of a request has no slash at its end.
+                        PathMatch::Exact(path) => &PathMatch::Exact(fold(path)),
+                        PathMatch::Prefix(_) => theirs,
+                    };
+                    guarded.index.paths(other.host_at_upstream().as_deref()).at(path).push(Arc::clone(other));
+                }
+            }
         }
-        Some(Self { index, stricter })
+        Some(Self(weaker))
     }
 
     /// Whether a request for this route has a variant of the path of a stricter one. The most specific match counts:
     /// a route that names the path in any spelling is meant for it. If its methods do not match, the path itself would
     /// be rejected, and so are its variants.
     fn is_bypass(&self, route: &Route, host: &str, path: &str, method: &Method) -> bool {
-        let Some(stricter) = self.stricter.get(&route.name) else { return false };
-        let folded = fold(path);
-        let Some(meant) = self.index.find(host, &folded, &(folded.clone() + "/")) else { return false };
+        let Some(Guarded { index, stricter }) = self.0.get(&route.name) else { return false };
+        let host = route.upstream.host_seen().unwrap_or_else(|| host.to_owned());
+        let folded = route.upstream.path.as_ref().map_or_else(|| fold(path), |rewrite| fold(&rewrite.decoded(path)));
+        let Some(meant) = index.find(&host, &folded, &(folded.clone() + "/")) else { return false };
         let any_takes = meant.iter().any(|other| other.matches.takes(method));
         let mut meant = meant.iter().filter(|other| !any_takes || other.matches.takes(method));
         meant.any(|other| stricter.contains(&other.name))

@@ -18,8 +18,14 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
         upstream: Upstream {
             first: endpoint(),
             others: Vec::new(),
-            timeout: Duration::from_secs(30),
+            timeouts: UpstreamTimeouts {
+                total: Some(Duration::from_secs(30)),
+                response_headers: Duration::from_secs(30),
+                response_body_idle: None,
+            },
             reuse: Reuse::Safe,
+            host: None,
+            path: None,
         },
         max_body: 1024,
         limits: RouteLimits::default(),
@@ -38,7 +44,13 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
 
 fn endpoint() -> Arc<Endpoint> {
     let (url, address) = ("http://127.0.0.1:8000", EndpointAddress::Tcp(Uri::from_static("http://127.0.0.1:8000")));
-    Arc::new(Endpoint { url: url.into(), address, connect: Duration::from_secs(5), keepalive: Duration::from_secs(4) })
+    Arc::new(Endpoint {
+        url: url.into(),
+        address,
+        connect: Duration::from_secs(5),
+        keepalive: Duration::from_secs(4),
+        protocol: Protocol::Http1,
+    })
 }
 
 fn exact(path: &str) -> PathMatch {
@@ -153,12 +165,41 @@ fn a_route_guards_the_variants_of_its_paths() {
     assert!(!is_guarded(open, guarded(exact("/webhook")), "/Webhook"), "no path of that host is guarded");
 }
 
+/// A stripped or added prefix, and a fixed host, count like the path and the host that they make.
+#[test]
+fn paths_and_hosts_are_compared_as_the_upstream_gets_them() {
+    let prefixed = |route: Arc<Route>, strip: &str, added: &str| {
+        let prefix = |text: &str| PathPrefix::parse(text);
+        changed(route, |route| route.upstream.path = PathRewrite::new(prefix(strip), prefix(added)).map(Box::new))
+    };
+    let open = |path| route("open", None, path, None);
+    let stripping = || prefixed(open(prefix("/open/")), "/open", "");
+    for path in ["/open/webhook", "/open/Webhook/"] {
+        assert!(is_guarded(stripping(), guarded(exact("/webhook")), path), "{path}");
+        assert!(!is_guarded(stripping(), guarded(exact("/other")), path), "{path}");
+    }
+    assert!(is_guarded(prefixed(open(exact("/x")), "/x", "/webhook"), guarded(exact("/webhook")), "/x"));
+    assert!(is_guarded(open(prefix("/")), prefixed(guarded(exact("/in")), "/in", "/webhook"), "/webhook"));
+    assert!(!is_guarded(open(prefix("/")), prefixed(guarded(exact("/in")), "/in", "/webhook"), "/In"));
+    let named = |route: Arc<Route>, host: &str| {
+        let host = HostHeader::Literal { value: http::HeaderValue::from_str(host).unwrap(), host: host.to_owned() };
+        changed(route, |route| (route.upstream.host, route.matches.host) = (Some(host), Some("b.example".to_owned())))
+    };
+    let at_host = |route: Arc<Route>| changed(route, |route| route.matches.host = Some("a.example".to_owned()));
+    let to = |host: &str| {
+        let table =
+            RoutingTable::new(vec![named(open(prefix("/")), host), at_host(guarded(exact("/webhook")))]).unwrap();
+        table.find("b.example", "/webhook", &Method::POST).is_err()
+    };
+    assert!(to("a.example") && !to("c.example"));
+}
+
 #[test]
 fn only_a_weaker_route_with_the_same_upstream_is_a_bypass() {
     let open = || route("open", None, prefix("/"), None);
     let to = |address: EndpointAddress| {
         let (connect, keepalive) = (Duration::from_secs(1), Duration::from_secs(1));
-        Arc::new(Endpoint { url: String::new(), address, connect, keepalive })
+        Arc::new(Endpoint { url: String::new(), address, connect, keepalive, protocol: Protocol::Http1 })
     };
     let tcp = |uri| to(EndpointAddress::Tcp(Uri::from_static(uri)));
     let at = |endpoint: Arc<Endpoint>| changed(open(), |route| route.upstream.first = endpoint);

@@ -15,7 +15,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::framing::{FramingError, FramingPosition};
 use crate::limit::ConnectionProgress;
-use crate::proxy::response_body::{Body, ResponseError};
+use crate::proxy::response_body::Body;
+use crate::proxy::response_error::ResponseError;
 use crate::snapshot::ListenerLimits;
 
 /// The state of one connection.
@@ -210,6 +211,17 @@ pub struct RequestGuard {
 }
 
 impl RequestGuard {
+    fn set_due(&mut self, due: Instant) {
+        let former = self.due.replace(due);
+        self.state.with(|state| {
+            if let Some(former) = former {
+                state.due.remove(&(former, self.number));
+            }
+            state.due.insert((due, self.number));
+            self.state.progress.respond_until(state.last_due());
+        });
+    }
+
     fn wait_for_client(&mut self, now: Instant) {
         if std::mem::take(&mut self.at_work) {
             self.state.progress.wait(now);
@@ -240,7 +252,7 @@ impl Drop for RequestGuard {
 #[derive(Debug)]
 pub struct Tracked {
     body: Body,
-    _in_flight: RequestGuard,
+    in_flight: RequestGuard,
 }
 
 impl Tracked {
@@ -248,14 +260,9 @@ impl Tracked {
     /// client may keep the flow-control window closed, which neither the socket nor the response's own deadline would
     /// show.
     pub fn new(body: Body, mut in_flight: RequestGuard) -> Self {
-        let due = body.due();
-        in_flight.due = Some(due);
-        in_flight.state.with(|state| {
-            state.due.insert((due, in_flight.number));
-            in_flight.state.progress.respond_until(state.last_due());
-        });
+        in_flight.set_due(body.due());
         in_flight.wait_for_client(Instant::now());
-        Self { body, _in_flight: in_flight }
+        Self { body, in_flight }
     }
 }
 
@@ -264,7 +271,13 @@ impl HttpBody for Tracked {
     type Error = ResponseError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if self.body.is_open() {
+            // That hyper asks for more shows that the client has taken the parts before.
+            let due = self.body.due();
+            self.in_flight.set_due(due);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -49,7 +49,7 @@ pub const ACCESS_FIELDS: &[(&str, &str)] = &[
     ("reason", "Why it was rejected or failed: one of [the reasons](reasons.md)."),
     (
         "detail",
-        "The limit that was reached. Of `buffer_full` and `too_many_waiting_requests`: `total`, that of all clients, `address`, or `late`: that of all clients, and this body was late when another request needed its place; of `rate_limited` and `concurrency_limited`: `route`, `issuer`, `subject`, `sender`, `failed_auth` or `challenges`.",
+        "The limit that was reached, or what the upstream did wrong. Of `buffer_full` and `too_many_waiting_requests`: `total`, that of all clients, `address`, or `late`: that of all clients, and this body was late when another request needed its place; of `rate_limited` and `concurrency_limited`: `route`, `issuer`, `subject`, `sender`, `failed_auth` or `challenges`; of `upstream_unreachable`, `upstream_protocol_error` and `upstream_timeout`: the upstream's URL and the error with its causes, such as `http://127.0.0.1:8000: tcp connect error: Connection refused (os error 111)` or `timeouts.total`, at most 300 bytes.",
     ),
     ("status", "HTTP status of the response; absent if nothing was sent."),
     ("issuer", "Name of the issuer or the preset, or `signature`."),

@@ -11,7 +11,9 @@ use hookgate::auth::revocation::RevocationHandle;
 use hookgate::auth::time::TimestampRule;
 use hookgate::config::{Config, Drain, Handles, ProcessSettings, Window};
 use hookgate::route::duplicates::{DuplicateRules, IdempotencyRule, ReplayRule};
-use hookgate::route::{Endpoint, EndpointAddress, Forward, Match, Route, RouteLimits, Trust, Upstream};
+use hookgate::route::{
+    Endpoint, EndpointAddress, Forward, Match, Route, RouteLimits, Trust, Upstream, UpstreamTimeouts,
+};
 use hookgate::settings::{RedisSettings, StoreBackend, StoreSettings};
 use hookgate::snapshot::{ListenerLimits, ListenerSettings, Snapshot};
 use serde_json::{Map, Value, json};
@@ -259,18 +261,27 @@ fn timestamp_rule<Source: Debug>(rule: &TimestampRule<Source>) -> Value {
 }
 
 fn upstream_of(upstream: &Upstream) -> Value {
-    let Upstream { first, others, timeout, reuse } = upstream;
+    let Upstream { first, others, timeouts, reuse, host, path } = upstream;
+    let UpstreamTimeouts { total, response_headers, response_body_idle } = timeouts;
     let endpoints = std::iter::once(first).chain(others).map(|one| endpoint(one));
-    json!({"total": debug(timeout), "reuse": debug(reuse), "endpoints": endpoints.collect::<Value>()})
+    json!({
+        "total": debug(total), "response_headers": debug(response_headers),
+        "response_body_idle": debug(response_body_idle), "reuse": debug(reuse), "host": optional(host.as_ref(), debug),
+        "path": optional(path.as_ref(), debug), "endpoints": endpoints.collect::<Value>(),
+    })
 }
 
 fn endpoint(endpoint: &Endpoint) -> Value {
-    let Endpoint { url, address, connect, keepalive } = endpoint;
+    let Endpoint { url, address, connect, keepalive, protocol } = endpoint;
     let tls = match address {
         EndpointAddress::Tcp(_) | EndpointAddress::Unix(_) => "none".into(),
-        EndpointAddress::Tls(_, Trust { name, ca, config: _ }) => json!({"name": debug(name), "own_ca": ca.is_some()}),
+        EndpointAddress::Tls(_, Trust { name, ca, identity, config: _ }) => {
+            json!({"name": debug(name), "own_ca": ca.is_some(), "client_certificate": identity.is_some()})
+        }
     };
-    json!({"url": url, "tls": tls, "connect": debug(connect), "keepalive": debug(keepalive)})
+    json!({
+        "url": url, "tls": tls, "connect": debug(connect), "keepalive": debug(keepalive), "protocol": debug(protocol),
+    })
 }
 
 fn route_limits(limits: &RouteLimits) -> Value {

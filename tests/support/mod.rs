@@ -26,7 +26,7 @@ use configuration::{Configuration, Jwks, Listener, Route, usual};
 
 pub use client::{Answer, Client, Wire, connect_from, get_plain};
 pub use issuer::{Issuer, claims};
-pub use upstream::Upstream;
+pub use upstream::{Calls, Upstream};
 
 /// 2026-11-24T00:00:00Z, the start of every manual clock.
 pub const NOW: u64 = 1_795_478_400;

@@ -71,7 +71,7 @@ impl Compiler<'_> {
         self.check(file.at, config)
     }
 
-    fn certificate(&mut self, pair: &Section<CertificateYaml>) -> Option<Certificate> {
+    pub(super) fn certificate(&mut self, pair: &Section<CertificateYaml>) -> Option<Certificate> {
         let chain = self.file(&pair.cert);
         let key = self.file(&pair.key).map(|key| Zeroizing::new(key.to_vec()));
         let (chain, key) = (chain?, key?);

@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::Method;
-
 use super::compiler::{Compiler, LargestBody, RouteScope};
 use crate::auth::Policy;
 use crate::auth::challenge::ChallengeRule;
 use crate::auth::issuer::Issuer;
 use crate::auth::jwt::Audience;
 use crate::clock::UnixTime;
+use crate::config::file::store::ReplayProtectionYaml;
 use crate::config::file::{CaptureYaml, MatchYaml, ModeYaml, RouteYaml};
 use crate::config::reader::{Field, Location, Section};
 use crate::config::values::{self, parse_size};
-use crate::route::variants::{Bypass, bypasses};
 use crate::route::{Capture, ErrorForm, Match, PathMatch, REDUCED_MAX_BODY, Route, validate_path};
 use crate::snapshot::ADDRESS_SHARE;
 
@@ -46,7 +44,9 @@ impl Compiler<'_> {
         };
         let name = self.name(&file.name);
         let matches = self.matches(&file.matches);
-        let upstream = self.upstream(&file.upstream);
+        let replay = file.replay_protection.value();
+        let has_lease = matches!(replay, Some(ReplayProtectionYaml::Rule(_))) || file.idempotency.is_written();
+        let upstream = self.upstream(&file.upstream, has_lease);
         let mut rules = self.rules(file, &mut scope);
         let policy = rules.as_mut().map(|rules| &mut rules.policy);
         let duplicates = self.duplicate_rules(file, policy, name.as_ref(), share);
@@ -58,6 +58,7 @@ impl Compiler<'_> {
         let forward = self.forward(&file.forward, rules.as_ref().map(|rules| &rules.policy));
         let status_overrides = self.status_overrides(file);
         let (rules, matches) = (rules?, matches?);
+        self.check_strip_prefix(&file.upstream.strip_prefix, &matches.path);
         let max_body = file.limits.max_body_size.get();
         self.warn_of_no_subject(&limits, &rules.policy, file);
         let reads_bodies = rules.policy.leaves().into_iter().any(holds_bodies);
@@ -121,32 +122,6 @@ impl Compiler<'_> {
             let warning = "limits.max_body_size is more than a quarter of max_buffered_bytes, which is the share of one IP \
                            address: larger bodies are always rejected with 503; raise max_buffered_bytes";
             self.warn(at, warning);
-        }
-    }
-
-    /// Warns of each route that forwards requests for the paths of another one, in a form that the routing does not
-    /// recognize, to the same upstream with weaker authentication.
-    pub(super) fn warn_of_bypasses(&mut self, routes: &[Arc<Route>], names: &BTreeMap<Arc<str>, usize>) {
-        let mut weaker: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for bypass in bypasses(routes).iter().filter(|bypass| bypass.is_by_weaker_authentication()) {
-            let Bypass { weaker: route, stricter } = bypass;
-            let (Some(at), Some(other)) = (names.get(&route.name), names.get(&stricter.name)) else { continue };
-            // A form can change POST into another method (`_method` in Rails and Laravel), but GET into none.
-            let reaches = route.matches.shares_method(&stricter.matches) || route.matches.takes(&Method::POST);
-            if reaches {
-                weaker.entry(*at).or_default().push(format!("routes[{other}] (`{}`)", stricter.name));
-            }
-        }
-        for (index, stricter) in weaker {
-            let Some(file) = self.file.routes.get(index) else { continue };
-            let at = file.matches.path.at;
-            let warning = format!(
-                "this route has weaker authentication than {} and the same upstream: an application that ignores a \
-                 suffix of the path (`.json`, `/x`), its host or its method, runs their handlers for requests of this \
-                 route; make `match` narrower, or set the same `auth` or another upstream",
-                stricter.join(", ")
-            );
-            self.warn(at, &warning);
         }
     }
 

@@ -10,18 +10,16 @@ use serde_json::json;
 
 use super::auth::AuthYaml;
 use super::number::{Count, Number, Switch};
-use super::scalar::{Day, Delay, FileName, Parsed, PlaceKey, RatePerSeconds, RevocationListName, Size, Timeout};
+use super::scalar::{Day, Delay, Parsed, PlaceKey, RatePerSeconds, RevocationListName, Size, Timeout};
 use super::store::{IdempotencyYaml, ReplayProtectionYaml};
+use super::upstream::UpstreamYaml;
 use crate::auth::request::PublicUrl;
 use crate::auth::time::TimestampUnit;
 use crate::config::reader::{Field, List, Section};
-use crate::route::{HeaderPattern, Rate, Reuse};
+use crate::route::{HeaderPattern, Rate};
 
 /// A pattern that every valid `match.host` matches.
 const HOST: &str = r"^(\[[0-9A-Fa-f:.]+\]|[^:/?#@*\[\]]+)$";
-
-/// A pattern that every valid URL of an upstream matches.
-const UPSTREAM_URL: &str = "^(https?://[^/?#@]+/?|unix:.+)$";
 
 /// An entry of `routes`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -118,50 +116,6 @@ pub struct MatchYaml {
     /// another method on the path is 405 `method_not_allowed`.
     #[schemars(length(min = 1), example = json!(["POST"]))]
     pub methods: Section<List<Parsed<Method>>>,
-}
-
-/// `upstream` of a route
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["url"] }, { "required": ["urls"] }]))]
-pub struct UpstreamYaml {
-    /// `http://host:port`, `https://host:port` or `unix:/path`. The port is 80 or 443 if absent. Exactly one of `url` and
-    /// `urls` is required.
-    #[schemars(regex(pattern = UPSTREAM_URL), example = &"http://127.0.0.1:8000")]
-    pub url: Field<String>,
-    /// Several endpoints instead of `url`, with round-robin load balancing and passive health checks.
-    #[schemars(length(min = 1), inner(regex(pattern = UPSTREAM_URL)))]
-    #[schemars(example = json!(["http://10.0.0.1:8000", "http://10.0.0.2:8000"]))]
-    pub urls: Section<List<Field<String>>>,
-    /// PEM file with the root certificates to which the certificate of an https upstream must chain, instead of the public
-    /// ones. A change of the file takes effect without a restart.
-    #[schemars(example = &"upstream-ca.crt")]
-    pub ca: Field<Parsed<FileName>>,
-    /// Timeouts of the upstream.
-    #[schemars(example = json!({ "total": "10s" }))]
-    pub timeouts: Section<UpstreamTimeoutsYaml>,
-    /// Whether a connection is used again after a request: some upstreams take a body that their handler has not read for
-    /// the next request. A request whose connection is not used again has `Connection: close`.
-    #[schemars(example = &"never")]
-    pub reuse: Field<Reuse>,
-}
-
-/// `timeouts` of an upstream
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UpstreamTimeoutsYaml {
-    /// From the end of the request's body to the end of the response. Before the response begins, a timeout is 504
-    /// `upstream_timeout`; after that the response is aborted.
-    #[schemars(example = &"10s")]
-    pub total: Timeout<30_000>,
-    /// Connecting, TLS handshake included; never longer than `total`. After it the response is 502
-    /// `upstream_unreachable`.
-    #[schemars(example = &"2s")]
-    pub connect: Timeout<5_000>,
-    /// How long an idle connection is kept. It must be shorter than the upstream's own keep-alive timeout, which is 5s in
-    /// uvicorn and Node.
-    #[schemars(example = &"30s")]
-    pub keepalive: Timeout<4_000>,
 }
 
 /// Whether requests are rejected
