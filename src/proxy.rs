@@ -24,7 +24,9 @@ pub mod response_body;
 pub mod response_start;
 mod route_request;
 mod stored_response;
+pub mod tunnel;
 pub mod upstream;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -135,7 +137,15 @@ impl Gateway {
                 return Err(limited);
             }
         };
-        forward(&self.upstreams, &self.alive, context, permit, body, reservation, record).await
+        // `forward` changes the headers, and a tunnel is verified by those that were received.
+        let opening = context.tunnel.map(|rule| (Box::new(context.head.clone()), rule.idle_timeout));
+        let response = forward(&self.upstreams, &self.alive, context, permit, body, reservation, record).await?;
+        Ok(match opening {
+            Some((head, idle_timeout)) if response.status().is_informational() => {
+                ResponseContent::tunnel(response, *head, idle_timeout)
+            }
+            Some(_) | None => response,
+        })
     }
 }
 

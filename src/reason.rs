@@ -30,12 +30,16 @@ rows! {
         operator: "Let the proxy in front forward `Host`.",
         sender: "Send a `Host` header.",
     }).before_route();
-    /// RFC 9110 §7.8.
-    UpgradeNotSupported = &row("upgrade_not_supported", 400, ReasonTexts {
-        cause: "a protocol upgrade, such as WebSocket",
-        operator: "Send connections that need an upgrade past hookgate.",
-        sender: "Send the request without `Upgrade`.",
-    }).before_route();
+    /// RFC 9110 §7.8 and RFC 6455 §4.2.1.
+    UpgradeNotSupported = &credential("upgrade_not_supported", 400, "invalid_request", ReasonTexts {
+        cause: "a WebSocket upgrade on a route without `websocket`, or one that is not a complete opening handshake: GET \
+                with HTTP/1.1 and without a body, `Upgrade: websocket`, `Connection: Upgrade`, \
+                `Sec-WebSocket-Version: 13` and a `Sec-WebSocket-Key`. The extended CONNECT of HTTP/2 (RFC 8441) is not \
+                supported",
+        operator: "If the upstream expects WebSocket connections there, set `websocket` on the route. See \
+                   [WebSocket](../concepts/websocket.md).",
+        sender: "Send the request without `Upgrade`, or the handshake of RFC 6455 over HTTP/1.1.",
+    }).hint("the request asks for WebSocket (`Upgrade: websocket`), which only a route with `websocket` forwards");
     AmbiguousPath = &row("ambiguous_path", 400, ReasonTexts {
         cause: "a path that two programs could read differently, a fragment, or another spelling (case, final slash) of \
                 the path of a stricter route with the same upstream",
@@ -216,6 +220,12 @@ rows! {
         operator: "Compare `client_address` of the log with `allowed_ips`; behind a proxy set `trusted_proxies`.",
         sender: "Send from an address that the receiver allows.",
     });
+    /// RFC 6455 §10.2: cross-site WebSocket hijacking.
+    OriginNotAllowed = &credential("origin_not_allowed", 403, "access_denied", ReasonTexts {
+        cause: "a WebSocket upgrade whose `Origin` is absent or not in `websocket.origins`",
+        operator: "Add the origin of the web page to `websocket.origins`, if it is one of yours.",
+        sender: "Open the connection from a web page of an origin that the receiver allows.",
+    }).hint("the `Origin` of the WebSocket upgrade is not one of the route's `websocket.origins`");
     ClaimMismatch = &credential("claim_mismatch", 403, "access_denied", ReasonTexts {
         cause: "a rule under `claims` does not hold",
         operator: "Compare `claims` with the token, for example with `hookgate explain`.",

@@ -11,6 +11,7 @@ mod path;
 pub mod table;
 mod upstream;
 pub mod variants;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub use forward::{Forward, HeaderPattern, NEEDED_BY_HTTP, normal_form};
 pub use limits::{Limit, REDUCED_MAX_BODY, Rate, RouteLimits};
 pub use path::{AmbiguousPath, validate_path};
 pub use upstream::{Endpoint, EndpointAddress, Reuse, Trust, Upstream};
+pub use websocket::{Origin, WebSocketRule};
 
 /// One entry under `routes`.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct Route {
     pub limits: RouteLimits,
     /// The changes to the forwarded request.
     pub forward: Forward,
+    /// The rules for WebSocket connections; `None` if they are rejected.
+    pub websocket: Option<WebSocketRule>,
     /// HTTP statuses that override the default of a reason (`status_overrides`).
     pub status_overrides: BTreeMap<Reason, StatusCode>,
     /// The URL that senders use, if it is not `https` and the request's host.

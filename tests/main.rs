@@ -49,4 +49,5 @@ mod tls;
 mod trees;
 mod upstreams;
 mod vectors;
+mod websocket;
 mod words;

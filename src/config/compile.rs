@@ -19,6 +19,7 @@ mod senders;
 mod signature;
 mod store;
 mod upstream;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

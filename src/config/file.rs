@@ -13,6 +13,7 @@ mod route;
 mod scalar;
 pub mod signature;
 pub mod store;
+mod web;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -43,6 +44,7 @@ pub use scalar::{
     Timeout,
 };
 pub(super) use scalar::{HEADER_NAME, POINTER};
+pub use web::WebSocketYaml;
 
 /// The configuration of hookgate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

@@ -105,6 +105,11 @@ metrics! {
         "Open client connections.",
         "open connections. `listener` is the address as configured";
 
+    open_tunnels(route: &str) -> IntGauge,
+        "hookgate_open_tunnels",
+        "Open WebSocket connections that are forwarded to the upstream.",
+        "open [WebSocket connections](../concepts/websocket.md) of a route with `websocket`";
+
     connections_rejected(listener: &str, reason: ConnectionRejection) -> IntCounter,
         "hookgate_connections_rejected_total",
         "Client connections closed as soon as they were accepted, by reason.",

@@ -6,6 +6,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Version};
 
+use super::websocket;
 use crate::failure::Failure;
 use crate::reason::Reason;
 use crate::route::validate_path;
@@ -36,9 +37,9 @@ impl RequestTarget {
         if has_ambiguous_length(head) {
             return Err(Reason::AmbiguousFraming.into());
         }
-        // The gateway never switches protocols (RFC 9110 §7.8), and must not depend on how an upstream handles an
-        // upgrade.
-        if head.headers.contains_key(UPGRADE) {
+        // The gateway switches to WebSocket alone (RFC 9110 §7.8), if the route says so, and must not depend on how an
+        // upstream handles another upgrade.
+        if head.headers.contains_key(UPGRADE) && !websocket::is_requested(head) {
             return Err(Reason::UpgradeNotSupported.into());
         }
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
@@ -202,10 +203,8 @@ mod tests {
             assert!(matches!(evaluate(request), Err(Failure::Plain(Reason::BadRequest))));
         }
         assert!(evaluate(host()).is_ok());
-        assert!(matches!(
-            evaluate(host().header(UPGRADE, "websocket")),
-            Err(Failure::Plain(Reason::UpgradeNotSupported))
-        ));
+        let upgrade = evaluate(host().header(UPGRADE, "TLS/1.0"));
+        assert!(matches!(upgrade, Err(Failure::Plain(Reason::UpgradeNotSupported))));
     }
 
     #[test]

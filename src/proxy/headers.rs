@@ -9,6 +9,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::request_context::RequestContext;
+use super::websocket;
 use crate::auth::Permit;
 use crate::route::{Route, normal_form};
 
@@ -153,7 +154,7 @@ const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding",
 
 /// Turns the received request headers into those that are sent to the upstream.
 pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
-    let RequestContext { head, route, .. } = context;
+    let RequestContext { head, route, tunnel, .. } = context;
     let evaluated = route.rules.headers();
     // A verified header is no forgery, such as the token that an identity-aware proxy sets.
     let verified = if matches!(permit, Permit::Granted(_)) { evaluated } else { &[] };
@@ -164,8 +165,12 @@ pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
             || *name == header::EXPECT
             || (named.contains(name) && !evaluated.contains(name))
             || (is_listed(&normal_form(name.as_str())) && !verified.contains(name))
-            || is_spoofable(name, headers, route)
+            || (is_spoofable(name, headers, route)
+                && !(tunnel.is_some() && name.as_str().starts_with(websocket::PREFIX)))
     });
+    if tunnel.is_some() {
+        websocket::announce(&mut head.headers);
+    }
     join_cookies(&mut head.headers);
     if route.forward.remove_credential {
         // `check` rejects this setting where the credential is in the target, a cookie or the body: those are forwarded

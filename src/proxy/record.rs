@@ -166,6 +166,14 @@ impl RequestRecord {
         }
     }
 
+    /// A tunnel has ended, in order if `complete`.
+    pub(super) fn tunnel_ended(&mut self, end: &'static str, complete: bool) {
+        if let Some(line) = &mut self.line {
+            line.detail = Some(end);
+        }
+        self.complete = complete;
+    }
+
     pub(super) fn sent(&mut self, bytes: usize) {
         self.bytes_sent = self.bytes_sent.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }

@@ -62,11 +62,11 @@ pub(super) async fn relay(
 }
 
 /// How a complete response with this status settles the reservation. Only a response that commits is stored for an
-/// idempotency key.
+/// idempotency key. A response that opens a tunnel commits: the upstream has accepted the request.
 fn settlements(route: &Route, status: StatusCode, recorder: Option<ResponseRecorder>) -> Settlements {
     let replay = route.duplicates.as_ref().and_then(|rules| rules.replay.as_ref());
     let commits = replay.map_or(status.is_success(), |replay| replay.commit_on.iter().any(|some| some.holds(status)));
-    if !commits {
+    if !commits && !status.is_informational() {
         return Settlements::RELEASED;
     }
     let idempotency =

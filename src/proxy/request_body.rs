@@ -135,6 +135,11 @@ impl Received {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Counts bytes of a tunnel.
+    pub(super) fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// Time at which the last byte was received; `None` until then.
     pub fn ended(&self) -> Option<Instant> {
         self.ended.get().copied()

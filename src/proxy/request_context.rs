@@ -12,7 +12,7 @@ use crate::auth::client_certificate::ClientTrust;
 use crate::auth::request::PresentedCertificate;
 use crate::clock::UnixTime;
 use crate::failure::Limited;
-use crate::route::Route;
+use crate::route::{Route, WebSocketRule};
 use crate::snapshot::Snapshot;
 
 /// A request, without its body and its record.
@@ -33,6 +33,8 @@ pub struct RequestContext<'a> {
     pub request_id: Arc<str>,
     /// The limit `failed_auth_rate` if its address exceeds it: rejections are then cheaper.
     pub over_failed_auth_rate: Option<Limited>,
+    /// The route's rules for WebSocket, if the request opens such a connection.
+    pub tunnel: Option<&'a WebSocketRule>,
 }
 
 impl RequestContext<'_> {

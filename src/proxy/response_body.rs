@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Response;
+use http::request::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
@@ -14,6 +15,7 @@ use tokio::time::Sleep;
 use super::headers::clean_trailers;
 use super::record::RequestRecord;
 use super::response_start::{BegunBody, BegunResponse};
+use super::tunnel::{OpenedTunnel, Tunnel};
 use crate::reason::Reason;
 
 /// Content of a response.
@@ -32,6 +34,8 @@ pub enum ResponseContent {
     },
     /// The upstream's response as passed on by the task with its reservation, which enforces the deadline.
     Relayed(Relayed),
+    /// None: the connection becomes a tunnel.
+    Tunnel(Box<OpenedTunnel>),
 }
 
 /// A response that a separate task passes on.
@@ -110,10 +114,15 @@ impl Body {
         body
     }
 
+    /// The tunnel that takes the place of the body, with the record.
+    pub fn into_tunnel(self) -> Option<Tunnel> {
+        if let ResponseContent::Tunnel(opened) = self.content { Some(Tunnel::new(opened, self.record)) } else { None }
+    }
+
     /// Time at which the response is complete on the gateway's side, whether or not the client reads it.
     pub fn due(&self) -> Instant {
         match &self.content {
-            ResponseContent::Own(_) => Instant::now(),
+            ResponseContent::Own(_) | ResponseContent::Tunnel(_) => Instant::now(),
             ResponseContent::Upstream { incoming, .. } if incoming.is_complete() => Instant::now(),
             ResponseContent::Upstream { due, .. } => *due,
             ResponseContent::Relayed(relayed) => relayed.due,
@@ -134,6 +143,12 @@ impl ResponseContent {
         response.map(|incoming| Self::Upstream { incoming, due, timer: None })
     }
 
+    /// The response that opens a tunnel for the request with these headers.
+    pub(super) fn tunnel(mut response: Response<Self>, head: Parts, idle_timeout: Duration) -> Response<Self> {
+        let opened = OpenedTunnel::new(&mut response, head, idle_timeout);
+        response.map(|_| Self::Tunnel(opened))
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         match self {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
@@ -145,6 +160,7 @@ impl ResponseContent {
                 }
             },
             Self::Relayed(relayed) => relayed.poll_frame(cx),
+            Self::Tunnel(_) => Poll::Ready(None),
         }
     }
 }
@@ -182,6 +198,7 @@ impl HttpBody for Body {
             ResponseContent::Own(bytes) => bytes.is_none(),
             ResponseContent::Upstream { incoming, .. } => incoming.is_end_stream(),
             ResponseContent::Relayed(relayed) => relayed.ended,
+            ResponseContent::Tunnel(_) => false,
         }
     }
 
@@ -190,6 +207,7 @@ impl HttpBody for Body {
             ResponseContent::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             ResponseContent::Upstream { incoming, .. } => incoming.size_hint(),
             ResponseContent::Relayed(relayed) => relayed.hint,
+            ResponseContent::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

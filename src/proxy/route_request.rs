@@ -11,6 +11,7 @@ use super::head::RequestTarget;
 use super::record::RequestRecord;
 use super::request_body::{InboundBody, RequestBody};
 use super::request_context::RequestContext;
+use super::websocket;
 use crate::failure::Failure;
 use crate::reason::Reason;
 use crate::services::Services;
@@ -20,7 +21,7 @@ use crate::snapshot::Snapshot;
 ///
 /// # Errors
 /// Those of [`RequestTarget::evaluate`] and [`RequestBody::new`]; `BadRequest` if trusted proxies contradict each
-/// other; `Unrouted`; `IpNotAllowed`; `RateLimited` if the client's address has exceeded `limits.failed_auth_rate`;
+/// other; `Unrouted`; `IpNotAllowed`; those of [`websocket::requested`]; `RateLimited` if the client's address has exceeded `limits.failed_auth_rate`;
 /// `MisdirectedRequest` if the client has presented its certificate to another server name.
 pub(super) fn route_request<'a>(
     services: &Services,
@@ -41,6 +42,7 @@ pub(super) fn route_request<'a>(
     if !route.admits(address) {
         return Err(Reason::IpNotAllowed.into());
     }
+    let tunnel = websocket::requested(&head, route)?;
     let within_rate = services.limits.check_ip_rate(&route.name, &route.limits, address, Instant::now);
     if route.rules.policy.looks_at_certificates() && !connection.sni_matches(target.host()) {
         return Err(Reason::MisdirectedRequest.into());
@@ -48,6 +50,6 @@ pub(super) fn route_request<'a>(
     let body = RequestBody::new(body, route.max_body, connection, Arc::clone(&record.received))?;
     let request_id = Arc::clone(&record.request_id);
     let over_failed_auth_rate = within_rate.err();
-    let context = RequestContext { snapshot, route, connection, head, target, now, request_id, over_failed_auth_rate };
+    let context = RequestContext { snapshot, route, connection, head, target, now, request_id, over_failed_auth_rate, tunnel };
     Ok((context, body))
 }

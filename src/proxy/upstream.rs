@@ -16,7 +16,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body::Body as _;
 
-use super::headers;
+use super::{headers, websocket};
 use super::request_body::{Received, RequestBody};
 use crate::auth::{Permit, Policy};
 use crate::failure::Failure;
@@ -75,8 +75,11 @@ impl Upstreams {
             // hyper would send no body with a GET of unknown length.
             request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let reuse = route.upstream.reuse.allows(request.method(), has_body, is_authenticated(permit, route));
-        if !reuse {
+        let expected_accept = websocket::expected_accept(request.headers());
+        let authenticated = is_authenticated(permit, route);
+        // A connection of a handshake is never used again: the upstream may have switched whatever its response is.
+        let reuse = expected_accept.is_none() && route.upstream.reuse.allows(request.method(), has_body, authenticated);
+        if !reuse && expected_accept.is_none() {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let deadline = Deadline { received, begun, timeout, latest: request.body().latest_end() + timeout };
@@ -87,7 +90,7 @@ impl Upstreams {
                 None => Box::pin(send_to_one_of(several, request, reuse, &deadline)).await,
             };
             let reason = match sent {
-                Ok(response) => return accept(response, received, timeout, request_id),
+                Ok(response) => return accept(response, expected_accept.as_deref(), received, timeout, request_id),
                 Err(SendError::NotSent(_)) => Reason::UpstreamUnreachable,
                 Err(SendError::Broke) => Reason::UpstreamProtocolError,
                 Err(SendError::Late) => Reason::UpstreamTimeout,
@@ -166,17 +169,23 @@ fn origin_form(came: Uri) -> Uri {
 
 fn accept(
     mut response: Response<UpstreamBody>,
+    expected_accept: Option<&str>,
     received: &Received,
     timeout: Duration,
     request_id: &str,
 ) -> Result<UpstreamResponse, Failure> {
-    // The gateway never requests another protocol, so an upstream that switches is in error.
-    if response.status().is_informational() {
+    // An upstream that switches without being asked, or to something else, is in error.
+    let switches = response.status().is_informational();
+    if switches && !expected_accept.is_some_and(|expected| websocket::completes(response.headers(), expected)) {
         return Err(Reason::UpstreamProtocolError.into());
     }
     let due = received.ended().unwrap_or_else(Instant::now) + timeout;
     // The client's connection keeps its own protocol version, regardless of the upstream's.
     *response.version_mut() = Version::HTTP_11;
     headers::clean_response(response.headers_mut(), request_id);
+    if switches {
+        websocket::announce(response.headers_mut());
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
     Ok(UpstreamResponse { response, due })
 }

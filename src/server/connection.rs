@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::CONNECTION;
@@ -66,20 +66,25 @@ pub(super) async fn http1<S>(
     );
     let (connection, state, current) = (&connection, &state, &phase.clone());
     let mut stream = GuardedStream::new(stream, Arc::clone(state), Some(FramingValidator::new(&limits)));
+    let opened = &Mutex::new(None);
     loop {
         // Boxed, since hyper moves it several times and reserves space for it in every connection; created in its box.
         let service = service_fn(move |request| {
             // Called here and not at the first poll: from now on the connection is in use.
             let in_flight = state.begin();
             Box::pin(async move {
-                let mut response = answer(gateway, connection, in_flight, request).await;
+                let mut response = gateway.handle(request, connection).await;
+                if response.status().is_informational() {
+                    return Ok(response.map(|body| {
+                        *locked(opened) = body.into_tunnel().map(|tunnel| (tunnel, in_flight));
+                        Tracked::none()
+                    }));
+                }
                 // A client that reads it sends its next request on another connection (RFC 9112 §9.6).
-                if let Ok(response) = &mut response
-                    && *current.borrow() > Phase::Running
-                {
+                if *current.borrow() > Phase::Running {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                response
+                Ok::<_, Infallible>(response.map(|body| Tracked::new(body, in_flight)))
             })
         });
         // Boxed as well: a parked connection does not hold it.
@@ -93,6 +98,16 @@ pub(super) async fn http1<S>(
         })
         .await;
         stream = io.into_inner();
+        let tunnel = locked(opened).take();
+        if let (Ok(None), Some((tunnel, in_flight))) = (&left, tunnel) {
+            if !all_read || !stream.is_between_requests() {
+                return tunnel.reject_early_bytes();
+            }
+            // Boxed because it is rare and large.
+            let stopped = reached(&mut phase, Phase::Closing);
+            Box::pin(tunnel.run(&gateway.services, connection, stream.into_inner(), stopped)).await;
+            return drop(in_flight);
+        }
         let reason = match left {
             Ok(None | Some(CloseCause::Silent)) => return,
             Err(error) => return parser_failed(gateway, &error, *connection.address),
@@ -107,6 +122,11 @@ pub(super) async fn http1<S>(
         // Boxed because it has a buffer.
         return Box::pin(linger(&mut stream.into_inner(), &response::without_request(reason))).await;
     }
+}
+
+/// Never contended: one task has both sides.
+fn locked<T>(opened: &Mutex<T>) -> MutexGuard<'_, T> {
+    opened.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Counts and logs the error responses that hyper sends without a request: its parser rejects targets and headers that
@@ -192,7 +212,7 @@ fn http2_failed(gateway: &Gateway, error: &::h2::Error, client: SocketAddr) {
     });
 }
 
-/// Handles one request, which is in flight until the last byte of its response.
+/// Handles one request of HTTP/2, which is in flight until the last byte of its response.
 async fn answer(
     gateway: &Gateway,
     connection: &ConnectionInfo,

@@ -236,12 +236,9 @@ impl Drop for RequestGuard {
     }
 }
 
-/// A response body that keeps its request in flight.
+/// A response body that keeps its request in flight; `None` where a tunnel takes its place.
 #[derive(Debug)]
-pub struct Tracked {
-    body: Body,
-    _in_flight: RequestGuard,
-}
+pub struct Tracked(Option<(Body, RequestGuard)>);
 
 impl Tracked {
     /// The request is in flight until `body` is dropped. After it is due, only the client can delay it: in HTTP/2 the
@@ -255,7 +252,12 @@ impl Tracked {
             in_flight.state.progress.respond_until(state.last_due());
         });
         in_flight.wait_for_client(Instant::now());
-        Self { body, _in_flight: in_flight }
+        Self(Some((body, in_flight)))
+    }
+
+    /// The body of the response that opens a tunnel.
+    pub const fn none() -> Self {
+        Self(None)
     }
 }
 
@@ -264,15 +266,15 @@ impl HttpBody for Tracked {
     type Error = ResponseError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        self.0.as_mut().map_or(Poll::Ready(None), |(body, _)| Pin::new(body).poll_frame(cx))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.0.as_ref().is_none_or(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.0.as_ref().map_or(SizeHint::with_exact(0), |(body, _)| body.size_hint())
     }
 }
 

@@ -50,7 +50,13 @@ impl<S> GuardedStream<S> {
         Self { stream, state, framing, ended: Ended::No, first: None, read: 0, lingering: None }
     }
 
-    /// The stream, for a last response.
+    /// Whether all bytes that were read belong to complete requests.
+    pub fn is_between_requests(&self) -> bool {
+        let at_rest = self.framing.as_ref().is_none_or(|framing| framing.place() == FramingPosition::Between);
+        self.ended == Ended::No && self.first.is_none() && at_rest
+    }
+
+    /// The stream, for a last response or a tunnel.
     pub fn into_inner(self) -> S {
         self.stream
     }

@@ -217,9 +217,10 @@ fn route(route: &Route) -> Value {
         shared_revocation,
         capture,
         errors,
+        websocket,
     } = route;
     let claims = claims.iter().map(|(claim, header)| json!({"claim": claim.to_string(), "header": header.as_str()}));
-    json!({
+    let mut view = json!({
         "match": {"host": debug(host), "path": debug(path), "methods": debug(methods)},
         "auth": auth::policy(policy),
         "headers_of_the_decision": rules.headers().iter().map(|name| name.as_str()).collect::<Value>(),
@@ -248,7 +249,11 @@ fn route(route: &Route) -> Value {
             json!({"max_requests": capture.max_requests, "dir": file_name(&capture.dir)})
         }),
         "error_form": debug(errors),
-    })
+    });
+    if let Some(websocket) = websocket {
+        view["websocket"] = debug(websocket);
+    }
+    view
 }
 
 fn timestamp_rule<Source: Debug>(rule: &TimestampRule<Source>) -> Value {

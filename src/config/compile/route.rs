@@ -58,6 +58,7 @@ impl Compiler<'_> {
         let forward = self.forward(&file.forward, rules.as_ref().map(|rules| &rules.policy));
         let status_overrides = self.status_overrides(file);
         let (rules, matches) = (rules?, matches?);
+        let websocket = self.websocket(file, &rules.policy, &matches);
         let max_body = file.limits.max_body_size.get();
         self.warn_of_no_subject(&limits, &rules.policy, file);
         let reads_bodies = rules.policy.leaves().into_iter().any(holds_bodies);
@@ -83,6 +84,7 @@ impl Compiler<'_> {
             limits,
             allowed_ips: file.allowed_ips.written().map(|ranges| ranges.iter().map(|range| **range).collect()),
             forward,
+            websocket: websocket?,
             status_overrides,
             public_url: file.public_url.value().map(|url| (**url).clone()),
             dry_run_until,

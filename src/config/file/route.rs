@@ -11,6 +11,7 @@ use serde_json::json;
 use super::auth::AuthYaml;
 use super::number::{Count, Number, Switch};
 use super::scalar::{Day, Delay, FileName, Parsed, PlaceKey, RatePerSeconds, RevocationListName, Size, Timeout};
+use super::web::WebSocketYaml;
 use super::store::{IdempotencyYaml, ReplayProtectionYaml};
 use crate::auth::request::PublicUrl;
 use crate::auth::time::TimestampUnit;
@@ -79,6 +80,11 @@ pub struct RouteYaml {
     /// The headers that the upstream gets.
     #[schemars(example = json!({ "claims_to_headers": { "sub": "X-Hookgate-Subject" } }))]
     pub forward: Section<ForwardYaml>,
+    /// WebSocket connections (RFC 6455), which are forwarded to the upstream once a handshake is verified; without this
+    /// key a WebSocket upgrade gets 400 `upgrade_not_supported`. `match.methods` must include GET. Not with
+    /// `auth: public` or `mode: dry_run`. See [WebSocket](../../concepts/websocket.md).
+    #[schemars(example = json!({ "origins": ["https://app.example.com"], "max_tunnels": 5000 }))]
+    pub websocket: Section<WebSocketYaml>,
     /// Reason → another HTTP status, from 200 to 299 or 400 to 599. A reason with 408, 409, 429 or 5xx cannot become a
     /// success, and reasons that occur before a route is matched cannot be changed.
     #[schemars(example = json!({ "token_expired": 403 }))]

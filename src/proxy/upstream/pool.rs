@@ -247,7 +247,7 @@ async fn tcp(uri: &Uri, limit: Duration) -> Result<TcpStream, ConnectError> {
 async fn speak(io: impl Read + Write + Send + Unpin + 'static) -> Result<UpstreamSender, ConnectError> {
     let (sender, connection) = handshake(io).await?;
     // The request that uses the connection gets its errors.
-    tokio::spawn(connection);
+    tokio::spawn(connection.with_upgrades());
     Ok(sender)
 }
 
