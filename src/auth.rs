@@ -11,7 +11,7 @@
 //! 2. The schemes, each of which verifies one kind of credential and returns a [`Grant`]: [`jwt`], [`detached`],
 //!    [`signature`], [`static_token`] and [`certificate_rule`]. No scheme uses another one.
 //! 3. The ground: the [`request`] and what is read from it ([`locator`], [`claims`], [`time`], [`json`],
-//!    [`encoding`], `jws`, [`client_certificate`]), the keys that verify it ([`keys`], [`secret`], [`issuer`]), and the
+//!    [`encoding`], `jws`, [`client_certificate`], [`proxied_certificate`]), the keys that verify it ([`keys`], [`secret`], [`issuer`]), and the
 //!    result (`grant`, [`sender`], `rejection`, [`explanation`]).
 
 pub mod certificate_rule;
@@ -29,6 +29,7 @@ pub mod jwt;
 pub mod keys;
 pub mod locator;
 pub mod policy;
+pub mod proxied_certificate;
 mod rejection;
 pub mod replay_protection;
 pub mod request;

@@ -133,6 +133,9 @@ pub const fn is_before_route(reason: Reason) -> bool {
     reason.row().before_route
 }
 
+/// The status of the response to a CORS preflight; any success is one (Fetch standard §4.8).
+pub const PREFLIGHT: StatusCode = StatusCode::NO_CONTENT;
+
 /// The status for a duplicate of a processed event, if that is not an error. A transmitter of security event tokens
 /// knows only one status of success (RFC 8935 §2.2).
 pub const fn acknowledged(secevent: bool) -> StatusCode {

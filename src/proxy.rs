@@ -9,6 +9,7 @@ mod authenticate;
 mod buffer_body;
 pub mod capture;
 pub mod connection_info;
+mod cors;
 mod forward;
 pub mod forwarded;
 pub mod head;
@@ -26,7 +27,8 @@ mod route_request;
 mod stored_response;
 pub mod tunnel;
 pub mod upstream;
-mod websocket;
+mod verdict;
+pub mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,15 +73,20 @@ impl Gateway {
         let services = &*self.services;
         let snapshot = services.snapshot.load();
         let (head, body) = request.into_parts();
-        let connection = forwarded::resolve_client(connection, &head.headers, &snapshot.trusted_proxies);
+        let resolved = forwarded::resolve_client(connection, &head.headers, &snapshot.trusted_proxies);
+        let connection = forwarded::resolve_certificate(connection, resolved, &head.headers, &snapshot);
         let mut record = RequestRecord::new(&services.metrics, &head, &connection, services.access_log);
         let body = InboundBody::new(body.into(), &head, services.waiting.begin(connection.address.ip()));
         match self.exchange(&snapshot, head, body, &connection, &mut record).await {
-            Ok(response) => response.map(|content| Body::new(content, record)),
+            Ok(mut response) => {
+                record.allow_origin(response.headers_mut());
+                response.map(|content| Body::new(content, record))
+            }
             Err(failure) => {
                 record.failed(&failure);
                 let route = record.route().map(|route| &**route);
-                let response = response::failure(&failure, snapshot.error_detail, route, &record.request_id);
+                let mut response = response::failure(&failure, snapshot.error_detail, route, &record.request_id);
+                record.allow_origin(response.headers_mut());
                 // A client that has disconnected gets no response.
                 record.status = Some(response.status()).filter(|_| failure.reason() != Reason::ClientDisconnected);
                 // A rejected request waits for nothing: a client that pipelines them would occupy the worker.
@@ -106,6 +113,13 @@ impl Gateway {
     ) -> Result<Response<ResponseContent>, Failure> {
         let services = &*self.services;
         let (context, mut body) = route_request(services, snapshot, head, body, connection, record)?;
+
+        if let (Some(rule), Some(method)) = (&context.route.cors, &context.preflight) {
+            let mut response = response::preflight(&context.request_id);
+            cors::answer(response.headers_mut(), &context.head, context.route, rule, method)?;
+            record.answered(Outcome::PreflightAnswered, None, response.status());
+            return Ok(response);
+        }
 
         let permit = match authenticate(services, &context, &mut body, record).await? {
             Authenticated::Permitted(permit) => permit,

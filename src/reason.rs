@@ -222,10 +222,11 @@ rows! {
     });
     /// RFC 6455 §10.2: cross-site WebSocket hijacking.
     OriginNotAllowed = &credential("origin_not_allowed", 403, "access_denied", ReasonTexts {
-        cause: "a WebSocket upgrade whose `Origin` is absent or not in `websocket.origins`",
-        operator: "Add the origin of the web page to `websocket.origins`, if it is one of yours.",
-        sender: "Open the connection from a web page of an origin that the receiver allows.",
-    }).hint("the `Origin` of the WebSocket upgrade is not one of the route's `websocket.origins`");
+        cause: "a WebSocket upgrade whose `Origin` is absent or not in `websocket.origins`, or a CORS preflight whose `Origin` \
+                is not in `cors.origins`",
+        operator: "Add the origin of the web page to the list, if it is one of yours.",
+        sender: "Send the request from a web page of an origin that the receiver allows.",
+    }).hint("the `Origin` is not one of the route's `websocket.origins`");
     ClaimMismatch = &credential("claim_mismatch", 403, "access_denied", ReasonTexts {
         cause: "a rule under `claims` does not hold",
         operator: "Compare `claims` with the token, for example with `hookgate explain`.",

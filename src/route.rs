@@ -4,6 +4,7 @@
 //! The path is validated and forwarded as received: a path that two programs could read differently is rejected, never
 //! rewritten. A request without a route is not forwarded. Pure; the gateway calls it for each request.
 
+mod cors;
 pub mod duplicates;
 mod forward;
 mod limits;
@@ -26,12 +27,13 @@ use crate::auth::request::{PublicUrl, UrlBase};
 use crate::auth::{RequestView, Rules, VerifyError};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
+pub use cors::CorsRule;
 use duplicates::DuplicateRules;
 pub use forward::{Forward, HeaderPattern, NEEDED_BY_HTTP, normal_form};
 pub use limits::{Limit, REDUCED_MAX_BODY, Rate, RouteLimits};
 pub use path::{AmbiguousPath, validate_path};
 pub use upstream::{Endpoint, EndpointAddress, Reuse, Trust, Upstream};
-pub use websocket::{Origin, WebSocketRule};
+pub use websocket::{WebOrigin, WebSocketRule};
 
 /// One entry under `routes`.
 #[derive(Clone, Debug)]
@@ -54,6 +56,8 @@ pub struct Route {
     pub forward: Forward,
     /// The rules for WebSocket connections; `None` if they are rejected.
     pub websocket: Option<WebSocketRule>,
+    /// Which web pages may read responses; `None` leaves CORS to the upstream.
+    pub cors: Option<CorsRule>,
     /// HTTP statuses that override the default of a reason (`status_overrides`).
     pub status_overrides: BTreeMap<Reason, StatusCode>,
     /// The URL that senders use, if it is not `https` and the request's host.

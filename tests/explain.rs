@@ -193,6 +193,21 @@ fn hints(folder: &TempDir, message: &[u8], now: &str, hint: &str) {
     assert!(found, "no {hint:?} in {findings:#}");
 }
 
+/// The gateway rejects it before the credential is read, and so does `explain`.
+#[test]
+fn a_websocket_upgrade_is_named() {
+    let (folder, message) = hmac(github(), "", None);
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let message = replaced(&replaced(&message, "POST", "GET"), "\r\n\r\n", &format!("\r\n{upgrade}{key}"));
+    let message = String::from_utf8(message).unwrap();
+    let message: String = message.split_inclusive('\n').filter(|line| !line.starts_with("content-length")).collect();
+    hints(&folder, message.as_bytes(), NOW, "only a route with `websocket` forwards");
+    assert_eq!(explained(&folder, message.as_bytes(), NOW).1["reason"], "upgrade_not_supported");
+    edit(&folder, |route| route.with("websocket", json!({})));
+    assert_eq!(explained(&folder, message.as_bytes(), NOW).0, 0);
+}
+
 #[test]
 fn a_body_changed_in_transit_is_recognised() {
     for (sent, came, hint) in [

@@ -116,15 +116,18 @@ async fn what_is_no_complete_handshake_is_rejected() {
     assert!(upstream.heads().is_empty() && upstream.opened() == 0);
 }
 
-/// Whatever an upstream answers but the right `101`, no byte passes, and its connection is not used again: it may have
-/// switched all the same (request smuggling).
+/// After any other response no byte passes, and the connection is not used again: the upstream may have switched all the
+/// same (request smuggling).
 #[tokio::test]
 async fn only_the_right_101_opens_a_tunnel() {
     for (behaviour, status) in [
         (Behaviour::Head("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), "200"),
         (Behaviour::Head("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"), "403"),
         (Behaviour::Head("HTTP/1.1 204 No Content\r\n\r\n"), "204"),
-        (Behaviour::Head("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"), "502"),
+        (
+            Behaviour::Head("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
+            "502",
+        ),
         (
             Behaviour::Head(
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -323,7 +326,8 @@ fn a_route_without_a_safe_credential_is_an_error() {
     let query = json!({ "static_token": { "query": "key", "secret": file("secret") } });
     let header: Value = StaticToken::new("X-Key", "secret").into();
     let origins = || json!({ "origins": ["https://app.example.com"] });
-    let with_auth = |auth: &Value, websocket: Value| problems(|route| route.auth(auth.clone()).with("websocket", websocket));
+    let with_auth =
+        |auth: &Value, websocket: Value| problems(|route| route.auth(auth.clone()).with("websocket", websocket));
     let hijacking = "cross-site WebSocket hijacking";
     let in_cookie = |route: Route| route.jwt(|jwt| jwt.token_from(json!({ "cookie": "session" })));
     for (problems, expected) in [

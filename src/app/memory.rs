@@ -65,6 +65,9 @@ const STORE_CACHE: u64 = 64 * MIB;
 /// The latest changes that are kept for Redis: 65,536 of 512 bytes, and 16 MiB of stored responses.
 const STORE_TAIL: u64 = 48 * MIB;
 
+/// An open tunnel: its buffers, and its connection to the upstream with TLS.
+const TUNNEL: u64 = 64 * KIB;
+
 /// A route with its metrics and two renderings of them.
 const ROUTE: u64 = 64 * KIB;
 
@@ -101,6 +104,7 @@ pub fn memory_terms(config: &Config) -> Vec<MemoryTerm> {
         ("cached tokens", token_caches(&routes) * TOKEN_CACHE),
         ("key sets", amount(config.handles.remote_keys.len()) * KEY_SET),
         ("store", store(config, &routes)),
+        ("tunnels", tunnels(&routes).saturating_mul(TUNNEL)),
         ("routes and metrics", amount(routes.len()) * ROUTE),
     ];
     let terms = terms.into_iter().filter(|(_, bytes)| *bytes > 0);
@@ -186,6 +190,11 @@ fn rate_limits(routes: &[&Route]) -> u64 {
         + used(|route| route.limits.sender != Limit::default())
         + used(|route| route.limits.failed_auth.is_some())
         + used(|route| !route.challenges.is_empty())
+}
+
+/// The tunnels that may be open.
+fn tunnels(routes: &[&Route]) -> u64 {
+    routes.iter().filter_map(|route| route.websocket.as_ref()).map(|rule| u64::from(rule.max_tunnels)).sum()
 }
 
 /// The number of caches of verified tokens, one for each issuer.
@@ -290,6 +299,7 @@ routes:
             ("rate limits", 16 * MIB, ISSUER, JWT, ", per_issuer: { rate: 1/s }, per_subject: { rate: 1/s }"),
             ("rate limits", 8 * MIB, ISSUER, JWT, ", per_sender: { rate: 1/s }"),
             ("cached tokens", 24 * MIB, ISSUER, JWT, ""),
+            ("tunnels", 10 * 64 * KIB, memory, &format!("{GITHUB}\n    websocket: {{ max_tunnels: 10 }}"), ""),
             ("key sets", 4 * MIB, ISSUER, JWT, ""),
             ("store", 80_000, memory, GITHUB, ""),
             ("store", 80_000 + 64 * MIB, embedded, GITHUB, ""),

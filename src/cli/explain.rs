@@ -18,6 +18,7 @@ use crate::clock::UnixTime;
 use crate::config::{Config, Handles, Sources, compile};
 use crate::failure::Failure;
 use crate::metrics::Outcome;
+use crate::proxy::websocket;
 use crate::reason::Reason;
 use crate::route::table::Unrouted;
 use crate::route::{ChallengeStage, validate_path};
@@ -112,6 +113,18 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
         (None, Ok(route)) => std::sync::Arc::clone(route),
         (None, Err(unrouted)) => return rejection(Failure::Unrouted(unrouted).reason(), checks),
     };
+    match websocket::requested(&captured.head, &route) {
+        Ok(None) => {}
+        Ok(Some(_)) => check("upgrade", "a WebSocket handshake, which the route forwards".to_owned()),
+        Err(reason) => {
+            check("upgrade", "asks for WebSocket".to_owned());
+            return Ok(Findings {
+                checks,
+                verdict: Err(reason),
+                hints: reason.hint().map(str::to_owned).into_iter().collect(),
+            });
+        }
+    }
     let length = captured.body.len();
     check("body", format!("{length} bytes; at most {} are allowed", route.max_body));
     if u64::try_from(length).unwrap_or(u64::MAX) > route.max_body {
@@ -188,6 +201,7 @@ const fn done(outcome: Outcome) -> &'static str {
         Outcome::DryRunRejected => "forwarded in dry run",
         Outcome::Forwarded
         | Outcome::Rejected
+        | Outcome::PreflightAnswered
         | Outcome::DuplicateAnswered
         | Outcome::UpstreamIncomplete
         | Outcome::Error => "forwarded",

@@ -44,7 +44,7 @@ pub use scalar::{
     Timeout,
 };
 pub(super) use scalar::{HEADER_NAME, POINTER};
-pub use web::WebSocketYaml;
+pub use web::{ClientCertificateFromYaml, CorsYaml, WebSocketYaml};
 
 /// The configuration of hookgate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -117,7 +117,10 @@ impl GatewayYaml {
 
     /// Whether a listener asks clients for a certificate.
     pub fn requests_client_certificates(&self) -> bool {
-        self.listeners.iter().any(|listener| listener.tls.client_ca.is_written())
+        let requests = |listener: &ListenerYaml| {
+            listener.tls.client_ca.is_written() || listener.client_certificate_from.is_written
+        };
+        self.listeners.iter().any(|listener| requests(listener))
     }
 
     /// Whether there is a store in which replicas can share rates and revocations.
@@ -180,6 +183,12 @@ pub struct ListenerYaml {
     /// `true` instead of `tls` where another proxy terminates TLS; HTTP/1.1 only.
     #[schemars(example = true)]
     pub plaintext: Switch<false>,
+    /// Where trusted proxies that terminate TLS state the client's certificate. Its chain is verified here, by `ca`; that
+    /// the client holds the private key, only the proxy can verify. From other addresses the header is not read, and it is
+    /// never forwarded. Requires `trusted_proxies`; not with `tls.client_ca`. See
+    /// [Client certificates](../../concepts/proxies.md#client-certificates).
+    #[schemars(example = json!({ "header": "Client-Cert", "ca": "clients-ca.crt" }))]
+    pub client_certificate_from: Section<ClientCertificateFromYaml>,
     /// Whether each connection begins with a PROXY protocol header, version 1 or 2; requires `trusted_proxies`. A
     /// connection from another address, without a header or with a malformed one is closed. A header of more than 107
     /// bytes (version 1) or 536 bytes (version 2) is malformed.

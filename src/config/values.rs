@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::request::PublicUrl;
 use crate::clock::UnixTime;
-use crate::route::{Origin, Rate};
+use crate::route::{Rate, WebOrigin};
 use crate::settings::is_https_or_loopback;
 
 /// The longest duration that makes sense in a configuration: ten years.
@@ -180,9 +180,9 @@ pub fn parse_public_url(text: &str) -> Option<PublicUrl> {
 }
 
 /// An origin in the one form in which browsers send it (RFC 6454 §6.2).
-pub fn parse_origin(text: &str) -> Option<Origin> {
+pub fn parse_origin(text: &str) -> Option<WebOrigin> {
     let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
-    (url.origin().ascii_serialization() == text).then(|| Origin(text.to_owned()))
+    (url.origin().ascii_serialization() == text).then(|| WebOrigin(text.to_owned()))
 }
 
 /// The end of a day in UTC, such as 2026-12-31.

@@ -5,7 +5,7 @@ use crate::reason::Reason;
 /// The limit that a request exceeds, as the `RateLimit` headers of the response describe it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limited {
-    /// Its policy name: `route`, `issuer`, `subject`, `failed_auth` or `challenges`.
+    /// Its policy name: `route`, `issuer`, `subject`, `sender`, `failed_auth`, `challenges`, or one of tunnels.
     pub limit: &'static str,
     /// The number of requests that may arrive at once.
     pub quota: u32,

@@ -121,6 +121,8 @@ rows! {
     DryRunRejected = "dry_run_rejected";
     /// The gateway answered a provider's endpoint verification challenge.
     ChallengeAnswered = "challenge_answered";
+    /// The gateway answered a CORS preflight of a browser.
+    PreflightAnswered = "preflight_answered";
     /// A duplicate of a processed event was acknowledged or got the stored response; `reason` is `duplicate_request`.
     DuplicateAnswered = "duplicate_answered";
     /// The upstream's response ended prematurely after it had begun; `reason` is `upstream_protocol_error` or

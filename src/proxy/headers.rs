@@ -154,13 +154,16 @@ const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding",
 
 /// Turns the received request headers into those that are sent to the upstream.
 pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
-    let RequestContext { head, route, tunnel, .. } = context;
+    let RequestContext { head, route, tunnel, snapshot, connection, .. } = &mut *context;
+    let listener = snapshot.listeners.get(connection.listener);
+    let certificate = listener.and_then(|listener| listener.certificate_header.as_ref());
     let evaluated = route.rules.headers();
     // A verified header is no forgery, such as the token that an identity-aware proxy sets.
     let verified = if matches!(permit, Permit::Granted(_)) { evaluated } else { &[] };
     let named = named_by_connection(&head.headers);
     remove(&mut head.headers, |headers, name| {
         is_hop_by_hop(name.as_str())
+            || certificate.is_some_and(|header| is_spelt(header.name(), &normal_form(name.as_str())))
             // The gateway itself has responded to `Expect: 100-continue` by the time it reads the body.
             || *name == header::EXPECT
             || (named.contains(name) && !evaluated.contains(name))

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::connection_info::ConnectionInfo;
 use super::request_body::Received;
-use super::request_id;
+use super::{cors, request_id};
 use crate::auth::{Grant, Permit, VerifyError};
 use crate::clock::UnixTime;
 use crate::failure::{self, Failure, is_rejection};
@@ -34,6 +34,8 @@ pub struct RequestRecord {
     /// 128 random bits in hex, or the id that a trusted proxy sent.
     pub(super) request_id: Arc<str>,
     route: Option<(Arc<Route>, Arc<RouteMetrics>)>,
+    /// The origin of the web page that may read the response.
+    allowed_origin: Option<HeaderValue>,
     /// Counters of the request body, which is read elsewhere.
     pub(super) received: Arc<Received>,
     outcome: Outcome,
@@ -43,6 +45,8 @@ pub struct RequestRecord {
     permitted: bool,
     forwarded_as: Outcome,
     reason_if_forwarded: Option<Reason>,
+    /// How long it took to open a tunnel.
+    opened: Option<Duration>,
     /// Status of the response.
     pub(super) status: Option<StatusCode>,
     bytes_sent: u64,
@@ -78,6 +82,7 @@ impl RequestRecord {
             begun: Instant::now(),
             request_id: connection.forwarded.request_id.clone().unwrap_or_else(request_id::random),
             route: None,
+            allowed_origin: None,
             received: Arc::default(),
             // A record that is dropped before anything else is known of its request: the client disconnected.
             outcome: Outcome::Error,
@@ -85,6 +90,7 @@ impl RequestRecord {
             permitted: false,
             forwarded_as: Outcome::Forwarded,
             reason_if_forwarded: None,
+            opened: None,
             status: None,
             bytes_sent: 0,
             complete: false,
@@ -100,8 +106,16 @@ impl RequestRecord {
         self.route.as_ref().map(|(route, _)| route)
     }
 
-    pub(super) fn routed(&mut self, route: &Arc<Route>) {
+    pub(super) fn routed(&mut self, route: &Arc<Route>, headers: &HeaderMap) {
+        self.allowed_origin = route.cors.as_ref().and_then(|rule| cors::allowed_origin(rule, headers));
         self.route = Some((Arc::clone(route), self.metrics.route(&route.name)));
+    }
+
+    /// Sets the CORS headers of the response, if the route has `cors`.
+    pub(super) fn allow_origin(&self, headers: &mut HeaderMap) {
+        if let Some(rule) = self.route().and_then(|route| route.cors.as_ref()) {
+            cors::allow(headers, rule, self.allowed_origin.as_ref());
+        }
     }
 
     /// Adds the time of one verification. A request whose body is needed is verified twice and counted once.
@@ -147,8 +161,14 @@ impl RequestRecord {
         (self.forwarded_as, self.reason_if_forwarded) = (Outcome::DryRunRejected, Some(reason));
     }
 
+    /// Why the request would be rejected, if only a dry run forwards it.
+    pub(super) fn reason_if_forwarded(&self) -> Option<Reason> {
+        self.reason_if_forwarded
+    }
+
     pub(super) fn forwarded(&mut self, status: StatusCode) {
         self.answered(self.forwarded_as, self.reason_if_forwarded, status);
+        self.opened = status.is_informational().then(|| self.begun.elapsed());
     }
 
     /// The response ended prematurely. In dry run the reason of the rejection stays.
@@ -191,6 +211,8 @@ impl Drop for RequestRecord {
         let took = self.begun.elapsed();
         match &self.route {
             Some((_, route)) => {
+                // A tunnel may be open for hours, which is no time of a response.
+                let took = self.opened.unwrap_or(took);
                 route.finished(&self.metrics, self.outcome, self.reason, self.status, took, self.upstream);
             }
             None => self.metrics.requests("", self.outcome, self.reason, self.status).inc(),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use http::request::Parts;
 
 use super::connection_info::ConnectionInfo;
@@ -33,6 +34,8 @@ pub struct RequestContext<'a> {
     pub request_id: Arc<str>,
     /// The limit `failed_auth_rate` if its address exceeds it: rejections are then cheaper.
     pub over_failed_auth_rate: Option<Limited>,
+    /// The method for which a browser asks, if the request is a CORS preflight that the route answers.
+    pub preflight: Option<Method>,
     /// The route's rules for WebSocket, if the request opens such a connection.
     pub tunnel: Option<&'a WebSocketRule>,
 }

@@ -88,6 +88,11 @@ pub fn challenge(challenge: &ChallengeResponse, request_id: &str) -> Response<Re
     response
 }
 
+/// The response to a CORS preflight, without its headers.
+pub fn preflight(request_id: &str) -> Response<ResponseContent> {
+    own(failure::PREFLIGHT, None, Bytes::new(), request_id)
+}
+
 /// The response without a body that acknowledges a duplicate of a processed event.
 pub fn acknowledged(route: &Route, request_id: &str) -> Response<ResponseContent> {
     own(failure::acknowledged(route.errors == ErrorForm::Secevent), None, Bytes::new(), request_id)

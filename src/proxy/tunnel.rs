@@ -216,7 +216,8 @@ async fn until_forbidden(
 /// Decides the request again, by the present time and the active configuration.
 async fn verify_again(services: &Services, connection: &ConnectionInfo, head: &Parts) -> Result<(), Failure> {
     let snapshot = &**services.snapshot.load();
-    let connection = &*forwarded::resolve_client(connection, &head.headers, &snapshot.trusted_proxies);
+    let resolved = forwarded::resolve_client(connection, &head.headers, &snapshot.trusted_proxies);
+    let connection = &*forwarded::resolve_certificate(connection, resolved, &head.headers, snapshot);
     let target = RequestTarget::evaluate(head, &connection.limits)?;
     let route = snapshot.routes.find(target.host(), target.path(), &head.method).map_err(Failure::Unrouted)?;
     if !route.admits(connection.address.ip()) {
@@ -224,8 +225,17 @@ async fn verify_again(services: &Services, connection: &ConnectionInfo, head: &P
     }
     let tunnel = websocket::requested(head, route)?;
     let (head, now) = (head.clone(), services.clock.now());
-    let (request_id, over_failed_auth_rate) = (Arc::from(""), None);
-    let context =
-        RequestContext { snapshot, route, connection, head, target, now, request_id, over_failed_auth_rate, tunnel };
+    let context = RequestContext {
+        snapshot,
+        route,
+        connection,
+        head,
+        target,
+        now,
+        request_id: Arc::from(""),
+        over_failed_auth_rate: None,
+        preflight: None,
+        tunnel,
+    };
     authenticate::verify_again(services, &context).await
 }

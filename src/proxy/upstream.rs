@@ -16,8 +16,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body::Body as _;
 
-use super::{headers, websocket};
 use super::request_body::{Received, RequestBody};
+use super::{headers, websocket};
 use crate::auth::{Permit, Policy};
 use crate::failure::Failure;
 use crate::reason::Reason;
@@ -77,7 +77,7 @@ impl Upstreams {
         }
         let expected_accept = websocket::expected_accept(request.headers());
         let authenticated = is_authenticated(permit, route);
-        // A connection of a handshake is never used again: the upstream may have switched whatever its response is.
+        // A connection of a handshake is never used again: the upstream may have switched with any response.
         let reuse = expected_accept.is_none() && route.upstream.reuse.allows(request.method(), has_body, authenticated);
         if !reuse && expected_accept.is_none() {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -25,6 +25,8 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
         limits: RouteLimits::default(),
         allowed_ips: None,
         forward: Forward::default(),
+        websocket: None,
+        cors: None,
         status_overrides: BTreeMap::new(),
         public_url: None,
         dry_run_until: None,

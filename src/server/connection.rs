@@ -23,6 +23,8 @@ use super::framing::{FramingValidator, SLACK};
 use super::guarded_stream::{GuardedStream, linger};
 use super::phase::{Phase, reached};
 use crate::proxy::connection_info::ConnectionInfo;
+use crate::proxy::response_body::Body;
+use crate::proxy::tunnel::Tunnel;
 use crate::proxy::{Gateway, response};
 use crate::reason::Reason;
 use crate::snapshot::ListenerLimits;
@@ -66,25 +68,15 @@ pub(super) async fn http1<S>(
     );
     let (connection, state, current) = (&connection, &state, &phase.clone());
     let mut stream = GuardedStream::new(stream, Arc::clone(state), Some(FramingValidator::new(&limits)));
-    let opened = &Mutex::new(None);
+    let opened = &Opened::default();
     loop {
         // Boxed, since hyper moves it several times and reserves space for it in every connection; created in its box.
         let service = service_fn(move |request| {
             // Called here and not at the first poll: from now on the connection is in use.
             let in_flight = state.begin();
             Box::pin(async move {
-                let mut response = gateway.handle(request, connection).await;
-                if response.status().is_informational() {
-                    return Ok(response.map(|body| {
-                        *locked(opened) = body.into_tunnel().map(|tunnel| (tunnel, in_flight));
-                        Tracked::none()
-                    }));
-                }
-                // A client that reads it sends its next request on another connection (RFC 9112 §9.6).
-                if *current.borrow() > Phase::Running {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                Ok::<_, Infallible>(response.map(|body| Tracked::new(body, in_flight)))
+                let response = gateway.handle(request, connection).await;
+                Ok::<_, Infallible>(tracked(response, in_flight, *current.borrow(), opened))
             })
         });
         // Boxed as well: a parked connection does not hold it.
@@ -99,14 +91,9 @@ pub(super) async fn http1<S>(
         .await;
         stream = io.into_inner();
         let tunnel = locked(opened).take();
-        if let (Ok(None), Some((tunnel, in_flight))) = (&left, tunnel) {
-            if !all_read || !stream.is_between_requests() {
-                return tunnel.reject_early_bytes();
-            }
+        if let (Ok(None), Some(tunnel)) = (&left, tunnel) {
             // Boxed because it is rare and large.
-            let stopped = reached(&mut phase, Phase::Closing);
-            Box::pin(tunnel.run(&gateway.services, connection, stream.into_inner(), stopped)).await;
-            return drop(in_flight);
+            return Box::pin(run_tunnel(*tunnel, gateway, connection, stream, all_read, phase)).await;
         }
         let reason = match left {
             Ok(None | Some(CloseCause::Silent)) => return,
@@ -124,8 +111,41 @@ pub(super) async fn http1<S>(
     }
 }
 
+/// A tunnel, which keeps its request in flight. Boxed because it is rare and large.
+type Opened = Mutex<Option<Box<(Tunnel, RequestGuard)>>>;
+
+/// The response as hyper sends it; a tunnel in the place of its body is put into `opened`.
+fn tracked(mut response: Response<Body>, in_flight: RequestGuard, phase: Phase, opened: &Opened) -> Response<Tracked> {
+    if response.status().is_informational() {
+        return response.map(|body| {
+            *locked(opened) = body.into_tunnel().map(|tunnel| Box::new((tunnel, in_flight)));
+            Tracked::none()
+        });
+    }
+    // A client that reads it sends its next request on another connection (RFC 9112 §9.6).
+    if phase > Phase::Running {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Tracked::new(body, in_flight))
+}
+
+/// Runs the tunnel that a response has opened on this connection.
+async fn run_tunnel<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    (tunnel, _in_flight): (Tunnel, RequestGuard),
+    gateway: &Gateway,
+    connection: &ConnectionInfo,
+    stream: GuardedStream<S>,
+    all_read: bool,
+    mut phase: watch::Receiver<Phase>,
+) {
+    if !all_read || !stream.is_between_requests() {
+        return tunnel.reject_early_bytes();
+    }
+    tunnel.run(&gateway.services, connection, stream.into_inner(), reached(&mut phase, Phase::Closing)).await;
+}
+
 /// Never contended: one task has both sides.
-fn locked<T>(opened: &Mutex<T>) -> MutexGuard<'_, T> {
+fn locked(opened: &Opened) -> MutexGuard<'_, Option<Box<(Tunnel, RequestGuard)>>> {
     opened.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

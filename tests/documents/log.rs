@@ -49,7 +49,7 @@ pub const ACCESS_FIELDS: &[(&str, &str)] = &[
     ("reason", "Why it was rejected or failed: one of [the reasons](reasons.md)."),
     (
         "detail",
-        "The limit that was reached. Of `buffer_full` and `too_many_waiting_requests`: `total`, that of all clients, `address`, or `late`: that of all clients, and this body was late when another request needed its place; of `rate_limited` and `concurrency_limited`: `route`, `issuer`, `subject`, `sender`, `failed_auth` or `challenges`.",
+        "The limit that was reached. Of `buffer_full` and `too_many_waiting_requests`: `total`, that of all clients, `address`, or `late`: that of all clients, and this body was late when another request needed its place; of `rate_limited` and `concurrency_limited`: `route`, `issuer`, `subject`, `sender`, `failed_auth`, `challenges`, `tunnels`, `tunnels_per_sender` or `tunnels_per_ip`. Of a WebSocket connection: [how it ended](../concepts/websocket.md#the-end-of-a-tunnel).",
     ),
     ("status", "HTTP status of the response; absent if nothing was sent."),
     ("issuer", "Name of the issuer or the preset, or `signature`."),

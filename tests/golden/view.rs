@@ -149,16 +149,20 @@ fn file_name(path: &std::path::Path) -> Value {
 }
 
 fn listener(settings: &ListenerSettings) -> Value {
-    let ListenerSettings { tls, client_trust, proxy_protocol, limits } = settings;
+    let ListenerSettings { tls, client_trust, certificate_header, proxy_protocol, limits } = settings;
     let certificates = client_trust
         .as_ref()
         .map_or("not requested", |trust| if trust.is_required() { "required" } else { "optional" });
-    json!({
+    let mut view = json!({
         "tls": tls.as_ref().map_or("plaintext".to_owned(), |tls| tls_versions(tls)),
         "client_certificates": certificates,
         "proxy_protocol": proxy_protocol,
         "limits": listener_limits(limits),
-    })
+    });
+    if let Some(header) = certificate_header {
+        view["certificate_header"] = debug(header);
+    }
+    view
 }
 
 /// The TLS versions, which rustls only shows in its `Debug` output.
@@ -208,7 +212,7 @@ fn route(route: &Route) -> Value {
         max_body,
         allowed_ips,
         limits,
-        forward: Forward { remove_credential, claims, claim_headers, remove, allow },
+        forward: Forward { remove_credential, claims, claim_headers, verdict, remove, allow },
         status_overrides,
         public_url,
         dry_run_until,
@@ -218,6 +222,7 @@ fn route(route: &Route) -> Value {
         capture,
         errors,
         websocket,
+        cors,
     } = route;
     let claims = claims.iter().map(|(claim, header)| json!({"claim": claim.to_string(), "header": header.as_str()}));
     let mut view = json!({
@@ -250,8 +255,14 @@ fn route(route: &Route) -> Value {
         }),
         "error_form": debug(errors),
     });
+    if let Some(verdict) = verdict {
+        view["forward"]["verdict"] = debug(verdict);
+    }
     if let Some(websocket) = websocket {
         view["websocket"] = debug(websocket);
+    }
+    if let Some(cors) = cors {
+        view["cors"] = debug(cors);
     }
     view
 }

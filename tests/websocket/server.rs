@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-/// What the server does after a request.
+/// The server's behaviour after a request.
 #[derive(Clone)]
 pub enum Behaviour {
     /// Answers the handshake, and echoes.

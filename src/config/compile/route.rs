@@ -59,6 +59,7 @@ impl Compiler<'_> {
         let status_overrides = self.status_overrides(file);
         let (rules, matches) = (rules?, matches?);
         let websocket = self.websocket(file, &rules.policy, &matches);
+        let cors = self.cors(&file.cors, &rules);
         let max_body = file.limits.max_body_size.get();
         self.warn_of_no_subject(&limits, &rules.policy, file);
         let reads_bodies = rules.policy.leaves().into_iter().any(holds_bodies);
@@ -85,6 +86,7 @@ impl Compiler<'_> {
             allowed_ips: file.allowed_ips.written().map(|ranges| ranges.iter().map(|range| **range).collect()),
             forward,
             websocket: websocket?,
+            cors,
             status_overrides,
             public_url: file.public_url.value().map(|url| (**url).clone()),
             dry_run_until,

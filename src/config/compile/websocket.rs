@@ -1,13 +1,14 @@
-//! `websocket` of a route.
+//! `websocket` and `cors` of a route.
 
 use http::Method;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 
 use super::compiler::Compiler;
-use crate::auth::Policy;
 use crate::auth::locator::{Locator, Scheme};
-use crate::config::file::{ModeYaml, RouteYaml};
-use crate::route::{Match, WebSocketRule};
+use crate::auth::{Policy, Rules};
+use crate::config::file::{CorsYaml, ModeYaml, RouteYaml};
+use crate::config::reader::Section;
+use crate::route::{CorsRule, Match, WebSocketRule};
 
 /// Whether a browser adds the credential to the requests of every web page, or a web page can write it into a URL: only
 /// the origin tells then whether the page is one of the operator's.
@@ -63,5 +64,30 @@ impl Compiler<'_> {
             max_tunnels_per_ip: file.max_tunnels_per_ip.get(),
             idle_timeout: file.idle_timeout.get(),
         }))
+    }
+
+    /// `None` if the route has no `cors`, and if there is a problem, which fails the load.
+    pub(super) fn cors(&mut self, file: &Section<CorsYaml>, rules: &Rules) -> Option<CorsRule> {
+        if !file.is_written {
+            return None;
+        }
+        if !file.origins.is_written {
+            self.missing(file.origins.at, "the origins of your web pages, such as [https://app.example.com]");
+        }
+        self.not_empty(
+            &file.origins,
+            "must not be empty: no page could read a response; set an origin or remove `cors`",
+        );
+        let mut headers = vec![CONTENT_TYPE];
+        headers.extend(rules.headers().iter().cloned());
+        headers.extend(file.headers.iter().map(|name| (**name).clone()));
+        headers.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        headers.dedup();
+        Some(CorsRule {
+            origins: file.origins.iter().map(|origin| (**origin).clone()).collect(),
+            headers,
+            credentials: file.credentials.get(),
+            max_age: file.max_age.get::<std::time::Duration>().as_secs(),
+        })
     }
 }

@@ -11,8 +11,8 @@ use serde_json::json;
 use super::auth::AuthYaml;
 use super::number::{Count, Number, Switch};
 use super::scalar::{Day, Delay, FileName, Parsed, PlaceKey, RatePerSeconds, RevocationListName, Size, Timeout};
-use super::web::WebSocketYaml;
 use super::store::{IdempotencyYaml, ReplayProtectionYaml};
+use super::web::{CorsYaml, WebSocketYaml};
 use crate::auth::request::PublicUrl;
 use crate::auth::time::TimestampUnit;
 use crate::config::reader::{Field, List, Section};
@@ -85,6 +85,12 @@ pub struct RouteYaml {
     /// `auth: public` or `mode: dry_run`. See [WebSocket](../../concepts/websocket.md).
     #[schemars(example = json!({ "origins": ["https://app.example.com"], "max_tunnels": 5000 }))]
     pub websocket: Section<WebSocketYaml>,
+    /// CORS: web pages of which origins may send requests and read responses. A preflight (OPTIONS with
+    /// `Access-Control-Request-Method`) is answered without the upstream and without a credential, for the methods of
+    /// `match`; responses get `Access-Control-Allow-Origin` and `Vary: Origin`, in place of the upstream's. Without this key,
+    /// preflights are requests like others. See [CORS](../../concepts/websocket.md#cors).
+    #[schemars(example = json!({ "origins": ["https://app.example.com"] }))]
+    pub cors: Section<CorsYaml>,
     /// Reason → another HTTP status, from 200 to 299 or 400 to 599. A reason with 408, 409, 429 or 5xx cannot become a
     /// success, and reasons that occur before a route is matched cannot be changed.
     #[schemars(example = json!({ "token_expired": 403 }))]
@@ -311,6 +317,12 @@ pub struct ForwardYaml {
     /// cannot set these headers, on no route with the same upstream.
     #[schemars(example = json!({ "sub": "X-Hookgate-Subject" }))]
     pub claims_to_headers: Section<BTreeMap<String, Field<String>>>,
+    /// Custom header in which the upstream gets the decision, as a JSON object: `scheme`, `dry_run`, `issuer`, `sender`,
+    /// `kid`, `replay_ids`, `duplicates` (`first`, or `unchecked` without replay protection), and in a dry run the `reason`
+    /// for which the request would be rejected. It has no secret. Clients cannot set it, on no route with the same
+    /// upstream. See [The verdict](../../concepts/load-balancing.md#the-verdict).
+    #[schemars(example = &"X-Hookgate-Verdict")]
+    pub verdict: Field<String>,
     /// Headers of clients that are removed, in addition to those that always are: names, and prefixes that end in `*`.
     /// Other spellings (`X_Role`) are removed too. The headers that HTTP needs (Host, Content-Length, -Type and
     /// -Encoding) cannot be named, and those that the gateway sets are set regardless.
